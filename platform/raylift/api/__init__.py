@@ -1,0 +1,1 @@
+"""The wire: Pydantic schemas shared by the gateway and the client. Nothing here imports the server."""

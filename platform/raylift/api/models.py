@@ -1,0 +1,114 @@
+"""Wire schemas of ``/mlops/models``."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from raylift.domain.quantities import parse_bytes
+
+DeploymentStatusName = Literal["pending", "starting", "ready", "scaled_to_zero", "unhealthy", "stopped"]
+
+
+class BatchingConfig(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    max_rows: Annotated[int, Field(ge=1)]
+    wait_ms: Annotated[float, Field(ge=0, description="Milliseconds.")]
+
+
+class DeploymentUpdate(BaseModel):
+    """Body of ``PUT …/deployment``. What is left out keeps its value (its default for a new or stopped deployment)."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    min_replicas: Annotated[int | None, Field(ge=0, description="0 scales to zero when idle.")] = None
+    max_replicas: Annotated[int | None, Field(ge=1)] = None
+    target_ongoing_requests: Annotated[float | None, Field(gt=0)] = None
+    max_ongoing_requests: Annotated[int | None, Field(ge=1)] = None
+    cpus: Annotated[float | None, Field(gt=0, description="Logical CPUs of each replica.")] = None
+    memory: Annotated[int | str | None, Field(description='Logical memory of each replica: bytes or "1GiB".')] = None
+    batching: BatchingConfig | None = None
+
+    @field_validator("memory")
+    @classmethod
+    def _is_an_amount(cls, value: int | str | None) -> int | str | None:
+        if value is not None:
+            parse_bytes(value)
+        return value
+
+
+class DeploymentView(BaseModel):
+    model_config = ConfigDict(protected_namespaces=())
+
+    model_name: str
+    model_version: str
+    status: DeploymentStatusName
+    replicas: int
+    message: str | None
+    min_replicas: int
+    max_replicas: int
+    target_ongoing_requests: float
+    max_ongoing_requests: int
+    cpus: float
+    memory: Annotated[int | None, Field(description="Bytes.")]
+    batching: BatchingConfig | None
+    route: str
+    created_at: datetime
+    updated_at: datetime
+    ready_at: datetime | None
+
+
+class DeploymentList(BaseModel):
+    deployments: list[DeploymentView]
+
+
+class Lineage(BaseModel):
+    """Where a version comes from. Fields are null for versions that no job of the platform made."""
+
+    job_id: str | None
+    script_sha256: str | None
+    requirements: list[str] | None
+    environment_lock: list[str] | None
+    mlflow_run_id: str | None
+    source: str | None
+
+
+class VersionView(BaseModel):
+    model_config = ConfigDict(protected_namespaces=())
+
+    model_name: str
+    model_version: str
+    created_at: datetime
+    aliases: list[str]
+    tags: dict[str, str]
+    metrics: dict[str, float]
+    lineage: Lineage
+    deployment: DeploymentView | None
+
+
+class ModelView(BaseModel):
+    model_config = ConfigDict(protected_namespaces=())
+
+    model_name: str
+    description: str | None
+    created_at: datetime
+    aliases: Annotated[dict[str, str], Field(description="alias → version")]
+    versions: Annotated[list[VersionView], Field(description="Newest first.")]
+
+
+class ModelSummary(BaseModel):
+    model_config = ConfigDict(protected_namespaces=())
+
+    model_name: str
+    latest_version: str | None
+    aliases: dict[str, str]
+    created_at: datetime
+    updated_at: datetime | None
+    ready_versions: list[str]
+
+
+class ModelList(BaseModel):
+    models: list[ModelSummary]

@@ -1,0 +1,28 @@
+"""RFC 9457 problem details, the error body of ``/mlops/*``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class ProblemField(BaseModel):
+    field: str
+    detail: str
+    line: int | None = None
+    column: int | None = None
+
+
+class Problem(BaseModel):
+    """``application/problem+json``. Facts of the error (e.g. ``versions``) are further members."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str
+    code: Annotated[str, Field(description="Stable; see docs/SCRIPT_TRAINING_INFERENCE.md.")]
+    instance: str | None = None
+    errors: list[ProblemField] | None = None

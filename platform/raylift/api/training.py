@@ -1,0 +1,156 @@
+"""Wire schemas of ``/mlops/training``."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from raylift.domain.identifiers import MODEL_NAME
+from raylift.domain.quantities import parse_bytes
+
+
+class ResourceRequest(BaseModel):
+    """What a job asks for; also its limit."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    cpus: Annotated[float, Field(ge=0.1, description="Logical CPUs, fractions allowed.")] = 1.0
+    memory: Annotated[int | str, Field(description='Bytes, or a string such as "2GiB", "512MiB", "1.5G".')] = "2GiB"
+    gpus: Annotated[float, Field(ge=0)] = 0.0
+
+    @field_validator("memory")
+    @classmethod
+    def _is_an_amount(cls, value: int | str) -> int | str:
+        parse_bytes(value)
+        return value
+
+
+class TrainingUpload(BaseModel):
+    """Body of ``POST /mlops/training/upload`` as JSON. Bounds that are settings are checked by the service."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    script_content: Annotated[str, Field(description="The Python source, or its base64 with script_encoding=base64.")]
+    script_encoding: Literal["plain", "base64"] = "plain"
+    script_name: Annotated[str, Field(pattern=r"^[^/\\\x00]+\.py$", max_length=255, description="A bare file name.")] = "train.py"
+    experiment_name: Annotated[str, Field(min_length=1, max_length=500, description="MLflow experiment, made if absent.")]
+    model_name: Annotated[
+        str | None, Field(description="Registered model to add a version to; null runs the script and registers nothing.")
+    ] = None
+    requirements: Annotated[list[str], Field(description="PEP 508 requirements.")] = []
+    environment: Annotated[dict[str, str], Field(description="Environment variables of the script.")] = {}
+    args: Annotated[list[str], Field(description="The script's sys.argv[1:].")] = []
+    timeout_seconds: Annotated[int, Field(description="Seconds the script may run; 60 to 3600 by default.")] = 600
+    resources: ResourceRequest = ResourceRequest()
+    max_retries: Annotated[int, Field(ge=0, le=10, description="Times to run again when the script itself fails.")] = 0
+    priority: Annotated[int, Field(ge=0, le=100, description="Higher first.")] = 50
+    autolog: Annotated[bool, Field(description="Call mlflow.autolog() for the script.")] = True
+    deploy: Annotated[bool, Field(description="Deploy the registered version.")] = True
+    tags: Annotated[dict[str, str], Field(description="Copied to the job, its runs and the version.")] = {}
+
+    @field_validator("model_name")
+    @classmethod
+    def _is_a_model_name(cls, value: str | None) -> str | None:
+        if value is not None and not MODEL_NAME.fullmatch(value):
+            raise ValueError(
+                f"{value!r} cannot be a model's name: use 1 to 128 letters, digits, dots, dashes and underscores, "
+                "beginning and ending with a letter or digit"
+            )
+        return value
+
+
+class JobAccepted(BaseModel):
+    """Answer to an upload: the job is committed to the store."""
+
+    job_id: str
+    status: str
+    created_at: datetime
+    message: str
+    links: dict[str, str]
+
+
+class ResourceView(BaseModel):
+    cpus: float
+    memory: Annotated[int, Field(description="Bytes.")]
+    gpus: float
+
+
+class UsageView(BaseModel):
+    """What the last attempt consumed, over its whole process tree."""
+
+    cpu_seconds: float
+    peak_memory_bytes: int
+    wall_seconds: float
+    memory_enforced_by: Literal["cgroup", "watchdog"] | None
+
+
+class JobSummary(BaseModel):
+    """A job in a list."""
+
+    job_id: str
+    status: Literal["queued", "running", "completed", "failed", "cancelled"]
+    reason: str | None
+    message: str | None
+    experiment_name: str
+    model_name: str | None
+    model_version: str | None
+    mlflow_experiment_id: str | None
+    mlflow_run_id: str | None
+    script_name: str
+    priority: int
+    tags: dict[str, str]
+    attempt: int
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    duration_seconds: Annotated[float | None, Field(description="Script start to end; up to now while it runs.")]
+    links: dict[str, str]
+
+
+class JobView(JobSummary):
+    """``GET /mlops/training/jobs/{job_id}``."""
+
+    phase: Annotated[str, Field(description="The finer state: queued, environment, starting, script, registration, or the status.")]
+    queue_position: Annotated[int | None, Field(description="1 for the next to be admitted; null once admitted.")] = None
+    metrics: dict[str, float]
+    script_sha256: str
+    requirements: list[str]
+    environment_lock: Annotated[list[str] | None, Field(description="Pinned packages beyond the base environment.")]
+    environment: Annotated[dict[str, str], Field(description="Names of the variables; values are masked.")]
+    args: list[str]
+    resources: ResourceView
+    timeout_seconds: int
+    max_retries: int
+    autolog: bool
+    deploy: bool
+    phases: Annotated[dict[str, float], Field(description="Seconds spent in each phase.")]
+    usage: UsageView | None
+    logs: Annotated[str, Field(description="The last 64 KiB of output.")]
+    exit_code: int | None
+    ray_submission_id: str | None
+
+
+class JobPage(BaseModel):
+    """Newest first. ``next_cursor`` is null on the last page."""
+
+    jobs: list[JobSummary]
+    next_cursor: str | None
+
+
+class EventView(BaseModel):
+    """One transition."""
+
+    at: datetime
+    before: str | None
+    after: str
+    status: str
+    attempt: int
+    reason: str | None
+    message: str | None
+
+
+class EventList(BaseModel):
+    job_id: str
+    events: list[EventView]

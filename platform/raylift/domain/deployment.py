@@ -1,0 +1,76 @@
+"""The deployment of one model version: what is wanted of it and what it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Final
+
+
+class DeploymentStatus(StrEnum):
+    PENDING = "pending"
+    """Wanted; not handed to Ray Serve yet."""
+    STARTING = "starting"
+    """Ray Serve builds its environment or loads its model."""
+    READY = "ready"
+    SCALED_TO_ZERO = "scaled_to_zero"
+    """Proven to load; no replica now; the next request starts one."""
+    UNHEALTHY = "unhealthy"
+    """Does not load, or its environment does not build: ``message`` says why. Not retried until it is changed."""
+    STOPPED = "stopped"
+
+
+ANSWERING: Final = frozenset({DeploymentStatus.READY, DeploymentStatus.SCALED_TO_ZERO})
+"""Statuses in which a request is answered, at once or after a scale-up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batching:
+    """Adaptive batching: at most ``max_rows`` together, waiting at most ``wait_ms`` milliseconds for company."""
+
+    max_rows: int
+    wait_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class DeploymentConfig:
+    min_replicas: int = 0
+    max_replicas: int = 2
+    target_ongoing_requests: float = 8.0
+    """Requests in progress per replica that the autoscaler aims for."""
+    max_ongoing_requests: int = 64
+    """Requests in progress per replica before new ones queue."""
+    cpus: float = 0.1
+    """Logical CPUs of each replica."""
+    memory_bytes: int | None = None
+    """Logical memory of each replica; None asks Ray for none."""
+    batching: Batching | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """One row per model version. All times are UTC and timezone-aware."""
+
+    model_name: str
+    version: str
+    model_uri: str
+    """Where the replica loads the model from, e.g. ``models:/churn/3``."""
+    config: DeploymentConfig
+    status: DeploymentStatus
+    created_at: datetime
+    updated_at: datetime
+    wanted: bool = True
+    """False after DELETE: the application is taken down and the status becomes ``stopped``."""
+    generation: int = 1
+    """Counts what was asked for: each PUT or DELETE adds one."""
+    applied_generation: int = 0
+    """The generation that Ray Serve was last told of."""
+    replicas: int = 0
+    message: str | None = None
+    job_id: str | None = None
+    environment_lock: tuple[str, ...] = ()
+    """Pinned packages beyond the base environment that the replicas run with."""
+    ready_at: datetime | None = None
+    """When it first answered."""
+    tags: dict[str, str] = field(default_factory=dict)

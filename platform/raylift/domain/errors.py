@@ -1,0 +1,125 @@
+"""Errors that carry a stable code and facts. HTTP statuses are decided at the edge (serve_apps/gateway/errors.py).
+
+PlatformError
+├── InvalidRequest          something in the request is wrong; ``errors`` names each field
+├── TooLarge                a body, script or file over its limit
+├── NotFound                JobNotFound, ModelNotFound, VersionNotFound, DeploymentNotFound, ExperimentNotFound
+├── Conflict                JobNotFinished, IdempotencyMismatch
+├── Unavailable             DeploymentNotReady, EngineUnavailable: try again after ``retry_after_seconds``
+└── StaleLease              another supervisor has taken over; the result is dropped
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+
+@dataclass(frozen=True, slots=True)
+class FieldError:
+    """One thing that is wrong with one field. ``line`` and ``column`` count from 1."""
+
+    field: str
+    detail: str
+    line: int | None = None
+    column: int | None = None
+
+
+class PlatformError(Exception):
+    """Base of all. ``detail`` is a sentence for people that says what to do; ``facts`` are for programs."""
+
+    code: ClassVar[str] = "platform_error"
+
+    def __init__(self, detail: str, **facts: Any) -> None:
+        # Both in args: errors cross Ray processes by pickle.
+        super().__init__(detail, facts)
+        self.detail = detail
+        self.facts: Mapping[str, Any] = facts
+
+    def __str__(self) -> str:
+        return self.detail
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (_rebuild, (type(self), self.detail, dict(self.facts)))
+
+
+def _rebuild(kind: type[PlatformError], detail: str, facts: dict[str, Any]) -> PlatformError:
+    return kind(detail, **facts)
+
+
+class InvalidRequest(PlatformError):
+    code = "invalid_request"
+
+    def __init__(self, detail: str, errors: Sequence[FieldError] = (), **facts: Any) -> None:
+        super().__init__(detail, errors=tuple(errors), **facts)
+
+    @property
+    def errors(self) -> tuple[FieldError, ...]:
+        return self.facts["errors"]
+
+
+class TooLarge(PlatformError):
+    code = "too_large"
+
+
+class NotFound(PlatformError):
+    code = "not_found"
+
+
+class JobNotFound(NotFound):
+    code = "job_not_found"
+
+
+class ModelNotFound(NotFound):
+    code = "model_not_found"
+
+
+class VersionNotFound(NotFound):
+    """Carries ``versions``: the ones there are."""
+
+    code = "version_not_found"
+
+
+class DeploymentNotFound(NotFound):
+    code = "deployment_not_found"
+
+
+class Conflict(PlatformError):
+    code = "conflict"
+
+
+class JobNotFinished(Conflict):
+    code = "job_not_finished"
+
+
+class IdempotencyMismatch(PlatformError):
+    """The same Idempotency-Key came with another body."""
+
+    code = "idempotency_mismatch"
+
+
+class Unavailable(PlatformError):
+    """Carries ``retry_after_seconds``."""
+
+    code = "unavailable"
+
+
+class DeploymentNotReady(Unavailable):
+    code = "deployment_not_ready"
+
+
+class DeploymentUnhealthy(Unavailable):
+    """The version does not load; the message says why. Trying again does not help until it is changed."""
+
+    code = "deployment_unhealthy"
+
+
+class EngineUnavailable(Unavailable):
+    """Ray, MLflow or the database does not answer."""
+
+    code = "engine_unavailable"
+
+
+class StaleLease(PlatformError):
+    code = "stale_lease"

@@ -1,0 +1,51 @@
+"""Names that everything else is found by. Derived, so that every step can be repeated and finds what it made."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import time
+from typing import Final
+
+_CROCKFORD: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+
+MODEL_NAME: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,126}[A-Za-z0-9])?")
+"""A model name that is safe in a URL path, a Ray Serve application name and a file name."""
+
+TAG_JOB_ID: Final = "raylift.job_id"
+"""MLflow tag on every run, logged model and model version that a job made."""
+TAG_SCRIPT_SHA256: Final = "raylift.script_sha256"
+TAG_REQUIREMENTS: Final = "raylift.requirements"
+TAG_ENVIRONMENT_LOCK: Final = "raylift.environment_lock"
+
+
+def new_job_id(now: float | None = None) -> str:
+    """A new job id: ``job_`` and a ULID (48 bits of milliseconds, 80 random bits), so ids sort by age."""
+    value = (int((time.time() if now is None else now) * 1000) << 80) | secrets.randbits(80)
+    return "job_" + "".join(_CROCKFORD[(value >> shift) & 31] for shift in range(125, -1, -5))
+
+
+def submission_id(job_id: str, attempt: int) -> str:
+    """The Ray submission id of a job's attempt."""
+    return f"{job_id}-a{attempt}"
+
+
+def adopted_job_id(ray_submission_id: str) -> str:
+    """The job id of a submission that somebody handed straight to Ray."""
+    return f"job_{ray_submission_id}"
+
+
+def application_name(model_name: str, version: str) -> str:
+    """The Ray Serve application of a model version. ``:`` cannot occur in a model's name."""
+    return f"{model_name}:{version}"
+
+
+def version_of_application(name: str) -> tuple[str, str] | None:
+    """The (model name, version) an application was named after; None for applications that are not a version's."""
+    model_name, colon, version = name.rpartition(":")
+    return (model_name, version) if colon and version.isdigit() else None
+
+
+def version_route(model_name: str, version: str) -> str:
+    """The URL path of a version's own deployment."""
+    return f"/v2/models/{model_name}/versions/{version}"

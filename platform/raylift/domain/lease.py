@@ -1,0 +1,16 @@
+"""The supervisor's lease: who may write transitions now."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """Held by one supervisor at a time. ``token`` grows with every change of holder and fences off a stale twin."""
+
+    name: str
+    holder: str
+    token: int
+    expires_at: datetime

@@ -1,0 +1,104 @@
+"""Every setting of the platform's server side, in one tree. Built at the roots (launcher, tests) and handed down.
+
+The tree travels to the gateway and the supervisor as constructor arguments, never through the environment: jobs
+inherit the environment of the Ray head, and the database's address is not theirs to know.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class JobSettings(_Section):
+    min_timeout_seconds: int = 60
+    """Smallest ``timeout_seconds`` of an upload."""
+    max_timeout_seconds: int = 3600
+    """Largest ``timeout_seconds`` of an upload."""
+    max_script_bytes: int = 1024 * 1024
+    """Largest script, decoded."""
+    max_infrastructure_losses: int = 3
+    """Attempts lost to a node, the head or Ray itself after which a job fails with ``node_lost``."""
+    stop_grace_seconds: float = 10.0
+    """Time between SIGTERM and SIGKILL, so that scripts can save."""
+    max_log_bytes: int = 64 * 1024 * 1024
+    """Cap of one attempt's stored output; the head and the tail are kept and the cut is marked."""
+    nice: int = 5
+    """Added to the niceness of job processes, so that the platform and the models answer while jobs train."""
+    start_timeout_seconds: float = 600.0
+    """How long Ray may take to start an attempt, environment included, before it counts as lost."""
+
+
+class ServingSettings(_Section):
+    min_replicas: int = 0
+    """Default ``min_replicas`` of a version's deployment: 0 scales to zero, 1 keeps one process ready."""
+    max_replicas: int = 2
+    """Default ``max_replicas``."""
+    target_ongoing_requests: float = 8.0
+    """Default requests in progress per replica that autoscaling aims for."""
+    max_ongoing_requests: int = 64
+    """Default requests in progress per replica before new ones queue."""
+    cpus: float = 0.1
+    """Default logical CPUs of a replica."""
+    scale_up_timeout_seconds: float = 60.0
+    """How long a request waits for a version that has no ready replica, unless it says X-Scale-Up-Timeout."""
+    upscale_delay_seconds: float = 3.0
+    """How long demand must last before a replica is added."""
+    downscale_delay_seconds: float = 300.0
+    """How long a replica must be needless, the last one too, before it is removed."""
+    deploy_registered_versions: bool = True
+    """Also deploy versions that were registered by other means than a job (MLflow's UI or client)."""
+
+
+class SupervisorSettings(_Section):
+    tick_seconds: float = 0.2
+    """Pause between two looks at the store."""
+    lease_seconds: float = 15.0
+    """How long a silent supervisor keeps the lease before another may take it."""
+    registry_sync_seconds: float = 5.0
+    """Pause between two looks for versions that were registered without a job."""
+    max_starting: int = 4
+    """Attempts that may be on their way into Ray at a time; each is a process that starts."""
+    serving_reserve_cpus: float = 1.0
+    """Logical CPUs of the cluster that are never given to jobs, so that replicas can start while jobs fill the machine."""
+
+
+class GatewaySettings(_Section):
+    replicas: int = 1
+    """Processes of the gateway."""
+    max_body_bytes: int = 100 * 1024 * 1024
+    """Largest request body."""
+    idempotency_hours: float = 24.0
+    """How long an Idempotency-Key is remembered."""
+
+
+class PlatformSettings(_Section):
+    state_dir: Path
+    """Everything the platform keeps lies below it. On a cluster: a file system that every node mounts at this path."""
+    database_url: str
+    """SQLAlchemy URL, ``sqlite:///…`` or ``postgresql+psycopg://…``."""
+    mlflow_url: str
+    """Tracking server, as the jobs, the replicas, the supervisor and the gateway reach it."""
+    ray_dashboard_url: str
+    """Ray's dashboard, which serves the Ray Jobs API."""
+    gateway_url: str
+    """The platform's own ingress, as the gateway reaches it."""
+    jobs: JobSettings = JobSettings()
+    serving: ServingSettings = ServingSettings()
+    supervisor: SupervisorSettings = SupervisorSettings()
+    gateway: GatewaySettings = GatewaySettings()
+
+    @property
+    def attempts_dir(self) -> Path:
+        """One directory per attempt: what the wrapper is given and what it leaves (docs/architecture.md, The attempt directory)."""
+        return self.state_dir / "attempts"
+
+    @property
+    def environments_dir(self) -> Path:
+        """Built overlays, by the hash of their lock."""
+        return self.state_dir / "environments"
