@@ -1,0 +1,65 @@
+"""What is registered: models and their versions, as MLflow keeps them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True)
+class RegisteredModel:
+    """A name in the registry. Times are UTC and timezone-aware."""
+
+    name: str
+    created_at: datetime
+    updated_at: datetime | None = None
+    description: str | None = None
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    """alias → version"""
+    latest_version: str | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelVersion:
+    """One version of a registered model."""
+
+    name: str
+    version: str
+    created_at: datetime
+    aliases: tuple[str, ...] = ()
+    tags: Mapping[str, str] = field(default_factory=dict)
+    run_id: str | None = None
+    source: str | None = None
+    """Where its artifacts are, e.g. ``models:/m-…``."""
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    status: str = "READY"
+    """MLflow's own word for it."""
+
+    @property
+    def uri(self) -> str:
+        """What a replica loads."""
+        return f"models:/{self.name}/{self.version}"
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedModel:
+    """A model that a job's script logged; a candidate for registration."""
+
+    model_id: str
+    name: str
+    run_id: str | None
+    created_at: datetime
+    uri: str
+
+
+@dataclass(frozen=True, slots=True)
+class TrackedRun:
+    """An MLflow run that a job made."""
+
+    run_id: str
+    experiment_id: str
+    started_at: datetime
+    parent_run_id: str | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict)
