@@ -10,6 +10,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
+from raylift.domain.deployment import DeploymentConfig
+
 
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -53,6 +55,18 @@ class ServingSettings(_Section):
     """How long a replica must be needless, the last one too, before it is removed."""
     deploy_registered_versions: bool = True
     """Also deploy versions that were registered by other means than a job (MLflow's UI or client)."""
+    max_starting: int = 2
+    """Versions that may start their first replica at a time; each is a process that imports and loads."""
+
+    def default_deployment(self) -> DeploymentConfig:
+        """What a version's deployment gets when nobody said otherwise."""
+        return DeploymentConfig(
+            min_replicas=self.min_replicas,
+            max_replicas=self.max_replicas,
+            target_ongoing_requests=self.target_ongoing_requests,
+            max_ongoing_requests=self.max_ongoing_requests,
+            cpus=self.cpus,
+        )
 
 
 class SupervisorSettings(_Section):

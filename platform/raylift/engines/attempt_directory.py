@@ -1,0 +1,145 @@
+"""The attempt directory: what the supervisor gives the wrapper, and what the wrapper leaves.
+
+docs/architecture.md describes the files. The wrapper's side is ``job_entrypoints.attempt``; it imports nothing from here.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Final
+
+from raylift.domain.job import Job, Usage
+from raylift.settings import JobSettings
+
+_ATTEMPT: Final = "attempt.json"
+_PROGRESS: Final = "progress.json"
+_STOP: Final = "stop"
+_OUTPUT: Final = "output.log"
+
+
+class Outcome(StrEnum):
+    """How the wrapper says an attempt ended."""
+
+    EXITED = "exited"
+    SIGNALED = "signaled"
+    OUT_OF_MEMORY = "out_of_memory"
+    STOPPED = "stopped"
+    WRAPPER_ERROR = "wrapper_error"
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What the wrapper last wrote. ``outcome`` is None while the script runs."""
+
+    script_started_at: datetime | None
+    outcome: Outcome | None = None
+    exit_code: int | None = None
+    signal: int | None = None
+    message: str | None = None
+    finished_at: datetime | None = None
+    usage: Usage | None = None
+
+
+class AttemptDirectory:
+    """The directory of one attempt."""
+
+    def __init__(self, attempts_dir: Path, submission_id: str) -> None:
+        self.path = attempts_dir / submission_id
+
+    def prepare(self, job: Job, script: bytes, *, mlflow_url: str, settings: JobSettings) -> None:
+        """Write everything the wrapper needs. May be repeated until the attempt has started."""
+        source = self.path / "source"
+        source.mkdir(parents=True, exist_ok=True)
+        # The directory holds the user's environment variables.
+        self.path.chmod(0o700)
+        (source / job.spec.script_name).write_bytes(script)
+        self._write_private(_ATTEMPT, _attempt_fields(job, self.path.name, mlflow_url, settings))
+
+    def request_stop(self) -> None:
+        """Tell the wrapper to end the script, or not to start it. Works while Ray still holds the attempt back."""
+        if self.path.is_dir():
+            (self.path / _STOP).touch()
+
+    def stop_requested(self) -> bool:
+        return (self.path / _STOP).exists()
+
+    def progress(self) -> Progress | None:
+        """What the wrapper last said; None before the script started."""
+        try:
+            fields = json.loads((self.path / _PROGRESS).read_bytes())
+        except FileNotFoundError:
+            return None
+        return _progress(fields)
+
+    def submitted_by_hand(self) -> dict[str, Any] | None:
+        """What the wrapper of a job that was handed straight to Ray wrote about it; None for the platform's own."""
+        try:
+            fields: dict[str, Any] = json.loads((self.path / _ATTEMPT).read_bytes())
+        except FileNotFoundError:
+            return None
+        return fields if fields.get("origin") == "ray" else None
+
+    def source(self, script_name: str) -> bytes:
+        return (self.path / "source" / script_name).read_bytes()
+
+    def output(self) -> Path:
+        """The file that the script's output is written to as it comes; it may not exist yet."""
+        return self.path / _OUTPUT
+
+    def remove(self) -> None:
+        shutil.rmtree(self.path, ignore_errors=True)
+
+    def _write_private(self, name: str, fields: dict[str, Any]) -> None:
+        draft = self.path / f".{name}"
+        with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+            json.dump(fields, file)
+        draft.replace(self.path / name)
+
+
+def _attempt_fields(job: Job, submission_id: str, mlflow_url: str, settings: JobSettings) -> dict[str, Any]:
+    spec = job.spec
+    return {
+        "job_id": job.job_id,
+        "submission_id": submission_id,
+        "attempt": job.attempt,
+        "script": spec.script_name,
+        "script_sha256": spec.script_sha256,
+        "args": list(spec.args),
+        "environment": dict(spec.environment),
+        "experiment_name": spec.experiment_name,
+        "model_name": spec.model_name,
+        "mlflow_url": mlflow_url,
+        "autolog": spec.autolog,
+        "tags": dict(spec.tags),
+        "cpus": spec.resources.cpus,
+        "memory_bytes": spec.resources.memory_bytes,
+        "gpus": spec.resources.gpus,
+        "environment_lock": list(job.environment_lock or ()),
+        "stop_grace_seconds": settings.stop_grace_seconds,
+        "max_log_bytes": settings.max_log_bytes,
+        "nice": settings.nice,
+    }
+
+
+def _progress(fields: dict[str, Any]) -> Progress:
+    if fields["state"] != "finished":
+        return Progress(script_started_at=_moment(fields["script_started_at"]))
+    return Progress(
+        script_started_at=_moment(fields.get("script_started_at")),
+        outcome=Outcome(fields["outcome"]),
+        exit_code=fields.get("exit_code"),
+        signal=fields.get("signal"),
+        message=fields.get("message"),
+        finished_at=_moment(fields["finished_at"]),
+        usage=Usage(**fields["usage"]) if fields.get("usage") else None,
+    )
+
+
+def _moment(epoch: float | None) -> datetime | None:
+    return None if epoch is None else datetime.fromtimestamp(epoch, UTC)

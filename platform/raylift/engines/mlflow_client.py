@@ -1,0 +1,74 @@
+"""One MLflow client per tracking server, and MLflow's failures told as the platform's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any, Final, TypeVar
+
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+
+from raylift.domain.errors import EngineUnavailable
+
+T = TypeVar("T")
+
+_ABSENT: Final = frozenset({"RESOURCE_DOES_NOT_EXIST", "NOT_FOUND"})
+_UNAVAILABLE: Final = frozenset({"INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED"})
+"""Codes of a server that fails, and of MLflow's client when no server answers."""
+
+CLIENT_ENVIRONMENT: Final = {
+    # MLflow's client would otherwise wait about four minutes for a server that is down.
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "15",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+}
+"""Environment of every platform process that talks to MLflow."""
+
+
+def connect(mlflow_url: str) -> MlflowClient:
+    """A client of the tracking server and the registry at ``mlflow_url``. No call is made yet."""
+    return MlflowClient(tracking_uri=mlflow_url, registry_uri=mlflow_url)
+
+
+@contextmanager
+def mlflow_errors() -> Iterator[None]:
+    """Turn "MLflow does not answer" into EngineUnavailable. MLflow's own refusals pass as they are."""
+    try:
+        yield
+    except MlflowException as error:
+        if error.error_code in _UNAVAILABLE:
+            raise EngineUnavailable(f"MLflow does not answer: {error.message}") from error
+        raise
+
+
+def is_absent(error: MlflowException) -> bool:
+    """Whether MLflow says that the thing asked for does not exist."""
+    return error.error_code in _ABSENT
+
+
+def is_duplicate(error: MlflowException) -> bool:
+    """Whether MLflow says that the thing to be made exists already."""
+    return error.error_code == "RESOURCE_ALREADY_EXISTS"
+
+
+def every_page(fetch: Callable[[str | None], Any]) -> Iterator[Any]:
+    """All items of a paged MLflow search; ``fetch`` is given the page token."""
+    token: str | None = None
+    while True:
+        page = fetch(token)
+        yield from page
+        token = page.token
+        if not token:
+            return
+
+
+def quoted(text: str) -> str:
+    """A string literal of MLflow's filter language."""
+    return f'"{text}"' if "'" in text else f"'{text}'"
+
+
+def moment(milliseconds: int) -> datetime:
+    """MLflow's epoch milliseconds as a UTC time."""
+    return datetime.fromtimestamp(milliseconds / 1000, UTC)

@@ -1,0 +1,52 @@
+"""The door to Ray's view of the cluster. Works inside a process that is connected to Ray."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, cast
+
+import ray
+
+from raylift.domain.errors import EngineUnavailable
+
+
+@dataclass(frozen=True, slots=True)
+class NodeResources:
+    """What one live node has in total."""
+
+    node_id: str
+    cpus: float
+    memory_bytes: int
+    gpus: float
+
+
+class Cluster:
+    """The live nodes of the cluster this process is connected to."""
+
+    def nodes(self) -> list[NodeResources]:
+        """Live nodes, the largest first.
+
+        Raises:
+            EngineUnavailable: this process is not connected to a cluster, or its head does not answer.
+        """
+        try:
+            listed = cast("list[dict[str, Any]]", ray.nodes())
+        except Exception as error:  # Ray raises bare RuntimeError, ConnectionError and its own kinds here.
+            raise EngineUnavailable(f"Ray does not say which nodes there are: {error}") from error
+        found = [_node(item) for item in listed if item.get("Alive")]
+        return sorted(found, key=lambda node: (node.cpus, node.memory_bytes, node.gpus), reverse=True)
+
+    def ping(self) -> None:
+        """Raise EngineUnavailable unless at least one node is alive."""
+        if not self.nodes():
+            raise EngineUnavailable("Ray has no live node")
+
+
+def _node(item: dict[str, Any]) -> NodeResources:
+    resources: dict[str, float] = item.get("Resources") or {}
+    return NodeResources(
+        node_id=str(item["NodeID"]),
+        cpus=float(resources.get("CPU", 0.0)),
+        memory_bytes=int(resources.get("memory", 0)),
+        gpus=float(resources.get("GPU", 0.0)),
+    )

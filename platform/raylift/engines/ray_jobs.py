@@ -1,0 +1,168 @@
+"""The door to Ray Jobs: its REST API on the dashboard.
+
+Plain HTTP instead of Ray's ``JobSubmissionClient``: that one has no time-outs, asks for the server's version in its
+constructor, and lets RAY_ADDRESS override the address it is given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Final
+
+import httpx
+
+from raylift.domain.errors import EngineUnavailable, PlatformError
+from raylift.domain.job import Resources
+
+_TIMEOUT: Final = httpx.Timeout(30.0, connect=3.0)
+
+
+class RayJobStatus(StrEnum):
+    """Ray's own words."""
+
+    PENDING = "PENDING"
+    RUNNING = "RUNNING"
+    STOPPED = "STOPPED"
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+
+
+RAY_JOB_ENDED: Final = frozenset({RayJobStatus.STOPPED, RayJobStatus.SUCCEEDED, RayJobStatus.FAILED})
+
+
+@dataclass(frozen=True, slots=True)
+class RayJob:
+    """A submission as Ray shows it."""
+
+    submission_id: str
+    status: RayJobStatus
+    entrypoint: str
+    message: str | None = None
+    error_type: str | None = None
+    """Ray's ``JobErrorType``, e.g. ``RUNTIME_ENV_SETUP_FAILURE``."""
+    exit_code: int | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+class SubmissionRefused(PlatformError):
+    """Ray understood the submission and would not take it."""
+
+    code = "submission_error"
+
+
+class RayJobs:
+    """Ray's Jobs REST API. Every call is bounded in time and may be repeated.
+
+    Raises:
+        EngineUnavailable: from every method, when the dashboard does not answer.
+    """
+
+    def __init__(self, dashboard_url: str, transport: httpx.BaseTransport | None = None) -> None:
+        # trust_env=False: the dashboard is on this machine or this cluster, never behind the user's proxy.
+        self._http = httpx.Client(base_url=dashboard_url, timeout=_TIMEOUT, transport=transport, trust_env=False)
+
+    def submit(
+        self,
+        submission_id: str,
+        entrypoint: str,
+        resources: Resources,
+        *,
+        runtime_env: Mapping[str, Any],
+        metadata: Mapping[str, str],
+    ) -> None:
+        """Submit, or find that this submission id is there already: both are success.
+
+        Raises:
+            SubmissionRefused: Ray rejects the request.
+        """
+        body: dict[str, Any] = {
+            "submission_id": submission_id,
+            "entrypoint": entrypoint,
+            "entrypoint_num_cpus": resources.cpus,
+            "entrypoint_memory": resources.memory_bytes,
+            "runtime_env": dict(runtime_env),
+            "metadata": dict(metadata),
+        }
+        if resources.gpus:
+            body["entrypoint_num_gpus"] = resources.gpus
+        answer = self._call("POST", "/api/jobs/", json=body)
+        # Ray answers 500 for an id that exists; the text is the only sign.
+        if answer.is_success or "already exists" in answer.text:
+            return
+        if answer.status_code >= 500 and self.get(submission_id) is None and _is_transient(answer.text):
+            raise EngineUnavailable(f"Ray could not take the submission just now: {_last_line(answer.text)}")
+        raise SubmissionRefused(f"Ray refused the submission: {_last_line(answer.text)}")
+
+    def list(self) -> list[RayJob]:
+        """All submissions that Ray remembers; drivers that nobody submitted are left out."""
+        answer = self._call("GET", "/api/jobs/")
+        _expect_success(answer)
+        return [_ray_job(item) for item in answer.json() if item.get("type") == "SUBMISSION"]
+
+    def get(self, submission_id: str) -> RayJob | None:
+        """One submission, or None when Ray does not know it."""
+        answer = self._call("GET", f"/api/jobs/{submission_id}")
+        if answer.status_code == 404:
+            return None
+        _expect_success(answer)
+        return _ray_job(answer.json())
+
+    def stop(self, submission_id: str) -> None:
+        """Ask Ray to stop it; unknown and ended submissions are left as they are.
+
+        A pending submission is not stopped by this (ray#58353): its wrapper looks for the stop file before it starts anything.
+        """
+        answer = self._call("POST", f"/api/jobs/{submission_id}/stop")
+        if answer.status_code not in {400, 404}:
+            _expect_success(answer)
+
+    def delete(self, submission_id: str) -> None:
+        """Forget an ended submission. One that is unknown, or still running, is left as it is."""
+        answer = self._call("DELETE", f"/api/jobs/{submission_id}")
+        if answer.status_code not in {400, 404, 500}:
+            _expect_success(answer)
+
+    def log(self, submission_id: str) -> str:
+        """Ray's own log of a submission: what the wrapper printed, or why it could not start."""
+        answer = self._call("GET", f"/api/jobs/{submission_id}/logs")
+        if answer.status_code == 404:
+            return ""
+        _expect_success(answer)
+        return str(answer.json().get("logs") or "")
+
+    def close(self) -> None:
+        self._http.close()
+
+    def _call(self, method: str, path: str, json: Any = None) -> httpx.Response:
+        try:
+            return self._http.request(method, path, json=json)
+        except httpx.HTTPError as error:
+            raise EngineUnavailable(f"Ray's dashboard at {self._http.base_url} does not answer: {error}") from error
+
+
+def _ray_job(item: Mapping[str, Any]) -> RayJob:
+    return RayJob(
+        submission_id=item["submission_id"],
+        status=RayJobStatus(item["status"]),
+        entrypoint=item.get("entrypoint") or "",
+        message=item.get("message"),
+        error_type=item.get("error_type"),
+        exit_code=item.get("driver_exit_code"),
+        metadata=item.get("metadata") or {},
+    )
+
+
+def _expect_success(answer: httpx.Response) -> None:
+    if not answer.is_success:
+        raise EngineUnavailable(f"Ray's dashboard answered {answer.status_code}: {_last_line(answer.text)}")
+
+
+def _is_transient(text: str) -> bool:
+    return any(sign in text for sign in ("No available agent", "Timeout", "timed out", "UNAVAILABLE", "Connection"))
+
+
+def _last_line(text: str) -> str:
+    lines = [line.strip() for line in text.strip().splitlines() if line.strip()]
+    return lines[-1][:500] if lines else "(no text)"

@@ -1,0 +1,158 @@
+"""The door to MLflow's model registry."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException, RestException
+
+from raylift.domain.errors import EngineUnavailable, ModelNotFound, VersionNotFound
+from raylift.domain.identifiers import TAG_JOB_ID
+from raylift.domain.model_version import LoggedModel, ModelVersion, RegisteredModel
+from raylift.engines.mlflow_client import connect, every_page, is_absent, is_duplicate, mlflow_errors, moment, quoted
+
+
+class Registry:
+    """Registered models and their versions.
+
+    Raises:
+        EngineUnavailable: from every method, when MLflow does not answer.
+    """
+
+    def __init__(self, mlflow_url: str) -> None:
+        self._client: MlflowClient = connect(mlflow_url)
+
+    def models(self) -> list[RegisteredModel]:
+        """All registered models, by name."""
+        with mlflow_errors():
+            pages = every_page(lambda token: self._client.search_registered_models(max_results=1000, page_token=token))
+            return [_registered_model(item) for item in pages]
+
+    def model(self, name: str) -> RegisteredModel:
+        """Raises ModelNotFound when nothing is registered under ``name``."""
+        try:
+            with mlflow_errors():
+                return _registered_model(self._client.get_registered_model(name))
+        except MlflowException as error:
+            if is_absent(error):
+                raise ModelNotFound(f"No model is registered as {name!r}.", model_name=name) from error
+            raise
+
+    def versions(self, name: str) -> list[ModelVersion]:
+        """All versions of a model, newest first; without their metrics."""
+        with mlflow_errors():
+            pages = every_page(
+                lambda token: self._client.search_model_versions(f"name={quoted(name)}", max_results=1000, page_token=token)
+            )
+            found = [_model_version(item) for item in pages]
+        return sorted(found, key=lambda version: int(version.version), reverse=True)
+
+    def newest_versions(self, limit: int) -> list[ModelVersion]:
+        """The ``limit`` most recently made or changed versions of all models."""
+        with mlflow_errors():
+            page: Any = self._client.search_model_versions(max_results=limit, order_by=["last_updated_timestamp DESC"])
+            return [_model_version(item) for item in page]
+
+    def version(self, name: str, version: str) -> ModelVersion:
+        """One version with the metrics of its run. Raises VersionNotFound with the versions there are."""
+        try:
+            with mlflow_errors():
+                found: Any = self._client.get_model_version(name, version)
+        except MlflowException as error:
+            if is_absent(error) or error.error_code == "INVALID_PARAMETER_VALUE":
+                raise self._no_such_version(name, f"version {version}") from error
+            raise
+        return _model_version(found, self._metrics(found.run_id))
+
+    def version_of_alias(self, name: str, alias: str) -> str:
+        """Raises VersionNotFound when the model has no such alias."""
+        try:
+            with mlflow_errors():
+                return str(self._client.get_model_version_by_alias(name, alias).version)
+        except MlflowException as error:
+            if is_absent(error) or error.error_code == "INVALID_PARAMETER_VALUE":
+                raise self._no_such_version(name, f"alias {alias!r}") from error
+            raise
+
+    def versions_of_job(self, name: str, job_id: str, run_ids: frozenset[str]) -> list[ModelVersion]:
+        """Versions of ``name`` that a job made: by our tag, or because the script registered them from its own runs."""
+        return [
+            version
+            for version in self.versions(name)
+            if version.tags.get(TAG_JOB_ID) == job_id or (version.run_id is not None and version.run_id in run_ids)
+        ]
+
+    def register(self, name: str, model: LoggedModel, tags: Mapping[str, str]) -> ModelVersion:
+        """Add a version made from a logged model. Callers look for an existing one first."""
+        with mlflow_errors():
+            try:
+                self._client.create_registered_model(name)
+            except RestException as error:
+                if not is_duplicate(error):
+                    raise
+            made = self._client.create_model_version(
+                name, source=model.uri, run_id=model.run_id, tags=dict(tags), model_id=model.model_id
+            )
+        return _model_version(made)
+
+    def tag_version(self, version: ModelVersion, tags: Mapping[str, str]) -> None:
+        """Set tags on a version that exists; those it has already with the same value cost nothing."""
+        with mlflow_errors():
+            for key, value in tags.items():
+                if version.tags.get(key) != value:
+                    self._client.set_model_version_tag(version.name, version.version, key, value)
+
+    def ping(self) -> None:
+        """Raises EngineUnavailable when the registry does not answer."""
+        try:
+            with mlflow_errors():
+                self._client.search_registered_models(max_results=1)
+        except MlflowException as error:
+            raise EngineUnavailable(f"MLflow answers with an error: {error.message}") from error
+
+    def _metrics(self, run_id: str | None) -> Mapping[str, float]:
+        if not run_id:
+            return {}
+        try:
+            with mlflow_errors():
+                return dict(self._client.get_run(run_id).data.metrics)
+        except MlflowException as error:
+            if is_absent(error):  # The run may have been deleted since.
+                return {}
+            raise
+
+    def _no_such_version(self, name: str, asked: str) -> VersionNotFound:
+        self.model(name)  # ModelNotFound is the better answer where it applies.
+        versions = [version.version for version in self.versions(name)]
+        return VersionNotFound(
+            f"Model {name!r} has no {asked}; it has {', '.join(versions) or 'no versions yet'}.", model_name=name, versions=versions
+        )
+
+
+def _registered_model(item: Any) -> RegisteredModel:
+    newest = [int(version.version) for version in item.latest_versions or ()]
+    return RegisteredModel(
+        name=item.name,
+        created_at=moment(item.creation_timestamp),
+        updated_at=moment(item.last_updated_timestamp) if item.last_updated_timestamp else None,
+        description=item.description or None,
+        aliases={alias: str(version) for alias, version in (item.aliases or {}).items()},
+        latest_version=str(max(newest)) if newest else None,
+        tags=dict(item.tags or {}),
+    )
+
+
+def _model_version(item: Any, metrics: Mapping[str, float] | None = None) -> ModelVersion:
+    return ModelVersion(
+        name=item.name,
+        version=str(item.version),
+        created_at=moment(item.creation_timestamp),
+        aliases=tuple(item.aliases or ()),
+        tags=dict(item.tags or {}),
+        run_id=item.run_id or None,
+        source=item.source,
+        metrics=metrics or {},
+        status=str(item.status),
+    )

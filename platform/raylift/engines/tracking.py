@@ -1,0 +1,112 @@
+"""The door to MLflow tracking: the runs and logged models that a job made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Final
+
+import mlflow.artifacts
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+
+from raylift.domain.identifiers import TAG_JOB_ID
+from raylift.domain.model_version import LoggedModel, ModelVersion, TrackedRun
+from raylift.engines.mlflow_client import connect, every_page, is_absent, mlflow_errors, moment
+
+_PARENT_RUN: Final = "mlflow.parentRunId"
+
+
+class Tracking:
+    """Runs and logged models, found by the job id they are tagged with.
+
+    Raises:
+        EngineUnavailable: from every method, when MLflow does not answer.
+    """
+
+    def __init__(self, mlflow_url: str) -> None:
+        self._url = mlflow_url
+        self._client: MlflowClient = connect(mlflow_url)
+
+    def experiment_id(self, name: str) -> str | None:
+        with mlflow_errors():
+            experiment = self._client.get_experiment_by_name(name)
+        return experiment.experiment_id if experiment else None
+
+    def runs_of_job(self, job_id: str) -> list[TrackedRun]:
+        """Every run that the job made, in whichever experiment, oldest first."""
+        with mlflow_errors():
+            experiments = self._experiment_ids()
+            pages = every_page(
+                lambda token: self._client.search_runs(
+                    experiments, filter_string=f"tags.`{TAG_JOB_ID}` = '{job_id}'", max_results=1000, page_token=token
+                )
+            )
+            found = [_tracked_run(item) for item in pages]
+        return sorted(found, key=lambda run: run.started_at)
+
+    def job_of_run(self, run_id: str) -> str | None:
+        """The job that made a run; None for runs that no job made, or that are gone."""
+        try:
+            with mlflow_errors():
+                return self._client.get_run(run_id).data.tags.get(TAG_JOB_ID)
+        except MlflowException as error:
+            if is_absent(error):
+                return None
+            raise
+
+    def logged_models_of_job(self, job_id: str, runs: Iterable[TrackedRun]) -> list[LoggedModel]:
+        """Every model the job logged and finished, inside a run or outside of any, oldest first."""
+        run_ids = {run.run_id for run in runs}
+        with mlflow_errors():
+            experiments = self._experiment_ids()
+            by_tag = self._search_models(experiments, f"tags.`{TAG_JOB_ID}` = '{job_id}'")
+            by_run = [model for run_id in run_ids for model in self._search_models(experiments, f"source_run_id = '{run_id}'")]
+        found = {item.model_id: _logged_model(item) for item in [*by_tag, *by_run] if str(item.status) == "READY"}
+        return sorted(found.values(), key=lambda model: model.created_at)
+
+    def requirements_of(self, version: ModelVersion) -> list[str]:
+        """The lines of the version's own requirements.txt; none where it has no such file."""
+        try:
+            with mlflow_errors():
+                path = mlflow.artifacts.download_artifacts(
+                    artifact_uri=f"{version.uri}/requirements.txt", tracking_uri=self._url, registry_uri=self._url
+                )
+        except (MlflowException, OSError) as error:
+            if isinstance(error, OSError) or is_absent(error):
+                return []
+            raise
+        return Path(path).read_text(encoding="utf-8").splitlines()
+
+    def _experiment_ids(self) -> list[str]:
+        pages = every_page(lambda token: self._client.search_experiments(max_results=1000, page_token=token))
+        return [item.experiment_id for item in pages]
+
+    def _search_models(self, experiments: list[str], filter_string: str) -> list[Any]:
+        return list(
+            every_page(
+                lambda token: self._client.search_logged_models(
+                    experiment_ids=experiments, filter_string=filter_string, page_token=token
+                )
+            )
+        )
+
+
+def _tracked_run(item: Any) -> TrackedRun:
+    return TrackedRun(
+        run_id=item.info.run_id,
+        experiment_id=item.info.experiment_id,
+        started_at=moment(item.info.start_time),
+        parent_run_id=item.data.tags.get(_PARENT_RUN),
+        metrics=dict(item.data.metrics),
+    )
+
+
+def _logged_model(item: Any) -> LoggedModel:
+    return LoggedModel(
+        model_id=item.model_id,
+        name=item.name,
+        run_id=item.source_run_id or None,
+        created_at=moment(item.creation_timestamp),
+        uri=item.model_uri,
+    )

@@ -1,0 +1,88 @@
+"""Jobs that were handed straight to Ray: taken into the store, and Ray's records of finished jobs: cleared away."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Callable, Collection
+from datetime import datetime
+
+from raylift.domain.errors import JobNotFound
+from raylift.domain.identifiers import adopted_job_id
+from raylift.domain.job import Job, JobSpec, Origin, Resources
+from raylift.engines.attempt_directory import AttemptDirectory
+from raylift.engines.ray_jobs import RAY_JOB_ENDED, RayJob, RayJobs
+from raylift.settings import PlatformSettings
+from raylift.store.database import Store
+from raylift.supervisor.observe import RaySnapshot
+
+log = logging.getLogger(__name__)
+
+
+class Adoption:
+    """Looks at every submission that no active job of the store accounts for, once."""
+
+    def __init__(self, settings: PlatformSettings, store: Store, ray_jobs: RayJobs, clock: Callable[[], datetime]) -> None:
+        self._settings = settings
+        self._store = store
+        self._ray_jobs = ray_jobs
+        self._clock = clock
+        self._settled: set[str] = set()
+        """Submissions that need no further look, so that a long list costs nothing."""
+
+    def look(self, snapshot: RaySnapshot, active: Collection[str]) -> int:
+        """Adopt, stop or forget what is not in ``active`` (submission ids). Returns how many submissions were changed."""
+        self._settled &= snapshot.jobs.keys()
+        changed = 0
+        for submission_id, ray_job in snapshot.jobs.items():
+            if submission_id not in active and submission_id not in self._settled:
+                changed += self._look_at(ray_job)
+        return changed
+
+    def _look_at(self, ray_job: RayJob) -> bool:
+        job_id = ray_job.metadata.get("raylift.job_id")
+        if job_id is None:
+            return self._adopt(ray_job)
+        try:
+            job = self._store.jobs.get(job_id)
+        except JobNotFound:
+            job = None
+        if job is not None and not job.is_final and job.submission_id == ray_job.submission_id:
+            return False
+        if ray_job.status in RAY_JOB_ENDED:
+            # Recorded in the store: Ray never forgets by itself, and its list gets slower with every entry.
+            self._ray_jobs.delete(ray_job.submission_id)
+        else:
+            AttemptDirectory(self._settings.attempts_dir, ray_job.submission_id).request_stop()
+            self._ray_jobs.stop(ray_job.submission_id)
+        return True
+
+    def _adopt(self, ray_job: RayJob) -> bool:
+        directory = AttemptDirectory(self._settings.attempts_dir, ray_job.submission_id)
+        fields = directory.submitted_by_hand()
+        if fields is None:
+            if ray_job.status in RAY_JOB_ENDED:
+                self._settled.add(ray_job.submission_id)  # Somebody else's job: none of ours.
+            return False
+        self._settled.add(ray_job.submission_id)
+        script = directory.source(fields["script"])
+        spec = JobSpec(
+            script_sha256=hashlib.sha256(script).hexdigest(),
+            script_name=fields["script"],
+            experiment_name=fields["experiment_name"],
+            model_name=fields["model_name"],
+            args=tuple(fields["args"]),
+            environment=fields["environment"],
+            resources=Resources(fields["cpus"], fields["memory_bytes"], fields["gpus"]),
+            timeout_seconds=0,
+            autolog=fields["autolog"],
+            deploy=fields.get("deploy", True),
+            tags=fields["tags"],
+            origin=Origin.RAY,
+        )
+        job: Job | None = self._store.jobs.adopt(
+            spec, script, job_id=adopted_job_id(ray_job.submission_id), submission_id=ray_job.submission_id, now=self._clock()
+        )
+        if job is not None:
+            log.info("adopted Ray's submission %s as %s", ray_job.submission_id, job.job_id)
+        return job is not None

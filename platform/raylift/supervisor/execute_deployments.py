@@ -1,0 +1,68 @@
+"""Carry out what was planned for the deployments."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from datetime import datetime
+
+from raylift.domain.deployment import ANSWERING, Deployment, DeploymentStatus
+from raylift.domain.lease import Lease
+from raylift.engines.ray_serve import RayServe
+from raylift.store.database import Store
+from raylift.supervisor.plan_deployments import Delete, Deploy, DeploymentAction, Observe
+
+log = logging.getLogger(__name__)
+
+
+class DeploymentExecutor:
+    """The supervisor's hands, as far as deployments go."""
+
+    def __init__(self, store: Store, serve: RayServe, clock: Callable[[], datetime]) -> None:
+        self._store = store
+        self._serve = serve
+        self._clock = clock
+
+    def execute(self, lease: Lease, actions: Sequence[DeploymentAction]) -> None:
+        """Carry out all actions: what is seen is written first, then Ray Serve is told, once for all.
+
+        Raises:
+            EngineUnavailable: Ray Serve did not answer; the rest is planned again.
+            StaleLease: another supervisor has taken over.
+        """
+        for action in actions:
+            if isinstance(action, Observe):
+                self._observe(lease, action)
+        deletes = [action.key for action in actions if isinstance(action, Delete)]
+        if deletes:
+            self._serve.delete(deletes)
+        deploys = [action for action in actions if isinstance(action, Deploy)]
+        if deploys:
+            self._deploy(lease, deploys)
+
+    def _observe(self, lease: Lease, action: Observe) -> None:
+        row, now = action.deployment, self._clock()
+        ready_at = now if action.status in ANSWERING and row.ready_at is None else row.ready_at
+        self._store.deployments.observe(
+            lease, row, now=now, status=action.status, replicas=action.replicas, message=action.message, ready_at=ready_at
+        )
+        log.info("%s version %s: %s -> %s", row.model_name, row.version, row.status, action.status)
+
+    def _deploy(self, lease: Lease, deploys: Sequence[Deploy]) -> None:
+        refused = self._serve.deploy([(action.deployment, action.prove) for action in deploys])
+        for action in deploys:
+            row = action.deployment
+            error = refused.get((row.model_name, row.version))
+            self._store.deployments.observe(
+                lease,
+                row,
+                now=self._clock(),
+                status=DeploymentStatus.UNHEALTHY if error else _expected(row, action),
+                message=error,
+                applied_generation=row.generation,
+            )
+
+
+def _expected(row: Deployment, action: Deploy) -> DeploymentStatus:
+    """What a deployment that was just handed over is, until it is seen."""
+    return DeploymentStatus.STARTING if action.prove else DeploymentStatus.SCALED_TO_ZERO

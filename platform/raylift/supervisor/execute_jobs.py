@@ -1,0 +1,233 @@
+"""Carry out what was planned for one job. Every step may be repeated: it adopts what it finds."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from mlflow.exceptions import MlflowException
+
+from raylift.domain.errors import EngineUnavailable
+from raylift.domain.identifiers import submission_id
+from raylift.domain.job import Job, JobState, Reason
+from raylift.domain.lease import Lease
+from raylift.engines.attempt_directory import AttemptDirectory
+from raylift.engines.environments.resolve import EnvironmentUnresolvable, resolve
+from raylift.engines.environments.runtime_env import runtime_env_for
+from raylift.engines.leftovers import end_leftovers
+from raylift.engines.ray_jobs import RayJobs, SubmissionRefused
+from raylift.engines.registry import Registry
+from raylift.engines.tracking import Tracking
+from raylift.settings import PlatformSettings
+from raylift.store.database import Store
+from raylift.supervisor.plan_jobs import (
+    Finish,
+    JobAction,
+    Register,
+    Resolve,
+    Retry,
+    ScriptStarted,
+    ScriptSucceeded,
+    Stop,
+    Submit,
+)
+from raylift.supervisor.registration import NoModelLogged, register
+
+log = logging.getLogger(__name__)
+
+_REGISTRATION_PATIENCE: Final = timedelta(minutes=10)
+"""How long a registration is tried again while MLflow does not answer."""
+
+_RAY_STOP_MARGIN_SECONDS: Final = 5.0
+"""Ray's own SIGKILL comes this much after the wrapper's, so that the wrapper can still report."""
+
+
+class JobExecutor:
+    """The supervisor's hands, as far as jobs go."""
+
+    def __init__(
+        self,
+        settings: PlatformSettings,
+        store: Store,
+        ray_jobs: RayJobs,
+        tracking: Tracking,
+        registry: Registry,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._settings = settings
+        self._store = store
+        self._ray_jobs = ray_jobs
+        self._tracking = tracking
+        self._registry = registry
+        self._clock = clock
+
+    def admit(self, lease: Lease, job: Job) -> None:
+        """Let a waiting job go: to its environment, or straight to Ray when there is nothing to resolve."""
+        lock = job.environment_lock if job.environment_lock is not None else job.spec.environment_lock
+        if lock is None and not job.spec.requirements:
+            lock = ()
+        if lock is None:
+            self._move(lease, job, JobState.ENVIRONMENT, reason=Reason.BUILDING_ENVIRONMENT)
+        else:
+            self._start(lease, job, lock)
+
+    def cancel_waiting(self, lease: Lease, job: Job) -> None:
+        """End a job that was cancelled before it was admitted."""
+        self._move(
+            lease, job, JobState.CANCELLED, reason=Reason.CANCELLED_BY_USER, message="Cancelled while it waited in the queue."
+        )
+
+    def execute(self, lease: Lease, job: Job, action: JobAction) -> None:
+        """Carry out one action.
+
+        Raises:
+            EngineUnavailable: an engine did not answer; nothing is lost, the action is planned again.
+            StaleLease: another supervisor has taken over.
+        """
+        match action:
+            case Resolve():
+                self._resolve(lease, job)
+            case Submit():
+                self._submit(lease, job)
+            case ScriptStarted(at=at, deadline_at=deadline_at):
+                self._move(lease, job, JobState.SCRIPT, started_at=at, deadline_at=deadline_at)
+            case Stop(reason=reason):
+                self._stop(lease, job, reason)
+            case ScriptSucceeded(usage=usage):
+                self._move(lease, job, JobState.REGISTRATION, exit_code=0, usage=usage)
+            case Register():
+                self._register(lease, job)
+            case Retry():
+                self._retry(lease, job, action)
+            case Finish():
+                self._finish(lease, job, action)
+
+    def _resolve(self, lease: Lease, job: Job) -> None:
+        try:
+            lock = resolve(job.spec.requirements, cache_dir=self._settings.environments_dir / ".cache")
+        except EnvironmentUnresolvable as error:
+            self._move(lease, job, JobState.FAILED, reason=Reason.ENVIRONMENT_ERROR, message=error.detail)
+            return
+        self._start(lease, job, lock)
+
+    def _start(self, lease: Lease, job: Job, lock: tuple[str, ...]) -> None:
+        chosen = submission_id(job.job_id, job.attempt)
+        started = self._move(
+            lease, job, JobState.STARTING, submission_id=chosen, environment_lock=lock, stop_reason=None, deadline_at=None
+        )
+        self._submit(lease, started)
+
+    def _submit(self, lease: Lease, job: Job) -> None:
+        directory = self._directory(job)
+        directory.prepare(
+            job, self._store.jobs.script(job.spec.script_sha256), mlflow_url=self._settings.mlflow_url, settings=self._settings.jobs
+        )
+        grace = self._settings.jobs.stop_grace_seconds + _RAY_STOP_MARGIN_SECONDS
+        try:
+            self._ray_jobs.submit(
+                directory.path.name,
+                f"python -m job_entrypoints.train --attempt-dir {directory.path}",
+                job.spec.resources,
+                runtime_env={
+                    # Unique to the job: Ray remembers a failed environment by its exact content.
+                    "env_vars": {"RAYLIFT_JOB_ID": job.job_id, "RAY_JOB_STOP_WAIT_TIME_S": f"{grace:.0f}"},
+                    **runtime_env_for(job.environment_lock or (), self._settings.environments_dir),
+                },
+                metadata={"raylift.job_id": job.job_id, "raylift.attempt": str(job.attempt)},
+            )
+        except SubmissionRefused as error:
+            self._move(lease, job, JobState.FAILED, reason=Reason.SUBMISSION_ERROR, message=error.detail)
+
+    def _stop(self, lease: Lease, job: Job, reason: Reason) -> None:
+        if job.stop_reason is None:
+            job = self._store.jobs.amend(lease, job, stop_reason=reason)
+        # The file first: a wrapper that Ray has not started yet finds it and starts nothing.
+        directory = self._directory(job)
+        directory.request_stop()
+        self._ray_jobs.stop(directory.path.name)
+
+    def _register(self, lease: Lease, job: Job) -> None:
+        try:
+            made = register(job, self._tracking, self._registry)
+        except NoModelLogged as error:
+            self._move(lease, job, JobState.FAILED, reason=Reason.NO_MODEL_LOGGED, message=error.detail, **self._runs(job))
+            return
+        except EngineUnavailable as error:
+            if self._clock() - job.entered_at < _REGISTRATION_PATIENCE:
+                raise
+            self._move(lease, job, JobState.FAILED, reason=Reason.REGISTRATION_ERROR, message=error.detail)
+            return
+        except MlflowException as error:
+            message = f"MLflow refused the registration: {error.message}"
+            self._move(lease, job, JobState.FAILED, reason=Reason.REGISTRATION_ERROR, message=message)
+            return
+        if made.version is not None:
+            self._store.deployments.ensure(
+                made.version.name,
+                made.version.version,
+                model_uri=made.version.uri,
+                config=self._settings.serving.default_deployment(),
+                now=self._clock(),
+                wanted=job.spec.deploy,
+                job_id=job.job_id,
+                environment_lock=job.environment_lock or (),
+            )
+        self._move(
+            lease,
+            job,
+            JobState.COMPLETED,
+            message=made.message,
+            mlflow_experiment_id=made.experiment_id,
+            mlflow_run_id=made.run.run_id if made.run else None,
+            metrics=made.metrics,
+            model_version=made.version.version if made.version else None,
+        )
+
+    def _runs(self, job: Job) -> dict[str, Any]:
+        """The run of a job that is about to fail, so that its metrics can be looked at all the same."""
+        runs = self._tracking.runs_of_job(job.job_id)
+        if not runs:
+            return {}
+        run = runs[-1]
+        return {"mlflow_experiment_id": run.experiment_id, "mlflow_run_id": run.run_id, "metrics": dict(run.metrics)}
+
+    def _retry(self, lease: Lease, job: Job, action: Retry) -> None:
+        if action.lost:
+            # What is left of a lost attempt must not run beside the next one.
+            self._directory(job).request_stop()
+            end_leftovers(job.job_id)
+        losses = job.infrastructure_losses + (1 if action.lost else 0)
+        again = f"Attempt {job.attempt}: {action.message} Queued again."
+        self._move(
+            lease,
+            job,
+            JobState.QUEUED,
+            reason=action.reason,
+            message=again,
+            attempt=job.attempt + 1,
+            infrastructure_losses=losses,
+            exit_code=action.exit_code,
+            usage=action.usage,
+        )
+
+    def _finish(self, lease: Lease, job: Job, action: Finish) -> None:
+        if action.reason is Reason.NODE_LOST:
+            self._directory(job).request_stop()
+            end_leftovers(job.job_id)
+        self._move(
+            lease, job, action.to, reason=action.reason, message=action.message, exit_code=action.exit_code, usage=action.usage
+        )
+
+    def _move(
+        self, lease: Lease, job: Job, to: JobState, *, reason: Reason | None = None, message: str | None = None, **changes: Any
+    ) -> Job:
+        moved = self._store.jobs.move(lease, job, to, now=self._clock(), reason=reason, message=message, **changes)
+        log.info("%s: %s -> %s%s", job.job_id, job.state, to, f" ({reason})" if reason else "")
+        return moved
+
+    def _directory(self, job: Job) -> AttemptDirectory:
+        name = job.submission_id or submission_id(job.job_id, job.attempt)
+        return AttemptDirectory(self._settings.attempts_dir, name)
+

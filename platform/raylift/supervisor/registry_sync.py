@@ -1,0 +1,123 @@
+"""Versions that were registered without a job (MLflow's UI or client): they get a deployment, too."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from datetime import datetime
+from typing import Final
+
+from packaging.requirements import InvalidRequirement, Requirement
+
+from raylift.domain.deployment import DeploymentStatus
+from raylift.domain.errors import DeploymentNotFound, JobNotFound
+from raylift.domain.identifiers import MODEL_NAME, TAG_JOB_ID
+from raylift.domain.lease import Lease
+from raylift.domain.model_version import ModelVersion
+from raylift.engines.environments.resolve import EnvironmentUnresolvable, resolve
+from raylift.engines.registry import Registry
+from raylift.engines.tracking import Tracking
+from raylift.settings import PlatformSettings
+from raylift.store.database import Store
+
+log = logging.getLogger(__name__)
+
+_RECENT: Final = 200
+"""Versions looked at each time, the most recently changed first."""
+
+_PLATFORMS_OWN: Final = frozenset({"mlflow", "mlflow-skinny", "ray"})
+"""Replicas bring these; a model's pins of them would replace the platform's."""
+
+
+class RegistrySync:
+    """Looks for versions in MLflow's registry that have no deployment."""
+
+    def __init__(
+        self, settings: PlatformSettings, store: Store, registry: Registry, tracking: Tracking, clock: Callable[[], datetime]
+    ) -> None:
+        self._settings = settings
+        self._store = store
+        self._registry = registry
+        self._tracking = tracking
+        self._clock = clock
+        self._seen: set[tuple[str, str]] = set()
+
+    def look(self, lease: Lease) -> None:
+        """Give every recent version that nobody deployed its deployment.
+
+        Raises:
+            EngineUnavailable: MLflow does not answer.
+        """
+        for version in self._registry.newest_versions(_RECENT):
+            key = (version.name, version.version)
+            if key in self._seen or version.status != "READY":
+                continue
+            if not self._belongs_to_running_job(version):
+                self._deploy(lease, version)
+                self._seen.add(key)
+
+    def _belongs_to_running_job(self, version: ModelVersion) -> bool:
+        """A job that still runs decides about its versions itself when it ends."""
+        job_id = version.tags.get(TAG_JOB_ID) or (self._tracking.job_of_run(version.run_id) if version.run_id else None)
+        if job_id is None:
+            return False
+        try:
+            return not self._store.jobs.get(job_id).is_final
+        except JobNotFound:
+            return False
+
+    def _deploy(self, lease: Lease, version: ModelVersion) -> None:
+        try:
+            self._store.deployments.get(version.name, version.version)
+        except DeploymentNotFound:
+            pass
+        else:
+            return
+        lock: tuple[str, ...] = ()
+        problem: str | None = None
+        try:
+            lock = self._lock(version)
+        except EnvironmentUnresolvable as error:
+            problem = error.detail
+        row = self._store.deployments.ensure(
+            version.name,
+            version.version,
+            model_uri=version.uri,
+            config=self._settings.serving.default_deployment(),
+            now=self._clock(),
+            environment_lock=lock,
+        )
+        if problem is None:
+            problem = _unservable_name(version.name)
+        if problem is not None:
+            self._store.deployments.observe(
+                lease,
+                row,
+                now=self._clock(),
+                status=DeploymentStatus.UNHEALTHY,
+                message=problem,
+                applied_generation=row.generation,
+            )
+        log.info("deploying %s version %s, which no job registered", version.name, version.version)
+
+    def _lock(self, version: ModelVersion) -> tuple[str, ...]:
+        wanted = [line for line in self._tracking.requirements_of(version) if _is_the_models_own(line)]
+        return resolve(wanted, cache_dir=self._settings.environments_dir / ".cache")
+
+
+def _is_the_models_own(line: str) -> bool:
+    try:
+        return Requirement(line).name.lower() not in _PLATFORMS_OWN
+    except InvalidRequirement:
+        return False  # Options, comments and blank lines.
+
+
+def _unservable_name(name: str) -> str | None:
+    if MODEL_NAME.fullmatch(name):
+        return None
+    return (
+        f"{name!r} cannot be part of a URL path: only letters, digits, dots, dashes and underscores can. "
+        "Register the model under such a name to serve it."
+    )
+
+
