@@ -1,6 +1,68 @@
 """Upload a Python training script, get an autoscaled REST endpoint.
 
-Importing this package loads no Ray, MLflow, SQLAlchemy or FastAPI.
+    from raylift import Client
+
+    with Client() as client:
+        job = client.train("train.py", model="churn", requirements=["scikit-learn"]).wait()
+        print(client.predict("churn", [[1.0, 2.0]]).predictions)
+
+Importing this package loads nothing else: every process of the platform imports it, and the SDK's own imports
+(httpx, Pydantic) come with the first name that is asked for. It never loads Ray, MLflow, SQLAlchemy, FastAPI, NumPy or pandas.
 """
 
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from raylift.client import (
+        APIError,
+        Client,
+        Clock,
+        Conflict,
+        ConnectionFailed,
+        InvalidRequest,
+        Job,
+        JobCancelled,
+        JobFailed,
+        JobWaitTimeout,
+        NotFound,
+        Prediction,
+        RayliftError,
+        ServerError,
+        TooLarge,
+        Unavailable,
+    )
+
 __version__ = "0.1.0"
+
+__all__ = [
+    "APIError",
+    "Client",
+    "Clock",
+    "Conflict",
+    "ConnectionFailed",
+    "InvalidRequest",
+    "Job",
+    "JobCancelled",
+    "JobFailed",
+    "JobWaitTimeout",
+    "NotFound",
+    "Prediction",
+    "RayliftError",
+    "ServerError",
+    "TooLarge",
+    "Unavailable",
+    "__version__",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module("raylift.client"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

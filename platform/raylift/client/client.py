@@ -1,0 +1,196 @@
+"""The client of one platform."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterable, Mapping
+from os import PathLike
+from types import TracebackType
+from typing import Any, Final, Self
+
+import httpx
+
+from raylift.api.inference import InferenceResponse
+from raylift.client import paths
+from raylift.client.clock import Clock
+from raylift.client.connection import Connection
+from raylift.client.inputs import to_inputs
+from raylift.client.jobs import Job, Jobs, accepted
+from raylift.client.models import Deployments, Models
+from raylift.client.prediction import Prediction
+from raylift.client.script import read_requirements, read_script
+
+DEFAULT_URL: Final = "http://127.0.0.1:8000"
+
+
+class Client:
+    """Talks to one platform. Keeps its connections; safe to use from several threads; close it, or use it with ``with``.
+
+    >>> with Client() as client:  # doctest: +SKIP
+    ...     job = client.train("train.py", model="churn", requirements=["scikit-learn"]).wait()
+    ...     client.predict("churn", frame)
+    """
+
+    def __init__(
+        self,
+        base_url: str | None = None,
+        api_key: str | None = None,
+        *,
+        timeout: float = 30.0,
+        transport: httpx.BaseTransport | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        """Connects to nothing yet.
+
+        Args:
+            base_url: None: the environment's RAYLIFT_URL, else http://127.0.0.1:8000.
+            api_key: Sent as ``Authorization: Bearer``. None: the environment's RAYLIFT_API_KEY, else none is sent.
+            timeout: Seconds that one answer may take.
+            transport: Sends the requests, e.g. httpx.MockTransport in tests.
+            clock: Tells the time and sleeps, for tests.
+        """
+        # The SDK is a root of its own: there is nobody above it who could hand these down.
+        env = os.environ  # noqa: TID251
+        self._connection = Connection(
+            base_url=base_url or env.get("RAYLIFT_URL") or DEFAULT_URL,
+            api_key=api_key or env.get("RAYLIFT_API_KEY") or None,
+            timeout=timeout,
+            transport=transport,
+            clock=clock or Clock(),
+        )
+        self.jobs = Jobs(self._connection)
+        self.models = Models(self._connection)
+        self.deployments = Deployments(self._connection)
+
+    @property
+    def base_url(self) -> str:
+        return self._connection.base_url
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def train(
+        self,
+        script: str | PathLike[str] | None = None,
+        *,
+        script_content: str | None = None,
+        script_name: str | None = None,
+        model: str | None = None,
+        experiment: str | None = None,
+        requirements: Iterable[str] | str | PathLike[str] = (),
+        env: Mapping[str, str] | None = None,
+        args: Iterable[str] = (),
+        cpus: float = 1.0,
+        memory: int | str = "2GiB",
+        gpus: float = 0.0,
+        timeout: int = 600,
+        max_retries: int = 0,
+        priority: int = 50,
+        autolog: bool = True,
+        deploy: bool = True,
+        tags: Mapping[str, str] | None = None,
+        idempotency_key: str | None = None,
+    ) -> Job:
+        """Upload a training script. Returns when the platform has committed the job to its store.
+
+        A connection that breaks meanwhile does not make two jobs: the upload carries a key, and is sent again with it.
+
+        Args:
+            script: Path of the script; or
+            script_content: its source.
+            script_name: What the platform calls it. None: the file's name, or train.py.
+            model: Registered model to add a version to. None: nothing is registered.
+            experiment: MLflow experiment. None: the model's name, or the script's without ``.py``.
+            requirements: PEP 508 requirements, or the path of a requirements.txt.
+            env: Environment variables of the script.
+            args: The script's ``sys.argv[1:]``.
+            cpus: Logical CPUs it asks for and is held to; fractions are allowed.
+            memory: Bytes, or a string such as "4GiB".
+            gpus: Logical GPUs.
+            timeout: Seconds the script may run.
+            max_retries: Times to run again when the script itself fails.
+            priority: 0 to 100, higher first.
+            autolog: Call ``mlflow.autolog()`` for the script.
+            deploy: Deploy the registered version.
+            tags: Copied to the job, its runs and the version.
+            idempotency_key: Two uploads with the same key are one job. None: a new key.
+
+        Raises:
+            InvalidRequest: The script does not compile, a requirement does not parse, no node could hold it, …
+        """
+        read = read_script(script, script_content, script_name)
+        body = {
+            "script_content": read.content,
+            "script_encoding": read.encoding,
+            "script_name": read.name,
+            "experiment_name": experiment or model or read.name.removesuffix(".py"),
+            "model_name": model,
+            "requirements": read_requirements(requirements),
+            "environment": {name: str(value) for name, value in (env or {}).items()},
+            "args": [str(arg) for arg in args],
+            "timeout_seconds": timeout,
+            "resources": {"cpus": cpus, "memory": memory, "gpus": gpus},
+            "max_retries": max_retries,
+            "priority": priority,
+            "autolog": autolog,
+            "deploy": deploy,
+            "tags": {name: str(value) for name, value in (tags or {}).items()},
+        }
+        key = {"Idempotency-Key": idempotency_key or uuid.uuid4().hex}
+        return accepted(self._connection, self._connection.json("POST", paths.UPLOAD, json=body, headers=key, resend=True))
+
+    def predict(
+        self,
+        model: str,
+        inputs: Any,
+        *,
+        version: str | int | None = None,
+        alias: str | None = None,
+        proba: bool = False,
+        params: Mapping[str, Any] | None = None,
+        timeout: float = 60.0,
+    ) -> Prediction:
+        """Ask a model.
+
+        Args:
+            model: Registered model.
+            inputs: A pandas frame (NaN and NaT are sent as null), a 2-D array, a dict of columns, a list of dicts or a list
+                of rows. A Series or a dict of scalars is one row. A 1-D array is refused: it could be a row or a column.
+            version: None, and no alias: the newest that is ready.
+            alias: An MLflow alias, e.g. "champion".
+            proba: Ask for the probabilities of the classes as well.
+            params: Inference parameters of the model.
+            timeout: Seconds for all of it: a replica that has to start first, and "try again later", included.
+
+        Raises:
+            InvalidRequest: The inputs are not what the model wants; the detail says what is.
+            NotFound: No such model, version or alias.
+            Unavailable: No replica was ready in time, or the version does not load.
+        """
+        body: dict[str, Any] = {"model_name": model, "inputs": to_inputs(inputs)}
+        body |= {"model_version": str(version)} if version is not None else {}
+        body |= {"alias": alias} if alias is not None else {}
+        body |= {"return_probabilities": True} if proba else {}
+        body |= {"params": dict(params)} if params else {}
+        raw = self._connection.json("POST", paths.INFERENCE, json=body, resend=True, patience=timeout)
+        answer = self._connection.parse(InferenceResponse, raw, "POST", paths.INFERENCE)
+        return Prediction(
+            model_name=answer.model_name,
+            model_version=answer.model_version,
+            predictions=answer.predictions,
+            inference_time_ms=answer.inference_time_ms,
+            probabilities=answer.probabilities,
+            classes=None if answer.classes is None else list(answer.classes),
+            raw=raw,
+        )
+
+    def request(self, method: str, path: str, *, json: Any = None, params: Mapping[str, Any] | None = None) -> Any:
+        """The answer of any endpoint, as the platform gave it: for what has no method here. Raises as everything else does."""
+        return self._connection.json(method, path, json=json, params=params)

@@ -1,0 +1,268 @@
+"""Jobs: the handle of one, and the collection of all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any, Literal, overload
+
+from raylift.api.training import EventList, EventView, JobAccepted, JobPage, JobSummary, JobView
+from raylift.client import paths
+from raylift.client.connection import Connection
+from raylift.client.errors import JobCancelled, JobFailed, JobWaitTimeout, RayliftError
+from raylift.client.log_stream import follow_log, is_final
+from raylift.client.waiting import Report, wait_until_final
+from raylift.domain.job import JobStatus
+
+
+class Job:
+    """A handle of one job.
+
+    Its attributes are those of the last look at it: ``refresh()`` and ``wait()`` look again, and the first attribute
+    that is asked for looks if nothing has been seen yet.
+    """
+
+    def __init__(self, connection: Connection, job_id: str, *, seen: JobView | JobSummary | None = None) -> None:
+        self._connection = connection
+        self._job_id = job_id
+        self._view = seen if isinstance(seen, JobView) else None
+        self._seen = seen
+
+    def __repr__(self) -> str:
+        return f"<Job {self._job_id} {self._seen.status}>" if self._seen else f"<Job {self._job_id}>"
+
+    @property
+    def job_id(self) -> str:
+        return self._job_id
+
+    @property
+    def view(self) -> JobView:
+        """All that the platform says of the job, as it was seen last."""
+        return self._view or self.refresh()._last()
+
+    @property
+    def summary(self) -> JobSummary:
+        """What a list says of it; costs no request for a job from ``client.jobs.list()``."""
+        return self._seen or self.view
+
+    @property
+    def status(self) -> JobStatus:
+        return JobStatus(self.summary.status)
+
+    @property
+    def is_final(self) -> bool:
+        """Whether it has ended, one way or another."""
+        return is_final(self.summary)
+
+    @property
+    def phase(self) -> str:
+        return self.view.phase
+
+    @property
+    def reason(self) -> str | None:
+        """Why it waits, failed or was cancelled: one of a closed list."""
+        return self.summary.reason
+
+    @property
+    def message(self) -> str | None:
+        return self.summary.message
+
+    @property
+    def experiment_name(self) -> str:
+        return self.summary.experiment_name
+
+    @property
+    def model_name(self) -> str | None:
+        return self.summary.model_name
+
+    @property
+    def model_version(self) -> str | None:
+        """The version that it registered."""
+        return self.summary.model_version
+
+    @property
+    def mlflow_run_id(self) -> str | None:
+        return self.summary.mlflow_run_id
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        return self.view.metrics
+
+    @property
+    def tags(self) -> dict[str, str]:
+        return self.summary.tags
+
+    @property
+    def created_at(self) -> datetime:
+        return self.summary.created_at
+
+    @property
+    def duration_seconds(self) -> float | None:
+        """Seconds from the script's start to its end, or until it was seen last."""
+        return self.summary.duration_seconds
+
+    @property
+    def exit_code(self) -> int | None:
+        return self.view.exit_code
+
+    def refresh(self) -> Job:
+        """Look again."""
+        self._see(self._connection.view(JobView, "GET", paths.job(self._job_id)))
+        return self
+
+    def wait(
+        self,
+        timeout: float | None = None,
+        *,
+        progress: bool | Report = True,
+        poll: float = 0.5,
+        raise_on_failure: bool = True,
+    ) -> Job:
+        """Wait until the job has ended. A platform that restarts meanwhile is waited for, up to a minute.
+
+        Args:
+            timeout: Seconds to wait; None: as long as it takes.
+            progress: Show phases and elapsed time on stderr; or a function that is told of every look.
+            poll: Seconds between two looks.
+            raise_on_failure: False: return the job however it ended.
+
+        Raises:
+            JobFailed: It failed; carries the reason, the message and the last of its output.
+            JobCancelled: It was cancelled.
+            JobWaitTimeout: It has not ended in time, and goes on.
+        """
+        if progress is True:
+            # rich is only needed, and only loaded, where something is shown.
+            from raylift.client.progress import ProgressDisplay
+
+            with ProgressDisplay(self._job_id) as display:
+                final = self._wait(timeout, poll, display)
+        else:
+            final = self._wait(timeout, poll, _say_nothing if progress is False else progress)
+        if not final:
+            raise JobWaitTimeout(self, self._view, timeout or 0.0)
+        if raise_on_failure and self.status is JobStatus.FAILED:
+            raise JobFailed(self, self.view)
+        if raise_on_failure and self.status is JobStatus.CANCELLED:
+            raise JobCancelled(self, self.view)
+        return self
+
+    @overload
+    def logs(self, *, follow: Literal[False] = False) -> str: ...
+    @overload
+    def logs(self, *, follow: Literal[True]) -> Iterator[str]: ...
+    def logs(self, *, follow: bool = False) -> str | Iterator[str]:
+        """All that the script printed; with ``follow``, its lines as they come, until the job has ended.
+
+        Following resumes where it was after a broken connection: no line is lost, none comes twice.
+        """
+        if follow:
+            return follow_log(self._connection, self._job_id)
+        response = self._connection.send("GET", paths.job(self._job_id, "logs"), headers={"Accept": "text/plain"})
+        return response.content.decode("utf-8", "replace")
+
+    def script(self) -> str:
+        """The source it ran."""
+        response = self._connection.send("GET", paths.job(self._job_id, "script"), headers={"Accept": "*/*"})
+        return response.content.decode("utf-8", "replace")
+
+    def events(self) -> list[EventView]:
+        """Every transition, oldest first."""
+        return self._connection.view(EventList, "GET", paths.job(self._job_id, "events")).events
+
+    def cancel(self) -> Job:
+        """Ask it to stop. Returns at once: ``wait`` says when it has. A job that has ended stays as it is."""
+        self._connection.json("POST", paths.job(self._job_id, "cancel"), resend=True)
+        return self.refresh()
+
+    def rerun(self) -> Job:
+        """A new job: the same script, locked requirements, resources and environment."""
+        return accepted(self._connection, self._connection.json("POST", paths.job(self._job_id, "rerun")))
+
+    def delete(self) -> None:
+        """Forget the job and its logs. Its run and its model version stay.
+
+        Raises:
+            Conflict: It has not ended yet.
+        """
+        self._connection.send("DELETE", paths.job(self._job_id))
+
+    def _wait(self, timeout: float | None, poll: float, report: Report) -> bool:
+        view, final = wait_until_final(self._connection, self._job_id, timeout=timeout, poll=poll, report=report)
+        if view is not None:
+            self._see(view)
+        return final
+
+    def _see(self, view: JobView) -> None:
+        self._view = self._seen = view
+
+    def _last(self) -> JobView:
+        if self._view is None:
+            raise AssertionError("a refreshed job has been seen")
+        return self._view
+
+
+class Jobs:
+    """``client.jobs``."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def get(self, job_id: str) -> Job:
+        """One job.
+
+        Raises:
+            NotFound: There is none of that id.
+        """
+        return Job(self._connection, job_id).refresh()
+
+    def list(
+        self,
+        *,
+        status: JobStatus | str | None = None,
+        model: str | None = None,
+        experiment: str | None = None,
+        tag: str | None = None,
+        limit: int | None = None,
+        page_size: int = 50,
+    ) -> Iterator[Job]:
+        """Jobs, newest first, fetched page by page as they are asked for.
+
+        Args:
+            status: queued, running, completed, failed or cancelled.
+            model: Only those that register this model.
+            experiment: Only those of this MLflow experiment.
+            tag: ``"key"`` or ``"key=value"``.
+            limit: At most so many; None: all.
+            page_size: Jobs a request.
+        """
+        filters: dict[str, Any] = {
+            "status": None if status is None else str(status),
+            "model_name": model,
+            "experiment_name": experiment,
+            "tag": tag,
+        }
+        return self._pages(filters, limit, page_size)
+
+    def _pages(self, filters: dict[str, Any], limit: int | None, page_size: int) -> Iterator[Job]:
+        cursor: str | None = None
+        left = limit
+        while left is None or left > 0:
+            size = page_size if left is None else min(page_size, left)
+            page = self._connection.view(JobPage, "GET", paths.JOBS, params=filters | {"limit": size, "cursor": cursor})
+            for seen in page.jobs if left is None else page.jobs[:left]:
+                yield Job(self._connection, seen.job_id, seen=seen)
+            left = None if left is None else left - len(page.jobs)
+            cursor = page.next_cursor
+            if cursor is None:
+                return
+
+
+def accepted(connection: Connection, answer: Any) -> Job:
+    """The handle of a job that the platform has just taken."""
+    taken = connection.parse(JobAccepted, answer, "POST", paths.UPLOAD)
+    return Job(connection, taken.job_id)
+
+
+def _say_nothing(view: JobView | None, error: RayliftError | None) -> None:
+    """The report of who wants none."""

@@ -1,0 +1,33 @@
+"""Where things are on the platform's REST API."""
+
+from __future__ import annotations
+
+from typing import Final
+from urllib.parse import quote
+
+UPLOAD: Final = "/mlops/training/upload"
+JOBS: Final = "/mlops/training/jobs"
+INFERENCE: Final = "/mlops/inference"
+MODELS: Final = "/mlops/models"
+DEPLOYMENTS: Final = "/mlops/deployments"
+
+
+def job(job_id: str, what: str = "") -> str:
+    """One job, or ``what`` beneath it: logs, script, events, cancel, rerun."""
+    return _below(JOBS, job_id, what)
+
+
+def model(name: str) -> str:
+    return _below(MODELS, name)
+
+
+def version(name: str, number: str | int) -> str:
+    return _below(model(name), "versions", str(number))
+
+
+def deployment(name: str, number: str | int) -> str:
+    return version(name, number) + "/deployment"
+
+
+def _below(base: str, *parts: str) -> str:
+    return "/".join([base, *(quote(part, safe="") for part in parts if part)])

@@ -1,0 +1,67 @@
+"""Shows on stderr how a job gets on: one live line on a terminal, a line per phase elsewhere."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.status import Status
+
+from raylift.api.training import JobView
+from raylift.client.errors import RayliftError
+from raylift.client.log_stream import is_final
+
+
+class ProgressDisplay:
+    """A ``Report`` to be used as a context manager."""
+
+    def __init__(self, job_id: str, console: Console | None = None, *, live: bool = True) -> None:
+        """``live=False``: only a line per phase, for when something else writes to the terminal as well."""
+        self._job_id = job_id
+        self._console = console or Console(stderr=True, highlight=False, soft_wrap=True)
+        self._status = Status(f"{job_id} …", console=self._console) if live and self._console.is_terminal else None
+        self._said: tuple[str, str | None] | None = None
+        self._away = False
+
+    def __enter__(self) -> Self:
+        if self._status is not None:
+            self._status.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._status is not None:
+            self._status.stop()
+
+    def __call__(self, view: JobView | None, error: RayliftError | None) -> None:
+        if view is None:
+            self._lost(error)
+            return
+        self._away = False
+        if self._status is not None and not is_final(view):
+            self._status.update(_plain(view))
+        elif (said := (view.phase, view.reason)) != self._said:
+            self._said = said
+            self._console.print(_plain(view), markup=False)
+
+    def _lost(self, error: RayliftError | None) -> None:
+        text = f"{self._job_id}: trying again, the platform does not answer ({error})"
+        if self._status is not None:
+            self._status.update(text.replace("[", r"\["))
+        elif not self._away:
+            self._console.print(text, markup=False)
+        self._away = True
+
+
+def _plain(view: JobView) -> str:
+    """``job_01K… script 12.3 s (queued 0.4 s, environment 3.1 s)``."""
+    over = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in view.phases.items() if name != view.phase)
+    now = view.phases.get(view.phase)
+    words = [view.job_id, view.phase]
+    if now is not None:
+        words.append(f"{now:.1f} s")
+    if view.reason:
+        words.append(f"[{view.reason}]" if is_final(view) else view.reason.replace("_", " "))
+    if view.queue_position is not None:
+        words.append(f"number {view.queue_position} in the queue")
+    return " ".join(words) + (f" ({over})" if over else "")

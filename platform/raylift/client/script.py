@@ -1,0 +1,76 @@
+"""Reads what ``Client.train`` is given: the script, and requirements files."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Final
+
+_COMMENT: Final = re.compile(r"(^|\s)#.*$")
+_INCLUDE: Final = re.compile(r"(?:-r|--requirement)(?:\s+|=)(.+)|-r(\S.*)")
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """A script as the upload carries it."""
+
+    content: str
+    encoding: str
+    name: str
+
+
+def read_script(path: str | PathLike[str] | None, content: str | None, name: str | None) -> Script:
+    """The script of a file, or of ``content``.
+
+    Raises:
+        ValueError: Both were given, or none.
+        OSError: The file cannot be read.
+    """
+    if (path is None) == (content is None):
+        raise ValueError("give the script's path, or its source as script_content")
+    if content is not None:
+        return Script(content, "plain", name or "train.py")
+    file = Path(path or "")
+    raw = file.read_bytes()
+    try:
+        text, encoding = raw.decode(), "plain"
+    except UnicodeDecodeError:
+        # The platform says what is wrong with it, and where, as with everything else about a script.
+        text, encoding = base64.b64encode(raw).decode(), "base64"
+    return Script(text, encoding, name or file.name)
+
+
+def read_requirements(requirements: Iterable[str] | str | PathLike[str]) -> list[str]:
+    """Requirement lines, or those of a requirements.txt and the files that it includes with ``-r``.
+
+    Raises:
+        ValueError: A string that is no file's path, or a line with an option that an upload cannot carry.
+        OSError: The file cannot be read.
+    """
+    if not isinstance(requirements, str | PathLike):
+        return [str(line) for line in requirements]
+    path = Path(requirements)
+    if isinstance(requirements, str) and not path.is_file():
+        raise ValueError(
+            f"there is no requirements file {requirements!r}; for a package, pass a list: requirements=[{requirements!r}]"
+        )
+    return list(_lines_of(path, ()))
+
+
+def _lines_of(path: Path, seen: tuple[Path, ...]) -> Iterable[str]:
+    if path.resolve() in seen:
+        raise ValueError(f"{path} includes itself")
+    text = path.read_text(encoding="utf-8-sig").replace("\\\n", " ")
+    for line in text.splitlines():
+        requirement = _COMMENT.sub("", line).strip()
+        include = _INCLUDE.fullmatch(requirement)
+        if include:
+            yield from _lines_of(path.parent / (include[1] or include[2]).strip(), (*seen, path.resolve()))
+        elif requirement.startswith("-") or " --" in requirement:
+            raise ValueError(f"{path}: {requirement!r} is an option of pip; an upload carries requirements only")
+        elif requirement:
+            yield requirement

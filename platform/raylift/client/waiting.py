@@ -1,0 +1,45 @@
+"""Waits for a job to end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from raylift.api.training import JobView
+from raylift.client import paths
+from raylift.client.connection import Connection
+from raylift.client.errors import RayliftError
+from raylift.client.log_stream import PASSING, is_final, still_patient
+
+Report = Callable[[JobView | None, RayliftError | None], None]
+"""Told of every look at the job: what was seen, or why nothing was."""
+
+
+def wait_until_final(
+    connection: Connection, job_id: str, *, timeout: float | None, poll: float, report: Report
+) -> tuple[JobView | None, bool]:
+    """Look at a job until it is final or ``timeout`` seconds are over.
+
+    Returns:
+        What was seen last, and whether it is final.
+
+    Raises:
+        RayliftError: The platform was away for longer than a minute, or says no.
+    """
+    clock = connection.clock
+    deadline = None if timeout is None else clock.now() + timeout
+    away_since: float | None = None
+    view: JobView | None = None
+    while True:
+        try:
+            view = connection.view(JobView, "GET", paths.job(job_id))
+            away_since = None
+            report(view, None)
+            if is_final(view):
+                return view, True
+        except PASSING as error:
+            away_since = still_patient(error, clock, away_since)
+            report(None, error)
+        left = poll if deadline is None else min(poll, deadline - clock.now())
+        if left <= 0:
+            return view, False
+        clock.sleep(left)
