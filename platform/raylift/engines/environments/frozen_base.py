@@ -1,0 +1,71 @@
+"""The base environment at one moment, as the resolver looks at it: what is pinned, what may not give way, what would break."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from importlib.metadata import Distribution
+from typing import Final
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+from raylift.engines.environments.base import base_distributions, requirements_of, version_of
+from raylift.engines.environments.stand_in import needs_stand_in
+
+_RAY_EXTRAS: Final = frozenset({"default", "serve"})
+
+
+@dataclass(frozen=True)
+class FrozenBase:
+    """``distributions`` by canonical name."""
+
+    distributions: Mapping[str, Distribution]
+
+    @classmethod
+    def read(cls) -> FrozenBase:
+        return cls(base_distributions())
+
+    def pins(self) -> list[str]:
+        return [f"{name}=={version}" for name, dist in self.distributions.items() if (version := version_of(dist))]
+
+    def limits_of_ray(self) -> list[str]:
+        """What cannot give way: a job's worker is Ray's own process, in the overlay too."""
+        ray = self.distributions.get("ray")
+        if ray is None:
+            return []
+        needs = [f"{need.name}{need.specifier}" for need in requirements_of(ray, _RAY_EXTRAS) if need.specifier]
+        return [f"ray=={ray.version}", *needs]
+
+    def without_index(self) -> list[Distribution]:
+        """Distributions that no index has in this version."""
+        return [dist for dist in self.distributions.values() if needs_stand_in(dist)]
+
+    def meets(self, need: Requirement) -> bool:
+        """Whether the base has a version that ``need`` allows. Never for a direct reference."""
+        dist = self.distributions.get(canonicalize_name(need.name))
+        version = version_of(dist) if dist else None
+        return need.url is None and version is not None and need.specifier.contains(version, prereleases=True)
+
+    def broken_by(self, pins: Iterable[Requirement]) -> list[str]:
+        """The distributions that work now, and whose needs are no longer met once ``pins`` lie above the base."""
+        above: dict[str, Version] = {
+            canonicalize_name(pin.name): version for pin in pins if not self.meets(pin) and (version := _pinned(pin))
+        }
+        return [
+            name
+            for name, dist in self.distributions.items()
+            if name not in above
+            and not needs_stand_in(dist)
+            and any(self._breaks(need, above) for need in requirements_of(dist))
+        ]
+
+    def _breaks(self, need: Requirement, above: Mapping[str, Version]) -> bool:
+        version = above.get(canonicalize_name(need.name))
+        return version is not None and not need.specifier.contains(version, prereleases=True) and self.meets(need)
+
+
+def _pinned(pin: Requirement) -> Version | None:
+    """The version of ``name==version``; None of a direct reference, whose version is known only once it is built."""
+    return next((Version(part.version) for part in pin.specifier if part.operator == "=="), None)

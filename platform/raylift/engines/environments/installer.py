@@ -1,0 +1,145 @@
+"""uv as a subprocess: where it is, which settings it gets, how its failures read."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+import uv
+
+_NO_SOLUTION: Final = 1
+"""uv's exit code when requirements contradict each other; others mean that it could not look (network, disk, arguments)."""
+
+_CACHE_VARIABLES: Final = ("UV_CACHE_DIR", "UV_NO_CACHE")
+_FOREIGN: Final = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "UV_PYTHON", "UV_SYSTEM_PYTHON", "UV_PROJECT", "UV_WORKING_DIR")
+"""Variables that would make uv look at another interpreter or project than the one it is told."""
+
+_PIP_EQUIVALENTS: Final = (
+    ("PIP_INDEX_URL", "UV_DEFAULT_INDEX", ("UV_DEFAULT_INDEX", "UV_INDEX_URL")),
+    ("PIP_EXTRA_INDEX_URL", "UV_INDEX", ("UV_INDEX", "UV_EXTRA_INDEX_URL")),
+    ("PIP_TRUSTED_HOST", "UV_INSECURE_HOST", ("UV_INSECURE_HOST",)),
+    ("PIP_CERT", "SSL_CERT_FILE", ("SSL_CERT_FILE",)),
+)
+"""(pip's variable, uv's, the variables that take precedence): uv reads none of pip's, users have set them all the same."""
+
+_TRUE: Final = frozenset({"1", "true", "yes", "on"})
+
+_FRAMES: Final = re.compile(r"\x1b\[[0-9;]*m|[\u00d7\u2500-\u257f\u25b6]")
+_LABELS: Final = re.compile(r"^\s*(?:error|cause|Caused by):\s*", re.MULTILINE)
+_MAX_MESSAGE: Final = 2000
+
+
+class InstallerFailure(Exception):
+    """uv ended without success. ``no_solution``: it looked and the requirements contradict each other."""
+
+    def __init__(self, message: str, *, no_solution: bool = False) -> None:
+        super().__init__(message)
+        self.message = message
+        self.no_solution = no_solution
+
+
+def run_uv(
+    arguments: Sequence[str],
+    *,
+    stdin: str = "",
+    cache_dir: Path | None,
+    timeout: float,
+    find_links: Path | None = None,
+    defaults: Mapping[str, str] | None = None,
+) -> None:
+    """Run uv and wait for it; without a network, run it once more on what its cache has.
+
+    Args:
+        arguments: As on uv's command line.
+        stdin: What uv reads.
+        cache_dir: Where uv keeps downloads, unless the environment names a place.
+        timeout: Seconds after which uv and what it started are killed.
+        find_links: A directory of wheels to look into beside the user's own.
+        defaults: Settings of uv that the environment may override.
+
+    Raises:
+        InstallerFailure: uv failed, in one line of its own words.
+    """
+    environment = uv_environment(os.environ, cache_dir=cache_dir, find_links=find_links, defaults=defaults or {})
+    command = [uv.find_uv_bin(), "--no-progress", "--color", "never", "--quiet", *arguments]
+    if environment.get("PIP_NO_INDEX", "").lower() in _TRUE and arguments[0] == "pip":
+        command.append("--no-index")
+    try:
+        _run_once(command, stdin, environment, timeout)
+    except InstallerFailure as failure:
+        if failure.no_solution or "UV_OFFLINE" in environment:
+            raise
+        try:
+            # uv asks the index whether its cache is still fresh, so without a network even cached packages fail.
+            _run_once(command, stdin, environment | {"UV_OFFLINE": "1"}, timeout)
+        except InstallerFailure:
+            raise failure from None
+
+
+def uv_environment(
+    environment: Mapping[str, str],
+    *,
+    cache_dir: Path | None,
+    find_links: Path | None,
+    defaults: Mapping[str, str],
+) -> dict[str, str]:
+    """The environment of a uv process: the caller's, pip's settings in uv's words, no trace of another interpreter."""
+    result = {**defaults, **{name: value for name, value in environment.items() if name not in _FOREIGN}}
+    if cache_dir is not None and not any(name in environment for name in _CACHE_VARIABLES):
+        result["UV_CACHE_DIR"] = str(cache_dir)
+    for pip_name, uv_name, overriding in _PIP_EQUIVALENTS:
+        if environment.get(pip_name) and not any(name in environment for name in overriding):
+            result[uv_name] = environment[pip_name]
+    links = environment.get("UV_FIND_LINKS") or ",".join(_existing(environment.get("PIP_FIND_LINKS", "").split()))
+    links = ",".join(filter(None, [str(find_links) if find_links else "", links]))
+    return result | ({"UV_FIND_LINKS": links} if links else {})
+
+
+def one_line(output: str) -> str:
+    """The report of uv without colours, frames, labels and line breaks, cut to what a person reads."""
+    text = " ".join(_LABELS.sub("", _FRAMES.sub("", output)).split())
+    text = text.removeprefix("No solution found when resolving dependencies").lstrip(": ")
+    return text if len(text) <= _MAX_MESSAGE else f"{text[: _MAX_MESSAGE // 2]} … {text[-_MAX_MESSAGE // 2 :]}"
+
+
+def _existing(links: Sequence[str]) -> list[str]:
+    # pip passes over a directory that is not there, uv fails.
+    return [link for link in links if "://" in link or Path(link).is_dir()]
+
+
+def _run_once(command: Sequence[str], stdin: str, environment: Mapping[str, str], timeout: float) -> None:
+    # An empty working directory, so that no project's uv settings apply by accident; an own session, so that a
+    # package's build can be killed together with the uv that runs it.
+    with (
+        tempfile.TemporaryDirectory(prefix="raylift-uv-") as nowhere,
+        subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            cwd=nowhere,
+            env=dict(environment),
+            start_new_session=True,
+        ) as process,
+    ):
+        try:
+            output, _ = process.communicate(stdin, timeout=timeout)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise InstallerFailure(f"uv did not finish within {timeout:.0f} seconds") from None
+        except BaseException:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
+    if process.returncode != 0:
+        raise InstallerFailure(
+            one_line(output) or f"uv ended with exit code {process.returncode}",
+            no_solution=process.returncode == _NO_SOLUTION,
+        )

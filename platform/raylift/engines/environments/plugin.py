@@ -1,0 +1,70 @@
+"""The Ray runtime_env plugin: builds overlays and starts workers in them. Runs in the runtime_env agent of every node."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+from ray._private.runtime_env.context import RuntimeEnvContext
+from ray._private.runtime_env.plugin import RuntimeEnvPlugin
+
+from raylift.engines.environments.overlay import ensure_overlay, overlay_directory, overlay_python
+from raylift.engines.environments.runtime_env import PLUGIN_NAME
+
+
+class EnvironmentPlugin(RuntimeEnvPlugin):
+    """``{"raylift_environment": {"lock": ["humanize==4.9.0"], "root": "/state/environments"}}``."""
+
+    name = PLUGIN_NAME
+
+    @staticmethod
+    def validate(runtime_env_dict: Mapping[str, Any]) -> None:
+        """Raise ValueError unless the field is as above."""
+        _config(runtime_env_dict)
+
+    def get_uris(self, runtime_env: Mapping[str, Any]) -> list[str]:
+        """None: Ray believes that what it has built once is still there, whereas an overlay is looked at each time."""
+        return []
+
+    async def create(
+        self, uri: str | None, runtime_env: Mapping[str, Any], context: RuntimeEnvContext, logger: logging.Logger
+    ) -> float:
+        """Build the overlay if it is not there. Counts as 0 bytes, so that Ray's cache never wants to delete it."""
+        lock, root = _config(runtime_env)
+        # In a thread: the agent's loop sets up every other environment of this node meanwhile.
+        python = await asyncio.to_thread(ensure_overlay, lock, root)
+        logger.info("environment of %s is %s", ", ".join(lock), python)
+        return 0
+
+    def modify_context(
+        self, uris: list[str], runtime_env: Mapping[str, Any], context: RuntimeEnvContext, logger: logging.Logger
+    ) -> None:
+        """Start the worker with the overlay's Python, and let ``python`` and console scripts be the overlay's."""
+        directory = overlay_directory(*_config(runtime_env))
+        context.py_executable = str(overlay_python(directory))
+        path = context.env_vars.get("PATH", os.environ.get("PATH", os.defpath))
+        context.env_vars["PATH"] = f"{directory / 'bin'}{os.pathsep}{path}"
+        context.env_vars["VIRTUAL_ENV"] = str(directory)
+
+    def delete_uri(self, uri: str, logger: logging.Logger) -> float:
+        """Delete nothing: overlays outlive Ray's sessions."""
+        return 0
+
+
+def _config(runtime_env: Mapping[str, Any]) -> tuple[list[str], Path]:
+    config = runtime_env.get(PLUGIN_NAME)
+    if not isinstance(config, Mapping):
+        raise ValueError(  # noqa: TRY004  (what Ray says that validate raises)
+            f"runtime_env[{PLUGIN_NAME!r}] has to be an object with 'lock' and 'root', not {config!r}"
+        )
+    fields = cast("Mapping[str, Any]", config)
+    lock, root = fields.get("lock"), fields.get("root")
+    if not isinstance(lock, list) or not lock or not all(isinstance(pin, str) for pin in cast("list[Any]", lock)):
+        raise ValueError(f"runtime_env[{PLUGIN_NAME!r}]['lock'] has to be a list of at least one pin, not {lock!r}")
+    if not isinstance(root, str) or not Path(root).is_absolute():
+        raise ValueError(f"runtime_env[{PLUGIN_NAME!r}]['root'] has to be an absolute path, not {root!r}")
+    return cast("list[str]", lock), Path(root)

@@ -1,0 +1,136 @@
+"""From requirements to a lock: the pinned packages that a script needs beyond the base environment."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
+
+from raylift.engines.environments.base import applies, base_distribution, satisfies_base
+from raylift.engines.environments.errors import EnvironmentUnresolvable
+from raylift.engines.environments.frozen_base import FrozenBase
+from raylift.engines.environments.installer import InstallerFailure, run_uv
+from raylift.engines.environments.stand_in import write_stand_in
+
+_TIMEOUT_SECONDS: Final = 120.0
+_HTTP_SETTINGS: Final = {"UV_HTTP_TIMEOUT": "10", "UV_HTTP_RETRIES": "1"}
+"""A resolution fetches small files: an index that is silent for this long is down, and somebody waits to hear it."""
+_MAX_ROUNDS: Final = 3
+
+
+def resolve(requirements: Sequence[str], *, cache_dir: Path | None = None) -> tuple[str, ...]:
+    """The sorted pins (``name==version`` or ``name @ url``) that ``requirements`` need beyond the base; () when none.
+
+    The base's versions are kept wherever the requirements allow it. Where they do not, the requirements win, and the base's
+    packages that would not work beside them are replaced as well. Only Ray and what Ray needs stays as it is.
+
+    Args:
+        requirements: PEP 508 lines.
+        cache_dir: Where uv keeps downloads, unless its own variables name a place; None for uv's default.
+
+    Raises:
+        EnvironmentUnresolvable: no packages meet the requirements, or the index cannot be asked.
+    """
+    wanted = [requirement for requirement in map(_parse, requirements) if applies(requirement)]
+    for requirement in wanted:
+        _refuse_another_ray(requirement)
+    if all(satisfies_base(requirement) for requirement in wanted):
+        return ()
+    base = FrozenBase.read()
+    # All of them, satisfied ones too: what a new package needs has to fit everything that was asked for by name.
+    lines = [str(requirement) for requirement in wanted]
+    try:
+        pins = _pins(lines, base, cache_dir)
+    except InstallerFailure as failure:
+        raise _unresolvable(failure, lines) from None
+    return tuple(sorted({str(pin) for pin in pins if not base.meets(pin)}))
+
+
+def _parse(line: str) -> Requirement:
+    try:
+        return Requirement(line)
+    except InvalidRequirement as error:
+        raise EnvironmentUnresolvable(
+            f"{line!r} is not a PEP 508 requirement such as 'humanize>=4' or 'mylib @ https://example.org/mylib.whl': "
+            f"{str(error).splitlines()[0]}",
+            requirements=(line,),
+        ) from None
+
+
+def _refuse_another_ray(requirement: Requirement) -> None:
+    if canonicalize_name(requirement.name) != "ray":
+        return
+    ray = base_distribution("ray")
+    if ray is None or (requirement.url is None and requirement.specifier.contains(ray.version, prereleases=True)):
+        return
+    raise EnvironmentUnresolvable(
+        f"'{requirement}' asks for another Ray than the cluster's own ray=={ray.version}: a job runs on the cluster's Ray. "
+        f"Leave ray out of the requirements, or allow {ray.version}.",
+        requirements=(str(requirement),),
+    )
+
+
+def _pins(lines: Sequence[str], base: FrozenBase, cache_dir: Path | None) -> list[Requirement]:
+    try:
+        return _compile(lines, base.pins(), base, cache_dir)
+    except InstallerFailure as failure:
+        if not failure.no_solution:
+            raise
+    pins = _compile(lines, base.limits_of_ray(), base, cache_dir)
+    return _with_what_breaks(lines, pins, base, cache_dir)
+
+
+def _with_what_breaks(
+    lines: Sequence[str], pins: list[Requirement], base: FrozenBase, cache_dir: Path | None
+) -> list[Requirement]:
+    """``pins``, together with fitting versions of the base's packages that would break beneath them."""
+    asked = list(lines)
+    for _ in range(_MAX_ROUNDS):
+        broken = base.broken_by(pins)
+        if not broken:
+            break
+        asked += broken
+        try:
+            pins = _compile(asked, base.limits_of_ray(), base, cache_dir)
+        except InstallerFailure as failure:
+            if not failure.no_solution:
+                raise
+            # The user gets what they asked for: only they know whether the script imports what breaks.
+            break
+    return pins
+
+
+def _compile(lines: Sequence[str], constraints: Sequence[str], base: FrozenBase, cache_dir: Path | None) -> list[Requirement]:
+    with tempfile.TemporaryDirectory(prefix="raylift-resolve-") as name:
+        folder = Path(name)
+        (folder / "constraints.txt").write_text("\n".join(constraints))
+        # uv prefers the versions it finds in its output file: no more of the base is replaced than must be.
+        lock = folder / "lock.txt"
+        lock.write_text("\n".join(base.pins()))
+        stand_ins = folder / "stand-ins"
+        stand_ins.mkdir()
+        for dist in base.without_index():
+            write_stand_in(dist, stand_ins)
+        run_uv(
+            ["pip", "compile", "-", "--no-header", "--no-annotate"]
+            + ["--python", sys.executable, "--constraints", str(folder / "constraints.txt"), "--output-file", str(lock)],
+            stdin="\n".join(lines) + "\n",
+            cache_dir=cache_dir,
+            timeout=_TIMEOUT_SECONDS,
+            find_links=stand_ins,
+            defaults=_HTTP_SETTINGS,
+        )
+        return [Requirement(line) for line in lock.read_text().splitlines() if line.strip() and not line.startswith(("#", "-"))]
+
+
+def _unresolvable(failure: InstallerFailure, lines: Sequence[str]) -> EnvironmentUnresolvable:
+    if failure.no_solution:
+        detail = f"No packages meet the requirements {', '.join(lines)}: {failure.message}"
+    else:
+        detail = f"The requirements {', '.join(lines)} could not be resolved: {failure.message}"
+    return EnvironmentUnresolvable(detail, requirements=tuple(lines))

@@ -1,0 +1,40 @@
+"""Metadata-only wheels of base packages that no index has, so that the resolver can still reason about them.
+
+An editable install, a wheel built on this machine, or a build with a local version (``torch==2.9.0+cpu``) cannot be found by
+its pin. The resolver gets a wheel with nothing but that package's metadata instead. What it chooses of the base is
+dropped from the lock, so a stand-in is never installed.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from importlib.metadata import Distribution
+from pathlib import Path
+
+from packaging.utils import canonicalize_name
+
+from raylift.engines.environments.base import version_of
+
+_FIELDS = ("Requires-Python", "Requires-Dist", "Provides-Extra")
+
+
+def needs_stand_in(dist: Distribution) -> bool:
+    """Whether the distribution came from a file, a folder or a repository, or has a local version."""
+    version = version_of(dist)
+    return version is not None and (version.local is not None or dist.read_text("direct_url.json") is not None)
+
+
+def write_stand_in(dist: Distribution, folder: Path) -> Path:
+    """Write the stand-in for ``dist`` into ``folder``."""
+    name, version = canonicalize_name(dist.metadata["Name"]), version_of(dist)
+    stem = f"{name.replace('-', '_')}-{version}"
+    lines = ["Metadata-Version: 2.1", f"Name: {name}", f"Version: {version}"]
+    lines += [f"{field}: {value}" for field in _FIELDS for value in dist.metadata.get_all(field) or ()]
+    wheel = folder / f"{stem}-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.writestr(f"{stem}.dist-info/METADATA", "\n".join(lines) + "\n")
+        archive.writestr(
+            f"{stem}.dist-info/WHEEL", "Wheel-Version: 1.0\nGenerator: raylift\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        )
+        archive.writestr(f"{stem}.dist-info/RECORD", "")
+    return wheel
