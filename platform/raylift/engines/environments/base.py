@@ -95,4 +95,4 @@ def _satisfied(requirement: Requirement, path: frozenset[tuple[str, str]]) -> bo
 
 def _name_of(dist: Distribution) -> str | None:
     # An interrupted uninstall leaves a directory without METADATA, for which importlib.metadata has no name.
-    return dist.metadata.get("Name")
+    return next(iter(dist.metadata.get_all("Name") or ()), None)

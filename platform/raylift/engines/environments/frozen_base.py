@@ -14,6 +14,7 @@ from packaging.version import Version
 from raylift.engines.environments.base import base_distributions, requirements_of, version_of
 from raylift.engines.environments.stand_in import needs_stand_in
 
+_INSTALLERS: Final = frozenset({"pip", "setuptools", "wheel"})
 _RAY_EXTRAS: Final = frozenset({"default", "serve"})
 
 
@@ -27,6 +28,10 @@ class FrozenBase:
     def read(cls) -> FrozenBase:
         return cls(base_distributions())
 
+    def constraints(self) -> list[str]:
+        """The pins of what a script can run on: what only installs packages is free to be replaced."""
+        return [pin for pin in self.pins() if pin.partition("==")[0] not in _INSTALLERS]
+
     def pins(self) -> list[str]:
         return [f"{name}=={version}" for name, dist in self.distributions.items() if (version := version_of(dist))]
 
@@ -35,8 +40,8 @@ class FrozenBase:
         ray = self.distributions.get("ray")
         if ray is None:
             return []
-        needs = [f"{need.name}{need.specifier}" for need in requirements_of(ray, _RAY_EXTRAS) if need.specifier]
-        return [f"ray=={ray.version}", *needs]
+        needs = (f"{need.name}{need.specifier}" for need in requirements_of(ray, _RAY_EXTRAS) if need.specifier)
+        return [f"ray=={ray.version}", *dict.fromkeys(needs)]
 
     def without_index(self) -> list[Distribution]:
         """Distributions that no index has in this version."""

@@ -13,8 +13,8 @@ from typing import Final
 
 import uv
 
-_NO_SOLUTION: Final = 1
-"""uv's exit code when requirements contradict each other; others mean that it could not look (network, disk, arguments)."""
+_NO_SOLUTION: Final = "No solution found"
+"""What uv says when requirements contradict each other; anything else means that it could not look (network, disk, build)."""
 
 _CACHE_VARIABLES: Final = ("UV_CACHE_DIR", "UV_NO_CACHE")
 _FOREIGN: Final = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "UV_PYTHON", "UV_SYSTEM_PYTHON", "UV_PROJECT", "UV_WORKING_DIR")
@@ -141,5 +141,5 @@ def _run_once(command: Sequence[str], stdin: str, environment: Mapping[str, str]
     if process.returncode != 0:
         raise InstallerFailure(
             one_line(output) or f"uv ended with exit code {process.returncode}",
-            no_solution=process.returncode == _NO_SOLUTION,
+            no_solution=_NO_SOLUTION in output,
         )

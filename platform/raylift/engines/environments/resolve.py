@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -47,7 +48,7 @@ def resolve(requirements: Sequence[str], *, cache_dir: Path | None = None) -> tu
     try:
         pins = _pins(lines, base, cache_dir)
     except InstallerFailure as failure:
-        raise _unresolvable(failure, lines) from None
+        raise _unresolvable(failure, lines, base) from None
     return tuple(sorted({str(pin) for pin in pins if not base.meets(pin)}))
 
 
@@ -77,7 +78,7 @@ def _refuse_another_ray(requirement: Requirement) -> None:
 
 def _pins(lines: Sequence[str], base: FrozenBase, cache_dir: Path | None) -> list[Requirement]:
     try:
-        return _compile(lines, base.pins(), base, cache_dir)
+        return _compile(lines, base.constraints(), base, cache_dir)
     except InstallerFailure as failure:
         if not failure.no_solution:
             raise
@@ -108,7 +109,8 @@ def _with_what_breaks(
 def _compile(lines: Sequence[str], constraints: Sequence[str], base: FrozenBase, cache_dir: Path | None) -> list[Requirement]:
     with tempfile.TemporaryDirectory(prefix="raylift-resolve-") as name:
         folder = Path(name)
-        (folder / "constraints.txt").write_text("\n".join(constraints))
+        limits = folder / "constraints.txt"
+        limits.write_text("\n".join(constraints))
         # uv prefers the versions it finds in its output file: no more of the base is replaced than must be.
         lock = folder / "lock.txt"
         lock.write_text("\n".join(base.pins()))
@@ -116,9 +118,9 @@ def _compile(lines: Sequence[str], constraints: Sequence[str], base: FrozenBase,
         stand_ins.mkdir()
         for dist in base.without_index():
             write_stand_in(dist, stand_ins)
+        files = ("--constraints", str(limits), "--output-file", str(lock))
         run_uv(
-            ["pip", "compile", "-", "--no-header", "--no-annotate"]
-            + ["--python", sys.executable, "--constraints", str(folder / "constraints.txt"), "--output-file", str(lock)],
+            ["pip", "compile", "-", "--no-header", "--no-annotate", "--python", sys.executable, *files],
             stdin="\n".join(lines) + "\n",
             cache_dir=cache_dir,
             timeout=_TIMEOUT_SECONDS,
@@ -128,9 +130,19 @@ def _compile(lines: Sequence[str], constraints: Sequence[str], base: FrozenBase,
         return [Requirement(line) for line in lock.read_text().splitlines() if line.strip() and not line.startswith(("#", "-"))]
 
 
-def _unresolvable(failure: InstallerFailure, lines: Sequence[str]) -> EnvironmentUnresolvable:
+def _unresolvable(failure: InstallerFailure, lines: Sequence[str], base: FrozenBase) -> EnvironmentUnresolvable:
     if failure.no_solution:
         detail = f"No packages meet the requirements {', '.join(lines)}: {failure.message}"
+        # uv says of a limit of Ray's only "you require".
+        limits = [limit for limit in base.limits_of_ray() if _quotes(failure.message, Requirement(limit))]
+        if limits:
+            detail += f" Ray, which every job runs on, needs {', '.join(limits)}."
     else:
         detail = f"The requirements {', '.join(lines)} could not be resolved: {failure.message}"
     return EnvironmentUnresolvable(detail, requirements=tuple(lines))
+
+
+def _quotes(message: str, limit: Requirement) -> bool:
+    """Whether ``message`` has the limit, its parts in any order."""
+    found = re.findall(rf"(?<![\w.-]){re.escape(limit.name)}([<>=!~][\w.,*<>=!~+-]*)", message)
+    return any(set(text.strip(".,").split(",")) == set(str(limit.specifier).split(",")) for text in found)

@@ -10,12 +10,14 @@ from __future__ import annotations
 import zipfile
 from importlib.metadata import Distribution
 from pathlib import Path
+from typing import Final
 
 from packaging.utils import canonicalize_name
 
 from raylift.engines.environments.base import version_of
 
-_FIELDS = ("Requires-Python", "Requires-Dist", "Provides-Extra")
+_FIELDS: Final = ("Requires-Python", "Requires-Dist", "Provides-Extra")
+_WHEEL: Final = "Wheel-Version: 1.0\nGenerator: raylift\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
 
 
 def needs_stand_in(dist: Distribution) -> bool:
@@ -33,8 +35,6 @@ def write_stand_in(dist: Distribution, folder: Path) -> Path:
     wheel = folder / f"{stem}-py3-none-any.whl"
     with zipfile.ZipFile(wheel, "w") as archive:
         archive.writestr(f"{stem}.dist-info/METADATA", "\n".join(lines) + "\n")
-        archive.writestr(
-            f"{stem}.dist-info/WHEEL", "Wheel-Version: 1.0\nGenerator: raylift\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
-        )
+        archive.writestr(f"{stem}.dist-info/WHEEL", _WHEEL)
         archive.writestr(f"{stem}.dist-info/RECORD", "")
     return wheel
