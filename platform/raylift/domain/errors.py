@@ -5,8 +5,11 @@ PlatformError
 ├── TooLarge                a body, script or file over its limit
 ├── NotFound                JobNotFound, ModelNotFound, VersionNotFound, DeploymentNotFound, ExperimentNotFound
 ├── Conflict                JobNotFinished, IdempotencyMismatch
-├── Unavailable             DeploymentNotReady, EngineUnavailable: try again after ``retry_after_seconds``
-└── StaleLease              another supervisor has taken over; the result is dropped
+├── Unavailable             DeploymentNotReady, DeploymentUnhealthy, DeploymentStopped, EngineUnavailable; may carry ``retry_after_seconds``
+├── StaleLease              another supervisor has taken over; the result is dropped
+└── StaleJob                the job has changed since it was read; the result is dropped
+
+IllegalMove is none of them: it is a mistake in our own code.
 """
 
 from __future__ import annotations
@@ -115,6 +118,12 @@ class DeploymentUnhealthy(Unavailable):
     code = "deployment_unhealthy"
 
 
+class DeploymentStopped(Unavailable):
+    """The version is registered but not deployed: PUT its deployment to start it."""
+
+    code = "deployment_stopped"
+
+
 class EngineUnavailable(Unavailable):
     """Ray, MLflow or the database does not answer."""
 
@@ -123,3 +132,13 @@ class EngineUnavailable(Unavailable):
 
 class StaleLease(PlatformError):
     code = "stale_lease"
+
+
+class StaleJob(PlatformError):
+    """The job is no longer what the caller saw: read it again. Carries ``state``, what it is in now."""
+
+    code = "stale_job"
+
+
+class IllegalMove(ValueError):
+    """A move that JOB_MOVES does not have: a mistake of the caller, not something that happens."""

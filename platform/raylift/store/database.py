@@ -1,0 +1,48 @@
+"""The store: the one truth of jobs, deployments and leases."""
+
+from __future__ import annotations
+
+from raylift.store import migration
+from raylift.store.deployments import DeploymentRepository
+from raylift.store.jobs import JobRepository
+from raylift.store.leases import LeaseRepository
+from raylift.store.transactions import Database
+
+
+class Store:
+    """SQLite or PostgreSQL. Synchronous and thread-safe: async callers use it in threads."""
+
+    def __init__(self, database_url: str) -> None:
+        self._database = Database(database_url)
+        self.jobs = JobRepository(self._database)
+        self.deployments = DeploymentRepository(self._database)
+        self.leases = LeaseRepository(self._database)
+
+    @classmethod
+    def open(cls, database_url: str) -> Store:
+        """The store at ``sqlite:////absolute/path.db`` (made if absent) or ``postgresql://…``. Call ``migrate`` once.
+
+        Raises:
+            ValueError: The address is of another kind of database, or of a SQLite that is not a file on a local disk.
+        """
+        return cls(database_url)
+
+    @property
+    def supports_many_nodes(self) -> bool:
+        """False for SQLite: its write-ahead log is shared memory, which ends at the machine."""
+        return not self._database.is_sqlite
+
+    def migrate(self) -> None:
+        """Bring the tables up to this release: the first start and every upgrade. Safe in several processes at once."""
+        migration.upgrade(self._database)
+
+    def ping(self) -> None:
+        """Ask the database for a sign of life.
+
+        Raises:
+            EngineUnavailable: It gives none.
+        """
+        self._database.ping()
+
+    def close(self) -> None:
+        self._database.close()

@@ -1,0 +1,62 @@
+"""Idempotency-Keys: the same request twice makes one job."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from sqlalchemy import case, delete, select
+from sqlalchemy.orm import Session
+
+from raylift.domain.errors import IdempotencyMismatch
+from raylift.store.tables import IdempotencyRow
+from raylift.store.transactions import insert_into
+
+_PRUNED_AT_ONCE: Final = 100
+
+
+@dataclass(frozen=True, slots=True)
+class IdempotencyKey:
+    """What a client sent to be safe to repeat, and what it must repeat with it."""
+
+    key: str
+    body_sha256: str
+    expires_at: datetime
+    """Until when the key stands for its first request."""
+
+
+def claim(session: Session, key: IdempotencyKey, *, job_id: str, now: datetime) -> str:
+    """The job that the key stands for: ``job_id`` when the key is new or had expired, else the first one.
+
+    Raises:
+        IdempotencyMismatch: The key stands for a request with another body.
+    """
+    statement = insert_into(session, IdempotencyRow).values(
+        key=key.key, body_sha256=key.body_sha256, expires_at=key.expires_at, job_id=job_id
+    )
+    expired = IdempotencyRow.expires_at <= now
+    # Always an update, if only to the same values: so the row is locked and returned, and two requests cannot both be first.
+    taken = ("body_sha256", "expires_at", "job_id")
+    first = session.execute(
+        statement.on_conflict_do_update(
+            index_elements=[IdempotencyRow.key],
+            set_={name: case((expired, statement.excluded[name]), else_=getattr(IdempotencyRow, name)) for name in taken},
+        ).returning(IdempotencyRow.job_id, IdempotencyRow.body_sha256)
+    ).one()
+    if first.body_sha256 != key.body_sha256:
+        raise IdempotencyMismatch(
+            "This Idempotency-Key was used for another request: send the same body, or another key.", job_id=first.job_id
+        )
+    return first.job_id
+
+
+def prune(session: Session, now: datetime) -> None:
+    """Forget some of the expired keys. Last in its transaction: it waits for no lock, so it cannot deadlock."""
+    expired = (
+        select(IdempotencyRow.key)
+        .where(IdempotencyRow.expires_at <= now)
+        .limit(_PRUNED_AT_ONCE)
+        .with_for_update(skip_locked=True)
+    )
+    session.execute(delete(IdempotencyRow).where(IdempotencyRow.key.in_(expired)))

@@ -1,0 +1,86 @@
+"""Leases: who may write transitions now, and the token that fences off whoever could before."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from sqlalchemy import ColumnElement, and_, exists, select, update
+from sqlalchemy.orm import Session
+
+from raylift.domain.errors import StaleLease
+from raylift.domain.lease import Lease
+from raylift.store.records import lease_of
+from raylift.store.tables import LeaseRow
+from raylift.store.transactions import Database, insert_into
+
+_LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_NOBODY: Final = ""
+
+
+class LeaseRepository:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def acquire(self, name: str, holder: str, *, now: datetime, seconds: float) -> Lease | None:
+        """Take the lease, or renew it; None while another holds it.
+
+        ``holder`` must be unique to the process (or actor incarnation): two that share a name share the token.
+        """
+        if not holder:
+            raise ValueError("a lease needs a holder")
+        with self._database.write() as session:
+            blank = insert_into(session, LeaseRow).values(name=name, holder=_NOBODY, token=0, expires_at=_LONG_AGO)
+            session.execute(blank.on_conflict_do_nothing())
+            row = session.scalars(select(LeaseRow).where(LeaseRow.name == name).with_for_update()).one()
+            if row.holder != holder:
+                if row.holder != _NOBODY and row.expires_at > now:
+                    return None
+                row.holder = holder
+                row.token += 1
+            row.expires_at = now + timedelta(seconds=seconds)
+            session.flush()
+            return lease_of(row)
+
+    def renew(self, lease: Lease, *, now: datetime, seconds: float) -> Lease:
+        """Hold the lease for longer. One that has expired, but that nobody took, is still its holder's.
+
+        Raises:
+            StaleLease: Another has taken it.
+        """
+        with self._database.write() as session:
+            renewed = session.scalars(
+                update(LeaseRow)
+                .where(_is_current(lease))
+                .values(expires_at=now + timedelta(seconds=seconds))
+                .returning(LeaseRow)
+                .execution_options(synchronize_session=False)
+            ).one_or_none()
+            if renewed is None:
+                raise _stale(lease)
+            return lease_of(renewed)
+
+    def release(self, lease: Lease) -> None:
+        """Give the lease back, so that the next need not wait for it to expire. Nothing happens if another has it."""
+        with self._database.write() as session:
+            session.execute(update(LeaseRow).where(_is_current(lease)).values(holder=_NOBODY, expires_at=_LONG_AGO))
+
+
+def guard(session: Session, lease: Lease) -> ColumnElement[bool]:
+    """Hold off a takeover until this transaction ends, and the condition that every guarded write carries.
+
+    Raises:
+        StaleLease: Another has taken the lease.
+    """
+    # The lock matters on PostgreSQL, where a takeover could otherwise commit between our write and our commit.
+    if session.scalar(select(LeaseRow.token).where(_is_current(lease)).with_for_update(read=True)) is None:
+        raise _stale(lease)
+    return exists().where(_is_current(lease))
+
+
+def _is_current(lease: Lease) -> ColumnElement[bool]:
+    return and_(LeaseRow.name == lease.name, LeaseRow.holder == lease.holder, LeaseRow.token == lease.token)
+
+
+def _stale(lease: Lease) -> StaleLease:
+    return StaleLease(f"{lease.holder} no longer holds the lease {lease.name}.", name=lease.name, token=lease.token)

@@ -1,0 +1,54 @@
+"""Pages of jobs: what to show, and a cursor that stays right while jobs are added (the last row's key, not a number)."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from pydantic import AwareDatetime, TypeAdapter
+
+from raylift.domain.errors import FieldError, InvalidRequest
+from raylift.domain.job import Job, JobStatus
+
+_POSITION: Final = TypeAdapter(tuple[AwareDatetime, str])
+
+
+@dataclass(frozen=True, slots=True)
+class JobFilter:
+    """What a listed job must have; None asks for nothing."""
+
+    status: JobStatus | None = None
+    model_name: str | None = None
+    experiment_name: str | None = None
+    tag: tuple[str, str | None] | None = None
+    """A tag's key, and its value or None for any."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobPage:
+    """Newest first. ``next_cursor`` is None on the last page."""
+
+    jobs: list[Job]
+    next_cursor: str | None
+
+
+def encode_cursor(created_at: datetime, job_id: str) -> str:
+    """The cursor of the page that follows this job."""
+    return base64.urlsafe_b64encode(_POSITION.dump_json((created_at, job_id))).decode().rstrip("=")
+
+
+def decode_cursor(cursor: str) -> tuple[datetime, str]:
+    """The (created_at, job_id) that the page follows.
+
+    Raises:
+        InvalidRequest: It is not a ``next_cursor`` of ours.
+    """
+    try:
+        text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
+        created_at, job_id = _POSITION.validate_json(text)
+    except ValueError as error:
+        detail = "This is not a cursor: pass next_cursor of the page before, or leave it out for the first page."
+        raise InvalidRequest(detail, [FieldError("cursor", detail)]) from error
+    return created_at, job_id

@@ -1,0 +1,46 @@
+"""The text of scripts, found by its SHA-256 and kept once however many jobs run it."""
+
+from __future__ import annotations
+
+import hashlib
+
+from sqlalchemy import delete, exists, select
+from sqlalchemy.orm import Session
+
+from raylift.domain.errors import NotFound, PlatformError
+from raylift.store.tables import JobRow, ScriptRow
+from raylift.store.transactions import insert_into
+
+
+def keep(session: Session, sha256: str, content: bytes) -> None:
+    """Have the script in the store, and held there until the transaction's job refers to it."""
+    if hashlib.sha256(content).hexdigest() != sha256:
+        raise ValueError(f"the script's SHA-256 is not {sha256}")
+    held = select(ScriptRow.sha256).where(ScriptRow.sha256 == sha256).with_for_update(read=True, key_share=True)
+    while True:
+        session.execute(insert_into(session, ScriptRow).values(sha256=sha256, content=content).on_conflict_do_nothing())
+        if session.execute(held).first():
+            return
+        # The last job that ran it was deleted between the two statements: insert again.
+
+
+def read(session: Session, sha256: str) -> bytes:
+    """The script's bytes, checked.
+
+    Raises:
+        NotFound: No job of that script is left.
+    """
+    content = session.scalar(select(ScriptRow.content).where(ScriptRow.sha256 == sha256))
+    if content is None:
+        raise NotFound(f"There is no script {sha256}.", script_sha256=sha256)
+    if hashlib.sha256(content).hexdigest() != sha256:
+        raise PlatformError(f"The stored script {sha256} is damaged: restore the database from a backup.", script_sha256=sha256)
+    return content
+
+
+def drop_unused(session: Session, sha256: str) -> None:
+    """Delete the script unless a job still refers to it."""
+    # Lock first, look second: an upload of the same script that is about to commit must be seen.
+    session.execute(select(ScriptRow.sha256).where(ScriptRow.sha256 == sha256).with_for_update())
+    used = exists().where(JobRow.script_sha256 == sha256)
+    session.execute(delete(ScriptRow).where(ScriptRow.sha256 == sha256, ~used))
