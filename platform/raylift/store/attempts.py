@@ -29,13 +29,9 @@ def open_(session: Session, job: Job, now: datetime) -> None:
     if job.submission_id is None:
         raise ValueError(f"{job.job_id} has no submission")
     attempt = Attempt(job.job_id, job.attempt, job.submission_id, created_at=now, started_at=job.started_at)
-    statement = insert_into(session, AttemptRow).values(columns(attempt))
-    session.execute(
-        statement.on_conflict_do_update(
-            index_elements=[AttemptRow.job_id, AttemptRow.number],
-            set_={"submission_id": statement.excluded.submission_id, "started_at": statement.excluded.started_at},
-        )
-    )
+    insert = insert_into(session, AttemptRow)
+    again = {"submission_id": insert.excluded.submission_id, "started_at": insert.excluded.started_at}
+    session.execute(insert.on_conflict_do_update(index_elements=["job_id", "number"], set_=again), columns(attempt))
 
 
 def _has_ended(before: Job, after: Job) -> bool:

@@ -65,7 +65,7 @@ class DeploymentRepository:
             tags=dict(tags or {}),
         )
         with self._database.write() as session:
-            session.execute(insert_into(session, DeploymentRow).values(columns(blank)).on_conflict_do_nothing())
+            session.execute(insert_into(session, DeploymentRow).on_conflict_do_nothing(), columns(blank))
             return _get(session, model_name, version)
 
     def want(

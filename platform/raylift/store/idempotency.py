@@ -4,16 +4,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Final, cast
 
-from sqlalchemy import case, delete, select
+from sqlalchemy import Table, bindparam, case, delete, select
 from sqlalchemy.orm import Session
 
 from raylift.domain.errors import IdempotencyMismatch
+from raylift.store.columns import UtcDateTime
 from raylift.store.tables import IdempotencyRow
 from raylift.store.transactions import insert_into
 
 _PRUNED_AT_ONCE: Final = 100
+_NOW: Final = bindparam("now", type_=UtcDateTime())
+_TABLE: Final = cast("Table", IdempotencyRow.__table__)
+_PRUNE: Final = delete(_TABLE).where(
+    _TABLE.c.key.in_(
+        select(_TABLE.c.key).where(_TABLE.c.expires_at <= _NOW).limit(_PRUNED_AT_ONCE).with_for_update(skip_locked=True)
+    )
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,17 +40,18 @@ def claim(session: Session, key: IdempotencyKey, *, job_id: str, now: datetime) 
     Raises:
         IdempotencyMismatch: The key stands for a request with another body.
     """
-    statement = insert_into(session, IdempotencyRow).values(
-        key=key.key, body_sha256=key.body_sha256, expires_at=key.expires_at, job_id=job_id
-    )
+    insert = insert_into(session, IdempotencyRow)
     expired = IdempotencyRow.expires_at <= now
     # Always an update, if only to the same values: so the row is locked and returned, and two requests cannot both be first.
-    taken = ("body_sha256", "expires_at", "job_id")
+    set_ = {
+        name: case((expired, insert.excluded[name]), else_=getattr(IdempotencyRow, name))
+        for name in ("body_sha256", "expires_at", "job_id")
+    }
     first = session.execute(
-        statement.on_conflict_do_update(
-            index_elements=[IdempotencyRow.key],
-            set_={name: case((expired, statement.excluded[name]), else_=getattr(IdempotencyRow, name)) for name in taken},
-        ).returning(IdempotencyRow.job_id, IdempotencyRow.body_sha256)
+        insert.on_conflict_do_update(index_elements=["key"], set_=set_).returning(
+            IdempotencyRow.job_id, IdempotencyRow.body_sha256
+        ),
+        {"key": key.key, "body_sha256": key.body_sha256, "expires_at": key.expires_at, "job_id": job_id},
     ).one()
     if first.body_sha256 != key.body_sha256:
         raise IdempotencyMismatch(
@@ -53,10 +62,4 @@ def claim(session: Session, key: IdempotencyKey, *, job_id: str, now: datetime) 
 
 def prune(session: Session, now: datetime) -> None:
     """Forget some of the expired keys. Last in its transaction: it waits for no lock, so it cannot deadlock."""
-    expired = (
-        select(IdempotencyRow.key)
-        .where(IdempotencyRow.expires_at <= now)
-        .limit(_PRUNED_AT_ONCE)
-        .with_for_update(skip_locked=True)
-    )
-    session.execute(delete(IdempotencyRow).where(IdempotencyRow.key.in_(expired)))
+    session.execute(_PRUNE, {"now": now})

@@ -49,22 +49,21 @@ class JobRepository:
                 if first != job_id:
                     return _get(session, first)
             scripts.keep(session, spec.script_sha256, script)
-            added = _insert(session, job)
-            if added is None:
+            if not _insert(session, job):
                 raise ValueError(f"there is a job {job_id} already")
             if idempotency is not None:
                 _prune(session, now)
-            return added
+            return job
 
     def adopt(self, spec: JobSpec, script: bytes, *, job_id: str, submission_id: str, now: datetime) -> Job | None:
         """Enter a job that was handed straight to Ray; None when it is there already."""
         job = Job(job_id, spec, JobState.STARTING, created_at=now, entered_at=now, submission_id=submission_id)
         with self._database.write() as session:
             scripts.keep(session, spec.script_sha256, script)
-            added = _insert(session, job)
-            if added is not None:
-                attempts.open_(session, added, now)
-            return added
+            if not _insert(session, job):
+                return None
+            attempts.open_(session, job, now)
+            return job
 
     def get(self, job_id: str) -> Job:
         """The job.
@@ -232,20 +231,18 @@ def _get(session: Session, job_id: str) -> Job:
     return job_of(row)
 
 
-def _insert(session: Session, job: Job) -> Job | None:
-    """Insert the job with its tags and its first event; None when there is one of its id."""
-    insert = insert_into(session, JobRow).values(job_columns(job)).on_conflict_do_nothing().returning(JobRow)
-    row = session.scalars(insert).one_or_none()
-    if row is None:
-        return None
+def _insert(session: Session, job: Job) -> bool:
+    """Insert the job with its tags and its first event; False when there is one of its id."""
+    insert = insert_into(session, JobRow).on_conflict_do_nothing().returning(JobRow.job_id)
+    if session.scalar(insert, job_columns(job)) is None:
+        return False
     # Cut keys may coincide: the last one stays, the spec has both.
     tags = {_indexed(key): _indexed(value) for key, value in job.spec.tags.items()}
     if tags:
         rows = [{"job_id": job.job_id, "key": k, "value": v, "created_at": job.created_at} for k, v in tags.items()]
         session.execute(insert_into(session, JobTagRow), rows)
-    added = job_of(row)
-    transitions.record(session, added, before=None)
-    return added
+    transitions.record_upload(session, job)
+    return True
 
 
 def _matching(wanted: JobFilter, *, after: tuple[datetime, str] | None) -> Select[JobRow]:

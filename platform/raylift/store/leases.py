@@ -30,8 +30,8 @@ class LeaseRepository:
         if not holder:
             raise ValueError("a lease needs a holder")
         with self._database.write() as session:
-            blank = insert_into(session, LeaseRow).values(name=name, holder=_NOBODY, token=0, expires_at=_LONG_AGO)
-            session.execute(blank.on_conflict_do_nothing())
+            blank = {"name": name, "holder": _NOBODY, "token": 0, "expires_at": _LONG_AGO}
+            session.execute(insert_into(session, LeaseRow).on_conflict_do_nothing(), blank)
             row = session.scalars(select(LeaseRow).where(LeaseRow.name == name).with_for_update()).one()
             if row.holder != holder:
                 if row.holder != _NOBODY and row.expires_at > now:

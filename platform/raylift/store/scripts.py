@@ -17,11 +17,11 @@ def keep(session: Session, sha256: str, content: bytes) -> None:
     if hashlib.sha256(content).hexdigest() != sha256:
         raise ValueError(f"the script's SHA-256 is not {sha256}")
     held = select(ScriptRow.sha256).where(ScriptRow.sha256 == sha256).with_for_update(read=True, key_share=True)
-    while True:
-        session.execute(insert_into(session, ScriptRow).values(sha256=sha256, content=content).on_conflict_do_nothing())
-        if session.execute(held).first():
+    insert = insert_into(session, ScriptRow).on_conflict_do_nothing().returning(ScriptRow.sha256)
+    while session.scalar(held) is None:
+        # Nothing inserted: another upload was first, and the next look holds its row.
+        if session.scalar(insert, {"sha256": sha256, "content": content}) is not None:
             return
-        # The last job that ran it was deleted between the two statements: insert again.
 
 
 def read(session: Session, sha256: str) -> bytes:

@@ -8,10 +8,10 @@ from collections.abc import Generator
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from pathlib import Path
 from threading import Lock
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from filelock import FileLock
-from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, event, func, make_url, select
+from sqlalchemy import URL, Connection, Engine, NullPool, Table, create_engine, event, func, make_url, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -85,10 +85,11 @@ class Database:
         self._engine.dispose()
 
 
-def insert_into(session: Session, table: type[Base]) -> sqlite.Insert | postgresql.Insert:
-    """An INSERT that knows ON CONFLICT, in the words of the session's database."""
-    dialect = session.get_bind().dialect.name
-    return sqlite.insert(table) if dialect == "sqlite" else postgresql.insert(table)
+def insert_into(session: Session, row: type[Base]) -> sqlite.Insert | postgresql.Insert:
+    """An INSERT that knows ON CONFLICT, in the words of the session's database. Its values go to ``execute``."""
+    # Of the table, not the mapped class: the mapper took half of the CPU time of an upload.
+    table = cast("Table", row.__table__)
+    return sqlite.insert(table) if session.get_bind().dialect.name == "sqlite" else postgresql.insert(table)
 
 
 @contextmanager

@@ -77,7 +77,7 @@ def move(
     if to in FINAL_STATES:
         changes["finished_at"] = now
     moved = _compare_and_set(session, lease, job, changes)
-    record(session, moved, before=job.state)
+    _record(session, moved, job.state)
     attempts.follow(session, job, moved, now)
     return moved
 
@@ -92,12 +92,19 @@ def amend(session: Session, lease: Lease, job: Job, amendment: JobAmendment) -> 
     return amended
 
 
-def record(session: Session, job: Job, *, before: JobState | None) -> None:
-    """Write the event of the state that the job has just entered."""
-    event = Event(job.job_id, 0, job.entered_at, before, job.state, job.attempt, job.reason, job.message)
+def record_upload(session: Session, job: Job) -> None:
+    """Write the first event of a job that was just inserted."""
+    session.execute(insert_into(session, EventRow), _event(job, before=None, sequence=1))
+
+
+def _record(session: Session, job: Job, before: JobState) -> None:
     # Safe without a lock of its own: the job's row was written in this transaction.
-    following = select(func.coalesce(func.max(EventRow.sequence), 0) + 1).where(EventRow.job_id == job.job_id).scalar_subquery()
-    session.execute(insert_into(session, EventRow).values(columns(event) | {"sequence": following}))
+    last = session.scalar(select(func.max(EventRow.sequence)).where(EventRow.job_id == job.job_id)) or 0
+    session.execute(insert_into(session, EventRow), _event(job, before, sequence=last + 1))
+
+
+def _event(job: Job, before: JobState | None, sequence: int) -> dict[str, Any]:
+    return columns(Event(job.job_id, sequence, job.entered_at, before, job.state, job.attempt, job.reason, job.message))
 
 
 def _compare_and_set(session: Session, lease: Lease, job: Job, changes: dict[str, Any]) -> Job:
