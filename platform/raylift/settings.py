@@ -109,7 +109,7 @@ class PlatformSettings(_Section):
 
     @property
     def attempts_dir(self) -> Path:
-        """One directory per attempt: what the wrapper is given and what it leaves (docs/architecture.md, The attempt directory)."""
+        """One directory per attempt: what the wrapper is given and what it leaves (docs/architecture.md)."""
         return self.state_dir / "attempts"
 
     @property

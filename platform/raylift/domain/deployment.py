@@ -73,4 +73,24 @@ class Deployment:
     """Pinned packages beyond the base environment that the replicas run with."""
     ready_at: datetime | None = None
     """When it first answered."""
-    tags: dict[str, str] = field(default_factory=dict)
+    tags: dict[str, str] = field(default_factory=dict[str, str])
+
+
+class ApplicationState(StrEnum):
+    """What Ray Serve makes of a version's application, in as few words as the planner needs."""
+
+    STARTING = "starting"
+    RUNNING = "running"
+    FAILED = "failed"
+    """Its replicas do not start; Ray Serve would go on trying."""
+    DELETING = "deleting"
+
+
+@dataclass(frozen=True, slots=True)
+class ApplicationSeen:
+    """An application as it was last seen."""
+
+    state: ApplicationState
+    replicas: int
+    """Replicas that answer."""
+    message: str | None = None

@@ -124,7 +124,7 @@ class JobSpec:
     priority: int = 50
     autolog: bool = True
     deploy: bool = True
-    tags: Mapping[str, str] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict[str, str])
     owner: str = "local"
     origin: Origin = Origin.PLATFORM
     environment_lock: tuple[str, ...] | None = None
@@ -167,7 +167,7 @@ class Job:
     cancel_requested_at: datetime | None = None
     stop_reason: Reason | None = None
     """Why the supervisor ended the attempt (time-out, cancel); set before the stop is sent."""
-    phases: Mapping[str, float] = field(default_factory=dict)
+    phases: Mapping[str, float] = field(default_factory=dict[str, float])
     """Seconds spent in each state that is over, summed over attempts."""
     usage: Usage | None = None
     exit_code: int | None = None
@@ -175,7 +175,7 @@ class Job:
     """The pinned packages beyond the base environment; None until resolved."""
     mlflow_experiment_id: str | None = None
     mlflow_run_id: str | None = None
-    metrics: Mapping[str, float] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict[str, float])
     model_version: str | None = None
 
     @property

@@ -15,10 +15,10 @@ class RegisteredModel:
     created_at: datetime
     updated_at: datetime | None = None
     description: str | None = None
-    aliases: Mapping[str, str] = field(default_factory=dict)
+    aliases: Mapping[str, str] = field(default_factory=dict[str, str])
     """alias → version"""
     latest_version: str | None = None
-    tags: Mapping[str, str] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +29,11 @@ class ModelVersion:
     version: str
     created_at: datetime
     aliases: tuple[str, ...] = ()
-    tags: Mapping[str, str] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict[str, str])
     run_id: str | None = None
     source: str | None = None
     """Where its artifacts are, e.g. ``models:/m-…``."""
-    metrics: Mapping[str, float] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict[str, float])
     status: str = "READY"
     """MLflow's own word for it."""
 
@@ -62,4 +62,4 @@ class TrackedRun:
     experiment_id: str
     started_at: datetime
     parent_run_id: str | None = None
-    metrics: Mapping[str, float] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict[str, float])

@@ -97,7 +97,7 @@ class AttemptDirectory:
 
     def _write_private(self, name: str, fields: dict[str, Any]) -> None:
         draft = self.path / f".{name}"
-        with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
             json.dump(fields, file)
         draft.replace(self.path / name)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
@@ -10,11 +10,12 @@ from typing import Any, Final, TypeVar
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
-from raylift.domain.errors import EngineUnavailable
+from raylift.domain.errors import EngineUnavailable, PlatformError
 
 T = TypeVar("T")
 
 _ABSENT: Final = frozenset({"RESOURCE_DOES_NOT_EXIST", "NOT_FOUND"})
+"""INVALID_PARAMETER_VALUE is not among them, though MLflow says it of a version that is no number or an unknown alias."""
 _UNAVAILABLE: Final = frozenset({"INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED"})
 """Codes of a server that fails, and of MLflow's client when no server answers."""
 
@@ -32,25 +33,36 @@ def connect(mlflow_url: str) -> MlflowClient:
     return MlflowClient(tracking_uri=mlflow_url, registry_uri=mlflow_url)
 
 
+class MlflowRefused(PlatformError):
+    """MLflow understood the call and refused it. Carries ``error_code``, MLflow's own."""
+
+    code = "mlflow_refused"
+
+    @property
+    def is_absence(self) -> bool:
+        """Whether the thing asked for does not exist."""
+        return self.facts["error_code"] in _ABSENT
+
+    @property
+    def is_duplicate(self) -> bool:
+        """Whether the thing to be made exists already."""
+        return self.facts["error_code"] == "RESOURCE_ALREADY_EXISTS"
+
+
 @contextmanager
-def mlflow_errors() -> Iterator[None]:
-    """Turn "MLflow does not answer" into EngineUnavailable. MLflow's own refusals pass as they are."""
+def mlflow_errors() -> Generator[None]:
+    """Tell MLflow's failures as the platform's.
+
+    Raises:
+        EngineUnavailable: MLflow does not answer, or fails itself.
+        MlflowRefused: it answers, and says no.
+    """
     try:
         yield
     except MlflowException as error:
         if error.error_code in _UNAVAILABLE:
             raise EngineUnavailable(f"MLflow does not answer: {error.message}") from error
-        raise
-
-
-def is_absent(error: MlflowException) -> bool:
-    """Whether MLflow says that the thing asked for does not exist."""
-    return error.error_code in _ABSENT
-
-
-def is_duplicate(error: MlflowException) -> bool:
-    """Whether MLflow says that the thing to be made exists already."""
-    return error.error_code == "RESOURCE_ALREADY_EXISTS"
+        raise MlflowRefused(f"MLflow refused: {error.message}", error_code=error.error_code) from error
 
 
 def every_page(fetch: Callable[[str | None], Any]) -> Iterator[Any]:

@@ -6,12 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from mlflow import MlflowClient
-from mlflow.exceptions import MlflowException, RestException
 
 from raylift.domain.errors import EngineUnavailable, ModelNotFound, VersionNotFound
 from raylift.domain.identifiers import TAG_JOB_ID
 from raylift.domain.model_version import LoggedModel, ModelVersion, RegisteredModel
-from raylift.engines.mlflow_client import connect, every_page, is_absent, is_duplicate, mlflow_errors, moment, quoted
+from raylift.engines.mlflow_client import MlflowRefused, connect, every_page, mlflow_errors, moment, quoted
 
 
 class Registry:
@@ -35,8 +34,8 @@ class Registry:
         try:
             with mlflow_errors():
                 return _registered_model(self._client.get_registered_model(name))
-        except MlflowException as error:
-            if is_absent(error):
+        except MlflowRefused as error:
+            if error.is_absence:
                 raise ModelNotFound(f"No model is registered as {name!r}.", model_name=name) from error
             raise
 
@@ -60,8 +59,8 @@ class Registry:
         try:
             with mlflow_errors():
                 found: Any = self._client.get_model_version(name, version)
-        except MlflowException as error:
-            if is_absent(error) or error.error_code == "INVALID_PARAMETER_VALUE":
+        except MlflowRefused as error:
+            if error.is_absence or error.facts["error_code"] == "INVALID_PARAMETER_VALUE":
                 raise self._no_such_version(name, f"version {version}") from error
             raise
         return _model_version(found, self._metrics(found.run_id))
@@ -71,8 +70,8 @@ class Registry:
         try:
             with mlflow_errors():
                 return str(self._client.get_model_version_by_alias(name, alias).version)
-        except MlflowException as error:
-            if is_absent(error) or error.error_code == "INVALID_PARAMETER_VALUE":
+        except MlflowRefused as error:
+            if error.is_absence or error.facts["error_code"] == "INVALID_PARAMETER_VALUE":
                 raise self._no_such_version(name, f"alias {alias!r}") from error
             raise
 
@@ -86,12 +85,13 @@ class Registry:
 
     def register(self, name: str, model: LoggedModel, tags: Mapping[str, str]) -> ModelVersion:
         """Add a version made from a logged model. Callers look for an existing one first."""
-        with mlflow_errors():
-            try:
+        try:
+            with mlflow_errors():
                 self._client.create_registered_model(name)
-            except RestException as error:
-                if not is_duplicate(error):
-                    raise
+        except MlflowRefused as error:
+            if not error.is_duplicate:
+                raise
+        with mlflow_errors():
             made = self._client.create_model_version(
                 name, source=model.uri, run_id=model.run_id, tags=dict(tags), model_id=model.model_id
             )
@@ -109,8 +109,8 @@ class Registry:
         try:
             with mlflow_errors():
                 self._client.search_registered_models(max_results=1)
-        except MlflowException as error:
-            raise EngineUnavailable(f"MLflow answers with an error: {error.message}") from error
+        except MlflowRefused as error:
+            raise EngineUnavailable(error.detail) from error
 
     def _metrics(self, run_id: str | None) -> Mapping[str, float]:
         if not run_id:
@@ -118,8 +118,8 @@ class Registry:
         try:
             with mlflow_errors():
                 return dict(self._client.get_run(run_id).data.metrics)
-        except MlflowException as error:
-            if is_absent(error):  # The run may have been deleted since.
+        except MlflowRefused as error:
+            if error.is_absence:  # The run may have been deleted since.
                 return {}
             raise
 
@@ -127,7 +127,9 @@ class Registry:
         self.model(name)  # ModelNotFound is the better answer where it applies.
         versions = [version.version for version in self.versions(name)]
         return VersionNotFound(
-            f"Model {name!r} has no {asked}; it has {', '.join(versions) or 'no versions yet'}.", model_name=name, versions=versions
+            f"Model {name!r} has no {asked}; it has {', '.join(versions) or 'no versions yet'}.",
+            model_name=name,
+            versions=versions,
         )
 
 

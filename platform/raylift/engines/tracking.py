@@ -8,11 +8,10 @@ from typing import Any, Final
 
 import mlflow.artifacts
 from mlflow import MlflowClient
-from mlflow.exceptions import MlflowException
 
 from raylift.domain.identifiers import TAG_JOB_ID
 from raylift.domain.model_version import LoggedModel, ModelVersion, TrackedRun
-from raylift.engines.mlflow_client import connect, every_page, is_absent, mlflow_errors, moment
+from raylift.engines.mlflow_client import MlflowRefused, connect, every_page, mlflow_errors, moment
 
 _PARENT_RUN: Final = "mlflow.parentRunId"
 
@@ -50,8 +49,8 @@ class Tracking:
         try:
             with mlflow_errors():
                 return self._client.get_run(run_id).data.tags.get(TAG_JOB_ID)
-        except MlflowException as error:
-            if is_absent(error):
+        except MlflowRefused as error:
+            if error.is_absence:
                 return None
             raise
 
@@ -72,10 +71,12 @@ class Tracking:
                 path = mlflow.artifacts.download_artifacts(
                     artifact_uri=f"{version.uri}/requirements.txt", tracking_uri=self._url, registry_uri=self._url
                 )
-        except (MlflowException, OSError) as error:
-            if isinstance(error, OSError) or is_absent(error):
+        except MlflowRefused as error:
+            if error.is_absence:
                 return []
             raise
+        except OSError:
+            return []  # MLflow says so of a file that is not there.
         return Path(path).read_text(encoding="utf-8").splitlines()
 
     def _experiment_ids(self) -> list[str]:

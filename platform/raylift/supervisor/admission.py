@@ -18,9 +18,7 @@ class _Room:
 
     def holds(self, wanted: Resources) -> bool:
         # A millionth of a CPU: sums of tenths are not exact.
-        return (
-            wanted.cpus <= self.cpus + 1e-6 and wanted.memory_bytes <= self.memory_bytes and wanted.gpus <= self.gpus + 1e-6
-        )
+        return wanted.cpus <= self.cpus + 1e-6 and wanted.memory_bytes <= self.memory_bytes and wanted.gpus <= self.gpus + 1e-6
 
     def take(self, wanted: Resources) -> None:
         self.cpus -= wanted.cpus
@@ -28,7 +26,9 @@ class _Room:
         self.gpus -= wanted.gpus
 
 
-def admit(waiting: Sequence[Job], active: Iterable[Job], nodes: Sequence[Resources], *, starting: int, max_starting: int) -> list[Job]:
+def admit(
+    waiting: Sequence[Job], active: Iterable[Job], nodes: Sequence[Resources], *, starting: int, max_starting: int
+) -> list[Job]:
     """The waiting jobs that the cluster can hold now, in the order they were given.
 
     Args:

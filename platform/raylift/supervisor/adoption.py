@@ -13,7 +13,7 @@ from raylift.domain.job import Job, JobSpec, Origin, Resources
 from raylift.engines.attempt_directory import AttemptDirectory
 from raylift.engines.ray_jobs import RAY_JOB_ENDED, RayJob, RayJobs
 from raylift.settings import PlatformSettings
-from raylift.store.database import Store
+from raylift.store import Store
 from raylift.supervisor.observe import RaySnapshot
 
 log = logging.getLogger(__name__)

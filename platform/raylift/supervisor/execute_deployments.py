@@ -9,7 +9,7 @@ from datetime import datetime
 from raylift.domain.deployment import ANSWERING, Deployment, DeploymentStatus
 from raylift.domain.lease import Lease
 from raylift.engines.ray_serve import RayServe
-from raylift.store.database import Store
+from raylift.store import Store
 from raylift.supervisor.plan_deployments import Delete, Deploy, DeploymentAction, Observe
 
 log = logging.getLogger(__name__)

@@ -7,8 +7,6 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from mlflow.exceptions import MlflowException
-
 from raylift.domain.errors import EngineUnavailable
 from raylift.domain.identifiers import submission_id
 from raylift.domain.job import Job, JobState, Reason
@@ -17,11 +15,12 @@ from raylift.engines.attempt_directory import AttemptDirectory
 from raylift.engines.environments.resolve import EnvironmentUnresolvable, resolve
 from raylift.engines.environments.runtime_env import runtime_env_for
 from raylift.engines.leftovers import end_leftovers
+from raylift.engines.mlflow_client import MlflowRefused
 from raylift.engines.ray_jobs import RayJobs, SubmissionRefused
 from raylift.engines.registry import Registry
 from raylift.engines.tracking import Tracking
 from raylift.settings import PlatformSettings
-from raylift.store.database import Store
+from raylift.store import Store
 from raylift.supervisor.plan_jobs import (
     Finish,
     JobAction,
@@ -122,7 +121,10 @@ class JobExecutor:
     def _submit(self, lease: Lease, job: Job) -> None:
         directory = self._directory(job)
         directory.prepare(
-            job, self._store.jobs.script(job.spec.script_sha256), mlflow_url=self._settings.mlflow_url, settings=self._settings.jobs
+            job,
+            self._store.jobs.script(job.spec.script_sha256),
+            mlflow_url=self._settings.mlflow_url,
+            settings=self._settings.jobs,
         )
         grace = self._settings.jobs.stop_grace_seconds + _RAY_STOP_MARGIN_SECONDS
         try:
@@ -154,14 +156,10 @@ class JobExecutor:
         except NoModelLogged as error:
             self._move(lease, job, JobState.FAILED, reason=Reason.NO_MODEL_LOGGED, message=error.detail, **self._runs(job))
             return
-        except EngineUnavailable as error:
-            if self._clock() - job.entered_at < _REGISTRATION_PATIENCE:
+        except (EngineUnavailable, MlflowRefused) as error:
+            if isinstance(error, EngineUnavailable) and self._clock() - job.entered_at < _REGISTRATION_PATIENCE:
                 raise
             self._move(lease, job, JobState.FAILED, reason=Reason.REGISTRATION_ERROR, message=error.detail)
-            return
-        except MlflowException as error:
-            message = f"MLflow refused the registration: {error.message}"
-            self._move(lease, job, JobState.FAILED, reason=Reason.REGISTRATION_ERROR, message=message)
             return
         if made.version is not None:
             self._store.deployments.ensure(
@@ -230,4 +228,3 @@ class JobExecutor:
     def _directory(self, job: Job) -> AttemptDirectory:
         name = job.submission_id or submission_id(job.job_id, job.attempt)
         return AttemptDirectory(self._settings.attempts_dir, name)
-

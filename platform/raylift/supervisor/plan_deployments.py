@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from raylift.domain.deployment import ANSWERING, Deployment, DeploymentStatus
-from raylift.engines.ray_serve import ApplicationSeen, ApplicationState
+from raylift.domain.deployment import ANSWERING, ApplicationSeen, ApplicationState, Deployment, DeploymentStatus
 
 Key = tuple[str, str]
 """(model name, version)"""
@@ -14,10 +13,11 @@ Key = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Deploy:
-    """Hand it to Ray Serve, or change it in place. ``prove`` starts one replica, so that a model that does not load is found out now."""
+    """Hand it to Ray Serve, or change it in place."""
 
     deployment: Deployment
     prove: bool
+    """Start one replica, so that a model that does not load is found out now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ DeploymentAction = Deploy | Delete | Observe
 def plan_deployments(
     rows: Sequence[Deployment], seen: Mapping[Key, ApplicationSeen], *, max_starting: int
 ) -> list[DeploymentAction]:
-    """Actions that bring Ray Serve and the rows together. At most ``max_starting`` versions start their first replica at a time."""
+    """Actions that bring Ray Serve and the rows together; at most ``max_starting`` versions prove themselves at a time."""
     actions: list[DeploymentAction] = []
     starting = sum(1 for row in rows if row.status is DeploymentStatus.STARTING)
     known: set[Key] = set()

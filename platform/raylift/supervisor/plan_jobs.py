@@ -12,7 +12,7 @@ from raylift.engines.ray_jobs import RAY_JOB_ENDED, RayJob
 from raylift.settings import JobSettings
 
 _PATIENCE: Final = timedelta(seconds=3)
-"""How long Ray and the attempt directory may disagree before the attempt counts as lost: each is read a moment after the other."""
+"""How long Ray and the attempt directory may disagree before the attempt counts as lost: they are read one after the other."""
 
 _HINT_STOPPED_ELSEWHERE: Final = "The attempt was stopped through Ray, not through Raylift."
 

@@ -102,9 +102,7 @@ def lineage_tags(job: Job) -> dict[str, str]:
     return {key: value for key, value in tags.items() if len(value) <= _TAG_LIMIT}
 
 
-def _registered(
-    job: Job, tracking: Tracking, run: TrackedRun | None, version: ModelVersion | None, message: str
-) -> Registered:
+def _registered(job: Job, tracking: Tracking, run: TrackedRun | None, version: ModelVersion | None, message: str) -> Registered:
     experiment_id = run.experiment_id if run else tracking.experiment_id(job.spec.experiment_name)
     return Registered(message, experiment_id, run, version, dict(run.metrics) if run else {})
 

@@ -10,15 +10,16 @@ from typing import Final
 from packaging.requirements import InvalidRequirement, Requirement
 
 from raylift.domain.deployment import DeploymentStatus
-from raylift.domain.errors import DeploymentNotFound, JobNotFound
+from raylift.domain.errors import JobNotFound
 from raylift.domain.identifiers import MODEL_NAME, TAG_JOB_ID
+from raylift.domain.job import Job
 from raylift.domain.lease import Lease
 from raylift.domain.model_version import ModelVersion
 from raylift.engines.environments.resolve import EnvironmentUnresolvable, resolve
 from raylift.engines.registry import Registry
 from raylift.engines.tracking import Tracking
 from raylift.settings import PlatformSettings
-from raylift.store.database import Store
+from raylift.store import Store
 
 log = logging.getLogger(__name__)
 
@@ -52,43 +53,41 @@ class RegistrySync:
             key = (version.name, version.version)
             if key in self._seen or version.status != "READY":
                 continue
-            if not self._belongs_to_running_job(version):
-                self._deploy(lease, version)
-                self._seen.add(key)
+            job = self._job_of(version)
+            if job is not None and not job.is_final:
+                continue  # It decides about its versions itself when it ends.
+            self._deploy(lease, version, job)
+            self._seen.add(key)
 
-    def _belongs_to_running_job(self, version: ModelVersion) -> bool:
-        """A job that still runs decides about its versions itself when it ends."""
+    def _job_of(self, version: ModelVersion) -> Job | None:
+        """The job whose script registered the version by itself, if any."""
         job_id = version.tags.get(TAG_JOB_ID) or (self._tracking.job_of_run(version.run_id) if version.run_id else None)
         if job_id is None:
-            return False
+            return None
         try:
-            return not self._store.jobs.get(job_id).is_final
+            return self._store.jobs.get(job_id)
         except JobNotFound:
-            return False
+            return None
 
-    def _deploy(self, lease: Lease, version: ModelVersion) -> None:
-        try:
-            self._store.deployments.get(version.name, version.version)
-        except DeploymentNotFound:
-            pass
-        else:
+    def _deploy(self, lease: Lease, version: ModelVersion, job: Job | None) -> None:
+        if any(row.version == version.version for row in self._store.deployments.list(version.name)):
             return
         lock: tuple[str, ...] = ()
-        problem: str | None = None
+        problem = _unservable_name(version.name)
         try:
-            lock = self._lock(version)
+            lock = self._lock(version) if job is None else job.environment_lock or ()
         except EnvironmentUnresolvable as error:
-            problem = error.detail
+            problem = problem or error.detail
         row = self._store.deployments.ensure(
             version.name,
             version.version,
             model_uri=version.uri,
             config=self._settings.serving.default_deployment(),
             now=self._clock(),
+            wanted=job is None or job.spec.deploy,
+            job_id=job.job_id if job else None,
             environment_lock=lock,
         )
-        if problem is None:
-            problem = _unservable_name(version.name)
         if problem is not None:
             self._store.deployments.observe(
                 lease,
@@ -98,7 +97,7 @@ class RegistrySync:
                 message=problem,
                 applied_generation=row.generation,
             )
-        log.info("deploying %s version %s, which no job registered", version.name, version.version)
+        log.info("deploying %s version %s, which its job's script or another client registered", version.name, version.version)
 
     def _lock(self, version: ModelVersion) -> tuple[str, ...]:
         wanted = [line for line in self._tracking.requirements_of(version) if _is_the_models_own(line)]
@@ -119,5 +118,3 @@ def _unservable_name(name: str) -> str | None:
         f"{name!r} cannot be part of a URL path: only letters, digits, dots, dashes and underscores can. "
         "Register the model under such a name to serve it."
     )
-
-

@@ -1,0 +1,140 @@
+"""The door to Ray Serve: one application a model version. Works inside a process that is connected to Ray."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any, Final
+
+from ray import serve
+from ray.exceptions import RayError
+from ray.serve.exceptions import RayServeException
+from ray.serve.schema import ApplicationStatusOverview, DeploymentStatusOverview
+
+from raylift.domain.deployment import ApplicationSeen, ApplicationState, Deployment
+from raylift.domain.errors import EngineUnavailable
+from raylift.domain.identifiers import application_name, version_of_application, version_route
+from raylift.engines.environments.runtime_env import runtime_env_for
+from raylift.settings import PlatformSettings
+from serve_apps.model_server.app import build
+from serve_apps.model_server.spec import ReplicaSpec
+
+log = logging.getLogger(__name__)
+
+_STARTUP_FAILED: Final = "REPLICA_STARTUP_FAILED"
+_MESSAGE_LIMIT: Final = 4000
+_ANSI: Final = re.compile(r"\x1b\[[0-9;]*m")
+
+
+class RayServe:
+    """Applications of model versions; the gateway's own is left alone.
+
+    Raises:
+        EngineUnavailable: from every method, when Ray Serve does not answer.
+    """
+
+    def __init__(self, settings: PlatformSettings) -> None:
+        self._settings = settings
+
+    def deploy(self, wanted: Iterable[tuple[Deployment, bool]]) -> dict[tuple[str, str], str]:
+        """Hand deployments to Ray Serve without waiting for them; one that is there is changed in place where that is possible.
+
+        Args:
+            wanted: each with whether one replica is to be started now, to prove that the model loads.
+
+        Returns:
+            Why Ray Serve refused, for those that it refused.
+        """
+        refused: dict[tuple[str, str], str] = {}
+        for deployment, prove in wanted:
+            target = serve.RunTarget(
+                build(self._replica_spec(deployment, prove=prove)),
+                name=application_name(deployment.model_name, deployment.version),
+                route_prefix=version_route(deployment.model_name, deployment.version),
+            )
+            try:
+                serve.run_many([target], wait_for_ingress_deployment_creation=False, wait_for_applications_running=False)
+            except (RayServeException, ValueError) as error:
+                refused[deployment.model_name, deployment.version] = f"Ray Serve refused the deployment: {error}"
+            except (RayError, TimeoutError, ConnectionError) as error:
+                raise EngineUnavailable(f"Ray Serve does not answer: {error}") from error
+        return refused
+
+    def delete(self, keys: Sequence[tuple[str, str]]) -> None:
+        """Take applications down without waiting for their last requests to drain."""
+        for name, version in keys:
+            try:
+                serve.delete(application_name(name, version), _blocking=False)
+            except (RayError, RayServeException, TimeoutError, ConnectionError) as error:
+                raise EngineUnavailable(f"Ray Serve does not answer: {error}") from error
+
+    def observe(self) -> dict[tuple[str, str], ApplicationSeen]:
+        """Every model version's application, by (model name, version)."""
+        try:
+            applications = serve.status().applications
+        except (RayError, RayServeException, TimeoutError, ConnectionError) as error:
+            raise EngineUnavailable(f"Ray Serve does not answer: {error}") from error
+        found = ((version_of_application(name), overview) for name, overview in applications.items())
+        return {key: _seen(overview) for key, overview in found if key is not None}
+
+    def _replica_spec(self, deployment: Deployment, *, prove: bool) -> ReplicaSpec:
+        config, serving = deployment.config, self._settings.serving
+        runtime_env: dict[str, Any] = {
+            **runtime_env_for(deployment.environment_lock, self._settings.environments_dir),
+            "env_vars": {"MLFLOW_TRACKING_URI": self._settings.mlflow_url, "MLFLOW_DISABLE_TELEMETRY": "true"},
+        }
+        return ReplicaSpec(
+            model_name=deployment.model_name,
+            version=deployment.version,
+            model_uri=deployment.model_uri,
+            mlflow_url=self._settings.mlflow_url,
+            config=config,
+            initial_replicas=max(1, config.min_replicas) if prove else None,
+            upscale_delay_seconds=serving.upscale_delay_seconds,
+            downscale_delay_seconds=serving.downscale_delay_seconds,
+            runtime_env=runtime_env,
+            # What a replica is made of besides its code: a change of these needs new processes, all else is changed in place.
+            code_version=f"{config.cpus}/{config.memory_bytes}",
+            max_body_bytes=self._settings.gateway.max_body_bytes,
+        )
+
+
+def _seen(overview: ApplicationStatusOverview) -> ApplicationSeen:
+    deployments = list(overview.deployments.values())
+    replicas = sum(
+        count for deployment in deployments for state, count in deployment.replica_states.items() if state == "RUNNING"
+    )
+    status = str(getattr(overview.status, "value", overview.status))
+    match status:
+        case "RUNNING":
+            return ApplicationSeen(ApplicationState.RUNNING, replicas)
+        case "DELETING":
+            return ApplicationSeen(ApplicationState.DELETING, replicas)
+        case "DEPLOY_FAILED":
+            return ApplicationSeen(ApplicationState.FAILED, replicas, _why(overview.message, deployments))
+        case _ if any(_startup_failed(deployment) for deployment in deployments):
+            return ApplicationSeen(ApplicationState.FAILED, replicas, _why(overview.message, deployments))
+        case _:
+            return ApplicationSeen(ApplicationState.STARTING, replicas, _progress(deployments))
+
+
+def _startup_failed(deployment: DeploymentStatusOverview) -> bool:
+    """Whether Ray Serve has given up a deployment; while it still tries, the deployment is UPDATING."""
+    trigger = getattr(deployment.status_trigger, "value", deployment.status_trigger)
+    status = getattr(deployment.status, "value", deployment.status)
+    return trigger == _STARTUP_FAILED and status in {"UNHEALTHY", "DEPLOY_FAILED"}
+
+
+def _why(message: str, deployments: Collection[DeploymentStatusOverview]) -> str:
+    """The reason for people: what the replica's constructor raised, without Ray's frames around it."""
+    texts = [deployment.message for deployment in deployments if deployment.message] or [message]
+    text = _ANSI.sub("", texts[0]).strip()
+    _, raised, cause = text.rpartition("\nRuntimeError: ")
+    return (cause if raised else text)[-_MESSAGE_LIMIT:].strip()
+
+
+def _progress(deployments: Collection[DeploymentStatusOverview]) -> str | None:
+    """What Ray Serve says while it starts or recovers, e.g. that no node has room for the replica."""
+    texts = [_ANSI.sub("", deployment.message).strip() for deployment in deployments if deployment.message]
+    return texts[0][:_MESSAGE_LIMIT] if texts else None

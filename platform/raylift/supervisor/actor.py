@@ -1,0 +1,116 @@
+"""The supervisor as a detached Ray actor: a thin shell around the loop."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import sys
+import threading
+import time
+import uuid
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import ray
+
+from raylift.engines.mlflow_client import CLIENT_ENVIRONMENT
+from raylift.settings import PlatformSettings
+
+NAMESPACE: Final = "raylift"
+NAME: Final = "supervisor"
+
+
+class SupervisorActor:
+    """Runs the loop in a thread of its own, so that the actor answers while the loop works."""
+
+    def __init__(self, settings_json: str) -> None:
+        _log_to_stderr()
+        supervisor = _assemble(PlatformSettings.model_validate_json(settings_json))
+        threading.Thread(target=_run_to_the_end, args=(supervisor,), name="loop", daemon=True).start()
+
+    def pid(self) -> int:
+        """The process of the actor; also a sign that its constructor is done."""
+        return os.getpid()
+
+
+def ensure_supervisor(settings: PlatformSettings) -> int:
+    """Start the supervisor unless it runs, wait until it works, and return its pid. Call it connected to Ray.
+
+    Raises:
+        RuntimeError: it cannot start; the message says why.
+    """
+    actor: Any = (
+        ray.remote(SupervisorActor)
+        .options(
+            name=NAME,
+            namespace=NAMESPACE,
+            lifetime="detached",
+            get_if_exists=True,
+            num_cpus=0,
+            max_restarts=-1,
+            max_task_retries=3,
+            max_concurrency=4,
+            runtime_env={"env_vars": CLIENT_ENVIRONMENT},
+        )
+        .remote(settings.model_dump_json())
+    )
+    pid: int = ray.get(actor.pid.remote(), timeout=120)
+    return pid
+
+
+def _assemble(settings: PlatformSettings) -> Any:
+    """Wire the loop to the real engines."""
+    # Imported here: the actor's class is unpickled in drivers that need none of this.
+    from raylift.engines.ray_cluster import Cluster
+    from raylift.engines.ray_jobs import RayJobs
+    from raylift.engines.ray_serve import RayServe
+    from raylift.engines.registry import Registry
+    from raylift.engines.tracking import Tracking
+    from raylift.store import Store
+    from raylift.supervisor.adoption import Adoption
+    from raylift.supervisor.execute_deployments import DeploymentExecutor
+    from raylift.supervisor.execute_jobs import JobExecutor
+    from raylift.supervisor.loop import Supervisor
+    from raylift.supervisor.observe import RayView
+    from raylift.supervisor.registry_sync import RegistrySync
+
+    store = Store.open(settings.database_url)
+    ray_jobs = RayJobs(settings.ray_dashboard_url)
+    tracking, registry = Tracking(settings.mlflow_url), Registry(settings.mlflow_url)
+    serve = RayServe(settings)
+    return Supervisor(
+        settings,
+        holder=f"{socket.gethostname()}/{os.getpid()}/{uuid.uuid4().hex[:8]}",
+        store=store,
+        cluster=Cluster(),
+        serve=serve,
+        ray_view=RayView(ray_jobs, time.monotonic),
+        jobs=JobExecutor(settings, store, ray_jobs, tracking, registry, _now),
+        deployments=DeploymentExecutor(store, serve, _now),
+        adoption=Adoption(settings, store, ray_jobs, _now),
+        registry_sync=RegistrySync(settings, store, registry, tracking, _now),
+        clock=_now,
+        monotonic=time.monotonic,
+    )
+
+
+def _run_to_the_end(supervisor: Any) -> None:
+    try:
+        supervisor.run(threading.Event())
+    finally:
+        # An actor whose loop has died would look alive: end the process, and Ray starts a new one.
+        os._exit(1)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _log_to_stderr() -> None:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logger = logging.getLogger("raylift")
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    logger.propagate = False

@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any
+
+from raylift.domain.errors import EngineUnavailable
+from raylift.supervisor.lanes import Lanes
+
+
+class Bench:
+    """Work that starts when the test says so, and a clock that the test moves."""
+
+    def __init__(self) -> None:
+        self.time = 0.0
+        self.waiting: list[Callable[[], None]] = []
+        self.lanes = Lanes(self._submit, lambda: self.time)
+
+    def _submit(self, work: Callable[[], None]) -> Future[Any]:
+        self.waiting.append(work)
+        return Future()
+
+    def work_off(self) -> None:
+        waiting, self.waiting = self.waiting, []
+        for work in waiting:
+            work()
+
+
+def failing() -> None:
+    raise EngineUnavailable("not just now")
+
+
+def test_one_piece_at_a_time_in_a_lane_and_lanes_side_by_side() -> None:
+    bench, done = Bench(), list[str]()
+    assert bench.lanes.run("a", lambda: done.append("a1"))
+    assert not bench.lanes.run("a", lambda: done.append("a2"))
+    assert bench.lanes.run("b", lambda: done.append("b1"))
+    assert bench.lanes.busy("a")
+    bench.work_off()
+    assert done == ["a1", "b1"]
+    assert not bench.lanes.busy("a")
+
+
+def test_a_failure_rests_the_lane_longer_each_time() -> None:
+    bench = Bench()
+    bench.lanes.run("a", failing)
+    bench.work_off()
+    assert bench.lanes.busy("a")
+    bench.time = 0.5
+    assert bench.lanes.run("a", failing)
+    bench.work_off()
+    bench.time = 1.0
+    assert not bench.lanes.run("a", failing)
+    bench.time = 1.5
+    assert bench.lanes.run("a", failing)
+
+
+def test_a_defect_does_not_end_the_lane() -> None:
+    bench = Bench()
+    bench.lanes.run("a", lambda: [][0])
+    bench.work_off()
+    bench.time = 1.0
+    assert bench.lanes.run("a", failing)
+
+
+def test_work_that_returns_pauses_between_its_runs() -> None:
+    bench, done = Bench(), list[int]()
+    assert bench.lanes.run_every("serve", 5.0, lambda: done.append(1))
+    bench.work_off()
+    assert not bench.lanes.run_every("serve", 5.0, lambda: done.append(2))
+    bench.time = 5.0
+    assert bench.lanes.run_every("serve", 5.0, lambda: done.append(3))
+    bench.work_off()
+    assert done == [1, 3]
