@@ -22,8 +22,17 @@ class Job:
     that is asked for looks if nothing has been seen yet.
     """
 
-    def __init__(self, connection: Connection, job_id: str, *, seen: JobView | JobSummary | None = None) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        job_id: str,
+        *,
+        seen: JobView | JobSummary | None = None,
+        acknowledgement: dict[str, Any] | None = None,
+    ) -> None:
         self._connection = connection
+        self.acknowledgement = acknowledgement
+        """The platform's answer to the upload or the rerun that made this handle, as it came; else None."""
         self._job_id = job_id
         self._view = seen if isinstance(seen, JobView) else None
         self._seen = seen
@@ -261,7 +270,7 @@ class Jobs:
 def accepted(connection: Connection, answer: Any) -> Job:
     """The handle of a job that the platform has just taken."""
     taken = connection.parse(JobAccepted, answer, "POST", paths.UPLOAD)
-    return Job(connection, taken.job_id)
+    return Job(connection, taken.job_id, acknowledgement=answer)
 
 
 def _say_nothing(view: JobView | None, error: RayliftError | None) -> None:

@@ -1,0 +1,92 @@
+"""The ``raylift`` command."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Annotated, Final
+
+import typer
+
+from raylift import __version__
+from raylift.cli import deployments, jobs, models, predict, train
+from raylift.cli.exits import ExitCode, PlatformGroup, stop
+from raylift.cli.printing import Output, print_json
+from raylift.cli.session import Defaults, KeyOption, OutputOption, UrlOption, chosen
+
+EPILOG: Final = (
+    "Exit codes: 0 ok, 1 it failed (e.g. the job), 2 wrong usage or request, 3 not found, "
+    "4 platform unreachable or unavailable, 5 timeout, 130 interrupted. Data goes to stdout, talk to stderr."
+)
+_PLATFORM_COMMANDS: Final = {
+    "up": "Start a platform on this machine.",
+    "down": "Stop what `raylift up` started.",
+    "status": "Show what runs on this machine.",
+    "doctor": "Check this machine, and say what to do.",
+}
+
+app = typer.Typer(
+    name="raylift",
+    cls=PlatformGroup,
+    help="Upload a Python training script, get an autoscaled REST endpoint.",
+    epilog=EPILOG,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def main() -> None:
+    """The console script."""
+    app(prog_name="raylift")
+
+
+@app.callback()
+def root(
+    ctx: typer.Context,
+    url: UrlOption = None,
+    api_key: KeyOption = None,
+    output: OutputOption = None,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and end.", is_eager=True)] = False,
+) -> None:
+    ctx.obj = Defaults(url, api_key, output)
+    if version:
+        typer.echo(f"raylift {__version__}")
+        raise typer.Exit
+
+
+@app.command("version")
+def print_version(ctx: typer.Context, output: OutputOption = None) -> None:
+    """Print the version of this client."""
+    if chosen(ctx, output) is Output.JSON:
+        print_json({"version": __version__})
+    else:
+        typer.echo(f"raylift {__version__}")
+
+
+def _add_platform_commands() -> None:
+    """``up``, ``down``, ``status``, ``doctor``: their imports need the server extra, which a client's machine may not have."""
+    if find_spec("ray") is not None and find_spec("raylift.cli.platform") is not None:
+        import_module("raylift.cli.platform").register(app)
+        return
+    for name, text in _PLATFORM_COMMANDS.items():
+        app.command(name, help=text, context_settings={"ignore_unknown_options": True})(_needs_the_server(name))
+
+
+def _needs_the_server(name: str) -> Callable[[list[str] | None], None]:
+    def refuse(ignored: Annotated[list[str] | None, typer.Argument(hidden=True)] = None) -> None:
+        raise stop(
+            f'`raylift {name}` runs a platform on this machine and needs its server side: pip install "raylift[server]"',
+            ExitCode.USAGE,
+        )
+
+    return refuse
+
+
+train.register(app)
+predict.register(app)
+app.add_typer(jobs.app, name="jobs")
+app.add_typer(models.app, name="models")
+app.add_typer(deployments.app, name="deployments")
+_add_platform_commands()

@@ -1,0 +1,104 @@
+"""``raylift predict``."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from raylift.cli.printing import print_json, print_table, say
+from raylift.cli.session import KeyOption, OutputOption, UrlOption, session
+from raylift.client import Prediction
+
+
+def register(app: typer.Typer) -> None:
+    app.command("predict")(predict)
+
+
+def predict(
+    ctx: typer.Context,
+    name: Annotated[str, typer.Argument(help="The model.", show_default=False)],
+    inputs: Annotated[
+        str,
+        typer.Option(
+            "--inputs",
+            "-i",
+            metavar="JSON|@FILE|FILE.csv|-",
+            help="JSON (columns, records or rows), @file.json, a .csv file with a header, or - for JSON or CSV on stdin.",
+            show_default=False,
+        ),
+    ],
+    version: Annotated[str | None, typer.Option(help="A version; without: the newest that is ready.")] = None,
+    alias: Annotated[str | None, typer.Option(help="An MLflow alias, e.g. champion.")] = None,
+    proba: Annotated[bool, typer.Option("--proba", help="Probabilities of the classes, too.")] = False,
+    timeout: Annotated[float, typer.Option(help="Seconds to wait for an answer.")] = 60.0,
+    url: UrlOption = None,
+    api_key: KeyOption = None,
+    output: OutputOption = None,
+) -> None:
+    """Ask a model."""
+    data = read_inputs(inputs)
+    with session(ctx, url, api_key, output) as here:
+        try:
+            answer = here.client.predict(name, data, version=version, alias=alias, proba=proba, timeout=timeout)
+        except (TypeError, ValueError) as error:  # what the inputs cannot be; what the platform says is neither
+            raise typer.BadParameter(str(error), param_hint="--inputs") from error
+        if here.as_json:
+            print_json(answer.raw)
+        else:
+            _print(answer)
+
+
+def read_inputs(text: str) -> Any:
+    """The inputs that ``--inputs`` stands for."""
+    try:
+        if text == "-":
+            given = sys.stdin.read()
+            return json.loads(given) if given.lstrip()[:1] in {"{", "["} else columns_of_csv(given)
+        if text.startswith("@") or text.endswith(".csv"):
+            file = Path(text.removeprefix("@"))
+            given = file.read_text(encoding="utf-8-sig")
+            return columns_of_csv(given) if file.suffix == ".csv" else json.loads(given)
+        return json.loads(text)
+    except OSError as error:
+        raise typer.BadParameter(f"{error.filename}: {error.strerror}", param_hint="--inputs") from error
+    except ValueError as error:
+        hint = "" if text[:1] in "@-" or text.endswith(".csv") else "; for a file, write @file.json"
+        raise typer.BadParameter(f"not JSON: {error}{hint}", param_hint="--inputs") from error
+
+
+def columns_of_csv(text: str) -> dict[str, list[Any]]:
+    """The columns of a CSV table with a header. A column of numbers is numbers; an empty field is null."""
+    rows = [row for row in csv.reader(io.StringIO(text)) if row]
+    if len(rows) < 2:
+        raise ValueError("the CSV needs a header and at least one row")
+    header, *body = rows
+    ragged = next((number for number, row in enumerate(body, 2) if len(row) != len(header)), None)
+    if ragged is not None:
+        raise ValueError(f"row {ragged} of the CSV has not the {len(header)} fields of the header")
+    if len(set(header)) < len(header):
+        raise ValueError("two columns of the CSV have the same name")
+    return {name: _typed([row[position] for row in body]) for position, name in enumerate(header)}
+
+
+def _typed(fields: list[str]) -> list[Any]:
+    for kind in (int, float):
+        try:
+            return [kind(field) if field else None for field in fields]
+        except ValueError:
+            continue
+    return [field or None for field in fields]
+
+
+def _print(answer: Prediction) -> None:
+    say(f"{answer.model_name} version {answer.model_version}, {answer.inference_time_ms:.1f} ms")
+    classes = answer.classes or list(range(len((answer.probabilities or [[]])[0])))
+    columns = ("prediction", *(f"p({name})" for name in classes)) if answer.probabilities else ("prediction",)
+    probabilities = answer.probabilities or [[] for _ in answer.predictions]
+    rows = [(value, *row) for value, row in zip(answer.predictions, probabilities, strict=True)]
+    print_table(columns, rows)

@@ -1,0 +1,88 @@
+"""Prints data on stdout: tables for people, JSON for programs. Talk goes to stderr."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any, Final
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+_PIPE_WIDTH: Final = 10_000
+"""In a pipe a row is one line and nothing is cut, however long the names are."""
+
+
+class Output(StrEnum):
+    TABLE = "table"
+    JSON = "json"
+
+
+def print_json(answer: Any) -> None:
+    typer.echo(json.dumps(answer, indent=2, ensure_ascii=False))
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Rows under upper-case names, without lines: fits a terminal of 80 columns, and grep and awk."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for position, name in enumerate(columns):
+        # The first column identifies the row: it is what gets copied, so it is never broken.
+        table.add_column(name.upper(), no_wrap=position == 0, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(cell(value)) for value in row))
+    _print(table)
+
+
+def print_facts(facts: Iterable[tuple[str, object]]) -> None:
+    """Names and values, one a line; what is empty is left out."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in facts:
+        if value not in (None, "", (), [], {}):
+            table.add_row(name, Text(cell(value)))
+    _print(table)
+
+
+def say(message: str) -> None:
+    """Talk: on stderr."""
+    typer.echo(message, err=True)
+
+
+def cell(value: object) -> str:
+    match value:
+        case None:
+            return "-"
+        case bool():
+            return "yes" if value else "no"
+        case float():
+            return f"{value:.6g}"
+        case datetime():
+            return f"{value.astimezone():%Y-%m-%d %H:%M:%S}"
+        case _:
+            return str(value)
+
+
+def age(moment: datetime, now: datetime | None = None) -> str:
+    """``90 s`` ago as ``1m``: the two largest digits are all that a list needs."""
+    seconds = max(int(((now or datetime.now(UTC)) - moment).total_seconds()), 0)
+    for unit, size in (("d", 86_400), ("h", 3600), ("m", 60)):
+        if seconds >= size:
+            return f"{seconds // size}{unit}"
+    return f"{seconds}s"
+
+
+def pairs(values: dict[str, Any]) -> str:
+    """``a=1, b=2``."""
+    return ", ".join(f"{name}={cell(value)}" for name, value in values.items())
+
+
+def _print(table: Table) -> None:
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=_PIPE_WIDTH, no_color=True)
+    console.print(table)

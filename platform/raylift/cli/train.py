@@ -1,0 +1,123 @@
+"""``raylift train``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from raylift.cli.exits import code_of, sentences, stop
+from raylift.cli.following import follow_to_the_end, say_how_it_ended
+from raylift.cli.printing import print_json, say
+from raylift.cli.session import KeyOption, OutputOption, Session, UrlOption, session
+from raylift.client import InvalidRequest, Job, paths
+from raylift.client.script import read_requirements
+
+
+def register(app: typer.Typer) -> None:
+    app.command("train")(train)
+
+
+def train(
+    ctx: typer.Context,
+    script: Annotated[Path, typer.Argument(help="The training script.", exists=True, dir_okay=False, readable=True)],
+    experiment: Annotated[
+        str | None, typer.Option("--experiment", "-e", help="MLflow experiment; without: named like the model, or the script.")
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option("--model", "-m", help="Registered model to add a version to; without: none is registered.")
+    ] = None,
+    requirements: Annotated[
+        list[str] | None, typer.Option("--requirements", help="A PEP 508 requirement; may be repeated.", metavar="PACKAGE")
+    ] = None,
+    requirements_file: Annotated[
+        list[Path] | None,
+        typer.Option("--requirements-file", "-r", metavar="FILE", help="A requirements.txt; may be repeated.", exists=True, dir_okay=False),
+    ] = None,
+    env: Annotated[
+        list[str] | None, typer.Option("--env", help="Environment variable of the script; may be repeated.", metavar="K=V")
+    ] = None,
+    arg: Annotated[list[str] | None, typer.Option("--arg", help="Argument of the script; may be repeated.", metavar="TEXT")] = None,
+    cpus: Annotated[float, typer.Option(help="Logical CPUs, fractions allowed.")] = 1.0,
+    memory: Annotated[str, typer.Option(help="Its limit, e.g. 512MiB.")] = "2GiB",
+    gpus: Annotated[float, typer.Option(help="Logical GPUs.")] = 0.0,
+    timeout: Annotated[int, typer.Option(help="Seconds the script may run.")] = 600,
+    tag: Annotated[
+        list[str] | None, typer.Option("--tag", help="Tag of job, run and version; may be repeated.", metavar="K=V")
+    ] = None,
+    priority: Annotated[int, typer.Option(help="0 to 100, higher first.")] = 50,
+    max_retries: Annotated[int, typer.Option(help="Times to run again when the script fails.")] = 0,
+    no_autolog: Annotated[bool, typer.Option("--no-autolog", help="Do not call mlflow.autolog() for the script.")] = False,
+    no_deploy: Annotated[bool, typer.Option("--no-deploy", help="Register the version without deploying it.")] = False,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Stay: output on stdout, phases on stderr.")] = False,
+    idempotency_key: Annotated[str | None, typer.Option(help="Two uploads with the same key are one job.")] = None,
+    url: UrlOption = None,
+    api_key: KeyOption = None,
+    output: OutputOption = None,
+) -> None:
+    """Upload a training script; print the id of its job.
+
+    With --follow: show it live, and end with 1 if the job fails. Ctrl-C then leaves the job running.
+    """
+    with session(ctx, url, api_key, output) as here:
+        try:
+            job = here.client.train(
+                script,
+                model=model,
+                experiment=experiment,
+                requirements=[*(requirements or []), *_lines(requirements_file or [])],
+                env=assignments(env or [], "--env"),
+                args=arg or [],
+                cpus=cpus,
+                memory=memory,
+                gpus=gpus,
+                timeout=timeout,
+                max_retries=max_retries,
+                priority=priority,
+                autolog=not no_autolog,
+                deploy=not no_deploy,
+                tags=assignments(tag or [], "--tag"),
+                idempotency_key=idempotency_key,
+            )
+        except InvalidRequest as error:
+            raise stop(sentences(error, script=str(script)), code_of(error)) from error
+        if follow:
+            _follow(here, job)
+        else:
+            announce(here, job)
+
+
+def announce(here: Session, job: Job) -> None:
+    """A job that was just taken: its id is the data, what to do with it is talk."""
+    if here.as_json:
+        print_json(job.acknowledgement)
+        return
+    typer.echo(job.job_id)
+    say(f"Queued. raylift jobs logs {job.job_id} --follow   shows its output,")
+    say(f"        raylift jobs show {job.job_id}            how it gets on.")
+
+
+def assignments(texts: list[str], option: str) -> dict[str, str]:
+    """``["K=V"]`` as ``{"K": "V"}``."""
+    parts = [text.partition("=") for text in texts]
+    wrong = [name for name, equals, _ in parts if not equals or not name]
+    if wrong:
+        raise typer.BadParameter(f"{wrong[0]!r} is not of the form NAME=VALUE", param_hint=option)
+    return {name: value for name, _, value in parts}
+
+
+def _follow(here: Session, job: Job) -> None:
+    if not here.as_json:
+        say(job.job_id)
+    follow_to_the_end(job, logs_on_stderr=here.as_json)
+    if here.as_json:
+        print_json(here.client.request("GET", paths.job(job.job_id)))
+    raise typer.Exit(say_how_it_ended(job.view))
+
+
+def _lines(files: list[Path]) -> list[str]:
+    try:
+        return [line for file in files for line in read_requirements(file)]
+    except (ValueError, OSError) as error:
+        raise typer.BadParameter(str(error), param_hint="--requirements-file") from error
