@@ -115,7 +115,7 @@ class JobSpec:
     experiment_name: str
     model_name: str | None = None
     requirements: tuple[str, ...] = ()
-    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    environment: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
     """Environment variables of the script. Their values may be secrets: never printed, never logged."""
     args: tuple[str, ...] = ()
     timeout_seconds: int = 600
