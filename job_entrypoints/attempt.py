@@ -1,0 +1,87 @@
+"""An attempt: the directory through which the supervisor and the wrapper talk (docs/adr/0003)."""
+
+from __future__ import annotations
+
+import json
+import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+TAG_JOB_ID = "raylift.job_id"
+"""The same as raylift.domain.identifiers.TAG_JOB_ID, repeated: this package imports nothing of the platform. A unit test compares."""
+ADOPTED_JOB_PREFIX = "job_"
+"""As in raylift.domain.identifiers.adopted_job_id; the same test compares."""
+
+
+class AttemptUnreadable(Exception):
+    """attempt.json is missing or is not what the supervisor writes."""
+
+
+class Attempt:
+    """What attempt.json says, and where the attempt's files are."""
+
+    def __init__(self, directory: str, record: Mapping[str, Any]) -> None:
+        self.directory = os.path.abspath(directory)
+        try:
+            self.job_id: str = record["job_id"]
+            self.script: str = record["script"]
+        except KeyError as error:
+            raise AttemptUnreadable(f"{self.directory}/attempt.json lacks {error}") from error
+        self.submission_id: str = record.get("submission_id") or os.path.basename(self.directory)
+        self.args: list[str] = list(record.get("args") or ())
+        self.environment: dict[str, str] = dict(record.get("environment") or {})
+        self.experiment_name: str | None = record.get("experiment_name")
+        self.mlflow_url: str | None = record.get("mlflow_url")
+        self.autolog = bool(record.get("autolog", True))
+        self.tags: dict[str, str] = dict(record.get("tags") or {})
+        self.cpus = float(record.get("cpus") or 0)
+        """0: unknown, thread pools are left as they are."""
+        self.memory_bytes = int(record.get("memory_bytes") or 0)
+        """0: unknown, the script is held to a share of the machine."""
+        self.stop_grace_seconds = float(record.get("stop_grace_seconds", 10.0))
+        self.max_log_bytes = int(record.get("max_log_bytes") or 64 * 2**20)
+        self.nice = int(record.get("nice") or 0)
+        self.environment_lock: list[str] = list(record.get("environment_lock") or ())
+        self.from_ray = record.get("origin") == "ray"
+        """Handed straight to Ray: runs where it lies, in Ray's working directory."""
+        self.script_path: str = record.get("script_path") or self.path("source", self.script)
+
+    def path(self, *names: str) -> str:
+        """A path inside the attempt's directory."""
+        return os.path.join(self.directory, *names)  # noqa: PTH118 - pathlib costs 8 ms of every job's start
+
+    @property
+    def working_directory(self) -> str:
+        return os.getcwd() if self.from_ray else self.path("work")  # noqa: PTH109
+
+    def stop_requested(self) -> bool:
+        """Whether the supervisor wants this attempt to end, or never to start."""
+        return os.path.exists(self.path("stop"))  # noqa: PTH110
+
+
+def read_attempt(directory: str) -> Attempt:
+    """The attempt that was prepared in ``directory``.
+
+    Raises:
+        AttemptUnreadable: its attempt.json cannot be read or understood.
+    """
+    try:
+        with open(os.path.join(directory, "attempt.json"), encoding="utf-8") as file:  # noqa: PTH118, PTH123
+            record = json.load(file)
+    except (OSError, ValueError) as error:
+        raise AttemptUnreadable(f"{directory}/attempt.json cannot be read: {error}") from error
+    if not isinstance(record, dict):
+        raise AttemptUnreadable(f"{directory}/attempt.json is not an object")
+    return Attempt(directory, record)
+
+
+def write_json(path: str, record: Mapping[str, Any]) -> None:
+    """Replace ``path`` in one step: readers see the old file or the new one, never half of one."""
+    temporary = f"{path}.{os.getpid()}.tmp"
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    with open(descriptor, "w", encoding="utf-8") as file:  # noqa: PTH123
+        json.dump(record, file)
+    os.replace(temporary, path)  # noqa: PTH105

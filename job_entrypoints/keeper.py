@@ -1,0 +1,246 @@
+"""Keeps one attempt: starts the script, copies its output, watches over it, ends what it leaves, writes the record.
+
+One thread and one loop. All that can take long (a hostile script's output, a slow reader of ours) is cut into small steps, so that
+memory is looked at every few milliseconds whatever happens.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import select
+import signal
+import time
+
+from job_entrypoints.output import Output
+from job_entrypoints.process_control import become_subreaper
+from job_entrypoints.process_tree import descendants, end_at_once, send
+from job_entrypoints.progress import (
+    EXIT_OUT_OF_MEMORY,
+    EXIT_STOPPED,
+    EXIT_WRAPPER_ERROR,
+    EXITED,
+    OUT_OF_MEMORY,
+    SIGNALED,
+    STOPPED,
+    WRAPPER_ERROR,
+    Progress,
+    Usage,
+)
+from job_entrypoints.script_process import start_script
+from job_entrypoints.watchdog import Watchdog, machine_limit
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from job_entrypoints.attempt import Attempt
+
+_READ_BYTES = 1 << 18
+_PIPE_BYTES = 1 << 20
+_STOP_POLL_SECONDS = 0.08
+_LEFTOVER_GRACE_SECONDS = 1.0
+_MEBIBYTE = 2**20
+
+
+def keep(attempt: Attempt, anchor_pid: int) -> int:
+    """Run the attempt to its end. Returns the exit code of the wrapper; progress.json is written in every case."""
+    keeper = Keeper(attempt, anchor_pid)
+    try:
+        return keeper.run()
+    except BaseException as error:  # noqa: BLE001 - whatever it is, the tree has to end and the record to be written
+        import traceback  # only a fault of ours pays for it
+
+        traceback.print_exc()
+        end_at_once(os.getpid(), keeper.reap)
+        keeper.progress.finished(WRAPPER_ERROR, message=f"{type(error).__name__}: {error}", usage=keeper.usage)
+        return EXIT_WRAPPER_ERROR
+
+
+class Keeper:
+    def __init__(self, attempt: Attempt, anchor_pid: int) -> None:
+        self.attempt = attempt
+        self.progress = Progress(attempt.directory)
+        self.usage = Usage()
+        self._anchor_pid = anchor_pid
+        self._output = Output(attempt.directory, attempt.max_log_bytes)
+        self._watchdog = Watchdog(os.getpid(), attempt.memory_bytes or machine_limit())
+        self._script_pid = -1
+        self._status: int | None = None
+        """The script's wait status, once it has ended."""
+        self._why: tuple[str, str] | None = None
+        """Outcome and message, when it is we who end it."""
+        self._kill_at: float | None = None
+        """When SIGTERM has had its time."""
+        self._terminated = False
+        self._pipe = -1
+        self._wakeup = -1
+
+    def run(self) -> int:
+        if self.attempt.stop_requested():
+            self.progress.finished(STOPPED, message="stopped before its script started")
+            return EXIT_STOPPED
+        become_subreaper()
+        self._listen()
+        self._pipe, writer = os.pipe2(os.O_CLOEXEC)
+        _widen(self._pipe)
+        os.set_blocking(self._pipe, False)
+        self._script_pid = start_script(self.attempt, writer)
+        os.close(writer)
+        self.progress.started(self._script_pid)
+        self._watch()
+        return self._finish()
+
+    def reap(self) -> None:
+        """Wait for every child that has ended; their processor time and their children's is counted here."""
+        while True:
+            try:
+                pid, status, used = os.wait4(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            self.usage.cpu_seconds += used.ru_utime + used.ru_stime
+            if pid == self._script_pid:
+                self._status = status
+
+    def _listen(self) -> None:
+        """Signals end the poll by a byte on a pipe."""
+        self._wakeup, writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, lambda *_: self._note_termination())
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+    def _note_termination(self) -> None:
+        self._terminated = True
+
+    def _watch(self) -> None:
+        """Until the script and all it started have ended."""
+        look_at = stop_at = time.monotonic()
+        while True:
+            self._wait(min(look_at, stop_at))
+            self.reap()
+            now = time.monotonic()
+            if now >= look_at:
+                exceeded, pause = self._watchdog.check()
+                look_at = time.monotonic() + pause
+                if exceeded:
+                    self._end(OUT_OF_MEMORY, self._memory_message())
+            if now >= stop_at or self._terminated:
+                stop_at = now + _STOP_POLL_SECONDS
+                self._heed_orders()
+            if self._status is not None and not self._leftovers_remain(now):
+                return
+            if self._kill_at is not None and now >= self._kill_at:
+                self._kill()
+                return
+
+    def _wait(self, until: float) -> None:
+        """Sleep until there is output, a signal, or ``until``; copy one portion of output."""
+        relay = self._output.relay
+        poller = select.poll()
+        poller.register(self._wakeup, select.POLLIN)
+        if relay.is_behind:
+            poller.register(relay.descriptor, select.POLLOUT)
+        elif self._pipe >= 0:
+            poller.register(self._pipe, select.POLLIN)
+        timeout = max(until - time.monotonic(), 0) * 1000
+        for descriptor, _ in poller.poll(timeout):
+            if descriptor == self._wakeup:
+                os.read(self._wakeup, 4096)
+            elif descriptor == self._pipe:
+                self._copy()
+            else:
+                relay.flush()
+
+    def _drain(self) -> None:
+        """Copy what the pipe still holds, once nobody writes to it any more."""
+        while self._copy():
+            pass
+
+    def _copy(self) -> bool:
+        """Copy one portion of output. False when there is none now."""
+        if self._pipe < 0:
+            return False
+        try:
+            data = os.read(self._pipe, _READ_BYTES)
+        except BlockingIOError:
+            return False
+        if data:
+            self._output.write(data)
+            return True
+        # Every writer has closed it; the script may well go on without output.
+        os.close(self._pipe)
+        self._pipe = -1
+        return False
+
+    def _heed_orders(self) -> None:
+        if os.getppid() != self._anchor_pid:
+            self._end(WRAPPER_ERROR, "the process that Ray started was killed from outside")
+        elif self._why is None and self._status is None and (self._terminated or self.attempt.stop_requested()):
+            self._end(STOPPED, "stopped by SIGTERM" if self._terminated else "stopped on request")
+        self._terminated = False
+
+    def _end(self, outcome: str, message: str) -> None:
+        """Begin to end the tree: with grace if it was asked for, at once otherwise."""
+        if self._why is None:
+            self._why = (outcome, message)
+        if outcome == STOPPED:
+            self._output.say(f"{message}: SIGTERM, {self.attempt.stop_grace_seconds:g} s to save, then SIGKILL")
+            send(descendants(os.getpid()), signal.SIGTERM)
+            self._kill_at = time.monotonic() + self.attempt.stop_grace_seconds
+        else:
+            self._kill()
+            self._drain()
+            self._output.say(message)
+            self._kill_at = time.monotonic()
+
+    def _leftovers_remain(self, now: float) -> bool:
+        """After the script's end: whether something it started still runs. It is given a moment, then killed."""
+        leftovers = descendants(os.getpid())
+        if leftovers and (self._kill_at is None or self._kill_at > now + _LEFTOVER_GRACE_SECONDS):
+            send(leftovers, signal.SIGTERM)
+            self._kill_at = now + _LEFTOVER_GRACE_SECONDS
+        return bool(leftovers)
+
+    def _kill(self) -> None:
+        survivors = end_at_once(os.getpid(), self.reap)
+        if survivors:
+            self._output.say(f"processes that cannot be killed are left behind: {survivors}")
+
+    def _memory_message(self) -> str:
+        peak, limit = self._watchdog.peak / _MEBIBYTE, self._watchdog.limit / _MEBIBYTE
+        return f"out of memory: the script used {peak:.0f} MiB of the {limit:.0f} MiB it asked for and was killed (watchdog)"
+
+    def _finish(self) -> int:
+        self._drain()
+        self.usage.peak_memory_bytes = self._watchdog.peak
+        status = self._status if self._status is not None else 0
+        code = os.WEXITSTATUS(status) if os.WIFEXITED(status) else None
+        number = os.WTERMSIG(status) if os.WIFSIGNALED(status) else None
+        message = self._output.last_line() if code else None
+        if self._why is not None:
+            outcome, message = self._why
+        elif number is not None:
+            outcome, message = SIGNALED, f"the script was ended by {_signal_name(number)}"
+        else:
+            outcome = EXITED
+        self._output.finish()
+        self.progress.finished(outcome, exit_code=code, signal=number, message=message, usage=self.usage)
+        own = {OUT_OF_MEMORY: EXIT_OUT_OF_MEMORY, STOPPED: EXIT_STOPPED, WRAPPER_ERROR: EXIT_WRAPPER_ERROR}
+        return own.get(outcome, code if code is not None else 128 + (number or 0))
+
+
+def _widen(pipe: int) -> None:
+    try:
+        fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+    except PermissionError:
+        # The user's share of pipe memory is used up: the usual size does, with more steps.
+        return
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

@@ -1,0 +1,97 @@
+"""What is changed in MLflow, in the script's process only. The one module here that knows MLflow (3.17).
+
+- the default serialization of scikit-learn, LightGBM and PyTorch models is one that works for every model;
+- a model's requirements are read off this process instead of in a new one, which takes MLflow seven seconds;
+- runs and logged models made through ``MlflowClient`` carry the job's tags as those of the fluent API do;
+- autologging is on, if the job wants it.
+
+Nothing that the user says explicitly (``serialization_format=``, ``pip_requirements=``, own ``autolog`` calls) is changed.
+Each function gets the module that has just been executed: no import of MLflow happens here, so none can come too early.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+from collections.abc import Callable, Iterator
+from types import CodeType, ModuleType
+from typing import Any
+
+from job_entrypoints.model_requirements import process_requirements
+
+
+def patch(module: ModuleType, instructions: str, script: CodeType) -> None:
+    """Change ``module`` of MLflow, directly after its import."""
+    settings: dict[str, Any] = json.loads(instructions)
+    match module.__name__:
+        case "mlflow":
+            if settings["autolog"]:
+                _switch_autolog_on(module, script)
+        case "mlflow.sklearn" | "mlflow.lightgbm":
+            _replace(module, "_get_default_serialization_format", lambda _: lambda: "cloudpickle")
+        case "mlflow.pytorch":
+            _replace(module, "_get_default_serialization_format", _pickle_unless_exported)
+        case "mlflow.utils.environment":
+            lock = tuple(settings["environment_lock"])
+            _replace(module, "infer_pip_requirements", lambda original: _inference(original, lock, script.co_filename))
+        case "mlflow.tracking._tracking_service.client":
+            client = module.TrackingServiceClient
+            _replace(client, "create_run", _tagged)
+            _replace(client, "create_logged_model", _tagged)
+        case name:
+            raise ValueError(f"{name} is watched, but nothing is to be changed in it")
+
+
+def logs_models(script: CodeType) -> bool:
+    """Whether the script calls some ``log_model`` itself: then autologging the same models again is only a second copy."""
+    return any("log_model" in code.co_names for code in _code_objects(script))
+
+
+def _switch_autolog_on(mlflow: ModuleType, script: CodeType) -> None:
+    mlflow.autolog(log_models=not logs_models(script), log_traces=False, silent=True)
+
+
+def _replace(owner: Any, name: str, make: Callable[[Any], Any]) -> None:
+    """Put ``make(original)`` in the place of an attribute that must exist: a new MLflow that renamed it is to be noticed."""
+    setattr(owner, name, make(getattr(owner, name)))
+
+
+def _pickle_unless_exported(original: Callable[[bool], str]) -> Callable[[bool], str]:
+    # PyTorch's default needs an input_example, which most scripts do not give.
+    return lambda export_model: original(export_model) if export_model else "pickle"
+
+
+def _inference(original: Callable[..., list[str]], lock: tuple[str, ...], script: str) -> Callable[..., list[str]]:
+    @functools.wraps(original)
+    def infer_pip_requirements(model_uri: str, flavor: str, fallback: list[str] | None = None, **options: Any) -> list[str]:
+        if options.get("uv_project_dir"):
+            return original(model_uri, flavor, fallback, **options)
+        return process_requirements(fallback or (), lock, script)
+
+    return infer_pip_requirements
+
+
+def _tagged(create: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(create)
+    def with_tags(*arguments: Any, **named: Any) -> Any:
+        context: dict[str, str] = json.loads(os.environ.get("MLFLOW_RUN_CONTEXT", "{}"))
+        if "tags" in named or len(arguments) < _TAGS_POSITION[create.__name__]:
+            named["tags"] = {**context, **(named.get("tags") or {})}
+        else:
+            at = _TAGS_POSITION[create.__name__] - 1
+            arguments = (*arguments[:at], {**context, **(arguments[at] or {})}, *arguments[at + 1 :])
+        return create(*arguments, **named)
+
+    return with_tags
+
+
+_TAGS_POSITION = {"create_run": 4, "create_logged_model": 5}
+"""How many positional arguments (self included) reach as far as ``tags``."""
+
+
+def _code_objects(code: CodeType) -> Iterator[CodeType]:
+    yield code
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _code_objects(constant)

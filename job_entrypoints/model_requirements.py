@@ -1,0 +1,103 @@
+"""The packages a logged model needs, read off the process that made it.
+
+MLflow starts a second Python, loads the model there and looks at what was imported: seven seconds. Here the environment is known and
+locked, so it is enough to ask what of it the script uses: what the script (and modules beside it) imports by name, what the job's
+own requirements brought in and has been loaded, and the data libraries every model touches.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import re
+import sys
+from collections.abc import Iterable, Iterator
+from importlib.metadata import Distribution, PackageNotFoundError, packages_distributions, version
+from pathlib import Path
+
+_COMPANIONS = ("numpy", "pandas", "scipy")
+"""Their versions decide whether a pickled model can be read, whoever imported them."""
+_NEVER = frozenset({"mlflow", "mlflow-skinny", "mlflow-tracing", "raylift", "ray", "pip", "setuptools"})
+"""MLflow adds itself; the rest belongs to the platform, not to the model."""
+_KNOWN_AS = {"sklearn": "scikit-learn", "PIL": "pillow", "cv2": "opencv-python", "yaml": "pyyaml", "skimage": "scikit-image"}
+_NAME = re.compile(r"[A-Za-z0-9._-]+")
+
+
+def process_requirements(fallback: Iterable[str], lock: Iterable[str], script: str) -> list[str]:
+    """Pinned requirements of a model made in this process.
+
+    Args:
+        fallback: the flavour's own, already pinned.
+        lock: what the job's environment has beyond the base environment.
+        script: path of the user's script.
+    """
+    chosen = {_canonical(requirement): requirement for requirement in fallback}
+    for requirement in lock:
+        # As they stand: a pin of the lock may be a URL.
+        if not _modules_of(_canonical(requirement)).isdisjoint(sys.modules):
+            chosen.setdefault(_canonical(requirement), requirement)
+    used = {*_COMPANIONS, *_imported_by_name(script)} & sys.modules.keys() - sys.stdlib_module_names
+    for name in sorted(filter(None, map(_distribution_of, used))):
+        chosen.setdefault(_canonical(name), f"{name}=={version(name).partition('+')[0]}")
+    return sorted(requirement for name, requirement in chosen.items() if name not in _NEVER)
+
+
+def _imported_by_name(script: str) -> set[str]:
+    """Top-level names in the import statements of the script and of the loaded modules that lie beside it."""
+    directory = str(Path(script).parent)
+    beside = {
+        file
+        for module in list(sys.modules.values())
+        if isinstance(file := getattr(module, "__file__", None), str)
+        and file.startswith(directory)
+        and file.endswith(".py")
+        and "site-packages" not in file
+    }
+    return {name for file in {script, *beside} for name in _imports_in(file)}
+
+
+@functools.cache
+def _imports_in(file: str) -> frozenset[str]:
+    try:
+        tree = ast.parse(Path(file).read_bytes())
+    except (OSError, SyntaxError):
+        return frozenset()
+    return frozenset(name.partition(".")[0] for node in ast.walk(tree) for name in _names(node))
+
+
+def _names(node: ast.AST) -> Iterator[str]:
+    if isinstance(node, ast.Import):
+        yield from (alias.name for alias in node.names)
+    elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+        yield node.module
+
+
+@functools.cache
+def _distribution_of(module: str) -> str | None:
+    """The distribution that a top-level module came with; None for the user's own modules."""
+    name = _KNOWN_AS.get(module, module)
+    try:
+        return Distribution.from_name(name).metadata["Name"]
+    except PackageNotFoundError:
+        return _owners().get(module)
+
+
+@functools.cache
+def _owners() -> dict[str, str]:
+    """All modules to their distributions. Reads every installed distribution, hence only for names that do not tell."""
+    return {module: name for module, (name, *_) in packages_distributions().items()}
+
+
+@functools.cache
+def _modules_of(name: str) -> frozenset[str]:
+    try:
+        files = Distribution.from_name(name).files or ()
+    except PackageNotFoundError:
+        return frozenset()
+    return frozenset(file.parts[0].removesuffix(".py") for file in files if file.suffix in {".py", ".so"})
+
+
+def _canonical(requirement: str) -> str:
+    """``scikit_learn==1.7`` as ``scikit-learn``."""
+    match = _NAME.match(requirement.strip())
+    return re.sub(r"[-_.]+", "-", match[0]).lower() if match else requirement

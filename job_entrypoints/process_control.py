@@ -1,0 +1,35 @@
+"""The Linux calls that Python does not wrap."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+
+_PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
+_KCMP_VM = 1
+_SYS_KCMP = {"x86_64": 312, "aarch64": 272}
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def become_subreaper() -> None:
+    """From now on orphans of our descendants become our children, so that daemons stay in the tree."""
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def die_with_parent(signal: int) -> None:
+    """Send ``signal`` to this process when its parent ends, however it ends. Survives exec."""
+    _prctl(_PR_SET_PDEATHSIG, signal)
+
+
+def share_memory(first: int, second: int) -> bool:
+    """Whether two processes are one address space: a vfork child, until it execs. False where the kernel cannot say."""
+    number = _SYS_KCMP.get(os.uname().machine)
+    return number is not None and _libc.syscall(number, first, second, _KCMP_VM, 0, 0) == 0
+
+
+def _prctl(option: int, argument: int) -> None:
+    if _libc.prctl(option, ctypes.c_ulong(argument), 0, 0, 0) != 0:
+        error = ctypes.get_errno()
+        raise OSError(error, os.strerror(error))

@@ -1,0 +1,89 @@
+"""All processes that descend from one, and how to end them for certain.
+
+The root is a subreaper: whatever its descendants do (fork twice, call setsid, outlive their parents), they stay descendants.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+_GIVE_UP_SECONDS = 30.0
+
+
+def descendants(root: int) -> dict[int, int]:
+    """The parent of each process below ``root``; parents come first. Zombies too, until somebody waits for them."""
+    found: dict[int, int] = {}
+    frontier = [root]
+    while frontier:
+        below = {child: pid for pid in frontier for child in _children(pid)}
+        frontier = [pid for pid in below if pid not in found]
+        found.update(below)
+    return found
+
+
+def send(pids: Iterable[int], number: int) -> None:
+    """Send a signal to each that still exists."""
+    for pid in pids:
+        try:
+            os.kill(pid, number)
+        except ProcessLookupError:
+            continue
+
+
+def end_at_once(root: int, reap: Callable[[], None]) -> list[int]:
+    """SIGKILL everything below ``root`` until nothing is left. Returns what would not die (stuck in the kernel): normally nothing.
+
+    Args:
+        root: this process, which must be a subreaper.
+        reap: waits, without blocking, for children that have ended.
+    """
+    give_up = time.monotonic() + _GIVE_UP_SECONDS
+    pause = 0.0
+    while True:
+        reap()
+        pids = descendants(root)
+        if not pids or time.monotonic() > give_up:
+            return list(pids)
+        # All stand still before the first dies: otherwise one that forks all the while can stay ahead of us.
+        send(pids, signal.SIGSTOP)
+        send(pids, signal.SIGKILL)
+        reap()
+        time.sleep(pause)
+        pause = min(pause + 0.0005, 0.01)
+
+
+def _children(pid: int) -> list[int]:
+    # A child hangs on the thread that forked it, so all threads are asked.
+    try:
+        threads = os.listdir(f"/proc/{pid}/task")  # noqa: PTH208
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+    children: list[int] = []
+    for thread in threads:
+        try:
+            descriptor = os.open(f"/proc/{pid}/task/{thread}/children", os.O_RDONLY)
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        try:
+            children += map(int, _read_all(descriptor).split())
+        except ProcessLookupError:
+            continue
+        finally:
+            os.close(descriptor)
+    return children
+
+
+def _read_all(descriptor: int) -> bytes:
+    data = os.read(descriptor, 4096)
+    if len(data) < 4000:
+        return data
+    parts = [data]
+    while data := os.read(descriptor, 65536):
+        parts.append(data)
+    return b"".join(parts)

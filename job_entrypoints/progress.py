@@ -1,0 +1,88 @@
+"""progress.json: what the wrapper tells the supervisor. Its outcome is believed before Ray's."""
+
+from __future__ import annotations
+
+import os
+import time
+
+from job_entrypoints.attempt import write_json
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+EXITED = "exited"
+SIGNALED = "signaled"
+OUT_OF_MEMORY = "out_of_memory"
+STOPPED = "stopped"
+WRAPPER_ERROR = "wrapper_error"
+OUTCOMES = (EXITED, SIGNALED, OUT_OF_MEMORY, STOPPED, WRAPPER_ERROR)
+
+EXIT_STOPPED = 143
+EXIT_OUT_OF_MEMORY = 137
+EXIT_WRAPPER_ERROR = 70
+
+MEMORY_ENFORCED_BY = "watchdog"
+
+
+class Usage:
+    """What the script and everything it started consumed."""
+
+    def __init__(self) -> None:
+        self.cpu_seconds = 0.0
+        self.peak_memory_bytes = 0
+
+    def as_record(self, wall_seconds: float) -> dict[str, Any]:
+        return {
+            "cpu_seconds": round(self.cpu_seconds, 3),
+            "peak_memory_bytes": self.peak_memory_bytes,
+            "wall_seconds": round(wall_seconds, 3),
+            "memory_enforced_by": MEMORY_ENFORCED_BY,
+        }
+
+
+class Progress:
+    """Writes progress.json, twice at most: started, finished."""
+
+    def __init__(self, directory: str) -> None:
+        self._path = os.path.join(directory, "progress.json")  # noqa: PTH118
+        self._started_at: float | None = None
+        self._started_clock = time.monotonic()
+
+    def started(self, script_pid: int) -> None:
+        self._started_at = time.time()
+        self._started_clock = time.monotonic()
+        write_json(
+            self._path,
+            {
+                "state": "started",
+                "script_started_at": self._started_at,
+                "wrapper_pid": os.getpid(),
+                "script_pid": script_pid,
+                "host": os.uname().nodename,
+            },
+        )
+
+    def finished(
+        self,
+        outcome: str,
+        *,
+        exit_code: int | None = None,
+        signal: int | None = None,
+        message: str | None = None,
+        usage: Usage | None = None,
+    ) -> None:
+        wall = time.monotonic() - self._started_clock if self._started_at is not None else 0.0
+        write_json(
+            self._path,
+            {
+                "state": "finished",
+                "outcome": outcome,
+                "exit_code": exit_code,
+                "signal": signal,
+                "message": message,
+                "script_started_at": self._started_at,
+                "finished_at": time.time(),
+                "usage": (usage or Usage()).as_record(wall),
+            },
+        )

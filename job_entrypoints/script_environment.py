@@ -1,0 +1,68 @@
+"""The environment variables the script runs with."""
+
+from __future__ import annotations
+
+import json
+
+from job_entrypoints.attempt import TAG_JOB_ID
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from job_entrypoints.attempt import Attempt
+
+THREAD_POOLS = (
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "NUMEXPR_MAX_THREADS",
+    "POLARS_MAX_THREADS",
+    "LOKY_MAX_CPU_COUNT",
+    "RAYON_NUM_THREADS",
+)
+"""Libraries start as many threads as the machine has cores unless told otherwise; the job asked for ``cpus``."""
+
+_DEFAULTS = {
+    "PYTHONUNBUFFERED": "1",
+    "PYTHONFAULTHANDLER": "1",  # a crash in C says where it was
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_UV_AUTO_DETECT": "false",
+    "MLFLOW_SKIP_PIP_REQUIREMENTS_CHECK": "true",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "5",  # about a minute: a restarting server is waited for, a lost one is not for four
+    "GIT_PYTHON_REFRESH": "quiet",
+}
+
+
+def script_environment(attempt: Attempt, inherited: Mapping[str, str]) -> dict[str, str]:
+    """Inherited, then ours, then the user's; what the platform finds the job's runs by cannot be overridden."""
+    environment = {**inherited, **_DEFAULTS}
+    environment.pop("MLFLOW_RUN_ID", None)
+    pools = dict.fromkeys(THREAD_POOLS, str(max(1, int(attempt.cpus)))) if attempt.cpus else _as_ray_has_it(inherited)
+    # In Ray's own form what is inherited may be the user's runtime_env; on the platform it is the head's, or Ray's guess.
+    environment.update({name: inherited.get(name, count) if attempt.from_ray else count for name, count in pools.items()})
+    environment.update(attempt.environment)
+    environment["RAYLIFT_JOB_ID"] = attempt.job_id
+    environment["MLFLOW_RUN_CONTEXT"] = json.dumps({**_run_context(environment), **attempt.tags, TAG_JOB_ID: attempt.job_id})
+    if attempt.mlflow_url:
+        environment["MLFLOW_TRACKING_URI"] = attempt.mlflow_url
+    if attempt.experiment_name:
+        environment["MLFLOW_EXPERIMENT_NAME"] = attempt.experiment_name
+        environment.pop("MLFLOW_EXPERIMENT_ID", None)
+    return environment
+
+
+def _as_ray_has_it(inherited: Mapping[str, str]) -> dict[str, str]:
+    # Ray sets OMP_NUM_THREADS from the entrypoint's CPUs; the other pools follow it.
+    threads = inherited.get("OMP_NUM_THREADS")
+    return dict.fromkeys(THREAD_POOLS, threads) if threads else {}
+
+
+def _run_context(environment: Mapping[str, str]) -> dict[str, str]:
+    try:
+        context = json.loads(environment.get("MLFLOW_RUN_CONTEXT", "{}"))
+    except ValueError:
+        return {}
+    return {str(key): str(value) for key, value in context.items()} if isinstance(context, dict) else {}

@@ -1,0 +1,64 @@
+"""Starts the script's process: its own session, low priority, first to be killed when the machine runs out of memory."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+import sys
+
+from job_entrypoints import script_runner
+from job_entrypoints.process_control import die_with_parent
+from job_entrypoints.script_environment import script_environment
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+    from job_entrypoints.attempt import Attempt
+
+_CANNOT_START = 127
+
+
+def start_script(attempt: Attempt, output: int) -> int:
+    """Start the script with ``output`` as its stdout and stderr. Returns its pid."""
+    os.makedirs(attempt.working_directory, mode=0o700, exist_ok=True)  # noqa: PTH103
+    instructions = json.dumps({"autolog": attempt.autolog, "environment_lock": attempt.environment_lock})
+    command = [sys.executable, script_runner.__file__, instructions, attempt.script_path, *attempt.args]
+    environment = script_environment(attempt, os.environ)
+    keeper = os.getpid()
+    # Not subprocess: its import costs more than everything else here. This process has one thread, so fork is safe.
+    pid = os.fork()
+    if pid == 0:
+        _become(command, environment, attempt, output, keeper)
+    return pid
+
+
+def _become(command: list[str], environment: dict[str, str], attempt: Attempt, output: int, keeper: int) -> NoReturn:
+    try:
+        os.setsid()  # so that os.killpg(0, …) in the script hits the script only
+        die_with_parent(signal.SIGKILL)
+        if os.getppid() != keeper:
+            os._exit(_CANNOT_START)
+        _be_first_to_go()
+        os.nice(attempt.nice)
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        os.dup2(output, 1)
+        os.dup2(output, 2)
+        os.chdir(attempt.working_directory)
+        # As after exec from a shell: Python ignores SIGPIPE, and Ray blocks SIGINT in all its processes.
+        for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        os.execve(command[0], command, environment)  # noqa: S606 - no shell is wanted
+    except BaseException as error:  # noqa: BLE001 - this is a forked copy of the keeper: it may not live on
+        os.write(2, f"[raylift] the script cannot be started: {error}\n".encode())
+    os._exit(_CANNOT_START)
+
+
+def _be_first_to_go() -> None:
+    descriptor = os.open("/proc/self/oom_score_adj", os.O_WRONLY)
+    os.write(descriptor, b"1000")
+    os.close(descriptor)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

@@ -1,0 +1,71 @@
+"""Runs the user's script as ``__main__`` of this fresh interpreter, as ``python script.py`` would: the first thing in its process.
+
+Called by path with: instructions (JSON), the script, its arguments.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import CodeType, ModuleType, TracebackType
+    from typing import Any
+
+
+def main() -> None:
+    instructions, script, *arguments = sys.argv[1:]
+    own_directory = sys.path[0]
+    sys.path[0] = os.path.dirname(own_directory)  # noqa: PTH120
+    from job_entrypoints import import_hooks
+
+    if sys.flags.safe_path:
+        del sys.path[0]
+    else:
+        sys.path[0] = os.path.dirname(script)  # noqa: PTH120
+    sys.argv[:] = [script, *arguments]
+    try:
+        code = _compile(script)
+        import_hooks.install(instructions, code)
+        module = _as_main(script)
+        exec(code, module.__dict__)  # noqa: S102 - running the user's script is what this is for
+    except BaseException:
+        _hide_frames_of(__file__)
+        raise
+
+
+def _compile(script: str) -> CodeType:
+    with open(script, "rb") as file:  # noqa: PTH123
+        source = file.read()
+    # From bytes, for the coding cookie; dont_inherit, or our __future__ import would become the script's.
+    return compile(source, script, "exec", dont_inherit=True)
+
+
+def _as_main(script: str) -> ModuleType:
+    """A new ``__main__`` that looks as in ``python script.py``, so that pickle and multiprocessing find it by its path."""
+    from importlib.machinery import SourceFileLoader
+
+    module = type(sys)("__main__")
+    module.__file__ = script
+    module.__loader__ = SourceFileLoader("__main__", script)
+    module.__dict__.update({"__builtins__": __builtins__, "__annotations__": {}, "__cached__": None})
+    sys.modules["__main__"] = module
+    return module
+
+
+def _hide_frames_of(own_file: str) -> None:
+    """The user's traceback starts with the user's first line. Python itself still decides how to end."""
+    original = sys.excepthook
+
+    def excepthook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> Any:
+        while trace is not None and trace.tb_frame.f_code.co_filename == own_file:
+            trace = trace.tb_next
+        error.__traceback__ = trace
+        return original(kind, error, trace)
+
+    sys.excepthook = excepthook
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,90 @@
+"""``python -m job_entrypoints.train``: the wrapper that Ray runs.
+
+    --attempt-dir DIR       an attempt that Raylift's supervisor prepared
+    --script my_model.py …  a script handed straight to Ray (``ray job submit``); see direct_submission.py
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+
+from job_entrypoints.attempt import AttemptUnreadable, read_attempt
+from job_entrypoints.keeper import keep
+from job_entrypoints.process_control import become_subreaper
+from job_entrypoints.process_tree import end_at_once, send
+from job_entrypoints.progress import EXIT_WRAPPER_ERROR, WRAPPER_ERROR, Progress
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from job_entrypoints.attempt import Attempt
+
+_PASSED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+def main(arguments: list[str]) -> int:
+    try:
+        attempt = _attempt(arguments)
+    except AttemptUnreadable as error:
+        print(f"[raylift] {error}", file=sys.stderr, flush=True)  # noqa: T201 - stderr is Ray's job log
+        if len(arguments) == 2 and os.path.isdir(arguments[1]):  # noqa: PTH112
+            Progress(arguments[1]).finished(WRAPPER_ERROR, message=str(error))
+        return EXIT_WRAPPER_ERROR
+    return anchor(attempt)
+
+
+def anchor(attempt: Attempt) -> int:
+    """Start the keeper and wait for it. Outlives it if it is killed, to end what it kept and to say so."""
+    # Held back until both processes have their handlers.
+    signal.pthread_sigmask(signal.SIG_SETMASK, _PASSED_ON)
+    become_subreaper()
+    own_pid = os.getpid()
+    keeper = os.fork()
+    if keeper == 0:
+        # Its own session: Ray kills our process group when its job supervisor is lost, and then the keeper cleans up.
+        os.setsid()
+        os._exit(keep(attempt, own_pid))
+    for number in _PASSED_ON:
+        signal.signal(number, lambda *_: send([keeper], signal.SIGTERM))
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    status = _wait_for(keeper)
+    if os.WIFEXITED(status):
+        return os.WEXITSTATUS(status)
+    end_at_once(own_pid, _reap)
+    message = f"the keeper of the attempt was killed by signal {os.WTERMSIG(status)}; its script was ended"
+    print(f"[raylift] {message}", flush=True)  # noqa: T201 - stdout is Ray's job log
+    Progress(attempt.directory).finished(WRAPPER_ERROR, message=message)
+    return EXIT_WRAPPER_ERROR
+
+
+def _attempt(arguments: list[str]) -> Attempt:
+    if len(arguments) == 2 and arguments[0] == "--attempt-dir":
+        return read_attempt(arguments[1])
+    # Only this form pays for argparse.
+    from job_entrypoints.direct_submission import prepare_attempt
+
+    return prepare_attempt(arguments)
+
+
+def _wait_for(keeper: int) -> int:
+    while True:
+        pid, status = os.wait()
+        if pid == keeper:
+            for number in _PASSED_ON:
+                signal.signal(number, signal.SIG_IGN)
+            return status
+
+
+def _reap() -> None:
+    try:
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+    except ChildProcessError:
+        return
+
+
+if __name__ == "__main__":
+    code = main(sys.argv[1:])
+    sys.stdout.flush()
+    os._exit(code)
