@@ -43,9 +43,13 @@ class FrozenBase:
         needs = (f"{need.name}{need.specifier}" for need in requirements_of(ray, _RAY_EXTRAS) if need.specifier)
         return [f"ray=={ray.version}", *dict.fromkeys(needs)]
 
-    def without_index(self) -> list[Distribution]:
-        """Distributions that no index has in this version."""
-        return [dist for dist in self.distributions.values() if needs_stand_in(dist)]
+    def in_need_of_stand_ins(self, *, no_index: bool) -> list[Distribution]:
+        """Distributions that uv cannot find by their pin: a few, or nearly all when it asks no index.
+
+        Nearly: with an index, stand-ins of everything would get into the way of packages that are built from source.
+        """
+        found = self.distributions.items()
+        return [dist for name, dist in found if name not in _INSTALLERS and (no_index or needs_stand_in(dist))]
 
     def meets(self, need: Requirement) -> bool:
         """Whether the base has a version that ``need`` allows. Never for a direct reference."""

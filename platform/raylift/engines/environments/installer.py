@@ -68,18 +68,23 @@ def run_uv(
     """
     environment = uv_environment(os.environ, cache_dir=cache_dir, find_links=find_links, defaults=defaults or {})
     command = [uv.find_uv_bin(), "--no-progress", "--color", "never", "--quiet", *arguments]
-    if environment.get("PIP_NO_INDEX", "").lower() in _TRUE and arguments[0] == "pip":
+    if _is_on(environment, "PIP_NO_INDEX") and arguments[0] == "pip":
         command.append("--no-index")
     try:
         _run_once(command, stdin, environment, timeout)
     except InstallerFailure as failure:
-        if failure.no_solution or "UV_OFFLINE" in environment:
+        if failure.no_solution or no_index_asked(environment):
             raise
         try:
             # uv asks the index whether its cache is still fresh, so without a network even cached packages fail.
             _run_once(command, stdin, environment | {"UV_OFFLINE": "1"}, timeout)
         except InstallerFailure:
             raise failure from None
+
+
+def no_index_asked(environment: Mapping[str, str]) -> bool:
+    """Whether uv is told to do without an index: with its cache, or with a directory of wheels, alone."""
+    return _is_on(environment, "UV_OFFLINE") or _is_on(environment, "PIP_NO_INDEX")
 
 
 def uv_environment(
@@ -106,6 +111,10 @@ def one_line(output: str) -> str:
     text = " ".join(_LABELS.sub("", _FRAMES.sub("", output)).split())
     text = text.removeprefix("No solution found when resolving dependencies").lstrip(": ")
     return text if len(text) <= _MAX_MESSAGE else f"{text[: _MAX_MESSAGE // 2]} … {text[-_MAX_MESSAGE // 2 :]}"
+
+
+def _is_on(environment: Mapping[str, str], name: str) -> bool:
+    return environment.get(name, "").lower() in _TRUE
 
 
 def _existing(links: Sequence[str]) -> list[str]:

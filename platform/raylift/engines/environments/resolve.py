@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 import tempfile
@@ -15,7 +16,7 @@ from packaging.utils import canonicalize_name
 from raylift.engines.environments.base import applies, base_distribution, satisfies_base
 from raylift.engines.environments.errors import EnvironmentUnresolvable
 from raylift.engines.environments.frozen_base import FrozenBase
-from raylift.engines.environments.installer import InstallerFailure, run_uv
+from raylift.engines.environments.installer import InstallerFailure, no_index_asked, run_uv
 from raylift.engines.environments.stand_in import write_stand_in
 
 _TIMEOUT_SECONDS: Final = 120.0
@@ -116,7 +117,7 @@ def _compile(lines: Sequence[str], constraints: Sequence[str], base: FrozenBase,
         lock.write_text("\n".join(base.pins()))
         stand_ins = folder / "stand-ins"
         stand_ins.mkdir()
-        for dist in base.without_index():
+        for dist in base.in_need_of_stand_ins(no_index=no_index_asked(os.environ)):
             write_stand_in(dist, stand_ins)
         files = ("--constraints", str(limits), "--output-file", str(lock))
         run_uv(

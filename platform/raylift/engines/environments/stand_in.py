@@ -2,7 +2,8 @@
 
 An editable install, a wheel built on this machine, or a build with a local version (``torch==2.9.0+cpu``) cannot be found by
 its pin. The resolver gets a wheel with nothing but that package's metadata instead. What it chooses of the base is
-dropped from the lock, so a stand-in is never installed.
+dropped from the lock, so a stand-in is never installed. Where uv is told to ask no index at all (a directory of wheels on a
+closed network), all of the base is looked at in this way.
 """
 
 from __future__ import annotations
