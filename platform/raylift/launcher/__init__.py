@@ -1,0 +1,9 @@
+"""`raylift up`: Ray, MLflow and the platform's own processes on one machine, with nothing left behind in the end."""
+
+from __future__ import annotations
+
+from raylift.launcher.config import LocalConfig, load_config
+from raylift.launcher.errors import LauncherError, PortTaken
+from raylift.launcher.local_platform import LocalPlatform
+
+__all__ = ["LauncherError", "LocalConfig", "LocalPlatform", "PortTaken", "load_config"]

@@ -1,0 +1,109 @@
+"""The environments that the launcher's processes start with: what was listed of the user's, and what the platform needs.
+
+Jobs inherit the Ray head's, so nothing secret may be in it: the database's address, above all, is not.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from raylift.launcher.config import HeadEnvironment
+from raylift.launcher.processes import MARK
+from raylift.launcher.record import RunRecord
+
+_PLUGIN: Final = "raylift.engines.environments.plugin.EnvironmentPlugin"
+_WEEK: Final = 7 * 24 * 3600
+
+
+def base_environment(wanted: HeadEnvironment, instance: str, environ: Mapping[str, str] | None = None) -> dict[str, str]:
+    """What every process of the platform has."""
+    environ = os.environ if environ is None else environ
+    inherited = {key: value for key, value in environ.items() if any(fnmatch.fnmatchcase(key, p) for p in wanted.inherit)}
+    return {
+        **inherited,
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{inherited.get('PATH', os.defpath)}",
+        "PYTHONUNBUFFERED": "1",
+        MARK: instance,
+        # Ray writes process titles over argv and, unless this is set, over the environment behind it, where the mark is.
+        "SPT_NOENV": "1",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        **wanted.set,
+    }
+
+
+def mlflow_environment(base: Mapping[str, str]) -> dict[str, str]:
+    """MLflow's own server."""
+    # Its job runner is a second server with four processes, for features that the platform does not use.
+    return {**base, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+
+
+def head_environment(base: Mapping[str, str], record: RunRecord, *, attempts_dir: Path, cores: int) -> dict[str, str]:
+    """The Ray head's, and by inheritance the jobs', the replicas' and HAProxy's."""
+    ports = record.platform_ports
+    haproxy_dir = record.session_dir / "h"
+    return {
+        **base,
+        "RAYLIFT_ATTEMPTS_DIR": str(attempts_dir),
+        "MLFLOW_TRACKING_URI": record.mlflow_url,
+        "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+        # Never chosen by a token file that happens to lie in the home directory.
+        "RAY_AUTH_MODE": "disabled",
+        "RAY_USAGE_STATS_ENABLED": "0",
+        # The name is about other systems; what it does is to keep 127.0.0.1 as this node's address, which all then bind to.
+        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+        "AUTOSCALER_METRIC_PORT": str(ports.internal["autoscaler_metrics"]),
+        "DASHBOARD_METRIC_PORT": str(ports.internal["dashboard_metrics"]),
+        **_jobs(),
+        **_serve(record, haproxy_dir, cores),
+    }
+
+
+def _jobs() -> dict[str, str]:
+    return {
+        "RAY_RUNTIME_ENV_PLUGINS": json.dumps([{"class": _PLUGIN}]),
+        # The supervisor admits and gives up; Ray shall not.
+        "RAY_JOB_START_TIMEOUT_SECONDS": str(_WEEK),
+        # A bad environment fails at once and is not remembered as bad.
+        "RUNTIME_ENV_RETRY_TIMES": "1",
+        "BAD_RUNTIME_ENV_CACHE_TTL_SECONDS": "1",
+        "RAY_OVERRIDE_JOB_RUNTIME_ENV": "1",
+        # Ray's memory monitor never picks a job's script: it would kill replicas and the supervisor for one that is too big.
+        "RAY_memory_monitor_refresh_ms": "0",
+    }
+
+
+def _serve(record: RunRecord, haproxy_dir: Path, cores: int) -> dict[str, str]:
+    ports = record.platform_ports
+    return {
+        "RAY_SERVE_ENABLE_HA_PROXY": "1",
+        "RAY_SERVE_HAPROXY_BINARY_PATH": str(haproxy_wrapper_path(record)),
+        "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(haproxy_dir / "c.cfg"),
+        "RAY_SERVE_HAPROXY_SOCKET_PATH": str(haproxy_dir / "a.sock"),
+        "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": str(haproxy_dir / "m.sock"),
+        "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(haproxy_dir),
+        "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(haproxy_dir / "state"),
+        # Nobody listens for its log. (It would be sent to port 514 of this machine, where somebody else's logger may listen.)
+        "RAY_SERVE_HAPROXY_LOG_TARGET": "/dev/null",
+        "RAY_SERVE_HAPROXY_NBTHREAD": str(min(4, cores)),
+        "RAY_SERVE_HAPROXY_METRICS_PORT": str(ports.internal["haproxy_metrics"]),
+        "RAY_SERVE_HAPROXY_STATS_PORT": str(ports.internal["haproxy_stats"]),
+        "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(ports.internal["fallback_http"]),
+        "RAY_SERVE_FALLBACK_PROXY_GRPC_PORT": str(ports.internal["fallback_grpc"]),
+        "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(ports.replicas.start),
+        "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(ports.replicas.stop),
+        "RAY_SERVE_DIRECT_INGRESS_MIN_GRPC_PORT": str(ports.replicas_grpc.start),
+        "RAY_SERVE_DIRECT_INGRESS_MAX_GRPC_PORT": str(ports.replicas_grpc.stop),
+        # One machine: HAProxy hears of a leaving replica within moments, not after the 30 s that a load balancer needs.
+        "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "5",
+    }
+
+
+def haproxy_wrapper_path(record: RunRecord) -> Path:
+    """The script that stands in for HAProxy's binary (ingress.write_haproxy_wrapper)."""
+    return record.session_dir / "haproxy"

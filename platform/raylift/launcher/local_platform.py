@@ -1,0 +1,120 @@
+"""A whole platform on this machine: started, found again, stopped."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import psutil
+
+from raylift.launcher.config import LocalConfig, load_config
+from raylift.launcher.errors import LauncherError
+from raylift.launcher.ports import choose_ports
+from raylift.launcher.processes import carries_mark, end_all, processes_of
+from raylift.launcher.progress import Progress, Silence
+from raylift.launcher.record import RunRecord, delete_record, exclusive, read_record
+from raylift.launcher.session import keep_logs, remove_session
+from raylift.launcher.startup import new_record, start_everything
+
+_MAIN = ("mlflow", "gcs_server", "raylet")
+
+
+class LocalPlatform:
+    """A platform that runs. A context manager that stops it in the end."""
+
+    def __init__(self, record: RunRecord, *, found_running: bool) -> None:
+        self.record = record
+        self.found_running = found_running
+        """Whether it ran before ``start`` was called."""
+
+    @classmethod
+    def start(
+        cls,
+        state_dir: Path,
+        *,
+        config: LocalConfig | None = None,
+        overrides: Mapping[str, Any] | None = None,
+        progress: Progress | None = None,
+    ) -> Self:
+        """Start the platform of ``state_dir``, with all that it held before; one that runs is returned as it is.
+
+        Args:
+            state_dir: everything that is to last lies below it.
+            config: a complete configuration; default: ``load_config()``.
+            overrides: laid over the default configuration, when ``config`` is not given.
+            progress: told of every step.
+
+        Raises:
+            LauncherError: it could not be started; everything that was is ended again.
+        """
+        if not sys.platform.startswith("linux"):
+            raise LauncherError("raylift up runs on Linux only, for now.", hint="On macOS and Windows, run it in a container.")
+        config = config or load_config(overrides=overrides)
+        progress = progress or Silence()
+        state_dir = state_dir.expanduser().resolve()
+        with exclusive(state_dir):
+            former = read_record(state_dir)
+            if former is not None:
+                if is_running(former):
+                    return cls(former, found_running=True)
+                progress.say("Clearing away what is left of a former start.")
+                _end(former)
+            with choose_ports(config.ports, config.host) as ports:
+                record = new_record(state_dir, config, ports)
+                try:
+                    record = start_everything(config, record, progress)
+                except BaseException:
+                    # Ctrl-C, too, leaves nothing behind.
+                    progress.say("Ending what was started.")
+                    _end(record)
+                    raise
+        return cls(record, found_running=False)
+
+    @classmethod
+    def find(cls, state_dir: Path) -> Self | None:
+        """The platform of ``state_dir``, if it runs or something is left of it."""
+        record = read_record(state_dir.expanduser().resolve())
+        return cls(record, found_running=True) if record is not None else None
+
+    @property
+    def url(self) -> str:
+        """Of the API."""
+        return self.record.gateway_url
+
+    @property
+    def urls(self) -> dict[str, str]:
+        """``api``, ``docs``, ``ray_dashboard`` and ``mlflow``."""
+        return self.record.urls()
+
+    def processes(self) -> list[psutil.Process]:
+        """All of its processes, jobs included."""
+        return processes_of(self.record.instance)
+
+    def stop(self) -> list[str]:
+        """End every process of it, jobs included, and return them in words. What it holds stays in the state directory."""
+        with exclusive(self.record.state_dir):
+            return _end(self.record)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.stop()
+
+
+def is_running(record: RunRecord) -> bool:
+    """Whether the start came to its end and its main processes live."""
+    return record.ready and all(carries_mark(record.pids.get(name), record.instance) for name in _MAIN)
+
+
+def _end(record: RunRecord) -> list[str]:
+    ended = end_all(record.instance, grace_seconds=record.stop_grace_seconds)
+    if left := processes_of(record.instance):
+        raise LauncherError(f"Processes {', '.join(str(process.pid) for process in left)} do not end.")
+    keep_logs(record.session_dir, record.state_dir / "logs")
+    remove_session(record.session_dir)
+    delete_record(record.state_dir)
+    return ended

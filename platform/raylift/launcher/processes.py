@@ -1,0 +1,159 @@
+"""The processes of one `raylift up`: found by a mark in their environment, and ended without touching any other.
+
+Everything that the launcher starts gets ``RAYLIFT_INSTANCE=<id>``, and every process below it inherits that: Ray's workers,
+HAProxy, jobs, and what a job leaves behind after its parent died. ``/proc/PID/environ`` shows it, whatever became of the
+process tree (docs/adr/0007).
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+import psutil
+
+MARK: Final = "RAYLIFT_INSTANCE"
+_WRAPPER: Final = "job_entrypoints.train"
+_GONE: Final = (psutil.NoSuchProcess, psutil.ZombieProcess)
+
+
+def processes_of(instance: str) -> list[psutil.Process]:
+    """Every live process that carries the mark, and everything below those."""
+    mark = f"{MARK}={instance}".encode()
+    found: dict[int, psutil.Process] = {}
+    for process in psutil.process_iter():
+        if _carries(process.pid, mark):
+            # A child may have cleared its environment.
+            for member in (process, *_descendants(process)):
+                found.setdefault(member.pid, member)
+    for pid in _self_and_ancestors():
+        found.pop(pid, None)
+    return [process for process in found.values() if _is_live(process)]
+
+
+def end_all(instance: str, *, grace_seconds: float) -> list[str]:
+    """End every process of the instance; returns what was ended, in words.
+
+    Ray and the job wrappers are killed outright and first. They keep nothing that is not in the store, and one that lives
+    on would take the end of the others for a job's failure and write that down. What may want to save, the scripts of
+    jobs and MLflow, is asked to stop and has ``grace_seconds``.
+
+    Raises:
+        psutil.AccessDenied: one of them belongs to another user.
+    """
+    ended: list[str] = []
+    first_look = processes_of(instance)
+    ended.extend(_in_words(process) for process in first_look)
+    gentle = [process for process in first_look if _component(process) == "mlflow" or _is_script(process)]
+    _signal([process for process in first_look if process not in gentle], signal.SIGKILL)
+    _signal(gentle, signal.SIGTERM)
+    psutil.wait_procs(gentle, timeout=grace_seconds)
+    deadline = time.monotonic() + 10.0
+    while (left := processes_of(instance)) and time.monotonic() < deadline:
+        _signal(left, signal.SIGKILL)
+        psutil.wait_procs(left, timeout=1.0)
+    return ended
+
+
+def carries_mark(pid: int | None, instance: str) -> bool:
+    """Whether the process lives and is of the instance."""
+    return pid is not None and _carries(pid, f"{MARK}={instance}".encode())
+
+
+def pids_by_component(instance: str) -> dict[str, int]:
+    """The main processes' ids: ``mlflow``, ``gcs_server``, ``raylet``, ``dashboard``, ``haproxy``, ``supervisor``."""
+    pids: dict[str, int] = {}
+    for process in sorted(processes_of(instance), key=lambda process: process.pid):
+        component = _component(process)
+        if component is not None:
+            pids.setdefault(component, process.pid)
+    return pids
+
+
+def listeners_of(instance: str) -> list[tuple[str, int, str]]:
+    """(address, port, command) of every listening socket of the instance."""
+    listeners: list[tuple[str, int, str]] = []
+    for process in processes_of(instance):
+        try:
+            sockets = process.net_connections(kind="inet")
+            name = process.name()
+        except _GONE:
+            continue
+        listeners.extend((s.laddr.ip, s.laddr.port, name) for s in sockets if s.status == psutil.CONN_LISTEN)
+    return listeners
+
+
+def _carries(pid: int, mark: bytes) -> bool:
+    try:
+        return mark in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    except OSError:
+        # Gone, or another user's: then it is not ours.
+        return False
+
+
+def _descendants(process: psutil.Process) -> list[psutil.Process]:
+    try:
+        return process.children(recursive=True)
+    except _GONE:
+        return []
+
+
+def _self_and_ancestors() -> set[int]:
+    own = psutil.Process()
+    return {own.pid, *(parent.pid for parent in own.parents())}
+
+
+def _is_live(process: psutil.Process) -> bool:
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except _GONE:
+        return False
+
+
+def _is_script(process: psutil.Process) -> bool:
+    """Whether it runs below a job's wrapper."""
+    try:
+        return any(_WRAPPER in parent.cmdline() for parent in process.parents())
+    except _GONE:
+        return False
+
+
+def _component(process: psutil.Process) -> str | None:
+    try:
+        command = process.cmdline()
+    except _GONE:
+        return None
+    if not command:
+        return None
+    program = os.path.basename(command[0].split(" ")[0])  # noqa: PTH119 - a command line, not a path
+    for component in ("gcs_server", "raylet", "haproxy"):
+        if program == component:
+            return component
+    if command[0].startswith("ray::Supervisor"):
+        return "supervisor"
+    line = " ".join(command)
+    if "-m mlflow server" in line or "mlflow.server" in line:
+        return "mlflow"
+    return "dashboard" if "dashboard/dashboard.py" in line else None
+
+
+def _signal(processes: Iterable[psutil.Process], number: signal.Signals) -> None:
+    for process in processes:
+        try:
+            process.send_signal(number)
+        except _GONE:
+            continue
+
+
+def _in_words(process: psutil.Process) -> str:
+    try:
+        command = " ".join(process.cmdline()).strip() or process.name()
+    except _GONE:
+        command = "gone by itself"
+    # What a process is called matters more than where it lies.
+    head, _, rest = command.partition(" ")
+    return f"{process.pid} {os.path.basename(head)} {rest}"[:100].rstrip()  # noqa: PTH119 - a command line, not a path

@@ -1,0 +1,148 @@
+"""The steps of a start, in their order. Everything is recorded before it is started, so that it can be ended."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+import httpx
+
+from raylift.domain.errors import PlatformError
+from raylift.launcher.config import LocalConfig
+from raylift.launcher.environment import base_environment, haproxy_wrapper_path, head_environment, mlflow_environment
+from raylift.launcher.errors import LauncherError
+from raylift.launcher.filling import Filling
+from raylift.launcher.ingress import write_haproxy_wrapper
+from raylift.launcher.logs import tail
+from raylift.launcher.mlflow_server import MlflowFiles, prepare_mlflow, start_mlflow
+from raylift.launcher.ports import PlatformPorts
+from raylift.launcher.processes import pids_by_component
+from raylift.launcher.progress import Progress
+from raylift.launcher.ray_head import finish_head, launch_head
+from raylift.launcher.record import RunRecord, write_record
+from raylift.launcher.session import make_session, session_path
+from raylift.launcher.waiting import answers, wait_for
+from raylift.settings import PlatformSettings
+from raylift.store import Store
+
+DATABASE_VARIABLE: Final = "RAYLIFT_DATABASE_URL"
+
+
+def new_record(state_dir: Path, config: LocalConfig, ports: PlatformPorts) -> RunRecord:
+    """The record of a start that is about to be made."""
+    return RunRecord(
+        instance=uuid.uuid4().hex,
+        started_at=datetime.now(UTC),
+        host=config.host,
+        ports=ports.as_dict(),
+        state_dir=state_dir,
+        session_dir=session_path(state_dir),
+        stop_grace_seconds=config.jobs.stop_grace_seconds,
+    )
+
+
+def platform_settings(config: LocalConfig, record: RunRecord, environ: Mapping[str, str] | None = None) -> PlatformSettings:
+    """The settings that the gateway and the supervisor are given."""
+    environ = os.environ if environ is None else environ
+    return PlatformSettings(
+        state_dir=record.state_dir,
+        database_url=database_url(config, record.state_dir, environ),
+        mlflow_url=record.mlflow_url,
+        ray_dashboard_url=record.ray_dashboard_url,
+        gateway_url=record.gateway_url,
+        jobs=config.jobs,
+        serving=config.serving,
+        supervisor=config.supervisor,
+        gateway=config.gateway,
+    )
+
+
+def database_url(config: LocalConfig, state_dir: Path, environ: Mapping[str, str] | None = None) -> str:
+    """Where the store is: the environment's word, the configuration's, else SQLite in the state directory."""
+    environ = os.environ if environ is None else environ
+    return environ.get(DATABASE_VARIABLE) or config.database or f"sqlite:///{state_dir / 'raylift.db'}"
+
+
+def start_everything(config: LocalConfig, record: RunRecord, progress: Progress) -> RunRecord:
+    """Start all parts; the record with the main processes' ids.
+
+    Raises:
+        LauncherError: a part did not start. What was started until then still runs.
+    """
+    settings = platform_settings(config, record)
+    timeout = config.startup.timeout_seconds
+    write_record(record)
+    make_session(record.session_dir)
+    logs_dir = record.state_dir / "logs"
+    logs_dir.mkdir(exist_ok=True)
+    settings.attempts_dir.mkdir(mode=0o700, exist_ok=True)
+    settings.environments_dir.mkdir(mode=0o700, exist_ok=True)
+    write_haproxy_wrapper(haproxy_wrapper_path(record), host=record.host, port=record.ports["gateway"])
+
+    base = base_environment(config.environment, record.instance)
+    head_env = head_environment(base, record, attempts_dir=settings.attempts_dir, cores=config.job_cpus())
+    with progress.step("Store", f"migrations of {_without_password(settings.database_url)}"):
+        _migrate(settings.database_url)
+    files, mlflow_env = MlflowFiles(record.state_dir), mlflow_environment(base)
+    prepare_mlflow(files, mlflow_env)
+
+    # The two slowest begin together.
+    mlflow = start_mlflow(files, mlflow_env, port=record.ports["mlflow"], workers=config.mlflow.workers)
+    ray_log = logs_dir / "ray-start.log"
+    head = launch_head(config, record, head_env, log=ray_log)
+    with progress.step("Ray", f"the head on {record.ray_address} and its dashboard"):
+        finish_head(head, record, log=ray_log, timeout=timeout)
+    filling = Filling(record, settings, head_env, logs_dir)
+    with progress.step("MLflow", f"{record.mlflow_url}/health"):
+        wait_for(
+            lambda: answers(f"{record.mlflow_url}/health"),
+            what="MLflow",
+            timeout=timeout,
+            maker=mlflow,
+            log_tail=lambda: tail(files.log),
+        )
+    with progress.step("Ray Serve", "its controller and HAProxy"):
+        filling.wait_for("serve", what="Ray Serve", timeout=timeout)
+    with progress.step("Supervisor", "its first look at the store"):
+        filling.wait_for("supervisor", what="The supervisor", timeout=timeout)
+    with progress.step("Gateway", f"{record.gateway_url}/readyz"):
+        filling.wait_for("gateway", what="The gateway", timeout=timeout)
+        _wait_until_ready(record, filling, timeout)
+    done = record.model_copy(update={"pids": pids_by_component(record.instance), "ready": True})
+    write_record(done)
+    return done
+
+
+def _migrate(url: str) -> None:
+    try:
+        store = Store.open(url)
+        try:
+            store.migrate()
+        finally:
+            store.close()
+    except (PlatformError, RuntimeError, ValueError, OSError) as error:
+        raise LauncherError(
+            f"The store {_without_password(url)} cannot be used: {error}",
+            hint=f"Its address comes from {DATABASE_VARIABLE}, else from database in the configuration.",
+        ) from error
+
+
+def _wait_until_ready(record: RunRecord, filling: Filling, timeout: float) -> None:
+    url = f"{record.gateway_url}/readyz"
+
+    def last_answer() -> str:
+        try:
+            return f"{filling.log_tail()}\nGET {url} says: {httpx.get(url, timeout=5.0, trust_env=False).text[:2000]}"
+        except httpx.HTTPError as error:
+            return f"{filling.log_tail()}\nGET {url}: {error}"
+
+    wait_for(lambda: answers(url), what="The gateway", timeout=timeout, maker=None, log_tail=last_answer)
+
+
+def _without_password(url: str) -> str:
+    scheme, separator, rest = url.partition("://")
+    return f"{scheme}{separator}{rest.rpartition('@')[2]}"
