@@ -1,0 +1,85 @@
+"""The Serve application of one model version."""
+
+from __future__ import annotations
+
+import asyncio
+import warnings
+from typing import Any, Final
+
+from ray import serve
+from ray.serve.config import AutoscalingConfig, BackpressureConfig
+from ray.serve.schema import LoggingConfig
+
+from serve_apps.model_server.spec import ReplicaSpec
+
+DEPLOYMENT_NAME: Final = "model"
+
+_METRICS_INTERVAL_SECONDS: Final = 2.0
+# Serve's own 10 and 30 seconds would make every scaling decision that much later.
+_LOOK_BACK_SECONDS: Final = 6.0
+_QUEUE_FACTOR: Final = 16
+_RETRY_AFTER_SECONDS: Final = 1
+
+
+@serve.ingress()
+class ModelReplica:
+    """Loads a model version, then answers for it as a plain ASGI application: no framework stands in the request path."""
+
+    async def __init__(self, model_name: str, version: str, model_uri: str, mlflow_url: str, max_body_bytes: int) -> None:
+        # Imported here: whoever only builds applications need not load NumPy, pandas and MLflow.
+        from serve_apps.model_server.asgi import ReplicaApp
+        from serve_apps.model_server.loading import load_model
+
+        # In a thread: the loop may be the one that answers Serve's control plane, and loading may take a minute.
+        model = await asyncio.to_thread(load_model, model_name, version, model_uri, mlflow_url)
+        self._replica_app = await asyncio.to_thread(ReplicaApp, model, max_body_bytes)
+
+    def __serve_build_asgi_app__(self) -> Any:
+        return self._replica_app
+
+
+def build(spec: ReplicaSpec) -> serve.Application:
+    """The application of one model version, to be run under its route.
+
+    The replica's own arguments hold nothing but the version's identity, and the code version is fixed, so that running it
+    again with other scaling values reconfigures it in place; other resources or another environment restart its replicas.
+    """
+    deployment = serve.deployment(ModelReplica).options(
+        name=DEPLOYMENT_NAME,
+        autoscaling_config=_autoscaling(spec),
+        max_ongoing_requests=spec.config.max_ongoing_requests,
+        max_queued_requests=spec.config.max_ongoing_requests * _QUEUE_FACTOR,
+        backpressure_config=BackpressureConfig(status_code=429, retry_after_s=_RETRY_AFTER_SECONDS),
+        ray_actor_options=_actor_options(spec),
+        health_check_period_s=10,
+        health_check_timeout_s=30,
+        graceful_shutdown_timeout_s=30,
+        graceful_shutdown_wait_loop_s=1,
+        logging_config=LoggingConfig(enable_access_log=False),
+    )
+    deployment._version = spec.code_version  # pyright: ignore[reportPrivateUsage] - Serve has no public way to keep it
+    return deployment.bind(spec.model_name, spec.version, spec.model_uri, spec.mlflow_url, spec.max_body_bytes)
+
+
+def _autoscaling(spec: ReplicaSpec) -> AutoscalingConfig:
+    with warnings.catch_warnings():
+        # metrics_interval_s is to move to an environment variable of the whole cluster in some later Ray.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return AutoscalingConfig(
+            min_replicas=spec.config.min_replicas,
+            max_replicas=max(spec.config.max_replicas, spec.config.min_replicas, 1),
+            initial_replicas=spec.initial_replicas,
+            target_ongoing_requests=spec.config.target_ongoing_requests,
+            upscale_delay_s=spec.upscale_delay_seconds,
+            downscale_delay_s=spec.downscale_delay_seconds,
+            downscale_to_zero_delay_s=spec.downscale_delay_seconds,
+            metrics_interval_s=_METRICS_INTERVAL_SECONDS,
+            look_back_period_s=_LOOK_BACK_SECONDS,
+        )
+
+
+def _actor_options(spec: ReplicaSpec) -> dict[str, Any]:
+    options: dict[str, Any] = {"num_cpus": spec.config.cpus, "runtime_env": dict(spec.runtime_env)}
+    if spec.config.memory_bytes is not None:
+        options["memory"] = spec.config.memory_bytes
+    return options

@@ -1,0 +1,37 @@
+"""What a protocol is to a replica: bytes to a question, an answer to bytes, an error to bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from raylift.domain.errors import PlatformError
+from serve_apps.model_server.model import Answer, Model, Question
+
+Headers = Mapping[str, str]
+"""Request headers, their names in lower case."""
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    status: int
+    body: bytes
+    media_type: str = "application/json"
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
+class Codec(Protocol):
+    """One protocol's prediction route."""
+
+    def decode(self, body: bytes, headers: Headers, model: Model) -> Question:
+        """Read a request.
+
+        Raises:
+            PlatformError: One of ``errors.py``.
+        """
+        ...
+
+    def encode(self, answer: Answer, question: Question, model: Model) -> Response: ...
+
+    def error(self, error: PlatformError, path: str) -> Response: ...

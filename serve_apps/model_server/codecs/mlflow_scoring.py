@@ -1,0 +1,168 @@
+"""MLflow's scoring protocol: ``/invocations`` and its three small neighbours.
+
+What ``mlflow models serve`` answers to a body is answered here, its stack traces apart, and NaN as null. A Python function
+gets exactly the data MLflow would give it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from io import StringIO
+from types import MappingProxyType
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+
+from raylift.domain.errors import FieldError, PlatformError, TooLarge
+from serve_apps.model_server.codecs.base import Headers, Response
+from serve_apps.model_server.codecs.mlflow_values import FORMATS, NotCompatible, csv_types, parse_payload
+from serve_apps.model_server.errors import (
+    InputsRefused,
+    MalformedBody,
+    MethodNotAllowed,
+    PredictionFailed,
+    UnsupportedContent,
+    WrongInputs,
+)
+from serve_apps.model_server.inputs import Columns, Inputs, Rows, from_columns, from_records
+from serve_apps.model_server.jsonify import dumps, loads, natives
+from serve_apps.model_server.model import Answer, Model, Question
+from serve_apps.model_server.params import checked_params
+
+_ONE_OF: Final = f"The input must be a JSON dictionary with exactly one of the input fields {set(FORMATS)}"
+_LLM_KEYS: Final = ("messages", "prompt", "input")
+_EVALUATION: Final = (
+    "Encountered an unexpected error while evaluating the model. Verify that the serialized input Dataframe is compatible with"
+    " the model for inference."
+)
+
+
+class ScoringCodec:
+    def decode(self, body: bytes, headers: Headers, model: Model) -> Question:
+        media_type = _media_type(headers.get("content-type", ""))
+        return _READERS[media_type](body, model)
+
+    def encode(self, answer: Answer, question: Question, model: Model) -> Response:
+        predictions = _jsonable(answer.predictions)
+        return Response(200, dumps(predictions if question.echo.get("unwrapped") else {"predictions": predictions}))
+
+    def error(self, error: PlatformError, path: str) -> Response:
+        if isinstance(error, UnsupportedContent):
+            return Response(415, error.detail.encode(), "text/plain")
+        if isinstance(error, MethodNotAllowed):
+            return Response(405, dumps({"detail": "Method Not Allowed"}))
+        if isinstance(error, TooLarge):
+            return _mlflow_error(413, "BAD_REQUEST", error.detail)
+        if isinstance(error, WrongInputs):
+            return _mlflow_error(400, "INVALID_PARAMETER_VALUE", f"Failed to enforce schema of the data. Error: {error.detail}")
+        if isinstance(error, (InputsRefused, PredictionFailed)):
+            return _mlflow_error(400, "BAD_REQUEST", f"{_EVALUATION} {error.detail}")
+        if isinstance(error, MalformedBody):
+            return _mlflow_error(400, "BAD_REQUEST", f"Invalid input. {error.detail}")
+        return _mlflow_error(500, "INTERNAL_ERROR", error.detail)
+
+
+def health() -> Response:
+    return Response(200, b"\n")
+
+
+def version(model: Model) -> Response:
+    return Response(200, model.mlflow_version.encode())
+
+
+def _media_type(content_type: str) -> str:
+    media_type, *rest = (part.strip() for part in content_type.split(";"))
+    given = {key.strip().lower(): value.strip().lower() for key, _, value in (part.partition("=") for part in rest if part)}
+    if given.pop("charset", "utf-8") != "utf-8":
+        raise UnsupportedContent("The scoring server only supports UTF-8")
+    if given:
+        raise UnsupportedContent(f"Unrecognized content type parameters: {', '.join(given)}.")
+    if media_type.lower() not in _READERS:
+        raise UnsupportedContent(
+            f"This predictor only supports the following content types: Types: {list(_READERS)}. Got '{content_type}'."
+        )
+    return media_type.lower()
+
+
+def _read_csv(body: bytes, model: Model) -> Question:
+    try:
+        frame = pd.read_csv(StringIO(body.decode()), dtype=csv_types(model.signature))
+    except (ValueError, TypeError, UnicodeDecodeError) as error:  # pandas' parser errors are ValueErrors
+        raise MalformedBody(
+            "Failed to parse input as a Pandas DataFrame. Ensure that the input is a valid CSV-formatted Pandas DataFrame produced"
+            f" using the `pandas.DataFrame.to_csv()` method. Error: '{error}'"
+        ) from None
+    return _question(frame, None, model)
+
+
+def _read_json(body: bytes, model: Model) -> Question:
+    request = loads(body)
+    if not isinstance(request, dict):
+        raise MalformedBody(
+            f"{_ONE_OF}. Received {'a list' if isinstance(request, list) else f'unexpected input type {type(request)}'}."
+        )
+    if model.is_function and any(key in request for key in _LLM_KEYS):
+        return _chat(request, model)
+    data = {key: value for key, value in request.items() if key in FORMATS}
+    if len(data) != 1:
+        raise MalformedBody(f"{_ONE_OF}. Received dictionary with input fields: {list(request)}.")
+    ((form, payload),) = data.items()
+    if model.signature is not None and model.signature.from_type_hint:
+        if form != "inputs":
+            raise MalformedBody("The model has a type hint: the request must be a dictionary with the key 'inputs'.")
+        return Question(payload, _params(request.get("params"), model))
+    try:
+        return _question(parse_payload(form, payload, model.signature), request.get("params"), model)
+    except NotCompatible as error:
+        raise MalformedBody(str(error)) from None
+
+
+def _chat(request: Mapping[str, Any], model: Model) -> Question:
+    """A chat, completion or embedding request, which MLflow hands to the model unwrapped and answers unwrapped."""
+    declared = {parameter.name for parameter in (model.signature.params if model.signature else None) or ()}
+    params = {key: value for key, value in request.items() if key in declared}
+    return Question({key: value for key, value in request.items() if key not in declared}, params, echo={"unwrapped": True})
+
+
+def _question(data: Any, params: Any, model: Model) -> Question:
+    if model.is_function:
+        # MLflow itself enforces the signature on it.
+        return Question(data, _params(params, model))
+    named = model.signature is not None and bool(model.signature.columns)
+    return Question(model.schema.batch(_inputs(data), ignore_unexpected=named), _params(params, model))
+
+
+def _params(params: Any, model: Model) -> dict[str, Any]:
+    return checked_params(
+        {} if params is None else params, model.signature.params if model.signature else None, ignore_unknown=True
+    )
+
+
+def _inputs(data: Any) -> Inputs:
+    if isinstance(data, pd.DataFrame):
+        if isinstance(data.columns, pd.RangeIndex) and len(data):
+            return Rows([list(row) for row in data.itertuples(index=False)])
+        return Columns({str(name): data.iloc[:, index].to_numpy() for index, name in enumerate(data.columns)})
+    if isinstance(data, dict):
+        return from_columns(data)
+    if isinstance(data, list) and data and all(isinstance(record, dict) for record in data):
+        return from_records(data)
+    if isinstance(data, (list, np.ndarray)) and np.ndim(data) > 0:
+        return Rows(data)
+    raise WrongInputs("The inputs are neither columns, records nor rows.", [FieldError("inputs", "wants an object or a list")])
+
+
+def _jsonable(predictions: Any) -> Any:
+    if isinstance(predictions, pd.Series):
+        predictions = pd.DataFrame(predictions)
+    return natives(predictions) if isinstance(predictions, (np.ndarray, pd.DataFrame)) else predictions
+
+
+def _mlflow_error(status: int, code: str, message: str) -> Response:
+    return Response(status, dumps({"error_code": code, "message": message}))
+
+
+_READERS: Final[Mapping[str, Callable[[bytes, Model], Question]]] = MappingProxyType(
+    {"text/csv": _read_csv, "application/json": _read_json}
+)

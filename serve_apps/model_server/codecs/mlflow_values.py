@@ -1,0 +1,181 @@
+"""Values in MLflow's scoring formats, cast by the signature as MLflow's own server casts them before it enforces the rest."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from serve_apps.model_server.signature import Column, ColumnType, Signature, Tensor
+
+FORMATS: Final = ("dataframe_split", "dataframe_records", "instances", "inputs")
+
+_DTYPES: Final[Mapping[ColumnType, Any]] = MappingProxyType(
+    {
+        ColumnType.BOOLEAN: np.dtype(np.bool_),
+        ColumnType.INTEGER: np.dtype(np.int32),
+        ColumnType.LONG: np.dtype(np.int64),
+        ColumnType.FLOAT: np.dtype(np.float32),
+        ColumnType.DOUBLE: np.dtype(np.float64),
+    }
+)
+
+
+class NotCompatible(ValueError):
+    """The payload is no valid form of its format, or a value cannot be cast."""
+
+
+def parse_payload(form: str, payload: Any, signature: Signature | None) -> Any:
+    """A frame, an array, a dict of arrays or a list of records.
+
+    Raises:
+        NotCompatible: It cannot be read or cast.
+    """
+    if form == "dataframe_split":
+        return _cast_frame(_split(payload), signature)
+    if form == "dataframe_records":
+        if not isinstance(payload, list):
+            raise NotCompatible(f"Dataframe records format must be a list of records. Got {_kind(payload)}.")
+        return _cast_frame(_frame(payload, form, data=payload), signature)
+    if form == "instances" and isinstance(payload, list) and payload and isinstance(payload[0], dict):
+        return _instances(payload, signature)
+    return _tensor_or_columns(payload, signature)
+
+
+def csv_types(signature: Signature | None) -> dict[str, Any]:
+    """The types ``read_csv`` is told; dates stay text, which the schema reads."""
+    columns = signature.columns if signature is not None else ()
+    return {
+        column.name: _DTYPES.get(column.type, object)
+        for column in columns
+        if column.name is not None and column.type is not None
+    }
+
+
+def _split(payload: Any) -> pd.DataFrame:
+    if not isinstance(payload, dict):
+        raise NotCompatible(f"Dataframe split format must be a dictionary. Got {_kind(payload)}.")
+    if "data" not in payload or payload.keys() - {"columns", "data", "index"}:
+        raise NotCompatible(
+            f"Dataframe split format must have 'data' field and optionally 'columns' and 'index' fields. Got {set(payload)}."
+        )
+    return _frame(payload, "dataframe_split", index=payload.get("index"), columns=payload.get("columns"), data=payload["data"])
+
+
+def _frame(payload: Any, form: str, **arguments: Any) -> pd.DataFrame:
+    try:
+        return pd.DataFrame(**arguments)
+    except (ValueError, TypeError, AttributeError) as error:
+        raise NotCompatible(f"Provided {form} field is not a valid dataframe representation. Error: '{error}'") from None
+
+
+def _cast_frame(frame: pd.DataFrame, signature: Signature | None) -> pd.DataFrame:
+    for name, wanted in _casts(frame, signature).items():
+        try:
+            frame[name] = _cast_series(frame[name], wanted)
+        except (ValueError, TypeError, OverflowError, AttributeError) as error:
+            raise NotCompatible(
+                f"Data is not compatible with model signature. Failed to convert column {name} to type '{_wanted_name(wanted)}'. Error: '{error!r}'"
+            ) from None
+    return frame
+
+
+def _casts(frame: pd.DataFrame, signature: Signature | None) -> dict[Any, Column | Tensor]:
+    if signature is None:
+        return {}
+    if len(signature.tensors) == 1 and signature.tensors[0].name is None:
+        return dict.fromkeys(frame.columns, signature.tensors[0])
+    specs = (*signature.columns, *signature.tensors)
+    if any(spec.name is not None for spec in specs):
+        return {spec.name: spec for spec in specs if spec.name in frame.columns}
+    return dict(zip(frame.columns, specs, strict=False))
+
+
+def _cast_series(values: pd.Series[Any], wanted: Column | Tensor) -> Any:
+    if isinstance(wanted, Tensor):
+        return values if len(values) and isinstance(values.iloc[0], list) else values.astype(np.dtype(wanted.dtype))
+    if wanted.type is ColumnType.BINARY:
+        return values.map(lambda text: base64.decodebytes(bytes(text, "utf8")))
+    if wanted.type is ColumnType.DATETIME:
+        parsed = pd.to_datetime(values)
+        return parsed.dt.as_unit("ns") if pd.api.types.is_datetime64_any_dtype(parsed) else parsed
+    if wanted.type in (None, ColumnType.NESTED, ColumnType.STRING):
+        return values
+    return values.astype(_DTYPES[wanted.type])
+
+
+def _instances(records: list[Any], signature: Signature | None) -> dict[str, NDArray[Any]]:
+    columns: dict[str, list[Any]] = {}
+    specs = _by_name(signature)
+    for record in records:
+        if not isinstance(record, dict):
+            raise NotCompatible(
+                "Ensure that the input is a valid JSON-formatted string: instances mixes objects with other values."
+            )
+        for name, value in record.items():
+            columns.setdefault(name, []).append(_cast_value(value, specs.get(name)))
+    lengths = {name: len(values) for name, values in columns.items() if not specs or name in specs}
+    if len(set(lengths.values())) > 1:
+        raise NotCompatible("The length of values for each input/column name are not the same")
+    try:
+        return {name: np.array(values) for name, values in columns.items()}
+    except ValueError as error:
+        raise NotCompatible(str(error)) from None
+
+
+def _tensor_or_columns(payload: Any, signature: Signature | None) -> Any:
+    specs = _by_name(signature)
+    is_list = isinstance(payload, list)
+    if is_list and len(specs) == 1 and not any(isinstance(item, dict) for item in payload):
+        payload = {next(iter(specs)): payload}
+    elif signature is not None and not specs and isinstance(payload, dict):
+        raise NotCompatible("The model's signature has no names: it wants one array or one value, and got an object.")
+    if isinstance(payload, dict):
+        return {name: _cast_value(values, specs.get(name)) for name, values in payload.items()}
+    if is_list and payload and all(isinstance(item, dict) for item in payload):
+        return [{name: _cast_value(value, specs.get(name)) for name, value in item.items()} for item in payload]
+    if len(specs) > 1:
+        return payload  # rows for named columns: MLflow takes none, the schema takes them by position
+    unnamed = (*signature.columns, *signature.tensors) if signature is not None else ()
+    return _cast_value(payload, unnamed[0] if unnamed else None)
+
+
+def _cast_value(value: Any, wanted: Column | Tensor | None) -> Any:
+    if isinstance(wanted, Column) and wanted.type is ColumnType.NESTED:
+        return value
+    dtype = _dtype(wanted)
+    try:
+        if isinstance(value, list) or wanted is None or isinstance(wanted, Tensor):
+            return np.array(value, dtype=dtype)
+        return np.array([value], dtype=dtype)[0]
+    except (ValueError, TypeError, OverflowError) as error:
+        raise NotCompatible(f"{error}") from None
+
+
+def _dtype(wanted: Column | Tensor | None) -> Any:
+    if isinstance(wanted, Tensor):
+        return np.dtype(wanted.dtype)
+    if wanted is None or wanted.type is None:
+        return None
+    if wanted.type is ColumnType.DATETIME:
+        return np.dtype("datetime64[ns]")
+    return _DTYPES.get(wanted.type, np.dtype(str) if wanted.type is ColumnType.STRING else np.dtype(bytes))
+
+
+def _by_name(signature: Signature | None) -> dict[str, Column | Tensor]:
+    if signature is None:
+        return {}
+    return {spec.name: spec for spec in (*signature.columns, *signature.tensors) if spec.name is not None}
+
+
+def _wanted_name(wanted: Column | Tensor) -> str:
+    return wanted.dtype if isinstance(wanted, Tensor) else str(_DTYPES.get(wanted.type, wanted.type)) if wanted.type else "any"
+
+
+def _kind(value: Any) -> str:
+    return {dict: "dictionary", list: "list"}.get(type(value), f"type {type(value)}")

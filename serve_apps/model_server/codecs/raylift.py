@@ -1,0 +1,98 @@
+"""The platform's own protocol: the body of ``POST /mlops/inference`` (raylift.api.inference states it as a schema)."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from http import HTTPStatus
+from typing import Any, Final
+
+from raylift.domain.errors import FieldError, InvalidRequest, PlatformError
+from serve_apps.model_server.codecs.base import Headers, Response
+from serve_apps.model_server.errors import MalformedBody, WrongInputs, status_of
+from serve_apps.model_server.inputs import Inputs, Raw, from_columns, from_records, from_rows, refuse_ragged
+from serve_apps.model_server.jsonify import dumps, loads, natives
+from serve_apps.model_server.model import Answer, Model, Question
+from serve_apps.model_server.params import checked_params
+
+_FIELDS: Final = ("model_name", "model_version", "alias", "inputs", "return_probabilities", "params")
+# model_name, model_version and alias chose this replica before the body came here.
+_KNOWN: Final = frozenset(_FIELDS)
+
+
+class RayliftCodec:
+    def decode(self, body: bytes, headers: Headers, model: Model) -> Question:
+        request = loads(body)
+        if not isinstance(request, dict):
+            raise MalformedBody('The body is not a JSON object: write {"inputs": …}.')
+        _check_fields(request)
+        question = Question(
+            batch=model.schema.batch(tabular(request["inputs"], model)),
+            params=checked_params(request.get("params", {}), model.signature.params if model.signature else None),
+            probabilities=request.get("return_probabilities", False),
+        )
+        return question
+
+    def encode(self, answer: Answer, question: Question, model: Model) -> Response:
+        body: dict[str, Any] = {
+            "model_name": model.name,
+            "model_version": model.version,
+            "predictions": natives(answer.predictions),
+            "inference_time_ms": round(answer.seconds * 1000, 3),
+        }
+        if answer.probabilities is not None:
+            body["probabilities"] = natives(answer.probabilities)
+            body["classes"] = list(model.classes or ())
+        return Response(200, dumps(body))
+
+    def error(self, error: PlatformError, path: str) -> Response:
+        return problem(error, path)
+
+
+def tabular(inputs: Any, model: Model) -> Inputs:
+    """Columns, records or rows, whichever the inputs are.
+
+    Raises:
+        WrongInputs: They are none of these, or ragged.
+    """
+    if model.signature is not None and model.signature.from_type_hint:
+        return Raw(inputs)
+    if isinstance(inputs, dict):
+        return from_columns(inputs)
+    if not isinstance(inputs, list):
+        raise WrongInputs(
+            "The inputs are neither columns, records nor rows.", [FieldError("inputs", "wants an object or a list")]
+        )
+    if not inputs:
+        raise WrongInputs("The inputs have no rows.", [FieldError("inputs", "wants at least one row")])
+    if isinstance(inputs[0], dict):
+        refuse_ragged(inputs)
+        return from_records(inputs)
+    return from_rows(inputs)
+
+
+def problem(error: PlatformError, path: str) -> Response:
+    """An error as RFC 9457 problem details."""
+    status = status_of(error)
+    body: dict[str, Any] = {
+        "type": "about:blank",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": error.detail,
+        "code": error.code,
+        "instance": path,
+    }
+    facts = dict(error.facts)
+    errors: tuple[FieldError, ...] = facts.pop("errors", ())
+    if isinstance(error, InvalidRequest):
+        body["errors"] = [{key: value for key, value in asdict(entry).items() if value is not None} for entry in errors]
+    return Response(status, dumps(body | facts), "application/problem+json")
+
+
+def _check_fields(request: dict[str, Any]) -> None:
+    errors = [FieldError(name, f"unknown field; known are {', '.join(_FIELDS)}") for name in request if name not in _KNOWN]
+    if "inputs" not in request:
+        errors.append(FieldError("inputs", "missing"))
+    if not isinstance(request.get("return_probabilities", False), bool):
+        errors.append(FieldError("return_probabilities", "wants true or false"))
+    if errors:
+        raise InvalidRequest("; ".join(f"{error.field}: {error.detail}" for error in errors) + ".", errors)

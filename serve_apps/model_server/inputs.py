@@ -1,0 +1,131 @@
+"""Inputs as a protocol hands them over, before anything is known of the model: rows by position or columns by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from raylift.domain.errors import FieldError
+from serve_apps.model_server.conversion import Values
+from serve_apps.model_server.errors import WrongInputs
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Values by position, one list a row, or an array with the rows along its first axis."""
+
+    values: Sequence[Any] | NDArray[Any]
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Values by name, all of one length."""
+
+    values: Mapping[str, Values]
+
+    def __len__(self) -> int:
+        return len(next(iter(self.values.values()), ()))
+
+
+@dataclass(frozen=True, slots=True)
+class Raw:
+    """Not tabular: handed to the model as it came."""
+
+    value: Any
+
+
+Inputs = Rows | Columns | Raw
+
+
+def from_columns(columns: Mapping[str, Any]) -> Columns:
+    """``{name: [values]}``, or ``{name: value}`` for one row.
+
+    Raises:
+        WrongInputs: The columns are of several lengths, or scalars stand beside lists.
+    """
+    lists = {name: isinstance(values, (list, np.ndarray)) for name, values in columns.items()}
+    if not any(lists.values()):
+        return Columns({name: [value] for name, value in columns.items()})
+    if not all(lists.values()):
+        errors = [
+            FieldError(f"inputs.{name}", "a single value beside columns that are lists")
+            for name, is_list in lists.items()
+            if not is_list
+        ]
+        raise WrongInputs("Either every column is a list of values, or every column is one value.", errors)
+    lengths = {name: len(values) for name, values in columns.items()}
+    if len(set(lengths.values())) > 1:
+        errors = [FieldError(f"inputs.{name}", f"{length} values") for name, length in lengths.items()]
+        raise WrongInputs(f"The columns are of unequal lengths: {_listed(lengths)}.", errors)
+    return Columns(columns)
+
+
+def from_records(records: Sequence[Mapping[str, Any]]) -> Columns:
+    """``[{name: value}]``; the first record sets the order of columns. What a record lacks is null (None)."""
+    names = list(dict.fromkeys(name for record in records for name in record))
+    return Columns({name: [record.get(name) for record in records] for name in names})
+
+
+def refuse_ragged(records: Sequence[Any]) -> None:
+    """Check that all records have the fields of the first.
+
+    Raises:
+        WrongInputs: One is no object, or lacks a field, or has another.
+    """
+    wanted = set(records[0])
+    for row, record in enumerate(records):
+        if not isinstance(record, dict):
+            raise WrongInputs(
+                "Rows and records cannot be mixed.", [FieldError(f"inputs[{row}]", "wants an object like the first")]
+            )
+        if record.keys() != wanted:
+            errors = [
+                FieldError(f"inputs[{row}].{name}", "missing, the first record has it")
+                for name in records[0]
+                if name not in record
+            ]
+            errors += [
+                FieldError(f"inputs[{row}].{name}", "unexpected, the first record has it not")
+                for name in record
+                if name not in wanted
+            ]
+            raise WrongInputs(f"Record {row} has other fields than the first.", errors)
+
+
+def from_rows(rows: Sequence[Any]) -> Rows:
+    """``[[values]]``.
+
+    Raises:
+        WrongInputs: Something in it is no row, or the rows are of several lengths.
+    """
+    if not any(isinstance(row, list) for row in rows):
+        hint = f"Write one row as [[{', '.join('…' for _ in rows[:3])}]]."
+        raise WrongInputs(
+            f"The inputs are a flat list, and a list of rows is wanted. {hint}",
+            [FieldError("inputs", "wants rows: a list of lists")],
+        )
+    width = len(rows[0]) if isinstance(rows[0], list) else -1
+    for row, values in enumerate(rows):
+        if not isinstance(values, list):
+            raise WrongInputs(
+                "The inputs are a list of rows, and not all of them are lists.",
+                [FieldError(f"inputs[{row}]", "wants a list of values")],
+            )
+        if len(values) != width:
+            detail = f"{len(values)} values, the first row has {width}"
+            raise WrongInputs(
+                f"The rows are of unequal lengths: row {row} has {detail}.", [FieldError(f"inputs[{row}]", detail)]
+            )
+    return Rows(rows)
+
+
+def _listed(lengths: Mapping[str, int]) -> str:
+    shown = [f"{name} has {length}" for name, length in list(lengths.items())[:8]]
+    return ", ".join(shown) + (", …" if len(lengths) > 8 else "")

@@ -1,0 +1,56 @@
+"""What every loaded model can do, whichever library it comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from numpy.typing import NDArray
+
+Batch = Any
+"""A frame, an array, a dict of arrays, or for pyfunc models whatever came: what the schema made for the predictor."""
+
+
+@dataclass(frozen=True, slots=True)
+class Features:
+    """What a model remembers of the columns it was trained on."""
+
+    names: tuple[str, ...] | None = None
+    """None: trained on a plain array."""
+    count: int | None = None
+    spelling: Callable[[str], str] = str
+    """How the library spells a column's name in its own records."""
+
+
+class Predictor(Protocol):
+    @property
+    def flavor(self) -> str:
+        """The MLflow flavour it was loaded by."""
+        ...
+
+    @property
+    def features(self) -> Features: ...
+
+    @property
+    def classes(self) -> Sequence[Any] | None:
+        """The class of each column of probabilities; None for a model that has none."""
+        ...
+
+    @property
+    def predicts_labels(self) -> bool:
+        """Whether predictions are of ``classes``; a native booster's are probabilities."""
+        ...
+
+    @property
+    def refusals(self) -> tuple[type[Exception], ...]:
+        """What the model raises when it is the inputs that are wrong."""
+        ...
+
+    def predict(self, batch: Batch, params: Mapping[str, Any]) -> Any:
+        """What the library itself answers, untouched."""
+        ...
+
+    def probabilities(self, batch: Batch) -> NDArray[Any]:
+        """A row per input row, a column per class. Only called where ``classes`` is not None."""
+        ...

@@ -1,0 +1,90 @@
+"""Models of scikit-learn, and anything that looks like one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from serve_apps.model_server.predictors.base import Batch, Features
+
+
+class SklearnPredictor:
+    flavor = "sklearn"
+    predicts_labels = True
+    refusals: tuple[type[Exception], ...] = (ValueError, TypeError, KeyError, IndexError)
+
+    def __init__(self, model: Any, predict_fn: str = "predict") -> None:
+        """``predict_fn`` is the method that whoever logged the model chose for MLflow's ``predict``."""
+        if not hasattr(model, predict_fn):
+            raise TypeError(f"{type(model).__name__} has no {predict_fn} method, so it cannot answer requests")
+        single_threaded(model)
+        self._model = model
+        self._predict = getattr(model, predict_fn)
+        self._wants_text = _wants_text(model)
+        self.features = features_of(model)
+        self.classes = classes_of(model)
+
+    def predict(self, batch: Batch, params: Mapping[str, Any]) -> Any:
+        return self._predict(self._texts(batch))
+
+    def probabilities(self, batch: Batch) -> NDArray[Any]:
+        return self._model.predict_proba(self._texts(batch))
+
+    def _texts(self, batch: Batch) -> Batch:
+        # A text vectorizer iterates over documents; over a frame it would iterate over the names of columns.
+        if not self._wants_text:
+            return batch
+        return batch.iloc[:, 0].to_numpy() if isinstance(batch, pd.DataFrame) else np.asarray(batch).reshape(-1)
+
+
+def features_of(model: Any) -> Features:
+    names = getattr(model, "feature_names_in_", None)
+    if names is not None:
+        return Features(tuple(str(name) for name in names), len(names))
+    count = getattr(model, "n_features_in_", None)
+    return Features(None, None if count is None else int(count))
+
+
+def classes_of(model: Any) -> Sequence[Any] | None:
+    """The classes of a classifier with probabilities; None for any other model and for one of several outputs."""
+    classes = getattr(model, "classes_", None)
+    if classes is None or not hasattr(model, "predict_proba"):
+        return None
+    array = np.asarray(classes) if not isinstance(classes, list) else None
+    return None if array is None or array.ndim != 1 else array.tolist()
+
+
+def single_threaded(model: Any) -> None:
+    """Make a model predict on one thread: starting more costs more than a row does, and a replica has a fraction of a CPU.
+
+    What it predicts stays the same bit by bit.
+    """
+    for estimator in _estimators(model, set()):
+        if getattr(estimator, "n_jobs", None) not in (None, 1):
+            estimator.n_jobs = 1
+
+
+def _estimators(value: Any, seen: set[int]) -> Iterator[Any]:
+    """A model and the ones inside it: pipelines' steps, ensembles' members, the best of a search."""
+    if id(value) in seen:
+        return
+    if isinstance(value, (list, tuple)):
+        seen.add(id(value))
+        for item in value:  # pyright: ignore[reportUnknownVariableType]
+            yield from _estimators(item, seen)
+    elif hasattr(value, "get_params") and hasattr(value, "__dict__"):
+        seen.add(id(value))
+        yield value
+        for item in list(vars(value).values()):
+            yield from _estimators(item, seen)
+
+
+def _wants_text(model: Any) -> bool:
+    """Whether the first thing that sees the inputs is a text vectorizer."""
+    steps: list[tuple[str, Any]] | None = getattr(model, "steps", None)
+    first = steps[0][1] if steps else model
+    return hasattr(first, "build_analyzer") and not hasattr(first, "transformers")

@@ -1,0 +1,105 @@
+"""XGBoost: its scikit-learn API and its native boosters."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+import xgboost
+from numpy.typing import NDArray
+
+from serve_apps.model_server.predictors.base import Batch, Features
+from serve_apps.model_server.predictors.sklearn import classes_of, single_threaded
+
+_BINARY: Final = "binary:logistic"
+_MULTICLASS: Final = "multi:softprob"
+
+
+class XGBoostPredictor:
+    """A model of XGBoost's scikit-learn API."""
+
+    flavor = "xgboost"
+    predicts_labels = True
+    refusals: tuple[type[Exception], ...] = (ValueError, TypeError, KeyError, xgboost.core.XGBoostError)
+
+    def __init__(self, model: xgboost.XGBModel) -> None:
+        single_threaded(model)
+        booster = model.get_booster()
+        booster.set_param({"nthread": 1})
+        self._model = model
+        self._adapt = _Adapter(booster)
+        self.features = self._adapt.features
+        self.classes = classes_of(model)
+
+    def predict(self, batch: Batch, params: Mapping[str, Any]) -> Any:
+        return self._model.predict(self._adapt(batch), **_known(params, ("output_margin", "iteration_range", "base_margin")))
+
+    def probabilities(self, batch: Batch) -> NDArray[Any]:
+        return self._model.predict_proba(self._adapt(batch))  # pyright: ignore[reportAttributeAccessIssue]
+
+
+class BoosterPredictor:
+    """A native booster. It answers what ``Booster.predict`` answers: for a classifier, probabilities."""
+
+    flavor = "xgboost"
+    predicts_labels = False
+    refusals: tuple[type[Exception], ...] = (ValueError, TypeError, KeyError, xgboost.core.XGBoostError)
+
+    def __init__(self, booster: xgboost.Booster) -> None:
+        booster.set_param({"nthread": 1})
+        self._booster = booster
+        self._adapt = _Adapter(booster)
+        self.features = self._adapt.features
+        learner = json.loads(booster.save_config())["learner"]
+        self._objective: str = learner["objective"]["name"]
+        self.classes = _classes(self._objective, int(learner["learner_model_param"]["num_class"]))
+
+    def predict(self, batch: Batch, params: Mapping[str, Any]) -> Any:
+        known = _known(
+            params, ("output_margin", "pred_leaf", "pred_contribs", "pred_interactions", "iteration_range", "strict_shape")
+        )
+        return self._booster.predict(self._matrix(batch), **known)
+
+    def probabilities(self, batch: Batch) -> NDArray[Any]:
+        predicted = self._booster.predict(self._matrix(batch))
+        if self._objective == _MULTICLASS:
+            return predicted
+        positive = predicted.astype(np.float64)
+        return np.column_stack([1.0 - positive, positive])
+
+    def _matrix(self, batch: Batch) -> xgboost.DMatrix:
+        return xgboost.DMatrix(self._adapt(batch), nthread=1, enable_categorical=self._adapt.has_categories)
+
+
+class _Adapter:
+    """Gives a booster its batch: without names where it was trained on an array, with categories where on some."""
+
+    def __init__(self, booster: xgboost.Booster) -> None:
+        names = booster.feature_names
+        types = booster.feature_types or []
+        self.features = Features(None if names is None else tuple(names), booster.num_features())
+        self._categorical = [name for name, kind in zip(names or [], types, strict=False) if kind == "c"]
+        self.has_categories = bool(self._categorical)
+
+    def __call__(self, batch: Batch) -> Batch:
+        if not isinstance(batch, pd.DataFrame):
+            return batch
+        if self.features.names is None:
+            return batch.to_numpy()
+        if not self._categorical:
+            return batch
+        # The model keeps its own list of categories and finds each value in it by name.
+        return batch.astype(dict.fromkeys(self._categorical, "category"))
+
+
+def _classes(objective: str, count: int) -> Sequence[int] | None:
+    if objective == _BINARY:
+        return [0, 1]
+    return list(range(count)) if objective == _MULTICLASS else None
+
+
+def _known(params: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    return {name: value for name, value in params.items() if name in names}

@@ -1,0 +1,103 @@
+"""A model's signature as its MLmodel file states it, read without MLflow."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+
+class ColumnType(StrEnum):
+    """MLflow's column types. NESTED stands for arrays, objects, maps and any, which are handed on as they come."""
+
+    BOOLEAN = "boolean"
+    INTEGER = "integer"
+    LONG = "long"
+    FLOAT = "float"
+    DOUBLE = "double"
+    STRING = "string"
+    BINARY = "binary"
+    DATETIME = "datetime"
+    NESTED = "nested"
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    name: str | None
+    type: ColumnType | None
+    """None: nothing is known, values are taken as they come."""
+    required: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    name: str | None
+    dtype: str
+    """NumPy's name, e.g. ``float64``."""
+    shape: tuple[int, ...]
+    """-1 stands for any length."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    name: str
+    type: ColumnType
+    default: Any
+    is_list: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """Inputs are columns or tensors, never both; empty tuples where the signature says nothing."""
+
+    columns: tuple[Column, ...] = ()
+    tensors: tuple[Tensor, ...] = ()
+    output_columns: tuple[Column, ...] = ()
+    output_tensors: tuple[Tensor, ...] = ()
+    params: tuple[Parameter, ...] | None = None
+    """None: the model takes no parameters."""
+    from_type_hint: bool = False
+    """Made from the type hint of ``PythonModel.predict``: inputs go to the model as they came."""
+
+
+def parse_signature(mlmodel: Mapping[str, Any]) -> Signature | None:
+    """The signature of a parsed MLmodel file, None where it has none."""
+    raw = mlmodel.get("signature")
+    if not raw:
+        return None
+    columns, tensors = _fields(raw.get("inputs"))
+    output_columns, output_tensors = _fields(raw.get("outputs"))
+    params = json.loads(raw["params"]) if raw.get("params") else None
+    return Signature(
+        columns=columns,
+        tensors=tensors,
+        output_columns=output_columns,
+        output_tensors=output_tensors,
+        params=None if params is None else tuple(_parameter(entry) for entry in params),
+        from_type_hint=bool(mlmodel.get("is_signature_from_type_hint") or raw.get("is_signature_from_type_hint")),
+    )
+
+
+def _fields(text: str | None) -> tuple[tuple[Column, ...], tuple[Tensor, ...]]:
+    entries: list[dict[str, Any]] = json.loads(text) if text else []
+    columns = tuple(
+        Column(entry.get("name"), _column_type(entry["type"]), entry.get("required", not entry.get("optional", False)))
+        for entry in entries
+        if entry["type"] != "tensor"
+    )
+    tensors = tuple(
+        Tensor(entry.get("name"), entry["tensor-spec"]["dtype"], tuple(entry["tensor-spec"]["shape"]))
+        for entry in entries
+        if entry["type"] == "tensor"
+    )
+    return columns, tensors
+
+
+def _column_type(name: str) -> ColumnType:
+    return ColumnType(name) if name in ColumnType else ColumnType.NESTED
+
+
+def _parameter(entry: dict[str, Any]) -> Parameter:
+    return Parameter(entry["name"], _column_type(entry["type"]), entry.get("default"), entry.get("shape") is not None)

@@ -1,0 +1,30 @@
+"""What one replica is to serve and how Ray Serve is to run it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from raylift.domain.deployment import DeploymentConfig
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaSpec:
+    """Everything :func:`serve_apps.model_server.app.build` needs."""
+
+    model_name: str
+    version: str
+    model_uri: str
+    """``models:/name/version``, or any other URI MLflow can load from."""
+    mlflow_url: str
+    config: DeploymentConfig = DeploymentConfig()
+    initial_replicas: int | None = None
+    """Replicas at the first deployment; None starts ``min_replicas``. 1 proves that a version loads before it may rest at zero."""
+    upscale_delay_seconds: float = 3.0
+    downscale_delay_seconds: float = 300.0
+    """Also the delay before the last replica goes."""
+    runtime_env: dict[str, Any] = field(default_factory=dict[str, Any])
+    """Of the replicas. Always set, for a deployment without one inherits that of whoever deploys it."""
+    code_version: str = "1"
+    """Replicas restart when it changes and are reconfigured in place when it does not."""
+    max_body_bytes: int = 100 * 1024 * 1024
