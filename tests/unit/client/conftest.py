@@ -1,0 +1,135 @@
+"""A platform made of scripted answers, at the level of the transport: nothing of the SDK is patched."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+import pytest
+
+from raylift import Client, Clock
+
+Answer = httpx.Response | Exception | Callable[[httpx.Request], httpx.Response]
+
+
+class FakeClock(Clock):
+    """Sleeping only moves the time."""
+
+    def __init__(self) -> None:
+        self.time = 1000.0
+        self.slept: list[float] = []
+
+    def now(self) -> float:
+        return self.time
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.time += seconds
+
+
+@dataclass
+class ScriptedPlatform:
+    """Answers each (method, path) with what was scripted for it, in order; the last answer stays."""
+
+    answers: dict[tuple[str, str], list[Answer]] = field(default_factory=dict)
+    requests: list[httpx.Request] = field(default_factory=list)
+
+    def on(self, method: str, path: str, *answers: Answer) -> None:
+        self.answers[method, path] = list(answers)
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        self.requests.append(request)
+        queue = self.answers.get((request.method, request.url.raw_path.decode().partition("?")[0]))
+        if not queue:
+            return problem(404, "not_found", f"there is no {request.url.path}")
+        answer = queue.pop(0) if len(queue) > 1 else queue[0]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer if isinstance(answer, httpx.Response) else answer(request)
+
+    def bodies(self) -> list[Any]:
+        return [json.loads(request.content) for request in self.requests if request.content]
+
+
+def problem(status: int, code: str, detail: str, headers: dict[str, str] | None = None, **facts: Any) -> httpx.Response:
+    body = {"type": "about:blank", "title": "No", "status": status, "detail": detail, "code": code, **facts}
+    return httpx.Response(status, json=body, headers={"Content-Type": "application/problem+json", **(headers or {})})
+
+
+def job_json(status: str = "running", phase: str | None = None, **changes: Any) -> dict[str, Any]:
+    return {
+        "job_id": "job_1",
+        "status": status,
+        "reason": None,
+        "message": None,
+        "experiment_name": "exp",
+        "model_name": "churn",
+        "model_version": None,
+        "mlflow_experiment_id": None,
+        "mlflow_run_id": None,
+        "script_name": "train.py",
+        "priority": 50,
+        "tags": {},
+        "attempt": 1,
+        "created_at": "2026-01-02T03:04:05Z",
+        "started_at": None,
+        "finished_at": None,
+        "duration_seconds": None,
+        "links": {},
+        "phase": phase or status,
+        "queue_position": None,
+        "metrics": {},
+        "script_sha256": "0" * 64,
+        "requirements": [],
+        "environment_lock": None,
+        "environment": {},
+        "args": [],
+        "resources": {"cpus": 1, "memory": 2147483648, "gpus": 0},
+        "timeout_seconds": 600,
+        "max_retries": 0,
+        "autolog": True,
+        "deploy": True,
+        "phases": {},
+        "usage": None,
+        "logs": "",
+        "exit_code": None,
+        "ray_submission_id": None,
+        **changes,
+    }
+
+
+ACCEPTED = {"job_id": "job_1", "status": "queued", "created_at": "2026-01-02T03:04:05Z", "message": "queued", "links": {}}
+
+
+@pytest.fixture
+def platform() -> ScriptedPlatform:
+    return ScriptedPlatform()
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def client(platform: ScriptedPlatform, clock: FakeClock) -> Iterator[Client]:
+    with Client("http://platform.test", transport=httpx.MockTransport(platform), clock=clock) as client:
+        yield client
+
+
+@pytest.fixture
+def make_problem() -> Callable[..., httpx.Response]:
+    return problem
+
+
+@pytest.fixture
+def make_job() -> Callable[..., dict[str, Any]]:
+    return job_json
+
+
+@pytest.fixture
+def accepted() -> dict[str, Any]:
+    return dict(ACCEPTED)

@@ -1,0 +1,187 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+
+from raylift import Client, Conflict, ConnectionFailed, JobCancelled, JobFailed, JobWaitTimeout
+from raylift.api.training import JobView
+from raylift.client.progress import ProgressDisplay
+
+JOB = "/mlops/training/jobs/job_1"
+Make = Callable[..., dict[str, Any]]
+
+
+def views(platform: Any, *jobs: dict[str, Any] | Exception) -> None:
+    platform.on("GET", JOB, *(job if isinstance(job, Exception) else httpx.Response(200, json=job) for job in jobs))
+
+
+def test_waiting_ends_with_the_job(client: Client, platform: Any, clock: Any, make_job: Make):
+    done = make_job("completed", metrics={"accuracy": 0.9}, model_version="3", duration_seconds=2.5)
+    views(platform, make_job("queued"), make_job("running", "script"), done)
+    job = client.jobs.get("job_1").wait(progress=False)
+    assert (job.status, job.is_final, job.metrics, job.model_version) == ("completed", True, {"accuracy": 0.9}, "3")
+    assert clock.slept == [0.5]
+    assert repr(job) == "<Job job_1 completed>"
+
+
+def test_a_failure_is_raised_with_reason_message_and_output(client: Client, platform: Any, make_job: Make):
+    views(platform, make_job("failed", reason="script_error", message="exit code 1", logs="Traceback\nValueError: age\n"))
+    with pytest.raises(JobFailed, match=r"job_1 failed with script_error: exit code 1\nTraceback\nValueError: age") as caught:
+        client.jobs.get("job_1").wait(progress=False)
+    assert (caught.value.reason, caught.value.message) == ("script_error", "exit code 1")
+    assert caught.value.log_tail.endswith("ValueError: age\n")
+    assert caught.value.job.job_id == "job_1"
+
+
+def test_a_cancelled_job_is_raised_too(client: Client, platform: Any, make_job: Make):
+    views(platform, make_job("cancelled", reason="cancelled_by_user"))
+    with pytest.raises(JobCancelled, match="job_1 was cancelled"):
+        client.jobs.get("job_1").wait(progress=False)
+
+
+def test_or_returned_when_that_is_wanted(client: Client, platform: Any, make_job: Make):
+    views(platform, make_job("failed", reason="timeout"))
+    assert client.jobs.get("job_1").wait(progress=False, raise_on_failure=False).reason == "timeout"
+
+
+def test_waiting_no_longer_than_the_timeout(client: Client, platform: Any, clock: Any, make_job: Make):
+    views(platform, make_job("running", "script"))
+    job = client.jobs.get("job_1")
+    with pytest.raises(JobWaitTimeout, match=r"job_1 is still running \(script\) after 1.2 s") as caught:
+        job.wait(1.2, progress=False)
+    assert caught.value.view is not None
+    assert caught.value.view.status == "running"
+    assert sum(clock.slept) == pytest.approx(1.2)
+
+
+def test_a_platform_that_restarts_is_waited_for(client: Client, platform: Any, make_job: Make):
+    refused = httpx.ConnectError("refused")
+    views(platform, make_job("running"), *[refused] * 12, make_job("completed"))
+    seen: list[tuple[str | None, bool]] = []
+    job = client.jobs.get("job_1").wait(progress=lambda view, error: seen.append((view and view.status, error is not None)))
+    assert job.status == "completed"
+    assert seen == [(None, True), (None, True), (None, True), ("completed", False)]
+
+
+def test_but_not_for_ever(client: Client, platform: Any, clock: Any, make_job: Make):
+    views(platform, make_job("running"), httpx.ConnectError("refused"))
+    started = clock.now()
+    with pytest.raises(ConnectionFailed):
+        client.jobs.get("job_1").wait(progress=False)
+    assert 60 < clock.now() - started < 70
+
+
+def test_the_list_is_fetched_page_by_page_as_it_is_read(client: Client, platform: Any, make_job: Make):
+    def page(request: httpx.Request) -> httpx.Response:
+        start = int(request.url.params.get("cursor", "0"))
+        size = int(request.url.params["limit"])
+        jobs = [make_job("completed", job_id=f"job_{n}") for n in range(start, min(start + size, 5))]
+        following = start + size
+        return httpx.Response(200, json={"jobs": jobs, "next_cursor": str(following) if following < 5 else None})
+
+    platform.on("GET", "/mlops/training/jobs", page)
+    jobs = client.jobs.list(status="completed", model="m", tag="a=b", page_size=2)
+    assert platform.requests == []
+    assert next(jobs).job_id == "job_0"
+    assert len(platform.requests) == 1
+    assert [job.job_id for job in jobs] == ["job_1", "job_2", "job_3", "job_4"]
+    assert len(platform.requests) == 3
+    assert dict(platform.requests[1].url.params) == {
+        "status": "completed",
+        "model_name": "m",
+        "tag": "a=b",
+        "limit": "2",
+        "cursor": "2",
+    }
+    assert [job.job_id for job in client.jobs.list(limit=3, page_size=2)] == ["job_0", "job_1", "job_2"]
+
+
+def test_what_a_list_says_of_a_job_costs_no_request(client: Client, platform: Any, make_job: Make):
+    platform.on("GET", "/mlops/training/jobs", httpx.Response(200, json={"jobs": [make_job()], "next_cursor": None}))
+    views(platform, make_job("completed", metrics={"a": 1.0}))
+    (job,) = client.jobs.list()
+    assert (job.status, job.model_name, job.tags, job.reason) == ("running", "churn", {}, None)
+    assert len(platform.requests) == 1
+    assert job.metrics == {"a": 1.0}
+    assert (len(platform.requests), job.status) == (2, "completed")
+
+
+def test_the_rest_of_a_handle(client: Client, platform: Any, make_job: Make, accepted: dict[str, Any]):
+    views(platform, make_job())
+    platform.on("POST", JOB + "/cancel", httpx.Response(202, json=make_job()))
+    platform.on("POST", JOB + "/rerun", httpx.Response(202, json=accepted | {"job_id": "job_2"}))
+    platform.on("GET", JOB + "/script", httpx.Response(200, text="print('ä')"))
+    platform.on("GET", JOB + "/logs", httpx.Response(200, text="ä\n"))
+    platform.on("DELETE", JOB, httpx.Response(409, json={"detail": "it runs", "code": "job_not_finished"}))
+    event = {"at": "2026-01-02T03:04:05Z", "before": None, "after": "queued", "status": "queued", "attempt": 1}
+    event |= {"reason": None, "message": None}
+    platform.on("GET", JOB + "/events", httpx.Response(200, json={"job_id": "job_1", "events": [event]}))
+    job = client.jobs.get("job_1")
+    assert job.cancel() is job
+    assert (job.rerun().job_id, job.script(), job.logs(), job.events()[0].after) == ("job_2", "print('ä')", "ä\n", "queued")
+    with pytest.raises(Conflict, match="it runs"):
+        job.delete()
+
+
+def stream(*chunks: bytes) -> httpx.Response:
+    return httpx.Response(200, headers={"Content-Type": "text/event-stream"}, stream=_Chunks(chunks))
+
+
+class _Chunks(httpx.SyncByteStream):
+    def __init__(self, chunks: tuple[bytes, ...]) -> None:
+        self.chunks = chunks
+
+    def __iter__(self):
+        for chunk in self.chunks:
+            if chunk == b"BREAK":
+                raise httpx.ReadError("reset")
+            yield chunk
+
+
+def test_following_resumes_where_it_was(client: Client, platform: Any, make_job: Make):
+    views(platform, *[make_job("running")] * 4, make_job("completed"))
+    platform.on(
+        "GET",
+        JOB + "/logs",
+        stream(b"id: 4\ndata: one\n\n: keep-alive\n\nid: 8\ndata: t", b"wo\n\nid: 12\ndata: thr", b"BREAK"),
+        httpx.Response(503, json={"detail": "not now", "code": "unavailable"}),
+        stream(b"id: 18\ndata: three\ndata: four\n\n"),
+        stream(b"id: 23\ndata: five\n\nevent: end\nid: 23\ndata: completed\n\ndata: never\n\n"),
+    )
+    assert list(client.jobs.get("job_1").logs(follow=True)) == ["one", "two", "three", "four", "five"]
+    asked = [request.headers.get("Last-Event-ID") for request in platform.requests if request.url.path.endswith("/logs")]
+    assert asked == [None, "8", "8", "18"]
+
+
+def test_following_ends_when_the_job_has_even_if_the_stream_does_not_say_so(client: Client, platform: Any, make_job: Make):
+    views(platform, make_job("running"), make_job("running"), make_job("completed"))
+    platform.on("GET", JOB + "/logs", stream(b"id: 2\ndata: a\n\n"), stream(b"id: 4\ndata: b\n\n"), stream())
+    assert list(client.jobs.get("job_1").logs(follow=True)) == ["a", "b"]
+
+
+def test_following_a_platform_that_is_gone_ends_with_an_error(client: Client, platform: Any, make_job: Make):
+    views(platform, make_job("running"), make_job("running"))
+    platform.on("GET", JOB + "/logs", httpx.ConnectError("refused"))
+    with pytest.raises(ConnectionFailed):
+        list(client.jobs.get("job_1").logs(follow=True))
+
+
+def test_progress_off_a_terminal_is_a_line_per_phase(capsys: pytest.CaptureFixture[str], make_job: Make):
+    with ProgressDisplay("job_1") as display:
+        for phases in ({"queued": 0.2}, {"queued": 0.7}):
+            display(JobView.model_validate(make_job("queued", phases=phases, reason="waiting_for_capacity")), None)
+        display(None, ConnectionFailed("refused", method="GET", url="u"))
+        display(None, ConnectionFailed("refused", method="GET", url="u"))
+        display(JobView.model_validate(make_job("running", "script", phases={"queued": 0.9, "script": 0.1})), None)
+        display(JobView.model_validate(make_job("failed", phases={"script": 3.0}, reason="script_error")), None)
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.splitlines() == [
+        "job_1 queued 0.2 s waiting for capacity",
+        "job_1: trying again, the platform does not answer (refused)",
+        "job_1 script 0.1 s (queued 0.9 s)",
+        "job_1 failed [script_error] (script 3.0 s)",
+    ]

@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from raylift import Client, ConnectionFailed, InvalidRequest
+from raylift.api.training import TrainingUpload
+from raylift.client.script import read_requirements
+
+UPLOAD = "/mlops/training/upload"
+
+
+@pytest.fixture(autouse=True)
+def taken(platform: Any, accepted: dict[str, Any]) -> None:
+    platform.on("POST", UPLOAD, httpx.Response(202, json=accepted))
+
+
+def uploaded(platform: Any) -> TrainingUpload:
+    return TrainingUpload.model_validate(platform.bodies()[-1])
+
+
+def test_a_file_is_uploaded_under_its_name(client: Client, platform: Any, tmp_path: Path, accepted: dict[str, Any]):
+    script = tmp_path / "my_model.py"
+    script.write_text("print('grün')\r\n", encoding="utf-8", newline="")
+    job = client.train(
+        script,
+        model="churn",
+        requirements=["scikit-learn"],
+        env={"N": 3},  # pyright: ignore[reportArgumentType] # numbers are what people pass
+        args=["--depth", "3"],
+        cpus=2,
+        memory="4GiB",
+        timeout=90,
+        max_retries=1,
+        priority=70,
+        autolog=False,
+        deploy=False,
+        tags={"team": "a"},
+    )
+    body = uploaded(platform)
+    assert (body.script_name, body.script_content, body.script_encoding) == ("my_model.py", "print('grün')\r\n", "plain")
+    assert (body.experiment_name, body.model_name) == ("churn", "churn")
+    assert (body.resources.cpus, body.resources.memory, body.resources.gpus) == (2, "4GiB", 0)
+    assert (body.environment, body.args, body.timeout_seconds) == ({"N": "3"}, ["--depth", "3"], 90)
+    assert (body.max_retries, body.priority, body.autolog, body.deploy, body.tags) == (1, 70, False, False, {"team": "a"})
+    assert (job.job_id, repr(job), job.acknowledgement) == ("job_1", "<Job job_1>", accepted)
+
+
+def test_what_is_not_said_is_as_the_contract_has_it(client: Client, platform: Any):
+    client.train(script_content="pass", experiment="e")
+    assert uploaded(platform) == TrainingUpload(script_content="pass", experiment_name="e")
+
+
+def test_the_experiment_is_named_after_the_model_or_the_script(client: Client, platform: Any, tmp_path: Path):
+    (tmp_path / "fit_it.py").write_text("pass")
+    client.train(str(tmp_path / "fit_it.py"))
+    assert uploaded(platform).experiment_name == "fit_it"
+    client.train(script_content="pass", model="m")
+    assert uploaded(platform).experiment_name == "m"
+    client.train(script_content="pass", model="m", experiment="e")
+    assert uploaded(platform).experiment_name == "e"
+
+
+def test_a_file_that_is_not_utf_8_is_left_for_the_platform_to_refuse(client: Client, platform: Any, tmp_path: Path):
+    (tmp_path / "latin.py").write_bytes(b"# caf\xe9\n")
+    client.train(tmp_path / "latin.py")
+    body = uploaded(platform)
+    assert (body.script_encoding, base64.b64decode(body.script_content)) == ("base64", b"# caf\xe9\n")
+
+
+def test_a_script_and_its_source_are_one_too_many(client: Client):
+    with pytest.raises(ValueError, match="script_content"):
+        client.train("a.py", script_content="pass")
+    with pytest.raises(ValueError, match="script_content"):
+        client.train()
+    with pytest.raises(FileNotFoundError):
+        client.train("no-such-file.py")
+
+
+def test_a_broken_connection_does_not_make_two_jobs(client: Client, platform: Any, accepted: dict[str, Any]):
+    answers = (httpx.ReadError("reset"), httpx.Response(503), httpx.Response(202, json=accepted))
+    platform.on("POST", UPLOAD, *answers)
+    client.train(script_content="pass", model="m")
+    client.train(script_content="pass", model="m")
+    keys = [request.headers["Idempotency-Key"] for request in platform.requests]
+    assert len(keys) == 4
+    assert len(set(keys[:3])) == 1
+    assert keys[3] != keys[0]
+
+
+def test_the_key_can_be_given(client: Client, platform: Any):
+    client.train(script_content="pass", model="m", idempotency_key="mine")
+    assert platform.requests[0].headers["Idempotency-Key"] == "mine"
+
+
+def test_a_platform_that_is_away_is_an_error(client: Client, platform: Any):
+    platform.on("POST", UPLOAD, httpx.ConnectError("refused"))
+    with pytest.raises(ConnectionFailed):
+        client.train(script_content="pass", model="m")
+
+
+def test_a_refusal_names_the_line(client: Client, platform: Any, make_problem: Callable[..., httpx.Response]):
+    errors = [{"field": "script_content", "detail": "invalid syntax", "line": 2, "column": 12}]
+    platform.on("POST", UPLOAD, make_problem(422, "invalid_request", "The script does not compile.", errors=errors))
+    with pytest.raises(InvalidRequest, match="line 2, column 12"):
+        client.train(script_content="x = 1\ndef broken(:\n", model="m")
+
+
+def test_a_requirements_file_is_read_with_what_it_includes(client: Client, platform: Any, tmp_path: Path):
+    (tmp_path / "base.txt").write_text("numpy>=2  # arrays\n\n# nothing\n")
+    file = tmp_path / "requirements.txt"
+    file.write_text(
+        "\ufeff-r base.txt\nscikit-learn \\\n  >=1.5\nhumanize @ https://example.test/h.zip#sha256=00\n", encoding="utf-8"
+    )
+    for given in (file, str(file)):
+        client.train(script_content="pass", model="m", requirements=given)
+        assert uploaded(platform).requirements == [
+            "numpy>=2",
+            "scikit-learn    >=1.5",
+            "humanize @ https://example.test/h.zip#sha256=00",
+        ]
+
+
+@pytest.mark.parametrize("line", ["--index-url https://example.test", "-e .", "-c x.txt", "numpy==1 --hash=sha256:0"])
+def test_options_of_pip_are_refused_by_name(tmp_path: Path, line: str):
+    (tmp_path / "r.txt").write_text(line)
+    with pytest.raises(ValueError, match="is an option of pip"):
+        read_requirements(tmp_path / "r.txt")
+
+
+def test_a_file_that_includes_itself_is_refused(tmp_path: Path):
+    (tmp_path / "r.txt").write_text("-r r.txt")
+    with pytest.raises(ValueError, match="includes itself"):
+        read_requirements(tmp_path / "r.txt")
+
+
+def test_a_package_where_a_list_belongs_is_explained():
+    with pytest.raises(ValueError, match=r"pass a list: requirements=\['scikit-learn'\]"):
+        read_requirements("scikit-learn")
