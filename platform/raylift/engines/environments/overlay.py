@@ -8,6 +8,7 @@ import logging
 import os
 import shutil
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -157,7 +158,8 @@ def _finish(lock: Sequence[str], directory: Path) -> None:
 
 def _mark_used(directory: Path) -> None:
     try:
-        os.utime(directory / _LAST_USED)
+        now = time.time_ns()
+        os.utime(directory / _LAST_USED, ns=(now, now))
     except OSError as error:
         # On a node that mounts the environments read-only they are used all the same.
         _LOG.debug("could not mark %s as used: %s", directory, error)

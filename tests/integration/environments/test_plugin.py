@@ -1,0 +1,125 @@
+"""The plugin on a real Ray cluster: jobs, actors and Serve replicas in overlays."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from raylift.engines.environments import build_failure_in, runtime_env_for
+from raylift.engines.environments.overlay import overlay_directory, remove_overlay
+
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
+
+_LOCK = ("humanize==4.9.0",)
+_SAY = """python -c "import sys, humanize, job_entrypoints, raylift; print(sys.executable, humanize.__version__)" """
+
+
+@pytest.fixture(scope="module")
+def root(cluster) -> Path:
+    return cluster.folder / "environments"
+
+
+def test_job_runs_in_the_overlay(cluster, root: Path) -> None:
+    job, output = cluster.run(_SAY, runtime_env_for(_LOCK, root))
+    assert job["status"] == "SUCCEEDED", job["message"]
+    assert f"{overlay_directory(_LOCK, root) / 'bin' / 'python'} 4.9.0" in output
+
+
+def test_second_job_uses_what_is_built(cluster, root: Path) -> None:
+    cluster.run(_SAY, runtime_env_for(_LOCK, root))
+    ready = overlay_directory(_LOCK, root) / ".ok"
+    built = ready.stat().st_ino, ready.stat().st_mtime_ns
+    job, _ = cluster.run(_SAY, runtime_env_for(_LOCK, root))
+    assert job["status"] == "SUCCEEDED", job["message"]
+    assert (ready.stat().st_ino, ready.stat().st_mtime_ns) == built
+
+
+def test_removed_overlay_is_built_again(cluster, root: Path) -> None:
+    cluster.run(_SAY, runtime_env_for(_LOCK, root))
+    assert remove_overlay(root, overlay_directory(_LOCK, root).name)
+    job, _ = cluster.run(_SAY, runtime_env_for(_LOCK, root))
+    assert job["status"] == "SUCCEEDED", job["message"]
+
+
+def test_job_without_a_lock_runs_in_the_base(cluster, root: Path) -> None:
+    job, output = cluster.run('python -c "import sys; print(sys.prefix)"', runtime_env_for((), root))
+    assert job["status"] == "SUCCEEDED", job["message"]
+    assert str(root) not in output
+
+
+def test_broken_lock_fails_with_our_message_and_is_not_remembered(cluster, root: Path, make_wheel) -> None:
+    wheel = root.parent / "wheels" / "raylift_probe-1.0-py3-none-any.whl"
+    lock = (f"raylift-probe @ {wheel.as_uri()}",)
+    same = {"env_vars": {"TEST_JOB": "the same each time"}} | runtime_env_for(lock, root)
+    job, _ = cluster.run("true", same)
+    assert job["status"] == "FAILED"
+    assert job["error_type"] == "RUNTIME_ENV_SETUP_FAILURE"
+    message = build_failure_in(job["message"])
+    assert message is not None, job["message"]
+    assert message.startswith(f"The environment of {lock[0]} could not be built: ")
+    assert not overlay_directory(lock, root).exists()
+
+    make_wheel("raylift-probe", "1.0", folder=wheel.parent)
+    # An attempt with a variable of its own is built anew at once.
+    job, _ = cluster.run("python -c 'import raylift_probe'", runtime_env_for(lock, root))
+    assert job["status"] == "SUCCEEDED", job["message"]
+    # Of the very same text Ray forgets the failure BAD_RUNTIME_ENV_CACHE_TTL_SECONDS after it was asked for it once more.
+    ended = _run_until_success(cluster, same)
+    assert ended["status"] == "SUCCEEDED", ended["message"]
+
+
+def _run_until_success(cluster, runtime_env: dict[str, Any]) -> dict[str, Any]:
+    deadline = time.monotonic() + 30
+    while True:
+        job, _ = cluster.run("true", runtime_env)
+        if job["status"] == "SUCCEEDED" or time.monotonic() > deadline:
+            return job
+        time.sleep(0.5)
+
+
+def test_actor_runs_in_the_overlay(cluster, root: Path) -> None:
+    out = cluster.drive(f"""
+import json, ray
+ray.init(address="auto", log_to_driver=False)
+
+@ray.remote(num_cpus=0, runtime_env={runtime_env_for(_LOCK, root)!r} | {{"env_vars": {{"PROBE": "x"}}}})
+class Actor:
+    def say(self):
+        import os, sys, shutil, humanize
+        return [sys.executable, shutil.which("python"), humanize.__version__, os.environ["VIRTUAL_ENV"], os.environ["PROBE"]]
+
+print(json.dumps(ray.get(Actor.remote().say.remote(), timeout=60)))
+""")
+    directory = overlay_directory(_LOCK, root)
+    python = str(directory / "bin" / "python")
+    assert json.loads(out.splitlines()[-1]) == [python, python, "4.9.0", str(directory), "x"]
+
+
+def test_two_versions_of_a_package_serve_side_by_side(cluster, root: Path) -> None:
+    environments = {version: runtime_env_for([f"humanize=={version}"], root) for version in ("4.9.0", "4.10.0")}
+    out = cluster.drive(f"""
+import json, ray
+from ray import serve
+ray.init(address="auto", log_to_driver=False)
+serve.start(proxy_location="Disabled")
+
+@serve.deployment(ray_actor_options={{"num_cpus": 0.1}})
+class Model:
+    def __call__(self):
+        import os, humanize
+        return [humanize.__version__, os.environ["PROBE"]]
+
+found = []
+for version, runtime_env in {environments!r}.items():
+    options = {{"num_cpus": 0.1, "runtime_env": runtime_env | {{"env_vars": {{"PROBE": version}}}}}}
+    name = "humanize-" + version
+    handle = serve.run(Model.options(ray_actor_options=options).bind(), name=name, route_prefix="/" + name)
+    found.append(handle.remote().result(timeout_s=30))
+serve.shutdown()
+print(json.dumps(found))
+""")
+    assert json.loads(out.splitlines()[-1]) == [["4.9.0", "4.9.0"], ["4.10.0", "4.10.0"]]

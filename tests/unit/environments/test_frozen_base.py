@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import zipfile
+
+import pytest
+from packaging.requirements import Requirement
+
+from raylift.engines.environments.frozen_base import FrozenBase
+from raylift.engines.environments.stand_in import needs_stand_in, write_stand_in
+
+
+@pytest.fixture
+def base(make_distribution) -> FrozenBase:
+    dists = [
+        make_distribution("Name: numpy\nVersion: 2.4"),
+        make_distribution("Name: pandas\nVersion: 3.1\nRequires-Dist: numpy>=2"),
+        make_distribution("Name: scipy\nVersion: 1.17\nRequires-Dist: numpy>=1.26"),
+        make_distribution("Name: already-broken\nVersion: 1\nRequires-Dist: numpy<1"),
+        make_distribution("Name: setuptools\nVersion: 65"),
+        make_distribution("Name: torch\nVersion: 2.9.0+cpu\nRequires-Dist: numpy>=2"),
+        make_distribution(
+            "Name: ray\nVersion: 2.60.0\nRequires-Dist: protobuf>=3.20\nRequires-Dist: click\n"
+            "Requires-Dist: fastapi>=0.133; extra == 'serve'\nRequires-Dist: torch>9; extra == 'tune'"
+        ),
+    ]
+    return FrozenBase({dist.metadata["Name"]: dist for dist in dists})
+
+
+def _pins(*lines: str) -> list[Requirement]:
+    return [Requirement(line) for line in lines]
+
+
+def test_constraints_leave_installers_free(base: FrozenBase) -> None:
+    assert "numpy==2.4" in base.constraints()
+    assert "setuptools==65" not in base.constraints()
+    assert "setuptools==65" in base.pins()
+
+
+def test_limits_are_those_of_the_running_ray(base: FrozenBase) -> None:
+    assert base.limits_of_ray() == ["ray==2.60.0", "protobuf>=3.20", "fastapi>=0.133"]
+    assert FrozenBase({}).limits_of_ray() == []
+
+
+def test_what_an_older_package_breaks(base: FrozenBase) -> None:
+    assert base.broken_by(_pins("numpy==1.26.4")) == ["pandas"]
+    assert base.broken_by(_pins("numpy==1.26.4", "pandas==2.3")) == []
+    assert base.broken_by(_pins("numpy==2.4", "humanize==4.9")) == []
+    assert base.broken_by(_pins("numpy @ https://example.org/numpy.whl")) == []
+
+
+def test_stand_ins_are_for_what_no_index_has(base: FrozenBase) -> None:
+    def names(*, no_index: bool) -> set[str]:
+        return {dist.metadata["Name"] for dist in base.in_need_of_stand_ins(no_index=no_index)}
+
+    assert names(no_index=False) == {"torch"}
+    assert names(no_index=True) == set(base.distributions) - {"setuptools"}
+
+
+def test_editable_install_needs_a_stand_in(make_distribution) -> None:
+    dist = make_distribution("Name: mine\nVersion: 1")
+    assert not needs_stand_in(dist)
+    (dist._path / "direct_url.json").write_text("{}")
+    assert needs_stand_in(dist)
+
+
+def test_stand_in_has_the_metadata_and_nothing_else(make_distribution, tmp_path) -> None:
+    dist = make_distribution(
+        "Name: My.Torch\nVersion: 2.9.0+cpu\nRequires-Dist: numpy>=2\nRequires-Python: >=3.9\nHome-page: x"
+    )
+    wheel = write_stand_in(dist, tmp_path)
+    assert wheel.name == "my_torch-2.9.0+cpu-py3-none-any.whl"
+    with zipfile.ZipFile(wheel) as archive:
+        text = archive.read("my_torch-2.9.0+cpu.dist-info/METADATA").decode()
+        assert len(archive.namelist()) == 3
+    assert "Requires-Dist: numpy>=2\n" in text
+    assert "Requires-Python: >=3.9\n" in text
+    assert "Home-page" not in text

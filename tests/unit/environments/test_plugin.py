@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import json
+import logging
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ray._private.runtime_env.context import RuntimeEnvContext
+
+from raylift.engines.environments import PLUGINS_VALUE, runtime_env_for
+from raylift.engines.environments import plugin as plugin_module
+from raylift.engines.environments.overlay import environment_hash, overlay_directory
+from raylift.engines.environments.plugin import EnvironmentPlugin
+from raylift.engines.environments.runtime_env import PLUGIN_NAME
+
+_LOG = logging.getLogger(__name__)
+
+
+def test_nothing_to_add_is_no_field() -> None:
+    assert runtime_env_for((), "/envs") == {}
+
+
+def test_equal_locks_are_one_environment() -> None:
+    assert runtime_env_for(["b==1", "a==1", "b==1"], Path("/envs")) == {
+        PLUGIN_NAME: {"lock": ["a==1", "b==1"], "root": "/envs"}
+    }
+    assert environment_hash(["b==1", "a==1"]) == environment_hash(("a==1", "b==1", "b==1")) != environment_hash(["a==1"])
+
+
+def test_ray_is_told_of_the_class() -> None:
+    module, _, name = json.loads(PLUGINS_VALUE)[0]["class"].rpartition(".")
+    assert getattr(sys.modules[module], name) is EnvironmentPlugin
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        None,
+        [],
+        "a==1",
+        {},
+        {"lock": [], "root": "/e"},
+        {"lock": [1], "root": "/e"},
+        {"lock": ["a==1"], "root": "e"},
+        {"lock": ["a==1"]},
+    ],
+)
+def test_malformed_config_is_refused(config: Any) -> None:
+    with pytest.raises(ValueError, match=PLUGIN_NAME):
+        EnvironmentPlugin.validate({PLUGIN_NAME: config})
+
+
+def test_worker_starts_in_the_overlay(tmp_path: Path) -> None:
+    lock = ["a==1"]
+    context = RuntimeEnvContext(env_vars={"A": "1"})
+    EnvironmentPlugin().modify_context([], runtime_env_for(lock, tmp_path), context, _LOG)
+    directory = overlay_directory(lock, tmp_path)
+    assert context.py_executable == f"{directory}/bin/python"
+    assert context.env_vars == {"A": "1", "VIRTUAL_ENV": str(directory), "PATH": f"{directory}/bin:{os.environ['PATH']}"}
+
+
+def test_path_of_the_user_stays_behind_the_overlay(tmp_path: Path) -> None:
+    context = RuntimeEnvContext(env_vars={"PATH": "/mine"})
+    EnvironmentPlugin().modify_context([], runtime_env_for(["a==1"], tmp_path), context, _LOG)
+    assert context.env_vars["PATH"].endswith("/bin:/mine")
+
+
+async def test_overlay_is_asked_for_each_time_and_never_deleted(monkeypatch, tmp_path: Path) -> None:
+    asked: list[tuple[list[str], Path]] = []
+    monkeypatch.setattr(plugin_module, "ensure_overlay", lambda lock, root: asked.append((lock, root)))
+    plugin, runtime_env = EnvironmentPlugin(), runtime_env_for(["a==1"], tmp_path)
+    assert plugin.get_uris(runtime_env) == []
+    assert await plugin.create(None, runtime_env, RuntimeEnvContext(), _LOG) == 0
+    assert await plugin.create(None, runtime_env, RuntimeEnvContext(), _LOG) == 0
+    assert asked == [(["a==1"], tmp_path)] * 2
+    assert plugin.delete_uri("any", _LOG) == 0
+
+
+def test_agent_loads_little() -> None:
+    script = "import sys, raylift.engines.environments.overlay, raylift.engines.environments.resolve; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert {"ray", "mlflow", "sqlalchemy", "fastapi", "numpy", "httpx", "pydantic"}.isdisjoint(done.stdout.split())
