@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 import ray
@@ -39,10 +40,12 @@ def main() -> None:
     http = HTTPOptions(host="127.0.0.1", port=order.port, keep_alive_timeout_s=_KEEP_ALIVE_SECONDS)
     serve.start(proxy_location="HeadOnly", http_options=http)
     _say("serve", "ready")
-    pid = ensure_supervisor(order.settings)
-    _say("supervisor", str(pid))
-    serve.run(build(order.settings.model_dump_json()), name=GATEWAY, route_prefix="/")
-    _say("gateway", "ready")
+    # Both take seconds to import what they need: at once.
+    with ThreadPoolExecutor(max_workers=1) as thread:
+        supervisor = thread.submit(ensure_supervisor, order.settings)
+        serve.run(build(order.settings.model_dump_json()), name=GATEWAY, route_prefix="/")
+        _say("gateway", "ready")
+        _say("supervisor", str(supervisor.result()))
     ray.shutdown()
 
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import signal
 import sys
-from collections.abc import Mapping
+import threading
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import psutil
 
-from raylift.launcher.config import LocalConfig, load_config
+from raylift.launcher.config import load_config
 from raylift.launcher.errors import LauncherError
 from raylift.launcher.ports import choose_ports
 from raylift.launcher.processes import carries_mark, end_all, processes_of
@@ -35,7 +38,7 @@ class LocalPlatform:
         cls,
         state_dir: Path,
         *,
-        config: LocalConfig | None = None,
+        config_file: Path | None = None,
         overrides: Mapping[str, Any] | None = None,
         progress: Progress | None = None,
     ) -> Self:
@@ -43,8 +46,8 @@ class LocalPlatform:
 
         Args:
             state_dir: everything that is to last lies below it.
-            config: a complete configuration; default: ``load_config()``.
-            overrides: laid over the default configuration, when ``config`` is not given.
+            config_file: laid over the default configuration (cluster_configs/local.yaml).
+            overrides: laid over both.
             progress: told of every step.
 
         Raises:
@@ -52,7 +55,8 @@ class LocalPlatform:
         """
         if not sys.platform.startswith("linux"):
             raise LauncherError("raylift up runs on Linux only, for now.", hint="On macOS and Windows, run it in a container.")
-        config = config or load_config(overrides=overrides)
+        config_file = config_file.resolve() if config_file else None
+        config = load_config(config_file, overrides)
         progress = progress or Silence()
         state_dir = state_dir.expanduser().resolve()
         with exclusive(state_dir):
@@ -63,13 +67,14 @@ class LocalPlatform:
                 progress.say("Clearing away what is left of a former start.")
                 _end(former)
             with choose_ports(config.ports, config.host) as ports:
-                record = new_record(state_dir, config, ports)
+                record = new_record(state_dir, config, ports, config_file=config_file)
                 try:
                     record = start_everything(config, record, progress)
                 except BaseException:
                     # Ctrl-C, too, leaves nothing behind.
                     progress.say("Ending what was started.")
-                    _end(record)
+                    with _uninterrupted():
+                        _end(record)
                     raise
         return cls(record, found_running=False)
 
@@ -95,7 +100,7 @@ class LocalPlatform:
 
     def stop(self) -> list[str]:
         """End every process of it, jobs included, and return them in words. What it holds stays in the state directory."""
-        with exclusive(self.record.state_dir):
+        with exclusive(self.record.state_dir), _uninterrupted():
             return _end(self.record)
 
     def __enter__(self) -> Self:
@@ -108,6 +113,19 @@ class LocalPlatform:
 def is_running(record: RunRecord) -> bool:
     """Whether the start came to its end and its main processes live."""
     return record.ready and all(carries_mark(record.pids.get(name), record.instance) for name in _MAIN)
+
+
+@contextmanager
+def _uninterrupted() -> Generator[None]:
+    """An impatient second Ctrl-C shall not leave half of it running."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    former = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, former)
 
 
 def _end(record: RunRecord) -> list[str]:

@@ -102,7 +102,7 @@ def require_free(wanted: Ports, host: str) -> None:
         if port and not is_free(port, address):
             raise PortTaken(
                 f"Port {port} is taken: {purpose} wants it, and {holder_of(port)} holds it.",
-                hint=f"End that process, or choose another: raylift up {_OPTIONS[name]} PORT (in a --config file: ports.{name}).",
+                hint=f"End that process, or choose another: raylift up {_OPTIONS[name]} PORT (in a file: ports.{name}).",
             )
 
 

@@ -18,6 +18,7 @@ import psutil
 
 MARK: Final = "RAYLIFT_INSTANCE"
 _WRAPPER: Final = "job_entrypoints.train"
+_TITLES: Final = {"ray::SupervisorActor": "supervisor", "ray::ServeReplica:gateway:": "gateway"}
 _GONE: Final = (psutil.NoSuchProcess, psutil.ZombieProcess)
 
 
@@ -65,7 +66,7 @@ def carries_mark(pid: int | None, instance: str) -> bool:
 
 
 def pids_by_component(instance: str) -> dict[str, int]:
-    """The main processes' ids: ``mlflow``, ``gcs_server``, ``raylet``, ``dashboard``, ``haproxy``, ``supervisor``."""
+    """Ids of mlflow, gcs_server, raylet, dashboard, haproxy, supervisor and gateway: those that live."""
     pids: dict[str, int] = {}
     for process in sorted(processes_of(instance), key=lambda process: process.pid):
         component = _component(process)
@@ -133,8 +134,9 @@ def _component(process: psutil.Process) -> str | None:
     for component in ("gcs_server", "raylet", "haproxy"):
         if program == component:
             return component
-    if command[0].startswith("ray::Supervisor"):
-        return "supervisor"
+    for title, component in _TITLES.items():
+        if command[0].startswith(title):
+            return component
     line = " ".join(command)
     if "-m mlflow server" in line or "mlflow.server" in line:
         return "mlflow"

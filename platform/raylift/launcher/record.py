@@ -32,6 +32,8 @@ class RunRecord(BaseModel):
     """Ray's and HAProxy's sockets and logs: short, since socket paths are limited, and removed by `raylift down`."""
     stop_grace_seconds: float = 10.0
     """How long the scripts of running jobs have to save when the platform is stopped."""
+    config_file: Path | None = None
+    """The user's own configuration, if there is one."""
     pids: dict[str, int] = {}
     """The main processes, by component."""
     ready: bool = False
@@ -88,6 +90,7 @@ def read_record(state_dir: Path) -> RunRecord | None:
 def write_record(record: RunRecord) -> None:
     path = record.state_dir / _NAME
     draft = path.with_suffix(".draft")
+    draft.touch(mode=0o600)
     draft.write_text(record.model_dump_json(indent=2), encoding="utf-8")
     draft.replace(path)
 

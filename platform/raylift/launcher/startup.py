@@ -32,7 +32,7 @@ from raylift.store import Store
 DATABASE_VARIABLE: Final = "RAYLIFT_DATABASE_URL"
 
 
-def new_record(state_dir: Path, config: LocalConfig, ports: PlatformPorts) -> RunRecord:
+def new_record(state_dir: Path, config: LocalConfig, ports: PlatformPorts, *, config_file: Path | None = None) -> RunRecord:
     """The record of a start that is about to be made."""
     return RunRecord(
         instance=uuid.uuid4().hex,
@@ -42,6 +42,7 @@ def new_record(state_dir: Path, config: LocalConfig, ports: PlatformPorts) -> Ru
         state_dir=state_dir,
         session_dir=session_path(state_dir),
         stop_grace_seconds=config.jobs.stop_grace_seconds,
+        config_file=config_file,
     )
 
 
@@ -109,8 +110,9 @@ def start_everything(config: LocalConfig, record: RunRecord, progress: Progress)
         filling.wait_for("serve", what="Ray Serve", timeout=timeout)
     with progress.step("Supervisor", "its first look at the store"):
         filling.wait_for("supervisor", what="The supervisor", timeout=timeout)
-    with progress.step("Gateway", f"{record.gateway_url}/readyz"):
+    with progress.step("Gateway", f"its first process behind {record.gateway_url}"):
         filling.wait_for("gateway", what="The gateway", timeout=timeout)
+    with progress.step("Platform", f"{record.gateway_url}/readyz"):
         _wait_until_ready(record, filling, timeout)
     done = record.model_copy(update={"pids": pids_by_component(record.instance), "ready": True})
     write_record(done)

@@ -1,0 +1,173 @@
+"""``raylift up``, ``down``, ``status``, ``doctor``: a platform on this machine.
+
+The launcher is imported inside the commands: it brings Ray along, which is slow, and not there in a client's installation.
+"""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from raylift.cli.exits import ExitCode, stop
+from raylift.cli.printing import Output, print_facts, print_json, print_table, say
+from raylift.cli.session import OutputOption, chosen
+
+if TYPE_CHECKING:
+    from raylift.launcher import LauncherError, LocalPlatform
+
+_DEFAULT_STATE: Final = Path("~/.raylift")
+_TITLES: Final = {"api": "API", "docs": "API docs", "ray_dashboard": "Ray dashboard", "mlflow": "MLflow"}
+_SIGNS: Final = {"ok": "✓", "info": "·", "warn": "!", "fail": "✗"}
+
+StateDir = Annotated[
+    Path, typer.Option("--state-dir", envvar="RAYLIFT_STATE_DIR", help="Everything that lasts lies below it.", file_okay=False)
+]
+ConfigFile = Annotated[
+    Path | None,
+    typer.Option("--config", help="Laid over the defaults (cluster_configs/local.yaml).", exists=True, dir_okay=False),
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command("up")(up)
+    app.command("down")(down)
+    app.command("status")(status)
+    app.command("doctor")(doctor)
+
+
+def up(
+    ctx: typer.Context,
+    state_dir: StateDir = _DEFAULT_STATE,
+    config: ConfigFile = None,
+    host: Annotated[str | None, typer.Option(help="Address of the API; 0.0.0.0 opens it to the network.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port of the API; 0 chooses a free one.")] = None,
+    dashboard_port: Annotated[int | None, typer.Option(help="Port of Ray's dashboard; 0 chooses a free one.")] = None,
+    mlflow_port: Annotated[int | None, typer.Option(help="Port of MLflow; 0 chooses a free one.")] = None,
+    output: OutputOption = None,
+) -> None:
+    """Start a platform on this machine, with everything that it held before."""
+    from raylift.launcher import LauncherError, LocalPlatform
+    from raylift.launcher.progress import ConsoleProgress
+
+    signal.signal(signal.SIGTERM, _as_interrupt)
+    try:
+        platform = LocalPlatform.start(
+            state_dir,
+            config_file=config,
+            overrides=_overrides(host, {"gateway": port, "ray_dashboard": dashboard_port, "mlflow": mlflow_port}),
+            progress=ConsoleProgress(),
+        )
+    except LauncherError as error:
+        raise _failed(error) from error
+    if platform.found_running:
+        say("Already running.")
+    if chosen(ctx, output) is Output.JSON:
+        print_json({"urls": platform.urls, **platform.record.model_dump(mode="json")})
+        return
+    _print_platform(platform)
+    say(f"Stop it with: raylift down{_state_option(state_dir)}")
+
+
+def down(state_dir: StateDir = _DEFAULT_STATE) -> None:
+    """Stop what `raylift up` started, jobs included. What the platform holds stays in the state directory."""
+    from raylift.launcher import LauncherError, LocalPlatform
+
+    try:
+        platform = LocalPlatform.find(state_dir)
+        if platform is None:
+            say(f"Nothing runs on {state_dir.expanduser()}.")
+            return
+        ended = platform.stop()
+    except LauncherError as error:
+        raise _failed(error) from error
+    for line in ended:
+        say(f"ended {line}")
+    say(f"Stopped: {len(ended)} processes. State is kept in {platform.record.state_dir}.")
+
+
+def status(ctx: typer.Context, state_dir: StateDir = _DEFAULT_STATE, output: OutputOption = None) -> None:
+    """Show the platform's parts and the jobs by status. Exit code 1 unless everything is well."""
+    from raylift.launcher import LauncherError, LocalPlatform
+    from raylift.launcher.status import look_at
+
+    as_json = chosen(ctx, output) is Output.JSON
+    try:
+        platform = LocalPlatform.find(state_dir)
+    except LauncherError as error:
+        raise _failed(error) from error
+    if platform is None:
+        if as_json:
+            print_json({"running": False})
+        raise stop(
+            f"Nothing runs on {state_dir.expanduser()}. Start it with: raylift up{_state_option(state_dir)}", ExitCode.FAILED
+        )
+    seen = look_at(platform.record)
+    if as_json:
+        print_json({"running": True, "urls": platform.urls, "state_dir": str(platform.record.state_dir), **seen.as_dict()})
+    else:
+        print_table(
+            ("component", "health", "pid", "port", "detail"),
+            [(part.name, part.health, part.pid, part.port, part.detail) for part in seen.components],
+        )
+        _print_platform(platform)
+        print_facts([("Jobs", ", ".join(f"{count} {name}" for name, count in seen.jobs.items()) or "none")])
+    if not seen.healthy:
+        raise typer.Exit(ExitCode.FAILED)
+
+
+def doctor(
+    ctx: typer.Context, state_dir: StateDir = _DEFAULT_STATE, config: ConfigFile = None, output: OutputOption = None
+) -> None:
+    """Check this machine, and say what to do. Exit code 1 when something stands in the way."""
+    from raylift.launcher import LauncherError, load_config
+    from raylift.launcher.doctor import Level, examine
+
+    try:
+        findings = examine(load_config(config), state_dir.expanduser().resolve())
+    except LauncherError as error:
+        raise _failed(error) from error
+    if chosen(ctx, output) is Output.JSON:
+        print_json([{"name": f.name, "level": f.level, "detail": f.detail, "advice": f.advice} for f in findings])
+    else:
+        for finding in findings:
+            typer.echo(f"{_SIGNS[finding.level]} {finding.level:<4}  {finding.name}: {finding.detail}")
+            if finding.advice:
+                typer.echo(f"          {finding.advice}")
+    if any(finding.level is Level.FAIL for finding in findings):
+        raise typer.Exit(ExitCode.FAILED)
+
+
+def _overrides(host: str | None, ports: dict[str, int | None]) -> dict[str, Any]:
+    overrides: dict[str, Any] = {"ports": {name: port for name, port in ports.items() if port is not None}}
+    if host is not None:
+        overrides["host"] = host
+    return overrides
+
+
+def _print_platform(platform: LocalPlatform) -> None:
+    record = platform.record
+    print_facts(
+        [
+            *((_TITLES[name], url) for name, url in platform.urls.items()),
+            ("Internal ports", f"{record.platform_ports.block} to {record.platform_ports.workers.stop - 1}"),
+            ("State", record.state_dir),
+            ("Logs", f"{record.state_dir / 'logs'}, Ray's in {record.session_dir / 'r' / 'session_latest' / 'logs'}"),
+        ]
+    )
+
+
+def _state_option(state_dir: Path) -> str:
+    return "" if state_dir == _DEFAULT_STATE else f" --state-dir {state_dir}"
+
+
+def _failed(error: LauncherError) -> typer.Exit:
+    return stop(f"Error: {error}", ExitCode.FAILED)
+
+
+def _as_interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
