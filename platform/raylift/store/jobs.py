@@ -14,7 +14,7 @@ from raylift.domain.errors import JobNotFinished, JobNotFound
 from raylift.domain.job import Attempt, Event, Job, JobSpec, JobState, JobStatus, Reason
 from raylift.domain.lease import Lease
 from raylift.store import attempts, idempotency, scripts, transitions
-from raylift.store.columns import Key, UtcDateTime
+from raylift.store.columns import Key, UtcDateTime, utc
 from raylift.store.idempotency import IdempotencyKey
 from raylift.store.pages import JobFilter, JobPage, decode_cursor, encode_cursor
 from raylift.store.records import attempt_of, event_of, job_columns, job_of
@@ -42,7 +42,7 @@ class JobRepository:
         Raises:
             IdempotencyMismatch: The key was used for another body.
         """
-        job = Job(job_id, spec, JobState.QUEUED, created_at=now, entered_at=now)
+        job = Job(job_id, spec, JobState.QUEUED, created_at=utc(now), entered_at=utc(now))
         with self._database.write() as session:
             if idempotency is not None:
                 first = _claim(session, idempotency, job_id=job_id, now=now)
@@ -57,7 +57,7 @@ class JobRepository:
 
     def adopt(self, spec: JobSpec, script: bytes, *, job_id: str, submission_id: str, now: datetime) -> Job | None:
         """Enter a job that was handed straight to Ray; None when it is there already."""
-        job = Job(job_id, spec, JobState.STARTING, created_at=now, entered_at=now, submission_id=submission_id)
+        job = Job(job_id, spec, JobState.STARTING, created_at=utc(now), entered_at=utc(now), submission_id=submission_id)
         with self._database.write() as session:
             scripts.keep(session, spec.script_sha256, script)
             if not _insert(session, job):

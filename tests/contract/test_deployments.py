@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from raylift.domain.deployment import Batching, Deployment, DeploymentConfig, DeploymentStatus
+from raylift.domain.errors import DeploymentNotFound, StaleLease
+from raylift.domain.lease import Lease
+from raylift.store import Store
+from tests.contract.samples import NOW, after
+
+CONFIG = DeploymentConfig(min_replicas=1, max_replicas=4, memory_bytes=2**31, batching=Batching(max_rows=32, wait_ms=5.0))
+
+
+def ensure(store: Store, name: str = "churn", version: str = "1") -> Deployment:
+    return store.deployments.ensure(name, version, model_uri=f"models:/{name}/{version}", config=CONFIG, now=NOW)
+
+
+def test_a_deployment_comes_back_as_it_was_entered(store: Store) -> None:
+    entered = store.deployments.ensure(
+        "churn",
+        "3",
+        model_uri="models:/churn/3",
+        config=CONFIG,
+        now=NOW,
+        job_id="job_1",
+        environment_lock=("torch==2.9.0",),
+        tags={"team": "growth"},
+    )
+    assert entered == Deployment(
+        "churn",
+        "3",
+        "models:/churn/3",
+        CONFIG,
+        DeploymentStatus.PENDING,
+        created_at=NOW,
+        updated_at=NOW,
+        job_id="job_1",
+        environment_lock=("torch==2.9.0",),
+        tags={"team": "growth"},
+    )
+    assert store.deployments.get("churn", "3") == entered
+
+
+def test_entering_it_again_changes_nothing(store: Store) -> None:
+    first = ensure(store)
+    again = store.deployments.ensure("churn", "1", model_uri="other", config=DeploymentConfig(), now=after(1), wanted=False)
+    assert again == first
+
+
+def test_one_that_is_not_wanted_starts_stopped(store: Store) -> None:
+    entered = store.deployments.ensure("churn", "1", model_uri="u", config=CONFIG, now=NOW, wanted=False)
+    assert (entered.wanted, entered.status) == (False, DeploymentStatus.STOPPED)
+
+
+def test_what_is_wanted_counts_up(store: Store, lease: Lease) -> None:
+    first = ensure(store)
+    ready = store.deployments.observe(
+        lease, first, now=after(1), status=DeploymentStatus.UNHEALTHY, replicas=1, message="no", applied_generation=1
+    )
+    assert ready is not None
+    assert ready == replace(
+        first, status=DeploymentStatus.UNHEALTHY, replicas=1, message="no", applied_generation=1, updated_at=after(1)
+    )
+    other = DeploymentConfig(max_replicas=9)
+    changed = store.deployments.want("churn", "1", now=after(2), config=other)
+    assert changed == replace(
+        ready, config=other, generation=2, status=DeploymentStatus.PENDING, message=None, updated_at=after(2)
+    )
+    gone = store.deployments.want("churn", "1", now=after(3), wanted=False)
+    assert gone == replace(changed, wanted=False, generation=3, updated_at=after(3))
+    assert store.deployments.get("churn", "1") == gone
+
+
+def test_an_observation_of_what_is_no_longer_wanted_is_dropped(store: Store, lease: Lease) -> None:
+    seen = ensure(store)
+    wanted = store.deployments.want("churn", "1", now=after(1), wanted=False)
+    assert store.deployments.observe(lease, seen, now=after(2), status=DeploymentStatus.READY) is None
+    assert store.deployments.get("churn", "1") == wanted
+
+
+def test_a_deleted_deployment_cannot_be_observed(store: Store, lease: Lease) -> None:
+    seen = ensure(store)
+    store.deployments.delete("churn", "1")
+    assert store.deployments.observe(lease, seen, now=after(2), status=DeploymentStatus.READY) is None
+
+
+def test_a_stale_supervisor_observes_nothing(store: Store, lease: Lease) -> None:
+    seen = ensure(store)
+    store.leases.acquire("supervisor", "second", now=after(60), seconds=15)
+    with pytest.raises(StaleLease):
+        store.deployments.observe(lease, seen, now=after(61), status=DeploymentStatus.READY)
+    assert store.deployments.get("churn", "1") == seen
+
+
+def test_an_observation_changes_only_what_it_may(store: Store, lease: Lease) -> None:
+    with pytest.raises(TypeError, match="generation"):
+        store.deployments.observe(  # pyright: ignore[reportCallIssue]
+            lease, ensure(store), now=NOW, status=DeploymentStatus.READY, generation=7
+        )
+
+
+def test_the_list_goes_by_name_and_number(store: Store) -> None:
+    for name, version in [("b", "10"), ("b", "9"), ("a", "2"), ("B", "1")]:
+        ensure(store, name, version)
+    assert [(d.model_name, d.version) for d in store.deployments.list()] == [("B", "1"), ("a", "2"), ("b", "9"), ("b", "10")]
+    assert [d.version for d in store.deployments.list("b")] == ["9", "10"]
+    assert store.deployments.list("c") == []
+
+
+def test_unknown_deployments(store: Store) -> None:
+    ensure(store)
+    with pytest.raises(DeploymentNotFound):
+        store.deployments.get("churn", "2")
+    with pytest.raises(DeploymentNotFound):
+        store.deployments.want("churn", "\0", now=NOW)
+    with pytest.raises(DeploymentNotFound):
+        store.deployments.delete("churn", "2")
+    assert len(store.deployments.list()) == 1

@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager
+
+import pytest
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import inspect, text
+
+from raylift.store import JobFilter, Store
+from raylift.store.migration import configuration
+from raylift.store.tables import Base
+from tests.contract.samples import add
+
+TABLES = set(Base.metadata.tables)
+
+MIGRATE = """
+import sys
+from raylift.store import JobFilter, Store
+store = Store.open(sys.argv[1])
+print("ready", flush=True)
+sys.stdin.readline()
+store.migrate()
+store.jobs.list(JobFilter(), limit=1)
+"""
+
+
+@contextmanager
+def alembic(store: Store) -> Generator[Config]:
+    with store._database.migrating() as connection:
+        yield configuration(connection)
+
+
+def table_names(store: Store) -> set[str]:
+    with store._database.migrating() as connection:
+        return set(inspect(connection).get_table_names())
+
+
+def test_the_migrations_make_the_tables(empty_database_url: str) -> None:
+    store = Store.open(empty_database_url)
+    store.migrate()
+    with alembic(store) as config:
+        command.check(config)
+    store.close()
+
+
+def test_migrating_again_keeps_what_is_there(store: Store) -> None:
+    job = add(store)
+    store.migrate()
+    store.migrate()
+    assert store.jobs.get(job.job_id) == job
+
+
+def test_down_and_up_again(empty_database_url: str) -> None:
+    store = Store.open(empty_database_url)
+    store.migrate()
+    with alembic(store) as config:
+        command.downgrade(config, "base")
+    assert table_names(store) == {"alembic_version"}
+    store.migrate()
+    assert table_names(store) == TABLES | {"alembic_version"}
+    store.close()
+
+
+def test_a_migration_that_fails_leaves_nothing_half_done(empty_database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store.open(empty_database_url)
+    upgrade = command.upgrade
+
+    def upgrade_and_fail(config: Config, revision: str) -> None:
+        upgrade(config, revision)
+        raise KeyError("power cut")
+
+    monkeypatch.setattr("raylift.store.migration.command.upgrade", upgrade_and_fail)
+    with pytest.raises(KeyError):
+        store.migrate()
+    assert table_names(store) == set()
+    monkeypatch.undo()
+    store.migrate()
+    assert table_names(store) > TABLES
+    store.close()
+
+
+def test_a_database_of_a_newer_release_is_left_alone(store: Store) -> None:
+    with store._database.write() as session:
+        session.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(RuntimeError, match="newer release"):
+        store.migrate()
+
+
+def test_two_processes_that_start_at_once_on_an_empty_database(empty_database_url: str) -> None:
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", MIGRATE, empty_database_url], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        for _ in range(3)
+    ]
+    for process in processes:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    for process in processes:
+        process.communicate(timeout=60)
+        assert process.returncode == 0
+    store = Store.open(empty_database_url)
+    assert store.jobs.list(JobFilter(), limit=1).jobs == []
+    store.close()
