@@ -44,7 +44,7 @@ def build(spec: ReplicaSpec) -> serve.Application:
     The replica's own arguments hold nothing but the version's identity, and the code version is fixed, so that running it
     again with other scaling values reconfigures it in place; other resources or another environment restart its replicas.
     """
-    deployment = serve.deployment(ModelReplica).options(
+    deployment = serve.deployment(ModelReplica).options(  # pyright: ignore[reportFunctionMemberAccess]
         name=DEPLOYMENT_NAME,
         autoscaling_config=_autoscaling(spec),
         max_ongoing_requests=spec.config.max_ongoing_requests,

@@ -135,7 +135,7 @@ def _to_integer(values: Values, dtype: np.dtype[Any]) -> NDArray[Any]:
     for row, value in enumerate(values):
         if is_missing(value):
             raise Mistyped(f"wants integers, which cannot be missing; row {row} has {describe_value(value)}")
-        if not isinstance(value, (bool, int, float, np.number)) or value != value // 1:
+        if not isinstance(value, (bool, int, float, np.integer, np.floating)) or float(value) % 1 != 0:
             raise _refuse(row, value, "integers")
         if not low <= value <= high:
             raise _refuse(row, value, f"integers from {low} to {high}")

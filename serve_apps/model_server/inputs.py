@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from raylift.domain.errors import FieldError
 from serve_apps.model_server.conversion import Values
 from serve_apps.model_server.errors import WrongInputs
+
+_NAMES_LISTED: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +126,33 @@ def from_rows(rows: Sequence[Any]) -> Rows:
                 f"The rows are of unequal lengths: row {row} has {detail}.", [FieldError(f"inputs[{row}]", detail)]
             )
     return Rows(rows)
+
+
+def refuse_empty(inputs: Rows | Columns) -> None:
+    if len(inputs) == 0:
+        raise WrongInputs("The inputs have no rows.", [FieldError("inputs", "wants at least one row")])
+
+
+def wrong_count(wants: int, got: int, names: Sequence[str] = ()) -> WrongInputs:
+    """The error that says how many features are wanted."""
+    plural = "feature" if wants == 1 else "features"
+    listed = f": {', '.join(names[:_NAMES_LISTED])}{', …' if len(names) > _NAMES_LISTED else ''}" if names else ""
+    return WrongInputs(
+        f"The model wants {wants} {plural}, got {got}{listed}.",
+        [FieldError("inputs", f"wants {wants} {plural}, got {got}")],
+        wants=wants,
+    )
+
+
+def not_tabular() -> WrongInputs:
+    return WrongInputs("The inputs are neither columns, records nor rows.", [FieldError("inputs", "wants an object or a list")])
+
+
+def width_of(values: Sequence[Any] | NDArray[Any]) -> int:
+    """Values in a row."""
+    if isinstance(values, np.ndarray):
+        return int(values.shape[1]) if values.ndim > 1 else 1
+    return len(values[0]) if isinstance(values[0], (list, tuple)) else 1
 
 
 def _listed(lengths: Mapping[str, int]) -> str:

@@ -55,16 +55,14 @@ def natives(answer: Any) -> list[Any]:
         return _listed(answer)
     if isinstance(answer, dict):
         return [answer]
-    if isinstance(answer, (str, bytes)) or not hasattr(answer, "__iter__"):
-        if hasattr(answer, "toarray"):
-            return _listed(answer.toarray())
-        return [answer]
-    if hasattr(answer, "toarray"):
+    if hasattr(answer, "toarray"):  # sparse
         return _listed(answer.toarray())
+    if isinstance(answer, (str, bytes)) or not hasattr(answer, "__iter__"):
+        return [answer]
     return list(answer)
 
 
-def _listed(values: NDArray[Any] | pd.Series[Any]) -> list[Any]:
+def _listed(values: NDArray[Any] | pd.Series) -> list[Any]:
     array = values if isinstance(values, np.ndarray) else values.to_numpy()
     if array.ndim == 0:
         return [array.item()]

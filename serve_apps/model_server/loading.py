@@ -89,29 +89,32 @@ def _predictor(path: Path, mlmodel: Mapping[str, Any]) -> Predictor:
     return PyfuncPredictor(mlflow.pyfunc.load_model(str(path)), (MlflowException,))
 
 
-def _sklearn(path: str, predict_fn: str) -> Predictor:
-    import mlflow.sklearn
+# Below, each library is imported only for its own models: a replica holds one, and imports are most of its start.
 
-    return SklearnPredictor(mlflow.sklearn.load_model(path), predict_fn)
+
+def _sklearn(path: str, predict_fn: str) -> Predictor:
+    from mlflow import sklearn as flavor
+
+    return SklearnPredictor(flavor.load_model(path), predict_fn)
 
 
 def _xgboost(path: str, predict_fn: str) -> Predictor:
-    import mlflow.xgboost
     import xgboost
+    from mlflow import xgboost as flavor
 
     from serve_apps.model_server.predictors.xgboost import BoosterPredictor, XGBoostPredictor
 
-    model = mlflow.xgboost.load_model(path)
+    model = flavor.load_model(path)
     return BoosterPredictor(model) if isinstance(model, xgboost.Booster) else XGBoostPredictor(model)
 
 
 def _lightgbm(path: str, predict_fn: str) -> Predictor:
     import lightgbm
-    import mlflow.lightgbm
+    from mlflow import lightgbm as flavor
 
     from serve_apps.model_server.predictors.lightgbm import BoosterPredictor, LightGBMPredictor
 
-    model = mlflow.lightgbm.load_model(path)
+    model: Any = flavor.load_model(path)
     return BoosterPredictor(model) if isinstance(model, lightgbm.Booster) else LightGBMPredictor(model)
 
 

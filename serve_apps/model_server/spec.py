@@ -17,9 +17,9 @@ class ReplicaSpec:
     model_uri: str
     """``models:/name/version``, or any other URI MLflow can load from."""
     mlflow_url: str
-    config: DeploymentConfig = DeploymentConfig()
+    config: DeploymentConfig = field(default_factory=DeploymentConfig)
     initial_replicas: int | None = None
-    """Replicas at the first deployment; None starts ``min_replicas``. 1 proves that a version loads before it may rest at zero."""
+    """Replicas at the first deployment, None for ``min_replicas``. 1 proves that a version loads before it rests at zero."""
     upscale_delay_seconds: float = 3.0
     downscale_delay_seconds: float = 300.0
     """Also the delay before the last replica goes."""

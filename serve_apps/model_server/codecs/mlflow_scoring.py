@@ -87,7 +87,8 @@ def _media_type(content_type: str) -> str:
 
 def _read_csv(body: bytes, model: Model) -> Question:
     try:
-        frame = pd.read_csv(StringIO(body.decode()), dtype=csv_types(model.signature))
+        types: Any = csv_types(model.signature)
+        frame = pd.read_csv(StringIO(body.decode()), dtype=types)
     except (ValueError, TypeError, UnicodeDecodeError) as error:  # pandas' parser errors are ValueErrors
         raise MalformedBody(
             "Failed to parse input as a Pandas DataFrame. Ensure that the input is a valid CSV-formatted Pandas DataFrame produced"
@@ -99,9 +100,7 @@ def _read_csv(body: bytes, model: Model) -> Question:
 def _read_json(body: bytes, model: Model) -> Question:
     request = loads(body)
     if not isinstance(request, dict):
-        raise MalformedBody(
-            f"{_ONE_OF}. Received {'a list' if isinstance(request, list) else f'unexpected input type {type(request)}'}."
-        )
+        raise MalformedBody(f"{_ONE_OF}. Received {'a list' if isinstance(request, list) else 'something else'}.")
     if model.is_function and any(key in request for key in _LLM_KEYS):
         return _chat(request, model)
     data = {key: value for key, value in request.items() if key in FORMATS}

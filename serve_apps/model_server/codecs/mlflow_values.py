@@ -77,10 +77,11 @@ def _frame(payload: Any, form: str, **arguments: Any) -> pd.DataFrame:
 def _cast_frame(frame: pd.DataFrame, signature: Signature | None) -> pd.DataFrame:
     for name, wanted in _casts(frame, signature).items():
         try:
-            frame[name] = _cast_series(frame[name], wanted)
+            frame[name] = _cast_series(frame[name], wanted)  # pyright: ignore[reportArgumentType]
         except (ValueError, TypeError, OverflowError, AttributeError) as error:
             raise NotCompatible(
-                f"Data is not compatible with model signature. Failed to convert column {name} to type '{_wanted_name(wanted)}'. Error: '{error!r}'"
+                f"Data is not compatible with model signature. Failed to convert column {name} to type"
+                f" '{_wanted_name(wanted)}'. Error: '{error!r}'"
             ) from None
     return frame
 
@@ -96,17 +97,21 @@ def _casts(frame: pd.DataFrame, signature: Signature | None) -> dict[Any, Column
     return dict(zip(frame.columns, specs, strict=False))
 
 
-def _cast_series(values: pd.Series[Any], wanted: Column | Tensor) -> Any:
+def _cast_series(values: pd.Series, wanted: Column | Tensor) -> Any:
     if isinstance(wanted, Tensor):
         return values if len(values) and isinstance(values.iloc[0], list) else values.astype(np.dtype(wanted.dtype))
     if wanted.type is ColumnType.BINARY:
-        return values.map(lambda text: base64.decodebytes(bytes(text, "utf8")))
+        return values.map(_from_base64)
     if wanted.type is ColumnType.DATETIME:
         parsed = pd.to_datetime(values)
         return parsed.dt.as_unit("ns") if pd.api.types.is_datetime64_any_dtype(parsed) else parsed
     if wanted.type in (None, ColumnType.NESTED, ColumnType.STRING):
         return values
     return values.astype(_DTYPES[wanted.type])
+
+
+def _from_base64(text: str) -> bytes:
+    return base64.decodebytes(text.encode())
 
 
 def _instances(records: list[Any], signature: Signature | None) -> dict[str, NDArray[Any]]:

@@ -1,4 +1,4 @@
-"""The Open Inference Protocol, version 2, in JSON. The binary tensor extension will be a second way in and out of the same tensors."""
+"""The Open Inference Protocol, version 2, in JSON. Its binary extension will be a second way to the same tensors."""
 
 from __future__ import annotations
 
@@ -172,7 +172,7 @@ def _inputs(tensors: Sequence[InputTensor], parameters: Mapping[str, Any], model
         array = tensor.array
         if array.ndim == 0 or (array.ndim > 1 and math.prod(array.shape[1:]) != 1):
             raise InvalidRequest(
-                f"The tensor {tensor.name} has the shape {list(array.shape)}; beside others a tensor is one column: [n] or [n, 1]."
+                f"The tensor {tensor.name} has the shape {list(array.shape)}; as a column it is [n] or [n, 1]."
             )
         columns[tensor.name] = array.reshape(-1)
     return from_columns(columns)

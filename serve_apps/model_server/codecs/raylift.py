@@ -25,12 +25,11 @@ class RayliftCodec:
         if not isinstance(request, dict):
             raise MalformedBody('The body is not a JSON object: write {"inputs": …}.')
         _check_fields(request)
-        question = Question(
+        return Question(
             batch=model.schema.batch(tabular(request["inputs"], model)),
             params=checked_params(request.get("params", {}), model.signature.params if model.signature else None),
             probabilities=request.get("return_probabilities", False),
         )
-        return question
 
     def encode(self, answer: Answer, question: Question, model: Model) -> Response:
         body: dict[str, Any] = {

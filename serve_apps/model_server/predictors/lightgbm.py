@@ -94,5 +94,5 @@ def _classes(booster: lightgbm.Booster) -> Sequence[int] | None:
     return list(range(booster.num_model_per_iteration()))
 
 
-def _is_number(values: pd.Series[Any]) -> bool:
+def _is_number(values: Any) -> bool:
     return pd.api.types.is_numeric_dtype(values)

@@ -25,7 +25,7 @@ class SklearnPredictor:
         self._model = model
         self._predict = getattr(model, predict_fn)
         self._wants_text = _wants_text(model)
-        self.features = features_of(model)
+        self.features = Features(count=1) if self._wants_text else features_of(model)
         self.classes = classes_of(model)
 
     def predict(self, batch: Batch, params: Mapping[str, Any]) -> Any:
