@@ -17,7 +17,7 @@ class InferenceRequest(BaseModel):
     alias: Annotated[str | None, Field(description="An MLflow alias, e.g. champion.")] = None
     inputs: Annotated[
         dict[str, Any] | list[Any],
-        Field(description="Columns {name: [values]}, records [{name: value}] or rows [[values]]. Scalars in columns are one row."),
+        Field(description="Columns {name: [values]}, records [{name: value}] or rows [[values]]; scalar columns are one row."),
     ]
     return_probabilities: bool = False
     params: dict[str, Any] = {}
@@ -29,6 +29,8 @@ class InferenceResponse(BaseModel):
     model_name: str
     model_version: str
     predictions: list[Any]
-    probabilities: Annotated[list[list[float]] | None, Field(description="A row per input row; absent unless asked for.")] = None
+    probabilities: Annotated[list[list[float]] | None, Field(description="A row per input row; absent unless asked for.")] = (
+        None
+    )
     classes: Annotated[list[Scalar] | None, Field(description="The class of each column of probabilities.")] = None
     inference_time_ms: float

@@ -7,28 +7,28 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from raylift.domain.quantities import parse_bytes
+from raylift.api.amounts import check_amount
 
 DeploymentStatusName = Literal["pending", "starting", "ready", "scaled_to_zero", "unhealthy", "stopped"]
 
 
 class BatchingConfig(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
-    max_rows: Annotated[int, Field(ge=1)]
-    wait_ms: Annotated[float, Field(ge=0, description="Milliseconds.")]
+    max_rows: Annotated[int, Field(ge=1, le=1_000_000)]
+    wait_ms: Annotated[float, Field(ge=0, le=60_000, description="Milliseconds.")]
 
 
 class DeploymentUpdate(BaseModel):
-    """Body of ``PUT …/deployment``. What is left out keeps its value (its default for a new or stopped deployment)."""
+    """Body of ``PUT …/deployment``. What is left out keeps its value (its default for a new deployment)."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
-    min_replicas: Annotated[int | None, Field(ge=0, description="0 scales to zero when idle.")] = None
-    max_replicas: Annotated[int | None, Field(ge=1)] = None
-    target_ongoing_requests: Annotated[float | None, Field(gt=0)] = None
-    max_ongoing_requests: Annotated[int | None, Field(ge=1)] = None
-    cpus: Annotated[float | None, Field(gt=0, description="Logical CPUs of each replica.")] = None
+    min_replicas: Annotated[int | None, Field(ge=0, le=10_000, description="0 scales to zero when idle.")] = None
+    max_replicas: Annotated[int | None, Field(ge=1, le=10_000)] = None
+    target_ongoing_requests: Annotated[float | None, Field(gt=0, le=1_000_000)] = None
+    max_ongoing_requests: Annotated[int | None, Field(ge=1, le=1_000_000)] = None
+    cpus: Annotated[float | None, Field(gt=0, le=1_000_000, description="Logical CPUs of each replica.")] = None
     memory: Annotated[int | str | None, Field(description='Logical memory of each replica: bytes or "1GiB".')] = None
     batching: BatchingConfig | None = None
 
@@ -36,7 +36,7 @@ class DeploymentUpdate(BaseModel):
     @classmethod
     def _is_an_amount(cls, value: int | str | None) -> int | str | None:
         if value is not None:
-            parse_bytes(value)
+            check_amount(value)
         return value
 
 

@@ -23,6 +23,6 @@ class Problem(BaseModel):
     title: str
     status: int
     detail: str
-    code: Annotated[str, Field(description="Stable; see docs/SCRIPT_TRAINING_INFERENCE.md.")]
+    code: Annotated[str, Field(description="Stable; see docs/errors.md.")]
     instance: str | None = None
     errors: list[ProblemField] | None = None

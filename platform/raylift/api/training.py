@@ -7,23 +7,23 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from raylift.api.amounts import check_amount
 from raylift.domain.identifiers import MODEL_NAME
-from raylift.domain.quantities import parse_bytes
 
 
 class ResourceRequest(BaseModel):
     """What a job asks for; also its limit."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
-    cpus: Annotated[float, Field(ge=0.1, description="Logical CPUs, fractions allowed.")] = 1.0
+    cpus: Annotated[float, Field(ge=0.1, le=1_000_000, description="Logical CPUs, fractions allowed.")] = 1.0
     memory: Annotated[int | str, Field(description='Bytes, or a string such as "2GiB", "512MiB", "1.5G".')] = "2GiB"
-    gpus: Annotated[float, Field(ge=0)] = 0.0
+    gpus: Annotated[float, Field(ge=0, le=1_000_000)] = 0.0
 
     @field_validator("memory")
     @classmethod
     def _is_an_amount(cls, value: int | str) -> int | str:
-        parse_bytes(value)
+        check_amount(value)
         return value
 
 
@@ -34,7 +34,9 @@ class TrainingUpload(BaseModel):
 
     script_content: Annotated[str, Field(description="The Python source, or its base64 with script_encoding=base64.")]
     script_encoding: Literal["plain", "base64"] = "plain"
-    script_name: Annotated[str, Field(pattern=r"^[^/\\\x00]+\.py$", max_length=255, description="A bare file name.")] = "train.py"
+    script_name: Annotated[
+        str, Field(pattern=r"^[^/\\\x00-\x1f\x7f]+\.py$", max_length=255, description="A bare file name.")
+    ] = "train.py"
     experiment_name: Annotated[str, Field(min_length=1, max_length=500, description="MLflow experiment, made if absent.")]
     model_name: Annotated[
         str | None, Field(description="Registered model to add a version to; null runs the script and registers nothing.")
@@ -112,7 +114,9 @@ class JobSummary(BaseModel):
 class JobView(JobSummary):
     """``GET /mlops/training/jobs/{job_id}``."""
 
-    phase: Annotated[str, Field(description="The finer state: queued, environment, starting, script, registration, or the status.")]
+    phase: Annotated[
+        str, Field(description="The finer state: queued, environment, starting, script, registration, or the status.")
+    ]
     queue_position: Annotated[int | None, Field(description="1 for the next to be admitted; null once admitted.")] = None
     metrics: dict[str, float]
     script_sha256: str

@@ -1,0 +1,54 @@
+"""All services of one platform, wired to one store and the engines."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+
+from raylift.services.capacity import Capacity
+from raylift.services.census import CensusService
+from raylift.services.clock import Clock, utc_now
+from raylift.services.deployments import DeploymentService
+from raylift.services.health import HealthService
+from raylift.services.inference_routing import InferenceRouting
+from raylift.services.log_following import LogFollower
+from raylift.services.logs import JobLogs
+from raylift.services.models import ModelService
+from raylift.services.ports import Cluster, Registry
+from raylift.services.training import TrainingService
+from raylift.services.uploads import UploadChecks
+from raylift.settings import PlatformSettings
+from raylift.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    settings: PlatformSettings
+    uploads: UploadChecks
+    training: TrainingService
+    logs: JobLogs
+    follower: LogFollower
+    models: ModelService
+    deployments: DeploymentService
+    routing: InferenceRouting
+    census: CensusService
+    health: HealthService
+
+    @classmethod
+    def assemble(
+        cls, settings: PlatformSettings, *, store: Store, registry: Registry, cluster: Cluster, clock: Clock = utc_now
+    ) -> Self:
+        capacity = Capacity(cluster)
+        logs = JobLogs(store, settings.attempts_dir)
+        return cls(
+            settings=settings,
+            uploads=UploadChecks(settings.jobs, capacity, reserved_cpus=settings.supervisor.serving_reserve_cpus),
+            training=TrainingService(store, logs, settings.gateway, clock=clock),
+            logs=logs,
+            follower=LogFollower(store, logs),
+            models=ModelService(store, registry),
+            deployments=DeploymentService(store, registry, capacity, settings.serving, clock=clock),
+            routing=InferenceRouting(store, registry, clock=clock),
+            census=CensusService(store),
+            health=HealthService({"store": store.ping, "ray": cluster.ping, "mlflow": registry.ping}),
+        )

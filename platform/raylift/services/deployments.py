@@ -1,0 +1,123 @@
+"""What is wanted of the deployments of model versions. The supervisor makes it so."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from raylift.api.models import DeploymentUpdate
+from raylift.domain.deployment import Batching, Deployment, DeploymentConfig
+from raylift.domain.errors import DeploymentNotFound, FieldError, InvalidRequest
+from raylift.domain.identifiers import TAG_JOB_ID
+from raylift.domain.quantities import parse_bytes
+from raylift.services.capacity import Capacity
+from raylift.services.clock import Clock, utc_now
+from raylift.services.lineage import environment_lock_of
+from raylift.services.ports import Registry
+from raylift.settings import ServingSettings
+from raylift.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    deployment: Deployment
+    created: bool
+
+
+class DeploymentService:
+    """Reads and changes deployments."""
+
+    def __init__(
+        self, store: Store, registry: Registry, capacity: Capacity, settings: ServingSettings, *, clock: Clock = utc_now
+    ) -> None:
+        self._store = store
+        self._registry = registry
+        self._capacity = capacity
+        self._settings = settings
+        self._clock = clock
+
+    def list(self, model_name: str | None = None) -> list[Deployment]:
+        return self._store.deployments.list(model_name)
+
+    def get(self, model_name: str, version: str) -> Deployment:
+        """Raises ModelNotFound, VersionNotFound, or DeploymentNotFound for a version that was never deployed."""
+        try:
+            return self._store.deployments.get(model_name, version)
+        except DeploymentNotFound:
+            self._registry.version(model_name, version)  # A name that nobody registered deserves the better answer.
+            raise
+
+    def put(self, model_name: str, version: str, update: DeploymentUpdate) -> Change:
+        """Deploy a version, change how it is deployed, start it again, or try it again: whichever applies."""
+        try:
+            present = self._store.deployments.get(model_name, version)
+        except DeploymentNotFound:
+            return Change(self._create(model_name, version, update), created=True)
+        config = self._merged(present.config, update)
+        return Change(self._store.deployments.want(model_name, version, now=self._clock(), config=config), created=False)
+
+    def stop(self, model_name: str, version: str) -> Deployment:
+        """Take a deployment down. Idempotent; the version stays registered and can be deployed again."""
+        present = self.get(model_name, version)
+        if not present.wanted:
+            return present
+        return self._store.deployments.want(model_name, version, now=self._clock(), wanted=False)
+
+    def _create(self, model_name: str, version: str, update: DeploymentUpdate) -> Deployment:
+        registered = self._registry.version(model_name, version)
+        return self._store.deployments.ensure(
+            model_name,
+            registered.version,
+            model_uri=registered.uri,
+            config=self._merged(self._defaults(), update),
+            now=self._clock(),
+            job_id=registered.tags.get(TAG_JOB_ID),
+            environment_lock=environment_lock_of(self._store, registered),
+        )
+
+    def _defaults(self) -> DeploymentConfig:
+        return DeploymentConfig(
+            min_replicas=self._settings.min_replicas,
+            max_replicas=self._settings.max_replicas,
+            target_ongoing_requests=self._settings.target_ongoing_requests,
+            max_ongoing_requests=self._settings.max_ongoing_requests,
+            cpus=self._settings.cpus,
+        )
+
+    def _merged(self, config: DeploymentConfig, update: DeploymentUpdate) -> DeploymentConfig:
+        merged = replace(config, **_changes(update))
+        errors = [*_contradictions(merged), *self._unplaceable(merged)]
+        if errors:
+            raise InvalidRequest(f"{errors[0].field} {errors[0].detail}", errors)
+        return merged
+
+    def _unplaceable(self, config: DeploymentConfig) -> list[FieldError]:
+        shortfall = self._capacity.shortfall(cpus=config.cpus, memory_bytes=config.memory_bytes or 0)
+        return [FieldError(shortfall.resource, shortfall.detail)] if shortfall else []
+
+
+def _changes(update: DeploymentUpdate) -> dict[str, Any]:
+    """What ``update`` says. null takes memory and batching away, and leaves everything else as it is."""
+    changes: dict[str, Any] = {
+        name: getattr(update, name)
+        for name in ("min_replicas", "max_replicas", "target_ongoing_requests", "max_ongoing_requests", "cpus")
+        if getattr(update, name) is not None
+    }
+    if "memory" in update.model_fields_set:
+        changes["memory_bytes"] = None if update.memory is None else parse_bytes(update.memory)
+    if "batching" in update.model_fields_set:
+        batching = update.batching
+        changes["batching"] = None if batching is None else Batching(batching.max_rows, batching.wait_ms)
+    return changes
+
+
+def _contradictions(config: DeploymentConfig) -> list[FieldError]:
+    errors: list[FieldError] = []
+    least, most = config.min_replicas, config.max_replicas
+    if most < least:
+        errors.append(FieldError("max_replicas", f"is {most}, less than min_replicas, which is {least}"))
+    target, limit = config.target_ongoing_requests, config.max_ongoing_requests
+    if target > limit:
+        detail = f"is {target:g}, more than max_ongoing_requests, which is {limit}: no replica would ever be added"
+        errors.append(FieldError("target_ongoing_requests", detail))
+    return errors

@@ -1,0 +1,82 @@
+"""Values that may be a moment old: looked up in a thread, by one caller for all that wait, and kept for a short time."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from typing import Final, Generic, TypeVar
+
+from raylift.domain.errors import EngineUnavailable, PlatformError
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+
+_LOG: Final = logging.getLogger(__name__)
+_MAX_KEYS: Final = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class _Found(Generic[V]):
+    at: float
+    value: V | None
+    error: PlatformError | None = None
+
+
+class Fresh(Generic[K, V]):
+    """What ``load`` says of a key, at most ``seconds`` old. Refusals (NotFound and the like) are kept as answers are.
+
+    When the source does not answer (EngineUnavailable), the last answer serves for ``stale_seconds`` more: models keep
+    answering while the database or the registry restarts.
+    """
+
+    def __init__(
+        self,
+        load: Callable[[K], V],
+        *,
+        seconds: float,
+        stale_seconds: float = 300.0,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._load = load
+        self._seconds = seconds
+        self._stale_seconds = stale_seconds
+        self._monotonic = monotonic
+        self._found: dict[K, _Found[V]] = {}
+        self._loading: dict[K, asyncio.Task[_Found[V]]] = {}
+
+    async def get(self, key: K, *, max_age: float | None = None) -> V:
+        """The value, or what ``load`` raised."""
+        found = self._found.get(key)
+        if found is None or self._monotonic() - found.at > (self._seconds if max_age is None else max_age):
+            # Shielded: when one of the callers that wait goes away, the others still want the answer.
+            found = await asyncio.shield(self._refresh(key))
+        if found.error is not None:
+            raise found.error.with_traceback(None)
+        return found.value  # pyright: ignore[reportReturnType] - a value that may be None is a value of type V
+
+    def _refresh(self, key: K) -> asyncio.Task[_Found[V]]:
+        task = self._loading.get(key)
+        if task is None:
+            task = self._loading[key] = asyncio.create_task(self._look_up(key))
+            task.add_done_callback(lambda _: self._loading.pop(key, None))
+        return task
+
+    async def _look_up(self, key: K) -> _Found[V]:
+        asked_at = self._monotonic()
+        try:
+            found = _Found(asked_at, await asyncio.to_thread(self._load, key))
+        except EngineUnavailable as error:
+            last = self._found.get(key)
+            if last is None or asked_at - last.at > self._stale_seconds:
+                return _Found(asked_at, None, error)
+            _LOG.warning("Answering from what was known %.0f s ago: %s", asked_at - last.at, error)
+            return last
+        except PlatformError as error:
+            found = _Found[V](asked_at, None, error)
+        if len(self._found) >= _MAX_KEYS:
+            self._found.clear()
+        self._found[key] = found
+        return found

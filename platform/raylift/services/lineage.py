@@ -1,0 +1,68 @@
+"""Where a model version comes from: told by the job that made it, or else by the tags on the version itself."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from raylift.domain.errors import JobNotFound
+from raylift.domain.identifiers import TAG_ENVIRONMENT_LOCK, TAG_JOB_ID, TAG_REQUIREMENTS, TAG_SCRIPT_SHA256
+from raylift.domain.job import Job
+from raylift.domain.model_version import ModelVersion
+from raylift.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Origins:
+    """What is None is not known: no job of the platform made the version, or its job was deleted and left no tags."""
+
+    job_id: str | None
+    script_sha256: str | None
+    requirements: tuple[str, ...] | None
+    environment_lock: tuple[str, ...] | None
+    metrics: Mapping[str, float]
+
+
+def origins_of(store: Store, version: ModelVersion) -> Origins:
+    job = _job_of(store, version)
+    if job is None:
+        return Origins(
+            version.tags.get(TAG_JOB_ID),
+            version.tags.get(TAG_SCRIPT_SHA256),
+            _lines(version.tags.get(TAG_REQUIREMENTS)),
+            _lines(version.tags.get(TAG_ENVIRONMENT_LOCK)),
+            version.metrics,
+        )
+    lock = job.environment_lock
+    return Origins(job.job_id, job.spec.script_sha256, job.spec.requirements, lock, version.metrics or job.metrics)
+
+
+def environment_lock_of(store: Store, version: ModelVersion) -> tuple[str, ...]:
+    """The pinned packages that the version was trained with, and is to be served with."""
+    return origins_of(store, version).environment_lock or ()
+
+
+def _job_of(store: Store, version: ModelVersion) -> Job | None:
+    job_id = version.tags.get(TAG_JOB_ID)
+    if job_id is None:
+        return None
+    try:
+        return store.jobs.get(job_id)
+    except JobNotFound:
+        return None
+
+
+def _lines(tag: str | None) -> tuple[str, ...] | None:
+    """A tag that holds a JSON list or one item a line."""
+    if tag is None:
+        return None
+    try:
+        parsed: Any = json.loads(tag)
+    except ValueError:
+        parsed = tag.splitlines()
+    if not isinstance(parsed, list):
+        parsed = [tag]
+    items: list[Any] = parsed
+    return tuple(str(item) for item in items)

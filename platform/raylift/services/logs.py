@@ -1,0 +1,107 @@
+"""What a job's script printed: the file that the wrapper of its attempt writes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from raylift.domain.errors import NotFound
+from raylift.domain.job import Attempt, Job
+from raylift.engines.attempt_directory import AttemptDirectory
+from raylift.store import Store
+
+TAIL_BYTES: Final = 64 * 1024
+"""How much of the log a job's resource carries."""
+
+_BLOCK: Final = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class LogFile:
+    """The log of one attempt. The file appears when the script starts."""
+
+    attempt: int
+    path: Path
+
+    def size(self) -> int:
+        try:
+            return self.path.stat().st_size
+        except FileNotFoundError:
+            return 0
+
+    def read(self, offset: int, limit: int) -> bytes:
+        try:
+            with self.path.open("rb") as file:
+                file.seek(offset)
+                return file.read(limit)
+        except FileNotFoundError:
+            return b""
+
+    def tail(self, limit: int = TAIL_BYTES) -> str:
+        """The end of the log as text; what is no UTF-8 in it is replaced."""
+        start = max(0, self.size() - limit)
+        data = self.read(start, limit)
+        if start:
+            data = _whole_characters(data)
+        return data.decode("utf-8", "replace")
+
+    def last_lines(self, count: int) -> str:
+        """The last ``count`` lines as text."""
+        if count <= 0:
+            return ""
+        position, data = self.size(), b""
+        while position > 0 and data.count(b"\n", 0, len(data) - 1) < count:
+            step = min(_BLOCK, position)
+            position -= step
+            data = self.read(position, step) + data
+        return b"".join(data.splitlines(keepends=True)[-count:]).decode("utf-8", "replace")
+
+
+class JobLogs:
+    """Finds the log of a job, or of one of its attempts."""
+
+    def __init__(self, store: Store, attempts_dir: Path) -> None:
+        self._store = store
+        self._attempts_dir = attempts_dir
+
+    def of_job(self, job: Job, attempt: int | None = None) -> LogFile | None:
+        """The log of the given attempt, else of the newest that there is; None before the first was submitted.
+
+        Raises:
+            NotFound: the job has no such attempt.
+        """
+        if attempt is None and job.submission_id:
+            return self._log_file(job.attempt, job.submission_id)
+        attempts: Sequence[Attempt] = self._store.jobs.attempts(job.job_id)
+        if attempt is None:
+            return self._log_file(attempts[-1].number, attempts[-1].submission_id) if attempts else None
+        for item in attempts:
+            if item.number == attempt:
+                return self._log_file(item.number, item.submission_id)
+        raise NotFound(f"Job {job.job_id} has no attempt {attempt}; it has {len(attempts)}.", job_id=job.job_id)
+
+    def remove(self, submission_ids: Sequence[str]) -> None:
+        """Delete everything that these attempts left."""
+        for submission_id in submission_ids:
+            if _is_file_name(submission_id):
+                AttemptDirectory(self._attempts_dir, submission_id).remove()
+
+    def _log_file(self, number: int, submission_id: str) -> LogFile | None:
+        if not _is_file_name(submission_id):
+            return None
+        return LogFile(number, AttemptDirectory(self._attempts_dir, submission_id).output())
+
+
+def _is_file_name(submission_id: str) -> bool:
+    # Ids of jobs that were handed straight to Ray are whatever their users chose.
+    return submission_id not in {"", ".", ".."} and "/" not in submission_id and "\0" not in submission_id
+
+
+def _whole_characters(data: bytes) -> bytes:
+    """``data`` without the rest of a UTF-8 character that begins before it."""
+    start = 0
+    while start < min(3, len(data)) and data[start] & 0xC0 == 0x80:
+        start += 1
+    return data[start:]

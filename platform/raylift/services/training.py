@@ -1,0 +1,128 @@
+"""Jobs as users handle them: hand in, look at, cancel, run again, delete."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Final
+
+from raylift.domain.deployment import Deployment
+from raylift.domain.errors import DeploymentNotFound, FieldError, InvalidRequest, JobNotFinished
+from raylift.domain.identifiers import new_job_id
+from raylift.domain.job import Event, Job, JobState, Origin
+from raylift.services.clock import Clock, utc_now
+from raylift.services.logs import JobLogs
+from raylift.services.uploads import CheckedUpload
+from raylift.settings import GatewaySettings
+from raylift.store import IdempotencyKey, JobFilter, JobPage, Store
+
+MAX_KEY_LENGTH: Final = 255
+MAX_PAGE: Final = 500
+
+
+@dataclass(frozen=True, slots=True)
+class JobDetails:
+    """A job with what its resource shows beside it."""
+
+    job: Job
+    log_tail: str
+    queue_position: int | None
+    deployment: Deployment | None
+    """Of the version it registered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """A job that was committed to the store, by this request or by an earlier one with the same key."""
+
+    job: Job
+    repeated: bool
+
+
+class TrainingService:
+    """Writes what users want to the store. What happens then is the supervisor's."""
+
+    def __init__(self, store: Store, logs: JobLogs, settings: GatewaySettings, *, clock: Clock = utc_now) -> None:
+        self._store = store
+        self._logs = logs
+        self._settings = settings
+        self._clock = clock
+
+    def submit(self, upload: CheckedUpload, *, key: str | None = None, body_sha256: str = "") -> Submission:
+        """Commit a job to the store. When this returns, the job will end in exactly one final state.
+
+        Raises:
+            IdempotencyMismatch: ``key`` came with another body before.
+        """
+        now = self._clock()
+        idempotency = None
+        if key is not None:
+            expires_at = now + timedelta(hours=self._settings.idempotency_hours)
+            idempotency = IdempotencyKey(_checked_key(key), body_sha256, expires_at)
+        job_id = new_job_id(now.timestamp())
+        job = self._store.jobs.add(upload.spec, upload.script, job_id=job_id, now=now, idempotency=idempotency)
+        return Submission(job, repeated=job.job_id != job_id)
+
+    def details(self, job_id: str) -> JobDetails:
+        job = self._store.jobs.get(job_id)
+        log = self._logs.of_job(job)
+        return JobDetails(
+            job,
+            log_tail=log.tail() if log else "",
+            queue_position=self._store.jobs.queue_position(job) if job.state is JobState.QUEUED else None,
+            deployment=self._deployment_of(job),
+        )
+
+    def get(self, job_id: str) -> Job:
+        return self._store.jobs.get(job_id)
+
+    def page(self, wanted: JobFilter, *, limit: int, cursor: str | None) -> JobPage:
+        return self._store.jobs.list(wanted, limit=limit, cursor=cursor)
+
+    def script(self, job_id: str) -> tuple[Job, bytes]:
+        job = self._store.jobs.get(job_id)
+        return job, self._store.jobs.script(job.spec.script_sha256)
+
+    def events(self, job_id: str) -> list[Event]:
+        self._store.jobs.get(job_id)
+        return self._store.jobs.events(job_id)
+
+    def cancel(self, job_id: str) -> Job:
+        """Ask a job to stop. Returns at once; idempotent; a finished job is returned as it is."""
+        return self._store.jobs.request_cancel(job_id, now=self._clock())
+
+    def rerun(self, job_id: str) -> Job:
+        """A new job with the same script, locked requirements, resources and variables."""
+        first = self._store.jobs.get(job_id)
+        script = self._store.jobs.script(first.spec.script_sha256)
+        spec = replace(first.spec, environment_lock=first.environment_lock, origin=Origin.PLATFORM)
+        now = self._clock()
+        return self._store.jobs.add(spec, script, job_id=new_job_id(now.timestamp()), now=now)
+
+    def delete(self, job_id: str) -> None:
+        """Delete a finished job, its events, its log and everything else its attempts left on disk.
+
+        Raises:
+            JobNotFinished: it has not ended; cancel it first.
+        """
+        job = self._store.jobs.get(job_id)
+        if not job.is_final:
+            raise JobNotFinished(f"Job {job_id} has not ended yet. Cancel it first.", job_id=job_id)
+        submission_ids = [attempt.submission_id for attempt in self._store.jobs.attempts(job_id)]
+        self._store.jobs.delete(job_id)
+        self._logs.remove(submission_ids)
+
+    def _deployment_of(self, job: Job) -> Deployment | None:
+        if job.spec.model_name is None or job.model_version is None:
+            return None
+        try:
+            return self._store.deployments.get(job.spec.model_name, job.model_version)
+        except DeploymentNotFound:
+            return None
+
+
+def _checked_key(key: str) -> str:
+    if not 1 <= len(key) <= MAX_KEY_LENGTH or not key.isprintable():
+        problem = FieldError("Idempotency-Key", f"must have 1 to {MAX_KEY_LENGTH} printable characters")
+        raise InvalidRequest(f"{problem.field} {problem.detail}", [problem])
+    return key

@@ -1,0 +1,147 @@
+"""Everything that is looked at before a job is stored. What is wrong is told at once, all of it."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from raylift.api.training import ResourceRequest, TrainingUpload
+from raylift.domain.errors import FieldError, InvalidRequest
+from raylift.domain.job import JobSpec, Resources
+from raylift.domain.quantities import parse_bytes
+from raylift.services.capacity import Capacity
+from raylift.services.requirement_lines import check_requirements
+from raylift.services.scripts import FIELD as SCRIPT_FIELD
+from raylift.services.scripts import decode_script, script_error
+from raylift.services.variables import check_arguments, check_total, check_variables
+from raylift.settings import JobSettings
+
+# MLflow's limits: the tags become tags of the run and of the model version.
+_TAG_NAME: Final = re.compile(r"[\w./ :-]{1,250}")
+_MAX_FILE_NAME_BYTES: Final = 255
+_MAX_TAG_VALUE: Final = 5000
+_MAX_TAGS: Final = 50
+_RESERVED_TAG_PREFIX: Final = "raylift."
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedUpload:
+    """An upload that nothing is wrong with."""
+
+    spec: JobSpec
+    script: bytes
+
+
+class UploadChecks:
+    """The checks of ``POST /mlops/training/upload``. Nothing of the script is executed."""
+
+    def __init__(self, settings: JobSettings, capacity: Capacity, *, reserved_cpus: float) -> None:
+        self._settings = settings
+        self._capacity = capacity
+        self._reserved_cpus = reserved_cpus
+
+    def check(self, upload: TrainingUpload, *, known: Sequence[FieldError] = ()) -> CheckedUpload:
+        """The job that was asked for.
+
+        Args:
+            upload: the fields; those that ``known`` errors name hold stand-ins.
+            known: errors that reading the body has found; they are told together with the ones found here.
+
+        Raises:
+            TooLarge: the script is over the limit.
+            InvalidRequest: anything else is wrong; ``errors`` names every field.
+        """
+        script, script_errors = self._script(upload)
+        requirements, requirement_errors = check_requirements(upload.requirements)
+        found = [*script_errors, *requirement_errors, *self._plain_fields(upload)]
+        errors = [*known, *_not_known_yet(found, known)]
+        if errors:
+            raise InvalidRequest(_summary(errors), errors)
+        return CheckedUpload(_spec(upload, script, requirements), script)
+
+    def _script(self, upload: TrainingUpload) -> tuple[bytes, list[FieldError]]:
+        script = decode_script(upload.script_content, upload.script_encoding, max_bytes=self._settings.max_script_bytes)
+        if isinstance(script, FieldError):
+            return b"", [script]
+        error = script_error(script, upload.script_name)
+        return script, [error] if error else []
+
+    def _plain_fields(self, upload: TrainingUpload) -> Iterator[FieldError]:
+        if "\0" in upload.experiment_name or not upload.experiment_name.strip():
+            yield FieldError("experiment_name", "is blank or holds a null byte")
+        if len(upload.script_name.encode()) > _MAX_FILE_NAME_BYTES:
+            yield FieldError(
+                "script_name", f"is longer than {_MAX_FILE_NAME_BYTES} bytes, the most that a file's name may have"
+            )
+        yield from check_variables(upload.environment)
+        yield from check_arguments(upload.args)
+        yield from check_total(upload.args, upload.environment)
+        yield from self._timeout(upload.timeout_seconds)
+        yield from self._resources(upload.resources)
+        yield from _tags(upload.tags)
+
+    def _timeout(self, seconds: int) -> Iterator[FieldError]:
+        least, most = self._settings.min_timeout_seconds, self._settings.max_timeout_seconds
+        if not least <= seconds <= most:
+            yield FieldError("timeout_seconds", f"is {seconds}; it must be from {least} to {most} seconds")
+
+    def _resources(self, asked: ResourceRequest) -> Iterator[FieldError]:
+        shortfall = self._capacity.shortfall(
+            cpus=asked.cpus, memory_bytes=parse_bytes(asked.memory), gpus=asked.gpus, reserved_cpus=self._reserved_cpus
+        )
+        if shortfall:
+            yield FieldError(f"resources.{shortfall.resource}", shortfall.detail)
+
+
+def _tags(tags: Mapping[str, str]) -> Iterator[FieldError]:
+    if len(tags) > _MAX_TAGS:
+        yield FieldError("tags", f"has {len(tags)} tags; at most {_MAX_TAGS} are taken")
+    for name, value in tags.items():
+        field = f"tags.{name}"
+        if not _TAG_NAME.fullmatch(name) or name.startswith("/") or ".." in name:
+            yield FieldError(field, "is not a tag's name: use up to 250 letters, digits, and any of _ - . / : and space")
+        elif name.startswith(_RESERVED_TAG_PREFIX):
+            yield FieldError(field, f"begins with {_RESERVED_TAG_PREFIX!r}, which the platform's own tags do")
+        elif "\0" in value or len(value) > _MAX_TAG_VALUE:
+            yield FieldError(field, f"is longer than {_MAX_TAG_VALUE} characters or holds a null byte")
+
+
+def _not_known_yet(found: Sequence[FieldError], known: Sequence[FieldError]) -> Iterator[FieldError]:
+    # A field that could not be read was given a stand-in: what is found in that is not the user's.
+    unread = top_level_fields(known)
+    return (error for error in found if error.field.split(".")[0].split("[")[0] not in unread)
+
+
+def top_level_fields(errors: Sequence[FieldError]) -> Collection[str]:
+    """The fields of the upload that ``errors`` are about."""
+    names = {re.split(r"[.\[]", error.field, maxsplit=1)[0] for error in errors}
+    # The content cannot be judged without knowing how it is encoded.
+    return names | {SCRIPT_FIELD} if "script_encoding" in names else names
+
+
+def _summary(errors: Sequence[FieldError]) -> str:
+    first = f"{errors[0].field} {errors[0].detail}"
+    rest = len(errors) - 1
+    return f"{first}, and {rest} more" if rest else first
+
+
+def _spec(upload: TrainingUpload, script: bytes, requirements: tuple[str, ...]) -> JobSpec:
+    return JobSpec(
+        script_sha256=hashlib.sha256(script).hexdigest(),
+        script_name=upload.script_name,
+        experiment_name=upload.experiment_name,
+        model_name=upload.model_name,
+        requirements=requirements,
+        environment=dict(upload.environment),
+        args=tuple(upload.args),
+        timeout_seconds=upload.timeout_seconds,
+        resources=Resources(upload.resources.cpus, parse_bytes(upload.resources.memory), upload.resources.gpus),
+        max_retries=upload.max_retries,
+        priority=upload.priority,
+        autolog=upload.autolog,
+        deploy=upload.deploy,
+        tags=dict(upload.tags),
+    )

@@ -1,0 +1,170 @@
+"""The one place where error codes become HTTP statuses, and errors become bodies in the words of each family of endpoints."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any, Final
+
+import orjson
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from raylift.domain.errors import FieldError, InvalidRequest, NotFound, PlatformError
+
+_LOG: Final = logging.getLogger(__name__)
+
+REQUEST_ID: Final = "raylift.request_id"
+"""Key of the request's id in the ASGI scope."""
+
+PROBLEM_JSON: Final = "application/problem+json"
+
+HTTP_STATUS: Final[Mapping[str, int]] = {
+    "malformed_body": 400,
+    "cross_origin_refused": 403,
+    "not_found": 404,
+    "job_not_found": 404,
+    "model_not_found": 404,
+    "version_not_found": 404,
+    "deployment_not_found": 404,
+    "method_not_allowed": 405,
+    "conflict": 409,
+    "job_not_finished": 409,
+    "too_large": 413,
+    "unsupported_media_type": 415,
+    "invalid_request": 422,
+    "idempotency_mismatch": 422,
+    "environment_error": 422,
+    "queue_full": 429,
+    "platform_error": 500,
+    "internal_error": 500,
+    "submission_error": 502,
+    "replica_failed": 502,
+    "unavailable": 503,
+    "deployment_not_ready": 503,
+    "deployment_unhealthy": 503,
+    "deployment_stopped": 503,
+    "engine_unavailable": 503,
+    "stale_lease": 503,
+}
+"""Every code an error of the platform may carry. docs/errors.md says what to do about each."""
+
+
+class MalformedBody(PlatformError):
+    """The body is not what its Content-Type says."""
+
+    code = "malformed_body"
+
+
+class UnsupportedMediaType(PlatformError):
+    code = "unsupported_media_type"
+
+
+class CrossOriginRefused(PlatformError):
+    """A page of another site made a browser send this."""
+
+    code = "cross_origin_refused"
+
+
+class QueueFull(PlatformError):
+    """Carries ``retry_after_seconds``."""
+
+    code = "queue_full"
+
+
+class ReplicaFailed(PlatformError):
+    """A replica broke off, again and again, while it worked on the request."""
+
+    code = "replica_failed"
+
+
+class MethodNotAllowed(PlatformError):
+    code = "method_not_allowed"
+
+
+class InternalError(PlatformError):
+    code = "internal_error"
+
+
+def error_response(path: str, error: PlatformError, headers: Mapping[str, str] | None = None) -> Response:
+    """``error`` in the words of the family that ``path`` belongs to."""
+    status = HTTP_STATUS.get(error.code, 500)
+    sent = dict(headers or {})
+    retry_after = error.facts.get("retry_after_seconds")
+    if retry_after is not None:
+        sent["Retry-After"] = f"{retry_after:g}"
+    if path == "/v2" or path.startswith("/v2/"):
+        return Response(orjson.dumps({"error": error.detail}), status, sent, "application/json")
+    return Response(orjson.dumps(problem(path, error, status), default=_plain), status, sent, PROBLEM_JSON)
+
+
+def problem(path: str, error: PlatformError, status: int) -> dict[str, Any]:
+    """The RFC 9457 document. The facts of the error are further members."""
+    facts = {name: value for name, value in error.facts.items() if name != "errors"}
+    document: dict[str, Any] = {
+        **facts,
+        "type": f"urn:raylift:error:{error.code}",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": error.detail,
+        "code": error.code,
+        "instance": path,
+    }
+    if isinstance(error, InvalidRequest) and error.errors:
+        document["errors"] = [_field(item) for item in error.errors]
+    return document
+
+
+def install_error_handlers(app: FastAPI) -> None:
+    """Make every error that leaves a route a body of its family; none shows a stack trace."""
+    app.add_exception_handler(PlatformError, _on_platform_error)
+    app.add_exception_handler(RequestValidationError, _on_validation_error)
+    app.add_exception_handler(HTTPException, _on_http_exception)
+    app.add_exception_handler(Exception, _on_defect)
+
+
+def _on_platform_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, PlatformError)  # noqa: S101 - registered for this class
+    if HTTP_STATUS.get(error.code, 500) >= 500:
+        _LOG.warning("%s %s: %s: %s", request.method, request.url.path, error.code, error.detail)
+    return error_response(request.url.path, error)
+
+
+def _on_validation_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)  # noqa: S101
+    errors = [FieldError(str(item["loc"][-1]), item["msg"]) for item in error.errors()]
+    return error_response(request.url.path, InvalidRequest(f"{errors[0].field}: {errors[0].detail}", errors))
+
+
+def _on_http_exception(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101
+    path = request.url.path
+    told: PlatformError
+    match error.status_code:
+        case 404:
+            told = NotFound(f"There is nothing at {path}; /docs lists what there is.")
+        case 405:
+            told = MethodNotAllowed(f"{path} does not take {request.method}.")
+        case status if status < 500:
+            told = MalformedBody(error.detail)
+        case _:
+            told = InternalError(error.detail)
+    return error_response(path, told, error.headers)
+
+
+def _on_defect(request: Request, error: Exception) -> Response:
+    # The server logs the traceback; the caller gets an id to ask about.
+    request_id = str(request.scope.get(REQUEST_ID, ""))
+    _LOG.error("Request %s, %s %s: %r", request_id, request.method, request.url.path, error)
+    return error_response(request.url.path, InternalError("Something broke in the platform.", request_id=request_id))
+
+
+def _field(item: FieldError) -> dict[str, Any]:
+    return {name: value for name, value in dataclasses.asdict(item).items() if value is not None}
+
+
+def _plain(value: object) -> Any:
+    return str(value)

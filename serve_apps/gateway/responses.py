@@ -1,0 +1,38 @@
+"""Answers of the platform's own endpoints, and how they are described."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from fastapi import Response
+from pydantic import BaseModel
+
+from serve_apps.gateway.errors import PROBLEM_JSON
+
+_WHEN: Final = {
+    400: "The body is not what its Content-Type says.",
+    404: "There is no such thing.",
+    409: "Not in its present state.",
+    413: "The body or the script is over its limit.",
+    415: "The body is of another media type.",
+    422: "Something in the request is wrong; `errors` names each field.",
+    429: "Too many requests wait already.",
+    502: "A replica broke off.",
+    503: "A part of the platform, or the version, does not answer now.",
+}
+
+
+def json_response(view: BaseModel, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    """``view`` as JSON, without FastAPI validating and encoding it once more."""
+    return Response(view.model_dump_json(), status, headers, "application/json")
+
+
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """OpenAPI descriptions of error answers."""
+    schema = {"$ref": "#/components/schemas/Problem"}
+    return {status: {"description": _WHEN[status], "content": {PROBLEM_JSON: {"schema": schema}}} for status in statuses}
+
+
+def json_body(model: type[BaseModel]) -> dict[str, Any]:
+    """OpenAPI description of a body that is read by hand; ``openapi.document`` adds the schema."""
+    return {"required": True, "content": {"application/json": {"schema": {"$ref": f"#/components/schemas/{model.__name__}"}}}}

@@ -1,0 +1,91 @@
+"""``POST /mlops/inference``: finds out which version is meant, and sends the body on as it is."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import orjson
+from fastapi import APIRouter, Request, Response
+from fastapi.concurrency import run_in_threadpool
+
+from raylift.api.inference import InferenceRequest, InferenceResponse
+from raylift.domain.errors import FieldError, InvalidRequest
+from raylift.services.container import Services
+from raylift.services.inference_routing import Wanted
+from serve_apps.gateway.bodies import read_body
+from serve_apps.gateway.dispatching import SCALE_UP_TIMEOUT, Dispatcher, Errand, hold_seconds
+from serve_apps.gateway.errors import REQUEST_ID, MalformedBody
+from serve_apps.gateway.forwarding import onward_headers
+from serve_apps.gateway.responses import json_body, problems
+
+_PARSED_IN_LOOP: Final = 256 * 1024
+"""Bytes that parse in less than a millisecond or two; more would hold up other requests."""
+
+_SCALE_UP: Final[dict[str, Any]] = {
+    "name": SCALE_UP_TIMEOUT,
+    "in": "header",
+    "required": False,
+    "description": "Seconds to wait for a version that has no ready replica yet; 60 if absent, at most 600.",
+    "schema": {"type": "number", "minimum": 0},
+}
+
+
+def inference_router(services: Services, dispatcher: Dispatcher) -> APIRouter:
+    router = APIRouter(prefix="/mlops", tags=["inference"])
+    max_bytes = services.settings.gateway.max_body_bytes
+    default_hold = services.settings.serving.scale_up_timeout_seconds
+
+    @router.post(
+        "/inference",
+        responses={200: {"model": InferenceResponse}, **problems(400, 404, 413, 422, 429, 502, 503)},
+        openapi_extra={"requestBody": json_body(InferenceRequest), "parameters": [_SCALE_UP]},
+    )
+    async def infer(request: Request) -> Response:
+        """Predict with a version, an alias, or the newest version that is ready."""
+        body = await read_body(request, max_bytes=max_bytes)
+        fields = _parse(body) if len(body) <= _PARSED_IN_LOOP else await run_in_threadpool(_parse, body)
+        headers = onward_headers(request.headers.items(), request.scope[REQUEST_ID])
+        # Whatever the client called it, it is JSON.
+        headers = {name: value for name, value in headers.items() if name.lower() != "content-type"}
+        headers["Content-Type"] = "application/json"
+        errand = Errand(
+            wanted=_wanted(fields),
+            method="POST",
+            beneath="/predict",
+            headers=headers,
+            body=body,
+            hold_seconds=hold_seconds(request, default_hold),
+            repeatable=True,
+        )
+        return await dispatcher.answer(errand)
+
+    return router
+
+
+def _parse(body: bytes) -> Any:
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise MalformedBody(f"The body is not JSON: {error}") from error
+
+
+def _wanted(fields: Any) -> Wanted:
+    if not isinstance(fields, dict):
+        raise InvalidRequest("The body must be a JSON object.", [FieldError("body", "is not an object")])
+    name, version, alias = fields.get("model_name"), fields.get("model_version"), fields.get("alias")
+    errors: list[FieldError] = []
+    if not isinstance(name, str) or not name:
+        errors.append(FieldError("model_name", "is required, as a string"))
+    if not _is_version(version):
+        errors.append(FieldError("model_version", "must be a version's number, as a string or an integer"))
+    if not (alias is None or (isinstance(alias, str) and alias)):
+        errors.append(FieldError("alias", "must be the name of an alias"))
+    if version is not None and alias is not None:
+        errors.append(FieldError("alias", "and model_version cannot both be given"))
+    if errors:
+        raise InvalidRequest(f"{errors[0].field} {errors[0].detail}", errors)
+    return Wanted(str(name), None if version is None else str(version), alias)
+
+
+def _is_version(value: Any) -> bool:
+    return value is None or (isinstance(value, int) and not isinstance(value, bool)) or (isinstance(value, str) and value != "")

@@ -1,0 +1,100 @@
+"""``/mlops/training/jobs/{job_id}/logs``: whole, its end, or followed as Server-Sent Events."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from typing import Annotated, Final
+
+import orjson
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import FileResponse, StreamingResponse
+
+from raylift.domain.errors import FieldError, InvalidRequest
+from raylift.services.container import Services
+from raylift.services.log_following import AttemptStarted, Ended, Heartbeat, Lines, LogEvent
+from raylift.services.logs import LogFile
+from serve_apps.gateway.responses import problems
+
+_PLAIN: Final = "text/plain; charset=utf-8"
+_EVENTS: Final = "text/event-stream"
+_CHUNK_BYTES: Final = 256 * 1024
+_MAX_LINES: Final = 100_000
+
+
+def job_logs_router(services: Services) -> APIRouter:
+    router = APIRouter(prefix="/mlops/training", tags=["training"])
+
+    @router.get(
+        "/jobs/{job_id}/logs",
+        responses={
+            200: {"content": {"text/plain": {"schema": {"type": "string"}}, _EVENTS: {"schema": {"type": "string"}}}},
+            **problems(404, 422, 503),
+        },
+    )
+    async def logs(
+        request: Request,
+        job_id: str,
+        follow: Annotated[bool, Query(description="Server-Sent Events until the job has ended.")] = False,
+        tail: Annotated[int | None, Query(ge=0, le=_MAX_LINES, description="Only the last lines.")] = None,
+        attempt: Annotated[int | None, Query(ge=1, description="Of this attempt; else of the newest.")] = None,
+    ) -> Response:
+        """What the script printed.
+
+        Followed: each event is whole lines, a `data` line each; its `id` is the byte offset after it, which
+        `Last-Event-ID` resumes from. The last event is `end`, with the job's status. `attempt` tells that the job was
+        tried again and offsets begin anew.
+        """
+        job = await run_in_threadpool(services.training.get, job_id)
+        if follow:
+            events = services.follower.follow(job_id, offset=_offset(request))
+            return StreamingResponse(_encoded(events), media_type=_EVENTS, headers={"Cache-Control": "no-store"})
+        log = await run_in_threadpool(services.logs.of_job, job, attempt)
+        if log is None or not log.size():
+            return Response("", media_type=_PLAIN)
+        if tail is not None:
+            return Response(await run_in_threadpool(log.last_lines, tail), media_type=_PLAIN)
+        if job.is_final:
+            return FileResponse(log.path, media_type=_PLAIN)
+        # It may grow while it is sent: as much as there is now, and no length promised.
+        return StreamingResponse(_up_to(log, log.size()), media_type=_PLAIN)
+
+    return router
+
+
+def _offset(request: Request) -> int:
+    text = request.headers.get("last-event-id", "0")
+    if not (text.isascii() and text.isdecimal()):
+        problem = FieldError("Last-Event-ID", "must be a byte offset")
+        raise InvalidRequest(f"{problem.field} {problem.detail}.", [problem])
+    return int(text)
+
+
+def _up_to(log: LogFile, end: int) -> Iterator[bytes]:
+    offset = 0
+    while offset < end:
+        data = log.read(offset, min(_CHUNK_BYTES, end - offset))
+        if not data:
+            return
+        offset += len(data)
+        yield data
+
+
+async def _encoded(events: AsyncIterator[LogEvent]) -> AsyncIterator[bytes]:
+    async for event in events:
+        match event:
+            case Lines():
+                yield _lines(event)
+            case AttemptStarted():
+                yield b"id: 0\nevent: attempt\ndata: %b\n\n" % orjson.dumps({"attempt": event.attempt})
+            case Ended():
+                yield b"id: %d\nevent: end\ndata: %b\n\n" % (event.offset, orjson.dumps({"status": event.status}))
+            case Heartbeat():
+                yield b": still running\n\n"
+
+
+def _lines(event: Lines) -> bytes:
+    # In an event stream a carriage return would end a line too: progress bars come as lines of their own.
+    text = event.text.replace("\r\n", "\n").replace("\r", "\n").removesuffix("\n")
+    data = "".join(f"data: {line}\n" for line in text.split("\n"))
+    return f"id: {event.offset}\n{data}\n".encode()

@@ -1,0 +1,76 @@
+"""``/mlops/models`` and ``/mlops/deployments``: what is registered, and how it is deployed."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request, Response
+from fastapi.concurrency import run_in_threadpool
+
+from raylift.api.models import DeploymentList, DeploymentUpdate, DeploymentView, ModelList, ModelView, VersionView
+from raylift.services.container import Services
+from serve_apps.gateway import views
+from serve_apps.gateway.bodies import parse_model, read_body, require_json
+from serve_apps.gateway.responses import json_body, json_response, problems
+
+_MAX_BODY_BYTES = 1024 * 1024
+
+
+def models_router(services: Services) -> APIRouter:
+    router = APIRouter(prefix="/mlops", tags=["models"])
+
+    @router.get("/models", responses={200: {"model": ModelList}, **problems(503)})
+    def models() -> Response:
+        """All registered models."""
+        return json_response(ModelList(models=[views.model_summary(item) for item in services.models.list()]))
+
+    @router.get("/models/{name}", responses={200: {"model": ModelView}, **problems(404, 503)})
+    def model(name: str) -> Response:
+        """One model with its versions, newest first."""
+        return json_response(views.model_view(services.models.get(name)))
+
+    @router.get("/models/{name}/versions/{version}", responses={200: {"model": VersionView}, **problems(404, 503)})
+    def version(name: str, version: str) -> Response:
+        """One version: where it comes from, and how it is deployed."""
+        return json_response(views.version_view(services.models.version(name, version)))
+
+    return router
+
+
+def deployments_router(services: Services) -> APIRouter:
+    router = APIRouter(prefix="/mlops", tags=["deployments"])
+    path = "/models/{name}/versions/{version}/deployment"
+
+    @router.get("/deployments", responses={200: {"model": DeploymentList}, **problems(503)})
+    def deployments(model_name: str | None = None) -> Response:
+        """All deployments, or those of one model."""
+        found = services.deployments.list(model_name)
+        return json_response(DeploymentList(deployments=[views.deployment_view(item) for item in found]))
+
+    @router.get(path, responses={200: {"model": DeploymentView}, **problems(404, 503)})
+    def deployment(name: str, version: str) -> Response:
+        """How a version is deployed."""
+        return json_response(views.deployment_view(services.deployments.get(name, version)))
+
+    @router.put(
+        path,
+        responses={
+            200: {"model": DeploymentView},
+            201: {"model": DeploymentView, "description": "It was not deployed before."},
+            **problems(400, 404, 413, 415, 422, 503),
+        },
+        openapi_extra={"requestBody": json_body(DeploymentUpdate)},
+    )
+    async def put(request: Request, name: str, version: str) -> Response:
+        """Deploy a version, change how it is deployed, or start it again. What is left out stays as it is."""
+        raw = await read_body(request, max_bytes=_MAX_BODY_BYTES)
+        if raw:
+            require_json(request)
+        update = parse_model(DeploymentUpdate, raw or b"{}")
+        change = await run_in_threadpool(services.deployments.put, name, version, update)
+        return json_response(views.deployment_view(change.deployment), 201 if change.created else 200)
+
+    @router.delete(path, responses={200: {"model": DeploymentView}, **problems(404, 503)})
+    def stop(name: str, version: str) -> Response:
+        """Take a version's deployment down. The version stays registered."""
+        return json_response(views.deployment_view(services.deployments.stop(name, version)))
+
+    return router

@@ -1,0 +1,125 @@
+"""``/mlops/training``: hand in, look at, cancel, run again, delete."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Any, Final
+from urllib.parse import quote
+
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.concurrency import run_in_threadpool
+
+from raylift.api.training import EventList, JobAccepted, JobPage, JobView, TrainingUpload
+from raylift.domain.job import JobStatus
+from raylift.services.container import Services
+from raylift.services.training import MAX_PAGE, Submission
+from raylift.store import JobFilter
+from serve_apps.gateway import views
+from serve_apps.gateway.links import job_path
+from serve_apps.gateway.responses import json_body, json_response, problems
+from serve_apps.gateway.upload_bodies import ReadUpload, read_upload
+from serve_apps.gateway.upload_forms import FORM_SCHEMA, MULTIPART
+
+_QUEUED: Final = "The job is queued; follow it at links.self."
+_RERUN: Final = "The job is queued again, with the same script and the same packages."
+_UPLOAD_BODY: Final[dict[str, Any]] = json_body(TrainingUpload)
+_UPLOAD_BODY["content"][MULTIPART] = {"schema": FORM_SCHEMA}
+_IDEMPOTENCY_KEY: Final[dict[str, Any]] = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "description": "Makes it safe to repeat the upload for 24 hours: the same key and body get the first answer again.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+}
+
+
+def training_router(services: Services) -> APIRouter:
+    router = APIRouter(prefix="/mlops/training", tags=["training"])
+    training = services.training
+
+    @router.post(
+        "/upload",
+        status_code=202,
+        responses={202: {"model": JobAccepted}, **problems(400, 413, 415, 422, 503)},
+        openapi_extra={"requestBody": _UPLOAD_BODY, "parameters": [_IDEMPOTENCY_KEY]},
+    )
+    async def upload(request: Request) -> Response:
+        """Hand in a script. When this answers, the job is stored and will end in exactly one final state."""
+        read = await read_upload(request, services.settings.jobs)
+        submission = await run_in_threadpool(_submit, services, read, request.headers.get("idempotency-key"))
+        headers = {"Location": job_path(submission.job.job_id)}
+        if submission.repeated:
+            headers["Idempotency-Replayed"] = "true"
+        return json_response(views.accepted(submission.job, _QUEUED), 202, headers)
+
+    @router.get("/jobs", responses={200: {"model": JobPage}, **problems(422, 503)})
+    def jobs(
+        status: JobStatus | None = None,
+        model_name: str | None = None,
+        experiment_name: str | None = None,
+        tag: Annotated[str | None, Query(description="A tag's name, or name=value (or name:value).")] = None,
+        limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 50,
+        cursor: Annotated[str | None, Query(description="next_cursor of the page before.")] = None,
+    ) -> Response:
+        """Jobs, newest first, a page at a time."""
+        wanted = JobFilter(status, model_name, experiment_name, _tag(tag) if tag else None)
+        page = training.page(wanted, limit=limit, cursor=cursor or None)
+        now = datetime.now(UTC)
+        return json_response(JobPage(jobs=[views.job_summary(job, now) for job in page.jobs], next_cursor=page.next_cursor))
+
+    @router.get("/jobs/{job_id}", responses={200: {"model": JobView}, **problems(404, 503)})
+    def job(job_id: str) -> Response:
+        """One job, with the end of its output."""
+        return json_response(views.job_view(training.details(job_id), datetime.now(UTC)))
+
+    @router.delete("/jobs/{job_id}", status_code=204, responses=problems(404, 409, 503))
+    def delete(job_id: str) -> Response:
+        """Delete a finished job with its events and its log. Its MLflow runs and model versions stay."""
+        training.delete(job_id)
+        return Response(status_code=204)
+
+    @router.get(
+        "/jobs/{job_id}/script",
+        responses={200: {"content": {"text/x-python": {"schema": {"type": "string"}}}}, **problems(404, 503)},
+    )
+    def script(job_id: str) -> Response:
+        """The script as it was uploaded."""
+        found, source = training.script(job_id)
+        disposition = f"inline; filename*=utf-8''{quote(found.spec.script_name, safe='')}"
+        return Response(source, 200, {"Content-Disposition": disposition}, "text/x-python; charset=utf-8")
+
+    @router.get("/jobs/{job_id}/events", responses={200: {"model": EventList}, **problems(404, 503)})
+    def events(job_id: str) -> Response:
+        """Every transition of the job, with its time and reason."""
+        found = [views.event_view(event) for event in training.events(job_id)]
+        return json_response(EventList(job_id=job_id, events=found))
+
+    @router.post(
+        "/jobs/{job_id}/cancel",
+        status_code=202,
+        responses={202: {"model": JobView}, 200: {"model": JobView, "description": "It had ended."}, **problems(404, 503)},
+    )
+    def cancel(job_id: str) -> Response:
+        """Ask a job to stop. Idempotent; a job that has ended is answered as it is."""
+        found = training.cancel(job_id)
+        view = views.job_view(training.details(job_id), datetime.now(UTC))
+        return json_response(view, 200 if found.is_final else 202)
+
+    @router.post("/jobs/{job_id}/rerun", status_code=202, responses={202: {"model": JobAccepted}, **problems(404, 503)})
+    def rerun(job_id: str) -> Response:
+        """A new job: the same script, locked requirements, resources and environment variables."""
+        again = training.rerun(job_id)
+        return json_response(views.accepted(again, _RERUN), 202, {"Location": job_path(again.job_id)})
+
+    return router
+
+
+def _submit(services: Services, read: ReadUpload, key: str | None) -> Submission:
+    checked = services.uploads.check(read.upload, known=read.errors)
+    return services.training.submit(checked, key=key, body_sha256=read.fingerprint() if key is not None else "")
+
+
+def _tag(text: str) -> tuple[str, str | None]:
+    separator = "=" if "=" in text else ":"
+    name, found, value = text.partition(separator)
+    return (name, value) if found else (text, None)

@@ -1,0 +1,142 @@
+"""An upload as multipart/form-data: the script as a file part, everything else as text fields."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from typing import Any, Final
+
+from fastapi import Request
+from pydantic_core import from_json
+from starlette.datastructures import FormData, UploadFile
+from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartException, MultiPartParser
+
+from raylift.domain.errors import FieldError
+from serve_apps.gateway.errors import MalformedBody
+
+MULTIPART: Final = "multipart/form-data"
+
+_MAX_PARTS: Final = 2000
+_SCRIPT: Final = "script"
+_REQUIREMENTS_FILE: Final = "requirements_file"
+_JSON_OBJECTS: Final = frozenset({"environment", "tags", "resources"})
+_LISTS: Final = frozenset({"requirements", "args"})
+_PROJECT: Final = frozenset({"project", "entrypoint"})
+
+
+@dataclass(slots=True)
+class UploadForm:
+    """The fields of the JSON body, made of the parts of a form."""
+
+    fields: dict[str, Any] = field(default_factory=dict[str, Any])
+    errors: list[FieldError] = field(default_factory=list[FieldError])
+
+    def refuse(self, name: str, detail: str) -> None:
+        self.errors.append(FieldError(name, detail))
+
+
+async def read_form(request: Request, *, max_bytes: int) -> UploadForm:
+    """Read all parts. What is wrong with single parts is in ``errors``.
+
+    Raises:
+        MalformedBody: the body is not multipart/form-data.
+    """
+    parser = MultiPartParser(
+        request.headers, request.stream(), max_files=_MAX_PARTS, max_fields=_MAX_PARTS, max_part_size=max_bytes
+    )
+    try:
+        data = await parser.parse()
+    except (MultiPartException, HTTPException, KeyError) as error:
+        raise MalformedBody(f"The body is not a form: {getattr(error, 'message', error)}") from error
+    try:
+        return await _collect(data)
+    finally:
+        await data.close()
+
+
+async def _collect(data: FormData) -> UploadForm:
+    parts: defaultdict[str, list[str]] = defaultdict(list)
+    form = UploadForm()
+    for name, part in data.multi_items():
+        if name in _PROJECT:
+            form.refuse(name, "project archives are not supported yet; send one file as the part 'script'")
+            continue
+        text = part if isinstance(part, str) else await _text(part, name, form)
+        if text is None:
+            continue
+        if name == _SCRIPT and isinstance(part, UploadFile):
+            file_name = PurePosixPath((part.filename or "").replace("\\", "/")).name
+            if file_name.endswith(".py"):  # Else it is "-" or "/dev/fd/63", which says nothing.
+                form.fields["script_name"] = file_name
+        parts[name].append(text)
+    for name, values in parts.items():
+        _take(name, values, form)
+    return form
+
+
+async def _text(part: UploadFile, name: str, form: UploadForm) -> str | None:
+    try:
+        return (await part.read()).decode("utf-8")
+    except UnicodeDecodeError as error:
+        form.refuse("script_content" if name == _SCRIPT else name, f"is not UTF-8: {error.reason} at byte {error.start}")
+        return None
+
+
+def _take(name: str, values: Sequence[str], form: UploadForm) -> None:
+    if name in _LISTS or name == _REQUIREMENTS_FILE:
+        _take_list("requirements" if name == _REQUIREMENTS_FILE else name, name, values, form)
+    elif len(values) > 1:
+        form.refuse(name, f"is given {len(values)} times")
+    elif name == _SCRIPT:
+        if form.fields.setdefault("script_content", values[0]) is not values[0]:
+            form.refuse("script_content", "is given twice: as the part 'script' and as the field 'script_content'")
+    elif name in _JSON_OBJECTS:
+        form.fields[name] = _json(name, values[0], form)
+    elif name == "script_content" and name in form.fields:
+        form.refuse(name, "is given twice: as the part 'script' and as the field 'script_content'")
+    elif not (name == "model_name" and not values[0]):  # An empty field is how a form says null.
+        form.fields[name] = values[0]
+
+
+def _take_list(target: str, name: str, values: Sequence[str], form: UploadForm) -> None:
+    items: list[Any] = form.fields.setdefault(target, [])
+    if name == _REQUIREMENTS_FILE:
+        items.extend(line for value in values for line in value.splitlines())
+    elif len(values) == 1 and values[0].lstrip().startswith("["):
+        parsed = _json(name, values[0], form)
+        items.extend(parsed if isinstance(parsed, list) else [])
+    else:
+        items.extend(values)
+
+
+def _json(name: str, text: str, form: UploadForm) -> Any:
+    try:
+        return from_json(text, allow_inf_nan=False)
+    except ValueError as error:
+        form.refuse(name, f"is not JSON: {error}")
+        return None
+
+
+FORM_SCHEMA: Final[dict[str, Any]] = {
+    "type": "object",
+    "required": ["experiment_name"],
+    "description": "The fields of the JSON body; objects and lists as JSON text.",
+    "properties": {
+        "script": {
+            "type": "string",
+            "format": "binary",
+            "description": "The script; its file name is script_name unless given.",
+        },
+        "experiment_name": {"type": "string"},
+        "model_name": {"type": "string"},
+        "requirements": {"type": "array", "items": {"type": "string"}, "description": "Repeated, or one JSON list."},
+        "requirements_file": {"type": "string", "format": "binary", "description": "A requirements.txt."},
+        "args": {"type": "array", "items": {"type": "string"}, "description": "Repeated, or one JSON list."},
+        **{name: {"type": "string", "description": "A JSON object."} for name in sorted(_JSON_OBJECTS)},
+        **{name: {"type": "integer"} for name in ("timeout_seconds", "max_retries", "priority")},
+        **{name: {"type": "boolean"} for name in ("autolog", "deploy")},
+    },
+}

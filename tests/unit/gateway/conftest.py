@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from tests.unit.gateway.engine_fakes import FakeCluster, FakeRegistry
+
+from raylift.domain.deployment import DeploymentConfig, DeploymentStatus
+from raylift.domain.job import Job, JobState
+from raylift.domain.lease import Lease
+from raylift.services.container import Services
+from raylift.settings import PlatformSettings
+from raylift.store import Store
+from serve_apps.gateway.app import create_app
+
+UPLOAD = "/mlops/training/upload"
+
+
+@dataclass
+class Platform:
+    """A gateway's world: a real store, fake engines, and hands to play the supervisor."""
+
+    settings: PlatformSettings
+    store: Store
+    registry: FakeRegistry
+    cluster: FakeCluster
+    services: Services
+    lease: Lease
+
+    def move(self, job: Job, *states: JobState, **changes: Any) -> Job:
+        for state in states:
+            job = self.store.jobs.move(self.lease, job, state, now=datetime.now(UTC), **(changes if state is states[-1] else {}))
+        return job
+
+    def start(self, job_id: str, output: bytes = b"") -> Job:
+        """The job's script runs and has printed ``output``."""
+        job = self.store.jobs.get(job_id)
+        submission_id = f"{job_id}-a{job.attempt}"
+        job = self.move(job, JobState.STARTING, submission_id=submission_id)
+        job = self.move(job, JobState.SCRIPT, started_at=datetime.now(UTC))
+        self.print(job_id, output)
+        return job
+
+    def print(self, job_id: str, output: bytes) -> None:
+        job = self.store.jobs.get(job_id)
+        assert job.submission_id
+        path = self.settings.attempts_dir / job.submission_id / "output.log"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("ab") as file:
+            file.write(output)
+
+    def finish(self, job_id: str, state: JobState = JobState.COMPLETED, **changes: Any) -> Job:
+        job = self.store.jobs.get(job_id)
+        if state is JobState.COMPLETED:
+            job = self.move(job, JobState.REGISTRATION)
+        return self.move(job, state, **changes)
+
+    def deploy(
+        self, name: str, version: str, status: DeploymentStatus = DeploymentStatus.READY, *, replicas: int = 1, message: str | None = None
+    ) -> None:
+        now = datetime.now(UTC)
+        row = self.store.deployments.ensure(
+            name, version, model_uri=f"models:/{name}/{version}", config=DeploymentConfig(), now=now
+        )
+        observed = self.store.deployments.observe(
+            self.lease, row, now=now, status=status, replicas=replicas, message=message, applied_generation=row.generation
+        )
+        assert observed
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> PlatformSettings:
+    return PlatformSettings(
+        state_dir=tmp_path,
+        database_url=f"sqlite:///{tmp_path}/store.db",
+        mlflow_url="http://mlflow.invalid",
+        ray_dashboard_url="http://ray.invalid",
+        gateway_url="http://127.0.0.1:9",
+    )
+
+
+@pytest.fixture
+def platform(settings: PlatformSettings) -> Iterator[Platform]:
+    store = Store.open(settings.database_url)
+    store.migrate()
+    registry, cluster = FakeRegistry(), FakeCluster()
+    services = Services.assemble(settings, store=store, registry=registry, cluster=cluster)
+    lease = store.leases.acquire("supervisor", "test", now=datetime.now(UTC), seconds=3600)
+    assert lease
+    yield Platform(settings, store, registry, cluster, services, lease)
+    services.health.close()
+    store.close()
+
+
+@pytest.fixture
+async def client(platform: Platform) -> AsyncIterator[httpx.AsyncClient]:
+    app = create_app(platform.services)
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    async with app.router.lifespan_context(app), httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
+        yield client

@@ -1,0 +1,81 @@
+"""Stand-ins for the engines behind ``raylift.services.ports``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from raylift.domain.errors import EngineUnavailable, ModelNotFound, VersionNotFound
+from raylift.domain.model_version import ModelVersion, RegisteredModel
+
+LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class FakeNode:
+    cpus: float = 4.0
+    memory_bytes: int = 8 * 2**30
+    gpus: float = 0.0
+
+
+@dataclass
+class FakeCluster:
+    members: list[FakeNode] = field(default_factory=lambda: [FakeNode()])
+    down: bool = False
+    looked: int = 0
+
+    def nodes(self) -> list[FakeNode]:
+        self.looked += 1
+        self.ping()
+        return self.members
+
+    def ping(self) -> None:
+        if self.down:
+            raise EngineUnavailable("Ray is away")
+
+
+@dataclass
+class FakeRegistry:
+    registered: dict[str, dict[str, ModelVersion]] = field(default_factory=dict)
+    aliases: dict[tuple[str, str], str] = field(default_factory=dict)
+    down: bool = False
+    asked: int = 0
+
+    def register(self, name: str, version: str, **fields: object) -> ModelVersion:
+        made = ModelVersion(name, version, **{"created_at": LONG_AGO, "source": f"models:/m-{version}"} | fields)  # pyright: ignore[reportArgumentType]
+        self.registered.setdefault(name, {})[version] = made
+        return made
+
+    def models(self) -> list[RegisteredModel]:
+        self.ping()
+        return [self.model(name) for name in sorted(self.registered)]
+
+    def model(self, name: str) -> RegisteredModel:
+        self.asked += 1
+        self.ping()
+        if name not in self.registered:
+            raise ModelNotFound(f"No model is registered as {name!r}.", model_name=name)
+        versions = self.registered[name]
+        aliases = {alias: version for (model, alias), version in self.aliases.items() if model == name}
+        return RegisteredModel(name, LONG_AGO, aliases=aliases, latest_version=max(versions, key=int, default=None))
+
+    def versions(self, name: str) -> list[ModelVersion]:
+        self.ping()
+        return sorted(self.registered.get(name, {}).values(), key=lambda version: int(version.version), reverse=True)
+
+    def version(self, name: str, version: str) -> ModelVersion:
+        self.model(name)
+        found = self.registered[name].get(version)
+        if found is None:
+            raise VersionNotFound(f"no version {version}", model_name=name, versions=list(self.registered[name]))
+        return found
+
+    def version_of_alias(self, name: str, alias: str) -> str:
+        self.model(name)
+        if (name, alias) not in self.aliases:
+            raise VersionNotFound(f"no alias {alias}", model_name=name, versions=list(self.registered[name]))
+        return self.aliases[name, alias]
+
+    def ping(self) -> None:
+        if self.down:
+            raise EngineUnavailable("MLflow is away")

@@ -1,0 +1,203 @@
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+import httpx
+import pytest
+
+UPLOAD = "/mlops/training/upload"
+
+
+def fields(**more: Any) -> dict[str, Any]:
+    return {"script_content": "print('hi')\n", "experiment_name": "tests"} | more
+
+
+def refused(answer: httpx.Response) -> dict[str, dict[str, Any]]:
+    """The errors of a 422, by field."""
+    assert answer.status_code == 422, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    return {error["field"]: error for error in answer.json()["errors"]}
+
+
+async def test_an_upload_is_stored_and_acknowledged(client: httpx.AsyncClient) -> None:
+    answer = await client.post(UPLOAD, json=fields(model_name="churn", requirements=["scikit-learn"]))
+    assert answer.status_code == 202
+    body = answer.json()
+    assert body["status"] == "queued"
+    assert answer.headers["location"] == f"/mlops/training/jobs/{body['job_id']}" == body["links"]["self"]
+    assert {"logs", "cancel"} <= set(body["links"])
+    job = (await client.get(answer.headers["location"])).json()
+    assert (job["status"], job["model_name"], job["requirements"], job["queue_position"]) == ("queued", "churn", ["scikit-learn"], 1)
+
+
+async def test_base64_is_decoded(client: httpx.AsyncClient) -> None:
+    source = "x = 'ä'\n".encode()
+    answer = await client.post(UPLOAD, json=fields(script_content=base64.encodebytes(source).decode(), script_encoding="base64"))
+    script = await client.get(answer.json()["links"]["script"])
+    assert script.content == source
+    assert script.headers["content-type"] == "text/x-python; charset=utf-8"
+
+
+@pytest.mark.parametrize(
+    ("change", "field", "detail"),
+    [
+        ({"script_content": "x = 1\ndef broken(:\n"}, "script_content", "does not compile"),
+        ({"script_content": "@@not base64@@", "script_encoding": "base64"}, "script_content", "is not base64"),
+        ({"script_content": base64.b64encode(b"x = '\xff'").decode(), "script_encoding": "base64"}, "script_content", "is not UTF-8"),
+        ({"script_content": "x = 1\0"}, "script_content", "null byte"),
+        ({"script_content": " \n"}, "script_content", "is empty"),
+        ({"script_content": "# coding: latin-1\nx = 'ä'\n"}, "script_content", "declares the encoding"),
+        ({"script_content": "# coding: no-such\nx = 1\n"}, "script_content", "declares an encoding"),
+        ({"script_content": "(" * 500 + ")" * 500}, "script_content", "does not compile"),
+        ({"script_content": "-" * 200_000 + "1"}, "script_content", "nested too deeply"),
+        ({"script_name": "../x.py"}, "script_name", "pattern"),
+        ({"script_name": "x.txt"}, "script_name", "pattern"),
+        ({"script_name": "ä" * 200 + ".py"}, "script_name", "255 bytes"),
+        ({"timeout_seconds": 59}, "timeout_seconds", "60 to 3600"),
+        ({"timeout_seconds": 3601}, "timeout_seconds", "60 to 3600"),
+        ({"timeout_seconds": "600"}, "timeout_seconds", "valid integer"),
+        ({"autolog": 1}, "autolog", "valid boolean"),
+        ({"requirements": ["numpy", "not a requirement!!"]}, "requirements[1]", "is not a requirement"),
+        ({"requirements": ["-r other.txt"]}, "requirements[0]", "option of pip"),
+        ({"requirements": ["numpy\n--index-url http://evil"]}, "requirements[0]", "one requirement a line"),
+        ({"requirements": ["x @ file:///etc/passwd"]}, "requirements[0]", "names a file"),
+        ({"requirements": "numpy"}, "requirements", "valid"),
+        ({"environment": {"RAY_ADDRESS": "x"}}, "environment.RAY_ADDRESS", "set by the platform"),
+        ({"environment": {"RAYLIFT_INSTANCE": "x"}}, "environment.RAYLIFT_INSTANCE", "set by the platform"),
+        ({"environment": {"MLFLOW_RUN_ID": "x"}}, "environment.MLFLOW_RUN_ID", "set by the platform"),
+        ({"environment": {"1X": "x"}}, "environment.1X", "not a variable's name"),
+        ({"environment": {"X": "a\0b"}}, "environment.X", "null byte"),
+        ({"environment": {"X": 1}}, "environment.X", "valid string"),
+        ({"environment": {"X": "a" * 200_000}}, "environment.X", "longer than"),
+        ({"args": ["a\0b"]}, "args[0]", "null byte"),
+        ({"resources": {"cpus": 100000}}, "resources.cpus", "no node of the cluster"),
+        ({"resources": {"cpus": 3.5}}, "resources.cpus", "of which 1 are kept"),
+        ({"resources": {"cpus": 0.05}}, "resources.cpus", "greater than or equal"),
+        ({"resources": {"memory": "9GiB"}}, "resources.memory", "no node of the cluster"),
+        ({"resources": {"memory": "much"}}, "resources.memory", "is not an amount of memory"),
+        ({"resources": {"memory": "9" * 400}}, "resources.memory", "more than 1024 TiB"),
+        ({"resources": {"memory": 10**400}}, "resources.memory", "more than 1024 TiB"),
+        ({"resources": {"memory": None}}, "resources.memory", "valid"),
+        ({"resources": {"gpus": 1}}, "resources.gpus", "0 GPUs"),
+        ({"resources": {"cores": 1}}, "resources.cores", "is not a field"),
+        ({"tags": {"a/../b": "x"}}, "tags.a/../b", "not a tag's name"),
+        ({"tags": {"raylift.job_id": "x"}}, "tags.raylift.job_id", "begins with"),
+        ({"tags": {"a": "x" * 6000}}, "tags.a", "longer than"),
+        ({"model_name": "a/b"}, "model_name", "cannot be a model's name"),
+        ({"experiment_name": " "}, "experiment_name", "is blank"),
+        ({"experimnt": "x"}, "experimnt", "did you mean experiment_name?"),
+        ({"priority": 101}, "priority", "less than or equal"),
+        ({"max_retries": -1}, "max_retries", "greater than or equal"),
+    ],
+)
+async def test_what_is_wrong_is_named(client: httpx.AsyncClient, change: dict[str, Any], field: str, detail: str) -> None:
+    errors = refused(await client.post(UPLOAD, json=fields(**change)))
+    assert list(errors) == [field]
+    assert detail in errors[field]["detail"]
+    assert (await client.get("/mlops/training/jobs")).json()["jobs"] == []
+
+
+async def test_a_syntax_error_has_line_and_column(client: httpx.AsyncClient) -> None:
+    error = refused(await client.post(UPLOAD, json=fields(script_content="x = 1\ndef broken(:\n")))["script_content"]
+    assert (error["line"], error["column"]) == (2, 12)
+
+
+async def test_everything_wrong_is_told_at_once(client: httpx.AsyncClient) -> None:
+    wrong = {
+        "script_content": "def broken(:",
+        "timeout_seconds": "soon",
+        "requirements": ["!!", "ok", "??"],
+        "environment": {"PATH": "/x"},
+        "unknown": 1,
+    }
+    errors = refused(await client.post(UPLOAD, json=wrong))
+    assert set(errors) == {
+        "script_content", "experiment_name", "timeout_seconds", "requirements[0]", "requirements[2]", "environment.PATH", "unknown",
+    }  # fmt: skip
+
+
+async def test_values_are_not_echoed(client: httpx.AsyncClient) -> None:
+    answer = await client.post(UPLOAD, json=fields(environment={"TOKEN": ["hunter2"]}))
+    assert answer.status_code == 422
+    assert "hunter2" not in answer.text
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "#!/usr/bin/env python\n# -*- coding: utf-8 -*-\nx = 'ä'\n",
+        "\ufeffx = 1\n",
+        "# coding: latin-1\nx = 1\n",
+        "x = '\\d'\nassert (1, 'always')\n",
+        "x: int = 1\r\ny = 2\r\n",
+        "import this_module_does_not_exist\nraise SystemExit(3)\n",
+        "async def f():\n    await f()\n",
+    ],
+)
+async def test_scripts_that_compile_are_taken_as_they_are(client: httpx.AsyncClient, script: str) -> None:
+    answer = await client.post(UPLOAD, json=fields(script_content=script))
+    assert answer.status_code == 202, answer.text
+    assert (await client.get(answer.json()["links"]["script"])).content == script.encode()
+
+
+async def test_the_gateways_own_future_imports_are_not_the_scripts(client: httpx.AsyncClient) -> None:
+    # This module's annotations are strings; a script's are evaluated. compile() would inherit that flag.
+    answer = await client.post(UPLOAD, json=fields(script_content="x: (yield) = 1\n"))
+    assert answer.status_code == 422
+
+
+@pytest.mark.parametrize("size", [1024 * 1024 + 1, 5 * 1024 * 1024])
+async def test_a_script_over_the_limit_is_413(client: httpx.AsyncClient, size: int) -> None:
+    answer = await client.post(UPLOAD, json=fields(script_content="#" * size))
+    assert (answer.status_code, answer.json()["code"]) == (413, "too_large")
+
+
+async def test_a_script_of_the_limit_is_taken(client: httpx.AsyncClient) -> None:
+    assert (await client.post(UPLOAD, json=fields(script_content="#" * 1024 * 1024))).status_code == 202
+
+
+@pytest.mark.parametrize(
+    ("content", "kind", "status", "code"),
+    [
+        (b"{", "application/json", 400, "malformed_body"),
+        (b"", "application/json", 400, "malformed_body"),
+        (b'{"script_content": "\\ud800"}', "application/json", 400, "malformed_body"),
+        (b'{"a": \xff}', "application/json", 400, "malformed_body"),
+        (b"[" * 100_000, "application/json", 400, "malformed_body"),
+        (b'{"priority": NaN}', "application/json", 400, "malformed_body"),
+        (b"[]", "application/json", 422, "invalid_request"),
+        (b"null", "application/json; charset=utf-8", 422, "invalid_request"),
+        (b"a=b", "application/x-www-form-urlencoded", 415, "unsupported_media_type"),
+        (b"x", "", 415, "unsupported_media_type"),
+    ],
+)
+async def test_bodies_that_are_no_upload(client: httpx.AsyncClient, content: bytes, kind: str, status: int, code: str) -> None:
+    answer = await client.post(UPLOAD, content=content, headers={"content-type": kind} if kind else {})
+    assert (answer.status_code, answer.json()["code"]) == (status, code)
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+class TestIdempotency:
+    async def test_the_same_upload_again_is_the_same_job(self, client: httpx.AsyncClient) -> None:
+        key = {"Idempotency-Key": "k1"}
+        first = await client.post(UPLOAD, json=fields(), headers=key)
+        second = await client.post(UPLOAD, json=dict(reversed(fields().items())), headers=key)
+        assert first.json() == second.json()
+        assert second.status_code == 202
+        assert (first.headers.get("idempotency-replayed"), second.headers["idempotency-replayed"]) == (None, "true")
+        assert len((await client.get("/mlops/training/jobs")).json()["jobs"]) == 1
+
+    async def test_another_body_is_refused(self, client: httpx.AsyncClient) -> None:
+        key = {"Idempotency-Key": "k1"}
+        await client.post(UPLOAD, json=fields(), headers=key)
+        answer = await client.post(UPLOAD, json=fields(priority=51), headers=key)
+        assert (answer.status_code, answer.json()["code"]) == (422, "idempotency_mismatch")
+
+    async def test_without_a_key_every_upload_is_a_job(self, client: httpx.AsyncClient) -> None:
+        first, second = [(await client.post(UPLOAD, json=fields())).json()["job_id"] for _ in range(2)]
+        assert first != second
+
+    @pytest.mark.parametrize("key", ["", "x" * 256])
+    async def test_a_key_that_is_none(self, client: httpx.AsyncClient, key: str) -> None:
+        assert list(refused(await client.post(UPLOAD, json=fields(), headers={"Idempotency-Key": key}))) == ["Idempotency-Key"]
