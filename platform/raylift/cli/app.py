@@ -42,18 +42,23 @@ def main() -> None:
     app(prog_name="raylift")
 
 
+def _print_version_and_end(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"raylift {__version__}")
+        raise typer.Exit
+
+
 @app.callback()
 def root(
     ctx: typer.Context,
     url: UrlOption = None,
     api_key: KeyOption = None,
     output: OutputOption = None,
-    version: Annotated[bool, typer.Option("--version", help="Print the version and end.", is_eager=True)] = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and end.", is_eager=True, callback=_print_version_and_end)
+    ] = False,
 ) -> None:
     ctx.obj = Defaults(url, api_key, output)
-    if version:
-        typer.echo(f"raylift {__version__}")
-        raise typer.Exit
 
 
 @app.command("version")

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from raylift.api.models import DeploymentList, DeploymentView
+from raylift.cli.exits import wrong_usage
 from raylift.cli.printing import print_facts, print_json, print_table, say
 from raylift.cli.session import KeyOption, OutputOption, UrlOption, session
 from raylift.client import paths
@@ -75,7 +76,7 @@ def set_deployment(
 ) -> None:
     """Deploy a version, or change its deployment. What is not given keeps its value."""
     if no_batching and batch_rows is not None:
-        raise typer.BadParameter("cannot be used together with --no-batching", param_hint="--batch-rows")
+        raise wrong_usage("--batch-rows", "cannot be used together with --no-batching")
     body: dict[str, Any] = {
         "min_replicas": min_replicas,
         "max_replicas": max_replicas,

@@ -76,6 +76,11 @@ def stop(message: str, code: ExitCode) -> typer.Exit:
     return typer.Exit(code)
 
 
+def wrong_usage(what: str, message: str) -> typer.Exit:
+    """End for an option's or argument's sake, in the same plain words as every other error."""
+    return stop(f"Error: {what}: {message}", ExitCode.USAGE)
+
+
 class PlatformGroup(TyperGroup):
     """The root of the commands: no error of the platform reaches people as a traceback."""
 

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from raylift.api.training import EventList, JobPage, JobSummary, JobView
+from raylift.cli.exits import wrong_usage
 from raylift.cli.following import detaching, print_lines, say_how_it_ended
 from raylift.cli.printing import age, cell, pairs, print_facts, print_json, print_table, say
 from raylift.cli.session import KeyOption, OutputOption, UrlOption, session
@@ -78,7 +79,7 @@ def logs(
 ) -> None:
     """Print what the script printed."""
     if follow and tail is not None:
-        raise typer.BadParameter("cannot be used together with --follow", param_hint="--tail")
+        raise wrong_usage("--tail", "cannot be used together with --follow")
     with session(ctx, url, api_key, output) as here:
         job = here.client.jobs.get(job_id)
         if follow:

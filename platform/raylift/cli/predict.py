@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
+from raylift.cli.exits import wrong_usage
 from raylift.cli.printing import print_json, print_table, say
 from raylift.cli.session import KeyOption, OutputOption, UrlOption, session
 from raylift.client import Prediction
@@ -47,7 +48,7 @@ def predict(
         try:
             answer = here.client.predict(name, data, version=version, alias=alias, proba=proba, timeout=timeout)
         except (TypeError, ValueError) as error:  # what the inputs cannot be; what the platform says is neither
-            raise typer.BadParameter(str(error), param_hint="--inputs") from error
+            raise wrong_usage("--inputs", str(error)) from error
         if here.as_json:
             print_json(answer.raw)
         else:
@@ -66,10 +67,10 @@ def read_inputs(text: str) -> Any:
             return columns_of_csv(given) if file.suffix == ".csv" else json.loads(given)
         return json.loads(text)
     except OSError as error:
-        raise typer.BadParameter(f"{error.filename}: {error.strerror}", param_hint="--inputs") from error
+        raise wrong_usage("--inputs", f"{error.filename}: {error.strerror}") from error
     except ValueError as error:
         hint = "" if text[:1] in "@-" or text.endswith(".csv") else "; for a file, write @file.json"
-        raise typer.BadParameter(f"not JSON: {error}{hint}", param_hint="--inputs") from error
+        raise wrong_usage("--inputs", f"not JSON: {error}{hint}") from error
 
 
 def columns_of_csv(text: str) -> dict[str, list[Any]]:

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from raylift.cli.exits import wrong_usage
 from raylift.cli.printing import Output
 from raylift.client import Client
 
@@ -52,7 +53,7 @@ def session(ctx: typer.Context, url: str | None, api_key: str | None, output: Ou
     try:
         client = Client(url or defaults.url, api_key or defaults.api_key)
     except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="--url") from error
+        raise wrong_usage("--url", str(error)) from error
     with client:
         yield Session(client, chosen(ctx, output))
 

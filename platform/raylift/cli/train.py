@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from raylift.cli.exits import code_of, sentences, stop
+from raylift.cli.exits import code_of, sentences, stop, wrong_usage
 from raylift.cli.following import follow_to_the_end, say_how_it_ended
 from raylift.cli.printing import print_json, say
 from raylift.cli.session import KeyOption, OutputOption, Session, UrlOption, session
@@ -33,12 +33,21 @@ def train(
     ] = None,
     requirements_file: Annotated[
         list[Path] | None,
-        typer.Option("--requirements-file", "-r", metavar="FILE", help="A requirements.txt; may be repeated.", exists=True, dir_okay=False),
+        typer.Option(
+            "--requirements-file",
+            "-r",
+            metavar="FILE",
+            help="A requirements.txt; may be repeated.",
+            exists=True,
+            dir_okay=False,
+        ),
     ] = None,
     env: Annotated[
         list[str] | None, typer.Option("--env", help="Environment variable of the script; may be repeated.", metavar="K=V")
     ] = None,
-    arg: Annotated[list[str] | None, typer.Option("--arg", help="Argument of the script; may be repeated.", metavar="TEXT")] = None,
+    arg: Annotated[
+        list[str] | None, typer.Option("--arg", help="Argument of the script; may be repeated.", metavar="TEXT")
+    ] = None,
     cpus: Annotated[float, typer.Option(help="Logical CPUs, fractions allowed.")] = 1.0,
     memory: Annotated[str, typer.Option(help="Its limit, e.g. 512MiB.")] = "2GiB",
     gpus: Annotated[float, typer.Option(help="Logical GPUs.")] = 0.0,
@@ -103,7 +112,7 @@ def assignments(texts: list[str], option: str) -> dict[str, str]:
     parts = [text.partition("=") for text in texts]
     wrong = [name for name, equals, _ in parts if not equals or not name]
     if wrong:
-        raise typer.BadParameter(f"{wrong[0]!r} is not of the form NAME=VALUE", param_hint=option)
+        raise wrong_usage(option, f"{wrong[0]!r} is not of the form NAME=VALUE")
     return {name: value for name, _, value in parts}
 
 
@@ -120,4 +129,4 @@ def _lines(files: list[Path]) -> list[str]:
     try:
         return [line for file in files for line in read_requirements(file)]
     except (ValueError, OSError) as error:
-        raise typer.BadParameter(str(error), param_hint="--requirements-file") from error
+        raise wrong_usage("--requirements-file", str(error)) from error

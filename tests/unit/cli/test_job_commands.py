@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from typer.testing import Result
+
+Run = Callable[..., Result]
+JOBS = "/mlops/training/jobs"
+
+
+def test_list_fits_80_columns(run: Run, platform: Any, job: Any, job_id: str):
+    jobs = [
+        job("queued", reason="waiting_for_capacity"),
+        job("completed", model_version="12"),
+        job("failed", reason="environment_error", model_name=None),
+    ]
+    platform.on("GET", JOBS, {"jobs": jobs, "next_cursor": "abc"})
+    done = run("jobs", "list", "--status", "failed", "-m", "churn", "--tag", "a=b", "-n", "3")
+    assert done.exit_code == 0
+    lines = done.stdout.splitlines()
+    assert lines[0].split() == ["JOB", "STATUS", "MODEL", "AGE"]
+    assert lines[1].startswith(f"{job_id}  queued (waiting_for_capacity)  churn")
+    assert "churn v12" in lines[2]
+    assert all(len(line) <= 80 for line in lines)
+    assert "\x1b" not in done.stdout
+    assert done.stderr == "There are more: --cursor abc\n"
+    assert platform.requests[0][1] == f"{JOBS}?status=failed&model_name=churn&tag=a%3Db&limit=3"
+
+
+def test_a_long_name_stays_one_line_in_a_pipe(run: Run, platform: Any, job: Any):
+    platform.on("GET", JOBS, {"jobs": [job(model_name="m" * 128)], "next_cursor": None})
+    lines = run("jobs", "list").stdout.splitlines()
+    assert len(lines) == 2
+    assert "m" * 128 in lines[1]
+
+
+def test_json_is_what_the_api_gave(run: Run, platform: Any, job: Any, job_id: str):
+    platform.on("GET", JOBS, {"jobs": [job()], "next_cursor": None})
+    platform.on("GET", f"{JOBS}/{job_id}", job())
+    assert json.loads(run("jobs", "list", "-o", "json").stdout) == {"jobs": [job()], "next_cursor": None}
+    assert json.loads(run("jobs", "show", job_id, "-o", "json").stdout) == job()
+
+
+def test_show(run: Run, platform: Any, job: Any, job_id: str):
+    usage = {"cpu_seconds": 3.21, "peak_memory_bytes": 2**28, "wall_seconds": 2.0, "memory_enforced_by": "watchdog"}
+    seen = job("completed", model_version="3", metrics={"accuracy": 0.987654321}, usage=usage, phases={"script": 2.04})
+    platform.on("GET", f"{JOBS}/{job_id}", seen)
+    facts = dict(line.split(None, 1) for line in run("jobs", "show", job_id).stdout.splitlines())
+    assert facts["status"].strip() == "completed"
+    assert facts["model"].strip() == "churn version 3"
+    assert facts["metrics"].strip() == "accuracy=0.987654"
+    assert facts["used"].strip() == "3.2 CPU s, 256 MiB at most"
+    assert facts["phases"].strip() == "script 2.0 s"
+    assert "reason" not in facts
+
+
+def test_logs(run: Run, platform: Any, job: Any, job_id: str):
+    platform.on("GET", f"{JOBS}/{job_id}", job("completed"))
+    platform.on("GET", f"{JOBS}/{job_id}/logs", "one\ntwo\nthree")
+    assert run("jobs", "logs", job_id).stdout == "one\ntwo\nthree\n"
+    assert run("jobs", "logs", job_id, "--tail", "2").stdout == "two\nthree\n"
+    assert run("jobs", "logs", job_id, "--tail", "0").stdout == ""
+    assert json.loads(run("jobs", "logs", job_id, "-o", "json").stdout) == {"job_id": job_id, "logs": "one\ntwo\nthree"}
+    assert run("jobs", "logs", job_id, "--tail", "2", "--follow").exit_code == 2
+
+
+def test_logs_follow(run: Run, platform: Any, job: Any, job_id: str):
+    platform.on("GET", f"{JOBS}/{job_id}", job("running"))
+    platform.on("GET", f"{JOBS}/{job_id}/logs", "data: one\n\nevent: end\ndata: completed\n\n")
+    assert run("jobs", "logs", job_id, "-f").stdout == "one\n"
+    assert json.loads(run("jobs", "logs", job_id, "-f", "-o", "json").stdout) == {"line": "one"}
+
+
+def test_wait(run: Run, platform: Any, job: Any, job_id: str):
+    platform.on("GET", f"{JOBS}/{job_id}", job("completed"))
+    assert run("jobs", "wait", job_id).exit_code == 0
+    platform.on("GET", f"{JOBS}/{job_id}", job("cancelled", reason="cancelled_by_user"))
+    assert run("jobs", "wait", job_id).exit_code == 1
+    platform.on("GET", f"{JOBS}/{job_id}", job("running"))
+    done = run("jobs", "wait", job_id, "--timeout", "0.01")
+    assert (done.exit_code, done.stdout) == (5, "")
+    assert "is still running" in done.stderr
+
+
+def test_cancel(run: Run, platform: Any, job: Any, job_id: str):
+    platform.on("POST", f"{JOBS}/{job_id}/cancel", job("running"), status=202)
+    platform.on("GET", f"{JOBS}/{job_id}", job("running"))
+    done = run("jobs", "cancel", job_id)
+    assert (done.exit_code, done.stdout) == (0, "")
+    assert f"{job_id} is told to stop" in done.stderr
+    platform.on("GET", f"{JOBS}/{job_id}", job("completed"))
+    assert f"{job_id} is completed" in run("jobs", "cancel", job_id).stderr
+    assert json.loads(run("jobs", "cancel", job_id, "-o", "json").stdout) == job("running")
+
+
+def test_rerun(run: Run, platform: Any, job: Any, job_id: str):
+    accepted = {"job_id": "job_2", "status": "queued", "created_at": "2026-01-02T03:04:05Z", "message": "m", "links": {}}
+    platform.on("GET", f"{JOBS}/{job_id}", job("completed"))
+    platform.on("POST", f"{JOBS}/{job_id}/rerun", accepted, status=202)
+    assert run("jobs", "rerun", job_id).stdout == "job_2\n"
+    assert json.loads(run("jobs", "rerun", job_id, "-o", "json").stdout) == accepted
+
+
+def test_delete(run: Run, platform: Any, job_id: str):
+    platform.on("DELETE", f"{JOBS}/{job_id}", None, status=204)
+    done = run("jobs", "delete", job_id)
+    assert (done.exit_code, done.stdout, done.stderr) == (0, "", f"{job_id} is deleted\n")
+    platform.refuse("DELETE", f"{JOBS}/{job_id}", 409, "job_not_finished", "It still runs.")
+    done = run("jobs", "delete", job_id)
+    assert (done.exit_code, done.stderr) == (1, "Error: It still runs.\n")
+
+
+def test_events(run: Run, platform: Any, job_id: str):
+    event = {"at": "2026-01-02T03:04:05Z", "before": "script", "after": "failed", "status": "failed", "attempt": 2}
+    events = {"job_id": job_id, "events": [event | {"reason": "script_error", "message": "exit code 1"}]}
+    platform.on("GET", f"{JOBS}/{job_id}/events", events)
+    header, row = run("jobs", "events", job_id).stdout.splitlines()
+    assert header.split() == ["AT", "ATTEMPT", "FROM", "TO", "WHY"]
+    assert row.split()[2:] == ["2", "script", "failed", "script_error:", "exit", "code", "1"]
+    assert json.loads(run("jobs", "events", job_id, "-o", "json").stdout) == events

@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import Result
+
+from raylift.api.training import TrainingUpload
+
+Run = Callable[..., Result]
+UPLOAD = "/mlops/training/upload"
+ACCEPTED = {
+    "job_id": "job_01JABCDEFGHJKMNPQRSTVWXYZ0",
+    "status": "queued",
+    "created_at": "2026-01-02T03:04:05Z",
+    "message": "m",
+    "links": {"self": "/x"},
+}
+
+
+@pytest.fixture
+def script(tmp_path: Path) -> Path:
+    path = tmp_path / "my_model.py"
+    path.write_text("print('hi')\n")
+    return path
+
+
+@pytest.fixture(autouse=True)
+def taken(platform: Any) -> None:
+    platform.on("POST", UPLOAD, ACCEPTED, status=202)
+
+
+def test_the_id_is_the_data_and_the_rest_is_talk(run: Run, script: Path, platform: Any, job_id: str):
+    done = run("train", str(script))
+    assert (done.exit_code, done.stdout) == (0, job_id + "\n")
+    assert f"raylift jobs logs {job_id} --follow" in done.stderr
+    (body,) = platform.sent("POST", UPLOAD)
+    assert TrainingUpload.model_validate(body) == TrainingUpload(
+        script_content="print('hi')\n", script_name="my_model.py", experiment_name="my_model"
+    )
+
+
+def test_every_option_arrives(run: Run, script: Path, platform: Any, tmp_path: Path):
+    (tmp_path / "r.txt").write_text("pandas>=2\n# no\n")
+    args = "--experiment E --model M --requirements scikit-learn --requirements xgboost>=2 --env A=1 --env B=x=y"
+    args += " --arg --depth --arg 3 --cpus 2 --memory 4GiB --gpus 0.5 --timeout 90 --tag team=a --priority 70 --max-retries 2"
+    args += f" --no-autolog --no-deploy --idempotency-key k -r {tmp_path / 'r.txt'}"
+    assert run("train", str(script), *args.split()).exit_code == 0
+    (body,) = platform.sent("POST", UPLOAD)
+    assert TrainingUpload.model_validate(body) == TrainingUpload.model_validate(
+        {
+            "script_content": "print('hi')\n",
+            "script_name": "my_model.py",
+            "experiment_name": "E",
+            "model_name": "M",
+            "requirements": ["scikit-learn", "xgboost>=2", "pandas>=2"],
+            "environment": {"A": "1", "B": "x=y"},
+            "args": ["--depth", "3"],
+            "timeout_seconds": 90,
+            "resources": {"cpus": 2, "memory": "4GiB", "gpus": 0.5},
+            "max_retries": 2,
+            "priority": 70,
+            "autolog": False,
+            "deploy": False,
+            "tags": {"team": "a"},
+        }
+    )
+    assert platform.requests[0][3]["Idempotency-Key"] == "k"
+
+
+def test_json_is_what_the_api_gave(run: Run, script: Path):
+    assert json.loads(run("train", str(script), "--output", "json").stdout) == ACCEPTED
+    assert json.loads(run("--output", "json", "train", str(script)).stdout) == ACCEPTED
+
+
+def test_a_syntax_error_has_file_line_and_column(run: Run, script: Path, platform: Any):
+    errors = [
+        {"field": "script_content", "detail": "invalid syntax", "line": 2, "column": 12},
+        {"field": "requirements", "detail": "'??' is no requirement"},
+    ]
+    platform.refuse("POST", UPLOAD, 422, "invalid_request", "The script does not compile.", errors=errors)
+    done = run("train", str(script))
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert done.stderr.splitlines() == [
+        "Error: The script does not compile.",
+        f"  {script}:2:12: invalid syntax",
+        "  requirements: '??' is no requirement",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (["no_such.py"], "no_such.py"),
+        (["SCRIPT", "--env", "A"], "'A' is not of the form NAME=VALUE"),
+        (["SCRIPT", "--tag", "=x"], "not of the form NAME=VALUE"),
+        (["SCRIPT", "-r", "SCRIPT.txt"], "is an option of pip"),
+        (["SCRIPT", "--nonsense"], "No such option"),
+        (["SCRIPT", "--cpus", "many"], "--cpus"),
+    ],
+)
+def test_wrong_usage_ends_with_2(run: Run, script: Path, args: list[str], words: str, platform: Any):
+    script.with_name("my_model.py.txt").write_text("--index-url x")
+    done = run("train", *[arg.replace("SCRIPT", str(script)) for arg in args])
+    assert done.exit_code == 2
+    assert words in " ".join(done.stderr.replace("│", " ").split())
+    assert platform.requests == []
+
+
+LOGS = f"/mlops/training/jobs/{ACCEPTED['job_id']}/logs"
+JOB = f"/mlops/training/jobs/{ACCEPTED['job_id']}"
+STREAM = "id: 4\ndata: one\n\nid: 8\ndata: two\n\nevent: end\ndata: completed\n\n"
+
+
+def test_follow_shows_output_on_stdout_and_phases_on_stderr(run: Run, script: Path, platform: Any, job: Any):
+    done_job = job("completed", metrics={"accuracy": 0.93}, model_version="3", duration_seconds=1.5, phases={"script": 1.5})
+    platform.on("GET", JOB, job("running", phase="script"), done_job)
+    platform.on("GET", LOGS, STREAM, headers={"Content-Type": "text/event-stream"})
+    done = run("train", str(script), "--follow")
+    assert (done.exit_code, done.stdout) == (0, "one\ntwo\n")
+    assert "completed (script 1.5 s)" in done.stderr
+    assert "accuracy=0.93" in done.stderr
+    assert "raylift predict churn --version 3" in done.stderr
+
+
+def test_follow_ends_with_1_when_the_job_fails(run: Run, script: Path, platform: Any, job: Any):
+    platform.on("GET", JOB, job("failed", reason="script_error", message="exit code 1"))
+    platform.on("GET", LOGS, "id: 4\ndata: Traceback\n\nevent: end\ndata: failed\n\n")
+    done = run("train", str(script), "-f")
+    assert (done.exit_code, done.stdout) == (1, "Traceback\n")
+    assert done.stderr.splitlines()[-1].endswith("failed: script_error: exit code 1")
+
+
+def test_follow_with_json_gives_the_job_on_stdout_alone(run: Run, script: Path, platform: Any, job: Any):
+    platform.on("GET", JOB, job("completed"))
+    platform.on("GET", LOGS, STREAM)
+    done = run("train", str(script), "-f", "-o", "json")
+    assert json.loads(done.stdout) == job("completed")
+    assert "one\ntwo\n" in done.stderr
