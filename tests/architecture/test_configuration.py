@@ -1,0 +1,61 @@
+"""cluster_configs/local.yaml documents every setting, and says the defaults that the code has."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from pydantic import BaseModel
+
+from raylift.launcher.config import LocalConfig, load_config
+from raylift.settings import GatewaySettings, JobSettings, ServingSettings, SupervisorSettings
+
+ROOT = Path(__file__).resolve().parents[2]
+TEXT = (ROOT / "cluster_configs" / "local.yaml").read_text(encoding="utf-8")
+SECTIONS = {"jobs": JobSettings, "serving": ServingSettings, "supervisor": SupervisorSettings, "gateway": GatewaySettings}
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+def test_the_file_says_the_code_s_defaults(section: str) -> None:
+    written: dict[str, Any] = yaml.safe_load(TEXT)[section]
+    assert written == SECTIONS[section]().model_dump(mode="json")
+
+
+def test_every_value_is_there_and_explained() -> None:
+    lines = TEXT.splitlines()
+    for name in leaf_names(LocalConfig):
+        at = next((number for number, line in enumerate(lines) if line.strip().startswith(f"{name}:")), None)
+        assert at is not None, f"{name} is not in local.yaml"
+        assert "#" in lines[at] or explained_above(lines, at), f"{name} has no comment"
+
+
+def test_every_setting_has_a_docstring() -> None:
+    source = (ROOT / "platform" / "raylift" / "settings.py").read_text(encoding="utf-8").splitlines()
+    for section in SECTIONS.values():
+        for name in section.model_fields:
+            at = next(number for number, line in enumerate(source) if line.strip().startswith(f"{name}:"))
+            assert source[at + 1].strip().startswith('"""'), f"{name} has no docstring"
+
+
+def test_the_file_is_what_is_loaded() -> None:
+    assert load_config().ports.gateway == 8000
+
+
+def leaf_names(model: type[BaseModel]) -> list[str]:
+    names: list[str] = []
+    for name, field in model.model_fields.items():
+        kind = field.annotation
+        names += leaf_names(kind) if isinstance(kind, type) and issubclass(kind, BaseModel) else [name]
+    return names
+
+
+def explained_above(lines: list[str], at: int) -> bool:
+    """Whether a comment stands above the value, or above the first of its section."""
+    for line in reversed(lines[:at]):
+        if line.strip().startswith("#") or "#" in line:
+            return True
+        if not line.strip():
+            return False
+    return False

@@ -1,0 +1,44 @@
+"""What may be loaded where. The contracts between modules are import-linter's (pyproject.toml); these are about weight."""
+
+from __future__ import annotations
+
+import ast
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+HEAVY = {"ray", "mlflow", "sqlalchemy", "alembic", "fastapi", "starlette", "numpy", "pandas", "sklearn", "psutil", "yaml"}
+WRAPPER_MAY_USE_MLFLOW = {"mlflow_hooks"}
+
+
+def loaded_after(statement: str) -> set[str]:
+    code = f"import json, sys\n{statement}\nprint(json.dumps(sorted({{name.partition('.')[0] for name in sys.modules}})))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT / "tests")
+    return set(json.loads(done.stdout.splitlines()[-1]))
+
+
+@pytest.mark.parametrize("statement", ["import raylift", "from raylift import Client", "import raylift.cli.app"])
+def test_the_client_is_light(statement: str) -> None:
+    assert not loaded_after(statement) & HEAVY
+
+
+def test_the_wrapper_uses_the_standard_library_only() -> None:
+    for path in (ROOT / "job_entrypoints").glob("*.py"):
+        foreign = imported(path) - set(sys.stdlib_module_names) - {"job_entrypoints", "__future__"}
+        allowed = {"mlflow"} if path.stem in WRAPPER_MAY_USE_MLFLOW else set[str]()
+        assert foreign <= allowed, f"{path.name} imports {foreign - allowed}"
+
+
+def imported(path: Path) -> set[str]:
+    """Packages that a file imports, at whatever place."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names.update(alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names.add(node.module.partition(".")[0])
+    return names

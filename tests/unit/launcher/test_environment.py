@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import shlex
+import subprocess
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from raylift.launcher import ingress
+from raylift.launcher.config import load_config
+from raylift.launcher.environment import base_environment, head_environment
+from raylift.launcher.ray_head import head_command
+from raylift.launcher.record import RunRecord
+from raylift.launcher.session import session_path
+from raylift.launcher.startup import database_url
+
+NODE_ID = "f" * 56
+LONGEST_SOCKET_PATH = 107
+
+
+@pytest.fixture
+def record(tmp_path: Path) -> RunRecord:
+    return RunRecord(
+        instance="abc",
+        started_at=datetime(2026, 1, 1, tzinfo=UTC),
+        host="127.0.0.1",
+        ports={"gateway": 8000, "ray_dashboard": 8265, "mlflow": 5000, "block": 20000},
+        state_dir=tmp_path,
+        session_dir=session_path(tmp_path),
+    )
+
+
+def test_only_what_is_listed_is_inherited() -> None:
+    user = {
+        "HOME": "/h",
+        "LC_ALL": "C",
+        "AWS_SECRET_ACCESS_KEY": "s",
+        "RAY_ADDRESS": "x",
+        "RAYLIFT_DATABASE_URL": "p",
+        "PYTHONPATH": "/e",
+    }
+    environment = base_environment(load_config().environment, "abc", user)
+    assert environment["HOME"] == "/h"
+    assert environment["LC_ALL"] == "C"
+    assert environment["RAYLIFT_INSTANCE"] == "abc"
+    assert not {"AWS_SECRET_ACCESS_KEY", "RAY_ADDRESS", "RAYLIFT_DATABASE_URL", "PYTHONPATH"} & environment.keys()
+
+
+def test_jobs_do_not_learn_the_database(record: RunRecord) -> None:
+    base = base_environment(load_config().environment, "abc", {"RAYLIFT_DATABASE_URL": "postgresql://u:secret@h/d"})
+    environment = head_environment(base, record, attempts_dir=record.state_dir / "attempts", cores=2)
+    assert "secret" not in str(environment)
+
+
+def test_the_environment_goes_before_the_configuration(tmp_path: Path) -> None:
+    config = load_config(overrides={"database": "postgresql://a/b"})
+    assert database_url(config, tmp_path, {"RAYLIFT_DATABASE_URL": "postgresql://c/d"}) == "postgresql://c/d"
+    assert database_url(config, tmp_path, {}) == "postgresql://a/b"
+    assert database_url(load_config(), tmp_path, {}) == f"sqlite:///{tmp_path}/raylift.db"
+
+
+def test_socket_paths_fit(record: RunRecord) -> None:
+    """Whatever the state directory's length; HAProxy binds under a temporary name of 14 more characters."""
+    deep = session_path(Path("/" + "d" * 200))
+    assert len(str(deep / "h" / NODE_ID / "a.sock")) + 14 <= LONGEST_SOCKET_PATH
+    assert (
+        len(str(deep / "r" / "session_2026-11-23_15-24-49_441352_1234567" / "sockets" / "plasma_store")) <= LONGEST_SOCKET_PATH
+    )
+
+
+def test_two_state_directories_have_two_sessions() -> None:
+    assert session_path(Path("/a")) != session_path(Path("/b"))
+    assert session_path(Path("/a")) == session_path(Path("/a"))
+
+
+def test_every_port_of_the_head_is_explicit(record: RunRecord) -> None:
+    command = shlex.join(head_command(load_config(), record))
+    for option in ("port", "object-manager-port", "node-manager-port", "dashboard-agent-grpc-port", "runtime-env-agent-port"):
+        assert f"--{option} 20" in command
+    assert "--node-ip-address 127.0.0.1" in command
+    assert "--dashboard-port 8265" in command
+
+
+HAPROXY_CONFIG = """frontend prometheus
+    bind :9101
+frontend http_frontend
+    bind 127.0.0.1:8000
+listen stats
+  bind *:8404
+"""
+
+
+@pytest.mark.parametrize(("host", "expected"), [("127.0.0.1", "127.0.0.1:8000"), ("0.0.0.0", "*:8000")])
+def test_haproxy_opens_the_api_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, host: str, expected: str) -> None:
+    config, wrapper = tmp_path / "c.cfg", tmp_path / "haproxy"
+    config.write_text(HAPROXY_CONFIG, encoding="ascii")
+    monkeypatch.setattr(ingress, "haproxy_binary", lambda: "/bin/true")
+    ingress.write_haproxy_wrapper(wrapper, host=host, port=8000)
+    subprocess.run([str(wrapper), "-db", "-f", str(config), "-dR"], check=True)
+    binds = [line.strip() for line in config.read_text(encoding="ascii").splitlines() if "bind" in line]
+    assert binds == ["bind 127.0.0.1:9101", f"bind {expected}", "bind 127.0.0.1:8404"]

@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
+
+import psutil
+import pytest
+
+from raylift.launcher.processes import MARK, end_all, processes_of
+
+# Forks a child that leaves the session and outlives its parent, as a job's daemon does, and says its pid.
+DAEMON = """
+import subprocess, sys
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(300)"], start_new_session=True)
+print(child.pid, flush=True)
+"""
+# Its child has no environment at all.
+SHELL = """
+import subprocess, sys
+subprocess.run([sys.executable, "-c", "import time; print(1, flush=True); time.sleep(300)"], env={})
+"""
+
+
+@pytest.fixture
+def instance() -> Iterator[str]:
+    name = uuid.uuid4().hex
+    yield name
+    for process in processes_of(name):
+        process.kill()
+
+
+def started(code: str, instance: str) -> subprocess.Popen[str]:
+    return subprocess.Popen([sys.executable, "-c", code], env={MARK: instance}, stdout=subprocess.PIPE, text=True)
+
+
+def first_line(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    return process.stdout.readline()
+
+
+def test_an_orphaned_daemon_is_found_and_ended(instance: str) -> None:
+    with started(DAEMON, instance) as parent:
+        daemon = psutil.Process(int(first_line(parent)))
+        parent.wait()
+    assert [process.pid for process in processes_of(instance)] == [daemon.pid]
+    assert end_all(instance, grace_seconds=1)
+    assert not daemon.is_running() or daemon.status() == psutil.STATUS_ZOMBIE
+
+
+def test_a_child_that_cleared_its_environment_is_ended_too(instance: str) -> None:
+    with started(SHELL, instance) as parent:
+        first_line(parent)
+        assert len(processes_of(instance)) == 2
+        end_all(instance, grace_seconds=1)
+        assert not processes_of(instance)
+
+
+def test_others_are_left_alone(instance: str) -> None:
+    other = uuid.uuid4().hex
+    with started("print(1, flush=True); import time; time.sleep(300)", other) as bystander:
+        first_line(bystander)
+        assert end_all(instance, grace_seconds=1) == []
+        assert bystander.poll() is None
+        bystander.kill()
+
+
+def test_the_caller_is_never_among_them(monkeypatch: pytest.MonkeyPatch, instance: str) -> None:
+    """`raylift down` from within a job's process tree must not end itself half-way."""
+    code = (
+        "import sys; sys.path.insert(0, 'platform')\n"
+        "from raylift.launcher.processes import processes_of\n"
+        f"print(processes_of({instance!r}), flush=True)"
+    )
+    with started(code, instance) as process:
+        assert first_line(process).strip() == "[]"

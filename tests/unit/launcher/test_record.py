@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from raylift.launcher.errors import LauncherError
+from raylift.launcher.local_platform import LocalPlatform, is_running
+from raylift.launcher.record import RunRecord, delete_record, exclusive, read_record, write_record
+from raylift.launcher.session import keep_logs, make_session, remove_session
+
+
+def record_of(state_dir: Path, **changes: object) -> RunRecord:
+    fields: dict[str, object] = {
+        "instance": "of-a-former-boot",
+        "started_at": datetime(2026, 1, 1, tzinfo=UTC),
+        "host": "0.0.0.0",
+        "ports": {"gateway": 1, "ray_dashboard": 2, "mlflow": 3, "block": 20000},
+        "state_dir": state_dir,
+        "session_dir": state_dir / "session",
+    }
+    return RunRecord.model_validate({**fields, **changes})
+
+
+def test_it_comes_back_as_it_was(tmp_path: Path) -> None:
+    record = record_of(tmp_path, pids={"raylet": 7}, ready=True)
+    write_record(record)
+    assert read_record(tmp_path) == record
+    assert (tmp_path / "run.json").stat().st_mode & 0o777 == 0o600
+    delete_record(tmp_path)
+    assert read_record(tmp_path) is None
+
+
+def test_this_machine_reaches_an_open_platform_by_its_loopback(tmp_path: Path) -> None:
+    assert record_of(tmp_path).gateway_url == "http://127.0.0.1:1"
+
+
+def test_a_broken_record_is_named(tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text("{}", encoding="ascii")
+    with pytest.raises(LauncherError, match=r"run\.json"):
+        read_record(tmp_path)
+
+
+def test_processes_of_a_former_boot_do_not_count(tmp_path: Path) -> None:
+    """Their ids live, but belong to others now."""
+    assert not is_running(record_of(tmp_path, pids={"mlflow": 1, "gcs_server": 1, "raylet": 1}, ready=True))
+
+
+def test_stopping_a_dead_platform_clears_it_away(tmp_path: Path) -> None:
+    record = record_of(tmp_path)
+    make_session(record.session_dir)
+    write_record(record)
+    platform = LocalPlatform.find(tmp_path)
+    assert platform is not None
+    assert platform.stop() == []
+    assert not record.session_dir.exists()
+    assert LocalPlatform.find(tmp_path) is None
+
+
+def test_one_at_a_time(tmp_path: Path) -> None:
+    with exclusive(tmp_path), pytest.raises(LauncherError, match="Another"), exclusive(tmp_path):
+        pass
+
+
+def test_a_session_directory_of_somebody_else_is_not_touched(tmp_path: Path) -> None:
+    link = tmp_path / "session"
+    link.symlink_to(tmp_path)
+    with pytest.raises(LauncherError, match="somebody else"):
+        remove_session(link)
+    assert tmp_path.exists()
+
+
+def test_the_last_logs_are_kept(tmp_path: Path) -> None:
+    logs = tmp_path / "session" / "r" / "session_x" / "logs"
+    logs.mkdir(parents=True)
+    (logs / "raylet.out").write_text("why", encoding="ascii")
+    (logs.parents[1] / "session_latest").symlink_to(logs.parent)
+    for _ in range(2):
+        keep_logs(tmp_path / "session", tmp_path / "logs")
+    assert (tmp_path / "logs" / "ray" / "raylet.out").read_text(encoding="ascii") == "why"
