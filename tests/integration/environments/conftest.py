@@ -43,6 +43,7 @@ class Cluster:
         """Submit a job and wait for its end: what Ray says of it, and its output."""
         submission = self.submit(entrypoint, runtime_env)
         deadline = time.monotonic() + seconds
+        job: dict[str, Any] = {}
         while time.monotonic() < deadline:
             job = self._call(f"/api/jobs/{submission}")
             if job["status"] in {"SUCCEEDED", "FAILED", "STOPPED"}:

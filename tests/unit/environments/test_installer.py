@@ -1,14 +1,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from raylift.engines.environments.installer import one_line, uv_environment
 
 
-def _environment(given: dict[str, str], **options) -> dict[str, str]:
-    return uv_environment(given, **{"cache_dir": None, "find_links": None, "defaults": {}} | options)
+def _environment(given: dict[str, str], **options: Any) -> dict[str, str]:
+    nothing: dict[str, Any] = {"cache_dir": None, "find_links": None, "defaults": {}}
+    return uv_environment(given, **nothing | options)
 
 
 def test_environment_names_no_other_interpreter() -> None:
