@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Final
+from typing import Any, Final
 
 from fastapi import FastAPI
 from starlette.middleware import Middleware
@@ -63,3 +63,11 @@ def create_app(services: Services) -> FastAPI:
         app.include_router(router)
     app.openapi = lambda: openapi.document(app)
     return app
+
+
+def build(settings_json: str) -> Any:
+    """The Ray Serve application of the gateway, to be run at ``/``."""
+    # Imported here: the API itself is tested, and could be served, without Ray.
+    from serve_apps.gateway.deployment import application
+
+    return application(settings_json)

@@ -75,7 +75,7 @@ class Fresh(Generic[K, V]):
             _LOG.warning("Answering from what was known %.0f s ago: %s", asked_at - last.at, error)
             return last
         except PlatformError as error:
-            found = _Found[V](asked_at, None, error)
+            found = _Found(asked_at, None, error)
         if len(self._found) >= _MAX_KEYS:
             self._found.clear()
         self._found[key] = found

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from raylift.domain.errors import JobNotFound
 from raylift.domain.identifiers import TAG_ENVIRONMENT_LOCK, TAG_JOB_ID, TAG_REQUIREMENTS, TAG_SCRIPT_SHA256
@@ -59,10 +59,8 @@ def _lines(tag: str | None) -> tuple[str, ...] | None:
     if tag is None:
         return None
     try:
-        parsed: Any = json.loads(tag)
+        parsed = json.loads(tag)
     except ValueError:
         parsed = tag.splitlines()
-    if not isinstance(parsed, list):
-        parsed = [tag]
-    items: list[Any] = parsed
+    items = cast("list[Any]", parsed if isinstance(parsed, list) else [tag])
     return tuple(str(item) for item in items)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,9 +19,6 @@ from raylift.settings import PlatformSettings
 from raylift.store import Store
 from serve_apps.gateway.app import create_app
 
-UPLOAD = "/mlops/training/upload"
-
-
 @dataclass
 class Platform:
     """A gateway's world: a real store, fake engines, and hands to play the supervisor."""
@@ -34,7 +32,8 @@ class Platform:
 
     def move(self, job: Job, *states: JobState, **changes: Any) -> Job:
         for state in states:
-            job = self.store.jobs.move(self.lease, job, state, now=datetime.now(UTC), **(changes if state is states[-1] else {}))
+            told: dict[str, Any] = changes if state is states[-1] else {}
+            job = self.store.jobs.move(self.lease, job, state, now=datetime.now(UTC), **told)
         return job
 
     def start(self, job_id: str, output: bytes = b"") -> Job:
@@ -61,7 +60,13 @@ class Platform:
         return self.move(job, state, **changes)
 
     def deploy(
-        self, name: str, version: str, status: DeploymentStatus = DeploymentStatus.READY, *, replicas: int = 1, message: str | None = None
+        self,
+        name: str,
+        version: str,
+        status: DeploymentStatus = DeploymentStatus.READY,
+        *,
+        replicas: int = 1,
+        message: str | None = None,
     ) -> None:
         now = datetime.now(UTC)
         row = self.store.deployments.ensure(
@@ -84,10 +89,20 @@ def settings(tmp_path: Path) -> PlatformSettings:
     )
 
 
-@pytest.fixture
-def platform(settings: PlatformSettings) -> Iterator[Platform]:
-    store = Store.open(settings.database_url)
+@pytest.fixture(scope="session")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty store, to be copied."""
+    path = tmp_path_factory.mktemp("store") / "store.db"
+    store = Store.open(f"sqlite:///{path}")
     store.migrate()
+    store.close()
+    return path
+
+
+@pytest.fixture
+def platform(settings: PlatformSettings, migrated: Path) -> Iterator[Platform]:
+    shutil.copy(migrated, settings.state_dir / "store.db")
+    store = Store.open(settings.database_url)
     registry, cluster = FakeRegistry(), FakeCluster()
     services = Services.assemble(settings, store=store, registry=registry, cluster=cluster)
     lease = store.leases.acquire("supervisor", "test", now=datetime.now(UTC), seconds=3600)

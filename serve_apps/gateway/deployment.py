@@ -1,0 +1,66 @@
+"""The gateway as a Ray Serve deployment: a thin shell around the ASGI application."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Final
+
+from ray import serve
+from ray.serve.schema import LoggingConfig
+
+from raylift.settings import PlatformSettings
+
+DEPLOYMENT_NAME: Final = "gateway"
+
+# Held requests count: many may wait for models that load.
+_MAX_ONGOING_REQUESTS: Final = 1000
+
+
+@serve.ingress()
+class GatewayReplica:
+    """Stateless: any number of them may stand beside each other, and die."""
+
+    async def __init__(self, settings_json: str) -> None:
+        settings = PlatformSettings.model_validate_json(settings_json)
+        self._gateway = await asyncio.to_thread(_connect, settings)
+
+    def __serve_build_asgi_app__(self) -> Any:
+        gateway = self._gateway
+
+        async def asgi(scope: Any, receive: Any, send: Any) -> None:
+            await gateway(scope, receive, send)
+
+        # Not the FastAPI object itself: Ray Serve would put its own handler in the place of ours for unexpected errors.
+        return asgi
+
+
+def application(settings_json: str) -> serve.Application:
+    settings = PlatformSettings.model_validate_json(settings_json)
+    # runtime_env is set, or Serve hands down the caller's. MLflow's client must not wait minutes for a server that is down.
+    from raylift.engines.mlflow_client import CLIENT_ENVIRONMENT
+
+    deployment = serve.deployment(GatewayReplica).options(  # pyright: ignore[reportFunctionMemberAccess]
+        name=DEPLOYMENT_NAME,
+        num_replicas=settings.gateway.replicas,
+        max_ongoing_requests=_MAX_ONGOING_REQUESTS,
+        ray_actor_options={"num_cpus": 0, "runtime_env": {"env_vars": CLIENT_ENVIRONMENT}},
+        health_check_period_s=5,
+        health_check_timeout_s=10,
+        graceful_shutdown_timeout_s=10,
+        graceful_shutdown_wait_loop_s=1,
+        logging_config=LoggingConfig(enable_access_log=False),
+    )
+    return deployment.bind(settings_json)
+
+
+def _connect(settings: PlatformSettings) -> Any:
+    # Imported here: whoever only starts the application needs none of it, and MLflow alone takes seconds.
+    from raylift.engines.ray_cluster import Cluster
+    from raylift.engines.registry import Registry
+    from raylift.services.container import Services
+    from raylift.store import Store
+    from serve_apps.gateway.app import create_app
+
+    store = Store.open(settings.database_url)
+    services = Services.assemble(settings, store=store, registry=Registry(settings.mlflow_url), cluster=Cluster())
+    return create_app(services)

@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+from tests.unit.gateway.conftest import Platform
+
+from raylift.domain.job import JobState
+from raylift.services.log_following import AttemptStarted, Ended, Lines, LogEvent, LogFollower
+from serve_apps.gateway.routers.job_logs import _encoded
+
+JOBS = "/mlops/training/jobs"
+
+
+@pytest.fixture
+async def job_id(client: httpx.AsyncClient) -> str:
+    body = {"script_content": "print(1)", "experiment_name": "e"}
+    return (await client.post("/mlops/training/upload", json=body)).json()["job_id"]
+
+
+async def logs(client: httpx.AsyncClient, job_id: str, headers: dict[str, str] | None = None, **query: Any) -> httpx.Response:
+    return await client.get(f"{JOBS}/{job_id}/logs", params=query, headers=headers)
+
+
+async def test_before_the_script_started_there_is_nothing(client: httpx.AsyncClient, job_id: str) -> None:
+    answer = await logs(client, job_id)
+    assert (answer.status_code, answer.text, answer.headers["content-type"]) == (200, "", "text/plain; charset=utf-8")
+
+
+@pytest.mark.parametrize("final", [False, True])
+async def test_the_whole_log(client: httpx.AsyncClient, platform: Platform, job_id: str, final: bool) -> None:
+    output = "zeile ä\n".encode() * 100_000
+    platform.start(job_id, output)
+    if final:
+        platform.finish(job_id)
+    answer = await logs(client, job_id)
+    assert answer.content == output
+    assert answer.headers["content-type"] == "text/plain; charset=utf-8"
+
+
+async def test_a_part_of_a_finished_log(client: httpx.AsyncClient, platform: Platform, job_id: str) -> None:
+    platform.start(job_id, b"0123456789")
+    platform.finish(job_id)
+    answer = await logs(client, job_id, {"Range": "bytes=3-5"})
+    assert (answer.status_code, answer.content) == (206, b"345")
+
+
+async def test_the_resource_carries_the_tail(client: httpx.AsyncClient, platform: Platform, job_id: str) -> None:
+    platform.start(job_id, b"first\n" + "ä".encode() * 40_000 + b"\xff\n")
+    tail = (await client.get(f"{JOBS}/{job_id}")).json()["logs"]
+    assert len(tail.encode()) <= 64 * 1024 + 2
+    assert tail.startswith("ä")
+    assert tail.endswith("ä\ufffd\n")
+
+
+@pytest.mark.parametrize(
+    ("output", "count", "expected"),
+    [
+        (b"a\nb\nc\n", 2, "b\nc\n"),
+        (b"a\nb\nc", 2, "b\nc"),
+        (b"a\n", 5, "a\n"),
+        (b"a\nb\n", 0, ""),
+        (b"x" * 100_000 + b"\n" + b"y" * 100_000 + b"\n", 1, "y" * 100_000 + "\n"),
+        (b"n\n" * 200_000, 3, "n\nn\nn\n"),
+    ],
+)
+async def test_the_last_lines(
+    client: httpx.AsyncClient, platform: Platform, job_id: str, output: bytes, count: int, expected: str
+) -> None:
+    platform.start(job_id, output)
+    assert (await logs(client, job_id, tail=count)).text == expected
+
+
+async def test_the_log_of_an_attempt(client: httpx.AsyncClient, platform: Platform, job_id: str) -> None:
+    job = platform.start(job_id, b"one\n")
+    platform.move(job, JobState.QUEUED, attempt=2, submission_id=None)
+    assert (await logs(client, job_id)).text == "one\n"
+    platform.start(job_id, b"two\n")
+    assert (await logs(client, job_id)).text == "two\n"
+    assert (await logs(client, job_id, attempt=1)).text == "one\n"
+    assert (await logs(client, job_id, attempt=3)).status_code == 404
+
+
+class TestFollowing:
+    async def test_a_finished_log_is_told_and_ended(self, client: httpx.AsyncClient, platform: Platform, job_id: str) -> None:
+        platform.start(job_id, b"one\r\ntwo\n\n10%\r20%\nlast")
+        platform.finish(job_id)
+        answer = await logs(client, job_id, follow=True)
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        assert answer.text == (
+            "id: 18\ndata: one\ndata: two\ndata: \ndata: 10%\ndata: 20%\n\n"
+            "id: 22\ndata: last\n\n"
+            'id: 22\nevent: end\ndata: {"status":"completed"}\n\n'
+        ) or answer.text == (
+            "id: 22\ndata: one\ndata: two\ndata: \ndata: 10%\ndata: 20%\ndata: last\n\n"
+            'id: 22\nevent: end\ndata: {"status":"completed"}\n\n'
+        )
+
+    async def test_it_goes_on_where_it_broke_off(self, client: httpx.AsyncClient, platform: Platform, job_id: str) -> None:
+        platform.start(job_id, b"one\ntwo\n")
+        platform.finish(job_id)
+        answer = await logs(client, job_id, {"Last-Event-ID": "4"}, follow=True)
+        assert answer.text.startswith("id: 8\ndata: two\n\nid: 8\nevent: end\n")
+
+    @pytest.mark.parametrize("last", ["-1", "x", "1.5", "²"])
+    async def test_a_position_that_is_none(self, client: httpx.AsyncClient, job_id: str, last: str) -> None:
+        assert (await logs(client, job_id, {"Last-Event-ID": last.encode()}, follow=True)).status_code == 422  # pyright: ignore[reportArgumentType]
+
+    async def test_lines_are_told_when_they_are_whole(self, platform: Platform, job_id: str, client: httpx.AsyncClient) -> None:
+        events = follow(platform, job_id)
+        platform.start(job_id, b"one\ntw")
+        assert await anext(events) == Lines("one\n", 4)
+        platform.print(job_id, b"o\nend")
+        assert await anext(events) == Lines("two\n", 8)
+        platform.finish(job_id, JobState.FAILED)
+        assert [event async for event in events] == [Lines("end", 11), Ended(platform.store.jobs.get(job_id).status, 11)]
+
+    async def test_another_attempt_begins_anew(self, platform: Platform, job_id: str, client: httpx.AsyncClient) -> None:
+        events = follow(platform, job_id)
+        job = platform.start(job_id, b"one\n")
+        assert await anext(events) == Lines("one\n", 4)
+        platform.move(job, JobState.QUEUED, attempt=2, submission_id=None)
+        platform.start(job_id, b"two\n")
+        assert [await anext(events), await anext(events)] == [AttemptStarted(2), Lines("two\n", 4)]
+
+    async def test_a_log_that_was_cut_is_followed_on(self, platform: Platform, job_id: str, client: httpx.AsyncClient) -> None:
+        events = follow(platform, job_id)
+        job = platform.start(job_id, b"x\n" * 100)
+        assert await anext(events) == Lines("x\n" * 100, 200)
+        path = platform.settings.attempts_dir / str(job.submission_id) / "output.log"
+        path.write_bytes(b"short\n")
+        platform.finish(job_id)
+        assert [event async for event in events] == [Ended(platform.store.jobs.get(job_id).status, 6)]
+
+    async def test_another_attempt_shows_as_an_event_at_zero(self) -> None:
+        async def events() -> AsyncIterator[LogEvent]:
+            yield AttemptStarted(2)
+
+        assert [event async for event in _encoded(events())] == [b'id: 0\nevent: attempt\ndata: {"attempt":2}\n\n']
+
+
+def follow(platform: Platform, job_id: str) -> AsyncIterator[LogEvent]:
+    return LogFollower(platform.store, platform.services.logs, poll_seconds=0.01).follow(job_id)
+
+
+async def test_followers_do_not_hold_each_other_up(client: httpx.AsyncClient, platform: Platform, job_id: str) -> None:
+    platform.start(job_id, b"one\n")
+    following = [asyncio.create_task(logs(client, job_id, follow=True)) for _ in range(50)]
+    await asyncio.sleep(0)
+    assert (await client.get("/healthz")).status_code == 200
+    platform.finish(job_id)
+    assert all("event: end" in answer.text for answer in await asyncio.gather(*following))
