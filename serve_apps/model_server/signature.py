@@ -96,7 +96,7 @@ def _fields(text: str | None) -> tuple[tuple[Column, ...], tuple[Tensor, ...]]:
 
 
 def _column_type(name: str) -> ColumnType:
-    return ColumnType(name) if name in ColumnType else ColumnType.NESTED
+    return ColumnType(name) if name in {kind.value for kind in ColumnType} else ColumnType.NESTED
 
 
 def _parameter(entry: dict[str, Any]) -> Parameter:

@@ -1,0 +1,66 @@
+"""Models in a real MLflow registry, asked through the replica's own ASGI application."""
+
+from __future__ import annotations
+
+import asyncio
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import mlflow
+
+from raylift.domain.identifiers import version_route
+from serve_apps.model_server.asgi import ReplicaApp
+from serve_apps.model_server.loading import load_model
+from serve_apps.model_server.model import Model
+
+
+@dataclass(frozen=True)
+class Replica:
+    """A loaded version, and requests to it below its route."""
+
+    model: Model
+    app: ReplicaApp
+
+    def request(self, method: str, path: str, **arguments: Any) -> httpx.Response:
+        async def ask() -> httpx.Response:
+            route = version_route(self.model.name, self.model.version)
+            transport = httpx.ASGITransport(self.app, root_path=route)  # pyright: ignore[reportArgumentType]
+            async with httpx.AsyncClient(transport=transport, base_url="http://replica") as client:
+                return await client.request(method, route + path, **arguments)
+
+        return asyncio.run(ask())
+
+    def get(self, path: str) -> httpx.Response:
+        return self.request("GET", path)
+
+    def post(self, path: str, body: Any) -> httpx.Response:
+        return self.request("POST", path, json=body)
+
+    def predict(self, inputs: Any, **fields: Any) -> httpx.Response:
+        return self.post("/predict", {"inputs": inputs, **fields})
+
+    def predicted(self, inputs: Any, **fields: Any) -> dict[str, Any]:
+        answer = self.predict(inputs, **fields)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+
+class Registry:
+    """Registers models, and loads them as a replica does."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def register(self, name: str, log: Callable[..., Any], *arguments: Any, **options: Any) -> str:
+        """Log a model with one of MLflow's ``log_model`` functions and register it; the version's URI."""
+        with mlflow.start_run(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            log(*arguments, name="model", registered_model_name=name, pip_requirements=[], **options)
+        return f"models:/{name}/1"
+
+    def replica(self, name: str, log: Callable[..., Any], *arguments: Any, **options: Any) -> Replica:
+        model = load_model(name, "1", self.register(name, log, *arguments, **options), self.url)
+        return Replica(model, ReplicaApp(model))

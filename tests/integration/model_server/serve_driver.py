@@ -1,0 +1,32 @@
+"""Runs applications on a cluster: one JSON object on standard input says which."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import ray
+from ray import serve
+from ray.serve.config import HTTPOptions
+
+from raylift.domain.deployment import DeploymentConfig
+from raylift.domain.identifiers import application_name, version_route
+from serve_apps.model_server.app import build
+from serve_apps.model_server.spec import ReplicaSpec
+
+
+def main() -> None:
+    order = json.loads(sys.stdin.read())
+    ray.init(address=order["address"], log_to_driver=False)
+    serve.start(proxy_location="HeadOnly", http_options=HTTPOptions(host="127.0.0.1", port=order["port"]))
+    targets = []
+    for values in order["specs"]:
+        spec = ReplicaSpec(**values | {"config": DeploymentConfig(**values["config"])})
+        name, route = application_name(spec.model_name, spec.version), version_route(spec.model_name, spec.version)
+        targets.append(serve.RunTarget(build(spec), name=name, route_prefix=route))
+    serve.run_many(targets, wait_for_ingress_deployment_creation=False, wait_for_applications_running=False)
+    ray.shutdown()
+
+
+if __name__ == "__main__":
+    main()

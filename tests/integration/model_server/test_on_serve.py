@@ -1,0 +1,106 @@
+"""The replica under real Ray Serve behind HAProxy, as the platform runs it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import mlflow.pyfunc
+import mlflow.sklearn
+import pytest
+from sklearn.datasets import load_iris
+from sklearn.ensemble import RandomForestClassifier
+
+from tests.integration.model_server.replicas import Registry
+from tests.integration.model_server.serve_cluster import ServeCluster, serve_cluster
+
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(400)]
+
+_FRAME = load_iris(as_frame=True)
+_MODEL = RandomForestClassifier(20, random_state=0).fit(_FRAME.data.to_numpy(), _FRAME.target)
+
+
+@pytest.fixture(scope="module")
+def cluster(registry: Registry) -> Iterator[ServeCluster]:
+    for name in ("iris", "asleep"):
+        registry.register(name, mlflow.sklearn.log_model, _MODEL, serialization_format="cloudpickle")
+    registry.register("broken", mlflow.pyfunc.log_model, loader_module="no_such_module")
+    with serve_cluster() as running:
+        running.deploy(
+            [
+                _spec(registry, "iris", {"min_replicas": 1, "max_replicas": 1}),
+                _spec(registry, "asleep", {"min_replicas": 0, "max_replicas": 1}),
+                _spec(registry, "broken", {"min_replicas": 0, "max_replicas": 1}, initial_replicas=1),
+            ]
+        )
+        yield running
+
+
+def _spec(registry: Registry, name: str, config: dict[str, Any], **more: Any) -> dict[str, Any]:
+    return {
+        "model_name": name,
+        "version": "1",
+        "model_uri": f"models:/{name}/1",
+        "mlflow_url": registry.url,
+        "config": config,
+        **more,
+    }
+
+
+def _is_running(application: dict[str, Any]) -> bool:
+    return application.get("status") == "RUNNING"
+
+
+def _replicas(application: dict[str, Any]) -> list[dict[str, Any]]:
+    return application["deployments"]["model"]["replicas"]
+
+
+def test_answers_through_haproxy(cluster: ServeCluster) -> None:
+    cluster.wait_for("iris:1", _is_running)
+    rows = _FRAME.data.to_numpy()[::10].tolist()
+    with httpx.Client(base_url=f"{cluster.url}/v2/models/iris/versions/1", timeout=60) as client:
+        answer = client.post("/predict", json={"inputs": rows, "return_probabilities": True})
+        assert answer.status_code == 200, answer.text
+        assert answer.headers["content-type"] == "application/json"
+        assert answer.json()["predictions"] == _MODEL.predict(rows).tolist()
+        assert answer.json()["probabilities"] == _MODEL.predict_proba(rows).tolist()
+        assert client.post("/predict", json={"inputs": [[1.0, 2.0]]}).status_code == 422
+        tensor = {"name": "x", "shape": [len(rows), 4], "datatype": "FP64", "data": rows}
+        assert client.post("/infer", json={"inputs": [tensor]}).json()["outputs"][0]["data"] == _MODEL.predict(rows).tolist()
+        assert client.post("/invocations", json={"inputs": rows}).json() == {"predictions": _MODEL.predict(rows).tolist()}
+        many = _FRAME.data.to_numpy().tolist() * 100  # a body of many chunks
+        assert len(client.post("/predict", json={"inputs": many}).json()["predictions"]) == len(many)
+        assert client.get("").json()["name"] == "iris"
+        assert client.get("/ready").json() == {"name": "iris", "ready": True}
+        assert client.get("/nothing-here").status_code == 404
+
+
+def test_first_request_wakes_a_version_that_sleeps(cluster: ServeCluster) -> None:
+    asleep = cluster.wait_for("asleep:1", _is_running)
+    assert _replicas(asleep) == []
+    answer = httpx.post(
+        f"{cluster.url}/v2/models/asleep/versions/1/predict", json={"inputs": [[5.1, 3.5, 1.4, 0.2]]}, timeout=90
+    )
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["predictions"] == _MODEL.predict([[5.1, 3.5, 1.4, 0.2]]).tolist()
+    assert len(_replicas(cluster.application("asleep:1"))) == 1
+
+
+def test_a_model_that_does_not_load_says_why(cluster: ServeCluster) -> None:
+    failed = cluster.wait_for("broken:1", lambda application: application.get("status") in ("DEPLOY_FAILED", "UNHEALTHY"), 240)
+    said = failed["message"] + failed["deployments"]["model"]["message"]
+    assert "broken version 1 does not load" in said
+    assert "The module no_such_module is missing: add the package that holds it to the job's requirements." in said
+
+
+def test_other_scaling_keeps_the_process(cluster: ServeCluster, registry: Registry) -> None:
+    before = _replicas(cluster.wait_for("iris:1", _is_running))
+    cluster.deploy([_spec(registry, "iris", {"min_replicas": 1, "max_replicas": 3, "max_ongoing_requests": 10})])
+
+    def is_applied(application: dict[str, Any]) -> bool:
+        config = application["deployments"]["model"]["deployment_config"]
+        return _is_running(application) and config["autoscaling_config"]["max_replicas"] == 3
+
+    after = _replicas(cluster.wait_for("iris:1", is_applied))
+    assert [replica["pid"] for replica in after] == [replica["pid"] for replica in before]
