@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import Any
 
 import ray.util
-from ray.serve._private import replica
 
 _OPEN_PORT = "add_port_to_grpc_server"
 _ANYWHERE = "[::]:0"
@@ -20,6 +19,9 @@ def keep_internal_server_on_loopback() -> None:
     """Call it in a deployment's constructor: the server is opened after that. Only nodes at 127.0.0.1 are concerned."""
     if ray.util.get_node_ip_address() != _LOOPBACK:
         return
+    # Imported here: whoever only builds applications has no replica.
+    from ray.serve._private import replica
+
     open_port: Any = getattr(replica, _OPEN_PORT)
 
     def open_on_loopback(server: Any, address: str) -> int:

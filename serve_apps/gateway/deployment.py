@@ -9,6 +9,7 @@ from ray import serve
 from ray.serve.schema import LoggingConfig
 
 from raylift.settings import PlatformSettings
+from serve_apps.loopback import keep_internal_server_on_loopback
 
 DEPLOYMENT_NAME: Final = "gateway"
 
@@ -21,6 +22,7 @@ class GatewayReplica:
     """Stateless: any number of them may stand beside each other, and die."""
 
     async def __init__(self, settings_json: str) -> None:
+        keep_internal_server_on_loopback()
         settings = PlatformSettings.model_validate_json(settings_json)
         self._gateway = await asyncio.to_thread(_connect, settings)
 

@@ -10,6 +10,7 @@ from ray import serve
 from ray.serve.config import AutoscalingConfig, BackpressureConfig
 from ray.serve.schema import LoggingConfig
 
+from serve_apps.loopback import keep_internal_server_on_loopback
 from serve_apps.model_server.spec import ReplicaSpec
 
 DEPLOYMENT_NAME: Final = "model"
@@ -26,6 +27,7 @@ class ModelReplica:
     """Loads a model version, then answers for it as a plain ASGI application: no framework stands in the request path."""
 
     async def __init__(self, model_name: str, version: str, model_uri: str, mlflow_url: str, max_body_bytes: int) -> None:
+        keep_internal_server_on_loopback()
         # Imported here: whoever only builds applications need not load NumPy, pandas and MLflow.
         from serve_apps.model_server.asgi import ReplicaApp
         from serve_apps.model_server.loading import load_model
