@@ -1,0 +1,381 @@
+"""Inference through the gateway: sent on as it is, held while a version starts, sent again where that is safe."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from typing import Any
+
+import httpx
+import pytest
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from tests.integration.gateway.conftest import World, answers, dies, listening, served
+from tests.unit.gateway.conftest import Platform
+
+from raylift.domain.deployment import DeploymentStatus
+from serve_apps.gateway.app import create_app
+
+INFERENCE = "/mlops/inference"
+
+
+async def infer(
+    world: World, *, timeout: float | None = None, headers: dict[str, str] | None = None, **body: Any
+) -> httpx.Response:
+    sent = dict(headers or {}) | ({} if timeout is None else {"X-Scale-Up-Timeout": str(timeout)})
+    return await world.client.post(INFERENCE, json={"model_name": "m", "inputs": [[1.0]]} | body, headers=sent)
+
+
+class TestSendingOn:
+    async def test_the_body_goes_on_as_it_is(self, world: World) -> None:
+        world.platform.deploy("m", "3")
+        raw = b'{ "model_name":"m" , "model_version": 3,\n "inputs": [[1.0, 2.50]]}'
+        headers = {
+            "content-type": "application/x-www-form-urlencoded",
+            "x-request-id": "abc-1",
+            "traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+            "x-request-timeout-seconds": "0.001",
+        }
+        answer = await world.client.post(INFERENCE, content=raw, headers=headers)
+        assert (answer.status_code, answer.content, answer.headers["x-replica"]) == (200, raw, "1")
+        ((method, path, sent, body),) = world.replica.seen
+        assert (method, path, body) == ("POST", "/v2/models/m/versions/3/predict", raw)
+        assert sent["x-raylift-forwarded"] == "1"
+        assert sent["x-request-id"] == "abc-1" == answer.headers["x-request-id"]
+        assert sent["traceparent"] == headers["traceparent"]
+        assert sent["content-type"] == "application/json"
+        assert "x-request-timeout-seconds" not in sent
+
+    async def test_the_answer_comes_back_as_it_is(self, world: World) -> None:
+        world.platform.deploy("m", "3")
+        problem = '{"status": 422, "detail": "needs 20 features"}'
+        world.replica.behaviours.append(answers(422, problem, "application/problem+json", **{"x-y": "z"}))
+        answer = await infer(world)
+        assert (answer.status_code, answer.text, answer.headers["x-y"]) == (422, problem, "z")
+        assert answer.headers["content-type"] == "application/problem+json"
+
+    async def test_large_bodies_and_answers(self, world: World) -> None:
+        world.platform.deploy("m", "3")
+        rows = [[float(n)] * 20 for n in range(20_000)]
+        answer = await infer(world, inputs=rows)
+        assert answer.json()["inputs"] == rows
+
+    async def test_answers_of_unknown_length_are_streamed(self, world: World) -> None:
+        world.platform.deploy("m", "3")
+
+        async def stream(_: Request, __: bytes) -> Response:
+            return StreamingResponse(iter([b"a" * 1000, b"b" * 1000]), media_type="application/json")
+
+        world.replica.behaviours.append(stream)
+        assert (await infer(world)).content == b"a" * 1000 + b"b" * 1000
+
+    async def test_names_that_need_quoting(self, world: World) -> None:
+        world.platform.deploy("my model", "1")
+        await infer(world, model_name="my model")
+        assert world.replica.paths == ["/v2/models/my%20model/versions/1/predict"]
+
+
+class TestChoosing:
+    async def test_the_newest_that_is_ready(self, world: World) -> None:
+        for version, status in [
+            ("2", "ready"),
+            ("9", "scaled_to_zero"),
+            ("10", "ready"),
+            ("11", "starting"),
+            ("12", "unhealthy"),
+        ]:
+            world.platform.deploy("m", version, DeploymentStatus(status), replicas=int(status == "ready"))
+        await infer(world)
+        assert world.replica.paths == ["/v2/models/m/versions/10/predict"]
+
+    @pytest.mark.parametrize("version", ["2", 2])
+    async def test_a_version(self, world: World, version: Any) -> None:
+        world.platform.deploy("m", "2")
+        world.platform.deploy("m", "3")
+        await infer(world, model_version=version)
+        assert world.replica.paths == ["/v2/models/m/versions/2/predict"]
+
+    async def test_an_alias(self, world: World) -> None:
+        world.platform.deploy("m", "2")
+        world.platform.deploy("m", "3")
+        world.platform.registry.register("m", "2")
+        world.platform.registry.aliases["m", "champion"] = "2"
+        await infer(world, alias="champion")
+        assert world.replica.paths == ["/v2/models/m/versions/2/predict"]
+        assert (await infer(world, alias="nobody")).status_code == 404
+
+    async def test_the_registry_is_asked_for_nothing_that_is_deployed(self, world: World) -> None:
+        world.platform.deploy("m", "2")
+        world.platform.registry.down = True
+        assert (await infer(world)).status_code == 200
+        assert (await infer(world, model_version="2")).status_code == 200
+        assert world.platform.registry.asked == 0
+
+    async def test_what_is_not_there(self, world: World) -> None:
+        world.platform.deploy("m", "2")
+        world.platform.registry.register("m", "2")
+        unknown = await infer(world, model_name="nope")
+        assert (unknown.status_code, unknown.json()["code"]) == (404, "model_not_found")
+        version = await infer(world, model_version="99")
+        assert (version.status_code, version.json()["code"], version.json()["versions"]) == (404, "version_not_found", ["2"])
+        world.platform.registry.down = True
+        away = await infer(world, model_name="other")
+        assert (away.status_code, away.json()["code"]) == (503, "engine_unavailable")
+
+    async def test_what_cannot_answer_says_so_at_once(self, world: World) -> None:
+        world.platform.deploy("sick", "1", DeploymentStatus.UNHEALTHY, message="no module named torch")
+        world.platform.deploy("gone", "1")
+        world.platform.store.deployments.want("gone", "1", now=world.platform.lease.expires_at, wanted=False)
+        world.platform.registry.register("old", "1")
+        sick, gone, old = [await infer(world, model_name=name) for name in ("sick", "gone", "old")]
+        assert (sick.status_code, sick.json()["code"]) == (503, "deployment_unhealthy")
+        assert "no module named torch" in sick.json()["detail"]
+        assert "retry-after" not in sick.headers
+        assert (gone.status_code, gone.json()["code"]) == (503, "deployment_stopped")
+        assert (old.status_code, old.json()["code"]) == (503, "deployment_stopped")
+        assert "PUT /mlops/models/old/versions/1/deployment" in old.json()["detail"]
+
+    @pytest.mark.parametrize(
+        ("body", "field"),
+        [
+            ({"model_name": None}, "model_name"),
+            ({"model_name": ""}, "model_name"),
+            ({"model_name": 3}, "model_name"),
+            ({"model_version": True}, "model_version"),
+            ({"model_version": 1.5}, "model_version"),
+            ({"model_version": ""}, "model_version"),
+            ({"alias": 1}, "alias"),
+            ({"alias": "a", "model_version": "1"}, "alias"),
+        ],
+    )
+    async def test_a_choice_that_is_none(self, world: World, body: dict[str, Any], field: str) -> None:
+        answer = await infer(world, **body)
+        assert (answer.status_code, answer.headers["content-type"]) == (422, "application/problem+json")
+        assert [error["field"] for error in answer.json()["errors"]] == [field]
+
+    @pytest.mark.parametrize(("raw", "status"), [(b"{", 400), (b"", 400), (b"[1]", 422), (b'{"inputs": NaN}', 400)])
+    async def test_a_body_that_is_none(self, world: World, raw: bytes, status: int) -> None:
+        assert (await world.client.post(INFERENCE, content=raw)).status_code == status
+
+
+class TestHolding:
+    async def test_a_version_that_starts_is_waited_for(self, world: World) -> None:
+        world.platform.deploy("m", "1", DeploymentStatus.STARTING, replicas=0)
+        held = [asyncio.create_task(infer(world)) for _ in range(20)]
+        await asyncio.sleep(0.5)
+        assert not any(task.done() for task in held)
+        world.platform.deploy("m", "1", DeploymentStatus.READY)
+        assert {answer.status_code for answer in await asyncio.gather(*held)} == {200}
+        assert len(world.replica.seen) == 20
+
+    async def test_a_version_whose_deployment_follows_is_waited_for(self, world: World) -> None:
+        world.platform.registry.register("m", "1", created_at=world.platform.lease.expires_at)
+        held = asyncio.create_task(infer(world, model_version=1))
+        newest = asyncio.create_task(infer(world))
+        await asyncio.sleep(0.3)
+        world.platform.deploy("m", "1")
+        assert ((await held).status_code, (await newest).status_code) == (200, 200)
+
+    async def test_it_is_waited_for_so_long_and_no_longer(self, world: World) -> None:
+        world.platform.deploy("m", "1", DeploymentStatus.PENDING, replicas=0)
+        answer = await infer(world, timeout=0.4)
+        assert (answer.status_code, answer.json()["code"], answer.headers["retry-after"]) == (503, "deployment_not_ready", "5")
+        assert world.replica.seen == []
+
+    async def test_what_goes_wrong_meanwhile_ends_the_wait(self, world: World) -> None:
+        world.platform.deploy("m", "1", DeploymentStatus.STARTING, replicas=0)
+        held = asyncio.create_task(infer(world))
+        await asyncio.sleep(0.2)
+        world.platform.deploy("m", "1", DeploymentStatus.UNHEALTHY, replicas=0, message="out of memory")
+        answer = await held
+        assert (answer.status_code, answer.json()["code"]) == (503, "deployment_unhealthy")
+
+    @pytest.mark.parametrize("timeout", ["-1", "soon", "nan", "inf"])
+    async def test_a_timeout_that_is_none(self, world: World, timeout: Any) -> None:
+        assert (await infer(world, timeout=timeout)).status_code == 422
+
+    async def test_a_scale_up_from_zero_is_bounded(self, world: World) -> None:
+        world.platform.deploy("m", "1", DeploymentStatus.SCALED_TO_ZERO, replicas=0)
+
+        async def never(_: Request, __: bytes) -> Response:
+            await asyncio.sleep(3)
+            return Response()
+
+        world.replica.behaviours.append(never)
+        answer = await infer(world, timeout=0.3)
+        assert (answer.status_code, answer.json()["code"]) == (503, "deployment_not_ready")
+
+    async def test_a_slow_model_is_not_cut_off_once_it_runs(self, world: World) -> None:
+        world.platform.deploy("m", "1", DeploymentStatus.SCALED_TO_ZERO, replicas=0)
+
+        async def slow(_: Request, body: bytes) -> Response:
+            world.platform.deploy("m", "1", DeploymentStatus.READY, replicas=1)
+            await asyncio.sleep(1)
+            return Response(body, media_type="application/json")
+
+        world.replica.behaviours.append(slow)
+        assert (await infer(world, timeout=0.3)).status_code == 200
+
+
+class TestTryingAgain:
+    async def test_an_absent_route_is_waited_for(self, world: World) -> None:
+        world.platform.deploy("m", "1")
+        absent = answers(503, "{}", "application/problem+json", **{"X-Raylift-No-Route": "1"})
+        world.replica.behaviours += [absent, absent, answers(503, "no replica", "text/plain")]
+        assert (await infer(world)).status_code == 200
+        assert len(world.replica.seen) == 4
+
+    async def test_an_absent_route_is_not_waited_for_without_end(self, world: World) -> None:
+        world.platform.deploy("m", "1")
+        world.replica.behaviours += [answers(503, "{}", "application/json", **{"X-Raylift-No-Route": "1"})] * 100
+        answer = await infer(world, timeout=0.4)
+        assert (answer.status_code, answer.json()["code"]) == (503, "deployment_not_ready")
+
+    async def test_a_replica_that_goes_away_is_survived(self, world: World) -> None:
+        world.platform.deploy("m", "1")
+        world.replica.behaviours += [dies(), answers(500, "Internal Server Error")]
+        assert (await infer(world)).status_code == 200
+        assert len(world.replica.seen) == 3
+
+    async def test_a_request_that_kills_replicas_is_given_up(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("serve_apps.gateway.dispatching._PAUSES_AFTER_BREAK", (0.0, 0.0))
+        world.platform.deploy("m", "1")
+        world.replica.behaviours += [dies()] * 10
+        answer = await infer(world)
+        assert (answer.status_code, answer.json()["code"]) == (502, "replica_failed")
+        assert len(world.replica.seen) == 3
+
+    async def test_what_may_have_changed_something_is_not_sent_again(self, world: World) -> None:
+        world.platform.deploy("m", "1")
+        world.replica.behaviours += [dies()]
+        answer = await world.client.post("/v2/models/m/versions/1/load")
+        assert answer.status_code == 502
+        assert answer.json() == {"error": "A replica of version 1 of 'm' broke off while it worked on the request."}
+
+    async def test_a_replicas_own_errors_are_not_tried_again(self, world: World) -> None:
+        world.platform.deploy("m", "1")
+        for status in (400, 422, 429, 500, 503):
+            world.replica.behaviours.append(answers(status, "{}", "application/problem+json"))
+            assert (await infer(world)).status_code == status
+        assert len(world.replica.seen) == 5
+
+    async def test_a_full_queue_is_429(self, world: World) -> None:
+        world.platform.deploy("m", "1")
+        world.replica.behaviours.append(answers(429, "Request dropped due to backpressure", **{"Retry-After": "2"}))
+        answer = await infer(world)
+        assert (answer.status_code, answer.json()["code"], answer.headers["retry-after"]) == (429, "queue_full", "2")
+
+    async def test_an_ingress_that_is_away_is_waited_for(self, platform: Platform, upstream_socket: socket.socket) -> None:
+        # Bound but not listening: connections are refused.
+        platform.deploy("m", "1")
+        with listening() as sock:
+            async with served(create_app(platform.services), sock) as url, httpx.AsyncClient(base_url=url) as client:
+                body = {"model_name": "m", "inputs": [[1]]}
+                answer = await client.post(INFERENCE, json=body, headers={"X-Scale-Up-Timeout": "0.5"})
+        assert (answer.status_code, answer.json()["code"]) == (503, "deployment_not_ready")
+
+
+class TestModelRoutes:
+    async def test_a_route_that_serve_does_not_have_yet_is_held(self, world: World) -> None:
+        world.platform.deploy("m", "1", DeploymentStatus.STARTING, replicas=0)
+        held = asyncio.create_task(
+            world.client.post(
+                "/v2/models/m/versions/1/infer?x=1&y=%2F", content=b"raw\x00", headers={"inference-header-content-length": "3"}
+            )
+        )
+        await asyncio.sleep(0.2)
+        world.platform.deploy("m", "1")
+        assert (await held).content == b"raw\x00"
+        ((method, path, headers, body),) = world.replica.seen
+        assert (method, path, body) == ("POST", "/v2/models/m/versions/1/infer?x=1&y=%2F", b"raw\x00")
+        assert headers["inference-header-content-length"] == "3"
+
+    @pytest.mark.parametrize(
+        ("path", "sent"),
+        [
+            ("/v2/models/m", "/v2/models/m/versions/2"),
+            ("/v2/models/m/infer", "/v2/models/m/versions/2/infer"),
+            ("/v2/models/m/ready", "/v2/models/m/versions/2/ready"),
+            ("/v2/models/m/invocations", "/v2/models/m/versions/2/invocations"),
+            ("/v2/models/m/openapi.json", "/v2/models/m/versions/2/openapi.json"),
+            ("/v2/models/m/versions/1", "/v2/models/m/versions/1"),
+        ],
+    )
+    async def test_name_routes_lead_to_the_newest(self, world: World, path: str, sent: str) -> None:
+        world.platform.deploy("m", "1")
+        world.platform.deploy("m", "2")
+        await world.client.get(path)
+        assert world.replica.paths == [sent]
+
+    async def test_what_comes_back_to_us_goes_no_further(self, world: World) -> None:
+        world.platform.deploy("m", "1")
+        answer = await world.client.post("/v2/models/m/versions/1/infer", headers={"X-Raylift-Forwarded": "1"})
+        assert (answer.status_code, answer.headers["x-raylift-no-route"]) == (503, "1")
+        assert answer.headers["content-type"] == "application/json"
+        assert "error" in answer.json()
+        assert world.replica.seen == []
+
+    async def test_a_gateway_that_sends_to_itself_ends(self, platform: Platform, upstream_socket: socket.socket) -> None:
+        platform.deploy("m", "1")
+        async with (
+            served(create_app(platform.services), upstream_socket) as url,
+            httpx.AsyncClient(base_url=url, headers={"X-Scale-Up-Timeout": "0.5"}) as client,
+        ):
+            answer = await client.post(INFERENCE, json={"model_name": "m", "inputs": []})
+            assert (answer.status_code, answer.json()["code"]) == (503, "deployment_not_ready")
+            assert (await client.get("/v2/models/m/versions/1/metadata")).status_code == 503
+
+    @pytest.mark.parametrize("path", ["/v2/models/m/versions/1/ready", "/v2/models/m/ready", "/v2/models/m/ping"])
+    async def test_probes_are_not_held(self, world: World, path: str) -> None:
+        world.platform.deploy("m", "1", DeploymentStatus.STARTING, replicas=0)
+        async with asyncio.timeout(5):
+            answer = await world.client.get(path)
+        assert answer.status_code == 503
+        assert answer.headers["content-type"] == "application/json"
+
+    async def test_errors_are_in_the_protocols_words(self, world: World) -> None:
+        answer = await world.client.get("/v2/models/nope")
+        assert (answer.status_code, list(answer.json()), answer.headers["content-type"]) == (404, ["error"], "application/json")
+
+
+class TestTheServerItself:
+    async def test_metadata_and_health(self, world: World) -> None:
+        assert (await world.client.get("/v2")).json()["name"] == "raylift"
+        for path in ("/v2/health/live", "/v2/health/ready"):
+            assert (await world.client.get(path)).json() == {"live": True, "ready": True}
+
+    async def test_the_index(self, world: World) -> None:
+        world.platform.deploy("a", "1")
+        world.platform.deploy("a", "2", DeploymentStatus.UNHEALTHY, replicas=0, message="why")
+        world.platform.deploy("b", "1", DeploymentStatus.STARTING, replicas=0)
+        assert (await world.client.get("/v2/models")).json() == {"models": [{"name": "a", "versions": ["1"]}]}
+        index = (await world.client.post("/v2/repository/index")).json()
+        assert [(item["name"], item["version"], item["state"], item["reason"]) for item in index] == [
+            ("a", "1", "READY", ""), ("a", "2", "UNAVAILABLE", "why"), ("b", "1", "LOADING", ""),
+        ]  # fmt: skip
+        only = await world.client.post("/v2/repository/index", json={"ready": True})
+        assert [(item["name"], item["version"]) for item in only.json()] == [("a", "1")]
+        assert (await world.client.post("/v2/repository/index", content=b"{")).status_code == 400
+
+
+async def test_a_chunked_body_over_the_limit_is_413(world: World) -> None:
+    async def endless() -> Any:
+        for _ in range(200):
+            yield b" " * 1024 * 1024
+
+    try:
+        answer = await world.client.post(INFERENCE, content=endless())
+    except httpx.HTTPError:
+        return  # Answered while the body was still being sent; the connection is closed then.
+    assert answer.status_code == 413
+
+
+async def test_a_measured_body_over_the_limit_is_413_unread(world: World) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(world.url.rsplit(":", 1)[1]))
+    writer.write(b"POST /mlops/inference HTTP/1.1\r\nHost: x\r\nContent-Length: 999999999999\r\n\r\n")
+    head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)
+    assert b" 413 " in head.splitlines()[0]
+    assert json.loads(await asyncio.wait_for(reader.readuntil(b"}"), 10))["code"] == "too_large"
+    writer.close()
+    await writer.wait_closed()
