@@ -15,7 +15,7 @@ from ray.serve.schema import ApplicationStatusOverview, DeploymentStatusOverview
 from raylift.domain.deployment import ApplicationSeen, ApplicationState, Deployment
 from raylift.domain.errors import EngineUnavailable
 from raylift.domain.identifiers import application_name, version_of_application, version_route
-from raylift.engines.environments.runtime_env import runtime_env_for
+from raylift.engines.environments import build_failure_in, runtime_env_for
 from raylift.settings import PlatformSettings
 from serve_apps.model_server.app import build
 from serve_apps.model_server.spec import ReplicaSpec
@@ -130,6 +130,8 @@ def _why(message: str, deployments: Collection[DeploymentStatusOverview]) -> str
     """The reason for people: what the replica's constructor raised, without Ray's frames around it."""
     texts = [deployment.message for deployment in deployments if deployment.message] or [message]
     text = _ANSI.sub("", texts[0]).strip()
+    if unbuilt := build_failure_in(text):
+        return unbuilt
     _, raised, cause = text.rpartition("\nRuntimeError: ")
     return (cause if raised else text)[-_MESSAGE_LIMIT:].strip()
 

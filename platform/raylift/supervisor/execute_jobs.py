@@ -12,8 +12,9 @@ from raylift.domain.identifiers import submission_id
 from raylift.domain.job import Job, JobState, Reason
 from raylift.domain.lease import Lease
 from raylift.engines.attempt_directory import AttemptDirectory
-from raylift.engines.environments.resolve import EnvironmentUnresolvable, resolve
-from raylift.engines.environments.runtime_env import runtime_env_for
+from raylift.engines.environments import EnvironmentUnresolvable, runtime_env_for
+from raylift.engines.environments.overlay import download_cache
+from raylift.engines.environments.resolve import resolve
 from raylift.engines.leftovers import end_leftovers
 from raylift.engines.mlflow_client import MlflowRefused
 from raylift.engines.ray_jobs import RayJobs, SubmissionRefused
@@ -105,7 +106,7 @@ class JobExecutor:
 
     def _resolve(self, lease: Lease, job: Job) -> None:
         try:
-            lock = resolve(job.spec.requirements, cache_dir=self._settings.environments_dir / ".cache")
+            lock = resolve(job.spec.requirements, cache_dir=download_cache(self._settings.environments_dir))
         except EnvironmentUnresolvable as error:
             self._move(lease, job, JobState.FAILED, reason=Reason.ENVIRONMENT_ERROR, message=error.detail)
             return
@@ -133,8 +134,12 @@ class JobExecutor:
                 f"python -m job_entrypoints.train --attempt-dir {directory.path}",
                 job.spec.resources,
                 runtime_env={
-                    # Unique to the job: Ray remembers a failed environment by its exact content.
-                    "env_vars": {"RAYLIFT_JOB_ID": job.job_id, "RAY_JOB_STOP_WAIT_TIME_S": f"{grace:.0f}"},
+                    "env_vars": {
+                        "RAYLIFT_JOB_ID": job.job_id,
+                        # Unique to the attempt: Ray remembers a failed environment by its exact content.
+                        "RAYLIFT_SUBMISSION_ID": directory.path.name,
+                        "RAY_JOB_STOP_WAIT_TIME_S": f"{grace:.0f}",
+                    },
                     **runtime_env_for(job.environment_lock or (), self._settings.environments_dir),
                 },
                 metadata={"raylift.job_id": job.job_id, "raylift.attempt": str(job.attempt)},

@@ -157,7 +157,7 @@ class Supervisor:
         try:
             self._jobs.execute(lease, job, action)
         except StaleJob as error:
-            log.info("%s", error)  # It moved on meanwhile; the next look sees where.
+            log.debug("%s", error)  # It moved on after this look at it; the next one sees where.
         finally:
             self._ray_view.expire()
 

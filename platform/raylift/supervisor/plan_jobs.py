@@ -8,6 +8,7 @@ from typing import Final
 
 from raylift.domain.job import Job, JobState, Origin, Reason, Usage
 from raylift.engines.attempt_directory import Outcome, Progress
+from raylift.engines.environments import build_failure_in
 from raylift.engines.ray_jobs import RAY_JOB_ENDED, RayJob
 from raylift.settings import JobSettings
 
@@ -188,7 +189,8 @@ def _ended_without_a_word(job: Job, ray: RayJob | None, now: datetime, settings:
     if ray is None:
         return _lost(job, "Ray no longer knows the attempt; its head was probably restarted.", settings)
     if ray.error_type == "RUNTIME_ENV_SETUP_FAILURE":
-        return Finish(JobState.FAILED, Reason.ENVIRONMENT_ERROR, ray.message or "The environment could not be built.")
+        said = ray.message or "The environment could not be built."
+        return Finish(JobState.FAILED, Reason.ENVIRONMENT_ERROR, build_failure_in(said) or said)
     return _lost(job, f"The attempt ended without a report. Ray says: {ray.message or ray.status}", settings)
 
 
