@@ -1,0 +1,57 @@
+# Needs: Python 3.11 or newer, make. Everything else comes into .venv.
+PYTHON ?= python3
+BIN := .venv/bin
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+
+.PHONY: help demo up down status test check constraints clean
+
+help:
+	@echo "make demo         install, start, train, deploy, predict; leaves the platform running"
+	@echo "make up | down    start or stop the platform of ~/.raylift"
+	@echo "make check        lint, types, import contracts, unit and architecture tests: half a minute"
+	@echo "make test         all of it: also the contract, integration and end-to-end tests on real engines"
+	@echo "make constraints  resolve the pins of constraints.txt anew"
+	@echo "make clean        remove the environment and what tools leave behind"
+
+# Stamps: made anew when what they are made from changes.
+.venv/.uv:
+	@echo "· making .venv"
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv $(if $(wildcard constraints.txt),-c constraints.txt)
+	@touch $@
+
+.venv/.server: .venv/.uv pyproject.toml constraints.txt
+	@echo "· installing Raylift with Ray and MLflow (some 2 GB unpacked)"
+	@tools/install.sh ".[server,postgres]"
+	@touch $@
+
+.venv/.dev: .venv/.server
+	@echo "· installing the tools of the tests"
+	@tools/install.sh --group dev
+	@touch $@
+
+demo: .venv/.server
+	@tools/demo.sh
+
+up: .venv/.server
+	@raylift up
+
+down:
+	@raylift down
+
+status:
+	@raylift status
+
+check: .venv/.dev
+	@python tools/stages.py lint types imports unit architecture
+
+test: .venv/.dev
+	@python tools/stages.py lint types imports unit architecture contract integration e2e
+
+constraints: .venv/.uv
+	@uv pip compile pyproject.toml --extra server --extra postgres --group dev --universal --python-version 3.11 \
+		--no-emit-index-url --no-annotate --upgrade --quiet --custom-compile-command "make constraints" -o constraints.txt
+
+clean:
+	rm -rf .venv build dist .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,147 @@
+"""`raylift up`, `status`, `doctor`, `down` as a user runs them, on real engines."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+
+from raylift.launcher import LocalPlatform
+from raylift.launcher.processes import listeners_of, processes_of
+from raylift.launcher.record import read_record
+
+FREE_PORTS = ("--port", "0", "--dashboard-port", "0", "--mlflow-port", "0")
+LOOPBACK = {"127.0.0.1", "::1", "::ffff:127.0.0.1"}
+
+
+def raylift(*arguments: str, timeout: float = 300) -> subprocess.CompletedProcess[str]:
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(("RAYLIFT", "RAY_"))}
+    return subprocess.run(
+        [sys.executable, "-m", "raylift.cli", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+@pytest.fixture(scope="module")
+def other_state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The state directory of a second platform, beside the one that all tests share."""
+    state_dir = tmp_path_factory.mktemp("other")
+    yield state_dir
+    found = LocalPlatform.find(state_dir)
+    if found is not None:
+        found.stop()
+
+
+def test_everything_listens_on_the_loopback_interface_only(platform: LocalPlatform) -> None:
+    elsewhere = [listener for listener in listeners_of(platform.record.instance) if listener[0] not in LOOPBACK]
+    assert not elsewhere
+
+
+def test_up_again_finds_it_running(platform: LocalPlatform) -> None:
+    done = raylift("up", "--state-dir", str(platform.record.state_dir))
+    assert done.returncode == 0
+    assert "Already running" in done.stderr
+    assert platform.url in done.stdout
+
+
+def test_status_shows_every_part(platform: LocalPlatform) -> None:
+    done = raylift("status", "--state-dir", str(platform.record.state_dir), "--output", "json")
+    assert done.returncode == 0, done.stdout
+    shown: dict[str, Any] = json.loads(done.stdout)
+    assert {part["name"] for part in shown["components"]} == {"store", "mlflow", "ray", "ingress", "gateway", "supervisor"}
+    assert shown["healthy"] is True
+    assert set(shown["jobs"]) == {"queued", "running", "completed", "failed", "cancelled"}
+
+
+def test_doctor_knows_its_own_platform(platform: LocalPlatform) -> None:
+    done = raylift("doctor", "--state-dir", str(platform.record.state_dir))
+    assert done.returncode == 0, done.stdout
+    assert "held by the platform that runs" in done.stdout
+
+
+def test_the_public_pages_answer(platform: LocalPlatform) -> None:
+    for url in (*platform.urls.values(), f"{platform.url}/readyz", f"{platform.url}/openapi.json"):
+        answer = httpx.get(url, follow_redirects=True, trust_env=False, timeout=30)
+        assert answer.status_code == 200, f"{url}: {answer.status_code}"
+
+
+def test_jobs_inherit_no_secret(platform: LocalPlatform) -> None:
+    head = psutil.Process(platform.record.pids["raylet"]).environ()
+    assert head["RAYLIFT_INSTANCE"] == platform.record.instance
+    assert not [name for name in head if "DATABASE" in name or "SECRET" in name or "TOKEN" in name]
+
+
+def test_a_taken_port_is_named_before_anything_starts(other_state: Path) -> None:
+    with closing(socket.socket()) as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen(1)
+        port = taken.getsockname()[1]
+        done = raylift("up", "--state-dir", str(other_state), *FREE_PORTS[2:], "--port", str(port))
+    assert done.returncode == 1
+    assert f"Port {port} is taken: the API wants it, and process {os.getpid()}" in done.stderr
+    assert read_record(other_state) is None
+
+
+def test_an_interrupted_start_leaves_nothing(other_state: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "raylift.cli", "up", "--state-dir", str(other_state), *FREE_PORTS],
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as starting:
+        record = None
+        while record is None or not processes_of(record.instance):
+            time.sleep(0.1)
+            record = read_record(other_state)
+        starting.send_signal(signal.SIGINT)
+        starting.wait(timeout=120)
+    assert starting.returncode == 130
+    assert not processes_of(record.instance)
+    assert read_record(other_state) is None
+    assert not record.session_dir.exists()
+
+
+def test_a_second_platform_lives_and_dies_beside_the_first(platform: LocalPlatform, other_state: Path) -> None:
+    """Started, killed in half, cleared away by the next start, stopped: the first never notices."""
+    started = raylift("up", "--state-dir", str(other_state), *FREE_PORTS, "--output", "json")
+    assert started.returncode == 0, started.stderr
+    second: dict[str, Any] = json.loads(started.stdout)
+    assert httpx.get(f"{second['urls']['api']}/readyz", trust_env=False).status_code == 200
+    assert not [listener for listener in listeners_of(second["instance"]) if listener[0] not in LOOPBACK]
+
+    for component in ("raylet", "mlflow"):
+        psutil.Process(second["pids"][component]).kill()
+    half_dead = raylift("status", "--state-dir", str(other_state))
+    assert half_dead.returncode == 1
+    assert "dead" in half_dead.stdout
+
+    again = raylift("up", "--state-dir", str(other_state), *FREE_PORTS, "--output", "json")
+    assert again.returncode == 0, again.stderr
+    third: dict[str, Any] = json.loads(again.stdout)
+    assert third["instance"] != second["instance"]
+    assert not processes_of(second["instance"])
+
+    stopped = raylift("down", "--state-dir", str(other_state))
+    assert stopped.returncode == 0
+    assert "Stopped" in stopped.stderr
+    assert not processes_of(third["instance"])
+    assert not Path(third["session_dir"]).exists()
+    assert raylift("status", "--state-dir", str(other_state)).returncode == 1
+
+    assert httpx.get(f"{platform.url}/readyz", trust_env=False).status_code == 200
