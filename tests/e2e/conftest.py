@@ -1,4 +1,4 @@
-"""A real platform for the end-to-end tests: every port chosen free, its state in a temporary directory, nothing left afterwards."""
+"""A real platform for the end-to-end tests: free ports, its state in a temporary directory, nothing left afterwards."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from raylift import Client
 from raylift.launcher import LocalPlatform
 from raylift.launcher.processes import processes_of
 
+HERE = Path(__file__).parent
 OVERRIDES = {
     "ports": {"gateway": 0, "ray_dashboard": 0, "mlflow": 0},
     # Of a machine that runs the tests besides.
@@ -44,8 +45,8 @@ def client(platform: LocalPlatform) -> Iterator[Client]:
         yield connected
 
 
-@pytest.fixture(autouse=True)
-def long_timeout(request: pytest.FixtureRequest) -> None:
-    """The first test of a session also waits for the platform, on two cores for a minute or two."""
-    if request.node.get_closest_marker("timeout") is None:
-        request.node.add_marker(pytest.mark.timeout(600))
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The first test also waits for the platform: a minute or two on two cores."""
+    for item in items:
+        if HERE in item.path.parents and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(600))

@@ -23,13 +23,14 @@ from raylift.launcher.processes import listeners_of, processes_of
 from raylift.launcher.record import read_record
 
 FREE_PORTS = ("--port", "0", "--dashboard-port", "0", "--mlflow-port", "0")
+RAYLIFT = str(Path(sys.executable).with_name("raylift"))
 LOOPBACK = {"127.0.0.1", "::1", "::ffff:127.0.0.1"}
 
 
 def raylift(*arguments: str, timeout: float = 300) -> subprocess.CompletedProcess[str]:
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("RAYLIFT", "RAY_"))}
     return subprocess.run(
-        [sys.executable, "-m", "raylift.cli", *arguments],
+        [RAYLIFT, *arguments],
         capture_output=True,
         text=True,
         timeout=timeout,
@@ -101,7 +102,7 @@ def test_a_taken_port_is_named_before_anything_starts(other_state: Path) -> None
 
 def test_an_interrupted_start_leaves_nothing(other_state: Path) -> None:
     with subprocess.Popen(
-        [sys.executable, "-m", "raylift.cli", "up", "--state-dir", str(other_state), *FREE_PORTS],
+        [RAYLIFT, "up", "--state-dir", str(other_state), *FREE_PORTS],
         stderr=subprocess.PIPE,
         text=True,
     ) as starting:
