@@ -33,6 +33,7 @@ HTTP_STATUS: Final[Mapping[str, int]] = {
     "method_not_allowed": 405,
     "conflict": 409,
     "job_not_finished": 409,
+    "stale_job": 409,
     "too_large": 413,
     "unsupported_media_type": 415,
     "invalid_request": 422,

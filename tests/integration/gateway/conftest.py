@@ -15,13 +15,13 @@ import pytest
 import uvicorn
 from starlette.requests import Request
 from starlette.responses import Response
-from tests.unit.gateway.conftest import Platform
-from tests.unit.gateway.engine_fakes import FakeCluster, FakeRegistry
 
 from raylift.services.container import Services
 from raylift.settings import PlatformSettings, ServingSettings
 from raylift.store import Store
 from serve_apps.gateway.app import create_app
+from tests.unit.gateway.conftest import Platform
+from tests.unit.gateway.engine_fakes import FakeCluster, FakeRegistry
 
 Behaviour = Callable[[Request, bytes], Awaitable[Response]]
 
@@ -32,7 +32,7 @@ async def served(app: Any, sock: socket.socket) -> AsyncIterator[str]:
     config = uvicorn.Config(app, log_level="error", access_log=False, timeout_graceful_shutdown=1)
     server = uvicorn.Server(config)
     task = asyncio.create_task(server.serve(sockets=[sock]))
-    while not server.started:
+    while not server.started:  # noqa: ASYNC110 - uvicorn has nothing to wait for
         await asyncio.sleep(0.01)
     try:
         yield f"http://127.0.0.1:{sock.getsockname()[1]}"
@@ -49,7 +49,7 @@ def listening() -> socket.socket:
 
 @dataclass
 class Replica:
-    """Stands where Ray Serve's ingress and a version's replicas stand. What it is asked is kept; what it does can be changed."""
+    """Stands where Ray Serve's ingress and a version's replicas stand. Keeps what it is asked; what it does can be changed."""
 
     seen: list[tuple[str, str, dict[str, str], bytes]] = field(default_factory=list)
     behaviours: list[Behaviour] = field(default_factory=list)

@@ -5,25 +5,26 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
 import pytest
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
-from tests.integration.gateway.conftest import World, answers, dies, listening, served
-from tests.unit.gateway.conftest import Platform
 
 from raylift.domain.deployment import DeploymentStatus
 from serve_apps.gateway.app import create_app
+from tests.integration.gateway.conftest import World, answers, dies, listening, served
+from tests.unit.gateway.conftest import Platform
 
 INFERENCE = "/mlops/inference"
 
 
 async def infer(
-    world: World, *, timeout: float | None = None, headers: dict[str, str] | None = None, **body: Any
+    world: World, *, patience: float | None = None, headers: dict[str, str] | None = None, **body: Any
 ) -> httpx.Response:
-    sent = dict(headers or {}) | ({} if timeout is None else {"X-Scale-Up-Timeout": str(timeout)})
+    sent = dict(headers or {}) | ({} if patience is None else {"X-Scale-Up-Timeout": str(patience)})
     return await world.client.post(INFERENCE, json={"model_name": "m", "inputs": [[1.0]]} | body, headers=sent)
 
 
@@ -179,7 +180,7 @@ class TestHolding:
 
     async def test_it_is_waited_for_so_long_and_no_longer(self, world: World) -> None:
         world.platform.deploy("m", "1", DeploymentStatus.PENDING, replicas=0)
-        answer = await infer(world, timeout=0.4)
+        answer = await infer(world, patience=0.4)
         assert (answer.status_code, answer.json()["code"], answer.headers["retry-after"]) == (503, "deployment_not_ready", "5")
         assert world.replica.seen == []
 
@@ -191,9 +192,9 @@ class TestHolding:
         answer = await held
         assert (answer.status_code, answer.json()["code"]) == (503, "deployment_unhealthy")
 
-    @pytest.mark.parametrize("timeout", ["-1", "soon", "nan", "inf"])
-    async def test_a_timeout_that_is_none(self, world: World, timeout: Any) -> None:
-        assert (await infer(world, timeout=timeout)).status_code == 422
+    @pytest.mark.parametrize("patience", ["-1", "soon", "nan", "inf"])
+    async def test_a_timeout_that_is_none(self, world: World, patience: Any) -> None:
+        assert (await infer(world, patience=patience)).status_code == 422
 
     async def test_a_scale_up_from_zero_is_bounded(self, world: World) -> None:
         world.platform.deploy("m", "1", DeploymentStatus.SCALED_TO_ZERO, replicas=0)
@@ -203,7 +204,7 @@ class TestHolding:
             return Response()
 
         world.replica.behaviours.append(never)
-        answer = await infer(world, timeout=0.3)
+        answer = await infer(world, patience=0.3)
         assert (answer.status_code, answer.json()["code"]) == (503, "deployment_not_ready")
 
     async def test_a_slow_model_is_not_cut_off_once_it_runs(self, world: World) -> None:
@@ -215,7 +216,7 @@ class TestHolding:
             return Response(body, media_type="application/json")
 
         world.replica.behaviours.append(slow)
-        assert (await infer(world, timeout=0.3)).status_code == 200
+        assert (await infer(world, patience=0.3)).status_code == 200
 
 
 class TestTryingAgain:
@@ -229,7 +230,7 @@ class TestTryingAgain:
     async def test_an_absent_route_is_not_waited_for_without_end(self, world: World) -> None:
         world.platform.deploy("m", "1")
         world.replica.behaviours += [answers(503, "{}", "application/json", **{"X-Raylift-No-Route": "1"})] * 100
-        answer = await infer(world, timeout=0.4)
+        answer = await infer(world, patience=0.4)
         assert (answer.status_code, answer.json()["code"]) == (503, "deployment_not_ready")
 
     async def test_a_replica_that_goes_away_is_survived(self, world: World) -> None:
@@ -360,7 +361,7 @@ class TestTheServerItself:
 
 
 async def test_a_chunked_body_over_the_limit_is_413(world: World) -> None:
-    async def endless() -> Any:
+    async def endless() -> AsyncIterator[bytes]:
         for _ in range(200):
             yield b" " * 1024 * 1024
 

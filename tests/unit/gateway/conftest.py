@@ -9,7 +9,6 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.unit.gateway.engine_fakes import FakeCluster, FakeRegistry
 
 from raylift.domain.deployment import DeploymentConfig, DeploymentStatus
 from raylift.domain.job import Job, JobState
@@ -18,6 +17,8 @@ from raylift.services.container import Services
 from raylift.settings import PlatformSettings
 from raylift.store import Store
 from serve_apps.gateway.app import create_app
+from tests.unit.gateway.engine_fakes import FakeCluster, FakeRegistry
+
 
 @dataclass
 class Platform:

@@ -6,11 +6,11 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.unit.gateway.conftest import Platform
 
 from raylift.domain.job import JobState
 from raylift.services.log_following import AttemptStarted, Ended, Lines, LogEvent, LogFollower
 from serve_apps.gateway.routers.job_logs import _encoded
+from tests.unit.gateway.conftest import Platform
 
 JOBS = "/mlops/training/jobs"
 

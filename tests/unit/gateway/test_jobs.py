@@ -4,9 +4,9 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.unit.gateway.conftest import Platform
 
 from raylift.domain.job import JobState, Reason, Usage
+from tests.unit.gateway.conftest import Platform
 
 UPLOAD = "/mlops/training/upload"
 JOBS = "/mlops/training/jobs"
@@ -33,7 +33,9 @@ async def test_a_job_from_upload_to_end(client: httpx.AsyncClient, platform: Pla
     assert {"queued", "starting", "script"} <= set(running["phases"])
     assert running["environment"] == {"TOKEN": "***"}
     usage = Usage(cpu_seconds=1.5, peak_memory_bytes=7, wall_seconds=2.25, memory_enforced_by="watchdog")
-    platform.finish(job_id, usage=usage, exit_code=0, metrics={"accuracy": 0.9, "loss": float("nan")}, model_version="3", mlflow_run_id="r1")
+    platform.finish(
+        job_id, usage=usage, exit_code=0, metrics={"accuracy": 0.9, "loss": float("nan")}, model_version="3", mlflow_run_id="r1"
+    )
     done = await job(client, job_id)
     assert (done["status"], done["model_version"], done["mlflow_run_id"], done["exit_code"]) == ("completed", "3", "r1", 0)
     assert done["metrics"] == {"accuracy": 0.9, "loss": None}
@@ -63,7 +65,9 @@ async def test_an_unknown_job_is_404(client: httpx.AsyncClient, path: str) -> No
 
 
 async def test_the_lists_pages_and_filters(client: httpx.AsyncClient) -> None:
-    ids = [await upload(client, model_name=f"m{n % 2}", experiment_name=f"e{n}", tags={"n": str(n), "a:b": "x"}) for n in range(5)]
+    ids = [
+        await upload(client, model_name=f"m{n % 2}", experiment_name=f"e{n}", tags={"n": str(n), "a:b": "x"}) for n in range(5)
+    ]
 
     async def listed(**query: Any) -> list[str]:
         answer = await client.get(JOBS, params=query)
@@ -87,7 +91,13 @@ async def test_the_lists_pages_and_filters(client: httpx.AsyncClient) -> None:
 
 @pytest.mark.parametrize(
     ("query", "field"),
-    [({"limit": 0}, "limit"), ({"limit": 501}, "limit"), ({"limit": "x"}, "limit"), ({"status": "done"}, "status"), ({"cursor": "?"}, "cursor")],
+    [
+        ({"limit": 0}, "limit"),
+        ({"limit": 501}, "limit"),
+        ({"limit": "x"}, "limit"),
+        ({"status": "done"}, "status"),
+        ({"cursor": "?"}, "cursor"),
+    ],
 )
 async def test_a_bad_query_is_named(client: httpx.AsyncClient, query: dict[str, Any], field: str) -> None:
     answer = await client.get(JOBS, params=query)

@@ -28,12 +28,19 @@ async def test_an_upload_is_stored_and_acknowledged(client: httpx.AsyncClient) -
     assert answer.headers["location"] == f"/mlops/training/jobs/{body['job_id']}" == body["links"]["self"]
     assert {"logs", "cancel"} <= set(body["links"])
     job = (await client.get(answer.headers["location"])).json()
-    assert (job["status"], job["model_name"], job["requirements"], job["queue_position"]) == ("queued", "churn", ["scikit-learn"], 1)
+    assert (job["status"], job["model_name"], job["requirements"], job["queue_position"]) == (
+        "queued",
+        "churn",
+        ["scikit-learn"],
+        1,
+    )
 
 
 async def test_base64_is_decoded(client: httpx.AsyncClient) -> None:
     source = "x = 'ä'\n".encode()
-    answer = await client.post(UPLOAD, json=fields(script_content=base64.encodebytes(source).decode(), script_encoding="base64"))
+    answer = await client.post(
+        UPLOAD, json=fields(script_content=base64.encodebytes(source).decode(), script_encoding="base64")
+    )
     script = await client.get(answer.json()["links"]["script"])
     assert script.content == source
     assert script.headers["content-type"] == "text/x-python; charset=utf-8"
@@ -44,7 +51,11 @@ async def test_base64_is_decoded(client: httpx.AsyncClient) -> None:
     [
         ({"script_content": "x = 1\ndef broken(:\n"}, "script_content", "does not compile"),
         ({"script_content": "@@not base64@@", "script_encoding": "base64"}, "script_content", "is not base64"),
-        ({"script_content": base64.b64encode(b"x = '\xff'").decode(), "script_encoding": "base64"}, "script_content", "is not UTF-8"),
+        (
+            {"script_content": base64.b64encode(b"x = '\xff'").decode(), "script_encoding": "base64"},
+            "script_content",
+            "is not UTF-8",
+        ),
         ({"script_content": "x = 1\0"}, "script_content", "null byte"),
         ({"script_content": " \n"}, "script_content", "is empty"),
         ({"script_content": "# coding: latin-1\nx = 'ä'\n"}, "script_content", "declares the encoding"),
@@ -113,7 +124,8 @@ async def test_everything_wrong_is_told_at_once(client: httpx.AsyncClient) -> No
     }
     errors = refused(await client.post(UPLOAD, json=wrong))
     assert set(errors) == {
-        "script_content", "experiment_name", "timeout_seconds", "requirements[0]", "requirements[2]", "environment.PATH", "unknown",
+        "script_content", "experiment_name", "timeout_seconds", "requirements[0]", "requirements[2]", "environment.PATH",
+        "unknown",
     }  # fmt: skip
 
 

@@ -1,0 +1,151 @@
+"""What holds for every request."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import threading
+from pathlib import Path
+
+import httpx
+import pytest
+
+from raylift.domain.deployment import DeploymentStatus
+from raylift.domain.errors import PlatformError
+from raylift.services.health import HealthService
+from serve_apps.gateway import errors
+from tests.unit.gateway.conftest import Platform
+
+ERRORS_PAGE = Path(__file__).parents[3] / "docs" / "errors.md"
+
+
+class TestErrors:
+    def test_every_code_has_a_status_and_is_documented(self) -> None:
+        page = ERRORS_PAGE.read_text(encoding="utf-8")
+        rows = dict(re.findall(r"^\| `(\w+)` \| (\d{3}) \|", page, re.MULTILINE))
+        assert rows == {code: str(status) for code, status in errors.HTTP_STATUS.items()}
+
+    def test_every_error_of_the_domain_has_a_status(self) -> None:
+        def kinds(kind: type[PlatformError]) -> set[type[PlatformError]]:
+            return {kind}.union(*(kinds(child) for child in kind.__subclasses__()))
+
+        ours = {kind for kind in kinds(PlatformError) if kind.__module__.startswith(("raylift.", "serve_apps.gateway"))}
+        assert {kind.code for kind in ours} <= set(errors.HTTP_STATUS)
+
+    async def test_a_route_that_is_not_there(self, client: httpx.AsyncClient) -> None:
+        answer = await client.get("/mlops/nothing")
+        assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")
+        assert answer.json() | {"detail": ""} == {
+            "type": "urn:raylift:error:not_found", "title": "Not Found", "status": 404, "detail": "", "code": "not_found",
+            "instance": "/mlops/nothing",
+        }  # fmt: skip
+
+    async def test_a_method_that_is_not_taken(self, client: httpx.AsyncClient) -> None:
+        answer = await client.put("/mlops/training/upload")
+        assert (answer.status_code, answer.json()["code"], answer.headers["allow"]) == (405, "method_not_allowed", "POST")
+
+    async def test_a_defect_shows_an_id_and_no_trace(
+        self, client: httpx.AsyncClient, platform: Platform, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def broken(_: str) -> None:
+            raise ZeroDivisionError("secret detail")
+
+        monkeypatch.setattr(platform.store.jobs, "get", broken)
+        answer = await client.get("/mlops/training/jobs/x", headers={"x-request-id": "r-1"})
+        assert (answer.status_code, answer.json()["code"], answer.json()["request_id"]) == (500, "internal_error", "r-1")
+        assert "secret" not in answer.text
+
+
+class TestEveryRequest:
+    async def test_it_has_an_id(self, client: httpx.AsyncClient) -> None:
+        given = await client.get("/healthz", headers={"x-request-id": "mine"})
+        assert given.headers["x-request-id"] == "mine"
+        made = await client.get("/healthz")
+        assert re.fullmatch("[0-9a-f]{32}", made.headers["x-request-id"])
+        refused = await client.get("/healthz", headers={"x-request-id": "a b" * 100})
+        assert re.fullmatch("[0-9a-f]{32}", refused.headers["x-request-id"])
+        assert made.headers["x-content-type-options"] == "nosniff"
+
+    @pytest.mark.parametrize("path", ["/mlops/training/jobs/a%00b", "/mlops/training/jobs?model_name=%00"])
+    async def test_null_bytes_are_refused(self, client: httpx.AsyncClient, path: str) -> None:
+        assert (await client.get(path)).status_code == 422
+
+    @pytest.mark.parametrize(
+        ("headers", "status"),
+        [
+            ({"origin": "http://evil.example"}, 403),
+            ({"origin": "null"}, 403),
+            ({"sec-fetch-site": "cross-site"}, 403),
+            ({"origin": "http://gateway"}, 202),
+            ({"origin": "https://public.example", "x-forwarded-host": "public.example"}, 202),
+            ({"sec-fetch-site": "same-origin"}, 202),
+            ({}, 202),
+        ],
+    )
+    async def test_pages_of_other_sites_cannot_run_code(
+        self, client: httpx.AsyncClient, headers: dict[str, str], status: int
+    ) -> None:
+        form = [("experiment_name", (None, "e")), ("script", ("x.py", b"print(1)"))]
+        answer = await client.post("/mlops/training/upload", files=form, headers=headers)  # pyright: ignore[reportArgumentType]
+        assert answer.status_code == status
+        assert (await client.get("/healthz", headers=headers)).status_code == 200
+
+
+class TestHealth:
+    async def test_all_is_well(self, client: httpx.AsyncClient) -> None:
+        assert (await client.get("/healthz")).json() == {"live": True}
+        answer = await client.get("/readyz")
+        assert answer.status_code == 200
+        assert {name: part["state"] for name, part in answer.json()["parts"].items()} == {
+            "store": "up",
+            "ray": "up",
+            "mlflow": "up",
+        }
+
+    async def test_what_is_away_is_named(self, client: httpx.AsyncClient, platform: Platform) -> None:
+        platform.registry.down = True
+        answer = await client.get("/readyz")
+        assert answer.status_code == 503
+        assert answer.json()["parts"]["mlflow"] == {"state": "down", "detail": "MLflow is away"}
+        assert answer.json()["parts"]["store"]["state"] == "up"
+
+    async def test_a_part_that_hangs_holds_up_nobody(self) -> None:
+        release = threading.Event()
+        asked: list[int] = []
+
+        def hangs() -> None:
+            asked.append(1)
+            release.wait(30)
+
+        health = HealthService({"good": lambda: None, "hangs": hangs}, bound_seconds=0.05)
+        for _ in range(3):
+            parts = await health.parts()
+            assert (parts["good"].ok, parts["hangs"].ok) == (True, False)
+        assert asked == [1]
+        release.set()
+        await asyncio.wait_for(health._running["hangs"], 10)
+        health._bound_seconds = 10
+        assert (await health.parts())["hangs"].ok
+        health.close()
+
+
+async def test_metrics(client: httpx.AsyncClient, platform: Platform) -> None:
+    await client.post("/mlops/training/upload", json={"script_content": "print(1)", "experiment_name": "e"})
+    await client.get("/mlops/training/jobs/job_1")
+    await client.get("/no/such/path")
+    platform.deploy("m", "1", DeploymentStatus.READY)
+    answer = await client.get("/metrics")
+    assert answer.headers["content-type"].startswith("text/plain")
+    lines = answer.text.splitlines()
+    assert 'raylift_jobs{status="queued"} 1.0' in lines
+    assert 'raylift_jobs{status="failed"} 0.0' in lines
+    assert 'raylift_deployments{status="ready"} 1.0' in lines
+    assert 'raylift_http_requests_total{method="POST",route="/mlops/training/upload",status="202"} 1.0' in lines
+    assert 'raylift_http_requests_total{method="GET",route="/mlops/training/jobs/{job_id}",status="404"} 1.0' in lines
+    assert 'raylift_http_requests_total{method="*",route="(none)",status="404"} 1.0' in lines
+    assert any(line.startswith('raylift_http_request_seconds_bucket{le="0.05",method="POST"') for line in lines)
+
+
+async def test_the_front_door(client: httpx.AsyncClient) -> None:
+    assert (await client.get("/")).headers["location"] == "/docs"
+    assert (await client.get("/docs")).status_code == 200

@@ -1,0 +1,91 @@
+"""The OpenAPI document: complete, and true of what the gateway answers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+from jsonschema import Draft202012Validator
+
+CONTRACT = {
+    "/mlops/training/upload": {"post"},
+    "/mlops/training/jobs": {"get"},
+    "/mlops/training/jobs/{job_id}": {"get", "delete"},
+    "/mlops/training/jobs/{job_id}/logs": {"get"},
+    "/mlops/training/jobs/{job_id}/script": {"get"},
+    "/mlops/training/jobs/{job_id}/events": {"get"},
+    "/mlops/training/jobs/{job_id}/cancel": {"post"},
+    "/mlops/training/jobs/{job_id}/rerun": {"post"},
+    "/mlops/inference": {"post"},
+    "/mlops/models": {"get"},
+    "/mlops/models/{name}": {"get"},
+    "/mlops/models/{name}/versions/{version}": {"get"},
+    "/mlops/models/{name}/versions/{version}/deployment": {"get", "put", "delete"},
+    "/mlops/deployments": {"get"},
+    "/healthz": {"get"},
+    "/readyz": {"get"},
+    "/metrics": {"get"},
+}
+
+
+@pytest.fixture
+async def document(client: httpx.AsyncClient) -> dict[str, Any]:
+    return (await client.get("/openapi.json")).json()
+
+
+def references(node: Any) -> set[str]:
+    if isinstance(node, dict):
+        own = {node["$ref"]} if isinstance(node.get("$ref"), str) else set[str]()
+        return own.union(*(references(value) for value in node.values()))
+    return set[str]().union(*(references(value) for value in node)) if isinstance(node, list) else set()
+
+
+async def test_every_endpoint_of_the_contract_is_there(document: dict[str, Any]) -> None:
+    assert document["openapi"].startswith("3.1")
+    for path, methods in CONTRACT.items():
+        assert set(document["paths"][path]) == methods, path
+
+
+async def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
+    schemas = document["components"]["schemas"]
+    for reference in references(document):
+        assert reference.removeprefix("#/components/schemas/") in schemas
+    for schema in schemas.values():
+        Draft202012Validator.check_schema(schema)
+
+
+async def test_every_refusal_is_a_problem(document: dict[str, Any]) -> None:
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            refusals = {status: answer for status, answer in operation["responses"].items() if status >= "400"}
+            for status, answer in refusals.items():
+                if path != "/readyz":
+                    assert list(answer["content"]) == ["application/problem+json"], (path, method, status)
+
+
+async def test_operations_have_names_and_summaries(document: dict[str, Any]) -> None:
+    operations = [operation for path in document["paths"].values() for operation in path.values()]
+    names = [operation["operationId"] for operation in operations]
+    assert len(names) == len(set(names))
+    assert all(operation.get("description") for operation in operations)
+
+
+async def test_answers_are_as_described(client: httpx.AsyncClient, document: dict[str, Any]) -> None:
+    accepted = await client.post("/mlops/training/upload", json={"script_content": "print(1)", "experiment_name": "e"})
+    job = accepted.json()["links"]["self"]
+    answers = {
+        ("/mlops/training/upload", "post"): accepted,
+        ("/mlops/training/jobs/{job_id}", "get"): await client.get(job),
+        ("/mlops/training/jobs", "get"): await client.get("/mlops/training/jobs"),
+        ("/mlops/training/jobs/{job_id}/events", "get"): await client.get(f"{job}/events"),
+        ("/mlops/training/jobs/{job_id}/script", "get"): await client.get("/mlops/training/jobs/job_nope/script"),
+        ("/mlops/training/jobs/{job_id}", "delete"): await client.delete(job),
+        ("/mlops/models", "get"): await client.get("/mlops/models"),
+        ("/mlops/models/{name}", "get"): await client.get("/mlops/models/nope"),
+        ("/readyz", "get"): await client.get("/readyz"),
+    }
+    for (path, method), answer in answers.items():
+        described = document["paths"][path][method]["responses"][str(answer.status_code)]["content"]
+        schema = described[answer.headers["content-type"].partition(";")[0]]["schema"]
+        Draft202012Validator({**schema, "components": document["components"]}).validate(answer.json())

@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+from raylift.services.capacity import Capacity
+from tests.unit.gateway.engine_fakes import FakeCluster, FakeNode
+
+GIB = 2**30
+
+
+def test_all_three_must_fit_one_node() -> None:
+    capacity = Capacity(FakeCluster([FakeNode(cpus=16, memory_bytes=4 * GIB), FakeNode(cpus=2, memory_bytes=64 * GIB, gpus=1)]))
+    assert capacity.shortfall(cpus=16, memory_bytes=4 * GIB) is None
+    assert capacity.shortfall(cpus=2, memory_bytes=64 * GIB, gpus=1) is None
+    both = capacity.shortfall(cpus=8, memory_bytes=32 * GIB)
+    assert both is not None
+    assert "no node" in both.detail
+
+
+def test_what_is_kept_for_serving_is_not_there() -> None:
+    capacity = Capacity(FakeCluster([FakeNode(cpus=2)]))
+    assert capacity.shortfall(cpus=1, memory_bytes=1, reserved_cpus=1) is None
+    shortfall = capacity.shortfall(cpus=1.5, memory_bytes=1, reserved_cpus=1)
+    assert shortfall is not None
+    assert (shortfall.resource, "the largest has 2 CPUs, of which 1 are kept" in shortfall.detail) == ("cpus", True)
+
+
+def test_tenths_do_not_add_up_to_too_much() -> None:
+    assert Capacity(FakeCluster([FakeNode(cpus=0.3)])).shortfall(cpus=0.1, memory_bytes=1, reserved_cpus=0.2) is None
+
+
+def test_the_last_known_nodes_count_while_the_cluster_is_away() -> None:
+    now = [0.0]
+    cluster = FakeCluster([FakeNode(cpus=2)])
+    capacity = Capacity(cluster, monotonic=lambda: now[0])
+    for _ in range(3):
+        assert capacity.shortfall(cpus=3, memory_bytes=1)
+    assert cluster.looked == 1
+    cluster.down, now[0] = True, 60.0
+    assert capacity.shortfall(cpus=3, memory_bytes=1)
+    assert cluster.looked == 2
+
+
+def test_nothing_is_infeasible_before_the_cluster_was_ever_seen() -> None:
+    assert Capacity(FakeCluster(down=True)).shortfall(cpus=1e6, memory_bytes=1) is None
