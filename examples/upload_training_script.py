@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Upload a training script over the plain REST API, wait for it, and print how to ask the model it made.
+r"""Upload a training script over the plain REST API, wait for it, and print how to ask the model it made.
 
 Standard library only: this is what any HTTP client in any language has to do. From Python, `from raylift import Client`
 is shorter; on the command line, `raylift train --follow`.
 
-    python examples/upload_training_script.py --script my_model.py --experiment my_exp --model my_model \\
+    python examples/upload_training_script.py --script my_model.py --experiment my_exp --model my_model \
         --requirements scikit-learn
 
 Exit codes: 0 the model is there, 1 the job failed or was cancelled, 2 the upload was refused, 4 the platform does not answer.
@@ -72,7 +72,8 @@ def main() -> int:
         job = wait(platform, accepted["job_id"])
     except Refused as error:
         say(f"refused ({error.status}): {error}")
-        for item in error.problem.get("errors") or []:
+        errors: list[dict[str, Any]] = error.problem.get("errors") or []
+        for item in errors:
             place = f":{item['line']}:{item.get('column') or 1}" if item.get("line") else ""
             say(f"  {options.script if place else item.get('field')}{place}: {item.get('detail')}")
         return 4 if error.status in {502, 503, 504} else 2
@@ -217,10 +218,10 @@ def _numbers(datatype: str) -> list[float] | list[int]:
 
 def _problem(raw: bytes) -> dict[str, Any]:
     try:
-        problem = json.loads(raw)
-    except ValueError:
-        problem = None
-    return problem if isinstance(problem, dict) else {"detail": raw[:300].decode("utf-8", "replace")}
+        problem: Any = json.loads(raw)
+        return dict(problem)
+    except (ValueError, TypeError):
+        return {"detail": raw[:300].decode("utf-8", "replace")}
 
 
 if __name__ == "__main__":
