@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from typing import Any
 
 import httpx
 import pytest
+from rich.console import Console
 
 from raylift import Client, Conflict, ConnectionFailed, JobCancelled, JobFailed, JobWaitTimeout
 from raylift.api.training import JobView
@@ -185,3 +187,15 @@ def test_progress_off_a_terminal_is_a_line_per_phase(capsys: pytest.CaptureFixtu
         "job_1 script 0.1 s (queued 0.9 s)",
         "job_1 failed [script_error] (script 3.0 s)",
     ]
+
+
+def test_progress_on_a_terminal_is_one_live_line(make_job: Make):
+    screen = io.StringIO()
+    console = Console(file=screen, force_terminal=True, width=100, highlight=False)
+    with ProgressDisplay("job_1", console) as display:
+        display(JobView.model_validate(make_job("running", "script", phases={"queued": 0.9, "script": 0.1})), None)
+        display(None, ConnectionFailed("[Errno 111] refused", method="GET", url="u"))
+        display(JobView.model_validate(make_job("completed", phases={"script": 3.0})), None)
+    last = screen.getvalue()
+    assert "job_1 completed (script 3.0 s)\n" in last.replace("\r", "")
+    assert "\x1b[?25h" in last  # the cursor is shown again
