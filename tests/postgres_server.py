@@ -14,7 +14,6 @@ import tempfile
 import time
 from collections.abc import Generator, Iterator
 from pathlib import Path
-from typing import Any
 
 import psycopg
 
@@ -27,13 +26,15 @@ class PostgresServer:
 
     def __init__(self) -> None:
         self._bin = _binaries()
-        self._account = _account()
+        account = _account()
+        self._user, self._group = account or (None, None)
+        self._groups: list[int] | None = None if account is None else []
         self._directory = Path(tempfile.mkdtemp(prefix="rl-pg-", dir="/tmp"))
         self._names: Iterator[int] = itertools.count(1)
         self._process: subprocess.Popen[bytes] | None = None
         self._port = 0
-        if "user" in self._account:
-            shutil.chown(self._directory, self._account["user"])
+        if self._user is not None:
+            shutil.chown(self._directory, self._user)
 
     def start(self) -> None:
         data = self._directory / "data"
@@ -55,10 +56,18 @@ class PostgresServer:
                 "fsync=off",
             ]
             with (self._directory / "log").open("ab") as log:
-                self._process = subprocess.Popen(
-                    [str(self._bin / "postgres"), *options], cwd=self._directory, stdout=log, stderr=log, **self._account
+                command = [str(self._bin / "postgres"), *options]
+                process = subprocess.Popen(
+                    command,
+                    cwd=self._directory,
+                    stdout=log,
+                    stderr=log,
+                    user=self._user,
+                    group=self._group,
+                    extra_groups=self._groups,
                 )
-            if self._answers(self._process):
+            self._process = process
+            if self._answers(process):
                 return
         raise RuntimeError(f"PostgreSQL did not start:\n{(self._directory / 'log').read_text()}")
 
@@ -107,7 +116,16 @@ class PostgresServer:
 
     def _run(self, program: str, *arguments: str) -> None:
         command = [str(self._bin / program), *arguments]
-        done = subprocess.run(command, cwd=self._directory, capture_output=True, text=True, check=False, **self._account)
+        done = subprocess.run(
+            command,
+            cwd=self._directory,
+            capture_output=True,
+            text=True,
+            check=False,
+            user=self._user,
+            group=self._group,
+            extra_groups=self._groups,
+        )
         if done.returncode != 0:
             raise RuntimeError(f"{program} failed:\n{done.stdout}{done.stderr}")
 
@@ -133,14 +151,14 @@ def _binaries() -> Path:
     return Path(found).resolve().parent
 
 
-def _account() -> dict[str, Any]:
-    """PostgreSQL refuses to run as root."""
+def _account() -> tuple[int, int] | None:
+    """User and group for the server when we are root, as which PostgreSQL refuses to run."""
     if os.geteuid() != 0:
-        return {}
+        return None
     for name in ("postgres", "nobody"):
         with contextlib.suppress(KeyError):
             entry = pwd.getpwnam(name)
-            return {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
+            return entry.pw_uid, entry.pw_gid
     raise RuntimeError("PostgreSQL refuses to run as root, and this machine has neither a postgres nor a nobody user.")
 
 

@@ -95,10 +95,9 @@ def test_a_stale_supervisor_observes_nothing(store: Store, lease: Lease) -> None
 
 
 def test_an_observation_changes_only_what_it_may(store: Store, lease: Lease) -> None:
+    facts = {"generation": 7}
     with pytest.raises(TypeError, match="generation"):
-        store.deployments.observe(  # pyright: ignore[reportCallIssue]
-            lease, ensure(store), now=NOW, status=DeploymentStatus.READY, generation=7
-        )
+        store.deployments.observe(lease, ensure(store), now=NOW, status=DeploymentStatus.READY, **facts)  # pyright: ignore[reportArgumentType]
 
 
 def test_the_list_goes_by_name_and_number(store: Store) -> None:

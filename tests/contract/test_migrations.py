@@ -28,6 +28,13 @@ store.jobs.list(JobFilter(), limit=1)
 """
 
 
+@pytest.fixture
+def empty_store(empty_database_url: str) -> Generator[Store]:
+    store = Store.open(empty_database_url)
+    yield store
+    store.close()
+
+
 @contextmanager
 def alembic(store: Store) -> Generator[Config]:
     with store._database.migrating() as connection:
@@ -39,12 +46,10 @@ def table_names(store: Store) -> set[str]:
         return set(inspect(connection).get_table_names())
 
 
-def test_the_migrations_make_the_tables(empty_database_url: str) -> None:
-    store = Store.open(empty_database_url)
-    store.migrate()
-    with alembic(store) as config:
+def test_the_migrations_make_the_tables(empty_store: Store) -> None:
+    empty_store.migrate()
+    with alembic(empty_store) as config:
         command.check(config)
-    store.close()
 
 
 def test_migrating_again_keeps_what_is_there(store: Store) -> None:
@@ -54,19 +59,16 @@ def test_migrating_again_keeps_what_is_there(store: Store) -> None:
     assert store.jobs.get(job.job_id) == job
 
 
-def test_down_and_up_again(empty_database_url: str) -> None:
-    store = Store.open(empty_database_url)
-    store.migrate()
-    with alembic(store) as config:
+def test_down_and_up_again(empty_store: Store) -> None:
+    empty_store.migrate()
+    with alembic(empty_store) as config:
         command.downgrade(config, "base")
-    assert table_names(store) == {"alembic_version"}
-    store.migrate()
-    assert table_names(store) == TABLES | {"alembic_version"}
-    store.close()
+    assert table_names(empty_store) == {"alembic_version"}
+    empty_store.migrate()
+    assert table_names(empty_store) == TABLES | {"alembic_version"}
 
 
-def test_a_migration_that_fails_leaves_nothing_half_done(empty_database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    store = Store.open(empty_database_url)
+def test_a_migration_that_fails_leaves_nothing_half_done(empty_store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     upgrade = command.upgrade
 
     def upgrade_and_fail(config: Config, revision: str) -> None:
@@ -75,12 +77,11 @@ def test_a_migration_that_fails_leaves_nothing_half_done(empty_database_url: str
 
     monkeypatch.setattr("raylift.store.migration.command.upgrade", upgrade_and_fail)
     with pytest.raises(KeyError):
-        store.migrate()
-    assert table_names(store) == set()
+        empty_store.migrate()
+    assert table_names(empty_store) == set()
     monkeypatch.undo()
-    store.migrate()
-    assert table_names(store) > TABLES
-    store.close()
+    empty_store.migrate()
+    assert table_names(empty_store) > TABLES
 
 
 def test_a_database_of_a_newer_release_is_left_alone(store: Store) -> None:
@@ -90,7 +91,7 @@ def test_a_database_of_a_newer_release_is_left_alone(store: Store) -> None:
         store.migrate()
 
 
-def test_two_processes_that_start_at_once_on_an_empty_database(empty_database_url: str) -> None:
+def test_two_processes_that_start_at_once_on_an_empty_database(empty_database_url: str, empty_store: Store) -> None:
     processes = [
         subprocess.Popen(
             [sys.executable, "-c", MIGRATE, empty_database_url], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -107,6 +108,4 @@ def test_two_processes_that_start_at_once_on_an_empty_database(empty_database_ur
     for process in processes:
         process.communicate(timeout=60)
         assert process.returncode == 0
-    store = Store.open(empty_database_url)
-    assert store.jobs.list(JobFilter(), limit=1).jobs == []
-    store.close()
+    assert empty_store.jobs.list(JobFilter(), limit=1).jobs == []

@@ -32,7 +32,10 @@ class Key(CleanText):
     cache_ok = True
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[str]:
-        return dialect.type_descriptor(Text(collation="C") if dialect.name == "postgresql" else Text())
+        return dialect.type_descriptor(Text(collation=self.collation_on(dialect)))
+
+    def collation_on(self, dialect: Dialect) -> str | None:
+        return "C" if dialect.name == "postgresql" else None
 
 
 def utc(moment: datetime) -> datetime:

@@ -124,6 +124,7 @@ class JobRow(Base):
         Index(
             "ix_jobs_cancelling",
             "cancel_requested_at",
+            "job_id",
             sqlite_where=text("cancel_requested_at IS NOT NULL AND finished_at IS NULL"),
             postgresql_where=text("cancel_requested_at IS NOT NULL AND finished_at IS NULL"),
         ),

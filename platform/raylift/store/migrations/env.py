@@ -3,12 +3,32 @@
 from __future__ import annotations
 
 from alembic import context
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import Column, Text
+from sqlalchemy.types import TypeEngine
 
+from raylift.store.columns import Key
 from raylift.store.tables import Base
+
+
+def differs(
+    migration: MigrationContext,
+    _column: object,
+    _metadata_column: Column[object],
+    found: TypeEngine[object],
+    ours: TypeEngine[object],
+) -> bool | None:
+    """Whether a column is of another type than its table says; None leaves the question to Alembic."""
+    if not isinstance(ours, Key):
+        return None
+    # Alembic looks at a type's class alone, and so takes no collation for the one that Key has on this database.
+    return not isinstance(found, Text) or found.collation != ours.collation_on(migration.dialect)
+
 
 context.configure(
     connection=context.config.attributes["connection"],
     target_metadata=Base.metadata,
+    compare_type=differs,
     # SQLite changes a column by rebuilding its table.
     render_as_batch=True,
 )

@@ -88,7 +88,9 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["script_sha256"], ["scripts.sha256"], name="fk_jobs_script_sha256"),
         sa.PrimaryKeyConstraint("job_id", name="pk_jobs"),
     )
-    op.create_index("ix_jobs_cancelling", "jobs", ["cancel_requested_at"], sqlite_where=UNFINISHED, postgresql_where=UNFINISHED)
+    op.create_index(
+        "ix_jobs_cancelling", "jobs", ["cancel_requested_at", "job_id"], sqlite_where=UNFINISHED, postgresql_where=UNFINISHED
+    )
     op.create_index("ix_jobs_created_at_job_id", "jobs", ["created_at", "job_id"])
     op.create_index("ix_jobs_experiment_name_created_at_job_id", "jobs", ["experiment_name", "created_at", "job_id"])
     op.create_index(

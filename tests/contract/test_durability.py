@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+
+import pytest
+from sqlalchemy.engine import make_url
+
+from raylift.domain.errors import EngineUnavailable
+from raylift.domain.job import JobStatus
+from raylift.store import JobFilter, Store
+from tests.contract.samples import add
+from tests.postgres_server import PostgresServer
+
+UPLOAD_FOR_EVER = """
+import hashlib, sys
+from datetime import UTC, datetime
+from raylift.domain.identifiers import new_job_id
+from raylift.domain.job import JobSpec
+from raylift.store import Store
+store = Store.open(sys.argv[1])
+script = b"print()"
+spec = JobSpec(hashlib.sha256(script).hexdigest(), "train.py", "churn", tags={"a": "b"})
+while True:
+    print(store.jobs.add(spec, script, job_id=new_job_id(), now=datetime.now(UTC)).job_id, flush=True)
+"""
+
+
+def test_what_was_acknowledged_is_there_after_a_kill(database_url: str, open_store: Callable[[], Store]) -> None:
+    process = subprocess.Popen([sys.executable, "-c", UPLOAD_FOR_EVER, database_url], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    acknowledged = [process.stdout.readline().strip() for _ in range(100)]
+    process.send_signal(signal.SIGKILL)
+    acknowledged += process.communicate()[0].split()
+    store = open_store()
+    for job_id in acknowledged:
+        assert store.jobs.get(job_id).job_id == job_id
+        assert len(store.jobs.events(job_id)) == 1
+        assert store.jobs.script(store.jobs.get(job_id).spec.script_sha256)
+    # At most one more: the one that was committed but not printed yet.
+    assert store.jobs.count_by_status()[JobStatus.QUEUED] in {len(acknowledged), len(acknowledged) + 1}
+    # And the killed writer left no lock behind.
+    add(store)
+
+
+@pytest.mark.postgres
+def test_a_database_that_restarts_is_found_again(postgres: PostgresServer, migrated_template: str) -> None:
+    with postgres.database(migrated_template) as name:
+        store = Store.open(postgres.url(name))
+        job = add(store)
+        postgres.disconnect(name)
+        # The pool tests a connection before it lends it.
+        assert store.jobs.get(job.job_id) == job
+        store.close()
+
+
+@pytest.mark.postgres
+def test_a_database_that_is_away_is_named_and_not_more(postgres: PostgresServer) -> None:
+    url = make_url(postgres.url("no_such_database")).set(password="s3cret")
+    store = Store.open(url.render_as_string(hide_password=False))
+    for act in (store.ping, store.migrate, lambda: add(store), lambda: store.jobs.list(JobFilter(), limit=1)):
+        with pytest.raises(EngineUnavailable) as caught:
+            act()
+        assert caught.value.facts["retry_after_seconds"] > 0
+        assert "s3cret" not in str(caught.value) + str(caught.value.__cause__)
+    store.close()
+
+
+def test_a_store_that_answers(store: Store) -> None:
+    store.ping()
+
+
+def test_only_postgresql_may_have_many_nodes(store: Store, database_url: str) -> None:
+    assert store.supports_many_nodes is database_url.startswith("postgresql")

@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+import sqlite3
+import stat
+import threading
+from collections.abc import Generator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from raylift.domain.errors import EngineUnavailable
+from raylift.store import Store
+from raylift.store.transactions import Database
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Generator[Database]:
+    database = Database(f"sqlite:///{tmp_path}/deep/store.db")
+    yield database
+    database.close()
+
+
+def pragma(database: Database, name: str) -> object:
+    with database.read() as session:
+        return session.execute(text(f"PRAGMA {name}")).scalar_one()
+
+
+def test_sqlite_syncs_every_commit_and_waits_for_its_turn(database: Database) -> None:
+    assert pragma(database, "journal_mode") == "wal"
+    full = 2
+    assert pragma(database, "synchronous") == full
+    assert pragma(database, "foreign_keys") == 1
+    assert pragma(database, "busy_timeout") == 30_000
+
+
+def test_the_file_is_its_owners_alone(database: Database, tmp_path: Path) -> None:
+    with database.write() as session:
+        session.execute(text("CREATE TABLE t (a)"))
+        modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in (tmp_path / "deep").iterdir()}
+    assert modes.keys() >= {"store.db", "store.db-wal", "store.db-shm"}
+    assert set(modes.values()) == {0o600}
+
+
+def test_a_writer_holds_the_database_from_its_beginning(database: Database, tmp_path: Path) -> None:
+    with database.write() as session:
+        session.execute(text("SELECT 1"))
+        with closing(sqlite3.connect(tmp_path / "deep" / "store.db", timeout=0)) as other:
+            with pytest.raises(sqlite3.OperationalError, match="locked"):
+                other.execute("BEGIN IMMEDIATE")
+            # Readers are never in the way, nor hindered.
+            other.execute("SELECT * FROM sqlite_master").fetchall()
+
+
+def test_what_fails_is_undone(database: Database) -> None:
+    with database.write() as session:
+        session.execute(text("CREATE TABLE t (a)"))
+
+    def write_and_fail() -> None:
+        with database.write() as session:
+            session.execute(text("INSERT INTO t VALUES (1)"))
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        write_and_fail()
+    with database.read() as session:
+        assert session.execute(text("SELECT count(*) FROM t")).scalar_one() == 0
+
+
+def test_a_reader_writes_nothing(database: Database) -> None:
+    with database.write() as session:
+        session.execute(text("CREATE TABLE t (a)"))
+    with database.read() as session:
+        session.execute(text("INSERT INTO t VALUES (1)"))
+    with database.read() as session:
+        assert session.execute(text("SELECT count(*) FROM t")).scalar_one() == 0
+
+
+def test_threads_take_turns(database: Database) -> None:
+    with database.write() as session:
+        session.execute(text("CREATE TABLE t (a INTEGER)"))
+        session.execute(text("INSERT INTO t VALUES (0)"))
+
+    def count() -> None:
+        for _ in range(25):
+            with database.write() as session:
+                seen = session.execute(text("SELECT a FROM t")).scalar_one()
+                session.execute(text("UPDATE t SET a = :a"), {"a": seen + 1})
+
+    threads = [threading.Thread(target=count) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    with database.read() as session:
+        assert session.execute(text("SELECT a FROM t")).scalar_one() == 200
+
+
+def test_a_store_without_tables_says_that_it_does_not_answer(tmp_path: Path) -> None:
+    store = Store.open(f"sqlite:///{tmp_path}/store.db")
+    with pytest.raises(EngineUnavailable):
+        store.jobs.get("job_1")
+    store.close()
+
+
+@pytest.mark.parametrize("url", ["sqlite://", "sqlite:///:memory:", "sqlite:///file:x?mode=memory&uri=true", "mysql://h/d"])
+def test_other_databases_are_refused(url: str) -> None:
+    with pytest.raises(ValueError, match="sqlite:///"):
+        Database(url)
+
+
+@pytest.mark.parametrize("url", ["postgresql://u@h/d", "postgresql+psycopg://u@h/d", "postgresql+psycopg2://u@h/d"])
+def test_postgresql_is_reached_through_psycopg(url: str) -> None:
+    database = Database(url)
+    assert database.url.drivername == "postgresql+psycopg"
+    database.close()
