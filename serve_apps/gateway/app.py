@@ -1,73 +1,69 @@
-"""The gateway: the platform's REST API as an ASGI application, and as a Ray Serve application."""
+"""The gateway as a Ray Serve deployment: a thin shell around the ASGI application."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import asyncio
 from typing import Any, Final
 
-from fastapi import FastAPI
-from starlette.middleware import Middleware
+from ray import serve
+from ray.serve.schema import LoggingConfig
 
-import raylift
-from raylift.services.container import Services
-from serve_apps.gateway import openapi
-from serve_apps.gateway.dispatching import Dispatcher
-from serve_apps.gateway.errors import install_error_handlers
-from serve_apps.gateway.forwarding import Forwarder
-from serve_apps.gateway.metrics import Metrics
-from serve_apps.gateway.middleware import Edge
-from serve_apps.gateway.routers.health import health_router
-from serve_apps.gateway.routers.inference import inference_router
-from serve_apps.gateway.routers.job_logs import job_logs_router
-from serve_apps.gateway.routers.model_routes import model_routes_router, server_router
-from serve_apps.gateway.routers.models import deployments_router, models_router
-from serve_apps.gateway.routers.training import training_router
+from raylift.settings import PlatformSettings
+from serve_apps.loopback import keep_internal_server_on_loopback
 
-_DESCRIPTION: Final = "Upload a Python training script, get an autoscaled REST endpoint."
+DEPLOYMENT_NAME: Final = "gateway"
+
+# Held requests count: many may wait for models that load.
+_MAX_ONGOING_REQUESTS: Final = 1000
 
 
-def create_app(services: Services) -> FastAPI:
-    """The whole REST API over these services. It closes neither them nor their store."""
-    forwarder = Forwarder(services.settings.gateway_url)
-    dispatcher = Dispatcher(services.routing, forwarder)
-    metrics = Metrics(services.census)
+@serve.ingress()
+class GatewayReplica:
+    """Stateless: any number of them may stand beside each other, and die."""
 
-    @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        yield
-        await forwarder.close()
+    async def __init__(self, settings_json: str) -> None:
+        keep_internal_server_on_loopback()
+        settings = PlatformSettings.model_validate_json(settings_json)
+        self._gateway = await asyncio.to_thread(_connect, settings)
 
-    app = FastAPI(
-        title="Raylift",
-        version=raylift.__version__,
-        description=_DESCRIPTION,
-        lifespan=lifespan,
-        redirect_slashes=False,
-        middleware=[
-            Middleware(Edge, max_body_bytes=services.settings.gateway.max_body_bytes, observe=metrics.observe),
-        ],
-    )
-    install_error_handlers(app)
-    for router in (
-        training_router(services),
-        job_logs_router(services),
-        inference_router(services, dispatcher),
-        models_router(services),
-        deployments_router(services),
-        health_router(services, metrics),
-        server_router(services),
-        # Last: it takes everything beneath /v2/models.
-        model_routes_router(services, dispatcher),
-    ):
-        app.include_router(router)
-    app.openapi = lambda: openapi.document(app)
-    return app
+    def __serve_build_asgi_app__(self) -> Any:
+        gateway = self._gateway
+
+        async def asgi(scope: Any, receive: Any, send: Any) -> None:
+            await gateway(scope, receive, send)
+
+        # Not the FastAPI object itself: Ray Serve would put its own handler in the place of ours for unexpected errors.
+        return asgi
 
 
-def build(settings_json: str) -> Any:
+def build(settings_json: str) -> serve.Application:
     """The Ray Serve application of the gateway, to be run at ``/``."""
-    # Imported here: the API itself is tested, and could be served, without Ray.
-    from serve_apps.gateway.deployment import application
+    settings = PlatformSettings.model_validate_json(settings_json)
+    # runtime_env is set, or Serve hands down the caller's. MLflow's client must not wait minutes for a server that is down.
+    from raylift.engines.mlflow_client import CLIENT_ENVIRONMENT
 
-    return application(settings_json)
+    deployment = serve.deployment(GatewayReplica).options(  # pyright: ignore[reportFunctionMemberAccess]
+        name=DEPLOYMENT_NAME,
+        num_replicas=settings.gateway.replicas,
+        max_ongoing_requests=_MAX_ONGOING_REQUESTS,
+        ray_actor_options={"num_cpus": 0, "runtime_env": {"env_vars": CLIENT_ENVIRONMENT}},
+        health_check_period_s=5,
+        health_check_timeout_s=10,
+        graceful_shutdown_timeout_s=10,
+        graceful_shutdown_wait_loop_s=1,
+        logging_config=LoggingConfig(enable_access_log=False),
+    )
+    return deployment.bind(settings_json)
+
+
+def _connect(settings: PlatformSettings) -> Any:
+    # Imported here: whoever only starts the application needs none of it, and MLflow alone takes seconds.
+    from raylift.engines.ray_cluster import Cluster
+    from raylift.engines.registry import Registry
+    from raylift.services.container import Services
+    from raylift.store import Store
+    from serve_apps.gateway.rest_api import create_app
+
+    store = Store.open(settings.database_url)
+    services = Services.assemble(settings, store=store, registry=Registry(settings.mlflow_url), cluster=Cluster())
+    return create_app(services)

@@ -66,6 +66,7 @@ class Fresh(Generic[K, V]):
 
     async def _look_up(self, key: K) -> _Found[V]:
         asked_at = self._monotonic()
+        found: _Found[V]
         try:
             found = _Found(asked_at, await asyncio.to_thread(self._load, key))
         except EngineUnavailable as error:

@@ -19,7 +19,7 @@ from starlette.responses import Response
 from raylift.services.container import Services
 from raylift.settings import PlatformSettings, ServingSettings
 from raylift.store import Store
-from serve_apps.gateway.app import create_app
+from serve_apps.gateway.rest_api import create_app
 from tests.unit.gateway.conftest import Platform
 from tests.unit.gateway.engine_fakes import FakeCluster, FakeRegistry
 

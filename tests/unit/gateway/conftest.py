@@ -16,7 +16,7 @@ from raylift.domain.lease import Lease
 from raylift.services.container import Services
 from raylift.settings import PlatformSettings
 from raylift.store import Store
-from serve_apps.gateway.app import create_app
+from serve_apps.gateway.rest_api import create_app
 from tests.unit.gateway.engine_fakes import FakeCluster, FakeRegistry
 
 
