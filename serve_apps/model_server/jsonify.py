@@ -67,7 +67,9 @@ def _listed(values: NDArray[Any] | pd.Series) -> list[Any]:
     if array.ndim == 0:
         return [array.item()]
     if array.dtype.kind == "M":
-        return np.datetime_as_string(array, unit="auto").tolist()
+        return (
+            [_default(pd.Timestamp(moment)) for moment in array.ravel()] if array.ndim == 1 else [_listed(row) for row in array]
+        )
     return array.tolist()
 
 
@@ -84,7 +86,7 @@ def _default(value: Any) -> Any:  # noqa: C901 - one line a type
     if isinstance(value, np.ndarray):
         return _listed(value)
     if isinstance(value, np.datetime64):
-        return np.datetime_as_string(value)
+        return _default(pd.Timestamp(value))
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, (pd.DataFrame, pd.Series)):

@@ -40,6 +40,7 @@ def load_model(name: str, version: str, model_uri: str, mlflow_url: str) -> Mode
         path = Path(mlflow.artifacts.download_artifacts(artifact_uri=model_uri, dst_path=directory.name))
         model = load_directory(name, version, path)
     except Exception as error:
+        directory.cleanup()
         raise RuntimeError(_reason(name, version, error)) from error
     _keep_or_clean(directory, model, path)
     _log.info(

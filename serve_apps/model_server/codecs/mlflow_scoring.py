@@ -57,7 +57,8 @@ class ScoringCodec:
         if isinstance(error, WrongInputs):
             return _mlflow_error(400, "INVALID_PARAMETER_VALUE", f"Failed to enforce schema of the data. Error: {error.detail}")
         if isinstance(error, (InputsRefused, PredictionFailed)):
-            return _mlflow_error(400, "BAD_REQUEST", f"{_EVALUATION} {error.detail}")
+            # An error of MLflow's own brings its code.
+            return _mlflow_error(400, getattr(error.__cause__, "error_code", "BAD_REQUEST"), f"{_EVALUATION} {error.detail}")
         if isinstance(error, MalformedBody):
             return _mlflow_error(400, "BAD_REQUEST", f"Invalid input. {error.detail}")
         return _mlflow_error(500, "INTERNAL_ERROR", error.detail)
@@ -91,8 +92,8 @@ def _read_csv(body: bytes, model: Model) -> Question:
         frame = pd.read_csv(StringIO(body.decode()), dtype=types)
     except (ValueError, TypeError, UnicodeDecodeError) as error:  # pandas' parser errors are ValueErrors
         raise MalformedBody(
-            "Failed to parse input as a Pandas DataFrame. Ensure that the input is a valid CSV-formatted Pandas DataFrame produced"
-            f" using the `pandas.DataFrame.to_csv()` method. Error: '{error}'"
+            "Failed to parse input as a Pandas DataFrame. Ensure that the input is a valid CSV-formatted Pandas DataFrame"
+            f" produced using the `pandas.DataFrame.to_csv()` method. Error: '{error}'"
         ) from None
     return _question(frame, None, model)
 
@@ -128,8 +129,15 @@ def _question(data: Any, params: Any, model: Model) -> Question:
     if model.is_function:
         # MLflow itself enforces the signature on it.
         return Question(data, _params(params, model))
-    named = model.signature is not None and bool(model.signature.columns)
-    return Question(model.schema.batch(_inputs(data), ignore_unexpected=named), _params(params, model))
+    signature = model.signature
+    try:
+        batch = model.schema.batch(_inputs(data), ignore_unexpected=signature is not None and bool(signature.columns))
+    except WrongInputs as error:
+        if signature is not None:
+            raise
+        # MLflow enforces nothing without a signature: there it is the model that refuses.
+        raise InputsRefused(error.detail, error.errors) from None
+    return Question(batch, _params(params, model))
 
 
 def _params(params: Any, model: Model) -> dict[str, Any]:

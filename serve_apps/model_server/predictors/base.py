@@ -19,6 +19,8 @@ class Features:
     names: tuple[str, ...] | None = None
     """None: trained on a plain array."""
     count: int | None = None
+    is_text: bool = False
+    """Trained on a list of texts."""
     spelling: Callable[[str], str] = str
     """How the library spells a column's name in its own records."""
 

@@ -63,7 +63,7 @@ class _Adapter:
         names = booster.feature_name()
         unnamed = all(re.fullmatch(rf"Column_{index}", name) for index, name in enumerate(names))
         # LightGBM writes its features' names with underscores for spaces.
-        self.features = Features(None if unnamed else tuple(names), len(names), lambda name: name.replace(" ", "_"))
+        self.features = Features(None if unnamed else tuple(names), len(names), spelling=lambda name: name.replace(" ", "_"))
         self._categories: list[list[Any]] = booster.pandas_categorical or []  # pyright: ignore[reportAttributeAccessIssue]
         infos = booster.dump_model(num_iteration=1)["feature_infos"]
         self._categorical = {name for name, info in infos.items() if info.get("values")}
@@ -80,8 +80,12 @@ class _Adapter:
             raise ValueError(
                 f"the model was trained with {len(self._categories)} categorical columns, the inputs have {len(columns)}"
             )
-        typed = {name: pd.CategoricalDtype(known) for name, known in zip(columns, self._categories, strict=True)}
-        return batch.astype(typed)
+        # LightGBM takes a category that it has not seen for a missing value.
+        typed = {
+            name: pd.Categorical(batch[name].where(batch[name].isin(known)), categories=known)
+            for name, known in zip(columns, self._categories, strict=True)
+        }
+        return batch.assign(**typed)
 
 
 def _classes(booster: lightgbm.Booster) -> Sequence[int] | None:

@@ -24,8 +24,7 @@ class SklearnPredictor:
         single_threaded(model)
         self._model = model
         self._predict = getattr(model, predict_fn)
-        self._wants_text = _wants_text(model)
-        self.features = Features(count=1) if self._wants_text else features_of(model)
+        self.features = Features(count=1, is_text=True) if _wants_text(model) else features_of(model)
         self.classes = classes_of(model)
 
     def predict(self, batch: Batch, params: Mapping[str, Any]) -> Any:
@@ -36,7 +35,7 @@ class SklearnPredictor:
 
     def _texts(self, batch: Batch) -> Batch:
         # A text vectorizer iterates over documents; over a frame it would iterate over the names of columns.
-        if not self._wants_text:
+        if not self.features.is_text:
             return batch
         return batch.iloc[:, 0].to_numpy() if isinstance(batch, pd.DataFrame) else np.asarray(batch).reshape(-1)
 

@@ -1,0 +1,187 @@
+"""Python functions of every kind of signature, asked in the platform's own protocol."""
+
+from __future__ import annotations
+
+import datetime
+from typing import Any
+
+import mlflow.pyfunc
+import numpy as np
+import pandas as pd
+import pytest
+from mlflow.models import infer_signature
+from mlflow.models.signature import ModelSignature
+from mlflow.types import ColSpec, DataType, Schema, TensorSpec
+
+from serve_apps.model_server.loading import load_model
+from tests.integration.model_server.replicas import Registry, Replica
+
+
+class Echo(mlflow.pyfunc.PythonModel):
+    """What it was given, as types and values."""
+
+    def predict(self, context, model_input, params=None):
+        if isinstance(model_input, pd.DataFrame):
+            return [{"types": [str(dtype) for dtype in model_input.dtypes], "rows": len(model_input), "params": params}]
+        if isinstance(model_input, dict):
+            return [{name: [str(array.dtype), *array.shape] for name, array in model_input.items()}]
+        return [{"kind": type(model_input).__name__, "dtype": str(np.asarray(model_input).dtype)}]
+
+
+class Mixed(mlflow.pyfunc.PythonModel):
+    """Everything a model may answer that is not JSON."""
+
+    def predict(self, context, model_input, params=None):
+        return pd.DataFrame(
+            {
+                "integer": np.array([1, 2**53 + 1]),
+                "real": [np.nan, np.inf],
+                "single": np.array([0.1, 0.2], dtype=np.float32),
+                "time": pd.to_datetime(["2026-01-31T12:00:00", None]),
+                "text": ["a", None],
+                "list": [np.array([1, 2]), {"b": b"hi"}],
+                "huge": np.array([2**70, 1], dtype=object),
+                "date": [datetime.date(2026, 1, 31), None],
+                "flag": [True, False],
+            }
+        )
+
+
+class Fails(mlflow.pyfunc.PythonModel):
+    def predict(self, context, model_input, params=None):
+        raise RuntimeError("the disk is full")
+
+
+class Hinted(mlflow.pyfunc.PythonModel):
+    def predict(self, model_input: list[str]) -> list[str]:
+        return [text.upper() for text in model_input]
+
+
+def _echo(registry: Registry, name: str, signature: Any = None) -> Replica:
+    return registry.replica(name, mlflow.pyfunc.log_model, python_model=Echo(), signature=signature)
+
+
+def test_without_a_signature(registry: Registry) -> None:
+    replica = _echo(registry, "echo")
+    assert replica.predicted({"a": [1, 2], "b": ["x", "y"]})["predictions"] == [
+        {"types": ["int64", "str"], "rows": 2, "params": {}}
+    ]
+    assert replica.predicted([{"a": 1.5}])["predictions"] == [{"types": ["float64"], "rows": 1, "params": {}}]
+    assert replica.predicted([[1, 2.5]])["predictions"] == [{"kind": "ndarray", "dtype": "float64"}]
+    refused = replica.predict([[1]], return_probabilities=True)
+    assert (refused.status_code, refused.json()["code"]) == (422, "no_probabilities")
+
+
+def test_every_type_of_column(registry: Registry) -> None:
+    types = ("boolean", "integer", "long", "float", "double", "string", "binary", "datetime")
+    replica = _echo(registry, "echo-types", ModelSignature(Schema([ColSpec(DataType[name], name) for name in types])))
+    row = {
+        "boolean": True,
+        "integer": 1,
+        "long": 2.0,
+        "float": 3,
+        "double": 4,
+        "string": "x",
+        "binary": "aGk=",
+        "datetime": "2026-01-31T12:00:00Z",
+    }
+    (answer,) = replica.predicted(row)["predictions"]
+    assert answer["types"] == ["bool", "int32", "int64", "float32", "float64", "str", "object", "datetime64[ns]"]
+    refused = replica.predict({**row, "datetime": "tomorrow", "long": 2**64})
+    assert [entry["field"] for entry in refused.json()["errors"]] == ["inputs.long", "inputs.datetime"]
+
+
+def test_parameters(registry: Registry) -> None:
+    frame = pd.DataFrame({"a": [1.0]})
+    signature = infer_signature(frame, params={"factor": 2.5, "names": ["x"], "count": 1, "flag": True})
+    replica = _echo(registry, "echo-params", signature)
+    defaults = {"factor": 2.5, "names": ["x"], "count": 1, "flag": True}
+    assert replica.predicted({"a": 1})["predictions"][0]["params"] == defaults
+    given = {"factor": 3, "names": ["y", "z"]}
+    assert replica.predicted({"a": 1}, params=given)["predictions"][0]["params"] == {**defaults, **given}
+    refused = replica.predict({"a": 1}, params={"factr": 1, "count": "many", "names": "y"})
+    assert refused.status_code == 422
+    assert {entry["field"]: entry["detail"] for entry in refused.json()["errors"]} == {
+        "params.factr": "unexpected, the model takes factor, names, count, flag",
+        "params.names": "wants a list",
+        "params.count": "wants integers",
+    }
+    assert replica.predict({"a": 1}, params=[1]).status_code == 422
+
+
+def test_named_tensors(registry: Registry) -> None:
+    signature = ModelSignature(
+        Schema([TensorSpec(np.dtype("float32"), (-1, 2), "image"), TensorSpec(np.dtype("int64"), (-1,), "id")])
+    )
+    replica = _echo(registry, "echo-tensors", signature)
+    assert replica.predicted({"image": [[1, 2]], "id": [7]})["predictions"] == [
+        {"image": ["float32", 1, 2], "id": ["int64", 1]}
+    ]
+    assert replica.predict({"image": [[1, 2, 3]], "id": [7]}).status_code == 422
+    inputs = [
+        {"name": "id", "shape": [1], "datatype": "INT64", "data": [7]},
+        {"name": "image", "shape": [1, 2], "datatype": "FP32", "data": [1, 2]},
+    ]
+    assert replica.post("/infer", {"inputs": inputs}).status_code == 200
+
+
+def test_nested_columns(registry: Registry) -> None:
+    frame = pd.DataFrame({"words": [["a", "b"]], "user": [{"id": 1}]})
+    replica = _echo(registry, "echo-nested", infer_signature(frame))
+    assert replica.predicted([{"words": ["a"], "user": {"id": 2}}])["predictions"][0]["rows"] == 1
+
+
+def test_type_hints(registry: Registry) -> None:
+    replica = registry.replica("hinted", mlflow.pyfunc.log_model, python_model=Hinted())
+    assert replica.predicted(["a", "b"])["predictions"] == ["A", "B"]
+    refused = replica.predict([1])
+    assert refused.status_code == 422
+
+
+def test_what_is_not_json_becomes_json(registry: Registry) -> None:
+    replica = registry.replica("mixed", mlflow.pyfunc.log_model, python_model=Mixed())
+    first, second = replica.predicted([[1]])["predictions"]
+    assert first == {
+        "integer": 1,
+        "real": None,
+        "single": float(np.float32(0.1)),
+        "time": "2026-01-31T12:00:00",
+        "text": "a",
+        "list": [1, 2],
+        "huge": 2**70,
+        "date": "2026-01-31",
+        "flag": True,
+    }
+    assert second["integer"] == 2**53 + 1
+    assert (second["real"], second["time"], second["text"], second["list"]) == (None, None, None, {"b": "aGk="})
+
+
+def test_a_failing_model_is_500_without_its_traceback(registry: Registry) -> None:
+    replica = registry.replica("fails", mlflow.pyfunc.log_model, python_model=Fails())
+    failed = replica.predict([[1]])
+    assert failed.status_code == 500
+    assert failed.json()["code"] == "prediction_failed"
+    assert "RuntimeError: the disk is full" in failed.json()["detail"]
+    assert "Traceback" not in failed.text
+    assert replica.post("/infer", {"inputs": [{"name": "a", "shape": [1], "datatype": "FP64", "data": [1]}]}).status_code == 500
+    assert replica.post("/invocations", {"inputs": [[1]]}).status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("uri", "said"),
+    [("models:/no-such-model/1", "no-such-model"), ("runs:/0123456789abcdef/model", "0123456789abcdef")],
+)
+def test_what_is_not_there_does_not_load(registry: Registry, uri: str, said: str) -> None:
+    with pytest.raises(RuntimeError, match="x version 1 does not load") as raised:
+        load_model("x", "1", uri, registry.url)
+    assert said in str(raised.value)
+
+
+def test_a_missing_package_is_named(registry: Registry) -> None:
+    uri = registry.register("packageless", mlflow.pyfunc.log_model, loader_module="a_module_nobody_has")
+    with pytest.raises(RuntimeError) as raised:
+        load_model("packageless", "1", uri, registry.url)
+    assert str(raised.value).startswith(
+        "packageless version 1 does not load. ModuleNotFoundError: No module named 'a_module_nobody_has'"
+    )
+    assert str(raised.value).endswith("add the package that holds it to the job's requirements.")

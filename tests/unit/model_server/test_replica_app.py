@@ -1,0 +1,238 @@
+"""Routes, methods, bodies and errors of the replica, with a predictor that is made up."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+from openapi_spec_validator import validate
+
+from serve_apps.model_server.arrays import PlainArray
+from serve_apps.model_server.asgi import ReplicaApp
+from serve_apps.model_server.frames import NamedColumns
+from serve_apps.model_server.model import Model
+from serve_apps.model_server.predictors.base import Features
+from serve_apps.model_server.schema import Schema
+from serve_apps.model_server.signature import Column, ColumnType, Parameter, Signature
+
+_ROUTE = "/v2/models/m/versions/7"
+
+
+class FakePredictor:
+    flavor = "sklearn"
+    predicts_labels = True
+    features = Features()
+    refusals: tuple[type[Exception], ...] = (ValueError,)
+
+    def __init__(self, answer: Any = None, *, classes: Sequence[Any] | None = None) -> None:
+        self.answer = answer
+        self.classes = classes
+        self.threads: list[str] = []
+
+    def predict(self, batch: Any, params: Mapping[str, Any]) -> Any:
+        self.threads.append(threading.current_thread().name)
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer(batch) if callable(self.answer) else np.zeros(len(batch))
+
+    def probabilities(self, batch: Any) -> Any:
+        return np.full((len(batch), 2), 0.5)
+
+
+def _model(predictor: FakePredictor | None = None, schema: Schema | None = None, signature: Signature | None = None) -> Model:
+    return Model("m", "7", predictor or FakePredictor(), schema or PlainArray(None, (-1, 2)), signature, "3.17.2")
+
+
+def _ask(app: ReplicaApp, method: str, path: str, **arguments: Any) -> httpx.Response:
+    async def ask() -> httpx.Response:
+        transport = httpx.ASGITransport(app, root_path=_ROUTE)  # pyright: ignore[reportArgumentType]
+        async with httpx.AsyncClient(transport=transport, base_url="http://replica") as client:
+            return await client.request(method, _ROUTE + path, **arguments)
+
+    return asyncio.run(ask())
+
+
+def _predict(body: Any, **model: Any) -> httpx.Response:
+    return _ask(ReplicaApp(_model(**model)), "POST", "/predict", json=body)
+
+
+def test_the_answer_is_complete() -> None:
+    answer = _predict({"model_name": "x", "model_version": 3, "alias": None, "inputs": [[1, 2]]})
+    assert answer.status_code == 200
+    body = answer.json()
+    assert body.pop("inference_time_ms") >= 0
+    assert body == {"model_name": "m", "model_version": "7", "predictions": [0.0]}
+
+
+def test_probabilities_come_when_asked_for() -> None:
+    answer = _predict({"inputs": [[1, 2]], "return_probabilities": True}, predictor=FakePredictor(classes=["no", "yes"])).json()
+    assert (answer["probabilities"], answer["classes"]) == ([[0.5, 0.5]], ["no", "yes"])
+
+
+@pytest.mark.parametrize(
+    ("body", "fields"),
+    [
+        ({"input": [[1, 2]]}, ["input", "inputs"]),
+        ({"inputs": [[1, 2]], "return_probabilities": 1}, ["return_probabilities"]),
+        ({"inputs": 1}, ["inputs"]),
+        ({"inputs": None}, ["inputs"]),
+        ({"inputs": []}, ["inputs"]),
+        ({"inputs": {}}, ["inputs"]),
+        ({"inputs": [1, 2]}, ["inputs"]),
+        ({"inputs": [[1, 2], {"a": 1}]}, ["inputs[1]"]),
+        ({"inputs": [{"a": 1, "b": 2}, {"a": 1}]}, ["inputs[1].b"]),
+        ({"inputs": [{"a": 1, "b": 2}, [1, 2]]}, ["inputs[1]"]),
+        ({"inputs": [[1, 2]], "params": {"x": 1}}, ["params.x"]),
+        ({"inputs": [[1, 2]], "params": None}, ["params"]),
+        ({"inputs": [[1, 2]], "return_probabilities": True}, ["return_probabilities"]),
+    ],
+)
+def test_wrong_requests_name_their_fields(body: dict[str, Any], fields: list[str]) -> None:
+    answer = _predict(body)
+    assert answer.status_code == 422
+    assert answer.headers["content-type"] == "application/problem+json"
+    problem = answer.json()
+    assert [entry["field"] for entry in problem["errors"]] == fields
+    assert problem["status"] == 422
+    assert problem["title"] == "Unprocessable Entity"
+    assert problem["instance"] == f"{_ROUTE}/predict"
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"1", b"\xff\xfe", b'{"inputs": NaN', b"[" * 100_000])
+def test_what_is_no_object_is_400(body: bytes) -> None:
+    answer = _ask(ReplicaApp(_model()), "POST", "/predict", content=body)
+    assert answer.status_code == 400
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["code"] == "malformed_body"
+
+
+def test_nan_as_python_writes_it_is_read() -> None:
+    answer = _ask(
+        ReplicaApp(_model(FakePredictor(lambda batch: batch[:, 0]))),
+        "POST",
+        "/predict",
+        content=b'{"inputs": [[NaN, -Infinity]]}',
+    )
+    assert answer.json()["predictions"] == [None]
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "code"),
+    [(ValueError("too hot"), 422, "inputs_refused"), (OSError("no disk"), 500, "prediction_failed")],
+)
+def test_what_the_model_raises(error: Exception, status: int, code: str) -> None:
+    answer = _predict({"inputs": [[1, 2]]}, predictor=FakePredictor(error))
+    assert (answer.status_code, answer.json()["code"]) == (status, code)
+    assert str(error) in answer.json()["detail"]
+
+
+def test_what_nobody_foresaw_is_500_in_the_protocols_shape() -> None:
+    model = _model(FakePredictor(lambda batch: [object()]))
+    app = ReplicaApp(model)
+    assert _ask(app, "POST", "/predict", json={"inputs": [[1, 2]]}).json()["code"] == "internal_error"
+    assert list(_ask(app, "POST", "/invocations", json={"inputs": [[1, 2]]}).json()) == ["error_code", "message"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "allow"),
+    [
+        ("GET", "/predict", 405, "POST"),
+        ("GET", "/infer", 405, "POST"),
+        ("PUT", "/invocations", 405, "POST"),
+        ("POST", "/ready", 405, "GET, HEAD"),
+        ("DELETE", "", 405, "GET, HEAD"),
+        ("GET", "/nothing", 404, None),
+        ("POST", "/predict/more", 404, None),
+    ],
+)
+def test_wrong_methods_and_paths(method: str, path: str, status: int, allow: str | None) -> None:
+    answer = _ask(ReplicaApp(_model()), method, path)
+    assert answer.status_code == status
+    assert answer.headers.get("allow") == allow
+
+
+@pytest.mark.parametrize("path", ["/predict", "/infer", "/invocations"])
+def test_a_body_over_the_limit_is_413(path: str) -> None:
+    answer = _ask(
+        ReplicaApp(_model(), max_body_bytes=100), "POST", path, content=b" " * 101, headers={"content-type": "application/json"}
+    )
+    assert answer.status_code == 413
+
+
+def test_a_body_in_pieces_is_put_together_and_measured() -> None:
+    async def pieces() -> Any:
+        for piece in (b'{"inputs"', b": [[1,", b" 2]]}"):
+            yield piece
+
+    assert _ask(ReplicaApp(_model()), "POST", "/predict", content=pieces()).status_code == 200
+    assert _ask(ReplicaApp(_model(), max_body_bytes=12), "POST", "/predict", content=pieces()).status_code == 413
+
+
+def test_a_slow_model_holds_up_nobody() -> None:
+    """While a prediction waits, the replica still says that it is ready."""
+    may_end = threading.Event()
+
+    def slow(batch: Any) -> Any:
+        assert may_end.wait(30)
+        return np.zeros(len(batch))
+
+    predictor = FakePredictor()
+    app = ReplicaApp(_model(predictor, schema=PlainArray(None, (-1, -1))))  # cannot be tried, so it counts as slow
+    predictor.answer = slow
+
+    async def ask() -> tuple[int, int]:
+        transport = httpx.ASGITransport(app, root_path=_ROUTE)  # pyright: ignore[reportArgumentType]
+        async with httpx.AsyncClient(transport=transport, base_url="http://replica") as client:
+            predicting = asyncio.create_task(client.post(f"{_ROUTE}/predict", json={"inputs": [[1, 2]]}))
+            ready = await client.get(f"{_ROUTE}/ready")
+            assert not predicting.done()
+            may_end.set()
+            return ready.status_code, (await predicting).status_code
+
+    assert asyncio.run(ask()) == (200, 200)
+
+
+def test_a_quick_model_answers_on_the_loop_and_large_bodies_in_a_thread() -> None:
+    predictor = FakePredictor()
+    app = ReplicaApp(_model(predictor))
+    predictor.threads.clear()
+    _ask(app, "POST", "/predict", json={"inputs": [[1, 2]]})
+    _ask(app, "POST", "/predict", json={"inputs": [[1, 2]] * 10_000})
+    assert predictor.threads[0] == "MainThread"
+    assert predictor.threads[1].startswith("predict")
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        _model(),
+        _model(FakePredictor(classes=["a", "b"])),
+        _model(
+            schema=NamedColumns(tuple(Column(kind.value, kind, required=kind is not ColumnType.DOUBLE) for kind in ColumnType)),
+            signature=Signature(
+                params=(Parameter("factor", ColumnType.DOUBLE, 1.0), Parameter("names", ColumnType.STRING, [], is_list=True))
+            ),
+        ),
+    ],
+)
+def test_its_document_is_valid_openapi(model: Model) -> None:
+    document = _ask(ReplicaApp(model), "GET", "/openapi.json").json()
+    validate(document)
+    assert document["servers"] == [{"url": _ROUTE}]
+    assert set(document["paths"]) == {"/", "/predict", "/infer", "/invocations", "/ready"}
+
+
+def test_its_document_is_typed_from_the_signature() -> None:
+    schema = NamedColumns((Column("age", ColumnType.LONG), Column("note", ColumnType.STRING, required=False)))
+    document = json.loads(_ask(ReplicaApp(_model(schema=schema)), "GET", "/openapi.json").content)
+    body = document["paths"]["/predict"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    columns, records, rows = body["properties"]["inputs"]["anyOf"]
+    assert columns["required"] == ["age"]
+    assert records["items"]["properties"]["age"] == {"type": "integer", "format": "int64"}
+    assert (rows["items"]["minItems"], rows["items"]["maxItems"]) == (2, 2)
