@@ -34,6 +34,7 @@ _PATCHED = frozenset(
         "mlflow.pytorch",
         "mlflow.sklearn",
         "mlflow.tracking._tracking_service.client",
+        "mlflow.tracking.fluent",
         "mlflow.utils.environment",
     }
 )

@@ -3,7 +3,8 @@
 - the default serialization of scikit-learn, LightGBM and PyTorch models is one that works for every model;
 - a model's requirements are read off this process instead of in a new one, which takes MLflow seven seconds;
 - runs and logged models made through ``MlflowClient`` carry the job's tags as those of the fluent API do;
-- autologging is on, if the job wants it.
+- autologging is on, if the job wants it;
+- the job's experiment is the script's until it sets another, in its child processes too.
 
 Nothing that the user says explicitly (``serialization_format=``, ``pip_requirements=``, own ``autolog`` calls) is changed.
 Each function gets the module that has just been executed: no import of MLflow happens here, so none can come too early.
@@ -13,12 +14,13 @@ from __future__ import annotations
 
 import functools
 import json
+import logging
 import os
 from collections.abc import Callable, Iterator
 from types import CodeType, ModuleType
 from typing import Any
 
-from job_entrypoints.model_requirements import process_requirements
+from job_entrypoints.model_requirements import is_installed, process_requirements
 
 
 def patch(module: ModuleType, instructions: str, script: CodeType) -> None:
@@ -29,12 +31,18 @@ def patch(module: ModuleType, instructions: str, script: CodeType) -> None:
             if settings["autolog"]:
                 _switch_autolog_on(module, script)
         case "mlflow.sklearn" | "mlflow.lightgbm":
+            # The user did not choose the format, so MLflow's advice to choose another is not for them.
+            logging.getLogger(module.__name__).addFilter(lambda record: "pickle or cloudpickle format" not in record.getMessage())
             _replace(module, "_get_default_serialization_format", lambda _: lambda: "cloudpickle")
         case "mlflow.pytorch":
             _replace(module, "_get_default_serialization_format", _pickle_unless_exported)
         case "mlflow.utils.environment":
             lock = tuple(settings["environment_lock"])
             _replace(module, "infer_pip_requirements", lambda original: _inference(original, lock, script.co_filename))
+            _replace(module, "warn_dependency_requirement_mismatches", _unless_installed)
+        case "mlflow.tracking.fluent":
+            _replace(module, "set_experiment", _in_child_processes_too)
+            _replace(module, "_get_experiment_id_from_env", _made_by_another_job)
         case "mlflow.tracking._tracking_service.client":
             client = module.TrackingServiceClient
             _replace(client, "create_run", _tagged)
@@ -49,7 +57,10 @@ def logs_models(script: CodeType) -> bool:
 
 
 def _switch_autolog_on(mlflow: ModuleType, script: CodeType) -> None:
-    mlflow.autolog(log_models=not logs_models(script), log_traces=False, silent=True)
+    # Not silent: that hides failures too. What is only good news is left out.
+    for name in ("mlflow.tracking.fluent", "mlflow.utils.autologging_utils"):
+        logging.getLogger(name).addFilter(lambda record: record.levelno > logging.INFO)
+    mlflow.autolog(log_models=not logs_models(script), log_traces=False)
 
 
 def _replace(owner: Any, name: str, make: Callable[[Any], Any]) -> None:
@@ -70,6 +81,43 @@ def _inference(original: Callable[..., list[str]], lock: tuple[str, ...], script
         return process_requirements(fallback or (), lock, script)
 
     return infer_pip_requirements
+
+
+def _unless_installed(warn: Callable[[list[str]], None]) -> Callable[[list[str]], None]:
+    """MLflow compares pins with a map of every installed module, half a second; most often a look at the pins is enough."""
+
+    def warn_of_the_others(requirements: list[str]) -> None:
+        others = [requirement for requirement in requirements if not is_installed(requirement)]
+        if others:
+            warn(others)
+
+    return warn_of_the_others
+
+
+def _in_child_processes_too(set_experiment: Callable[..., Any]) -> Callable[..., Any]:
+    """MLflow puts the script's own choice into the environment as an id; there it would contradict the job's name for it."""
+
+    @functools.wraps(set_experiment)
+    def set_and_forget_the_jobs(*arguments: Any, **named: Any) -> Any:
+        experiment = set_experiment(*arguments, **named)
+        os.environ.pop("MLFLOW_EXPERIMENT_NAME", None)
+        return experiment
+
+    return set_and_forget_the_jobs
+
+
+def _made_by_another_job(find_or_create: Callable[[], str | None]) -> Callable[[], str | None]:
+    """Two jobs of one new experiment start at once: the one that comes second to its creation finds it."""
+
+    def find_or_create_or_find() -> str | None:
+        try:
+            return find_or_create()
+        except Exception as error:
+            if getattr(error, "error_code", None) != "RESOURCE_ALREADY_EXISTS":
+                raise
+        return find_or_create()
+
+    return find_or_create_or_find
 
 
 def _tagged(create: Callable[..., Any]) -> Callable[..., Any]:

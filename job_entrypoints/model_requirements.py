@@ -42,6 +42,15 @@ def process_requirements(fallback: Iterable[str], lock: Iterable[str], script: s
     return sorted(requirement for name, requirement in chosen.items() if name not in _NEVER)
 
 
+def is_installed(requirement: str) -> bool:
+    """Whether an exact pin is what is installed; False for anything but an exact pin."""
+    name, _, pinned = requirement.partition("==")
+    try:
+        return bool(pinned) and version(name).partition("+")[0] == pinned
+    except PackageNotFoundError:
+        return False
+
+
 def _imported_by_name(script: str) -> set[str]:
     """Top-level names in the import statements of the script and of the loaded modules that lie beside it."""
     directory = str(Path(script).parent)

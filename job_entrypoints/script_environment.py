@@ -40,6 +40,8 @@ def script_environment(attempt: Attempt, inherited: Mapping[str, str]) -> dict[s
     """Inherited, then ours, then the user's; what the platform finds the job's runs by cannot be overridden."""
     environment = {**inherited, **_DEFAULTS}
     environment.pop("MLFLOW_RUN_ID", None)
+    # Common in container images, where it makes every job compile every library again: seconds for MLflow alone.
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
     pools = dict.fromkeys(THREAD_POOLS, str(max(1, int(attempt.cpus)))) if attempt.cpus else _as_ray_has_it(inherited)
     # In Ray's own form what is inherited may be the user's runtime_env; on the platform it is the head's, or Ray's guess.
     environment.update({name: inherited.get(name, count) if attempt.from_ray else count for name, count in pools.items()})
