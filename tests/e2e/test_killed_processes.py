@@ -24,8 +24,14 @@ KILLS = 3
 
 
 def processes(platform: LocalPlatform, title: str) -> list[psutil.Process]:
-    found = [(process, " ".join(process.cmdline())) for process in platform.processes()]
-    return [process for process, line in found if title in line]
+    return [process for process in platform.processes() if title in command_line(process)]
+
+
+def command_line(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline())
+    except psutil.NoSuchProcess:  # A zombie, too: it was killed, and nobody has asked for its exit code yet.
+        return ""
 
 
 def kill(platform: LocalPlatform, title: str) -> int:
