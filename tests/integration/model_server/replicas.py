@@ -10,11 +10,17 @@ from typing import Any
 
 import httpx
 import mlflow
+from mlflow import lightgbm, pyfunc, sklearn, xgboost
 
 from raylift.domain.identifiers import version_route
 from serve_apps.model_server.asgi import ReplicaApp
 from serve_apps.model_server.loading import load_model
 from serve_apps.model_server.model import Model
+
+log_sklearn: Callable[..., Any] = sklearn.log_model
+log_xgboost: Callable[..., Any] = xgboost.log_model
+log_lightgbm: Callable[..., Any] = lightgbm.log_model
+log_function: Callable[..., Any] = pyfunc.log_model
 
 
 @dataclass(frozen=True)

@@ -5,19 +5,19 @@ from __future__ import annotations
 import datetime
 from typing import Any
 
-import mlflow.pyfunc
 import numpy as np
 import pandas as pd
 import pytest
 from mlflow.models import infer_signature
 from mlflow.models.signature import ModelSignature
+from mlflow.pyfunc.model import PythonModel
 from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 
 from serve_apps.model_server.loading import load_model
-from tests.integration.model_server.replicas import Registry, Replica
+from tests.integration.model_server.replicas import Registry, Replica, log_function
 
 
-class Echo(mlflow.pyfunc.PythonModel):
+class Echo(PythonModel):
     """What it was given, as types and values."""
 
     def predict(self, context, model_input, params=None):
@@ -28,7 +28,7 @@ class Echo(mlflow.pyfunc.PythonModel):
         return [{"kind": type(model_input).__name__, "dtype": str(np.asarray(model_input).dtype)}]
 
 
-class Mixed(mlflow.pyfunc.PythonModel):
+class Mixed(PythonModel):
     """Everything a model may answer that is not JSON."""
 
     def predict(self, context, model_input, params=None):
@@ -47,26 +47,26 @@ class Mixed(mlflow.pyfunc.PythonModel):
         )
 
 
-class Fails(mlflow.pyfunc.PythonModel):
+class Fails(PythonModel):
     def predict(self, context, model_input, params=None):
         raise RuntimeError("the disk is full")
 
 
-class Hinted(mlflow.pyfunc.PythonModel):
+class Hinted(PythonModel):
     def predict(self, model_input: list[str]) -> list[str]:
         return [text.upper() for text in model_input]
 
 
 def _echo(registry: Registry, name: str, signature: Any = None) -> Replica:
-    return registry.replica(name, mlflow.pyfunc.log_model, python_model=Echo(), signature=signature)
+    return registry.replica(name, log_function, python_model=Echo(), signature=signature)
 
 
 def test_without_a_signature(registry: Registry) -> None:
     replica = _echo(registry, "echo")
     assert replica.predicted({"a": [1, 2], "b": ["x", "y"]})["predictions"] == [
-        {"types": ["int64", "str"], "rows": 2, "params": {}}
+        {"types": ["int64", "str"], "rows": 2, "params": None}
     ]
-    assert replica.predicted([{"a": 1.5}])["predictions"] == [{"types": ["float64"], "rows": 1, "params": {}}]
+    assert replica.predicted([{"a": 1.5}])["predictions"] == [{"types": ["float64"], "rows": 1, "params": None}]
     assert replica.predicted([[1, 2.5]])["predictions"] == [{"kind": "ndarray", "dtype": "float64"}]
     refused = replica.predict([[1]], return_probabilities=True)
     assert (refused.status_code, refused.json()["code"]) == (422, "no_probabilities")
@@ -132,14 +132,14 @@ def test_nested_columns(registry: Registry) -> None:
 
 
 def test_type_hints(registry: Registry) -> None:
-    replica = registry.replica("hinted", mlflow.pyfunc.log_model, python_model=Hinted())
+    replica = registry.replica("hinted", log_function, python_model=Hinted())
     assert replica.predicted(["a", "b"])["predictions"] == ["A", "B"]
     refused = replica.predict([1])
     assert refused.status_code == 422
 
 
 def test_what_is_not_json_becomes_json(registry: Registry) -> None:
-    replica = registry.replica("mixed", mlflow.pyfunc.log_model, python_model=Mixed())
+    replica = registry.replica("mixed", log_function, python_model=Mixed())
     first, second = replica.predicted([[1]])["predictions"]
     assert first == {
         "integer": 1,
@@ -157,7 +157,7 @@ def test_what_is_not_json_becomes_json(registry: Registry) -> None:
 
 
 def test_a_failing_model_is_500_without_its_traceback(registry: Registry) -> None:
-    replica = registry.replica("fails", mlflow.pyfunc.log_model, python_model=Fails())
+    replica = registry.replica("fails", log_function, python_model=Fails())
     failed = replica.predict([[1]])
     assert failed.status_code == 500
     assert failed.json()["code"] == "prediction_failed"
@@ -178,7 +178,7 @@ def test_what_is_not_there_does_not_load(registry: Registry, uri: str, said: str
 
 
 def test_a_missing_package_is_named(registry: Registry) -> None:
-    uri = registry.register("packageless", mlflow.pyfunc.log_model, loader_module="a_module_nobody_has")
+    uri = registry.register("packageless", log_function, loader_module="a_module_nobody_has")
     with pytest.raises(RuntimeError) as raised:
         load_model("packageless", "1", uri, registry.url)
     assert str(raised.value).startswith(

@@ -6,9 +6,6 @@ import warnings
 from typing import Any
 
 import lightgbm
-import mlflow.lightgbm
-import mlflow.sklearn
-import mlflow.xgboost
 import numpy as np
 import pandas as pd
 import pytest
@@ -27,12 +24,13 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier
 
-from tests.integration.model_server.replicas import Registry, Replica
+from tests.integration.model_server.replicas import Registry, Replica, log_lightgbm, log_sklearn, log_xgboost
 
-_X, _Y = make_classification(n_samples=300, n_features=6, n_informative=4, n_classes=3, random_state=0)
+_CLASSIFICATION: Any = make_classification(n_samples=300, n_features=6, n_informative=4, n_classes=3, random_state=0)
+_X, _Y = _CLASSIFICATION
 _IRIS: Any = load_iris(as_frame=True)
 _DIABETES: Any = load_diabetes(as_frame=True)
-_PEOPLE = pd.DataFrame(
+_PEOPLE: Any = pd.DataFrame(
     {
         "age": [23, 45, 31, 60, 52, 18] * 10,
         "city": ["Rome", "Oslo", "Rome", "Bonn", "Oslo", "Bonn"] * 10,
@@ -45,7 +43,7 @@ _PICKLED = {"serialization_format": "cloudpickle"}
 
 
 def _sklearn(registry: Registry, name: str, model: Any, **options: Any) -> Replica:
-    return registry.replica(name, mlflow.sklearn.log_model, model, **_PICKLED, **options)
+    return registry.replica(name, log_sklearn, model, **_PICKLED, **options)
 
 
 def _people_pipeline() -> Any:
@@ -61,7 +59,7 @@ def _people_pipeline() -> Any:
 )
 @pytest.mark.parametrize("is_signed", [False, True])
 def test_classifier_of_an_array(registry: Registry, name: str, classes: np.ndarray, is_signed: bool) -> None:
-    model = RandomForestClassifier(10, random_state=0, n_jobs=2).fit(_X, classes[_Y])
+    model: Any = RandomForestClassifier(10, random_state=0, n_jobs=2).fit(_X, classes[_Y])
     signature = infer_signature(_X, model.predict(_X)) if is_signed else None
     replica = _sklearn(registry, f"forest-{name}-{is_signed}", model, signature=signature)
     rows = _X[:20]
@@ -86,7 +84,7 @@ def test_classifier_of_an_array(registry: Registry, name: str, classes: np.ndarr
 
 @pytest.mark.parametrize("is_signed", [False, True])
 def test_classifier_of_a_frame(registry: Registry, is_signed: bool) -> None:
-    model = LogisticRegression(max_iter=500).fit(_IRIS.data, _IRIS.target)
+    model: Any = LogisticRegression(max_iter=500).fit(_IRIS.data, _IRIS.target)
     signature = infer_signature(_IRIS.data, model.predict(_IRIS.data)) if is_signed else None
     replica = _sklearn(registry, f"iris-{is_signed}", model, signature=signature)
     frame = _IRIS.data[::10]
@@ -110,7 +108,7 @@ def test_classifier_of_a_frame(registry: Registry, is_signed: bool) -> None:
 
 @pytest.mark.parametrize("is_signed", [False, True])
 def test_pipeline_with_text_columns(registry: Registry, is_signed: bool) -> None:
-    model = _people_pipeline()
+    model: Any = _people_pipeline()
     signature = infer_signature(_PEOPLE, _BOUGHT) if is_signed else None
     replica = _sklearn(registry, f"people-{is_signed}", model, signature=signature)
     answer = replica.predicted(_PEOPLE[:6].to_dict("list"), return_probabilities=True)
@@ -140,7 +138,7 @@ def test_signature_names_every_mistyped_column(registry: Registry) -> None:
 
 def test_columns_that_may_be_missing(registry: Registry) -> None:
     frame = pd.DataFrame({"a": [1.0, np.nan, 3.0, 4.0], "b": [0.0, 1.0, 0.0, 1.0]})
-    model = DecisionTreeClassifier(random_state=0).fit(frame, [0, 1, 0, 1])
+    model: Any = DecisionTreeClassifier(random_state=0).fit(frame, [0, 1, 0, 1])
     replica = _sklearn(registry, "gaps", model, signature=infer_signature(frame))
     expected = model.predict(pd.DataFrame({"a": [np.nan, 4.0], "b": [1.0, 0.0]})).tolist()
     assert replica.predicted({"a": [None, 4], "b": [1, 0]})["predictions"] == expected
@@ -158,7 +156,7 @@ def test_a_model_that_takes_no_nulls_says_so(registry: Registry) -> None:
 @pytest.mark.parametrize("outputs", [1, 2])
 def test_regressors(registry: Registry, outputs: int) -> None:
     target = np.column_stack([_DIABETES.target * (index + 1) for index in range(outputs)])
-    model = RandomForestRegressor(5, random_state=0).fit(_DIABETES.data, target if outputs > 1 else target.ravel())
+    model: Any = RandomForestRegressor(5, random_state=0).fit(_DIABETES.data, target if outputs > 1 else target.ravel())
     replica = _sklearn(
         registry, f"regressor-{outputs}", model, signature=infer_signature(_DIABETES.data, model.predict(_DIABETES.data))
     )
@@ -170,7 +168,7 @@ def test_regressors(registry: Registry, outputs: int) -> None:
 
 
 def test_classifier_of_several_outputs(registry: Registry) -> None:
-    model = MultiOutputClassifier(LogisticRegression()).fit(_X, np.column_stack([_Y, _Y > 0]))
+    model: Any = MultiOutputClassifier(LogisticRegression()).fit(_X, np.column_stack([_Y, _Y > 0]))
     replica = _sklearn(registry, "several", model)
     assert replica.predicted(_X[:5].tolist())["predictions"] == model.predict(_X[:5]).tolist()
     assert replica.predict(_X[:5].tolist(), return_probabilities=True).status_code == 422
@@ -198,7 +196,7 @@ def test_other_estimators(registry: Registry, name: str, model: Any) -> None:
 
 def test_text_pipeline(registry: Registry) -> None:
     texts = ["good film", "bad film", "great", "awful"]
-    model = make_pipeline(TfidfVectorizer(), LogisticRegression()).fit(texts, [1, 0, 1, 0])
+    model: Any = make_pipeline(TfidfVectorizer(), LogisticRegression()).fit(texts, [1, 0, 1, 0])
     replica = _sklearn(registry, "texts", model)
     assert replica.predicted([["good"], ["awful"]])["predictions"] == model.predict(["good", "awful"]).tolist()
     assert replica.predicted({"text": ["good", "awful"]})["predictions"] == [1, 0]
@@ -207,20 +205,20 @@ def test_text_pipeline(registry: Registry) -> None:
 
 
 def test_the_method_chosen_at_logging_answers(registry: Registry) -> None:
-    model = LogisticRegression().fit(_X, _Y)
+    model: Any = LogisticRegression().fit(_X, _Y)
     replica = _sklearn(registry, "chosen", model, pyfunc_predict_fn="predict_proba")
     assert replica.predicted(_X[:3].tolist())["predictions"] == model.predict_proba(_X[:3]).tolist()
 
 
 def test_safe_format(registry: Registry) -> None:
-    model = make_pipeline(StandardScaler(), Ridge()).fit(_X, _Y)
-    replica = registry.replica("skops", mlflow.sklearn.log_model, model, serialization_format="skops")
+    model: Any = make_pipeline(StandardScaler(), Ridge()).fit(_X, _Y)
+    replica = registry.replica("skops", log_sklearn, model, serialization_format="skops")
     assert replica.predicted(_X[:3].tolist())["predictions"] == model.predict(_X[:3]).tolist()
 
 
 def test_integers_of_an_integer_signature(registry: Registry) -> None:
     numbers = np.arange(60).reshape(-1, 2)
-    model = LinearRegression().fit(numbers, numbers[:, 0])
+    model: Any = LinearRegression().fit(numbers, numbers[:, 0])
     replica = _sklearn(registry, "whole", model, signature=infer_signature(numbers))
     assert replica.predicted([[1.0, 2.0]])["predictions"] == model.predict([[1, 2]]).tolist()
     assert replica.predict([[1.5, 2.0]]).status_code == 422
@@ -232,9 +230,9 @@ def test_integers_of_an_integer_signature(registry: Registry) -> None:
 @pytest.mark.parametrize("is_frame", [False, True])
 @pytest.mark.parametrize("kind", [xgboost.XGBClassifier, xgboost.XGBRegressor])
 def test_xgboost_models(registry: Registry, kind: Any, is_frame: bool) -> None:
-    data = pd.DataFrame(_X, columns=[f"c{index}" for index in range(6)]) if is_frame else _X
-    model = kind(n_estimators=10, n_jobs=2, random_state=0).fit(data, _Y)
-    replica = registry.replica(f"xgb-{kind.__name__}-{is_frame}", mlflow.xgboost.log_model, model)
+    data: Any = pd.DataFrame(_X, columns=[f"c{index}" for index in range(6)]) if is_frame else _X
+    model: Any = kind(n_estimators=10, n_jobs=2, random_state=0).fit(data, _Y)
+    replica = registry.replica(f"xgb-{kind.__name__}-{is_frame}", log_xgboost, model)
     expected = model.predict(data[:20])
     inputs = data[:20].to_dict("list") if isinstance(data, pd.DataFrame) else data[:20].tolist()
     assert replica.predicted(inputs)["predictions"] == expected.tolist()
@@ -252,13 +250,13 @@ def test_xgboost_models(registry: Registry, kind: Any, is_frame: bool) -> None:
 )
 @pytest.mark.parametrize("is_frame", [False, True])
 def test_xgboost_boosters(registry: Registry, objective: str, options: dict[str, Any], is_frame: bool) -> None:
-    data = pd.DataFrame(_X, columns=[f"c{index}" for index in range(6)]) if is_frame else _X
+    data: Any = pd.DataFrame(_X, columns=[f"c{index}" for index in range(6)]) if is_frame else _X
     target = (_Y > 0).astype(int) if objective.startswith("binary") else _Y
-    booster = xgboost.train({"objective": objective, "seed": 0, **options}, xgboost.DMatrix(data, target), 5)
+    booster: Any = xgboost.train({"objective": objective, "seed": 0, **options}, xgboost.DMatrix(data, target), 5)
     signature = infer_signature(data, booster.predict(xgboost.DMatrix(data))) if is_frame else None
     replica = registry.replica(
         f"booster-{options}-{objective[:3]}-{is_frame}".translate(_PLAIN),
-        mlflow.xgboost.log_model,
+        log_xgboost,
         booster,
         signature=signature,
     )
@@ -280,9 +278,9 @@ def test_xgboost_boosters(registry: Registry, objective: str, options: dict[str,
 
 def test_xgboost_with_categories(registry: Registry) -> None:
     frame = _PEOPLE.astype({"city": "category"})
-    model = xgboost.XGBClassifier(n_estimators=5, enable_categorical=True, random_state=0).fit(frame, _BOUGHT == "yes")
+    model: Any = xgboost.XGBClassifier(n_estimators=5, enable_categorical=True, random_state=0).fit(frame, _BOUGHT == "yes")
     signature = infer_signature(_PEOPLE, model.predict(frame))
-    replica = registry.replica("xgb-categories", mlflow.xgboost.log_model, model, signature=signature)
+    replica = registry.replica("xgb-categories", log_xgboost, model, signature=signature)
     rows = _PEOPLE[1:3]  # two of the three cities, in another order than that of training
     assert (
         replica.predicted(rows.to_dict("list"), return_probabilities=True)["probabilities"]
@@ -296,10 +294,10 @@ def test_xgboost_with_categories(registry: Registry) -> None:
 @pytest.mark.parametrize("is_frame", [False, True])
 @pytest.mark.parametrize("kind", [lightgbm.LGBMClassifier, lightgbm.LGBMRegressor])
 def test_lightgbm_models(registry: Registry, kind: Any, is_frame: bool) -> None:
-    data = pd.DataFrame(_X, columns=[f"a column {index}" for index in range(6)]) if is_frame else _X
+    data: Any = pd.DataFrame(_X, columns=[f"a column {index}" for index in range(6)]) if is_frame else _X
     target = np.array(["x", "y", "z"])[_Y] if kind is lightgbm.LGBMClassifier else _Y
-    model = kind(n_estimators=10, n_jobs=2, random_state=0, verbose=-1).fit(data, target)
-    replica = registry.replica(f"lgbm-{kind.__name__}-{is_frame}", mlflow.lightgbm.log_model, model)
+    model: Any = kind(n_estimators=10, n_jobs=2, random_state=0, verbose=-1).fit(data, target)
+    replica = registry.replica(f"lgbm-{kind.__name__}-{is_frame}", log_lightgbm, model)
     inputs = data[:20].to_dict("list") if isinstance(data, pd.DataFrame) else data[:20].tolist()
     assert replica.predicted(inputs)["predictions"] == model.predict(data[:20]).tolist()
     if kind is lightgbm.LGBMClassifier:
@@ -314,10 +312,12 @@ def test_lightgbm_models(registry: Registry, kind: Any, is_frame: bool) -> None:
 @pytest.mark.parametrize(("objective", "options"), [("binary", {}), ("multiclass", {"num_class": 3}), ("regression", {})])
 @pytest.mark.parametrize("is_frame", [False, True])
 def test_lightgbm_boosters(registry: Registry, objective: str, options: dict[str, Any], is_frame: bool) -> None:
-    data = pd.DataFrame(_X, columns=[f"c{index}" for index in range(6)]) if is_frame else _X
+    data: Any = pd.DataFrame(_X, columns=[f"c{index}" for index in range(6)]) if is_frame else _X
     target = (_Y > 0).astype(int) if objective == "binary" else _Y
-    booster = lightgbm.train({"objective": objective, "verbose": -1, "seed": 0, **options}, lightgbm.Dataset(data, target), 5)
-    replica = registry.replica(f"lgb-{objective}-{is_frame}", mlflow.lightgbm.log_model, booster)
+    booster: Any = lightgbm.train(
+        {"objective": objective, "verbose": -1, "seed": 0, **options}, lightgbm.Dataset(data, target), 5
+    )
+    replica = registry.replica(f"lgb-{objective}-{is_frame}", log_lightgbm, booster)
     expected = np.asarray(booster.predict(data[:20]))
     inputs = data[:20].to_dict("records") if isinstance(data, pd.DataFrame) else data[:20].tolist()
     assert replica.predicted(inputs)["predictions"] == expected.tolist()
@@ -337,9 +337,9 @@ def test_lightgbm_with_categories(registry: Registry, is_signed: bool) -> None:
     frame = _PEOPLE.astype({"city": "category"})
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        model = lightgbm.LGBMClassifier(n_estimators=5, min_data_in_leaf=1, verbose=-1, random_state=0).fit(frame, _BOUGHT)
+        model: Any = lightgbm.LGBMClassifier(n_estimators=5, min_data_in_leaf=1, verbose=-1, random_state=0).fit(frame, _BOUGHT)
     signature = infer_signature(_PEOPLE, _BOUGHT) if is_signed else None
-    replica = registry.replica(f"lgbm-categories-{is_signed}", mlflow.lightgbm.log_model, model, signature=signature)
+    replica = registry.replica(f"lgbm-categories-{is_signed}", log_lightgbm, model, signature=signature)
     rows = _PEOPLE[1:3]
     assert (
         replica.predicted(rows.to_dict("list"), return_probabilities=True)["probabilities"]

@@ -6,26 +6,24 @@ from collections.abc import Iterator
 from typing import Any
 
 import httpx
-import mlflow.pyfunc
-import mlflow.sklearn
 import pytest
 from sklearn.datasets import load_iris
 from sklearn.ensemble import RandomForestClassifier
 
-from tests.integration.model_server.replicas import Registry
+from tests.integration.model_server.replicas import Registry, log_function, log_sklearn
 from tests.integration.model_server.serve_cluster import ServeCluster, serve_cluster
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(400)]
 
-_FRAME = load_iris(as_frame=True)
+_FRAME: Any = load_iris(as_frame=True)
 _MODEL = RandomForestClassifier(20, random_state=0).fit(_FRAME.data.to_numpy(), _FRAME.target)
 
 
 @pytest.fixture(scope="module")
 def cluster(registry: Registry) -> Iterator[ServeCluster]:
     for name in ("iris", "asleep"):
-        registry.register(name, mlflow.sklearn.log_model, _MODEL, serialization_format="cloudpickle")
-    registry.register("broken", mlflow.pyfunc.log_model, loader_module="no_such_module")
+        registry.register(name, log_sklearn, _MODEL, serialization_format="cloudpickle")
+    registry.register("broken", log_function, loader_module="no_such_module")
     with serve_cluster() as running:
         running.deploy(
             [

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import mlflow.sklearn
 import numpy as np
 import pandas as pd
 import pytest
@@ -16,12 +15,12 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
-from tests.integration.model_server.replicas import Registry, Replica
+from tests.integration.model_server.replicas import Registry, Replica, log_sklearn
 
 _IRIS: Any = load_iris()
 _FOREST = RandomForestClassifier(5, random_state=0).fit(_IRIS.data, _IRIS.target)
 _PEOPLE = pd.DataFrame({"age": [23, 45, 31, 60], "city": ["Rome", "Oslo", "Rome", "Bonn"]})
-_PIPELINE = make_pipeline(
+_PIPELINE: Any = make_pipeline(
     ColumnTransformer([("city", OneHotEncoder(), ["city"])], remainder="passthrough"), LogisticRegression()
 )
 _PICKLED = {"serialization_format": "cloudpickle"}
@@ -29,15 +28,13 @@ _PICKLED = {"serialization_format": "cloudpickle"}
 
 @pytest.fixture(scope="module")
 def forest(registry: Registry) -> Replica:
-    return registry.replica("v2-forest", mlflow.sklearn.log_model, _FOREST, **_PICKLED)
+    return registry.replica("v2-forest", log_sklearn, _FOREST, **_PICKLED)
 
 
 @pytest.fixture(scope="module")
 def people(registry: Registry) -> Replica:
     model = _PIPELINE.fit(_PEOPLE, ["no", "yes", "no", "yes"])
-    return registry.replica(
-        "v2-people", mlflow.sklearn.log_model, model, signature=infer_signature(_PEOPLE, np.array(["no"])), **_PICKLED
-    )
+    return registry.replica("v2-people", log_sklearn, model, signature=infer_signature(_PEOPLE, np.array(["no"])), **_PICKLED)
 
 
 def _tensor(name: str, array: Any, datatype: str = "FP64", **more: Any) -> dict[str, Any]:
@@ -93,7 +90,7 @@ def test_columns_by_name(people: Replica) -> None:
 def test_one_column_of_its_own(registry: Registry) -> None:
     frame = pd.DataFrame({"x": [1.0, 2.0, 3.0]})
     model = LinearRegression().fit(frame, [2.0, 4.0, 6.0])
-    replica = registry.replica("v2-line", mlflow.sklearn.log_model, model, signature=infer_signature(frame), **_PICKLED)
+    replica = registry.replica("v2-line", log_sklearn, model, signature=infer_signature(frame), **_PICKLED)
     expected = model.predict(pd.DataFrame({"x": [4.0, 5.0]})).tolist()
     for tensor in (_tensor("x", [4, 5], "INT32"), _tensor("x", [[4], [5]]), _tensor("other", [[4], [5]])):
         assert replica.post("/infer", {"inputs": [tensor]}).json()["outputs"][0]["data"] == expected

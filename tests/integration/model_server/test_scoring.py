@@ -9,29 +9,28 @@ from dataclasses import dataclass
 from typing import Any
 
 import httpx
-import mlflow.lightgbm
-import mlflow.pyfunc
-import mlflow.sklearn
-import mlflow.xgboost
+import mlflow
 import numpy as np
 import pandas as pd
 import pytest
 import xgboost
 from mlflow.models import infer_signature
+from mlflow.pyfunc import load_model as load_function
+from mlflow.pyfunc.model import PythonModel
 from mlflow.pyfunc.scoring_server import init
 from sklearn.datasets import load_iris
 from sklearn.ensemble import RandomForestRegressor
 from sklearn.linear_model import LogisticRegression
 
-from tests.integration.model_server.replicas import Registry, Replica
+from tests.integration.model_server.replicas import Registry, Replica, log_function, log_sklearn, log_xgboost
 
 _IRIS: Any = load_iris(as_frame=True)
-_DATA: pd.DataFrame = _IRIS.data
+_DATA: Any = _IRIS.data
 _ROWS = _DATA[::25]
 _SPECIES = np.array(["setosa", "versicolor", "virginica"])[_IRIS.target]
 
 
-class Sums(mlflow.pyfunc.PythonModel):
+class Sums(PythonModel):
     """A frame in, a frame out."""
 
     def predict(self, context: Any, model_input: Any, params: Any = None) -> Any:
@@ -40,7 +39,7 @@ class Sums(mlflow.pyfunc.PythonModel):
         return pd.DataFrame({"sum": total, "text": [f"{value:.1f}" for value in total]})
 
 
-class Describes(mlflow.pyfunc.PythonModel):
+class Describes(PythonModel):
     """Anything in, what it was out."""
 
     def predict(self, context: Any, model_input: Any, params: Any = None) -> Any:
@@ -78,21 +77,21 @@ def pairs(registry: Registry) -> dict[str, Pair]:
     pickled = {"serialization_format": "cloudpickle"}
     params = infer_signature(_DATA, pd.DataFrame({"sum": [1.0], "text": ["a"]}), params={"factor": 2})
     logged: dict[str, tuple[Any, tuple[Any, ...], dict[str, Any]]] = {
-        "frame": (mlflow.sklearn.log_model, (frame_model,), pickled),
-        "frame-signed": (mlflow.sklearn.log_model, (frame_model,), {**pickled, "signature": infer_signature(_DATA, _SPECIES)}),
-        "array": (mlflow.sklearn.log_model, (array_model,), pickled),
-        "array-signed": (mlflow.sklearn.log_model, (array_model,), {**pickled, "signature": infer_signature(_DATA.to_numpy())}),
-        "booster": (mlflow.xgboost.log_model, (booster,), {}),
-        "function": (mlflow.pyfunc.log_model, (), {"python_model": Sums()}),
-        "function-signed": (mlflow.pyfunc.log_model, (), {"python_model": Sums(), "signature": params}),
-        "describes": (mlflow.pyfunc.log_model, (), {"python_model": Describes()}),
+        "frame": (log_sklearn, (frame_model,), pickled),
+        "frame-signed": (log_sklearn, (frame_model,), {**pickled, "signature": infer_signature(_DATA, _SPECIES)}),
+        "array": (log_sklearn, (array_model,), pickled),
+        "array-signed": (log_sklearn, (array_model,), {**pickled, "signature": infer_signature(_DATA.to_numpy())}),
+        "booster": (log_xgboost, (booster,), {}),
+        "function": (log_function, (), {"python_model": Sums()}),
+        "function-signed": (log_function, (), {"python_model": Sums(), "signature": params}),
+        "describes": (log_function, (), {"python_model": Describes()}),
     }
     return {name: _pair(registry, f"scored-{name}", *how) for name, how in logged.items()}
 
 
 def _pair(registry: Registry, name: str, log: Any, arguments: tuple[Any, ...], options: dict[str, Any]) -> Pair:
     replica = registry.replica(name, log, *arguments, **options)
-    return Pair(replica, init(mlflow.pyfunc.load_model(f"models:/{name}/1")))
+    return Pair(replica, init(load_function(f"models:/{name}/1")))
 
 
 _SPLIT = {"dataframe_split": _ROWS.to_dict("split")}
