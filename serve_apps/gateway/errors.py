@@ -121,13 +121,13 @@ def problem(path: str, error: PlatformError, status: int) -> dict[str, Any]:
 
 def install_error_handlers(app: FastAPI) -> None:
     """Make every error that leaves a route a body of its family; none shows a stack trace."""
-    app.add_exception_handler(PlatformError, _on_platform_error)
+    app.add_exception_handler(PlatformError, on_platform_error)
     app.add_exception_handler(RequestValidationError, _on_validation_error)
     app.add_exception_handler(HTTPException, _on_http_exception)
     app.add_exception_handler(Exception, _on_defect)
 
 
-def _on_platform_error(request: Request, error: Exception) -> Response:
+def on_platform_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, PlatformError)  # noqa: S101 - registered for this class
     if HTTP_STATUS.get(error.code, 500) >= 500:
         _LOG.warning("%s %s: %s: %s", request.method, request.url.path, error.code, error.detail)

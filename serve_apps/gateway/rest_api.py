@@ -15,10 +15,12 @@ from serve_apps.gateway import openapi
 from serve_apps.gateway.dispatching import Dispatcher
 from serve_apps.gateway.errors import install_error_handlers
 from serve_apps.gateway.forwarding import Forwarder
+from serve_apps.gateway.hot_path import HotPath, HotRoute
 from serve_apps.gateway.metrics import Metrics
 from serve_apps.gateway.middleware import Edge
 from serve_apps.gateway.routers.health import health_router
-from serve_apps.gateway.routers.inference import inference_router
+from serve_apps.gateway.routers.inference import PATH as INFERENCE
+from serve_apps.gateway.routers.inference import inference_endpoint, inference_router
 from serve_apps.gateway.routers.job_logs import job_logs_router
 from serve_apps.gateway.routers.model_routes import model_routes_router, server_router
 from serve_apps.gateway.routers.models import deployments_router, models_router
@@ -32,6 +34,7 @@ def create_app(services: Services) -> FastAPI:
     forwarder = Forwarder(services.settings.gateway_url)
     dispatcher = Dispatcher(services.routing, forwarder)
     metrics = Metrics(services.census)
+    infer = inference_endpoint(services, dispatcher)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -46,13 +49,14 @@ def create_app(services: Services) -> FastAPI:
         redirect_slashes=False,
         middleware=[
             Middleware(Edge, max_body_bytes=services.settings.gateway.max_body_bytes, observe=metrics.observe),
+            Middleware(HotPath, route=HotRoute(INFERENCE, "POST", infer)),
         ],
     )
     install_error_handlers(app)
     for router in (
         training_router(services),
         job_logs_router(services),
-        inference_router(services, dispatcher),
+        inference_router(infer),
         models_router(services),
         deployments_router(services),
         health_router(services, metrics),

@@ -16,7 +16,10 @@ from serve_apps.gateway.bodies import read_body
 from serve_apps.gateway.dispatching import SCALE_UP_TIMEOUT, Dispatcher, Errand, hold_seconds
 from serve_apps.gateway.errors import REQUEST_ID, MalformedBody
 from serve_apps.gateway.forwarding import onward_headers
+from serve_apps.gateway.hot_path import Endpoint
 from serve_apps.gateway.responses import json_body, problems
+
+PATH: Final = "/mlops/inference"
 
 _PARSED_IN_LOOP: Final = 256 * 1024
 """Bytes that parse in less than a millisecond or two; more would hold up other requests."""
@@ -30,24 +33,17 @@ _SCALE_UP: Final[dict[str, Any]] = {
 }
 
 
-def inference_router(services: Services, dispatcher: Dispatcher) -> APIRouter:
-    router = APIRouter(prefix="/mlops", tags=["inference"])
+def inference_endpoint(services: Services, dispatcher: Dispatcher) -> Endpoint:
     max_bytes = services.settings.gateway.max_body_bytes
     default_hold = services.settings.serving.scale_up_timeout_seconds
 
-    @router.post(
-        "/inference",
-        responses={200: {"model": InferenceResponse}, **problems(400, 404, 413, 422, 429, 502, 503)},
-        openapi_extra={"requestBody": json_body(InferenceRequest), "parameters": [_SCALE_UP]},
-    )
     async def infer(request: Request) -> Response:
         """Predict with a version, an alias, or the newest version that is ready."""
         body = await read_body(request, max_bytes=max_bytes)
         fields = _parse(body) if len(body) <= _PARSED_IN_LOOP else await run_in_threadpool(_parse, body)
         headers = onward_headers(request.headers.items(), request.scope[REQUEST_ID])
         # Whatever the client called it, it is JSON.
-        headers = {name: value for name, value in headers.items() if name.lower() != "content-type"}
-        headers["Content-Type"] = "application/json"
+        headers["content-type"] = "application/json"
         errand = Errand(
             wanted=_wanted(fields),
             method="POST",
@@ -59,6 +55,20 @@ def inference_router(services: Services, dispatcher: Dispatcher) -> APIRouter:
         )
         return await dispatcher.answer(errand)
 
+    return infer
+
+
+def inference_router(infer: Endpoint) -> APIRouter:
+    """The route as FastAPI knows it: in the document. Requests take the hot path."""
+    router = APIRouter(tags=["inference"])
+    router.add_api_route(
+        PATH,
+        infer,
+        methods=["POST"],
+        response_model=None,
+        responses={200: {"model": InferenceResponse}, **problems(400, 404, 413, 422, 429, 502, 503)},
+        openapi_extra={"requestBody": json_body(InferenceRequest), "parameters": [_SCALE_UP]},
+    )
     return router
 
 
