@@ -1,5 +1,7 @@
 # Needs: Python 3.11 or newer, make. Everything else comes into .venv.
 PYTHON ?= python3
+# Options of `raylift up`, e.g. make up UP="--port 9000".
+UP ?=
 BIN := .venv/bin
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
@@ -31,10 +33,10 @@ help:
 	@touch $@
 
 demo: .venv/.server
-	@tools/demo.sh
+	@tools/demo.sh $(UP)
 
 up: .venv/.server
-	@raylift up
+	@raylift up $(UP)
 
 down:
 	@raylift down

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Script in, endpoint out. Leaves the platform running.
+# Script in, endpoint out. Leaves the platform running. Options are those of `raylift up`.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 script=examples/training_scripts/sklearn_classification.py
-raylift up
+raylift up "$@"
 RAYLIFT_URL=$(raylift status --output json | python -c 'import json, sys; print(json.load(sys.stdin)["urls"]["api"])')
 export RAYLIFT_URL
 
