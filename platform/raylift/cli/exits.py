@@ -57,10 +57,15 @@ def sentences(error: RayliftError, *, script: str | None = None) -> str:
     if not isinstance(error, APIError):
         return f"Error: {error}"
     lines = [f"Error: {error.detail}"]
-    lines += [f"  {_located(field, script)}" for field in error.errors]
+    lines += [f"  {_located(field, script)}" for field in error.errors if not _is_said(field, error)]
     if error.retry_after is not None:
         lines.append(f"  Try again in {error.retry_after:g} s.")
     return "\n".join(lines)
+
+
+def _is_said(field: ProblemField, error: APIError) -> bool:
+    """Whether the one thing that is wrong is the sentence itself."""
+    return len(error.errors) == 1 and field.line is None and field.detail in error.detail
 
 
 def _located(field: ProblemField, script: str | None) -> str:

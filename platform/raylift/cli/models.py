@@ -55,9 +55,14 @@ def _row(version: VersionView) -> tuple[str, str, str, str, str]:
         version.model_version,
         version.deployment.status if version.deployment else "-",
         ", ".join(version.aliases) or "-",
-        pairs(dict(list(version.metrics.items())[:3])) or "-",
+        pairs({name: version.metrics[name] for name in sorted(version.metrics, key=_briefly)[:3]}) or "-",
         age(version.created_at),
     )
+
+
+def _briefly(metric: str) -> tuple[int, str]:
+    """Short names first: they are the ones that people gave, and they fit."""
+    return len(metric), metric
 
 
 def _facts(version: VersionView) -> list[tuple[str, object]]:

@@ -83,6 +83,11 @@ def pairs(values: dict[str, Any]) -> str:
 
 def _print(table: Table) -> None:
     console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=_PIPE_WIDTH, no_color=True)
-    console.print(table)
+    if console.is_terminal:
+        console.print(table)
+        return
+    wide = Console(highlight=False, width=_PIPE_WIDTH, no_color=True)
+    with wide.capture() as text:
+        wide.print(table)
+    for line in text.get().splitlines():
+        typer.echo(line.rstrip())

@@ -122,3 +122,10 @@ def test_every_code_and_command_is_documented(run: Callable[..., Result]):
         assert f"`raylift {command}" in page
         assert command in run("--help").stdout
     assert "130 interrupted" in " ".join(run("--help").stdout.split())
+
+
+def test_one_thing_that_is_wrong_is_said_once(run: Callable[..., Result], platform: Any):
+    error = {"field": "resources.cpus", "detail": "no node could ever hold 999 CPUs"}
+    detail = "resources.cpus no node could ever hold 999 CPUs"
+    platform.refuse("POST", "/mlops/inference", 422, "invalid_request", detail, errors=[error])
+    assert run("predict", "churn", "-i", "[[1]]").stderr == f"Error: {detail}\n"

@@ -23,7 +23,7 @@ def test_list_fits_80_columns(run: Run, platform: Any, job: Any, job_id: str):
     assert lines[0].split() == ["JOB", "STATUS", "MODEL", "AGE"]
     assert lines[1].startswith(f"{job_id}  queued (waiting_for_capacity)  churn")
     assert "churn v12" in lines[2]
-    assert all(len(line) <= 80 for line in lines)
+    assert all(len(line) <= 80 and line == line.rstrip() for line in lines)
     assert "\x1b" not in done.stdout
     assert done.stderr == "There are more: --cursor abc\n"
     assert platform.requests[0][1] == f"{JOBS}?status=failed&model_name=churn&tag=a%3Db&limit=3"

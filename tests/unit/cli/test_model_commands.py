@@ -34,7 +34,7 @@ VERSION = {
     "created_at": "2026-01-02T03:04:05Z",
     "aliases": ["champion"],
     "tags": {},
-    "metrics": {"accuracy": 0.9},
+    "metrics": {"training_precision_score": 0.99, "accuracy": 0.9, "f1": 0.8, "recall": 0.7},
     "lineage": LINEAGE | {"job_id": "job_1"},
     "deployment": DEPLOYMENT,
 }
@@ -51,7 +51,7 @@ def test_models(run: Run, platform: Any):
     assert header.split() == ["MODEL", "LATEST", "READY", "ALIASES", "AGE"]
     assert row.split()[:-1] == ["churn", "3", "2,", "3", "champion=3"]
     header, row = run("models", "show", "churn").stdout.splitlines()
-    assert row.split()[:-1] == ["3", "ready", "champion", "accuracy=0.9"]
+    assert row.split()[:-1] == ["3", "ready", "champion", "f1=0.8,", "recall=0.7,", "accuracy=0.9"]
     assert "job         job_1" in run("models", "show", "churn", "3").stdout
     assert json.loads(run("models", "show", "churn", "3", "-o", "json").stdout) == VERSION
 
