@@ -6,5 +6,5 @@
 ``keeper`` (keeper.py) starts the script, copies its output, watches memory and the stop file, ends the tree, writes the record.
 ``script`` (script_runner.py) the user's script as ``__main__``, in a fresh interpreter.
 
-docs/adr/0003 says why. Modules here avoid dataclasses, typing, subprocess and argparse: each costs milliseconds of every job's start.
+docs/adr/0003 says why. Modules here avoid dataclasses, typing, subprocess and argparse: each costs every job milliseconds.
 """

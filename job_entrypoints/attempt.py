@@ -1,5 +1,7 @@
 """An attempt: the directory through which the supervisor and the wrapper talk (docs/adr/0003)."""
 
+# ruff: noqa: PTH100, PTH105, PTH109, PTH110, PTH118, PTH119, PTH123
+# (importing pathlib would cost every job's start some milliseconds)
 from __future__ import annotations
 
 import json
@@ -11,7 +13,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 TAG_JOB_ID = "raylift.job_id"
-"""The same as raylift.domain.identifiers.TAG_JOB_ID, repeated: this package imports nothing of the platform. A unit test compares."""
+"""As raylift.domain.identifiers.TAG_JOB_ID, repeated: nothing of the platform is imported here. A unit test compares."""
 ADOPTED_JOB_PREFIX = "job_"
 """As in raylift.domain.identifiers.adopted_job_id; the same test compares."""
 
@@ -51,15 +53,15 @@ class Attempt:
 
     def path(self, *names: str) -> str:
         """A path inside the attempt's directory."""
-        return os.path.join(self.directory, *names)  # noqa: PTH118 - pathlib costs 8 ms of every job's start
+        return os.path.join(self.directory, *names)
 
     @property
     def working_directory(self) -> str:
-        return os.getcwd() if self.from_ray else self.path("work")  # noqa: PTH109
+        return os.getcwd() if self.from_ray else self.path("work")
 
     def stop_requested(self) -> bool:
         """Whether the supervisor wants this attempt to end, or never to start."""
-        return os.path.exists(self.path("stop"))  # noqa: PTH110
+        return os.path.exists(self.path("stop"))
 
 
 def read_attempt(directory: str) -> Attempt:
@@ -69,7 +71,7 @@ def read_attempt(directory: str) -> Attempt:
         AttemptUnreadable: its attempt.json cannot be read or understood.
     """
     try:
-        with open(os.path.join(directory, "attempt.json"), encoding="utf-8") as file:  # noqa: PTH118, PTH123
+        with open(os.path.join(directory, "attempt.json"), encoding="utf-8") as file:
             record = json.load(file)
     except (OSError, ValueError) as error:
         raise AttemptUnreadable(f"{directory}/attempt.json cannot be read: {error}") from error
@@ -82,6 +84,6 @@ def write_json(path: str, record: Mapping[str, Any]) -> None:
     """Replace ``path`` in one step: readers see the old file or the new one, never half of one."""
     temporary = f"{path}.{os.getpid()}.tmp"
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    with open(descriptor, "w", encoding="utf-8") as file:  # noqa: PTH123
+    with open(descriptor, "w", encoding="utf-8") as file:
         json.dump(record, file)
-    os.replace(temporary, path)  # noqa: PTH105
+    os.replace(temporary, path)

@@ -1,9 +1,10 @@
-"""A script handed straight to Ray, with no supervisor that prepared anything.
+r"""A script handed straight to Ray, with no supervisor that prepared anything.
 
-    ray job submit --working-dir . -- python -m job_entrypoints.train --script my_model.py --model my_model -- --epochs 3
+    ray job submit --working-dir . -- \
+        python -m job_entrypoints.train --script my_model.py --model my_model -- --epochs 3
 
-The wrapper makes the attempt's directory itself, named by the Ray submission, before the script starts. The supervisor finds it there
-and adopts the job.
+The wrapper makes the attempt's directory itself, named by the Ray submission, before the script starts. The supervisor finds
+it there and adopts the job.
 """
 
 from __future__ import annotations
@@ -18,7 +19,6 @@ import tempfile
 from pathlib import Path
 
 from job_entrypoints.attempt import ADOPTED_JOB_PREFIX, Attempt, AttemptUnreadable, write_json
-
 
 
 def prepare_attempt(arguments: list[str]) -> Attempt:
@@ -91,7 +91,8 @@ def _directory() -> Path:
     directory = Path(tempfile.mkdtemp(prefix="raylift-"))
     lacking = "RAYLIFT_ATTEMPTS_DIR is not set" if not root else "this is not a Ray job"
     print(  # noqa: T201 - stderr is Ray's job log
-        f"[raylift] {lacking}: the script runs, but Raylift will not see it, register its model or serve it. Record: {directory}",
+        f"[raylift] {lacking}: the script runs, but Raylift will not see it, register its model or serve it.\n"
+        f"[raylift] its record: {directory}",
         file=sys.stderr,
         flush=True,
     )

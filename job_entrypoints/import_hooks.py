@@ -56,8 +56,8 @@ class ImportWatch:
 
     def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
         if name in AUTOLOGGED and self._brings_mlflow():
-            # Before the library's own import begins, so nothing is half imported. MLflow's own hooks do the rest when it is done,
-            # and were not there yet when this search began: so it begins again.
+            # Before the library's own import begins, so nothing is half imported. MLflow's own hooks do the rest when it is
+            # done, and were not there yet when this search began: so it begins again.
             _attempt(lambda: __import__("mlflow"))
             return self._real_spec(name, path, target)
         if name not in _PATCHED:

@@ -1,7 +1,7 @@
 """Keeps one attempt: starts the script, copies its output, watches over it, ends what it leaves, writes the record.
 
-One thread and one loop. All that can take long (a hostile script's output, a slow reader of ours) is cut into small steps, so that
-memory is looked at every few milliseconds whatever happens.
+One thread and one loop. All that can take long (a hostile script's output, a slow reader of ours) is cut into small steps, so
+that memory is looked at every few milliseconds whatever happens.
 """
 
 from __future__ import annotations

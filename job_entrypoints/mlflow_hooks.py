@@ -32,7 +32,8 @@ def patch(module: ModuleType, instructions: str, script: CodeType) -> None:
                 _switch_autolog_on(module, script)
         case "mlflow.sklearn" | "mlflow.lightgbm":
             # The user did not choose the format, so MLflow's advice to choose another is not for them.
-            logging.getLogger(module.__name__).addFilter(lambda record: "pickle or cloudpickle format" not in record.getMessage())
+            advice = "pickle or cloudpickle format"
+            logging.getLogger(module.__name__).addFilter(lambda record: advice not in record.getMessage())
             _replace(module, "_get_default_serialization_format", lambda _: lambda: "cloudpickle")
         case "mlflow.pytorch":
             _replace(module, "_get_default_serialization_format", _pickle_unless_exported)

@@ -1,8 +1,8 @@
 """The packages a logged model needs, read off the process that made it.
 
-MLflow starts a second Python, loads the model there and looks at what was imported: seven seconds. Here the environment is known and
-locked, so it is enough to ask what of it the script uses: what the script (and modules beside it) imports by name, what the job's
-own requirements brought in and has been loaded, and the data libraries every model touches.
+MLflow starts a second Python, loads the model there and looks at what was imported: seven seconds. Here the environment is
+known and locked, so it is enough to ask what of it the script uses: what the script (and modules beside it) imports by name,
+what the job's own requirements brought in and has been loaded, and the data libraries every model touches.
 """
 
 from __future__ import annotations

@@ -4,6 +4,8 @@ Half of the cap is written as it comes. What goes beyond turns round in ``output
 appended when the script has ended. So output.log only ever grows: who follows it by offset never reads a byte twice.
 """
 
+# ruff: noqa: PTH108
+# (importing pathlib would cost every job's start some milliseconds)
 from __future__ import annotations
 
 import os
@@ -71,7 +73,7 @@ class Output:
             for portion in _portions(self._tail, start, kept, self._tail_size):
                 self._emit(portion)
                 self.relay.drain()
-            os.unlink(self._tail_path)  # noqa: PTH108
+            os.unlink(self._tail_path)
         self.relay.drain()
 
     def _keep(self, data: bytes) -> None:

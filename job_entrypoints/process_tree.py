@@ -3,6 +3,8 @@
 The root is a subreaper: whatever its descendants do (fork twice, call setsid, outlive their parents), they stay descendants.
 """
 
+# ruff: noqa: PTH208
+# (importing pathlib would cost every job's start some milliseconds)
 from __future__ import annotations
 
 import os
@@ -37,7 +39,7 @@ def send(pids: Iterable[int], number: int) -> None:
 
 
 def end_at_once(root: int, reap: Callable[[], None]) -> list[int]:
-    """SIGKILL everything below ``root`` until nothing is left. Returns what would not die (stuck in the kernel): normally nothing.
+    """SIGKILL everything below ``root`` until nothing is left. Returns what would not die, stuck in the kernel.
 
     Args:
         root: this process, which must be a subreaper.
@@ -61,7 +63,7 @@ def end_at_once(root: int, reap: Callable[[], None]) -> list[int]:
 def _children(pid: int) -> list[int]:
     # A child hangs on the thread that forked it, so all threads are asked.
     try:
-        threads = os.listdir(f"/proc/{pid}/task")  # noqa: PTH208
+        threads = os.listdir(f"/proc/{pid}/task")
     except (FileNotFoundError, ProcessLookupError):
         return []
     children: list[int] = []

@@ -1,5 +1,7 @@
 """progress.json: what the wrapper tells the supervisor. Its outcome is believed before Ray's."""
 
+# ruff: noqa: PTH118
+# (importing pathlib would cost every job's start some milliseconds)
 from __future__ import annotations
 
 import os
@@ -45,7 +47,7 @@ class Progress:
     """Writes progress.json, twice at most: started, finished."""
 
     def __init__(self, directory: str) -> None:
-        self._path = os.path.join(directory, "progress.json")  # noqa: PTH118
+        self._path = os.path.join(directory, "progress.json")
         self._started_at: float | None = None
         self._started_clock = time.monotonic()
 

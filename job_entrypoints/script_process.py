@@ -1,5 +1,7 @@
 """Starts the script's process: its own session, low priority, first to be killed when the machine runs out of memory."""
 
+# ruff: noqa: PTH103
+# (importing pathlib would cost every job's start some milliseconds)
 from __future__ import annotations
 
 import json
@@ -23,7 +25,7 @@ _CANNOT_START = 127
 
 def start_script(attempt: Attempt, output: int) -> int:
     """Start the script with ``output`` as its stdout and stderr. Returns its pid."""
-    os.makedirs(attempt.working_directory, mode=0o700, exist_ok=True)  # noqa: PTH103
+    os.makedirs(attempt.working_directory, mode=0o700, exist_ok=True)
     instructions = json.dumps({"autolog": attempt.autolog, "environment_lock": attempt.environment_lock})
     command = [sys.executable, script_runner.__file__, instructions, attempt.script_path, *attempt.args]
     environment = script_environment(attempt, os.environ)

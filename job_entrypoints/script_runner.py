@@ -1,8 +1,10 @@
-"""Runs the user's script as ``__main__`` of this fresh interpreter, as ``python script.py`` would: the first thing in its process.
+"""Runs the user's script as ``__main__`` of this fresh interpreter, as ``python script.py`` would.
 
 Called by path with: instructions (JSON), the script, its arguments.
 """
 
+# ruff: noqa: PTH120, PTH123
+# (importing pathlib would cost every job's start some milliseconds)
 from __future__ import annotations
 
 import os
@@ -17,13 +19,13 @@ if TYPE_CHECKING:
 def main() -> None:
     instructions, script, *arguments = sys.argv[1:]
     own_directory = sys.path[0]
-    sys.path[0] = os.path.dirname(own_directory)  # noqa: PTH120
+    sys.path[0] = os.path.dirname(own_directory)
     from job_entrypoints import import_hooks
 
     if sys.flags.safe_path:
         del sys.path[0]
     else:
-        sys.path[0] = os.path.dirname(script)  # noqa: PTH120
+        sys.path[0] = os.path.dirname(script)
     sys.argv[:] = [script, *arguments]
     try:
         code = _compile(script)
@@ -36,7 +38,7 @@ def main() -> None:
 
 
 def _compile(script: str) -> CodeType:
-    with open(script, "rb") as file:  # noqa: PTH123
+    with open(script, "rb") as file:
         source = file.read()
     # From bytes, for the coding cookie; dont_inherit, or our __future__ import would become the script's.
     return compile(source, script, "exec", dont_inherit=True)

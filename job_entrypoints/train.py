@@ -1,9 +1,11 @@
 """``python -m job_entrypoints.train``: the wrapper that Ray runs.
 
-    --attempt-dir DIR       an attempt that Raylift's supervisor prepared
-    --script my_model.py …  a script handed straight to Ray (``ray job submit``); see direct_submission.py
+``--attempt-dir DIR``: an attempt that Raylift's supervisor prepared.
+``--script my_model.py …``: a script handed straight to Ray (``ray job submit``); see direct_submission.py.
 """
 
+# ruff: noqa: PTH112
+# (importing pathlib would cost every job's start some milliseconds)
 from __future__ import annotations
 
 import os
@@ -28,7 +30,7 @@ def main(arguments: list[str]) -> int:
         attempt = _attempt(arguments)
     except AttemptUnreadable as error:
         print(f"[raylift] {error}", file=sys.stderr, flush=True)  # noqa: T201 - stderr is Ray's job log
-        if len(arguments) == 2 and os.path.isdir(arguments[1]):  # noqa: PTH112
+        if len(arguments) == 2 and os.path.isdir(arguments[1]):
             Progress(arguments[1]).finished(WRAPPER_ERROR, message=str(error))
         return EXIT_WRAPPER_ERROR
     return anchor(attempt)

@@ -1,4 +1,4 @@
-"""Real processes: an attempt's directory as the supervisor makes it, the wrapper run on it, what it left. And a real MLflow server."""
+"""Real processes: an attempt's directory as the supervisor makes it, the wrapper run on it. And a real MLflow server."""
 
 from __future__ import annotations
 

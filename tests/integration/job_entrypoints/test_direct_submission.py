@@ -1,4 +1,4 @@
-"""``python -m job_entrypoints.train --script …`` as Ray's Jobs API runs it: in Ray's working directory, with nothing prepared."""
+"""``python -m job_entrypoints.train --script …`` as Ray's Jobs API runs it: in Ray's working directory, nothing prepared."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SCRIPT = """
 import os, sys, pathlib
 import beside
 print(beside.value, pathlib.Path("data.csv").read_text(), sys.argv[1:], pathlib.Path.cwd() == pathlib.Path(__file__).parent)
-print(os.environ["RAYLIFT_JOB_ID"], os.environ["MLFLOW_EXPERIMENT_NAME"], os.environ["OMP_NUM_THREADS"], os.environ.get("MKL_NUM_THREADS"))
+print(*map(os.environ.get, ("RAYLIFT_JOB_ID", "MLFLOW_EXPERIMENT_NAME", "OMP_NUM_THREADS", "MKL_NUM_THREADS")))
 print((pathlib.Path(os.environ["RAYLIFT_ATTEMPTS_DIR"]) / "raysubmit_X" / "attempt.json").exists())
 """
 
@@ -30,7 +30,9 @@ def working_directory(tmp_path: Path) -> Path:
     return directory
 
 
-def _submit(directory: Path, attempts: Path | None, *arguments: str, submission_id: str = "raysubmit_X") -> subprocess.CompletedProcess[str]:
+def _submit(
+    directory: Path, attempts: Path | None, *arguments: str, submission_id: str = "raysubmit_X"
+) -> subprocess.CompletedProcess[str]:
     environment = os.environ | {
         "RAY_JOB_CONFIG_JSON_ENV_VAR": json.dumps({"runtime_env": {}, "metadata": {"job_submission_id": submission_id}}),
         "MLFLOW_TRACKING_URI": "http://127.0.0.1:9",
@@ -45,7 +47,18 @@ def _submit(directory: Path, attempts: Path | None, *arguments: str, submission_
 
 def test_makes_its_own_attempt(working_directory: Path, tmp_path: Path) -> None:
     done = _submit(
-        working_directory, tmp_path, "--model", "churn", "--no-deploy", "--no-autolog", "--arg", "one", "--arg=--two", "--", "--epochs", "3"
+        working_directory,
+        tmp_path,
+        "--model",
+        "churn",
+        "--no-deploy",
+        "--no-autolog",
+        "--arg",
+        "one",
+        "--arg=--two",
+        "--",
+        "--epochs",
+        "3",
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout == "42 a,b ['one', '--two', '--epochs', '3'] True\njob_raysubmit_X churn 3 3\nTrue\n"

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -34,8 +38,10 @@ HOSTILE_TO_STOP = {
     "closed its output": "import os, time\nprint('ready')\nos.close(1); os.close(2)\ntime.sleep(1000)",
     "leaves daemons": DAEMON + "for _ in range(5): daemon()\nprint('ready')\ntime.sleep(1000)",
     "forks all the while": (
-        "import os, time, signal\nsignal.signal(15, signal.SIG_IGN)\nsignal.signal(signal.SIGCHLD, signal.SIG_IGN)\nprint('ready')\n"
-        "while True:\n    if os.fork() == 0:\n        os.setsid()\n        time.sleep(0.5)\n        os._exit(0)\n    time.sleep(0.005)"
+        "import os, time, signal\nsignal.signal(15, signal.SIG_IGN)\nsignal.signal(signal.SIGCHLD, signal.SIG_IGN)\n"
+        "print('ready')\n"
+        "while True:\n    if os.fork() == 0:\n        os.setsid()\n        time.sleep(0.5)\n        os._exit(0)\n"
+        "    time.sleep(0.005)"
     ),
     "runs away from pid to pid": (
         "import os, signal, time\nsignal.signal(15, signal.SIG_IGN)\nprint('ready')\n"
@@ -76,18 +82,13 @@ def test_stop_leaves_time_to_save(start: Callable[..., Any]) -> None:
     assert "saved" in result.output
 
 
-def test_stop_before_the_start(make_attempt: Callable[..., Any], run: Callable[..., Any], start: Callable[..., Any]) -> None:
-    # The directory is made by the fixture under a name that can be told beforehand, so the stop file can be there first.
-    first = make_attempt("print('must not run')")
-    (first / "stop").touch()
-    running = start("")
-    running.wait()
-    import subprocess
-    import sys
-
-    done = subprocess.run([sys.executable, "-m", "job_entrypoints.train", "--attempt-dir", str(first)], capture_output=True, check=False)
+def test_stop_before_the_start(make_attempt: Callable[..., Path]) -> None:
+    directory = make_attempt("print('must not run')")
+    (directory / "stop").touch()
+    command = [sys.executable, "-m", "job_entrypoints.train", "--attempt-dir", str(directory)]
+    done = subprocess.run(command, capture_output=True, check=False)
     assert (done.returncode, done.stdout) == (143, b"")
-    progress = __import__("json").loads((first / "progress.json").read_text())
+    progress = json.loads((directory / "progress.json").read_text())
     assert (progress["outcome"], progress["script_started_at"]) == ("stopped", None)
 
 
@@ -96,9 +97,12 @@ MEMORY_BOMBS = {
     "one huge array": "import mmap\nm = mmap.mmap(-1, 8 << 30)\nfor i in range(0, 8 << 30, 4096): m[i] = 1",
     "numpy": "import numpy\na = numpy.ones((8 << 30) // 8)",
     "many children": (
-        "import os, time\nfor _ in range(16):\n    if os.fork() == 0:\n        b = b'x' * (64 << 20)\n        time.sleep(1000)\ntime.sleep(1000)"
+        "import os, time\nfor _ in range(16):\n    if os.fork() == 0:\n        b = b'x' * (64 << 20)\n"
+        "        time.sleep(1000)\n"
+        "time.sleep(1000)"
     ),
-    "a daemon": DAEMON.replace("while True: time.sleep(1)", "b = b'x' * (1 << 30); time.sleep(1000)") + "daemon(); time.sleep(1000)",
+    "a daemon": DAEMON.replace("while True: time.sleep(1)", "b = b'x' * (1 << 30); time.sleep(1000)")
+    + "daemon(); time.sleep(1000)",
     "shared memory": (
         "from multiprocessing import shared_memory\ns = shared_memory.SharedMemory(create=True, size=2 << 30)\n"
         "import atexit\nfor i in range(0, 2 << 30, 4096): s.buf[i] = 1"
@@ -131,7 +135,8 @@ def test_memory_bomb_is_killed_in_time(name: str, run: Callable[..., Any], pids_
 
 def test_memory_shared_by_forked_children_counts_once(run: Callable[..., Any]) -> None:
     result = run(
-        "import os, time\nb = b'x' * (200 << 20)\nfor _ in range(8):\n    if os.fork() == 0:\n        time.sleep(1); os._exit(0)\n"
+        "import os, time\nb = b'x' * (200 << 20)\nfor _ in range(8):\n    if os.fork() == 0:\n"
+        "        time.sleep(1); os._exit(0)\n"
         "time.sleep(1.5)\nprint('fine')",
         memory_bytes=400 * MEBIBYTE,
     )

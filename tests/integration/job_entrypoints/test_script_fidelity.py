@@ -105,7 +105,9 @@ def test_joblib_with_two_processes(run: Callable[..., Any]) -> None:
     assert "[0, 1, 4, 9, 16]\n" in result.output
 
 
-def test_pickles_its_own_classes_and_imports_modules_beside_it(make_attempt: Callable[..., Any], start: Callable[..., Any]) -> None:
+def test_pickles_its_own_classes_and_imports_modules_beside_it(
+    make_attempt: Callable[..., Any], start: Callable[..., Any]
+) -> None:
     running = start("""
         import pickle, time, pathlib
         class Mine: pass

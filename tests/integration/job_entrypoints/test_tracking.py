@@ -14,8 +14,9 @@ from typing import Any
 
 import mlflow
 import pytest
-from job_entrypoints.import_hooks import AUTOLOGGED
 from mlflow.tracking import MlflowClient, fluent
+
+from job_entrypoints.import_hooks import AUTOLOGGED
 
 DATA = "import numpy as np\nX, y = np.random.rand(60, 3), np.arange(60) % 2\n"
 
@@ -29,9 +30,13 @@ PLAIN_SCRIPTS = {
     ),
     "xgboost, sklearn API": "import xgboost\n" + DATA + "xgboost.XGBClassifier(n_estimators=3).fit(X, y)",
     "xgboost, train": "import xgboost as xgb\n" + DATA + "xgb.train({'max_depth': 2}, xgb.DMatrix(X, y), num_boost_round=3)",
-    "lightgbm, sklearn API": "from lightgbm import LGBMClassifier\n" + DATA + "LGBMClassifier(n_estimators=3, verbose=-1).fit(X, y)",
+    "lightgbm, sklearn API": "from lightgbm import LGBMClassifier\n"
+    + DATA
+    + "LGBMClassifier(n_estimators=3, verbose=-1).fit(X, y)",
     "lightgbm, train": (
-        "import lightgbm as lgb\n" + DATA + "lgb.train({'objective': 'binary', 'verbose': -1}, lgb.Dataset(X, y), num_boost_round=3)"
+        "import lightgbm as lgb\n"
+        + DATA
+        + "lgb.train({'objective': 'binary', 'verbose': -1}, lgb.Dataset(X, y), num_boost_round=3)"
     ),
     "xgboost after mlflow.xgboost": (
         "import mlflow.xgboost, xgboost as xgb\n" + DATA + "xgb.train({'max_depth': 2}, xgb.DMatrix(X, y), num_boost_round=3)"
@@ -40,7 +45,9 @@ PLAIN_SCRIPTS = {
         "import mlflow.sklearn\nfrom sklearn.linear_model import LinearRegression\n" + DATA + "LinearRegression().fit(X, y)"
     ),
     "two libraries": (
-        "import sklearn.linear_model, xgboost\n" + DATA + "xgboost.train({'max_depth': 2}, xgboost.DMatrix(X, y), num_boost_round=3)"
+        "import sklearn.linear_model, xgboost\n"
+        + DATA
+        + "xgboost.train({'max_depth': 2}, xgboost.DMatrix(X, y), num_boost_round=3)"
     ),
 }
 
@@ -57,7 +64,12 @@ def track(run: Callable[..., Any], mlflow_url: str) -> Callable[..., Tracked]:
     """Run a script and search every experiment for what carries its job's tag."""
 
     def run_and_search(source: str, **overrides: Any) -> Tracked:
-        defaults: dict[str, Any] = {"mlflow_url": mlflow_url, "autolog": True, "tags": {"team": "blue"}, "memory_bytes": 2 << 30}
+        defaults: dict[str, Any] = {
+            "mlflow_url": mlflow_url,
+            "autolog": True,
+            "tags": {"team": "blue"},
+            "memory_bytes": 2 << 30,
+        }
         result = run(source, **(defaults | overrides))
         client = MlflowClient(mlflow_url)
         experiments = [experiment.experiment_id for experiment in client.search_experiments()]
@@ -91,7 +103,10 @@ FOREST = (
 
 @pytest.mark.parametrize("autolog", [True, False])
 def test_a_forest_logged_by_its_positional_name_is_the_only_model(autolog: bool, track: Callable[..., Tracked]) -> None:
-    script = FOREST + "    import time; t = time.time()\n    mlflow.sklearn.log_model(model, 'model')\n    print('took', time.time() - t)"
+    script = (
+        FOREST
+        + "    import time; t = time.time()\n    mlflow.sklearn.log_model(model, 'model')\n    print('took', time.time() - t)"
+    )
     tracked = track(script, autolog=autolog)
     assert tracked.result.exit_code == 0, tracked.result.output
     assert [(model.name, str(model.status)) for model in tracked.models] == [("model", "READY")]
@@ -108,7 +123,8 @@ def test_a_forest_logged_by_its_positional_name_is_the_only_model(autolog: bool,
 def test_what_the_user_says_explicitly_stays(track: Callable[..., Tracked]) -> None:
     tracked = track(
         "import mlflow\nfrom sklearn.linear_model import LogisticRegression\n" + DATA + "m = LogisticRegression().fit(X, y)\n"
-        "mlflow.sklearn.log_model(m, name='mine', serialization_format='skops', pip_requirements=['scikit-learn', 'six==1.17.0'])"
+        "mlflow.sklearn.log_model(m, name='mine', serialization_format='skops',"
+        " pip_requirements=['scikit-learn', 'six==1.17.0'])"
     )
     assert tracked.result.exit_code == 0, tracked.result.output
     (model,) = [model for model in tracked.models if model.name == "mine"]
@@ -149,7 +165,9 @@ def test_every_run_is_found_however_it_was_made(track: Callable[..., Tracked]) -
     names = {run.info.run_name for run in tracked.runs}
     # "second" gave the tag a value of its own: explicit, so it stays, and the run is its own.
     assert names == {"parent", "nested", "elsewhere", "client", "client positional", "client named", "child"}
-    assert all(run.data.tags["own"] == "tag" for run in tracked.runs if run.info.run_name in {"client positional", "client named"})
+    assert all(
+        run.data.tags["own"] == "tag" for run in tracked.runs if run.info.run_name in {"client positional", "client named"}
+    )
 
 
 def test_jobs_that_make_the_same_experiment_at_once(start: Callable[..., Any], mlflow_url: str) -> None:
@@ -185,7 +203,8 @@ def test_a_script_that_registers_by_itself(track: Callable[..., Tracked], mlflow
 
 def test_asynchronous_logging_arrives(track: Callable[..., Tracked]) -> None:
     tracked = track(
-        "import mlflow\nwith mlflow.start_run():\n    for i in range(300): mlflow.log_metric('m', i, step=i, synchronous=False)",
+        "import mlflow\nwith mlflow.start_run():\n"
+        "    for i in range(300): mlflow.log_metric('m', i, step=i, synchronous=False)",
     )
     assert tracked.runs[0].data.metrics["m"] == 299
 
@@ -217,7 +236,8 @@ def test_a_hook_that_fails_says_so_and_the_script_goes_on(start: Callable[..., A
 
 def test_scripts_without_mlflow_do_not_load_it(run: Callable[..., Any]) -> None:
     result = run(
-        "import sys, json, csv, numpy\nprint(sorted({m.partition('.')[0] for m in sys.modules} & {'mlflow', 'sklearn', 'ray', 'raylift'}))",
+        "import sys, json, csv, numpy\n"
+        "print(sorted({m.partition('.')[0] for m in sys.modules} & {'mlflow', 'sklearn', 'ray', 'raylift'}))",
         autolog=True,
     )
     assert result.output == "[]\n"

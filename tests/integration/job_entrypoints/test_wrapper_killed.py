@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -58,9 +60,6 @@ def test_nothing_outlives_a_kill(victim: str, start: Callable[..., Any], pids_wi
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"job_id": "job_X"}', None])
 def test_an_unreadable_attempt_is_recorded(content: str | None, tmp_path: Path) -> None:
-    import subprocess
-    import sys
-
     if content is not None:
         (tmp_path / "attempt.json").write_text(content)
     done = subprocess.run(

@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from job_entrypoints.attempt import Attempt, AttemptUnreadable, read_attempt, write_json
+from job_entrypoints.progress import MEMORY_ENFORCED_BY, OUTCOMES, Progress, Usage
+
+
+def test_reads_what_the_supervisor_writes(tmp_path: Path) -> None:
+    record = {"job_id": "job_1", "script": "a.py", "args": ["x"], "cpus": 2, "memory_bytes": 5, "mlflow_url": "http://m"}
+    (tmp_path / "attempt.json").write_text(json.dumps(record))
+    attempt = read_attempt(str(tmp_path))
+    assert (attempt.job_id, attempt.script_path) == ("job_1", str(tmp_path / "source" / "a.py"))
+    assert (attempt.args, attempt.cpus, attempt.memory_bytes) == (["x"], 2.0, 5)
+    assert attempt.working_directory == str(tmp_path / "work")
+    assert not attempt.from_ray
+    assert not attempt.stop_requested()
+    (tmp_path / "stop").touch()
+    assert attempt.stop_requested()
+
+
+def test_a_direct_submission_runs_where_it_lies(tmp_path: Path) -> None:
+    attempt = Attempt(str(tmp_path), {"job_id": "job_1", "script": "a.py", "script_path": "/w/a.py", "origin": "ray"})
+    assert (attempt.script_path, attempt.working_directory) == ("/w/a.py", str(Path.cwd()))
+
+
+@pytest.mark.parametrize("text", ["", "nonsense", "[]", '{"job_id": "x"}', "null"])
+def test_anything_else_is_named(text: str, tmp_path: Path) -> None:
+    (tmp_path / "attempt.json").write_text(text)
+    with pytest.raises(AttemptUnreadable, match=r"attempt\.json"):
+        read_attempt(str(tmp_path))
+
+
+def test_write_json_replaces_in_one_step_and_leaves_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "p.json"
+    write_json(str(path), {"a": 1})
+    with path.open() as before:
+        write_json(str(path), {"a": 2})
+        assert json.load(before) == {"a": 1}
+    assert json.loads(path.read_text()) == {"a": 2}
+    assert os.listdir(tmp_path) == ["p.json"]
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_progress_has_the_agreed_shape(tmp_path: Path) -> None:
+    progress = Progress(str(tmp_path))
+    progress.started(123)
+    started = json.loads((tmp_path / "progress.json").read_text())
+    assert started.keys() == {"state", "script_started_at", "wrapper_pid", "script_pid", "host"}
+    usage = Usage()
+    usage.cpu_seconds, usage.peak_memory_bytes = 1.23456, 7
+    for outcome in OUTCOMES:
+        progress.finished(outcome, exit_code=1, signal=None, message="m", usage=usage)
+        finished = json.loads((tmp_path / "progress.json").read_text())
+        assert (finished["state"], finished["outcome"], finished["exit_code"], finished["message"]) == (
+            "finished",
+            outcome,
+            1,
+            "m",
+        )
+        assert finished["script_started_at"] == started["script_started_at"]
+        assert finished["usage"].keys() == {"cpu_seconds", "peak_memory_bytes", "wall_seconds", "memory_enforced_by"}
+        assert finished["usage"]["cpu_seconds"] == 1.235
+        assert finished["usage"]["memory_enforced_by"] == MEMORY_ENFORCED_BY
+
+
+def test_progress_of_a_script_that_never_started(tmp_path: Path) -> None:
+    Progress(str(tmp_path)).finished("stopped")
+    finished = json.loads((tmp_path / "progress.json").read_text())
+    assert (finished["script_started_at"], finished["usage"]["wall_seconds"]) == (None, 0.0)

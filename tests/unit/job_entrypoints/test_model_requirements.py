@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+from importlib.metadata import version
+from pathlib import Path
+
+import hypothesis  # noqa: F401 - loaded, and named by the script below
+import pytest
+
+from job_entrypoints.model_requirements import process_requirements
+
+
+def _requirements(tmp_path: Path, source: str, fallback: tuple[str, ...] = (), lock: tuple[str, ...] = ()) -> list[str]:
+    script = tmp_path / "my_model.py"
+    script.write_text(source)
+    return process_requirements(fallback, lock, str(script))
+
+
+def test_what_the_script_imports_by_name_is_pinned(tmp_path: Path) -> None:
+    found = _requirements(
+        tmp_path, "import os, json\nimport hypothesis.strategies as st\nfrom pytest import raises\nimport not_loaded"
+    )
+    assert f"hypothesis=={version('hypothesis')}" in found
+    assert f"pytest=={version('pytest')}" in found
+    assert not [line for line in found if line.startswith(("os", "json", "not"))]
+
+
+def test_the_platform_is_no_requirement(tmp_path: Path) -> None:
+    import raylift  # noqa: F401
+
+    assert "raylift" not in str(
+        _requirements(tmp_path, "import raylift, job_entrypoints", fallback=("mlflow==3.17.2", "ray==2.60.0"))
+    )
+
+
+def test_the_flavours_own_and_the_locks_pins_stand_as_they_are(tmp_path: Path) -> None:
+    found = _requirements(
+        tmp_path,
+        "import pytest",
+        fallback=("pytest==1.2.3",),
+        lock=("hypothesis @ file:///x.whl", "never-installed==1", "Pytest==9"),
+    )
+    assert "pytest==1.2.3" in found
+    assert "hypothesis @ file:///x.whl" in found
+    assert not [line for line in found if line.startswith(("never-installed", "Pytest"))]
+
+
+def test_modules_beside_the_script_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "beside_the_script.py").write_text("import hypothesis")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    import beside_the_script  # pyright: ignore[reportMissingImports, reportUnusedImport]  # noqa: F401
+
+    assert f"hypothesis=={version('hypothesis')}" in _requirements(tmp_path, "import beside_the_script")
+
+
+def test_names_that_differ_from_their_distribution(tmp_path: Path) -> None:
+    import dateutil.parser
+    import yaml
+
+    assert dateutil.parser
+    assert yaml
+    found = _requirements(tmp_path, "import dateutil.parser, yaml")
+    assert f"python-dateutil=={version('python-dateutil')}" in found
+    assert f"pyyaml=={version('pyyaml')}" in [line.lower() for line in found]
+
+
+def test_a_script_that_changed_or_vanished_is_no_fault(tmp_path: Path) -> None:
+    assert isinstance(process_requirements((), (), str(tmp_path / "gone.py")), list)
+    assert isinstance(_requirements(tmp_path, "def broken(:"), list)

@@ -1,0 +1,63 @@
+"""The wrapper imports nothing of the platform, so what both must agree on is written twice and compared here."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+
+import job_entrypoints
+from job_entrypoints import attempt, progress, script_environment
+from raylift.domain import identifiers
+from raylift.domain.job import Reason
+
+MODULES = sorted(Path(str(job_entrypoints.__file__)).parent.glob("*.py"))
+
+
+def test_names_of_the_domain() -> None:
+    assert attempt.TAG_JOB_ID == identifiers.TAG_JOB_ID
+    assert identifiers.adopted_job_id("x") == attempt.ADOPTED_JOB_PREFIX + "x"
+    assert Reason.OUT_OF_MEMORY.value == progress.OUT_OF_MEMORY
+    assert script_environment.TAG_JOB_ID == identifiers.TAG_JOB_ID
+
+
+def _imported(path: Path) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module.partition(".")[0])
+    return names
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.name)
+def test_the_wrapper_is_alone(path: Path) -> None:
+    # Not even mlflow_hooks names MLflow: it is handed the modules that the script imported.
+    assert _imported(path) <= sys.stdlib_module_names | {"job_entrypoints"}
+
+
+SLOW = {
+    "dataclasses",
+    "typing",
+    "subprocess",
+    "argparse",
+    "pathlib",
+    "inspect",
+    "tempfile",
+    "traceback",
+    "asyncio",
+    "logging",
+    "threading",
+}
+
+
+def test_what_every_job_pays_for_stays_light() -> None:
+    import subprocess
+
+    code = "import sys; import job_entrypoints.train; print(*sys.modules)"
+    command = [sys.executable, "-I", "-S", "-c", f"import sys; sys.path.insert(0, {str(MODULES[0].parents[1])!r}); {code}"]
+    loaded = set(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split())
+    assert not loaded & SLOW

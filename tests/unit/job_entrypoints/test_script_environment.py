@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from job_entrypoints.attempt import Attempt
+from job_entrypoints.script_environment import THREAD_POOLS, script_environment
+
+
+def _attempt(**record: Any) -> Attempt:
+    return Attempt("/attempts/x", {"job_id": "job_1", "script": "a.py", **record})
+
+
+def test_the_users_values_win_over_ours_and_ours_over_what_is_inherited() -> None:
+    environment = script_environment(
+        _attempt(cpus=2.9, environment={"MKL_NUM_THREADS": "9", "PYTHONUNBUFFERED": "0"}),
+        {"OMP_NUM_THREADS": "64", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "7", "RAY_ADDRESS": "1.2.3.4:1"},
+    )
+    assert {environment[name] for name in THREAD_POOLS if name != "MKL_NUM_THREADS"} == {"2"}
+    assert (environment["MKL_NUM_THREADS"], environment["PYTHONUNBUFFERED"]) == ("9", "0")
+    assert environment["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] == "5"
+    assert environment["RAY_ADDRESS"] == "1.2.3.4:1"
+
+
+def test_less_than_one_cpu_is_one_thread() -> None:
+    assert script_environment(_attempt(cpus=0.25), {})["OMP_NUM_THREADS"] == "1"
+
+
+def test_what_the_jobs_runs_are_found_by_cannot_be_overridden() -> None:
+    environment = script_environment(
+        _attempt(
+            mlflow_url="http://mlflow",
+            experiment_name="exp",
+            tags={"team": "blue", "raylift.job_id": "other"},
+            environment={
+                "MLFLOW_TRACKING_URI": "http://elsewhere",
+                "MLFLOW_EXPERIMENT_ID": "7",
+                "RAYLIFT_JOB_ID": "other",
+                "MLFLOW_RUN_CONTEXT": '{"mine": "1", "raylift.job_id": "other"}',
+            },
+        ),
+        {"MLFLOW_RUN_ID": "abc", "PYTHONDONTWRITEBYTECODE": "1"},
+    )
+    assert environment["MLFLOW_TRACKING_URI"] == "http://mlflow"
+    assert environment["MLFLOW_EXPERIMENT_NAME"] == "exp"
+    assert environment["RAYLIFT_JOB_ID"] == "job_1"
+    assert json.loads(environment["MLFLOW_RUN_CONTEXT"]) == {"mine": "1", "team": "blue", "raylift.job_id": "job_1"}
+    assert not {"MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "PYTHONDONTWRITEBYTECODE"} & environment.keys()
+
+
+def test_a_run_context_that_is_no_object_is_replaced() -> None:
+    for nonsense in ("{", "[1]", "3"):
+        environment = script_environment(_attempt(environment={"MLFLOW_RUN_CONTEXT": nonsense}), {})
+        assert json.loads(environment["MLFLOW_RUN_CONTEXT"]) == {"raylift.job_id": "job_1"}
+
+
+def test_in_rays_own_form_what_is_inherited_may_be_the_users() -> None:
+    unknown = script_environment(_attempt(origin="ray"), {"OMP_NUM_THREADS": "3", "MKL_NUM_THREADS": "5"})
+    assert (unknown["OMP_NUM_THREADS"], unknown["MKL_NUM_THREADS"], unknown["LOKY_MAX_CPU_COUNT"]) == ("3", "5", "3")
+    assert "OMP_NUM_THREADS" not in script_environment(_attempt(origin="ray"), {})
+    assert script_environment(_attempt(origin="ray", cpus=2), {"MKL_NUM_THREADS": "5"})["MKL_NUM_THREADS"] == "5"

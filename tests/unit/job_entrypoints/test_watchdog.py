@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import mmap
+import os
+
+from job_entrypoints import process_tree
+from job_entrypoints.watchdog import Watchdog, machine_limit
+
+MEBIBYTE = 2**20
+
+
+def test_the_root_itself_does_not_count() -> None:
+    watchdog = Watchdog(os.getpid(), 1)
+    held = mmap.mmap(-1, 32 * MEBIBYTE)
+    held.write(b"x" * len(held))
+    exceeded, _ = watchdog.check()
+    held.close()
+    assert not exceeded
+    assert watchdog.peak < 32 * MEBIBYTE
+
+
+def test_looks_more_often_when_there_is_little_room() -> None:
+    _, far = Watchdog(os.getpid(), 64 * 2**30).check()
+    _, near = Watchdog(os.getpid(), 8 * MEBIBYTE).check()
+    assert near < far
+
+
+def test_a_breach_and_its_size() -> None:
+    reader, writer = os.pipe()
+    go_reader, go_writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        block = mmap.mmap(-1, 64 * MEBIBYTE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        block.write(b"x" * len(block))
+        os.write(writer, b"ready")
+        os.read(go_reader, 1)
+        os._exit(0)
+    os.read(reader, 5)
+    watchdog = Watchdog(os.getpid(), 60 * MEBIBYTE)
+    exceeded, _ = watchdog.check()
+    parents = process_tree.descendants(os.getpid())
+    os.write(go_writer, b"x")
+    os.waitpid(child, 0)
+    assert exceeded
+    assert watchdog.peak >= 64 * MEBIBYTE
+    assert parents[child] == os.getpid()
+    assert child not in process_tree.descendants(os.getpid())
+
+
+def test_a_script_that_asked_for_nothing_may_not_take_the_machine() -> None:
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    assert 0.7 * total < machine_limit() < 0.9 * total
