@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import pytest
@@ -42,7 +41,7 @@ def test_write_json_replaces_in_one_step_and_leaves_nothing(tmp_path: Path) -> N
         write_json(str(path), {"a": 2})
         assert json.load(before) == {"a": 1}
     assert json.loads(path.read_text()) == {"a": 2}
-    assert os.listdir(tmp_path) == ["p.json"]
+    assert [entry.name for entry in tmp_path.iterdir()] == ["p.json"]
     assert path.stat().st_mode & 0o777 == 0o600
 
 

@@ -3,10 +3,14 @@ from __future__ import annotations
 from importlib.metadata import version
 from pathlib import Path
 
-import hypothesis  # noqa: F401 - loaded, and named by the script below
+import hypothesis
 import pytest
 
+import raylift
 from job_entrypoints.model_requirements import process_requirements
+
+LOADED = (hypothesis, raylift)
+"""Named by the scripts below."""
 
 
 def _requirements(tmp_path: Path, source: str, fallback: tuple[str, ...] = (), lock: tuple[str, ...] = ()) -> list[str]:
@@ -25,8 +29,6 @@ def test_what_the_script_imports_by_name_is_pinned(tmp_path: Path) -> None:
 
 
 def test_the_platform_is_no_requirement(tmp_path: Path) -> None:
-    import raylift  # noqa: F401
-
     assert "raylift" not in str(
         _requirements(tmp_path, "import raylift, job_entrypoints", fallback=("mlflow==3.17.2", "ray==2.60.0"))
     )
