@@ -77,7 +77,9 @@ def _frame(payload: Any, form: str, **arguments: Any) -> pd.DataFrame:
 def _cast_frame(frame: pd.DataFrame, signature: Signature | None) -> pd.DataFrame:
     for name, wanted in _casts(frame, signature).items():
         try:
-            frame[name] = _cast_series(frame[name], wanted)  # pyright: ignore[reportArgumentType]
+            values: Any = frame[name]
+            if not _is_cast(values, wanted):
+                frame[name] = _cast_series(values, wanted)
         except (ValueError, TypeError, OverflowError, AttributeError) as error:
             raise NotCompatible(
                 f"Data is not compatible with model signature. Failed to convert column {name} to type"
@@ -105,9 +107,16 @@ def _cast_series(values: pd.Series, wanted: Column | Tensor) -> Any:
     if wanted.type is ColumnType.DATETIME:
         parsed = pd.to_datetime(values)
         return parsed.dt.as_unit("ns") if pd.api.types.is_datetime64_any_dtype(parsed) else parsed
+    return values if wanted.type is None else values.astype(_DTYPES[wanted.type])
+
+
+def _is_cast(values: pd.Series, wanted: Column | Tensor) -> bool:
+    """Whether nothing is left to do: setting a frame's column costs more than a prediction."""
+    if isinstance(wanted, Tensor):
+        return values.dtype == np.dtype(wanted.dtype)
     if wanted.type in (None, ColumnType.NESTED, ColumnType.STRING):
-        return values
-    return values.astype(_DTYPES[wanted.type])
+        return True
+    return wanted.type in _DTYPES and values.dtype == _DTYPES[wanted.type]
 
 
 def _from_base64(text: str) -> bytes:
