@@ -19,6 +19,9 @@ import psutil
 MARK: Final = "RAYLIFT_INSTANCE"
 _WRAPPER: Final = "job_entrypoints.train"
 _TITLES: Final = {"ray::SupervisorActor": "supervisor", "ray::ServeReplica:gateway:": "gateway"}
+_SERVER_GRACE_SECONDS: Final = 5.0
+_KILL_SECONDS: Final = 15.0
+_PAUSE_SECONDS: Final = 0.02
 _GONE: Final = (psutil.NoSuchProcess, psutil.ZombieProcess)
 
 
@@ -39,24 +42,29 @@ def processes_of(instance: str) -> list[psutil.Process]:
 def end_all(instance: str, *, grace_seconds: float) -> list[str]:
     """End every process of the instance; returns what was ended, in words.
 
-    Ray and the job wrappers are killed outright and first. They keep nothing that is not in the store, and one that lives
-    on would take the end of the others for a job's failure and write that down. What may want to save, the scripts of
-    jobs and MLflow, is asked to stop and has ``grace_seconds``.
+    Ray and the job wrappers keep nothing that is not in the store. But one that lives on while others die would take that for a
+    job's failure and write it down: so they are frozen, and killed, all together. While they are frozen, the scripts of jobs
+    are asked to stop and have ``grace_seconds`` to save, with MLflow still there; MLflow is asked last.
 
     Raises:
         psutil.AccessDenied: one of them belongs to another user.
     """
-    ended: list[str] = []
     first_look = processes_of(instance)
-    ended.extend(_in_words(process) for process in first_look)
-    gentle = [process for process in first_look if _component(process) == "mlflow" or _is_script(process)]
-    _signal([process for process in first_look if process not in gentle], signal.SIGKILL)
-    _signal(gentle, signal.SIGTERM)
-    psutil.wait_procs(gentle, timeout=grace_seconds)
-    deadline = time.monotonic() + 10.0
+    ended = [_in_words(process) for process in first_look]
+    scripts = [process for process in first_look if _is_script(process)]
+    servers = [process for process in first_look if _component(process) == "mlflow"]
+    others = [process for process in first_look if process not in scripts and process not in servers]
+    if scripts:
+        _signal(others, signal.SIGSTOP)
+        _signal(scripts, signal.SIGTERM)
+        _wait_until_ended(scripts, grace_seconds)
+    _signal([*others, *scripts], signal.SIGKILL)
+    _signal(servers, signal.SIGTERM)
+    _wait_until_ended(servers, _SERVER_GRACE_SECONDS)
+    deadline = time.monotonic() + _KILL_SECONDS
     while (left := processes_of(instance)) and time.monotonic() < deadline:
         _signal(left, signal.SIGKILL)
-        psutil.wait_procs(left, timeout=1.0)
+        _wait_until_ended(left, 1.0)
     return ended
 
 
@@ -116,9 +124,9 @@ def _is_live(process: psutil.Process) -> bool:
 
 
 def _is_script(process: psutil.Process) -> bool:
-    """Whether it runs below a job's wrapper."""
+    """Whether it runs below a job's wrapper, and is none."""
     try:
-        return any(_WRAPPER in parent.cmdline() for parent in process.parents())
+        return _WRAPPER not in process.cmdline() and any(_WRAPPER in parent.cmdline() for parent in process.parents())
     except _GONE:
         return False
 
@@ -141,6 +149,13 @@ def _component(process: psutil.Process) -> str | None:
     if "-m mlflow server" in line or "mlflow.server" in line:
         return "mlflow"
     return "dashboard" if "dashboard/dashboard.py" in line else None
+
+
+def _wait_until_ended(processes: Iterable[psutil.Process], seconds: float) -> None:
+    # psutil's own wait would take a zombie for alive, and a frozen parent reaps no child.
+    deadline = time.monotonic() + seconds
+    while any(_is_live(process) for process in processes) and time.monotonic() < deadline:
+        time.sleep(_PAUSE_SECONDS)
 
 
 def _signal(processes: Iterable[psutil.Process], number: signal.Signals) -> None:

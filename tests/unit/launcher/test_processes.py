@@ -4,6 +4,7 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 
 import psutil
 import pytest
@@ -75,3 +76,33 @@ def test_the_caller_is_never_among_them(monkeypatch: pytest.MonkeyPatch, instanc
     )
     with started(code, instance) as process:
         assert first_line(process).strip() == "[]"
+
+
+# A wrapper by its command line, with a script below it that saves when it is asked to stop.
+SCRIPT = """
+import pathlib, signal, sys, time
+
+def save(*_):
+    pathlib.Path(sys.argv[1]).write_text("saved")
+    sys.exit(3)
+
+signal.signal(signal.SIGTERM, save)
+print("ready", flush=True)
+time.sleep(300)
+"""
+WRAPPER = """
+import pathlib, subprocess, sys
+code = subprocess.run([sys.executable, "-c", sys.argv[2], sys.argv[3]]).returncode
+pathlib.Path(sys.argv[4]).write_text(str(code))
+"""
+
+
+def test_scripts_may_save_and_their_wrappers_never_hear_of_it(instance: str, tmp_path: Path) -> None:
+    """What a wrapper writes of a script that was ended with the platform would count as the job's failure."""
+    saved, outcome = tmp_path / "saved", tmp_path / "outcome"
+    command = [sys.executable, "-c", WRAPPER, "job_entrypoints.train", SCRIPT, str(saved), str(outcome)]
+    with subprocess.Popen(command, env={MARK: instance}, stdout=subprocess.PIPE, text=True) as wrapper:
+        first_line(wrapper)
+        end_all(instance, grace_seconds=10)
+    assert saved.read_text() == "saved"
+    assert not outcome.exists()
