@@ -117,7 +117,7 @@ def test_a_damaged_script_is_not_handed_out(store: Store) -> None:
 class TestList:
     def test_pages_go_from_new_to_old_and_miss_nothing_while_jobs_are_added(self, store: Store) -> None:
         # Several at one instant: the id decides among them.
-        jobs = [add(store, now=after(n // 3), job_id=f"job_{n:02}") for n in range(10)]
+        jobs = [add(store, now=after(n // 3), job_id=f"job_{9 - n // 3}{n % 3}") for n in range(10)]
         expected = ids(jobs)[::-1]
         page = store.jobs.list(EVERYTHING, limit=4)
         seen = ids(page.jobs)
@@ -204,8 +204,8 @@ class TestList:
 
 class TestQueue:
     def test_goes_by_priority_then_age_then_id(self, store: Store) -> None:
-        late = add(store, now=after(5))
-        early = add(store, now=after(1))
+        late = add(store, now=after(5), job_id="job_a")
+        early = add(store, now=after(1), job_id="job_b")
         urgent = add(store, now=after(9), priority=100)
         idle = add(store, now=after(0), priority=0)
         twins = [add(store, now=after(7), job_id=f"job_{n}") for n in (2, 1, 3)]
