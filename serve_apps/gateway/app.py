@@ -66,4 +66,4 @@ def _connect(settings: PlatformSettings) -> Any:
 
     store = Store.open(settings.database_url)
     services = Services.assemble(settings, store=store, registry=Registry(settings.mlflow_url), cluster=Cluster())
-    return create_app(services)
+    return create_app(services, echo_request_id=False)

@@ -26,8 +26,9 @@ Observe = Callable[[Scope, int, float], None]
 class Edge:
     """Wraps the application. ``observe`` is called once a request, when its answer is complete."""
 
-    def __init__(self, app: ASGIApp, *, max_body_bytes: int, observe: Observe) -> None:
+    def __init__(self, app: ASGIApp, *, max_body_bytes: int, observe: Observe, echo_request_id: bool) -> None:
         self._app = app
+        self._echo_request_id = echo_request_id
         self._max_body_bytes = max_body_bytes
         self._observe = observe
 
@@ -45,7 +46,8 @@ class Edge:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 marked = MutableHeaders(scope=message)
-                marked["X-Request-ID"] = request_id
+                if self._echo_request_id:
+                    marked["X-Request-ID"] = request_id
                 marked["X-Content-Type-Options"] = "nosniff"
             await send(message)
 

@@ -29,8 +29,13 @@ from serve_apps.gateway.routers.training import training_router
 _DESCRIPTION: Final = "Upload a Python training script, get an autoscaled REST endpoint."
 
 
-def create_app(services: Services) -> FastAPI:
-    """The whole REST API over these services. It closes neither them nor their store."""
+def create_app(services: Services, *, echo_request_id: bool = True) -> FastAPI:
+    """The whole REST API over these services. It closes neither them nor their store.
+
+    Args:
+        services: what the routes call.
+        echo_request_id: False where the server in front answers with X-Request-ID itself, as Ray Serve does.
+    """
     forwarder = Forwarder(services.settings.gateway_url)
     dispatcher = Dispatcher(services.routing, forwarder)
     metrics = Metrics(services.census)
@@ -48,7 +53,12 @@ def create_app(services: Services) -> FastAPI:
         lifespan=lifespan,
         redirect_slashes=False,
         middleware=[
-            Middleware(Edge, max_body_bytes=services.settings.gateway.max_body_bytes, observe=metrics.observe),
+            Middleware(
+                Edge,
+                max_body_bytes=services.settings.gateway.max_body_bytes,
+                observe=metrics.observe,
+                echo_request_id=echo_request_id,
+            ),
             Middleware(HotPath, route=HotRoute(INFERENCE, "POST", infer)),
         ],
     )

@@ -16,6 +16,8 @@ from raylift.domain.errors import (
     DeploymentUnhealthy,
     EngineUnavailable,
     ModelNotFound,
+    NotFound,
+    Unavailable,
     VersionNotFound,
 )
 from raylift.domain.model_version import ModelVersion
@@ -85,18 +87,13 @@ class InferenceRouting:
             DeploymentUnhealthy, DeploymentStopped: it will not answer until somebody changes that.
             EngineUnavailable: the registry has to be asked, and does not answer.
         """
-        rows = await self._rows.get(wanted.model_name, max_age=max_age)
-        version = wanted.version
-        if wanted.alias is not None:
-            version = await self._aliases.get((wanted.model_name, wanted.alias))
-        if version is None:
-            return await self._newest(wanted.model_name, rows)
-        row = rows.get(version)
-        if row is None and max_age is None:
-            # It may have been deployed within the second that the picture is old.
-            rows = await self._rows.get(wanted.model_name, max_age=self._poll_seconds)
-            row = rows.get(version)
-        return _judge(row) if row else await self._without_deployment(wanted.model_name, version, rows)
+        try:
+            return await self._choose(wanted, max_age)
+        except (NotFound, Unavailable) as error:
+            if max_age == 0 or isinstance(error, EngineUnavailable):
+                raise
+        # Refused by a picture that may be a second old: whoever has just deployed it must not be told that it is not.
+        return await self._choose(wanted, 0)
 
     async def hold(self, wanted: Wanted, until: float) -> Deployment:
         """Wait until a version answers, at most to the moment ``until`` of the monotonic clock.
@@ -113,6 +110,16 @@ class InferenceRouting:
             await asyncio.sleep(min(self._poll_seconds, left))
             choice = await self.choose(wanted, max_age=self._poll_seconds)
         return choice
+
+    async def _choose(self, wanted: Wanted, max_age: float | None) -> Deployment | Starting:
+        rows = await self._rows.get(wanted.model_name, max_age=max_age)
+        version = wanted.version
+        if wanted.alias is not None:
+            version = await self._aliases.get((wanted.model_name, wanted.alias))
+        if version is None:
+            return await self._newest(wanted.model_name, rows)
+        row = rows.get(version)
+        return _judge(row) if row else await self._without_deployment(wanted.model_name, version, rows)
 
     async def _newest(self, model_name: str, rows: Mapping[str, Deployment]) -> Deployment | Starting:
         newest_first = [rows[version] for version in sorted(rows, key=version_number, reverse=True)]

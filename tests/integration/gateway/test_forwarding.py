@@ -160,6 +160,19 @@ class TestChoosing:
         assert (await world.client.post(INFERENCE, content=raw)).status_code == status
 
 
+    async def test_what_was_just_deployed_is_not_refused_by_an_old_picture(self, world: World) -> None:
+        world.platform.registry.register("m", "1")
+        world.platform.deploy("m", "1")
+        now = world.platform.lease.expires_at
+        world.platform.store.deployments.want("m", "1", now=now, wanted=False)
+        assert (await infer(world)).json()["code"] == "deployment_stopped"
+        world.platform.store.deployments.want("m", "1", now=now)
+        assert (await infer(world, patience=0)).json()["code"] == "deployment_not_ready"
+        assert (await infer(world, model_version="2")).status_code == 404
+        world.platform.deploy("m", "2")
+        assert (await infer(world, model_version="2")).status_code == 200
+
+
 class TestHolding:
     async def test_a_version_that_starts_is_waited_for(self, world: World) -> None:
         world.platform.deploy("m", "1", DeploymentStatus.STARTING, replicas=0)
