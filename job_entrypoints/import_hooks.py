@@ -64,7 +64,7 @@ class ImportWatch:
             return None
         spec = self._real_spec(name, path, target)
         if spec is not None and spec.loader is not None:
-            _run_after(spec.loader.exec_module, spec, self._patch)
+            _attempt(lambda: _run_after(spec, self._patch))
         return spec
 
     def _brings_mlflow(self) -> bool:
@@ -75,7 +75,8 @@ class ImportWatch:
 
     def _real_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None) -> ModuleSpec | None:
         for finder in sys.meta_path:
-            if finder is not self and (spec := finder.find_spec(name, path, target)) is not None:
+            find = getattr(finder, "find_spec", None)
+            if finder is not self and find is not None and (spec := find(name, path, target)) is not None:
                 return spec
         return None
 
@@ -85,7 +86,9 @@ class ImportWatch:
         mlflow_hooks.patch(module, self._instructions, self._script)
 
 
-def _run_after(execute: Callable[[ModuleType], None], spec: ModuleSpec, patch: Callable[[ModuleType], None]) -> None:
+def _run_after(spec: ModuleSpec, patch: Callable[[ModuleType], None]) -> None:
+    execute = spec.loader.exec_module  # type: ignore[union-attr]
+
     def exec_module(module: ModuleType) -> None:
         execute(module)
         _attempt(lambda: patch(module))

@@ -60,7 +60,11 @@ def _become(command: list[str], environment: dict[str, str], attempt: Attempt, o
 
 
 def _be_first_to_go() -> None:
-    descriptor = os.open("/proc/self/oom_score_adj", os.O_WRONLY)
-    os.write(descriptor, b"1000")
-    os.close(descriptor)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    try:
+        descriptor = os.open("/proc/self/oom_score_adj", os.O_WRONLY)
+        os.write(descriptor, b"1000")
+        os.close(descriptor)
+    except OSError:
+        # Some sandboxes do not have it. The watchdog holds the limit; this only tells the kernel whom to prefer.
+        return

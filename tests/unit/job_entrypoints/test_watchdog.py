@@ -2,6 +2,10 @@ from __future__ import annotations
 
 import mmap
 import os
+import signal
+import subprocess
+
+import pytest
 
 from job_entrypoints import process_tree
 from job_entrypoints.watchdog import Watchdog, machine_limit
@@ -45,6 +49,20 @@ def test_a_breach_and_its_size() -> None:
     assert watchdog.peak >= 64 * MEBIBYTE
     assert parents[child] == os.getpid()
     assert child not in process_tree.descendants(os.getpid())
+
+
+def test_the_slow_way_finds_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    children = [subprocess.Popen(["/bin/sh", "-c", "sleep 30 & wait"]) for _ in range(2)]
+    try:
+        by_kernel = process_tree.descendants(os.getpid())
+        monkeypatch.setattr(process_tree, "_kernel_lists_children", lambda: False)
+        by_parent = process_tree.descendants(os.getpid())
+        assert {child.pid for child in children} <= by_parent.keys()
+        assert by_parent.keys() >= by_kernel.keys()
+    finally:
+        for child in children:
+            process_tree.send([*process_tree.descendants(child.pid), child.pid], signal.SIGKILL)
+            child.wait()
 
 
 def test_a_script_that_asked_for_nothing_may_not_take_the_machine() -> None:
