@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Final, cast
 
 from sqlalchemy import Table, bindparam, case, delete, select
 from sqlalchemy.orm import Session
+from sqlalchemy.sql.dml import ReturningInsert
 
 from raylift.domain.errors import IdempotencyMismatch
 from raylift.store.columns import UtcDateTime
 from raylift.store.tables import IdempotencyRow
-from raylift.store.transactions import insert_into
+from raylift.store.transactions import dialect_insert, dialect_of
 
 _PRUNED_AT_ONCE: Final = 100
 _NOW: Final = bindparam("now", type_=UtcDateTime())
@@ -40,24 +42,28 @@ def claim(session: Session, key: IdempotencyKey, *, job_id: str, now: datetime) 
     Raises:
         IdempotencyMismatch: The key stands for a request with another body.
     """
-    insert = insert_into(session, IdempotencyRow)
-    expired = IdempotencyRow.expires_at <= now
-    # Always an update, if only to the same values: so the row is locked and returned, and two requests cannot both be first.
-    set_ = {
-        name: case((expired, insert.excluded[name]), else_=getattr(IdempotencyRow, name))
-        for name in ("body_sha256", "expires_at", "job_id")
-    }
     first = session.execute(
-        insert.on_conflict_do_update(index_elements=["key"], set_=set_).returning(
-            IdempotencyRow.job_id, IdempotencyRow.body_sha256
-        ),
-        {"key": key.key, "body_sha256": key.body_sha256, "expires_at": key.expires_at, "job_id": job_id},
+        _claim_statement(dialect_of(session)),
+        {"key": key.key, "body_sha256": key.body_sha256, "expires_at": key.expires_at, "job_id": job_id, "now": now},
     ).one()
     if first.body_sha256 != key.body_sha256:
         raise IdempotencyMismatch(
             "This Idempotency-Key was used for another request: send the same body, or another key.", job_id=first.job_id
         )
     return first.job_id
+
+
+@cache  # Making it anew took a quarter of the CPU time of an upload.
+def _claim_statement(dialect: str) -> ReturningInsert[str, str]:
+    insert = dialect_insert(dialect, IdempotencyRow)
+    expired = _TABLE.c.expires_at <= _NOW
+    # Always an update, if only to the same values: so the row is locked and returned, and two requests cannot both be first.
+    taken = {
+        name: case((expired, insert.excluded[name]), else_=_TABLE.c[name]) for name in ("body_sha256", "expires_at", "job_id")
+    }
+    return insert.on_conflict_do_update(index_elements=["key"], set_=taken).returning(
+        IdempotencyRow.job_id, IdempotencyRow.body_sha256
+    )
 
 
 def prune(session: Session, now: datetime) -> None:
