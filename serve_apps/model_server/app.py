@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import warnings
 from typing import Any, Final
 
@@ -32,6 +33,7 @@ class ModelReplica:
         from serve_apps.model_server.asgi import ReplicaApp
         from serve_apps.model_server.loading import load_model
 
+        _log_where_serve_does()
         # In a thread: the loop may be the one that answers Serve's control plane, and loading may take a minute.
         model = await asyncio.to_thread(load_model, model_name, version, model_uri, mlflow_url)
         self._replica_app = await asyncio.to_thread(ReplicaApp, model, max_body_bytes)
@@ -61,6 +63,14 @@ def build(spec: ReplicaSpec) -> serve.Application:
     )
     deployment._version = spec.code_version  # pyright: ignore[reportPrivateUsage] - Serve has no public way to keep it
     return deployment.bind(spec.model_name, spec.version, spec.model_uri, spec.mlflow_url, spec.max_body_bytes)
+
+
+def _log_where_serve_does() -> None:
+    """Have the replica's own lines in the log that Serve keeps of it."""
+    ours, serves = logging.getLogger("serve_apps"), logging.getLogger("ray.serve")
+    ours.handlers = serves.handlers
+    ours.setLevel(serves.level)
+    ours.propagate = False
 
 
 def _autoscaling(spec: ReplicaSpec) -> AutoscalingConfig:

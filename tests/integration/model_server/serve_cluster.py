@@ -30,6 +30,7 @@ class ServeCluster:
     dashboard_port: int
     address: str
     environment: dict[str, str]
+    logs: Path
 
     @property
     def url(self) -> str:
@@ -67,7 +68,9 @@ def serve_cluster() -> Iterator[ServeCluster]:
     directory = Path(tempfile.mkdtemp(prefix="rl-", dir="/tmp"))
     (directory / "h").mkdir()
     base = _free_block(160)
-    cluster = ServeCluster(base, base + 1, f"127.0.0.1:{base + 2}", _environment(directory, base))
+    cluster = ServeCluster(
+        base, base + 1, f"127.0.0.1:{base + 2}", _environment(directory, base), directory / "r/session_latest/logs"
+    )
     try:
         started = subprocess.run(
             _command(directory, base), env=cluster.environment, capture_output=True, text=True, timeout=180, check=False

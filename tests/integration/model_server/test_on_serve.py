@@ -74,6 +74,12 @@ def test_answers_through_haproxy(cluster: ServeCluster) -> None:
         assert client.get("/nothing-here").status_code == 404
 
 
+def test_loading_is_logged_where_serve_logs(cluster: ServeCluster) -> None:
+    (replica,) = _replicas(cluster.wait_for("iris:1", _is_running))
+    log = cluster.logs / replica["log_file_path"].lstrip("/")
+    assert "Loaded iris version 1 with its sklearn flavour in" in log.read_text()
+
+
 def test_first_request_wakes_a_version_that_sleeps(cluster: ServeCluster) -> None:
     asleep = cluster.wait_for("asleep:1", _is_running)
     assert _replicas(asleep) == []
