@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,8 @@ import httpx
 import psutil
 import pytest
 
+from raylift import Client
+from raylift.domain.job import JobStatus
 from raylift.launcher import LocalPlatform
 from raylift.launcher.processes import listeners_of, processes_of
 from raylift.launcher.record import read_record
@@ -118,13 +120,33 @@ def test_an_interrupted_start_leaves_nothing(other_state: Path) -> None:
     assert not record.session_dir.exists()
 
 
-def test_a_second_platform_lives_and_dies_beside_the_first(platform: LocalPlatform, other_state: Path) -> None:
-    """Started, killed in half, cleared away by the next start, stopped: the first never notices."""
-    started = raylift("up", "--state-dir", str(other_state), *FREE_PORTS, "--output", "json")
-    assert started.returncode == 0, started.stderr
-    second: dict[str, Any] = json.loads(started.stdout)
-    assert httpx.get(f"{second['urls']['api']}/readyz", trust_env=False).status_code == 200
+MODEL_SCRIPT = """
+from sklearn.linear_model import LogisticRegression
+LogisticRegression().fit([[0.0], [1.0], [2.0], [3.0]], [0, 0, 1, 1])
+"""
+SAVING_SCRIPT = """
+import os, pathlib, signal, sys, time
+
+def save(*_):
+    pathlib.Path(os.environ["SAVE_TO"]).write_text("saved")
+    sys.exit(1)
+
+signal.signal(signal.SIGTERM, save)
+time.sleep(600)
+"""
+
+
+def test_a_second_platform_lives_dies_and_resumes_beside_the_first(
+    platform: LocalPlatform, other_state: Path, tmp_path: Path
+) -> None:
+    """Started, killed in half with a job running, started again with all that it held, stopped: the first never notices."""
+    second = up(other_state)
     assert not [listener for listener in listeners_of(second["instance"]) if listener[0] not in LOOPBACK]
+    with Client(second["urls"]["api"]) as client:
+        client.train(script_content=MODEL_SCRIPT, model="resumed").wait(timeout=300)
+        saved = tmp_path / "saved"
+        job_id = client.train(script_content=SAVING_SCRIPT, experiment="saving", env={"SAVE_TO": str(saved)}).job_id
+        until(lambda: client.jobs.get(job_id).status is JobStatus.RUNNING)
 
     for component in ("raylet", "mlflow"):
         psutil.Process(second["pids"][component]).kill()
@@ -132,17 +154,32 @@ def test_a_second_platform_lives_and_dies_beside_the_first(platform: LocalPlatfo
     assert half_dead.returncode == 1
     assert "dead" in half_dead.stdout
 
-    again = raylift("up", "--state-dir", str(other_state), *FREE_PORTS, "--output", "json")
-    assert again.returncode == 0, again.stderr
-    third: dict[str, Any] = json.loads(again.stdout)
+    third = up(other_state)
     assert third["instance"] != second["instance"]
     assert not processes_of(second["instance"])
+    with Client(third["urls"]["api"]) as client:
+        assert client.predict("resumed", [[0.0], [3.0]]).predictions == [0, 1]
+        until(lambda: (job := client.jobs.get(job_id)).status is JobStatus.RUNNING and job.view.attempt == 2)
 
     stopped = raylift("down", "--state-dir", str(other_state))
     assert stopped.returncode == 0
     assert "Stopped" in stopped.stderr
     assert not processes_of(third["instance"])
     assert not Path(third["session_dir"]).exists()
+    assert saved.read_text(encoding="ascii") == "saved"
     assert raylift("status", "--state-dir", str(other_state)).returncode == 1
 
     assert httpx.get(f"{platform.url}/readyz", trust_env=False).status_code == 200
+
+
+def up(state_dir: Path) -> dict[str, Any]:
+    started = raylift("up", "--state-dir", str(state_dir), *FREE_PORTS, "--output", "json")
+    assert started.returncode == 0, started.stderr
+    return json.loads(started.stdout)
+
+
+def until(condition: Callable[[], bool], seconds: float = 120) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come to that"
+        time.sleep(0.2)
