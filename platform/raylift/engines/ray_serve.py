@@ -16,6 +16,7 @@ from raylift.domain.deployment import ApplicationSeen, ApplicationState, Deploym
 from raylift.domain.errors import EngineUnavailable
 from raylift.domain.identifiers import application_name, version_of_application, version_route
 from raylift.engines.environments import build_failure_in, runtime_env_for
+from raylift.engines.mlflow_client import CLIENT_ENVIRONMENT
 from raylift.settings import PlatformSettings
 from serve_apps.model_server.app import build
 from serve_apps.model_server.spec import ReplicaSpec
@@ -82,7 +83,7 @@ class RayServe:
         config, serving = deployment.config, self._settings.serving
         runtime_env: dict[str, Any] = {
             **runtime_env_for(deployment.environment_lock, self._settings.environments_dir),
-            "env_vars": {"MLFLOW_TRACKING_URI": self._settings.mlflow_url, "MLFLOW_DISABLE_TELEMETRY": "true"},
+            "env_vars": {"MLFLOW_TRACKING_URI": self._settings.mlflow_url, **CLIENT_ENVIRONMENT},
         }
         return ReplicaSpec(
             model_name=deployment.model_name,
