@@ -159,7 +159,6 @@ class TestChoosing:
     async def test_a_body_that_is_none(self, world: World, raw: bytes, status: int) -> None:
         assert (await world.client.post(INFERENCE, content=raw)).status_code == status
 
-
     async def test_what_was_just_deployed_is_not_refused_by_an_old_picture(self, world: World) -> None:
         world.platform.registry.register("m", "1")
         world.platform.deploy("m", "1")
