@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Final, TypedDict
+from typing import Any, Final, TypedDict, Unpack
 
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
-from typing_extensions import Unpack
 
 from raylift.domain.deployment import Deployment, DeploymentConfig, DeploymentStatus
 from raylift.domain.errors import DeploymentNotFound

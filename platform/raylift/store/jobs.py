@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from datetime import datetime
-from typing import Final
+from typing import Final, Unpack
 
 from sqlalchemy import ColumnElement, Select, and_, delete, func, literal, select, tuple_, update
 from sqlalchemy.orm import InstrumentedAttribute, Session
-from typing_extensions import Unpack
 
 from raylift.domain.errors import JobNotFinished, JobNotFound
 from raylift.domain.job import Attempt, Event, Job, JobSpec, JobState, JobStatus, Reason
