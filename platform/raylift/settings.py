@@ -7,6 +7,7 @@ inherit the environment of the Ray head, and the database's address is not their
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -82,6 +83,13 @@ class SupervisorSettings(_Section):
     """Logical CPUs of the cluster that are never given to jobs, so that replicas can start while jobs fill the machine."""
 
 
+class EnvironmentSettings(_Section):
+    max_bytes: int = 20 * 1024**3
+    """What the environments of one machine may sum up to before the longest unused are removed, never one in use."""
+    mechanism: Literal["overlay", "ray_uv"] = "overlay"
+    """``overlay``: small environments above the base, by our plugin. ``ray_uv``: Ray's ``uv`` field, for nodes without it."""
+
+
 class GatewaySettings(_Section):
     replicas: int = 1
     """Processes of the gateway."""
@@ -106,6 +114,7 @@ class PlatformSettings(_Section):
     serving: ServingSettings = ServingSettings()
     supervisor: SupervisorSettings = SupervisorSettings()
     gateway: GatewaySettings = GatewaySettings()
+    environments: EnvironmentSettings = EnvironmentSettings()
 
     @property
     def attempts_dir(self) -> Path:

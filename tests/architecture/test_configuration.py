@@ -10,11 +10,17 @@ import yaml
 from pydantic import BaseModel
 
 from raylift.launcher.config import LocalConfig, load_config
-from raylift.settings import GatewaySettings, JobSettings, ServingSettings, SupervisorSettings
+from raylift.settings import EnvironmentSettings, GatewaySettings, JobSettings, ServingSettings, SupervisorSettings
 
 ROOT = Path(__file__).resolve().parents[2]
 TEXT = (ROOT / "cluster_configs" / "local.yaml").read_text(encoding="utf-8")
-SECTIONS = {"jobs": JobSettings, "serving": ServingSettings, "supervisor": SupervisorSettings, "gateway": GatewaySettings}
+SECTIONS = {
+    "jobs": JobSettings,
+    "serving": ServingSettings,
+    "supervisor": SupervisorSettings,
+    "gateway": GatewaySettings,
+    "environments": EnvironmentSettings,
+}
 
 
 @pytest.mark.parametrize("section", SECTIONS)

@@ -82,7 +82,12 @@ class RayServe:
     def _replica_spec(self, deployment: Deployment, *, prove: bool) -> ReplicaSpec:
         config, serving = deployment.config, self._settings.serving
         runtime_env: dict[str, Any] = {
-            **runtime_env_for(deployment.environment_lock, self._settings.environments_dir),
+            **runtime_env_for(
+                deployment.environment_lock,
+                self._settings.environments_dir,
+                mechanism=self._settings.environments.mechanism,
+                max_bytes=self._settings.environments.max_bytes,
+            ),
             "env_vars": {"MLFLOW_TRACKING_URI": self._settings.mlflow_url, **CLIENT_ENVIRONMENT},
         }
         return ReplicaSpec(

@@ -59,6 +59,7 @@ def platform_settings(config: LocalConfig, record: RunRecord, environ: Mapping[s
         serving=config.serving,
         supervisor=config.supervisor,
         gateway=config.gateway,
+        environments=config.environments,
     )
 
 

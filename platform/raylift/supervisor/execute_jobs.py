@@ -140,7 +140,12 @@ class JobExecutor:
                         "RAYLIFT_SUBMISSION_ID": directory.path.name,
                         "RAY_JOB_STOP_WAIT_TIME_S": f"{grace:.0f}",
                     },
-                    **runtime_env_for(job.environment_lock or (), self._settings.environments_dir),
+                    **runtime_env_for(
+                        job.environment_lock or (),
+                        self._settings.environments_dir,
+                        mechanism=self._settings.environments.mechanism,
+                        max_bytes=self._settings.environments.max_bytes,
+                    ),
                 },
                 metadata={"raylift.job_id": job.job_id, "raylift.attempt": str(job.attempt)},
             )

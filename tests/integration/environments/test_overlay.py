@@ -14,31 +14,12 @@ import pytest
 
 from raylift.engines.environments import overlay
 from raylift.engines.environments.errors import EnvironmentBuildFailed
-from raylift.engines.environments.overlay import (
-    ensure_overlay,
-    list_overlays,
-    overlay_directory,
-    remove_overlay,
-)
+from raylift.engines.environments.overlay import ensure_overlay, overlay_directory
 
 _PROBE = """
 import json, sys, joblib, numpy, job_entrypoints, raylift
 print(json.dumps([joblib.VERSION if hasattr(joblib, "VERSION") else None, numpy.__file__, sys.prefix]))
 """
-
-
-@pytest.fixture
-def root(monkeypatch, tmp_path: Path) -> Path:
-    for name in ("UV_CACHE_DIR", "UV_FIND_LINKS"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("PIP_NO_INDEX", "1")
-    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "wheels"))
-    return tmp_path / "environments"
-
-
-@pytest.fixture
-def wheels(tmp_path: Path, make_wheel):
-    return partial(make_wheel, folder=tmp_path / "wheels")
 
 
 def _run(*command: str | Path) -> str:
@@ -111,16 +92,3 @@ def test_failure_says_why_and_leaves_nothing(root: Path, wheels) -> None:
     assert not overlay_directory(["probe==2.0"], root).exists()
     wheels("probe", "2.0")
     assert ensure_overlay(["probe==2.0"], root).exists()
-
-
-def test_list_and_remove(root: Path, wheels) -> None:
-    wheels("probe", "1.0")
-    wheels("probe", "2.0")
-    for version in ("1.0", "2.0", "1.0"):
-        ensure_overlay([f"probe=={version}"], root)
-    assert [each.lock for each in list_overlays(root)] == [("probe==2.0",), ("probe==1.0",)]
-    name = list_overlays(root)[0].hash
-    assert remove_overlay(root, name)
-    assert not remove_overlay(root, name)
-    assert not remove_overlay(root, "../environments")
-    assert [each.lock for each in list_overlays(root)] == [("probe==1.0",)]

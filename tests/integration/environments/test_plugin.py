@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
-from raylift.engines.environments import build_failure_in, runtime_env_for
-from raylift.engines.environments.overlay import overlay_directory, remove_overlay
+from raylift.engines.environments import RAY_UV, build_failure_in, runtime_env_for
+from raylift.engines.environments.errors import EnvironmentInUse
+from raylift.engines.environments.inventory import remove_overlay
+from raylift.engines.environments.overlay import ensure_overlay, environment_hash, overlay_directory
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
@@ -40,9 +42,54 @@ def test_second_job_uses_what_is_built(cluster, root: Path) -> None:
 
 def test_removed_overlay_is_built_again(cluster, root: Path) -> None:
     cluster.run(_SAY, runtime_env_for(_LOCK, root))
-    assert remove_overlay(root, overlay_directory(_LOCK, root).name)
+    _remove_once_unused(root, environment_hash(_LOCK))
     job, _ = cluster.run(_SAY, runtime_env_for(_LOCK, root))
     assert job["status"] == "SUCCEEDED", job["message"]
+
+
+def _remove_once_unused(root: Path, name: str) -> None:
+    # The worker that ran the job goes a little later than the job ends.
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            assert remove_overlay(root, name)
+        except EnvironmentInUse:
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+        else:
+            return
+
+
+def test_a_build_makes_room_and_what_runs_stays(cluster) -> None:
+    root = cluster.folder / "small"
+    idle = ensure_overlay(["humanize==4.10.0"], root)
+    out = cluster.drive(f"""
+import json, os, ray, time
+ray.init(address="auto", log_to_driver=False)
+
+@ray.remote(num_cpus=0)
+class Actor:
+    def say(self):
+        import humanize
+        return humanize.__version__
+
+def start(version):
+    runtime_env = {{"raylift_environment": {{"lock": ["humanize==" + version], "root": {str(root)!r}, "max_bytes": 1}}}}
+    actor = Actor.options(runtime_env=runtime_env).remote()
+    assert ray.get(actor.say.remote(), timeout=60) == version
+    return actor
+
+actors = [start("4.9.0"), start("4.11.0")]
+deadline = time.monotonic() + 30
+while os.path.exists({str(idle)!r}) and time.monotonic() < deadline:
+    time.sleep(0.1)
+print(json.dumps(sorted(name for name in os.listdir({str(root)!r}) if not name.startswith("."))))
+""")
+    both = [environment_hash([f"humanize=={version}"]) for version in ("4.9.0", "4.11.0")]
+    assert json.loads(out.splitlines()[-1]) == sorted(both)
+    # The driver is gone, and its actors with it.
+    for name in both:
+        _remove_once_unused(root, name)
 
 
 def test_job_without_a_lock_runs_in_the_base(cluster, root: Path) -> None:
@@ -123,3 +170,13 @@ serve.shutdown()
 print(json.dumps(found))
 """)
     assert json.loads(out.splitlines()[-1]) == [["4.9.0", "4.9.0"], ["4.10.0", "4.10.0"]]
+
+
+@pytest.mark.timeout(400)
+def test_the_uv_field_of_ray_does_the_same_where_the_plugin_is_missing(cluster, root: Path) -> None:
+    """Slow: Ray copies the whole base."""
+    runtime_env = runtime_env_for(("humanize==4.9.0",), root, mechanism=RAY_UV)
+    job, output = cluster.run(_SAY, runtime_env, seconds=350)
+    assert job["status"] == "SUCCEEDED", job["message"]
+    assert "4.9.0" in output
+    assert "/runtime_resources/uv/" in output

@@ -71,7 +71,7 @@ def test_path_of_the_user_stays_behind_the_overlay(tmp_path: Path) -> None:
 
 async def test_overlay_is_asked_for_each_time_and_never_deleted(monkeypatch, tmp_path: Path) -> None:
     asked: list[tuple[list[str], Path]] = []
-    monkeypatch.setattr(plugin_module, "ensure_overlay", lambda lock, root: asked.append((lock, root)))
+    monkeypatch.setattr(plugin_module, "ensure_overlay", lambda lock, root, *, expected: asked.append((lock, root)))
     plugin, runtime_env = EnvironmentPlugin(), runtime_env_for(["a==1"], tmp_path)
     assert plugin.get_uris(runtime_env) == []
     assert await plugin.create(None, runtime_env, RuntimeEnvContext(), _LOG) == 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import ClassVar, Final
 
-from raylift.domain.errors import PlatformError
+from raylift.domain.errors import Conflict, NotFound, PlatformError
 from raylift.domain.job import Reason
 
 
@@ -19,6 +19,16 @@ class EnvironmentBuildFailed(PlatformError):
     """The locked packages cannot be installed on this node."""
 
     code: ClassVar[str] = Reason.ENVIRONMENT_ERROR.value
+
+
+class EnvironmentInUse(Conflict):
+    """A job, a replica or a build needs it now."""
+
+    code: ClassVar[str] = "environment_in_use"
+
+
+class EnvironmentNotFound(NotFound):
+    code: ClassVar[str] = "environment_not_found"
 
 
 _IN_TRACEBACK: Final = re.compile(rf"^(?:[\w.]+\.)?{EnvironmentBuildFailed.__name__}: (.+)$", re.MULTILINE)

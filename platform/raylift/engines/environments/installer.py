@@ -87,6 +87,11 @@ def no_index_asked(environment: Mapping[str, str]) -> bool:
     return _is_on(environment, "UV_OFFLINE") or _is_on(environment, "PIP_NO_INDEX")
 
 
+def own_cache_is_used(environment: Mapping[str, str]) -> bool:
+    """Whether downloads are kept beside the overlays, and not where uv's variables say."""
+    return not any(name in environment for name in _CACHE_VARIABLES)
+
+
 def uv_environment(
     environment: Mapping[str, str],
     *,
@@ -96,7 +101,7 @@ def uv_environment(
 ) -> dict[str, str]:
     """The environment of a uv process: the caller's, pip's settings in uv's words, no trace of another interpreter."""
     result = {**defaults, **{name: value for name, value in environment.items() if name not in _FOREIGN}}
-    if cache_dir is not None and not any(name in environment for name in _CACHE_VARIABLES):
+    if cache_dir is not None and own_cache_is_used(environment):
         result["UV_CACHE_DIR"] = str(cache_dir)
     for pip_name, uv_name, overriding in _PIP_EQUIVALENTS:
         if environment.get(pip_name) and not any(name in environment for name in overriding):

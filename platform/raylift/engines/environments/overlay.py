@@ -8,10 +8,8 @@ import logging
 import os
 import shutil
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -19,26 +17,18 @@ from typing import Final
 from filelock import FileLock, Timeout
 
 from raylift.engines.environments.base import base_site_directories
+from raylift.engines.environments.build_record import drop_record, write_record
 from raylift.engines.environments.errors import EnvironmentBuildFailed
+from raylift.engines.environments.in_use import install_mark, kept, note_use
 from raylift.engines.environments.installer import InstallerFailure, run_uv
 
 _LOG: Final = logging.getLogger(__name__)
 _BUILD_SECONDS: Final = 1800.0
-_READY: Final = ".ok"
-_LAST_USED: Final = "last_used"
+_FORMAT: Final = 2
+"""Goes up when overlays are built in another way, so that older ones are not taken for the new kind."""
+READY: Final = ".ok"
+"""Written last: what says that an overlay is complete, and what it holds."""
 _LOCKS: Final = ".locks"
-
-
-@dataclass(frozen=True, slots=True)
-class Overlay:
-    """A finished overlay."""
-
-    hash: str
-    lock: tuple[str, ...]
-    created_at: datetime
-    last_used_at: datetime
-    size_bytes: int
-    """Sum of its files' sizes. Files hard-linked from uv's cache take no further space."""
 
 
 def environment_hash(lock: Sequence[str]) -> str:
@@ -47,7 +37,7 @@ def environment_hash(lock: Sequence[str]) -> str:
     The interpreter and the base's place are part of it: an overlay holds compiled code and the base's path.
     """
     base = [str(directory) for directory in base_site_directories()]
-    content = [sorted(set(lock)), sys.implementation.cache_tag, os.path.realpath(sys.executable), base]
+    content = [_FORMAT, sorted(set(lock)), sys.implementation.cache_tag, os.path.realpath(sys.executable), base]
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:24]
 
 
@@ -68,57 +58,56 @@ def download_cache(root: Path) -> Path:
 
 def is_built(directory: Path) -> bool:
     """Whether the overlay in ``directory`` is complete, and the interpreter it was built on still there."""
-    return (directory / _READY).is_file() and overlay_python(directory).exists()
+    return (directory / READY).is_file() and overlay_python(directory).exists()
 
 
-def ensure_overlay(lock: Sequence[str], root: Path) -> Path:
+def ensure_overlay(lock: Sequence[str], root: Path, *, expected: bool = False) -> Path:
     """The Python executable of the overlay of ``lock``, built first if need be: once, however many ask.
+
+    Args:
+        lock: Pins, in any order.
+        root: The directory of all overlays.
+        expected: A worker is going to start in it, so it must not be removed before that.
 
     Raises:
         EnvironmentBuildFailed: a package could not be fetched, built or installed.
     """
     directory = overlay_directory(lock, root)
-    if not is_built(directory):
-        with _locked(directory):
+    with kept(directory):
+        built = is_built(directory)
+        if built:
+            _note_use(directory, expected=expected)
+    if not built:
+        # Who removes overlays takes this lock too: none goes away between its building and the note.
+        with build_lock(directory):
             if not is_built(directory):
                 _build(sorted(set(lock)), directory)
-    _mark_used(directory)
+            _note_use(directory, expected=expected)
     return overlay_python(directory)
 
 
-def list_overlays(root: Path) -> list[Overlay]:
-    """The finished overlays below ``root``, the longest unused first."""
-    found = [_read(ready.parent) for ready in root.glob(f"*/{_READY}")]
-    return sorted(found, key=lambda overlay: overlay.last_used_at)
-
-
-def remove_overlay(root: Path, name: str) -> bool:
-    """Remove the overlay ``name``; False when there is none. Processes that run in it lose files they have not loaded."""
-    directory = root / name
-    if directory.parent != root or not (directory / _READY).is_file():
-        return False
-    with _locked(directory):
-        (directory / _READY).unlink(missing_ok=True)
-        shutil.rmtree(directory)
-    return True
-
-
 @contextmanager
-def _locked(directory: Path) -> Iterator[None]:
+def build_lock(directory: Path, *, timeout: float = _BUILD_SECONDS) -> Iterator[None]:
+    """Nobody else builds or removes the overlay meanwhile.
+
+    Raises:
+        EnvironmentBuildFailed: another process has held it for ``timeout`` seconds.
+    """
     locks = directory.parent / _LOCKS
     locks.mkdir(parents=True, exist_ok=True)
     try:
-        with FileLock(locks / f"{directory.name}.lock", timeout=_BUILD_SECONDS):
+        with FileLock(locks / f"{directory.name}.lock", timeout=timeout):
             yield
     except Timeout:
         raise EnvironmentBuildFailed(
-            f"Another process has been building the environment {directory.name} for over {_BUILD_SECONDS:.0f} seconds."
+            f"Another process has been building the environment {directory.name} for over {timeout:.0f} seconds."
         ) from None
 
 
 def _build(lock: Sequence[str], directory: Path) -> None:
     # A virtual environment cannot be moved, so it is made in its place; what a killed build left there has no .ok.
     _clear(directory)
+    write_record(directory, lock)
     cache = download_cache(directory.parent)
     try:
         run_uv(["venv", "--python", sys.executable, str(directory)], cache_dir=cache, timeout=_BUILD_SECONDS)
@@ -133,12 +122,13 @@ def _build(lock: Sequence[str], directory: Path) -> None:
             # uv copies where it cannot link.
             defaults={"UV_LINK_MODE": "hardlink"},
         )
-    except InstallerFailure as failure:
+        _finish(lock, directory)
+    except (InstallerFailure, OSError) as failure:
         _clear(directory)
-        raise EnvironmentBuildFailed(
-            f"The environment of {', '.join(lock)} could not be built: {failure.message}", lock=tuple(lock)
-        ) from None
-    _finish(lock, directory)
+        message = f"The environment of {', '.join(lock)} could not be built: {failure}"
+        write_record(directory, lock, message)
+        raise EnvironmentBuildFailed(message, lock=tuple(lock)) from None
+    drop_record(directory)
 
 
 def _see_base(directory: Path) -> None:
@@ -149,31 +139,19 @@ def _see_base(directory: Path) -> None:
 
 
 def _finish(lock: Sequence[str], directory: Path) -> None:
+    install_mark(directory)
     record = {"lock": list(lock), "created": datetime.now(UTC).isoformat(), "size": _size(directory)}
-    (directory / _LAST_USED).touch()
-    unfinished = directory / f"{_READY}.tmp"
+    unfinished = directory / f"{READY}.tmp"
     unfinished.write_text(json.dumps(record))
-    unfinished.replace(directory / _READY)
+    unfinished.replace(directory / READY)
 
 
-def _mark_used(directory: Path) -> None:
+def _note_use(directory: Path, *, expected: bool) -> None:
     try:
-        now = time.time_ns()
-        os.utime(directory / _LAST_USED, ns=(now, now))
+        note_use(directory, expected=expected)
     except OSError as error:
         # On a node that mounts the environments read-only they are used all the same.
         _LOG.debug("could not mark %s as used: %s", directory, error)
-
-
-def _read(directory: Path) -> Overlay:
-    record = json.loads((directory / _READY).read_text())
-    return Overlay(
-        hash=directory.name,
-        lock=tuple(record["lock"]),
-        created_at=datetime.fromisoformat(record["created"]),
-        last_used_at=datetime.fromtimestamp((directory / _LAST_USED).stat().st_mtime, UTC),
-        size_bytes=record["size"],
-    )
 
 
 def _size(directory: Path) -> int:

@@ -12,7 +12,14 @@ from typing import Any, cast
 from ray._private.runtime_env.context import RuntimeEnvContext
 from ray._private.runtime_env.plugin import RuntimeEnvPlugin
 
-from raylift.engines.environments.overlay import ensure_overlay, overlay_directory, overlay_python
+from raylift.engines.environments.inventory import make_room
+from raylift.engines.environments.overlay import (
+    ensure_overlay,
+    environment_hash,
+    is_built,
+    overlay_directory,
+    overlay_python,
+)
 from raylift.engines.environments.runtime_env import PLUGIN_NAME
 
 
@@ -20,6 +27,9 @@ class EnvironmentPlugin(RuntimeEnvPlugin):
     """``{"raylift_environment": {"lock": ["humanize==4.9.0"], "root": "/state/environments"}}``."""
 
     name = PLUGIN_NAME
+
+    def __init__(self) -> None:
+        self._clearing: set[asyncio.Task[None]] = set()
 
     @staticmethod
     def validate(runtime_env_dict: Mapping[str, Any]) -> None:
@@ -34,17 +44,23 @@ class EnvironmentPlugin(RuntimeEnvPlugin):
         self, uri: str | None, runtime_env: Mapping[str, Any], context: RuntimeEnvContext, logger: logging.Logger
     ) -> float:
         """Build the overlay if it is not there. Counts as 0 bytes, so that Ray's cache never wants to delete it."""
-        lock, root = _config(runtime_env)
+        lock, root, max_bytes = _config(runtime_env)
+        there = is_built(overlay_directory(lock, root))
         # In a thread: the agent's loop sets up every other environment of this node meanwhile.
-        python = await asyncio.to_thread(ensure_overlay, lock, root)
+        python = await asyncio.to_thread(ensure_overlay, lock, root, expected=True)
         logger.info("environment of %s is %s", ", ".join(lock), python)
+        if not there and max_bytes is not None:
+            # The worker need not wait until others are gone.
+            clearing = asyncio.create_task(_make_room(lock, root, max_bytes, logger))
+            self._clearing.add(clearing)
+            clearing.add_done_callback(self._clearing.discard)
         return 0
 
     def modify_context(
         self, uris: list[str], runtime_env: Mapping[str, Any], context: RuntimeEnvContext, logger: logging.Logger
     ) -> None:
         """Start the worker with the overlay's Python, and let ``python`` and console scripts be the overlay's."""
-        directory = overlay_directory(*_config(runtime_env))
+        directory = overlay_directory(*_config(runtime_env)[:2])
         context.py_executable = str(overlay_python(directory))
         path = context.env_vars.get("PATH", os.environ.get("PATH", os.defpath))
         context.env_vars["PATH"] = f"{directory / 'bin'}{os.pathsep}{path}"
@@ -55,16 +71,26 @@ class EnvironmentPlugin(RuntimeEnvPlugin):
         return 0
 
 
-def _config(runtime_env: Mapping[str, Any]) -> tuple[list[str], Path]:
+async def _make_room(lock: list[str], root: Path, max_bytes: int, logger: logging.Logger) -> None:
+    try:
+        await asyncio.to_thread(make_room, root, max_bytes, keep=environment_hash(lock))
+    except OSError:
+        # The environment is there, and that is what was asked for. The next build tries again.
+        logger.exception("could not make room in %s", root)
+
+
+def _config(runtime_env: Mapping[str, Any]) -> tuple[list[str], Path, int | None]:
     config = runtime_env.get(PLUGIN_NAME)
     if not isinstance(config, Mapping):
         raise ValueError(  # noqa: TRY004  (what Ray says that validate raises)
             f"runtime_env[{PLUGIN_NAME!r}] has to be an object with 'lock' and 'root', not {config!r}"
         )
     fields = cast("Mapping[str, Any]", config)
-    lock, root = fields.get("lock"), fields.get("root")
+    lock, root, max_bytes = fields.get("lock"), fields.get("root"), fields.get("max_bytes")
     if not isinstance(lock, list) or not lock or not all(isinstance(pin, str) for pin in cast("list[Any]", lock)):
         raise ValueError(f"runtime_env[{PLUGIN_NAME!r}]['lock'] has to be a list of at least one pin, not {lock!r}")
     if not isinstance(root, str) or not Path(root).is_absolute():
         raise ValueError(f"runtime_env[{PLUGIN_NAME!r}]['root'] has to be an absolute path, not {root!r}")
-    return cast("list[str]", lock), Path(root)
+    if max_bytes is not None and not isinstance(max_bytes, int):
+        raise ValueError(f"runtime_env[{PLUGIN_NAME!r}]['max_bytes'] has to be a number of bytes, not {max_bytes!r}")
+    return cast("list[str]", lock), Path(root), max_bytes

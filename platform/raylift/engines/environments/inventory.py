@@ -1,0 +1,201 @@
+"""What overlays there are, and how one goes: least recently used first, by size, never while somebody uses it."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+from packaging.requirements import Requirement
+
+from raylift.engines.environments.build_record import BuildRecord, drop_record, read_records
+from raylift.engines.environments.errors import EnvironmentBuildFailed, EnvironmentInUse
+from raylift.engines.environments.in_use import claimed, is_expected, is_locked, last_used, named_by_processes, note_use
+from raylift.engines.environments.installer import InstallerFailure, own_cache_is_used, run_uv
+from raylift.engines.environments.overlay import READY, build_lock, download_cache
+
+_LOG: Final = logging.getLogger(__name__)
+_NAME: Final = re.compile(r"[0-9a-f]{24}")
+_TRASH: Final = ".trash"
+_CACHE_SECONDS: Final = 600.0
+_LONGEST_BUILD: Final = timedelta(hours=1)
+_RECORD_LIFE: Final = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Overlay:
+    """An overlay on this machine: finished, or on its way."""
+
+    hash: str
+    lock: tuple[str, ...]
+    created_at: datetime
+    last_used_at: datetime | None = None
+    size_bytes: int | None = None
+    """Sum of its files' sizes. Files that are hard-linked from uv's cache are also the size of that."""
+    in_use: bool = False
+    built: bool = True
+    message: str | None = None
+    """Why it could not be built."""
+
+
+def list_overlays(root: Path) -> list[Overlay]:
+    """The overlays below ``root``, those being built or broken first, then the longest unused first."""
+    named = named_by_processes(root)
+    built = [overlay for name in _names(root) if (overlay := _read(root / name, named)) is not None]
+    there = {overlay.hash for overlay in built}
+    unbuilt = [
+        Overlay(record.hash, record.lock, record.at, built=False, message=_outcome(record))
+        for record in read_records(root)
+        if record.hash not in there
+    ]
+    return unbuilt + sorted(built, key=lambda overlay: overlay.last_used_at or overlay.created_at)
+
+
+def remove_overlay(root: Path, name: str) -> bool:
+    """Remove the overlay ``name``, and what it alone needs of the downloads; False when there is none.
+
+    Raises:
+        EnvironmentInUse: somebody runs in it, is about to, or builds it.
+    """
+    if not _NAME.fullmatch(name):
+        return False
+    directory = root / name
+    if not directory.is_dir():
+        return drop_record(directory)
+    lock = _lock_of(directory)
+    _take_away(directory)
+    _drop_downloads(root, [lock])
+    return True
+
+
+def make_room(root: Path, max_bytes: int, *, keep: str | None = None) -> list[str]:
+    """Remove what builds left broken, and then the longest unused overlays until the others' sizes sum up to ``max_bytes``.
+
+    Args:
+        root: The directory of all overlays.
+        max_bytes: A file that several overlays share counts in each: what is really occupied is less.
+        keep: The overlay that has just been built.
+
+    Returns:
+        The names of those removed, broken ones included.
+    """
+    _empty_trash(root)
+    overlays = [overlay for overlay in list_overlays(root) if overlay.built]
+    finished = {overlay.hash for overlay in overlays}
+    gone = [name for name in _names(root) if name not in finished and _try_to_remove(root / name)]
+    total = sum(overlay.size_bytes or 0 for overlay in overlays)
+    locks: list[tuple[str, ...]] = []
+    for overlay in overlays:
+        if total <= max_bytes:
+            break
+        if overlay.hash != keep and not overlay.in_use and _try_to_remove(root / overlay.hash):
+            gone.append(overlay.hash)
+            locks.append(overlay.lock)
+            total -= overlay.size_bytes or 0
+    _drop_downloads(root, locks)
+    for record in read_records(root):
+        if datetime.now(UTC) - record.at > _RECORD_LIFE:
+            drop_record(root / record.hash)
+    if gone:
+        _LOG.info("removed the environments %s; %d bytes are left", ", ".join(gone), total)
+    return gone
+
+
+def _names(root: Path) -> list[str]:
+    return sorted(path.name for path in root.glob("*") if _NAME.fullmatch(path.name))
+
+
+def _read(directory: Path, named: set[str]) -> Overlay | None:
+    try:
+        record = json.loads((directory / READY).read_text())
+    except (FileNotFoundError, NotADirectoryError):
+        return None  # Not finished, or gone meanwhile.
+    running = directory.name in named or is_locked(directory)
+    if running:
+        _keep_recent(directory)
+    return Overlay(
+        hash=directory.name,
+        lock=tuple(record["lock"]),
+        created_at=datetime.fromisoformat(record["created"]),
+        last_used_at=datetime.fromtimestamp(last_used(directory), UTC),
+        size_bytes=record["size"],
+        in_use=running or is_expected(directory),
+    )
+
+
+def _outcome(record: BuildRecord) -> str | None:
+    if record.message is None and datetime.now(UTC) - record.at > _LONGEST_BUILD:
+        return "The build was interrupted."
+    return record.message
+
+
+def _keep_recent(directory: Path) -> None:
+    # A replica that started days ago uses its overlay now, not days ago.
+    if is_expected(directory):
+        return
+    try:
+        note_use(directory)
+    except OSError as error:
+        _LOG.debug("could not mark %s as used: %s", directory, error)
+
+
+def _lock_of(directory: Path) -> tuple[str, ...]:
+    try:
+        return tuple(json.loads((directory / READY).read_text())["lock"])
+    except FileNotFoundError:
+        return ()
+
+
+def _try_to_remove(directory: Path) -> bool:
+    try:
+        _take_away(directory)
+    except EnvironmentInUse:
+        return False
+    return True
+
+
+def _take_away(directory: Path) -> None:
+    """Move an unused overlay aside in one step, so that nobody finds half of one, then delete it."""
+    busy = EnvironmentInUse(f"The environment {directory.name} is in use: a job, a replica or a build needs it.")
+    trash = directory.parent / _TRASH
+    trash.mkdir(exist_ok=True)
+    try:
+        with build_lock(directory, timeout=0), claimed(directory) as free:
+            if not free:
+                raise busy
+            aside = Path(tempfile.mkdtemp(prefix=f"{directory.name}.", dir=trash))
+            if directory.exists():
+                directory.replace(aside)
+            drop_record(directory)
+    except EnvironmentBuildFailed:
+        raise busy from None
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def _empty_trash(root: Path) -> None:
+    """Delete what a remover that was killed has left."""
+    for left in (root / _TRASH).glob("*"):
+        # Another process may be deleting the same.
+        shutil.rmtree(left, ignore_errors=True)
+
+
+def _drop_downloads(root: Path, locks: Iterable[tuple[str, ...]]) -> None:
+    """Drop the removed overlays' packages from uv's cache, which has hard links to their files: only then is the space free.
+
+    Other overlays keep their own links. The cache is left alone where uv's variables put it: others may use that one.
+    """
+    names = sorted({Requirement(pin).name for lock in locks for pin in lock})
+    if not names or not own_cache_is_used(os.environ):
+        return
+    try:
+        run_uv(["cache", "clean", *names], cache_dir=download_cache(root), timeout=_CACHE_SECONDS)
+    except InstallerFailure as failure:
+        _LOG.warning("uv's cache could not be cleaned of %s: %s", ", ".join(names), failure.message)
