@@ -24,16 +24,16 @@ help:
 
 .venv/.server: .venv/.uv pyproject.toml constraints.txt
 	@echo "· installing Raylift with Ray and MLflow (some 2 GB unpacked)"
-	@tools/install.sh ".[server,postgres]"
+	@.ci/install.sh ".[server,postgres]"
 	@touch $@
 
 .venv/.dev: .venv/.server
 	@echo "· installing the tools of the tests"
-	@tools/install.sh --group dev
+	@.ci/install.sh --group dev
 	@touch $@
 
 demo: .venv/.server
-	@tools/demo.sh $(UP)
+	@.ci/demo.sh $(UP)
 
 up: .venv/.server
 	@raylift up $(UP)
@@ -45,10 +45,10 @@ status:
 	@raylift status
 
 check: .venv/.dev
-	@python tools/stages.py lint types imports unit architecture
+	@python .ci/stages.py lint types imports unit architecture
 
 test: .venv/.dev
-	@python tools/stages.py lint types imports unit architecture contract integration e2e
+	@python .ci/stages.py lint types imports unit architecture contract integration e2e
 
 constraints: .venv/.uv
 	@uv pip compile pyproject.toml --extra server --extra postgres --group dev --universal --python-version 3.11 \

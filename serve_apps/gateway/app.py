@@ -65,5 +65,7 @@ def _connect(settings: PlatformSettings) -> Any:
     from serve_apps.gateway.rest_api import create_app
 
     store = Store.open(settings.database_url)
-    services = Services.assemble(settings, store=store, registry=Registry(settings.mlflow_url), cluster=Cluster())
+    services = Services.assemble(
+        settings, store=store, registry=Registry(settings.mlflow_url), cluster=Cluster(settings.supervisor.serving_reserve_cpus)
+    )
     return create_app(services, echo_request_id=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -140,16 +141,10 @@ def kinds(platform: LocalPlatform) -> Iterator[Kinds]:
     }
     options: dict[str, dict[str, Any]] = {"undeployed": {"deploy": False}, "client": {"model": None}}
     with Client(platform.url, timeout=120) as client:
-        jobs = {
-            kind: client.train(
-                script_content=script,
-                experiment="kinds",
-                cpus=0.5,
-                memory="1GiB",
-                **{"model": f"{kind}-{suffix}", **options.get(kind, {})},
-            )
-            for kind, script in scripts.items()
-        }
+        jobs: dict[str, Job] = {}
+        for kind, script in scripts.items():
+            chosen: dict[str, Any] = {"model": f"{kind}-{suffix}", **options.get(kind, {})}
+            jobs[kind] = client.train(script_content=script, experiment="kinds", cpus=0.5, memory="1GiB", **chosen)
         yield Kinds(client, jobs, suffix)
 
 
@@ -225,8 +220,6 @@ def test_a_model_that_does_not_load_is_unhealthy_with_the_reason_and_others_go_o
 
 def settled(client: Client, name: str, seconds: float = 120) -> Any:
     """The deployment of version 1 once it is no longer on its way."""
-    import time
-
     end = time.monotonic() + seconds
     while True:
         deployment = client.deployments.get(name, 1)

@@ -5,7 +5,8 @@ PlatformError
 ├── TooLarge                a body, script or file over its limit
 ├── NotFound                JobNotFound, ModelNotFound, VersionNotFound, DeploymentNotFound, ExperimentNotFound
 ├── Conflict                JobNotFinished, IdempotencyMismatch
-├── Unavailable             DeploymentNotReady, DeploymentUnhealthy, DeploymentStopped, EngineUnavailable; may carry ``retry_after_seconds``
+├── Unavailable             DeploymentNotReady, DeploymentUnhealthy, DeploymentStopped, EngineUnavailable;
+│                           may carry ``retry_after_seconds``
 ├── StaleLease              another supervisor has taken over; the result is dropped
 └── StaleJob                the job has changed since it was read; the result is dropped
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, Final, cast
 
 import ray
 
 from raylift.domain.errors import EngineUnavailable
 
+_HEAD: Final = "node:__internal_head__"
+"""The resource by which Ray marks the head."""
+
 
 @dataclass(frozen=True, slots=True)
 class NodeResources:
-    """What one live node has in total."""
+    """What one live node has for jobs, were it empty."""
 
     node_id: str
     cpus: float
@@ -21,7 +24,15 @@ class NodeResources:
 
 
 class Cluster:
-    """The live nodes of the cluster this process is connected to."""
+    """The live nodes of the cluster this process is connected to.
+
+    Args:
+        serving_reserve_cpus: logical CPUs of the head that jobs never get, so that replicas can start while jobs fill
+            the machine.
+    """
+
+    def __init__(self, serving_reserve_cpus: float = 0.0) -> None:
+        self._reserve = serving_reserve_cpus
 
     def nodes(self) -> list[NodeResources]:
         """Live nodes, the largest first.
@@ -33,7 +44,7 @@ class Cluster:
             listed = cast("list[dict[str, Any]]", ray.nodes())
         except Exception as error:  # Ray raises bare RuntimeError, ConnectionError and its own kinds here.
             raise EngineUnavailable(f"Ray does not say which nodes there are: {error}") from error
-        found = [_node(item) for item in listed if item.get("Alive")]
+        found = [_node(item, self._reserve) for item in listed if item.get("Alive")]
         return sorted(found, key=lambda node: (node.cpus, node.memory_bytes, node.gpus), reverse=True)
 
     def ping(self) -> None:
@@ -42,11 +53,12 @@ class Cluster:
             raise EngineUnavailable("Ray has no live node")
 
 
-def _node(item: dict[str, Any]) -> NodeResources:
+def _node(item: dict[str, Any], reserve: float) -> NodeResources:
     resources: dict[str, float] = item.get("Resources") or {}
+    kept = reserve if _HEAD in resources else 0.0
     return NodeResources(
         node_id=str(item["NodeID"]),
-        cpus=float(resources.get("CPU", 0.0)),
+        cpus=max(0.0, float(resources.get("CPU", 0.0)) - kept),
         memory_bytes=int(resources.get("memory", 0)),
         gpus=float(resources.get("GPU", 0.0)),
     )

@@ -33,19 +33,19 @@ class Capacity:
         self._nodes: Sequence[Node] = ()
         self._looked_at = float("-inf")
 
-    def shortfall(self, *, cpus: float, memory_bytes: int, gpus: float = 0.0, reserved_cpus: float = 0.0) -> Shortfall | None:
-        """None when some node could hold all three together, ``reserved_cpus`` of it being kept for others.
+    def shortfall(self, *, cpus: float, memory_bytes: int, gpus: float = 0.0) -> Shortfall | None:
+        """None when some node could hold all three together.
 
         When the cluster cannot be asked, everything is feasible: an upload is not lost because Ray restarts.
         """
         nodes = self._known_nodes()
-        wanted = {"cpus": cpus + reserved_cpus, "memory": float(memory_bytes), "gpus": gpus}
+        wanted = {"cpus": cpus, "memory": float(memory_bytes), "gpus": gpus}
         misses = [_short_of(node, wanted) for node in nodes]
         if not nodes or not all(misses):
             return None
         node = max(nodes, key=lambda node: (-len(_short_of(node, wanted)), node.cpus, node.memory_bytes, node.gpus))
         resource = _short_of(node, wanted)[0]
-        return Shortfall(resource, _explain(node, resource, cpus, memory_bytes, gpus, reserved_cpus))
+        return Shortfall(resource, _explain(node, resource, cpus, memory_bytes, gpus))
 
     def _known_nodes(self) -> Sequence[Node]:
         now = self._monotonic()
@@ -63,8 +63,7 @@ def _short_of(node: Node, wanted: dict[str, float]) -> list[str]:
     return [resource for resource, amount in wanted.items() if has[resource] + 1e-6 < amount]
 
 
-def _explain(node: Node, resource: str, cpus: float, memory_bytes: int, gpus: float, reserved_cpus: float) -> str:
+def _explain(node: Node, resource: str, cpus: float, memory_bytes: int, gpus: float) -> str:
     asked = {"cpus": f"{cpus:g} CPUs", "memory": format_bytes(memory_bytes), "gpus": f"{gpus:g} GPUs"}[resource]
-    kept = f", of which {reserved_cpus:g} are kept for models that answer" if reserved_cpus else ""
-    has = f"{node.cpus:g} CPUs{kept}, {format_bytes(node.memory_bytes)} of memory and {node.gpus:g} GPUs"
-    return f"no node of the cluster could ever hold {asked}: the largest has {has}"
+    has = f"{node.cpus:g} CPUs, {format_bytes(node.memory_bytes)} of memory and {node.gpus:g} GPUs"
+    return f"no node of the cluster could ever hold {asked}: the largest has {has} for jobs"

@@ -42,7 +42,7 @@ class Services:
         logs = JobLogs(store, settings.attempts_dir)
         return cls(
             settings=settings,
-            uploads=UploadChecks(settings.jobs, capacity, reserved_cpus=settings.supervisor.serving_reserve_cpus),
+            uploads=UploadChecks(settings.jobs, capacity),
             training=TrainingService(store, logs, settings.gateway, clock=clock),
             logs=logs,
             follower=LogFollower(store, logs),

@@ -37,7 +37,7 @@ class Registry(Pingable, Protocol):
 
 
 class Node(Protocol):
-    """What one live node has in total."""
+    """What one live node has for jobs, were it empty."""
 
     @property
     def cpus(self) -> float: ...

@@ -38,10 +38,9 @@ class CheckedUpload:
 class UploadChecks:
     """The checks of ``POST /mlops/training/upload``. Nothing of the script is executed."""
 
-    def __init__(self, settings: JobSettings, capacity: Capacity, *, reserved_cpus: float) -> None:
+    def __init__(self, settings: JobSettings, capacity: Capacity) -> None:
         self._settings = settings
         self._capacity = capacity
-        self._reserved_cpus = reserved_cpus
 
     def check(self, upload: TrainingUpload, *, known: Sequence[FieldError] = ()) -> CheckedUpload:
         """The job that was asked for.
@@ -89,9 +88,7 @@ class UploadChecks:
             yield FieldError("timeout_seconds", f"is {seconds}; it must be from {least} to {most} seconds")
 
     def _resources(self, asked: ResourceRequest) -> Iterator[FieldError]:
-        shortfall = self._capacity.shortfall(
-            cpus=asked.cpus, memory_bytes=parse_bytes(asked.memory), gpus=asked.gpus, reserved_cpus=self._reserved_cpus
-        )
+        shortfall = self._capacity.shortfall(cpus=asked.cpus, memory_bytes=parse_bytes(asked.memory), gpus=asked.gpus)
         if shortfall:
             yield FieldError(f"resources.{shortfall.resource}", shortfall.detail)
 

@@ -83,7 +83,7 @@ def _assemble(settings: PlatformSettings) -> Any:
         settings,
         holder=f"{socket.gethostname()}/{os.getpid()}/{uuid.uuid4().hex[:8]}",
         store=store,
-        cluster=Cluster(),
+        cluster=Cluster(settings.supervisor.serving_reserve_cpus),
         serve=serve,
         ray_view=RayView(ray_jobs, time.monotonic),
         jobs=JobExecutor(settings, store, ray_jobs, tracking, registry, _now),

@@ -125,7 +125,7 @@ class Supervisor:
             self._lanes.run(job.job_id, lambda job=job: self._jobs.admit(lease, job))
 
     def _nodes_for_jobs(self) -> list[Resources]:
-        """What the nodes have for jobs: the serving reserve is taken off the largest."""
+        """What the nodes have for jobs; nothing while the store cannot be reached from all of them."""
         nodes = self._cluster.nodes()
         if len(nodes) > 1 and not self._store.supports_many_nodes:
             log.error(
@@ -134,11 +134,7 @@ class Supervisor:
                 len(nodes),
             )
             return []
-        reserve = self._settings.supervisor.serving_reserve_cpus
-        return [
-            Resources(node.cpus - (reserve if index == 0 else 0.0), node.memory_bytes, node.gpus)
-            for index, node in enumerate(nodes)
-        ]
+        return [Resources(node.cpus, node.memory_bytes, node.gpus) for node in nodes]
 
     def _watch(self, lease: Lease, active: list[Job]) -> None:
         snapshot = self._ray_view.snapshot()

@@ -14,21 +14,25 @@ from raylift.domain.deployment import DeploymentStatus
 from raylift.domain.errors import PlatformError
 from raylift.services.health import HealthService
 from serve_apps.gateway import errors
+from serve_apps.model_server import errors as replica_errors
 from tests.unit.gateway.conftest import Platform
 
 ERRORS_PAGE = Path(__file__).parents[3] / "docs" / "errors.md"
+
+
+def kinds(kind: type[PlatformError]) -> set[type[PlatformError]]:
+    return {kind}.union(*(kinds(child) for child in kind.__subclasses__()))
 
 
 class TestErrors:
     def test_every_code_has_a_status_and_is_documented(self) -> None:
         page = ERRORS_PAGE.read_text(encoding="utf-8")
         rows = dict(re.findall(r"^\| `(\w+)` \| (\d{3}) \|", page, re.MULTILINE))
-        assert rows == {code: str(status) for code, status in errors.HTTP_STATUS.items()}
+        theirs = [kind for kind in kinds(PlatformError) if kind.__module__ == replica_errors.__name__]
+        replicas = {kind.code: replica_errors.status_of(kind("")) for kind in theirs}
+        assert rows == {code: str(status) for code, status in {**replicas, **errors.HTTP_STATUS}.items()}
 
     def test_every_error_of_the_domain_has_a_status(self) -> None:
-        def kinds(kind: type[PlatformError]) -> set[type[PlatformError]]:
-            return {kind}.union(*(kinds(child) for child in kind.__subclasses__()))
-
         ours = {kind for kind in kinds(PlatformError) if kind.__module__.startswith(("raylift.", "serve_apps.gateway"))}
         assert {kind.code for kind in ours} <= set(errors.HTTP_STATUS)
 

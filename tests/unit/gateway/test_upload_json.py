@@ -83,7 +83,7 @@ async def test_base64_is_decoded(client: httpx.AsyncClient) -> None:
         ({"environment": {"X": "a" * 200_000}}, "environment.X", "longer than"),
         ({"args": ["a\0b"]}, "args[0]", "null byte"),
         ({"resources": {"cpus": 100000}}, "resources.cpus", "no node of the cluster"),
-        ({"resources": {"cpus": 3.5}}, "resources.cpus", "of which 1 are kept"),
+        ({"resources": {"cpus": 4.5}}, "resources.cpus", "the largest has 4 CPUs"),
         ({"resources": {"cpus": 0.05}}, "resources.cpus", "greater than or equal"),
         ({"resources": {"memory": "9GiB"}}, "resources.memory", "no node of the cluster"),
         ({"resources": {"memory": "much"}}, "resources.memory", "is not an amount of memory"),

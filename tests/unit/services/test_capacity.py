@@ -15,16 +15,15 @@ def test_all_three_must_fit_one_node() -> None:
     assert "no node" in both.detail
 
 
-def test_what_is_kept_for_serving_is_not_there() -> None:
-    capacity = Capacity(FakeCluster([FakeNode(cpus=2)]))
-    assert capacity.shortfall(cpus=1, memory_bytes=1, reserved_cpus=1) is None
-    shortfall = capacity.shortfall(cpus=1.5, memory_bytes=1, reserved_cpus=1)
+def test_the_error_says_what_the_largest_node_has() -> None:
+    shortfall = Capacity(FakeCluster([FakeNode(cpus=2)])).shortfall(cpus=2.5, memory_bytes=1)
     assert shortfall is not None
-    assert (shortfall.resource, "the largest has 2 CPUs, of which 1 are kept" in shortfall.detail) == ("cpus", True)
+    assert (shortfall.resource, "the largest has 2 CPUs" in shortfall.detail) == ("cpus", True)
 
 
-def test_tenths_do_not_add_up_to_too_much() -> None:
-    assert Capacity(FakeCluster([FakeNode(cpus=0.3)])).shortfall(cpus=0.1, memory_bytes=1, reserved_cpus=0.2) is None
+def test_rounding_refuses_nothing() -> None:
+    assert Capacity(FakeCluster([FakeNode(cpus=0.1 + 0.2)])).shortfall(cpus=0.3, memory_bytes=1) is None
+    assert Capacity(FakeCluster([FakeNode(cpus=0.3)])).shortfall(cpus=0.1 + 0.2, memory_bytes=1) is None
 
 
 def test_the_last_known_nodes_count_while_the_cluster_is_away() -> None:

@@ -1,0 +1,29 @@
+from __future__ import annotations
+
+import pytest
+import ray
+
+from raylift.domain.errors import EngineUnavailable
+from raylift.engines.ray_cluster import Cluster
+
+HEAD = {"NodeID": "h", "Alive": True, "Resources": {"CPU": 3.0, "memory": 100.0, "node:__internal_head__": 1.0}}
+WORKER = {"NodeID": "w", "Alive": True, "Resources": {"CPU": 8.0, "memory": 50.0, "GPU": 2.0}}
+DEAD = {"NodeID": "d", "Alive": False, "Resources": {"CPU": 64.0}}
+
+
+def test_the_serving_reserve_is_the_heads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ray, "nodes", lambda: [HEAD, DEAD, WORKER])
+    nodes = Cluster(serving_reserve_cpus=1.0).nodes()
+    assert [(node.node_id, node.cpus, node.memory_bytes, node.gpus) for node in nodes] == [
+        ("w", 8.0, 50, 2.0),
+        ("h", 2.0, 100, 0.0),
+    ]
+
+
+def test_a_cluster_that_does_not_answer_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
+    def away() -> None:
+        raise ConnectionError("gone")
+
+    monkeypatch.setattr(ray, "nodes", away)
+    with pytest.raises(EngineUnavailable):
+        Cluster().ping()
