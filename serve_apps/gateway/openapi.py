@@ -9,12 +9,19 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from raylift.api.environments import EnvironmentRequest
 from raylift.api.inference import InferenceRequest
 from raylift.api.models import DeploymentUpdate
 from raylift.api.problems import Problem
 from raylift.api.training import TrainingUpload
 
-_READ_BY_HAND: Final[tuple[type[BaseModel], ...]] = (TrainingUpload, InferenceRequest, DeploymentUpdate, Problem)
+_READ_BY_HAND: Final[tuple[type[BaseModel], ...]] = (
+    TrainingUpload,
+    InferenceRequest,
+    DeploymentUpdate,
+    EnvironmentRequest,
+    Problem,
+)
 
 
 def document(app: FastAPI) -> dict[str, Any]:

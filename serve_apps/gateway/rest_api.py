@@ -18,6 +18,7 @@ from serve_apps.gateway.forwarding import Forwarder
 from serve_apps.gateway.hot_path import HotPath, HotRoute
 from serve_apps.gateway.metrics import Metrics
 from serve_apps.gateway.middleware import Edge
+from serve_apps.gateway.routers.environments import environments_router
 from serve_apps.gateway.routers.health import health_router
 from serve_apps.gateway.routers.inference import PATH as INFERENCE
 from serve_apps.gateway.routers.inference import inference_endpoint, inference_router
@@ -69,6 +70,7 @@ def create_app(services: Services, *, echo_request_id: bool = True) -> FastAPI:
         inference_router(infer),
         models_router(services),
         deployments_router(services),
+        environments_router(services),
         health_router(services, metrics),
         server_router(services),
         # Last: it takes everything beneath /v2/models.

@@ -10,7 +10,7 @@ from typing import Annotated, Final
 import typer
 
 from raylift import __version__
-from raylift.cli import deployments, jobs, models, predict, train
+from raylift.cli import deployments, env, jobs, models, predict, train
 from raylift.cli.exits import ExitCode, PlatformGroup, stop
 from raylift.cli.printing import Output, print_json
 from raylift.cli.session import Defaults, KeyOption, OutputOption, UrlOption, chosen
@@ -94,4 +94,5 @@ predict.register(app)
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(models.app, name="models")
 app.add_typer(deployments.app, name="deployments")
+app.add_typer(env.app, name="env")
 _add_platform_commands()

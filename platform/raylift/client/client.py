@@ -15,6 +15,7 @@ from raylift.api.inference import InferenceResponse
 from raylift.client import paths
 from raylift.client.clock import Clock
 from raylift.client.connection import Connection
+from raylift.client.environments import Environments
 from raylift.client.inputs import to_inputs
 from raylift.client.jobs import Job, Jobs, accepted
 from raylift.client.models import Deployments, Models
@@ -62,6 +63,7 @@ class Client:
         self.jobs = Jobs(self._connection)
         self.models = Models(self._connection)
         self.deployments = Deployments(self._connection)
+        self.environments = Environments(self._connection)
 
     @property
     def base_url(self) -> str:

@@ -10,6 +10,7 @@ JOBS: Final = "/mlops/training/jobs"
 INFERENCE: Final = "/mlops/inference"
 MODELS: Final = "/mlops/models"
 DEPLOYMENTS: Final = "/mlops/deployments"
+ENVIRONMENTS: Final = "/mlops/environments"
 
 
 def job(job_id: str, what: str = "") -> str:
@@ -27,6 +28,10 @@ def version(name: str, number: str | int) -> str:
 
 def deployment(name: str, number: str | int) -> str:
     return version(name, number) + "/deployment"
+
+
+def environment(name: str) -> str:
+    return _below(ENVIRONMENTS, name)
 
 
 def _below(base: str, *parts: str) -> str:

@@ -9,6 +9,7 @@ from raylift.services.capacity import Capacity
 from raylift.services.census import CensusService
 from raylift.services.clock import Clock, utc_now
 from raylift.services.deployments import DeploymentService
+from raylift.services.environments import EnvironmentService
 from raylift.services.health import HealthService
 from raylift.services.inference_routing import InferenceRouting
 from raylift.services.log_following import LogFollower
@@ -31,6 +32,7 @@ class Services:
     models: ModelService
     deployments: DeploymentService
     routing: InferenceRouting
+    environments: EnvironmentService
     census: CensusService
     health: HealthService
 
@@ -49,6 +51,7 @@ class Services:
             models=ModelService(store, registry),
             deployments=DeploymentService(store, registry, capacity, settings.serving, clock=clock),
             routing=InferenceRouting(store, registry, clock=clock),
+            environments=EnvironmentService(store, settings.environments_dir, settings.environments),
             census=CensusService(store),
             health=HealthService({"store": store.ping, "ray": cluster.ping, "mlflow": registry.ping}),
         )

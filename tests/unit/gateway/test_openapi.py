@@ -23,6 +23,8 @@ CONTRACT = {
     "/mlops/models/{name}/versions/{version}": {"get"},
     "/mlops/models/{name}/versions/{version}/deployment": {"get", "put", "delete"},
     "/mlops/deployments": {"get"},
+    "/mlops/environments": {"get", "post"},
+    "/mlops/environments/{name}": {"get", "delete"},
     "/healthz": {"get"},
     "/readyz": {"get"},
     "/metrics": {"get"},
@@ -83,6 +85,9 @@ async def test_answers_are_as_described(client: httpx.AsyncClient, document: dic
         ("/mlops/training/jobs/{job_id}", "delete"): await client.delete(job),
         ("/mlops/models", "get"): await client.get("/mlops/models"),
         ("/mlops/models/{name}", "get"): await client.get("/mlops/models/nope"),
+        ("/mlops/environments", "get"): await client.get("/mlops/environments"),
+        ("/mlops/environments", "post"): await client.post("/mlops/environments", json={"requirements": ["numpy"]}),
+        ("/mlops/environments/{name}", "get"): await client.get("/mlops/environments/nope"),
         ("/readyz", "get"): await client.get("/readyz"),
     }
     for (path, method), answer in answers.items():

@@ -1,0 +1,79 @@
+"""``/mlops/environments``: what jobs and replicas run in, on the machine of the gateway."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from fastapi import APIRouter, Request, Response
+from fastapi.concurrency import run_in_threadpool
+
+from raylift.api.environments import EnvironmentList, EnvironmentRequest, EnvironmentView
+from raylift.engines.environments.inventory import Overlay
+from raylift.services.container import Services
+from serve_apps.gateway.bodies import parse_model, read_body, require_json
+from serve_apps.gateway.responses import json_body, json_response, problems
+
+_PATH = "/mlops/environments"
+_MAX_BODY_BYTES = 1024 * 1024
+
+
+def environments_router(services: Services) -> APIRouter:
+    router = APIRouter(prefix="/mlops", tags=["environments"])
+
+    @router.get("/environments", responses={200: {"model": EnvironmentList}})
+    def environments() -> Response:
+        """All environments on the machine of the gateway, with what of them is in use."""
+        return json_response(_list(services.environments.list(), services.environments.max_bytes))
+
+    @router.post(
+        "/environments",
+        responses={
+            200: {"model": EnvironmentView, "description": "It is there, or nothing beyond the platform's own is needed."},
+            202: {"model": EnvironmentView, "description": "It is being built; `Location` says where to look."},
+            **problems(400, 409, 413, 415, 422),
+        },
+        openapi_extra={"requestBody": json_body(EnvironmentRequest)},
+    )
+    async def prewarm(request: Request) -> Response:
+        """Resolve requirements now and build what they need, so that no job has to wait for it."""
+        raw = await read_body(request, max_bytes=_MAX_BODY_BYTES)
+        require_json(request)
+        wanted = parse_model(EnvironmentRequest, raw)
+        prewarmed = await run_in_threadpool(services.environments.prewarm, wanted.requirements)
+        view = _view(prewarmed.overlay)
+        return json_response(view, 202, {"Location": f"{_PATH}/{view.hash}"}) if prewarmed.building else json_response(view)
+
+    @router.get("/environments/{name}", responses={200: {"model": EnvironmentView}, **problems(404, 503)})
+    def environment(name: str) -> Response:
+        """One environment, by its hash or by the id of a job that needs it."""
+        return json_response(_view(services.environments.get(name)))
+
+    @router.delete("/environments/{name}", status_code=204, response_class=Response, responses=problems(404, 409))
+    def remove(name: str) -> Response:
+        """Remove an environment that nobody uses. A job that needs it again builds it again."""
+        services.environments.remove(name)
+        return Response(status_code=204)
+
+    return router
+
+
+def _list(overlays: Sequence[Overlay], max_bytes: int) -> EnvironmentList:
+    views = [_view(overlay) for overlay in overlays]
+    return EnvironmentList(environments=views, size=sum(view.size or 0 for view in views), max_size=max_bytes)
+
+
+def _view(overlay: Overlay | None) -> EnvironmentView:
+    if overlay is None:
+        return EnvironmentView(
+            hash=None, lock=[], built=True, in_use=True, size=0, created_at=None, last_used_at=None, message=None
+        )
+    return EnvironmentView(
+        hash=overlay.hash,
+        lock=list(overlay.lock),
+        built=overlay.built,
+        in_use=overlay.in_use,
+        size=overlay.size_bytes,
+        created_at=overlay.created_at if overlay.built else None,
+        last_used_at=overlay.last_used_at,
+        message=overlay.message,
+    )
