@@ -39,7 +39,7 @@ def job_summary(job: Job, now: datetime) -> JobSummary:
     return JobSummary(
         job_id=job.job_id,
         status=job.status.value,
-        reason=job.reason,
+        reason=job.why,
         message=job.message,
         experiment_name=spec.experiment_name,
         model_name=spec.model_name,

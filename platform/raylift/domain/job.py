@@ -183,6 +183,11 @@ class Job:
         return STATUS_OF[self.state]
 
     @property
+    def why(self) -> Reason | None:
+        """The reason to show: a job in the queue waits for capacity, unless it came back there for another reason."""
+        return Reason.WAITING_FOR_CAPACITY if self.reason is None and self.state is JobState.QUEUED else self.reason
+
+    @property
     def is_final(self) -> bool:
         return self.state in FINAL_STATES
 
