@@ -44,7 +44,7 @@ def install_mark(directory: Path) -> None:
 @contextmanager
 def kept(directory: Path) -> Iterator[None]:
     """Nobody removes the overlay meanwhile. One that is not there cannot be kept: look after entering."""
-    with _descriptor(directory) as file:
+    with _descriptor(directory, os.O_RDONLY) as file:
         if file is not None:
             fcntl.flock(file, fcntl.LOCK_SH)
         yield
@@ -71,7 +71,7 @@ def last_used(directory: Path) -> float:
 @contextmanager
 def claimed(directory: Path) -> Iterator[bool]:
     """Whether nobody uses the overlay; while this is entered with True, nobody can begin to."""
-    with _descriptor(directory) as file:
+    with _descriptor(directory, os.O_RDWR) as file:
         if file is not None and not _lock_alone(file):
             yield False
         else:
@@ -80,7 +80,7 @@ def claimed(directory: Path) -> Iterator[bool]:
 
 def is_locked(directory: Path) -> bool:
     """Whether a process holds the overlay's lock."""
-    with _descriptor(directory) as file:
+    with _descriptor(directory, os.O_RDWR) as file:
         return file is not None and not _lock_alone(file)
 
 
@@ -106,9 +106,10 @@ def named_by_processes(root: Path) -> set[str]:
 
 
 @contextmanager
-def _descriptor(directory: Path) -> Iterator[int | None]:
+def _descriptor(directory: Path, mode: int) -> Iterator[int | None]:
+    # NFS wants a file to be open for writing by whoever locks it for themselves alone, and open for reading by the others.
     try:
-        file = os.open(directory / LAST_USED, os.O_RDONLY | os.O_CLOEXEC)
+        file = os.open(directory / LAST_USED, mode | os.O_CLOEXEC)
     except FileNotFoundError:
         yield None
         return
