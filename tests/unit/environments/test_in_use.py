@@ -72,7 +72,7 @@ def test_the_lock_is_not_handed_to_programs_that_are_started(overlay: Path) -> N
 import subprocess, sys
 from raylift.engines.environments.overlay_mark import hold
 hold({str(overlay / "last_used")!r})
-print(subprocess.Popen(["sleep", "60"], stdout=subprocess.DEVNULL, start_new_session=True).pid)
+print(subprocess.Popen(["sleep", "60"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True).pid)
 """
     done = subprocess.run([sys.executable, "-"], input=code, capture_output=True, text=True, check=True)
     try:
