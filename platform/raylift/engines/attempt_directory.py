@@ -44,6 +44,10 @@ class Progress:
     message: str | None = None
     finished_at: datetime | None = None
     usage: Usage | None = None
+    wrapper_pid: int | None = None
+    """Of the process that keeps the script and writes its end; only while the script runs."""
+    host: str | None = None
+    """The machine that process is on."""
 
 
 class AttemptDirectory:
@@ -58,16 +62,26 @@ class AttemptDirectory:
         source.mkdir(parents=True, exist_ok=True)
         # The directory holds the user's environment variables.
         self.path.chmod(0o700)
-        (source / job.spec.script_name).write_bytes(script)
+        # Replaced in one step: a repeated submission may find the attempt's wrapper reading it.
+        draft = self.path / ".script"
+        draft.write_bytes(script)
+        draft.replace(source / job.spec.script_name)
         self._write_private(_ATTEMPT, _attempt_fields(job, self.path.name, mlflow_url, settings))
 
     def request_stop(self) -> None:
-        """Tell the wrapper to end the script, or not to start it. Works while Ray still holds the attempt back."""
-        if self.path.is_dir():
-            (self.path / _STOP).touch()
+        """Tell the wrapper to end the script, or not to start it. Works while Ray still holds the attempt back.
 
-    def stop_requested(self) -> bool:
-        return (self.path / _STOP).exists()
+        Also before the attempt was prepared: whoever submits it late starts nothing.
+        """
+        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        (self.path / _STOP).touch()
+
+    def stop_requested_at(self) -> datetime | None:
+        """When the wrapper was last told to stop."""
+        try:
+            return datetime.fromtimestamp((self.path / _STOP).stat().st_mtime, UTC)
+        except FileNotFoundError:
+            return None
 
     def progress(self) -> Progress | None:
         """What the wrapper last said; None before the script started."""
@@ -129,7 +143,11 @@ def _attempt_fields(job: Job, submission_id: str, mlflow_url: str, settings: Job
 
 def _progress(fields: dict[str, Any]) -> Progress:
     if fields["state"] != "finished":
-        return Progress(script_started_at=_moment(fields["script_started_at"]))
+        return Progress(
+            script_started_at=_moment(fields["script_started_at"]),
+            wrapper_pid=fields.get("wrapper_pid"),
+            host=fields.get("host"),
+        )
     return Progress(
         script_started_at=_moment(fields.get("script_started_at")),
         outcome=Outcome(fields["outcome"]),

@@ -1,35 +1,100 @@
-"""Processes of an attempt that was lost: found by the job id in their environment, and ended."""
+"""What is left of an attempt whose wrapper did not report its end: found by what it inherited, and ended for certain."""
 
 from __future__ import annotations
 
+import json
 import logging
-import os
 import signal
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
 
 import psutil
 
+from raylift.domain.errors import EngineUnavailable
+
 log = logging.getLogger(__name__)
 
+_GIVE_UP_SECONDS: Final = 10.0
+_GONE: Final = (psutil.NoSuchProcess, psutil.AccessDenied)
 
-def end_leftovers(job_id: str) -> int:
-    """SIGKILL every process on this machine that carries the job's id, and return how many there were.
 
-    The id is inherited by everything a job starts, double-forked daemons included. Rare: only for attempts whose wrapper
-    can no longer do it.
+def end_leftovers(submission_id: str) -> int:
+    """SIGKILL every process of the attempt on this machine until none is found, and return how many there were.
+
+    The submission's id is inherited by everything an attempt starts, double-forked daemons included, and by Ray's own actor and
+    watcher of the submission, which have nothing left to watch. Rare: only for attempts whose wrapper can no longer do it.
+
+    Raises:
+        EngineUnavailable: some do not end, stuck in the kernel; the attempt is not over yet.
     """
-    found = [process for process in psutil.process_iter() if process.pid != os.getpid() and _carries(process, job_id)]
-    for process in found:
-        log.warning("ending process %d, left over by %s", process.pid, job_id)
-        try:
-            process.send_signal(signal.SIGKILL)
-        except psutil.NoSuchProcess:
-            continue
-    psutil.wait_procs(found, timeout=5)
-    return len(found)
+    ended: set[int] = set()
+    give_up = time.monotonic() + _GIVE_UP_SECONDS
+    while found := _processes_of(submission_id):
+        if time.monotonic() > give_up:
+            raise EngineUnavailable(f"Processes {sorted(found)} of {submission_id} do not end.")
+        for pid in found.keys() - ended:
+            log.warning("ending process %d, left over by %s", pid, submission_id)
+        ended |= found.keys()
+        # All stand still before the first dies: otherwise one that forks all the while can stay ahead of us.
+        for number in (signal.SIGSTOP, signal.SIGKILL):
+            _send(found, number)
+        psutil.wait_procs(found.values(), timeout=1)
+    return len(ended)
 
 
-def _carries(process: psutil.Process, job_id: str) -> bool:
+def is_of_attempt(pid: int, submission_id: str) -> bool:
+    """Whether the process lives on this machine and belongs to the attempt. Asked of every running job, so it costs little."""
     try:
-        return process.environ().get("RAYLIFT_JOB_ID") == job_id
-    except (psutil.NoSuchProcess, psutil.AccessDenied):
+        return submission_id.encode() in Path(f"/proc/{pid}/environ").read_bytes()
+    except OSError:
         return False
+
+
+def _processes_of(submission_id: str) -> dict[int, psutil.Process]:
+    own = psutil.Process()
+    ours = own.environ().get("RAYLIFT_INSTANCE")
+    found: dict[int, psutil.Process] = {}
+    for process in psutil.process_iter():
+        try:
+            environment = process.environ()
+            # Ids that users gave to Ray themselves may be the same on another platform of this machine.
+            if environment.get("RAYLIFT_INSTANCE") == ours and _belongs(environment, submission_id):
+                # A child may have cleared its environment.
+                found |= {member.pid: member for member in (process, *process.children(recursive=True))}
+        except _GONE:
+            continue
+    for process in (own, *own.parents()):
+        found.pop(process.pid, None)
+    return {pid: process for pid, process in found.items() if _is_live(process)}
+
+
+def _belongs(environment: Mapping[str, str], submission_id: str) -> bool:
+    if environment.get("RAYLIFT_SUBMISSION_ID") == submission_id:
+        return True
+    # Handed straight to Ray: only Ray's own variable has the id.
+    given = environment.get("RAY_JOB_CONFIG_JSON_ENV_VAR", "")
+    if submission_id not in given:
+        return False
+    try:
+        config = json.loads(given)
+    except ValueError:
+        return False
+    metadata = config.get("metadata") or {}
+    return metadata.get("job_submission_id") == submission_id
+
+
+def _is_live(process: psutil.Process) -> bool:
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except _GONE:
+        return False
+
+
+def _send(processes: Mapping[int, psutil.Process], number: signal.Signals) -> None:
+    for process in processes.values():
+        try:
+            process.send_signal(number)
+        except _GONE:
+            continue

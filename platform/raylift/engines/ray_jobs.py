@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Final
 
@@ -44,6 +45,7 @@ class RayJob:
     """Ray's ``JobErrorType``, e.g. ``RUNTIME_ENV_SETUP_FAILURE``."""
     exit_code: int | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
+    submitted_at: datetime | None = None
 
 
 class SubmissionRefused(PlatformError):
@@ -143,6 +145,7 @@ class RayJobs:
 
 
 def _ray_job(item: Mapping[str, Any]) -> RayJob:
+    submitted = item.get("start_time")
     return RayJob(
         submission_id=item["submission_id"],
         status=RayJobStatus(item["status"]),
@@ -151,6 +154,7 @@ def _ray_job(item: Mapping[str, Any]) -> RayJob:
         error_type=item.get("error_type"),
         exit_code=item.get("driver_exit_code"),
         metadata=item.get("metadata") or {},
+        submitted_at=datetime.fromtimestamp(submitted / 1000, UTC) if submitted else None,
     )
 
 

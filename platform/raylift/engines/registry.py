@@ -97,6 +97,15 @@ class Registry:
             )
         return _model_version(made)
 
+    def delete_version(self, version: ModelVersion) -> None:
+        """Remove a version; one that is gone already is no error."""
+        try:
+            with mlflow_errors():
+                self._client.delete_model_version(version.name, version.version)
+        except MlflowRefused as error:
+            if not error.is_absence:
+                raise
+
     def tag_version(self, version: ModelVersion, tags: Mapping[str, str]) -> None:
         """Set tags on a version that exists; those it has already with the same value cost nothing."""
         with mlflow_errors():

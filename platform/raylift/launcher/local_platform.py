@@ -16,13 +16,14 @@ import psutil
 from raylift.launcher.config import load_config
 from raylift.launcher.errors import LauncherError
 from raylift.launcher.ports import choose_ports
-from raylift.launcher.processes import carries_mark, end_all, processes_of
+from raylift.launcher.processes import end_all, pids_by_component, processes_of
 from raylift.launcher.progress import Progress, Silence
 from raylift.launcher.record import RunRecord, delete_record, exclusive, read_record
 from raylift.launcher.session import keep_logs, remove_session
 from raylift.launcher.startup import new_record, start_everything
 
-_MAIN = ("mlflow", "gcs_server", "raylet")
+_MAIN = ("mlflow_keeper", "gcs_server", "raylet", "dashboard")
+"""What nobody starts again once it is dead: then `raylift up` ends the rest and starts everything."""
 
 
 class LocalPlatform:
@@ -112,7 +113,7 @@ class LocalPlatform:
 
 def is_running(record: RunRecord) -> bool:
     """Whether the start came to its end and its main processes live."""
-    return record.ready and all(carries_mark(record.pids.get(name), record.instance) for name in _MAIN)
+    return record.ready and set(_MAIN) <= pids_by_component(record.instance).keys()
 
 
 @contextmanager

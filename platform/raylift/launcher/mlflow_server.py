@@ -48,7 +48,9 @@ def prepare_mlflow(files: MlflowFiles, environment: Mapping[str, str]) -> None:
 
 
 def start_mlflow(files: MlflowFiles, environment: Mapping[str, str], *, port: int, workers: int) -> subprocess.Popen[bytes]:
+    """Begin to start it; it is started again whenever it ends. The process returned ends only when it cannot be started."""
     command = [
+        *(sys.executable, "-m", "raylift.launcher.restarting"),
         *(sys.executable, "-m", "mlflow", "server"),
         *("--backend-store-uri", files.database_url),
         *("--artifacts-destination", str(files.artifacts)),

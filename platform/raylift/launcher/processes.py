@@ -17,6 +17,7 @@ from typing import Final
 import psutil
 
 MARK: Final = "RAYLIFT_INSTANCE"
+_RESTARTING: Final = "raylift.launcher.restarting"
 _WRAPPER: Final = "job_entrypoints.train"
 _TITLES: Final = {"ray::SupervisorActor": "supervisor", "ray::ServeReplica:gateway:": "gateway"}
 _SERVER_GRACE_SECONDS: Final = 5.0
@@ -68,13 +69,8 @@ def end_all(instance: str, *, grace_seconds: float) -> list[str]:
     return ended
 
 
-def carries_mark(pid: int | None, instance: str) -> bool:
-    """Whether the process lives and is of the instance."""
-    return pid is not None and _carries(pid, f"{MARK}={instance}".encode())
-
-
 def pids_by_component(instance: str) -> dict[str, int]:
-    """Ids of mlflow, gcs_server, raylet, dashboard, haproxy, supervisor and gateway: those that live."""
+    """Ids of mlflow, its keeper, gcs_server, raylet, dashboard, haproxy, supervisor and gateway: those that live."""
     pids: dict[str, int] = {}
     for process in sorted(processes_of(instance), key=lambda process: process.pid):
         component = _component(process)
@@ -146,6 +142,8 @@ def _component(process: psutil.Process) -> str | None:
         if command[0].startswith(title):
             return component
     line = " ".join(command)
+    if _RESTARTING in line:
+        return "mlflow_keeper"
     if "-m mlflow server" in line or "mlflow.server" in line:
         return "mlflow"
     return "dashboard" if "dashboard/dashboard.py" in line else None

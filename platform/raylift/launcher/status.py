@@ -50,11 +50,13 @@ def look_at(record: RunRecord) -> PlatformStatus:
     """Ask every part how it is."""
     pids = pids_by_component(record.instance)
     ports = record.ports
+    # Without its GCS a raylet lives on for a minute, and does nothing.
+    raylet = pids.get("raylet") if "gcs_server" in pids else None
     store, jobs = _store(record)
     components = (
         store,
         _judge("mlflow", pids.get("mlflow"), ports["mlflow"], f"{record.mlflow_url}/health"),
-        _judge("ray", pids.get("raylet"), ports["ray_dashboard"], f"{record.ray_dashboard_url}/api/version"),
+        _judge("ray", raylet, ports["ray_dashboard"], f"{record.ray_dashboard_url}/api/version"),
         _judge("ingress", pids.get("haproxy"), ports["gateway"], f"{record.gateway_url}/-/healthz"),
         _judge("gateway", pids.get("gateway"), ports["gateway"], f"{record.gateway_url}/readyz"),
         _alive("supervisor", pids.get("supervisor")),

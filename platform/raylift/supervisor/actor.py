@@ -19,6 +19,13 @@ from raylift.settings import PlatformSettings
 
 NAMESPACE: Final = "raylift"
 NAME: Final = "supervisor"
+_RESTART_PAUSE_SECONDS: Final = 2.0
+
+_ENVIRONMENT: Final = {
+    **CLIENT_ENVIRONMENT,
+    # MLflow's client would repeat a registration whose answer was lost. The supervisor looks first whether it was carried out.
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
+}
 
 
 class SupervisorActor:
@@ -26,7 +33,15 @@ class SupervisorActor:
 
     def __init__(self, settings_json: str) -> None:
         _log_to_stderr()
-        supervisor = _assemble(PlatformSettings.model_validate_json(settings_json))
+        try:
+            supervisor = _assemble(PlatformSettings.model_validate_json(settings_json))
+        except Exception:
+            # Ray gives an actor up for good when its constructor raises. Right for the first start, whose caller is told.
+            if not ray.get_runtime_context().was_current_actor_reconstructed:
+                raise
+            logging.getLogger(__name__).exception("cannot start again; another try follows")
+            time.sleep(_RESTART_PAUSE_SECONDS)
+            os._exit(1)
         threading.Thread(target=_run_to_the_end, args=(supervisor,), name="loop", daemon=True).start()
 
     def pid(self) -> int:
@@ -51,7 +66,7 @@ def ensure_supervisor(settings: PlatformSettings) -> int:
             max_restarts=-1,
             max_task_retries=3,
             max_concurrency=4,
-            runtime_env={"env_vars": CLIENT_ENVIRONMENT},
+            runtime_env={"env_vars": _ENVIRONMENT},
         )
         .remote(settings.model_dump_json())
     )

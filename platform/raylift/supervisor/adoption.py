@@ -29,10 +29,13 @@ class Adoption:
         self._clock = clock
         self._settled: set[str] = set()
         """Submissions that need no further look, so that a long list costs nothing."""
+        self._told: set[str] = set()
+        """Submissions that were told to stop. Those that Ray still holds back cannot be stopped, and start nothing later."""
 
     def look(self, snapshot: RaySnapshot, active: Collection[str]) -> int:
         """Adopt, stop or forget what is not in ``active`` (submission ids). Returns how many submissions were changed."""
         self._settled &= snapshot.jobs.keys()
+        self._told &= snapshot.jobs.keys()
         changed = 0
         for submission_id, ray_job in snapshot.jobs.items():
             if submission_id not in active and submission_id not in self._settled:
@@ -52,19 +55,30 @@ class Adoption:
         if ray_job.status in RAY_JOB_ENDED:
             # Recorded in the store: Ray never forgets by itself, and its list gets slower with every entry.
             self._ray_jobs.delete(ray_job.submission_id)
-        else:
+        elif ray_job.submission_id not in self._told:
             AttemptDirectory(self._settings.attempts_dir, ray_job.submission_id).request_stop()
             self._ray_jobs.stop(ray_job.submission_id)
+            self._told.add(ray_job.submission_id)
+        else:
+            return False
         return True
 
     def _adopt(self, ray_job: RayJob) -> bool:
+        try:
+            return self._adopt_if_ours(ray_job)
+        except (ValueError, KeyError, TypeError, OSError):
+            # One record that cannot be understood must not keep the others from being looked at, now and each time.
+            log.exception("cannot adopt Ray's submission %s", ray_job.submission_id)
+            self._settled.add(ray_job.submission_id)
+            return False
+
+    def _adopt_if_ours(self, ray_job: RayJob) -> bool:
         directory = AttemptDirectory(self._settings.attempts_dir, ray_job.submission_id)
         fields = directory.submitted_by_hand()
         if fields is None:
             if ray_job.status in RAY_JOB_ENDED:
                 self._settled.add(ray_job.submission_id)  # Somebody else's job: none of ours.
             return False
-        self._settled.add(ray_job.submission_id)
         script = directory.source(fields["script"])
         spec = JobSpec(
             script_sha256=hashlib.sha256(script).hexdigest(),
@@ -83,6 +97,8 @@ class Adoption:
         job: Job | None = self._store.jobs.adopt(
             spec, script, job_id=adopted_job_id(ray_job.submission_id), submission_id=ray_job.submission_id, now=self._clock()
         )
+        # Not before: a store that is away for a moment must not lose the job.
+        self._settled.add(ray_job.submission_id)
         if job is not None:
             log.info("adopted Ray's submission %s as %s", ray_job.submission_id, job.job_id)
         return job is not None

@@ -38,7 +38,7 @@ from raylift.supervisor.registration import NoModelLogged, register
 log = logging.getLogger(__name__)
 
 _REGISTRATION_PATIENCE: Final = timedelta(minutes=10)
-"""How long a registration is tried again while MLflow does not answer."""
+"""How long a registration is tried again while MLflow does not answer. Counts only while this supervisor tries."""
 
 _RAY_STOP_MARGIN_SECONDS: Final = 5.0
 """Ray's own SIGKILL comes this much after the wrapper's, so that the wrapper can still report."""
@@ -62,6 +62,8 @@ class JobExecutor:
         self._tracking = tracking
         self._registry = registry
         self._clock = clock
+        self._unregistered_since: dict[str, datetime] = {}
+        """When MLflow first did not answer about a job."""
 
     def admit(self, lease: Lease, job: Job) -> None:
         """Let a waiting job go: to its environment, or straight to Ray when there is nothing to resolve."""
@@ -96,6 +98,7 @@ class JobExecutor:
             case Stop(reason=reason):
                 self._stop(lease, job, reason)
             case ScriptSucceeded(usage=usage):
+                self._close(job)
                 self._move(lease, job, JobState.REGISTRATION, exit_code=0, usage=usage)
             case Register():
                 self._register(lease, job)
@@ -126,6 +129,7 @@ class JobExecutor:
             self._store.jobs.script(job.spec.script_sha256),
             mlflow_url=self._settings.mlflow_url,
             settings=self._settings.jobs,
+            project=self._store.jobs.project(job.spec.project_sha256) if job.spec.project_sha256 else None,
         )
         grace = self._settings.jobs.stop_grace_seconds + _RAY_STOP_MARGIN_SECONDS
         try:
@@ -167,10 +171,14 @@ class JobExecutor:
             self._move(lease, job, JobState.FAILED, reason=Reason.NO_MODEL_LOGGED, message=error.detail, **self._runs(job))
             return
         except (EngineUnavailable, MlflowRefused) as error:
-            if isinstance(error, EngineUnavailable) and self._clock() - job.entered_at < _REGISTRATION_PATIENCE:
+            # Not since the job entered this state: the platform may have been down for most of that time.
+            since = self._unregistered_since.setdefault(job.job_id, self._clock())
+            if isinstance(error, EngineUnavailable) and self._clock() - since < _REGISTRATION_PATIENCE:
                 raise
+            del self._unregistered_since[job.job_id]
             self._move(lease, job, JobState.FAILED, reason=Reason.REGISTRATION_ERROR, message=error.detail)
             return
+        self._unregistered_since.pop(job.job_id, None)
         if made.version is not None:
             self._store.deployments.ensure(
                 made.version.name,
@@ -202,10 +210,7 @@ class JobExecutor:
         return {"mlflow_experiment_id": run.experiment_id, "mlflow_run_id": run.run_id, "metrics": dict(run.metrics)}
 
     def _retry(self, lease: Lease, job: Job, action: Retry) -> None:
-        if action.lost:
-            # What is left of a lost attempt must not run beside the next one.
-            self._directory(job).request_stop()
-            end_leftovers(job.job_id)
+        self._close(job, lost=action.lost)
         losses = job.infrastructure_losses + (1 if action.lost else 0)
         again = f"Attempt {job.attempt}: {action.message} Queued again."
         self._move(
@@ -221,12 +226,25 @@ class JobExecutor:
         )
 
     def _finish(self, lease: Lease, job: Job, action: Finish) -> None:
-        if action.reason is Reason.NODE_LOST:
-            self._directory(job).request_stop()
-            end_leftovers(job.job_id)
+        self._close(job, lost=action.lost)
         self._move(
             lease, job, action.to, reason=action.reason, message=action.message, exit_code=action.exit_code, usage=action.usage
         )
+
+    def _close(self, job: Job, *, lost: bool = False) -> None:
+        """See to it that nothing of the attempt runs, or ever will, before the store says that it is over.
+
+        Whatever Ray still holds back, or a supervisor that lost its lease in the middle of things submits late, finds the stop
+        file and starts nothing.
+
+        Raises:
+            EngineUnavailable: some of its processes do not end.
+        """
+        if job.submission_id is None:
+            return
+        self._directory(job).request_stop()
+        if lost:
+            end_leftovers(job.submission_id)
 
     def _move(
         self, lease: Lease, job: Job, to: JobState, *, reason: Reason | None = None, message: str | None = None, **changes: Any

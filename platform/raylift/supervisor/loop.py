@@ -23,7 +23,7 @@ from raylift.supervisor.execute_jobs import JobExecutor
 from raylift.supervisor.lanes import Lanes
 from raylift.supervisor.observe import RayView, attempt_seen
 from raylift.supervisor.plan_deployments import plan_deployments
-from raylift.supervisor.plan_jobs import JobAction, plan_job
+from raylift.supervisor.plan_jobs import plan_job
 from raylift.supervisor.registry_sync import RegistrySync
 
 log = logging.getLogger(__name__)
@@ -94,12 +94,23 @@ class Supervisor:
         if lease is None:
             return
         active = self._store.jobs.in_states(ACTIVE_STATES)
-        self._admit(lease, active)
-        self._watch(lease, active)
+        # Each by itself: jobs that run are watched also while nobody knows what the nodes have, and the other way round.
+        for part in (self._watch, self._admit):
+            self._try(part, lease, active)
         self._lanes.run_every(_SERVE_LANE, _SERVE_SECONDS, lambda: self._reconcile_deployments(lease))
         if self._settings.serving.deploy_registered_versions:
             pause = self._settings.supervisor.registry_sync_seconds
             self._lanes.run_every(_REGISTRY_LANE, pause, lambda: self._registry_sync.look(lease))
+
+    def _try(self, part: Callable[[Lease, list[Job]], None], lease: Lease, active: list[Job]) -> None:
+        try:
+            part(lease, active)
+        except EngineUnavailable as error:
+            log.warning("%s", error)
+        except StaleLease:
+            raise
+        except Exception:
+            log.exception("a part of a tick failed")
 
     def _hold_lease(self) -> Lease | None:
         now, seconds = self._clock(), self._settings.supervisor.lease_seconds
@@ -114,7 +125,7 @@ class Supervisor:
     def _admit(self, lease: Lease, active: list[Job]) -> None:
         for job in self._store.jobs.cancelling():
             if job.state is JobState.QUEUED:
-                self._lanes.run(job.job_id, lambda job=job: self._jobs.cancel_waiting(lease, job))
+                self._lanes.run(job.job_id, lambda job=job: self._step(lambda: self._jobs.cancel_waiting(lease, job)))
         waiting = self._store.jobs.waiting(_ADMISSION_WINDOW)
         if not waiting:
             return
@@ -122,7 +133,7 @@ class Supervisor:
         starting = sum(1 for job in active if job.state in {JobState.ENVIRONMENT, JobState.STARTING})
         settings = self._settings.supervisor
         for job in admit(waiting, active, nodes, starting=starting, max_starting=settings.max_starting):
-            self._lanes.run(job.job_id, lambda job=job: self._jobs.admit(lease, job))
+            self._lanes.run(job.job_id, lambda job=job: self._step(lambda: self._jobs.admit(lease, job)))
 
     def _nodes_for_jobs(self) -> list[Resources]:
         """What the nodes have for jobs; nothing while the store cannot be reached from all of them."""
@@ -144,14 +155,17 @@ class Supervisor:
                 continue
             action = plan_job(job, attempt_seen(job, snapshot, self._settings), now, self._settings.jobs)
             if action is not None:
-                self._lanes.run(job.job_id, lambda job=job, action=action: self._act(lease, job, action))
+                self._lanes.run(
+                    job.job_id,
+                    lambda job=job, action=action: self._step(lambda: self._jobs.execute(lease, job, action)),
+                )
         in_flight = {job.submission_id for job in active if job.submission_id}
         if snapshot.answers and self._adoption.look(snapshot, in_flight):
             self._ray_view.expire()
 
-    def _act(self, lease: Lease, job: Job, action: JobAction) -> None:
+    def _step(self, step: Callable[[], None]) -> None:
         try:
-            self._jobs.execute(lease, job, action)
+            step()
         except StaleJob as error:
             log.debug("%s", error)  # It moved on after this look at it; the next one sees where.
         finally:

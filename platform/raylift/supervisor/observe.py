@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from raylift.domain.errors import EngineUnavailable
 from raylift.domain.job import Job
-from raylift.engines.attempt_directory import AttemptDirectory
+from raylift.engines.attempt_directory import AttemptDirectory, Progress
+from raylift.engines.leftovers import is_of_attempt
 from raylift.engines.ray_jobs import RayJob, RayJobs
 from raylift.settings import PlatformSettings
 from raylift.supervisor.plan_jobs import AttemptSeen
 
 log = logging.getLogger(__name__)
+
+_HOST: Final = os.uname().nodename
 
 
 @dataclass(slots=True)
@@ -54,9 +59,25 @@ def attempt_seen(job: Job, snapshot: RaySnapshot, settings: PlatformSettings) ->
     if job.submission_id is None:
         return AttemptSeen(ray_answers=snapshot.answers)
     directory = AttemptDirectory(settings.attempts_dir, job.submission_id)
+    progress, lives = _progress(directory), None
+    if progress is not None and progress.outcome is None and progress.wrapper_pid is not None and progress.host == _HOST:
+        lives = is_of_attempt(progress.wrapper_pid, job.submission_id)
+        if not lives:
+            # It writes its last word before it ends: what is read now is all that it will ever say.
+            progress = _progress(directory)
     return AttemptSeen(
-        progress=directory.progress(),
+        progress=progress,
         ray=snapshot.jobs.get(job.submission_id),
         ray_answers=snapshot.answers,
-        stop_sent=directory.stop_requested(),
+        stop_sent_at=directory.stop_requested_at(),
+        wrapper_lives=lives,
     )
+
+
+def _progress(directory: AttemptDirectory) -> Progress | None:
+    """What the wrapper said; a file that cannot be understood says nothing, and must not keep others from being watched."""
+    try:
+        return directory.progress()
+    except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
+        log.warning("%s: progress.json cannot be understood: %s", directory.path.name, error)
+        return None

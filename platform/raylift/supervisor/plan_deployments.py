@@ -45,7 +45,8 @@ def plan_deployments(
 ) -> list[DeploymentAction]:
     """Actions that bring Ray Serve and the rows together; at most ``max_starting`` versions prove themselves at a time."""
     actions: list[DeploymentAction] = []
-    starting = sum(1 for row in rows if row.status is DeploymentStatus.STARTING)
+    # Only those that Ray Serve has: after a restart the rows still say so of applications that are gone.
+    starting = sum(1 for row in rows if row.status is DeploymentStatus.STARTING and (row.model_name, row.version) in seen)
     known: set[Key] = set()
     for row in rows:
         key = (row.model_name, row.version)

@@ -9,11 +9,14 @@ from typing import Final
 from raylift.domain.job import Job, JobState, Origin, Reason, Usage
 from raylift.engines.attempt_directory import Outcome, Progress
 from raylift.engines.environments import build_failure_in
-from raylift.engines.ray_jobs import RAY_JOB_ENDED, RayJob
+from raylift.engines.ray_jobs import RAY_JOB_ENDED, RayJob, RayJobStatus
 from raylift.settings import JobSettings
 
 _PATIENCE: Final = timedelta(seconds=3)
 """How long Ray and the attempt directory may disagree before the attempt counts as lost: they are read one after the other."""
+
+_LAST_WORD: Final = timedelta(seconds=15)
+"""How long after the grace period the wrapper, or Ray, may take to say that a stopped attempt has ended."""
 
 _HINT_STOPPED_ELSEWHERE: Final = "The attempt was stopped through Ray, not through Raylift."
 
@@ -26,8 +29,10 @@ class AttemptSeen:
     ray: RayJob | None = None
     ray_answers: bool = True
     """False when Ray could not be asked; then ``ray`` says nothing."""
-    stop_sent: bool = False
-    """The wrapper has been told to stop."""
+    stop_sent_at: datetime | None = None
+    """When the wrapper was last told to stop."""
+    wrapper_lives: bool | None = None
+    """False: it started the script and is no more, without a last word. None: it cannot be known from here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +77,8 @@ class Finish:
     message: str
     exit_code: int | None = None
     usage: Usage | None = None
+    lost: bool = False
+    """The wrapper has not said how the attempt ended; it may have left processes behind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,35 +112,52 @@ def plan_job(job: Job, seen: AttemptSeen, now: datetime, settings: JobSettings) 
 
 
 def _plan_starting(job: Job, seen: AttemptSeen, now: datetime, settings: JobSettings) -> JobAction | None:
-    progress = seen.progress
+    progress, ray = seen.progress, seen.ray
     if progress is not None and progress.script_started_at is not None:
         return _started(job, progress.script_started_at)
     if progress is not None and progress.outcome is not None:
         return _ended(job, progress, settings)
     if not seen.ray_answers:
         return None
-    if seen.ray is None:
+    if ray is None and job.spec.origin is Origin.PLATFORM and job.stop_reason is None:
         return _cancelled(job) if job.cancel_requested_at else Submit()
-    if seen.ray.status in RAY_JOB_ENDED:
-        return _ended_without_a_word(job, seen.ray, now, settings)
-    overdue = now - job.entered_at > timedelta(seconds=settings.start_timeout_seconds)
-    return _stop(job, seen, Reason.NODE_LOST if overdue else None)
+    if ray is None or ray.status in RAY_JOB_ENDED:
+        return _ended_without_a_word(job, seen, now, settings)
+    if job.stop_reason and ray.status is RayJobStatus.PENDING and _stop_was_ignored(seen, now, settings):
+        # Ray does not stop what it holds back (ray#58353). Should it start it one day, the stop file is there.
+        return _stopped(job, job.stop_reason, None, None, settings)
+    # A platform that was down in between hands it to Ray anew: the wait for Ray begins then.
+    waits_since = max(job.entered_at, ray.submitted_at or job.entered_at)
+    overdue = now - waits_since > timedelta(seconds=settings.start_timeout_seconds)
+    return _stop(job, seen, Reason.NODE_LOST if overdue else None, now, settings)
 
 
 def _plan_script(job: Job, seen: AttemptSeen, now: datetime, settings: JobSettings) -> JobAction | None:
     if seen.progress is not None and seen.progress.outcome is not None:
         return _ended(job, seen.progress, settings)
     if seen.ray_answers and (seen.ray is None or seen.ray.status in RAY_JOB_ENDED):
-        return _ended_without_a_word(job, seen.ray, now, settings)
+        return _ended_without_a_word(job, seen, now, settings)
+    if seen.wrapper_lives is False:
+        # Ray has not noticed yet, or does not answer. Not its deadline ended it, even if that is past by now.
+        if _stop_was_ignored(seen, now, settings):
+            return _ended_without_a_word(job, seen, now, settings)
+        return _stop(job, seen, Reason.NODE_LOST, now, settings)
     overdue = job.deadline_at is not None and now >= job.deadline_at
-    return _stop(job, seen, Reason.TIMEOUT if overdue else None)
+    return _stop(job, seen, Reason.TIMEOUT if overdue else None, now, settings)
 
 
-def _stop(job: Job, seen: AttemptSeen, overdue: Reason | None) -> Stop | None:
-    """The stop to send, if one is due and has not been sent."""
+def _stop(job: Job, seen: AttemptSeen, overdue: Reason | None, now: datetime, settings: JobSettings) -> Stop | None:
+    """The stop to send, if one is due and has not been sent, or was sent long ago and nothing came of it."""
     cancelled = Reason.CANCELLED_BY_USER if job.cancel_requested_at else None
     reason = job.stop_reason or cancelled or overdue
-    return Stop(reason) if reason is not None and not seen.stop_sent else None
+    due = seen.stop_sent_at is None or job.stop_reason is None or _stop_was_ignored(seen, now, settings)
+    return Stop(reason) if reason is not None and due else None
+
+
+def _stop_was_ignored(seen: AttemptSeen, now: datetime, settings: JobSettings) -> bool:
+    """Whether a stop was sent so long ago that the attempt should have ended."""
+    patience = timedelta(seconds=settings.stop_grace_seconds) + _LAST_WORD
+    return seen.stop_sent_at is not None and now - seen.stop_sent_at > patience
 
 
 def _started(job: Job, at: datetime) -> ScriptStarted:
@@ -145,7 +169,9 @@ def _started(job: Job, at: datetime) -> ScriptStarted:
 def _ended(job: Job, progress: Progress, settings: JobSettings) -> JobAction:
     """The wrapper has said how it ended: that is the truth, whatever Ray thinks of it."""
     code, usage = progress.exit_code, progress.usage
-    if job.stop_reason is not None and progress.outcome is not Outcome.OUT_OF_MEMORY:
+    # One that was only believed lost, and ended by itself all the same, was not.
+    by_itself = job.stop_reason is Reason.NODE_LOST and progress.outcome in {Outcome.EXITED, Outcome.SIGNALED}
+    if job.stop_reason is not None and not by_itself and progress.outcome is not Outcome.OUT_OF_MEMORY:
         return _stopped(job, job.stop_reason, code, usage, settings)
     match progress.outcome:
         case Outcome.EXITED if code == 0:
@@ -170,22 +196,31 @@ def _script_failed(job: Job, progress: Progress) -> JobAction:
 
 
 def _stopped(job: Job, reason: Reason, code: int | None, usage: Usage | None, settings: JobSettings) -> JobAction:
+    # Without usage it is not the wrapper's word.
+    silent = usage is None
     match reason:
         case Reason.CANCELLED_BY_USER:
-            return Finish(JobState.CANCELLED, reason, "Cancelled on request.", code, usage)
+            return Finish(JobState.CANCELLED, reason, "Cancelled on request.", code, usage, lost=silent)
         case Reason.TIMEOUT:
             message = f"Stopped after its time limit of {job.spec.timeout_seconds} s. Raise timeout_seconds if it needs longer."
-            return Finish(JobState.FAILED, reason, message, code, usage)
-        case _:
+            return Finish(JobState.FAILED, reason, message, code, usage, lost=silent)
+        case _ if job.state is JobState.STARTING:
             return _lost(job, f"Ray did not start it within {settings.start_timeout_seconds:.0f} s.", settings)
+        case _:
+            return _lost(job, "Its wrapper or Ray went away while the script ran.", settings)
 
 
-def _ended_without_a_word(job: Job, ray: RayJob | None, now: datetime, settings: JobSettings) -> JobAction | None:
+def _ended_without_a_word(job: Job, seen: AttemptSeen, now: datetime, settings: JobSettings) -> JobAction | None:
     """Ray says that it is over, and the wrapper has said nothing: it could not start, was killed, or its node is gone."""
     if now - job.entered_at < _PATIENCE:
         return None
+    may_run = job.state is JobState.SCRIPT and seen.wrapper_lives is not False
+    if may_run and not _stop_was_ignored(seen, now, settings):
+        # Ray can be wrong (ray#65025), or have lost sight of the node: the wrapper is told to end, and waited for.
+        return _stop(job, seen, Reason.NODE_LOST, now, settings)
     if job.stop_reason is not None:
         return _stopped(job, job.stop_reason, None, None, settings)
+    ray = seen.ray
     if ray is None:
         return _lost(job, "Ray no longer knows the attempt; its head was probably restarted.", settings)
     if ray.error_type == "RUNTIME_ENV_SETUP_FAILURE":
@@ -197,7 +232,7 @@ def _ended_without_a_word(job: Job, ray: RayJob | None, now: datetime, settings:
 def _lost(job: Job, message: str, settings: JobSettings) -> JobAction:
     if job.infrastructure_losses < settings.max_infrastructure_losses and job.spec.origin is Origin.PLATFORM:
         return Retry(Reason.NODE_LOST, message, lost=True)
-    return Finish(JobState.FAILED, Reason.NODE_LOST, message)
+    return Finish(JobState.FAILED, Reason.NODE_LOST, message, lost=True)
 
 
 def _cancelled(job: Job) -> Finish:

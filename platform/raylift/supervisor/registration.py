@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -13,6 +14,8 @@ from raylift.domain.job import Job
 from raylift.domain.model_version import LoggedModel, ModelVersion, TrackedRun
 from raylift.engines.registry import Registry
 from raylift.engines.tracking import Tracking
+
+log = logging.getLogger(__name__)
 
 _TAG_LIMIT: Final = 5000
 """Characters that MLflow keeps of a tag's value."""
@@ -49,6 +52,7 @@ def register(job: Job, tracking: Tracking, registry: Registry) -> Registered:
         return _registered(job, tracking, run, None, "Done. Nothing to register: the job names no model.")
     version = choose_version(job, registry.versions_of_job(name, job.job_id, frozenset(run.run_id for run in runs)))
     if version is not None:
+        version = _without_twins(job, version, registry)
         registry.tag_version(version, lineage_tags(job))
         message = f"Registered as {name} version {version.version}."
     else:
@@ -56,7 +60,7 @@ def register(job: Job, tracking: Tracking, registry: Registry) -> Registered:
         model = choose_model(logged, name)
         if model is None:
             raise NoModelLogged(_no_model(name, runs))
-        version = registry.register(name, model, lineage_tags(job))
+        version = _without_twins(job, registry.register(name, model, lineage_tags(job)), registry)
         choice = f" (model {model.name!r}, chosen from the {len(logged)} that the script logged)" if len(logged) > 1 else ""
         message = f"Registered as {name} version {version.version}{choice}."
     return _registered(job, tracking, choose_run(runs, version.run_id), version, message)
@@ -78,6 +82,31 @@ def choose_version(job: Job, versions: Sequence[ModelVersion]) -> ModelVersion |
     """The job's version: the one this platform made for it, else the newest that its script registered itself."""
     ours = [version for version in versions if version.tags.get(TAG_JOB_ID) == job.job_id]
     return max(ours or versions, key=lambda version: int(version.version), default=None)
+
+
+def twins_of(job: Job, version: ModelVersion, versions: Sequence[ModelVersion]) -> list[ModelVersion]:
+    """Versions that this platform made of the same model for the same job, the first first; ``version`` is among them."""
+    same = [
+        other
+        for other in versions
+        if other.version == version.version or (other.tags.get(TAG_JOB_ID) == job.job_id and other.source == version.source)
+    ]
+    return sorted(same, key=lambda other: int(other.version))
+
+
+def _without_twins(job: Job, version: ModelVersion, registry: Registry) -> ModelVersion:
+    """The first of a version and its twins; the others are removed.
+
+    MLflow has no "add unless it is there": a request whose answer was lost (the server or a supervisor was killed) may be
+    carried out after we looked. Nobody has been told of any of them yet, and everybody keeps the first.
+    """
+    if version.tags.get(TAG_JOB_ID) != job.job_id:
+        return version  # Its script registered it.
+    first, *others = twins_of(job, version, registry.versions(version.name)) or [version]
+    for other in others:
+        log.warning("%s: removing %s version %s, a twin of version %s", job.job_id, other.name, other.version, first.version)
+        registry.delete_version(other)
+    return first
 
 
 def choose_run(runs: Sequence[TrackedRun], run_id: str | None) -> TrackedRun | None:

@@ -47,6 +47,11 @@ def test_few_start_at_a_time() -> None:
     )
 
 
+def test_versions_that_were_starting_when_ray_died_are_started_again() -> None:
+    rows = [replace(STARTING, version=str(n)) for n in range(3)]
+    assert plan_deployments(rows, {}, max_starting=2) == [Deploy(row, prove=True) for row in rows[:2]]
+
+
 def test_what_is_seen_is_written_down_once() -> None:
     assert plan(STARTING, app(ApplicationState.RUNNING, 1)) == [Observe(STARTING, DeploymentStatus.READY, 1, None)]
     assert plan(READY, app(ApplicationState.RUNNING, 1)) == []

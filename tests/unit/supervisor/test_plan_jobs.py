@@ -43,6 +43,7 @@ def ended(now: datetime, outcome: Outcome, **fields: object) -> Progress:
 
 RUNNING = ray(RayJobStatus.RUNNING)
 LATER = timedelta(seconds=10)
+MUCH_LATER = timedelta(minutes=5)
 
 
 @pytest.mark.parametrize("state", sorted(FINAL_STATES | {JobState.QUEUED}))
@@ -86,7 +87,7 @@ class TestStarting:
 
     def test_a_stop_that_was_sent_is_not_sent_again(self, make_job: Make, now: datetime) -> None:
         job = make_job(JobState.STARTING, cancel_requested_at=now, stop_reason=Reason.CANCELLED_BY_USER)
-        assert plan(job, now, ray=ray(RayJobStatus.PENDING), stop_sent=True) is None
+        assert plan(job, now, ray=ray(RayJobStatus.PENDING), stop_sent_at=now) is None
 
     def test_a_stop_that_a_crash_kept_from_being_sent_is_sent(self, make_job: Make, now: datetime) -> None:
         job = make_job(JobState.STARTING, stop_reason=Reason.TIMEOUT)
@@ -177,29 +178,92 @@ class TestScript:
         assert "Ray" in action.message
 
     def test_a_lost_attempt_is_tried_again_up_to_the_setting(self, make_job: Make, now: datetime) -> None:
-        first = plan(make_job(), now + LATER, progress=Progress(now))
+        first = plan(make_job(), now + LATER, progress=Progress(now), wrapper_lives=False)
         assert isinstance(first, Retry)
         assert first.lost
-        second = plan(make_job(attempt=2, infrastructure_losses=1), now + LATER, progress=Progress(now))
+        again = make_job(attempt=2, infrastructure_losses=1)
+        second = plan(again, now + LATER, progress=Progress(now), wrapper_lives=False)
         assert isinstance(second, Finish)
         assert second.reason is Reason.NODE_LOST
 
     def test_ray_and_the_wrapper_may_disagree_for_a_moment(self, make_job: Make, now: datetime) -> None:
-        assert plan(make_job(), now, progress=Progress(now), ray=ray(RayJobStatus.SUCCEEDED)) is None
+        seen = {"progress": Progress(now), "ray": ray(RayJobStatus.SUCCEEDED), "wrapper_lives": False}
+        assert plan(make_job(), now, **seen) is None
 
     def test_nothing_is_lost_while_ray_does_not_answer(self, make_job: Make, now: datetime) -> None:
         assert plan(make_job(), now + LATER, progress=Progress(now), ray_answers=False) is None
 
     def test_a_cancelled_attempt_that_was_lost_is_cancelled(self, make_job: Make, now: datetime) -> None:
         job = make_job(stop_reason=Reason.CANCELLED_BY_USER)
-        action = plan(job, now + LATER, progress=Progress(now))
+        action = plan(job, now + LATER, progress=Progress(now), wrapper_lives=False)
         assert isinstance(action, Finish)
-        assert action.to is JobState.CANCELLED
+        assert (action.to, action.lost) == (JobState.CANCELLED, True)
 
     def test_a_broken_wrapper_counts_as_a_loss(self, make_job: Make, now: datetime) -> None:
         action = plan(make_job(), now, progress=ended(now, Outcome.WRAPPER_ERROR, message="disk full"))
         assert isinstance(action, Retry)
         assert action.lost
+
+
+class TestLosses:
+    """An attempt is given up only when nothing of it can run any more."""
+
+    @pytest.mark.parametrize("lives", [True, None])
+    @pytest.mark.parametrize("seen_by_ray", [None, ray(RayJobStatus.FAILED)])
+    def test_a_wrapper_that_may_live_is_told_to_end_first(
+        self, make_job: Make, now: datetime, lives: bool | None, seen_by_ray: RayJob | None
+    ) -> None:
+        seen = {"progress": Progress(now), "ray": seen_by_ray, "wrapper_lives": lives}
+        assert plan(make_job(), now + LATER, **seen) == Stop(Reason.NODE_LOST)
+
+    def test_and_is_waited_for(self, make_job: Make, now: datetime) -> None:
+        job = make_job(stop_reason=Reason.NODE_LOST)
+        seen = {"progress": Progress(now), "wrapper_lives": True, "stop_sent_at": now}
+        assert plan(job, now + LATER, **seen) is None
+        assert isinstance(plan(job, now + MUCH_LATER, **seen), Retry)
+
+    def test_one_that_was_only_believed_lost_counts_as_it_ended(self, make_job: Make, now: datetime) -> None:
+        job = make_job(stop_reason=Reason.NODE_LOST)
+        assert isinstance(plan(job, now, progress=ended(now, Outcome.EXITED, exit_code=0)), ScriptSucceeded)
+        assert isinstance(plan(job, now, progress=ended(now, Outcome.STOPPED)), Retry)
+
+    def test_a_dead_wrapper_that_ray_still_shows_as_running_is_stopped_then_lost(self, make_job: Make, now: datetime) -> None:
+        seen = {"progress": Progress(now), "ray": RUNNING, "wrapper_lives": False}
+        assert plan(make_job(), now + LATER, **seen) == Stop(Reason.NODE_LOST)
+        job = make_job(stop_reason=Reason.NODE_LOST)
+        assert plan(job, now + LATER, **seen, stop_sent_at=now) is None
+        assert isinstance(plan(job, now + MUCH_LATER, **seen, stop_sent_at=now), Retry)
+
+    def test_a_script_that_died_with_the_platform_did_not_time_out(self, make_job: Make, now: datetime) -> None:
+        job = make_job(deadline_at=now)
+        seen = {"progress": Progress(now), "wrapper_lives": False}
+        assert plan(job, now + LATER, **seen, ray_answers=False) == Stop(Reason.NODE_LOST)
+        assert isinstance(plan(job, now + LATER, **seen), Retry)
+
+    def test_a_stop_that_came_to_nothing_is_sent_again(self, make_job: Make, now: datetime) -> None:
+        job = make_job(stop_reason=Reason.TIMEOUT)
+        seen = {"progress": Progress(now), "ray": RUNNING, "wrapper_lives": True, "stop_sent_at": now}
+        assert plan(job, now + LATER, **seen) is None
+        assert plan(job, now + MUCH_LATER, **seen) == Stop(Reason.TIMEOUT)
+
+    def test_a_pending_attempt_that_cannot_be_stopped_is_given_up(self, make_job: Make, now: datetime) -> None:
+        seen = {"ray": ray(RayJobStatus.PENDING), "stop_sent_at": now}
+        cancelled = plan(make_job(JobState.STARTING, stop_reason=Reason.CANCELLED_BY_USER), now + MUCH_LATER, **seen)
+        assert isinstance(cancelled, Finish)
+        assert cancelled.to is JobState.CANCELLED
+        assert isinstance(plan(make_job(JobState.STARTING, stop_reason=Reason.NODE_LOST), now + MUCH_LATER, **seen), Retry)
+
+    def test_time_spent_while_the_platform_was_down_is_not_rays(self, make_job: Make, now: datetime) -> None:
+        later = now + timedelta(hours=1)
+        anew = replace(ray(RayJobStatus.PENDING), submitted_at=later)
+        assert plan(make_job(JobState.STARTING), later + LATER, ray=anew) is None
+
+    def test_an_adopted_job_that_ray_forgot_is_not_submitted_by_us(self, make_job: Make, now: datetime) -> None:
+        job = make_job(JobState.STARTING)
+        job = replace(job, spec=replace(job.spec, origin=Origin.RAY))
+        action = plan(job, now + LATER)
+        assert isinstance(action, Finish)
+        assert action.reason is Reason.NODE_LOST
 
 
 def test_registration_is_repeated_until_done(make_job: Make, now: datetime) -> None:

@@ -1,0 +1,76 @@
+"""Real processes: what an attempt leaves behind is found by what it inherited, and nothing else is touched."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import uuid
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from raylift.engines.leftovers import end_leftovers, is_of_attempt
+
+Start = Callable[..., subprocess.Popen[bytes]]
+FORKING = """
+import os, time
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() != 0:
+        os._exit(0)
+print(os.getpid(), flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    running: list[subprocess.Popen[bytes]] = []
+    pids: list[int] = []
+
+    def begin(**variables: str) -> subprocess.Popen[bytes]:
+        process = subprocess.Popen([sys.executable, "-c", FORKING], env={**os.environ, **variables}, stdout=subprocess.PIPE)
+        running.append(process)
+        assert process.stdout is not None
+        # The process and its daemon.
+        pids.extend(int(process.stdout.readline()) for _ in range(2))
+        return process
+
+    yield begin
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    for process in running:
+        process.communicate()
+
+
+def test_everything_that_carries_the_submission_is_ended_and_nothing_else(start: Start) -> None:
+    attempt, next_attempt = f"job_{uuid.uuid4().hex}-a1", f"job_{uuid.uuid4().hex}-a2"
+    left = start(RAYLIFT_SUBMISSION_ID=attempt)
+    other = start(RAYLIFT_SUBMISSION_ID=next_attempt)
+    assert is_of_attempt(left.pid, attempt)
+    assert end_leftovers(attempt) == 2
+    assert not is_of_attempt(left.pid, attempt)
+    assert other.poll() is None
+    assert end_leftovers(attempt) == 0
+    assert end_leftovers(next_attempt) == 2
+
+
+def test_a_submission_made_straight_to_ray_is_known_by_rays_own_variable(start: Start) -> None:
+    submission = f"raysubmit_{uuid.uuid4().hex}"
+    left = start(RAY_JOB_CONFIG_JSON_ENV_VAR=json.dumps({"metadata": {"job_submission_id": submission}}))
+    mentions = start(RAY_JOB_CONFIG_JSON_ENV_VAR=json.dumps({"metadata": {"note": f"after {submission}"}}))
+    assert end_leftovers(submission) == 2
+    assert not is_of_attempt(left.pid, submission)
+    assert mentions.poll() is None
+
+
+def test_another_platform_with_the_same_submission_is_left_alone(start: Start) -> None:
+    submission = f"raysubmit_{uuid.uuid4().hex}"
+    elsewhere = start(RAYLIFT_SUBMISSION_ID=submission, RAYLIFT_INSTANCE="another")
+    assert end_leftovers(submission) == 0
+    assert elsewhere.poll() is None
