@@ -25,6 +25,14 @@ class JobSettings(_Section):
     """Largest ``timeout_seconds`` of an upload."""
     max_script_bytes: int = 1024 * 1024
     """Largest script, decoded."""
+    max_project_bytes: int = 32 * 1024**2
+    """Largest archive of a project, as uploaded."""
+    max_project_unpacked_bytes: int = 128 * 1024**2
+    """Largest project, unpacked. The gateway holds it in memory while it checks it, one project at a time."""
+    max_project_files: int = 5000
+    """Most files of a project."""
+    max_project_ratio: int = 100
+    """Most times its archive's size that a project may unpack to, from 4 MiB on."""
     max_infrastructure_losses: int = 3
     """Attempts lost to a node, the head or Ray itself after which a job fails with ``node_lost``."""
     stop_grace_seconds: float = 10.0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 from fastapi import Request
@@ -30,14 +30,18 @@ def media_type(request: Request) -> str:
 
 async def read_body(request: Request, *, max_bytes: int) -> bytes:
     """The whole body. Raises TooLarge as soon as it is larger, whatever its headers say."""
-    chunks: list[bytes] = []
+    chunks = [chunk async for chunk in bounded_stream(request, max_bytes)]
+    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+async def bounded_stream(request: Request, max_bytes: int) -> AsyncGenerator[bytes]:
+    """The body as it comes, up to a size. Raises TooLarge as soon as it is larger, whatever its headers say."""
     size = 0
     async for chunk in request.stream():
         size += len(chunk)
         if size > max_bytes:
             raise TooLarge(f"The body is larger than {format_bytes(max_bytes)}, the most that is taken.", limit_bytes=max_bytes)
-        chunks.append(chunk)
-    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        yield chunk
 
 
 def require_json(request: Request) -> None:

@@ -23,6 +23,7 @@ from serve_apps.gateway.routers.health import health_router
 from serve_apps.gateway.routers.inference import PATH as INFERENCE
 from serve_apps.gateway.routers.inference import inference_endpoint, inference_router
 from serve_apps.gateway.routers.job_logs import job_logs_router
+from serve_apps.gateway.routers.job_sources import job_sources_router
 from serve_apps.gateway.routers.model_routes import model_routes_router, server_router
 from serve_apps.gateway.routers.models import deployments_router, models_router
 from serve_apps.gateway.routers.training import training_router
@@ -67,6 +68,7 @@ def create_app(services: Services, *, echo_request_id: bool = True) -> FastAPI:
     for router in (
         training_router(services),
         job_logs_router(services),
+        job_sources_router(services),
         inference_router(infer),
         models_router(services),
         deployments_router(services),

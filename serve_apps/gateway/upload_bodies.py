@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from fastapi import Request
@@ -34,9 +34,13 @@ class ReadUpload:
     errors: list[FieldError]
     """About fields that could not be read; ``upload`` holds stand-ins in their place."""
 
-    def fingerprint(self) -> str:
+    project: bytes | None = None
+    """The archive of a project, as it came."""
+
+    def fingerprint(self, project_sha256: str | None) -> str:
         """The same for two bodies that ask for the same, whatever their spaces, their order or their form's boundary."""
-        canonical = json.dumps(self.upload.model_dump(mode="json"), sort_keys=True)
+        asked = {name: value for name, value in self.upload.model_dump(mode="json").items() if name != "entrypoint" or value}
+        canonical = json.dumps(asked | ({"project_sha256": project_sha256} if project_sha256 else {}), sort_keys=True)
         return hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest()
 
 
@@ -46,7 +50,7 @@ async def read_upload(request: Request, settings: JobSettings) -> ReadUpload:
     Raises:
         UnsupportedMediaType: it is neither JSON nor a form.
         MalformedBody: it is not what its Content-Type says.
-        TooLarge: it is larger than any script and its fields could be.
+        TooLarge: it is larger than any script, project and their fields could be.
     """
     limit = settings.max_script_bytes * _ESCAPED + _OTHER_FIELDS_BYTES
     match media_type(request):
@@ -54,8 +58,9 @@ async def read_upload(request: Request, settings: JobSettings) -> ReadUpload:
             fields = parse_object(await read_body(request, max_bytes=limit))
             return _validated(fields, [], strict=True)
         case "multipart/form-data":
-            form = await read_form(request, max_bytes=limit)
-            return _validated(form.fields, form.errors, strict=False)
+            form = await read_form(request, max_bytes=limit + settings.max_project_bytes)
+            read = _validated(form.fields, form.errors, strict=False)
+            return replace(read, project=form.project)
         case other:
             raise UnsupportedMediaType(f"Send {JSON} or {MULTIPART}, not {other or 'a body without Content-Type'}.")
 

@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException, MultiPartParser
 
 from raylift.domain.errors import FieldError
+from serve_apps.gateway.bodies import bounded_stream
 from serve_apps.gateway.errors import MalformedBody
 
 MULTIPART: Final = "multipart/form-data"
@@ -24,7 +25,8 @@ _SCRIPT: Final = "script"
 _REQUIREMENTS_FILE: Final = "requirements_file"
 _JSON_OBJECTS: Final = frozenset({"environment", "tags", "resources"})
 _LISTS: Final = frozenset({"requirements", "args"})
-_PROJECT: Final = frozenset({"project", "entrypoint"})
+_PROJECT: Final = "project"
+_OF_SINGLE_SCRIPTS: Final = ("script_content", "script_name", "script_encoding")
 
 
 @dataclass(slots=True)
@@ -33,6 +35,8 @@ class UploadForm:
 
     fields: dict[str, Any] = field(default_factory=dict[str, Any])
     errors: list[FieldError] = field(default_factory=list[FieldError])
+    project: bytes | None = None
+    """The archive, where there is one: it stands in the place of ``script_content``."""
 
     def refuse(self, name: str, detail: str) -> None:
         self.errors.append(FieldError(name, detail))
@@ -43,9 +47,14 @@ async def read_form(request: Request, *, max_bytes: int) -> UploadForm:
 
     Raises:
         MalformedBody: the body is not multipart/form-data.
+        TooLarge: it is larger than ``max_bytes``.
     """
     parser = MultiPartParser(
-        request.headers, request.stream(), max_files=_MAX_PARTS, max_fields=_MAX_PARTS, max_part_size=max_bytes
+        request.headers,
+        bounded_stream(request, max_bytes),
+        max_files=_MAX_PARTS,
+        max_fields=_MAX_PARTS,
+        max_part_size=max_bytes,
     )
     try:
         data = await parser.parse()
@@ -61,8 +70,8 @@ async def _collect(data: FormData) -> UploadForm:
     parts: defaultdict[str, list[str]] = defaultdict(list)
     form = UploadForm()
     for name, part in data.multi_items():
-        if name in _PROJECT:
-            form.refuse(name, "project archives are not supported yet; send one file as the part 'script'")
+        if name == _PROJECT:
+            await _take_project(part, form)
             continue
         text = part if isinstance(part, str) else await _text(part, name, form)
         if text is None:
@@ -74,7 +83,25 @@ async def _collect(data: FormData) -> UploadForm:
         parts[name].append(text)
     for name, values in parts.items():
         _take(name, values, form)
+    if form.project is not None:
+        _take_no_script(form)
     return form
+
+
+async def _take_project(part: UploadFile | str, form: UploadForm) -> None:
+    if isinstance(part, str):
+        form.refuse(_PROJECT, "must be a file part: a .zip or .tar.gz")
+    elif form.project is not None:
+        form.refuse(_PROJECT, "is given twice")
+    else:
+        form.project = await part.read()
+
+
+def _take_no_script(form: UploadForm) -> None:
+    for name in _OF_SINGLE_SCRIPTS:
+        if form.fields.pop(name, None) is not None:
+            form.refuse(name, "is given besides a project, whose script the field 'entrypoint' names")
+    form.fields["script_content"] = ""
 
 
 async def _text(part: UploadFile, name: str, form: UploadForm) -> str | None:
@@ -130,6 +157,12 @@ FORM_SCHEMA: Final[dict[str, Any]] = {
             "format": "binary",
             "description": "The script; its file name is script_name unless given.",
         },
+        "project": {
+            "type": "string",
+            "format": "binary",
+            "description": "Instead of script: a .zip or .tar.gz, told by its content.",
+        },
+        "entrypoint": {"type": "string", "description": "With project: the path of the script in it."},
         "experiment_name": {"type": "string"},
         "model_name": {"type": "string"},
         "requirements": {"type": "array", "items": {"type": "string"}, "description": "Repeated, or one JSON list."},

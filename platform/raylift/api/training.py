@@ -37,6 +37,9 @@ class TrainingUpload(BaseModel):
     script_name: Annotated[
         str, Field(pattern=r"^[^/\\\x00-\x1f\x7f]+\.py$", max_length=255, description="A bare file name.")
     ] = "train.py"
+    entrypoint: Annotated[
+        str | None, Field(max_length=1024, description="With a project, hence in a form only: the script's path in it.")
+    ] = None
     experiment_name: Annotated[str, Field(min_length=1, max_length=500, description="MLflow experiment, made if absent.")]
     model_name: Annotated[
         str | None, Field(description="Registered model to add a version to; null runs the script and registers nothing.")
@@ -120,7 +123,12 @@ class JobView(JobSummary):
     queue_position: Annotated[int | None, Field(description="1 for the next to be admitted; null once admitted.")] = None
     metrics: dict[str, float]
     script_sha256: str
+    project_sha256: Annotated[str | None, Field(description="Of the project's canonical tar; null for a single script.")] = None
+    entrypoint: Annotated[str | None, Field(description="The script's path in the project.")] = None
     requirements: list[str]
+    requirements_source: Annotated[
+        str | None, Field(description="Where they come from: request, script metadata, or a file of the project.")
+    ] = None
     environment_lock: Annotated[list[str] | None, Field(description="Pinned packages beyond the base environment.")]
     environment: Annotated[dict[str, str], Field(description="Names of the variables; values are masked.")]
     args: list[str]

@@ -6,9 +6,11 @@ from typing import Annotated
 
 import typer
 
+from raylift.api.job_diff import JobDiff
 from raylift.api.training import EventList, JobPage, JobSummary, JobView
 from raylift.cli.exits import wrong_usage
 from raylift.cli.following import detaching, print_lines, say_how_it_ended
+from raylift.cli.job_diff import print_diff
 from raylift.cli.printing import age, cell, pairs, print_facts, print_json, print_table, say
 from raylift.cli.session import KeyOption, OutputOption, UrlOption, session
 from raylift.cli.train import announce
@@ -131,9 +133,27 @@ def cancel(
 def rerun(
     ctx: typer.Context, job_id: JobId, url: UrlOption = None, api_key: KeyOption = None, output: OutputOption = None
 ) -> None:
-    """Run a job again: the same script, locked requirements, resources and environment. Prints the new job's id."""
+    """Run a job again: the same script or project, locked requirements, resources and environment. Prints the new job's id."""
     with session(ctx, url, api_key, output) as here:
         announce(here, here.client.jobs.get(job_id).rerun())
+
+
+@app.command("diff")
+def diff(
+    ctx: typer.Context,
+    first: Annotated[str, typer.Argument(metavar="A", help="A job's id.", show_default=False)],
+    second: Annotated[str, typer.Argument(metavar="B", help="Another's.", show_default=False)],
+    url: UrlOption = None,
+    api_key: KeyOption = None,
+    output: OutputOption = None,
+) -> None:
+    """Show what job B does differently from job A. Values of environment variables are compared, but never shown."""
+    with session(ctx, url, api_key, output) as here:
+        answer = here.client.request("GET", paths.job_diff(first, second))
+        if here.as_json:
+            print_json(answer)
+        else:
+            print_diff(JobDiff.model_validate(answer))
 
 
 @app.command("delete")
@@ -188,9 +208,11 @@ def _facts(job: JobView) -> list[tuple[str, object]]:
         ),
         ("run", job.mlflow_run_id),
         ("metrics", pairs(job.metrics)),
-        ("script", job.script_name),
+        ("script", job.entrypoint or job.script_name),
+        ("project", job.project_sha256),
         ("arguments", " ".join(job.args)),
         ("requirements", ", ".join(job.requirements)),
+        ("from", job.requirements_source),
         ("environment", ", ".join(job.environment)),
         ("asked for", f"{job.resources.cpus:g} CPU, {format_bytes(job.resources.memory)}, {job.resources.gpus:g} GPU"),
         ("used", f"{usage.cpu_seconds:.1f} CPU s, {format_bytes(usage.peak_memory_bytes)} at most" if usage else None),

@@ -21,7 +21,11 @@ def register(app: typer.Typer) -> None:
 
 def train(
     ctx: typer.Context,
-    script: Annotated[Path, typer.Argument(help="The training script.", exists=True, dir_okay=False, readable=True)],
+    script: Annotated[
+        Path,
+        typer.Argument(help="The training script; with --entrypoint: a project's directory, .zip or .tar.gz.", exists=True),
+    ],
+    entrypoint: Annotated[str | None, typer.Option(help="The script to run, as a path in the project.", metavar="FILE")] = None,
     experiment: Annotated[
         str | None, typer.Option("--experiment", "-e", help="MLflow experiment; without: named like the model, or the script.")
     ] = None,
@@ -65,14 +69,17 @@ def train(
     api_key: KeyOption = None,
     output: OutputOption = None,
 ) -> None:
-    """Upload a training script; print the id of its job.
+    """Upload a training script, or a project with one; print the id of its job.
 
     With --follow: show it live, and end with 1 if the job fails. Ctrl-C then leaves the job running.
     """
+    if entrypoint is None and script.is_dir():
+        raise wrong_usage("--entrypoint", f"{script} is a directory: name the script in it, e.g. --entrypoint train.py")
     with session(ctx, url, api_key, output) as here:
         try:
             job = here.client.train(
                 script,
+                entrypoint=entrypoint,
                 model=model,
                 experiment=experiment,
                 requirements=[*(requirements or []), *_lines(requirements_file or [])],
@@ -90,7 +97,10 @@ def train(
                 idempotency_key=idempotency_key,
             )
         except InvalidRequest as error:
-            raise stop(sentences(error, script=str(script)), code_of(error)) from error
+            path = script / entrypoint if entrypoint else script
+            raise stop(sentences(error, script=str(path)), code_of(error)) from error
+        except (ValueError, OSError) as error:
+            raise wrong_usage(str(script), str(error)) from error
         if follow:
             _follow(here, job)
         else:

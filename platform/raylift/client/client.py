@@ -20,7 +20,8 @@ from raylift.client.inputs import to_inputs
 from raylift.client.jobs import Job, Jobs, accepted
 from raylift.client.models import Deployments, Models
 from raylift.client.prediction import Prediction
-from raylift.client.script import read_requirements, read_script
+from raylift.client.script import read_requirements, read_upload
+from raylift.client.upload import upload_body
 
 DEFAULT_URL: Final = "http://127.0.0.1:8000"
 
@@ -99,18 +100,20 @@ class Client:
         deploy: bool = True,
         tags: Mapping[str, str] | None = None,
         idempotency_key: str | None = None,
+        entrypoint: str | None = None,
     ) -> Job:
-        """Upload a training script. Returns when the platform has committed the job to its store.
+        """Upload a training script, or a project with one. Returns when the platform has committed the job to its store.
 
         A connection that breaks meanwhile does not make two jobs: the upload carries a key, and is sent again with it.
 
         Args:
-            script: Path of the script; or
+            script: Path of the script, or with ``entrypoint`` that of a project's directory (or of its .zip or .tar.gz); or
             script_content: its source.
             script_name: What the platform calls it. None: the file's name, or train.py.
             model: Registered model to add a version to. None: nothing is registered.
             experiment: MLflow experiment. None: the model's name, or the script's without ``.py``.
-            requirements: PEP 508 requirements, or the path of a requirements.txt.
+            requirements: PEP 508 requirements, or the path of a requirements.txt. None: those of the script's own metadata
+                (PEP 723), else of the project's requirements.txt, else of its pyproject.toml.
             env: Environment variables of the script.
             args: The script's ``sys.argv[1:]``.
             cpus: Logical CPUs it asks for and is held to; fractions are allowed.
@@ -123,16 +126,14 @@ class Client:
             deploy: Deploy the registered version.
             tags: Copied to the job, its runs and the version.
             idempotency_key: Two uploads with the same key are one job. None: a new key.
+            entrypoint: The path, in the project, of the script. What .gitignore and .rayliftignore files name is left out.
 
         Raises:
             InvalidRequest: The script does not compile, a requirement does not parse, no node could hold it, …
         """
-        read = read_script(script, script_content, script_name)
-        body = {
-            "script_content": read.content,
-            "script_encoding": read.encoding,
-            "script_name": read.name,
-            "experiment_name": experiment or model or read.name.removesuffix(".py"),
+        read = read_upload(script, script_content, script_name, entrypoint)
+        body: dict[str, Any] = {
+            "experiment_name": experiment or model or read.script_stem,
             "model_name": model,
             "requirements": read_requirements(requirements),
             "environment": {name: str(value) for name, value in (env or {}).items()},
@@ -146,7 +147,8 @@ class Client:
             "tags": {name: str(value) for name, value in (tags or {}).items()},
         }
         key = {"Idempotency-Key": idempotency_key or uuid.uuid4().hex}
-        return accepted(self._connection, self._connection.json("POST", paths.UPLOAD, json=body, headers=key, resend=True))
+        sent = self._connection.json("POST", paths.UPLOAD, **upload_body(read, body), headers=key, resend=True)
+        return accepted(self._connection, sent)
 
     def predict(
         self,

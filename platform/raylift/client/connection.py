@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 import httpx
@@ -49,6 +50,15 @@ _ERRORS: Final[Mapping[int, type[APIError]]] = {
     429: Unavailable,
     503: Unavailable,
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """A body of multipart/form-data."""
+
+    fields: Mapping[str, str]
+    files: Mapping[str, tuple[str, bytes, str]]
+    """Name of the part: (file name, content, media type)."""
 
 
 class Connection:
@@ -102,6 +112,7 @@ class Connection:
         path: str,
         *,
         json: Any = None,
+        form: Form | None = None,
         params: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
         timeout: float | None = None,
@@ -126,7 +137,14 @@ class Connection:
             scale_up = {} if left is None else {SCALE_UP_HEADER: str(math.ceil(left))}
             limits = self._limits(timeout if left is None else left + _GRACE_SECONDS)
             request = self._http.build_request(
-                method, path, json=json, params=_given(params), headers={**(headers or {}), **scale_up}, timeout=limits
+                method,
+                path,
+                json=json,
+                data=form.fields if form else None,
+                files=form.files if form else None,
+                params=_given(params),
+                headers={**(headers or {}), **scale_up},
+                timeout=limits,
             )
             try:
                 response = self._http.send(request)

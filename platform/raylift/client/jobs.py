@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any, Literal, overload
 
+from raylift.api.job_diff import JobDiff
 from raylift.api.training import EventList, EventView, JobAccepted, JobPage, JobSummary, JobView
 from raylift.client import paths
 from raylift.client.connection import Connection
@@ -170,8 +171,16 @@ class Job:
         response = self._connection.send("GET", paths.job(self._job_id, "logs"), headers={"Accept": "text/plain"})
         return response.content.decode("utf-8", "replace")
 
+    def project(self) -> bytes:
+        """The project it ran, as a .tar.gz.
+
+        Raises:
+            NotFound: It is a single script.
+        """
+        return self._connection.send("GET", paths.job(self._job_id, "project"), headers={"Accept": "*/*"}).content
+
     def script(self) -> str:
-        """The source it ran."""
+        """The source it ran; of a project, its entrypoint."""
         response = self._connection.send("GET", paths.job(self._job_id, "script"), headers={"Accept": "*/*"})
         return response.content.decode("utf-8", "replace")
 
@@ -185,7 +194,7 @@ class Job:
         return self.refresh()
 
     def rerun(self) -> Job:
-        """A new job: the same script, locked requirements, resources and environment."""
+        """A new job: the same script or project, locked requirements, resources and environment."""
         return accepted(self._connection, self._connection.json("POST", paths.job(self._job_id, "rerun")))
 
     def delete(self) -> None:
@@ -224,6 +233,15 @@ class Jobs:
             NotFound: There is none of that id.
         """
         return Job(self._connection, job_id).refresh()
+
+    def diff(self, first: str | Job, second: str | Job) -> JobDiff:
+        """What the second job does differently from the first. Values of variables are compared on the platform, never shown.
+
+        Raises:
+            NotFound: There is none of one of the ids.
+        """
+        ids = [job.job_id if isinstance(job, Job) else job for job in (first, second)]
+        return self._connection.view(JobDiff, "GET", paths.job_diff(*ids))
 
     def list(
         self,

@@ -14,8 +14,12 @@ ENVIRONMENTS: Final = "/mlops/environments"
 
 
 def job(job_id: str, what: str = "") -> str:
-    """One job, or ``what`` beneath it: logs, script, events, cancel, rerun."""
+    """One job, or ``what`` beneath it: logs, script, project, events, cancel, rerun."""
     return _below(JOBS, job_id, what)
+
+
+def job_diff(first: str, second: str) -> str:
+    return _below(JOBS, first, "diff", second)
 
 
 def model(name: str) -> str:

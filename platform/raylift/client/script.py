@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from os import PathLike
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Final
 
 _COMMENT: Final = re.compile(r"(^|\s)#.*$")
@@ -21,6 +21,10 @@ class Script:
     content: str
     encoding: str
     name: str
+
+    @property
+    def script_stem(self) -> str:
+        return self.name.removesuffix(".py")
 
 
 def read_script(path: str | PathLike[str] | None, content: str | None, name: str | None) -> Script:
@@ -42,6 +46,41 @@ def read_script(path: str | PathLike[str] | None, content: str | None, name: str
         # The platform says what is wrong with it, and where, as with everything else about a script.
         text, encoding = base64.b64encode(raw).decode(), "base64"
     return Script(text, encoding, name or file.name)
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """A project as the upload carries it."""
+
+    archive: bytes
+    entrypoint: str
+
+    @property
+    def script_stem(self) -> str:
+        return PurePosixPath(self.entrypoint).name.removesuffix(".py")
+
+
+def read_upload(
+    path: str | PathLike[str] | None, content: str | None, name: str | None, entrypoint: str | None
+) -> Script | Project:
+    """What is to run: a script, or a project when an ``entrypoint`` is named.
+
+    Raises:
+        ValueError: The arguments contradict each other, or the directory holds what no project may hold.
+        OSError: A file cannot be read.
+    """
+    if entrypoint is None:
+        if path is not None and Path(path).is_dir():
+            raise ValueError(f"{path} is a directory: name the script in it as the entrypoint")
+        return read_script(path, content, name)
+    if path is None or content is not None or name is not None:
+        raise ValueError(
+            "an entrypoint is of a project: give the path of its directory, and neither script_content nor script_name"
+        )
+    # What it needs of the standard library is slow to load, and few uploads are projects.
+    from raylift.client.project import read_project
+
+    return Project(read_project(path), entrypoint)
 
 
 def read_requirements(requirements: Iterable[str] | str | PathLike[str]) -> list[str]:

@@ -129,6 +129,12 @@ class JobSpec:
     origin: Origin = Origin.PLATFORM
     environment_lock: tuple[str, ...] | None = None
     """Pinned requirements to use as they are (a rerun), instead of resolving ``requirements`` again."""
+    project_sha256: str | None = None
+    """The project that the script is of; None for a single script."""
+    entrypoint: str | None = None
+    """The script's path in the project; ``script_name`` is its last part."""
+    requirements_source: str | None = None
+    """Where ``requirements`` come from: the request, the script's own metadata, or a file of the project."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,12 +15,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from raylift.domain.job import Job, Usage
+from raylift.domain.project import unpack
 from raylift.settings import JobSettings
 
 _ATTEMPT: Final = "attempt.json"
 _PROGRESS: Final = "progress.json"
 _STOP: Final = "stop"
 _OUTPUT: Final = "output.log"
+_WORK: Final = "work"
 
 
 class Outcome(StrEnum):
@@ -56,8 +58,11 @@ class AttemptDirectory:
     def __init__(self, attempts_dir: Path, submission_id: str) -> None:
         self.path = attempts_dir / submission_id
 
-    def prepare(self, job: Job, script: bytes, *, mlflow_url: str, settings: JobSettings) -> None:
-        """Write everything the wrapper needs. May be repeated until the attempt has started."""
+    def prepare(self, job: Job, script: bytes, *, mlflow_url: str, settings: JobSettings, project: bytes | None = None) -> None:
+        """Write everything the wrapper needs. May be repeated until the attempt has started.
+
+        ``project`` is the archive of the job's project: it becomes the working directory, and the script runs from there.
+        """
         source = self.path / "source"
         source.mkdir(parents=True, exist_ok=True)
         # The directory holds the user's environment variables.
@@ -66,7 +71,12 @@ class AttemptDirectory:
         draft = self.path / ".script"
         draft.write_bytes(script)
         draft.replace(source / job.spec.script_name)
-        self._write_private(_ATTEMPT, _attempt_fields(job, self.path.name, mlflow_url, settings))
+        if project is not None:
+            self._unpack(project)
+        fields = _attempt_fields(job, self.path.name, mlflow_url, settings)
+        if project is not None and job.spec.entrypoint is not None:
+            fields["script_path"] = str(self.path / _WORK / job.spec.entrypoint)
+        self._write_private(_ATTEMPT, fields)
 
     def request_stop(self) -> None:
         """Tell the wrapper to end the script, or not to start it. Works while Ray still holds the attempt back.
@@ -108,6 +118,21 @@ class AttemptDirectory:
 
     def remove(self) -> None:
         shutil.rmtree(self.path, ignore_errors=True)
+
+    def _unpack(self, project: bytes) -> None:
+        """Whole or not at all, and once: what a script that has started made of its files is left alone."""
+        if (self.path / _WORK).exists():
+            return
+        draft = self.path / f".{_WORK}"
+        shutil.rmtree(draft, ignore_errors=True)
+        draft.mkdir(mode=0o700)
+        for file in unpack(project):
+            target = draft / file.path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(file.content)
+            if file.executable:
+                target.chmod(0o755)
+        draft.rename(self.path / _WORK)
 
     def _write_private(self, name: str, fields: dict[str, Any]) -> None:
         draft = self.path / f".{name}"

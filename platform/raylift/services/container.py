@@ -8,6 +8,7 @@ from typing import Self
 from raylift.services.capacity import Capacity
 from raylift.services.census import CensusService
 from raylift.services.clock import Clock, utc_now
+from raylift.services.comparison import ComparisonService
 from raylift.services.deployments import DeploymentService
 from raylift.services.environments import EnvironmentService
 from raylift.services.health import HealthService
@@ -27,6 +28,7 @@ class Services:
     settings: PlatformSettings
     uploads: UploadChecks
     training: TrainingService
+    comparison: ComparisonService
     logs: JobLogs
     follower: LogFollower
     models: ModelService
@@ -46,6 +48,7 @@ class Services:
             settings=settings,
             uploads=UploadChecks(settings.jobs, capacity),
             training=TrainingService(store, logs, settings.gateway, clock=clock),
+            comparison=ComparisonService(store),
             logs=logs,
             follower=LogFollower(store, logs),
             models=ModelService(store, registry),

@@ -19,9 +19,14 @@ _CONTROL: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 def without_comments(lines: Sequence[str]) -> Iterator[tuple[int, str]]:
     """(index in ``lines``, requirement) of each line that holds one; blank lines and comments are left out."""
     for index, line in enumerate(lines):
-        text = _COMMENT.sub("", line.strip()).strip()
+        text = without_comment(line)
         if text:
             yield index, text
+
+
+def without_comment(line: str) -> str:
+    """The line without its comment and the blanks around it."""
+    return _COMMENT.sub("", line.strip()).strip()
 
 
 def check_requirements(lines: Sequence[str]) -> tuple[tuple[str, ...], list[FieldError]]:
@@ -31,7 +36,7 @@ def check_requirements(lines: Sequence[str]) -> tuple[tuple[str, ...], list[Fiel
     found: list[str] = []
     errors: list[FieldError] = []
     for index, text in without_comments(lines):
-        problem = _problem(text)
+        problem = requirement_problem(text)
         if problem:
             errors.append(FieldError(f"requirements[{index}]", problem))
         else:
@@ -39,7 +44,8 @@ def check_requirements(lines: Sequence[str]) -> tuple[tuple[str, ...], list[Fiel
     return tuple(found), errors
 
 
-def _problem(text: str) -> str | None:
+def requirement_problem(text: str) -> str | None:
+    """What keeps ``text`` from being a requirement that a job may have; None when nothing does."""
     if text.startswith("-"):
         return f"{text!r} is an option of pip, not a requirement; write requirements such as 'pandas>=2'"
     if _CONTROL.search(text):

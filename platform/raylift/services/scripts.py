@@ -8,6 +8,7 @@ import io
 import threading
 import tokenize
 import warnings
+from dataclasses import replace
 from typing import Final, Literal
 
 from raylift.domain.errors import FieldError, TooLarge
@@ -32,21 +33,23 @@ def decode_script(content: str, encoding: Literal["plain", "base64"], *, max_byt
             return FieldError(FIELD, f"holds half of a surrogate pair at character {error.start}, which UTF-8 cannot express")
     else:
         # Four characters hold three bytes. Measured before decoding: the excess is never built.
-        _check_size(len(content) * 3 // 4 - 2, max_bytes)
+        check_size(len(content) * 3 // 4 - 2, max_bytes)
         try:
             script = base64.b64decode("".join(content.split()), validate=True)
         except (binascii.Error, ValueError) as error:
             return FieldError(FIELD, f"is not base64: {error}")
-    _check_size(len(script), max_bytes)
+    check_size(len(script), max_bytes)
     return script
 
 
-def script_error(script: bytes, script_name: str) -> FieldError | None:
+def script_error(script: bytes, script_name: str, *, field: str = FIELD) -> FieldError | None:
     """What keeps Python from compiling the script; None when nothing does. Nothing of it is executed."""
-    return _text_error(script) or _syntax_error(script, script_name)
+    error = _text_error(script) or _syntax_error(script, script_name)
+    return replace(error, field=field) if error else None
 
 
-def _check_size(size: int, max_bytes: int) -> None:
+def check_size(size: int, max_bytes: int) -> None:
+    """Raise TooLarge for a script of ``size`` bytes that is over the limit."""
     if size > max_bytes:
         raise TooLarge(
             f"The script has more than {format_bytes(max_bytes)}, the most that is taken. Read data from files or the "

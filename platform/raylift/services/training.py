@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Final
 
 from raylift.domain.deployment import Deployment
-from raylift.domain.errors import DeploymentNotFound, FieldError, InvalidRequest, JobNotFinished
+from raylift.domain.errors import DeploymentNotFound, FieldError, InvalidRequest, JobNotFinished, NotFound
 from raylift.domain.identifiers import new_job_id
 from raylift.domain.job import Event, Job, JobState, Origin
 from raylift.services.clock import Clock, utc_now
@@ -60,7 +60,9 @@ class TrainingService:
             expires_at = now + timedelta(hours=self._settings.idempotency_hours)
             idempotency = IdempotencyKey(_checked_key(key), body_sha256, expires_at)
         job_id = new_job_id(now.timestamp())
-        job = self._store.jobs.add(upload.spec, upload.script, job_id=job_id, now=now, idempotency=idempotency)
+        job = self._store.jobs.add(
+            upload.spec, upload.script, job_id=job_id, now=now, idempotency=idempotency, project=upload.project
+        )
         return Submission(job, repeated=job.job_id != job_id)
 
     def details(self, job_id: str) -> JobDetails:
@@ -83,6 +85,17 @@ class TrainingService:
         job = self._store.jobs.get(job_id)
         return job, self._store.jobs.script(job.spec.script_sha256)
 
+    def project(self, job_id: str) -> tuple[str, bytes]:
+        """The SHA-256 and the archive of the job's project.
+
+        Raises:
+            NotFound: it is a single script.
+        """
+        sha256 = self._store.jobs.get(job_id).spec.project_sha256
+        if sha256 is None:
+            raise NotFound(f"Job {job_id} has no project: it is a single script.", job_id=job_id)
+        return sha256, self._store.jobs.project(sha256)
+
     def events(self, job_id: str) -> list[Event]:
         self._store.jobs.get(job_id)
         return self._store.jobs.events(job_id)
@@ -92,10 +105,12 @@ class TrainingService:
         return self._store.jobs.request_cancel(job_id, now=self._clock())
 
     def rerun(self, job_id: str) -> Job:
-        """A new job with the same script, locked requirements, resources and variables."""
+        """A new job with the same script or project, locked requirements, arguments, resources and variables."""
         first = self._store.jobs.get(job_id)
         script = self._store.jobs.script(first.spec.script_sha256)
-        spec = replace(first.spec, environment_lock=first.environment_lock, origin=Origin.PLATFORM)
+        # A rerun that was never admitted has its lock in the spec alone.
+        lock = first.spec.environment_lock if first.environment_lock is None else first.environment_lock
+        spec = replace(first.spec, environment_lock=lock, origin=Origin.PLATFORM)
         now = self._clock()
         return self._store.jobs.add(spec, script, job_id=new_job_id(now.timestamp()), now=now)
 

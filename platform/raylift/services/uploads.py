@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import re
+import threading
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import Final
 
 from raylift.api.training import ResourceRequest, TrainingUpload
 from raylift.domain.errors import FieldError, InvalidRequest
 from raylift.domain.job import JobSpec, Resources
+from raylift.domain.project import PackedProject, ProjectFile, pack
 from raylift.domain.quantities import parse_bytes
 from raylift.services.capacity import Capacity
-from raylift.services.requirement_lines import check_requirements
+from raylift.services.project_archives import read_project
+from raylift.services.project_entrypoints import FIELD as ENTRYPOINT_FIELD
+from raylift.services.project_entrypoints import find_entrypoint
+from raylift.services.requirement_sources import Sourced, find_requirements
 from raylift.services.scripts import FIELD as SCRIPT_FIELD
-from raylift.services.scripts import decode_script, script_error
+from raylift.services.scripts import check_size, decode_script, script_error
 from raylift.services.variables import check_arguments, check_total, check_variables
 from raylift.settings import JobSettings
 
@@ -27,12 +33,27 @@ _MAX_TAGS: Final = 50
 _RESERVED_TAG_PREFIX: Final = "raylift."
 
 
+# Each is held in memory, unpacked, while it is looked at.
+_UNPACKING: Final = threading.Lock()
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """What was uploaded to run, and what is wrong with it."""
+
+    script: bytes = b""
+    files: Mapping[str, ProjectFile] | None = None
+    entrypoint: str | None = None
+    errors: Sequence[FieldError] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class CheckedUpload:
     """An upload that nothing is wrong with."""
 
     spec: JobSpec
     script: bytes
+    project: PackedProject | None = None
 
 
 class UploadChecks:
@@ -42,31 +63,54 @@ class UploadChecks:
         self._settings = settings
         self._capacity = capacity
 
-    def check(self, upload: TrainingUpload, *, known: Sequence[FieldError] = ()) -> CheckedUpload:
+    def check(self, upload: TrainingUpload, *, known: Sequence[FieldError] = (), project: bytes | None = None) -> CheckedUpload:
         """The job that was asked for.
 
         Args:
             upload: the fields; those that ``known`` errors name hold stand-ins.
             known: errors that reading the body has found; they are told together with the ones found here.
+            project: the archive of the project that the script is in; its content stands in the place of ``script_content``.
 
         Raises:
-            TooLarge: the script is over the limit.
+            TooLarge: the script or the project is over the limit.
             InvalidRequest: anything else is wrong; ``errors`` names every field.
         """
-        script, script_errors = self._script(upload)
-        requirements, requirement_errors = check_requirements(upload.requirements)
-        found = [*script_errors, *requirement_errors, *self._plain_fields(upload)]
+        if project is None:
+            return self._checked(upload, self._single(upload), known)
+        with _UNPACKING:
+            return self._checked(upload, self._of_project(upload, project), known)
+
+    def _checked(self, upload: TrainingUpload, source: _Source, known: Sequence[FieldError]) -> CheckedUpload:
+        path = source.entrypoint or upload.script_name
+        sourced = find_requirements(upload.requirements, source.script, path, source.files)
+        found = [*source.errors, *sourced.errors, *self._plain_fields(upload)]
         errors = [*known, *_not_known_yet(found, known)]
         if errors:
             raise InvalidRequest(_summary(errors), errors)
-        return CheckedUpload(_spec(upload, script, requirements), script)
+        packed = pack(source.files.values()) if source.files is not None else None
+        return CheckedUpload(_spec(upload, source, sourced, packed), source.script, packed)
 
-    def _script(self, upload: TrainingUpload) -> tuple[bytes, list[FieldError]]:
+    def _single(self, upload: TrainingUpload) -> _Source:
+        if upload.entrypoint is not None:
+            return _Source(errors=[FieldError("entrypoint", "names a script in a project; there is no part 'project'")])
         script = decode_script(upload.script_content, upload.script_encoding, max_bytes=self._settings.max_script_bytes)
         if isinstance(script, FieldError):
-            return b"", [script]
+            return _Source(errors=[script])
         error = script_error(script, upload.script_name)
-        return script, [error] if error else []
+        return _Source(script, errors=[error] if error else [])
+
+    def _of_project(self, upload: TrainingUpload, archive: bytes) -> _Source:
+        try:
+            files = read_project(archive, self._settings)
+        except InvalidRequest as error:
+            return _Source(errors=error.errors)
+        entrypoint = find_entrypoint(upload.entrypoint, files)
+        if isinstance(entrypoint, FieldError):
+            return _Source(errors=[entrypoint])
+        script = files[entrypoint].content
+        check_size(len(script), self._settings.max_script_bytes)
+        error = script_error(script, entrypoint, field=ENTRYPOINT_FIELD)
+        return _Source(script, files, entrypoint, [error] if error else [])
 
     def _plain_fields(self, upload: TrainingUpload) -> Iterator[FieldError]:
         if "\0" in upload.experiment_name or not upload.experiment_name.strip():
@@ -125,13 +169,13 @@ def _summary(errors: Sequence[FieldError]) -> str:
     return f"{first}, and {rest} more" if rest else first
 
 
-def _spec(upload: TrainingUpload, script: bytes, requirements: tuple[str, ...]) -> JobSpec:
+def _spec(upload: TrainingUpload, source: _Source, sourced: Sourced, project: PackedProject | None) -> JobSpec:
     return JobSpec(
-        script_sha256=hashlib.sha256(script).hexdigest(),
-        script_name=upload.script_name,
+        script_sha256=hashlib.sha256(source.script).hexdigest(),
+        script_name=PurePosixPath(source.entrypoint).name if source.entrypoint else upload.script_name,
         experiment_name=upload.experiment_name,
         model_name=upload.model_name,
-        requirements=requirements,
+        requirements=sourced.requirements,
         environment=dict(upload.environment),
         args=tuple(upload.args),
         timeout_seconds=upload.timeout_seconds,
@@ -141,4 +185,7 @@ def _spec(upload: TrainingUpload, script: bytes, requirements: tuple[str, ...]) 
         autolog=upload.autolog,
         deploy=upload.deploy,
         tags=dict(upload.tags),
+        project_sha256=project.sha256 if project else None,
+        entrypoint=source.entrypoint,
+        requirements_source=sourced.source,
     )

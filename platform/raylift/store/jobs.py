@@ -12,7 +12,8 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 from raylift.domain.errors import JobNotFinished, JobNotFound
 from raylift.domain.job import Attempt, Event, Job, JobSpec, JobState, JobStatus, Reason
 from raylift.domain.lease import Lease
-from raylift.store import attempts, idempotency, scripts, transitions
+from raylift.domain.project import PackedProject
+from raylift.store import attempts, idempotency, projects, scripts, transitions
 from raylift.store.columns import Key, UtcDateTime, utc
 from raylift.store.idempotency import IdempotencyKey
 from raylift.store.pages import JobFilter, JobPage, decode_cursor, encode_cursor
@@ -34,13 +35,24 @@ class JobRepository:
         self._database = database
 
     def add(
-        self, spec: JobSpec, script: bytes, *, job_id: str, now: datetime, idempotency: IdempotencyKey | None = None
+        self,
+        spec: JobSpec,
+        script: bytes,
+        *,
+        job_id: str,
+        now: datetime,
+        idempotency: IdempotencyKey | None = None,
+        project: PackedProject | None = None,
     ) -> Job:
         """Commit an upload: durable when this returns. A repeated request gets the job that the first one made.
 
+        ``project`` may be left out where another job has brought the one that the spec refers to.
+
         Raises:
             IdempotencyMismatch: The key was used for another body.
+            NotFound: The spec refers to a project that is not there.
         """
+        projects.check(spec.project_sha256, project)
         job = Job(job_id, spec, JobState.QUEUED, created_at=utc(now), entered_at=utc(now))
         with self._database.write() as session:
             if idempotency is not None:
@@ -48,6 +60,8 @@ class JobRepository:
                 if first != job_id:
                     return _get(session, first)
             scripts.keep(session, spec.script_sha256, script)
+            if spec.project_sha256 is not None:
+                projects.keep(session, spec.project_sha256, project)
             if not _insert(session, job):
                 raise ValueError(f"there is a job {job_id} already")
             if idempotency is not None:
@@ -196,8 +210,18 @@ class JobRepository:
         with self._database.read() as session:
             return scripts.read(session, sha256)
 
+    def project(self, sha256: str) -> bytes:
+        """The project's archive, as raylift.domain.project packs it.
+
+        Raises:
+            NotFound: No job of that project is left.
+        """
+        with self._database.read() as session:
+            content = projects.read(session, sha256)
+        return projects.checked(sha256, content)
+
     def delete(self, job_id: str) -> Job:
-        """Delete a finished job, its events and attempts, and its script unless another job runs it.
+        """Delete a finished job, its events and attempts, and its script and project unless another job runs them.
 
         Raises:
             JobNotFound: There is none of that id.
@@ -215,6 +239,8 @@ class JobRepository:
                 raise JobNotFinished(f"{job_id} is {job.status}: cancel it first.", job_id=job_id, status=job.status)
             deleted = job_of(row)
             scripts.drop_unused(session, deleted.spec.script_sha256)
+            if deleted.spec.project_sha256 is not None:
+                projects.drop_unused(session, deleted.spec.project_sha256)
             return deleted
 
 
@@ -240,6 +266,8 @@ def _insert(session: Session, job: Job) -> bool:
     if tags:
         rows = [{"job_id": job.job_id, "key": k, "value": v, "created_at": job.created_at} for k, v in tags.items()]
         session.execute(insert_into(session, JobTagRow), rows)
+    if job.spec.project_sha256 is not None:
+        projects.refer(session, job.job_id, job.spec.project_sha256)
     transitions.record_upload(session, job)
     return True
 

@@ -76,6 +76,13 @@ class ScriptRow(Base):
     content: Mapped[bytes]
 
 
+class ProjectRow(Base):
+    __tablename__ = "projects"
+
+    sha256: Mapped[str] = mapped_column(Key, primary_key=True)
+    content: Mapped[bytes]
+
+
 class JobRow(Base):
     """One row a job. The columns from ``status`` to ``queue_rank`` repeat what others say, for the indices."""
 
@@ -129,6 +136,15 @@ class JobRow(Base):
             postgresql_where=text("cancel_requested_at IS NOT NULL AND finished_at IS NULL"),
         ),
     )
+
+
+class JobProjectRow(Base):
+    """The project of a job that has one. A table of its own: SQLite adds no reference to a table that is there."""
+
+    __tablename__ = "job_projects"
+
+    job_id: Mapped[str] = mapped_column(Key, ForeignKey("jobs.job_id", ondelete="CASCADE"), primary_key=True)
+    project_sha256: Mapped[str] = mapped_column(Key, ForeignKey("projects.sha256"), index=True)
 
 
 class JobTagRow(Base):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final
-from urllib.parse import quote
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
@@ -44,7 +43,7 @@ def training_router(services: Services) -> APIRouter:
         openapi_extra={"requestBody": _UPLOAD_BODY, "parameters": [_IDEMPOTENCY_KEY]},
     )
     async def upload(request: Request) -> Response:
-        """Hand in a script. When this answers, the job is stored and will end in exactly one final state."""
+        """Hand in a script, or a project. When this answers, the job is stored and will end in exactly one final state."""
         read = await read_upload(request, services.settings.jobs)
         submission = await run_in_threadpool(_submit, services, read, request.headers.get("idempotency-key"))
         headers = {"Location": job_path(submission.job.job_id)}
@@ -78,16 +77,6 @@ def training_router(services: Services) -> APIRouter:
         training.delete(job_id)
         return Response(status_code=204)
 
-    @router.get(
-        "/jobs/{job_id}/script",
-        responses={200: {"content": {"text/x-python": {"schema": {"type": "string"}}}}, **problems(404, 503)},
-    )
-    def script(job_id: str) -> Response:
-        """The script as it was uploaded."""
-        found, source = training.script(job_id)
-        disposition = f"inline; filename*=utf-8''{quote(found.spec.script_name, safe='')}"
-        return Response(source, 200, {"Content-Disposition": disposition}, "text/x-python; charset=utf-8")
-
     @router.get("/jobs/{job_id}/events", responses={200: {"model": EventList}, **problems(404, 503)})
     def events(job_id: str) -> Response:
         """Every transition of the job, with its time and reason."""
@@ -115,8 +104,9 @@ def training_router(services: Services) -> APIRouter:
 
 
 def _submit(services: Services, read: ReadUpload, key: str | None) -> Submission:
-    checked = services.uploads.check(read.upload, known=read.errors)
-    return services.training.submit(checked, key=key, body_sha256=read.fingerprint() if key is not None else "")
+    checked = services.uploads.check(read.upload, known=read.errors, project=read.project)
+    body_sha256 = read.fingerprint(checked.spec.project_sha256) if key is not None else ""
+    return services.training.submit(checked, key=key, body_sha256=body_sha256)
 
 
 def _tag(text: str) -> tuple[str, str | None]:

@@ -84,12 +84,6 @@ async def test_script_content_as_a_field(client: httpx.AsyncClient) -> None:
     assert (await client.get(job["links"]["script"])).content == b"print(1)"
 
 
-async def test_project_archives_are_not_taken_yet(client: httpx.AsyncClient) -> None:
-    errors = await refused(client, ("project", ("p.zip", b"PK")), text("entrypoint", "x.py"))
-    assert set(errors) == {"project", "entrypoint", "script_content"}
-    assert "not supported yet" in errors["project"]
-
-
 @pytest.mark.parametrize(
     ("parts", "field", "detail"),
     [

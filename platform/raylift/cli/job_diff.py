@@ -1,0 +1,55 @@
+"""``raylift jobs diff`` for people: what is gone with a minus, what is new with a plus."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+import typer
+
+from raylift.api.job_diff import JobDiff, ListDifference, NameDifference, ValueDifference
+from raylift.cli.printing import say
+
+_SIGNS: Final = {"removed": "-", "added": "+", "changed": "~"}
+
+
+def print_diff(diff: JobDiff) -> None:
+    """A section for each thing that differs; one line where nothing does."""
+    sections = {
+        "requirements": _lists(diff.requirements),
+        "environment lock": _lists(diff.environment_lock),
+        "arguments": _values([diff.args] if diff.args else []),
+        "environment": _names(diff.environment),
+        "resources": _values(diff.resources),
+        "settings": _values(diff.settings),
+        "project": _names(diff.project),
+        "metrics": _values(diff.metrics),
+    }
+    if diff.same:
+        say("Both ask for the same.")
+    for title, lines in sections.items():
+        for number, line in enumerate(lines):
+            if number == 0:
+                typer.echo(f"{title}:")
+            typer.echo(f"  {line}")
+    if diff.script:
+        typer.echo("script:")
+        typer.echo(diff.script, nl=False)
+
+
+def _lists(difference: ListDifference) -> Iterator[str]:
+    yield from (f"- {item}" for item in difference.removed)
+    yield from (f"+ {item}" for item in difference.added)
+
+
+def _names(differences: Sequence[NameDifference]) -> Iterator[str]:
+    return (f"{_SIGNS[item.change]} {item.name}" for item in differences)
+
+
+def _values(differences: Sequence[ValueDifference]) -> Iterator[str]:
+    return (f"{item.name}: {_shown(item.first)} -> {_shown(item.second)}" for item in differences)
+
+
+def _shown(value: Any) -> str:
+    return "-" if value is None else value if isinstance(value, str) else json.dumps(value)

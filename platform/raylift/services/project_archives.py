@@ -1,0 +1,202 @@
+"""An uploaded project's archive: .zip or .tar.gz, told by its content, read as if its maker meant harm.
+
+Nothing is written to disk here: the files come into memory, counted as they are decompressed, whatever the archive's own
+headers say of their sizes.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import stat
+import struct
+import tarfile
+import unicodedata
+import zipfile
+import zlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import IO, Final, cast
+
+from raylift.domain.errors import FieldError, InvalidRequest, TooLarge
+from raylift.domain.project import ProjectFile, UnsafePath, checked_path
+from raylift.domain.quantities import format_bytes
+from raylift.settings import JobSettings
+
+FIELD: Final = "project"
+
+_ZIP: Final = (b"PK\x03\x04", b"PK\x05\x06")
+_GZIP: Final = b"\x1f\x8b"
+_ZIP_ENTRY: Final = b"PK\x01\x02"
+_SUPPORTED: Final = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+_CHUNK: Final = 1 << 18
+_FREE_OF_RATIO: Final = 4 << 20
+"""Up to this size nothing is a bomb, however well it is compressed."""
+_TAR_OVERHEAD: Final = 4096
+"""What a tar may have beside each file's content: headers, padding, long names."""
+_BROKEN: Final = (tarfile.TarError, zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, ValueError, RuntimeError)
+"""What the standard library raises for damaged archives; NotImplementedError and RecursionError are RuntimeErrors."""
+
+
+def read_project(archive: bytes, settings: JobSettings) -> dict[str, ProjectFile]:
+    """The files of the archive by path.
+
+    Raises:
+        TooLarge: the archive, or what is in it, is over a limit.
+        InvalidRequest: it is no such archive, is damaged, or holds what no project may hold.
+    """
+    if len(archive) > settings.max_project_bytes:
+        raise TooLarge(
+            f"The project's archive has more than {format_bytes(settings.max_project_bytes)}, the most that is taken. Leave "
+            "data out (a .rayliftignore names it) and read it from where it lies.",
+            limit_bytes=settings.max_project_bytes,
+        )
+    budget = _Budget(len(archive), settings)
+    try:
+        members = _zip_members(archive, budget) if archive.startswith(_ZIP) else _tar_members(archive, budget)
+        files = _distinct(members)
+    except _BROKEN as error:
+        raise _refusal(f"is damaged: {error or type(error).__name__}") from error
+    if not files:
+        raise _refusal("holds no files")
+    return files
+
+
+@dataclass(slots=True)
+class _Budget:
+    """What may still come out of the archive."""
+
+    archive_bytes: int
+    settings: JobSettings
+    files: int = 0
+    directories: int = 0
+    unpacked: int = 0
+
+    def take_file(self) -> None:
+        self.files += 1
+        if self.files > self.settings.max_project_files:
+            raise _too_many(self.settings)
+
+    def take_directory(self) -> None:
+        self.directories += 1
+        if self.directories > self.settings.max_project_files:
+            raise _too_many(self.settings)
+
+    def take(self, size: int) -> None:
+        self.unpacked += size
+        limit = self.settings.max_project_unpacked_bytes
+        if self.unpacked > limit:
+            raise TooLarge(
+                f"The project has more than {format_bytes(limit)} unpacked, the most that is taken.", limit_bytes=limit
+            )
+        if self.unpacked > max(_FREE_OF_RATIO, self.archive_bytes * self.settings.max_project_ratio):
+            raise _refusal(f"unpacks to more than {self.settings.max_project_ratio} times its size, as only bombs do")
+
+
+def _zip_members(archive: bytes, budget: _Budget) -> Iterator[ProjectFile]:
+    # Counted before the directory is read: each entry of it becomes an object of some hundred bytes.
+    if archive.count(_ZIP_ENTRY) > 2 * budget.settings.max_project_files + 16:
+        raise _too_many(budget.settings)
+    with zipfile.ZipFile(io.BytesIO(archive)) as opened:
+        for entry in opened.infolist():
+            if entry.is_dir():
+                continue
+            mode = entry.external_attr >> 16
+            path = _path(entry.orig_filename)
+            budget.take_file()
+            if stat.S_IFMT(mode) not in {0, stat.S_IFREG}:
+                raise _refusal(f"has {path!r}, which is no regular file; make the archive without --symlinks (-y)")
+            if entry.flag_bits & 0x1:
+                raise _refusal(f"has {path!r} encrypted")
+            if entry.compress_type not in _SUPPORTED:
+                raise _refusal(f"has {path!r} compressed in another way than deflate")
+            with opened.open(entry) as file:
+                yield ProjectFile(path, _content(file, budget), executable=bool(mode & 0o100))
+
+
+def _tar_members(archive: bytes, budget: _Budget) -> Iterator[ProjectFile]:
+    if not archive.startswith(_GZIP):
+        raise _refusal("is neither a .zip nor a .tar.gz")
+    # As a stream, which only goes forward: headers that point back cannot make it loop.
+    bounded = cast("IO[bytes]", _BoundedTar(archive, budget.settings))
+    with tarfile.open(fileobj=bounded, mode="r|", errorlevel=2) as opened:
+        for entry in opened:
+            if entry.isdir():
+                budget.take_directory()
+                continue
+            path = _path(entry.name)
+            budget.take_file()
+            if entry.issym() or entry.islnk():
+                raise _refusal(f"has {path!r}, which is a link; make it with tar --dereference --hard-dereference")
+            if not entry.isreg() or entry.issparse():
+                raise _refusal(f"has {path!r}, which is no regular file")
+            file = opened.extractfile(entry)
+            if file is None:
+                raise _refusal(f"has {path!r} without content")
+            content = _content(file, budget)
+            if len(content) != entry.size:
+                raise _refusal(f"is damaged: {path!r} is cut off")
+            yield ProjectFile(path, content, executable=bool(entry.mode & 0o100))
+
+
+class _BoundedTar:
+    """The tar in a gzip file, up to the size that a project within its limits can have at most."""
+
+    def __init__(self, archive: bytes, settings: JobSettings) -> None:
+        self._stream = gzip.GzipFile(fileobj=io.BytesIO(archive))
+        self._left = settings.max_project_unpacked_bytes + settings.max_project_files * _TAR_OVERHEAD
+
+    def read(self, size: int) -> bytes:
+        data = self._stream.read(size)
+        self._left -= len(data)
+        if self._left < 0:
+            raise _refusal("has more in its headers than in its files")
+        return data
+
+
+def _content(file: IO[bytes], budget: _Budget) -> bytes:
+    chunks: list[bytes] = []
+    while chunk := file.read(_CHUNK):
+        budget.take(len(chunk))
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def _path(name: str) -> str:
+    try:
+        return checked_path(name)
+    except UnsafePath as error:
+        raise _refusal(f"has {name!r}, which {error}") from error
+
+
+def _distinct(members: Iterable[ProjectFile]) -> dict[str, ProjectFile]:
+    """By path. No two files may be one, on any machine's file system, and no file may be another's directory."""
+    files: dict[str, ProjectFile] = {}
+    spelled: dict[str, str] = {}
+    for file in members:
+        path = PurePosixPath(file.path)
+        for part in (path, *path.parents[:-1]):
+            known = spelled.setdefault(_folded(str(part)), str(part))
+            if known != str(part):
+                raise _refusal(f"has {known!r} and {str(part)!r}, which are one name where case does not count")
+        if file.path in files:
+            raise _refusal(f"has {file.path!r} twice")
+        files[file.path] = file
+    for path in files:
+        for parent in PurePosixPath(path).parents[:-1]:
+            if str(parent) in files:
+                raise _refusal(f"has {str(parent)!r} both as a file and as a directory")
+    return files
+
+
+def _folded(path: str) -> str:
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", path).casefold())
+
+
+def _too_many(settings: JobSettings) -> InvalidRequest:
+    return _refusal(f"has more than {settings.max_project_files} files or directories, the most that is taken")
+
+
+def _refusal(detail: str) -> InvalidRequest:
+    return InvalidRequest(f"{FIELD} {detail}", [FieldError(FIELD, detail)])

@@ -1,0 +1,234 @@
+"""Where the requirements of a job come from: the request, the script itself (PEP 723), or the files of its project.
+
+The first of these that says anything is taken, whole: they are never mixed.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any, Final, cast
+
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+
+from raylift.domain.errors import FieldError
+from raylift.domain.project import ProjectFile
+from raylift.services.requirement_lines import MAX_REQUIREMENTS, check_requirements, requirement_problem, without_comment
+from raylift.services.script_metadata import metadata_blocks
+
+FROM_REQUEST: Final = "request"
+FROM_SCRIPT: Final = "script metadata"
+_REQUIREMENTS: Final = "requirements.txt"
+_PYPROJECT: Final = "pyproject.toml"
+_FIELD: Final = "requirements"
+
+_INCLUDE: Final = re.compile(r"(?:-r|--requirement)(?:\s+|=)(.+)|-r(\S.*)")
+_TOML_LINE: Final = re.compile(r"\(at line (\d+), column \d+\)")
+
+
+@dataclass(slots=True)
+class Sourced:
+    """Requirements, where they were found, and what is wrong with them."""
+
+    requirements: tuple[str, ...] = ()
+    source: str | None = None
+    """``request``, ``script metadata``, or the path of a project's file; None where nobody asks for any."""
+    errors: Sequence[FieldError] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """A file that may hold requirements."""
+
+    name: str
+    text: str
+    first_line: int = 1
+
+    def error(self, detail: str, *, near: str = "", line: int | None = None) -> FieldError:
+        """An error that names the file and the line, which is the first that holds ``near`` unless it is known."""
+        if line is None:
+            found = next((at for at, text in enumerate(self.text.splitlines()) if near and near in text), 0)
+            line = self.first_line + found
+        return FieldError(_FIELD, f"in {self.name}, line {line}: {detail}")
+
+
+def find_requirements(
+    given: Sequence[str], script: bytes, script_path: str, files: Mapping[str, ProjectFile] | None
+) -> Sourced:
+    """The requirements of a job.
+
+    Args:
+        given: those of the request; they win.
+        script: the script, or the project's entrypoint.
+        script_path: its name, or its path in the project.
+        files: the project's files; None for a single script.
+    """
+    inline, errors = _inline(script, script_path)
+    if given:
+        requirements, wrong = check_requirements(given)
+        return Sourced(requirements, FROM_REQUEST if requirements else None, [*errors, *wrong])
+    if inline is not None or errors:
+        found = inline or Sourced(source=FROM_SCRIPT)
+        return Sourced(found.requirements, found.source, [*errors, *found.errors])
+    return _of_project(script_path, files) if files else Sourced()
+
+
+def _inline(script: bytes, path: str) -> tuple[Sourced | None, list[FieldError]]:
+    """What the script's own metadata asks for; None where it does not speak of dependencies."""
+    blocks = [block for block in metadata_blocks(script.decode("utf-8-sig", "replace")) if block.kind == "script"]
+    if not blocks:
+        return None, []
+    place = _Place(path, blocks[0].content, blocks[0].first_line)
+    if len(blocks) > 1:
+        return None, [place.error("opens a second block of script metadata; there may be one", line=blocks[1].first_line - 1)]
+    table = _toml(place)
+    if isinstance(table, FieldError):
+        return None, [table]
+    errors = list(_python_errors(table.get("requires-python"), place))
+    if "dependencies" not in table:
+        return None, errors
+    return _listed(table["dependencies"], place, FROM_SCRIPT), errors
+
+
+def _of_project(script_path: str, files: Mapping[str, ProjectFile]) -> Sourced:
+    beside = PurePosixPath(script_path).parent
+    folders = list(dict.fromkeys([beside, PurePosixPath()]))
+    for path in (str(folder / _REQUIREMENTS) for folder in folders):
+        if path in files:
+            return _requirements_file(path, files)
+    for path in (str(folder / _PYPROJECT) for folder in folders):
+        if path in files:
+            found = _pyproject(path, files)
+            if found is not None:
+                return found
+    return Sourced()
+
+
+def _pyproject(path: str, files: Mapping[str, ProjectFile]) -> Sourced | None:
+    place = _place(path, files)
+    table = place if isinstance(place, FieldError) else _toml(place)
+    if isinstance(place, FieldError) or isinstance(table, FieldError):
+        return Sourced(source=path, errors=[error for error in (place, table) if isinstance(error, FieldError)][:1])
+    project = table.get("project")
+    if not isinstance(project, dict) or "dependencies" not in project:
+        return None  # A file of settings for tools.
+    fields: dict[str, Any] = project  # pyright: ignore[reportUnknownVariableType] # TOML
+    found = _listed(fields["dependencies"], place, path)
+    found.errors = [*_python_errors(fields.get("requires-python"), place), *found.errors]
+    return found
+
+
+def _listed(value: object, place: _Place, source: str) -> Sourced:
+    """A list of requirements in TOML."""
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):  # pyright: ignore[reportUnknownVariableType]
+        return Sourced(source=source, errors=[place.error("dependencies must be a list of strings", near="dependencies")])
+    items = cast("list[str]", value)
+    problems = [(item, requirement_problem(item)) for item in items]
+    errors = [place.error(problem, near=item.splitlines()[0] if item else "") for item, problem in problems if problem]
+    return Sourced(tuple(item.strip() for item in items), source, [*errors, *_too_many(items, place)])
+
+
+def _requirements_file(path: str, files: Mapping[str, ProjectFile]) -> Sourced:
+    found: list[str] = []
+    errors: list[FieldError] = []
+    for item in _lines(path, files, ()):
+        if isinstance(item, FieldError):
+            errors.append(item)
+        else:
+            found.append(item)
+    return Sourced(tuple(found), path, [*errors, *_too_many(found, _Place(path, ""))])
+
+
+def _lines(path: str, files: Mapping[str, ProjectFile], above: tuple[str, ...]) -> Iterator[str | FieldError]:
+    place = _place(path, files)
+    if isinstance(place, FieldError):
+        yield place
+        return
+    for number, line in _logical_lines(place.text):
+        text = without_comment(line)
+        include = _INCLUDE.fullmatch(text)
+        if include:
+            yield from _included(path, (include[1] or include[2]).strip(), place, number, files, above)
+        elif text:
+            problem = requirement_problem(text)
+            yield place.error(problem, line=number) if problem else text
+
+
+def _included(
+    path: str, name: str, place: _Place, number: int, files: Mapping[str, ProjectFile], above: tuple[str, ...]
+) -> Iterator[str | FieldError]:
+    target = _beside(path, name)
+    if target is None or target not in files:
+        yield place.error(f"there is no {name!r} in the project", line=number)
+    elif target in (*above, path):
+        yield place.error(f"{name!r} includes itself", line=number)
+    else:
+        yield from _lines(target, files, (*above, path))
+
+
+def _beside(path: str, name: str) -> str | None:
+    """The path of the file ``name`` as seen from the file ``path``; None when it is not in the project."""
+    parts = list(PurePosixPath(path).parent.parts)
+    for part in PurePosixPath(name).parts:
+        if part == "..":
+            if not parts:
+                return None
+            parts.pop()
+        else:
+            parts.append(part)
+    return str(PurePosixPath(*parts))
+
+
+def _logical_lines(text: str) -> Iterator[tuple[int, str]]:
+    """(number of its first line, line) with those that end in a backslash joined to the next."""
+    start, held = 1, ""
+    for number, line in enumerate(text.splitlines(), 1):
+        start = start if held else number
+        if line.endswith("\\"):
+            held += line[:-1] + " "
+        else:
+            yield start, held + line
+            held = ""
+    if held:
+        yield start, held
+
+
+def _place(path: str, files: Mapping[str, ProjectFile]) -> _Place | FieldError:
+    try:
+        return _Place(path, files[path].content.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        line = files[path].content.count(b"\n", 0, error.start) + 1
+        return _Place(path, "").error("is not UTF-8", line=line)
+
+
+def _toml(place: _Place) -> dict[str, Any] | FieldError:
+    try:
+        return tomllib.loads(place.text)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        at = _TOML_LINE.search(str(error))
+        line = place.first_line - 1 + int(at[1]) if at else place.first_line + max(len(place.text.splitlines()) - 1, 0)
+        return place.error(f"is not TOML: {_TOML_LINE.sub('', str(error)).strip()}", line=line)
+
+
+def _python_errors(wanted: object, place: _Place) -> Iterator[FieldError]:
+    """What is wrong with ``requires-python``, the platform's own version included."""
+    if wanted is None:
+        return
+    own = ".".join(map(str, sys.version_info[:3]))
+    try:
+        fits = SpecifierSet(wanted).contains(own) if isinstance(wanted, str) else None
+    except InvalidSpecifier:
+        fits = None
+    if fits is None:
+        yield place.error(f"requires-python is {wanted!r}, which is no version specifier", near="requires-python")
+    elif not fits:
+        yield place.error(f"requires Python {wanted}; the platform has {own}", near="requires-python")
+
+
+def _too_many(found: Sequence[str], place: _Place) -> Iterator[FieldError]:
+    if len(found) > MAX_REQUIREMENTS:
+        yield place.error(f"has {len(found)} requirements; at most {MAX_REQUIREMENTS} are taken")

@@ -1,0 +1,46 @@
+"""What a job ran: its script, its project, and how it differs from another."""
+
+from __future__ import annotations
+
+from typing import Final
+from urllib.parse import quote
+
+from fastapi import APIRouter, Response
+
+from raylift.api.job_diff import JobDiff
+from raylift.services.container import Services
+from serve_apps.gateway import job_diff_view
+from serve_apps.gateway.responses import json_response, problems
+
+GZIP: Final = "application/gzip"
+
+
+def job_sources_router(services: Services) -> APIRouter:
+    router = APIRouter(prefix="/mlops/training", tags=["training"])
+    training = services.training
+
+    @router.get(
+        "/jobs/{job_id}/script",
+        responses={200: {"content": {"text/x-python": {"schema": {"type": "string"}}}}, **problems(404, 503)},
+    )
+    def script(job_id: str) -> Response:
+        """The script as it was uploaded; of a project, its entrypoint."""
+        found, source = training.script(job_id)
+        disposition = f"inline; filename*=utf-8''{quote(found.spec.script_name, safe='')}"
+        return Response(source, 200, {"Content-Disposition": disposition}, "text/x-python; charset=utf-8")
+
+    @router.get(
+        "/jobs/{job_id}/project",
+        responses={200: {"content": {GZIP: {"schema": {"type": "string", "format": "binary"}}}}, **problems(404, 503)},
+    )
+    def project(job_id: str) -> Response:
+        """The project that the job's script is of, as a .tar.gz. Its SHA-256 is that of the tar in it."""
+        sha256, archive = training.project(job_id)
+        return Response(archive, 200, {"Content-Disposition": f'attachment; filename="{sha256[:12]}.tar.gz"'}, GZIP)
+
+    @router.get("/jobs/{job_id}/diff/{other_id}", responses={200: {"model": JobDiff}, **problems(404, 503)})
+    def diff(job_id: str, other_id: str) -> Response:
+        """What the second job does differently from the first. Values of variables are compared here and never shown."""
+        return json_response(job_diff_view.job_diff(services.comparison.compare(job_id, other_id)))
+
+    return router

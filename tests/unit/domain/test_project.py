@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import gzip
+import hashlib
+
+import pytest
+
+from raylift.domain.project import ProjectFile, UnsafePath, checked_path, digest_of, pack, unpack
+
+FILES = [ProjectFile("b.py", b"1"), ProjectFile("a/ü" + "x" * 120, b"2" * 3000, executable=True), ProjectFile("empty", b"")]
+
+
+def test_the_order_of_the_files_does_not_count() -> None:
+    packed = pack(FILES)
+    assert pack(reversed(FILES)) == packed
+    assert hashlib.sha256(gzip.decompress(packed.content)).hexdigest() == packed.sha256 == digest_of(packed.content)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        [ProjectFile("c.py", b"1"), *FILES[1:]],
+        [ProjectFile("b.py", b"2"), *FILES[1:]],
+        [ProjectFile("b.py", b"1", executable=True), *FILES[1:]],
+        FILES[1:],
+    ],
+)
+def test_everything_else_does(other: list[ProjectFile]) -> None:
+    assert pack(other).sha256 != pack(FILES).sha256
+
+
+def test_unpacking_gives_them_back() -> None:
+    assert sorted(unpack(pack(FILES).content), key=lambda file: file.path) == sorted(FILES, key=lambda file: file.path)
+
+
+@pytest.mark.parametrize(("name", "path"), [("./a//b.py", "a/b.py"), ("a/./b", "a/b"), ("a b/ü.py", "a b/ü.py")])
+def test_paths_are_normalised(name: str, path: str) -> None:
+    assert checked_path(name) == path
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "/etc/passwd",
+        "../x",
+        "a/../../x",
+        "a/..",
+        "C:\\x",
+        "C:x",
+        "a\\b",
+        "",
+        ".",
+        "./",
+        "a\0b",
+        "a\nb",
+        "\udcff",
+        "x" * 256,
+        "/x" * 600,
+    ],
+)
+def test_paths_that_are_none_in_a_project(name: str) -> None:
+    with pytest.raises(UnsafePath):
+        checked_path(name)

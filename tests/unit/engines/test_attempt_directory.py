@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+from job_entrypoints.attempt import read_attempt
+from raylift.domain.job import Job, JobSpec, JobState
+from raylift.domain.project import ProjectFile, pack
+from raylift.engines.attempt_directory import AttemptDirectory
+from raylift.settings import JobSettings
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+PROJECT = pack(
+    [
+        ProjectFile("jobs/train.py", b"print(1)"),
+        ProjectFile("data/x.csv", b"1,2"),
+        ProjectFile("run.sh", b"#!/bin/sh", executable=True),
+    ]
+)
+
+
+def prepare(tmp_path: Path) -> AttemptDirectory:
+    spec = JobSpec("0" * 64, "train.py", "e", project_sha256=PROJECT.sha256, entrypoint="jobs/train.py")
+    job = Job("job_1", spec, JobState.STARTING, created_at=NOW, entered_at=NOW)
+    directory = AttemptDirectory(tmp_path, "job_1-a1")
+    directory.prepare(job, b"print(1)", mlflow_url="http://x", settings=JobSettings(), project=PROJECT.content)
+    return directory
+
+
+def test_a_project_is_the_working_directory_and_its_script_runs_where_it_lies(tmp_path: Path) -> None:
+    path = prepare(tmp_path).path
+    attempt = read_attempt(str(path))
+    assert attempt.working_directory == str(path / "work")
+    assert attempt.script_path == str(path / "work/jobs/train.py")
+    assert Path(attempt.script_path).read_bytes() == b"print(1)"
+    assert (path / "work/data/x.csv").read_bytes() == b"1,2"
+    assert (path / "work/run.sh").stat().st_mode & 0o100
+    assert (path / "source/train.py").read_bytes() == b"print(1)"
+
+
+def test_preparing_again_leaves_alone_what_the_script_has_made(tmp_path: Path) -> None:
+    path = prepare(tmp_path).path
+    (path / "work/data/x.csv").write_bytes(b"changed")
+    prepare(tmp_path)
+    assert (path / "work/data/x.csv").read_bytes() == b"changed"
+
+
+def test_half_a_project_is_unpacked_again(tmp_path: Path) -> None:
+    path = prepare(tmp_path).path
+    (path / "work").rename(path / ".work")
+    (path / ".work/run.sh").unlink()
+    (path / ".work/stray").touch()
+    prepare(tmp_path)
+    assert (path / "work/run.sh").exists()
+    assert not (path / "work/stray").exists()
+
+
+def test_a_single_script_has_an_empty_working_directory(tmp_path: Path) -> None:
+    job = Job("job_1", JobSpec("0" * 64, "t.py", "e"), JobState.STARTING, created_at=NOW, entered_at=NOW)
+    AttemptDirectory(tmp_path, "s").prepare(job, b"", mlflow_url="http://x", settings=JobSettings())
+    assert "script_path" not in json.loads((tmp_path / "s/attempt.json").read_bytes())
+    assert not (tmp_path / "s/work").exists()

@@ -1,0 +1,148 @@
+from __future__ import annotations
+
+import sys
+import time
+
+import pytest
+
+from raylift.domain.project import ProjectFile
+from raylift.services.requirement_sources import Sourced, find_requirements
+from raylift.services.script_metadata import metadata_blocks
+
+OWN = ".".join(map(str, sys.version_info[:2]))
+INLINE = f"""#!/usr/bin/env python
+# /// script
+# requires-python = ">={OWN}"
+# dependencies = [
+#   "requests<3",
+#   "rich",
+# ]
+# ///
+print(1)
+"""
+
+
+def found(script: str = "print(1)", *given: str, path: str = "train.py", **files: str) -> Sourced:
+    tree = {name.replace("__", "/").replace("_", "."): text for name, text in files.items()}
+    project = {name: ProjectFile(name, text.encode()) for name, text in tree.items()} if files else None
+    return find_requirements(given, script.encode(), path, project)
+
+
+def errors(sourced: Sourced) -> list[str]:
+    assert all(error.field == "requirements" for error in sourced.errors)
+    return [error.detail for error in sourced.errors]
+
+
+def test_nobody_asks_for_any() -> None:
+    assert found() == Sourced() == found(train_py="")
+
+
+def test_the_script_s_own_metadata() -> None:
+    assert found(INLINE) == Sourced(("requests<3", "rich"), "script metadata", [])
+    assert found(INLINE.replace("\n", "\r\n")).requirements == ("requests<3", "rich")
+
+
+def test_the_request_wins() -> None:
+    assert found(INLINE, "numpy", requirements_txt="scipy") == Sourced(("numpy",), "request", [])
+
+
+def test_metadata_wins_over_the_project_unless_it_says_nothing_of_dependencies() -> None:
+    assert found(INLINE, requirements_txt="scipy").source == "script metadata"
+    none = found("# /// script\n# dependencies = []\n# ///\n", requirements_txt="scipy")
+    assert (none.requirements, none.source) == ((), "script metadata")
+    silent = f'# /// script\n# requires-python = ">={OWN}"\n# ///\n'
+    assert found(silent, requirements_txt="scipy") == Sourced(("scipy",), "requirements.txt", [])
+
+
+def test_the_files_of_a_project_by_nearness_and_kind() -> None:
+    pyproject = '[project]\nname = "x"\ndependencies = ["pandas", "rich"]\n'
+    assert found(path="jobs/train.py", jobs__requirements_txt="a", requirements_txt="b") == Sourced(
+        ("a",), "jobs/requirements.txt", []
+    )
+    assert found(path="jobs/train.py", requirements_txt="b", jobs__pyproject_toml=pyproject).source == "requirements.txt"
+    assert found(path="jobs/train.py", pyproject_toml=pyproject) == Sourced(("pandas", "rich"), "pyproject.toml", [])
+    assert found(pyproject_toml="[tool.ruff]\nline-length = 100\n") == Sourced()
+
+
+def test_a_requirements_file_with_all_that_is_usual() -> None:
+    text = "\ufeff# ours\nnumpy >= 2 ; python_version > '3'  # why\n\n-r more/base_txt\npandas \\\n  >=2\n"
+    assert found(requirements_txt=text.replace("_txt", ".txt"), more__base_txt="scipy\r\nrich\r\n").requirements == (
+        "numpy >= 2 ; python_version > '3'",
+        "scipy",
+        "rich",
+        "pandas    >=2",
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "detail"),
+    [
+        ("numpy\n\nscipy==\n", "in requirements.txt, line 3: 'scipy==' is not a requirement"),
+        ("--index-url https://x\n", "in requirements.txt, line 1: '--index-url https://x' is an option of pip"),
+        ("numpy==1 --hash=sha256:0\n", "in requirements.txt, line 1: 'numpy==1 --hash=sha256:0' is not a requirement"),
+        ("-e .\n", "in requirements.txt, line 1: '-e .' is an option of pip"),
+        ("-r nope.txt\n", "in requirements.txt, line 1: there is no 'nope.txt' in the project"),
+        ("-r ../../etc/passwd\n", "in requirements.txt, line 1: there is no '../../etc/passwd' in the project"),
+        ("\n-r requirements.txt\n", "in requirements.txt, line 2: 'requirements.txt' includes itself"),
+        ("x @ file:///etc/passwd\n", "names a file of the server"),
+        ("a\n" * 1001, "has 1001 requirements"),
+    ],
+)
+def test_lines_that_are_none(text: str, detail: str) -> None:
+    [error] = errors(found(requirements_txt=text))
+    assert detail in error
+
+
+def test_a_file_that_is_not_utf_8() -> None:
+    files = {"requirements.txt": ProjectFile("requirements.txt", b"numpy\n\xff\n")}
+    assert errors(find_requirements((), b"", "train.py", files)) == ["in requirements.txt, line 2: is not UTF-8"]
+
+
+@pytest.mark.parametrize(
+    ("text", "detail"),
+    [
+        ('[project]\ndependencies = [\n  "ok",\n  "no good",\n]\n', "in pyproject.toml, line 4: 'no good' is not"),
+        ("[project]\ndependencies = 3\n", "line 2: dependencies must be a list of strings"),
+        ('[project]\ndependencies = [\n"a"\n"b"]\n', "in pyproject.toml, line 4: is not TOML"),
+        ('[project]\nrequires-python = ">=4"\ndependencies = []\n', "line 2: requires Python >=4; the platform has 3."),
+    ],
+)
+def test_what_is_wrong_with_a_pyproject(text: str, detail: str) -> None:
+    [error] = errors(found(pyproject_toml=text))
+    assert detail in error
+
+
+@pytest.mark.parametrize(
+    ("block", "detail"),
+    [
+        ('# requires-python = ">=4"', "in train.py, line 3: requires Python >=4; the platform has 3."),
+        ('# requires-python = "new"', "in train.py, line 3: requires-python is 'new', which is no version specifier"),
+        ("# requires-python = 3", "line 3: requires-python is 3"),
+        ('# dependencies = [\n#  "ok",\n#  "!!"]', "in train.py, line 5: '!!' is not a requirement"),
+        ("# dependencies = [", "in train.py, line 3: is not TOML"),
+    ],
+)
+def test_what_is_wrong_with_metadata(block: str, detail: str) -> None:
+    [error] = errors(found(f"'''doc'''\n# /// script\n{block}\n# ///\n"))
+    assert detail in error
+
+
+def test_the_python_that_metadata_asks_for_counts_whoever_names_the_requirements() -> None:
+    assert errors(found('# /// script\n# requires-python = ">=4"\n# ///\n', "numpy"))
+
+
+def test_two_blocks() -> None:
+    assert errors(found(INLINE + "\n" + INLINE)) == [
+        "in train.py, line 12: opens a second block of script metadata; there may be one"
+    ]
+
+
+def test_blocks_are_found_as_the_pep_says() -> None:
+    text = "# /// other\n# a\n# ///\n# b\n# ///\n# /// script\n# never closed\nx = 1\n    # /// script\n    # ///\n"
+    assert [(block.kind, block.content) for block in metadata_blocks(text)] == [("other", "a\n///\nb")]
+
+
+def test_a_script_that_opens_blocks_all_the_time_is_read_in_no_time() -> None:
+    started = time.process_time()
+    assert not list(metadata_blocks("# /// script\n" * 80_000))
+    assert time.process_time() - started < 10  # The expression in the PEP takes an hour.
