@@ -39,7 +39,7 @@ class JobSettings(_Section):
     """Time between SIGTERM and SIGKILL, so that scripts can save."""
     max_log_bytes: int = 64 * 1024 * 1024
     """Cap of one attempt's stored output; the head and the tail are kept and the cut is marked."""
-    nice: int = 5
+    nice: int = 10
     """Added to the niceness of job processes, so that the platform and the models answer while jobs train."""
     start_timeout_seconds: float = 600.0
     """How long Ray may take to start an attempt, environment included, before it counts as lost."""

@@ -21,7 +21,9 @@ _PLUGIN: Final = "raylift.engines.environments.plugin.EnvironmentPlugin"
 _WEEK: Final = 7 * 24 * 3600
 
 
-def base_environment(wanted: HeadEnvironment, instance: str, environ: Mapping[str, str] | None = None) -> dict[str, str]:
+def base_environment(
+    wanted: HeadEnvironment, instance: str, temp_dir: Path, environ: Mapping[str, str] | None = None
+) -> dict[str, str]:
     """What every process of the platform has."""
     environ = os.environ if environ is None else environ
     inherited = {key: value for key, value in environ.items() if any(fnmatch.fnmatchcase(key, p) for p in wanted.inherit)}
@@ -29,6 +31,8 @@ def base_environment(wanted: HeadEnvironment, instance: str, environ: Mapping[st
         **inherited,
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{inherited.get('PATH', os.defpath)}",
         "PYTHONUNBUFFERED": "1",
+        # What killed processes leave in it goes with the session.
+        "TMPDIR": str(temp_dir),
         MARK: instance,
         # Ray writes process titles over argv and, unless this is set, over the environment behind it, where the mark is.
         "SPT_NOENV": "1",
@@ -73,6 +77,8 @@ def _jobs() -> dict[str, str]:
         "RUNTIME_ENV_RETRY_TIMES": "1",
         "BAD_RUNTIME_ENV_CACHE_TTL_SECONDS": "1",
         "RAY_OVERRIDE_JOB_RUNTIME_ENV": "1",
+        # Ray gives its workers 15, the supervisor, the gateway and the replicas among them: no better than the jobs'.
+        "RAY_worker_niceness": "0",
         # Ray's memory monitor never picks a job's script: it would kill replicas and the supervisor for one that is too big.
         "RAY_memory_monitor_refresh_ms": "0",
     }

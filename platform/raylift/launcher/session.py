@@ -20,6 +20,11 @@ def session_path(state_dir: Path) -> Path:
     return Path("/tmp") / f"rl-{os.getuid()}-{digest}"  # noqa: S108 - short by need; make_session checks whose it is
 
 
+def temp_path(session: Path) -> Path:
+    """For temporary files of the platform's processes and the jobs. Short: multiprocessing puts sockets below it."""
+    return session / "t"
+
+
 def make_session(path: Path) -> None:
     """Make it anew, for this user only.
 
@@ -28,6 +33,7 @@ def make_session(path: Path) -> None:
     """
     remove_session(path)
     path.mkdir(mode=0o700)
+    temp_path(path).mkdir()
 
 
 def remove_session(path: Path) -> None:

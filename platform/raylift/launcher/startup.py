@@ -24,7 +24,7 @@ from raylift.launcher.processes import pids_by_component
 from raylift.launcher.progress import Progress
 from raylift.launcher.ray_head import finish_head, launch_head
 from raylift.launcher.record import RunRecord, write_record
-from raylift.launcher.session import make_session, session_path
+from raylift.launcher.session import make_session, session_path, temp_path
 from raylift.launcher.waiting import answers, wait_for
 from raylift.settings import PlatformSettings
 from raylift.store import Store
@@ -85,7 +85,7 @@ def start_everything(config: LocalConfig, record: RunRecord, progress: Progress)
     settings.environments_dir.mkdir(mode=0o700, exist_ok=True)
     write_haproxy_wrapper(haproxy_wrapper_path(record), host=record.host, port=record.ports["gateway"])
 
-    base = base_environment(config.environment, record.instance)
+    base = base_environment(config.environment, record.instance, temp_path(record.session_dir))
     head_env = head_environment(base, record, attempts_dir=settings.attempts_dir, cores=config.job_cpus())
     with progress.step("Store", f"migrations of {_without_password(settings.database_url)}"):
         _migrate(settings.database_url)

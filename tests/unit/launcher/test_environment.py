@@ -40,15 +40,16 @@ def test_only_what_is_listed_is_inherited() -> None:
         "RAYLIFT_DATABASE_URL": "p",
         "PYTHONPATH": "/e",
     }
-    environment = base_environment(load_config().environment, "abc", user)
+    environment = base_environment(load_config().environment, "abc", Path("/t"), user)
     assert environment["HOME"] == "/h"
     assert environment["LC_ALL"] == "C"
     assert environment["RAYLIFT_INSTANCE"] == "abc"
+    assert environment["TMPDIR"] == "/t"
     assert not {"AWS_SECRET_ACCESS_KEY", "RAY_ADDRESS", "RAYLIFT_DATABASE_URL", "PYTHONPATH"} & environment.keys()
 
 
 def test_jobs_do_not_learn_the_database(record: RunRecord) -> None:
-    base = base_environment(load_config().environment, "abc", {"RAYLIFT_DATABASE_URL": "postgresql://u:secret@h/d"})
+    base = base_environment(load_config().environment, "abc", Path("/t"), {"RAYLIFT_DATABASE_URL": "postgresql://u:secret@h/d"})
     environment = head_environment(base, record, attempts_dir=record.state_dir / "attempts", cores=2)
     assert "secret" not in str(environment)
 
