@@ -46,13 +46,15 @@ class _Handler(BaseHTTPRequestHandler):
 
     def answer(self) -> None:
         length = int(self.headers.get("Content-Length") or 0)
-        body = json.loads(self.rfile.read(length)) if length else None
+        raw = self.rfile.read(length)
+        is_json = self.headers.get("Content-Type", "").startswith("application/json")
+        body = json.loads(raw) if is_json else raw or None
         self.platform.requests.append((self.command, self.path, body, dict(self.headers)))
         queue = self.platform.replies.get((self.command, self.path.partition("?")[0]))
         if not queue:
             queue = [Reply(404, {"detail": f"There is nothing at {self.path}.", "code": "not_found"})]
         reply = queue.pop(0) if len(queue) > 1 else queue[0]
-        raw = (
+        answer = (
             b""
             if reply.body is None
             else reply.body.encode()
@@ -60,10 +62,10 @@ class _Handler(BaseHTTPRequestHandler):
             else json.dumps(reply.body).encode()
         )
         self.send_response(reply.status)
-        for name, value in {"Content-Length": str(len(raw)), **reply.headers}.items():
+        for name, value in {"Content-Length": str(len(answer)), **reply.headers}.items():
             self.send_header(name, value)
         self.end_headers()
-        self.wfile.write(raw)
+        self.wfile.write(answer)
 
     do_GET = do_POST = do_PUT = do_DELETE = answer  # noqa: N815
 

@@ -120,3 +120,43 @@ def test_events(run: Run, platform: Any, job_id: str):
     assert header.split() == ["AT", "ATTEMPT", "FROM", "TO", "WHY"]
     assert row.split()[2:] == ["2", "script", "failed", "script_error:", "exit", "code", "1"]
     assert json.loads(run("jobs", "events", job_id, "-o", "json").stdout) == events
+
+
+def test_diff_shows_what_differs(run: Run, platform: Any):
+    diff = {
+        "first": "job_a",
+        "second": "job_b",
+        "same": False,
+        "script": "--- a\n+++ b\n@@ -1 +1 @@\n-x\n+y\n",
+        "project": [{"name": "pkg/a.py", "change": "changed"}, {"name": "new.py", "change": "added"}],
+        "requirements": {"removed": ["numpy<2"], "added": ["numpy>=2"]},
+        "environment_lock": {"removed": [], "added": []},
+        "args": {"name": "args", "first": ["1"], "second": []},
+        "environment": [{"name": "SECRET", "change": "changed"}],
+        "resources": [{"name": "cpus", "first": 1.0, "second": 2.0}],
+        "settings": [{"name": "model_name", "first": None, "second": "churn"}],
+        "metrics": [],
+    }
+    platform.on("GET", "/mlops/training/jobs/job_a/diff/job_b", diff)
+    done = run("jobs", "diff", "job_a", "job_b")
+    assert done.exit_code == 0
+    assert done.stdout == (
+        "requirements:\n  - numpy<2\n  + numpy>=2\n"
+        'arguments:\n  args: ["1"] -> []\n'
+        "environment:\n  ~ SECRET\n"
+        "resources:\n  cpus: 1.0 -> 2.0\n"
+        "settings:\n  model_name: - -> churn\n"
+        "project:\n  ~ pkg/a.py\n  + new.py\n"
+        "script:\n--- a\n+++ b\n@@ -1 +1 @@\n-x\n+y\n"
+    )
+    assert json.loads(run("jobs", "diff", "job_a", "job_b", "--output", "json").stdout) == diff
+
+
+def test_diff_of_the_same(run: Run, platform: Any):
+    nothing: dict[str, Any] = {"removed": [], "added": []}
+    diff = {"first": "a", "second": "b", "same": True, "script": None, "args": None}
+    diff |= dict.fromkeys(("requirements", "environment_lock"), nothing)
+    diff |= {name: [] for name in ("project", "environment", "resources", "settings", "metrics")}
+    platform.on("GET", "/mlops/training/jobs/a/diff/b", diff)
+    done = run("jobs", "diff", "a", "b")
+    assert (done.exit_code, done.stdout, done.stderr) == (0, "", "Both ask for the same.\n")

@@ -9,6 +9,7 @@ import pytest
 from typer.testing import Result
 
 from raylift.api.training import TrainingUpload
+from raylift.client.project import pack_directory
 
 Run = Callable[..., Result]
 UPLOAD = "/mlops/training/upload"
@@ -140,3 +141,30 @@ def test_follow_with_json_gives_the_job_on_stdout_alone(run: Run, script: Path, 
     done = run("train", str(script), "-f", "-o", "json")
     assert json.loads(done.stdout) == job("completed")
     assert "one\ntwo\n" in done.stderr
+
+
+def test_a_project_is_uploaded_with_its_entrypoint(run: Run, tmp_path: Path, platform: Any, job_id: str):
+    (tmp_path / "fit.py").write_text("print(1)")
+    done = run("train", str(tmp_path), "--entrypoint", "fit.py", "--model", "churn")
+    assert (done.exit_code, done.stdout) == (0, job_id + "\n")
+    (body,) = platform.sent("POST", UPLOAD)
+    assert b'name="entrypoint"\r\n\r\nfit.py' in body and pack_directory(tmp_path).content in body
+
+
+def test_an_entrypoint_s_errors_have_file_line_and_column(run: Run, tmp_path: Path, platform: Any):
+    errors = [{"field": "entrypoint", "detail": "does not compile", "line": 3, "column": 5}]
+    platform.refuse("POST", UPLOAD, 422, "invalid_request", "entrypoint does not compile", errors=errors)
+    done = run("train", str(tmp_path), "--entrypoint", "jobs/fit.py")
+    assert done.exit_code == 2
+    assert f"{tmp_path}/jobs/fit.py:3:5: does not compile" in done.stderr
+
+
+def test_a_project_without_an_entrypoint_or_with_what_it_may_not_hold(run: Run, tmp_path: Path, platform: Any):
+    done = run("train", str(tmp_path))
+    assert done.exit_code == 2
+    assert "name the script in it, e.g. --entrypoint train.py" in done.stderr
+    (tmp_path / "out").symlink_to("/etc")
+    done = run("train", str(tmp_path), "--entrypoint", "fit.py")
+    assert done.exit_code == 2
+    assert "leads out of the project" in done.stderr
+    assert not platform.requests
