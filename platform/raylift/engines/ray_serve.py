@@ -49,12 +49,13 @@ class RayServe:
         """
         refused: dict[tuple[str, str], str] = {}
         for deployment, prove in wanted:
-            target = serve.RunTarget(
-                build(self._replica_spec(deployment, prove=prove)),
-                name=application_name(deployment.model_name, deployment.version),
-                route_prefix=version_route(deployment.model_name, deployment.version),
-            )
             try:
+                # Building refuses, too, e.g. an amount of CPU finer than Ray counts: it must not keep the others waiting.
+                target = serve.RunTarget(
+                    build(self._replica_spec(deployment, prove=prove)),
+                    name=application_name(deployment.model_name, deployment.version),
+                    route_prefix=version_route(deployment.model_name, deployment.version),
+                )
                 serve.run_many([target], wait_for_ingress_deployment_creation=False, wait_for_applications_running=False)
             except (RayServeException, ValueError) as error:
                 refused[deployment.model_name, deployment.version] = f"Ray Serve refused the deployment: {error}"
