@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from raylift.domain.errors import EngineUnavailable
+from raylift.domain.errors import EngineUnavailable, StaleJob, StaleLease
 from raylift.domain.identifiers import submission_id
 from raylift.domain.job import Job, JobState, Reason
 from raylift.domain.lease import Lease
@@ -40,6 +40,15 @@ log = logging.getLogger(__name__)
 _REGISTRATION_PATIENCE: Final = timedelta(minutes=10)
 """How long a registration is tried again while MLflow does not answer. Counts only while this supervisor tries."""
 
+_TRIES: Final = 10
+"""Of a job's step that fails for no reason we know; the pauses between them sum up to about two minutes."""
+
+_STEP_FAILED: Final = {
+    JobState.ENVIRONMENT: Reason.ENVIRONMENT_ERROR,
+    JobState.STARTING: Reason.SUBMISSION_ERROR,
+    JobState.REGISTRATION: Reason.REGISTRATION_ERROR,
+}
+
 _RAY_STOP_MARGIN_SECONDS: Final = 5.0
 """Ray's own SIGKILL comes this much after the wrapper's, so that the wrapper can still report."""
 
@@ -64,6 +73,8 @@ class JobExecutor:
         self._clock = clock
         self._unregistered_since: dict[str, datetime] = {}
         """When MLflow first did not answer about a job."""
+        self._failures: dict[str, int] = {}
+        """Steps of a job that failed one after the other, though every engine answered."""
 
     def admit(self, lease: Lease, job: Job) -> None:
         """Let a waiting job go: to its environment, or straight to Ray when there is nothing to resolve."""
@@ -88,6 +99,28 @@ class JobExecutor:
             EngineUnavailable: an engine did not answer; nothing is lost, the action is planned again.
             StaleLease: another supervisor has taken over.
         """
+        try:
+            self._carry_out(lease, job, action)
+        except (EngineUnavailable, StaleJob, StaleLease):
+            raise
+        except Exception as error:
+            if not self._give_up(lease, job, error):
+                raise
+            log.exception("%s: given up", job.job_id)
+        self._failures.pop(job.job_id, None)
+
+    def _give_up(self, lease: Lease, job: Job, error: Exception) -> bool:
+        """End a job whose next step always fails: it would keep its place in the cluster from others for ever."""
+        failures = self._failures[job.job_id] = self._failures.get(job.job_id, 0) + 1
+        reason = _STEP_FAILED.get(job.state)
+        if reason is None or failures < _TRIES:
+            return False
+        self._close(job)
+        message = f"Failed {failures} times, the last time with {type(error).__name__}: {error}. The supervisor's log has more."
+        self._move(lease, job, JobState.FAILED, reason=reason, message=message)
+        return True
+
+    def _carry_out(self, lease: Lease, job: Job, action: JobAction) -> None:
         match action:
             case Resolve():
                 self._resolve(lease, job)

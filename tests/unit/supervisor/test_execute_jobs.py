@@ -1,0 +1,98 @@
+"""The executor on a real store (SQLite): what it does when its engines fail in ways that nobody foresaw."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from raylift.domain.errors import EngineUnavailable
+from raylift.domain.job import Job, JobSpec, JobState, Reason
+from raylift.domain.lease import Lease
+from raylift.engines.attempt_directory import AttemptDirectory
+from raylift.settings import PlatformSettings
+from raylift.store import Store
+from raylift.supervisor.execute_jobs import JobExecutor
+from raylift.supervisor.plan_jobs import Register, Submit
+
+NOW = datetime(2026, 1, 2, tzinfo=UTC)
+
+
+class Failing:
+    """Stands for an engine: every method raises."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+    def __getattr__(self, name: str) -> Any:
+        def method(*arguments: object, **options: object) -> None:
+            raise self.error
+
+        return method
+
+
+class World:
+    def __init__(self, state_dir: Path, error: Exception) -> None:
+        self.now = NOW
+        self.settings = PlatformSettings(
+            state_dir=state_dir,
+            database_url=f"sqlite:///{state_dir / 'raylift.db'}",
+            mlflow_url="http://mlflow",
+            ray_dashboard_url="http://ray",
+            gateway_url="http://gateway",
+        )
+        self.store = Store.open(self.settings.database_url)
+        self.store.migrate()
+        lease = self.store.leases.acquire("supervisor", "me", now=NOW, seconds=15)
+        assert lease is not None
+        self.lease: Lease = lease
+        engine: Any = Failing(error)
+        self.executor = JobExecutor(self.settings, self.store, engine, engine, engine, lambda: self.now)
+
+    def job(self, *states: JobState) -> Job:
+        spec = JobSpec(
+            script_sha256=hashlib.sha256(b"pass").hexdigest(), script_name="train.py", experiment_name="exp", model_name="churn"
+        )
+        job = self.store.jobs.add(spec, b"pass", job_id="job_A", now=NOW)
+        for state in states:
+            job = self.store.jobs.move(self.lease, job, state, now=NOW, submission_id="job_A-a1")
+        return job
+
+
+@pytest.fixture
+def world(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[World]:
+    made = World(tmp_path, request.param)
+    yield made
+    made.store.close()
+
+
+@pytest.mark.parametrize("world", [RuntimeError("a defect")], indirect=True)
+def test_a_job_whose_next_step_always_fails_does_not_keep_its_place_for_ever(world: World) -> None:
+    job = world.job(JobState.STARTING)
+    for _ in range(9):
+        with pytest.raises(RuntimeError):
+            world.executor.execute(world.lease, job, Submit())
+    world.executor.execute(world.lease, job, Submit())
+    ended = world.store.jobs.get(job.job_id)
+    assert (ended.state, ended.reason) == (JobState.FAILED, Reason.SUBMISSION_ERROR)
+    assert "a defect" in (ended.message or "")
+    # Should Ray have taken it all the same.
+    assert AttemptDirectory(world.settings.attempts_dir, "job_A-a1").stop_requested_at() is not None
+
+
+@pytest.mark.parametrize("world", [EngineUnavailable("MLflow is away")], indirect=True)
+def test_a_registration_is_given_ten_minutes_from_the_first_try_not_from_the_scripts_end(world: World) -> None:
+    job = world.job(JobState.STARTING, JobState.SCRIPT, JobState.REGISTRATION)
+    # The platform was down for an hour; MLflow is not up again yet.
+    world.now = NOW + timedelta(hours=1)
+    for minutes in (0, 9):
+        world.now += timedelta(minutes=minutes)
+        with pytest.raises(EngineUnavailable):
+            world.executor.execute(world.lease, job, Register())
+    world.now += timedelta(minutes=2)
+    world.executor.execute(world.lease, job, Register())
+    assert world.store.jobs.get(job.job_id).reason is Reason.REGISTRATION_ERROR
