@@ -35,8 +35,19 @@ _FREE_OF_RATIO: Final = 4 << 20
 """Up to this size nothing is a bomb, however well it is compressed."""
 _TAR_OVERHEAD: Final = 4096
 """What a tar may have beside each file's content: headers, padding, long names."""
-_BROKEN: Final = (tarfile.TarError, zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, ValueError, RuntimeError)
-"""What the standard library raises for damaged archives; NotImplementedError and RecursionError are RuntimeErrors."""
+_BROKEN: Final = (
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    EOFError,
+    OSError,
+    ValueError,
+    RuntimeError,  # NotImplementedError and RecursionError too
+    LookupError,  # of a zip entry without a name
+    ArithmeticError,
+)
+"""What the standard library raises for damaged archives: a test damages some at every place."""
 
 
 def read_project(archive: bytes, settings: JobSettings) -> dict[str, ProjectFile]:

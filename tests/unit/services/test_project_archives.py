@@ -220,6 +220,12 @@ def test_what_is_no_archive_or_no_whole_one(archive: bytes) -> None:
     assert refusal(archive)
 
 
+def test_a_file_without_a_name() -> None:
+    archive = bytearray(zipped({"x": b""}))
+    archive[archive.index(b"PK\x01\x02") + 28] = 0  # the length of the name, in the directory
+    assert "damaged" in refusal(bytes(archive))
+
+
 def test_an_encrypted_zip() -> None:
     archive = bytearray(zipped({"x": b"1"}))
     for signature, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
@@ -240,5 +246,5 @@ def test_any_damage_is_told_or_harmless(at: int, value: int, zip_file: bool) -> 
     archive = bytes(whole) if zip_file else gzip.compress(bytes(whole), 1)
     try:
         read_project(archive, LIMITS)
-    except InvalidRequest:
+    except (InvalidRequest, TooLarge):
         return
