@@ -79,6 +79,24 @@ def test_a_project_trains_registers_answers_and_runs_again(client: Client, proje
         job.project()
 
 
+def test_a_model_whose_class_is_the_project_s_own(client: Client, tmp_path: Path) -> None:
+    (tmp_path / "pkg").mkdir()
+    (tmp_path / "pkg/__init__.py").write_text(
+        "from sklearn.base import BaseEstimator, RegressorMixin\n"
+        "class Doubler(RegressorMixin, BaseEstimator):\n"
+        "    def fit(self, X, y=None):\n        self.n_features_in_ = 1\n        return self\n"
+        "    def predict(self, X):\n        return 2 * X[:, 0]\n"
+    )
+    (tmp_path / "train.py").write_text(
+        "import mlflow, numpy as np\nfrom pkg import Doubler\nwith mlflow.start_run():\n"
+        "    X = np.ones((3, 1))\n"
+        "    mlflow.sklearn.log_model(Doubler().fit(X), name='model', code_paths=['pkg'], input_example=X)\n"
+    )
+    name = f"own-{uuid.uuid4().hex[:8]}"
+    client.train(tmp_path, entrypoint="train.py", model=name, cpus=0.5).wait(timeout=240, progress=False)
+    assert client.predict(name, [[4.0]], timeout=120).predictions == [8.0]
+
+
 def test_metadata_in_a_script_is_its_requirements(client: Client) -> None:
     script = (
         '# /// script\n# requires-python = ">=3.11"\n# dependencies = ["tinydb==4.8.2"]\n# ///\nimport tinydb\nprint("found")\n'
