@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Generator
-from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
 from pathlib import Path
 from threading import Lock
 from typing import Any, Final, cast
@@ -167,7 +167,9 @@ def _file_lock(file: Path) -> FileLock:
 def _prepare_file(file: Path) -> None:
     """Make the file, for its owner alone (it holds users' environment variables), and turn WAL on, which the file keeps."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    os.close(os.open(file, os.O_CREAT | os.O_RDWR, 0o600))
+    # Only a file that is not there is opened: closing one drops the locks of all of this process's connections to it.
+    with suppress(FileExistsError):
+        os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
     # Turning WAL on does not wait for other connections as other statements do, so processes do it one after the other.
     with _file_lock(file), closing(sqlite3.connect(file, timeout=_BUSY_SECONDS)) as connection:
         (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
