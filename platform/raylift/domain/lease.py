@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
+
+SUPERVISOR: Final = "supervisor"
+"""Name of the lease under which jobs are moved and deployments observed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,12 +16,15 @@ from typing import Any, Final
 
 from raylift.domain.job import Job, Usage
 from raylift.domain.project import unpack
+from raylift.engines.untrusted_file import read_plain
 from raylift.settings import JobSettings
 
 _ATTEMPT: Final = "attempt.json"
 _PROGRESS: Final = "progress.json"
 _STOP: Final = "stop"
 _OUTPUT: Final = "output.log"
+_RECORD_LIMIT: Final = 2**20
+"""Bytes of a JSON file here: attempt.json has the user's environment variables and arguments."""
 _WORK: Final = "work"
 
 
@@ -95,22 +98,20 @@ class AttemptDirectory:
 
     def progress(self) -> Progress | None:
         """What the wrapper last said; None before the script started."""
-        try:
-            fields = json.loads((self.path / _PROGRESS).read_bytes())
-        except FileNotFoundError:
-            return None
-        return _progress(fields)
+        content = read_plain(self.path / _PROGRESS, _RECORD_LIMIT)
+        return None if content is None else _progress(json.loads(content))
 
     def submitted_by_hand(self) -> dict[str, Any] | None:
         """What the wrapper of a job that was handed straight to Ray wrote about it; None for the platform's own."""
-        try:
-            fields: dict[str, Any] = json.loads((self.path / _ATTEMPT).read_bytes())
-        except FileNotFoundError:
+        content = read_plain(self.path / _ATTEMPT, _RECORD_LIMIT)
+        if content is None:
             return None
+        fields: dict[str, Any] = json.loads(content)
         return fields if fields.get("origin") == "ray" else None
 
-    def source(self, script_name: str) -> bytes:
-        return (self.path / "source" / script_name).read_bytes()
+    def source(self, script_name: str, limit: int) -> bytes | None:
+        """The script as it was given; None where it is gone. Raises ValueError when it is larger than ``limit`` bytes."""
+        return read_plain(self.path / "source" / script_name, limit)
 
     def output(self) -> Path:
         """The file that the script's output is written to as it comes; it may not exist yet."""

@@ -15,7 +15,6 @@ from raylift.domain.errors import EngineUnavailable, PlatformError
 T = TypeVar("T")
 
 _ABSENT: Final = frozenset({"RESOURCE_DOES_NOT_EXIST", "NOT_FOUND"})
-"""INVALID_PARAMETER_VALUE is not among them, though MLflow says it of a version that is no number or an unknown alias."""
 _UNAVAILABLE: Final = frozenset({"INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED"})
 """Codes of a server that fails, and of MLflow's client when no server answers."""
 
@@ -42,6 +41,11 @@ class MlflowRefused(PlatformError):
     def is_absence(self) -> bool:
         """Whether the thing asked for does not exist."""
         return self.facts["error_code"] in _ABSENT
+
+    @property
+    def is_invalid(self) -> bool:
+        """Whether MLflow cannot even look: it says so of a version that is no number, an unknown alias, a name with a slash."""
+        return self.facts["error_code"] == "INVALID_PARAMETER_VALUE"
 
     @property
     def is_duplicate(self) -> bool:

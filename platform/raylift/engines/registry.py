@@ -35,7 +35,7 @@ class Registry:
             with mlflow_errors():
                 return _registered_model(self._client.get_registered_model(name))
         except MlflowRefused as error:
-            if error.is_absence:
+            if error.is_absence or error.is_invalid:
                 raise ModelNotFound(f"No model is registered as {name!r}.", model_name=name) from error
             raise
 
@@ -60,9 +60,12 @@ class Registry:
             with mlflow_errors():
                 found: Any = self._client.get_model_version(name, version)
         except MlflowRefused as error:
-            if error.is_absence or error.facts["error_code"] == "INVALID_PARAMETER_VALUE":
+            if error.is_absence or error.is_invalid:
                 raise self._no_such_version(name, f"version {version}") from error
             raise
+        if str(found.version) != version:
+            # MLflow reads "01", "+1" and the digits of other scripts as 1; a version has one name here.
+            raise self._no_such_version(name, f"version {version}")
         return _model_version(found, self._metrics(found.run_id))
 
     def version_of_alias(self, name: str, alias: str) -> str:
@@ -71,7 +74,7 @@ class Registry:
             with mlflow_errors():
                 return str(self._client.get_model_version_by_alias(name, alias).version)
         except MlflowRefused as error:
-            if error.is_absence or error.facts["error_code"] == "INVALID_PARAMETER_VALUE":
+            if error.is_absence or error.is_invalid:
                 raise self._no_such_version(name, f"alias {alias!r}") from error
             raise
 

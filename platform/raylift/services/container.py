@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Self
 
 from raylift.services.capacity import Capacity
@@ -11,7 +12,7 @@ from raylift.services.clock import Clock, utc_now
 from raylift.services.comparison import ComparisonService
 from raylift.services.deployments import DeploymentService
 from raylift.services.environments import EnvironmentService
-from raylift.services.health import HealthService
+from raylift.services.health import HealthService, supervisor_at_work
 from raylift.services.inference_routing import InferenceRouting
 from raylift.services.log_following import LogFollower
 from raylift.services.logs import JobLogs
@@ -56,5 +57,12 @@ class Services:
             routing=InferenceRouting(store, registry, clock=clock),
             environments=EnvironmentService(store, settings.environments_dir, settings.environments),
             census=CensusService(store),
-            health=HealthService({"store": store.ping, "ray": cluster.ping, "mlflow": registry.ping}),
+            health=HealthService(
+                {
+                    "store": store.ping,
+                    "ray": cluster.ping,
+                    "mlflow": registry.ping,
+                    "supervisor": partial(supervisor_at_work, store),
+                }
+            ),
         )

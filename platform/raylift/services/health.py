@@ -6,9 +6,12 @@ import asyncio
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Final
 
-from raylift.domain.errors import PlatformError
+from raylift.domain.errors import EngineUnavailable, PlatformError
+from raylift.domain.lease import SUPERVISOR
+from raylift.store import Store
 
 _BOUND_SECONDS: Final = 2.0
 
@@ -41,6 +44,12 @@ class HealthService:
 
     def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+def supervisor_at_work(store: Store) -> None:
+    """Raise EngineUnavailable unless a supervisor holds the lease: without one, jobs wait and nothing is deployed."""
+    if store.leases.held(SUPERVISOR, now=datetime.now(UTC)) is None:
+        raise EngineUnavailable("No supervisor is at work; Ray starts another within seconds.")
 
 
 def _state(check: Callable[[], object]) -> PartState:

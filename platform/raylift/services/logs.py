@@ -10,6 +10,7 @@ from typing import Final
 from raylift.domain.errors import NotFound
 from raylift.domain.job import Attempt, Job
 from raylift.engines.attempt_directory import AttemptDirectory
+from raylift.engines.untrusted_file import open_plain, plain_size
 from raylift.store import Store
 
 TAIL_BYTES: Final = 64 * 1024
@@ -26,18 +27,15 @@ class LogFile:
     path: Path
 
     def size(self) -> int:
-        try:
-            return self.path.stat().st_size
-        except FileNotFoundError:
-            return 0
+        return plain_size(self.path)
 
     def read(self, offset: int, limit: int) -> bytes:
-        try:
-            with self.path.open("rb") as file:
-                file.seek(offset)
-                return file.read(limit)
-        except FileNotFoundError:
+        file = open_plain(self.path)
+        if file is None:
             return b""
+        with file:
+            file.seek(offset)
+            return file.read(limit)
 
     def tail(self, limit: int = TAIL_BYTES) -> str:
         """The end of the log as text; what is no UTF-8 in it is replaced."""

@@ -22,6 +22,12 @@ class LeaseRepository:
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    def held(self, name: str, *, now: datetime) -> Lease | None:
+        """The lease as it is held now; None while nobody does."""
+        with self._database.read() as session:
+            row = session.get(LeaseRow, name)
+            return lease_of(row) if row is not None and row.holder != _NOBODY and row.expires_at > now else None
+
     def acquire(self, name: str, holder: str, *, now: datetime, seconds: float) -> Lease | None:
         """Take the lease, or renew it; None while another holds it.
 

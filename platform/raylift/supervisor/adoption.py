@@ -79,7 +79,9 @@ class Adoption:
             if ray_job.status in RAY_JOB_ENDED:
                 self._settled.add(ray_job.submission_id)  # Somebody else's job: none of ours.
             return False
-        script = directory.source(fields["script"])
+        script = directory.source(fields["script"], self._settings.jobs.max_script_bytes)
+        if script is None:
+            raise ValueError("its script is gone")
         spec = JobSpec(
             script_sha256=hashlib.sha256(script).hexdigest(),
             script_name=fields["script"],

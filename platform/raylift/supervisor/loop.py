@@ -11,7 +11,7 @@ from typing import Final
 
 from raylift.domain.errors import EngineUnavailable, StaleJob, StaleLease
 from raylift.domain.job import ACTIVE_STATES, Job, JobState, Resources
-from raylift.domain.lease import Lease
+from raylift.domain.lease import SUPERVISOR, Lease
 from raylift.engines.ray_cluster import Cluster
 from raylift.engines.ray_serve import RayServe
 from raylift.settings import PlatformSettings
@@ -27,8 +27,6 @@ from raylift.supervisor.plan_jobs import plan_job
 from raylift.supervisor.registry_sync import RegistrySync
 
 log = logging.getLogger(__name__)
-
-LEASE: Final = "supervisor"
 
 _ADMISSION_WINDOW: Final = 200
 """Waiting jobs looked at each time, the most deserving first."""
@@ -117,7 +115,7 @@ class Supervisor:
         if self._lease is not None and (self._lease.expires_at - now).total_seconds() > seconds / 2:
             return self._lease
         held = self._lease
-        self._lease = self._store.leases.acquire(LEASE, self._holder, now=now, seconds=seconds)
+        self._lease = self._store.leases.acquire(SUPERVISOR, self._holder, now=now, seconds=seconds)
         if self._lease is not None and held is None:
             log.info("%s holds the lease, token %d", self._holder, self._lease.token)
         return self._lease

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -187,12 +188,21 @@ def _ended(job: Job, progress: Progress, settings: JobSettings) -> JobAction:
 
 
 def _script_failed(job: Job, progress: Progress) -> JobAction:
-    how = f"was ended by signal {progress.signal}" if progress.signal else f"exited with code {progress.exit_code}"
-    message = f"The script {how}. {progress.message or 'See the logs.'}"
+    if progress.signal:
+        message = f"The script was ended by {_signal_name(progress.signal)}. See the logs."
+    else:
+        message = f"The script exited with code {progress.exit_code}. {progress.message or 'See the logs.'}"
     failures = job.attempt - job.infrastructure_losses
     if failures <= job.spec.max_retries:
         return Retry(Reason.SCRIPT_ERROR, message, progress.exit_code, progress.usage)
     return Finish(JobState.FAILED, Reason.SCRIPT_ERROR, message, progress.exit_code, progress.usage)
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # A real-time signal.
+        return f"signal {number}"
 
 
 def _stopped(job: Job, reason: Reason, code: int | None, usage: Usage | None, settings: JobSettings) -> JobAction:
@@ -226,7 +236,9 @@ def _ended_without_a_word(job: Job, seen: AttemptSeen, now: datetime, settings: 
     if ray.error_type == "RUNTIME_ENV_SETUP_FAILURE":
         said = ray.message or "The environment could not be built."
         return Finish(JobState.FAILED, Reason.ENVIRONMENT_ERROR, build_failure_in(said) or said)
-    return _lost(job, f"The attempt ended without a report. Ray says: {ray.message or ray.status}", settings)
+    # Ray puts the end of the log behind its sentence; the job has its own.
+    said = (ray.message or ray.status).partition(", last available logs")[0].splitlines()[0]
+    return _lost(job, f"The attempt ended without a report. Ray says: {said}", settings)
 
 
 def _lost(job: Job, message: str, settings: JobSettings) -> JobAction:

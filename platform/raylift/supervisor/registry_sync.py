@@ -28,6 +28,9 @@ log = logging.getLogger(__name__)
 _RECENT: Final = 200
 """Versions looked at each time, the most recently changed first."""
 
+_MODELS_A_LOOK: Final = 20
+"""Models whose deployments are compared with the registry each time."""
+
 _PLATFORMS_OWN: Final = frozenset({"mlflow", "mlflow-skinny", "ray"})
 """Replicas bring these; a model's pins of them would replace the platform's."""
 
@@ -44,13 +47,15 @@ class RegistrySync:
         self._tracking = tracking
         self._clock = clock
         self._seen: set[tuple[str, str]] = set()
+        self._next_name = ""
 
     def look(self, lease: Lease) -> None:
-        """Give every recent version that nobody deployed its deployment.
+        """Give every recent version that nobody deployed its deployment, and take the deployments of deleted versions away.
 
         Raises:
             EngineUnavailable: MLflow does not answer.
         """
+        self._withdraw_deleted()
         for version in self._registry.newest_versions(_RECENT):
             key = (version.name, version.version)
             if key in self._seen or version.status != "READY":
@@ -60,6 +65,21 @@ class RegistrySync:
                 continue  # It decides about its versions itself when it ends.
             self._deploy(lease, version, job)
             self._seen.add(key)
+
+    def _withdraw_deleted(self) -> None:
+        """Forget deployments whose version is gone from the registry: their applications are then nobody's, and taken down."""
+        rows = self._store.deployments.list()
+        names = sorted({row.model_name for row in rows})
+        # A few models each time, in turns: a look stays short however many there are.
+        turn = ([name for name in names if name >= self._next_name] or names)[:_MODELS_A_LOOK]
+        self._next_name = f"{turn[-1]}\0" if turn else ""
+        for name in turn:
+            there = {version.version for version in self._registry.versions(name)}
+            for row in rows:
+                if row.model_name == name and row.version not in there:
+                    self._store.deployments.delete(name, row.version)
+                    self._seen.discard((name, row.version))
+                    log.info("%s version %s is gone from the registry, and its deployment with it", name, row.version)
 
     def _job_of(self, version: ModelVersion) -> Job | None:
         """The job whose script registered the version by itself, if any."""

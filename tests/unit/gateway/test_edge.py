@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import threading
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
 import pytest
 
 from raylift.domain.deployment import DeploymentStatus
-from raylift.domain.errors import PlatformError
+from raylift.domain.errors import InvalidRequest, PlatformError
 from raylift.services.health import HealthService
 from serve_apps.gateway import errors
 from serve_apps.model_server import errors as replica_errors
@@ -31,6 +33,18 @@ class TestErrors:
         theirs = [kind for kind in kinds(PlatformError) if kind.__module__ == replica_errors.__name__]
         replicas = {kind.code: replica_errors.status_of(kind("")) for kind in theirs}
         assert rows == {code: str(status) for code, status in {**replicas, **errors.HTTP_STATUS}.items()}
+
+    @pytest.mark.parametrize("page", ["errors.md", "inference.md"])
+    def test_examples_are_as_errors_are_told(self, page: str) -> None:
+        text = ERRORS_PAGE.with_name(page).read_text(encoding="utf-8")
+        example = next(json.loads(block) for block in re.findall(r"```json\n(.*?)```", text, re.DOTALL) if '"urn:' in block)
+        told = errors.problem("", InvalidRequest(""), example["status"])
+        # Python 3.13 took over the newer names of some statuses.
+        assert example["title"] in {told["title"], "Unprocessable Entity"}
+        assert example["type"] == f"urn:raylift:error:{example['code']}"
+
+    async def test_v2_claims_what_is_built(self, client: httpx.AsyncClient) -> None:
+        assert (await client.get("/v2")).json()["extensions"] == ["model_repository"]
 
     def test_every_error_of_the_domain_has_a_status(self) -> None:
         ours = {kind for kind in kinds(PlatformError) if kind.__module__.startswith(("raylift.", "serve_apps.gateway"))}
@@ -104,7 +118,14 @@ class TestHealth:
             "store": "up",
             "ray": "up",
             "mlflow": "up",
+            "supervisor": "up",
         }
+
+    async def test_a_supervisor_that_is_not_at_work_is_named(self, client: httpx.AsyncClient, platform: Platform) -> None:
+        platform.store.leases.renew(platform.lease, now=datetime.now(UTC) - timedelta(minutes=1), seconds=15)
+        answer = await client.get("/readyz")
+        assert answer.status_code == 503
+        assert answer.json()["parts"]["supervisor"]["state"] == "down"
 
     async def test_what_is_away_is_named(self, client: httpx.AsyncClient, platform: Platform) -> None:
         platform.registry.down = True

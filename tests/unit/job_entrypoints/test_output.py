@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from job_entrypoints.output import Output, Relay
 
 LEFT_OUT = re.compile(rb"\n?\[raylift\] (\d+) bytes of output are left out here\n")
-LONG = re.compile(rb"\n?\[raylift\] the output is long[^\n]*\n")
+LONG = re.compile(rb"\n?\[raylift\] the output is long[^\n]*(?:\n|$)")
 
 
 def _log(directory: Path, portions: list[bytes], cap: int) -> bytes:

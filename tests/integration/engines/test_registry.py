@@ -1,0 +1,118 @@
+"""The registry's door against MLflow's real store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+
+from raylift.domain.errors import ModelNotFound, VersionNotFound
+from raylift.engines.environments import EnvironmentUnresolvable
+from raylift.engines.registry import Registry
+from raylift.engines.tracking import Tracking
+from raylift.settings import PlatformSettings
+from raylift.store import Store
+from raylift.supervisor.registry_sync import RegistrySync
+
+NOW = datetime(2026, 1, 2, tzinfo=UTC)
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return f"sqlite:///{tmp_path_factory.mktemp('mlflow')}/mlflow.db"
+
+
+@pytest.fixture(scope="module")
+def mlflow(url: str) -> MlflowClient:
+    client = MlflowClient(tracking_uri=url, registry_uri=url)
+    client.create_registered_model("churn")
+    client.create_model_version("churn", source="/nowhere", tags={"team": "growth"})
+    client.set_registered_model_alias("churn", "champion", "1")
+    return client
+
+
+@pytest.fixture
+def registry(url: str, mlflow: MlflowClient) -> Registry:
+    return Registry(url)
+
+
+def test_a_version_is_found_by_its_number_and_by_its_alias(registry: Registry) -> None:
+    assert registry.version("churn", "1").tags == {"team": "growth"}
+    assert registry.version_of_alias("churn", "champion") == "1"
+    assert [model.name for model in registry.models()] == ["churn"]
+
+
+@pytest.mark.parametrize("version", ["2", "01", "+1", " 1", "\u0661", "latest", "1.0", "", "../1"])
+def test_a_version_has_one_name(registry: Registry, version: str) -> None:
+    with pytest.raises(VersionNotFound) as refused:
+        registry.version("churn", version)
+    assert refused.value.facts["versions"] == ["1"]
+
+
+@pytest.mark.parametrize("name", ["nobody", "a/b", "../../x", "churn:1", "", "it's", 'say "x"'])
+def test_a_name_that_nobody_could_have_is_not_found(registry: Registry, name: str) -> None:
+    with pytest.raises(ModelNotFound):
+        registry.model(name)
+    with pytest.raises(ModelNotFound):
+        registry.version(name, "1")
+    with pytest.raises(ModelNotFound):
+        registry.version_of_alias(name, "champion")
+    assert registry.versions(name) == []
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    opened = Store.open(f"sqlite:///{tmp_path}/raylift.db")
+    opened.migrate()
+    yield opened
+    opened.close()
+
+
+def test_versions_come_and_go_with_the_registry(
+    url: str, mlflow: MlflowClient, registry: Registry, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = PlatformSettings(
+        state_dir=tmp_path, database_url="sqlite://", mlflow_url=url, ray_dashboard_url="http://x", gateway_url="http://x"
+    )
+    tracking = Tracking(url)
+    # The artifacts of these versions lie nowhere.
+    monkeypatch.setattr(tracking, "requirements_of", lambda version: [])
+    sync = RegistrySync(settings, store, registry, tracking, lambda: NOW)
+    lease = store.leases.acquire("supervisor", "me", now=NOW, seconds=60)
+    assert lease is not None
+    mlflow.create_registered_model("brief")
+    mlflow.create_model_version("brief", source="/nowhere")
+
+    sync.look(lease)
+    assert {(row.model_name, row.version) for row in store.deployments.list()} == {("churn", "1"), ("brief", "1")}
+
+    mlflow.delete_registered_model("brief")
+    sync.look(lease)
+    assert {(row.model_name, row.version) for row in store.deployments.list()} == {("churn", "1")}
+
+    mlflow.create_registered_model("brief")
+    mlflow.create_model_version("brief", source="/nowhere")
+    sync.look(lease)
+    assert {(row.model_name, row.version) for row in store.deployments.list()} == {("churn", "1"), ("brief", "1")}
+
+
+def test_requirements_that_cannot_be_met_make_the_version_unhealthy_and_say_why(
+    url: str, mlflow: MlflowClient, registry: Registry, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unresolvable(*_: object, **__: object) -> tuple[str, ...]:
+        raise EnvironmentUnresolvable("no such package: zzz")
+
+    settings = PlatformSettings(
+        state_dir=tmp_path, database_url="sqlite://", mlflow_url=url, ray_dashboard_url="http://x", gateway_url="http://x"
+    )
+    tracking = Tracking(url)
+    monkeypatch.setattr(tracking, "requirements_of", lambda version: ["zzz"])
+    monkeypatch.setattr("raylift.supervisor.registry_sync.resolve", unresolvable)
+    lease = store.leases.acquire("supervisor", "me", now=NOW, seconds=60)
+    assert lease is not None
+    RegistrySync(settings, store, registry, tracking, lambda: NOW).look(lease)
+    row = store.deployments.get("churn", "1")
+    assert (row.status, row.message) == ("unhealthy", "no such package: zzz")
