@@ -136,9 +136,9 @@ def refuse_empty(inputs: Rows | Columns) -> None:
 def wrong_count(wants: int, got: int, names: Sequence[str] = ()) -> WrongInputs:
     """The error that says how many features are wanted."""
     plural = "feature" if wants == 1 else "features"
-    listed = f": {', '.join(names[:_NAMES_LISTED])}{', …' if len(names) > _NAMES_LISTED else ''}" if names else ""
+    listed = f" ({', '.join(names[:_NAMES_LISTED])}{', …' if len(names) > _NAMES_LISTED else ''})" if names else ""
     return WrongInputs(
-        f"The model wants {wants} {plural}, got {got}{listed}.",
+        f"The model wants {wants} {plural}{listed}, got {got}.",
         [FieldError("inputs", f"wants {wants} {plural}, got {got}")],
         wants=wants,
     )

@@ -19,7 +19,7 @@ class Problem(BaseModel):
 
     model_config = ConfigDict(extra="allow")
 
-    type: str = "about:blank"
+    type: Annotated[str, Field(description="`urn:raylift:error:` and the code.")]
     title: str
     status: int
     detail: str

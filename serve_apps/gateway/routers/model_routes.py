@@ -44,8 +44,7 @@ def server_router(services: Services) -> APIRouter:
     @router.get("")
     def server() -> Response:
         """The server's metadata."""
-        extensions = ["binary_tensor_data", "model_repository"]
-        return _json({"name": "raylift", "version": raylift.__version__, "extensions": extensions})
+        return _json({"name": "raylift", "version": raylift.__version__, "extensions": ["model_repository"]})
 
     @router.get("/health/live")
     async def live() -> Response:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from raylift.domain.errors import InvalidRequest, PlatformError
 from serve_apps.model_server.codecs.base import Headers, Response
+from serve_apps.model_server.conversion import describe_value
 from serve_apps.model_server.errors import MalformedBody, status_of
 from serve_apps.model_server.inputs import Columns, Inputs, Rows, from_columns
 from serve_apps.model_server.jsonify import dumps, loads, natives
@@ -22,6 +23,9 @@ from serve_apps.model_server.signature import Column, ColumnType, Tensor
 
 PREDICT: Final = "predict"
 PREDICT_PROBA: Final = "predict_proba"
+
+_BINARY: Final = "inference-header-content-length"
+"""The header of the binary extension: where JSON ends in the body and raw tensors begin."""
 
 _DTYPES: Final[Mapping[str, np.dtype[Any]]] = MappingProxyType(
     {
@@ -56,6 +60,8 @@ class InputTensor:
 
 class OpenInferenceCodec:
     def decode(self, body: bytes, headers: Headers, model: Model) -> Question:
+        if _BINARY in headers:
+            raise MalformedBody("Binary tensors are not supported yet: send the tensors as JSON (binary_data=False).")
         request = loads(body)
         if not isinstance(request, dict) or not isinstance(request.get("inputs"), list):
             raise MalformedBody(
@@ -140,6 +146,7 @@ def _array(data: Any, dtype: np.dtype[Any], shape: Sequence[int], where: str) ->
         values = [math.nan if value is None else value for value in values]
     if dtype.kind in "iufb" and any(isinstance(value, str) or value is None for value in values):
         raise InvalidRequest(f"{where} holds values that are not {_NAMES[dtype]}.")
+    _refuse_lossy(values, dtype, where)
     try:
         if dtype.kind == "O":
             array = np.empty(len(values), dtype=object)
@@ -149,6 +156,18 @@ def _array(data: Any, dtype: np.dtype[Any], shape: Sequence[int], where: str) ->
     except (TypeError, ValueError, OverflowError) as error:
         raise InvalidRequest(f"{where} holds values that are not {_NAMES[dtype]}: {error}.") from None
     return array.reshape(tuple(shape))
+
+
+def _refuse_lossy(values: Sequence[Any], dtype: np.dtype[Any], where: str) -> None:
+    """NumPy would cut 1.5 off to 1, and call it true."""
+    if dtype.kind in "iu":
+        lossy = [value for value in values if isinstance(value, float) and not value.is_integer()]
+    elif dtype.kind == "b":
+        lossy = [value for value in values if value not in (0, 1)]
+    else:
+        return
+    if lossy:
+        raise InvalidRequest(f"{where} holds {describe_value(lossy[0])}, which is not {_NAMES[dtype]}.")
 
 
 def _flat(data: Any) -> list[Any]:

@@ -73,7 +73,7 @@ def problem(error: PlatformError, path: str) -> Response:
     """An error as RFC 9457 problem details."""
     status = status_of(error)
     body: dict[str, Any] = {
-        "type": "about:blank",
+        "type": f"urn:raylift:error:{error.code}",
         "title": HTTPStatus(status).phrase,
         "status": status,
         "detail": error.detail,

@@ -101,6 +101,7 @@ def test_wrong_requests_name_their_fields(body: dict[str, Any], fields: list[str
     assert [entry["field"] for entry in problem["errors"]] == fields
     assert problem["status"] == 422
     assert problem["title"] == "Unprocessable Entity"
+    assert problem["type"] == f"urn:raylift:error:{problem['code']}"
     assert problem["instance"] == f"{_ROUTE}/predict"
 
 
@@ -120,6 +121,37 @@ def test_nan_as_python_writes_it_is_read() -> None:
         content=b'{"inputs": [[NaN, -Infinity]]}',
     )
     assert answer.json()["predictions"] == [None]
+
+
+def test_binary_tensors_are_refused_for_now() -> None:
+    start = b'{"inputs": [{"name": "x", "shape": [1, 2], "datatype": "FP64", "parameters": {"binary_data_size": 16}}]}'
+    headers = {"Inference-Header-Content-Length": str(len(start)), "content-type": "application/octet-stream"}
+    answer = _ask(ReplicaApp(_model()), "POST", "/infer", content=start + bytes(16), headers=headers)
+    assert (answer.status_code, list(answer.json())) == (400, ["error"])
+    assert "Binary tensors are not supported yet" in answer.json()["error"]
+    assert "binary_data=False" in answer.json()["error"]
+
+
+@pytest.mark.parametrize(
+    ("datatype", "data", "said"),
+    [
+        ("INT32", [1, 1.5], "inputs[0] holds 1.5, which is not INT32."),
+        ("UINT8", [float("nan"), 1], "inputs[0] holds nan, which is not UINT8."),
+        ("INT64", [[1, float("inf")]], "inputs[0] holds inf, which is not INT64."),
+        ("BOOL", [0, 2], "inputs[0] holds 2, which is not BOOL."),
+    ],
+)
+def test_no_value_of_a_tensor_is_cut_off(datatype: str, data: list[Any], said: str) -> None:
+    tensor = {"name": "x", "shape": [1, 2], "datatype": datatype, "data": data}
+    body = json.dumps({"inputs": [tensor]}).encode()
+    answer = _ask(ReplicaApp(_model()), "POST", "/infer", content=body)
+    assert (answer.status_code, answer.json()) == (400, {"error": said})
+
+
+@pytest.mark.parametrize(("datatype", "data"), [("INT32", [1, 2.0]), ("INT8", [True, 1]), ("BOOL", [1, False])])
+def test_whole_values_of_a_tensor_are_taken(datatype: str, data: list[Any]) -> None:
+    tensor = {"name": "x", "shape": [1, 2], "datatype": datatype, "data": data}
+    assert _ask(ReplicaApp(_model()), "POST", "/infer", json={"inputs": [tensor]}).status_code == 200
 
 
 @pytest.mark.parametrize(

@@ -66,7 +66,7 @@ def test_an_optional_column_is_filled_for_models_that_look_for_it() -> None:
 
 
 def test_a_wrong_count_of_rows_values_names_the_columns() -> None:
-    with pytest.raises(WrongInputs, match=r"The model wants 3 features, got 2: age, name, score\."):
+    with pytest.raises(WrongInputs, match=r"The model wants 3 features \(age, name, score\), got 2\."):
         _PEOPLE.batch(Rows([[1, "a"]]))
 
 
