@@ -111,7 +111,8 @@ def hold_seconds(request: Request, default: float) -> float:
     if text is None:
         return default
     try:
-        seconds = float(text)
+        # Python's float() also takes 1_0.
+        seconds = -1.0 if "_" in text else float(text)
     except ValueError:
         seconds = -1.0
     if not 0 <= seconds < float("inf"):

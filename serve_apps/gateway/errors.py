@@ -38,6 +38,7 @@ HTTP_STATUS: Final[Mapping[str, int]] = {
     "stale_job": 409,
     "too_large": 413,
     "unsupported_media_type": 415,
+    "range_not_satisfiable": 416,
     "invalid_request": 422,
     "idempotency_mismatch": 422,
     "environment_error": 422,
@@ -66,6 +67,10 @@ class MalformedBody(PlatformError):
 
 class UnsupportedMediaType(PlatformError):
     code = "unsupported_media_type"
+
+
+class RangeNotSatisfiable(PlatformError):
+    code = "range_not_satisfiable"
 
 
 class CrossOriginRefused(PlatformError):

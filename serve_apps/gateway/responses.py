@@ -15,6 +15,7 @@ _WHEN: Final = {
     409: "Not in its present state.",
     413: "The body or the script is over its limit.",
     415: "The body is of another media type.",
+    416: "There is no such range of bytes.",
     422: "Something in the request is wrong; `errors` names each field.",
     429: "Too many requests wait already.",
     502: "A replica broke off.",

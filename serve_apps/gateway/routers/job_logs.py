@@ -9,11 +9,14 @@ import orjson
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import FileResponse, StreamingResponse
+from starlette.datastructures import Headers
+from starlette.types import Message, Receive, Scope, Send
 
 from raylift.domain.errors import FieldError, InvalidRequest
 from raylift.services.container import Services
 from raylift.services.log_following import AttemptStarted, Ended, Heartbeat, Lines, LogEvent
 from raylift.services.logs import LogFile
+from serve_apps.gateway.errors import RangeNotSatisfiable, error_response
 from serve_apps.gateway.responses import problems
 
 _PLAIN: Final = "text/plain; charset=utf-8"
@@ -29,7 +32,7 @@ def job_logs_router(services: Services) -> APIRouter:
         "/jobs/{job_id}/logs",
         responses={
             200: {"content": {"text/plain": {"schema": {"type": "string"}}, _EVENTS: {"schema": {"type": "string"}}}},
-            **problems(404, 422, 503),
+            **problems(404, 416, 422, 503),
         },
     )
     async def logs(
@@ -55,11 +58,37 @@ def job_logs_router(services: Services) -> APIRouter:
         if tail is not None:
             return Response(await run_in_threadpool(log.last_lines, tail), media_type=_PLAIN)
         if job.is_final:
-            return FileResponse(log.path, media_type=_PLAIN)
+            return _FinishedLog(log.path, media_type=_PLAIN)
         # It may grow while it is sent: as much as there is now, and no length promised.
         return StreamingResponse(_up_to(log, log.size()), media_type=_PLAIN)
 
     return router
+
+
+class _FinishedLog(FileResponse):
+    """A file, or a range of it. Starlette refuses ranges in plain text: told here in the platform's words."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        refusals: list[Message] = []
+
+        async def relay(message: Message) -> None:
+            if message["type"] == "http.response.start" and message["status"] >= 400:
+                refusals.append(message)
+            if not refusals:
+                await send(message)
+
+        await super().__call__(scope, receive, relay)
+        if refusals:
+            await self._refused(scope, refusals[0])(scope, receive, send)
+
+    def _refused(self, scope: Scope, refusal: Message) -> Response:
+        path, asked = scope["path"], Headers(scope=scope).get("range")
+        if refusal["status"] == 416:
+            size = self.headers["content-length"]
+            error = RangeNotSatisfiable(f"The log is {size} bytes long: it has no range {asked!r}.")
+            return error_response(path, error, {"Content-Range": f"bytes */{size}"})
+        problem = FieldError("Range", f"must be one or more ranges of bytes, such as bytes=0-99, not {asked!r}")
+        return error_response(path, InvalidRequest(f"{problem.field} {problem.detail}.", [problem]))
 
 
 def _offset(request: Request) -> int:

@@ -48,6 +48,12 @@ class TestSendingOn:
         assert sent["content-type"] == "application/json"
         assert "x-request-timeout-seconds" not in sent
 
+    async def test_nan_as_python_writes_it_goes_on(self, world: World) -> None:
+        world.platform.deploy("m", "3")
+        raw = b'{"model_name": "m", "inputs": [[NaN, -Infinity]]}'
+        answer = await world.client.post(INFERENCE, content=raw)
+        assert (answer.status_code, answer.content) == (200, raw)
+
     async def test_the_answer_comes_back_as_it_is(self, world: World) -> None:
         world.platform.deploy("m", "3")
         problem = '{"status": 422, "detail": "needs 20 features"}'
@@ -155,7 +161,9 @@ class TestChoosing:
         assert (answer.status_code, answer.headers["content-type"]) == (422, "application/problem+json")
         assert [error["field"] for error in answer.json()["errors"]] == [field]
 
-    @pytest.mark.parametrize(("raw", "status"), [(b"{", 400), (b"", 400), (b"[1]", 422), (b'{"inputs": NaN}', 400)])
+    @pytest.mark.parametrize(
+        ("raw", "status"), [(b"{", 400), (b"", 400), (b"[1]", 422), (b'{"inputs": NaN', 400), (b"NaN", 422)]
+    )
     async def test_a_body_that_is_none(self, world: World, raw: bytes, status: int) -> None:
         assert (await world.client.post(INFERENCE, content=raw)).status_code == status
 
@@ -204,7 +212,7 @@ class TestHolding:
         answer = await held
         assert (answer.status_code, answer.json()["code"]) == (503, "deployment_unhealthy")
 
-    @pytest.mark.parametrize("patience", ["-1", "soon", "nan", "inf"])
+    @pytest.mark.parametrize("patience", ["-1", "soon", "nan", "inf", "1_0"])
     async def test_a_timeout_that_is_none(self, world: World, patience: Any) -> None:
         assert (await infer(world, patience=patience)).status_code == 422
 

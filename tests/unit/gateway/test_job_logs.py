@@ -48,6 +48,28 @@ async def test_a_part_of_a_finished_log(client: httpx.AsyncClient, platform: Pla
     assert (answer.status_code, answer.content) == (206, b"345")
 
 
+@pytest.mark.parametrize(
+    ("asked", "status", "code"),
+    [
+        ("bytes=10-20", 416, "range_not_satisfiable"),
+        ("lines=1-2", 422, "invalid_request"),
+        ("bytes", 422, "invalid_request"),
+        ("bytes=", 422, "invalid_request"),
+        ("bytes=5-3", 422, "invalid_request"),
+    ],
+)
+async def test_a_part_that_is_none(
+    client: httpx.AsyncClient, platform: Platform, job_id: str, asked: str, status: int, code: str
+) -> None:
+    platform.start(job_id, b"0123456789")
+    platform.finish(job_id)
+    answer = await logs(client, job_id, {"Range": asked})
+    assert (answer.status_code, answer.json()["code"]) == (status, code)
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert asked in answer.json()["detail"]
+    assert answer.headers.get("content-range") == ("bytes */10" if status == 416 else None)
+
+
 async def test_the_resource_carries_the_tail(client: httpx.AsyncClient, platform: Platform, job_id: str) -> None:
     platform.start(job_id, b"first\n" + "ä".encode() * 40_000 + b"\xff\n")
     tail = (await client.get(f"{JOBS}/{job_id}")).json()["logs"]
