@@ -23,6 +23,8 @@ class JobSettings(_Section):
     """Smallest ``timeout_seconds`` of an upload."""
     max_timeout_seconds: int = 3600
     """Largest ``timeout_seconds`` of an upload."""
+    min_memory_bytes: int = 16 * 1024**2
+    """Smallest ``resources.memory`` of an upload: with less, no Python starts."""
     max_script_bytes: int = 1024 * 1024
     """Largest script, decoded."""
     max_project_bytes: int = 32 * 1024**2

@@ -28,7 +28,7 @@ class DeploymentUpdate(BaseModel):
     max_replicas: Annotated[int | None, Field(ge=1, le=10_000)] = None
     target_ongoing_requests: Annotated[float | None, Field(gt=0, le=1_000_000)] = None
     max_ongoing_requests: Annotated[int | None, Field(ge=1, le=1_000_000)] = None
-    cpus: Annotated[float | None, Field(gt=0, le=1_000_000, description="Logical CPUs of each replica.")] = None
+    cpus: Annotated[float | None, Field(ge=0.01, le=1_000_000, description="Logical CPUs of each replica.")] = None
     memory: Annotated[int | str | None, Field(description='Logical memory of each replica: bytes or "1GiB".')] = None
     batching: BatchingConfig | None = None
 

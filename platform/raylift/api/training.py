@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from raylift.api.amounts import check_amount
 from raylift.domain.identifiers import MODEL_NAME
+
+_SCRIPT_NAME: Final = re.compile(r"[^/\\\x00-\x1f\x7f]+\.py")
 
 
 class ResourceRequest(BaseModel):
@@ -34,9 +37,7 @@ class TrainingUpload(BaseModel):
 
     script_content: Annotated[str, Field(description="The Python source, or its base64 with script_encoding=base64.")]
     script_encoding: Literal["plain", "base64"] = "plain"
-    script_name: Annotated[
-        str, Field(pattern=r"^[^/\\\x00-\x1f\x7f]+\.py$", max_length=255, description="A bare file name.")
-    ] = "train.py"
+    script_name: Annotated[str, Field(max_length=255, description="A bare file name ending in .py.")] = "train.py"
     entrypoint: Annotated[
         str | None, Field(max_length=1024, description="With a project, hence in a form only: the script's path in it.")
     ] = None
@@ -54,6 +55,13 @@ class TrainingUpload(BaseModel):
     autolog: Annotated[bool, Field(description="Call mlflow.autolog() for the script.")] = True
     deploy: Annotated[bool, Field(description="Deploy the registered version.")] = True
     tags: Annotated[dict[str, str], Field(description="Copied to the job, its runs and the version.")] = {}
+
+    @field_validator("script_name")
+    @classmethod
+    def _is_a_script_name(cls, value: str) -> str:
+        if not _SCRIPT_NAME.fullmatch(value):
+            raise ValueError("must be a bare file name ending in .py")
+        return value
 
     @field_validator("model_name")
     @classmethod

@@ -17,7 +17,7 @@ _UNITS: Final = {
     "Gi": 2**30,
     "Ti": 2**40,
 }
-_QUANTITY: Final = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([kKMGT]i?)?B?\s*")
+_QUANTITY: Final = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([kKMGT]i?)?B?\s*")
 
 
 def parse_bytes(text: str | int) -> int:

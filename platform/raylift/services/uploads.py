@@ -14,7 +14,7 @@ from raylift.api.training import ResourceRequest, TrainingUpload
 from raylift.domain.errors import FieldError, InvalidRequest
 from raylift.domain.job import JobSpec, Resources
 from raylift.domain.project import PackedProject, ProjectFile, pack
-from raylift.domain.quantities import parse_bytes
+from raylift.domain.quantities import format_bytes, parse_bytes
 from raylift.services.capacity import Capacity
 from raylift.services.project_archives import read_project
 from raylift.services.project_entrypoints import FIELD as ENTRYPOINT_FIELD
@@ -132,7 +132,10 @@ class UploadChecks:
             yield FieldError("timeout_seconds", f"is {seconds}; it must be from {least} to {most} seconds")
 
     def _resources(self, asked: ResourceRequest) -> Iterator[FieldError]:
-        shortfall = self._capacity.shortfall(cpus=asked.cpus, memory_bytes=parse_bytes(asked.memory), gpus=asked.gpus)
+        memory, least = parse_bytes(asked.memory), self._settings.min_memory_bytes
+        if memory < least:
+            yield FieldError("resources.memory", f"is {format_bytes(memory)}; it must be at least {format_bytes(least)}")
+        shortfall = self._capacity.shortfall(cpus=asked.cpus, memory_bytes=memory, gpus=asked.gpus)
         if shortfall:
             yield FieldError(f"resources.{shortfall.resource}", shortfall.detail)
 

@@ -28,7 +28,10 @@ def test_amounts_as_kubernetes_and_ray_write_them(text: str | int, count: int) -
     assert parse_bytes(text) == count
 
 
-@pytest.mark.parametrize("text", ["", "GiB", "1 XiB", "-1", "1e9", "0", "0.5", 0, -1, "1,5G", "ki", "1ki B C", "nan"])
+@pytest.mark.parametrize(
+    "text",
+    ["", "GiB", "1 XiB", "-1", "1e9", "0", "0.5", 0, -1, "1,5G", "ki", "1ki B C", "nan", "\uff19GiB", "\u0661G", "1.\u0665G"],
+)
 def test_what_is_no_amount(text: str | int) -> None:
     with pytest.raises(ValueError, match=r"."):
         parse_bytes(text)

@@ -148,6 +148,7 @@ class TestDeployments:
             ({"target_ongoing_requests": 100}, "target_ongoing_requests"),
             ({"target_ongoing_requests": 0}, "target_ongoing_requests"),
             ({"cpus": 64}, "cpus"),
+            ({"cpus": 0.00001}, "cpus"),
             ({"memory": "1 TiB"}, "memory"),
             ({"memory": "lots"}, "memory"),
             ({"batching": {"max_rows": 0, "wait_ms": 1}}, "batching.max_rows"),
