@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -10,6 +9,7 @@ import typer
 from raylift.api.environments import EnvironmentList, EnvironmentView
 from raylift.cli.exits import ExitCode, stop, wrong_usage
 from raylift.cli.printing import age, print_facts, print_json, print_table, say
+from raylift.cli.requirements import RequirementsFileOption, RequirementsOption
 from raylift.cli.session import KeyOption, OutputOption, UrlOption, session
 from raylift.client import paths
 from raylift.client.script import read_requirements
@@ -49,20 +49,8 @@ def show(
 @app.command("prewarm")
 def prewarm(
     ctx: typer.Context,
-    requirements: Annotated[
-        list[str] | None, typer.Option("--requirements", help="A PEP 508 requirement; may be repeated.", metavar="PACKAGE")
-    ] = None,
-    requirements_file: Annotated[
-        list[Path] | None,
-        typer.Option(
-            "--requirements-file",
-            "-r",
-            metavar="FILE",
-            help="A requirements.txt; may be repeated.",
-            exists=True,
-            dir_okay=False,
-        ),
-    ] = None,
+    requirements: RequirementsOption = None,
+    requirements_file: RequirementsFileOption = None,
     no_wait: Annotated[bool, typer.Option("--no-wait", help="Return as soon as the requirements are resolved.")] = False,
     timeout: Annotated[float, typer.Option(help="Seconds to wait for the build.")] = 1800.0,
     url: UrlOption = None,

@@ -10,6 +10,7 @@ import typer
 from raylift.cli.exits import code_of, sentences, stop, wrong_usage
 from raylift.cli.following import follow_to_the_end, say_how_it_ended
 from raylift.cli.printing import print_json, say
+from raylift.cli.requirements import RequirementsFileOption, RequirementsOption
 from raylift.cli.session import KeyOption, OutputOption, Session, UrlOption, session
 from raylift.client import InvalidRequest, Job, paths
 from raylift.client.script import read_requirements
@@ -32,20 +33,8 @@ def train(
     model: Annotated[
         str | None, typer.Option("--model", "-m", help="Registered model to add a version to; without: none is registered.")
     ] = None,
-    requirements: Annotated[
-        list[str] | None, typer.Option("--requirements", help="A PEP 508 requirement; may be repeated.", metavar="PACKAGE")
-    ] = None,
-    requirements_file: Annotated[
-        list[Path] | None,
-        typer.Option(
-            "--requirements-file",
-            "-r",
-            metavar="FILE",
-            help="A requirements.txt; may be repeated.",
-            exists=True,
-            dir_okay=False,
-        ),
-    ] = None,
+    requirements: RequirementsOption = None,
+    requirements_file: RequirementsFileOption = None,
     env: Annotated[
         list[str] | None, typer.Option("--env", help="Environment variable of the script; may be repeated.", metavar="K=V")
     ] = None,

@@ -67,11 +67,6 @@ ACTIVE_STATES: Final = frozenset(S) - FINAL_STATES - {S.QUEUED}
 """States in which a job has been admitted and holds resources."""
 
 
-def states_of(status: JobStatus) -> frozenset[JobState]:
-    """The states that show as ``status``."""
-    return frozenset(state for state, shown in STATUS_OF.items() if shown is status)
-
-
 class Reason(StrEnum):
     """Why a job waits, failed or was cancelled: a closed list, documented in docs/lifecycle.md."""
 

@@ -69,19 +69,10 @@ class DeploymentService:
             model_name,
             registered.version,
             model_uri=registered.uri,
-            config=self._merged(self._defaults(), update),
+            config=self._merged(self._settings.default_deployment(), update),
             now=self._clock(),
             job_id=registered.tags.get(TAG_JOB_ID),
             environment_lock=environment_lock_of(self._store, registered),
-        )
-
-    def _defaults(self) -> DeploymentConfig:
-        return DeploymentConfig(
-            min_replicas=self._settings.min_replicas,
-            max_replicas=self._settings.max_replicas,
-            target_ongoing_requests=self._settings.target_ongoing_requests,
-            max_ongoing_requests=self._settings.max_ongoing_requests,
-            cpus=self._settings.cpus,
         )
 
     def _merged(self, config: DeploymentConfig, update: DeploymentUpdate) -> DeploymentConfig:

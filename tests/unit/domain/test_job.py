@@ -13,7 +13,6 @@ from raylift.domain.job import (
     JobSpec,
     JobState,
     JobStatus,
-    states_of,
 )
 
 S = JobState
@@ -50,16 +49,6 @@ def test_the_final_states_are_those_of_the_final_statuses() -> None:
 def test_every_state_that_is_not_final_can_be_cancelled_and_can_fail() -> None:
     for state in set(JobState) - FINAL_STATES:
         assert {S.FAILED, S.CANCELLED} <= JOB_MOVES[state]
-
-
-def test_a_status_has_the_states_that_show_as_it() -> None:
-    assert {state for status in JobStatus for state in states_of(status)} == set(JobState)
-    assert states_of(JobStatus.RUNNING) == {S.SCRIPT, S.REGISTRATION}
-
-
-@pytest.mark.parametrize("state", JobState)
-def test_a_state_has_one_status(state: JobState) -> None:
-    assert [status for status in JobStatus if state in states_of(status)] == [STATUS_OF[state]]
 
 
 def test_a_spec_does_not_print_environment_values() -> None:

@@ -1,12 +1,10 @@
 from __future__ import annotations
 
-import importlib.metadata
-
 import pytest
 from packaging.requirements import Requirement
 
 from raylift.engines.environments import base
-from raylift.engines.environments.base import base_packages, base_site_directories, satisfies_base
+from raylift.engines.environments.base import base_site_directories, satisfies_base
 
 
 @pytest.fixture
@@ -18,10 +16,6 @@ def installed(monkeypatch, make_distribution):
         monkeypatch.setattr(base, "base_distribution", dists.get)
 
     return install
-
-
-def test_base_packages_are_those_of_this_interpreter() -> None:
-    assert base_packages()["packaging"] == importlib.metadata.version("packaging")
 
 
 def test_site_directories_hold_what_is_imported() -> None:

@@ -2,11 +2,11 @@ from __future__ import annotations
 
 import pickle
 import subprocess
+from importlib.metadata import version
 
 import pytest
 
 from raylift.domain.job import Reason
-from raylift.engines.environments.base import base_packages
 from raylift.engines.environments.errors import EnvironmentBuildFailed, EnvironmentUnresolvable, build_failure_in
 from raylift.engines.environments.resolve import resolve
 
@@ -25,7 +25,7 @@ def no_subprocess(monkeypatch) -> None:
         [],
         ["ray"],
         ["numpy", "scikit-learn>=1", "pandas"],
-        [f"ray[serve]=={base_packages()['ray']}"],
+        [f"ray[serve]=={version('ray')}"],
         ["absent; python_version<'3'"],
     ],
 )
@@ -38,7 +38,7 @@ def test_another_ray_is_refused_and_both_are_named(requirement: str) -> None:
     with pytest.raises(EnvironmentUnresolvable) as failure:
         resolve(["humanize", requirement])
     assert requirement.lower() in failure.value.detail.lower()
-    assert f"ray=={base_packages()['ray']}" in failure.value.detail
+    assert f"ray=={version('ray')}" in failure.value.detail
 
 
 @pytest.mark.parametrize("line", ["-r other.txt", "--index-url https://example.org", "./folder", "a b", ""])

@@ -13,11 +13,6 @@ from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
 
-def base_packages() -> dict[str, str]:
-    """Canonical name -> version of every distribution that the running interpreter sees."""
-    return {name: dist.version for name, dist in base_distributions().items()}
-
-
 def base_distributions() -> dict[str, Distribution]:
     """Canonical name -> distribution; where a name occurs twice, the one that an import finds."""
     found: dict[str, Distribution] = {}
