@@ -30,7 +30,7 @@ from tests.e2e.faults import Fault, Moment, Outcome, Postgres, Victim  # noqa: E
 
 Cell = tuple[Victim, Moment]
 BEGIN, END = "<!-- fault table: begin -->", "<!-- fault table: end -->"
-NO_PROCESS = {(Victim.WRAPPER, Moment.QUEUED), (Victim.WRAPPER, Moment.REGISTERING), (Victim.WRAPPER, Moment.DEPLOYING)}
+NO_PROCESS = {(Victim.WRAPPER, moment) for moment in Moment if moment is not Moment.RUNNING}
 """Moments at which the jobs in question have no wrapper."""
 ORDER = (Moment.RUNNING, Moment.REGISTERING, Moment.BUILDING, Moment.QUEUED, Moment.DEPLOYING)
 """The most telling first, for runs that are cut short."""

@@ -254,6 +254,8 @@ class Fault:
         self, outcome: Outcome, moment: Moment, names: list[str], acknowledged: Mapping[str, str], instance: str
     ) -> None:
         faults = outcome.faults
+        if not outcome.killed:
+            faults.append("there was nothing to kill")
         if missing := set(names) - acknowledged.keys():
             faults.append(f"{len(missing)} uploads were never acknowledged")
         for job_id in acknowledged.values():
