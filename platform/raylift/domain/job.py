@@ -42,9 +42,9 @@ S = JobState
 JOB_MOVES: Final[Mapping[JobState, frozenset[JobState]]] = {
     S.QUEUED: frozenset({S.ENVIRONMENT, S.STARTING, S.FAILED, S.CANCELLED}),
     S.ENVIRONMENT: frozenset({S.STARTING, S.QUEUED, S.FAILED, S.CANCELLED}),
-    S.STARTING: frozenset({S.SCRIPT, S.REGISTRATION, S.QUEUED, S.FAILED, S.CANCELLED}),
+    S.STARTING: frozenset({S.SCRIPT, S.QUEUED, S.FAILED, S.CANCELLED}),
     S.SCRIPT: frozenset({S.REGISTRATION, S.QUEUED, S.FAILED, S.CANCELLED}),
-    S.REGISTRATION: frozenset({S.COMPLETED, S.FAILED, S.CANCELLED}),
+    S.REGISTRATION: frozenset({S.COMPLETED, S.FAILED}),
     S.COMPLETED: frozenset(),
     S.FAILED: frozenset(),
     S.CANCELLED: frozenset(),
