@@ -4,8 +4,9 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 script=examples/training_scripts/sklearn_classification.py
-raylift up "$@"
-RAYLIFT_URL=$(raylift status --output json | python -c 'import json, sys; print(json.load(sys.stdin)["urls"]["api"])')
+started=$(raylift up "$@" --output json)
+url() { python -c 'import json, sys; print(json.loads(sys.argv[1])["urls"][sys.argv[2]])' "$started" "$1"; }
+RAYLIFT_URL=$(url api)
 export RAYLIFT_URL
 
 echo
@@ -25,6 +26,8 @@ The model answers at $RAYLIFT_URL/mlops/inference. Try it:
     -d '{"model_name": "demo", "inputs": {$(python -c 'print(", ".join(f"\"feature_{i}\": [0.5]" for i in range(20)))')}}'
 
 API and docs   $RAYLIFT_URL/docs
+Ray dashboard  $(url ray_dashboard)
+MLflow         $(url mlflow)
 Everything     .venv/bin/raylift status
 Stop           make down
 END
