@@ -46,25 +46,22 @@ class Lanes:
 
     def run(self, name: str, work: Callable[[], None]) -> bool:
         """Start ``work`` unless the lane is busy. A lane without failures is forgotten when its work is done."""
-        with self._guard:
-            lane = self._lanes.setdefault(name, _Lane())
-            if lane.busy or self._monotonic() < lane.not_before:
-                return False
-            lane.busy = True
-        self._submit(lambda: self._run(name, lane, work, keep=False))
-        return True
+        return self._start(name, work, pause=0.0)
 
     def run_every(self, name: str, pause_seconds: float, work: Callable[[], None]) -> bool:
         """Like ``run``, and at least ``pause_seconds`` after the work was done last."""
+        return self._start(name, work, pause=pause_seconds)
+
+    def _start(self, name: str, work: Callable[[], None], *, pause: float) -> bool:
         with self._guard:
             lane = self._lanes.setdefault(name, _Lane())
             if lane.busy or self._monotonic() < lane.not_before:
                 return False
             lane.busy = True
-        self._submit(lambda: self._run(name, lane, work, keep=True, pause=pause_seconds))
+        self._submit(lambda: self._run(name, lane, work, pause=pause))
         return True
 
-    def _run(self, name: str, lane: _Lane, work: Callable[[], None], *, keep: bool, pause: float = 0.0) -> None:
+    def _run(self, name: str, lane: _Lane, work: Callable[[], None], *, pause: float) -> None:
         failed = True
         try:
             work()
@@ -80,5 +77,5 @@ class Lanes:
                 lane.failures = lane.failures + 1 if failed else 0
                 rest = min(_FIRST_PAUSE * 2 ** (lane.failures - 1), _LONGEST_PAUSE) if failed else 0.0
                 lane.not_before = self._monotonic() + max(rest, pause)
-                if not failed and not keep:
+                if not failed and not pause:
                     self._lanes.pop(name, None)

@@ -67,7 +67,6 @@ class Supervisor:
         self._adoption = adoption
         self._registry_sync = registry_sync
         self._clock = clock
-        self._monotonic = monotonic
         self._pool = ThreadPoolExecutor(_WORKERS, thread_name_prefix="supervisor")
         self._lanes = Lanes(self._pool.submit, monotonic)
         self._lease: Lease | None = None
