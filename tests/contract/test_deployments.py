@@ -66,7 +66,13 @@ def test_what_is_wanted_counts_up(store: Store, lease: Lease) -> None:
     other = DeploymentConfig(max_replicas=9)
     changed = store.deployments.want("churn", "1", now=after(2), config=other)
     assert changed == replace(
-        ready, config=other, generation=2, status=DeploymentStatus.PENDING, message=None, updated_at=after(2)
+        ready,
+        config=other,
+        generation=2,
+        status=DeploymentStatus.PENDING,
+        message=None,
+        updated_at=after(2),
+        demanded_at=after(2),
     )
     gone = store.deployments.want("churn", "1", now=after(3), wanted=False)
     assert gone == replace(changed, wanted=False, generation=3, updated_at=after(3))
@@ -78,6 +84,25 @@ def test_an_observation_of_what_is_no_longer_wanted_is_dropped(store: Store, lea
     wanted = store.deployments.want("churn", "1", now=after(1), wanted=False)
     assert store.deployments.observe(lease, seen, now=after(2), status=DeploymentStatus.READY) is None
     assert store.deployments.get("churn", "1") == wanted
+
+
+def test_demand_is_noted_and_changes_nothing_else(store: Store, lease: Lease) -> None:
+    first = ensure(store)
+    store.deployments.demand("churn", "1", now=after(5))
+    assert store.deployments.get("churn", "1") == replace(first, demanded_at=after(5))
+    # What the supervisor saw before that is still worth writing down.
+    assert store.deployments.observe(lease, first, now=after(6), status=DeploymentStatus.STARTING) is not None
+    assert store.deployments.get("churn", "1").demanded_at == after(5)
+    store.deployments.demand("churn", "2", now=after(5))
+    assert len(store.deployments.list()) == 1
+
+
+def test_whoever_deploys_a_version_demands_it(store: Store) -> None:
+    assert ensure(store).demanded_at is None
+    entered = store.deployments.ensure("churn", "2", model_uri="u", config=CONFIG, now=NOW, demanded=True)
+    assert entered.demanded_at == NOW
+    assert store.deployments.want("churn", "1", now=after(2)).demanded_at == after(2)
+    assert store.deployments.want("churn", "1", now=after(3), wanted=False).demanded_at == after(2)
 
 
 def test_a_deleted_deployment_cannot_be_observed(store: Store, lease: Lease) -> None:

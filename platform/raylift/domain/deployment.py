@@ -15,7 +15,7 @@ class DeploymentStatus(StrEnum):
     """Ray Serve builds its environment or loads its model."""
     READY = "ready"
     SCALED_TO_ZERO = "scaled_to_zero"
-    """Proven to load; no replica now; the next request starts one."""
+    """Proven to load, and parked: Ray Serve has no application of it. The next request is answered by a warm process or held."""
     UNHEALTHY = "unhealthy"
     """Does not load, or its environment does not build: ``message`` says why. Not retried until it is changed."""
     STOPPED = "stopped"
@@ -74,6 +74,8 @@ class Deployment:
     ready_at: datetime | None = None
     """When it first answered."""
     tags: dict[str, str] = field(default_factory=dict[str, str])
+    demanded_at: datetime | None = None
+    """When processes of its own were last called for: by a job or a person who deployed it, or by requests that go on."""
 
 
 class ApplicationState(StrEnum):

@@ -48,8 +48,12 @@ class DeploymentRepository:
         job_id: str | None = None,
         environment_lock: tuple[str, ...] = (),
         tags: Mapping[str, str] | None = None,
+        demanded: bool = False,
     ) -> Deployment:
-        """Enter a version's deployment, or return the one there is, unchanged."""
+        """Enter a version's deployment, or return the one there is, unchanged.
+
+        ``demanded``: somebody waits for it, so it gets processes of its own at once.
+        """
         blank = Deployment(
             model_name,
             version,
@@ -62,6 +66,7 @@ class DeploymentRepository:
             job_id=job_id,
             environment_lock=tuple(environment_lock),
             tags=dict(tags or {}),
+            demanded_at=now if demanded else None,
         )
         with self._database.write() as session:
             session.execute(insert_into(session, DeploymentRow).on_conflict_do_nothing(), columns(blank))
@@ -80,7 +85,7 @@ class DeploymentRepository:
             changes["config"] = config
         if wanted:
             # A new try: the message of the last one no longer holds.
-            changes |= {"status": DeploymentStatus.PENDING, "message": None}
+            changes |= {"status": DeploymentStatus.PENDING, "message": None, "demanded_at": now}
         with self._database.write() as session:
             row = session.scalars(
                 update(DeploymentRow)
@@ -144,6 +149,16 @@ class DeploymentRepository:
                 .execution_options(synchronize_session=False)
             ).one_or_none()
             return None if row is None else deployment_of(row)
+
+    def demand(self, model_name: str, version: str, *, now: datetime) -> None:
+        """Note that requests call for processes of the version's own; nothing happens if there is no such deployment."""
+        with self._database.write() as session:
+            session.execute(
+                update(DeploymentRow)
+                .where(DeploymentRow.model_name == model_name, DeploymentRow.version == version)
+                .values(demanded_at=now)
+                .execution_options(synchronize_session=False)
+            )
 
     def delete(self, model_name: str, version: str) -> None:
         """Forget the deployment.

@@ -224,6 +224,7 @@ class DeploymentRow(Base):
     environment_lock: Mapped[tuple[str, ...]]
     ready_at: Mapped[datetime | None]
     tags: Mapped[dict[str, str]]
+    demanded_at: Mapped[datetime | None]
 
 
 class LeaseRow(Base):
