@@ -34,6 +34,7 @@ HTTP_STATUS: Final[Mapping[str, int]] = {
     "method_not_allowed": 405,
     "conflict": 409,
     "job_not_finished": 409,
+    "submission_id_taken": 409,
     "environment_in_use": 409,
     "stale_job": 409,
     "too_large": 413,

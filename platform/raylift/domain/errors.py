@@ -97,6 +97,12 @@ class JobNotFinished(Conflict):
     code = "job_not_finished"
 
 
+class SubmissionIdTaken(Conflict):
+    """One of Ray's clients chose a submission id that stands for another job."""
+
+    code = "submission_id_taken"
+
+
 class IdempotencyMismatch(PlatformError):
     """The same Idempotency-Key came with another body."""
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
 
 class JobStatus(StrEnum):
@@ -102,6 +102,18 @@ class Resources:
 
 
 @dataclass(frozen=True, slots=True)
+class RayRequest:
+    """What one of Ray's own clients asked for, kept to be given back in its words."""
+
+    entrypoint: str
+    submission_id: str | None = None
+    """The id that the client chose; None where the job's own id is its submission id."""
+    metadata: Mapping[str, str] = field(default_factory=dict[str, str])
+    runtime_env: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """Without ``env_vars``, which are the spec's ``environment``."""
+
+
+@dataclass(frozen=True, slots=True)
 class JobSpec:
     """What the user asked to run. Never changes after the upload."""
 
@@ -130,6 +142,12 @@ class JobSpec:
     """The script's path in the project; ``script_name`` is its last part."""
     requirements_source: str | None = None
     """Where ``requirements`` come from: the request, the script's own metadata, or a file of the project."""
+    command: str | None = None
+    """A shell command to run in the place of a Python script; its text is also what is stored as the script."""
+    python_path: tuple[str, ...] = ()
+    """Folders of the project to be put on PYTHONPATH; ``.`` is the project itself."""
+    ray: RayRequest | None = None
+    """Set where the job came through Ray's Jobs API."""
 
 
 @dataclass(frozen=True, slots=True)

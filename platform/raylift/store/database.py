@@ -6,6 +6,7 @@ from raylift.store import migration
 from raylift.store.deployments import DeploymentRepository
 from raylift.store.jobs import JobRepository
 from raylift.store.leases import LeaseRepository
+from raylift.store.ray_packages import RayPackageRepository
 from raylift.store.transactions import Database
 
 
@@ -17,6 +18,7 @@ class Store:
         self.jobs = JobRepository(self._database)
         self.deployments = DeploymentRepository(self._database)
         self.leases = LeaseRepository(self._database)
+        self.ray_packages = RayPackageRepository(self._database)
 
     @classmethod
     def open(cls, database_url: str) -> Store:

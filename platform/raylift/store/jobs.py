@@ -13,7 +13,7 @@ from raylift.domain.errors import JobNotFinished, JobNotFound
 from raylift.domain.job import Attempt, Event, Job, JobSpec, JobState, JobStatus, Reason
 from raylift.domain.lease import Lease
 from raylift.domain.project import PackedProject
-from raylift.store import attempts, idempotency, projects, scripts, transitions
+from raylift.store import attempts, idempotency, projects, ray_submissions, scripts, transitions
 from raylift.store.columns import Key, UtcDateTime, utc
 from raylift.store.idempotency import IdempotencyKey
 from raylift.store.pages import JobFilter, JobPage, decode_cursor, encode_cursor
@@ -51,6 +51,7 @@ class JobRepository:
         Raises:
             IdempotencyMismatch: The key was used for another body.
             NotFound: The spec refers to a project that is not there.
+            SubmissionIdTaken: The submission id that one of Ray's clients chose is another job's.
         """
         projects.check(spec.project_sha256, project)
         job = Job(job_id, spec, JobState.QUEUED, created_at=utc(now), entered_at=utc(now))
@@ -64,6 +65,8 @@ class JobRepository:
                 projects.keep(session, spec.project_sha256, project)
             if not _insert(session, job):
                 raise ValueError(f"there is a job {job_id} already")
+            if spec.ray is not None and spec.ray.submission_id is not None:
+                ray_submissions.claim(session, spec.ray.submission_id, job_id)
             if idempotency is not None:
                 _prune(session, now)
             return job
@@ -86,6 +89,12 @@ class JobRepository:
         """
         with self._database.read() as session:
             return _get(session, job_id)
+
+    def of_submission(self, submission_id: str) -> Job | None:
+        """The job for which one of Ray's clients chose this submission id."""
+        with self._database.read() as session:
+            job_id = ray_submissions.job_of(session, submission_id)
+            return None if job_id is None else _get(session, job_id)
 
     def list(self, filter: JobFilter, *, limit: int, cursor: str | None = None) -> JobPage:  # noqa: A002 (what it is)
         """One page of jobs, newest first.

@@ -147,6 +147,25 @@ class JobProjectRow(Base):
     project_sha256: Mapped[str] = mapped_column(Key, ForeignKey("projects.sha256"), index=True)
 
 
+class RaySubmissionRow(Base):
+    """A submission id that one of Ray's clients chose, and the job it stands for."""
+
+    __tablename__ = "ray_submissions"
+
+    submission_id: Mapped[str] = mapped_column(Key, primary_key=True)
+    job_id: Mapped[str] = mapped_column(Key, ForeignKey("jobs.job_id", ondelete="CASCADE"), index=True)
+
+
+class RayPackageRow(Base):
+    """A package that one of Ray's clients uploaded, for jobs that are about to be submitted."""
+
+    __tablename__ = "ray_packages"
+
+    name: Mapped[str] = mapped_column(Key, primary_key=True)
+    content: Mapped[bytes]
+    expires_at: Mapped[datetime] = mapped_column(index=True)
+
+
 class JobTagRow(Base):
     """The tags of a job's spec, for the tag filter; ``created_at`` is the job's, so that pages need no sort."""
 
