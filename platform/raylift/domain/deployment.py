@@ -77,6 +77,20 @@ class Deployment:
     demanded_at: datetime | None = None
     """When processes of its own were last called for: by a job or a person who deployed it, or by requests that go on."""
 
+    @property
+    def answers(self) -> bool:
+        """Whether a request is answered, at once or after a scale-up."""
+        if not self.wanted:
+            return False
+        # While a change is being applied, the replicas that were there go on answering.
+        changing = self.status is not DeploymentStatus.UNHEALTHY and self.ready_at is not None and self.replicas > 0
+        return self.status in ANSWERING or changing
+
+    @property
+    def fits_warm_process(self) -> bool:
+        """Whether it asks for nothing that a process shared by all could not give: no memory, GPUs or CPUs of its own."""
+        return self.config.memory_bytes is None and self.config.cpus <= 1
+
 
 class ApplicationState(StrEnum):
     """What Ray Serve makes of a version's application, in as few words as the planner needs."""
