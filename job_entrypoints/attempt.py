@@ -45,6 +45,10 @@ class Attempt:
         """0: unknown, the script is held to a share of the machine."""
         self.stop_grace_seconds = float(record.get("stop_grace_seconds", 10.0))
         self.max_log_bytes = int(record.get("max_log_bytes") or 64 * 2**20)
+        self.max_processes = int(record.get("max_processes") or 0)
+        """Processes and threads; 0: as many as it likes."""
+        self.max_scratch_bytes = int(record.get("max_scratch_bytes") or 0)
+        """What it may write in its directory; 0: as much as it likes."""
         self.nice = int(record.get("nice") or 0)
         self.environment_lock: list[str] = list(record.get("environment_lock") or ())
         self.from_ray = record.get("origin") == "ray"
@@ -66,6 +70,11 @@ class Attempt:
 
 def read_attempt(directory: str) -> Attempt:
     """The attempt that was prepared in ``directory``.
+
+    @property
+    def temporary_directory(self) -> str:
+        """The script's TMPDIR."""
+        return self.path("tmp")
 
     Raises:
         AttemptUnreadable: its attempt.json cannot be read or understood.

@@ -12,15 +12,17 @@ import select
 import signal
 import time
 
+from job_entrypoints.limits import Limits
 from job_entrypoints.output import Output
 from job_entrypoints.process_control import become_subreaper
 from job_entrypoints.process_tree import descendants, end_at_once, send
 from job_entrypoints.progress import (
-    EXIT_OUT_OF_MEMORY,
+    DISK_LIMIT,
+    EXIT_OVER_A_LIMIT,
     EXIT_STOPPED,
     EXIT_WRAPPER_ERROR,
     EXITED,
-    OUT_OF_MEMORY,
+    OVER_A_LIMIT,
     SIGNALED,
     STOPPED,
     WRAPPER_ERROR,
@@ -28,7 +30,7 @@ from job_entrypoints.progress import (
     Usage,
 )
 from job_entrypoints.script_process import start_script
-from job_entrypoints.watchdog import Watchdog, machine_limit
+from job_entrypoints.temporary_directory import remove_tree
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,7 +40,6 @@ _READ_BYTES = 1 << 18
 _PIPE_BYTES = 1 << 20
 _STOP_POLL_SECONDS = 0.08
 _LEFTOVER_GRACE_SECONDS = 1.0
-_MEBIBYTE = 2**20
 
 
 def keep(attempt: Attempt, anchor_pid: int) -> int:
@@ -62,7 +63,7 @@ class Keeper:
         self.usage = Usage()
         self._anchor_pid = anchor_pid
         self._output = Output(attempt.directory, attempt.max_log_bytes)
-        self._watchdog = Watchdog(os.getpid(), attempt.memory_bytes or machine_limit())
+        self._limits: Limits
         self._script_pid = -1
         self._status: int | None = None
         """The script's wait status, once it has ended."""
@@ -79,11 +80,12 @@ class Keeper:
             self.progress.finished(STOPPED, message="stopped before its script started")
             return EXIT_STOPPED
         become_subreaper()
+        self._limits = Limits(self.attempt, os.getpid())
         self._listen()
         self._pipe, writer = os.pipe2(os.O_CLOEXEC)
         _widen(self._pipe)
         os.set_blocking(self._pipe, False)
-        self._script_pid = start_script(self.attempt, writer)
+        self._script_pid = start_script(self.attempt, writer, self._limits.confine)
         os.close(writer)
         self.progress.started(self._script_pid)
         self._watch()
@@ -122,10 +124,10 @@ class Keeper:
             self.reap()
             now = time.monotonic()
             if now >= look_at:
-                exceeded, pause = self._watchdog.check()
+                breach, pause = self._limits.check()
                 look_at = time.monotonic() + pause
-                if exceeded:
-                    self._end(OUT_OF_MEMORY, self._memory_message())
+                if breach is not None:
+                    self._end(breach.outcome, breach.message)
             if now >= stop_at or self._terminated:
                 stop_at = now + _STOP_POLL_SECONDS
                 self._heed_orders()
@@ -204,17 +206,17 @@ class Keeper:
         return bool(leftovers)
 
     def _kill(self) -> None:
+        self._limits.kill()
         survivors = end_at_once(os.getpid(), self.reap)
         if survivors:
             self._output.say(f"processes that cannot be killed are left behind: {survivors}")
 
-    def _memory_message(self) -> str:
-        peak, limit = self._watchdog.peak / _MEBIBYTE, self._watchdog.limit / _MEBIBYTE
-        return f"out of memory: the script used {peak:.0f} MiB of the {limit:.0f} MiB it asked for and was killed (watchdog)"
-
     def _finish(self) -> int:
         self._drain()
-        self.usage.peak_memory_bytes = self._watchdog.peak
+        breach = self._limits.at_the_end() if self._why is None else None
+        if breach is not None:
+            self._end(breach.outcome, breach.message)
+        self._limits.close(self.usage)
         status = self._status if self._status is not None else 0
         code = os.WEXITSTATUS(status) if os.WIFEXITED(status) else None
         number = os.WTERMSIG(status) if os.WIFSIGNALED(status) else None
@@ -227,8 +229,17 @@ class Keeper:
             outcome = EXITED
         self._output.finish()
         self.progress.finished(outcome, exit_code=code, signal=number, message=message, usage=self.usage)
-        own = {OUT_OF_MEMORY: EXIT_OUT_OF_MEMORY, STOPPED: EXIT_STOPPED, WRAPPER_ERROR: EXIT_WRAPPER_ERROR}
+        self._remove_scratch(outcome)
+        own = {STOPPED: EXIT_STOPPED, WRAPPER_ERROR: EXIT_WRAPPER_ERROR, **dict.fromkeys(OVER_A_LIMIT, EXIT_OVER_A_LIMIT)}
         return own.get(outcome, code if code is not None else 128 + (number or 0))
+
+    def _remove_scratch(self, outcome: str) -> None:
+        """Temporary files end with the script; what was too much for the disk goes altogether. The record is there already."""
+        unwanted = [self.attempt.temporary_directory]
+        if outcome == DISK_LIMIT and not self.attempt.from_ray:
+            unwanted.append(self.attempt.working_directory)
+        for directory in unwanted:
+            remove_tree(directory)
 
 
 def _widen(pipe: int) -> None:

@@ -16,15 +16,16 @@ if TYPE_CHECKING:
 EXITED = "exited"
 SIGNALED = "signaled"
 OUT_OF_MEMORY = "out_of_memory"
+PROCESS_LIMIT = "process_limit"
+DISK_LIMIT = "disk_limit"
 STOPPED = "stopped"
 WRAPPER_ERROR = "wrapper_error"
-OUTCOMES = (EXITED, SIGNALED, OUT_OF_MEMORY, STOPPED, WRAPPER_ERROR)
+OVER_A_LIMIT = (OUT_OF_MEMORY, PROCESS_LIMIT, DISK_LIMIT)
+OUTCOMES = (EXITED, SIGNALED, *OVER_A_LIMIT, STOPPED, WRAPPER_ERROR)
 
 EXIT_STOPPED = 143
-EXIT_OUT_OF_MEMORY = 137
+EXIT_OVER_A_LIMIT = 137
 EXIT_WRAPPER_ERROR = 70
-
-MEMORY_ENFORCED_BY = "watchdog"
 
 
 class Usage:
@@ -33,13 +34,18 @@ class Usage:
     def __init__(self) -> None:
         self.cpu_seconds = 0.0
         self.peak_memory_bytes = 0
+        self.memory_enforced_by: str | None = None
+        """``cgroup`` or ``watchdog``; None where nothing ran."""
+        self.cpu_enforced_by: str | None = None
+        """``cgroup`` or ``affinity``; None where the script may use every core."""
 
     def as_record(self, wall_seconds: float) -> dict[str, Any]:
         return {
             "cpu_seconds": round(self.cpu_seconds, 3),
             "peak_memory_bytes": self.peak_memory_bytes,
             "wall_seconds": round(wall_seconds, 3),
-            "memory_enforced_by": MEMORY_ENFORCED_BY,
+            "memory_enforced_by": self.memory_enforced_by,
+            "cpu_enforced_by": self.cpu_enforced_by,
         }
 
 

@@ -20,9 +20,16 @@ THREAD_POOLS = (
     "NUMEXPR_MAX_THREADS",
     "POLARS_MAX_THREADS",
     "LOKY_MAX_CPU_COUNT",
+    "BLIS_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+    "NUMBA_NUM_THREADS",
+    "TF_NUM_INTRAOP_THREADS",
+    "TF_NUM_INTEROP_THREADS",
+    "OPENCV_FOR_THREADS_NUM",
     "RAYON_NUM_THREADS",
 )
 """Libraries start as many threads as the machine has cores unless told otherwise; the job asked for ``cpus``."""
+    "PYTHON_CPU_COUNT",  # os.cpu_count() from Python 3.13 on
 
 _DEFAULTS = {
     "PYTHONUNBUFFERED": "1",

@@ -12,6 +12,7 @@ import sys
 
 from job_entrypoints import script_runner
 from job_entrypoints.process_control import die_with_parent
+from job_entrypoints.temporary_directory import make_temporary_directory
 from job_entrypoints.script_environment import script_environment
 
 TYPE_CHECKING = False
@@ -23,21 +24,26 @@ if TYPE_CHECKING:
 _CANNOT_START = 127
 
 
-def start_script(attempt: Attempt, output: int) -> int:
-    """Start the script with ``output`` as its stdout and stderr. Returns its pid."""
+def start_script(attempt: Attempt, output: int, confine: Callable[[], None]) -> int:
+    """Start the script with ``output`` as its stdout and stderr. Returns its pid.
+
+    ``confine`` is called in the new process: it holds itself to the script's limits before it becomes the script.
+    """
     os.makedirs(attempt.working_directory, mode=0o700, exist_ok=True)
-    instructions = json.dumps({"autolog": attempt.autolog, "environment_lock": attempt.environment_lock})
-    command = [sys.executable, script_runner.__file__, instructions, attempt.script_path, *attempt.args]
-    environment = script_environment(attempt, os.environ)
+    temporary = make_temporary_directory(attempt.temporary_directory)
+    command = _command(attempt)
+    environment = {**script_environment(attempt, os.environ), "TMPDIR": attempt.environment.get("TMPDIR", temporary)}
     keeper = os.getpid()
     # Not subprocess: its import costs more than everything else here. This process has one thread, so fork is safe.
     pid = os.fork()
     if pid == 0:
-        _become(command, environment, attempt, output, keeper)
+        _become(command, environment, attempt, output, keeper, confine)
     return pid
 
 
-def _become(command: list[str], environment: dict[str, str], attempt: Attempt, output: int, keeper: int) -> NoReturn:
+def _become(
+    command: list[str], environment: dict[str, str], attempt: Attempt, output: int, keeper: int, confine: Callable[[], None]
+) -> NoReturn:
     try:
         os.setsid()  # so that os.killpg(0, …) in the script hits the script only
         die_with_parent(signal.SIGKILL)
@@ -47,6 +53,7 @@ def _become(command: list[str], environment: dict[str, str], attempt: Attempt, o
         os.nice(attempt.nice)
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         os.dup2(output, 1)
+        confine()
         os.dup2(output, 2)
         os.chdir(attempt.working_directory)
         # As after exec from a shell: Python ignores SIGPIPE, and Ray blocks SIGINT in all its processes.

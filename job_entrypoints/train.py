@@ -14,7 +14,7 @@ import sys
 
 from job_entrypoints.attempt import AttemptUnreadable, read_attempt
 from job_entrypoints.keeper import keep
-from job_entrypoints.process_control import become_subreaper
+from job_entrypoints.process_control import become_subreaper, mark_attempt
 from job_entrypoints.process_tree import end_at_once, send
 from job_entrypoints.progress import EXIT_WRAPPER_ERROR, WRAPPER_ERROR, Progress
 
@@ -41,6 +41,7 @@ def anchor(attempt: Attempt) -> int:
     # Held back until both processes have their handlers.
     signal.pthread_sigmask(signal.SIG_SETMASK, _PASSED_ON)
     become_subreaper()
+    mark_attempt(attempt.submission_id)
     own_pid = os.getpid()
     keeper = os.fork()
     if keeper == 0:

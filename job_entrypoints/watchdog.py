@@ -1,4 +1,4 @@
-"""Holds a process tree to its memory limit, where no cgroup can.
+"""Holds a process tree to its memory limit and its number of processes and threads, where no cgroup can.
 
 What counts is anonymous and shared memory, and swap: what the machine cannot take back. Mapped files do not count.
 The sum over processes of what /proc/PID/status says is cheap, but counts pages that forked processes share once for each of
@@ -22,27 +22,53 @@ _COST_SHARE = 8
 """Looking may take one part in so many of the time, while there is room left."""
 
 _UPPER_FIELDS = (b"\nRssAnon:", b"\nRssShmem:", b"\nVmSwap:")
+_THREADS_FIELD = b"\nThreads:"
 _EXACT_FIELDS = (b"\nPss_Anon:", b"\nPss_Shmem:", b"\nSwapPss:")
 
 
 class Watchdog:
-    """Looks at the tree below ``root`` and says when its memory is over ``limit`` bytes."""
+    """Looks at the tree below ``root``: its memory against ``limit`` bytes, its processes and threads against ``max_tasks``.
 
-    def __init__(self, root: int, limit: int) -> None:
+    ``max_tasks`` 0: as many as it likes.
+    """
+
+    def __init__(self, root: int, limit: int, max_tasks: int = 0) -> None:
         self.limit = limit
+        self.max_tasks = max_tasks
         self.peak = 0
+        self.tasks = 0
+        self.is_over_memory = False
         self._root = root
 
-    def check(self) -> tuple[bool, float]:
-        """Measure once. Returns whether the limit is exceeded, and the seconds until the next look."""
+    @property
+    def is_over_tasks(self) -> bool:
+        return 0 < self.max_tasks < self.tasks
+
+    def check(self) -> float:
+        """Measure once. Returns the seconds until the next look."""
         began = time.monotonic()
         parents = descendants(self._root)
-        used = sum(_sum_fields(f"/proc/{pid}/status", _UPPER_FIELDS) for pid in parents)
+        self.tasks = len(parents)
+        if self.is_over_tasks:
+            # Whoever forks that fast is to be ended, not measured.
+            return 0.0
+        used = self._measure(parents)
+        self.peak = max(self.peak, used)
+        self.is_over_memory = used > self.limit
+        return self._pause(used, time.monotonic() - began)
+
+    def _measure(self, parents: dict[int, int]) -> int:
+        """The tree's memory; counts its threads on the way, which the same files tell."""
+        used = tasks = 0
+        for pid in parents:
+            status = _read(f"/proc/{pid}/status")
+            used += _sum_fields(status, _UPPER_FIELDS)
+            tasks += _number(status, _THREADS_FIELD)
+        self.tasks = tasks
         if used > self.limit and len(parents) > 1:
             # 0: a kernel before 5.4, which cannot say. What is too high is then all there is.
             used = _exact(parents) or used
-        self.peak = max(self.peak, used)
-        return used > self.limit, self._pause(used, time.monotonic() - began)
+        return used
 
     def _pause(self, used: int, cost: float) -> float:
         room = max(self.limit - used, 0)
@@ -52,33 +78,37 @@ class Watchdog:
 
 def machine_limit() -> int:
     """What a script may use that asked for nothing: 80 % of the machine's memory."""
-    return _sum_fields("/proc/meminfo", (b"MemTotal:",)) * 8 // 10
+    return _sum_fields(_read("/proc/meminfo"), (b"MemTotal:",)) * 8 // 10
 
 
 def _exact(parents: dict[int, int]) -> int:
     # Between vfork and exec a child is its parent's own memory, shown a second time.
     return sum(
-        _sum_fields(f"/proc/{pid}/smaps_rollup", _EXACT_FIELDS)
+        _sum_fields(_read(f"/proc/{pid}/smaps_rollup"), _EXACT_FIELDS)
         for pid, parent in parents.items()
         if parent not in parents or not share_memory(pid, parent)
     )
 
 
-def _sum_fields(path: str, fields: tuple[bytes, ...]) -> int:
-    """The sum, in bytes, of ``Name:  123 kB`` lines; 0 for a process that has ended or is not ours to see."""
+def _read(path: str) -> bytes:
+    """The file's beginning; nothing for a process that has ended or is not ours to see."""
     try:
         descriptor = os.open(path, os.O_RDONLY)
     except OSError:
-        return 0
+        return b""
     try:
-        text = os.read(descriptor, 8192)
+        return os.read(descriptor, 8192)
     except OSError:
-        return 0
+        return b""
     finally:
         os.close(descriptor)
-    total = 0
-    for field in fields:
-        at = text.find(field)
-        if at >= 0:
-            total += int(text[at + len(field) : at + len(field) + 20].split(None, 1)[0])
-    return total * 1024
+
+
+def _sum_fields(text: bytes, fields: tuple[bytes, ...]) -> int:
+    """The sum, in bytes, of ``Name:  123 kB`` lines."""
+    return sum(_number(text, field) for field in fields) * 1024
+
+
+def _number(text: bytes, field: bytes) -> int:
+    at = text.find(field)
+    return 0 if at < 0 else int(text[at + len(field) : at + len(field) + 20].split(None, 1)[0])

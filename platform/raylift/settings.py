@@ -70,6 +70,10 @@ class ServingSettings(_Section):
     """Versions that may start their first replica at a time; each is a process that imports and loads."""
 
     def default_deployment(self) -> DeploymentConfig:
+    max_processes: int = 2048
+    """Processes and threads that a job may have at a time."""
+    max_scratch_bytes: int = 10 * 1024**3
+    """What a job may write in its working directory and its TMPDIR, never more than 80 % of what is free when it starts."""
         """What a version's deployment gets when nobody said otherwise."""
         return DeploymentConfig(
             min_replicas=self.min_replicas,

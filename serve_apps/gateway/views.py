@@ -212,3 +212,4 @@ def _usage(job: Job) -> UsageView | None:
             "memory_enforced_by": usage.memory_enforced_by,
         }
     )
+            "cpu_enforced_by": usage.cpu_enforced_by,

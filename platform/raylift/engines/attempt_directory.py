@@ -35,6 +35,8 @@ class Outcome(StrEnum):
     SIGNALED = "signaled"
     OUT_OF_MEMORY = "out_of_memory"
     STOPPED = "stopped"
+    PROCESS_LIMIT = "process_limit"
+    DISK_LIMIT = "disk_limit"
     WRAPPER_ERROR = "wrapper_error"
 
 
@@ -177,6 +179,8 @@ def _progress(fields: dict[str, Any]) -> Progress:
     return Progress(
         script_started_at=_moment(fields.get("script_started_at")),
         outcome=Outcome(fields["outcome"]),
+        "max_processes": settings.max_processes,
+        "max_scratch_bytes": settings.max_scratch_bytes,
         exit_code=fields.get("exit_code"),
         signal=fields.get("signal"),
         message=fields.get("message"),

@@ -79,6 +79,8 @@ def _jobs() -> dict[str, str]:
         "RAY_OVERRIDE_JOB_RUNTIME_ENV": "1",
         # Ray gives its workers 15, the supervisor, the gateway and the replicas among them: no better than the jobs'.
         "RAY_worker_niceness": "0",
+        # Ray makes its workers the first that the kernel kills when memory runs out; that place is the jobs' scripts'.
+        "RAY_worker_oom_score_adjustment": "0",
         # Ray's memory monitor never picks a job's script: it would kill replicas and the supervisor for one that is too big.
         "RAY_memory_monitor_refresh_ms": "0",
     }
@@ -88,6 +90,10 @@ def _serve(record: RunRecord, haproxy_dir: Path, cores: int) -> dict[str, str]:
     ports = record.platform_ports
     return {
         "RAY_SERVE_ENABLE_HA_PROXY": "1",
+        # A replica's requests are answered on the loop that receives them. (What takes long goes to threads of its own.)
+        "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
+        # It would keep the last thousand lines of every log back. Requests write none: the access log is off.
+        "RAY_SERVE_REQUEST_PATH_LOG_BUFFER_SIZE": "1",
         "RAY_SERVE_HAPROXY_BINARY_PATH": str(haproxy_wrapper_path(record)),
         "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(haproxy_dir / "c.cfg"),
         "RAY_SERVE_HAPROXY_SOCKET_PATH": str(haproxy_dir / "a.sock"),

@@ -19,6 +19,13 @@ _PATIENCE: Final = timedelta(seconds=3)
 _LAST_WORD: Final = timedelta(seconds=15)
 """How long after the grace period the wrapper, or Ray, may take to say that a stopped attempt has ended."""
 
+_OVER_A_LIMIT: Final = {
+    Outcome.OUT_OF_MEMORY: Reason.OUT_OF_MEMORY,
+    Outcome.PROCESS_LIMIT: Reason.PROCESS_LIMIT,
+    Outcome.DISK_LIMIT: Reason.DISK_LIMIT,
+}
+"""What a script did to itself, whatever else was under way: trying again would only do it again."""
+
 _HINT_STOPPED_ELSEWHERE: Final = "The attempt was stopped through Ray, not through Raylift."
 
 
@@ -172,13 +179,14 @@ def _ended(job: Job, progress: Progress, settings: JobSettings) -> JobAction:
     code, usage = progress.exit_code, progress.usage
     # One that was only believed lost, and ended by itself all the same, was not.
     by_itself = job.stop_reason is Reason.NODE_LOST and progress.outcome in {Outcome.EXITED, Outcome.SIGNALED}
-    if job.stop_reason is not None and not by_itself and progress.outcome is not Outcome.OUT_OF_MEMORY:
+    if job.stop_reason is not None and not by_itself and progress.outcome not in _OVER_A_LIMIT:
         return _stopped(job, job.stop_reason, code, usage, settings)
     match progress.outcome:
         case Outcome.EXITED if code == 0:
             return ScriptSucceeded(usage)
-        case Outcome.OUT_OF_MEMORY:
-            return Finish(JobState.FAILED, Reason.OUT_OF_MEMORY, progress.message or "Out of memory.", code, usage)
+        case Outcome.OUT_OF_MEMORY | Outcome.PROCESS_LIMIT | Outcome.DISK_LIMIT as outcome:
+            reason = _OVER_A_LIMIT[outcome]
+            return Finish(JobState.FAILED, reason, progress.message or f"Ended: {reason}.", code, usage)
         case Outcome.STOPPED:
             return Finish(JobState.CANCELLED, Reason.CANCELLED_BY_USER, _HINT_STOPPED_ELSEWHERE, code, usage)
         case Outcome.WRAPPER_ERROR:

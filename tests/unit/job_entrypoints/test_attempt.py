@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
 import pytest
 
 from job_entrypoints.attempt import Attempt, AttemptUnreadable, read_attempt, write_json
-from job_entrypoints.progress import MEMORY_ENFORCED_BY, OUTCOMES, Progress, Usage
+from job_entrypoints.progress import OUTCOMES, Progress, Usage
+from raylift.domain import job as domain
 
 
 def test_reads_what_the_supervisor_writes(tmp_path: Path) -> None:
@@ -52,6 +54,7 @@ def test_progress_has_the_agreed_shape(tmp_path: Path) -> None:
     assert started.keys() == {"state", "script_started_at", "wrapper_pid", "script_pid", "host"}
     usage = Usage()
     usage.cpu_seconds, usage.peak_memory_bytes = 1.23456, 7
+    usage.memory_enforced_by, usage.cpu_enforced_by = "watchdog", "affinity"
     for outcome in OUTCOMES:
         progress.finished(outcome, exit_code=1, signal=None, message="m", usage=usage)
         finished = json.loads((tmp_path / "progress.json").read_text())
@@ -62,9 +65,9 @@ def test_progress_has_the_agreed_shape(tmp_path: Path) -> None:
             "m",
         )
         assert finished["script_started_at"] == started["script_started_at"]
-        assert finished["usage"].keys() == {"cpu_seconds", "peak_memory_bytes", "wall_seconds", "memory_enforced_by"}
+        assert finished["usage"].keys() == {field.name for field in dataclasses.fields(domain.Usage)}
         assert finished["usage"]["cpu_seconds"] == 1.235
-        assert finished["usage"]["memory_enforced_by"] == MEMORY_ENFORCED_BY
+        assert (finished["usage"]["memory_enforced_by"], finished["usage"]["cpu_enforced_by"]) == ("watchdog", "affinity")
 
 
 def test_progress_of_a_script_that_never_started(tmp_path: Path) -> None:

@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 
 import job_entrypoints
-from job_entrypoints import attempt, progress, script_environment
+from job_entrypoints import attempt, process_control, progress, script_environment
 from raylift.domain import identifiers
 from raylift.domain.job import Reason
+from raylift.engines import leftovers
+from raylift.engines.attempt_directory import Outcome
 
 MODULES = sorted(Path(str(job_entrypoints.__file__)).parent.glob("*.py"))
 
@@ -19,7 +21,10 @@ MODULES = sorted(Path(str(job_entrypoints.__file__)).parent.glob("*.py"))
 def test_names_of_the_domain() -> None:
     assert attempt.TAG_JOB_ID == identifiers.TAG_JOB_ID
     assert identifiers.adopted_job_id("x") == attempt.ADOPTED_JOB_PREFIX + "x"
-    assert Reason.OUT_OF_MEMORY.value == progress.OUT_OF_MEMORY
+    limits = (progress.OUT_OF_MEMORY, progress.PROCESS_LIMIT, progress.DISK_LIMIT)
+    assert limits == (Reason.OUT_OF_MEMORY.value, Reason.PROCESS_LIMIT.value, Reason.DISK_LIMIT.value)
+    assert {outcome.value for outcome in Outcome} == set(progress.OUTCOMES)
+    assert process_control.attempt_mark("job_1-a1", "i") == leftovers.attempt_mark("job_1-a1", "i")
     assert script_environment.TAG_JOB_ID == identifiers.TAG_JOB_ID
 
 

@@ -4,6 +4,7 @@ import mmap
 import os
 import signal
 import subprocess
+import sys
 
 import pytest
 
@@ -17,15 +18,15 @@ def test_the_root_itself_does_not_count() -> None:
     watchdog = Watchdog(os.getpid(), 1)
     held = mmap.mmap(-1, 32 * MEBIBYTE)
     held.write(b"x" * len(held))
-    exceeded, _ = watchdog.check()
+    watchdog.check()
     held.close()
-    assert not exceeded
+    assert not watchdog.is_over_memory
     assert watchdog.peak < 32 * MEBIBYTE
 
 
 def test_looks_more_often_when_there_is_little_room() -> None:
-    _, far = Watchdog(os.getpid(), 64 * 2**30).check()
-    _, near = Watchdog(os.getpid(), 8 * MEBIBYTE).check()
+    far = Watchdog(os.getpid(), 64 * 2**30).check()
+    near = Watchdog(os.getpid(), 8 * MEBIBYTE).check()
     assert near < far
 
 
@@ -41,14 +42,29 @@ def test_a_breach_and_its_size() -> None:
         os._exit(0)
     os.read(reader, 5)
     watchdog = Watchdog(os.getpid(), 60 * MEBIBYTE)
-    exceeded, _ = watchdog.check()
+    watchdog.check()
     parents = process_tree.descendants(os.getpid())
     os.write(go_writer, b"x")
     os.waitpid(child, 0)
-    assert exceeded
+    assert watchdog.is_over_memory
     assert watchdog.peak >= 64 * MEBIBYTE
     assert parents[child] == os.getpid()
     assert child not in process_tree.descendants(os.getpid())
+
+
+def test_processes_and_their_threads_count() -> None:
+    code = (
+        "import threading, time; [threading.Thread(target=time.sleep, args=(60,)).start() for _ in range(5)]; print(flush=True)"
+    )
+    child = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
+    assert child.stdout is not None
+    child.stdout.readline()
+    watchdog = Watchdog(os.getpid(), 2**40, max_tasks=5)
+    watchdog.check()
+    child.kill()
+    child.communicate()
+    assert (watchdog.tasks, watchdog.is_over_tasks) == (6, True)
+    assert not Watchdog(os.getpid(), 2**40, max_tasks=0).is_over_tasks
 
 
 def test_the_slow_way_finds_the_same(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -74,3 +74,24 @@ def test_another_platform_with_the_same_submission_is_left_alone(start: Start) -
     elsewhere = start(RAYLIFT_SUBMISSION_ID=submission, RAYLIFT_INSTANCE="another")
     assert end_leftovers(submission) == 0
     assert elsewhere.poll() is None
+
+
+def test_a_daemon_that_cleared_its_environment_is_known_by_the_wrappers_mark(start: Start) -> None:
+    submission = f"job_{uuid.uuid4().hex}-a1"
+    code = (
+        "import os, sys; from job_entrypoints.process_control import mark_attempt; mark_attempt(sys.argv[1]);"
+        f"os.execve(sys.executable, [sys.executable, '-c', {FORKING!r}], {{}})"
+    )
+    marked = subprocess.Popen([sys.executable, "-c", code, submission], stdout=subprocess.PIPE)
+    assert marked.stdout is not None
+    pids = [int(marked.stdout.readline()) for _ in range(2)]
+    other = start()
+    try:
+        assert not any(is_of_attempt(pid, submission) for pid in pids)
+        assert end_leftovers(submission) == 2
+        assert other.poll() is None
+    finally:
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        marked.communicate()

@@ -144,11 +144,15 @@ class TestScript:
         job = make_job(max_retries=1, attempt=2, infrastructure_losses=1)
         assert isinstance(plan(job, now, progress=ended(now, Outcome.EXITED, exit_code=1)), Retry)
 
-    def test_out_of_memory_is_final_even_with_retries(self, make_job: Make, now: datetime) -> None:
-        progress = ended(now, Outcome.OUT_OF_MEMORY, message="used 600 MiB of 512 MiB")
-        action = plan(make_job(max_retries=3), now, progress=progress)
+    @pytest.mark.parametrize("outcome", [Outcome.OUT_OF_MEMORY, Outcome.PROCESS_LIMIT, Outcome.DISK_LIMIT])
+    @pytest.mark.parametrize("stop_reason", [None, Reason.TIMEOUT])
+    def test_going_beyond_a_limit_is_final_even_with_retries(
+        self, outcome: Outcome, stop_reason: Reason | None, make_job: Make, now: datetime
+    ) -> None:
+        progress = ended(now, outcome, message="used 600 MiB of 512 MiB")
+        action = plan(make_job(max_retries=3, stop_reason=stop_reason), now, progress=progress)
         assert isinstance(action, Finish)
-        assert (action.reason, action.message) == (Reason.OUT_OF_MEMORY, "used 600 MiB of 512 MiB")
+        assert (action.reason, action.message) == (Reason(outcome.value), "used 600 MiB of 512 MiB")
 
     def test_past_its_deadline_it_is_stopped(self, make_job: Make, now: datetime) -> None:
         assert plan(make_job(deadline_at=now), now, progress=Progress(now), ray=RUNNING) == Stop(Reason.TIMEOUT)

@@ -1,0 +1,108 @@
+"""Against directories that look like cgroup v2: what is written where, and what is read from it. The kernel's own part is
+tested in tests/integration/job_entrypoints/test_limits.py, as far as a machine has it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from job_entrypoints.cgroup import Cgroup, Place, find_place, make_cgroup
+
+ALL = frozenset({"memory", "pids", "cpu"})
+
+
+def _tree(root: Path, own: str, controllers: dict[str, str]) -> str:
+    """A process in ``own`` of a mount at ``root``/mount; returns its place in /proc."""
+    mount = root / "mount"
+    for name, handed_on in controllers.items():
+        directory = mount / name.lstrip("/")
+        directory.mkdir(parents=True, exist_ok=True)
+        (directory / "cgroup.subtree_control").write_text(handed_on + "\n")
+        (directory / "cgroup.procs").write_text("")
+    (root / "mountinfo").write_text(
+        f"24 30 0:22 / /sys rw - sysfs sysfs rw\n35 24 0:30 / {mount} rw,nosuid shared:9 - cgroup2 cgroup2 rw\n"
+    )
+    (root / "cgroup").write_text(f"4:memory:/x\n0::{own}\n")
+    return str(root)
+
+
+def test_the_nearest_cgroup_that_hands_memory_on(tmp_path: Path) -> None:
+    tree = {"/": "cpu memory pids", "/user": "memory pids", "/user/app": "memory pids", "/user/app/ours.scope": ""}
+    place = find_place(_tree(tmp_path, "/user/app/ours.scope", tree))
+    assert place is not None
+    assert (place.path, place.controllers) == (f"{tmp_path}/mount/user/app", {"memory", "pids"})
+
+
+@pytest.mark.parametrize(
+    ("own", "tree"),
+    [("/", {"/": ""}), ("/", {"/": "hugetlb"}), ("/a/b", {"/": "", "/a": "pids", "/a/b": ""}), ("/gone", {"/": "memory"})],
+    ids=["no controllers", "others", "memory is not handed on", "a cgroup that cannot be seen"],
+)
+def test_no_place(own: str, tree: dict[str, str], tmp_path: Path) -> None:
+    assert find_place(_tree(tmp_path, own, tree)) is None
+
+
+def test_no_cgroup_v2_at_all(tmp_path: Path) -> None:
+    (tmp_path / "mountinfo").write_text("35 24 0:30 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n")
+    (tmp_path / "cgroup").write_text("4:memory:/x\n")
+    assert find_place(str(tmp_path)) is None
+    assert find_place(str(tmp_path / "nothing")) is None
+
+
+def _files(group: Cgroup) -> dict[str, str]:
+    return {path.name: path.read_text() for path in Path(group.path).iterdir()}
+
+
+def test_the_limits_are_written(tmp_path: Path) -> None:
+    group = make_cgroup("job_1-a1", Place(str(tmp_path), ALL), memory_bytes=2**29, max_tasks=100, cpus=1.5)
+    assert group is not None
+    assert Path(group.path) == tmp_path / "raylift-job_1-a1"
+    assert _files(group) == {"memory.max": "536870912", "memory.oom.group": "1", "pids.max": "100", "cpu.max": "150000 100000"}
+    assert (group.memory, group.pids, group.cpu) == (True, True, True)
+    (Path(group.path) / "cgroup.procs").write_text("")
+    group.join()
+    assert _files(group)["cgroup.procs"] == "0"
+
+
+def test_only_what_there_is_a_controller_for(tmp_path: Path) -> None:
+    group = make_cgroup("x", Place(str(tmp_path), frozenset({"memory", "io"})), memory_bytes=1, max_tasks=9, cpus=1)
+    assert group is not None
+    assert _files(group).keys() == {"memory.max", "memory.oom.group"}
+    assert (group.memory, group.pids, group.cpu) == (True, False, False)
+    unlimited = make_cgroup("y", Place(str(tmp_path), ALL), memory_bytes=1, max_tasks=0, cpus=0)
+    assert unlimited is not None
+    assert (unlimited.memory, unlimited.pids, unlimited.cpu) == (True, False, False)
+
+
+def test_a_place_that_refuses_is_done_without(tmp_path: Path) -> None:
+    assert make_cgroup("x", None, memory_bytes=1, max_tasks=1, cpus=1) is None
+    assert make_cgroup("x", Place(str(tmp_path / "nowhere"), ALL), memory_bytes=1, max_tasks=1, cpus=1) is None
+    (tmp_path / "raylift-x").mkdir()
+    assert make_cgroup("x", Place(str(tmp_path), ALL), memory_bytes=1, max_tasks=1, cpus=1) is None
+
+
+def test_what_the_kernel_says(tmp_path: Path) -> None:
+    group = Cgroup(str(tmp_path), ALL)
+    assert not group.ran_out_of_memory()
+    assert not group.was_refused_a_process()
+    assert group.peak_memory_bytes() == 0
+    (tmp_path / "memory.events").write_text("low 0\nhigh 0\nmax 12\noom 1\noom_kill 3\noom_group_kill 1\n")
+    (tmp_path / "pids.events").write_text("max 7\n")
+    (tmp_path / "memory.current").write_text("11\n")
+    assert group.ran_out_of_memory()
+    assert group.was_refused_a_process()
+    assert group.peak_memory_bytes() == 11
+    (tmp_path / "memory.peak").write_text("22\n")
+    (tmp_path / "pids.peak").write_text("33\n")
+    assert (group.peak_memory_bytes(), group.peak_tasks()) == (22, 33)
+
+
+def test_what_killed_wrappers_left_is_removed_later(tmp_path: Path) -> None:
+    for name, mtime in (("raylift-old", 0), ("raylift-new", None), ("other", 0)):
+        (tmp_path / name).mkdir()
+        if mtime is not None:
+            os.utime(tmp_path / name, (mtime, mtime))
+    assert make_cgroup("x", Place(str(tmp_path), ALL), memory_bytes=1, max_tasks=1, cpus=1) is not None
+    assert {path.name for path in tmp_path.iterdir()} == {"raylift-new", "raylift-x", "other"}

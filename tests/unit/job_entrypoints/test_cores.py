@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from job_entrypoints.cores import Cores
+
+TAKE = """
+import os, sys
+from job_entrypoints.cores import Cores
+os.sched_getaffinity = lambda _: set(range(4))
+cores = Cores(float(sys.argv[1]), sys.argv[2])
+print(*sorted(cores.chosen), flush=True)
+input()
+"""
+
+
+@pytest.fixture
+def take(tmp_path: Path) -> Iterator[Callable[[float], tuple[list[int], Callable[[], None]]]]:
+    """Another keeper takes cores of a machine with four; returns which, and how to end it."""
+    started: list[subprocess.Popen[str]] = []
+
+    def begin(cpus: float) -> tuple[list[int], Callable[[], None]]:
+        command = [sys.executable, "-c", TAKE, str(cpus), str(tmp_path / "cores")]
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        started.append(process)
+        assert process.stdout is not None
+        return [int(core) for core in process.stdout.readline().split()], lambda: end(process)
+
+    def end(process: subprocess.Popen[str]) -> None:
+        process.kill()
+        process.communicate()
+
+    yield begin
+    for process in started:
+        end(process)
+
+
+def test_jobs_beside_each_other_get_different_cores(take: Callable[[float], tuple[list[int], Callable[[], None]]]) -> None:
+    first, end_first = take(1.5)
+    second, _ = take(1)
+    third, _ = take(0.5)
+    assert [len(first), len(second), len(third)] == [2, 1, 1]
+    assert sorted(first + second + third) == [0, 1, 2, 3]
+    fourth, _ = take(3)
+    assert len(set(fourth)) == 3
+    # Whatever ended a keeper, its cores are free again.
+    end_first()
+    assert take(2)[0] == first
+
+
+def test_all_cores_or_an_unknown_number_need_no_choice(tmp_path: Path) -> None:
+    everything = len(os.sched_getaffinity(0))
+    for cpus in (0, everything, everything + 3):
+        assert Cores(cpus, str(tmp_path / "cores")).chosen == []
+    assert not (tmp_path / "cores").exists()
+
+
+def test_a_place_that_cannot_be_written_leaves_all_cores(tmp_path: Path) -> None:
+    assert Cores(0.5, str(tmp_path / "nowhere" / "cores")).chosen == []
