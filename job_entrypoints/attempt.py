@@ -63,6 +63,11 @@ class Attempt:
     def working_directory(self) -> str:
         return os.getcwd() if self.from_ray else self.path("work")
 
+    @property
+    def temporary_directory(self) -> str:
+        """The script's TMPDIR."""
+        return self.path("tmp")
+
     def stop_requested(self) -> bool:
         """Whether the supervisor wants this attempt to end, or never to start."""
         return os.path.exists(self.path("stop"))
@@ -70,11 +75,6 @@ class Attempt:
 
 def read_attempt(directory: str) -> Attempt:
     """The attempt that was prepared in ``directory``.
-
-    @property
-    def temporary_directory(self) -> str:
-        """The script's TMPDIR."""
-        return self.path("tmp")
 
     Raises:
         AttemptUnreadable: its attempt.json cannot be read or understood.

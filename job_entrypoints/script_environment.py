@@ -18,18 +18,18 @@ THREAD_POOLS = (
     "OPENBLAS_NUM_THREADS",
     "NUMEXPR_NUM_THREADS",
     "NUMEXPR_MAX_THREADS",
-    "POLARS_MAX_THREADS",
-    "LOKY_MAX_CPU_COUNT",
     "BLIS_NUM_THREADS",
     "VECLIB_MAXIMUM_THREADS",
     "NUMBA_NUM_THREADS",
     "TF_NUM_INTRAOP_THREADS",
     "TF_NUM_INTEROP_THREADS",
     "OPENCV_FOR_THREADS_NUM",
+    "POLARS_MAX_THREADS",
+    "LOKY_MAX_CPU_COUNT",
     "RAYON_NUM_THREADS",
+    "PYTHON_CPU_COUNT",  # os.cpu_count() from Python 3.13 on
 )
 """Libraries start as many threads as the machine has cores unless told otherwise; the job asked for ``cpus``."""
-    "PYTHON_CPU_COUNT",  # os.cpu_count() from Python 3.13 on
 
 _DEFAULTS = {
     "PYTHONUNBUFFERED": "1",

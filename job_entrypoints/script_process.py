@@ -12,11 +12,12 @@ import sys
 
 from job_entrypoints import script_runner
 from job_entrypoints.process_control import die_with_parent
-from job_entrypoints.temporary_directory import make_temporary_directory
 from job_entrypoints.script_environment import script_environment
+from job_entrypoints.temporary_directory import make_temporary_directory
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import NoReturn
 
     from job_entrypoints.attempt import Attempt
@@ -31,7 +32,8 @@ def start_script(attempt: Attempt, output: int, confine: Callable[[], None]) -> 
     """
     os.makedirs(attempt.working_directory, mode=0o700, exist_ok=True)
     temporary = make_temporary_directory(attempt.temporary_directory)
-    command = _command(attempt)
+    instructions = json.dumps({"autolog": attempt.autolog, "environment_lock": attempt.environment_lock})
+    command = [sys.executable, script_runner.__file__, instructions, attempt.script_path, *attempt.args]
     environment = {**script_environment(attempt, os.environ), "TMPDIR": attempt.environment.get("TMPDIR", temporary)}
     keeper = os.getpid()
     # Not subprocess: its import costs more than everything else here. This process has one thread, so fork is safe.
@@ -51,9 +53,9 @@ def _become(
             os._exit(_CANNOT_START)
         _be_first_to_go()
         os.nice(attempt.nice)
+        confine()
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         os.dup2(output, 1)
-        confine()
         os.dup2(output, 2)
         os.chdir(attempt.working_directory)
         # As after exec from a shell: Python ignores SIGPIPE, and Ray blocks SIGINT in all its processes.

@@ -41,6 +41,10 @@ class JobSettings(_Section):
     """Time between SIGTERM and SIGKILL, so that scripts can save."""
     max_log_bytes: int = 64 * 1024 * 1024
     """Cap of one attempt's stored output; the head and the tail are kept and the cut is marked."""
+    max_processes: int = 2048
+    """Processes and threads that a job may have at a time."""
+    max_scratch_bytes: int = 10 * 1024**3
+    """What a job may write in its working directory and its TMPDIR, never more than 80 % of what is free when it starts."""
     nice: int = 10
     """Added to the niceness of job processes, so that the platform and the models answer while jobs train."""
     start_timeout_seconds: float = 600.0
@@ -70,10 +74,6 @@ class ServingSettings(_Section):
     """Versions that may start their first replica at a time; each is a process that imports and loads."""
 
     def default_deployment(self) -> DeploymentConfig:
-    max_processes: int = 2048
-    """Processes and threads that a job may have at a time."""
-    max_scratch_bytes: int = 10 * 1024**3
-    """What a job may write in its working directory and its TMPDIR, never more than 80 % of what is free when it starts."""
         """What a version's deployment gets when nobody said otherwise."""
         return DeploymentConfig(
             min_replicas=self.min_replicas,

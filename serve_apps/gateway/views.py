@@ -210,6 +210,6 @@ def _usage(job: Job) -> UsageView | None:
             "peak_memory_bytes": usage.peak_memory_bytes,
             "wall_seconds": round(usage.wall_seconds, 3),
             "memory_enforced_by": usage.memory_enforced_by,
+            "cpu_enforced_by": usage.cpu_enforced_by,
         }
     )
-            "cpu_enforced_by": usage.cpu_enforced_by,

@@ -97,11 +97,11 @@ class UsageView(BaseModel):
     peak_memory_bytes: int
     wall_seconds: float
     memory_enforced_by: Literal["cgroup", "watchdog"] | None
-
-
     cpu_enforced_by: Annotated[
         Literal["cgroup", "affinity"] | None, Field(description="null: it could use every core; its thread pools were bounded.")
     ] = None
+
+
 class JobSummary(BaseModel):
     """A job in a list."""
 

@@ -75,12 +75,12 @@ class Reason(StrEnum):
     SCRIPT_ERROR = "script_error"
     TIMEOUT = "timeout"
     OUT_OF_MEMORY = "out_of_memory"
+    PROCESS_LIMIT = "process_limit"
+    DISK_LIMIT = "disk_limit"
     ENVIRONMENT_ERROR = "environment_error"
     NODE_LOST = "node_lost"
     SUBMISSION_ERROR = "submission_error"
     REGISTRATION_ERROR = "registration_error"
-    PROCESS_LIMIT = "process_limit"
-    DISK_LIMIT = "disk_limit"
     NO_MODEL_LOGGED = "no_model_logged"
     CANCELLED_BY_USER = "cancelled_by_user"
 
@@ -161,6 +161,8 @@ class Usage:
     wall_seconds: float = 0.0
     memory_enforced_by: str | None = None
     """``cgroup`` | ``watchdog`` | None where nothing ran."""
+    cpu_enforced_by: str | None = None
+    """``cgroup`` | ``affinity`` | None where it may use every core."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,8 +181,6 @@ class Job:
     """Number of the present (or last) attempt, from 1."""
     infrastructure_losses: int = 0
     """Attempts lost to a node, the head or Ray itself, so far."""
-    cpu_enforced_by: str | None = None
-    """``cgroup`` | ``affinity`` | None where it may use every core."""
     submission_id: str | None = None
     """Ray submission id of the present attempt, once there is one."""
     started_at: datetime | None = None

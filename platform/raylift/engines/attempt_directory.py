@@ -34,9 +34,9 @@ class Outcome(StrEnum):
     EXITED = "exited"
     SIGNALED = "signaled"
     OUT_OF_MEMORY = "out_of_memory"
-    STOPPED = "stopped"
     PROCESS_LIMIT = "process_limit"
     DISK_LIMIT = "disk_limit"
+    STOPPED = "stopped"
     WRAPPER_ERROR = "wrapper_error"
 
 
@@ -165,6 +165,8 @@ def _attempt_fields(job: Job, submission_id: str, mlflow_url: str, settings: Job
         "environment_lock": list(job.environment_lock or ()),
         "stop_grace_seconds": settings.stop_grace_seconds,
         "max_log_bytes": settings.max_log_bytes,
+        "max_processes": settings.max_processes,
+        "max_scratch_bytes": settings.max_scratch_bytes,
         "nice": settings.nice,
     }
 
@@ -179,8 +181,6 @@ def _progress(fields: dict[str, Any]) -> Progress:
     return Progress(
         script_started_at=_moment(fields.get("script_started_at")),
         outcome=Outcome(fields["outcome"]),
-        "max_processes": settings.max_processes,
-        "max_scratch_bytes": settings.max_scratch_bytes,
         exit_code=fields.get("exit_code"),
         signal=fields.get("signal"),
         message=fields.get("message"),
