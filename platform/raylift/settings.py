@@ -7,15 +7,42 @@ inherit the environment of the Ray head, and the database's address is not their
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
-from raylift.domain.deployment import DeploymentConfig
+from raylift.domain.deployment import Batching, DeploymentConfig
+from raylift.domain.quota import Quota
 
 
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class OwnerQuota(_Section):
+    """null: unbounded."""
+
+    max_running_jobs: Annotated[int | None, Field(ge=0)] = None
+    """Jobs of one owner that may start, run or register at a time."""
+    max_queued_jobs: Annotated[int | None, Field(ge=0)] = None
+    """Jobs of one owner that may wait; an upload beyond that is refused with 429."""
+    max_cpus: Annotated[float | None, Field(ge=0)] = None
+    """CPUs of an owner's running jobs together."""
+    max_memory_bytes: Annotated[int | None, Field(ge=0)] = None
+    """Memory of an owner's running jobs together."""
+
+    def bounds(self) -> Quota:
+        return Quota(self.max_running_jobs, self.max_queued_jobs, self.max_cpus, self.max_memory_bytes)
+
+
+class QuotaSettings(_Section):
+    default: OwnerQuota = OwnerQuota()
+    """Of every owner that ``owners`` does not name."""
+    owners: dict[str, OwnerQuota] = {}
+    """By owner; in the place of ``default``, not beside it."""
+
+    def of(self, owner: str) -> Quota:
+        return self.owners.get(owner, self.default).bounds()
 
 
 class JobSettings(_Section):
@@ -35,6 +62,8 @@ class JobSettings(_Section):
     """Most files of a project."""
     max_project_ratio: int = 100
     """Most times its archive's size that a project may unpack to, from 4 MiB on."""
+    max_sweep_jobs: int = 100
+    """Most jobs of one sweep."""
     max_infrastructure_losses: int = 3
     """Attempts lost to a node, the head or Ray itself after which a job fails with ``node_lost``."""
     stop_grace_seconds: float = 10.0
@@ -47,6 +76,8 @@ class JobSettings(_Section):
     """What a job may write in its working directory and its TMPDIR, never more than 80 % of what is free when it starts."""
     nice: int = 10
     """Added to the niceness of job processes, so that the platform and the models answer while jobs train."""
+    quotas: QuotaSettings = QuotaSettings()
+    """What each owner may have at a time (docs/admission.md)."""
     start_timeout_seconds: float = 600.0
     """How long Ray may take to start an attempt, environment included, before it counts as lost."""
 
@@ -62,16 +93,26 @@ class ServingSettings(_Section):
     """Default requests in progress per replica before new ones queue."""
     cpus: float = 0.1
     """Default logical CPUs of a replica."""
+    batch_max_rows: int = 64
+    """Default ``batching.max_rows``, for models that are faster in groups and answer the same bits; 1 for no batching."""
+    batch_wait_ms: float = 0.0
+    """Default ``batching.wait_ms``: how long a request with company waits for more. One that is alone never waits."""
     scale_up_timeout_seconds: float = 60.0
     """How long a request waits for a version that has no ready replica, unless it says X-Scale-Up-Timeout."""
     upscale_delay_seconds: float = 3.0
     """How long demand must last before a replica is added."""
     downscale_delay_seconds: float = 300.0
-    """How long a replica must be needless, the last one too, before it is removed."""
+    """How long a replica must be needless before it is removed; with the last one the version is parked."""
     deploy_registered_versions: bool = True
     """Also deploy versions that were registered by other means than a job (MLflow's UI or client)."""
     max_starting: int = 2
     """Versions that may start their first replica at a time; each is a process that imports and loads."""
+    warm_models: int = Field(default=8, ge=0)
+    """Versions without a replica that warm processes of one gateway may answer for at a time; 0: no warm processes."""
+    warm_idle_seconds: float = Field(default=300.0, gt=0)
+    """How long a version's warm process must be without a request before it ends."""
+    warm_memory_bytes: int = Field(default=2 * 1024**3, gt=0)
+    """What the versions' warm processes may have of memory together before the longest unused end."""
 
     def default_deployment(self) -> DeploymentConfig:
         """What a version's deployment gets when nobody said otherwise."""
@@ -81,6 +122,7 @@ class ServingSettings(_Section):
             target_ongoing_requests=self.target_ongoing_requests,
             max_ongoing_requests=self.max_ongoing_requests,
             cpus=self.cpus,
+            batching=Batching(self.batch_max_rows, self.batch_wait_ms) if self.batch_max_rows > 1 else None,
         )
 
 
@@ -111,6 +153,21 @@ class GatewaySettings(_Section):
     """Largest request body."""
     idempotency_hours: float = 24.0
     """How long an Idempotency-Key is remembered."""
+    ray_package_hours: float = 24.0
+    """How long a package that `ray job submit` uploaded is kept after a client last asked for it; jobs keep their own copy."""
+
+
+class RetentionSettings(_Section):
+    """How long what is over is kept (docs/retention.md). null: for ever."""
+
+    finished_jobs_days: Annotated[float | None, Field(ge=0)] = 90.0
+    """Days after its end until a job's record goes, with its events, its files and, unless another job has them, its script."""
+    max_finished_jobs: Annotated[int | None, Field(ge=0)] = 200_000
+    """Records of finished jobs before the oldest go, however young they are."""
+    logs_days: Annotated[float | None, Field(ge=0)] = 30.0
+    """Days after its job's end until an attempt's log and all other files go; the record stays."""
+    scratch_days: Annotated[float | None, Field(ge=0)] = 1.0
+    """Days after its job's end until the working directory of an attempt goes; the log stays."""
 
 
 class PlatformSettings(_Section):
@@ -129,6 +186,7 @@ class PlatformSettings(_Section):
     supervisor: SupervisorSettings = SupervisorSettings()
     gateway: GatewaySettings = GatewaySettings()
     environments: EnvironmentSettings = EnvironmentSettings()
+    retention: RetentionSettings = RetentionSettings()
 
     @property
     def attempts_dir(self) -> Path:

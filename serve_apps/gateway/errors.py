@@ -27,6 +27,7 @@ HTTP_STATUS: Final[Mapping[str, int]] = {
     "cross_origin_refused": 403,
     "not_found": 404,
     "job_not_found": 404,
+    "sweep_not_found": 404,
     "model_not_found": 404,
     "version_not_found": 404,
     "deployment_not_found": 404,
@@ -34,9 +35,12 @@ HTTP_STATUS: Final[Mapping[str, int]] = {
     "method_not_allowed": 405,
     "conflict": 409,
     "job_not_finished": 409,
+    "sweep_not_finished": 409,
     "submission_id_taken": 409,
     "environment_in_use": 409,
     "stale_job": 409,
+    "stale_sweep": 409,
+    "traffic_changed": 412,
     "too_large": 413,
     "unsupported_media_type": 415,
     "range_not_satisfiable": 416,
@@ -44,6 +48,7 @@ HTTP_STATUS: Final[Mapping[str, int]] = {
     "idempotency_mismatch": 422,
     "environment_error": 422,
     "queue_full": 429,
+    "quota_exceeded": 429,
     "platform_error": 500,
     "internal_error": 500,
     "no_model_logged": 500,
@@ -100,6 +105,11 @@ class InternalError(PlatformError):
     code = "internal_error"
 
 
+_RAY_API: Final = "/api/"
+_RAY_STATUS: Final[Mapping[int, int]] = {409: 500, 415: 400, 422: 400}
+"""What Ray's Jobs API answers where ours has a finer status."""
+
+
 def error_response(path: str, error: PlatformError, headers: Mapping[str, str] | None = None) -> Response:
     """``error`` in the words of the family that ``path`` belongs to."""
     status = HTTP_STATUS.get(error.code, 500)
@@ -107,6 +117,8 @@ def error_response(path: str, error: PlatformError, headers: Mapping[str, str] |
     retry_after = error.facts.get("retry_after_seconds")
     if retry_after is not None:
         sent["Retry-After"] = f"{retry_after:g}"
+    if path.startswith(_RAY_API):
+        return Response(error.detail, _RAY_STATUS.get(status, status), sent, "text/plain")
     if path == "/v2" or path.startswith("/v2/"):
         return Response(orjson.dumps({"error": error.detail}), status, sent, "application/json")
     return Response(orjson.dumps(problem(path, error, status), default=_plain), status, sent, PROBLEM_JSON)

@@ -178,7 +178,7 @@ class JobMachine(RuleBasedStateMachine):
     def the_queue_is_in_order(self) -> None:
         queued = [job for job in self.model.values() if job.state is S.QUEUED]
         queued.sort(key=lambda job: (-job.spec.priority, job.created_at, job.job_id))
-        assert self.store.jobs.waiting(1000) == queued
+        assert [job.job_id for job in self.store.jobs.queue_heads(1000)] == [job.job_id for job in queued]
         assert [self.store.jobs.queue_position(job) for job in queued] == list(range(1, len(queued) + 1))
 
     @invariant()

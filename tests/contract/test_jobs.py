@@ -211,8 +211,8 @@ class TestQueue:
         idle = add(store, now=after(0), priority=0)
         twins = [add(store, now=after(7), job_id=f"job_{n}") for n in (2, 1, 3)]
         expected = [urgent.job_id, early.job_id, late.job_id, "job_1", "job_2", "job_3", idle.job_id]
-        assert ids(store.jobs.waiting(100)) == expected
-        assert ids(store.jobs.waiting(2)) == expected[:2]
+        assert ids(store.jobs.queue_heads(100)) == expected
+        assert ids(store.jobs.queue_heads(2)) == expected[:2]
         positions = {job.job_id: store.jobs.queue_position(job) for job in [late, early, urgent, idle, *twins]}
         assert sorted(positions, key=lambda job_id: positions[job_id] or 0) == expected
         assert sorted(positions.values(), key=lambda p: p or 0) == list(range(1, 8))
@@ -223,7 +223,7 @@ class TestQueue:
         admitted = start(store, lease, first)
         assert store.jobs.queue_position(admitted) is None
         assert store.jobs.queue_position(second) == 1
-        assert ids(store.jobs.waiting(5)) == [second.job_id]
+        assert ids(store.jobs.queue_heads(5)) == [second.job_id]
 
     def test_in_states_oldest_first(self, store: Store, lease: Lease) -> None:
         jobs = [add(store, now=after(n)) for n in (2, 0, 1)]

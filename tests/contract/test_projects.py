@@ -69,7 +69,7 @@ def test_a_job_whose_project_is_nowhere_is_not_taken(store: Store) -> None:
     with pytest.raises(NotFound):
         upload(store, project=None)
     assert counts(store) == (0, 0)
-    assert store.jobs.waiting(10) == []
+    assert store.jobs.queue_heads(10) == []
 
 
 @pytest.mark.parametrize("project", [OTHER, replace(OTHER, sha256=PROJECT.sha256)])

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import pytest
 from sqlalchemy import event, text
 
-from raylift.domain.job import JobState, JobStatus
+from raylift.domain.job import JobState, JobStatus, Resources
 from raylift.store import JobFilter, Store
 from raylift.store.pages import encode_cursor
 from tests.contract.samples import NOW, add, after, spec_of
@@ -24,6 +24,8 @@ LISTS = [
     JobFilter(experiment_name="e"),
     JobFilter(status=JobStatus.FAILED, model_name="m"),
     JobFilter(status=JobStatus.FAILED, experiment_name="e"),
+    JobFilter(owner="ann"),
+    JobFilter(status=JobStatus.QUEUED, owner="ann"),
     JobFilter(tag=("team", "red")),
     JobFilter(tag=("team", None)),
 ]
@@ -78,7 +80,9 @@ def test_lists(store: Store, wanted: JobFilter, cursor: str | None) -> None:
 
 def test_the_queue(store: Store) -> None:
     job = add(store)
-    check(store, lambda: store.jobs.waiting(100))
+    check(store, lambda: store.jobs.queue_heads(100))
+    check(store, lambda: store.jobs.queue_heads(100, nodes=[Resources(2.0, 2**30), Resources(8.0, 2**20, 1.0)]))
+    check(store, lambda: store.jobs.held_by("local"))
     check(store, lambda: store.jobs.queue_position(job))
 
 

@@ -3,12 +3,15 @@
 PlatformError
 ├── InvalidRequest          something in the request is wrong; ``errors`` names each field
 ├── TooLarge                a body, script or file over its limit
-├── NotFound                JobNotFound, ModelNotFound, VersionNotFound, DeploymentNotFound, ExperimentNotFound
-├── Conflict                JobNotFinished, IdempotencyMismatch
+├── NotFound                JobNotFound, ModelNotFound, VersionNotFound, DeploymentNotFound, ExperimentNotFound,
+│                           SweepNotFound
+├── Conflict                JobNotFinished, SweepNotFinished, IdempotencyMismatch
+├── QuotaExceeded           the owner has as many jobs waiting as it may
 ├── Unavailable             DeploymentNotReady, DeploymentUnhealthy, DeploymentStopped, EngineUnavailable;
 │                           may carry ``retry_after_seconds``
 ├── StaleLease              another supervisor has taken over; the result is dropped
-└── StaleJob                the job has changed since it was read; the result is dropped
+├── StaleJob                the job has changed since it was read; the result is dropped
+└── StaleSweep              so has the sweep
 
 IllegalMove is none of them: it is a mistake in our own code.
 """
@@ -75,6 +78,10 @@ class JobNotFound(NotFound):
     code = "job_not_found"
 
 
+class SweepNotFound(NotFound):
+    code = "sweep_not_found"
+
+
 class ModelNotFound(NotFound):
     code = "model_not_found"
 
@@ -103,10 +110,26 @@ class SubmissionIdTaken(Conflict):
     code = "submission_id_taken"
 
 
+class SweepNotFinished(Conflict):
+    code = "sweep_not_finished"
+
+
+class TrafficChanged(PlatformError):
+    """The traffic table is no longer at the revision that If-Match names. Carries ``revision``, what it is at now."""
+
+    code = "traffic_changed"
+
+
 class IdempotencyMismatch(PlatformError):
     """The same Idempotency-Key came with another body."""
 
     code = "idempotency_mismatch"
+
+
+class QuotaExceeded(PlatformError):
+    """An owner has as many jobs waiting as its quota allows. Carries ``owner``, ``max_queued_jobs``, ``retry_after_seconds``."""
+
+    code = "quota_exceeded"
 
 
 class Unavailable(PlatformError):
@@ -147,5 +170,11 @@ class StaleJob(PlatformError):
     code = "stale_job"
 
 
+class StaleSweep(PlatformError):
+    """The sweep is no longer what the caller saw: read it again."""
+
+    code = "stale_sweep"
+
+
 class IllegalMove(ValueError):
-    """A move that JOB_MOVES does not have: a mistake of the caller, not something that happens."""
+    """A move that JOB_MOVES or SWEEP_MOVES does not have: a mistake of the caller, not something that happens."""

@@ -12,17 +12,33 @@ _CROCKFORD: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 MODEL_NAME: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,126}[A-Za-z0-9])?")
 """A model name that is safe in a URL path, a Ray Serve application name and a file name."""
 
+OWNER: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?")
+"""The name of whom a job is for. It names; it proves nothing."""
+
+DEFAULT_OWNER: Final = "local"
+"""Owner of jobs that name none."""
+
 TAG_JOB_ID: Final = "raylift.job_id"
 """MLflow tag on every run, logged model and model version that a job made."""
 TAG_SCRIPT_SHA256: Final = "raylift.script_sha256"
 TAG_REQUIREMENTS: Final = "raylift.requirements"
 TAG_ENVIRONMENT_LOCK: Final = "raylift.environment_lock"
+MLFLOW_PARENT_RUN: Final = "mlflow.parentRunId"
+"""MLflow's own tag: the run beneath which it shows another."""
+TAG_SWEEP_ID: Final = "raylift.sweep_id"
+"""MLflow tag on a sweep's parent run, and on every run, logged model and model version of its jobs."""
+TAG_SWEEP_PARAMETER: Final = "raylift.sweep."
+"""Before a parameter's name: MLflow tag on every run of a sweep's job."""
 
 
 def new_job_id(now: float | None = None) -> str:
     """A new job id: ``job_`` and a ULID (48 bits of milliseconds, 80 random bits), so ids sort by age."""
-    value = (int((time.time() if now is None else now) * 1000) << 80) | secrets.randbits(80)
-    return "job_" + "".join(_CROCKFORD[(value >> shift) & 31] for shift in range(125, -1, -5))
+    return f"job_{_ulid(now)}"
+
+
+def new_sweep_id(now: float | None = None) -> str:
+    """A new sweep id: ``sweep_`` and a ULID, as that of a job."""
+    return f"sweep_{_ulid(now)}"
 
 
 def submission_id(job_id: str, attempt: int) -> str:
@@ -49,3 +65,8 @@ def version_of_application(name: str) -> tuple[str, str] | None:
 def version_route(model_name: str, version: str) -> str:
     """The URL path of a version's own deployment."""
     return f"/v2/models/{model_name}/versions/{version}"
+
+
+def _ulid(now: float | None) -> str:
+    value = (int((time.time() if now is None else now) * 1000) << 80) | secrets.randbits(80)
+    return "".join(_CROCKFORD[(value >> shift) & 31] for shift in range(125, -1, -5))

@@ -8,6 +8,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
 
+from raylift.domain.identifiers import DEFAULT_OWNER
+
 
 class JobStatus(StrEnum):
     """What a client branches on. No other value, ever."""
@@ -71,6 +73,8 @@ class Reason(StrEnum):
     """Why a job waits, failed or was cancelled: a closed list, documented in docs/lifecycle.md."""
 
     WAITING_FOR_CAPACITY = "waiting_for_capacity"
+    WAITING_FOR_QUOTA = "waiting_for_quota"
+    WAITING_FOR_NODE = "waiting_for_node"
     BUILDING_ENVIRONMENT = "building_environment"
     SCRIPT_ERROR = "script_error"
     TIMEOUT = "timeout"
@@ -104,6 +108,17 @@ class Resources:
 
 
 @dataclass(frozen=True, slots=True)
+class SweepPart:
+    """A job's place in a sweep (raylift.domain.sweep)."""
+
+    sweep_id: str
+    parameters: Mapping[str, str]
+    """The values that are this job's own, as text; they are in its ``environment`` or its ``args``, too."""
+    registers: bool = True
+    """False: the sweep registers the model of its best job, when all have ended."""
+
+
+@dataclass(frozen=True, slots=True)
 class RayRequest:
     """What one of Ray's own clients asked for, kept to be given back in its words."""
 
@@ -134,7 +149,8 @@ class JobSpec:
     autolog: bool = True
     deploy: bool = True
     tags: Mapping[str, str] = field(default_factory=dict[str, str])
-    owner: str = "local"
+    owner: str = DEFAULT_OWNER
+    """For whom it runs: fair share and quotas go by it."""
     origin: Origin = Origin.PLATFORM
     environment_lock: tuple[str, ...] | None = None
     """Pinned requirements to use as they are (a rerun), instead of resolving ``requirements`` again."""
@@ -150,6 +166,8 @@ class JobSpec:
     """Folders of the project to be put on PYTHONPATH; ``.`` is the project itself."""
     ray: RayRequest | None = None
     """Set where the job came through Ray's Jobs API."""
+    sweep: SweepPart | None = None
+    """Of a job that a sweep made; a rerun of it is a job by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,6 +231,17 @@ class Job:
     @property
     def is_final(self) -> bool:
         return self.state in FINAL_STATES
+
+
+@dataclass(frozen=True, slots=True)
+class QueuedJob:
+    """What admission needs to know of a job that waits."""
+
+    job_id: str
+    owner: str
+    priority: int
+    created_at: datetime
+    resources: Resources
 
 
 @dataclass(frozen=True, slots=True)

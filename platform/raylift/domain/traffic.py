@@ -14,6 +14,8 @@ from typing import Final
 from raylift.domain.errors import FieldError
 
 MAX_ROUTES: Final = 100
+LEAST_WEIGHT: Final = 1e-6
+MOST_WEIGHT: Final = 1e9
 
 _ALIAS: Final = re.compile(r"[\w-]{1,255}")
 _VERSION: Final = re.compile(r"[1-9][0-9]{0,17}")
@@ -174,11 +176,11 @@ def _problems_of_weights(routes: Sequence[Route]) -> list[FieldError]:
     if len(routes) > MAX_ROUTES:
         return [FieldError("routes", f"must not have more than {MAX_ROUTES}")]
     errors = [
-        FieldError(f"routes[{position}].weight", "must be 0 or more, and finite")
+        FieldError(f"routes[{position}].weight", f"must be 0, or between {LEAST_WEIGHT:g} and {MOST_WEIGHT:g}")
         for position, route in enumerate(routes)
-        if not (math.isfinite(route.weight) and route.weight >= 0)
+        if not (route.weight == 0 or LEAST_WEIGHT <= route.weight <= MOST_WEIGHT)
     ]
-    if not errors and not 0 < math.fsum(route.weight for route in routes) < math.inf:
+    if not errors and not any(route.weight for route in routes):
         errors.append(FieldError("routes", "must have at least one whose weight is above 0"))
     return errors
 

@@ -5,5 +5,6 @@ from __future__ import annotations
 from raylift.store.database import Store
 from raylift.store.idempotency import IdempotencyKey
 from raylift.store.pages import JobFilter, JobPage
+from raylift.store.sweeps import AddedSweep, SweepListing, SweepPage
 
-__all__ = ["IdempotencyKey", "JobFilter", "JobPage", "Store"]
+__all__ = ["AddedSweep", "IdempotencyKey", "JobFilter", "JobPage", "Store", "SweepListing", "SweepPage"]

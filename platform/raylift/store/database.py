@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from raylift.store import migration
+from raylift.store.changes import Changes
 from raylift.store.deployments import DeploymentRepository
+from raylift.store.history import HistoryRepository
 from raylift.store.jobs import JobRepository
 from raylift.store.leases import LeaseRepository
 from raylift.store.ray_packages import RayPackageRepository
+from raylift.store.sweeps import SweepRepository
+from raylift.store.traffic import TrafficRepository
 from raylift.store.transactions import Database
 
 
@@ -16,9 +20,13 @@ class Store:
     def __init__(self, database_url: str) -> None:
         self._database = Database(database_url)
         self.jobs = JobRepository(self._database)
+        self.sweeps = SweepRepository(self._database)
         self.deployments = DeploymentRepository(self._database)
+        self.changes = Changes(self._database)
+        self.history = HistoryRepository(self._database)
         self.leases = LeaseRepository(self._database)
         self.ray_packages = RayPackageRepository(self._database)
+        self.traffic = TrafficRepository(self._database)
 
     @classmethod
     def open(cls, database_url: str) -> Store:
@@ -47,4 +55,5 @@ class Store:
         self._database.ping()
 
     def close(self) -> None:
+        self.changes.close()
         self._database.close()

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
-from typing import Final, cast
+from typing import Any, Final, cast
 
-from sqlalchemy import Table, bindparam, case, delete, select
+from sqlalchemy import CursorResult, Table, bindparam, case, delete, select
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.dml import ReturningInsert
 
@@ -66,6 +66,10 @@ def _claim_statement(dialect: str) -> ReturningInsert[str, str]:
     )
 
 
-def prune(session: Session, now: datetime) -> None:
-    """Forget some of the expired keys. Last in its transaction: it waits for no lock, so it cannot deadlock."""
-    session.execute(_PRUNE, {"now": now})
+def prune(session: Session, now: datetime) -> bool:
+    """Forget some of the expired keys. Last in its transaction: it waits for no lock, so it cannot deadlock.
+
+    Returns whether there may be more.
+    """
+    result = cast("CursorResult[Any]", session.execute(_PRUNE, {"now": now}))
+    return result.rowcount >= _PRUNED_AT_ONCE

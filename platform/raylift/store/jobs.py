@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Final, Unpack
 
@@ -10,22 +10,21 @@ from sqlalchemy import ColumnElement, Select, and_, delete, func, literal, selec
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from raylift.domain.errors import JobNotFinished, JobNotFound
-from raylift.domain.job import Attempt, Event, Job, JobSpec, JobState, JobStatus, Reason
+from raylift.domain.job import Attempt, Event, Job, JobSpec, JobState, JobStatus, QueuedJob, Reason, Resources
 from raylift.domain.lease import Lease
 from raylift.domain.project import PackedProject
-from raylift.store import attempts, idempotency, projects, ray_submissions, scripts, transitions
+from raylift.domain.quota import Held
+from raylift.store import attempts, idempotency, projects, queue, ray_submissions, scripts, transitions
 from raylift.store.columns import Key, UtcDateTime, utc
 from raylift.store.idempotency import IdempotencyKey
 from raylift.store.pages import JobFilter, JobPage, decode_cursor, encode_cursor
 from raylift.store.records import attempt_of, event_of, job_columns, job_of
-from raylift.store.tables import AttemptRow, EventRow, JobRow, JobTagRow
+from raylift.store.tables import AttemptRow, EventRow, JobRow, JobTagRow, SweepJobRow
 from raylift.store.transactions import Database, insert_into
 from raylift.store.transitions import JobAmendment, JobFacts
 
 _INDEXED_CHARACTERS: Final = 500
 """Of a tag's key and value: PostgreSQL refuses longer index entries. The spec has them whole."""
-
-_IN_THE_QUEUE = JobRow.state == JobState.QUEUED
 
 
 class JobRepository:
@@ -43,12 +42,15 @@ class JobRepository:
         now: datetime,
         idempotency: IdempotencyKey | None = None,
         project: PackedProject | None = None,
+        max_queued: int | None = None,
     ) -> Job:
         """Commit an upload: durable when this returns. A repeated request gets the job that the first one made.
 
-        ``project`` may be left out where another job has brought the one that the spec refers to.
+        ``project`` may be left out where another job has brought the one that the spec refers to. ``max_queued`` bounds the
+        jobs of the same owner that wait, this one included.
 
         Raises:
+            QuotaExceeded: ``max_queued`` jobs of the owner wait already.
             IdempotencyMismatch: The key was used for another body.
             NotFound: The spec refers to a project that is not there.
             SubmissionIdTaken: The submission id that one of Ray's clients chose is another job's.
@@ -60,10 +62,12 @@ class JobRepository:
                 first = _claim(session, idempotency, job_id=job_id, now=now)
                 if first != job_id:
                     return _get(session, first)
+            if max_queued is not None:
+                queue.check_room(session, spec.owner, max_queued)
             scripts.keep(session, spec.script_sha256, script)
             if spec.project_sha256 is not None:
                 projects.keep(session, spec.project_sha256, project)
-            if not _insert(session, job):
+            if not insert(session, job):
                 raise ValueError(f"there is a job {job_id} already")
             if spec.ray is not None and spec.ray.submission_id is not None:
                 ray_submissions.claim(session, spec.ray.submission_id, job_id)
@@ -76,7 +80,7 @@ class JobRepository:
         job = Job(job_id, spec, JobState.STARTING, created_at=utc(now), entered_at=utc(now), submission_id=submission_id)
         with self._database.write() as session:
             scripts.keep(session, spec.script_sha256, script)
-            if not _insert(session, job):
+            if not insert(session, job):
                 return None
             attempts.open_(session, job, now)
             return job
@@ -111,16 +115,34 @@ class JobRepository:
         return JobPage(jobs[:limit], encode_cursor(last.created_at, last.job_id))
 
     def in_states(self, states: Collection[JobState]) -> list[Job]:
-        """All jobs in these states, oldest first. For the queue, which may be long, see ``waiting``."""
+        """All jobs in these states, oldest first. For the queue, which may be long, see ``queue_heads``."""
         with self._database.read() as session:
             query = select(JobRow).where(JobRow.state.in_(states)).order_by(JobRow.created_at, JobRow.job_id)
             return [job_of(row) for row in session.scalars(query)]
 
-    def waiting(self, limit: int) -> list[Job]:
-        """The next jobs to admit: by priority, then age."""
+    def queue_heads(
+        self,
+        per_owner: int,
+        *,
+        nodes: Sequence[Resources] = (),
+        passed_over: Collection[str] = (),
+        held_back: Collection[str] = (),
+    ) -> list[QueuedJob]:
+        """The first waiting jobs of each owner, by priority, then age.
+
+        Args:
+            per_owner: how many of each, so that one owner's thousands never hide another's one.
+            nodes: only jobs that one of these could hold, were it empty; none given: all jobs.
+            passed_over: owners that are not looked at.
+            held_back: job ids that are left out.
+        """
         with self._database.read() as session:
-            order = (JobRow.queue_rank, JobRow.created_at, JobRow.job_id)
-            return [job_of(row) for row in session.scalars(select(JobRow).where(_IN_THE_QUEUE).order_by(*order).limit(limit))]
+            return queue.heads(session, per_owner=per_owner, nodes=nodes, passed_over=passed_over, held_back=held_back)
+
+    def held_by(self, owner: str) -> Held:
+        """What the owner's admitted jobs hold."""
+        with self._database.read() as session:
+            return queue.held(session, owner)
 
     def cancelling(self) -> list[Job]:
         """The jobs that are to be cancelled and are not final yet, wherever they are, oldest request first."""
@@ -136,15 +158,18 @@ class JobRepository:
         return {status: counts.get(status, 0) for status in JobStatus}
 
     def queue_position(self, job: Job) -> int | None:
-        """1 for the first of ``waiting``; None once the job has been admitted."""
+        """Its place by priority and age among all jobs that wait, from 1; None once the job has been admitted.
+
+        Fair share between owners and quotas may let a job go before its place.
+        """
         if job.state is not JobState.QUEUED:
             return None
         rank = -job.spec.priority
         ahead = tuple_(JobRow.created_at, JobRow.job_id) < _key(job.created_at, job.job_id)
         with self._database.read() as session:
             # Two counts, not one with OR: each is a range of the index.
-            before = session.scalar(select(func.count()).where(_IN_THE_QUEUE, JobRow.queue_rank < rank)) or 0
-            peers = session.scalar(select(func.count()).where(_IN_THE_QUEUE, JobRow.queue_rank == rank, ahead)) or 0
+            before = session.scalar(select(func.count()).where(queue.IN_THE_QUEUE, JobRow.queue_rank < rank)) or 0
+            peers = session.scalar(select(func.count()).where(queue.IN_THE_QUEUE, JobRow.queue_rank == rank, ahead)) or 0
         return before + peers + 1
 
     def request_cancel(self, job_id: str, *, now: datetime) -> Job:
@@ -265,10 +290,10 @@ def _get(session: Session, job_id: str) -> Job:
     return job_of(row)
 
 
-def _insert(session: Session, job: Job) -> bool:
+def insert(session: Session, job: Job) -> bool:
     """Insert the job with its tags and its first event; False when there is one of its id."""
-    insert = insert_into(session, JobRow).on_conflict_do_nothing().returning(JobRow.job_id)
-    if session.scalar(insert, job_columns(job)) is None:
+    statement = insert_into(session, JobRow).on_conflict_do_nothing().returning(JobRow.job_id)
+    if session.scalar(statement, job_columns(job)) is None:
         return False
     # Cut keys may coincide: the last one stays, the spec has both.
     tags = {_indexed(key): _indexed(value) for key, value in job.spec.tags.items()}
@@ -291,6 +316,8 @@ def _matching(wanted: JobFilter, *, after: tuple[datetime, str] | None) -> Selec
         query = query.where(JobRow.model_name == wanted.model_name)
     if wanted.experiment_name is not None:
         query = query.where(JobRow.experiment_name == wanted.experiment_name)
+    if wanted.owner is not None:
+        query = query.where(JobRow.owner == wanted.owner)
     if wanted.tag is not None:
         key, value = wanted.tag
         query = query.join(JobTagRow, JobTagRow.job_id == JobRow.job_id).where(JobTagRow.key == _indexed(key))
@@ -298,6 +325,8 @@ def _matching(wanted: JobFilter, *, after: tuple[datetime, str] | None) -> Selec
             query = query.where(JobTagRow.value == _indexed(value))
         # The tag's own index holds the page's order.
         created_at, job_id = JobTagRow.created_at, JobTagRow.job_id
+    if wanted.sweep_id is not None:
+        query = query.join(SweepJobRow, SweepJobRow.job_id == JobRow.job_id).where(SweepJobRow.sweep_id == wanted.sweep_id)
     if after is not None:
         query = query.where(tuple_(created_at, job_id) < _key(*after))
     return query.order_by(created_at.desc(), job_id.desc())

@@ -24,6 +24,8 @@ class JobFilter:
     experiment_name: str | None = None
     tag: tuple[str, str | None] | None = None
     """A tag's key, and its value or None for any."""
+    sweep_id: str | None = None
+    owner: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +36,13 @@ class JobPage:
     next_cursor: str | None
 
 
-def encode_cursor(created_at: datetime, job_id: str) -> str:
-    """The cursor of the page that follows this job."""
-    return base64.urlsafe_b64encode(_POSITION.dump_json((created_at, job_id))).decode().rstrip("=")
+def encode_cursor(created_at: datetime, identifier: str) -> str:
+    """The cursor of the page that follows this job or sweep."""
+    return base64.urlsafe_b64encode(_POSITION.dump_json((created_at, identifier))).decode().rstrip("=")
 
 
 def decode_cursor(cursor: str) -> tuple[datetime, str]:
-    """The (created_at, job_id) that the page follows.
+    """The (created_at, id) that the page follows.
 
     Raises:
         InvalidRequest: It is not a ``next_cursor`` of ours.

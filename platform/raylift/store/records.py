@@ -8,13 +8,28 @@ from typing import Any, Final, TypeVar
 from raylift.domain.deployment import Deployment
 from raylift.domain.job import Attempt, Event, Job
 from raylift.domain.lease import Lease
-from raylift.store.tables import AttemptRow, Base, DeploymentRow, EventRow, JobRow, LeaseRow
+from raylift.domain.sweep import Sweep
+from raylift.domain.traffic import AliasRecord, TrafficChange, TrafficRecord
+from raylift.store.tables import (
+    AliasRow,
+    AttemptRow,
+    Base,
+    DeploymentRow,
+    EventRow,
+    JobRow,
+    LeaseRow,
+    SweepRow,
+    TrafficChangeRow,
+    TrafficRow,
+)
 
-R = TypeVar("R", Job, Event, Attempt, Deployment, Lease)
+Record = Job | Event | Attempt | Deployment | Lease | Sweep | TrafficRecord | TrafficChange | AliasRecord
+R = TypeVar("R", Job, Event, Attempt, Deployment, Lease, Sweep, TrafficRecord, TrafficChange, AliasRecord)
 
 # Columns are named as the record's fields; a row may have more.
 _FIELDS: Final[dict[type, tuple[str, ...]]] = {
-    record: tuple(f.name for f in fields(record)) for record in (Job, Event, Attempt, Deployment, Lease)
+    record: tuple(f.name for f in fields(record))
+    for record in (Job, Event, Attempt, Deployment, Lease, Sweep, TrafficRecord, TrafficChange, AliasRecord)
 }
 
 
@@ -38,6 +53,22 @@ def lease_of(row: LeaseRow) -> Lease:
     return _record(Lease, row)
 
 
+def traffic_of(row: TrafficRow) -> TrafficRecord:
+    return _record(TrafficRecord, row)
+
+
+def traffic_change_of(row: TrafficChangeRow) -> TrafficChange:
+    return _record(TrafficChange, row)
+
+
+def alias_of(row: AliasRow) -> AliasRecord:
+    return _record(AliasRecord, row)
+
+
+def sweep_of(row: SweepRow) -> Sweep:
+    return _record(Sweep, row)
+
+
 def job_columns(job: Job) -> dict[str, Any]:
     """Every column of a job's row, the ones that only serve the indices included."""
     return columns(job) | {
@@ -46,10 +77,14 @@ def job_columns(job: Job) -> dict[str, Any]:
         "model_name": job.spec.model_name,
         "experiment_name": job.spec.experiment_name,
         "queue_rank": -job.spec.priority,
+        "owner": job.spec.owner,
+        "cpus": job.spec.resources.cpus,
+        "memory_bytes": job.spec.resources.memory_bytes,
+        "gpus": job.spec.resources.gpus,
     }
 
 
-def columns(record: Job | Event | Attempt | Deployment | Lease) -> dict[str, Any]:
+def columns(record: Record) -> dict[str, Any]:
     """The record's fields as columns."""
     return {name: getattr(record, name) for name in _FIELDS[type(record)]}
 

@@ -12,11 +12,13 @@ from enum import StrEnum
 from typing import Annotated, Final
 
 from pydantic import PlainSerializer, TypeAdapter
-from sqlalchemy import Enum, ForeignKey, Index, LargeBinary, MetaData, text
+from sqlalchemy import BigInteger, Enum, ForeignKey, Index, LargeBinary, MetaData, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from raylift.domain.deployment import DeploymentConfig, DeploymentStatus
 from raylift.domain.job import JobSpec, JobState, JobStatus, Reason, Usage
+from raylift.domain.sweep import SweepSpec, SweepState
+from raylift.domain.traffic import TrafficAction, TrafficTable
 from raylift.store.columns import CleanText, JsonOf, Key, UtcDateTime
 
 
@@ -28,8 +30,10 @@ Number = Annotated[float, PlainSerializer(_finite_or_name)]
 """A loss may well be NaN, which JSON cannot say: it is kept as a string."""
 
 SPEC: Final = TypeAdapter(JobSpec)
+SWEEP_SPEC: Final = TypeAdapter(SweepSpec)
 USAGE: Final = TypeAdapter(Usage)
 CONFIG: Final = TypeAdapter(DeploymentConfig)
+TRAFFIC: Final = TypeAdapter(TrafficTable)
 NUMBERS: Final = TypeAdapter(dict[str, Number])
 STRINGS: Final = TypeAdapter(dict[str, str])
 PINS: Final = TypeAdapter(tuple[str, ...])
@@ -60,9 +64,13 @@ class Base(DeclarativeBase):
         JobStatus: _names(JobStatus),
         Reason: _names(Reason),
         DeploymentStatus: _names(DeploymentStatus),
+        TrafficAction: _names(TrafficAction),
         JobSpec: JsonOf(SPEC),
+        SweepState: _names(SweepState),
+        SweepSpec: JsonOf(SWEEP_SPEC),
         Usage: JsonOf(USAGE),
         DeploymentConfig: JsonOf(CONFIG),
+        TrafficTable: JsonOf(TRAFFIC),
         Mapping[str, float]: JsonOf(NUMBERS),
         dict[str, str]: JsonOf(STRINGS),
         tuple[str, ...]: JsonOf(PINS),
@@ -84,7 +92,7 @@ class ProjectRow(Base):
 
 
 class JobRow(Base):
-    """One row a job. The columns from ``status`` to ``queue_rank`` repeat what others say, for the indices."""
+    """One row a job. The columns from ``status`` to ``gpus`` repeat what others say, for the indices and for admission."""
 
     __tablename__ = "jobs"
 
@@ -118,6 +126,10 @@ class JobRow(Base):
     experiment_name: Mapped[str] = mapped_column(Key)
     queue_rank: Mapped[int]
     """Minus the priority, so that a plain ascending index holds the order of the queue."""
+    owner: Mapped[str] = mapped_column(Key)
+    cpus: Mapped[float]
+    memory_bytes: Mapped[int] = mapped_column(BigInteger)
+    gpus: Mapped[float]
 
     __table_args__ = (
         Index(None, "created_at", "job_id"),
@@ -126,7 +138,10 @@ class JobRow(Base):
         Index(None, "model_name", "status", "created_at", "job_id"),
         Index(None, "experiment_name", "created_at", "job_id"),
         Index(None, "experiment_name", "status", "created_at", "job_id"),
+        Index(None, "owner", "created_at", "job_id"),
+        Index(None, "owner", "status", "created_at", "job_id"),
         Index(None, "state", "queue_rank", "created_at", "job_id"),
+        Index(None, "state", "owner", "queue_rank", "created_at", "job_id"),
         # Literals, not parameters: SQLite uses a partial index only where it can prove the condition.
         Index(
             "ix_jobs_cancelling",
@@ -164,6 +179,45 @@ class RayPackageRow(Base):
     name: Mapped[str] = mapped_column(Key, primary_key=True)
     content: Mapped[bytes]
     expires_at: Mapped[datetime] = mapped_column(index=True)
+
+
+class SweepRow(Base):
+    __tablename__ = "sweeps"
+
+    sweep_id: Mapped[str] = mapped_column(Key, primary_key=True)
+    spec: Mapped[SweepSpec]
+    state: Mapped[SweepState]
+    created_at: Mapped[datetime]
+    entered_at: Mapped[datetime]
+    message: Mapped[str | None]
+    cancel_requested_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+    mlflow_experiment_id: Mapped[str | None]
+    parent_run_id: Mapped[str | None]
+    best_job_id: Mapped[str | None] = mapped_column(Key)
+    """Not a reference: the choice outlives the record of the job."""
+
+    __table_args__ = (
+        Index(None, "created_at", "sweep_id"),
+        Index(
+            "ix_sweeps_unfinished",
+            "created_at",
+            sqlite_where=text("finished_at IS NULL"),
+            postgresql_where=text("finished_at IS NULL"),
+        ),
+    )
+
+
+class SweepJobRow(Base):
+    """The sweep of a job that has one, and the job's place in its table."""
+
+    __tablename__ = "sweep_jobs"
+
+    job_id: Mapped[str] = mapped_column(Key, ForeignKey("jobs.job_id", ondelete="CASCADE"), primary_key=True)
+    sweep_id: Mapped[str] = mapped_column(Key, ForeignKey("sweeps.sweep_id", ondelete="CASCADE"))
+    position: Mapped[int]
+
+    __table_args__ = (Index(None, "sweep_id", "position"),)
 
 
 class JobTagRow(Base):
@@ -244,6 +298,51 @@ class DeploymentRow(Base):
     ready_at: Mapped[datetime | None]
     tags: Mapped[dict[str, str]]
     demanded_at: Mapped[datetime | None]
+
+
+class TrafficRow(Base):
+    """A model's traffic table. Never deleted, so that a revision never repeats; without a ``table`` there is none."""
+
+    __tablename__ = "traffic_tables"
+
+    model_name: Mapped[str] = mapped_column(Key, primary_key=True)
+    revision: Mapped[int]
+    table: Mapped[TrafficTable | None]
+    updated_at: Mapped[datetime]
+    updated_by: Mapped[str]
+
+
+class TrafficChangeRow(Base):
+    """The audit: rows are added, never changed."""
+
+    __tablename__ = "traffic_changes"
+
+    model_name: Mapped[str] = mapped_column(Key, primary_key=True)
+    sequence: Mapped[int] = mapped_column(primary_key=True)
+    at: Mapped[datetime]
+    who: Mapped[str]
+    action: Mapped[TrafficAction]
+    revision: Mapped[int | None]
+    before: Mapped[TrafficTable | None]
+    after: Mapped[TrafficTable | None]
+    alias: Mapped[str | None] = mapped_column(Key)
+    before_version: Mapped[str | None] = mapped_column(Key)
+    after_version: Mapped[str | None] = mapped_column(Key)
+
+
+class AliasRow(Base):
+    """An alias as it was last seen in MLflow, and the move that the platform's API is about to make of it, if any."""
+
+    __tablename__ = "model_aliases"
+
+    model_name: Mapped[str] = mapped_column(Key, primary_key=True)
+    alias: Mapped[str] = mapped_column(Key, primary_key=True)
+    version: Mapped[str | None] = mapped_column(Key)
+    revision: Mapped[int]
+    announced_by: Mapped[str | None]
+    announced_as: Mapped[TrafficAction | None]
+    announced_version: Mapped[str | None] = mapped_column(Key)
+    announced_at: Mapped[datetime | None]
 
 
 class LeaseRow(Base):

@@ -77,6 +77,25 @@ class Database:
             if broken:
                 raise RuntimeError(f"the migration left rows that refer to nothing: {broken[:5]}")
 
+    def bare_connection(self) -> Any:
+        """A connection of the driver itself that begins no transactions; the caller closes it.
+
+        Raises:
+            EngineUnavailable: The database does not answer.
+        """
+        with _named_failures():
+            pooled = self._engine.raw_connection()
+        pooled.detach()
+        connection: Any = pooled.driver_connection
+        if not self.is_sqlite:
+            connection.autocommit = True
+        return connection
+
+    @property
+    def driver_error(self) -> type[Exception]:
+        """What ``bare_connection`` raises."""
+        return cast("Any", self._engine.dialect.dbapi).Error
+
     def ping(self) -> None:
         with self.read() as session:
             session.execute(select(1))

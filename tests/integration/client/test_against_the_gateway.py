@@ -136,8 +136,8 @@ def command(url: str, *args: str) -> subprocess.Popen[str]:
 
 
 def queued(platform: Any, patiently: Until) -> str:
-    patiently(lambda: platform.store.jobs.waiting(1))
-    return platform.store.jobs.waiting(1)[0].job_id
+    patiently(lambda: platform.store.jobs.queue_heads(1))
+    return platform.store.jobs.queue_heads(1)[0].job_id
 
 
 def test_the_command_line_follows_a_job(url: str, platform: Any, tmp_path: Path, patiently: Until):

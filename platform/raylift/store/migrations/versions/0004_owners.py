@@ -32,9 +32,9 @@ COPY = {
 
 def upgrade() -> None:
     op.add_column("jobs", sa.Column("owner", KEY, nullable=False, server_default="local"))
-    op.add_column("jobs", sa.Column("cpus", sa.Float(), nullable=False, server_default="1"))
+    op.add_column("jobs", sa.Column("cpus", sa.Double(), nullable=False, server_default="1"))
     op.add_column("jobs", sa.Column("memory_bytes", sa.BigInteger(), nullable=False, server_default="0"))
-    op.add_column("jobs", sa.Column("gpus", sa.Float(), nullable=False, server_default="0"))
+    op.add_column("jobs", sa.Column("gpus", sa.Double(), nullable=False, server_default="0"))
     op.execute(COPY[op.get_bind().dialect.name])
     for name, columns in INDICES.items():
         op.create_index(name, "jobs", columns)

@@ -1,0 +1,137 @@
+"""A sweep: jobs of one script, one for each combination of parameters; its states, and which of its jobs is the best."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from itertools import product
+from typing import Final
+
+from raylift.domain.job import Job, JobStatus
+
+
+class SweepState(StrEnum):
+    """Where a sweep is. Its jobs' states are their own."""
+
+    OPENING = "opening"
+    """Committed with its jobs, which wait until it has its parent run."""
+    RUNNING = "running"
+    """Its jobs wait and run as any others."""
+    CLOSING = "closing"
+    """All of them have ended and the best is chosen, for good: its model is being registered, if asked for."""
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+S = SweepState
+
+SWEEP_MOVES: Final[Mapping[SweepState, frozenset[SweepState]]] = {
+    S.OPENING: frozenset({S.RUNNING, S.CLOSING}),
+    S.RUNNING: frozenset({S.CLOSING}),
+    S.CLOSING: frozenset({S.COMPLETED, S.FAILED, S.CANCELLED}),
+    S.COMPLETED: frozenset(),
+    S.FAILED: frozenset(),
+    S.CANCELLED: frozenset(),
+}
+"""Every move a sweep may make. docs/sweeps.md explains them."""
+
+FINAL_SWEEP_STATES: Final = frozenset(s for s, moves in SWEEP_MOVES.items() if not moves)
+
+
+class SweepPassing(StrEnum):
+    """How a job is told its parameters."""
+
+    ENVIRONMENT = "environment"
+    ARGUMENTS = "arguments"
+    """``--name value`` behind the job's own arguments."""
+
+
+class SweepMode(StrEnum):
+    """Which value of the metric is the best."""
+
+    MAX = "max"
+    MIN = "min"
+
+
+class SweepRegistration(StrEnum):
+    """Whose models are registered."""
+
+    ALL = "all"
+    BEST = "best"
+
+
+@dataclass(frozen=True, slots=True)
+class SweepSpec:
+    """What the user asked for. Never changes after the upload."""
+
+    parameters: Mapping[str, tuple[str, ...]]
+    """Values by name, as text, in the order in which they were given."""
+    script_name: str
+    experiment_name: str
+    model_name: str | None = None
+    passed_as: SweepPassing = SweepPassing.ENVIRONMENT
+    metric: str | None = None
+    mode: SweepMode = SweepMode.MAX
+    registration: SweepRegistration = SweepRegistration.ALL
+    max_parallel: int | None = None
+    """Its jobs that may hold resources at a time; None: as many as the cluster takes."""
+    tags: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """A sweep as the store keeps it. Its jobs are kept as jobs. Times are UTC and timezone-aware."""
+
+    sweep_id: str
+    spec: SweepSpec
+    state: SweepState
+    created_at: datetime
+    entered_at: datetime
+    message: str | None = None
+    cancel_requested_at: datetime | None = None
+    finished_at: datetime | None = None
+    mlflow_experiment_id: str | None = None
+    parent_run_id: str | None = None
+    best_job_id: str | None = None
+
+    @property
+    def is_final(self) -> bool:
+        return self.state in FINAL_SWEEP_STATES
+
+
+def grid(parameters: Mapping[str, Sequence[str]]) -> list[dict[str, str]]:
+    """Every combination; the last parameter changes fastest."""
+    return [dict(zip(parameters, values, strict=True)) for values in product(*parameters.values())]
+
+
+def count_by_status(jobs: Iterable[Job]) -> dict[JobStatus, int]:
+    """How many jobs there are of each status, zeros included."""
+    counts = dict.fromkeys(JobStatus, 0)
+    for job in jobs:
+        counts[job.status] += 1
+    return counts
+
+
+def status_of(state: SweepState, counts: Mapping[JobStatus, int]) -> JobStatus:
+    """What a client branches on: the words of jobs. A sweep is queued until the first of its jobs has left the queue."""
+    match state:
+        case SweepState.COMPLETED:
+            return JobStatus.COMPLETED
+        case SweepState.FAILED:
+            return JobStatus.FAILED
+        case SweepState.CANCELLED:
+            return JobStatus.CANCELLED
+        case SweepState.OPENING | SweepState.RUNNING | SweepState.CLOSING:
+            begun = any(count for status, count in counts.items() if status is not JobStatus.QUEUED)
+            return JobStatus.RUNNING if begun or state is SweepState.CLOSING else JobStatus.QUEUED
+
+
+def choose_best(jobs: Iterable[Job], metric: str, mode: SweepMode) -> Job | None:
+    """The completed job with the best value of the metric, the first of equals. Without the metric, or with NaN, none wins."""
+    able = [job for job in jobs if job.status is JobStatus.COMPLETED and math.isfinite(job.metrics.get(metric, math.nan))]
+    sign = 1 if mode is SweepMode.MAX else -1
+    return max(able, key=lambda job: sign * job.metrics[metric], default=None)
