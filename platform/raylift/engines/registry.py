@@ -78,6 +78,25 @@ class Registry:
                 raise self._no_such_version(name, f"alias {alias!r}") from error
             raise
 
+    def set_alias(self, name: str, alias: str, version: str) -> None:
+        """Let ``alias`` stand for a version. Raises ModelNotFound or VersionNotFound."""
+        try:
+            with mlflow_errors():
+                self._client.set_registered_model_alias(name, alias, version)
+        except MlflowRefused as error:
+            if error.is_absence:
+                raise self._no_such_version(name, f"version {version}") from error
+            raise
+
+    def delete_alias(self, name: str, alias: str) -> None:
+        """Take an alias away; one that is gone already is no error."""
+        try:
+            with mlflow_errors():
+                self._client.delete_registered_model_alias(name, alias)
+        except MlflowRefused as error:
+            if not error.is_absence:
+                raise
+
     def versions_of_job(self, name: str, job_id: str, run_ids: frozenset[str]) -> list[ModelVersion]:
         """Versions of ``name`` that a job made: by our tag, or because the script registered them from its own runs."""
         return [

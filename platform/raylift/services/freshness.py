@@ -57,12 +57,26 @@ class Fresh(Generic[K, V]):
             raise found.error.with_traceback(None)
         return found.value  # pyright: ignore[reportReturnType] - a value that may be None is a value of type V
 
+    def last(self, key: K) -> V | None:
+        """The value as it was last found, however old; None where there is none."""
+        found = self._found.get(key)
+        return None if found is None else found.value
+
+    def forget(self, key: K) -> None:
+        """Look ``key`` up anew the next time: it was just changed. Looks that are under way are not believed any more."""
+        self._found.pop(key, None)
+        self._loading.pop(key, None)
+
     def _refresh(self, key: K) -> asyncio.Task[_Found[V]]:
         task = self._loading.get(key)
         if task is None:
             task = self._loading[key] = asyncio.create_task(self._look_up(key))
-            task.add_done_callback(lambda _: self._loading.pop(key, None))
+            task.add_done_callback(lambda done: self._done(key, done))
         return task
+
+    def _done(self, key: K, task: asyncio.Task[_Found[V]]) -> None:
+        if self._loading.get(key) is task:
+            del self._loading[key]
 
     async def _look_up(self, key: K) -> _Found[V]:
         asked_at = self._monotonic()
@@ -77,7 +91,8 @@ class Fresh(Generic[K, V]):
             return last
         except PlatformError as error:
             found = _Found(asked_at, None, error)
-        if len(self._found) >= _MAX_KEYS:
-            self._found.clear()
-        self._found[key] = found
+        if self._loading.get(key) is asyncio.current_task():
+            if len(self._found) >= _MAX_KEYS:
+                self._found.clear()
+            self._found[key] = found
         return found

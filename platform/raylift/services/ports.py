@@ -35,6 +35,14 @@ class Registry(Pingable, Protocol):
         """Raises ModelNotFound or VersionNotFound."""
         ...
 
+    def set_alias(self, name: str, alias: str, version: str) -> None:
+        """Raises ModelNotFound or VersionNotFound."""
+        ...
+
+    def delete_alias(self, name: str, alias: str) -> None:
+        """An alias that is gone already is no error."""
+        ...
+
 
 class Node(Protocol):
     """What one live node has for jobs, were it empty."""

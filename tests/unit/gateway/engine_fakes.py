@@ -76,6 +76,14 @@ class FakeRegistry:
             raise VersionNotFound(f"no alias {alias}", model_name=name, versions=list(self.registered[name]))
         return self.aliases[name, alias]
 
+    def set_alias(self, name: str, alias: str, version: str) -> None:
+        self.version(name, version)
+        self.aliases[name, alias] = version
+
+    def delete_alias(self, name: str, alias: str) -> None:
+        self.model(name)
+        self.aliases.pop((name, alias), None)
+
     def ping(self) -> None:
         if self.down:
             raise EngineUnavailable("MLflow is away")

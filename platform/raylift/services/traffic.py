@@ -1,0 +1,249 @@
+"""Changing which versions answer for a model: its traffic table, the aliases that the table names, and going back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from raylift.domain.deployment import Deployment, DeploymentStatus
+from raylift.domain.errors import Conflict, FieldError, InvalidRequest, ModelNotFound, VersionNotFound
+from raylift.domain.traffic import (
+    Target,
+    TrafficAction,
+    TrafficChange,
+    TrafficRecord,
+    TrafficTable,
+    is_alias,
+    named_targets,
+    problems_of,
+)
+from raylift.services.clock import Clock, utc_now
+from raylift.services.ports import Registry
+from raylift.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class TrafficState:
+    """A model's traffic, with what it comes to now."""
+
+    record: TrafficRecord
+    aliases: Mapping[str, str]
+    """The versions of the aliases that the table names; one that is gone from MLflow is not there."""
+    deployments: Mapping[str, Deployment]
+
+
+@dataclass(frozen=True, slots=True)
+class AliasMove:
+    model_name: str
+    alias: str
+    version: str | None
+    previous_version: str | None
+
+
+class TrafficService:
+    """Reads and changes traffic. Every change has its author and its row in the audit."""
+
+    def __init__(self, store: Store, registry: Registry, *, clock: Clock = utc_now) -> None:
+        self._store = store
+        self._registry = registry
+        self._clock = clock
+
+    def get(self, model_name: str) -> TrafficState:
+        """Raises ModelNotFound, and EngineUnavailable where aliases are to be looked up and MLflow does not answer."""
+        deployments = self._deployments(model_name)
+        record = self._record(model_name)
+        if not deployments and not record.revision:
+            self._registry.model(model_name)
+        return self._state(record, deployments)
+
+    def put(self, model_name: str, table: TrafficTable, *, who: str, expected_revision: int | None = None) -> TrafficState:
+        """Give the model a table.
+
+        Raises:
+            InvalidRequest: the table is wrong, or names what cannot answer; ``errors`` says of each route what to do.
+            TrafficChanged: ``expected_revision`` is not the present one.
+        """
+        errors = problems_of(table)
+        if errors:
+            raise InvalidRequest(f"{errors[0].field} {errors[0].detail}", errors)
+        return self._put(model_name, table, who=who, action=TrafficAction.PUT, expected_revision=expected_revision)
+
+    def delete(self, model_name: str, *, who: str, expected_revision: int | None = None) -> TrafficState:
+        """Let the newest version that answers have all requests again. Idempotent."""
+        state = self.get(model_name)
+        if state.record.table is None and expected_revision is None:
+            return state
+        record = self._store.traffic.put(
+            model_name, None, who=who, now=self._clock(), action=TrafficAction.DELETE, expected_revision=expected_revision
+        )
+        return self._state(record, state.deployments)
+
+    def history(self, model_name: str, *, limit: int, before: int | None = None) -> list[TrafficChange]:
+        """Changes, newest first."""
+        found = self._store.traffic.history(model_name, limit=limit, before=before)
+        if not found:
+            self._registry.model(model_name)
+        return found
+
+    def rollback(self, model_name: str, *, who: str, revision: int | None = None, alias: str | None = None) -> TrafficState:
+        """Undo the last change of the model's traffic: of its table, or of an alias that the table names.
+
+        ``revision`` goes back to that revision of the table instead; ``alias`` undoes the last move of that alias instead,
+        whether or not the table names it.
+
+        Raises:
+            Conflict: there is nothing to go back to.
+            InvalidRequest: what it would go back to cannot answer any more.
+        """
+        record = self._record(model_name)
+        if alias is not None:
+            change = self._store.traffic.last_change(model_name, aliases=[alias], table=False)
+        elif revision is not None:
+            return self._restore(record, self._table_at(model_name, revision), who)
+        else:
+            aliases = record.table.aliases if record.table else frozenset[str]()
+            change = self._store.traffic.last_change(model_name, aliases=aliases)
+        if change is None:
+            self._registry.model(model_name)  # A name that nobody registered deserves the better answer.
+            raise Conflict(f"The traffic of {model_name!r} was never changed: there is nothing to go back to.")
+        if change.alias is None:
+            return self._restore(record, change.before, who)
+        self._move(model_name, change.alias, change.before_version, who=who, action=TrafficAction.ROLLBACK)
+        return self._state(record, self._deployments(model_name))
+
+    def set_alias(self, model_name: str, alias: str, version: str, *, who: str) -> AliasMove:
+        """Let an alias of MLflow's registry stand for ``version``.
+
+        Raises:
+            ModelNotFound, VersionNotFound: there is none such.
+            InvalidRequest: MLflow takes no such name, or the model's table sends requests to the alias and the version
+                cannot answer.
+        """
+        if not is_alias(alias):
+            detail = "can have letters, digits, dashes and underscores, and be neither latest nor like v1: so MLflow wants it"
+            raise InvalidRequest(f"An alias {detail}.", [FieldError("alias", detail)])
+        return self._move(model_name, alias, version, who=who, action=TrafficAction.ALIAS)
+
+    def delete_alias(self, model_name: str, alias: str, *, who: str) -> AliasMove:
+        """Take an alias away.
+
+        Raises:
+            VersionNotFound: there is no such alias.
+            Conflict: the model's traffic table names it.
+        """
+        self._registry.version_of_alias(model_name, alias)
+        return self._move(model_name, alias, None, who=who, action=TrafficAction.ALIAS)
+
+    def _move(self, model_name: str, alias: str, version: str | None, *, who: str, action: TrafficAction) -> AliasMove:
+        table = self._record(model_name).table
+        is_routed = table is not None and alias in table.aliases
+        if version is None and is_routed:
+            raise Conflict(f"The traffic table of {model_name!r} names the alias {alias!r}: change the table first.")
+        if version is not None:
+            registered = self._registry.version(model_name, version)
+            row = self._deployments(model_name).get(registered.version)
+            problem = _problem_of(row) if row else _deploy_first(model_name, registered.version)
+            if is_routed and problem:
+                raise InvalidRequest(f"Requests go to the alias {alias!r}; version {problem}", [FieldError("version", problem)])
+        before = self._look_at(model_name, alias)
+        if before != version:
+            known = self._store.traffic.announce(model_name, alias, version, who=who, action=action, now=self._clock())
+            if version is None:
+                self._registry.delete_alias(model_name, alias)
+            else:
+                self._registry.set_alias(model_name, alias, version)
+            # The supervisor, when it was quicker, has written the same in our name.
+            self._store.traffic.observe(model_name, alias, version, now=self._clock(), known=known)
+        return AliasMove(model_name, alias, version, before)
+
+    def _look_at(self, model_name: str, alias: str) -> str | None:
+        """Where the alias is. Moves in MLflow that nobody saw yet get their row in the audit first."""
+        known = next((record for record in self._store.traffic.aliases(model_name) if record.alias == alias), None)
+        version = self._registry.model(model_name).aliases.get(alias)
+        self._store.traffic.observe(model_name, alias, version, now=self._clock(), known=known)
+        return version
+
+    def _restore(self, record: TrafficRecord, table: TrafficTable | None, who: str) -> TrafficState:
+        name, action = record.model_name, TrafficAction.ROLLBACK
+        if table is not None:
+            return self._put(name, table, who=who, action=action, expected_revision=record.revision)
+        restored = self._store.traffic.put(
+            name, None, who=who, now=self._clock(), action=action, expected_revision=record.revision
+        )
+        return self._state(restored, self._deployments(name))
+
+    def _put(
+        self, model_name: str, table: TrafficTable, *, who: str, action: TrafficAction, expected_revision: int | None
+    ) -> TrafficState:
+        deployments = self._deployments(model_name)
+        aliases: Mapping[str, str] = self._registry.model(model_name).aliases if table.aliases else {}
+        errors = list(self._unanswerable(model_name, table, deployments, aliases))
+        if errors:
+            raise InvalidRequest(f"{errors[0].field} {errors[0].detail}", errors)
+        record = self._store.traffic.put(
+            model_name, table, who=who, now=self._clock(), action=action, expected_revision=expected_revision
+        )
+        return TrafficState(record, aliases, deployments)
+
+    def _unanswerable(
+        self, model_name: str, table: TrafficTable, deployments: Mapping[str, Deployment], aliases: Mapping[str, str]
+    ) -> Iterator[FieldError]:
+        needless = {route.target for route in table.routes if not route.weight}
+        for field, target in named_targets(table):
+            version = target.version or aliases.get(target.alias or "")
+            if version is None:
+                detail = f"names an alias that {model_name!r} does not have; {_alias_path(model_name, target)} sets it"
+                yield FieldError(f"{field}.alias", detail)
+            elif version not in deployments:
+                yield FieldError(f"{field}.version", self._not_deployed(model_name, version))
+            elif target not in needless and (problem := _problem_of(deployments[version])):
+                # Without weight it gets no request: a version that broke can be taken out that way.
+                yield FieldError(f"{field}.version", problem)
+
+    def _not_deployed(self, model_name: str, version: str) -> str:
+        try:
+            self._registry.version(model_name, version)
+        except (ModelNotFound, VersionNotFound) as error:
+            return f"names what there is not: {error.detail}"
+        return _deploy_first(model_name, version)
+
+    def _table_at(self, model_name: str, revision: int) -> TrafficTable | None:
+        change = self._store.traffic.at_revision(model_name, revision)
+        if change is None and revision != 0:
+            detail = f"is none that the traffic of {model_name!r} had"
+            raise InvalidRequest(f"revision {detail}", [FieldError("revision", detail)])
+        return change.after if change else None
+
+    def _record(self, model_name: str) -> TrafficRecord:
+        return self._store.traffic.get(model_name) or TrafficRecord(model_name, 0, None, self._clock(), "")
+
+    def _deployments(self, model_name: str) -> dict[str, Deployment]:
+        return {row.version: row for row in self._store.deployments.list(model_name)}
+
+    def _state(self, record: TrafficRecord, deployments: Mapping[str, Deployment]) -> TrafficState:
+        named = record.table.aliases if record.table else frozenset[str]()
+        found: Mapping[str, str] = self._registry.model(record.model_name).aliases if named else {}
+        return TrafficState(record, {alias: found[alias] for alias in named if alias in found}, deployments)
+
+
+def _problem_of(row: Deployment) -> str | None:
+    if not row.wanted:
+        return _deploy_first(row.model_name, row.version)
+    if row.status is DeploymentStatus.UNHEALTHY:
+        return (
+            f"names version {row.version}, which does not load: {row.message or 'Ray Serve does not say why'}. "
+            f"PUT {_deployment_path(row.model_name, row.version)} tries it again; weight 0 keeps requests away from it"
+        )
+    return None
+
+
+def _deploy_first(model_name: str, version: str) -> str:
+    return f"names version {version}, which is not deployed: PUT {_deployment_path(model_name, version)} starts it"
+
+
+def _deployment_path(model_name: str, version: str) -> str:
+    return f"/mlops/models/{model_name}/versions/{version}/deployment"
+
+
+def _alias_path(model_name: str, target: Target) -> str:
+    return f"PUT /mlops/models/{model_name}/aliases/{target.alias}"

@@ -1,0 +1,131 @@
+"""Traffic tables: what is wrong with one, and which version a request goes to."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+
+import pytest
+
+from raylift.domain.traffic import (
+    Route,
+    Sticky,
+    Target,
+    TrafficTable,
+    drawn,
+    is_alias,
+    kept,
+    problems_of,
+    target_of,
+    weights_of,
+)
+
+
+def table(*routes: tuple[str, float], shadow: tuple[str, ...] = (), sticky: Sticky | None = None) -> TrafficTable:
+    return TrafficTable(
+        tuple(Route(target_of(text), weight) for text, weight in routes), tuple(target_of(text) for text in shadow), sticky
+    )
+
+
+class TestProblems:
+    @pytest.mark.parametrize(
+        "right",
+        [
+            table(("3", 1.0)),
+            table(("3", 0.0), ("4", 0.5)),
+            table(("champion", 90), ("4", 10), shadow=("5", "next"), sticky=Sticky(header="X-User")),
+            table(("3", 1), sticky=Sticky(field="params.user_id")),
+        ],
+    )
+    def test_what_is_right(self, right: TrafficTable) -> None:
+        assert problems_of(right) == []
+
+    @pytest.mark.parametrize(
+        ("wrong", "field"),
+        [
+            (table(), "routes"),
+            (table(("3", 0.0), ("4", 0.0)), "routes"),
+            (table(("3", -1.0)), "routes[0].weight"),
+            (table(("3", 1.0), ("4", float("nan"))), "routes[1].weight"),
+            (table(("3", 1e10)), "routes[0].weight"),
+            (table(("3", 1e-10), ("4", 1.0)), "routes[0].weight"),
+            (table(("3", 1.0), ("3", 2.0)), "routes[1]"),
+            (table(("3", 1.0), shadow=("3",)), "shadow[0]"),
+            (table(("3", 1.0), shadow=("5", "5")), "shadow[1]"),
+            (table(("03", 1.0)), "routes[0]"),
+            (table(("v3", 1.0)), "routes[0]"),
+            (table(("latest", 1.0)), "routes[0]"),
+            (table(("a/b", 1.0)), "routes[0]"),
+            (TrafficTable((Route(Target(), 1.0),)), "routes[0]"),
+            (TrafficTable((Route(Target("3", "champion"), 1.0),)), "routes[0]"),
+            (table(("3", 1.0), sticky=Sticky()), "sticky"),
+            (table(("3", 1.0), sticky=Sticky("X-User", "user")), "sticky"),
+            (table(("3", 1.0), sticky=Sticky(header="X User")), "sticky.header"),
+            (table(("3", 1.0), sticky=Sticky(field="a..b")), "sticky.field"),
+            (table(("3", 1.0), sticky=Sticky(field="a\0")), "sticky.field"),
+        ],
+    )
+    def test_what_is_wrong_is_named(self, wrong: TrafficTable, field: str) -> None:
+        assert [problem.field for problem in problems_of(wrong)] == [field]
+
+
+class TestDrawing:
+    def test_by_weight(self) -> None:
+        chances = random.Random(7)
+        counts = Counter(drawn({"3": 90.0, "4": 10.0}, chances.random()) for _ in range(20_000))
+        assert abs(counts["4"] / 20_000 - 0.1) < 0.01
+
+    def test_the_ends_of_the_range(self) -> None:
+        weights = {"3": 0.1, "4": 0.2, "5": 0.7}
+        assert drawn(weights, 0.0) == "3"
+        assert drawn(weights, 1.0 - 2**-53) == "5"
+
+    def test_two_names_of_one_version_count_together(self) -> None:
+        assert weights_of([("3", 1.0), ("4", 0.0), ("3", 2.0), ("5", 1.0)]) == {"3": 3.0, "5": 1.0}
+
+
+class TestKeeping:
+    KEYS = tuple(f"user-{number}" for number in range(20_000))
+
+    def test_by_weight(self) -> None:
+        counts = Counter(kept({"3": 90.0, "4": 10.0}, key, salt="m") for key in self.KEYS)
+        assert abs(counts["4"] / len(self.KEYS) - 0.1) < 0.01
+
+    def test_a_key_stays_whatever_the_order_of_the_routes(self) -> None:
+        one, other = {"3": 2.0, "4": 1.0}, {"4": 1.0, "3": 2.0}
+        assert all(kept(one, key, salt="m") == kept(other, key, salt="m") for key in self.KEYS[:500])
+
+    def test_what_a_key_gets_never_changes(self) -> None:
+        """Across releases and machines: a golden value."""
+        weights = {"3": 50.0, "4": 30.0, "5": 20.0}
+        assert "".join(kept(weights, key, salt="churn") for key in self.KEYS[:20]) == GOLDEN
+
+    def test_only_as_many_keys_move_as_must(self) -> None:
+        before, after = {"3": 90.0, "4": 10.0}, {"3": 80.0, "4": 20.0}
+        moves = Counter((kept(before, key, salt="m"), kept(after, key, salt="m")) for key in self.KEYS)
+        assert moves["4", "3"] == 0
+        assert abs(moves["3", "4"] / len(self.KEYS) - 0.1) < 0.01
+
+    def test_a_version_that_comes_or_goes_moves_no_key_between_the_others(self) -> None:
+        three, two = {"3": 1.0, "4": 1.0, "5": 1.0}, {"3": 1.0, "4": 1.0}
+        moves = Counter((kept(three, key, salt="m"), kept(two, key, salt="m")) for key in self.KEYS)
+        assert moves["3", "4"] == moves["4", "3"] == 0
+
+    def test_models_are_independent(self) -> None:
+        weights = {"1": 1.0, "2": 1.0}
+        same = sum(kept(weights, key, salt="a") == kept(weights, key, salt="b") for key in self.KEYS)
+        assert abs(same / len(self.KEYS) - 0.5) < 0.02
+
+
+def test_numbers_are_versions_and_other_texts_aliases() -> None:
+    assert target_of("3") == Target(version="3")
+    assert target_of("champion") == Target(alias="champion")
+    assert target_of("٣") == Target(alias="٣")
+
+
+@pytest.mark.parametrize(("text", "is_one"), [("a-b_1", True), ("latest", False), ("V12", False), ("", False), ("a b", False)])
+def test_names_that_mlflow_takes(text: str, is_one: bool) -> None:
+    assert is_alias(text) is is_one
+
+
+GOLDEN = "35433434333455543444"

@@ -1,0 +1,90 @@
+"""Aliases that move in MLflow are seen, once, and are not taken for the platform's own moves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from raylift.domain.traffic import Route, Target, TrafficAction, TrafficTable
+from raylift.services.traffic import TrafficService
+from raylift.store import Store
+from raylift.supervisor.alias_watch import AliasWatch
+from tests.unit.gateway.engine_fakes import FakeRegistry
+
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+TABLE = TrafficTable((Route(Target(alias="champion"), 1.0),))
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    store = Store.open(f"sqlite:///{tmp_path}/store.db")
+    store.migrate()
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def registry() -> FakeRegistry:
+    registry = FakeRegistry()
+    for version in ("1", "2"):
+        registry.register("m", version)
+        registry.register("other", version)
+    return registry
+
+
+@pytest.fixture
+def watch(store: Store, registry: FakeRegistry) -> AliasWatch:
+    return AliasWatch(store, cast("Any", registry), lambda: NOW)
+
+
+def moves(store: Store, name: str) -> list[tuple[str, str | None, str | None]]:
+    return [(c.who, c.before_version, c.after_version) for c in store.traffic.history(name, limit=9) if c.alias]
+
+
+def test_moves_are_written_once(store: Store, registry: FakeRegistry, watch: AliasWatch) -> None:
+    for version in ("1", "2"):
+        registry.aliases["m", "champion"] = version
+        watch.look_at_all()
+        watch.look_at_all()
+    del registry.aliases["m", "champion"]
+    watch.look_at_all()
+    assert moves(store, "m") == [("mlflow", "2", None), ("mlflow", "1", "2"), ("mlflow", None, "1")]
+
+
+def test_between_two_looks_at_all_only_routed_models_are_asked(store: Store, registry: FakeRegistry, watch: AliasWatch) -> None:
+    store.traffic.put("m", TABLE, who="ann", now=NOW)
+    registry.aliases |= {("m", "champion"): "1", ("other", "champion"): "1"}
+    watch.look_at_routed()
+    assert (len(moves(store, "m")), len(moves(store, "other")), registry.asked) == (1, 0, 1)
+
+
+def test_a_model_that_is_deleted_has_no_aliases(store: Store, registry: FakeRegistry, watch: AliasWatch) -> None:
+    store.traffic.put("m", TABLE, who="ann", now=NOW)
+    registry.aliases["m", "champion"] = "1"
+    watch.look_at_routed()
+    del registry.registered["m"]
+    watch.look_at_routed()
+    watch.look_at_all()
+    assert moves(store, "m")[0] == ("mlflow", "1", None)
+
+
+def test_what_the_platform_moves_is_not_taken_for_mlflows(store: Store, registry: FakeRegistry, watch: AliasWatch) -> None:
+    registry.aliases["m", "champion"] = "1"
+    watch.look_at_all()
+
+    class Quick(FakeRegistry):
+        """The supervisor looks in the moment between MLflow's move and the platform's own record of it."""
+
+        def set_alias(self, name: str, alias: str, version: str) -> None:
+            registry.set_alias(name, alias, version)
+            watch.look_at_all()
+
+    service = TrafficService(store, Quick(registry.registered, registry.aliases), clock=lambda: NOW)
+    service.set_alias("m", "champion", "2", who="ann")
+    watch.look_at_all()
+    assert moves(store, "m") == [("ann", "1", "2"), ("mlflow", None, "1")]
+    assert store.traffic.history("m", limit=1)[0].action is TrafficAction.ALIAS
