@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import warnings
+from dataclasses import asdict
 from typing import Any, Final
 
 from ray import serve
 from ray.serve.config import AutoscalingConfig, BackpressureConfig
 from ray.serve.schema import LoggingConfig
 
+from raylift.domain.deployment import Batching
 from serve_apps.loopback import keep_internal_server_on_loopback
 from serve_apps.model_server.spec import ReplicaSpec
 
@@ -38,6 +40,11 @@ class ModelReplica:
         model = await asyncio.to_thread(load_model, model_name, version, model_uri, mlflow_url)
         self._replica_app = await asyncio.to_thread(ReplicaApp, model, max_body_bytes)
 
+    def reconfigure(self, user_config: dict[str, Any]) -> None:
+        """What changes without a new process. Serve calls it after the constructor and whenever these values change."""
+        batching = user_config["batching"]
+        self._replica_app.set_batching(Batching(**batching) if batching else None)
+
     def __serve_build_asgi_app__(self) -> Any:
         return self._replica_app
 
@@ -54,6 +61,7 @@ def build(spec: ReplicaSpec) -> serve.Application:
         max_ongoing_requests=spec.config.max_ongoing_requests,
         max_queued_requests=spec.config.max_ongoing_requests * _QUEUE_FACTOR,
         backpressure_config=BackpressureConfig(status_code=429, retry_after_s=_RETRY_AFTER_SECONDS),
+        user_config={"batching": asdict(spec.config.batching) if spec.config.batching else None},
         ray_actor_options=_actor_options(spec),
         health_check_period_s=10,
         health_check_timeout_s=30,

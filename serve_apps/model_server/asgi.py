@@ -6,16 +6,20 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from time import perf_counter
 from typing import Any, Final
 
+from raylift.domain.deployment import Batching
 from raylift.domain.errors import PlatformError
 from raylift.domain.identifiers import version_route
-from serve_apps.model_server.codecs.base import Codec, Headers, Response
+from serve_apps.model_server.batching import Batcher
+from serve_apps.model_server.codecs.base import Codec, Headers, RequestHeaders, Response
 from serve_apps.model_server.codecs.mlflow_scoring import ScoringCodec, health, version
 from serve_apps.model_server.codecs.open_inference import OpenInferenceCodec, metadata, ready
 from serve_apps.model_server.codecs.raylift import RayliftCodec
 from serve_apps.model_server.errors import BodyTooLarge, MethodNotAllowed, ReplicaFault, RouteNotFound
-from serve_apps.model_server.model import Model
+from serve_apps.model_server.model import Model, Question
 from serve_apps.model_server.openapi import document
 
 _log = logging.getLogger(__name__)
@@ -26,19 +30,52 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 _THREADS: Final = 4
-_INLINE_BYTES: Final = 32 * 1024
+_INLINE_BYTES: Final = 64 * 1024
 """Larger bodies are read in a thread even for quick models: they hold many rows."""
+_CONTENT_TYPES: Final = {
+    media_type: (b"content-type", media_type.encode("latin-1"))
+    for media_type in ("application/json", "application/problem+json", "text/plain")
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """One prediction request that was answered."""
+
+    route: str
+    """Below the version's own: ``/predict``, ``/infer``, ``/invocations``."""
+    status: int
+    seconds: float
+    """From the first byte of the body until the answer was ready to be sent."""
+    rows: int
+    """Of the request; 0 where it was refused before they were read."""
+    rows_together: int
+    """That were computed together with it, its own among them."""
+
+
+Observe = Callable[[Observation], None]
 
 
 class ReplicaApp:
     """Answers everything below one version's route."""
 
-    def __init__(self, model: Model, max_body_bytes: int = 100 * 1024 * 1024) -> None:
+    def __init__(
+        self,
+        model: Model,
+        max_body_bytes: int = 100 * 1024 * 1024,
+        *,
+        batching: Batching | None = None,
+        observe: Observe | None = None,
+    ) -> None:
+        """``observe`` is told of every answered prediction, on the loop: it must be quick, and not fail."""
         self._model = model
         self._route = version_route(model.name, model.version)
         self._max_body_bytes = max_body_bytes
         self._inline = model.is_quick()
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="predict")
+        self._observe = observe
+        self._batcher: Batcher | None = None
+        self.set_batching(batching)
         self._openapi = document(model)
         open_inference = OpenInferenceCodec()
         self._fallback: Codec = open_inference
@@ -56,6 +93,15 @@ class ReplicaApp:
             "/openapi.json": lambda: Response(200, self._openapi),
         }
 
+    def set_batching(self, limits: Batching | None) -> None:
+        """Group requests within these limits, where the model may be asked in groups; None to ask for each by itself."""
+        wanted = limits is not None and limits.max_rows > 1 and self._model.is_groupable
+        self._batcher = Batcher(self._model, limits, None if self._inline else self._threads) if limits and wanted else None
+
+    def close(self) -> None:
+        """Give the threads back, once nobody asks any more."""
+        self._threads.shutdown(wait=False)
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             await _send(send, await self._answer(scope, receive))
@@ -70,27 +116,60 @@ class ReplicaApp:
         codec = self._predictions.get(tail)
         method: str = scope["method"]
         if codec is not None and method == "POST":
-            try:
-                body = await self._body(receive)
-            except BodyTooLarge as error:
-                return codec.error(error, path)
-            headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-            if self._inline and len(body) <= _INLINE_BYTES:
-                return self._predict(codec, body, headers, path)
-            return await asyncio.get_running_loop().run_in_executor(self._threads, self._predict, codec, body, headers, path)
+            return await self._predicted(codec, tail, path, scope, receive)
         if codec is None and tail in self._pages and method in ("GET", "HEAD"):
             return self._pages[tail]()
         return self._refusal(codec, tail, method, path)
 
-    def _predict(self, codec: Codec, body: bytes, headers: Headers, path: str) -> Response:
+    async def _predicted(self, codec: Codec, tail: str, path: str, scope: Scope, receive: Receive) -> Response:
+        try:
+            body = await self._body(receive)
+        except BodyTooLarge as error:
+            return codec.error(error, path)
+        started = perf_counter()
+        response, rows, together = await self._answered(codec, body, RequestHeaders(scope["headers"]), path)
+        if self._observe is not None:
+            self._observe(Observation(tail, response.status, perf_counter() - started, rows, together))
+        return response
+
+    async def _answered(self, codec: Codec, body: bytes, headers: Headers, path: str) -> tuple[Response, int, int]:
+        """The response, the rows that were asked for, and the rows that were computed together."""
+        if len(body) > _INLINE_BYTES or not (self._inline or self._batcher):
+            return await asyncio.get_running_loop().run_in_executor(self._threads, self._computed, codec, body, headers, path)
+        if self._batcher is None:
+            return self._computed(codec, body, headers, path)
+        question: Question | None = None
         try:
             question = codec.decode(body, headers, self._model)
-            return codec.encode(self._model.ask(question), question, self._model)
-        except PlatformError as error:
+            if self._batcher.takes(question):
+                answer, together = await self._batcher.ask(question)
+                return codec.encode(answer, question, self._model), question.rows, together
+        except Exception as error:  # noqa: BLE001 - the edge: _failed logs and answers it
+            return self._failed(codec, error, path), question.rows if question else 0, 0
+        if self._inline:
+            return self._asked(codec, question, path)
+        return await asyncio.get_running_loop().run_in_executor(self._threads, self._asked, codec, question, path)
+
+    def _computed(self, codec: Codec, body: bytes, headers: Headers, path: str) -> tuple[Response, int, int]:
+        try:
+            question = codec.decode(body, headers, self._model)
+        except Exception as error:  # noqa: BLE001 - the edge, again
+            return self._failed(codec, error, path), 0, 0
+        return self._asked(codec, question, path)
+
+    def _asked(self, codec: Codec, question: Question, path: str) -> tuple[Response, int, int]:
+        rows = question.rows
+        try:
+            return codec.encode(self._model.ask(question), question, self._model), rows, rows
+        except Exception as error:  # noqa: BLE001 - the edge, again
+            return self._failed(codec, error, path), rows, 0
+
+    def _failed(self, codec: Codec, error: Exception, path: str) -> Response:
+        """The answer for what went wrong; what nobody foresaw is logged, too."""
+        if isinstance(error, PlatformError):
             return codec.error(error, path)
-        except Exception as error:  # noqa: BLE001 - the edge: what nobody foresaw is logged and answered, not dropped
-            _log.exception("A request to %s failed", path)
-            return codec.error(ReplicaFault(f"The replica failed: {type(error).__name__}."), path)
+        _log.error("A request to %s failed", path, exc_info=error)
+        return codec.error(ReplicaFault(f"The replica failed: {type(error).__name__}."), path)
 
     def _refusal(self, codec: Codec | None, tail: str, method: str, path: str) -> Response:
         if codec is None and tail not in self._pages:
@@ -124,11 +203,13 @@ class ReplicaApp:
 
 
 async def _send(send: Send, response: Response) -> None:
+    media_type = response.media_type
     headers = [
-        (b"content-type", response.media_type.encode("latin-1")),
-        (b"content-length", str(len(response.body)).encode("latin-1")),
-        *((name.encode("latin-1"), value.encode("latin-1")) for name, value in response.headers.items()),
+        _CONTENT_TYPES.get(media_type) or (b"content-type", media_type.encode("latin-1")),
+        (b"content-length", b"%d" % len(response.body)),
     ]
+    if response.headers:
+        headers += [(name.encode("latin-1"), value.encode("latin-1")) for name, value in response.headers.items()]
     await send({"type": "http.response.start", "status": response.status, "headers": headers})
     await send({"type": "http.response.body", "body": response.body})
 

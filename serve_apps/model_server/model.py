@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import statistics
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -14,8 +14,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from raylift.domain.errors import FieldError
+from serve_apps.model_server.array_reader import ArrayReader
 from serve_apps.model_server.errors import InputsRefused, NoProbabilities, PredictionFailed
+from serve_apps.model_server.inputs import Inputs
 from serve_apps.model_server.predictors.base import Batch, Predictor
+from serve_apps.model_server.predictors.fast_path import FastPath
 from serve_apps.model_server.schema import Schema
 from serve_apps.model_server.signature import ColumnType, Signature
 
@@ -36,6 +39,18 @@ class Question:
     probabilities: bool = False
     echo: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """What the protocol wants back in its answer, such as a request's id."""
+    is_array: bool = False
+    """Whether ``batch`` was read by the model's array reader, so that a library may want it as a frame."""
+
+    @property
+    def rows(self) -> int:
+        """How many rows are asked for; 1 for what is no table."""
+        batch = self.batch
+        if isinstance(batch, dict):
+            batch = next(iter(batch.values()), None)
+        if isinstance(batch, np.ndarray):
+            return len(batch) if batch.ndim else 1
+        return len(batch) if isinstance(batch, (pd.DataFrame, list)) else 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +63,18 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
+class Computed:
+    """What a model made of some rows."""
+
+    predictions: Any
+    probabilities: Any
+
+    def part(self, start: int, end: int) -> Computed:
+        """That of some of the rows, where there is an entry for each."""
+        return Computed(*(None if whole is None else whole[start:end] for whole in (self.predictions, self.probabilities)))
+
+
+@dataclass(frozen=True, slots=True)
 class Model:
     """One model version in memory. Several threads may ask it at once."""
 
@@ -57,6 +84,12 @@ class Model:
     schema: Schema
     signature: Signature | None
     mlflow_version: str
+    reader: ArrayReader | None = None
+    """The short way for inputs; None where there is none, and all go through ``schema``."""
+    fast: FastPath | None = None
+    """Proven to answer as the predictor does (acceleration.py). Needs a reader."""
+    is_groupable: bool = False
+    """Whether rows of several requests may be computed together: proven, too. Needs a reader."""
 
     @property
     def classes(self) -> Sequence[Any] | None:
@@ -66,6 +99,18 @@ class Model:
     def is_function(self) -> bool:
         """Whether MLflow predicts, as it does for every library that the replica has no predictor of its own for."""
         return self.predictor.flavor == "python_function"
+
+    def question(self, inputs: Any, tabular: Callable[[Any], Inputs], **asked: Any) -> Question:
+        """A request for ``inputs``: by the short way where they take it, else by the schema of what ``tabular`` makes of them.
+
+        Raises:
+            WrongInputs: They are not what the model wants.
+        """
+        if self.reader is not None:
+            array = self.reader.read(inputs)
+            if array is not None:
+                return Question(array, is_array=True, **asked)
+        return Question(self.schema.batch(tabular(inputs)), **asked)
 
     def ask(self, question: Question) -> Answer:
         """Predict.
@@ -80,8 +125,7 @@ class Model:
             raise NoProbabilities(detail, [FieldError("return_probabilities", "the model has none")])
         started = time.perf_counter()
         try:
-            predictions = self.predictor.predict(question.batch, question.params) if question.predictions else None
-            probabilities = self.predictor.probabilities(question.batch) if question.probabilities else None
+            computed = self._computed(question)
         except self.predictor.refusals as error:
             _log.info("%s version %s refused inputs: %s", self.name, self.version, error)
             raise InputsRefused(
@@ -90,38 +134,65 @@ class Model:
         except Exception as error:
             _log.exception("%s version %s failed to predict", self.name, self.version)
             raise PredictionFailed(f"The model failed to predict. {_said(error)}") from error
-        return Answer(predictions, probabilities, time.perf_counter() - started)
+        return Answer(computed.predictions, computed.probabilities, time.perf_counter() - started)
+
+    def compute(self, array: NDArray[Any]) -> Computed:
+        """All that the model says of an array such as its reader reads. Raises what the library raises."""
+        return self._computed(Question(array, is_array=True, probabilities=self.classes is not None))
+
+    def _computed(self, question: Question) -> Computed:
+        batch = question.batch
+        if question.is_array:
+            path = self.fast
+            if path is not None and not question.params and (rows := path.prepare(batch)) is not None:
+                return _fast(path, rows, question)
+            batch = batch if self.reader is None else self.reader.for_library(batch)
+        return Computed(
+            self.predictor.predict(batch, question.params) if question.predictions else None,
+            self.predictor.probabilities(batch) if question.probabilities else None,
+        )
 
     def is_quick(self) -> bool:
         """Whether one row takes so little that handing it to a thread would cost more, measured on rows of zeros.
 
         A model that cannot be tried without risk (a Python function may do anything) counts as slow.
         """
-        batch = self._trial_batch()
-        if batch is None:
+        trial = self._trial_question()
+        if trial is None:
             return False
         try:
-            return statistics.median(self._trial(batch) for _ in range(_TRIALS)) < _QUICK_SECONDS
+            return statistics.median(self._trial(trial) for _ in range(_TRIALS)) < _QUICK_SECONDS
         except Exception as error:  # noqa: BLE001 - zeros may be anything to a model, and need not be inputs it takes
             _log.info("%s version %s cannot be timed on zeros: %s", self.name, self.version, _said(error))
             return False
 
-    def _trial(self, batch: Batch) -> float:
+    def _trial(self, question: Question) -> float:
         started = time.perf_counter()
-        self.predictor.predict(batch, {})
+        self._computed(question)
         return time.perf_counter() - started
 
-    def _trial_batch(self) -> Batch | None:
+    def _trial_question(self) -> Question | None:
         if self.is_function:
             return None
+        if self.reader is not None:
+            return Question(np.zeros((1, self.reader.width), dtype=self.reader.dtypes[0]), is_array=True)
         columns = self.schema.columns
         if columns and all(column.name is not None and column.type in (None, *_NUMERIC) for column in columns):
-            return pd.DataFrame(np.zeros((1, len(columns))), columns=[str(column.name) for column in columns])
+            return Question(pd.DataFrame(np.zeros((1, len(columns))), columns=[str(column.name) for column in columns]))
         tensors = self.schema.tensors
         if len(tensors) == 1 and tensors[0].name is None and -1 not in tensors[0].shape[1:]:
             dtype = np.dtype(tensors[0].dtype)
-            return np.zeros((1, *tensors[0].shape[1:]), dtype=dtype) if dtype.kind in "biuf" else None
+            return Question(np.zeros((1, *tensors[0].shape[1:]), dtype=dtype)) if dtype.kind in "biuf" else None
         return None
+
+
+def _fast(path: FastPath, rows: NDArray[Any], question: Question) -> Computed:
+    scores = path.scores(rows)
+    wants_probabilities = question.probabilities and path.probabilities is not None
+    return Computed(
+        path.predictions(scores) if question.predictions else None,
+        path.probabilities(scores) if wants_probabilities and path.probabilities is not None else None,
+    )
 
 
 def _said(error: BaseException) -> str:

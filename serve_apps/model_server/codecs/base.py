@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -11,6 +11,26 @@ from serve_apps.model_server.model import Answer, Model, Question
 
 Headers = Mapping[str, str]
 """Request headers, their names in lower case."""
+
+
+class RequestHeaders(Mapping[str, str]):
+    """ASGI's list of headers. Decoded only as far as somebody looks: most requests are answered without."""
+
+    def __init__(self, raw: Sequence[tuple[bytes, bytes]]) -> None:
+        self._raw = raw
+
+    def __getitem__(self, name: str) -> str:
+        wanted = name.encode("latin-1")
+        for key, value in reversed(self._raw):
+            if key == wanted:
+                return value.decode("latin-1")
+        raise KeyError(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(dict.fromkeys(key.decode("latin-1") for key, _ in self._raw))
+
+    def __len__(self) -> int:
+        return len({key for key, _ in self._raw})
 
 
 @dataclass(frozen=True, slots=True)

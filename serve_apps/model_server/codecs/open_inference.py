@@ -72,8 +72,9 @@ class OpenInferenceCodec:
         tensors = [_tensor(index, entry) for index, entry in enumerate(request["inputs"])]
         parameters = _object(request.get("parameters", {}), "parameters")
         requested = _requested(request.get("outputs"), model)
-        return Question(
-            batch=model.schema.batch(_inputs(tensors, parameters, model)),
+        return model.question(
+            _inputs(tensors, parameters, model),
+            _as_they_are,
             predictions=not requested or PREDICT in requested or requested.keys() - {PREDICT_PROBA} != set(),
             probabilities=PREDICT_PROBA in requested,
             echo={"id": request.get("id"), "outputs": list(requested)},
@@ -139,6 +140,9 @@ def _tensor(index: int, entry: Any) -> InputTensor:
 
 
 def _array(data: Any, dtype: np.dtype[Any], shape: Sequence[int], where: str) -> NDArray[Any]:
+    plain = _plain(data, dtype)
+    if plain is not None and plain.size == math.prod(shape):
+        return plain.reshape(tuple(shape))
     values = _flat(data)
     if len(values) != math.prod(shape):
         raise InvalidRequest(f"{where} has {len(values)} values; the shape {list(shape)} wants {math.prod(shape)}.")
@@ -156,6 +160,22 @@ def _array(data: Any, dtype: np.dtype[Any], shape: Sequence[int], where: str) ->
     except (TypeError, ValueError, OverflowError) as error:
         raise InvalidRequest(f"{where} holds values that are not {_NAMES[dtype]}: {error}.") from None
     return array.reshape(tuple(shape))
+
+
+def _plain(data: Any, dtype: np.dtype[Any]) -> NDArray[Any] | None:
+    """Numbers that need no look one by one: floats where floats are wanted, integers where INT64 is. None for all others."""
+    first = data
+    while type(first) is list and first:
+        first = first[0]
+    if type(first) not in (float, int):
+        return None
+    try:
+        array = np.array(data)
+    except (ValueError, OverflowError):  # ragged, for one
+        return None
+    if dtype.kind == "f":
+        return array.astype(dtype) if array.dtype.kind == "f" else None
+    return array if array.dtype == dtype == np.int64 else None
 
 
 def _refuse_lossy(values: Sequence[Any], dtype: np.dtype[Any], where: str) -> None:
@@ -195,6 +215,10 @@ def _inputs(tensors: Sequence[InputTensor], parameters: Mapping[str, Any], model
             )
         columns[tensor.name] = array.reshape(-1)
     return from_columns(columns)
+
+
+def _as_they_are(inputs: Inputs) -> Inputs:
+    return inputs
 
 
 def _means_array(tensors: Sequence[InputTensor], parameters: Mapping[str, Any], model: Model) -> bool:

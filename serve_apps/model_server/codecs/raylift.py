@@ -25,8 +25,9 @@ class RayliftCodec:
         if not isinstance(request, dict):
             raise MalformedBody('The body is not a JSON object: write {"inputs": …}.')
         _check_fields(request)
-        return Question(
-            batch=model.schema.batch(tabular(request["inputs"], model)),
+        return model.question(
+            request["inputs"],
+            lambda inputs: tabular(inputs, model),
             params=checked_params(request.get("params", {}), model.signature.params if model.signature else None),
             probabilities=request.get("return_probabilities", False),
         )
@@ -88,6 +89,8 @@ def problem(error: PlatformError, path: str) -> Response:
 
 
 def _check_fields(request: dict[str, Any]) -> None:
+    if request.keys() <= _KNOWN and "inputs" in request and type(request.get("return_probabilities", False)) is bool:
+        return
     errors = [FieldError(name, f"unknown field; known are {', '.join(_FIELDS)}") for name in request if name not in _KNOWN]
     if "inputs" not in request:
         errors.append(FieldError("inputs", "missing"))

@@ -11,7 +11,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from serve_apps.model_server.predictors import lightgbm_path
 from serve_apps.model_server.predictors.base import Batch, Features
+from serve_apps.model_server.predictors.fast_path import FastPath
 from serve_apps.model_server.predictors.sklearn import classes_of
 
 
@@ -27,6 +29,9 @@ class LightGBMPredictor:
         self._adapt = _Adapter(model.booster_)
         self.features = self._adapt.features
         self.classes = classes_of(model)
+
+    def fast_path(self) -> FastPath | None:
+        return lightgbm_path.estimator_path(self._model)
 
     def predict(self, batch: Batch, params: Mapping[str, Any]) -> Any:
         return self._model.predict(self._adapt(batch), num_threads=1)
@@ -47,6 +52,9 @@ class BoosterPredictor:
         self._adapt = _Adapter(booster)
         self.features = self._adapt.features
         self.classes = _classes(booster)
+
+    def fast_path(self) -> FastPath | None:
+        return lightgbm_path.booster_path(self._booster)
 
     def predict(self, batch: Batch, params: Mapping[str, Any]) -> Any:
         return self._booster.predict(self._adapt(batch), num_threads=1)

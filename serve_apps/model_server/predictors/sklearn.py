@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from serve_apps.model_server.predictors.base import Batch, Features
+from serve_apps.model_server.predictors.fast_path import FastPath
 
 
 class SklearnPredictor:
@@ -26,6 +27,10 @@ class SklearnPredictor:
         self._predict = getattr(model, predict_fn)
         self.features = Features(count=1, is_text=True) if _wants_text(model) else features_of(model)
         self.classes = classes_of(model)
+        self._has_own_predict = predict_fn == "predict"
+
+    def fast_path(self) -> FastPath | None:
+        return fast_path_of(self._model) if self._has_own_predict and not self.features.is_text else None
 
     def predict(self, batch: Batch, params: Mapping[str, Any]) -> Any:
         return self._predict(self._texts(batch))
@@ -38,6 +43,31 @@ class SklearnPredictor:
         if not self.features.is_text:
             return batch
         return batch.iloc[:, 0].to_numpy() if isinstance(batch, pd.DataFrame) else np.asarray(batch).reshape(-1)
+
+
+def fast_path_of(model: Any) -> FastPath | None:
+    """The fast path of a model whose class is scikit-learn's own; of a subclass nobody knows what it does."""
+    # Each family is imported only for its own models: scikit-learn's packages take long to import.
+    match type(model).__module__.split(".")[:2]:
+        case ["sklearn", "linear_model" | "svm"] if hasattr(model, "coef_"):
+            from serve_apps.model_server.predictors.linear import linear_path
+
+            return linear_path(model)
+        case ["sklearn", "tree"]:
+            from serve_apps.model_server.predictors.trees import tree_path
+
+            return tree_path(model)
+        case ["sklearn", "ensemble"]:
+            from serve_apps.model_server.predictors.gradient_boosting import gradient_boosting_path
+            from serve_apps.model_server.predictors.trees import tree_path
+
+            return tree_path(model) or gradient_boosting_path(model)
+        case ["sklearn", "pipeline"]:
+            from serve_apps.model_server.predictors.pipelines import pipeline_path
+
+            return pipeline_path(model, fast_path_of)
+        case _:
+            return None
 
 
 def features_of(model: Any) -> Features:

@@ -11,7 +11,9 @@ import pandas as pd
 import xgboost
 from numpy.typing import NDArray
 
+from serve_apps.model_server.predictors import xgboost_path
 from serve_apps.model_server.predictors.base import Batch, Features
+from serve_apps.model_server.predictors.fast_path import FastPath
 from serve_apps.model_server.predictors.sklearn import classes_of, single_threaded
 
 _BINARY: Final = "binary:logistic"
@@ -33,6 +35,9 @@ class XGBoostPredictor:
         self._adapt = _Adapter(booster)
         self.features = self._adapt.features
         self.classes = classes_of(model)
+
+    def fast_path(self) -> FastPath | None:
+        return xgboost_path.estimator_path(self._model)
 
     def predict(self, batch: Batch, params: Mapping[str, Any]) -> Any:
         return self._model.predict(self._adapt(batch), **_known(params, ("output_margin", "iteration_range", "base_margin")))
@@ -56,6 +61,9 @@ class BoosterPredictor:
         learner = json.loads(booster.save_config())["learner"]
         self._objective: str = learner["objective"]["name"]
         self.classes = _classes(self._objective, int(learner["learner_model_param"]["num_class"]))
+
+    def fast_path(self) -> FastPath | None:
+        return xgboost_path.booster_path(self._booster, None if self.classes is None else len(self.classes))
 
     def predict(self, batch: Batch, params: Mapping[str, Any]) -> Any:
         known = _known(

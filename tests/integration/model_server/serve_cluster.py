@@ -122,6 +122,8 @@ def _environment(directory: Path, base: int) -> dict[str, str]:
         "DASHBOARD_METRIC_PORT": str(base + 11),
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "RAY_SERVE_ENABLE_HA_PROXY": "1",
+        "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
+        "RAY_SERVE_REQUEST_PATH_LOG_BUFFER_SIZE": "1",
         "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(haproxy / "c.cfg"),
         "RAY_SERVE_HAPROXY_SOCKET_PATH": str(haproxy / "a.sock"),
         "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": str(haproxy / "m.sock"),

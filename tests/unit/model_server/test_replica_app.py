@@ -235,7 +235,7 @@ def test_a_quick_model_answers_on_the_loop_and_large_bodies_in_a_thread() -> Non
     app = ReplicaApp(_model(predictor))
     predictor.threads.clear()
     _ask(app, "POST", "/predict", json={"inputs": [[1, 2]]})
-    _ask(app, "POST", "/predict", json={"inputs": [[1, 2]] * 10_000})
+    _ask(app, "POST", "/predict", json={"inputs": [[1, 2]] * 20_000})
     assert predictor.threads[0] == "MainThread"
     assert predictor.threads[1].startswith("predict")
 

@@ -1,0 +1,171 @@
+"""Which short cuts a loaded model may take: each is tried against the library's own answers, and taken where every bit agrees.
+
+Two of them: the fast path of its family (predictors/fast_path.py), and computing the rows of several requests together, which
+changes nothing for a tree, and the last bit of a product of matrices.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any, Final, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from serve_apps.model_server.array_reader import ArrayReader, array_reader_of
+from serve_apps.model_server.model import Computed, Model
+from serve_apps.model_server.predictors.fast_path import FastPath
+
+_log = logging.getLogger(__name__)
+
+_MANY: Final = 128
+"""Rows asked together. More than the largest group and than a forest's change of method."""
+_SIZES: Final = (1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 50, 51, 64, 100)
+_SINGLE: Final = 8
+_SECONDS: Final = 0.3
+"""The library's own answers to the smaller checks may take this long altogether; a few of them are made in any case."""
+_GROUP: Final = 16
+_GAIN: Final = 0.6
+"""Grouping is worth its while when a row in a group takes less than this part of what it takes alone."""
+
+
+@runtime_checkable
+class HasFastPath(Protocol):
+    def fast_path(self) -> FastPath | None: ...
+
+
+def accelerated(model: Model) -> Model:
+    """The model with the short cuts that change no bit of its answers. A log line says what was tried and not taken."""
+    reader = array_reader_of(model.schema, model.predictor.features)
+    if reader is None or model.is_function:
+        return model
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")  # of the numbers tried, which are the worst there are
+        model = _with_fast_path(replace(model, reader=reader), reader)
+        if model.reader is None:
+            return model
+        return replace(model, is_groupable=_is_groupable(model, reader))
+
+
+def _with_fast_path(model: Model, reader: ArrayReader) -> Model:
+    predictor = model.predictor
+    path: FastPath | None = None
+    try:
+        path = predictor.fast_path() if isinstance(predictor, HasFastPath) else None
+        if path is not None and (path.probabilities is not None) == (model.classes is not None):
+            candidate = replace(model, fast=path)
+            difference = _difference(candidate, reader, path)
+            if difference is None:
+                return candidate
+            _log.warning("%s version %s is served by its library's own predict: %s", model.name, model.version, difference)
+    except Exception as error:  # noqa: BLE001 - a short cut that fails is not taken, and the model is served without it
+        _log.warning("%s version %s is served by its library's own predict: %r", model.name, model.version, error)
+    # Without a fast path an array must become the frame that the library would have had.
+    return model if reader.is_exact else replace(model, reader=None)
+
+
+def _difference(model: Model, reader: ArrayReader, path: FastPath) -> str | None:
+    """What differs between the fast path and the library; None if nothing does."""
+    library = replace(model, fast=None)
+    deadline = time.monotonic() + _SECONDS
+    for dtype in reader.dtypes:
+        for index, rows in enumerate(_trials(reader.width, dtype, path)):
+            if index > _SINGLE and time.monotonic() > deadline:
+                break
+            if path.prepare(rows) is None:
+                continue
+            if not _same(model.compute(rows), library.compute(rows)):
+                return f"the fast path differs on {len(rows)} rows of {dtype}"
+    return None
+
+
+def _trials(width: int, dtype: np.dtype[Any], path: FastPath) -> Iterator[NDArray[Any]]:
+    """Groups of rows of several sizes, the most telling first."""
+    many = _rows(width, dtype, path)
+    edges = _edges(width, dtype, path)
+    yield many
+    yield edges
+    yield many[:1]
+    yield many[1:4]
+    for index in range(_SINGLE):
+        yield many[index : index + 1] if index % 2 else edges[index % len(edges)][None, :]
+    for start, size in enumerate(_SIZES):
+        yield many[start : start + size]
+    for row in edges:
+        yield row[None, :]
+
+
+def _rows(width: int, dtype: np.dtype[Any], path: FastPath) -> NDArray[Any]:
+    """Rows such as one meets: around zero, on several scales, some values exactly where a model's answer may turn."""
+    random = np.random.default_rng(0)
+    if dtype.kind == "i":
+        return random.integers(-100, 100, (_MANY, width)).astype(dtype)
+    rows = random.standard_normal((_MANY, width)) * random.choice([0.01, 1.0, 1.0, 100.0], (_MANY, 1))
+    rows[::5] = np.round(rows[::5])
+    for index, (feature, value) in enumerate(path.landmarks):
+        row = index % _MANY
+        rows[row, feature] = (value, np.nextafter(value, np.inf), np.nextafter(value, -np.inf))[index // _MANY % 3]
+    with np.errstate(over="ignore"):
+        return rows.astype(dtype)
+
+
+def _edges(width: int, dtype: np.dtype[Any], path: FastPath) -> NDArray[Any]:
+    """Rows at the edges of what a number can be, those that the fast path leaves to the library apart."""
+    if dtype.kind == "i":
+        values: Sequence[Any] = (0, 1, -1, 2**24 + 1, 2**31, -(2**31), 2**53 - 1)
+    else:
+        values = (0.0, -0.0, 1.0, 5e-324, -1e-310, 1e-40, 1e-300, 1e30, -1e38, 3.4028235e38, 2.0**24 + 1, np.pi, np.nan)
+    random = np.random.default_rng(1)
+    rows = [np.full(width, value) for value in values]
+    rows += [random.choice(np.asarray(values), width) for _ in range(2 * len(values))]
+    taken = [row for row in np.asarray(rows).astype(dtype) if path.prepare(row[None, :]) is not None]
+    return np.stack(taken) if taken else np.zeros((1, width), dtype=dtype)
+
+
+def _is_groupable(model: Model, reader: ArrayReader) -> bool:
+    """Whether rows of several requests may be computed together: each bit stays the same, and time is saved."""
+    nothing = FastPath(lambda rows: rows, lambda rows: rows, lambda rows: rows)
+    rows = _rows(reader.width, reader.dtypes[0], model.fast or nothing)[:_GROUP]
+    try:
+        together = model.compute(rows)
+        if not (_has_row_each(together.predictions, len(rows)) and _has_row_each(together.probabilities, len(rows))):
+            return False
+        alone = [model.compute(rows[index : index + 1]) for index in range(len(rows))]
+        if not all(_same(together.part(index, index + 1), answer) for index, answer in enumerate(alone)):
+            _log.info("%s version %s: requests are not grouped, it would change their last bits", model.name, model.version)
+            return False
+        return _seconds(model, rows) / len(rows) < _GAIN * _seconds(model, rows[:1])
+    except Exception as error:  # noqa: BLE001 - a model that cannot be tried on made-up rows is not grouped
+        _log.info("%s version %s: requests are not grouped: %r", model.name, model.version, error)
+        return False
+
+
+def _seconds(model: Model, rows: NDArray[Any]) -> float:
+    def once() -> float:
+        started = time.perf_counter()
+        model.compute(rows)
+        return time.perf_counter() - started
+
+    return min(once() for _ in range(3))
+
+
+def _same(one: Computed, other: Computed) -> bool:
+    return _equal(one.predictions, other.predictions) and _equal(one.probabilities, other.probabilities)
+
+
+def _equal(one: Any, other: Any) -> bool:
+    if one is None or other is None:
+        return one is other
+    if not (isinstance(one, np.ndarray) and isinstance(other, np.ndarray)):
+        return False
+    if one.dtype != other.dtype or one.shape != other.shape:
+        return False
+    return np.array_equal(one, other) if one.dtype.hasobject else one.tobytes() == other.tobytes()
+
+
+def _has_row_each(answer: Any, rows: int) -> bool:
+    return answer is None or (isinstance(answer, np.ndarray) and answer.ndim > 0 and len(answer) == rows)

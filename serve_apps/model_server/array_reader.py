@@ -1,0 +1,133 @@
+"""The short way from inputs to an array: what most requests are, whole rows or columns of plain numbers.
+
+A model's schema (schema.py) reads everything, names every mistake, and makes the frame that a library wants. Here is nothing
+but the common case, in one step and with the same result. Whatever looks unusual (nulls, text, booleans, ragged rows, numbers
+that float64 cannot hold) is left to the schema: the reader answers None.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from serve_apps.model_server.arrays import PlainArray
+from serve_apps.model_server.frames import NamedColumns
+from serve_apps.model_server.inputs import Columns, Rows
+from serve_apps.model_server.predictors.base import Features
+from serve_apps.model_server.schema import Schema
+from serve_apps.model_server.signature import ColumnType
+
+_EXACT: Final = float(2**53)
+"""Up to here float64 holds every integer, so that it does not matter by which way a number became what it is."""
+_DTYPES: Final = {
+    ColumnType.DOUBLE: np.dtype(np.float64),
+    ColumnType.FLOAT: np.dtype(np.float32),
+    ColumnType.LONG: np.dtype(np.int64),
+}
+_READ: Final = (np.dtype(np.float64), np.dtype(np.float32), np.dtype(np.int64))
+
+
+@dataclass(frozen=True, slots=True)
+class ArrayReader:
+    """Reads inputs into an array of ``width`` columns, in the model's order."""
+
+    width: int
+    names: tuple[str, ...] | None
+    """None: the model's schema is of a plain array."""
+    dtype: np.dtype[Any] | None
+    """None: nothing is said of the columns' types. Rows of integers then stay integers, as they would in a frame."""
+
+    @property
+    def dtypes(self) -> Sequence[np.dtype[Any]]:
+        """What the arrays may be of."""
+        return (np.dtype(np.float64), np.dtype(np.int64)) if self.dtype is None else (self.dtype,)
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether :meth:`for_library` makes of an array the very frame that the schema would have made."""
+        return self.names is None or self.dtype is not None
+
+    def read(self, inputs: Any) -> NDArray[Any] | None:
+        """Inputs as a protocol has them: rows or records as lists, columns as a mapping, or an array. None: ask the schema."""
+        if type(inputs) is Rows or type(inputs) is Columns:
+            inputs = inputs.values
+        values = self._ordered(inputs)
+        if values is None:
+            return None
+        try:
+            array = np.asarray(values)
+        except (ValueError, OverflowError):  # ragged
+            return None
+        if array.ndim != 2:
+            return None
+        if isinstance(inputs, Mapping):
+            array = array.T
+        return self._typed(array) if array.shape[1] == self.width and len(array) else None
+
+    def for_library(self, array: NDArray[Any]) -> NDArray[Any] | pd.DataFrame:
+        """What the schema would have made of the same inputs."""
+        return array if self.names is None else pd.DataFrame(array, columns=list(self.names), copy=False)
+
+    def _ordered(self, inputs: Any) -> Any:
+        if isinstance(inputs, np.ndarray):
+            return inputs if self.dtype is not None or inputs.dtype in (np.float64, np.int64) else None
+        if isinstance(inputs, list):
+            return self._records(inputs) if inputs and type(inputs[0]) is dict else inputs
+        if not isinstance(inputs, Mapping) or len(inputs) != self.width:
+            return None
+        columns = self._of(inputs)
+        if columns is None or (columns and any(type(column) not in (list, np.ndarray) for column in columns)):
+            return None
+        return columns
+
+    def _records(self, records: list[Any]) -> list[Any] | None:
+        rows = [self._of(record) if type(record) is dict and len(record) == self.width else None for record in records]
+        return None if None in rows else rows
+
+    def _of(self, named: Mapping[str, Any]) -> list[Any] | None:
+        if self.names is None:
+            return None
+        try:
+            return [named[name] for name in self.names]
+        except KeyError:
+            return None
+
+    def _typed(self, array: NDArray[Any]) -> NDArray[Any] | None:
+        kind = array.dtype.kind
+        if kind not in "fi":
+            return None
+        if self.dtype is not None and self.dtype.kind == "i":
+            return np.ascontiguousarray(array, dtype=self.dtype) if kind == "i" else None
+        if self.dtype is not None and self.dtype.itemsize == 8:
+            return np.ascontiguousarray(array, dtype=self.dtype)
+        # NaN is left to the schema, too: a comparison with it is false.
+        if not (array.max() <= _EXACT and array.min() >= -_EXACT):
+            return None
+        if self.dtype is None:
+            return np.ascontiguousarray(array, dtype=np.int64 if kind == "i" else np.float64)
+        return np.ascontiguousarray(array, dtype=self.dtype)
+
+
+def array_reader_of(schema: Schema, features: Features) -> ArrayReader | None:
+    """The reader of a model whose inputs are numbers of one type; None for any other."""
+    if isinstance(schema, PlainArray):
+        width, dtype = schema.shape[-1], schema.dtype or np.dtype(np.float64)
+        return ArrayReader(width, None, dtype) if len(schema.shape) == 2 and width > 0 and dtype in _READ else None
+    if not isinstance(schema, NamedColumns) or not schema.columns:
+        return None
+    names = tuple(str(column.name) for column in schema.columns)
+    types = {column.type for column in schema.columns}
+    if len(types) != 1 or len(set(names)) != len(names):
+        return None
+    (wanted,) = types
+    if wanted is not None and wanted not in _DTYPES:
+        return None
+    # A library checks the names of a frame and their order: an array has none, so they must be right beforehand.
+    if features.names is not None and tuple(map(features.spelling, names)) != features.names:
+        return None
+    return ArrayReader(len(names), names, None if wanted is None else _DTYPES[wanted])

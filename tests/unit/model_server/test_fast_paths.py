@@ -1,0 +1,225 @@
+"""Fast paths of real models: bit by bit what the library's own methods answer, and switched off where they are not."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import lightgbm
+import numpy as np
+import pandas as pd
+import pytest
+import xgboost
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.datasets import make_classification, make_regression
+from sklearn.ensemble import (
+    ExtraTreesClassifier,
+    GradientBoostingClassifier,
+    GradientBoostingRegressor,
+    HistGradientBoostingClassifier,
+    RandomForestClassifier,
+    RandomForestRegressor,
+)
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import (
+    ElasticNet,
+    LinearRegression,
+    LogisticRegression,
+    LogisticRegressionCV,
+    Ridge,
+    RidgeClassifier,
+    SGDClassifier,
+    SGDRegressor,
+)
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import MinMaxScaler, StandardScaler
+from sklearn.svm import LinearSVC
+from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
+
+from serve_apps.model_server.acceleration import accelerated
+from serve_apps.model_server.codecs.raylift import tabular
+from serve_apps.model_server.inputs import from_rows
+from serve_apps.model_server.model import Model
+from serve_apps.model_server.predictors.lightgbm import BoosterPredictor as LightGBMBooster
+from serve_apps.model_server.predictors.lightgbm import LightGBMPredictor
+from serve_apps.model_server.predictors.sklearn import SklearnPredictor
+from serve_apps.model_server.predictors.xgboost import BoosterPredictor as XGBoostBooster
+from serve_apps.model_server.predictors.xgboost import XGBoostPredictor
+from serve_apps.model_server.schema import schema_of
+from serve_apps.model_server.signature import Column, ColumnType, Signature
+
+_DATA: Any = make_classification(400, 6, n_informative=4, random_state=0)
+_X, _BINARY = _DATA
+_THREE: Any = make_classification(400, 6, n_informative=4, n_classes=3, random_state=0)[1]
+_TEXT = np.array(["no", "yes", "maybe"])[_THREE]
+_VALUES: Any = make_regression(400, 6, n_informative=4, random_state=0)[1]
+_SEARCHED: Any = LogisticRegressionCV
+_NAMES = [f"f{index}" for index in range(6)]
+_FRAME = pd.DataFrame(_X, columns=_NAMES)
+_ROWS = np.vstack([_X[:60] * 1.01, np.round(_X[:20]), np.full((1, 6), 1e-310), np.full((1, 6), -0.0)])
+
+_REVERSED: Any = [(_X[::-1], _VALUES)]
+_BOOSTED: dict[str, Any] = {"n_estimators": 12, "random_state": 0}
+_FAST: dict[str, Callable[[], Any]] = {
+    "logistic": lambda: SklearnPredictor(LogisticRegression().fit(_X, _BINARY)),
+    "logistic, three texts": lambda: SklearnPredictor(LogisticRegression(class_weight="balanced").fit(_X, _TEXT)),
+    "logistic, warm": lambda: SklearnPredictor(LogisticRegression(warm_start=True, fit_intercept=False).fit(_X, _THREE)),
+    "logistic in float32": lambda: SklearnPredictor(LogisticRegression().fit(_X.astype(np.float32), _THREE)),
+    "logistic, searched": lambda: SklearnPredictor(
+        _SEARCHED(Cs=2, cv=2, l1_ratios=(0,), use_legacy_attributes=False).fit(_X, _BINARY)
+    ),
+    "linear": lambda: SklearnPredictor(LinearRegression().fit(_X, _VALUES)),
+    "linear, two outputs": lambda: SklearnPredictor(LinearRegression().fit(_X, np.column_stack([_VALUES, -_VALUES]))),
+    "ridge": lambda: SklearnPredictor(Ridge().fit(_X, _VALUES)),
+    "elastic net": lambda: SklearnPredictor(ElasticNet().fit(_X, _VALUES)),
+    "gradient descent": lambda: SklearnPredictor(SGDRegressor(random_state=0).fit(_X, _VALUES)),
+    "classes by gradient descent": lambda: SklearnPredictor(SGDClassifier(random_state=0).fit(_X, _TEXT)),
+    "support vectors": lambda: SklearnPredictor(LinearSVC(random_state=0).fit(_X, _TEXT)),
+    "scaled": lambda: SklearnPredictor(make_pipeline(StandardScaler(), LogisticRegression()).fit(_X, _TEXT)),
+    "filled and scaled": lambda: SklearnPredictor(
+        make_pipeline(SimpleImputer(strategy="median"), MinMaxScaler(clip=True), "passthrough", Ridge()).fit(_X, _VALUES)
+    ),
+    "scaled forest": lambda: SklearnPredictor(make_pipeline(StandardScaler(), RandomForestClassifier(20)).fit(_X, _TEXT)),
+    "tree": lambda: SklearnPredictor(DecisionTreeClassifier(random_state=0).fit(_X, _TEXT)),
+    "tree of values": lambda: SklearnPredictor(DecisionTreeRegressor(random_state=0).fit(_X, _VALUES)),
+    "forest": lambda: SklearnPredictor(RandomForestClassifier(30, random_state=0).fit(_X, _BINARY)),
+    "forest of texts on a frame": lambda: SklearnPredictor(RandomForestClassifier(30, random_state=0).fit(_FRAME, _TEXT)),
+    "forest of values": lambda: SklearnPredictor(RandomForestRegressor(30, random_state=0).fit(_X, _VALUES)),
+    "small forest": lambda: SklearnPredictor(RandomForestRegressor(3, random_state=0).fit(_X, _VALUES)),
+    "extra trees": lambda: SklearnPredictor(ExtraTreesClassifier(40, max_depth=4, random_state=0).fit(_X, _THREE)),
+    "stages": lambda: SklearnPredictor(GradientBoostingClassifier(**_BOOSTED).fit(_X, _BINARY)),
+    "stages of three": lambda: SklearnPredictor(GradientBoostingClassifier(**_BOOSTED).fit(_X, _TEXT)),
+    "stages from zero": lambda: SklearnPredictor(GradientBoostingRegressor(init="zero", **_BOOSTED).fit(_X, _VALUES)),
+    "LightGBM": lambda: LightGBMPredictor(lightgbm.LGBMClassifier(verbose=-1, **_BOOSTED).fit(_FRAME, _BINARY)),
+    "LightGBM, three texts": lambda: LightGBMPredictor(lightgbm.LGBMClassifier(verbose=-1, **_BOOSTED).fit(_X, _TEXT)),
+    "LightGBM of values": lambda: LightGBMPredictor(lightgbm.LGBMRegressor(verbose=-1, **_BOOSTED).fit(_X, _VALUES)),
+    "LightGBM's booster": lambda: LightGBMBooster(lightgbm.LGBMClassifier(verbose=-1, **_BOOSTED).fit(_X, _THREE).booster_),
+    "XGBoost": lambda: XGBoostPredictor(xgboost.XGBClassifier(**_BOOSTED).fit(_FRAME, _BINARY)),
+    "XGBoost, three classes": lambda: XGBoostPredictor(xgboost.XGBClassifier(**_BOOSTED).fit(_X, _THREE)),
+    "XGBoost, stopped early": lambda: XGBoostPredictor(
+        xgboost.XGBRegressor(early_stopping_rounds=1, **_BOOSTED).fit(
+            _X, _VALUES, eval_set=[(_X[::-1], _VALUES)], verbose=False
+        )
+    ),
+    "XGBoost's booster": lambda: XGBoostBooster(xgboost.XGBClassifier(**_BOOSTED).fit(_X, _BINARY).get_booster()),
+    "XGBoost's booster of three": lambda: XGBoostBooster(xgboost.XGBClassifier(**_BOOSTED).fit(_X, _THREE).get_booster()),
+}
+
+
+class _Surprising(LogisticRegression):
+    def predict(self, X: Any) -> Any:  # noqa: N803 - scikit-learn's name
+        return super().predict(X)[::-1]
+
+
+_SLOW: dict[str, Callable[[], Any]] = {
+    "a subclass": lambda: SklearnPredictor(_Surprising().fit(_X, _BINARY)),
+    "two outputs of a forest": lambda: SklearnPredictor(RandomForestClassifier(5).fit(_X, np.column_stack([_BINARY, _THREE]))),
+    "calibrated": lambda: SklearnPredictor(CalibratedClassifierCV(LogisticRegression(), cv=2).fit(_X, _BINARY)),
+    "another method for predict": lambda: SklearnPredictor(LogisticRegression().fit(_X, _BINARY), "predict_proba"),
+    "made sparse": lambda: SklearnPredictor(LogisticRegression().fit(_X, _BINARY).sparsify()),
+    "own predict": lambda: SklearnPredictor(RidgeClassifier().fit(_X, _BINARY)),
+    "probabilities of another kind": lambda: SklearnPredictor(SGDClassifier(loss="log_loss").fit(_X, _BINARY)),
+    "unknown step": lambda: SklearnPredictor(make_pipeline(SimpleImputer(add_indicator=True), Ridge()).fit(_X, _VALUES)),
+    "first guess by a model": lambda: SklearnPredictor(
+        GradientBoostingClassifier(init=LogisticRegression(), n_estimators=3).fit(_X, _BINARY)
+    ),
+    "unknown family": lambda: SklearnPredictor(HistGradientBoostingClassifier(max_iter=3).fit(_X, _BINARY)),
+    "softmax": lambda: XGBoostPredictor(xgboost.XGBClassifier(objective="multi:softmax", n_estimators=3).fit(_X, _THREE)),
+    "not of trees": lambda: XGBoostPredictor(xgboost.XGBRegressor(booster="gblinear", n_estimators=3).fit(_X, _VALUES)),
+    "another missing value": lambda: XGBoostPredictor(xgboost.XGBRegressor(missing=0.0, n_estimators=3).fit(_X, _VALUES)),
+}
+
+
+def _model(predictor: Any, signature: Signature | None = None) -> Model:
+    schema = schema_of(signature, predictor.features, is_native=True)
+    return accelerated(Model("m", "1", predictor, schema, signature, "3"))
+
+
+@pytest.mark.parametrize("make", _FAST.values(), ids=_FAST.keys())
+def test_every_bit_is_the_librarys(make: Callable[[], Any]) -> None:
+    predictor = make()
+    model = _model(predictor)
+    assert model.fast is not None
+    for start, size in ((0, 1), (1, 1), (5, 2), (9, 7), (0, 40), (0, len(_ROWS)), (80, 1), (81, 1)):
+        rows = _ROWS[start : start + size]
+        question = model.question(rows.tolist(), lambda inputs: tabular(inputs, model), probabilities=model.classes is not None)
+        answer = model.ask(question)
+        assert question.is_array
+        batch = model.schema.batch(from_rows(rows.tolist()))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            assert answer.predictions.tobytes() == np.asarray(predictor.predict(batch, {})).tobytes() or _is_text(answer)
+            assert answer.predictions.tolist() == predictor.predict(batch, {}).tolist()
+            if answer.probabilities is not None:
+                assert answer.probabilities.tobytes() == predictor.probabilities(batch).tobytes()
+
+
+def _is_text(answer: Any) -> bool:
+    return answer.predictions.dtype.kind in "OU"
+
+
+@pytest.mark.parametrize("make", _SLOW.values(), ids=_SLOW.keys())
+def test_what_goes_another_way_has_no_fast_path(make: Callable[[], Any]) -> None:
+    predictor = make()
+    model = _model(predictor)
+    assert model.fast is None
+    question = model.question(_X[:3].tolist(), lambda inputs: tabular(inputs, model))
+    assert model.ask(question).predictions.tolist() == predictor.predict(_X[:3], {}).tolist()
+
+
+def test_one_bit_of_difference_switches_the_fast_path_off(caplog: pytest.LogCaptureFixture) -> None:
+    forest = RandomForestClassifier(30, random_state=0).fit(_X, _BINARY)
+    original: Callable[[Any], Any] = forest.predict_proba
+    forest.predict_proba = lambda rows: np.nextafter(original(rows), 2)
+    with caplog.at_level(logging.WARNING):
+        model = _model(SklearnPredictor(forest))
+    assert model.fast is None
+    assert "m version 1 is served by its library's own predict: the fast path differs on" in caplog.text
+    assert len(caplog.records) == 1
+
+
+@pytest.mark.filterwarnings("ignore:overflow encountered in cast")
+@pytest.mark.parametrize("value", [np.inf, -np.inf, 1e39])
+def test_what_the_library_refuses_is_refused(value: float) -> None:
+    model = _model(SklearnPredictor(RandomForestClassifier(30).fit(_X, _BINARY)))
+    rows = _X[:1].copy()
+    rows[0, 2] = value
+    with pytest.raises(ValueError, match="Input X contains"):
+        model.compute(rows)
+
+
+def test_missing_values_of_a_forest_are_the_librarys_business() -> None:
+    forest = RandomForestClassifier(30, random_state=0).fit(_X, _BINARY)
+    holes = np.where(np.arange(_X.size).reshape(_X.shape) % 7 == 0, np.nan, _X)
+    assert _model(SklearnPredictor(forest)).compute(holes).probabilities.tobytes() == forest.predict_proba(holes).tobytes()
+
+
+def test_missing_values_are_a_boosters_own() -> None:
+    holes = np.where(np.arange(_X.size).reshape(_X.shape) % 7 == 0, np.nan, _X)
+    classifier: Any = lightgbm.LGBMClassifier(verbose=-1, **_BOOSTED).fit(holes, _BINARY)
+    model = _model(LightGBMPredictor(classifier))
+    assert model.fast is not None
+    assert model.compute(holes).probabilities.tobytes() == classifier.predict_proba(holes).tobytes()
+
+
+def test_a_signature_of_another_order_is_read_by_name() -> None:
+    predictor = SklearnPredictor(RandomForestClassifier(5).fit(_FRAME, _BINARY))
+    columns = tuple(Column(name, ColumnType.DOUBLE) for name in _NAMES[::-1])
+    assert _model(predictor, Signature(columns=columns)).reader is None
+
+
+def test_integers_are_taken_where_the_signature_says_double() -> None:
+    predictor = SklearnPredictor(RandomForestClassifier(30, random_state=0).fit(_FRAME, _BINARY))
+    model = _model(predictor, Signature(columns=tuple(Column(name, ColumnType.DOUBLE) for name in _NAMES)))
+    for inputs in ([[1, 2, 3, 4, 5, 6]], [dict.fromkeys(_NAMES[::-1], 1)], {name: [1, 2.5] for name in _NAMES}):
+        question = model.question(inputs, lambda given: tabular(given, model))
+        assert question.is_array
+        assert question.batch.dtype == np.float64
+
+
+def test_trees_are_grouped_and_products_of_matrices_are_not() -> None:
+    wide, labels = make_classification(300, 40, n_informative=20, n_classes=3, random_state=0)
+    assert _model(SklearnPredictor(RandomForestClassifier(30).fit(wide, labels))).is_groupable
+    assert not _model(SklearnPredictor(LogisticRegression(max_iter=500).fit(wide, labels))).is_groupable
