@@ -41,6 +41,7 @@ HTTP_STATUS: Final[Mapping[str, int]] = {
     "stale_job": 409,
     "stale_sweep": 409,
     "traffic_changed": 412,
+    "log_removed": 410,
     "too_large": 413,
     "unsupported_media_type": 415,
     "range_not_satisfiable": 416,

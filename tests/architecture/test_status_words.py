@@ -10,9 +10,10 @@ import pytest
 
 from raylift.domain.deployment import DeploymentStatus
 from raylift.domain.job import JobState, JobStatus, Reason
+from raylift.domain.sweep import SweepState
 
 ROOT = Path(__file__).resolve().parents[2]
-WORDS = {member.value for kind in (JobStatus, JobState, Reason, DeploymentStatus) for member in kind}
+WORDS = {member.value for kind in (JobStatus, JobState, Reason, DeploymentStatus, SweepState) for member in kind}
 SEARCHED = ("platform/raylift", "serve_apps")
 EXEMPT = ("platform/raylift/domain", "platform/raylift/store/migrations")
 SUBJECTS = {"status", "state", "reason", "phase"}

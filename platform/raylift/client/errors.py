@@ -11,7 +11,9 @@ RayliftError
 │   └── ServerError         any other 5xx
 ├── JobFailed               a job that was waited for failed: ``reason``, ``message``, ``log_tail``, ``job``
 ├── JobCancelled            … or was cancelled
-└── JobWaitTimeout          … or took longer than was waited: ``job``, ``view``
+├── JobWaitTimeout          … or took longer than was waited: ``job``, ``view``
+├── SweepFailed             a sweep that was waited for failed, or was cancelled: ``sweep``, ``view``
+└── SweepWaitTimeout        … or took longer than was waited: ``sweep``, ``view``
 
 Any other status (401, 403, a redirect, an answer that is not JSON) is an APIError itself.
 """
@@ -22,10 +24,12 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from raylift.api.problems import ProblemField
+from raylift.api.sweeps import SweepView
 from raylift.api.training import JobView
 
 if TYPE_CHECKING:
     from raylift.client.jobs import Job
+    from raylift.client.sweeps import Sweep
 
 
 class RayliftError(Exception):
@@ -138,6 +142,26 @@ class JobWaitTimeout(RayliftError):
         state = f"is still {view.status} ({view.phase})" if view is not None else "has not been seen"
         super().__init__(f"{job.job_id} {state} after {timeout:g} s")
         self.job = job
+        self.view = view
+        """As it was seen last; None when the platform never answered."""
+
+
+class SweepFailed(RayliftError):
+    """A sweep that was waited for failed or was cancelled."""
+
+    def __init__(self, sweep: Sweep, view: SweepView) -> None:
+        super().__init__(f"{view.sweep_id} {view.status}{f': {view.message}' if view.message else ''}")
+        self.sweep = sweep
+        self.view = view
+
+
+class SweepWaitTimeout(RayliftError):
+    """A sweep took longer than was waited for it. It goes on."""
+
+    def __init__(self, sweep: Sweep, view: SweepView | None, timeout: float) -> None:
+        state = f"is still {view.status}" if view is not None else "has not been seen"
+        super().__init__(f"{sweep.sweep_id} {state} after {timeout:g} s")
+        self.sweep = sweep
         self.view = view
         """As it was seen last; None when the platform never answered."""
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
-from typing import Final
+from typing import Final, Protocol
 
 import httpx
 
-from raylift.api.training import JobSummary, JobView
+from raylift.api.training import JobView
 from raylift.client import paths
 from raylift.client.clock import Clock
 from raylift.client.connection import Connection
@@ -26,6 +26,14 @@ _LAST_EVENT: Final = "end"
 
 PASSING: Final = (ConnectionFailed, ServerError, Unavailable)
 """What a platform that restarts answers with."""
+
+
+class Ending(Protocol):
+    """What has a status that may be final: a job, a sweep."""
+
+    @property
+    def status(self) -> str: ...
+
 
 _FINAL: Final = frozenset(STATUS_OF[state] for state in FINAL_STATES)
 
@@ -57,7 +65,7 @@ def follow_log(connection: Connection, job_id: str) -> Iterator[str]:
         connection.clock.sleep(0.5)
 
 
-def is_final(view: JobSummary) -> bool:
+def is_final(view: Ending) -> bool:
     return view.status in _FINAL
 
 

@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 UPLOAD: Final = "/mlops/training/upload"
 JOBS: Final = "/mlops/training/jobs"
+SWEEPS: Final = "/mlops/training/sweeps"
 INFERENCE: Final = "/mlops/inference"
 MODELS: Final = "/mlops/models"
 DEPLOYMENTS: Final = "/mlops/deployments"
@@ -16,6 +17,11 @@ ENVIRONMENTS: Final = "/mlops/environments"
 def job(job_id: str, what: str = "") -> str:
     """One job, or ``what`` beneath it: logs, script, project, events, cancel, rerun."""
     return _below(JOBS, job_id, what)
+
+
+def sweep(sweep_id: str, what: str = "") -> str:
+    """One sweep, or ``what`` beneath it: cancel."""
+    return _below(SWEEPS, sweep_id, what)
 
 
 def job_diff(first: str, second: str) -> str:
@@ -32,6 +38,14 @@ def version(name: str, number: str | int) -> str:
 
 def deployment(name: str, number: str | int) -> str:
     return version(name, number) + "/deployment"
+
+
+def traffic(name: str) -> str:
+    return _below(model(name), "traffic")
+
+
+def alias(name: str, alias: str) -> str:
+    return _below(model(name), "aliases", alias)
 
 
 def environment(name: str) -> str:

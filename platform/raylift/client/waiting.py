@@ -1,15 +1,17 @@
-"""Waits for a job to end."""
+"""Waits for a job or a sweep to end."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeVar
 
 from raylift.api.training import JobView
 from raylift.client import paths
 from raylift.client.connection import Connection
 from raylift.client.errors import RayliftError
-from raylift.client.log_stream import PASSING, is_final, still_patient
+from raylift.client.log_stream import PASSING, Ending, is_final, still_patient
 
+V = TypeVar("V", bound=Ending)
 Report = Callable[[JobView | None, RayliftError | None], None]
 """Told of every look at the job: what was seen, or why nothing was."""
 
@@ -17,7 +19,23 @@ Report = Callable[[JobView | None, RayliftError | None], None]
 def wait_until_final(
     connection: Connection, job_id: str, *, timeout: float | None, poll: float, report: Report
 ) -> tuple[JobView | None, bool]:
-    """Look at a job until it is final or ``timeout`` seconds are over.
+    """Look at a job until it is final or ``timeout`` seconds are over. See ``watch_until_final``."""
+
+    def look() -> JobView:
+        return connection.view(JobView, "GET", paths.job(job_id))
+
+    return watch_until_final(connection, look, timeout=timeout, poll=poll, report=report)
+
+
+def watch_until_final(
+    connection: Connection,
+    look: Callable[[], V],
+    *,
+    timeout: float | None,
+    poll: float,
+    report: Callable[[V | None, RayliftError | None], None],
+) -> tuple[V | None, bool]:
+    """Look until what is seen is final or ``timeout`` seconds are over.
 
     Returns:
         What was seen last, and whether it is final.
@@ -28,10 +46,10 @@ def wait_until_final(
     clock = connection.clock
     deadline = None if timeout is None else clock.now() + timeout
     away_since: float | None = None
-    view: JobView | None = None
+    view: V | None = None
     while True:
         try:
-            view = connection.view(JobView, "GET", paths.job(job_id))
+            view = look()
             away_since = None
             report(view, None)
             if is_final(view):

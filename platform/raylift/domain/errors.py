@@ -5,6 +5,7 @@ PlatformError
 ├── TooLarge                a body, script or file over its limit
 ├── NotFound                JobNotFound, ModelNotFound, VersionNotFound, DeploymentNotFound, ExperimentNotFound,
 │                           SweepNotFound
+├── LogRemoved              it was there, and is not kept any longer
 ├── Conflict                JobNotFinished, SweepNotFinished, IdempotencyMismatch
 ├── QuotaExceeded           the owner has as many jobs waiting as it may
 ├── Unavailable             DeploymentNotReady, DeploymentUnhealthy, DeploymentStopped, EngineUnavailable;
@@ -80,6 +81,12 @@ class JobNotFound(NotFound):
 
 class SweepNotFound(NotFound):
     code = "sweep_not_found"
+
+
+class LogRemoved(PlatformError):
+    """The log was there; it is older than logs are kept."""
+
+    code = "log_removed"
 
 
 class ModelNotFound(NotFound):

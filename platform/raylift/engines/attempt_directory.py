@@ -6,8 +6,11 @@ docs/architecture.md describes the files. The wrapper's side is ``job_entrypoint
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shutil
+import subprocess
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -19,6 +22,8 @@ from raylift.domain.project import unpack
 from raylift.engines.untrusted_file import read_plain
 from raylift.settings import JobSettings
 
+log = logging.getLogger(__name__)
+
 _ATTEMPT: Final = "attempt.json"
 _PROGRESS: Final = "progress.json"
 _STOP: Final = "stop"
@@ -26,6 +31,7 @@ _OUTPUT: Final = "output.log"
 _RECORD_LIMIT: Final = 2**20
 """Bytes of a JSON file here: attempt.json has the user's environment variables and arguments."""
 _WORK: Final = "work"
+_TEMPORARY: Final = "tmp"
 
 
 class Outcome(StrEnum):
@@ -63,10 +69,20 @@ class AttemptDirectory:
     def __init__(self, attempts_dir: Path, submission_id: str) -> None:
         self.path = attempts_dir / submission_id
 
-    def prepare(self, job: Job, script: bytes, *, mlflow_url: str, settings: JobSettings, project: bytes | None = None) -> None:
+    def prepare(
+        self,
+        job: Job,
+        script: bytes,
+        *,
+        mlflow_url: str,
+        settings: JobSettings,
+        project: bytes | None = None,
+        run_tags: Mapping[str, str] | None = None,
+    ) -> None:
         """Write everything the wrapper needs. May be repeated until the attempt has started.
 
         ``project`` is the archive of the job's project: it becomes the working directory, and the script runs from there.
+        ``run_tags`` are those of the job's runs besides its own tags.
         """
         source = self.path / "source"
         source.mkdir(parents=True, exist_ok=True)
@@ -79,6 +95,8 @@ class AttemptDirectory:
         if project is not None:
             self._unpack(project)
         fields = _attempt_fields(job, self.path.name, mlflow_url, settings)
+        fields["python_path"] = [str(self.path / _WORK / folder) for folder in job.spec.python_path]
+        fields["tags"] |= dict(run_tags or {})
         if project is not None and job.spec.entrypoint is not None:
             fields["script_path"] = str(self.path / _WORK / job.spec.entrypoint)
         self._write_private(_ATTEMPT, fields)
@@ -119,8 +137,23 @@ class AttemptDirectory:
         """The file that the script's output is written to as it comes; it may not exist yet."""
         return self.path / _OUTPUT
 
+    def changed_at(self) -> float:
+        """When a file was last made or replaced in it, in seconds since the epoch; 0 when it is gone."""
+        try:
+            return self.path.stat().st_mtime
+        except FileNotFoundError:
+            return 0.0
+
     def remove(self) -> None:
-        shutil.rmtree(self.path, ignore_errors=True)
+        """Everything, whatever its script made of it. Safe to repeat."""
+        _remove_tree(self.path)
+
+    def remove_scratch(self) -> bool:
+        """What the script worked in, but not its log. Returns whether there was anything."""
+        found = [path for path in (self.path / _WORK, self.path / _TEMPORARY) if path.exists()]
+        for path in found:
+            _remove_tree(path)
+        return bool(found)
 
     def _unpack(self, project: bytes) -> None:
         """Whole or not at all, and once: what a script that has started made of its files is left alone."""
@@ -144,6 +177,29 @@ class AttemptDirectory:
         draft.replace(self.path / name)
 
 
+def attempts_on_disk(attempts_dir: Path) -> Iterator[str]:
+    """The names of all attempts' directories; what else lies there begins with a dot."""
+    if not attempts_dir.exists():
+        return
+    with os.scandir(attempts_dir) as entries:
+        for entry in entries:
+            if not entry.name.startswith(".") and entry.is_dir(follow_symlinks=False):
+                yield entry.name
+
+
+def _remove_tree(path: Path) -> None:
+    try:
+        shutil.rmtree(path, ignore_errors=True)
+    except RecursionError:
+        log.info("%s is deeper than Python can follow", path)
+    if path.exists():
+        # Scripts also take away their own right to write.
+        for command in (["chmod", "-R", "u+rwX", "--", str(path)], ["rm", "-rf", "--", str(path)]):
+            subprocess.run(command, check=False, capture_output=True)
+    if path.exists():
+        log.warning("%s cannot be removed whole", path)
+
+
 def _attempt_fields(job: Job, submission_id: str, mlflow_url: str, settings: JobSettings) -> dict[str, Any]:
     spec = job.spec
     return {
@@ -152,6 +208,7 @@ def _attempt_fields(job: Job, submission_id: str, mlflow_url: str, settings: Job
         "attempt": job.attempt,
         "script": spec.script_name,
         "script_sha256": spec.script_sha256,
+        "command": spec.command,
         "args": list(spec.args),
         "environment": dict(spec.environment),
         "experiment_name": spec.experiment_name,

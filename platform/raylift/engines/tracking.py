@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import mlflow.artifacts
 from mlflow import MlflowClient
+from mlflow.entities import Param
 
-from raylift.domain.identifiers import TAG_JOB_ID
+from raylift.domain.identifiers import MLFLOW_PARENT_RUN, TAG_JOB_ID
 from raylift.domain.model_version import LoggedModel, ModelVersion, TrackedRun
 from raylift.engines.mlflow_client import MlflowRefused, connect, every_page, mlflow_errors, moment
-
-_PARENT_RUN: Final = "mlflow.parentRunId"
 
 
 class Tracking:
@@ -43,6 +42,14 @@ class Tracking:
             )
             found = [_tracked_run(item) for item in pages]
         return sorted(found, key=lambda run: run.started_at)
+
+    def add_params(self, run_id: str, params: Mapping[str, str]) -> None:
+        """Note parameters on a run; those that it has under the same name are left as they are."""
+        with mlflow_errors():
+            there = self._client.get_run(run_id).data.params
+            missing = [Param(name, value) for name, value in params.items() if name not in there]
+            if missing:
+                self._client.log_batch(run_id, params=missing)
 
     def job_of_run(self, run_id: str) -> str | None:
         """The job that made a run; None for runs that no job made, or that are gone."""
@@ -98,7 +105,7 @@ def _tracked_run(item: Any) -> TrackedRun:
         run_id=item.info.run_id,
         experiment_id=item.info.experiment_id,
         started_at=moment(item.info.start_time),
-        parent_run_id=item.data.tags.get(_PARENT_RUN),
+        parent_run_id=item.data.tags.get(MLFLOW_PARENT_RUN),
         metrics=dict(item.data.metrics),
     )
 

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from raylift.domain.errors import EngineUnavailable, StaleJob, StaleLease
-from raylift.domain.identifiers import submission_id
+from raylift.domain.identifiers import MLFLOW_PARENT_RUN, TAG_SWEEP_ID, TAG_SWEEP_PARAMETER, submission_id
 from raylift.domain.job import Job, JobState, Reason
 from raylift.domain.lease import Lease
 from raylift.engines.attempt_directory import AttemptDirectory
@@ -33,7 +33,7 @@ from raylift.supervisor.plan_jobs import (
     Stop,
     Submit,
 )
-from raylift.supervisor.registration import NoModelLogged, register
+from raylift.supervisor.registration import NoModelLogged, deploy, register
 
 log = logging.getLogger(__name__)
 
@@ -163,6 +163,7 @@ class JobExecutor:
             mlflow_url=self._settings.mlflow_url,
             settings=self._settings.jobs,
             project=self._store.jobs.project(job.spec.project_sha256) if job.spec.project_sha256 else None,
+            run_tags=self._sweep_tags(job),
         )
         grace = self._settings.jobs.stop_grace_seconds + _RAY_STOP_MARGIN_SECONDS
         try:
@@ -189,6 +190,15 @@ class JobExecutor:
         except SubmissionRefused as error:
             self._move(lease, job, JobState.FAILED, reason=Reason.SUBMISSION_ERROR, message=error.detail)
 
+    def _sweep_tags(self, job: Job) -> dict[str, str]:
+        """What makes MLflow show the job's runs beneath the one of its sweep."""
+        if job.spec.sweep is None:
+            return {}
+        sweep_id, parameters = job.spec.sweep.sweep_id, job.spec.sweep.parameters
+        tags = {TAG_SWEEP_ID: sweep_id, **{f"{TAG_SWEEP_PARAMETER}{name}": value for name, value in parameters.items()}}
+        parent = self._store.sweeps.get(sweep_id).parent_run_id
+        return tags if parent is None else {**tags, MLFLOW_PARENT_RUN: parent}
+
     def _stop(self, lease: Lease, job: Job, reason: Reason) -> None:
         if job.stop_reason is None:
             job = self._store.jobs.amend(lease, job, stop_reason=reason)
@@ -213,16 +223,7 @@ class JobExecutor:
             return
         self._unregistered_since.pop(job.job_id, None)
         if made.version is not None:
-            self._store.deployments.ensure(
-                made.version.name,
-                made.version.version,
-                model_uri=made.version.uri,
-                config=self._settings.serving.default_deployment(),
-                now=self._clock(),
-                wanted=job.spec.deploy,
-                job_id=job.job_id,
-                environment_lock=job.environment_lock or (),
-            )
+            deploy(job, made.version, self._store, self._settings.serving.default_deployment(), now=self._clock())
         self._move(
             lease,
             job,

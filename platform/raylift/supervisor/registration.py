@@ -6,14 +6,17 @@ import json
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Final
 
+from raylift.domain.deployment import DeploymentConfig
 from raylift.domain.errors import PlatformError
-from raylift.domain.identifiers import TAG_ENVIRONMENT_LOCK, TAG_JOB_ID, TAG_REQUIREMENTS, TAG_SCRIPT_SHA256
+from raylift.domain.identifiers import TAG_ENVIRONMENT_LOCK, TAG_JOB_ID, TAG_REQUIREMENTS, TAG_SCRIPT_SHA256, TAG_SWEEP_ID
 from raylift.domain.job import Job
 from raylift.domain.model_version import LoggedModel, ModelVersion, TrackedRun
 from raylift.engines.registry import Registry
 from raylift.engines.tracking import Tracking
+from raylift.store import Store
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +42,19 @@ class Registered:
 
 
 def register(job: Job, tracking: Tracking, registry: Registry) -> Registered:
-    """Find what the job made and register its model. Repeating it finds the version that was made before.
+    """Find what the job made, and register its model unless that is left to its sweep. May be repeated.
+
+    Raises: as ``register_model``.
+    """
+    sweep = job.spec.sweep
+    made = register_model(job, tracking, registry) if sweep is None or sweep.registers else _left_to_the_sweep(job, tracking)
+    if sweep is not None and made.run is not None:
+        tracking.add_params(made.run.run_id, sweep.parameters)
+    return made
+
+
+def register_model(job: Job, tracking: Tracking, registry: Registry) -> Registered:
+    """Register the model that the job logged. Repeating it finds the version that was made before.
 
     Raises:
         NoModelLogged: ``model_name`` was asked for, and no finished model is to be found.
@@ -64,6 +79,22 @@ def register(job: Job, tracking: Tracking, registry: Registry) -> Registered:
         choice = f" (model {model.name!r}, chosen from the {len(logged)} that the script logged)" if len(logged) > 1 else ""
         message = f"Registered as {name} version {version.version}{choice}."
     return _registered(job, tracking, choose_run(runs, version.run_id), version, message)
+
+
+def deploy(job: Job, version: ModelVersion, store: Store, config: DeploymentConfig, *, now: datetime) -> None:
+    """Give a version that was registered for a job its deployment, unless it has one."""
+    store.deployments.ensure(
+        version.name,
+        version.version,
+        model_uri=version.uri,
+        config=config,
+        now=now,
+        wanted=job.spec.deploy,
+        job_id=job.job_id,
+        environment_lock=job.environment_lock or (),
+        # Whoever trained a model is about to ask it.
+        demanded=True,
+    )
 
 
 def choose_model(logged: Sequence[LoggedModel], model_name: str) -> LoggedModel | None:
@@ -110,9 +141,11 @@ def _without_twins(job: Job, version: ModelVersion, registry: Registry) -> Model
 
 
 def choose_run(runs: Sequence[TrackedRun], run_id: str | None) -> TrackedRun | None:
-    """The job's run: the one that made its version, else the last that is nobody's child. ``runs`` is oldest first."""
+    """The job's run: the one that made its version, else the last that is no other's child. ``runs`` is oldest first."""
     own = [run for run in runs if run.run_id == run_id]
-    top = [run for run in runs if run.parent_run_id is None]
+    # In a sweep all of them are children of its parent run, which is none of the job's.
+    ids = {run.run_id for run in runs}
+    top = [run for run in runs if run.parent_run_id not in ids]
     candidates = own or top or list(runs)
     return candidates[-1] if candidates else None
 
@@ -127,8 +160,21 @@ def lineage_tags(job: Job) -> dict[str, str]:
         TAG_REQUIREMENTS: json.dumps(list(spec.requirements)),
         TAG_ENVIRONMENT_LOCK: json.dumps(list(job.environment_lock or ())),
     }
+    if spec.sweep is not None:
+        tags[TAG_SWEEP_ID] = spec.sweep.sweep_id
     # A list too long for a tag is left out rather than cut: the job has it whole.
     return {key: value for key, value in tags.items() if len(value) <= _TAG_LIMIT}
+
+
+def _left_to_the_sweep(job: Job, tracking: Tracking) -> Registered:
+    runs = tracking.runs_of_job(job.job_id)
+    logged = tracking.logged_models_of_job(job.job_id, runs)
+    model = choose_model(logged, job.spec.model_name or "")
+    if model is None and job.spec.model_name is not None:
+        # It could not win: better told now than when all have ended.
+        raise NoModelLogged(_no_model(job.spec.model_name, runs))
+    run = choose_run(runs, model.run_id if model else None)
+    return _registered(job, tracking, run, None, "Done. Its sweep registers the best job's model when all have ended.")
 
 
 def _registered(job: Job, tracking: Tracking, run: TrackedRun | None, version: ModelVersion | None, message: str) -> Registered:
