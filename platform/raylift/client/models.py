@@ -15,6 +15,7 @@ from raylift.api.models import (
     ModelView,
     VersionView,
 )
+from raylift.api.traffic import AliasView
 from raylift.client import paths
 from raylift.client.connection import Connection
 
@@ -35,6 +36,15 @@ class Models:
     def version(self, name: str, version: str | int) -> VersionView:
         """One version with its lineage (job, script, requirements, run), metrics and deployment."""
         return self._connection.view(VersionView, "GET", paths.version(name, version))
+
+    def set_alias(self, model: str, alias: str, version: str | int) -> AliasView:
+        """Let an alias of MLflow's registry stand for a version."""
+        path = paths.alias(model, alias)
+        return self._connection.view(AliasView, "PUT", path, json={"version": str(version)}, resend=True)
+
+    def delete_alias(self, model: str, alias: str) -> AliasView:
+        """Take an alias away."""
+        return self._connection.view(AliasView, "DELETE", paths.alias(model, alias))
 
 
 class Deployments:
