@@ -70,6 +70,8 @@ class ReplicaApp:
         """``observe`` is told of every answered prediction, on the loop: it must be quick, and not fail."""
         self._model = model
         self._route = version_route(model.name, model.version)
+        # Also says who answered where the ingress sent a request that names only the model.
+        self._version_header = (b"x-raylift-model-version", model.version.encode("latin-1"))
         self._max_body_bytes = max_body_bytes
         self._inline = model.is_quick()
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="predict")
@@ -104,7 +106,7 @@ class ReplicaApp:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            await _send(send, await self._answer(scope, receive))
+            await _send(send, await self._answer(scope, receive), self._version_header)
         elif scope["type"] == "lifespan":
             await _lifespan(receive, send)
         elif scope["type"] == "websocket":
@@ -202,11 +204,12 @@ class ReplicaApp:
             raise BodyTooLarge(f"The body is larger than {self._max_body_bytes} bytes.")
 
 
-async def _send(send: Send, response: Response) -> None:
+async def _send(send: Send, response: Response, version: tuple[bytes, bytes]) -> None:
     media_type = response.media_type
     headers = [
         _CONTENT_TYPES.get(media_type) or (b"content-type", media_type.encode("latin-1")),
         (b"content-length", b"%d" % len(response.body)),
+        version,
     ]
     if response.headers:
         headers += [(name.encode("latin-1"), value.encode("latin-1")) for name, value in response.headers.items()]

@@ -70,6 +70,12 @@ def test_the_answer_is_complete() -> None:
     assert body == {"model_name": "m", "model_version": "7", "predictions": [0.0]}
 
 
+@pytest.mark.parametrize(("method", "path"), [("POST", "/predict"), ("POST", "/nothing"), ("GET", "/ready"), ("GET", "")])
+def test_every_answer_says_which_version_gave_it(method: str, path: str) -> None:
+    answer = _ask(ReplicaApp(_model()), method, path, json={"inputs": [[1, 2]]})
+    assert answer.headers["x-raylift-model-version"] == "7"
+
+
 def test_probabilities_come_when_asked_for() -> None:
     answer = _predict({"inputs": [[1, 2]], "return_probabilities": True}, predictor=FakePredictor(classes=["no", "yes"])).json()
     assert (answer["probabilities"], answer["classes"]) == ([[0.5, 0.5]], ["no", "yes"])
