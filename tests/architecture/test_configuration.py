@@ -10,7 +10,14 @@ import yaml
 from pydantic import BaseModel
 
 from raylift.launcher.config import LocalConfig, load_config
-from raylift.settings import EnvironmentSettings, GatewaySettings, JobSettings, ServingSettings, SupervisorSettings
+from raylift.settings import (
+    EnvironmentSettings,
+    GatewaySettings,
+    JobSettings,
+    RetentionSettings,
+    ServingSettings,
+    SupervisorSettings,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 TEXT = (ROOT / "cluster_configs" / "local.yaml").read_text(encoding="utf-8")
@@ -20,6 +27,7 @@ SECTIONS = {
     "supervisor": SupervisorSettings,
     "gateway": GatewaySettings,
     "environments": EnvironmentSettings,
+    "retention": RetentionSettings,
 }
 
 

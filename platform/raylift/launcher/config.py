@@ -13,7 +13,14 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from raylift.domain.quantities import parse_bytes
 from raylift.launcher.errors import LauncherError
-from raylift.settings import EnvironmentSettings, GatewaySettings, JobSettings, ServingSettings, SupervisorSettings
+from raylift.settings import (
+    EnvironmentSettings,
+    GatewaySettings,
+    JobSettings,
+    RetentionSettings,
+    ServingSettings,
+    SupervisorSettings,
+)
 
 _PACKAGED: Final = Path(__file__).with_name("local.yaml")
 _IN_REPOSITORY: Final = Path(__file__).resolve().parents[3] / "cluster_configs" / "local.yaml"
@@ -69,6 +76,7 @@ class LocalConfig(_Section):
     supervisor: SupervisorSettings
     gateway: GatewaySettings
     environments: EnvironmentSettings
+    retention: RetentionSettings
 
     def job_cpus(self) -> int:
         """CPUs that jobs may fill."""

@@ -60,6 +60,7 @@ def platform_settings(config: LocalConfig, record: RunRecord, environ: Mapping[s
         supervisor=config.supervisor,
         gateway=config.gateway,
         environments=config.environments,
+        retention=config.retention,
     )
 
 

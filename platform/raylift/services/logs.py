@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from raylift.domain.errors import NotFound
+from raylift.domain.errors import LogRemoved, NotFound
 from raylift.domain.job import Attempt, Job
 from raylift.engines.attempt_directory import AttemptDirectory
 from raylift.engines.untrusted_file import open_plain, plain_size
@@ -37,6 +37,11 @@ class LogFile:
             file.seek(offset)
             return file.read(limit)
 
+    @property
+    def was_removed(self) -> bool:
+        """Whether all that the attempt left is gone. One that has not started yet has its directory, if no log."""
+        return not self.path.parent.exists()
+
     def tail(self, limit: int = TAIL_BYTES) -> str:
         """The end of the log as text; what is no UTF-8 in it is replaced."""
         start = max(0, self.size() - limit)
@@ -55,6 +60,11 @@ class LogFile:
             position -= step
             data = self.read(position, step) + data
         return b"".join(data.splitlines(keepends=True)[-count:]).decode("utf-8", "replace")
+
+
+def removal_note(job: Job) -> str:
+    """What there is to say in the place of a log that is gone."""
+    return f"The log of {job.job_id} was removed: the job has ended, and logs are kept for a time only (retention.logs_days)."
 
 
 class JobLogs:
@@ -79,6 +89,18 @@ class JobLogs:
             if item.number == attempt:
                 return self._log_file(item.number, item.submission_id)
         raise NotFound(f"Job {job.job_id} has no attempt {attempt}; it has {len(attempts)}.", job_id=job.job_id)
+
+    def kept(self, job: Job, attempt: int | None = None) -> LogFile | None:
+        """As ``of_job``, if it is still there.
+
+        Raises:
+            NotFound: the job has no such attempt.
+            LogRemoved: the job ended so long ago that its log is not kept any longer.
+        """
+        log = self.of_job(job, attempt)
+        if log is not None and job.is_final and log.was_removed:
+            raise LogRemoved(removal_note(job), job_id=job.job_id, finished_at=job.finished_at)
+        return log
 
     def remove(self, submission_ids: Sequence[str]) -> None:
         """Delete everything that these attempts left."""

@@ -11,7 +11,7 @@ from raylift.domain.errors import DeploymentNotFound, FieldError, InvalidRequest
 from raylift.domain.identifiers import new_job_id
 from raylift.domain.job import Event, Job, JobState, Origin
 from raylift.services.clock import Clock, utc_now
-from raylift.services.logs import JobLogs
+from raylift.services.logs import JobLogs, LogFile, removal_note
 from raylift.services.uploads import CheckedUpload
 from raylift.settings import GatewaySettings
 from raylift.store import IdempotencyKey, JobFilter, JobPage, Store
@@ -70,7 +70,7 @@ class TrainingService:
         log = self._logs.of_job(job)
         return JobDetails(
             job,
-            log_tail=log.tail() if log else "",
+            log_tail=_shown(job, log),
             queue_position=self._store.jobs.queue_position(job) if job.state is JobState.QUEUED else None,
             deployment=self._deployment_of(job),
         )
@@ -134,6 +134,13 @@ class TrainingService:
             return self._store.deployments.get(job.spec.model_name, job.model_version)
         except DeploymentNotFound:
             return None
+
+
+def _shown(job: Job, log: LogFile | None) -> str:
+    """The end of the log for the job's resource."""
+    if log is None:
+        return ""
+    return f"[raylift] {removal_note(job)}\n" if job.is_final and log.was_removed else log.tail()
 
 
 def _checked_key(key: str) -> str:

@@ -54,8 +54,8 @@ class HistoryRepository:
             # One query a status: each reads one range of an index, in its order.
             for status in _FINAL:
                 query = select(JobRow.created_at, JobRow.job_id).where(JobRow.status == status, *conditions, ~_SWEEP_GOES_ON)
-                rows: Sequence[tuple[datetime, str]] = session.execute(
-                    query.order_by(JobRow.created_at, JobRow.job_id).limit(limit)
-                ).tuples().all()
+                rows: Sequence[tuple[datetime, str]] = (
+                    session.execute(query.order_by(JobRow.created_at, JobRow.job_id).limit(limit)).tuples().all()
+                )
                 found += rows
         return [job_id for _, job_id in sorted(found)[:limit]]

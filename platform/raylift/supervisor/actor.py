@@ -89,6 +89,7 @@ def _assemble(settings: PlatformSettings) -> Any:
     from raylift.supervisor.loop import Supervisor
     from raylift.supervisor.observe import RayView
     from raylift.supervisor.registry_sync import RegistrySync
+    from raylift.supervisor.retention import Retention
 
     store = Store.open(settings.database_url)
     ray_jobs = RayJobs(settings.ray_dashboard_url)
@@ -105,6 +106,7 @@ def _assemble(settings: PlatformSettings) -> Any:
         deployments=DeploymentExecutor(store, serve, _now),
         adoption=Adoption(settings, store, ray_jobs, _now),
         registry_sync=RegistrySync(settings, store, registry, tracking, _now),
+        retention=Retention(settings, store, _now),
         clock=_now,
         monotonic=time.monotonic,
     )

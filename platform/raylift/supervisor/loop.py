@@ -25,6 +25,7 @@ from raylift.supervisor.observe import RayView, attempt_seen
 from raylift.supervisor.plan_deployments import plan_deployments
 from raylift.supervisor.plan_jobs import plan_job
 from raylift.supervisor.registry_sync import RegistrySync
+from raylift.supervisor.retention import Retention
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +36,9 @@ _SERVE_SECONDS: Final = 0.5
 _WORKERS: Final = 8
 _SERVE_LANE: Final = "serve"
 _REGISTRY_LANE: Final = "registry"
+_RETENTION_LANE: Final = "retention"
+_RETENTION_SECONDS: Final = 300.0
+"""Pause between two looks for what is old."""
 
 
 class Supervisor:
@@ -53,6 +57,7 @@ class Supervisor:
         deployments: DeploymentExecutor,
         adoption: Adoption,
         registry_sync: RegistrySync,
+        retention: Retention,
         clock: Callable[[], datetime],
         monotonic: Callable[[], float],
     ) -> None:
@@ -66,6 +71,7 @@ class Supervisor:
         self._deployments = deployments
         self._adoption = adoption
         self._registry_sync = registry_sync
+        self._retention = retention
         self._clock = clock
         self._pool = ThreadPoolExecutor(_WORKERS, thread_name_prefix="supervisor")
         self._lanes = Lanes(self._pool.submit, monotonic)
@@ -98,6 +104,7 @@ class Supervisor:
         if self._settings.serving.deploy_registered_versions:
             pause = self._settings.supervisor.registry_sync_seconds
             self._lanes.run_every(_REGISTRY_LANE, pause, lambda: self._registry_sync.look(lease))
+        self._lanes.run_every(_RETENTION_LANE, _RETENTION_SECONDS, self._retention.look)
 
     def _try(self, part: Callable[[Lease, list[Job]], None], lease: Lease, active: list[Job]) -> None:
         try:

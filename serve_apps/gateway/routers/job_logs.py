@@ -32,7 +32,7 @@ def job_logs_router(services: Services) -> APIRouter:
         "/jobs/{job_id}/logs",
         responses={
             200: {"content": {"text/plain": {"schema": {"type": "string"}}, _EVENTS: {"schema": {"type": "string"}}}},
-            **problems(404, 416, 422, 503),
+            **problems(404, 410, 416, 422, 503),
         },
     )
     async def logs(
@@ -49,10 +49,10 @@ def job_logs_router(services: Services) -> APIRouter:
         tried again and offsets begin anew.
         """
         job = await run_in_threadpool(services.training.get, job_id)
+        log = await run_in_threadpool(services.logs.kept, job, attempt)
         if follow:
             events = services.follower.follow(job_id, offset=_offset(request))
             return StreamingResponse(_encoded(events), media_type=_EVENTS, headers={"Cache-Control": "no-store"})
-        log = await run_in_threadpool(services.logs.of_job, job, attempt)
         if log is None or not log.size():
             return Response("", media_type=_PLAIN)
         if tail is not None:
