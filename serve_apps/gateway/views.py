@@ -19,7 +19,7 @@ from raylift.domain.job import STATUS_OF, Event, Job, JobState, JobStatus
 from raylift.services.lineage import Origins
 from raylift.services.models import ModelOutline, ModelRecord, VersionRecord
 from raylift.services.training import JobDetails
-from serve_apps.gateway.links import job_links, route_path, version_path
+from serve_apps.gateway.links import job_links, route_path, sweep_path, version_path
 
 MASK: Final = "***"
 """Shown for the value of every environment variable: many are secrets."""
@@ -48,12 +48,15 @@ def job_summary(job: Job, now: datetime) -> JobSummary:
         mlflow_run_id=job.mlflow_run_id,
         script_name=spec.script_name,
         priority=spec.priority,
+        owner=spec.owner,
         tags=dict(spec.tags),
+        sweep_id=spec.sweep.sweep_id if spec.sweep else None,
+        sweep_parameters=dict(spec.sweep.parameters) if spec.sweep else None,
         attempt=job.attempt,
         created_at=job.created_at,
         started_at=job.started_at,
         finished_at=job.finished_at,
-        duration_seconds=_duration(job, now),
+        duration_seconds=duration(job, now),
         links=_links(job),
     )
 
@@ -69,6 +72,7 @@ def job_view(details: JobDetails, now: datetime) -> JobView:
         script_sha256=spec.script_sha256,
         project_sha256=spec.project_sha256,
         entrypoint=spec.entrypoint,
+        command=spec.command,
         requirements=list(spec.requirements),
         requirements_source=spec.requirements_source,
         environment_lock=None if job.environment_lock is None else list(job.environment_lock),
@@ -99,15 +103,18 @@ def event_view(event: Event) -> EventView:
     )
 
 
+def shown_status(deployment: Deployment) -> DeploymentStatus:
+    # Taking an application down lasts; what was asked for shows at once, and no request is let in any more.
+    return deployment.status if deployment.wanted else DeploymentStatus.STOPPED
+
+
 def deployment_view(deployment: Deployment) -> DeploymentView:
     config = deployment.config
     batching = config.batching
-    # Taking an application down lasts; what was asked for shows at once, and no request is let in any more.
-    status = deployment.status if deployment.wanted else DeploymentStatus.STOPPED
     return DeploymentView(
         model_name=deployment.model_name,
         model_version=deployment.version,
-        status=status.value,
+        status=shown_status(deployment).value,
         replicas=deployment.replicas,
         message=deployment.message,
         min_replicas=config.min_replicas,
@@ -178,10 +185,12 @@ def _links(job: Job) -> dict[str, str]:
         version = version_path(job.spec.model_name, job.model_version)
         links |= {"version": version, "deployment": f"{version}/deployment"}
         links["endpoint"] = route_path(job.spec.model_name, job.model_version)
+    if job.spec.sweep:
+        links["sweep"] = sweep_path(job.spec.sweep.sweep_id)
     return links
 
 
-def _duration(job: Job, now: datetime) -> float | None:
+def duration(job: Job, now: datetime) -> float | None:
     """From the start of the script to its end, or up to now."""
     if job.started_at is None:
         return None

@@ -9,6 +9,7 @@ from typing import Annotated, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from raylift.api.amounts import check_amount
+from raylift.api.sweeps import SweepRequest
 from raylift.domain.identifiers import MODEL_NAME
 
 _SCRIPT_NAME: Final = re.compile(r"[^/\\\x00-\x1f\x7f]+\.py")
@@ -55,6 +56,7 @@ class TrainingUpload(BaseModel):
     autolog: Annotated[bool, Field(description="Call mlflow.autolog() for the script.")] = True
     deploy: Annotated[bool, Field(description="Deploy the registered version.")] = True
     tags: Annotated[dict[str, str], Field(description="Copied to the job, its runs and the version.")] = {}
+    sweep: Annotated[SweepRequest | None, Field(description="Makes it a job for each combination of parameters.")] = None
 
     @field_validator("script_name")
     @classmethod
@@ -116,7 +118,10 @@ class JobSummary(BaseModel):
     mlflow_run_id: str | None
     script_name: str
     priority: int
+    owner: Annotated[str, Field(description="For whom it runs, as the upload's X-Raylift-Owner said.")]
     tags: dict[str, str]
+    sweep_id: Annotated[str | None, Field(description="The sweep that made it.")] = None
+    sweep_parameters: Annotated[dict[str, str] | None, Field(description="The values of the sweep that are its own.")] = None
     attempt: int
     created_at: datetime
     started_at: datetime | None
@@ -131,11 +136,12 @@ class JobView(JobSummary):
     phase: Annotated[
         str, Field(description="The finer state: queued, environment, starting, script, registration, or the status.")
     ]
-    queue_position: Annotated[int | None, Field(description="1 for the next to be admitted; null once admitted.")] = None
+    queue_position: Annotated[int | None, Field(description="Place by priority and age, from 1; null once admitted. Fair share may let it go sooner.")] = None
     metrics: dict[str, float]
     script_sha256: str
     project_sha256: Annotated[str | None, Field(description="Of the project's canonical tar; null for a single script.")] = None
     entrypoint: Annotated[str | None, Field(description="The script's path in the project.")] = None
+    command: Annotated[str | None, Field(description="Of a job of Ray's Jobs API: what a shell runs, not a script.")] = None
     requirements: list[str]
     requirements_source: Annotated[
         str | None, Field(description="Where they come from: request, script metadata, or a file of the project.")

@@ -10,7 +10,7 @@ from typing import Annotated, Final
 import typer
 
 from raylift import __version__
-from raylift.cli import deployments, env, jobs, models, predict, train
+from raylift.cli import deployments, env, jobs, models, predict, sweeps, traffic, train
 from raylift.cli.exits import ExitCode, PlatformGroup, stop
 from raylift.cli.printing import Output, print_json
 from raylift.cli.session import Defaults, KeyOption, OutputOption, UrlOption, chosen
@@ -92,7 +92,9 @@ def _needs_the_server(name: str) -> Callable[[list[str] | None], None]:
 train.register(app)
 predict.register(app)
 app.add_typer(jobs.app, name="jobs")
+app.add_typer(sweeps.app, name="sweeps")
 app.add_typer(models.app, name="models")
 app.add_typer(deployments.app, name="deployments")
+app.add_typer(traffic.app, name="traffic")
 app.add_typer(env.app, name="env")
 _add_platform_commands()

@@ -28,13 +28,17 @@ def print_json(answer: Any) -> None:
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Rows under upper-case names, without lines: fits a terminal of 80 columns, and grep and awk."""
+    _print(table_of(columns, rows))
+
+
+def table_of(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for position, name in enumerate(columns):
         # The first column identifies the row: it is what gets copied, so it is never broken.
         table.add_column(name.upper(), no_wrap=position == 0, overflow="fold")
     for row in rows:
         table.add_row(*(Text(cell(value)) for value in row))
-    _print(table)
+    return table
 
 
 def print_facts(facts: Iterable[tuple[str, object]]) -> None:

@@ -12,8 +12,19 @@ from raylift.cli.following import follow_to_the_end, say_how_it_ended
 from raylift.cli.printing import print_json, say
 from raylift.cli.requirements import RequirementsFileOption, RequirementsOption
 from raylift.cli.session import KeyOption, OutputOption, Session, UrlOption, session
-from raylift.client import InvalidRequest, Job, paths
+from raylift.cli.sweep_options import (
+    MaxParallelOption,
+    MetricOption,
+    ModeOption,
+    RegisterBestOption,
+    SweepAsOption,
+    SweepOption,
+    sweep_values,
+)
+from raylift.cli.sweep_table import announce_sweep, follow_sweep
+from raylift.client import InvalidRequest, Job, Sweep, paths
 from raylift.client.script import read_requirements
+from raylift.domain.sweep import SweepMode, SweepPassing
 
 
 def register(app: typer.Typer) -> None:
@@ -52,6 +63,12 @@ def train(
     max_retries: Annotated[int, typer.Option(help="Times to run again when the script fails.")] = 0,
     no_autolog: Annotated[bool, typer.Option("--no-autolog", help="Do not call mlflow.autolog() for the script.")] = False,
     no_deploy: Annotated[bool, typer.Option("--no-deploy", help="Register the version without deploying it.")] = False,
+    sweep: SweepOption = None,
+    sweep_as: SweepAsOption = SweepPassing.ENVIRONMENT,
+    metric: MetricOption = None,
+    mode: ModeOption = SweepMode.MAX,
+    register_best: RegisterBestOption = False,
+    max_parallel: MaxParallelOption = None,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Stay: output on stdout, phases on stderr.")] = False,
     idempotency_key: Annotated[str | None, typer.Option(help="Two uploads with the same key are one job.")] = None,
     url: UrlOption = None,
@@ -60,13 +77,17 @@ def train(
 ) -> None:
     """Upload a training script, or a project with one; print the id of its job.
 
-    With --follow: show it live, and end with 1 if the job fails. Ctrl-C then leaves the job running.
+    With --sweep: a job for each combination of values; print the id of the sweep. With --follow: show it live, and end with 1
+    if it fails. Ctrl-C then leaves it running.
     """
+    options = sweep_values(
+        sweep or [], sweep_as, metric=metric, mode=mode, register_best=register_best, max_parallel=max_parallel
+    )
     if entrypoint is None and script.is_dir():
         raise wrong_usage("--entrypoint", f"{script} is a directory: name the script in it, e.g. --entrypoint train.py")
     with session(ctx, url, api_key, output) as here:
         try:
-            job = here.client.train(
+            made: Job | Sweep = here.client.train(
                 script,
                 entrypoint=entrypoint,
                 model=model,
@@ -84,16 +105,19 @@ def train(
                 deploy=not no_deploy,
                 tags=assignments(tag or [], "--tag"),
                 idempotency_key=idempotency_key,
+                **options,
             )
         except InvalidRequest as error:
             path = script / entrypoint if entrypoint else script
             raise stop(sentences(error, script=str(path)), code_of(error)) from error
         except (ValueError, OSError) as error:
             raise wrong_usage(str(script), str(error)) from error
-        if follow:
-            _follow(here, job)
+        if isinstance(made, Sweep):
+            follow_sweep(here, made) if follow else announce_sweep(here, made)
+        elif follow:
+            _follow(here, made)
         else:
-            announce(here, job)
+            announce(here, made)
 
 
 def announce(here: Session, job: Job) -> None:

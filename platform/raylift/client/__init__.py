@@ -15,11 +15,14 @@ from raylift.client.errors import (
     NotFound,
     RayliftError,
     ServerError,
+    SweepFailed,
+    SweepWaitTimeout,
     TooLarge,
     Unavailable,
 )
 from raylift.client.jobs import Job
 from raylift.client.prediction import Prediction
+from raylift.client.sweeps import Sweep
 
 __all__ = [
     "APIError",
@@ -36,6 +39,9 @@ __all__ = [
     "Prediction",
     "RayliftError",
     "ServerError",
+    "Sweep",
+    "SweepFailed",
+    "SweepWaitTimeout",
     "TooLarge",
     "Unavailable",
 ]

@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Iterable, Mapping
 from os import PathLike
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Literal, Self, Unpack, overload
 
 import httpx
 
@@ -21,6 +21,9 @@ from raylift.client.jobs import Job, Jobs, accepted
 from raylift.client.models import Deployments, Models
 from raylift.client.prediction import Prediction
 from raylift.client.script import read_requirements, read_upload
+from raylift.client.sweeps import Sweep, Sweeps, SweepValues, accepted_sweep, sweep_body
+from raylift.client.traffic import Traffic
+from raylift.client.train_options import SweepOptions, TrainOptions
 from raylift.client.upload import upload_body
 
 DEFAULT_URL: Final = "http://127.0.0.1:8000"
@@ -39,6 +42,7 @@ class Client:
         base_url: str | None = None,
         api_key: str | None = None,
         *,
+        owner: str | None = None,
         timeout: float = 30.0,
         transport: httpx.BaseTransport | None = None,
         clock: Clock | None = None,
@@ -48,6 +52,8 @@ class Client:
         Args:
             base_url: None: the environment's RAYLIFT_URL, else http://127.0.0.1:8000.
             api_key: Sent as ``Authorization: Bearer``. None: the environment's RAYLIFT_API_KEY, else none is sent.
+            owner: For whom jobs are to run, sent as ``X-Raylift-Owner``. None: the environment's RAYLIFT_OWNER, else none is
+                sent. It names, and does not authenticate.
             timeout: Seconds that one answer may take.
             transport: Sends the requests, e.g. httpx.MockTransport in tests.
             clock: Tells the time and sleeps, for tests.
@@ -57,13 +63,16 @@ class Client:
         self._connection = Connection(
             base_url=base_url or env.get("RAYLIFT_URL") or DEFAULT_URL,
             api_key=api_key or env.get("RAYLIFT_API_KEY") or None,
+            owner=owner or env.get("RAYLIFT_OWNER") or None,
             timeout=timeout,
             transport=transport,
             clock=clock or Clock(),
         )
         self.jobs = Jobs(self._connection)
+        self.sweeps = Sweeps(self._connection)
         self.models = Models(self._connection)
         self.deployments = Deployments(self._connection)
+        self.traffic = Traffic(self._connection)
         self.environments = Environments(self._connection)
 
     @property
@@ -79,6 +88,14 @@ class Client:
     def close(self) -> None:
         self._connection.close()
 
+    @overload
+    def train(
+        self, script: str | PathLike[str] | None = None, *, sweep: None = None, **options: Unpack[TrainOptions]
+    ) -> Job: ...
+    @overload
+    def train(
+        self, script: str | PathLike[str] | None = None, *, sweep: SweepValues, **options: Unpack[SweepOptions]
+    ) -> Sweep: ...
     def train(
         self,
         script: str | PathLike[str] | None = None,
@@ -101,7 +118,13 @@ class Client:
         tags: Mapping[str, str] | None = None,
         idempotency_key: str | None = None,
         entrypoint: str | None = None,
-    ) -> Job:
+        sweep: SweepValues | None = None,
+        sweep_as: Literal["environment", "arguments"] = "environment",
+        metric: str | None = None,
+        mode: Literal["max", "min"] = "max",
+        register_best: bool = False,
+        max_parallel: int | None = None,
+    ) -> Job | Sweep:
         """Upload a training script, or a project with one. Returns when the platform has committed the job to its store.
 
         A connection that breaks meanwhile does not make two jobs: the upload carries a key, and is sent again with it.
@@ -127,6 +150,15 @@ class Client:
             tags: Copied to the job, its runs and the version.
             idempotency_key: Two uploads with the same key are one job. None: a new key.
             entrypoint: The path, in the project, of the script. What .gitignore and .rayliftignore files name is left out.
+            sweep: Values by parameter, e.g. ``{"lr": [0.01, 0.1], "depth": [3, 5]}``: a job for each combination.
+            sweep_as: How the jobs of a sweep get their values: as environment variables, or as ``--lr 0.01`` behind ``args``.
+            metric: Of a sweep: what its table is sorted by, and its best job chosen.
+            mode: Whether the best has the largest value of it or the smallest.
+            register_best: Of a sweep: register only the best job's model, when all have ended.
+            max_parallel: Jobs of the sweep at a time. None: as many as the cluster holds.
+
+        Returns:
+            The job; with ``sweep``, the sweep.
 
         Raises:
             InvalidRequest: The script does not compile, a requirement does not parse, no node could hold it, …
@@ -146,9 +178,15 @@ class Client:
             "deploy": deploy,
             "tags": {name: str(value) for name, value in (tags or {}).items()},
         }
+        if sweep is not None:
+            body["sweep"] = sweep_body(
+                sweep, sweep_as, metric=metric, mode=mode, register_best=register_best, max_parallel=max_parallel
+            )
+        elif metric is not None or register_best or max_parallel is not None:
+            raise ValueError("metric, register_best and max_parallel are a sweep's: give sweep, too")
         key = {"Idempotency-Key": idempotency_key or uuid.uuid4().hex}
         sent = self._connection.json("POST", paths.UPLOAD, **upload_body(read, body), headers=key, resend=True)
-        return accepted(self._connection, sent)
+        return accepted(self._connection, sent) if sweep is None else accepted_sweep(self._connection, sent)
 
     def predict(
         self,

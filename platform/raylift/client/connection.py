@@ -34,6 +34,7 @@ _CONNECT_SECONDS: Final = 5.0
 _GRACE_SECONDS: Final = 5.0
 """What an answer may take beyond the time that the platform was given to wait for a replica."""
 
+OWNER_HEADER: Final = "X-Raylift-Owner"
 SCALE_UP_HEADER: Final = "X-Scale-Up-Timeout"
 
 _NEVER_SENT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
@@ -65,7 +66,14 @@ class Connection:
     """Kept-alive connections to one platform. Safe to use from several threads."""
 
     def __init__(
-        self, *, base_url: str, api_key: str | None, timeout: float, transport: httpx.BaseTransport | None, clock: Clock
+        self,
+        *,
+        base_url: str,
+        api_key: str | None,
+        owner: str | None,
+        timeout: float,
+        transport: httpx.BaseTransport | None,
+        clock: Clock,
     ) -> None:
         url = httpx.URL(base_url.rstrip("/"))
         if url.scheme not in {"http", "https"} or not url.host:
@@ -75,7 +83,11 @@ class Connection:
         self._timeout = timeout
         self._http = httpx.Client(
             base_url=url,
-            headers={"Accept": "application/json"} | ({"Authorization": f"Bearer {api_key}"} if api_key else {}),
+            headers={
+                "Accept": "application/json",
+                **({"Authorization": f"Bearer {api_key}"} if api_key else {}),
+                **({OWNER_HEADER: owner} if owner else {}),
+            },
             transport=transport,
             # A proxy that the environment names has no way to this machine's own loopback.
             trust_env=url.host not in {"127.0.0.1", "localhost", "::1"},

@@ -250,6 +250,8 @@ class Jobs:
         model: str | None = None,
         experiment: str | None = None,
         tag: str | None = None,
+        owner: str | None = None,
+        sweep: str | None = None,
         limit: int | None = None,
         page_size: int = 50,
     ) -> Iterator[Job]:
@@ -260,6 +262,8 @@ class Jobs:
             model: Only those that register this model.
             experiment: Only those of this MLflow experiment.
             tag: ``"key"`` or ``"key=value"``.
+            owner: Only those that named this owner.
+            sweep: Only those of this sweep, by its id.
             limit: At most so many; None: all.
             page_size: Jobs a request.
         """
@@ -268,6 +272,8 @@ class Jobs:
             "model_name": model,
             "experiment_name": experiment,
             "tag": tag,
+            "owner": owner,
+            "sweep_id": sweep,
         }
         return self._pages(filters, limit, page_size)
 

@@ -111,6 +111,7 @@ def job() -> Callable[..., dict[str, Any]]:
             "mlflow_run_id": None,
             "script_name": "train.py",
             "priority": 50,
+            "owner": "local",
             "tags": {},
             "attempt": 1,
             "created_at": "2026-01-02T03:04:05Z",

@@ -72,6 +72,7 @@ def job_json(status: str = "running", phase: str | None = None, **changes: Any) 
         "mlflow_run_id": None,
         "script_name": "train.py",
         "priority": 50,
+        "owner": "local",
         "tags": {},
         "attempt": 1,
         "created_at": "2026-01-02T03:04:05Z",

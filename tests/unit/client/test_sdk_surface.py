@@ -23,6 +23,9 @@ SNAPSHOT = [
     "Prediction",
     "RayliftError",
     "ServerError",
+    "Sweep",
+    "SweepFailed",
+    "SweepWaitTimeout",
     "TooLarge",
     "Unavailable",
 ]
@@ -66,5 +69,5 @@ def test_the_tree_in_the_docstring_of_errors_names_them_all():
     import raylift.client.errors as errors
 
     kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, raylift.RayliftError)]
-    assert len(kinds) == 12
+    assert len(kinds) == 14
     assert all(kind.__name__ in (errors.__doc__ or "") and kind.__doc__ for kind in kinds)
