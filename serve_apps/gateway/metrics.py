@@ -39,6 +39,17 @@ class Metrics:
             registry=self._registry,
         )
 
+        self._shadow_requests = Counter(
+            "raylift_shadow_requests",
+            "Copies of requests for shadow versions, by what became of them.",
+            ["model", "version", "outcome"],
+            registry=self._registry,
+        )
+
+    def count_shadow(self, model_name: str, version: str, outcome: str) -> None:
+        """Count one copy of a request for a shadow version."""
+        self._shadow_requests.labels(model_name, version, outcome).inc()
+
     def observe(self, scope: Scope, status: int, seconds: float) -> None:
         """Count one request. By the route's pattern, not the path: that would be a series a job."""
         route: str = getattr(scope.get("route"), "path", _UNROUTED)

@@ -65,6 +65,12 @@ class TrafficTable:
         return (*(route.target for route in self.routes), *self.shadow)
 
     @property
+    def sole_target(self) -> Target | None:
+        """What gets every request and nothing else does: then nobody has to look at the requests themselves."""
+        weighted = [route.target for route in self.routes if route.weight > 0]
+        return weighted[0] if len(weighted) == 1 and not self.shadow else None
+
+    @property
     def aliases(self) -> frozenset[str]:
         return frozenset(target.alias for target in self.targets if target.alias is not None)
 

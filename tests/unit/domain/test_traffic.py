@@ -69,6 +69,20 @@ class TestProblems:
         assert [problem.field for problem in problems_of(wrong)] == [field]
 
 
+@pytest.mark.parametrize(
+    ("seen", "sole"),
+    [
+        (table(("3", 1.0)), Target("3")),
+        (table(("3", 1.0), ("4", 0.0)), Target("3")),
+        (table(("champion", 1.0), sticky=Sticky(header="X-User")), Target(alias="champion")),
+        (table(("3", 1.0), ("4", 1.0)), None),
+        (table(("3", 1.0), shadow=("4",)), None),
+    ],
+)
+def test_what_gets_every_request(seen: TrafficTable, sole: Target | None) -> None:
+    assert seen.sole_target == sole
+
+
 class TestDrawing:
     def test_by_weight(self) -> None:
         chances = random.Random(7)
