@@ -53,11 +53,19 @@ class Attempt:
         self.environment_lock: list[str] = list(record.get("environment_lock") or ())
         self.from_ray = record.get("origin") == "ray"
         """Handed straight to Ray: runs where it lies, in Ray's working directory."""
+        self.command: str | None = record.get("command")
+        """What a shell runs, in the place of a Python script."""
+        self.python_path: list[str] = list(record.get("python_path") or ())
+        """Folders for PYTHONPATH."""
         self.script_path: str = record.get("script_path") or self.path("source", self.script)
 
     def path(self, *names: str) -> str:
         """A path inside the attempt's directory."""
         return os.path.join(self.directory, *names)
+
+    def hook_instructions(self) -> str:
+        """What the hooks in the script's process are told."""
+        return json.dumps({"autolog": self.autolog, "environment_lock": self.environment_lock})
 
     @property
     def working_directory(self) -> str:

@@ -25,8 +25,14 @@ def prepare_attempt(arguments: list[str]) -> Attempt:
     """Make the attempt's directory from the command line.
 
     Raises:
-        AttemptUnreadable: there is no such script.
+        AttemptUnreadable: there is no such script, or a Raylift job runs this as its command.
     """
+    job_id = os.environ.get("RAYLIFT_JOB_ID")
+    if job_id:
+        raise AttemptUnreadable(
+            f"this runs as Raylift's job {job_id} already: run the script itself (python my_model.py), and choose the model "
+            "with the metadata key raylift.model_name"
+        )
     options = _parser().parse_args(arguments)
     script = Path(options.script).absolute()
     if not script.is_file():

@@ -40,15 +40,15 @@ _PATCHED = frozenset(
 )
 
 
-def install(instructions: str, script: CodeType) -> None:
-    """Watch this process's imports. ``instructions`` is JSON, read only when it is needed."""
+def install(instructions: str, script: Callable[[], CodeType]) -> None:
+    """Watch this process's imports. ``instructions`` is JSON, read only when it is needed, as ``script`` is called."""
     sys.meta_path.insert(0, ImportWatch(instructions, script))
 
 
 class ImportWatch:
     """A meta path finder that finds nothing itself."""
 
-    def __init__(self, instructions: str, script: CodeType) -> None:
+    def __init__(self, instructions: str, script: Callable[[], CodeType]) -> None:
         self._instructions = instructions
         self._script = script
         self._autolog: bool | None = None
@@ -83,7 +83,7 @@ class ImportWatch:
     def _patch(self, module: ModuleType) -> None:
         from job_entrypoints import mlflow_hooks
 
-        mlflow_hooks.patch(module, self._instructions, self._script)
+        mlflow_hooks.patch(module, self._instructions, self._script())
 
 
 def _run_after(spec: ModuleSpec, patch: Callable[[ModuleType], None]) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 
 from job_entrypoints.attempt import TAG_JOB_ID
+from job_entrypoints.command_hooks import hook_pythons_of_command
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -53,6 +55,11 @@ def script_environment(attempt: Attempt, inherited: Mapping[str, str]) -> dict[s
     # In Ray's own form what is inherited may be the user's runtime_env; on the platform it is the head's, or Ray's guess.
     environment.update({name: inherited.get(name, count) if attempt.from_ray else count for name, count in pools.items()})
     environment.update(attempt.environment)
+    python_path = [*attempt.python_path, environment.get("PYTHONPATH", "")]
+    if attempt.python_path:
+        environment["PYTHONPATH"] = os.pathsep.join(path for path in python_path if path)
+    if attempt.command is not None:
+        hook_pythons_of_command(environment, attempt.hook_instructions())
     environment["RAYLIFT_JOB_ID"] = attempt.job_id
     environment["MLFLOW_RUN_CONTEXT"] = json.dumps({**_run_context(environment), **attempt.tags, TAG_JOB_ID: attempt.job_id})
     if attempt.mlflow_url:

@@ -4,7 +4,6 @@
 # (importing pathlib would cost every job's start some milliseconds)
 from __future__ import annotations
 
-import json
 import os
 import resource
 import signal
@@ -23,6 +22,8 @@ if TYPE_CHECKING:
     from job_entrypoints.attempt import Attempt
 
 _CANNOT_START = 127
+_SHELL = "/bin/sh"
+"""The one that Ray runs entrypoints with."""
 
 
 def start_script(attempt: Attempt, output: int, confine: Callable[[], None]) -> int:
@@ -32,8 +33,7 @@ def start_script(attempt: Attempt, output: int, confine: Callable[[], None]) -> 
     """
     os.makedirs(attempt.working_directory, mode=0o700, exist_ok=True)
     temporary = make_temporary_directory(attempt.temporary_directory)
-    instructions = json.dumps({"autolog": attempt.autolog, "environment_lock": attempt.environment_lock})
-    command = [sys.executable, script_runner.__file__, instructions, attempt.script_path, *attempt.args]
+    command = _command(attempt)
     environment = {**script_environment(attempt, os.environ), "TMPDIR": attempt.environment.get("TMPDIR", temporary)}
     keeper = os.getpid()
     # Not subprocess: its import costs more than everything else here. This process has one thread, so fork is safe.
@@ -66,6 +66,12 @@ def _become(
     except BaseException as error:  # noqa: BLE001 - this is a forked copy of the keeper: it may not live on
         os.write(2, f"[raylift] the script cannot be started: {error}\n".encode())
     os._exit(_CANNOT_START)
+
+
+def _command(attempt: Attempt) -> list[str]:
+    if attempt.command is not None:
+        return [_SHELL, "-c", attempt.command]
+    return [sys.executable, script_runner.__file__, attempt.hook_instructions(), attempt.script_path, *attempt.args]
 
 
 def _be_first_to_go() -> None:

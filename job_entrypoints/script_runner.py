@@ -29,7 +29,7 @@ def main() -> None:
     sys.argv[:] = [script, *arguments]
     try:
         code = _compile(script)
-        import_hooks.install(instructions, code)
+        import_hooks.install(instructions, lambda: code)
         module = _as_main(script)
         exec(code, module.__dict__)  # noqa: S102 - running the user's script is what this is for
     except BaseException:

@@ -106,7 +106,7 @@ class InternalError(PlatformError):
     code = "internal_error"
 
 
-_RAY_API: Final = "/api/"
+RAY_API: Final = "/api/"
 _RAY_STATUS: Final[Mapping[int, int]] = {409: 500, 415: 400, 422: 400}
 """What Ray's Jobs API answers where ours has a finer status."""
 
@@ -118,7 +118,7 @@ def error_response(path: str, error: PlatformError, headers: Mapping[str, str] |
     retry_after = error.facts.get("retry_after_seconds")
     if retry_after is not None:
         sent["Retry-After"] = f"{retry_after:g}"
-    if path.startswith(_RAY_API):
+    if path.startswith(RAY_API):
         return Response(error.detail, _RAY_STATUS.get(status, status), sent, "text/plain")
     if path == "/v2" or path.startswith("/v2/"):
         return Response(orjson.dumps({"error": error.detail}), status, sent, "application/json")

@@ -18,6 +18,7 @@ from serve_apps.gateway.errors import REQUEST_ID, CrossOriginRefused, error_resp
 
 _ACCEPTABLE_ID: Final = re.compile(r"[\x21-\x7e]{1,128}")
 _SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+_POLICY_VIOLATION: Final = 1008
 
 Observe = Callable[[Scope, int, float], None]
 """Told of each request: its scope, the answer's status, the seconds it took."""
@@ -33,6 +34,10 @@ class Edge:
         self._observe = observe
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket" and _is_cross_origin(Headers(scope=scope)):
+            # Browsers ask nobody before they let a page open one and read what comes.
+            await send({"type": "websocket.close", "code": _POLICY_VIOLATION})
+            return
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return

@@ -13,13 +13,16 @@ from raylift.api.environments import EnvironmentRequest
 from raylift.api.inference import InferenceRequest
 from raylift.api.models import DeploymentUpdate
 from raylift.api.problems import Problem
+from raylift.api.ray_jobs import JobSubmitRequest
 from raylift.api.training import TrainingUpload
+from serve_apps.gateway.errors import RAY_API
 
 _READ_BY_HAND: Final[tuple[type[BaseModel], ...]] = (
     TrainingUpload,
     InferenceRequest,
     DeploymentUpdate,
     EnvironmentRequest,
+    JobSubmitRequest,
     Problem,
 )
 
@@ -45,9 +48,11 @@ def _complete(described: dict[str, Any]) -> dict[str, Any]:
     components.pop("HTTPValidationError", None)
     components.pop("ValidationError", None)
     problem = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
-    for path in described["paths"].values():
-        for operation in path.values():
+    for path, operations in described["paths"].items():
+        for operation in operations.values():
             refused = operation["responses"].get("422")
-            if refused:
+            if refused and path.startswith(RAY_API):
+                del operation["responses"]["422"]  # Said with 400 there.
+            elif refused:
                 refused["content"] = problem
     return described

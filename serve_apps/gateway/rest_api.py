@@ -26,6 +26,9 @@ from serve_apps.gateway.routers.job_logs import job_logs_router
 from serve_apps.gateway.routers.job_sources import job_sources_router
 from serve_apps.gateway.routers.model_routes import model_routes_router, server_router
 from serve_apps.gateway.routers.models import deployments_router, models_router
+from serve_apps.gateway.routers.ray_job_logs import ray_job_logs_router
+from serve_apps.gateway.routers.ray_jobs import ray_jobs_router
+from serve_apps.gateway.routers.ray_packages import ray_packages_router
 from serve_apps.gateway.routers.training import training_router
 
 _DESCRIPTION: Final = "Upload a Python training script, get an autoscaled REST endpoint."
@@ -69,6 +72,9 @@ def create_app(services: Services, *, echo_request_id: bool = True) -> FastAPI:
         training_router(services),
         job_logs_router(services),
         job_sources_router(services),
+        ray_jobs_router(services),
+        ray_job_logs_router(services),
+        ray_packages_router(services),
         inference_router(infer),
         models_router(services),
         deployments_router(services),

@@ -18,6 +18,8 @@ Change = Literal["added", "removed", "changed"]
 _SETTINGS: Final = (
     "script_name",
     "entrypoint",
+    "command",
+    "python_path",
     "experiment_name",
     "model_name",
     "requirements_source",

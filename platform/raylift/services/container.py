@@ -18,6 +18,8 @@ from raylift.services.log_following import LogFollower
 from raylift.services.logs import JobLogs
 from raylift.services.models import ModelService
 from raylift.services.ports import Cluster, Registry
+from raylift.services.ray_jobs import RayJobsService
+from raylift.services.ray_packages import RayPackages
 from raylift.services.training import TrainingService
 from raylift.services.uploads import UploadChecks
 from raylift.settings import PlatformSettings
@@ -29,6 +31,8 @@ class Services:
     settings: PlatformSettings
     uploads: UploadChecks
     training: TrainingService
+    ray_jobs: RayJobsService
+    ray_packages: RayPackages
     comparison: ComparisonService
     logs: JobLogs
     follower: LogFollower
@@ -45,10 +49,15 @@ class Services:
     ) -> Self:
         capacity = Capacity(cluster)
         logs = JobLogs(store, settings.attempts_dir)
+        uploads = UploadChecks(settings.jobs, capacity)
+        training = TrainingService(store, logs, settings.gateway, clock=clock)
+        packages = RayPackages(store, settings, clock=clock)
         return cls(
             settings=settings,
-            uploads=UploadChecks(settings.jobs, capacity),
-            training=TrainingService(store, logs, settings.gateway, clock=clock),
+            uploads=uploads,
+            training=training,
+            ray_jobs=RayJobsService(store, uploads, training, packages, logs, settings.jobs),
+            ray_packages=packages,
             comparison=ComparisonService(store),
             logs=logs,
             follower=LogFollower(store, logs),

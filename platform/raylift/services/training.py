@@ -105,12 +105,14 @@ class TrainingService:
         return self._store.jobs.request_cancel(job_id, now=self._clock())
 
     def rerun(self, job_id: str) -> Job:
-        """A new job with the same script or project, locked requirements, arguments, resources and variables."""
+        """A new job with the same script, command or project, locked requirements, arguments, resources and variables."""
         first = self._store.jobs.get(job_id)
         script = self._store.jobs.script(first.spec.script_sha256)
         # A rerun that was never admitted has its lock in the spec alone.
         lock = first.spec.environment_lock if first.environment_lock is None else first.environment_lock
-        spec = replace(first.spec, environment_lock=lock, origin=Origin.PLATFORM)
+        # A submission id that a client chose stands for its first job.
+        ray = None if first.spec.ray is None else replace(first.spec.ray, submission_id=None)
+        spec = replace(first.spec, environment_lock=lock, origin=Origin.PLATFORM, ray=ray)
         now = self._clock()
         return self._store.jobs.add(spec, script, job_id=new_job_id(now.timestamp()), now=now)
 

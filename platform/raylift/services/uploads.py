@@ -32,6 +32,9 @@ _MAX_TAG_VALUE: Final = 5000
 _MAX_TAGS: Final = 50
 _RESERVED_TAG_PREFIX: Final = "raylift."
 
+COMMAND_SCRIPT_NAME: Final = "entrypoint.sh"
+"""Under which a command is stored as the script."""
+
 
 # Each is held in memory, unpacked, while it is looked at.
 _UNPACKING: Final = threading.Lock()
@@ -45,6 +48,7 @@ class _Source:
     files: Mapping[str, ProjectFile] | None = None
     entrypoint: str | None = None
     errors: Sequence[FieldError] = ()
+    command: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,25 +67,34 @@ class UploadChecks:
         self._settings = settings
         self._capacity = capacity
 
-    def check(self, upload: TrainingUpload, *, known: Sequence[FieldError] = (), project: bytes | None = None) -> CheckedUpload:
+    def check(
+        self,
+        upload: TrainingUpload,
+        *,
+        known: Sequence[FieldError] = (),
+        project: bytes | None = None,
+        command: str | None = None,
+    ) -> CheckedUpload:
         """The job that was asked for.
 
         Args:
             upload: the fields; those that ``known`` errors name hold stand-ins.
             known: errors that reading the body has found; they are told together with the ones found here.
             project: the archive of the project that the script is in; its content stands in the place of ``script_content``.
+            command: a shell command to run in the place of a script, in the project if there is one.
 
         Raises:
             TooLarge: the script or the project is over the limit.
             InvalidRequest: anything else is wrong; ``errors`` names every field.
         """
         if project is None:
-            return self._checked(upload, self._single(upload), known)
+            return self._checked(upload, self._single(upload) if command is None else _of_command(command), known)
         with _UNPACKING:
-            return self._checked(upload, self._of_project(upload, project), known)
+            source = self._of_project(upload, project) if command is None else self._command_in_project(command, project)
+            return self._checked(upload, source, known)
 
     def _checked(self, upload: TrainingUpload, source: _Source, known: Sequence[FieldError]) -> CheckedUpload:
-        path = source.entrypoint or upload.script_name
+        path = source.entrypoint or _script_name(upload, source)
         sourced = find_requirements(upload.requirements, source.script, path, source.files)
         found = [*source.errors, *sourced.errors, *self._plain_fields(upload)]
         errors = [*known, *_not_known_yet(found, known)]
@@ -112,6 +125,12 @@ class UploadChecks:
         error = script_error(script, entrypoint, field=ENTRYPOINT_FIELD)
         return _Source(script, files, entrypoint, [error] if error else [])
 
+    def _command_in_project(self, command: str, archive: bytes) -> _Source:
+        try:
+            return _of_command(command, read_project(archive, self._settings))
+        except InvalidRequest as error:
+            return _Source(errors=error.errors)
+
     def _plain_fields(self, upload: TrainingUpload) -> Iterator[FieldError]:
         if "\0" in upload.experiment_name or not upload.experiment_name.strip():
             yield FieldError("experiment_name", "is blank or holds a null byte")
@@ -138,6 +157,11 @@ class UploadChecks:
         shortfall = self._capacity.shortfall(cpus=asked.cpus, memory_bytes=memory, gpus=asked.gpus)
         if shortfall:
             yield FieldError(f"resources.{shortfall.resource}", shortfall.detail)
+
+
+def _of_command(command: str, files: Mapping[str, ProjectFile] | None = None) -> _Source:
+    errors = [FieldError(ENTRYPOINT_FIELD, error.detail) for error in check_arguments([command])]
+    return _Source(command.encode(), files, errors=errors, command=command)
 
 
 def _tags(tags: Mapping[str, str]) -> Iterator[FieldError]:
@@ -175,7 +199,7 @@ def _summary(errors: Sequence[FieldError]) -> str:
 def _spec(upload: TrainingUpload, source: _Source, sourced: Sourced, project: PackedProject | None) -> JobSpec:
     return JobSpec(
         script_sha256=hashlib.sha256(source.script).hexdigest(),
-        script_name=PurePosixPath(source.entrypoint).name if source.entrypoint else upload.script_name,
+        script_name=_script_name(upload, source),
         experiment_name=upload.experiment_name,
         model_name=upload.model_name,
         requirements=sourced.requirements,
@@ -191,4 +215,11 @@ def _spec(upload: TrainingUpload, source: _Source, sourced: Sourced, project: Pa
         project_sha256=project.sha256 if project else None,
         entrypoint=source.entrypoint,
         requirements_source=sourced.source,
+        command=source.command,
     )
+
+
+def _script_name(upload: TrainingUpload, source: _Source) -> str:
+    if source.command is not None:
+        return COMMAND_SCRIPT_NAME
+    return PurePosixPath(source.entrypoint).name if source.entrypoint else upload.script_name

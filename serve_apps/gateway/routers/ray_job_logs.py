@@ -1,0 +1,59 @@
+"""``/api/jobs/{id}/logs`` of Ray's Jobs API: whole, and followed through a WebSocket."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Response, WebSocket, WebSocketDisconnect
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import PlainTextResponse
+
+from raylift.api.ray_jobs import JobLogsResponse
+from raylift.domain.errors import EngineUnavailable, JobNotFound
+from raylift.services.container import Services
+from raylift.services.log_following import AttemptStarted, Ended, Heartbeat, Lines
+from serve_apps.gateway.responses import json_response, plain_errors
+
+
+def ray_job_logs_router(services: Services) -> APIRouter:
+    router = APIRouter(prefix="/api", tags=["Ray Jobs"])
+    jobs = services.ray_jobs
+
+    @router.get("/jobs/{job_or_submission_id}/logs", responses={200: {"model": JobLogsResponse}, **plain_errors(404, 503)})
+    def logs(job_or_submission_id: str) -> Response:
+        """All that the newest attempt has printed."""
+        return json_response(JobLogsResponse(logs=jobs.logs(job_or_submission_id)))
+
+    @router.websocket("/jobs/{job_or_submission_id}/logs/tail")
+    async def tail(websocket: WebSocket, job_or_submission_id: str) -> None:
+        """The log from its beginning and as it grows, in text messages, until the job has ended."""
+        try:
+            found = await run_in_threadpool(jobs.find, job_or_submission_id)
+        except JobNotFound as error:
+            await websocket.send_denial_response(PlainTextResponse(error.detail, 404))
+            return
+        except EngineUnavailable as error:
+            await websocket.send_denial_response(PlainTextResponse(error.detail, 503))
+            return
+        await websocket.accept()
+        try:
+            await _send_log(websocket, services, found.job_id)
+        except WebSocketDisconnect:
+            return
+        except JobNotFound:
+            await websocket.send_text("[raylift] the job was deleted\n")
+        await websocket.close()
+
+    return router
+
+
+async def _send_log(websocket: WebSocket, services: Services, job_id: str) -> None:
+    async for event in services.follower.follow(job_id):
+        match event:
+            case Lines():
+                await websocket.send_text(event.text)
+            case AttemptStarted():
+                await websocket.send_text(f"[raylift] attempt {event.attempt}\n")
+            case Heartbeat():
+                # Nothing to print: it keeps proxies from closing the connection of a job that waits or is silent.
+                await websocket.send_text("")
+            case Ended():
+                return

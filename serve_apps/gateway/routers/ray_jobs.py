@@ -1,0 +1,81 @@
+"""Ray's Jobs API, so that ``ray job --address http://HOST:8000`` and ``JobSubmissionClient`` work unmodified.
+
+Ray's clients read the status and show the body of whatever is no 200: errors are plain text here (errors.py).
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import orjson
+from fastapi import APIRouter, Request, Response
+from fastapi.concurrency import run_in_threadpool
+
+from raylift.api.ray_jobs import (
+    JobDeleteResponse,
+    JobDetails,
+    JobStopResponse,
+    JobSubmitRequest,
+    JobSubmitResponse,
+    VersionResponse,
+)
+from raylift.engines.ray_release import ray_release
+from raylift.services.container import Services
+from serve_apps.gateway.bodies import parse_model, read_body
+from serve_apps.gateway.responses import json_body, json_response, plain_errors
+
+_API_VERSION: Final = "4"
+"""Of the Jobs API that this is: Ray's CURRENT_VERSION."""
+_SESSION_NAME: Final = "raylift"
+_MAX_REQUEST_BYTES: Final = 4 * 1024 * 1024
+
+
+def ray_jobs_router(services: Services) -> APIRouter:
+    router = APIRouter(prefix="/api", tags=["Ray Jobs"])
+    jobs = services.ray_jobs
+
+    @router.get("/version", responses={200: {"model": VersionResponse}})
+    def version() -> Response:
+        """Which Ray this is: its clients ask before anything else."""
+        release = ray_release()
+        return json_response(
+            VersionResponse(
+                version=_API_VERSION, ray_version=release.version, ray_commit=release.commit, session_name=_SESSION_NAME
+            )
+        )
+
+    @router.post(
+        "/jobs/",
+        responses={200: {"model": JobSubmitResponse}, **plain_errors(400, 404, 413, 500, 503)},
+        openapi_extra={"requestBody": json_body(JobSubmitRequest)},
+    )
+    async def submit(request: Request) -> Response:
+        """Submit a job. When this answers, the job is stored and will end in exactly one final state."""
+        # The content type is not looked at, as Ray does not.
+        asked = parse_model(JobSubmitRequest, await read_body(request, max_bytes=_MAX_REQUEST_BYTES))
+        submission_id = await run_in_threadpool(jobs.submit, asked)
+        return json_response(JobSubmitResponse(job_id=submission_id, submission_id=submission_id))
+
+    @router.get("/jobs/", responses={200: {"model": list[JobDetails]}, **plain_errors(503)})
+    def newest() -> Response:
+        """The newest 1000 jobs of every origin, newest first."""
+        found: list[dict[str, Any]] = [details.model_dump() for details in jobs.newest()]
+        return Response(orjson.dumps(found), media_type="application/json")
+
+    @router.get("/jobs/{job_or_submission_id}", responses={200: {"model": JobDetails}, **plain_errors(404, 503)})
+    def job(job_or_submission_id: str) -> Response:
+        """One job, in Ray's words."""
+        return json_response(jobs.details(job_or_submission_id))
+
+    @router.delete("/jobs/{job_or_submission_id}", responses={200: {"model": JobDeleteResponse}, **plain_errors(404, 500, 503)})
+    def delete(job_or_submission_id: str) -> Response:
+        """Delete a job that has ended, with its log. Its MLflow runs and model versions stay."""
+        jobs.delete(job_or_submission_id)
+        return json_response(JobDeleteResponse(deleted=True))
+
+    @router.post("/jobs/{job_or_submission_id}/stop", responses={200: {"model": JobStopResponse}, **plain_errors(404, 503)})
+    def stop(job_or_submission_id: str) -> Response:
+        """Ask a job to stop: one that waits never starts, one that runs gets SIGTERM and time to save."""
+        return json_response(JobStopResponse(stopped=jobs.stop(job_or_submission_id)))
+
+    return router
