@@ -68,4 +68,4 @@ def _connect(settings: PlatformSettings) -> Any:
     services = Services.assemble(
         settings, store=store, registry=Registry(settings.mlflow_url), cluster=Cluster(settings.supervisor.serving_reserve_cpus)
     )
-    return create_app(services, echo_request_id=False)
+    return create_app(services, echo_request_id=False, warm_processes=True)

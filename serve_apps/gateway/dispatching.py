@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from fastapi import Request, Response
 
@@ -16,6 +16,7 @@ from raylift.services.inference_routing import HOLD_POLL_SECONDS, InferenceRouti
 from serve_apps.gateway.errors import QueueFull, ReplicaFailed
 from serve_apps.gateway.forwarding import Answer, BrokenOff, Forwarder, NotReached
 from serve_apps.gateway.links import route_path
+from serve_apps.gateway.standby import Standby
 
 SCALE_UP_TIMEOUT: Final = "X-Scale-Up-Timeout"
 MAX_SCALE_UP_SECONDS: Final = 600.0
@@ -41,68 +42,93 @@ class Errand:
     """Whether it may be sent again although a replica may have begun with it."""
 
 
+class Mirror(Protocol):
+    """Sends copies of requests to shadow versions (``shadowing.py``)."""
+
+    def follow(self, errand: Errand, version: str, response: Response) -> Response:
+        """``response``, and a copy of the errand when it has been sent."""
+        ...
+
+
 class Dispatcher:
-    def __init__(self, routing: InferenceRouting, forwarder: Forwarder) -> None:
+    """Answers requests. Those that a traffic table routes are shown to ``mirror``, if there is one.
+
+    ``standby`` answers for versions without a replica; without it they are waited for.
+    """
+
+    def __init__(
+        self, routing: InferenceRouting, forwarder: Forwarder, mirror: Mirror | None = None, standby: Standby | None = None
+    ) -> None:
         self._routing = routing
         self._forwarder = forwarder
+        self._mirror = mirror
+        self._standby = standby
 
     async def answer(self, errand: Errand) -> Response:
-        """The replica's answer as it is.
+        """The answer of a replica, or of a warm process, as it is.
 
         Raises:
-            PlatformError: as ``InferenceRouting.hold``; QueueFull; ReplicaFailed.
+            PlatformError: as ``InferenceRouting.choose``; DeploymentNotReady; QueueFull; ReplicaFailed.
         """
         until = time.monotonic() + errand.hold_seconds
         breaks = 0
+        max_age: float | None = None
         while True:
-            deployment = await self._routing.hold(errand.wanted, until)
+            choice = await self._routing.choose(errand.wanted, max_age=max_age)
             try:
-                answer = await self._send(errand, deployment, until)
-                if answer.is_queue_full:
-                    answer.discard()
-                    raise _queue_full(deployment, answer.retry_after)
-                if answer.is_absent_route:
-                    answer.discard()
-                    await self._pause(deployment, until)
+                answer = await self._ask(errand, choice, until)
+                if answer is None:
+                    await _pause(choice, until)
+                    # Those that wait for one model look together.
+                    max_age = HOLD_POLL_SECONDS
                     continue
                 if not (answer.is_ingress_failure and errand.repeatable):
-                    return await answer.respond()
+                    return self._mirrored(errand, choice.version, await answer.respond(choice.version))
                 answer.discard()
-            except NotReached:
-                await self._pause(deployment, until)
-                continue
             except BrokenOff as error:
                 if not errand.repeatable:
-                    raise _failed(deployment) from error
+                    raise _failed(choice) from error
             breaks += 1
             if breaks > len(_PAUSES_AFTER_BREAK):
-                raise _failed(deployment)
+                raise _failed(choice)
             await asyncio.sleep(_PAUSES_AFTER_BREAK[breaks - 1])
 
-    async def _send(self, errand: Errand, deployment: Deployment, until: float) -> Answer:
+    def _mirrored(self, errand: Errand, version: str, response: Response) -> Response:
+        if self._mirror is None or not errand.wanted.by_traffic:
+            return response
+        return self._mirror.follow(errand, version, response)
+
+    async def _ask(self, errand: Errand, choice: Deployment | Starting, until: float) -> Answer | None:
+        """None: there is nobody to answer now, and nobody has begun with it."""
+        if isinstance(choice, Deployment) and choice.replicas:
+            answer = await self._ask_replicas(errand, choice)
+            if answer is not None:
+                return answer
+        deployment = choice if isinstance(choice, Deployment) else choice.deployment
+        if deployment is None or self._standby is None:
+            return None
+        return await self._standby.answer(errand, deployment, until)
+
+    async def _ask_replicas(self, errand: Errand, deployment: Deployment) -> Answer | None:
         path = route_path(deployment.model_name, deployment.version) + errand.beneath
-        sending = self._forwarder.send(errand.method, path, errand.headers, errand.body)
-        if deployment.replicas:
-            return await sending
-        # Ray Serve starts a replica for it and holds it meanwhile, without end: the bound is ours.
-        task = asyncio.ensure_future(sending)
         try:
-            done, _ = await asyncio.wait({task}, timeout=max(0.0, until - time.monotonic()))
-            if not done and await self._still_without_replica(errand.wanted):
-                raise not_ready(deployment.model_name, deployment.version)
-            return await task
-        finally:
-            task.cancel()
+            answer = await self._forwarder.send(errand.method, path, errand.headers, errand.body)
+        except NotReached:
+            return None
+        if answer.is_queue_full:
+            answer.discard()
+            raise _queue_full(deployment, answer.retry_after)
+        if answer.is_absent_route:
+            answer.discard()
+            return None
+        return answer
 
-    async def _still_without_replica(self, wanted: Wanted) -> bool:
-        choice = await self._routing.choose(wanted, max_age=HOLD_POLL_SECONDS)
-        return isinstance(choice, Starting) or not choice.replicas
 
-    async def _pause(self, deployment: Deployment, until: float) -> None:
-        left = until - time.monotonic()
-        if left <= 0:
-            raise not_ready(deployment.model_name, deployment.version)
-        await asyncio.sleep(min(HOLD_POLL_SECONDS, left))
+async def _pause(choice: Deployment | Starting, until: float) -> None:
+    left = until - time.monotonic()
+    if left <= 0:
+        raise not_ready(choice.model_name, choice.version)
+    await asyncio.sleep(min(HOLD_POLL_SECONDS, left))
 
 
 def hold_seconds(request: Request, default: float) -> float:
@@ -128,7 +154,7 @@ def _queue_full(deployment: Deployment, retry_after: float | None) -> QueueFull:
     )
 
 
-def _failed(deployment: Deployment) -> ReplicaFailed:
+def _failed(deployment: Deployment | Starting) -> ReplicaFailed:
     return ReplicaFailed(
         f"A replica of version {deployment.version} of {deployment.model_name!r} broke off while it worked on the request.",
         model_name=deployment.model_name,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 import aiohttp
@@ -17,6 +18,10 @@ from yarl import URL
 
 FORWARDED: Final = "X-Raylift-Forwarded"
 """Marks what the gateway sent: when it comes back, Ray Serve has no such route, and it goes no further."""
+SHADOW: Final = "X-Raylift-Shadow"
+"""Marks a copy that a traffic table sends to a shadow version: nobody reads its answer."""
+MODEL_VERSION: Final = "X-Raylift-Model-Version"
+"""Says, in an answer, which version gave it."""
 NO_ROUTE: Final = "X-Raylift-No-Route"
 """Marks the gateway's own answer to that."""
 
@@ -30,8 +35,17 @@ _HOP_BY_HOP: Final = frozenset(
     {"connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "te", "trailer", "transfer-encoding", "upgrade"}
 )
 # Ray Serve lets clients change its time-outs by header; that is not theirs.
-_NOT_FORWARDED: Final = _HOP_BY_HOP | {"host", "content-length", "expect", "x-request-timeout-seconds", FORWARDED.lower()}
-_NOT_RETURNED: Final = _HOP_BY_HOP | {"content-length", "date", "server", "x-request-id", "x-content-type-options"}
+_NOT_FORWARDED: Final = _HOP_BY_HOP | {
+    "host",
+    "content-length",
+    "expect",
+    "x-request-timeout-seconds",
+    FORWARDED.lower(),
+    SHADOW.lower(),
+}
+_NOT_RETURNED: Final = _HOP_BY_HOP | {
+    "content-length", "date", "server", "x-request-id", "x-content-type-options", MODEL_VERSION.lower(),
+}  # fmt: skip
 
 
 class NotReached(Exception):
@@ -81,10 +95,11 @@ class Answer:
     def _is_ingress_text(self) -> bool:
         return self._response.content_type in {"text/plain", "text/html"}
 
-    async def respond(self) -> Response:
-        """Status, headers and body as they are; large or unmeasured bodies are streamed."""
+    async def respond(self, version: str) -> Response:
+        """Status, headers and body as they are, and the version that answered; large or unmeasured bodies are streamed."""
         response = self._response
         headers = {name: value for name, value in response.headers.items() if name.lower() not in _NOT_RETURNED}
+        headers[MODEL_VERSION] = version
         length = response.content_length
         if length is not None and length <= _READ_AT_ONCE:
             return Response(await _read(response), response.status, headers)
@@ -97,10 +112,11 @@ class Answer:
 
 
 class Forwarder:
-    """One pool of connections to the platform's own ingress. Made inside the event loop."""
+    """One pool of connections to the platform's own ingress, or to one process at a socket. Made inside the event loop."""
 
-    def __init__(self, base_url: str) -> None:
+    def __init__(self, base_url: str, *, socket: Path | None = None) -> None:
         self._base_url = base_url.rstrip("/")
+        self._socket = socket
         self._session: aiohttp.ClientSession | None = None
 
     async def send(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
@@ -129,7 +145,7 @@ class Forwarder:
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEP_ALIVE_SECONDS),
+                connector=self._connector(),
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS),
                 auto_decompress=False,
                 skip_auto_headers=("Accept", "Accept-Encoding", "Content-Type", "User-Agent"),
@@ -137,6 +153,11 @@ class Forwarder:
                 trust_env=False,
             )
         return self._session
+
+    def _connector(self) -> aiohttp.BaseConnector:
+        if self._socket is not None:
+            return aiohttp.UnixConnector(str(self._socket), limit=0, keepalive_timeout=_KEEP_ALIVE_SECONDS)
+        return aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEP_ALIVE_SECONDS)
 
 
 def onward_headers(headers: Iterable[tuple[str, str]], request_id: str) -> dict[str, str]:

@@ -14,6 +14,7 @@ from raylift.api.inference import InferenceRequest
 from raylift.api.models import DeploymentUpdate
 from raylift.api.problems import Problem
 from raylift.api.ray_jobs import JobSubmitRequest
+from raylift.api.traffic import AliasUpdate, RollbackRequest, TrafficUpdate
 from raylift.api.training import TrainingUpload
 from serve_apps.gateway.errors import RAY_API
 
@@ -23,6 +24,9 @@ _READ_BY_HAND: Final[tuple[type[BaseModel], ...]] = (
     DeploymentUpdate,
     EnvironmentRequest,
     JobSubmitRequest,
+    TrafficUpdate,
+    RollbackRequest,
+    AliasUpdate,
     Problem,
 )
 

@@ -29,26 +29,42 @@ from serve_apps.gateway.routers.models import deployments_router, models_router
 from serve_apps.gateway.routers.ray_job_logs import ray_job_logs_router
 from serve_apps.gateway.routers.ray_jobs import ray_jobs_router
 from serve_apps.gateway.routers.ray_packages import ray_packages_router
+from serve_apps.gateway.routers.sweeps import sweeps_router
+from serve_apps.gateway.routers.traffic import aliases_router, traffic_router
 from serve_apps.gateway.routers.training import training_router
+from serve_apps.gateway.shadowing import Shadowing
+from serve_apps.gateway.standby import Standby
+from serve_apps.warm_pool.pool import WarmPool
 
 _DESCRIPTION: Final = "Upload a Python training script, get an autoscaled REST endpoint."
 
 
-def create_app(services: Services, *, echo_request_id: bool = True) -> FastAPI:
+def create_app(services: Services, *, echo_request_id: bool = True, warm_processes: bool = False) -> FastAPI:
     """The whole REST API over these services. It closes neither them nor their store.
 
     Args:
         services: what the routes call.
         echo_request_id: False where the server in front answers with X-Request-ID itself, as Ray Serve does.
+        warm_processes: keep processes that answer for versions without a replica.
     """
     forwarder = Forwarder(services.settings.gateway_url)
-    dispatcher = Dispatcher(services.routing, forwarder)
+    copies = Forwarder(services.settings.gateway_url)
+    warm = WarmPool(services.settings, lambda socket: Forwarder("http://warm", socket=socket)) if warm_processes else None
+    standby = Standby(services.demand, warm)
     metrics = Metrics(services.census)
+    shadowing = Shadowing(services.routing, Dispatcher(services.routing, copies, standby=standby), metrics.count_shadow)
+    dispatcher = Dispatcher(services.routing, forwarder, shadowing, standby)
     infer = inference_endpoint(services, dispatcher)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        if warm is not None:
+            await warm.start()
         yield
+        if warm is not None:
+            await warm.close()
+        await shadowing.close()
+        await copies.close()
         await forwarder.close()
 
     app = FastAPI(
@@ -70,6 +86,7 @@ def create_app(services: Services, *, echo_request_id: bool = True) -> FastAPI:
     install_error_handlers(app)
     for router in (
         training_router(services),
+        sweeps_router(services),
         job_logs_router(services),
         job_sources_router(services),
         ray_jobs_router(services),
@@ -78,6 +95,8 @@ def create_app(services: Services, *, echo_request_id: bool = True) -> FastAPI:
         inference_router(infer),
         models_router(services),
         deployments_router(services),
+        traffic_router(services),
+        aliases_router(services),
         environments_router(services),
         health_router(services, metrics),
         server_router(services),

@@ -3,6 +3,9 @@
 Ray's template binds HAProxy's metrics and statistics to every interface, and has one host for HAProxy and for the replicas
 behind it. The wrapper stands in for HAProxy's binary, corrects the file that Ray wrote, and becomes HAProxy: so only the API
 itself is ever opened to the network, and only when `--host` says so.
+
+It also puts the gateway behind every version: a request to one whose replicas are all gone, or are not there yet, goes to the
+gateway, which has it answered by a warm process or holds it.
 """
 
 from __future__ import annotations
@@ -24,14 +27,33 @@ sed -i -E \\
     -e 's/^([[:space:]]*bind )\\*?:([0-9]+)/\\1127.0.0.1:\\2/' \\
     -e 's/^([[:space:]]*bind )127\\.0\\.0\\.1:{port}$/\\1{host}:{port}/' \\
     "$config"
+awk '{standby}' "$config" "$config" > "$config.new" && mv "$config.new" "$config"
 exec {binary} "$@"
 """
 
+# Reads the file twice: first for the gateway's address, then to name it in each version's section. HAProxy takes the first
+# backup that is up, and takes backups only when no replica is. Ray's own, which would start a replica and hold the request
+# meanwhile, stays the second.
+_STANDBY: Final = """
+    /^backend / {{ section = $2 }}
+    NR == FNR {{ if (section == "{gateway}" && $1 == "server" && $NF != "backup" && address == "") address = $3; next }}
+    address != "" && section ~ /^http-/ && section != "{gateway}" && $1 == "server" && $NF == "backup" {{
+        print "    server gateway-" address " " address " check backup"
+    }}
+    {{ print }}
+"""
+_GATEWAY_SECTION: Final = "http-gateway"
+
 
 def write_haproxy_wrapper(path: Path, *, host: str, port: int) -> None:
-    """Write the stand-in for HAProxy's binary: the API listens on ``host``, all else on the loopback interface."""
+    """Write the stand-in for HAProxy's binary.
+
+    The API listens on ``host``, all else on the loopback interface, and what no replica can take goes to the gateway.
+    """
     address = "*" if host == "0.0.0.0" else host  # noqa: S104 - compared, not bound
-    path.write_text(_WRAPPER.format(host=address, port=port, binary=shlex.quote(haproxy_binary())), encoding="ascii")
+    standby = _STANDBY.format(gateway=_GATEWAY_SECTION)
+    script = _WRAPPER.format(host=address, port=port, binary=shlex.quote(haproxy_binary()), standby=standby)
+    path.write_text(script, encoding="ascii")
     path.chmod(0o700)
 
 

@@ -10,6 +10,7 @@ from raylift.services.capacity import Capacity
 from raylift.services.census import CensusService
 from raylift.services.clock import Clock, utc_now
 from raylift.services.comparison import ComparisonService
+from raylift.services.demand import Demand
 from raylift.services.deployments import DeploymentService
 from raylift.services.environments import EnvironmentService
 from raylift.services.health import HealthService, supervisor_at_work
@@ -18,8 +19,11 @@ from raylift.services.log_following import LogFollower
 from raylift.services.logs import JobLogs
 from raylift.services.models import ModelService
 from raylift.services.ports import Cluster, Registry
+from raylift.services.queue_reasons import QueueReasons
 from raylift.services.ray_jobs import RayJobsService
 from raylift.services.ray_packages import RayPackages
+from raylift.services.sweeps import SweepService
+from raylift.services.traffic import TrafficService
 from raylift.services.training import TrainingService
 from raylift.services.uploads import UploadChecks
 from raylift.settings import PlatformSettings
@@ -31,6 +35,7 @@ class Services:
     settings: PlatformSettings
     uploads: UploadChecks
     training: TrainingService
+    sweeps: SweepService
     ray_jobs: RayJobsService
     ray_packages: RayPackages
     comparison: ComparisonService
@@ -39,6 +44,8 @@ class Services:
     models: ModelService
     deployments: DeploymentService
     routing: InferenceRouting
+    demand: Demand
+    traffic: TrafficService
     environments: EnvironmentService
     census: CensusService
     health: HealthService
@@ -50,12 +57,20 @@ class Services:
         capacity = Capacity(cluster)
         logs = JobLogs(store, settings.attempts_dir)
         uploads = UploadChecks(settings.jobs, capacity)
-        training = TrainingService(store, logs, settings.gateway, clock=clock)
+        training = TrainingService(
+            store,
+            logs,
+            settings.gateway,
+            quotas=settings.jobs.quotas,
+            reasons=QueueReasons(store, capacity, settings.jobs.quotas),
+            clock=clock,
+        )
         packages = RayPackages(store, settings, clock=clock)
         return cls(
             settings=settings,
             uploads=uploads,
             training=training,
+            sweeps=SweepService(store, training, quotas=settings.jobs.quotas, clock=clock),
             ray_jobs=RayJobsService(store, uploads, training, packages, logs, settings.jobs),
             ray_packages=packages,
             comparison=ComparisonService(store),
@@ -64,6 +79,8 @@ class Services:
             models=ModelService(store, registry),
             deployments=DeploymentService(store, registry, capacity, settings.serving, clock=clock),
             routing=InferenceRouting(store, registry, clock=clock),
+            demand=Demand(store, lasting_seconds=settings.serving.upscale_delay_seconds, clock=clock),
+            traffic=TrafficService(store, registry, clock=clock),
             environments=EnvironmentService(store, settings.environments_dir, settings.environments),
             census=CensusService(store),
             health=HealthService(

@@ -1,15 +1,15 @@
-"""Which version answers a request, and waiting until it does."""
+"""Which version answers a request."""
 
 from __future__ import annotations
 
-import asyncio
+import random
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final
 
-from raylift.domain.deployment import ANSWERING, Deployment, DeploymentStatus
+from raylift.domain.deployment import Deployment, DeploymentStatus
 from raylift.domain.errors import (
     DeploymentNotReady,
     DeploymentStopped,
@@ -21,6 +21,7 @@ from raylift.domain.errors import (
     VersionNotFound,
 )
 from raylift.domain.model_version import ModelVersion
+from raylift.domain.traffic import Sticky, Target, TrafficTable, drawn, kept, weights_of
 from raylift.services.clock import Clock, utc_now
 from raylift.services.freshness import Fresh
 from raylift.services.models import version_number
@@ -37,13 +38,24 @@ _DEPLOYED_WITHIN: Final = timedelta(seconds=60)
 """How long after its registration a version's deployment may still be about to appear."""
 
 
+StickyKey = Callable[[Sticky], Awaitable[str | None]]
+"""Finds what a traffic table is sticky by in a request; None where the request has no such thing."""
+
+
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What a request asks for: a version, an alias, or neither (then the newest that answers)."""
+    """What a request asks for: a version, an alias, or neither. Then the traffic table decides, or the newest answers."""
 
     model_name: str
     version: str | None = None
     alias: str | None = None
+    sticky_key: StickyKey | None = None
+    chance: float = field(default_factory=random.random)
+    """Drawn once a request, so that one that waits goes on waiting for the same version."""
+
+    @property
+    def by_traffic(self) -> bool:
+        return self.version is None and self.alias is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +64,18 @@ class Starting:
 
     model_name: str
     version: str
+    deployment: Deployment | None = None
+    """None while it has none."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Picture:
+    """What the store has of a model: its deployments by version, and its traffic table."""
+
+    rows: Mapping[str, Deployment]
+    table: TrafficTable | None
+    aliases: Mapping[str, str | None]
+    """Where the supervisor last saw the aliases that the table names: while MLflow is away, they stay there."""
 
 
 class InferenceRouting:
@@ -64,13 +88,11 @@ class InferenceRouting:
         *,
         clock: Clock = utc_now,
         monotonic: Callable[[], float] = time.monotonic,
-        poll_seconds: float = HOLD_POLL_SECONDS,
     ) -> None:
         self._clock = clock
         self._monotonic = monotonic
-        self._poll_seconds = poll_seconds
-        self._rows: Fresh[str, Mapping[str, Deployment]] = Fresh(
-            lambda name: {row.version: row for row in store.deployments.list(name)}, seconds=_ROWS_SECONDS, monotonic=monotonic
+        self._pictures: Fresh[str, _Picture] = Fresh(
+            lambda name: _picture(store, name), seconds=_ROWS_SECONDS, monotonic=monotonic
         )
         self._versions: Fresh[str, Sequence[ModelVersion]] = Fresh(
             lambda name: _versions(registry, name), seconds=_REGISTRY_SECONDS, stale_seconds=0, monotonic=monotonic
@@ -95,40 +117,69 @@ class InferenceRouting:
         # Refused by a picture that may be a second old: whoever has just deployed it must not be told that it is not.
         return await self._choose(wanted, 0)
 
-    async def hold(self, wanted: Wanted, until: float) -> Deployment:
-        """Wait until a version answers, at most to the moment ``until`` of the monotonic clock.
+    def shadows(self, model_name: str) -> tuple[Target, ...]:
+        """What gets a copy of the requests that the model's traffic table routes, as the last of them saw it."""
+        picture = self._pictures.last(model_name)
+        return picture.table.shadow if picture is not None and picture.table is not None else ()
 
-        Raises:
-            DeploymentNotReady: it does not answer in time.
-            PlatformError: as ``choose``; what changes while waiting counts.
-        """
-        choice = await self.choose(wanted)
-        while isinstance(choice, Starting):
-            left = until - self._monotonic()
-            if left <= 0:
-                raise not_ready(choice.model_name, choice.version)
-            await asyncio.sleep(min(self._poll_seconds, left))
-            choice = await self.choose(wanted, max_age=self._poll_seconds)
-        return choice
+    def forget(self, model_name: str, *aliases: str) -> None:
+        """Look anew at the next request, as somebody changed the traffic or an alias. Called in the event loop's thread."""
+        self._pictures.forget(model_name)
+        for alias in aliases:
+            self._aliases.forget((model_name, alias))
 
     async def _choose(self, wanted: Wanted, max_age: float | None) -> Deployment | Starting:
-        rows = await self._rows.get(wanted.model_name, max_age=max_age)
+        picture = await self._pictures.get(wanted.model_name, max_age=max_age)
+        rows = picture.rows
         version = wanted.version
         if wanted.alias is not None:
             version = await self._aliases.get((wanted.model_name, wanted.alias))
+        elif version is None and picture.table is not None:
+            version = await self._by_table(wanted, picture.table, picture)
         if version is None:
             return await self._newest(wanted.model_name, rows)
         row = rows.get(version)
         return _judge(row) if row else await self._without_deployment(wanted.model_name, version, rows)
 
+    async def _by_table(self, wanted: Wanted, table: TrafficTable, picture: _Picture) -> str:
+        """A version by weight. The share of those that cannot answer falls to the others, while there are others."""
+        name = wanted.model_name
+        versions: list[tuple[str, float]] = []
+        absent: VersionNotFound | None = None
+        for route in table.routes:
+            try:
+                versions.append((await self._version_of(name, route.target, picture), route.weight))
+            except VersionNotFound as error:  # The alias was deleted in MLflow.
+                absent = error
+        weights = weights_of(versions)
+        if not weights:
+            raise absent or VersionNotFound(f"The traffic table of {name!r} has no version.", model_name=name, versions=[])
+        able = {version: weight for version, weight in weights.items() if takes_requests(picture.rows.get(version))} or weights
+        if len(able) == 1:
+            return next(iter(able))
+        key = await wanted.sticky_key(table.sticky) if table.sticky and wanted.sticky_key else None
+        return drawn(able, wanted.chance) if key is None else kept(able, key, salt=name)
+
+    async def _version_of(self, model_name: str, target: Target, picture: _Picture) -> str:
+        if target.version is not None:
+            return target.version
+        alias = str(target.alias)
+        try:
+            return await self._aliases.get((model_name, alias))
+        except EngineUnavailable:
+            seen = picture.aliases.get(alias)
+            if seen is None:
+                raise
+            return seen
+
     async def _newest(self, model_name: str, rows: Mapping[str, Deployment]) -> Deployment | Starting:
-        newest_first = [rows[version] for version in sorted(rows, key=version_number, reverse=True)]
-        for row in newest_first:
-            if _answers(row):
-                return row
+        newest_first = _newest_first(rows)
+        answering = newest_answering(rows)
+        if answering is not None:
+            return answering
         for row in newest_first:
             if row.wanted and row.status is not DeploymentStatus.UNHEALTHY:
-                return Starting(model_name, row.version)
+                return Starting(model_name, row.version, row)
         if newest_first:
             return _judge(next((row for row in newest_first if row.wanted), newest_first[0]))
         versions = await self._versions.get(model_name)
@@ -168,21 +219,34 @@ def not_ready(model_name: str, version: str) -> DeploymentNotReady:
     )
 
 
+def newest_answering(rows: Mapping[str, Deployment]) -> Deployment | None:
+    """What answers for a model without a traffic table."""
+    return next((row for row in _newest_first(rows) if row.answers), None)
+
+
+def takes_requests(row: Deployment | None) -> bool:
+    """Whether a traffic table sends requests there: a version that only starts lets them wait."""
+    return row is not None and row.wanted and row.status is not DeploymentStatus.UNHEALTHY
+
+
+def _newest_first(rows: Mapping[str, Deployment]) -> list[Deployment]:
+    return [rows[version] for version in sorted(rows, key=version_number, reverse=True)]
+
+
+def _picture(store: Store, model_name: str) -> _Picture:
+    record = store.traffic.get(model_name)
+    table = record.table if record else None
+    aliases = {seen.alias: seen.version for seen in store.traffic.aliases(model_name)} if table and table.aliases else {}
+    return _Picture({row.version: row for row in store.deployments.list(model_name)}, table, aliases)
+
+
 def _versions(registry: Registry, model_name: str) -> Sequence[ModelVersion]:
     registry.model(model_name)
     return registry.versions(model_name)
 
 
-def _answers(row: Deployment) -> bool:
-    if not row.wanted:
-        return False
-    # While a change is being applied, the replicas that were there go on answering.
-    changing = row.status is not DeploymentStatus.UNHEALTHY and row.ready_at is not None and row.replicas > 0
-    return row.status in ANSWERING or changing
-
-
 def _judge(row: Deployment) -> Deployment | Starting:
-    if _answers(row):
+    if row.answers:
         return row
     if not row.wanted:
         raise _not_deployed(row.model_name, row.version)
@@ -192,7 +256,7 @@ def _judge(row: Deployment) -> Deployment | Starting:
             model_name=row.model_name,
             model_version=row.version,
         )
-    return Starting(row.model_name, row.version)
+    return Starting(row.model_name, row.version, row)
 
 
 def _not_deployed(model_name: str, version: str) -> DeploymentStopped:

@@ -43,10 +43,11 @@ class RayJobsService:
         self._logs = logs
         self._settings = settings
 
-    def submit(self, request: JobSubmitRequest) -> str:
+    def submit(self, request: JobSubmitRequest, *, owner: str | None = None) -> str:
         """Commit the job to the store. Returns its submission id: the client's, else the job's own.
 
         Raises:
+            QuotaExceeded: as many jobs of the owner wait as may.
             InvalidRequest: it asks for what cannot be; the detail has a line for each field, in Ray's words.
             NotFound: its working_dir was not uploaded.
             SubmissionIdTaken: the client's submission id is another job's.
@@ -55,7 +56,7 @@ class RayJobsService:
         if chosen is not None:
             _check_submission_id(chosen)
         translated = translate(request, default_timeout_seconds=self._settings.max_timeout_seconds)
-        checked = self._checked(translated)
+        checked = self._checked(translated, owner)
         ray = RayRequest(request.entrypoint, chosen, dict(request.metadata or {}), dict(translated.runtime_env))
         job = self._training.submit(replace(checked, spec=replace(checked.spec, ray=ray))).job
         return submission_id_of(job)
@@ -109,15 +110,14 @@ class RayJobsService:
         log = self._logs.of_job(self.find(job_or_submission_id))
         return log.tail(log.size()) if log else ""
 
-    def _checked(self, translated: TranslatedRequest) -> CheckedUpload:
+    def _checked(self, translated: TranslatedRequest, owner: str | None) -> CheckedUpload:
         project = self._packages.project(translated.runtime_env)
         if project is None and translated.command is None:
             detail = f"runs {translated.upload.entrypoint}, and there is no working_dir that it could be in (--working-dir .)"
             raise refusal([FieldError("entrypoint", detail)])
         try:
-            checked = self._uploads.check(
-                translated.upload, project=project.archive if project else None, command=translated.command
-            )
+            archive = project.archive if project else None
+            checked = self._uploads.check(translated.upload, project=archive, command=translated.command, owner=owner)
         except InvalidRequest as error:
             raise refusal(error.errors) from error
         python_path = project.python_path if project else ()

@@ -60,6 +60,7 @@ class TrafficService:
         """Give the model a table.
 
         Raises:
+            ModelNotFound: nothing is registered under the name.
             InvalidRequest: the table is wrong, or names what cannot answer; ``errors`` says of each route what to do.
             TrafficChanged: ``expected_revision`` is not the present one.
         """
@@ -176,6 +177,8 @@ class TrafficService:
         self, model_name: str, table: TrafficTable, *, who: str, action: TrafficAction, expected_revision: int | None
     ) -> TrafficState:
         deployments = self._deployments(model_name)
+        if not deployments:
+            self._registry.model(model_name)  # A name that nobody registered deserves the better answer.
         aliases: Mapping[str, str] = self._registry.model(model_name).aliases if table.aliases else {}
         errors = list(self._unanswerable(model_name, table, deployments, aliases))
         if errors:

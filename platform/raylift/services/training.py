@@ -12,8 +12,9 @@ from raylift.domain.identifiers import new_job_id
 from raylift.domain.job import Event, Job, JobState, Origin
 from raylift.services.clock import Clock, utc_now
 from raylift.services.logs import JobLogs, LogFile, removal_note
+from raylift.services.queue_reasons import QueueReasons
 from raylift.services.uploads import CheckedUpload
-from raylift.settings import GatewaySettings
+from raylift.settings import GatewaySettings, QuotaSettings
 from raylift.store import IdempotencyKey, JobFilter, JobPage, Store
 
 MAX_KEY_LENGTH: Final = 255
@@ -42,10 +43,21 @@ class Submission:
 class TrainingService:
     """Writes what users want to the store. What happens then is the supervisor's."""
 
-    def __init__(self, store: Store, logs: JobLogs, settings: GatewaySettings, *, clock: Clock = utc_now) -> None:
+    def __init__(
+        self,
+        store: Store,
+        logs: JobLogs,
+        settings: GatewaySettings,
+        *,
+        quotas: QuotaSettings,
+        reasons: QueueReasons,
+        clock: Clock = utc_now,
+    ) -> None:
         self._store = store
         self._logs = logs
         self._settings = settings
+        self._quotas = quotas
+        self._reasons = reasons
         self._clock = clock
 
     def submit(self, upload: CheckedUpload, *, key: str | None = None, body_sha256: str = "") -> Submission:
@@ -53,20 +65,30 @@ class TrainingService:
 
         Raises:
             IdempotencyMismatch: ``key`` came with another body before.
+            QuotaExceeded: as many jobs of the owner wait as may.
         """
         now = self._clock()
-        idempotency = None
-        if key is not None:
-            expires_at = now + timedelta(hours=self._settings.idempotency_hours)
-            idempotency = IdempotencyKey(_checked_key(key), body_sha256, expires_at)
+        idempotency = self.idempotency(key, body_sha256)
         job_id = new_job_id(now.timestamp())
         job = self._store.jobs.add(
-            upload.spec, upload.script, job_id=job_id, now=now, idempotency=idempotency, project=upload.project
+            upload.spec,
+            upload.script,
+            job_id=job_id,
+            now=now,
+            idempotency=idempotency,
+            project=upload.project,
+            max_queued=self._quotas.of(upload.spec.owner).max_queued_jobs,
         )
         return Submission(job, repeated=job.job_id != job_id)
 
+    def idempotency(self, key: str | None, body_sha256: str) -> IdempotencyKey | None:
+        """What a request's Idempotency-Key stands for, from now on; None without one."""
+        if key is None:
+            return None
+        return IdempotencyKey(_checked_key(key), body_sha256, self._clock() + timedelta(hours=self._settings.idempotency_hours))
+
     def details(self, job_id: str) -> JobDetails:
-        job = self._store.jobs.get(job_id)
+        (job,) = self._reasons.explained([self._store.jobs.get(job_id)])
         log = self._logs.of_job(job)
         return JobDetails(
             job,
@@ -79,7 +101,8 @@ class TrainingService:
         return self._store.jobs.get(job_id)
 
     def page(self, wanted: JobFilter, *, limit: int, cursor: str | None) -> JobPage:
-        return self._store.jobs.list(wanted, limit=limit, cursor=cursor)
+        page = self._store.jobs.list(wanted, limit=limit, cursor=cursor)
+        return replace(page, jobs=self._reasons.explained(page.jobs))
 
     def script(self, job_id: str) -> tuple[Job, bytes]:
         job = self._store.jobs.get(job_id)
@@ -112,19 +135,23 @@ class TrainingService:
         lock = first.spec.environment_lock if first.environment_lock is None else first.environment_lock
         # A submission id that a client chose stands for its first job.
         ray = None if first.spec.ray is None else replace(first.spec.ray, submission_id=None)
-        spec = replace(first.spec, environment_lock=lock, origin=Origin.PLATFORM, ray=ray)
-        now = self._clock()
-        return self._store.jobs.add(spec, script, job_id=new_job_id(now.timestamp()), now=now)
+        spec = replace(first.spec, environment_lock=lock, origin=Origin.PLATFORM, sweep=None, ray=ray)
+        now, max_queued = self._clock(), self._quotas.of(spec.owner).max_queued_jobs
+        return self._store.jobs.add(spec, script, job_id=new_job_id(now.timestamp()), now=now, max_queued=max_queued)
 
     def delete(self, job_id: str) -> None:
         """Delete a finished job, its events, its log and everything else its attempts left on disk.
 
         Raises:
-            JobNotFinished: it has not ended; cancel it first.
+            JobNotFinished: it has not ended, or its sweep has not; cancel that first.
         """
         job = self._store.jobs.get(job_id)
         if not job.is_final:
             raise JobNotFinished(f"Job {job_id} has not ended yet. Cancel it first.", job_id=job_id)
+        if job.spec.sweep is not None and not self._store.sweeps.get(job.spec.sweep.sweep_id).is_final:
+            # It may be the best.
+            detail = f"Job {job_id} is of {job.spec.sweep.sweep_id}, which has not ended yet. Cancel that first."
+            raise JobNotFinished(detail, job_id=job_id)
         submission_ids = [attempt.submission_id for attempt in self._store.jobs.attempts(job_id)]
         self._store.jobs.delete(job_id)
         self._logs.remove(submission_ids)

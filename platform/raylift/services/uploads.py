@@ -6,22 +6,26 @@ import hashlib
 import re
 import threading
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Final
 
 from raylift.api.training import ResourceRequest, TrainingUpload
 from raylift.domain.errors import FieldError, InvalidRequest
+from raylift.domain.identifiers import DEFAULT_OWNER
 from raylift.domain.job import JobSpec, Resources
 from raylift.domain.project import PackedProject, ProjectFile, pack
 from raylift.domain.quantities import format_bytes, parse_bytes
+from raylift.domain.sweep import SweepSpec
 from raylift.services.capacity import Capacity
+from raylift.services.owners import check_owner
 from raylift.services.project_archives import read_project
 from raylift.services.project_entrypoints import FIELD as ENTRYPOINT_FIELD
 from raylift.services.project_entrypoints import find_entrypoint
 from raylift.services.requirement_sources import Sourced, find_requirements
 from raylift.services.scripts import FIELD as SCRIPT_FIELD
 from raylift.services.scripts import check_size, decode_script, script_error
+from raylift.services.sweep_requests import check_sweep, sweep_spec
 from raylift.services.variables import check_arguments, check_total, check_variables
 from raylift.settings import JobSettings
 
@@ -58,6 +62,8 @@ class CheckedUpload:
     spec: JobSpec
     script: bytes
     project: PackedProject | None = None
+    sweep: SweepSpec | None = None
+    """Set where it is a sweep; then ``spec`` is what its jobs have in common."""
 
 
 class UploadChecks:
@@ -74,6 +80,7 @@ class UploadChecks:
         known: Sequence[FieldError] = (),
         project: bytes | None = None,
         command: str | None = None,
+        owner: str | None = None,
     ) -> CheckedUpload:
         """The job that was asked for.
 
@@ -82,18 +89,21 @@ class UploadChecks:
             known: errors that reading the body has found; they are told together with the ones found here.
             project: the archive of the project that the script is in; its content stands in the place of ``script_content``.
             command: a shell command to run in the place of a script, in the project if there is one.
+            owner: for whom it is to run, as the caller says; None: ``local``.
 
         Raises:
             TooLarge: the script or the project is over the limit.
             InvalidRequest: anything else is wrong; ``errors`` names every field.
         """
+        owner = DEFAULT_OWNER if owner is None else owner
+        known = [*known, *check_owner(owner, upload.resources, self._settings.quotas)]
         if project is None:
-            return self._checked(upload, self._single(upload) if command is None else _of_command(command), known)
+            return self._checked(upload, self._single(upload) if command is None else _of_command(command), known, owner)
         with _UNPACKING:
             source = self._of_project(upload, project) if command is None else self._command_in_project(command, project)
-            return self._checked(upload, source, known)
+            return self._checked(upload, source, known, owner)
 
-    def _checked(self, upload: TrainingUpload, source: _Source, known: Sequence[FieldError]) -> CheckedUpload:
+    def _checked(self, upload: TrainingUpload, source: _Source, known: Sequence[FieldError], owner: str) -> CheckedUpload:
         path = source.entrypoint or _script_name(upload, source)
         sourced = find_requirements(upload.requirements, source.script, path, source.files)
         found = [*source.errors, *sourced.errors, *self._plain_fields(upload)]
@@ -101,7 +111,8 @@ class UploadChecks:
         if errors:
             raise InvalidRequest(_summary(errors), errors)
         packed = pack(source.files.values()) if source.files is not None else None
-        return CheckedUpload(_spec(upload, source, sourced, packed), source.script, packed)
+        spec = replace(_spec(upload, source, sourced, packed), owner=owner)
+        return CheckedUpload(spec, source.script, packed, sweep_spec(upload, spec))
 
     def _single(self, upload: TrainingUpload) -> _Source:
         if upload.entrypoint is not None:
@@ -144,6 +155,7 @@ class UploadChecks:
         yield from self._timeout(upload.timeout_seconds)
         yield from self._resources(upload.resources)
         yield from _tags(upload.tags)
+        yield from check_sweep(upload, self._settings.max_sweep_jobs)
 
     def _timeout(self, seconds: int) -> Iterator[FieldError]:
         least, most = self._settings.min_timeout_seconds, self._settings.max_timeout_seconds

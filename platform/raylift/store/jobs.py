@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
-from typing import Final, Unpack
+from functools import cache
+from typing import Any, Final, Unpack
 
 from sqlalchemy import ColumnElement, Select, and_, delete, func, literal, select, tuple_, update
 from sqlalchemy.orm import InstrumentedAttribute, Session
+from sqlalchemy.sql.dml import ReturningInsert
 
 from raylift.domain.errors import JobNotFinished, JobNotFound
 from raylift.domain.job import Attempt, Event, Job, JobSpec, JobState, JobStatus, QueuedJob, Reason, Resources
@@ -20,7 +22,7 @@ from raylift.store.idempotency import IdempotencyKey
 from raylift.store.pages import JobFilter, JobPage, decode_cursor, encode_cursor
 from raylift.store.records import attempt_of, event_of, job_columns, job_of
 from raylift.store.tables import AttemptRow, EventRow, JobRow, JobTagRow, SweepJobRow
-from raylift.store.transactions import Database, insert_into
+from raylift.store.transactions import Database, dialect_insert, dialect_of, insert_into
 from raylift.store.transitions import JobAmendment, JobFacts
 
 _INDEXED_CHARACTERS: Final = 500
@@ -57,7 +59,8 @@ class JobRepository:
         """
         projects.check(spec.project_sha256, project)
         job = Job(job_id, spec, JobState.QUEUED, created_at=utc(now), entered_at=utc(now))
-        with self._database.write() as session:
+
+        def commit(session: Session) -> Job:
             if idempotency is not None:
                 first = _claim(session, idempotency, job_id=job_id, now=now)
                 if first != job_id:
@@ -74,6 +77,8 @@ class JobRepository:
             if idempotency is not None:
                 _prune(session, now)
             return job
+
+        return self._database.write_together(commit)
 
     def adopt(self, spec: JobSpec, script: bytes, *, job_id: str, submission_id: str, now: datetime) -> Job | None:
         """Enter a job that was handed straight to Ray; None when it is there already."""
@@ -292,8 +297,7 @@ def _get(session: Session, job_id: str) -> Job:
 
 def insert(session: Session, job: Job) -> bool:
     """Insert the job with its tags and its first event; False when there is one of its id."""
-    statement = insert_into(session, JobRow).on_conflict_do_nothing().returning(JobRow.job_id)
-    if session.scalar(statement, job_columns(job)) is None:
+    if session.scalar(_insert_job(dialect_of(session)), job_columns(job)) is None:
         return False
     # Cut keys may coincide: the last one stays, the spec has both.
     tags = {_indexed(key): _indexed(value) for key, value in job.spec.tags.items()}
@@ -304,6 +308,11 @@ def insert(session: Session, job: Job) -> bool:
         projects.refer(session, job.job_id, job.spec.project_sha256)
     transitions.record_upload(session, job)
     return True
+
+
+@cache  # Here and wherever an upload goes: making statements anew takes more CPU time than carrying them out.
+def _insert_job(dialect: str) -> ReturningInsert[Any]:
+    return dialect_insert(dialect, JobRow).on_conflict_do_nothing().returning(JobRow.__table__.c.job_id)
 
 
 def _matching(wanted: JobFilter, *, after: tuple[datetime, str] | None) -> Select[JobRow]:

@@ -3,25 +3,35 @@
 from __future__ import annotations
 
 import hashlib
+from functools import cache
+from typing import Any, Final, cast
 
-from sqlalchemy import delete, exists, select
+from sqlalchemy import Table, bindparam, delete, exists, select
 from sqlalchemy.orm import Session
+from sqlalchemy.sql.dml import ReturningInsert
 
 from raylift.domain.errors import NotFound, PlatformError
 from raylift.store.tables import JobRow, ScriptRow
-from raylift.store.transactions import insert_into
+from raylift.store.transactions import dialect_insert, dialect_of
+
+_TABLE: Final = cast("Table", ScriptRow.__table__)
+_HOLD: Final = select(_TABLE.c.sha256).where(_TABLE.c.sha256 == bindparam("sha")).with_for_update(read=True, key_share=True)
 
 
 def keep(session: Session, sha256: str, content: bytes) -> None:
     """Have the script in the store, and held there until the transaction's job refers to it."""
     if hashlib.sha256(content).hexdigest() != sha256:
         raise ValueError(f"the script's SHA-256 is not {sha256}")
-    held = select(ScriptRow.sha256).where(ScriptRow.sha256 == sha256).with_for_update(read=True, key_share=True)
-    insert = insert_into(session, ScriptRow).on_conflict_do_nothing().returning(ScriptRow.sha256)
-    while session.scalar(held) is None:
+    insert = _insert(dialect_of(session))
+    while session.scalar(_HOLD, {"sha": sha256}) is None:
         # Nothing inserted: another upload was first, and the next look holds its row.
         if session.scalar(insert, {"sha256": sha256, "content": content}) is not None:
             return
+
+
+@cache
+def _insert(dialect: str) -> ReturningInsert[Any]:
+    return dialect_insert(dialect, ScriptRow).on_conflict_do_nothing().returning(_TABLE.c.sha256)
 
 
 def read(session: Session, sha256: str) -> bytes:

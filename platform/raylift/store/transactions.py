@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
+from functools import cache
 from pathlib import Path
 from threading import Lock
-from typing import Any, Final, cast
+from typing import Any, Final, TypeVar, cast
 
 from filelock import FileLock
 from sqlalchemy import URL, Connection, Engine, NullPool, Table, create_engine, event, func, make_url, select
@@ -18,7 +19,10 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
 from raylift.domain.errors import EngineUnavailable
+from raylift.store.group_commit import GroupCommit
 from raylift.store.tables import Base
+
+T = TypeVar("T")
 
 _BUSY_SECONDS: Final = 30
 """How long a writer waits for another process's transaction before it fails with "database is locked"."""
@@ -40,6 +44,7 @@ class Database:
         self._writing_engine = self._engine.execution_options(raylift_writes=True)
         # SQLite makes a second writer sleep and look again; the threads of one process take turns here instead.
         self._turn: AbstractContextManager[Any] = Lock() if self.is_sqlite else nullcontext()
+        self._group = GroupCommit(self.write)
 
     @contextmanager
     def read(self) -> Generator[Session]:
@@ -60,6 +65,19 @@ class Database:
         """
         with _named_failures(), self._turn, Session(self._writing_engine, expire_on_commit=False) as session, session.begin():
             yield session
+
+    def write_together(self, work: Callable[[Session], T]) -> T:
+        """Do ``work`` in a transaction that it may share with others that wait to write at this moment.
+
+        Returns when it is durable. Raises what ``work`` raises, and then keeps nothing of it.
+
+        Raises:
+            EngineUnavailable: As ``write``.
+        """
+        if self.is_sqlite:
+            return self._group.run(work)
+        with self.write() as session:  # PostgreSQL groups commits itself.
+            return work(session)
 
     @contextmanager
     def migrating(self) -> Generator[Connection]:
@@ -85,8 +103,9 @@ class Database:
         """
         with _named_failures():
             pooled = self._engine.raw_connection()
-        pooled.detach()
+        # Asked for first: one that was detached knows its connection no more.
         connection: Any = pooled.driver_connection
+        pooled.detach()
         if not self.is_sqlite:
             connection.autocommit = True
         return connection
@@ -113,6 +132,7 @@ def dialect_of(session: Session) -> str:
     return session.get_bind().dialect.name
 
 
+@cache
 def dialect_insert(dialect: str, row: type[Base]) -> sqlite.Insert | postgresql.Insert:
     # Of the table, not the mapped class: the mapper took half of the CPU time of an upload.
     table = cast("Table", row.__table__)

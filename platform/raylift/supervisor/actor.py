@@ -77,15 +77,19 @@ def ensure_supervisor(settings: PlatformSettings) -> int:
 def _assemble(settings: PlatformSettings) -> Any:
     """Wire the loop to the real engines."""
     # Imported here: the actor's class is unpickled in drivers that need none of this.
+    from raylift.engines.front_door import FrontDoor
     from raylift.engines.ray_cluster import Cluster
     from raylift.engines.ray_jobs import RayJobs
     from raylift.engines.ray_serve import RayServe
     from raylift.engines.registry import Registry
+    from raylift.engines.sweep_runs import SweepRuns
     from raylift.engines.tracking import Tracking
     from raylift.store import Store
     from raylift.supervisor.adoption import Adoption
+    from raylift.supervisor.alias_watch import AliasWatch
     from raylift.supervisor.execute_deployments import DeploymentExecutor
     from raylift.supervisor.execute_jobs import JobExecutor
+    from raylift.supervisor.execute_sweeps import SweepExecutor
     from raylift.supervisor.loop import Supervisor
     from raylift.supervisor.observe import RayView
     from raylift.supervisor.registry_sync import RegistrySync
@@ -103,9 +107,11 @@ def _assemble(settings: PlatformSettings) -> Any:
         serve=serve,
         ray_view=RayView(ray_jobs, time.monotonic),
         jobs=JobExecutor(settings, store, ray_jobs, tracking, registry, _now),
-        deployments=DeploymentExecutor(store, serve, _now),
+        sweeps=SweepExecutor(settings, store, SweepRuns(settings.mlflow_url), tracking, registry, _now),
+        deployments=DeploymentExecutor(store, serve, FrontDoor(settings.gateway_url), _now),
         adoption=Adoption(settings, store, ray_jobs, _now),
         registry_sync=RegistrySync(settings, store, registry, tracking, _now),
+        alias_watch=AliasWatch(store, registry, _now),
         retention=Retention(settings, store, _now),
         clock=_now,
         monotonic=time.monotonic,

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Callable, Collection
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Final
 
 from raylift.domain.errors import JobNotFound
 from raylift.domain.identifiers import adopted_job_id
@@ -17,6 +18,9 @@ from raylift.store import Store
 from raylift.supervisor.observe import RaySnapshot
 
 log = logging.getLogger(__name__)
+
+_RAY_NOTICES: Final = timedelta(seconds=10)
+"""What Ray may take to see that the wrapper of a job that has ended is gone."""
 
 
 class Adoption:
@@ -32,53 +36,52 @@ class Adoption:
         self._told: set[str] = set()
         """Submissions that were told to stop. Those that Ray still holds back cannot be stopped, and start nothing later."""
 
-    def look(self, snapshot: RaySnapshot, active: Collection[str]) -> int:
-        """Adopt, stop or forget what is not in ``active`` (submission ids). Returns how many submissions were changed."""
+    def look(self, snapshot: RaySnapshot, active: Collection[str]) -> None:
+        """Adopt, stop or forget what is not in ``active`` (submission ids). Once for each snapshot."""
         self._settled &= snapshot.jobs.keys()
         self._told &= snapshot.jobs.keys()
-        changed = 0
         for submission_id, ray_job in snapshot.jobs.items():
             if submission_id not in active and submission_id not in self._settled:
-                changed += self._look_at(ray_job)
-        return changed
+                self._look_at(ray_job)
 
-    def _look_at(self, ray_job: RayJob) -> bool:
+    def _look_at(self, ray_job: RayJob) -> None:
         job_id = ray_job.metadata.get("raylift.job_id")
         if job_id is None:
-            return self._adopt(ray_job)
+            self._adopt(ray_job)
+            return
         try:
             job = self._store.jobs.get(job_id)
         except JobNotFound:
             job = None
         if job is not None and not job.is_final and job.submission_id == ray_job.submission_id:
-            return False
+            return
         if ray_job.status in RAY_JOB_ENDED:
             # Recorded in the store: Ray never forgets by itself, and its list gets slower with every entry.
             self._ray_jobs.delete(ray_job.submission_id)
-        elif ray_job.submission_id not in self._told:
+        elif ray_job.submission_id not in self._told and not self._has_just_ended(job):
             AttemptDirectory(self._settings.attempts_dir, ray_job.submission_id).request_stop()
             self._ray_jobs.stop(ray_job.submission_id)
             self._told.add(ray_job.submission_id)
-        else:
-            return False
-        return True
 
-    def _adopt(self, ray_job: RayJob) -> bool:
+    def _has_just_ended(self, job: Job | None) -> bool:
+        """Its wrapper has said so and is about to end by itself; Ray notices a moment later."""
+        return job is not None and job.finished_at is not None and self._clock() - job.finished_at < _RAY_NOTICES
+
+    def _adopt(self, ray_job: RayJob) -> None:
         try:
-            return self._adopt_if_ours(ray_job)
+            self._adopt_if_ours(ray_job)
         except (ValueError, KeyError, TypeError, OSError):
             # One record that cannot be understood must not keep the others from being looked at, now and each time.
             log.exception("cannot adopt Ray's submission %s", ray_job.submission_id)
             self._settled.add(ray_job.submission_id)
-            return False
 
-    def _adopt_if_ours(self, ray_job: RayJob) -> bool:
+    def _adopt_if_ours(self, ray_job: RayJob) -> None:
         directory = AttemptDirectory(self._settings.attempts_dir, ray_job.submission_id)
         fields = directory.submitted_by_hand()
         if fields is None:
             if ray_job.status in RAY_JOB_ENDED:
                 self._settled.add(ray_job.submission_id)  # Somebody else's job: none of ours.
-            return False
+            return
         script = directory.source(fields["script"], self._settings.jobs.max_script_bytes)
         if script is None:
             raise ValueError("its script is gone")
@@ -103,4 +106,3 @@ class Adoption:
         self._settled.add(ray_job.submission_id)
         if job is not None:
             log.info("adopted Ray's submission %s as %s", ray_job.submission_id, job.job_id)
-        return job is not None

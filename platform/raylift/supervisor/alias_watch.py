@@ -1,4 +1,4 @@
-"""Aliases that are moved in MLflow, by its UI or its client: they are seen, and written to the audit."""
+"""What is changed in MLflow, by its UI or its client, and concerns traffic: it is seen, and written to the audit."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 
 from raylift.domain.errors import ModelNotFound
-from raylift.domain.traffic import AliasRecord
+from raylift.domain.traffic import AliasRecord, TrafficAction, TrafficRecord
 from raylift.engines.registry import Registry
 from raylift.store import Store
+from raylift.store.traffic import MLFLOW
 
 log = logging.getLogger(__name__)
 
@@ -35,17 +36,33 @@ class AliasWatch:
                 self._compare(record.model_name, known, self._aliases_of(record.model_name))
 
     def look_at_all(self) -> None:
-        """Look at all models.
+        """Look at all models. One that was deleted loses its traffic table, or a later one of its name would inherit it.
 
         Raises:
             EngineUnavailable: MLflow does not answer.
         """
+        # What the store has is read first: whatever MLflow lacks after that was deleted, and not about to be registered.
+        tables = self._store.traffic.list()
         known: dict[str, list[AliasRecord]] = {}
         for seen in self._store.traffic.aliases():
             known.setdefault(seen.model_name, []).append(seen)
         found = {model.name: model.aliases for model in self._registry.models()}
         for name in sorted({*known, *found}):
             self._compare(name, known.get(name, []), found.get(name, {}))
+        for record in tables:
+            if record.model_name not in found:
+                self._forget(record)
+
+    def _forget(self, record: TrafficRecord) -> None:
+        self._store.traffic.put(
+            record.model_name,
+            None,
+            who=MLFLOW,
+            now=self._clock(),
+            action=TrafficAction.DELETE,
+            expected_revision=record.revision,
+        )
+        log.info("%s is gone from the registry, and its traffic table with it", record.model_name)
 
     def _aliases_of(self, model_name: str) -> Mapping[str, str]:
         try:

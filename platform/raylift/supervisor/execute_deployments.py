@@ -5,20 +5,26 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from typing import Final
 
 from raylift.domain.deployment import ANSWERING, Deployment, DeploymentStatus
 from raylift.domain.lease import Lease
+from raylift.engines.front_door import FrontDoor
 from raylift.engines.ray_serve import RayServe
 from raylift.store import Store
 from raylift.supervisor.plan_deployments import Delete, Deploy, DeploymentAction, Observe
 
 log = logging.getLogger(__name__)
 
+_PROOF_SECONDS: Final = 20.0
+"""Most models load in one; whatever takes longer is proven by a process of its own."""
+
 
 class DeploymentExecutor:
     """The supervisor's hands, as far as deployments go."""
 
-    def __init__(self, store: Store, serve: RayServe, clock: Callable[[], datetime]) -> None:
+    def __init__(self, store: Store, serve: RayServe, front_door: FrontDoor, clock: Callable[[], datetime]) -> None:
+        self._front_door = front_door
         self._store = store
         self._serve = serve
         self._clock = clock
@@ -39,6 +45,29 @@ class DeploymentExecutor:
         deploys = [action for action in actions if isinstance(action, Deploy)]
         if deploys:
             self._deploy(lease, deploys)
+
+    def prove(self, lease: Lease, row: Deployment) -> None:
+        """Have a warm process load a version; one that none can load gets a process of its own, which says why it fails.
+
+        Raises:
+            EngineUnavailable: the gateway did not answer.
+            StaleLease: another supervisor has taken over.
+        """
+        now = self._clock
+        if not self._front_door.answers(row.model_name, row.version, seconds=_PROOF_SECONDS):
+            self._store.deployments.demand(row.model_name, row.version, now=now())
+            return
+        self._store.deployments.observe(
+            lease,
+            row,
+            now=now(),
+            status=DeploymentStatus.SCALED_TO_ZERO,
+            replicas=0,
+            message=None,
+            applied_generation=row.generation,
+            ready_at=now(),
+        )
+        log.info("%s version %s loads, and is parked until it is called", row.model_name, row.version)
 
     def _observe(self, lease: Lease, action: Observe) -> None:
         row, now = action.deployment, self._clock()

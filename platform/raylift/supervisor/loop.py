@@ -9,33 +9,46 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import Final
 
-from raylift.domain.errors import EngineUnavailable, StaleJob, StaleLease
-from raylift.domain.job import ACTIVE_STATES, Job, JobState, Resources
+from raylift.domain.errors import EngineUnavailable, JobNotFound, StaleJob, StaleLease
+from raylift.domain.job import JobState, QueuedJob, Resources
 from raylift.domain.lease import SUPERVISOR, Lease
 from raylift.engines.ray_cluster import Cluster
 from raylift.engines.ray_serve import RayServe
 from raylift.settings import PlatformSettings
 from raylift.store import Store
 from raylift.supervisor.admission import admit
+from raylift.supervisor.alias_watch import AliasWatch
 from raylift.supervisor.adoption import Adoption
 from raylift.supervisor.execute_deployments import DeploymentExecutor
 from raylift.supervisor.execute_jobs import JobExecutor
+from raylift.supervisor.execute_sweeps import SweepExecutor
 from raylift.supervisor.lanes import Lanes
-from raylift.supervisor.observe import RayView, attempt_seen
-from raylift.supervisor.plan_deployments import plan_deployments
+from raylift.supervisor.observe import RaySnapshot, RayView, attempt_seen
+from raylift.supervisor.plan_deployments import Prove, plan_deployments
 from raylift.supervisor.plan_jobs import plan_job
 from raylift.supervisor.registry_sync import RegistrySync
 from raylift.supervisor.retention import Retention
+from raylift.supervisor.store_view import StoreView
 
 log = logging.getLogger(__name__)
 
-_ADMISSION_WINDOW: Final = 200
-"""Waiting jobs looked at each time, the most deserving first."""
+_NODES_SECONDS: Final = 1.0
+"""How old the list of nodes may be while jobs wait."""
 _SERVE_SECONDS: Final = 0.5
-"""Pause between two looks at Ray Serve."""
+"""Pause between two looks at Ray Serve while something changes there."""
+_SERVE_IDLE_SECONDS: Final = 2.0
+"""The same while nothing does."""
+_EMPTY_SWEEPS_LANE: Final = "empty sweeps"
+_EMPTY_SWEEPS_SECONDS: Final = 60.0
+"""Pause between two looks for sweeps whose jobs were all deleted."""
 _WORKERS: Final = 8
 _SERVE_LANE: Final = "serve"
 _REGISTRY_LANE: Final = "registry"
+_ROUTED_ALIASES_LANE: Final = "aliases that traffic tables name"
+_ROUTED_ALIASES_SECONDS: Final = 1.0
+_ALL_ALIASES_LANE: Final = "all aliases"
+_ALL_ALIASES_SECONDS: Final = 15.0
+"""Pause between two looks at the aliases of all models: MLflow lists every model for it."""
 _RETENTION_LANE: Final = "retention"
 _RETENTION_SECONDS: Final = 300.0
 """Pause between two looks for what is old."""
@@ -54,9 +67,11 @@ class Supervisor:
         serve: RayServe,
         ray_view: RayView,
         jobs: JobExecutor,
+        sweeps: SweepExecutor,
         deployments: DeploymentExecutor,
         adoption: Adoption,
         registry_sync: RegistrySync,
+        alias_watch: AliasWatch,
         retention: Retention,
         clock: Callable[[], datetime],
         monotonic: Callable[[], float],
@@ -68,14 +83,24 @@ class Supervisor:
         self._serve = serve
         self._ray_view = ray_view
         self._jobs = jobs
+        self._sweeps = sweeps
         self._deployments = deployments
         self._adoption = adoption
         self._registry_sync = registry_sync
+        self._alias_watch = alias_watch
         self._retention = retention
         self._clock = clock
+        self._monotonic = monotonic
         self._pool = ThreadPoolExecutor(_WORKERS, thread_name_prefix="supervisor")
         self._lanes = Lanes(self._pool.submit, monotonic)
         self._lease: Lease | None = None
+        self._view = StoreView(store)
+        self._nodes: list[Resources] = []
+        self._nodes_read_at = float("-inf")
+        self._reserved_for: str | None = None
+        self._adopted_from: RaySnapshot | None = None
+        self._deployments_due = True
+        self._deployments_seen_at = float("-inf")
 
     def run(self, stop: threading.Event) -> None:
         """Tick until ``stop`` is set. A tick that fails is logged and the next one tries again."""
@@ -96,19 +121,26 @@ class Supervisor:
         lease = self._hold_lease()
         if lease is None:
             return
-        active = self._store.jobs.in_states(ACTIVE_STATES)
+        nodes_are_old = self._monotonic() - self._nodes_read_at >= _NODES_SECONDS
+        changed = self._view.refresh(self._nodes, again=nodes_are_old and self._view.somebody_waits)
         # Each by itself: jobs that run are watched also while nobody knows what the nodes have, and the other way round.
-        for part in (self._watch, self._admit):
-            self._try(part, lease, active)
-        self._lanes.run_every(_SERVE_LANE, _SERVE_SECONDS, lambda: self._reconcile_deployments(lease))
+        self._try(self._watch, lease)
+        if changed or self._view.cancelled:
+            self._try(self._admit, lease)
+        for sweep in self._view.sweeps:
+            self._lanes.run(sweep.sweep_id, lambda sweep=sweep: self._sweeps.attend(lease, sweep.sweep_id))
+        self._lanes.run_every(_EMPTY_SWEEPS_LANE, _EMPTY_SWEEPS_SECONDS, self._store.sweeps.forget_empty)
+        self._look_at_deployments(lease, changed=changed)
+        self._lanes.run_every(_ROUTED_ALIASES_LANE, _ROUTED_ALIASES_SECONDS, self._alias_watch.look_at_routed)
+        self._lanes.run_every(_ALL_ALIASES_LANE, _ALL_ALIASES_SECONDS, self._alias_watch.look_at_all)
         if self._settings.serving.deploy_registered_versions:
             pause = self._settings.supervisor.registry_sync_seconds
             self._lanes.run_every(_REGISTRY_LANE, pause, lambda: self._registry_sync.look(lease))
         self._lanes.run_every(_RETENTION_LANE, _RETENTION_SECONDS, self._retention.look)
 
-    def _try(self, part: Callable[[Lease, list[Job]], None], lease: Lease, active: list[Job]) -> None:
+    def _try(self, part: Callable[[Lease], None], lease: Lease) -> None:
         try:
-            part(lease, active)
+            part(lease)
         except EngineUnavailable as error:
             log.warning("%s", error)
         except StaleLease:
@@ -126,18 +158,31 @@ class Supervisor:
             log.info("%s holds the lease, token %d", self._holder, self._lease.token)
         return self._lease
 
-    def _admit(self, lease: Lease, active: list[Job]) -> None:
-        for job in self._store.jobs.cancelling():
-            if job.state is JobState.QUEUED:
-                self._lanes.run(job.job_id, lambda job=job: self._step(lambda: self._jobs.cancel_waiting(lease, job)))
-        waiting = self._store.jobs.waiting(_ADMISSION_WINDOW)
-        if not waiting:
+    def _admit(self, lease: Lease) -> None:
+        view, settings = self._view, self._settings
+        for job in view.cancelled:
+            self._lanes.run(job.job_id, lambda job=job: self._step(job.job_id, lambda: self._jobs.cancel_waiting(lease, job)))
+        if not view.somebody_waits:
             return
-        nodes = self._nodes_for_jobs()
-        starting = sum(1 for job in active if job.state in {JobState.ENVIRONMENT, JobState.STARTING})
-        settings = self._settings.supervisor
-        for job in admit(waiting, active, nodes, starting=starting, max_starting=settings.max_starting):
-            self._lanes.run(job.job_id, lambda job=job: self._step(lambda: self._jobs.admit(lease, job)))
+        if self._monotonic() - self._nodes_read_at >= _NODES_SECONDS:
+            self._nodes, self._nodes_read_at = self._nodes_for_jobs(), self._monotonic()
+        decision = admit(
+            view.waiting,
+            view.active,
+            self._nodes,
+            quota_of=settings.jobs.quotas.of,
+            reserved_for=self._reserved_for,
+            starting=sum(1 for job in view.active if job.state in {JobState.ENVIRONMENT, JobState.STARTING}),
+            max_starting=settings.supervisor.max_starting,
+        )
+        self._reserved_for = decision.reserved_for
+        for job in decision.admitted:
+            self._lanes.run(job.job_id, lambda job=job: self._step(job.job_id, lambda: self._let_go(lease, job)))
+
+    def _let_go(self, lease: Lease, waiting: QueuedJob) -> None:
+        job = self._store.jobs.get(waiting.job_id)
+        if job.state is JobState.QUEUED:
+            self._jobs.admit(lease, job)
 
     def _nodes_for_jobs(self) -> list[Resources]:
         """What the nodes have for jobs; nothing while the store cannot be reached from all of them."""
@@ -151,8 +196,9 @@ class Supervisor:
             return []
         return [Resources(node.cpus, node.memory_bytes, node.gpus) for node in nodes]
 
-    def _watch(self, lease: Lease, active: list[Job]) -> None:
-        snapshot = self._ray_view.snapshot()
+    def _watch(self, lease: Lease) -> None:
+        active = self._view.active
+        snapshot = self._ray_view.snapshot(at_work=bool(active))
         now = self._clock()
         for job in active:
             if self._lanes.busy(job.job_id):
@@ -161,22 +207,41 @@ class Supervisor:
             if action is not None:
                 self._lanes.run(
                     job.job_id,
-                    lambda job=job, action=action: self._step(lambda: self._jobs.execute(lease, job, action)),
+                    lambda job=job, action=action: self._step(job.job_id, lambda: self._jobs.execute(lease, job, action)),
                 )
-        in_flight = {job.submission_id for job in active if job.submission_id}
-        if snapshot.answers and self._adoption.look(snapshot, in_flight):
-            self._ray_view.expire()
+        if snapshot is not self._adopted_from:
+            in_flight = {job.submission_id for job in active if job.submission_id}
+            if snapshot.answers:
+                self._adoption.look(snapshot, in_flight)
+            self._adopted_from = snapshot
 
-    def _step(self, step: Callable[[], None]) -> None:
+    def _step(self, job_id: str, step: Callable[[], None]) -> None:
         try:
             step()
-        except StaleJob as error:
+        except (StaleJob, JobNotFound) as error:
             log.debug("%s", error)  # It moved on after this look at it; the next one sees where.
         finally:
-            self._ray_view.expire()
+            # What Ray was seen to know of it may be of before.
+            self._ray_view.touch(job_id)
+
+    def _look_at_deployments(self, lease: Lease, *, changed: bool) -> None:
+        """Twice a second while versions come or go; every two seconds, or when something was written, while none does."""
+        self._deployments_due |= changed
+        waited = self._monotonic() - self._deployments_seen_at
+        if not self._deployments_due and waited < _SERVE_IDLE_SECONDS:
+            return
+        if self._lanes.run_every(_SERVE_LANE, _SERVE_SECONDS, lambda: self._reconcile_deployments(lease)):
+            self._deployments_due, self._deployments_seen_at = False, self._monotonic()
 
     def _reconcile_deployments(self, lease: Lease) -> None:
         rows = self._store.deployments.list()
         seen = self._serve.observe()
-        actions = plan_deployments(rows, seen, max_starting=self._settings.serving.max_starting)
+        serving = self._settings.serving
+        warm = serving.warm_models > 0
+        actions = plan_deployments(rows, seen, self._clock(), max_starting=serving.max_starting, warm=warm)
+        self._deployments_due |= bool(actions)
+        for action in actions:
+            if isinstance(action, Prove):
+                name = f"prove {action.deployment.model_name} {action.deployment.version}"
+                self._lanes.run(name, lambda row=action.deployment: self._deployments.prove(lease, row))
         self._deployments.execute(lease, actions)

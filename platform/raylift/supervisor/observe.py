@@ -1,10 +1,11 @@
-"""What is going on in Ray: read once a second at most, and shared by all jobs of a tick."""
+"""What is going on in Ray: read once a second at most, and shared by all jobs."""
 
 from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -21,43 +22,72 @@ log = logging.getLogger(__name__)
 _HOST: Final = os.uname().nodename
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class RaySnapshot:
     """All submissions Ray knows, by id. ``answers`` is False when it could not be asked."""
 
-    jobs: Mapping[str, RayJob] = field(default_factory=dict)
+    jobs: Mapping[str, RayJob] = field(default_factory=dict[str, RayJob])
     answers: bool = False
+    outdated: Collection[str] = frozenset()
+    """Jobs (by id) with which something was done while it was taken, or since: it says nothing of them."""
+
+    def speaks_of(self, job_id: str) -> bool:
+        return self.answers and job_id not in self.outdated
 
 
 class RayView:
-    """A snapshot of Ray's submissions, at most ``max_age_seconds`` old, renewed at once after something was changed."""
+    """A snapshot of Ray's submissions. Every look costs Ray's dashboard some work, the more the longer the list is."""
 
-    def __init__(self, ray_jobs: RayJobs, monotonic: Callable[[], float], max_age_seconds: float = 1.0) -> None:
+    def __init__(
+        self,
+        ray_jobs: RayJobs,
+        monotonic: Callable[[], float],
+        *,
+        seconds_at_work: float = 1.0,
+        seconds_idle: float = 3.0,
+    ) -> None:
         self._ray_jobs = ray_jobs
         self._monotonic = monotonic
-        self._max_age = max_age_seconds
+        self._seconds_at_work = seconds_at_work
+        self._seconds_idle = seconds_idle
         self._read_at = float("-inf")
         self._snapshot = RaySnapshot()
+        self._touched: set[str] = set()
+        self._guard = threading.Lock()
 
-    def snapshot(self) -> RaySnapshot:
-        if self._monotonic() - self._read_at >= self._max_age:
-            self._read_at = self._monotonic()
-            try:
-                self._snapshot = RaySnapshot({job.submission_id: job for job in self._ray_jobs.list()}, answers=True)
-            except EngineUnavailable as error:
-                log.warning("%s", error)
-                self._snapshot = RaySnapshot()
+    def snapshot(self, *, at_work: bool) -> RaySnapshot:
+        """What Ray knew at most a second ago; while no job of ours is ``at_work``, at most three.
+
+        Without any of ours, only what is handed straight to Ray is to be found.
+        """
+        pause = self._seconds_at_work if at_work else self._seconds_idle
+        if self._monotonic() - self._read_at >= pause:
+            self._read()
         return self._snapshot
 
-    def expire(self) -> None:
-        """Read again on the next look: a submission was made, stopped or deleted."""
-        self._read_at = float("-inf")
+    def touch(self, job_id: str) -> None:
+        """Something was just done with the job: what was seen of it before counts no more."""
+        with self._guard:
+            self._touched.add(job_id)
+
+    def _read(self) -> None:
+        self._read_at = self._monotonic()
+        with self._guard:
+            self._touched = set[str]()
+            outdated = self._touched  # Shared on purpose: it grows with every touch from here on.
+        try:
+            jobs = {job.submission_id: job for job in self._ray_jobs.list()}
+        except EngineUnavailable as error:
+            log.warning("%s", error)
+            self._snapshot = RaySnapshot()
+        else:
+            self._snapshot = RaySnapshot(jobs, answers=True, outdated=outdated)
 
 
 def attempt_seen(job: Job, snapshot: RaySnapshot, settings: PlatformSettings) -> AttemptSeen:
     """What is seen of a job's present attempt."""
     if job.submission_id is None:
-        return AttemptSeen(ray_answers=snapshot.answers)
+        return AttemptSeen(ray_answers=snapshot.speaks_of(job.job_id))
     directory = AttemptDirectory(settings.attempts_dir, job.submission_id)
     progress, lives = _progress(directory), None
     if progress is not None and progress.outcome is None and progress.wrapper_pid is not None and progress.host == _HOST:
@@ -68,7 +98,7 @@ def attempt_seen(job: Job, snapshot: RaySnapshot, settings: PlatformSettings) ->
     return AttemptSeen(
         progress=progress,
         ray=snapshot.jobs.get(job.submission_id),
-        ray_answers=snapshot.answers,
+        ray_answers=snapshot.speaks_of(job.job_id),
         stop_sent_at=directory.stop_requested_at(),
         wrapper_lives=lives,
     )

@@ -12,13 +12,14 @@ from fastapi.concurrency import run_in_threadpool
 from raylift.api.inference import InferenceRequest, InferenceResponse
 from raylift.domain.errors import FieldError, InvalidRequest
 from raylift.services.container import Services
-from raylift.services.inference_routing import Wanted
+from raylift.services.inference_routing import StickyKey, Wanted
 from serve_apps.gateway.bodies import read_body
 from serve_apps.gateway.dispatching import SCALE_UP_TIMEOUT, Dispatcher, Errand, hold_seconds
 from serve_apps.gateway.errors import REQUEST_ID, MalformedBody
 from serve_apps.gateway.forwarding import onward_headers
 from serve_apps.gateway.hot_path import Endpoint
 from serve_apps.gateway.responses import json_body, problems
+from serve_apps.gateway.sticky_keys import sticky_key_of
 
 PATH: Final = "/mlops/inference"
 
@@ -39,14 +40,14 @@ def inference_endpoint(services: Services, dispatcher: Dispatcher) -> Endpoint:
     default_hold = services.settings.serving.scale_up_timeout_seconds
 
     async def infer(request: Request) -> Response:
-        """Predict with a version, an alias, or the newest version that is ready."""
+        """Predict with a version, an alias, or as the model's traffic table says; without one, the newest that is ready."""
         body = await read_body(request, max_bytes=max_bytes)
         fields = _parse(body) if len(body) <= _PARSED_IN_LOOP else await run_in_threadpool(_parse, body)
         headers = onward_headers(request.headers.items(), request.scope[REQUEST_ID])
         # Whatever the client called it, it is JSON.
         headers["content-type"] = "application/json"
         errand = Errand(
-            wanted=_wanted(fields),
+            wanted=_wanted(fields, sticky_key_of(request, body, fields)),
             method="POST",
             beneath="/predict",
             headers=headers,
@@ -90,7 +91,7 @@ def _parse_leniently(body: bytes) -> Any:
         raise MalformedBody(f"The body is not JSON: {error}") from error
 
 
-def _wanted(fields: Any) -> Wanted:
+def _wanted(fields: Any, sticky_key: StickyKey) -> Wanted:
     if not isinstance(fields, dict):
         raise InvalidRequest("The body must be a JSON object.", [FieldError("body", "is not an object")])
     name, version, alias = fields.get("model_name"), fields.get("model_version"), fields.get("alias")
@@ -105,7 +106,7 @@ def _wanted(fields: Any) -> Wanted:
         errors.append(FieldError("alias", "and model_version cannot both be given"))
     if errors:
         raise InvalidRequest(f"{errors[0].field} {errors[0].detail}", errors)
-    return Wanted(str(name), None if version is None else str(version), alias)
+    return Wanted(str(name), None if version is None else str(version), alias, sticky_key)
 
 
 def _is_version(value: Any) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -20,6 +21,7 @@ from serve_apps.gateway.bodies import parse_object, read_body
 from serve_apps.gateway.dispatching import Dispatcher, Errand, hold_seconds
 from serve_apps.gateway.errors import REQUEST_ID, error_response
 from serve_apps.gateway.forwarding import FORWARDED, NO_ROUTE, onward_headers
+from serve_apps.gateway.sticky_keys import sticky_key_of
 
 _METHODS: Final = ["GET", "POST", "PUT", "DELETE", "PATCH", "HEAD"]
 _PROBES: Final = frozenset({"ready", "ping", "health"})
@@ -105,6 +107,9 @@ class _Relay:
         if FORWARDED in request.headers:
             # We sent it to Ray Serve, and Ray Serve sent it back to us: it goes no further.
             return error_response(request.url.path, _no_route(wanted), {NO_ROUTE: "1"})
+        body = await read_body(request, max_bytes=self._max_bytes)
+        if wanted.by_traffic:
+            wanted = replace(wanted, sticky_key=sticky_key_of(request, body))
         is_probe = request.method in {"GET", "HEAD"} and beneath in _PROBES
         query = request.url.query
         path = "/" + quote(beneath) if beneath else ""
@@ -113,7 +118,7 @@ class _Relay:
             method=request.method,
             beneath=f"{path}?{query}" if query else path,
             headers=onward_headers(request.headers.items(), request.scope[REQUEST_ID]),
-            body=await read_body(request, max_bytes=self._max_bytes),
+            body=body,
             # Whoever asks whether a model is ready wants to know it now.
             hold_seconds=0.0 if is_probe else hold_seconds(request, self._default_hold),
             repeatable=request.method in {"GET", "HEAD"} or beneath in _REPEATABLE,

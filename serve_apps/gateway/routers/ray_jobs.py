@@ -21,6 +21,7 @@ from raylift.api.ray_jobs import (
 )
 from raylift.engines.ray_release import ray_release
 from raylift.services.container import Services
+from raylift.services.owners import OWNER_HEADER
 from serve_apps.gateway.bodies import parse_model, read_body
 from serve_apps.gateway.responses import json_body, json_response, plain_errors
 
@@ -46,14 +47,14 @@ def ray_jobs_router(services: Services) -> APIRouter:
 
     @router.post(
         "/jobs/",
-        responses={200: {"model": JobSubmitResponse}, **plain_errors(400, 404, 413, 500, 503)},
+        responses={200: {"model": JobSubmitResponse}, **plain_errors(400, 404, 413, 429, 500, 503)},
         openapi_extra={"requestBody": json_body(JobSubmitRequest)},
     )
     async def submit(request: Request) -> Response:
         """Submit a job. When this answers, the job is stored and will end in exactly one final state."""
         # The content type is not looked at, as Ray does not.
         asked = parse_model(JobSubmitRequest, await read_body(request, max_bytes=_MAX_REQUEST_BYTES))
-        submission_id = await run_in_threadpool(jobs.submit, asked)
+        submission_id = await run_in_threadpool(jobs.submit, asked, owner=request.headers.get(OWNER_HEADER))
         return json_response(JobSubmitResponse(job_id=submission_id, submission_id=submission_id))
 
     @router.get("/jobs/", responses={200: {"model": list[JobDetails]}, **plain_errors(503)})

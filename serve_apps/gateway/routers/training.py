@@ -7,15 +7,20 @@ from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
+from starlette.datastructures import Headers
 
+from raylift.api.sweeps import SweepAccepted
 from raylift.api.training import EventList, JobAccepted, JobPage, JobView, TrainingUpload
+from raylift.domain.identifiers import OWNER
 from raylift.domain.job import JobStatus
 from raylift.services.container import Services
+from raylift.services.owners import OWNER_HEADER
 from raylift.services.training import MAX_PAGE, Submission
-from raylift.store import JobFilter
+from raylift.store import AddedSweep, JobFilter
 from serve_apps.gateway import views
-from serve_apps.gateway.links import job_path
+from serve_apps.gateway.links import job_path, sweep_path
 from serve_apps.gateway.responses import json_body, json_response, problems
+from serve_apps.gateway.sweep_views import sweep_accepted
 from serve_apps.gateway.upload_bodies import ReadUpload, read_upload
 from serve_apps.gateway.upload_forms import FORM_SCHEMA, MULTIPART
 
@@ -31,6 +36,14 @@ _IDEMPOTENCY_KEY: Final[dict[str, Any]] = {
     "schema": {"type": "string", "minLength": 1, "maxLength": 255},
 }
 
+_OWNER: Final[dict[str, Any]] = {
+    "name": OWNER_HEADER,
+    "in": "header",
+    "required": False,
+    "description": "For whom the job runs: fair share and quotas go by it. It names, and does not authenticate. Absent: local.",
+    "schema": {"type": "string", "pattern": f"^{OWNER.pattern}$"},
+}
+
 
 def training_router(services: Services) -> APIRouter:
     router = APIRouter(prefix="/mlops/training", tags=["training"])
@@ -39,29 +52,34 @@ def training_router(services: Services) -> APIRouter:
     @router.post(
         "/upload",
         status_code=202,
-        responses={202: {"model": JobAccepted}, **problems(400, 413, 415, 422, 503)},
-        openapi_extra={"requestBody": _UPLOAD_BODY, "parameters": [_IDEMPOTENCY_KEY]},
+        responses={202: {"model": JobAccepted | SweepAccepted}, **problems(400, 413, 415, 422, 429, 503)},
+        openapi_extra={"requestBody": _UPLOAD_BODY, "parameters": [_IDEMPOTENCY_KEY, _OWNER]},
     )
     async def upload(request: Request) -> Response:
-        """Hand in a script, or a project. When this answers, the job is stored and will end in exactly one final state."""
+        """Hand in a script, or a project. When this answers, the job is stored and will end in exactly one final state.
+
+        With the field ``sweep`` it is a job for each combination of parameters, and the answer names the sweep and its jobs.
+        """
         read = await read_upload(request, services.settings.jobs)
-        submission = await run_in_threadpool(_submit, services, read, request.headers.get("idempotency-key"))
-        headers = {"Location": job_path(submission.job.job_id)}
-        if submission.repeated:
-            headers["Idempotency-Replayed"] = "true"
-        return json_response(views.accepted(submission.job, _QUEUED), 202, headers)
+        taken = await run_in_threadpool(_submit, services, read, request.headers)
+        replayed = {"Idempotency-Replayed": "true"} if taken.repeated else {}
+        if isinstance(taken, AddedSweep):
+            return json_response(sweep_accepted(taken), 202, {"Location": sweep_path(taken.sweep.sweep_id), **replayed})
+        return json_response(views.accepted(taken.job, _QUEUED), 202, {"Location": job_path(taken.job.job_id), **replayed})
 
     @router.get("/jobs", responses={200: {"model": JobPage}, **problems(422, 503)})
     def jobs(
         status: JobStatus | None = None,
         model_name: str | None = None,
         experiment_name: str | None = None,
+        owner: Annotated[str | None, Query(description="Only jobs that named this owner.")] = None,
         tag: Annotated[str | None, Query(description="A tag's name, or name=value (or name:value).")] = None,
+        sweep_id: Annotated[str | None, Query(description="Only the jobs of this sweep.")] = None,
         limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 50,
         cursor: Annotated[str | None, Query(description="next_cursor of the page before.")] = None,
     ) -> Response:
         """Jobs, newest first, a page at a time."""
-        wanted = JobFilter(status, model_name, experiment_name, _tag(tag) if tag else None)
+        wanted = JobFilter(status, model_name, experiment_name, _tag(tag) if tag else None, sweep_id=sweep_id, owner=owner)
         page = training.page(wanted, limit=limit, cursor=cursor or None)
         now = datetime.now(UTC)
         return json_response(JobPage(jobs=[views.job_summary(job, now) for job in page.jobs], next_cursor=page.next_cursor))
@@ -103,9 +121,12 @@ def training_router(services: Services) -> APIRouter:
     return router
 
 
-def _submit(services: Services, read: ReadUpload, key: str | None) -> Submission:
-    checked = services.uploads.check(read.upload, known=read.errors, project=read.project)
+def _submit(services: Services, read: ReadUpload, headers: Headers) -> Submission | AddedSweep:
+    key, owner = headers.get("idempotency-key"), headers.get(OWNER_HEADER)
+    checked = services.uploads.check(read.upload, known=read.errors, project=read.project, owner=owner)
     body_sha256 = read.fingerprint(checked.spec.project_sha256) if key is not None else ""
+    if checked.sweep is not None:
+        return services.sweeps.submit(checked.sweep, checked, key=key, body_sha256=body_sha256)
     return services.training.submit(checked, key=key, body_sha256=body_sha256)
 
 

@@ -27,6 +27,8 @@ def make_job() -> Callable[..., Job]:
         memory_bytes: int = 2**30,
         max_retries: int = 0,
         model_name: str | None = "churn",
+        owner: str = "local",
+        gpus: float = 0.0,
         **fields: object,
     ) -> Job:
         spec = JobSpec(
@@ -34,8 +36,9 @@ def make_job() -> Callable[..., Job]:
             script_name="train.py",
             experiment_name="exp",
             model_name=model_name,
+            owner=owner,
             max_retries=max_retries,
-            resources=Resources(cpus, memory_bytes),
+            resources=Resources(cpus, memory_bytes, gpus),
         )
         defaults: dict[str, object] = {"created_at": NOW, "entered_at": NOW, "submission_id": f"{job_id}-a1"}
         return Job(job_id=job_id, spec=spec, state=state, **{**defaults, **fields})  # type: ignore[arg-type]

@@ -1,70 +1,160 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
-from raylift.domain.job import Job, JobState, Resources
+from raylift.domain.job import Job, JobState, QueuedJob, Resources
+from raylift.domain.quota import Quota
 from raylift.supervisor.admission import admit, can_ever_hold
 
 GIB = 2**30
+NOW = datetime(2026, 1, 2, tzinfo=UTC)
 Make = Callable[..., Job]
 
 
-def node(cpus: float, gib: int = 16) -> Resources:
-    return Resources(cpus, gib * GIB)
+def node(cpus: float, gib: int = 16, gpus: float = 0.0) -> Resources:
+    return Resources(cpus, gib * GIB, gpus)
 
 
-def names(jobs: list[Job]) -> list[str]:
-    return [job.job_id for job in jobs]
+def queued(
+    job_id: str, cpus: float = 1.0, *, owner: str = "local", priority: int = 50, age: float = 0, **asked: Any
+) -> QueuedJob:
+    wanted = Resources(cpus, asked.get("memory_bytes", GIB), asked.get("gpus", 0.0))
+    return QueuedJob(job_id, owner, priority, NOW - timedelta(seconds=age), wanted)
 
 
-def waiting(make_job: Make, *sizes: float) -> list[Job]:
-    return [make_job(JobState.QUEUED, job_id=f"job_{index}", cpus=cpus) for index, cpus in enumerate(sizes)]
+def in_line(*sizes: float) -> list[QueuedJob]:
+    return [queued(f"job_{index}", cpus, age=-index) for index, cpus in enumerate(sizes)]
 
 
-def test_admits_in_order_what_fits(make_job: Make) -> None:
-    admitted = admit(waiting(make_job, 1, 1, 1), [], [node(2)], starting=0, max_starting=10)
-    assert names(admitted) == ["job_0", "job_1"]
+def admitted(
+    waiting: Sequence[QueuedJob],
+    running: Sequence[Job] = (),
+    nodes: Sequence[Resources] = (node(2),),
+    *,
+    quotas: dict[str, Quota] | None = None,
+    **how: Any,
+) -> list[str]:
+    limits = {"starting": 0, "max_starting": 10} | how
+    decision = admit(waiting, running, nodes, quota_of=lambda owner: (quotas or {}).get(owner, Quota()), **limits)
+    return [job.job_id for job in decision.admitted]
 
 
-def test_counts_what_runs_already(make_job: Make) -> None:
-    running = [make_job(JobState.SCRIPT, job_id="job_R", cpus=1.5)]
-    assert admit(waiting(make_job, 1), running, [node(2)], starting=0, max_starting=10) == []
+def reserved_for(
+    waiting: Sequence[QueuedJob], running: Sequence[Job], nodes: Sequence[Resources], before: str | None
+) -> str | None:
+    decision = admit(waiting, running, nodes, quota_of=lambda _: Quota(), reserved_for=before, starting=0, max_starting=10)
+    return decision.reserved_for
 
 
-def test_memory_limits_as_well_as_cpus(make_job: Make) -> None:
-    jobs = [make_job(JobState.QUEUED, job_id=f"job_{n}", cpus=0.1, memory_bytes=5 * GIB) for n in range(3)]
-    assert len(admit(jobs, [], [node(8, gib=10)], starting=0, max_starting=10)) == 2
+class TestRoom:
+    def test_admits_in_order_what_fits(self) -> None:
+        assert admitted(in_line(1, 1, 1)) == ["job_0", "job_1"]
+
+    def test_counts_what_runs_already(self, make_job: Make) -> None:
+        assert admitted(in_line(1), [make_job(JobState.SCRIPT, cpus=1.5)]) == []
+
+    def test_memory_limits_as_well_as_cpus(self) -> None:
+        jobs = [queued(f"job_{n}", 0.1, memory_bytes=5 * GIB) for n in range(3)]
+        assert len(admitted(jobs, nodes=[node(8, gib=10)])) == 2
+
+    def test_tenths_of_cpus_add_up(self) -> None:
+        assert len(admitted(in_line(*[0.1] * 10), nodes=[node(1)], max_starting=20)) == 10
+
+    def test_few_are_on_their_way_at_a_time(self) -> None:
+        assert len(admitted(in_line(*[0.1] * 10), nodes=[node(4)], starting=3, max_starting=4)) == 1
+
+    def test_one_node_must_hold_all_of_a_request(self) -> None:
+        assert can_ever_hold(Resources(2, GIB), [node(2)])
+        assert not can_ever_hold(Resources(3, GIB), [node(2), node(2)])
+        assert not can_ever_hold(Resources(1, GIB, gpus=1), [node(2)])
+
+    def test_nothing_is_admitted_without_nodes(self) -> None:
+        assert admitted(in_line(1), nodes=[]) == []
 
 
-def test_tenths_of_cpus_add_up(make_job: Make) -> None:
-    assert len(admit(waiting(make_job, *[0.1] * 10), [], [node(1)], starting=0, max_starting=20)) == 10
+class TestOrder:
+    def test_priority_goes_before_everything(self) -> None:
+        jobs = [queued("job_old", 2, owner="a", age=99), queued("job_urgent", 2, owner="b", priority=51)]
+        assert admitted(jobs) == ["job_urgent"]
+
+    def test_who_holds_less_goes_first(self, make_job: Make) -> None:
+        running = [make_job(JobState.SCRIPT, job_id="job_R", cpus=1, owner="a")]
+        jobs = [queued("job_a", owner="a", age=99), queued("job_b", owner="b")]
+        assert admitted(jobs, running) == ["job_b"]
+
+    def test_owners_take_turns(self) -> None:
+        jobs = [queued(f"job_a{n}", owner="a", age=99 - n) for n in range(9)] + [queued("job_b", owner="b")]
+        assert admitted(jobs, nodes=[node(3)]) == ["job_a0", "job_b", "job_a1"]
+
+    def test_the_share_is_that_of_the_scarcest_resource(self, make_job: Make) -> None:
+        # One CPU of eight is an eighth; a tenth of a CPU with half of the memory is a half.
+        running = [
+            make_job(JobState.SCRIPT, job_id="job_R", cpus=1, owner="a"),
+            make_job(JobState.SCRIPT, job_id="job_S", cpus=0.1, memory_bytes=8 * GIB, owner="b"),
+        ]
+        jobs = [queued("job_b", owner="b", age=99), queued("job_a", owner="a")]
+        assert admitted(jobs, running, [node(8)], max_starting=1) == ["job_a"]
+
+    def test_age_decides_between_equals(self) -> None:
+        assert admitted([queued("job_a", 2, owner="a"), queued("job_b", 2, owner="b", age=1)]) == ["job_b"]
 
 
-def test_few_are_on_their_way_at_a_time(make_job: Make) -> None:
-    assert len(admit(waiting(make_job, *[0.1] * 10), [], [node(4)], starting=3, max_starting=4)) == 1
+class TestReservation:
+    def test_a_large_job_that_does_not_fit_yet_is_not_starved(self, make_job: Make) -> None:
+        assert admitted(in_line(2, 1, 1), [make_job(JobState.SCRIPT, cpus=1)]) == []
+
+    def test_small_jobs_use_the_nodes_that_are_not_reserved(self, make_job: Make) -> None:
+        running = [make_job(JobState.SCRIPT, job_id="job_R", cpus=1), make_job(JobState.SCRIPT, job_id="job_S", cpus=3)]
+        assert admitted(in_line(4, 1), running, [node(4), node(2)]) == ["job_1"]
+
+    def test_a_job_no_node_could_hold_reserves_nothing(self) -> None:
+        assert admitted(in_line(64, 1)) == ["job_1"]
+
+    def test_it_is_kept_against_owners_who_hold_less(self, make_job: Make) -> None:
+        running = [make_job(JobState.SCRIPT, cpus=1, owner="a"), make_job(JobState.SCRIPT, job_id="job_S", cpus=1, owner="b")]
+        jobs = [queued("job_large", 2, owner="a"), queued("job_small", owner="c")]
+        assert reserved_for(jobs, running, [node(2)], None) == "job_small"
+        assert reserved_for(jobs, running, [node(2)], "job_large") == "job_large"
+        assert admitted(jobs, running[:1], reserved_for="job_large") == []
+
+    def test_it_gives_way_to_a_higher_priority(self, make_job: Make) -> None:
+        running = [make_job(JobState.SCRIPT, cpus=1)]
+        jobs = [queued("job_large", 2), queued("job_urgent", 1, priority=51)]
+        assert admitted(jobs, running, reserved_for="job_large") == ["job_urgent"]
+
+    def test_a_job_without_gpus_leaves_those_that_have_some_to_others(self, make_job: Make) -> None:
+        running = [
+            make_job(JobState.SCRIPT, job_id="job_R", cpus=1, gpus=1.0),
+            make_job(JobState.SCRIPT, job_id="job_S", cpus=1),
+        ]
+        jobs = [queued("job_large", 4, age=9), queued("job_gpu", 1, gpus=1.0)]
+        assert admitted(jobs, running, [node(4, gpus=2), node(4)]) == ["job_gpu"]
 
 
-def test_a_large_job_that_does_not_fit_yet_is_not_starved(make_job: Make) -> None:
-    running = [make_job(JobState.SCRIPT, job_id="job_R", cpus=1)]
-    assert admit(waiting(make_job, 2, 1, 1), running, [node(2)], starting=0, max_starting=10) == []
+class TestQuota:
+    def test_bounds_the_jobs_that_run(self, make_job: Make) -> None:
+        running = [make_job(JobState.SCRIPT, cpus=0.1)]
+        assert admitted(in_line(0.1, 0.1, 0.1), running, quotas={"local": Quota(max_running_jobs=2)}) == ["job_0"]
 
+    def test_bounds_cpus_and_memory(self) -> None:
+        assert len(admitted(in_line(*[0.1] * 5), quotas={"local": Quota(max_cpus=0.3)})) == 3
+        assert len(admitted(in_line(*[0.1] * 5), quotas={"local": Quota(max_memory_bytes=2 * GIB)})) == 2
 
-def test_small_jobs_use_the_nodes_that_are_not_reserved(make_job: Make) -> None:
-    running = [make_job(JobState.SCRIPT, job_id="job_R", cpus=1), make_job(JobState.SCRIPT, job_id="job_S", cpus=3)]
-    admitted = admit(waiting(make_job, 4, 1), running, [node(4), node(2)], starting=0, max_starting=10)
-    assert names(admitted) == ["job_1"]
+    def test_others_pass_a_job_over_its_quota(self) -> None:
+        jobs = [queued("job_a", 2, owner="a", age=9), queued("job_b", owner="b")]
+        assert admitted(jobs, quotas={"a": Quota(max_running_jobs=0)}) == ["job_b"]
 
+    def test_a_job_over_its_quota_reserves_nothing(self, make_job: Make) -> None:
+        running = [make_job(JobState.SCRIPT, cpus=1, owner="a")]
+        jobs = [queued("job_a", 2, owner="a", priority=90), queued("job_b", owner="b")]
+        assert admitted(jobs, running, quotas={"a": Quota(max_cpus=2)}) == ["job_b"]
 
-def test_a_job_no_node_could_ever_hold_reserves_nothing(make_job: Make) -> None:
-    admitted = admit(waiting(make_job, 64, 1), [], [node(2)], starting=0, max_starting=10)
-    assert names(admitted) == ["job_1"]
+    def test_small_jobs_of_an_owner_do_not_eat_the_quota_a_large_one_of_its_waits_for(self, make_job: Make) -> None:
+        running = [make_job(JobState.SCRIPT, cpus=1, owner="a")]
+        jobs = [queued("job_large", 2, owner="a", age=9), queued("job_small", 1, owner="a")]
+        assert admitted(jobs, running, [node(4)], quotas={"a": Quota(max_cpus=2)}) == []
 
-
-def test_one_node_must_hold_all_of_a_request() -> None:
-    assert can_ever_hold(Resources(2, GIB), [node(2)])
-    assert not can_ever_hold(Resources(3, GIB), [node(2), node(2)])
-    assert not can_ever_hold(Resources(1, GIB, gpus=1), [node(2)])
-
-
-def test_nothing_is_admitted_without_nodes(make_job: Make) -> None:
-    assert admit(waiting(make_job, 1), [], [], starting=0, max_starting=10) == []
+    def test_a_job_that_breaks_the_quota_by_itself_does_not_hold_others_back(self) -> None:
+        assert admitted(in_line(2, 1), [], [node(4)], quotas={"local": Quota(max_cpus=1)}) == ["job_1"]

@@ -62,7 +62,7 @@ def test_between_two_looks_at_all_only_routed_models_are_asked(store: Store, reg
     assert (len(moves(store, "m")), len(moves(store, "other")), registry.asked) == (1, 0, 1)
 
 
-def test_a_model_that_is_deleted_has_no_aliases(store: Store, registry: FakeRegistry, watch: AliasWatch) -> None:
+def test_a_model_that_is_deleted_has_neither_aliases_nor_a_table(store: Store, registry: FakeRegistry, watch: AliasWatch) -> None:
     store.traffic.put("m", TABLE, who="ann", now=NOW)
     registry.aliases["m", "champion"] = "1"
     watch.look_at_routed()
@@ -70,6 +70,9 @@ def test_a_model_that_is_deleted_has_no_aliases(store: Store, registry: FakeRegi
     watch.look_at_routed()
     watch.look_at_all()
     assert moves(store, "m")[0] == ("mlflow", "1", None)
+    assert store.traffic.list() == []
+    newest = store.traffic.history("m", limit=1)[0]
+    assert (newest.who, newest.action, newest.before) == ("mlflow", TrafficAction.DELETE, TABLE)
 
 
 def test_what_the_platform_moves_is_not_taken_for_mlflows(store: Store, registry: FakeRegistry, watch: AliasWatch) -> None:

@@ -1,55 +1,94 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from raylift.domain.deployment import ApplicationSeen, ApplicationState, Deployment, DeploymentConfig, DeploymentStatus
-from raylift.supervisor.plan_deployments import Delete, Deploy, DeploymentAction, Observe, plan_deployments
+from raylift.supervisor.plan_deployments import Delete, Deploy, DeploymentAction, Observe, Prove, plan_deployments
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 KEY = ("churn", "1")
-PENDING = Deployment("churn", "1", "models:/churn/1", DeploymentConfig(), DeploymentStatus.PENDING, NOW, NOW)
+REGISTERED = Deployment("churn", "1", "models:/churn/1", DeploymentConfig(), DeploymentStatus.PENDING, NOW, NOW)
+"""By somebody, without a job: nobody waits for it."""
+PENDING = replace(REGISTERED, demanded_at=NOW)
 STARTING = replace(PENDING, status=DeploymentStatus.STARTING, applied_generation=1)
-READY = replace(PENDING, status=DeploymentStatus.READY, applied_generation=1, replicas=1, ready_at=NOW)
+READY = replace(STARTING, status=DeploymentStatus.READY, replicas=1, ready_at=NOW)
+PARKED = replace(READY, status=DeploymentStatus.SCALED_TO_ZERO, replicas=0)
+LATER = NOW + timedelta(hours=1)
 
 
 def app(state: ApplicationState, replicas: int = 0, message: str | None = None) -> ApplicationSeen:
     return ApplicationSeen(state, replicas, message)
 
 
-def plan(row: Deployment, seen: ApplicationSeen | None) -> list[DeploymentAction]:
-    return plan_deployments([row], {KEY: seen} if seen else {}, max_starting=2)
+def plan_all(
+    rows: list[Deployment],
+    seen: dict[tuple[str, str], ApplicationSeen],
+    now: datetime = NOW,
+    *,
+    warm: bool = True,
+) -> list[DeploymentAction]:
+    return plan_deployments(rows, seen, now, max_starting=2, warm=warm)
 
 
-def test_a_new_version_is_deployed_and_proven() -> None:
+def plan(row: Deployment, seen: ApplicationSeen | None, now: datetime = NOW, *, warm: bool = True) -> list[DeploymentAction]:
+    return plan_all([row], {KEY: seen} if seen else {}, now, warm=warm)
+
+
+def test_a_version_that_somebody_waits_for_is_deployed_and_proven() -> None:
     assert plan(PENDING, None) == [Deploy(PENDING, prove=True)]
+    # However long nobody was there to do it.
+    assert plan(PENDING, None, LATER) == [Deploy(PENDING, prove=True)]
 
 
-def test_a_version_that_answered_before_is_brought_back_without_starting_a_process() -> None:
-    assert plan(READY, None) == [Deploy(READY, prove=False)]
+def test_a_version_that_nobody_waits_for_is_proven_without_an_application() -> None:
+    assert plan(REGISTERED, None) == [Prove(REGISTERED)]
+
+
+def test_what_no_warm_process_can_prove_is_deployed_for_that() -> None:
+    assert plan(REGISTERED, None, warm=False) == [Deploy(REGISTERED, prove=True)]
+    for row in (
+        replace(REGISTERED, environment_lock=("polars==1.0",)),
+        replace(REGISTERED, config=DeploymentConfig(memory_bytes=2**33)),
+        replace(REGISTERED, config=DeploymentConfig(cpus=2)),
+    ):
+        assert plan(row, None) == [Deploy(row, prove=True)]
+
+
+def test_a_parked_version_rests_until_it_is_called() -> None:
+    assert plan(PARKED, None, LATER) == []
+    called = replace(PARKED, demanded_at=LATER)
+    assert plan(called, None, LATER) == [Deploy(called, prove=True)]
+    assert plan(replace(PARKED, demanded_at=None), None) == []
+
+
+def test_a_version_whose_application_is_gone_is_parked() -> None:
+    """As all are after the head was started anew."""
+    assert plan(READY, None, LATER) == [Observe(READY, DeploymentStatus.SCALED_TO_ZERO, 0, None)]
+
+
+def test_of_hundreds_of_parked_versions_only_those_called_or_kept_are_brought_back() -> None:
+    rows = [replace(PARKED, version=str(number)) for number in range(300)]
+    rows[7] = replace(rows[7], demanded_at=LATER)
+    rows[9] = replace(rows[9], config=DeploymentConfig(min_replicas=1))
+    assert plan_all(rows, {}, LATER) == [Deploy(rows[7], prove=True), Deploy(rows[9], prove=True)]
 
 
 def test_a_version_that_keeps_replicas_is_brought_back_with_them() -> None:
     row = replace(READY, config=DeploymentConfig(min_replicas=1))
-    assert plan(row, None) == [Deploy(row, prove=True)]
+    assert plan(row, None, LATER) == [Deploy(row, prove=True)]
 
 
 def test_few_start_at_a_time() -> None:
     rows = [replace(PENDING, version=str(n)) for n in range(5)]
-    assert len(plan_deployments(rows, {}, max_starting=2)) == 2
-    assert (
-        len(
-            plan_deployments(
-                [replace(STARTING, version="9"), *rows], {("churn", "9"): app(ApplicationState.STARTING)}, max_starting=2
-            )
-        )
-        == 1
-    )
+    assert len(plan_all(rows, {})) == 2
+    assert len(plan_all([replace(STARTING, version="9"), *rows], {("churn", "9"): app(ApplicationState.STARTING)})) == 1
+    assert len(plan_all([replace(REGISTERED, version=str(n)) for n in range(5)], {})) == 2
 
 
 def test_versions_that_were_starting_when_ray_died_are_started_again() -> None:
     rows = [replace(STARTING, version=str(n)) for n in range(3)]
-    assert plan_deployments(rows, {}, max_starting=2) == [Deploy(row, prove=True) for row in rows[:2]]
+    assert plan_all(rows, {}) == [Deploy(row, prove=True) for row in rows[:2]]
 
 
 def test_what_is_seen_is_written_down_once() -> None:
@@ -57,8 +96,14 @@ def test_what_is_seen_is_written_down_once() -> None:
     assert plan(READY, app(ApplicationState.RUNNING, 1)) == []
 
 
-def test_without_replicas_it_rests_at_zero() -> None:
+def test_without_replicas_it_is_parked_after_the_gateway_was_told() -> None:
     assert plan(READY, app(ApplicationState.RUNNING, 0)) == [Observe(READY, DeploymentStatus.SCALED_TO_ZERO, 0, None)]
+    assert plan(PARKED, app(ApplicationState.RUNNING, 0)) == [Delete(KEY)]
+
+
+def test_what_keeps_replicas_is_never_parked() -> None:
+    row = replace(PARKED, config=DeploymentConfig(min_replicas=1))
+    assert plan(row, app(ApplicationState.RUNNING, 0)) == []
 
 
 def test_a_model_that_does_not_load_is_unhealthy_and_taken_down_and_not_tried_again() -> None:
@@ -72,7 +117,7 @@ def test_a_model_that_does_not_load_is_unhealthy_and_taken_down_and_not_tried_ag
 
 def test_an_unhealthy_version_that_was_changed_is_tried_again() -> None:
     row = replace(STARTING, status=DeploymentStatus.UNHEALTHY, generation=2)
-    assert plan(row, None) == [Deploy(row, prove=True)]
+    assert plan(row, None, LATER) == [Deploy(row, prove=True)]
 
 
 def test_a_change_is_applied_to_a_running_version() -> None:
@@ -92,8 +137,8 @@ def test_what_is_not_wanted_is_taken_down_and_then_stopped() -> None:
 
 
 def test_an_application_nobody_knows_is_taken_down() -> None:
-    assert plan_deployments([], {KEY: app(ApplicationState.RUNNING, 1)}, max_starting=2) == [Delete(KEY)]
-    assert plan_deployments([], {KEY: app(ApplicationState.DELETING)}, max_starting=2) == []
+    assert plan_all([], {KEY: app(ApplicationState.RUNNING, 1)}) == [Delete(KEY)]
+    assert plan_all([], {KEY: app(ApplicationState.DELETING)}) == []
 
 
 def test_a_version_wanted_again_waits_for_its_old_application_to_be_gone() -> None:

@@ -1,0 +1,28 @@
+"""For whom a job runs, and what no amount of waiting would bring within that owner's quota."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from raylift.api.training import ResourceRequest
+from raylift.domain.errors import FieldError
+from raylift.domain.identifiers import OWNER
+from raylift.domain.quantities import format_bytes, parse_bytes
+from raylift.settings import QuotaSettings
+
+OWNER_HEADER: Final = "X-Raylift-Owner"
+"""Names the owner of an upload. It names and does not authenticate: who reaches the API may name anybody."""
+
+
+def check_owner(owner: str, asked: ResourceRequest, quotas: QuotaSettings) -> Iterator[FieldError]:
+    if not OWNER.fullmatch(owner):
+        form = "1 to 64 letters, digits, dots, dashes and underscores, beginning and ending with a letter or digit"
+        yield FieldError(OWNER_HEADER, f"must be {form}")
+        return
+    quota, memory = quotas.of(owner), parse_bytes(asked.memory)
+    if quota.max_cpus is not None and asked.cpus > quota.max_cpus:
+        yield FieldError("resources.cpus", f"is {asked.cpus:g}; the jobs of {owner!r} may have {quota.max_cpus:g} together")
+    if quota.max_memory_bytes is not None and memory > quota.max_memory_bytes:
+        most = format_bytes(quota.max_memory_bytes)
+        yield FieldError("resources.memory", f"is {format_bytes(memory)}; the jobs of {owner!r} may have {most} together")

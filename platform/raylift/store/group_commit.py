@@ -1,0 +1,69 @@
+"""One commit for all who wait for their turn to write: on SQLite every commit waits for the disk, and only one may write."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from threading import Lock
+from typing import Any, TypeVar
+
+from sqlalchemy.orm import Session
+
+T = TypeVar("T")
+
+
+class _Piece:
+    """A piece of work of one thread, and what came of it."""
+
+    def __init__(self, work: Callable[[Session], Any]) -> None:
+        self.work = work
+        self.done = False
+        self.result: Any = None
+        self.error: BaseException | None = None
+
+
+class GroupCommit:
+    """Threads that come while another commits form the next group; a thread that comes alone waits for nobody.
+
+    Args:
+        write: a transaction that is durable when its block is left, and undone when that raises.
+    """
+
+    def __init__(self, write: Callable[[], AbstractContextManager[Session]]) -> None:
+        self._write = write
+        self._waiting: deque[_Piece] = deque()
+        self._turn = Lock()
+
+    def run(self, work: Callable[[Session], T]) -> T:
+        """What ``work`` returns, once it is durable. Raises what it raises; then nothing of it is kept."""
+        mine = _Piece(work)
+        self._waiting.append(mine)
+        with self._turn:
+            if not mine.done:
+                self._commit([self._waiting.popleft() for _ in range(len(self._waiting))])
+        if mine.error is not None:
+            raise mine.error
+        return mine.result
+
+    def _commit(self, group: list[_Piece]) -> None:
+        try:
+            with self._write() as session:
+                for piece in group:
+                    self._carry_out(piece, session, alone=len(group) == 1)
+        except Exception as error:  # noqa: BLE001 (handed to those it concerns: all of the group)
+            for piece in group:
+                piece.error = piece.error or error
+        finally:
+            for piece in group:
+                piece.done = True
+
+    def _carry_out(self, piece: _Piece, session: Session, *, alone: bool) -> None:
+        if alone:
+            piece.result = piece.work(session)
+            return
+        try:
+            with session.begin_nested():
+                piece.result = piece.work(session)
+        except Exception as error:  # noqa: BLE001 (undone by itself, and raised where it was asked for)
+            piece.error = error

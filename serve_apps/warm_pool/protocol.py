@@ -1,0 +1,74 @@
+"""What the gateway and the warm process say to each other: JSON, one object a line, over the process's stdin and stdout."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+
+
+@dataclass(frozen=True, slots=True)
+class WarmSpec:
+    """The version that a fork of the warm process is to answer for."""
+
+    model_name: str
+    version: str
+    model_uri: str
+    mlflow_url: str
+    max_body_bytes: int
+    batching: dict[str, float] | None = None
+    """The fields of the deployment's ``Batching``."""
+    packages_dir: str | None = None
+    """The site-packages of the version's environment; None for the base."""
+
+
+@dataclass(frozen=True, slots=True)
+class Serve:
+    """Fork, load, and answer HTTP at ``<directory>/http``."""
+
+    child: str
+    directory: str
+    """Its own, for its socket and its temporary files. Whoever asked removes it."""
+    spec: WarmSpec
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """Kill the fork."""
+
+    child: str
+
+
+class EventKind(StrEnum):
+    WARM = "warm"
+    """The libraries are imported: forks can be asked for."""
+    LOADED = "loaded"
+    UNFIT = "unfit"
+    """It does not load here; the text says why."""
+    ENDED = "ended"
+    """The process of the fork is gone, for whatever reason; the text says how."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    kind: EventKind
+    child: str = ""
+    text: str = ""
+    pid: int = 0
+
+
+def encode(message: Serve | End | Event) -> bytes:
+    return json.dumps({"is": type(message).__name__, **asdict(message)}).encode() + b"\n"
+
+
+def decode_command(line: bytes) -> Serve | End:
+    fields = json.loads(line)
+    if fields.pop("is") == Serve.__name__:
+        return Serve(**{**fields, "spec": WarmSpec(**fields["spec"])})
+    return End(**fields)
+
+
+def decode_event(line: bytes) -> Event:
+    fields = json.loads(line)
+    del fields["is"]
+    return Event(**{**fields, "kind": EventKind(fields["kind"])})

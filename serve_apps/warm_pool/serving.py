@@ -1,0 +1,66 @@
+"""What a fork of the warm process does: loads one version and answers for it at a socket, as the version's replicas would."""
+
+from __future__ import annotations
+
+import logging
+import site
+import socket
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final
+
+import uvicorn
+
+from raylift.domain.deployment import Batching
+from serve_apps.model_server.asgi import ReplicaApp
+from serve_apps.model_server.loading import load_model
+from serve_apps.warm_pool.protocol import EventKind, WarmSpec
+
+_log = logging.getLogger(__name__)
+
+_KEEP_ALIVE_SECONDS: Final = 75
+"""Longer than the gateway keeps idle connections, so that it is the gateway who closes them."""
+
+Report = Callable[[EventKind, str], None]
+
+
+def serve(spec: WarmSpec, listener: socket.socket, report: Report) -> int:
+    """Load and answer until killed; the exit code."""
+    tempfile.tempdir = None  # TMPDIR is the fork's own.
+    try:
+        if spec.packages_dir is not None:
+            _see(Path(spec.packages_dir))
+        model = load_model(spec.model_name, spec.version, spec.model_uri, spec.mlflow_url)
+        batching = Batching(int(spec.batching["max_rows"]), spec.batching["wait_ms"]) if spec.batching else None
+        app = ReplicaApp(model, spec.max_body_bytes, batching=batching)
+    except Exception as error:  # noqa: BLE001 - loading runs the model's own code, which may raise anything
+        _log.info("%s version %s is not for a warm process: %s", spec.model_name, spec.version, error)
+        report(EventKind.UNFIT, str(error))
+        return 1
+    report(EventKind.LOADED, "")
+    config = uvicorn.Config(app, log_config=None, access_log=False, timeout_keep_alive=_KEEP_ALIVE_SECONDS)
+    uvicorn.Server(config).run(sockets=[listener])
+    return 0
+
+
+def _see(packages: Path) -> None:
+    """Put an environment's packages before the base's.
+
+    Raises:
+        ImportError: a package of the environment is imported already, as the base has it.
+    """
+    imported = sorted(name for name in _importable(packages) if name in sys.modules)
+    if imported:
+        raise ImportError(f"Its environment has another {', '.join(imported)} than the warm process.")
+    before = list(sys.path)
+    site.addsitedir(str(packages))  # With its .pth files: one of them keeps the environment from being removed.
+    added = [path for path in sys.path if path not in before and Path(path) != packages]
+    sys.path[:] = [str(packages), *before, *added]
+
+
+def _importable(packages: Path) -> Iterator[str]:
+    for entry in packages.iterdir():
+        if entry.suffix in {".py", ".so"} or (entry.is_dir() and not entry.suffix and entry.name != "__pycache__"):
+            yield entry.name.partition(".")[0]

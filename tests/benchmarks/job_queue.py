@@ -1,0 +1,236 @@
+"""10,000 jobs that wait: how fast they are taken, what they cost while they wait, and how fast they are drained.
+
+    python tests/benchmarks/job_queue.py [--quick] [--part waiting|drain|burst] [--jobs 10000] [--clients 8] [--drain 60] [--burst 200]
+
+Starts a platform of its own (SQLite) and stops it afterwards; with --state-dir it takes the one that runs there, whose
+configuration must give the owner ``waits`` the quota that OVERRIDES gives. Every figure has its counterpart from the same run beside it. Goals:
+at least 300 uploads a second, the supervisor below 10 % of a core with its memory flat, a status query's median unmoved, at
+least 0.9 times the rate of raw Ray running the same jobs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import statistics
+import tempfile
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import psutil
+
+from raylift.launcher import LocalPlatform
+from raylift.launcher.processes import processes_of
+
+OVERRIDES = {
+    "ports": {"gateway": 0, "ray_dashboard": 0, "mlflow": 0},
+    "startup": {"timeout_seconds": 300},
+    # Nobody drains the queue before it is measured: the owner of the waiting jobs may run none.
+    "jobs": {"quotas": {"owners": {"waits": {"max_running_jobs": 0}}}},
+}
+MIB = 2**20
+JOB = {"script_content": "pass", "experiment_name": "queue", "autolog": False, "resources": {"cpus": 0.1, "memory": "128MiB"}}
+
+
+def report(name: str, value: str, beside: str = "", ratio: float | None = None, goal: str = "") -> None:
+    print(f"{name:40} {value:>10} {beside:>24} {'' if ratio is None else f'{ratio:.2f}':>7} {goal:>10}", flush=True)
+
+
+@contextmanager
+def platform(found: Path | None) -> Iterator[LocalPlatform]:
+    if found is not None:
+        running = LocalPlatform.find(found)
+        if running is None:
+            raise SystemExit(f"no platform runs at {found}")
+        yield running
+        return
+    state_dir = Path(tempfile.mkdtemp(prefix="rlq-"))
+    running = LocalPlatform.start(state_dir, overrides=OVERRIDES)
+    try:
+        yield running
+    finally:
+        running.stop()
+        shutil.rmtree(state_dir, ignore_errors=True)
+
+
+def client(url: str) -> httpx.Client:
+    return httpx.Client(base_url=url, timeout=120, trust_env=False)
+
+
+def upload_many(url: str, count: int, clients: int, owner: str) -> float:
+    """Uploads a second, by clients that each keep one connection."""
+    turns = iter(range(count))
+    guard = threading.Lock()
+
+    def work() -> None:
+        with client(url) as http:
+            while True:
+                with guard:
+                    if next(turns, None) is None:
+                        return
+                http.post("/mlops/training/upload", json=JOB, headers={"X-Raylift-Owner": owner}).raise_for_status()
+
+    start = time.perf_counter()
+    with ThreadPoolExecutor(clients) as pool:
+        for future in [pool.submit(work) for _ in range(clients)]:
+            future.result()
+    return count / (time.perf_counter() - start)
+
+
+def supervisor_of(instance: str) -> psutil.Process:
+    return next(p for p in processes_of(instance) if "SupervisorActor" in " ".join(p.cmdline()))
+
+
+def core_share(process: psutil.Process, seconds: float) -> float:
+    before = process.cpu_times()
+    time.sleep(seconds)
+    after = process.cpu_times()
+    return (after.user + after.system - before.user - before.system) / seconds
+
+
+def status_ms(url: str, job_id: str, times: int) -> float:
+    taken: list[float] = []
+    with client(url) as http:
+        for _ in range(times + 20):
+            start = time.perf_counter()
+            http.get(f"/mlops/training/jobs/{job_id}").raise_for_status()
+            taken.append((time.perf_counter() - start) * 1000)
+    return statistics.median(taken[20:])
+
+
+def wait_until(done: Callable[[], bool], seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while not done():
+        if time.monotonic() > end:
+            raise SystemExit("that took too long")
+        time.sleep(0.1)
+
+
+def finished(http: httpx.Client, owner: str) -> int:
+    page = http.get("/mlops/training/jobs", params={"owner": owner, "limit": 500}).raise_for_status().json()
+    failed = [job for job in page["jobs"] if job["status"] in {"failed", "cancelled"}]
+    if failed:
+        raise SystemExit(f"a job failed: {failed[0]['message']}")
+    return sum(job["status"] == "completed" for job in page["jobs"])
+
+
+def drain(url: str, count: int) -> float:
+    """Jobs a second from the first upload to the last end."""
+    owner = f"drain-{uuid.uuid4().hex[:6]}"
+    start = time.perf_counter()
+    upload_many(url, count, 4, owner)
+    with client(url) as http:
+        wait_until(lambda: finished(http, owner) == count, 300)
+    return count / (time.perf_counter() - start)
+
+
+def drain_raw(ray_url: str, count: int) -> float:
+    """The same jobs by Ray's own REST API, all handed over at once: Ray decides how many run at a time."""
+    prefix = f"raw-{uuid.uuid4().hex[:6]}"
+
+    def submit(number: int) -> None:
+        body = {
+            "submission_id": f"{prefix}-{number}",
+            "entrypoint": "python -c pass",
+            "entrypoint_num_cpus": 0.1,
+            "entrypoint_memory": 128 * MIB,
+            "runtime_env": {"env_vars": {"BENCH": f"{prefix}-{number}"}},
+        }
+        http.post("/api/jobs/", json=body).raise_for_status()
+
+    def done() -> bool:
+        jobs = [job for job in http.get("/api/jobs/").json() if (job.get("submission_id") or "").startswith(prefix)]
+        bad = [job for job in jobs if job["status"] in {"FAILED", "STOPPED"}]
+        if bad:
+            raise SystemExit(f"Ray failed a job: {bad[0]['message']}")
+        return sum(job["status"] == "SUCCEEDED" for job in jobs) == count
+
+    start = time.perf_counter()
+    with client(ray_url) as http:
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(submit, range(count)))
+        wait_until(done, 300)
+    return count / (time.perf_counter() - start)
+
+
+def burst(running: LocalPlatform, count: int) -> tuple[float, int]:
+    """MiB of memory taken at most while so many jobs are handed in at once and drained, and Ray's job supervisors at most."""
+    used, actors, over = [psutil.virtual_memory().used], [0], threading.Event()
+
+    def watch() -> None:
+        while not over.wait(0.5):
+            used.append(psutil.virtual_memory().used)
+            names = [" ".join(p.info["cmdline"] or []) for p in psutil.process_iter(["cmdline"])]
+            actors.append(sum("JobSupervisor" in name for name in names))
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        drain(running.url, count)
+    finally:
+        over.set()
+        watcher.join()
+    return (max(used) - used[0]) / MIB, max(actors)
+
+
+def measure_waiting(running: LocalPlatform, jobs: int, clients: int, seconds: float) -> None:
+    supervisor = supervisor_of(running.record.instance)
+    with client(running.url) as http:
+        answer = http.post("/mlops/training/upload", json=JOB, headers={"X-Raylift-Owner": "waits"}).raise_for_status()
+        job_id = answer.json()["job_id"]
+    time.sleep(5)
+    idle_share, idle_memory = core_share(supervisor, seconds), supervisor.memory_info().rss / MIB
+    idle_ms = status_ms(running.url, job_id, 300)
+    rate = upload_many(running.url, jobs, clients, "waits")
+    report(f"uploads/s, {clients} clients, {jobs} jobs", f"{rate:.0f}", "", rate / 300, "300")
+    time.sleep(5)
+    share, memory = core_share(supervisor, seconds), supervisor.memory_info().rss / MIB
+    report("supervisor, % of a core", f"{share * 100:.1f}", f"one waiting {idle_share * 100:.1f}", None, "< 10")
+    report("supervisor, MiB", f"{memory:.0f}", f"one waiting {idle_memory:.0f}", memory / idle_memory, "flat")
+    busy_ms = status_ms(running.url, job_id, 300)
+    report("status query, median ms", f"{busy_ms:.2f}", f"one waiting {idle_ms:.2f}", busy_ms / idle_ms, "1.0")
+
+
+def measure_drain(running: LocalPlatform, jobs: int) -> None:
+    ray_url = running.record.ray_dashboard_url
+    drain(running.url, 4)
+    drain_raw(ray_url, 4)
+    theirs, ours = drain_raw(ray_url, jobs), drain(running.url, jobs)
+    report(f"jobs of `pass` drained/s, {jobs} jobs", f"{ours:.2f}", f"raw Ray {theirs:.2f}", ours / theirs, ">= 0.9")
+
+
+def measure_burst(running: LocalPlatform, jobs: int) -> None:
+    memory, actors = burst(running, jobs)
+    report(f"{jobs} jobs at once, MiB more at most", f"{memory:.0f}", f"{actors} Ray job actors", None, "bounded")
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--jobs", type=int, default=10_000)
+    options.add_argument("--clients", type=int, default=8)
+    options.add_argument("--drain", type=int, default=60)
+    options.add_argument("--burst", type=int, default=200)
+    options.add_argument("--quick", action="store_true", help="a tenth of everything, to see that it works")
+    options.add_argument("--part", choices=["waiting", "drain", "burst"], help="only this one")
+    options.add_argument("--state-dir", type=Path)
+    chosen = options.parse_args()
+    scale = 10 if chosen.quick else 1
+    parts = [chosen.part] if chosen.part else ["waiting", "drain", "burst"]
+    with platform(chosen.state_dir) as running:
+        print(f"{'':40} {'raylift':>10} {'beside':>24} {'ratio':>7} {'goal':>10}")
+        if "waiting" in parts:
+            measure_waiting(running, chosen.jobs // scale, chosen.clients, 20 / scale)
+        if "drain" in parts:
+            measure_drain(running, chosen.drain // scale)
+        if "burst" in parts:
+            measure_burst(running, chosen.burst // scale)
+
+
+if __name__ == "__main__":
+    main()

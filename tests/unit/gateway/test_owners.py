@@ -1,0 +1,102 @@
+"""Owners, their quotas, and why a job waits, through the API."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from raylift.settings import JobSettings, OwnerQuota, PlatformSettings, QuotaSettings
+from tests.unit.gateway.conftest import Platform
+from tests.unit.gateway.engine_fakes import FakeNode
+from tests.unit.gateway.test_jobs import JOBS, UPLOAD, job
+
+QUOTAS = QuotaSettings(
+    default=OwnerQuota(max_cpus=3.0, max_memory_bytes=4 * 2**30),
+    owners={"ann": OwnerQuota(max_running_jobs=1, max_queued_jobs=2)},
+)
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> PlatformSettings:
+    return PlatformSettings(
+        state_dir=tmp_path,
+        database_url=f"sqlite:///{tmp_path}/store.db",
+        mlflow_url="http://mlflow.invalid",
+        ray_dashboard_url="http://ray.invalid",
+        gateway_url="http://127.0.0.1:9",
+        jobs=JobSettings(quotas=QUOTAS),
+    )
+
+
+async def hand_in(client: httpx.AsyncClient, owner: str | None = None, **resources: Any) -> httpx.Response:
+    body = {"script_content": "print(1)", "experiment_name": "e", "resources": {"memory": "1GiB"} | resources}
+    return await client.post(UPLOAD, json=body, headers={"X-Raylift-Owner": owner} if owner else {})
+
+
+async def job_id_of(client: httpx.AsyncClient, owner: str | None = None, **resources: Any) -> str:
+    answer = await hand_in(client, owner, **resources)
+    assert answer.status_code == 202, answer.text
+    return answer.json()["job_id"]
+
+
+async def test_an_upload_names_its_owner(client: httpx.AsyncClient) -> None:
+    anns, nobodys = await job_id_of(client, "ann"), await job_id_of(client)
+    assert (await job(client, anns))["owner"] == "ann"
+    assert (await job(client, nobodys))["owner"] == "local"
+    listed = (await client.get(JOBS, params={"owner": "ann"})).json()["jobs"]
+    assert [(item["job_id"], item["owner"]) for item in listed] == [(anns, "ann")]
+
+
+@pytest.mark.parametrize("owner", ["a b", "../x", "-ann", "a" * 65, "ann;bob"])
+async def test_an_owner_is_a_bare_name(client: httpx.AsyncClient, owner: str) -> None:
+    answer = await hand_in(client, owner)
+    assert answer.status_code == 422
+    assert [error["field"] for error in answer.json()["errors"]] == ["X-Raylift-Owner"]
+
+
+async def test_a_full_queue_says_what_to_do(client: httpx.AsyncClient) -> None:
+    for _ in range(2):
+        await job_id_of(client, "ann")
+    answer = await hand_in(client, "ann")
+    assert (answer.status_code, answer.json()["code"]) == (429, "quota_exceeded")
+    assert "cancel some" in answer.json()["detail"]
+    assert answer.headers["Retry-After"]
+    await job_id_of(client, "bob")
+
+
+async def test_a_rerun_counts_as_well(client: httpx.AsyncClient) -> None:
+    first, _ = await job_id_of(client, "ann"), await job_id_of(client, "ann")
+    assert (await client.post(f"{JOBS}/{first}/rerun")).status_code == 429
+
+
+async def test_a_job_over_its_quota_says_that_it_waits_for_it(client: httpx.AsyncClient, platform: Platform) -> None:
+    running, waiting = await job_id_of(client, "ann"), await job_id_of(client, "ann")
+    assert (await job(client, waiting))["reason"] == "waiting_for_capacity"
+    platform.start(running)
+    seen = await job(client, waiting)
+    assert (seen["status"], seen["reason"]) == ("queued", "waiting_for_quota")
+    assert "1 running jobs" in seen["message"]
+    listed = (await client.get(JOBS, params={"status": "queued"})).json()["jobs"]
+    assert [item["reason"] for item in listed] == ["waiting_for_quota"]
+
+
+async def test_what_alone_breaks_the_quota_is_refused(client: httpx.AsyncClient) -> None:
+    answer = await hand_in(client, None, cpus=4, memory="5GiB")
+    assert answer.status_code == 422
+    assert {error["field"] for error in answer.json()["errors"]} == {"resources.cpus", "resources.memory"}
+    assert "'local' may have 3" in answer.text
+
+
+async def test_a_job_whose_node_has_left_says_so_until_one_joins(client: httpx.AsyncClient, platform: Platform) -> None:
+    job_id = await job_id_of(client, None, cpus=2)
+    platform.cluster.members = [FakeNode(cpus=1.0)]
+    platform.services.uploads._capacity._looked_at = float("-inf")
+    seen = await job(client, job_id)
+    assert seen["reason"] == "waiting_for_node"
+    assert "the largest has 1 CPUs" in seen["message"]
+    platform.cluster.members = [FakeNode(cpus=1.0), FakeNode(cpus=2.0)]
+    platform.services.uploads._capacity._looked_at = float("-inf")
+    assert (await job(client, job_id))["reason"] == "waiting_for_capacity"

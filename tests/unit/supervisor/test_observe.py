@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+
+from raylift.engines.ray_jobs import RayJobs
+from raylift.supervisor.observe import RayView
+
+SUBMISSION = {"type": "SUBMISSION", "submission_id": "job_1-a1", "status": "RUNNING", "entrypoint": "x"}
+
+
+class Ray:
+    """Ray's list, counted; ``meanwhile`` happens while it is being made."""
+
+    def __init__(self) -> None:
+        self.lists = 0
+        self.status = 200
+        self.meanwhile: Callable[[], Any] = lambda: None
+        self.now = 0.0
+        transport = httpx.MockTransport(self.answer)
+        self.view = RayView(RayJobs("http://ray.test", transport), lambda: self.now)
+
+    def answer(self, _request: httpx.Request) -> httpx.Response:
+        self.lists += 1
+        self.meanwhile()
+        return httpx.Response(self.status, json=[SUBMISSION])
+
+
+def test_is_read_once_a_second_at_work_and_less_often_without_jobs() -> None:
+    ray = Ray()
+    for tenth in range(61):
+        ray.now = tenth / 10
+        ray.view.snapshot(at_work=True)
+    assert ray.lists == 7
+    for tenth in range(61, 121):
+        ray.now = tenth / 10
+        ray.view.snapshot(at_work=False)
+    assert ray.lists == 9
+
+
+def test_says_nothing_of_what_was_done_since() -> None:
+    ray = Ray()
+    snapshot = ray.view.snapshot(at_work=True)
+    assert snapshot.speaks_of("job_1")
+    ray.view.touch("job_1")
+    assert not ray.view.snapshot(at_work=True).speaks_of("job_1")
+    ray.now = 1.0
+    assert ray.view.snapshot(at_work=True).speaks_of("job_1")
+
+
+def test_says_nothing_of_what_was_done_while_it_was_taken() -> None:
+    ray = Ray()
+    ray.meanwhile = lambda: ray.view.touch("job_1")
+    snapshot = ray.view.snapshot(at_work=True)
+    assert not snapshot.speaks_of("job_1")
+    assert snapshot.speaks_of("job_2")
+
+
+def test_without_an_answer_it_speaks_of_nothing() -> None:
+    ray = Ray()
+    ray.status = 500
+    snapshot = ray.view.snapshot(at_work=True)
+    assert not snapshot.answers
+    assert not snapshot.speaks_of("job_1")

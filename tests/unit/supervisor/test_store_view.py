@@ -1,0 +1,63 @@
+"""The view reads again when, and only when, something may be different. With a real store."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from raylift.domain.job import JobSpec, JobState, Resources
+from raylift.store import Store
+from raylift.supervisor.store_view import StoreView
+
+NOW = datetime(2026, 1, 2, tzinfo=UTC)
+NODE = Resources(2.0, 2**34)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Generator[Store]:
+    store = Store.open(f"sqlite:///{tmp_path}/store.db")
+    store.migrate()
+    yield store
+    store.close()
+
+
+def add(store: Store, job_id: str, cpus: float = 1.0) -> None:
+    sha256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+    spec = JobSpec(sha256, "train.py", "exp", resources=Resources(cpus, 2**30))
+    store.jobs.add(spec, b"", job_id=job_id, now=NOW)
+
+
+def test_reads_nothing_while_nobody_writes(store: Store) -> None:
+    view = StoreView(store)
+    assert view.refresh([NODE])
+    assert not view.refresh([NODE])
+    add(store, "job_1")
+    assert view.refresh([NODE])
+    assert [job.job_id for job in view.waiting] == ["job_1"]
+    assert not view.refresh([NODE])
+    assert view.refresh([NODE], again=True)
+
+
+def test_knows_that_jobs_wait_for_a_node_that_there_is_not(store: Store) -> None:
+    view = StoreView(store)
+    add(store, "job_1", cpus=64)
+    view.refresh([NODE])
+    assert view.waiting == []
+    assert view.somebody_waits
+
+
+def test_a_job_is_active_or_waits(store: Store) -> None:
+    view = StoreView(store)
+    add(store, "job_1")
+    add(store, "job_2")
+    lease = store.leases.acquire("supervisor", "me", now=NOW, seconds=60)
+    assert lease is not None
+    store.jobs.move(lease, store.jobs.get("job_1"), JobState.STARTING, now=NOW, submission_id="job_1-a1")
+    store.jobs.request_cancel("job_2", now=NOW)
+    view.refresh([NODE])
+    assert [job.job_id for job in view.active] == ["job_1"]
+    assert [job.job_id for job in view.waiting] == ["job_2"]
+    assert [job.job_id for job in view.cancelled] == ["job_2"]
