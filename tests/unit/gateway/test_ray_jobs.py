@@ -212,3 +212,10 @@ async def test_the_log(client: httpx.AsyncClient, platform: Platform) -> None:
     assert (await client.get(f"/api/jobs/{job_id}/logs")).json() == {"logs": ""}
     platform.start(job_id, "one\nzwö\n".encode())
     assert (await client.get(f"/api/jobs/{job_id}/logs")).json() == {"logs": "one\nzwö\n"}
+
+
+async def test_the_owner_comes_in_a_header(client: httpx.AsyncClient, platform: Platform) -> None:
+    answer = await client.post("/api/jobs/", json={"entrypoint": "true"}, headers={"X-Raylift-Owner": "blue"})
+    assert platform.services.ray_jobs.find(answer.json()["submission_id"]).spec.owner == "blue"
+    refused = await client.post("/api/jobs/", json={"entrypoint": "true"}, headers={"X-Raylift-Owner": "no owner"})
+    assert (refused.status_code, "X-Raylift-Owner" in refused.text) == (400, True)
