@@ -1,7 +1,7 @@
 """A script to sweep over: it reads its parameters from environment variables and logs the metric that the best is chosen by.
 
 raylift train examples/sweep.py --model digits --requirements scikit-learn \
-    --sweep max_depth=4,8,16 --sweep n_estimators=20,60 --metric accuracy --register-best --follow
+    --sweep MAX_DEPTH=4,8,16 --sweep N_ESTIMATORS=20,60 --metric accuracy --register-best --follow
 """
 
 import os
@@ -11,8 +11,8 @@ from sklearn.datasets import load_digits
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.model_selection import train_test_split
 
-max_depth = int(os.environ.get("max_depth", "8"))
-n_estimators = int(os.environ.get("n_estimators", "20"))
+max_depth = int(os.environ.get("MAX_DEPTH", "8"))
+n_estimators = int(os.environ.get("N_ESTIMATORS", "20"))
 
 features, labels = load_digits(return_X_y=True)
 train_x, test_x, train_y, test_y = train_test_split(features, labels, random_state=0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 import uuid
 
 from mlflow import MlflowClient
@@ -26,7 +27,18 @@ WITH_ARGUMENTS = """
 import sys
 print("told", *sys.argv[1:])
 """
-ENDLESS = "import time\nprint('started')\nwhile True: time.sleep(1)"
+ENDLESS = "import time\nwhile True: time.sleep(1)"
+TUNE = """
+import mlflow
+from ray import tune
+def objective(config):
+    tune.report({"score": -((config["x"] - 2) ** 2)})
+results = tune.Tuner(objective, param_space={"x": tune.grid_search([0, 2])}).fit()
+best = results.get_best_result("score", "max")
+with mlflow.start_run():
+    mlflow.log_params(best.config)
+    mlflow.log_metric("score", best.metrics["score"])
+"""
 GRID = {"lr": [0.01, 0.1], "depth": [3, 5]}
 
 
@@ -124,7 +136,8 @@ def test_a_sweep_is_cancelled_and_deleted_as_one(client: Client) -> None:
         script_content=ENDLESS, experiment=experiment, cpus=0.5, memory="256MiB", sweep={"n": [1, 2, 3]}, max_parallel=1
     )
     first = sweep.jobs()[0]
-    assert next(iter(first.logs(follow=True))) == "started"
+    while first.refresh().status == "queued":
+        time.sleep(0.2)
     assert [job.status for job in sweep.jobs()] == ["running", "queued", "queued"]
     sweep.cancel().wait(200, raise_on_failure=False)
     assert (sweep.status, sweep.view.counts["cancelled"]) == ("cancelled", 3)
@@ -147,3 +160,11 @@ def test_parameters_as_arguments(client: Client) -> None:
     sweep.wait(200)
     said = [job.logs() for job in sweep.jobs()]
     assert said == ["told -v --max-depth 3 --fast true\n", "told -v --max-depth 5 --fast true\n"]
+
+
+def test_ray_tune_inside_a_job(client: Client) -> None:
+    job = client.train(script_content=TUNE, experiment="tune", requirements=["ray[tune]"], timeout=300).wait(
+        400, raise_on_failure=False
+    )
+    assert job.status == "completed", (job.reason, job.message, job.logs()[-2000:])
+    assert job.metrics == {"score": 0.0}

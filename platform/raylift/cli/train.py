@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -87,7 +88,9 @@ def train(
         raise wrong_usage("--entrypoint", f"{script} is a directory: name the script in it, e.g. --entrypoint train.py")
     with session(ctx, url, api_key, output) as here:
         try:
-            made: Job | Sweep = here.client.train(
+            # Which of the two comes back hangs on the options, which type checkers cannot follow here.
+            upload: Callable[..., Job | Sweep] = here.client.train
+            made = upload(
                 script,
                 entrypoint=entrypoint,
                 model=model,

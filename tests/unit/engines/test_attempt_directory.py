@@ -61,3 +61,11 @@ def test_a_single_script_has_an_empty_working_directory(tmp_path: Path) -> None:
     AttemptDirectory(tmp_path, "s").prepare(job, b"", mlflow_url="http://x", settings=JobSettings())
     assert "script_path" not in json.loads((tmp_path / "s/attempt.json").read_bytes())
     assert not (tmp_path / "s/work").exists()
+
+
+def test_the_tags_of_its_runs_are_the_jobs_own_and_those_given(tmp_path: Path) -> None:
+    spec = JobSpec("0" * 64, "t.py", "e", tags={"team": "a"})
+    job = Job("job_1", spec, JobState.STARTING, created_at=NOW, entered_at=NOW)
+    directory = AttemptDirectory(tmp_path, "s")
+    directory.prepare(job, b"", mlflow_url="http://x", settings=JobSettings(), run_tags={"mlflow.parentRunId": "r"})
+    assert read_attempt(str(directory.path)).tags == {"team": "a", "mlflow.parentRunId": "r"}

@@ -50,6 +50,11 @@ def test_the_run_that_made_the_version_is_the_jobs() -> None:
     assert choose_run([], None) is None
 
 
+def test_in_a_sweep_all_runs_are_beneath_its_own_and_the_last_of_them_is_the_jobs() -> None:
+    runs = [run("a", parent="sweep"), run("b", parent="sweep"), run("c", parent="b")]
+    assert choose_run(runs, None) == runs[1]
+
+
 def test_our_own_version_comes_before_those_the_script_registered(make_job: Make) -> None:
     job = make_job(JobState.REGISTRATION)
     theirs = [ModelVersion("churn", version, NOW) for version in ("9", "10")]
