@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast
 
 import typer
 
@@ -89,7 +89,7 @@ def train(
     with session(ctx, url, api_key, output) as here:
         try:
             # Which of the two comes back hangs on the options, which type checkers cannot follow here.
-            upload: Callable[..., Job | Sweep] = here.client.train
+            upload = cast("Callable[..., Job | Sweep]", here.client.train)
             made = upload(
                 script,
                 entrypoint=entrypoint,
