@@ -5,13 +5,14 @@ UP ?=
 BIN := .venv/bin
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: help demo up down status test check constraints clean
+.PHONY: help demo up down status test check bench-serving constraints clean
 
 help:
 	@echo "make demo         install, start, train, deploy, predict; leaves the platform running"
 	@echo "make up | down    start or stop the platform of ~/.raylift"
 	@echo "make check        lint, types, import contracts, unit and architecture tests: half a minute"
 	@echo "make test         all of it: also the contract, integration and end-to-end tests on real engines"
+	@echo "make bench-serving  Raylift beside other model servers, with wrk (a Debian package); BENCH=\"--only lr --quick\""
 	@echo "make constraints  resolve the pins of constraints.txt anew"
 	@echo "make clean        remove the environment and what tools leave behind"
 
@@ -49,6 +50,11 @@ check: .venv/.dev
 
 test: .venv/.dev
 	@python .ci/stages.py lint types imports unit architecture contract integration e2e
+
+# Options of the benchmark, e.g. make bench-serving BENCH="--only lr --quick"
+bench-serving: .venv/.dev
+	@command -v wrk >/dev/null || { apt-get update -qq && apt-get install -y -qq wrk; }
+	@PYTHONPATH=platform:. python tests/benchmarks/serving.py $(BENCH)
 
 constraints: .venv/.uv
 	@uv pip compile pyproject.toml --extra server --extra postgres --group dev --universal --python-version 3.11 \

@@ -30,7 +30,10 @@ class DeploymentUpdate(BaseModel):
     max_ongoing_requests: Annotated[int | None, Field(ge=1, le=1_000_000)] = None
     cpus: Annotated[float | None, Field(ge=0.01, le=1_000_000, description="Logical CPUs of each replica.")] = None
     memory: Annotated[int | str | None, Field(description='Logical memory of each replica: bytes or "1GiB".')] = None
-    batching: BatchingConfig | None = None
+    batching: Annotated[
+        BatchingConfig | None,
+        Field(description="Compute requests that come together in groups, where the model answers the same bits. null: never."),
+    ] = None
 
     @field_validator("memory")
     @classmethod

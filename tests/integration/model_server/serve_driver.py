@@ -6,6 +6,7 @@ import json
 import sys
 
 import ray
+from pydantic import TypeAdapter
 from ray import serve
 from ray.serve.config import HTTPOptions
 
@@ -14,6 +15,8 @@ from raylift.domain.identifiers import application_name, version_route
 from serve_apps.model_server.app import build
 from serve_apps.model_server.spec import ReplicaSpec
 
+_CONFIG = TypeAdapter(DeploymentConfig)
+
 
 def main() -> None:
     order = json.loads(sys.stdin.read())
@@ -21,7 +24,7 @@ def main() -> None:
     serve.start(proxy_location="HeadOnly", http_options=HTTPOptions(host="127.0.0.1", port=order["port"]))
     targets = []
     for values in order["specs"]:
-        spec = ReplicaSpec(**values | {"config": DeploymentConfig(**values["config"])})
+        spec = ReplicaSpec(**values | {"config": _CONFIG.validate_python(values["config"])})
         name, route = application_name(spec.model_name, spec.version), version_route(spec.model_name, spec.version)
         targets.append(serve.RunTarget(build(spec), name=name, route_prefix=route))
     serve.run_many(targets, wait_for_ingress_deployment_creation=False, wait_for_applications_running=False)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
@@ -19,16 +21,29 @@ _FRAME: Any = load_iris(as_frame=True)
 _MODEL = RandomForestClassifier(20, random_state=0).fit(_FRAME.data.to_numpy(), _FRAME.target)
 
 
+def _busy_model() -> Callable[[list[float]], list[float]]:
+    def busy(model_input: list[float]) -> list[float]:
+        """Computes for as many seconds as it is told."""
+        end = time.monotonic() + model_input[0]
+        while time.monotonic() < end:
+            sum(range(1000))
+        return model_input
+
+    return busy
+
+
 @pytest.fixture(scope="module")
 def cluster(registry: Registry) -> Iterator[ServeCluster]:
     for name in ("iris", "asleep"):
         registry.register(name, log_sklearn, _MODEL, serialization_format="cloudpickle")
     registry.register("broken", log_function, loader_module="no_such_module")
+    registry.register("slow", log_function, python_model=_busy_model())
     with serve_cluster() as running:
         running.deploy(
             [
                 _spec(registry, "iris", {"min_replicas": 1, "max_replicas": 1}),
                 _spec(registry, "asleep", {"min_replicas": 0, "max_replicas": 1}),
+                _spec(registry, "slow", {"min_replicas": 1, "max_replicas": 1}),
                 _spec(registry, "broken", {"min_replicas": 0, "max_replicas": 1}, initial_replicas=1),
             ]
         )
@@ -72,6 +87,45 @@ def test_answers_through_haproxy(cluster: ServeCluster) -> None:
         assert client.get("").json()["name"] == "iris"
         assert client.get("/ready").json() == {"name": "iris", "ready": True}
         assert client.get("/nothing-here").status_code == 404
+
+
+def test_a_slow_prediction_keeps_nobody_waiting_and_its_replica_alive(cluster: ServeCluster) -> None:
+    before = _replicas(cluster.wait_for("slow:1", _is_running))
+    seconds = 45.0  # Serve gives a replica up that does not answer for 30
+    with (
+        httpx.Client(base_url=f"{cluster.url}/v2/models/slow/versions/1", timeout=120) as client,
+        ThreadPoolExecutor(1) as executor,
+    ):
+        slow = executor.submit(client.post, "/predict", json={"inputs": [seconds]})
+        answered = 0
+        while not slow.done():
+            assert client.get("/ready", timeout=10).json() == {"name": "slow", "ready": True}
+            answered += 1
+        assert answered > 1
+        assert slow.result().json()["predictions"] == [seconds]
+    after = _replicas(cluster.application("slow:1"))
+    assert [replica["pid"] for replica in after] == [replica["pid"] for replica in before]
+
+
+def test_requests_that_come_together_get_their_own_answers(cluster: ServeCluster, registry: Registry) -> None:
+    cluster.deploy(
+        [_spec(registry, "iris", {"min_replicas": 1, "max_replicas": 1, "batching": {"max_rows": 64, "wait_ms": 1}})]
+    )
+
+    def is_applied(application: dict[str, Any]) -> bool:
+        wanted = application["deployments"]["model"]["deployment_config"]["user_config"]["batching"]
+        return _is_running(application) and wanted == {"max_rows": 64, "wait_ms": 1}
+
+    cluster.wait_for("iris:1", is_applied)
+    rows = _FRAME.data.to_numpy() + 0.01
+    bodies = [{"inputs": [row], "return_probabilities": True} for row in rows.tolist()]
+    with (
+        httpx.Client(base_url=f"{cluster.url}/v2/models/iris/versions/1", timeout=60) as client,
+        ThreadPoolExecutor(16) as executor,
+    ):
+        answers = list(executor.map(lambda body: client.post("/predict", json=body), bodies))
+    assert [answer.json()["predictions"][0] for answer in answers] == _MODEL.predict(rows).tolist()
+    assert [answer.json()["probabilities"][0] for answer in answers] == _MODEL.predict_proba(rows).tolist()
 
 
 def test_loading_is_logged_where_serve_logs(cluster: ServeCluster) -> None:

@@ -1,0 +1,53 @@
+"""The floor: FastAPI on uvicorn and the library's ``predict``; with FAST=1, Raylift's fast path of the same model and orjson.
+
+MODEL=model.joblib [FAST=1 PYTHONPATH=…] uvicorn plain:app
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import joblib
+import numpy as np
+from fastapi import FastAPI, Request, Response
+
+app = FastAPI()
+model: Any = joblib.load(os.environ["MODEL"])
+if hasattr(model, "n_jobs"):
+    model.n_jobs = 1
+
+
+@app.post("/predict")
+async def predict(request: Request) -> Any:
+    rows = np.array((await request.json())["inputs"], dtype=np.float64)
+    return {"predictions": model.predict(rows).tolist()}
+
+
+if os.environ.get("FAST"):
+    import orjson
+
+    from serve_apps.model_server.predictors.fast_path import FastPath
+
+    def fast_path() -> FastPath | None:
+        if type(model).__module__.startswith("lightgbm"):
+            from serve_apps.model_server.predictors import lightgbm_path
+
+            return lightgbm_path.estimator_path(model)
+        if type(model).__module__.startswith("xgboost"):
+            from serve_apps.model_server.predictors import xgboost_path
+
+            return xgboost_path.estimator_path(model)
+        from serve_apps.model_server.predictors.sklearn import fast_path_of
+
+        return fast_path_of(model)
+
+    path = fast_path()
+    assert path is not None
+
+    @app.post("/fast")
+    async def fast(request: Request) -> Response:
+        rows = path.prepare(np.array(orjson.loads(await request.body())["inputs"]))
+        assert rows is not None
+        answer = orjson.dumps({"predictions": path.predictions(path.scores(rows)).tolist()})
+        return Response(answer, media_type="application/json")
