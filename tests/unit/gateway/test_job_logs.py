@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -175,3 +176,16 @@ async def test_followers_do_not_hold_each_other_up(client: httpx.AsyncClient, pl
     assert (await client.get("/healthz")).status_code == 200
     platform.finish(job_id)
     assert all("event: end" in answer.text for answer in await asyncio.gather(*following))
+
+
+async def test_a_log_that_was_removed_says_so(client: httpx.AsyncClient, platform: Platform, job_id: str) -> None:
+    platform.start(job_id, b"hello\n")
+    platform.finish(job_id)
+    shutil.rmtree(platform.settings.attempts_dir)
+    for path in ("logs", "logs?tail=3", "logs?follow=true", "logs?attempt=1"):
+        answer = await client.get(f"/mlops/training/jobs/{job_id}/{path}")
+        assert (answer.status_code, answer.json()["code"]) == (410, "log_removed")
+        assert "retention.logs_days" in answer.json()["detail"]
+    view = (await client.get(f"/mlops/training/jobs/{job_id}")).json()
+    assert view["status"] == "completed"
+    assert "was removed" in view["logs"]
