@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from time import perf_counter
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from raylift.domain.deployment import Batching
 from raylift.domain.errors import PlatformError
 from raylift.domain.identifiers import version_route
 from serve_apps.model_server.batching import Batcher
 from serve_apps.model_server.codecs.base import Codec, Headers, RequestHeaders, Response
+from serve_apps.model_server.codecs.kserve_v1 import KServeV1Codec
 from serve_apps.model_server.codecs.mlflow_scoring import ScoringCodec, health, version
-from serve_apps.model_server.codecs.open_inference import OpenInferenceCodec, metadata, ready
+from serve_apps.model_server.codecs.open_inference import OpenInferenceCodec
 from serve_apps.model_server.codecs.raylift import RayliftCodec
+from serve_apps.model_server.codecs.v2_metadata import metadata, ready
 from serve_apps.model_server.errors import BodyTooLarge, MethodNotAllowed, ReplicaFault, RouteNotFound
 from serve_apps.model_server.model import Model, Question
 from serve_apps.model_server.openapi import document
@@ -28,6 +30,8 @@ Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
+
+_T = TypeVar("_T")
 
 _THREADS: Final = 4
 _INLINE_BYTES: Final = 64 * 1024
@@ -85,6 +89,8 @@ class ReplicaApp:
             "/predict": RayliftCodec(),
             "/infer": open_inference,
             "/invocations": ScoringCodec(),
+            # Clients know it as /v1/models/{name}:predict.
+            "/v1:predict": KServeV1Codec(),
         }
         self._pages: dict[str, Callable[[], Response]] = {
             "": lambda: metadata(model),
@@ -129,10 +135,18 @@ class ReplicaApp:
         except BodyTooLarge as error:
             return codec.error(error, path)
         started = perf_counter()
-        response, rows, together = await self._answered(codec, body, RequestHeaders(scope["headers"]), path)
+        answered = self._answered(codec, body, RequestHeaders(scope["headers"]), path)
+        if self._is_long(body):
+            response, rows, together = await _while_there(receive, answered)
+        else:
+            response, rows, together = await answered
         if self._observe is not None:
             self._observe(Observation(tail, response.status, perf_counter() - started, rows, together))
         return response
+
+    def _is_long(self, body: bytes) -> bool:
+        """Whether the answer is computed in a thread."""
+        return not self._inline or len(body) > _INLINE_BYTES
 
     async def _answered(self, codec: Codec, body: bytes, headers: Headers, path: str) -> tuple[Response, int, int]:
         """The response, the rows that were asked for, and the rows that were computed together."""
@@ -215,6 +229,25 @@ async def _send(send: Send, response: Response, version: tuple[bytes, bytes]) ->
         headers += [(name.encode("latin-1"), value.encode("latin-1")) for name, value in response.headers.items()]
     await send({"type": "http.response.start", "status": response.status, "headers": headers})
     await send({"type": "http.response.body", "body": response.body})
+
+
+async def _while_there(receive: Receive, answer: Coroutine[Any, Any, _T]) -> _T:
+    """The answer, as long as the client is there to take it.
+
+    Raises:
+        asyncio.CancelledError: It has gone. What waits for a thread is dropped; what runs in one runs to its end.
+    """
+    work, gone = asyncio.ensure_future(answer), asyncio.ensure_future(receive())
+    try:
+        await asyncio.wait((work, gone), return_when=asyncio.FIRST_COMPLETED)
+        if not work.done() and gone.result()["type"] != "http.disconnect":
+            return await work
+        if not work.done():
+            raise asyncio.CancelledError
+        return work.result()
+    finally:
+        work.cancel()
+        gone.cancel()
 
 
 async def _lifespan(receive: Receive, send: Send) -> None:

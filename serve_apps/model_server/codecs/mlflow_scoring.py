@@ -7,7 +7,7 @@ gets exactly the data MLflow would give it.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from io import StringIO
+from io import BytesIO, StringIO
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -31,6 +31,7 @@ from serve_apps.model_server.model import Answer, Model, Question
 from serve_apps.model_server.params import checked_params
 
 _ONE_OF: Final = f"The input must be a JSON dictionary with exactly one of the input fields {set(FORMATS)}"
+PARQUET: Final = "application/vnd.apache.parquet"
 _LLM_KEYS: Final = ("messages", "prompt", "input")
 _EVALUATION: Final = (
     "Encountered an unexpected error while evaluating the model. Verify that the serialized input Dataframe is compatible with"
@@ -94,6 +95,17 @@ def _read_csv(body: bytes, model: Model) -> Question:
         raise MalformedBody(
             "Failed to parse input as a Pandas DataFrame. Ensure that the input is a valid CSV-formatted Pandas DataFrame"
             f" produced using the `pandas.DataFrame.to_csv()` method. Error: '{error}'"
+        ) from None
+    return _question(frame, None, model)
+
+
+def _read_parquet(body: bytes, model: Model) -> Question:
+    try:
+        frame = pd.read_parquet(BytesIO(body))
+    except (ValueError, OSError) as error:  # pyarrow's own errors are of these kinds
+        raise MalformedBody(
+            "Failed to parse input as a Pandas DataFrame. Ensure that the input is a valid Parquet-formatted Pandas DataFrame"
+            f" produced using the `pandas.DataFrame.to_parquet()` method. Error: '{error}'"
         ) from None
     return _question(frame, None, model)
 
@@ -171,5 +183,5 @@ def _mlflow_error(status: int, code: str, message: str) -> Response:
 
 
 _READERS: Final[Mapping[str, Callable[[bytes, Model], Question]]] = MappingProxyType(
-    {"text/csv": _read_csv, "application/json": _read_json}
+    {"text/csv": _read_csv, "application/json": _read_json, PARQUET: _read_parquet}
 )

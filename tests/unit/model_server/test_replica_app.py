@@ -129,13 +129,22 @@ def test_nan_as_python_writes_it_is_read() -> None:
     assert answer.json()["predictions"] == [None]
 
 
-def test_binary_tensors_are_refused_for_now() -> None:
-    start = b'{"inputs": [{"name": "x", "shape": [1, 2], "datatype": "FP64", "parameters": {"binary_data_size": 16}}]}'
-    headers = {"Inference-Header-Content-Length": str(len(start)), "content-type": "application/octet-stream"}
-    answer = _ask(ReplicaApp(_model()), "POST", "/infer", content=start + bytes(16), headers=headers)
-    assert (answer.status_code, list(answer.json())) == (400, ["error"])
-    assert "Binary tensors are not supported yet" in answer.json()["error"]
-    assert "binary_data=False" in answer.json()["error"]
+@pytest.mark.parametrize(
+    ("body", "status", "said"),
+    [
+        ({"instances": [[1.0, 2.0]]}, 200, '{"predictions":[0.0]}'),
+        ({"instances": [[1.0, 2.0]], "signature_name": "serving_default"}, 200, '{"predictions":[0.0]}'),
+        ({"instances": [[1.0]]}, 400, "The model wants 2 features, got 1"),
+        ({"instances": 1}, 400, "The body is no V1 request"),
+        ({"inputs": [[1.0, 2.0]]}, 400, "The body is no V1 request"),
+        ({"instances": [[1.0, 2.0]], "rows": 1}, 400, "Unknown fields: rows"),
+    ],
+)
+def test_kserve_v1(body: Any, status: int, said: str) -> None:
+    answer = _ask(ReplicaApp(_model()), "POST", "/v1:predict", json=body)
+    assert answer.status_code == status
+    assert said in answer.text
+    assert status == 200 or list(answer.json()) == ["error"]
 
 
 @pytest.mark.parametrize(
@@ -274,3 +283,46 @@ def test_its_document_is_typed_from_the_signature() -> None:
     assert columns["required"] == ["age"]
     assert records["items"]["properties"]["age"] == {"type": "integer", "format": "int64"}
     assert (rows["items"]["minItems"], rows["items"]["maxItems"]) == (2, 2)
+
+
+async def test_nobody_computes_for_a_client_that_has_gone() -> None:
+    go, started = threading.Event(), asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def slow(batch: Any) -> Any:
+        loop.call_soon_threadsafe(started.set)
+        assert go.wait(30)
+        return np.zeros(len(batch))
+
+    predictor = FakePredictor(slow)
+    predictor.flavor = "python_function"  # these are never quick
+    app = ReplicaApp(_model(predictor))
+    running = [asyncio.create_task(_post(app, None)) for _ in range(4)]  # as many as there are threads
+    await started.wait()
+    gone, stays = asyncio.Event(), asyncio.create_task(_post(app, None))
+    waiting = asyncio.create_task(_post(app, gone))
+    await asyncio.sleep(0)
+    gone.set()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    go.set()
+    assert await asyncio.gather(*running, stays) == [200] * 5
+    assert len(predictor.threads) == 5
+
+
+async def _post(app: ReplicaApp, gone: asyncio.Event | None) -> int:
+    sent: list[Any] = []
+    messages = [{"type": "http.request", "body": b'{"inputs": [[1, 2]]}'}]
+
+    async def receive() -> dict[str, Any]:
+        if messages:
+            return messages.pop()
+        await (gone or asyncio.Event()).wait()
+        return {"type": "http.disconnect"}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": "POST", "path": f"{_ROUTE}/predict", "root_path": _ROUTE, "headers": []}
+    await app(scope, receive, send)
+    return sent[0]["status"]

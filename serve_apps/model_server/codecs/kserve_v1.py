@@ -1,0 +1,34 @@
+"""KServe's V1 protocol: ``{"instances": […]}`` to ``{"predictions": […]}``."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from raylift.domain.errors import InvalidRequest, PlatformError
+from serve_apps.model_server.codecs.base import Headers, Response
+from serve_apps.model_server.codecs.raylift import tabular
+from serve_apps.model_server.errors import MalformedBody, status_of
+from serve_apps.model_server.jsonify import dumps, loads, natives
+from serve_apps.model_server.model import Answer, Model, Question
+
+# TensorFlow Serving's names, whose protocol V1 is: the one is required, the other may only say the default.
+_INSTANCES: Final = "instances"
+_SIGNATURE: Final = "signature_name"
+
+
+class KServeV1Codec:
+    def decode(self, body: bytes, headers: Headers, model: Model) -> Question:
+        request = loads(body)
+        if not isinstance(request, dict) or not isinstance(request.get(_INSTANCES), list):
+            raise MalformedBody('The body is no V1 request: write {"instances": [[…], …]} or {"instances": [{…}, …]}.')
+        unknown = request.keys() - {_INSTANCES, _SIGNATURE}
+        if unknown:
+            raise InvalidRequest(f"Unknown fields: {', '.join(sorted(unknown))}. A V1 request has instances.")
+        return model.question(request[_INSTANCES], lambda inputs: tabular(inputs, model))
+
+    def encode(self, answer: Answer, question: Question, model: Model) -> Response:
+        return Response(200, dumps({"predictions": natives(answer.predictions)}))
+
+    def error(self, error: PlatformError, path: str) -> Response:
+        status = status_of(error)
+        return Response(400 if status == 422 else status, dumps({"error": error.detail}))

@@ -1,0 +1,118 @@
+"""The binary tensor extension: JSON first, then the raw bytes of its tensors, in their order.
+
+Source: the Open Inference Protocol, binary tensor data extension. Numbers are little-endian and row-major; each element of
+BYTES follows its length in four bytes; bfloat16 is the upper half of a float32.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from raylift.domain.errors import InvalidRequest
+from serve_apps.model_server.codecs.v2_datatypes import DTYPES
+from serve_apps.model_server.errors import MalformedBody
+
+JSON_LENGTH: Final = "inference-header-content-length"
+"""The header that says where JSON ends and raw tensors begin."""
+MEDIA_TYPE: Final = "application/octet-stream"
+SIZE: Final = "binary_data_size"
+"""A tensor's parameter: how many of the raw bytes are its own."""
+
+_LENGTH: Final = struct.Struct("<I")
+
+
+class RawTensors:
+    """The raw part of a request, handed out piece by piece."""
+
+    def __init__(self, raw: memoryview) -> None:
+        self._raw = raw
+        self._at = 0
+
+    def take(self, parameters: Mapping[str, Any], where: str) -> memoryview:
+        """The next tensor's bytes.
+
+        Raises:
+            InvalidRequest: its size is no number of bytes, or there are fewer left.
+        """
+        size = parameters[SIZE]
+        if not isinstance(size, int) or isinstance(size, bool) or size < 0:
+            raise InvalidRequest(f"{where}.parameters.{SIZE} is {size!r}: write the number of its bytes.")
+        left = len(self._raw) - self._at
+        if size > left:
+            raise InvalidRequest(f"{where} wants {size} raw bytes; the body has {left} left.")
+        piece = self._raw[self._at : self._at + size]
+        self._at += size
+        return piece
+
+    def refuse_more(self) -> None:
+        left = len(self._raw) - self._at
+        if left:
+            raise InvalidRequest(f"The body has {left} raw bytes more than its tensors name in {SIZE}.")
+
+
+def split(body: bytes, json_length: str | None) -> tuple[bytes, RawTensors]:
+    """The JSON of a body, and the raw tensors behind it: none without the header.
+
+    Raises:
+        MalformedBody: the header is no length, or one beyond the body's.
+    """
+    if json_length is None:
+        return body, RawTensors(memoryview(b""))
+    if not (json_length.isascii() and json_length.isdigit()) or int(json_length) > len(body):
+        raise MalformedBody(f"Inference-Header-Content-Length is {json_length}; the body has {len(body)} bytes.")
+    length = int(json_length)
+    return body[:length], RawTensors(memoryview(body)[length:])
+
+
+def from_raw(raw: memoryview, datatype: str, shape: tuple[int, ...], where: str) -> NDArray[Any]:
+    """Raw bytes as an array of a datatype and shape.
+
+    Raises:
+        InvalidRequest: they are more or fewer than the shape wants.
+    """
+    count = math.prod(shape)
+    if datatype == "BYTES":
+        array = np.empty(count, dtype=object)
+        array[:] = _elements(raw, count, where)
+        return array.reshape(shape)
+    wanted = np.dtype("<u2") if datatype == "BF16" else DTYPES[datatype].newbyteorder("<")
+    if len(raw) != count * wanted.itemsize:
+        raise InvalidRequest(
+            f"{where} has {len(raw)} raw bytes; {datatype} of the shape {list(shape)} takes {count * wanted.itemsize}."
+        )
+    array = np.frombuffer(raw, dtype=wanted).reshape(shape)
+    if datatype == "BF16":
+        return (array.astype(np.uint32) << 16).view(np.float32)
+    # Models may want to write to it, and a request's bytes are read-only.
+    return array.astype(DTYPES[datatype], copy=True)
+
+
+def to_raw(array: NDArray[Any]) -> bytes:
+    """The array's raw bytes. Elements of an object array are bytes already."""
+    if array.dtype.kind == "O":
+        return b"".join(_LENGTH.pack(len(element)) + element for element in array.reshape(-1))
+    return np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<")).tobytes()
+
+
+def _elements(raw: memoryview, count: int, where: str) -> Iterable[bytes]:
+    elements: list[bytes] = []
+    at = 0
+    while at + _LENGTH.size <= len(raw):
+        (length,) = _LENGTH.unpack_from(raw, at)
+        at += _LENGTH.size
+        if at + length > len(raw):
+            break
+        elements.append(bytes(raw[at : at + length]))
+        at += length
+    if at != len(raw) or len(elements) != count:
+        raise InvalidRequest(
+            f"{where} has {len(elements)} BYTES elements in {len(raw)} raw bytes; its shape wants {count}, "
+            "each behind its length in four bytes."
+        )
+    return elements

@@ -1,0 +1,59 @@
+"""What the Open Inference Protocol asks of a model: its metadata, and whether it is ready."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from serve_apps.model_server.codecs.base import Response
+from serve_apps.model_server.codecs.open_inference import PREDICT_PROBA
+from serve_apps.model_server.codecs.v2_datatypes import OF_COLUMN, name_of
+from serve_apps.model_server.codecs.v2_tensors import PREDICT
+from serve_apps.model_server.jsonify import dumps
+from serve_apps.model_server.model import Model
+from serve_apps.model_server.signature import Column, Tensor
+
+
+def ready(model: Model) -> Response:
+    return Response(200, dumps({"name": model.name, "ready": True}))
+
+
+def metadata(model: Model) -> Response:
+    """Name, version, inputs and outputs. Inputs are as ``OpenInferenceCodec`` takes them."""
+    body: dict[str, Any] = {
+        "name": model.name,
+        "versions": [model.version],
+        "platform": f"mlflow_{model.predictor.flavor}",
+        "inputs": [_column_metadata(column) for column in model.schema.columns]
+        or [_tensor_metadata(tensor, "input") for tensor in model.schema.tensors],
+        "outputs": _outputs(model),
+    }
+    return Response(200, dumps(body))
+
+
+def _column_metadata(column: Column) -> dict[str, Any]:
+    # A column of unknown type is called FP64: that is what most are, and BYTES are taken, too.
+    datatype = "FP64" if column.type is None else OF_COLUMN.get(column.type, "BYTES")
+    return {"name": column.name, "datatype": datatype, "shape": [-1]}
+
+
+def _tensor_metadata(tensor: Tensor, name: str) -> dict[str, Any]:
+    return {"name": tensor.name or name, "datatype": name_of(np.dtype(tensor.dtype)), "shape": list(tensor.shape)}
+
+
+def _outputs(model: Model) -> list[dict[str, Any]]:
+    signature = model.signature
+    outputs: list[dict[str, Any]] = []
+    if signature is not None and signature.output_columns:
+        for column in signature.output_columns:
+            outputs.append(_column_metadata(Column(column.name or PREDICT, column.type)))
+    elif signature is not None and signature.output_tensors:
+        outputs = [_tensor_metadata(tensor, PREDICT) for tensor in signature.output_tensors]
+    elif model.classes is not None and model.predictor.predicts_labels:
+        outputs = [{"name": PREDICT, "datatype": name_of(np.asarray(model.classes).dtype), "shape": [-1]}]
+    else:
+        outputs = [{"name": PREDICT, "datatype": "FP64", "shape": [-1]}]
+    if model.classes is not None:
+        outputs.append({"name": PREDICT_PROBA, "datatype": "FP64", "shape": [-1, len(model.classes)]})
+    return outputs
