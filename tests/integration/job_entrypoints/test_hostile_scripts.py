@@ -179,3 +179,20 @@ def test_crash_writes_the_record(source: str, run: Callable[..., Any]) -> None:
     result = run(source)
     assert result.progress["state"] == "finished"
     assert result.progress["script_started_at"] < result.progress["finished_at"]
+
+
+ENDINGS = {
+    "exit in an atexit hook": ("import atexit, os\natexit.register(os._exit, 7)", 7, None),
+    "os._exit": ("import os\nos._exit(3)", 3, None),
+    "sys.exit with a text": ("import sys\nsys.exit('nothing to train on')", 1, "nothing to train on"),
+    "an exception in an atexit hook": ("import atexit\natexit.register(lambda: 1 / 0)", 0, None),
+    "nothing at all": ("", 0, None),
+}
+
+
+@pytest.mark.parametrize("name", ENDINGS)
+def test_it_ends_as_python_would_end_it(name: str, run: Callable[..., Any]) -> None:
+    source, code, message = ENDINGS[name]
+    result = run(source)
+    assert (result.exit_code, result.progress["outcome"], result.progress["exit_code"]) == (code, "exited", code)
+    assert result.progress["message"] == message
