@@ -2,33 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping
 
 from raylift.domain.deployment import Deployment
 from raylift.domain.identifiers import MODEL_NAME, version_route
+from raylift.domain.traffic import AliasRecord, TrafficRecord
 from raylift.services.models import version_number
 
 
 def name_routes(
-    rows: Iterable[Deployment], *, divided: Collection[str] = (), leaving: Collection[tuple[str, str]] = ()
+    rows: Iterable[Deployment],
+    *,
+    tables: Iterable[TrafficRecord] = (),
+    aliases: Iterable[AliasRecord] = (),
+    leaving: Collection[tuple[str, str]] = (),
 ) -> dict[str, str]:
     """Model → the route of the one version that answers for it, as the gateway would choose it.
 
-    A model is left out, and so left to the gateway, while its newest version that answers has no process, while its name could
-    mean something else in a path, and while ``divided`` names it.
+    A model is left out, and so left to the gateway, while what answers for it has no process, while its name could mean
+    something else in a path, and while its traffic table divides or copies its requests.
 
     Args:
         rows: all deployments.
-        divided: models whose requests a traffic table divides or copies.
+        tables: the traffic tables there are.
+        aliases: where the aliases were last seen.
         leaving: (model, version) of applications that are about to be taken down.
     """
-    newest: dict[str, Deployment] = {}
+    answering: dict[str, dict[str, Deployment]] = defaultdict(dict)
     for row in rows:
-        known = newest.get(row.model_name)
-        if row.answers and (known is None or version_number(row.version) > version_number(known.version)):
-            newest[row.model_name] = row
+        if row.answers:
+            answering[row.model_name][row.version] = row
+    chosen = {name: max(found, key=version_number) for name, found in answering.items()}
+    versions = {(seen.model_name, seen.alias): seen.version for seen in aliases}
+    chosen |= {record.model_name: _sole_version(record, versions) for record in tables if record.table is not None}
     return {
-        name: version_route(name, row.version)
-        for name, row in sorted(newest.items())
-        if row.replicas > 0 and MODEL_NAME.fullmatch(name) and name not in divided and (name, row.version) not in leaving
+        name: version_route(name, version)
+        for name, version in sorted(chosen.items())
+        if version in answering.get(name, ())
+        and answering[name][version].replicas > 0
+        and MODEL_NAME.fullmatch(name)
+        and (name, version) not in leaving
     }
+
+
+def _sole_version(record: TrafficRecord, versions: Mapping[tuple[str, str], str | None]) -> str:
+    """The version that the table sends every request to; none is called "" where the gateway has to look at each."""
+    target = record.table.sole_target if record.table else None
+    if target is None:
+        return ""
+    return target.version or versions.get((record.model_name, str(target.alias))) or ""
