@@ -1,22 +1,24 @@
-"""Loading a model version. The only module of the replica that imports MLflow."""
+"""Loading a model version. The only module of the replica that imports MLflow, and only for models that need it."""
 
 from __future__ import annotations
 
 import logging
+import os
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from importlib import import_module
+from importlib.metadata import version as version_of_package
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
-import mlflow
-import mlflow.artifacts
-import mlflow.pyfunc
 import yaml
-from mlflow.exceptions import MlflowException
 
+from serve_apps.model_server.acceleration import accelerated
+from serve_apps.model_server.artifacts import NotProxied, fetch
 from serve_apps.model_server.model import Model
+from serve_apps.model_server.native_flavors import Unknown, read_lightgbm, read_sklearn, read_xgboost
 from serve_apps.model_server.predictors.base import Predictor
 from serve_apps.model_server.predictors.pyfunc import PyfuncPredictor
 from serve_apps.model_server.predictors.sklearn import SklearnPredictor
@@ -33,11 +35,12 @@ def load_model(name: str, version: str, model_uri: str, mlflow_url: str) -> Mode
         RuntimeError: It does not load; the message begins with the reason and what to do about it.
     """
     started = time.perf_counter()
-    mlflow.set_tracking_uri(mlflow_url)
+    # For models that call MLflow, which reads it when it is asked.
+    os.environ["MLFLOW_TRACKING_URI"] = mlflow_url  # noqa: TID251
     # Some models read their files only when they are asked. The directory lives as long as they may.
     directory = tempfile.TemporaryDirectory(prefix="raylift-model-", ignore_cleanup_errors=True)
     try:
-        path = Path(mlflow.artifacts.download_artifacts(artifact_uri=model_uri, dst_path=directory.name))
+        path = _download(model_uri, mlflow_url, Path(directory.name))
         model = load_directory(name, version, path)
     except Exception as error:
         directory.cleanup()
@@ -53,20 +56,34 @@ def load_model(name: str, version: str, model_uri: str, mlflow_url: str) -> Mode
     return model
 
 
+def _download(model_uri: str, mlflow_url: str, directory: Path) -> Path:
+    try:
+        fetch(model_uri, mlflow_url, directory / "model")
+        return directory / "model"
+    except NotProxied as reason:
+        _log.info("MLflow's client downloads %s: %s", model_uri, reason)
+    import mlflow
+    import mlflow.artifacts
+
+    mlflow.set_tracking_uri(mlflow_url)
+    return Path(mlflow.artifacts.download_artifacts(artifact_uri=model_uri, dst_path=str(directory)))
+
+
 def load_directory(name: str, version: str, path: Path) -> Model:
     """Load the model whose MLmodel file lies in a directory."""
     mlmodel: dict[str, Any] = yaml.safe_load((path / "MLmodel").read_text())
     signature = parse_signature(mlmodel)
     predictor = _predictor(path, mlmodel)
     is_native = not isinstance(predictor, PyfuncPredictor)
-    return Model(
+    model = Model(
         name=name,
         version=version,
         predictor=predictor,
         schema=schema_of(signature, predictor.features, is_native=is_native),
         signature=signature,
-        mlflow_version=mlflow.__version__,
+        mlflow_version=version_of_package("mlflow"),
     )
+    return accelerated(model)
 
 
 _kept: Final[list[tempfile.TemporaryDirectory[str]]] = []
@@ -86,40 +103,47 @@ def _predictor(path: Path, mlmodel: Mapping[str, Any]) -> Predictor:
     function: Mapping[str, Any] = flavors.get("python_function", {})
     native = _NATIVE.get(function.get("loader_module", ""))
     if native is not None:
-        return native(str(path), function.get("predict_fn", "predict"))
+        return native(path, flavors, function.get("predict_fn", "predict"))
+    import mlflow.pyfunc
+    from mlflow.exceptions import MlflowException
+
     return PyfuncPredictor(mlflow.pyfunc.load_model(str(path)), (MlflowException,))
+
+
+def _read(flavor: str, read: Callable[[Path, Mapping[str, Any]], Any], path: Path, flavors: Mapping[str, Any]) -> Any:
+    try:
+        return read(path, flavors.get(flavor, {}))
+    except Unknown as reason:
+        _log.info("MLflow's %s loader loads %s: %s", flavor, path.name, reason)
+    return import_module(f"mlflow.{flavor}").load_model(str(path))
 
 
 # Below, each library is imported only for its own models: a replica holds one, and imports are most of its start.
 
 
-def _sklearn(path: str, predict_fn: str) -> Predictor:
-    from mlflow import sklearn as flavor
-
-    return SklearnPredictor(flavor.load_model(path), predict_fn)
+def _sklearn(path: Path, flavors: Mapping[str, Any], predict_fn: str) -> Predictor:
+    return SklearnPredictor(_read("sklearn", read_sklearn, path, flavors), predict_fn)
 
 
-def _xgboost(path: str, predict_fn: str) -> Predictor:
+def _xgboost(path: Path, flavors: Mapping[str, Any], predict_fn: str) -> Predictor:
     import xgboost
-    from mlflow import xgboost as flavor
 
     from serve_apps.model_server.predictors.xgboost import BoosterPredictor, XGBoostPredictor
 
-    model = flavor.load_model(path)
+    model = _read("xgboost", read_xgboost, path, flavors)
     return BoosterPredictor(model) if isinstance(model, xgboost.Booster) else XGBoostPredictor(model)
 
 
-def _lightgbm(path: str, predict_fn: str) -> Predictor:
+def _lightgbm(path: Path, flavors: Mapping[str, Any], predict_fn: str) -> Predictor:
     import lightgbm
-    from mlflow import lightgbm as flavor
 
     from serve_apps.model_server.predictors.lightgbm import BoosterPredictor, LightGBMPredictor
 
-    model: Any = flavor.load_model(path)
+    model = _read("lightgbm", read_lightgbm, path, flavors)
     return BoosterPredictor(model) if isinstance(model, lightgbm.Booster) else LightGBMPredictor(model)
 
 
-_NATIVE: Final[Mapping[str, Callable[[str, str], Predictor]]] = MappingProxyType(
+_NATIVE: Final[Mapping[str, Callable[[Path, Mapping[str, Any], str], Predictor]]] = MappingProxyType(
     {"mlflow.sklearn": _sklearn, "mlflow.xgboost": _xgboost, "mlflow.lightgbm": _lightgbm}
 )
 

@@ -63,8 +63,8 @@ class Child(Generic[C]):
 class _Book(Generic[C]):
     """Who is there."""
 
-    by_key: dict[Key, Child[C]] = field(default_factory=lambda: {})
-    by_name: dict[str, tuple[Key, Child[C]]] = field(default_factory=lambda: {})
+    by_key: dict[Key, Child[C]] = field(default_factory=dict)  # pyright: ignore[reportUnknownVariableType]
+    by_name: dict[str, tuple[Key, Child[C]]] = field(default_factory=dict)  # pyright: ignore[reportUnknownVariableType]
     """Those that are being ended, too."""
     unfit: dict[Key, str] = field(default_factory=dict[Key, str])
 
@@ -100,7 +100,7 @@ class WarmPool(Generic[C]):
         """End all processes."""
         if self._runner is not None:
             self._runner.cancel()
-            await asyncio.wait([self._runner])
+            await asyncio.wait([self._runner, *self._closing])
             self._runner = None
 
     def can_answer(self, deployment: Deployment) -> bool:
@@ -108,6 +108,11 @@ class WarmPool(Generic[C]):
         if self._limits.warm_models == 0 or not deployment.fits_warm_process:
             return False
         return _key(deployment) not in self._book.unfit and self._packages(deployment) is not False
+
+    def in_flight(self, deployment: Deployment) -> int:
+        """Requests that the version's process is at."""
+        child = self._book.by_key.get(_key(deployment))
+        return child.in_flight if child else 0
 
     @asynccontextmanager
     async def process_of(self, deployment: Deployment, until: float) -> AsyncIterator[Child[C]]:
@@ -209,9 +214,9 @@ class WarmPool(Generic[C]):
             watch.cancel()
             self._process = None
             self._is_warm.clear()
-            process.kill()
             for name in list(self._book.by_name):
                 self._forget(name, "the warm process ended")
+            await process.close()
 
     def _note(self, event: Event) -> None:
         if event.kind is EventKind.WARM:

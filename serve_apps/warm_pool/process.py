@@ -55,10 +55,12 @@ class WarmProcess:
         """Have it kill a fork; an event follows when that is gone."""
         self._tell(protocol.End(child))
 
-    def kill(self) -> None:
+    async def close(self) -> None:
         """End it, and its forks with it."""
         with contextlib.suppress(ProcessLookupError):
             self._process.kill()
+        # To the end of its pipes, which forks hold as well: then all of them are gone.
+        await self._process.communicate()
 
     def _tell(self, command: protocol.Serve | protocol.End) -> None:
         assert self._process.stdin is not None  # noqa: S101 - it was asked for

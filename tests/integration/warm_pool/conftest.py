@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from raylift.domain.deployment import Deployment, DeploymentConfig, DeploymentStatus
+from raylift.domain.identifiers import version_route
+from raylift.settings import PlatformSettings, ServingSettings
+from serve_apps.gateway.forwarding import Answer, Forwarder, NotReached
+from serve_apps.warm_pool.pool import WarmPool
+from tests.integration.model_server.conftest import registry
+from tests.integration.model_server.replicas import Registry
+
+__all__ = ["registry"]
+
+NOW = datetime(2026, 1, 2, tzinfo=UTC)
+PATIENCE = 60.0
+
+
+@dataclass
+class Warm:
+    """A pool with a real warm process, and questions to versions."""
+
+    pool: WarmPool[Forwarder]
+
+    async def ask(self, deployment: Deployment, body: bytes) -> Answer:
+        """As the gateway does: what reached no process is sent again."""
+        limit = asyncio.get_running_loop().time() + PATIENCE
+        route = version_route(deployment.model_name, deployment.version) + "/predict"
+        while True:
+            try:
+                async with self.pool.process_of(deployment, limit) as process:
+                    return await process.connection.send("POST", route, {"content-type": "application/json"}, body)
+            except NotReached:
+                await asyncio.sleep(0.02)
+
+    async def answer(self, deployment: Deployment, body: bytes) -> tuple[int, bytes]:
+        response = await (await self.ask(deployment, body)).respond(deployment.version)
+        return response.status_code, bytes(response.body)
+
+    async def pid(self, deployment: Deployment) -> int:
+        async with self.pool.process_of(deployment, asyncio.get_running_loop().time() + PATIENCE) as process:
+            return process.pid
+
+
+def deployment_of(name: str, **changes: Any) -> Deployment:
+    config = changes.pop("config", DeploymentConfig())
+    return Deployment(name, "1", f"models:/{name}/1", config, DeploymentStatus.SCALED_TO_ZERO, NOW, NOW, **changes)
+
+
+def parent_of(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+def kill(pid: int) -> None:
+    os.kill(pid, signal.SIGKILL)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for what no event tells of; the test's own time limit is the bound."""
+    while not condition():  # noqa: ASYNC110
+        await asyncio.sleep(0.02)
+
+
+def is_gone(pid: int) -> bool:
+    return not Path(f"/proc/{pid}").exists()
+
+
+PoolMaker = Callable[..., Any]
+
+
+@pytest.fixture
+def warm_pool(registry: Registry, tmp_path: Path) -> PoolMaker:
+    """Makes pools with settings of the test's."""
+
+    @asynccontextmanager
+    async def make(**serving: Any) -> AsyncIterator[Warm]:
+        settings = PlatformSettings(
+            state_dir=tmp_path,
+            database_url="sqlite://",
+            mlflow_url=registry.url,
+            ray_dashboard_url="http://ray.invalid",
+            gateway_url="http://gateway.invalid",
+            serving=ServingSettings(**serving),
+        )
+        pool = WarmPool(settings, lambda socket: Forwarder("http://warm", socket=socket))
+        try:
+            yield Warm(pool)
+        finally:
+            await pool.close()
+
+    return make

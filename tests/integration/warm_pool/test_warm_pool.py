@@ -1,0 +1,205 @@
+"""Versions answered by forks of a real warm process: the same answers, and each alone with what its code does."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from mlflow.models import infer_signature
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.linear_model import LogisticRegression
+
+from raylift.domain.deployment import DeploymentConfig
+from raylift.engines.environments.overlay import overlay_directory
+from serve_apps.gateway.forwarding import BrokenOff
+from serve_apps.warm_pool.pool import NoWarmProcess, StillLoading
+from tests.integration.model_server.replicas import Registry, log_function, log_sklearn
+from tests.integration.warm_pool.conftest import PoolMaker, deployment_of, is_gone, kill, parent_of, until
+
+_X = np.random.default_rng(3).random((60, 4))
+_Y = (_X.sum(axis=1) > 2).astype(int)
+_BODY = json.dumps({"inputs": _X[:5].tolist(), "return_probabilities": True}).encode()
+
+
+@pytest.fixture(scope="session")
+def models(registry: Registry) -> dict[str, Any]:
+    """Names of registered models, and what a replica answers for each."""
+    forest = RandomForestClassifier(10, random_state=0).fit(_X, _Y)
+    linear = LogisticRegression().fit(_X, _Y)
+    made: dict[str, Any] = {}
+    for name, model in (("warm-forest", forest), ("warm-linear", linear)):
+        replica = registry.replica(
+            name, log_sklearn, model, signature=infer_signature(_X, _Y), serialization_format="cloudpickle"
+        )
+        made[name] = replica.post("/predict", json.loads(_BODY)).json()
+
+    def dangerous(model_input):  # pyright: ignore[reportUnknownParameterType, reportMissingParameterType] - MLflow reads hints
+        """Ends its process when it is asked to, prints, and is slow when it is asked to."""
+        import os
+        import time
+
+        print("hello from a model")
+        for row in model_input["text"]:
+            if row == "crash":
+                os._exit(7)
+            if row == "wait":
+                time.sleep(30)
+        return model_input["text"]
+
+    import pandas as pd
+
+    registry.register("warm-dangerous", log_function, python_model=dangerous, input_example=pd.DataFrame({"text": ["a"]}))
+    return made
+
+
+def comparable(body: bytes) -> dict[str, Any]:
+    answer = json.loads(body)
+    # What differs from one request to the next.
+    return {key: value for key, value in answer.items() if key not in {"timing", "duration_ms", "inference_time_ms"}}
+
+
+async def test_it_answers_as_a_replica_does(models: dict[str, Any], warm_pool: PoolMaker) -> None:
+    async with warm_pool() as warm:
+        for name, expected in models.items():
+            status, body = await warm.answer(deployment_of(name), _BODY)
+            assert (status, comparable(body)["predictions"]) == (200, expected["predictions"])
+            assert comparable(body).get("probabilities") == expected.get("probabilities")
+
+
+async def test_each_version_has_a_process_of_its_own_that_stays(models: dict[str, Any], warm_pool: PoolMaker) -> None:
+    async with warm_pool() as warm:
+        forest, linear = [deployment_of(name) for name in models]
+        pids = await warm.pid(forest), await warm.pid(linear)
+        assert len({*pids}) == 2
+        assert parent_of(pids[0]) == parent_of(pids[1]) != os.getpid()
+        assert (await warm.pid(forest), await warm.pid(linear)) == pids
+    await until(lambda: all(is_gone(pid) for pid in pids))
+
+
+async def test_a_model_that_crashes_takes_no_other_down(models: dict[str, Any], warm_pool: PoolMaker) -> None:
+    async with warm_pool() as warm:
+        forest, dangerous = deployment_of("warm-forest"), deployment_of("warm-dangerous")
+        pid = await warm.pid(forest)
+        text = json.dumps({"inputs": [{"text": "fine"}]}).encode()
+        assert (await warm.answer(dangerous, text))[0] == 200
+        with pytest.raises(BrokenOff):
+            await warm.ask(dangerous, json.dumps({"inputs": [{"text": "crash"}]}).encode())
+        assert await warm.pid(forest) == pid
+        assert (await warm.answer(forest, _BODY))[0] == 200
+        assert (await warm.answer(dangerous, text))[0] == 200
+
+
+async def test_one_that_is_killed_while_it_answers_is_replaced(models: dict[str, Any], warm_pool: PoolMaker) -> None:
+    async with warm_pool() as warm:
+        dangerous = deployment_of("warm-dangerous")
+        pid = await warm.pid(dangerous)
+        asked = asyncio.create_task(warm.ask(dangerous, json.dumps({"inputs": [{"text": "wait"}]}).encode()))
+        await until(lambda: warm.pool.in_flight(dangerous) == 1)
+        kill(pid)
+        with pytest.raises(BrokenOff):
+            await asked
+        assert (await warm.answer(dangerous, json.dumps({"inputs": [{"text": "fine"}]}).encode()))[0] == 200
+        assert await warm.pid(dangerous) != pid
+
+
+async def test_the_warm_process_itself_is_replaced_and_its_forks_end_with_it(
+    models: dict[str, Any], warm_pool: PoolMaker
+) -> None:
+    async with warm_pool() as warm:
+        forest = deployment_of("warm-forest")
+        pid = await warm.pid(forest)
+        kill(parent_of(pid))
+        await until(lambda: is_gone(pid))
+        assert (await warm.answer(forest, _BODY))[0] == 200
+
+
+async def test_the_longest_unused_makes_room(models: dict[str, Any], warm_pool: PoolMaker) -> None:
+    async with warm_pool(warm_models=1) as warm:
+        forest, linear = deployment_of("warm-forest"), deployment_of("warm-linear")
+        pid = await warm.pid(forest)
+        assert (await warm.answer(linear, _BODY))[0] == 200
+        await until(lambda: is_gone(pid))
+        async with warm.pool.process_of(linear, asyncio.get_running_loop().time() + 60):
+            with pytest.raises(NoWarmProcess):
+                await warm.pid(forest)  # Nobody is taken away in the middle of a request.
+
+
+async def test_who_is_idle_ends(models: dict[str, Any], warm_pool: PoolMaker) -> None:
+    async with warm_pool(warm_idle_seconds=0.1) as warm:
+        pid = await warm.pid(deployment_of("warm-forest"))
+        await until(lambda: is_gone(pid))
+
+
+async def test_memory_is_bounded(models: dict[str, Any], warm_pool: PoolMaker) -> None:
+    async with warm_pool(warm_memory_bytes=1) as warm:
+        pid = await warm.pid(deployment_of("warm-forest"))
+        await until(lambda: is_gone(pid))
+
+
+async def test_what_does_not_load_is_tried_once(warm_pool: PoolMaker) -> None:
+    async with warm_pool() as warm:
+        nobody = deployment_of("nobody-registered-this")
+        assert warm.pool.can_answer(nobody)
+        with pytest.raises(NoWarmProcess):
+            await warm.pid(nobody)
+        assert not warm.pool.can_answer(nobody)
+
+
+async def test_a_request_waits_no_longer_than_it_may(models: dict[str, Any], warm_pool: PoolMaker) -> None:
+    async with warm_pool() as warm:
+        with pytest.raises(StillLoading):
+            async with warm.pool.process_of(deployment_of("warm-forest"), asyncio.get_running_loop().time()):
+                pass
+
+
+async def test_whoever_wants_more_than_a_share_gets_a_process_elsewhere(warm_pool: PoolMaker) -> None:
+    async with warm_pool() as warm:
+        assert warm.pool.can_answer(deployment_of("m"))
+        assert not warm.pool.can_answer(deployment_of("m", config=DeploymentConfig(memory_bytes=2**30)))
+        assert not warm.pool.can_answer(deployment_of("m", config=DeploymentConfig(cpus=2)))
+    async with warm_pool(warm_models=0) as off:
+        assert not off.pool.can_answer(deployment_of("m"))
+
+
+def overlay(root: Path, lock: tuple[str, ...], module: str, source: str) -> None:
+    """An environment as if it had been built."""
+    directory = overlay_directory(lock, root)
+    packages = directory / "lib" / "python3" / "site-packages"
+    packages.mkdir(parents=True)
+    (directory / "bin").mkdir()
+    (directory / "bin" / "python").touch()
+    (packages / f"{module}.py").write_text(source)
+    (directory / ".ok").write_text("{}")
+
+
+async def test_a_built_environment_is_seen(registry: Registry, warm_pool: PoolMaker, tmp_path: Path) -> None:
+    def scaled(model_input: list[float]) -> list[float]:
+        import warm_pool_extra  # pyright: ignore[reportMissingImports]
+
+        return [warm_pool_extra.FACTOR * value for value in model_input]
+
+    registry.register("warm-extra", log_function, python_model=scaled, input_example=None)
+    lock = ("warm-pool-extra==1.0",)
+    deployment = deployment_of("warm-extra", environment_lock=lock)
+    async with warm_pool() as warm:
+        assert not warm.pool.can_answer(deployment)  # Not built yet.
+        overlay(tmp_path / "environments", lock, "warm_pool_extra", "FACTOR = 3")
+        status, body = await warm.answer(deployment, json.dumps({"inputs": [1.0, 2.0]}).encode())
+        assert (status, json.loads(body)["predictions"]) == (200, [3.0, 6.0])
+
+
+async def test_an_environment_with_other_packages_than_the_warm_ones_is_not_for_it(
+    models: dict[str, Any], warm_pool: PoolMaker, tmp_path: Path
+) -> None:
+    lock = ("numpy==1.0",)
+    overlay(tmp_path / "environments", lock, "numpy", "raise RuntimeError('the wrong one')")
+    deployment = deployment_of("warm-forest", environment_lock=lock)
+    async with warm_pool() as warm:
+        with pytest.raises(NoWarmProcess, match="numpy"):
+            await warm.pid(deployment)
+        assert not warm.pool.can_answer(deployment)

@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from raylift.launcher import ingress
+
+CONFIG = """\
+frontend http_frontend
+    bind 127.0.0.1:8000
+frontend prometheus
+    bind :9101
+backend http-churn-3
+    http-reuse always
+    server fallback 127.0.0.1:8500 check backup
+backend http-gateway
+    server SERVE_REPLICA-a 127.0.0.1:30001 check observe layer4 error-limit 10 on-error mark-down
+    server SERVE_REPLICA-b 127.0.0.1:30002 check
+    server fallback 127.0.0.1:8500 check backup
+backend http-iris-1
+    server SERVE_REPLICA-c 127.0.0.1:30003 check
+    server fallback 127.0.0.1:8500 check backup
+backend grpc-iris-1
+    server fallback 127.0.0.1:9500 check backup
+"""
+
+
+@pytest.fixture
+def rewrite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """What HAProxy is started with in the place of a file."""
+    monkeypatch.setattr(ingress, "haproxy_binary", lambda: "/bin/true")
+
+    def rewritten(content: str, host: str = "127.0.0.1") -> str:
+        ingress.write_haproxy_wrapper(tmp_path / "haproxy", host=host, port=8000)
+        config = tmp_path / "c.cfg"
+        config.write_text(content)
+        subprocess.run([tmp_path / "haproxy", "-f", config], check=True)
+        return config.read_text()
+
+    return rewritten
+
+
+def section(config: str, name: str) -> list[str]:
+    lines = config.split(f"backend {name}\n", 1)[1].split("backend ", 1)[0].splitlines()
+    return [line.strip() for line in lines]
+
+
+def test_what_no_replica_takes_goes_to_the_gateway_before_it_goes_to_rays_proxy(rewrite) -> None:
+    config = rewrite(CONFIG)
+    gateway = "server gateway-127.0.0.1:30001 127.0.0.1:30001 check backup"
+    fallback = "server fallback 127.0.0.1:8500 check backup"
+    assert section(config, "http-churn-3")[-2:] == [gateway, fallback]
+    assert section(config, "http-iris-1")[-3:] == ["server SERVE_REPLICA-c 127.0.0.1:30003 check", gateway, fallback]
+
+
+def test_the_gateway_is_not_its_own_standby_and_grpc_is_left_alone(rewrite) -> None:
+    config = rewrite(CONFIG)
+    assert section(config, "http-gateway") == section(CONFIG, "http-gateway")
+    assert section(config, "grpc-iris-1") == section(CONFIG, "grpc-iris-1")
+
+
+def test_without_a_gateway_the_file_stays_as_ray_wrote_it(rewrite) -> None:
+    lines = CONFIG.replace("bind :9101", "bind 127.0.0.1:9101").splitlines(keepends=True)
+    content = "".join(line for line in lines if "SERVE_REPLICA-a" not in line and "SERVE_REPLICA-b" not in line)
+    assert rewrite(content) == content
+
+
+def test_only_the_api_is_opened(rewrite) -> None:
+    config = rewrite(CONFIG, host="0.0.0.0")
+    assert "bind *:8000" in config
+    assert "bind 127.0.0.1:9101" in config
