@@ -36,8 +36,9 @@ exec {binary} "$@"
 # meanwhile, stays the second.
 _STANDBY: Final = """
     /^backend / {{ section = $2 }}
+    NR == FNR && $1 == "acl" && $3 == "path" && $4 ~ "^/v2/models/[^/]+/versions/[0-9]+$" {{ versions[substr($2, 4)] = 1 }}
     NR == FNR {{ if (section == "{gateway}" && $1 == "server" && $NF != "backup" && address == "") address = $3; next }}
-    address != "" && section ~ /^http-/ && section != "{gateway}" && $1 == "server" && $NF == "backup" {{
+    address != "" && (section in versions) && $1 == "server" && $NF == "backup" {{
         print "    server gateway-" address " " address " check backup"
     }}
     {{ print }}

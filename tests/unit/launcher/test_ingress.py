@@ -10,6 +10,11 @@ from raylift.launcher import ingress
 CONFIG = """\
 frontend http_frontend
     bind 127.0.0.1:8000
+    acl is_http-churn-3 path_beg /v2/models/churn/versions/3/
+    acl is_http-churn-3 path /v2/models/churn/versions/3
+    acl is_http-iris-1 path /v2/models/iris/versions/1
+    acl is_http-other-1 path /other
+    acl is_http-gateway path /
 frontend prometheus
     bind :9101
 backend http-churn-3
@@ -21,6 +26,8 @@ backend http-gateway
     server fallback 127.0.0.1:8500 check backup
 backend http-iris-1
     server SERVE_REPLICA-c 127.0.0.1:30003 check
+    server fallback 127.0.0.1:8500 check backup
+backend http-other-1
     server fallback 127.0.0.1:8500 check backup
 backend grpc-iris-1
     server fallback 127.0.0.1:9500 check backup
@@ -55,8 +62,9 @@ def test_what_no_replica_takes_goes_to_the_gateway_before_it_goes_to_rays_proxy(
     assert section(config, "http-iris-1")[-3:] == ["server SERVE_REPLICA-c 127.0.0.1:30003 check", gateway, fallback]
 
 
-def test_the_gateway_is_not_its_own_standby_and_grpc_is_left_alone(rewrite) -> None:
+def test_only_versions_have_a_standby(rewrite) -> None:
     config = rewrite(CONFIG)
+    assert section(config, "http-other-1") == section(CONFIG, "http-other-1")
     assert section(config, "http-gateway") == section(CONFIG, "http-gateway")
     assert section(config, "grpc-iris-1") == section(CONFIG, "grpc-iris-1")
 

@@ -1,0 +1,138 @@
+"""From parked to parked again, while somebody asks all the time: no request fails, and every answer is the same."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from raylift.launcher import LocalPlatform
+from raylift.launcher.processes import processes_of
+from tests.e2e.conftest import OVERRIDES
+
+REGISTER = """
+import sys, mlflow, numpy as np
+from sklearn.linear_model import LinearRegression
+
+url, count = sys.argv[1:]
+mlflow.set_tracking_uri(url)
+
+class Fragile(mlflow.pyfunc.PythonModel):
+    def predict(self, context, model_input, params=None):
+        import os
+        if (model_input["x"] < 0).any():
+            os._exit(7)
+        return model_input["x"]
+
+import pandas as pd
+frame = pd.DataFrame({"x": [1.0, 2.0]})
+line = mlflow.sklearn.log_model(
+    LinearRegression().fit(frame, [2.0, 4.0]), name="line", input_example=frame, pip_requirements=[]
+)
+fragile = mlflow.pyfunc.log_model(name="fragile", python_model=Fragile(), input_example=frame, pip_requirements=[])
+client = mlflow.MlflowClient()
+for name, info, versions in (("line", line, int(count)), ("fragile", fragile, 1)):
+    client.create_registered_model(name)
+    for _ in range(versions):
+        client.create_model_version(name, info.model_uri, model_id=info.model_id)
+"""
+VERSIONS = 4
+
+
+@pytest.fixture(scope="module")
+def platform() -> Iterator[LocalPlatform]:
+    """Its own: one whose versions are parked after seconds."""
+    state_dir = Path(tempfile.mkdtemp(prefix="raylift-e2e-"))
+    serving = {"downscale_delay_seconds": 4.0, "upscale_delay_seconds": 1.0}
+    running = LocalPlatform.start(state_dir, overrides={**OVERRIDES, "serving": serving})
+    try:
+        command = [sys.executable, "-c", REGISTER, running.record.mlflow_url, str(VERSIONS)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+        assert done.returncode == 0, done.stderr
+        yield running
+    finally:
+        running.stop()
+        shutil.rmtree(state_dir)
+
+
+@pytest.fixture
+def http(platform: LocalPlatform) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=platform.url, timeout=60, trust_env=False) as client:
+        yield client
+
+
+def deployment(http: httpx.Client, name: str, version: int) -> dict[str, Any]:
+    return http.get(f"/mlops/models/{name}/versions/{version}/deployment").json()
+
+
+def wait(condition: Callable[[], bool], *, meanwhile: Callable[[], None] = lambda: None) -> None:
+    """The test's own time limit is the bound."""
+    while not condition():
+        meanwhile()
+        time.sleep(0.05)
+
+
+def ask(http: httpx.Client, name: str, version: int, x: float = 3.0) -> httpx.Response:
+    return http.post(f"/v2/models/{name}/versions/{version}/predict", json={"inputs": [{"x": x}]})
+
+
+def is_parked(http: httpx.Client, name: str, version: int) -> bool:
+    return deployment(http, name, version).get("status") == "scaled_to_zero"
+
+
+def test_registered_versions_are_proven_and_parked_without_a_process_each(http: httpx.Client, platform: LocalPlatform) -> None:
+    wait(lambda: all(is_parked(http, "line", version + 1) for version in range(VERSIONS)))
+    assert not [p for p in processes_of(platform.record.instance) if "ServeReplica:line" in " ".join(p.cmdline())]
+    answers = [ask(http, "line", version + 1) for version in range(VERSIONS)]
+    assert [answer.status_code for answer in answers] == [200] * VERSIONS
+    assert {answer.json()["predictions"][0] for answer in answers} == {pytest.approx(6.0)}
+    by_name = http.post("/mlops/inference", json={"model_name": "line", "inputs": [{"x": 3.0}]})
+    assert by_name.json()["model_version"] == str(VERSIONS)
+
+
+def test_from_parked_to_its_own_replicas_and_back_no_request_fails(http: httpx.Client) -> None:
+    wait(lambda: is_parked(http, "line", 1))
+    answers: set[tuple[int, str]] = set()
+
+    def note() -> None:
+        answer = ask(http, "line", 1)
+        answers.add((answer.status_code, str(answer.json().get("predictions", answer.text))))
+
+    wait(lambda: deployment(http, "line", 1)["replicas"] > 0, meanwhile=note)
+    for _ in range(100):
+        note()
+    # So seldom that the autoscaler takes the replica away.
+    wait(lambda: is_parked(http, "line", 1), meanwhile=lambda: time.sleep(0.5))
+    wait(lambda: "line:1" not in http.get("/-/routes").text, meanwhile=note)
+    note()
+    assert {status for status, _ in answers} == {200}
+    assert len(answers) == 1
+
+
+def test_a_model_that_crashes_its_process_takes_no_other_version_down(http: httpx.Client) -> None:
+    wait(lambda: is_parked(http, "fragile", 1))
+    assert ask(http, "fragile", 1).json()["predictions"] == [3.0]
+    assert ask(http, "line", 2).status_code == 200
+    crashed = ask(http, "fragile", 1, x=-1.0)
+    assert (crashed.status_code, crashed.json()["code"]) == (502, "replica_failed")
+    assert ask(http, "line", 2).status_code == 200
+    assert ask(http, "fragile", 1).status_code == 200
+
+
+def test_the_warm_process_may_be_killed(http: httpx.Client, platform: LocalPlatform) -> None:
+    wait(lambda: is_parked(http, "line", 3))
+    assert ask(http, "line", 3).status_code == 200
+    warm = [p for p in processes_of(platform.record.instance) if "serve_apps.warm_pool.zygote" in p.cmdline()]
+    assert warm
+    for process in warm:
+        process.send_signal(signal.SIGKILL)
+    assert ask(http, "line", 3).status_code == 200
