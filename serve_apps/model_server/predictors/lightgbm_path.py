@@ -58,7 +58,7 @@ class _Booster:
                 ctypes.byref(self.single),
             )
         )  # fmt: skip
-        weakref.finalize(self, _LIB.LGBM_FastConfigFree, self.single)
+        weakref.finalize(self, _LIB.LGBM_FastConfigFree, self.single).atexit = False
 
     def __call__(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
         count = len(rows)

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import os
 
-import bentoml
+import bentoml  # pyright: ignore[reportMissingImports] - in an environment of its own
 import joblib
 import numpy as np
 
 WORKERS = {"workers": 1}
 
 
-@bentoml.service(**WORKERS)
+@bentoml.service(**WORKERS)  # pyright: ignore[reportUntypedClassDecorator]
 class Plain:
     def __init__(self) -> None:
         self.model = joblib.load(os.environ["MODEL"])
@@ -24,7 +24,7 @@ class Plain:
         return self.model.predict(inputs)
 
 
-@bentoml.service(**WORKERS)
+@bentoml.service(**WORKERS)  # pyright: ignore[reportUntypedClassDecorator]
 class Batched:
     def __init__(self) -> None:
         self.model = joblib.load(os.environ["MODEL"])

@@ -29,21 +29,23 @@ if os.environ.get("FAST"):
 
     from serve_apps.model_server.predictors.fast_path import FastPath
 
-    def fast_path() -> FastPath | None:
+    def fast_path() -> FastPath:
         if type(model).__module__.startswith("lightgbm"):
             from serve_apps.model_server.predictors import lightgbm_path
 
-            return lightgbm_path.estimator_path(model)
-        if type(model).__module__.startswith("xgboost"):
+            found = lightgbm_path.estimator_path(model)
+        elif type(model).__module__.startswith("xgboost"):
             from serve_apps.model_server.predictors import xgboost_path
 
-            return xgboost_path.estimator_path(model)
-        from serve_apps.model_server.predictors.sklearn import fast_path_of
+            found = xgboost_path.estimator_path(model)
+        else:
+            from serve_apps.model_server.predictors.sklearn import fast_path_of
 
-        return fast_path_of(model)
+            found = fast_path_of(model)
+        assert found is not None
+        return found
 
     path = fast_path()
-    assert path is not None
 
     @app.post("/fast")
     async def fast(request: Request) -> Response:

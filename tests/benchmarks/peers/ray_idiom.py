@@ -28,7 +28,7 @@ class Served:
 
 
 @serve.deployment(ray_actor_options={"num_cpus": 0.1}, max_ongoing_requests=64)
-@serve.ingress(api)
+@serve.ingress(api)  # pyright: ignore[reportUntypedClassDecorator]
 class Gateway:
     def __init__(self, served: Any) -> None:
         self.served = served

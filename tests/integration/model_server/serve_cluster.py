@@ -55,7 +55,7 @@ class ServeCluster:
         answer = httpx.get(f"http://127.0.0.1:{self.dashboard_port}/api/serve/applications/", timeout=30)
         return answer.json()["applications"].get(name, {})
 
-    def wait_for(self, name: str, condition: Callable[[dict[str, Any]], bool], seconds: float = 120) -> dict[str, Any]:
+    def wait_for(self, name: str, condition: Callable[[dict[str, Any]], bool], seconds: float = 240) -> dict[str, Any]:
         deadline = time.monotonic() + seconds
         while not condition(seen := self.application(name)):
             assert time.monotonic() < deadline, seen
