@@ -144,9 +144,7 @@ def main() -> int:
 
 def _wait_for_answers(url: str) -> None:
     with httpx.Client(base_url=url, timeout=120, trust_env=False) as http:
-        http.post(
-            f"/mlops/inference/{MODEL}", json={"inputs": [[2.5]]}, headers={"X-Scale-Up-Timeout": "120"}
-        ).raise_for_status()
+        http.post("/mlops/inference", json=QUESTION, headers={"X-Scale-Up-Timeout": "120"}).raise_for_status()
 
 
 def _run(platform: LocalPlatform, client: Client, hostile: Hostile) -> Row:
