@@ -170,6 +170,15 @@ class RetentionSettings(_Section):
     """Days after its job's end until the working directory of an attempt goes; the log stays."""
 
 
+class IngressSettings(_Section):
+    """The HAProxy of this machine, where the launcher prepared it."""
+
+    directory: Path
+    """Its runtime socket and its map of names lie below it."""
+    token: str
+    """What replicas ask of requests: the ingress alone can say it."""
+
+
 class PlatformSettings(_Section):
     state_dir: Path
     """Everything the platform keeps lies below it. On a cluster: a file system that every node mounts at this path."""
@@ -181,6 +190,8 @@ class PlatformSettings(_Section):
     """Ray's dashboard, which serves the Ray Jobs API."""
     gateway_url: str
     """The platform's own ingress, as the gateway reaches it."""
+    ingress: IngressSettings | None = None
+    """None: an ingress that cannot be told anything; then the gateway answers all routes that name only a model."""
     jobs: JobSettings = JobSettings()
     serving: ServingSettings = ServingSettings()
     supervisor: SupervisorSettings = SupervisorSettings()

@@ -9,6 +9,7 @@ from ray import serve
 from ray.serve.schema import LoggingConfig
 
 from raylift.settings import PlatformSettings
+from serve_apps.doorkeeper import only_from_ingress
 from serve_apps.loopback import keep_internal_server_on_loopback
 
 DEPLOYMENT_NAME: Final = "gateway"
@@ -24,6 +25,7 @@ class GatewayReplica:
     async def __init__(self, settings_json: str) -> None:
         keep_internal_server_on_loopback()
         settings = PlatformSettings.model_validate_json(settings_json)
+        self._ingress_token = settings.ingress.token if settings.ingress else None
         self._gateway = await asyncio.to_thread(_connect, settings)
 
     def __serve_build_asgi_app__(self) -> Any:
@@ -33,7 +35,7 @@ class GatewayReplica:
             await gateway(scope, receive, send)
 
         # Not the FastAPI object itself: Ray Serve would put its own handler in the place of ours for unexpected errors.
-        return asgi
+        return only_from_ingress(asgi, self._ingress_token)
 
 
 def build(settings_json: str) -> serve.Application:

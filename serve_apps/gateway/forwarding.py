@@ -16,6 +16,8 @@ from fastapi import Response
 from starlette.responses import StreamingResponse
 from yarl import URL
 
+from raylift.domain import ingress_headers
+
 FORWARDED: Final = "X-Raylift-Forwarded"
 """Marks what the gateway sent: when it comes back, Ray Serve has no such route, and it goes no further."""
 SHADOW: Final = "X-Raylift-Shadow"
@@ -71,17 +73,23 @@ class Answer:
         """Whether nobody was there to process the request."""
         if NO_ROUTE in self._response.headers:
             return True
+        if self._failure is not None:
+            return self._failure == ingress_headers.NOT_REACHED
         # Ray Serve's proxy and HAProxy speak plain text, replicas do not.
         return self.status == 503 and self._is_ingress_text and not self.is_queue_full
 
     @property
     def is_ingress_failure(self) -> bool:
         """Whether the ingress itself says that a replica broke off, or that it has none (both are the same 500 to HAProxy)."""
+        if self._failure is not None:
+            return self._failure == ingress_headers.BROKEN_OFF
         return self.status in {500, 502} and self._is_ingress_text
 
     @property
     def is_queue_full(self) -> bool:
         """Whether Ray Serve refuses, because too many requests wait already."""
+        if self._failure is not None:
+            return self._failure == ingress_headers.QUEUE_FULL
         return self._is_ingress_text and (
             self.status == 429 or (self.status == 503 and "Retry-After" in self._response.headers)
         )
@@ -90,6 +98,11 @@ class Answer:
     def retry_after(self) -> float | None:
         text = self._response.headers.get("Retry-After", "")
         return float(text) if text.isdecimal() else None
+
+    @property
+    def _failure(self) -> str | None:
+        """What an ingress with our rules (launcher/ingress_rules.py) says of itself."""
+        return self._response.headers.get(ingress_headers.FAILURE)
 
     @property
     def _is_ingress_text(self) -> bool:

@@ -8,13 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Final
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from raylift.domain.errors import PlatformError
+from raylift.domain.ingress_headers import NAMED
 from serve_apps.gateway.errors import on_platform_error
+
+_NAMED: Final = (NAMED.lower().encode(), b"1")
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -35,9 +39,14 @@ class HotPath:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         route = self._route
-        if scope["type"] != "http" or scope["path"] != route.path or scope["method"] != route.method:
+        if scope["type"] != "http" or scope["method"] != route.method:
             await self._app(scope, receive, send)
             return
+        if scope["path"] != route.path:
+            if not _lost_its_way(scope):
+                await self._app(scope, receive, send)
+                return
+            scope = {**scope, "path": route.path, "raw_path": route.path.encode()}
         scope["route"] = route
         request = Request(scope, receive)
         try:
@@ -45,3 +54,8 @@ class HotPath:
         except PlatformError as error:
             response = on_platform_error(request, error)
         await response(scope, receive, send)
+
+
+def _lost_its_way(scope: Scope) -> bool:
+    """Whether the ingress took the short way to a version with it, which Ray Serve has no route to any more, or not yet."""
+    return scope["path"].endswith("/predict") and _NAMED in scope["headers"]

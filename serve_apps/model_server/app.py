@@ -13,6 +13,7 @@ from ray.serve.config import AutoscalingConfig, BackpressureConfig
 from ray.serve.schema import LoggingConfig
 
 from raylift.domain.deployment import Batching
+from serve_apps.doorkeeper import only_from_ingress
 from serve_apps.loopback import keep_internal_server_on_loopback
 from serve_apps.model_server.spec import ReplicaSpec
 
@@ -29,12 +30,21 @@ _RETRY_AFTER_SECONDS: Final = 1
 class ModelReplica:
     """Loads a model version, then answers for it as a plain ASGI application: no framework stands in the request path."""
 
-    async def __init__(self, model_name: str, version: str, model_uri: str, mlflow_url: str, max_body_bytes: int) -> None:
+    async def __init__(
+        self,
+        model_name: str,
+        version: str,
+        model_uri: str,
+        mlflow_url: str,
+        max_body_bytes: int,
+        ingress_token: str | None = None,
+    ) -> None:
         keep_internal_server_on_loopback()
         # Imported here: whoever only builds applications need not load NumPy, pandas and MLflow.
         from serve_apps.model_server.asgi import ReplicaApp
         from serve_apps.model_server.loading import load_model
 
+        self._ingress_token = ingress_token
         _log_where_serve_does()
         # In a thread: the loop may be the one that answers Serve's control plane, and loading may take a minute.
         model = await asyncio.to_thread(load_model, model_name, version, model_uri, mlflow_url)
@@ -46,7 +56,7 @@ class ModelReplica:
         self._replica_app.set_batching(Batching(**batching) if batching else None)
 
     def __serve_build_asgi_app__(self) -> Any:
-        return self._replica_app
+        return only_from_ingress(self._replica_app, self._ingress_token)
 
 
 def build(spec: ReplicaSpec) -> serve.Application:
@@ -70,7 +80,9 @@ def build(spec: ReplicaSpec) -> serve.Application:
         logging_config=LoggingConfig(enable_access_log=False),
     )
     deployment._version = spec.code_version  # pyright: ignore[reportPrivateUsage] - Serve has no public way to keep it
-    return deployment.bind(spec.model_name, spec.version, spec.model_uri, spec.mlflow_url, spec.max_body_bytes)
+    return deployment.bind(
+        spec.model_name, spec.version, spec.model_uri, spec.mlflow_url, spec.max_body_bytes, spec.ingress_token
+    )
 
 
 def _log_where_serve_does() -> None:

@@ -28,3 +28,5 @@ class ReplicaSpec:
     code_version: str = "1"
     """Replicas restart when it changes and are reconfigured in place when it does not."""
     max_body_bytes: int = 100 * 1024 * 1024
+    ingress_token: str | None = None
+    """What the replicas ask of every request; None: they answer whoever reaches them."""

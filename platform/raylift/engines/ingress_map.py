@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import socket
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -51,7 +50,7 @@ class IngressMap:
             return
         with tempfile.NamedTemporaryFile("w", dir=self._directory, prefix=_FILE, delete=False, encoding="ascii") as file:
             file.write(content)
-        os.replace(file.name, self._file)
+        Path(file.name).replace(self._file)
 
     def _push(self, path: Path, routes: Mapping[str, str]) -> None:
         try:

@@ -104,6 +104,7 @@ class RayServe:
             # What a replica is made of besides its code: a change of these needs new processes, all else is changed in place.
             code_version=f"{config.cpus}/{config.memory_bytes}",
             max_body_bytes=self._settings.gateway.max_body_bytes,
+            ingress_token=self._settings.ingress.token if self._settings.ingress else None,
         )
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from raylift.launcher.config import HeadEnvironment
+from raylift.launcher.ingress import BUFFER_BYTES, IngressFiles
 from raylift.launcher.processes import MARK
 from raylift.launcher.record import RunRecord
 
@@ -50,7 +51,6 @@ def mlflow_environment(base: Mapping[str, str]) -> dict[str, str]:
 def head_environment(base: Mapping[str, str], record: RunRecord, *, attempts_dir: Path, cores: int) -> dict[str, str]:
     """The Ray head's, and by inheritance the jobs', the replicas' and HAProxy's."""
     ports = record.platform_ports
-    haproxy_dir = record.session_dir / "h"
     return {
         **base,
         "RAYLIFT_ATTEMPTS_DIR": str(attempts_dir),
@@ -64,7 +64,7 @@ def head_environment(base: Mapping[str, str], record: RunRecord, *, attempts_dir
         "AUTOSCALER_METRIC_PORT": str(ports.internal["autoscaler_metrics"]),
         "DASHBOARD_METRIC_PORT": str(ports.internal["dashboard_metrics"]),
         **_jobs(),
-        **_serve(record, haproxy_dir, cores),
+        **_serve(record, cores),
     }
 
 
@@ -86,15 +86,16 @@ def _jobs() -> dict[str, str]:
     }
 
 
-def _serve(record: RunRecord, haproxy_dir: Path, cores: int) -> dict[str, str]:
-    ports = record.platform_ports
+def _serve(record: RunRecord, cores: int) -> dict[str, str]:
+    ports, files = record.platform_ports, IngressFiles(record.session_dir)
+    haproxy_dir = files.haproxy
     return {
         "RAY_SERVE_ENABLE_HA_PROXY": "1",
         # A replica's requests are answered on the loop that receives them. (What takes long goes to threads of its own.)
         "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
         # It would keep the last thousand lines of every log back. Requests write none: the access log is off.
         "RAY_SERVE_REQUEST_PATH_LOG_BUFFER_SIZE": "1",
-        "RAY_SERVE_HAPROXY_BINARY_PATH": str(haproxy_wrapper_path(record)),
+        "RAY_SERVE_HAPROXY_BINARY_PATH": str(files.wrapper),
         "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(haproxy_dir / "c.cfg"),
         "RAY_SERVE_HAPROXY_SOCKET_PATH": str(haproxy_dir / "a.sock"),
         "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": str(haproxy_dir / "m.sock"),
@@ -102,6 +103,9 @@ def _serve(record: RunRecord, haproxy_dir: Path, cores: int) -> dict[str, str]:
         "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(haproxy_dir / "state"),
         # Nobody listens for its log. (It would be sent to port 514 of this machine, where somebody else's logger may listen.)
         "RAY_SERVE_HAPROXY_LOG_TARGET": "/dev/null",
+        "RAY_SERVE_HAPROXY_TUNE_BUFSIZE": str(BUFFER_BYTES),
+        # Our rules say for which requests an empty response counts (launcher/ingress_rules.py).
+        "RAY_SERVE_HAPROXY_RETRY_ON": "conn-failure empty-response",
         "RAY_SERVE_HAPROXY_NBTHREAD": str(min(4, cores)),
         "RAY_SERVE_HAPROXY_METRICS_PORT": str(ports.internal["haproxy_metrics"]),
         "RAY_SERVE_HAPROXY_STATS_PORT": str(ports.internal["haproxy_stats"]),
@@ -114,8 +118,3 @@ def _serve(record: RunRecord, haproxy_dir: Path, cores: int) -> dict[str, str]:
         # One machine: HAProxy hears of a leaving replica within moments, not after the 30 s that a load balancer needs.
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "5",
     }
-
-
-def haproxy_wrapper_path(record: RunRecord) -> Path:
-    """The script that stands in for HAProxy's binary (ingress.write_haproxy_wrapper)."""
-    return record.session_dir / "haproxy"

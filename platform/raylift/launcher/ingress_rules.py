@@ -14,12 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-INGRESS_HEADER: Final = "X-Raylift-Ingress"
-"""Carries the token that replicas ask for: proof that a request came through the ingress."""
-NAMED_HEADER: Final = "X-Raylift-Named"
-"""Set where the ingress read the model's name from the body: the replica checks that it is its own."""
-FAILURE_HEADER: Final = "X-Raylift-Ingress-Failure"
-"""Names the failure in an answer that the ingress gives in a replica's place."""
+from raylift.domain import ingress_headers
 
 _BODY_SECONDS: Final = 10
 """How long a client may take over a body that the ingress reads; after that it is answered 408."""
@@ -75,18 +70,22 @@ class _Failure:
         )
 
 
-QUEUE_FULL: Final = _Failure(
-    "queue-full", 429, "Too Many Requests", "queue_full", "Too many requests wait for this version already."
+_QUEUE_FULL: Final = _Failure(
+    ingress_headers.QUEUE_FULL, 429, "Too Many Requests", "queue_full", "Too many requests wait for this version already."
 )
-NOT_REACHED: Final = _Failure(
-    "not-reached", 503, "Service Unavailable", "deployment_not_ready", "No replica of this version answers now. Try again."
+_NOT_REACHED: Final = _Failure(
+    ingress_headers.NOT_REACHED,
+    503,
+    "Service Unavailable",
+    "deployment_not_ready",
+    "No replica of this version answers now. Try again.",
 )
-BROKEN_OFF: Final = _Failure(
-    "broken-off", 502, "Bad Gateway", "replica_failed", "The process that worked on the request broke off."
+_BROKEN_OFF: Final = _Failure(
+    ingress_headers.BROKEN_OFF, 502, "Bad Gateway", "replica_failed", "The process that worked on the request broke off."
 )
 
 
-BODY_LATE: Final = _Failure(
+_BODY_LATE: Final = _Failure(
     "body-late", 408, "Request Timeout", "body_late", f"The body did not arrive within {_BODY_SECONDS} seconds."
 )
 
@@ -104,25 +103,28 @@ def frontend_rules(names: Path, *, token: str, buffer_bytes: int) -> str:
         token: what replicas ask for; letters and digits.
         buffer_bytes: HAProxy's ``tune.bufsize``.
     """
+    routed = "if { var(txn.raylift_route) -m found }"
     lines = [
-        f"http-request set-header {INGRESS_HEADER} {token}",
-        f"http-request del-header {NAMED_HEADER}",
+        f"http-request set-header {ingress_headers.INGRESS} {token}",
+        f"http-request del-header {ingress_headers.NAMED}",
         "# Predictions change nothing, so they may be sent again when a replica breaks off; nothing else may.",
         f"http-request set-var(txn.raylift_family) str(problem) if {{ path {_INFERENCE} }}",
         "http-request set-var(txn.raylift_family) str(protocol) if { path_beg /v1/models/ /v2/models/ }",
         "http-request disable-l7-retry unless { method GET HEAD } or METH_POST { var(txn.raylift_family) -m found }",
         # HAProxy sends again only what it had whole before it sent any of it.
         "http-request set-var(txn.raylift_body) bool(true) if METH_POST { var(txn.raylift_family) -m found }"
-        f" !{{ req.hdr(transfer-encoding) -m found }} {{ req.body_size gt 0 }} {{ req.body_size le {largest_body(buffer_bytes)} }}",
+        " !{ req.hdr(transfer-encoding) -m found } { req.body_size gt 0 }"
+        f" {{ req.body_size le {largest_body(buffer_bytes)} }}",
         f"http-request wait-for-body time {_BODY_SECONDS}s if {{ var(txn.raylift_body) -m found }}",
         *_candidates(),
         *_doubts(),
         *_names_in_bodies(),
-        f"http-request set-var(txn.raylift_route) var(txn.raylift_name),map_str({names}) if {{ var(txn.raylift_beneath) -m found }}",
-        f"http-request set-header {NAMED_HEADER} 1 if {{ var(txn.raylift_route) -m found }} {{ path {_INFERENCE} }}",
-        "http-request del-header X-Request-Timeout-Seconds if { var(txn.raylift_route) -m found }",
-        "http-request set-path %[var(txn.raylift_route)]%[var(txn.raylift_beneath)] if { var(txn.raylift_route) -m found }",
-        "http-response set-header X-Content-Type-Options nosniff if { var(txn.raylift_route) -m found }",
+        f"http-request set-var(txn.raylift_route) var(txn.raylift_name),map_str({names})"
+        " if { var(txn.raylift_beneath) -m found }",
+        f"http-request set-header {ingress_headers.NAMED} 1 {routed} {{ path {_INFERENCE} }}",
+        f"http-request del-header X-Request-Timeout-Seconds {routed}",
+        f"http-request set-path %[var(txn.raylift_route)]%[var(txn.raylift_beneath)] {routed}",
+        f"http-response set-header X-Content-Type-Options nosniff {routed}",
         *_failures(),
     ]
     return "".join(f"    {line}\n" for line in lines)
@@ -174,19 +176,19 @@ def _names_in_bodies() -> Iterator[str]:
 def _failures() -> Iterator[str]:
     """Ray Serve answers in plain text when a version's queue is full or nobody is there: say it as the gateway would."""
     text = "{ res.hdr(content-type) -m beg text/plain }"
-    for failure, statuses in ((QUEUE_FULL, "429"), (NOT_REACHED, "404 408 500 502 503 504")):
+    for failure, statuses in ((_QUEUE_FULL, "429"), (_NOT_REACHED, "404 408 500 502 503 504")):
         for family, kind, body in (
             ("problem", "application/problem+json", failure.problem(instance=_INFERENCE)),
             ("protocol", "application/json", json.dumps({"error": failure.detail})),
         ):
             yield (
                 f"http-response return status {failure.status} content-type {kind} hdr Retry-After 1"
-                f" hdr {FAILURE_HEADER} {failure.name} string '{body}'"
+                f" hdr {ingress_headers.FAILURE} {failure.name} string '{body}'"
                 f" if {{ var(txn.raylift_family) -m str {family} }} {{ status {statuses} }} {text}"
             )
     yield (
         f"http-after-response set-header Content-Type application/json if {{ var(txn.raylift_family) -m str protocol }}"
-        f" {{ res.hdr({FAILURE_HEADER}) -m found }}"
+        f" {{ res.hdr({ingress_headers.FAILURE}) -m found }}"
     )
 
 
@@ -194,6 +196,6 @@ def error_rules() -> str:
     """The lines for HAProxy's ``defaults``, in place of Ray's page: what it says when it reaches nobody, or is cut off."""
     return "".join(
         f"    http-error status {failure.status} content-type application/problem+json hdr Retry-After 1"
-        f" hdr {FAILURE_HEADER} {failure.name} string '{failure.problem(error=failure.detail)}'\n"
-        for failure in (BODY_LATE, BROKEN_OFF, NOT_REACHED)
+        f" hdr {ingress_headers.FAILURE} {failure.name} string '{failure.problem(error=failure.detail)}'\n"
+        for failure in (_BODY_LATE, _BROKEN_OFF, _NOT_REACHED)
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import uuid
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -13,10 +14,10 @@ import httpx
 
 from raylift.domain.errors import PlatformError
 from raylift.launcher.config import LocalConfig
-from raylift.launcher.environment import base_environment, haproxy_wrapper_path, head_environment, mlflow_environment
+from raylift.launcher.environment import base_environment, head_environment, mlflow_environment
 from raylift.launcher.errors import LauncherError
 from raylift.launcher.filling import Filling
-from raylift.launcher.ingress import write_haproxy_wrapper
+from raylift.launcher.ingress import IngressFiles
 from raylift.launcher.logs import tail
 from raylift.launcher.mlflow_server import MlflowFiles, prepare_mlflow, start_mlflow
 from raylift.launcher.ports import PlatformPorts
@@ -26,7 +27,7 @@ from raylift.launcher.ray_head import finish_head, launch_head
 from raylift.launcher.record import RunRecord, write_record
 from raylift.launcher.session import make_session, session_path, temp_path
 from raylift.launcher.waiting import answers, wait_for
-from raylift.settings import PlatformSettings
+from raylift.settings import IngressSettings, PlatformSettings
 from raylift.store import Store
 
 DATABASE_VARIABLE: Final = "RAYLIFT_DATABASE_URL"
@@ -55,6 +56,10 @@ def platform_settings(config: LocalConfig, record: RunRecord, environ: Mapping[s
         mlflow_url=record.mlflow_url,
         ray_dashboard_url=record.ray_dashboard_url,
         gateway_url=record.gateway_url,
+        ingress=IngressSettings(
+            directory=IngressFiles(record.session_dir).haproxy,
+            token=secrets.token_hex(16),
+        ),
         jobs=config.jobs,
         serving=config.serving,
         supervisor=config.supervisor,
@@ -84,7 +89,8 @@ def start_everything(config: LocalConfig, record: RunRecord, progress: Progress)
     logs_dir.mkdir(exist_ok=True)
     settings.attempts_dir.mkdir(mode=0o700, exist_ok=True)
     settings.environments_dir.mkdir(mode=0o700, exist_ok=True)
-    write_haproxy_wrapper(haproxy_wrapper_path(record), host=record.host, port=record.ports["gateway"])
+    assert settings.ingress is not None  # noqa: S101 - platform_settings sets it
+    IngressFiles(record.session_dir).write(host=record.host, port=record.ports["gateway"], token=settings.ingress.token)
 
     base = base_environment(config.environment, record.instance, temp_path(record.session_dir))
     head_env = head_environment(base, record, attempts_dir=settings.attempts_dir, cores=config.job_cpus())

@@ -78,6 +78,7 @@ def _assemble(settings: PlatformSettings) -> Any:
     """Wire the loop to the real engines."""
     # Imported here: the actor's class is unpickled in drivers that need none of this.
     from raylift.engines.front_door import FrontDoor
+    from raylift.engines.ingress_map import IngressMap
     from raylift.engines.ray_cluster import Cluster
     from raylift.engines.ray_jobs import RayJobs
     from raylift.engines.ray_serve import RayServe
@@ -89,6 +90,7 @@ def _assemble(settings: PlatformSettings) -> Any:
     from raylift.supervisor.alias_watch import AliasWatch
     from raylift.supervisor.execute_deployments import DeploymentExecutor
     from raylift.supervisor.execute_jobs import JobExecutor
+    from raylift.supervisor.execute_name_routes import NameRouteKeeper
     from raylift.supervisor.execute_sweeps import SweepExecutor
     from raylift.supervisor.loop import Supervisor
     from raylift.supervisor.observe import RayView
@@ -109,6 +111,7 @@ def _assemble(settings: PlatformSettings) -> Any:
         jobs=JobExecutor(settings, store, ray_jobs, tracking, registry, _now),
         sweeps=SweepExecutor(settings, store, SweepRuns(settings.mlflow_url), tracking, registry, _now),
         deployments=DeploymentExecutor(store, serve, FrontDoor(settings.gateway_url), _now),
+        name_routes=NameRouteKeeper(store, IngressMap(settings.ingress.directory) if settings.ingress else None),
         adoption=Adoption(settings, store, ray_jobs, _now),
         registry_sync=RegistrySync(settings, store, registry, tracking, _now),
         alias_watch=AliasWatch(store, registry, _now),

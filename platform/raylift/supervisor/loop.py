@@ -17,10 +17,11 @@ from raylift.engines.ray_serve import RayServe
 from raylift.settings import PlatformSettings
 from raylift.store import Store
 from raylift.supervisor.admission import admit
-from raylift.supervisor.alias_watch import AliasWatch
 from raylift.supervisor.adoption import Adoption
+from raylift.supervisor.alias_watch import AliasWatch
 from raylift.supervisor.execute_deployments import DeploymentExecutor
 from raylift.supervisor.execute_jobs import JobExecutor
+from raylift.supervisor.execute_name_routes import NameRouteKeeper
 from raylift.supervisor.execute_sweeps import SweepExecutor
 from raylift.supervisor.lanes import Lanes
 from raylift.supervisor.observe import RaySnapshot, RayView, attempt_seen
@@ -69,6 +70,7 @@ class Supervisor:
         jobs: JobExecutor,
         sweeps: SweepExecutor,
         deployments: DeploymentExecutor,
+        name_routes: NameRouteKeeper,
         adoption: Adoption,
         registry_sync: RegistrySync,
         alias_watch: AliasWatch,
@@ -85,6 +87,7 @@ class Supervisor:
         self._jobs = jobs
         self._sweeps = sweeps
         self._deployments = deployments
+        self._name_routes = name_routes
         self._adoption = adoption
         self._registry_sync = registry_sync
         self._alias_watch = alias_watch
@@ -244,4 +247,4 @@ class Supervisor:
             if isinstance(action, Prove):
                 name = f"prove {action.deployment.model_name} {action.deployment.version}"
                 self._lanes.run(name, lambda row=action.deployment: self._deployments.prove(lease, row))
-        self._deployments.execute(lease, actions)
+        self._deployments.execute(lease, self._name_routes.before(actions, rows))

@@ -18,6 +18,7 @@ from serve_apps.gateway.dispatching import SCALE_UP_TIMEOUT, Dispatcher, Errand,
 from serve_apps.gateway.errors import REQUEST_ID, MalformedBody
 from serve_apps.gateway.forwarding import onward_headers
 from serve_apps.gateway.hot_path import Endpoint
+from serve_apps.gateway.repeated_keys import repeated_key
 from serve_apps.gateway.responses import json_body, problems
 from serve_apps.gateway.sticky_keys import sticky_key_of
 
@@ -25,6 +26,8 @@ PATH: Final = "/mlops/inference"
 
 _PARSED_IN_LOOP: Final = 256 * 1024
 """Bytes that parse in less than a millisecond or two; more would hold up other requests."""
+
+_CHOOSING: Final = ("model_name", "model_version", "alias")
 
 _SCALE_UP: Final[dict[str, Any]] = {
     "name": SCALE_UP_TIMEOUT,
@@ -42,7 +45,7 @@ def inference_endpoint(services: Services, dispatcher: Dispatcher) -> Endpoint:
     async def infer(request: Request) -> Response:
         """Predict with a version, an alias, or as the model's traffic table says; without one, the newest that is ready."""
         body = await read_body(request, max_bytes=max_bytes)
-        fields = _parse(body) if len(body) <= _PARSED_IN_LOOP else await run_in_threadpool(_parse, body)
+        fields = _fields(body) if len(body) <= _PARSED_IN_LOOP else await run_in_threadpool(_fields, body)
         headers = onward_headers(request.headers.items(), request.scope[REQUEST_ID])
         # Whatever the client called it, it is JSON.
         headers["content-type"] = "application/json"
@@ -72,6 +75,14 @@ def inference_router(infer: Endpoint) -> APIRouter:
         openapi_extra={"requestBody": json_body(InferenceRequest), "parameters": [_SCALE_UP]},
     )
     return router
+
+
+def _fields(body: bytes) -> Any:
+    fields = _parse(body)
+    twice = repeated_key(body, _CHOOSING)
+    if twice is not None:
+        raise InvalidRequest(f"{twice} is given twice", [FieldError(twice, "is given twice")])
+    return fields
 
 
 def _parse(body: bytes) -> Any:

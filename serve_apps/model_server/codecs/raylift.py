@@ -7,6 +7,7 @@ from http import HTTPStatus
 from typing import Any, Final
 
 from raylift.domain.errors import FieldError, InvalidRequest, PlatformError
+from raylift.domain.ingress_headers import NAMED
 from serve_apps.model_server.codecs.base import Headers, Response
 from serve_apps.model_server.errors import MalformedBody, WrongInputs, status_of
 from serve_apps.model_server.inputs import Inputs, Raw, from_columns, from_records, from_rows, refuse_ragged
@@ -16,6 +17,7 @@ from serve_apps.model_server.params import checked_params
 
 _FIELDS: Final = ("model_name", "model_version", "alias", "inputs", "return_probabilities", "params")
 # model_name, model_version and alias chose this replica before the body came here.
+_NAMED: Final = NAMED.lower()
 _KNOWN: Final = frozenset(_FIELDS)
 
 
@@ -24,6 +26,8 @@ class RayliftCodec:
         request = loads(body)
         if not isinstance(request, dict):
             raise MalformedBody('The body is not a JSON object: write {"inputs": …}.')
+        if _NAMED in headers:
+            _check_name(request, model)
         _check_fields(request)
         return model.question(
             request["inputs"],
@@ -86,6 +90,17 @@ def problem(error: PlatformError, path: str) -> Response:
     if isinstance(error, InvalidRequest):
         body["errors"] = [{key: value for key, value in asdict(entry).items() if value is not None} for entry in errors]
     return Response(status, dumps(body | facts), "application/problem+json")
+
+
+def _check_name(request: dict[str, Any], model: Model) -> None:
+    """What chose this replica was the ingress' view of the body: it must be ours, too."""
+    name = request.get("model_name")
+    if not isinstance(name, str) or not name:
+        # As the gateway says it.
+        raise InvalidRequest("model_name is required, as a string", [FieldError("model_name", "is required, as a string")])
+    if name != model.name or request.get("model_version") is not None or request.get("alias") is not None:
+        error = FieldError("model_name", "is ambiguous: give model_name, model_version and alias once each")
+        raise InvalidRequest(f"{error.field} {error.detail}", [error])
 
 
 def _check_fields(request: dict[str, Any]) -> None:

@@ -83,10 +83,15 @@ def test_every_port_of_the_head_is_explicit(record: RunRecord) -> None:
     assert "--dashboard-port 8265" in command
 
 
-HAPROXY_CONFIG = """frontend prometheus
+HAPROXY_CONFIG = """defaults
+    errorfile 502 /h/500.http
+    errorfile 503 /h/500.http
+    errorfile 504 /h/500.http
+frontend prometheus
     bind :9101
 frontend http_frontend
     bind 127.0.0.1:8000
+    # Ray's own rules
 listen stats
   bind *:8404
 """
@@ -94,10 +99,33 @@ listen stats
 
 @pytest.mark.parametrize(("host", "expected"), [("127.0.0.1", "127.0.0.1:8000"), ("0.0.0.0", "*:8000")])
 def test_haproxy_opens_the_api_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, host: str, expected: str) -> None:
-    config, wrapper = tmp_path / "c.cfg", tmp_path / "haproxy"
+    lines = corrected(tmp_path, monkeypatch, host=host)
+    assert [line for line in lines if line.startswith("bind")] == [
+        "bind 127.0.0.1:9101",
+        f"bind {expected}",
+        "bind 127.0.0.1:8404",
+    ]
+
+
+def test_our_rules_come_before_rays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = corrected(tmp_path, monkeypatch, host="127.0.0.1")
+    assert lines[lines.index("bind 127.0.0.1:8000") + 1] == "http-request set-header X-Raylift-Ingress secret"
+    assert lines.index("# Ray's own rules") > lines.index("http-request del-header X-Raylift-Named")
+    assert not [line for line in lines if line.startswith("errorfile")]
+    assert [line.split()[2] for line in lines if line.startswith("http-error ")] == ["408", "502", "503"]
+
+
+def test_the_token_is_for_its_owner_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    corrected(tmp_path, monkeypatch, host="127.0.0.1")
+    readable = [path for path in tmp_path.iterdir() if path.is_file() and "secret" in path.read_text(encoding="ascii")]
+    assert [(path.name, path.stat().st_mode & 0o777) for path in readable if path.name != "c.cfg"] == [("ingress-rules", 0o600)]
+
+
+def corrected(directory: Path, monkeypatch: pytest.MonkeyPatch, *, host: str) -> list[str]:
+    """The lines of Ray's file as HAProxy gets it."""
+    config, files = directory / "c.cfg", ingress.IngressFiles(directory)
     config.write_text(HAPROXY_CONFIG, encoding="ascii")
     monkeypatch.setattr(ingress, "haproxy_binary", lambda: "/bin/true")
-    ingress.write_haproxy_wrapper(wrapper, host=host, port=8000)
-    subprocess.run([str(wrapper), "-db", "-f", str(config), "-dR"], check=True)
-    binds = [line.strip() for line in config.read_text(encoding="ascii").splitlines() if "bind" in line]
-    assert binds == ["bind 127.0.0.1:9101", f"bind {expected}", "bind 127.0.0.1:8404"]
+    files.write(host=host, port=8000, token="secret")
+    subprocess.run([str(files.wrapper), "-db", "-f", str(config), "-dR"], check=True)
+    return [line.strip() for line in config.read_text(encoding="ascii").splitlines()]

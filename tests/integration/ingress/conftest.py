@@ -1,0 +1,221 @@
+"""The real HAProxy with our rules, between a client and two servers that say what reached them: a replica and the gateway."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import httpx
+import pytest
+
+from raylift.engines.ingress_map import IngressMap, names_file
+from raylift.launcher.ingress import haproxy_binary
+from raylift.launcher.ingress_rules import error_rules, frontend_rules
+
+BUFFER_BYTES = 64 * 1024
+TOKEN = "0123456789abcdef"
+ROUTE = "/v2/models/churn/versions/3"
+INFERENCE = "/mlops/inference"
+PLAIN = b'{"model_name": "churn", "inputs": [[1.0, 2.0]]}'
+NAMES = {"churn": ROUTE, "5": ROUTE, "versions": ROUTE, "gone": "/v2/models/gone/versions/1"}
+
+_CONFIG = """global
+    stats socket {directory}/node/a.sock mode 600 level admin expose-fd listeners
+    nbthread 2
+    tune.bufsize {buffer}
+defaults
+    mode http
+    timeout connect 5s
+    timeout client 60s
+    timeout server 60s
+    timeout http-keep-alive 60s
+    option abortonclose
+    option idle-close-on-response
+    option redispatch 1
+    retry-on conn-failure empty-response
+{errors}frontend http_frontend
+    bind 127.0.0.1:{port}
+{rules}    acl is_version path_beg {route}/
+    acl is_version path {route}
+    use_backend version if is_version
+    use_backend nobody if {{ path_beg /v2/models/gone/versions/ }}
+    default_backend gateway
+backend version
+    http-reuse always
+    server one 127.0.0.1:{replica}
+    server two 127.0.0.1:{replica}
+backend gateway
+    http-reuse always
+    server one 127.0.0.1:{gateway}
+backend nobody
+"""
+
+
+class _Says(BaseHTTPRequestHandler):
+    """Answers with what it was asked. The query may ask it for another answer, or to break off."""
+
+    protocol_version = "HTTP/1.1"
+    server: Server  # pyright: ignore[reportIncompatibleVariableOverride]
+
+    def _answer(self) -> None:
+        chunked = self.headers.get("Transfer-Encoding") == "chunked"
+        body = self._chunks() if chunked else self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        query = parse_qs(urlsplit(self.path).query)
+        self.server.asked.append(f"{self.command} {self.path}")
+        if "breaks" in query and self.server.breaks(query["breaks"][0], int(query.get("times", ["1"])[0])):
+            self.close_connection = True
+            self.connection.shutdown(socket.SHUT_RDWR)
+            return
+        status = int(query.get("status", ["200"])[0])
+        told = {
+            "who": self.server.who,
+            "path": self.path,
+            "method": self.command,
+            "headers": {name.lower(): value for name, value in self.headers.items()},
+            "body": body.decode("latin-1"),
+        }
+        text = b"Request dropped due to backpressure" if status != 200 else json.dumps(told).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json" if status == 200 else query.get("kind", ["text/plain"])[0])
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(text)
+
+    do_GET = do_POST = do_HEAD = do_DELETE = _answer  # noqa: N815 - the base class' names
+
+    def _chunks(self) -> bytes:
+        body = b""
+        while size := int(self.rfile.readline(), 16):
+            body += self.rfile.read(size)
+            self.rfile.readline()
+        self.rfile.readline()
+        return body
+
+    def log_message(self, *_: Any) -> None:
+        """Nothing: pytest has enough to show."""
+
+
+class Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def __init__(self, who: str) -> None:
+        super().__init__(("127.0.0.1", 0), _Says)
+        self.who = who
+        self.asked: list[str] = []
+        self._broken: dict[str, int] = {}
+        self._lock = threading.Lock()
+
+    def breaks(self, key: str, times: int) -> bool:
+        """Whether it is to break off: the first ``times`` times that it is asked with this key."""
+        with self._lock:
+            self._broken[key] = self._broken.get(key, 0) + 1
+            return self._broken[key] <= times
+
+
+@dataclass
+class Ingress:
+    port: int
+    replica: Server
+    gateway: Server
+    directory: Path
+    config: Path
+    process: subprocess.Popen[bytes]
+    replaced: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def runtime_socket(self) -> Path:
+        return self.directory / "node" / "a.sock"
+
+    def reload(self) -> None:
+        """As Ray Serve does it: a second process takes the listeners over and tells the first to finish."""
+        self.replaced.append(self.process)
+        self.process = _start(self.config, "-sf", str(self.process.pid), "-x", str(self.runtime_socket))
+        _wait_until_answering(self.runtime_socket, self.process.pid)
+
+
+@pytest.fixture(scope="module")
+def ingress() -> Iterator[Ingress]:
+    servers = Server("replica"), Server("gateway")
+    for server in servers:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+    with tempfile.TemporaryDirectory(prefix="rl-", dir="/tmp") as name:
+        directory = Path(name)
+        running = _ingress(directory, *servers)
+        try:
+            yield running
+        finally:
+            for process in (running.process, *running.replaced):
+                process.kill()
+                process.wait()
+            for server in servers:
+                server.shutdown()
+                server.server_close()
+
+
+@pytest.fixture
+def http(ingress: Ingress) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=ingress.url, timeout=30, trust_env=False) as client:
+        yield client
+
+
+def _ingress(directory: Path, replica: Server, gateway: Server) -> Ingress:
+    names, config = names_file(directory), directory / "c.cfg"
+    (directory / "node").mkdir()
+    IngressMap(directory).put(NAMES)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    config.write_text(
+        _CONFIG.format(
+            directory=directory,
+            buffer=BUFFER_BYTES,
+            errors=error_rules(),
+            rules=frontend_rules(names, token=TOKEN, buffer_bytes=BUFFER_BYTES),
+            port=port,
+            route=ROUTE,
+            replica=replica.server_port,
+            gateway=gateway.server_port,
+        )
+    )
+    process = _start(config)
+    _wait_until_answering(directory / "node" / "a.sock", process.pid)
+    return Ingress(port, replica, gateway, directory, config, process)
+
+
+def _start(config: Path, *arguments: str) -> subprocess.Popen[bytes]:
+    return subprocess.Popen([haproxy_binary(), "-db", "-f", str(config), "-dR", *arguments], stderr=subprocess.DEVNULL)
+
+
+def _wait_until_answering(path: Path, pid: int) -> None:
+    end = time.monotonic() + 20
+    while time.monotonic() < end:
+        try:
+            with socket.socket(socket.AF_UNIX) as client:
+                client.connect(str(path))
+                client.sendall(b"show info\n")
+                if f"\nPid: {pid}\n".encode() in _all(client):
+                    return
+        except (FileNotFoundError, ConnectionRefusedError):
+            time.sleep(0.02)  # Not yet there.
+            continue
+        time.sleep(0.02)
+    raise AssertionError("HAProxy does not answer")
+
+
+def _all(client: socket.socket) -> bytes:
+    return b"".join(iter(lambda: client.recv(65536), b""))

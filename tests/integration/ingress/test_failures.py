@@ -1,0 +1,61 @@
+"""What clients are told when Ray Serve or HAProxy answers in a replica's place, and what is sent again."""
+
+from __future__ import annotations
+
+import httpx
+import pytest
+
+from tests.integration.ingress.conftest import INFERENCE, PLAIN, ROUTE, Ingress
+from tests.integration.ingress.raw_http import Raw, post
+
+
+@pytest.mark.parametrize(("status", "told"), [(429, 429), (503, 503), (500, 503), (404, 503)])
+def test_plain_text_of_the_engine_becomes_a_problem(http: httpx.Client, status: int, told: int) -> None:
+    answer = http.post(f"{INFERENCE}?status={status}", content=PLAIN)
+    problem = answer.json()
+    assert (answer.status_code, problem["status"]) == (told, told)
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert problem["code"] == ("queue_full" if told == 429 else "deployment_not_ready")
+    assert answer.headers["retry-after"] == "1"
+    # And in the words of the Open Inference Protocol beneath its prefix, whichever way a request takes.
+    for path in ("/v2/models/churn/infer", f"{ROUTE}/infer"):
+        answer = http.post(f"{path}?status={status}")
+        assert (answer.status_code, answer.headers["content-type"]) == (told, "application/json")
+        assert list(answer.json()) == ["error"]
+
+
+def test_answers_of_replicas_are_left_alone(http: httpx.Client) -> None:
+    assert http.post("/v2/models/churn/invocations?status=415").text.startswith("Request dropped")
+    assert http.post("/v2/models/churn/infer?status=500&kind=application/json").status_code == 500
+
+
+def test_nobody_there_is_said_in_each_familys_words(http: httpx.Client) -> None:
+    answer = http.post(INFERENCE, content=PLAIN.replace(b"churn", b"gone"))
+    assert (answer.status_code, answer.headers["content-type"]) == (503, "application/problem+json")
+    assert (answer.json()["code"], answer.headers["retry-after"]) == ("deployment_not_ready", "1")
+    answer = http.get("/v2/models/gone")
+    assert (answer.status_code, answer.headers["content-type"]) == (503, "application/json")
+    assert answer.json()["error"]
+
+
+@pytest.mark.parametrize("path", [INFERENCE, "/v2/models/churn/infer", f"{ROUTE}/predict"])
+def test_a_prediction_whose_replica_breaks_off_is_sent_again(http: httpx.Client, ingress: Ingress, path: str) -> None:
+    answer = http.post(f"{path}?breaks={path}", content=PLAIN)
+    assert (answer.status_code, answer.json()["who"]) == (200, "replica")
+    assert answer.json()["body"] == PLAIN.decode()
+    assert len([line for line in ingress.replica.asked if f"breaks={path}" in line]) == 2
+
+
+def test_what_may_not_be_done_twice_is_not_sent_again(ingress: Ingress) -> None:
+    raw = Raw(ingress.port)
+    raw.send(post("/mlops/training/upload?breaks=upload", PLAIN, "Connection: close"))
+    # Where HAProxy's own connection had been used before, it closes the client's without a word.
+    assert raw.rest()[:12] in {b"", b"HTTP/1.1 502"}
+    raw.close()
+    assert len([line for line in ingress.gateway.asked if "breaks=upload" in line]) == 1
+
+
+def test_a_request_that_always_breaks_off_is_given_up(http: httpx.Client, ingress: Ingress) -> None:
+    answer = http.post(f"{INFERENCE}?breaks=poison&times=99", content=PLAIN)
+    assert (answer.status_code, answer.json()["code"]) == (502, "replica_failed")
+    assert len([line for line in ingress.replica.asked if "breaks=poison" in line]) <= 4

@@ -1,0 +1,59 @@
+"""Requests in shapes that clients seldom send: in pieces, without an end, several at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.integration.ingress.conftest import INFERENCE, PLAIN, Ingress
+from tests.integration.ingress.raw_http import Raw, post
+
+
+@pytest.fixture
+def raw(ingress: Ingress) -> Iterator[Raw]:
+    connection = Raw(ingress.port)
+    yield connection
+    connection.close()
+
+
+def test_chunked_bodies_go_to_the_gateway_whole(raw: Raw) -> None:
+    pieces = b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in (PLAIN[:10], PLAIN[10:], b""))
+    raw.send(post(INFERENCE, pieces, "Transfer-Encoding: chunked"))
+    _, told = raw.answer()
+    assert (told["who"], told["body"]) == ("gateway", PLAIN.decode())
+
+
+def test_requests_on_one_connection_are_judged_one_by_one(raw: Raw) -> None:
+    bodies = [PLAIN, PLAIN.replace(b"churn", b"other"), PLAIN]
+    raw.send(b"".join(post(INFERENCE, body) for body in bodies))
+    answers = [raw.answer()[1] for _ in bodies]
+    assert [told["who"] for told in answers] == ["replica", "gateway", "replica"]
+    assert [told["body"].encode() for told in answers] == bodies
+    assert ["x-raylift-named" in told["headers"] for told in answers] == [True, False, True]
+
+
+def test_a_client_that_waits_to_be_told_to_go_on_is_told(raw: Raw) -> None:
+    raw.send(post(INFERENCE, PLAIN, "Expect: 100-continue")[: -len(PLAIN)])
+    assert raw.answer() == (100, {})
+    raw.send(PLAIN)
+    assert raw.answer()[1]["who"] == "replica"
+
+
+def test_http_1_0_is_understood(raw: Raw) -> None:
+    raw.send(post(INFERENCE, PLAIN, version="1.0"))
+    assert raw.answer()[1]["who"] == "replica"
+
+
+def test_a_body_in_small_pieces_is_read_whole(raw: Raw) -> None:
+    request = post(INFERENCE, PLAIN)
+    for start in range(0, len(request), 7):
+        raw.send(request[start : start + 7])
+    assert raw.answer()[1]["who"] == "replica"
+
+
+@pytest.mark.timeout(60)
+def test_a_body_that_never_ends_is_given_up(raw: Raw) -> None:
+    raw.send(post(INFERENCE, PLAIN)[:-5])
+    status, told = raw.answer()
+    assert (status, told["code"]) == (408, "body_late")
