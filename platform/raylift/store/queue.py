@@ -66,10 +66,10 @@ def check_room(session: Session, owner: str, max_queued: int, *, more: int = 1) 
 
 def held(session: Session, owner: str) -> Held:
     """What the owner's admitted jobs hold."""
-    sums = [func.coalesce(func.sum(column), 0) for column in (JobRow.cpus, JobRow.memory_bytes, JobRow.gpus)]
+    sums = (func.count(), func.sum(JobRow.cpus), func.sum(JobRow.memory_bytes), func.sum(JobRow.gpus))
     of_owner = and_(JobRow.state.in_(ACTIVE_STATES), JobRow.owner == owner)
-    jobs, cpus, memory, gpus = session.execute(select(func.count(), *sums).where(of_owner)).one()
-    return Held(jobs, float(cpus), int(memory), float(gpus))
+    jobs, cpus, memory, gpus = session.execute(select(*sums).where(of_owner)).one()
+    return Held(jobs, float(cpus or 0), int(memory or 0), float(gpus or 0))
 
 
 def _first_of(
