@@ -22,6 +22,7 @@ from sklearn.datasets import load_iris
 from sklearn.ensemble import RandomForestRegressor
 from sklearn.linear_model import LogisticRegression
 
+from serve_apps.model_server.codecs.mlflow_scoring import PARQUET
 from tests.integration.model_server.replicas import Registry, Replica, log_function, log_sklearn, log_xgboost
 
 _IRIS: Any = load_iris(as_frame=True)
@@ -141,6 +142,21 @@ def test_the_same_answers_to_csv(pairs: dict[str, Pair], name: str) -> None:
         ours, theirs = pairs[name].ours(content, content_type), pairs[name].theirs(content, content_type)
         assert theirs.status_code == 200, theirs.text
         assert ours.json() == theirs.json()
+
+
+@pytest.mark.parametrize("name", ["frame", "frame-signed", "array", "function", "function-signed"])
+def test_the_same_answers_to_parquet(pairs: dict[str, Pair], name: str) -> None:
+    for content in (_ROWS.to_parquet(index=False), _ROWS.to_parquet()):
+        ours, theirs = pairs[name].ours(content, PARQUET), pairs[name].theirs(content, PARQUET)
+        assert theirs.status_code == 200, theirs.text
+        assert ours.json() == theirs.json()
+
+
+def test_what_is_no_parquet(pairs: dict[str, Pair]) -> None:
+    for content in (b"", b"PAR1", _ROWS.to_parquet()[:-20]):
+        refused = pairs["frame"].ours(content, PARQUET)
+        assert (refused.status_code, refused.json()["error_code"]) == (400, "BAD_REQUEST")
+        assert "valid Parquet-formatted" in refused.json()["message"]
 
 
 @pytest.mark.parametrize(
