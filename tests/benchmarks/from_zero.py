@@ -3,8 +3,8 @@
     python tests/benchmarks/from_zero.py --url http://127.0.0.1:8000 --mlflow http://127.0.0.1:5000
 
 Against a running platform with nothing else to do; ``--ray 127.0.0.1:PORT`` (its head's address) adds Ray Serve's own way in
-the same run: an application with ``min_replicas=0`` that unpickles the same model. Goals: at most 1 s at the median, and the Serve
-controller under a tenth of a core with 300 registered versions.
+the same run: an application with ``min_replicas=0`` that unpickles the same model. Goals: at most 1 s at the median, and the
+Serve controller under a tenth of a core with 300 registered versions.
 """
 
 from __future__ import annotations

@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 
 _RECENT: Final = 200
 """Versions looked at each time, the most recently changed first."""
+_MOST: Final = 10_000
+"""Versions that MLflow lists at once."""
 
 _MODELS_A_LOOK: Final = 20
 """Models whose deployments are compared with the registry each time."""
@@ -56,7 +58,7 @@ class RegistrySync:
             EngineUnavailable: MLflow does not answer.
         """
         self._withdraw_deleted()
-        for version in self._registry.newest_versions(_RECENT):
+        for version in self._newest():
             key = (version.name, version.version)
             if key in self._seen or version.status != "READY":
                 continue
@@ -65,6 +67,15 @@ class RegistrySync:
                 continue  # It decides about its versions itself when it ends.
             self._deploy(lease, version, job)
             self._seen.add(key)
+
+    def _newest(self) -> list[ModelVersion]:
+        """The newest versions, back to one that was looked at before: more than usual after a start or many registrations."""
+        limit = _RECENT
+        versions = self._registry.newest_versions(limit)
+        while len(versions) == limit < _MOST and not any((found.name, found.version) in self._seen for found in versions):
+            limit = min(limit * 5, _MOST)
+            versions = self._registry.newest_versions(limit)
+        return versions
 
     def _withdraw_deleted(self) -> None:
         """Forget deployments whose version is gone from the registry: their applications are then nobody's, and taken down."""

@@ -23,7 +23,7 @@ from tests.integration.model_server.replicas import Registry
 __all__ = ["registry"]
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
-PATIENCE = 60.0
+PATIENCE = 110.0
 
 
 @dataclass

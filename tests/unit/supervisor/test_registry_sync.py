@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+from raylift.domain.deployment import DeploymentStatus
+from raylift.domain.model_version import ModelVersion
+from raylift.settings import PlatformSettings
+from raylift.store import Store
+from raylift.supervisor.registry_sync import RegistrySync
+
+NOW = datetime(2026, 1, 2, tzinfo=UTC)
+
+
+class ManyVersions:
+    """A registry with one model of many versions, which counts what it is asked for."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self.asked: list[int] = []
+
+    def newest_versions(self, limit: int) -> list[ModelVersion]:
+        self.asked.append(limit)
+        return self._versions()[-limit:]
+
+    def versions(self, name: str) -> list[ModelVersion]:
+        return self._versions()
+
+    def _versions(self) -> list[ModelVersion]:
+        made = SimpleNamespace(name="m", status="READY", tags={}, run_id=None)
+        return [
+            cast("ModelVersion", SimpleNamespace(**vars(made), version=str(n), uri=f"models:/m/{n}"))
+            for n in range(1, self.count + 1)
+        ]
+
+
+def test_none_is_missed_when_many_are_registered_and_few_are_looked_at_afterwards(tmp_path: Path) -> None:
+    store = Store.open(f"sqlite:///{tmp_path}/store.db")
+    store.migrate()
+    lease = store.leases.acquire("supervisor", "me", now=NOW, seconds=60)
+    assert lease is not None
+    settings = PlatformSettings(
+        state_dir=tmp_path, database_url="", mlflow_url="", ray_dashboard_url="", gateway_url="http://gateway.invalid"
+    )
+    registry: Any = ManyVersions(450)
+    tracking: Any = SimpleNamespace(requirements_of=lambda version: [])
+    sync = RegistrySync(settings, store, registry, tracking, lambda: NOW)
+    sync.look(lease)
+    rows = store.deployments.list()
+    assert len(rows) == 450
+    # Nobody waits for them: they are proven and parked, not started.
+    assert {(row.status, row.demanded_at) for row in rows} == {(DeploymentStatus.PENDING, None)}
+    registry.asked.clear()
+    registry.count = 451
+    sync.look(lease)
+    assert (len(store.deployments.list()), registry.asked) == (451, [200])
+    store.close()
