@@ -109,11 +109,6 @@ class WarmPool(Generic[C]):
             return False
         return _key(deployment) not in self._book.unfit and self._packages(deployment) is not False
 
-    def in_flight(self, deployment: Deployment) -> int:
-        """Requests that the version's process is at."""
-        child = self._book.by_key.get(_key(deployment))
-        return child.in_flight if child else 0
-
     @asynccontextmanager
     async def process_of(self, deployment: Deployment, until: float) -> AsyncIterator[Child[C]]:
         """A process that has loaded the version, and is not ended while this is entered.
@@ -236,6 +231,7 @@ class WarmPool(Generic[C]):
                 if len(self._book.unfit) >= _MAX_UNFIT:
                     self._book.unfit.clear()
                 self._book.unfit[key] = event.text
+                _give_up(child, event.text)
             case EventKind.ENDED:
                 self._forget(event.child, event.text)
 
@@ -244,9 +240,7 @@ class WarmPool(Generic[C]):
         if self._book.by_key.get(key) is child:
             del self._book.by_key[key]
             _log.info("the process of %s version %s ended: %s", key[0], key[1], why)
-        if not child.loaded.done():
-            child.loaded.set_exception(NoWarmProcess(why))
-            child.loaded.exception()  # Nobody may be waiting for it, which is no mistake.
+        _give_up(child, why)
         shutil.rmtree(child.directory, ignore_errors=True)
         task = asyncio.create_task(child.connection.close())
         self._closing.add(task)
@@ -269,6 +263,12 @@ class WarmPool(Generic[C]):
     def _memory(self) -> int:
         """Bytes that the processes have for themselves."""
         return sum(_own_memory(child.pid) for child in list(self._book.by_key.values()) if child.pid)
+
+
+def _give_up(child: Child[Any], why: str) -> None:
+    if not child.loaded.done():
+        child.loaded.set_exception(NoWarmProcess(why))
+        child.loaded.exception()  # Nobody may be waiting for it, which is no mistake.
 
 
 async def _by(until: float, what: Awaitable[object]) -> None:

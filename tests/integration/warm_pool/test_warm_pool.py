@@ -42,12 +42,14 @@ def models(registry: Registry) -> dict[str, Any]:
         """Ends its process when it is asked to, prints, and is slow when it is asked to."""
         import os
         import time
+        from pathlib import Path
 
         print("hello from a model")
         for row in model_input["text"]:
             if row == "crash":
                 os._exit(7)
-            if row == "wait":
+            if row.startswith("wait"):
+                Path(row.removeprefix("wait ")).touch()
                 time.sleep(30)
         return model_input["text"]
 
@@ -94,12 +96,15 @@ async def test_a_model_that_crashes_takes_no_other_down(models: dict[str, Any], 
         assert (await warm.answer(dangerous, text))[0] == 200
 
 
-async def test_one_that_is_killed_while_it_answers_is_replaced(models: dict[str, Any], warm_pool: PoolMaker) -> None:
+async def test_one_that_is_killed_while_it_answers_is_replaced(
+    models: dict[str, Any], warm_pool: PoolMaker, tmp_path: Path
+) -> None:
+    begun = tmp_path / "begun"
     async with warm_pool() as warm:
         dangerous = deployment_of("warm-dangerous")
         pid = await warm.pid(dangerous)
-        asked = asyncio.create_task(warm.ask(dangerous, json.dumps({"inputs": [{"text": "wait"}]}).encode()))
-        await until(lambda: warm.pool.in_flight(dangerous) == 1)
+        asked = asyncio.create_task(warm.ask(dangerous, json.dumps({"inputs": [{"text": f"wait {begun}"}]}).encode()))
+        await until(begun.exists)
         kill(pid)
         with pytest.raises(BrokenOff):
             await asked
