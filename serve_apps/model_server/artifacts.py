@@ -39,8 +39,9 @@ def fetch(model_uri: str, mlflow_url: str, directory: Path) -> None:
     try:
         root = _root(model_uri, server)
         with ThreadPoolExecutor(_AT_A_TIME) as threads:
-            for _ in threads.map(lambda name: _fetch_file(server, root, name, directory), list(_files(server, root, ""))):
-                pass
+            fetched = [threads.submit(_fetch_file, server, root, name, directory) for name in _files(server, root, "")]
+            for file in fetched:
+                file.result()
     except (urllib.error.URLError, TimeoutError, ConnectionError, ValueError, KeyError) as error:
         raise NotProxied(f"{type(error).__name__}: {error}") from error
 

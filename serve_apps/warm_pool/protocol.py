@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from enum import StrEnum
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +63,12 @@ def encode(message: Serve | End | Event) -> bytes:
 
 
 def decode_command(line: bytes) -> Serve | End:
-    fields = json.loads(line)
-    if fields.pop("is") == Serve.__name__:
-        return Serve(**{**fields, "spec": WarmSpec(**fields["spec"])})
-    return End(**fields)
+    fields: dict[str, Any] = json.loads(line)
+    if fields["is"] == Serve.__name__:
+        return Serve(fields["child"], fields["directory"], WarmSpec(**fields["spec"]))
+    return End(fields["child"])
 
 
 def decode_event(line: bytes) -> Event:
-    fields = json.loads(line)
-    del fields["is"]
-    return Event(**{**fields, "kind": EventKind(fields["kind"])})
+    fields: dict[str, Any] = json.loads(line)
+    return Event(EventKind(fields["kind"]), fields["child"], fields["text"], fields["pid"])

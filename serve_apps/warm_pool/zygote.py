@@ -17,6 +17,7 @@ import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
 from typing import Final
 
 from serve_apps.warm_pool.protocol import Event, EventKind, Serve, decode_command, encode
@@ -55,7 +56,8 @@ class _Zygote:
 
     def run(self) -> None:
         signal.set_wakeup_fd(self._wakeup.fileno(), warn_on_full_buffer=False)
-        signal.signal(signal.SIGCHLD, lambda *_: None)
+        # Any handler of Python's, so that the wakeup descriptor is written to.
+        signal.signal(signal.SIGCHLD, _nothing)
         self._say(Event(EventKind.WARM))
         with selectors.DefaultSelector() as selector:
             selector.register(0, selectors.EVENT_READ)
@@ -128,6 +130,10 @@ class _Zygote:
     def _say(self, event: Event) -> None:
         # Shorter than a pipe's atomic write, since all forks share it.
         os.write(self._events, encode(event))
+
+
+def _nothing(signum: int, frame: FrameType | None) -> None:
+    """Handle a signal by having been woken."""
 
 
 def _part_from_parent(directory: str) -> None:

@@ -123,7 +123,7 @@ def test_a_model_that_crashes_its_process_takes_no_other_version_down(http: http
     assert ask(http, "fragile", 1).json()["predictions"] == [3.0]
     assert ask(http, "line", 2).status_code == 200
     crashed = ask(http, "fragile", 1, x=-1.0)
-    assert (crashed.status_code, crashed.json()["code"]) == (502, "replica_failed")
+    assert crashed.status_code == 502, crashed.text
     assert ask(http, "line", 2).status_code == 200
     assert ask(http, "fragile", 1).status_code == 200
 

@@ -30,4 +30,4 @@ class FrontDoor:
             )
         except httpx.HTTPError as error:
             raise EngineUnavailable(f"The gateway does not answer: {error}") from error
-        return answer.status_code == httpx.codes.OK
+        return answer.is_success
