@@ -1,6 +1,6 @@
 """A cgroup v2 of the attempt's own, where this process may make one: the kernel then holds the script to its limits.
 
-The script's process joins it before it starts; the wrapper stays outside, so that it can tell how the script ended. Nobody
+Where there is only v1, its ``pids`` controller at least bounds the number of processes: no watchdog outruns a fork bomb. The script's process joins it before it starts; the wrapper stays outside, so that it can tell how the script ended. Nobody
 has to prepare anything: systemd hands a user's services and sessions such a place, and root has one outside of containers.
 Files and their meaning: Linux, Documentation/admin-guide/cgroup-v2.rst.
 """
@@ -111,27 +111,43 @@ def find_place(process: str = "/proc/self") -> Place | None:
     return None
 
 
+def find_pids_place(process: str = "/proc/self") -> Place | None:
+    """This process's own cgroup of v1's ``pids`` controller, where it may make others in it: usually root only."""
+    mounted = _mount_of_pids(f"{process}/mountinfo")
+    own = _own_cgroup(f"{process}/cgroup", ":pids:/")
+    path = os.path.normpath(mounted + own) if mounted and own else None
+    return Place(path, frozenset({"pids"})) if path and _is_ours(path) else None
+
+
 def _is_ours(path: str) -> bool:
     # To move a process, its user must be allowed to write cgroup.procs of the cgroup above both places.
     return os.access(path, os.W_OK) and os.access(os.path.join(path, "cgroup.procs"), os.W_OK)
 
 
 def _mount_of_cgroup2(mountinfo: str) -> str | None:
+    return next((point for point, kind, _ in _mounts(mountinfo) if kind == "cgroup2"), None)
+
+
+def _mount_of_pids(mountinfo: str) -> str | None:
+    return next((point for point, kind, options in _mounts(mountinfo) if kind == "cgroup" and "pids" in options), None)
+
+
+def _mounts(mountinfo: str) -> list[tuple[str, str, list[str]]]:
+    """Where each file system is mounted, its type, and the options of its own."""
     try:
         with open(mountinfo, encoding="utf-8") as file:
-            for line in file:
-                fields, _, about = line.partition(" - ")
-                if about.startswith("cgroup2 "):
-                    return fields.split()[4]
+            lines = [line.partition(" - ") for line in file]
     except OSError:
-        pass
-    return None
+        return []
+    abouts = ((fields.split()[4], about.split()) for fields, _, about in lines)
+    return [(point, about[0], about[2].split(",")) for point, about in abouts if len(about) > 2]
 
 
-def _own_cgroup(listing: str) -> str | None:
+def _own_cgroup(listing: str, controller: str = "0::/") -> str | None:
+    """The path behind ``controller`` in /proc/PID/cgroup; v2's line has none."""
     try:
         with open(listing, encoding="utf-8") as file:
-            return next((line[3:].strip() for line in file if line.startswith("0::/")), None)
+            return next(("/" + line.partition(controller)[2].strip() for line in file if controller in line), None)
     except OSError:
         return None
 

@@ -14,8 +14,8 @@ import time
 
 from job_entrypoints.limits import Limits
 from job_entrypoints.output import Output
-from job_entrypoints.process_control import become_subreaper
-from job_entrypoints.process_tree import descendants, end_at_once, send
+from job_entrypoints.process_control import become_subreaper, go_first
+from job_entrypoints.process_tree import descendants, end_at_once, kill_group_of, send
 from job_entrypoints.progress import (
     DISK_LIMIT,
     EXIT_OVER_A_LIMIT,
@@ -87,6 +87,7 @@ class Keeper:
         os.set_blocking(self._pipe, False)
         self._script_pid = start_script(self.attempt, writer, self._limits.confine)
         os.close(writer)
+        go_first()
         self.progress.started(self._script_pid)
         self._watch()
         return self._finish()
@@ -207,6 +208,7 @@ class Keeper:
 
     def _kill(self) -> None:
         self._limits.kill()
+        kill_group_of(self._script_pid, descendants(os.getpid()))
         survivors = end_at_once(os.getpid(), self.reap)
         if survivors:
             self._output.say(f"processes that cannot be killed are left behind: {survivors}")

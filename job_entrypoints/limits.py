@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from job_entrypoints.cgroup import find_place, make_cgroup
+from job_entrypoints.cgroup import Cgroup, find_pids_place, find_place, make_cgroup
 from job_entrypoints.cores import Cores
 from job_entrypoints.progress import DISK_LIMIT, OUT_OF_MEMORY, PROCESS_LIMIT
 from job_entrypoints.scratch import Scratch
@@ -40,6 +40,11 @@ class Limits:
         self._cgroup = make_cgroup(
             attempt.submission_id, find_place(), memory_bytes=memory, max_tasks=attempt.max_processes, cpus=attempt.cpus
         )
+        self._pids = self._cgroup
+        if self._cgroup is None or not self._cgroup.pids:
+            self._pids = make_cgroup(
+                attempt.submission_id, find_pids_place(), memory_bytes=0, max_tasks=attempt.max_processes, cpus=0
+            )
         by_cgroup = self._cgroup is not None and self._cgroup.cpu
         self._cores = Cores(0 if by_cgroup else attempt.cpus, attempt.path("..", f".cores-{os.uname().nodename}"))
         self.memory_by = CGROUP if self._cgroup is not None and self._cgroup.memory else WATCHDOG
@@ -48,8 +53,8 @@ class Limits:
     def confine(self) -> None:
         """Called in the script's process before it becomes the script."""
         self._cores.apply()
-        if self._cgroup is not None:
-            self._cgroup.join()
+        for group in self._cgroups():
+            group.join()
 
     def check(self) -> tuple[Breach | None, float]:
         """Look once. Returns what is exceeded, if anything, and the seconds until the next look."""
@@ -79,17 +84,21 @@ class Limits:
         """When everything has ended: write down what was used."""
         usage.peak_memory_bytes = self._watchdog.peak
         usage.memory_enforced_by, usage.cpu_enforced_by = self.memory_by, self.cpu_by
-        if self._cgroup is not None:
-            if self._cgroup.memory:
-                usage.peak_memory_bytes = self._cgroup.peak_memory_bytes()
-            self._cgroup.remove()
+        if self._cgroup is not None and self._cgroup.memory:
+            usage.peak_memory_bytes = self._cgroup.peak_memory_bytes()
+        for group in self._cgroups():
+            group.remove()
+
+    def _cgroups(self) -> set[Cgroup]:
+        return {group for group in (self._cgroup, self._pids) if group is not None}
 
     def _breach_of_cgroup(self) -> Breach | None:
         group = self._cgroup
         if group is not None and group.ran_out_of_memory():
             return self._out_of_memory(group.peak_memory_bytes(), CGROUP)
-        if group is not None and group.was_refused_a_process():
-            return self._process_limit(group.peak_tasks(), CGROUP)
+        if self._pids is not None and self._pids.was_refused_a_process():
+            # It was refused one more than it had; v1 keeps no peak, and many have ended since.
+            return self._process_limit(max(self._pids.peak_tasks(), self._watchdog.max_tasks), CGROUP)
         return None
 
     def _breach_of_watchdog(self) -> Breach | None:

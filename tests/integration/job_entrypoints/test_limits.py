@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from job_entrypoints.cgroup import Place, make_cgroup
+from job_entrypoints.cgroup import Place, find_pids_place, find_place, make_cgroup
 from job_entrypoints.script_environment import THREAD_POOLS
 
 MEBIBYTE = 2**20
@@ -51,7 +51,10 @@ def test_fork_bomb_ends_itself_only(name: str, run: Callable[..., Any], pids_wit
     assert (result.exit_code, result.progress["outcome"]) == (137, "process_limit"), result.output[-500:]
     message = result.progress["message"]
     assert "at most 200" in message
-    assert int(message.split("the script had ")[1].split()[0]) > 200
+    assert int(message.split("the script had ")[1].split()[0]) >= 200
+    # Where the kernel can hold it, no fork beyond the limit succeeds, however slow we are to look.
+    by_kernel = any("pids" in place.controllers for place in (find_place(), find_pids_place()) if place)
+    assert message.endswith("(cgroup)" if by_kernel else "(watchdog)")
     assert message in result.output
     assert pids_with(f"RAYLIFT_JOB_ID={result.directory.name.removesuffix('-a1')}") == []
 
@@ -116,9 +119,7 @@ def test_jobs_beside_each_other_run_on_different_cores(start: Callable[..., Any]
 
 
 def test_the_script_is_what_the_kernel_would_take_first(run: Callable[..., Any]) -> None:
-    result = run(
-        "import os\nfor pid in ('self', os.getppid()): print(open(f'/proc/{pid}/oom_score_adj').read().strip())"
-    )
+    result = run("import os\nfor pid in ('self', os.getppid()): print(open(f'/proc/{pid}/oom_score_adj').read().strip())")
     script, keeper = (int(word) for word in result.output.split())
     assert script == 1000
     assert keeper < script

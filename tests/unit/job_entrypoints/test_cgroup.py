@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from job_entrypoints.cgroup import Cgroup, Place, find_place, make_cgroup
+from job_entrypoints.cgroup import Cgroup, Place, find_pids_place, find_place, make_cgroup
 
 ALL = frozenset({"memory", "pids", "cpu"})
 
@@ -49,6 +49,25 @@ def test_no_cgroup_v2_at_all(tmp_path: Path) -> None:
     (tmp_path / "cgroup").write_text("4:memory:/x\n")
     assert find_place(str(tmp_path)) is None
     assert find_place(str(tmp_path / "nothing")) is None
+
+
+def test_the_pids_controller_of_v1(tmp_path: Path) -> None:
+    own = tmp_path / "pids" / "jobs"
+    own.mkdir(parents=True)
+    (own / "cgroup.procs").write_text("")
+    (tmp_path / "mountinfo").write_text(
+        f"34 24 0:29 / {tmp_path}/memory rw - cgroup cgroup rw,memory\n"
+        f"35 24 0:30 / {tmp_path}/pids rw - cgroup cgroup rw,pids\n"
+    )
+    (tmp_path / "cgroup").write_text("8:pids:/jobs\n4:memory:/x\n0::/\n")
+    place = find_pids_place(str(tmp_path))
+    assert place is not None
+    assert (place.path, place.controllers) == (str(own), {"pids"})
+    group = make_cgroup("x", place, memory_bytes=0, max_tasks=9, cpus=0)
+    assert group is not None
+    assert (group.pids, group.memory, group.cpu) == (True, False, False)
+    assert _files(group) == {"pids.max": "9"}
+    assert find_pids_place(_tree(tmp_path / "v2", "/", {"/": "memory pids"})) is None
 
 
 def _files(group: Cgroup) -> dict[str, str]:
