@@ -1,8 +1,9 @@
 """A cgroup v2 of the attempt's own, where this process may make one: the kernel then holds the script to its limits.
 
-Where there is only v1, its ``pids`` controller at least bounds the number of processes: no watchdog outruns a fork bomb. The script's process joins it before it starts; the wrapper stays outside, so that it can tell how the script ended. Nobody
-has to prepare anything: systemd hands a user's services and sessions such a place, and root has one outside of containers.
-Files and their meaning: Linux, Documentation/admin-guide/cgroup-v2.rst.
+Where there is only v1, its ``pids`` controller at least bounds the number of processes: no watchdog outruns a fork bomb. The
+script's process joins it before it starts; the wrapper stays outside, so that it can tell how the script ended. Nobody has to
+prepare anything: systemd hands a user's services and sessions such a place, and root has one outside of containers.
+Files and their meaning: Linux, Documentation/admin-guide/cgroup-v2.rst and cgroup-v1/pids.rst.
 """
 
 # ruff: noqa: PTH102, PTH106, PTH118, PTH120, PTH123, PTH208

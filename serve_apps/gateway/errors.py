@@ -107,8 +107,11 @@ class InternalError(PlatformError):
 
 
 RAY_API: Final = "/api/"
+KSERVE_V1: Final = "/v1/"
 _RAY_STATUS: Final[Mapping[int, int]] = {409: 500, 415: 400, 422: 400}
 """What Ray's Jobs API answers where ours has a finer status."""
+_PROTOCOLS: Final = (KSERVE_V1, "/v2/")
+"""The inference protocols that others wrote: KServe's V1, and the Open Inference Protocol."""
 
 
 def error_response(path: str, error: PlatformError, headers: Mapping[str, str] | None = None) -> Response:
@@ -120,8 +123,9 @@ def error_response(path: str, error: PlatformError, headers: Mapping[str, str] |
         sent["Retry-After"] = f"{retry_after:g}"
     if path.startswith(RAY_API):
         return Response(error.detail, _RAY_STATUS.get(status, status), sent, "text/plain")
-    if path == "/v2" or path.startswith("/v2/"):
-        return Response(orjson.dumps({"error": error.detail}), status, sent, "application/json")
+    if path == "/v2" or path.startswith(_PROTOCOLS):
+        # They know 400 for a request that is wrong in whatever way.
+        return Response(orjson.dumps({"error": error.detail}), 400 if status == 422 else status, sent, "application/json")
     return Response(orjson.dumps(problem(path, error, status), default=_plain), status, sent, PROBLEM_JSON)
 
 

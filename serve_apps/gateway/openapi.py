@@ -16,7 +16,7 @@ from raylift.api.problems import Problem
 from raylift.api.ray_jobs import JobSubmitRequest
 from raylift.api.traffic import AliasUpdate, RollbackRequest, TrafficUpdate
 from raylift.api.training import TrainingUpload
-from serve_apps.gateway.errors import RAY_API
+from serve_apps.gateway.errors import KSERVE_V1, RAY_API
 
 _READ_BY_HAND: Final[tuple[type[BaseModel], ...]] = (
     TrainingUpload,
@@ -55,7 +55,7 @@ def _complete(described: dict[str, Any]) -> dict[str, Any]:
     for path, operations in described["paths"].items():
         for operation in operations.values():
             refused = operation["responses"].get("422")
-            if refused and path.startswith(RAY_API):
+            if refused and path.startswith((RAY_API, KSERVE_V1)):
                 del operation["responses"]["422"]  # Said with 400 there.
             elif refused:
                 refused["content"] = problem

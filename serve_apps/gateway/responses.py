@@ -7,6 +7,7 @@ from typing import Any, Final
 from fastapi import Response
 from pydantic import BaseModel
 
+from serve_apps.gateway.dispatching import SCALE_UP_TIMEOUT
 from serve_apps.gateway.errors import PROBLEM_JSON
 
 _WHEN: Final = {
@@ -24,6 +25,15 @@ _WHEN: Final = {
     502: "A replica broke off.",
     503: "A part of the platform, or the version, does not answer now.",
 }
+
+SCALE_UP: Final[dict[str, Any]] = {
+    "name": SCALE_UP_TIMEOUT,
+    "in": "header",
+    "required": False,
+    "description": "Seconds to wait for a version that has no ready replica yet; 60 if absent, at most 600.",
+    "schema": {"type": "number", "minimum": 0},
+}
+"""OpenAPI description of the header."""
 
 
 def json_response(view: BaseModel, status: int = 200, headers: dict[str, str] | None = None) -> Response:

@@ -24,6 +24,7 @@ from serve_apps.gateway.routers.inference import PATH as INFERENCE
 from serve_apps.gateway.routers.inference import inference_endpoint, inference_router
 from serve_apps.gateway.routers.job_logs import job_logs_router
 from serve_apps.gateway.routers.job_sources import job_sources_router
+from serve_apps.gateway.routers.kserve_v1 import kserve_v1_router
 from serve_apps.gateway.routers.model_routes import model_routes_router, server_router
 from serve_apps.gateway.routers.models import deployments_router, models_router
 from serve_apps.gateway.routers.ray_job_logs import ray_job_logs_router
@@ -99,6 +100,7 @@ def create_app(services: Services, *, echo_request_id: bool = True, warm_process
         aliases_router(services),
         environments_router(services),
         health_router(services, metrics),
+        kserve_v1_router(services, dispatcher),
         server_router(services),
         # Last: it takes everything beneath /v2/models.
         model_routes_router(services, dispatcher),

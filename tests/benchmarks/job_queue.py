@@ -1,9 +1,11 @@
 """10,000 jobs that wait: how fast they are taken, what they cost while they wait, and how fast they are drained.
 
-    python tests/benchmarks/job_queue.py [--quick] [--part waiting|drain|burst] [--jobs 10000] [--clients 8] [--drain 60] [--burst 200]
+    python tests/benchmarks/job_queue.py [--quick] [--part waiting|drain|burst] [--jobs 10000] [--clients 8]
+        [--drain 60] [--burst 200]
 
 Starts a platform of its own (SQLite) and stops it afterwards; with --state-dir it takes the one that runs there, whose
-configuration must give the owner ``waits`` the quota that OVERRIDES gives. Every figure has its counterpart from the same run beside it. Goals:
+configuration must give the owner ``waits`` the quota that OVERRIDES gives. Every figure has its counterpart from the same run
+beside it. Goals:
 at least 300 uploads a second, the supervisor below 10 % of a core with its memory flat, a status query's median unmoved, at
 least 0.9 times the rate of raw Ray running the same jobs.
 """

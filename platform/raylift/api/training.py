@@ -136,7 +136,9 @@ class JobView(JobSummary):
     phase: Annotated[
         str, Field(description="The finer state: queued, environment, starting, script, registration, or the status.")
     ]
-    queue_position: Annotated[int | None, Field(description="Place by priority and age, from 1; null once admitted. Fair share may let it go sooner.")] = None
+    queue_position: Annotated[
+        int | None, Field(description="Place by priority and age, from 1; null once admitted. Fair share may change it.")
+    ] = None
     metrics: dict[str, float]
     script_sha256: str
     project_sha256: Annotated[str | None, Field(description="Of the project's canonical tar; null for a single script.")] = None

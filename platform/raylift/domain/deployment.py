@@ -15,7 +15,7 @@ class DeploymentStatus(StrEnum):
     """Ray Serve builds its environment or loads its model."""
     READY = "ready"
     SCALED_TO_ZERO = "scaled_to_zero"
-    """Proven to load, and parked: Ray Serve has no application of it. The next request is answered by a warm process or held."""
+    """Proven to load, and parked: Ray Serve has no application of it. A warm process answers, or requests are held."""
     UNHEALTHY = "unhealthy"
     """Does not load, or its environment does not build: ``message`` says why. Not retried until it is changed."""
     STOPPED = "stopped"

@@ -134,7 +134,7 @@ class IdempotencyMismatch(PlatformError):
 
 
 class QuotaExceeded(PlatformError):
-    """An owner has as many jobs waiting as its quota allows. Carries ``owner``, ``max_queued_jobs``, ``retry_after_seconds``."""
+    """An owner has as many jobs waiting as its quota allows. Has ``owner``, ``max_queued_jobs``, ``retry_after_seconds``."""
 
     code = "quota_exceeded"
 

@@ -46,6 +46,7 @@ NAME_ROUTES: Final = (
         "field(4,/)",
         "path,regsub(^/v2/models/[^/]+,)",
     ),
+    NameRoute("POST", f"^/v1/models/{_NAME}:predict$", "field(4,/),field(1,:)", "str(/v1:predict)"),
 )
 
 

@@ -14,12 +14,12 @@ from raylift.domain.errors import FieldError, InvalidRequest
 from raylift.services.container import Services
 from raylift.services.inference_routing import StickyKey, Wanted
 from serve_apps.gateway.bodies import read_body
-from serve_apps.gateway.dispatching import SCALE_UP_TIMEOUT, Dispatcher, Errand, hold_seconds
+from serve_apps.gateway.dispatching import Dispatcher, Errand, hold_seconds
 from serve_apps.gateway.errors import REQUEST_ID, MalformedBody
 from serve_apps.gateway.forwarding import onward_headers
 from serve_apps.gateway.hot_path import Endpoint
 from serve_apps.gateway.repeated_keys import repeated_key
-from serve_apps.gateway.responses import json_body, problems
+from serve_apps.gateway.responses import SCALE_UP, json_body, problems
 from serve_apps.gateway.sticky_keys import sticky_key_of
 
 PATH: Final = "/mlops/inference"
@@ -28,14 +28,6 @@ _PARSED_IN_LOOP: Final = 256 * 1024
 """Bytes that parse in less than a millisecond or two; more would hold up other requests."""
 
 _CHOOSING: Final = ("model_name", "model_version", "alias")
-
-_SCALE_UP: Final[dict[str, Any]] = {
-    "name": SCALE_UP_TIMEOUT,
-    "in": "header",
-    "required": False,
-    "description": "Seconds to wait for a version that has no ready replica yet; 60 if absent, at most 600.",
-    "schema": {"type": "number", "minimum": 0},
-}
 
 
 def inference_endpoint(services: Services, dispatcher: Dispatcher) -> Endpoint:
@@ -72,7 +64,7 @@ def inference_router(infer: Endpoint) -> APIRouter:
         methods=["POST"],
         response_model=None,
         responses={200: {"model": InferenceResponse}, **problems(400, 404, 413, 422, 429, 502, 503)},
-        openapi_extra={"requestBody": json_body(InferenceRequest), "parameters": [_SCALE_UP]},
+        openapi_extra={"requestBody": json_body(InferenceRequest), "parameters": [SCALE_UP]},
     )
     return router
 

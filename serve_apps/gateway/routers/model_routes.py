@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import Any, Final
-from urllib.parse import quote
 
 import orjson
 from fastapi import APIRouter, Request, Response
@@ -14,18 +12,13 @@ from fastapi.concurrency import run_in_threadpool
 
 import raylift
 from raylift.domain.deployment import ANSWERING, Deployment, DeploymentStatus
-from raylift.domain.errors import DeploymentNotReady
 from raylift.services.container import Services
-from raylift.services.inference_routing import RETRY_AFTER_SECONDS, Wanted
+from raylift.services.inference_routing import Wanted
 from serve_apps.gateway.bodies import parse_object, read_body
-from serve_apps.gateway.dispatching import Dispatcher, Errand, hold_seconds
-from serve_apps.gateway.errors import REQUEST_ID, error_response
-from serve_apps.gateway.forwarding import FORWARDED, NO_ROUTE, onward_headers
-from serve_apps.gateway.sticky_keys import sticky_key_of
+from serve_apps.gateway.dispatching import Dispatcher
+from serve_apps.gateway.relaying import Relay
 
 _METHODS: Final = ["GET", "POST", "PUT", "DELETE", "PATCH", "HEAD"]
-_PROBES: Final = frozenset({"ready", "ping", "health"})
-_REPEATABLE: Final = frozenset({"infer", "invocations", "predict", "explain"})
 _MAX_INDEX_BODY: Final = 64 * 1024
 
 _OIP_STATE: Final = {
@@ -46,7 +39,8 @@ def server_router(services: Services) -> APIRouter:
     @router.get("")
     def server() -> Response:
         """The server's metadata."""
-        return _json({"name": "raylift", "version": raylift.__version__, "extensions": ["model_repository"]})
+        extensions = ["binary_tensor_data", "model_repository"]
+        return _json({"name": "raylift", "version": raylift.__version__, "extensions": extensions})
 
     @router.get("/health/live")
     async def live() -> Response:
@@ -82,7 +76,7 @@ def server_router(services: Services) -> APIRouter:
 def model_routes_router(services: Services, dispatcher: Dispatcher) -> APIRouter:
     """Held and sent on: routes of a version that Ray Serve does not have yet, and routes that name only a model."""
     router = APIRouter(prefix="/v2/models", tags=["open inference protocol"], include_in_schema=False)
-    relay = _Relay(services, dispatcher)
+    relay = Relay(services, dispatcher)
 
     @router.api_route("/{model}/versions/{version}", methods=_METHODS)
     @router.api_route("/{model}/versions/{version}/{beneath:path}", methods=_METHODS)
@@ -95,42 +89,6 @@ def model_routes_router(services: Services, dispatcher: Dispatcher) -> APIRouter
         return await relay.answer(request, Wanted(model), beneath)
 
     return router
-
-
-class _Relay:
-    def __init__(self, services: Services, dispatcher: Dispatcher) -> None:
-        self._dispatcher = dispatcher
-        self._max_bytes = services.settings.gateway.max_body_bytes
-        self._default_hold = services.settings.serving.scale_up_timeout_seconds
-
-    async def answer(self, request: Request, wanted: Wanted, beneath: str) -> Response:
-        if FORWARDED in request.headers:
-            # We sent it to Ray Serve, and Ray Serve sent it back to us: it goes no further.
-            return error_response(request.url.path, _no_route(wanted), {NO_ROUTE: "1"})
-        body = await read_body(request, max_bytes=self._max_bytes)
-        if wanted.by_traffic:
-            wanted = replace(wanted, sticky_key=sticky_key_of(request, body))
-        is_probe = request.method in {"GET", "HEAD"} and beneath in _PROBES
-        query = request.url.query
-        path = "/" + quote(beneath) if beneath else ""
-        errand = Errand(
-            wanted=wanted,
-            method=request.method,
-            beneath=f"{path}?{query}" if query else path,
-            headers=onward_headers(request.headers.items(), request.scope[REQUEST_ID]),
-            body=body,
-            # Whoever asks whether a model is ready wants to know it now.
-            hold_seconds=0.0 if is_probe else hold_seconds(request, self._default_hold),
-            repeatable=request.method in {"GET", "HEAD"} or beneath in _REPEATABLE,
-        )
-        return await self._dispatcher.answer(errand)
-
-
-def _no_route(wanted: Wanted) -> DeploymentNotReady:
-    return DeploymentNotReady(
-        f"Ray Serve has no route to version {wanted.version} of {wanted.model_name!r} now.",
-        retry_after_seconds=RETRY_AFTER_SECONDS,
-    )
 
 
 def _index(rows: Iterable[Deployment], *, only_ready: bool) -> Iterable[dict[str, Any]]:

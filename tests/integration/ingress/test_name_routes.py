@@ -118,6 +118,8 @@ def test_good_headers_do_not_stand_in_the_way(http: httpx.Client, headers: dict[
         ("GET", "/v2/models/churn/version", "/version"),
         ("GET", "/v2/models/churn/openapi.json", "/openapi.json"),
         ("POST", "/v2/models/versions/infer", "/infer"),
+        ("POST", "/v1/models/churn:predict", "/v1:predict"),
+        ("POST", "/v1/models/churn:predict?x=1", "/v1:predict?x=1"),
     ],
 )
 def test_paths_that_name_a_model_become_its_versions(http: httpx.Client, method: str, path: str, beneath: str) -> None:
@@ -146,7 +148,12 @@ def test_paths_that_name_a_model_become_its_versions(http: httpx.Client, method:
         ("DELETE", "/v2/models/churn/infer"),
         ("GET", INFERENCE),
         ("POST", INFERENCE + "/"),
-        ("POST", "/v1/models/churn:predict"),
+        ("POST", "/v1/models/other:predict"),
+        ("POST", "/v1/models/churn:explain"),
+        ("POST", "/v1/models/churn/x:predict"),
+        ("POST", "/v1/models/churn%3apredict"),
+        ("GET", "/v1/models/churn"),
+        ("GET", "/v1/models"),
     ],
 )
 def test_other_paths_are_left_as_they_are(http: httpx.Client, method: str, path: str) -> None:

@@ -44,7 +44,7 @@ class TestErrors:
         assert example["type"] == f"urn:raylift:error:{example['code']}"
 
     async def test_v2_claims_what_is_built(self, client: httpx.AsyncClient) -> None:
-        assert (await client.get("/v2")).json()["extensions"] == ["model_repository"]
+        assert (await client.get("/v2")).json()["extensions"] == ["binary_tensor_data", "model_repository"]
 
     def test_every_error_of_the_domain_has_a_status(self) -> None:
         ours = {kind for kind in kinds(PlatformError) if kind.__module__.startswith(("raylift.", "serve_apps.gateway"))}

@@ -59,14 +59,18 @@ async def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None
         Draft202012Validator.check_schema(schema)
 
 
-async def test_every_refusal_is_a_problem(document: dict[str, Any]) -> None:
+async def test_every_refusal_is_of_its_family(document: dict[str, Any]) -> None:
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
             refusals = {status: answer for status, answer in operation["responses"].items() if status >= "400"}
             for status, answer in refusals.items():
                 if path != "/readyz":
-                    expected = "text/plain" if path.startswith("/api/") else "application/problem+json"
-                    assert list(answer["content"]) == [expected], (path, method, status)
+                    assert list(answer["content"]) == [_media_type(path)], (path, method, status)
+
+
+def _media_type(path: str) -> str:
+    families = {"/api/": "text/plain", "/v1/": "application/json"}
+    return next((kind for prefix, kind in families.items() if path.startswith(prefix)), "application/problem+json")
 
 
 async def test_operations_have_names_and_summaries(document: dict[str, Any]) -> None:

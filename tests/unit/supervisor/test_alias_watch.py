@@ -62,7 +62,9 @@ def test_between_two_looks_at_all_only_routed_models_are_asked(store: Store, reg
     assert (len(moves(store, "m")), len(moves(store, "other")), registry.asked) == (1, 0, 1)
 
 
-def test_a_model_that_is_deleted_has_neither_aliases_nor_a_table(store: Store, registry: FakeRegistry, watch: AliasWatch) -> None:
+def test_a_model_that_is_deleted_has_neither_aliases_nor_a_table(
+    store: Store, registry: FakeRegistry, watch: AliasWatch
+) -> None:
     store.traffic.put("m", TABLE, who="ann", now=NOW)
     registry.aliases["m", "champion"] = "1"
     watch.look_at_routed()

@@ -1,0 +1,77 @@
+"""``/v1/models``: KServe's V1 protocol, for models by name."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import orjson
+from fastapi import APIRouter, Request, Response
+from fastapi.concurrency import run_in_threadpool
+
+from raylift.domain.deployment import ANSWERING, Deployment
+from raylift.domain.errors import EngineUnavailable, Unavailable
+from raylift.services.container import Services
+from raylift.services.inference_routing import Wanted
+from serve_apps.gateway.dispatching import Dispatcher
+from serve_apps.gateway.relaying import V1_PREDICT, Relay
+from serve_apps.gateway.responses import SCALE_UP
+
+_ERRORS: Final[dict[int | str, dict[str, Any]]] = {
+    status: {
+        "description": description,
+        "content": {"application/json": {"schema": {"type": "object", "properties": {"error": {"type": "string"}}}}},
+    }
+    for status, description in ((400, "Not what the model wants."), (404, "No such model."), (503, "No version answers now."))
+}
+_BODY: Final = {
+    "type": "object",
+    "required": ["instances"],
+    "properties": {
+        "instances": {"type": "array", "description": "A list a row, or an object a row."},
+        "signature_name": {"type": "string"},
+    },
+}
+
+
+def kserve_v1_router(services: Services, dispatcher: Dispatcher) -> APIRouter:
+    """V1 names no version: the model's traffic table decides, or the newest that answers."""
+    router = APIRouter(prefix="/v1/models", tags=["kserve v1"])
+    relay = Relay(services, dispatcher)
+
+    @router.get("")
+    async def models() -> Response:
+        """The names of the models of which a version answers."""
+        rows = await run_in_threadpool(services.deployments.list)
+        return _json({"models": sorted({row.model_name for row in rows if row.wanted and row.status in ANSWERING})})
+
+    @router.post(
+        "/{model}:predict",
+        responses=_ERRORS,
+        openapi_extra={
+            "requestBody": {"required": True, "content": {"application/json": {"schema": _BODY}}},
+            "parameters": [SCALE_UP],
+        },
+    )
+    async def predict(request: Request, model: str) -> Response:
+        """Predict: `{"instances": […]}` to `{"predictions": […]}`."""
+        return await relay.answer(request, Wanted(model), V1_PREDICT)
+
+    @router.get("/{model}", responses={404: _ERRORS[404]})
+    async def model_state(model: str) -> Response:
+        """Whether the version that would answer now does. A version that was scaled to zero does: it is started by the call."""
+        return _json({"name": model, "ready": await _is_ready(services, model)})
+
+    return router
+
+
+async def _is_ready(services: Services, model: str) -> bool:
+    try:
+        return isinstance(await services.routing.choose(Wanted(model)), Deployment)
+    except EngineUnavailable:
+        raise
+    except Unavailable:
+        return False
+
+
+def _json(content: Any) -> Response:
+    return Response(orjson.dumps(content), media_type="application/json")
