@@ -39,11 +39,11 @@ _ROUTE = "Raylift, version route"
 _NAME_ROUTE = "Raylift, POST /mlops/inference"
 
 
-def measure(peer: Peer, clients: int, seconds: float, scratch: Path) -> tuple[float, float]:
+def measure(peer: Peer, clients: int, seconds: int, scratch: Path) -> tuple[float, float]:
     """Requests a second and the median latency in milliseconds. Any answer but 200 ends the benchmark."""
     script = scratch / "body.lua"
     script.write_text(_LUA.format(body=peer.body.decode()))
-    command = ["wrk", "-t1", f"-c{clients}", f"-d{seconds:g}s", "--latency", "-s", str(script), peer.url]
+    command = ["wrk", "-t1", f"-c{clients}", f"-d{seconds}s", "--latency", "-s", str(script), peer.url]
     said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     if "Non-2xx" in said or "Socket errors" in said:
         raise SystemExit(f"{peer.name}: {said}")
@@ -54,11 +54,11 @@ def measure(peer: Peer, clients: int, seconds: float, scratch: Path) -> tuple[fl
     return float(rate[1]), float(median[1]) * {"us": 0.001, "ms": 1.0, "s": 1000.0}[median[2]]
 
 
-def in_turns(peers: Sequence[Peer], clients: int, rounds: int, seconds: float, scratch: Path) -> None:
+def in_turns(peers: Sequence[Peer], clients: int, rounds: int, seconds: int, scratch: Path) -> None:
     """Measure all peers round after round, and print the medians."""
     rates, medians = defaultdict[str, list[float]](list), defaultdict[str, list[float]](list)
     for peer in peers:
-        measure(peer, clients, 0.7, scratch)  # to warm it
+        measure(peer, clients, 1, scratch)  # to warm it
     for _ in range(rounds):
         for peer in peers:
             rate, median = measure(peer, clients, seconds, scratch)
@@ -160,12 +160,12 @@ def _options() -> argparse.Namespace:
     options.add_argument("--peers", type=_words, default=list(KEYS))
     options.add_argument("--clients", type=lambda text: [int(word) for word in _words(text)], default=[1, 8, 32])
     options.add_argument("--rounds", type=int, default=5)
-    options.add_argument("--seconds", type=float, default=3.0)
+    options.add_argument("--seconds", type=int, default=3)
     options.add_argument("--rows", type=int, default=10_000)
     options.add_argument("--quick", action="store_true", help="fewer and shorter rounds")
     chosen = options.parse_args()
     if chosen.quick:
-        chosen.rounds, chosen.seconds, chosen.rows = 3, 1.5, 1000
+        chosen.rounds, chosen.seconds, chosen.rows = 3, 2, 1000
     return chosen
 
 
