@@ -3,8 +3,7 @@
 python ray_idiom.py PORT MODEL      a Ray of its own, which ends with it
 """
 
-from __future__ import annotations
-
+# No postponed annotations here: FastAPI reads them in the replica, where this script's imports are not.
 import signal
 import sys
 from typing import Any
