@@ -24,6 +24,9 @@ _METRICS_INTERVAL_SECONDS: Final = 2.0
 _LOOK_BACK_SECONDS: Final = 6.0
 _QUEUE_FACTOR: Final = 16
 _RETRY_AFTER_SECONDS: Final = 1
+# Of the replicas there are: where new processes are needed, the old ones go when the new ones answer. Serve's own 0 would end
+# the only replica of a version first.
+_MAX_SURGE_PERCENT: Final = 100
 
 
 @serve.ingress()
@@ -73,6 +76,7 @@ def build(spec: ReplicaSpec) -> serve.Application:
         backpressure_config=BackpressureConfig(status_code=429, retry_after_s=_RETRY_AFTER_SECONDS),
         user_config={"batching": asdict(spec.config.batching) if spec.config.batching else None},
         ray_actor_options=_actor_options(spec),
+        max_surge_percent=_MAX_SURGE_PERCENT,
         health_check_period_s=10,
         health_check_timeout_s=30,
         graceful_shutdown_timeout_s=30,

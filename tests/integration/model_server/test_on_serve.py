@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -162,3 +164,43 @@ def test_other_scaling_keeps_the_process(cluster: ServeCluster, registry: Regist
 
     after = _replicas(cluster.wait_for("iris:1", is_applied))
     assert [replica["pid"] for replica in after] == [replica["pid"] for replica in before]
+
+
+@pytest.mark.parametrize(
+    ("config", "code_version"),
+    [
+        ({"min_replicas": 1, "max_replicas": 1, "batching": {"max_rows": 8, "wait_ms": 0}}, "1"),
+        ({"min_replicas": 1, "max_replicas": 1, "cpus": 0.2}, "other cpus"),
+    ],
+    ids=["in place", "new processes"],
+)
+def test_a_change_of_the_only_replica_fails_no_request(
+    cluster: ServeCluster, registry: Registry, config: dict[str, Any], code_version: str
+) -> None:
+    before = _replicas(cluster.wait_for("iris:1", _is_running))
+    stop = threading.Event()
+    statuses: Counter[int] = Counter()
+
+    def ask_all_the_time() -> None:
+        with httpx.Client(base_url=f"{cluster.url}/v2/models/iris/versions/1", timeout=60) as client:
+            while not stop.is_set():
+                statuses[client.post("/predict", json={"inputs": [[5.1, 3.5, 1.4, 0.2]]}).status_code] += 1
+
+    def is_applied(application: dict[str, Any]) -> bool:
+        deployment, pids = application["deployments"]["model"], {replica["pid"] for replica in _replicas(application)}
+        wanted = deployment["deployment_config"]["user_config"]["batching"] == config.get("batching")
+        gone = code_version == "1" or not pids & {replica["pid"] for replica in before}
+        return _is_running(application) and wanted and gone
+
+    with ThreadPoolExecutor(2) as executor:
+        clients = [executor.submit(ask_all_the_time) for _ in range(2)]
+        try:
+            cluster.deploy([_spec(registry, "iris", config, code_version=code_version)])
+            after = _replicas(cluster.wait_for("iris:1", is_applied))
+        finally:
+            stop.set()
+        for client in clients:
+            client.result()
+    assert set(statuses) == {200}, statuses
+    assert len(after) == 1
+    assert ([replica["pid"] for replica in after] == [replica["pid"] for replica in before]) == (code_version == "1")
