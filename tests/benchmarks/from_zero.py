@@ -10,6 +10,7 @@ Serve controller under a tenth of a core with 300 registered versions.
 from __future__ import annotations
 
 import argparse
+import logging
 import random
 import statistics
 import time
@@ -107,7 +108,7 @@ def ray_serve_first_request(address: str, model_uri: str, http: httpx.Client) ->
     import ray
     from ray import serve
 
-    ray.init(address, logging_level="ERROR", namespace="bench")
+    ray.init(address, logging_level=logging.ERROR, namespace="bench")
 
     @serve.deployment(
         autoscaling_config={"min_replicas": 0, "max_replicas": 1}, ray_actor_options={"num_cpus": 0.1, "runtime_env": {}}
@@ -116,7 +117,7 @@ def ray_serve_first_request(address: str, model_uri: str, http: httpx.Client) ->
         def __init__(self, uri: str) -> None:
             import mlflow.sklearn
 
-            self._model = mlflow.sklearn.load_model(uri)
+            self._model: Any = mlflow.sklearn.load_model(uri)
 
         async def __call__(self, request: Any) -> list[int]:
             return self._model.predict(pd.DataFrame((await request.json())["inputs"])).tolist()

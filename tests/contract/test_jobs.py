@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 
@@ -8,7 +9,7 @@ import pytest
 from sqlalchemy import update
 
 from raylift.domain.errors import InvalidRequest, JobNotFinished, JobNotFound, NotFound, PlatformError
-from raylift.domain.job import Job, JobSpec, JobState, JobStatus, Origin, Reason, Resources
+from raylift.domain.job import Job, JobSpec, JobState, JobStatus, Origin, QueuedJob, Reason, Resources
 from raylift.domain.lease import Lease
 from raylift.store import JobFilter, Store
 from raylift.store.tables import ScriptRow
@@ -17,7 +18,7 @@ from tests.contract.samples import NOW, SCRIPT, add, after, finish, spec_of, sta
 EVERYTHING = JobFilter()
 
 
-def ids(jobs: list[Job]) -> list[str]:
+def ids(jobs: Sequence[Job | QueuedJob]) -> list[str]:
     return [job.job_id for job in jobs]
 
 

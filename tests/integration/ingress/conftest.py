@@ -102,7 +102,7 @@ class _Says(BaseHTTPRequestHandler):
         self.rfile.readline()
         return body
 
-    def log_message(self, *_: Any) -> None:
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name that the class calls it by
         """Nothing: pytest has enough to show."""
 
 

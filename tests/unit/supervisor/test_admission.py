@@ -36,7 +36,7 @@ def admitted(
     quotas: dict[str, Quota] | None = None,
     **how: Any,
 ) -> list[str]:
-    limits = {"starting": 0, "max_starting": 10} | how
+    limits: dict[str, Any] = {"starting": 0, "max_starting": 10} | how
     decision = admit(waiting, running, nodes, quota_of=lambda owner: (quotas or {}).get(owner, Quota()), **limits)
     return [job.job_id for job in decision.admitted]
 
