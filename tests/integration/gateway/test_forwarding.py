@@ -216,22 +216,19 @@ class TestHolding:
     async def test_a_timeout_that_is_none(self, world: World, patience: Any) -> None:
         assert (await infer(world, patience=patience)).status_code == 422
 
-    async def test_a_scale_up_from_zero_is_bounded(self, world: World) -> None:
+    async def test_a_version_without_replicas_calls_for_them_and_is_waited_for(self, world: World) -> None:
         world.platform.deploy("m", "1", DeploymentStatus.SCALED_TO_ZERO, replicas=0)
-
-        async def never(_: Request, __: bytes) -> Response:
-            await asyncio.sleep(3)
-            return Response()
-
-        world.replica.behaviours.append(never)
         answer = await infer(world, patience=0.3)
         assert (answer.status_code, answer.json()["code"]) == (503, "deployment_not_ready")
+        assert world.replica.seen == []
+        row = world.platform.store.deployments.get("m", "1")
+        assert row is not None
+        assert row.demanded_at is not None
 
     async def test_a_slow_model_is_not_cut_off_once_it_runs(self, world: World) -> None:
-        world.platform.deploy("m", "1", DeploymentStatus.SCALED_TO_ZERO, replicas=0)
+        world.platform.deploy("m", "1", DeploymentStatus.READY)
 
         async def slow(_: Request, body: bytes) -> Response:
-            world.platform.deploy("m", "1", DeploymentStatus.READY, replicas=1)
             await asyncio.sleep(1)
             return Response(body, media_type="application/json")
 
