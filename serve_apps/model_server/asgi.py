@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import replace
 from time import perf_counter
 from typing import Any, Final, TypeVar
 
@@ -23,6 +23,7 @@ from serve_apps.model_server.codecs.v2_metadata import metadata, ready
 from serve_apps.model_server.errors import BodyTooLarge, MethodNotAllowed, ReplicaFault, RouteNotFound
 from serve_apps.model_server.model import Model, Question
 from serve_apps.model_server.openapi import document
+from serve_apps.model_server.watching import UNWATCHED, Exchange, Watch
 
 _log = logging.getLogger(__name__)
 
@@ -40,24 +41,8 @@ _CONTENT_TYPES: Final = {
     media_type: (b"content-type", media_type.encode("latin-1"))
     for media_type in ("application/json", "application/problem+json", "text/plain")
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Observation:
-    """One prediction request that was answered."""
-
-    route: str
-    """Below the version's own: ``/predict``, ``/infer``, ``/invocations``."""
-    status: int
-    seconds: float
-    """From the first byte of the body until the answer was ready to be sent."""
-    rows: int
-    """Of the request; 0 where it was refused before they were read."""
-    rows_together: int
-    """That were computed together with it, its own among them."""
-
-
-Observe = Callable[[Observation], None]
+_TRACE: Final = b"traceparent"
+"""W3C's header is given back as it came. X-Request-ID is Ray Serve's to give."""
 
 
 class ReplicaApp:
@@ -69,9 +54,9 @@ class ReplicaApp:
         max_body_bytes: int = 100 * 1024 * 1024,
         *,
         batching: Batching | None = None,
-        observe: Observe | None = None,
+        watch: Watch = UNWATCHED,
     ) -> None:
-        """``observe`` is told of every answered prediction, on the loop: it must be quick, and not fail."""
+        """``watch`` is told of every prediction request, on the loop: it must be quick, and not fail."""
         self._model = model
         self._route = version_route(model.name, model.version)
         # Also says who answered where the ingress sent a request that names only the model.
@@ -79,7 +64,7 @@ class ReplicaApp:
         self._max_body_bytes = max_body_bytes
         self._inline = model.is_quick()
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="predict")
-        self._observe = observe
+        self._watch = watch
         self._batcher: Batcher | None = None
         self.set_batching(batching)
         self._openapi = document(model)
@@ -112,7 +97,7 @@ class ReplicaApp:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            await _send(send, await self._answer(scope, receive), self._version_header)
+            await _send(send, await self._answer(scope, receive), self._version_header, scope["headers"])
         elif scope["type"] == "lifespan":
             await _lifespan(receive, send)
         elif scope["type"] == "websocket":
@@ -130,18 +115,28 @@ class ReplicaApp:
         return self._refusal(codec, tail, method, path)
 
     async def _predicted(self, codec: Codec, tail: str, path: str, scope: Scope, receive: Receive) -> Response:
+        watch = self._watch
+        watch.began(tail)
+        exchange = Exchange(tail, scope["headers"])
         try:
-            body = await self._body(receive)
+            exchange.response = await self._exchanged(codec, exchange, path, receive)
+        finally:
+            # Without a response where the client has gone.
+            watch.ended(exchange)
+        return exchange.response
+
+    async def _exchanged(self, codec: Codec, exchange: Exchange, path: str, receive: Receive) -> Response:
+        try:
+            body = exchange.body = await self._body(receive)
         except BodyTooLarge as error:
-            return codec.error(error, path)
+            return self._failed(codec, error, path)
         started = perf_counter()
-        answered = self._answered(codec, body, RequestHeaders(scope["headers"]), path)
+        answered = self._answered(codec, body, RequestHeaders(exchange.headers), path)
         if self._is_long(body):
-            response, rows, together = await _while_there(receive, answered)
+            response, exchange.rows, exchange.rows_together = await _while_there(receive, answered)
         else:
-            response, rows, together = await answered
-        if self._observe is not None:
-            self._observe(Observation(tail, response.status, perf_counter() - started, rows, together))
+            response, exchange.rows, exchange.rows_together = await answered
+        exchange.seconds = perf_counter() - started
         return response
 
     def _is_long(self, body: bytes) -> bool:
@@ -182,10 +177,10 @@ class ReplicaApp:
 
     def _failed(self, codec: Codec, error: Exception, path: str) -> Response:
         """The answer for what went wrong; what nobody foresaw is logged, too."""
-        if isinstance(error, PlatformError):
-            return codec.error(error, path)
-        _log.error("A request to %s failed", path, exc_info=error)
-        return codec.error(ReplicaFault(f"The replica failed: {type(error).__name__}."), path)
+        if not isinstance(error, PlatformError):
+            _log.error("A request to %s failed", path, exc_info=error)
+            error = ReplicaFault(f"The replica failed: {type(error).__name__}.")
+        return replace(codec.error(error, path), error=error.code)
 
     def _refusal(self, codec: Codec | None, tail: str, method: str, path: str) -> Response:
         if codec is None and tail not in self._pages:
@@ -218,13 +213,16 @@ class ReplicaApp:
             raise BodyTooLarge(f"The body is larger than {self._max_body_bytes} bytes.")
 
 
-async def _send(send: Send, response: Response, version: tuple[bytes, bytes]) -> None:
+async def _send(send: Send, response: Response, version: tuple[bytes, bytes], asked: Iterable[tuple[bytes, bytes]]) -> None:
     media_type = response.media_type
     headers = [
         _CONTENT_TYPES.get(media_type) or (b"content-type", media_type.encode("latin-1")),
         (b"content-length", b"%d" % len(response.body)),
         version,
     ]
+    for header in asked:
+        if header[0] == _TRACE:
+            headers.append(header)
     if response.headers:
         headers += [(name.encode("latin-1"), value.encode("latin-1")) for name, value in response.headers.items()]
     await send({"type": "http.response.start", "status": response.status, "headers": headers})

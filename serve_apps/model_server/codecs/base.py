@@ -39,6 +39,8 @@ class Response:
     body: bytes
     media_type: str = "application/json"
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    error: str | None = None
+    """The code of the error that this answers, for those who count; no client sees it here."""
 
 
 class Codec(Protocol):

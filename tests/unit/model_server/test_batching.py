@@ -14,11 +14,12 @@ import pytest
 from raylift.domain.deployment import Batching
 from serve_apps.model_server.array_reader import ArrayReader
 from serve_apps.model_server.arrays import PlainArray
-from serve_apps.model_server.asgi import Observation, ReplicaApp
+from serve_apps.model_server.asgi import ReplicaApp
 from serve_apps.model_server.batching import Batcher
 from serve_apps.model_server.errors import InputsRefused, NoProbabilities
 from serve_apps.model_server.model import Model, Question
 from serve_apps.model_server.predictors.base import Features
+from serve_apps.model_server.watching import Exchange
 
 _LIMITS = Batching(max_rows=8, wait_ms=0)
 
@@ -169,13 +170,29 @@ def test_parameters_large_requests_and_frames_are_not_grouped() -> None:
 @pytest.mark.parametrize(("batching", "groups"), [(_LIMITS, 1), (None, 3), (Batching(max_rows=1, wait_ms=0), 3)])
 async def test_a_replica_groups_where_it_is_told_to(batching: Batching | None, groups: int) -> None:
     recorder = Recorder()
-    seen: list[Observation] = []
-    app = ReplicaApp(_model(recorder), batching=batching, observe=seen.append)
+    watch = Seen()
+    app = ReplicaApp(_model(recorder), batching=batching, watch=watch)
     recorder.groups.clear()
     statuses = await asyncio.gather(*(_post(app, b'{"inputs": [[%d]]}' % value) for value in (1, 2, 3)))
     assert statuses == [200, 200, 200]
     assert len(recorder.groups) == groups
-    assert [(one.route, one.status, one.rows, one.rows_together) for one in seen] == [("/predict", 200, 1, 4 - groups)] * 3
+    assert watch.began_routes == ["/predict"] * 3
+    assert [(one.rows, one.rows_together) for one in watch.exchanges] == [(1, 4 - groups)] * 3
+    assert [one.response.status for one in watch.exchanges if one.response] == [200] * 3
+
+
+class Seen:
+    """Notes what a watch is told."""
+
+    def __init__(self) -> None:
+        self.began_routes: list[str] = []
+        self.exchanges: list[Exchange] = []
+
+    def began(self, route: str) -> None:
+        self.began_routes.append(route)
+
+    def ended(self, exchange: Exchange) -> None:
+        self.exchanges.append(exchange)
 
 
 async def _turns() -> None:
