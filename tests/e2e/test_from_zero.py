@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 
 from raylift.launcher import LocalPlatform
@@ -85,13 +86,20 @@ def ask(http: httpx.Client, name: str, version: int, x: float = 3.0) -> httpx.Re
     return http.post(f"/v2/models/{name}/versions/{version}/predict", json={"inputs": [{"x": x}]})
 
 
+def replicas(platform: LocalPlatform, name: str) -> list[int]:
+    """The processes of its versions, those that are about to end included."""
+    ours = {process.pid for process in processes_of(platform.record.instance)}
+    found = ((process.pid, process.info["cmdline"] or []) for process in psutil.process_iter(["cmdline"]))
+    return [pid for pid, command in found if pid in ours and f"ServeReplica:{name}:" in " ".join(command)]
+
+
 def is_parked(http: httpx.Client, name: str, version: int) -> bool:
     return deployment(http, name, version).get("status") == "scaled_to_zero"
 
 
 def test_registered_versions_are_proven_and_parked_without_a_process_each(http: httpx.Client, platform: LocalPlatform) -> None:
     wait(lambda: all(is_parked(http, "line", version + 1) for version in range(VERSIONS)))
-    assert not [p for p in processes_of(platform.record.instance) if "ServeReplica:line" in " ".join(p.cmdline())]
+    wait(lambda: not replicas(platform, "line"))
     answers = [ask(http, "line", version + 1) for version in range(VERSIONS)]
     assert [answer.status_code for answer in answers] == [200] * VERSIONS
     assert {round(answer.json()["predictions"][0], 9) for answer in answers} == {6.0}
