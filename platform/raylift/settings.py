@@ -91,6 +91,8 @@ class ServingSettings(_Section):
     """Default requests in progress per replica that autoscaling aims for."""
     max_ongoing_requests: int = 64
     """Default requests in progress per replica before new ones queue."""
+    max_queued_requests: int = 128
+    """Default requests that queue per replica before new ones are refused with 429."""
     cpus: float = 0.1
     """Default logical CPUs of a replica."""
     batch_max_rows: int = 64
@@ -100,9 +102,9 @@ class ServingSettings(_Section):
     scale_up_timeout_seconds: float = 60.0
     """How long a request waits for a version that has no ready replica, unless it says X-Scale-Up-Timeout."""
     upscale_delay_seconds: float = 3.0
-    """How long demand must last before a replica is added."""
+    """Default ``upscale_delay_s``: how long demand must last before a replica is added."""
     downscale_delay_seconds: float = 300.0
-    """How long a replica must be needless before it is removed; with the last one the version is parked."""
+    """Default ``downscale_delay_s``: how long a replica must be needless before it goes; without one a version is parked."""
     deploy_registered_versions: bool = True
     """Also deploy versions that were registered by other means than a job (MLflow's UI or client)."""
     max_starting: int = 2
@@ -121,6 +123,9 @@ class ServingSettings(_Section):
             max_replicas=self.max_replicas,
             target_ongoing_requests=self.target_ongoing_requests,
             max_ongoing_requests=self.max_ongoing_requests,
+            max_queued_requests=self.max_queued_requests,
+            upscale_delay_s=self.upscale_delay_seconds,
+            downscale_delay_s=self.downscale_delay_seconds,
             cpus=self.cpus,
             batching=Batching(self.batch_max_rows, self.batch_wait_ms) if self.batch_max_rows > 1 else None,
         )
@@ -168,6 +173,25 @@ class RetentionSettings(_Section):
     """Days after its job's end until an attempt's log and all other files go; the record stays."""
     scratch_days: Annotated[float | None, Field(ge=0)] = 1.0
     """Days after its job's end until the working directory of an attempt goes; the log stays."""
+    payload_days: Annotated[float | None, Field(ge=0)] = 30.0
+    """Days until a file of a payload log goes."""
+    payload_max_bytes: Annotated[int | None, Field(ge=0)] = 10 * 1024**3
+    """What the files of all payload logs may sum up to before the oldest go."""
+    feedback_days: Annotated[float | None, Field(ge=0)] = 365.0
+    """Days after it was last given until feedback to a prediction goes."""
+
+
+class ObservabilitySettings(_Section):
+    """What replicas write of requests (docs/observability.md)."""
+
+    slow_request_seconds: Annotated[float | None, Field(ge=0)] = 1.0
+    """A prediction that takes longer gets a line in its replica's log, as errors do. null: only errors do."""
+    access_log: bool = False
+    """A line in the replica's log for every prediction."""
+    payload_file_bytes: Annotated[int, Field(gt=0)] = 8 * 1024**2
+    """Bodies that a process collects for a payload log before it writes a file."""
+    payload_file_seconds: Annotated[float, Field(gt=0)] = 30.0
+    """How long it collects them at most: what a process that is killed may lose."""
 
 
 class IngressSettings(_Section):
@@ -177,6 +201,11 @@ class IngressSettings(_Section):
     """Its runtime socket and its map of names lie below it."""
     token: str
     """What replicas ask of requests: the ingress alone can say it."""
+
+    @property
+    def worked_on(self) -> Path:
+        """Where processes note which requests they work on, for those that come after them."""
+        return self.directory / "worked-on"
 
 
 class PlatformSettings(_Section):
@@ -198,11 +227,22 @@ class PlatformSettings(_Section):
     gateway: GatewaySettings = GatewaySettings()
     environments: EnvironmentSettings = EnvironmentSettings()
     retention: RetentionSettings = RetentionSettings()
+    observability: ObservabilitySettings = ObservabilitySettings()
 
     @property
     def attempts_dir(self) -> Path:
         """One directory per attempt: what the wrapper is given and what it leaves (docs/architecture.md)."""
         return self.state_dir / "attempts"
+
+    @property
+    def counters_dir(self) -> Path:
+        """Where the processes of model versions count their requests (engines/counter_files.py)."""
+        return self.state_dir / "counters"
+
+    @property
+    def payloads_dir(self) -> Path:
+        """Requests and answers that payload logs keep (engines/payload_files.py)."""
+        return self.state_dir / "payloads"
 
     @property
     def environments_dir(self) -> Path:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Protocol
 
 from fastapi import Request, Response
 
-from raylift.domain.deployment import Deployment
+from raylift.domain.deployment import Deployment, DeploymentConfig
 from raylift.domain.errors import FieldError, InvalidRequest
 from raylift.services.inference_routing import HOLD_POLL_SECONDS, InferenceRouting, Starting, Wanted, not_ready
 from serve_apps.gateway.errors import QueueFull, ReplicaFailed
@@ -23,7 +24,7 @@ MAX_SCALE_UP_SECONDS: Final = 600.0
 
 _RETRY_AFTER_SECONDS: Final = 1
 # A replica that just went away: its neighbours answer at once, its successor after seconds.
-_PAUSES_AFTER_BREAK: Final = (0.0, 0.5, 1.0, 2.0, 4.0)
+_PAUSES_AFTER_BREAK: Final = (0.0, 0.5, 1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,7 @@ class Dispatcher:
         self._forwarder = forwarder
         self._mirror = mirror
         self._standby = standby
+        self._in_hand: Counter[tuple[str, str]] = Counter()
 
     async def answer(self, errand: Errand) -> Response:
         """The answer of a replica, or of a warm process, as it is.
@@ -71,16 +73,27 @@ class Dispatcher:
             PlatformError: as ``InferenceRouting.choose``; DeploymentNotReady; QueueFull; ReplicaFailed.
         """
         until = time.monotonic() + errand.hold_seconds
+        choice = await self._routing.choose(errand.wanted)
+        key = (choice.model_name, choice.version)
+        if self._in_hand[key] >= _most_requests(choice):
+            raise _queue_full(choice, None)
+        self._in_hand[key] += 1
+        try:
+            return await self._answered(errand, choice, until)
+        finally:
+            self._in_hand[key] -= 1
+            if not self._in_hand[key]:
+                del self._in_hand[key]
+
+    async def _answered(self, errand: Errand, choice: Deployment | Starting, until: float) -> Response:
         breaks = 0
-        max_age: float | None = None
         while True:
-            choice = await self._routing.choose(errand.wanted, max_age=max_age)
             try:
                 answer = await self._ask(errand, choice, until)
                 if answer is None:
                     await _pause(choice, until)
                     # Those that wait for one model look together.
-                    max_age = HOLD_POLL_SECONDS
+                    choice = await self._routing.choose(errand.wanted, max_age=HOLD_POLL_SECONDS)
                     continue
                 if not (answer.is_ingress_failure and errand.repeatable):
                     return self._mirrored(errand, choice.version, await answer.respond(choice.version))
@@ -92,6 +105,7 @@ class Dispatcher:
             if breaks > len(_PAUSES_AFTER_BREAK):
                 raise _failed(choice)
             await asyncio.sleep(_PAUSES_AFTER_BREAK[breaks - 1])
+            choice = await self._routing.choose(errand.wanted)
 
     def _mirrored(self, errand: Errand, version: str, response: Response) -> Response:
         if self._mirror is None or not errand.wanted.by_traffic:
@@ -147,7 +161,12 @@ def hold_seconds(request: Request, default: float) -> float:
     return min(seconds, MAX_SCALE_UP_SECONDS)
 
 
-def _queue_full(deployment: Deployment, retry_after: float | None) -> QueueFull:
+def _most_requests(choice: Deployment | Starting) -> int:
+    deployment = choice if isinstance(choice, Deployment) else choice.deployment
+    return (deployment.config if deployment else DeploymentConfig()).most_requests
+
+
+def _queue_full(deployment: Deployment | Starting, retry_after: float | None) -> QueueFull:
     return QueueFull(
         f"Too many requests wait for version {deployment.version} of {deployment.model_name!r} already.",
         retry_after_seconds=retry_after or _RETRY_AFTER_SECONDS,

@@ -17,9 +17,8 @@ from starlette.responses import StreamingResponse
 from yarl import URL
 
 from raylift.domain import ingress_headers
+from raylift.domain.ingress_headers import FORWARDED
 
-FORWARDED: Final = "X-Raylift-Forwarded"
-"""Marks what the gateway sent: when it comes back, Ray Serve has no such route, and it goes no further."""
 SHADOW: Final = "X-Raylift-Shadow"
 """Marks a copy that a traffic table sends to a shadow version: nobody reads its answer."""
 MODEL_VERSION: Final = "X-Raylift-Model-Version"

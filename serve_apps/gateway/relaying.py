@@ -9,12 +9,13 @@ from urllib.parse import quote
 from fastapi import Request, Response
 
 from raylift.domain.errors import DeploymentNotReady
+from raylift.domain.ingress_headers import FORWARDED
 from raylift.services.container import Services
 from raylift.services.inference_routing import RETRY_AFTER_SECONDS, Wanted
 from serve_apps.gateway.bodies import read_body
 from serve_apps.gateway.dispatching import Dispatcher, Errand, hold_seconds
 from serve_apps.gateway.errors import REQUEST_ID, error_response
-from serve_apps.gateway.forwarding import FORWARDED, NO_ROUTE, onward_headers
+from serve_apps.gateway.forwarding import NO_ROUTE, onward_headers
 from serve_apps.gateway.sticky_keys import sticky_key_of
 
 V1_PREDICT: Final = "v1:predict"

@@ -22,7 +22,6 @@ DEPLOYMENT_NAME: Final = "model"
 _METRICS_INTERVAL_SECONDS: Final = 2.0
 # Serve's own 10 and 30 seconds would make every scaling decision that much later.
 _LOOK_BACK_SECONDS: Final = 6.0
-_QUEUE_FACTOR: Final = 16
 _RETRY_AFTER_SECONDS: Final = 1
 # Of the replicas there are: where new processes are needed, the old ones go when the new ones answer. Serve's own 0 would end
 # the only replica of a version first.
@@ -41,17 +40,25 @@ class ModelReplica:
         mlflow_url: str,
         max_body_bytes: int,
         ingress_token: str | None = None,
+        worked_on_dir: str | None = None,
     ) -> None:
         keep_internal_server_on_loopback()
         # Imported here: whoever only builds applications need not load NumPy, pandas and MLflow.
         from serve_apps.model_server.asgi import ReplicaApp
         from serve_apps.model_server.loading import load_model
+        from serve_apps.model_server.tried_before import refusing_deadly
 
         self._ingress_token = ingress_token
         _log_where_serve_does()
         # In a thread: the loop may be the one that answers Serve's control plane, and loading may take a minute.
         model = await asyncio.to_thread(load_model, model_name, version, model_uri, mlflow_url)
         self._replica_app = await asyncio.to_thread(ReplicaApp, model, max_body_bytes)
+        self._asgi = refusing_deadly(self._replica_app, model_name, version, worked_on_dir)
+
+    @property
+    def replica_app(self) -> Any:
+        """What answers, for the short way to it (short_way.py)."""
+        return self._replica_app
 
     def reconfigure(self, user_config: dict[str, Any]) -> None:
         """What changes without a new process. Serve calls it after the constructor and whenever these values change."""
@@ -59,7 +66,7 @@ class ModelReplica:
         self._replica_app.set_batching(Batching(**batching) if batching else None)
 
     def __serve_build_asgi_app__(self) -> Any:
-        return only_from_ingress(self._replica_app, self._ingress_token)
+        return only_from_ingress(self._asgi, self._ingress_token)
 
 
 def build(spec: ReplicaSpec) -> serve.Application:
@@ -72,7 +79,7 @@ def build(spec: ReplicaSpec) -> serve.Application:
         name=DEPLOYMENT_NAME,
         autoscaling_config=_autoscaling(spec),
         max_ongoing_requests=spec.config.max_ongoing_requests,
-        max_queued_requests=spec.config.max_ongoing_requests * _QUEUE_FACTOR,
+        max_queued_requests=spec.config.max_queued_requests,
         backpressure_config=BackpressureConfig(status_code=429, retry_after_s=_RETRY_AFTER_SECONDS),
         user_config={"batching": asdict(spec.config.batching) if spec.config.batching else None},
         ray_actor_options=_actor_options(spec),
@@ -85,7 +92,13 @@ def build(spec: ReplicaSpec) -> serve.Application:
     )
     deployment._version = spec.code_version  # pyright: ignore[reportPrivateUsage] - Serve has no public way to keep it
     return deployment.bind(
-        spec.model_name, spec.version, spec.model_uri, spec.mlflow_url, spec.max_body_bytes, spec.ingress_token
+        spec.model_name,
+        spec.version,
+        spec.model_uri,
+        spec.mlflow_url,
+        spec.max_body_bytes,
+        spec.ingress_token,
+        spec.worked_on_dir,
     )
 
 

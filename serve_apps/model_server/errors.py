@@ -9,6 +9,7 @@ PlatformError
 ├── InputsRefused           422  the model itself raised on these inputs
 ├── PredictionFailed        500  the model raised something that inputs do not explain
 ├── ReplicaFault            500  the replica itself is wrong
+├── ProcessesDied           502  the processes that worked on the request died
 ├── RouteNotFound           404
 └── MethodNotAllowed        405  ``allow`` lists the methods
 """
@@ -56,6 +57,10 @@ class ReplicaFault(PlatformError):
     code = "internal_error"
 
 
+class ProcessesDied(PlatformError):
+    code = "replica_failed"
+
+
 class RouteNotFound(NotFound):
     pass
 
@@ -71,6 +76,7 @@ _STATUS: Final[Mapping[type[PlatformError], int]] = MappingProxyType(
         TooLarge: 413,
         InvalidRequest: 422,
         PredictionFailed: 500,
+        ProcessesDied: 502,
         NotFound: 404,
         MethodNotAllowed: 405,
     }

@@ -28,5 +28,7 @@ class ReplicaSpec:
     code_version: str = "1"
     """Replicas restart when it changes and are reconfigured in place when it does not."""
     max_body_bytes: int = 100 * 1024 * 1024
+    worked_on_dir: str | None = None
+    """Where the processes of a machine note what they work on (tried_before.py); None: they do not."""
     ingress_token: str | None = None
     """What the replicas ask of every request; None: they answer whoever reaches them."""

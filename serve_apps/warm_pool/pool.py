@@ -157,6 +157,7 @@ class WarmPool(Generic[C]):
             max_body_bytes=self._settings.gateway.max_body_bytes,
             batching=asdict(deployment.config.batching) if deployment.config.batching else None,
             packages_dir=None if packages is None else str(packages),
+            worked_on_dir=str(self._settings.ingress.worked_on) if self._settings.ingress else None,
         )
         process.serve(name, directory, spec)
         return child

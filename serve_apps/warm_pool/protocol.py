@@ -21,6 +21,8 @@ class WarmSpec:
     """The fields of the deployment's ``Batching``."""
     packages_dir: str | None = None
     """The site-packages of the version's environment; None for the base."""
+    worked_on_dir: str | None = None
+    """As ``ReplicaSpec``'s."""
 
 
 @dataclass(frozen=True, slots=True)

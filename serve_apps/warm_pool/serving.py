@@ -16,6 +16,7 @@ import uvicorn
 from raylift.domain.deployment import Batching
 from serve_apps.model_server.asgi import ReplicaApp
 from serve_apps.model_server.loading import load_model
+from serve_apps.model_server.tried_before import refusing_deadly
 from serve_apps.warm_pool.protocol import EventKind, WarmSpec
 
 _log = logging.getLogger(__name__)
@@ -34,7 +35,8 @@ def serve(spec: WarmSpec, listener: socket.socket, report: Report) -> int:
             _see(Path(spec.packages_dir))
         model = load_model(spec.model_name, spec.version, spec.model_uri, spec.mlflow_url)
         batching = Batching(int(spec.batching["max_rows"]), spec.batching["wait_ms"]) if spec.batching else None
-        app = ReplicaApp(model, spec.max_body_bytes, batching=batching)
+        replica_app = ReplicaApp(model, spec.max_body_bytes, batching=batching)
+        app = refusing_deadly(replica_app, spec.model_name, spec.version, spec.worked_on_dir)
     except Exception as error:  # noqa: BLE001 - loading runs the model's own code, which may raise anything
         _log.info("%s version %s is not for a warm process: %s", spec.model_name, spec.version, error)
         report(EventKind.UNFIT, str(error))

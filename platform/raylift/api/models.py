@@ -26,8 +26,21 @@ class DeploymentUpdate(BaseModel):
 
     min_replicas: Annotated[int | None, Field(ge=0, le=10_000, description="0 scales to zero when idle.")] = None
     max_replicas: Annotated[int | None, Field(ge=1, le=10_000)] = None
-    target_ongoing_requests: Annotated[float | None, Field(gt=0, le=1_000_000)] = None
-    max_ongoing_requests: Annotated[int | None, Field(ge=1, le=1_000_000)] = None
+    target_ongoing_requests: Annotated[
+        float | None, Field(gt=0, le=1_000_000, description="Requests in progress per replica that autoscaling aims for.")
+    ] = None
+    max_ongoing_requests: Annotated[
+        int | None, Field(ge=1, le=1_000_000, description="Requests in progress per replica before others queue.")
+    ] = None
+    max_queued_requests: Annotated[
+        int | None, Field(ge=1, le=1_000_000, description="Requests that queue per replica before others are refused with 429.")
+    ] = None
+    upscale_delay_s: Annotated[
+        float | None, Field(ge=0, le=86_400, description="Seconds that demand must last before a replica is added.")
+    ] = None
+    downscale_delay_s: Annotated[
+        float | None, Field(ge=0, le=86_400, description="Seconds that a replica must be idle before it goes, the last too.")
+    ] = None
     cpus: Annotated[float | None, Field(ge=0.01, le=1_000_000, description="Logical CPUs of each replica.")] = None
     memory: Annotated[int | str | None, Field(description='Logical memory of each replica: bytes or "1GiB".')] = None
     batching: Annotated[
@@ -55,6 +68,9 @@ class DeploymentView(BaseModel):
     max_replicas: int
     target_ongoing_requests: float
     max_ongoing_requests: int
+    max_queued_requests: int
+    upscale_delay_s: Annotated[float | None, Field(description="null: as the platform's settings say.")]
+    downscale_delay_s: Annotated[float | None, Field(description="null: as the platform's settings say.")]
     cpus: float
     memory: Annotated[int | None, Field(description="Bytes.")]
     batching: BatchingConfig | None

@@ -65,6 +65,11 @@ def set_deployment(
     max_ongoing_requests: Annotated[
         int | None, typer.Option(help="Requests in progress a replica before others queue.")
     ] = None,
+    max_queued_requests: Annotated[
+        int | None, typer.Option(help="Requests that queue a replica before others are refused.")
+    ] = None,
+    upscale_delay_s: Annotated[float | None, typer.Option(help="Seconds that demand lasts before a replica is added.")] = None,
+    downscale_delay_s: Annotated[float | None, typer.Option(help="Seconds that a replica is needless before it goes.")] = None,
     cpus: Annotated[float | None, typer.Option(help="Logical CPUs of each replica.")] = None,
     memory: Annotated[str | None, typer.Option(help="Logical memory of each replica, e.g. 1GiB.")] = None,
     batch_rows: Annotated[int | None, typer.Option(help="Batch requests, up to so many rows together.")] = None,
@@ -82,6 +87,9 @@ def set_deployment(
         "max_replicas": max_replicas,
         "target_ongoing_requests": target_ongoing_requests,
         "max_ongoing_requests": max_ongoing_requests,
+        "max_queued_requests": max_queued_requests,
+        "upscale_delay_s": upscale_delay_s,
+        "downscale_delay_s": downscale_delay_s,
         "cpus": cpus,
         "memory": memory,
         "batching": None if batch_rows is None else {"max_rows": batch_rows, "wait_ms": batch_wait_ms},
@@ -109,6 +117,10 @@ def delete(
             say(f"{name} version {version} is taken out of service")
 
 
+def _seconds(delay: float | None) -> str:
+    return "as the platform's" if delay is None else f"{delay:g} s"
+
+
 def _print(answer: Any, as_json: bool) -> None:
     if as_json:
         print_json(answer)
@@ -124,6 +136,9 @@ def _print(answer: Any, as_json: bool) -> None:
             ("replicas", f"{deployment.replicas} ({deployment.min_replicas} to {deployment.max_replicas})"),
             ("target ongoing requests", deployment.target_ongoing_requests),
             ("max ongoing requests", deployment.max_ongoing_requests),
+            ("max queued requests", deployment.max_queued_requests),
+            ("upscale delay", _seconds(deployment.upscale_delay_s)),
+            ("downscale delay", _seconds(deployment.downscale_delay_s)),
             ("cpus", deployment.cpus),
             ("memory", format_bytes(deployment.memory) if deployment.memory else None),
             ("batching", f"{batching.max_rows} rows, {batching.wait_ms:g} ms" if batching else "off"),

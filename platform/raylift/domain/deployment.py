@@ -34,6 +34,16 @@ class Batching:
 
 
 @dataclass(frozen=True, slots=True)
+class PayloadLog:
+    """Which requests of a version are kept with their answers."""
+
+    sample_rate: float
+    """The share of requests: 1 keeps all."""
+    max_body_bytes: int = 64 * 1024
+    """Of a request's body, and of its answer's: larger ones are left out, the rest of the record is kept."""
+
+
+@dataclass(frozen=True, slots=True)
 class DeploymentConfig:
     min_replicas: int = 0
     max_replicas: int = 2
@@ -41,11 +51,23 @@ class DeploymentConfig:
     """Requests in progress per replica that the autoscaler aims for."""
     max_ongoing_requests: int = 64
     """Requests in progress per replica before new ones queue."""
+    max_queued_requests: int = 128
+    """Requests that queue per replica before new ones are refused."""
+    upscale_delay_s: float | None = None
+    """How long demand must last before a replica is added; None: as the platform's settings say."""
+    downscale_delay_s: float | None = None
+    """How long a replica must be needless before it goes, the last one too; None: as the platform's settings say."""
     cpus: float = 0.1
     """Logical CPUs of each replica."""
     memory_bytes: int | None = None
     """Logical memory of each replica; None asks Ray for none."""
     batching: Batching | None = None
+    payload_log: PayloadLog | None = None
+
+    @property
+    def most_requests(self) -> int:
+        """That all its replicas together may have at a time, in progress and queued."""
+        return max(self.max_replicas, self.min_replicas, 1) * (self.max_ongoing_requests + self.max_queued_requests)
 
 
 @dataclass(frozen=True, slots=True)

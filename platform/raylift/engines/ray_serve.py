@@ -98,14 +98,19 @@ class RayServe:
             mlflow_url=self._settings.mlflow_url,
             config=config,
             initial_replicas=max(1, config.min_replicas) if prove else None,
-            upscale_delay_seconds=serving.upscale_delay_seconds,
-            downscale_delay_seconds=serving.downscale_delay_seconds,
+            upscale_delay_seconds=_first(config.upscale_delay_s, serving.upscale_delay_seconds),
+            downscale_delay_seconds=_first(config.downscale_delay_s, serving.downscale_delay_seconds),
             runtime_env=runtime_env,
             # What a replica is made of besides its code: a change of these needs new processes, all else is changed in place.
             code_version=f"{config.cpus}/{config.memory_bytes}",
             max_body_bytes=self._settings.gateway.max_body_bytes,
             ingress_token=self._settings.ingress.token if self._settings.ingress else None,
+            worked_on_dir=str(self._settings.ingress.worked_on) if self._settings.ingress else None,
         )
+
+
+def _first(own: float | None, default: float) -> float:
+    return default if own is None else own
 
 
 def _seen(overview: ApplicationStatusOverview) -> ApplicationSeen:

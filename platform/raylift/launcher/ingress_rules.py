@@ -112,6 +112,9 @@ def frontend_rules(names: Path, *, token: str, buffer_bytes: int) -> str:
         f"http-request set-var(txn.raylift_family) str(problem) if {{ path {_INFERENCE} }}",
         "http-request set-var(txn.raylift_family) str(protocol) if { path_beg /v1/models/ /v2/models/ }",
         "http-request disable-l7-retry unless { method GET HEAD } or METH_POST { var(txn.raylift_family) -m found }",
+        # By this name processes know a request again that others died over. What the gateway sends on has it already.
+        f"http-request set-header {ingress_headers.REQUEST} %[uuid()] if METH_POST {{ var(txn.raylift_family) -m found }}"
+        f" !{{ req.fhdr({ingress_headers.FORWARDED}) -m found }}",
         # HAProxy sends again only what it had whole before it sent any of it.
         "http-request set-var(txn.raylift_body) bool(true) if METH_POST { var(txn.raylift_family) -m found }"
         " !{ req.hdr(transfer-encoding) -m found } { req.body_size gt 0 }"

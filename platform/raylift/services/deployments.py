@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Final
 
 from raylift.api.models import DeploymentUpdate
 from raylift.domain.deployment import Batching, Deployment, DeploymentConfig
@@ -88,13 +88,21 @@ class DeploymentService:
         return [FieldError(shortfall.resource, shortfall.detail)] if shortfall else []
 
 
+_PLAIN: Final = (
+    "min_replicas",
+    "max_replicas",
+    "target_ongoing_requests",
+    "max_ongoing_requests",
+    "max_queued_requests",
+    "upscale_delay_s",
+    "downscale_delay_s",
+    "cpus",
+)
+
+
 def _changes(update: DeploymentUpdate) -> dict[str, Any]:
     """What ``update`` says. null takes memory and batching away, and leaves everything else as it is."""
-    changes: dict[str, Any] = {
-        name: getattr(update, name)
-        for name in ("min_replicas", "max_replicas", "target_ongoing_requests", "max_ongoing_requests", "cpus")
-        if getattr(update, name) is not None
-    }
+    changes: dict[str, Any] = {name: getattr(update, name) for name in _PLAIN if getattr(update, name) is not None}
     if "memory" in update.model_fields_set:
         changes["memory_bytes"] = None if update.memory is None else parse_bytes(update.memory)
     if "batching" in update.model_fields_set:

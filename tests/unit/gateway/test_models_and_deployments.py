@@ -104,6 +104,13 @@ class TestDeployments:
         answer = await client.put(DEPLOYMENT)
         assert (answer.status_code, answer.json()["max_ongoing_requests"]) == (201, 64)
 
+    async def test_how_it_scales_and_when_it_refuses(self, client: httpx.AsyncClient) -> None:
+        view = (await client.put(DEPLOYMENT, json={})).json()
+        assert (view["max_queued_requests"], view["upscale_delay_s"], view["downscale_delay_s"]) == (128, 3, 300)
+        changed = {"max_queued_requests": 5, "upscale_delay_s": 0, "downscale_delay_s": 1.5}
+        view = (await client.put(DEPLOYMENT, json=changed)).json()
+        assert {name: view[name] for name in changed} == changed
+
     async def test_what_is_left_out_stays(self, client: httpx.AsyncClient, platform: Platform) -> None:
         await client.put(DEPLOYMENT, json={"max_replicas": 4, "memory": "1GiB", "batching": {"max_rows": 64, "wait_ms": 2}})
         before = platform.store.deployments.get("m", "1").generation
@@ -143,6 +150,9 @@ class TestDeployments:
         [
             ({"min_replicas": 3}, "max_replicas"),
             ({"max_replicas": 0}, "max_replicas"),
+            ({"max_queued_requests": 0}, "max_queued_requests"),
+            ({"upscale_delay_s": -1}, "upscale_delay_s"),
+            ({"downscale_delay_s": 1e9}, "downscale_delay_s"),
             ({"min_replicas": -1}, "min_replicas"),
             ({"min_replicas": "1"}, "min_replicas"),
             ({"target_ongoing_requests": 100}, "target_ongoing_requests"),
