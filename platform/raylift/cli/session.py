@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from raylift.cli.exits import wrong_usage
+from raylift.cli.exits import ExitCode, stop
 from raylift.cli.printing import Output
 from raylift.client import Client
 
@@ -47,13 +47,15 @@ class Session:
 
 
 @contextmanager
-def session(ctx: typer.Context, url: str | None, api_key: str | None, output: Output | None) -> Generator[Session]:
+def session(
+    ctx: typer.Context, url: str | None, api_key: str | None, output: Output | None, owner: str | None = None
+) -> Generator[Session]:
     """A client for one command. What stands after the command wins over what stands before it."""
     defaults = ctx.find_object(Defaults) or Defaults()
     try:
-        client = Client(url or defaults.url, api_key or defaults.api_key)
+        client = Client(url or defaults.url, api_key or defaults.api_key, owner=owner)
     except ValueError as error:
-        raise wrong_usage("--url", str(error)) from error
+        raise stop(f"Error: {error}", ExitCode.USAGE) from error
     with client:
         yield Session(client, chosen(ctx, output))
 

@@ -70,6 +70,7 @@ def train(
     mode: ModeOption = SweepMode.MAX,
     register_best: RegisterBestOption = False,
     max_parallel: MaxParallelOption = None,
+    owner: Annotated[str | None, typer.Option(help="For whom it runs (env RAYLIFT_OWNER, default local).")] = None,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Stay: output on stdout, phases on stderr.")] = False,
     idempotency_key: Annotated[str | None, typer.Option(help="Two uploads with the same key are one job.")] = None,
     url: UrlOption = None,
@@ -86,7 +87,7 @@ def train(
     )
     if entrypoint is None and script.is_dir():
         raise wrong_usage("--entrypoint", f"{script} is a directory: name the script in it, e.g. --entrypoint train.py")
-    with session(ctx, url, api_key, output) as here:
+    with session(ctx, url, api_key, output, owner) as here:
         try:
             # Which of the two comes back hangs on the options, which type checkers cannot follow here.
             upload = cast("Callable[..., Job | Sweep]", here.client.train)

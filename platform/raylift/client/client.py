@@ -25,6 +25,7 @@ from raylift.client.sweeps import Sweep, Sweeps, SweepValues, accepted_sweep, sw
 from raylift.client.traffic import Traffic
 from raylift.client.train_options import SweepOptions, TrainOptions
 from raylift.client.upload import upload_body
+from raylift.domain.identifiers import OWNER, OWNER_FORM
 
 DEFAULT_URL: Final = "http://127.0.0.1:8000"
 
@@ -57,13 +58,16 @@ class Client:
             timeout: Seconds that one answer may take.
             transport: Sends the requests, e.g. httpx.MockTransport in tests.
             clock: Tells the time and sleeps, for tests.
+
+        Raises:
+            ValueError: the address is none, or the owner's name is none.
         """
         # The SDK is a root of its own: there is nobody above it who could hand these down.
         env = os.environ  # noqa: TID251
         self._connection = Connection(
             base_url=base_url or env.get("RAYLIFT_URL") or DEFAULT_URL,
             api_key=api_key or env.get("RAYLIFT_API_KEY") or None,
-            owner=owner or env.get("RAYLIFT_OWNER") or None,
+            owner=_owner(owner or env.get("RAYLIFT_OWNER")),
             timeout=timeout,
             transport=transport,
             clock=clock or Clock(),
@@ -236,3 +240,9 @@ class Client:
     def request(self, method: str, path: str, *, json: Any = None, params: Mapping[str, Any] | None = None) -> Any:
         """The answer of any endpoint, as the platform gave it: for what has no method here. Raises as everything else does."""
         return self._connection.json(method, path, json=json, params=params)
+
+
+def _owner(name: str | None) -> str | None:
+    if name and not OWNER.fullmatch(name):
+        raise ValueError(f"{name!r} is no owner's name (argument owner, or RAYLIFT_OWNER): write {OWNER_FORM}")
+    return name or None

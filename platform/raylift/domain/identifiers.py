@@ -15,6 +15,9 @@ MODEL_NAME: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,126}[A-Za-z0-9])
 OWNER: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?")
 """The name of whom a job is for. It names; it proves nothing."""
 
+OWNER_FORM: Final = "1 to 64 letters, digits, dots, dashes and underscores, beginning and ending with a letter or digit"
+"""``OWNER`` in words."""
+
 DEFAULT_OWNER: Final = "local"
 """Owner of jobs that name none."""
 

@@ -7,7 +7,7 @@ from typing import Final
 
 from raylift.api.training import ResourceRequest
 from raylift.domain.errors import FieldError
-from raylift.domain.identifiers import OWNER
+from raylift.domain.identifiers import OWNER, OWNER_FORM
 from raylift.domain.quantities import format_bytes, parse_bytes
 from raylift.settings import QuotaSettings
 
@@ -17,8 +17,7 @@ OWNER_HEADER: Final = "X-Raylift-Owner"
 
 def check_owner(owner: str, asked: ResourceRequest, quotas: QuotaSettings) -> Iterator[FieldError]:
     if not OWNER.fullmatch(owner):
-        form = "1 to 64 letters, digits, dots, dashes and underscores, beginning and ending with a letter or digit"
-        yield FieldError(OWNER_HEADER, f"must be {form}")
+        yield FieldError(OWNER_HEADER, f"must be {OWNER_FORM}")
         return
     quota, memory = quotas.of(owner), parse_bytes(asked.memory)
     if quota.max_cpus is not None and asked.cpus > quota.max_cpus:

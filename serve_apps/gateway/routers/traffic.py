@@ -9,7 +9,7 @@ from fastapi.concurrency import run_in_threadpool
 
 from raylift.api.traffic import AliasUpdate, AliasView, RollbackRequest, TrafficHistory, TrafficUpdate, TrafficView
 from raylift.domain.errors import FieldError, InvalidRequest
-from raylift.domain.identifiers import DEFAULT_OWNER, OWNER
+from raylift.domain.identifiers import DEFAULT_OWNER, OWNER, OWNER_FORM
 from raylift.services.container import Services
 from raylift.services.owners import OWNER_HEADER
 from raylift.services.traffic import AliasMove, TrafficState
@@ -137,8 +137,7 @@ def owner(request: Request) -> str:
     """
     name = request.headers.get(OWNER_HEADER, DEFAULT_OWNER)
     if not OWNER.fullmatch(name):
-        form = "1 to 64 letters, digits, dots, dashes and underscores, beginning and ending with a letter or digit"
-        problem = FieldError(OWNER_HEADER, f"must be {form}")
+        problem = FieldError(OWNER_HEADER, f"must be {OWNER_FORM}")
         raise InvalidRequest(f"{problem.field} {problem.detail}.", [problem])
     return name
 
