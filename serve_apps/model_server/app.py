@@ -13,8 +13,10 @@ from ray.serve.config import AutoscalingConfig, BackpressureConfig
 from ray.serve.schema import LoggingConfig
 
 from raylift.domain.deployment import Batching
+from raylift.domain.model_counters import ProcessKind
 from serve_apps.doorkeeper import only_from_ingress
 from serve_apps.loopback import keep_internal_server_on_loopback
+from serve_apps.model_server.observer_config import ObserverConfig
 from serve_apps.model_server.spec import ReplicaSpec
 
 DEPLOYMENT_NAME: Final = "model"
@@ -41,18 +43,22 @@ class ModelReplica:
         max_body_bytes: int,
         ingress_token: str | None = None,
         worked_on_dir: str | None = None,
+        counters_dir: str | None = None,
     ) -> None:
         keep_internal_server_on_loopback()
         # Imported here: whoever only builds applications need not load NumPy, pandas and MLflow.
         from serve_apps.model_server.asgi import ReplicaApp
         from serve_apps.model_server.loading import load_model
+        from serve_apps.model_server.observer import Observer
         from serve_apps.model_server.tried_before import refusing_deadly
 
         self._ingress_token = ingress_token
         _log_where_serve_does()
         # In a thread: the loop may be the one that answers Serve's control plane, and loading may take a minute.
-        model = await asyncio.to_thread(load_model, model_name, version, model_uri, mlflow_url)
-        self._replica_app = await asyncio.to_thread(ReplicaApp, model, max_body_bytes)
+        observer = self._observer = Observer(model_name, version, ProcessKind.REPLICA, counters_dir)
+        model = await asyncio.to_thread(observer.loading, load_model, model_name, version, model_uri, mlflow_url)
+        self._replica_app = await asyncio.to_thread(ReplicaApp, model, max_body_bytes, watch=observer)
+        observer.sample(self._replica_app.queued)
         self._asgi = refusing_deadly(self._replica_app, model_name, version, worked_on_dir)
 
     @property
@@ -64,6 +70,12 @@ class ModelReplica:
         """What changes without a new process. Serve calls it after the constructor and whenever these values change."""
         batching = user_config["batching"]
         self._replica_app.set_batching(Batching(**batching) if batching else None)
+        self._observer.configure(ObserverConfig.of(user_config["observer"]))
+
+    def __del__(self) -> None:
+        """Serve calls it when it ends a replica in peace."""
+        if hasattr(self, "_observer"):
+            self._observer.close()
 
     def __serve_build_asgi_app__(self) -> Any:
         return only_from_ingress(self._asgi, self._ingress_token)
@@ -81,7 +93,10 @@ def build(spec: ReplicaSpec) -> serve.Application:
         max_ongoing_requests=spec.config.max_ongoing_requests,
         max_queued_requests=spec.config.max_queued_requests,
         backpressure_config=BackpressureConfig(status_code=429, retry_after_s=_RETRY_AFTER_SECONDS),
-        user_config={"batching": asdict(spec.config.batching) if spec.config.batching else None},
+        user_config={
+            "batching": asdict(spec.config.batching) if spec.config.batching else None,
+            "observer": spec.observer.as_json(),
+        },
         ray_actor_options=_actor_options(spec),
         max_surge_percent=_MAX_SURGE_PERCENT,
         health_check_period_s=10,
@@ -99,6 +114,7 @@ def build(spec: ReplicaSpec) -> serve.Application:
         spec.max_body_bytes,
         spec.ingress_token,
         spec.worked_on_dir,
+        spec.counters_dir,
     )
 
 

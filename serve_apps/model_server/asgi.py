@@ -35,8 +35,8 @@ Send = Callable[[Message], Awaitable[None]]
 _T = TypeVar("_T")
 
 _THREADS: Final = 4
-_INLINE_BYTES: Final = 64 * 1024
-"""Larger bodies are read in a thread even for quick models: they hold many rows."""
+LARGEST_QUICK_BODY: Final = 64 * 1024
+"""In bytes. Larger ones are read in a thread even for quick models: they hold many rows."""
 _CONTENT_TYPES: Final = {
     media_type: (b"content-type", media_type.encode("latin-1"))
     for media_type in ("application/json", "application/problem+json", "text/plain")
@@ -86,10 +86,25 @@ class ReplicaApp:
             "/openapi.json": lambda: Response(200, self._openapi),
         }
 
+    @property
+    def route(self) -> str:
+        """The version's own route, above all that is answered here."""
+        return self._route
+
+    @property
+    def quick_paths(self) -> frozenset[str]:
+        """Of predictions that are answered on the loop when their bodies are small; none where the model takes long."""
+        return frozenset(self._route + tail for tail in self._predictions) if self._inline else frozenset()
+
     def set_batching(self, limits: Batching | None) -> None:
         """Group requests within these limits, where the model may be asked in groups; None to ask for each by itself."""
         wanted = limits is not None and limits.max_rows > 1 and self._model.is_groupable
         self._batcher = Batcher(self._model, limits, None if self._inline else self._threads) if limits and wanted else None
+
+    def queued(self) -> int:
+        """Requests that wait for a thread, or for the batch that is computed."""
+        waiting = self._threads._work_queue.qsize()  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+        return waiting + (self._batcher.waiting if self._batcher else 0)
 
     def close(self) -> None:
         """Give the threads back, once nobody asks any more."""
@@ -141,11 +156,11 @@ class ReplicaApp:
 
     def _is_long(self, body: bytes) -> bool:
         """Whether the answer is computed in a thread."""
-        return not self._inline or len(body) > _INLINE_BYTES
+        return not self._inline or len(body) > LARGEST_QUICK_BODY
 
     async def _answered(self, codec: Codec, body: bytes, headers: Headers, path: str) -> tuple[Response, int, int]:
         """The response, the rows that were asked for, and the rows that were computed together."""
-        if len(body) > _INLINE_BYTES or not (self._inline or self._batcher):
+        if len(body) > LARGEST_QUICK_BODY or not (self._inline or self._batcher):
             return await asyncio.get_running_loop().run_in_executor(self._threads, self._computed, codec, body, headers, path)
         if self._batcher is None:
             return self._computed(codec, body, headers, path)

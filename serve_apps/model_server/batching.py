@@ -51,6 +51,11 @@ class Batcher:
         """A computation runs or is scheduled."""
         self._pause: asyncio.TimerHandle | None = None
 
+    @property
+    def waiting(self) -> int:
+        """How many requests have not begun to be computed."""
+        return len(self._waiting)
+
     def takes(self, question: Question) -> bool:
         """Whether a question can be computed with others: its inputs are an array, it has no parameters, and it is small."""
         return question.is_array and not question.params and 2 * len(question.batch) <= self._limits.max_rows

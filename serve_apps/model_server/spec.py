@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from raylift.domain.deployment import DeploymentConfig
+from serve_apps.model_server.observer_config import ObserverConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,5 +31,8 @@ class ReplicaSpec:
     max_body_bytes: int = 100 * 1024 * 1024
     worked_on_dir: str | None = None
     """Where the processes of a machine note what they work on (tried_before.py); None: they do not."""
+    counters_dir: str | None = None
+    """Where the processes of versions count their requests; None: for nobody."""
+    observer: ObserverConfig = field(default_factory=ObserverConfig)
     ingress_token: str | None = None
     """What the replicas ask of every request; None: they answer whoever reaches them."""

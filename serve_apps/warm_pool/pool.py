@@ -15,6 +15,7 @@ from typing import Any, Final, Generic, Protocol, TypeVar
 
 from raylift.domain.deployment import Deployment
 from raylift.engines.environments.overlay import is_built, overlay_directory
+from raylift.engines.observing import observer_config
 from raylift.settings import PlatformSettings
 from serve_apps.warm_pool.process import WarmProcess
 from serve_apps.warm_pool.protocol import Event, EventKind, WarmSpec
@@ -156,6 +157,8 @@ class WarmPool(Generic[C]):
             mlflow_url=self._settings.mlflow_url,
             max_body_bytes=self._settings.gateway.max_body_bytes,
             batching=asdict(deployment.config.batching) if deployment.config.batching else None,
+            counters_dir=str(self._settings.counters_dir),
+            observer=observer_config(deployment.config, self._settings).as_json(),
             packages_dir=None if packages is None else str(packages),
             worked_on_dir=str(self._settings.ingress.worked_on) if self._settings.ingress else None,
         )

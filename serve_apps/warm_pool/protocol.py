@@ -19,6 +19,10 @@ class WarmSpec:
     max_body_bytes: int
     batching: dict[str, float] | None = None
     """The fields of the deployment's ``Batching``."""
+    counters_dir: str | None = None
+    """Where it counts its requests; None: for nobody."""
+    observer: dict[str, Any] | None = None
+    """The fields of an ``ObserverConfig``."""
     packages_dir: str | None = None
     """The site-packages of the version's environment; None for the base."""
     worked_on_dir: str | None = None

@@ -14,8 +14,11 @@ from typing import Final
 import uvicorn
 
 from raylift.domain.deployment import Batching
+from raylift.domain.model_counters import ProcessKind
 from serve_apps.model_server.asgi import ReplicaApp
 from serve_apps.model_server.loading import load_model
+from serve_apps.model_server.observer import Observer
+from serve_apps.model_server.observer_config import ObserverConfig
 from serve_apps.model_server.tried_before import refusing_deadly
 from serve_apps.warm_pool.protocol import EventKind, WarmSpec
 
@@ -33,9 +36,13 @@ def serve(spec: WarmSpec, listener: socket.socket, report: Report) -> int:
     try:
         if spec.packages_dir is not None:
             _see(Path(spec.packages_dir))
-        model = load_model(spec.model_name, spec.version, spec.model_uri, spec.mlflow_url)
+        observer = Observer(spec.model_name, spec.version, ProcessKind.WARM, spec.counters_dir)
+        if spec.observer is not None:
+            observer.configure(ObserverConfig.of(spec.observer))
+        model = observer.loading(load_model, spec.model_name, spec.version, spec.model_uri, spec.mlflow_url)
         batching = Batching(int(spec.batching["max_rows"]), spec.batching["wait_ms"]) if spec.batching else None
-        replica_app = ReplicaApp(model, spec.max_body_bytes, batching=batching)
+        replica_app = ReplicaApp(model, spec.max_body_bytes, batching=batching, watch=observer)
+        observer.sample(replica_app.queued)
         app = refusing_deadly(replica_app, spec.model_name, spec.version, spec.worked_on_dir)
     except Exception as error:  # noqa: BLE001 - loading runs the model's own code, which may raise anything
         _log.info("%s version %s is not for a warm process: %s", spec.model_name, spec.version, error)

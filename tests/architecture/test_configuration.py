@@ -14,6 +14,7 @@ from raylift.settings import (
     EnvironmentSettings,
     GatewaySettings,
     JobSettings,
+    ObservabilitySettings,
     RetentionSettings,
     ServingSettings,
     SupervisorSettings,
@@ -28,6 +29,7 @@ SECTIONS = {
     "gateway": GatewaySettings,
     "environments": EnvironmentSettings,
     "retention": RetentionSettings,
+    "observability": ObservabilitySettings,
 }
 
 

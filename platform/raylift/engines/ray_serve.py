@@ -17,6 +17,7 @@ from raylift.domain.errors import EngineUnavailable
 from raylift.domain.identifiers import application_name, version_of_application, version_route
 from raylift.engines.environments import build_failure_in, runtime_env_for
 from raylift.engines.mlflow_client import CLIENT_ENVIRONMENT
+from raylift.engines.observing import observer_config
 from raylift.settings import PlatformSettings
 from serve_apps.model_server.app import build
 from serve_apps.model_server.spec import ReplicaSpec
@@ -105,6 +106,8 @@ class RayServe:
             code_version=f"{config.cpus}/{config.memory_bytes}",
             max_body_bytes=self._settings.gateway.max_body_bytes,
             ingress_token=self._settings.ingress.token if self._settings.ingress else None,
+            counters_dir=str(self._settings.counters_dir),
+            observer=observer_config(config, self._settings),
             worked_on_dir=str(self._settings.ingress.worked_on) if self._settings.ingress else None,
         )
 

@@ -17,6 +17,7 @@ from raylift.settings import (
     EnvironmentSettings,
     GatewaySettings,
     JobSettings,
+    ObservabilitySettings,
     RetentionSettings,
     ServingSettings,
     SupervisorSettings,
@@ -37,6 +38,7 @@ class Ports(_Section):
     gateway: Port
     ray_dashboard: Port
     mlflow: Port
+    grpc: Port | None
     internal: Port
 
 
@@ -77,6 +79,7 @@ class LocalConfig(_Section):
     gateway: GatewaySettings
     environments: EnvironmentSettings
     retention: RetentionSettings
+    observability: ObservabilitySettings
 
     def job_cpus(self) -> int:
         """CPUs that jobs may fill."""

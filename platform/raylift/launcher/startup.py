@@ -17,10 +17,11 @@ from raylift.launcher.config import LocalConfig
 from raylift.launcher.environment import base_environment, head_environment, mlflow_environment
 from raylift.launcher.errors import LauncherError
 from raylift.launcher.filling import Filling
+from raylift.launcher.grpc_front import start_grpc_front
 from raylift.launcher.ingress import IngressFiles
 from raylift.launcher.logs import tail
 from raylift.launcher.mlflow_server import MlflowFiles, prepare_mlflow, start_mlflow
-from raylift.launcher.ports import PlatformPorts
+from raylift.launcher.ports import PlatformPorts, is_free
 from raylift.launcher.processes import pids_by_component
 from raylift.launcher.progress import Progress
 from raylift.launcher.ray_head import finish_head, launch_head
@@ -66,6 +67,7 @@ def platform_settings(config: LocalConfig, record: RunRecord, environ: Mapping[s
         gateway=config.gateway,
         environments=config.environments,
         retention=config.retention,
+        observability=config.observability,
     )
 
 
@@ -120,11 +122,25 @@ def start_everything(config: LocalConfig, record: RunRecord, progress: Progress)
         filling.wait_for("supervisor", what="The supervisor", timeout=timeout)
     with progress.step("Gateway", f"its first process behind {record.gateway_url}"):
         filling.wait_for("gateway", what="The gateway", timeout=timeout)
+    if "grpc" in record.ports:
+        with progress.step("gRPC", f"{record.host}:{record.ports['grpc']}"):
+            _start_grpc(record, base, config, logs_dir / "grpc.log")
     with progress.step("Platform", f"{record.gateway_url}/readyz"):
         _wait_until_ready(record, filling, timeout)
     done = record.model_copy(update={"pids": pids_by_component(record.instance), "ready": True})
     write_record(done)
     return done
+
+
+def _start_grpc(record: RunRecord, environment: Mapping[str, str], config: LocalConfig, log: Path) -> None:
+    maker = start_grpc_front(record, environment, max_body_bytes=config.gateway.max_body_bytes, log=log)
+    wait_for(
+        lambda: not is_free(record.ports["grpc"], record.host),
+        what="gRPC",
+        timeout=config.startup.timeout_seconds,
+        maker=maker,
+        log_tail=lambda: tail(log),
+    )
 
 
 def _migrate(url: str) -> None:

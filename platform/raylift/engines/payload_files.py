@@ -1,0 +1,129 @@
+"""Requests and answers that are kept: Parquet files, ``{model}/{version}/date=YYYY-MM-DD/HHMMSS-….parquet``."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, fields
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote
+
+from raylift.domain.identifiers import MODEL_NAME
+
+log = logging.getLogger(__name__)
+
+_SUFFIX: Final = ".parquet"
+_NEW: Final = ".new"
+_LONGEST_NAME: Final = 150
+
+
+@dataclass(frozen=True, slots=True)
+class Payload:
+    """One request and its answer; a row of a file, in this order of columns."""
+
+    request_id: str
+    time: datetime
+    """When it was answered, in UTC."""
+    model_name: str
+    model_version: str
+    protocol: str
+    status: int
+    error: str | None
+    """The error's kind, None where there is none."""
+    latency_ms: float
+    rows: int
+    inputs: str | None
+    """The request's body as it came; None where it is no text, or larger than the deployment's ``max_body_bytes``."""
+    outputs: str | None
+    """The answer's, likewise."""
+    inputs_bytes: int
+    outputs_bytes: int
+    traceparent: str | None
+
+
+def version_directory(root: Path, model_name: str, version: str) -> Path:
+    """Where the files of a version are."""
+    return root / _safe(model_name) / _safe(version)
+
+
+def write_payloads(root: Path, payloads: Sequence[Payload]) -> Path:
+    """Write a file of payloads of one version, at least one. Whoever lists the directory sees it when it is whole.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    # Imported here: only versions whose payloads are kept pay for it.
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    arrow: Any = pa
+    first = payloads[0]
+    day = version_directory(root, first.model_name, first.model_version) / f"date={first.time:%Y-%m-%d}"
+    day.mkdir(parents=True, exist_ok=True, mode=0o700)
+    columns = {field.name: [getattr(payload, field.name) for payload in payloads] for field in fields(Payload)}
+    file = day / f"{first.time:%H%M%S}-{uuid.uuid4().hex[:12]}{_SUFFIX}"
+    new = file.with_suffix(_NEW)
+    write: Any = parquet.write_table  # pyright: ignore[reportUnknownMemberType]
+    try:
+        write(arrow.Table.from_pydict(columns, schema=_schema(arrow)), new, compression="zstd")
+        new.rename(file)
+    finally:
+        new.unlink(missing_ok=True)
+    return file
+
+
+def remove_payloads(root: Path, *, before: datetime | None, max_bytes: int | None) -> int:
+    """Remove files last written before ``before``, and the oldest beyond ``max_bytes`` in all; how many."""
+    found: list[tuple[float, int, Path]] = []
+    for path in _all_files(root):
+        with suppress(FileNotFoundError):
+            status = path.stat()
+            found.append((status.st_mtime, status.st_size, path))
+    found.sort(reverse=True)
+    kept_bytes, removed = 0, 0
+    for changed, size, path in found:
+        kept_bytes += size
+        is_old = before is not None and changed < before.timestamp()
+        if is_old or (max_bytes is not None and kept_bytes > max_bytes):
+            path.unlink(missing_ok=True)
+            removed += 1
+    _remove_empty(root)
+    return removed
+
+
+def _all_files(root: Path) -> Iterator[Path]:
+    # What a process that was killed was writing is left behind, too.
+    for suffix in (_SUFFIX, _NEW):
+        yield from root.glob(f"*/*/date=*/*{suffix}")
+
+
+def _remove_empty(root: Path) -> None:
+    for pattern in ("*/*/date=*", "*/*", "*"):
+        for directory in root.glob(pattern):
+            with suppress(OSError):  # not empty, or gone
+                directory.rmdir()
+
+
+def _schema(arrow: Any) -> Any:
+    text, number = arrow.string(), arrow.int64()
+    types = {
+        "time": arrow.timestamp("us", tz="UTC"),
+        "status": arrow.int32(),
+        "latency_ms": arrow.float64(),
+        "rows": number,
+        "inputs_bytes": number,
+        "outputs_bytes": number,
+    }
+    return arrow.schema([(field.name, types.get(field.name, text)) for field in fields(Payload)])
+
+
+def _safe(name: str) -> str:
+    """A name that is a file name: models that were registered elsewhere may be called anything."""
+    if MODEL_NAME.fullmatch(name):
+        return name
+    return f"{quote(name, safe='')[:_LONGEST_NAME]}~{hashlib.sha256(name.encode()).hexdigest()[:8]}"
