@@ -15,7 +15,7 @@ from raylift.launcher.processes import processes_of
 
 HERE = Path(__file__).parent
 OVERRIDES = {
-    "ports": {"gateway": 0, "ray_dashboard": 0, "mlflow": 0},
+    "ports": {"gateway": 0, "ray_dashboard": 0, "mlflow": 0, "grpc": 0},
     # Of a machine that runs the tests besides.
     "startup": {"timeout_seconds": 300},
     # Else each model that was asked keeps its process for five minutes.

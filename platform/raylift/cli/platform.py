@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from raylift.launcher import LauncherError, LocalPlatform
 
 _DEFAULT_STATE: Final = Path("~/.raylift")
-_TITLES: Final = {"api": "API", "docs": "API docs", "ray_dashboard": "Ray dashboard", "mlflow": "MLflow"}
+_TITLES: Final = {"api": "API", "docs": "API docs", "ray_dashboard": "Ray dashboard", "mlflow": "MLflow", "grpc": "gRPC"}
 _SIGNS: Final = {"ok": "✓", "info": "·", "warn": "!", "fail": "✗"}
 
 StateDir = Annotated[
@@ -48,6 +48,9 @@ def up(
     port: Annotated[int | None, typer.Option(help="Port of the API; 0 chooses a free one.")] = None,
     dashboard_port: Annotated[int | None, typer.Option(help="Port of Ray's dashboard; 0 chooses a free one.")] = None,
     mlflow_port: Annotated[int | None, typer.Option(help="Port of MLflow; 0 chooses a free one.")] = None,
+    grpc_port: Annotated[
+        int | None, typer.Option(help="Port of gRPC; 0 chooses a free one. Without it there is no gRPC.")
+    ] = None,
     output: OutputOption = None,
 ) -> None:
     """Start a platform on this machine, with everything that it held before."""
@@ -59,7 +62,9 @@ def up(
         platform = LocalPlatform.start(
             state_dir,
             config_file=config,
-            overrides=_overrides(host, {"gateway": port, "ray_dashboard": dashboard_port, "mlflow": mlflow_port}),
+            overrides=_overrides(
+                host, {"gateway": port, "ray_dashboard": dashboard_port, "mlflow": mlflow_port, "grpc": grpc_port}
+            ),
             progress=ConsoleProgress(),
         )
     except LauncherError as error:

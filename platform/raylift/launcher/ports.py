@@ -19,8 +19,9 @@ BLOCK_SIZE: Final = 1000
 # Below the range that Linux gives to outgoing connections (from 32768), above Ray's usual worker ports (to 19999).
 _BLOCKS: Final = range(20_000, 32_000, BLOCK_SIZE)
 _LISTEN: Final = "0A"
-_PUBLIC: Final = {"gateway": "the API", "ray_dashboard": "Ray's dashboard", "mlflow": "MLflow"}
-_OPTIONS: Final = {"gateway": "--port", "ray_dashboard": "--dashboard-port", "mlflow": "--mlflow-port"}
+_PUBLIC: Final = {"gateway": "the API", "ray_dashboard": "Ray's dashboard", "mlflow": "MLflow", "grpc": "gRPC"}
+_ON_THE_API_S_HOST: Final = frozenset({"gateway", "grpc"})
+_OPTIONS: Final = {"gateway": "--port", "ray_dashboard": "--dashboard-port", "mlflow": "--mlflow-port", "grpc": "--grpc-port"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,8 @@ class PlatformPorts:
     ray_dashboard: int
     mlflow: int
     block: int
+    grpc: int | None = None
+    """None: no gRPC."""
 
     @property
     def internal(self) -> dict[str, int]:
@@ -69,7 +72,7 @@ class PlatformPorts:
         return range(self.block + 400, self.block + BLOCK_SIZE)
 
     def as_dict(self) -> dict[str, int]:
-        return asdict(self)
+        return {name: port for name, port in asdict(self).items() if port is not None}
 
 
 @contextmanager
@@ -87,6 +90,7 @@ def choose_ports(wanted: Ports, host: str) -> Generator[PlatformPorts]:
             ray_dashboard=wanted.ray_dashboard or next(spare),
             mlflow=wanted.mlflow or next(spare),
             block=block,
+            grpc=None if wanted.grpc is None else wanted.grpc or next(spare),
         )
 
 
@@ -97,8 +101,8 @@ def require_free(wanted: Ports, host: str) -> None:
         PortTaken: one of them is in use.
     """
     for name, purpose in _PUBLIC.items():
-        port: int = getattr(wanted, name)
-        address = host if name == "gateway" else "127.0.0.1"
+        port: int | None = getattr(wanted, name)
+        address = host if name in _ON_THE_API_S_HOST else "127.0.0.1"
         if port and not is_free(port, address):
             raise PortTaken(
                 f"Port {port} is taken: {purpose} wants it, and {holder_of(port)} holds it.",

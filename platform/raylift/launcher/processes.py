@@ -18,6 +18,7 @@ import psutil
 
 MARK: Final = "RAYLIFT_INSTANCE"
 _RESTARTING: Final = "raylift.launcher.restarting"
+_GRPC: Final = "serve_apps.grpc_front"
 _WRAPPER: Final = "job_entrypoints.train"
 _TITLES: Final = {"ray::SupervisorActor": "supervisor", "ray::ServeReplica:gateway:": "gateway"}
 _SERVER_GRACE_SECONDS: Final = 5.0
@@ -70,7 +71,7 @@ def end_all(instance: str, *, grace_seconds: float) -> list[str]:
 
 
 def pids_by_component(instance: str) -> dict[str, int]:
-    """Ids of mlflow, its keeper, gcs_server, raylet, dashboard, haproxy, supervisor and gateway: those that live."""
+    """Ids of mlflow, grpc, their keepers, gcs_server, raylet, dashboard, haproxy, supervisor and gateway: those that live."""
     pids: dict[str, int] = {}
     for process in sorted(processes_of(instance), key=lambda process: process.pid):
         component = _component(process)
@@ -142,6 +143,8 @@ def _component(process: psutil.Process) -> str | None:
         if command[0].startswith(title):
             return component
     line = " ".join(command)
+    if _GRPC in line:
+        return "grpc_keeper" if _RESTARTING in line else "grpc"
     if _RESTARTING in line:
         return "mlflow_keeper"
     if "-m mlflow server" in line or "mlflow.server" in line:

@@ -70,6 +70,7 @@ class RunRecord(BaseModel):
             "docs": f"{self.gateway_url}/docs",
             "ray_dashboard": self.ray_dashboard_url,
             "mlflow": self.mlflow_url,
+            **({"grpc": f"{self.local_host}:{self.ports['grpc']}"} if "grpc" in self.ports else {}),
         }
 
 

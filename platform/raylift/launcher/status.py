@@ -60,6 +60,7 @@ def look_at(record: RunRecord) -> PlatformStatus:
         _judge("ingress", pids.get("haproxy"), ports["gateway"], f"{record.gateway_url}/-/healthz"),
         _judge("gateway", pids.get("gateway"), ports["gateway"], f"{record.gateway_url}/readyz"),
         _alive("supervisor", pids.get("supervisor")),
+        *([_alive("grpc", pids.get("grpc"), ports["grpc"])] if "grpc" in ports else []),
     )
     return PlatformStatus(all(part.health is Health.OK for part in components), components, jobs)
 
@@ -76,9 +77,9 @@ def _judge(name: str, pid: int | None, port: int, url: str) -> Component:
     return Component(name, Health.OK, pid, port)
 
 
-def _alive(name: str, pid: int | None) -> Component:
-    # Whether it works shows in the gateway's /readyz, which reads its lease.
-    return Component(name, Health.DEAD if pid is None else Health.OK, pid, None, "no process" if pid is None else None)
+def _alive(name: str, pid: int | None, port: int | None = None) -> Component:
+    # Whether the supervisor works shows in the gateway's /readyz, which reads its lease.
+    return Component(name, Health.DEAD if pid is None else Health.OK, pid, port, "no process" if pid is None else None)
 
 
 def _store(record: RunRecord) -> tuple[Component, dict[str, int]]:

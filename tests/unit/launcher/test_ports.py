@@ -11,7 +11,7 @@ from raylift.launcher.config import Ports
 from raylift.launcher.errors import PortTaken
 from raylift.launcher.ports import BLOCK_SIZE, PlatformPorts, choose_ports, is_free, listening_ports, require_free
 
-ANY = Ports(gateway=0, ray_dashboard=0, mlflow=0, internal=0)
+ANY = Ports(gateway=0, ray_dashboard=0, mlflow=0, grpc=None, internal=0)
 
 
 @pytest.fixture

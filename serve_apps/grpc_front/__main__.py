@@ -1,0 +1,53 @@
+"""The gRPC front as a process: ``python -m serve_apps.grpc_front --listen HOST:PORT --ingress URL``. SIGTERM ends it."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import signal
+import sys
+from typing import Final
+
+import grpc
+
+from serve_apps.grpc_front.service import InferenceService
+
+_GRACE_SECONDS: Final = 5.0
+_MAX_CALLS: Final = 1000
+"""At a time; more are refused with RESOURCE_EXHAUSTED."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="serve_apps.grpc_front", description=__doc__)
+    parser.add_argument("--listen", required=True, help="HOST:PORT of the service")
+    parser.add_argument("--ingress", required=True, help="URL of the platform")
+    parser.add_argument("--max-body-bytes", type=int, required=True, help="largest message")
+    options = parser.parse_args()
+    asyncio.run(_serve(options.listen, options.ingress, options.max_body_bytes))
+
+
+async def _serve(listen: str, ingress: str, max_body_bytes: int) -> None:
+    server = grpc.aio.server(
+        options=[
+            ("grpc.max_receive_message_length", max_body_bytes),
+            ("grpc.max_send_message_length", -1),
+            # Another server's port is an error, not to be shared.
+            ("grpc.so_reuseport", 0),
+        ],
+        maximum_concurrent_rpcs=_MAX_CALLS,
+    )
+    service = InferenceService(ingress)
+    server.add_generic_rpc_handlers((service.handlers(),))
+    server.add_insecure_port(listen)
+    await server.start()
+    stopped = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    sys.stderr.write(f"gRPC on {listen}, in front of {ingress}\n")
+    await stopped.wait()
+    await server.stop(_GRACE_SECONDS)
+    await service.close()
+
+
+if __name__ == "__main__":
+    main()

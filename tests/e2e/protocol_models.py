@@ -1,0 +1,100 @@
+"""The models that the protocol tests ask: one of each flavour, logged with their input examples."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import lightgbm
+import mlflow
+import numpy as np
+import pandas as pd
+import xgboost
+from mlflow.models import infer_signature
+from mlflow.pyfunc.model import PythonModel
+from sklearn.compose import ColumnTransformer
+from sklearn.datasets import load_iris
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder
+
+_IRIS: Any = load_iris()
+ROWS: Any = _IRIS.data[::30]
+PEOPLE = pd.DataFrame({"age": [23, 45, 31, 60], "city": ["Rome", "Oslo", "Rome", "Bonn"]})
+
+
+class Echo(PythonModel):
+    """The frame that it is given."""
+
+    def predict(self, context: Any, model_input: Any, params: Any = None) -> Any:
+        return model_input
+
+
+class Scale(PythonModel):
+    """Its column, times the parameter ``factor``."""
+
+    def predict(self, context: Any, model_input: Any, params: Any = None) -> Any:
+        return (model_input["x"] * (params or {})["factor"]).to_numpy()
+
+
+@dataclass(frozen=True)
+class Logged:
+    """One model: how MLflow logs it, and what it is asked with."""
+
+    log: Callable[..., Any]
+    model: Any
+    example: Any
+    options: dict[str, Any] = field(default_factory=dict[str, Any])
+
+    def expected(self, inputs: Any) -> Any:
+        """What the library itself says."""
+        return self.model.predict(inputs)
+
+
+def models() -> dict[str, Logged]:
+    """By name: sklearn on arrays and on frames, xgboost, lightgbm, and functions with and without a signature."""
+    pickled = {"serialization_format": "cloudpickle"}
+    linear = LogisticRegression(max_iter=500).fit(_IRIS.data, _IRIS.target)
+    pipeline: Any = make_pipeline(
+        ColumnTransformer([("city", OneHotEncoder(), ["city"])], remainder="passthrough"), LogisticRegression()
+    )
+    pipeline.fit(PEOPLE, ["no", "yes", "no", "yes"])
+    booster = xgboost.XGBClassifier(n_estimators=5).fit(_IRIS.data, _IRIS.target)
+    light = lightgbm.LGBMRegressor(n_estimators=5, verbose=-1).fit(_IRIS.data, _IRIS.target)
+    scaled = pd.DataFrame({"x": [1.0, 2.0]})
+    signature = infer_signature(scaled, np.array([1.0]), params={"factor": 2.0})
+    return {
+        "iris": Logged(mlflow.sklearn.log_model, linear, ROWS, pickled),
+        "people": Logged(mlflow.sklearn.log_model, pipeline, PEOPLE, pickled),
+        "boosted": Logged(mlflow.xgboost.log_model, booster, ROWS),
+        "light": Logged(mlflow.lightgbm.log_model, light, ROWS),
+        "scale": Logged(mlflow.pyfunc.log_model, Scale(), scaled, {"signature": signature}),
+        "echo": Logged(mlflow.pyfunc.log_model, Echo(), None),
+    }
+
+
+def register(models: dict[str, Logged], prefix: str, mlflow_url: str) -> None:
+    """Log and register each model as ``{prefix}-{name}``, version 1, by MLflow's own client alone."""
+    former = mlflow.get_tracking_uri()
+    mlflow.set_tracking_uri(mlflow_url)
+    try:
+        mlflow.set_experiment(prefix)
+        for name, logged in models.items():
+            with mlflow.start_run(), warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                what = {"python_model": logged.model} if logged.log is mlflow.pyfunc.log_model else {}
+                positional = () if what else (logged.model,)
+                if logged.example is not None:
+                    what["input_example"] = logged.example
+                logged.log(
+                    *positional,
+                    name="model",
+                    registered_model_name=f"{prefix}-{name}",
+                    pip_requirements=[],
+                    **what,
+                    **logged.options,
+                )
+    finally:
+        mlflow.set_tracking_uri(former)
