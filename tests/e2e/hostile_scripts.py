@@ -35,7 +35,8 @@ import os, signal, sys, time
 if os.fork() == 0:
     os.setsid()
     if os.fork() == 0:
-        os.execve(sys.executable, [sys.executable, "-c", "import time; time.sleep(1000)"], {"PATH": "/bin"})
+        sleep = [sys.executable, "-c", "import time; time.sleep(1000)", os.environ["RAYLIFT_JOB_ID"]]
+        os.execve(sys.executable, sleep, {"PATH": "/bin"})
     os._exit(0)
 time.sleep(0.5)
 keeper = os.getppid()
@@ -93,5 +94,5 @@ SCRIPTS: Final = (
     Hostile("os._exit(3)", "import os\nos._exit(3)"),
     Hostile('sys.exit("text")', "import sys\nsys.exit('nothing to train on')"),
     Hostile("segfault", "import ctypes\nctypes.string_at(0)"),
-    Hostile("imports nothing", "", status=JobStatus.COMPLETED, reason=None),
+    Hostile("imports nothing", "6 * 7", status=JobStatus.COMPLETED, reason=None),
 )

@@ -32,6 +32,8 @@ from tests.e2e.hostile_scripts import SCRIPTS, Hostile  # noqa: E402
 
 BEGIN, END = "<!-- hostile table: begin -->", "<!-- hostile table: end -->"
 MODEL: Final = "answers-all-the-while"
+WRAPPER_ENDS_WITHIN_SECONDS: Final = 10.0
+"""It reports, then ends; the job is over when the report has been read."""
 QUESTION: Final = {"model_name": MODEL, "inputs": [[2.5]]}
 TRAIN: Final = """
 from sklearn.linear_model import LogisticRegression
@@ -178,21 +180,27 @@ def _until_printed(job: Job, text: str) -> None:
 
 
 def _left_by(job: Job, state_dir: Path) -> list[str]:
-    """Processes and large files that are still there when the job is over."""
-    found: list[str] = []
-    for directory in Path("/proc").iterdir():
-        if directory.name.isdigit() and _is_of(directory, job.job_id):
-            found.append(f"process {directory.name} lives on")
+    """Processes and large files that are still there when the job is over, and its wrapper has had the time to end after it."""
+    give_up = time.monotonic() + WRAPPER_ENDS_WITHIN_SECONDS
+    while (found := _processes_of(job)) and time.monotonic() < give_up:
+        time.sleep(0.1)
     attempt = state_dir / "attempts" / f"{job.job_id}-a1"
     size = sum(path.lstat().st_size for path in attempt.rglob("*"))
     return [*found, f"{size >> 20} MiB are left"] if size > 16 * 2**20 else found
 
 
+def _processes_of(job: Job) -> list[str]:
+    pids = (directory for directory in Path("/proc").iterdir() if directory.name.isdigit())
+    return [f"process {directory.name} lives on" for directory in pids if _is_of(directory, job.job_id)]
+
+
 def _is_of(directory: Path, job_id: str) -> bool:
     try:
-        marked = f"RAYLIFT_JOB_ID={job_id}".encode() in (directory / "environ").read_bytes()
-        # Ray's own processes of the submission end a moment later by themselves.
-        return marked and b"ray" not in (directory / "cmdline").read_bytes()
+        command = (directory / "cmdline").read_bytes()
+        # One that clears its environment names its job as an argument.
+        marked = job_id.encode() in (directory / "environ").read_bytes() + command
+        # Ray's own processes of the submission end by themselves, and later.
+        return marked and not command.startswith(b"ray::")
     except OSError:
         return False
 
