@@ -18,6 +18,7 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 
+from raylift.domain.ingress_headers import REQUEST
 from raylift.engines.ingress_map import IngressMap, names_file
 from raylift.launcher.ingress import haproxy_binary
 from raylift.launcher.ingress_rules import error_rules, frontend_rules
@@ -72,6 +73,7 @@ class _Says(BaseHTTPRequestHandler):
         body = self._chunks() if chunked else self.rfile.read(int(self.headers.get("Content-Length", 0)))
         query = parse_qs(urlsplit(self.path).query)
         self.server.asked.append(f"{self.command} {self.path}")
+        self.server.requests.append(self.headers.get(REQUEST))
         if "breaks" in query and self.server.breaks(query["breaks"][0], int(query.get("times", ["1"])[0])):
             self.close_connection = True
             self.connection.shutdown(socket.SHUT_RDWR)
@@ -113,6 +115,8 @@ class Server(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Says)
         self.who = who
         self.asked: list[str] = []
+        self.requests: list[str | None] = []
+        """The names of the requests, as the ingress gave them."""
         self._broken: dict[str, int] = {}
         self._lock = threading.Lock()
 

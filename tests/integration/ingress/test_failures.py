@@ -5,6 +5,7 @@ from __future__ import annotations
 import httpx
 import pytest
 
+from raylift.domain.ingress_headers import FORWARDED, REQUEST
 from tests.integration.ingress.conftest import INFERENCE, PLAIN, ROUTE, Ingress
 from tests.integration.ingress.raw_http import Raw, post
 
@@ -59,3 +60,22 @@ def test_a_request_that_always_breaks_off_is_given_up(http: httpx.Client, ingres
     answer = http.post(f"{INFERENCE}?breaks=poison&times=99", content=PLAIN)
     assert (answer.status_code, answer.json()["code"]) == (502, "replica_failed")
     assert len([line for line in ingress.replica.asked if "breaks=poison" in line]) <= 4
+
+
+@pytest.mark.parametrize("path", [INFERENCE, "/v2/models/churn/infer", f"{ROUTE}/predict"])
+def test_a_prediction_that_is_sent_again_has_the_name_that_it_had(http: httpx.Client, ingress: Ingress, path: str) -> None:
+    ingress.replica.requests.clear()
+    forged = {REQUEST: "0" * 36}
+    for name in ("one", "other"):
+        assert http.post(f"{path}?breaks=named-{path}-{name}", content=PLAIN, headers=forged).status_code == 200
+    first, again, second, again_second = ingress.replica.requests
+    assert (first, second) == (again, again_second)
+    assert first is not None
+    assert len(first) == 36
+    assert first not in {second, forged[REQUEST]}
+
+
+def test_what_the_gateway_sends_on_keeps_its_name(http: httpx.Client) -> None:
+    headers = {REQUEST: "0a1b2c3d-0000-4000-8000-000000000001", FORWARDED: "1"}
+    told = http.post(f"{ROUTE}/predict", content=PLAIN, headers=headers).json()
+    assert told["headers"][REQUEST.lower()] == headers[REQUEST]
