@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from raylift.domain.deployment import DeploymentStatus
-from raylift.domain.job import JobStatus
+from raylift.domain.job import JobStatus, Reason
 from raylift.store import Store
 
 
@@ -15,6 +15,7 @@ from raylift.store import Store
 class Census:
     jobs: Mapping[JobStatus, int]
     deployments: Mapping[DeploymentStatus, int]
+    failed_jobs: Mapping[Reason, int]
 
 
 class CensusService:
@@ -28,4 +29,5 @@ class CensusService:
         return Census(
             {status: jobs.get(status, 0) for status in JobStatus},
             {status: deployments[status] for status in DeploymentStatus},
+            self._store.history.failed_by_reason(),
         )

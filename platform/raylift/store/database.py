@@ -5,6 +5,7 @@ from __future__ import annotations
 from raylift.store import migration
 from raylift.store.changes import Changes
 from raylift.store.deployments import DeploymentRepository
+from raylift.store.feedback import FeedbackRepository
 from raylift.store.history import HistoryRepository
 from raylift.store.jobs import JobRepository
 from raylift.store.leases import LeaseRepository
@@ -22,6 +23,7 @@ class Store:
         self.jobs = JobRepository(self._database)
         self.sweeps = SweepRepository(self._database)
         self.deployments = DeploymentRepository(self._database)
+        self.feedback = FeedbackRepository(self._database)
         self.changes = Changes(self._database)
         self.history = HistoryRepository(self._database)
         self.leases = LeaseRepository(self._database)

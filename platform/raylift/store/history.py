@@ -8,7 +8,7 @@ from typing import Final
 
 from sqlalchemy import ColumnElement, exists, func, select
 
-from raylift.domain.job import FINAL_STATES, STATUS_OF
+from raylift.domain.job import FINAL_STATES, STATUS_OF, JobStatus, Reason
 from raylift.store import idempotency
 from raylift.store.tables import JobRow, SweepJobRow, SweepRow
 from raylift.store.transactions import Database
@@ -42,6 +42,12 @@ class HistoryRepository:
         with self._database.read() as session:
             rows = session.execute(select(JobRow.job_id, JobRow.finished_at).where(JobRow.job_id.in_(job_ids))).all()
         return {row.job_id: row.finished_at for row in rows}
+
+    def failed_by_reason(self) -> dict[Reason, int]:
+        """How many of the failed jobs that are kept ended with each reason."""
+        query = select(JobRow.reason, func.count()).where(JobRow.status == JobStatus.FAILED).group_by(JobRow.reason)
+        with self._database.read() as session:
+            return {reason: count for reason, count in session.execute(query).tuples() if reason is not None}
 
     def forget_keys(self, now: datetime) -> bool:
         """Remove some of the idempotency keys that are past their time. Returns whether there may be more."""

@@ -6,6 +6,7 @@ from dataclasses import fields
 from typing import Any, Final, TypeVar
 
 from raylift.domain.deployment import Deployment
+from raylift.domain.feedback import Feedback
 from raylift.domain.job import Attempt, Event, Job
 from raylift.domain.lease import Lease
 from raylift.domain.sweep import Sweep
@@ -16,6 +17,7 @@ from raylift.store.tables import (
     Base,
     DeploymentRow,
     EventRow,
+    FeedbackRow,
     JobRow,
     LeaseRow,
     SweepRow,
@@ -23,13 +25,13 @@ from raylift.store.tables import (
     TrafficRow,
 )
 
-Record = Job | Event | Attempt | Deployment | Lease | Sweep | TrafficRecord | TrafficChange | AliasRecord
-R = TypeVar("R", Job, Event, Attempt, Deployment, Lease, Sweep, TrafficRecord, TrafficChange, AliasRecord)
+Record = Job | Event | Attempt | Deployment | Lease | Sweep | TrafficRecord | TrafficChange | AliasRecord | Feedback
+R = TypeVar("R", Job, Event, Attempt, Deployment, Lease, Sweep, TrafficRecord, TrafficChange, AliasRecord, Feedback)
 
 # Columns are named as the record's fields; a row may have more.
 _FIELDS: Final[dict[type, tuple[str, ...]]] = {
     record: tuple(f.name for f in fields(record))
-    for record in (Job, Event, Attempt, Deployment, Lease, Sweep, TrafficRecord, TrafficChange, AliasRecord)
+    for record in (Job, Event, Attempt, Deployment, Lease, Sweep, TrafficRecord, TrafficChange, AliasRecord, Feedback)
 }
 
 
@@ -63,6 +65,10 @@ def traffic_change_of(row: TrafficChangeRow) -> TrafficChange:
 
 def alias_of(row: AliasRow) -> AliasRecord:
     return _record(AliasRecord, row)
+
+
+def feedback_of(row: FeedbackRow) -> Feedback:
+    return _record(Feedback, row)
 
 
 def sweep_of(row: SweepRow) -> Sweep:

@@ -9,13 +9,14 @@ import math
 from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 from pydantic import PlainSerializer, TypeAdapter
 from sqlalchemy import BigInteger, Enum, ForeignKey, Index, LargeBinary, MetaData, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from raylift.domain.deployment import DeploymentConfig, DeploymentStatus
+from raylift.domain.feedback import Truth
 from raylift.domain.job import JobSpec, JobState, JobStatus, Reason, Usage
 from raylift.domain.sweep import SweepSpec, SweepState
 from raylift.domain.traffic import TrafficAction, TrafficTable
@@ -34,6 +35,7 @@ SWEEP_SPEC: Final = TypeAdapter(SweepSpec)
 USAGE: Final = TypeAdapter(Usage)
 CONFIG: Final = TypeAdapter(DeploymentConfig)
 TRAFFIC: Final = TypeAdapter(TrafficTable)
+TRUTH: Final[TypeAdapter[Truth]] = TypeAdapter(Any)
 NUMBERS: Final = TypeAdapter(dict[str, Number])
 STRINGS: Final = TypeAdapter(dict[str, str])
 PINS: Final = TypeAdapter(tuple[str, ...])
@@ -343,6 +345,20 @@ class AliasRow(Base):
     announced_as: Mapped[TrafficAction | None]
     announced_version: Mapped[str | None] = mapped_column(Key)
     announced_at: Mapped[datetime | None]
+
+
+class FeedbackRow(Base):
+    """What a prediction should have been. Not a reference to anything: versions come and go, and requests have no rows."""
+
+    __tablename__ = "feedback"
+
+    model_name: Mapped[str] = mapped_column(Key, primary_key=True)
+    version: Mapped[str] = mapped_column(Key, primary_key=True)
+    request_id: Mapped[str] = mapped_column(Key, primary_key=True)
+    true_value: Mapped[Truth] = mapped_column(JsonOf(TRUTH), nullable=False)
+    received_at: Mapped[datetime] = mapped_column(index=True)
+
+    __table_args__ = (Index(None, "model_name", "version", "received_at", "request_id"),)
 
 
 class LeaseRow(Base):
