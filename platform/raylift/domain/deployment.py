@@ -132,3 +132,5 @@ class ApplicationSeen:
     replicas: int
     """Replicas that answer."""
     message: str | None = None
+    replica_died: bool = False
+    """Whether a replica that had answered has died, and its successor does not answer yet."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import time
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any, Final
 
@@ -15,6 +16,7 @@ from ray.serve.schema import ApplicationStatusOverview, DeploymentStatusOverview
 from raylift.domain.deployment import ApplicationSeen, ApplicationState, Deployment
 from raylift.domain.errors import EngineUnavailable
 from raylift.domain.identifiers import application_name, version_of_application, version_route
+from raylift.engines.crash_loops import CrashLoops
 from raylift.engines.environments import build_failure_in, runtime_env_for
 from raylift.engines.mlflow_client import CLIENT_ENVIRONMENT
 from raylift.engines.observing import observer_config
@@ -25,6 +27,7 @@ from serve_apps.model_server.spec import ReplicaSpec
 log = logging.getLogger(__name__)
 
 _STARTUP_FAILED: Final = "REPLICA_STARTUP_FAILED"
+_HEALTH_CHECK_FAILED: Final = "HEALTH_CHECK_FAILED"
 _MESSAGE_LIMIT: Final = 4000
 _ANSI: Final = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -38,6 +41,7 @@ class RayServe:
 
     def __init__(self, settings: PlatformSettings) -> None:
         self._settings = settings
+        self._crash_loops = CrashLoops()
 
     def deploy(self, wanted: Iterable[tuple[Deployment, bool]]) -> dict[tuple[str, str], str]:
         """Hand deployments to Ray Serve without waiting for them; one that is there is changed in place where that is possible.
@@ -73,13 +77,14 @@ class RayServe:
                 raise EngineUnavailable(f"Ray Serve does not answer: {error}") from error
 
     def observe(self) -> dict[tuple[str, str], ApplicationSeen]:
-        """Every model version's application, by (model name, version)."""
+        """Every model version's application, by (model name, version); one whose processes die again and again has failed."""
         try:
             applications = serve.status().applications
         except (RayError, RayServeException, TimeoutError, ConnectionError) as error:
             raise EngineUnavailable(f"Ray Serve does not answer: {error}") from error
         found = ((version_of_application(name), overview) for name, overview in applications.items())
-        return {key: _seen(overview) for key, overview in found if key is not None}
+        seen = {key: _seen(overview) for key, overview in found if key is not None}
+        return self._crash_loops.judged(seen, time.monotonic())
 
     def _replica_spec(self, deployment: Deployment, *, prove: bool) -> ReplicaSpec:
         config, serving = deployment.config, self._settings.serving
@@ -132,7 +137,15 @@ def _seen(overview: ApplicationStatusOverview) -> ApplicationSeen:
         case _ if any(_startup_failed(deployment) for deployment in deployments):
             return ApplicationSeen(ApplicationState.FAILED, replicas, _why(overview.message, deployments))
         case _:
-            return ApplicationSeen(ApplicationState.STARTING, replicas, _progress(deployments))
+            died = any(_replica_died(deployment) for deployment in deployments)
+            return ApplicationSeen(ApplicationState.STARTING, replicas, _progress(deployments), replica_died=died)
+
+
+def _replica_died(deployment: DeploymentStatusOverview) -> bool:
+    """Whether Ray Serve waits for the successor of a replica that had answered and answers no more."""
+    trigger = getattr(deployment.status_trigger, "value", deployment.status_trigger)
+    status = getattr(deployment.status, "value", deployment.status)
+    return trigger == _HEALTH_CHECK_FAILED and status == "UNHEALTHY"
 
 
 def _startup_failed(deployment: DeploymentStatusOverview) -> bool:

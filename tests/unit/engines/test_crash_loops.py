@@ -1,0 +1,51 @@
+"""Versions that load, and whose processes die."""
+
+from __future__ import annotations
+
+from itertools import count
+
+import pytest
+
+from raylift.domain.deployment import ApplicationSeen, ApplicationState
+from raylift.engines.crash_loops import MOST_DEATHS, WITHIN_SECONDS, CrashLoops
+
+KEY = ("m", "1")
+WELL = ApplicationSeen(ApplicationState.RUNNING, 1)
+DEAD = ApplicationSeen(ApplicationState.STARTING, 0, replica_died=True)
+
+
+def seen(loops: CrashLoops, apps: list[ApplicationSeen], *, every: float = 1.0, start: float = 0.0) -> list[ApplicationState]:
+    return [loops.judged({KEY: app}, start + every * number)[KEY].state for number, app in zip(count(), apps, strict=False)]
+
+
+def test_dying_again_and_again_is_a_failure_that_says_so() -> None:
+    loops = CrashLoops()
+    assert ApplicationState.FAILED not in seen(loops, [DEAD, WELL] * (MOST_DEATHS - 1))
+    failed = loops.judged({KEY: DEAD}, 20.0)[KEY]
+    assert failed.state is ApplicationState.FAILED
+    assert failed.message is not None
+    assert f"died {MOST_DEATHS} times in 20 s" in failed.message
+
+
+def test_one_death_counts_once_however_often_it_is_seen() -> None:
+    assert set(seen(CrashLoops(), [DEAD] * 50)) == {ApplicationState.STARTING}
+
+
+def test_deaths_long_ago_are_forgotten() -> None:
+    rare = seen(CrashLoops(), [DEAD, WELL] * 20, every=WITHIN_SECONDS / MOST_DEATHS)
+    assert ApplicationState.FAILED not in rare
+
+
+@pytest.mark.parametrize("between", [WELL, None])
+def test_whoever_tries_again_begins_anew(between: ApplicationSeen | None) -> None:
+    loops = CrashLoops()
+    assert seen(loops, [DEAD, WELL] * MOST_DEATHS)[-2] is ApplicationState.FAILED
+    loops.judged({KEY: between} if between else {}, 30.0)
+    assert ApplicationState.FAILED not in seen(loops, [DEAD, WELL] * (MOST_DEATHS - 1), start=31.0)
+
+
+def test_only_the_version_itself_fails() -> None:
+    loops = CrashLoops()
+    for number in range(2 * MOST_DEATHS):
+        judged = loops.judged({KEY: WELL if number % 2 else DEAD, ("m", "2"): WELL}, float(number))
+        assert judged["m", "2"] == WELL
