@@ -1,0 +1,239 @@
+"""Versions that are asked too much, or whose processes die: a real platform, over HTTP."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+
+from raylift.launcher import LocalPlatform
+from raylift.launcher.processes import processes_of
+from tests.e2e.conftest import OVERRIDES
+
+pytestmark = pytest.mark.timeout(900)
+
+REGISTER = """
+import sys, mlflow, pandas as pd
+
+mlflow.set_tracking_uri(sys.argv[1])
+
+class Obedient(mlflow.pyfunc.PythonModel):
+    def __init__(self, directory):
+        self.directory = directory
+
+    def predict(self, context, model_input, params=None):
+        import os, time
+        x = float(model_input["x"].iloc[0])
+        if x < 0:
+            with open(os.path.join(self.directory, "died"), "a") as died:
+                died.write(f"{os.getpid()} {x}\\n")
+            os._exit(7)
+        while x > 100 and not os.path.exists(os.path.join(self.directory, "go on")):
+            time.sleep(0.01)
+        time.sleep(min(x, 1.0) if x <= 100 else 0)
+        return model_input["x"]
+
+frame = pd.DataFrame({"x": [0.0]})
+info = mlflow.pyfunc.log_model(name="m", python_model=Obedient(sys.argv[2]), input_example=frame, pip_requirements=[])
+client = mlflow.MlflowClient()
+for name in sys.argv[3:]:
+    client.create_registered_model(name)
+    client.create_model_version(name, info.model_uri, model_id=info.model_id)
+    client.set_registered_model_alias(name, "champion", "1")
+"""
+NAMES = ("busy", "burst", "alone", "twins", "parked", "killed", "bystander")
+WAITS = 1000.0
+"""What makes the model wait for the file ``go on``."""
+DIES = -1.0
+
+
+@pytest.fixture(scope="module")
+def directory() -> Iterator[Path]:
+    made = Path(tempfile.mkdtemp(prefix="raylift-e2e-"))
+    yield made
+    shutil.rmtree(made)
+
+
+@pytest.fixture(scope="module")
+def platform(directory: Path) -> Iterator[LocalPlatform]:
+    state_dir = Path(tempfile.mkdtemp(prefix="raylift-e2e-"))
+    running = LocalPlatform.start(state_dir, overrides=OVERRIDES)
+    try:
+        command = [sys.executable, "-c", REGISTER, running.record.mlflow_url, str(directory), *NAMES]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+        assert done.returncode == 0, done.stderr
+        yield running
+    finally:
+        running.stop()
+        shutil.rmtree(state_dir)
+
+
+@pytest.fixture
+def http(platform: LocalPlatform) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=platform.url, timeout=120, trust_env=False) as client:
+        yield client
+
+
+def wait(condition: Callable[[], bool]) -> None:
+    """The test's own time limit is the bound."""
+    while not condition():
+        time.sleep(0.1)
+
+
+def deploy(http: httpx.Client, name: str, **config: Any) -> None:
+    """Change the deployment of version 1, and wait until it has as many replicas as it must."""
+    path = f"/mlops/models/{name}/versions/1/deployment"
+    wait(lambda: http.get(path).status_code == 200)
+    assert http.put(path, json=config).status_code == 200
+    wait(lambda: (seen := http.get(path).json())["status"] == "ready" and seen["replicas"] == config["min_replicas"])
+
+
+def body(name: str, x: float, **more: Any) -> dict[str, Any]:
+    return {"model_name": name, "inputs": [{"x": x}], **more}
+
+
+def tensor(x: float) -> dict[str, Any]:
+    return {"inputs": [{"name": "x", "shape": [1], "datatype": "FP64", "data": [x]}]}
+
+
+def pids(platform: LocalPlatform, name: str) -> list[int]:
+    ours = {process.pid for process in processes_of(platform.record.instance)}
+    found = ((process.pid, " ".join(process.info["cmdline"] or [])) for process in psutil.process_iter(["cmdline"]))
+    return [pid for pid, command in found if pid in ours and f"ServeReplica:{name}:" in command]
+
+
+def deaths(directory: Path, x: float) -> int:
+    file = directory / "died"
+    return sum(1 for line in file.read_text().splitlines() if line.endswith(f" {x}")) if file.exists() else 0
+
+
+@contextmanager
+def asked_all_the_time(platform: LocalPlatform, name: str, *, clients: int, x: float = 0.0) -> Iterator[Counter[str]]:
+    """Predictions by several clients; yields what they were answered, by status and, where it is not 200, by text."""
+    over = threading.Event()
+    answers: Counter[str] = Counter()
+
+    def ask() -> None:
+        with httpx.Client(base_url=platform.url, timeout=120, trust_env=False) as client:
+            while not over.is_set():
+                answer = client.post(f"/v2/models/{name}/versions/1/predict", json=body(name, x))
+                answers["200" if answer.status_code == 200 else f"{answer.status_code} {answer.text}"] += 1
+
+    with ThreadPoolExecutor(clients) as executor:
+        asking = [executor.submit(ask) for _ in range(clients)]
+        try:
+            wait(lambda: answers.total() > 0 or asking[0].done())
+            yield answers
+        finally:
+            over.set()
+        for one in asking:
+            one.result()
+
+
+ROUTES: dict[str, tuple[str, dict[str, Any]]] = {
+    "a version's route": ("/v2/models/busy/versions/1/predict", body("busy", WAITS)),
+    "V2 by name": ("/v2/models/busy/infer", tensor(WAITS)),
+    "by name in the body": ("/mlops/inference", body("busy", WAITS)),
+    "through the gateway": ("/mlops/inference", body("busy", WAITS, alias="champion")),
+}
+
+
+@pytest.mark.parametrize(("path", "asked"), ROUTES.values(), ids=ROUTES)
+def test_what_does_not_fit_into_the_queue_is_refused_while_what_fits_waits(
+    http: httpx.Client, platform: LocalPlatform, directory: Path, path: str, asked: dict[str, Any]
+) -> None:
+    (directory / "go on").unlink(missing_ok=True)
+    deploy(
+        http, "busy", min_replicas=1, max_replicas=1, max_ongoing_requests=2, target_ongoing_requests=2, max_queued_requests=4
+    )
+    refused: list[httpx.Response] = []
+    answered: list[httpx.Response] = []
+
+    def ask() -> None:
+        with httpx.Client(base_url=platform.url, timeout=120, trust_env=False) as client:
+            answer = client.post(path, json=asked)
+            (answered if answer.status_code == 200 else refused).append(answer)
+
+    with ThreadPoolExecutor(30) as executor:
+        asking = [executor.submit(ask) for _ in range(30)]
+        # Whoever is refused is told so while not one of the others has been answered.
+        wait(lambda: len(refused) >= 20)
+        assert not answered
+        (directory / "go on").touch()
+        for one in asking:
+            one.result()
+    assert {answer.status_code for answer in refused} == {429}
+    assert all(int(answer.headers["retry-after"]) >= 1 for answer in refused)
+    assert 2 <= len(answered) <= 10
+    if path.endswith("/infer"):
+        assert {answer.headers["content-type"] for answer in refused} == {"application/json"}
+        assert all(list(answer.json()) == ["error"] for answer in refused)
+    else:
+        assert {answer.headers["content-type"] for answer in refused} == {"application/problem+json"}
+        assert {answer.json()["code"] for answer in refused} == {"queue_full"}
+
+
+def test_a_burst_brings_replicas_that_go_again(http: httpx.Client, platform: LocalPlatform) -> None:
+    config = {"max_replicas": 2, "target_ongoing_requests": 1, "upscale_delay_s": 0, "downscale_delay_s": 3}
+    deploy(http, "burst", min_replicas=1, **config)
+    path = "/mlops/models/burst/versions/1/deployment"
+    with asked_all_the_time(platform, "burst", clients=6, x=0.05) as answers:
+        wait(lambda: http.get(path).json()["replicas"] == 2)
+    with asked_all_the_time(platform, "burst", clients=1) as later:
+        wait(lambda: http.get(path).json()["replicas"] == 1)
+    assert set(answers + later) == {"200"}
+
+
+@pytest.mark.parametrize(("name", "replicas", "x"), [("twins", 2, -1.0), ("alone", 1, -2.0), ("parked", 0, -3.0)])
+def test_a_request_that_kills_processes_kills_two_and_is_told_so(
+    http: httpx.Client, platform: LocalPlatform, directory: Path, name: str, replicas: int, x: float
+) -> None:
+    if replicas:
+        deploy(http, name, min_replicas=replicas, max_replicas=2)
+    wait(lambda: http.post("/mlops/inference", json=body(name, 0.0)).status_code == 200)
+    with asked_all_the_time(platform, "bystander", clients=1) as bystander:
+        by_route = http.post(f"/v2/models/{name}/versions/1/predict", json=body(name, x))
+        wait(lambda: bystander.total() > 20)
+    assert deaths(directory, x) <= 2
+    assert (by_route.status_code, by_route.json()["code"]) == (502, "replica_failed")
+    assert "died" in by_route.json()["detail"]
+    assert set(bystander) == {"200"}
+    assert http.post("/mlops/inference", json=body(name, 0.0)).status_code == 200
+    by_name = http.post("/mlops/inference", json=body(name, x - 10))
+    assert (by_name.status_code, by_name.json()["code"]) == (502, "replica_failed")
+    assert deaths(directory, x - 10) <= 2
+    assert http.post(f"/v2/models/{name}/infer", json=tensor(0.0)).status_code == 200
+
+
+def test_replicas_that_are_killed_cost_no_request(http: httpx.Client, platform: LocalPlatform) -> None:
+    deploy(http, "killed", min_replicas=2, max_replicas=2)
+    with asked_all_the_time(platform, "killed", clients=4, x=0.01) as answers:
+        for _ in range(2):
+            before = set(pids(platform, "killed"))
+            psutil.Process(next(iter(before))).send_signal(signal.SIGKILL)
+            wait(lambda before=before: len(set(pids(platform, "killed")) - before) == 1)
+    assert set(answers) == {"200"}, json.dumps(answers)
+
+
+def test_a_version_whose_only_replica_is_killed_answers_all_the_while(http: httpx.Client, platform: LocalPlatform) -> None:
+    deploy(http, "alone", min_replicas=1, max_replicas=1)
+    with asked_all_the_time(platform, "alone", clients=3) as answers:
+        (pid,) = pids(platform, "alone")
+        psutil.Process(pid).send_signal(signal.SIGKILL)
+        wait(lambda: bool(now := pids(platform, "alone")) and pid not in now)
+    assert set(answers) == {"200"}, json.dumps(answers)
