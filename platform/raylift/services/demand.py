@@ -35,7 +35,8 @@ class Demand:
 
     Args:
         store: where it is noted.
-        lasting_seconds: how long requests must go on before a version that warm processes answer for gets its own.
+        lasting_seconds: how long requests must go on before a version that warm processes answer for gets its own, where its
+            deployment does not say.
         clock: the time.
         monotonic: seconds that never go back.
     """
@@ -62,7 +63,8 @@ class Demand:
     def answered_warm(self, deployment: Deployment, *, in_flight: int) -> None:
         """A warm process answers. One request now and then may stay there; a burst, or many in a row, may not."""
         asked = self._note(deployment)
-        lasts = asked.last - asked.first >= self._lasting_seconds
+        own = deployment.config.upscale_delay_s
+        lasts = asked.last - asked.first >= (self._lasting_seconds if own is None else own)
         if lasts or in_flight > deployment.config.target_ongoing_requests:
             self._tell(deployment, asked)
 
