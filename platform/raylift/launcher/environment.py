@@ -19,6 +19,7 @@ from raylift.launcher.processes import MARK
 from raylift.launcher.record import RunRecord
 
 _PLUGIN: Final = "raylift.engines.environments.plugin.EnvironmentPlugin"
+_SHORT_WAY: Final = "serve_apps.model_server.short_way.middlewares"
 _WEEK: Final = 7 * 24 * 3600
 
 
@@ -93,12 +94,12 @@ def _serve(record: RunRecord, cores: int) -> dict[str, str]:
         "RAY_SERVE_ENABLE_HA_PROXY": "1",
         # A replica's requests are answered on the loop that receives them. (What takes long goes to threads of its own.)
         "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
+        "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": _SHORT_WAY,
         # It would keep the last thousand lines of every log back. Requests write none: the access log is off.
         "RAY_SERVE_REQUEST_PATH_LOG_BUFFER_SIZE": "1",
         "RAY_SERVE_HAPROXY_BINARY_PATH": str(files.wrapper),
         "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(haproxy_dir / "c.cfg"),
         "RAY_SERVE_HAPROXY_SOCKET_PATH": str(haproxy_dir / "a.sock"),
-        "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": str(haproxy_dir / "m.sock"),
         "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(haproxy_dir),
         "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(haproxy_dir / "state"),
         # Nobody listens for its log. (It would be sent to port 514 of this machine, where somebody else's logger may listen.)
@@ -106,7 +107,15 @@ def _serve(record: RunRecord, cores: int) -> dict[str, str]:
         "RAY_SERVE_HAPROXY_TUNE_BUFSIZE": str(BUFFER_BYTES),
         # Our rules say for which requests an empty response counts (launcher/ingress_rules.py).
         "RAY_SERVE_HAPROXY_RETRY_ON": "conn-failure empty-response",
-        "RAY_SERVE_HAPROXY_NBTHREAD": str(min(4, cores)),
+        # So many that each replica may turn out to be gone before the gateway, which is behind them all, is asked. How many
+        # may die over a request is counted elsewhere (model_server/tried_before.py).
+        "RAY_SERVE_HAPROXY_RETRIES": "10",
+        # A replica that takes no connection gets none until it answers Serve's checks again, half a second later.
+        "RAY_SERVE_HAPROXY_OBSERVE_ERROR_LIMIT": "1",
+        # Its threads share what they do, at a price: on half of the cores one request costs a fifth less.
+        "RAY_SERVE_HAPROXY_NBTHREAD": str(max(1, min(4, cores // 2))),
+        # Else HAProxy tells a Python process of each request, which takes as long over it as HAProxy.
+        "RAY_SERVE_HAPROXY_METRICS_ENABLED": "0",
         "RAY_SERVE_HAPROXY_METRICS_PORT": str(ports.internal["haproxy_metrics"]),
         "RAY_SERVE_HAPROXY_STATS_PORT": str(ports.internal["haproxy_stats"]),
         "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(ports.internal["fallback_http"]),

@@ -2,7 +2,8 @@
 
 Ray's template binds HAProxy's metrics and statistics to every interface, and has one host for HAProxy and for the replicas
 behind it. The wrapper stands in for HAProxy's binary, corrects the file that Ray wrote, adds our rules (ingress_rules.py), and
-becomes HAProxy: so only the API itself is ever opened to the network, and only when `--host` says so.
+becomes HAProxy: so only the API itself is ever opened to the network, and only when `--host` says so. HAProxy writes no line
+about each request, which nobody would read.
 
 It also puts the gateway behind every version: a request to one whose replicas are all gone, or are not there yet, goes to the
 gateway, which has it answered by a warm process or holds it.
@@ -34,6 +35,7 @@ sed -i -E \\
     -e '/^[[:space:]]*errorfile 50[24] /d' \\
     -e '/^[[:space:]]*errorfile 503 /{{' -e 'r {errors}' -e 'd' -e '}}' \\
     -e '/^[[:space:]]*bind 127\\.0\\.0\\.1:{port}$/r {rules}' \\
+    -e 's/^([[:space:]]*)log global$/\\1no log/' \\
     -e 's/^([[:space:]]*bind )\\*?:([0-9]+)/\\1127.0.0.1:\\2/' \\
     -e 's/^([[:space:]]*bind )127\\.0\\.0\\.1:{port}$/\\1{host}:{port}/' \\
     "$config"

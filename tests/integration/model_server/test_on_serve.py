@@ -141,6 +141,29 @@ def test_loading_is_logged_where_serve_logs(cluster: ServeCluster) -> None:
     assert "Loaded iris version 1 with its sklearn flavour in" in log.read_text()
 
 
+def test_quick_predictions_do_not_pass_through_serve(cluster: ServeCluster) -> None:
+    """And those of a Python function do."""
+
+    def log_of(name: str) -> str:
+        (replica,) = _replicas(cluster.wait_for(f"{name}:1", _is_running))
+        return (cluster.logs / replica["log_file_path"].lstrip("/")).read_text()
+
+    said = "Quick predictions do not pass through Ray Serve"
+    assert said in log_of("iris")
+    assert said not in log_of("slow")
+
+
+@pytest.mark.parametrize(("name", "row"), [("iris", [[5.1, 3.5, 1.4, 0.2]]), ("slow", [0.0])])
+def test_each_answer_has_one_request_id_whichever_way_it_takes(cluster: ServeCluster, name: str, row: Any) -> None:
+    cluster.wait_for(f"{name}:1", _is_running)
+    with httpx.Client(base_url=f"{cluster.url}/v2/models/{name}/versions/1", timeout=60) as client:
+        given = client.post("/predict", json={"inputs": row}, headers={"x-request-id": "mine"})
+        assert given.headers.get_list("x-request-id") == ["mine"]
+        made = [client.post("/predict", json={"inputs": row}).headers.get_list("x-request-id") for _ in range(2)]
+    assert [len(ids) for ids in made] == [1, 1]
+    assert made[0] != made[1]
+
+
 def test_first_request_wakes_a_version_that_sleeps(cluster: ServeCluster) -> None:
     asleep = cluster.wait_for("asleep:1", _is_running)
     assert _replicas(asleep) == []
@@ -208,3 +231,24 @@ def test_a_change_of_the_only_replica_fails_no_request(
     assert set(statuses) == {200}, statuses
     assert len(after) == 1
     assert (after == before) == (code_version == "1")
+
+
+def test_a_crowd_at_a_quick_model_gets_another_replica(cluster: ServeCluster, registry: Registry) -> None:
+    """Serve's autoscaling knows of requests that it does not see. They wait for company here, as they would in a crowd."""
+    batching = {"max_rows": 64, "wait_ms": 50}
+    cluster.deploy([_spec(registry, "iris", {"max_replicas": 2, "target_ongoing_requests": 2, "batching": batching})])
+    stop = threading.Event()
+
+    def ask_all_the_time() -> None:
+        with httpx.Client(base_url=f"{cluster.url}/v2/models/iris/versions/1", timeout=60) as client:
+            while not stop.is_set():
+                assert client.post("/predict", json={"inputs": [[5.1, 3.5, 1.4, 0.2]]}).status_code == 200
+
+    with ThreadPoolExecutor(16) as executor:
+        clients = [executor.submit(ask_all_the_time) for _ in range(16)]
+        try:
+            cluster.wait_for("iris:1", lambda application: _is_running(application) and len(_pids(application)) == 2)
+        finally:
+            stop.set()
+        for client in clients:
+            client.result()

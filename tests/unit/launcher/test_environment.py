@@ -14,6 +14,7 @@ from raylift.launcher.ray_head import head_command
 from raylift.launcher.record import RunRecord
 from raylift.launcher.session import session_path
 from raylift.launcher.startup import database_url
+from serve_apps.model_server.short_way import middlewares
 
 NODE_ID = "f" * 56
 LONGEST_SOCKET_PATH = 107
@@ -129,3 +130,14 @@ def corrected(directory: Path, monkeypatch: pytest.MonkeyPatch, *, host: str) ->
     files.write(host=host, port=8000, token="secret")
     subprocess.run([str(files.wrapper), "-db", "-f", str(config), "-dR"], check=True)
     return [line.strip() for line in config.read_text(encoding="ascii").splitlines()]
+
+
+@pytest.mark.parametrize(("cores", "threads"), [(1, "1"), (2, "1"), (3, "1"), (4, "2"), (64, "4")])
+def test_the_ingress_leaves_cores_to_those_behind_it(record: RunRecord, cores: int, threads: str) -> None:
+    environment = head_environment({}, record, attempts_dir=record.state_dir / "attempts", cores=cores)
+    assert environment["RAY_SERVE_HAPROXY_NBTHREAD"] == threads
+
+
+def test_serve_finds_the_short_way(record: RunRecord) -> None:
+    environment = head_environment({}, record, attempts_dir=record.state_dir / "attempts", cores=2)
+    assert environment["RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH"] == f"{middlewares.__module__}.{middlewares.__name__}"

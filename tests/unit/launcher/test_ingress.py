@@ -78,3 +78,12 @@ def test_without_a_gateway_there_is_no_standby(rewrite: Rewrite) -> None:
     config = rewrite(content)
     for name in ("http-churn-3", "http-iris-1"):
         assert section(config, name) == section(content, name)
+
+
+def test_no_line_is_written_about_a_request(rewrite: Rewrite) -> None:
+    config = rewrite(
+        "global\n    log /dev/null local0 info\n" + CONFIG.replace("    http-reuse", "    log global\n    http-reuse")
+    )
+    assert "log global" not in config
+    assert section(config, "http-churn-3")[0] == "no log"
+    assert "log /dev/null local0 info" in config

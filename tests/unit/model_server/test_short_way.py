@@ -1,0 +1,179 @@
+"""Which requests go past Ray Serve, and what Serve is told of them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from serve_apps.doorkeeper import App, Receive, Scope, Send
+from serve_apps.model_server.short_way import QuickReplica, ShortWay, quick_replica
+
+_ROUTE = "/v2/models/m/versions/7"
+_SMALL = {"content-length": "20"}
+
+
+class Metrics:
+    """What Serve's manager has of it."""
+
+    def __init__(self) -> None:
+        self.ongoing = 0
+        self.recorded: list[str] = []
+
+    def inc_num_ongoing_requests(self, request: Any) -> None:
+        self.ongoing += 1
+
+    def dec_num_ongoing_requests(self, request: Any) -> None:
+        self.ongoing -= 1
+
+    def record_request_metrics(self, *, route: str, latency_ms: float, is_error: bool) -> None:
+        assert latency_ms >= 0
+        assert not is_error
+        self.recorded.append(route)
+
+
+class Rig:
+    """A short way between an application and a Serve that both only note what comes."""
+
+    def __init__(self, places: int = 2) -> None:
+        self.metrics = Metrics()
+        self.places = asyncio.Semaphore(places)
+        self.came: list[str] = []
+        self.ongoing_meanwhile: list[int] = []
+        self.hold = asyncio.Event()
+        self.hold.set()
+        self.way = ShortWay(self._noting("serve"), lambda _: self._replica())
+
+    def _replica(self) -> QuickReplica:
+        paths = frozenset({f"{_ROUTE}/predict"})
+        return QuickReplica(self._noting("app"), _ROUTE, paths, 100, self.places, self.metrics, None)
+
+    def _noting(self, name: str) -> App:
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            self.came.append(name)
+            self.ongoing_meanwhile.append(self.metrics.ongoing)
+            await self.hold.wait()
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            await send({"type": "http.response.body", "body": b""})
+
+        return app
+
+    async def ask(self, headers: Mapping[str, str] = _SMALL, **scope: Any) -> list[tuple[bytes, bytes]]:
+        """The headers of the answer."""
+        raw = [(name.encode(), value.encode()) for name, value in headers.items()]
+        answer: list[tuple[bytes, bytes]] = []
+
+        async def receive() -> dict[str, Any]:
+            return {"type": "http.request", "body": b""}
+
+        async def send(message: Any) -> None:
+            answer.extend(message.get("headers", []))
+
+        asked = {"type": "http", "method": "POST", "path": f"{_ROUTE}/predict", "headers": raw} | scope
+        await self.way(asked, receive, send)
+        return answer
+
+
+async def test_a_small_prediction_goes_past_serve_which_is_told() -> None:
+    rig = Rig()
+    await rig.ask()
+    assert rig.came == ["app"]
+    assert rig.ongoing_meanwhile == [1]
+    assert rig.metrics.recorded == [_ROUTE]
+
+
+@pytest.mark.parametrize(
+    ("headers", "scope"),
+    [
+        ({"content-length": "101"}, {}),
+        ({"transfer-encoding": "chunked"}, {}),
+        ({"content-length": "-1"}, {}),
+        ({**_SMALL, "x-request-timeout-seconds": "3"}, {}),
+        (_SMALL, {"method": "GET"}),
+        (_SMALL, {"path": f"{_ROUTE}/ready"}),
+        (_SMALL, {"path": "/-/healthz"}),
+        ({}, {"type": "websocket"}),
+    ],
+)
+async def test_all_else_is_serves(headers: dict[str, str], scope: dict[str, Any]) -> None:
+    rig = Rig()
+    await rig.ask(headers, **scope)
+    assert rig.came == ["serve"]
+    assert rig.metrics.recorded == []
+
+
+async def test_what_finds_no_place_queues_in_serve() -> None:
+    rig = Rig(places=1)
+    rig.hold.clear()
+    first = asyncio.ensure_future(rig.ask())
+    await asyncio.sleep(0)
+    second = asyncio.ensure_future(rig.ask())
+    await asyncio.sleep(0)
+    assert rig.came == ["app", "serve"]
+    rig.hold.set()
+    await asyncio.gather(first, second)
+
+
+async def test_a_request_is_over_in_the_loops_next_turn() -> None:
+    rig = Rig()
+    await rig.ask()
+    assert (rig.metrics.ongoing, rig.places.locked()) == (1, False)
+    await asyncio.sleep(0)
+    assert rig.metrics.ongoing == 0
+    for _ in range(3):
+        await rig.ask()
+        await asyncio.sleep(0)
+    assert rig.came == ["app"] * 4
+
+
+async def test_a_request_whose_client_goes_gives_its_place_back() -> None:
+    rig = Rig(places=1)
+    rig.hold.clear()
+    asked = asyncio.ensure_future(rig.ask())
+    await asyncio.sleep(0)
+    assert rig.places.locked()
+    asked.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asked
+    await asyncio.sleep(0)
+    assert not rig.places.locked()
+    assert rig.metrics.ongoing == 0
+
+
+async def test_the_requests_id_comes_back_and_one_without_gets_one() -> None:
+    rig = Rig(places=3)
+    assert await rig.ask({**_SMALL, "x-request-id": "mine"}) == [(b"x-request-id", b"mine")]
+    ((name, made),) = await rig.ask()
+    ((_, other),) = await rig.ask()
+    assert name == b"x-request-id"
+    assert made != other
+    assert len(made) == 36
+
+
+async def test_a_process_without_a_quick_model_hands_everything_on() -> None:
+    came: list[str] = []
+
+    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+        came.append(scope["path"])
+
+    way: Any = ShortWay(serve)
+    await way({"type": "http", "method": "POST", "path": "/x", "headers": []}, None, None)
+    assert came == ["/x"]
+
+
+def test_another_release_of_ray_is_said_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    class Unknown:
+        """A replica of Serve's that has no semaphore."""
+
+        _user_callable_wrapper = SimpleNamespace(
+            user_callable=SimpleNamespace(app=None, replica_app=SimpleNamespace(quick_paths=frozenset({"/x"}), route="/"))
+        )
+
+        async def answer(self, scope: Scope, receive: Receive, send: Send) -> None: ...
+
+    middleware: Any = SimpleNamespace(_app=Unknown().answer)
+    assert quick_replica(middleware) is None
+    assert "take Ray Serve's way" in caplog.text
