@@ -1,0 +1,54 @@
+"""The way past the framework, and how a request that the ingress sent ahead finds back to it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+from starlette.requests import Request
+from starlette.responses import Response
+
+from raylift.domain.ingress_headers import NAMED
+from serve_apps.gateway.hot_path import HotPath, HotRoute
+
+_PATH = "/mlops/inference"
+_LOST = "/v2/models/churn/versions/3/predict"
+
+
+async def _endpoint(request: Request) -> Response:
+    return Response(f"hot {request.url.path} {(await request.body()).decode()}")
+
+
+async def _framework(scope: Any, receive: Any, send: Any) -> None:
+    await Response(f"framework {scope['path']}")(scope, receive, send)
+
+
+async def _ask(method: str, path: str, headers: dict[str, str] | None = None) -> str:
+    app: Any = HotPath(_framework, route=HotRoute(_PATH, "POST", _endpoint))
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://gateway") as client:
+        return (await client.request(method, path, headers=headers, content=b"{}")).text
+
+
+async def test_the_one_route_goes_past_the_framework() -> None:
+    assert await _ask("POST", _PATH) == f"hot {_PATH} {{}}"
+    assert await _ask("GET", _PATH) == f"framework {_PATH}"
+    assert await _ask("POST", "/mlops/train") == "framework /mlops/train"
+
+
+async def test_a_request_that_was_sent_to_a_version_which_is_gone_finds_back() -> None:
+    """The ingress had changed its path when nobody took it: it is a request by name again."""
+    assert await _ask("POST", _LOST, {NAMED: "1"}) == f"hot {_PATH} {{}}"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "headers"),
+    [
+        ("POST", _LOST, {}),
+        ("POST", _LOST, {NAMED: "0"}),
+        ("GET", _LOST, {NAMED: "1"}),
+        ("POST", "/v2/models/churn/versions/3/infer", {NAMED: "1"}),
+    ],
+)
+async def test_a_request_that_names_a_version_itself_stays_one(method: str, path: str, headers: dict[str, str]) -> None:
+    assert await _ask(method, path, headers) == f"framework {path}"

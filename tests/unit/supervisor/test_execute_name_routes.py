@@ -1,0 +1,68 @@
+"""The map of names is brought up to date before applications are taken down."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from raylift.domain.deployment import Deployment, DeploymentConfig, DeploymentStatus
+from raylift.domain.errors import EngineUnavailable
+from raylift.engines.ingress_map import IngressMap, names_file
+from raylift.store import Store
+from raylift.supervisor.execute_name_routes import NameRouteKeeper
+from raylift.supervisor.plan_deployments import Delete, Deploy
+
+_NOW = datetime(2026, 1, 2, tzinfo=UTC)
+_CHURN = Deployment(
+    "churn", "9", "models:/churn/9", DeploymentConfig(), DeploymentStatus.READY, _NOW, _NOW, replicas=1, ready_at=_NOW
+)
+_IRIS = replace(_CHURN, model_name="iris", version="1")
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    opened = Store.open(f"sqlite:///{tmp_path}/store.db")
+    opened.migrate()
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def ingress(tmp_path: Path) -> IngressMap:
+    return IngressMap(tmp_path)
+
+
+class DeafIngress(IngressMap):
+    def put(self, routes: Mapping[str, str]) -> None:
+        raise EngineUnavailable("HAProxy did not take the map of names: it is deaf")
+
+
+def test_the_map_is_what_the_rows_want(store: Store, ingress: IngressMap, tmp_path: Path) -> None:
+    NameRouteKeeper(store, ingress).before([], [_CHURN, _IRIS])
+    assert names_file(tmp_path).read_text() == "churn /v2/models/churn/versions/9\niris /v2/models/iris/versions/1\n"
+
+
+def test_a_version_leaves_the_map_before_its_application_goes(store: Store, ingress: IngressMap, tmp_path: Path) -> None:
+    keeper = NameRouteKeeper(store, ingress)
+    keeper.before([], [_CHURN, _IRIS])
+    actions: list[Any] = [Delete(("churn", "9")), Deploy(_IRIS, prove=False)]
+    assert keeper.before(actions, [_CHURN, _IRIS]) == actions
+    assert names_file(tmp_path).read_text() == "iris /v2/models/iris/versions/1\n"
+
+
+def test_while_the_ingress_does_not_take_the_map_nothing_is_taken_down(
+    store: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    keeper = NameRouteKeeper(store, DeafIngress(tmp_path))
+    assert keeper.before([Delete(("churn", "9")), Deploy(_IRIS, prove=False)], [_CHURN, _IRIS]) == [Deploy(_IRIS, prove=False)]
+    assert "it is deaf" in caplog.text
+
+
+def test_without_an_ingress_of_ours_everything_may_be_done(store: Store) -> None:
+    actions: list[Any] = [Delete(("churn", "9")), Deploy(_IRIS, prove=False)]
+    assert NameRouteKeeper(store, None).before(actions, [_CHURN, _IRIS]) == actions
