@@ -33,6 +33,7 @@ HTTP_STATUS: Final[Mapping[str, int]] = {
     "deployment_not_found": 404,
     "environment_not_found": 404,
     "method_not_allowed": 405,
+    "body_late": 408,
     "conflict": 409,
     "job_not_finished": 409,
     "sweep_not_finished": 409,
@@ -112,6 +113,8 @@ _RAY_STATUS: Final[Mapping[int, int]] = {409: 500, 415: 400, 422: 400}
 """What Ray's Jobs API answers where ours has a finer status."""
 _PROTOCOLS: Final = (KSERVE_V1, "/v2/")
 """The inference protocols that others wrote: KServe's V1, and the Open Inference Protocol."""
+_OWN_PREDICT: Final = "/predict"
+"""Beneath a version's route: the platform's own protocol, with its own errors."""
 
 
 def error_response(path: str, error: PlatformError, headers: Mapping[str, str] | None = None) -> Response:
@@ -123,7 +126,7 @@ def error_response(path: str, error: PlatformError, headers: Mapping[str, str] |
         sent["Retry-After"] = f"{retry_after:g}"
     if path.startswith(RAY_API):
         return Response(error.detail, _RAY_STATUS.get(status, status), sent, "text/plain")
-    if path == "/v2" or path.startswith(_PROTOCOLS):
+    if path == "/v2" or (path.startswith(_PROTOCOLS) and not path.endswith(_OWN_PREDICT)):
         # They know 400 for a request that is wrong in whatever way.
         return Response(orjson.dumps({"error": error.detail}), 400 if status == 422 else status, sent, "application/json")
     return Response(orjson.dumps(problem(path, error, status), default=_plain), status, sent, PROBLEM_JSON)

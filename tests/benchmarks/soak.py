@@ -158,7 +158,7 @@ def main() -> None:
         made = models(asked)
         tally = Tally()
         events = Events(running, client, made, random.Random(options.seed), tally.note)
-        begin(events, 2, seconds=180)
+        begin(events, 2, seconds=600)
         asking = [
             Asking(running.url, options.seed * 100 + number, made, asked, tally, options.pause)
             for number in range(options.clients)

@@ -150,6 +150,7 @@ ROUTES: dict[str, tuple[str, dict[str, Any]]] = {
     "V2 by name": ("/v2/models/busy/infer", tensor(WAITS)),
     "by name in the body": ("/mlops/inference", body("busy", WAITS)),
     "through the gateway": ("/mlops/inference", body("busy", WAITS, alias="champion")),
+    "V2 by a version's route": ("/v2/models/busy/versions/1/infer", tensor(WAITS)),
 }
 
 

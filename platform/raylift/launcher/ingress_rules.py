@@ -111,6 +111,11 @@ def frontend_rules(names: Path, *, token: str, buffer_bytes: int) -> str:
         "# Predictions change nothing, so they may be sent again when a replica breaks off; nothing else may.",
         f"http-request set-var(txn.raylift_family) str(problem) if {{ path {_INFERENCE} }}",
         "http-request set-var(txn.raylift_family) str(protocol) if { path_beg /v1/models/ /v2/models/ }",
+        # The platform's own protocol, also where it is asked beneath a version's route.
+        f"http-request set-var(txn.raylift_words) str(problem) if {{ path {_INFERENCE} }} or {{ path_beg /v2/models/ }}"
+        " { path_end /predict }",
+        "http-request set-var(txn.raylift_words) str(protocol) if { path_beg /v1/models/ /v2/models/ }"
+        " !{ var(txn.raylift_words) -m found }",
         "http-request disable-l7-retry unless { method GET HEAD } or METH_POST { var(txn.raylift_family) -m found }",
         # By this name processes know a request again that others died over. What the gateway sends on has it already.
         f"http-request set-header {ingress_headers.REQUEST} %[uuid()] if METH_POST {{ var(txn.raylift_family) -m found }}"
@@ -181,17 +186,17 @@ def _failures() -> Iterator[str]:
     """Ray Serve answers in plain text when a version's queue is full or nobody is there: say it as the gateway would."""
     text = "{ res.hdr(content-type) -m beg text/plain }"
     for failure, statuses in ((_QUEUE_FULL, "429"), (_NOT_REACHED, "404 408 500 502 503 504")):
-        for family, kind, body in (
-            ("problem", "application/problem+json", failure.problem(instance=_INFERENCE)),
+        for words, kind, body in (
+            ("problem", "application/problem+json", failure.problem()),
             ("protocol", "application/json", json.dumps({"error": failure.detail})),
         ):
             yield (
                 f"http-response return status {failure.status} content-type {kind} hdr Retry-After 1"
                 f" hdr {ingress_headers.FAILURE} {failure.name} string '{body}'"
-                f" if {{ var(txn.raylift_family) -m str {family} }} {{ status {statuses} }} {text}"
+                f" if {{ var(txn.raylift_words) -m str {words} }} {{ status {statuses} }} {text}"
             )
     yield (
-        f"http-after-response set-header Content-Type application/json if {{ var(txn.raylift_family) -m str protocol }}"
+        f"http-after-response set-header Content-Type application/json if {{ var(txn.raylift_words) -m str protocol }}"
         f" {{ res.hdr({ingress_headers.FAILURE}) -m found }}"
     )
 

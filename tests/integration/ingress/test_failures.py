@@ -23,6 +23,10 @@ def test_plain_text_of_the_engine_becomes_a_problem(http: httpx.Client, status: 
         answer = http.post(f"{path}?status={status}")
         assert (answer.status_code, answer.headers["content-type"]) == (told, "application/json")
         assert list(answer.json()) == ["error"]
+    # Not of the platform's own protocol.
+    answer = http.post(f"{ROUTE}/predict?status={status}", content=PLAIN)
+    assert (answer.status_code, answer.headers["content-type"]) == (told, "application/problem+json")
+    assert answer.json()["code"] == problem["code"]
 
 
 def test_answers_of_replicas_are_left_alone(http: httpx.Client) -> None:
