@@ -67,7 +67,7 @@ class ReplicaApp:
         self._watch = watch
         self._batcher: Batcher | None = None
         self.set_batching(batching)
-        self._openapi = document(model)
+        self._document: bytes | None = None
         open_inference = OpenInferenceCodec()
         self._fallback: Codec = open_inference
         self._predictions: dict[str, Codec] = {
@@ -83,7 +83,7 @@ class ReplicaApp:
             "/ping": health,
             "/health": health,
             "/version": lambda: version(model),
-            "/openapi.json": lambda: Response(200, self._openapi),
+            "/openapi.json": self._openapi,
         }
 
     @property
@@ -105,6 +105,11 @@ class ReplicaApp:
         """Requests that wait for a thread, or for the batch that is computed."""
         waiting = self._threads._work_queue.qsize()  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
         return waiting + (self._batcher.waiting if self._batcher else 0)
+
+    def _openapi(self) -> Response:
+        """Made when somebody first asks for it: it asks the model for its examples."""
+        self._document = self._document or document(self._model)
+        return Response(200, self._document)
 
     def close(self) -> None:
         """Give the threads back, once nobody asks any more."""

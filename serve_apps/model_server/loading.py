@@ -17,6 +17,7 @@ import yaml
 
 from serve_apps.model_server.acceleration import accelerated
 from serve_apps.model_server.artifacts import NotProxied, fetch
+from serve_apps.model_server.examples import logged_example
 from serve_apps.model_server.model import Model
 from serve_apps.model_server.native_flavors import Unknown, read_lightgbm, read_sklearn, read_xgboost
 from serve_apps.model_server.predictors.base import Predictor
@@ -82,6 +83,7 @@ def load_directory(name: str, version: str, path: Path) -> Model:
         schema=schema_of(signature, predictor.features, is_native=is_native),
         signature=signature,
         mlflow_version=version_of_package("mlflow"),
+        example=logged_example(path, mlmodel),
     )
     return accelerated(model)
 

@@ -90,6 +90,8 @@ class Model:
     """Proven to answer as the predictor does (acceleration.py). Needs a reader."""
     is_groupable: bool = False
     """Whether rows of several requests may be computed together: proven, too. Needs a reader."""
+    example: Any = None
+    """The scoring body that was logged with it (examples.py)."""
 
     @property
     def classes(self) -> Sequence[Any] | None:
@@ -151,6 +153,15 @@ class Model:
             self.predictor.predict(batch, question.params) if question.predictions else None,
             self.predictor.probabilities(batch) if question.probabilities else None,
         )
+
+    def takes(self, question: Question) -> bool:
+        """Whether the model answers it."""
+        try:
+            self._computed(question)
+        except Exception as error:  # noqa: BLE001 - that is the question
+            _log.info("%s version %s does not take an example: %s", self.name, self.version, _said(error))
+            return False
+        return True
 
     def is_quick(self) -> bool:
         """Whether one row takes so little that handing it to a thread would cost more, measured on rows of zeros.

@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from raylift.domain.identifiers import version_route
+from serve_apps.model_server.examples import example_requests
 from serve_apps.model_server.jsonify import dumps
 from serve_apps.model_server.model import Model
 from serve_apps.model_server.signature import Column, ColumnType, Parameter, Tensor
@@ -25,20 +26,27 @@ _JSON_TYPES: Final[Mapping[ColumnType, Mapping[str, Any]]] = MappingProxyType(
     }
 )
 _OBJECT: Final = {"type": "object"}
+_ANYTHING: Final[Mapping[str, Any]] = MappingProxyType({})
+"""What a function answers to a body that is no table is its own."""
 
 
 def document(model: Model) -> bytes:
-    """The document as JSON."""
+    """The document as JSON. Asks the model for its examples, so it takes as long as some predictions."""
+    examples = example_requests(model)
     paths = {
         "": {"get": _operation("metadata", "Name, inputs and outputs (Open Inference Protocol)", _OBJECT)},
         "/predict": {
-            "post": _operation("predict", "Predict", _prediction(model), _request(model), ("400", "413", "422", "500"))
+            "post": _operation(
+                "predict", "Predict", _prediction(model), _request(model), ("400", "413", "422", "500"), examples
+            )
         },
         "/infer": {
-            "post": _operation("infer", "Predict (Open Inference Protocol V2)", _OBJECT, _infer(), ("400", "413", "500"))
+            "post": _operation(
+                "infer", "Predict (Open Inference Protocol V2)", _OBJECT, _infer(), ("400", "413", "500"), examples
+            )
         },
         "/invocations": {
-            "post": _operation("invocations", "Predict (MLflow scoring)", _OBJECT, _OBJECT, ("400", "413", "415"))
+            "post": _operation("invocations", "Predict (MLflow scoring)", _ANYTHING, _OBJECT, ("400", "413", "415"), examples)
         },
         "/ready": {"get": _operation("ready", "Whether the model is loaded (Open Inference Protocol)", _OBJECT)},
     }
@@ -57,16 +65,22 @@ def document(model: Model) -> bytes:
 
 
 def _operation(
-    name: str, summary: str, answer: Mapping[str, Any], body: Mapping[str, Any] | None = None, errors: tuple[str, ...] = ()
+    name: str,
+    summary: str,
+    answer: Mapping[str, Any],
+    body: Mapping[str, Any] | None = None,
+    errors: tuple[str, ...] = (),
+    examples: Mapping[str, Any] = MappingProxyType({}),
 ) -> dict[str, Any]:
     operation: dict[str, Any] = {
         "operationId": name,
         "summary": summary,
-        "responses": {"200": {"description": "The answer.", "content": {"application/json": {"schema": answer}}}}
+        "responses": {"200": {"description": "The answer.", "content": {"application/json": {"schema": dict(answer)}}}}
         | {status: {"description": "What is wrong."} for status in errors},
     }
     if body is not None:
-        operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": body}}}
+        content = {"schema": body} | ({"example": examples[f"/{name}"]} if f"/{name}" in examples else {})
+        operation["requestBody"] = {"required": True, "content": {"application/json": content}}
     return operation
 
 
