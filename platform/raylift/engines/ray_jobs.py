@@ -18,6 +18,8 @@ from raylift.domain.errors import EngineUnavailable, PlatformError
 from raylift.domain.job import Resources
 
 _TIMEOUT: Final = httpx.Timeout(30.0, connect=3.0)
+_NODE_LABEL: Final = "ray.io/node-id"
+"""Each node has it, with its own id."""
 
 
 class RayJobStatus(StrEnum):
@@ -46,6 +48,8 @@ class RayJob:
     exit_code: int | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
     submitted_at: datetime | None = None
+    node_id: str | None = None
+    """Where it runs, or ran; None before it does."""
 
 
 class SubmissionRefused(PlatformError):
@@ -73,8 +77,9 @@ class RayJobs:
         *,
         runtime_env: Mapping[str, Any],
         metadata: Mapping[str, str],
+        avoid_node: str | None = None,
     ) -> None:
-        """Submit, or find that this submission id is there already: both are success.
+        """Submit, or find that this submission id is there already: both are success. Ray places it, not on ``avoid_node``.
 
         Raises:
             SubmissionRefused: Ray rejects the request.
@@ -89,6 +94,8 @@ class RayJobs:
         }
         if resources.gpus:
             body["entrypoint_num_gpus"] = resources.gpus
+        if avoid_node is not None:
+            body["entrypoint_label_selector"] = {_NODE_LABEL: f"!{avoid_node}"}
         answer = self._call("POST", "/api/jobs/", json=body)
         # Ray answers 500 for an id that exists; the text is the only sign.
         if answer.is_success or "already exists" in answer.text:
@@ -155,6 +162,7 @@ def _ray_job(item: Mapping[str, Any]) -> RayJob:
         exit_code=item.get("driver_exit_code"),
         metadata=item.get("metadata") or {},
         submitted_at=datetime.fromtimestamp(submitted / 1000, UTC) if submitted else None,
+        node_id=item.get("driver_node_id"),
     )
 
 

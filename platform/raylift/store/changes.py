@@ -21,6 +21,8 @@ class Changes:
         self._database = database
         self._question = _SQLITE if database.is_sqlite else _POSTGRESQL
         self._connection: Any = None
+        self.is_free = database.is_sqlite
+        """Asking takes some microseconds, and no server's time."""
 
     def mark(self) -> str:
         """A mark of this moment. Where two are equal, nothing was committed in between.

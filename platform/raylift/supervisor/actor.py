@@ -94,13 +94,14 @@ def _assemble(settings: PlatformSettings) -> Any:
     from raylift.supervisor.execute_sweeps import SweepExecutor
     from raylift.supervisor.loop import Supervisor
     from raylift.supervisor.observe import RayView
+    from raylift.supervisor.placement import Placement
     from raylift.supervisor.registry_sync import RegistrySync
     from raylift.supervisor.retention import Retention
 
     store = Store.open(settings.database_url)
     ray_jobs = RayJobs(settings.ray_dashboard_url)
     tracking, registry = Tracking(settings.mlflow_url), Registry(settings.mlflow_url)
-    serve = RayServe(settings)
+    serve, placement = RayServe(settings), Placement()
     return Supervisor(
         settings,
         holder=f"{socket.gethostname()}/{os.getpid()}/{uuid.uuid4().hex[:8]}",
@@ -108,7 +109,8 @@ def _assemble(settings: PlatformSettings) -> Any:
         cluster=Cluster(settings.supervisor.serving_reserve_cpus),
         serve=serve,
         ray_view=RayView(ray_jobs, time.monotonic),
-        jobs=JobExecutor(settings, store, ray_jobs, tracking, registry, _now),
+        jobs=JobExecutor(settings, store, ray_jobs, tracking, registry, _now, placement),
+        placement=placement,
         sweeps=SweepExecutor(settings, store, SweepRuns(settings.mlflow_url), tracking, registry, _now),
         deployments=DeploymentExecutor(store, serve, FrontDoor(settings.gateway_url), _now),
         name_routes=NameRouteKeeper(store, IngressMap(settings.ingress.directory) if settings.ingress else None),

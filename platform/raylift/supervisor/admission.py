@@ -39,16 +39,21 @@ class Decision:
     """Who may go, in order, and who waits with a node set aside for it."""
 
     admitted: list[QueuedJob] = field(default_factory=list[QueuedJob])
+    placed: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Node ids by the ids of the admitted jobs: where each is taken to go, until Ray says where it runs."""
     reserved_for: str | None = None
     """Job id; to be given to the next decision."""
+    reserved_node: str | None = None
+    """The node that is set aside for it: nobody else is to be started there."""
 
 
 def admit(
     waiting: Iterable[QueuedJob],
     active: Iterable[Job],
-    nodes: Sequence[Resources],
+    nodes: Mapping[str, Resources],
     *,
     quota_of: Callable[[str], Quota],
+    places: Mapping[str, str] | None = None,
     reserved_for: str | None = None,
     starting: int,
     max_starting: int,
@@ -58,8 +63,9 @@ def admit(
     Args:
         waiting: queued jobs, in any order.
         active: jobs that hold resources already.
-        nodes: what each node has for jobs in total (the serving reserve taken off).
+        nodes: by node id, what each has for jobs in total (the serving reserve taken off).
         quota_of: the quota of an owner.
+        places: node ids by the ids of active jobs, as far as they are known.
         reserved_for: of the last decision.
         starting: how many of the active jobs are still on their way into Ray.
         max_starting: how many may be on their way at a time.
@@ -70,26 +76,29 @@ def admit(
     the jobs of its owner behind it, and nobody else. A job that no node could hold now is passed over, and reserves nothing.
     """
     active = list(active)
-    cluster = _Cluster(active, nodes)
-    queues = _Queues(waiting, active, nodes, reserved_for)
+    cluster = _Cluster(active, nodes, places or {})
+    queues = _Queues(waiting, active, list(nodes.values()), reserved_for)
     admitted: list[QueuedJob] = []
+    placed: dict[str, str] = {}
     reserved: str | None = None
+    reserved_node: str | None = None
     while starting + len(admitted) < max_starting and (job := queues.next()) is not None:
         quota = quota_of(job.owner)
         if quota.broken_by(job.resources, queues.held[job.owner]):
             # One that breaks it all by itself (quotas were lowered since the upload) would hold the others back for ever.
             if not quota.broken_by(job.resources, Held()):
                 queues.hold_back(job.owner)
-        elif cluster.take(job.resources):
+        elif (node := cluster.take(job.resources)) is not None:
             admitted.append(job)
+            placed[job.job_id] = node
             queues.give(job)
-        elif reserved is None and cluster.reserve(job.resources):
+        elif reserved is None and (reserved_node := cluster.reserve(job.resources)) is not None:
             reserved = job.job_id
             # Given, as far as its owner's share and quota go: its smaller jobs must leave enough of the quota for it.
             queues.give(job)
         elif reserved is not None and cluster.is_full(queues.smallest):
             break
-    return Decision(admitted, reserved)
+    return Decision(admitted, placed, reserved, reserved_node)
 
 
 def can_ever_hold(wanted: Resources, nodes: Iterable[Resources]) -> bool:
@@ -163,43 +172,58 @@ class _Queues:
 
 
 class _Cluster:
-    """The nodes, and what is left of them."""
+    """The nodes by their ids, and what is left of them."""
 
-    def __init__(self, active: Iterable[Job], nodes: Sequence[Resources]) -> None:
-        self._nodes = [(node, _Room(node.cpus, node.memory_bytes, node.gpus)) for node in nodes]
-        for job in sorted(active, key=_size, reverse=True):
+    def __init__(self, active: Iterable[Job], nodes: Mapping[str, Resources], places: Mapping[str, str]) -> None:
+        self._nodes = dict(nodes)
+        self._rooms = {node_id: _Room(node.cpus, node.memory_bytes, node.gpus) for node_id, node in nodes.items()}
+        adrift: list[Job] = []
+        for job in active:
+            place = places.get(job.job_id)
+            if place is None:
+                adrift.append(job)
+            elif place in self._rooms:  # Else its node has left, and took it along.
+                self._rooms[place].take(job.spec.resources)
+        for job in sorted(adrift, key=_size, reverse=True):
             self._place(job.spec.resources)
 
-    def take(self, wanted: Resources) -> bool:
-        """Use the node that has least to spare; False when none has enough."""
-        room = self._tightest(wanted)
-        if room is not None:
-            room.take(wanted)
-        return room is not None
+    def take(self, wanted: Resources) -> str | None:
+        """Use the node that has least to spare, and say which; None when none has enough."""
+        chosen = self._tightest(wanted)
+        if chosen is not None:
+            self._rooms[chosen].take(wanted)
+        return chosen
 
-    def reserve(self, wanted: Resources) -> bool:
-        """Set aside the roomiest node that could hold the job were it empty. False when there is none."""
-        able = [pair for pair in self._nodes if can_ever_hold(wanted, [pair[0]])]
+    def reserve(self, wanted: Resources) -> str | None:
+        """Set aside the roomiest node that could hold the job were it empty, and say which. None when there is none.
+
+        A node that is set aside only empties, and another is chosen only when it has more room still: so one is empty one day.
+        """
+        able = [node_id for node_id in self._rooms if can_ever_hold(wanted, [self._nodes[node_id]])]
         if not able:
-            return False
-        # A job without GPUs leaves those that have some to others.
-        gpus = 1 if wanted.gpus else -1
-        chosen = max(able, key=lambda pair: (gpus * pair[1].gpus, pair[1].cpus, pair[1].memory_bytes))
-        self._nodes = [pair for pair in self._nodes if pair is not chosen]
-        return True
+            return None
+
+        def room_of(node_id: str) -> tuple[float, float, float]:
+            room = self._rooms[node_id]
+            # A job without GPUs leaves the nodes that have some to others, busy or not.
+            return (room.gpus if wanted.gpus else -self._nodes[node_id].gpus, room.cpus, room.memory_bytes)
+
+        chosen = max(able, key=room_of)
+        del self._rooms[chosen]
+        return chosen
 
     def is_full(self, smallest: Resources) -> bool:
-        return not any(room.holds(smallest) for _, room in self._nodes)
+        return not any(room.holds(smallest) for room in self._rooms.values())
 
-    def _tightest(self, wanted: Resources) -> _Room | None:
-        fitting = [room for _, room in self._nodes if room.holds(wanted)]
-        return min(fitting, key=lambda room: (room.gpus, room.cpus, room.memory_bytes), default=None)
+    def _tightest(self, wanted: Resources) -> str | None:
+        fitting = [(room.gpus, room.cpus, room.memory_bytes, node) for node, room in self._rooms.items() if room.holds(wanted)]
+        return min(fitting)[-1] if fitting else None
 
     def _place(self, wanted: Resources) -> None:
         """Take a running job's share from the node it most likely sits on; never fails, since it does run somewhere."""
-        room = self._tightest(wanted) or max((room for _, room in self._nodes), key=lambda room: room.cpus, default=None)
-        if room is not None:
-            room.take(wanted)
+        chosen = self._tightest(wanted) or max(self._rooms, key=lambda node: self._rooms[node].cpus, default=None)
+        if chosen is not None:
+            self._rooms[chosen].take(wanted)
 
 
 def _size(job: Job) -> tuple[float, float, float]:

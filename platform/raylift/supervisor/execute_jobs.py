@@ -22,6 +22,7 @@ from raylift.engines.registry import Registry
 from raylift.engines.tracking import Tracking
 from raylift.settings import PlatformSettings
 from raylift.store import Store
+from raylift.supervisor.placement import Placement
 from raylift.supervisor.plan_jobs import (
     Finish,
     JobAction,
@@ -64,6 +65,7 @@ class JobExecutor:
         tracking: Tracking,
         registry: Registry,
         clock: Callable[[], datetime],
+        placement: Placement,
     ) -> None:
         self._settings = settings
         self._store = store
@@ -71,6 +73,7 @@ class JobExecutor:
         self._tracking = tracking
         self._registry = registry
         self._clock = clock
+        self._placement = placement
         self._unregistered_since: dict[str, datetime] = {}
         """When MLflow first did not answer about a job."""
         self._failures: dict[str, int] = {}
@@ -186,6 +189,7 @@ class JobExecutor:
                     ),
                 },
                 metadata={"raylift.job_id": job.job_id, "raylift.attempt": str(job.attempt)},
+                avoid_node=self._placement.to_avoid(job.job_id),
             )
         except SubmissionRefused as error:
             self._move(lease, job, JobState.FAILED, reason=Reason.SUBMISSION_ERROR, message=error.detail)

@@ -16,7 +16,7 @@ from raylift.engines.ray_cluster import Cluster
 from raylift.engines.ray_serve import RayServe
 from raylift.settings import PlatformSettings
 from raylift.store import Store
-from raylift.supervisor.admission import admit
+from raylift.supervisor.admission import Decision, admit
 from raylift.supervisor.adoption import Adoption
 from raylift.supervisor.alias_watch import AliasWatch
 from raylift.supervisor.execute_deployments import DeploymentExecutor
@@ -25,6 +25,8 @@ from raylift.supervisor.execute_name_routes import NameRouteKeeper
 from raylift.supervisor.execute_sweeps import SweepExecutor
 from raylift.supervisor.lanes import Lanes
 from raylift.supervisor.observe import RaySnapshot, RayView, attempt_seen
+from raylift.supervisor.pace import Pace
+from raylift.supervisor.placement import Placement
 from raylift.supervisor.plan_deployments import Prove, plan_deployments
 from raylift.supervisor.plan_jobs import plan_job
 from raylift.supervisor.registry_sync import RegistrySync
@@ -68,6 +70,7 @@ class Supervisor:
         serve: RayServe,
         ray_view: RayView,
         jobs: JobExecutor,
+        placement: Placement,
         sweeps: SweepExecutor,
         deployments: DeploymentExecutor,
         name_routes: NameRouteKeeper,
@@ -85,6 +88,7 @@ class Supervisor:
         self._serve = serve
         self._ray_view = ray_view
         self._jobs = jobs
+        self._placement = placement
         self._sweeps = sweeps
         self._deployments = deployments
         self._name_routes = name_routes
@@ -98,7 +102,8 @@ class Supervisor:
         self._lanes = Lanes(self._pool.submit, monotonic)
         self._lease: Lease | None = None
         self._view = StoreView(store)
-        self._nodes: list[Resources] = []
+        self._pace = Pace(settings.supervisor.tick_seconds, self._view.was_written_to, monotonic)
+        self._nodes: dict[str, Resources] = {}
         self._nodes_read_at = float("-inf")
         self._reserved_for: str | None = None
         self._adopted_from: RaySnapshot | None = None
@@ -107,8 +112,9 @@ class Supervisor:
 
     def run(self, stop: threading.Event) -> None:
         """Tick until ``stop`` is set. A tick that fails is logged and the next one tries again."""
-        while not stop.wait(self._settings.supervisor.tick_seconds):
+        while not stop.is_set():
             try:
+                self._pace.wait(stop)
                 self.tick()
             except (StaleLease, EngineUnavailable) as error:
                 log.warning("%s", error)
@@ -125,7 +131,8 @@ class Supervisor:
         if lease is None:
             return
         nodes_are_old = self._monotonic() - self._nodes_read_at >= _NODES_SECONDS
-        changed = self._view.refresh(self._nodes, again=nodes_are_old and self._view.somebody_waits)
+        changed = self._view.refresh(list(self._nodes.values()), again=nodes_are_old and self._view.somebody_waits)
+        self._pace.found(news=changed)
         # Each by itself: jobs that run are watched also while nobody knows what the nodes have, and the other way round.
         self._try(self._watch, lease)
         if changed or self._view.cancelled:
@@ -165,7 +172,10 @@ class Supervisor:
         view, settings = self._view, self._settings
         for job in view.cancelled:
             self._lanes.run(job.job_id, lambda job=job: self._step(job.job_id, lambda: self._jobs.cancel_waiting(lease, job)))
+        places = self._placement.places(view.active, self._ray_view.last)
         if not view.somebody_waits:
+            self._reserved_for = None
+            self._placement.follow(places, Decision())
             return
         if self._monotonic() - self._nodes_read_at >= _NODES_SECONDS:
             self._nodes, self._nodes_read_at = self._nodes_for_jobs(), self._monotonic()
@@ -174,11 +184,13 @@ class Supervisor:
             view.active,
             self._nodes,
             quota_of=settings.jobs.quotas.of,
+            places=places,
             reserved_for=self._reserved_for,
             starting=sum(1 for job in view.active if job.state in {JobState.ENVIRONMENT, JobState.STARTING}),
             max_starting=settings.supervisor.max_starting,
         )
         self._reserved_for = decision.reserved_for
+        self._placement.follow(places, decision)
         for job in decision.admitted:
             self._lanes.run(job.job_id, lambda job=job: self._step(job.job_id, lambda: self._let_go(lease, job)))
 
@@ -187,7 +199,7 @@ class Supervisor:
         if job.state is JobState.QUEUED:
             self._jobs.admit(lease, job)
 
-    def _nodes_for_jobs(self) -> list[Resources]:
+    def _nodes_for_jobs(self) -> dict[str, Resources]:
         """What the nodes have for jobs; nothing while the store cannot be reached from all of them."""
         nodes = self._cluster.nodes()
         if len(nodes) > 1 and not self._store.supports_many_nodes:
@@ -196,8 +208,8 @@ class Supervisor:
                 "Set RAYLIFT_DATABASE_URL to a PostgreSQL database, or remove the other nodes.",
                 len(nodes),
             )
-            return []
-        return [Resources(node.cpus, node.memory_bytes, node.gpus) for node in nodes]
+            return {}
+        return {node.node_id: Resources(node.cpus, node.memory_bytes, node.gpus) for node in nodes}
 
     def _watch(self, lease: Lease) -> None:
         active = self._view.active

@@ -55,6 +55,11 @@ class RayView:
         self._touched: set[str] = set()
         self._guard = threading.Lock()
 
+    @property
+    def last(self) -> RaySnapshot:
+        """The last look, however old."""
+        return self._snapshot
+
     def snapshot(self, *, at_work: bool) -> RaySnapshot:
         """What Ray knew at most a second ago; while no job of ours is ``at_work``, at most three.
 

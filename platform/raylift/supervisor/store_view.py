@@ -29,6 +29,14 @@ class StoreView:
         self.somebody_waits = False
         """Also for a node that there is not."""
 
+    def was_written_to(self) -> bool:
+        """Whether something was written since the last ``refresh``, where asking is free; else False.
+
+        Raises:
+            EngineUnavailable: the database does not answer.
+        """
+        return self._store.changes.is_free and self._store.changes.mark() != self._mark
+
     def refresh(self, nodes: Sequence[Resources], *, again: bool = False) -> bool:
         """Read what was written since the last time, or all of it ``again``. True when anything was read.
 

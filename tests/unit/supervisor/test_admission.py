@@ -6,7 +6,7 @@ from typing import Any
 
 from raylift.domain.job import Job, JobState, QueuedJob, Resources
 from raylift.domain.quota import Quota
-from raylift.supervisor.admission import admit, can_ever_hold
+from raylift.supervisor.admission import Decision, admit, can_ever_hold
 
 GIB = 2**30
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
@@ -24,6 +24,13 @@ def queued(
     return QueuedJob(job_id, owner, priority, NOW - timedelta(seconds=age), wanted)
 
 
+def decide(
+    waiting: Sequence[QueuedJob], running: Sequence[Job], nodes: Sequence[Resources], places: dict[str, str]
+) -> Decision:
+    unbounded: dict[str, Any] = {"quota_of": lambda _: Quota(), "starting": 0, "max_starting": 10}
+    return admit(waiting, running, named(nodes), places=places, **unbounded)
+
+
 def in_line(*sizes: float) -> list[QueuedJob]:
     return [queued(f"job_{index}", cpus, age=-index) for index, cpus in enumerate(sizes)]
 
@@ -37,14 +44,20 @@ def admitted(
     **how: Any,
 ) -> list[str]:
     limits: dict[str, Any] = {"starting": 0, "max_starting": 10} | how
-    decision = admit(waiting, running, nodes, quota_of=lambda owner: (quotas or {}).get(owner, Quota()), **limits)
+    cluster = named(nodes)
+    decision = admit(waiting, running, cluster, quota_of=lambda owner: (quotas or {}).get(owner, Quota()), **limits)
     return [job.job_id for job in decision.admitted]
+
+
+def named(nodes: Sequence[Resources]) -> dict[str, Resources]:
+    return {f"node_{number}": node for number, node in enumerate(nodes)}
 
 
 def reserved_for(
     waiting: Sequence[QueuedJob], running: Sequence[Job], nodes: Sequence[Resources], before: str | None
 ) -> str | None:
-    decision = admit(waiting, running, nodes, quota_of=lambda _: Quota(), reserved_for=before, starting=0, max_starting=10)
+    cluster = named(nodes)
+    decision = admit(waiting, running, cluster, quota_of=lambda _: Quota(), reserved_for=before, starting=0, max_starting=10)
     return decision.reserved_for
 
 
@@ -131,6 +144,33 @@ class TestReservation:
         ]
         jobs = [queued("job_large", 4, age=9), queued("job_gpu", 1, gpus=1.0)]
         assert admitted(jobs, running, [node(4, gpus=2), node(4)]) == ["job_gpu"]
+
+    def test_a_busy_gpu_does_not_make_its_node_a_better_one(self, make_job: Make) -> None:
+        running = [
+            make_job(JobState.SCRIPT, job_id="job_R", cpus=1, gpus=1.0),
+            make_job(JobState.SCRIPT, job_id="job_S", cpus=3),
+        ]
+        places = {"job_R": "node_0", "job_S": "node_1"}
+        assert decide([queued("job_large", 4)], running, [node(4, gpus=1), node(4)], places).reserved_node == "node_1"
+
+
+class TestPlaces:
+    def test_a_job_is_counted_where_it_runs(self, make_job: Make) -> None:
+        running = [make_job(JobState.SCRIPT, job_id="job_R", cpus=1)]
+        nodes = [node(2), node(1)]
+        # Where it would fit best leaves the large node free; where it is does not.
+        assert decide(in_line(2), running, nodes, {}).placed == {"job_0": "node_0"}
+        assert decide(in_line(2), running, nodes, {"job_R": "node_0"}).placed == {}
+
+    def test_the_roomiest_node_by_what_really_runs_there_is_set_aside(self, make_job: Make) -> None:
+        running = [make_job(JobState.SCRIPT, job_id="job_R", cpus=1), make_job(JobState.SCRIPT, job_id="job_S", cpus=2)]
+        for places in ({"job_R": "node_0", "job_S": "node_1"}, {"job_R": "node_1", "job_S": "node_0"}):
+            decided = decide(in_line(4), running, [node(4), node(4)], places)
+            assert (decided.reserved_for, decided.reserved_node) == ("job_0", places["job_R"])
+
+    def test_a_node_that_has_left_took_its_jobs_along(self, make_job: Make) -> None:
+        running = [make_job(JobState.SCRIPT, job_id="job_R", cpus=2)]
+        assert decide(in_line(2), running, [node(2)], {"job_R": "gone"}).placed == {"job_0": "node_0"}
 
 
 class TestQuota:

@@ -17,6 +17,7 @@ from raylift.engines.attempt_directory import AttemptDirectory
 from raylift.settings import PlatformSettings
 from raylift.store import Store
 from raylift.supervisor.execute_jobs import JobExecutor
+from raylift.supervisor.placement import Placement
 from raylift.supervisor.plan_jobs import Register, Submit
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
@@ -51,7 +52,7 @@ class World:
         assert lease is not None
         self.lease: Lease = lease
         engine: Any = Failing(error)
-        self.executor = JobExecutor(self.settings, self.store, engine, engine, engine, lambda: self.now)
+        self.executor = JobExecutor(self.settings, self.store, engine, engine, engine, lambda: self.now, Placement())
 
     def job(self, *states: JobState) -> Job:
         spec = JobSpec(

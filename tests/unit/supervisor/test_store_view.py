@@ -61,3 +61,13 @@ def test_a_job_is_active_or_waits(store: Store) -> None:
     assert [job.job_id for job in view.active] == ["job_1"]
     assert [job.job_id for job in view.waiting] == ["job_2"]
     assert [job.job_id for job in view.cancelled] == ["job_2"]
+
+
+def test_tells_at_once_that_something_was_written(store: Store) -> None:
+    view = StoreView(store)
+    view.refresh([NODE])
+    assert not view.was_written_to()
+    add(store, "job_1")
+    assert view.was_written_to()
+    view.refresh([NODE])
+    assert not view.was_written_to()

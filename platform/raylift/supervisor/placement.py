@@ -1,0 +1,41 @@
+"""Where admitted jobs run, and which node is set aside: what admission knows beyond the store. All of it may be lost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from raylift.domain.job import Job
+from raylift.supervisor.admission import Decision
+from raylift.supervisor.observe import RaySnapshot
+
+
+class Placement:
+    """Ray says where a job runs once it does; until then it is where admission took it to go."""
+
+    def __init__(self) -> None:
+        self._assumed: dict[str, str] = {}
+        self._just_decided: Mapping[str, str] = {}
+        self._reserved_node: str | None = None
+
+    def places(self, active: Iterable[Job], snapshot: RaySnapshot) -> Mapping[str, str]:
+        """Node ids by the ids of active jobs, as far as they are known."""
+        found: dict[str, str] = {}
+        for job in active:
+            seen = snapshot.jobs.get(job.submission_id) if job.submission_id else None
+            node = (seen.node_id if seen else None) or self._assumed.get(job.job_id)
+            if node is not None:
+                found[job.job_id] = node
+        return found
+
+    def follow(self, places: Mapping[str, str], decision: Decision) -> None:
+        """Remember what was decided, on top of the places that it was decided by; what is over is forgotten."""
+        # The last decision's jobs may be on their way: no longer waiting, and not seen as active yet.
+        self._assumed = {**self._just_decided, **places, **decision.placed}
+        self._just_decided = decision.placed
+        self._reserved_node = decision.reserved_node
+
+    def to_avoid(self, job_id: str) -> str | None:
+        """The node that this job is not to be started on: the one that is set aside for another."""
+        place = self._assumed.get(job_id)
+        # One that counts there already was admitted before, and may have room nowhere else; so may one that nobody knows of.
+        return self._reserved_node if place not in (None, self._reserved_node) else None

@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import httpx
+
+from raylift.domain.job import Resources
+from raylift.engines.ray_jobs import RayJobs
+
+
+class Dashboard:
+    def __init__(self, *jobs: dict[str, Any]) -> None:
+        self.submitted: list[dict[str, Any]] = []
+        self.jobs = list(jobs)
+        self.ray = RayJobs("http://ray.test", httpx.MockTransport(self.answer))
+
+    def answer(self, request: httpx.Request) -> httpx.Response:
+        if request.method == "POST":
+            self.submitted.append(json.loads(request.content))
+        return httpx.Response(200, json=self.jobs)
+
+    def submit(self, **options: Any) -> dict[str, Any]:
+        self.ray.submit("job_A-a1", "python x", Resources(0.5, 2**30), runtime_env={}, metadata={}, **options)
+        return self.submitted[-1]
+
+
+def test_a_node_is_avoided_by_its_label() -> None:
+    dashboard = Dashboard()
+    assert dashboard.submit(avoid_node="ab12")["entrypoint_label_selector"] == {"ray.io/node-id": "!ab12"}
+    assert "entrypoint_label_selector" not in dashboard.submit()
+
+
+def test_a_job_says_where_it_runs() -> None:
+    runs = {"type": "SUBMISSION", "submission_id": "a", "status": "RUNNING", "entrypoint": "x", "driver_node_id": "ab12"}
+    waits = {"type": "SUBMISSION", "submission_id": "b", "status": "PENDING", "entrypoint": "x", "driver_node_id": None}
+    assert [job.node_id for job in Dashboard(runs, waits).ray.list()] == ["ab12", None]

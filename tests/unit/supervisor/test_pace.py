@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from raylift.domain.errors import EngineUnavailable
+from raylift.supervisor.pace import Pace
+
+
+def a_moment_after(seconds: float) -> object:
+    return pytest.approx(seconds + 0.01, abs=0.011)
+
+
+class Stop(threading.Event):
+    """Waiting only moves the time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 0.0
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.now += timeout or 0.0
+        return self.is_set()
+
+
+class Store:
+    def __init__(self, written_at: float | None = None, error: Exception | None = None) -> None:
+        self.stop = Stop()
+        self.written_at = written_at
+        self.error = error
+        self.pace = Pace(0.2, self.was_written_to, lambda: self.stop.now)
+
+    def was_written_to(self) -> bool:
+        if self.error is not None:
+            raise self.error
+        return self.written_at is not None and self.stop.now >= self.written_at
+
+    def wait(self) -> float:
+        begun = self.stop.now
+        self.pace.wait(self.stop)
+        return self.stop.now - begun
+
+
+def test_what_is_written_while_it_rests_is_seen_at_once() -> None:
+    store = Store(written_at=0.05)
+    store.pace.found(news=False)
+    assert store.wait() == a_moment_after(0.05)
+
+
+def test_ticks_are_no_more_while_much_is_written() -> None:
+    store = Store(written_at=0.0)
+    store.pace.found(news=True)
+    assert store.wait() == a_moment_after(0.2)
+
+
+def test_nothing_written_is_the_steady_pace() -> None:
+    store = Store()
+    store.pace.found(news=False)
+    assert store.wait() == a_moment_after(0.2)
+
+
+def test_a_tick_or_a_look_that_fails_is_not_repeated_every_few_milliseconds() -> None:
+    store = Store(error=EngineUnavailable("no database"))
+    store.pace.found(news=False)
+    with pytest.raises(EngineUnavailable):
+        store.wait()
+    assert store.wait() == a_moment_after(0.2)
+
+
+def test_a_stop_is_heeded_within_a_moment() -> None:
+    store = Store()
+    store.stop.set()
+    assert store.wait() == a_moment_after(0.0)
