@@ -1,89 +1,133 @@
 """From the upload to the script's first line, beside `ray job submit` of the same script, in turns in one run.
 
-    python tests/benchmarks/first_line.py [--url http://127.0.0.1:8000] [--ray http://127.0.0.1:8265] [--rounds 10]
+    python tests/benchmarks/first_line.py [--rounds 10] [--row 20] [--state-dir DIR]
 
-Against a running platform with nothing else to do. Goal: at most 1.1 times the raw submission, at the median.
+Alone: each is handed in when the one before is over. In a row: all are handed in one after the other without waiting. Starts a
+platform of its own (SQLite) and stops it afterwards; with --state-dir it takes the one that runs there, which should have
+nothing else to do. Goal: at most 1.1 times the raw submission, at the median.
 """
 
 from __future__ import annotations
 
 import argparse
-import shlex
 import statistics
 import time
 import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import httpx
+from own_platform import platform
 
 SCRIPT = "import time; print('first line at', time.time(), flush=True)"
+ENDED = {"completed", "failed", "cancelled", "SUCCEEDED", "FAILED", "STOPPED"}
+MIB = 2**20
 
 
-def first_line_at(log: str) -> float | None:
-    _, found, rest = log.partition("first line at ")
-    return float(rest.split()[0]) if found and rest.endswith("\n") else None
+class Submission:
+    """One script that was handed in. ``path`` is its resource, ``log`` where its output is."""
+
+    def __init__(self, http: httpx.Client, path: str, log: str, began: float) -> None:
+        self.http = http
+        self.path = path
+        self.log = log
+        self.began = began
+
+    def state(self) -> dict[str, Any]:
+        answer: dict[str, Any] = self.http.get(self.path).raise_for_status().json()
+        return answer
+
+    def first_line(self) -> float:
+        """Seconds from handing in to the first line, which the script itself looked at the clock for."""
+        output: str = self.http.get(self.log).raise_for_status().json()["logs"]
+        return float(output.partition("first line at ")[2].split()[0]) - self.began
 
 
-def wait_for_line(http: httpx.Client, path: str) -> float:
-    end = time.monotonic() + 60
-    while time.monotonic() < end:
-        answer = http.get(path)
-        log = answer.json().get("logs") or "" if answer.is_success else ""
-        if (at := first_line_at(log)) is not None:
-            return at
-        time.sleep(0.2)
-    raise SystemExit(f"no first line within 60 s at {path}")
+Submit = Callable[[float], Submission]
 
 
-def settle(http: httpx.Client, path: str) -> None:
-    """Wait until the job is over, so that its end does not slow the next one's start."""
-    while http.get(path).json()["status"].lower() in {"pending", "queued", "running"}:
-        time.sleep(0.2)
+def to_raylift(http: httpx.Client) -> Submit:
+    def submit(cpus: float) -> Submission:
+        resources = {"cpus": cpus, "memory": "256MiB"}
+        began = time.time()
+        body = {"script_content": SCRIPT, "experiment_name": "first-line", "resources": resources}
+        path = http.post("/mlops/training/upload", json=body).raise_for_status().json()["links"]["self"]
+        return Submission(http, path, path, began)
+
+    return submit
 
 
-def by_raylift(http: httpx.Client) -> float:
-    body = {"script_content": SCRIPT, "experiment_name": "first-line", "resources": {"cpus": 1, "memory": "512MiB"}}
-    start = time.time()
-    link = http.post("/mlops/training/upload", json=body).raise_for_status().json()["links"]["self"]
-    took = wait_for_line(http, link) - start
-    settle(http, link)
-    return took
+def to_ray(http: httpx.Client, script: Path) -> Submit:
+    def submit(cpus: float) -> Submission:
+        submission_id = f"bench-{uuid.uuid4().hex[:8]}"
+        body = {
+            "submission_id": submission_id,
+            "entrypoint": f"python -u {script}",
+            "entrypoint_num_cpus": cpus,
+            "entrypoint_memory": 256 * MIB,
+            # As Raylift's are, and as a user's usually are: a process of its own, not one that is left over.
+            "runtime_env": {"env_vars": {"BENCH": submission_id}},
+        }
+        began = time.time()
+        http.post("/api/jobs/", json=body).raise_for_status()
+        return Submission(http, f"/api/jobs/{submission_id}", f"/api/jobs/{submission_id}/logs", began)
+
+    return submit
 
 
-def by_ray(http: httpx.Client) -> float:
-    submission = f"bench-{uuid.uuid4().hex[:8]}"
-    body = {
-        "submission_id": submission,
-        "entrypoint": shlex.join(["python", "-u", "-c", SCRIPT]),
-        "entrypoint_num_cpus": 1,
-        "entrypoint_memory": 512 * 2**20,
-        # As Raylift's are, and as a user's usually are: a process of its own, not one that is left over.
-        "runtime_env": {"env_vars": {"BENCH": submission}},
-    }
-    start = time.time()
-    http.post("/api/jobs/", json=body).raise_for_status()
-    took = wait_for_line(http, f"/api/jobs/{submission}/logs") - start
-    settle(http, f"/api/jobs/{submission}")
-    return took
+def finished(submissions: list[Submission]) -> list[float]:
+    """Seconds to the first line of each. Waits until all are over, so that their ends do not slow the next one's start."""
+    end = time.monotonic() + 180
+    for submission in submissions:
+        while submission.state()["status"] not in ENDED:
+            if time.monotonic() > end:
+                raise SystemExit(f"{submission.path} is not over after three minutes")
+            time.sleep(0.2)
+    return [submission.first_line() for submission in submissions]
+
+
+def report(name: str, theirs: list[float], ours: list[float]) -> None:
+    for what, of in (("median", statistics.median), ("last", max)):
+        print(f"{f'{name}, {what}':32} {of(theirs):15.2f} {of(ours):9.2f} {of(ours) / of(theirs):7.2f} {1.1:6.1f}", flush=True)
+
+
+def report_phases(jobs: list[dict[str, Any]], lines: list[float]) -> None:
+    """What the platform says of the same time: its phases until the script's process is there, and what is left beside them."""
+    before = [{name: job["phases"].get(name, 0.0) for name in ("queued", "environment", "starting")} for job in jobs]
+    parts = {name: statistics.median(phases[name] for phases in before) for name in before[0]}
+    rest = statistics.median(line - sum(phases.values()) for line, phases in zip(lines, before, strict=True))
+    said = " + ".join(f"{name} {seconds:.3f}" for name, seconds in parts.items())
+    print(f"phases, median s: {said}; first line less their sum {rest:+.3f}", flush=True)
 
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--url", default="http://127.0.0.1:8000")
-    options.add_argument("--ray", default="http://127.0.0.1:8265")
     options.add_argument("--rounds", type=int, default=10)
+    options.add_argument("--row", type=int, default=20)
+    options.add_argument("--state-dir", type=Path)
     chosen = options.parse_args()
-    raylift, ray = list[float](), list[float]()
     with (
-        httpx.Client(base_url=chosen.url, timeout=60, trust_env=False) as platform,
-        httpx.Client(base_url=chosen.ray, timeout=60, trust_env=False) as dashboard,
+        platform(chosen.state_dir) as running,
+        httpx.Client(base_url=running.url, timeout=60, trust_env=False) as gateway,
+        httpx.Client(base_url=running.record.ray_dashboard_url, timeout=60, trust_env=False) as dashboard,
     ):
-        for _ in range(chosen.rounds + 1):
-            ray.append(by_ray(dashboard))
-            raylift.append(by_raylift(platform))
-    # The first round warms both up.
-    ours, theirs = statistics.median(raylift[1:]), statistics.median(ray[1:])
-    print(f"{'submit to first line, median s':32} {'ray job submit':>15} {'raylift':>9} {'ratio':>7} {'goal':>6}")
-    print(f"{f'{chosen.rounds} rounds in turns':32} {theirs:15.2f} {ours:9.2f} {ours / theirs:7.2f} {1.1:6.1f}")
+        script = running.record.state_dir / "first_line.py"
+        script.write_text(SCRIPT)
+        raylift, ray = to_raylift(gateway), to_ray(dashboard, script)
+        finished([ray(1), raylift(1)])  # The first of each warms it up.
+        print(f"{'submit to first line, s':32} {'ray job submit':>15} {'raylift':>9} {'ratio':>7} {'goal':>6}")
+        theirs, ours, jobs = list[float](), list[float](), list[dict[str, Any]]()
+        for _ in range(chosen.rounds):
+            theirs += finished([ray(1)])
+            mine = raylift(1)
+            ours += finished([mine])
+            jobs.append(mine.state())
+        report(f"alone, {chosen.rounds} rounds in turns", theirs, ours)
+        report_phases(jobs, ours)
+        # A tenth of a CPU each, so that neither side is held back by anything but the machine.
+        rows = [finished([submit(0.1) for _ in range(chosen.row)]) for submit in (ray, raylift, raylift, ray)]
+        report(f"{chosen.row} in a row, twice", rows[0] + rows[3], rows[1] + rows[2])
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """10,000 jobs that wait: how fast they are taken, what they cost while they wait, and how fast they are drained.
 
     python tests/benchmarks/job_queue.py [--quick] [--part waiting|drain|burst] [--jobs 10000] [--clients 8]
-        [--drain 60] [--burst 200]
+        [--drain 20] [--rounds 3] [--burst 200] [--raw-burst 30]
 
 Starts a platform of its own (SQLite) and stops it afterwards; with --state-dir it takes the one that runs there, whose
 configuration must give the owner ``waits`` the quota that OVERRIDES gives. Every figure has its counterpart from the same run
@@ -13,52 +13,30 @@ least 0.9 times the rate of raw Ray running the same jobs.
 from __future__ import annotations
 
 import argparse
-import shutil
 import statistics
-import tempfile
 import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
 import psutil
+from own_platform import platform
 
 from raylift.launcher import LocalPlatform
 from raylift.launcher.processes import processes_of
 
-OVERRIDES = {
-    "ports": {"gateway": 0, "ray_dashboard": 0, "mlflow": 0},
-    "startup": {"timeout_seconds": 300},
-    # Nobody drains the queue before it is measured: the owner of the waiting jobs may run none.
-    "jobs": {"quotas": {"owners": {"waits": {"max_running_jobs": 0}}}},
-}
+# Nobody drains the queue before it is measured: the owner of the waiting jobs may run none.
+OVERRIDES = {"jobs": {"quotas": {"owners": {"waits": {"max_running_jobs": 0}}}}}
 MIB = 2**20
 JOB = {"script_content": "pass", "experiment_name": "queue", "autolog": False, "resources": {"cpus": 0.1, "memory": "128MiB"}}
 
 
 def report(name: str, value: str, beside: str = "", ratio: float | None = None, goal: str = "") -> None:
     print(f"{name:40} {value:>10} {beside:>24} {'' if ratio is None else f'{ratio:.2f}':>7} {goal:>10}", flush=True)
-
-
-@contextmanager
-def platform(found: Path | None) -> Iterator[LocalPlatform]:
-    if found is not None:
-        running = LocalPlatform.find(found)
-        if running is None:
-            raise SystemExit(f"no platform runs at {found}")
-        yield running
-        return
-    state_dir = Path(tempfile.mkdtemp(prefix="rlq-"))
-    running = LocalPlatform.start(state_dir, overrides=OVERRIDES)
-    try:
-        yield running
-    finally:
-        running.stop()
-        shutil.rmtree(state_dir, ignore_errors=True)
 
 
 def client(url: str) -> httpx.Client:
@@ -135,7 +113,14 @@ def drain(url: str, count: int) -> float:
 def drain_raw(ray_url: str, count: int) -> float:
     """The same jobs by Ray's own REST API, all handed over at once: Ray decides how many run at a time."""
     prefix = f"raw-{uuid.uuid4().hex[:6]}"
+    start = time.perf_counter()
+    submit_raw(ray_url, prefix, count)
+    with client(ray_url) as http:
+        wait_until(lambda: finished_raw(http, prefix) == count, 300)
+    return count / (time.perf_counter() - start)
 
+
+def submit_raw(ray_url: str, prefix: str, count: int) -> None:
     def submit(number: int) -> None:
         body = {
             "submission_id": f"{prefix}-{number}",
@@ -146,39 +131,47 @@ def drain_raw(ray_url: str, count: int) -> float:
         }
         http.post("/api/jobs/", json=body).raise_for_status()
 
-    def done() -> bool:
-        jobs = [job for job in http.get("/api/jobs/").json() if (job.get("submission_id") or "").startswith(prefix)]
-        bad = [job for job in jobs if job["status"] in {"FAILED", "STOPPED"}]
-        if bad:
-            raise SystemExit(f"Ray failed a job: {bad[0]['message']}")
-        return sum(job["status"] == "SUCCEEDED" for job in jobs) == count
-
-    start = time.perf_counter()
-    with client(ray_url) as http:
-        with ThreadPoolExecutor(4) as pool:
-            list(pool.map(submit, range(count)))
-        wait_until(done, 300)
-    return count / (time.perf_counter() - start)
+    with client(ray_url) as http, ThreadPoolExecutor(4) as pool:
+        list(pool.map(submit, range(count)))
 
 
-def burst(running: LocalPlatform, count: int) -> tuple[float, int]:
-    """MiB of memory taken at most while so many jobs are handed in at once and drained, and Ray's job supervisors at most."""
-    used, actors, over = [psutil.virtual_memory().used], [0], threading.Event()
+def finished_raw(http: httpx.Client, prefix: str) -> int:
+    jobs = [job for job in http.get("/api/jobs/").json() if (job.get("submission_id") or "").startswith(prefix)]
+    bad = [job for job in jobs if job["status"] in {"FAILED", "STOPPED"}]
+    if bad:
+        raise SystemExit(f"Ray failed a job: {bad[0]['message']}")
+    return sum(job["status"] == "SUCCEEDED" for job in jobs)
 
-    def watch() -> None:
-        while not over.wait(0.5):
-            used.append(psutil.virtual_memory().used)
-            names = [" ".join(p.info["cmdline"] or []) for p in psutil.process_iter(["cmdline"])]
-            actors.append(sum("JobSupervisor" in name for name in names))
 
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    try:
-        drain(running.url, count)
-    finally:
-        over.set()
-        watcher.join()
-    return (max(used) - used[0]) / MIB, max(actors)
+def memory_of(processes: list[psutil.Process]) -> int:
+    """Bytes that these processes take together; what they share is counted once."""
+    total = 0
+    for process in processes:
+        with suppress(psutil.NoSuchProcess, FileNotFoundError, ProcessLookupError):
+            rollup = Path(f"/proc/{process.pid}/smaps_rollup").read_text()
+            total += int(rollup.partition("\nPss:")[2].split(maxsplit=1)[0]) * 1024 if rollup else 0
+    return total
+
+
+def at_most(running: LocalPlatform, seconds: float, submit: Callable[[], object]) -> tuple[float, int]:
+    """MiB that the platform's processes take more after ``submit``, and how many are Ray's job supervisors: at most."""
+    instance = running.record.instance
+    start = memory_of(processes_of(instance))
+    used, actors = [start], [0]
+    submit()
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        processes = processes_of(instance)
+        used.append(memory_of(processes))
+        actors.append(sum(name.startswith("ray::JobSupervisor") for name in titles(processes)))
+        time.sleep(1.0)
+    return (max(used) - start) / MIB, max(actors)
+
+
+def titles(processes: list[psutil.Process]) -> Iterator[str]:
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            yield " ".join(process.cmdline())
 
 
 def measure_waiting(running: LocalPlatform, jobs: int, clients: int, seconds: float) -> None:
@@ -199,39 +192,50 @@ def measure_waiting(running: LocalPlatform, jobs: int, clients: int, seconds: fl
     report("status query, median ms", f"{busy_ms:.2f}", f"one waiting {idle_ms:.2f}", busy_ms / idle_ms, "1.0")
 
 
-def measure_drain(running: LocalPlatform, jobs: int) -> None:
+def measure_drain(running: LocalPlatform, jobs: int, rounds: int) -> None:
     ray_url = running.record.ray_dashboard_url
     drain(running.url, 4)
     drain_raw(ray_url, 4)
-    theirs, ours = drain_raw(ray_url, jobs), drain(running.url, jobs)
-    report(f"jobs of `pass` drained/s, {jobs} jobs", f"{ours:.2f}", f"raw Ray {theirs:.2f}", ours / theirs, ">= 0.9")
+    pairs = [(drain_raw(ray_url, jobs), drain(running.url, jobs)) for _ in range(rounds)]
+    theirs, ours = (statistics.median(column) for column in zip(*pairs, strict=True))
+    ratio = statistics.median(mine / other for other, mine in pairs)
+    name = f"jobs of `pass` drained/s, {rounds} x {jobs} jobs"
+    report(name, f"{ours:.2f}", f"raw Ray {theirs:.2f}", ratio, ">= 0.9")
 
 
-def measure_burst(running: LocalPlatform, jobs: int) -> None:
-    memory, actors = burst(running, jobs)
-    report(f"{jobs} jobs at once, MiB more at most", f"{memory:.0f}", f"{actors} Ray job actors", None, "bounded")
+def measure_burst(running: LocalPlatform, jobs: int, raw: int, seconds: float) -> None:
+    ray_url = running.record.ray_dashboard_url
+    prefix = f"burst-{uuid.uuid4().hex[:6]}"
+    their_memory, their_actors = at_most(running, seconds / 2, lambda: submit_raw(ray_url, prefix, raw))
+    with client(ray_url) as http:
+        wait_until(lambda: finished_raw(http, prefix) == raw, 300)
+    memory, actors = at_most(running, seconds, lambda: upload_many(running.url, jobs, 8, "burst"))
+    report(f"{jobs} jobs at once, MiB more at most", f"{memory:.0f}", f"raw Ray, {raw} jobs {their_memory:.0f}")
+    report("processes of Ray that wait or run, at most", f"{actors}", f"raw Ray, {raw} jobs {their_actors}")
 
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--jobs", type=int, default=10_000)
     options.add_argument("--clients", type=int, default=8)
-    options.add_argument("--drain", type=int, default=60)
+    options.add_argument("--drain", type=int, default=20)
+    options.add_argument("--rounds", type=int, default=3, help="of draining, raw Ray and the platform in turns")
     options.add_argument("--burst", type=int, default=200)
+    options.add_argument("--raw-burst", type=int, default=30, help="jobs that raw Ray gets at once: a process each")
     options.add_argument("--quick", action="store_true", help="a tenth of everything, to see that it works")
     options.add_argument("--part", choices=["waiting", "drain", "burst"], help="only this one")
     options.add_argument("--state-dir", type=Path)
     chosen = options.parse_args()
     scale = 10 if chosen.quick else 1
     parts = [chosen.part] if chosen.part else ["waiting", "drain", "burst"]
-    with platform(chosen.state_dir) as running:
+    with platform(chosen.state_dir, OVERRIDES) as running:
         print(f"{'':40} {'raylift':>10} {'beside':>24} {'ratio':>7} {'goal':>10}")
         if "waiting" in parts:
             measure_waiting(running, chosen.jobs // scale, chosen.clients, 20 / scale)
         if "drain" in parts:
-            measure_drain(running, chosen.drain // scale)
+            measure_drain(running, chosen.drain // scale, chosen.rounds)
         if "burst" in parts:
-            measure_burst(running, chosen.burst // scale)
+            measure_burst(running, chosen.burst // scale, chosen.raw_burst // scale, 80)
 
 
 if __name__ == "__main__":
