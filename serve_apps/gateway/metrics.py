@@ -14,6 +14,8 @@ from starlette.types import Scope
 
 from raylift.domain.errors import EngineUnavailable
 from raylift.services.census import CensusService
+from raylift.services.observations import ObservationService
+from serve_apps.gateway.model_metrics import ModelCollector
 
 _LOG: Final = logging.getLogger(__name__)
 _BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0)
@@ -25,9 +27,10 @@ class Metrics:
 
     content_type: Final = CONTENT_TYPE_LATEST
 
-    def __init__(self, census: CensusService) -> None:
+    def __init__(self, census: CensusService, observations: ObservationService) -> None:
         self._registry = CollectorRegistry()
         self._registry.register(_CensusCollector(census))
+        self._registry.register(ModelCollector(observations.counts))
         self._requests = Counter(
             "raylift_http_requests", "Requests, by route and status.", ["method", "route", "status"], registry=self._registry
         )
@@ -72,6 +75,7 @@ class _CensusCollector(Collector):
 
     def collect(self) -> Iterable[Metric]:
         jobs = GaugeMetricFamily("raylift_jobs", "Jobs, by status.", labels=["status"])
+        failed = GaugeMetricFamily("raylift_failed_jobs", "Failed jobs that are kept, by reason.", labels=["reason"])
         deployments = GaugeMetricFamily("raylift_deployments", "Deployments, by status.", labels=["status"])
         try:
             census = self._census.take()
@@ -80,6 +84,8 @@ class _CensusCollector(Collector):
             return ()
         for status, count in census.jobs.items():
             jobs.add_metric([status], count)
+        for reason, count in census.failed_jobs.items():
+            failed.add_metric([reason], count)
         for status, count in census.deployments.items():
             deployments.add_metric([status], count)
-        return (jobs, deployments)
+        return (jobs, failed, deployments)

@@ -12,6 +12,7 @@ from pydantic.json_schema import models_json_schema
 from raylift.api.environments import EnvironmentRequest
 from raylift.api.inference import InferenceRequest
 from raylift.api.models import DeploymentUpdate
+from raylift.api.observations import FeedbackBody, FeedbackEntry
 from raylift.api.problems import Problem
 from raylift.api.ray_jobs import JobSubmitRequest
 from raylift.api.traffic import AliasUpdate, RollbackRequest, TrafficUpdate
@@ -27,6 +28,8 @@ _READ_BY_HAND: Final[tuple[type[BaseModel], ...]] = (
     TrafficUpdate,
     RollbackRequest,
     AliasUpdate,
+    FeedbackEntry,
+    FeedbackBody,
     Problem,
 )
 

@@ -27,6 +27,7 @@ from serve_apps.gateway.routers.job_sources import job_sources_router
 from serve_apps.gateway.routers.kserve_v1 import kserve_v1_router
 from serve_apps.gateway.routers.model_routes import model_routes_router, server_router
 from serve_apps.gateway.routers.models import deployments_router, models_router
+from serve_apps.gateway.routers.observations import observations_router
 from serve_apps.gateway.routers.ray_job_logs import ray_job_logs_router
 from serve_apps.gateway.routers.ray_jobs import ray_jobs_router
 from serve_apps.gateway.routers.ray_packages import ray_packages_router
@@ -52,7 +53,7 @@ def create_app(services: Services, *, echo_request_id: bool = True, warm_process
     copies = Forwarder(services.settings.gateway_url)
     warm = WarmPool(services.settings, lambda socket: Forwarder("http://warm", socket=socket)) if warm_processes else None
     standby = Standby(services.demand, warm)
-    metrics = Metrics(services.census)
+    metrics = Metrics(services.census, services.observations)
     shadowing = Shadowing(services.routing, Dispatcher(services.routing, copies, standby=standby), metrics.count_shadow)
     dispatcher = Dispatcher(services.routing, forwarder, shadowing, standby)
     infer = inference_endpoint(services, dispatcher)
@@ -96,6 +97,7 @@ def create_app(services: Services, *, echo_request_id: bool = True, warm_process
         inference_router(infer),
         models_router(services),
         deployments_router(services),
+        observations_router(services),
         traffic_router(services),
         aliases_router(services),
         environments_router(services),

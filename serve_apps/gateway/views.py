@@ -11,6 +11,7 @@ from raylift.api.models import (
     Lineage,
     ModelSummary,
     ModelView,
+    PayloadLogConfig,
     VersionView,
 )
 from raylift.api.training import EventView, JobAccepted, JobSummary, JobView, ResourceView, UsageView
@@ -110,7 +111,7 @@ def shown_status(deployment: Deployment) -> DeploymentStatus:
 
 def deployment_view(deployment: Deployment) -> DeploymentView:
     config = deployment.config
-    batching = config.batching
+    batching, payloads = config.batching, config.payload_log
     return DeploymentView(
         model_name=deployment.model_name,
         model_version=deployment.version,
@@ -127,6 +128,9 @@ def deployment_view(deployment: Deployment) -> DeploymentView:
         cpus=config.cpus,
         memory=config.memory_bytes,
         batching=BatchingConfig(max_rows=batching.max_rows, wait_ms=batching.wait_ms) if batching else None,
+        payload_log=PayloadLogConfig(sample_rate=payloads.sample_rate, max_body_bytes=payloads.max_body_bytes)
+        if payloads
+        else None,
         route=route_path(deployment.model_name, deployment.version),
         created_at=deployment.created_at,
         updated_at=deployment.updated_at,

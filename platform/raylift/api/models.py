@@ -19,6 +19,17 @@ class BatchingConfig(BaseModel):
     wait_ms: Annotated[float, Field(ge=0, le=60_000, description="Milliseconds.")]
 
 
+class PayloadLogConfig(BaseModel):
+    """Keeps a sample of requests with their answers, as Parquet files (docs/observability.md)."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    sample_rate: Annotated[float, Field(ge=0, le=1, description="The share of requests that is kept: 1 keeps all.")] = 1.0
+    max_body_bytes: Annotated[
+        int, Field(ge=0, le=16 * 1024 * 1024, description="A larger body or answer is left out of its record.")
+    ] = 64 * 1024
+
+
 class DeploymentUpdate(BaseModel):
     """Body of ``PUT …/deployment``. What is left out keeps its value (its default for a new deployment)."""
 
@@ -48,6 +59,10 @@ class DeploymentUpdate(BaseModel):
         Field(description="Compute requests that come together in groups, where the model answers the same bits. null: never."),
     ] = None
 
+    payload_log: Annotated[
+        PayloadLogConfig | None, Field(description="Keep a sample of requests with their answers. null: none.")
+    ] = None
+
     @field_validator("memory")
     @classmethod
     def _is_an_amount(cls, value: int | str | None) -> int | str | None:
@@ -74,6 +89,7 @@ class DeploymentView(BaseModel):
     cpus: float
     memory: Annotated[int | None, Field(description="Bytes.")]
     batching: BatchingConfig | None
+    payload_log: PayloadLogConfig | None = None
     route: str
     created_at: datetime
     updated_at: datetime

@@ -74,6 +74,10 @@ def set_deployment(
     memory: Annotated[str | None, typer.Option(help="Logical memory of each replica, e.g. 1GiB.")] = None,
     batch_rows: Annotated[int | None, typer.Option(help="Batch requests, up to so many rows together.")] = None,
     batch_wait_ms: Annotated[float, typer.Option(help="Milliseconds that a batch waits for company.")] = 5.0,
+    payload_log: Annotated[
+        float | None, typer.Option(help="Keep this share of requests with their answers, 0 to 1.", min=0, max=1)
+    ] = None,
+    no_payload_log: Annotated[bool, typer.Option("--no-payload-log", help="Keep none any more.")] = False,
     no_batching: Annotated[bool, typer.Option("--no-batching", help="End batching.")] = False,
     url: UrlOption = None,
     api_key: KeyOption = None,
@@ -93,8 +97,11 @@ def set_deployment(
         "cpus": cpus,
         "memory": memory,
         "batching": None if batch_rows is None else {"max_rows": batch_rows, "wait_ms": batch_wait_ms},
+        "payload_log": None if payload_log is None else {"sample_rate": payload_log},
     }
-    body = {field: value for field, value in body.items() if value is not None} | ({"batching": None} if no_batching else {})
+    body = {field: value for field, value in body.items() if value is not None}
+    body |= {"batching": None} if no_batching else {}
+    body |= {"payload_log": None} if no_payload_log else {}
     with session(ctx, url, api_key, output) as here:
         _print(here.client.request("PUT", paths.deployment(name, version), json=body), here.as_json)
 
@@ -126,7 +133,7 @@ def _print(answer: Any, as_json: bool) -> None:
         print_json(answer)
         return
     deployment = DeploymentView.model_validate(answer)
-    batching = deployment.batching
+    batching, payloads = deployment.batching, deployment.payload_log
     print_facts(
         [
             ("model", deployment.model_name),
@@ -142,6 +149,7 @@ def _print(answer: Any, as_json: bool) -> None:
             ("cpus", deployment.cpus),
             ("memory", format_bytes(deployment.memory) if deployment.memory else None),
             ("batching", f"{batching.max_rows} rows, {batching.wait_ms:g} ms" if batching else "off"),
+            ("payload log", f"{payloads.sample_rate:.0%} of requests" if payloads else "off"),
             ("route", deployment.route),
             ("ready since", deployment.ready_at),
         ]

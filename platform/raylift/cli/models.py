@@ -7,13 +7,15 @@ from typing import Annotated
 import typer
 
 from raylift.api.models import ModelList, ModelView, VersionView
-from raylift.cli import aliases
+from raylift.cli import aliases, observations
 from raylift.cli.printing import age, pairs, print_facts, print_json, print_table
 from raylift.cli.session import KeyOption, OutputOption, UrlOption, session
 from raylift.client import paths
 
 app = typer.Typer(help="Registered models and their versions.", no_args_is_help=True)
 app.add_typer(aliases.app, name="alias")
+app.command("stats")(observations.stats)
+app.command("feedback")(observations.feedback)
 
 
 @app.command("list")

@@ -202,6 +202,7 @@ class Client:
         proba: bool = False,
         params: Mapping[str, Any] | None = None,
         timeout: float = 60.0,
+        request_id: str | None = None,
     ) -> Prediction:
         """Ask a model.
 
@@ -214,6 +215,7 @@ class Client:
             proba: Ask for the probabilities of the classes as well.
             params: Inference parameters of the model.
             timeout: Seconds for all of it: a replica that has to start first, and "try again later", included.
+            request_id: Sent as X-Request-ID; None: a new one. The prediction has it, for feedback (``client.models.tell``).
 
         Raises:
             InvalidRequest: The inputs are not what the model wants; the detail says what is.
@@ -225,7 +227,9 @@ class Client:
         body |= {"alias": alias} if alias is not None else {}
         body |= {"return_probabilities": True} if proba else {}
         body |= {"params": dict(params)} if params else {}
-        raw = self._connection.json("POST", paths.INFERENCE, json=body, resend=True, patience=timeout)
+        request_id = request_id or uuid.uuid4().hex
+        headers = {"X-Request-ID": request_id}
+        raw = self._connection.json("POST", paths.INFERENCE, json=body, headers=headers, resend=True, patience=timeout)
         answer = self._connection.parse(InferenceResponse, raw, "POST", paths.INFERENCE)
         return Prediction(
             model_name=answer.model_name,
@@ -234,6 +238,7 @@ class Client:
             inference_time_ms=answer.inference_time_ms,
             probabilities=answer.probabilities,
             classes=None if answer.classes is None else list(answer.classes),
+            request_id=request_id,
             raw=raw,
         )
 

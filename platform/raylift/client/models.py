@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import builtins
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 from raylift.api.models import (
@@ -13,8 +13,10 @@ from raylift.api.models import (
     ModelList,
     ModelSummary,
     ModelView,
+    PayloadLogConfig,
     VersionView,
 )
+from raylift.api.observations import FeedbackAccepted, FeedbackPage, FeedbackView, StatsView
 from raylift.api.traffic import AliasView
 from raylift.client import paths
 from raylift.client.connection import Connection
@@ -36,6 +38,35 @@ class Models:
     def version(self, name: str, version: str | int) -> VersionView:
         """One version with its lineage (job, script, requirements, run), metrics and deployment."""
         return self._connection.view(VersionView, "GET", paths.version(name, version))
+
+    def stats(self, name: str, version: str | int) -> StatsView:
+        """Requests, errors, latency, batches, replicas and memory of one version, counted since its first process started."""
+        return self._connection.view(StatsView, "GET", paths.stats(name, version))
+
+    def tell(self, name: str, version: str | int, true_values: Mapping[str, Any]) -> int:
+        """Tell what predictions should have been; how many requests were told of.
+
+        Args:
+            name: The model.
+            version: The version that answered.
+            true_values: By request id (``Prediction.request_id``, or the answer's X-Request-ID): the value of the one row, or
+                a list with one for each row. What is told last of a request counts.
+        """
+        entries = [{"request_id": request_id, "true_value": value} for request_id, value in true_values.items()]
+        body = {"feedback": entries}
+        # Telling twice is telling once, so it may be sent again.
+        path = paths.feedback(name, version)
+        return self._connection.view(FeedbackAccepted, "POST", path, json=body, resend=True).accepted
+
+    def feedback(self, name: str, version: str | int) -> Iterator[FeedbackView]:
+        """What was told of a version's predictions, newest first; asks for the next page when it is needed."""
+        params: dict[str, Any] = {"limit": 1000}
+        while True:
+            page = self._connection.view(FeedbackPage, "GET", paths.feedback(name, version), params=params)
+            yield from page.feedback
+            if page.next_cursor is None:
+                return
+            params["cursor"] = page.next_cursor
 
     def set_alias(self, model: str, alias: str, version: str | int) -> AliasView:
         """Let an alias of MLflow's registry stand for a version."""
@@ -75,8 +106,9 @@ class Deployments:
         cpus: float | None = None,
         memory: int | str | None = None,
         batching: BatchingConfig | Mapping[str, float] | Literal[False] | None = None,
+        payload_log: PayloadLogConfig | Mapping[str, float] | Literal[False] | None = None,
     ) -> DeploymentView:
-        """Deploy a version, or change its deployment. What is None keeps its value; ``batching=False`` ends batching."""
+        """Deploy a version, or change its deployment. What is None keeps its value; ``False`` ends batching, payload log."""
         body: dict[str, Any] = {
             "min_replicas": min_replicas,
             "max_replicas": max_replicas,
@@ -88,10 +120,12 @@ class Deployments:
             "cpus": cpus,
             "memory": memory,
             "batching": batching.model_dump() if isinstance(batching, BatchingConfig) else batching,
+            "payload_log": payload_log.model_dump() if isinstance(payload_log, PayloadLogConfig) else payload_log,
         }
         body = {field: value for field, value in body.items() if value is not None}
-        if batching is False:
-            body["batching"] = None
+        for field in ("batching", "payload_log"):
+            if body.get(field) is False:
+                body[field] = None
         return self._connection.view(DeploymentView, "PUT", paths.deployment(name, version), json=body, resend=True)
 
     def delete(self, name: str, version: str | int) -> None:

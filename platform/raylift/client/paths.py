@@ -40,6 +40,14 @@ def deployment(name: str, number: str | int) -> str:
     return version(name, number) + "/deployment"
 
 
+def stats(name: str, number: str | int) -> str:
+    return version(name, number) + "/stats"
+
+
+def feedback(name: str, number: str | int) -> str:
+    return version(name, number) + "/feedback"
+
+
 def traffic(name: str) -> str:
     return _below(model(name), "traffic")
 

@@ -25,6 +25,8 @@ class Prediction:
     """A row per prediction, a column per class; None unless asked for."""
     classes: list[Any] | None = None
     """The class of each column of ``probabilities``."""
+    request_id: str | None = None
+    """By which the replica's log, a payload log and feedback know the request."""
     raw: dict[str, Any] = field(default_factory=dict, repr=False)
     """The answer as it came."""
 

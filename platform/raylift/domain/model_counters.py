@@ -189,7 +189,7 @@ def quantile(share: float, cumulative: Sequence[float], bounds: Sequence[float])
     below = cumulative[at - 1] if at else 0.0
     start = bounds[at - 1] if at else 0.0
     within = cumulative[at] - below
-    return start + (bounds[at] - start) * ((rank - below) / within if within else 1.0)
+    return start + (bounds[at] - start) * ((rank - below) / within if within else 0.0)
 
 
 def _unfinished(counts: Mapping[str, float]) -> float:

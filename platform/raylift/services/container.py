@@ -18,6 +18,7 @@ from raylift.services.inference_routing import InferenceRouting
 from raylift.services.log_following import LogFollower
 from raylift.services.logs import JobLogs
 from raylift.services.models import ModelService
+from raylift.services.observations import ObservationService
 from raylift.services.ports import Cluster, Registry
 from raylift.services.queue_reasons import QueueReasons
 from raylift.services.ray_jobs import RayJobsService
@@ -48,6 +49,7 @@ class Services:
     traffic: TrafficService
     environments: EnvironmentService
     census: CensusService
+    observations: ObservationService
     health: HealthService
 
     @classmethod
@@ -83,6 +85,7 @@ class Services:
             traffic=TrafficService(store, registry, clock=clock),
             environments=EnvironmentService(store, settings.environments_dir, settings.environments),
             census=CensusService(store),
+            observations=ObservationService(store, registry, settings.counters_dir, clock=clock),
             health=HealthService(
                 {
                     "store": store.ping,

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from raylift.api.models import DeploymentUpdate
-from raylift.domain.deployment import Batching, Deployment, DeploymentConfig
+from raylift.domain.deployment import Batching, Deployment, DeploymentConfig, PayloadLog
 from raylift.domain.errors import DeploymentNotFound, FieldError, InvalidRequest
 from raylift.domain.identifiers import TAG_JOB_ID
 from raylift.domain.quantities import parse_bytes
@@ -101,13 +101,16 @@ _PLAIN: Final = (
 
 
 def _changes(update: DeploymentUpdate) -> dict[str, Any]:
-    """What ``update`` says. null takes memory and batching away, and leaves everything else as it is."""
+    """What ``update`` says. null takes memory, batching and the payload log away, and leaves everything else as it is."""
     changes: dict[str, Any] = {name: getattr(update, name) for name in _PLAIN if getattr(update, name) is not None}
     if "memory" in update.model_fields_set:
         changes["memory_bytes"] = None if update.memory is None else parse_bytes(update.memory)
     if "batching" in update.model_fields_set:
         batching = update.batching
         changes["batching"] = None if batching is None else Batching(batching.max_rows, batching.wait_ms)
+    if "payload_log" in update.model_fields_set:
+        wanted = update.payload_log
+        changes["payload_log"] = None if wanted is None else PayloadLog(wanted.sample_rate, wanted.max_body_bytes)
     return changes
 
 

@@ -19,6 +19,7 @@ from raylift.domain.identifiers import adopted_job_id
 from raylift.engines.attempt_directory import AttemptDirectory, attempts_on_disk
 from raylift.settings import PlatformSettings
 from raylift.store import Store
+from raylift.supervisor.observation_upkeep import ObservationUpkeep
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +39,7 @@ class Retention:
         self._attempts_dir = settings.attempts_dir
         self._store = store
         self._clock = clock
+        self._observations = ObservationUpkeep(settings, store)
 
     def look(self) -> None:
         now = self._clock()
@@ -47,6 +49,7 @@ class Retention:
         directories = sum(self._clear(name, ends, now) for name, ends in self._attempts())
         while self._store.history.forget_keys(now):
             pass
+        self._observations.look(now)
         if jobs or directories:
             log.info("removed %d finished jobs, and files of %d attempts", jobs, directories)
 

@@ -1,0 +1,84 @@
+"""Wire schemas of a version's statistics, and of feedback to its predictions."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+RequestId = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=128,
+        pattern=r"^[\x21-\x7e]+$",
+        description="The X-Request-ID that the request came with, or was answered with.",
+    ),
+]
+
+
+class StatsView(BaseModel):
+    """What a version's processes have counted since ``since``; gauges are of this moment."""
+
+    model_config = ConfigDict(protected_namespaces=())
+
+    model_name: str
+    model_version: str
+    since: Annotated[datetime | None, Field(description="null: no process of it has ever started.")]
+    requests: Annotated[int, Field(description="Prediction requests that reached a process of the version.")]
+    requests_by_protocol: dict[str, int]
+    errors: int
+    error_rate: Annotated[float | None, Field(description="errors / requests; null without requests.")]
+    errors_by_kind: Annotated[dict[str, int], Field(description="Only kinds that there were.")]
+    rows: int
+    mean_batch_rows: Annotated[float | None, Field(description="Rows that were computed together, at the mean.")]
+    latency_mean_ms: float | None
+    latency_p50_ms: Annotated[float | None, Field(description="Estimated from the histogram, as are p95 and p99.")]
+    latency_p95_ms: float | None
+    latency_p99_ms: float | None
+    ongoing_requests: int
+    queued_requests: Annotated[int, Field(description="Of the ongoing ones, those that are not computed yet.")]
+    replicas: int
+    warm_processes: int
+    memory_bytes: Annotated[int, Field(description="Resident memory of its processes together.")]
+    loads: int
+    load_failures: int
+    load_mean_seconds: float | None
+    payloads_written: int
+    payloads_dropped: int
+    feedback: Annotated[int, Field(description="Requests whose true value was told.")]
+
+
+class FeedbackEntry(BaseModel):
+    """The true value of one request; one that was told before is replaced."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    request_id: RequestId
+    true_value: Annotated[
+        Any, Field(description="Any JSON but null: the value of the one row, or a list with one for each row of the request.")
+    ]
+
+
+class FeedbackBody(BaseModel):
+    """Body of ``POST …/feedback`` for several requests; a single entry may be sent as it is."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    feedback: Annotated[list[FeedbackEntry], Field(min_length=1, max_length=10_000)]
+
+
+class FeedbackAccepted(BaseModel):
+    accepted: Annotated[int, Field(description="Requests that were told of: two entries about one count once.")]
+
+
+class FeedbackView(BaseModel):
+    request_id: str
+    true_value: Any
+    received_at: datetime
+
+
+class FeedbackPage(BaseModel):
+    feedback: Annotated[list[FeedbackView], Field(description="Newest first.")]
+    next_cursor: str | None

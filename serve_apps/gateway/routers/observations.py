@@ -1,0 +1,77 @@
+"""``/mlops/models/{name}/versions/{version}/stats`` and ``…/feedback``."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.concurrency import run_in_threadpool
+
+from raylift.api.observations import FeedbackAccepted, FeedbackBody, FeedbackEntry, FeedbackPage, FeedbackView, StatsView
+from raylift.domain.errors import FieldError, InvalidRequest
+from raylift.services.container import Services
+from serve_apps.gateway.bodies import parse_model, parse_object, read_body, require_json
+from serve_apps.gateway.observation_views import stats_view
+from serve_apps.gateway.responses import json_response, problems
+
+_MAX_BODY_BYTES: Final = 16 * 1024 * 1024
+_VERSION: Final = "/models/{name}/versions/{version}"
+_SEVERAL: Final = "feedback"
+
+
+def observations_router(services: Services) -> APIRouter:
+    router = APIRouter(prefix="/mlops", tags=["observations"])
+    service = services.observations
+
+    @router.get(_VERSION + "/stats", responses={200: {"model": StatsView}, **problems(404, 503)})
+    def stats(name: str, version: str) -> Response:
+        """Requests, errors, latency, batches, replicas and memory of one version. Prometheus has the same at ``/metrics``."""
+        return json_response(stats_view(service.statistics(name, version)))
+
+    @router.post(
+        _VERSION + "/feedback",
+        responses={200: {"model": FeedbackAccepted}, **problems(400, 404, 413, 415, 422, 503)},
+        openapi_extra={"requestBody": _feedback_body()},
+    )
+    async def tell(request: Request, name: str, version: str) -> Response:
+        """Tell what predictions should have been, by request id: one, or a list. What is told last counts."""
+        raw = await read_body(request, max_bytes=_MAX_BODY_BYTES)
+        require_json(request)
+        values = _values(raw)
+        return json_response(FeedbackAccepted(accepted=await run_in_threadpool(service.tell, name, version, values)))
+
+    @router.get(_VERSION + "/feedback", responses={200: {"model": FeedbackPage}, **problems(404, 422, 503)})
+    def feedback(
+        name: str,
+        version: str,
+        limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+        cursor: Annotated[str | None, Query(description="next_cursor of the page before.")] = None,
+    ) -> Response:
+        """What was told, newest first."""
+        page = service.feedback(name, version, limit=limit, cursor=cursor or None)
+        shown = [
+            FeedbackView(request_id=one.request_id, true_value=one.true_value, received_at=one.received_at)
+            for one in page.feedback
+        ]
+        return json_response(FeedbackPage(feedback=shown, next_cursor=page.next_cursor))
+
+    return router
+
+
+def _values(raw: bytes) -> list[tuple[str, Any]]:
+    if _SEVERAL in parse_object(raw):
+        entries = parse_model(FeedbackBody, raw).feedback
+        fields = [f"feedback[{place}].true_value" for place in range(len(entries))]
+    else:
+        entries, fields = [parse_model(FeedbackEntry, raw)], ["true_value"]
+    unknown = [field for field, entry in zip(fields, entries, strict=True) if entry.true_value is None]
+    if unknown:
+        errors = [FieldError(field, "is null: say what the value is, or say nothing") for field in unknown]
+        raise InvalidRequest(f"{errors[0].field} {errors[0].detail}.", errors)
+    return [(entry.request_id, entry.true_value) for entry in entries]
+
+
+def _feedback_body() -> dict[str, Any]:
+    names = [model.__name__ for model in (FeedbackEntry, FeedbackBody)]
+    schema = {"anyOf": [{"$ref": f"#/components/schemas/{name}"} for name in names]}
+    return {"required": True, "content": {"application/json": {"schema": schema}}}

@@ -1,0 +1,144 @@
+"""Counts outlive the processes that counted, are never counted twice, and never go backwards."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from raylift.domain import model_counters as counters
+from raylift.domain.model_counters import NAMES, ErrorKind, ProcessKind, ProtocolName, VersionCounts
+from raylift.engines import counter_files
+from raylift.engines.counter_files import CounterFile, fold_dead, forget_versions, read_counts
+
+NOW = datetime(2026, 1, 2, tzinfo=UTC)
+REQUESTS = counters.requests_of(ProtocolName.RAYLIFT)
+DIED = counters.errors_of(ErrorKind.PROCESS_DIED)
+
+
+def process(directory: Path, requests: int, *, finished: int | None = None, version: str = "1") -> CounterFile:
+    file = CounterFile(directory, "m/odd name", version, ProcessKind.REPLICA, started_at=NOW)
+    file.values[NAMES.index(REQUESTS)] += requests
+    file.values[NAMES.index(counters.FINISHED)] += requests if finished is None else finished
+    file.values[NAMES.index(counters.NOW_MEMORY_BYTES)] = 100.0
+    return file
+
+
+def one(directory: Path) -> VersionCounts:
+    (counts,) = read_counts(directory)
+    return counts
+
+
+def test_what_a_process_counts_is_seen_at_once(tmp_path: Path) -> None:
+    file = process(tmp_path, 3)
+    assert one(tmp_path).requests == 3
+    file.values[NAMES.index(REQUESTS)] += 1
+    seen = one(tmp_path)
+    assert (seen.requests, seen.ongoing, seen.now(counters.NOW_MEMORY_BYTES)) == (4, 1, 100)
+    assert (seen.model_name, seen.version, seen.since) == ("m/odd name", "1", NOW)
+    file.close()
+
+
+def test_the_dead_keep_their_counts_and_lose_their_gauges(tmp_path: Path) -> None:
+    process(tmp_path, 3).close()
+    alive = process(tmp_path, 2)
+    seen = one(tmp_path)
+    assert (seen.requests, seen.processes(ProcessKind.REPLICA), seen.now(counters.NOW_MEMORY_BYTES)) == (5, 1, 100)
+    assert fold_dead(tmp_path) == 1
+    assert (one(tmp_path).requests, len(list(tmp_path.glob("*.live")))) == (5, 1)
+    alive.close()
+    assert fold_dead(tmp_path) == 1
+    assert fold_dead(tmp_path) == 0
+    assert (one(tmp_path).requests, list(tmp_path.glob("*.live"))) == (5, [])
+
+
+def test_what_a_dead_process_had_not_answered_is_an_error(tmp_path: Path) -> None:
+    process(tmp_path, 5, finished=3).close()
+    for _ in range(2):
+        seen = one(tmp_path)
+        assert (seen.requests, seen.of(DIED), seen.errors, seen.ongoing) == (5, 2, 2, 0)
+        fold_dead(tmp_path)
+
+
+def test_a_killed_process_loses_nothing(tmp_path: Path) -> None:
+    script = (
+        "import sys, time; from pathlib import Path; from tests.unit.engines.test_counter_files import process;"
+        "file = process(Path(sys.argv[1]), 7); print('counted', flush=True); time.sleep(600)"
+    )
+    with subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], stdout=subprocess.PIPE) as running:
+        assert running.stdout
+        assert running.stdout.readline() == b"counted\n"
+        assert one(tmp_path).processes(ProcessKind.REPLICA) == 1
+        assert fold_dead(tmp_path) == 0
+        os.kill(running.pid, signal.SIGKILL)
+    assert (one(tmp_path).requests, one(tmp_path).processes(ProcessKind.REPLICA)) == (7, 0)
+    assert fold_dead(tmp_path) == 1
+    assert one(tmp_path).requests == 7
+
+
+def test_folding_that_was_broken_off_counts_nothing_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    process(tmp_path, 3).close()
+    with monkeypatch.context() as broken:
+
+        def refuse(self: Path, missing_ok: bool = False) -> None:
+            raise KeyboardInterrupt(self, missing_ok)
+
+        broken.setattr(Path, "unlink", refuse)
+        with pytest.raises(KeyboardInterrupt):
+            fold_dead(tmp_path)
+    assert (one(tmp_path).requests, len(list(tmp_path.glob("*.live")))) == (3, 1)
+    fold_dead(tmp_path)
+    assert (one(tmp_path).requests, len(list(tmp_path.glob("*.live")))) == (3, 0)
+
+
+def test_a_reader_that_is_overtaken_by_folding_counts_nothing_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    process(tmp_path, 5).close()
+    fold_dead(tmp_path)
+    process(tmp_path, 4).close()
+    files = counter_files._files
+
+    def listed(directory: Path, suffix: str) -> object:
+        if suffix == ".totals":
+            # Between reading the processes' files and the totals, another process folds.
+            monkeypatch.setattr(counter_files, "_files", files)
+            fold_dead(directory)
+        return files(directory, suffix)
+
+    monkeypatch.setattr(counter_files, "_files", listed)
+    assert one(tmp_path).requests == 9
+
+
+def test_versions_are_apart_and_one_can_be_asked_for(tmp_path: Path) -> None:
+    process(tmp_path, 1).close()
+    process(tmp_path, 2, version="2").close()
+    assert sorted(counts.requests for counts in read_counts(tmp_path)) == [1, 2]
+    (second,) = read_counts(tmp_path, ("m/odd name", "2"))
+    assert second.requests == 2
+    assert read_counts(tmp_path, ("m", "2")) == []
+
+
+def test_what_is_no_file_of_counts_is_passed_over(tmp_path: Path) -> None:
+    (tmp_path / "x.live").write_bytes(b"rubbish")
+    (tmp_path / "y.totals").write_bytes(b"{}\n")
+    process(tmp_path, 1).close()
+    assert one(tmp_path).requests == 1
+
+
+def test_counts_of_versions_that_are_gone_are_forgotten_in_time(tmp_path: Path) -> None:
+    process(tmp_path, 1).close()
+    process(tmp_path, 2, version="2").close()
+    fold_dead(tmp_path)
+    later, earlier = datetime.now(UTC) + timedelta(hours=1), datetime.now(UTC) - timedelta(hours=1)
+    assert forget_versions(tmp_path, [("m/odd name", "2")], unchanged_since=earlier) == 0
+    assert forget_versions(tmp_path, [("m/odd name", "2")], unchanged_since=later) == 1
+    assert one(tmp_path).version == "2"
+
+
+def test_a_directory_that_is_not_there_has_nothing(tmp_path: Path) -> None:
+    assert read_counts(tmp_path / "none") == []
+    assert fold_dead(tmp_path / "none") == 0
