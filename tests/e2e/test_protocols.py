@@ -17,6 +17,8 @@ import httpx
 import numpy as np
 import pandas as pd
 import pytest
+from mlflow.deployments import get_deploy_client
+from mlflow.exceptions import MlflowException
 from mlflow.models import convert_input_example_to_serving_input
 from mlflow.pyfunc.scoring_server.client import ScoringServerClient
 from tritonclient import grpc as grpc_triton
@@ -222,6 +224,37 @@ def test_tables(served: Served, content: bytes, kind: str) -> None:
         url = f"{served.url}/v2/models/{route}/invocations"
         answer = httpx.post(url, content=content, headers={"Content-Type": kind}, timeout=120)
         assert answer.json() == {"predictions": served.expected("people", PEOPLE).tolist()}
+
+
+def test_mlflows_deployments(platform: LocalPlatform, served: Served, tmp_path: Path) -> None:
+    """The command for what it prints, its client for the rest: each command takes MLflow seconds to start."""
+    name, target = f"{served.name('people')}/1", platform.url.replace("http://", "raylift://")
+
+    def mlflow(command: str, *words: str) -> str:
+        program = [str(Path(sys.executable).with_name("mlflow")), "deployments", command, "-t", target, *words]
+        done = subprocess.run(program, capture_output=True, text=True, timeout=120, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    said = mlflow("create", "--name", name, "-m", f"models:/{name}", "-C", "max_replicas=3")
+    assert f"python_function deployment {name} is created" in said
+    assert name in mlflow("list")
+    rows = tmp_path / "rows.json"
+    PEOPLE.to_json(rows, orient="records")
+    expected = served.expected("people", PEOPLE).tolist()
+    assert json.loads(mlflow("predict", "--name", name, "-I", str(rows))) == {"predictions": expected}
+
+    client: Any = get_deploy_client(target)
+    assert client.get_deployment(name)["max_replicas"] == 3
+    client.update_deployment(name, config={"max_replicas": 2})
+    assert client.get_deployment(name)["max_replicas"] == 2
+    assert client.predict(served.name("people"), PEOPLE).get_predictions("ndarray").tolist() == expected
+    with pytest.raises(MlflowException, match=f"here --name {name}"):
+        client.create_deployment("another", f"models:/{name}")
+    client.delete_deployment(name)
+    client.delete_deployment(name)
+    assert name not in {entry["name"] for entry in client.list_deployments()}
+    assert client.create_deployment(name, f"models:/{name}")["name"] == name
 
 
 def test_kserves_client(served: Served, tmp_path: Path) -> None:
