@@ -11,6 +11,7 @@ import time
 import uuid
 from pathlib import Path
 
+import psutil
 import pytest
 from ray.job_submission import JobStatus, JobSubmissionClient
 
@@ -138,6 +139,23 @@ def test_a_shell_command_runs_under_the_same_rules(ray: RayCli, client: Client, 
     # The Python process that the shell started is tracked as a script is: autologged, and its model registered.
     assert (job.model_name, job.model_version) == (model, "1"), job.view
     assert job.view.command is not None
+
+
+def test_a_shell_command_whose_wrapper_is_killed_is_made_again(client: Client, jobs: JobSubmissionClient) -> None:
+    submission_id = jobs.submit_job(entrypoint="echo begun; sleep 4; echo finished")
+    while "begun" not in jobs.get_job_logs(submission_id):
+        time.sleep(0.1)
+    wrapper = [process for process in psutil.process_iter(["cmdline"]) if _runs(process.info["cmdline"], submission_id)]
+    assert wrapper
+    for process in wrapper:
+        process.kill()
+    wait_for(jobs, submission_id, JobStatus.SUCCEEDED)
+    assert client.jobs.get(submission_id).view.attempt == 2
+    assert jobs.get_job_logs(submission_id).splitlines()[-2:] == ["begun", "finished"]
+
+
+def _runs(command: list[str] | None, job_id: str) -> bool:
+    return any(job_id in word for word in command or ()) and "job_entrypoints.train" in " ".join(command or ())
 
 
 def test_a_job_that_waits_is_stopped_before_its_code_starts(ray: RayCli, jobs: JobSubmissionClient) -> None:
