@@ -31,6 +31,9 @@ from soak_requests import VERSION_HEADER, Asked, some_request
 from raylift import Client
 
 _SHOWN = 25
+_KEPT_BYTES = 48 * 1024
+"""A larger body is not kept for a second try by the ingress: its client sends it again, as docs/inference.md says."""
+_BROKEN = frozenset({0, 502})
 _SERVING = {"downscale_delay_seconds": 8.0, "upscale_delay_seconds": 2.0}
 """Versions that nobody asks for a few seconds are parked, so that many are over ten minutes."""
 
@@ -42,6 +45,7 @@ class Tally:
     seconds: defaultdict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     failed: Counter[str] = field(default_factory=Counter[str])
     wrong: Counter[str] = field(default_factory=Counter[str])
+    sent_again: Counter[str] = field(default_factory=Counter[str])
     log: list[str] = field(default_factory=list[str])
     """Of the run, with seconds since its start: the events, and what failed."""
     began: float = field(default_factory=time.monotonic)
@@ -50,6 +54,11 @@ class Tally:
     def note(self, text: str) -> None:
         with self.lock:
             self.log.append(f"{time.monotonic() - self.began:7.2f}  {text}")
+
+    def again(self, asked: Asked) -> None:
+        with self.lock:
+            self.sent_again[asked.kind] += 1
+        self.note(f"sent again: {asked.kind} {asked.path}, {len(asked.body)} bytes")
 
     def count(self, asked: Asked, seconds: float, *, failure: str | None = None, wrong: str | None = None) -> None:
         with self.lock:
@@ -80,17 +89,23 @@ class Asking(threading.Thread):
         while not self.over.wait(self._pause):
             asked = some_request(self._chance, self._models, self._inputs)
             began = time.monotonic()
-            try:
-                status, version, content = self._ask(asked)
-            except (OSError, http.client.HTTPException) as error:
-                self._connection = None
-                self._tally.count(asked, time.monotonic() - began, failure=repr(error))
-                continue
+            status, version, content = self._answer(asked)
+            if status in _BROKEN and len(asked.body) > _KEPT_BYTES:
+                self._tally.again(asked)
+                status, version, content = self._answer(asked)
             took = time.monotonic() - began
             if status != 200:
                 self._tally.count(asked, took, failure=f"{status} {content[:300]!r}")
             else:
                 self._tally.count(asked, took, wrong=asked.wrong(version, content))
+
+    def _answer(self, asked: Asked) -> tuple[int, str | None, bytes]:
+        """Status, version and content; status 0 where the connection broke."""
+        try:
+            return self._ask(asked)
+        except (OSError, http.client.HTTPException) as error:
+            self._connection = None
+            return 0, None, repr(error).encode()
 
     def _ask(self, asked: Asked) -> tuple[int, str | None, bytes]:
         if self._connection is None:
@@ -120,25 +135,23 @@ def soak(events: Events, asking: list[Asking], *, seconds: float, every: float) 
 
 def report(tally: Tally, events: Events, minutes: float) -> bool:
     """Print the tables; whether all went well."""
-    print(
-        f"\n| {minutes:g} minutes | requests | failed | wrong | median ms | 99 % ms | worst ms |\n|---|---|---|---|---|---|---|"
-    )
+    print(f"\n| {minutes:g} minutes | requests | failed | wrong | sent again | median ms | 99 % ms | worst ms |\n{'|---' * 8}|")
     every: list[float] = []
     for kind, seconds in sorted(tally.seconds.items()):
         every += seconds
-        print(_line(kind, seconds, tally.failed[kind], tally.wrong[kind]))
-    print(_line("**all**", every, tally.failed.total(), tally.wrong.total()))
+        print(_line(kind, seconds, tally.failed[kind], tally.wrong[kind], tally.sent_again[kind]))
+    print(_line("**all**", every, tally.failed.total(), tally.wrong.total(), tally.sent_again.total()))
     print("\n| event | times |\n|---|---|")
     for name, times in sorted(events.done.items()):
         print(f"| {name} | {times} |")
     return not tally.failed.total() and not tally.wrong.total()
 
 
-def _line(kind: str, seconds: list[float], failed: int, wrong: int) -> str:
+def _line(kind: str, seconds: list[float], *counts: int) -> str:
     ordered = sorted(seconds)
     late = ordered[min(len(ordered) - 1, int(0.99 * len(ordered)))]
     figures = " | ".join(f"{1000 * value:.0f}" for value in (statistics.median(ordered), late, ordered[-1]))
-    return f"| {kind} | {len(ordered)} | {failed} | {wrong} | {figures} |"
+    return f"| {kind} | {' | '.join(map(str, (len(ordered), *counts)))} | {figures} |"
 
 
 def main() -> None:

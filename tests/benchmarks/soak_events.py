@@ -31,6 +31,7 @@ class Events:
     note: Note
     """Told of what was done, with names and numbers, for whoever looks for the reason of a failure."""
     done: Counter[str] = field(default_factory=Counter[str])
+    _killed: Counter[str] = field(default_factory=Counter[str])
 
     def happen(self) -> None:
         """One event. The platform may refuse it, where another stands in its way."""
@@ -121,7 +122,9 @@ class Events:
                 found.append((process, line))
         if not found:
             return None
-        process, line = self.chance.choice(found)
+        # Each in its turn: a version whose processes die again and again is given up, and rightly.
+        process, line = min(found, key=lambda one: (self._killed[one[1]], self.chance.random()))
+        self._killed[line] += 1
         process.send_signal(signal.SIGKILL)
         return f"{process.pid} {line[:60]}"
 

@@ -56,7 +56,7 @@ for name in sys.argv[3:]:
     client.create_model_version(name, info.model_uri, model_id=info.model_id)
     client.set_registered_model_alias(name, "champion", "1")
 """
-NAMES = ("busy", "burst", "alone", "twins", "parked", "killed", "bystander")
+NAMES = ("busy", "burst", "alone", "twins", "parked", "killed", "loop", "bystander")
 WAITS = 1000.0
 """What makes the model wait for the file ``go on``."""
 DIES = -1.0
@@ -238,3 +238,28 @@ def test_a_version_whose_only_replica_is_killed_answers_all_the_while(http: http
         psutil.Process(pid).send_signal(signal.SIGKILL)
         wait(lambda: bool(now := pids(platform, "alone")) and pid not in now)
     assert set(answers) == {"200"}, json.dumps(answers)
+
+
+def test_a_version_that_is_killed_over_and_over_is_given_up_and_no_other_one_notices(
+    http: httpx.Client, platform: LocalPlatform
+) -> None:
+    deploy(http, "loop", min_replicas=1, max_replicas=1)
+    path = "/mlops/models/loop/versions/1/deployment"
+    killed: set[int] = set()
+
+    def kill_the_next() -> bool:
+        for pid in set(pids(platform, "loop")) - killed:
+            # Only one that has answered: one that never did has not loaded, which is another matter.
+            if http.get(path).json()["replicas"] and http.post("/mlops/inference", json=body("loop", 0.0)).status_code == 200:
+                psutil.Process(pid).send_signal(signal.SIGKILL)
+                killed.add(pid)
+        return http.get(path).json()["status"] == "unhealthy"
+
+    with asked_all_the_time(platform, "bystander", clients=1) as bystander:
+        wait(kill_the_next)
+    assert set(bystander) == {"200"}
+    refused = http.post("/mlops/inference", json=body("loop", 0.0))
+    assert (refused.status_code, refused.json()["code"]) == (503, "deployment_unhealthy")
+    assert "its processes died 5 times" in refused.json()["detail"]
+    deploy(http, "loop", min_replicas=1)
+    assert http.post("/mlops/inference", json=body("loop", 0.0)).status_code == 200

@@ -12,7 +12,7 @@ from raylift.domain.deployment import ApplicationSeen, ApplicationState
 Key = tuple[str, str]
 
 MOST_DEATHS: Final = 5
-WITHIN_SECONDS: Final = 120.0
+WITHIN_SECONDS: Final = 300.0
 
 
 @dataclass(slots=True)
