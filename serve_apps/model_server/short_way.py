@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final
@@ -22,6 +22,7 @@ from uuid import uuid4
 
 from starlette.middleware import Middleware
 
+from raylift.domain.ingress_headers import REQUEST
 from serve_apps.doorkeeper import App, Receive, Scope, Send
 
 if TYPE_CHECKING:
@@ -29,9 +30,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-Headers = Sequence[tuple[bytes, bytes]]
-
 _REQUEST_ID: Final = b"x-request-id"
+_INGRESS_NAME: Final = REQUEST.lower().encode("ascii")
 _LENGTH: Final = b"content-length"
 _TIMEOUT: Final = b"x-request-timeout-seconds"
 _MS: Final = 1000
@@ -72,14 +72,14 @@ class ShortWay:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         replica = self._replica
-        if replica is None or not _is_short(scope, replica):
+        if replica is None or not _may_be_short(scope, replica) or not _is_small(headers := dict(scope["headers"]), replica):
             await self._serve(scope, receive, send)
             return
         await replica.places.acquire()  # there is one: nobody comes between
         replica.metrics.inc_num_ongoing_requests(replica.request)
         started = perf_counter()
         try:
-            await replica.app(scope, receive, _with_request_id(scope, send))
+            await replica.app(scope, receive, _with_request_id(scope, headers, send))
         finally:
             # In the loop's next turn: Serve's count, which its autoscaling samples between turns, sees what came together.
             self._loop.call_soon(_leave, replica)  # pyright: ignore[reportOptionalMemberAccess] - there is one where a replica is
@@ -126,19 +126,21 @@ def _http_request() -> Any:
     )
 
 
-def _is_short(scope: Scope, replica: QuickReplica) -> bool:
-    if scope["type"] != "http" or scope["path"] not in replica.paths or scope["method"] != "POST" or replica.places.locked():
-        return False
-    headers = dict(scope["headers"])
+def _may_be_short(scope: Scope, replica: QuickReplica) -> bool:
+    is_prediction = scope["type"] == "http" and scope["path"] in replica.paths and scope["method"] == "POST"
+    return is_prediction and not replica.places.locked()
+
+
+def _is_small(headers: Mapping[bytes, bytes], replica: QuickReplica) -> bool:
     length = headers.get(_LENGTH, b"")
     return length.isdigit() and int(length) <= replica.largest_body and _TIMEOUT not in headers
 
 
-def _with_request_id(scope: Scope, send: Send) -> Send:
-    """Gives the request's id back, as Serve does; one that has none gets one."""
-    header = next((header for header in scope["headers"] if header[0] == _REQUEST_ID), None)
-    if header is None:
-        header = (_REQUEST_ID, str(uuid4()).encode("ascii"))
+def _with_request_id(scope: Scope, headers: Mapping[bytes, bytes], send: Send) -> Send:
+    """Gives the request's id back, as Serve does. One that has none gets the name that the ingress gave it, or a new one."""
+    own = headers.get(_REQUEST_ID)
+    header = (_REQUEST_ID, own or headers.get(_INGRESS_NAME) or str(uuid4()).encode("ascii"))
+    if own is None:
         scope["headers"].append(header)
 
     def answering(message: Any) -> Awaitable[None]:

@@ -26,6 +26,11 @@ class RequestHeaders(Mapping[str, str]):
                 return value.decode("latin-1")
         raise KeyError(name)
 
+    def __contains__(self, name: object) -> bool:
+        # Most of what is asked for is not there, and raising costs more than looking.
+        wanted = name.encode("latin-1") if isinstance(name, str) else name
+        return any(key == wanted for key, _ in self._raw)
+
     def __iter__(self) -> Iterator[str]:
         return iter(dict.fromkeys(key.decode("latin-1") for key, _ in self._raw))
 

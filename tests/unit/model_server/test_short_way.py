@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from raylift.domain.ingress_headers import REQUEST
 from serve_apps.doorkeeper import App, Receive, Scope, Send
 from serve_apps.model_server.short_way import QuickReplica, ShortWay, quick_replica
 
@@ -144,8 +145,11 @@ async def test_a_request_whose_client_goes_gives_its_place_back() -> None:
 
 
 async def test_the_requests_id_comes_back_and_one_without_gets_one() -> None:
-    rig = Rig(places=3)
+    rig = Rig(places=5)
     assert await rig.ask({**_SMALL, "x-request-id": "mine"}) == [(b"x-request-id", b"mine")]
+    assert await rig.ask({**_SMALL, REQUEST.lower(): "ingress"}) == [(b"x-request-id", b"ingress")]
+    both = {**_SMALL, REQUEST.lower(): "ingress", "x-request-id": "mine"}
+    assert await rig.ask(both) == [(b"x-request-id", b"mine")]
     ((name, made),) = await rig.ask()
     ((_, other),) = await rig.ask()
     assert name == b"x-request-id"
