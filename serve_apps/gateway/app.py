@@ -6,6 +6,7 @@ import asyncio
 from typing import Any, Final
 
 from ray import serve
+from ray.serve.config import BackpressureConfig
 from ray.serve.schema import LoggingConfig
 
 from raylift.settings import PlatformSettings
@@ -16,6 +17,7 @@ DEPLOYMENT_NAME: Final = "gateway"
 
 # Held requests count: many may wait for models that load.
 _MAX_ONGOING_REQUESTS: Final = 1000
+_MAX_QUEUED_REQUESTS: Final = 1000
 
 
 @serve.ingress()
@@ -48,6 +50,8 @@ def build(settings_json: str) -> serve.Application:
         name=DEPLOYMENT_NAME,
         num_replicas=settings.gateway.replicas,
         max_ongoing_requests=_MAX_ONGOING_REQUESTS,
+        max_queued_requests=_MAX_QUEUED_REQUESTS,
+        backpressure_config=BackpressureConfig(status_code=429, retry_after_s=1),
         ray_actor_options={"num_cpus": 0, "runtime_env": {"env_vars": CLIENT_ENVIRONMENT}},
         health_check_period_s=5,
         health_check_timeout_s=10,

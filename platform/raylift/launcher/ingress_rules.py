@@ -74,6 +74,9 @@ class _Failure:
 _QUEUE_FULL: Final = _Failure(
     ingress_headers.QUEUE_FULL, 429, "Too Many Requests", "queue_full", "Too many requests wait for this version already."
 )
+_TOO_MUCH: Final = _Failure(
+    ingress_headers.QUEUE_FULL, 429, "Too Many Requests", "queue_full", "Too many requests wait for the platform. Try again."
+)
 _NOT_REACHED: Final = _Failure(
     ingress_headers.NOT_REACHED,
     503,
@@ -195,6 +198,10 @@ def _failures() -> Iterator[str]:
                 f" hdr {ingress_headers.FAILURE} {failure.name} string '{body}'"
                 f" if {{ var(txn.raylift_words) -m str {words} }} {{ status {statuses} }} {text}"
             )
+    yield (
+        f"http-response return status {_TOO_MUCH.status} content-type application/problem+json hdr Retry-After 1"
+        f" string '{_TOO_MUCH.problem()}' if !{{ var(txn.raylift_words) -m found }} {{ status {_TOO_MUCH.status} }} {text}"
+    )
     yield (
         f"http-after-response set-header Content-Type application/json if {{ var(txn.raylift_words) -m str protocol }}"
         f" {{ res.hdr({ingress_headers.FAILURE}) -m found }}"

@@ -29,6 +29,12 @@ def test_plain_text_of_the_engine_becomes_a_problem(http: httpx.Client, status: 
     assert answer.json()["code"] == problem["code"]
 
 
+def test_a_gateway_that_has_too_much_to_do_says_so_as_it_says_all_else(http: httpx.Client) -> None:
+    answer = http.get("/mlops/models?status=429")
+    assert (answer.status_code, answer.json()["code"], answer.headers["retry-after"]) == (429, "queue_full", "1")
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
 def test_answers_of_replicas_are_left_alone(http: httpx.Client) -> None:
     assert http.post("/v2/models/churn/invocations?status=415").text.startswith("Request dropped")
     assert http.post("/v2/models/churn/infer?status=500&kind=application/json").status_code == 500
