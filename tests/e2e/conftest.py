@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import time
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import httpx
 import pytest
 
 from raylift import Client
 from raylift.launcher import LocalPlatform
 from raylift.launcher.processes import processes_of
+
+if TYPE_CHECKING:
+    from tests.e2e.protocol_models import Served
 
 HERE = Path(__file__).parent
 OVERRIDES = {
@@ -21,6 +28,8 @@ OVERRIDES = {
     # Else each model that was asked keeps its process for five minutes.
     "serving": {"downscale_delay_seconds": 60.0},
     "jobs": {"stop_grace_seconds": 3.0},
+    # Else a payload is seen after half a minute.
+    "observability": {"payload_file_seconds": 0.5},
 }
 
 
@@ -43,6 +52,22 @@ def platform() -> Iterator[LocalPlatform]:
 def client(platform: LocalPlatform) -> Iterator[Client]:
     with Client(platform.url) as connected:
         yield connected
+
+
+@pytest.fixture(scope="session")
+def served(platform: LocalPlatform) -> Served:
+    """The models of ``protocol_models``, registered once for all tests that ask them."""
+    from tests.e2e.protocol_models import Served, models, register
+
+    registered = Served(platform.url, f"protocols-{uuid.uuid4().hex[:6]}", models())
+    register(registered.models, registered.prefix, platform.record.mlflow_url)
+    names = {registered.name(model) for model in registered.models}
+    end = time.monotonic() + 120
+    with httpx.Client(base_url=platform.url) as http:
+        while not names <= set(http.get("/v1/models").json()["models"]):
+            assert time.monotonic() < end, "they were not found"
+            time.sleep(0.1)
+    return registered
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -75,6 +75,21 @@ def models() -> dict[str, Logged]:
     }
 
 
+@dataclass(frozen=True)
+class Served:
+    """The models of ``protocol_models`` behind a platform."""
+
+    url: str
+    prefix: str
+    models: dict[str, Logged]
+
+    def name(self, model: str) -> str:
+        return f"{self.prefix}-{model}"
+
+    def expected(self, model: str, inputs: Any) -> Any:
+        return self.models[model].expected(inputs)
+
+
 def register(models: dict[str, Logged], prefix: str, mlflow_url: str) -> None:
     """Log and register each model as ``{prefix}-{name}``, version 1, by MLflow's own client alone."""
     former = mlflow.get_tracking_uri()

@@ -68,7 +68,8 @@ def test_status_shows_every_part(platform: LocalPlatform) -> None:
     done = raylift("status", "--state-dir", str(platform.record.state_dir), "--output", "json")
     assert done.returncode == 0, done.stdout
     shown: dict[str, Any] = json.loads(done.stdout)
-    assert {part["name"] for part in shown["components"]} == {"store", "mlflow", "ray", "ingress", "gateway", "supervisor"}
+    named = {part["name"] for part in shown["components"]}
+    assert named == {"store", "mlflow", "ray", "ingress", "gateway", "supervisor", "grpc"}
     assert shown["healthy"] is True
     assert set(shown["jobs"]) == {"queued", "running", "completed", "failed", "cancelled"}
 
@@ -80,7 +81,8 @@ def test_doctor_knows_its_own_platform(platform: LocalPlatform) -> None:
 
 
 def test_the_public_pages_answer(platform: LocalPlatform) -> None:
-    for url in (*platform.urls.values(), f"{platform.url}/readyz", f"{platform.url}/openapi.json"):
+    pages = [url for name, url in platform.urls.items() if name != "grpc"]
+    for url in (*pages, f"{platform.url}/readyz", f"{platform.url}/openapi.json"):
         answer = httpx.get(url, follow_redirects=True, trust_env=False, timeout=30)
         assert answer.status_code == 200, f"{url}: {answer.status_code}"
 

@@ -5,17 +5,16 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
-import uuid
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import grpc
 import httpx
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 from mlflow.deployments import get_deploy_client
 from mlflow.exceptions import MlflowException
@@ -26,34 +25,8 @@ from tritonclient.http import InferenceServerClient, InferInput, InferRequestedO
 from tritonclient.utils import InferenceServerException
 
 from raylift.launcher.local_platform import LocalPlatform
-from tests.e2e.protocol_models import PEOPLE, ROWS, Logged, models, register
-
-KSERVE = "kserve==0.21.0"
-
-
-@dataclass(frozen=True)
-class Served:
-    """The models of ``protocol_models`` behind a platform."""
-
-    url: str
-    prefix: str
-    models: dict[str, Logged]
-
-    def name(self, model: str) -> str:
-        return f"{self.prefix}-{model}"
-
-    def expected(self, model: str, inputs: Any) -> Any:
-        return self.models[model].expected(inputs)
-
-
-@pytest.fixture(scope="module")
-def served(platform: LocalPlatform) -> Served:
-    registered = Served(platform.url, f"protocols-{uuid.uuid4().hex[:6]}", models())
-    register(registered.models, registered.prefix, platform.record.mlflow_url)
-    names = {registered.name(model) for model in registered.models}
-    with httpx.Client(base_url=platform.url) as http:
-        until(lambda: names <= set(http.get("/v1/models").json()["models"]))
-    return registered
+from raylift.launcher.processes import pids_by_component
+from tests.e2e.protocol_models import PEOPLE, ROWS, Served
 
 
 @pytest.fixture
@@ -61,13 +34,6 @@ def triton(served: Served) -> Iterator[Any]:
     client = InferenceServerClient(served.url.removeprefix("http://"), network_timeout=120)
     yield client
     client.close()
-
-
-def until(condition: Callable[[], bool], seconds: float = 120) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.05)
 
 
 def tensor(name: str, values: Any, datatype: str, *, binary: bool = True) -> InferInput:
@@ -183,6 +149,14 @@ def test_triton_over_grpc(platform: LocalPlatform, served: Served) -> None:
         assert absent.value.status() == "StatusCode.NOT_FOUND"
 
 
+def test_a_grpc_front_that_dies_comes_back(platform: LocalPlatform) -> None:
+    front = psutil.Process(pids_by_component(platform.record.instance)["grpc"])
+    front.kill()
+    front.wait(30)
+    with grpc.insecure_channel(platform.urls["grpc"]) as channel:
+        grpc.channel_ready_future(channel).result(timeout=60)
+
+
 @pytest.mark.parametrize("model", ["iris", "people", "boosted", "light"])
 def test_mlflows_scoring_client(served: Served, model: str) -> None:
     address = urlsplit(served.url)
@@ -255,33 +229,3 @@ def test_mlflows_deployments(platform: LocalPlatform, served: Served, tmp_path: 
     client.delete_deployment(name)
     assert name not in {entry["name"] for entry in client.list_deployments()}
     assert client.create_deployment(name, f"models:/{name}")["name"] == name
-
-
-def test_kserves_client(served: Served, tmp_path: Path) -> None:
-    """KServe's own packages do not go together with ours: the client runs in an environment of its own."""
-    uv, python = str(Path(sys.executable).with_name("uv")), str(tmp_path / "kserve/bin/python")
-    subprocess.run([uv, "venv", "-q", "-p", sys.executable, str(tmp_path / "kserve")], check=True, timeout=60)
-    subprocess.run([uv, "pip", "install", "-q", "-p", python, KSERVE], check=True, timeout=300)
-    script = str(Path(__file__).with_name("kserve_client.py"))
-    command = [python, script, served.url, served.name("iris"), served.name("people")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == 0, done.stderr
-    said = json.loads(done.stdout.splitlines()[-1])
-    rows = [[5.1, 3.5, 1.4, 0.2], [6.7, 3.0, 5.2, 2.3]]
-    classes = served.expected("iris", rows).tolist()
-    cities = served.expected("people", pd.DataFrame({"age": [45, 23], "city": ["Oslo", "Rome"]})).tolist()
-    refused = said.pop("refused, v1")
-    assert said == {
-        "live": True,
-        "ready": True,
-        "model ready": True,
-        "model ready, v1": True,
-        "no such model": False,
-        "infer, binary False": classes,
-        "infer, binary True": classes,
-        "infer, a version": classes,
-        "text": cities,
-        "predict, v1": {"predictions": classes},
-    }
-    assert "4 features, got 1" in refused
-    assert "400" in refused

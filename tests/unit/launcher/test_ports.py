@@ -39,6 +39,16 @@ def test_zero_chooses_from_the_block() -> None:
         assert {ports.gateway, ports.ray_dashboard, ports.mlflow} <= set(range(ports.block, ports.block + BLOCK_SIZE))
 
 
+def test_grpc_has_a_port_only_where_it_is_wanted(listener: int) -> None:
+    with choose_ports(ANY, "127.0.0.1") as ports:
+        assert "grpc" not in ports.as_dict()
+    with choose_ports(ANY.model_copy(update={"grpc": 0}), "127.0.0.1") as ports:
+        assert ports.grpc in range(ports.block, ports.block + BLOCK_SIZE)
+        assert PlatformPorts(**ports.as_dict()) == ports
+    with pytest.raises(PortTaken, match="gRPC wants it"):
+        require_free(ANY.model_copy(update={"grpc": listener}), "127.0.0.1")
+
+
 def test_two_launchers_never_choose_the_same_block() -> None:
     with ExitStack() as stack:
         blocks = [stack.enter_context(choose_ports(ANY, "127.0.0.1")).block for _ in range(3)]

@@ -1,0 +1,86 @@
+"""The lines of docs/inference.md that say which client to use, run as they are printed; and KServe's client."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+import pandas as pd
+
+from raylift.launcher.local_platform import LocalPlatform
+from tests.e2e.protocol_models import Served
+
+KSERVE = "kserve==0.21.0"
+DOCUMENT = Path(__file__).parents[2] / "docs" / "inference.md"
+FLOWERS = [[5.1, 3.5, 1.4, 0.2], [6.7, 3.0, 5.2, 2.3]]
+
+
+def documented(served: Served, platform: LocalPlatform) -> dict[str, str]:
+    """The snippets of docs/inference.md by what stands above them, with this platform's addresses and names."""
+    text = DOCUMENT.read_text(encoding="utf-8").partition("## Which client, which line")[2].partition("\n## ")[0]
+    blocks = re.findall(r"\*\*(.+?)\*\*[^\n]*\n\n```(?:python|bash)\n(.*?)```", text, re.DOTALL)
+    port = str(urlsplit(served.url).port)
+    replaced = {"127.0.0.1:8000": f"127.0.0.1:{port}", '"8000/': f'"{port}/', "127.0.0.1:8001": platform.urls["grpc"]}
+    replaced |= {
+        f"{before}{name}": f"{before}{served.name(name)}" for name in ("people", "iris") for before in ('"', "models/")
+    }
+    return {name: re.sub("|".join(map(re.escape, replaced)), lambda found: replaced[found[0]], code) for name, code in blocks}
+
+
+def test_the_documented_lines(platform: LocalPlatform, served: Served) -> None:
+    snippets = documented(served, platform)
+    curl = shlex.split(snippets.pop("curl"))
+    # As curl sends it.
+    kind = {"Content-Type": "application/x-www-form-urlencoded"}
+    answer = httpx.post(curl[2], content=curl[curl.index("-d") + 1], headers=kind, timeout=120)
+    frame = pd.DataFrame({"age": [45, 23], "city": ["Oslo", "Rome"]})
+    assert answer.json()["predictions"] == served.expected("people", frame).tolist()
+    started = {
+        name: subprocess.Popen([sys.executable, "-W", "ignore", "-c", code], stdout=subprocess.PIPE, text=True)
+        for name, code in snippets.items()
+        if name != "KServe"
+    }
+    assert len(started) == 5
+    for name, process in started.items():
+        said, _ = process.communicate(timeout=120)
+        assert process.returncode == 0, name
+        expected = served.expected("iris", FLOWERS) if "iris" in snippets[name] else served.expected("people", frame)
+        assert re.findall(r"yes|no|[012](?=[ \]])", said) == [str(value) for value in expected], (name, said)
+
+
+def test_kserves_client(platform: LocalPlatform, served: Served, tmp_path: Path) -> None:
+    """KServe's own packages do not go together with ours: the client runs in an environment of its own."""
+    uv, python = str(Path(sys.executable).with_name("uv")), str(tmp_path / "kserve/bin/python")
+    subprocess.run([uv, "venv", "-q", "-p", sys.executable, str(tmp_path / "kserve")], check=True, timeout=60)
+    subprocess.run([uv, "pip", "install", "-q", "-p", python, KSERVE], check=True, timeout=300)
+    snippet = documented(served, platform)["KServe"]
+    printed = subprocess.run([python, "-c", snippet], stdout=subprocess.PIPE, text=True, timeout=120, check=True).stdout
+    assert printed.strip() == str(served.expected("iris", FLOWERS))
+    script = str(Path(__file__).with_name("kserve_client.py"))
+    command = [python, script, served.url, served.name("iris"), served.name("people")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout.splitlines()[-1])
+    classes = served.expected("iris", FLOWERS).tolist()
+    cities = served.expected("people", pd.DataFrame({"age": [45, 23], "city": ["Oslo", "Rome"]})).tolist()
+    refused = said.pop("refused, v1")
+    assert said == {
+        "live": True,
+        "ready": True,
+        "model ready": True,
+        "model ready, v1": True,
+        "no such model": False,
+        "infer, binary False": classes,
+        "infer, binary True": classes,
+        "infer, a version": classes,
+        "text": cities,
+        "predict, v1": {"predictions": classes},
+    }
+    assert "4 features, got 1" in refused
+    assert "400" in refused
