@@ -13,7 +13,7 @@ import pytest
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from raylift.domain.deployment import DeploymentStatus
+from raylift.domain.deployment import DeploymentConfig, DeploymentStatus
 from serve_apps.gateway.rest_api import create_app
 from tests.integration.gateway.conftest import World, answers, dies, listening, served
 from tests.unit.gateway.conftest import Platform
@@ -211,6 +211,24 @@ class TestHolding:
         world.platform.deploy("m", "1", DeploymentStatus.UNHEALTHY, replicas=0, message="out of memory")
         answer = await held
         assert (answer.status_code, answer.json()["code"]) == (503, "deployment_unhealthy")
+
+    async def test_no_more_wait_than_its_replicas_could_take(self, world: World) -> None:
+        world.platform.deploy("m", "1", DeploymentStatus.STARTING, replicas=0)
+        few = DeploymentConfig(max_replicas=1, target_ongoing_requests=1, max_ongoing_requests=1, max_queued_requests=2)
+        world.platform.store.deployments.want("m", "1", now=world.platform.lease.expires_at, config=few)
+        asked = [asyncio.create_task(infer(world)) for _ in range(5)]
+        refused: set[asyncio.Task[httpx.Response]] = set()
+        while len(refused) < 2:
+            refused, _ = await asyncio.wait(asked, return_when=asyncio.FIRST_COMPLETED)
+        assert [(task.result().status_code, task.result().json()["code"]) for task in refused] == [(429, "queue_full")] * 2
+        assert all(task.result().headers["retry-after"] == "1" for task in refused)
+        # Another model's are not among them.
+        world.platform.deploy("other", "1")
+        assert (await infer(world, model_name="other")).status_code == 200
+        world.platform.deploy("m", "1", DeploymentStatus.READY)
+        answered = await asyncio.gather(*asked)
+        assert sorted(answer.status_code for answer in answered) == [200, 200, 200, 429, 429]
+        assert (await infer(world)).status_code == 200
 
     @pytest.mark.parametrize("patience", ["-1", "soon", "nan", "inf", "1_0"])
     async def test_a_timeout_that_is_none(self, world: World, patience: Any) -> None:
