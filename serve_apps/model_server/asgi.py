@@ -92,11 +92,14 @@ class ReplicaApp:
         return self._route
 
     @property
-    def quick_paths(self) -> frozenset[str]:
-        """Of predictions that are answered on the loop when their bodies are small; none where the model takes long."""
-        return frozenset(self._route + tail for tail in self._predictions) if self._inline else frozenset()
+    def prediction_paths(self) -> frozenset[str]:
+        return frozenset(self._route + tail for tail in self._predictions)
 
-    def set_batching(self, limits: Batching | None) -> None:
+    @property
+    def is_quick(self) -> bool:
+        """Whether predictions are answered on the loop when their bodies are small."""
+        return self._inline
+
         """Group requests within these limits, where the model may be asked in groups; None to ask for each by itself."""
         wanted = limits is not None and limits.max_rows > 1 and self._model.is_groupable
         self._batcher = Batcher(self._model, limits, None if self._inline else self._threads) if limits and wanted else None
