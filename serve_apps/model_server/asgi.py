@@ -100,13 +100,14 @@ class ReplicaApp:
         """Whether predictions are answered on the loop when their bodies are small."""
         return self._inline
 
+    def set_batching(self, limits: Batching | None) -> None:
         """Group requests within these limits, where the model may be asked in groups; None to ask for each by itself."""
         wanted = limits is not None and limits.max_rows > 1 and self._model.is_groupable
         self._batcher = Batcher(self._model, limits, None if self._inline else self._threads) if limits and wanted else None
 
     def queued(self) -> int:
         """Requests that wait for a thread, or for the batch that is computed."""
-        waiting = self._threads._work_queue.qsize()  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+        waiting = self._threads._work_queue.qsize()  # pyright: ignore[reportPrivateUsage]
         return waiting + (self._batcher.waiting if self._batcher else 0)
 
     def _openapi(self) -> Response:

@@ -148,7 +148,7 @@ def test_quick_predictions_do_not_pass_through_serve(cluster: ServeCluster) -> N
         (replica,) = _replicas(cluster.wait_for(f"{name}:1", _is_running))
         return (cluster.logs / replica["log_file_path"].lstrip("/")).read_text()
 
-    said = "Quick predictions do not pass through Ray Serve"
+    said = "Small predictions do not pass through Ray Serve"
     assert said in log_of("iris")
     assert said not in log_of("slow")
 

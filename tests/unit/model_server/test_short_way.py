@@ -11,7 +11,7 @@ import pytest
 
 from raylift.domain.ingress_headers import REQUEST
 from serve_apps.doorkeeper import App, Receive, Scope, Send
-from serve_apps.model_server.short_way import QuickReplica, ShortWay, quick_replica
+from serve_apps.model_server.short_way import ReplicaBehind, ShortWay, replica_behind
 
 _ROUTE = "/v2/models/m/versions/7"
 _SMALL = {"content-length": "20"}
@@ -21,14 +21,20 @@ class Metrics:
     """What Serve's manager has of it."""
 
     def __init__(self) -> None:
-        self.ongoing = 0
+        self.ongoing = 0.0
         self.recorded: list[str] = []
+        self.nothing_left = asyncio.Event()
 
     def inc_num_ongoing_requests(self, request: Any) -> None:
         self.ongoing += 1
 
     def dec_num_ongoing_requests(self, request: Any) -> None:
         self.ongoing -= 1
+
+    def _change_num_ongoing_requests(self, request: Any, delta: float) -> None:
+        self.ongoing += delta
+        if not self.ongoing:
+            self.nothing_left.set()
 
     def record_request_metrics(self, *, route: str, latency_ms: float, is_error: bool) -> None:
         assert latency_ms >= 0
@@ -39,23 +45,24 @@ class Metrics:
 class Rig:
     """A short way between an application and a Serve that both only note what comes."""
 
-    def __init__(self, places: int = 2) -> None:
+    def __init__(self, places: int = 2, *, is_quick: bool = True) -> None:
         self.metrics = Metrics()
         self.places = asyncio.Semaphore(places)
         self.came: list[str] = []
-        self.ongoing_meanwhile: list[int] = []
+        self.is_quick = is_quick
+        self.ongoing_meanwhile: list[float] = []
         self.hold = asyncio.Event()
         self.hold.set()
         self.way = ShortWay(self._noting("serve"), lambda _: self._replica())
 
-    def _replica(self) -> QuickReplica:
+    def _replica(self) -> ReplicaBehind:
         paths = frozenset({f"{_ROUTE}/predict"})
-        return QuickReplica(self._noting("app"), _ROUTE, paths, 100, self.places, self.metrics, None)
+        return ReplicaBehind(self._noting("app"), _ROUTE, paths, self.is_quick, 100, self.places, self.metrics, None)
 
     def _noting(self, name: str) -> App:
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
             self.came.append(name)
-            self.ongoing_meanwhile.append(self.metrics.ongoing)
+            self.ongoing_meanwhile.append(int(self.metrics.ongoing))
             await self.hold.wait()
             await send({"type": "http.response.start", "status": 200, "headers": []})
             await send({"type": "http.response.body", "body": b""})
@@ -121,9 +128,9 @@ async def test_what_finds_no_place_queues_in_serve() -> None:
 async def test_a_request_is_over_in_the_loops_next_turn() -> None:
     rig = Rig()
     await rig.ask()
-    assert (rig.metrics.ongoing, rig.places.locked()) == (1, False)
+    assert (int(rig.metrics.ongoing), rig.places.locked()) == (1, False)
     await asyncio.sleep(0)
-    assert rig.metrics.ongoing == 0
+    assert int(rig.metrics.ongoing) == 0
     for _ in range(3):
         await rig.ask()
         await asyncio.sleep(0)
@@ -141,7 +148,7 @@ async def test_a_request_whose_client_goes_gives_its_place_back() -> None:
         await asked
     await asyncio.sleep(0)
     assert not rig.places.locked()
-    assert rig.metrics.ongoing == 0
+    assert int(rig.metrics.ongoing) == 0
 
 
 async def test_the_requests_id_comes_back_and_one_without_gets_one() -> None:
@@ -155,6 +162,21 @@ async def test_the_requests_id_comes_back_and_one_without_gets_one() -> None:
     assert name == b"x-request-id"
     assert made != other
     assert len(made) == 36
+
+
+@pytest.mark.parametrize("is_quick", [True, False])
+async def test_a_version_that_was_asked_lately_is_not_idle(monkeypatch: pytest.MonkeyPatch, *, is_quick: bool) -> None:
+    """Serve's autoscaling sees it, whichever way the request took; and then no more, to the last bit."""
+    monkeypatch.setattr("serve_apps.model_server.short_way._LATELY_SECONDS", 0.0)
+    rig = Rig(is_quick=is_quick)
+    for _ in range(2):
+        await rig.ask()
+    await asyncio.sleep(0)
+    assert rig.came == ["app" if is_quick else "serve"] * 2
+    assert 0 < rig.metrics.ongoing < 1e-3
+    await asyncio.wait_for(rig.metrics.nothing_left.wait(), 30)
+    await rig.ask(path="/-/healthz")
+    assert rig.metrics.ongoing == 0
 
 
 async def test_a_process_without_a_quick_model_hands_everything_on() -> None:
@@ -173,11 +195,13 @@ def test_another_release_of_ray_is_said_in_the_log(caplog: pytest.LogCaptureFixt
         """A replica of Serve's that has no semaphore."""
 
         _user_callable_wrapper = SimpleNamespace(
-            user_callable=SimpleNamespace(app=None, replica_app=SimpleNamespace(quick_paths=frozenset({"/x"}), route="/"))
+            user_callable=SimpleNamespace(
+                app=None, replica_app=SimpleNamespace(prediction_paths=frozenset({"/x"}), is_quick=True, route="/")
+            )
         )
 
         async def answer(self, scope: Scope, receive: Receive, send: Send) -> None: ...
 
     middleware: Any = SimpleNamespace(_app=Unknown().answer)
-    assert quick_replica(middleware) is None
+    assert replica_behind(middleware) is None
     assert "take Ray Serve's way" in caplog.text
