@@ -50,6 +50,7 @@ class ModelReplica:
         from serve_apps.model_server.asgi import ReplicaApp
         from serve_apps.model_server.loading import load_model
         from serve_apps.model_server.observer import Observer
+        from serve_apps.model_server.serve_queue import ServeQueue
         from serve_apps.model_server.tried_before import refusing_deadly
 
         self._ingress_token = ingress_token
@@ -58,7 +59,8 @@ class ModelReplica:
         observer = self._observer = Observer(model_name, version, ProcessKind.REPLICA, counters_dir)
         model = await asyncio.to_thread(observer.loading, load_model, model_name, version, model_uri, mlflow_url)
         self._replica_app = await asyncio.to_thread(ReplicaApp, model, max_body_bytes, watch=observer)
-        observer.sample(self._replica_app.queued)
+        in_serve, in_app = ServeQueue(), self._replica_app
+        observer.sample(lambda: in_serve.held() + in_app.queued())
         self._asgi = refusing_deadly(self._replica_app, model_name, version, worked_on_dir)
 
     @property

@@ -38,8 +38,15 @@ class ServeCluster:
 
     def deploy(self, specs: list[dict[str, Any]]) -> None:
         """Run applications from a short driver, which does not wait for them."""
+        self._order(specs=specs)
+
+    def delete(self, name: str) -> None:
+        """Have an application end, as the platform does."""
+        self._order(specs=[], delete=[name])
+
+    def _order(self, **what: Any) -> None:
         driver = Path(__file__).with_name("serve_driver.py")
-        order = json.dumps({"address": self.address, "port": self.http_port, "specs": specs})
+        order = json.dumps({"address": self.address, "port": self.http_port, **what})
         done = subprocess.run(
             [sys.executable, str(driver)],
             input=order,

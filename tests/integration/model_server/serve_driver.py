@@ -13,6 +13,7 @@ from ray.serve.config import HTTPOptions
 from raylift.domain.deployment import DeploymentConfig
 from raylift.domain.identifiers import application_name, version_route
 from serve_apps.model_server.app import build
+from serve_apps.model_server.observer_config import ObserverConfig
 from serve_apps.model_server.spec import ReplicaSpec
 
 _CONFIG = TypeAdapter(DeploymentConfig)
@@ -22,12 +23,16 @@ def main() -> None:
     order = json.loads(sys.stdin.read())
     ray.init(address=order["address"], log_to_driver=False)
     serve.start(proxy_location="HeadOnly", http_options=HTTPOptions(host="127.0.0.1", port=order["port"]))
+    for name in order.get("delete", ()):
+        serve.delete(name, _blocking=False)
     targets = []
     for values in order["specs"]:
-        spec = ReplicaSpec(**values | {"config": _CONFIG.validate_python(values["config"])})
+        observer = ObserverConfig.of(values["observer"]) if "observer" in values else ObserverConfig()
+        spec = ReplicaSpec(**values | {"config": _CONFIG.validate_python(values["config"]), "observer": observer})
         name, route = application_name(spec.model_name, spec.version), version_route(spec.model_name, spec.version)
         targets.append(serve.RunTarget(build(spec), name=name, route_prefix=route))
-    serve.run_many(targets, wait_for_ingress_deployment_creation=False, wait_for_applications_running=False)
+    if targets:
+        serve.run_many(targets, wait_for_ingress_deployment_creation=False, wait_for_applications_running=False)
     ray.shutdown()
 
 
