@@ -15,6 +15,8 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 
 from raylift.domain.deployment import DeploymentConfig
+from raylift.domain.model_counters import ErrorKind, ProcessKind, errors_of
+from raylift.engines.counter_files import read_counts
 from raylift.engines.environments.overlay import overlay_directory
 from serve_apps.gateway.forwarding import BrokenOff
 from serve_apps.warm_pool.pool import NoWarmProcess, StillLoading
@@ -212,3 +214,17 @@ async def test_an_environment_with_other_packages_than_the_warm_ones_is_not_for_
         with pytest.raises(NoWarmProcess, match="numpy"):
             await warm.pid(deployment)
         assert not warm.pool.can_answer(deployment)
+
+
+async def test_what_warm_processes_answer_is_counted_and_outlives_them(
+    models: dict[str, Any], warm_pool: PoolMaker, tmp_path: Path
+) -> None:
+    async with warm_pool() as warm:
+        deployment = deployment_of("warm-dangerous")
+        assert (await warm.answer(deployment, json.dumps({"inputs": [{"text": "fine"}]}).encode()))[0] == 200
+        (alive,) = read_counts(tmp_path / "counters")
+        assert (alive.requests, alive.errors, alive.processes(ProcessKind.WARM)) == (1, 0, 1)
+        with pytest.raises(BrokenOff):
+            await warm.ask(deployment, json.dumps({"inputs": [{"text": "crash"}]}).encode())
+    (gone,) = read_counts(tmp_path / "counters")
+    assert (gone.requests, gone.of(errors_of(ErrorKind.PROCESS_DIED)), gone.processes(ProcessKind.WARM)) == (2, 1, 0)

@@ -1,0 +1,76 @@
+"""On a real SQLite store and real files: what is old goes, what is young stays, and looking again is safe."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from raylift.domain.deployment import DeploymentConfig
+from raylift.domain.feedback import Feedback
+from raylift.domain.model_counters import ProcessKind
+from raylift.engines.counter_files import CounterFile, read_counts
+from raylift.engines.payload_files import Payload, write_payloads
+from raylift.settings import PlatformSettings, RetentionSettings
+from raylift.store import Store
+from raylift.supervisor.observation_upkeep import ObservationUpkeep
+
+NOW = datetime.now(UTC)
+
+
+def look(root: Path, store: Store, after: timedelta = timedelta(0), **retention: Any) -> None:
+    settings = PlatformSettings(
+        state_dir=root,
+        database_url="",
+        mlflow_url="",
+        ray_dashboard_url="",
+        gateway_url="",
+        retention=RetentionSettings(**retention),
+    )
+    ObservationUpkeep(settings, store).look(NOW + after)
+
+
+def opened(root: Path) -> Store:
+    store = Store.open(f"sqlite:///{root}/store.db")
+    store.migrate()
+    store.deployments.ensure("m", "1", model_uri="models:/m/1", config=DeploymentConfig(), now=NOW)
+    return store
+
+
+def test_counts_are_kept_as_long_as_the_version_is_deployed(tmp_path: Path) -> None:
+    store = opened(tmp_path)
+    for version in ("1", "2"):
+        CounterFile(tmp_path / "counters", "m", version, ProcessKind.WARM, started_at=NOW).close()
+    look(tmp_path, store)
+    assert not list((tmp_path / "counters").glob("*.live"))
+    assert len(read_counts(tmp_path / "counters")) == 2
+    look(tmp_path, store, timedelta(days=2))
+    assert [counts.version for counts in read_counts(tmp_path / "counters")] == ["1"]
+    store.close()
+
+
+def test_payloads_go_by_age_and_by_size(tmp_path: Path) -> None:
+    store = opened(tmp_path)
+    row = Payload("r", NOW, "m", "1", "raylift", 200, None, 1.0, 1, "{}", "{}", 2, 2, None)
+    old, young = (write_payloads(tmp_path / "payloads", [row]) for _ in range(2))
+    before = (NOW - timedelta(days=31)).timestamp()
+    os.utime(old, (before, before))
+    look(tmp_path, store, payload_days=None)
+    assert old.exists()
+    look(tmp_path, store)
+    assert (old.exists(), young.exists()) == (False, True)
+    look(tmp_path, store, payload_max_bytes=0)
+    assert not young.exists()
+    store.close()
+
+
+def test_feedback_goes_by_age(tmp_path: Path) -> None:
+    store = opened(tmp_path)
+    store.feedback.put([Feedback("m", "1", "r1", 1, NOW)])
+    look(tmp_path, store, timedelta(days=400), feedback_days=None)
+    look(tmp_path, store, timedelta(days=364))
+    assert store.feedback.count("m", "1") == 1
+    look(tmp_path, store, timedelta(days=366))
+    assert store.feedback.count("m", "1") == 0
+    store.close()
