@@ -21,9 +21,9 @@ from serve_apps.model_server.spec import ReplicaSpec
 
 DEPLOYMENT_NAME: Final = "model"
 
-_METRICS_INTERVAL_SECONDS: Final = 2.0
+_METRICS_INTERVAL_SECONDS: Final = 1.0
 # Serve's own 10 and 30 seconds would make every scaling decision that much later.
-_LOOK_BACK_SECONDS: Final = 6.0
+_LOOK_BACK_SECONDS: Final = 3.0
 _RETRY_AFTER_SECONDS: Final = 1
 # Of the replicas there are: where new processes are needed, the old ones go when the new ones answer. Serve's own 0 would end
 # the only replica of a version first.
