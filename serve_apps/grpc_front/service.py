@@ -15,6 +15,7 @@ from urllib.parse import quote
 
 import aiohttp
 import grpc
+from google.protobuf.json_format import ParseDict
 from yarl import URL
 
 from raylift.domain.errors import InvalidRequest
@@ -121,19 +122,19 @@ class InferenceService:
         return message("ServerReadyResponse")(ready=answer.status == 200)
 
     async def _server_metadata(self, _: Any, context: Context) -> Any:
-        return message("ServerMetadataResponse")(**await self._told(context, "GET", "/v2"))
+        return _read("ServerMetadataResponse", await self._told(context, "GET", "/v2"))
 
     async def _model_ready(self, request: Any, context: Context) -> Any:
         answer = await self._ask(context, "GET", f"{_route(request.name, request.version)}/ready")
         return message("ModelReadyResponse")(ready=answer.status == 200)
 
     async def _model_metadata(self, request: Any, context: Context) -> Any:
-        return message("ModelMetadataResponse")(**await self._told(context, "GET", _route(request.name, request.version)))
+        return _read("ModelMetadataResponse", await self._told(context, "GET", _route(request.name, request.version)))
 
     async def _repository_index(self, request: Any, context: Context) -> Any:
         body = json.dumps({"ready": request.ready}).encode()
         index = await self._told(context, "POST", "/v2/repository/index", body)
-        return message("RepositoryIndexResponse")(models=index)
+        return _read("RepositoryIndexResponse", {"models": index})
 
     async def _model_infer(self, request: Any, context: Context) -> Any:
         try:
@@ -163,6 +164,11 @@ class InferenceService:
         except aiohttp.ClientError as error:
             await context.abort(grpc.StatusCode.UNAVAILABLE, f"The platform at {self._base_url} did not answer: {error}")
             raise  # Never reached: abort raises.
+
+
+def _read(name: str, said: dict[str, Any]) -> Any:
+    """A message from JSON; HTTP may say more than it has fields for."""
+    return ParseDict(said, message(name)(), ignore_unknown_fields=True)
 
 
 def _route(model: str, version: str) -> str:

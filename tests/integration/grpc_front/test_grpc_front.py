@@ -142,7 +142,7 @@ def test_a_call_is_one_request_with_its_metadata(client: Any, upstream: Upstream
 def test_a_version_has_its_own_route(client: Any, upstream: Upstream) -> None:
     upstream.infers()
     client.infer("m", [tensor()], model_version="3")
-    upstream.answer = (200, {}, json.dumps({"name": "m", "versions": ["3"], "platform": "p", "inputs": []}).encode())
+    upstream.answer = (200, {}, json.dumps({"name": "m", "versions": ["3"], "platform": "p", "inputs": [], "more": 1}).encode())
     assert client.get_model_metadata("m", "3").versions == ["3"]
     assert client.is_model_ready("m", "3")
     assert [path for _, path, _, _ in upstream.seen] == [
