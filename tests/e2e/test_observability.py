@@ -85,7 +85,8 @@ def test_what_a_version_does_is_seen(platform: LocalPlatform, client: Client, na
         assert len(http.post(f"{route}/predict", json={"inputs": [[5.0]]}).headers["x-request-id"]) > 8
         headers = {"X-Request-ID": f"wrong-{ids[0]}", "traceparent": TRACE}
         assert http.post(f"{route}/predict", json={"inputs": [{"y": 1.0}]}, headers=headers).status_code == 422
-        assert http.post(f"/v2/models/{name}/invocations", json={"inputs": [[1.0]]}).status_code == 200
+        scored = http.post(f"/v2/models/{name}/invocations", json={"dataframe_split": {"columns": ["x"], "data": [[1.0]]}})
+        assert scored.status_code == 200, scored.text
 
         seen = samples(http, name)
         assert seen["raylift_predictions_total", "raylift"] == 6
