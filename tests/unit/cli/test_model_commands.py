@@ -72,10 +72,13 @@ def test_deployments(run: Run, platform: Any):
         run("deployments", "set", "churn", "3", "--min-replicas", "0", "--memory", "1GiB", "--batch-rows", "8").exit_code == 0
     )
     assert run("deployments", "set", "churn", "3", "--no-batching").exit_code == 0
+    scaling = ("--max-queued-requests", "9", "--upscale-delay-s", "0", "--downscale-delay-s", "1.5")
+    assert run("deployments", "set", "churn", "3", *scaling).exit_code == 0
     assert run("deployments", "set", "churn", "3", "--no-batching", "--batch-rows", "2").exit_code == 2
     assert platform.sent("PUT", PATH) == [
         {"min_replicas": 0, "memory": "1GiB", "batching": {"max_rows": 8, "wait_ms": 5.0}},
         {"batching": None},
+        {"max_queued_requests": 9, "upscale_delay_s": 0.0, "downscale_delay_s": 1.5},
     ]
     done = run("deployments", "delete", "churn", "3")
     assert (done.exit_code, done.stdout) == (0, "")
