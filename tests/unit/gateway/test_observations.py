@@ -11,6 +11,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
+from raylift.domain.job import JobState, Reason
 from raylift.domain.model_counters import ProcessKind
 from serve_apps.model_server.codecs.base import Response
 from serve_apps.model_server.observer import Observer
@@ -140,3 +141,11 @@ async def test_a_payload_log_is_asked_for_and_ended(client: httpx.AsyncClient) -
     assert (await client.put(path, json={"payload_log": None})).json()["payload_log"] is None
     refused = await client.put(path, json={"payload_log": {"sample_rate": 2}})
     assert [error["field"] for error in refused.json()["errors"]] == ["payload_log.sample_rate"]
+
+
+async def test_failed_jobs_are_counted_by_reason(client: httpx.AsyncClient, platform: Platform) -> None:
+    upload = {"script_content": "print(1)", "experiment_name": "e"}
+    job_id = (await client.post("/mlops/training/upload", json=upload)).json()["job_id"]
+    platform.start(job_id)
+    platform.finish(job_id, JobState.FAILED, reason=Reason.SCRIPT_ERROR, message="ValueError: no", exit_code=1)
+    assert (await samples(client))["raylift_failed_jobs", frozenset({("reason", "script_error")})] == 1
