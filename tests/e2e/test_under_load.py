@@ -240,24 +240,22 @@ def test_a_version_whose_only_replica_is_killed_answers_all_the_while(http: http
     assert set(answers) == {"200"}, json.dumps(answers)
 
 
-def test_a_version_that_is_killed_over_and_over_is_given_up_and_no_other_one_notices(
+def test_a_version_whose_processes_die_over_and_over_is_given_up_and_no_other_one_notices(
     http: httpx.Client, platform: LocalPlatform
 ) -> None:
     deploy(http, "loop", min_replicas=1, max_replicas=1)
     path = "/mlops/models/loop/versions/1/deployment"
-    killed: set[int] = set()
+    answers: set[tuple[int, str]] = set()
 
-    def kill_the_next() -> bool:
-        for pid in set(pids(platform, "loop")) - killed:
-            # Only one that has answered: one that never did has not loaded, which is another matter.
-            if http.get(path).json()["replicas"] and http.post("/mlops/inference", json=body("loop", 0.0)).status_code == 200:
-                psutil.Process(pid).send_signal(signal.SIGKILL)
-                killed.add(pid)
+    def ask_for_death() -> bool:
+        refused = http.post("/mlops/inference", json=body("loop", -4.0))
+        answers.add((refused.status_code, refused.json()["code"]))
         return http.get(path).json()["status"] == "unhealthy"
 
     with asked_all_the_time(platform, "bystander", clients=1) as bystander:
-        wait(kill_the_next)
+        wait(ask_for_death)
     assert set(bystander) == {"200"}
+    assert (502, "replica_failed") in answers
     refused = http.post("/mlops/inference", json=body("loop", 0.0))
     assert (refused.status_code, refused.json()["code"]) == (503, "deployment_unhealthy")
     assert "its processes died 5 times" in refused.json()["detail"]

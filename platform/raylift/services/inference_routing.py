@@ -252,7 +252,7 @@ def _judge(row: Deployment) -> Deployment | Starting:
         raise _not_deployed(row.model_name, row.version)
     if row.status is DeploymentStatus.UNHEALTHY:
         raise DeploymentUnhealthy(
-            f"Version {row.version} of {row.model_name!r} does not load: {row.message or 'Ray Serve does not say why'}",
+            f"Version {row.version} of {row.model_name!r} cannot answer: {row.message or 'Ray Serve does not say why'}",
             model_name=row.model_name,
             model_version=row.version,
         )
