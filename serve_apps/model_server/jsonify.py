@@ -31,7 +31,7 @@ def loads(body: bytes) -> Any:
     except orjson.JSONDecodeError as error:
         if b"NaN" in body or b"Infinity" in body:
             return _lenient(body)
-        raise MalformedBody(f"The body is not JSON: {error}.") from None
+        raise MalformedBody(f"The body is not JSON: {error}") from None
 
 
 def dumps(value: Any) -> bytes:
@@ -77,7 +77,7 @@ def _lenient(body: bytes) -> Any:
     try:
         return json.loads(body)
     except (ValueError, RecursionError) as error:
-        raise MalformedBody(f"The body is not JSON: {error}.") from None
+        raise MalformedBody(f"The body is not JSON: {error}") from None
 
 
 def _default(value: Any) -> Any:  # noqa: C901 - one line a type
