@@ -1,0 +1,125 @@
+"""A request that names a model gets the same answer whichever way it takes: HAProxy's, or the gateway's."""
+
+from __future__ import annotations
+
+import re
+import time
+import uuid
+from collections.abc import Iterator
+from http import HTTPStatus
+from typing import Any
+
+import httpx
+import pytest
+
+from raylift import Client
+from raylift.engines.ingress_map import names_file
+from raylift.launcher.ingress import IngressFiles
+from raylift.launcher.local_platform import LocalPlatform
+
+SCRIPT = """
+import mlflow
+from sklearn.datasets import load_diabetes
+from sklearn.linear_model import Ridge
+
+frame = load_diabetes(as_frame=True)
+model = Ridge().fit(frame.data[["age", "bmi"]], frame.target)
+example = frame.data[["age", "bmi"]].head(2)
+mlflow.sklearn.log_model(model, name="model", input_example=example, pip_requirements=["scikit-learn"])
+"""
+ROW = '{"age": 0.1, "bmi": -0.2}'
+ROWS = f"[{', '.join([ROW] * 4000)}]"
+STRAIGHT = {
+    "plain": '{"model_name": "NAME", "inputs": [ROW]}',
+    "the name last": '{"inputs": [ROW], "model_name": "NAME"}',
+    "columns": '{"model_name": "NAME", "inputs": {"bmi": [1, 2], "age": [3, 4]}}',
+    "spaces": ' {\n\t"model_name"\r\n:   "NAME" , "inputs":[ROW]}',
+    "no inputs": '{"model_name": "NAME"}',
+    "wrong inputs": '{"model_name": "NAME", "inputs": [{"age": "old", "colour": "red"}]}',
+    "an unknown field": '{"model_name": "NAME", "inputs": [ROW], "zürich": 1}',
+    "unicode inside": '{"model_name": "NAME", "inputs": [{"age": "☃", "bmi": 1}]}',
+    "no end": '{"model_name": "NAME", "inputs": [',
+    "text after the end": '{"model_name": "NAME", "inputs": [ROW]} x',
+    "not a number": '{"model_name": "NAME", "inputs": [{"age": NaN, "bmi": 1}]}',
+}
+BY_THE_GATEWAY = {
+    "the version": '{"model_name": "NAME", "model_version": "1", "inputs": [ROW]}',
+    "a version that is not there": '{"model_name": "NAME", "model_version": "77", "inputs": [ROW]}',
+    "an alias that is not there": '{"model_name": "NAME", "alias": "nobody", "inputs": [ROW]}',
+    "an unknown model": '{"model_name": "nobody", "inputs": [ROW]}',
+    "two names": '{"model_name": "NAME", "model_name": "other", "inputs": [ROW]}',
+    "two names, the other first": '{"model_name": "other", "inputs": [ROW], "model_name": "NAME"}',
+    "the key spelt with an escape": r'{"model\u005fname": "NAME", "inputs": [ROW]}',
+    "the second key spelt with an escape": r'{"model_name": "NAME", "model\u005fname": "other", "inputs": [ROW]}',
+    "a path": '{"model_name": "../NAME", "inputs": [ROW]}',
+    "a path to a version": '{"model_name": "NAME/versions/1", "inputs": [ROW]}',
+    "percent": '{"model_name": "%2e%2e/NAME", "inputs": [ROW]}',
+    "unicode": '{"model_name": "NÄME", "inputs": [ROW]}',
+    "a line break": r'{"model_name": "NAME\n", "inputs": [ROW]}',
+    "no name": '{"inputs": [ROW]}',
+    "a number for a name": '{"model_name": 1, "inputs": [ROW]}',
+    "a list": '[{"model_name": "NAME"}]',
+    "nothing": "",
+    "larger than HAProxy's buffer": '{"model_name": "NAME", "inputs": ROWS}',
+    "larger, the name last": '{"inputs": ROWS, "model_name": "NAME"}',
+}
+
+
+@pytest.fixture(scope="module")
+def model(platform: LocalPlatform) -> str:
+    """A model of one version, which HAProxy knows."""
+    name = f"named-{uuid.uuid4().hex[:6]}"
+    with Client(platform.url, timeout=300) as client:
+        client.train(script_content=SCRIPT, model=name, experiment=name, cpus=0.5).wait()
+        client.deployments.put(name, "1", min_replicas=1)
+    names = names_file(IngressFiles(platform.record.session_dir).haproxy)
+    end = time.monotonic() + 120
+    while f"{name} " not in names.read_text():
+        assert time.monotonic() < end, "HAProxy does not know the model"
+        time.sleep(0.2)
+    return name
+
+
+@pytest.fixture
+def http(platform: LocalPlatform) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=platform.url, timeout=120) as client:
+        yield client
+
+
+def body_of(text: str, model: str) -> bytes:
+    return text.replace("ROWS", ROWS).replace("ROW", ROW).replace("NAME", model).encode()
+
+
+def seen_by_the_gateway(http: httpx.Client) -> float:
+    """Predictions by a model's name that the gateway has answered."""
+    lines = re.findall(r'^raylift_http_requests_total{.*route="/mlops/inference".*} (\S+)$', http.get("/metrics").text, re.M)
+    return sum(map(float, lines))
+
+
+def said(answer: httpx.Response) -> tuple[int, str | None, str | None, Any]:
+    """What the answer says. How long it took is not part of it, nor who found out that a body is no JSON."""
+    content = answer.json()
+    content.pop("inference_time_ms", None)
+    version = answer.headers.get("x-raylift-model-version")
+    if answer.status_code == HTTPStatus.BAD_REQUEST:
+        version = None
+        content.pop("instance")
+    return answer.status_code, answer.headers.get("content-type"), version, content
+
+
+@pytest.mark.parametrize(
+    ("text", "passes_the_gateway"),
+    [*((text, False) for text in STRAIGHT.values()), *((text, True) for text in BY_THE_GATEWAY.values())],
+    ids=[*STRAIGHT, *BY_THE_GATEWAY],
+)
+def test_both_ways_say_the_same(http: httpx.Client, model: str, text: str, passes_the_gateway: bool) -> None:
+    body, headers = body_of(text, model), {"content-type": "application/json"}
+    before = seen_by_the_gateway(http)
+    whole = http.post("/mlops/inference", content=body, headers=headers)
+    between = seen_by_the_gateway(http)
+    # HAProxy does not look into a body of unknown length.
+    chunked = http.post("/mlops/inference", content=iter([body[:20], body[20:]]), headers=headers)
+    assert (between - before, seen_by_the_gateway(http) - between) == (float(passes_the_gateway), 1.0)
+    assert said(whole) == said(chunked)
+    if whole.is_success:
+        assert whole.json()["model_name"] == model
