@@ -9,7 +9,8 @@ import re
 import sys
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import PurePosixPath
 from typing import Any, Final, cast
 
@@ -25,6 +26,8 @@ FROM_SCRIPT: Final = "script metadata"
 _REQUIREMENTS: Final = "requirements.txt"
 _PYPROJECT: Final = "pyproject.toml"
 _FIELD: Final = "requirements"
+_MAX_LEVELS: Final = 50
+_MAX_FILE_BYTES: Final = 1024 * 1024
 
 _INCLUDE: Final = re.compile(r"(?:-r|--requirement)(?:\s+|=)(.+)|-r(\S.*)")
 _TOML_LINE: Final = re.compile(r"\(at line (\d+), column \d+\)")
@@ -51,8 +54,7 @@ class _Place:
     def error(self, detail: str, *, near: str = "", line: int | None = None) -> FieldError:
         """An error that names the file and the line, which is the first that holds ``near`` unless it is known."""
         if line is None:
-            found = next((at for at, text in enumerate(self.text.splitlines()) if near and near in text), 0)
-            line = self.first_line + found
+            line = self.first_line + self.text.count("\n", 0, max(self.text.find(near), 0))
         return FieldError(_FIELD, f"in {self.name}, line {line}: {detail}")
 
 
@@ -127,47 +129,58 @@ def _listed(value: object, place: _Place, source: str) -> Sourced:
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):  # pyright: ignore[reportUnknownVariableType]
         return Sourced(source=source, errors=[place.error("dependencies must be a list of strings", near="dependencies")])
     items = cast("list[str]", value)
+    if len(items) > MAX_REQUIREMENTS:
+        return Sourced(source=source, errors=[_too_many(place)])
     problems = [(item, requirement_problem(item)) for item in items]
     errors = [place.error(problem, near=item.splitlines()[0] if item else "") for item, problem in problems if problem]
-    return Sourced(tuple(item.strip() for item in items), source, [*errors, *_too_many(items, place)])
+    return Sourced(tuple(item.strip() for item in items), source, errors)
 
 
 def _requirements_file(path: str, files: Mapping[str, ProjectFile]) -> Sourced:
-    found: list[str] = []
-    errors: list[FieldError] = []
-    for item in _lines(path, files, ()):
-        if isinstance(item, FieldError):
-            errors.append(item)
+    # No more is read than may be taken: what is wrong counts too.
+    items = list(islice(_Includes(files).lines(path, ()), MAX_REQUIREMENTS + 1))
+    if len(items) > MAX_REQUIREMENTS:
+        return Sourced(source=path, errors=[_too_many(_Place(path, ""))])
+    found = tuple(item for item in items if isinstance(item, str))
+    return Sourced(found, path, [item for item in items if isinstance(item, FieldError)])
+
+
+@dataclass(frozen=True, slots=True)
+class _Includes:
+    """Reads a requirements.txt and those that it includes, each once: to name one again adds nothing."""
+
+    files: Mapping[str, ProjectFile]
+    _seen: set[str] = field(default_factory=set[str])
+
+    def lines(self, path: str, above: tuple[str, ...]) -> Iterator[str | FieldError]:
+        """The requirements, and what is wrong. ``above`` are the files that lead to this one."""
+        self._seen.add(path)
+        place = _place(path, self.files)
+        if isinstance(place, FieldError):
+            yield place
+            return
+        for number, line in _logical_lines(place.text):
+            text = without_comment(line)
+            include = _INCLUDE.fullmatch(text)
+            if include:
+                name = (include[1] or include[2]).strip()
+                yield from self._included(name, place, number, (*above, path))
+            elif text:
+                problem = requirement_problem(text)
+                yield place.error(problem, line=number) if problem else text
+
+    def _included(self, name: str, place: _Place, number: int, above: tuple[str, ...]) -> Iterator[str | FieldError]:
+        target = _beside(place.name, name)
+        if target is None or target not in self.files:
+            yield place.error(f"there is no {name!r} in the project", line=number)
+        elif target in above:
+            yield place.error(f"{name!r} includes itself", line=number)
+        elif target in self._seen:
+            return
+        elif len(above) >= _MAX_LEVELS:
+            yield place.error(f"{name!r} is included more than {_MAX_LEVELS} levels deep; use fewer files", line=number)
         else:
-            found.append(item)
-    return Sourced(tuple(found), path, [*errors, *_too_many(found, _Place(path, ""))])
-
-
-def _lines(path: str, files: Mapping[str, ProjectFile], above: tuple[str, ...]) -> Iterator[str | FieldError]:
-    place = _place(path, files)
-    if isinstance(place, FieldError):
-        yield place
-        return
-    for number, line in _logical_lines(place.text):
-        text = without_comment(line)
-        include = _INCLUDE.fullmatch(text)
-        if include:
-            yield from _included(path, (include[1] or include[2]).strip(), place, number, files, above)
-        elif text:
-            problem = requirement_problem(text)
-            yield place.error(problem, line=number) if problem else text
-
-
-def _included(
-    path: str, name: str, place: _Place, number: int, files: Mapping[str, ProjectFile], above: tuple[str, ...]
-) -> Iterator[str | FieldError]:
-    target = _beside(path, name)
-    if target is None or target not in files:
-        yield place.error(f"there is no {name!r} in the project", line=number)
-    elif target in (*above, path):
-        yield place.error(f"{name!r} includes itself", line=number)
-    else:
-        yield from _lines(target, files, (*above, path))
+            yield from self.lines(target, above)
 
 
 def _beside(path: str, name: str) -> str | None:
@@ -198,6 +211,9 @@ def _logical_lines(text: str) -> Iterator[tuple[int, str]]:
 
 
 def _place(path: str, files: Mapping[str, ProjectFile]) -> _Place | FieldError:
+    size = len(files[path].content)
+    if size > _MAX_FILE_BYTES:
+        return _Place(path, "").error(f"has {size} bytes; a file that names requirements may have {_MAX_FILE_BYTES}")
     try:
         return _Place(path, files[path].content.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
@@ -229,6 +245,5 @@ def _python_errors(wanted: object, place: _Place) -> Iterator[FieldError]:
         yield place.error(f"requires Python {wanted}; the platform has {own}", near="requires-python")
 
 
-def _too_many(found: Sequence[str], place: _Place) -> Iterator[FieldError]:
-    if len(found) > MAX_REQUIREMENTS:
-        yield place.error(f"has {len(found)} requirements; at most {MAX_REQUIREMENTS} are taken")
+def _too_many(place: _Place) -> FieldError:
+    return place.error(f"has more than {MAX_REQUIREMENTS} requirements, those of the files it includes counted too")

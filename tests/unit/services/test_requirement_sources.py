@@ -6,6 +6,7 @@ import time
 import pytest
 
 from raylift.domain.project import ProjectFile
+from raylift.services import requirement_sources
 from raylift.services.requirement_sources import Sourced, find_requirements
 from raylift.services.script_metadata import metadata_blocks
 
@@ -85,12 +86,49 @@ def test_a_requirements_file_with_all_that_is_usual() -> None:
         ("-r ../../etc/passwd\n", "in requirements.txt, line 1: there is no '../../etc/passwd' in the project"),
         ("\n-r requirements.txt\n", "in requirements.txt, line 2: 'requirements.txt' includes itself"),
         ("x @ file:///etc/passwd\n", "names a file of the server"),
-        ("a\n" * 1001, "has 1001 requirements"),
+        ("a\n" * 1001, "has more than 1000 requirements"),
     ],
 )
 def test_lines_that_are_none(text: str, detail: str) -> None:
     [error] = errors(found(requirements_txt=text))
     assert detail in error
+
+
+def chain(levels: int, *, times: int = 1) -> dict[str, ProjectFile]:
+    """``requirements.txt`` and as many files below it, of which each includes the next so many times."""
+    names = ["requirements.txt", *(f"r{level}.txt" for level in range(levels))]
+    texts = [f"-r {below}\n" * times for below in names[1:]] + ["numpy\n"]
+    return {name: ProjectFile(name, text.encode()) for name, text in zip(names, texts, strict=True)}
+
+
+def test_a_file_that_is_included_again_and_again_is_read_once() -> None:
+    # Read each time, the last would be read 2**49 times.
+    assert find_requirements((), b"", "train.py", chain(49, times=2)) == Sourced(("numpy",), "requirements.txt", [])
+
+
+def test_files_that_include_each_other_too_deep() -> None:
+    [error] = errors(find_requirements((), b"", "train.py", chain(1500)))
+    assert error == "in r48.txt, line 1: 'r49.txt' is included more than 50 levels deep; use fewer files"
+
+
+def test_nothing_is_read_beyond_the_most_that_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked_at: list[str] = []
+    monkeypatch.setattr(requirement_sources, "requirement_problem", looked_at.append)
+    assert "has more than 1000 requirements" in errors(found(requirements_txt="numpy\n" * 5000))[0]
+    assert len(looked_at) == 1001
+    wrong = errors(found(pyproject_toml=f"[project]\ndependencies = {['numpy'] * 5000}"))
+    assert ("has more than 1000 requirements" in wrong[0], len(wrong), len(looked_at)) == (True, 1, 1001)
+
+
+def test_wrong_lines_count_as_well() -> None:
+    assert "has more than 1000 requirements" in errors(found(requirements_txt="-e .\n" * 5000))[0]
+
+
+@pytest.mark.parametrize("name", ["requirements.txt", "pyproject.toml"])
+def test_a_file_that_is_too_large_to_be_one(name: str) -> None:
+    files = {name: ProjectFile(name, b"#" * (1024 * 1024 + 1))}
+    [error] = errors(find_requirements((), b"", "train.py", files))
+    assert error == f"in {name}, line 1: has 1048577 bytes; a file that names requirements may have 1048576"
 
 
 def test_a_file_that_is_not_utf_8() -> None:
