@@ -1,12 +1,13 @@
 """Raylift's answers beside those of other servers: requests a second and p50, in turns in one run, with wrk.
 
     make bench-serving [BENCH="--only lr,rf --quick"]
-    python tests/benchmarks/serving.py [--only lr,rf,lightgbm,xgboost,bodies,bits] [--peers floor,…] [--clients 1,8] [--quick]
+    python tests/benchmarks/serving.py [--only lr,lr-frame,rf,lightgbm,xgboost,bodies,bits] [--peers floor,…]
+                                       [--clients 1,8] [--quick]
 
 Single rows of 20 features, the same model file everywhere, every server with one worker process in an environment of its own
 (--cache). Absolute figures move by a factor of two from hour to hour: the medians of the ratios within a round count.
 ``bodies``: 100 rows and 1 MB against the floor. ``bits``: 10,000 random rows a model, one by one and in groups, each answer
-compared with the library's own, bit by bit.
+compared with the library's own, bit by bit. ``lr-frame``: the logistic regression with named columns, beside MLflow alone.
 """
 
 from __future__ import annotations
@@ -126,7 +127,9 @@ def compare(url: str, model: str, chosen: argparse.Namespace, scratch: Path) -> 
 def bodies(url: str, chosen: argparse.Namespace, scratch: Path) -> None:
     for model in chosen.models:
         directory = serving_models.make(model, chosen.cache)
-        floor = servers(model, directory, chosen.cache)["floor"]
+        floor = servers(model, directory, chosen.cache).get("floor")
+        if floor is None:
+            continue
         with running(floor, model, directory, scratch) as address:
             for rows in (100, 2500):  # 2500 rows are 1 MB
                 many = np.random.default_rng(7).standard_normal((rows, serving_models.FEATURES)).tolist()

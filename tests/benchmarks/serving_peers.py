@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from serving_models import COLUMNS, FRAME
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SERVERS = Path(__file__).parent / "peers"
@@ -49,7 +50,7 @@ class Server:
     command: Sequence[str]
     path: str
     shape: str
-    """How it wants its rows: ``inputs`` or ``v2``."""
+    """How it wants its rows: ``inputs``, ``split`` (MLflow's of a frame) or ``v2``."""
     environment: Mapping[str, str] = field(default_factory=dict[str, str])
     alone: bool = False
     """Takes so much of the machine even when idle that it runs only while it is measured."""
@@ -71,12 +72,12 @@ def install(cache: Path) -> None:
 
 
 def servers(model: str, directory: Path, cache: Path) -> dict[str, Server]:
-    """Every peer of one model; ``{port}`` in a command is where it is to listen."""
+    """Every peer of one model, MLflow alone of the frame's; ``{port}`` in a command is where it is to listen."""
     joblib = str(directory / "model.joblib")
     plain = (str(cache / "plain/bin/uvicorn"), "plain:app", "--port", "{port}", "--log-level", "warning", "--no-access-log")
     ours = {"FAST": "1", "PYTHONPATH": f"{REPOSITORY}:{REPOSITORY / 'platform'}"}
     bento = str(cache / "bentoml/bin/bentoml")
-    return {
+    every = {
         "floor": Server("plain FastAPI + uvicorn + predict", plain, "/predict", "inputs", {"MODEL": joblib}),
         "fast": Server("the same with our fast predictor", plain, "/fast", "inputs", {"MODEL": joblib} | ours),
         "mlserver": Server(
@@ -97,7 +98,7 @@ def servers(model: str, directory: Path, cache: Path) -> dict[str, Server]:
             (str(cache / "mlflow/bin/mlflow"), "models", "serve", "-m", str(directory / "mlflow"), "--env-manager", "local",
              "--port", "{port}"),
             "/invocations",
-            "inputs",
+            "split" if model == FRAME else "inputs",
             {"PATH": f"{cache / 'mlflow/bin'}:{os.environ['PATH']}"},
         ),
         "ray": Server(
@@ -109,11 +110,14 @@ def servers(model: str, directory: Path, cache: Path) -> dict[str, Server]:
             alone=True,
         ),
     }  # fmt: skip
+    return {"mlflow": every["mlflow"]} if model == FRAME else every
 
 
 def body_of(shape: str, rows: list[list[float]]) -> bytes:
     if shape == "inputs":
         return json.dumps({"inputs": rows}).encode()
+    if shape == "split":
+        return json.dumps({"dataframe_split": {"columns": COLUMNS, "data": rows}}).encode()
     values = [value for row in rows for value in row]
     tensor = {"name": "predict", "shape": [len(rows), len(rows[0])], "datatype": "FP64", "data": values}
     return json.dumps({"inputs": [tensor]}).encode()
