@@ -24,6 +24,7 @@ from raylift.settings import PlatformSettings
 from raylift.store import Store
 from raylift.supervisor.placement import Placement
 from raylift.supervisor.plan_jobs import (
+    CANCELLED_BEFORE_ITS_SCRIPT,
     Finish,
     JobAction,
     Register,
@@ -80,7 +81,10 @@ class JobExecutor:
         """Steps of a job that failed one after the other, though every engine answered."""
 
     def admit(self, lease: Lease, job: Job) -> None:
-        """Let a waiting job go: to its environment, or straight to Ray when there is nothing to resolve."""
+        """Let a waiting job go: to its environment, or straight to Ray when nothing is to be resolved. A cancelled one ends."""
+        if job.cancel_requested_at is not None:
+            self.cancel_waiting(lease, job)
+            return
         lock = job.environment_lock if job.environment_lock is not None else job.spec.environment_lock
         if lock is None and not job.spec.requirements:
             lock = ()
@@ -168,31 +172,39 @@ class JobExecutor:
             project=self._store.jobs.project(job.spec.project_sha256) if job.spec.project_sha256 else None,
             run_tags=self._sweep_tags(job),
         )
-        grace = self._settings.jobs.stop_grace_seconds + _RAY_STOP_MARGIN_SECONDS
+        runtime_env = self._runtime_env(job, directory.path.name)
+        # Asked last of all: the job was read before its requirements were resolved, which may take minutes.
+        if self._store.jobs.get(job.job_id).cancel_requested_at is not None:
+            self._finish(lease, job, CANCELLED_BEFORE_ITS_SCRIPT)
+            return
         try:
             self._ray_jobs.submit(
                 directory.path.name,
                 f"python -m job_entrypoints.train --attempt-dir {directory.path}",
                 job.spec.resources,
-                runtime_env={
-                    "env_vars": {
-                        "RAYLIFT_JOB_ID": job.job_id,
-                        # Unique to the attempt: Ray remembers a failed environment by its exact content.
-                        "RAYLIFT_SUBMISSION_ID": directory.path.name,
-                        "RAY_JOB_STOP_WAIT_TIME_S": f"{grace:.0f}",
-                    },
-                    **runtime_env_for(
-                        job.environment_lock or (),
-                        self._settings.environments_dir,
-                        mechanism=self._settings.environments.mechanism,
-                        max_bytes=self._settings.environments.max_bytes,
-                    ),
-                },
+                runtime_env=runtime_env,
                 metadata={"raylift.job_id": job.job_id, "raylift.attempt": str(job.attempt)},
                 avoid_node=self._placement.to_avoid(job.job_id),
             )
         except SubmissionRefused as error:
             self._move(lease, job, JobState.FAILED, reason=Reason.SUBMISSION_ERROR, message=error.detail)
+
+    def _runtime_env(self, job: Job, attempt: str) -> dict[str, Any]:
+        grace = self._settings.jobs.stop_grace_seconds + _RAY_STOP_MARGIN_SECONDS
+        return {
+            "env_vars": {
+                "RAYLIFT_JOB_ID": job.job_id,
+                # Unique to the attempt: Ray remembers a failed environment by its exact content.
+                "RAYLIFT_SUBMISSION_ID": attempt,
+                "RAY_JOB_STOP_WAIT_TIME_S": f"{grace:.0f}",
+            },
+            **runtime_env_for(
+                job.environment_lock or (),
+                self._settings.environments_dir,
+                mechanism=self._settings.environments.mechanism,
+                max_bytes=self._settings.environments.max_bytes,
+            ),
+        }
 
     def _sweep_tags(self, job: Job) -> dict[str, str]:
         """What makes MLflow show the job's runs beneath the one of its sweep."""

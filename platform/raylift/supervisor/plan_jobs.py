@@ -101,6 +101,10 @@ class Retry:
     """The attempt was lost to the infrastructure; it may have left processes behind."""
 
 
+CANCELLED_BEFORE_ITS_SCRIPT: Final = Finish(
+    JobState.CANCELLED, Reason.CANCELLED_BY_USER, "Cancelled before its script started."
+)
+
 JobAction = Resolve | Submit | ScriptStarted | Stop | Register | ScriptSucceeded | Finish | Retry
 
 
@@ -108,7 +112,7 @@ def plan_job(job: Job, seen: AttemptSeen, now: datetime, settings: JobSettings) 
     """The next step for an admitted job, or None when there is nothing to do."""
     match job.state:
         case JobState.ENVIRONMENT:
-            return _cancelled(job) if job.cancel_requested_at else Resolve()
+            return CANCELLED_BEFORE_ITS_SCRIPT if job.cancel_requested_at else Resolve()
         case JobState.STARTING:
             return _plan_starting(job, seen, now, settings)
         case JobState.SCRIPT:
@@ -128,7 +132,7 @@ def _plan_starting(job: Job, seen: AttemptSeen, now: datetime, settings: JobSett
     if not seen.ray_answers:
         return None
     if ray is None and job.spec.origin is Origin.PLATFORM and job.stop_reason is None:
-        return _cancelled(job) if job.cancel_requested_at else Submit()
+        return CANCELLED_BEFORE_ITS_SCRIPT if job.cancel_requested_at else Submit()
     if ray is None or ray.status in RAY_JOB_ENDED:
         return _ended_without_a_word(job, seen, now, settings)
     if job.stop_reason and ray.status is RayJobStatus.PENDING and _stop_was_ignored(seen, now, settings):
@@ -253,7 +257,3 @@ def _lost(job: Job, message: str, settings: JobSettings) -> JobAction:
     if job.infrastructure_losses < settings.max_infrastructure_losses and job.spec.origin is Origin.PLATFORM:
         return Retry(Reason.NODE_LOST, message, lost=True)
     return Finish(JobState.FAILED, Reason.NODE_LOST, message, lost=True)
-
-
-def _cancelled(job: Job) -> Finish:
-    return Finish(JobState.CANCELLED, Reason.CANCELLED_BY_USER, "Cancelled before its script started.")

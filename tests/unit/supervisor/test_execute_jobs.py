@@ -16,9 +16,10 @@ from raylift.domain.lease import Lease
 from raylift.engines.attempt_directory import AttemptDirectory
 from raylift.settings import PlatformSettings
 from raylift.store import Store
+from raylift.supervisor import execute_jobs
 from raylift.supervisor.execute_jobs import JobExecutor
 from raylift.supervisor.placement import Placement
-from raylift.supervisor.plan_jobs import Register, Submit
+from raylift.supervisor.plan_jobs import Register, Resolve, Submit
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 
@@ -97,3 +98,31 @@ def test_a_registration_is_given_ten_minutes_from_the_first_try_not_from_the_scr
     world.now += timedelta(minutes=2)
     world.executor.execute(world.lease, job, Register())
     assert world.store.jobs.get(job.job_id).reason is Reason.REGISTRATION_ERROR
+
+
+@pytest.mark.parametrize("world", [RuntimeError("Ray was asked for something")], indirect=True)
+def test_a_job_cancelled_since_admission_looked_is_not_let_go(world: World) -> None:
+    world.job()
+    world.executor.admit(world.lease, world.store.jobs.request_cancel("job_A", now=NOW))
+    ended = world.store.jobs.get("job_A")
+    assert (ended.state, ended.reason, ended.submission_id) == (JobState.CANCELLED, Reason.CANCELLED_BY_USER, None)
+
+
+@pytest.mark.parametrize("world", [RuntimeError("Ray was asked for something")], indirect=True)
+@pytest.mark.parametrize("step", ["resolve", "runtime_env_for"])
+def test_a_cancel_before_the_submission_keeps_the_job_from_ray(
+    world: World, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    job = world.job(JobState.ENVIRONMENT)
+    original = getattr(execute_jobs, step)
+
+    def cancelled_meanwhile(*arguments: object, **options: object) -> object:
+        world.store.jobs.request_cancel(job.job_id, now=NOW)
+        return original(*arguments, **options)
+
+    monkeypatch.setattr(execute_jobs, step, cancelled_meanwhile)
+    world.executor.execute(world.lease, job, Resolve())
+    ended = world.store.jobs.get(job.job_id)
+    assert (ended.state, ended.reason) == (JobState.CANCELLED, Reason.CANCELLED_BY_USER)
+    # Should an earlier try of the submission have reached Ray all the same.
+    assert AttemptDirectory(world.settings.attempts_dir, "job_A-a1").stop_requested_at() is not None
