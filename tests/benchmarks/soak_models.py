@@ -34,8 +34,7 @@ class Inputs:
 
     @property
     def frame(self) -> pd.DataFrame:
-        # Row after row in memory, as replicas have them: the last bit of a product of matrices depends on the layout.
-        return pd.DataFrame(np.asarray(self.rows), columns=COLUMNS)
+        return pd.DataFrame(self.rows, columns=COLUMNS)
 
 
 @dataclass(frozen=True)
