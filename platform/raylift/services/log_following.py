@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import codecs
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Final
@@ -18,10 +19,11 @@ _HEARTBEAT_SECONDS: Final = 15.0
 
 @dataclass(frozen=True, slots=True)
 class Lines:
-    """Text that was printed. ``offset`` is where the log goes on after it."""
+    """Text that was printed. ``offset`` is where the attempt's log goes on after it."""
 
     text: str
     offset: int
+    attempt: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,7 @@ class Ended:
 
     status: JobStatus
     offset: int
+    attempt: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +55,12 @@ class _Look:
     """What one look at the store and the file found."""
 
     job: Job
-    log: LogFile | None
     data: bytes
     offset: int
     """Where ``data`` begins."""
+    attempt: int | None
+    is_over: bool
+    """Whether nothing comes after ``data`` in this log but what is there already."""
 
 
 class LogFollower:
@@ -66,22 +71,27 @@ class LogFollower:
         self._logs = logs
         self._poll_seconds = poll_seconds
 
-    async def follow(self, job_id: str, *, offset: int = 0) -> AsyncIterator[LogEvent]:
-        """Everything from byte ``offset`` of the present attempt's log on, until the job has ended."""
-        attempt: int | None = None
+    async def follow(self, job_id: str, *, attempt: int | None = None, offset: int = 0) -> AsyncIterator[LogEvent]:
+        """Everything that is printed from here on, over all attempts that follow, until the job has ended.
+
+        Args:
+            job_id: the job.
+            attempt: the one to begin with; None: the newest that there is.
+            offset: the byte of its log to begin with.
+        """
         quiet = 0.0
         while True:
             look = await asyncio.to_thread(self._look, job_id, attempt, offset)
-            if attempt is not None and look.log and look.log.attempt != attempt:
-                yield AttemptStarted(look.log.attempt)
-            attempt, offset = (look.log.attempt if look.log else attempt), look.offset
-            whole = _whole_lines(look.data, at_end=look.job.is_final)
+            if attempt is not None and look.attempt is not None and look.attempt != attempt:
+                yield AttemptStarted(look.attempt)
+            attempt, offset = look.attempt, look.offset
+            whole = _whole_lines(look.data, at_end=look.is_over)
             if whole:
                 offset += len(whole)
                 quiet = 0.0
-                yield Lines(whole.decode("utf-8", "replace"), offset)
+                yield Lines(whole.decode("utf-8", "replace"), offset, attempt or 1)
             elif look.job.is_final:
-                yield Ended(look.job.status, offset)
+                yield Ended(look.job.status, offset, attempt or 1)
                 return
             else:
                 await asyncio.sleep(self._poll_seconds)
@@ -93,14 +103,24 @@ class LogFollower:
     def _look(self, job_id: str, attempt: int | None, offset: int) -> _Look:
         # The job first: once it is final, its file does not grow any more.
         job = self._store.jobs.get(job_id)
-        log = self._logs.of_job(job)
-        if log is None:
-            return _Look(job, None, b"", offset)
-        if attempt is not None and log.attempt != attempt:
-            offset = 0
-        # It may be shorter than it was: another attempt's, or the wrapper cut the middle out of a log that had grown too large.
+        newest = self._logs.of_job(job)
+        if newest is None:
+            return _Look(job, b"", offset, attempt, is_over=job.is_final)
+        log, offset = self._where(job, newest, attempt, offset)
+        # It may be shorter than it was: the wrapper cut the middle out of a log that had grown too large.
         offset = min(offset, log.size())
-        return _Look(job, log, log.read(offset, _CHUNK_BYTES), offset)
+        is_over = job.is_final or log.attempt != newest.attempt
+        return _Look(job, log.read(offset, _CHUNK_BYTES), offset, log.attempt, is_over=is_over)
+
+    def _where(self, job: Job, newest: LogFile, attempt: int | None, offset: int) -> tuple[LogFile, int]:
+        """The log to go on with, and where in it: what an attempt printed is told to its end before the next one's."""
+        if attempt is None or attempt == newest.attempt:
+            return newest, offset
+        for log in self._logs.since(job, attempt):
+            begin = offset if log.attempt == attempt else 0
+            if begin < log.size():
+                return log, begin
+        return newest, 0
 
 
 def _whole_lines(data: bytes, *, at_end: bool) -> bytes:
@@ -109,4 +129,14 @@ def _whole_lines(data: bytes, *, at_end: bool) -> bytes:
     end = max(data.rfind(b"\n"), data.rfind(b"\r", 0, -1)) + 1
     if end:
         return data[:end]
-    return data if at_end or len(data) >= _CHUNK_BYTES else b""
+    if len(data) >= _CHUNK_BYTES:
+        return _whole_characters(data)
+    return data if at_end else b""
+
+
+def _whole_characters(data: bytes) -> bytes:
+    """``data`` without the beginning of a UTF-8 character that goes on after it."""
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    decoder.decode(data)
+    begun, _ = decoder.getstate()
+    return data[: len(data) - len(begun)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -15,6 +15,9 @@ from raylift.store import Store
 
 TAIL_BYTES: Final = 64 * 1024
 """How much of the log a job's resource carries."""
+
+TAIL_LINES_BYTES: Final = 8 * 1024 * 1024
+"""How much of the log its last lines are looked for in."""
 
 _BLOCK: Final = 64 * 1024
 
@@ -51,15 +54,40 @@ class LogFile:
         return data.decode("utf-8", "replace")
 
     def last_lines(self, count: int) -> str:
-        """The last ``count`` lines as text."""
+        """The last ``count`` lines as text, of at most 8 MiB; a first line says so where there is more in them.
+
+        A line ends at a line feed, a carriage return (progress bars), or both.
+        """
         if count <= 0:
             return ""
-        position, data = self.size(), b""
-        while position > 0 and data.count(b"\n", 0, len(data) - 1) < count:
-            step = min(_BLOCK, position)
-            position -= step
-            data = self.read(position, step) + data
-        return b"".join(data.splitlines(keepends=True)[-count:]).decode("utf-8", "replace")
+        size = self.size()
+        start, data = self._back_to(size, count)
+        lines = data.splitlines(keepends=True)
+        text = b"".join(lines[-count:])
+        if start == 0 or len(lines) > count:
+            return text.decode("utf-8", "replace")
+        text = _whole_characters(text)
+        left_out = size - len(text)
+        note = f"[raylift] {left_out} bytes before this are left out, too many for so few lines; the whole log has them\n"
+        return note + text.decode("utf-8", "replace")
+
+    def _back_to(self, end: int, count: int) -> tuple[int, bytes]:
+        """(offset, the bytes from there to ``end``), with the last ``count`` lines in them if the bound allows it."""
+        blocks: list[bytes] = []
+        start, ends = end, 0
+        # One more than asked: the last of all ends no line that others follow.
+        while start > max(0, end - TAIL_LINES_BYTES) and ends <= count:
+            step = min(_BLOCK, start)
+            start -= step
+            block = self.read(start, step)
+            split = block.endswith(b"\r") and bool(blocks) and blocks[-1].startswith(b"\n")
+            ends += _line_ends(block) - split
+            blocks.append(block)
+        return start, b"".join(reversed(blocks))
+
+
+def _line_ends(data: bytes) -> int:
+    return data.count(b"\n") + data.count(b"\r") - data.count(b"\r\n")
 
 
 def removal_note(job: Job) -> str:
@@ -89,6 +117,13 @@ class JobLogs:
             if item.number == attempt:
                 return self._log_file(item.number, item.submission_id)
         raise NotFound(f"Job {job.job_id} has no attempt {attempt}; it has {len(attempts)}.", job_id=job.job_id)
+
+    def since(self, job: Job, attempt: int) -> Iterator[LogFile]:
+        """The logs of this attempt and of those that came after it, oldest first."""
+        for item in self._store.jobs.attempts(job.job_id):
+            log = self._log_file(item.number, item.submission_id) if item.number >= attempt else None
+            if log is not None:
+                yield log
 
     def kept(self, job: Job, attempt: int | None = None) -> LogFile | None:
         """As ``of_job``, if it is still there.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Iterator
 from typing import Annotated, Final
 
@@ -23,6 +24,7 @@ _PLAIN: Final = "text/plain; charset=utf-8"
 _EVENTS: Final = "text/event-stream"
 _CHUNK_BYTES: Final = 256 * 1024
 _MAX_LINES: Final = 100_000
+_POSITION: Final = re.compile(r"(?:([1-9][0-9]{0,8}):)?([0-9]{1,18})")
 
 
 def job_logs_router(services: Services) -> APIRouter:
@@ -39,19 +41,28 @@ def job_logs_router(services: Services) -> APIRouter:
         request: Request,
         job_id: str,
         follow: Annotated[bool, Query(description="Server-Sent Events until the job has ended.")] = False,
-        tail: Annotated[int | None, Query(ge=0, le=_MAX_LINES, description="Only the last lines.")] = None,
-        attempt: Annotated[int | None, Query(ge=1, description="Of this attempt; else of the newest.")] = None,
+        tail: Annotated[
+            int | None,
+            Query(ge=0, le=_MAX_LINES, description="Only the last lines, of 8 MiB at most; a first line tells what is cut."),
+        ] = None,
+        attempt: Annotated[
+            int | None, Query(ge=1, description="Of this attempt, followed: from it on; else of the newest.")
+        ] = None,
     ) -> Response:
         """What the script printed.
 
-        Followed: each event is whole lines, a `data` line each; its `id` is the byte offset after it, which
-        `Last-Event-ID` resumes from. The last event is `end`, with the job's status. `attempt` tells that the job was
-        tried again and offsets begin anew.
+        `Range` (bytes) gives a part of a finished job's log; while the job runs, it is passed over and all is sent.
+
+        Followed: each event is whole lines, a `data` line each; its `id` is the byte offset after it, `2:OFFSET` in the
+        second attempt and so on, which `Last-Event-ID` resumes from. The event `attempt` tells that the job was tried
+        again and offsets begin anew; nothing that an earlier attempt printed is passed over. The last event is `end`,
+        with the job's status.
         """
         job = await run_in_threadpool(services.training.get, job_id)
         log = await run_in_threadpool(services.logs.kept, job, attempt)
         if follow:
-            events = services.follower.follow(job_id, offset=_offset(request))
+            begin, offset = _position(request, attempt)
+            events = services.follower.follow(job_id, attempt=begin, offset=offset)
             return StreamingResponse(_encoded(events), media_type=_EVENTS, headers={"Cache-Control": "no-store"})
         if log is None or not log.size():
             return Response("", media_type=_PLAIN)
@@ -91,12 +102,21 @@ class _FinishedLog(FileResponse):
         return error_response(path, InvalidRequest(f"{problem.field} {problem.detail}.", [problem]))
 
 
-def _offset(request: Request) -> int:
-    text = request.headers.get("last-event-id", "0")
-    if not (text.isascii() and text.isdecimal()):
-        problem = FieldError("Last-Event-ID", "must be a byte offset")
+def _position(request: Request, attempt: int | None) -> tuple[int | None, int]:
+    """(attempt, offset in its log) to follow from: where the client was last, else the beginning of the attempt asked for."""
+    last = request.headers.get("last-event-id")
+    if last is None:
+        return attempt, 0
+    match = _POSITION.fullmatch(last)
+    if not match:
+        problem = FieldError("Last-Event-ID", "must be the id of an event: a byte offset, or ATTEMPT:OFFSET")
         raise InvalidRequest(f"{problem.field} {problem.detail}.", [problem])
-    return int(text)
+    return int(match[1] or 1), int(match[2])
+
+
+def _event_id(attempt: int, offset: int) -> bytes:
+    # A bare offset in the first attempt: most jobs have no other.
+    return b"%d" % offset if attempt == 1 else b"%d:%d" % (attempt, offset)
 
 
 def _up_to(log: LogFile, end: int) -> Iterator[bytes]:
@@ -115,9 +135,11 @@ async def _encoded(events: AsyncIterator[LogEvent]) -> AsyncIterator[bytes]:
             case Lines():
                 yield _lines(event)
             case AttemptStarted():
-                yield b"id: 0\nevent: attempt\ndata: %b\n\n" % orjson.dumps({"attempt": event.attempt})
+                told = orjson.dumps({"attempt": event.attempt})
+                yield b"id: %b\nevent: attempt\ndata: %b\n\n" % (_event_id(event.attempt, 0), told)
             case Ended():
-                yield b"id: %d\nevent: end\ndata: %b\n\n" % (event.offset, orjson.dumps({"status": event.status}))
+                told = orjson.dumps({"status": event.status})
+                yield b"id: %b\nevent: end\ndata: %b\n\n" % (_event_id(event.attempt, event.offset), told)
             case Heartbeat():
                 yield b": still running\n\n"
 
@@ -126,4 +148,4 @@ def _lines(event: Lines) -> bytes:
     # In an event stream a carriage return would end a line too: progress bars come as lines of their own.
     text = event.text.replace("\r\n", "\n").replace("\r", "\n").removesuffix("\n")
     data = "".join(f"data: {line}\n" for line in text.split("\n"))
-    return f"id: {event.offset}\n{data}\n".encode()
+    return b"id: %b\n%b\n" % (_event_id(event.attempt, event.offset), data.encode())

@@ -144,18 +144,19 @@ class _Chunks(httpx.SyncByteStream):
 
 
 def test_following_resumes_where_it_was(client: Client, platform: Any, make_job: Make):
-    views(platform, *[make_job("running")] * 4, make_job("completed"))
+    views(platform, *[make_job("running")] * 5, make_job("completed"))
     platform.on(
         "GET",
         JOB + "/logs",
         stream(b"id: 4\ndata: one\n\n: keep-alive\n\nid: 8\ndata: t", b"wo\n\nid: 12\ndata: thr", b"BREAK"),
         httpx.Response(503, json={"detail": "not now", "code": "unavailable"}),
         stream(b"id: 18\ndata: three\ndata: four\n\n"),
-        stream(b"id: 23\ndata: five\n\nevent: end\nid: 23\ndata: completed\n\ndata: never\n\n"),
+        stream(b'id: 2:0\nevent: attempt\ndata: {"attempt":2}\n\n', b"BREAK"),
+        stream(b"id: 2:5\ndata: five\n\nevent: end\nid: 2:5\ndata: completed\n\ndata: never\n\n"),
     )
     assert list(client.jobs.get("job_1").logs(follow=True)) == ["one", "two", "three", "four", "five"]
     asked = [request.headers.get("Last-Event-ID") for request in platform.requests if request.url.path.endswith("/logs")]
-    assert asked == [None, "8", "8", "18"]
+    assert asked == [None, "8", "8", "18", "2:0"]
 
 
 def test_following_ends_when_the_job_has_even_if_the_stream_does_not_say_so(client: Client, platform: Any, make_job: Make):

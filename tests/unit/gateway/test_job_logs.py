@@ -8,8 +8,9 @@ from typing import Any
 import httpx
 import pytest
 
-from raylift.domain.job import JobState
+from raylift.domain.job import Job, JobState
 from raylift.services.log_following import AttemptStarted, Ended, Lines, LogEvent, LogFollower
+from raylift.services.logs import LogFile
 from serve_apps.gateway.routers.job_logs import _encoded
 from tests.unit.gateway.conftest import Platform
 
@@ -88,6 +89,12 @@ async def test_the_resource_carries_the_tail(client: httpx.AsyncClient, platform
         (b"a\nb\n", 0, ""),
         (b"x" * 100_000 + b"\n" + b"y" * 100_000 + b"\n", 1, "y" * 100_000 + "\n"),
         (b"n\n" * 200_000, 3, "n\nn\nn\n"),
+        (b"n\n" * 200_000, 100_000, "n\n" * 100_000),
+        (b"10%\r" * 200_000 + b"done", 3, "10%\r10%\rdone"),
+        (b"a\r\nb\r\nc\r\n", 2, "b\r\nc\r\n"),
+        # The block that is read first begins between the two halves of a line's end.
+        (b"a\r\nb\r\n" + b"c" * (64 * 1024 - 1), 2, "b\r\n" + "c" * (64 * 1024 - 1)),
+        (b"a\r\nb\r\n" + b"c" * (64 * 1024 - 1), 1, "c" * (64 * 1024 - 1)),
     ],
 )
 async def test_the_last_lines(
@@ -95,6 +102,33 @@ async def test_the_last_lines(
 ) -> None:
     platform.start(job_id, output)
     assert (await logs(client, job_id, tail=count)).text == expected
+
+
+async def test_the_last_lines_of_a_progress_bar_take_no_more_reading_than_others(
+    platform: Platform, job_id: str, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken: list[int] = []
+    read = LogFile.read
+
+    def counted(self: LogFile, offset: int, limit: int) -> bytes:
+        taken.append(limit)
+        return read(self, offset, limit)
+
+    monkeypatch.setattr(LogFile, "read", counted)
+    platform.start(job_id, b"\r10% of it all" * 100_000)
+    assert (await logs(client, job_id, tail=2)).text == "10% of it all\r10% of it all"
+    assert taken == [64 * 1024]
+
+
+async def test_last_lines_that_are_too_long_are_cut_and_it_is_said(
+    client: httpx.AsyncClient, platform: Platform, job_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("raylift.services.logs.TAIL_LINES_BYTES", 128 * 1024)
+    platform.start(job_id, "ä".encode() * 200_000 + b"x\nlast")
+    note, first, last = (await logs(client, job_id, tail=2)).text.split("\n")
+    assert note.startswith(f"[raylift] {400_006 - 128 * 1024} bytes before this are left out")
+    assert (first, last) == ("ä" * (64 * 1024 - 3) + "x", "last")
+    assert (await logs(client, job_id, tail=1)).text == "last"
 
 
 async def test_the_log_of_an_attempt(client: httpx.AsyncClient, platform: Platform, job_id: str) -> None:
@@ -128,7 +162,7 @@ class TestFollowing:
         answer = await logs(client, job_id, {"Last-Event-ID": "4"}, follow=True)
         assert answer.text.startswith("id: 8\ndata: two\n\nid: 8\nevent: end\n")
 
-    @pytest.mark.parametrize("last", ["-1", "x", "1.5", "²"])
+    @pytest.mark.parametrize("last", ["-1", "x", "1.5", "²", "0:1", ":1", "2:", "1:2:3", "9" * 5000])
     async def test_a_position_that_is_none(self, client: httpx.AsyncClient, job_id: str, last: str) -> None:
         assert (await logs(client, job_id, {"Last-Event-ID": last.encode()}, follow=True)).status_code == 422  # pyright: ignore[reportArgumentType]
 
@@ -147,7 +181,72 @@ class TestFollowing:
         assert await anext(events) == Lines("one\n", 4)
         platform.move(job, JobState.QUEUED, attempt=2, submission_id=None)
         platform.start(job_id, b"two\n")
-        assert [await anext(events), await anext(events)] == [AttemptStarted(2), Lines("two\n", 4)]
+        assert [await anext(events), await anext(events)] == [AttemptStarted(2), Lines("two\n", 4, 2)]
+
+    async def test_what_an_attempt_printed_last_comes_before_the_next_one(
+        self, platform: Platform, job_id: str, client: httpx.AsyncClient
+    ) -> None:
+        events = follow(platform, job_id)
+        job = platform.start(job_id, b"one\n")
+        assert await anext(events) == Lines("one\n", 4)
+        platform.print(job_id, b"more\nunfinished")
+        retried(platform, job, b"two\n")
+        platform.finish(job_id)
+        assert [event async for event in events] == [
+            Lines("more\n", 9),
+            Lines("unfinished", 19),
+            AttemptStarted(2),
+            Lines("two\n", 4, 2),
+            Ended(platform.store.jobs.get(job_id).status, 4, 2),
+        ]
+
+    @pytest.mark.parametrize("last", ["10", "1:10"])
+    async def test_a_client_that_was_away_over_a_retry_misses_nothing(
+        self, client: httpx.AsyncClient, platform: Platform, job_id: str, last: str
+    ) -> None:
+        retried(platform, platform.start(job_id, b"the first\n"), b"two, and much longer\n")
+        platform.finish(job_id)
+        answer = await logs(client, job_id, {"Last-Event-ID": last}, follow=True)
+        assert answer.text == (
+            'id: 2:0\nevent: attempt\ndata: {"attempt":2}\n\n'
+            "id: 2:21\ndata: two, and much longer\n\n"
+            'id: 2:21\nevent: end\ndata: {"status":"completed"}\n\n'
+        )
+
+    async def test_it_goes_on_in_the_attempt_where_it_broke_off(
+        self, client: httpx.AsyncClient, platform: Platform, job_id: str
+    ) -> None:
+        retried(platform, platform.start(job_id, b"one\n"), b"two\nthree\n")
+        platform.finish(job_id)
+        answer = await logs(client, job_id, {"Last-Event-ID": "2:4"}, follow=True)
+        assert answer.text.startswith("id: 2:10\ndata: three\n\nid: 2:10\nevent: end\n")
+
+    async def test_a_position_in_an_attempt_that_there_is_not(
+        self, client: httpx.AsyncClient, platform: Platform, job_id: str
+    ) -> None:
+        platform.start(job_id, b"one\n")
+        platform.finish(job_id)
+        answer = await logs(client, job_id, {"Last-Event-ID": "7:2"}, follow=True)
+        assert answer.text.startswith('id: 0\nevent: attempt\ndata: {"attempt":1}\n\nid: 4\ndata: one\n\n')
+
+    async def test_from_an_attempt_on(self, client: httpx.AsyncClient, platform: Platform, job_id: str) -> None:
+        retried(platform, platform.start(job_id, b"one\n"), b"two\n")
+        platform.finish(job_id)
+        from_first = (await logs(client, job_id, follow=True, attempt=1)).text
+        assert from_first.startswith("id: 4\ndata: one\n\nid: 2:0\nevent: attempt\n")
+        assert (await logs(client, job_id, follow=True)).text.startswith("id: 2:4\ndata: two\n\n")
+        resumed = await logs(client, job_id, {"Last-Event-ID": "2:0"}, follow=True, attempt=1)
+        assert resumed.text.startswith("id: 2:4\ndata: two\n\n")
+
+    @pytest.mark.parametrize("final", [False, True])
+    async def test_a_line_without_end_is_cut_between_characters(
+        self, platform: Platform, job_id: str, client: httpx.AsyncClient, final: bool
+    ) -> None:
+        platform.start(job_id, ("€" * 30_000).encode())
+        if final:
+            platform.finish(job_id)
+        # 64 KiB are 21,845 characters and a byte.
+        assert await anext(follow(platform, job_id)) == Lines("€" * 21_845, 64 * 1024 - 1)
 
     async def test_a_log_that_was_cut_is_followed_on(self, platform: Platform, job_id: str, client: httpx.AsyncClient) -> None:
         events = follow(platform, job_id)
@@ -162,7 +261,13 @@ class TestFollowing:
         async def events() -> AsyncIterator[LogEvent]:
             yield AttemptStarted(2)
 
-        assert [event async for event in _encoded(events())] == [b'id: 0\nevent: attempt\ndata: {"attempt":2}\n\n']
+        assert [event async for event in _encoded(events())] == [b'id: 2:0\nevent: attempt\ndata: {"attempt":2}\n\n']
+
+
+def retried(platform: Platform, job: Job, output: bytes) -> None:
+    """The job's first attempt is over, and the second has printed ``output``."""
+    platform.move(job, JobState.QUEUED, attempt=2, submission_id=None)
+    platform.start(job.job_id, output)
 
 
 def follow(platform: Platform, job_id: str) -> AsyncIterator[LogEvent]:
