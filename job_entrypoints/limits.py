@@ -35,7 +35,7 @@ class Limits:
 
     def __init__(self, attempt: Attempt, root: int) -> None:
         memory = attempt.memory_bytes or machine_limit()
-        self._watchdog = Watchdog(root, memory, attempt.max_processes)
+        self._watchdog = Watchdog(root, memory, attempt.max_processes, attempt.directory)
         self._scratch = Scratch(attempt.directory, root, attempt.max_scratch_bytes) if attempt.max_scratch_bytes else None
         self._cgroup = make_cgroup(
             attempt.submission_id, find_place(), memory_bytes=memory, max_tasks=attempt.max_processes, cpus=attempt.cpus

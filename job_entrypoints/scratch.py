@@ -6,15 +6,13 @@ before the script started does not count: a project, the script itself. Nor do i
 files elsewhere. Files that were deleted while they are open count: they take room until they are closed.
 """
 
-# ruff: noqa: PTH116, PTH208
-# (importing pathlib would cost every job's start some milliseconds)
 from __future__ import annotations
 
 import os
 import stat
 import time
 
-from job_entrypoints.process_tree import descendants
+from job_entrypoints.open_files import open_files
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -122,22 +120,9 @@ class Scratch:
         yield from self._deleted_but_open()
 
     def _deleted_but_open(self) -> Iterator[int]:
-        seen: set[int] = set()
-        for pid in descendants(self._root):
-            try:
-                names = os.listdir(f"/proc/{pid}/fd")
-            except OSError:
-                continue  # It has ended.
-            for name in names:
-                try:
-                    found = os.stat(f"/proc/{pid}/fd/{name}")
-                except OSError:
-                    continue
-                is_ours = found.st_dev == self._device and stat.S_ISREG(found.st_mode) and found.st_nlink == 0
-                if is_ours and found.st_ino not in seen:
-                    seen.add(found.st_ino)
-                    yield found.st_blocks * _BLOCK
-            yield 0
+        for found in open_files(self._root):
+            is_ours = found is not None and found.st_dev == self._device and found.st_nlink == 0
+            yield found.st_blocks * _BLOCK if found is not None and is_ours else 0
 
 
 def _look(entry: os.DirEntry[str]) -> os.stat_result | None:

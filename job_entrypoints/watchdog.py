@@ -1,6 +1,7 @@
 """Holds a process tree to its memory limit and its number of processes and threads, where no cgroup can.
 
-What counts is anonymous and shared memory, and swap: what the machine cannot take back. Mapped files do not count.
+What counts is anonymous and shared memory, and swap: what the machine cannot take back. Mapped files do not count; files that
+are memory (memory_files.py) count whether they are mapped or not: the larger of what is mapped and what is open.
 The sum over processes of what /proc/PID/status says is cheap, but counts pages that forked processes share once for each of
 them, so it can only be too high. Only when it is over the limit are the kernel's exact shares (PSS) asked for, which costs
 milliseconds per gigabyte.
@@ -11,6 +12,7 @@ from __future__ import annotations
 import os
 import time
 
+from job_entrypoints.memory_files import MemoryFiles
 from job_entrypoints.process_control import share_memory
 from job_entrypoints.process_tree import descendants
 
@@ -21,24 +23,28 @@ _FASTEST_GROWTH = 8 * 2**30
 _COST_SHARE = 8
 """Looking may take one part in so many of the time, while there is room left."""
 
-_UPPER_FIELDS = (b"\nRssAnon:", b"\nRssShmem:", b"\nVmSwap:")
+_PRIVATE_FIELDS = (b"\nRssAnon:", b"\nVmSwap:")
+_SHARED_FIELDS = (b"\nRssShmem:",)
 _THREADS_FIELD = b"\nThreads:"
-_EXACT_FIELDS = (b"\nPss_Anon:", b"\nPss_Shmem:", b"\nSwapPss:")
+_EXACT_PRIVATE_FIELDS = (b"\nPss_Anon:", b"\nSwapPss:")
+_EXACT_SHARED_FIELDS = (b"\nPss_Shmem:",)
 
 
 class Watchdog:
     """Looks at the tree below ``root``: its memory against ``limit`` bytes, its processes and threads against ``max_tasks``.
 
-    ``max_tasks`` 0: as many as it likes.
+    ``max_tasks`` 0: as many as it likes. ``scratch``: the directory below which files have a limit of their own.
     """
 
-    def __init__(self, root: int, limit: int, max_tasks: int = 0) -> None:
+    def __init__(self, root: int, limit: int, max_tasks: int = 0, scratch: str | None = None) -> None:
         self.limit = limit
         self.max_tasks = max_tasks
         self.peak = 0
         self.tasks = 0
         self.is_over_memory = False
         self._root = root
+        self._files = MemoryFiles(root, scratch)
+        self._used = 0
 
     @property
     def is_over_tasks(self) -> bool:
@@ -52,22 +58,29 @@ class Watchdog:
         if self.is_over_tasks:
             # Whoever forks that fast is to be ended, not measured.
             return 0.0
-        used = self._measure(parents)
+        self._files.check(self.limit - self._used)
+        self._used = used = self._measure(parents)
         self.peak = max(self.peak, used)
         self.is_over_memory = used > self.limit
         return self._pause(used, time.monotonic() - began)
 
     def _measure(self, parents: dict[int, int]) -> int:
         """The tree's memory; counts its threads on the way, which the same files tell."""
-        used = tasks = 0
+        private = shared = tasks = 0
         for pid in parents:
             status = _read(f"/proc/{pid}/status")
-            used += _sum_fields(status, _UPPER_FIELDS)
+            private += _sum_fields(status, _PRIVATE_FIELDS)
+            shared += _sum_fields(status, _SHARED_FIELDS)
             tasks += _number(status, _THREADS_FIELD)
         self.tasks = tasks
+        if self._files.used > shared and private + self._files.used > self.limit:
+            # It may have closed them since they were looked at.
+            self._files.measure()
+        used = private + max(shared, self._files.used)
         if used > self.limit and len(parents) > 1:
+            private, shared = _exact(parents)
             # 0: a kernel before 5.4, which cannot say. What is too high is then all there is.
-            used = _exact(parents) or used
+            used = private + max(shared, self._files.used) if private else used
         return used
 
     def _pause(self, used: int, cost: float) -> float:
@@ -81,13 +94,16 @@ def machine_limit() -> int:
     return _sum_fields(_read("/proc/meminfo"), (b"MemTotal:",)) * 8 // 10
 
 
-def _exact(parents: dict[int, int]) -> int:
-    # Between vfork and exec a child is its parent's own memory, shown a second time.
-    return sum(
-        _sum_fields(_read(f"/proc/{pid}/smaps_rollup"), _EXACT_FIELDS)
-        for pid, parent in parents.items()
-        if parent not in parents or not share_memory(pid, parent)
-    )
+def _exact(parents: dict[int, int]) -> tuple[int, int]:
+    """The tree's private and shared memory, each page once."""
+    private = shared = 0
+    for pid, parent in parents.items():
+        # Between vfork and exec a child is its parent's own memory, shown a second time.
+        if parent not in parents or not share_memory(pid, parent):
+            rollup = _read(f"/proc/{pid}/smaps_rollup")
+            private += _sum_fields(rollup, _EXACT_PRIVATE_FIELDS)
+            shared += _sum_fields(rollup, _EXACT_SHARED_FIELDS)
+    return private, shared
 
 
 def _read(path: str) -> bytes:

@@ -54,6 +54,11 @@ SCRIPTS: Final = (
         "import os, time\nfor _ in range(16):\n    if os.fork() == 0: b = b'x' * (64 << 20); time.sleep(999)\ntime.sleep(999)",
         reason=Reason.OUT_OF_MEMORY,
     ),
+    Hostile(
+        "memory bomb that maps nothing",
+        "import os, time\nm = os.memfd_create('m')\nfor _ in range(2048): os.write(m, b'x' * (1 << 20))\ntime.sleep(30)",
+        reason=Reason.OUT_OF_MEMORY,
+    ),
     Hostile("fork bomb", "import os\nwhile True: os.fork()", reason=Reason.PROCESS_LIMIT),
     Hostile(
         "thread bomb",

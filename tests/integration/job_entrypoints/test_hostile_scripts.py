@@ -107,6 +107,18 @@ MEMORY_BOMBS = {
         "from multiprocessing import shared_memory\ns = shared_memory.SharedMemory(create=True, size=2 << 30)\n"
         "import atexit\nfor i in range(0, 2 << 30, 4096): s.buf[i] = 1"
     ),
+    "a memfd that is not mapped": (
+        "import os, time\nm = os.memfd_create('m')\nfor _ in range(1536): os.write(m, b'x' * (1 << 20))\ntime.sleep(30)"
+    ),
+    "memfds of many processes": (
+        "import os, time\nfor _ in range(15):\n    if os.fork() == 0:\n        m = os.memfd_create('m')\n"
+        "        for _ in range(64): os.write(m, b'x' * (1 << 20))\n        time.sleep(30)\n"
+        "time.sleep(30)"
+    ),
+    "an open file in /dev/shm": (
+        "import os, time\nf = open(f'/dev/shm/psm_{os.getpid()}', 'wb', 0)\n"
+        "for _ in range(1536): f.write(b'x' * (1 << 20))\ntime.sleep(30)"
+    ),
     "while being stopped": (
         "import signal, time\nblocks = []\ndef h(*a):\n    while True: blocks.append(b'x' * (32 << 20))\n"
         "signal.signal(15, h)\nimport os\nos.kill(os.getpid(), 15)"
