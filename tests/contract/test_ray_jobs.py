@@ -48,16 +48,18 @@ def test_a_submission_id_is_free_once_its_job_is_deleted(store: Store, lease: Le
 
 def test_a_package_lives_until_its_time_is_over(store: Store) -> None:
     packages = store.ray_packages
-    packages.keep("a.zip", b"a", now=NOW, expires_at=NOW + DAY)
-    packages.keep("b.zip", b"b", now=NOW, expires_at=NOW + DAY)
+    packages.keep("a.zip", b"a", expires_at=NOW + DAY)
+    packages.keep("b.zip", b"b", expires_at=NOW + DAY)
     assert (packages.read("a.zip"), packages.read("c.zip")) == (b"a", None)
     assert packages.extend("a.zip", expires_at=NOW + 3 * DAY)
     assert not packages.extend("c.zip", expires_at=NOW + 3 * DAY)
-    packages.keep("d.zip", b"d", now=NOW + 2 * DAY, expires_at=NOW + 3 * DAY)
+    packages.keep("d.zip", b"d", expires_at=NOW + 3 * DAY)
+    assert packages.forget_expired(NOW + 2 * DAY) == 1
+    assert packages.forget_expired(NOW + 2 * DAY) == 0
     assert (packages.read("a.zip"), packages.read("b.zip"), packages.read("d.zip")) == (b"a", None, b"d")
 
 
 def test_a_package_may_be_uploaded_again(store: Store) -> None:
     for content in (b"first", b"second"):
-        store.ray_packages.keep("a.zip", content, now=NOW, expires_at=after(60))
+        store.ray_packages.keep("a.zip", content, expires_at=after(60))
     assert store.ray_packages.read("a.zip") == b"second"

@@ -11,6 +11,7 @@ import io
 import stat
 import struct
 import tarfile
+import threading
 import unicodedata
 import zipfile
 import zlib
@@ -48,6 +49,9 @@ _BROKEN: Final = (
     ArithmeticError,
 )
 """What the standard library raises for damaged archives: a test damages some at every place."""
+
+UNPACKING: Final = threading.Lock()
+"""Held from before a project is unpacked until its files are let go: the gateway has memory for one at a time."""
 
 
 def read_project(archive: bytes, settings: JobSettings) -> dict[str, ProjectFile]:

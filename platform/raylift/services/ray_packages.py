@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final, cast
 
-from raylift.domain.errors import FieldError, InvalidRequest, NotFound
+from raylift.domain.errors import FieldError, InvalidRequest, NotFound, TooLarge
 from raylift.domain.project import ProjectFile, pack
+from raylift.domain.quantities import format_bytes
 from raylift.services.clock import Clock, utc_now
-from raylift.services.project_archives import read_project
+from raylift.services.project_archives import UNPACKING, read_project
 from raylift.settings import PlatformSettings
 from raylift.store import Store
 
@@ -54,8 +55,9 @@ class RayPackages:
             InvalidRequest: it has another name or content than a folder's package.
         """
         _check_name(protocol, name)
-        packed = pack(read_project(content, self._settings.jobs).values())
-        self._store.ray_packages.keep(name, packed.content, now=self._clock(), expires_at=self._expires_at())
+        with UNPACKING:
+            packed = pack(read_project(content, self._settings.jobs).values())
+        self._store.ray_packages.keep(name, packed.content, expires_at=self._expires_at())
 
     def project(self, runtime_env: Mapping[str, Any]) -> RayProject | None:
         """The project that ``working_dir`` and ``py_modules`` make together; None where neither is given.
@@ -63,6 +65,7 @@ class RayPackages:
         Raises:
             InvalidRequest: one of them is no uploaded package.
             NotFound: its package is not there, or not any more.
+            TooLarge: they are together over the limit for projects.
         """
         working_dir = runtime_env.get(WORKING_DIR)
         modules = _module_uris(runtime_env.get(PY_MODULES))
@@ -70,6 +73,10 @@ class RayPackages:
             return None
         if not modules:
             return RayProject(self._content(WORKING_DIR, working_dir), (".",))
+        with UNPACKING:
+            return self._together(working_dir, modules)
+
+    def _together(self, working_dir: object, modules: Sequence[object]) -> RayProject:
         files = self._files(WORKING_DIR, working_dir) if working_dir else {}
         folders: list[str] = []
         for index, uri in enumerate(modules):
@@ -77,7 +84,14 @@ class RayPackages:
             for path, file in self._files(f"{PY_MODULES}[{index}]", uri).items():
                 moved = f"{folders[-1]}/{path}"
                 files[moved] = ProjectFile(moved, file.content, file.executable)
+            self._check_size(files)
         return RayProject(pack(files.values()).content, (".", *folders))
+
+    def _check_size(self, files: Mapping[str, ProjectFile]) -> None:
+        # Each package is within it, and a list may name many.
+        most = self._settings.jobs.max_project_unpacked_bytes
+        if sum(len(file.content) for file in files.values()) > most:
+            raise TooLarge(f"working_dir and py_modules have together more than {format_bytes(most)}.", limit_bytes=most)
 
     def _files(self, field: str, uri: object) -> dict[str, ProjectFile]:
         return read_project(self._content(field, uri), self._settings.jobs)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import threading
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
@@ -19,7 +18,7 @@ from raylift.domain.quantities import format_bytes, parse_bytes
 from raylift.domain.sweep import SweepSpec
 from raylift.services.capacity import Capacity
 from raylift.services.owners import check_owner
-from raylift.services.project_archives import read_project
+from raylift.services.project_archives import UNPACKING, read_project
 from raylift.services.project_entrypoints import FIELD as ENTRYPOINT_FIELD
 from raylift.services.project_entrypoints import find_entrypoint
 from raylift.services.requirement_sources import Sourced, find_requirements
@@ -38,10 +37,6 @@ _RESERVED_TAG_PREFIX: Final = "raylift."
 
 COMMAND_SCRIPT_NAME: Final = "entrypoint.sh"
 """Under which a command is stored as the script."""
-
-
-# Each is held in memory, unpacked, while it is looked at.
-_UNPACKING: Final = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +94,7 @@ class UploadChecks:
         known = [*known, *check_owner(owner, upload.resources, self._settings.quotas)]
         if project is None:
             return self._checked(upload, self._single(upload) if command is None else _of_command(command), known, owner)
-        with _UNPACKING:
+        with UNPACKING:
             source = self._of_project(upload, project) if command is None else self._command_in_project(command, project)
             return self._checked(upload, source, known, owner)
 

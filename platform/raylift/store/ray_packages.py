@@ -19,21 +19,24 @@ class RayPackageRepository:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def keep(self, name: str, content: bytes, *, now: datetime, expires_at: datetime) -> None:
-        """Have the package, durable when this returns, and drop some whose time is over."""
+    def keep(self, name: str, content: bytes, *, expires_at: datetime) -> None:
+        """Have the package, durable when this returns."""
         row = {"name": name, "content": content, "expires_at": expires_at}
         with self._database.write() as session:
             insert = insert_into(session, RayPackageRow)
             session.execute(insert.on_conflict_do_update(index_elements=["name"], set_=row), row)
+
+    def forget_expired(self, now: datetime) -> int:
+        """Drop some packages whose time is over; 0 when there are none left."""
+        with self._database.write() as session:
             expired = (
                 select(RayPackageRow.name)
                 .where(RayPackageRow.expires_at <= now)
                 .limit(_PRUNED_AT_ONCE)
                 .with_for_update(skip_locked=True)
             )
-            session.execute(
-                delete(RayPackageRow).where(RayPackageRow.name.in_(expired)).execution_options(synchronize_session=False)
-            )
+            gone = delete(RayPackageRow).where(RayPackageRow.name.in_(expired)).returning(RayPackageRow.name)
+            return len(session.scalars(gone.execution_options(synchronize_session=False)).all())
 
     def extend(self, name: str, *, expires_at: datetime) -> bool:
         """Let the package live until then; False when it is not there."""

@@ -1,4 +1,4 @@
-"""Forgets what is old: records of finished jobs, what their attempts left on disk, keys past their time.
+"""Forgets what is old: records of finished jobs, what their attempts left on disk, keys and packages past their time.
 
 Each piece may be repeated, and none takes the database for longer than one job's removal. MLflow's runs and models, the
 registry's versions and their deployments are never touched.
@@ -48,6 +48,8 @@ class Retention:
             self._store.sweeps.forget_empty()
         directories = sum(self._clear(name, ends, now) for name, ends in self._attempts())
         while self._store.history.forget_keys(now):
+            pass
+        while self._store.ray_packages.forget_expired(now):
             pass
         self._observations.look(now)
         if jobs or directories:

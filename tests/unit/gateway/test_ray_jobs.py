@@ -16,6 +16,10 @@ from ray.dashboard.modules.version import CURRENT_VERSION, VersionResponse
 from raylift.api.ray_jobs import JobDetails as OwnDetails
 from raylift.api.ray_jobs import JobSubmitRequest as OwnRequest
 from raylift.domain.job import JobState, Reason
+from raylift.domain.project import ProjectFile
+from raylift.services import ray_packages, uploads
+from raylift.services.project_archives import UNPACKING, read_project
+from raylift.settings import JobSettings
 from tests.unit.gateway.conftest import Platform
 
 FILES = {"train.py": "import features\n", "features.py": "x = 1\n"}
@@ -111,6 +115,30 @@ async def test_modules_go_with_the_project(client: httpx.AsyncClient, platform: 
     job = platform.services.ray_jobs.find(await submitted(client, "python train.py", runtime_env=runtime_env))
     assert job.spec.python_path == (".", ".py_modules/0")
     assert job.spec.project_sha256
+
+
+async def test_one_project_is_unpacked_at_a_time(client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    alone: list[bool] = []
+
+    def watched(archive: bytes, settings: JobSettings) -> dict[str, ProjectFile]:
+        alone.append(UNPACKING.locked())
+        return read_project(archive, settings)
+
+    for module in (ray_packages, uploads):
+        monkeypatch.setattr(module, "read_project", watched)
+    await upload(client)
+    assert alone == [True]
+    await submitted(client, "python train.py", runtime_env={"working_dir": f"gcs://{NAME}", "py_modules": [f"gcs://{NAME}"]})
+    assert alone == [True] * 4
+    assert not UNPACKING.locked()
+
+
+async def test_modules_are_together_no_larger_than_a_project(client: httpx.AsyncClient, platform: Platform) -> None:
+    limit = platform.settings.jobs.max_project_unpacked_bytes
+    await upload(client, files={"big.bin": "0123456789abcdef" * (3 * 1024 * 1024 // 16)})
+    again = ["gcs://" + NAME] * (limit // (3 * 1024 * 1024) + 1)
+    answer = await submit(client, "true", runtime_env={"py_modules": again})
+    assert (answer.status_code, "128 MiB" in answer.text) == (413, True), answer.text
 
 
 async def test_any_other_command_is_a_shell_s(client: httpx.AsyncClient) -> None:

@@ -128,6 +128,18 @@ def test_nothing_goes_where_nothing_is_set(world: World) -> None:
     assert (world.attempts / f"{job.job_id}-a1" / "work").exists()
 
 
+def test_packages_of_ray_s_clients_go_all_when_their_time_is_over(world: World) -> None:
+    packages = world.store.ray_packages
+    for number in range(50):
+        packages.keep(f"{number}.zip", b"x", expires_at=NOW + DAY)
+    packages.keep("young.zip", b"y", expires_at=NOW + 3 * DAY)
+    world.look(DAY / 2)
+    assert packages.read("49.zip") == b"x"
+    world.look(DAY * 2)
+    assert [packages.read(f"{number}.zip") for number in range(50)] == [None] * 50
+    assert packages.read("young.zip") == b"y"
+
+
 def test_directories_that_no_job_accounts_for_go_after_a_day(world: World) -> None:
     orphan, young, dotted = (world.directory(name) for name in ("job_gone-a1", "raysubmit_new", ".cores-host"))
     adopted = world.directory("raysubmit_known")
