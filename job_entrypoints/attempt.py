@@ -51,6 +51,8 @@ class Attempt:
         """What it may write in its directory; 0: as much as it likes."""
         self.nice = int(record.get("nice") or 0)
         self.environment_lock: list[str] = list(record.get("environment_lock") or ())
+        self.in_overlay = bool(record.get("in_overlay"))
+        """Ray was told to start the wrapper in the overlay of ``environment_lock``."""
         self.from_ray = record.get("origin") == "ray"
         """Handed straight to Ray: runs where it lies, in Ray's working directory."""
         self.command: str | None = record.get("command")

@@ -18,6 +18,8 @@ from job_entrypoints.process_control import become_subreaper, go_first
 from job_entrypoints.process_tree import descendants, end_at_once, kill_group_of, send
 from job_entrypoints.progress import (
     DISK_LIMIT,
+    ENVIRONMENT_ERROR,
+    EXIT_ENVIRONMENT_ERROR,
     EXIT_OVER_A_LIMIT,
     EXIT_STOPPED,
     EXIT_WRAPPER_ERROR,
@@ -29,6 +31,7 @@ from job_entrypoints.progress import (
     Progress,
     Usage,
 )
+from job_entrypoints.promised_environment import broken_promise
 from job_entrypoints.script_process import start_script
 from job_entrypoints.temporary_directory import remove_tree
 
@@ -79,6 +82,12 @@ class Keeper:
         if self.attempt.stop_requested():
             self.progress.finished(STOPPED, message="stopped before its script started")
             return EXIT_STOPPED
+        wrong = broken_promise(self.attempt)
+        if wrong is not None:
+            self._output.say(wrong)
+            self._output.finish()
+            self.progress.finished(ENVIRONMENT_ERROR, message=wrong)
+            return EXIT_ENVIRONMENT_ERROR
         become_subreaper()
         self._limits = Limits(self.attempt, os.getpid())
         self._listen()

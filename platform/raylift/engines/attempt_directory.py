@@ -43,6 +43,7 @@ class Outcome(StrEnum):
     PROCESS_LIMIT = "process_limit"
     DISK_LIMIT = "disk_limit"
     STOPPED = "stopped"
+    ENVIRONMENT_ERROR = "environment_error"
     WRAPPER_ERROR = "wrapper_error"
 
 
@@ -78,11 +79,13 @@ class AttemptDirectory:
         settings: JobSettings,
         project: bytes | None = None,
         run_tags: Mapping[str, str] | None = None,
+        in_overlay: bool = False,
     ) -> None:
         """Write everything the wrapper needs. May be repeated until the attempt has started.
 
         ``project`` is the archive of the job's project: it becomes the working directory, and the script runs from there.
         ``run_tags`` are those of the job's runs besides its own tags.
+        ``in_overlay``: Ray is told to start the wrapper in the job's overlay; it refuses to run the script elsewhere.
         """
         source = self.path / "source"
         source.mkdir(parents=True, exist_ok=True)
@@ -97,6 +100,7 @@ class AttemptDirectory:
         fields = _attempt_fields(job, self.path.name, mlflow_url, settings)
         fields["python_path"] = [str(self.path / _WORK / folder) for folder in job.spec.python_path]
         fields["tags"] |= dict(run_tags or {})
+        fields["in_overlay"] = in_overlay
         if project is not None and job.spec.entrypoint is not None:
             fields["script_path"] = str(self.path / _WORK / job.spec.entrypoint)
         self._write_private(_ATTEMPT, fields)

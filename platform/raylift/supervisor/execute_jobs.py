@@ -12,7 +12,7 @@ from raylift.domain.identifiers import MLFLOW_PARENT_RUN, TAG_SWEEP_ID, TAG_SWEE
 from raylift.domain.job import Job, JobState, Reason
 from raylift.domain.lease import Lease
 from raylift.engines.attempt_directory import AttemptDirectory
-from raylift.engines.environments import EnvironmentUnresolvable, runtime_env_for
+from raylift.engines.environments import OVERLAY, EnvironmentUnresolvable, runtime_env_for
 from raylift.engines.environments.overlay import download_cache
 from raylift.engines.environments.resolve import resolve
 from raylift.engines.leftovers import end_leftovers
@@ -171,6 +171,7 @@ class JobExecutor:
             settings=self._settings.jobs,
             project=self._store.jobs.project(job.spec.project_sha256) if job.spec.project_sha256 else None,
             run_tags=self._sweep_tags(job),
+            in_overlay=self._settings.environments.mechanism == OVERLAY,
         )
         runtime_env = self._runtime_env(job, directory.path.name)
         # Asked last of all: the job was read before its requirements were resolved, which may take minutes.

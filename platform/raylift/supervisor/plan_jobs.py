@@ -193,6 +193,8 @@ def _ended(job: Job, progress: Progress, settings: JobSettings) -> JobAction:
             return Finish(JobState.FAILED, reason, progress.message or f"Ended: {reason}.", code, usage)
         case Outcome.STOPPED:
             return Finish(JobState.CANCELLED, Reason.CANCELLED_BY_USER, _HINT_STOPPED_ELSEWHERE, code, usage)
+        case Outcome.ENVIRONMENT_ERROR:
+            return Finish(JobState.FAILED, Reason.ENVIRONMENT_ERROR, progress.message or "It ran in another environment.")
         case Outcome.WRAPPER_ERROR:
             return _lost(job, progress.message or "The wrapper failed.", settings)
         case _:

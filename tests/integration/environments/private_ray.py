@@ -74,13 +74,15 @@ class Cluster:
 
 
 @contextlib.contextmanager
-def private_ray() -> Iterator[Cluster]:
-    """A Ray head of our own, with the plugin, on ports that nobody uses."""
+def private_ray(*, with_plugin: bool = True) -> Iterator[Cluster]:
+    """A Ray head of our own, with the plugin or without, on ports that nobody uses."""
     marker = uuid.uuid4().hex
     with tempfile.TemporaryDirectory(prefix="rl-env-", dir="/tmp", ignore_cleanup_errors=True) as name:
         folder = Path(name)
         gcs, dashboard, *others = _free_ports(9)
         environment = _head_environment(marker)
+        if not with_plugin:
+            del environment[PLUGINS_VARIABLE]
         names = ("ray-client-server-port", "dashboard-agent-listen-port", "metrics-export-port", "runtime-env-agent-port")
         names += ("node-manager-port", "object-manager-port", "dashboard-agent-grpc-port")
         command = [str(Path(sys.executable).parent / "ray"), "start", "--head", "--block", "--disable-usage-stats"]

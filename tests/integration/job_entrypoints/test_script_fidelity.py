@@ -133,3 +133,12 @@ def test_thread_pools_and_priority(run: Callable[..., Any]) -> None:
         environment={"MKL_NUM_THREADS": "7", "EXTRA": "a$HOME b"},
     )
     assert result.output == f"2 2 7 3\n1000 (0, 0)\n{result.directory.name.removesuffix('-a1')} a$HOME b\n"
+
+
+def test_a_script_is_not_run_without_its_requirements(run: Callable[..., Any]) -> None:
+    result = run("print('ran')", environment_lock=["humanize==4.9.0"], in_overlay=True)
+    assert (result.exit_code, result.progress["outcome"]) == (78, "environment_error")
+    assert result.progress["script_started_at"] is None
+    assert result.progress["message"] in result.output
+    assert "ray_uv" in result.progress["message"]
+    assert "ran" not in result.output.splitlines()

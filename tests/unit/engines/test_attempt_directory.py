@@ -69,3 +69,11 @@ def test_the_tags_of_its_runs_are_the_jobs_own_and_those_given(tmp_path: Path) -
     directory = AttemptDirectory(tmp_path, "s")
     directory.prepare(job, b"", mlflow_url="http://x", settings=JobSettings(), run_tags={"mlflow.parentRunId": "r"})
     assert read_attempt(str(directory.path)).tags == {"team": "a", "mlflow.parentRunId": "r"}
+
+
+def test_the_wrapper_is_told_whether_it_has_to_be_in_an_overlay(tmp_path: Path) -> None:
+    job = Job("job_1", JobSpec("0" * 64, "t.py", "e"), JobState.STARTING, created_at=NOW, entered_at=NOW)
+    for in_overlay in (True, False):
+        directory = AttemptDirectory(tmp_path, f"s{in_overlay}")
+        directory.prepare(job, b"", mlflow_url="http://x", settings=JobSettings(), in_overlay=in_overlay)
+        assert read_attempt(str(directory.path)).in_overlay is in_overlay

@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 
 import job_entrypoints
-from job_entrypoints import attempt, process_control, progress, script_environment
+from job_entrypoints import attempt, process_control, progress, promised_environment, script_environment
 from raylift.domain import identifiers
 from raylift.domain.job import Reason
 from raylift.engines import leftovers
 from raylift.engines.attempt_directory import Outcome
+from raylift.engines.environments import overlay
 
 MODULES = sorted(Path(str(job_entrypoints.__file__)).parent.glob("*.py"))
 
@@ -24,6 +25,8 @@ def test_names_of_the_domain() -> None:
     limits = (progress.OUT_OF_MEMORY, progress.PROCESS_LIMIT, progress.DISK_LIMIT)
     assert limits == (Reason.OUT_OF_MEMORY.value, Reason.PROCESS_LIMIT.value, Reason.DISK_LIMIT.value)
     assert {outcome.value for outcome in Outcome} == set(progress.OUTCOMES)
+    assert Reason.ENVIRONMENT_ERROR.value == progress.ENVIRONMENT_ERROR
+    assert promised_environment.READY == overlay.READY
     assert process_control.attempt_mark("job_1-a1", "i") == leftovers.attempt_mark("job_1-a1", "i")
     assert script_environment.TAG_JOB_ID == identifiers.TAG_JOB_ID
 

@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 
+from job_entrypoints.attempt import read_attempt
 from raylift.domain.errors import EngineUnavailable
 from raylift.domain.job import Job, JobSpec, JobState, Reason
 from raylift.domain.lease import Lease
 from raylift.engines.attempt_directory import AttemptDirectory
-from raylift.settings import PlatformSettings
+from raylift.settings import EnvironmentSettings, PlatformSettings
 from raylift.store import Store
 from raylift.supervisor import execute_jobs
 from raylift.supervisor.execute_jobs import JobExecutor
@@ -126,3 +127,16 @@ def test_a_cancel_before_the_submission_keeps_the_job_from_ray(
     assert (ended.state, ended.reason) == (JobState.CANCELLED, Reason.CANCELLED_BY_USER)
     # Should an earlier try of the submission have reached Ray all the same.
     assert AttemptDirectory(world.settings.attempts_dir, "job_A-a1").stop_requested_at() is not None
+
+
+@pytest.mark.parametrize("world", [RuntimeError("Ray was asked")], indirect=True)
+@pytest.mark.parametrize(("mechanism", "in_overlay"), [("overlay", True), ("ray_uv", False)])
+def test_the_wrapper_is_told_whether_ray_was_told_of_the_overlay(world: World, mechanism: str, *, in_overlay: bool) -> None:
+    job = world.job(JobState.STARTING)
+    environments = EnvironmentSettings.model_validate({"mechanism": mechanism})
+    settings = world.settings.model_copy(update={"environments": environments})
+    engine: Any = Failing(RuntimeError("Ray was asked"))
+    executor = JobExecutor(settings, world.store, engine, engine, engine, lambda: NOW, Placement())
+    with pytest.raises(RuntimeError, match="Ray was asked"):
+        executor.execute(world.lease, job, Submit())
+    assert read_attempt(str(settings.attempts_dir / "job_A-a1")).in_overlay is in_overlay

@@ -154,6 +154,12 @@ class TestScript:
         assert isinstance(action, Finish)
         assert (action.reason, action.message) == (Reason(outcome.value), "used 600 MiB of 512 MiB")
 
+    def test_another_environment_than_promised_is_final(self, make_job: Make, now: datetime) -> None:
+        progress = ended(now, Outcome.ENVIRONMENT_ERROR, message="no plugin")
+        action = plan(make_job(max_retries=3), now, progress=progress)
+        assert isinstance(action, Finish)
+        assert (action.to, action.reason, action.message) == (JobState.FAILED, Reason.ENVIRONMENT_ERROR, "no plugin")
+
     def test_past_its_deadline_it_is_stopped(self, make_job: Make, now: datetime) -> None:
         assert plan(make_job(deadline_at=now), now, progress=Progress(now), ray=RUNNING) == Stop(Reason.TIMEOUT)
 
