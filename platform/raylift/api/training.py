@@ -157,7 +157,10 @@ class JobView(JobSummary):
     autolog: bool
     deploy: bool
     phases: Annotated[dict[str, float], Field(description="Seconds spent in each phase.")]
-    usage: UsageView | None
+    usage: Annotated[
+        UsageView | None,
+        Field(description="Of the last attempt alone; null where its wrapper could not write it: killed, or lost with its node."),
+    ]
     logs: Annotated[str, Field(description="The last 64 KiB of output.")]
     exit_code: int | None
     ray_submission_id: str | None
