@@ -15,11 +15,12 @@ from raylift.domain.errors import (
     SweepNotFound,
 )
 from raylift.domain.identifiers import new_job_id, new_sweep_id
-from raylift.domain.job import Job, JobState, JobStatus, SweepPart
+from raylift.domain.job import Job, JobState, JobStatus, Resources, SweepPart
 from raylift.domain.lease import Lease
 from raylift.domain.sweep import Sweep, SweepMode, SweepRegistration, SweepSpec, SweepState, grid
 from raylift.store import AddedSweep, IdempotencyKey, JobFilter, Store
 from tests.contract.samples import NOW, SCRIPT, add, after, finish, spec_of
+from tests.contract.test_query_plans import recorded
 
 PARAMETERS = {"lr": ("0.01", "0.1"), "depth": ("3", "5")}
 
@@ -176,9 +177,35 @@ def test_jobs_wait_for_their_sweep_to_open_and_for_their_turn(store: Store, leas
     opening, limited, free = add_sweep(store), add_sweep(store, max_parallel=2), add_sweep(store)
     for added in (limited, free):
         store.sweeps.move(lease, added.sweep, SweepState.RUNNING, now=NOW)
-    held = store.sweeps.held_back()
-    assert held == {job.job_id for job in [*opening.jobs, *limited.jobs[2:]]}
+    go = {job.job_id for job in [*limited.jobs[:2], *free.jobs]}
+    assert let_go(store) == go
     store.jobs.move(lease, limited.jobs[0], JobState.STARTING, now=NOW, submission_id="s")
-    assert store.sweeps.held_back() == held
+    assert let_go(store) == go - {limited.jobs[0].job_id}
     finish(store, lease, limited.jobs[1])
-    assert store.sweeps.held_back() == {job.job_id for job in [*opening.jobs, limited.jobs[3]]}
+    assert let_go(store) == {job.job_id for job in [limited.jobs[2], *free.jobs]}
+    assert not {job.job_id for job in opening.jobs} & let_go(store)
+
+
+def test_a_turn_is_nobody_s_who_fits_nowhere_and_no_owner_hides_another(store: Store, lease: Lease) -> None:
+    added, other = add_sweep(store, max_parallel=1), add(store, owner="ann", now=after(9))
+    store.sweeps.move(lease, added.sweep, SweepState.RUNNING, now=NOW)
+    before, behind = add(store, now=after(-1)), add(store, now=after(1))
+    assert [job.job_id for job in store.jobs.queue_heads(2)] == [other.job_id, before.job_id, added.jobs[0].job_id]
+    assert [job.job_id for job in store.jobs.queue_heads(9)][-1] == behind.job_id
+    assert store.jobs.queue_heads(9, nodes=[Resources(0.0, 0)]) == []
+    assert store.jobs.anybody_waits()
+
+
+def test_ever_so_many_jobs_that_wait_for_their_turn_are_told_from_the_rest_in_few_parameters(
+    store: Store, lease: Lease
+) -> None:
+    # PostgreSQL takes 65,535 parameters in a statement.
+    added, other = add_sweep(store, max_parallel=1), add(store, now=after(9))
+    store.sweeps.move(lease, added.sweep, SweepState.RUNNING, now=NOW)
+    with recorded(store) as statements:
+        assert let_go(store) == {added.jobs[0].job_id, other.job_id}
+    assert not [job.job_id for job in added.jobs if job.job_id in str(statements)]
+
+
+def let_go(store: Store) -> set[str]:
+    return {job.job_id for job in store.jobs.queue_heads(100)}

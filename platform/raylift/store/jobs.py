@@ -125,24 +125,22 @@ class JobRepository:
             query = select(JobRow).where(JobRow.state.in_(states)).order_by(JobRow.created_at, JobRow.job_id)
             return [job_of(row) for row in session.scalars(query)]
 
-    def queue_heads(
-        self,
-        per_owner: int,
-        *,
-        nodes: Sequence[Resources] = (),
-        passed_over: Collection[str] = (),
-        held_back: Collection[str] = (),
-    ) -> list[QueuedJob]:
+    def queue_heads(self, per_owner: int, *, nodes: Sequence[Resources] = ()) -> list[QueuedJob]:
         """The first waiting jobs of each owner, by priority, then age.
+
+        Left out are those that may not start yet: their sweep has no parent run, or as many of its jobs run as it allows.
 
         Args:
             per_owner: how many of each, so that one owner's thousands never hide another's one.
             nodes: only jobs that one of these could hold, were it empty; none given: all jobs.
-            passed_over: owners that are not looked at.
-            held_back: job ids that are left out.
         """
         with self._database.read() as session:
-            return queue.heads(session, per_owner=per_owner, nodes=nodes, passed_over=passed_over, held_back=held_back)
+            return queue.heads(session, per_owner=per_owner, nodes=nodes)
+
+    def anybody_waits(self) -> bool:
+        """Whether there is a waiting job, be it for its turn or for a node that there is not."""
+        with self._database.read() as session:
+            return queue.anybody_waits(session)
 
     def held_by(self, owner: str) -> Held:
         """What the owner's admitted jobs hold."""

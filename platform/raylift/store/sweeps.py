@@ -151,21 +151,6 @@ class SweepRepository:
         with self._database.read() as session:
             return [sweep_of(row) for row in session.scalars(query.order_by(SweepRow.created_at, SweepRow.sweep_id))]
 
-    def held_back(self) -> frozenset[str]:
-        """The waiting jobs that may not start yet: their sweep has no parent run, or as many of its jobs run as it allows."""
-        query = (
-            select(SweepRow, SweepJobRow.job_id, JobRow.state)
-            .join(SweepJobRow, SweepJobRow.sweep_id == SweepRow.sweep_id)
-            .join(JobRow, JobRow.job_id == SweepJobRow.job_id)
-            .where(SweepRow.finished_at.is_(None), JobRow.finished_at.is_(None))
-            .order_by(SweepRow.sweep_id, SweepJobRow.position)
-        )
-        members: dict[str, tuple[Sweep, list[tuple[str, JobState]]]] = {}
-        with self._database.read() as session:
-            for row, job_id, state in session.execute(query):
-                members.setdefault(row.sweep_id, (sweep_of(row), []))[1].append((job_id, state))
-        return frozenset(job_id for sweep, theirs in members.values() for job_id in _held_back(sweep, theirs))
-
     def request_cancel(self, sweep_id: str, *, now: datetime) -> Sweep:
         """Want the sweep and all its jobs cancelled; the supervisor does it. Idempotent; no effect once the best is chosen.
 
@@ -277,11 +262,3 @@ def _counts(session: Session, sweep_ids: Sequence[str]) -> dict[str, dict[JobSta
     for sweep_id, status, count in session.execute(query):
         counts[sweep_id][status] = count
     return counts
-
-
-def _held_back(sweep: Sweep, unfinished: Sequence[tuple[str, JobState]]) -> Sequence[str]:
-    waiting = [job_id for job_id, state in unfinished if state is JobState.QUEUED]
-    if sweep.state is SweepState.OPENING:
-        return waiting
-    limit = sweep.spec.max_parallel
-    return () if limit is None else waiting[max(limit - (len(unfinished) - len(waiting)), 0) :]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
@@ -10,7 +11,7 @@ from raylift.domain.sweep import Sweep
 from raylift.store import Store
 
 _OF_EACH_OWNER: Final = 50
-"""Waiting jobs looked at, the most deserving first: enough for small ones to be found behind large ones."""
+"""Waiting jobs looked at, the most deserving first. Further ones are, where they fit what these leave."""
 
 
 class StoreView:
@@ -49,13 +50,24 @@ class StoreView:
             return False
         self._mark = None
         # The queue before what is active: a job that is being admitted meanwhile is seen twice rather than not at all.
-        held_back = self._store.sweeps.held_back()
-        waiting = self._store.jobs.queue_heads(_OF_EACH_OWNER, nodes=nodes, held_back=held_back)
+        waiting = self._store.jobs.queue_heads(_OF_EACH_OWNER, nodes=nodes)
         self.active = self._store.jobs.in_states(ACTIVE_STATES)
         self.cancelled = [job for job in self._store.jobs.cancelling() if job.state is JobState.QUEUED]
         admitted = {job.job_id for job in self.active}
         self.waiting = [job for job in waiting if job.job_id not in admitted]
-        self.somebody_waits = bool(self.waiting) or bool(self._store.jobs.queue_heads(1))
+        self.somebody_waits = bool(self.waiting) or self._store.jobs.anybody_waits()
         self.sweeps = self._store.sweeps.due()
         self._mark = mark
         return True
+
+    def behind(self, room: Sequence[Resources]) -> list[QueuedJob]:
+        """Waiting jobs that fit one of the rooms, of owners of whom ``waiting`` has not all.
+
+        Raises:
+            EngineUnavailable: the database does not answer.
+        """
+        looked_at = Counter(job.owner for job in self.waiting)
+        if not any(count >= _OF_EACH_OWNER for count in looked_at.values()):
+            return []
+        known = {job.job_id for job in self.active} | {job.job_id for job in self.waiting}
+        return [job for job in self._store.jobs.queue_heads(_OF_EACH_OWNER, nodes=room) if job.job_id not in known]
