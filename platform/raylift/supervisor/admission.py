@@ -16,6 +16,10 @@ _FIRST_OF_ITS_PRIORITY: Final = -1.0
 """Less than any share."""
 
 
+_NOTHING: Final = 1e-6
+"""Of a CPU: sums of tenths are not exact."""
+
+
 @dataclass(slots=True)
 class _Room:
     """What is left of one node."""
@@ -25,8 +29,8 @@ class _Room:
     gpus: float
 
     def holds(self, wanted: Resources) -> bool:
-        # A millionth of a CPU: sums of tenths are not exact.
-        return wanted.cpus <= self.cpus + 1e-6 and wanted.memory_bytes <= self.memory_bytes and wanted.gpus <= self.gpus + 1e-6
+        fits = wanted.cpus <= self.cpus + _NOTHING and wanted.gpus <= self.gpus + _NOTHING
+        return fits and wanted.memory_bytes <= self.memory_bytes
 
     def take(self, wanted: Resources) -> None:
         self.cpus -= wanted.cpus
@@ -45,6 +49,8 @@ class Decision:
     """Job id; to be given to the next decision."""
     reserved_node: str | None = None
     """The node that is set aside for it: nobody else is to be started there."""
+    room: list[Resources] = field(default_factory=list[Resources])
+    """What is left of the other nodes, while more may start."""
 
 
 def admit(
@@ -57,6 +63,7 @@ def admit(
     reserved_for: str | None = None,
     starting: int,
     max_starting: int,
+    behind: Callable[[Sequence[Resources]], Sequence[QueuedJob]] = lambda _: (),
 ) -> Decision:
     """The waiting jobs that the cluster can hold now.
 
@@ -69,20 +76,31 @@ def admit(
         reserved_for: of the last decision.
         starting: how many of the active jobs are still on their way into Ray.
         max_starting: how many may be on their way at a time.
+        behind: further waiting jobs that fit what is left, so that small ones are found behind any number of large ones.
 
     The order is by priority, then by what each owner holds (the least first), then by age. The first job that does not fit gets
     a reservation: the node that can hold it and has most room is set aside. It keeps that from decision to decision, and goes
     first of its priority, so that neither other owners nor smaller jobs can starve it. A job over its owner's quota holds back
     the jobs of its owner behind it, and nobody else. A job that no node could hold now is passed over, and reserves nothing.
     """
-    active = list(active)
-    cluster = _Cluster(active, nodes, places or {})
-    queues = _Queues(waiting, active, list(nodes.values()), reserved_for)
+    waiting, active = list(waiting), list(active)
+
+    def decide(candidates: Sequence[QueuedJob]) -> Decision:
+        cluster = _Cluster(active, nodes, places or {})
+        queues = _Queues(candidates, active, list(nodes.values()), reserved_for)
+        return _decide(queues, cluster, quota_of, at_most=max_starting - starting)
+
+    decision = decide(waiting)
+    further = behind(decision.room) if decision.room else ()
+    return decide([*waiting, *further]) if further else decision
+
+
+def _decide(queues: _Queues, cluster: _Cluster, quota_of: Callable[[str], Quota], *, at_most: int) -> Decision:
     admitted: list[QueuedJob] = []
     placed: dict[str, str] = {}
     reserved: str | None = None
     reserved_node: str | None = None
-    while starting + len(admitted) < max_starting and (job := queues.next()) is not None:
+    while len(admitted) < at_most and (job := queues.next()) is not None:
         quota = quota_of(job.owner)
         if quota.broken_by(job.resources, queues.held[job.owner]):
             # One that breaks it all by itself (quotas were lowered since the upload) would hold the others back for ever.
@@ -98,7 +116,7 @@ def admit(
             queues.give(job)
         elif reserved is not None and cluster.is_full(queues.smallest):
             break
-    return Decision(admitted, placed, reserved, reserved_node)
+    return Decision(admitted, placed, reserved, reserved_node, cluster.left() if len(admitted) < at_most else [])
 
 
 def can_ever_hold(wanted: Resources, nodes: Iterable[Resources]) -> bool:
@@ -214,6 +232,11 @@ class _Cluster:
 
     def is_full(self, smallest: Resources) -> bool:
         return not any(room.holds(smallest) for room in self._rooms.values())
+
+    def left(self) -> list[Resources]:
+        """What is left of each node that is not set aside and has something of both."""
+        rooms = [Resources(max(r.cpus, 0.0), r.memory_bytes, max(r.gpus, 0.0)) for r in self._rooms.values()]
+        return [room for room in rooms if room.cpus > _NOTHING and room.memory_bytes > 0]
 
     def _tightest(self, wanted: Resources) -> str | None:
         fitting = [(room.gpus, room.cpus, room.memory_bytes, node) for node, room in self._rooms.items() if room.holds(wanted)]

@@ -188,6 +188,7 @@ class Supervisor:
             reserved_for=self._reserved_for,
             starting=sum(1 for job in view.active if job.state in {JobState.ENVIRONMENT, JobState.STARTING}),
             max_starting=settings.supervisor.max_starting,
+            behind=view.behind,
         )
         self._reserved_for = decision.reserved_for
         self._placement.follow(places, decision)

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from raylift.domain.job import JobSpec, JobState, Resources
+from raylift.domain.quota import Quota
 from raylift.store import Store
+from raylift.supervisor.admission import admit
 from raylift.supervisor.store_view import StoreView
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
@@ -24,9 +26,9 @@ def store(tmp_path: Path) -> Generator[Store]:
     store.close()
 
 
-def add(store: Store, job_id: str, cpus: float = 1.0) -> None:
+def add(store: Store, job_id: str, cpus: float = 1.0, priority: int = 50) -> None:
     sha256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
-    spec = JobSpec(sha256, "train.py", "exp", resources=Resources(cpus, 2**30))
+    spec = JobSpec(sha256, "train.py", "exp", priority=priority, resources=Resources(cpus, 2**30))
     store.jobs.add(spec, b"", job_id=job_id, now=NOW)
 
 
@@ -71,3 +73,38 @@ def test_tells_at_once_that_something_was_written(store: Store) -> None:
     assert view.was_written_to()
     view.refresh([NODE])
     assert not view.was_written_to()
+
+
+def test_a_small_job_is_found_behind_any_number_of_large_ones(store: Store) -> None:
+    for n in range(60):
+        add(store, f"large_{n:02}", cpus=4)
+    add(store, "small", cpus=1, priority=1)
+    nodes = {"a": Resources(4.0, 2**34), "b": Resources(2.0, 2**34)}
+    lease = store.leases.acquire("supervisor", "me", now=NOW, seconds=60)
+    assert lease is not None
+    store.jobs.move(lease, store.jobs.get("large_00"), JobState.STARTING, now=NOW, submission_id="s")
+    view = StoreView(store)
+    view.refresh(list(nodes.values()))
+
+    def decide() -> tuple[list[str], str | None]:
+        decision = admit(
+            view.waiting,
+            view.active,
+            nodes,
+            quota_of=lambda _: Quota(),
+            places={"large_00": "a"},
+            starting=0,
+            max_starting=8,
+            behind=view.behind,
+        )
+        return [job.job_id for job in decision.admitted], decision.reserved_for
+
+    assert decide() == (["small"], "large_01")
+
+
+def test_asks_for_no_more_while_it_has_all_that_wait(store: Store) -> None:
+    view = StoreView(store)
+    add(store, "job_1", cpus=2)
+    view.refresh([NODE])
+    add(store, "job_2", cpus=1)
+    assert view.behind([NODE]) == []
