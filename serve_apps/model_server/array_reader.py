@@ -71,7 +71,11 @@ class ArrayReader:
 
     def for_library(self, array: NDArray[Any]) -> NDArray[Any] | pd.DataFrame:
         """What the schema would have made of the same inputs."""
-        return array if self.names is None else pd.DataFrame(array, columns=list(self.names), copy=False)
+        return array if self.names is None else pd.DataFrame(self.laid_out(array), columns=list(self.names), copy=False)
+
+    def laid_out(self, array: NDArray[Any]) -> NDArray[Any]:
+        """``array`` in memory as the library would have it: by column where a frame holds it, else by row."""
+        return array if self.names is None else np.asfortranarray(array)
 
     def _ordered(self, inputs: Any) -> Any:
         if isinstance(inputs, np.ndarray):

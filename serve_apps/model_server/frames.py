@@ -84,7 +84,7 @@ class NamedColumns:
         types = {column.type for column in self.columns}
         if len(types) == 1 and types <= _UNIFORM and len(converted) == len(self.columns):
             # A frame of one block is made, and read by the model, many times faster than one of many columns.
-            return pd.DataFrame(np.column_stack(list(converted.values())), columns=list(converted), copy=False)
+            return pd.DataFrame(np.stack(list(converted.values())).T, columns=list(converted), copy=False)
         return pd.DataFrame(dict(converted))
 
 

@@ -146,6 +146,8 @@ class Model:
         batch = question.batch
         if question.is_array:
             path = self.fast
+            if path is not None and path.multiplies and self.reader is not None:
+                batch = self.reader.laid_out(batch)
             if path is not None and not question.params and (rows := path.prepare(batch)) is not None:
                 return _fast(path, rows, question)
             batch = batch if self.reader is None else self.reader.for_library(batch)

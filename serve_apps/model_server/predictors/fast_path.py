@@ -30,6 +30,8 @@ class FastPath:
     probabilities: Callable[[NDArray[Any]], NDArray[Any]] | None = None
     landmarks: Sequence[tuple[int, float]] = field(default=())
     """Values at which the answer may turn, as (feature, value): the check at load looks there."""
+    multiplies: bool = False
+    """Whether it multiplies matrices: then the order of the rows' numbers in memory may show in the last bit."""
 
 
 def all_finite(rows: NDArray[Any]) -> NDArray[Any] | None:

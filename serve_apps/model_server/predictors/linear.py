@@ -24,8 +24,8 @@ def linear_path(model: Any) -> FastPath | None:
     if isinstance(model, _Classifier):
         return _classifier(model, kind)
     if kind is SGDRegressor:
-        return FastPath(all_finite, _Flat(model), _itself)
-    return FastPath(all_finite, _Product(model), _itself) if isinstance(model, _Model) else None
+        return FastPath(all_finite, _Flat(model), _itself, multiplies=True)
+    return FastPath(all_finite, _Product(model), _itself, multiplies=True) if isinstance(model, _Model) else None
 
 
 def _classifier(model: Any, kind: Any) -> FastPath | None:
@@ -34,8 +34,9 @@ def _classifier(model: Any, kind: Any) -> FastPath | None:
     classes = model.classes_
     labels = _Labels(classes)
     if getattr(kind, "predict_proba", None) is LogisticRegression.predict_proba:
-        return FastPath(all_finite, _Decision(model), labels, _sigmoid if len(classes) <= 2 else _softmax)
-    return None if hasattr(model, "predict_proba") else FastPath(all_finite, _Decision(model), labels)
+        probabilities = _sigmoid if len(classes) <= 2 else _softmax
+        return FastPath(all_finite, _Decision(model), labels, probabilities, multiplies=True)
+    return None if hasattr(model, "predict_proba") else FastPath(all_finite, _Decision(model), labels, multiplies=True)
 
 
 class _Product:

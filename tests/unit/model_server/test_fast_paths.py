@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import lightgbm
@@ -154,6 +155,30 @@ def test_every_bit_is_the_librarys(make: Callable[[], Any]) -> None:
             assert answer.predictions.tolist() == predictor.predict(batch, {}).tolist()
             if answer.probabilities is not None:
                 assert answer.probabilities.tobytes() == predictor.probabilities(batch).tobytes()
+
+
+@pytest.mark.parametrize("is_named", [True, False])
+@pytest.mark.parametrize("is_fast", [True, False])
+@pytest.mark.parametrize("given", ["rows", "records", "columns"])
+def test_a_frames_numbers_lie_by_column(given: str, *, is_fast: bool, is_named: bool) -> None:
+    """As pandas has them: a product of matrices shows it in the last bit of a few of many rows."""
+    data: Any = _FRAME if is_named else _X
+    library: Any = LogisticRegression().fit(data, _BINARY)
+    model = _model(SklearnPredictor(library))
+    model = model if is_fast else replace(model, fast=None, reader=None)
+    random = np.random.default_rng(5)
+    for size in (1, 2, 40, 100, 300):
+        rows = random.standard_normal((size, 6))
+        frame = pd.DataFrame(rows, columns=_NAMES)
+        forms: dict[str, Any] = {"rows": rows.tolist()}
+        if is_named:
+            forms |= {"records": frame.to_dict("records"), "columns": frame.to_dict("list")}
+        if given not in forms:
+            continue
+        question = model.question(forms[given], lambda inputs: tabular(inputs, model), probabilities=True)
+        probabilities = model.ask(question).probabilities
+        assert probabilities is not None
+        assert probabilities.tobytes() == library.predict_proba(frame if is_named else rows).tobytes()
 
 
 def _is_text(answer: Any) -> bool:
