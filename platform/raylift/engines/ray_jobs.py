@@ -133,14 +133,6 @@ class RayJobs:
         if answer.status_code not in {400, 404, 500}:
             _expect_success(answer)
 
-    def log(self, submission_id: str) -> str:
-        """Ray's own log of a submission: what the wrapper printed, or why it could not start."""
-        answer = self._call("GET", f"/api/jobs/{submission_id}/logs")
-        if answer.status_code == 404:
-            return ""
-        _expect_success(answer)
-        return str(answer.json().get("logs") or "")
-
     def close(self) -> None:
         self._http.close()
 

@@ -26,21 +26,27 @@ class QueueReasons:
         return [self._explained(job, held) for job in jobs]
 
     def _explained(self, job: Job, held: dict[str, Held]) -> Job:
-        # A job that came back to the queue says why it did.
-        if job.state is not JobState.QUEUED or job.reason is not None:
+        waits_for = self._waits_for(job, held) if job.state is JobState.QUEUED else None
+        if waits_for is None:
             return job
+        reason, message = waits_for
+        # A job that came back to the queue says first why it did.
+        return replace(job, reason=reason, message=f"{job.message} {message}" if job.message else message)
+
+    def _waits_for(self, job: Job, held: dict[str, Held]) -> tuple[Reason, str] | None:
+        """None when it waits for room, or for its turn."""
         wanted, owner = job.spec.resources, job.spec.owner
         shortfall = self._capacity.shortfall(cpus=wanted.cpus, memory_bytes=wanted.memory_bytes, gpus=wanted.gpus)
         if shortfall is not None:
             message = f"It waits for another node: {shortfall.detail}. It goes on when one joins that can hold it."
-            return replace(job, reason=Reason.WAITING_FOR_NODE, message=message)
+            return Reason.WAITING_FOR_NODE, message
         quota = self._quotas.of(owner)
         if not quota.bounds_admission():
-            return job
+            return None
         if owner not in held:
             held[owner] = self._store.jobs.held_by(owner)
         bound = quota.broken_by(wanted, held[owner])
         if bound is None:
-            return job
+            return None
         message = f"With it, {owner!r} would have more than its quota of {bound}. It goes on when others of its jobs end."
-        return replace(job, reason=Reason.WAITING_FOR_QUOTA, message=message)
+        return Reason.WAITING_FOR_QUOTA, message

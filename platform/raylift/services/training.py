@@ -12,6 +12,7 @@ from raylift.domain.identifiers import new_job_id
 from raylift.domain.job import Event, Job, JobState, Origin
 from raylift.services.clock import Clock, utc_now
 from raylift.services.logs import JobLogs, LogFile, removal_note
+from raylift.services.owners import beyond_quota
 from raylift.services.queue_reasons import QueueReasons
 from raylift.services.uploads import CheckedUpload
 from raylift.settings import GatewaySettings, QuotaSettings
@@ -128,8 +129,16 @@ class TrainingService:
         return self._store.jobs.request_cancel(job_id, now=self._clock())
 
     def rerun(self, job_id: str) -> Job:
-        """A new job with the same script, command or project, locked requirements, arguments, resources and variables."""
+        """A new job with the same script, command or project, locked requirements, arguments, resources and variables.
+
+        Raises:
+            InvalidRequest: by itself it asks for more than its owner's quota, which was lowered since.
+            QuotaExceeded: as many jobs of the owner wait as may.
+        """
         first = self._store.jobs.get(job_id)
+        errors = list(beyond_quota(first.spec.owner, first.spec.resources, self._quotas))
+        if errors:
+            raise InvalidRequest("; ".join(f"{error.field} {error.detail}" for error in errors), errors)
         script = self._store.jobs.script(first.spec.script_sha256)
         # A rerun that was never admitted has its lock in the spec alone.
         lock = first.spec.environment_lock if first.environment_lock is None else first.environment_lock

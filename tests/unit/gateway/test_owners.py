@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
+from raylift.domain.job import JobState, Reason
 from raylift.settings import JobSettings, OwnerQuota, PlatformSettings, QuotaSettings
 from tests.unit.gateway.conftest import Platform
 from tests.unit.gateway.engine_fakes import FakeNode
@@ -100,3 +101,28 @@ async def test_a_job_whose_node_has_left_says_so_until_one_joins(client: httpx.A
     platform.cluster.members = [FakeNode(cpus=1.0), FakeNode(cpus=2.0)]
     platform.services.uploads._capacity._looked_at = float("-inf")
     assert (await job(client, job_id))["reason"] == "waiting_for_capacity"
+
+
+async def test_a_job_that_was_lost_says_why_and_what_it_waits_for_now(client: httpx.AsyncClient, platform: Platform) -> None:
+    job_id, other = await job_id_of(client, "ann", cpus=2), await job_id_of(client, "ann")
+    lost = platform.start(job_id)
+    platform.move(lost, JobState.QUEUED, reason=Reason.NODE_LOST, message="Attempt 1: It is gone. Queued again.", attempt=2)
+    seen = await job(client, job_id)
+    assert (seen["reason"], seen["message"]) == ("node_lost", "Attempt 1: It is gone. Queued again.")
+    platform.start(other)
+    seen = await job(client, job_id)
+    assert seen["reason"] == "waiting_for_quota"
+    assert seen["message"].startswith("Attempt 1: It is gone. Queued again. With it, 'ann' would")
+    platform.cluster.members = [FakeNode(cpus=1.0)]
+    platform.services.uploads._capacity._looked_at = float("-inf")
+    seen = await job(client, job_id)
+    assert seen["reason"] == "waiting_for_node"
+    assert seen["message"].startswith("Attempt 1: It is gone. Queued again. It waits for another node: ")
+
+
+async def test_a_rerun_that_alone_breaks_the_quota_is_refused(client: httpx.AsyncClient, platform: Platform) -> None:
+    job_id = await job_id_of(client, None, cpus=2)
+    platform.services.training._quotas = QuotaSettings(default=OwnerQuota(max_cpus=1.0))
+    answer = await client.post(f"{JOBS}/{job_id}/rerun")
+    assert answer.status_code == 422
+    assert [error["field"] for error in answer.json()["errors"]] == ["resources.cpus"]
