@@ -159,7 +159,7 @@ class JobView(JobSummary):
     phases: Annotated[dict[str, float], Field(description="Seconds spent in each phase.")]
     usage: Annotated[
         UsageView | None,
-        Field(description="Of the last attempt alone; null where its wrapper could not write it: killed, or lost with its node."),
+        Field(description="Of the last attempt alone; null where its wrapper was killed or lost and could not write it."),
     ]
     logs: Annotated[str, Field(description="The last 64 KiB of output.")]
     exit_code: int | None
