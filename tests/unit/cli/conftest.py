@@ -13,6 +13,9 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from raylift.cli.app import app
+from tests.unit.job_resource import job_resource
+
+_JOB_ID = "job_01JABCDEFGHJKMNPQRSTVWXYZ0"
 
 
 @dataclass
@@ -99,51 +102,11 @@ def run(platform: Platform) -> Callable[..., Result]:
 @pytest.fixture
 def job() -> Callable[..., dict[str, Any]]:
     def job(status: str = "running", **changes: Any) -> dict[str, Any]:
-        return {
-            "job_id": "job_01JABCDEFGHJKMNPQRSTVWXYZ0",
-            "status": status,
-            "reason": None,
-            "message": None,
-            "experiment_name": "exp",
-            "model_name": "churn",
-            "model_version": None,
-            "mlflow_experiment_id": None,
-            "mlflow_run_id": None,
-            "script_name": "train.py",
-            "priority": 50,
-            "owner": "local",
-            "tags": {},
-            "attempt": 1,
-            "created_at": "2026-01-02T03:04:05Z",
-            "started_at": None,
-            "finished_at": None,
-            "duration_seconds": None,
-            "links": {},
-            "phase": status,
-            "queue_position": None,
-            "metrics": {},
-            "script_sha256": "0" * 64,
-            "requirements": [],
-            "environment_lock": None,
-            "environment": {},
-            "args": [],
-            "resources": {"cpus": 1, "memory": 2147483648, "gpus": 0},
-            "timeout_seconds": 600,
-            "max_retries": 0,
-            "autolog": True,
-            "deploy": True,
-            "phases": {},
-            "usage": None,
-            "logs": "",
-            "exit_code": None,
-            "ray_submission_id": None,
-            "from_the_future": "kept in JSON",
-            **changes,
-        }
+        return job_resource(status, **{"job_id": _JOB_ID, "from_the_future": "kept in JSON", **changes})
 
     return job
 
 
 @pytest.fixture
 def job_id() -> str:
-    return "job_01JABCDEFGHJKMNPQRSTVWXYZ0"
+    return _JOB_ID

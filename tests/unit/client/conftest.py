@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from raylift import Client, Clock
+from tests.unit.job_resource import job_resource
 
 Answer = httpx.Response | Exception | Callable[[httpx.Request], httpx.Response]
 
@@ -60,46 +61,7 @@ def problem(status: int, code: str, detail: str, headers: dict[str, str] | None 
 
 
 def job_json(status: str = "running", phase: str | None = None, **changes: Any) -> dict[str, Any]:
-    return {
-        "job_id": "job_1",
-        "status": status,
-        "reason": None,
-        "message": None,
-        "experiment_name": "exp",
-        "model_name": "churn",
-        "model_version": None,
-        "mlflow_experiment_id": None,
-        "mlflow_run_id": None,
-        "script_name": "train.py",
-        "priority": 50,
-        "owner": "local",
-        "tags": {},
-        "attempt": 1,
-        "created_at": "2026-01-02T03:04:05Z",
-        "started_at": None,
-        "finished_at": None,
-        "duration_seconds": None,
-        "links": {},
-        "phase": phase or status,
-        "queue_position": None,
-        "metrics": {},
-        "script_sha256": "0" * 64,
-        "requirements": [],
-        "environment_lock": None,
-        "environment": {},
-        "args": [],
-        "resources": {"cpus": 1, "memory": 2147483648, "gpus": 0},
-        "timeout_seconds": 600,
-        "max_retries": 0,
-        "autolog": True,
-        "deploy": True,
-        "phases": {},
-        "usage": None,
-        "logs": "",
-        "exit_code": None,
-        "ray_submission_id": None,
-        **changes,
-    }
+    return job_resource(status, **{"phase": phase or status, **changes})
 
 
 ACCEPTED = {"job_id": "job_1", "status": "queued", "created_at": "2026-01-02T03:04:05Z", "message": "queued", "links": {}}
