@@ -235,7 +235,7 @@ class _Cluster:
 
     def left(self) -> list[Resources]:
         """What is left of each node that is not set aside and has something of both."""
-        rooms = [Resources(max(r.cpus, 0.0), r.memory_bytes, max(r.gpus, 0.0)) for r in self._rooms.values()]
+        rooms = [Resources(max(r.cpus, 0.0), int(r.memory_bytes), max(r.gpus, 0.0)) for r in self._rooms.values()]
         return [room for room in rooms if room.cpus > _NOTHING and room.memory_bytes > 0]
 
     def _tightest(self, wanted: Resources) -> str | None:
