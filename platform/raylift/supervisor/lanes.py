@@ -24,15 +24,19 @@ class _Lane:
     not_before: float = float("-inf")
 
 
+Submit = Callable[[Callable[[], None]], Future[Any]]
+"""Starts a callable in the background."""
+
+
 class Lanes:
     """Keeps work on one subject in order, and lets subjects go side by side.
 
     Args:
-        submit: starts a callable in the background.
+        submit: how work is started that names no other way.
         monotonic: seconds that never go back.
     """
 
-    def __init__(self, submit: Callable[[Callable[[], None]], Future[Any]], monotonic: Callable[[], float]) -> None:
+    def __init__(self, submit: Submit, monotonic: Callable[[], float]) -> None:
         self._submit = submit
         self._monotonic = monotonic
         self._lanes: dict[str, _Lane] = {}
@@ -44,21 +48,21 @@ class Lanes:
             lane = self._lanes.get(name)
             return lane is not None and (lane.busy or self._monotonic() < lane.not_before)
 
-    def run(self, name: str, work: Callable[[], None]) -> bool:
+    def run(self, name: str, work: Callable[[], None], *, submit: Submit | None = None) -> bool:
         """Start ``work`` unless the lane is busy. A lane without failures is forgotten when its work is done."""
-        return self._start(name, work, pause=0.0)
+        return self._start(name, work, submit, pause=0.0)
 
-    def run_every(self, name: str, pause_seconds: float, work: Callable[[], None]) -> bool:
+    def run_every(self, name: str, pause_seconds: float, work: Callable[[], None], *, submit: Submit | None = None) -> bool:
         """Like ``run``, and at least ``pause_seconds`` after the work was done last."""
-        return self._start(name, work, pause=pause_seconds)
+        return self._start(name, work, submit, pause=pause_seconds)
 
-    def _start(self, name: str, work: Callable[[], None], *, pause: float) -> bool:
+    def _start(self, name: str, work: Callable[[], None], submit: Submit | None, *, pause: float) -> bool:
         with self._guard:
             lane = self._lanes.setdefault(name, _Lane())
             if lane.busy or self._monotonic() < lane.not_before:
                 return False
             lane.busy = True
-        self._submit(lambda: self._run(name, lane, work, pause=pause))
+        (submit or self._submit)(lambda: self._run(name, lane, work, pause=pause))
         return True
 
     def _run(self, name: str, lane: _Lane, work: Callable[[], None], *, pause: float) -> None:

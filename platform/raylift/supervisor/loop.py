@@ -28,7 +28,7 @@ from raylift.supervisor.observe import RaySnapshot, RayView, attempt_seen
 from raylift.supervisor.pace import Pace
 from raylift.supervisor.placement import Placement
 from raylift.supervisor.plan_deployments import Prove, plan_deployments
-from raylift.supervisor.plan_jobs import plan_job
+from raylift.supervisor.plan_jobs import Register, plan_job
 from raylift.supervisor.registry_sync import RegistrySync
 from raylift.supervisor.retention import Retention
 from raylift.supervisor.store_view import StoreView
@@ -45,6 +45,8 @@ _EMPTY_SWEEPS_LANE: Final = "empty sweeps"
 _EMPTY_SWEEPS_SECONDS: Final = 60.0
 """Pause between two looks for sweeps whose jobs were all deleted."""
 _WORKERS: Final = 8
+_MLFLOW_WORKERS: Final = 8
+"""Threads of their own for what asks MLflow: while it hangs, jobs are stopped, started and watched all the same."""
 _SERVE_LANE: Final = "serve"
 _REGISTRY_LANE: Final = "registry"
 _ROUTED_ALIASES_LANE: Final = "aliases that traffic tables name"
@@ -99,6 +101,7 @@ class Supervisor:
         self._clock = clock
         self._monotonic = monotonic
         self._pool = ThreadPoolExecutor(_WORKERS, thread_name_prefix="supervisor")
+        self._mlflow_pool = ThreadPoolExecutor(_MLFLOW_WORKERS, thread_name_prefix="supervisor-mlflow")
         self._lanes = Lanes(self._pool.submit, monotonic)
         self._lease: Lease | None = None
         self._view = StoreView(store)
@@ -124,6 +127,7 @@ class Supervisor:
         if self._lease is not None:
             self._store.leases.release(self._lease)
         self._pool.shutdown(wait=False)
+        self._mlflow_pool.shutdown(wait=False)
 
     def tick(self) -> None:
         """One look at everything. Slow work goes to the pool, one piece at a time per job."""
@@ -137,15 +141,17 @@ class Supervisor:
         self._try(self._watch, lease)
         if changed or self._view.cancelled:
             self._try(self._admit, lease)
+        ask_mlflow = self._mlflow_pool.submit
         for sweep in self._view.sweeps:
-            self._lanes.run(sweep.sweep_id, lambda sweep=sweep: self._sweeps.attend(lease, sweep.sweep_id))
+            self._lanes.run(sweep.sweep_id, lambda sweep=sweep: self._sweeps.attend(lease, sweep.sweep_id), submit=ask_mlflow)
         self._lanes.run_every(_EMPTY_SWEEPS_LANE, _EMPTY_SWEEPS_SECONDS, self._store.sweeps.forget_empty)
         self._look_at_deployments(lease, changed=changed)
-        self._lanes.run_every(_ROUTED_ALIASES_LANE, _ROUTED_ALIASES_SECONDS, self._alias_watch.look_at_routed)
-        self._lanes.run_every(_ALL_ALIASES_LANE, _ALL_ALIASES_SECONDS, self._alias_watch.look_at_all)
+        watch = self._alias_watch
+        self._lanes.run_every(_ROUTED_ALIASES_LANE, _ROUTED_ALIASES_SECONDS, watch.look_at_routed, submit=ask_mlflow)
+        self._lanes.run_every(_ALL_ALIASES_LANE, _ALL_ALIASES_SECONDS, watch.look_at_all, submit=ask_mlflow)
         if self._settings.serving.deploy_registered_versions:
             pause = self._settings.supervisor.registry_sync_seconds
-            self._lanes.run_every(_REGISTRY_LANE, pause, lambda: self._registry_sync.look(lease))
+            self._lanes.run_every(_REGISTRY_LANE, pause, lambda: self._registry_sync.look(lease), submit=ask_mlflow)
         self._lanes.run_every(_RETENTION_LANE, _RETENTION_SECONDS, self._retention.look)
 
     def _try(self, part: Callable[[Lease], None], lease: Lease) -> None:
@@ -224,6 +230,7 @@ class Supervisor:
                 self._lanes.run(
                     job.job_id,
                     lambda job=job, action=action: self._step(job.job_id, lambda: self._jobs.execute(lease, job, action)),
+                    submit=self._mlflow_pool.submit if isinstance(action, Register) else None,
                 )
         if snapshot is not self._adopted_from:
             in_flight = {job.submission_id for job in active if job.submission_id}

@@ -112,7 +112,9 @@ def training_router(services: Services) -> APIRouter:
         view = views.job_view(training.details(job_id), datetime.now(UTC))
         return json_response(view, 200 if found.is_final else 202)
 
-    @router.post("/jobs/{job_id}/rerun", status_code=202, responses={202: {"model": JobAccepted}, **problems(404, 503)})
+    @router.post(
+        "/jobs/{job_id}/rerun", status_code=202, responses={202: {"model": JobAccepted}, **problems(404, 422, 429, 503)}
+    )
     def rerun(job_id: str) -> Response:
         """A new job: the same script, locked requirements, resources and environment variables."""
         again = training.rerun(job_id)

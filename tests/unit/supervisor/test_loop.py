@@ -1,0 +1,132 @@
+"""The loop with a real store: what it hands out, and that nothing keeps it from that. Ray does not answer here."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from raylift.domain.errors import EngineUnavailable
+from raylift.domain.job import Job, JobSpec, JobState, Resources
+from raylift.domain.lease import Lease
+from raylift.settings import PlatformSettings
+from raylift.store import Store
+from raylift.supervisor.loop import Supervisor
+from raylift.supervisor.observe import RayView
+from raylift.supervisor.placement import Placement
+from raylift.supervisor.plan_jobs import JobAction, Register, Stop
+
+NOW = datetime(2026, 1, 2, tzinfo=UTC)
+EMPTY_SCRIPT = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+GIB = 2**30
+
+
+class NoRay:
+    def list(self) -> None:
+        raise EngineUnavailable("Ray is away")
+
+
+class Hands:
+    """In the place of the job executor: MLflow hangs until ``mlflow_answers``."""
+
+    def __init__(self) -> None:
+        self.mlflow_answers = threading.Event()
+        self.acted = threading.Event()
+        self.told: list[str] = []
+
+    def execute(self, _lease: Lease, job: Job, action: JobAction) -> None:
+        if isinstance(action, Register):
+            self.mlflow_answers.wait()
+        elif isinstance(action, Stop):
+            self.tell(job)
+
+    def admit(self, _lease: Lease, job: Job) -> None:
+        self.tell(job)
+
+    def tell(self, job: Job) -> None:
+        self.told.append(job.job_id)
+        self.acted.set()
+
+
+class Bench:
+    def __init__(self, state_dir: Path) -> None:
+        settings = PlatformSettings(
+            state_dir=state_dir,
+            database_url=f"sqlite:///{state_dir / 'raylift.db'}",
+            mlflow_url="http://mlflow",
+            ray_dashboard_url="http://ray",
+            gateway_url="http://gateway",
+        )
+        self.store = Store.open(settings.database_url)
+        self.store.migrate()
+        lease = self.store.leases.acquire("supervisor", "me", now=NOW, seconds=15)
+        assert lease is not None
+        self.lease = lease
+        self.hands = Hands()
+        unused = cast("Any", None)
+        self.supervisor = Supervisor(
+            settings,
+            holder="me",
+            store=self.store,
+            cluster=unused,
+            serve=unused,
+            ray_view=RayView(cast("Any", NoRay()), time.monotonic),
+            jobs=cast("Any", self.hands),
+            placement=Placement(),
+            sweeps=unused,
+            deployments=unused,
+            name_routes=unused,
+            adoption=unused,
+            registry_sync=unused,
+            alias_watch=unused,
+            retention=unused,
+            clock=lambda: NOW,
+            monotonic=time.monotonic,
+        )
+
+    def job(self, job_id: str, *states: JobState, cpus: float = 0.1) -> Job:
+        spec = JobSpec(EMPTY_SCRIPT, "train.py", "exp", resources=Resources(cpus, GIB))
+        job = self.store.jobs.add(spec, b"", job_id=job_id, now=NOW)
+        for state in states:
+            job = self.store.jobs.move(self.lease, job, state, now=NOW, submission_id=f"{job_id}-a1")
+        return job
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    made = Bench(tmp_path)
+    yield made
+    made.hands.mlflow_answers.set()
+    made.supervisor._pool.shutdown()
+    made.supervisor._mlflow_pool.shutdown()
+    made.store.close()
+
+
+def test_a_job_is_stopped_while_mlflow_hangs(bench: Bench) -> None:
+    for n in range(20):
+        bench.job(f"job_{n:02}", JobState.STARTING, JobState.SCRIPT, JobState.REGISTRATION)
+    bench.job("job_99", JobState.STARTING, JobState.SCRIPT)
+    bench.store.jobs.request_cancel("job_99", now=NOW)
+    bench.supervisor._view.refresh([])
+    bench.supervisor._watch(bench.lease)
+    assert bench.hands.acted.wait(30)
+    assert bench.hands.told == ["job_99"]
+
+
+def test_a_small_job_starts_behind_any_number_of_large_ones(bench: Bench) -> None:
+    # The cluster is not asked: SQLite is for one node only.
+    bench.supervisor._nodes = {"a": Resources(4.0, 8 * GIB), "b": Resources(2.0, 8 * GIB)}
+    bench.supervisor._nodes_read_at = float("inf")
+    bench.job("job_00", JobState.STARTING, cpus=4.0)
+    for n in range(1, 60):
+        bench.job(f"job_{n:02}", cpus=4.0)
+    bench.job("job_99", cpus=1.0)
+    bench.supervisor._view.refresh([])
+    bench.supervisor._admit(bench.lease)
+    assert bench.hands.acted.wait(30)
+    assert bench.hands.told == ["job_99"]
