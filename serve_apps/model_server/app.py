@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import platform
 import warnings
 from dataclasses import asdict
 from typing import Any, Final
 
+import ray
 from ray import serve
 from ray.serve.config import AutoscalingConfig, BackpressureConfig
 from ray.serve.schema import LoggingConfig
@@ -17,6 +19,7 @@ from raylift.domain.model_counters import ProcessKind
 from serve_apps.doorkeeper import only_from_ingress
 from serve_apps.loopback import keep_internal_server_on_loopback
 from serve_apps.model_server.observer_config import ObserverConfig
+from serve_apps.model_server.promised_environment import require_promised_environment
 from serve_apps.model_server.spec import ReplicaSpec
 
 DEPLOYMENT_NAME: Final = "model"
@@ -46,6 +49,7 @@ class ModelReplica:
         counters_dir: str | None = None,
     ) -> None:
         keep_internal_server_on_loopback()
+        require_promised_environment(ray.get_runtime_context().runtime_env, platform.node())
         # Imported here: whoever only builds applications need not load NumPy, pandas and MLflow.
         from serve_apps.model_server.asgi import ReplicaApp
         from serve_apps.model_server.loading import load_model

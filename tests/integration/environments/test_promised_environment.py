@@ -1,4 +1,4 @@
-"""A job's wrapper on two real Ray clusters: one has the plugin, one passes over its field without a word."""
+"""A job's wrapper and a version's replica on two real Ray clusters: one has the plugin, one passes over its field."""
 
 from __future__ import annotations
 
@@ -23,13 +23,38 @@ def _run(cluster: Cluster, root: Path, folder: Path) -> dict[str, Any]:
     return json.loads((attempt / "progress.json").read_text())
 
 
-def test_with_the_plugin_it_runs_in_its_overlay(cluster: Cluster, root: Path, tmp_path: Path) -> None:
+def _deployed(cluster: Cluster, root: Path) -> str:
+    """What Serve says of a version that there is not, in an environment: whatever it says comes from inside a replica."""
+    return cluster.drive(f"""
+RUNTIME_ENV = {runtime_env_for(LOCK, root)!r}
+import ray
+from ray import serve
+from serve_apps.model_server.app import build
+from serve_apps.model_server.spec import ReplicaSpec
+ray.init(address="auto", log_to_driver=False)
+serve.start(proxy_location="Disabled")
+spec = ReplicaSpec("m", "1", "file:///nowhere", "http://127.0.0.1:9", initial_replicas=1, runtime_env=RUNTIME_ENV)
+try:
+    serve.run(build(spec), name="m")
+except RuntimeError as error:
+    status = serve.status().applications["m"]
+    print(error, status.message, *(d.message for d in status.deployments.values()))
+serve.shutdown()
+""")
+
+
+def test_with_the_plugin_they_run_in_their_overlay(cluster: Cluster, root: Path, tmp_path: Path) -> None:
     progress = _run(cluster, root, tmp_path)
     assert (progress["outcome"], progress["exit_code"]) == ("exited", 0)
+    said = _deployed(cluster, root)
+    assert "nowhere" in said
+    assert "RAY_RUNTIME_ENV_PLUGINS" not in said
 
 
-def test_without_the_plugin_it_does_not_run_at_all(root: Path, tmp_path: Path) -> None:
+def test_without_the_plugin_they_do_not_run_at_all(root: Path, tmp_path: Path) -> None:
     with private_ray(with_plugin=False) as plain:
         progress = _run(plain, root, tmp_path)
+        said = _deployed(plain, root)
     assert (progress["outcome"], progress["script_started_at"]) == ("environment_error", None)
     assert "RAY_RUNTIME_ENV_PLUGINS" in progress["message"]
+    assert "RAY_RUNTIME_ENV_PLUGINS" in said

@@ -21,13 +21,12 @@ from raylift.engines.environments.build_record import drop_record, write_record
 from raylift.engines.environments.errors import EnvironmentBuildFailed
 from raylift.engines.environments.in_use import install_mark, kept, note_use
 from raylift.engines.environments.installer import InstallerFailure, run_uv
+from raylift.engines.environments.runtime_env import READY
 
 _LOG: Final = logging.getLogger(__name__)
 _BUILD_SECONDS: Final = 1800.0
 _FORMAT: Final = 2
 """Goes up when overlays are built in another way, so that older ones are not taken for the new kind."""
-READY: Final = ".ok"
-"""Written last: what says that an overlay is complete, and what it holds."""
 _LOCKS: Final = ".locks"
 
 

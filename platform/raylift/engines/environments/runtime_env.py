@@ -10,6 +10,9 @@ from typing import Any, Final
 PLUGIN_NAME: Final = "raylift_environment"
 """The plugin's field in a runtime_env."""
 
+READY: Final = ".ok"
+"""The file in an overlay that is written last: it says that the overlay is complete, and what it holds."""
+
 OVERLAY: Final = "overlay"
 RAY_UV: Final = "ray_uv"
 """Ray's own ``uv`` field: needs nothing on the nodes, and copies the base for each environment."""

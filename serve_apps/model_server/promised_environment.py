@@ -1,0 +1,36 @@
+"""Whether a replica runs in the environment of its version.
+
+Ray passes over a field of a runtime_env that it does not know. On a node without Raylift's plugin a replica would therefore
+load its model with the base's packages, and may answer differently without a word. A job's wrapper looks as well
+(job_entrypoints/promised_environment.py).
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from raylift.engines.environments.runtime_env import PLUGIN_NAME, READY
+
+
+def require_promised_environment(runtime_env: Mapping[str, Any], node: str, prefix: str = sys.prefix) -> None:
+    """Go on only where this process runs in the overlay that its ``runtime_env`` asks for.
+
+    Raises:
+        RuntimeError: It does not; says what to do about the node.
+    """
+    field = runtime_env.get(PLUGIN_NAME)
+    if field is None:
+        return
+    lock = sorted(field["lock"])
+    ready = Path(prefix, READY)
+    if ready.is_file() and sorted(json.loads(ready.read_bytes())["lock"]) == lock:
+        return
+    raise RuntimeError(
+        f"Ray's node {node} started the replica in {prefix}, without the version's packages ({', '.join(lock)}): Ray on this "
+        "node does not have Raylift's plugin. Start the node with Raylift installed and RAY_RUNTIME_ENV_PLUGINS in the "
+        "environment of its `ray start`, or set environments.mechanism: ray_uv (docs/environments.md, Without the plugin)."
+    )
