@@ -24,7 +24,7 @@ from raylift.launcher.processes import processes_of
 from raylift.store import Store
 from tests.postgres_server import PostgresServer
 
-SETTLE_SECONDS = 180.0
+SETTLE_SECONDS = 400.0
 
 
 class Moment(StrEnum):

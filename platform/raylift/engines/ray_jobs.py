@@ -6,7 +6,7 @@ constructor, and lets RAY_ADDRESS override the address it is given.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -77,9 +77,9 @@ class RayJobs:
         *,
         runtime_env: Mapping[str, Any],
         metadata: Mapping[str, str],
-        avoid_node: str | None = None,
+        avoid_nodes: Sequence[str] = (),
     ) -> None:
-        """Submit, or find that this submission id is there already: both are success. Ray places it, not on ``avoid_node``.
+        """Submit, or find that this submission id is there already: both are success. Ray places it, not on ``avoid_nodes``.
 
         Raises:
             SubmissionRefused: Ray rejects the request.
@@ -94,8 +94,8 @@ class RayJobs:
         }
         if resources.gpus:
             body["entrypoint_num_gpus"] = resources.gpus
-        if avoid_node is not None:
-            body["entrypoint_label_selector"] = {_NODE_LABEL: f"!{avoid_node}"}
+        if avoid_nodes:
+            body["entrypoint_label_selector"] = {_NODE_LABEL: f"!in({','.join(avoid_nodes)})"}
         answer = self._call("POST", "/api/jobs/", json=body)
         # Ray answers 500 for an id that exists; the text is the only sign.
         if answer.is_success or "already exists" in answer.text:

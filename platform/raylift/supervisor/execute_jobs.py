@@ -185,7 +185,7 @@ class JobExecutor:
                 job.spec.resources,
                 runtime_env=runtime_env,
                 metadata={"raylift.job_id": job.job_id, "raylift.attempt": str(job.attempt)},
-                avoid_node=self._placement.to_avoid(job.job_id),
+                avoid_nodes=self._placement.to_avoid(job.job_id, job.spec.resources),
             )
         except SubmissionRefused as error:
             self._move(lease, job, JobState.FAILED, reason=Reason.SUBMISSION_ERROR, message=error.detail)

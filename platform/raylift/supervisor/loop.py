@@ -181,7 +181,7 @@ class Supervisor:
         places = self._placement.places(view.active, self._ray_view.last)
         if not view.somebody_waits:
             self._reserved_for = None
-            self._placement.follow(places, Decision())
+            self._placement.follow(places, Decision(), self._nodes)
             return
         if self._monotonic() - self._nodes_read_at >= _NODES_SECONDS:
             self._nodes, self._nodes_read_at = self._nodes_for_jobs(), self._monotonic()
@@ -197,7 +197,7 @@ class Supervisor:
             behind=view.behind,
         )
         self._reserved_for = decision.reserved_for
-        self._placement.follow(places, decision)
+        self._placement.follow(places, decision, self._nodes)
         for job in decision.admitted:
             self._lanes.run(job.job_id, lambda job=job: self._step(job.job_id, lambda: self._let_go(lease, job)))
 

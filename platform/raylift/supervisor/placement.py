@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from raylift.domain.job import Job
-from raylift.supervisor.admission import Decision
+from raylift.domain.job import Job, Resources
+from raylift.supervisor.admission import Decision, can_ever_hold
 from raylift.supervisor.observe import RaySnapshot
 
 
@@ -16,6 +16,7 @@ class Placement:
         self._assumed: dict[str, str] = {}
         self._just_decided: Mapping[str, str] = {}
         self._reserved_node: str | None = None
+        self._nodes: Mapping[str, Resources] = {}
 
     def places(self, active: Iterable[Job], snapshot: RaySnapshot) -> Mapping[str, str]:
         """Node ids by the ids of active jobs, as far as they are known."""
@@ -27,15 +28,23 @@ class Placement:
                 found[job.job_id] = node
         return found
 
-    def follow(self, places: Mapping[str, str], decision: Decision) -> None:
-        """Remember what was decided, on top of the places that it was decided by; what is over is forgotten."""
+    def follow(self, places: Mapping[str, str], decision: Decision, nodes: Mapping[str, Resources]) -> None:
+        """Remember what was decided, on top of the places and nodes that it was decided by; what is over is forgotten."""
         # The last decision's jobs may be on their way: no longer waiting, and not seen as active yet.
         self._assumed = {**self._just_decided, **places, **decision.placed}
         self._just_decided = decision.placed
         self._reserved_node = decision.reserved_node
+        self._nodes = nodes
 
-    def to_avoid(self, job_id: str) -> str | None:
-        """The node that this job is not to be started on: the one that is set aside for another."""
+    def to_avoid(self, job_id: str, wanted: Resources) -> list[str]:
+        """The nodes that this job is not to be started on: the one that is set aside for another, and those too small for it.
+
+        Ray sees more on the head than jobs may have of it: what is kept for serving.
+        """
         place = self._assumed.get(job_id)
         # One that counts there already was admitted before, and may have room nowhere else; so may one that nobody knows of.
-        return self._reserved_node if place not in (None, self._reserved_node) else None
+        avoided = (
+            {self._reserved_node} if self._reserved_node is not None and place not in (None, self._reserved_node) else set()
+        )
+        too_small = {node_id for node_id, node in self._nodes.items() if not can_ever_hold(wanted, [node])}
+        return sorted(avoided | too_small) if len(too_small) < len(self._nodes) else sorted(avoided)

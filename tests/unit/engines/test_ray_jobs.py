@@ -27,7 +27,7 @@ class Dashboard:
 
 def test_a_node_is_avoided_by_its_label() -> None:
     dashboard = Dashboard()
-    assert dashboard.submit(avoid_node="ab12")["entrypoint_label_selector"] == {"ray.io/node-id": "!ab12"}
+    assert dashboard.submit(avoid_nodes=["ab12", "cd34"])["entrypoint_label_selector"] == {"ray.io/node-id": "!in(ab12,cd34)"}
     assert "entrypoint_label_selector" not in dashboard.submit()
 
 

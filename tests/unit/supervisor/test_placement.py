@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from raylift.domain.job import Job, JobState
+from raylift.domain.job import Job, JobState, Resources
 from raylift.engines.ray_jobs import RayJob, RayJobStatus
 from raylift.supervisor.admission import Decision
 from raylift.supervisor.observe import RaySnapshot
@@ -10,6 +10,9 @@ from raylift.supervisor.placement import Placement
 
 Make = Callable[..., Job]
 NOTHING_SEEN = RaySnapshot()
+GIB = 2**30
+NODES = {"n1": Resources(4, 4 * GIB), "n2": Resources(2, 4 * GIB)}
+SMALL, LARGE = Resources(1, GIB), Resources(3, GIB)
 
 
 def seen(job_id: str, node_id: str | None) -> RaySnapshot:
@@ -20,7 +23,7 @@ def seen(job_id: str, node_id: str | None) -> RaySnapshot:
 def test_a_job_is_where_it_was_taken_to_go_until_ray_says_where_it_runs(make_job: Make) -> None:
     placement, job = Placement(), make_job(JobState.STARTING, job_id="job_A")
     assert placement.places([job], NOTHING_SEEN) == {}
-    placement.follow({}, Decision(placed={"job_A": "n1"}))
+    placement.follow({}, Decision(placed={"job_A": "n1"}), NODES)
     assert placement.places([job], NOTHING_SEEN) == {"job_A": "n1"}
     assert placement.places([job], seen("job_A", None)) == {"job_A": "n1"}
     assert placement.places([job], seen("job_A", "n2")) == {"job_A": "n2"}
@@ -28,19 +31,27 @@ def test_a_job_is_where_it_was_taken_to_go_until_ray_says_where_it_runs(make_job
 
 def test_what_is_over_is_forgotten_and_what_is_on_its_way_is_not(make_job: Make) -> None:
     placement, job = Placement(), make_job(JobState.STARTING, job_id="job_A")
-    placement.follow({}, Decision(placed={"job_A": "n1"}))
-    placement.follow({}, Decision())  # Not seen as active yet.
+    placement.follow({}, Decision(placed={"job_A": "n1"}), NODES)
+    placement.follow({}, Decision(), NODES)  # Not seen as active yet.
     assert placement.places([job], NOTHING_SEEN) == {"job_A": "n1"}
-    placement.follow({}, Decision())
+    placement.follow({}, Decision(), NODES)
     assert placement.places([job], NOTHING_SEEN) == {}
 
 
 def test_only_the_job_it_is_for_is_started_on_the_node_that_is_set_aside() -> None:
     placement = Placement()
-    placement.follow({"job_old": "n1"}, Decision(placed={"job_new": "n2"}, reserved_for="job_large", reserved_node="n1"))
-    assert placement.to_avoid("job_new") == "n1"
-    assert placement.to_avoid("job_old") is None
-    assert placement.to_avoid("job_of_whom_nothing_is_known") is None
-    placement.follow({"job_new": "n2"}, Decision(placed={"job_large": "n1"}))
-    assert placement.to_avoid("job_large") is None
-    assert placement.to_avoid("job_new") is None
+    placement.follow({"job_old": "n1"}, Decision(placed={"job_new": "n2"}, reserved_for="job_large", reserved_node="n1"), NODES)
+    assert placement.to_avoid("job_new", SMALL) == ["n1"]
+    assert placement.to_avoid("job_old", SMALL) == []
+    assert placement.to_avoid("job_of_whom_nothing_is_known", SMALL) == []
+    placement.follow({"job_new": "n2"}, Decision(placed={"job_large": "n1"}), NODES)
+    assert placement.to_avoid("job_large", SMALL) == []
+    assert placement.to_avoid("job_new", SMALL) == []
+
+
+def test_a_job_is_kept_off_nodes_that_have_too_little_for_jobs() -> None:
+    placement = Placement()
+    placement.follow({}, Decision(placed={"job_A": "n1"}), NODES)
+    assert placement.to_avoid("job_A", LARGE) == ["n2"]
+    placement.follow({}, Decision(), {"n2": NODES["n2"]})
+    assert placement.to_avoid("job_A", LARGE) == [], "no node is left: Ray says so"
