@@ -43,8 +43,8 @@ class Placement:
         """
         place = self._assumed.get(job_id)
         # One that counts there already was admitted before, and may have room nowhere else; so may one that nobody knows of.
-        avoided = (
-            {self._reserved_node} if self._reserved_node is not None and place not in (None, self._reserved_node) else set()
-        )
+        avoided: set[str] = set()
+        if self._reserved_node is not None and place not in (None, self._reserved_node):
+            avoided = {self._reserved_node}
         too_small = {node_id for node_id, node in self._nodes.items() if not can_ever_hold(wanted, [node])}
         return sorted(avoided | too_small) if len(too_small) < len(self._nodes) else sorted(avoided)
