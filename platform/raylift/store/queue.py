@@ -36,8 +36,12 @@ _LIMITING: Final = select(SweepRow.sweep_id).where(
 )
 """The sweeps whose jobs may not all start: those without a parent run yet, and those that bound how many run at a time."""
 
-# As a condition on each job, not a list of ids: there may be more of them than a statement takes parameters.
-_IS_LIMITED: Final = exists().where(SweepJobRow.job_id == JobRow.job_id, SweepJobRow.sweep_id.in_(_LIMITING))
+# As a condition on each job, not a list of ids: there may be more of them than a statement takes parameters. Materialized:
+# else the document of a sweep would be parsed once for each of its jobs.
+_IS_LIMITED: Final = exists().where(
+    SweepJobRow.job_id == JobRow.job_id,
+    SweepJobRow.sweep_id.in_(select(_LIMITING.cte("limiting_sweeps").prefix_with("MATERIALIZED").c.sweep_id)),
+)
 
 _RETRY_SECONDS: Final = 10
 """When an owner whose queue is full may look again."""
@@ -113,7 +117,7 @@ def _in_turn(session: Session, per_owner: int, fits: ColumnElement[bool]) -> lis
     one_sweep_s = SweepJobRow.sweep_id
     turn = func.sum(case((waits, 1), else_=0)).over(partition_by=one_sweep_s, order_by=SweepJobRow.position)
     at_work = func.sum(case((waits, 0), else_=1)).over(partition_by=one_sweep_s)
-    # Materialized: else the document of a sweep would be parsed once for each of its jobs.
+    # Materialized, as above.
     sweeps = (
         select(SweepRow.sweep_id, _MAX_PARALLEL.label("max_parallel"))
         .where(SweepRow.finished_at.is_(None), SweepRow.state != SweepState.OPENING, _MAX_PARALLEL.is_not(None))
