@@ -1,0 +1,167 @@
+"""A real second node joins a platform and leaves it again, with the store on PostgreSQL, as more than one node needs it."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+
+from raylift import Client, InvalidRequest, Job
+from raylift.launcher import LocalPlatform
+from tests.e2e.conftest import OVERRIDES
+from tests.postgres_server import running_postgres
+
+pytestmark = [pytest.mark.postgres, pytest.mark.timeout(900)]
+
+HOLD = """
+import pathlib, sys, time
+while not pathlib.Path(sys.argv[1]).exists():
+    time.sleep(0.1)
+"""
+
+
+@pytest.fixture(scope="module")
+def platform() -> Iterator[LocalPlatform]:
+    """Two CPUs, one of them for jobs."""
+    state_dir = Path(tempfile.mkdtemp(prefix="rln-"))
+    with running_postgres() as server, server.database() as name:
+        own = {"database": server.url(name), "resources": {"cpus": 2}}
+        running = LocalPlatform.start(state_dir, overrides={**OVERRIDES, **own})
+        try:
+            yield running
+        finally:
+            running.stop()
+    shutil.rmtree(state_dir)
+
+
+@contextmanager
+def second_node(platform: LocalPlatform) -> Generator[str]:
+    """A node of four CPUs, on the same machine; its id. It leaves when the block does."""
+    (raylet,) = (process for process in platform.processes() if process.name() == "raylet")
+    known = nodes(platform)
+    gcs = f"127.0.0.1:{platform.record.platform_ports.internal['gcs']}"
+    with (platform.record.state_dir / "second-node.log").open("ab") as log:
+        starting = subprocess.Popen(
+            [sys.executable, str(Path(__file__).with_name("second_node.py")), gcs],
+            env=psutil.Process(raylet.pid).environ(),
+            cwd=platform.record.session_dir,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    try:
+        patiently(lambda: bool(nodes(platform) - known))
+        (joined,) = nodes(platform) - known
+        yield joined
+    finally:
+        starting.terminate()
+        starting.wait(60)
+    patiently(lambda: joined not in nodes(platform))
+
+
+def nodes(platform: LocalPlatform) -> set[str]:
+    """The ids of the nodes that live, as Ray's dashboard has them."""
+    answer = httpx.get(f"{platform.record.ray_dashboard_url}/nodes?view=summary", timeout=30, trust_env=False)
+    summary: list[dict[str, Any]] = answer.raise_for_status().json()["data"]["summary"]
+    return {node["raylet"]["nodeId"] for node in summary if node["raylet"].get("state") == "ALIVE"}
+
+
+def node_of(platform: LocalPlatform, job: Job) -> str:
+    """Where its present attempt runs."""
+    submission = job.refresh().view.ray_submission_id
+    answer = httpx.get(f"{platform.record.ray_dashboard_url}/api/jobs/{submission}", timeout=30, trust_env=False)
+    node: str = answer.raise_for_status().json()["driver_node_id"]
+    return node
+
+
+def patiently(done: Callable[[], bool]) -> None:
+    end = time.monotonic() + 120
+    while not done():
+        assert time.monotonic() < end
+        time.sleep(0.2)
+
+
+def is_running(job: Job) -> bool:
+    return job.refresh().phase == "script"
+
+
+def waits_because(job: Job, reason: str) -> Callable[[], bool]:
+    return lambda: (job.refresh().view.status, job.view.reason) == ("queued", reason)
+
+
+class Uploads:
+    def __init__(self, client: Client, flag: Path) -> None:
+        self.client = client
+        self.flag = flag
+
+    def hold(self, cpus: float) -> Job:
+        """A job that runs until the flag is there."""
+        return self._upload(cpus, script_content=HOLD, args=[str(self.flag)])
+
+    def short(self, cpus: float) -> Job:
+        return self._upload(cpus, script_content="print('done')")
+
+    def is_taken(self, cpus: float) -> bool:
+        try:
+            self.short(cpus).cancel()
+        except InvalidRequest as error:
+            if "no node of the cluster could ever hold" not in str(error):
+                raise
+            return False
+        return True
+
+    def _upload(self, cpus: float, **what: Any) -> Job:
+        return self.client.train(experiment="nodes", cpus=cpus, memory="64MiB", autolog=False, **what)
+
+
+@pytest.fixture
+def uploads(platform: LocalPlatform, tmp_path: Path) -> Iterator[Uploads]:
+    with Client(platform.url) as client:
+        yield Uploads(client, tmp_path / "flag")
+
+
+def test_jobs_follow_the_nodes(platform: LocalPlatform, uploads: Uploads) -> None:
+    assert not uploads.is_taken(3)
+    with second_node(platform) as worker:
+        patiently(lambda: uploads.is_taken(3))
+        runs = uploads.hold(3)
+        patiently(lambda: is_running(runs))
+        assert node_of(platform, runs) == worker
+        waits = uploads.short(3)
+        patiently(waits_because(waits, "waiting_for_capacity"))
+    # Its node has left: one attempt is lost, and neither can be held by what is there.
+    patiently(waits_because(waits, "waiting_for_node"))
+    patiently(waits_because(runs, "waiting_for_node"))
+    assert not uploads.is_taken(3)
+    # They reserve nothing: what the head can hold goes on.
+    assert uploads.short(1).wait(timeout=120).status == "completed"
+    uploads.flag.touch()
+    with second_node(platform):
+        assert {job.wait(timeout=240).status for job in (runs, waits)} == {"completed"}
+    assert (runs.view.attempt, waits.view.attempt) == (2, 1)
+
+
+def test_nobody_else_is_started_on_the_node_that_a_large_job_waits_for(platform: LocalPlatform, uploads: Uploads) -> None:
+    with second_node(platform) as worker:
+        patiently(lambda: uploads.is_taken(4))
+        before = uploads.hold(3)
+        patiently(lambda: is_running(before))
+        large = uploads.hold(4)
+        patiently(waits_because(large, "waiting_for_capacity"))
+        small = [uploads.hold(0.2) for _ in range(4)]
+        patiently(lambda: all(is_running(job) for job in small))
+        assert worker not in {node_of(platform, job) for job in small}
+        assert large.refresh().view.status == "queued"
+        uploads.flag.touch()
+        assert {job.wait(timeout=240).status for job in (before, large, *small)} == {"completed"}
