@@ -6,8 +6,10 @@ from dataclasses import replace
 from typing import Final
 from urllib.parse import quote
 
+import orjson
 from fastapi import Request, Response
 
+from raylift.domain.deployment import Deployment
 from raylift.domain.errors import DeploymentNotReady
 from raylift.domain.ingress_headers import FORWARDED
 from raylift.services.container import Services
@@ -15,7 +17,7 @@ from raylift.services.inference_routing import RETRY_AFTER_SECONDS, Wanted
 from serve_apps.gateway.bodies import read_body
 from serve_apps.gateway.dispatching import Dispatcher, Errand, hold_seconds
 from serve_apps.gateway.errors import REQUEST_ID, error_response
-from serve_apps.gateway.forwarding import NO_ROUTE, onward_headers
+from serve_apps.gateway.forwarding import MODEL_VERSION, NO_ROUTE, onward_headers
 from serve_apps.gateway.sticky_keys import sticky_key_of
 
 V1_PREDICT: Final = "v1:predict"
@@ -28,6 +30,7 @@ _REPEATABLE: Final = frozenset({"infer", "invocations", "predict", "explain", V1
 class Relay:
     def __init__(self, services: Services, dispatcher: Dispatcher) -> None:
         self._dispatcher = dispatcher
+        self._routing = services.routing
         self._max_bytes = services.settings.gateway.max_body_bytes
         self._default_hold = services.settings.serving.scale_up_timeout_seconds
 
@@ -44,6 +47,10 @@ class Relay:
         if wanted.by_traffic:
             wanted = replace(wanted, sticky_key=sticky_key_of(request, body))
         is_probe = request.method in {"GET", "HEAD"} and beneath in _PROBES
+        if is_probe:
+            choice = await self._routing.choose(wanted)
+            if isinstance(choice, Deployment) and not choice.replicas:
+                return _parked(choice, beneath)
         query = request.url.query
         path = "/" + quote(beneath, safe="/:") if beneath else ""
         errand = Errand(
@@ -57,6 +64,12 @@ class Relay:
             repeatable=request.method in {"GET", "HEAD"} or beneath in _REPEATABLE,
         )
         return await self._dispatcher.answer(errand)
+
+
+def _parked(deployment: Deployment, probe: str) -> Response:
+    """It answers whoever calls it, so it is ready; a look starts nothing."""
+    ready = orjson.dumps({"name": deployment.model_name, "ready": True}) if probe == "ready" else b"\n"
+    return Response(ready, headers={MODEL_VERSION: deployment.version}, media_type="application/json")
 
 
 def _no_route(wanted: Wanted) -> DeploymentNotReady:

@@ -95,9 +95,10 @@ def register(models: dict[str, Logged], prefix: str, mlflow_url: str) -> None:
     former = mlflow.get_tracking_uri()
     mlflow.set_tracking_uri(mlflow_url)
     try:
-        mlflow.set_experiment(prefix)
+        # Not ``set_experiment``: it sets MLFLOW_EXPERIMENT_ID for this whole process and all that it starts.
+        experiment = mlflow.create_experiment(prefix)
         for name, logged in models.items():
-            with mlflow.start_run(), warnings.catch_warnings():
+            with mlflow.start_run(experiment_id=experiment), warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 what = {"python_model": logged.model} if logged.log is mlflow.pyfunc.log_model else {}
                 positional = () if what else (logged.model,)

@@ -23,6 +23,7 @@ class DeploymentStatus(StrEnum):
 
 ANSWERING: Final = frozenset({DeploymentStatus.READY, DeploymentStatus.SCALED_TO_ZERO})
 """Statuses in which a request is answered, at once or after a scale-up."""
+_COMING_UP: Final = frozenset({DeploymentStatus.PENDING, DeploymentStatus.STARTING})
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,11 +103,10 @@ class Deployment:
     @property
     def answers(self) -> bool:
         """Whether a request is answered, at once or after a scale-up."""
-        if not self.wanted:
-            return False
-        # While a change is being applied, the replicas that were there go on answering.
-        changing = self.status is not DeploymentStatus.UNHEALTHY and self.ready_at is not None and self.replicas > 0
-        return self.status in ANSWERING or changing
+        # Once it has answered it goes on doing so while a change is applied or its processes start: by the replicas that
+        # were there, by a warm process, or after a wait. Else requests by name would fall back to an older version meanwhile.
+        starting = self.status in _COMING_UP and self.ready_at is not None
+        return self.wanted and (self.status in ANSWERING or starting)
 
     @property
     def fits_warm_process(self) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass
 
-from raylift.domain.deployment import ANSWERING, Deployment
+from raylift.domain.deployment import Deployment
 from raylift.domain.errors import DeploymentNotFound
 from raylift.domain.model_version import ModelVersion, RegisteredModel
 from raylift.services.lineage import Origins, origins_of
@@ -44,7 +44,7 @@ class ModelService:
     def list(self) -> list[ModelOutline]:
         ready: dict[str, list[str]] = defaultdict(list)
         for deployment in self._store.deployments.list():
-            if deployment.wanted and deployment.status in ANSWERING:
+            if deployment.answers:
                 ready[deployment.model_name].append(deployment.version)
         return [
             ModelOutline(model, sorted(ready.get(model.name, ()), key=version_number, reverse=True))

@@ -8,7 +8,7 @@ import orjson
 from fastapi import APIRouter, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
-from raylift.domain.deployment import ANSWERING, Deployment
+from raylift.domain.deployment import Deployment
 from raylift.domain.errors import EngineUnavailable, Unavailable
 from raylift.services.container import Services
 from raylift.services.inference_routing import Wanted
@@ -42,7 +42,7 @@ def kserve_v1_router(services: Services, dispatcher: Dispatcher) -> APIRouter:
     async def models() -> Response:
         """The names of the models of which a version answers."""
         rows = await run_in_threadpool(services.deployments.list)
-        return _json({"models": sorted({row.model_name for row in rows if row.wanted and row.status in ANSWERING})})
+        return _json({"models": sorted({row.model_name for row in rows if row.answers})})
 
     @router.post(
         "/{model}:predict",

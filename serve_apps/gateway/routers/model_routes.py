@@ -11,7 +11,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
 import raylift
-from raylift.domain.deployment import ANSWERING, Deployment, DeploymentStatus
+from raylift.domain.deployment import Deployment, DeploymentStatus
 from raylift.services.container import Services
 from raylift.services.inference_routing import Wanted
 from serve_apps.gateway.bodies import parse_object, read_body
@@ -21,15 +21,13 @@ from serve_apps.gateway.relaying import Relay
 _METHODS: Final = ["GET", "POST", "PUT", "DELETE", "PATCH", "HEAD"]
 _MAX_INDEX_BODY: Final = 64 * 1024
 
-_OIP_STATE: Final = {
+_SILENT_STATE: Final = {
     DeploymentStatus.PENDING: "LOADING",
     DeploymentStatus.STARTING: "LOADING",
-    DeploymentStatus.READY: "READY",
-    DeploymentStatus.SCALED_TO_ZERO: "READY",
     DeploymentStatus.UNHEALTHY: "UNAVAILABLE",
     DeploymentStatus.STOPPED: "UNAVAILABLE",
 }
-"""The model repository extension's words."""
+"""The model repository extension's words for a version that does not answer."""
 
 
 def server_router(services: Services) -> APIRouter:
@@ -58,7 +56,7 @@ def server_router(services: Services) -> APIRouter:
         """The models that are deployed, with their versions."""
         versions: defaultdict[str, list[str]] = defaultdict(list)
         for row in services.deployments.list():
-            if row.wanted and row.status in ANSWERING:
+            if row.answers:
                 versions[row.model_name].append(row.version)
         return _json({"models": [{"name": name, "versions": found} for name, found in versions.items()]})
 
@@ -93,7 +91,7 @@ def model_routes_router(services: Services, dispatcher: Dispatcher) -> APIRouter
 
 def _index(rows: Iterable[Deployment], *, only_ready: bool) -> Iterable[dict[str, Any]]:
     for row in rows:
-        state = _OIP_STATE[row.status] if row.wanted else "UNAVAILABLE"
+        state = "READY" if row.answers else _SILENT_STATE[row.status] if row.wanted else "UNAVAILABLE"
         if state == "READY" or not only_ready:
             yield {"name": row.model_name, "version": row.version, "state": state, "reason": row.message or ""}
 

@@ -6,6 +6,7 @@ import asyncio
 import json
 import socket
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
@@ -370,6 +371,16 @@ class TestModelRoutes:
         assert answer.status_code == 503
         assert answer.headers["content-type"] == "application/json"
 
+    @pytest.mark.parametrize(("probe", "said"), [("ready", b'{"name":"m","ready":true}'), ("ping", b"\n"), ("health", b"\n")])
+    async def test_a_parked_version_is_ready_and_a_look_does_not_wake_it(self, world: World, probe: str, said: bytes) -> None:
+        world.platform.deploy("m", "1", DeploymentStatus.SCALED_TO_ZERO, replicas=0)
+        for path in (f"/v2/models/m/{probe}", f"/v2/models/m/versions/1/{probe}"):
+            answer = await world.client.get(path)
+            assert (answer.status_code, answer.content) == (200, said)
+            assert answer.headers["x-raylift-model-version"] == "1"
+        assert world.platform.store.deployments.get("m", "1").demanded_at is None
+        assert world.replica.seen == []
+
     async def test_errors_are_in_the_protocols_words(self, world: World) -> None:
         answer = await world.client.get("/v2/models/nope")
         assert (answer.status_code, list(answer.json()), answer.headers["content-type"]) == (404, ["error"], "application/json")
@@ -385,13 +396,15 @@ class TestTheServerItself:
         world.platform.deploy("a", "1")
         world.platform.deploy("a", "2", DeploymentStatus.UNHEALTHY, replicas=0, message="why")
         world.platform.deploy("b", "1", DeploymentStatus.STARTING, replicas=0)
-        assert (await world.client.get("/v2/models")).json() == {"models": [{"name": "a", "versions": ["1"]}]}
+        world.platform.deploy("c", "1", DeploymentStatus.STARTING, replicas=0, ready_at=datetime.now(UTC))
+        listed = [{"name": "a", "versions": ["1"]}, {"name": "c", "versions": ["1"]}]
+        assert (await world.client.get("/v2/models")).json() == {"models": listed}
         index = (await world.client.post("/v2/repository/index")).json()
         assert [(item["name"], item["version"], item["state"], item["reason"]) for item in index] == [
-            ("a", "1", "READY", ""), ("a", "2", "UNAVAILABLE", "why"), ("b", "1", "LOADING", ""),
+            ("a", "1", "READY", ""), ("a", "2", "UNAVAILABLE", "why"), ("b", "1", "LOADING", ""), ("c", "1", "READY", ""),
         ]  # fmt: skip
         only = await world.client.post("/v2/repository/index", json={"ready": True})
-        assert [(item["name"], item["version"]) for item in only.json()] == [("a", "1")]
+        assert [(item["name"], item["version"]) for item in only.json()] == [("a", "1"), ("c", "1")]
         assert (await world.client.post("/v2/repository/index", content=b"{")).status_code == 400
 
 

@@ -68,13 +68,21 @@ class Platform:
         *,
         replicas: int = 1,
         message: str | None = None,
+        ready_at: datetime | None = None,
     ) -> None:
         now = datetime.now(UTC)
         row = self.store.deployments.ensure(
             name, version, model_uri=f"models:/{name}/{version}", config=DeploymentConfig(), now=now
         )
         observed = self.store.deployments.observe(
-            self.lease, row, now=now, status=status, replicas=replicas, message=message, applied_generation=row.generation
+            self.lease,
+            row,
+            now=now,
+            status=status,
+            replicas=replicas,
+            message=message,
+            applied_generation=row.generation,
+            ready_at=ready_at,
         )
         assert observed
 

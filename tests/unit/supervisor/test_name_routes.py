@@ -28,7 +28,8 @@ def test_a_newer_version_that_does_not_answer_yet_changes_nothing() -> None:
 
 def test_a_newer_version_without_a_process_is_left_to_the_gateway_which_starts_one() -> None:
     asleep = replace(READY, version="10", status=DeploymentStatus.SCALED_TO_ZERO, replicas=0)
-    assert name_routes([READY, asleep]) == {}
+    for status in (DeploymentStatus.SCALED_TO_ZERO, DeploymentStatus.PENDING, DeploymentStatus.STARTING):
+        assert name_routes([READY, replace(asleep, status=status)]) == {}, "the requests went back to the older one"
 
 
 def test_replicas_go_on_while_a_change_is_applied() -> None:
