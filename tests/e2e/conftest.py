@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import shutil
 import tempfile
 import time
@@ -46,6 +47,13 @@ def platform() -> Iterator[LocalPlatform]:
     assert not left, "processes were left behind"
     assert not running.record.session_dir.exists()
     shutil.rmtree(state_dir)
+
+
+@pytest.fixture(autouse=True)
+def collected() -> Iterator[None]:
+    """What a test leaves open is its own error, not that of whichever test the collector happens to run in."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ MLflow finds it by the entry point ``mlflow.deployments``; nothing else imports 
 from __future__ import annotations
 
 import re
+import weakref
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
@@ -87,6 +88,8 @@ class RayliftDeploymentClient(BaseDeploymentClient):
         super().__init__(target_uri)
         with _mlflows_errors():
             self._client = Client(_base_url(target_uri))
+        # MLflow's interface has no end: its connections are closed with the client, not left for the collector to find.
+        weakref.finalize(self, self._client.close)
 
     def create_deployment(
         self,

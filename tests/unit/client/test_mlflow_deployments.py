@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import re
 from collections.abc import Callable
 from typing import Any
@@ -125,3 +126,11 @@ def test_the_platforms_errors_are_mlflows(deployments: Any, platform: ScriptedPl
     with pytest.raises(MlflowException, match="what it says") as refused:
         deployments.get_deployment("churn/3")
     assert refused.value.error_code == code
+
+
+def test_its_connections_are_closed_with_it() -> None:
+    client: Any = get_deploy_client("raylift://platform:8000")
+    http = client._client._connection._http
+    del client
+    gc.collect()
+    assert http.is_closed
