@@ -8,11 +8,11 @@ import orjson
 from fastapi import APIRouter, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
-from raylift.domain.deployment import Deployment
 from raylift.domain.errors import EngineUnavailable, Unavailable
 from raylift.services.container import Services
 from raylift.services.inference_routing import Wanted
 from serve_apps.gateway.dispatching import Dispatcher
+from serve_apps.gateway.readiness import version_that_answers
 from serve_apps.gateway.relaying import V1_PREDICT, Relay
 from serve_apps.gateway.responses import SCALE_UP
 
@@ -66,11 +66,12 @@ def kserve_v1_router(services: Services, dispatcher: Dispatcher) -> APIRouter:
 
 async def _is_ready(services: Services, model: str) -> bool:
     try:
-        return isinstance(await services.routing.choose(Wanted(model)), Deployment)
+        await version_that_answers(services.routing, Wanted(model))
     except EngineUnavailable:
         raise
     except Unavailable:
         return False
+    return True
 
 
 def _json(content: Any) -> Response:

@@ -333,7 +333,6 @@ class TestModelRoutes:
         [
             ("/v2/models/m", "/v2/models/m/versions/2"),
             ("/v2/models/m/infer", "/v2/models/m/versions/2/infer"),
-            ("/v2/models/m/ready", "/v2/models/m/versions/2/ready"),
             ("/v2/models/m/invocations", "/v2/models/m/versions/2/invocations"),
             ("/v2/models/m/openapi.json", "/v2/models/m/versions/2/openapi.json"),
             ("/v2/models/m/versions/1", "/v2/models/m/versions/1"),
@@ -372,8 +371,14 @@ class TestModelRoutes:
         assert answer.headers["content-type"] == "application/json"
 
     @pytest.mark.parametrize(("probe", "said"), [("ready", b'{"name":"m","ready":true}'), ("ping", b"\n"), ("health", b"\n")])
-    async def test_a_parked_version_is_ready_and_a_look_does_not_wake_it(self, world: World, probe: str, said: bytes) -> None:
-        world.platform.deploy("m", "1", DeploymentStatus.SCALED_TO_ZERO, replicas=0)
+    @pytest.mark.parametrize(
+        ("status", "replicas"),
+        [(DeploymentStatus.SCALED_TO_ZERO, 0), (DeploymentStatus.STARTING, 0), (DeploymentStatus.READY, 1)],
+    )
+    async def test_a_look_at_a_version_that_answers_wakes_nothing(
+        self, world: World, probe: str, said: bytes, status: DeploymentStatus, replicas: int
+    ) -> None:
+        world.platform.deploy("m", "1", status, replicas=replicas, ready_at=datetime.now(UTC))
         for path in (f"/v2/models/m/{probe}", f"/v2/models/m/versions/1/{probe}"):
             answer = await world.client.get(path)
             assert (answer.status_code, answer.content) == (200, said)

@@ -81,6 +81,13 @@ class TestTheSplit:
             assert answer.headers["x-raylift-model-version"] == "3"
         assert (await world.client.get("/v2/models/m/ready")).headers["x-raylift-model-version"] == "3"
 
+    async def test_what_a_look_says_does_not_change_from_one_to_the_next(self, world: World) -> None:
+        world.platform.registry.register("m", "6")
+        world.platform.deploy("m", "6", DeploymentStatus.STARTING, replicas=0)
+        await put(world, ("3", 1), ("6", 1))
+        assert {(await world.client.get("/v2/models/m/ready")).status_code for _ in range(30)} == {200}
+        assert {(await world.client.get("/v1/models/m")).json()["ready"] for _ in range(30)} == {True}
+
     async def test_whoever_names_a_version_or_an_alias_gets_it(self, world: World) -> None:
         await put(world, ("3", 1))
         world.platform.registry.aliases["m", "next"] = "5"
