@@ -52,7 +52,8 @@ def _become(
         if os.getppid() != keeper:
             os._exit(_CANNOT_START)
         _be_first_to_go()
-        os.nice(attempt.nice)
+        if attempt.command is not None:
+            os.nice(attempt.nice)
         confine()
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         os.dup2(output, 1)
@@ -71,7 +72,9 @@ def _become(
 def _command(attempt: Attempt) -> list[str]:
     if attempt.command is not None:
         return [_SHELL, "-c", attempt.command]
-    return [sys.executable, script_runner.__file__, attempt.hook_instructions(), attempt.script_path, *attempt.args]
+    # The runner makes itself nice when Python is up: on a busy machine that alone would take a script a second.
+    runner = [sys.executable, script_runner.__file__, str(attempt.nice), attempt.hook_instructions()]
+    return [*runner, attempt.script_path, *attempt.args]
 
 
 def _be_first_to_go() -> None:

@@ -1,6 +1,6 @@
 """Runs the user's script as ``__main__`` of this fresh interpreter, as ``python script.py`` would.
 
-Called by path with: instructions (JSON), the script, its arguments.
+Called by path with: the script's niceness, instructions (JSON), the script, its arguments.
 """
 
 # ruff: noqa: PTH120, PTH123
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def main() -> None:
-    instructions, script, *arguments = sys.argv[1:]
+    niceness, instructions, script, *arguments = sys.argv[1:]
     own_directory = sys.path[0]
     sys.path[0] = os.path.dirname(own_directory)
     from job_entrypoints import import_hooks
@@ -31,6 +31,7 @@ def main() -> None:
         code = _compile(script)
         import_hooks.install(instructions, lambda: code)
         module = _as_main(script)
+        os.nice(int(niceness))
         exec(code, module.__dict__)  # noqa: S102 - running the user's script is what this is for
     except BaseException:
         _hide_frames_of(__file__)

@@ -25,8 +25,13 @@ class Tracking:
     def __init__(self, mlflow_url: str) -> None:
         self._url = mlflow_url
         self._client: MlflowClient = connect(mlflow_url)
+        self._experiments: dict[str, str] = {}
+        """Ids of experiments by name, as of the last listing."""
 
     def experiment_id(self, name: str) -> str | None:
+        known = self._experiments.get(name)
+        if known is not None:
+            return known
         with mlflow_errors():
             experiment = self._client.get_experiment_by_name(name)
         return experiment.experiment_id if experiment else None
@@ -88,7 +93,8 @@ class Tracking:
 
     def _experiment_ids(self) -> list[str]:
         pages = every_page(lambda token: self._client.search_experiments(max_results=1000, page_token=token))
-        return [item.experiment_id for item in pages]
+        self._experiments = {item.name: item.experiment_id for item in pages}
+        return list(self._experiments.values())
 
     def _search_models(self, experiments: list[str], filter_string: str) -> list[Any]:
         return list(

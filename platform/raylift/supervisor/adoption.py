@@ -21,6 +21,8 @@ log = logging.getLogger(__name__)
 
 _RAY_NOTICES: Final = timedelta(seconds=10)
 """What Ray may take to see that the wrapper of a job that has ended is gone."""
+_MANY_RECORDS: Final = 50
+"""Records of ended submissions that make Ray's list slow enough to clear them away while jobs start."""
 
 
 class Adoption:
@@ -35,14 +37,32 @@ class Adoption:
         """Submissions that need no further look, so that a long list costs nothing."""
         self._told: set[str] = set()
         """Submissions that were told to stop. Those that Ray still holds back cannot be stopped, and start nothing later."""
+        self._to_forget: set[str] = set()
+        """Ended submissions of which the store has everything."""
 
     def look(self, snapshot: RaySnapshot, active: Collection[str]) -> None:
-        """Adopt, stop or forget what is not in ``active`` (submission ids). Once for each snapshot."""
+        """Adopt, stop or find to be forgotten what is not in ``active`` (submission ids). Once for each snapshot."""
         self._settled &= snapshot.jobs.keys()
         self._told &= snapshot.jobs.keys()
+        self._to_forget &= snapshot.jobs.keys()
+        looked_at = {*active, *self._settled, *self._to_forget}
         for submission_id, ray_job in snapshot.jobs.items():
-            if submission_id not in active and submission_id not in self._settled:
+            if submission_id not in looked_at:
                 self._look_at(ray_job)
+
+    def has_much_to_forget(self, *, others_start: bool) -> bool:
+        """Whether it is time to clear Ray's records away: each costs Ray some work, which waits while ``others_start``."""
+        return len(self._to_forget) >= (_MANY_RECORDS if others_start else 1)
+
+    def forget(self) -> None:
+        """Delete Ray's records of what is over and recorded: Ray never does, and its list gets slower with every entry.
+
+        Raises:
+            EngineUnavailable: Ray does not answer; the next look finds what is left.
+        """
+        for submission_id in sorted(self._to_forget):
+            self._ray_jobs.delete(submission_id)
+            self._to_forget.discard(submission_id)
 
     def _look_at(self, ray_job: RayJob) -> None:
         job_id = ray_job.metadata.get("raylift.job_id")
@@ -56,8 +76,7 @@ class Adoption:
         if job is not None and not job.is_final and job.submission_id == ray_job.submission_id:
             return
         if ray_job.status in RAY_JOB_ENDED:
-            # Recorded in the store: Ray never forgets by itself, and its list gets slower with every entry.
-            self._ray_jobs.delete(ray_job.submission_id)
+            self._to_forget.add(ray_job.submission_id)
         elif ray_job.submission_id not in self._told and not self._has_just_ended(job):
             AttemptDirectory(self._settings.attempts_dir, ray_job.submission_id).request_stop()
             self._ray_jobs.stop(ray_job.submission_id)

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import Final
 
+from raylift.domain.deployment import Deployment, DeploymentStatus
 from raylift.domain.errors import EngineUnavailable, JobNotFound, StaleJob, StaleLease
 from raylift.domain.job import JobState, QueuedJob, Resources
 from raylift.domain.lease import SUPERVISOR, Lease
@@ -27,7 +28,7 @@ from raylift.supervisor.lanes import Lanes
 from raylift.supervisor.observe import RaySnapshot, RayView, attempt_seen
 from raylift.supervisor.pace import Pace
 from raylift.supervisor.placement import Placement
-from raylift.supervisor.plan_deployments import Prove, plan_deployments
+from raylift.supervisor.plan_deployments import DeploymentAction, Prove, plan_deployments
 from raylift.supervisor.plan_jobs import Register, plan_job
 from raylift.supervisor.registry_sync import RegistrySync
 from raylift.supervisor.retention import Retention
@@ -35,12 +36,15 @@ from raylift.supervisor.store_view import StoreView
 
 log = logging.getLogger(__name__)
 
+_ON_THEIR_WAY: Final = frozenset({JobState.ENVIRONMENT, JobState.STARTING})
+"""States of a job that waits for Ray to start its script."""
 _NODES_SECONDS: Final = 1.0
 """How old the list of nodes may be while jobs wait."""
 _SERVE_SECONDS: Final = 0.5
 """Pause between two looks at Ray Serve while something changes there."""
 _SERVE_IDLE_SECONDS: Final = 2.0
 """The same while nothing does."""
+_RECORDS_LANE: Final = "Ray's records of what is over"
 _EMPTY_SWEEPS_LANE: Final = "empty sweeps"
 _EMPTY_SWEEPS_SECONDS: Final = 60.0
 """Pause between two looks for sweeps whose jobs were all deleted."""
@@ -112,6 +116,9 @@ class Supervisor:
         self._adopted_from: RaySnapshot | None = None
         self._deployments_due = True
         self._deployments_seen_at = float("-inf")
+        self._settled: list[Deployment] | None = None
+        """The deployments, where the last look at Ray Serve left nothing to do."""
+        self._serve_seen_at = float("-inf")
 
     def run(self, stop: threading.Event) -> None:
         """Tick until ``stop`` is set. A tick that fails is logged and the next one tries again."""
@@ -192,7 +199,7 @@ class Supervisor:
             quota_of=settings.jobs.quotas.of,
             places=places,
             reserved_for=self._reserved_for,
-            starting=sum(1 for job in view.active if job.state in {JobState.ENVIRONMENT, JobState.STARTING}),
+            starting=sum(1 for job in view.active if job.state in _ON_THEIR_WAY),
             max_starting=settings.supervisor.max_starting,
             behind=view.behind,
         )
@@ -236,6 +243,8 @@ class Supervisor:
             in_flight = {job.submission_id for job in active if job.submission_id}
             if snapshot.answers:
                 self._adoption.look(snapshot, in_flight)
+                if self._adoption.has_much_to_forget(others_start=any(job.state in _ON_THEIR_WAY for job in active)):
+                    self._lanes.run(_RECORDS_LANE, self._adoption.forget)
             self._adopted_from = snapshot
 
     def _step(self, job_id: str, step: Callable[[], None]) -> None:
@@ -258,13 +267,26 @@ class Supervisor:
 
     def _reconcile_deployments(self, lease: Lease) -> None:
         rows = self._store.deployments.list()
-        seen = self._serve.observe()
-        serving = self._settings.serving
-        warm = serving.warm_models > 0
-        actions = plan_deployments(rows, seen, self._clock(), max_starting=serving.max_starting, warm=warm)
-        self._deployments_due |= bool(actions)
+        actions = self._planned(rows)
         for action in actions:
             if isinstance(action, Prove):
                 name = f"prove {action.deployment.model_name} {action.deployment.version}"
                 self._lanes.run(name, lambda row=action.deployment: self._deployments.prove(lease, row))
         self._deployments.execute(lease, self._name_routes.before(actions, rows))
+
+    def _planned(self, rows: list[Deployment]) -> list[DeploymentAction]:
+        """What is to be done. While the rows stay as they were, and nothing was, Ray Serve is not asked each time.
+
+        What it says takes it, and us to read, milliseconds for each application; most of what is written is of jobs.
+        """
+        if rows == self._settled and self._monotonic() - self._serve_seen_at < _SERVE_IDLE_SECONDS:
+            return []
+        self._serve_seen_at = self._monotonic()
+        seen = self._serve.observe()
+        serving = self._settings.serving
+        warm = serving.warm_models > 0
+        actions = plan_deployments(rows, seen, self._clock(), max_starting=serving.max_starting, warm=warm)
+        settled = not actions and not any(row.wanted and row.status is DeploymentStatus.STARTING for row in rows)
+        self._settled = rows if settled else None
+        self._deployments_due |= not settled
+        return actions

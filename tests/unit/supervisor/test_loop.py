@@ -11,11 +11,14 @@ from typing import Any, cast
 
 import pytest
 
+from raylift.domain.deployment import ApplicationSeen, ApplicationState, DeploymentConfig, DeploymentStatus
 from raylift.domain.errors import EngineUnavailable
 from raylift.domain.job import Job, JobSpec, JobState, Resources
 from raylift.domain.lease import Lease
 from raylift.settings import PlatformSettings
 from raylift.store import Store
+from raylift.supervisor.execute_deployments import DeploymentExecutor
+from raylift.supervisor.execute_name_routes import NameRouteKeeper
 from raylift.supervisor.loop import Supervisor
 from raylift.supervisor.observe import RayView
 from raylift.supervisor.placement import Placement
@@ -53,6 +56,18 @@ class Hands:
         self.acted.set()
 
 
+class Serve:
+    """In the place of Ray Serve: counts how often it is asked."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.seen: dict[tuple[str, str], ApplicationSeen] = {}
+
+    def observe(self) -> dict[tuple[str, str], ApplicationSeen]:
+        self.asked += 1
+        return self.seen
+
+
 class Bench:
     def __init__(self, state_dir: Path) -> None:
         settings = PlatformSettings(
@@ -69,24 +84,27 @@ class Bench:
         self.lease = lease
         self.hands = Hands()
         unused = cast("Any", None)
+        self.serve = Serve()
+        self.seconds = 0.0
+        deployments = DeploymentExecutor(self.store, cast("Any", self.serve), cast("Any", None), lambda: NOW)
         self.supervisor = Supervisor(
             settings,
             holder="me",
             store=self.store,
             cluster=unused,
-            serve=unused,
+            serve=cast("Any", self.serve),
             ray_view=RayView(cast("Any", NoRay()), time.monotonic),
             jobs=cast("Any", self.hands),
             placement=Placement(),
             sweeps=unused,
-            deployments=unused,
-            name_routes=unused,
+            deployments=deployments,
+            name_routes=NameRouteKeeper(self.store, None),
             adoption=unused,
             registry_sync=unused,
             alias_watch=unused,
             retention=unused,
             clock=lambda: NOW,
-            monotonic=time.monotonic,
+            monotonic=lambda: self.seconds,
         )
 
     def job(self, job_id: str, *states: JobState, cpus: float = 0.1) -> Job:
@@ -130,3 +148,32 @@ def test_a_small_job_starts_behind_any_number_of_large_ones(bench: Bench) -> Non
     bench.supervisor._admit(bench.lease)
     assert bench.hands.acted.wait(30)
     assert bench.hands.told == ["job_99"]
+
+
+def test_ray_serve_is_not_asked_again_because_jobs_were_written(bench: Bench) -> None:
+    config = DeploymentConfig(min_replicas=1)
+    bench.store.deployments.ensure("churn", "1", model_uri="models:/churn/1", config=config, now=NOW)
+    (row,) = bench.store.deployments.list()
+    bench.store.deployments.observe(
+        bench.lease, row, now=NOW, status=DeploymentStatus.STARTING, replicas=0, message=None, applied_generation=row.generation
+    )
+    bench.serve.seen = {("churn", "1"): ApplicationSeen(ApplicationState.STARTING, 0)}
+    look = lambda: bench.supervisor._reconcile_deployments(bench.lease)  # noqa: E731
+    look()
+    look()
+    assert bench.serve.asked == 2, "while a version starts it is looked at each time"
+    bench.serve.seen = {("churn", "1"): ApplicationSeen(ApplicationState.RUNNING, 1)}
+    look()
+    look()
+    asked = bench.serve.asked
+    bench.job("job_00")
+    look()
+    assert bench.serve.asked == asked
+    (row,) = bench.store.deployments.list()
+    assert row.status is DeploymentStatus.READY
+    bench.store.deployments.demand("churn", "1", now=NOW)
+    look()
+    assert bench.serve.asked == asked + 1, "what is wanted has changed"
+    bench.seconds += 10
+    look()
+    assert bench.serve.asked == asked + 2, "a replica may have died meanwhile"
