@@ -1,6 +1,6 @@
 """An attempt: the directory through which the supervisor and the wrapper talk (docs/adr/0003)."""
 
-# ruff: noqa: PTH100, PTH103, PTH105, PTH109, PTH110, PTH112, PTH114, PTH118, PTH119, PTH120, PTH123
+# ruff: noqa: PTH100, PTH101, PTH103, PTH105, PTH108, PTH109, PTH110, PTH112, PTH114, PTH118, PTH119, PTH120, PTH123
 # (importing pathlib would cost every job's start some milliseconds)
 from __future__ import annotations
 
@@ -102,9 +102,15 @@ def read_attempt(directory: str) -> Attempt:
 def write_json(path: str, record: Mapping[str, Any]) -> None:
     """Replace ``path`` in one step: readers see the old file or the new one, never half of one.
 
-    The script may have removed the directory, or put another in the file's place; the record is written all the same.
+    The script may have removed or closed the directory, or put something else in its or the file's place; the record is written
+    all the same.
     """
-    os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+    directory = os.path.dirname(path)
+    if os.path.lexists(directory) and not os.path.isdir(directory):
+        os.unlink(directory)
+    os.makedirs(directory, mode=0o700, exist_ok=True)
+    if not os.access(directory, os.W_OK | os.X_OK):
+        os.chmod(directory, 0o700)
     if os.path.isdir(path) and not os.path.islink(path):
         import shutil  # Rare, and importing it costs every job's start some milliseconds.
 

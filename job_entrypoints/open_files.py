@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import stat
 
+from job_entrypoints.proc import directories
 from job_entrypoints.process_tree import descendants
 
 TYPE_CHECKING = False
@@ -18,16 +19,23 @@ def open_files(root: int) -> Iterator[os.stat_result | None]:
     """Each regular file that a process below ``root`` holds open, once. None after each process: a place to pause."""
     seen: set[tuple[int, int]] = set()
     for pid in descendants(root):
-        try:
-            names = os.listdir(f"/proc/{pid}/fd")
-        except OSError:
-            continue  # It has ended.
-        for name in names:
+        for path in _descriptors(pid):
             try:
-                found = os.stat(f"/proc/{pid}/fd/{name}")
+                found = os.stat(path)
             except OSError:
                 continue
             if stat.S_ISREG(found.st_mode) and (found.st_dev, found.st_ino) not in seen:
                 seen.add((found.st_dev, found.st_ino))
                 yield found
         yield None
+
+
+def _descriptors(pid: int) -> list[str]:
+    for directory in directories(pid):
+        try:
+            names = os.listdir(f"{directory}/fd")
+        except OSError:
+            return []  # It has ended.
+        if names:
+            return [f"{directory}/fd/{name}" for name in names]
+    return []

@@ -73,7 +73,7 @@ class Output:
             for portion in _portions(self._tail, start, kept, self._tail_size):
                 self._emit(portion)
                 self.relay.drain()
-            os.unlink(self._tail_path)
+            _remove(self._tail_path)
         self.relay.drain()
 
     def _keep(self, data: bytes) -> None:
@@ -143,6 +143,14 @@ def _open(path: str) -> int:
     except OSError as error:
         os.write(2, f"[raylift] {path} cannot be written: {error}\n".encode())
         return os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+
+
+def _remove(path: str) -> None:
+    try:
+        os.unlink(path)
+    except OSError:
+        # The script put something else there; the supervisor's retention removes it.
+        return
 
 
 def _write_at(descriptor: int, data: bytes, position: int | None) -> None:

@@ -110,8 +110,15 @@ class AttemptDirectory:
 
         Also before the attempt was prepared: whoever submits it late starts nothing.
         """
+        # Whatever its script made of the directory: a job that cannot be told to stop would never be over.
+        if self.path.is_symlink() or self.path.is_file():
+            self.path.unlink()
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        (self.path / _STOP).touch()
+        self.path.chmod(0o700)
+        stop = self.path / _STOP
+        if stop.is_symlink():
+            stop.unlink()
+        stop.touch()
 
     def stop_requested_at(self) -> datetime | None:
         """When the wrapper was last told to stop."""

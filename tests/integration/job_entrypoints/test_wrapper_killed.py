@@ -58,6 +58,14 @@ def test_nothing_outlives_a_kill(victim: str, start: Callable[..., Any], pids_wi
         assert "killed" in progress["message"]
 
 
+def test_a_script_that_stops_its_keeper_is_watched_all_the_same(start: Callable[..., Any]) -> None:
+    running = start(
+        "import os, signal, time\nos.kill(os.getppid(), signal.SIGSTOP)\nheld = b'x' * (256 << 20)\ntime.sleep(60)",
+        memory_bytes=128 << 20,
+    )
+    assert running.wait().progress["outcome"] == "out_of_memory"
+
+
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"job_id": "job_X"}', None])
 def test_an_unreadable_attempt_is_recorded(content: str | None, tmp_path: Path) -> None:
     if content is not None:

@@ -4,6 +4,8 @@ import json
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pytest
+
 from job_entrypoints.attempt import read_attempt
 from raylift.domain.job import Job, JobSpec, JobState
 from raylift.domain.project import ProjectFile, pack
@@ -77,3 +79,24 @@ def test_the_wrapper_is_told_whether_it_has_to_be_in_an_overlay(tmp_path: Path) 
         directory = AttemptDirectory(tmp_path, f"s{in_overlay}")
         directory.prepare(job, b"", mlflow_url="http://x", settings=JobSettings(), in_overlay=in_overlay)
         assert read_attempt(str(directory.path)).in_overlay is in_overlay
+
+
+@pytest.mark.parametrize("done", ["removed", "closed", "a file in its place", "a link in its place", "a link as the sign"])
+def test_a_stop_is_written_whatever_the_script_did_to_its_directory(tmp_path: Path, done: str) -> None:
+    directory = AttemptDirectory(tmp_path, "job_1-a1")
+    match done:
+        case "closed":
+            directory.path.mkdir(mode=0)
+        case "a file in its place":
+            directory.path.touch()
+        case "a link in its place":
+            directory.path.symlink_to(tmp_path / "nowhere")
+        case "a link as the sign":
+            directory.path.mkdir()
+            (directory.path / "stop").symlink_to(tmp_path / "nowhere" / "stop")
+        case _:
+            pass
+    directory.request_stop()
+    assert directory.stop_requested_at() is not None
+    assert (directory.path / "stop").is_file()
+    assert directory.path.stat().st_mode & 0o700 == 0o700

@@ -52,6 +52,14 @@ def test_beyond_the_cap_the_tail_starts_with_a_whole_line(tmp_path: Path) -> Non
     assert all(re.fullmatch(rb"line \d{4}", line) for line in tail.splitlines())
 
 
+def test_something_else_in_the_tail_s_place_costs_the_tail_only(tmp_path: Path) -> None:
+    (tmp_path / "output.tail").mkdir()
+    output = Output(str(tmp_path), 100, os.open(os.devnull, os.O_WRONLY))
+    output.write(b"x" * 1000)
+    output.finish()
+    assert (tmp_path / "output.log").read_bytes().startswith(b"x" * 50)
+
+
 @given(st.lists(st.binary(max_size=60), max_size=30), st.integers(min_value=2, max_value=200))
 def test_head_and_tail_are_what_came_and_the_count_is_right(
     tmp_path_factory: pytest.TempPathFactory, portions: list[bytes], cap: int
