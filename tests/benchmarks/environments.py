@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from raylift.engines.environments import EnvironmentUnresolvable, runtime_env_for
-from raylift.engines.environments.overlay import download_cache
+from raylift.engines.environments.remembered_locks import lock_of
 from raylift.engines.environments.resolve import resolve
 from tests.integration.environments.private_ray import Cluster, private_ray
 
@@ -87,13 +87,12 @@ def run(cluster: Cluster, rounds: int) -> Measured:
         root = cluster.folder / f"environments-{number}"
 
         def overlay(version: str, root: Path = root) -> dict[str, Any]:
-            return runtime_env_for(resolve([f"humanize=={version}"], cache_dir=download_cache(root)), root)
+            return runtime_env_for(lock_of([f"humanize=={version}"], root), root)
 
         measured.add("no requirement", first_line(cluster, overlay, None))
         measured.add("overlay, cold", first_line(cluster, overlay, version))
         measured.bytes.setdefault("overlay", []).append(occupied(root))
-        lock = resolve([f"humanize=={version}"], cache_dir=download_cache(root))
-        measured.add("overlay, warm", first_line(cluster, lambda _, lock=lock, root=root: runtime_env_for(lock, root), version))
+        measured.add("overlay, warm", first_line(cluster, overlay, version))
         for field in ("pip", "uv"):
             measured.add(f"Ray's {field}, cold", first_line(cluster, lambda v, f=field: {f: [f"humanize=={v}"]}, version))
             measured.add(f"Ray's {field}, warm", first_line(cluster, lambda v, f=field: {f: [f"humanize=={v}"]}, version))

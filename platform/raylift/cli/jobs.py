@@ -217,6 +217,7 @@ def _facts(job: JobView) -> list[tuple[str, object]]:
         ("arguments", " ".join(job.args)),
         ("requirements", ", ".join(job.requirements)),
         ("from", job.requirements_source),
+        ("locked", ", ".join(job.environment_lock or [])),
         ("environment", ", ".join(job.environment)),
         ("asked for", f"{job.resources.cpus:g} CPU, {format_bytes(job.resources.memory)}, {job.resources.gpus:g} GPU"),
         ("used", f"{usage.cpu_seconds:.1f} CPU s, {format_bytes(usage.peak_memory_bytes)} at most" if usage else None),

@@ -14,8 +14,8 @@ from raylift.domain.errors import Conflict, InvalidRequest
 from raylift.engines.environments import OVERLAY, EnvironmentBuildFailed, EnvironmentNotFound
 from raylift.engines.environments.build_record import write_record
 from raylift.engines.environments.inventory import Overlay, list_overlays, make_room, remove_overlay
-from raylift.engines.environments.overlay import download_cache, ensure_overlay, environment_hash, is_built, overlay_directory
-from raylift.engines.environments.resolve import resolve
+from raylift.engines.environments.overlay import ensure_overlay, environment_hash, is_built, overlay_directory
+from raylift.engines.environments.remembered_locks import lock_of
 from raylift.services.requirement_lines import check_requirements
 from raylift.settings import EnvironmentSettings
 from raylift.store import Store
@@ -81,7 +81,8 @@ class EnvironmentService:
         lines, errors = check_requirements(requirements)
         if errors:
             raise InvalidRequest(f"{errors[0].field} {errors[0].detail}", errors)
-        lock = resolve(lines, cache_dir=download_cache(self._root))
+        # Anew: who prepares for jobs to come wants what there is now.
+        lock = lock_of(lines, self._root, afresh=True)
         if not lock:
             return Prewarmed(None, building=False)
         directory = overlay_directory(lock, self._root)

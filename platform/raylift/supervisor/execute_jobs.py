@@ -13,8 +13,7 @@ from raylift.domain.job import Job, JobState, Reason
 from raylift.domain.lease import Lease
 from raylift.engines.attempt_directory import AttemptDirectory
 from raylift.engines.environments import OVERLAY, EnvironmentUnresolvable, runtime_env_for
-from raylift.engines.environments.overlay import download_cache
-from raylift.engines.environments.resolve import resolve
+from raylift.engines.environments.remembered_locks import lock_of
 from raylift.engines.leftovers import end_leftovers
 from raylift.engines.mlflow_client import MlflowRefused
 from raylift.engines.ray_jobs import RayJobs, SubmissionRefused
@@ -89,7 +88,7 @@ class JobExecutor:
         if lock is None and not job.spec.requirements:
             lock = ()
         if lock is None:
-            self._move(lease, job, JobState.ENVIRONMENT, reason=Reason.BUILDING_ENVIRONMENT)
+            self._resolve(lease, self._move(lease, job, JobState.ENVIRONMENT, reason=Reason.BUILDING_ENVIRONMENT))
         else:
             self._start(lease, job, lock)
 
@@ -149,7 +148,7 @@ class JobExecutor:
 
     def _resolve(self, lease: Lease, job: Job) -> None:
         try:
-            lock = resolve(job.spec.requirements, cache_dir=download_cache(self._settings.environments_dir))
+            lock = lock_of(job.spec.requirements, self._settings.environments_dir)
         except EnvironmentUnresolvable as error:
             self._move(lease, job, JobState.FAILED, reason=Reason.ENVIRONMENT_ERROR, message=error.detail)
             return

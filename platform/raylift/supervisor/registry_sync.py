@@ -16,8 +16,7 @@ from raylift.domain.job import Job
 from raylift.domain.lease import Lease
 from raylift.domain.model_version import ModelVersion
 from raylift.engines.environments import EnvironmentUnresolvable
-from raylift.engines.environments.overlay import download_cache
-from raylift.engines.environments.resolve import resolve
+from raylift.engines.environments.remembered_locks import lock_of
 from raylift.engines.registry import Registry
 from raylift.engines.tracking import Tracking
 from raylift.settings import PlatformSettings
@@ -134,7 +133,7 @@ class RegistrySync:
 
     def _lock(self, version: ModelVersion) -> tuple[str, ...]:
         wanted = [line for line in self._tracking.requirements_of(version) if _is_the_models_own(line)]
-        return resolve(wanted, cache_dir=download_cache(self._settings.environments_dir))
+        return lock_of(wanted, self._settings.environments_dir)
 
 
 def _is_the_models_own(line: str) -> bool:

@@ -110,7 +110,7 @@ def test_requirements_that_cannot_be_met_make_the_version_unhealthy_and_say_why(
     )
     tracking = Tracking(url)
     monkeypatch.setattr(tracking, "requirements_of", lambda version: ["zzz"])
-    monkeypatch.setattr("raylift.supervisor.registry_sync.resolve", unresolvable)
+    monkeypatch.setattr("raylift.supervisor.registry_sync.lock_of", unresolvable)
     lease = store.leases.acquire("supervisor", "me", now=NOW, seconds=60)
     assert lease is not None
     RegistrySync(settings, store, registry, tracking, lambda: NOW).look(lease)

@@ -122,7 +122,7 @@ async def test_the_api_answers_while_it_resolves(client: httpx.AsyncClient, monk
         asyncio.run_coroutine_threadsafe(go_on.wait(), loop).result(30)
         return ()
 
-    monkeypatch.setattr(service, "resolve", slow)
+    monkeypatch.setattr(service, "lock_of", slow)
     posted = asyncio.create_task(client.post(PATH, json={"requirements": ["probe"]}))
     await asyncio.wait_for(begun.wait(), 30)
     assert (await client.get("/healthz")).status_code == 200

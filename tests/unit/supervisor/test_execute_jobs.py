@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -109,8 +110,20 @@ def test_a_job_cancelled_since_admission_looked_is_not_let_go(world: World) -> N
     assert (ended.state, ended.reason, ended.submission_id) == (JobState.CANCELLED, Reason.CANCELLED_BY_USER, None)
 
 
+@pytest.mark.parametrize("world", [RuntimeError("Ray was asked")], indirect=True)
+def test_requirements_are_resolved_in_the_step_that_lets_the_job_go(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = world.job()
+    monkeypatch.setattr(execute_jobs, "lock_of", lambda *_: ("humanize==4.9.0",))
+    wanting = replace(job, spec=replace(job.spec, requirements=("humanize",)))
+    with pytest.raises(RuntimeError, match="Ray was asked"):
+        world.executor.admit(world.lease, wanting)
+    seen = world.store.jobs.get(job.job_id)
+    assert (seen.state, seen.environment_lock) == (JobState.STARTING, ("humanize==4.9.0",))
+    assert [event.after for event in world.store.jobs.events(job.job_id)][-2:] == [JobState.ENVIRONMENT, JobState.STARTING]
+
+
 @pytest.mark.parametrize("world", [RuntimeError("Ray was asked for something")], indirect=True)
-@pytest.mark.parametrize("step", ["resolve", "runtime_env_for"])
+@pytest.mark.parametrize("step", ["lock_of", "runtime_env_for"])
 def test_a_cancel_before_the_submission_keeps_the_job_from_ray(
     world: World, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:

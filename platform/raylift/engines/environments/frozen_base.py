@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from importlib.metadata import Distribution
 from typing import Final
 
@@ -33,7 +34,7 @@ class FrozenBase:
         return [pin for pin in self.pins() if pin.partition("==")[0] not in _INSTALLERS]
 
     def pins(self) -> list[str]:
-        return [f"{name}=={version}" for name, dist in self.distributions.items() if (version := version_of(dist))]
+        return [f"{name}=={version}" for name, version in self._versions.items()]
 
     def limits_of_ray(self) -> list[str]:
         """What cannot give way: a job's worker is Ray's own process, in the overlay too."""
@@ -53,8 +54,7 @@ class FrozenBase:
 
     def meets(self, need: Requirement) -> bool:
         """Whether the base has a version that ``need`` allows. Never for a direct reference."""
-        dist = self.distributions.get(canonicalize_name(need.name))
-        version = version_of(dist) if dist else None
+        version = self._versions.get(canonicalize_name(need.name))
         return need.url is None and version is not None and need.specifier.contains(version, prereleases=True)
 
     def broken_by(self, pins: Iterable[Requirement]) -> list[str]:
@@ -69,6 +69,11 @@ class FrozenBase:
             and not needs_stand_in(dist)
             and any(self._breaks(need, above) for need in requirements_of(dist))
         ]
+
+    @cached_property
+    def _versions(self) -> dict[str, Version]:
+        # Once: each look at a version reads and parses the distribution's whole metadata.
+        return {name: version for name, dist in self.distributions.items() if (version := version_of(dist))}
 
     def _breaks(self, need: Requirement, above: Mapping[str, Version]) -> bool:
         version = above.get(canonicalize_name(need.name))

@@ -21,6 +21,7 @@ from raylift.engines.environments.errors import EnvironmentBuildFailed, Environm
 from raylift.engines.environments.in_use import claimed, is_expected, is_locked, last_used, named_by_processes, note_use
 from raylift.engines.environments.installer import InstallerFailure, own_cache_is_used, run_uv
 from raylift.engines.environments.overlay import READY, build_lock, download_cache
+from raylift.engines.environments.remembered_locks import forget_expired, forget_lock_of
 
 _LOG: Final = logging.getLogger(__name__)
 _NAME: Final = re.compile(r"[0-9a-f]{24}")
@@ -104,6 +105,7 @@ def make_room(root: Path, max_bytes: int, *, keep: str | None = None) -> list[st
     for record in read_records(root):
         if datetime.now(UTC) - record.at > _RECORD_LIFE:
             drop_record(root / record.hash)
+    forget_expired(root)
     if gone:
         _LOG.info("removed the environments %s; %d bytes are left", ", ".join(gone), total)
     return gone
@@ -175,6 +177,7 @@ def _take_away(directory: Path) -> None:
             if directory.exists():
                 directory.replace(aside)
             drop_record(directory)
+            forget_lock_of(directory)
     except EnvironmentBuildFailed:
         raise busy from None
     shutil.rmtree(aside, ignore_errors=True)
