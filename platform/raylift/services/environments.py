@@ -99,7 +99,7 @@ class EnvironmentService:
             EnvironmentNotFound: there is none.
             EnvironmentInUse: somebody runs in it, is about to, or builds it.
         """
-        if not remove_overlay(self._root, name):
+        if not remove_overlay(self._root, name, wait=False):
             raise _not_found(name)
 
     def _find(self, name: str) -> Overlay | None:

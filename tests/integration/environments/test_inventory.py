@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import multiprocessing
 import os
 import subprocess
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
@@ -99,6 +101,21 @@ def test_a_cache_of_the_user_is_left_alone(root: Path, wheels, monkeypatch, tmp_
     ensure_overlay(["probe==1.0"], root)
     make_room(root, 0)
     assert _occupied(cache) > _MIB
+
+
+def test_who_does_not_want_to_wait_for_a_long_build_need_not(root: Path, wheels) -> None:
+    wheels("probe", "1.0", weight=_MIB)
+    ensure_overlay(["probe==1.0"], root)
+    # Every uv that is at work holds this lock, and what drops downloads waits until it is alone.
+    with (root / ".cache" / ".lock").open() as cache:
+        fcntl.flock(cache, fcntl.LOCK_SH)
+        assert remove_overlay(root, environment_hash(["probe==1.0"]), wait=False)
+        assert list_overlays(root) == []
+        assert _occupied(root / ".cache") > _MIB
+    for thread in threading.enumerate():
+        if thread.name.startswith("drop-"):
+            thread.join()
+    assert _occupied(root / ".cache") < _MIB
 
 
 def test_one_in_use_is_never_removed(root: Path, wheels) -> None:

@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import tempfile
+import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -60,8 +61,13 @@ def list_overlays(root: Path) -> list[Overlay]:
     return unbuilt + sorted(built, key=lambda overlay: overlay.last_used_at or overlay.created_at)
 
 
-def remove_overlay(root: Path, name: str) -> bool:
+def remove_overlay(root: Path, name: str, *, wait: bool = True) -> bool:
     """Remove the overlay ``name``, and what it alone needs of the downloads; False when there is none.
+
+    Args:
+        root: The directory of all overlays.
+        name: Its hash.
+        wait: For the downloads too. uv drops them only when no other uv is at work, which may be when a long build is done.
 
     Raises:
         EnvironmentInUse: somebody runs in it, is about to, or builds it.
@@ -73,7 +79,10 @@ def remove_overlay(root: Path, name: str) -> bool:
         return drop_record(directory)
     lock = _lock_of(directory)
     _take_away(directory)
-    _drop_downloads(root, [lock])
+    dropping = threading.Thread(target=_drop_downloads, args=(root, [lock]), name=f"drop-{name}", daemon=True)
+    dropping.start()
+    if wait:
+        dropping.join()
     return True
 
 
