@@ -5,36 +5,67 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from fnmatch import fnmatchcase
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Final, cast
 
 from raylift.domain.project import PackedProject, ProjectFile, UnsafePath, checked_path, pack
 
 if TYPE_CHECKING:
-    from pathspec import GitIgnoreSpec
+    import re
+
+    from pathspec.pattern import RegexPattern
 
 IGNORED: Final = (".git", ".venv", "venv", "__pycache__", "*.pyc")
-"""Left out unless an ignore file says otherwise (``!venv``)."""
+"""Left out unless a line of an ignore file asks for it by name (``!venv``)."""
 IGNORE_FILES: Final = (".gitignore", ".rayliftignore")
 """Read in every directory; what the second says wins over the first."""
 
+_BELOW: Final = "ps_d"
+"""The group in which a pattern of pathspec has the slash behind what it names."""
 _LARGEST_BYTES: Final = 1 << 30
 """Never read more than this into memory: the platform's own limit is far below."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Rules:
-    """The ignore files that hold in a directory."""
+class _Rule:
+    """A line of an ignore file. ``base`` is the directory of the file, relative to the project and ending in a slash."""
 
-    layers: tuple[tuple[str, GitIgnoreSpec], ...]
-    """(directory that they are of, relative to the project and ending in a slash, patterns); the last that matches wins."""
+    base: str
+    line: str
+    pattern: RegexPattern
+
+    def names(self, path: str) -> bool:
+        """Whether the line is about ``path`` itself. It says nothing of what lies below: git looks at each entry by itself."""
+        return any(map(_ends_here, self.pattern.regex.finditer(path.removeprefix(self.base))))
+
+
+def _ends_here(match: re.Match[str]) -> bool:
+    """A pattern of pathspec matches what lies below as well, and marks the slash that ends what the line names."""
+    if _BELOW in match.groupdict():
+        return match[_BELOW] is None or match.end(_BELOW) == len(match.string)
+    # "data/**" is about what is in data, not about data.
+    return not (match.string.endswith("/") and match.end() == len(match.string))
+
+
+@dataclass(frozen=True, slots=True)
+class _Rules:
+    """The lines that hold in a directory; the last that names an entry decides."""
+
+    rules: tuple[_Rule, ...] = ()
 
     def ignore(self, path: str) -> bool:
-        for base, patterns in reversed(self.layers):
-            found = patterns.check_file(path.removeprefix(base)).include
-            if found is not None:
-                return found
-        return False
+        name = PurePosixPath(path).name
+        default = next((ignored for ignored in IGNORED if fnmatchcase(name, ignored)), None)
+        for rule in reversed(self.rules):
+            if not rule.names(path):
+                continue
+            if rule.pattern.include:
+                return True
+            # "!*/" keeps a list of patterns short: that is no wish for the repository's history, or for a virtual environment.
+            if default is None or default.strip("*") in rule.line:
+                return False
+        return default is not None
 
 
 def read_project(path: str | os.PathLike[str]) -> bytes:
@@ -68,14 +99,11 @@ def pack_directory(root: Path) -> PackedProject:
 
 def _walk(root: Path) -> Iterator[tuple[str, Path]]:
     """(path in the project, file) of all that is not left out."""
-    # Only who uploads a project pays for it.
-    from pathspec import GitIgnoreSpec
-
-    pending = [("", _Rules((("", GitIgnoreSpec.from_lines(IGNORED)),)))]
+    pending = [("", _Rules())]
     while pending:
         prefix, inherited = pending.pop()
         folder = root / prefix
-        rules = _Rules((*inherited.layers, *_layers(prefix, folder)))
+        rules = _Rules((*inherited.rules, *_read_rules(prefix, folder)))
         for entry in sorted(folder.iterdir()):
             name = f"{prefix}{entry.name}"
             is_folder = entry.is_dir() and not entry.is_symlink()
@@ -88,13 +116,18 @@ def _walk(root: Path) -> Iterator[tuple[str, Path]]:
                 yield name, entry
 
 
-def _layers(prefix: str, folder: Path) -> Iterator[tuple[str, GitIgnoreSpec]]:
+def _read_rules(prefix: str, folder: Path) -> Iterator[_Rule]:
+    # Only who uploads a project pays for it.
     from pathspec import GitIgnoreSpec
 
     for name in IGNORE_FILES:
         file = folder / name
-        if file.is_file():
-            yield prefix, GitIgnoreSpec.from_lines(file.read_text(encoding="utf-8-sig", errors="replace").splitlines())
+        if not file.is_file():
+            continue
+        for line in file.read_text(encoding="utf-8-sig", errors="replace").splitlines():
+            for pattern in GitIgnoreSpec.from_lines([line]).patterns:
+                if pattern.include is not None:
+                    yield _Rule(prefix, line, cast("RegexPattern", pattern))
 
 
 def _check_kind(entry: Path, root: Path) -> None:

@@ -45,6 +45,9 @@ def test_what_is_left_out_unless_someone_says_otherwise(tmp_path: Path) -> None:
     assert packed(tmp_path) == {"pkg/a.py", ".env", ".gitignore"}
     write(tmp_path, {".gitignore": "!venv/\n.env\n", ".rayliftignore": "!.env\n"})
     assert packed(tmp_path) == {"pkg/a.py", ".env", ".gitignore", ".rayliftignore", "venv/x"}
+    # Everything but Python files: that is no wish for all the Python files of a virtual environment.
+    write(tmp_path, {".venv/lib/a.py": "", ".gitignore": "*\n!*/\n!*.py\n", ".rayliftignore": ""})
+    assert packed(tmp_path) == {"pkg/a.py"}
 
 
 FILES = [
@@ -63,9 +66,18 @@ FILES = [
     "data/raw/big.bin",
     "data/raw/keep/this.bin",
     "data/small.csv",
+    "models/.gitkeep",
+    "models/big.bin",
+    "config/.secret",
+    "config/a.json",
+    "lists/a/b/c.py",
+    "lists/a/b/c.txt",
 ]
 IGNORES = {
-    ".gitignore": "*.log\n!keep.log\n/build/\ndocs/**/b.md\na\\ b.txt\n\\#hash\ndata/raw/*\n!data/raw/keep/\n",
+    ".gitignore": "*.log\n!keep.log\n/build/\ndocs/**/b.md\na\\ b.txt\n\\#hash\ndata/raw/*\n!data/raw/keep/\n"
+    "models/**\n!models/.gitkeep\n.secret\n!config/\n",
+    "config/.gitignore": "!/*/\n",
+    "lists/.gitignore": "*\n!*/\n!*.py\n",
     "src/.gitignore": "*.tmp\n!x.log\n/deep/x.tmp\n",
     "src/deep/.gitignore": "!keep.tmp\n",
 }
