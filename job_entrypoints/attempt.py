@@ -67,7 +67,8 @@ class Attempt:
 
     def hook_instructions(self) -> str:
         """What the hooks in the script's process are told."""
-        return json.dumps({"autolog": self.autolog, "environment_lock": self.environment_lock})
+        project = "" if self.from_ray else self.working_directory
+        return json.dumps({"autolog": self.autolog, "environment_lock": self.environment_lock, "project": project})
 
     @property
     def working_directory(self) -> str:

@@ -38,8 +38,7 @@ def patch(module: ModuleType, instructions: str, script: CodeType) -> None:
         case "mlflow.pytorch":
             _replace(module, "_get_default_serialization_format", _pickle_unless_exported)
         case "mlflow.utils.environment":
-            lock = tuple(settings["environment_lock"])
-            _replace(module, "infer_pip_requirements", lambda original: _inference(original, lock, script.co_filename))
+            _replace(module, "infer_pip_requirements", lambda original: _inference(original, settings, script.co_filename))
             _replace(module, "warn_dependency_requirement_mismatches", _unless_installed)
         case "mlflow.tracking.fluent":
             _replace(module, "set_experiment", _in_child_processes_too)
@@ -74,12 +73,12 @@ def _pickle_unless_exported(original: Callable[[bool], str]) -> Callable[[bool],
     return lambda export_model: original(export_model) if export_model else "pickle"
 
 
-def _inference(original: Callable[..., list[str]], lock: tuple[str, ...], script: str) -> Callable[..., list[str]]:
+def _inference(original: Callable[..., list[str]], settings: dict[str, Any], script: str) -> Callable[..., list[str]]:
     @functools.wraps(original)
     def infer_pip_requirements(model_uri: str, flavor: str, fallback: list[str] | None = None, **options: Any) -> list[str]:
         if options.get("uv_project_dir"):
             return original(model_uri, flavor, fallback, **options)
-        return process_requirements(fallback or (), lock, script)
+        return process_requirements(fallback or (), settings["environment_lock"], script, settings["project"])
 
     return infer_pip_requirements
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import functools
+import os
 import re
 import sys
 from collections.abc import Iterable, Iterator
@@ -23,20 +24,21 @@ _KNOWN_AS = {"sklearn": "scikit-learn", "PIL": "pillow", "cv2": "opencv-python",
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
 
 
-def process_requirements(fallback: Iterable[str], lock: Iterable[str], script: str) -> list[str]:
+def process_requirements(fallback: Iterable[str], lock: Iterable[str], script: str, project: str = "") -> list[str]:
     """Pinned requirements of a model made in this process.
 
     Args:
         fallback: the flavour's own, already pinned.
         lock: what the job's environment has beyond the base environment.
         script: path of the user's script.
+        project: where the rest of the user's code lies, if not beside the script.
     """
     chosen = {_canonical(requirement): requirement for requirement in fallback}
     for requirement in lock:
         # As they stand: a pin of the lock may be a URL.
         if not _modules_of(_canonical(requirement)).isdisjoint(sys.modules):
             chosen.setdefault(_canonical(requirement), requirement)
-    used = {*_COMPANIONS, *_imported_by_name(script)} & sys.modules.keys() - sys.stdlib_module_names
+    used = {*_COMPANIONS, *_imported_by_name(script, project)} & sys.modules.keys() - sys.stdlib_module_names
     for name in sorted(filter(None, map(_distribution_of, used))):
         chosen.setdefault(_canonical(name), f"{name}=={version(name).partition('+')[0]}")
     return sorted(requirement for name, requirement in chosen.items() if name not in _NEVER)
@@ -51,14 +53,14 @@ def is_installed(requirement: str) -> bool:
         return False
 
 
-def _imported_by_name(script: str) -> set[str]:
-    """Top-level names in the import statements of the script and of the loaded modules that lie beside it."""
-    directory = str(Path(script).parent)
+def _imported_by_name(script: str, project: str) -> set[str]:
+    """Top-level names in the import statements of the script and of the loaded modules that lie beside it or in its project."""
+    directories = tuple(f"{directory}{os.sep}" for directory in (str(Path(script).parent), project) if directory)
     beside = {
         file
         for module in list(sys.modules.values())
         if isinstance(file := getattr(module, "__file__", None), str)
-        and file.startswith(directory)
+        and file.startswith(directories)
         and file.endswith(".py")
         and "site-packages" not in file
     }

@@ -21,7 +21,7 @@ def shell(command: str, tmp_path: Path, **environment: str) -> list[dict[str, ob
     script = tmp_path / "show.py"
     script.write_text(SHOW)
     variables = {"PATH": os.environ["PATH"], "PYTHON": sys.executable, "SHOW": str(script), **environment}
-    hook_pythons_of_command(variables, json.dumps({"autolog": True, "environment_lock": []}))
+    hook_pythons_of_command(variables, json.dumps({"autolog": True, "environment_lock": [], "project": ""}))
     done = subprocess.run(["/bin/sh", "-c", command], env=variables, capture_output=True, text=True, timeout=60, check=True)
     assert not done.stderr
     return [json.loads(line) for line in done.stdout.splitlines()]

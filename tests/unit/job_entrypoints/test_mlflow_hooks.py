@@ -16,7 +16,7 @@ from job_entrypoints import mlflow_hooks
 def _patched(name: str, script: str = "pass", wanted: bool = True, **attributes: Any) -> Any:
     module = ModuleType(name)
     module.__dict__.update(attributes)
-    instructions = json.dumps({"autolog": wanted, "environment_lock": []})
+    instructions = json.dumps({"autolog": wanted, "environment_lock": [], "project": ""})
     mlflow_hooks.patch(module, instructions, compile(script, "my_model.py", "exec"))
     return module
 

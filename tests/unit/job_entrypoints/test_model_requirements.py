@@ -54,6 +54,19 @@ def test_modules_beside_the_script_count(tmp_path: Path, monkeypatch: pytest.Mon
     assert f"hypothesis=={version('hypothesis')}" in _requirements(tmp_path, "import beside_the_script")
 
 
+def test_modules_elsewhere_in_the_project_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "jobs").mkdir()
+    script = tmp_path / "jobs" / "fit.py"
+    script.write_text("import above_the_script")
+    (tmp_path / "above_the_script.py").write_text("import hypothesis")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    import above_the_script  # pyright: ignore[reportMissingImports, reportUnusedImport]  # noqa: F401
+
+    wanted = f"hypothesis=={version('hypothesis')}"
+    assert wanted in process_requirements((), (), str(script), str(tmp_path))
+    assert wanted not in process_requirements((), (), str(script))
+
+
 def test_names_that_differ_from_their_distribution(tmp_path: Path) -> None:
     import dateutil.parser
     import yaml
