@@ -23,10 +23,13 @@ from raylift.engines.ray_release import ray_release
 from raylift.services.container import Services
 from raylift.services.owners import OWNER_HEADER
 from serve_apps.gateway.bodies import parse_model, read_body
+from serve_apps.gateway.project_threads import run_in_project_thread
 from serve_apps.gateway.responses import json_body, json_response, plain_errors
 
 _API_VERSION: Final = "4"
 """Of the Jobs API that this is: Ray's CURRENT_VERSION."""
+_PACKAGES: Final = frozenset({"working_dir", "py_modules"})
+"""Fields of a runtime_env that name uploaded packages."""
 _SESSION_NAME: Final = "raylift"
 _MAX_REQUEST_BYTES: Final = 4 * 1024 * 1024
 
@@ -54,7 +57,9 @@ def ray_jobs_router(services: Services) -> APIRouter:
         """Submit a job. When this answers, the job is stored and will end in exactly one final state."""
         # The content type is not looked at, as Ray does not.
         asked = parse_model(JobSubmitRequest, await read_body(request, max_bytes=_MAX_REQUEST_BYTES))
-        submission_id = await run_in_threadpool(jobs.submit, asked, owner=request.headers.get(OWNER_HEADER))
+        has_project = not _PACKAGES.isdisjoint(asked.runtime_env or ())
+        submit = run_in_project_thread if has_project else run_in_threadpool
+        submission_id = await submit(jobs.submit, asked, owner=request.headers.get(OWNER_HEADER))
         return json_response(JobSubmitResponse(job_id=submission_id, submission_id=submission_id))
 
     @router.get("/jobs/", responses={200: {"model": list[JobDetails]}, **plain_errors(503)})

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from fastapi import APIRouter, Request, Response
-from fastapi.concurrency import run_in_threadpool
 
 from raylift.domain.errors import NotFound
 from raylift.services.container import Services
 from serve_apps.gateway.bodies import read_body
+from serve_apps.gateway.project_threads import run_in_project_thread
 from serve_apps.gateway.responses import plain_errors
 
 
@@ -26,7 +26,7 @@ def ray_packages_router(services: Services) -> APIRouter:
     async def upload(protocol: str, package_name: str, request: Request) -> Response:
         """Upload a package: a .zip, checked as a project is."""
         content = await read_body(request, max_bytes=services.settings.gateway.max_body_bytes)
-        await run_in_threadpool(packages.keep, protocol, package_name, content)
+        await run_in_project_thread(packages.keep, protocol, package_name, content)
         return Response()
 
     return router

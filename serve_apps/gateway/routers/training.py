@@ -19,6 +19,7 @@ from raylift.services.training import MAX_PAGE, Submission
 from raylift.store import AddedSweep, JobFilter
 from serve_apps.gateway import views
 from serve_apps.gateway.links import job_path, sweep_path
+from serve_apps.gateway.project_threads import run_in_project_thread
 from serve_apps.gateway.responses import json_body, json_response, problems
 from serve_apps.gateway.sweep_views import sweep_accepted
 from serve_apps.gateway.upload_bodies import ReadUpload, read_upload
@@ -61,7 +62,8 @@ def training_router(services: Services) -> APIRouter:
         With the field ``sweep`` it is a job for each combination of parameters, and the answer names the sweep and its jobs.
         """
         read = await read_upload(request, services.settings.jobs)
-        taken = await run_in_threadpool(_submit, services, read, request.headers)
+        submit = run_in_threadpool if read.project is None else run_in_project_thread
+        taken = await submit(_submit, services, read, request.headers)
         replayed = {"Idempotency-Replayed": "true"} if taken.repeated else {}
         if isinstance(taken, AddedSweep):
             return json_response(sweep_accepted(taken), 202, {"Location": sweep_path(taken.sweep.sweep_id), **replayed})

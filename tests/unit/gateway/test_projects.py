@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import io
 import zipfile
 from collections.abc import Mapping
@@ -11,6 +12,7 @@ import pytest
 
 from raylift.domain.job import JobState
 from raylift.domain.project import ProjectFile, pack
+from raylift.services.project_archives import UNPACKING
 from tests.unit.gateway.conftest import Platform
 
 UPLOAD = "/mlops/training/upload"
@@ -45,6 +47,16 @@ async def refused(
     answer = await send(client, archive, entrypoint, **fields)
     assert answer.status_code == 422, answer.text
     return {error["field"]: error for error in answer.json()["errors"]}
+
+
+async def test_projects_that_wait_for_each_other_keep_nobody_else_waiting(client: httpx.AsyncClient) -> None:
+    with UNPACKING:
+        uploads = [asyncio.create_task(send(client, zipped())) for _ in range(60)]
+        # While these are answered the uploads get as far as they can.
+        for _ in range(100):
+            answer = await asyncio.wait_for(client.get("/mlops/training/jobs"), 30)
+            assert answer.json()["jobs"] == []
+    assert {upload.status_code for upload in await asyncio.gather(*uploads)} == {202}
 
 
 async def test_a_project_is_taken(client: httpx.AsyncClient) -> None:
