@@ -29,6 +29,16 @@ def test_one_that_expired_may_be_taken_and_the_token_grows(store: Store, lease: 
         store.leases.renew(lease, now=after(16), seconds=15)
 
 
+def test_one_of_before_the_clock_was_put_back_may_be_taken(store: Store, lease: Lease) -> None:
+    """Whoever held it was killed: nobody waits the hour until the clock is there again."""
+    taken = store.leases.acquire("supervisor", "second", now=after(-3600), seconds=15)
+    assert taken == Lease("supervisor", "second", 2, after(-3585))
+
+
+def test_clocks_that_differ_by_seconds_do_not_take_it_from_each_other(store: Store, lease: Lease) -> None:
+    assert store.leases.acquire("supervisor", "second", now=after(-14), seconds=15) is None
+
+
 def test_one_that_expired_but_that_nobody_took_is_renewed(store: Store, lease: Lease) -> None:
     assert store.leases.renew(lease, now=after(100), seconds=15).token == lease.token
 

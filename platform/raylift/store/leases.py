@@ -32,6 +32,7 @@ class LeaseRepository:
         """Take the lease, or renew it; None while another holds it.
 
         ``holder`` must be unique to the process (or actor incarnation): two that share a name share the token.
+        One that ends later than twice ``seconds`` from now was taken before the clock was put back, and is free.
         """
         if not holder:
             raise ValueError("a lease needs a holder")
@@ -40,7 +41,7 @@ class LeaseRepository:
             session.execute(insert_into(session, LeaseRow).on_conflict_do_nothing(), blank)
             row = session.scalars(select(LeaseRow).where(LeaseRow.name == name).with_for_update()).one()
             if row.holder != holder:
-                if row.holder != _NOBODY and row.expires_at > now:
+                if row.holder != _NOBODY and now < row.expires_at <= now + 2 * timedelta(seconds=seconds):
                     return None
                 row.holder = holder
                 row.token += 1

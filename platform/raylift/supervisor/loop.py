@@ -173,7 +173,8 @@ class Supervisor:
 
     def _hold_lease(self) -> Lease | None:
         now, seconds = self._clock(), self._settings.supervisor.lease_seconds
-        if self._lease is not None and (self._lease.expires_at - now).total_seconds() > seconds / 2:
+        # One that has longer than it was taken for was taken before the clock was put back.
+        if self._lease is not None and seconds / 2 < (self._lease.expires_at - now).total_seconds() <= seconds:
             return self._lease
         held = self._lease
         self._lease = self._store.leases.acquire(SUPERVISOR, self._holder, now=now, seconds=seconds)

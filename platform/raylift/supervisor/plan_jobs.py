@@ -169,7 +169,8 @@ def _stop(job: Job, seen: AttemptSeen, overdue: Reason | None, now: datetime, se
 def _stop_was_ignored(seen: AttemptSeen, now: datetime, settings: JobSettings) -> bool:
     """Whether a stop was sent so long ago that the attempt should have ended."""
     patience = timedelta(seconds=settings.stop_grace_seconds) + _LAST_WORD
-    return seen.stop_sent_at is not None and now - seen.stop_sent_at > patience
+    # A stop of the future is one of before the clock was put back.
+    return seen.stop_sent_at is not None and abs(now - seen.stop_sent_at) > patience
 
 
 def _started(job: Job, at: datetime) -> ScriptStarted:
@@ -236,7 +237,7 @@ def _stopped(job: Job, reason: Reason, code: int | None, usage: Usage | None, se
 
 def _ended_without_a_word(job: Job, seen: AttemptSeen, now: datetime, settings: JobSettings) -> JobAction | None:
     """Ray says that it is over, and the wrapper has said nothing: it could not start, was killed, or its node is gone."""
-    if now - job.entered_at < _PATIENCE:
+    if abs(now - job.entered_at) < _PATIENCE:
         return None
     may_run = job.state is JobState.SCRIPT and seen.wrapper_lives is not False
     if may_run and not _stop_was_ignored(seen, now, settings):

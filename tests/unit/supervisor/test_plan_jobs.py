@@ -256,6 +256,14 @@ class TestLosses:
         assert plan(job, now + LATER, **seen) is None
         assert plan(job, now + MUCH_LATER, **seen) == Stop(Reason.TIMEOUT)
 
+    def test_nobody_waits_until_a_clock_that_was_put_back_is_there_again(self, make_job: Make, now: datetime) -> None:
+        """An hour back: all that the store and the files say happened in the future."""
+        seen = {"progress": Progress(now), "wrapper_lives": False}
+        assert isinstance(plan(make_job(), now - timedelta(hours=1), **seen), Retry)
+        job = make_job(stop_reason=Reason.NODE_LOST)
+        seen = {"progress": Progress(now), "ray": RUNNING, "wrapper_lives": True, "stop_sent_at": now}
+        assert plan(job, now - timedelta(hours=1), **seen) == Stop(Reason.NODE_LOST)
+
     def test_a_pending_attempt_that_cannot_be_stopped_is_given_up(self, make_job: Make, now: datetime) -> None:
         seen = {"ray": ray(RayJobStatus.PENDING), "stop_sent_at": now}
         cancelled = plan(make_job(JobState.STARTING, stop_reason=Reason.CANCELLED_BY_USER), now + MUCH_LATER, **seen)
