@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from raylift.domain.job import Job, JobStatus
+from raylift.services.freshness import Fresh
 from raylift.services.logs import JobLogs, LogFile
 from raylift.store import Store
 
@@ -64,10 +65,13 @@ class _Look:
 
 
 class LogFollower:
-    """Follows logs. Each follower looks a few times a second, in a thread."""
+    """Follows logs. Each follower looks a few times a second, in a thread; the store is asked once for all of a job's.
+
+    While the store is away, what is printed is told all the same.
+    """
 
     def __init__(self, store: Store, logs: JobLogs, *, poll_seconds: float = _POLL_SECONDS) -> None:
-        self._store = store
+        self._job: Fresh[str, Job] = Fresh(store.jobs.get, seconds=poll_seconds / 2)
         self._logs = logs
         self._poll_seconds = poll_seconds
 
@@ -81,7 +85,9 @@ class LogFollower:
         """
         quiet = 0.0
         while True:
-            look = await asyncio.to_thread(self._look, job_id, attempt, offset)
+            # The job first: once it is final, its file does not grow any more.
+            job = await self._job.get(job_id)
+            look = await asyncio.to_thread(self._look, job, attempt, offset)
             if attempt is not None and look.attempt is not None and look.attempt != attempt:
                 yield AttemptStarted(look.attempt)
             attempt, offset = look.attempt, look.offset
@@ -100,9 +106,7 @@ class LogFollower:
                 quiet = 0.0
                 yield Heartbeat()
 
-    def _look(self, job_id: str, attempt: int | None, offset: int) -> _Look:
-        # The job first: once it is final, its file does not grow any more.
-        job = self._store.jobs.get(job_id)
+    def _look(self, job: Job, attempt: int | None, offset: int) -> _Look:
         newest = self._logs.of_job(job)
         if newest is None:
             return _Look(job, b"", offset, attempt, is_over=job.is_final)

@@ -8,7 +8,8 @@ from typing import Any
 import httpx
 import pytest
 
-from raylift.domain.job import Job, JobState
+from raylift.domain.errors import EngineUnavailable
+from raylift.domain.job import Job, JobState, JobStatus
 from raylift.services.log_following import AttemptStarted, Ended, Lines, LogEvent, LogFollower
 from raylift.services.logs import LogFile
 from serve_apps.gateway.routers.job_logs import _encoded
@@ -281,6 +282,46 @@ async def test_followers_do_not_hold_each_other_up(client: httpx.AsyncClient, pl
     assert (await client.get("/healthz")).status_code == 200
     platform.finish(job_id)
     assert all("event: end" in answer.text for answer in await asyncio.gather(*following))
+
+
+async def test_the_store_is_asked_once_for_all_followers_of_a_job(
+    platform: Platform, job_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    platform.start(job_id, b"one\n")
+    platform.finish(job_id)
+    asked: list[str] = []
+    get = platform.store.jobs.get
+    monkeypatch.setattr(platform.store.jobs, "get", lambda job_id: asked.append(job_id) or get(job_id))
+    follower = LogFollower(platform.store, platform.services.logs, poll_seconds=60)
+
+    async def told() -> list[LogEvent]:
+        return [event async for event in follower.follow(job_id)]
+
+    everything = await asyncio.gather(*(told() for _ in range(20)))
+    assert everything == [[Lines("one\n", 4), Ended(JobStatus.COMPLETED, 4)]] * 20
+    assert asked == [job_id]
+
+
+async def test_what_is_printed_while_the_store_is_away_is_told(
+    platform: Platform, job_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    platform.start(job_id, b"one\n")
+    get, away = platform.store.jobs.get, False
+
+    def ask(job_id: str) -> Job:
+        if away:
+            raise EngineUnavailable("the database restarts")
+        return get(job_id)
+
+    monkeypatch.setattr(platform.store.jobs, "get", ask)
+    events = follow(platform, job_id)
+    assert await anext(events) == Lines("one\n", 4)
+    platform.print(job_id, b"two\n")
+    away = True
+    assert await anext(events) == Lines("two\n", 8)
+    away = False
+    platform.finish(job_id)
+    assert await anext(events) == Ended(JobStatus.COMPLETED, 8)
 
 
 async def test_a_log_that_was_removed_says_so(client: httpx.AsyncClient, platform: Platform, job_id: str) -> None:
