@@ -54,7 +54,13 @@ class Standby:
                     self._demand.answered_warm(deployment, in_flight=process.in_flight)
                 path = route_path(deployment.model_name, deployment.version) + request.beneath
                 return await process.connection.send(request.method, path, request.headers, request.body)
-        except (StillLoading, NoWarmProcess, NotReached):
+        except StillLoading:
+            # Whoever only reads waits for it: were replicas started beside it, then for each version that is new and slow
+            # to load, of which the supervisor finds out this way whether it loads at all.
+            if request.method not in _READS:
+                self._demand.unanswered(deployment)
+            return None
+        except (NoWarmProcess, NotReached):
             self._nobody(request, deployment)
             return None
 

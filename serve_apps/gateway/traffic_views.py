@@ -26,7 +26,7 @@ def table_of(update: TrafficUpdate) -> TrafficTable:
     """The table that a body asks for; what is wrong with it is left to the domain to say."""
     return TrafficTable(
         routes=tuple(Route(_target(route), float(route.weight)) for route in update.routes),
-        shadow=tuple(target_of(text) for text in update.shadow),
+        shadow=tuple(target_of(str(name)) for name in update.shadow),
         sticky=Sticky(update.sticky.header, update.sticky.field) if update.sticky else None,
     )
 

@@ -9,9 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from raylift.api.models import DeploymentStatusName
 
-TargetName = Annotated[
-    str, Field(min_length=1, max_length=256, description='A version\'s number, e.g. "3", or an MLflow alias, e.g. "champion".')
-]
+TargetName = Annotated[str | int, Field(description='A version\'s number, e.g. "3", or an MLflow alias, e.g. "champion".')]
 
 
 class RouteBody(BaseModel):

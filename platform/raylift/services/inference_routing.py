@@ -145,15 +145,20 @@ class InferenceRouting:
         """A version by weight. The share of those that cannot answer falls to the others, while there are others."""
         name = wanted.model_name
         versions: list[tuple[str, float]] = []
-        absent: VersionNotFound | None = None
+        gone: list[str] = []
         for route in table.routes:
             try:
                 versions.append((await self._version_of(name, route.target, picture), route.weight))
-            except VersionNotFound as error:  # The alias was deleted in MLflow.
-                absent = error
+            except VersionNotFound:  # The alias was deleted in MLflow.
+                gone.append(str(route.target))
         weights = weights_of(versions)
         if not weights:
-            raise absent or VersionNotFound(f"The traffic table of {name!r} has no version.", model_name=name, versions=[])
+            raise VersionNotFound(
+                f"The traffic table of {name!r} sends requests to {' and '.join(gone)}, which MLflow does not have any more. "
+                f"Set it again, PUT another table, or POST /mlops/models/{name}/rollback.",
+                model_name=name,
+                versions=sorted(picture.rows, key=version_number, reverse=True),
+            )
         able = {version: weight for version, weight in weights.items() if takes_requests(picture.rows.get(version))} or weights
         if len(able) == 1:
             return next(iter(able))

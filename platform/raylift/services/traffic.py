@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from raylift.domain.deployment import Deployment, DeploymentStatus
@@ -146,7 +146,7 @@ class TrafficService:
             problem = _problem_of(row) if row else _deploy_first(model_name, registered.version)
             if is_routed and problem:
                 raise InvalidRequest(f"Requests go to the alias {alias!r}; version {problem}", [FieldError("version", problem)])
-        before = self._look_at(model_name, alias)
+        before = self._look_at(model_name, {alias}).get(alias)
         if before != version:
             known = self._store.traffic.announce(model_name, alias, version, who=who, action=action, now=self._clock())
             if version is None:
@@ -157,12 +157,13 @@ class TrafficService:
             self._store.traffic.observe(model_name, alias, version, now=self._clock(), known=known)
         return AliasMove(model_name, alias, version, before)
 
-    def _look_at(self, model_name: str, alias: str) -> str | None:
-        """Where the alias is. Moves in MLflow that nobody saw yet get their row in the audit first."""
-        known = next((record for record in self._store.traffic.aliases(model_name) if record.alias == alias), None)
-        version = self._registry.model(model_name).aliases.get(alias)
-        self._store.traffic.observe(model_name, alias, version, now=self._clock(), known=known)
-        return version
+    def _look_at(self, model_name: str, aliases: Collection[str]) -> Mapping[str, str]:
+        """Where all aliases are. Moves of ``aliases`` in MLflow that nobody saw yet get their row in the audit first."""
+        known = {record.alias: record for record in self._store.traffic.aliases(model_name)}
+        found = self._registry.model(model_name).aliases
+        for alias in sorted(aliases):
+            self._store.traffic.observe(model_name, alias, found.get(alias), now=self._clock(), known=known.get(alias))
+        return found
 
     def _restore(self, record: TrafficRecord, table: TrafficTable | None, who: str) -> TrafficState:
         name, action = record.model_name, TrafficAction.ROLLBACK
@@ -179,7 +180,8 @@ class TrafficService:
         deployments = self._deployments(model_name)
         if not deployments:
             self._registry.model(model_name)  # A name that nobody registered deserves the better answer.
-        aliases: Mapping[str, str] = self._registry.model(model_name).aliases if table.aliases else {}
+        # The table's aliases are written down where they are now: the first move after this is undone to there.
+        aliases: Mapping[str, str] = self._look_at(model_name, table.aliases) if table.aliases else {}
         errors = list(self._unanswerable(model_name, table, deployments, aliases))
         if errors:
             raise InvalidRequest(f"{errors[0].field} {errors[0].detail}", errors)

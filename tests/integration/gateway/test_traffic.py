@@ -114,10 +114,17 @@ class TestTheSplit:
             while await infer(world) != "4":  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
 
+    async def test_an_alias_that_is_gone_from_mlflow(self, world: World) -> None:
+        world.platform.registry.aliases["m", "champion"] = "3"
+        await put(world, ("champion", 1))
+        del world.platform.registry.aliases["m", "champion"]
+        answer = await world.client.post(INFERENCE, json={"model_name": "m", "inputs": [[1.0]]})
+        assert (answer.status_code, answer.json()["versions"]) == (404, ["5", "4", "3"])
+        assert "rollback" in answer.json()["detail"]
+
     async def test_while_mlflow_is_away_aliases_stay_where_they_were(self, world: World) -> None:
         world.platform.registry.aliases["m", "champion"] = "3"
         await put(world, ("champion", 1))
-        world.platform.store.traffic.observe("m", "champion", "3", now=world.platform.lease.expires_at, known=None)
         world.platform.registry.down = True
         assert await infer(world) == "3"
 

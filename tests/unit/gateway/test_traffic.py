@@ -47,7 +47,7 @@ class TestTheTable:
     async def test_put_and_get(self, client: httpx.AsyncClient) -> None:
         table = {
             "routes": [{"alias": "champion", "weight": 90}, {"version": 4, "weight": 10}],
-            "shadow": ["5"],
+            "shadow": [5],
             "sticky": {"header": "X-User"},
         }
         answer = await put(client, table, **{"X-Raylift-Owner": "ann"})
@@ -234,6 +234,23 @@ class TestRollback:
         assert shares(view) == [("3", "champion", 1.0)]
         change = (await history(client))[0]
         assert (change["who"], change["action"], change["alias"]) == ("ops", "rollback", "champion")
+
+    async def test_an_alias_that_nobody_had_looked_at_when_the_table_named_it(
+        self, client: httpx.AsyncClient, platform: Platform
+    ) -> None:
+        await put(client, {"routes": [{"alias": "champion", "weight": 1}]})
+        assert [change["action"] for change in await history(client)] == ["put", "alias"]
+        platform.registry.aliases["m", "champion"] = "4"
+        platform.store.traffic.observe(
+            "m", "champion", "4", now=platform.lease.expires_at, known=platform.store.traffic.aliases("m")[0]
+        )
+        view = await self.rolled_back(client)
+        assert shares(view) == [("3", "champion", 1.0)]
+
+    async def test_a_table_with_an_alias_that_was_set_a_moment_before(self, client: httpx.AsyncClient) -> None:
+        await put(client, SPLIT)
+        await put(client, {"routes": [{"alias": "champion", "weight": 1}]})
+        assert [route["version"] for route in (await self.rolled_back(client))["routes"]] == ["3", "4"]
 
     async def test_an_alias_by_its_name(self, client: httpx.AsyncClient, platform: Platform) -> None:
         await client.put(f"{MODEL}/aliases/archived", json={"version": "4"})

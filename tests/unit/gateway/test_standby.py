@@ -1,0 +1,51 @@
+"""Which requests to a version without a replica call for one."""
+
+from __future__ import annotations
+
+import time
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from raylift.domain.deployment import Deployment, DeploymentConfig, DeploymentStatus
+from serve_apps.gateway.standby import Standby
+from serve_apps.warm_pool.pool import NoWarmProcess, StillLoading
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+PARKED = Deployment("m", "1", "models:/m/1", DeploymentConfig(), DeploymentStatus.SCALED_TO_ZERO, NOW, NOW)
+
+
+class Pool:
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+    def can_answer(self, _: Deployment) -> bool:
+        return True
+
+    @asynccontextmanager
+    async def process_of(self, _: Deployment, __: float) -> Any:
+        raise self.error
+        yield
+
+
+@pytest.mark.parametrize(
+    ("method", "hold_seconds", "error", "called"),
+    [
+        ("POST", 60.0, StillLoading(), True),
+        # The supervisor's proof that a version loads is one: a slow model is no reason for a replica that nobody asked for.
+        ("GET", 20.0, StillLoading(), False),
+        ("GET", 20.0, NoWarmProcess(), True),
+        ("GET", 0.0, NoWarmProcess(), False),
+        ("POST", 0.0, NoWarmProcess(), True),
+    ],
+)
+async def test_who_calls_for_a_replica(method: str, hold_seconds: float, error: Exception, called: bool) -> None:
+    calls: list[str] = []
+    demand: Any = SimpleNamespace(unanswered=lambda deployment: calls.append(deployment.version))
+    pool: Any = Pool(error)
+    request: Any = SimpleNamespace(method=method, beneath="", headers={}, body=b"", hold_seconds=hold_seconds)
+    assert await Standby(demand, pool).answer(request, PARKED, time.monotonic() + hold_seconds) is None
+    assert calls == ["1"] * called
