@@ -185,7 +185,8 @@ class ObservabilitySettings(_Section):
     """What replicas write of requests (docs/observability.md)."""
 
     slow_request_seconds: Annotated[float | None, Field(ge=0)] = 1.0
-    """A prediction that takes longer gets a line in its replica's log, as errors do. null: only errors do."""
+    """A prediction that takes longer gets a line in its replica's log, as errors do, and requests that clients named
+    themselves (X-Request-ID, traceparent). null: only those do."""
     access_log: bool = False
     """A line in the replica's log for every prediction."""
     payload_file_bytes: Annotated[int, Field(gt=0)] = 8 * 1024**2

@@ -18,7 +18,7 @@ from raylift.domain.model_counters import ErrorKind, ProcessKind, ProtocolName
 from raylift.engines.counter_files import CounterFile
 from serve_apps.model_server.observer_config import ObserverConfig
 from serve_apps.model_server.payload_log import PayloadLogger
-from serve_apps.model_server.request_identity import STATUS_CLIENT_GONE, request_id_of, traceparent_of
+from serve_apps.model_server.request_identity import STATUS_CLIENT_GONE, is_traced, request_id_of, traceparent_of
 from serve_apps.model_server.watching import Exchange
 
 _log = logging.getLogger(__name__)
@@ -110,7 +110,8 @@ class Observer:
                 values[_BATCHES + bisect_left(counters.ROWS_BOUNDS, together)] += rows / together
             if (error := response.error) is not None:
                 values[_ERRORS.get(error, _ERROR_OTHER)] += 1.0
-        if error is not None or seconds >= self._slow_seconds or self._config.access_log:
+        config = self._config
+        if error is not None or seconds >= self._slow_seconds or config.access_log or is_traced(exchange.headers):
             self._write_line(exchange, error)
         if self._payloads is not None:
             self._payloads.offer(exchange)

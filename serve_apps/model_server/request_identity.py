@@ -6,8 +6,11 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
+from raylift.domain.ingress_headers import TRACED
+
 _REQUEST_ID: Final = b"x-request-id"
 _TRACEPARENT: Final = b"traceparent"
+_TRACED: Final = TRACED.lower().encode("ascii")
 _ID: Final = re.compile(rb"[\x21-\x7e]{1,128}")
 _TRACE: Final = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
@@ -22,6 +25,11 @@ def request_id_of(headers: Sequence[tuple[bytes, bytes]]) -> str | None:
 
 def traceparent_of(headers: Sequence[tuple[bytes, bytes]]) -> str | None:
     return _found(headers, _TRACEPARENT, _TRACE)
+
+
+def is_traced(headers: Sequence[tuple[bytes, bytes]]) -> bool:
+    """Whether the client named the request itself, and so may look for it."""
+    return any(name == _TRACED for name, _ in headers)
 
 
 def _found(headers: Sequence[tuple[bytes, bytes]], name: bytes, shape: re.Pattern[bytes]) -> str | None:

@@ -102,6 +102,7 @@ def test_what_a_version_does_is_seen(platform: LocalPlatform, client: Client, na
     assert (stats.error_rate, stats.rows) == (1 / 7, 7)
     assert stats.latency_p50_ms is not None
 
+    _is_in_the_replicas_log(platform, f"request_id={ids[0]} traceparent={TRACE} model={name} version=1")
     _is_in_the_replicas_log(platform, f"request_id=wrong-{ids[0]} traceparent={TRACE} model={name} version=1")
     _payloads_are_kept(platform, name, {*ids, by_name.request_id or ""})
     assert client.models.tell(name, 1, dict.fromkeys(ids, 6.0)) == 3

@@ -65,6 +65,16 @@ def version_of_application(name: str) -> tuple[str, str] | None:
     return (model_name, version) if colon and version.isdigit() else None
 
 
+def unservable_name(model_name: str) -> str | None:
+    """Why no version of a model that MLflow registered under this name can be served; None where it can."""
+    if MODEL_NAME.fullmatch(model_name):
+        return None
+    return (
+        f"{model_name!r} cannot be part of a URL path: only up to 128 letters, digits, dots, dashes and underscores can, "
+        "with a letter or digit first and last. Register the model under such a name to serve it."
+    )
+
+
 def version_route(model_name: str, version: str) -> str:
     """The URL path of a version's own deployment."""
     return f"/v2/models/{model_name}/versions/{version}"

@@ -12,6 +12,8 @@ FORWARDED: Final = "X-Raylift-Forwarded"
 """Marks what the gateway sent: when it comes back, Ray Serve has no such route, and it goes no further."""
 REQUEST: Final = "X-Raylift-Request"
 """Names a prediction for as long as it is tried: the same at each process that it is sent to."""
+TRACED: Final = "X-Raylift-Traced"
+"""Set where the client itself named the request, by X-Request-ID or traceparent: its replica writes a line about it."""
 FAILURE: Final = "X-Raylift-Ingress-Failure"
 """Names the failure in an answer that the ingress gives in a replica's place; the values are below."""
 

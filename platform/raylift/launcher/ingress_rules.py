@@ -111,6 +111,7 @@ def frontend_rules(names: Path, *, token: str, buffer_bytes: int) -> str:
     lines = [
         f"http-request set-header {ingress_headers.INGRESS} {token}",
         f"http-request del-header {ingress_headers.NAMED}",
+        *_traced(),
         "# Predictions change nothing, so they may be sent again when a replica breaks off; nothing else may.",
         f"http-request set-var(txn.raylift_family) str(problem) if {{ path {_INFERENCE} }}",
         "http-request set-var(txn.raylift_family) str(protocol) if { path_beg /v1/models/ /v2/models/ }",
@@ -140,6 +141,14 @@ def frontend_rules(names: Path, *, token: str, buffer_bytes: int) -> str:
         *_failures(),
     ]
     return "".join(f"    {line}\n" for line in lines)
+
+
+def _traced() -> Iterator[str]:
+    """What the gateway sends on always has an id; it says itself whether that was the client's."""
+    first = f"!{{ req.fhdr({ingress_headers.FORWARDED}) -m found }}"
+    yield f"http-request del-header {ingress_headers.TRACED} if {first}"
+    for header in ("x-request-id", "traceparent"):
+        yield f"http-request set-header {ingress_headers.TRACED} 1 if {first} {{ req.fhdr({header}) -m found }}"
 
 
 def _candidates() -> Iterator[str]:

@@ -8,7 +8,7 @@ from typing import Any, Final
 from raylift.api.models import DeploymentUpdate
 from raylift.domain.deployment import Batching, Deployment, DeploymentConfig, PayloadLog
 from raylift.domain.errors import DeploymentNotFound, FieldError, InvalidRequest
-from raylift.domain.identifiers import TAG_JOB_ID
+from raylift.domain.identifiers import TAG_JOB_ID, unservable_name
 from raylift.domain.quantities import parse_bytes
 from raylift.services.capacity import Capacity
 from raylift.services.clock import Clock, utc_now
@@ -49,6 +49,10 @@ class DeploymentService:
 
     def put(self, model_name: str, version: str, update: DeploymentUpdate) -> Change:
         """Deploy a version, change how it is deployed, start it again, or try it again: whichever applies."""
+        problem = unservable_name(model_name)
+        if problem is not None:
+            self._registry.version(model_name, version)  # A name that nobody registered deserves the better answer.
+            raise InvalidRequest(problem, [FieldError("model_name", problem)])
         try:
             present = self._store.deployments.get(model_name, version)
         except DeploymentNotFound:

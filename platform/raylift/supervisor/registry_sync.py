@@ -11,7 +11,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 
 from raylift.domain.deployment import DeploymentStatus
 from raylift.domain.errors import JobNotFound
-from raylift.domain.identifiers import MODEL_NAME, TAG_JOB_ID
+from raylift.domain.identifiers import TAG_JOB_ID, unservable_name
 from raylift.domain.job import Job
 from raylift.domain.lease import Lease
 from raylift.domain.model_version import ModelVersion
@@ -105,7 +105,7 @@ class RegistrySync:
         if any(row.version == version.version for row in self._store.deployments.list(version.name)):
             return
         lock: tuple[str, ...] = ()
-        problem = _unservable_name(version.name)
+        problem = unservable_name(version.name)
         try:
             lock = self._lock(version) if job is None else job.environment_lock or ()
         except EnvironmentUnresolvable as error:
@@ -141,12 +141,3 @@ def _is_the_models_own(line: str) -> bool:
         return Requirement(line).name.lower() not in _PLATFORMS_OWN
     except InvalidRequirement:
         return False  # Options, comments and blank lines.
-
-
-def _unservable_name(name: str) -> str | None:
-    if MODEL_NAME.fullmatch(name):
-        return None
-    return (
-        f"{name!r} cannot be part of a URL path: only letters, digits, dots, dashes and underscores can. "
-        "Register the model under such a name to serve it."
-    )

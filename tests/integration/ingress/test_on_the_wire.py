@@ -40,6 +40,23 @@ def test_a_client_that_waits_to_be_told_to_go_on_is_told(raw: Raw) -> None:
     assert raw.answer()[1]["who"] == "replica"
 
 
+@pytest.mark.parametrize(
+    ("headers", "is_traced"),
+    [
+        ((), False),
+        (("X-Request-ID: mine",), True),
+        (("traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",), True),
+        (("X-Raylift-Traced: 1",), False),
+        # What the gateway sends on: it gives an id to those that had none.
+        (("X-Raylift-Forwarded: 1", "X-Request-ID: given"), False),
+        (("X-Raylift-Forwarded: 1", "X-Request-ID: mine", "X-Raylift-Traced: 1"), True),
+    ],
+)
+def test_requests_that_clients_named_themselves_are_marked(raw: Raw, headers: tuple[str, ...], is_traced: bool) -> None:
+    raw.send(post(INFERENCE, PLAIN, *headers))
+    assert ("x-raylift-traced" in raw.answer()[1]["headers"]) == is_traced
+
+
 def test_http_1_0_is_understood(raw: Raw) -> None:
     raw.send(post(INFERENCE, PLAIN, version="1.0"))
     assert raw.answer()[1]["who"] == "replica"

@@ -120,6 +120,13 @@ class TestDeployments:
         assert (view["min_replicas"], view["memory"], view["batching"]) == (2, None, None)
         assert platform.store.deployments.get("m", "1").generation == before + 2
 
+    async def test_a_model_whose_name_no_path_can_have(self, client: httpx.AsyncClient, platform: Platform) -> None:
+        platform.registry.register("a b", "1")
+        refused = await client.put("/mlops/models/a%20b/versions/1/deployment", json={})
+        assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, "model_name")
+        assert "Register the model under such a name" in refused.json()["detail"]
+        assert (await client.put("/mlops/models/c%20d/versions/1/deployment", json={})).status_code == 404
+
     async def test_an_unhealthy_one_is_tried_again(self, client: httpx.AsyncClient, platform: Platform) -> None:
         platform.deploy("m", "1", DeploymentStatus.UNHEALTHY, message="broken")
         view = (await client.put(DEPLOYMENT, json={})).json()

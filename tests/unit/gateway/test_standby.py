@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from types import SimpleNamespace
@@ -19,15 +20,16 @@ PARKED = Deployment("m", "1", "models:/m/1", DeploymentConfig(), DeploymentStatu
 
 
 class Pool:
-    def __init__(self, error: Exception) -> None:
+    def __init__(self, error: Exception | None) -> None:
         self.error = error
 
     def can_answer(self, _: Deployment) -> bool:
         return True
 
     @asynccontextmanager
-    async def process_of(self, _: Deployment, __: float) -> Any:
-        raise self.error
+    async def process_of(self, _: Deployment, __: float) -> AsyncIterator[None]:
+        if self.error is not None:
+            raise self.error
         yield
 
 

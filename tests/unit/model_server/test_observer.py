@@ -70,9 +70,10 @@ class TestLines:
             ({"slow_seconds": 0.5}, exchange(seconds=0.4), None),
             ({"slow_seconds": None}, exchange(seconds=100.0), None),
             ({"access_log": True}, exchange(), logging.INFO),
+            ({}, exchange(headers=(*HEADERS, (b"x-raylift-traced", b"1"))), logging.INFO),
         ],
     )
-    def test_errors_and_slow_requests_get_one(
+    def test_errors_slow_requests_and_those_that_clients_named_get_one(
         self, tmp_path: Path, caplog: pytest.LogCaptureFixture, config: dict[str, Any], seen: Exchange, level: int | None
     ) -> None:
         caplog.set_level(logging.INFO, "serve_apps.model_server.observer")
