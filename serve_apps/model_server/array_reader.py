@@ -41,6 +41,8 @@ class ArrayReader:
     """None: the model's schema is of a plain array."""
     dtype: np.dtype[Any] | None
     """None: nothing is said of the columns' types. Rows of integers then stay integers, as they would in a frame."""
+    labels: tuple[str | int | None, ...] | None = None
+    """What a frame calls the columns, where that is not ``names``."""
 
     @property
     def dtypes(self) -> Sequence[np.dtype[Any]]:
@@ -71,7 +73,9 @@ class ArrayReader:
 
     def for_library(self, array: NDArray[Any]) -> NDArray[Any] | pd.DataFrame:
         """What the schema would have made of the same inputs."""
-        return array if self.names is None else pd.DataFrame(self.laid_out(array), columns=list(self.names), copy=False)
+        if self.names is None:
+            return array
+        return pd.DataFrame(self.laid_out(array), columns=list(self.labels or self.names), copy=False)
 
     def laid_out(self, array: NDArray[Any]) -> NDArray[Any]:
         """``array`` in memory as the library would have it: by column where a frame holds it, else by row."""
@@ -134,4 +138,5 @@ def array_reader_of(schema: Schema, features: Features) -> ArrayReader | None:
     # A library checks the names of a frame and their order: an array has none, so they must be right beforehand.
     if features.names is not None and tuple(map(features.spelling, names)) != features.names:
         return None
-    return ArrayReader(len(names), names, None if wanted is None else _DTYPES[wanted])
+    labels = tuple(column.label for column in schema.columns)
+    return ArrayReader(len(names), names, None if wanted is None else _DTYPES[wanted], None if labels == names else labels)

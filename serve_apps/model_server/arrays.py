@@ -33,6 +33,8 @@ class PlainArray:
         if isinstance(inputs, Raw):
             raise not_tabular()
         refuse_empty(inputs)
+        if len(self.shape) == 1:
+            inputs = _one_each(inputs)
         if isinstance(inputs, Columns):
             self._check_width(len(inputs.values))
             return np.column_stack([self._typed(values, f"inputs.{name}") for name, values in inputs.values.items()])
@@ -50,6 +52,8 @@ class PlainArray:
 
     def _mixed(self, rows: Sequence[Any] | NDArray[Any]) -> NDArray[Any]:
         """The array of rows that hold more than numbers: text, nulls, booleans."""
+        if len(self.shape) == 1 and not any(isinstance(row, (list, tuple, np.ndarray)) for row in rows):
+            return self._typed(rows, "inputs")
         self._check_width(width_of(rows))
         if len(self.shape) != 2 or any(not isinstance(row, (list, tuple, np.ndarray)) for row in rows):
             detail = f"wants the shape {list(self.shape)}"
@@ -94,6 +98,17 @@ class NamedTensors:
         if errors:
             raise WrongInputs(f"The model wants the tensors {_tensor_names(self.tensors)}.", errors)
         return {str(tensor.name): _tensor(given[str(tensor.name)], tensor) for tensor in self.tensors}
+
+
+def _one_each(inputs: Rows | Columns) -> Rows | Columns:
+    """Rows that are one value each, also where they were written as a table of one column."""
+    if isinstance(inputs, Columns):
+        return Rows(next(iter(inputs.values.values()))) if len(inputs.values) == 1 else inputs
+    rows = inputs.values
+    if isinstance(rows, np.ndarray):
+        return Rows(rows.reshape(-1)) if rows.shape[1:] == (1,) else inputs
+    is_table = all(isinstance(row, (list, tuple)) and len(row) == 1 for row in rows)
+    return Rows([row[0] for row in rows]) if is_table else inputs
 
 
 def _numbers(rows: Sequence[Any] | NDArray[Any]) -> NDArray[Any] | None:

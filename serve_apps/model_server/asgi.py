@@ -20,7 +20,7 @@ from serve_apps.model_server.codecs.mlflow_scoring import ScoringCodec, health, 
 from serve_apps.model_server.codecs.open_inference import OpenInferenceCodec
 from serve_apps.model_server.codecs.raylift import RayliftCodec
 from serve_apps.model_server.codecs.v2_metadata import metadata, ready
-from serve_apps.model_server.errors import BodyTooLarge, MethodNotAllowed, ReplicaFault, RouteNotFound
+from serve_apps.model_server.errors import BodyTooLarge, MethodNotAllowed, ReplicaFault, RouteNotFound, UnsupportedContent
 from serve_apps.model_server.model import Model, Question
 from serve_apps.model_server.openapi import document
 from serve_apps.model_server.watching import UNWATCHED, Exchange, Watch
@@ -41,6 +41,7 @@ _CONTENT_TYPES: Final = {
     media_type: (b"content-type", media_type.encode("latin-1"))
     for media_type in ("application/json", "application/problem+json", "text/plain")
 }
+_ENCODING: Final = "content-encoding"
 _TRACE: Final = b"traceparent"
 """W3C's header is given back as it came. X-Request-ID is Ray Serve's to give."""
 
@@ -155,7 +156,10 @@ class ReplicaApp:
         except BodyTooLarge as error:
             return self._failed(codec, error, path)
         started = perf_counter()
-        answered = self._answered(codec, body, RequestHeaders(exchange.headers), path)
+        headers = RequestHeaders(exchange.headers)
+        if _ENCODING in headers and headers[_ENCODING].lower() not in ("", "identity"):
+            return self._failed(codec, UnsupportedContent(f"Send the body as it is, not {headers[_ENCODING]}-encoded."), path)
+        answered = self._answered(codec, body, headers, path)
         if self._is_long(body):
             response, exchange.rows, exchange.rows_together = await _while_there(receive, answered)
         else:

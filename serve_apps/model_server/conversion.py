@@ -41,7 +41,8 @@ def convert(values: Values, wanted: ColumnType | None) -> NDArray[Any] | list[An
         Mistyped: A value is not of the wanted type.
     """
     if wanted is None:
-        return values if isinstance(values, np.ndarray) else list(values)
+        # A frame has no columns of several dimensions: rows of them become its values.
+        return values if isinstance(values, np.ndarray) and values.ndim == 1 else list(values)
     return _CONVERTERS[wanted](values)
 
 
@@ -193,7 +194,7 @@ def _to_datetime(values: Values) -> NDArray[Any]:
     for row, value in enumerate(array):
         if isinstance(value, bytes):
             array[row] = _decoded(row, value)
-        elif value is not None and not isinstance(value, (str, pd.Timestamp)):
+        elif value is not None and not isinstance(value, (str, pd.Timestamp, np.datetime64)):
             raise _refuse(row, value, wants)
     try:
         # Times with an offset become UTC, as pandas has no column of mixed ones; times without stay as they are.

@@ -143,7 +143,9 @@ def _scoring(row: Inputs, model: Model) -> Any:
         return {"inputs": row, **_params(model)}
     if model.schema.tensors:
         return {"inputs": row, **_params(model)}
-    split = {"columns": list(row), "data": [[values[0] for values in row.values()]]}
+    # MLflow finds columns by what the frame calls them, numbers too.
+    labels = {column.name: column.label for column in model.schema.columns}
+    split = {"columns": [labels.get(name, name) for name in row], "data": [[values[0] for values in row.values()]]}
     return {"dataframe_split": split, **_params(model)}
 
 

@@ -81,11 +81,12 @@ class NamedColumns:
         return self._assembled(converted)
 
     def _assembled(self, converted: Mapping[str, NDArray[Any] | list[Any]]) -> pd.DataFrame:
+        labels = [column.label for column in self.columns if (column.name or "") in converted]
         types = {column.type for column in self.columns}
         if len(types) == 1 and types <= _UNIFORM and len(converted) == len(self.columns):
             # A frame of one block is made, and read by the model, many times faster than one of many columns.
-            return pd.DataFrame(np.stack(list(converted.values())).T, columns=list(converted), copy=False)
-        return pd.DataFrame(dict(converted))
+            return pd.DataFrame(np.stack(list(converted.values())).T, columns=labels, copy=False)
+        return pd.DataFrame(dict(zip(labels, converted.values(), strict=True)))
 
 
 @dataclass(frozen=True, slots=True)

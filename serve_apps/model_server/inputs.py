@@ -52,6 +52,9 @@ def from_columns(columns: Mapping[str, Any]) -> Columns:
     Raises:
         WrongInputs: The columns are of several lengths, or scalars stand beside lists.
     """
+    if any(isinstance(values, np.ndarray) and values.ndim == 0 for values in columns.values()):
+        # MLflow's form of one value.
+        columns = {name: values[()] if isinstance(values, np.ndarray) else values for name, values in columns.items()}
     lists = {name: isinstance(values, (list, np.ndarray)) for name, values in columns.items()}
     if not any(lists.values()):
         return Columns({name: [value] for name, value in columns.items()})

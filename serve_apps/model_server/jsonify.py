@@ -84,7 +84,7 @@ def _default(value: Any) -> Any:  # noqa: C901 - one line a type
     if value is pd.NA or value is pd.NaT:
         return None
     if isinstance(value, np.ndarray):
-        return _listed(value)
+        return _listed(value) if value.ndim else value[()]
     if isinstance(value, np.datetime64):
         return _default(pd.Timestamp(value))
     if isinstance(value, np.generic):

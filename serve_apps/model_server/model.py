@@ -191,7 +191,7 @@ class Model:
             return Question(np.zeros((1, self.reader.width), dtype=self.reader.dtypes[0]), is_array=True)
         columns = self.schema.columns
         if columns and all(column.name is not None and column.type in (None, *_NUMERIC) for column in columns):
-            return Question(pd.DataFrame(np.zeros((1, len(columns))), columns=[str(column.name) for column in columns]))
+            return Question(pd.DataFrame(np.zeros((1, len(columns))), columns=[column.label for column in columns]))
         tensors = self.schema.tensors
         if len(tensors) == 1 and tensors[0].name is None and -1 not in tensors[0].shape[1:]:
             dtype = np.dtype(tensors[0].dtype)

@@ -42,7 +42,7 @@ def document(model: Model) -> bytes:
         },
         "/infer": {
             "post": _operation(
-                "infer", "Predict (Open Inference Protocol V2)", _OBJECT, _infer(), ("400", "413", "500"), examples
+                "infer", "Predict (Open Inference Protocol V2)", _OBJECT, _infer(model), ("400", "413", "500"), examples
             )
         },
         "/invocations": {
@@ -86,13 +86,15 @@ def _operation(
 
 def _request(model: Model) -> dict[str, Any]:
     properties: dict[str, Any] = {"inputs": _inputs(model), "return_probabilities": {"type": "boolean", "default": False}}
-    if model.signature is not None and model.signature.params:
-        properties["params"] = {
-            "type": "object",
-            "properties": {parameter.name: _parameter(parameter) for parameter in model.signature.params},
-            "additionalProperties": False,
-        }
+    params = _params(model)
+    if params:
+        properties["params"] = {"type": "object", "properties": params, "additionalProperties": False}
     return {"type": "object", "required": ["inputs"], "properties": properties}
+
+
+def _params(model: Model) -> dict[str, Any]:
+    declared = (model.signature.params if model.signature else None) or ()
+    return {parameter.name: _parameter(parameter) for parameter in declared}
 
 
 def _inputs(model: Model) -> dict[str, Any]:
@@ -178,7 +180,7 @@ def _prediction(model: Model) -> dict[str, Any]:
     }
 
 
-def _infer() -> dict[str, Any]:
+def _infer(model: Model) -> dict[str, Any]:
     tensor = {
         "type": "object",
         "required": ["name", "shape", "datatype", "data"],
@@ -192,5 +194,9 @@ def _infer() -> dict[str, Any]:
     return {
         "type": "object",
         "required": ["inputs"],
-        "properties": {"id": {"type": "string"}, "inputs": {"type": "array", "items": tensor}},
+        "properties": {
+            "id": {"type": "string"},
+            "inputs": {"type": "array", "items": tensor},
+            "parameters": {"type": "object", "properties": _params(model)},
+        },
     }

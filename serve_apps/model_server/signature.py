@@ -29,6 +29,15 @@ class Column:
     type: ColumnType | None
     """None: nothing is known, values are taken as they come."""
     required: bool = True
+    number: int | None = None
+    """What a frame calls it where that is no text: columns of a frame that was made of an array have numbers."""
+    is_array: bool = False
+    """Whether it is an array, of what is NESTED."""
+
+    @property
+    def label(self) -> str | int | None:
+        """What a frame calls it."""
+        return self.name if self.number is None else self.number
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +47,11 @@ class Tensor:
     """NumPy's name, e.g. ``float64``."""
     shape: tuple[int, ...]
     """-1 stands for any length."""
+
+    @property
+    def label(self) -> str | None:
+        """As a column's."""
+        return self.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,17 +96,24 @@ def parse_signature(mlmodel: Mapping[str, Any]) -> Signature | None:
 
 def _fields(text: str | None) -> tuple[tuple[Column, ...], tuple[Tensor, ...]]:
     entries: list[dict[str, Any]] = json.loads(text) if text else []
-    columns = tuple(
-        Column(entry.get("name"), _column_type(entry["type"]), entry.get("required", not entry.get("optional", False)))
-        for entry in entries
-        if entry["type"] != "tensor"
-    )
+    columns = tuple(_column(entry) for entry in entries if entry["type"] != "tensor")
     tensors = tuple(
         Tensor(entry.get("name"), entry["tensor-spec"]["dtype"], tuple(entry["tensor-spec"]["shape"]))
         for entry in entries
         if entry["type"] == "tensor"
     )
     return columns, tensors
+
+
+def _column(entry: dict[str, Any]) -> Column:
+    name = entry.get("name")
+    return Column(
+        None if name is None else str(name),
+        _column_type(entry["type"]),
+        entry.get("required", not entry.get("optional", False)),
+        number=name if isinstance(name, int) else None,
+        is_array=entry["type"] == "array",
+    )
 
 
 def _column_type(name: str) -> ColumnType:

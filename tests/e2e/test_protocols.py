@@ -86,6 +86,11 @@ def test_triton_sends_text_and_gets_text(triton: Any, served: Served, *, binary:
     assert [value.decode() if isinstance(value, bytes) else value for value in got] == expected
 
 
+def test_triton_passes_parameters(triton: Any, served: Served) -> None:
+    column = [tensor("x", [1.0, 2.0], "FP64")]
+    assert triton.infer(served.name("scale"), column, parameters={"factor": 3}).as_numpy("predict").tolist() == [3.0, 6.0]
+
+
 def test_every_datatype_comes_back_as_it_went(triton: Any, served: Served) -> None:
     columns: dict[str, Any] = {
         "BOOL": np.array([True, False]),

@@ -15,7 +15,7 @@ from raylift.services.container import Services
 from raylift.services.inference_routing import StickyKey, Wanted
 from serve_apps.gateway.bodies import read_body
 from serve_apps.gateway.dispatching import Dispatcher, Errand, hold_seconds
-from serve_apps.gateway.errors import REQUEST_ID, MalformedBody
+from serve_apps.gateway.errors import REQUEST_ID, MalformedBody, UnsupportedMediaType
 from serve_apps.gateway.forwarding import onward_headers
 from serve_apps.gateway.hot_path import Endpoint
 from serve_apps.gateway.repeated_keys import repeated_key
@@ -37,6 +37,10 @@ def inference_endpoint(services: Services, dispatcher: Dispatcher) -> Endpoint:
     async def infer(request: Request) -> Response:
         """Predict with a version, an alias, or as the model's traffic table says; without one, the newest that is ready."""
         body = await read_body(request, max_bytes=max_bytes)
+        encoding = request.headers.get("content-encoding", "")
+        if encoding.lower() not in ("", "identity"):
+            # As a replica says it, which HAProxy may have sent it to without us.
+            raise UnsupportedMediaType(f"Send the body as it is, not {encoding}-encoded.")
         fields = _fields(body) if len(body) <= _PARSED_IN_LOOP else await run_in_threadpool(_fields, body)
         headers = onward_headers(request.headers.items(), request.scope[REQUEST_ID])
         # Whatever the client called it, it is JSON.

@@ -175,6 +175,8 @@ def _inputs(data: Any) -> Inputs:
 def _jsonable(predictions: Any) -> Any:
     if isinstance(predictions, pd.Series):
         predictions = pd.DataFrame(predictions)
+    if isinstance(predictions, np.ndarray) and predictions.ndim == 0:
+        return predictions[()]
     return natives(predictions) if isinstance(predictions, (np.ndarray, pd.DataFrame)) else predictions
 
 

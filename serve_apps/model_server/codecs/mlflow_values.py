@@ -95,7 +95,7 @@ def _casts(frame: pd.DataFrame, signature: Signature | None) -> dict[Any, Column
         return dict.fromkeys(frame.columns, signature.tensors[0])
     specs = (*signature.columns, *signature.tensors)
     if any(spec.name is not None for spec in specs):
-        return {spec.name: spec for spec in specs if spec.name in frame.columns}
+        return {spec.label: spec for spec in specs if spec.label in frame.columns}
     return dict(zip(frame.columns, specs, strict=False))
 
 
@@ -104,6 +104,8 @@ def _cast_series(values: pd.Series, wanted: Column | Tensor) -> Any:
         return values if len(values) and isinstance(values.iloc[0], list) else values.astype(np.dtype(wanted.dtype))
     if wanted.type is ColumnType.BINARY:
         return values.map(_from_base64)
+    if wanted.type is ColumnType.STRING:
+        return values.astype(object)
     if wanted.type is ColumnType.DATETIME:
         parsed = pd.to_datetime(values)
         return parsed.dt.as_unit("ns") if pd.api.types.is_datetime64_any_dtype(parsed) else parsed
@@ -114,8 +116,10 @@ def _is_cast(values: pd.Series, wanted: Column | Tensor) -> bool:
     """Whether nothing is left to do: setting a frame's column costs more than a prediction."""
     if isinstance(wanted, Tensor):
         return values.dtype == np.dtype(wanted.dtype)
-    if wanted.type in (None, ColumnType.NESTED, ColumnType.STRING):
+    if wanted.type in (None, ColumnType.NESTED):
         return True
+    if wanted.type is ColumnType.STRING:
+        return values.dtype == object or isinstance(values.dtype, pd.StringDtype)
     return wanted.type in _DTYPES and values.dtype == _DTYPES[wanted.type]
 
 
@@ -160,7 +164,7 @@ def _tensor_or_columns(payload: Any, signature: Signature | None) -> Any:
 
 
 def _cast_value(value: Any, wanted: Column | Tensor | None) -> Any:
-    if isinstance(wanted, Column) and wanted.type is ColumnType.NESTED:
+    if isinstance(wanted, Column) and wanted.type is ColumnType.NESTED and not wanted.is_array:
         return value
     dtype = _dtype(wanted)
     try:
@@ -174,7 +178,7 @@ def _cast_value(value: Any, wanted: Column | Tensor | None) -> Any:
 def _dtype(wanted: Column | Tensor | None) -> Any:
     if isinstance(wanted, Tensor):
         return np.dtype(wanted.dtype)
-    if wanted is None or wanted.type is None:
+    if wanted is None or wanted.type in (None, ColumnType.NESTED):
         return None
     if wanted.type is ColumnType.DATETIME:
         return np.dtype("datetime64[ns]")

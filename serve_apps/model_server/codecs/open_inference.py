@@ -21,6 +21,7 @@ from serve_apps.model_server.errors import MalformedBody, status_of
 from serve_apps.model_server.inputs import Columns, Inputs, Rows, from_columns
 from serve_apps.model_server.jsonify import dumps, loads
 from serve_apps.model_server.model import Answer, Model, Question
+from serve_apps.model_server.params import checked_params
 
 PREDICT_PROBA: Final = "predict_proba"
 
@@ -37,11 +38,12 @@ class OpenInferenceCodec:
             raise InvalidRequest("The request has no input tensors.")
         tensors = [input_tensor(index, given, raw) for index, given in enumerate(request["inputs"])]
         raw.refuse_more()
-        parameters = checked_object(request.get("parameters", {}), "parameters")
+        parameters = checked_object(request.get("parameters"), "parameters")
         requested = _requested(request.get("outputs"))
         return model.question(
             _inputs(tensors, parameters, model),
             _as_they_are,
+            params=_params(parameters, model),
             predictions=not requested or PREDICT in requested or requested.keys() - {PREDICT_PROBA} != set(),
             probabilities=PREDICT_PROBA in requested,
             echo={"id": request.get("id"), "outputs": requested, "binary": parameters.get("binary_data_output") is True},
@@ -73,6 +75,14 @@ class OpenInferenceCodec:
         status = status_of(error)
         # The protocol knows 400 for a request that is wrong in whatever way.
         return Response(400 if status == 422 else status, dumps({"error": error.detail}))
+
+
+def _params(parameters: Mapping[str, Any], model: Model) -> Mapping[str, Any]:
+    """Those that the model's signature declares; the others are the protocol's own, or its clients'."""
+    declared = (model.signature.params if model.signature else None) or ()
+    if not any(parameter.name in parameters for parameter in declared):
+        return {}
+    return checked_params(parameters, declared, ignore_unknown=True)
 
 
 def _inputs(tensors: Sequence[InputTensor], parameters: Mapping[str, Any], model: Model) -> Inputs:
@@ -115,8 +125,6 @@ def _requested(outputs: Any) -> dict[str, bool | None]:
         output = checked_object(entry, "outputs")
         if not isinstance(output.get("name"), str):
             raise InvalidRequest("An output that is asked for has no name.")
-        binary = checked_object(output.get("parameters", {}), f"The parameters of the output {output['name']}").get(
-            "binary_data"
-        )
+        binary = checked_object(output.get("parameters"), f"The parameters of the output {output['name']}").get("binary_data")
         requested[output["name"]] = binary if isinstance(binary, bool) else None
     return requested

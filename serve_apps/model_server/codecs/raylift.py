@@ -10,7 +10,7 @@ from raylift.domain.errors import FieldError, InvalidRequest, PlatformError
 from raylift.domain.ingress_headers import NAMED
 from serve_apps.model_server.codecs.base import Headers, Response
 from serve_apps.model_server.errors import MalformedBody, WrongInputs, status_of
-from serve_apps.model_server.inputs import Inputs, Raw, from_columns, from_records, from_rows, refuse_ragged
+from serve_apps.model_server.inputs import Inputs, Raw, Rows, from_columns, from_records, from_rows, refuse_ragged
 from serve_apps.model_server.jsonify import dumps, loads, natives
 from serve_apps.model_server.model import Answer, Model, Question
 from serve_apps.model_server.params import checked_params
@@ -71,7 +71,15 @@ def tabular(inputs: Any, model: Model) -> Inputs:
     if isinstance(inputs[0], dict):
         refuse_ragged(inputs)
         return from_records(inputs)
+    if _wants_a_list(model):
+        return Rows(inputs)
     return from_rows(inputs)
+
+
+def _wants_a_list(model: Model) -> bool:
+    """Whether its signature says that a row is one value, and no list."""
+    tensors = model.schema.tensors
+    return len(tensors) == 1 and tensors[0].name is None and len(tensors[0].shape) == 1
 
 
 def problem(error: PlatformError, path: str) -> Response:

@@ -25,6 +25,8 @@ SIZE: Final = "binary_data_size"
 """A tensor's parameter: how many of the raw bytes are its own."""
 
 _LENGTH: Final = struct.Struct("<I")
+_MOST_DIGITS: Final = 18
+"""Of a length: more bytes than there are."""
 
 
 class RawTensors:
@@ -64,8 +66,11 @@ def split(body: bytes, json_length: str | None) -> tuple[bytes, RawTensors]:
     """
     if json_length is None:
         return body, RawTensors(memoryview(b""))
-    if not (json_length.isascii() and json_length.isdigit()) or int(json_length) > len(body):
-        raise MalformedBody(f"Inference-Header-Content-Length is {json_length}; the body has {len(body)} bytes.")
+    is_length = json_length.isascii() and json_length.isdigit() and len(json_length) <= _MOST_DIGITS
+    if not is_length or int(json_length) > len(body):
+        raise MalformedBody(
+            f"Inference-Header-Content-Length is {json_length[: _MOST_DIGITS + 1]}; the body has {len(body)} bytes."
+        )
     length = int(json_length)
     return body[:length], RawTensors(memoryview(body)[length:])
 
@@ -78,8 +83,10 @@ def from_raw(raw: memoryview, datatype: str, shape: tuple[int, ...], where: str)
     """
     count = math.prod(shape)
     if datatype == "BYTES":
+        # The array last: a shape may claim what no memory holds.
+        elements = _elements(raw, count, where)
         array = np.empty(count, dtype=object)
-        array[:] = _elements(raw, count, where)
+        array[:] = elements
         return array.reshape(shape)
     wanted = np.dtype("<u2") if datatype == "BF16" else DTYPES[datatype].newbyteorder("<")
     if len(raw) != count * wanted.itemsize:

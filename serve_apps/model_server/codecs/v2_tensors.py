@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
@@ -17,6 +17,10 @@ from serve_apps.model_server.codecs.v2_binary import RawTensors
 from serve_apps.model_server.codecs.v2_datatypes import DTYPES, datatype_of, name_of
 from serve_apps.model_server.conversion import describe_value
 from serve_apps.model_server.jsonify import dumps, natives
+
+_MOST_DIMENSIONS: Final = 32
+_MOST_VALUES: Final = 2**40
+"""More than any body holds: of a shape with a zero in it, other lengths may claim anything."""
 
 PREDICT = "predict"
 """The output of a model that does not name its own."""
@@ -53,10 +57,16 @@ def input_tensor(index: int, given: Any, raw: RawTensors) -> InputTensor:
     shape: list[Any] = tensor["shape"]
     if not all(isinstance(length, int) and not isinstance(length, bool) and length >= 0 for length in shape):
         raise InvalidRequest(f"{where} has the shape {shape}: lengths are whole numbers.")
+    if not 0 < len(shape) <= _MOST_DIMENSIONS:
+        raise InvalidRequest(
+            f"{where} has {len(shape)} dimensions; it wants 1 to {_MOST_DIMENSIONS}, the first of them the rows."
+        )
+    if 0 in shape and math.prod(filter(None, shape)) > _MOST_VALUES:
+        raise InvalidRequest(f"{where} has the shape {shape}, which no array has.")
     datatype: str = tensor["datatype"]
     if datatype not in DTYPES:
         raise InvalidRequest(f"{where} has the datatype {datatype}; known are {', '.join(sorted(DTYPES))}.")
-    parameters = checked_object(tensor.get("parameters", {}), f"{where}.parameters")
+    parameters = checked_object(tensor.get("parameters"), f"{where}.parameters")
     if v2_binary.SIZE in parameters:
         if "data" in tensor:
             raise InvalidRequest(f"{where} has both data and parameters.{v2_binary.SIZE}.")
@@ -103,6 +113,9 @@ def named_outputs(predictions: Any) -> list[tuple[str, NDArray[Any]]]:
 
 
 def checked_object(value: Any, where: str) -> dict[str, Any]:
+    """An object; an empty one for null, as MLServer's types write what is not set."""
+    if value is None:
+        return {}
     if not isinstance(value, dict):
         raise InvalidRequest(f"{where} is not an object.")
     return value

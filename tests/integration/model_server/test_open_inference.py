@@ -8,14 +8,16 @@ import numpy as np
 import pandas as pd
 import pytest
 from mlflow.models import infer_signature
+from mlflow.pyfunc.model import PythonModel
 from sklearn.compose import ColumnTransformer
 from sklearn.datasets import load_iris
 from sklearn.ensemble import RandomForestClassifier
+from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
-from tests.integration.model_server.replicas import Registry, Replica, log_sklearn
+from tests.integration.model_server.replicas import Registry, Replica, log_function, log_sklearn
 
 _IRIS: Any = load_iris()
 _FOREST = RandomForestClassifier(5, random_state=0).fit(_IRIS.data, _IRIS.target)
@@ -94,6 +96,57 @@ def test_one_column_of_its_own(registry: Registry) -> None:
     expected = model.predict(pd.DataFrame({"x": [4.0, 5.0]})).tolist()
     for tensor in (_tensor("x", [4, 5], "INT32"), _tensor("x", [[4], [5]]), _tensor("other", [[4], [5]])):
         assert replica.post("/infer", {"inputs": [tensor]}).json()["outputs"][0]["data"] == expected
+
+
+def test_columns_that_have_numbers(registry: Registry) -> None:
+    """A frame that was made of an array has columns 0, 1, …; JSON and tensors can only have names."""
+    frame = pd.DataFrame(_IRIS.data)
+    model = RandomForestClassifier(3, random_state=0).fit(frame, _IRIS.target)
+    replica = registry.replica("v2-numbered", log_sklearn, model, input_example=frame[:2], **_PICKLED)
+    rows = _IRIS.data[::50]
+    expected = model.predict(rows).tolist()
+    assert [column["name"] for column in replica.get("").json()["inputs"]] == ["0", "1", "2", "3"]
+    columns = [_tensor(str(index), rows[:, index]) for index in range(4)]
+    for tensors in ([_tensor("x", rows)], columns, columns[::-1]):
+        assert replica.post("/infer", {"inputs": tensors}).json()["outputs"][0]["data"] == expected
+    by_name = {str(index): rows[:, index].tolist() for index in range(4)}
+    for inputs in (rows.tolist(), by_name, [{"0": 1, "1": None, "2": 3, "3": 4}]):
+        assert replica.predict(inputs).status_code == 200, replica.predict(inputs).text
+    assert replica.predicted(by_name)["predictions"] == expected
+
+
+class Scale(PythonModel):
+    def predict(self, context: Any, model_input: Any, params: Any = None) -> Any:
+        return (model_input["x"] * params["factor"]).to_numpy()
+
+
+def test_parameters_that_the_signature_declares(registry: Registry) -> None:
+    signature = infer_signature(pd.DataFrame({"x": [1.0]}), np.array([1.0]), params={"factor": 2.0})
+    replica = registry.replica("v2-scale", log_function, python_model=Scale(), signature=signature)
+    body = {"inputs": [_tensor("x", [1.0, 2.0])]}
+    for parameters, expected in (
+        ({}, [2.0, 4.0]),
+        ({"factor": 3, "content_type": "pd"}, [3.0, 6.0]),
+        ({"sequence_id": 7, "priority": 1}, [2.0, 4.0]),
+    ):
+        answer = replica.post("/infer", {**body, "parameters": parameters})
+        assert answer.json()["outputs"][0]["data"] == expected, answer.text
+    refused = replica.post("/infer", {**body, "parameters": {"factor": "much"}})
+    assert refused.status_code == 400
+    assert "params.factor wants numbers" in refused.json()["error"]
+
+
+def test_texts_one_a_row(registry: Registry) -> None:
+    texts = np.array(["good day", "bad night", "nice day", "awful night"])
+    model: Any = make_pipeline(CountVectorizer(), LogisticRegression()).fit(texts, [1, 0, 1, 0])
+    replica = registry.replica("v2-texts", log_sklearn, model, input_example=texts, **_PICKLED)
+    expected = model.predict(texts).tolist()
+    for shape in ([4], [4, 1]):
+        answer = replica.post("/infer", {"inputs": [_tensor("x", texts.reshape(shape), "BYTES")]})
+        assert answer.json()["outputs"][0]["data"] == expected, answer.text
+    for inputs in (texts.tolist(), [[text] for text in texts.tolist()], {"text": texts.tolist()}):
+        assert replica.predicted(inputs)["predictions"] == expected
+    assert replica.post("/v1:predict", {"instances": texts.tolist()}).json() == {"predictions": expected}
 
 
 @pytest.mark.parametrize(

@@ -14,13 +14,15 @@ import numpy as np
 import pandas as pd
 import pytest
 import xgboost
-from mlflow.models import infer_signature
+from mlflow.models import convert_input_example_to_serving_input, infer_signature
 from mlflow.pyfunc import load_model as load_function
 from mlflow.pyfunc.model import PythonModel
 from mlflow.pyfunc.scoring_server import init
 from sklearn.datasets import load_iris
 from sklearn.ensemble import RandomForestRegressor
+from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
 
 from serve_apps.model_server.codecs.mlflow_scoring import PARQUET
 from tests.integration.model_server.replicas import Registry, Replica, log_function, log_sklearn, log_xgboost
@@ -29,6 +31,11 @@ _IRIS: Any = load_iris(as_frame=True)
 _DATA: Any = _IRIS.data
 _ROWS = _DATA[::25]
 _SPECIES = np.array(["setosa", "versicolor", "virginica"])[_IRIS.target]
+
+
+_NUMBERED = pd.DataFrame(_DATA.to_numpy())
+_TAGGED = {"scores": [1, 2, 3], "tags": ["a", "b"]}
+_TEXTS = np.array(["good day", "bad night", "nice day", "awful night"])
 
 
 class Sums(PythonModel):
@@ -47,6 +54,16 @@ class Describes(PythonModel):
         if isinstance(model_input, dict):
             return {name: str(np.asarray(values).dtype) for name, values in model_input.items()}
         return [type(model_input).__name__, str(np.shape(model_input))]
+
+
+class Details(PythonModel):
+    """Anything in, its values' types out: of a frame for each column."""
+
+    def predict(self, context: Any, model_input: Any, params: Any = None) -> Any:
+        if not isinstance(model_input, pd.DataFrame):
+            return np.array(f"{type(model_input).__name__} {model_input}")
+        values = {str(name): model_input[name].iloc[0] for name in model_input}
+        return {name: f"{type(value).__name__} {value}" for name, value in values.items()}
 
 
 @dataclass
@@ -86,8 +103,19 @@ def pairs(registry: Registry) -> dict[str, Pair]:
         "function": (log_function, (), {"python_model": Sums()}),
         "function-signed": (log_function, (), {"python_model": Sums(), "signature": params}),
         "describes": (log_function, (), {"python_model": Describes()}),
+        "numbered": (log_sklearn, (array_model,), {**pickled, "input_example": _NUMBERED[:3]}),
+        "numbered-function": (log_function, (), {"python_model": Details(), "input_example": _NUMBERED[:3]}),
+        "texts": (log_sklearn, (_words(),), {**pickled, "input_example": _TEXTS[:2]}),
+        "tagged": (log_function, (), {"python_model": Details(), "input_example": _TAGGED}),
+        "named": (log_function, (), {"python_model": Details(), "signature": infer_signature(pd.DataFrame({"x": ["a"]}))}),
+        "unsigned": (log_function, (), {"python_model": Details()}),
     }
     return {name: _pair(registry, f"scored-{name}", *how) for name, how in logged.items()}
+
+
+def _words() -> Any:
+    model: Any = make_pipeline(CountVectorizer(), LogisticRegression())
+    return model.fit(_TEXTS, [1, 0, 1, 0])
 
 
 def _pair(registry: Registry, name: str, log: Any, arguments: tuple[Any, ...], options: dict[str, Any]) -> Pair:
@@ -124,6 +152,22 @@ _EXTRA = {"dataframe_records": [{**record, "unasked": 1} for record in _RECORDS[
         ],
         ("describes", {"messages": [{"role": "user", "content": "hi"}]}),
         ("describes", {"prompt": "hi", "n": 2}),
+        *[
+            (name, body)
+            for name in ("numbered", "numbered-function")
+            for body in (
+                json.loads(convert_input_example_to_serving_input(_NUMBERED[:3])),
+                {"dataframe_split": {"columns": [3, 2, 1, 0], "data": [[0.2, 1.4, 3.5, 5.1]]}},
+                {"inputs": [[5.1, 3.5, 1.4, 0.2]]},
+            )
+        ],
+        *[("texts", {form: ["nice day", "bad"]}) for form in ("inputs", "instances")],
+        ("texts", {"dataframe_split": {"data": [["nice day"], ["bad"]]}}),
+        ("tagged", json.loads(convert_input_example_to_serving_input(_TAGGED))),
+        ("named", {"dataframe_records": [{"x": 1.5}]}),
+        ("named", {"dataframe_records": [{"x": "a"}, {"x": None}]}),
+        ("unsigned", {"inputs": 5.0}),
+        ("unsigned", {"inputs": {"a": 1.5, "b": "text"}}),
     ],
 )
 def test_the_same_answers(pairs: dict[str, Pair], name: str, body: dict[str, Any]) -> None:
@@ -179,6 +223,9 @@ def test_what_is_no_parquet(pairs: dict[str, Pair]) -> None:
         ("frame-signed", b'{"instances": [{"a": [1]}, {"b": 2}]}'),
         ("array", b'{"inputs": [[1, 2]]}'),
         ("array", b'{"inputs": [1, 2]}'),
+        ("frame", b'{"inputs": {"sepal length (cm)": "text"}}'),
+        ("frame", json.dumps({"inputs": dict.fromkeys(_DATA, "text")}).encode()),
+        ("frame", json.dumps({"instances": [{name: [1, 2, 3] for name in _DATA}]}).encode()),
         ("array-signed", b'{"inputs": [[1, 2]]}'),
         ("array-signed", b'{"inputs": {"a": [1]}}'),
         ("function-signed", b'{"inputs": {"a": [1]}}'),

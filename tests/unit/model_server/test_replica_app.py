@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 import threading
 from collections.abc import Mapping, Sequence
@@ -161,6 +162,39 @@ def test_no_value_of_a_tensor_is_cut_off(datatype: str, data: list[Any], said: s
     body = json.dumps({"inputs": [tensor]}).encode()
     answer = _ask(ReplicaApp(_model()), "POST", "/infer", content=body)
     assert (answer.status_code, answer.json()) == (400, {"error": said})
+
+
+@pytest.mark.parametrize(
+    ("shape", "data", "said"),
+    [
+        ([], [1.0], "has 0 dimensions; it wants 1 to 32"),
+        ([0, 2**62], [], "which no array has"),
+        ([1] * 99 + [2], [1.0, 2.0], "has 100 dimensions"),
+    ],
+)
+def test_shapes_that_no_array_has(shape: list[int], data: list[float], said: str) -> None:
+    tensor = {"name": "x", "shape": shape, "datatype": "FP64", "data": data}
+    answer = _ask(ReplicaApp(_model()), "POST", "/infer", json={"inputs": [tensor]})
+    assert answer.status_code == 400
+    assert said in answer.json()["error"]
+
+
+def test_null_stands_for_what_is_not_set() -> None:
+    """MLServer's own types write it."""
+    tensor = {"name": "x", "shape": [1, 2], "datatype": "FP64", "data": [1, 2], "parameters": None}
+    body = {"id": None, "parameters": None, "inputs": [tensor]}
+    for outputs in (None, [{"name": "predict", "parameters": None}]):
+        answer = _ask(ReplicaApp(_model()), "POST", "/infer", json={**body, "outputs": outputs})
+        assert answer.json()["outputs"][0]["data"] == [0.0], answer.text
+        assert "id" not in answer.json()
+
+
+@pytest.mark.parametrize("path", ["/predict", "/infer", "/invocations", "/v1:predict"])
+def test_compressed_bodies_are_refused(path: str) -> None:
+    headers = {"content-encoding": "gzip", "content-type": "application/json"}
+    answer = _ask(ReplicaApp(_model()), "POST", path, content=gzip.compress(b"{}"), headers=headers)
+    assert answer.status_code == 415
+    assert "not gzip-encoded" in answer.text
 
 
 @pytest.mark.parametrize(("datatype", "data"), [("INT32", [1, 2.0]), ("INT8", [True, 1]), ("BOOL", [1, False])])

@@ -122,6 +122,7 @@ def test_raw_and_written_tensors_beside_each_other() -> None:
         (_tensor("FP64", [1, 2], 16, data=[1, 2]), bytes(16), "has both data and"),
         (_tensor("BYTES", [1], 5), b"\x02\x00\x00\x00a", "0 BYTES elements in 5 raw bytes; its shape wants 1"),
         (_tensor("BYTES", [1], 10), b"\x01\x00\x00\x00a\x01\x00\x00\x00b", "2 BYTES elements in 10 raw bytes"),
+        (_tensor("BYTES", [2**40], 0), b"", "0 BYTES elements in 0 raw bytes"),
         (_tensor("BYTES", [1], 4), b"\xff\xff\xff\xff", "0 BYTES elements in 4 raw bytes"),
         (_tensor("FP64", [10**18, 10], 8), bytes(8), "has 8 raw bytes"),
         # 2**64: nothing, to whoever counts in 64 bits.
@@ -134,7 +135,7 @@ def test_what_is_wrong_is_said(tensor: dict[str, Any], raw: bytes, said: str) ->
     assert said in refused.json()["error"]
 
 
-@pytest.mark.parametrize("length", ["x", "-1", "99999", "1.5", "+2"])
+@pytest.mark.parametrize("length", ["x", "-1", "99999", "1.5", "+2", "1" * 5000])
 def test_a_length_that_is_none(length: str) -> None:
     refused = _infer({"inputs": []}, b"", **{_HEADER: length})
     assert (refused.status_code, list(refused.json())) == (400, ["error"])
