@@ -21,6 +21,7 @@ _FLOAT64: Final = 1  # C_API_DTYPE_FLOAT64
 _NORMAL: Final = 0  # C_API_PREDICT_NORMAL
 _ROW_MAJOR: Final = 1
 _PARAMETERS: Final = ctypes.c_char_p(b"num_threads=1")
+_FLOAT32_EXACT: Final = 2**24
 
 
 def booster_path(booster: lightgbm.Booster) -> FastPath | None:
@@ -31,8 +32,14 @@ def booster_path(booster: lightgbm.Booster) -> FastPath | None:
 
 
 def estimator_path(model: lightgbm.LGBMModel) -> FastPath | None:
-    """The path of a model of the scikit-learn API; None for classes and objectives of the user's own."""
+    """The path of a model of the scikit-learn API; None for classes and objectives of the user's own, and for its own way to ask.
+
+    A model of this API passes what it was made with on to its predictions: ``pred_early_stop`` stops adding trees to a row
+    that seems decided, which the rows tried at load need not be.
+    """
     booster = model.booster_
+    if any(name.startswith("pred_") for name in model.get_params()):
+        return None
     if booster.pandas_categorical or callable(model.objective_):  # pyright: ignore[reportAttributeAccessIssue]
         return None
     if type(model) is lightgbm.LGBMClassifier:
@@ -94,6 +101,9 @@ def _itself(scores: NDArray[Any]) -> NDArray[Any]:
 
 
 def _as_float64(rows: NDArray[Any]) -> NDArray[np.float64] | None:
+    # The library reads an array of integers as float32, a frame of them as float64: up to here both are the same.
+    if rows.dtype.kind == "i" and not (rows.max() <= _FLOAT32_EXACT and rows.min() >= -_FLOAT32_EXACT):
+        return None
     taken = not_infinite(rows)
     return None if taken is None else np.ascontiguousarray(taken, dtype=np.float64)
 

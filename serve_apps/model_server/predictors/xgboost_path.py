@@ -26,7 +26,7 @@ def booster_path(booster: xgboost.Booster, classes: int | None) -> FastPath | No
     """The path of a native booster; ``classes`` is how many it gives probabilities of, None for none."""
     if not _is_plain(booster):
         return None
-    return FastPath(_as_float, _Booster(booster, (0, 0)), _itself, None if classes is None else _both_classes_in_float64)
+    return FastPath(_contiguous, _Booster(booster, (0, 0)), _itself, None if classes is None else _both_classes_in_float64)
 
 
 def estimator_path(model: Any) -> FastPath | None:
@@ -36,9 +36,9 @@ def estimator_path(model: Any) -> FastPath | None:
         return None
     scores = _Booster(booster, model._get_iteration_range(None))
     if type(model) in (xgboost.XGBRegressor, xgboost.XGBRFRegressor):
-        return FastPath(_as_float, scores, _itself)
+        return FastPath(_contiguous, scores, _itself)
     if type(model) in (xgboost.XGBClassifier, xgboost.XGBRFClassifier) and model.objective in _LABELS:
-        return FastPath(_as_float, scores, _LABELS[model.objective], _both_classes)
+        return FastPath(_contiguous, scores, _LABELS[model.objective], _both_classes)
     return None
 
 
@@ -59,9 +59,10 @@ class _Booster:
     def __call__(self, rows: NDArray[Any]) -> NDArray[np.float32]:
         shape, dimensions = ctypes.POINTER(ctypes.c_uint64)(), ctypes.c_uint64()
         values = ctypes.POINTER(ctypes.c_float)()
-        interface = b'{"data":[%d,true],"shape":[%d,%d],"strides":null,"typestr":"<f%d","version":3}' % (
+        interface = b'{"data":[%d,true],"shape":[%d,%d],"strides":null,"typestr":"<%c%d","version":3}' % (
             rows.ctypes.data,
             *rows.shape,
+            rows.dtype.kind.encode(),
             rows.itemsize,
         )
         status = _LIB.XGBoosterPredictFromDense(
@@ -85,11 +86,10 @@ def _is_plain(booster: xgboost.Booster) -> bool:
     return kind in _TREES and "c" not in (booster.feature_types or ())
 
 
-def _as_float(rows: NDArray[Any]) -> NDArray[Any] | None:
+def _contiguous(rows: NDArray[Any]) -> NDArray[Any] | None:
+    """The rows in the type that they have: the library makes float32 of each, and a step between could round twice."""
     taken = not_infinite(rows)
-    if taken is None:
-        return None
-    return np.ascontiguousarray(taken, dtype=np.float32 if rows.dtype == np.float32 else np.float64)
+    return None if taken is None else np.ascontiguousarray(taken)
 
 
 def _binary(scores: NDArray[Any]) -> NDArray[Any]:

@@ -49,7 +49,7 @@ from serve_apps.model_server.predictors.sklearn import SklearnPredictor
 from serve_apps.model_server.predictors.xgboost import BoosterPredictor as XGBoostBooster
 from serve_apps.model_server.predictors.xgboost import XGBoostPredictor
 from serve_apps.model_server.schema import schema_of
-from serve_apps.model_server.signature import Column, ColumnType, Signature
+from serve_apps.model_server.signature import Column, ColumnType, Signature, Tensor
 
 _DATA: Any = make_classification(400, 6, n_informative=4, random_state=0)
 _X, _BINARY = _DATA
@@ -127,6 +127,9 @@ _SLOW: dict[str, Callable[[], Any]] = {
         GradientBoostingClassifier(init=LogisticRegression(), n_estimators=3).fit(_X, _BINARY)
     ),
     "unknown family": lambda: SklearnPredictor(HistGradientBoostingClassifier(max_iter=3).fit(_X, _BINARY)),
+    "stops adding trees early": lambda: LightGBMPredictor(
+        lightgbm.LGBMClassifier(verbose=-1, pred_early_stop=True, **_BOOSTED).fit(_X, _BINARY)
+    ),
     "softmax": lambda: XGBoostPredictor(xgboost.XGBClassifier(objective="multi:softmax", n_estimators=3).fit(_X, _THREE)),
     "not of trees": lambda: XGBoostPredictor(xgboost.XGBRegressor(booster="gblinear", n_estimators=3).fit(_X, _VALUES)),
     "another missing value": lambda: XGBoostPredictor(xgboost.XGBRegressor(missing=0.0, n_estimators=3).fit(_X, _VALUES)),
@@ -227,6 +230,20 @@ def test_missing_values_are_a_boosters_own() -> None:
     model = _model(LightGBMPredictor(classifier))
     assert model.fast is not None
     assert model.compute(holes).probabilities.tobytes() == classifier.predict_proba(holes).tobytes()
+
+
+@pytest.mark.parametrize("api", [lightgbm.LGBMClassifier, xgboost.XGBClassifier])
+def test_large_integers_become_what_the_library_makes_of_them(api: Any) -> None:
+    """Times in seconds, say: float32 has not one value for each, and LightGBM reads an array of integers as that."""
+    random = np.random.default_rng(0)
+    moments = random.integers(1_700_000_000, 1_700_002_000, (2000, 3))
+    classifier = api(n_estimators=30, verbosity=-1 if api is lightgbm.LGBMClassifier else 0)
+    classifier.fit(moments, moments[:, 0] % 700 > 350)
+    predictor = LightGBMPredictor(classifier) if api is lightgbm.LGBMClassifier else XGBoostPredictor(classifier)
+    model = _model(predictor, Signature(tensors=(Tensor(None, "int64", (-1, 3)),)))
+    assert model.fast is not None
+    asked = random.integers(1_700_000_000, 1_700_002_000, (5000, 3))
+    assert model.compute(asked).probabilities.tobytes() == classifier.predict_proba(asked).tobytes()
 
 
 def test_a_signature_of_another_order_is_read_by_name() -> None:
