@@ -109,6 +109,8 @@ def frontend_rules(names: Path, *, token: str, buffer_bytes: int) -> str:
     """
     routed = "if { var(txn.raylift_route) -m found }"
     lines = [
+        "# What the gateway sends on has the token that it was asked with; no client has it.",
+        f"http-request del-header {ingress_headers.FORWARDED} unless {{ req.fhdr({ingress_headers.INGRESS}) -m str {token} }}",
         f"http-request set-header {ingress_headers.INGRESS} {token}",
         f"http-request del-header {ingress_headers.NAMED}",
         *_traced(),

@@ -5,8 +5,8 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from raylift.domain.ingress_headers import FORWARDED, REQUEST
-from tests.integration.ingress.conftest import INFERENCE, PLAIN, ROUTE, Ingress
+from raylift.domain.ingress_headers import FORWARDED, INGRESS, REQUEST
+from tests.integration.ingress.conftest import INFERENCE, PLAIN, ROUTE, TOKEN, Ingress
 from tests.integration.ingress.raw_http import Raw, post
 
 
@@ -87,5 +87,14 @@ def test_a_prediction_that_is_sent_again_has_the_name_that_it_had(http: httpx.Cl
 
 def test_what_the_gateway_sends_on_keeps_its_name(http: httpx.Client) -> None:
     headers = {REQUEST: "0a1b2c3d-0000-4000-8000-000000000001", FORWARDED: "1"}
-    told = http.post(f"{ROUTE}/predict", content=PLAIN, headers=headers).json()
+    told = http.post(f"{ROUTE}/predict", content=PLAIN, headers={**headers, INGRESS: TOKEN}).json()
     assert told["headers"][REQUEST.lower()] == headers[REQUEST]
+    assert told["headers"][FORWARDED.lower()] == "1"
+
+
+def test_clients_cannot_say_that_the_gateway_sends_it(http: httpx.Client) -> None:
+    forged = {REQUEST: "0a1b2c3d-0000-4000-8000-000000000001", FORWARDED: "1"}
+    for headers in (forged, {**forged, INGRESS: "guessed"}):
+        told = http.post(f"{ROUTE}/predict", content=PLAIN, headers=headers).json()
+        assert told["headers"][REQUEST.lower()] != forged[REQUEST]
+        assert FORWARDED.lower() not in told["headers"]
