@@ -32,10 +32,10 @@ def booster_path(booster: lightgbm.Booster) -> FastPath | None:
 
 
 def estimator_path(model: lightgbm.LGBMModel) -> FastPath | None:
-    """The path of a model of the scikit-learn API; None for classes and objectives of the user's own, and for its own way to ask.
+    """The path of a model of the scikit-learn API; None for classes, objectives and ways to predict of the user's own.
 
-    A model of this API passes what it was made with on to its predictions: ``pred_early_stop`` stops adding trees to a row
-    that seems decided, which the rows tried at load need not be.
+    What such a model was made with, it passes on to its predictions: ``pred_early_stop``, say, adds no more trees to a row
+    that seems decided, and the rows tried at load need not seem so.
     """
     booster = model.booster_
     if any(name.startswith("pred_") for name in model.get_params()):
