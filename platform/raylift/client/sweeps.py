@@ -81,7 +81,8 @@ class Sweep:
     def table(self) -> list[dict[str, Any]]:
         """A row a job, as it was seen last: job_id, status, the parameters, the metrics, model_version.
 
-        By the metric the best first, where the sweep names one; jobs without it last. It makes a ``pandas.DataFrame``.
+        By the metric the best first, where the sweep names one; jobs that cannot win, not completed or without it, last.
+        It makes a ``pandas.DataFrame``.
         """
         return [_cells(row) for row in by_metric(self.view)]
 
@@ -188,13 +189,16 @@ def accepted_sweep(connection: Connection, answer: Any) -> Sweep:
 
 
 def by_metric(view: SweepView) -> list[SweepRow]:
-    """The rows, the best first; those without the metric keep their order at the end."""
+    """The rows, the best first. Those that cannot win, not completed or without the metric, keep their order at the end."""
     metric, sign = view.metric, -1 if view.mode == "max" else 1
     if metric is None:
         return view.jobs
-    measured = [row for row in view.jobs if row.metrics.get(metric) is not None]
-    rest = [row for row in view.jobs if row.metrics.get(metric) is None]
-    return [*sorted(measured, key=lambda row: sign * row.metrics[metric]), *rest]
+
+    def rank(row: SweepRow) -> tuple[bool, float]:
+        value = row.metrics.get(metric) if row.status == JobStatus.COMPLETED else None
+        return (True, 0.0) if value is None else (False, sign * value)
+
+    return sorted(view.jobs, key=rank)
 
 
 def _cells(row: SweepRow) -> dict[str, Any]:

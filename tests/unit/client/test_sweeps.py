@@ -115,11 +115,12 @@ def test_waiting_ends_in_time(client: Client, platform: Any, clock: Any) -> None
         client.sweeps.get("sweep_1").wait(3)
 
 
-@pytest.mark.parametrize(("mode", "order"), [("max", ["b", "a", "c", "d"]), ("min", ["a", "b", "c", "d"])])
+@pytest.mark.parametrize(("mode", "order"), [("max", ["b", "a", "c", "e", "d"]), ("min", ["a", "b", "c", "e", "d"])])
 def test_the_table_is_sorted_by_the_metric(client: Client, platform: Any, mode: str, order: list[str]) -> None:
     jobs = [
         row("c", "3"),
         row("a", "1", metrics={"acc": 0.1}, model_version="7"),
+        row("e", "5", metrics={"acc": 1.0 if mode == "max" else 0.0}, status="failed"),
         row("d", "4", metrics={"acc": None}),
         row("b", "2", metrics={"acc": 0.9}),
     ]
@@ -131,7 +132,7 @@ def test_the_table_is_sorted_by_the_metric(client: Client, platform: Any, mode: 
     best = sweep.best()
     assert best is not None
     assert best.job_id == "a"
-    assert [job.job_id for job in sweep.jobs()] == ["c", "a", "d", "b"]
+    assert [job.job_id for job in sweep.jobs()] == ["c", "a", "e", "d", "b"]
 
 
 def test_cancel_delete_and_list(client: Client, platform: Any) -> None:
