@@ -188,6 +188,21 @@ def test_broken_builds_go_first_whatever_the_size(root: Path, wheels) -> None:
     assert _versions(root) == ["1.0"]
 
 
+def test_what_a_power_cut_left_empty_is_built_again(root: Path, wheels) -> None:
+    wheels("probe", "1.0")
+    python = ensure_overlay(["probe==1.0"], root)
+    directory = overlay_directory(["probe==1.0"], root)
+    (directory / ".ok").write_bytes(b"")
+    (root / ".builds").mkdir(exist_ok=True)
+    (root / ".builds" / f"{directory.name}.json").write_bytes(b"")
+    package = next(directory.rglob("probe*.py"), None) or next(directory.rglob("probe/__init__.py"))
+    package.unlink()
+    assert list_overlays(root) == []
+    assert ensure_overlay(["probe==1.0"], root) == python
+    assert package.exists()
+    assert _versions(root) == ["1.0"]
+
+
 def test_one_that_is_being_built_is_no_broken_one(root: Path) -> None:
     half = overlay_directory(["probe==9.0"], root)
     (half / "bin").mkdir(parents=True)

@@ -47,8 +47,8 @@ def read_records(root: Path) -> list[BuildRecord]:
     for path in (root / _FOLDER).glob("*.json"):
         try:
             content: dict[str, Any] = json.loads(path.read_text())
-        except FileNotFoundError:
-            continue  # Done meanwhile.
+        except (FileNotFoundError, ValueError):
+            continue  # Done meanwhile; or the machine lost its power before it was on the disk.
         at = datetime.fromisoformat(content["at"])
         records.append(BuildRecord(path.stem, tuple(content["lock"]), at, content["message"]))
     return sorted(records, key=lambda record: record.at)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import re
@@ -21,7 +20,7 @@ from raylift.engines.environments.build_record import BuildRecord, drop_record, 
 from raylift.engines.environments.errors import EnvironmentBuildFailed, EnvironmentInUse
 from raylift.engines.environments.in_use import claimed, is_expected, is_locked, last_used, named_by_processes, note_use
 from raylift.engines.environments.installer import InstallerFailure, own_cache_is_used, run_uv
-from raylift.engines.environments.overlay import READY, build_lock, download_cache
+from raylift.engines.environments.overlay import build_lock, download_cache, read_ready
 from raylift.engines.environments.remembered_locks import forget_expired, forget_lock_of
 
 _LOG: Final = logging.getLogger(__name__)
@@ -125,9 +124,8 @@ def _names(root: Path) -> list[str]:
 
 
 def _read(directory: Path, named: set[str]) -> Overlay | None:
-    try:
-        record = json.loads((directory / READY).read_text())
-    except (FileNotFoundError, NotADirectoryError):
+    record = read_ready(directory)
+    if record is None:
         return None  # Not finished, or gone meanwhile.
     running = directory.name in named or is_locked(directory)
     if running:
@@ -159,10 +157,8 @@ def _keep_recent(directory: Path) -> None:
 
 
 def _lock_of(directory: Path) -> tuple[str, ...]:
-    try:
-        return tuple(json.loads((directory / READY).read_text())["lock"])
-    except FileNotFoundError:
-        return ()
+    record = read_ready(directory)
+    return () if record is None else tuple(record["lock"])
 
 
 def _try_to_remove(directory: Path) -> bool:

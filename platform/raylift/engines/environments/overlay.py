@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from filelock import FileLock, Timeout
 
@@ -57,7 +57,18 @@ def download_cache(root: Path) -> Path:
 
 def is_built(directory: Path) -> bool:
     """Whether the overlay in ``directory`` is complete, and the interpreter it was built on still there."""
-    return (directory / READY).is_file() and overlay_python(directory).exists()
+    return read_ready(directory) is not None and overlay_python(directory).exists()
+
+
+def read_ready(directory: Path) -> dict[str, Any] | None:
+    """What the build wrote last of all: lock, created, size. None where it did not come to that.
+
+    Nor where the machine lost its power before that was on the disk: then the packages may not be, either.
+    """
+    try:
+        return json.loads((directory / READY).read_bytes())
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return None
 
 
 def ensure_overlay(lock: Sequence[str], root: Path, *, expected: bool = False) -> Path:
