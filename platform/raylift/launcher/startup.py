@@ -20,7 +20,7 @@ from raylift.launcher.filling import Filling
 from raylift.launcher.grpc_front import start_grpc_front
 from raylift.launcher.ingress import IngressFiles
 from raylift.launcher.logs import tail
-from raylift.launcher.mlflow_server import MlflowFiles, prepare_mlflow, start_mlflow
+from raylift.launcher.mlflow_server import MlflowFiles, database_is_made, prepare_mlflow, start_mlflow
 from raylift.launcher.ports import PlatformPorts, is_free
 from raylift.launcher.processes import pids_by_component
 from raylift.launcher.progress import Progress
@@ -116,6 +116,7 @@ def start_everything(config: LocalConfig, record: RunRecord, progress: Progress)
             maker=mlflow,
             log_tail=lambda: tail(files.log),
         )
+        database_is_made(files)
     with progress.step("Ray Serve", "its controller and HAProxy"):
         filling.wait_for("serve", what="Ray Serve", timeout=timeout)
     with progress.step("Supervisor", "its first look at the store"):
