@@ -43,7 +43,8 @@ def go_first() -> None:
 def mark_attempt(submission_id: str) -> None:
     """Mark this process, and all that descend from it, as the attempt's: also those that clear their environment.
 
-    The supervisor looks for the mark (raylift.engines.leftovers) when nobody of the wrapper is left.
+    The supervisor looks for the mark (raylift.engines.leftovers) when nobody of the wrapper is left; `raylift up` and `down`
+    look for its half that stands for the platform.
     """
     mark = attempt_mark(submission_id, os.environ.get("RAYLIFT_INSTANCE", ""))
     try:
@@ -55,7 +56,8 @@ def mark_attempt(submission_id: str) -> None:
 
 def attempt_mark(submission_id: str, instance: str) -> int:
     """A number that stands for an attempt of one platform. A unit test compares it with the supervisor's."""
-    return 0x5241 << 32 | zlib.crc32(f"{instance}/{submission_id}".encode())
+    platform = 0x5241 << 24 | zlib.crc32(instance.encode()) >> 8
+    return platform << 24 | zlib.crc32(submission_id.encode()) >> 8
 
 
 def share_memory(first: int, second: int) -> bool:

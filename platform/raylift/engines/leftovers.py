@@ -19,6 +19,8 @@ log = logging.getLogger(__name__)
 
 _GIVE_UP_SECONDS: Final = 10.0
 _GONE: Final = (psutil.NoSuchProcess, psutil.AccessDenied)
+_ATTEMPT_BITS: Final = 24
+"""Of a mark: the attempt. Those above are the platform."""
 
 
 def end_leftovers(submission_id: str) -> int:
@@ -64,7 +66,7 @@ def _processes_of(submission_id: str) -> dict[int, psutil.Process]:
             environment = process.environ()
             # Ids that users gave to Ray themselves may be the same on another platform of this machine.
             named = environment.get("RAYLIFT_INSTANCE") == ours and _belongs(environment, submission_id)
-            if named or _is_marked(process.pid, mark):
+            if named or _mark_of(process.pid) == mark:
                 # A child may have cleared its environment.
                 found |= {member.pid: member for member in (process, *process.children(recursive=True))}
         except _GONE:
@@ -76,15 +78,26 @@ def _processes_of(submission_id: str) -> dict[int, psutil.Process]:
 
 def attempt_mark(submission_id: str, instance: str) -> int:
     """As job_entrypoints.process_control.attempt_mark, repeated: the wrapper stands alone. A unit test compares."""
-    return 0x5241 << 32 | zlib.crc32(f"{instance}/{submission_id}".encode())
+    return _platform_mark(instance) << _ATTEMPT_BITS | zlib.crc32(submission_id.encode()) >> 8
 
 
-def _is_marked(pid: int, mark: int) -> bool:
+def is_of_any_attempt(pid: int, instance: str) -> bool:
+    """Whether the process descends from a wrapper of this platform, whatever became of its environment and its parents."""
+    return _mark_of(pid) >> _ATTEMPT_BITS == _platform_mark(instance)
+
+
+def _platform_mark(instance: str) -> int:
+    return 0x5241 << _ATTEMPT_BITS | zlib.crc32(instance.encode()) >> 8
+
+
+def _mark_of(pid: int) -> int:
+    """The process's limit of file locks, which Linux ignores; 0 where it has none."""
     try:
         limits = Path(f"/proc/{pid}/limits").read_text()
     except OSError:
-        return False
-    return any(line.startswith("Max file locks") and line.split()[4] == str(mark) for line in limits.splitlines())
+        return 0
+    hard = next((line.split()[4] for line in limits.splitlines() if line.startswith("Max file locks")), "")
+    return int(hard) if hard.isdecimal() else 0
 
 
 def _belongs(environment: Mapping[str, str], submission_id: str) -> bool:

@@ -2,7 +2,7 @@
 
 Everything that the launcher starts gets ``RAYLIFT_INSTANCE=<id>``, and every process below it inherits that: Ray's workers,
 HAProxy, jobs, and what a job leaves behind after its parent died. ``/proc/PID/environ`` shows it, whatever became of the
-process tree (docs/adr/0007).
+process tree (docs/adr/0007). What a job started with another environment is known by the mark of its wrapper.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from typing import Final
 
 import psutil
 
+from raylift.engines.leftovers import is_of_any_attempt
+
 MARK: Final = "RAYLIFT_INSTANCE"
 _RESTARTING: Final = "raylift.launcher.restarting"
 _GRPC: Final = "serve_apps.grpc_front"
@@ -28,11 +30,11 @@ _GONE: Final = (psutil.NoSuchProcess, psutil.ZombieProcess)
 
 
 def processes_of(instance: str) -> list[psutil.Process]:
-    """Every live process that carries the mark, and everything below those."""
+    """Every live process that carries the mark, or descends from a job's wrapper that did, and everything below those."""
     mark = f"{MARK}={instance}".encode()
     found: dict[int, psutil.Process] = {}
     for process in psutil.process_iter():
-        if _carries(process.pid, mark):
+        if mark in _environment(process.pid) or is_of_any_attempt(process.pid, instance):
             # A child may have cleared its environment.
             for member in (process, *_descendants(process)):
                 found.setdefault(member.pid, member)
@@ -93,12 +95,25 @@ def listeners_of(instance: str) -> list[tuple[str, int, str]]:
     return listeners
 
 
-def _carries(pid: int, mark: bytes) -> bool:
+def instances_with(variable: str, value: str) -> set[str]:
+    """The instances of all processes that have this in their environment."""
+    wanted, mark = f"{variable}={value}".encode(), f"{MARK}=".encode()
+    environments = [_environment(process.pid) for process in psutil.process_iter()]
+    return {
+        item.removeprefix(mark).decode()
+        for environment in environments
+        if wanted in environment
+        for item in environment
+        if item.startswith(mark)
+    }
+
+
+def _environment(pid: int) -> list[bytes]:
     try:
-        return mark in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+        return Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
     except OSError:
         # Gone, or another user's: then it is not ours.
-        return False
+        return []
 
 
 def _descendants(process: psutil.Process) -> list[psutil.Process]:

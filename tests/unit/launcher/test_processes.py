@@ -9,8 +9,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from raylift.launcher.processes import MARK, end_all, processes_of
+from raylift.launcher.processes import MARK, end_all, instances_with, processes_of
 
+ROOT = Path(__file__).resolve().parents[3]
 # Forks a child that leaves the session and outlives its parent, as a job's daemon does, and says its pid.
 DAEMON = """
 import subprocess, sys
@@ -21,6 +22,15 @@ print(child.pid, flush=True)
 SHELL = """
 import subprocess, sys
 subprocess.run([sys.executable, "-c", "import time; print(1, flush=True); time.sleep(300)"], env={})
+"""
+# What a job's script leaves when all of its wrapper was killed: no parent, no session, no environment.
+FORGOTTEN = """
+import os, subprocess, sys
+from job_entrypoints.process_control import mark_attempt
+mark_attempt("job_1-a1")
+subprocess.Popen(
+    [sys.executable, "-c", "import os, time; print(os.getpid(), flush=True); time.sleep(300)"], start_new_session=True, env={}
+)
 """
 
 
@@ -33,7 +43,8 @@ def instance() -> Iterator[str]:
 
 
 def started(code: str, instance: str) -> subprocess.Popen[str]:
-    return subprocess.Popen([sys.executable, "-c", code], env={MARK: instance}, stdout=subprocess.PIPE, text=True)
+    environment = {MARK: instance, "PYTHONPATH": str(ROOT)}
+    return subprocess.Popen([sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE, text=True)
 
 
 def first_line(process: subprocess.Popen[str]) -> str:
@@ -56,6 +67,25 @@ def test_a_child_that_cleared_its_environment_is_ended_too(instance: str) -> Non
         assert len(processes_of(instance)) == 2
         end_all(instance, grace_seconds=1)
         assert not processes_of(instance)
+
+
+def test_what_a_job_left_without_parent_and_environment_is_ended_too(instance: str) -> None:
+    with started(FORGOTTEN, instance) as parent:
+        daemon = psutil.Process(int(first_line(parent)))
+        parent.wait()
+    assert processes_of(uuid.uuid4().hex) == []
+    assert [process.pid for process in processes_of(instance)] == [daemon.pid]
+    end_all(instance, grace_seconds=1)
+    assert not daemon.is_running() or daemon.status() == psutil.STATUS_ZOMBIE
+
+
+def test_an_instance_is_found_by_what_its_processes_have_in_common(instance: str, tmp_path: Path) -> None:
+    """All of a platform have their temporary files in one place: what finds it when its record is gone."""
+    place = str(tmp_path)
+    with subprocess.Popen(["sleep", "300"], env={MARK: instance, "TMPDIR": place}) as process:
+        assert instances_with("TMPDIR", place) == {instance}
+        assert instances_with("TMPDIR", f"{place}/elsewhere") == set()
+        process.kill()
 
 
 def test_others_are_left_alone(instance: str) -> None:
