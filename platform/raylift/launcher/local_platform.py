@@ -16,10 +16,10 @@ import psutil
 from raylift.launcher.config import load_config
 from raylift.launcher.errors import LauncherError
 from raylift.launcher.ports import choose_ports
-from raylift.launcher.processes import end_all, pids_by_component, processes_of
+from raylift.launcher.processes import end_all, instances_with, pids_by_component, processes_of
 from raylift.launcher.progress import Progress, Silence
-from raylift.launcher.record import RunRecord, delete_record, exclusive, read_record
-from raylift.launcher.session import keep_logs, remove_session
+from raylift.launcher.record import RecordHalfWritten, RunRecord, delete_record, exclusive, read_record, write_record
+from raylift.launcher.session import keep_logs, remove_session, session_path, temp_path
 from raylift.launcher.startup import new_record, start_everything
 
 _MAIN = ("mlflow_keeper", "gcs_server", "raylet", "dashboard")
@@ -61,7 +61,12 @@ class LocalPlatform:
         progress = progress or Silence()
         state_dir = state_dir.expanduser().resolve()
         with exclusive(state_dir):
-            former = read_record(state_dir)
+            try:
+                former = read_record(state_dir)
+            except RecordHalfWritten as error:
+                progress.say(f"{error.detail} Ending what is left of that platform.")
+                _end_unrecorded(state_dir, grace_seconds=config.jobs.stop_grace_seconds)
+                former = None
             if former is not None:
                 if is_running(former):
                     return cls(former, found_running=True)
@@ -130,6 +135,9 @@ def _uninterrupted() -> Generator[None]:
 
 
 def _end(record: RunRecord) -> list[str]:
+    if record.ready:
+        # Processes are frozen before they die: if we are killed in between, they must not be taken for a platform that runs.
+        write_record(record.model_copy(update={"ready": False}))
     ended = end_all(record.instance, grace_seconds=record.stop_grace_seconds)
     if left := processes_of(record.instance):
         raise LauncherError(f"Processes {', '.join(str(process.pid) for process in left)} do not end.")
@@ -137,3 +145,9 @@ def _end(record: RunRecord) -> list[str]:
     remove_session(record.session_dir)
     delete_record(record.state_dir)
     return ended
+
+
+def _end_unrecorded(state_dir: Path, *, grace_seconds: float) -> None:
+    """End the processes of a platform on this state directory whose mark nobody knows any more."""
+    for instance in instances_with("TMPDIR", str(temp_path(session_path(state_dir)))):
+        end_all(instance, grace_seconds=grace_seconds)

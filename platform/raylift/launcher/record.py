@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import fcntl
+import json
+import os
 from collections.abc import Generator
 from contextlib import contextmanager
 from datetime import datetime
@@ -74,25 +76,55 @@ class RunRecord(BaseModel):
         }
 
 
+class RecordHalfWritten(LauncherError):
+    """The machine went down before the record was on its disk."""
+
+
 def read_record(state_dir: Path) -> RunRecord | None:
-    """The record of the last start; None when there was none, or it was stopped."""
+    """The record of the last start; None when there was none, or it was stopped.
+
+    Raises:
+        RecordHalfWritten: it is no JSON.
+        LauncherError: it is none of ours.
+    """
     path = state_dir / _NAME
     try:
-        return RunRecord.model_validate_json(path.read_bytes())
+        record = RunRecord.model_validate_json(path.read_bytes())
     except FileNotFoundError:
         return None
     except ValidationError as error:
+        if error.errors()[0]["type"] == "json_invalid":
+            raise RecordHalfWritten(
+                f"{path} was written only half: the machine probably lost its power.",
+                hint="raylift up ends what is left of that platform, and starts it anew.",
+            ) from error
         raise LauncherError(
             f"{path} cannot be understood: it was written by another version of Raylift, or by hand.",
             hint=f"If no platform runs on {state_dir}, delete that file.",
         ) from error
+    return _of_this_directory(record, state_dir.resolve())
+
+
+def _of_this_directory(record: RunRecord, state_dir: Path) -> RunRecord | None:
+    """A directory that was moved takes its record along. A copy has the record of the first one's platform: none of its own."""
+    if record.state_dir == state_dir:
+        return record
+    try:
+        first = json.loads((record.state_dir / _NAME).read_bytes())["instance"]
+    except (OSError, ValueError, LookupError, TypeError):
+        first = None
+    return None if first == record.instance else record.model_copy(update={"state_dir": state_dir})
 
 
 def write_record(record: RunRecord) -> None:
+    """Durable when this returns: without it, nothing that was started is found again."""
     path = record.state_dir / _NAME
     draft = path.with_suffix(".draft")
     draft.touch(mode=0o600)
-    draft.write_text(record.model_dump_json(indent=2), encoding="utf-8")
+    with draft.open("w", encoding="utf-8") as file:
+        file.write(record.model_dump_json(indent=2))
+        file.flush()
+        os.fsync(file.fileno())
     draft.replace(path)
 
 

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from raylift.launcher import local_platform
 from raylift.launcher.errors import LauncherError
 from raylift.launcher.local_platform import LocalPlatform, is_running
-from raylift.launcher.record import RunRecord, delete_record, exclusive, read_record, write_record
+from raylift.launcher.record import RecordHalfWritten, RunRecord, delete_record, exclusive, read_record, write_record
 from raylift.launcher.session import keep_logs, make_session, remove_session
 
 
@@ -40,6 +42,50 @@ def test_a_broken_record_is_named(tmp_path: Path) -> None:
     (tmp_path / "run.json").write_text("{}", encoding="ascii")
     with pytest.raises(LauncherError, match=r"run\.json"):
         read_record(tmp_path)
+
+
+@pytest.mark.parametrize("content", ["", '{"instance": "of-a-for'])
+def test_half_a_record_is_told_from_another_s(tmp_path: Path, content: str) -> None:
+    (tmp_path / "run.json").write_text(content, encoding="ascii")
+    with pytest.raises(RecordHalfWritten, match="raylift up"):
+        read_record(tmp_path)
+
+
+def test_a_copied_directory_has_no_platform_of_its_own(tmp_path: Path) -> None:
+    """Else `raylift down` on the copy would end the platform of the first."""
+    first = tmp_path / "first"
+    first.mkdir()
+    write_record(record_of(first, ready=True))
+    shutil.copytree(first, tmp_path / "copy")
+    assert read_record(tmp_path / "copy") is None
+    assert read_record(first) is not None
+
+
+def test_a_moved_directory_takes_its_record_along(tmp_path: Path) -> None:
+    first, moved = tmp_path / "first", tmp_path / "moved"
+    first.mkdir()
+    write_record(record_of(first, ready=True))
+    first.rename(moved)
+    found = read_record(moved)
+    assert found is not None
+    assert (found.state_dir, found.session_dir) == (moved, first / "session")
+
+
+def test_a_platform_that_is_being_stopped_does_not_count_as_running(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`raylift down` may be killed while it holds everything still: the next `up` has to clear that away."""
+    write_record(record_of(tmp_path, ready=True))
+    platform = LocalPlatform.find(tmp_path)
+    assert platform is not None
+
+    def killed(*_: object, **__: object) -> list[str]:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(local_platform, "end_all", killed)
+    with pytest.raises(KeyboardInterrupt):
+        platform.stop()
+    found = read_record(tmp_path)
+    assert found is not None
+    assert not found.ready
 
 
 def test_processes_of_a_former_boot_do_not_count(tmp_path: Path) -> None:
