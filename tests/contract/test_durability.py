@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 
 import pytest
 from sqlalchemy.engine import make_url
@@ -54,6 +57,17 @@ def test_a_database_that_restarts_is_found_again(postgres: PostgresServer, migra
         # The pool tests a connection before it lends it.
         assert store.jobs.get(job.job_id) == job
         store.close()
+
+
+@pytest.mark.postgres
+def test_a_database_whose_machine_went_away_is_given_up_within_half_a_minute(postgres: PostgresServer) -> None:
+    """Nobody says that the connection is broken then, and the kernel would send again for a quarter of an hour."""
+    store = Store.open(postgres.url("postgres"))
+    connection = store.changes._database.bare_connection()
+    with closing(connection), socket.socket(fileno=os.dup(connection.fileno())) as tcp:
+        assert tcp.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) <= 30_000
+        assert tcp.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) <= 30
+    store.close()
 
 
 @pytest.mark.postgres

@@ -27,6 +27,8 @@ T = TypeVar("T")
 _BUSY_SECONDS: Final = 30
 """How long a writer waits for another process's transaction before it fails with "database is locked"."""
 _CONNECT_SECONDS: Final = 10
+_SILENCE_SECONDS: Final = 20
+"""After which a database server whose machine went away counts as gone: the kernel alone would wait a quarter of an hour."""
 _RETRY_SECONDS: Final = 2
 _MIGRATION_LOCK: Final = 0x7261796C696674
 """Number of the advisory lock in PostgreSQL under which one process migrates: "raylift"."""
@@ -164,7 +166,13 @@ def _postgresql_engine(url: URL) -> Engine:
         pool_pre_ping=True,
         # Neither errors nor logs ever show values: environment variables of jobs are among them.
         hide_parameters=True,
-        connect_args={"connect_timeout": _CONNECT_SECONDS, "application_name": "raylift"},
+        connect_args={
+            "connect_timeout": _CONNECT_SECONDS,
+            "tcp_user_timeout": _SILENCE_SECONDS * 1000,
+            "keepalives_idle": _SILENCE_SECONDS // 2,
+            "keepalives_interval": _SILENCE_SECONDS // 4,
+            "application_name": "raylift",
+        },
     )
 
 
