@@ -11,14 +11,13 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
 
-from raylift.domain.job import Job, Usage
+from raylift.domain.job import Job
 from raylift.domain.project import unpack
+from raylift.engines.progress_record import Progress, read_progress
 from raylift.engines.untrusted_file import read_plain
 from raylift.settings import JobSettings
 
@@ -32,36 +31,6 @@ _RECORD_LIMIT: Final = 2**20
 """Bytes of a JSON file here: attempt.json has the user's environment variables and arguments."""
 _WORK: Final = "work"
 _TEMPORARY: Final = "tmp"
-
-
-class Outcome(StrEnum):
-    """How the wrapper says an attempt ended."""
-
-    EXITED = "exited"
-    SIGNALED = "signaled"
-    OUT_OF_MEMORY = "out_of_memory"
-    PROCESS_LIMIT = "process_limit"
-    DISK_LIMIT = "disk_limit"
-    STOPPED = "stopped"
-    ENVIRONMENT_ERROR = "environment_error"
-    WRAPPER_ERROR = "wrapper_error"
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """What the wrapper last wrote. ``outcome`` is None while the script runs."""
-
-    script_started_at: datetime | None
-    outcome: Outcome | None = None
-    exit_code: int | None = None
-    signal: int | None = None
-    message: str | None = None
-    finished_at: datetime | None = None
-    usage: Usage | None = None
-    wrapper_pid: int | None = None
-    """Of the process that keeps the script and writes its end; only while the script runs."""
-    host: str | None = None
-    """The machine that process is on."""
 
 
 class AttemptDirectory:
@@ -128,9 +97,9 @@ class AttemptDirectory:
             return None
 
     def progress(self) -> Progress | None:
-        """What the wrapper last said; None before the script started."""
+        """What the wrapper last said; None before the script started. Raises ValueError where that is nothing it would say."""
         content = read_plain(self.path / _PROGRESS, _RECORD_LIMIT)
-        return None if content is None else _progress(json.loads(content))
+        return None if content is None else read_progress(content)
 
     def submitted_by_hand(self) -> dict[str, Any] | None:
         """What the wrapper of a job that was handed straight to Ray wrote about it; None for the platform's own."""
@@ -237,25 +206,3 @@ def _attempt_fields(job: Job, submission_id: str, mlflow_url: str, settings: Job
         "max_scratch_bytes": settings.max_scratch_bytes,
         "nice": settings.nice,
     }
-
-
-def _progress(fields: dict[str, Any]) -> Progress:
-    if fields["state"] != "finished":
-        return Progress(
-            script_started_at=_moment(fields["script_started_at"]),
-            wrapper_pid=fields.get("wrapper_pid"),
-            host=fields.get("host"),
-        )
-    return Progress(
-        script_started_at=_moment(fields.get("script_started_at")),
-        outcome=Outcome(fields["outcome"]),
-        exit_code=fields.get("exit_code"),
-        signal=fields.get("signal"),
-        message=fields.get("message"),
-        finished_at=_moment(fields["finished_at"]),
-        usage=Usage(**fields["usage"]) if fields.get("usage") else None,
-    )
-
-
-def _moment(epoch: float | None) -> datetime | None:
-    return None if epoch is None else datetime.fromtimestamp(epoch, UTC)

@@ -11,8 +11,9 @@ from typing import Final
 
 from raylift.domain.errors import EngineUnavailable
 from raylift.domain.job import Job
-from raylift.engines.attempt_directory import AttemptDirectory, Progress
+from raylift.engines.attempt_directory import AttemptDirectory
 from raylift.engines.leftovers import is_of_attempt
+from raylift.engines.progress_record import Progress
 from raylift.engines.ray_jobs import RayJob, RayJobs
 from raylift.settings import PlatformSettings
 from raylift.supervisor.plan_jobs import AttemptSeen
@@ -113,6 +114,6 @@ def _progress(directory: AttemptDirectory) -> Progress | None:
     """What the wrapper said; a file that cannot be understood says nothing, and must not keep others from being watched."""
     try:
         return directory.progress()
-    except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
+    except (ValueError, OSError) as error:
         log.warning("%s: progress.json cannot be understood: %s", directory.path.name, error)
         return None

@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from raylift.domain.job import Job, JobState, Origin, Reason, Usage
-from raylift.engines.attempt_directory import Outcome, Progress
 from raylift.engines.environments import build_failure_in
+from raylift.engines.progress_record import Outcome, Progress
 from raylift.engines.ray_jobs import RAY_JOB_ENDED, RayJob, RayJobStatus
 from raylift.settings import JobSettings
 

@@ -13,8 +13,8 @@ from job_entrypoints import attempt, process_control, progress, promised_environ
 from raylift.domain import identifiers
 from raylift.domain.job import Reason
 from raylift.engines import leftovers
-from raylift.engines.attempt_directory import Outcome
 from raylift.engines.environments import overlay
+from raylift.engines.progress_record import Outcome
 
 MODULES = sorted(Path(str(job_entrypoints.__file__)).parent.glob("*.py"))
 

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from raylift.domain.job import FINAL_STATES, Job, JobState, Origin, Reason, Usage
-from raylift.engines.attempt_directory import Outcome, Progress
+from raylift.engines.progress_record import Outcome, Progress
 from raylift.engines.ray_jobs import RayJob, RayJobStatus
 from raylift.settings import JobSettings
 from raylift.supervisor.plan_jobs import (
