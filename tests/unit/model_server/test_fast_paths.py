@@ -265,3 +265,4 @@ def test_trees_are_grouped_and_products_of_matrices_are_not() -> None:
     wide, labels = make_classification(300, 40, n_informative=20, n_classes=3, random_state=0)
     assert _model(SklearnPredictor(RandomForestClassifier(30).fit(wide, labels))).is_groupable
     assert not _model(SklearnPredictor(LogisticRegression(max_iter=500).fit(wide, labels))).is_groupable
+    assert not _model(SklearnPredictor(SGDClassifier(random_state=0).fit(wide, labels))).is_groupable
