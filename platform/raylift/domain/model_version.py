@@ -47,7 +47,8 @@ class ModelVersion:
 class LoggedModel:
     """A model that a job's script logged; a candidate for registration."""
 
-    model_id: str
+    model_id: str | None
+    """None for one that an MLflow older than 3 logged: an artifact of its run, and nothing else."""
     name: str
     run_id: str | None
     created_at: datetime

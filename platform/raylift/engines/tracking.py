@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import mlflow.artifacts
 from mlflow import MlflowClient
@@ -13,6 +15,9 @@ from mlflow.entities import Param
 from raylift.domain.identifiers import MLFLOW_PARENT_RUN, TAG_JOB_ID
 from raylift.domain.model_version import LoggedModel, ModelVersion, TrackedRun
 from raylift.engines.mlflow_client import MlflowRefused, connect, every_page, mlflow_errors, moment
+
+_MODELS_OF_RUN: Final = "mlflow.log-model.history"
+"""A run's tag."""
 
 
 class Tracking:
@@ -73,8 +78,11 @@ class Tracking:
             experiments = self._experiment_ids()
             by_tag = self._search_models(experiments, f"tags.`{TAG_JOB_ID}` = '{job_id}'")
             by_run = [model for run_id in run_ids for model in self._search_models(experiments, f"source_run_id = '{run_id}'")]
-        found = {item.model_id: _logged_model(item) for item in [*by_tag, *by_run] if str(item.status) == "READY"}
-        return sorted(found.values(), key=lambda model: model.created_at)
+            ready = {item.model_id: _logged_model(item) for item in [*by_tag, *by_run] if str(item.status) == "READY"}
+            found = list(ready.values()) or [
+                model for run_id in run_ids for model in _models_in_run(self._client.get_run(run_id))
+            ]
+        return sorted(found, key=lambda model: model.created_at)
 
     def requirements_of(self, version: ModelVersion) -> list[str]:
         """The lines of the version's own requirements.txt; none where it has no such file."""
@@ -114,6 +122,21 @@ def _tracked_run(item: Any) -> TrackedRun:
         parent_run_id=item.data.tags.get(MLFLOW_PARENT_RUN),
         metrics=dict(item.data.metrics),
     )
+
+
+def _models_in_run(run: Any) -> list[LoggedModel]:
+    """What an MLflow older than 3, which a job may have among its requirements, notes of the models it logs."""
+    notes: list[dict[str, Any]] = json.loads(run.data.tags.get(_MODELS_OF_RUN, "[]"))
+    return [
+        LoggedModel(
+            model_id=None,
+            name=note["artifact_path"],
+            run_id=run.info.run_id,
+            created_at=datetime.fromisoformat(note["utc_time_created"]).replace(tzinfo=UTC),
+            uri=f"{run.info.artifact_uri}/{note['artifact_path']}",
+        )
+        for note in notes
+    ]
 
 
 def _logged_model(item: Any) -> LoggedModel:

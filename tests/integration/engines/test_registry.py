@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from mlflow import MlflowClient
 
 from raylift.domain.errors import ModelNotFound, VersionNotFound
+from raylift.domain.identifiers import TAG_JOB_ID
 from raylift.engines.environments import EnvironmentUnresolvable
 from raylift.engines.registry import Registry
 from raylift.engines.tracking import Tracking
@@ -116,3 +118,16 @@ def test_requirements_that_cannot_be_met_make_the_version_unhealthy_and_say_why(
     RegistrySync(settings, store, registry, tracking, lambda: NOW).look(lease)
     row = store.deployments.get("churn", "1")
     assert (row.status, row.message) == ("unhealthy", "no such package: zzz")
+
+
+def test_a_model_of_an_older_mlflow_is_registered_from_its_run(url: str, mlflow: MlflowClient, registry: Registry) -> None:
+    run = mlflow.create_run("0", tags={TAG_JOB_ID: "job_old"})
+    tracking = Tracking(url)
+    runs = tracking.runs_of_job("job_old")
+    assert tracking.logged_models_of_job("job_old", runs) == []
+    note = {"run_id": run.info.run_id, "artifact_path": "model", "utc_time_created": "2026-01-02 03:04:05.678901"}
+    mlflow.set_tag(run.info.run_id, "mlflow.log-model.history", json.dumps([note]))
+    [model] = tracking.logged_models_of_job("job_old", runs)
+    assert (model.name, model.created_at) == ("model", datetime(2026, 1, 2, 3, 4, 5, 678901, UTC))
+    version = registry.register("old", model, {TAG_JOB_ID: "job_old"})
+    assert (version.run_id, version.source) == (run.info.run_id, f"{run.info.artifact_uri}/model")
