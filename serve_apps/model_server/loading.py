@@ -154,7 +154,10 @@ def _reason(name: str, version: str, error: Exception) -> str:
     said = " ".join(str(error).split())
     hint = ""
     if isinstance(error, ModuleNotFoundError):
-        hint = f" The module {error.name} is missing: add the package that holds it to the job's requirements."
+        hint = (
+            f" The module {error.name} is missing: add the package that holds it to the job's requirements. "
+            f"If it is your own, log the model with it: log_model(…, code_paths=[{(error.name or '').partition('.')[0]!r}])."
+        )
     elif isinstance(error, (ImportError, AttributeError)):
         hint = " The packages here differ from those the model was made with: pin them in the job's requirements."
     elif isinstance(error, FileNotFoundError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, cast
+from typing import Annotated, Final, cast
 
 import typer
 
@@ -26,6 +26,8 @@ from raylift.cli.sweep_table import announce_sweep, follow_sweep
 from raylift.client import InvalidRequest, Job, Sweep, paths
 from raylift.client.script import read_requirements
 from raylift.domain.sweep import SweepMode, SweepPassing
+
+_ARCHIVES: Final = (".zip", ".tar.gz", ".tgz")
 
 
 def register(app: typer.Typer) -> None:
@@ -87,6 +89,8 @@ def train(
     )
     if entrypoint is None and script.is_dir():
         raise wrong_usage("--entrypoint", f"{script} is a directory: name the script in it, e.g. --entrypoint train.py")
+    if entrypoint is None and script.name.lower().endswith(_ARCHIVES):
+        raise wrong_usage("--entrypoint", f"{script} is an archive: name the script in it, e.g. --entrypoint train.py")
     with session(ctx, url, api_key, output, owner) as here:
         try:
             # Which of the two comes back hangs on the options, which type checkers cannot follow here.

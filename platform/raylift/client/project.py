@@ -33,11 +33,12 @@ class _Rule:
 
     base: str
     line: str
-    pattern: RegexPattern
+    pattern: re.Pattern[str]
+    ignores: bool
 
     def names(self, path: str) -> bool:
         """Whether the line is about ``path`` itself. It says nothing of what lies below: git looks at each entry by itself."""
-        return any(map(_ends_here, self.pattern.regex.finditer(path.removeprefix(self.base))))
+        return any(map(_ends_here, self.pattern.finditer(path.removeprefix(self.base))))
 
 
 def _ends_here(match: re.Match[str]) -> bool:
@@ -60,7 +61,7 @@ class _Rules:
         for rule in reversed(self.rules):
             if not rule.names(path):
                 continue
-            if rule.pattern.include:
+            if rule.ignores:
                 return True
             # "!*/" keeps a list of patterns short: that is no wish for the repository's history, or for a virtual environment.
             if default is None or default.strip("*") in rule.line:
@@ -125,9 +126,9 @@ def _read_rules(prefix: str, folder: Path) -> Iterator[_Rule]:
         if not file.is_file():
             continue
         for line in file.read_text(encoding="utf-8-sig", errors="replace").splitlines():
-            for pattern in GitIgnoreSpec.from_lines([line]).patterns:
-                if pattern.include is not None:
-                    yield _Rule(prefix, line, cast("RegexPattern", pattern))
+            for pattern in cast("list[RegexPattern]", GitIgnoreSpec.from_lines([line]).patterns):
+                if pattern.include is not None:  # Comments and blank lines.
+                    yield _Rule(prefix, line, cast("re.Pattern[str]", pattern.regex), pattern.include)
 
 
 def _check_kind(entry: Path, root: Path) -> None:

@@ -163,6 +163,11 @@ def test_a_project_without_an_entrypoint_or_with_what_it_may_not_hold(run: Run, 
     done = run("train", str(tmp_path))
     assert done.exit_code == 2
     assert "name the script in it, e.g. --entrypoint train.py" in done.stderr
+    archive = tmp_path / "project.tar.gz"
+    archive.touch()
+    done = run("train", str(archive))
+    assert done.exit_code == 2
+    assert "is an archive: name the script in it" in done.stderr
     (tmp_path / "out").symlink_to("/etc")
     done = run("train", str(tmp_path), "--entrypoint", "fit.py")
     assert done.exit_code == 2
