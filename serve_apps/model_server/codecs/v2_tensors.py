@@ -113,7 +113,7 @@ def named_outputs(predictions: Any) -> list[tuple[str, NDArray[Any]]]:
 
 
 def checked_object(value: Any, where: str) -> dict[str, Any]:
-    """An object; an empty one for null, as MLServer's types write what is not set."""
+    """An object; an empty one for null, which clients write for what is not set."""
     if value is None:
         return {}
     if not isinstance(value, dict):

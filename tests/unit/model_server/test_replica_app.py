@@ -180,7 +180,6 @@ def test_shapes_that_no_array_has(shape: list[int], data: list[float], said: str
 
 
 def test_null_stands_for_what_is_not_set() -> None:
-    """MLServer's own types write it."""
     tensor = {"name": "x", "shape": [1, 2], "datatype": "FP64", "data": [1, 2], "parameters": None}
     body = {"id": None, "parameters": None, "inputs": [tensor]}
     for outputs in (None, [{"name": "predict", "parameters": None}]):
