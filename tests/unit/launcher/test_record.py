@@ -1,16 +1,20 @@
 from __future__ import annotations
 
 import shutil
+import signal
+import socket
+import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from raylift.launcher import local_platform
-from raylift.launcher.errors import LauncherError
+from raylift.launcher.errors import LauncherError, PortTaken
 from raylift.launcher.local_platform import LocalPlatform, is_running
+from raylift.launcher.processes import MARK
 from raylift.launcher.record import RecordHalfWritten, RunRecord, delete_record, exclusive, read_record, write_record
-from raylift.launcher.session import keep_logs, make_session, remove_session
+from raylift.launcher.session import keep_logs, make_session, remove_session, session_path, temp_path
 
 
 def record_of(state_dir: Path, **changes: object) -> RunRecord:
@@ -49,6 +53,22 @@ def test_half_a_record_is_told_from_another_s(tmp_path: Path, content: str) -> N
     (tmp_path / "run.json").write_text(content, encoding="ascii")
     with pytest.raises(RecordHalfWritten, match="raylift up"):
         read_record(tmp_path)
+
+
+def test_what_half_a_record_no_longer_names_is_ended_before_a_start(tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_bytes(b"")
+    place = str(temp_path(session_path(tmp_path)))
+    with (
+        socket.create_server(("127.0.0.1", 0)) as taken,
+        subprocess.Popen(["sleep", "300"], env={MARK: "nobody-knows", "TMPDIR": place}) as left,
+        subprocess.Popen(["sleep", "300"], env={MARK: "another", "TMPDIR": f"{place}-of-another"}) as bystander,
+    ):
+        # The start ends here, once the way is clear: its port is taken.
+        with pytest.raises(PortTaken):
+            LocalPlatform.start(tmp_path, overrides={"ports": {"gateway": taken.getsockname()[1]}})
+        assert left.wait(timeout=10) == -signal.SIGKILL
+        assert bystander.poll() is None
+        bystander.kill()
 
 
 def test_a_copied_directory_has_no_platform_of_its_own(tmp_path: Path) -> None:
