@@ -6,8 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.integration.ingress.conftest import INFERENCE, PLAIN, Ingress
+from tests.integration.ingress.conftest import INFERENCE, PLAIN, TOKEN, Ingress
 from tests.integration.ingress.raw_http import Raw, post
+
+FORWARDED = ("X-Raylift-Forwarded: 1", f"X-Raylift-Ingress: {TOKEN}")
 
 
 @pytest.fixture
@@ -48,8 +50,9 @@ def test_a_client_that_waits_to_be_told_to_go_on_is_told(raw: Raw) -> None:
         (("traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",), True),
         (("X-Raylift-Traced: 1",), False),
         # What the gateway sends on: it gives an id to those that had none.
-        (("X-Raylift-Forwarded: 1", "X-Request-ID: given"), False),
-        (("X-Raylift-Forwarded: 1", "X-Request-ID: mine", "X-Raylift-Traced: 1"), True),
+        ((*FORWARDED, "X-Request-ID: given"), False),
+        ((*FORWARDED, "X-Request-ID: mine", "X-Raylift-Traced: 1"), True),
+        (("X-Raylift-Forwarded: 1", "X-Request-ID: mine"), True),  # Only the gateway can say so.
     ],
 )
 def test_requests_that_clients_named_themselves_are_marked(raw: Raw, headers: tuple[str, ...], is_traced: bool) -> None:
