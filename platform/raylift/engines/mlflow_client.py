@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import sys
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -17,6 +19,8 @@ T = TypeVar("T")
 _ABSENT: Final = frozenset({"RESOURCE_DOES_NOT_EXIST", "NOT_FOUND"})
 _UNAVAILABLE: Final = frozenset({"INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED"})
 """Codes of a server that fails, and of MLflow's client when no server answers."""
+
+_LARGEST: Final = sys.float_info.max
 
 CLIENT_ENVIRONMENT: Final = {
     # MLflow's client would otherwise wait about four minutes for a server that is down.
@@ -88,3 +92,14 @@ def quoted(text: str) -> str:
 def moment(milliseconds: int) -> datetime:
     """MLflow's epoch milliseconds as a UTC time."""
     return datetime.fromtimestamp(milliseconds / 1000, UTC)
+
+
+def metrics_of(run: Any) -> dict[str, float]:
+    """The newest value of each metric of a run, as it was logged.
+
+    MLflow's SQL store keeps an infinity as the largest number that a double holds, with which a loss that blew up would be the
+    best of a sweep.
+    """
+    return {
+        name: math.copysign(math.inf, value) if abs(value) == _LARGEST else value for name, value in run.data.metrics.items()
+    }

@@ -10,7 +10,7 @@ from mlflow import MlflowClient
 from raylift.domain.errors import EngineUnavailable, ModelNotFound, VersionNotFound
 from raylift.domain.identifiers import TAG_JOB_ID
 from raylift.domain.model_version import LoggedModel, ModelVersion, RegisteredModel
-from raylift.engines.mlflow_client import MlflowRefused, connect, every_page, mlflow_errors, moment, quoted
+from raylift.engines.mlflow_client import MlflowRefused, connect, every_page, metrics_of, mlflow_errors, moment, quoted
 
 
 class Registry:
@@ -148,7 +148,7 @@ class Registry:
             return {}
         try:
             with mlflow_errors():
-                return dict(self._client.get_run(run_id).data.metrics)
+                return metrics_of(self._client.get_run(run_id))
         except MlflowRefused as error:
             if error.is_absence:  # The run may have been deleted since.
                 return {}

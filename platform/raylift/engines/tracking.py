@@ -14,7 +14,7 @@ from mlflow.entities import Param
 
 from raylift.domain.identifiers import MLFLOW_PARENT_RUN, TAG_JOB_ID
 from raylift.domain.model_version import LoggedModel, ModelVersion, TrackedRun
-from raylift.engines.mlflow_client import MlflowRefused, connect, every_page, mlflow_errors, moment
+from raylift.engines.mlflow_client import MlflowRefused, connect, every_page, metrics_of, mlflow_errors, moment
 
 _MODELS_OF_RUN: Final = "mlflow.log-model.history"
 """A run's tag."""
@@ -120,7 +120,7 @@ def _tracked_run(item: Any) -> TrackedRun:
         experiment_id=item.info.experiment_id,
         started_at=moment(item.info.start_time),
         parent_run_id=item.data.tags.get(MLFLOW_PARENT_RUN),
-        metrics=dict(item.data.metrics),
+        metrics=metrics_of(item),
     )
 
 

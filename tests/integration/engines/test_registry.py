@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -63,6 +64,19 @@ def test_a_name_that_nobody_could_have_is_not_found(registry: Registry, name: st
     with pytest.raises(ModelNotFound):
         registry.version_of_alias(name, "champion")
     assert registry.versions(name) == []
+
+
+def test_metrics_are_as_they_were_logged(url: str, mlflow: MlflowClient, registry: Registry) -> None:
+    run = mlflow.create_run("0", tags={TAG_JOB_ID: "job_1"}).info.run_id
+    logged = {"loss": math.inf, "gain": -math.inf, "score": 0.5, "zero": 0.0}
+    for name, value in logged.items():
+        mlflow.log_metric(run, name, value)
+    (found,) = Tracking(url).runs_of_job("job_1")
+    assert found.metrics == logged
+    mlflow.create_registered_model("measured")
+    mlflow.create_model_version("measured", source="/nowhere", run_id=run)
+    assert registry.version("measured", "1").metrics == logged
+    mlflow.delete_registered_model("measured")
 
 
 @pytest.fixture
