@@ -200,7 +200,7 @@ def _inputs(data: Any) -> Inputs:
         return from_columns(data)
     if isinstance(data, list) and data and all(isinstance(record, dict) for record in data):
         return from_records(data)
-    if isinstance(data, (list, np.ndarray)) and np.ndim(data) > 0:
+    if isinstance(data, list) or (isinstance(data, np.ndarray) and data.ndim > 0):
         return Rows(data)
     raise WrongInputs("The inputs are neither columns, records nor rows.", [FieldError("inputs", "wants an object or a list")])
 

@@ -87,6 +87,10 @@ def _params(parameters: Mapping[str, Any], model: Model) -> Mapping[str, Any]:
 
 def _inputs(tensors: Sequence[InputTensor], parameters: Mapping[str, Any], model: Model) -> Inputs:
     """One array where one is meant, else columns by name."""
+    names = [tensor.name for tensor in tensors]
+    twice = next((name for name in names if names.count(name) > 1), None) if len(names) > len(set(names)) else None
+    if twice is not None:
+        raise InvalidRequest(f"The tensor {twice} is given twice.")
     if _means_array(tensors, parameters, model):
         array = tensors[0].array
         return Rows(array.reshape(-1, 1) if array.ndim == 1 and len(model.schema.columns) == 1 else array)

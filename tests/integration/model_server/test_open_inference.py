@@ -164,6 +164,7 @@ def test_texts_one_a_row(registry: Registry) -> None:
         ([{"name": "x", "shape": [1, 2], "datatype": "FP64", "data": [1, 2]}], "The model wants 4 features, got 2"),
         ([{"name": "x", "shape": [0, 4], "datatype": "FP64", "data": []}], "no rows"),
         ([_tensor("x", [[1, 2], [3, 4]]), _tensor("y", [[1, 2], [3, 4]])], "as a column it is [n] or [n, 1]"),
+        ([_tensor("x", [1, 2]), _tensor("x", [3, 4])], "The tensor x is given twice"),
     ],
 )
 def test_what_is_wrong_is_said(forest: Replica, inputs: list[Any], said: str) -> None:

@@ -264,6 +264,11 @@ def test_the_small_neighbours(pairs: dict[str, Pair]) -> None:
     assert replica.get("/version").text == mlflow.__version__
 
 
+def test_rows_deeper_than_arrays_are_refused(pairs: dict[str, Pair]) -> None:
+    refused = pairs["frame-signed"].ours(b'{"inputs": ' + b"[" * 100 + b"1" + b"]" * 100 + b"}")
+    assert refused.status_code == 400, refused.text
+
+
 def test_rows_by_position_are_taken_where_mlflow_takes_none(pairs: dict[str, Pair]) -> None:
     content = json.dumps(_ARRAY).encode()
     assert pairs["frame-signed"].theirs(content).status_code == 400
