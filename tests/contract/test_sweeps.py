@@ -184,6 +184,9 @@ def test_jobs_wait_for_their_sweep_to_open_and_for_their_turn(store: Store, leas
     finish(store, lease, limited.jobs[1])
     assert let_go(store) == {job.job_id for job in [limited.jobs[2], *free.jobs]}
     assert not {job.job_id for job in opening.jobs} & let_go(store)
+    held_back = {job.job_id for job in [*opening.jobs, limited.jobs[3]]}
+    sweeps = [store.sweeps.get(added.sweep.sweep_id) for added in (opening, limited, free)]
+    assert frozenset().union(*map(store.sweeps.held_back, sweeps)) == held_back
 
 
 def test_a_turn_is_nobody_s_who_fits_nowhere_and_no_owner_hides_another(store: Store, lease: Lease) -> None:

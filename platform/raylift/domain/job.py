@@ -75,6 +75,7 @@ class Reason(StrEnum):
     WAITING_FOR_CAPACITY = "waiting_for_capacity"
     WAITING_FOR_QUOTA = "waiting_for_quota"
     WAITING_FOR_NODE = "waiting_for_node"
+    WAITING_FOR_SWEEP = "waiting_for_sweep"
     BUILDING_ENVIRONMENT = "building_environment"
     SCRIPT_ERROR = "script_error"
     TIMEOUT = "timeout"

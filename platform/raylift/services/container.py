@@ -59,12 +59,13 @@ class Services:
         capacity = Capacity(cluster)
         logs = JobLogs(store, settings.attempts_dir)
         uploads = UploadChecks(settings.jobs, capacity)
+        reasons = QueueReasons(store, capacity, settings.jobs.quotas)
         training = TrainingService(
             store,
             logs,
             settings.gateway,
             quotas=settings.jobs.quotas,
-            reasons=QueueReasons(store, capacity, settings.jobs.quotas),
+            reasons=reasons,
             clock=clock,
         )
         packages = RayPackages(store, settings, clock=clock)
@@ -72,7 +73,7 @@ class Services:
             settings=settings,
             uploads=uploads,
             training=training,
-            sweeps=SweepService(store, training, quotas=settings.jobs.quotas, clock=clock),
+            sweeps=SweepService(store, training, quotas=settings.jobs.quotas, reasons=reasons, clock=clock),
             ray_jobs=RayJobsService(store, uploads, training, packages, logs, settings.jobs),
             ray_packages=packages,
             comparison=ComparisonService(store),

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
+from raylift.domain.errors import SweepNotFound
 from raylift.domain.job import Job, JobState, Reason
 from raylift.domain.quota import Held
+from raylift.domain.sweep import SweepState
 from raylift.services.capacity import Capacity
 from raylift.settings import QuotaSettings
 from raylift.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What was looked up while some jobs were explained."""
+
+    held: dict[str, Held] = field(default_factory=dict[str, Held])
+    """By owner."""
+    held_back: dict[str, Mapping[str, str]] = field(default_factory=dict[str, Mapping[str, str]])
+    """By sweep, and job."""
 
 
 class QueueReasons:
@@ -22,31 +34,48 @@ class QueueReasons:
 
     def explained(self, jobs: Sequence[Job]) -> list[Job]:
         """The same jobs in the same order."""
-        held: dict[str, Held] = {}
-        return [self._explained(job, held) for job in jobs]
+        look = _Look()
+        return [self._explained(job, look) for job in jobs]
 
-    def _explained(self, job: Job, held: dict[str, Held]) -> Job:
-        waits_for = self._waits_for(job, held) if job.state is JobState.QUEUED else None
+    def _explained(self, job: Job, look: _Look) -> Job:
+        waits_for = self._waits_for(job, look) if job.state is JobState.QUEUED else None
         if waits_for is None:
             return job
         reason, message = waits_for
         # A job that came back to the queue says first why it did.
         return replace(job, reason=reason, message=f"{job.message} {message}" if job.message else message)
 
-    def _waits_for(self, job: Job, held: dict[str, Held]) -> tuple[Reason, str] | None:
+    def _waits_for(self, job: Job, look: _Look) -> tuple[Reason, str] | None:
         """None when it waits for room, or for its turn."""
         wanted, owner = job.spec.resources, job.spec.owner
         shortfall = self._capacity.shortfall(cpus=wanted.cpus, memory_bytes=wanted.memory_bytes, gpus=wanted.gpus)
         if shortfall is not None:
             message = f"It waits for another node: {shortfall.detail}. It goes on when one joins that can hold it."
             return Reason.WAITING_FOR_NODE, message
+        if job.spec.sweep is not None:
+            held_back = self._held_back(job.spec.sweep.sweep_id, look)
+            if job.job_id in held_back:
+                return Reason.WAITING_FOR_SWEEP, held_back[job.job_id]
         quota = self._quotas.of(owner)
         if not quota.bounds_admission():
             return None
-        if owner not in held:
-            held[owner] = self._store.jobs.held_by(owner)
-        bound = quota.broken_by(wanted, held[owner])
+        if owner not in look.held:
+            look.held[owner] = self._store.jobs.held_by(owner)
+        bound = quota.broken_by(wanted, look.held[owner])
         if bound is None:
             return None
         message = f"With it, {owner!r} would have more than its quota of {bound}. It goes on when others of its jobs end."
         return Reason.WAITING_FOR_QUOTA, message
+
+    def _held_back(self, sweep_id: str, look: _Look) -> Mapping[str, str]:
+        """What each job of a sweep waits for that waits for the sweep."""
+        if sweep_id not in look.held_back:
+            try:
+                sweep = self._store.sweeps.get(sweep_id)
+            except SweepNotFound:  # Its jobs were cancelled, and it was deleted, since they were looked at.
+                return {}
+            message = "It waits until its sweep has its parent run in MLflow."
+            if sweep.state is not SweepState.OPENING:
+                message = f"It goes on when other jobs of its sweep end, of which {sweep.spec.max_parallel} run at a time."
+            look.held_back[sweep_id] = dict.fromkeys(self._store.sweeps.held_back(sweep), message)
+        return look.held_back[sweep_id]

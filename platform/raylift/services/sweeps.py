@@ -9,6 +9,7 @@ from raylift.domain.identifiers import new_job_id, new_sweep_id
 from raylift.domain.job import Job
 from raylift.domain.sweep import Sweep, SweepSpec, choose_best
 from raylift.services.clock import Clock, utc_now
+from raylift.services.queue_reasons import QueueReasons
 from raylift.services.sweep_requests import job_specs
 from raylift.services.training import TrainingService
 from raylift.services.uploads import CheckedUpload
@@ -29,10 +30,19 @@ class SweepDetails:
 class SweepService:
     """Writes what users want to the store. What happens then is the supervisor's."""
 
-    def __init__(self, store: Store, training: TrainingService, *, quotas: QuotaSettings, clock: Clock = utc_now) -> None:
+    def __init__(
+        self,
+        store: Store,
+        training: TrainingService,
+        *,
+        quotas: QuotaSettings,
+        reasons: QueueReasons,
+        clock: Clock = utc_now,
+    ) -> None:
         self._store = store
         self._training = training
         self._quotas = quotas
+        self._reasons = reasons
         self._clock = clock
 
     def submit(
@@ -68,7 +78,7 @@ class SweepService:
     def details(self, sweep_id: str) -> SweepDetails:
         """Raises SweepNotFound."""
         sweep = self._store.sweeps.get(sweep_id)
-        jobs = self._store.sweeps.jobs(sweep_id)
+        jobs = self._reasons.explained(self._store.sweeps.jobs(sweep_id))
         return SweepDetails(sweep, jobs, _best(sweep, jobs))
 
     def page(self, *, limit: int, cursor: str | None) -> SweepPage:

@@ -125,6 +125,24 @@ class SweepRepository:
         with self._database.read() as session:
             return _jobs(session, sweep_id)
 
+    def held_back(self, sweep: Sweep) -> frozenset[str]:
+        """Its waiting jobs that may not start yet, whatever room there is: it has no parent run, or runs as many as it may."""
+        query = (
+            select(JobRow.job_id, JobRow.state)
+            .join(SweepJobRow, SweepJobRow.job_id == JobRow.job_id)
+            .where(SweepJobRow.sweep_id == sweep.sweep_id, JobRow.finished_at.is_(None))
+            .order_by(SweepJobRow.position)
+        )
+        with self._database.read() as session:
+            members = session.execute(query).all()
+        waiting = [job_id for job_id, state in members if state is JobState.QUEUED]
+        if sweep.state is SweepState.OPENING:
+            return frozenset(waiting)
+        if sweep.spec.max_parallel is None:
+            return frozenset()
+        at_work = len(members) - len(waiting)
+        return frozenset(waiting[max(sweep.spec.max_parallel - at_work, 0) :])
+
     def list(self, *, limit: int, cursor: str | None = None) -> SweepPage:
         """One page of sweeps, newest first.
 

@@ -118,6 +118,19 @@ async def test_a_repeated_upload_gets_the_first_answer(client: httpx.AsyncClient
     assert (await send(client, None, key="k")).status_code == 422
 
 
+async def test_a_job_that_waits_for_its_sweep_says_so(client: httpx.AsyncClient, platform: Platform) -> None:
+    made = await make(client, {"parameters": {"lr": [1, 2, 3]}, "max_parallel": 1})
+    assert [row["reason"] for row in (await show(client, made["sweep_id"]))["jobs"]] == ["waiting_for_sweep"] * 3
+    sweep = platform.store.sweeps.get(made["sweep_id"])
+    platform.store.sweeps.move(platform.lease, sweep, SweepState.RUNNING, now=datetime.now(UTC))
+    reasons = ["waiting_for_capacity", "waiting_for_sweep", "waiting_for_sweep"]
+    assert [row["reason"] for row in (await show(client, made["sweep_id"]))["jobs"]] == reasons
+    listed = (await client.get(JOBS, params={"sweep_id": made["sweep_id"]})).json()["jobs"]
+    assert [job["reason"] for job in reversed(listed)] == reasons
+    last = (await client.get(f"{JOBS}/{made['jobs'][2]['job_id']}")).json()
+    assert (last["reason"], "of which 1 run at a time" in last["message"]) == ("waiting_for_sweep", True)
+
+
 async def test_the_table_and_the_best_so_far(client: httpx.AsyncClient, platform: Platform) -> None:
     made = await make(client, {"parameters": {"lr": [1, 2, 3]}, "metric": "acc", "register": "best"}, model_name="m")
     a, b, c = (job["job_id"] for job in made["jobs"])
