@@ -63,8 +63,8 @@ def read_project(archive: bytes, settings: JobSettings) -> dict[str, ProjectFile
     """
     if len(archive) > settings.max_project_bytes:
         raise TooLarge(
-            f"The project's archive has more than {format_bytes(settings.max_project_bytes)}, the most that is taken. Leave "
-            "data out (a .rayliftignore names it) and read it from where it lies.",
+            f"The project's archive has more than {format_bytes(settings.max_project_bytes)}, the most that is taken "
+            "(jobs.max_project_bytes). Leave data out (a .gitignore names it) and read it from where it lies.",
             limit_bytes=settings.max_project_bytes,
         )
     budget = _Budget(len(archive), settings)
@@ -103,7 +103,9 @@ class _Budget:
         limit = self.settings.max_project_unpacked_bytes
         if self.unpacked > limit:
             raise TooLarge(
-                f"The project has more than {format_bytes(limit)} unpacked, the most that is taken.", limit_bytes=limit
+                f"The project has more than {format_bytes(limit)} unpacked, the most that is taken "
+                "(jobs.max_project_unpacked_bytes).",
+                limit_bytes=limit,
             )
         if self.unpacked > max(_FREE_OF_RATIO, self.archive_bytes * self.settings.max_project_ratio):
             raise _refusal(f"unpacks to more than {self.settings.max_project_ratio} times its size, as only bombs do")
