@@ -22,6 +22,8 @@ LISTED: Final = 1000
 """Jobs in a list, the newest: Ray's API has no pages."""
 
 _MAX_ID_LENGTH: Final = 255
+_NO_PATH: Final = frozenset("/?#%")
+"""Ray's clients put the id into the path of a URL as it is: with these they would ask for something else."""
 
 
 class RayJobsService:
@@ -125,5 +127,8 @@ class RayJobsService:
 
 
 def _check_submission_id(chosen: str) -> None:
-    if not 1 <= len(chosen) <= _MAX_ID_LENGTH or not chosen.isprintable() or "/" in chosen:
-        raise refusal([FieldError("submission_id", f"must have 1 to {_MAX_ID_LENGTH} printable characters, and no slash")])
+    if not 1 <= len(chosen) <= _MAX_ID_LENGTH or not chosen.isprintable() or chosen in {".", ".."} or _NO_PATH & set(chosen):
+        detail = (
+            f"must have 1 to {_MAX_ID_LENGTH} printable characters, none of {' '.join(sorted(_NO_PATH))}, and be no . or .."
+        )
+        raise refusal([FieldError("submission_id", detail)])

@@ -170,7 +170,7 @@ async def test_a_rerun_has_an_id_of_its_own(client: httpx.AsyncClient) -> None:
         ({"runtime_env": {"env_vars": {"PATH": "/"}}}, 400, "runtime_env.env_vars.PATH"),
         ({"entrypoint_num_cpus": 64}, 400, "entrypoint_num_cpus no node of the cluster"),
         ({"metadata": {"raylift.timeout_seconds": "5"}}, 400, "metadata.raylift.timeout_seconds"),
-        ({"submission_id": "a/b"}, 400, "submission_id"),
+        *(({"submission_id": odd}, 400, "submission_id") for odd in ("a/b", "a?b", "a#b", "a%20b", "..", "a\tb")),
         ({"unknown": 1}, 400, "unknown"),
         ({"entrypoint": 5}, 400, "entrypoint"),
     ],
