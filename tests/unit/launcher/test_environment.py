@@ -110,8 +110,12 @@ def test_haproxy_opens_the_api_only(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 def test_our_rules_come_before_rays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lines = corrected(tmp_path, monkeypatch, host="127.0.0.1")
-    assert lines[lines.index("bind 127.0.0.1:8000") + 1] == "http-request set-header X-Raylift-Ingress secret"
-    assert lines.index("# Ray's own rules") > lines.index("http-request del-header X-Raylift-Named")
+    token, named = "http-request set-header X-Raylift-Ingress secret", "http-request del-header X-Raylift-Named"
+    (forwarded,) = [line for line in lines if line.startswith("http-request del-header X-Raylift-Forwarded ")]
+    assert forwarded.endswith(" unless { req.fhdr(X-Raylift-Ingress) -m str secret }")
+    # The client's token is looked at before ours takes its place.
+    order = ["bind 127.0.0.1:8000", forwarded, token, named, "# Ray's own rules"]
+    assert sorted(order, key=lines.index) == order
     assert not [line for line in lines if line.startswith("errorfile")]
     assert [line.split()[2] for line in lines if line.startswith("http-error ")] == ["408", "502", "503"]
 
