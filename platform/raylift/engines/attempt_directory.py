@@ -92,9 +92,10 @@ class AttemptDirectory:
     def stop_requested_at(self) -> datetime | None:
         """When the wrapper was last told to stop."""
         try:
-            return datetime.fromtimestamp((self.path / _STOP).stat().st_mtime, UTC)
-        except FileNotFoundError:
-            return None
+            told_at = (self.path / _STOP).lstat().st_mtime
+        except (FileNotFoundError, NotADirectoryError, PermissionError):
+            return None  # Or its script has spoilt the directory: to tell it to stop mends that.
+        return datetime.fromtimestamp(told_at, UTC)
 
     def progress(self) -> Progress | None:
         """What the wrapper last said; None before the script started. Raises ValueError where that is nothing it would say."""

@@ -11,7 +11,7 @@ from typing import Final
 
 from raylift.domain.deployment import Deployment, DeploymentStatus
 from raylift.domain.errors import EngineUnavailable, JobNotFound, StaleJob, StaleLease
-from raylift.domain.job import JobState, QueuedJob, Resources
+from raylift.domain.job import Job, JobState, QueuedJob, Resources
 from raylift.domain.lease import SUPERVISOR, Lease
 from raylift.engines.ray_cluster import Cluster
 from raylift.engines.ray_serve import RayServe
@@ -29,7 +29,7 @@ from raylift.supervisor.observe import RaySnapshot, RayView, attempt_seen
 from raylift.supervisor.pace import Pace
 from raylift.supervisor.placement import Placement
 from raylift.supervisor.plan_deployments import DeploymentAction, Prove, plan_deployments
-from raylift.supervisor.plan_jobs import Register, plan_job
+from raylift.supervisor.plan_jobs import JobAction, Register, plan_job
 from raylift.supervisor.registry_sync import RegistrySync
 from raylift.supervisor.retention import Retention
 from raylift.supervisor.store_view import StoreView
@@ -233,7 +233,7 @@ class Supervisor:
         for job in active:
             if self._lanes.busy(job.job_id):
                 continue
-            action = plan_job(job, attempt_seen(job, snapshot, self._settings), now, self._settings.jobs)
+            action = self._next_step(job, snapshot, now)
             if action is not None:
                 self._lanes.run(
                     job.job_id,
@@ -247,6 +247,14 @@ class Supervisor:
                 if self._adoption.has_much_to_forget(others_start=any(job.state in _ON_THEIR_WAY for job in active)):
                     self._lanes.run(_RECORDS_LANE, self._adoption.forget)
             self._adopted_from = snapshot
+
+    def _next_step(self, job: Job, snapshot: RaySnapshot, now: datetime) -> JobAction | None:
+        try:
+            return plan_job(job, attempt_seen(job, snapshot, self._settings), now, self._settings.jobs)
+        except Exception:
+            # Its script may have left what nobody thought of. All others are to be watched all the same.
+            log.exception("%s: what to do about it cannot be told", job.job_id)
+            return None
 
     def _step(self, job_id: str, step: Callable[[], None]) -> None:
         try:

@@ -96,6 +96,7 @@ def test_a_stop_is_written_whatever_the_script_did_to_its_directory(tmp_path: Pa
             (directory.path / "stop").symlink_to(tmp_path / "nowhere" / "stop")
         case _:
             pass
+    directory.stop_requested_at()  # Does not raise: the supervisor asks this of all jobs, one after the other.
     directory.request_stop()
     assert directory.stop_requested_at() is not None
     assert (directory.path / "stop").is_file()

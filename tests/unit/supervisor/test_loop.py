@@ -17,6 +17,7 @@ from raylift.domain.job import Job, JobSpec, JobState, Resources
 from raylift.domain.lease import Lease
 from raylift.settings import PlatformSettings
 from raylift.store import Store
+from raylift.supervisor import loop
 from raylift.supervisor.execute_deployments import DeploymentExecutor
 from raylift.supervisor.execute_name_routes import NameRouteKeeper
 from raylift.supervisor.loop import Supervisor
@@ -129,6 +130,30 @@ def test_a_job_is_stopped_while_mlflow_hangs(bench: Bench) -> None:
     for n in range(20):
         bench.job(f"job_{n:02}", JobState.STARTING, JobState.SCRIPT, JobState.REGISTRATION)
     bench.job("job_99", JobState.STARTING, JobState.SCRIPT)
+    bench.store.jobs.request_cancel("job_99", now=NOW)
+    bench.supervisor._view.refresh([])
+    bench.supervisor._watch(bench.lease)
+    assert bench.hands.acted.wait(30)
+    assert bench.hands.told == ["job_99"]
+
+
+@pytest.mark.parametrize("left", ["a file in its place", "what nobody thought of"])
+def test_what_a_script_makes_of_its_directory_keeps_no_other_job_from_being_watched(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, left: str
+) -> None:
+    (tmp_path / "attempts").mkdir()
+    (tmp_path / "attempts" / "job_00-a1").touch()
+    if left == "what nobody thought of":
+        seen = loop.attempt_seen
+
+        def seen_or_not(job: Job, *others: Any) -> Any:
+            if job.job_id == "job_00":
+                raise RuntimeError(left)
+            return seen(job, *others)
+
+        monkeypatch.setattr(loop, "attempt_seen", seen_or_not)
+    for job_id in ("job_00", "job_99"):
+        bench.job(job_id, JobState.STARTING, JobState.SCRIPT)
     bench.store.jobs.request_cancel("job_99", now=NOW)
     bench.supervisor._view.refresh([])
     bench.supervisor._watch(bench.lease)
