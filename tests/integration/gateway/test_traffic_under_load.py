@@ -56,4 +56,6 @@ async def test_tables_and_aliases_move_under_load(world: World) -> None:
     assert len(statuses) > FLIPS
     assert wrong == []
     history = (await world.client.get("/mlops/models/m/traffic/history?limit=500")).json()["changes"]
-    assert [change["revision"] for change in history] == list(range(FLIPS + 1, 0, -1))
+    # Where its aliases were when the last table named them has a row of its own.
+    revisions = [change["revision"] for change in history if change["revision"] is not None]
+    assert revisions == list(range(FLIPS + 1, 0, -1))

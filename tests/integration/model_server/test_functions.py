@@ -184,4 +184,5 @@ def test_a_missing_package_is_named(registry: Registry) -> None:
     assert str(raised.value).startswith(
         "packageless version 1 does not load. ModuleNotFoundError: No module named 'a_module_nobody_has'"
     )
-    assert str(raised.value).endswith("add the package that holds it to the job's requirements.")
+    assert "add the package that holds it to the job's requirements." in str(raised.value)
+    assert str(raised.value).endswith("log the model with it: log_model(…, code_paths=['a_module_nobody_has']).")
