@@ -118,6 +118,9 @@ def start(make_attempt: Callable[..., Path]) -> Iterator[Callable[..., Running]]
         if running.process.poll() is None:
             running.process.kill()
             running.process.wait()
+        if running.process.stdout is not None:
+            # Of a test that failed before it read: else the next one is blamed for the pipe.
+            running.process.stdout.close()
 
 
 @pytest.fixture
