@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 import uuid
@@ -112,8 +113,11 @@ def test_a_supervisor_killed_in_the_middle_registers_the_best_once(platform: Loc
 
         waiting = threading.Thread(target=wait)
         waiting.start()
-        # At whatever it does: opening, handing out jobs, choosing, registering.
-        while not ended.wait(4):
+        # At whatever it does: opening, handing out jobs, choosing, registering. Later each time: on a slow machine it would
+        # be killed for ever before its predecessor's lease has run out.
+        for seconds in itertools.count(4):
+            if ended.wait(seconds):
+                break
             kill(platform, "ray::SupervisorActor")
         waiting.join()
         sweep.refresh()
