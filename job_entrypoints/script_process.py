@@ -72,7 +72,7 @@ def _become(
 def _command(attempt: Attempt) -> list[str]:
     if attempt.command is not None:
         return [_SHELL, "-c", attempt.command]
-    # The runner makes itself nice when Python is up: on a busy machine that alone would take a script a second.
+    # The runner makes itself nice when Python is up: nice before, it would wait its turn on a busy machine for that alone.
     runner = [sys.executable, script_runner.__file__, str(attempt.nice), attempt.hook_instructions()]
     return [*runner, attempt.script_path, *attempt.args]
 
