@@ -22,6 +22,7 @@ from raylift import Client
 from raylift.domain.job import JobStatus
 from raylift.launcher import LocalPlatform
 from raylift.launcher.processes import listeners_of, processes_of
+from raylift.launcher.ray_start import SETUP_WORKER
 from raylift.launcher.record import read_record
 
 FREE_PORTS = ("--port", "0", "--dashboard-port", "0", "--mlflow-port", "0")
@@ -91,6 +92,11 @@ def test_jobs_inherit_no_secret(platform: LocalPlatform) -> None:
     head = psutil.Process(platform.record.pids["raylet"]).environ()
     assert head["RAYLIFT_INSTANCE"] == platform.record.instance
     assert not [name for name in head if "DATABASE" in name or "SECRET" in name or "TOKEN" in name]
+
+
+def test_the_raylet_begins_the_platform_s_workers_in_the_short_way(platform: LocalPlatform) -> None:
+    command = " ".join(psutil.Process(platform.record.pids["raylet"]).cmdline())
+    assert f" {SETUP_WORKER} " in command
 
 
 def test_a_taken_port_is_named_before_anything_starts(other_state: Path) -> None:

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any, Final
 
-from sqlalchemy import JSON, ColumnElement, Row, and_, case, exists, func, or_, select, true, type_coerce
+from sqlalchemy import JSON, ColumnElement, Row, Select, and_, case, exists, func, or_, select, true, type_coerce
 from sqlalchemy.orm import Session, aliased
 
 from raylift.domain.errors import QuotaExceeded
@@ -47,10 +47,29 @@ _RETRY_SECONDS: Final = 10
 """When an owner whose queue is full may look again."""
 
 
+_SOMEBODY_WAITS: Final = select(exists().where(IN_THE_QUEUE))
+
+
+def _owners_of_the_queue() -> Select[str | None]:
+    """One step along the index for each owner, not one for each job. Ends with a None."""
+    first = select(func.min(JobRow.owner).label("owner")).where(IN_THE_QUEUE).cte("owners", recursive=True)
+    later = aliased(JobRow)
+    following = (
+        select(func.min(later.owner)).where(later.state == JobState.QUEUED, later.owner > first.c.owner).scalar_subquery()
+    )
+    steps = first.union_all(select(following).where(first.c.owner.is_not(None)))
+    return select(steps.c.owner)
+
+
+# Made once: to put a statement together takes SQLAlchemy longer than the database takes for its answer.
+_OWNERS: Final = _owners_of_the_queue()
+_ONE_LIMITING: Final = _LIMITING.limit(1)
+
+
 def heads(session: Session, *, per_owner: int, nodes: Sequence[Resources]) -> list[QueuedJob]:
     """See ``JobRepository.queue_heads``."""
     fits = or_(*(_is_held_by(node) for node in dict.fromkeys(nodes))) if nodes else true()
-    if session.scalar(_LIMITING.limit(1)) is None:
+    if session.scalar(_ONE_LIMITING) is None:
         return [job for owner in owners(session) for job in _first_of(session, owner, per_owner, fits)]
     in_turn: defaultdict[str, list[QueuedJob]] = defaultdict(list)
     for job in _in_turn(session, per_owner, fits):
@@ -64,18 +83,12 @@ def heads(session: Session, *, per_owner: int, nodes: Sequence[Resources]) -> li
 
 def anybody_waits(session: Session) -> bool:
     """See ``JobRepository.anybody_waits``."""
-    return bool(session.scalar(select(exists().where(IN_THE_QUEUE))))
+    return bool(session.scalar(_SOMEBODY_WAITS))
 
 
 def owners(session: Session) -> list[str]:
-    """The owners of queued jobs: one step along the index for each, not one for each job."""
-    first = select(func.min(JobRow.owner).label("owner")).where(IN_THE_QUEUE).cte("owners", recursive=True)
-    later = aliased(JobRow)
-    following = (
-        select(func.min(later.owner)).where(later.state == JobState.QUEUED, later.owner > first.c.owner).scalar_subquery()
-    )
-    steps = first.union_all(select(following).where(first.c.owner.is_not(None)))
-    return [owner for owner in session.scalars(select(steps.c.owner)) if owner is not None]
+    """The owners of queued jobs."""
+    return [owner for owner in session.scalars(_OWNERS) if owner is not None]
 
 
 def check_room(session: Session, owner: str, max_queued: int, *, more: int = 1) -> None:

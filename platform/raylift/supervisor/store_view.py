@@ -50,12 +50,12 @@ class StoreView:
             return False
         self._mark = None
         # The queue before what is active: a job that is being admitted meanwhile is seen twice rather than not at all.
-        waiting = self._store.jobs.queue_heads(_OF_EACH_OWNER, nodes=nodes)
+        self.somebody_waits = self._store.jobs.anybody_waits()
+        waiting = self._store.jobs.queue_heads(_OF_EACH_OWNER, nodes=nodes) if self.somebody_waits else []
         self.active = self._store.jobs.in_states(ACTIVE_STATES)
         self.cancelled = [job for job in self._store.jobs.cancelling() if job.state is JobState.QUEUED]
         admitted = {job.job_id for job in self.active}
         self.waiting = [job for job in waiting if job.job_id not in admitted]
-        self.somebody_waits = bool(self.waiting) or self._store.jobs.anybody_waits()
         self.sweeps = self._store.sweeps.due()
         self._mark = mark
         return True
