@@ -11,9 +11,12 @@ import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from raylift.engines.environments.runtime_env import PLUGIN_NAME, READY
+
+LACKS_PLUGIN: Final = "Ray on this node does not have Raylift's plugin"
+"""By these words the supervisor knows why the replica did not start."""
 
 
 def require_promised_environment(runtime_env: Mapping[str, Any], node: str, prefix: str = sys.prefix) -> None:
@@ -30,7 +33,7 @@ def require_promised_environment(runtime_env: Mapping[str, Any], node: str, pref
     if ready.is_file() and sorted(json.loads(ready.read_bytes())["lock"]) == lock:
         return
     raise RuntimeError(
-        f"Ray's node {node} started the replica in {prefix}, without the version's packages ({', '.join(lock)}): Ray on this "
-        "node does not have Raylift's plugin. Start the node with Raylift installed and RAY_RUNTIME_ENV_PLUGINS in the "
+        f"Ray's node {node} started the replica in {prefix}, without the version's packages ({', '.join(lock)}): "
+        f"{LACKS_PLUGIN}. Start the node with Raylift installed and RAY_RUNTIME_ENV_PLUGINS in the "
         "environment of its `ray start`, or set environments.mechanism: ray_uv (docs/environments.md, Without the plugin)."
     )

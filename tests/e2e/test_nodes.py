@@ -17,6 +17,7 @@ import psutil
 import pytest
 
 from raylift import Client, InvalidRequest, Job
+from raylift.engines.environments import PLUGINS_VARIABLE
 from raylift.launcher import LocalPlatform
 from tests.e2e.conftest import OVERRIDES
 from tests.postgres_server import running_postgres
@@ -28,6 +29,19 @@ import pathlib, sys, time
 while not pathlib.Path(sys.argv[1]).exists():
     time.sleep(0.1)
 """
+
+HUMANE = """
+import humanize, mlflow
+
+class Spoken(mlflow.pyfunc.PythonModel):
+    def predict(self, context, model_input, params=None):
+        import humanize
+        return [f"{humanize.__version__}: {humanize.intword(number)}" for number in model_input["n"]]
+
+import pandas as pd
+mlflow.pyfunc.log_model(name="model", python_model=Spoken(), input_example=pd.DataFrame({"n": [1_000_000]}))
+"""
+"""Needs a package that the base does not have, to train and to answer."""
 
 
 @pytest.fixture(scope="module")
@@ -45,15 +59,15 @@ def platform() -> Iterator[LocalPlatform]:
 
 
 @contextmanager
-def second_node(platform: LocalPlatform) -> Generator[str]:
+def second_node(platform: LocalPlatform, *, with_plugin: bool = True) -> Generator[str]:
     """A node of four CPUs, on the same machine; its id. It leaves when the block does."""
     (raylet,) = (process for process in platform.processes() if process.name() == "raylet")
-    known = nodes(platform)
+    known, environment = nodes(platform), psutil.Process(raylet.pid).environ()
     gcs = f"127.0.0.1:{platform.record.platform_ports.internal['gcs']}"
     with (platform.record.state_dir / "second-node.log").open("ab") as log:
         starting = subprocess.Popen(
             [sys.executable, str(Path(__file__).with_name("second_node.py")), gcs],
-            env=psutil.Process(raylet.pid).environ(),
+            env={name: value for name, value in environment.items() if with_plugin or name != PLUGINS_VARIABLE},
             cwd=platform.record.session_dir,
             stdin=subprocess.DEVNULL,
             stdout=log,
@@ -165,3 +179,19 @@ def test_nobody_else_is_started_on_the_node_that_a_large_job_waits_for(platform:
         assert large.refresh().view.status == "queued"
         uploads.flag.touch()
         assert {job.wait(timeout=240).status for job in (before, large, *small)} == {"completed"}
+
+
+def test_on_a_node_without_the_plugin_ray_builds_the_environments(platform: LocalPlatform, uploads: Uploads) -> None:
+    client = uploads.client
+    with second_node(platform, with_plugin=False) as worker:
+        # More than the head has for jobs.
+        patiently(lambda: uploads.is_taken(3))
+        wanted: dict[str, Any] = {"cpus": 3, "memory": "512MiB", "requirements": ["humanize==4.9.0"]}
+        job = client.train(script_content=HUMANE, experiment="nodes", model="humane", deploy=False, autolog=False, **wanted)
+        assert job.wait(timeout=400).status == "completed"
+        assert (job.view.attempt, node_of(platform, job)) == (2, worker)
+        again = next(event for event in job.events() if event.reason == "environment_error")
+        assert "Ray on this node does not have Raylift's plugin" in (again.message or "")
+        client.deployments.put("humane", 1, cpus=3, min_replicas=1)
+        patiently(lambda: client.deployments.get("humane", 1).status == "ready")
+        assert client.predict("humane", [{"n": 1_000_000}]).predictions == ["4.9.0: 1.0 million"]

@@ -134,3 +134,5 @@ class ApplicationSeen:
     message: str | None = None
     replica_died: bool = False
     """Whether a replica that had answered has died, and its successor does not answer yet."""
+    lacks_plugin: bool = False
+    """Whether it failed on a node that cannot start it in its overlay."""

@@ -17,11 +17,12 @@ from raylift.domain.deployment import ApplicationSeen, ApplicationState, Deploym
 from raylift.domain.errors import EngineUnavailable
 from raylift.domain.identifiers import application_name, version_of_application, version_route
 from raylift.engines.crash_loops import CrashLoops
-from raylift.engines.environments import build_failure_in, runtime_env_for
+from raylift.engines.environments import RAY_UV, build_failure_in, runtime_env_for
 from raylift.engines.mlflow_client import CLIENT_ENVIRONMENT
 from raylift.engines.observing import observer_config
 from raylift.settings import PlatformSettings
 from serve_apps.model_server.app import build
+from serve_apps.model_server.promised_environment import LACKS_PLUGIN
 from serve_apps.model_server.spec import ReplicaSpec
 
 log = logging.getLogger(__name__)
@@ -42,6 +43,8 @@ class RayServe:
     def __init__(self, settings: PlatformSettings) -> None:
         self._settings = settings
         self._crash_loops = CrashLoops()
+        self._left_to_ray: set[tuple[str, str]] = set()
+        """Versions whose environment Ray builds by itself. A new supervisor finds out anew."""
 
     def deploy(self, wanted: Iterable[tuple[Deployment, bool]]) -> dict[tuple[str, str], str]:
         """Hand deployments to Ray Serve without waiting for them; one that is there is changed in place where that is possible.
@@ -68,6 +71,10 @@ class RayServe:
                 raise EngineUnavailable(f"Ray Serve does not answer: {error}") from error
         return refused
 
+    def leave_environment_to_ray(self, model_name: str, version: str) -> None:
+        """From the next ``deploy`` of the version on, in the place of the plugin that some node does not have."""
+        self._left_to_ray.add((model_name, version))
+
     def delete(self, keys: Sequence[tuple[str, str]]) -> None:
         """Take applications down without waiting for their last requests to drain."""
         for name, version in keys:
@@ -88,11 +95,12 @@ class RayServe:
 
     def _replica_spec(self, deployment: Deployment, *, prove: bool) -> ReplicaSpec:
         config, serving = deployment.config, self._settings.serving
+        left_to_ray = (deployment.model_name, deployment.version) in self._left_to_ray
         runtime_env: dict[str, Any] = {
             **runtime_env_for(
                 deployment.environment_lock,
                 self._settings.environments_dir,
-                mechanism=self._settings.environments.mechanism,
+                mechanism=RAY_UV if left_to_ray else self._settings.environments.mechanism,
                 max_bytes=self._settings.environments.max_bytes,
             ),
             "env_vars": {"MLFLOW_TRACKING_URI": self._settings.mlflow_url, **CLIENT_ENVIRONMENT},
@@ -133,12 +141,17 @@ def _seen(overview: ApplicationStatusOverview) -> ApplicationSeen:
         case "DELETING":
             return ApplicationSeen(ApplicationState.DELETING, replicas)
         case "DEPLOY_FAILED":
-            return ApplicationSeen(ApplicationState.FAILED, replicas, _why(overview.message, deployments))
+            return _failed(overview, replicas)
         case _ if any(_startup_failed(deployment) for deployment in deployments):
-            return ApplicationSeen(ApplicationState.FAILED, replicas, _why(overview.message, deployments))
+            return _failed(overview, replicas)
         case _:
             died = any(_replica_died(deployment) for deployment in deployments)
             return ApplicationSeen(ApplicationState.STARTING, replicas, _progress(deployments), replica_died=died)
+
+
+def _failed(overview: ApplicationStatusOverview, replicas: int) -> ApplicationSeen:
+    why = _why(overview.message, list(overview.deployments.values()))
+    return ApplicationSeen(ApplicationState.FAILED, replicas, why, lacks_plugin=LACKS_PLUGIN in why)
 
 
 def _replica_died(deployment: DeploymentStatusOverview) -> bool:

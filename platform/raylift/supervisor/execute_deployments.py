@@ -78,6 +78,11 @@ class DeploymentExecutor:
         log.info("%s version %s: %s -> %s", row.model_name, row.version, row.status, action.status)
 
     def _deploy(self, lease: Lease, deploys: Sequence[Deploy]) -> None:
+        for action in deploys:
+            if action.leave_environment_to_ray:
+                row = action.deployment
+                log.warning("%s version %s: a node has no plugin, Ray's own uv field is used", row.model_name, row.version)
+                self._serve.leave_environment_to_ray(row.model_name, row.version)
         refused = self._serve.deploy([(action.deployment, action.prove) for action in deploys])
         for action in deploys:
             row = action.deployment

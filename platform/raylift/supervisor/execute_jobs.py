@@ -12,7 +12,7 @@ from raylift.domain.identifiers import MLFLOW_PARENT_RUN, TAG_SWEEP_ID, TAG_SWEE
 from raylift.domain.job import Job, JobState, Reason
 from raylift.domain.lease import Lease
 from raylift.engines.attempt_directory import AttemptDirectory
-from raylift.engines.environments import OVERLAY, EnvironmentUnresolvable, runtime_env_for
+from raylift.engines.environments import OVERLAY, RAY_UV, EnvironmentUnresolvable, runtime_env_for
 from raylift.engines.environments.remembered_locks import lock_of
 from raylift.engines.leftovers import end_leftovers
 from raylift.engines.mlflow_client import MlflowRefused
@@ -163,6 +163,7 @@ class JobExecutor:
 
     def _submit(self, lease: Lease, job: Job) -> None:
         directory = self._directory(job)
+        mechanism = self._mechanism(job)
         directory.prepare(
             job,
             self._store.jobs.script(job.spec.script_sha256),
@@ -170,9 +171,9 @@ class JobExecutor:
             settings=self._settings.jobs,
             project=self._store.jobs.project(job.spec.project_sha256) if job.spec.project_sha256 else None,
             run_tags=self._sweep_tags(job),
-            in_overlay=self._settings.environments.mechanism == OVERLAY,
+            in_overlay=mechanism == OVERLAY,
         )
-        runtime_env = self._runtime_env(job, directory.path.name)
+        runtime_env = self._runtime_env(job, directory.path.name, mechanism)
         # Asked last of all: the job was read before its requirements were resolved, which may take minutes.
         if self._store.jobs.get(job.job_id).cancel_requested_at is not None:
             self._finish(lease, job, CANCELLED_BEFORE_ITS_SCRIPT)
@@ -189,7 +190,13 @@ class JobExecutor:
         except SubmissionRefused as error:
             self._move(lease, job, JobState.FAILED, reason=Reason.SUBMISSION_ERROR, message=error.detail)
 
-    def _runtime_env(self, job: Job, attempt: str) -> dict[str, Any]:
+    def _mechanism(self, job: Job) -> str:
+        """How its environment comes to be: Ray's own way once an attempt came upon a node without the plugin."""
+        if job.attempt > 1 and any(it.reason is Reason.ENVIRONMENT_ERROR for it in self._store.jobs.attempts(job.job_id)):
+            return RAY_UV
+        return self._settings.environments.mechanism
+
+    def _runtime_env(self, job: Job, attempt: str, mechanism: str) -> dict[str, Any]:
         grace = self._settings.jobs.stop_grace_seconds + _RAY_STOP_MARGIN_SECONDS
         return {
             "env_vars": {
@@ -201,7 +208,7 @@ class JobExecutor:
             **runtime_env_for(
                 job.environment_lock or (),
                 self._settings.environments_dir,
-                mechanism=self._settings.environments.mechanism,
+                mechanism=mechanism,
                 max_bytes=self._settings.environments.max_bytes,
             ),
         }

@@ -26,6 +26,8 @@ class Deploy:
     deployment: Deployment
     prove: bool
     """Start one replica, so that a model that does not load is found out now."""
+    leave_environment_to_ray: bool = False
+    """Because a node does not have the plugin that starts it in its overlay."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +77,8 @@ def plan_deployments(
         key = (row.model_name, row.version)
         known.add(key)
         action = _plan_one(row, seen.get(key), now, warm=warm)
-        if isinstance(action, Prove) or (isinstance(action, Deploy) and action.prove):
+        # One that starts over in another environment is among those that start.
+        if isinstance(action, Prove) or (isinstance(action, Deploy) and action.prove and not action.leave_environment_to_ray):
             if starting >= max_starting:
                 continue
             starting += 1
@@ -105,6 +108,8 @@ def _plan_one(row: Deployment, app: ApplicationSeen | None, now: datetime, *, wa
 def _plan_running(row: Deployment, app: ApplicationSeen) -> DeploymentAction | None:
     """Of a wanted version whose application is as it was asked for."""
     match app.state:
+        case ApplicationState.FAILED if app.lacks_plugin:
+            return Deploy(row, prove=True, leave_environment_to_ray=True)
         case ApplicationState.FAILED:
             return _observe(row, DeploymentStatus.UNHEALTHY, 0, app.message)
         case ApplicationState.RUNNING if app.replicas > 0:

@@ -195,7 +195,7 @@ def _ended(job: Job, progress: Progress, settings: JobSettings) -> JobAction:
         case Outcome.STOPPED:
             return Finish(JobState.CANCELLED, Reason.CANCELLED_BY_USER, _HINT_STOPPED_ELSEWHERE, code, usage)
         case Outcome.ENVIRONMENT_ERROR:
-            return Finish(JobState.FAILED, Reason.ENVIRONMENT_ERROR, progress.message or "It ran in another environment.")
+            return _without_plugin(job, progress.message or "It was started in another environment.", settings)
         case Outcome.WRAPPER_ERROR:
             return _lost(job, progress.message or "The wrapper failed.", settings)
         case _:
@@ -254,6 +254,14 @@ def _ended_without_a_word(job: Job, seen: AttemptSeen, now: datetime, settings: 
     # Ray puts the end of the log behind its sentence; the job has its own.
     said = (ray.message or ray.status).partition(", last available logs")[0].splitlines()[0]
     return _lost(job, f"The attempt ended without a report. Ray says: {said}", settings)
+
+
+def _without_plugin(job: Job, message: str, settings: JobSettings) -> JobAction:
+    """Its node started it without its overlay. From the next attempt on the executor leaves the environment to Ray."""
+    if job.infrastructure_losses < settings.max_infrastructure_losses:
+        message += " From the next attempt on Ray's own `uv` field builds its environment."
+        return Retry(Reason.ENVIRONMENT_ERROR, message, lost=True)
+    return Finish(JobState.FAILED, Reason.ENVIRONMENT_ERROR, message)
 
 
 def _lost(job: Job, message: str, settings: JobSettings) -> JobAction:

@@ -16,12 +16,13 @@ from raylift.domain.errors import EngineUnavailable
 from raylift.domain.job import Job, JobSpec, JobState, Reason
 from raylift.domain.lease import Lease
 from raylift.engines.attempt_directory import AttemptDirectory
+from raylift.engines.environments.runtime_env import PLUGIN_NAME
 from raylift.settings import EnvironmentSettings, PlatformSettings
 from raylift.store import Store
 from raylift.supervisor import execute_jobs
 from raylift.supervisor.execute_jobs import JobExecutor
 from raylift.supervisor.placement import Placement
-from raylift.supervisor.plan_jobs import Register, Resolve, Submit
+from raylift.supervisor.plan_jobs import Register, Resolve, Retry, Submit
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 
@@ -57,9 +58,13 @@ class World:
         engine: Any = Failing(error)
         self.executor = JobExecutor(self.settings, self.store, engine, engine, engine, lambda: self.now, Placement())
 
-    def job(self, *states: JobState) -> Job:
+    def job(self, *states: JobState, lock: tuple[str, ...] | None = None) -> Job:
         spec = JobSpec(
-            script_sha256=hashlib.sha256(b"pass").hexdigest(), script_name="train.py", experiment_name="exp", model_name="churn"
+            script_sha256=hashlib.sha256(b"pass").hexdigest(),
+            script_name="train.py",
+            experiment_name="exp",
+            model_name="churn",
+            environment_lock=lock,
         )
         job = self.store.jobs.add(spec, b"pass", job_id="job_A", now=NOW)
         for state in states:
@@ -153,3 +158,32 @@ def test_the_wrapper_is_told_whether_ray_was_told_of_the_overlay(world: World, m
     with pytest.raises(RuntimeError, match="Ray was asked"):
         executor.execute(world.lease, job, Submit())
     assert read_attempt(str(settings.attempts_dir / "job_A-a1")).in_overlay is in_overlay
+
+
+class Recording:
+    """Stands for Ray: takes every submission, and keeps its runtime_env."""
+
+    def __init__(self) -> None:
+        self.runtime_envs: list[dict[str, Any]] = []
+
+    def submit(self, *_: object, runtime_env: dict[str, Any], **__: object) -> None:
+        self.runtime_envs.append(runtime_env)
+
+
+@pytest.mark.parametrize("world", [RuntimeError("not asked")], indirect=True)
+def test_after_a_node_without_the_plugin_ray_builds_the_environment(world: World) -> None:
+    ray: Any = Recording()
+    engine: Any = Failing(RuntimeError("not asked"))
+    executor = JobExecutor(world.settings, world.store, ray, engine, engine, lambda: NOW, Placement())
+    executor.admit(world.lease, world.job(lock=("humanize==4.9.0",)))
+    started = world.store.jobs.get("job_A")
+    executor.execute(world.lease, started, Retry(Reason.ENVIRONMENT_ERROR, "no plugin", lost=True))
+    executor.admit(world.lease, world.store.jobs.get("job_A"))
+    # Also when that attempt is lost for another reason.
+    executor.execute(world.lease, world.store.jobs.get("job_A"), Retry(Reason.NODE_LOST, "gone", lost=True))
+    executor.admit(world.lease, world.store.jobs.get("job_A"))
+
+    assert [sorted(env) for env in ray.runtime_envs] == [["env_vars", PLUGIN_NAME], ["env_vars", "uv"], ["env_vars", "uv"]]
+    assert ray.runtime_envs[1]["uv"]["packages"] == ["humanize==4.9.0"]
+    attempts = world.settings.attempts_dir
+    assert [read_attempt(str(attempts / f"job_A-a{number}")).in_overlay for number in (1, 2, 3)] == [True, False, False]

@@ -115,6 +115,13 @@ def test_a_model_that_does_not_load_is_unhealthy_and_taken_down_and_not_tried_ag
     assert plan(unhealthy, None) == []
 
 
+def test_a_version_that_a_node_cannot_start_in_its_overlay_starts_over_however_many_start() -> None:
+    seen = ApplicationSeen(ApplicationState.FAILED, 0, "no plugin", lacks_plugin=True)
+    rows = [replace(STARTING, version=version) for version in "12"]
+    again = [Deploy(row, prove=True, leave_environment_to_ray=True) for row in rows]
+    assert plan_all(rows, {(row.model_name, row.version): seen for row in rows}) == again
+
+
 def test_an_unhealthy_version_that_was_changed_is_tried_again() -> None:
     row = replace(STARTING, status=DeploymentStatus.UNHEALTHY, generation=2)
     assert plan(row, None, LATER) == [Deploy(row, prove=True)]

@@ -154,11 +154,16 @@ class TestScript:
         assert isinstance(action, Finish)
         assert (action.reason, action.message) == (Reason(outcome.value), "used 600 MiB of 512 MiB")
 
-    def test_another_environment_than_promised_is_final(self, make_job: Make, now: datetime) -> None:
-        progress = ended(now, Outcome.ENVIRONMENT_ERROR, message="no plugin")
-        action = plan(make_job(max_retries=3), now, progress=progress)
-        assert isinstance(action, Finish)
-        assert (action.to, action.reason, action.message) == (JobState.FAILED, Reason.ENVIRONMENT_ERROR, "no plugin")
+    def test_another_environment_than_promised_is_tried_again_as_a_loss_of_the_infrastructure(
+        self, make_job: Make, now: datetime
+    ) -> None:
+        progress = ended(now, Outcome.ENVIRONMENT_ERROR, message="no plugin.")
+        action = plan(make_job(), now, progress=progress)
+        assert isinstance(action, Retry)
+        assert (action.reason, action.lost) == (Reason.ENVIRONMENT_ERROR, True)
+        assert action.message.startswith("no plugin. From the next attempt on Ray's own `uv` field")
+        once_more = make_job(infrastructure_losses=JobSettings().max_infrastructure_losses)
+        assert plan(once_more, now, progress=progress) == Finish(JobState.FAILED, Reason.ENVIRONMENT_ERROR, "no plugin.")
 
     def test_past_its_deadline_it_is_stopped(self, make_job: Make, now: datetime) -> None:
         assert plan(make_job(deadline_at=now), now, progress=Progress(now), ray=RUNNING) == Stop(Reason.TIMEOUT)
