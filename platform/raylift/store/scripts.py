@@ -17,16 +17,24 @@ from raylift.store.transactions import dialect_insert, dialect_of
 _TABLE: Final = cast("Table", ScriptRow.__table__)
 _HOLD: Final = select(_TABLE.c.sha256).where(_TABLE.c.sha256 == bindparam("sha")).with_for_update(read=True, key_share=True)
 
+_HELD: Final = "raylift.store.scripts"
+"""Where a session notes the scripts that were there when it first looked."""
+
 
 def keep(session: Session, sha256: str, content: bytes) -> None:
     """Have the script in the store, and held there until the transaction's job refers to it."""
     if hashlib.sha256(content).hexdigest() != sha256:
         raise ValueError(f"the script's SHA-256 is not {sha256}")
+    # Uploads that share a transaction mostly bring the same script. Not one that was inserted here: its upload may be undone.
+    held: set[str] = session.info.setdefault(_HELD, set[str]())
+    if sha256 in held:
+        return
     insert = _insert(dialect_of(session))
     while session.scalar(_HOLD, {"sha": sha256}) is None:
         # Nothing inserted: another upload was first, and the next look holds its row.
         if session.scalar(insert, {"sha256": sha256, "content": content}) is not None:
             return
+    held.add(sha256)
 
 
 @cache

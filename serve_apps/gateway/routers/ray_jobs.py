@@ -9,7 +9,6 @@ from typing import Any, Final
 
 import orjson
 from fastapi import APIRouter, Request, Response
-from fastapi.concurrency import run_in_threadpool
 
 from raylift.api.ray_jobs import (
     JobDeleteResponse,
@@ -23,8 +22,8 @@ from raylift.engines.ray_release import ray_release
 from raylift.services.container import Services
 from raylift.services.owners import OWNER_HEADER
 from serve_apps.gateway.bodies import parse_model, read_body
-from serve_apps.gateway.project_threads import run_in_project_thread
 from serve_apps.gateway.responses import json_body, json_response, plain_errors
+from serve_apps.gateway.upload_threads import run_in_project_thread, run_in_upload_thread
 
 _API_VERSION: Final = "4"
 """Of the Jobs API that this is: Ray's CURRENT_VERSION."""
@@ -58,7 +57,7 @@ def ray_jobs_router(services: Services) -> APIRouter:
         # The content type is not looked at, as Ray does not.
         asked = parse_model(JobSubmitRequest, await read_body(request, max_bytes=_MAX_REQUEST_BYTES))
         has_project = not _PACKAGES.isdisjoint(asked.runtime_env or ())
-        submit = run_in_project_thread if has_project else run_in_threadpool
+        submit = run_in_project_thread if has_project else run_in_upload_thread
         submission_id = await submit(jobs.submit, asked, owner=request.headers.get(OWNER_HEADER))
         return json_response(JobSubmitResponse(job_id=submission_id, submission_id=submission_id))
 

@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query, Request, Response
-from fastapi.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
 
 from raylift.api.sweeps import SweepAccepted
@@ -19,11 +18,11 @@ from raylift.services.training import MAX_PAGE, Submission
 from raylift.store import AddedSweep, JobFilter
 from serve_apps.gateway import views
 from serve_apps.gateway.links import job_path, sweep_path
-from serve_apps.gateway.project_threads import run_in_project_thread
 from serve_apps.gateway.responses import json_body, json_response, problems
 from serve_apps.gateway.sweep_views import sweep_accepted
 from serve_apps.gateway.upload_bodies import ReadUpload, read_upload
 from serve_apps.gateway.upload_forms import FORM_SCHEMA, MULTIPART
+from serve_apps.gateway.upload_threads import run_in_project_thread, run_in_upload_thread
 
 _QUEUED: Final = "The job is queued; follow it at links.self."
 _RERUN: Final = "The job is queued again, with the same script and the same packages."
@@ -62,7 +61,7 @@ def training_router(services: Services) -> APIRouter:
         With the field ``sweep`` it is a job for each combination of parameters, and the answer names the sweep and its jobs.
         """
         read = await read_upload(request, services.settings.jobs)
-        submit = run_in_threadpool if read.project is None else run_in_project_thread
+        submit = run_in_upload_thread if read.project is None else run_in_project_thread
         taken = await submit(_submit, services, read, request.headers)
         replayed = {"Idempotency-Replayed": "true"} if taken.repeated else {}
         if isinstance(taken, AddedSweep):
