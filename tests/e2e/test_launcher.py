@@ -22,8 +22,8 @@ from raylift import Client
 from raylift.domain.job import JobStatus
 from raylift.launcher import LocalPlatform
 from raylift.launcher.processes import listeners_of, processes_of
-from raylift.launcher.ray_start import SETUP_WORKER
 from raylift.launcher.record import read_record
+from raylift.ray_node.start import SETUP_WORKER
 
 FREE_PORTS = ("--port", "0", "--dashboard-port", "0", "--mlflow-port", "0")
 RAYLIFT = str(Path(sys.executable).with_name("raylift"))

@@ -27,7 +27,7 @@ CLIENT_ENVIRONMENT: Final = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "15",
     "MLFLOW_DISABLE_TELEMETRY": "true",
-    # By a name of ours, the raylet's first step of a worker's start (launcher/setup_worker.py) knows it.
+    # By a name of ours, the raylet's first step of a worker's start (ray_node/setup_worker.py) knows it.
     "RAYLIFT_PLATFORM_PROCESS": "true",
 }
 """Environment of every platform process that talks to MLflow."""

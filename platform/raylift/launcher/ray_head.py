@@ -43,7 +43,7 @@ def head_command(config: LocalConfig, record: RunRecord) -> list[str]:
         # It copies the output of workers to drivers that ask for it: ours do not.
         "include-log-monitor": "false",
     }
-    command = [sys.executable, "-m", "raylift.launcher.ray_start", "start", "--head", "--disable-usage-stats"]
+    command = [sys.executable, "-m", "raylift.ray_node.start", "start", "--head", "--disable-usage-stats"]
     for name, value in options.items():
         if value is not None:
             command += [f"--{name}", str(value)]

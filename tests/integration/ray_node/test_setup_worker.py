@@ -14,8 +14,8 @@ import pytest
 import ray
 from ray._private.runtime_env.context import RuntimeEnvContext
 
-from raylift.launcher.ray_start import SETUP_WORKER
-from raylift.launcher.setup_worker import worker_command
+from raylift.ray_node.setup_worker import worker_command
+from raylift.ray_node.start import SETUP_WORKER
 
 RAYS_OWN = Path(ray.__file__).parent / "_private" / "workers" / "setup_worker.py"
 WORKER = """

@@ -1,4 +1,4 @@
-"""``python -m raylift.launcher.ray_start start …``: Ray's ``ray start``, with a shorter first step for the platform's workers.
+"""``python -m raylift.ray_node.start start …``: Ray's ``ray start``, with a shorter first step for the platform's workers.
 
 See ``setup_worker.py`` beside this file. Ray has no option for it.
 """

@@ -37,8 +37,8 @@ def worker_command(arguments: list[str]) -> tuple[dict[str, str], list[str]] | N
         else:
             rest.append(argument)
     fields = _fields(context)
-    variables = fields.pop("env_vars", None) or {}
-    python = fields.pop("py_executable", None) or sys.executable
+    variables: dict[str, str] = fields.pop("env_vars", None) or {}
+    python: str = fields.pop("py_executable", None) or sys.executable
     if language != "PYTHON" or any(fields.values()) or fields.keys() - set(_UNUSED):
         return None
     if not rest or not any(name.startswith(_OURS) for name in variables):
