@@ -14,9 +14,9 @@ STAGES: dict[str, list[list[str]]] = {
     "lint": [["ruff", "check", "--quiet", "."], ["ruff", "format", "--check", "--quiet", "."]],
     "types": [["basedpyright"]],
     "imports": [["lint-imports"]],
-    "unit": [["pytest", "-q", "tests/unit"]],
+    "unit": [["pytest", "-q", "-n", "2", "tests/unit"]],
     "architecture": [["pytest", "-q", "tests/architecture"]],
-    "contract": [["pytest", "-q", "tests/contract"]],
+    "contract": [["pytest", "-q", "-n", "2", "tests/contract"]],
     "integration": [["pytest", "-q", "tests/integration"]],
     "e2e": [["pytest", "-q", "tests/e2e"]],
 }
