@@ -26,6 +26,7 @@ from features import columns
 frame = pd.read_csv("data/customers.csv")
 print("tinydb", tinydb.__version__, sys.argv[1:], flush=True)
 LogisticRegression(max_iter=500).fit(columns(frame), frame["left"])
+open("out/report.txt", "w").close()
 """
 FILES = {
     "jobs/train.py": TRAIN,
@@ -97,6 +98,7 @@ def test_a_working_dir_with_requirements_is_trained_registered_and_served(
         path = ray.cwd / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
+    (ray.cwd / "out").mkdir()  # Empty, as scripts want it that write there.
     model, submission_id = f"ray-{uuid.uuid4().hex[:6]}", new_id()
     runtime_env = {"pip": ["tinydb==4.8.2"], "env_vars": {"SECRET": "s3"}}
     metadata = {"raylift.model_name": model, "raylift.experiment_name": "ray-cli", "raylift.tag.team": "blue", "own": "kept"}

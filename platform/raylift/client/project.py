@@ -81,7 +81,7 @@ def read_project(path: str | os.PathLike[str]) -> bytes:
 
 
 def pack_directory(root: Path) -> PackedProject:
-    """The directory's files, in the platform's own form: the same files are the same bytes.
+    """The directory's files and empty directories, in the platform's own form: the same files are the same bytes.
 
     Raises:
         ValueError: It holds what no project may hold.
@@ -90,6 +90,9 @@ def pack_directory(root: Path) -> PackedProject:
     files: list[ProjectFile] = []
     size = 0
     for name, file in _walk(root):
+        if name.endswith("/"):
+            files.append(ProjectFile(f"{_checked(name, file)}/", b""))
+            continue
         status = file.stat()
         size += status.st_size
         if size > _LARGEST_BYTES:
@@ -99,13 +102,16 @@ def pack_directory(root: Path) -> PackedProject:
 
 
 def _walk(root: Path) -> Iterator[tuple[str, Path]]:
-    """(path in the project, file) of all that is not left out."""
+    """(path in the project, file) of all that is not left out; also empty directories, as ``path/``."""
     pending = [("", _Rules())]
     while pending:
         prefix, inherited = pending.pop()
         folder = root / prefix
         rules = _Rules((*inherited.rules, *_read_rules(prefix, folder)))
-        for entry in sorted(folder.iterdir()):
+        entries = sorted(folder.iterdir())
+        if prefix and not entries:
+            yield prefix, folder
+        for entry in entries:
             name = f"{prefix}{entry.name}"
             is_folder = entry.is_dir() and not entry.is_symlink()
             if rules.ignore(f"{name}/" if is_folder else name):

@@ -1,7 +1,8 @@
 """A project: the files of an upload, in the one form in which the platform keeps them.
 
-That form is a tar of regular files only, sorted by path, without times and owners, compressed with gzip. The SHA-256 of the tar
-(before compression, whose bytes differ between versions of zlib) names it: ``gunzip -c project.tar.gz | sha256sum``.
+That form is a tar of regular files and empty directories, sorted by path, without times and owners, compressed with gzip.
+The SHA-256 of the tar (before compression, whose bytes differ between versions of zlib) names it:
+``gunzip -c project.tar.gz | sha256sum``.
 """
 
 from __future__ import annotations
@@ -24,11 +25,18 @@ _MAX_PATH_BYTES: Final = 1024
 
 @dataclass(frozen=True, slots=True)
 class ProjectFile:
-    """One file. ``path`` is relative, with slashes, and has passed ``checked_path``."""
+    """One file, or an empty directory.
+
+    ``path`` is relative, with slashes, and has passed ``checked_path``; a directory's ends in a slash.
+    """
 
     path: str
     content: bytes
     executable: bool = False
+
+    @property
+    def is_directory(self) -> bool:
+        return self.path.endswith("/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +81,9 @@ def pack(files: Iterable[ProjectFile]) -> PackedProject:
         hashing = _Hashing(zipped)
         with tarfile.open(fileobj=cast("IO[bytes]", hashing), mode="w|", format=tarfile.PAX_FORMAT) as archive:
             for file in sorted(files, key=lambda file: file.path.encode()):
-                entry = tarfile.TarInfo(file.path)
-                entry.size, entry.mode = len(file.content), _MODES[file.executable]
+                entry = tarfile.TarInfo(file.path.rstrip("/"))
+                entry.size, entry.mode = len(file.content), _MODES[file.executable or file.is_directory]
+                entry.type = tarfile.DIRTYPE if file.is_directory else tarfile.REGTYPE
                 archive.addfile(entry, io.BytesIO(file.content))
     return PackedProject(hashing.digest.hexdigest(), compressed.getvalue())
 
@@ -83,9 +92,12 @@ def unpack(content: bytes) -> Iterator[ProjectFile]:
     """The files of an archive that ``pack`` made, one at a time."""
     with tarfile.open(fileobj=io.BytesIO(content), mode="r|gz") as archive:
         for entry in archive:
+            if entry.isdir():
+                yield ProjectFile(f"{checked_path(entry.name)}/", b"")
+                continue
             file = archive.extractfile(entry)
             if file is None:
-                raise UnsafePath(f"{entry.name} is no regular file: pack() did not make this archive")
+                raise UnsafePath(f"{entry.name} is no regular file and no directory: pack() did not make this archive")
             yield ProjectFile(checked_path(entry.name), file.read(), executable=bool(entry.mode & 0o100))
 
 

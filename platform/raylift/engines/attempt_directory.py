@@ -145,6 +145,9 @@ class AttemptDirectory:
         draft.mkdir(mode=0o700)
         for file in unpack(project):
             target = draft / file.path
+            if file.is_directory:
+                target.mkdir(parents=True)
+                continue
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(file.content)
             if file.executable:

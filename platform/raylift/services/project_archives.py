@@ -55,7 +55,7 @@ UNPACKING: Final = threading.Lock()
 
 
 def read_project(archive: bytes, settings: JobSettings) -> dict[str, ProjectFile]:
-    """The files of the archive by path.
+    """The files of the archive, and its empty directories, by path.
 
     Raises:
         TooLarge: the archive, or what is in it, is over a limit.
@@ -73,7 +73,7 @@ def read_project(archive: bytes, settings: JobSettings) -> dict[str, ProjectFile
         files = _distinct(members)
     except _BROKEN as error:
         raise _refusal(f"is damaged: {error or type(error).__name__}") from error
-    if not files:
+    if all(file.is_directory for file in files.values()):
         raise _refusal("holds no files")
     return files
 
@@ -118,6 +118,7 @@ def _zip_members(archive: bytes, budget: _Budget) -> Iterator[ProjectFile]:
     with zipfile.ZipFile(io.BytesIO(archive)) as opened:
         for entry in opened.infolist():
             if entry.is_dir():
+                yield from _directory(entry.orig_filename)
                 continue
             mode = entry.external_attr >> 16
             path = _path(entry.orig_filename)
@@ -141,6 +142,7 @@ def _tar_members(archive: bytes, budget: _Budget) -> Iterator[ProjectFile]:
         for entry in opened:
             if entry.isdir():
                 budget.take_directory()
+                yield from _directory(entry.name)
                 continue
             path = _path(entry.name)
             budget.take_file()
@@ -180,6 +182,11 @@ def _content(file: IO[bytes], budget: _Budget) -> bytes:
     return b"".join(chunks)
 
 
+def _directory(name: str) -> Iterator[ProjectFile]:
+    if PurePosixPath(name).parts:  # Else it is the project itself.
+        yield ProjectFile(f"{_path(name)}/", b"")
+
+
 def _path(name: str) -> str:
     try:
         return checked_path(name)
@@ -188,7 +195,10 @@ def _path(name: str) -> str:
 
 
 def _distinct(members: Iterable[ProjectFile]) -> dict[str, ProjectFile]:
-    """By path. No two files may be one, on any machine's file system, and no file may be another's directory."""
+    """By path, without directories that hold something.
+
+    No two files may be one, on any machine's file system, and no file may be another's directory.
+    """
     files: dict[str, ProjectFile] = {}
     spelled: dict[str, str] = {}
     for file in members:
@@ -197,14 +207,14 @@ def _distinct(members: Iterable[ProjectFile]) -> dict[str, ProjectFile]:
             known = spelled.setdefault(_folded(str(part)), str(part))
             if known != str(part):
                 raise _refusal(f"has {known!r} and {str(part)!r}, which are one name where case does not count")
-        if file.path in files:
+        if file.path in files and not file.is_directory:
             raise _refusal(f"has {file.path!r} twice")
         files[file.path] = file
-    for path in files:
-        for parent in PurePosixPath(path).parents[:-1]:
-            if str(parent) in files:
-                raise _refusal(f"has {str(parent)!r} both as a file and as a directory")
-    return files
+    holding = {str(parent) for path in files for parent in PurePosixPath(path).parents[:-1]}
+    for directory in (*holding, *(path.rstrip("/") for path, file in files.items() if file.is_directory)):
+        if directory in files:
+            raise _refusal(f"has {directory!r} both as a file and as a directory")
+    return {path: file for path, file in files.items() if not file.is_directory or path.rstrip("/") not in holding}
 
 
 def _folded(path: str) -> str:

@@ -91,6 +91,13 @@ def test_ignore_files_mean_what_they_mean_to_git(tmp_path: Path) -> None:
     assert packed(tmp_path) == set(listed.stdout.rstrip("\0").split("\0"))
 
 
+def test_empty_directories_are_kept(tmp_path: Path) -> None:
+    write(tmp_path, {"train.py": "", ".gitignore": "skipped/\n"})
+    for name in ("out/plots", "skipped", "__pycache__"):
+        (tmp_path / name).mkdir(parents=True)
+    assert packed(tmp_path) == {"train.py", ".gitignore", "out/plots/"}
+
+
 def test_links(tmp_path: Path) -> None:
     root = write(tmp_path / "p", {"train.py": "1"})
     (root / "same.py").symlink_to("train.py")

@@ -7,7 +7,12 @@ import pytest
 
 from raylift.domain.project import ProjectFile, UnsafePath, checked_path, digest_of, pack, unpack
 
-FILES = [ProjectFile("b.py", b"1"), ProjectFile("a/ü" + "x" * 120, b"2" * 3000, executable=True), ProjectFile("empty", b"")]
+FILES = [
+    ProjectFile("b.py", b"1"),
+    ProjectFile("a/ü" + "x" * 120, b"2" * 3000, executable=True),
+    ProjectFile("empty", b""),
+    ProjectFile("out/", b""),
+]
 
 
 def test_the_order_of_the_files_does_not_count() -> None:
@@ -23,6 +28,8 @@ def test_the_order_of_the_files_does_not_count() -> None:
         [ProjectFile("b.py", b"2"), *FILES[1:]],
         [ProjectFile("b.py", b"1", executable=True), *FILES[1:]],
         FILES[1:],
+        FILES[:-1],
+        [*FILES[:-1], ProjectFile("out", b"")],
     ],
 )
 def test_everything_else_does(other: list[ProjectFile]) -> None:

@@ -18,6 +18,7 @@ PROJECT = pack(
         ProjectFile("jobs/train.py", b"print(1)"),
         ProjectFile("data/x.csv", b"1,2"),
         ProjectFile("run.sh", b"#!/bin/sh", executable=True),
+        ProjectFile("out/plots/", b""),
     ]
 )
 
@@ -38,6 +39,7 @@ def test_a_project_is_the_working_directory_and_its_script_runs_where_it_lies(tm
     assert Path(attempt.script_path).read_bytes() == b"print(1)"
     assert (path / "work/data/x.csv").read_bytes() == b"1,2"
     assert (path / "work/run.sh").stat().st_mode & 0o100
+    assert list((path / "work/out/plots").iterdir()) == []
     assert (path / "source/train.py").read_bytes() == b"print(1)"
 
 

@@ -147,6 +147,30 @@ def test_names_that_meet(names: list[str], word: str) -> None:
     assert word in refusal(tarred(*((name, b"", {}) for name in names)))
 
 
+DIRECTORY = {"type": tarfile.DIRTYPE}
+
+
+@pytest.mark.parametrize(
+    "archive",
+    [
+        zipped({"out/": b"", "out/plots/": b"", "./": b"", "pkg/": b"", "pkg/a.py": b""}),
+        tarred(
+            (".", b"", DIRECTORY), ("./pkg/a.py", b"", {}), *((f"./{name}", b"", DIRECTORY) for name in ("out/plots", "pkg"))
+        ),
+    ],
+    ids=["zip", "tar"],
+)
+def test_empty_directories_are_kept_and_no_others(archive: bytes) -> None:
+    assert sorted(read_project(archive, LIMITS)) == ["out/plots/", "pkg/a.py"]
+
+
+@pytest.mark.parametrize(
+    ("name", "word"), [("../out", "'..'"), ("/out", "absolute"), ("A", "case does not count"), ("a", "both as a file")]
+)
+def test_directories_that_no_project_may_have(name: str, word: str) -> None:
+    assert word in refusal(tarred(("a", b"", {}), (name, b"", DIRECTORY)))
+
+
 def test_bombs() -> None:
     zeros = b"\0" * (6 << 20)
     assert "bombs" in refusal(zipped({"x": zeros}))
