@@ -37,6 +37,8 @@ def _submit(
         "RAY_JOB_CONFIG_JSON_ENV_VAR": json.dumps({"runtime_env": {}, "metadata": {"job_submission_id": submission_id}}),
         "MLFLOW_TRACKING_URI": "http://127.0.0.1:9",
         "OMP_NUM_THREADS": "3",
+        # An attempt that the platform will not see is kept where temporary files are.
+        "TMPDIR": str(directory),
     }
     environment.pop("MKL_NUM_THREADS", None)
     if attempts is not None:
