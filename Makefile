@@ -58,7 +58,7 @@ bench-serving: .venv/.dev
 
 constraints: .venv/.uv
 	@uv pip compile pyproject.toml --extra server --extra postgres --group dev --universal --python-version 3.11 \
-		--no-emit-index-url --no-annotate --upgrade --quiet --custom-compile-command "make constraints" -o constraints.txt
+		--no-annotate --upgrade --quiet --custom-compile-command "make constraints" -o constraints.txt
 
 clean:
 	rm -rf .venv build dist .pytest_cache .ruff_cache .import_linter_cache .hypothesis

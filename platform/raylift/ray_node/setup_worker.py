@@ -36,7 +36,7 @@ def worker_command(arguments: list[str]) -> tuple[dict[str, str], list[str]] | N
             language = argument.removeprefix(_LANGUAGE)
         else:
             rest.append(argument)
-    fields = _fields(context)
+    fields: dict[str, Any] = json.loads(context or "{}")
     variables: dict[str, str] = fields.pop("env_vars", None) or {}
     python: str = fields.pop("py_executable", None) or sys.executable
     if language != "PYTHON" or any(fields.values()) or fields.keys() - set(_UNUSED):
@@ -59,11 +59,6 @@ def rays_own() -> str:
     if ray is None or not ray.submodule_search_locations:
         raise SystemExit("Ray is not installed beside Raylift")
     return f"{ray.submodule_search_locations[0]}/_private/workers/setup_worker.py"
-
-
-def _fields(context: str | None) -> dict[str, Any]:
-    fields: Any = json.loads(context or "{}")
-    return fields
 
 
 def main() -> None:

@@ -17,20 +17,14 @@ from raylift.settings import PlatformSettings
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-@pytest.fixture
-def settings(tmp_path: Path) -> PlatformSettings:
-    return PlatformSettings(
+def test_one_that_cannot_be_built_does_not_keep_the_others_waiting(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    settings = PlatformSettings(
         state_dir=tmp_path,
         database_url=f"sqlite:///{tmp_path}/raylift.db",
         gateway_url="http://gateway.test",
         ray_dashboard_url="http://ray.test",
         mlflow_url="http://mlflow.test",
     )
-
-
-def test_one_that_cannot_be_built_does_not_keep_the_others_waiting(
-    monkeypatch: pytest.MonkeyPatch, settings: PlatformSettings
-) -> None:
     config = settings.serving.default_deployment()
     good = Deployment("good", "1", "models:/good/1", config, status=DeploymentStatus.PENDING, created_at=NOW, updated_at=NOW)
     finer_than_ray_counts = replace(good, model_name="bad", config=replace(config, cpus=0.00001))
