@@ -14,13 +14,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from raylift.domain.errors import FieldError
-from serve_apps.model_server.array_reader import ArrayReader
 from serve_apps.model_server.errors import InputsRefused, NoProbabilities, PredictionFailed
-from serve_apps.model_server.inputs import Inputs
+from serve_apps.model_server.inputs.fast_reader import ArrayReader
+from serve_apps.model_server.inputs.schema import Schema
+from serve_apps.model_server.inputs.signature import ColumnType, Signature
+from serve_apps.model_server.inputs.tabular import Inputs
 from serve_apps.model_server.predictors.base import Batch, Predictor
 from serve_apps.model_server.predictors.fast_path import FastPath
-from serve_apps.model_server.schema import Schema
-from serve_apps.model_server.signature import ColumnType, Signature
 
 _log = logging.getLogger(__name__)
 

@@ -23,9 +23,9 @@ _LIBRARIES: Final = (
     "uvicorn",
     "uvicorn.lifespan.on",
     "uvicorn.protocols.http.httptools_impl",
-    "serve_apps.model_server.asgi",
-    "serve_apps.model_server.loading",
-    "serve_apps.model_server.observer",
+    "serve_apps.model_server.server.asgi",
+    "serve_apps.model_server.loading.loader",
+    "serve_apps.model_server.observability.observer",
     "serve_apps.model_server.predictors.lightgbm",
     "serve_apps.model_server.predictors.xgboost",
     # Last: only models of other libraries need it.

@@ -15,11 +15,11 @@ import uvicorn
 
 from raylift.domain.deployment import Batching
 from raylift.domain.model_counters import ProcessKind
-from serve_apps.model_server.asgi import ReplicaApp
-from serve_apps.model_server.loading import load_model
-from serve_apps.model_server.observer import Observer
-from serve_apps.model_server.observer_config import ObserverConfig
-from serve_apps.model_server.tried_before import refusing_deadly
+from serve_apps.model_server.loading.loader import load_model
+from serve_apps.model_server.observability.observer import Observer
+from serve_apps.model_server.observability.observer_config import ObserverConfig
+from serve_apps.model_server.server.asgi import ReplicaApp
+from serve_apps.model_server.server.poison_requests import refusing_deadly
 from serve_apps.warm_pool.protocol import EventKind, WarmSpec
 
 _log = logging.getLogger(__name__)

@@ -26,8 +26,8 @@ import serving_models
 import serving_peers
 
 from raylift.domain.identifiers import version_route
-from serve_apps.model_server.asgi import ReplicaApp
-from serve_apps.model_server.loading import load_directory
+from serve_apps.model_server.loading.loader import load_directory
+from serve_apps.model_server.server.asgi import ReplicaApp
 
 JSON = "application/json"
 ROWS = np.random.default_rng(0).standard_normal((100, serving_models.FEATURES)) * 3

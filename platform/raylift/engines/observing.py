@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from raylift.domain.deployment import DeploymentConfig
 from raylift.settings import PlatformSettings
-from serve_apps.model_server.observer_config import ObserverConfig, PayloadFiles
+from serve_apps.model_server.observability.observer_config import ObserverConfig, PayloadFiles
 
 
 def observer_config(config: DeploymentConfig, settings: PlatformSettings) -> ObserverConfig:

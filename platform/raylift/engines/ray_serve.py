@@ -21,9 +21,9 @@ from raylift.engines.environments import RAY_UV, build_failure_in, runtime_env_f
 from raylift.engines.mlflow_client import CLIENT_ENVIRONMENT
 from raylift.engines.observing import observer_config
 from raylift.settings import PlatformSettings
-from serve_apps.model_server.app import build
-from serve_apps.model_server.promised_environment import LACKS_PLUGIN
-from serve_apps.model_server.spec import ReplicaSpec
+from serve_apps.model_server.ray.app import build
+from serve_apps.model_server.ray.environment_check import LACKS_PLUGIN
+from serve_apps.model_server.ray.spec import ReplicaSpec
 
 log = logging.getLogger(__name__)
 

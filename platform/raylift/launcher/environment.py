@@ -19,7 +19,7 @@ from raylift.launcher.processes import MARK
 from raylift.launcher.record import RunRecord
 
 _PLUGIN: Final = "raylift.engines.environments.plugin.EnvironmentPlugin"
-_SHORT_WAY: Final = "serve_apps.model_server.short_way.middlewares"
+_SHORT_WAY: Final = "serve_apps.model_server.ray.serve_bypass.middlewares"
 _WEEK: Final = 7 * 24 * 3600
 
 
@@ -108,7 +108,7 @@ def _serve(record: RunRecord, cores: int) -> dict[str, str]:
         # Our rules say for which requests an empty response counts (launcher/ingress_rules.py).
         "RAY_SERVE_HAPROXY_RETRY_ON": "conn-failure empty-response",
         # So many that each replica may turn out to be gone before the gateway, which is behind them all, is asked. How many
-        # may die over a request is counted elsewhere (model_server/tried_before.py).
+        # may die over a request is counted elsewhere (model_server/server/poison_requests.py).
         "RAY_SERVE_HAPROXY_RETRIES": "10",
         # A replica that takes no connection gets none until it answers Serve's checks again, half a second later.
         "RAY_SERVE_HAPROXY_OBSERVE_ERROR_LIMIT": "1",

@@ -16,7 +16,6 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from raylift.domain.errors import FieldError, PlatformError, TooLarge
-from serve_apps.model_server.array_reader import ArrayReader
 from serve_apps.model_server.codecs.base import Headers, Response
 from serve_apps.model_server.codecs.mlflow_values import FORMATS, NotCompatible, csv_types, parse_payload
 from serve_apps.model_server.errors import (
@@ -27,10 +26,11 @@ from serve_apps.model_server.errors import (
     UnsupportedContent,
     WrongInputs,
 )
-from serve_apps.model_server.inputs import Columns, Inputs, Rows, from_columns, from_records
+from serve_apps.model_server.inputs.fast_reader import ArrayReader
+from serve_apps.model_server.inputs.params import checked_params
+from serve_apps.model_server.inputs.tabular import Columns, Inputs, Rows, from_columns, from_records
 from serve_apps.model_server.jsonify import dumps, loads, natives
 from serve_apps.model_server.model import Answer, Model, Question
-from serve_apps.model_server.params import checked_params
 
 _ONE_OF: Final = f"The input must be a JSON dictionary with exactly one of the input fields {set(FORMATS)}"
 PARQUET: Final = "application/vnd.apache.parquet"

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from serve_apps.model_server.signature import Column, ColumnType, Signature, Tensor
+from serve_apps.model_server.inputs.signature import Column, ColumnType, Signature, Tensor
 
 FORMATS: Final = ("dataframe_split", "dataframe_records", "instances", "inputs")
 

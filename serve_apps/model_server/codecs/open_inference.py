@@ -18,10 +18,10 @@ from serve_apps.model_server.codecs.v2_tensors import (
     output_tensor,
 )
 from serve_apps.model_server.errors import MalformedBody, status_of
-from serve_apps.model_server.inputs import Columns, Inputs, Rows, from_columns
+from serve_apps.model_server.inputs.params import checked_params
+from serve_apps.model_server.inputs.tabular import Columns, Inputs, Rows, from_columns
 from serve_apps.model_server.jsonify import dumps, loads
 from serve_apps.model_server.model import Answer, Model, Question
-from serve_apps.model_server.params import checked_params
 
 PREDICT_PROBA: Final = "predict_proba"
 

@@ -10,10 +10,10 @@ from raylift.domain.errors import FieldError, InvalidRequest, PlatformError
 from raylift.domain.ingress_headers import NAMED
 from serve_apps.model_server.codecs.base import Headers, Response
 from serve_apps.model_server.errors import MalformedBody, WrongInputs, status_of
-from serve_apps.model_server.inputs import Inputs, Raw, Rows, from_columns, from_records, from_rows, refuse_ragged
+from serve_apps.model_server.inputs.params import checked_params
+from serve_apps.model_server.inputs.tabular import Inputs, Raw, Rows, from_columns, from_records, from_rows, refuse_ragged
 from serve_apps.model_server.jsonify import dumps, loads, natives
 from serve_apps.model_server.model import Answer, Model, Question
-from serve_apps.model_server.params import checked_params
 
 _FIELDS: Final = ("model_name", "model_version", "alias", "inputs", "return_probabilities", "params")
 # model_name, model_version and alias chose this replica before the body came here.

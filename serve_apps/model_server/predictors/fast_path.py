@@ -2,7 +2,7 @@
 
 scikit-learn spends 100 microseconds of checks on 3 of a logistic regression, and 5 milliseconds of joblib on half a millisecond
 of trees. A fast path does only the arithmetic, with the same operations in the same order, so that every bit of the answer is
-the library's. Nobody has to believe that: ``serve_apps.model_server.acceleration`` compares both when a model is loaded.
+the library's. ``serve_apps.model_server.loading.fast_path_check`` proves it for each model, when the model is loaded.
 """
 
 from __future__ import annotations

@@ -13,9 +13,9 @@ import mlflow
 from mlflow import lightgbm, pyfunc, sklearn, xgboost
 
 from raylift.domain.identifiers import version_route
-from serve_apps.model_server.asgi import ReplicaApp
-from serve_apps.model_server.loading import load_model
+from serve_apps.model_server.loading.loader import load_model
 from serve_apps.model_server.model import Model
+from serve_apps.model_server.server.asgi import ReplicaApp
 
 log_sklearn: Callable[..., Any] = sklearn.log_model
 log_xgboost: Callable[..., Any] = xgboost.log_model

@@ -13,7 +13,7 @@ from mlflow.models.signature import ModelSignature
 from mlflow.pyfunc.model import PythonModel
 from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 
-from serve_apps.model_server.loading import load_model
+from serve_apps.model_server.loading.loader import load_model
 from tests.integration.model_server.replicas import Registry, Replica, log_function
 
 

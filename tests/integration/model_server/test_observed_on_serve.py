@@ -17,7 +17,7 @@ from raylift.domain.deployment import PayloadLog
 from raylift.domain.model_counters import ProcessKind, ProtocolName, VersionCounts
 from raylift.engines.counter_files import read_counts
 from raylift.engines.payload_files import version_directory
-from serve_apps.model_server.observer_config import ObserverConfig, PayloadFiles
+from serve_apps.model_server.observability.observer_config import ObserverConfig, PayloadFiles
 from tests.integration.model_server.replicas import Registry, log_function
 from tests.integration.model_server.serve_cluster import ServeCluster, serve_cluster
 

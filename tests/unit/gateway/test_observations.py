@@ -14,8 +14,8 @@ from prometheus_client.samples import Sample
 from raylift.domain.job import JobState, Reason
 from raylift.domain.model_counters import ProcessKind
 from serve_apps.model_server.codecs.base import Response
-from serve_apps.model_server.observer import Observer
-from serve_apps.model_server.watching import Exchange
+from serve_apps.model_server.observability.exchange import Exchange
+from serve_apps.model_server.observability.observer import Observer
 from tests.unit.gateway.conftest import Platform
 
 VERSION = "/mlops/models/m/versions/1"

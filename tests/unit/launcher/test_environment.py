@@ -14,7 +14,7 @@ from raylift.launcher.ray_head import head_command
 from raylift.launcher.record import RunRecord
 from raylift.launcher.session import session_path
 from raylift.launcher.startup import database_url
-from serve_apps.model_server.short_way import middlewares
+from serve_apps.model_server.ray.serve_bypass import middlewares
 
 NODE_ID = "f" * 56
 LONGEST_SOCKET_PATH = 107

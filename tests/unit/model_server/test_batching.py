@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 
 from raylift.domain.deployment import Batching
-from serve_apps.model_server.array_reader import ArrayReader
-from serve_apps.model_server.arrays import PlainArray
-from serve_apps.model_server.asgi import ReplicaApp
-from serve_apps.model_server.batching import Batcher
 from serve_apps.model_server.errors import InputsRefused, NoProbabilities
+from serve_apps.model_server.inputs.array import PlainArray
+from serve_apps.model_server.inputs.fast_reader import ArrayReader
 from serve_apps.model_server.model import Model, Question
+from serve_apps.model_server.observability.exchange import Exchange
 from serve_apps.model_server.predictors.base import Features
-from serve_apps.model_server.watching import Exchange
+from serve_apps.model_server.server.asgi import ReplicaApp
+from serve_apps.model_server.server.batching import Batcher
 
 _LIMITS = Batching(max_rows=8, wait_ms=0)
 

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from serve_apps.model_server.conversion import Mistyped, convert, to_dtype
-from serve_apps.model_server.signature import ColumnType
+from serve_apps.model_server.inputs.conversion import Mistyped, convert, to_dtype
+from serve_apps.model_server.inputs.signature import ColumnType
 
 T = ColumnType
 

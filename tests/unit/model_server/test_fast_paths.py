@@ -39,17 +39,17 @@ from sklearn.preprocessing import MinMaxScaler, StandardScaler
 from sklearn.svm import LinearSVC
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
-from serve_apps.model_server.acceleration import accelerated
 from serve_apps.model_server.codecs.raylift import tabular
-from serve_apps.model_server.inputs import from_rows
+from serve_apps.model_server.inputs.schema import schema_of
+from serve_apps.model_server.inputs.signature import Column, ColumnType, Signature, Tensor
+from serve_apps.model_server.inputs.tabular import from_rows
+from serve_apps.model_server.loading.fast_path_check import accelerated
 from serve_apps.model_server.model import Model
 from serve_apps.model_server.predictors.lightgbm import BoosterPredictor as LightGBMBooster
 from serve_apps.model_server.predictors.lightgbm import LightGBMPredictor
 from serve_apps.model_server.predictors.sklearn import SklearnPredictor
 from serve_apps.model_server.predictors.xgboost import BoosterPredictor as XGBoostBooster
 from serve_apps.model_server.predictors.xgboost import XGBoostPredictor
-from serve_apps.model_server.schema import schema_of
-from serve_apps.model_server.signature import Column, ColumnType, Signature, Tensor
 
 _DATA: Any = make_classification(400, 6, n_informative=4, random_state=0)
 _X, _BINARY = _DATA

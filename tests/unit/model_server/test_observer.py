@@ -17,11 +17,11 @@ from raylift.domain.deployment import PayloadLog
 from raylift.domain.model_counters import ErrorKind, ProcessKind, VersionCounts
 from raylift.engines.counter_files import read_counts
 from raylift.engines.payload_files import Payload, remove_payloads, version_directory, write_payloads
-from serve_apps.model_server import payload_log
 from serve_apps.model_server.codecs.base import Response
-from serve_apps.model_server.observer import Observer
-from serve_apps.model_server.observer_config import ObserverConfig, PayloadFiles
-from serve_apps.model_server.watching import Exchange
+from serve_apps.model_server.observability import payload_log
+from serve_apps.model_server.observability.exchange import Exchange
+from serve_apps.model_server.observability.observer import Observer
+from serve_apps.model_server.observability.observer_config import ObserverConfig, PayloadFiles
 
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 HEADERS = ((b"x-request-id", b"r-1"), (b"traceparent", TRACE.encode()))
@@ -76,20 +76,20 @@ class TestLines:
     def test_errors_slow_requests_and_those_that_clients_named_get_one(
         self, tmp_path: Path, caplog: pytest.LogCaptureFixture, config: dict[str, Any], seen: Exchange, level: int | None
     ) -> None:
-        caplog.set_level(logging.INFO, "serve_apps.model_server.observer")
+        caplog.set_level(logging.INFO, "serve_apps.model_server.observability.observer")
         observer(tmp_path, **config).ended(seen)
         assert [record.levelno for record in caplog.records] == ([] if level is None else [level])
         if level is not None:
             assert f"request_id=r-1 traceparent={TRACE} model=m version=1 route=/predict status=" in caplog.text
 
     def test_ids_that_are_none_are_not_written(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-        caplog.set_level(logging.INFO, "serve_apps.model_server.observer")
+        caplog.set_level(logging.INFO, "serve_apps.model_server.observability.observer")
         headers = ((b"x-request-id", b"a b\x1b[31m"), (b"traceparent", b"00-zz"))
         observer(tmp_path).ended(exchange(422, error="wrong_inputs", headers=headers))
         assert "request_id=- traceparent=- " in caplog.text
 
     def test_a_client_that_went_is_an_error(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-        caplog.set_level(logging.INFO, "serve_apps.model_server.observer")
+        caplog.set_level(logging.INFO, "serve_apps.model_server.observability.observer")
         watch = observer(tmp_path)
         watch.began("/predict")
         watch.ended(Exchange("/predict", HEADERS))

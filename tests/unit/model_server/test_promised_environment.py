@@ -7,7 +7,7 @@ import pytest
 
 from raylift.engines.environments import RAY_UV, runtime_env_for
 from raylift.engines.environments.runtime_env import READY
-from serve_apps.model_server.promised_environment import require_promised_environment
+from serve_apps.model_server.ray.environment_check import require_promised_environment
 
 LOCK = ("rich==14.0.0", "humanize==4.9.0")
 

@@ -14,13 +14,13 @@ import numpy as np
 import pytest
 from openapi_spec_validator import validate
 
-from serve_apps.model_server.arrays import PlainArray
-from serve_apps.model_server.asgi import ReplicaApp
-from serve_apps.model_server.frames import NamedColumns
+from serve_apps.model_server.inputs.array import PlainArray
+from serve_apps.model_server.inputs.dataframe import NamedColumns
+from serve_apps.model_server.inputs.schema import Schema
+from serve_apps.model_server.inputs.signature import Column, ColumnType, Parameter, Signature
 from serve_apps.model_server.model import Model
 from serve_apps.model_server.predictors.base import Features
-from serve_apps.model_server.schema import Schema
-from serve_apps.model_server.signature import Column, ColumnType, Parameter, Signature
+from serve_apps.model_server.server.asgi import ReplicaApp
 
 _ROUTE = "/v2/models/m/versions/7"
 

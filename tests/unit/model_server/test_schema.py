@@ -6,13 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from serve_apps.model_server.arrays import NamedTensors, PlainArray
 from serve_apps.model_server.errors import WrongInputs
-from serve_apps.model_server.frames import NamedColumns, PlainColumns
-from serve_apps.model_server.inputs import Columns, Raw, Rows, from_columns, from_rows
+from serve_apps.model_server.inputs.array import NamedTensors, PlainArray
+from serve_apps.model_server.inputs.dataframe import NamedColumns, PlainColumns
+from serve_apps.model_server.inputs.schema import Anything, schema_of
+from serve_apps.model_server.inputs.signature import Column, ColumnType, Signature, Tensor
+from serve_apps.model_server.inputs.tabular import Columns, Raw, Rows, from_columns, from_rows
 from serve_apps.model_server.predictors.base import Features
-from serve_apps.model_server.schema import Anything, schema_of
-from serve_apps.model_server.signature import Column, ColumnType, Signature, Tensor
 
 _PEOPLE = NamedColumns(
     (Column("age", ColumnType.LONG), Column("name", ColumnType.STRING), Column("score", ColumnType.DOUBLE, required=False))

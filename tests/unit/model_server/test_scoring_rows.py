@@ -12,13 +12,13 @@ import pytest
 from sklearn.ensemble import RandomForestClassifier
 
 from raylift.domain.errors import PlatformError
-from serve_apps.model_server.acceleration import accelerated
 from serve_apps.model_server.codecs.mlflow_scoring import ScoringCodec
 from serve_apps.model_server.errors import MalformedBody
+from serve_apps.model_server.inputs.schema import schema_of
+from serve_apps.model_server.inputs.signature import Column, ColumnType, Signature, Tensor
+from serve_apps.model_server.loading.fast_path_check import accelerated
 from serve_apps.model_server.model import Model
 from serve_apps.model_server.predictors.sklearn import SklearnPredictor
-from serve_apps.model_server.schema import schema_of
-from serve_apps.model_server.signature import Column, ColumnType, Signature, Tensor
 
 _NAMES: Final = ["a", "b", "c"]
 _ROWS: Final = [[0.25, -1.0, 3.5], [1, 2, 3]]

@@ -13,14 +13,14 @@ from typing import Any
 import pytest
 
 from raylift.domain.ingress_headers import REQUEST
-from serve_apps.model_server.tried_before import WorkedOn, refusing_deadly
+from serve_apps.model_server.server.poison_requests import WorkedOn, refusing_deadly
 
 ID = b"0a1b2c3d-0000-4000-8000-000000000001"
 OTHER = b"0a1b2c3d-0000-4000-8000-000000000002"[::-1]
 DIES = """
 import os, sys
 from pathlib import Path
-from serve_apps.model_server.tried_before import WorkedOn
+from serve_apps.model_server.server.poison_requests import WorkedOn
 with WorkedOn(Path(sys.argv[1])).noted(sys.argv[2].encode()[:16]):
     os._exit(7)
 """

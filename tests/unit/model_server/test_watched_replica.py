@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from serve_apps.model_server.asgi import ReplicaApp
+from serve_apps.model_server.server.asgi import ReplicaApp
 from tests.unit.model_server.test_batching import Seen
 from tests.unit.model_server.test_replica_app import FakePredictor, _ask, _model
 

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raylift.domain.errors import FieldError
-from serve_apps.model_server.conversion import Values
 from serve_apps.model_server.errors import WrongInputs
+from serve_apps.model_server.inputs.conversion import Values
 
 _NAMES_LISTED: Final = 20
 

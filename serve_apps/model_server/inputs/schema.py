@@ -13,11 +13,11 @@ from typing import Protocol
 import numpy as np
 import pandas as pd
 
-from serve_apps.model_server.arrays import NamedTensors, PlainArray
-from serve_apps.model_server.frames import NamedColumns, PlainColumns
-from serve_apps.model_server.inputs import Columns, Inputs, Raw, refuse_empty
+from serve_apps.model_server.inputs.array import NamedTensors, PlainArray
+from serve_apps.model_server.inputs.dataframe import NamedColumns, PlainColumns
+from serve_apps.model_server.inputs.signature import Column, Signature, Tensor
+from serve_apps.model_server.inputs.tabular import Columns, Inputs, Raw, refuse_empty
 from serve_apps.model_server.predictors.base import Batch, Features
-from serve_apps.model_server.signature import Column, Signature, Tensor
 
 
 class Schema(Protocol):

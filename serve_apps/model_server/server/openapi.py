@@ -7,10 +7,10 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from raylift.domain.identifiers import version_route
-from serve_apps.model_server.examples import example_requests
+from serve_apps.model_server.inputs.signature import Column, ColumnType, Parameter, Tensor
 from serve_apps.model_server.jsonify import dumps
+from serve_apps.model_server.loading.examples import example_requests
 from serve_apps.model_server.model import Model
-from serve_apps.model_server.signature import Column, ColumnType, Parameter, Tensor
 
 _JSON_TYPES: Final[Mapping[ColumnType, Mapping[str, Any]]] = MappingProxyType(
     {

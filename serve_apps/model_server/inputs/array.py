@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raylift.domain.errors import FieldError
-from serve_apps.model_server.conversion import Mistyped, Values, to_dtype
 from serve_apps.model_server.errors import WrongInputs
-from serve_apps.model_server.inputs import Columns, Inputs, Raw, Rows, not_tabular, refuse_empty, width_of, wrong_count
-from serve_apps.model_server.signature import Column, Tensor
+from serve_apps.model_server.inputs.conversion import Mistyped, Values, to_dtype
+from serve_apps.model_server.inputs.signature import Column, Tensor
+from serve_apps.model_server.inputs.tabular import Columns, Inputs, Raw, Rows, not_tabular, refuse_empty, width_of, wrong_count
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,16 +15,16 @@ from typing import Any, Final
 
 import yaml
 
-from serve_apps.model_server.acceleration import accelerated
-from serve_apps.model_server.artifacts import NotProxied, fetch
-from serve_apps.model_server.examples import logged_example
+from serve_apps.model_server.inputs.schema import schema_of
+from serve_apps.model_server.inputs.signature import parse_signature
+from serve_apps.model_server.loading.artifacts import NotProxied, fetch
+from serve_apps.model_server.loading.examples import logged_example
+from serve_apps.model_server.loading.fast_path_check import accelerated
+from serve_apps.model_server.loading.native_flavors import Unknown, read_lightgbm, read_sklearn, read_xgboost
 from serve_apps.model_server.model import Model
-from serve_apps.model_server.native_flavors import Unknown, read_lightgbm, read_sklearn, read_xgboost
 from serve_apps.model_server.predictors.base import Predictor
 from serve_apps.model_server.predictors.pyfunc import PyfuncPredictor
 from serve_apps.model_server.predictors.sklearn import SklearnPredictor
-from serve_apps.model_server.schema import schema_of
-from serve_apps.model_server.signature import parse_signature
 
 _log = logging.getLogger(__name__)
 

@@ -29,7 +29,7 @@ from raylift.domain.ingress_headers import REQUEST
 from serve_apps.doorkeeper import App, Receive, Scope, Send
 
 if TYPE_CHECKING:
-    from serve_apps.model_server.asgi import ReplicaApp
+    from serve_apps.model_server.server.asgi import ReplicaApp
 
 _log = logging.getLogger(__name__)
 
@@ -126,7 +126,7 @@ def replica_behind(app: App) -> ReplicaBehind | None:
     if replica_app is None:
         return None
     # Imported here: whoever asks for the middleware and is no replica has not loaded NumPy and pandas.
-    from serve_apps.model_server.asgi import LARGEST_QUICK_BODY
+    from serve_apps.model_server.server.asgi import LARGEST_QUICK_BODY
 
     try:
         found = ReplicaBehind(

@@ -11,10 +11,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from raylift.domain.errors import FieldError
-from serve_apps.model_server.conversion import Mistyped, Values, convert
 from serve_apps.model_server.errors import WrongInputs
-from serve_apps.model_server.inputs import Columns, Inputs, Raw, Rows, not_tabular, refuse_empty, width_of, wrong_count
-from serve_apps.model_server.signature import Column, ColumnType, Tensor
+from serve_apps.model_server.inputs.conversion import Mistyped, Values, convert
+from serve_apps.model_server.inputs.signature import Column, ColumnType, Tensor
+from serve_apps.model_server.inputs.tabular import Columns, Inputs, Raw, Rows, not_tabular, refuse_empty, width_of, wrong_count
 
 _UNIFORM: Final = frozenset({ColumnType.DOUBLE, ColumnType.FLOAT, ColumnType.LONG, ColumnType.INTEGER, ColumnType.BOOLEAN})
 _LISTED: Final = 20

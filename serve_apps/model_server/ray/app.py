@@ -18,9 +18,9 @@ from raylift.domain.deployment import Batching
 from raylift.domain.model_counters import ProcessKind
 from serve_apps.doorkeeper import only_from_ingress
 from serve_apps.loopback import keep_internal_server_on_loopback
-from serve_apps.model_server.observer_config import ObserverConfig
-from serve_apps.model_server.promised_environment import require_promised_environment
-from serve_apps.model_server.spec import ReplicaSpec
+from serve_apps.model_server.observability.observer_config import ObserverConfig
+from serve_apps.model_server.ray.environment_check import require_promised_environment
+from serve_apps.model_server.ray.spec import ReplicaSpec
 
 DEPLOYMENT_NAME: Final = "model"
 
@@ -51,11 +51,11 @@ class ModelReplica:
         keep_internal_server_on_loopback()
         require_promised_environment(ray.get_runtime_context().runtime_env, platform.node())
         # Imported here: whoever only builds applications need not load NumPy, pandas and MLflow.
-        from serve_apps.model_server.asgi import ReplicaApp
-        from serve_apps.model_server.loading import load_model
-        from serve_apps.model_server.observer import Observer
-        from serve_apps.model_server.serve_queue import ServeQueue
-        from serve_apps.model_server.tried_before import refusing_deadly
+        from serve_apps.model_server.loading.loader import load_model
+        from serve_apps.model_server.observability.observer import Observer
+        from serve_apps.model_server.ray.serve_queue import ServeQueue
+        from serve_apps.model_server.server.asgi import ReplicaApp
+        from serve_apps.model_server.server.poison_requests import refusing_deadly
 
         self._ingress_token = ingress_token
         _log_where_serve_does()

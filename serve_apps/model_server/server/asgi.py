@@ -13,7 +13,6 @@ from typing import Any, Final, TypeVar
 from raylift.domain.deployment import Batching
 from raylift.domain.errors import PlatformError
 from raylift.domain.identifiers import version_route
-from serve_apps.model_server.batching import Batcher
 from serve_apps.model_server.codecs.base import Codec, Headers, RequestHeaders, Response
 from serve_apps.model_server.codecs.kserve_v1 import KServeV1Codec
 from serve_apps.model_server.codecs.mlflow_scoring import ScoringCodec, health, version
@@ -22,8 +21,9 @@ from serve_apps.model_server.codecs.raylift import RayliftCodec
 from serve_apps.model_server.codecs.v2_metadata import metadata, ready
 from serve_apps.model_server.errors import BodyTooLarge, MethodNotAllowed, ReplicaFault, RouteNotFound, UnsupportedContent
 from serve_apps.model_server.model import Model, Question
-from serve_apps.model_server.openapi import document
-from serve_apps.model_server.watching import UNWATCHED, Exchange, Watch
+from serve_apps.model_server.observability.exchange import UNWATCHED, Exchange, Watch
+from serve_apps.model_server.server.batching import Batcher
+from serve_apps.model_server.server.openapi import document
 
 _log = logging.getLogger(__name__)
 

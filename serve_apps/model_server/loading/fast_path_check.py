@@ -16,7 +16,7 @@ from typing import Any, Final, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from serve_apps.model_server.array_reader import ArrayReader, array_reader_of
+from serve_apps.model_server.inputs.fast_reader import ArrayReader, array_reader_of
 from serve_apps.model_server.model import Computed, Model
 from serve_apps.model_server.predictors.fast_path import FastPath
 

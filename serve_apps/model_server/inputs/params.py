@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from raylift.domain.errors import FieldError
-from serve_apps.model_server.conversion import Mistyped, convert
 from serve_apps.model_server.errors import WrongInputs
-from serve_apps.model_server.signature import ColumnType, Parameter
+from serve_apps.model_server.inputs.conversion import Mistyped, convert
+from serve_apps.model_server.inputs.signature import ColumnType, Parameter
 
 
 def checked_params(given: Any, declared: tuple[Parameter, ...] | None, *, ignore_unknown: bool = False) -> dict[str, Any]:

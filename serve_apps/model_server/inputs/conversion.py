@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from serve_apps.model_server.signature import ColumnType
+from serve_apps.model_server.inputs.signature import ColumnType
 
 Values = Sequence[Any] | NDArray[Any]
 

@@ -15,12 +15,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from serve_apps.model_server.arrays import PlainArray
-from serve_apps.model_server.frames import NamedColumns
-from serve_apps.model_server.inputs import Columns, Rows
+from serve_apps.model_server.inputs.array import PlainArray
+from serve_apps.model_server.inputs.dataframe import NamedColumns
+from serve_apps.model_server.inputs.schema import Schema
+from serve_apps.model_server.inputs.signature import ColumnType
+from serve_apps.model_server.inputs.tabular import Columns, Rows
 from serve_apps.model_server.predictors.base import Features
-from serve_apps.model_server.schema import Schema
-from serve_apps.model_server.signature import ColumnType
 
 _EXACT: Final = float(2**53)
 """Up to here float64 holds every integer, so that it does not matter by which way a number became what it is."""

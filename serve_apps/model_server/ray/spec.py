@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from raylift.domain.deployment import DeploymentConfig
-from serve_apps.model_server.observer_config import ObserverConfig
+from serve_apps.model_server.observability.observer_config import ObserverConfig
 
 
 @dataclass(frozen=True, slots=True)
 class ReplicaSpec:
-    """Everything :func:`serve_apps.model_server.app.build` needs."""
+    """Everything :func:`serve_apps.model_server.ray.app.build` needs."""
 
     model_name: str
     version: str

@@ -16,10 +16,10 @@ import psutil
 from raylift.domain import model_counters as counters
 from raylift.domain.model_counters import ErrorKind, ProcessKind, ProtocolName
 from raylift.engines.counter_files import CounterFile
-from serve_apps.model_server.observer_config import ObserverConfig
-from serve_apps.model_server.payload_log import PayloadLogger
-from serve_apps.model_server.request_identity import STATUS_CLIENT_GONE, is_traced, request_id_of, traceparent_of
-from serve_apps.model_server.watching import Exchange
+from serve_apps.model_server.observability.exchange import Exchange
+from serve_apps.model_server.observability.observer_config import ObserverConfig
+from serve_apps.model_server.observability.payload_log import PayloadLogger
+from serve_apps.model_server.observability.request_identity import STATUS_CLIENT_GONE, is_traced, request_id_of, traceparent_of
 
 _log = logging.getLogger(__name__)
 
