@@ -40,6 +40,22 @@ _PATCHED = frozenset(
 )
 
 
+_TABLES = frozenset(
+    {
+        "lightgbm.basic",
+        "lightgbm.engine",
+        "lightgbm.sklearn",
+        "mlflow.models.model",
+        "mlflow.models.signature",
+        "sklearn.base",
+        "xgboost.core",
+        "xgboost.sklearn",
+        "xgboost.training",
+    }
+)
+"""What tracking/training_table.py changes. Directly after the import: MLflow's own hooks come later and find ours in place."""
+
+
 def install(instructions: str, script: Callable[[], CodeType]) -> None:
     """Watch this process's imports. ``instructions`` is JSON, read only when it is needed, as ``script`` is called."""
     sys.meta_path.insert(0, ImportWatch(instructions, script))
@@ -60,7 +76,7 @@ class ImportWatch:
             # done, and were not there yet when this search began: so it begins again.
             _attempt(lambda: __import__("mlflow"))
             return self._real_spec(name, path, target)
-        if name not in _PATCHED:
+        if name not in _PATCHED and name not in _TABLES:
             return None
         spec = self._real_spec(name, path, target)
         if spec is not None and spec.loader is not None:
@@ -81,9 +97,14 @@ class ImportWatch:
         return None
 
     def _patch(self, module: ModuleType) -> None:
-        from job_entrypoints import mlflow_hooks
+        if module.__name__ in _TABLES:
+            from job_entrypoints.tracking import training_table
 
-        mlflow_hooks.patch(module, self._instructions, self._script())
+            training_table.patch(module)
+        else:
+            from job_entrypoints import mlflow_hooks
+
+            mlflow_hooks.patch(module, self._instructions, self._script())
 
 
 def _run_after(spec: ModuleSpec, patch: Callable[[ModuleType], None]) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Final
 
+from pydantic import ValidationError
+
 from raylift.api.models import (
     BatchingConfig,
     DeploymentView,
@@ -12,10 +14,12 @@ from raylift.api.models import (
     ModelSummary,
     ModelView,
     PayloadLogConfig,
+    SchemaView,
     VersionView,
 )
 from raylift.api.training import EventView, JobAccepted, JobSummary, JobView, ResourceView, UsageView
 from raylift.domain.deployment import Deployment, DeploymentStatus
+from raylift.domain.identifiers import TAG_SCHEMA
 from raylift.domain.job import STATUS_OF, Event, Job, JobState, JobStatus
 from raylift.services.lineage import Origins
 from raylift.services.models import ModelOutline, ModelRecord, VersionRecord
@@ -148,6 +152,7 @@ def version_view(record: VersionRecord) -> VersionView:
         tags=dict(version.tags),
         metrics=dict(record.origins.metrics),
         lineage=_lineage(record.origins, version.run_id, version.source),
+        schema_origin=_schema(version.tags.get(TAG_SCHEMA)),
         deployment=deployment_view(record.deployment) if record.deployment else None,
     )
 
@@ -184,6 +189,14 @@ def _lineage(origins: Origins, run_id: str | None, source: str | None) -> Lineag
         mlflow_run_id=run_id,
         source=source,
     )
+
+
+def _schema(tag: str | None) -> SchemaView | None:
+    """Read the tag; anybody who may write tags may have written another."""
+    try:
+        return None if tag is None else SchemaView.model_validate_json(tag)
+    except ValidationError:
+        return None
 
 
 def _links(job: Job) -> dict[str, str]:

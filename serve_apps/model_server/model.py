@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from raylift.domain.errors import FieldError
 from serve_apps.model_server.errors import InputsRefused, NoProbabilities, PredictionFailed
 from serve_apps.model_server.inputs.fast_reader import ArrayReader
-from serve_apps.model_server.inputs.schema import Schema
+from serve_apps.model_server.inputs.schema import Origin, Schema
 from serve_apps.model_server.inputs.signature import ColumnType, Signature
 from serve_apps.model_server.inputs.tabular import Inputs
 from serve_apps.model_server.predictors.base import Batch, Predictor
@@ -84,6 +84,8 @@ class Model:
     schema: Schema
     signature: Signature | None
     mlflow_version: str
+    origin: Origin = field(default_factory=lambda: Origin("none"))
+    """Where ``schema`` comes from."""
     reader: ArrayReader | None = None
     """The short way for inputs; None where there is none, and all go through ``schema``."""
     fast: FastPath | None = None
@@ -188,7 +190,7 @@ class Model:
         if self.is_function:
             return None
         if self.reader is not None:
-            return Question(np.zeros((1, self.reader.width), dtype=self.reader.dtypes[0]), is_array=True)
+            return Question(np.zeros((1, self.reader.width), dtype=self.reader.dtype), is_array=True)
         columns = self.schema.columns
         if columns and all(column.name is not None and column.type in (None, *_NUMERIC) for column in columns):
             return Question(pd.DataFrame(np.zeros((1, len(columns))), columns=[column.label for column in columns]))

@@ -111,6 +111,18 @@ class Lineage(BaseModel):
     source: str | None
 
 
+class SchemaView(BaseModel):
+    """Where the schema comes from that the version's requests are built from (docs/inference.md)."""
+
+    source: Annotated[
+        str,
+        Field(description="training, signature, input_example: the table seen there; model; mlflow_signature; or none."),
+    ]
+    disagreements: Annotated[
+        list[str], Field(description="What another source says differently. The schema follows its source.")
+    ]
+
+
 class VersionView(BaseModel):
     model_config = ConfigDict(protected_namespaces=())
 
@@ -121,6 +133,9 @@ class VersionView(BaseModel):
     tags: dict[str, str]
     metrics: dict[str, float]
     lineage: Lineage
+    schema_origin: Annotated[SchemaView | None, Field(description="null until the version was loaded for the first time.")] = (
+        None
+    )
     deployment: DeploymentView | None
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 import httpx
 
@@ -16,8 +17,8 @@ class FrontDoor:
     def __init__(self, gateway_url: str, transport: httpx.BaseTransport | None = None) -> None:
         self._http = httpx.Client(base_url=gateway_url, transport=transport, trust_env=False)
 
-    def answers(self, model_name: str, version: str, *, seconds: float) -> bool:
-        """Whether a version describes itself within so many seconds, loaded for that if need be.
+    def metadata(self, model_name: str, version: str, *, seconds: float) -> Mapping[str, Any] | None:
+        """The Open Inference Protocol's metadata of a version, loaded for that if need be; None where it does not load in time.
 
         Raises:
             EngineUnavailable: the gateway itself does not answer.
@@ -30,4 +31,4 @@ class FrontDoor:
             )
         except httpx.HTTPError as error:
             raise EngineUnavailable(f"The gateway does not answer: {error}") from error
-        return answer.is_success
+        return answer.json() if answer.is_success else None

@@ -88,6 +88,7 @@ def _assemble(settings: PlatformSettings) -> Any:
     from raylift.store import Store
     from raylift.supervisor.adoption import Adoption
     from raylift.supervisor.alias_watch import AliasWatch
+    from raylift.supervisor.deployments.schema_tag import SchemaTag
     from raylift.supervisor.execute_deployments import DeploymentExecutor
     from raylift.supervisor.execute_jobs import JobExecutor
     from raylift.supervisor.execute_name_routes import NameRouteKeeper
@@ -102,6 +103,7 @@ def _assemble(settings: PlatformSettings) -> Any:
     ray_jobs = RayJobs(settings.ray_dashboard_url)
     tracking, registry = Tracking(settings.mlflow_url), Registry(settings.mlflow_url)
     serve, placement = RayServe(settings), Placement()
+    front_door = FrontDoor(settings.gateway_url)
     return Supervisor(
         settings,
         holder=f"{socket.gethostname()}/{os.getpid()}/{uuid.uuid4().hex[:8]}",
@@ -112,7 +114,7 @@ def _assemble(settings: PlatformSettings) -> Any:
         jobs=JobExecutor(settings, store, ray_jobs, tracking, registry, _now, placement),
         placement=placement,
         sweeps=SweepExecutor(settings, store, SweepRuns(settings.mlflow_url), tracking, registry, _now),
-        deployments=DeploymentExecutor(store, serve, FrontDoor(settings.gateway_url), _now),
+        deployments=DeploymentExecutor(store, serve, front_door, SchemaTag(front_door, registry), _now),
         name_routes=NameRouteKeeper(store, IngressMap(settings.ingress.directory) if settings.ingress else None),
         adoption=Adoption(settings, store, ray_jobs, _now),
         registry_sync=RegistrySync(settings, store, registry, tracking, _now),

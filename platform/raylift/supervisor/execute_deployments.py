@@ -12,6 +12,7 @@ from raylift.domain.lease import Lease
 from raylift.engines.front_door import FrontDoor
 from raylift.engines.ray_serve import RayServe
 from raylift.store import Store
+from raylift.supervisor.deployments.schema_tag import SchemaTag
 from raylift.supervisor.plan_deployments import Delete, Deploy, DeploymentAction, Observe
 
 log = logging.getLogger(__name__)
@@ -23,8 +24,11 @@ _PROOF_SECONDS: Final = 20.0
 class DeploymentExecutor:
     """The supervisor's hands, as far as deployments go."""
 
-    def __init__(self, store: Store, serve: RayServe, front_door: FrontDoor, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self, store: Store, serve: RayServe, front_door: FrontDoor, schema_tag: SchemaTag, clock: Callable[[], datetime]
+    ) -> None:
         self._front_door = front_door
+        self._schema_tag = schema_tag
         self._store = store
         self._serve = serve
         self._clock = clock
@@ -33,7 +37,7 @@ class DeploymentExecutor:
         """Carry out all actions: what is seen is written first, then Ray Serve is told, once for all.
 
         Raises:
-            EngineUnavailable: Ray Serve did not answer; the rest is planned again.
+            EngineUnavailable: Ray Serve, the gateway or MLflow did not answer; the rest is planned again.
             StaleLease: another supervisor has taken over.
         """
         for action in actions:
@@ -50,13 +54,15 @@ class DeploymentExecutor:
         """Have a warm process load a version; one that none can load gets a process of its own, which says why it fails.
 
         Raises:
-            EngineUnavailable: the gateway did not answer.
+            EngineUnavailable: the gateway or MLflow did not answer.
             StaleLease: another supervisor has taken over.
         """
         now = self._clock
-        if not self._front_door.answers(row.model_name, row.version, seconds=_PROOF_SECONDS):
+        metadata = self._front_door.metadata(row.model_name, row.version, seconds=_PROOF_SECONDS)
+        if metadata is None:
             self._store.deployments.demand(row.model_name, row.version, now=now())
             return
+        self._schema_tag.write(row.model_name, row.version, metadata)
         self._store.deployments.observe(
             lease,
             row,
@@ -71,6 +77,8 @@ class DeploymentExecutor:
 
     def _observe(self, lease: Lease, action: Observe) -> None:
         row, now = action.deployment, self._clock()
+        if action.status is DeploymentStatus.READY and row.ready_at is None:
+            self._schema_tag.ask_and_write(row.model_name, row.version)
         ready_at = now if action.status in ANSWERING and row.ready_at is None else row.ready_at
         self._store.deployments.observe(
             lease, row, now=now, status=action.status, replicas=action.replicas, message=action.message, ready_at=ready_at

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from raylift.domain.errors import FieldError, PlatformError, TooLarge
 from serve_apps.model_server.codecs.base import Headers, Response
-from serve_apps.model_server.codecs.mlflow_values import FORMATS, NotCompatible, csv_types, parse_payload
+from serve_apps.model_server.codecs.mlflow_values import FORMATS, NotCompatible, csv_types, parse_payload, plain_payload
 from serve_apps.model_server.errors import (
     InputsRefused,
     MalformedBody,
@@ -130,7 +130,8 @@ def _read_json(body: bytes, model: Model) -> Question:
     if array is not None:
         return Question(array, _params(request.get("params"), model), is_array=True)
     try:
-        return _question(parse_payload(form, payload, model.signature), request.get("params"), model)
+        data = parse_payload(form, payload, model.signature) if model.is_function else plain_payload(form, payload)
+        return _question(data, request.get("params"), model)
     except NotCompatible as error:
         raise MalformedBody(str(error)) from None
 

@@ -47,6 +47,21 @@ def parse_payload(form: str, payload: Any, signature: Signature | None) -> Any:
     return _tensor_or_columns(payload, signature)
 
 
+def plain_payload(form: str, payload: Any) -> Any:
+    """A frame of objects, a dict of lists or a list: each value as it came, for a model whose schema reads it.
+
+    Raises:
+        NotCompatible: It cannot be read.
+    """
+    if form == "dataframe_split":
+        return _split(payload, dtype=object)
+    if form == "dataframe_records":
+        if not isinstance(payload, list):
+            raise NotCompatible(f"Dataframe records format must be a list of records. Got {_kind(payload)}.")
+        return _frame(payload, form, data=payload, dtype=object)
+    return payload
+
+
 def csv_types(signature: Signature | None) -> dict[str, Any]:
     """The types ``read_csv`` is told; dates stay text, which the schema reads."""
     columns = signature.columns if signature is not None else ()
@@ -57,14 +72,15 @@ def csv_types(signature: Signature | None) -> dict[str, Any]:
     }
 
 
-def _split(payload: Any) -> pd.DataFrame:
+def _split(payload: Any, **options: Any) -> pd.DataFrame:
     if not isinstance(payload, dict):
         raise NotCompatible(f"Dataframe split format must be a dictionary. Got {_kind(payload)}.")
     if "data" not in payload or payload.keys() - {"columns", "data", "index"}:
         raise NotCompatible(
             f"Dataframe split format must have 'data' field and optionally 'columns' and 'index' fields. Got {set(payload)}."
         )
-    return _frame(payload, "dataframe_split", index=payload.get("index"), columns=payload.get("columns"), data=payload["data"])
+    given = {"index": payload.get("index"), "columns": payload.get("columns"), "data": payload["data"]}
+    return _frame(payload, "dataframe_split", **given, **options)
 
 
 def _frame(payload: Any, form: str, **arguments: Any) -> pd.DataFrame:

@@ -15,7 +15,7 @@ from raylift.domain.errors import InvalidRequest
 from serve_apps.model_server.codecs import v2_binary
 from serve_apps.model_server.codecs.v2_binary import RawTensors
 from serve_apps.model_server.codecs.v2_datatypes import DTYPES, datatype_of, name_of
-from serve_apps.model_server.inputs.conversion import describe_value
+from serve_apps.model_server.inputs.values import describe_value
 from serve_apps.model_server.jsonify import dumps, natives
 
 _MOST_DIMENSIONS: Final = 32

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from raylift.domain.errors import FieldError
 from serve_apps.model_server.errors import WrongInputs
-from serve_apps.model_server.inputs.conversion import Mistyped, Values, to_dtype
 from serve_apps.model_server.inputs.signature import Column, Tensor
 from serve_apps.model_server.inputs.tabular import Columns, Inputs, Raw, Rows, not_tabular, refuse_empty, width_of, wrong_count
+from serve_apps.model_server.inputs.values import Mistyped, Values, is_missing, to_dtype
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +24,8 @@ class PlainArray:
     """None: numbers become float64, anything else goes as it is."""
     shape: tuple[int, ...]
     columns: tuple[Column, ...] = ()
+    missing: Any = None
+    """The missing value of an array of objects."""
 
     @property
     def tensors(self) -> Sequence[Tensor]:
@@ -67,9 +69,12 @@ class PlainArray:
 
     def _typed(self, values: Values, field: str) -> NDArray[Any]:
         try:
-            return to_dtype(values, self.dtype or _guessed(values))
+            typed = to_dtype(values, self.dtype or _guessed(values))
         except Mistyped as error:
             raise WrongInputs(f"{field} {error}.", [FieldError(field, str(error))]) from None
+        if typed.dtype == object and self.missing is not None:
+            typed[[is_missing(value) for value in typed]] = self.missing
+        return typed
 
 
 @dataclass(frozen=True, slots=True)

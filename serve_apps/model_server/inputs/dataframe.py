@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from raylift.domain.errors import FieldError
 from serve_apps.model_server.errors import WrongInputs
-from serve_apps.model_server.inputs.conversion import Mistyped, Values, convert
+from serve_apps.model_server.inputs.conversion import convert, untyped
 from serve_apps.model_server.inputs.signature import Column, ColumnType, Tensor
 from serve_apps.model_server.inputs.tabular import Columns, Inputs, Raw, Rows, not_tabular, refuse_empty, width_of, wrong_count
+from serve_apps.model_server.inputs.trained_values import as_trained
+from serve_apps.model_server.inputs.values import Mistyped, Values
 
-_UNIFORM: Final = frozenset({ColumnType.DOUBLE, ColumnType.FLOAT, ColumnType.LONG, ColumnType.INTEGER, ColumnType.BOOLEAN})
 _LISTED: Final = 20
 
 
@@ -29,6 +29,10 @@ class NamedColumns:
     """Give the model a column of missing values for an optional one that is not there."""
     spelling: Callable[[str], str] = str
     """How the model spells a column's name."""
+    ignored: frozenset[str] = frozenset()
+    """Names that the signature has and the model was not trained on. They are taken, and not used."""
+    refuses_unseen: bool = False
+    """Whether the model answers no category that its training did not have."""
     tensors: tuple[Tensor, ...] = ()
 
     def batch(self, inputs: Inputs, *, ignore_unexpected: bool = False) -> pd.DataFrame:
@@ -51,7 +55,7 @@ class NamedColumns:
 
     def _by_name(self, inputs: Columns, *, ignore_unexpected: bool) -> Mapping[str, Values]:
         names = {column.name for column in self.columns}
-        given = {name if name in names else self.spelling(name): values for name, values in inputs.values.items()}
+        given = self._spelled(inputs.values, names)
         missing = [column for column in self.columns if column.required and column.name not in given]
         unexpected = [] if ignore_unexpected else [name for name in given if name not in names]
         if missing or unexpected:
@@ -65,28 +69,58 @@ class NamedColumns:
             )
         return given
 
+    def _spelled(self, values: Mapping[str, Values], names: Set[str | None]) -> Mapping[str, Values]:
+        """The columns under the names of the schema, without those that are ignored."""
+        if values.keys() <= names:
+            return values
+        by_spelling = {self.spelling(str(name)): str(name) for name in names}
+        spelled = {name: name if name in names else by_spelling.get(self.spelling(name), name) for name in values}
+        twice = [name for name, wanted in spelled.items() if name != wanted and wanted in values]
+        if twice:
+            raise WrongInputs(
+                f"The model knows the columns {twice[0]} and {spelled[twice[0]]} by one name, {self.spelling(twice[0])}.",
+                [FieldError(f"inputs.{name}", "given twice, with another spelling") for name in twice],
+            )
+        return {spelled[name]: column for name, column in values.items() if name in names or name not in self.ignored}
+
     def _frame(self, given: Mapping[str, Values], rows: int) -> pd.DataFrame:
-        converted: dict[str, NDArray[Any] | list[Any]] = {}
+        converted: dict[str, Any] = {}
         errors: list[FieldError] = []
         for column in self.columns:
             name = column.name or ""
             if name not in given and not self.fill_optional:
                 continue
             try:
-                converted[name] = convert(given.get(name, [None] * rows), column.type)
+                converted[name] = self._converted(given.get(name, [None] * rows), column)
             except Mistyped as error:
                 errors.append(FieldError(f"inputs.{name}", str(error)))
         if errors:
             raise WrongInputs(_mistyped(errors), errors, wants=describe(self.columns))
         return self._assembled(converted)
 
-    def _assembled(self, converted: Mapping[str, NDArray[Any] | list[Any]]) -> pd.DataFrame:
+    def _converted(self, values: Values, column: Column) -> Any:
+        if column.trained is not None:
+            return as_trained(values, column.trained, refuses_unseen=self.refuses_unseen)
+        if column.type is None:
+            return untyped(values)
+        return convert(values, column.type, nested=column.nested, is_optional=not column.required)
+
+    def _assembled(self, converted: Mapping[str, Any]) -> pd.DataFrame:
         labels = [column.label for column in self.columns if (column.name or "") in converted]
-        types = {column.type for column in self.columns}
-        if len(types) == 1 and types <= _UNIFORM and len(converted) == len(self.columns):
+        columns = [_with_dtype(column) for column in converted.values()]
+        if len({column.dtype for column in columns}) == 1 and _is_plain(columns[0]):
             # A frame of one block is made, and read by the model, many times faster than one of many columns.
-            return pd.DataFrame(np.stack(list(converted.values())).T, columns=labels, copy=False)
-        return pd.DataFrame(dict(zip(labels, converted.values(), strict=True)))
+            return pd.DataFrame(np.stack(columns).T, columns=labels, copy=False)
+        return pd.DataFrame(dict(zip(labels, columns, strict=True)))
+
+
+def _with_dtype(column: Any) -> Any:
+    """The column in a form whose dtype a frame keeps: from an array of objects pandas infers one of its own."""
+    return pd.Series(column, dtype=object) if column.dtype == object else column
+
+
+def _is_plain(column: Any) -> bool:
+    return isinstance(column, np.ndarray) and column.dtype.kind in "biuf"
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +142,7 @@ class PlainColumns:
 
 
 def type_name(wanted: ColumnType | None) -> str:
-    return "any value" if wanted in (None, ColumnType.NESTED) else wanted.value
+    return "any value" if wanted is None or wanted is ColumnType.NESTED else wanted.value
 
 
 def describe(columns: Sequence[Column]) -> str:

@@ -7,7 +7,7 @@ that float64 cannot hold) is left to the schema: the reader answers None.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -39,20 +39,11 @@ class ArrayReader:
     width: int
     names: tuple[str, ...] | None
     """None: the model's schema is of a plain array."""
-    dtype: np.dtype[Any] | None
-    """None: nothing is said of the columns' types. Rows of integers then stay integers, as they would in a frame."""
+    dtype: np.dtype[Any]
     labels: tuple[str | int | None, ...] | None = None
-    """What a frame calls the columns, where that is not ``names``."""
-
-    @property
-    def dtypes(self) -> Sequence[np.dtype[Any]]:
-        """What the arrays may be of."""
-        return (np.dtype(np.float64), np.dtype(np.int64)) if self.dtype is None else (self.dtype,)
-
-    @property
-    def is_exact(self) -> bool:
-        """Whether :meth:`for_library` makes of an array the very frame that the schema would have made."""
-        return self.names is None or self.dtype is not None
+    """The columns' names in a frame, where these are not ``names``."""
+    is_assumed: bool = False
+    """Nothing is known of the columns' types: numbers that float64 does not hold are left to the schema."""
 
     def read(self, inputs: Any) -> NDArray[Any] | None:
         """Inputs as a protocol has them: rows or records as lists, columns as a mapping, or an array. None: ask the schema."""
@@ -83,7 +74,7 @@ class ArrayReader:
 
     def _ordered(self, inputs: Any) -> Any:
         if isinstance(inputs, np.ndarray):
-            return inputs if self.dtype is not None or inputs.dtype in (np.float64, np.int64) else None
+            return inputs if not self.is_assumed or inputs.dtype in (np.float64, np.int64) else None
         if isinstance(inputs, list):
             return self._records(inputs) if inputs and type(inputs[0]) is dict else inputs
         if not isinstance(inputs, Mapping) or len(inputs) != self.width:
@@ -109,15 +100,13 @@ class ArrayReader:
         kind = array.dtype.kind
         if kind not in "fi":
             return None
-        if self.dtype is not None and self.dtype.kind == "i":
+        if self.dtype.kind == "i":
             return np.ascontiguousarray(array, dtype=self.dtype) if kind == "i" else None
-        if self.dtype is not None and self.dtype.itemsize == 8:
+        if self.dtype.itemsize == 8 and not (self.is_assumed and kind == "i"):
             return np.ascontiguousarray(array, dtype=self.dtype)
         # NaN is left to the schema, too: a comparison with it is false.
         if not (array.max() <= _EXACT and array.min() >= -_EXACT):
             return None
-        if self.dtype is None:
-            return np.ascontiguousarray(array, dtype=np.int64 if kind == "i" else np.float64)
         return np.ascontiguousarray(array, dtype=self.dtype)
 
 
@@ -133,10 +122,11 @@ def array_reader_of(schema: Schema, features: Features) -> ArrayReader | None:
     if len(types) != 1 or len(set(names)) != len(names):
         return None
     (wanted,) = types
-    if wanted is not None and wanted not in _DTYPES:
+    dtype = np.dtype(np.float64) if wanted is None else _DTYPES.get(wanted)
+    if dtype is None or any(column.trained is not None and column.trained.dtype != dtype.name for column in schema.columns):
         return None
     # A library checks the names of a frame and their order: an array has none, so they must be right beforehand.
     if features.names is not None and tuple(map(features.spelling, names)) != features.names:
         return None
     labels = tuple(column.label for column in schema.columns)
-    return ArrayReader(len(names), names, None if wanted is None else _DTYPES[wanted], None if labels == names else labels)
+    return ArrayReader(len(names), names, dtype, None if labels == names else labels, is_assumed=wanted is None)

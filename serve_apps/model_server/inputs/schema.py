@@ -15,8 +15,10 @@ import pandas as pd
 
 from serve_apps.model_server.inputs.array import NamedTensors, PlainArray
 from serve_apps.model_server.inputs.dataframe import NamedColumns, PlainColumns
+from serve_apps.model_server.inputs.resolution import assumed, resolve_columns
 from serve_apps.model_server.inputs.signature import Column, Signature, Tensor
 from serve_apps.model_server.inputs.tabular import Columns, Inputs, Raw, refuse_empty
+from serve_apps.model_server.inputs.training_table import MISSING, TrainingTable
 from serve_apps.model_server.predictors.base import Batch, Features
 
 
@@ -42,25 +44,68 @@ class Schema(Protocol):
         ...
 
 
-def schema_of(signature: Signature | None, features: Features, *, is_native: bool) -> Schema:
-    """What a model wants, from its signature and from what it remembers of its training."""
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a version's schema comes from."""
+
+    source: str
+    """``training``, ``signature`` or ``input_example`` (the table that was seen there), ``model`` (the library's own records),
+    ``mlflow_signature``, or ``none``."""
+    disagreements: tuple[str, ...] = ()
+    """What another source says differently. The schema follows its source."""
+
+
+def schema_of(
+    signature: Signature | None, features: Features, *, is_native: bool, table: TrainingTable | None = None
+) -> tuple[Schema, Origin]:
+    """What a model wants: from its training table, else from the library's own records, else from its signature."""
+    named = signature is not None and any(column.name is not None for column in signature.columns)
     if signature is not None and signature.from_type_hint:
-        return Anything()
-    if signature is not None and any(column.name is not None for column in signature.columns):
-        return NamedColumns(signature.columns, fill_optional=is_native)
+        return Anything(), Origin("mlflow_signature")
+    if is_native and (features.names is not None or (table is not None and table.columns)) and not features.is_text:
+        return _of_columns(signature if named else None, features, table)
+    if signature is not None and named:
+        columns = tuple(map(assumed, signature.columns)) if is_native else signature.columns
+        return NamedColumns(columns, fill_optional=is_native), Origin("mlflow_signature")
     if signature is not None and any(tensor.name is not None for tensor in signature.tensors):
-        return NamedTensors(signature.tensors)
-    if features.names is not None:
-        return NamedColumns(tuple(Column(name, None) for name in features.names), spelling=features.spelling)
+        return NamedTensors(signature.tensors), Origin("mlflow_signature")
+    if signature is not None and signature.columns:
+        return PlainColumns(signature.columns), Origin("mlflow_signature")
+    return _of_array(signature, features, table, is_native=is_native)
+
+
+def _of_columns(signature: Signature | None, features: Features, table: TrainingTable | None) -> tuple[Schema, Origin]:
+    resolved = resolve_columns(signature.columns if signature is not None else (), features, table)
+    schema = NamedColumns(
+        resolved.columns,
+        fill_optional=True,
+        spelling=features.spelling,
+        ignored=resolved.ignored,
+        refuses_unseen=features.refuses_unseen,
+    )
+    return schema, Origin(resolved.source, resolved.disagreements)
+
+
+def _of_array(
+    signature: Signature | None, features: Features, table: TrainingTable | None, *, is_native: bool
+) -> tuple[Schema, Origin]:
+    trained = table.array_dtype if table is not None and is_native else None
     if signature is not None and signature.tensors:
         tensor = signature.tensors[0]
         shape = (-1, features.count) if features.count and len(tensor.shape) == 2 else tensor.shape
-        return PlainArray(np.dtype(tensor.dtype), shape)
-    if signature is not None and signature.columns:
-        return PlainColumns(signature.columns)
-    if is_native:
-        return PlainArray(np.dtype(str) if features.is_text else None, (-1, -1 if features.count is None else features.count))
-    return Anything()
+        dtype = np.dtype(tensor.dtype)
+        if trained is not None and trained.kind == dtype.kind == "f" and trained != dtype:
+            said = f"the signature says {dtype}, the model was trained on {trained}"
+            return PlainArray(trained, shape), Origin("training", (said,))
+        return PlainArray(dtype, shape), Origin("mlflow_signature")
+    if not is_native:
+        return Anything(), Origin("none")
+    shape = (-1, -1 if features.count is None else features.count)
+    if features.is_text:
+        return PlainArray(np.dtype(str), shape), Origin("model")
+    if trained is not None and table is not None and trained.kind in "fO":
+        return PlainArray(trained, shape, missing=MISSING[table.array_missing]), Origin("training")
+    return PlainArray(None, shape), Origin("none" if features.count is None else "model")
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,10 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from serve_apps.model_server.inputs.training_table import TrainedColumn
 
 
 class ColumnType(StrEnum):
@@ -23,6 +26,9 @@ class ColumnType(StrEnum):
     NESTED = "nested"
 
 
+_NESTED: Final = ("array", "map", "object")
+
+
 @dataclass(frozen=True, slots=True)
 class Column:
     name: str | None
@@ -33,6 +39,10 @@ class Column:
     """What a frame calls it where that is no text: columns of a frame that was made of an array have numbers."""
     is_array: bool = False
     """Whether it is an array, of what is NESTED."""
+    nested: Mapping[str, Any] | None = None
+    """The signature's own description of what is NESTED."""
+    trained: TrainedColumn | None = None
+    """The column of the training table; None where only the signature is known, and for a Python function."""
 
     @property
     def label(self) -> str | int | None:
@@ -113,6 +123,7 @@ def _column(entry: dict[str, Any]) -> Column:
         entry.get("required", not entry.get("optional", False)),
         number=name if isinstance(name, int) else None,
         is_array=entry["type"] == "array",
+        nested=entry if entry["type"] in _NESTED else None,
     )
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from raylift.domain.errors import FieldError
 from serve_apps.model_server.errors import WrongInputs
-from serve_apps.model_server.inputs.conversion import Values
+from serve_apps.model_server.inputs.values import Values
 
 _NAMES_LISTED: Final = 20
 

@@ -48,8 +48,6 @@ def accelerated(model: Model) -> Model:
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")  # of the numbers tried, which are the worst there are
         model = _with_fast_path(replace(model, reader=reader), reader)
-        if model.reader is None:
-            return model
         return replace(model, is_groupable=_is_groupable(model, reader))
 
 
@@ -66,8 +64,7 @@ def _with_fast_path(model: Model, reader: ArrayReader) -> Model:
             _log.warning("%s version %s is served by its library's own predict: %s", model.name, model.version, difference)
     except Exception as error:  # noqa: BLE001 - a short cut that fails is not taken, and the model is served without it
         _log.warning("%s version %s is served by its library's own predict: %r", model.name, model.version, error)
-    # Without a fast path an array must become the frame that the library would have had.
-    return model if reader.is_exact else replace(model, reader=None)
+    return model
 
 
 def _difference(model: Model, reader: ArrayReader, path: FastPath) -> str | None:
@@ -75,15 +72,14 @@ def _difference(model: Model, reader: ArrayReader, path: FastPath) -> str | None
     library = replace(model, fast=None)
     deadline = time.monotonic() + _SECONDS
     compared = 0
-    for dtype in reader.dtypes:
-        for index, rows in enumerate(_trials(reader.width, dtype, path)):
-            if index > _SINGLE and time.monotonic() > deadline:
-                break
-            if path.prepare(rows) is None:
-                continue
-            if not _same(model.compute(rows), library.compute(rows)):
-                return f"the fast path differs on {len(rows)} rows of {dtype}"
-            compared += 1
+    for index, rows in enumerate(_trials(reader.width, reader.dtype, path)):
+        if index > _SINGLE and time.monotonic() > deadline:
+            break
+        if path.prepare(rows) is None:
+            continue
+        if not _same(model.compute(rows), library.compute(rows)):
+            return f"the fast path differs on {len(rows)} rows of {reader.dtype}"
+        compared += 1
     return None if compared else "the fast path takes none of the rows that were tried"
 
 
@@ -136,7 +132,7 @@ def _is_groupable(model: Model, reader: ArrayReader) -> bool:
         # How the product is computed hangs on its shape. Labels hide that, until a score lies next to a border.
         return False
     nothing = FastPath(lambda rows: rows, lambda rows: rows, lambda rows: rows)
-    rows = _rows(reader.width, reader.dtypes[0], model.fast or nothing)[:_GROUP]
+    rows = _rows(reader.width, reader.dtype, model.fast or nothing)[:_GROUP]
     try:
         alone = [model.compute(rows[index : index + 1]) for index in range(len(rows))]
         for size in _GROUPS:

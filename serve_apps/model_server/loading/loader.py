@@ -17,6 +17,7 @@ import yaml
 
 from serve_apps.model_server.inputs.schema import schema_of
 from serve_apps.model_server.inputs.signature import parse_signature
+from serve_apps.model_server.inputs.training_table import read_training_table
 from serve_apps.model_server.loading.artifacts import NotProxied, fetch
 from serve_apps.model_server.loading.examples import logged_example
 from serve_apps.model_server.loading.fast_path_check import accelerated
@@ -76,11 +77,15 @@ def load_directory(name: str, version: str, path: Path) -> Model:
     signature = parse_signature(mlmodel)
     predictor = _predictor(path, mlmodel)
     is_native = not isinstance(predictor, PyfuncPredictor)
+    schema, origin = schema_of(signature, predictor.features, is_native=is_native, table=read_training_table(path))
+    for said in origin.disagreements:
+        _log.warning("%s version %s: %s", name, version, said)
     model = Model(
         name=name,
         version=version,
         predictor=predictor,
-        schema=schema_of(signature, predictor.features, is_native=is_native),
+        schema=schema,
+        origin=origin,
         signature=signature,
         mlflow_version=version_of_package("mlflow"),
         example=logged_example(path, mlmodel),

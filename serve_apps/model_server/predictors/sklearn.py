@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from serve_apps.model_server.predictors.base import Batch, Features
 from serve_apps.model_server.predictors.fast_path import FastPath
+from serve_apps.model_server.predictors.sklearn_records import trained_columns
 
 
 class SklearnPredictor:
@@ -73,7 +74,7 @@ def fast_path_of(model: Any) -> FastPath | None:
 def features_of(model: Any) -> Features:
     names = getattr(model, "feature_names_in_", None)
     if names is not None:
-        return Features(tuple(str(name) for name in names), len(names))
+        return Features(tuple(str(name) for name in names), len(names), records=lambda _: trained_columns(model))
     count = getattr(model, "n_features_in_", None)
     return Features(None, None if count is None else int(count))
 

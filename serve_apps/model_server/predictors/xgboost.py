@@ -15,6 +15,7 @@ from serve_apps.model_server.predictors import xgboost_path
 from serve_apps.model_server.predictors.base import Batch, Features
 from serve_apps.model_server.predictors.fast_path import FastPath
 from serve_apps.model_server.predictors.sklearn import classes_of, single_threaded
+from serve_apps.model_server.predictors.xgboost_records import features_of
 
 _BINARY: Final = "binary:logistic"
 _MULTICLASS: Final = "multi:softprob"
@@ -32,18 +33,20 @@ class XGBoostPredictor:
         booster = model.get_booster()
         booster.set_param({"nthread": 1})
         self._model = model
-        self._adapt = _Adapter(booster)
-        self.features = self._adapt.features
+        self.features = features_of(booster)
         self.classes = classes_of(model)
 
     def fast_path(self) -> FastPath | None:
         return xgboost_path.estimator_path(self._model)
 
     def predict(self, batch: Batch, params: Mapping[str, Any]) -> Any:
-        return self._model.predict(self._adapt(batch), **_known(params, ("output_margin", "iteration_range", "base_margin")))
+        return self._model.predict(self._rows(batch), **_known(params, ("output_margin", "iteration_range", "base_margin")))
 
     def probabilities(self, batch: Batch) -> NDArray[Any]:
-        return self._model.predict_proba(self._adapt(batch))  # pyright: ignore[reportAttributeAccessIssue]
+        return self._model.predict_proba(self._rows(batch))  # pyright: ignore[reportAttributeAccessIssue]
+
+    def _rows(self, batch: Batch) -> Batch:
+        return _as_trained_on(batch, self.features)
 
 
 class BoosterPredictor:
@@ -56,8 +59,7 @@ class BoosterPredictor:
     def __init__(self, booster: xgboost.Booster) -> None:
         booster.set_param({"nthread": 1})
         self._booster = booster
-        self._adapt = _Adapter(booster)
-        self.features = self._adapt.features
+        self.features = features_of(booster)
         learner = json.loads(booster.save_config())["learner"]
         self._objective: str = learner["objective"]["name"]
         self.classes = _classes(self._objective, int(learner["learner_model_param"]["num_class"]))
@@ -79,28 +81,15 @@ class BoosterPredictor:
         return np.column_stack([1.0 - positive, positive])
 
     def _matrix(self, batch: Batch) -> xgboost.DMatrix:
-        return xgboost.DMatrix(self._adapt(batch), nthread=1, enable_categorical=self._adapt.has_categories)
+        types = self._booster.feature_types or []
+        # Codes are categories only where the library is told so.
+        told = {"feature_types": types, "enable_categorical": True} if "c" in types else {}
+        return xgboost.DMatrix(_as_trained_on(batch, self.features), nthread=1, **told)
 
 
-class _Adapter:
-    """Gives a booster its batch: without names where it was trained on an array, with categories where on some."""
-
-    def __init__(self, booster: xgboost.Booster) -> None:
-        names = booster.feature_names
-        types = booster.feature_types or []
-        self.features = Features(None if names is None else tuple(names), booster.num_features())
-        self._categorical = [name for name, kind in zip(names or [], types, strict=False) if kind == "c"]
-        self.has_categories = bool(self._categorical)
-
-    def __call__(self, batch: Batch) -> Batch:
-        if not isinstance(batch, pd.DataFrame):
-            return batch
-        if self.features.names is None:
-            return batch.to_numpy()
-        if not self._categorical:
-            return batch
-        # The model keeps its own list of categories and finds each value in it by name.
-        return batch.astype(dict.fromkeys(self._categorical, "category"))
+def _as_trained_on(batch: Batch, features: Features) -> Batch:
+    """A frame has no names for a model that was trained on an array."""
+    return batch.to_numpy() if features.names is None and isinstance(batch, pd.DataFrame) else batch
 
 
 def _classes(objective: str, count: int) -> Sequence[int] | None:

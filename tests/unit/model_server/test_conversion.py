@@ -4,10 +4,12 @@ import math
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from serve_apps.model_server.inputs.conversion import Mistyped, convert, to_dtype
+from serve_apps.model_server.inputs.conversion import convert, untyped
 from serve_apps.model_server.inputs.signature import ColumnType
+from serve_apps.model_server.inputs.values import TEXT_DTYPE, Mistyped, to_dtype
 
 T = ColumnType
 
@@ -27,8 +29,6 @@ T = ColumnType
         (T.INTEGER, [True, 7], [1, 7], "int32"),
         (T.BOOLEAN, [True, False], [True, False], "bool"),
         (T.BOOLEAN, [1, 0.0], [True, False], "bool"),
-        (T.STRING, ["a", None], ["a", None], "object"),
-        (T.STRING, np.array([b"\xc3\xa4", "b"], dtype=object), ["ä", "b"], "object"),
         (T.BINARY, ["aGk="], [b"hi"], "object"),
         (T.NESTED, [[1, 2], {"a": 1}], [[1, 2], {"a": 1}], "object"),
     ],
@@ -77,8 +77,41 @@ def test_times_with_an_offset_become_utc() -> None:
     np.testing.assert_array_equal(converted, expected)
 
 
-def test_a_column_of_unknown_type_stays_as_it_is() -> None:
-    assert convert([1, "a", None], None) == [1, "a", None]
+@pytest.mark.parametrize("values", [["a", None], np.array([b"a", None], dtype=object)])
+def test_text_has_pandas_own_dtype(values: Any) -> None:
+    converted = convert(values, T.STRING)
+    assert converted.dtype == TEXT_DTYPE
+    assert converted[0] == "a"
+    assert pd.isna(converted[1])
+
+
+@pytest.mark.parametrize(("wanted", "dtype"), [(T.LONG, "Int64"), (T.INTEGER, "Int32"), (T.BOOLEAN, "boolean")])
+def test_an_optional_column_may_have_gaps(wanted: ColumnType, dtype: str) -> None:
+    converted = convert([1, None], wanted, is_optional=True)
+    assert converted.dtype == dtype
+    assert converted.isna().tolist() == [False, True]
+    assert convert([1], wanted, is_optional=True)[0] == 1
+
+
+@pytest.mark.parametrize(
+    ("values", "dtype"),
+    [
+        ([1, 2.5], "float64"),
+        ([1], "float64"),
+        ([None], "float64"),
+        ([2**60, 1], "object"),
+        (["a"], TEXT_DTYPE),
+        (["a", None], TEXT_DTYPE),
+        ([True, False], "bool"),
+        ([True, None], "object"),
+        ([1, "a"], "object"),
+        (np.array([1.5], dtype=np.float32), "float64"),
+    ],
+)
+def test_a_column_of_unknown_type(values: Any, dtype: str) -> None:
+    column = untyped(values)
+    assert column.dtype == dtype
+    assert [pd.isna(value) for value in column] == [value is None for value in values]
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "int16", "uint64", "float16", "float32", "bool", "str", "object"])

@@ -137,7 +137,7 @@ _SLOW: dict[str, Callable[[], Any]] = {
 
 
 def _model(predictor: Any, signature: Signature | None = None) -> Model:
-    schema = schema_of(signature, predictor.features, is_native=True)
+    schema, _ = schema_of(signature, predictor.features, is_native=True)
     return accelerated(Model("m", "1", predictor, schema, signature, "3"))
 
 

@@ -9,7 +9,7 @@ import pytest
 from serve_apps.model_server.errors import WrongInputs
 from serve_apps.model_server.inputs.array import NamedTensors, PlainArray
 from serve_apps.model_server.inputs.dataframe import NamedColumns, PlainColumns
-from serve_apps.model_server.inputs.schema import Anything, schema_of
+from serve_apps.model_server.inputs.schema import Anything, Origin, schema_of
 from serve_apps.model_server.inputs.signature import Column, ColumnType, Signature, Tensor
 from serve_apps.model_server.inputs.tabular import Columns, Raw, Rows, from_columns, from_rows
 from serve_apps.model_server.predictors.base import Features
@@ -168,26 +168,27 @@ class TestChoice:
     """Which shape a model wants, from its signature and its memory."""
 
     def test_a_signature_with_names_goes_before_the_models_memory(self) -> None:
-        schema = schema_of(Signature(columns=_PEOPLE.columns), Features(count=3), is_native=True)
+        schema, _ = schema_of(Signature(columns=_PEOPLE.columns), Features(count=3), is_native=True)
         assert isinstance(schema, NamedColumns)
         assert schema.fill_optional
 
     def test_a_frames_names_without_a_signature(self) -> None:
-        schema = schema_of(None, Features(("a", "b"), 2), is_native=True)
+        schema, _ = schema_of(None, Features(("a", "b"), 2), is_native=True)
         assert [(column.name, column.type) for column in schema.columns] == [("a", None), ("b", None)]
 
     def test_a_tensor_signature_and_a_frames_names(self) -> None:
-        schema = schema_of(Signature(tensors=(Tensor(None, "float64", (-1, 2)),)), Features(("a", "b"), 2), is_native=True)
+        schema, _ = schema_of(Signature(tensors=(Tensor(None, "float64", (-1, 2)),)), Features(("a", "b"), 2), is_native=True)
         assert isinstance(schema, NamedColumns)
 
     def test_an_array_without_a_signature(self) -> None:
-        assert schema_of(None, Features(count=4), is_native=True) == PlainArray(None, (-1, 4))
+        assert schema_of(None, Features(count=4), is_native=True) == (PlainArray(None, (-1, 4)), Origin("model"))
 
     def test_a_function_without_a_signature_takes_anything(self) -> None:
-        schema = schema_of(None, Features(), is_native=False)
+        schema, _ = schema_of(None, Features(), is_native=False)
         assert isinstance(schema, Anything)
         assert schema.batch(Rows([[1, 2]])).tolist() == [[1, 2]]
         assert schema.batch(Columns({"a": [1]})).to_dict("list") == {"a": [1]}
 
     def test_a_type_hint_takes_what_comes(self) -> None:
-        assert schema_of(Signature(from_type_hint=True), Features(), is_native=False).batch(Raw(["x"])) == ["x"]
+        schema, _ = schema_of(Signature(from_type_hint=True), Features(), is_native=False)
+        assert schema.batch(Raw(["x"])) == ["x"]

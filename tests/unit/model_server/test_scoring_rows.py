@@ -58,7 +58,7 @@ def _model(*, is_named: bool) -> Model:
     predictor = SklearnPredictor(RandomForestClassifier(20, random_state=0).fit(data, rows[:, 0] > rows[:, 1]))
     columns = tuple(Column(name, ColumnType.DOUBLE) for name in _NAMES)
     signature = Signature(columns=columns) if is_named else Signature(tensors=(Tensor(None, "float64", (-1, 3)),))
-    return accelerated(Model("m", "1", predictor, schema_of(signature, predictor.features, is_native=True), signature, "3"))
+    return accelerated(Model("m", "1", predictor, schema_of(signature, predictor.features, is_native=True)[0], signature, "3"))
 
 
 _MODEL: Final = _model(is_named=True)

@@ -87,7 +87,7 @@ class Bench:
         unused = cast("Any", None)
         self.serve = Serve()
         self.seconds = 0.0
-        deployments = DeploymentExecutor(self.store, cast("Any", self.serve), cast("Any", None), lambda: NOW)
+        deployments = DeploymentExecutor(self.store, cast("Any", self.serve), unused, unused, lambda: NOW)
         self.supervisor = Supervisor(
             settings,
             holder="me",

@@ -1,0 +1,1 @@
+"""Model versions on their way to an endpoint."""

@@ -1,0 +1,130 @@
+"""The columns of a version, decided once from all that is known of its training.
+
+The training table comes first, then the library's own records, then the signature. Names that only the signature has are taken
+and not used; a type that only the signature states is believed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from serve_apps.model_server.inputs.signature import Column, ColumnType
+from serve_apps.model_server.inputs.times import default_dtype
+from serve_apps.model_server.inputs.training_table import TrainedColumn, TrainingTable
+from serve_apps.model_server.inputs.values import TEXT_DTYPE
+from serve_apps.model_server.predictors.base import Features
+
+_LISTED: Final = 5
+_NUMBERS: Final = frozenset({"float64", "int64", "bool"})
+_WIDER: Final[Mapping[ColumnType, frozenset[ColumnType]]] = {
+    ColumnType.LONG: frozenset({ColumnType.INTEGER}),
+    ColumnType.DOUBLE: frozenset({ColumnType.FLOAT}),
+}
+"""Types of a signature that say nothing against a narrower one of the table: MLflow knows no int8 or uint32."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """Columns in the order of the fit, and what was decided against."""
+
+    columns: tuple[Column, ...]
+    source: str
+    ignored: frozenset[str] = frozenset()
+    disagreements: tuple[str, ...] = ()
+
+
+def resolve_columns(signed: Sequence[Column], features: Features, table: TrainingTable | None) -> Resolved:
+    """The columns of a model of a library that has a predictor of its own.
+
+    Args:
+        signed: The signature's columns, empty where there is none.
+        features: The library's own records.
+        table: The training table, None for a model that was logged elsewhere.
+
+    Raises:
+        UnknownTable: Neither of them says what the library needs.
+    """
+    by_name = {features.spelling(str(column.name)): column for column in signed if column.name is not None}
+    trained = {features.spelling(str(column.name)): column for column in (table.columns if table is not None else ())}
+    is_whole = features.names is None or trained.keys() >= set(features.names)
+    if table is not None and trained and is_whole:
+        # The table that infer_signature saw may be more than the model was fitted on.
+        names = features.names if features.names is not None and table.source != "training" else tuple(trained)
+        columns = tuple(_trained_column(trained[name], by_name.get(name)) for name in names)
+        source = table.source
+    else:
+        records = features.records({name: column.type for name, column in by_name.items()})
+        columns = tuple(_known_column(name, by_name.get(name), records.get(name)) for name in features.names or ())
+        source = "model"
+    wanted = [str(column.name) for column in columns]
+    spelled = {features.spelling(name) for name in wanted}
+    ignored = frozenset(str(column.name) for column in signed if features.spelling(str(column.name)) not in spelled)
+    return Resolved(columns, source, ignored, tuple(_disagreements(signed, columns, ignored, features)))
+
+
+def assumed(column: Column) -> Column:
+    """A column that only the signature knows, with the dtype that this pandas gives to text and to dates."""
+    trained = {
+        ColumnType.STRING: TrainedColumn(column.label or "", TEXT_DTYPE, "nan", "string"),
+        ColumnType.DATETIME: TrainedColumn(column.label or "", default_dtype, "NaT"),
+    }.get(column.type or ColumnType.NESTED)
+    return replace(column, trained=trained)
+
+
+def _trained_column(trained: TrainedColumn, signed: Column | None) -> Column:
+    if trained.dtype == "category" and trained.categories is None:
+        # Its categories are of a kind that JSON has not.
+        return Column(str(trained.name), None) if signed is None else assumed(signed)
+    is_required = trained.missing is None and (signed is None or signed.required)
+    return Column(
+        name=str(trained.name),
+        type=trained.type,
+        required=is_required,
+        number=trained.name if isinstance(trained.name, int) else None,
+        trained=trained,
+    )
+
+
+def _known_column(name: str, signed: Column | None, known: TrainedColumn | None) -> Column:
+    """A column of a model from elsewhere. Of numbers, the signature knows more than a library that reads all as float64."""
+    if known is not None and (signed is None or signed.type is None or known.dtype not in _NUMBERS):
+        is_required = signed.required if signed is not None else True
+        label = signed.name if signed is not None and signed.name is not None else name
+        return Column(label, known.type, is_required, signed.number if signed is not None else None, trained=known)
+    return Column(name, None) if signed is None else assumed(signed)
+
+
+def _disagreements(
+    signed: Sequence[Column], columns: Sequence[Column], ignored: frozenset[str], features: Features
+) -> list[str]:
+    if not signed:
+        return []
+    said: list[str] = []
+    if ignored:
+        said.append(f"the signature has columns that the model was not trained on: {_names(sorted(ignored))}")
+    spelled = {features.spelling(str(column.name)): column for column in signed}
+    wanted = [features.spelling(str(column.name)) for column in columns]
+    absent = [str(column.name) for column, name in zip(columns, wanted, strict=True) if name not in spelled]
+    if absent:
+        said.append(f"the signature lacks columns that the model was trained on: {_names(absent)}")
+    elif [name for name in spelled if name in set(wanted)] != wanted:
+        said.append("the signature has the columns in another order than the model was trained on")
+    said += [
+        f"the signature says {signed_type} for the column {column.name}, the training {column.trained.dtype}"
+        for column, name in zip(columns, wanted, strict=True)
+        if column.trained is not None
+        and name in spelled
+        and (signed_type := spelled[name].type) is not None
+        and not _agree(signed_type, column.type)
+    ]
+    return said
+
+
+def _agree(signed: ColumnType, trained: ColumnType | None) -> bool:
+    return trained is None or signed is trained or trained in _WIDER.get(signed, ())
+
+
+def _names(names: Sequence[str]) -> str:
+    return ", ".join(names[:_LISTED]) + (f" and {len(names) - _LISTED} more" if len(names) > _LISTED else "")
