@@ -22,11 +22,15 @@ _NOTHING: Final = 1e-6
 
 @dataclass(slots=True)
 class _Room:
-    """What is left of one node."""
+    """What is left of one node. Less than nothing is, while a job waits in Ray for what others hold."""
 
     cpus: float
     memory_bytes: float
     gpus: float
+
+    @property
+    def is_overdrawn(self) -> bool:
+        return self.cpus < -_NOTHING or self.memory_bytes < 0 or self.gpus < -_NOTHING
 
     def holds(self, wanted: Resources) -> bool:
         fits = wanted.cpus <= self.cpus + _NOTHING and wanted.gpus <= self.gpus + _NOTHING
@@ -49,8 +53,15 @@ class Decision:
     """Job id; to be given to the next decision."""
     reserved_node: str | None = None
     """The node that is set aside for it: nobody else is to be started there."""
+    overfull: frozenset[str] = frozenset()
+    """Nodes on which more counts than they hold: a job waits in Ray for each of them, and no other is to be started there."""
     room: list[Resources] = field(default_factory=list[Resources])
     """What is left of the other nodes, while more may start."""
+
+    @property
+    def set_aside(self) -> frozenset[str]:
+        """The nodes for the jobs that count there already and for the reserved one, and for no other."""
+        return self.overfull | {self.reserved_node} if self.reserved_node is not None else self.overfull
 
 
 def admit(
@@ -82,6 +93,9 @@ def admit(
     a reservation: the node that can hold it and has most room is set aside. It keeps that from decision to decision, and goes
     first of its priority, so that neither other owners nor smaller jobs can starve it. A job over its owner's quota holds back
     the jobs of its owner behind it, and nobody else. A job that no node could hold now is passed over, and reserves nothing.
+
+    Ray may start a job on another node than it was taken to go to, in the place of one that was let go before. That one waits
+    in Ray and still counts on its node, which is overfull until the job runs: jobs that are let go meanwhile are kept off.
     """
     waiting, active = list(waiting), list(active)
 
@@ -100,6 +114,7 @@ def _decide(queues: _Queues, cluster: _Cluster, quota_of: Callable[[str], Quota]
     placed: dict[str, str] = {}
     reserved: str | None = None
     reserved_node: str | None = None
+    overfull = cluster.overfull()
     while len(admitted) < at_most and (job := queues.next()) is not None:
         quota = quota_of(job.owner)
         if quota.broken_by(job.resources, queues.held[job.owner]):
@@ -116,7 +131,8 @@ def _decide(queues: _Queues, cluster: _Cluster, quota_of: Callable[[str], Quota]
             queues.give(job)
         elif reserved is not None and cluster.is_full(queues.smallest):
             break
-    return Decision(admitted, placed, reserved, reserved_node, cluster.left() if len(admitted) < at_most else [])
+    room = cluster.left() if len(admitted) < at_most else []
+    return Decision(admitted, placed, reserved, reserved_node, overfull, room)
 
 
 def can_ever_hold(wanted: Resources, nodes: Iterable[Resources]) -> bool:
@@ -229,6 +245,9 @@ class _Cluster:
         chosen = max(able, key=room_of)
         del self._rooms[chosen]
         return chosen
+
+    def overfull(self) -> frozenset[str]:
+        return frozenset(node_id for node_id, room in self._rooms.items() if room.is_overdrawn)
 
     def is_full(self, smallest: Resources) -> bool:
         return not any(room.holds(smallest) for room in self._rooms.values())

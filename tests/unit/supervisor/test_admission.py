@@ -168,6 +168,14 @@ class TestPlaces:
             decided = decide(in_line(4), running, [node(4), node(4)], places)
             assert (decided.reserved_for, decided.reserved_node) == ("job_0", places["job_R"])
 
+    def test_a_node_that_a_started_job_waits_for_is_overfull(self, make_job: Make) -> None:
+        # Ray started job_S, which was taken to go to node_0, in the place of job_R on node_1.
+        running = [make_job(JobState.STARTING, job_id="job_R", cpus=4), make_job(JobState.SCRIPT, job_id="job_S", cpus=1)]
+        places = {"job_R": "node_1", "job_S": "node_1"}
+        decided = decide(in_line(1), running, [node(2), node(4)], places)
+        assert (decided.placed, decided.overfull) == ({"job_0": "node_0"}, {"node_1"})
+        assert decide(in_line(1), running[:1], [node(2), node(4)], places).overfull == frozenset()
+
     def test_a_node_that_has_left_took_its_jobs_along(self, make_job: Make) -> None:
         running = [make_job(JobState.SCRIPT, job_id="job_R", cpus=2)]
         assert decide(in_line(2), running, [node(2)], {"job_R": "gone"}).placed == {"job_0": "node_0"}
