@@ -92,7 +92,7 @@ class World:
             quota_of=lambda owner: self.quotas.get(owner, Quota()),
             places={job_id: running.node or running.assumed for job_id, running in self.running.items()},
             reserved_for=self.reserved_for,
-            starting=0,
+            starting=sum(running.node is None for running in self.running.values()),
             max_starting=4,
         )
         self.reserved_for = decision.reserved_for
@@ -182,6 +182,24 @@ def test_all_that_can_run_is_run_and_nothing_is_given_twice(
     Resources(0.1, GIB),
     Resources(0.1, 16 * GIB),
     2,
+    Ray.WHERE_MOST_IS_LEFT,
+)
+@example(  # Ann's small jobs passed her large one and made her share larger than bob's: the reservation was always his.
+    [Resources(1.0, 16 * GIB, 1.0), Resources(2.0, 16 * GIB)],
+    {},
+    Resources(0.5, 16 * GIB),
+    Resources(0.5, 16 * GIB),
+    Resources(0.5, 4 * GIB, 1.0),
+    2,
+    Ray.WHERE_LEAST_IS_LEFT,
+)
+@example(  # They used up her quota whenever the reservation was free.
+    [Resources(2.0, 4 * GIB, 1.0), Resources(4.0, 4 * GIB), Resources(4.0, 16 * GIB, 1.0)],
+    {"ann": Quota(max_running_jobs=1), "bob": Quota(max_cpus=1.0)},
+    Resources(1.0, 16 * GIB),
+    Resources(0.1, 4 * GIB),
+    Resources(2.0, GIB),
+    4,
     Ray.WHERE_MOST_IS_LEFT,
 )
 @given(nodes, st.dictionaries(st.sampled_from(OWNERS), quotas), wants, wants, wants, st.integers(1, 5), st.sampled_from(Ray))
