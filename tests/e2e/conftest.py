@@ -33,12 +33,17 @@ OVERRIDES = {
     "observability": {"payload_file_seconds": 0.5},
 }
 
+ARITHMETIC = ("MKL_CBWR", "COMPATIBLE")
+"""A setting of the machine's owner for a numerical library. No test computes with this one."""
+
 
 @pytest.fixture(scope="session")
 def platform() -> Iterator[LocalPlatform]:
     """Started once for all tests: they use names of their own for models and experiments."""
     state_dir = Path(tempfile.mkdtemp(prefix="raylift-e2e-"))
-    running = LocalPlatform.start(state_dir, overrides=OVERRIDES)
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv(*ARITHMETIC)
+        running = LocalPlatform.start(state_dir, overrides=OVERRIDES)
     try:
         yield running
     finally:

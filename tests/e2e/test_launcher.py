@@ -24,6 +24,7 @@ from raylift.launcher import LocalPlatform
 from raylift.launcher.processes import listeners_of, processes_of
 from raylift.launcher.record import read_record
 from raylift.ray_node.start import SETUP_WORKER
+from tests.e2e.conftest import ARITHMETIC
 
 FREE_PORTS = ("--port", "0", "--dashboard-port", "0", "--mlflow-port", "0")
 RAYLIFT = str(Path(sys.executable).with_name("raylift"))
@@ -92,6 +93,34 @@ def test_jobs_inherit_no_secret(platform: LocalPlatform) -> None:
     head = psutil.Process(platform.record.pids["raylet"]).environ()
     assert head["RAYLIFT_INSTANCE"] == platform.record.instance
     assert not [name for name in head if "DATABASE" in name or "SECRET" in name or "TOKEN" in name]
+
+
+WHAT_IS_SET = """
+import os, mlflow
+
+class Setting(mlflow.pyfunc.PythonModel):
+    def predict(self, context, model_input, params=None):
+        return [os.environ.get("MKL_CBWR")] * len(model_input)
+
+print("the script has", os.environ.get("MKL_CBWR"))
+mlflow.pyfunc.log_model(name="model", python_model=Setting())
+"""
+
+
+def test_an_owners_arithmetic_reaches_jobs_replicas_and_warm_processes(platform: LocalPlatform, client: Client) -> None:
+    name, value = ARITHMETIC
+    overridden = client.train(script_content=WHAT_IS_SET, env={name: "AVX2"})
+    job = client.train(script_content=WHAT_IS_SET, model="setting").wait(timeout=300)
+    assert f"the script has {value}" in job.logs()
+    assert client.predict("setting", [[1.0]]).predictions == [value]
+    until(lambda: bool(commands(platform, "ServeReplica:setting")))
+    for command in ("ServeReplica:setting", "serve_apps.warm_pool.zygote"):
+        assert {process.environ()[name] for process in commands(platform, command)} == {value}, command
+    assert "the script has AVX2" in overridden.wait(timeout=300).logs()
+
+
+def commands(platform: LocalPlatform, words: str) -> list[psutil.Process]:
+    return [process for process in processes_of(platform.record.instance) if words in " ".join(process.cmdline())]
 
 
 def test_the_raylet_begins_the_platform_s_workers_in_the_short_way(platform: LocalPlatform) -> None:

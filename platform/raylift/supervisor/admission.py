@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+from bisect import bisect_right
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,11 +23,15 @@ _NOTHING: Final = 1e-6
 
 @dataclass(slots=True)
 class _Room:
-    """What is left of one node."""
+    """What is left of one node. Less than nothing is, while a job waits in Ray for what others hold."""
 
     cpus: float
     memory_bytes: float
     gpus: float
+
+    @property
+    def is_overdrawn(self) -> bool:
+        return self.cpus < -_NOTHING or self.memory_bytes < 0 or self.gpus < -_NOTHING
 
     def holds(self, wanted: Resources) -> bool:
         fits = wanted.cpus <= self.cpus + _NOTHING and wanted.gpus <= self.gpus + _NOTHING
@@ -49,8 +54,15 @@ class Decision:
     """Job id; to be given to the next decision."""
     reserved_node: str | None = None
     """The node that is set aside for it: nobody else is to be started there."""
+    overfull: frozenset[str] = frozenset()
+    """Nodes on which more counts than they hold: a job waits in Ray for each of them, and no other is to be started there."""
     room: list[Resources] = field(default_factory=list[Resources])
     """What is left of the other nodes, while more may start."""
+
+    @property
+    def set_aside(self) -> frozenset[str]:
+        """The nodes for the jobs that count there already and for the reserved one, and for no other."""
+        return self.overfull | {self.reserved_node} if self.reserved_node is not None else self.overfull
 
 
 def admit(
@@ -82,6 +94,12 @@ def admit(
     a reservation: the node that can hold it and has most room is set aside. It keeps that from decision to decision, and goes
     first of its priority, so that neither other owners nor smaller jobs can starve it. A job over its owner's quota holds back
     the jobs of its owner behind it, and nobody else. A job that no node could hold now is passed over, and reserves nothing.
+
+    Younger jobs of its owner that pass a large one do not delay it: what they hold does not count against it, and they leave
+    enough of the quota for it.
+
+    Ray may start a job on another node than it was taken to go to, in the place of one that was let go before. That one waits
+    in Ray and still counts on its node, which is overfull until the job runs: jobs that are let go meanwhile are kept off.
     """
     waiting, active = list(waiting), list(active)
 
@@ -100,6 +118,8 @@ def _decide(queues: _Queues, cluster: _Cluster, quota_of: Callable[[str], Quota]
     placed: dict[str, str] = {}
     reserved: str | None = None
     reserved_node: str | None = None
+    overfull = cluster.overfull()
+    with_large: set[str] = set()
     while len(admitted) < at_most and (job := queues.next()) is not None:
         quota = quota_of(job.owner)
         if quota.broken_by(job.resources, queues.held[job.owner]):
@@ -110,13 +130,21 @@ def _decide(queues: _Queues, cluster: _Cluster, quota_of: Callable[[str], Quota]
             admitted.append(job)
             placed[job.job_id] = node
             queues.give(job)
-        elif reserved is None and (reserved_node := cluster.reserve(job.resources)) is not None:
-            reserved = job.job_id
-            # Given, as far as its owner's share and quota go: its smaller jobs must leave enough of the quota for it.
-            queues.give(job)
         elif reserved is not None and cluster.is_full(queues.smallest):
             break
-    return Decision(admitted, placed, reserved, reserved_node, cluster.left() if len(admitted) < at_most else [])
+        elif cluster.could_hold(job.resources):
+            if reserved is None:
+                reserved, reserved_node = job.job_id, cluster.reserve(job.resources)
+                queues.give(job)
+            elif job.owner not in with_large:
+                queues.count_for_quota(job)
+            # Counted once an owner: the smaller jobs behind it must leave enough of the quota for it.
+            with_large.add(job.owner)
+    if at_most <= 0 and (kept := queues.kept) is not None and cluster.could_hold(kept.resources):
+        # Nothing starts now, but jobs of the last decision are on their way: they are still to be kept off.
+        reserved, reserved_node = kept.job_id, cluster.reserve(kept.resources)
+    room = cluster.left() if len(admitted) < at_most else []
+    return Decision(admitted, placed, reserved, reserved_node, overfull, room)
 
 
 def can_ever_hold(wanted: Resources, nodes: Iterable[Resources]) -> bool:
@@ -142,15 +170,27 @@ class _Queues:
         self, waiting: Iterable[QueuedJob], active: Iterable[Job], nodes: Sequence[Resources], first: str | None
     ) -> None:
         self.held = defaultdict(Held, held_by_owner(active))
+        self._given: dict[str, list[Resources]] = defaultdict(list)
+        self._ages: dict[str, list[datetime]] = defaultdict(list)
+        """When each owner's active jobs were handed in, in order."""
+        self._held_by_age: dict[str, list[Held]] = defaultdict(lambda: [Held()])
+        """By the first n of them."""
+        for job in sorted(active, key=lambda job: job.created_at):
+            owner = job.spec.owner
+            self._ages[owner].append(job.created_at)
+            self._held_by_age[owner].append(self._held_by_age[owner][-1].plus(job.spec.resources))
         self._nodes = nodes
         self._queues: dict[str, deque[QueuedJob]] = defaultdict(deque)
         self._heads: list[tuple[_Key, str, QueuedJob | None]] = []
         self._held_back: set[str] = set()
+        self.kept: QueuedJob | None = None
+        """The job with the reservation of the last decision, if it still waits."""
         jobs = sorted(waiting, key=lambda job: (-job.priority, job.created_at, job.job_id))
         self.smallest = _smallest(jobs)
         for job in jobs:
             if job.job_id == first:
                 key = (-job.priority, _FIRST_OF_ITS_PRIORITY, job.created_at, job.job_id)
+                self.kept = job
                 heapq.heappush(self._heads, (key, job.owner, job))
             else:
                 self._queues[job.owner].append(job)
@@ -175,6 +215,10 @@ class _Queues:
         return None
 
     def give(self, job: QueuedJob) -> None:
+        self.count_for_quota(job)
+        self._given[job.owner].append(job.resources)
+
+    def count_for_quota(self, job: QueuedJob) -> None:
         self.held[job.owner] = self.held[job.owner].plus(job.resources)
 
     def hold_back(self, owner: str) -> None:
@@ -186,7 +230,11 @@ class _Queues:
 
     def _key(self, owner: str) -> _Key:
         head = self._queues[owner][0]
-        return (-head.priority, self.held[owner].share_of(self._nodes), head.created_at, head.job_id)
+        # What was handed in after it and has passed it, since it fits where the head does not, does not count against it.
+        held = self._held_by_age[owner][bisect_right(self._ages[owner], head.created_at)]
+        for wanted in self._given[owner]:
+            held = held.plus(wanted)
+        return (-head.priority, held.share_of(self._nodes), head.created_at, head.job_id)
 
 
 class _Cluster:
@@ -212,14 +260,16 @@ class _Cluster:
             self._rooms[chosen].take(wanted)
         return chosen
 
-    def reserve(self, wanted: Resources) -> str | None:
-        """Set aside the roomiest node that could hold the job were it empty, and say which. None when there is none.
+    def could_hold(self, wanted: Resources) -> bool:
+        """Whether some node, empty, could hold the request."""
+        return can_ever_hold(wanted, self._nodes.values())
+
+    def reserve(self, wanted: Resources) -> str:
+        """Set aside the roomiest node that could hold the job were it empty, and say which. There must be one.
 
         A node that is set aside only empties, and another is chosen only when it has more room still: so one is empty one day.
         """
         able = [node_id for node_id in self._rooms if can_ever_hold(wanted, [self._nodes[node_id]])]
-        if not able:
-            return None
 
         def room_of(node_id: str) -> tuple[float, float, float]:
             room = self._rooms[node_id]
@@ -229,6 +279,9 @@ class _Cluster:
         chosen = max(able, key=room_of)
         del self._rooms[chosen]
         return chosen
+
+    def overfull(self) -> frozenset[str]:
+        return frozenset(node_id for node_id, room in self._rooms.items() if room.is_overdrawn)
 
     def is_full(self, smallest: Resources) -> bool:
         return not any(room.holds(smallest) for room in self._rooms.values())

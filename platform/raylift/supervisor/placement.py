@@ -15,7 +15,7 @@ class Placement:
     def __init__(self) -> None:
         self._assumed: dict[str, str] = {}
         self._just_decided: Mapping[str, str] = {}
-        self._reserved_node: str | None = None
+        self._set_aside: frozenset[str] = frozenset()
         self._nodes: Mapping[str, Resources] = {}
 
     def places(self, active: Iterable[Job], snapshot: RaySnapshot) -> Mapping[str, str]:
@@ -33,18 +33,16 @@ class Placement:
         # The last decision's jobs may be on their way: no longer waiting, and not seen as active yet.
         self._assumed = {**self._just_decided, **places, **decision.placed}
         self._just_decided = decision.placed
-        self._reserved_node = decision.reserved_node
+        self._set_aside = decision.set_aside
         self._nodes = nodes
 
     def to_avoid(self, job_id: str, wanted: Resources) -> list[str]:
-        """The nodes that this job is not to be started on: the one that is set aside for another, and those too small for it.
+        """The nodes that this job is not to be started on: those that are set aside for others, and those too small for it.
 
         Ray sees more on the head than jobs may have of it: what is kept for serving.
         """
         place = self._assumed.get(job_id)
         # One that counts there already was admitted before, and may have room nowhere else; so may one that nobody knows of.
-        avoided: set[str] = set()
-        if self._reserved_node is not None and place not in (None, self._reserved_node):
-            avoided = {self._reserved_node}
+        avoided = self._set_aside - {place} if place is not None else frozenset[str]()
         too_small = {node_id for node_id, node in self._nodes.items() if not can_ever_hold(wanted, [node])}
         return sorted(avoided | too_small) if len(too_small) < len(self._nodes) else sorted(avoided)

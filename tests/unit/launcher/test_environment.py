@@ -49,6 +49,24 @@ def test_only_what_is_listed_is_inherited() -> None:
     assert not {"AWS_SECRET_ACCESS_KEY", "RAY_ADDRESS", "RAYLIFT_DATABASE_URL", "PYTHONPATH"} & environment.keys()
 
 
+def test_arithmetic_is_inherited_and_thread_counts_are_not() -> None:
+    arithmetic = {
+        "OPENBLAS_CORETYPE": "Haswell",
+        "OPENBLAS_L2_SIZE": "524288",
+        "MKL_CBWR": "COMPATIBLE",
+        "NPY_DISABLE_CPU_FEATURES": "AVX512F",
+        "BLIS_ARCH_TYPE": "zen",
+        "ATEN_CPU_CAPABILITY": "avx2",
+        "ONEDNN_MAX_CPU_ISA": "AVX2",
+        "GLIBC_TUNABLES": "glibc.cpu.hwcaps=-AVX2",
+        "XLA_FLAGS": "--xla_cpu_enable_fast_math=false",
+    }
+    threads = {"OMP_NUM_THREADS": "64", "OPENBLAS_NUM_THREADS": "64", "MKL_NUM_THREADS": "64", "NUMBA_NUM_THREADS": "64"}
+    environment = base_environment(load_config().environment, "abc", Path("/t"), arithmetic | threads)
+    assert arithmetic.items() <= environment.items()
+    assert not threads.keys() & environment.keys()
+
+
 def test_jobs_do_not_learn_the_database(record: RunRecord) -> None:
     base = base_environment(load_config().environment, "abc", Path("/t"), {"RAYLIFT_DATABASE_URL": "postgresql://u:secret@h/d"})
     environment = head_environment(base, record, attempts_dir=record.state_dir / "attempts", cores=2)

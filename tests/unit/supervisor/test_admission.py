@@ -10,6 +10,7 @@ from raylift.supervisor.admission import Decision, admit, can_ever_hold
 
 GIB = 2**30
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
+EARLIER = NOW - timedelta(hours=1)
 Make = Callable[..., Job]
 
 
@@ -93,9 +94,14 @@ class TestOrder:
         assert admitted(jobs) == ["job_urgent"]
 
     def test_who_holds_less_goes_first(self, make_job: Make) -> None:
-        running = [make_job(JobState.SCRIPT, job_id="job_R", cpus=1, owner="a")]
+        running = [make_job(JobState.SCRIPT, job_id="job_R", cpus=1, owner="a", created_at=EARLIER)]
         jobs = [queued("job_a", owner="a", age=99), queued("job_b", owner="b")]
         assert admitted(jobs, running) == ["job_b"]
+
+    def test_what_has_passed_a_job_does_not_count_against_it(self, make_job: Make) -> None:
+        running = [make_job(JobState.SCRIPT, job_id="job_R", cpus=1, owner="a", created_at=NOW)]
+        jobs = [queued("job_a", owner="a", age=99), queued("job_b", owner="b")]
+        assert admitted(jobs, running) == ["job_a"]
 
     def test_owners_take_turns(self) -> None:
         jobs = [queued(f"job_a{n}", owner="a", age=99 - n) for n in range(9)] + [queued("job_b", owner="b")]
@@ -104,8 +110,8 @@ class TestOrder:
     def test_the_share_is_that_of_the_scarcest_resource(self, make_job: Make) -> None:
         # One CPU of eight is an eighth; a tenth of a CPU with half of the memory is a half.
         running = [
-            make_job(JobState.SCRIPT, job_id="job_R", cpus=1, owner="a"),
-            make_job(JobState.SCRIPT, job_id="job_S", cpus=0.1, memory_bytes=8 * GIB, owner="b"),
+            make_job(JobState.SCRIPT, job_id="job_R", cpus=1, owner="a", created_at=EARLIER),
+            make_job(JobState.SCRIPT, job_id="job_S", cpus=0.1, memory_bytes=8 * GIB, owner="b", created_at=EARLIER),
         ]
         jobs = [queued("job_b", owner="b", age=99), queued("job_a", owner="a")]
         assert admitted(jobs, running, [node(8)], max_starting=1) == ["job_a"]
@@ -126,11 +132,35 @@ class TestReservation:
         assert admitted(in_line(64, 1)) == ["job_1"]
 
     def test_it_is_kept_against_owners_who_hold_less(self, make_job: Make) -> None:
-        running = [make_job(JobState.SCRIPT, cpus=1, owner="a"), make_job(JobState.SCRIPT, job_id="job_S", cpus=1, owner="b")]
+        running = [
+            make_job(JobState.SCRIPT, cpus=1, owner="a", created_at=EARLIER),
+            make_job(JobState.SCRIPT, job_id="job_S", cpus=1, owner="b"),
+        ]
         jobs = [queued("job_large", 2, owner="a"), queued("job_small", owner="c")]
         assert reserved_for(jobs, running, [node(2)], None) == "job_small"
         assert reserved_for(jobs, running, [node(2)], "job_large") == "job_large"
         assert admitted(jobs, running[:1], reserved_for="job_large") == []
+
+    def test_it_is_kept_while_no_more_may_start(self, make_job: Make) -> None:
+        jobs = [queued("job_large", 2), queued("job_small", age=9)]
+        decided = admit(
+            jobs,
+            [make_job(JobState.STARTING)],
+            named([node(2), node(1)]),
+            quota_of=lambda _: Quota(),
+            reserved_for="job_large",
+            starting=1,
+            max_starting=1,
+        )
+        assert (decided.admitted, decided.reserved_for, decided.reserved_node) == ([], "job_large", "node_0")
+
+    def test_younger_jobs_leave_enough_of_the_quota_for_a_large_one(self, make_job: Make) -> None:
+        running = [make_job(JobState.SCRIPT, cpus=2, owner="b")]
+        jobs = [queued("job_b", 4, owner="b", age=9), queued("job_large", 4, owner="a", age=5), queued("job_small", owner="a")]
+        nodes = [node(4), node(2)]
+        how: dict[str, Any] = {"places": {"job_A": "node_0"}, "reserved_for": "job_b"}
+        assert admitted(jobs, running, nodes, **how) == ["job_small"]
+        assert admitted(jobs, running, nodes, quotas={"a": Quota(max_running_jobs=1)}, **how) == []
 
     def test_it_gives_way_to_a_higher_priority(self, make_job: Make) -> None:
         running = [make_job(JobState.SCRIPT, cpus=1)]
@@ -167,6 +197,14 @@ class TestPlaces:
         for places in ({"job_R": "node_0", "job_S": "node_1"}, {"job_R": "node_1", "job_S": "node_0"}):
             decided = decide(in_line(4), running, [node(4), node(4)], places)
             assert (decided.reserved_for, decided.reserved_node) == ("job_0", places["job_R"])
+
+    def test_a_node_that_a_started_job_waits_for_is_overfull(self, make_job: Make) -> None:
+        # Ray started job_S, which was taken to go to node_0, in the place of job_R on node_1.
+        running = [make_job(JobState.STARTING, job_id="job_R", cpus=4), make_job(JobState.SCRIPT, job_id="job_S", cpus=1)]
+        places = {"job_R": "node_1", "job_S": "node_1"}
+        decided = decide(in_line(1), running, [node(2), node(4)], places)
+        assert (decided.placed, decided.overfull) == ({"job_0": "node_0"}, {"node_1"})
+        assert decide(in_line(1), running[:1], [node(2), node(4)], places).overfull == frozenset()
 
     def test_a_node_that_has_left_took_its_jobs_along(self, make_job: Make) -> None:
         running = [make_job(JobState.SCRIPT, job_id="job_R", cpus=2)]

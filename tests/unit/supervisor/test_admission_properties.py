@@ -57,7 +57,7 @@ class Running:
     job: QueuedJob
     left: int
     assumed: str
-    avoids: str | None
+    avoids: frozenset[str]
     node: str | None = None
     """None while Ray finds no room for it."""
 
@@ -92,14 +92,14 @@ class World:
             quota_of=lambda owner: self.quotas.get(owner, Quota()),
             places={job_id: running.node or running.assumed for job_id, running in self.running.items()},
             reserved_for=self.reserved_for,
-            starting=0,
+            starting=sum(running.node is None for running in self.running.values()),
             max_starting=4,
         )
         self.reserved_for = decision.reserved_for
         for job in decision.admitted:
             del self.waiting[job.job_id]
             place = decision.placed[job.job_id]
-            avoids = decision.reserved_node if place != decision.reserved_node else None
+            avoids = decision.set_aside - {place}
             self.running[job.job_id] = Running(job, rounds_of.get(job.job_id, 2), place, avoids)
         self._let_ray_start()
         return decision.admitted
@@ -114,7 +114,7 @@ class World:
     def _let_ray_start(self) -> None:
         for running in self.running.values():
             if running.node is None:
-                able = [node for node in self.nodes if node != running.avoids and self._holds(node, running.job.resources)]
+                able = [node for node in self.nodes if node not in running.avoids and self._holds(node, running.job.resources)]
                 if self.ray is Ray.AS_ADMISSION_THINKS:
                     assert running.assumed in able
                     running.node = running.assumed
@@ -174,6 +174,33 @@ def test_all_that_can_run_is_run_and_nothing_is_given_twice(
     Resources(0.1, 16 * GIB),
     2,
     Ray.AS_ADMISSION_THINKS,
+)
+@example(  # A job that was let go once waited in Ray for ever: Ray started all later ones on the node that it waited for.
+    [Resources(1.0, 4 * GIB), Resources(2.0, 16 * GIB, 1.0)],
+    {},
+    Resources(0.1, GIB),
+    Resources(0.1, GIB),
+    Resources(0.1, 16 * GIB),
+    2,
+    Ray.WHERE_MOST_IS_LEFT,
+)
+@example(  # Ann's small jobs passed her large one and made her share larger than bob's: the reservation was always his.
+    [Resources(1.0, 16 * GIB, 1.0), Resources(2.0, 16 * GIB)],
+    {},
+    Resources(0.5, 16 * GIB),
+    Resources(0.5, 16 * GIB),
+    Resources(0.5, 4 * GIB, 1.0),
+    2,
+    Ray.WHERE_LEAST_IS_LEFT,
+)
+@example(  # They used up her quota whenever the reservation was free.
+    [Resources(2.0, 4 * GIB, 1.0), Resources(4.0, 4 * GIB), Resources(4.0, 16 * GIB, 1.0)],
+    {"ann": Quota(max_running_jobs=1), "bob": Quota(max_cpus=1.0)},
+    Resources(1.0, 16 * GIB),
+    Resources(0.1, 4 * GIB),
+    Resources(2.0, GIB),
+    4,
+    Ray.WHERE_MOST_IS_LEFT,
 )
 @given(nodes, st.dictionaries(st.sampled_from(OWNERS), quotas), wants, wants, wants, st.integers(1, 5), st.sampled_from(Ray))
 def test_no_job_starves_while_others_keep_coming(

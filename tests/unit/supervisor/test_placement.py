@@ -49,6 +49,13 @@ def test_only_the_job_it_is_for_is_started_on_the_node_that_is_set_aside() -> No
     assert placement.to_avoid("job_new", SMALL) == []
 
 
+def test_new_jobs_are_kept_off_a_node_that_another_waits_for() -> None:
+    placement = Placement()
+    placement.follow({"job_waits": "n1"}, Decision(placed={"job_new": "n2"}, overfull=frozenset({"n1"})), NODES)
+    assert placement.to_avoid("job_new", SMALL) == ["n1"]
+    assert placement.to_avoid("job_waits", SMALL) == []
+
+
 def test_a_job_is_kept_off_nodes_that_have_too_little_for_jobs() -> None:
     placement = Placement()
     placement.follow({}, Decision(placed={"job_A": "n1"}), NODES)
