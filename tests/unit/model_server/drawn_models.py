@@ -74,8 +74,17 @@ def _text_imputer(column: pd.Series) -> SimpleImputer:
     return SimpleImputer(missing_values=None if missing is None else missing, strategy="constant", fill_value="gone")
 
 
-_XGBOOST = {"n_estimators": 5, "max_depth": 3, "enable_categorical": True, "n_jobs": 1}
-_LIGHTGBM = {"n_estimators": 5, "min_child_samples": 2, "min_data_per_group": 1, "cat_smooth": 0.1, "verbose": -1, "n_jobs": 1}
+_XGBOOST: dict[str, Any] = {"n_estimators": 5, "max_depth": 3, "enable_categorical": True, "n_jobs": 1}
+_LIGHTGBM: dict[str, Any] = {
+    "n_estimators": 5,
+    "min_child_samples": 2,
+    "min_data_per_group": 1,
+    "cat_smooth": 0.1,
+    "verbose": -1,
+    "n_jobs": 1,
+}
+_HISTOGRAM: dict[str, Any] = {"max_iter": 5, "min_samples_leaf": 2}
+_CODED = (*NUMERIC, *CATEGORIES)
 _PLAIN = tuple(kind for kind in NUMERIC if kind not in ("gaps", "float32"))
 _BOOSTERS = (*NUMERIC, *NULLABLE, *CATEGORIES)
 _TABLES = (*NUMERIC, *CATEGORIES, *TEXT, *TIMES)
@@ -102,7 +111,5 @@ FAMILIES: dict[str, Family] = {
     "lightgbm of classes": Family(_BOOSTERS, lambda _: lightgbm.LGBMClassifier(**_LIGHTGBM), LightGBMPredictor, True),
     "pipeline, linear": Family(_TABLES, _pipeline(LinearRegression), SklearnPredictor),
     "pipeline, logistic": Family(_TABLES, _pipeline(LogisticRegression), SklearnPredictor, True),
-    "pipeline, histogram": Family(
-        _TABLES, _pipeline(lambda: HistGradientBoostingRegressor(max_iter=5, min_samples_leaf=2)), SklearnPredictor
-    ),
+    "pipeline, histogram": Family(_TABLES, _pipeline(lambda: HistGradientBoostingRegressor(**_HISTOGRAM)), SklearnPredictor),
 }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +17,7 @@ CATEGORIES = ("category", "ordered", "numbered")
 TEXT = ("str", "object None", "object nan", "string")
 TIMES = ("datetime64[us]", "datetime64[ns]", "datetime64[s]", "datetime64[us, Europe/Oslo]")
 
-_moments = st.datetimes(datetime.datetime(1990, 1, 1), datetime.datetime(2050, 1, 1))
+_moments = st.integers(0, 2_500_000_000).map(lambda seconds: pd.Timestamp(seconds, unit="s"))
 _numbers = st.floats(-1e6, 1e6, width=32).map(lambda value: round(value, 3))
 
 

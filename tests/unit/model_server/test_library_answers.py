@@ -1,4 +1,4 @@
-"""The differential test: an endpoint says of any rows, by any protocol, what the library says of that slice of its training table."""
+"""An endpoint says of any rows, by any protocol, what the library says of that slice of its training table."""
 
 from __future__ import annotations
 
@@ -92,9 +92,9 @@ def _answer(app: ReplicaApp, request: Request) -> tuple[int, Any]:
         messages = [{"type": "http.request", "body": body, "more_body": False}]
 
         async def receive() -> Any:
-            if messages:
-                return messages.pop()
-            await asyncio.Event().wait()
+            if not messages:
+                await asyncio.Event().wait()
+            return messages.pop()
 
         async def send(message: Any) -> None:
             sent.append(message)
