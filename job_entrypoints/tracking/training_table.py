@@ -138,7 +138,7 @@ def _watching_signature(infer: Callable[..., Any]) -> Callable[..., Any]:
 def _choosing(log: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(log)
     def with_table(*arguments: Any, **named: Any) -> Any:
-        token = _logged.set(_schema_of_logged(named))
+        token = _logged.set(_schema_of_logged(named) or {"source": "none"})
         try:
             return log(*arguments, **named)
         finally:
@@ -153,8 +153,10 @@ def _writing(save: Callable[..., None]) -> Callable[..., None]:
         save(model, path)
         schema = _logged.get()
         if schema is not None:
+            from job_entrypoints.tracking.numerics import numerics
+
             with open(os.path.join(os.path.dirname(path), FILE), "w", encoding="utf-8") as file:
-                json.dump({"version": 1, **schema}, file)
+                json.dump({"version": 1, **schema, "numerics": numerics()}, file)
 
     return with_table
 

@@ -86,6 +86,8 @@ class Model:
     mlflow_version: str
     origin: Origin = field(default_factory=lambda: Origin("none"))
     """Where ``schema`` comes from."""
+    other_numerics: str | None = None
+    """How this process's arithmetic differs from the training's (loading/numerics.py)."""
     reader: ArrayReader | None = None
     """The short way for inputs; None where there is none, and all go through ``schema``."""
     fast: FastPath | None = None

@@ -28,7 +28,10 @@ def metadata(model: Model) -> Response:
         "inputs": [_column_metadata(column) for column in model.schema.columns]
         or [_tensor_metadata(tensor, "input") for tensor in model.schema.tensors],
         "outputs": _outputs(model),
-        "parameters": {"schema": {"source": model.origin.source, "disagreements": list(model.origin.disagreements)}},
+        "parameters": {
+            "schema": {"source": model.origin.source, "disagreements": list(model.origin.disagreements)},
+            "other_numerics": model.other_numerics,
+        },
     }
     return Response(200, dumps(body))
 

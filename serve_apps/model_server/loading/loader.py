@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import yaml
 
+from job_entrypoints.tracking.numerics import numerics
 from serve_apps.model_server.inputs.schema import schema_of
 from serve_apps.model_server.inputs.signature import parse_signature
 from serve_apps.model_server.inputs.training_table import read_training_table
@@ -22,6 +23,7 @@ from serve_apps.model_server.loading.artifacts import NotProxied, fetch
 from serve_apps.model_server.loading.examples import logged_example
 from serve_apps.model_server.loading.fast_path_check import accelerated
 from serve_apps.model_server.loading.native_flavors import Unknown, read_lightgbm, read_sklearn, read_xgboost
+from serve_apps.model_server.loading.numerics import other_numerics
 from serve_apps.model_server.model import Model
 from serve_apps.model_server.predictors.base import Predictor
 from serve_apps.model_server.predictors.pyfunc import PyfuncPredictor
@@ -77,7 +79,11 @@ def load_directory(name: str, version: str, path: Path) -> Model:
     signature = parse_signature(mlmodel)
     predictor = _predictor(path, mlmodel)
     is_native = not isinstance(predictor, PyfuncPredictor)
-    schema, origin = schema_of(signature, predictor.features, is_native=is_native, table=read_training_table(path))
+    table = read_training_table(path)
+    schema, origin = schema_of(signature, predictor.features, is_native=is_native, table=table)
+    other = other_numerics((table.numerics if table is not None else None) or {}, numerics())
+    if other is not None:
+        _log.warning("%s version %s: %s", name, version, other)
     for said in origin.disagreements:
         _log.warning("%s version %s: %s", name, version, said)
     model = Model(
@@ -86,6 +92,7 @@ def load_directory(name: str, version: str, path: Path) -> Model:
         predictor=predictor,
         schema=schema,
         origin=origin,
+        other_numerics=other,
         signature=signature,
         mlflow_version=version_of_package("mlflow"),
         example=logged_example(path, mlmodel),

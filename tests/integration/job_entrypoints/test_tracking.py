@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import json
 import re
 import textwrap
 import time
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import mlflow
+import numpy
 import pytest
 from mlflow.tracking import MlflowClient, fluent
 
@@ -263,3 +265,22 @@ def _requirements(tracked: Tracked) -> dict[str, str]:
 @pytest.fixture(autouse=True)
 def tracking_uri(mlflow_url: str) -> None:
     mlflow.set_tracking_uri(mlflow_url)
+
+
+FUNCTION = """
+import numpy, mlflow
+
+class Doubled(mlflow.pyfunc.PythonModel):
+    def predict(self, context, model_input, params=None):
+        return model_input * 2
+
+mlflow.pyfunc.log_model(name="model", python_model=Doubled())
+"""
+
+
+@pytest.mark.parametrize("script", [PLAIN_SCRIPTS["sklearn"], FUNCTION], ids=["with a table", "without one"])
+def test_the_arithmetic_of_the_script_is_recorded_with_the_model(track: Callable[..., Tracked], script: str) -> None:
+    (model,) = track(script).models
+    record = json.loads(mlflow.artifacts.load_text(f"{model.artifact_location}/raylift_table.json"))
+    assert record["numerics"]["numpy"] == numpy.__version__
+    assert record["numerics"]["blas"]

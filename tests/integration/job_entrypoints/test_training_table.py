@@ -126,7 +126,7 @@ mlflow.pyfunc.log_model(name="nothing", python_model=Sum())
     )
     assert tables["signed"]["source"] == "signature"
     assert [column["name"] for column in tables["signed"]["columns"]] == ["x", "kind"]
-    assert tables["nothing"] is None
+    assert tables["nothing"]["source"] == "none"
 
 
 def test_an_array_has_its_dtype_recorded(tables_of: Callable[..., dict[str, Any]]) -> None:
