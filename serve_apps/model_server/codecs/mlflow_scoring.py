@@ -27,6 +27,7 @@ from serve_apps.model_server.errors import (
     WrongInputs,
 )
 from serve_apps.model_server.inputs.conversion import Mistyped, convert
+from serve_apps.model_server.inputs.documents import Records
 from serve_apps.model_server.inputs.fast_reader import ArrayReader
 from serve_apps.model_server.inputs.from_text import columns_from_csv
 from serve_apps.model_server.inputs.params import checked_params
@@ -129,6 +130,9 @@ def _read_json(body: bytes, model: Model) -> Question:
         if form != "inputs":
             raise MalformedBody("The model has a type hint: the request must be a dictionary with the key 'inputs'.")
         return Question(payload, _params(request.get("params"), model))
+    if isinstance(model.schema, Records) and isinstance(payload, list) and all(isinstance(record, dict) for record in payload):
+        # A frame of them would have NaN for what one of them lacks.
+        return _question(from_records(payload), request.get("params"), model)
     array = _array(form, payload, model)
     if array is not None:
         return Question(array, _params(request.get("params"), model), is_array=True)

@@ -12,6 +12,7 @@ from raylift.domain.errors import FieldError, InvalidRequest, PlatformError
 from raylift.domain.ingress_headers import NAMED
 from serve_apps.model_server.codecs.base import Headers, Response
 from serve_apps.model_server.errors import MalformedBody, WrongInputs, status_of
+from serve_apps.model_server.inputs.documents import Records, SingleValues
 from serve_apps.model_server.inputs.from_text import columns_from_csv
 from serve_apps.model_server.inputs.params import checked_params
 from serve_apps.model_server.inputs.tabular import Inputs, Raw, Rows, from_columns, from_records, from_rows, refuse_ragged
@@ -104,7 +105,8 @@ def tabular(inputs: Any, model: Model) -> Inputs:
     if not inputs:
         raise WrongInputs("The inputs have no rows.", [FieldError("inputs", "wants at least one row")])
     if isinstance(inputs[0], dict):
-        refuse_ragged(inputs)
+        if not isinstance(model.schema, Records) or not all(isinstance(record, dict) for record in inputs):
+            refuse_ragged(inputs)
         return from_records(inputs)
     if _wants_a_list(model):
         return Rows(inputs)
@@ -112,7 +114,9 @@ def tabular(inputs: Any, model: Model) -> Inputs:
 
 
 def _wants_a_list(model: Model) -> bool:
-    """Whether its signature says that a row is one value, and no list."""
+    """Whether a row may be one value, and no list."""
+    if isinstance(model.schema, SingleValues):
+        return True
     tensors = model.schema.tensors
     return len(tensors) == 1 and tensors[0].name is None and len(tensors[0].shape) == 1
 

@@ -59,7 +59,7 @@ def schema_of(signature: Signature | None, features: Features, *, is_native: boo
     if signature is not None and signature.columns:
         return PlainColumns(signature.columns)
     if is_native:
-        return PlainArray(np.dtype(str) if features.is_text else None, (-1, -1 if features.count is None else features.count))
+        return PlainArray(None, (-1, -1 if features.count is None else features.count))
     return Anything()
 
 
