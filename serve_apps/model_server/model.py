@@ -50,7 +50,7 @@ class Question:
             batch = next(iter(batch.values()), None)
         if isinstance(batch, np.ndarray):
             return len(batch) if batch.ndim else 1
-        return len(batch) if isinstance(batch, (pd.DataFrame, list)) else 1
+        return len(batch) if isinstance(batch, (pd.DataFrame, pd.Series, list)) else 1
 
 
 @dataclass(frozen=True, slots=True)

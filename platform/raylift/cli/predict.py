@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,6 +14,13 @@ from raylift.cli.exits import wrong_usage
 from raylift.cli.printing import print_json, print_table, say
 from raylift.cli.session import KeyOption, OutputOption, UrlOption, session
 from raylift.client import Prediction
+
+
+@dataclass(frozen=True, slots=True)
+class Csv:
+    """A CSV as it came: the platform reads it, which knows the types of the model's columns."""
+
+    content: bytes
 
 
 def register(app: typer.Typer) -> None:
@@ -46,7 +52,10 @@ def predict(
     data = read_inputs(inputs)
     with session(ctx, url, api_key, output) as here:
         try:
-            answer = here.client.predict(name, data, version=version, alias=alias, proba=proba, timeout=timeout)
+            if isinstance(data, Csv):
+                answer = here.client.predict_csv(name, data.content, version=version, alias=alias, proba=proba, timeout=timeout)
+            else:
+                answer = here.client.predict(name, data, version=version, alias=alias, proba=proba, timeout=timeout)
         except (TypeError, ValueError) as error:  # what the inputs cannot be; what the platform says is neither
             raise wrong_usage("--inputs", str(error)) from error
         if here.as_json:
@@ -56,44 +65,21 @@ def predict(
 
 
 def read_inputs(text: str) -> Any:
-    """The inputs that ``--inputs`` stands for."""
+    """The inputs that ``--inputs`` stands for: JSON's values, or a :class:`Csv`."""
     try:
         if text == "-":
-            given = sys.stdin.read()
-            return json.loads(given) if given.lstrip()[:1] in {"{", "["} else columns_of_csv(given)
-        if text.startswith("@") or text.endswith(".csv"):
+            given = sys.stdin.buffer.read()
+            return json.loads(given) if given.lstrip()[:1] in {b"{", b"["} else Csv(given)
+        if text.startswith("@") or text.lower().endswith(".csv"):
             file = Path(text.removeprefix("@"))
-            given = file.read_text(encoding="utf-8-sig")
-            return columns_of_csv(given) if file.suffix == ".csv" else json.loads(given)
+            given = file.read_bytes()
+            return Csv(given) if file.suffix.lower() == ".csv" else json.loads(given.decode("utf-8-sig"))
         return json.loads(text)
     except OSError as error:
         raise wrong_usage("--inputs", f"{error.filename}: {error.strerror}") from error
     except ValueError as error:
-        hint = "" if text[:1] in "@-" or text.endswith(".csv") else "; for a file, write @file.json"
+        hint = "" if text[:1] in "@-" or text.lower().endswith(".csv") else "; for a file, write @file.json"
         raise wrong_usage("--inputs", f"not JSON: {error}{hint}") from error
-
-
-def columns_of_csv(text: str) -> dict[str, list[Any]]:
-    """The columns of a CSV table with a header. A column of numbers is numbers; an empty field is null."""
-    rows = [row for row in csv.reader(io.StringIO(text)) if row]
-    if len(rows) < 2:
-        raise ValueError("the CSV needs a header and at least one row")
-    header, *body = rows
-    ragged = next((number for number, row in enumerate(body, 2) if len(row) != len(header)), None)
-    if ragged is not None:
-        raise ValueError(f"row {ragged} of the CSV has not the {len(header)} fields of the header")
-    if len(set(header)) < len(header):
-        raise ValueError("two columns of the CSV have the same name")
-    return {name: _typed([row[position] for row in body]) for position, name in enumerate(header)}
-
-
-def _typed(fields: list[str]) -> list[Any]:
-    for kind in (int, float):
-        try:
-            return [kind(field) if field else None for field in fields]
-        except ValueError:
-            continue
-    return [field or None for field in fields]
 
 
 def _print(answer: Prediction) -> None:

@@ -6,6 +6,7 @@ import os
 import uuid
 from collections.abc import Iterable, Mapping
 from os import PathLike
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Literal, Self, Unpack, overload
 
@@ -14,7 +15,7 @@ import httpx
 from raylift.api.inference import InferenceResponse
 from raylift.client import paths
 from raylift.client.clock import Clock
-from raylift.client.connection import Connection
+from raylift.client.connection import Connection, Content
 from raylift.client.environments import Environments
 from raylift.client.inputs import to_inputs
 from raylift.client.jobs import Job, Jobs, accepted
@@ -227,9 +228,49 @@ class Client:
         body |= {"alias": alias} if alias is not None else {}
         body |= {"return_probabilities": True} if proba else {}
         body |= {"params": dict(params)} if params else {}
+        return self._predicted(timeout, request_id, json=body)
+
+    def predict_csv(
+        self,
+        model: str,
+        csv: str | PathLike[str] | bytes,
+        *,
+        version: str | int | None = None,
+        alias: str | None = None,
+        proba: bool = False,
+        timeout: float = 60.0,
+        request_id: str | None = None,
+    ) -> Prediction:
+        """Ask a model with a CSV, sent as it is: the platform types its fields as the model's columns say.
+
+        Args:
+            model: Registered model.
+            csv: Path of the file, or its content as bytes. UTF-8, comma-separated, with a header.
+            version: As in :meth:`predict`, and so are the others.
+            alias: An MLflow alias.
+            proba: Ask for the probabilities of the classes as well.
+            timeout: Seconds for all of it.
+            request_id: Sent as X-Request-ID.
+
+        Raises:
+            OSError: The file cannot be read.
+            InvalidRequest: It is no CSV, or its columns are not what the model wants; the detail names column, row and value.
+            NotFound: No such model, version or alias.
+            Unavailable: No replica was ready in time, or the version does not load.
+        """
+        body = csv if isinstance(csv, bytes) else Path(csv).read_bytes()
+        query: dict[str, str | None] = {
+            "model_name": model,
+            "model_version": None if version is None else str(version),
+            "alias": alias,
+            "return_probabilities": "true" if proba else None,
+        }
+        return self._predicted(timeout, request_id, content=Content(body, "text/csv"), params=query)
+
+    def _predicted(self, timeout: float, request_id: str | None, **request: Any) -> Prediction:
         request_id = request_id or uuid.uuid4().hex
         headers = {"X-Request-ID": request_id}
-        raw = self._connection.json("POST", paths.INFERENCE, json=body, headers=headers, resend=True, patience=timeout)
+        raw = self._connection.json("POST", paths.INFERENCE, headers=headers, resend=True, patience=timeout, **request)
         answer = self._connection.parse(InferenceResponse, raw, "POST", paths.INFERENCE)
         return Prediction(
             model_name=answer.model_name,

@@ -54,6 +54,14 @@ _ERRORS: Final[Mapping[int, type[APIError]]] = {
 
 
 @dataclass(frozen=True, slots=True)
+class Content:
+    """A body that is sent as it is."""
+
+    data: bytes
+    media_type: str
+
+
+@dataclass(frozen=True, slots=True)
 class Form:
     """A body of multipart/form-data."""
 
@@ -125,6 +133,7 @@ class Connection:
         *,
         json: Any = None,
         form: Form | None = None,
+        content: Content | None = None,
         params: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
         timeout: float | None = None,
@@ -152,10 +161,11 @@ class Connection:
                 method,
                 path,
                 json=json,
+                content=content.data if content else None,
                 data=form.fields if form else None,
                 files=form.files if form else None,
                 params=_given(params),
-                headers={**(headers or {}), **scale_up},
+                headers={**({"Content-Type": content.media_type} if content else {}), **(headers or {}), **scale_up},
                 timeout=limits,
             )
             try:

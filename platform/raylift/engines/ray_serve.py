@@ -21,6 +21,7 @@ from raylift.engines.environments import RAY_UV, build_failure_in, runtime_env_f
 from raylift.engines.mlflow_client import CLIENT_ENVIRONMENT
 from raylift.engines.observing import observer_config
 from raylift.settings import PlatformSettings
+from serve_apps.model_server.predictors.cannot_answer import CANNOT_ANSWER
 from serve_apps.model_server.ray.app import build
 from serve_apps.model_server.ray.environment_check import LACKS_PLUGIN
 from serve_apps.model_server.ray.spec import ReplicaSpec
@@ -142,7 +143,7 @@ def _seen(overview: ApplicationStatusOverview) -> ApplicationSeen:
             return ApplicationSeen(ApplicationState.DELETING, replicas)
         case "DEPLOY_FAILED":
             return _failed(overview, replicas)
-        case _ if any(_startup_failed(deployment) for deployment in deployments):
+        case _ if any(_startup_failed(deployment) or CANNOT_ANSWER in deployment.message for deployment in deployments):
             return _failed(overview, replicas)
         case _:
             died = any(_replica_died(deployment) for deployment in deployments)

@@ -174,6 +174,8 @@ def _doubts() -> Iterator[str]:
         "{ req.fhdr(origin) -m found }",
         "{ req.fhdr(sec-fetch-site) -m found }",
         "{ req.fhdr(content-encoding) -m found }",
+        # Of a CSV the query names the model.
+        f"{{ path {_INFERENCE} }} {{ req.fhdr(content-type) -i -m beg text/csv }}",
         "{ query -m sub %00 }",
         r"{ req.fhdr(x-scale-up-timeout) -m found } !{ req.fhdr(x-scale-up-timeout) -m reg '^[0-9]{1,6}([.][0-9]{1,6})?$' }",
         "{ req.fhdr(x-request-id) -m found } !{ req.fhdr(x-request-id) -m reg '^[!-~]{1,128}$' }",

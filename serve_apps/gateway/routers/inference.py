@@ -1,4 +1,7 @@
-"""``POST /mlops/inference``: finds out which version is meant, and sends the body on as it is."""
+"""``POST /mlops/inference``: finds out which version is meant, and sends the body on as it is.
+
+A JSON body says which itself; of a CSV body the query of the address says it.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from raylift.api.inference import InferenceRequest, InferenceResponse
 from raylift.domain.errors import FieldError, InvalidRequest
 from raylift.services.container import Services
 from raylift.services.inference_routing import StickyKey, Wanted
-from serve_apps.gateway.bodies import read_body
+from serve_apps.gateway.bodies import media_type, read_body
 from serve_apps.gateway.dispatching import Dispatcher, Errand, hold_seconds
 from serve_apps.gateway.errors import REQUEST_ID, MalformedBody, UnsupportedMediaType
 from serve_apps.gateway.forwarding import onward_headers
@@ -28,6 +31,20 @@ _PARSED_IN_LOOP: Final = 256 * 1024
 """Bytes that parse in less than a millisecond or two; more would hold up other requests."""
 
 _CHOOSING: Final = ("model_name", "model_version", "alias")
+_CSV: Final = "text/csv"
+
+
+_BODY: Final = json_body(InferenceRequest)
+_BODY["content"][_CSV] = {"schema": {"type": "string"}, "example": "age,city\n34,Oslo\n51,Rome\n"}
+_QUERY: Final[list[dict[str, Any]]] = [
+    {"name": name, "in": "query", "required": False, "description": f"Of a CSV body: {description}", "schema": schema}
+    for name, description, schema in (
+        ("model_name", "the model. Required there; a JSON body names it itself.", {"type": "string"}),
+        ("model_version", "a version's number.", {"type": "string"}),
+        ("alias", "an MLflow alias.", {"type": "string"}),
+        ("return_probabilities", "adds probabilities and classes.", {"type": "boolean", "default": False}),
+    )
+]
 
 
 def inference_endpoint(services: Services, dispatcher: Dispatcher) -> Endpoint:
@@ -41,14 +58,18 @@ def inference_endpoint(services: Services, dispatcher: Dispatcher) -> Endpoint:
         if encoding.lower() not in ("", "identity"):
             # As a replica says it, which HAProxy may have sent it to without us.
             raise UnsupportedMediaType(f"Send the body as it is, not {encoding}-encoded.")
-        fields = _fields(body) if len(body) <= _PARSED_IN_LOOP else await run_in_threadpool(_fields, body)
         headers = onward_headers(request.headers.items(), request.scope[REQUEST_ID])
-        # Whatever the client called it, it is JSON.
-        headers["content-type"] = "application/json"
+        if media_type(request) == _CSV:
+            fields = _fields_of_query(request)
+            headers["content-type"] = _CSV
+        else:
+            fields = _fields(body) if len(body) <= _PARSED_IN_LOOP else await run_in_threadpool(_fields, body)
+            # Whatever else the client called it, it is JSON.
+            headers["content-type"] = "application/json"
         errand = Errand(
             wanted=_wanted(fields, sticky_key_of(request, body, fields)),
             method="POST",
-            beneath="/predict",
+            beneath=f"/predict?{request.url.query}" if headers["content-type"] == _CSV else "/predict",
             headers=headers,
             body=body,
             hold_seconds=hold_seconds(request, default_hold),
@@ -68,7 +89,7 @@ def inference_router(infer: Endpoint) -> APIRouter:
         methods=["POST"],
         response_model=None,
         responses={200: {"model": InferenceResponse}, **problems(400, 404, 413, 422, 429, 502, 503)},
-        openapi_extra={"requestBody": json_body(InferenceRequest), "parameters": [SCALE_UP]},
+        openapi_extra={"requestBody": _BODY, "parameters": [SCALE_UP, *_QUERY]},
     )
     return router
 
@@ -79,6 +100,18 @@ def _fields(body: bytes) -> Any:
     if twice is not None:
         raise InvalidRequest(f"{twice} is given twice", [FieldError(twice, "is given twice")])
     return fields
+
+
+def _fields_of_query(request: Request) -> dict[str, Any]:
+    """What chooses the version of a CSV body. The replica reads the other fields, and refuses those that it does not know."""
+    query = request.query_params
+    twice = next((name for name in _CHOOSING if len(query.getlist(name)) > 1), None)
+    if twice is not None:
+        raise InvalidRequest(f"{twice} is given twice in the query", [FieldError(twice, "is given twice in the query")])
+    if not query.get("model_name"):
+        problem = FieldError("model_name", "is required in the query of a CSV's address: /mlops/inference?model_name=…")
+        raise InvalidRequest(f"{problem.field} {problem.detail}", [problem])
+    return {name: query[name] for name in _CHOOSING if name in query}
 
 
 def _parse(body: bytes) -> Any:

@@ -7,7 +7,7 @@ gets exactly the data MLflow would give it.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from io import BytesIO, StringIO
+from io import BytesIO
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from raylift.domain.errors import FieldError, PlatformError, TooLarge
 from serve_apps.model_server.codecs.base import Headers, Response
-from serve_apps.model_server.codecs.mlflow_values import FORMATS, NotCompatible, csv_types, parse_payload, plain_payload
+from serve_apps.model_server.codecs.mlflow_values import FORMATS, NotCompatible, parse_payload, plain_payload
 from serve_apps.model_server.errors import (
     InputsRefused,
     MalformedBody,
@@ -26,9 +26,13 @@ from serve_apps.model_server.errors import (
     UnsupportedContent,
     WrongInputs,
 )
+from serve_apps.model_server.inputs.conversion import convert
+from serve_apps.model_server.inputs.documents import Records
 from serve_apps.model_server.inputs.fast_reader import ArrayReader
+from serve_apps.model_server.inputs.from_text import columns_from_csv
 from serve_apps.model_server.inputs.params import checked_params
 from serve_apps.model_server.inputs.tabular import Columns, Inputs, Rows, from_columns, from_records
+from serve_apps.model_server.inputs.values import Mistyped
 from serve_apps.model_server.jsonify import dumps, loads, natives
 from serve_apps.model_server.model import Answer, Model, Question
 
@@ -90,14 +94,15 @@ def _media_type(content_type: str) -> str:
 
 
 def _read_csv(body: bytes, model: Model) -> Question:
+    columns = columns_from_csv(body, model.schema)
+    if not model.is_function:
+        return _question(columns, None, model)
+    known = {column.name: column.type for column in model.schema.columns}
     try:
-        types: Any = csv_types(model.signature)
-        frame = pd.read_csv(StringIO(body.decode()), dtype=types)
-    except (ValueError, TypeError, UnicodeDecodeError) as error:  # pandas' parser errors are ValueErrors
-        raise MalformedBody(
-            "Failed to parse input as a Pandas DataFrame. Ensure that the input is a valid CSV-formatted Pandas DataFrame"
-            f" produced using the `pandas.DataFrame.to_csv()` method. Error: '{error}'"
-        ) from None
+        frame = pd.DataFrame({name: convert(values, known.get(name)) for name, values in columns.values.items()})
+    except Mistyped:
+        # MLflow enforces the signature, and says what is wrong in its own words.
+        frame = pd.DataFrame(columns.values)
     return _question(frame, None, model)
 
 
@@ -126,6 +131,9 @@ def _read_json(body: bytes, model: Model) -> Question:
         if form != "inputs":
             raise MalformedBody("The model has a type hint: the request must be a dictionary with the key 'inputs'.")
         return Question(payload, _params(request.get("params"), model))
+    if isinstance(model.schema, Records) and isinstance(payload, list) and all(isinstance(record, dict) for record in payload):
+        # A frame of them would have NaN for what one of them lacks.
+        return _question(from_records(payload), request.get("params"), model)
     array = _array(form, payload, model)
     if array is not None:
         return Question(array, _params(request.get("params"), model), is_array=True)
@@ -193,6 +201,8 @@ def _params(params: Any, model: Model) -> dict[str, Any]:
 
 
 def _inputs(data: Any) -> Inputs:
+    if isinstance(data, Columns):
+        return data
     if isinstance(data, pd.DataFrame):
         if isinstance(data.columns, pd.RangeIndex) and len(data):
             return Rows([list(row) for row in data.itertuples(index=False)])

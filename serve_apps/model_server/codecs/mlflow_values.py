@@ -62,16 +62,6 @@ def plain_payload(form: str, payload: Any) -> Any:
     return payload
 
 
-def csv_types(signature: Signature | None) -> dict[str, Any]:
-    """The types ``read_csv`` is told; dates stay text, which the schema reads."""
-    columns = signature.columns if signature is not None else ()
-    return {
-        column.name: _DTYPES.get(column.type, object)
-        for column in columns
-        if column.name is not None and column.type is not None
-    }
-
-
 def _split(payload: Any, **options: Any) -> pd.DataFrame:
     if not isinstance(payload, dict):
         raise NotCompatible(f"Dataframe split format must be a dictionary. Got {_kind(payload)}.")

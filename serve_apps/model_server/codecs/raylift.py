@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from http import HTTPStatus
 from typing import Any, Final
+from urllib.parse import parse_qsl
 
 from raylift.domain.errors import FieldError, InvalidRequest, PlatformError
 from raylift.domain.ingress_headers import NAMED
 from serve_apps.model_server.codecs.base import Headers, Response
 from serve_apps.model_server.errors import MalformedBody, WrongInputs, status_of
+from serve_apps.model_server.inputs.documents import Records, SingleValues
+from serve_apps.model_server.inputs.from_text import columns_from_csv
 from serve_apps.model_server.inputs.params import checked_params
 from serve_apps.model_server.inputs.tabular import Inputs, Raw, Rows, from_columns, from_records, from_rows, refuse_ragged
 from serve_apps.model_server.jsonify import dumps, loads, natives
@@ -19,10 +23,18 @@ _FIELDS: Final = ("model_name", "model_version", "alias", "inputs", "return_prob
 # model_name, model_version and alias chose this replica before the body came here.
 _NAMED: Final = NAMED.lower()
 _KNOWN: Final = frozenset(_FIELDS)
+_IN_QUERY: Final = ("model_name", "model_version", "alias", "return_probabilities")
+_TRUE_OR_FALSE: Final = {"true": True, "false": False}
 
 
 class RayliftCodec:
+    def __init__(self, query: str = "") -> None:
+        """``query`` is the address's: of a CSV it has what stands beside ``inputs`` in a JSON body."""
+        self._query = query
+
     def decode(self, body: bytes, headers: Headers, model: Model) -> Question:
+        if is_csv(headers.get("content-type", "")):
+            return self._decode_csv(body, model)
         request = loads(body)
         if not isinstance(request, dict):
             raise MalformedBody('The body is not a JSON object: write {"inputs": …}.')
@@ -35,6 +47,10 @@ class RayliftCodec:
             params=checked_params(request.get("params", {}), model.signature.params if model.signature else None),
             probabilities=request.get("return_probabilities", False),
         )
+
+    def _decode_csv(self, body: bytes, model: Model) -> Question:
+        probabilities = _probabilities_in(parse_qsl(self._query, keep_blank_values=True))
+        return model.question(columns_from_csv(body, model.schema), _as_they_are, probabilities=probabilities)
 
     def encode(self, answer: Answer, question: Question, model: Model) -> Response:
         body: dict[str, Any] = {
@@ -50,6 +66,26 @@ class RayliftCodec:
 
     def error(self, error: PlatformError, path: str) -> Response:
         return problem(error, path)
+
+
+def is_csv(content_type: str) -> bool:
+    return content_type[:8].lower() == "text/csv"
+
+
+def _probabilities_in(query: Sequence[tuple[str, str]]) -> bool:
+    """Whether the query of a CSV's address asks for probabilities."""
+    errors = [FieldError(name, f"unknown; known are {', '.join(_IN_QUERY)}") for name, _ in query if name not in _IN_QUERY]
+    asked = [value for name, value in query if name == "return_probabilities"]
+    if len(asked) > 1 or any(value not in _TRUE_OR_FALSE for value in asked):
+        errors.append(FieldError("return_probabilities", "wants true or false, once"))
+    if errors:
+        said = "; ".join(f"{error.field}: {error.detail}" for error in errors)
+        raise InvalidRequest(f"In the query of the address: {said}.", errors)
+    return bool(asked) and _TRUE_OR_FALSE[asked[0]]
+
+
+def _as_they_are(inputs: Inputs) -> Inputs:
+    return inputs
 
 
 def tabular(inputs: Any, model: Model) -> Inputs:
@@ -69,7 +105,8 @@ def tabular(inputs: Any, model: Model) -> Inputs:
     if not inputs:
         raise WrongInputs("The inputs have no rows.", [FieldError("inputs", "wants at least one row")])
     if isinstance(inputs[0], dict):
-        refuse_ragged(inputs)
+        if not isinstance(model.schema, Records) or not all(isinstance(record, dict) for record in inputs):
+            refuse_ragged(inputs)
         return from_records(inputs)
     if _wants_a_list(model):
         return Rows(inputs)
@@ -77,7 +114,9 @@ def tabular(inputs: Any, model: Model) -> Inputs:
 
 
 def _wants_a_list(model: Model) -> bool:
-    """Whether its signature says that a row is one value, and no list."""
+    """Whether a row may be one value, and no list."""
+    if isinstance(model.schema, SingleValues):
+        return True
     tensors = model.schema.tensors
     return len(tensors) == 1 and tensors[0].name is None and len(tensors[0].shape) == 1
 

@@ -62,7 +62,7 @@ def schema_of(
     named = signature is not None and any(column.name is not None for column in signature.columns)
     if signature is not None and signature.from_type_hint:
         return Anything(), Origin("mlflow_signature")
-    if is_native and (features.names is not None or (table is not None and table.columns)) and not features.is_text:
+    if is_native and (features.names is not None or (table is not None and table.columns)):
         return _of_columns(signature if named else None, features, table)
     if signature is not None and named:
         columns = tuple(map(assumed, signature.columns)) if is_native else signature.columns
@@ -101,8 +101,6 @@ def _of_array(
     if not is_native:
         return Anything(), Origin("none")
     shape = (-1, -1 if features.count is None else features.count)
-    if features.is_text:
-        return PlainArray(np.dtype(str), shape), Origin("model")
     if trained is not None and table is not None and trained.kind in "fO":
         return PlainArray(trained, shape, missing=MISSING[table.array_missing]), Origin("training")
     return PlainArray(None, shape), Origin("none" if features.count is None else "model")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime
 import decimal
+import re
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, Final
@@ -33,6 +34,8 @@ from serve_apps.model_server.inputs.values import (
 
 _SHOWN: Final = 10
 _MASKED: Final = frozenset({"boolean", "Float32", "Float64", *(f"{u}Int{bits}" for u in ("", "U") for bits in (8, 16, 32, 64))})
+_SPARSE: Final = re.compile(r"Sparse\[(?P<dtype>\w+), (?P<fill>.+)\]")
+_FILLS: Final[Mapping[str, Any]] = MappingProxyType({"False": False, "True": True})
 _TEXTS: Final = frozenset({"str", "string", "string[python]", "string[pyarrow]"})
 
 
@@ -60,6 +63,10 @@ def as_trained(values: Values, column: TrainedColumn, *, refuses_unseen: bool = 
         return to_durations(values, dtype)
     if dtype in _MASKED:
         return masked(values, dtype)
+    sparse = _SPARSE.fullmatch(dtype)
+    if sparse is not None:
+        dense = to_dtype(values, np.dtype(sparse["dtype"]))
+        return pd.arrays.SparseArray(dense, fill_value=dense.dtype.type(_FILLS.get(sparse["fill"], sparse["fill"])))
     return to_dtype(values, np.dtype(dtype)) if _is_numpy(dtype) else _extension(values, dtype)
 
 
@@ -71,7 +78,7 @@ def _is_numpy(dtype: str) -> bool:
 
 
 def _extension(values: Values, dtype: str) -> Any:
-    """A column of any other pandas dtype: sparse, period, pyarrow."""
+    """A column of any other pandas dtype: period, pyarrow."""
     listed = [None if is_missing(value) else value for value in to_objects(values)]
     try:
         return pd.array(listed, dtype=dtype)  # pyright: ignore[reportArgumentType, reportCallIssue]

@@ -71,7 +71,7 @@ def example_requests(model: Model) -> dict[str, Any]:
     }
     printed: dict[str, Any] = {}
     for route, (codec, written) in routes.items():
-        candidates = (written(row, model) for row in _rows(model))
+        candidates = (written(row, model) for row in rows_to_try(model))
         found = next((body for body in candidates if body is not None and _works(model, codec, body)), None)
         if found is not None:
             printed[route] = found
@@ -89,12 +89,12 @@ def _works(model: Model, codec: Codec, body: Any) -> bool:
     return model.is_function or model.takes(question)
 
 
-def _rows(model: Model) -> Iterator[Inputs]:
+def rows_to_try(model: Model) -> Iterator[Inputs]:
     """One row each, the most telling first."""
     logged = _first_row(model.example)
     if logged is not None:
         yield logged
-    columns = [column for column in model.schema.columns if column.required]
+    columns = [column for column in model.schema.columns if column.required] or list(model.schema.columns)
     if columns:
         values = [_VALUES.get(column.type) for column in columns]
         if None not in values:

@@ -22,14 +22,18 @@ from serve_apps.model_server.inputs.training_table import read_training_table
 from serve_apps.model_server.loading.artifacts import NotProxied, fetch
 from serve_apps.model_server.loading.examples import logged_example
 from serve_apps.model_server.loading.fast_path_check import accelerated
+from serve_apps.model_server.loading.input_kind import with_input_kind
 from serve_apps.model_server.loading.native_flavors import Unknown, read_lightgbm, read_sklearn, read_xgboost
 from serve_apps.model_server.loading.numerics import other_numerics
 from serve_apps.model_server.model import Model
 from serve_apps.model_server.predictors.base import Predictor
+from serve_apps.model_server.predictors.cannot_answer import CannotAnswer
 from serve_apps.model_server.predictors.pyfunc import PyfuncPredictor
 from serve_apps.model_server.predictors.sklearn import SklearnPredictor
 
 _log = logging.getLogger(__name__)
+
+_SKLEARN: Final = "sklearn"
 
 
 def load_model(name: str, version: str, model_uri: str, mlflow_url: str) -> Model:
@@ -97,7 +101,7 @@ def load_directory(name: str, version: str, path: Path) -> Model:
         mlflow_version=version_of_package("mlflow"),
         example=logged_example(path, mlmodel),
     )
-    return accelerated(model)
+    return accelerated(with_input_kind(model))
 
 
 _kept: Final[list[tempfile.TemporaryDirectory[str]]] = []
@@ -115,7 +119,9 @@ def _keep_or_clean(directory: tempfile.TemporaryDirectory[str], model: Model, pa
 def _predictor(path: Path, mlmodel: Mapping[str, Any]) -> Predictor:
     flavors: Mapping[str, Any] = mlmodel.get("flavors", {})
     function: Mapping[str, Any] = flavors.get("python_function", {})
-    native = _NATIVE.get(function.get("loader_module", ""))
+    # MLflow gives a model of scikit-learn without the method that answers no function.
+    loader = function.get("loader_module", "") if function or _SKLEARN not in flavors else f"mlflow.{_SKLEARN}"
+    native = _NATIVE.get(loader)
     if native is not None:
         return native(path, flavors, function.get("predict_fn", "predict"))
     import mlflow.pyfunc
@@ -163,6 +169,8 @@ _NATIVE: Final[Mapping[str, Callable[[Path, Mapping[str, Any], str], Predictor]]
 
 
 def _reason(name: str, version: str, error: Exception) -> str:
+    if isinstance(error, CannotAnswer):
+        return str(error)
     said = " ".join(str(error).split())
     hint = ""
     if isinstance(error, ModuleNotFoundError):

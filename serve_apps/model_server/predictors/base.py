@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any, Protocol
 
 from numpy.typing import NDArray
@@ -15,6 +16,21 @@ Batch = Any
 """A frame, an array, a dict of arrays, or for pyfunc models whatever came: what the schema made for the predictor."""
 
 
+class InputKind(StrEnum):
+    """What a model takes, beyond the names and types of columns."""
+
+    TABLE = "table"
+    """A frame or an array, as its schema says."""
+    TEXTS = "texts"
+    """A one-dimensional array with a text a row."""
+    SERIES = "series"
+    """A pandas Series with a value a row."""
+    RECORDS = "records"
+    """A list with a dictionary a row."""
+    LISTS = "lists"
+    """A list with a list a row, of any length."""
+
+
 @dataclass(frozen=True, slots=True)
 class Features:
     """What a model remembers of the columns it was trained on."""
@@ -22,8 +38,6 @@ class Features:
     names: tuple[str, ...] | None = None
     """None: trained on a plain array."""
     count: int | None = None
-    is_text: bool = False
-    """Trained on a list of texts."""
     spelling: Callable[[str], str] = str
     """How the library spells a column's name in its own records."""
     records: Callable[[Mapping[str, ColumnType | None]], Mapping[str, TrainedColumn]] = lambda _: {}

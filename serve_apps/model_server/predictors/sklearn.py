@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from serve_apps.model_server.predictors.base import Batch, Features
+from serve_apps.model_server.predictors.cannot_answer import lacks_method
 from serve_apps.model_server.predictors.fast_path import FastPath
 from serve_apps.model_server.predictors.sklearn_records import trained_columns
 
@@ -22,28 +22,27 @@ class SklearnPredictor:
     def __init__(self, model: Any, predict_fn: str = "predict") -> None:
         """``predict_fn`` is the method that whoever logged the model chose for MLflow's ``predict``."""
         if not hasattr(model, predict_fn):
-            raise TypeError(f"{type(model).__name__} has no {predict_fn} method, so it cannot answer requests")
+            raise lacks_method(model, predict_fn)
         single_threaded(model)
         self._model = model
         self._predict = getattr(model, predict_fn)
-        self.features = Features(count=1, is_text=True) if _wants_text(model) else features_of(model)
+        self.features = features_of(model)
         self.classes = classes_of(model)
         self._has_own_predict = predict_fn == "predict"
 
+    @property
+    def estimator(self) -> Any:
+        """The library's own object."""
+        return self._model
+
     def fast_path(self) -> FastPath | None:
-        return fast_path_of(self._model) if self._has_own_predict and not self.features.is_text else None
+        return fast_path_of(self._model) if self._has_own_predict else None
 
     def predict(self, batch: Batch, params: Mapping[str, Any]) -> Any:
-        return self._predict(self._texts(batch))
+        return self._predict(batch)
 
     def probabilities(self, batch: Batch) -> NDArray[Any]:
-        return self._model.predict_proba(self._texts(batch))
-
-    def _texts(self, batch: Batch) -> Batch:
-        # A text vectorizer iterates over documents; over a frame it would iterate over the names of columns.
-        if not self.features.is_text:
-            return batch
-        return batch.iloc[:, 0].to_numpy() if isinstance(batch, pd.DataFrame) else np.asarray(batch).reshape(-1)
+        return self._model.predict_proba(batch)
 
 
 def fast_path_of(model: Any) -> FastPath | None:
@@ -93,13 +92,17 @@ def single_threaded(model: Any) -> None:
 
     What it predicts stays the same bit by bit.
     """
-    for estimator in _estimators(model, set()):
+    for estimator in estimators_in(model):
         if getattr(estimator, "n_jobs", None) not in (None, 1):
             estimator.n_jobs = 1
 
 
-def _estimators(value: Any, seen: set[int]) -> Iterator[Any]:
+def estimators_in(model: Any) -> Iterator[Any]:
     """A model and the ones inside it: pipelines' steps, ensembles' members, the best of a search."""
+    return _estimators(model, set())
+
+
+def _estimators(value: Any, seen: set[int]) -> Iterator[Any]:
     if id(value) in seen:
         return
     if isinstance(value, (list, tuple)):
@@ -111,10 +114,3 @@ def _estimators(value: Any, seen: set[int]) -> Iterator[Any]:
         yield value
         for item in list(vars(value).values()):
             yield from _estimators(item, seen)
-
-
-def _wants_text(model: Any) -> bool:
-    """Whether the first thing that sees the inputs is a text vectorizer."""
-    steps: list[tuple[str, Any]] | None = getattr(model, "steps", None)
-    first = steps[0][1] if steps else model
-    return hasattr(first, "build_analyzer") and not hasattr(first, "transformers")

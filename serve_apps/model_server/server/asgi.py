@@ -42,6 +42,8 @@ _CONTENT_TYPES: Final = {
     for media_type in ("application/json", "application/problem+json", "text/plain")
 }
 _ENCODING: Final = "content-encoding"
+_OWN: Final = "/predict"
+"""Where the platform's own protocol is spoken."""
 _TRACE: Final = b"traceparent"
 """W3C's header is given back as it came. X-Request-ID is Ray Serve's to give."""
 
@@ -72,7 +74,7 @@ class ReplicaApp:
         open_inference = OpenInferenceCodec()
         self._fallback: Codec = open_inference
         self._predictions: dict[str, Codec] = {
-            "/predict": RayliftCodec(),
+            _OWN: RayliftCodec(),
             "/infer": open_inference,
             "/invocations": ScoringCodec(),
             # Clients know it as /v1/models/{name}:predict.
@@ -132,6 +134,8 @@ class ReplicaApp:
         path: str = scope["path"]
         tail = path.removeprefix(scope.get("root_path") or self._route).rstrip("/")
         codec = self._predictions.get(tail)
+        if tail == _OWN and scope.get("query_string"):
+            codec = RayliftCodec(scope["query_string"].decode("latin-1"))
         method: str = scope["method"]
         if codec is not None and method == "POST":
             return await self._predicted(codec, tail, path, scope, receive)

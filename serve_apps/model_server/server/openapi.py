@@ -26,6 +26,7 @@ _JSON_TYPES: Final[Mapping[ColumnType, Mapping[str, Any]]] = MappingProxyType(
     }
 )
 _OBJECT: Final = {"type": "object"}
+_OF_CSV: Final = ("/predict", "/invocations")
 _ANYTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 """What a function answers to a body that is no table is its own."""
 
@@ -50,6 +51,8 @@ def document(model: Model) -> bytes:
         },
         "/ready": {"get": _operation("ready", "Whether the model is loaded (Open Inference Protocol)", _OBJECT)},
     }
+    for route in _OF_CSV:
+        paths[route]["post"]["requestBody"]["content"]["text/csv"] = {"schema": {"type": "string"}}
     return dumps(
         {
             "openapi": "3.1.0",

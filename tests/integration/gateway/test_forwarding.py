@@ -84,6 +84,32 @@ class TestSendingOn:
         assert world.replica.paths == ["/v2/models/my%20model/versions/1/predict"]
 
 
+class TestCsv:
+    async def test_the_query_chooses_and_goes_on_with_the_body(self, world: World) -> None:
+        world.platform.deploy("m", "2")
+        world.platform.deploy("m", "3")
+        address = f"{INFERENCE}?model_name=m&model_version=2&return_probabilities=true"
+        answer = await world.client.post(address, content=b"a\n01\n", headers={"content-type": "text/csv; charset=utf-8"})
+        assert (answer.status_code, answer.content) == (200, b"a\n01\n")
+        ((_, path, sent, _),) = world.replica.seen
+        assert path == "/v2/models/m/versions/2/predict?model_name=m&model_version=2&return_probabilities=true"
+        assert sent["content-type"] == "text/csv"
+
+    @pytest.mark.parametrize(
+        ("query", "field"),
+        [
+            ("", "model_name"),
+            ("?model_name=", "model_name"),
+            ("?model_name=m&model_name=n", "model_name"),
+            ("?model_name=m&model_version=1&alias=a", "alias"),
+        ],
+    )
+    async def test_a_query_that_chooses_nothing_is_refused(self, world: World, query: str, field: str) -> None:
+        answer = await world.client.post(INFERENCE + query, content=b"a\n1\n", headers={"content-type": "text/csv"})
+        assert answer.status_code == 422
+        assert [error["field"] for error in answer.json()["errors"]] == [field]
+
+
 class TestChoosing:
     async def test_the_newest_that_is_ready(self, world: World) -> None:
         for version, status in [

@@ -95,6 +95,14 @@ def test_headers_that_the_gateway_judges_go_to_it(http: httpx.Client, headers: d
     assert http.post("/v2/models/churn/infer", content=b"{}", headers=headers).json()["who"] == "gateway"
 
 
+@pytest.mark.parametrize("kind", ["text/csv", "Text/CSV; charset=utf-8"])
+def test_a_csv_goes_to_the_gateway_whatever_it_looks_like(http: httpx.Client, kind: str) -> None:
+    headers = {"Content-Type": kind}
+    told = http.post(f"{INFERENCE}?model_name=other", content=PLAIN, headers=headers).json()
+    assert (told["who"], told["body"].encode("latin-1")) == ("gateway", PLAIN)
+    assert http.post("/v2/models/churn/invocations", content=b"a\n1\n", headers=headers).json()["who"] == "replica"
+
+
 @pytest.mark.parametrize(
     "headers", [{"X-Scale-Up-Timeout": "60"}, {"X-Scale-Up-Timeout": "0.5"}, {"X-Request-ID": "mine-1"}], ids=str
 )

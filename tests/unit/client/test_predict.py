@@ -3,6 +3,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -40,6 +41,19 @@ def test_the_most(client: Client, platform: Any):
         }
     ]
     assert (answer.probabilities, answer.classes) == ([[0.9, 0.1], [0.2, 0.8]], ["no", "yes"])
+
+
+@pytest.mark.parametrize("is_file", [True, False])
+def test_a_csv_is_sent_as_it_is(client: Client, platform: Any, tmp_path: Path, is_file: bool):
+    platform.on("POST", INFERENCE, httpx.Response(200, json=ANSWER))
+    content = b"zip,country\n01234,NA\n"
+    (tmp_path / "rows.csv").write_bytes(content)
+    answer = client.predict_csv("churn", tmp_path / "rows.csv" if is_file else content, alias="champion", proba=True)
+    assert answer.predictions == [0, 1]
+    (request,) = platform.requests
+    assert (request.content, request.headers["content-type"]) == (content, "text/csv")
+    assert dict(request.url.params) == {"model_name": "churn", "alias": "champion", "return_probabilities": "true"}
+    assert request.headers["x-scale-up-timeout"] == "60"
 
 
 def test_not_now_is_obeyed_within_the_timeout(client: Client, platform: Any, clock: Any, make_problem: Problem):

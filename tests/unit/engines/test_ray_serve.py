@@ -9,22 +9,28 @@ from typing import Any
 
 import pytest
 from ray import serve
+from ray.serve.schema import ApplicationStatusOverview, DeploymentStatusOverview, ServeStatus
 
-from raylift.domain.deployment import Deployment, DeploymentStatus
+from raylift.domain.deployment import ApplicationState, Deployment, DeploymentStatus
 from raylift.engines.ray_serve import RayServe
 from raylift.settings import PlatformSettings
+from serve_apps.model_server.predictors.cannot_answer import lacks_method
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def test_one_that_cannot_be_built_does_not_keep_the_others_waiting(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    settings = PlatformSettings(
-        state_dir=tmp_path,
-        database_url=f"sqlite:///{tmp_path}/raylift.db",
+def _settings(directory: Path) -> PlatformSettings:
+    return PlatformSettings(
+        state_dir=directory,
+        database_url=f"sqlite:///{directory}/raylift.db",
         gateway_url="http://gateway.test",
         ray_dashboard_url="http://ray.test",
         mlflow_url="http://mlflow.test",
     )
+
+
+def test_one_that_cannot_be_built_does_not_keep_the_others_waiting(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    settings = _settings(tmp_path)
     config = settings.serving.default_deployment()
     good = Deployment("good", "1", "models:/good/1", config, status=DeploymentStatus.PENDING, created_at=NOW, updated_at=NOW)
     finer_than_ray_counts = replace(good, model_name="bad", config=replace(config, cpus=0.00001))
@@ -39,3 +45,26 @@ def test_one_that_cannot_be_built_does_not_keep_the_others_waiting(monkeypatch: 
     assert handed_over == ["good:1"]
     assert list(refused) == [("bad", "1")]
     assert "precision" in refused["bad", "1"]
+
+
+@pytest.mark.parametrize(
+    ("raised", "state"),
+    [
+        (str(lacks_method(object(), "predict")), ApplicationState.FAILED),
+        ("churn version 1 does not load. TimeoutError: MLflow is away", ApplicationState.STARTING),
+    ],
+)
+def test_a_model_that_can_answer_nothing_has_failed_at_its_first_try(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, raised: str, state: ApplicationState
+) -> None:
+    said = f"A replica failed to start with exception. Retrying 2 more time(s). Error:\nTraceback …\nRuntimeError: {raised}"
+    deployment = DeploymentStatusOverview(
+        status="UPDATING", status_trigger="CONFIG_UPDATE_STARTED", replica_states={"STARTING": 1}, message=said
+    )
+    application = ApplicationStatusOverview(
+        status="DEPLOYING", message="", last_deployed_time_s=0.0, deployments={"model": deployment}
+    )
+    monkeypatch.setattr(serve, "status", lambda: ServeStatus(applications={"churn:1": application}))
+    seen = RayServe(_settings(tmp_path)).observe()["churn", "1"]
+    assert seen.state is state
+    assert seen.state is ApplicationState.STARTING or seen.message == raised

@@ -82,6 +82,31 @@ def test_probabilities_come_when_asked_for() -> None:
     assert (answer["probabilities"], answer["classes"]) == ([[0.5, 0.5]], ["no", "yes"])
 
 
+def _predict_csv(body: bytes, query: str = "", **model: Any) -> httpx.Response:
+    app = ReplicaApp(_model(**model))
+    return _ask(app, "POST", f"/predict{query}", content=body, headers={"content-type": "text/csv"})
+
+
+def test_a_csv_is_answered_as_json_is() -> None:
+    schema = NamedColumns((Column("age", ColumnType.LONG), Column("city", ColumnType.STRING)))
+    predictor = FakePredictor(lambda batch: batch["city"].to_numpy(), classes=["no", "yes"])
+    query = "?model_name=m&return_probabilities=true"
+    answer = _predict_csv(b"city,age\n01,1\nNA,2\n", query, predictor=predictor, schema=schema)
+    assert answer.status_code == 200, answer.text
+    assert (answer.json()["predictions"], len(answer.json()["probabilities"])) == (["01", "NA"], 2)
+    assert "probabilities" not in _predict_csv(b"city,age\n01,1\n", schema=schema).json()
+
+
+@pytest.mark.parametrize("query", ["?x=1", "?return_probabilities=1", "?return_probabilities=true&return_probabilities=true"])
+def test_a_query_that_a_csv_does_not_have_is_refused(query: str) -> None:
+    assert _predict_csv(b"a,b\n1,2\n", query).status_code == 422
+
+
+@pytest.mark.parametrize(("body", "status"), [(b"a,b\n1\n", 400), (b"a\n1\n", 422), (b"a,b\n1,2\n", 200)])
+def test_a_csv_that_does_not_fit_is_refused(body: bytes, status: int) -> None:
+    assert _predict_csv(body).status_code == status
+
+
 @pytest.mark.parametrize(
     ("body", "fields"),
     [

@@ -71,7 +71,7 @@ def test_a_column_is_a_slice_of_the_training_table(column: TrainedColumn, values
     [
         (TrainedColumn("x", "int64"), [1, None], "wants integers, which cannot be missing; row 1 has null"),
         (TrainedColumn("x", "int8"), [1, 128], "wants integers from -128 to 127; row 1 has 128"),
-        (TrainedColumn("x", "float32"), [1.0, 1e39], "wants numbers that fit into float32; row 1 has 1e+39"),
+        (TrainedColumn("x", "float32"), [1.0, 1e39], r"wants numbers that fit into float32; row 1 has 1e\+39"),
         (TrainedColumn("x", "float64"), [10**400], "wants numbers that fit into float64; row 0 has 1000"),
         (TrainedColumn("x", "Int64"), [None, 1.5], "wants integers; row 1 has 1.5"),
         (TrainedColumn("x", "object", None, "integer"), [1, 1.5], "wants integers; row 1 has 1.5"),

@@ -1,0 +1,52 @@
+"""Models that load and can answer no request: the version is unhealthy, and says why.
+
+Imports nothing, as the supervisor reads it, too.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+CANNOT_ANSWER: Final = "so it cannot answer requests"
+"""By these words the supervisor knows that trying again is in vain."""
+
+
+class CannotAnswer(Exception):
+    """No request can be built for the model; the message says why, and what to do."""
+
+
+def lacks_method(model: Any, method: str) -> CannotAnswer:
+    """The error of a model without the method that answers."""
+    name = type(model).__name__
+    last = _last_step(model)
+    if last is not None:
+        return _lacks(f"The last step of the {name}, {type(last).__name__},", last, method)
+    if getattr(model, "refit", True) is False:
+        return CannotAnswer(f"{name} has no {method} method with refit=False, {CANNOT_ANSWER}. Let it fit its best estimator.")
+    return _lacks(name, model, method)
+
+
+def not_fitted(model: Any) -> CannotAnswer:
+    return CannotAnswer(f"{type(model).__name__} is not fitted, {CANNOT_ANSWER}. Log it after its fit().")
+
+
+def takes_no_request(model: Any, reason: str) -> CannotAnswer:
+    """The error of a model that refuses every form of inputs, for a reason that no value explains."""
+    name = type(model).__name__
+    return CannotAnswer(
+        f"{name} takes no inputs that a request can have, {CANNOT_ANSWER}. Of its input example it said: {reason}."
+    )
+
+
+def _lacks(name: str, model: Any, method: str) -> CannotAnswer:
+    hint = "Log a model that predicts"
+    if hasattr(model, "transform"):
+        hint += ', or name the method that answers: mlflow.sklearn.log_model(…, pyfunc_predict_fn="transform")'
+    return CannotAnswer(f"{name} has no {method} method, {CANNOT_ANSWER}. {hint}.")
+
+
+def _last_step(model: Any) -> Any:
+    """The last step of a pipeline; None of any other model."""
+    steps = getattr(model, "steps", None)
+    last: Any = steps[-1][1] if isinstance(steps, list) and steps else None
+    return None if isinstance(last, str) else last
