@@ -8,6 +8,7 @@ PlatformError
 ├── NoProbabilities         422  asked of a model that has none
 ├── InputsRefused           422  the model itself raised on these inputs
 ├── PredictionFailed        500  the model raised something that inputs do not explain
+│   └── UnusableAnswer      500  it answered what cannot be passed on; the message says what came
 ├── ReplicaFault            500  the replica itself is wrong
 ├── ProcessesDied           502  the processes that worked on the request died
 ├── RouteNotFound           404
@@ -51,6 +52,10 @@ class InputsRefused(InvalidRequest):
 
 class PredictionFailed(PlatformError):
     code = "prediction_failed"
+
+
+class UnusableAnswer(PredictionFailed):
+    pass
 
 
 class ReplicaFault(PlatformError):

@@ -6,10 +6,11 @@ from typing import Final
 
 from raylift.domain.errors import InvalidRequest, PlatformError
 from serve_apps.model_server.codecs.base import Headers, Response
-from serve_apps.model_server.codecs.raylift import tabular
+from serve_apps.model_server.codecs.raylift import asked_rows, tabular
 from serve_apps.model_server.errors import MalformedBody, status_of
-from serve_apps.model_server.jsonify import dumps, loads, natives
+from serve_apps.model_server.jsonify import dumps, loads
 from serve_apps.model_server.model import Answer, Model, Question
+from serve_apps.model_server.outputs.rows import rows_of
 
 # TensorFlow Serving's names, whose protocol V1 is: the one is required, the other may only say the default.
 _INSTANCES: Final = "instances"
@@ -27,7 +28,7 @@ class KServeV1Codec:
         return model.question(request[_INSTANCES], lambda inputs: tabular(inputs, model))
 
     def encode(self, answer: Answer, question: Question, model: Model) -> Response:
-        return Response(200, dumps({"predictions": natives(answer.predictions)}))
+        return Response(200, dumps({"predictions": rows_of(answer.predictions, asked_rows(question, model))}))
 
     def error(self, error: PlatformError, path: str) -> Response:
         status = status_of(error)

@@ -15,9 +15,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from raylift.domain.errors import FieldError, PlatformError, TooLarge
+from raylift.domain.errors import FieldError, InvalidRequest, PlatformError, TooLarge
 from serve_apps.model_server.codecs.base import Headers, Response
-from serve_apps.model_server.codecs.mlflow_values import FORMATS, NotCompatible, parse_payload, plain_payload
+from serve_apps.model_server.codecs.mlflow_values import (
+    FORMATS,
+    NotCompatible,
+    parse_payload,
+    plain_payload,
+    refuse_repeated_columns,
+)
 from serve_apps.model_server.errors import (
     InputsRefused,
     MalformedBody,
@@ -33,8 +39,10 @@ from serve_apps.model_server.inputs.from_text import columns_from_csv
 from serve_apps.model_server.inputs.params import checked_params
 from serve_apps.model_server.inputs.tabular import Columns, Inputs, Rows, from_columns, from_records
 from serve_apps.model_server.inputs.values import Mistyped
-from serve_apps.model_server.jsonify import dumps, loads, natives
+from serve_apps.model_server.jsonify import dumps, loads
 from serve_apps.model_server.model import Answer, Model, Question
+from serve_apps.model_server.outputs.tables import plain
+from serve_apps.model_server.outputs.values import entries_of
 
 _ONE_OF: Final = f"The input must be a JSON dictionary with exactly one of the input fields {set(FORMATS)}"
 PARQUET: Final = "application/vnd.apache.parquet"
@@ -66,7 +74,7 @@ class ScoringCodec:
         if isinstance(error, (InputsRefused, PredictionFailed)):
             # An error of MLflow's own brings its code.
             return _mlflow_error(400, getattr(error.__cause__, "error_code", "BAD_REQUEST"), f"{_EVALUATION} {error.detail}")
-        if isinstance(error, MalformedBody):
+        if isinstance(error, (MalformedBody, InvalidRequest)):
             return _mlflow_error(400, "BAD_REQUEST", f"Invalid input. {error.detail}")
         return _mlflow_error(500, "INTERNAL_ERROR", error.detail)
 
@@ -81,7 +89,10 @@ def version(model: Model) -> Response:
 
 def _media_type(content_type: str) -> str:
     media_type, *rest = (part.strip() for part in content_type.split(";"))
-    given = {key.strip().lower(): value.strip().lower() for key, _, value in (part.partition("=") for part in rest if part)}
+    given = {
+        key.strip().lower(): value.strip().strip('"').lower()
+        for key, _, value in (part.partition("=") for part in rest if part)
+    }
     if given.pop("charset", "utf-8") != "utf-8":
         raise UnsupportedContent("The scoring server only supports UTF-8")
     if given:
@@ -180,6 +191,8 @@ def _chat(request: Mapping[str, Any], model: Model) -> Question:
 
 
 def _question(data: Any, params: Any, model: Model) -> Question:
+    if isinstance(data, pd.DataFrame):
+        refuse_repeated_columns(data.columns)
     if model.is_function:
         # MLflow itself enforces the signature on it.
         return Question(data, _params(params, model))
@@ -217,11 +230,13 @@ def _inputs(data: Any) -> Inputs:
 
 
 def _jsonable(predictions: Any) -> Any:
+    """The answer in the form that MLflow gives it."""
+    predictions = plain(predictions)
     if isinstance(predictions, pd.Series):
         predictions = pd.DataFrame(predictions)
     if isinstance(predictions, np.ndarray) and predictions.ndim == 0:
         return predictions[()]
-    return natives(predictions) if isinstance(predictions, (np.ndarray, pd.DataFrame)) else predictions
+    return entries_of(predictions) if isinstance(predictions, (np.ndarray, pd.DataFrame)) else predictions
 
 
 def _mlflow_error(status: int, code: str, message: str) -> Response:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from raylift.domain.errors import FieldError, InvalidRequest
 from serve_apps.model_server.inputs.signature import Column, ColumnType, Signature, Tensor
 
 FORMATS: Final = ("dataframe_split", "dataframe_records", "instances", "inputs")
@@ -62,6 +63,18 @@ def plain_payload(form: str, payload: Any) -> Any:
     return payload
 
 
+def refuse_repeated_columns(names: Iterable[Any]) -> None:
+    """Check that each column is given once.
+
+    Raises:
+        InvalidRequest: One is given more than once; the message names it.
+    """
+    texts = [str(name) for name in names]
+    if len(set(texts)) < len(texts):
+        twice = next(name for name in texts if texts.count(name) > 1)
+        raise InvalidRequest(f"The column {twice} is given more than once.", [FieldError(twice, "is given more than once")])
+
+
 def _split(payload: Any, **options: Any) -> pd.DataFrame:
     if not isinstance(payload, dict):
         raise NotCompatible(f"Dataframe split format must be a dictionary. Got {_kind(payload)}.")
@@ -69,7 +82,10 @@ def _split(payload: Any, **options: Any) -> pd.DataFrame:
         raise NotCompatible(
             f"Dataframe split format must have 'data' field and optionally 'columns' and 'index' fields. Got {set(payload)}."
         )
-    given = {"index": payload.get("index"), "columns": payload.get("columns"), "data": payload["data"]}
+    columns = payload.get("columns")
+    if isinstance(columns, list):
+        refuse_repeated_columns(columns)
+    given = {"index": payload.get("index"), "columns": columns, "data": payload["data"]}
     return _frame(payload, "dataframe_split", **given, **options)
 
 

@@ -6,17 +6,14 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from numpy.typing import NDArray
+
 from raylift.domain.errors import InvalidRequest, PlatformError
 from serve_apps.model_server.codecs import v2_binary
 from serve_apps.model_server.codecs.base import Headers, Response
-from serve_apps.model_server.codecs.v2_tensors import (
-    PREDICT,
-    InputTensor,
-    checked_object,
-    input_tensor,
-    named_outputs,
-    output_tensor,
-)
+from serve_apps.model_server.codecs.v2_content import ARRAY, CONTENT_TYPE, FRAME, content_type_of, decoded
+from serve_apps.model_server.codecs.v2_outputs import PREDICT, named_outputs, output_tensor
+from serve_apps.model_server.codecs.v2_tensors import InputTensor, checked_object, input_tensor
 from serve_apps.model_server.errors import MalformedBody, status_of
 from serve_apps.model_server.inputs.params import checked_params
 from serve_apps.model_server.inputs.tabular import Columns, Inputs, Rows, from_columns
@@ -91,29 +88,63 @@ def _inputs(tensors: Sequence[InputTensor], parameters: Mapping[str, Any], model
     twice = next((name for name in names if names.count(name) > 1), None) if len(names) > len(set(names)) else None
     if twice is not None:
         raise InvalidRequest(f"The tensor {twice} is given twice.")
-    if _means_array(tensors, parameters, model):
-        array = tensors[0].array
-        return Rows(array.reshape(-1, 1) if array.ndim == 1 and len(model.schema.columns) == 1 else array)
+    content_type = _content_type(parameters, model)
+    arrays = _decoded(tensors, content_type, model)
+    if _means_array(tensors, content_type, model):
+        array = arrays[tensors[0].name]
+        array = array.reshape(-1, 1) if array.ndim == 1 and len(model.schema.columns) == 1 else array
+        return Rows(array.tolist() if _has_nulls(tensors[0]) else array)
     if not model.schema.columns and model.schema.tensors and model.schema.tensors[0].name is not None:
-        return Columns({tensor.name: tensor.array for tensor in tensors})
+        return Columns(arrays)
     columns: dict[str, Any] = {}
     for tensor in tensors:
-        array = tensor.array
+        array = arrays[tensor.name]
         if array.ndim == 0 or (array.ndim > 1 and math.prod(array.shape[1:]) != 1):
             raise InvalidRequest(
                 f"The tensor {tensor.name} has the shape {list(array.shape)}; as a column it is [n] or [n, 1]."
             )
-        columns[tensor.name] = array.reshape(-1)
+        columns[tensor.name] = array.reshape(-1).tolist() if _has_nulls(tensor) else array.reshape(-1)
     return from_columns(columns)
+
+
+def _content_type(parameters: Mapping[str, Any], model: Model) -> str | None:
+    """The request's own, unless the model has a parameter of that name."""
+    declared = (model.signature.params if model.signature else None) or ()
+    if any(parameter.name == CONTENT_TYPE for parameter in declared):
+        return None
+    return content_type_of(parameters, "The request")
+
+
+def _decoded(tensors: Sequence[InputTensor], content_type: str | None, model: Model) -> dict[str, NDArray[Any]]:
+    """The tensors' arrays by name, their values read as their own content type says, or the request's."""
+    arrays: dict[str, NDArray[Any]] = {}
+    types = {column.name: column.type for column in model.schema.columns}
+    is_silent = not types and not model.schema.tensors
+    for tensor in tensors:
+        array = tensor.array
+        if tensor.datatype == "BYTES" or CONTENT_TYPE in tensor.parameters:
+            by_request = content_type if tensor.datatype == "BYTES" else None
+            encoding = content_type_of(tensor.parameters, tensor.where) or by_request
+            wanted = types.get(tensor.name)
+            array = decoded(array, tensor.datatype, wanted, encoding, tensor.where, keeps_bytes=is_silent)
+        arrays[tensor.name] = array
+    return arrays
+
+
+def _has_nulls(tensor: InputTensor) -> bool:
+    """Whether it is of integers or booleans some of which are null. As lists they mean what they mean in JSON."""
+    return tensor.array.dtype == object and tensor.datatype != "BYTES"
 
 
 def _as_they_are(inputs: Inputs) -> Inputs:
     return inputs
 
 
-def _means_array(tensors: Sequence[InputTensor], parameters: Mapping[str, Any], model: Model) -> bool:
-    if len(tensors) != 1 or "pd" in (parameters.get("content_type"), tensors[0].parameters.get("content_type")):
+def _means_array(tensors: Sequence[InputTensor], content_type: str | None, model: Model) -> bool:
+    if len(tensors) != 1 or FRAME in (content_type, tensors[0].parameters.get(CONTENT_TYPE)):
         return False
+    if content_type == ARRAY and model.schema.columns:
+        return True
     wanted = {column.name for column in model.schema.columns} | {tensor.name for tensor in model.schema.tensors}
     return tensors[0].name not in wanted
 

@@ -16,8 +16,10 @@ from serve_apps.model_server.inputs.documents import Records, SingleValues
 from serve_apps.model_server.inputs.from_text import columns_from_csv
 from serve_apps.model_server.inputs.params import checked_params
 from serve_apps.model_server.inputs.tabular import Inputs, Raw, Rows, from_columns, from_records, from_rows, refuse_ragged
-from serve_apps.model_server.jsonify import dumps, loads, natives
+from serve_apps.model_server.jsonify import dumps, loads
 from serve_apps.model_server.model import Answer, Model, Question
+from serve_apps.model_server.outputs.rows import row_count, rows_of
+from serve_apps.model_server.outputs.values import listed
 
 _FIELDS: Final = ("model_name", "model_version", "alias", "inputs", "return_probabilities", "params")
 # model_name, model_version and alias chose this replica before the body came here.
@@ -56,11 +58,11 @@ class RayliftCodec:
         body: dict[str, Any] = {
             "model_name": model.name,
             "model_version": model.version,
-            "predictions": natives(answer.predictions),
+            "predictions": rows_of(answer.predictions, asked_rows(question, model)),
             "inference_time_ms": round(answer.seconds * 1000, 3),
         }
         if answer.probabilities is not None:
-            body["probabilities"] = natives(answer.probabilities)
+            body["probabilities"] = listed(answer.probabilities)
             body["classes"] = list(model.classes or ())
         return Response(200, dumps(body))
 
@@ -111,6 +113,11 @@ def tabular(inputs: Any, model: Model) -> Inputs:
     if _wants_a_list(model):
         return Rows(inputs)
     return from_rows(inputs)
+
+
+def asked_rows(question: Question, model: Model) -> int | None:
+    """How many rows are asked for; None where inputs go to the model as they are, and may be anything."""
+    return None if model.signature is not None and model.signature.from_type_hint else row_count(question.batch)
 
 
 def _wants_a_list(model: Model) -> bool:

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
+from raylift.domain.errors import FieldError
+from serve_apps.model_server.errors import WrongInputs
 from serve_apps.model_server.inputs.array import NamedTensors, PlainArray
 from serve_apps.model_server.inputs.dataframe import NamedColumns, PlainColumns
 from serve_apps.model_server.inputs.resolution import assumed, resolve_columns
@@ -119,4 +122,17 @@ class Anything:
         refuse_empty(inputs)
         if isinstance(inputs, Columns):
             return pd.DataFrame({name: list(values) for name, values in inputs.values.items()})
-        return np.asarray(inputs.values)
+        return _rows(inputs.values)
+
+
+def _rows(rows: Sequence[Any] | NDArray[Any]) -> NDArray[Any]:
+    """Rows as an array; numbers beside text stay numbers."""
+    try:
+        array = np.asarray(rows)
+    except ValueError:
+        detail = "rows hold lists of unequal lengths"
+        raise WrongInputs(f"The inputs are no array: {detail}.", [FieldError("inputs", detail)]) from None
+    if array.dtype.kind != "U" or isinstance(rows, np.ndarray):
+        return array
+    objects = np.array(rows, dtype=object)
+    return array if all(isinstance(value, str) for value in objects.flat) else objects

@@ -211,7 +211,7 @@ class ReplicaApp:
         """The answer for what went wrong; what nobody foresaw is logged, too."""
         if not isinstance(error, PlatformError):
             _log.error("A request to %s failed", path, exc_info=error)
-            error = ReplicaFault(f"The replica failed: {type(error).__name__}.")
+            error = ReplicaFault("The replica failed on this request. Its log has the reason.")
         return replace(codec.error(error, path), error=error.code)
 
     def _refusal(self, codec: Codec | None, tail: str, method: str, path: str) -> Response:

@@ -14,12 +14,14 @@ import numpy as np
 import pytest
 from openapi_spec_validator import validate
 
+from serve_apps.model_server.codecs.raylift import RayliftCodec
 from serve_apps.model_server.inputs.array import PlainArray
 from serve_apps.model_server.inputs.dataframe import NamedColumns
 from serve_apps.model_server.inputs.schema import Schema
 from serve_apps.model_server.inputs.signature import Column, ColumnType, Parameter, Signature
 from serve_apps.model_server.model import Model
 from serve_apps.model_server.predictors.base import Features
+from serve_apps.model_server.server import asgi
 from serve_apps.model_server.server.asgi import ReplicaApp
 
 _ROUTE = "/v2/models/m/versions/7"
@@ -176,10 +178,14 @@ def test_kserve_v1(body: Any, status: int, said: str) -> None:
 @pytest.mark.parametrize(
     ("datatype", "data", "said"),
     [
-        ("INT32", [1, 1.5], "inputs[0] holds 1.5, which is not INT32."),
-        ("UINT8", [float("nan"), 1], "inputs[0] holds nan, which is not UINT8."),
-        ("INT64", [[1, float("inf")]], "inputs[0] holds inf, which is not INT64."),
-        ("BOOL", [0, 2], "inputs[0] holds 2, which is not BOOL."),
+        ("INT32", [1, 1.5], "inputs[0] (x) holds 1.5 in row 0, which is not INT32 (-2147483648 to 2147483647)."),
+        ("UINT8", [float("nan"), 1], "inputs[0] (x) holds nan in row 0, which is not UINT8 (0 to 255)."),
+        (
+            "INT64",
+            [[1, float("inf")]],
+            "inputs[0] (x) holds inf in row 0, which is not INT64 (-9223372036854775808 to 9223372036854775807).",
+        ),
+        ("BOOL", [0, 2], "inputs[0] (x) holds 2 in row 0, which is not BOOL."),
     ],
 )
 def test_no_value_of_a_tensor_is_cut_off(datatype: str, data: list[Any], said: str) -> None:
@@ -237,11 +243,25 @@ def test_what_the_model_raises(error: Exception, status: int, code: str) -> None
     assert str(error) in answer.json()["detail"]
 
 
-def test_what_nobody_foresaw_is_500_in_the_protocols_shape() -> None:
+def test_answer_that_is_no_json_is_500_in_the_protocols_shape() -> None:
     model = _model(FakePredictor(lambda batch: [object()]))
     app = ReplicaApp(model)
-    assert _ask(app, "POST", "/predict", json={"inputs": [[1, 2]]}).json()["code"] == "internal_error"
+    failed = _ask(app, "POST", "/predict", json={"inputs": [[1, 2]]})
+    assert (failed.status_code, failed.json()["code"]) == (500, "prediction_failed")
+    assert "values of the type object" in failed.json()["detail"]
     assert list(_ask(app, "POST", "/invocations", json={"inputs": [[1, 2]]}).json()) == ["error_code", "message"]
+
+
+class _FailingCodec(RayliftCodec):
+    def encode(self, answer: Any, question: Any, model: Any) -> Any:
+        raise KeyError("/secret/place")
+
+
+def test_defect_of_the_replica_is_500_without_its_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(asgi, "RayliftCodec", _FailingCodec)
+    failed = _ask(ReplicaApp(_model()), "POST", "/predict", json={"inputs": [[1, 2]]})
+    assert (failed.status_code, failed.json()["code"]) == (500, "internal_error")
+    assert failed.json()["detail"] == "The replica failed on this request. Its log has the reason."
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,8 @@ import pandas as pd
 import pytest
 from sklearn.ensemble import RandomForestClassifier
 
-from raylift.domain.errors import PlatformError
+from raylift.domain.errors import InvalidRequest, PlatformError
 from serve_apps.model_server.codecs.mlflow_scoring import ScoringCodec
-from serve_apps.model_server.errors import MalformedBody
 from serve_apps.model_server.inputs.schema import schema_of
 from serve_apps.model_server.inputs.signature import Column, ColumnType, Signature, Tensor
 from serve_apps.model_server.loading.fast_path_check import accelerated
@@ -104,5 +103,5 @@ def test_a_model_of_arrays_takes_columns_as_they_come(columns: Any) -> None:
 def test_columns_of_one_name_are_not_columns_of_an_array() -> None:
     model = _model(is_named=False)
     body = {"dataframe_split": {"columns": ["a", "a", "b"], "data": _ROWS}}
-    with pytest.raises(MalformedBody, match="column a"):
+    with pytest.raises(InvalidRequest, match="The column a is given more than once"):
         _decoded(body, model)

@@ -76,13 +76,21 @@ def test_numbers_come_and_go_as_they_are(datatype: str) -> None:
     assert answer.content[length:] == raw
 
 
-def test_text_and_bytes() -> None:
-    raw = b"".join(struct.pack("<I", len(text)) + text for text in ("köln".encode(), b"", b"\xff\x00"))
+def test_text_comes_back_as_it_went() -> None:
+    raw = b"".join(struct.pack("<I", len(text)) + text for text in ("köln".encode(), b"", b"\x00"))
     request = {"inputs": [_tensor("BYTES", [3, 1], len(raw))], "parameters": {"binary_data_output": True}}
     answer = _infer(request, raw)
     length = int(answer.headers[_HEADER])
     assert json.loads(answer.content[:length])["outputs"][0]["datatype"] == "BYTES"
     assert answer.content[length:] == raw
+
+
+def test_bytes_that_are_no_text_are_refused_with_their_row() -> None:
+    raw = b"".join(struct.pack("<I", len(text)) + text for text in (b"text", b"\xff\x00"))
+    refused = _infer({"inputs": [_tensor("BYTES", [2, 1], len(raw))]}, raw)
+    assert refused.status_code == 400
+    assert "inputs[0] (x) holds b'\\xff\\x00' in row 1, which is not UTF-8 text" in refused.json()["error"]
+    assert "binary" in refused.json()["error"]
 
 
 def test_bfloat16_is_read() -> None:

@@ -1,0 +1,84 @@
+"""``parameters.content_type`` of requests and tensors, by the names of MLServer's codecs: how a tensor's values are written."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from raylift.domain.errors import InvalidRequest
+from serve_apps.model_server.codecs.v2_json import row_at
+from serve_apps.model_server.inputs.signature import ColumnType
+from serve_apps.model_server.inputs.values import describe_value
+
+CONTENT_TYPE: Final = "content_type"
+ARRAY: Final = "np"
+FRAME: Final = "pd"
+_BASE64: Final = "base64"
+_DATETIME: Final = "datetime"
+_ENCODINGS: Final = frozenset({"str", _BASE64, _DATETIME})
+_KNOWN: Final = (ARRAY, FRAME, *sorted(_ENCODINGS))
+
+
+def content_type_of(parameters: Mapping[str, Any], where: str) -> str | None:
+    """The content type that the parameters of a request or a tensor name.
+
+    Raises:
+        InvalidRequest: It is none that is known here.
+    """
+    given = parameters.get(CONTENT_TYPE)
+    if given is not None and given not in _KNOWN:
+        said = f'"{given}"' if isinstance(given, str) else describe_value(given)
+        raise InvalidRequest(f"{where} has the content_type {said}; known are {', '.join(_KNOWN)}.")
+    return given
+
+
+def decoded(
+    array: NDArray[Any], datatype: str, wanted: ColumnType | None, encoding: str | None, where: str, *, keeps_bytes: bool
+) -> NDArray[Any]:
+    """The values of a tensor as its content type says that they are written.
+
+    Text is decoded, but for columns that are binary, and with ``keeps_bytes`` what was base64.
+
+    Raises:
+        InvalidRequest: They are not written so; the message names the row.
+    """
+    if datatype != "BYTES":
+        if encoding in _ENCODINGS:
+            raise InvalidRequest(f"{where} has the content_type {encoding}, which wants BYTES, and is {datatype}.")
+        return array
+    if encoding == _BASE64:
+        array = _each(array, _from_base64, where, "base64")
+    if wanted is ColumnType.BINARY or (keeps_bytes and encoding == _BASE64):
+        return array
+    array = _each(array, _text, where, "UTF-8 text. Bytes go to a column that the model's signature calls binary")
+    if encoding == _DATETIME and wanted is not ColumnType.DATETIME:
+        return _each(array, _moment, where, "a date and time as ISO 8601 text")
+    return array
+
+
+def _each(array: NDArray[Any], read: Callable[[Any], Any], where: str, wants: str) -> NDArray[Any]:
+    values = np.empty(array.size, dtype=object)
+    for index, value in enumerate(array.reshape(-1)):
+        try:
+            values[index] = None if value is None else read(value)
+        except (ValueError, TypeError, OverflowError):
+            said = f"{describe_value(value)} in row {row_at(index, array.shape)}"
+            raise InvalidRequest(f"{where} holds {said}, which is not {wants}.") from None
+    return values.reshape(array.shape)
+
+
+def _from_base64(value: Any) -> bytes:
+    return base64.b64decode(value, validate=True)
+
+
+def _text(value: Any) -> Any:
+    return value.decode() if isinstance(value, bytes) else value
+
+
+def _moment(value: Any) -> pd.Timestamp:
+    return pd.to_datetime(value, format="ISO8601")
