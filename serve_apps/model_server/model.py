@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from raylift.domain.errors import FieldError
 from serve_apps.model_server.errors import InputsRefused, NoProbabilities, PredictionFailed
+from serve_apps.model_server.inputs.column_reader import ColumnReader
 from serve_apps.model_server.inputs.fast_reader import ArrayReader
 from serve_apps.model_server.inputs.schema import Origin, Schema
 from serve_apps.model_server.inputs.signature import ColumnType, Signature
@@ -73,6 +74,10 @@ class Computed:
         """That of some of the rows, where there is an entry for each."""
         return Computed(*(None if whole is None else whole[start:end] for whole in (self.predictions, self.probabilities)))
 
+    def equals(self, other: Computed) -> bool:
+        """Compare bit by bit. Answers that are no arrays are never equal."""
+        return _equal(self.predictions, other.predictions) and _equal(self.probabilities, other.probabilities)
+
 
 @dataclass(frozen=True, slots=True)
 class Model:
@@ -88,7 +93,7 @@ class Model:
     """Where ``schema`` comes from."""
     other_numerics: str | None = None
     """How this process's arithmetic differs from the training's (loading/numerics.py)."""
-    reader: ArrayReader | None = None
+    reader: ArrayReader | ColumnReader | None = None
     """The short way for inputs; None where there is none, and all go through ``schema``."""
     fast: FastPath | None = None
     """Proven to answer as the predictor does (acceleration.py). Needs a reader."""
@@ -112,11 +117,16 @@ class Model:
         Raises:
             WrongInputs: They are not what the model wants.
         """
-        if self.reader is not None:
-            array = self.reader.read(inputs)
-            if array is not None:
-                return Question(array, is_array=True, **asked)
+        array = self.read(inputs, asked.get("params"))
+        if array is not None:
+            return Question(array, is_array=True, **asked)
         return Question(self.schema.batch(tabular(inputs)), **asked)
+
+    def read(self, inputs: Any, params: Mapping[str, Any] | None) -> NDArray[Any] | None:
+        """The inputs by the short way; None where they must go by the schema."""
+        # What a ColumnReader reads only its fast path takes, which knows no parameters.
+        is_for_library = bool(params) and isinstance(self.reader, ColumnReader)
+        return None if self.reader is None or is_for_library else self.reader.read(inputs)
 
     def ask(self, question: Question) -> Answer:
         """Predict.
@@ -131,7 +141,7 @@ class Model:
             raise NoProbabilities(detail, [FieldError("return_probabilities", "the model has none")])
         started = time.perf_counter()
         try:
-            computed = self._computed(question)
+            computed = self.computed(question)
         except self.predictor.refusals as error:
             _log.info("%s version %s refused inputs: %s", self.name, self.version, error)
             raise InputsRefused(
@@ -144,17 +154,18 @@ class Model:
 
     def compute(self, array: NDArray[Any]) -> Computed:
         """All that the model says of an array such as its reader reads. Raises what the library raises."""
-        return self._computed(Question(array, is_array=True, probabilities=self.classes is not None))
+        return self.computed(Question(array, is_array=True, probabilities=self.classes is not None))
 
-    def _computed(self, question: Question) -> Computed:
+    def computed(self, question: Question) -> Computed:
+        """The same as :meth:`ask`, raising what the library raises."""
         batch = question.batch
         if question.is_array:
-            path = self.fast
-            if path is not None and path.multiplies and self.reader is not None:
-                batch = self.reader.laid_out(batch)
+            path, reader = self.fast, self.reader if isinstance(self.reader, ArrayReader) else None
+            if path is not None and path.multiplies and reader is not None:
+                batch = reader.laid_out(batch)
             if path is not None and not question.params and (rows := path.prepare(batch)) is not None:
                 return _fast(path, rows, question)
-            batch = batch if self.reader is None else self.reader.for_library(batch)
+            batch = batch if reader is None else reader.for_library(batch)
         return Computed(
             self.predictor.predict(batch, question.params) if question.predictions else None,
             self.predictor.probabilities(batch) if question.probabilities else None,
@@ -163,7 +174,7 @@ class Model:
     def takes(self, question: Question) -> bool:
         """Whether the model answers it."""
         try:
-            self._computed(question)
+            self.computed(question)
         except Exception as error:  # noqa: BLE001 - that is the question
             _log.info("%s version %s does not take an example: %s", self.name, self.version, _said(error))
             return False
@@ -185,12 +196,14 @@ class Model:
 
     def _trial(self, question: Question) -> float:
         started = time.perf_counter()
-        self._computed(question)
+        self.computed(question)
         return time.perf_counter() - started
 
     def _trial_question(self) -> Question | None:
         if self.is_function:
             return None
+        if isinstance(self.reader, ColumnReader):
+            return Question(self.reader.read([dict(self.reader.example)]), is_array=True)
         if self.reader is not None:
             return Question(np.zeros((1, self.reader.width), dtype=self.reader.dtype), is_array=True)
         columns = self.schema.columns
@@ -210,6 +223,16 @@ def _fast(path: FastPath, rows: NDArray[Any], question: Question) -> Computed:
         path.predictions(scores) if question.predictions else None,
         path.probabilities(scores) if wants_probabilities and path.probabilities is not None else None,
     )
+
+
+def _equal(one: Any, other: Any) -> bool:
+    if one is None or other is None:
+        return one is other
+    if not (isinstance(one, np.ndarray) and isinstance(other, np.ndarray)):
+        return False
+    if one.dtype != other.dtype or one.shape != other.shape:
+        return False
+    return np.array_equal(one, other) if one.dtype.hasobject else one.tobytes() == other.tobytes()
 
 
 def _said(error: BaseException) -> str:

@@ -1,13 +1,15 @@
 """Raylift's answers beside those of other servers: requests a second and p50, in turns in one run, with wrk.
 
     make bench-serving [BENCH="--only lr,rf --quick"]
-    python tests/benchmarks/serving.py [--only lr,lr-frame,rf,lightgbm,xgboost,bodies,bits] [--peers floor,…]
-                                       [--clients 1,8] [--quick]
+    python tests/benchmarks/serving.py [--only lr,lr-frame,rf,lightgbm,xgboost,pipeline,pipeline-lr,bodies,bits]
+                                       [--peers floor,…] [--clients 1,8] [--quick]
 
 Single rows of 20 features, the same model file everywhere, every server with one worker process in an environment of its own
 (--cache). Absolute figures move by a factor of two from hour to hour: the medians of the ratios within a round count.
 ``bodies``: 100 rows and 1 MB against the floor. ``bits``: 10,000 random rows a model, one by one and in groups, each answer
 compared with the library's own, bit by bit. ``lr-frame``: the logistic regression with named columns, beside MLflow alone.
+``pipeline``: nine columns of numbers and text,
+filled, scaled and one-hot encoded, before histogram gradient boosting; ``pipeline-lr``: the same before a logistic regression.
 """
 
 from __future__ import annotations
@@ -26,7 +28,6 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import numpy as np
 import serving_bits
 import serving_models
 from serving_peers import KEYS, Peer, body_of, install, running, servers, start_all
@@ -86,7 +87,7 @@ def platform(names: Sequence[str], cache: Path) -> Iterator[str]:
             deployment = f"{started.url}/mlops/models/{name}/versions/1/deployment"
             httpx.put(deployment, json={"min_replicas": 1, "max_replicas": 1}, timeout=60).raise_for_status()
         for name in names:
-            body = body_of("inputs", [[0.5] * serving_models.FEATURES])
+            body = body_of("inputs", serving_models.sample(name, 1, 0))
             url = f"{started.url}/v2/models/{name}/versions/1/predict"
             httpx.post(url, content=body, headers={"content-type": "application/json"}, timeout=120).raise_for_status()
         yield started.url
@@ -95,7 +96,7 @@ def platform(names: Sequence[str], cache: Path) -> Iterator[str]:
         shutil.rmtree(state_dir, ignore_errors=True)
 
 
-def ours(url: str, model: str, rows: list[list[float]]) -> list[Peer]:
+def ours(url: str, model: str, rows: list[Any]) -> list[Peer]:
     named = json.dumps({"model_name": model, "inputs": rows}).encode()
     return [
         Peer(_ROUTE, f"{url}/v2/models/{model}/versions/1/predict", body_of("inputs", rows)),
@@ -105,7 +106,7 @@ def ours(url: str, model: str, rows: list[list[float]]) -> list[Peer]:
 
 def compare(url: str, model: str, chosen: argparse.Namespace, scratch: Path) -> None:
     directory = serving_models.make(model, chosen.cache)
-    row = np.random.default_rng(7).standard_normal((1, serving_models.FEATURES)).round(6).tolist()
+    row = serving_models.sample(model, 1, 7)
     every = servers(model, directory, chosen.cache)
     wanted = [server for key, server in every.items() if key in chosen.peers]
     print(f"\n## {model}", flush=True)
@@ -132,7 +133,7 @@ def bodies(url: str, chosen: argparse.Namespace, scratch: Path) -> None:
             continue
         with running(floor, model, directory, scratch) as address:
             for rows in (100, 2500):  # 2500 rows are 1 MB
-                many = np.random.default_rng(7).standard_normal((rows, serving_models.FEATURES)).tolist()
+                many = serving_models.sample(model, rows, 7)
                 peers = [ours(url, model, many)[0], Peer(floor.name, address, body_of("inputs", many))]
                 print(f"\n## {model}, {rows} rows, {len(peers[0].body) / 1e6:.2f} MB", flush=True)
                 in_turns(peers, 4, chosen.rounds, chosen.seconds, scratch)

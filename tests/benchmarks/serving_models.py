@@ -1,4 +1,4 @@
-"""The models of the serving benchmark, made once in the cache: 20 features, two classes."""
+"""The models of the serving benchmark, made once in the cache: two classes, of 20 numbers or of a table of mixed columns."""
 
 from __future__ import annotations
 
@@ -17,14 +17,26 @@ import xgboost
 from mlflow import lightgbm as mlflow_lightgbm
 from mlflow import sklearn as mlflow_sklearn
 from mlflow import xgboost as mlflow_xgboost
+from sklearn.compose import ColumnTransformer
 from sklearn.datasets import make_classification
-from sklearn.ensemble import RandomForestClassifier
+from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
+from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 FEATURES = 20
 COLUMNS = [f"c{number}" for number in range(FEATURES)]
 FRAME = "lr-frame"
 """The logistic regression as most are logged: trained on a frame, with a signature of named columns."""
+PIPELINES = ("pipeline", "pipeline-lr")
+"""The commonest models of tables: numbers filled and scaled, text one-hot encoded, then a model. Trained on a frame."""
+NUMBERS = ["age", "income", "balance", "visits", "tenure", "rating"]
+TEXTS: dict[str, list[str]] = {
+    "city": ["Bonn", "Köln", "Ulm", "Jena", "Kiel"],
+    "plan": ["basic", "plus", "pro"],
+    "channel": ["web", "shop", "phone", "mail"],
+}
 _flavors: Any = {"lightgbm": mlflow_lightgbm, "xgboost": mlflow_xgboost}
 
 MODELS: dict[str, Callable[[], Any]] = {
@@ -33,6 +45,8 @@ MODELS: dict[str, Callable[[], Any]] = {
     "rf": lambda: RandomForestClassifier(100, random_state=0),
     "lightgbm": lambda: lightgbm.LGBMClassifier(n_estimators=100, verbose=-1, random_state=0),
     "xgboost": lambda: xgboost.XGBClassifier(n_estimators=100, random_state=0),
+    "pipeline": lambda: make_pipeline(_columns(), HistGradientBoostingClassifier(random_state=0)),
+    "pipeline-lr": lambda: make_pipeline(_columns(), LogisticRegression(max_iter=1000)),
 }
 
 
@@ -43,8 +57,7 @@ def make(name: str, cache: Path) -> Path:
         return directory
     shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir(parents=True)
-    features, labels = make_classification(5000, FEATURES, n_informative=10, random_state=0)
-    model = MODELS[name]().fit(_table(name, features), labels)
+    model = MODELS[name]().fit(*_training(name))
     joblib.dump(model, directory / "model.joblib")
     if name == "lightgbm":
         model.booster_.save_model(directory / "model.bst")
@@ -69,12 +82,48 @@ def register(name: str, directory: Path, mlflow_url: str) -> None:
         flavor.log_model(model, name="model", registered_model_name=name, pip_requirements=[], **options)
 
 
-def _table(name: str, features: Any) -> Any:
-    return pd.DataFrame(features, columns=COLUMNS) if name == FRAME else features
+def sample(name: str, count: int, seed: int) -> list[Any]:
+    """Rows to ask for: lists of numbers, or records for a pipeline."""
+    random = np.random.default_rng(seed)
+    if name in PIPELINES:
+        return _mixed(count, random).to_dict("records")
+    return (random.standard_normal((count, FEATURES)) * random.choice([0.1, 1.0, 10.0], (count, 1))).round(6).tolist()
+
+
+def batch(name: str, rows: list[Any]) -> Any:
+    """The same rows as the library takes them."""
+    return pd.DataFrame(rows) if name in PIPELINES else np.array(rows)
+
+
+def _training(name: str) -> tuple[Any, Any]:
+    if name in PIPELINES:
+        table = _mixed(5000, np.random.default_rng(0))
+        labels = (table["income"] > 30_000) ^ (table["city"].isin(["Ulm", "Kiel"]) & (table["age"] > 35))
+        table.loc[::9, "age"] = np.nan
+        return table, labels.astype(int)
+    features, labels = make_classification(5000, FEATURES, n_informative=10, random_state=0)
+    return (pd.DataFrame(features, columns=COLUMNS) if name == FRAME else features), labels
+
+
+def _columns() -> ColumnTransformer:
+    numbers = make_pipeline(SimpleImputer(strategy="median"), StandardScaler())
+    texts = OneHotEncoder(handle_unknown="ignore", sparse_output=False)
+    return ColumnTransformer([("numbers", numbers, NUMBERS), ("texts", texts, list(TEXTS))])
+
+
+def _mixed(count: int, random: np.random.Generator) -> pd.DataFrame:
+    columns: dict[str, Any] = {name: random.normal(40, 12, count).round(2) for name in NUMBERS}
+    columns["income"] = random.lognormal(10, 1, count).round(2)
+    columns["visits"] = random.integers(0, 50, count)
+    return pd.DataFrame(columns | {name: random.choice(values, count) for name, values in TEXTS.items()})
 
 
 def _options(name: str) -> dict[str, Any]:
     if name in _flavors:
         return {}
-    example = {"input_example": _table(name, np.zeros((2, FEATURES)))} if name == FRAME else {}
+    example: dict[str, Any] = {}
+    if name == FRAME:
+        example = {"input_example": pd.DataFrame(np.zeros((2, FEATURES)), columns=COLUMNS)}
+    elif name in PIPELINES:
+        example = {"input_example": _training(name)[0].iloc[1:3]}
     return {"serialization_format": "cloudpickle", **example}

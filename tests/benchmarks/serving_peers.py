@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from serving_models import COLUMNS, FRAME
+from serving_models import COLUMNS, FRAME, PIPELINES, TEXTS, sample
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SERVERS = Path(__file__).parent / "peers"
@@ -50,7 +50,7 @@ class Server:
     command: Sequence[str]
     path: str
     shape: str
-    """How it wants its rows: ``inputs``, ``split`` (MLflow's of a frame) or ``v2``."""
+    """The form of its requests: ``inputs``, ``split`` (MLflow's of a frame) or ``v2``."""
     environment: Mapping[str, str] = field(default_factory=dict[str, str])
     alone: bool = False
     """Takes so much of the machine even when idle that it runs only while it is measured."""
@@ -98,7 +98,7 @@ def servers(model: str, directory: Path, cache: Path) -> dict[str, Server]:
             (str(cache / "mlflow/bin/mlflow"), "models", "serve", "-m", str(directory / "mlflow"), "--env-manager", "local",
              "--port", "{port}"),
             "/invocations",
-            "split" if model == FRAME else "inputs",
+            "split" if model == FRAME or model in PIPELINES else "inputs",
             {"PATH": f"{cache / 'mlflow/bin'}:{os.environ['PATH']}"},
         ),
         "ray": Server(
@@ -110,17 +110,32 @@ def servers(model: str, directory: Path, cache: Path) -> dict[str, Server]:
             alone=True,
         ),
     }  # fmt: skip
+    if model in PIPELINES:
+        return {key: every[key] for key in ("floor", "mlserver", "mlflow")}
     return {"mlflow": every["mlflow"]} if model == FRAME else every
 
 
-def body_of(shape: str, rows: list[list[float]]) -> bytes:
+def body_of(shape: str, rows: list[Any]) -> bytes:
+    """A request for rows, which are lists of numbers, or records."""
     if shape == "inputs":
         return json.dumps({"inputs": rows}).encode()
+    is_mixed = isinstance(rows[0], dict)
     if shape == "split":
-        return json.dumps({"dataframe_split": {"columns": COLUMNS, "data": rows}}).encode()
+        columns, data = (list(rows[0]), [list(row.values()) for row in rows]) if is_mixed else (COLUMNS, rows)
+        return json.dumps({"dataframe_split": {"columns": columns, "data": data}}).encode()
+    if is_mixed:
+        tensors = [_column(name, [row[name] for row in rows]) for name in rows[0]]
+        return json.dumps({"inputs": tensors, "parameters": {"content_type": "pd"}}).encode()
     values = [value for row in rows for value in row]
     tensor = {"name": "predict", "shape": [len(rows), len(rows[0])], "datatype": "FP64", "data": values}
     return json.dumps({"inputs": [tensor]}).encode()
+
+
+def _column(name: str, values: list[Any]) -> dict[str, Any]:
+    """A column as MLServer's codec of frames takes it."""
+    datatype = "BYTES" if name in TEXTS else "INT64" if isinstance(values[0], int) else "FP64"
+    kind = {"parameters": {"content_type": "str"}} if name in TEXTS else {}
+    return {"name": name, "shape": [len(values), 1], "datatype": datatype, "data": values, **kind}
 
 
 @contextmanager
@@ -140,7 +155,7 @@ def running(server: Server, model: str, directory: Path, scratch: Path) -> Itera
         )
         try:
             url = f"http://127.0.0.1:{port}{server.path}"
-            _wait(url, body_of(server.shape, [[0.5] * 20]), process, server.name)
+            _wait(url, body_of(server.shape, sample(model, 1, 0)), process, server.name)
             yield url
         finally:
             _end(process)

@@ -32,6 +32,7 @@ from serve_apps.model_server.errors import (
     UnsupportedContent,
     WrongInputs,
 )
+from serve_apps.model_server.inputs.column_reader import ColumnReader
 from serve_apps.model_server.inputs.conversion import convert
 from serve_apps.model_server.inputs.documents import Records
 from serve_apps.model_server.inputs.fast_reader import ArrayReader
@@ -145,9 +146,10 @@ def _read_json(body: bytes, model: Model) -> Question:
     if isinstance(model.schema, Records) and isinstance(payload, list) and all(isinstance(record, dict) for record in payload):
         # A frame of them would have NaN for what one of them lacks.
         return _question(from_records(payload), request.get("params"), model)
-    array = _array(form, payload, model)
+    params = _params(request.get("params"), model)
+    array = _array(form, payload, params, model)
     if array is not None:
-        return Question(array, _params(request.get("params"), model), is_array=True)
+        return Question(array, params, is_array=True)
     try:
         data = parse_payload(form, payload, model.signature) if model.is_function else plain_payload(form, payload)
         return _question(data, request.get("params"), model)
@@ -155,7 +157,7 @@ def _read_json(body: bytes, model: Model) -> Question:
         raise MalformedBody(str(error)) from None
 
 
-def _array(form: str, payload: Any, model: Model) -> NDArray[Any] | None:
+def _array(form: str, payload: Any, params: Mapping[str, Any], model: Model) -> NDArray[Any] | None:
     """Whole rows of plain numbers, in one step; None for all else, of which a frame is made first, as MLflow does it."""
     reader = model.reader
     if reader is None:
@@ -166,10 +168,12 @@ def _array(form: str, payload: Any, model: Model) -> NDArray[Any] | None:
         return None
     # One column by name is given a list of its values, which a list of rows is not told from.
     is_list_of_values = isinstance(payload, list) and reader.width == 1 and form in ("instances", "inputs")
-    return None if is_list_of_values else reader.read(payload)
+    # MLflow makes one array of the other forms' values, and so text of numbers beside text.
+    is_one_array = isinstance(reader, ColumnReader) and form not in ("dataframe_split", "dataframe_records")
+    return None if is_list_of_values or is_one_array else model.read(payload, params)
 
 
-def _rows_of_split(payload: Any, reader: ArrayReader) -> list[Any] | None:
+def _rows_of_split(payload: Any, reader: ArrayReader | ColumnReader) -> list[Any] | None:
     if not isinstance(payload, dict) or not payload.keys() <= {"columns", "data", "index"}:
         return None
     rows, columns, index = payload.get("data"), payload.get("columns"), payload.get("index")

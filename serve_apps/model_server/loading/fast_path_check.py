@@ -17,7 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from serve_apps.model_server.inputs.fast_reader import ArrayReader, array_reader_of
-from serve_apps.model_server.model import Computed, Model
+from serve_apps.model_server.loading.column_check import difference, records_for
+from serve_apps.model_server.loading.column_tables import column_reader_of
+from serve_apps.model_server.model import Model
+from serve_apps.model_server.predictors.base import Predictor
+from serve_apps.model_server.predictors.column_stages import ColumnStages, stages_of_numbers
 from serve_apps.model_server.predictors.fast_path import FastPath
 
 _log = logging.getLogger(__name__)
@@ -40,15 +44,58 @@ class HasFastPath(Protocol):
     def fast_path(self) -> FastPath | None: ...
 
 
+@runtime_checkable
+class HasColumnStages(Protocol):
+    def column_stages(self) -> ColumnStages | None: ...
+
+
 def accelerated(model: Model) -> Model:
     """The model with the short cuts that change no bit of its answers. A log line says what was tried and not taken."""
-    reader = array_reader_of(model.schema, model.predictor.features)
-    if reader is None or model.is_function:
+    if model.is_function:
         return model
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")  # of the numbers tried, which are the worst there are
+        reader = array_reader_of(model.schema, model.predictor.features)
+        by_column = _with_column_path(model, has_one_type=reader is not None)
+        if by_column is not None or reader is None:
+            return by_column or model
         model = _with_fast_path(replace(model, reader=reader), reader)
-        return replace(model, is_groupable=_is_groupable(model, reader))
+        nothing = FastPath(_itself, _itself, _itself)
+        rows = _rows(reader.width, reader.dtype, model.fast or nothing)
+        return replace(model, is_groupable=_is_groupable(model, [row[np.newaxis] for row in rows]))
+
+
+def _with_column_path(model: Model, *, has_one_type: bool) -> Model | None:
+    """The model with a path from columns of several types; None where it has none, or not one that answers as the library."""
+    predictor = model.predictor
+    try:
+        stages = predictor.column_stages() if isinstance(predictor, HasColumnStages) else None
+        if stages is None and not has_one_type:
+            stages = _stages_of_numbers(predictor)
+        reader = None if stages is None else column_reader_of(model.schema, stages)
+        if stages is None or reader is None or (stages.path.probabilities is None) != (model.classes is None):
+            return None
+        # The reader prepares rows itself: what it reads, the scores take.
+        candidate = replace(model, reader=reader, fast=replace(stages.path, prepare=_itself))
+        found = difference(candidate, reader, stages.path)
+        if found is None:
+            rows = [reader.read([record]) for record in records_for(reader, stages.path)]
+            return replace(candidate, is_groupable=_is_groupable(candidate, [row for row in rows if row is not None]))
+        _log.warning("%s version %s is served by its library's own predict: %s", model.name, model.version, found)
+    except Exception as error:  # noqa: BLE001 - a short cut that fails is not taken, and the model is served without it
+        _log.warning("%s version %s is served by its library's own predict: %r", model.name, model.version, error)
+    return None
+
+
+def _itself(rows: NDArray[Any]) -> NDArray[Any]:
+    return rows
+
+
+def _stages_of_numbers(predictor: Predictor) -> ColumnStages | None:
+    """The stages of a model of frames that has a fast path from arrays."""
+    names = predictor.features.names
+    path = predictor.fast_path() if isinstance(predictor, HasFastPath) and names is not None else None
+    return None if path is None or names is None else stages_of_numbers(names, path)
 
 
 def _with_fast_path(model: Model, reader: ArrayReader) -> Model:
@@ -77,7 +124,7 @@ def _difference(model: Model, reader: ArrayReader, path: FastPath) -> str | None
             break
         if path.prepare(rows) is None:
             continue
-        if not _same(model.compute(rows), library.compute(rows)):
+        if not model.compute(rows).equals(library.compute(rows)):
             return f"the fast path differs on {len(rows)} rows of {reader.dtype}"
         compared += 1
     return None if compared else "the fast path takes none of the rows that were tried"
@@ -126,20 +173,20 @@ def _edges(width: int, dtype: np.dtype[Any], path: FastPath) -> NDArray[Any]:
     return np.stack(taken) if taken else np.zeros((1, width), dtype=dtype)
 
 
-def _is_groupable(model: Model, reader: ArrayReader) -> bool:
+def _is_groupable(model: Model, singles: Sequence[NDArray[Any]]) -> bool:
     """Whether rows of several requests may be computed together: each bit stays the same, and time is saved."""
     if model.fast is not None and model.fast.multiplies:
         # How the product is computed hangs on its shape. Labels hide that, until a score lies next to a border.
         return False
-    nothing = FastPath(lambda rows: rows, lambda rows: rows, lambda rows: rows)
-    rows = _rows(reader.width, reader.dtype, model.fast or nothing)[:_GROUP]
+    singles = singles[:_GROUP]
+    rows = np.concatenate(singles)
     try:
-        alone = [model.compute(rows[index : index + 1]) for index in range(len(rows))]
+        alone = [model.compute(row) for row in singles]
         for size in _GROUPS:
-            together = model.compute(np.resize(rows, (size, reader.width)))
+            together = model.compute(np.resize(rows, (size, rows.shape[1])))
             if not (_has_row_each(together.predictions, size) and _has_row_each(together.probabilities, size)):
                 return False
-            if not all(_same(together.part(index, index + 1), alone[index % _GROUP]) for index in range(size)):
+            if not all(together.part(index, index + 1).equals(alone[index % len(alone)]) for index in range(size)):
                 _log.info("%s version %s: requests are not grouped, it would change their last bits", model.name, model.version)
                 return False
         return _seconds(model, rows) / len(rows) < _GAIN * _seconds(model, rows[:1])
@@ -155,20 +202,6 @@ def _seconds(model: Model, rows: NDArray[Any]) -> float:
         return time.perf_counter() - started
 
     return min(once() for _ in range(3))
-
-
-def _same(one: Computed, other: Computed) -> bool:
-    return _equal(one.predictions, other.predictions) and _equal(one.probabilities, other.probabilities)
-
-
-def _equal(one: Any, other: Any) -> bool:
-    if one is None or other is None:
-        return one is other
-    if not (isinstance(one, np.ndarray) and isinstance(other, np.ndarray)):
-        return False
-    if one.dtype != other.dtype or one.shape != other.shape:
-        return False
-    return np.array_equal(one, other) if one.dtype.hasobject else one.tobytes() == other.tobytes()
 
 
 def _has_row_each(answer: Any, rows: int) -> bool:

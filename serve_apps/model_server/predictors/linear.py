@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,9 @@ from sklearn.linear_model import LogisticRegression, SGDRegressor
 from sklearn.linear_model._base import LinearClassifierMixin, LinearModel
 
 from serve_apps.model_server.predictors.fast_path import FastPath, all_finite
+
+_AT_ONCE: Final = 1_000_000
+"""Products of single numbers that are held in memory at once."""
 
 _Model: Any = LinearModel
 _Classifier: Any = LinearClassifierMixin
@@ -39,6 +43,14 @@ def _classifier(model: Any, kind: Any) -> FastPath | None:
     return None if hasattr(model, "predict_proba") else FastPath(all_finite, _Decision(model), labels, multiplies=True)
 
 
+def sequential(path: FastPath) -> FastPath | None:
+    """The path for rows that the library has in a sparse matrix: a product of that adds up one column after the other."""
+    scores = path.scores
+    if not isinstance(scores, _Product):
+        return None
+    return replace(path, scores=_Sequential(scores), multiplies=False)
+
+
 class _Product:
     """``LinearModel._decision_function``."""
 
@@ -49,15 +61,37 @@ class _Product:
         self.intercept = model.intercept_
 
     def __call__(self, rows: NDArray[Any]) -> NDArray[Any]:
-        return rows @ self.coefficients + self.intercept
+        return self.finished(rows @ self.coefficients)
+
+    def finished(self, product: NDArray[Any]) -> NDArray[Any]:
+        return product + self.intercept
 
 
 class _Decision(_Product):
     """``LinearClassifierMixin.decision_function``."""
 
-    def __call__(self, rows: NDArray[Any]) -> NDArray[Any]:
-        scores = rows @ self.coefficients + self.intercept
+    def finished(self, product: NDArray[Any]) -> NDArray[Any]:
+        scores = product + self.intercept
         return scores.reshape(-1) if scores.ndim > 1 and scores.shape[1] == 1 else scores
+
+
+class _Sequential:
+    """The product of a sparse matrix with one of coefficients. What is zero adds nothing."""
+
+    def __init__(self, product: _Product) -> None:
+        self.product = product
+        coefficients = product.coefficients
+        self.coefficients = coefficients if coefficients.ndim == 2 else coefficients.reshape(-1, 1)
+
+    def __call__(self, rows: NDArray[Any]) -> NDArray[Any]:
+        sums = np.zeros((len(rows), self.coefficients.shape[1]))
+        if len(rows) * self.coefficients.size <= _AT_ONCE:
+            parts = rows[:, :, np.newaxis] * self.coefficients
+            sums += np.add.accumulate(parts, axis=1)[:, -1]
+        else:
+            for column, coefficients in zip(rows.T, self.coefficients, strict=True):
+                sums += column[:, np.newaxis] * coefficients
+        return self.product.finished(sums.reshape(-1) if self.product.coefficients.ndim == 1 else sums)
 
 
 class _Flat(_Product):
@@ -67,8 +101,8 @@ class _Flat(_Product):
         super().__init__(model)
         self.coefficients = model.coef_.T
 
-    def __call__(self, rows: NDArray[Any]) -> NDArray[Any]:
-        return (rows @ self.coefficients + self.intercept).ravel()
+    def finished(self, product: NDArray[Any]) -> NDArray[Any]:
+        return (product + self.intercept).ravel()
 
 
 class _Labels:

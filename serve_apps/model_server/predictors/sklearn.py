@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,9 @@ from serve_apps.model_server.predictors.base import Batch, Features
 from serve_apps.model_server.predictors.cannot_answer import lacks_method
 from serve_apps.model_server.predictors.fast_path import FastPath
 from serve_apps.model_server.predictors.sklearn_records import trained_columns
+
+if TYPE_CHECKING:
+    from serve_apps.model_server.predictors.column_stages import ColumnStages
 
 
 class SklearnPredictor:
@@ -38,6 +41,9 @@ class SklearnPredictor:
     def fast_path(self) -> FastPath | None:
         return fast_path_of(self._model) if self._has_own_predict else None
 
+    def column_stages(self) -> ColumnStages | None:
+        return stages_of(self._model) if self._has_own_predict else None
+
     def predict(self, batch: Batch, params: Mapping[str, Any]) -> Any:
         return self._predict(batch)
 
@@ -46,7 +52,7 @@ class SklearnPredictor:
 
 
 def fast_path_of(model: Any) -> FastPath | None:
-    """The fast path of a model whose class is scikit-learn's own; of a subclass nobody knows what it does."""
+    """The fast path of a model whose class is a library's own; of a subclass nobody knows what it does."""
     # Each family is imported only for its own models: scikit-learn's packages take long to import.
     match type(model).__module__.split(".")[:2]:
         case ["sklearn", "linear_model" | "svm"] if hasattr(model, "coef_"):
@@ -59,13 +65,37 @@ def fast_path_of(model: Any) -> FastPath | None:
             return tree_path(model)
         case ["sklearn", "ensemble"]:
             from serve_apps.model_server.predictors.gradient_boosting import gradient_boosting_path
+            from serve_apps.model_server.predictors.hist_gradient_boosting import hist_gradient_boosting_path
             from serve_apps.model_server.predictors.trees import tree_path
 
-            return tree_path(model) or gradient_boosting_path(model)
+            return tree_path(model) or gradient_boosting_path(model) or hist_gradient_boosting_path(model)
         case ["sklearn", "pipeline"]:
             from serve_apps.model_server.predictors.pipelines import pipeline_path
 
             return pipeline_path(model, fast_path_of)
+        case ["sklearn", "model_selection"] if hasattr(model, "best_estimator_"):
+            return fast_path_of(model.best_estimator_)
+        case ["xgboost", *_] if hasattr(model, "get_booster"):
+            from serve_apps.model_server.predictors import xgboost_path
+
+            return xgboost_path.estimator_path(model)
+        case ["lightgbm", *_] if hasattr(model, "booster_"):
+            from serve_apps.model_server.predictors import lightgbm_path
+
+            return lightgbm_path.estimator_path(model)
+        case _:
+            return None
+
+
+def stages_of(model: Any) -> ColumnStages | None:
+    """The stages of a model that begins with a ColumnTransformer; None for any other."""
+    match type(model).__module__.split(".")[:2]:
+        case ["sklearn", "model_selection"] if hasattr(model, "best_estimator_"):
+            return stages_of(model.best_estimator_)
+        case ["sklearn", "pipeline" | "ensemble"]:
+            from serve_apps.model_server.predictors.column_stages import column_stages_of
+
+            return column_stages_of(model, fast_path_of)
         case _:
             return None
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import joblib
 import numpy as np
+import pandas as pd
 from fastapi import FastAPI, Request, Response
 
 app = FastAPI()
@@ -20,7 +21,8 @@ if hasattr(model, "n_jobs"):
 
 @app.post("/predict")
 async def predict(request: Request) -> Any:
-    rows = np.array((await request.json())["inputs"], dtype=np.float64)
+    inputs = (await request.json())["inputs"]
+    rows = pd.DataFrame(inputs) if isinstance(inputs[0], dict) else np.array(inputs, dtype=np.float64)
     return {"predictions": model.predict(rows).tolist()}
 
 

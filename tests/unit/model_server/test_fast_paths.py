@@ -20,6 +20,7 @@ from sklearn.ensemble import (
     GradientBoostingClassifier,
     GradientBoostingRegressor,
     HistGradientBoostingClassifier,
+    HistGradientBoostingRegressor,
     RandomForestClassifier,
     RandomForestRegressor,
 )
@@ -34,8 +35,10 @@ from sklearn.linear_model import (
     SGDClassifier,
     SGDRegressor,
 )
+from sklearn.model_selection import GridSearchCV
+from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import MinMaxScaler, StandardScaler
+from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, RobustScaler, StandardScaler
 from sklearn.svm import LinearSVC
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
@@ -93,6 +96,21 @@ _FAST: dict[str, Callable[[], Any]] = {
     "stages": lambda: SklearnPredictor(GradientBoostingClassifier(**_BOOSTED).fit(_X, _BINARY)),
     "stages of three": lambda: SklearnPredictor(GradientBoostingClassifier(**_BOOSTED).fit(_X, _TEXT)),
     "stages from zero": lambda: SklearnPredictor(GradientBoostingRegressor(init="zero", **_BOOSTED).fit(_X, _VALUES)),
+    "histograms": lambda: SklearnPredictor(HistGradientBoostingClassifier(max_iter=20).fit(_X, _TEXT)),
+    "histograms of values": lambda: SklearnPredictor(HistGradientBoostingRegressor(max_iter=20).fit(_FRAME, _VALUES)),
+    "histograms, many leaves": lambda: SklearnPredictor(
+        HistGradientBoostingRegressor(max_iter=3, max_leaf_nodes=None, min_samples_leaf=2).fit(_X, _VALUES)
+    ),
+    "histograms, one guess": lambda: SklearnPredictor(
+        HistGradientBoostingClassifier(max_iter=2, min_samples_leaf=400).fit(_X, _BINARY)
+    ),
+    "histograms, categories": lambda: SklearnPredictor(
+        HistGradientBoostingRegressor(max_iter=20, categorical_features=[0, 3]).fit(np.abs(np.round(_X)), _VALUES)
+    ),
+    "robustly scaled": lambda: SklearnPredictor(
+        make_pipeline(make_pipeline(RobustScaler(), MaxAbsScaler()), Ridge()).fit(_X, _VALUES)
+    ),
+    "searched": lambda: SklearnPredictor(GridSearchCV(Ridge(), {"alpha": [1.0, 2.0]}, cv=2).fit(_FRAME, _VALUES)),
     "LightGBM": lambda: LightGBMPredictor(lightgbm.LGBMClassifier(verbose=-1, **_BOOSTED).fit(_FRAME, _BINARY)),
     "LightGBM, three texts": lambda: LightGBMPredictor(lightgbm.LGBMClassifier(verbose=-1, **_BOOSTED).fit(_X, _TEXT)),
     "LightGBM of values": lambda: LightGBMPredictor(lightgbm.LGBMRegressor(verbose=-1, **_BOOSTED).fit(_X, _VALUES)),
@@ -126,7 +144,7 @@ _SLOW: dict[str, Callable[[], Any]] = {
     "first guess by a model": lambda: SklearnPredictor(
         GradientBoostingClassifier(init=LogisticRegression(), n_estimators=3).fit(_X, _BINARY)
     ),
-    "unknown family": lambda: SklearnPredictor(HistGradientBoostingClassifier(max_iter=3).fit(_X, _BINARY)),
+    "unknown family": lambda: SklearnPredictor(GaussianNB().fit(_X, _BINARY)),
     "stops adding trees early": lambda: LightGBMPredictor(
         lightgbm.LGBMClassifier(verbose=-1, pred_early_stop=True, **_BOOSTED).fit(_X, _BINARY)
     ),

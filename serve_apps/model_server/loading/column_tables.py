@@ -1,0 +1,207 @@
+"""Makes the reader of a model's columns: the library is asked, once, what it makes of each value that its encoders know.
+
+A table row is what one value changes in a transformed row. Where two columns change the same output, there is no reader.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from serve_apps.model_server.errors import WrongInputs
+from serve_apps.model_server.inputs.column_reader import ColumnReader, ColumnValues, Lookup, Numbers
+from serve_apps.model_server.inputs.schema import Schema
+from serve_apps.model_server.inputs.signature import Column, ColumnType
+from serve_apps.model_server.inputs.tabular import from_records
+from serve_apps.model_server.inputs.training_table import TrainedColumn
+from serve_apps.model_server.predictors.column_stages import ColumnStages
+
+UNKNOWN: Final = "no such category \N{SNOWMAN}"
+_MOST_CELLS: Final = 4_000_000
+"""The largest table has 32 MB."""
+
+Record = Mapping[str, Any]
+
+
+def column_reader_of(schema: Schema, stages: ColumnStages) -> ColumnReader | None:
+    """The reader of a model's records; None where a column's type or the model's way with it is not understood."""
+    columns = [_values_of(column) for column in schema.columns]
+    names = tuple(column.name for column in columns if column is not None)
+    used = {name for block in stages.numbers for name in block.columns} | stages.encoded.keys()
+    if None in columns or len(set(names)) != len(columns) or not used <= set(names):
+        return None
+    described = {column.name: column for column in columns if column is not None}
+    if any(str in described[name].types for block in stages.numbers for name in block.columns):
+        return None
+    return _Maker(schema, stages, described).reader()
+
+
+@dataclass
+class _Maker:
+    schema: Schema
+    stages: ColumnStages
+    columns: dict[str, ColumnValues]
+
+    def reader(self) -> ColumnReader | None:
+        example = {name: self._plain(column) for name, column in self.columns.items()}
+        base, lies_by_column = self._base(example)
+        lookups: list[Lookup] = []
+        names = list(self.columns)
+        for name, known in self.stages.encoded.items():
+            lookup = self._lookup(example, base, name, list(dict.fromkeys(known)))
+            if lookup is None:
+                return None
+            lookups.append(lookup)
+        owned = [output for lookup in lookups for output in np.arange(len(base))[lookup.outputs].tolist()]
+        if len(set(owned)) < len(owned):
+            return None
+        self._note_missing(example, lookups)
+        taken = list(dict.fromkeys(name for block in self.stages.numbers for name in block.columns))
+        return ColumnReader(
+            columns=tuple(self.columns.values()),
+            names=tuple(names),
+            constant=base,
+            number_columns=tuple(names.index(name) for name in taken),
+            numbers=[
+                Numbers(_slice([taken.index(name) for name in block.columns]), block.outputs, block.steps)
+                for block in self.stages.numbers
+            ],
+            lookups=lookups,
+            prepare=self.stages.path.prepare,
+            lies_by_column=lies_by_column,
+            example=example,
+        )
+
+    def _plain(self, column: ColumnValues) -> Any:
+        """A value that no model refuses."""
+        known = self.stages.encoded.get(column.name)
+        if known:
+            return known[0]
+        return "" if str in column.types else column.types == frozenset({bool}) if bool in column.types else 0
+
+    def _base(self, example: Record) -> tuple[NDArray[np.float64], bool]:
+        given = self.stages.transform(self._frame([example] * 2))
+        lies_by_column = isinstance(given, (np.ndarray, pd.DataFrame)) and not np.asarray(given).flags.c_contiguous
+        return _dense(given)[0], lies_by_column
+
+    def _lookup(self, example: Record, base: NDArray[np.float64], name: str, known: Sequence[Any]) -> Lookup | None:
+        values = [value for value in known if self.columns[name].has([value])]
+        if len(values) * len(base) > _MOST_CELLS:
+            return None
+        asked = [self._transformed([example | {name: value} for value in values])] if values else []
+        others = [self._asked(example, name, value) for value in (None, _unknown(values, self.columns[name]))]
+        rows = np.vstack([*filter(_is_given, asked), *filter(_is_given, others), base[np.newaxis]])
+        changes = (rows.view(np.int64) != base.view(np.int64)).any(axis=0)
+        for block in self.stages.numbers:
+            changes[block.outputs] = False
+        outputs = _slice(np.flatnonzero(changes).tolist())
+        places: dict[Any, int] = {value: place for place, value in enumerate(values)}
+        missing, unknown = others
+        if missing is not None:
+            places[None] = len(values)
+        place = None if unknown is None else len(values) + (missing is not None)
+        table = np.ascontiguousarray(rows[:, outputs])
+        return Lookup(list(self.columns).index(name), places, place, table, outputs)
+
+    def _asked(self, example: Record, name: str, value: Any) -> NDArray[np.float64] | None:
+        """The transformed row of a value; None where the schema or the library refuses it.
+
+        None also where it is something else alone than beside others: then only the schema can say what it is.
+        """
+        if value is _NO_VALUE:
+            return None
+        record = {**example, name: value}
+        try:
+            alone, beside = self._transformed([record]), self._transformed([record, example])[:1]
+        except (WrongInputs, ValueError, TypeError):
+            return None
+        return alone if alone.tobytes() == beside.tobytes() else None
+
+    def _note_missing(self, example: Record, lookups: Sequence[Lookup]) -> None:
+        """Have the columns take nulls where the schema does."""
+        looked_up = {list(self.columns)[lookup.column]: lookup for lookup in lookups}
+        for name, column in self.columns.items():
+            if name in looked_up and None not in looked_up[name].places:
+                continue
+            try:
+                frame = self._frame([{**example, name: None}])
+            except WrongInputs:
+                continue
+            # A number that is missing must be one still: NaN, or pandas' NA among numbers.
+            if not column.is_number or frame[name].dtype != object:
+                self.columns[name] = _with_missing(column)
+
+    def _frame(self, records: Sequence[Record]) -> pd.DataFrame:
+        return self.schema.batch(from_records(records))
+
+    def _transformed(self, records: Sequence[Record]) -> NDArray[np.float64]:
+        return _dense(self.stages.transform(self._frame(records)))
+
+
+_NO_VALUE: Final = object()
+
+
+def _unknown(known: Sequence[Any], column: ColumnValues) -> Any:
+    """A value that no encoder knows."""
+    if str in column.types:
+        return UNKNOWN
+    if not column.is_number:
+        return _NO_VALUE
+    numbers = (number for number in (*range(-1, -100, -1), *range(10**4)) if number not in known and column.has([number]))
+    return next(numbers, _NO_VALUE)
+
+
+def _values_of(column: Column) -> ColumnValues | None:
+    """The plain values of a column; None for one whose dtype is not simple."""
+    name = column.name
+    if name is None or column.label != name or not _is_simple(column.trained):
+        return None
+    if column.type is ColumnType.STRING:
+        return ColumnValues(name, frozenset({str}))
+    if column.type is ColumnType.BOOLEAN:
+        return ColumnValues(name, frozenset({bool}))
+    if column.type is ColumnType.DOUBLE:
+        return ColumnValues(name, frozenset({int, float}), is_number=True)
+    if column.type in (ColumnType.INTEGER, ColumnType.LONG):
+        bounds = np.iinfo(_integers(column))
+        return ColumnValues(name, frozenset({int}), bounds.min, bounds.max, is_number=True)
+    return None
+
+
+def _is_simple(trained: TrainedColumn | None) -> bool:
+    return trained is None or trained.dtype != "object" or trained.values in ("string", "boolean")
+
+
+def _integers(column: Column) -> str:
+    """NumPy's name of the dtype of a column of integers."""
+    dtype = column.trained.dtype.lower() if column.trained is not None else ""
+    return dtype if dtype.startswith(("int", "uint")) else "int32" if column.type is ColumnType.INTEGER else "int64"
+
+
+def _with_missing(column: ColumnValues) -> ColumnValues:
+    return ColumnValues(column.name, column.types | {type(None)}, column.low, column.high, column.is_number)
+
+
+def _dense(given: Any) -> NDArray[np.float64]:
+    array = given.toarray() if hasattr(given, "toarray") else np.asarray(given)
+    if array.dtype.kind not in "biuf" or array.dtype == np.float32:
+        raise TypeError(f"the transformed columns are of type {array.dtype}")
+    return array.astype(np.float64)
+
+
+def _is_given(rows: NDArray[Any] | None) -> bool:
+    return rows is not None
+
+
+def _slice(places: Sequence[int]) -> Any:
+    """The places as a slice where they are next to each other."""
+    if not places:
+        return slice(0, 0)
+    if list(places) == list(range(places[0], places[-1] + 1)):
+        return slice(places[0], places[-1] + 1)
+    return np.array(places, dtype=np.intp)
