@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from serve_apps.model_server.predictors import lightgbm_path
 from serve_apps.model_server.predictors.base import Batch
 from serve_apps.model_server.predictors.fast_path import FastPath
-from serve_apps.model_server.predictors.lightgbm_records import features_of
+from serve_apps.model_server.predictors.records.lightgbm import features_of
 from serve_apps.model_server.predictors.sklearn import classes_of
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from serve_apps.model_server.predictors.base import Batch, Features
 from serve_apps.model_server.predictors.cannot_answer import lacks_method
 from serve_apps.model_server.predictors.fast_path import FastPath
-from serve_apps.model_server.predictors.sklearn_records import trained_columns
+from serve_apps.model_server.predictors.records.sklearn import trained_columns
 
 if TYPE_CHECKING:
     from serve_apps.model_server.predictors.column_stages import ColumnStages

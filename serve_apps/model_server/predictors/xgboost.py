@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from serve_apps.model_server.predictors import xgboost_path
 from serve_apps.model_server.predictors.base import Batch, Features
 from serve_apps.model_server.predictors.fast_path import FastPath
+from serve_apps.model_server.predictors.records.xgboost import features_of
 from serve_apps.model_server.predictors.sklearn import classes_of, single_threaded
-from serve_apps.model_server.predictors.xgboost_records import features_of
 
 _BINARY: Final = "binary:logistic"
 _MULTICLASS: Final = "multi:softprob"

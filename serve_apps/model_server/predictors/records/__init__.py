@@ -1,0 +1,1 @@
+"""Records that a library itself keeps of its training table."""
