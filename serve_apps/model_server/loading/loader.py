@@ -26,8 +26,8 @@ from serve_apps.model_server.loading.input_kind import with_input_kind
 from serve_apps.model_server.loading.native_flavors import Unknown, read_lightgbm, read_sklearn, read_xgboost
 from serve_apps.model_server.loading.numerics import other_numerics
 from serve_apps.model_server.model import Model
-from serve_apps.model_server.predictors.base import Predictor
-from serve_apps.model_server.predictors.cannot_answer import CannotAnswer
+from serve_apps.model_server.predictors.base import Predictor, UnknownTable
+from serve_apps.model_server.predictors.cannot_answer import CANNOT_ANSWER, CannotAnswer
 from serve_apps.model_server.predictors.pyfunc import PyfuncPredictor
 from serve_apps.model_server.predictors.sklearn import SklearnPredictor
 
@@ -171,6 +171,8 @@ _NATIVE: Final[Mapping[str, Callable[[Path, Mapping[str, Any], str], Predictor]]
 def _reason(name: str, version: str, error: Exception) -> str:
     if isinstance(error, CannotAnswer):
         return str(error)
+    if isinstance(error, UnknownTable):
+        return f"No request can be built for the model, {CANNOT_ANSWER}. {error}"
     said = " ".join(str(error).split())
     hint = ""
     if isinstance(error, ModuleNotFoundError):

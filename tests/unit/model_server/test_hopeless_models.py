@@ -1,0 +1,34 @@
+"""The words by which the supervisor knows a model that no request can be built for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from serve_apps.model_server.loading import loader
+from serve_apps.model_server.predictors.base import UnknownTable
+from serve_apps.model_server.predictors.cannot_answer import CANNOT_ANSWER, CannotAnswer, not_fitted
+
+
+@pytest.mark.parametrize(
+    ("error", "is_hopeless"),
+    [
+        (UnknownTable("Its file does not have the categories."), True),
+        (not_fitted(object()), True),
+        (TimeoutError("MLflow is away"), False),
+    ],
+)
+def test_a_model_without_a_request_is_told_from_one_to_try_again(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, is_hopeless: bool
+) -> None:
+    def fails(name: str, version: str, path: Path) -> None:
+        raise error
+
+    monkeypatch.setattr(loader, "_download", lambda *_: Path("nowhere"))
+    monkeypatch.setattr(loader, "load_directory", fails)
+    with pytest.raises(RuntimeError) as caught:
+        loader.load_model("m", "1", "models:/m/1", "http://mlflow.test")
+    assert (CANNOT_ANSWER in str(caught.value)) is is_hopeless
+    assert str(error) in str(caught.value)
+    assert not isinstance(caught.value, CannotAnswer)
