@@ -71,7 +71,7 @@ class Lookup:
 
     def write(self, values: Sequence[Any], rows: NDArray[np.float64]) -> bool:
         """Put the values' outputs into the rows. False when a value has none."""
-        places = [self.places.get(value, self.others) for value in values]
+        places: Any = [self.places.get(value, self.others) for value in values]
         if None in places:
             return False
         rows[:, self.outputs] = self.table[places]
@@ -131,9 +131,9 @@ class ColumnReader:
         if isinstance(inputs, list):
             rows = self._rows(inputs)
             return None if rows is None else list(zip(*rows, strict=True))
-        if not isinstance(inputs, Mapping) or inputs.keys() != set(self.names):
+        if not isinstance(inputs, Mapping) or len(inputs) != self.width:
             return None
-        columns = [_listed(inputs[name]) for name in self.names]
+        columns = [_listed(inputs.get(name)) for name in self.names]
         lengths = {-1 if column is None else len(column) for column in columns}
         return [column or [] for column in columns] if len(lengths) == 1 and lengths.isdisjoint((-1, 0)) else None
 

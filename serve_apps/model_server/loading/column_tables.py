@@ -93,9 +93,9 @@ class _Maker:
         values = [value for value in known if self.columns[name].has([value])]
         if len(values) * len(base) > _MOST_CELLS:
             return None
-        asked = [self._transformed([example | {name: value} for value in values])] if values else []
+        asked = [self._transformed([{**example, name: value} for value in values])] if values else []
         others = [self._asked(example, name, value) for value in (None, _unknown(values, self.columns[name]))]
-        rows = np.vstack([*filter(_is_given, asked), *filter(_is_given, others), base[np.newaxis]])
+        rows = np.vstack([*asked, *(row for row in others if row is not None), base[np.newaxis]])
         changes = (rows.view(np.int64) != base.view(np.int64)).any(axis=0)
         for block in self.stages.numbers:
             changes[block.outputs] = False
@@ -192,10 +192,6 @@ def _dense(given: Any) -> NDArray[np.float64]:
     if array.dtype.kind not in "biuf" or array.dtype == np.float32:
         raise TypeError(f"the transformed columns are of type {array.dtype}")
     return array.astype(np.float64)
-
-
-def _is_given(rows: NDArray[Any] | None) -> bool:
-    return rows is not None
 
 
 def _slice(places: Sequence[int]) -> Any:

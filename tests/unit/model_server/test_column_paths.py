@@ -75,8 +75,8 @@ def _filled(*scalers: Any, strategy: str = "median") -> Any:
     return make_pipeline(SimpleImputer(strategy=strategy), *scalers)
 
 
-def _one_hot(**options: Any) -> ColumnTransformer:
-    encoder = OneHotEncoder(**{"handle_unknown": "ignore", "sparse_output": False} | options)
+def _one_hot(handle_unknown: str = "ignore") -> ColumnTransformer:
+    encoder = OneHotEncoder(handle_unknown=handle_unknown, sparse_output=False)
     return ColumnTransformer([("n", _filled(StandardScaler()), _NUMBERS), ("c", encoder, ["city", "plan"])])
 
 
@@ -99,7 +99,7 @@ def _filled_text() -> ColumnTransformer:
 
 def _rare() -> ColumnTransformer:
     rare = OneHotEncoder(handle_unknown="infrequent_if_exist", min_frequency=40, sparse_output=False)
-    parts = [("t", TargetEncoder(random_state=0), ["city"]), ("r", rare, ["rooms", "plan"]), ("n", _filled(), _NUMBERS)]
+    parts = [("t", TargetEncoder(cv=2), ["city"]), ("r", rare, ["rooms", "plan"]), ("n", _filled(), _NUMBERS)]
     return ColumnTransformer(parts)
 
 
@@ -187,7 +187,7 @@ def _by_library(model: Model) -> Model:
 
 
 def _wanted(model: Model, records: Any) -> list[dict[str, Any]]:
-    return [{column.name: record[column.name] for column in model.schema.columns} for record in records]
+    return [{str(column.name): record[column.name] for column in model.schema.columns} for record in records]
 
 
 @pytest.mark.parametrize("name", _PIPELINES)
@@ -261,9 +261,8 @@ def test_histograms_know_the_categories_of_a_frame() -> None:
     assert isinstance(model.reader, ColumnReader)
     records = [_RECORD, _RECORD | {"city": "Rom", "age": None}, _RECORD | {"plan": "basic", "rooms": 0}]
     table = pd.DataFrame(records)[list(_FRAME)]
-    asked = table.assign(
-        **{name: pd.Categorical(table[name].replace("Rom", None), frame[name].cat.categories) for name in _TEXTS}
-    )
+    texts: dict[str, Any] = {name: table[name].where(table[name] != "Rom") for name in _TEXTS}
+    asked = table.assign(**{name: pd.Categorical(texts[name], frame[name].cat.categories) for name in _TEXTS})
     is_short, (_, predictions, probabilities) = _answers(model, records)
     assert is_short
     assert predictions == library.predict(asked).tolist()
