@@ -31,6 +31,7 @@ _PATCHED = frozenset(
     {
         "mlflow",
         "mlflow.lightgbm",
+        "mlflow.models.model",
         "mlflow.pytorch",
         "mlflow.sklearn",
         "mlflow.tracking._tracking_service.client",

@@ -124,7 +124,7 @@ def _take(name: str, values: Sequence[str], form: UploadForm) -> None:
         form.fields[name] = _json(name, values[0], form)
     elif name == "script_content" and name in form.fields:
         form.refuse(name, "is given twice: as the part 'script' and as the field 'script_content'")
-    elif not (name == "model_name" and not values[0]):  # An empty field is how a form says null.
+    elif not (name in {"model_name", "register"} and not values[0]):  # An empty field is how a form says null.
         form.fields[name] = values[0]
 
 
@@ -165,6 +165,7 @@ FORM_SCHEMA: Final[dict[str, Any]] = {
         "entrypoint": {"type": "string", "description": "With project: the path of the script in it."},
         "experiment_name": {"type": "string"},
         "model_name": {"type": "string"},
+        "register": {"type": "string"},
         "requirements": {"type": "array", "items": {"type": "string"}, "description": "Repeated, or one JSON list."},
         "requirements_file": {"type": "string", "format": "binary", "description": "A requirements.txt."},
         "args": {"type": "array", "items": {"type": "string"}, "description": "Repeated, or one JSON list."},

@@ -13,11 +13,17 @@ from mlflow import MlflowClient
 from mlflow.entities import Param
 
 from raylift.domain.identifiers import MLFLOW_PARENT_RUN, TAG_JOB_ID
-from raylift.domain.model_version import LoggedModel, ModelVersion, TrackedRun
+from raylift.domain.model_version import LoggedModel, ModelKind, ModelVersion, TrackedRun
 from raylift.engines.mlflow_client import MlflowRefused, connect, every_page, metrics_of, mlflow_errors, moment
 
 _MODELS_OF_RUN: Final = "mlflow.log-model.history"
 """A run's tag."""
+
+_TAG_CLASS: Final = "raylift.model_class"
+_TAG_KIND: Final = "raylift.model_kind"
+_TAG_AUTOLOGGED: Final = "raylift.autologged"
+_OF: Final = " of "
+"""As in job_entrypoints.tracking.model_tags, repeated: nothing of the wrapper is imported here. A unit test compares."""
 
 
 class Tracking:
@@ -120,6 +126,7 @@ def _tracked_run(item: Any) -> TrackedRun:
         experiment_id=item.info.experiment_id,
         started_at=moment(item.info.start_time),
         parent_run_id=item.data.tags.get(MLFLOW_PARENT_RUN),
+        name=item.info.run_name or "",
         metrics=metrics_of(item),
     )
 
@@ -140,10 +147,14 @@ def _models_in_run(run: Any) -> list[LoggedModel]:
 
 
 def _logged_model(item: Any) -> LoggedModel:
+    tags: Mapping[str, str] = item.tags or {}
     return LoggedModel(
         model_id=item.model_id,
         name=item.name,
         run_id=item.source_run_id or None,
         created_at=moment(item.creation_timestamp),
         uri=item.model_uri,
+        classes=tuple(filter(None, tags.get(_TAG_CLASS, "").split(_OF))),
+        kind=ModelKind(kind) if (kind := tags.get(_TAG_KIND)) in set(ModelKind) else ModelKind.PREDICTOR,
+        autologged=tags.get(_TAG_AUTOLOGGED) == "true",
     )

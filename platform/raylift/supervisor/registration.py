@@ -17,6 +17,7 @@ from raylift.domain.model_version import LoggedModel, ModelVersion, TrackedRun
 from raylift.engines.registry import Registry
 from raylift.engines.tracking import Tracking
 from raylift.store import Store
+from raylift.supervisor.choose_model import choice, choose_model, choose_run, no_model
 
 log = logging.getLogger(__name__)
 
@@ -65,19 +66,19 @@ def register_model(job: Job, tracking: Tracking, registry: Registry) -> Register
     if name is None:
         run = choose_run(runs, None)
         return _registered(job, tracking, run, None, "Done. Nothing to register: the job names no model.")
-    version = choose_version(job, registry.versions_of_job(name, job.job_id, frozenset(run.run_id for run in runs)))
+    made = registry.versions_of_job(name, job.job_id, frozenset(run.run_id for run in runs))
+    logged = tracking.logged_models_of_job(job.job_id, runs)
+    model = choose_model(logged, name, job.spec.register, runs)
+    version = choose_version(job, made if job.spec.register is None else _made_of(model, job, made))
     if version is not None:
         version = _without_twins(job, version, registry)
         registry.tag_version(version, lineage_tags(job))
         message = f"Registered as {name} version {version.version}."
     else:
-        logged = tracking.logged_models_of_job(job.job_id, runs)
-        model = choose_model(logged, name)
         if model is None:
-            raise NoModelLogged(_no_model(name, runs))
+            raise NoModelLogged(no_model(name, job.spec.register, logged, runs))
         version = _without_twins(job, registry.register(name, model, lineage_tags(job)), registry)
-        choice = f" (model {model.name!r}, chosen from the {len(logged)} that the script logged)" if len(logged) > 1 else ""
-        message = f"Registered as {name} version {version.version}{choice}."
+        message = f"Registered as {name} version {version.version}{choice(model, logged, runs)}."
     return _registered(job, tracking, choose_run(runs, version.run_id), version, message)
 
 
@@ -97,22 +98,16 @@ def deploy(job: Job, version: ModelVersion, store: Store, config: DeploymentConf
     )
 
 
-def choose_model(logged: Sequence[LoggedModel], model_name: str) -> LoggedModel | None:
-    """The model to register: the one named like the registered model, else the one named ``model``, else the last logged.
-
-    Among several of one name the last logged counts. ``logged`` is oldest first.
-    """
-    for name in (model_name, "model"):
-        named = [model for model in logged if model.name == name]
-        if named:
-            return named[-1]
-    return logged[-1] if logged else None
-
-
 def choose_version(job: Job, versions: Sequence[ModelVersion]) -> ModelVersion | None:
     """The job's version: the one this platform made for it, else the newest that its script registered itself."""
     ours = [version for version in versions if version.tags.get(TAG_JOB_ID) == job.job_id]
     return max(ours or versions, key=lambda version: int(version.version), default=None)
+
+
+def _made_of(model: LoggedModel | None, job: Job, versions: Sequence[ModelVersion]) -> list[ModelVersion]:
+    """The versions of the model that the upload chose, and those that this platform made."""
+    uri = model.uri if model is not None else None
+    return [version for version in versions if version.tags.get(TAG_JOB_ID) == job.job_id or version.source == uri]
 
 
 def twins_of(job: Job, version: ModelVersion, versions: Sequence[ModelVersion]) -> list[ModelVersion]:
@@ -140,16 +135,6 @@ def _without_twins(job: Job, version: ModelVersion, registry: Registry) -> Model
     return first
 
 
-def choose_run(runs: Sequence[TrackedRun], run_id: str | None) -> TrackedRun | None:
-    """The job's run: the one that made its version, else the last that is no other's child. ``runs`` is oldest first."""
-    own = [run for run in runs if run.run_id == run_id]
-    # In a sweep all of them are children of its parent run, which is none of the job's.
-    ids = {run.run_id for run in runs}
-    top = [run for run in runs if run.parent_run_id not in ids]
-    candidates = own or top or list(runs)
-    return candidates[-1] if candidates else None
-
-
 def lineage_tags(job: Job) -> dict[str, str]:
     """Where a version comes from, as tags on it."""
     spec = job.spec
@@ -169,10 +154,10 @@ def lineage_tags(job: Job) -> dict[str, str]:
 def _left_to_the_sweep(job: Job, tracking: Tracking) -> Registered:
     runs = tracking.runs_of_job(job.job_id)
     logged = tracking.logged_models_of_job(job.job_id, runs)
-    model = choose_model(logged, job.spec.model_name or "")
+    model = choose_model(logged, job.spec.model_name or "", job.spec.register, runs)
     if model is None and job.spec.model_name is not None:
         # It could not win: better told now than when all have ended.
-        raise NoModelLogged(_no_model(job.spec.model_name, runs))
+        raise NoModelLogged(no_model(job.spec.model_name, job.spec.register, logged, runs))
     run = choose_run(runs, model.run_id if model else None)
     return _registered(job, tracking, run, None, "Done. Its sweep registers the best job's model when all have ended.")
 
@@ -180,12 +165,3 @@ def _left_to_the_sweep(job: Job, tracking: Tracking) -> Registered:
 def _registered(job: Job, tracking: Tracking, run: TrackedRun | None, version: ModelVersion | None, message: str) -> Registered:
     experiment_id = run.experiment_id if run else tracking.experiment_id(job.spec.experiment_name)
     return Registered(message, experiment_id, run, version, dict(run.metrics) if run else {})
-
-
-def _no_model(name: str, runs: Sequence[TrackedRun]) -> str:
-    made = f"{len(runs)} MLflow run{'s' if len(runs) != 1 else ''}" if runs else "no MLflow run"
-    return (
-        f"The script succeeded and made {made}, but logged no model to register as {name!r}. Log one, for example with "
-        'mlflow.sklearn.log_model(model, "model"), or leave autolog on and fit a scikit-learn, XGBoost or LightGBM model; '
-        "to run a script without registering anything, leave model_name out."
-    )
