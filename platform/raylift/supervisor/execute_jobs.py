@@ -54,6 +54,17 @@ _RAY_STOP_MARGIN_SECONDS: Final = 5.0
 """Ray's own SIGKILL comes this much after the wrapper's, so that the wrapper can still report."""
 
 
+def _cause(job: Job, reason: Reason) -> str:
+    """Why an attempt is stopped, for the script's log."""
+    match reason:
+        case Reason.TIMEOUT:
+            return f"its time limit of {job.spec.timeout_seconds} s is over"
+        case Reason.CANCELLED_BY_USER:
+            return "the job was cancelled"
+        case _:
+            return "the platform lost sight of it"
+
+
 class JobExecutor:
     """The supervisor's hands, as far as jobs go."""
 
@@ -227,7 +238,7 @@ class JobExecutor:
             job = self._store.jobs.amend(lease, job, stop_reason=reason)
         # The file first: a wrapper that Ray has not started yet finds it and starts nothing.
         directory = self._directory(job)
-        directory.request_stop()
+        directory.request_stop(_cause(job, reason))
         self._ray_jobs.stop(directory.path.name)
 
     def _register(self, lease: Lease, job: Job) -> None:
