@@ -80,6 +80,7 @@ class Attempt:
                 "project": project,
                 "is_project": self.has_project,
                 "notes": self.path(NOTES),
+                "tracking_uri": self.mlflow_url,
             }
         )
 

@@ -35,7 +35,9 @@ _PATCHED = frozenset(
         "mlflow.pytorch",
         "mlflow.sklearn",
         "mlflow.tracking._tracking_service.client",
+        "mlflow.tracking._tracking_service.utils",
         "mlflow.tracking.fluent",
+        "mlflow.utils.autologging_utils.safety",
         "mlflow.utils.environment",
     }
 )

@@ -39,7 +39,7 @@ def main() -> None:
             _note_end(instructions, script, error)
         _hide_frames_of(__file__)
         raise
-    if os.getpid() == own_process and (len(sys._current_frames()) > 1 or "multiprocessing.process" in sys.modules):
+    if os.getpid() == own_process and ("threading" in sys.modules or "multiprocessing.process" in sys.modules):
         _note_end(instructions, script, None)
 
 

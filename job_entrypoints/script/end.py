@@ -17,11 +17,17 @@ _OF_MLFLOW = "Mlflow"
 """Beginning of the names of MLflow's own threads, which end with the process."""
 
 
+failed = False
+"""Whether the script has ended with an exception, or an exit code other than 0."""
+
+
 def note_end(instructions: str, script: str, error: BaseException | None) -> None:
     """Note an exception, and the threads and processes that Python will wait for.
 
     A fault of ours must not hide the script's.
     """
+    global failed
+    failed = error is not None and not (isinstance(error, SystemExit) and error.code in (None, 0))
     try:
         notes: dict[str, Any] = {}
         settings: dict[str, Any] = json.loads(instructions)

@@ -103,7 +103,7 @@ def _kind(model: Any, chain: list[Any], *, autologged: bool) -> str:
 
 def _is_a_fold() -> bool:
     """Called from ``cross_val_score`` and its like, which fit an estimator on a part of the data."""
-    frame = sys._getframe(1)
+    frame = sys._getframe(1)  # pyright: ignore[reportPrivateUsage]
     while frame is not None:
         if frame.f_globals.get("__name__") == _CROSS_VALIDATION:
             return True

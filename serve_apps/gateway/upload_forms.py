@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException, MultiPartParser
 
 from raylift.domain.errors import FieldError
+from raylift.services.scripts import encoding_of
 from serve_apps.gateway.bodies import bounded_stream
 from serve_apps.gateway.errors import MalformedBody
 
@@ -73,7 +75,10 @@ async def _collect(data: FormData) -> UploadForm:
         if name == _PROJECT:
             await _take_project(part, form)
             continue
-        text = part if isinstance(part, str) else await _text(part, name, form)
+        if name == _SCRIPT and isinstance(part, UploadFile):
+            text = await _script_text(part, form)
+        else:
+            text = part if isinstance(part, str) else await _text(part, name, form)
         if text is None:
             continue
         if name == _SCRIPT and isinstance(part, UploadFile):
@@ -104,11 +109,24 @@ def _take_no_script(form: UploadForm) -> None:
     form.fields["script_content"] = ""
 
 
+async def _script_text(part: UploadFile, form: UploadForm) -> str:
+    """The script as a field of JSON carries it; as base64 where only its bytes say what they are (PEP 263)."""
+    content = await part.read()
+    try:
+        text = content.decode("utf-8")
+    except UnicodeDecodeError:
+        text = None
+    if text is not None and encoding_of(content) == "utf-8":
+        return text
+    form.fields["script_encoding"] = "base64"
+    return base64.b64encode(content).decode()
+
+
 async def _text(part: UploadFile, name: str, form: UploadForm) -> str | None:
     try:
         return (await part.read()).decode("utf-8")
     except UnicodeDecodeError as error:
-        form.refuse("script_content" if name == _SCRIPT else name, f"is not UTF-8: {error.reason} at byte {error.start}")
+        form.refuse(name, f"is not UTF-8: {error.reason} at byte {error.start}")
         return None
 
 

@@ -142,6 +142,8 @@ class JobSummary(BaseModel):
 class JobView(JobSummary):
     """``GET /mlops/training/jobs/{job_id}``."""
 
+    model_config = ConfigDict(populate_by_name=True)
+
     phase: Annotated[
         str, Field(description="The finer state: queued, environment, starting, script, registration, or the status.")
     ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -82,4 +82,9 @@ class TrackedRun:
     started_at: datetime
     parent_run_id: str | None = None
     name: str = ""
+    status: str = "FINISHED"
+    """MLflow's own word for it."""
+    ended_at: datetime | None = None
+    outside: Collection[str] | None = None
+    """Of the job's run: its metrics that the script logged outside of any run and fit. None: it is another run."""
     metrics: Mapping[str, float] = field(default_factory=dict[str, float])

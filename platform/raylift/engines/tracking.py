@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import mlflow.artifacts
 from mlflow import MlflowClient
-from mlflow.entities import Param
+from mlflow.entities import Metric, Param
 
 from raylift.domain.identifiers import MLFLOW_PARENT_RUN, TAG_JOB_ID
 from raylift.domain.model_version import LoggedModel, ModelKind, ModelVersion, TrackedRun
@@ -23,7 +23,9 @@ _TAG_CLASS: Final = "raylift.model_class"
 _TAG_KIND: Final = "raylift.model_kind"
 _TAG_AUTOLOGGED: Final = "raylift.autologged"
 _OF: Final = " of "
-"""As in job_entrypoints.tracking.model_tags, repeated: nothing of the wrapper is imported here. A unit test compares."""
+_TAG_JOB_RUN: Final = "raylift.job_run"
+_ALL: Final = "*"
+"""As in job_entrypoints.tracking, repeated: nothing of the wrapper is imported here. A unit test compares."""
 
 
 class Tracking:
@@ -66,6 +68,17 @@ class Tracking:
             missing = [Param(name, value) for name, value in params.items() if name not in there]
             if missing:
                 self._client.log_batch(run_id, params=missing)
+
+    def add_metrics(self, run_id: str, metrics: Mapping[str, float]) -> None:
+        """Note metrics on a run; the caller has seen that it has none of their names."""
+        at = int(datetime.now(UTC).timestamp() * 1000)
+        with mlflow_errors():
+            self._client.log_batch(run_id, metrics=[Metric(name, value, at, 0) for name, value in metrics.items()])
+
+    def end_run(self, run_id: str, status: str) -> None:
+        """End a run, or correct how it ended: FINISHED, FAILED or KILLED."""
+        with mlflow_errors():
+            self._client.set_terminated(run_id, status)
 
     def job_of_run(self, run_id: str) -> str | None:
         """The job that made a run; None for runs that no job made, or that are gone."""
@@ -121,14 +134,28 @@ class Tracking:
 
 
 def _tracked_run(item: Any) -> TrackedRun:
+    metrics = metrics_of(item)
     return TrackedRun(
         run_id=item.info.run_id,
         experiment_id=item.info.experiment_id,
         started_at=moment(item.info.start_time),
         parent_run_id=item.data.tags.get(MLFLOW_PARENT_RUN),
         name=item.info.run_name or "",
-        metrics=metrics_of(item),
+        status=str(item.info.status),
+        ended_at=moment(item.info.end_time) if item.info.end_time else None,
+        outside=_outside(item.data.tags.get(_TAG_JOB_RUN), metrics),
+        metrics=metrics,
     )
+
+
+def _outside(tag: str | None, metrics: Mapping[str, float]) -> frozenset[str] | None:
+    if tag is None:
+        return None
+    try:
+        named = metrics if tag == _ALL else json.loads(tag)
+        return frozenset(name for name in named if isinstance(name, str))
+    except (ValueError, TypeError):
+        return frozenset(metrics)  # The script wrote into it.
 
 
 def _models_in_run(run: Any) -> list[LoggedModel]:

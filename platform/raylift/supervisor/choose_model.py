@@ -52,12 +52,34 @@ def choice(model: LoggedModel, logged: Sequence[LoggedModel], runs: Sequence[Tra
     return f"{first} (also {_listed(others, runs)}). Choose another one with register, by its name, class or run"
 
 
-def no_model(name: str, register: str | None, logged: Sequence[LoggedModel], runs: Sequence[TrackedRun]) -> str:
-    """The sentences for a job that was to register a model and has none."""
+def whose_metrics(run: TrackedRun | None, runs: Sequence[TrackedRun]) -> str:
+    """Whose metrics the job shows; empty where it made one run only. Candidates of a search are of its run."""
+    others = [] if run is None else [other for other in runs if run.run_id not in {other.run_id, other.parent_run_id}]
+    if run is None or not others:
+        return ""
+    rest = len(others) - _MOST_NAMED
+    named = ", ".join(other.name or other.run_id for other in others[-_MOST_NAMED:]) + (f" and {rest} more" if rest > 0 else "")
+    return f" Its metrics are those of run {run.name or run.run_id}; it also made {named}."
+
+
+def no_model(
+    name: str,
+    register: str | None,
+    logged: Sequence[LoggedModel],
+    runs: Sequence[TrackedRun],
+    elsewhere: str | None = None,
+) -> str:
+    """The sentences for a job that was to register a model and has none. ``elsewhere``: where its script tracks its runs."""
     if register is not None and logged:
         return (
             f"The script succeeded, but none of its models has {register!r} as its name, its class or its run: it logged "
             f"{_listed(logged, runs)}. Name one of them with register, or leave register out."
+        )
+    if elsewhere is not None:
+        return (
+            f"The script succeeded, but tracks its runs elsewhere: its tracking address is {elsewhere} (set_tracking_uri or "
+            f"MLFLOW_TRACKING_URI). The platform sees no runs and no models there, so there is none to register as {name!r}. "
+            "Leave the address as the job has it, or leave model_name out."
         )
     made = f"{len(runs)} MLflow run{'s' if len(runs) != 1 else ''}" if runs else "no MLflow run"
     return (

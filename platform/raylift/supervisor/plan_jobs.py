@@ -203,14 +203,16 @@ def _ended(job: Job, progress: Progress, settings: JobSettings) -> JobAction:
 
 
 def _script_failed(job: Job, progress: Progress) -> JobAction:
+    # A signal's number is negative, as Python and Ray have it.
+    code = -progress.signal if progress.signal else progress.exit_code
     if progress.signal:
         message = f"The script was ended by {_signal_name(progress.signal)}. See the logs."
     else:
         message = f"The script exited with code {progress.exit_code}. {progress.message or 'See the logs.'}"
     failures = job.attempt - job.infrastructure_losses
     if failures <= job.spec.max_retries:
-        return Retry(Reason.SCRIPT_ERROR, message, progress.exit_code, progress.usage)
-    return Finish(JobState.FAILED, Reason.SCRIPT_ERROR, message, progress.exit_code, progress.usage)
+        return Retry(Reason.SCRIPT_ERROR, message, code, progress.usage)
+    return Finish(JobState.FAILED, Reason.SCRIPT_ERROR, message, code, progress.usage)
 
 
 def _signal_name(number: int) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
 
@@ -17,7 +17,7 @@ from raylift.domain.model_version import LoggedModel, ModelVersion, TrackedRun
 from raylift.engines.registry import Registry
 from raylift.engines.tracking import Tracking
 from raylift.store import Store
-from raylift.supervisor.choose_model import choice, choose_model, choose_run, no_model
+from raylift.supervisor.choose_model import choice, choose_model, choose_run, no_model, whose_metrics
 
 log = logging.getLogger(__name__)
 
@@ -42,19 +42,26 @@ class Registered:
     metrics: dict[str, float] = field(default_factory=dict)
 
 
-def register(job: Job, tracking: Tracking, registry: Registry) -> Registered:
+def register(job: Job, tracking: Tracking, registry: Registry, elsewhere: str | None = None) -> Registered:
     """Find what the job made, and register its model unless that is left to its sweep. May be repeated.
+
+    ``elsewhere``: where the script tracks its runs, if not in the job's MLflow.
 
     Raises: as ``register_model``.
     """
     sweep = job.spec.sweep
-    made = register_model(job, tracking, registry) if sweep is None or sweep.registers else _left_to_the_sweep(job, tracking)
+    if sweep is None or sweep.registers:
+        made = register_model(job, tracking, registry, elsewhere)
+    else:
+        made = _left_to_the_sweep(job, tracking, elsewhere)
     if sweep is not None and made.run is not None:
         tracking.add_params(made.run.run_id, sweep.parameters)
+    if elsewhere is not None:
+        made = replace(made, message=f"{made.message} The script tracked runs at {elsewhere} besides: they are not seen here.")
     return made
 
 
-def register_model(job: Job, tracking: Tracking, registry: Registry) -> Registered:
+def register_model(job: Job, tracking: Tracking, registry: Registry, elsewhere: str | None = None) -> Registered:
     """Register the model that the job logged. Repeating it finds the version that was made before.
 
     Raises:
@@ -65,7 +72,8 @@ def register_model(job: Job, tracking: Tracking, registry: Registry) -> Register
     name = job.spec.model_name
     if name is None:
         run = choose_run(runs, None)
-        return _registered(job, tracking, run, None, "Done. Nothing to register: the job names no model.")
+        message = f"Done. Nothing to register: the job names no model.{whose_metrics(run, runs)}"
+        return _registered(job, tracking, run, None, message)
     made = registry.versions_of_job(name, job.job_id, frozenset(run.run_id for run in runs))
     logged = tracking.logged_models_of_job(job.job_id, runs)
     model = choose_model(logged, name, job.spec.register, runs)
@@ -76,10 +84,11 @@ def register_model(job: Job, tracking: Tracking, registry: Registry) -> Register
         message = f"Registered as {name} version {version.version}."
     else:
         if model is None:
-            raise NoModelLogged(no_model(name, job.spec.register, logged, runs))
+            raise NoModelLogged(no_model(name, job.spec.register, logged, runs, elsewhere))
         version = _without_twins(job, registry.register(name, model, lineage_tags(job)), registry)
         message = f"Registered as {name} version {version.version}{choice(model, logged, runs)}."
-    return _registered(job, tracking, choose_run(runs, version.run_id), version, message)
+    run = _with_metrics_of_the_job(choose_run(runs, version.run_id), runs, tracking)
+    return _registered(job, tracking, run, version, f"{message}{whose_metrics(run, runs)}")
 
 
 def deploy(job: Job, version: ModelVersion, store: Store, config: DeploymentConfig, *, now: datetime) -> None:
@@ -151,15 +160,32 @@ def lineage_tags(job: Job) -> dict[str, str]:
     return {key: value for key, value in tags.items() if len(value) <= _TAG_LIMIT}
 
 
-def _left_to_the_sweep(job: Job, tracking: Tracking) -> Registered:
+def _left_to_the_sweep(job: Job, tracking: Tracking, elsewhere: str | None) -> Registered:
     runs = tracking.runs_of_job(job.job_id)
     logged = tracking.logged_models_of_job(job.job_id, runs)
     model = choose_model(logged, job.spec.model_name or "", job.spec.register, runs)
     if model is None and job.spec.model_name is not None:
         # It could not win: better told now than when all have ended.
-        raise NoModelLogged(no_model(job.spec.model_name, job.spec.register, logged, runs))
-    run = choose_run(runs, model.run_id if model else None)
+        raise NoModelLogged(no_model(job.spec.model_name, job.spec.register, logged, runs, elsewhere))
+    run = _with_metrics_of_the_job(choose_run(runs, model.run_id if model else None), runs, tracking)
     return _registered(job, tracking, run, None, "Done. Its sweep registers the best job's model when all have ended.")
+
+
+def _with_metrics_of_the_job(run: TrackedRun | None, runs: Sequence[TrackedRun], tracking: Tracking) -> TrackedRun | None:
+    """The run of the model, with what the script logged outside of any run: MLflow shows it with the version, too."""
+    if run is None:
+        return None
+    outside = {
+        name: other.metrics[name]
+        for other in runs
+        if other.outside is not None and other.run_id != run.run_id
+        for name in other.outside
+        if name in other.metrics and name not in run.metrics
+    }
+    if not outside:
+        return run
+    tracking.add_metrics(run.run_id, outside)
+    return replace(run, metrics={**run.metrics, **outside})
 
 
 def _registered(job: Job, tracking: Tracking, run: TrackedRun | None, version: ModelVersion | None, message: str) -> Registered:

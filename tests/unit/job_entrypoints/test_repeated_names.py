@@ -10,7 +10,7 @@ import pytest
 
 import job_entrypoints
 from job_entrypoints import attempt, process_control, progress, promised_environment, script_environment
-from job_entrypoints.tracking import model_tags
+from job_entrypoints.tracking import job_run, model_tags
 from raylift.domain import identifiers
 from raylift.domain.job import Reason
 from raylift.domain.model_version import ModelKind
@@ -33,6 +33,7 @@ def test_names_of_the_domain() -> None:
     assert process_control.attempt_mark("job_1-a1", "i") == leftovers.attempt_mark("job_1-a1", "i")
     assert {kind.value for kind in ModelKind} == {model_tags.PREDICTOR, model_tags.OTHER, model_tags.PART, model_tags.BASELINE}
     told = (model_tags.TAG_CLASS, model_tags.TAG_KIND, model_tags.TAG_AUTOLOGGED, model_tags.OF)
+    assert (job_run.TAG_JOB_RUN, job_run.ALL) == (tracking._TAG_JOB_RUN, tracking._ALL)
     assert told == (tracking._TAG_CLASS, tracking._TAG_KIND, tracking._TAG_AUTOLOGGED, tracking._OF)
     assert script_environment.TAG_JOB_ID == identifiers.TAG_JOB_ID
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from raylift.domain.model_version import LoggedModel, ModelKind, TrackedRun
-from raylift.supervisor.choose_model import choice, choose_model, choose_run, no_model
+from raylift.supervisor.choose_model import choice, choose_model, choose_run, no_model, whose_metrics
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 
@@ -120,6 +120,16 @@ def test_the_run_that_made_the_version_is_the_jobs() -> None:
     assert choose_run(runs, None) == runs[1]
     assert choose_run(runs[2:], None) == runs[2]
     assert choose_run([], None) is None
+
+
+def test_a_job_with_several_runs_says_whose_metrics_it_shows() -> None:
+    runs = [run("a", name="first"), run("b", name="second"), run("c", parent="b", name="candidate")]
+    said = whose_metrics(runs[1], runs)
+    assert "those of run second" in said
+    assert "also made first." in said
+    assert "candidate" not in said
+    assert whose_metrics(runs[0], runs[:1]) == ""
+    assert "and 2 more" in whose_metrics(runs[0], [runs[0], *(run(str(number)) for number in range(7))])
 
 
 def test_in_a_sweep_the_last_run_beneath_its_own_is_the_jobs() -> None:
