@@ -19,7 +19,7 @@ from raylift.engines.environments import overlay
 from raylift.engines.progress_record import Outcome
 
 PACKAGE = Path(str(job_entrypoints.__file__)).parent
-MODULES = sorted(PACKAGE.rglob("*.py"))
+MODULES = sorted([*PACKAGE.glob("*.py"), *(PACKAGE / "script").glob("*.py")])
 
 
 def test_names_of_the_domain() -> None:
