@@ -7,6 +7,8 @@ from __future__ import annotations
 import json
 import os
 
+from job_entrypoints.script.notes import NOTES, read_small
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,6 +18,9 @@ TAG_JOB_ID = "raylift.job_id"
 """As raylift.domain.identifiers.TAG_JOB_ID, repeated: nothing of the platform is imported here. A unit test compares."""
 ADOPTED_JOB_PREFIX = "job_"
 """As in raylift.domain.identifiers.adopted_job_id; the same test compares."""
+
+
+_LONGEST_CAUSE = 500
 
 
 class AttemptUnreadable(Exception):
@@ -68,7 +73,21 @@ class Attempt:
     def hook_instructions(self) -> str:
         """What the hooks in the script's process are told."""
         project = "" if self.from_ray else self.working_directory
-        return json.dumps({"autolog": self.autolog, "environment_lock": self.environment_lock, "project": project})
+        return json.dumps(
+            {
+                "autolog": self.autolog,
+                "environment_lock": self.environment_lock,
+                "project": project,
+                "is_project": self.has_project,
+                "notes": self.path(NOTES),
+                "tracking_uri": self.mlflow_url,
+            }
+        )
+
+    @property
+    def has_project(self) -> bool:
+        """The script came with the files beside it."""
+        return self.from_ray or self.command is not None or os.path.dirname(self.script_path) != self.path("source")
 
     @property
     def working_directory(self) -> str:
@@ -82,6 +101,13 @@ class Attempt:
     def stop_requested(self) -> bool:
         """Whether the supervisor wants this attempt to end, or never to start."""
         return os.path.exists(self.path("stop"))
+
+    def stop_cause(self) -> str | None:
+        """Why the supervisor wants it to end, in its words."""
+        try:
+            return read_small(self.path("stop")).decode()[:_LONGEST_CAUSE].strip() or None
+        except (OSError, ValueError):
+            return None
 
 
 def read_attempt(directory: str) -> Attempt:

@@ -13,7 +13,7 @@ import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from types import CodeType
+    from types import CodeType, TracebackType
 
 INSTRUCTIONS = "RAYLIFT_COMMAND_HOOKS"
 """The environment variable with the hooks' instructions; the first process that reads it takes it away from its children."""
@@ -39,6 +39,21 @@ def install() -> None:
         from job_entrypoints import import_hooks
 
         import_hooks.install(instructions, main_script)
+        _note_uncaught_exceptions(instructions)
+
+
+def _note_uncaught_exceptions(instructions: str) -> None:
+    shown = sys.excepthook
+    own_process = os.getpid()
+
+    def excepthook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        if os.getpid() == own_process:
+            from job_entrypoints.script.end import note_end
+
+            note_end(instructions, getattr(sys.modules.get("__main__"), "__file__", None) or "<command>", error)
+        shown(kind, error, trace)
+
+    sys.excepthook = excepthook
 
 
 def main_script() -> CodeType:

@@ -31,10 +31,13 @@ _PATCHED = frozenset(
     {
         "mlflow",
         "mlflow.lightgbm",
+        "mlflow.models.model",
         "mlflow.pytorch",
         "mlflow.sklearn",
         "mlflow.tracking._tracking_service.client",
+        "mlflow.tracking._tracking_service.utils",
         "mlflow.tracking.fluent",
+        "mlflow.utils.autologging_utils.safety",
         "mlflow.utils.environment",
     }
 )

@@ -32,17 +32,26 @@ from job_entrypoints.progress import (
     Usage,
 )
 from job_entrypoints.promised_environment import broken_promise
+from job_entrypoints.script.notes import ENDED_AT, ERROR, HELD_BY, NOTES, TRACKING_URI, read_notes, text_of
 from job_entrypoints.script_process import start_script
 from job_entrypoints.temporary_directory import remove_tree
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from job_entrypoints.attempt import Attempt
 
 _READ_BYTES = 1 << 18
 _PIPE_BYTES = 1 << 20
 _STOP_POLL_SECONDS = 0.08
 _LEFTOVER_GRACE_SECONDS = 1.0
+_RAY_SECONDS = 2.0
+"""How long Ray, which is told of a stop after the stop file is there, may take to send its SIGTERM to the whole tree."""
+_FORWARDING_SECONDS = 0.3
+
+FORWARDED = signal.SIGHUP
+"""What the anchor makes of a SIGTERM. Ray sends one to the keeper and the script as well, others send it to the anchor only."""
 
 
 def keep(attempt: Attempt, anchor_pid: int) -> int:
@@ -74,6 +83,10 @@ class Keeper:
         """Outcome and message, when it is we who end it."""
         self._kill_at: float | None = None
         """When SIGTERM has had its time."""
+        self._terminate_at: float | None = None
+        """When the tree is sent SIGTERM, if Ray has not done so by then."""
+        self._tree_is_told = False
+        """Ray has sent SIGTERM to every process of the tree: a second one would break off what the first began."""
         self._terminated = False
         self._pipe = -1
         self._wakeup = -1
@@ -119,18 +132,19 @@ class Keeper:
         self._wakeup, writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            signal.signal(number, lambda *_: self._note_termination())
+            signal.signal(number, lambda number, _: self._note_termination(number))
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
-    def _note_termination(self) -> None:
+    def _note_termination(self, number: int) -> None:
         self._terminated = True
+        self._tree_is_told = self._tree_is_told or number == signal.SIGTERM
 
     def _watch(self) -> None:
         """Until the script and all it started have ended."""
         look_at = stop_at = time.monotonic()
         while True:
-            self._wait(min(look_at, stop_at))
+            self._wait(min(look_at, stop_at, self._terminate_at or stop_at))
             self.reap()
             now = time.monotonic()
             if now >= look_at:
@@ -141,6 +155,8 @@ class Keeper:
             if now >= stop_at or self._terminated:
                 stop_at = now + _STOP_POLL_SECONDS
                 self._heed_orders()
+            if self._terminate_at is not None and (now >= self._terminate_at or self._tree_is_told):
+                self._terminate(now)
             if self._status is not None and not self._leftovers_remain(now):
                 return
             if self._kill_at is not None and now >= self._kill_at:
@@ -190,7 +206,8 @@ class Keeper:
         if os.getppid() != self._anchor_pid:
             self._end(WRAPPER_ERROR, "the process that Ray started was killed from outside")
         elif self._why is None and self._status is None and (self._terminated or self.attempt.stop_requested()):
-            self._end(STOPPED, "stopped by SIGTERM" if self._terminated else "stopped on request")
+            asked = self.attempt.stop_requested()
+            self._end(STOPPED, f"stopped: {self.attempt.stop_cause() or 'as asked'}" if asked else "stopped by SIGTERM")
         self._terminated = False
 
     def _end(self, outcome: str, message: str) -> None:
@@ -199,17 +216,28 @@ class Keeper:
             self._why = (outcome, message)
         if outcome == STOPPED:
             self._output.say(f"{message}: SIGTERM, {self.attempt.stop_grace_seconds:g} s to save, then SIGKILL")
-            send(descendants(os.getpid()), signal.SIGTERM)
-            self._kill_at = time.monotonic() + self.attempt.stop_grace_seconds
+            self._terminate_at = time.monotonic() + (_FORWARDING_SECONDS if self._terminated else _RAY_SECONDS)
         else:
             self._kill()
             self._drain()
             self._output.say(message)
             self._kill_at = time.monotonic()
 
+    def _terminate(self, now: float) -> None:
+        """The grace period begins."""
+        self._terminate_at = None
+        if not self._tree_is_told:
+            send(descendants(os.getpid()), signal.SIGTERM)
+        self._kill_at = now + self.attempt.stop_grace_seconds
+
     def _leftovers_remain(self, now: float) -> bool:
-        """After the script's end: whether something it started still runs. It is given a moment, then killed."""
+        """After the script's end: whether something it started still runs. It is given a moment, then killed.
+
+        Of a script that is stopped it has the whole grace period: a shell dies at once, and what it ran saves its work.
+        """
         leftovers = descendants(os.getpid())
+        if self._why is not None:
+            return bool(leftovers)
         if leftovers and (self._kill_at is None or self._kill_at > now + _LEFTOVER_GRACE_SECONDS):
             send(leftovers, signal.SIGTERM)
             self._kill_at = now + _LEFTOVER_GRACE_SECONDS
@@ -231,7 +259,8 @@ class Keeper:
         status = self._status if self._status is not None else 0
         code = os.WEXITSTATUS(status) if os.WIFEXITED(status) else None
         number = os.WTERMSIG(status) if os.WIFSIGNALED(status) else None
-        message = self._output.last_line() if code else None
+        notes = read_notes(self.attempt.path(NOTES))
+        message = (text_of(notes, ERROR) or self._output.last_line()) if code else None
         if self._why is not None:
             outcome, message = self._why
         elif number is not None:
@@ -239,10 +268,27 @@ class Keeper:
         else:
             outcome = EXITED
         self._output.finish()
-        self.progress.finished(outcome, exit_code=code, signal=number, message=message, usage=self.usage)
+        self.progress.finished(
+            outcome,
+            exit_code=code,
+            signal=number,
+            message=message,
+            held_by=self._held_by(notes) if outcome == STOPPED else None,
+            tracking_uri=text_of(notes, TRACKING_URI),
+            usage=self.usage,
+        )
         self._remove_scratch(outcome)
         own = {STOPPED: EXIT_STOPPED, WRAPPER_ERROR: EXIT_WRAPPER_ERROR, **dict.fromkeys(OVER_A_LIMIT, EXIT_OVER_A_LIMIT)}
         return own.get(outcome, code if code is not None else 128 + (number or 0))
+
+    def _held_by(self, notes: dict[str, Any]) -> str | None:
+        """That the main thread had ended, and what kept the process; None where it was at work to the last."""
+        holders, ended_at = text_of(notes, HELD_BY), notes.get(ENDED_AT)
+        if holders is None or not isinstance(ended_at, (int, float)):
+            return None
+        error = text_of(notes, ERROR)
+        end = f"ended with {error}" if error else "come to its end"
+        return f"the script had {end} after {self.progress.seconds_until(ended_at):.0f} s, but {holders} kept its process"
 
     def _remove_scratch(self, outcome: str) -> None:
         """Temporary files end with the script; what was too much for the disk goes altogether. The record is there already."""

@@ -2,6 +2,8 @@
 
 - the default serialization of scikit-learn, LightGBM and PyTorch models is one that works for every model;
 - a model's requirements are read off this process instead of in a new one, which takes MLflow seven seconds;
+- each logged model is tagged with its class and kind (tracking/model_tags.py);
+- what the script logs outside of a run of its own goes to one run of the job (tracking/job_run.py);
 - runs and logged models made through ``MlflowClient`` carry the job's tags as those of the fluent API do;
 - autologging is on, if the job wants it;
 - the job's experiment is the script's until it sets another, in its child processes too.
@@ -16,11 +18,16 @@ import functools
 import json
 import logging
 import os
+import sys
 from collections.abc import Callable, Iterator
 from types import CodeType, ModuleType
 from typing import Any
 
 from job_entrypoints.model_requirements import is_installed, process_requirements
+from job_entrypoints.tracking import elsewhere, job_run
+from job_entrypoints.tracking.model_tags import tagged_models
+
+_SAFETY = "mlflow.utils.autologging_utils.safety"
 
 
 def patch(module: ModuleType, instructions: str, script: CodeType) -> None:
@@ -37,16 +44,33 @@ def patch(module: ModuleType, instructions: str, script: CodeType) -> None:
             _replace(module, "_get_default_serialization_format", lambda _: lambda: "cloudpickle")
         case "mlflow.pytorch":
             _replace(module, "_get_default_serialization_format", _pickle_unless_exported)
+        case "mlflow.models.model":
+            _replace(module.Model, "log", lambda log: staticmethod(tagged_models(log, lambda: sys.modules.get(_SAFETY))))
         case "mlflow.utils.environment":
             _replace(module, "infer_pip_requirements", lambda original: _inference(original, settings, script.co_filename))
             _replace(module, "warn_dependency_requirement_mismatches", _unless_installed)
+        case "mlflow.utils.autologging_utils.safety":
+            job_run.patch_safety(module)
+        case name if name.startswith("mlflow.tracking."):
+            _patch_tracking(module, settings)
+        case name:
+            raise ValueError(f"{name} is watched, but nothing is to be changed in it")
+
+
+def _patch_tracking(module: ModuleType, settings: dict[str, Any]) -> None:
+    match module.__name__:
         case "mlflow.tracking.fluent":
             _replace(module, "set_experiment", _in_child_processes_too)
             _replace(module, "_get_experiment_id_from_env", _made_by_another_job)
+            job_run.patch_fluent(module)
         case "mlflow.tracking._tracking_service.client":
             client = module.TrackingServiceClient
             _replace(client, "create_run", _tagged)
             _replace(client, "create_logged_model", _tagged)
+        case "mlflow.tracking._tracking_service.utils":
+            note = elsewhere.Elsewhere(settings["tracking_uri"], settings["notes"])
+            note.look(os.environ.get("MLFLOW_TRACKING_URI"))
+            _replace(module, "set_tracking_uri", note.after)
         case name:
             raise ValueError(f"{name} is watched, but nothing is to be changed in it")
 

@@ -55,8 +55,8 @@ class Output:
         self.write(line if self._ends_line else b"\n" + line)
 
     def last_line(self) -> str | None:
-        """The last line that is not empty: after a traceback, the error itself."""
-        lines = [line for line in self._last.decode(errors="replace").splitlines() if line.strip()]
+        """The last line that is not empty: after a traceback, the error itself. Links that MLflow prints do not count."""
+        lines = [line for line in self._last.decode(errors="replace").splitlines() if line.strip() and not _is_a_link(line)]
         return lines[-1].strip()[:500] if lines else None
 
     def finish(self) -> None:
@@ -135,6 +135,10 @@ class Relay:
             if not _is_writable(self.descriptor, _DRAIN_SECONDS):
                 self._open, self._pending = False, memoryview(b"")
             self.flush()
+
+
+def _is_a_link(line: str) -> bool:
+    return ("View run " in line or "View experiment at:" in line) and "://" in line
 
 
 def _open(path: str) -> int:

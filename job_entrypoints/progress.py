@@ -73,6 +73,10 @@ class Progress:
             },
         )
 
+    def seconds_until(self, moment: float) -> float:
+        """From the script's start to ``moment``, both in seconds since the epoch."""
+        return max(moment - self._started_at, 0.0) if self._started_at is not None else 0.0
+
     def finished(
         self,
         outcome: str,
@@ -80,6 +84,8 @@ class Progress:
         exit_code: int | None = None,
         signal: int | None = None,
         message: str | None = None,
+        held_by: str | None = None,
+        tracking_uri: str | None = None,
         usage: Usage | None = None,
     ) -> None:
         wall = time.monotonic() - self._started_clock if self._started_at is not None else 0.0
@@ -91,6 +97,8 @@ class Progress:
                 "exit_code": exit_code,
                 "signal": signal,
                 "message": message,
+                "held_by": held_by,
+                "tracking_uri": tracking_uri,
                 "script_started_at": self._started_at,
                 "finished_at": time.time(),
                 "usage": (usage or Usage()).as_record(wall),

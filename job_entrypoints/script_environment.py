@@ -33,6 +33,9 @@ THREAD_POOLS = (
 )
 """Libraries start as many threads as the machine has cores unless told otherwise; the job asked for ``cpus``."""
 
+_RAY_JOB_CONFIG = "RAY_JOB_CONFIG_JSON_ENV_VAR"
+_OF_TASKS = ("MLFLOW_RUN_CONTEXT", "MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME")
+
 _DEFAULTS = {
     "PYTHONUNBUFFERED": "1",
     "PYTHONFAULTHANDLER": "1",  # a crash in C says where it was
@@ -67,7 +70,25 @@ def script_environment(attempt: Attempt, inherited: Mapping[str, str]) -> dict[s
     if attempt.experiment_name:
         environment["MLFLOW_EXPERIMENT_NAME"] = attempt.experiment_name
         environment.pop("MLFLOW_EXPERIMENT_ID", None)
+    if not attempt.from_ray:
+        _hand_to_tasks(attempt, environment)
     return environment
+
+
+def _hand_to_tasks(attempt: Attempt, environment: dict[str, str]) -> None:
+    """Ray's tasks and actors of the script have its variables, as under Ray's Jobs API; what they track is the job's.
+
+    The script's own ``ray.init(runtime_env=…)`` wins where both name a variable; Ray would refuse it otherwise.
+    """
+    try:
+        config = json.loads(environment.get(_RAY_JOB_CONFIG, "null"))
+        runtime_env = config["runtime_env"]
+        handed = {name: environment[name] for name in (*attempt.environment, *_OF_TASKS) if name in environment}
+        runtime_env["env_vars"] = {**(runtime_env.get("env_vars") or {}), **handed}
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return  # Not started by Ray.
+    environment[_RAY_JOB_CONFIG] = json.dumps(config)
+    environment.setdefault("RAY_OVERRIDE_JOB_RUNTIME_ENV", "1")
 
 
 def _as_ray_has_it(inherited: Mapping[str, str]) -> dict[str, str]:

@@ -27,15 +27,20 @@ def main() -> None:
     else:
         sys.path[0] = os.path.dirname(script)
     sys.argv[:] = [script, *arguments]
+    own_process = os.getpid()
     try:
         code = _compile(script)
         import_hooks.install(instructions, lambda: code)
         module = _as_main(script)
         os.nice(int(niceness))
         exec(code, module.__dict__)  # noqa: S102 - running the user's script is what this is for
-    except BaseException:
+    except BaseException as error:
+        if os.getpid() == own_process:
+            _note_end(instructions, script, error)
         _hide_frames_of(__file__)
         raise
+    if os.getpid() == own_process and ("threading" in sys.modules or "multiprocessing.process" in sys.modules):
+        _note_end(instructions, script, None)
 
 
 def _compile(script: str) -> CodeType:
@@ -55,6 +60,12 @@ def _as_main(script: str) -> ModuleType:
     module.__dict__.update({"__builtins__": __builtins__, "__annotations__": {}, "__cached__": None})
     sys.modules["__main__"] = module
     return module
+
+
+def _note_end(instructions: str, script: str, error: BaseException | None) -> None:
+    from job_entrypoints.script.end import note_end
+
+    note_end(instructions, script, error)
 
 
 def _hide_frames_of(own_file: str) -> None:

@@ -13,7 +13,7 @@ import signal
 import sys
 
 from job_entrypoints.attempt import AttemptUnreadable, read_attempt
-from job_entrypoints.keeper import keep
+from job_entrypoints.keeper import FORWARDED, keep
 from job_entrypoints.process_control import become_subreaper, mark_attempt
 from job_entrypoints.process_tree import end_at_once, send
 from job_entrypoints.progress import EXIT_WRAPPER_ERROR, WRAPPER_ERROR, Progress
@@ -49,7 +49,7 @@ def anchor(attempt: Attempt) -> int:
         os.setsid()
         os._exit(keep(attempt, own_pid))
     for number in _PASSED_ON:
-        signal.signal(number, lambda *_: send([keeper], signal.SIGTERM))
+        signal.signal(number, lambda *_: send([keeper], FORWARDED))
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     status = _wait_for(keeper)
     if os.WIFEXITED(status):

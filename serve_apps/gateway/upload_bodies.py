@@ -23,7 +23,7 @@ from serve_apps.gateway.upload_forms import MULTIPART, read_form
 # JSON may escape each byte of a script as \u00xx, and there are other fields.
 _ESCAPED: Final = 6
 _OTHER_FIELDS_BYTES: Final = 4 * 1024 * 1024
-_NEWER_FIELDS: Final = frozenset({"entrypoint", "sweep"})
+_NEWER_FIELDS: Final = frozenset({"entrypoint", "registers", "sweep"})
 """Left out where they ask for nothing: keys of an older release keep their meaning."""
 _STAND_INS: Final[Mapping[str, Any]] = {"script_content": "pass", "experiment_name": "stand-in"}
 

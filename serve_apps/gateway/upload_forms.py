@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException, MultiPartParser
 
 from raylift.domain.errors import FieldError
+from raylift.services.scripts import encoding_of
 from serve_apps.gateway.bodies import bounded_stream
 from serve_apps.gateway.errors import MalformedBody
 
@@ -73,7 +75,10 @@ async def _collect(data: FormData) -> UploadForm:
         if name == _PROJECT:
             await _take_project(part, form)
             continue
-        text = part if isinstance(part, str) else await _text(part, name, form)
+        if name == _SCRIPT and isinstance(part, UploadFile):
+            text = await _script_text(part, form)
+        else:
+            text = part if isinstance(part, str) else await _text(part, name, form)
         if text is None:
             continue
         if name == _SCRIPT and isinstance(part, UploadFile):
@@ -104,11 +109,24 @@ def _take_no_script(form: UploadForm) -> None:
     form.fields["script_content"] = ""
 
 
+async def _script_text(part: UploadFile, form: UploadForm) -> str:
+    """The script as a field of JSON carries it; as base64 where only its bytes say what they are (PEP 263)."""
+    content = await part.read()
+    try:
+        text = content.decode("utf-8")
+    except UnicodeDecodeError:
+        text = None
+    if text is not None and encoding_of(content) == "utf-8":
+        return text
+    form.fields["script_encoding"] = "base64"
+    return base64.b64encode(content).decode()
+
+
 async def _text(part: UploadFile, name: str, form: UploadForm) -> str | None:
     try:
         return (await part.read()).decode("utf-8")
     except UnicodeDecodeError as error:
-        form.refuse("script_content" if name == _SCRIPT else name, f"is not UTF-8: {error.reason} at byte {error.start}")
+        form.refuse(name, f"is not UTF-8: {error.reason} at byte {error.start}")
         return None
 
 
@@ -124,7 +142,7 @@ def _take(name: str, values: Sequence[str], form: UploadForm) -> None:
         form.fields[name] = _json(name, values[0], form)
     elif name == "script_content" and name in form.fields:
         form.refuse(name, "is given twice: as the part 'script' and as the field 'script_content'")
-    elif not (name == "model_name" and not values[0]):  # An empty field is how a form says null.
+    elif not (name in {"model_name", "register"} and not values[0]):  # An empty field is how a form says null.
         form.fields[name] = values[0]
 
 
@@ -165,6 +183,7 @@ FORM_SCHEMA: Final[dict[str, Any]] = {
         "entrypoint": {"type": "string", "description": "With project: the path of the script in it."},
         "experiment_name": {"type": "string"},
         "model_name": {"type": "string"},
+        "register": {"type": "string"},
         "requirements": {"type": "array", "items": {"type": "string"}, "description": "Repeated, or one JSON list."},
         "requirements_file": {"type": "string", "format": "binary", "description": "A requirements.txt."},
         "args": {"type": "array", "items": {"type": "string"}, "description": "Repeated, or one JSON list."},

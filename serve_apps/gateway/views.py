@@ -88,6 +88,7 @@ def job_view(details: JobDetails, now: datetime) -> JobView:
         max_retries=spec.max_retries,
         autolog=spec.autolog,
         deploy=spec.deploy,
+        registers=spec.register,
         phases=_phases(job, details.deployment, now),
         usage=_usage(job),
         logs=details.log_tail,

@@ -55,6 +55,15 @@ class TrainingUpload(BaseModel):
     priority: Annotated[int, Field(ge=0, le=100, description="Higher first.")] = 50
     autolog: Annotated[bool, Field(description="Call mlflow.autolog() for the script.")] = True
     deploy: Annotated[bool, Field(description="Deploy the registered version.")] = True
+    registers: Annotated[
+        str | None,
+        Field(
+            alias="register",
+            min_length=1,
+            max_length=500,
+            description="Which of the models that the script logs is registered: its name, its class, or its run's id or name.",
+        ),
+    ] = None
     tags: Annotated[dict[str, str], Field(description="Copied to the job, its runs and the version.")] = {}
     sweep: Annotated[SweepRequest | None, Field(description="Makes it a job for each combination of parameters.")] = None
 
@@ -133,6 +142,8 @@ class JobSummary(BaseModel):
 class JobView(JobSummary):
     """``GET /mlops/training/jobs/{job_id}``."""
 
+    model_config = ConfigDict(populate_by_name=True)
+
     phase: Annotated[
         str, Field(description="The finer state: queued, environment, starting, script, registration, or the status.")
     ]
@@ -156,6 +167,9 @@ class JobView(JobSummary):
     max_retries: int
     autolog: bool
     deploy: bool
+    registers: Annotated[
+        str | None, Field(alias="register", description="The model that the upload chose, by name, class or run.")
+    ] = None
     phases: Annotated[dict[str, float], Field(description="Seconds spent in each phase.")]
     usage: Annotated[
         UsageView | None,

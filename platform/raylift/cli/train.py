@@ -66,6 +66,10 @@ def train(
     max_retries: Annotated[int, typer.Option(help="Times to run again when the script fails.")] = 0,
     no_autolog: Annotated[bool, typer.Option("--no-autolog", help="Do not call mlflow.autolog() for the script.")] = False,
     no_deploy: Annotated[bool, typer.Option("--no-deploy", help="Register the version without deploying it.")] = False,
+    register: Annotated[
+        str | None,
+        typer.Option(help="Which of the models that it logs to register: a name, class or run.", metavar="MODEL"),
+    ] = None,
     sweep: SweepOption = None,
     sweep_as: SweepAsOption = SweepPassing.ENVIRONMENT,
     metric: MetricOption = None,
@@ -111,6 +115,7 @@ def train(
                 priority=priority,
                 autolog=not no_autolog,
                 deploy=not no_deploy,
+                register=register,
                 tags=assignments(tag or [], "--tag"),
                 idempotency_key=idempotency_key,
                 **options,

@@ -120,6 +120,7 @@ class Client:
         priority: int = 50,
         autolog: bool = True,
         deploy: bool = True,
+        register: str | None = None,
         tags: Mapping[str, str] | None = None,
         idempotency_key: str | None = None,
         entrypoint: str | None = None,
@@ -152,6 +153,8 @@ class Client:
             priority: 0 to 100, higher first.
             autolog: Call ``mlflow.autolog()`` for the script.
             deploy: Deploy the registered version.
+            register: Which of the models that the script logs is registered, by its name, its class, or its run's id or name.
+                None: explicitly logged models come first, then supervised ones, then the last.
             tags: Copied to the job, its runs and the version.
             idempotency_key: Two uploads with the same key are one job. None: a new key.
             entrypoint: The path, in the project, of the script. What .gitignore and .rayliftignore files name is left out.
@@ -183,6 +186,8 @@ class Client:
             "deploy": deploy,
             "tags": {name: str(value) for name, value in (tags or {}).items()},
         }
+        if register is not None:
+            body["register"] = register
         if sweep is not None:
             body["sweep"] = sweep_body(
                 sweep, sweep_as, metric=metric, mode=mode, register_best=register_best, max_parallel=max_parallel

@@ -182,7 +182,7 @@ class Job:
     def script(self) -> str:
         """The source it ran; of a project, its entrypoint."""
         response = self._connection.send("GET", paths.job(self._job_id, "script"), headers={"Accept": "*/*"})
-        return response.content.decode("utf-8", "replace")
+        return response.text
 
     def events(self) -> list[EventView]:
         """Every transition, oldest first."""

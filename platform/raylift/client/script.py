@@ -11,6 +11,8 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 _COMMENT: Final = re.compile(r"(^|\s)#.*$")
+_DECLARATION: Final = re.compile(rb"(?:[^\n]*\n)?[ \t\f]*#[^\n]*?coding[:=][ \t]*(?!utf-?8\b)[-\w.]", re.IGNORECASE)
+"""Of an encoding other than UTF-8, in one of the first two lines."""
 _INCLUDE: Final = re.compile(r"(?:-r|--requirement)(?:\s+|=)(.+)|-r(\S.*)")
 
 
@@ -40,12 +42,18 @@ def read_script(path: str | PathLike[str] | None, content: str | None, name: str
         return Script(content, "plain", name or "train.py")
     file = Path(path or "")
     raw = file.read_bytes()
+    text = None if _DECLARATION.match(raw) else _decoded(raw)
+    if text is not None:
+        return Script(text, "plain", name or file.name)
+    # Its bytes say what they are (PEP 263); the platform says what is wrong with them, if anything is.
+    return Script(base64.b64encode(raw).decode(), "base64", name or file.name)
+
+
+def _decoded(raw: bytes) -> str | None:
     try:
-        text, encoding = raw.decode(), "plain"
+        return raw.decode()
     except UnicodeDecodeError:
-        # The platform says what is wrong with it, and where, as with everything else about a script.
-        text, encoding = base64.b64encode(raw).decode(), "base64"
-    return Script(text, encoding, name or file.name)
+        return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ class TrainOptions(TypedDict, total=False):
     priority: int
     autolog: bool
     deploy: bool
+    register: str | None
     tags: Mapping[str, str] | None
     idempotency_key: str | None
     entrypoint: str | None

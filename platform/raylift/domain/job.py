@@ -149,6 +149,8 @@ class JobSpec:
     priority: int = 50
     autolog: bool = True
     deploy: bool = True
+    register: str | None = None
+    """Which of the models that the script logs is registered: a name, a class or a run. None: the platform's own rule."""
     tags: Mapping[str, str] = field(default_factory=dict[str, str])
     owner: str = DEFAULT_OWNER
     """For whom it runs: fair share and quotas go by it."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import StrEnum
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,19 @@ class ModelVersion:
         return f"models:/{self.name}/{self.version}"
 
 
+class ModelKind(StrEnum):
+    """What a logged model is good for; the hooks in the script's process note it."""
+
+    PREDICTOR = "predictor"
+    """A supervised model, or one of a library that has no other kinds."""
+    OTHER = "other"
+    """A transformer, a clusterer, an outlier detector."""
+    PART = "part"
+    """One fold of a cross-validation."""
+    BASELINE = "baseline"
+    """A Dummy estimator."""
+
+
 @dataclass(frozen=True, slots=True)
 class LoggedModel:
     """A model that a job's script logged; a candidate for registration."""
@@ -53,6 +67,10 @@ class LoggedModel:
     run_id: str | None
     created_at: datetime
     uri: str
+    classes: tuple[str, ...] = ()
+    """Of the object, then of the estimator that it wraps (``GridSearchCV``, ``RandomForestClassifier``); () where unknown."""
+    kind: ModelKind = ModelKind.PREDICTOR
+    autologged: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,4 +81,10 @@ class TrackedRun:
     experiment_id: str
     started_at: datetime
     parent_run_id: str | None = None
+    name: str = ""
+    status: str = "FINISHED"
+    """MLflow's own word for it."""
+    ended_at: datetime | None = None
+    outside: Collection[str] | None = None
+    """Of the job's run: its metrics that the script logged outside of any run and fit. None: it is another run."""
     metrics: Mapping[str, float] = field(default_factory=dict[str, float])

@@ -130,6 +130,13 @@ def status_of(state: SweepState, counts: Mapping[JobStatus, int]) -> JobStatus:
             return JobStatus.RUNNING if begun or state is SweepState.CLOSING else JobStatus.QUEUED
 
 
+def missing_metric(jobs: Iterable[Job], metric: str) -> str:
+    """The sentence for a sweep none of whose completed jobs has its metric."""
+    names = sorted({name for job in jobs if job.status is JobStatus.COMPLETED for name in job.metrics})
+    there = f"they have: {', '.join(names)}" if names else "they have no metrics at all"
+    return f"No completed job has a number as its metric {metric!r}; {there}."
+
+
 def choose_best(jobs: Iterable[Job], metric: str, mode: SweepMode) -> Job | None:
     """The completed job with the best value of the metric, the first of equals. Without the metric, or with NaN, none wins."""
     able = [job for job in jobs if job.status is JobStatus.COMPLETED and math.isfinite(job.metrics.get(metric, math.nan))]

@@ -74,10 +74,10 @@ class AttemptDirectory:
             fields["script_path"] = str(self.path / _WORK / job.spec.entrypoint)
         self._write_private(_ATTEMPT, fields)
 
-    def request_stop(self) -> None:
+    def request_stop(self, cause: str = "") -> None:
         """Tell the wrapper to end the script, or not to start it. Works while Ray still holds the attempt back.
 
-        Also before the attempt was prepared: whoever submits it late starts nothing.
+        Also before the attempt was prepared: whoever submits it late starts nothing. ``cause`` is shown in the script's log.
         """
         # Whatever its script made of the directory: a job that cannot be told to stop would never be over.
         if self.path.is_symlink() or self.path.is_file():
@@ -88,6 +88,8 @@ class AttemptDirectory:
         if stop.is_symlink():
             stop.unlink()
         stop.touch()
+        if cause:
+            _write_into(stop, cause)
 
     def stop_requested_at(self) -> datetime | None:
         """When the wrapper was last told to stop."""
@@ -169,6 +171,17 @@ def attempts_on_disk(attempts_dir: Path) -> Iterator[str]:
         for entry in entries:
             if not entry.name.startswith(".") and entry.is_dir(follow_symlinks=False):
                 yield entry.name
+
+
+def _write_into(path: Path, text: str) -> None:
+    """Best effort: the script may have put a pipe or a directory in the file's place, which must not hold anything up."""
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_TRUNC | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError as error:
+        log.info("%s cannot be written: %s", path, error)
+        return
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
 
 
 def _remove_tree(path: Path) -> None:

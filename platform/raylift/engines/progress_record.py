@@ -39,6 +39,10 @@ class Progress:
     exit_code: int | None = None
     signal: int | None = None
     message: str | None = None
+    held_by: str | None = None
+    """Of a stopped script: that its main thread had ended before, and what kept its process."""
+    tracking_uri: str | None = None
+    """Where the script tracked its runs, if not in the job's MLflow."""
     finished_at: datetime | None = None
     usage: Usage | None = None
     wrapper_pid: int | None = None
@@ -62,6 +66,8 @@ def read_progress(content: bytes) -> Progress:
         exit_code=record.exit_code,
         signal=record.signal,
         message=record.message and record.message[:_MAX_MESSAGE],
+        held_by=record.held_by and record.held_by[:_MAX_MESSAGE],
+        tracking_uri=record.tracking_uri and record.tracking_uri[:_MAX_MESSAGE],
         finished_at=_moment(record.finished_at),
         usage=Usage(**record.usage.model_dump()) if record.usage else None,
     )
@@ -99,6 +105,8 @@ class _Finished(_Record):
     exit_code: Annotated[int | None, Field(ge=0, le=255)] = None
     signal: Annotated[int | None, Field(gt=0, le=64)] = None
     message: str | None = None
+    held_by: str | None = None
+    tracking_uri: str | None = None
     usage: _Used | None = None
 
 

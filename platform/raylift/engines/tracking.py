@@ -10,14 +10,22 @@ from typing import Any, Final
 
 import mlflow.artifacts
 from mlflow import MlflowClient
-from mlflow.entities import Param
+from mlflow.entities import Metric, Param
 
 from raylift.domain.identifiers import MLFLOW_PARENT_RUN, TAG_JOB_ID
-from raylift.domain.model_version import LoggedModel, ModelVersion, TrackedRun
+from raylift.domain.model_version import LoggedModel, ModelKind, ModelVersion, TrackedRun
 from raylift.engines.mlflow_client import MlflowRefused, connect, every_page, metrics_of, mlflow_errors, moment
 
 _MODELS_OF_RUN: Final = "mlflow.log-model.history"
 """A run's tag."""
+
+_TAG_CLASS: Final = "raylift.model_class"
+_TAG_KIND: Final = "raylift.model_kind"
+_TAG_AUTOLOGGED: Final = "raylift.autologged"
+_OF: Final = " of "
+_TAG_JOB_RUN: Final = "raylift.job_run"
+_ALL: Final = "*"
+"""As in job_entrypoints.tracking, repeated: nothing of the wrapper is imported here. A unit test compares."""
 
 
 class Tracking:
@@ -60,6 +68,17 @@ class Tracking:
             missing = [Param(name, value) for name, value in params.items() if name not in there]
             if missing:
                 self._client.log_batch(run_id, params=missing)
+
+    def add_metrics(self, run_id: str, metrics: Mapping[str, float]) -> None:
+        """Note metrics on a run; the caller has seen that it has none of their names."""
+        at = int(datetime.now(UTC).timestamp() * 1000)
+        with mlflow_errors():
+            self._client.log_batch(run_id, metrics=[Metric(name, value, at, 0) for name, value in metrics.items()])
+
+    def end_run(self, run_id: str, status: str) -> None:
+        """End a run, or correct how it ended: FINISHED, FAILED or KILLED."""
+        with mlflow_errors():
+            self._client.set_terminated(run_id, status)
 
     def job_of_run(self, run_id: str) -> str | None:
         """The job that made a run; None for runs that no job made, or that are gone."""
@@ -115,13 +134,28 @@ class Tracking:
 
 
 def _tracked_run(item: Any) -> TrackedRun:
+    metrics = metrics_of(item)
     return TrackedRun(
         run_id=item.info.run_id,
         experiment_id=item.info.experiment_id,
         started_at=moment(item.info.start_time),
         parent_run_id=item.data.tags.get(MLFLOW_PARENT_RUN),
-        metrics=metrics_of(item),
+        name=item.info.run_name or "",
+        status=str(item.info.status),
+        ended_at=moment(item.info.end_time) if item.info.end_time else None,
+        outside=_outside(item.data.tags.get(_TAG_JOB_RUN), metrics),
+        metrics=metrics,
     )
+
+
+def _outside(tag: str | None, metrics: Mapping[str, float]) -> frozenset[str] | None:
+    if tag is None:
+        return None
+    try:
+        named = metrics if tag == _ALL else json.loads(tag)
+        return frozenset(name for name in named if isinstance(name, str))
+    except (ValueError, TypeError):
+        return frozenset(metrics)  # The script wrote into it.
 
 
 def _models_in_run(run: Any) -> list[LoggedModel]:
@@ -140,10 +174,14 @@ def _models_in_run(run: Any) -> list[LoggedModel]:
 
 
 def _logged_model(item: Any) -> LoggedModel:
+    tags: Mapping[str, str] = item.tags or {}
     return LoggedModel(
         model_id=item.model_id,
         name=item.name,
         run_id=item.source_run_id or None,
         created_at=moment(item.creation_timestamp),
         uri=item.model_uri,
+        classes=tuple(filter(None, tags.get(_TAG_CLASS, "").split(_OF))),
+        kind=ModelKind(kind) if (kind := tags.get(_TAG_KIND)) in set(ModelKind) else ModelKind.PREDICTOR,
+        autologged=tags.get(_TAG_AUTOLOGGED) == "true",
     )

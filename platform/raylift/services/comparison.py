@@ -28,6 +28,7 @@ _SETTINGS: Final = (
     "priority",
     "autolog",
     "deploy",
+    "register",
 )
 _MAX_DIFF_LINES: Final = 10_000
 """Of a script: finding the least difference of longer ones takes too long for a request."""

@@ -59,7 +59,7 @@ class Services:
         capacity = Capacity(cluster)
         logs = JobLogs(store, settings.attempts_dir)
         uploads = UploadChecks(settings.jobs, capacity)
-        reasons = QueueReasons(store, capacity, settings.jobs.quotas)
+        reasons = QueueReasons(store, capacity, settings.jobs.quotas, settings.environments_dir, clock)
         training = TrainingService(
             store,
             logs,

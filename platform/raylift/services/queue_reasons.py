@@ -4,14 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Final
 
 from raylift.domain.errors import SweepNotFound
 from raylift.domain.job import Job, JobState, Reason
 from raylift.domain.quota import Held
 from raylift.domain.sweep import SweepState
+from raylift.engines.environments.overlay import is_built, overlay_directory
 from raylift.services.capacity import Capacity
+from raylift.services.clock import Clock, utc_now
 from raylift.settings import QuotaSettings
 from raylift.store import Store
+
+_SOON: Final = timedelta(seconds=10)
+"""Starting takes so long without anything to wait for."""
+_MOST_NAMED: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,12 +34,16 @@ class _Look:
 
 
 class QueueReasons:
-    """Gives queued jobs the reason and the message of this moment. Other jobs have theirs in the store."""
+    """Gives jobs that wait the reason and the message of this moment. Other jobs have theirs in the store."""
 
-    def __init__(self, store: Store, capacity: Capacity, quotas: QuotaSettings) -> None:
+    def __init__(
+        self, store: Store, capacity: Capacity, quotas: QuotaSettings, environments_dir: Path, clock: Clock = utc_now
+    ) -> None:
         self._store = store
         self._capacity = capacity
         self._quotas = quotas
+        self._environments_dir = environments_dir
+        self._clock = clock
 
     def explained(self, jobs: Sequence[Job]) -> list[Job]:
         """The same jobs in the same order."""
@@ -38,12 +51,23 @@ class QueueReasons:
         return [self._explained(job, look) for job in jobs]
 
     def _explained(self, job: Job, look: _Look) -> Job:
+        if job.state is JobState.ENVIRONMENT:
+            return replace(job, message=f"Its requirements are being resolved: {_listed(job.spec.requirements)}.")
+        if job.state is JobState.STARTING and self._clock() - job.entered_at > _SOON:
+            return self._starting(job)
         waits_for = self._waits_for(job, look) if job.state is JobState.QUEUED else None
         if waits_for is None:
             return job
         reason, message = waits_for
         # A job that came back to the queue says first why it did.
         return replace(job, reason=reason, message=f"{job.message} {message}" if job.message else message)
+
+    def _starting(self, job: Job) -> Job:
+        lock = job.environment_lock or ()
+        if lock and not is_built(overlay_directory(lock, self._environments_dir)):
+            message = f"It waits for its environment, which is being installed: {_listed(lock)}."
+            return replace(job, reason=Reason.BUILDING_ENVIRONMENT, message=message)
+        return replace(job, message="It waits for Ray, which has it and has not started its process on a node yet.")
 
     def _waits_for(self, job: Job, look: _Look) -> tuple[Reason, str] | None:
         """None when it waits for room, or for its turn."""
@@ -79,3 +103,8 @@ class QueueReasons:
                 message = f"It goes on when other jobs of its sweep end, of which {sweep.spec.max_parallel} run at a time."
             look.held_back[sweep_id] = dict.fromkeys(self._store.sweeps.held_back(sweep), message)
         return look.held_back[sweep_id]
+
+
+def _listed(packages: Sequence[str]) -> str:
+    rest = len(packages) - _MOST_NAMED
+    return ", ".join(packages[:_MOST_NAMED]) + (f" and {rest} more" if rest > 0 else "")

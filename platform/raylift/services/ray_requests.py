@@ -27,6 +27,7 @@ METADATA_FIELDS: Final = (
     "max_retries",
     "autolog",
     "deploy",
+    "register",
 )
 """Fields of an upload that metadata keys choose, each as ``raylift.<field>``."""
 

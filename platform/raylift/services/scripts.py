@@ -28,9 +28,14 @@ def decode_script(content: str, encoding: Literal["plain", "base64"], *, max_byt
     """
     if encoding == "plain":
         try:
-            script = content.encode()
+            script = _in_its_encoding(content, content.encode())
         except UnicodeEncodeError as error:
-            return FieldError(FIELD, f"holds half of a surrogate pair at character {error.start}, which UTF-8 cannot express")
+            if error.encoding == "utf-8":
+                problem = f"holds half of a surrogate pair at character {error.start}, which UTF-8 cannot express"
+                return FieldError(FIELD, problem)
+            line = content.count("\n", 0, error.start) + 1
+            problem = f"declares the encoding {error.encoding}, which has no {content[error.start]!r}: declare utf-8"
+            return FieldError(FIELD, problem, line=line)
     else:
         # Four characters hold three bytes. Measured before decoding: the excess is never built.
         check_size(len(content) * 3 // 4 - 2, max_bytes)
@@ -58,32 +63,56 @@ def check_size(size: int, max_bytes: int) -> None:
         )
 
 
+def encoding_of(script: bytes) -> str:
+    """The encoding in which Python reads the script; UTF-8 where it reads none."""
+    try:
+        declared, _ = tokenize.detect_encoding(io.BytesIO(script).readline)
+    except SyntaxError:
+        return "utf-8"
+    return "utf-8" if declared == "utf-8-sig" else declared
+
+
+def _in_its_encoding(content: str, in_utf8: bytes) -> bytes:
+    """The bytes that Python reads as ``content``: in the encoding that the script declares (PEP 263).
+
+    Raises:
+        UnicodeEncodeError: the declared encoding lacks a character of it.
+    """
+    try:
+        declared, _ = tokenize.detect_encoding(io.BytesIO(in_utf8).readline)
+        return in_utf8 if declared.startswith("utf-8") else content.encode(declared)
+    except (SyntaxError, LookupError):
+        return in_utf8  # What is wrong with the declaration is told with the script's other errors.
+
+
 def _text_error(script: bytes) -> FieldError | None:
     if not script.strip():
         return FieldError(FIELD, "is empty")
     try:
-        text = script.decode("utf-8")
-    except UnicodeDecodeError as error:
-        line = script.count(b"\n", 0, error.start) + 1
-        return FieldError(FIELD, f"is not UTF-8: byte 0x{script[error.start]:02x} at offset {error.start}", line=line)
-    if "\0" in text:
-        return FieldError(FIELD, "holds a null byte", line=text.count("\n", 0, text.index("\0")) + 1)
-    return _declaration_error(script, text)
-
-
-def _declaration_error(script: bytes, text: str) -> FieldError | None:
-    """A declared encoding that would make Python read other text than was uploaded."""
-    try:
         encoding, _ = tokenize.detect_encoding(io.BytesIO(script).readline)
     except SyntaxError as error:
-        return FieldError(FIELD, f"declares an encoding that Python does not know: {error.msg}", line=1)
+        undeclared = _undecodable(script, "utf-8") if "declaration" in str(error.msg) else None
+        return undeclared or FieldError(FIELD, f"declares an encoding that Python does not know: {error.msg}", line=1)
+    error = _undecodable(script, encoding)
+    if error is not None:
+        return error
+    if b"\0" in script:
+        return FieldError(FIELD, "holds a null byte", line=script.count(b"\n", 0, script.index(b"\0")) + 1)
+    return None
+
+
+def _undecodable(script: bytes, encoding: str) -> FieldError | None:
     try:
-        same = script.decode(encoding) == (text.removeprefix("\ufeff") if encoding == "utf-8-sig" else text)
-    except (UnicodeDecodeError, LookupError):
-        same = False
-    if same:
-        return None
-    return FieldError(FIELD, f"is UTF-8 but declares the encoding {encoding}: remove the declaration", line=1)
+        script.decode(encoding)
+    except UnicodeDecodeError as error:
+        line = script.count(b"\n", 0, error.start) + 1
+        known = "UTF-8" if encoding.startswith("utf-8") else f"{encoding}, which it declares"
+        advice = "; declare its encoding in the first line, e.g. # coding: latin-1" if known == "UTF-8" else ""
+        problem = f"is not {known}: byte 0x{script[error.start]:02x} at offset {error.start}{advice}"
+        return FieldError(FIELD, problem, line=line)
+    except (LookupError, UnicodeError):
+        return FieldError(FIELD, f"declares {encoding}, which is no encoding of text", line=1)
+    return None
 
 
 def _syntax_error(script: bytes, script_name: str) -> FieldError | None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from raylift.domain.errors import SweepNotFinished
 from raylift.domain.identifiers import new_job_id, new_sweep_id
-from raylift.domain.job import Job
-from raylift.domain.sweep import Sweep, SweepSpec, choose_best
+from raylift.domain.job import Job, JobStatus
+from raylift.domain.sweep import Sweep, SweepSpec, choose_best, missing_metric
 from raylift.services.clock import Clock, utc_now
 from raylift.services.queue_reasons import QueueReasons
 from raylift.services.sweep_requests import job_specs
@@ -79,7 +79,8 @@ class SweepService:
         """Raises SweepNotFound."""
         sweep = self._store.sweeps.get(sweep_id)
         jobs = self._reasons.explained(self._store.sweeps.jobs(sweep_id))
-        return SweepDetails(sweep, jobs, _best(sweep, jobs))
+        best = _best(sweep, jobs)
+        return SweepDetails(_warned(sweep, jobs, best), jobs, best)
 
     def page(self, *, limit: int, cursor: str | None) -> SweepPage:
         return self._store.sweeps.list(limit=limit, cursor=cursor)
@@ -101,6 +102,15 @@ class SweepService:
         for job in self._store.sweeps.jobs(sweep_id):
             self._training.delete(job.job_id)
         self._store.sweeps.delete(sweep_id)
+
+
+def _warned(sweep: Sweep, jobs: list[Job], best: Job | None) -> Sweep:
+    """A sweep whose first jobs lack its metric says so while there is time to cancel it."""
+    metric = sweep.spec.metric
+    some_completed = any(job.status is JobStatus.COMPLETED for job in jobs)
+    if metric is None or best is not None or sweep.is_final or not some_completed:
+        return sweep
+    return replace(sweep, message=f"{missing_metric(jobs, metric)} Cancel the sweep if the others cannot have it either.")
 
 
 def _best(sweep: Sweep, jobs: list[Job]) -> Job | None:

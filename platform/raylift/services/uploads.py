@@ -149,6 +149,8 @@ class UploadChecks:
         yield from check_total(upload.args, upload.environment)
         yield from self._timeout(upload.timeout_seconds)
         yield from self._resources(upload.resources)
+        if upload.registers is not None and upload.model_name is None:
+            yield FieldError("register", "chooses the model to register, but there is no model_name to register it as")
         yield from _tags(upload.tags)
         yield from check_sweep(upload, self._settings.max_sweep_jobs)
 
@@ -218,6 +220,7 @@ def _spec(upload: TrainingUpload, source: _Source, sourced: Sourced, project: Pa
         priority=upload.priority,
         autolog=upload.autolog,
         deploy=upload.deploy,
+        register=upload.registers,
         tags=dict(upload.tags),
         project_sha256=project.sha256 if project else None,
         entrypoint=source.entrypoint,

@@ -21,6 +21,8 @@ from raylift.engines.registry import Registry
 from raylift.engines.tracking import Tracking
 from raylift.settings import PlatformSettings
 from raylift.store import Store
+from raylift.supervisor.choose_model import choose_run
+from raylift.supervisor.end_runs import FINISHED, end_runs, status_of_runs
 from raylift.supervisor.placement import Placement
 from raylift.supervisor.plan_jobs import (
     CANCELLED_BEFORE_ITS_SCRIPT,
@@ -41,6 +43,9 @@ log = logging.getLogger(__name__)
 _REGISTRATION_PATIENCE: Final = timedelta(minutes=10)
 """How long a registration is tried again while MLflow does not answer. Counts only while this supervisor tries."""
 
+_RUNS_PATIENCE: Final = timedelta(seconds=30)
+"""How long the end of a job waits for MLflow to end its runs."""
+
 _TRIES: Final = 10
 """Of a job's step that fails for no reason we know; the pauses between them sum up to about two minutes."""
 
@@ -52,6 +57,17 @@ _STEP_FAILED: Final = {
 
 _RAY_STOP_MARGIN_SECONDS: Final = 5.0
 """Ray's own SIGKILL comes this much after the wrapper's, so that the wrapper can still report."""
+
+
+def _cause(job: Job, reason: Reason) -> str:
+    """Why an attempt is stopped, for the script's log."""
+    match reason:
+        case Reason.TIMEOUT:
+            return f"its time limit of {job.spec.timeout_seconds} s is over"
+        case Reason.CANCELLED_BY_USER:
+            return "the job was cancelled"
+        case _:
+            return "the platform lost sight of it"
 
 
 class JobExecutor:
@@ -76,6 +92,8 @@ class JobExecutor:
         self._placement = placement
         self._unregistered_since: dict[str, datetime] = {}
         """When MLflow first did not answer about a job."""
+        self._runs_open_since: dict[str, datetime] = {}
+        """When MLflow first did not answer about the runs of a job that has ended."""
         self._failures: dict[str, int] = {}
         """Steps of a job that failed one after the other, though every engine answered."""
 
@@ -184,7 +202,11 @@ class JobExecutor:
                 f"python -m job_entrypoints.train --attempt-dir {directory.path}",
                 job.spec.resources,
                 runtime_env=runtime_env,
-                metadata={"raylift.job_id": job.job_id, "raylift.attempt": str(job.attempt)},
+                metadata={
+                    **(job.spec.ray.metadata if job.spec.ray else {}),
+                    "raylift.job_id": job.job_id,
+                    "raylift.attempt": str(job.attempt),
+                },
                 avoid_nodes=self._placement.to_avoid(job.job_id, job.spec.resources),
             )
         except SubmissionRefused as error:
@@ -227,14 +249,15 @@ class JobExecutor:
             job = self._store.jobs.amend(lease, job, stop_reason=reason)
         # The file first: a wrapper that Ray has not started yet finds it and starts nothing.
         directory = self._directory(job)
-        directory.request_stop()
+        directory.request_stop(_cause(job, reason))
         self._ray_jobs.stop(directory.path.name)
 
     def _register(self, lease: Lease, job: Job) -> None:
         try:
-            made = register(job, self._tracking, self._registry)
+            made = register(job, self._tracking, self._registry, self._tracks_elsewhere(job))
         except NoModelLogged as error:
-            self._move(lease, job, JobState.FAILED, reason=Reason.NO_MODEL_LOGGED, message=error.detail, **self._runs(job))
+            shown = self._ended_runs(job, FINISHED)
+            self._move(lease, job, JobState.FAILED, reason=Reason.NO_MODEL_LOGGED, message=error.detail, **shown)
             return
         except (EngineUnavailable, MlflowRefused) as error:
             # Not since the job entered this state: the platform may have been down for most of that time.
@@ -245,6 +268,7 @@ class JobExecutor:
             self._move(lease, job, JobState.FAILED, reason=Reason.REGISTRATION_ERROR, message=error.detail)
             return
         self._unregistered_since.pop(job.job_id, None)
+        self._ended_runs(job, FINISHED)
         if made.version is not None:
             deploy(job, made.version, self._store, self._settings.serving.default_deployment(), now=self._clock())
         self._move(
@@ -258,16 +282,40 @@ class JobExecutor:
             model_version=made.version.version if made.version else None,
         )
 
-    def _runs(self, job: Job) -> dict[str, Any]:
-        """The run of a job that is about to fail, so that its metrics can be looked at all the same."""
-        runs = self._tracking.runs_of_job(job.job_id)
-        if not runs:
+    def _tracks_elsewhere(self, job: Job) -> str | None:
+        try:
+            progress = self._directory(job).progress()
+        except (ValueError, OSError) as error:
+            log.warning("%s: progress.json cannot be understood: %s", job.job_id, error)
+            return None
+        return progress.tracking_uri if progress else None
+
+    def _ended_runs(self, job: Job, status: str, stopped_at: datetime | None = None) -> dict[str, Any]:
+        """End the job's runs. Returns the one to show, so that a job that failed has its metrics, too.
+
+        Raises:
+            EngineUnavailable: MLflow does not answer; it is waited for, for a while.
+        """
+        if job.started_at is None:
             return {}
-        run = runs[-1]
+        try:
+            runs = self._tracking.runs_of_job(job.job_id)
+            end_runs(self._tracking, runs, status, stopped_at=stopped_at)
+        except (EngineUnavailable, MlflowRefused) as error:
+            since = self._runs_open_since.setdefault(job.job_id, self._clock())
+            if isinstance(error, EngineUnavailable) and self._clock() - since < _RUNS_PATIENCE:
+                raise
+            log.warning("%s: its runs may stay open: %s", job.job_id, error.detail)
+            runs = []
+        self._runs_open_since.pop(job.job_id, None)
+        run = choose_run(runs, None)
+        if run is None:
+            return {}
         return {"mlflow_experiment_id": run.experiment_id, "mlflow_run_id": run.run_id, "metrics": dict(run.metrics)}
 
     def _retry(self, lease: Lease, job: Job, action: Retry) -> None:
         self._close(job, lost=action.lost)
+        self._ended_runs(job, status_of_runs(action.reason))
         losses = job.infrastructure_losses + (1 if action.lost else 0)
         again = f"Attempt {job.attempt}: {action.message} Queued again."
         self._move(
@@ -283,9 +331,18 @@ class JobExecutor:
         )
 
     def _finish(self, lease: Lease, job: Job, action: Finish) -> None:
+        stopped_at = self._directory(job).stop_requested_at() if job.stop_reason is not None else None
         self._close(job, lost=action.lost)
+        shown = self._ended_runs(job, status_of_runs(action.reason), stopped_at)
         self._move(
-            lease, job, action.to, reason=action.reason, message=action.message, exit_code=action.exit_code, usage=action.usage
+            lease,
+            job,
+            action.to,
+            reason=action.reason,
+            message=action.message,
+            exit_code=action.exit_code,
+            usage=action.usage,
+            **shown,
         )
 
     def _close(self, job: Job, *, lost: bool = False) -> None:

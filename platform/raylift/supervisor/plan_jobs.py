@@ -185,7 +185,7 @@ def _ended(job: Job, progress: Progress, settings: JobSettings) -> JobAction:
     # One that was only believed lost, and ended by itself all the same, was not.
     by_itself = job.stop_reason is Reason.NODE_LOST and progress.outcome in {Outcome.EXITED, Outcome.SIGNALED}
     if job.stop_reason is not None and not by_itself and progress.outcome not in _OVER_A_LIMIT:
-        return _stopped(job, job.stop_reason, code, usage, settings)
+        return _stopped(job, job.stop_reason, code, usage, settings, held_by=progress.held_by)
     match progress.outcome:
         case Outcome.EXITED if code == 0:
             return ScriptSucceeded(usage)
@@ -203,14 +203,16 @@ def _ended(job: Job, progress: Progress, settings: JobSettings) -> JobAction:
 
 
 def _script_failed(job: Job, progress: Progress) -> JobAction:
+    # A signal's number is negative, as Python and Ray have it.
+    code = -progress.signal if progress.signal else progress.exit_code
     if progress.signal:
         message = f"The script was ended by {_signal_name(progress.signal)}. See the logs."
     else:
         message = f"The script exited with code {progress.exit_code}. {progress.message or 'See the logs.'}"
     failures = job.attempt - job.infrastructure_losses
     if failures <= job.spec.max_retries:
-        return Retry(Reason.SCRIPT_ERROR, message, progress.exit_code, progress.usage)
-    return Finish(JobState.FAILED, Reason.SCRIPT_ERROR, message, progress.exit_code, progress.usage)
+        return Retry(Reason.SCRIPT_ERROR, message, code, progress.usage)
+    return Finish(JobState.FAILED, Reason.SCRIPT_ERROR, message, code, progress.usage)
 
 
 def _signal_name(number: int) -> str:
@@ -220,19 +222,27 @@ def _signal_name(number: int) -> str:
         return f"signal {number}"
 
 
-def _stopped(job: Job, reason: Reason, code: int | None, usage: Usage | None, settings: JobSettings) -> JobAction:
+def _stopped(
+    job: Job, reason: Reason, code: int | None, usage: Usage | None, settings: JobSettings, *, held_by: str | None = None
+) -> JobAction:
     # Without usage it is not the wrapper's word.
     silent = usage is None
     match reason:
         case Reason.CANCELLED_BY_USER:
             return Finish(JobState.CANCELLED, reason, "Cancelled on request.", code, usage, lost=silent)
         case Reason.TIMEOUT:
-            message = f"Stopped after its time limit of {job.spec.timeout_seconds} s. Raise timeout_seconds if it needs longer."
+            message = f"Stopped after its time limit of {job.spec.timeout_seconds} s{_why_it_lasted(held_by)}"
             return Finish(JobState.FAILED, reason, message, code, usage, lost=silent)
         case _ if job.state is JobState.STARTING:
             return _lost(job, f"Ray did not start it within {settings.start_timeout_seconds:.0f} s.", settings)
         case _:
             return _lost(job, "Its wrapper or Ray went away while the script ran.", settings)
+
+
+def _why_it_lasted(held_by: str | None) -> str:
+    if held_by is None:
+        return ". Raise timeout_seconds if it needs longer."
+    return f": {held_by}. More time would not help: end what it starts, or make its threads daemons (daemon=True)."
 
 
 def _ended_without_a_word(job: Job, seen: AttemptSeen, now: datetime, settings: JobSettings) -> JobAction | None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from raylift.domain.job import Job, JobStatus
-from raylift.domain.sweep import Sweep, SweepRegistration, SweepState, choose_best, count_by_status
+from raylift.domain.sweep import Sweep, SweepRegistration, SweepState, choose_best, count_by_status, missing_metric
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +76,4 @@ def _nobody_has(metric: str, jobs: Sequence[Job], best_job_id: str | None, *, re
     nothing = " Nothing was registered." if registers else ""
     if best_job_id is not None:
         return f"The best, {best_job_id}, was deleted.{nothing}"
-    names = sorted({name for job in jobs if job.status is JobStatus.COMPLETED for name in job.metrics})
-    there = f"they have: {', '.join(names)}" if names else "they have no metrics at all"
-    return f"No completed job has a number as its metric {metric!r}; {there}.{nothing}"
+    return f"{missing_metric(jobs, metric)}{nothing}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
 
@@ -17,6 +17,7 @@ from raylift.domain.model_version import LoggedModel, ModelVersion, TrackedRun
 from raylift.engines.registry import Registry
 from raylift.engines.tracking import Tracking
 from raylift.store import Store
+from raylift.supervisor.choose_model import choice, choose_model, choose_run, no_model, whose_metrics
 
 log = logging.getLogger(__name__)
 
@@ -41,19 +42,26 @@ class Registered:
     metrics: dict[str, float] = field(default_factory=dict)
 
 
-def register(job: Job, tracking: Tracking, registry: Registry) -> Registered:
+def register(job: Job, tracking: Tracking, registry: Registry, elsewhere: str | None = None) -> Registered:
     """Find what the job made, and register its model unless that is left to its sweep. May be repeated.
+
+    ``elsewhere``: where the script tracks its runs, if not in the job's MLflow.
 
     Raises: as ``register_model``.
     """
     sweep = job.spec.sweep
-    made = register_model(job, tracking, registry) if sweep is None or sweep.registers else _left_to_the_sweep(job, tracking)
+    if sweep is None or sweep.registers:
+        made = register_model(job, tracking, registry, elsewhere)
+    else:
+        made = _left_to_the_sweep(job, tracking, elsewhere)
     if sweep is not None and made.run is not None:
         tracking.add_params(made.run.run_id, sweep.parameters)
+    if elsewhere is not None:
+        made = replace(made, message=f"{made.message} The script tracked runs at {elsewhere} besides: they are not seen here.")
     return made
 
 
-def register_model(job: Job, tracking: Tracking, registry: Registry) -> Registered:
+def register_model(job: Job, tracking: Tracking, registry: Registry, elsewhere: str | None = None) -> Registered:
     """Register the model that the job logged. Repeating it finds the version that was made before.
 
     Raises:
@@ -64,21 +72,23 @@ def register_model(job: Job, tracking: Tracking, registry: Registry) -> Register
     name = job.spec.model_name
     if name is None:
         run = choose_run(runs, None)
-        return _registered(job, tracking, run, None, "Done. Nothing to register: the job names no model.")
-    version = choose_version(job, registry.versions_of_job(name, job.job_id, frozenset(run.run_id for run in runs)))
+        message = f"Done. Nothing to register: the job names no model.{whose_metrics(run, runs)}"
+        return _registered(job, tracking, run, None, message)
+    made = registry.versions_of_job(name, job.job_id, frozenset(run.run_id for run in runs))
+    logged = tracking.logged_models_of_job(job.job_id, runs)
+    model = choose_model(logged, name, job.spec.register, runs)
+    version = choose_version(job, made if job.spec.register is None else _made_of(model, job, made))
     if version is not None:
         version = _without_twins(job, version, registry)
         registry.tag_version(version, lineage_tags(job))
         message = f"Registered as {name} version {version.version}."
     else:
-        logged = tracking.logged_models_of_job(job.job_id, runs)
-        model = choose_model(logged, name)
         if model is None:
-            raise NoModelLogged(_no_model(name, runs))
+            raise NoModelLogged(no_model(name, job.spec.register, logged, runs, elsewhere))
         version = _without_twins(job, registry.register(name, model, lineage_tags(job)), registry)
-        choice = f" (model {model.name!r}, chosen from the {len(logged)} that the script logged)" if len(logged) > 1 else ""
-        message = f"Registered as {name} version {version.version}{choice}."
-    return _registered(job, tracking, choose_run(runs, version.run_id), version, message)
+        message = f"Registered as {name} version {version.version}{choice(model, logged, runs)}."
+    run = _with_metrics_of_the_job(choose_run(runs, version.run_id), runs, tracking)
+    return _registered(job, tracking, run, version, f"{message}{whose_metrics(run, runs)}")
 
 
 def deploy(job: Job, version: ModelVersion, store: Store, config: DeploymentConfig, *, now: datetime) -> None:
@@ -97,22 +107,16 @@ def deploy(job: Job, version: ModelVersion, store: Store, config: DeploymentConf
     )
 
 
-def choose_model(logged: Sequence[LoggedModel], model_name: str) -> LoggedModel | None:
-    """The model to register: the one named like the registered model, else the one named ``model``, else the last logged.
-
-    Among several of one name the last logged counts. ``logged`` is oldest first.
-    """
-    for name in (model_name, "model"):
-        named = [model for model in logged if model.name == name]
-        if named:
-            return named[-1]
-    return logged[-1] if logged else None
-
-
 def choose_version(job: Job, versions: Sequence[ModelVersion]) -> ModelVersion | None:
     """The job's version: the one this platform made for it, else the newest that its script registered itself."""
     ours = [version for version in versions if version.tags.get(TAG_JOB_ID) == job.job_id]
     return max(ours or versions, key=lambda version: int(version.version), default=None)
+
+
+def _made_of(model: LoggedModel | None, job: Job, versions: Sequence[ModelVersion]) -> list[ModelVersion]:
+    """The versions of the model that the upload chose, and those that this platform made."""
+    uri = model.uri if model is not None else None
+    return [version for version in versions if version.tags.get(TAG_JOB_ID) == job.job_id or version.source == uri]
 
 
 def twins_of(job: Job, version: ModelVersion, versions: Sequence[ModelVersion]) -> list[ModelVersion]:
@@ -140,16 +144,6 @@ def _without_twins(job: Job, version: ModelVersion, registry: Registry) -> Model
     return first
 
 
-def choose_run(runs: Sequence[TrackedRun], run_id: str | None) -> TrackedRun | None:
-    """The job's run: the one that made its version, else the last that is no other's child. ``runs`` is oldest first."""
-    own = [run for run in runs if run.run_id == run_id]
-    # In a sweep all of them are children of its parent run, which is none of the job's.
-    ids = {run.run_id for run in runs}
-    top = [run for run in runs if run.parent_run_id not in ids]
-    candidates = own or top or list(runs)
-    return candidates[-1] if candidates else None
-
-
 def lineage_tags(job: Job) -> dict[str, str]:
     """Where a version comes from, as tags on it."""
     spec = job.spec
@@ -166,26 +160,34 @@ def lineage_tags(job: Job) -> dict[str, str]:
     return {key: value for key, value in tags.items() if len(value) <= _TAG_LIMIT}
 
 
-def _left_to_the_sweep(job: Job, tracking: Tracking) -> Registered:
+def _left_to_the_sweep(job: Job, tracking: Tracking, elsewhere: str | None) -> Registered:
     runs = tracking.runs_of_job(job.job_id)
     logged = tracking.logged_models_of_job(job.job_id, runs)
-    model = choose_model(logged, job.spec.model_name or "")
+    model = choose_model(logged, job.spec.model_name or "", job.spec.register, runs)
     if model is None and job.spec.model_name is not None:
         # It could not win: better told now than when all have ended.
-        raise NoModelLogged(_no_model(job.spec.model_name, runs))
-    run = choose_run(runs, model.run_id if model else None)
+        raise NoModelLogged(no_model(job.spec.model_name, job.spec.register, logged, runs, elsewhere))
+    run = _with_metrics_of_the_job(choose_run(runs, model.run_id if model else None), runs, tracking)
     return _registered(job, tracking, run, None, "Done. Its sweep registers the best job's model when all have ended.")
+
+
+def _with_metrics_of_the_job(run: TrackedRun | None, runs: Sequence[TrackedRun], tracking: Tracking) -> TrackedRun | None:
+    """The run of the model, with what the script logged outside of any run: MLflow shows it with the version, too."""
+    if run is None:
+        return None
+    outside = {
+        name: other.metrics[name]
+        for other in runs
+        if other.outside is not None and other.run_id != run.run_id
+        for name in other.outside
+        if name in other.metrics and name not in run.metrics
+    }
+    if not outside:
+        return run
+    tracking.add_metrics(run.run_id, outside)
+    return replace(run, metrics={**run.metrics, **outside})
 
 
 def _registered(job: Job, tracking: Tracking, run: TrackedRun | None, version: ModelVersion | None, message: str) -> Registered:
     experiment_id = run.experiment_id if run else tracking.experiment_id(job.spec.experiment_name)
     return Registered(message, experiment_id, run, version, dict(run.metrics) if run else {})
-
-
-def _no_model(name: str, runs: Sequence[TrackedRun]) -> str:
-    made = f"{len(runs)} MLflow run{'s' if len(runs) != 1 else ''}" if runs else "no MLflow run"
-    return (
-        f"The script succeeded and made {made}, but logged no model to register as {name!r}. Log one, for example with "
-        'mlflow.sklearn.log_model(model, "model"), or leave autolog on and fit a scikit-learn, XGBoost or LightGBM model; '
-        "to run a script without registering anything, leave model_name out."
-    )

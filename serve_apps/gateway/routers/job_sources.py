@@ -9,6 +9,7 @@ from fastapi import APIRouter, Response
 
 from raylift.api.job_diff import JobDiff
 from raylift.services.container import Services
+from raylift.services.scripts import encoding_of
 from serve_apps.gateway import job_diff_view
 from serve_apps.gateway.responses import json_response, problems
 
@@ -27,7 +28,7 @@ def job_sources_router(services: Services) -> APIRouter:
         """The script as it was uploaded; of a project, its entrypoint."""
         found, source = training.script(job_id)
         disposition = f"inline; filename*=utf-8''{quote(found.spec.script_name, safe='')}"
-        return Response(source, 200, {"Content-Disposition": disposition}, "text/x-python; charset=utf-8")
+        return Response(source, 200, {"Content-Disposition": disposition}, f"text/x-python; charset={encoding_of(source)}")
 
     @router.get(
         "/jobs/{job_id}/project",

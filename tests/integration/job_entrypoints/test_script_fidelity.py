@@ -142,3 +142,8 @@ def test_a_script_is_not_run_without_its_requirements(run: Callable[..., Any]) -
     assert result.progress["message"] in result.output
     assert "ray_uv" in result.progress["message"]
     assert "ran" not in result.output.splitlines()
+
+
+def test_ray_train_is_imported_without_further_requirements(start: Callable[..., Any]) -> None:
+    result = start("import ray.train\nprint('imported')").wait(120)
+    assert "imported" in result.output

@@ -122,6 +122,30 @@ def test_a_forest_logged_by_its_positional_name_is_the_only_model(autolog: bool,
     assert loaded.predict([[0.1, 0.2, 0.3]]).shape == (1,)
 
 
+def test_models_are_tagged_with_their_class_kind_and_origin(track: Callable[..., Tracked]) -> None:
+    tracked = track(
+        "from sklearn.decomposition import PCA\nfrom sklearn.dummy import DummyClassifier\n"
+        "from sklearn.model_selection import GridSearchCV, cross_val_score\nfrom sklearn.tree import DecisionTreeClassifier\n"
+        "from xgboost import XGBClassifier\n" + DATA + "XGBClassifier(n_estimators=2).fit(X, y)\n"
+        "GridSearchCV(DecisionTreeClassifier(), {'max_depth': [1, 2]}, cv=2).fit(X, y)\n"
+        "cross_val_score(DecisionTreeClassifier(), X, y, cv=2)\nPCA(2).fit_transform(X)\nDummyClassifier().fit(X, y)\n"
+    )
+    assert tracked.result.exit_code == 0, tracked.result.output
+    found = sorted((model.tags["raylift.model_class"], model.tags["raylift.model_kind"]) for model in tracked.models)
+    assert found == [
+        ("DecisionTreeClassifier", "part"),
+        ("DecisionTreeClassifier", "part"),
+        ("DecisionTreeClassifier", "predictor"),
+        ("DummyClassifier", "baseline"),
+        ("GridSearchCV of DecisionTreeClassifier", "predictor"),
+        ("PCA", "other"),
+        ("XGBClassifier", "predictor"),
+    ]
+    assert {model.tags["raylift.autologged"] for model in tracked.models} == {"true"}
+    explicit = track(FOREST + "    mlflow.sklearn.log_model(model, name='mine')")
+    assert [model.tags["raylift.autologged"] for model in explicit.models] == ["false"]
+
+
 def test_what_the_user_says_explicitly_stays(track: Callable[..., Tracked]) -> None:
     tracked = track(
         "import mlflow\nfrom sklearn.linear_model import LogisticRegression\n" + DATA + "m = LogisticRegression().fit(X, y)\n"

@@ -10,7 +10,7 @@ import pytest
 
 from raylift import Client, ConnectionFailed, InvalidRequest
 from raylift.api.training import TrainingUpload
-from raylift.client.script import read_requirements
+from raylift.client.script import read_requirements, read_script
 
 UPLOAD = "/mlops/training/upload"
 
@@ -71,6 +71,23 @@ def test_a_file_that_is_not_utf_8_is_left_for_the_platform_to_refuse(client: Cli
     client.train(tmp_path / "latin.py")
     body = uploaded(platform)
     assert (body.script_encoding, base64.b64decode(body.script_content)) == ("base64", b"# caf\xe9\n")
+
+
+@pytest.mark.parametrize(
+    ("raw", "encoding"),
+    [
+        (b"x = '\xc3\xa4'\n", "plain"),
+        (b"# coding: utf-8\nx = 1\n", "plain"),
+        (b"# coding: latin-1\nx = '\xe4'\n", "base64"),
+        (b"#!/usr/bin/python\n# -*- coding: cp1252 -*-\nx = '\xc3\xa4'\n", "base64"),
+    ],
+)
+def test_a_script_that_declares_its_encoding_is_sent_as_bytes(raw: bytes, encoding: str, tmp_path: Path):
+    (tmp_path / "train.py").write_bytes(raw)
+    script = read_script(tmp_path / "train.py", None, None)
+    assert script.encoding == encoding
+    sent = base64.b64decode(script.content) if encoding == "base64" else script.content.encode()
+    assert sent == raw
 
 
 def test_a_script_and_its_source_are_one_too_many(client: Client):

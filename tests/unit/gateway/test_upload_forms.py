@@ -84,6 +84,12 @@ async def test_script_content_as_a_field(client: httpx.AsyncClient) -> None:
     assert (await client.get(job["links"]["script"])).content == b"print(1)"
 
 
+async def test_a_script_part_keeps_the_encoding_that_it_declares(client: httpx.AsyncClient) -> None:
+    source = "# -*- coding: cp1252 -*-\nx = '€'\n".encode("cp1252")
+    job = await taken(client, script(content=source))
+    assert (await client.get(job["links"]["script"])).content == source
+
+
 @pytest.mark.parametrize(
     ("parts", "field", "detail"),
     [

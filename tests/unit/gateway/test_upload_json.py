@@ -58,7 +58,13 @@ async def test_base64_is_decoded(client: httpx.AsyncClient) -> None:
         ),
         ({"script_content": "x = 1\0"}, "script_content", "null byte"),
         ({"script_content": " \n"}, "script_content", "is empty"),
-        ({"script_content": "# coding: latin-1\nx = 'ä'\n"}, "script_content", "declares the encoding"),
+        ({"script_content": "# coding: latin-1\nx = 'ő'\n"}, "script_content", "which has no 'ő'"),
+        ({"script_content": "# coding: rot13\nx = 1\n"}, "script_content", "no encoding of text"),
+        (
+            {"script_content": base64.b64encode(b"# coding: ascii\nx = '\xff'").decode(), "script_encoding": "base64"},
+            "script_content",
+            "is not ascii, which it declares",
+        ),
         ({"script_content": "# coding: no-such\nx = 1\n"}, "script_content", "declares an encoding"),
         ({"script_content": "(" * 500 + ")" * 500}, "script_content", "does not compile"),
         ({"script_content": "-" * 200_000 + "1"}, "script_content", "nested too deeply"),
@@ -154,6 +160,17 @@ async def test_scripts_that_compile_are_taken_as_they_are(client: httpx.AsyncCli
     answer = await client.post(UPLOAD, json=fields(script_content=script))
     assert answer.status_code == 202, answer.text
     assert (await client.get(answer.json()["links"]["script"])).content == script.encode()
+
+
+async def test_a_script_keeps_the_encoding_that_it_declares(client: httpx.AsyncClient) -> None:
+    source = "# coding: latin-1\nx = 'ä'\n"
+    carried = base64.b64encode(source.encode("latin-1")).decode()
+    for body in ({"script_content": source}, {"script_content": carried, "script_encoding": "base64"}):
+        answer = await client.post(UPLOAD, json=fields(**body))
+        assert answer.status_code == 202, answer.text
+        script = await client.get(answer.json()["links"]["script"])
+        assert script.content == source.encode("latin-1")
+        assert script.text == source
 
 
 async def test_the_gateways_own_future_imports_are_not_the_scripts(client: httpx.AsyncClient) -> None:

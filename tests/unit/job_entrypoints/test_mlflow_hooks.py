@@ -12,11 +12,26 @@ import pytest
 
 from job_entrypoints import mlflow_hooks
 
+JOB_RUN: dict[str, Any] = {
+    name: lambda *_: None
+    for name in (
+        "_get_or_start_run",
+        "_resolve_tracking_uri",
+        "MlflowClient",
+        "end_run",
+        "log_metric",
+        "log_metrics",
+        "set_tags",
+    )
+}
+JOB_RUN |= {"_active_experiment_id": None, "MlflowException": Exception}
+"""What the job's run needs of MLflow's fluent module."""
+
 
 def _patched(name: str, script: str = "pass", wanted: bool = True, **attributes: Any) -> Any:
     module = ModuleType(name)
     module.__dict__.update(attributes)
-    instructions = json.dumps({"autolog": wanted, "environment_lock": [], "project": ""})
+    instructions = json.dumps({"autolog": wanted, "environment_lock": [], "project": "", "notes": "", "tracking_uri": None})
     mlflow_hooks.patch(module, instructions, compile(script, "my_model.py", "exec"))
     return module
 
@@ -105,7 +120,9 @@ def test_the_scripts_experiment_replaces_the_jobs(monkeypatch: pytest.MonkeyPatc
             raise outcome
         return outcome
 
-    fluent = _patched("mlflow.tracking.fluent", set_experiment=lambda name: name, _get_experiment_id_from_env=from_env)
+    fluent = _patched(
+        "mlflow.tracking.fluent", **JOB_RUN, set_experiment=lambda name: name, _get_experiment_id_from_env=from_env
+    )
     assert fluent._get_experiment_id_from_env() == "7"
     with pytest.raises(ValueError, match="down"):
         fluent._get_experiment_id_from_env()

@@ -10,13 +10,16 @@ import pytest
 
 import job_entrypoints
 from job_entrypoints import attempt, process_control, progress, promised_environment, script_environment
+from job_entrypoints.tracking import job_run, model_tags
 from raylift.domain import identifiers
 from raylift.domain.job import Reason
-from raylift.engines import leftovers
+from raylift.domain.model_version import ModelKind
+from raylift.engines import leftovers, tracking
 from raylift.engines.environments import overlay
 from raylift.engines.progress_record import Outcome
 
-MODULES = sorted(Path(str(job_entrypoints.__file__)).parent.glob("*.py"))
+PACKAGE = Path(str(job_entrypoints.__file__)).parent
+MODULES = sorted([*PACKAGE.glob("*.py"), *(PACKAGE / "script").glob("*.py")])
 
 
 def test_names_of_the_domain() -> None:
@@ -28,6 +31,10 @@ def test_names_of_the_domain() -> None:
     assert Reason.ENVIRONMENT_ERROR.value == progress.ENVIRONMENT_ERROR
     assert promised_environment.READY == overlay.READY
     assert process_control.attempt_mark("job_1-a1", "i") == leftovers.attempt_mark("job_1-a1", "i")
+    assert {kind.value for kind in ModelKind} == {model_tags.PREDICTOR, model_tags.OTHER, model_tags.PART, model_tags.BASELINE}
+    told = (model_tags.TAG_CLASS, model_tags.TAG_KIND, model_tags.TAG_AUTOLOGGED, model_tags.OF)
+    assert (job_run.TAG_JOB_RUN, job_run.ALL) == (tracking._TAG_JOB_RUN, tracking._ALL)
+    assert told == (tracking._TAG_CLASS, tracking._TAG_KIND, tracking._TAG_AUTOLOGGED, tracking._OF)
     assert script_environment.TAG_JOB_ID == identifiers.TAG_JOB_ID
 
 
@@ -66,6 +73,6 @@ def test_what_every_job_pays_for_stays_light() -> None:
     import subprocess
 
     code = "import sys; import job_entrypoints.train; print(*sys.modules)"
-    command = [sys.executable, "-I", "-S", "-c", f"import sys; sys.path.insert(0, {str(MODULES[0].parents[1])!r}); {code}"]
+    command = [sys.executable, "-I", "-S", "-c", f"import sys; sys.path.insert(0, {str(PACKAGE.parent)!r}); {code}"]
     loaded = set(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split())
     assert not loaded & SLOW

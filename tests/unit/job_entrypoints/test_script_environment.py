@@ -22,6 +22,19 @@ def test_the_users_values_win_over_ours_and_ours_over_what_is_inherited() -> Non
     assert environment["RAY_ADDRESS"] == "1.2.3.4:1"
 
 
+def test_rays_tasks_have_the_jobs_variables_and_track_for_it() -> None:
+    inherited = {"RAY_JOB_CONFIG_JSON_ENV_VAR": json.dumps({"runtime_env": {"env_vars": {"A": "1"}}, "metadata": {"m": "x"}})}
+    environment = script_environment(_attempt(environment={"SECRET": "s"}, mlflow_url="http://mlflow"), inherited)
+    config = json.loads(environment["RAY_JOB_CONFIG_JSON_ENV_VAR"])
+    variables = config["runtime_env"]["env_vars"]
+    assert (variables["A"], variables["SECRET"], variables["MLFLOW_TRACKING_URI"]) == ("1", "s", "http://mlflow")
+    assert "raylift.job_id" in variables["MLFLOW_RUN_CONTEXT"]
+    assert config["metadata"] == {"m": "x"}
+    assert environment["RAY_OVERRIDE_JOB_RUNTIME_ENV"] == "1"
+    direct = script_environment(_attempt(origin="ray", environment={"SECRET": "s"}), inherited)
+    assert direct["RAY_JOB_CONFIG_JSON_ENV_VAR"] == inherited["RAY_JOB_CONFIG_JSON_ENV_VAR"]
+
+
 def test_less_than_one_cpu_is_one_thread() -> None:
     assert script_environment(_attempt(cpus=0.25), {})["OMP_NUM_THREADS"] == "1"
 

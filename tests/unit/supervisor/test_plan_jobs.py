@@ -255,6 +255,18 @@ class TestLosses:
         assert plan(job, now + LATER, **seen, ray_answers=False) == Stop(Reason.NODE_LOST)
         assert isinstance(plan(job, now + LATER, **seen), Retry)
 
+    def test_the_exit_code_of_a_signal_is_negative(self, make_job: Make, now: datetime) -> None:
+        action = plan(make_job(), now, progress=ended(now, Outcome.SIGNALED, signal=11))
+        assert isinstance(action, Finish)
+        assert (action.exit_code, "SIGSEGV" in action.message) == (-11, True)
+
+    def test_a_time_out_names_what_kept_a_script_that_had_ended(self, make_job: Make, now: datetime) -> None:
+        held_by = "the script had come to its end after 3 s, but the thread 'gpu-watch' kept its process"
+        action = plan(make_job(stop_reason=Reason.TIMEOUT), now, progress=ended(now, Outcome.STOPPED, held_by=held_by))
+        assert isinstance(action, Finish)
+        assert held_by in action.message
+        assert "Raise timeout_seconds" not in action.message
+
     def test_a_stop_that_came_to_nothing_is_sent_again(self, make_job: Make, now: datetime) -> None:
         job = make_job(stop_reason=Reason.TIMEOUT)
         seen = {"progress": Progress(now), "ray": RUNNING, "wrapper_lives": True, "stop_sent_at": now}

@@ -3,56 +3,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
 from raylift.domain.identifiers import TAG_JOB_ID, TAG_REQUIREMENTS
 from raylift.domain.job import Job, JobState
 from raylift.domain.model_version import LoggedModel, ModelVersion, TrackedRun
-from raylift.supervisor.registration import choose_model, choose_run, choose_version, lineage_tags, twins_of
+from raylift.supervisor.registration import NoModelLogged, choose_version, lineage_tags, register_model, twins_of
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 Make = Callable[..., Job]
-
-
-def logged(*names: str) -> list[LoggedModel]:
-    return [LoggedModel(f"m-{index}", name, "run", NOW, f"models:/m-{index}") for index, name in enumerate(names)]
-
-
-def run(run_id: str, parent: str | None = None) -> TrackedRun:
-    return TrackedRun(run_id, "1", NOW, parent)
-
-
-@pytest.mark.parametrize(
-    ("names", "chosen"),
-    [
-        (["a", "churn", "model", "b"], 1),
-        (["a", "model", "b"], 1),
-        (["a", "b"], 1),
-        (["model", "model"], 1),
-        (["churn", "churn", "model"], 1),
-    ],
-)
-def test_the_model_named_like_the_registered_one_else_model_else_the_last(names: list[str], chosen: int) -> None:
-    models = logged(*names)
-    assert choose_model(models, "churn") == models[chosen]
-
-
-def test_no_model_is_none() -> None:
-    assert choose_model([], "churn") is None
-
-
-def test_the_run_that_made_the_version_is_the_jobs() -> None:
-    runs = [run("a"), run("b"), run("c", parent="a")]
-    assert choose_run(runs, "a") == runs[0]
-    assert choose_run(runs, None) == runs[1]
-    assert choose_run(runs[2:], None) == runs[2]
-    assert choose_run([], None) is None
-
-
-def test_in_a_sweep_all_runs_are_beneath_its_own_and_the_last_of_them_is_the_jobs() -> None:
-    runs = [run("a", parent="sweep"), run("b", parent="sweep"), run("c", parent="b")]
-    assert choose_run(runs, None) == runs[1]
 
 
 def test_our_own_version_comes_before_those_the_script_registered(make_job: Make) -> None:
@@ -84,3 +45,59 @@ def test_lineage_is_tagged_and_what_mlflow_would_cut_is_left_out(make_job: Make)
     assert "humanize==4.9.0" in tags["raylift.environment_lock"]
     many = replace(job, spec=replace(job.spec, requirements=("x" * 100,) * 100))
     assert TAG_REQUIREMENTS not in lineage_tags(many)
+
+
+class Tracking:
+    """MLflow with one job's runs and models in memory."""
+
+    def __init__(self, runs: list[TrackedRun], models: list[LoggedModel]) -> None:
+        self.runs, self.models = runs, models
+        self.added: list[tuple[str, dict[str, float]]] = []
+        self.versions_made: list[ModelVersion] = []
+
+    def runs_of_job(self, _: str) -> list[TrackedRun]:
+        return self.runs
+
+    def logged_models_of_job(self, _: str, __: object) -> list[LoggedModel]:
+        return self.models
+
+    def add_metrics(self, run_id: str, metrics: dict[str, float]) -> None:
+        self.added.append((run_id, metrics))
+
+    def versions_of_job(self, *_: object) -> list[ModelVersion]:
+        return self.versions_made
+
+    def versions(self, _: str) -> list[ModelVersion]:
+        return self.versions_made
+
+    def register(self, name: str, model: LoggedModel, tags: dict[str, str]) -> ModelVersion:
+        self.versions_made.append(ModelVersion(name, "1", NOW, tags=tags, run_id=model.run_id, source=model.uri))
+        return self.versions_made[-1]
+
+    def tag_version(self, *_: object) -> None: ...
+
+
+def test_what_was_logged_outside_of_any_run_is_shown_with_the_model(make_job: Make) -> None:
+    job_run = TrackedRun("job", "1", NOW, metrics={"auc": 0.75, "loss": 0.1, "training_r2_score": 0.3}, outside={"auc", "loss"})
+    own = TrackedRun("own", "1", NOW, "job", name="able-cow", metrics={"loss": 0.2, "training_accuracy_score": 0.9})
+    model = LoggedModel("m-1", "model", "own", NOW, "models:/m-1", ("SVC",))
+    mlflow: Any = Tracking([job_run, own], [model])
+    made = register_model(make_job(JobState.REGISTRATION), mlflow, mlflow)
+    assert made.metrics == {"auc": 0.75, "loss": 0.2, "training_accuracy_score": 0.9}
+    assert mlflow.added == [("own", {"auc": 0.75})]
+    assert made.run is not None
+    assert made.run.run_id == "own"
+    assert "those of run able-cow" in made.message
+
+
+def test_the_model_that_the_upload_chose_is_registered(make_job: Make) -> None:
+    job = make_job(JobState.REGISTRATION)
+    job = replace(job, spec=replace(job.spec, register="PCA"))
+    models = [LoggedModel(f"m-{name}", "model", "run", NOW, f"models:/m-{name}", (name,)) for name in ("SVC", "PCA", "KMeans")]
+    mlflow: Any = Tracking([TrackedRun("run", "1", NOW)], models)
+    # The script registered another one under the name: that was not what was asked for.
+    mlflow.versions_made.append(ModelVersion("churn", "7", NOW, run_id="run", source="models:/m-SVC"))
+    assert register_model(job, mlflow, mlflow).version == mlflow.versions_made[-1]
+    assert mlflow.versions_made[-1].source == "models:/m-PCA"
+    with pytest.raises(NoModelLogged, match="'Lasso'"):
+        register_model(replace(job, spec=replace(job.spec, register="Lasso")), Tracking([], models), Tracking([], models))  # type: ignore[arg-type]

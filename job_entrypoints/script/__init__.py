@@ -1,0 +1,1 @@
+"""Runs in the script's process, beside the script."""

@@ -1,0 +1,57 @@
+"""Notes how the main thread of a script ended, and what else keeps its process then. Imported only when there is something."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+
+from job_entrypoints.script.failure import describe
+from job_entrypoints.script.notes import ENDED_AT, ERROR, HELD_BY, add_notes
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+_OF_MLFLOW = "Mlflow"
+"""Beginning of the names of MLflow's own threads, which end with the process."""
+
+
+failed = False
+"""Whether the script has ended with an exception, or an exit code other than 0."""
+
+
+def note_end(instructions: str, script: str, error: BaseException | None) -> None:
+    """Note an exception, and the threads and processes that Python will wait for.
+
+    A fault of ours must not hide the script's.
+    """
+    global failed
+    failed = error is not None and not (isinstance(error, SystemExit) and error.code in (None, 0))
+    try:
+        notes: dict[str, Any] = {}
+        settings: dict[str, Any] = json.loads(instructions)
+        said = describe(error, script, project=bool(settings["is_project"])) if error is not None else None
+        if said:
+            notes[ERROR] = said
+        if holders := _holders():
+            notes |= {ENDED_AT: time.time(), HELD_BY: ", ".join(holders)}
+        if notes:
+            add_notes(settings["notes"], notes)
+    except Exception as fault:  # noqa: BLE001
+        print(f"[raylift] the script's end could not be noted: {fault!r}", file=sys.stderr)  # noqa: T201
+
+
+def _holders() -> list[str]:
+    threading, processes = sys.modules.get("threading"), sys.modules.get("multiprocessing.process")
+    held: list[str] = []
+    if threading is not None:
+        main = threading.main_thread()
+        held += [
+            f"the thread {thread.name!r}"
+            for thread in threading.enumerate()
+            if thread is not main and not thread.daemon and not thread.name.startswith(_OF_MLFLOW)
+        ]
+    if processes is not None:
+        held += [f"the process {child.name!r}" for child in processes.active_children() if not child.daemon]
+    return held

@@ -1,0 +1,90 @@
+"""The exception that ended a script, in a sentence, and a hint at what to do. Imported only when there is one."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import TracebackType
+
+_MOST_OF_A_GROUP = 5
+
+
+def describe(error: BaseException, script: str, *, project: bool) -> str | None:
+    """Type and text of an exception, with its notes, its group's members and a hint; None where an exit code says it all.
+
+    Args:
+        error: what ended the script.
+        script: the script's path.
+        project: whether it was uploaded with the files beside it.
+    """
+    if isinstance(error, SystemExit):
+        # As Python takes it: a number is an exit code, anything else is printed.
+        return None if error.code is None or isinstance(error.code, int) else _text(error.code)
+    hint = _hint(error, os.path.basename(script), project=project)  # noqa: PTH119
+    return f"{_described(error)}. {hint}" if hint else _described(error)
+
+
+def _described(error: BaseException) -> str:
+    kind = type(error)
+    name = kind.__qualname__ if kind.__module__ in {"builtins", "__main__"} else f"{kind.__module__}.{kind.__qualname__}"
+    text = _text(error)
+    parts = [f"{name}: {text}" if text else name]
+    parts += [_text(note) for note in getattr(error, "__notes__", None) or ()]
+    members = getattr(error, "exceptions", None) if isinstance(error, BaseExceptionGroup) else None
+    if members:
+        rest = len(members) - _MOST_OF_A_GROUP
+        shown = [_described(member) for member in members[:_MOST_OF_A_GROUP]]
+        parts.append(f"[{'; '.join([*shown, f'{rest} more'] if rest > 0 else shown)}]")
+    return " ".join(parts)
+
+
+def _text(value: object) -> str:
+    try:
+        return " ".join(str(value).split())
+    except Exception:  # noqa: BLE001 - the user's own __str__
+        return ""
+
+
+def _hint(error: BaseException, script: str, *, project: bool) -> str | None:
+    if isinstance(error, BaseExceptionGroup):
+        return next(filter(None, (_hint(member, script, project=project) for member in error.exceptions)), None)
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        return _missing_module(error.name, script, project=project)
+    if isinstance(error, FileNotFoundError) and isinstance(error.filename, str) and not _is_of_subprocess(error.__traceback__):
+        return _missing_file(error.filename, script, project=project)
+    if isinstance(error, NameError) and error.name == "get_ipython":
+        return "The script was made of a notebook: take out its magics, the lines that call get_ipython()."
+    return None
+
+
+def _missing_module(name: str, script: str, *, project: bool) -> str:
+    package = name.partition(".")[0]
+    if package != name and package in sys.modules:
+        return f"The installed {package} does not have it: ask for the version that does with --requirements."
+    if project:
+        return f"If {package!r} is a package, name it with --requirements or in the project's requirements.txt."
+    return (
+        f"If {package!r} is a package, name it with --requirements. If it is a file beside the script, upload both as a "
+        f"project: raylift train . --entrypoint {script}"
+    )
+
+
+def _missing_file(name: str, script: str, *, project: bool) -> str | None:
+    if os.path.isabs(name):  # noqa: PTH117
+        return "The job runs on a machine of the platform; there is no such path on it."
+    if project:
+        return "The script runs in the project's directory; files that .gitignore or .rayliftignore names are not uploaded."
+    return (
+        "A script that is uploaded alone runs in an empty directory. To bring the files beside it, upload them as a project: "
+        f"raylift train . --entrypoint {script}"
+    )
+
+
+def _is_of_subprocess(trace: TracebackType | None) -> bool:
+    """A program was not found, not a file."""
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return trace is not None and trace.tb_frame.f_globals.get("__name__") == "subprocess"

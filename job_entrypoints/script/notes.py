@@ -1,0 +1,58 @@
+"""script.json: what the script's process notes about itself for the wrapper. Most scripts have nothing to note."""
+
+# ruff: noqa: PTH123
+# (importing pathlib would cost every job's start some milliseconds)
+from __future__ import annotations
+
+import json
+import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+NOTES = "script.json"
+
+ERROR = "error"
+"""Type and text of the exception that ended the script, or the text of ``sys.exit``."""
+ENDED_AT = "ended_at"
+"""When the main thread came to its end while others kept the process, in seconds since the epoch."""
+HELD_BY = "held_by"
+"""Those others, named."""
+TRACKING_URI = "tracking_uri"
+"""Where the script tracks its runs, if that is not the job's MLflow."""
+
+_LIMIT = 1 << 16
+
+
+def add_notes(path: str, notes: Mapping[str, Any]) -> None:
+    """Add to what was noted before."""
+    temporary = f"{path}.{os.getpid()}.tmp"
+    with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "w", encoding="utf-8") as file:
+        json.dump({**read_notes(path), **notes}, file)
+    os.replace(temporary, path)  # noqa: PTH105
+
+
+def read_notes(path: str) -> dict[str, Any]:
+    """What was noted; nothing where the script spoilt it."""
+    try:
+        notes = json.loads(read_small(path))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return notes if isinstance(notes, dict) else {}
+
+
+def read_small(path: str) -> bytes:
+    """The beginning of a file that a script may have replaced: a pipe is not waited for, a link is not followed."""
+    with open(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW), "rb") as file:
+        return file.read(_LIMIT) or b""
+
+
+def text_of(notes: Mapping[str, Any], name: str, limit: int = 2000) -> str | None:
+    """One note as text that a database and a terminal take; None where there is none."""
+    value = notes.get(name)
+    if not isinstance(value, str):
+        return None
+    shown = "".join(letter if letter.isprintable() else " " for letter in value).strip()
+    return f"{shown[:limit]}…" if len(shown) > limit else shown or None

@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from raylift.domain.model_version import LoggedModel, ModelKind, TrackedRun
+from raylift.supervisor.choose_model import choice, choose_model, choose_run, no_model, whose_metrics
+
+NOW = datetime(2026, 1, 2, tzinfo=UTC)
+
+
+def logged(*names: str) -> list[LoggedModel]:
+    return [LoggedModel(f"m-{index}", name, "run", NOW, f"models:/m-{index}") for index, name in enumerate(names)]
+
+
+def autologged(name: str, kind: ModelKind, run_id: str = "run", model: str = "model") -> LoggedModel:
+    model_id = f"m-{name}"
+    classes = tuple(name.split(" of "))
+    return LoggedModel(model_id, model, run_id, NOW, f"models:/{model_id}", classes, kind, autologged=True)
+
+
+def run(run_id: str, parent: str | None = None, **fields: Any) -> TrackedRun:
+    return TrackedRun(run_id, "1", NOW, parent, **fields)
+
+
+LOGISTIC = autologged("LogisticRegression", ModelKind.PREDICTOR, "run-1")
+PCA = autologged("PCA", ModelKind.OTHER, "run-2")
+FOLD = autologged("RandomForestClassifier", ModelKind.PART, "run-3")
+DUMMY = autologged("DummyClassifier", ModelKind.BASELINE, "run-4")
+SEARCH = autologged("GridSearchCV of SVC", ModelKind.PREDICTOR, "run-5")
+BEST = autologged("SVC", ModelKind.PREDICTOR, "run-5", model="best_estimator")
+
+
+@pytest.mark.parametrize(
+    ("names", "chosen"),
+    [
+        (["a", "churn", "model", "b"], 1),
+        (["a", "model", "b"], 1),
+        (["a", "b"], 1),
+        (["model", "model"], 1),
+        (["churn", "churn", "model"], 1),
+    ],
+)
+def test_named_like_the_registered_model_then_model_then_the_last(names: list[str], chosen: int) -> None:
+    models = logged(*names)
+    assert choose_model(models, "churn") == models[chosen]
+
+
+def test_no_model_is_none() -> None:
+    assert choose_model([], "churn") is None
+
+
+@pytest.mark.parametrize(
+    ("models", "chosen"),
+    [
+        ([LOGISTIC, PCA], LOGISTIC),
+        ([PCA, LOGISTIC], LOGISTIC),
+        ([LOGISTIC, DUMMY], LOGISTIC),
+        ([DUMMY, PCA, FOLD], PCA),
+        ([FOLD, DUMMY], FOLD),
+        ([LOGISTIC, FOLD], LOGISTIC),
+        ([LOGISTIC, SEARCH, BEST], BEST),
+        ([SEARCH, BEST, LOGISTIC], LOGISTIC),
+        ([DUMMY], DUMMY),
+    ],
+)
+def test_supervised_then_the_last_among_autologged_models(models: list[LoggedModel], chosen: LoggedModel) -> None:
+    assert choose_model(models, "churn") == chosen
+
+
+def test_an_explicitly_logged_model_precedes_autologged_ones() -> None:
+    (explicit,) = logged("scaler")
+    assert choose_model([explicit, LOGISTIC], "churn") == explicit
+
+
+@pytest.mark.parametrize(
+    ("register", "chosen"),
+    [
+        ("LogisticRegression", LOGISTIC),
+        ("DummyClassifier", DUMMY),
+        ("run-2", PCA),
+        ("upbeat-cow-1", LOGISTIC),
+        ("best_estimator", BEST),
+        ("GridSearchCV", SEARCH),
+        ("SVC", BEST),
+        ("KMeans", None),
+    ],
+)
+def test_the_upload_chooses_by_name_class_or_run(register: str, chosen: LoggedModel | None) -> None:
+    models = [LOGISTIC, PCA, FOLD, DUMMY, SEARCH, BEST]
+    assert choose_model(models, "churn", register, [run("run-1", name="upbeat-cow-1")]) == chosen
+
+
+def test_a_class_inside_a_search_is_found_where_no_plain_one_is() -> None:
+    assert choose_model([LOGISTIC, SEARCH], "churn", "SVC") == SEARCH
+
+
+def test_the_message_names_what_was_chosen_and_the_others() -> None:
+    said = choice(LOGISTIC, [LOGISTIC, PCA, SEARCH], [run("run-1", name="upbeat-cow-1")])
+    assert "LogisticRegression ('model' of run upbeat-cow-1)" in said
+    assert "PCA ('model')" in said
+    assert "GridSearchCV of SVC" in said
+    assert "register" in said
+    assert choice(LOGISTIC, [LOGISTIC], []) == ""
+
+
+def test_a_choice_that_matches_nothing_is_told_with_what_there_is() -> None:
+    said = no_model("churn", "KMeans", [LOGISTIC, PCA], [])
+    assert "'KMeans'" in said
+    assert "LogisticRegression" in said
+    assert "logged no model" in no_model("churn", "KMeans", [], [])
+    assert "2 MLflow runs" in no_model("churn", None, [], [run("a"), run("b")])
+
+
+def test_the_run_that_made_the_version_is_the_jobs() -> None:
+    runs = [run("a"), run("b"), run("c", parent="a")]
+    assert choose_run(runs, "a") == runs[0]
+    assert choose_run(runs, None) == runs[1]
+    assert choose_run(runs[2:], None) == runs[2]
+    assert choose_run([], None) is None
+
+
+def test_a_job_with_several_runs_says_whose_metrics_it_shows() -> None:
+    runs = [run("a", name="first"), run("b", name="second"), run("c", parent="b", name="candidate")]
+    said = whose_metrics(runs[1], runs)
+    assert "those of run second" in said
+    assert "also made first." in said
+    assert "candidate" not in said
+    assert whose_metrics(runs[0], runs[:1]) == ""
+    assert "and 2 more" in whose_metrics(runs[0], [runs[0], *(run(str(number)) for number in range(7))])
+
+
+def test_in_a_sweep_the_last_run_beneath_its_own_is_the_jobs() -> None:
+    runs = [run("a", parent="sweep"), run("b", parent="sweep"), run("c", parent="b")]
+    assert choose_run(runs, None) == runs[1]
