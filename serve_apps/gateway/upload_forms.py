@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException, MultiPartParser
 
 from raylift.domain.errors import FieldError
+from raylift.services.requirement_sources import read_uploaded
 from serve_apps.gateway.bodies import bounded_stream
 from serve_apps.gateway.errors import MalformedBody
 
@@ -23,7 +24,7 @@ MULTIPART: Final = "multipart/form-data"
 _MAX_PARTS: Final = 2000
 _SCRIPT: Final = "script"
 _REQUIREMENTS_FILE: Final = "requirements_file"
-_JSON_OBJECTS: Final = frozenset({"environment", "tags", "resources", "sweep"})
+_JSON_OBJECTS: Final = frozenset({"environment", "tags", "resources", "sweep", "params"})
 _LISTS: Final = frozenset({"requirements", "args"})
 _PROJECT: Final = "project"
 _OF_SINGLE_SCRIPTS: Final = ("script_content", "script_name", "script_encoding")
@@ -69,9 +70,13 @@ async def read_form(request: Request, *, max_bytes: int) -> UploadForm:
 async def _collect(data: FormData) -> UploadForm:
     parts: defaultdict[str, list[str]] = defaultdict(list)
     form = UploadForm()
+    from_files: list[str] = []
     for name, part in data.multi_items():
         if name == _PROJECT:
             await _take_project(part, form)
+            continue
+        if name == _REQUIREMENTS_FILE:
+            from_files += await _requirements_of(part, form)
             continue
         text = part if isinstance(part, str) else await _text(part, name, form)
         if text is None:
@@ -83,6 +88,8 @@ async def _collect(data: FormData) -> UploadForm:
         parts[name].append(text)
     for name, values in parts.items():
         _take(name, values, form)
+    if from_files:
+        form.fields.setdefault("requirements", []).extend(from_files)
     if form.project is not None:
         _take_no_script(form)
     return form
@@ -95,6 +102,14 @@ async def _take_project(part: UploadFile | str, form: UploadForm) -> None:
         form.refuse(_PROJECT, "is given twice")
     else:
         form.project = await part.read()
+
+
+async def _requirements_of(part: UploadFile | str, form: UploadForm) -> list[str]:
+    raw, name = (part.encode(), None) if isinstance(part, str) else (await part.read(), part.filename)
+    lines, problems = read_uploaded(PurePosixPath((name or "requirements.txt").replace("\\", "/")).name, raw)
+    for problem in problems:
+        form.refuse("requirements", problem)
+    return lines
 
 
 def _take_no_script(form: UploadForm) -> None:
@@ -113,8 +128,8 @@ async def _text(part: UploadFile, name: str, form: UploadForm) -> str | None:
 
 
 def _take(name: str, values: Sequence[str], form: UploadForm) -> None:
-    if name in _LISTS or name == _REQUIREMENTS_FILE:
-        _take_list("requirements" if name == _REQUIREMENTS_FILE else name, name, values, form)
+    if name in _LISTS:
+        _take_list(name, values, form)
     elif len(values) > 1:
         form.refuse(name, f"is given {len(values)} times")
     elif name == _SCRIPT:
@@ -128,11 +143,9 @@ def _take(name: str, values: Sequence[str], form: UploadForm) -> None:
         form.fields[name] = values[0]
 
 
-def _take_list(target: str, name: str, values: Sequence[str], form: UploadForm) -> None:
-    items: list[Any] = form.fields.setdefault(target, [])
-    if name == _REQUIREMENTS_FILE:
-        items.extend(line for value in values for line in value.splitlines())
-    elif len(values) == 1 and values[0].lstrip().startswith("["):
+def _take_list(name: str, values: Sequence[str], form: UploadForm) -> None:
+    items: list[Any] = form.fields.setdefault(name, [])
+    if len(values) == 1 and values[0].lstrip().startswith("["):
         parsed = _json(name, values[0], form)
         items.extend(parsed if isinstance(parsed, list) else [])
     else:
@@ -170,6 +183,6 @@ FORM_SCHEMA: Final[dict[str, Any]] = {
         "args": {"type": "array", "items": {"type": "string"}, "description": "Repeated, or one JSON list."},
         **{name: {"type": "string", "description": "A JSON object."} for name in sorted(_JSON_OBJECTS)},
         **{name: {"type": "integer"} for name in ("timeout_seconds", "max_retries", "priority")},
-        **{name: {"type": "boolean"} for name in ("autolog", "deploy")},
+        **{name: {"type": "boolean"} for name in ("autolog", "deploy", "take_traffic")},
     },
 }

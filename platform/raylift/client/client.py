@@ -120,6 +120,8 @@ class Client:
         priority: int = 50,
         autolog: bool = True,
         deploy: bool = True,
+        take_traffic: bool = True,
+        params: Mapping[str, str | float] | None = None,
         tags: Mapping[str, str] | None = None,
         idempotency_key: str | None = None,
         entrypoint: str | None = None,
@@ -152,6 +154,9 @@ class Client:
             priority: 0 to 100, higher first.
             autolog: Call ``mlflow.autolog()`` for the script.
             deploy: Deploy the registered version.
+            take_traffic: Let it answer requests that name only the model, where the model has no traffic table. False: the
+                version that answers them now goes on.
+            params: Parameters that are no secrets: environment variables of the script, shown, and MLflow params of its run.
             tags: Copied to the job, its runs and the version.
             idempotency_key: Two uploads with the same key are one job. None: a new key.
             entrypoint: The path, in the project, of the script. What .gitignore and .rayliftignore files name is left out.
@@ -181,6 +186,8 @@ class Client:
             "priority": priority,
             "autolog": autolog,
             "deploy": deploy,
+            **({} if take_traffic else {"take_traffic": False}),
+            **({"params": dict(params)} if params else {}),
             "tags": {name: str(value) for name, value in (tags or {}).items()},
         }
         if sweep is not None:

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import base64
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path, PurePosixPath
-from typing import Final
 
-_COMMENT: Final = re.compile(r"(^|\s)#.*$")
-_INCLUDE: Final = re.compile(r"(?:-r|--requirement)(?:\s+|=)(.+)|-r(\S.*)")
+from raylift.domain.requirement_files import UnreadableText, decode_requirements, line_problem, requirement_lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,13 +100,16 @@ def read_requirements(requirements: Iterable[str] | str | PathLike[str]) -> list
 def _lines_of(path: Path, seen: tuple[Path, ...]) -> Iterable[str]:
     if path.resolve() in seen:
         raise ValueError(f"{path} includes itself")
-    text = path.read_text(encoding="utf-8-sig").replace("\\\n", " ")
-    for line in text.splitlines():
-        requirement = _COMMENT.sub("", line).strip()
-        include = _INCLUDE.fullmatch(requirement)
-        if include:
-            yield from _lines_of(path.parent / (include[1] or include[2]).strip(), (*seen, path.resolve()))
-        elif requirement.startswith("-") or " --" in requirement:
-            raise ValueError(f"{path}: {requirement!r} is an option of pip; an upload carries requirements only")
-        elif requirement:
-            yield requirement
+    try:
+        text = decode_requirements(path.read_bytes())
+    except UnreadableText as error:
+        raise ValueError(f"{path}:{error.line}: {error}") from error
+    for line in requirement_lines(text.splitlines()):
+        problem = line_problem(line.text)
+        if line.included is not None:
+            yield from _lines_of(path.parent / line.included, (*seen, path.resolve()))
+        elif problem is not None:
+            raise ValueError(f"{path}:{line.number}: {problem}")
+        else:
+            # With its hashes: the platform says that it checks none.
+            yield line.with_hashes

@@ -23,6 +23,8 @@ class TrainOptions(TypedDict, total=False):
     priority: int
     autolog: bool
     deploy: bool
+    take_traffic: bool
+    params: Mapping[str, str | float] | None
     tags: Mapping[str, str] | None
     idempotency_key: str | None
     entrypoint: str | None

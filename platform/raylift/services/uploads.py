@@ -18,6 +18,7 @@ from raylift.domain.quantities import format_bytes, parse_bytes
 from raylift.domain.sweep import SweepSpec
 from raylift.services.capacity import Capacity
 from raylift.services.owners import check_owner
+from raylift.services.parameters import check_params, texts_of
 from raylift.services.project_archives import UNPACKING, read_project
 from raylift.services.project_entrypoints import FIELD as ENTRYPOINT_FIELD
 from raylift.services.project_entrypoints import find_entrypoint
@@ -59,6 +60,8 @@ class CheckedUpload:
     project: PackedProject | None = None
     sweep: SweepSpec | None = None
     """Set where it is a sweep; then ``spec`` is what its jobs have in common."""
+    notes: Sequence[str] = ()
+    """Sentences for whoever uploaded it."""
 
 
 class UploadChecks:
@@ -107,7 +110,7 @@ class UploadChecks:
             raise InvalidRequest(_summary(errors), errors)
         packed = pack(source.files.values()) if source.files is not None else None
         spec = replace(_spec(upload, source, sourced, packed), owner=owner)
-        return CheckedUpload(spec, source.script, packed, sweep_spec(upload, spec))
+        return CheckedUpload(spec, source.script, packed, sweep_spec(upload, spec), sourced.notes)
 
     def _single(self, upload: TrainingUpload) -> _Source:
         if upload.entrypoint is not None:
@@ -144,9 +147,11 @@ class UploadChecks:
             yield FieldError(
                 "script_name", f"is longer than {_MAX_FILE_NAME_BYTES} bytes, the most that a file's name may have"
             )
+        params = texts_of(upload.params)
         yield from check_variables(upload.environment)
+        yield from check_params(params, upload.environment, upload.sweep.parameters if upload.sweep else ())
         yield from check_arguments(upload.args)
-        yield from check_total(upload.args, upload.environment)
+        yield from check_total(upload.args, {**upload.environment, **params})
         yield from self._timeout(upload.timeout_seconds)
         yield from self._resources(upload.resources)
         yield from _tags(upload.tags)
@@ -204,13 +209,14 @@ def _summary(errors: Sequence[FieldError]) -> str:
 
 
 def _spec(upload: TrainingUpload, source: _Source, sourced: Sourced, project: PackedProject | None) -> JobSpec:
+    params = texts_of(upload.params)
     return JobSpec(
         script_sha256=hashlib.sha256(source.script).hexdigest(),
         script_name=_script_name(upload, source),
         experiment_name=upload.experiment_name,
         model_name=upload.model_name,
         requirements=sourced.requirements,
-        environment=dict(upload.environment),
+        environment={**upload.environment, **params},
         args=tuple(upload.args),
         timeout_seconds=upload.timeout_seconds,
         resources=Resources(upload.resources.cpus, parse_bytes(upload.resources.memory), upload.resources.gpus),
@@ -218,6 +224,8 @@ def _spec(upload: TrainingUpload, source: _Source, sourced: Sourced, project: Pa
         priority=upload.priority,
         autolog=upload.autolog,
         deploy=upload.deploy,
+        take_traffic=upload.take_traffic,
+        params=params,
         tags=dict(upload.tags),
         project_sha256=project.sha256 if project else None,
         entrypoint=source.entrypoint,

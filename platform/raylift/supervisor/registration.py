@@ -17,6 +17,7 @@ from raylift.domain.model_version import LoggedModel, ModelVersion, TrackedRun
 from raylift.engines.registry import Registry
 from raylift.engines.tracking import Tracking
 from raylift.store import Store
+from raylift.supervisor import succession
 
 log = logging.getLogger(__name__)
 
@@ -48,8 +49,9 @@ def register(job: Job, tracking: Tracking, registry: Registry) -> Registered:
     """
     sweep = job.spec.sweep
     made = register_model(job, tracking, registry) if sweep is None or sweep.registers else _left_to_the_sweep(job, tracking)
-    if sweep is not None and made.run is not None:
-        tracking.add_params(made.run.run_id, sweep.parameters)
+    params = {**job.spec.params, **(sweep.parameters if sweep is not None else {})}
+    if params and made.run is not None:
+        tracking.add_params(made.run.run_id, params)
     return made
 
 
@@ -81,13 +83,16 @@ def register_model(job: Job, tracking: Tracking, registry: Registry) -> Register
     return _registered(job, tracking, choose_run(runs, version.run_id), version, message)
 
 
-def deploy(job: Job, version: ModelVersion, store: Store, config: DeploymentConfig, *, now: datetime) -> None:
-    """Give a version that was registered for a job its deployment, unless it has one."""
-    store.deployments.ensure(
+def deploy(job: Job, version: ModelVersion, store: Store, config: DeploymentConfig, *, now: datetime) -> str:
+    """Give a version that was registered for a job its deployment, unless it has one.
+
+    Returns a sentence on which version answers for the model's name from now on.
+    """
+    row = store.deployments.ensure(
         version.name,
         version.version,
         model_uri=version.uri,
-        config=config,
+        config=succession.config_for(job, version, store, config),
         now=now,
         wanted=job.spec.deploy,
         job_id=job.job_id,
@@ -95,6 +100,7 @@ def deploy(job: Job, version: ModelVersion, store: Store, config: DeploymentConf
         # Whoever trained a model is about to ask it.
         demanded=True,
     )
+    return succession.sentence(row, version, store)
 
 
 def choose_model(logged: Sequence[LoggedModel], model_name: str) -> LoggedModel | None:

@@ -126,10 +126,24 @@ def test_a_requirements_file_is_read_with_what_it_includes(client: Client, platf
         ]
 
 
-@pytest.mark.parametrize("line", ["--index-url https://example.test", "-e .", "-c x.txt", "numpy==1 --hash=sha256:0"])
-def test_options_of_pip_are_refused_by_name(tmp_path: Path, line: str):
-    (tmp_path / "r.txt").write_text(line)
-    with pytest.raises(ValueError, match="is an option of pip"):
+@pytest.mark.parametrize(
+    "line", ["--index-url https://example.test", "-e .", "-c x.txt", "--pre", "numpy @ file:///croot/numpy/work"]
+)
+def test_lines_that_a_job_cannot_have_are_refused_by_file_and_line(tmp_path: Path, line: str):
+    (tmp_path / "r.txt").write_text(f"# a comment\n{line}\n")
+    with pytest.raises(ValueError, match=r"r\.txt:2: .*(remove the line|write)"):
+        read_requirements(tmp_path / "r.txt")
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-8-sig"])
+def test_a_requirements_file_of_another_encoding_is_read(tmp_path: Path, encoding: str):
+    (tmp_path / "r.txt").write_bytes("humanize==4.9.0 --hash=sha256:0\r\nrich\r\n".encode(encoding))
+    assert read_requirements(tmp_path / "r.txt") == ["humanize==4.9.0 --hash=sha256:0", "rich"]
+
+
+def test_letters_that_cannot_be_told_are_refused_by_file_and_line(tmp_path: Path):
+    (tmp_path / "r.txt").write_bytes("rich\nhüpf==1\n".encode("latin-1"))
+    with pytest.raises(ValueError, match=r"r\.txt:2: is not UTF-8; save it as UTF-8"):
         read_requirements(tmp_path / "r.txt")
 
 
