@@ -83,7 +83,7 @@ async def _collect(data: FormData) -> UploadForm:
             continue
         if name == _SCRIPT and isinstance(part, UploadFile):
             file_name = PurePosixPath((part.filename or "").replace("\\", "/")).name
-            if file_name.endswith(".py"):  # Else it is "-" or "/dev/fd/63", which says nothing.
+            if file_name.endswith((".py", ".ipynb")):  # Else it is "-" or "/dev/fd/63", which says nothing.
                 form.fields["script_name"] = file_name
         parts[name].append(text)
     for name, values in parts.items():

@@ -13,7 +13,7 @@ from raylift.api.figures import Figure
 from raylift.api.sweeps import SweepRequest, Value
 from raylift.domain.identifiers import MODEL_NAME
 
-_SCRIPT_NAME: Final = re.compile(r"[^/\\\x00-\x1f\x7f]+\.py")
+_SCRIPT_NAME: Final = re.compile(r"[^/\\\x00-\x1f\x7f]+\.(py|ipynb)")
 
 
 class ResourceRequest(BaseModel):
@@ -39,7 +39,9 @@ class TrainingUpload(BaseModel):
 
     script_content: Annotated[str, Field(description="The Python source, or its base64 with script_encoding=base64.")]
     script_encoding: Literal["plain", "base64"] = "plain"
-    script_name: Annotated[str, Field(max_length=255, description="A bare file name ending in .py.")] = "train.py"
+    script_name: Annotated[
+        str, Field(max_length=255, description="A bare file name ending in .py, or in .ipynb for a notebook.")
+    ] = "train.py"
     entrypoint: Annotated[
         str | None, Field(max_length=1024, description="With a project, hence in a form only: the script's path in it.")
     ] = None
@@ -70,7 +72,7 @@ class TrainingUpload(BaseModel):
     @classmethod
     def _is_a_script_name(cls, value: str) -> str:
         if not _SCRIPT_NAME.fullmatch(value):
-            raise ValueError("must be a bare file name ending in .py")
+            raise ValueError("must be a bare file name ending in .py or .ipynb")
         return value
 
     @field_validator("model_name")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from os import PathLike
@@ -21,7 +22,7 @@ class Script:
 
     @property
     def script_stem(self) -> str:
-        return self.name.removesuffix(".py")
+        return self.name.removesuffix(".py").removesuffix(".ipynb")
 
 
 def read_script(path: str | PathLike[str] | None, content: str | None, name: str | None) -> Script:
@@ -37,6 +38,8 @@ def read_script(path: str | PathLike[str] | None, content: str | None, name: str
         return Script(content, "plain", name or "train.py")
     file = Path(path or "")
     raw = file.read_bytes()
+    if file.suffix == ".ipynb":
+        raw = _without_outputs(raw)
     try:
         text, encoding = raw.decode(), "plain"
     except UnicodeDecodeError:
@@ -54,7 +57,7 @@ class Project:
 
     @property
     def script_stem(self) -> str:
-        return PurePosixPath(self.entrypoint).name.removesuffix(".py")
+        return PurePosixPath(self.entrypoint).name.removesuffix(".py").removesuffix(".ipynb")
 
 
 def read_upload(
@@ -78,6 +81,19 @@ def read_upload(
     from raylift.client.project import read_project
 
     return Project(read_project(path), entrypoint)
+
+
+def _without_outputs(raw: bytes) -> bytes:
+    """Return a notebook without what its cells showed, which may be megabytes; as it is where it is none."""
+    try:
+        document = json.loads(raw)
+        sheets = [document, *document.get("worksheets", [])]
+        cells = [cell for sheet in sheets for cell in sheet.get("cells", [])]
+        for cell in cells:
+            cell.pop("outputs", None)
+    except (ValueError, AttributeError, TypeError, RecursionError):
+        return raw  # The platform says what is wrong with it.
+    return json.dumps(document, ensure_ascii=False).encode("utf-8", "surrogatepass")
 
 
 def read_requirements(requirements: Iterable[str] | str | PathLike[str]) -> list[str]:

@@ -24,6 +24,7 @@ from raylift.services.script_metadata import metadata_blocks
 
 FROM_REQUEST: Final = "request"
 FROM_SCRIPT: Final = "script metadata"
+FROM_NOTEBOOK: Final = "notebook"
 _REQUIREMENTS: Final = "requirements.txt"
 _PYPROJECT: Final = "pyproject.toml"
 _FIELD: Final = "requirements"
@@ -80,6 +81,17 @@ def find_requirements(
         found = inline or Sourced(source=FROM_SCRIPT)
         return Sourced(found.requirements, found.source, [*errors, *found.errors])
     return _of_project(script_path, files) if files else Sourced()
+
+
+def with_packages(sourced: Sourced, packages: Sequence[str]) -> Sourced:
+    """Add the packages that a notebook installs itself: they are part of the script, whatever else it needs."""
+    if not packages:
+        return sourced
+    found, wrong = check_requirements(packages)
+    added = tuple(item for item in dict.fromkeys(found) if item not in sourced.requirements)
+    errors = [FieldError(_FIELD, f"%pip install: {error.detail}") for error in wrong]
+    source = sourced.source or FROM_NOTEBOOK
+    return Sourced((*sourced.requirements, *added), source, [*sourced.errors, *errors], sourced.notes)
 
 
 def _inline(script: bytes, path: str) -> tuple[Sourced | None, list[FieldError]]:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -156,3 +157,15 @@ def test_a_file_that_includes_itself_is_refused(tmp_path: Path):
 def test_a_package_where_a_list_belongs_is_explained():
     with pytest.raises(ValueError, match=r"pass a list: requirements=\['scikit-learn'\]"):
         read_requirements("scikit-learn")
+
+
+def test_a_notebook_is_sent_without_its_outputs(client: Client, platform: Any, tmp_path: Path):
+    cell = {"cell_type": "code", "source": ["x = 1"], "outputs": [{"data": {"image/png": "A" * 1000}}]}
+    (tmp_path / "analysis.ipynb").write_text(json.dumps({"cells": [cell], "nbformat": 4}))
+    client.train(tmp_path / "analysis.ipynb")
+    sent = uploaded(platform)
+    assert (sent.script_name, sent.experiment_name) == ("analysis.ipynb", "analysis")
+    assert json.loads(sent.script_content) == {"cells": [{"cell_type": "code", "source": ["x = 1"]}], "nbformat": 4}
+    (tmp_path / "broken.ipynb").write_text("{")
+    client.train(tmp_path / "broken.ipynb")
+    assert uploaded(platform).script_content == "{"

@@ -133,7 +133,9 @@ def test_a_file_that_is_too_large_to_be_one(name: str) -> None:
 
 def test_a_file_that_is_not_utf_8() -> None:
     files = {"requirements.txt": ProjectFile("requirements.txt", b"numpy\n\xff\n")}
-    assert errors(find_requirements((), b"", "train.py", files)) == ["in requirements.txt, line 2: is not UTF-8; save it as UTF-8"]
+    assert errors(find_requirements((), b"", "train.py", files)) == [
+        "in requirements.txt, line 2: is not UTF-8; save it as UTF-8"
+    ]
 
 
 @pytest.mark.parametrize(
