@@ -43,7 +43,7 @@ def train(
     ctx: typer.Context,
     script: Annotated[
         Path,
-        typer.Argument(help="The training script or notebook; with --entrypoint: a project's directory, .zip or .tar.gz.", exists=True),
+        typer.Argument(help="A training script or notebook; with --entrypoint: a project's directory or archive.", exists=True),
     ],
     entrypoint: Annotated[str | None, typer.Option(help="The script to run, as a path in the project.", metavar="FILE")] = None,
     experiment: Annotated[

@@ -146,7 +146,7 @@ def test_follow_waits_for_the_first_health_check(run: Run, script: Path, platfor
 def test_notes_of_the_platform_are_said(run: Run, script: Path, platform: Any):
     platform.on("POST", UPLOAD, ACCEPTED | {"notes": ["Hashes are not checked."]}, status=202)
     done = run("train", str(script))
-    assert (done.exit_code, done.stdout) == (0, ACCEPTED["job_id"] + "\n")
+    assert (done.exit_code, done.stdout.strip()) == (0, ACCEPTED["job_id"])
     assert "Note: Hashes are not checked." in done.stderr
 
 
