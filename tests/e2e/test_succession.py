@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import time
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 
 from mlflow import MlflowClient
@@ -24,6 +26,13 @@ CELLS = [
 ]
 
 
+def patiently(condition: Callable[[], bool]) -> None:
+    until = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < until, "it did not come about"
+        time.sleep(0.2)
+
+
 def test_a_rerun_takes_over_only_when_it_is_asked_to(platform: LocalPlatform, client: Client, tmp_path: Path) -> None:
     name = f"succession-{uuid.uuid4().hex[:8]}"
     notebook = tmp_path / "analysis.ipynb"
@@ -39,6 +48,7 @@ def test_a_rerun_takes_over_only_when_it_is_asked_to(platform: LocalPlatform, cl
     held = first.rerun(params={"ANSWER": 2}).wait(timeout=240, progress=False)
     assert "go on to version 1" in (held.message or "")
     assert client.deployments.wait(name, 2, timeout=240).status in ("ready", "scaled_to_zero")
+    assert [seen.model_version for seen in client.traffic.get(name).versions] == ["1"]
     assert client.predict(name, [{"age": 0.1}], timeout=120).model_version == "1"
     assert client.predict(name, [{"age": 0.1}], version=2, timeout=120).predictions == [2.0]
     assert [(item.name, item.first, item.second) for item in client.jobs.diff(first, held).params] == [("ANSWER", "1", "2")]
@@ -48,7 +58,9 @@ def test_a_rerun_takes_over_only_when_it_is_asked_to(platform: LocalPlatform, cl
     taking = first.rerun(params={"ANSWER": 3}, take_traffic=True).wait(timeout=240, progress=False)
     assert "in place of version 1" in (taking.message or "")
     assert client.deployments.wait(name, 3, timeout=240).status in ("ready", "scaled_to_zero")
-    assert client.predict(name, [{"age": 0.1}], timeout=120).predictions == [3.0]
+    assert [seen.model_version for seen in client.traffic.get(name).versions] == ["3"]
+    # HAProxy follows within two seconds.
+    patiently(lambda: client.predict(name, [{"age": 0.1}], timeout=120).predictions == [3.0])
 
     failed = first.rerun(env={"FAIL": "1"}).wait(timeout=240, progress=False, raise_on_failure=False)
     assert 'File "analysis.ipynb cell 5", line 2' in failed.logs()
