@@ -46,6 +46,10 @@ def main() -> None:
 def _compile(script: str) -> CodeType:
     with open(script, "rb") as file:
         source = file.read()
+    if source.startswith(b"# raylift-notebook: "):
+        from job_entrypoints.notebook import compile_notebook
+
+        return compile_notebook(source, __file__)
     # From bytes, for the coding cookie; dont_inherit, or our __future__ import would become the script's.
     return compile(source, script, "exec", dont_inherit=True)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from raylift.api.job_diff import JobDiff, ListDifference, NameDifference, ValueDifference
 from raylift.services.comparison import Change, Comparison, Difference, OnlyIn
@@ -18,6 +20,7 @@ def job_diff(found: Comparison) -> JobDiff:
         requirements=_lists(found.requirements),
         environment_lock=_lists(found.environment_lock),
         args=_value(found.args) if found.args else None,
+        params=[_value(item) for item in found.params],
         environment=_names(found.environment),
         resources=[_value(item) for item in found.resources],
         settings=[_value(item) for item in found.settings],
@@ -38,4 +41,11 @@ def _listed(items: Sequence[str]) -> list[str]:
 
 
 def _value(difference: Difference) -> ValueDifference:
-    return ValueDifference(name=difference.name, first=difference.first, second=difference.second)
+    return ValueDifference(name=difference.name, first=_shown(difference.first), second=_shown(difference.second))
+
+
+def _shown(value: Any) -> Any:
+    """A value as JSON has it: null would say that the job has none."""
+    if not isinstance(value, float) or math.isfinite(value):
+        return value
+    return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"

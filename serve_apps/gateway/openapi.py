@@ -16,11 +16,12 @@ from raylift.api.observations import FeedbackBody, FeedbackEntry
 from raylift.api.problems import Problem
 from raylift.api.ray_jobs import JobSubmitRequest
 from raylift.api.traffic import AliasUpdate, RollbackRequest, TrafficUpdate
-from raylift.api.training import TrainingUpload
+from raylift.api.training import RerunRequest, TrainingUpload
 from serve_apps.gateway.errors import KSERVE_V1, RAY_API
 
 _READ_BY_HAND: Final[tuple[type[BaseModel], ...]] = (
     TrainingUpload,
+    RerunRequest,
     InferenceRequest,
     DeploymentUpdate,
     EnvironmentRequest,

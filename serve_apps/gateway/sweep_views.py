@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -16,13 +17,14 @@ from serve_apps.gateway.views import duration
 _QUEUED: Final = "The sweep's jobs are queued; follow it at links.self."
 
 
-def sweep_accepted(added: AddedSweep) -> SweepAccepted:
+def sweep_accepted(added: AddedSweep, notes: Sequence[str] = ()) -> SweepAccepted:
     """The answer to an upload: the same whenever it is repeated."""
     return SweepAccepted(
         sweep_id=added.sweep.sweep_id,
         status=JobStatus.QUEUED,
         created_at=added.sweep.created_at,
         message=_QUEUED,
+        notes=list(notes),
         jobs=[SweepJob(job_id=job.job_id, parameters=_parameters(job)) for job in added.jobs],
         links=sweep_links(added.sweep.sweep_id),
     )

@@ -23,7 +23,8 @@ from serve_apps.gateway.upload_forms import MULTIPART, read_form
 # JSON may escape each byte of a script as \u00xx, and there are other fields.
 _ESCAPED: Final = 6
 _OTHER_FIELDS_BYTES: Final = 4 * 1024 * 1024
-_NEWER_FIELDS: Final = frozenset({"entrypoint", "registers", "sweep"})
+_NEWER_FIELDS: Final = ("entrypoint", "sweep", "params", "take_traffic", "registers")
+_UNASKED: Final = {name: TrainingUpload.model_fields[name].get_default(call_default_factory=True) for name in _NEWER_FIELDS}
 """Left out where they ask for nothing: keys of an older release keep their meaning."""
 _STAND_INS: Final[Mapping[str, Any]] = {"script_content": "pass", "experiment_name": "stand-in"}
 
@@ -42,7 +43,7 @@ class ReadUpload:
     def fingerprint(self, project_sha256: str | None) -> str:
         """The same for two bodies that ask for the same, whatever their spaces, their order or their form's boundary."""
         fields = self.upload.model_dump(mode="json").items()
-        asked = {name: value for name, value in fields if value or name not in _NEWER_FIELDS}
+        asked = {name: value for name, value in fields if name not in _UNASKED or value != _UNASKED[name]}
         canonical = json.dumps(asked | ({"project_sha256": project_sha256} if project_sha256 else {}), sort_keys=True)
         return hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest()
 

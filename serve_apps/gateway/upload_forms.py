@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException, MultiPartParser
 
 from raylift.domain.errors import FieldError
+from raylift.services.requirement_sources import read_uploaded
 from raylift.services.scripts import encoding_of
 from serve_apps.gateway.bodies import bounded_stream
 from serve_apps.gateway.errors import MalformedBody
@@ -25,7 +26,7 @@ MULTIPART: Final = "multipart/form-data"
 _MAX_PARTS: Final = 2000
 _SCRIPT: Final = "script"
 _REQUIREMENTS_FILE: Final = "requirements_file"
-_JSON_OBJECTS: Final = frozenset({"environment", "tags", "resources", "sweep"})
+_JSON_OBJECTS: Final = frozenset({"environment", "tags", "resources", "sweep", "params"})
 _LISTS: Final = frozenset({"requirements", "args"})
 _PROJECT: Final = "project"
 _OF_SINGLE_SCRIPTS: Final = ("script_content", "script_name", "script_encoding")
@@ -71,26 +72,35 @@ async def read_form(request: Request, *, max_bytes: int) -> UploadForm:
 async def _collect(data: FormData) -> UploadForm:
     parts: defaultdict[str, list[str]] = defaultdict(list)
     form = UploadForm()
+    from_files: list[str] = []
     for name, part in data.multi_items():
         if name == _PROJECT:
             await _take_project(part, form)
             continue
-        if name == _SCRIPT and isinstance(part, UploadFile):
-            text = await _script_text(part, form)
-        else:
-            text = part if isinstance(part, str) else await _text(part, name, form)
-        if text is None:
+        if name == _REQUIREMENTS_FILE:
+            from_files += await _requirements_of(part, form)
             continue
-        if name == _SCRIPT and isinstance(part, UploadFile):
-            file_name = PurePosixPath((part.filename or "").replace("\\", "/")).name
-            if file_name.endswith(".py"):  # Else it is "-" or "/dev/fd/63", which says nothing.
-                form.fields["script_name"] = file_name
-        parts[name].append(text)
+        text = await _part_text(part, name, form)
+        if text is not None:
+            parts[name].append(text)
     for name, values in parts.items():
         _take(name, values, form)
+    if from_files:
+        form.fields.setdefault("requirements", []).extend(from_files)
     if form.project is not None:
         _take_no_script(form)
     return form
+
+
+async def _part_text(part: UploadFile | str, name: str, form: UploadForm) -> str | None:
+    if isinstance(part, str):
+        return part
+    if name != _SCRIPT:
+        return await _text(part, name, form)
+    file_name = PurePosixPath((part.filename or "").replace("\\", "/")).name
+    if file_name.endswith((".py", ".ipynb")):  # Else it is "-" or "/dev/fd/63", which says nothing.
+        form.fields["script_name"] = file_name
+    return await _script_text(part, form)
 
 
 async def _take_project(part: UploadFile | str, form: UploadForm) -> None:
@@ -100,6 +110,14 @@ async def _take_project(part: UploadFile | str, form: UploadForm) -> None:
         form.refuse(_PROJECT, "is given twice")
     else:
         form.project = await part.read()
+
+
+async def _requirements_of(part: UploadFile | str, form: UploadForm) -> list[str]:
+    raw, name = (part.encode(), None) if isinstance(part, str) else (await part.read(), part.filename)
+    lines, problems = read_uploaded(PurePosixPath((name or "requirements.txt").replace("\\", "/")).name, raw)
+    for problem in problems:
+        form.refuse("requirements", problem)
+    return lines
 
 
 def _take_no_script(form: UploadForm) -> None:
@@ -131,8 +149,8 @@ async def _text(part: UploadFile, name: str, form: UploadForm) -> str | None:
 
 
 def _take(name: str, values: Sequence[str], form: UploadForm) -> None:
-    if name in _LISTS or name == _REQUIREMENTS_FILE:
-        _take_list("requirements" if name == _REQUIREMENTS_FILE else name, name, values, form)
+    if name in _LISTS:
+        _take_list(name, values, form)
     elif len(values) > 1:
         form.refuse(name, f"is given {len(values)} times")
     elif name == _SCRIPT:
@@ -146,11 +164,9 @@ def _take(name: str, values: Sequence[str], form: UploadForm) -> None:
         form.fields[name] = values[0]
 
 
-def _take_list(target: str, name: str, values: Sequence[str], form: UploadForm) -> None:
-    items: list[Any] = form.fields.setdefault(target, [])
-    if name == _REQUIREMENTS_FILE:
-        items.extend(line for value in values for line in value.splitlines())
-    elif len(values) == 1 and values[0].lstrip().startswith("["):
+def _take_list(name: str, values: Sequence[str], form: UploadForm) -> None:
+    items: list[Any] = form.fields.setdefault(name, [])
+    if len(values) == 1 and values[0].lstrip().startswith("["):
         parsed = _json(name, values[0], form)
         items.extend(parsed if isinstance(parsed, list) else [])
     else:
@@ -189,6 +205,6 @@ FORM_SCHEMA: Final[dict[str, Any]] = {
         "args": {"type": "array", "items": {"type": "string"}, "description": "Repeated, or one JSON list."},
         **{name: {"type": "string", "description": "A JSON object."} for name in sorted(_JSON_OBJECTS)},
         **{name: {"type": "integer"} for name in ("timeout_seconds", "max_retries", "priority")},
-        **{name: {"type": "boolean"} for name in ("autolog", "deploy")},
+        **{name: {"type": "boolean"} for name in ("autolog", "deploy", "take_traffic")},
     },
 }

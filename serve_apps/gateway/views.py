@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
@@ -32,10 +33,15 @@ MASK: Final = "***"
 DEPLOYMENT_PHASE: Final = "deployment"
 
 
-def accepted(job: Job, message: str) -> JobAccepted:
+def accepted(job: Job, message: str, notes: Sequence[str] = ()) -> JobAccepted:
     """The answer to an upload: the same whenever it is repeated."""
     return JobAccepted(
-        job_id=job.job_id, status=JobStatus.QUEUED, created_at=job.created_at, message=message, links=job_links(job.job_id)
+        job_id=job.job_id,
+        status=JobStatus.QUEUED,
+        created_at=job.created_at,
+        message=message,
+        notes=list(notes),
+        links=job_links(job.job_id),
     )
 
 
@@ -83,12 +89,14 @@ def job_view(details: JobDetails, now: datetime) -> JobView:
         environment_lock=None if job.environment_lock is None else list(job.environment_lock),
         environment=dict.fromkeys(spec.environment, MASK),
         args=list(spec.args),
+        params=dict(spec.params),
         resources=ResourceView(cpus=asked.cpus, memory=asked.memory_bytes, gpus=asked.gpus),
         timeout_seconds=spec.timeout_seconds,
         max_retries=spec.max_retries,
         autolog=spec.autolog,
         deploy=spec.deploy,
         registers=spec.register,
+        take_traffic=spec.take_traffic,
         phases=_phases(job, details.deployment, now),
         usage=_usage(job),
         logs=details.log_tail,
@@ -136,6 +144,7 @@ def deployment_view(deployment: Deployment) -> DeploymentView:
         payload_log=PayloadLogConfig(sample_rate=payloads.sample_rate, max_body_bytes=payloads.max_body_bytes)
         if payloads
         else None,
+        take_traffic=config.take_traffic,
         route=route_path(deployment.model_name, deployment.version),
         created_at=deployment.created_at,
         updated_at=deployment.updated_at,

@@ -6,6 +6,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from raylift.api.figures import Figure
+
 Scalar = float | int | str | bool | None
 
 
@@ -29,8 +31,8 @@ class InferenceResponse(BaseModel):
     model_name: str
     model_version: str
     predictions: list[Any]
-    probabilities: Annotated[list[list[float]] | None, Field(description="A row per input row; absent unless asked for.")] = (
+    probabilities: Annotated[list[list[Figure]] | None, Field(description="A row per input row; absent unless asked for.")] = (
         None
     )
     classes: Annotated[list[Scalar] | None, Field(description="The class of each column of probabilities.")] = None
-    inference_time_ms: float
+    inference_time_ms: Figure

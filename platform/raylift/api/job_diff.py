@@ -10,7 +10,7 @@ Change = Literal["added", "removed", "changed"]
 
 
 class ValueDifference(BaseModel):
-    """Something that is not the same in both. null: the job does not have it."""
+    """Something that is not the same in both. null: the job does not have it; NaN and infinities are text."""
 
     name: str
     first: Any
@@ -42,6 +42,7 @@ class JobDiff(BaseModel):
     requirements: ListDifference
     environment_lock: Annotated[ListDifference, Field(description="Pinned packages beyond the base environment.")]
     args: Annotated[ValueDifference | None, Field(description="null for the same arguments.")]
+    params: Annotated[list[ValueDifference], Field(description="Parameters, which are no secrets.")] = []
     environment: Annotated[list[NameDifference], Field(description="Variables; their values are never shown.")]
     resources: list[ValueDifference]
     settings: list[ValueDifference]

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from raylift.api.amounts import check_amount
+from raylift.api.figures import Figure
 
 DeploymentStatusName = Literal["pending", "starting", "ready", "scaled_to_zero", "unhealthy", "stopped"]
 
@@ -17,6 +18,15 @@ class BatchingConfig(BaseModel):
 
     max_rows: Annotated[int, Field(ge=1, le=1_000_000)]
     wait_ms: Annotated[float, Field(ge=0, le=60_000, description="Milliseconds.")]
+
+
+class BatchingUpdate(BaseModel):
+    """A change of a deployment's batching. Fields left out keep their value; where there was none, the settings' own."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    max_rows: Annotated[int | None, Field(ge=1, le=1_000_000)] = None
+    wait_ms: Annotated[float | None, Field(ge=0, le=60_000, description="Milliseconds.")] = None
 
 
 class PayloadLogConfig(BaseModel):
@@ -55,12 +65,17 @@ class DeploymentUpdate(BaseModel):
     cpus: Annotated[float | None, Field(ge=0.01, le=1_000_000, description="Logical CPUs of each replica.")] = None
     memory: Annotated[int | str | None, Field(description='Logical memory of each replica: bytes or "1GiB".')] = None
     batching: Annotated[
-        BatchingConfig | None,
+        BatchingUpdate | None,
         Field(description="Compute requests that come together in groups, where the model answers the same bits. null: never."),
     ] = None
 
     payload_log: Annotated[
         PayloadLogConfig | None, Field(description="Keep a sample of requests with their answers. null: none.")
+    ] = None
+
+    take_traffic: Annotated[
+        bool | None,
+        Field(description="Answer requests that name only the model, as the newest that does, without a traffic table."),
     ] = None
 
     @field_validator("memory")
@@ -81,15 +96,16 @@ class DeploymentView(BaseModel):
     message: str | None
     min_replicas: int
     max_replicas: int
-    target_ongoing_requests: float
+    target_ongoing_requests: Figure
     max_ongoing_requests: int
     max_queued_requests: int
     upscale_delay_s: Annotated[float | None, Field(description="null: as the platform's settings say.")]
     downscale_delay_s: Annotated[float | None, Field(description="null: as the platform's settings say.")]
-    cpus: float
+    cpus: Figure
     memory: Annotated[int | None, Field(description="Bytes.")]
     batching: BatchingConfig | None
     payload_log: PayloadLogConfig | None = None
+    take_traffic: bool = True
     route: str
     created_at: datetime
     updated_at: datetime
@@ -131,7 +147,7 @@ class VersionView(BaseModel):
     created_at: datetime
     aliases: list[str]
     tags: dict[str, str]
-    metrics: dict[str, float]
+    metrics: Annotated[dict[str, Figure], Field(description="null is NaN.")]
     lineage: Lineage
     schema_origin: Annotated[SchemaView | None, Field(description="null until the version was loaded for the first time.")] = (
         None

@@ -55,6 +55,7 @@ class SweepAccepted(BaseModel):
     status: str
     created_at: datetime
     message: str
+    notes: Annotated[list[str], Field(description="What was done otherwise than the upload says.")] = []
     jobs: list[SweepJob]
     links: dict[str, str]
 

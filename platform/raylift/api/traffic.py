@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from raylift.api.figures import Figure
 from raylift.api.models import DeploymentStatusName
 
 TargetName = Annotated[str | int, Field(description='A version\'s number, e.g. "3", or an MLflow alias, e.g. "champion".')]
@@ -49,7 +50,7 @@ class TrafficUpdate(BaseModel):
 class RouteView(BaseModel):
     version: Annotated[str | None, Field(description="Null where the route names an alias.")]
     alias: Annotated[str | None, Field(description="Null where the route names a version.")]
-    weight: float
+    weight: Figure
 
 
 class TrafficTableView(BaseModel):
@@ -67,7 +68,7 @@ class VersionShare(BaseModel):
 
     model_version: Annotated[str | None, Field(description="Null for an alias that is gone from MLflow.")]
     alias: Annotated[str | None, Field(description="The alias through which the table names it.")]
-    share: Annotated[float, Field(description="Its part of the requests, 0 to 1; 0 for shadow versions.")]
+    share: Annotated[Figure, Field(description="Its part of the requests, 0 to 1; 0 for shadow versions.")]
     shadow: bool
     status: Annotated[DeploymentStatusName | None, Field(description="Null where it has no deployment.")]
     replicas: int

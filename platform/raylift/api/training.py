@@ -9,10 +9,11 @@ from typing import Annotated, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from raylift.api.amounts import check_amount
-from raylift.api.sweeps import SweepRequest
+from raylift.api.figures import Figure
+from raylift.api.sweeps import SweepRequest, Value
 from raylift.domain.identifiers import MODEL_NAME
 
-_SCRIPT_NAME: Final = re.compile(r"[^/\\\x00-\x1f\x7f]+\.py")
+_SCRIPT_NAME: Final = re.compile(r"[^/\\\x00-\x1f\x7f]+\.(py|ipynb)")
 
 
 class ResourceRequest(BaseModel):
@@ -38,7 +39,9 @@ class TrainingUpload(BaseModel):
 
     script_content: Annotated[str, Field(description="The Python source, or its base64 with script_encoding=base64.")]
     script_encoding: Literal["plain", "base64"] = "plain"
-    script_name: Annotated[str, Field(max_length=255, description="A bare file name ending in .py.")] = "train.py"
+    script_name: Annotated[
+        str, Field(max_length=255, description="A bare file name ending in .py, or in .ipynb for a notebook.")
+    ] = "train.py"
     entrypoint: Annotated[
         str | None, Field(max_length=1024, description="With a project, hence in a form only: the script's path in it.")
     ] = None
@@ -64,6 +67,13 @@ class TrainingUpload(BaseModel):
             description="Which of the models that the script logs is registered: its name, its class, or its run's id or name.",
         ),
     ] = None
+    take_traffic: Annotated[
+        bool, Field(description="Let the version answer requests that name only the model. A traffic table goes before this.")
+    ] = True
+    params: Annotated[
+        dict[str, Value],
+        Field(description="Parameters that are no secrets: environment variables of the script, shown, and MLflow params."),
+    ] = {}
     tags: Annotated[dict[str, str], Field(description="Copied to the job, its runs and the version.")] = {}
     sweep: Annotated[SweepRequest | None, Field(description="Makes it a job for each combination of parameters.")] = None
 
@@ -71,7 +81,7 @@ class TrainingUpload(BaseModel):
     @classmethod
     def _is_a_script_name(cls, value: str) -> str:
         if not _SCRIPT_NAME.fullmatch(value):
-            raise ValueError("must be a bare file name ending in .py")
+            raise ValueError("must be a bare file name ending in .py or .ipynb")
         return value
 
     @field_validator("model_name")
@@ -85,6 +95,39 @@ class TrainingUpload(BaseModel):
         return value
 
 
+class RerunResources(BaseModel):
+    """Resources of a rerun. What is left out is as it was."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    cpus: Annotated[float | None, Field(ge=0.1, le=1_000_000)] = None
+    memory: int | str | None = None
+    gpus: Annotated[float | None, Field(ge=0, le=1_000_000)] = None
+
+    @field_validator("memory")
+    @classmethod
+    def _is_an_amount(cls, value: int | str | None) -> int | str | None:
+        if value is not None:
+            check_amount(value)
+        return value
+
+
+class RerunRequest(BaseModel):
+    """Body of ``POST …/rerun``; may be left out. What is left out is as in the first job."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    args: Annotated[list[str] | None, Field(description="Replaces all arguments.")] = None
+    environment: Annotated[dict[str, str], Field(description="Variables to set; the others stay.")] = {}
+    params: Annotated[dict[str, Value], Field(description="Parameters to set; the others stay.")] = {}
+    resources: RerunResources = RerunResources()
+    deploy: Annotated[bool | None, Field(description="Deploy the registered version.")] = None
+    take_traffic: Annotated[
+        bool,
+        Field(description="Let the version answer requests that name only the model. Otherwise the present version goes on."),
+    ] = False
+
+
 class JobAccepted(BaseModel):
     """Answer to an upload: the job is committed to the store."""
 
@@ -92,21 +135,22 @@ class JobAccepted(BaseModel):
     status: str
     created_at: datetime
     message: str
+    notes: Annotated[list[str], Field(description="What was done otherwise than the upload says.")] = []
     links: dict[str, str]
 
 
 class ResourceView(BaseModel):
-    cpus: float
+    cpus: Figure
     memory: Annotated[int, Field(description="Bytes.")]
-    gpus: float
+    gpus: Figure
 
 
 class UsageView(BaseModel):
     """What the last attempt consumed, over its whole process tree."""
 
-    cpu_seconds: float
+    cpu_seconds: Figure
     peak_memory_bytes: int
-    wall_seconds: float
+    wall_seconds: Figure
     memory_enforced_by: Literal["cgroup", "watchdog"] | None
     cpu_enforced_by: Annotated[
         Literal["cgroup", "affinity"] | None, Field(description="null: it could use every core; its thread pools were bounded.")
@@ -150,7 +194,7 @@ class JobView(JobSummary):
     queue_position: Annotated[
         int | None, Field(description="Place by priority and age, from 1; null once admitted. Fair share may change it.")
     ] = None
-    metrics: dict[str, float]
+    metrics: Annotated[dict[str, Figure], Field(description="null is NaN.")]
     script_sha256: str
     project_sha256: Annotated[str | None, Field(description="Of the project's canonical tar; null for a single script.")] = None
     entrypoint: Annotated[str | None, Field(description="The script's path in the project.")] = None
@@ -162,6 +206,7 @@ class JobView(JobSummary):
     environment_lock: Annotated[list[str] | None, Field(description="Pinned packages beyond the base environment.")]
     environment: Annotated[dict[str, str], Field(description="Names of the variables; values are masked.")]
     args: list[str]
+    params: Annotated[dict[str, str], Field(description="Parameters that are no secrets.")] = {}
     resources: ResourceView
     timeout_seconds: int
     max_retries: int
@@ -170,7 +215,8 @@ class JobView(JobSummary):
     registers: Annotated[
         str | None, Field(alias="register", description="The model that the upload chose, by name, class or run.")
     ] = None
-    phases: Annotated[dict[str, float], Field(description="Seconds spent in each phase.")]
+    take_traffic: Annotated[bool, Field(description="Its version may answer requests that name only the model.")] = True
+    phases: Annotated[dict[str, Figure], Field(description="Seconds spent in each phase.")]
     usage: Annotated[
         UsageView | None,
         Field(description="Of the last attempt alone; null where its wrapper was killed or lost and could not write it."),

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from raylift.api.traffic import AliasView
-from raylift.cli.printing import print_json, say
+from raylift.cli.printing import print_json, print_table, say
 from raylift.cli.session import KeyOption, OutputOption, UrlOption, session
 from raylift.client import paths
 
@@ -15,6 +15,19 @@ app = typer.Typer(help="MLflow aliases, which requests and traffic tables may na
 
 Name = Annotated[str, typer.Argument(help="The model.", show_default=False)]
 Alias = Annotated[str, typer.Argument(help="The alias, e.g. champion.", show_default=False)]
+
+
+@app.command("list")
+def list_aliases(
+    ctx: typer.Context, name: Name, url: UrlOption = None, api_key: KeyOption = None, output: OutputOption = None
+) -> None:
+    """List a model's aliases, with the versions that they stand for."""
+    with session(ctx, url, api_key, output) as here:
+        aliases = here.client.models.aliases(name)
+        if here.as_json:
+            print_json(aliases)
+        else:
+            print_table(("alias", "version"), sorted(aliases.items()))
 
 
 @app.command("set")

@@ -73,19 +73,25 @@ def set_deployment(
     cpus: Annotated[float | None, typer.Option(help="Logical CPUs of each replica.")] = None,
     memory: Annotated[str | None, typer.Option(help="Logical memory of each replica, e.g. 1GiB.")] = None,
     batch_rows: Annotated[int | None, typer.Option(help="Batch requests, up to so many rows together.")] = None,
-    batch_wait_ms: Annotated[float, typer.Option(help="Milliseconds that a batch waits for company.")] = 5.0,
+    batch_wait_ms: Annotated[float | None, typer.Option(help="Milliseconds that a batch waits for company.")] = None,
     payload_log: Annotated[
         float | None, typer.Option(help="Keep this share of requests with their answers, 0 to 1.", min=0, max=1)
     ] = None,
     no_payload_log: Annotated[bool, typer.Option("--no-payload-log", help="Keep none any more.")] = False,
     no_batching: Annotated[bool, typer.Option("--no-batching", help="End batching.")] = False,
+    take_traffic: Annotated[
+        bool | None,
+        typer.Option("--take-traffic/--no-take-traffic", help="Answer requests that name only the model.", show_default=False),
+    ] = None,
     url: UrlOption = None,
     api_key: KeyOption = None,
     output: OutputOption = None,
 ) -> None:
     """Deploy a version, or change its deployment. What is not given keeps its value."""
-    if no_batching and batch_rows is not None:
-        raise wrong_usage("--batch-rows", "cannot be used together with --no-batching")
+    batching = {name: value for name, value in (("max_rows", batch_rows), ("wait_ms", batch_wait_ms)) if value is not None}
+    if no_batching and batching:
+        option = "--batch-rows" if batch_rows is not None else "--batch-wait-ms"
+        raise wrong_usage(option, "cannot be used together with --no-batching")
     body: dict[str, Any] = {
         "min_replicas": min_replicas,
         "max_replicas": max_replicas,
@@ -96,8 +102,9 @@ def set_deployment(
         "downscale_delay_s": downscale_delay_s,
         "cpus": cpus,
         "memory": memory,
-        "batching": None if batch_rows is None else {"max_rows": batch_rows, "wait_ms": batch_wait_ms},
+        "batching": batching or None,
         "payload_log": None if payload_log is None else {"sample_rate": payload_log},
+        "take_traffic": take_traffic,
     }
     body = {field: value for field, value in body.items() if value is not None}
     body |= {"batching": None} if no_batching else {}
@@ -150,6 +157,7 @@ def _print(answer: Any, as_json: bool) -> None:
             ("memory", format_bytes(deployment.memory) if deployment.memory else None),
             ("batching", f"{batching.max_rows} rows, {batching.wait_ms:g} ms" if batching else "off"),
             ("payload log", f"{payloads.sample_rate:.0%} of requests" if payloads else "off"),
+            ("takes traffic", deployment.take_traffic),
             ("route", deployment.route),
             ("ready since", deployment.ready_at),
         ]

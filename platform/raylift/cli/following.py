@@ -9,11 +9,13 @@ from threading import Thread
 
 import typer
 
+from raylift.api.models import DeploymentView
 from raylift.api.training import JobView
 from raylift.cli.exits import ExitCode, stop
 from raylift.cli.printing import cell, pairs, say
-from raylift.client import Job, RayliftError
+from raylift.client import Client, Job, NotFound, RayliftError
 from raylift.client.progress import ProgressDisplay
+from raylift.domain.deployment import DeploymentStatus
 from raylift.domain.job import JobStatus
 
 
@@ -65,6 +67,33 @@ def say_how_it_ended(view: JobView) -> ExitCode:
     why = f": {view.reason}" if view.reason else ""
     said = f": {view.message}" if view.message else ""
     say(f"{view.job_id} {view.status}{took}{why}{said}")
+    return ExitCode.FAILED
+
+
+def await_health(client: Client, view: JobView) -> ExitCode:
+    """Wait for the first health check of the version that a completed job registered; say how it went."""
+    if view.status != JobStatus.COMPLETED or not (view.deploy and view.model_name and view.model_version):
+        return ExitCode.OK
+    name, version, said = view.model_name, view.model_version, ""
+
+    def report(seen: DeploymentView | None, error: RayliftError | None) -> None:
+        nonlocal said
+        if seen is not None and seen.status != said:
+            said = seen.status
+            say(f"{name} version {version} is {said.replace('_', ' ')}")
+
+    try:
+        deployment = client.deployments.wait(name, version, report=report)
+    except NotFound:  # Its model belongs to a sweep, or the version was deleted meanwhile.
+        return ExitCode.OK
+    except KeyboardInterrupt:
+        raise stop(
+            f"\nDetached; {name} version {version} goes on starting.\n  raylift deployments show {name} {version}",
+            ExitCode.INTERRUPTED,
+        ) from None
+    if deployment.status != DeploymentStatus.UNHEALTHY:
+        return ExitCode.OK
+    say(f"  {deployment.message or 'Ray Serve does not say why'}")
     return ExitCode.FAILED
 
 

@@ -20,6 +20,7 @@ def print_diff(diff: JobDiff) -> None:
         "requirements": _lists(diff.requirements),
         "environment lock": _lists(diff.environment_lock),
         "arguments": _values([diff.args] if diff.args else []),
+        "parameters": _values(diff.params),
         "environment": _names(diff.environment),
         "resources": _values(diff.resources),
         "settings": _values(diff.settings),

@@ -13,7 +13,7 @@ from raylift.cli.following import detaching, print_lines, say_how_it_ended
 from raylift.cli.job_diff import print_diff
 from raylift.cli.printing import age, cell, pairs, print_facts, print_json, print_table, say
 from raylift.cli.session import KeyOption, OutputOption, UrlOption, session
-from raylift.cli.train import announce
+from raylift.cli.train import ParamOption, announce, assignments
 from raylift.client import paths
 from raylift.domain.job import JobStatus
 from raylift.domain.quantities import format_bytes
@@ -135,11 +135,42 @@ def cancel(
 
 @app.command("rerun")
 def rerun(
-    ctx: typer.Context, job_id: JobId, url: UrlOption = None, api_key: KeyOption = None, output: OutputOption = None
+    ctx: typer.Context,
+    job_id: JobId,
+    arg: Annotated[
+        list[str] | None,
+        typer.Option("--arg", help="Argument, in the place of all those before; may be repeated.", metavar="TEXT"),
+    ] = None,
+    env: Annotated[
+        list[str] | None, typer.Option("--env", help="Variable to set; the others stay; may be repeated.", metavar="K=V")
+    ] = None,
+    param: ParamOption = None,
+    cpus: Annotated[float | None, typer.Option(help="Logical CPUs, fractions allowed.")] = None,
+    memory: Annotated[str | None, typer.Option(help="Its limit, e.g. 512MiB.")] = None,
+    no_deploy: Annotated[bool, typer.Option("--no-deploy", help="Register the version without deploying it.")] = False,
+    take_traffic: Annotated[
+        bool, typer.Option("--take-traffic", help="Let the new version answer requests that name only the model.")
+    ] = False,
+    url: UrlOption = None,
+    api_key: KeyOption = None,
+    output: OutputOption = None,
 ) -> None:
-    """Run a job again: the same script or project, locked requirements, resources and environment. Prints the new job's id."""
+    """Run a job again: the same script or project in the same locked environment. Prints the new job's id.
+
+    What is not given stays as it was. The new version is deployed; without --take-traffic the version that answers for the
+    model's name goes on doing so.
+    """
     with session(ctx, url, api_key, output) as here:
-        announce(here, here.client.jobs.get(job_id).rerun())
+        again = here.client.jobs.get(job_id).rerun(
+            args=arg,
+            env=assignments(env or [], "--env"),
+            params=assignments(param or [], "--param"),
+            cpus=cpus,
+            memory=memory,
+            deploy=False if no_deploy else None,
+            take_traffic=take_traffic,
+        )
+        announce(here, again)
 
 
 @app.command("diff")
@@ -218,7 +249,8 @@ def _facts(job: JobView) -> list[tuple[str, object]]:
         ("requirements", ", ".join(job.requirements)),
         ("from", job.requirements_source),
         ("locked", ", ".join(job.environment_lock or [])),
-        ("environment", ", ".join(job.environment)),
+        ("parameters", pairs({**job.params, **(job.sweep_parameters or {})})),
+        ("environment", ", ".join(name for name in job.environment if name not in job.params)),
         ("asked for", f"{job.resources.cpus:g} CPU, {format_bytes(job.resources.memory)}, {job.resources.gpus:g} GPU"),
         ("used", f"{usage.cpu_seconds:.1f} CPU s, {format_bytes(usage.peak_memory_bytes)} at most" if usage else None),
         ("time limit", f"{job.timeout_seconds} s"),
@@ -226,7 +258,6 @@ def _facts(job: JobView) -> list[tuple[str, object]]:
         ("owner", job.owner),
         ("tags", pairs(job.tags)),
         ("sweep", job.sweep_id),
-        ("parameters", pairs(job.sweep_parameters or {})),
         ("attempt", job.attempt),
         ("created", job.created_at),
         ("started", job.started_at),

@@ -62,7 +62,7 @@ def cell(value: object) -> str:
         case None:
             return "-"
         case bool():
-            return "yes" if value else "no"
+            return "true" if value else "false"
         case float():
             return f"{value:.6g}"
         case datetime():

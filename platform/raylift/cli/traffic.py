@@ -40,8 +40,14 @@ def set_traffic(
     api_key: KeyOption = None,
     output: OutputOption = None,
 ) -> None:
-    """Divide a model's requests between versions, in the place of what is there."""
-    body: dict[str, Any] = {"routes": [_route(text) for text in routes], "shadow": shadow or []}
+    """Divide a model's requests between versions, in the place of what is there.
+
+    The weights are shares of their sum: one version alone gets every request, and is given the weight 1 or 100.
+    """
+    table = [_route(text) for text in routes]
+    if len(table) == 1 and table[0]["weight"] not in (1, 100):
+        raise wrong_usage(routes[0], _rest_missing(routes[0], **table[0]))
+    body: dict[str, Any] = {"routes": table, "shadow": shadow or []}
     if sticky_header is not None or sticky_field is not None:
         body["sticky"] = {"header": sticky_header, "field": sticky_field}
     with session(ctx, url, api_key, output) as here:
@@ -95,6 +101,16 @@ def rollback(
     body = {field: value for field, value in {"revision": revision, "alias": alias}.items() if value is not None}
     with session(ctx, url, api_key, output) as here:
         _print(here.client.request("POST", paths.model(name) + "/rollback", json=body), here.as_json)
+
+
+def _rest_missing(text: str, version: str, weight: float) -> str:
+    if weight <= 0:
+        return "leaves no version that answers; name one with a weight above 0 beside it"
+    rest = f"{100 - weight:g}" if weight < 100 else "…"
+    return (
+        f"says nothing of the other requests, and alone would send all of them to {version}. Name the version that gets the "
+        f"rest, like OTHER={rest} {text}; to send {version} everything, write {version}=1"
+    )
 
 
 def _route(text: str) -> dict[str, Any]:

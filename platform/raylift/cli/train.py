@@ -9,7 +9,7 @@ from typing import Annotated, Final, cast
 import typer
 
 from raylift.cli.exits import code_of, sentences, stop, wrong_usage
-from raylift.cli.following import follow_to_the_end, say_how_it_ended
+from raylift.cli.following import await_health, follow_to_the_end, say_how_it_ended
 from raylift.cli.printing import print_json, say
 from raylift.cli.requirements import RequirementsFileOption, RequirementsOption
 from raylift.cli.session import KeyOption, OutputOption, Session, UrlOption, session
@@ -27,6 +27,11 @@ from raylift.client import InvalidRequest, Job, Sweep, paths
 from raylift.client.script import read_requirements
 from raylift.domain.sweep import SweepMode, SweepPassing
 
+ParamOption = Annotated[
+    list[str] | None,
+    typer.Option("--param", help="Parameter that is no secret: a variable of the script and an MLflow param.", metavar="K=V"),
+]
+
 _ARCHIVES: Final = (".zip", ".tar.gz", ".tgz")
 
 
@@ -38,7 +43,7 @@ def train(
     ctx: typer.Context,
     script: Annotated[
         Path,
-        typer.Argument(help="The training script; with --entrypoint: a project's directory, .zip or .tar.gz.", exists=True),
+        typer.Argument(help="A training script or notebook; with --entrypoint: a project's directory or archive.", exists=True),
     ],
     entrypoint: Annotated[str | None, typer.Option(help="The script to run, as a path in the project.", metavar="FILE")] = None,
     experiment: Annotated[
@@ -70,6 +75,10 @@ def train(
         str | None,
         typer.Option(help="Which of the models that it logs to register: a name, class or run.", metavar="MODEL"),
     ] = None,
+    no_take_traffic: Annotated[
+        bool, typer.Option("--no-take-traffic", help="Leave requests that name only the model to the version they go to now.")
+    ] = False,
+    param: ParamOption = None,
     sweep: SweepOption = None,
     sweep_as: SweepAsOption = SweepPassing.ENVIRONMENT,
     metric: MetricOption = None,
@@ -85,8 +94,8 @@ def train(
 ) -> None:
     """Upload a training script, or a project with one; print the id of its job.
 
-    With --sweep: a job for each combination of values; print the id of the sweep. With --follow: show it live, and end with 1
-    if it fails. Ctrl-C then leaves it running.
+    With --sweep: a job for each combination of values; print the id of the sweep. With --follow: show it live, wait until
+    its version is deployed, and end with 1 if the job fails or the version is unhealthy. Ctrl-C then leaves it running.
     """
     options = sweep_values(
         sweep or [], sweep_as, metric=metric, mode=mode, register_best=register_best, max_parallel=max_parallel
@@ -116,6 +125,8 @@ def train(
                 autolog=not no_autolog,
                 deploy=not no_deploy,
                 register=register,
+                take_traffic=not no_take_traffic,
+                params=assignments(param or [], "--param"),
                 tags=assignments(tag or [], "--tag"),
                 idempotency_key=idempotency_key,
                 **options,
@@ -139,6 +150,7 @@ def announce(here: Session, job: Job) -> None:
         print_json(job.acknowledgement)
         return
     typer.echo(job.job_id)
+    _say_notes(job)
     say(f"Queued. raylift jobs logs {job.job_id} --follow   shows its output,")
     say(f"        raylift jobs show {job.job_id}            how it gets on.")
 
@@ -155,10 +167,17 @@ def assignments(texts: list[str], option: str) -> dict[str, str]:
 def _follow(here: Session, job: Job) -> None:
     if not here.as_json:
         say(job.job_id)
+        _say_notes(job)
     follow_to_the_end(job, logs_on_stderr=here.as_json)
     if here.as_json:
         print_json(here.client.request("GET", paths.job(job.job_id)))
-    raise typer.Exit(say_how_it_ended(job.view))
+    code = say_how_it_ended(job.view)
+    raise typer.Exit(code or await_health(here.client, job.view))
+
+
+def _say_notes(job: Job) -> None:
+    for note in (job.acknowledgement or {}).get("notes", []):
+        say(f"Note: {note}")
 
 
 def _lines(files: list[Path]) -> list[str]:

@@ -121,6 +121,8 @@ class Client:
         autolog: bool = True,
         deploy: bool = True,
         register: str | None = None,
+        take_traffic: bool = True,
+        params: Mapping[str, str | float] | None = None,
         tags: Mapping[str, str] | None = None,
         idempotency_key: str | None = None,
         entrypoint: str | None = None,
@@ -155,6 +157,9 @@ class Client:
             deploy: Deploy the registered version.
             register: Which of the models that the script logs is registered, by its name, its class, or its run's id or name.
                 None: explicitly logged models come first, then supervised ones, then the last.
+            take_traffic: Let it answer requests that name only the model, where the model has no traffic table. False: the
+                version that answers them now goes on.
+            params: Parameters that are no secrets: environment variables of the script, shown, and MLflow params of its run.
             tags: Copied to the job, its runs and the version.
             idempotency_key: Two uploads with the same key are one job. None: a new key.
             entrypoint: The path, in the project, of the script. What .gitignore and .rayliftignore files name is left out.
@@ -184,6 +189,8 @@ class Client:
             "priority": priority,
             "autolog": autolog,
             "deploy": deploy,
+            **({} if take_traffic else {"take_traffic": False}),
+            **({"params": dict(params)} if params else {}),
             "tags": {name: str(value) for name, value in (tags or {}).items()},
         }
         if register is not None:

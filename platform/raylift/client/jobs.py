@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any, Literal, overload
 
@@ -193,9 +193,43 @@ class Job:
         self._connection.json("POST", paths.job(self._job_id, "cancel"), resend=True)
         return self.refresh()
 
-    def rerun(self) -> Job:
-        """A new job: the same script or project, locked requirements, resources and environment."""
-        return accepted(self._connection, self._connection.json("POST", paths.job(self._job_id, "rerun")))
+    def rerun(
+        self,
+        *,
+        args: Iterable[str] | None = None,
+        env: Mapping[str, str] | None = None,
+        params: Mapping[str, str | float] | None = None,
+        cpus: float | None = None,
+        memory: int | str | None = None,
+        gpus: float | None = None,
+        deploy: bool | None = None,
+        take_traffic: bool = False,
+    ) -> Job:
+        """Run the job again: the same script or project, in the same locked environment. Returns the new job.
+
+        Its version is deployed, and does not answer for the model's name while another version does.
+
+        Args:
+            args: Replaces all arguments. None: as before.
+            env: Environment variables to set; the others stay.
+            params: Parameters to set; the others stay.
+            cpus: Logical CPUs. None: as before.
+            memory: Bytes, or a string such as "4GiB". None: as before.
+            gpus: Logical GPUs. None: as before.
+            deploy: Deploy the registered version. None: as before.
+            take_traffic: Let the version answer requests that name only the model.
+        """
+        resources = {"cpus": cpus, "memory": memory, "gpus": gpus}
+        body: dict[str, Any] = {
+            "args": None if args is None else [str(arg) for arg in args],
+            "environment": {name: str(value) for name, value in (env or {}).items()},
+            "params": dict(params or {}),
+            "resources": {name: value for name, value in resources.items() if value is not None},
+            "deploy": deploy,
+            "take_traffic": take_traffic or None,
+        }
+        asked = {name: value for name, value in body.items() if value is not None and value != {}}
+        return accepted(self._connection, self._connection.json("POST", paths.job(self._job_id, "rerun"), json=asked or None))
 
     def delete(self) -> None:
         """Forget the job and its logs. Its run and its model version stay.

@@ -217,12 +217,9 @@ def _options(config: Mapping[str, Any] | None) -> dict[str, Any]:
         except (TypeError, ValueError) as error:
             raise _invalid(f"config {key}={value!r} is no {'whole number' if _CONFIG[key] is int else 'number'}.") from error
     rows, wait = options.pop("batch_max_rows", None), options.pop("batch_wait_ms", None)
-    if rows == 1:
-        options["batching"] = False
-    elif rows is not None:
-        options["batching"] = {"max_rows": rows, "wait_ms": wait or 0.0}
-    elif wait is not None:
-        raise _invalid("config batch_wait_ms needs batch_max_rows, too.")
+    given = {name: value for name, value in (("max_rows", rows), ("wait_ms", wait)) if value is not None}
+    if given:
+        options["batching"] = False if rows == 1 else given
     return options
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import builtins
-from collections.abc import Iterator, Mapping
-from typing import Any, Literal
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final, Literal
 
 from raylift.api.models import (
     BatchingConfig,
@@ -20,6 +20,12 @@ from raylift.api.observations import FeedbackAccepted, FeedbackPage, FeedbackVie
 from raylift.api.traffic import AliasView
 from raylift.client import paths
 from raylift.client.connection import Connection
+from raylift.client.errors import RayliftError
+from raylift.client.waiting import watch_until_final
+from raylift.domain.deployment import DeploymentStatus
+
+_ON_ITS_WAY: Final = (DeploymentStatus.PENDING, DeploymentStatus.STARTING)
+Report = Callable[[DeploymentView | None, RayliftError | None], None]
 
 
 class Models:
@@ -68,6 +74,10 @@ class Models:
                 return
             params["cursor"] = page.next_cursor
 
+    def aliases(self, model: str) -> dict[str, str]:
+        """The model's MLflow aliases: alias → version."""
+        return self.get(model).aliases
+
     def set_alias(self, model: str, alias: str, version: str | int) -> AliasView:
         """Let an alias of MLflow's registry stand for a version."""
         path = paths.alias(model, alias)
@@ -107,8 +117,12 @@ class Deployments:
         memory: int | str | None = None,
         batching: BatchingConfig | Mapping[str, float] | Literal[False] | None = None,
         payload_log: PayloadLogConfig | Mapping[str, float] | Literal[False] | None = None,
+        take_traffic: bool | None = None,
     ) -> DeploymentView:
-        """Deploy a version, or change its deployment. What is None keeps its value; ``False`` ends batching, payload log."""
+        """Deploy a version, or change its deployment. What is None keeps its value; ``False`` ends batching, payload log.
+
+        ``batching`` and ``payload_log`` may name one of their values; the other stays.
+        """
         body: dict[str, Any] = {
             "min_replicas": min_replicas,
             "max_replicas": max_replicas,
@@ -121,6 +135,7 @@ class Deployments:
             "memory": memory,
             "batching": batching.model_dump() if isinstance(batching, BatchingConfig) else batching,
             "payload_log": payload_log.model_dump() if isinstance(payload_log, PayloadLogConfig) else payload_log,
+            "take_traffic": take_traffic,
         }
         body = {field: value for field, value in body.items() if value is not None}
         for field in ("batching", "payload_log"):
@@ -128,6 +143,41 @@ class Deployments:
                 body[field] = None
         return self._connection.view(DeploymentView, "PUT", paths.deployment(name, version), json=body, resend=True)
 
+    def wait(
+        self, name: str, version: str | int, *, timeout: float | None = None, poll: float = 0.5, report: Report | None = None
+    ) -> DeploymentView:
+        """Wait for the first health check of a version, or of a change to it.
+
+        Args:
+            name: The model.
+            version: Its version.
+            timeout: Seconds to wait; None: as long as it takes.
+            poll: Seconds between two looks.
+            report: Told of every look: what was seen, or why nothing was.
+
+        Returns:
+            The deployment, as soon as it answers, is unhealthy (``message`` says why) or is stopped.
+
+        Raises:
+            NotFound: The version was never deployed.
+            TimeoutError: It is still starting after ``timeout`` seconds.
+        """
+        view, ended = watch_until_final(
+            self._connection,
+            lambda: self.get(name, version),
+            timeout=timeout,
+            poll=poll,
+            report=report or _say_nothing,
+            ended=lambda seen: seen.status not in _ON_ITS_WAY,
+        )
+        if view is None or not ended:
+            raise TimeoutError(f"version {version} of {name} is not ready after {timeout or 0:g} s")
+        return view
+
     def delete(self, name: str, version: str | int) -> None:
         """Take a version out of service. The version itself stays in the registry; ``put`` deploys it again."""
         self._connection.send("DELETE", paths.deployment(name, version))
+
+
+def _say_nothing(view: DeploymentView | None, error: RayliftError | None) -> None:
+    return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -10,10 +11,10 @@ from os import PathLike
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-_COMMENT: Final = re.compile(r"(^|\s)#.*$")
+from raylift.domain.requirement_files import UnreadableText, decode_requirements, line_problem, requirement_lines
+
 _DECLARATION: Final = re.compile(rb"(?:[^\n]*\n)?[ \t\f]*#[^\n]*?coding[:=][ \t]*(?!utf-?8\b)[-\w.]", re.IGNORECASE)
 """Of an encoding other than UTF-8, in one of the first two lines."""
-_INCLUDE: Final = re.compile(r"(?:-r|--requirement)(?:\s+|=)(.+)|-r(\S.*)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +27,7 @@ class Script:
 
     @property
     def script_stem(self) -> str:
-        return self.name.removesuffix(".py")
+        return self.name.removesuffix(".py").removesuffix(".ipynb")
 
 
 def read_script(path: str | PathLike[str] | None, content: str | None, name: str | None) -> Script:
@@ -42,6 +43,8 @@ def read_script(path: str | PathLike[str] | None, content: str | None, name: str
         return Script(content, "plain", name or "train.py")
     file = Path(path or "")
     raw = file.read_bytes()
+    if file.suffix == ".ipynb":
+        raw = _without_outputs(raw)
     text = None if _DECLARATION.match(raw) else _decoded(raw)
     if text is not None:
         return Script(text, "plain", name or file.name)
@@ -65,7 +68,7 @@ class Project:
 
     @property
     def script_stem(self) -> str:
-        return PurePosixPath(self.entrypoint).name.removesuffix(".py")
+        return PurePosixPath(self.entrypoint).name.removesuffix(".py").removesuffix(".ipynb")
 
 
 def read_upload(
@@ -91,6 +94,19 @@ def read_upload(
     return Project(read_project(path), entrypoint)
 
 
+def _without_outputs(raw: bytes) -> bytes:
+    """Return a notebook without what its cells showed, which may be megabytes; as it is where it is none."""
+    try:
+        document = json.loads(raw)
+        sheets = [document, *document.get("worksheets", [])]
+        cells = [cell for sheet in sheets for cell in sheet.get("cells", [])]
+        for cell in cells:
+            cell.pop("outputs", None)
+    except (ValueError, AttributeError, TypeError, RecursionError):
+        return raw  # The platform says what is wrong with it.
+    return json.dumps(document, ensure_ascii=False).encode("utf-8", "surrogatepass")
+
+
 def read_requirements(requirements: Iterable[str] | str | PathLike[str]) -> list[str]:
     """Requirement lines, or those of a requirements.txt and the files that it includes with ``-r``.
 
@@ -111,13 +127,16 @@ def read_requirements(requirements: Iterable[str] | str | PathLike[str]) -> list
 def _lines_of(path: Path, seen: tuple[Path, ...]) -> Iterable[str]:
     if path.resolve() in seen:
         raise ValueError(f"{path} includes itself")
-    text = path.read_text(encoding="utf-8-sig").replace("\\\n", " ")
-    for line in text.splitlines():
-        requirement = _COMMENT.sub("", line).strip()
-        include = _INCLUDE.fullmatch(requirement)
-        if include:
-            yield from _lines_of(path.parent / (include[1] or include[2]).strip(), (*seen, path.resolve()))
-        elif requirement.startswith("-") or " --" in requirement:
-            raise ValueError(f"{path}: {requirement!r} is an option of pip; an upload carries requirements only")
-        elif requirement:
-            yield requirement
+    try:
+        text = decode_requirements(path.read_bytes())
+    except UnreadableText as error:
+        raise ValueError(f"{path}:{error.line}: {error}") from error
+    for line in requirement_lines(text.splitlines()):
+        problem = line_problem(line.text)
+        if line.included is not None:
+            yield from _lines_of(path.parent / line.included, (*seen, path.resolve()))
+        elif problem is not None:
+            raise ValueError(f"{path}:{line.number}: {problem}")
+        else:
+            # With its hashes: the platform says that it checks none.
+            yield line.with_hashes

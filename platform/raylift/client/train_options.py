@@ -24,6 +24,8 @@ class TrainOptions(TypedDict, total=False):
     autolog: bool
     deploy: bool
     register: str | None
+    take_traffic: bool
+    params: Mapping[str, str | float] | None
     tags: Mapping[str, str] | None
     idempotency_key: str | None
     entrypoint: str | None

@@ -34,8 +34,9 @@ def watch_until_final(
     timeout: float | None,
     poll: float,
     report: Callable[[V | None, RayliftError | None], None],
+    ended: Callable[[V], bool] = is_final,
 ) -> tuple[V | None, bool]:
-    """Look until what is seen is final or ``timeout`` seconds are over.
+    """Look until what is seen has ended or ``timeout`` seconds are over.
 
     Returns:
         What was seen last, and whether it is final.
@@ -52,7 +53,7 @@ def watch_until_final(
             view = look()
             away_since = None
             report(view, None)
-            if is_final(view):
+            if ended(view):
                 return view, True
         except PASSING as error:
             away_since = still_patient(error, clock, away_since)

@@ -64,6 +64,8 @@ class DeploymentConfig:
     """Logical memory of each replica; None asks Ray for none."""
     batching: Batching | None = None
     payload_log: PayloadLog | None = None
+    take_traffic: bool = True
+    """Answer requests that name only the model, as the newest such version, where the model has no traffic table."""
 
     @property
     def most_requests(self) -> int:

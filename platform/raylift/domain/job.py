@@ -151,6 +151,10 @@ class JobSpec:
     deploy: bool = True
     register: str | None = None
     """Which of the models that the script logs is registered: a name, a class or a run. None: the platform's own rule."""
+    take_traffic: bool = True
+    """Let the deployed version answer requests that name only its model, in place of the version that does so now."""
+    params: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Parameters that are no secrets: MLflow params of the job's run. They are in ``environment``, too."""
     tags: Mapping[str, str] = field(default_factory=dict[str, str])
     owner: str = DEFAULT_OWNER
     """For whom it runs: fair share and quotas go by it."""

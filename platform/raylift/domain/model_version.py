@@ -21,6 +21,10 @@ class RegisteredModel:
     latest_version: str | None = None
     tags: Mapping[str, str] = field(default_factory=dict[str, str])
 
+    def aliases_of(self, version: str) -> tuple[str, ...]:
+        """Return the aliases of one version, by name. MLflow's list of versions has none."""
+        return tuple(sorted(alias for alias, stands_for in self.aliases.items() if stands_for == version))
+
 
 @dataclass(frozen=True, slots=True)
 class ModelVersion:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from mlflow import MlflowClient
@@ -40,7 +41,7 @@ class Registry:
             raise
 
     def versions(self, name: str) -> list[ModelVersion]:
-        """All versions of a model, newest first; without their metrics."""
+        """All versions of a model, newest first; without their metrics and aliases."""
         with mlflow_errors():
             pages = every_page(
                 lambda token: self._client.search_model_versions(f"name={quoted(name)}", max_results=1000, page_token=token)
@@ -99,11 +100,15 @@ class Registry:
 
     def versions_of_job(self, name: str, job_id: str, run_ids: frozenset[str]) -> list[ModelVersion]:
         """Versions of ``name`` that a job made: by our tag, or because the script registered them from its own runs."""
-        return [
+        found = [
             version
             for version in self.versions(name)
             if version.tags.get(TAG_JOB_ID) == job_id or (version.run_id is not None and version.run_id in run_ids)
         ]
+        if not found:
+            return []
+        model = self.model(name)
+        return [replace(version, aliases=model.aliases_of(version.version)) for version in found]
 
     def register(self, name: str, model: LoggedModel, tags: Mapping[str, str]) -> ModelVersion:
         """Add a version made from a logged model. Callers look for an existing one first."""

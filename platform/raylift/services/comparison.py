@@ -62,6 +62,7 @@ class Comparison:
     requirements: OnlyIn
     environment_lock: OnlyIn
     args: Difference | None
+    params: Sequence[Difference]
     environment: Mapping[str, Change]
     resources: Sequence[Difference]
     settings: Sequence[Difference]
@@ -71,7 +72,7 @@ class Comparison:
     def same(self) -> bool:
         """Whether both ask for the same. Metrics are what came of it."""
         lists = (self.requirements, self.environment_lock)
-        asked = (self.script, self.project, self.args, self.environment, self.resources, self.settings)
+        asked = (self.script, self.project, self.args, self.params, self.environment, self.resources, self.settings)
         return not any(asked) and not any(part.first or part.second for part in lists)
 
 
@@ -97,7 +98,8 @@ class ComparisonService:
             requirements=_only_in(a.requirements, b.requirements),
             environment_lock=_only_in(_lock(first), _lock(second)),
             args=None if a.args == b.args else Difference("args", list(a.args), list(b.args)),
-            environment=_changes(a.environment, b.environment),
+            params=list(_differences(a.params, b.params)),
+            environment=_changes(_secrets(first), _secrets(second)),
             resources=list(_differences(asdict(a.resources), asdict(b.resources))),
             settings=list(_differences(_settings(first), _settings(second))),
             metrics=list(_differences(first.metrics, second.metrics)),
@@ -170,3 +172,8 @@ def _settings(job: Job) -> dict[str, Any]:
     return {name: getattr(job.spec, name) for name in _SETTINGS} | {
         f"tags.{name}": value for name, value in job.spec.tags.items()
     }
+
+
+def _secrets(job: Job) -> dict[str, str]:
+    """The variables whose values are not shown: all but the parameters."""
+    return {name: value for name, value in job.spec.environment.items() if name not in job.spec.params}

@@ -64,7 +64,8 @@ class Services:
             store,
             logs,
             settings.gateway,
-            quotas=settings.jobs.quotas,
+            jobs=settings.jobs,
+            capacity=capacity,
             reasons=reasons,
             clock=clock,
         )

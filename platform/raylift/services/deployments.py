@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from raylift.api.models import DeploymentUpdate
+from raylift.api.models import BatchingUpdate, DeploymentUpdate, PayloadLogConfig
 from raylift.domain.deployment import Batching, Deployment, DeploymentConfig, PayloadLog
 from raylift.domain.errors import DeploymentNotFound, FieldError, InvalidRequest
 from raylift.domain.identifiers import TAG_JOB_ID, unservable_name
@@ -82,10 +82,21 @@ class DeploymentService:
 
     def _merged(self, config: DeploymentConfig, update: DeploymentUpdate) -> DeploymentConfig:
         merged = replace(config, **_changes(update))
+        if update.batching is not None:
+            merged = replace(merged, batching=self._batching(config, update.batching))
+        if update.payload_log is not None:
+            merged = replace(merged, payload_log=_payload_log(config, update.payload_log))
         errors = [*_contradictions(merged), *self._unplaceable(merged)]
         if errors:
             raise InvalidRequest(f"{errors[0].field} {errors[0].detail}", errors)
         return merged
+
+    def _batching(self, config: DeploymentConfig, update: BatchingUpdate) -> Batching:
+        present = config.batching or Batching(self._settings.batch_max_rows, self._settings.batch_wait_ms)
+        return Batching(
+            present.max_rows if update.max_rows is None else update.max_rows,
+            present.wait_ms if update.wait_ms is None else update.wait_ms,
+        )
 
     def _unplaceable(self, config: DeploymentConfig) -> list[FieldError]:
         shortfall = self._capacity.shortfall(cpus=config.cpus, memory_bytes=config.memory_bytes or 0)
@@ -101,21 +112,21 @@ _PLAIN: Final = (
     "upscale_delay_s",
     "downscale_delay_s",
     "cpus",
+    "take_traffic",
 )
 
 
 def _changes(update: DeploymentUpdate) -> dict[str, Any]:
-    """What ``update`` says. null takes memory, batching and the payload log away, and leaves everything else as it is."""
+    """Plain fields of ``update``. null takes memory, batching and the payload log away, and leaves everything else as it is."""
     changes: dict[str, Any] = {name: getattr(update, name) for name in _PLAIN if getattr(update, name) is not None}
     if "memory" in update.model_fields_set:
         changes["memory_bytes"] = None if update.memory is None else parse_bytes(update.memory)
-    if "batching" in update.model_fields_set:
-        batching = update.batching
-        changes["batching"] = None if batching is None else Batching(batching.max_rows, batching.wait_ms)
-    if "payload_log" in update.model_fields_set:
-        wanted = update.payload_log
-        changes["payload_log"] = None if wanted is None else PayloadLog(wanted.sample_rate, wanted.max_body_bytes)
-    return changes
+    return changes | {name: None for name in ("batching", "payload_log") if name in update.model_fields_set}
+
+
+def _payload_log(config: DeploymentConfig, update: PayloadLogConfig) -> PayloadLog:
+    given = {name: getattr(update, name) for name in update.model_fields_set}
+    return replace(config.payload_log, **given) if config.payload_log else PayloadLog(update.sample_rate, update.max_body_bytes)
 
 
 def _contradictions(config: DeploymentConfig) -> list[FieldError]:

@@ -182,6 +182,10 @@ class InferenceRouting:
         answering = newest_answering(rows)
         if answering is not None:
             return answering
+        held = [row.version for row in newest_first if row.wanted and not row.config.take_traffic]
+        newest_first = [row for row in newest_first if row.version not in held]
+        if held and not any(row.wanted for row in newest_first):
+            raise _held(model_name, held[0])
         for row in newest_first:
             if row.wanted and row.status is not DeploymentStatus.UNHEALTHY:
                 return Starting(model_name, row.version, row)
@@ -225,8 +229,8 @@ def not_ready(model_name: str, version: str) -> DeploymentNotReady:
 
 
 def newest_answering(rows: Mapping[str, Deployment]) -> Deployment | None:
-    """What answers for a model without a traffic table."""
-    return next((row for row in _newest_first(rows) if row.answers), None)
+    """The version that answers for a model without a traffic table."""
+    return next((row for row in _newest_first(rows) if row.answers and row.config.take_traffic), None)
 
 
 def takes_requests(row: Deployment | None) -> bool:
@@ -262,6 +266,16 @@ def _judge(row: Deployment) -> Deployment | Starting:
             model_version=row.version,
         )
     return Starting(row.model_name, row.version, row)
+
+
+def _held(model_name: str, version: str) -> DeploymentStopped:
+    return DeploymentStopped(
+        f"No version of {model_name!r} takes requests that name only the model. Version {version} is deployed and answers "
+        f'those that name it; PUT /mlops/models/{model_name}/versions/{version}/deployment with {{"take_traffic": true}} gives '
+        "it the others, too.",
+        model_name=model_name,
+        model_version=version,
+    )
 
 
 def _not_deployed(model_name: str, version: str) -> DeploymentStopped:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from raylift.domain.deployment import Deployment
 from raylift.domain.errors import DeploymentNotFound
@@ -58,7 +58,11 @@ class ModelService:
         return ModelRecord(
             model,
             [
-                VersionRecord(version, origins_of(self._store, version), deployments.get(version.version))
+                VersionRecord(
+                    replace(version, aliases=model.aliases_of(version.version)),
+                    origins_of(self._store, version),
+                    deployments.get(version.version),
+                )
                 for version in self._registry.versions(name)
             ],
         )

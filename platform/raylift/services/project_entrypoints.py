@@ -21,8 +21,8 @@ def find_entrypoint(name: str | None, paths: Collection[str]) -> str | FieldErro
         path = checked_path(name)
     except UnsafePath as error:
         return FieldError(FIELD, str(error))
-    if not path.endswith(".py"):
-        return FieldError(FIELD, f"is {path!r}, which is no Python file")
+    if not path.endswith((".py", ".ipynb")):
+        return FieldError(FIELD, f"is {path!r}, which is neither a Python file nor a notebook")
     if path not in paths:
         return FieldError(FIELD, f"is {path!r}, which is not in the project{_suggestion(path, paths)}")
     return path

@@ -18,18 +18,19 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 from raylift.domain.errors import FieldError
 from raylift.domain.project import ProjectFile
-from raylift.services.requirement_lines import MAX_REQUIREMENTS, check_requirements, requirement_problem, without_comment
+from raylift.domain.requirement_files import HASHES_DROPPED, UnreadableText, decode_requirements, requirement_lines
+from raylift.services.requirement_lines import MAX_REQUIREMENTS, check_requirements, requirement_problem
 from raylift.services.script_metadata import metadata_blocks
 
 FROM_REQUEST: Final = "request"
 FROM_SCRIPT: Final = "script metadata"
+FROM_NOTEBOOK: Final = "notebook"
 _REQUIREMENTS: Final = "requirements.txt"
 _PYPROJECT: Final = "pyproject.toml"
 _FIELD: Final = "requirements"
 _MAX_LEVELS: Final = 50
 _MAX_FILE_BYTES: Final = 1024 * 1024
 
-_INCLUDE: Final = re.compile(r"(?:-r|--requirement)(?:\s+|=)(.+)|-r(\S.*)")
 _TOML_LINE: Final = re.compile(r"\(at line (\d+), column \d+\)")
 
 
@@ -41,6 +42,8 @@ class Sourced:
     source: str | None = None
     """``request``, ``script metadata``, or the path of a project's file; None where nobody asks for any."""
     errors: Sequence[FieldError] = ()
+    notes: Sequence[str] = ()
+    """Sentences for whoever uploaded them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +75,23 @@ def find_requirements(
     inline, errors = _inline(script, script_path)
     if given:
         requirements, wrong = check_requirements(given)
-        return Sourced(requirements, FROM_REQUEST if requirements else None, [*errors, *wrong])
+        notes = (HASHES_DROPPED,) if any(line.hashes for line in requirement_lines(given)) else ()
+        return Sourced(requirements, FROM_REQUEST if requirements else None, [*errors, *wrong], notes)
     if inline is not None or errors:
         found = inline or Sourced(source=FROM_SCRIPT)
         return Sourced(found.requirements, found.source, [*errors, *found.errors])
     return _of_project(script_path, files) if files else Sourced()
+
+
+def with_packages(sourced: Sourced, packages: Sequence[str]) -> Sourced:
+    """Add the packages that a notebook installs itself: they are part of the script, whatever else it needs."""
+    if not packages:
+        return sourced
+    found, wrong = check_requirements(packages)
+    added = tuple(item for item in dict.fromkeys(found) if item not in sourced.requirements)
+    errors = [FieldError(_FIELD, f"%pip install: {error.detail}") for error in wrong]
+    source = sourced.source or FROM_NOTEBOOK
+    return Sourced((*sourced.requirements, *added), source, [*sourced.errors, *errors], sourced.notes)
 
 
 def _inline(script: bytes, path: str) -> tuple[Sourced | None, list[FieldError]]:
@@ -138,11 +153,29 @@ def _listed(value: object, place: _Place, source: str) -> Sourced:
 
 def _requirements_file(path: str, files: Mapping[str, ProjectFile]) -> Sourced:
     # No more is read than may be taken: what is wrong counts too.
-    items = list(islice(_Includes(files).lines(path, ()), MAX_REQUIREMENTS + 1))
+    reader = _Includes(files)
+    items = list(islice(reader.lines(path, ()), MAX_REQUIREMENTS + 1))
     if len(items) > MAX_REQUIREMENTS:
         return Sourced(source=path, errors=[_too_many(_Place(path, ""))])
     found = tuple(item for item in items if isinstance(item, str))
-    return Sourced(found, path, [item for item in items if isinstance(item, FieldError)])
+    notes = (HASHES_DROPPED,) if reader.hashed else ()
+    return Sourced(found, path, [item for item in items if isinstance(item, FieldError)], notes)
+
+
+def read_uploaded(name: str, raw: bytes) -> tuple[list[str], list[str]]:
+    """Return the lines of a requirements.txt that came alone, hashes and all, and what is wrong with it."""
+    place = _place(name, {name: ProjectFile(name, raw)})
+    if isinstance(place, FieldError):
+        return [], [place.detail]
+    kept: list[str] = []
+    problems: list[str] = []
+    for line in requirement_lines(place.text.splitlines()):
+        problem = requirement_problem(line.text)
+        if problem:
+            problems.append(place.error(problem, line=line.number).detail)
+        else:
+            kept.append(line.with_hashes)
+    return kept, problems
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +184,8 @@ class _Includes:
 
     files: Mapping[str, ProjectFile]
     _seen: set[str] = field(default_factory=set[str])
+    hashed: list[str] = field(default_factory=list[str])
+    """Requirements that had hashes."""
 
     def lines(self, path: str, above: tuple[str, ...]) -> Iterator[str | FieldError]:
         """The requirements, and what is wrong. ``above`` are the files that lead to this one."""
@@ -159,15 +194,14 @@ class _Includes:
         if isinstance(place, FieldError):
             yield place
             return
-        for number, line in _logical_lines(place.text):
-            text = without_comment(line)
-            include = _INCLUDE.fullmatch(text)
-            if include:
-                name = (include[1] or include[2]).strip()
-                yield from self._included(name, place, number, (*above, path))
-            elif text:
-                problem = requirement_problem(text)
-                yield place.error(problem, line=number) if problem else text
+        for line in requirement_lines(place.text.splitlines()):
+            if line.included is not None:
+                yield from self._included(line.included, place, line.number, (*above, path))
+                continue
+            problem = requirement_problem(line.text)
+            if line.hashes:
+                self.hashed.append(line.text)
+            yield place.error(problem, line=line.number) if problem else line.text
 
     def _included(self, name: str, place: _Place, number: int, above: tuple[str, ...]) -> Iterator[str | FieldError]:
         target = _beside(place.name, name)
@@ -196,28 +230,18 @@ def _beside(path: str, name: str) -> str | None:
     return str(PurePosixPath(*parts))
 
 
-def _logical_lines(text: str) -> Iterator[tuple[int, str]]:
-    """(number of its first line, line) with those that end in a backslash joined to the next."""
-    start, held = 1, ""
-    for number, line in enumerate(text.splitlines(), 1):
-        start = start if held else number
-        if line.endswith("\\"):
-            held += line[:-1] + " "
-        else:
-            yield start, held + line
-            held = ""
-    if held:
-        yield start, held
-
-
 def _place(path: str, files: Mapping[str, ProjectFile]) -> _Place | FieldError:
     size = len(files[path].content)
     if size > _MAX_FILE_BYTES:
         return _Place(path, "").error(f"has {size} bytes; a file that names requirements may have {_MAX_FILE_BYTES}")
+    content = files[path].content
     try:
-        return _Place(path, files[path].content.decode("utf-8-sig"))
+        is_toml = PurePosixPath(path).name == _PYPROJECT
+        return _Place(path, content.decode("utf-8-sig") if is_toml else decode_requirements(content))
+    except UnreadableText as error:
+        return _Place(path, "").error(str(error), line=error.line)
     except UnicodeDecodeError as error:
-        line = files[path].content.count(b"\n", 0, error.start) + 1
+        line = content.count(b"\n", 0, error.start) + 1
         return _Place(path, "").error("is not UTF-8", line=line)
 
 

@@ -13,6 +13,7 @@ from typing import Final, Literal
 
 from raylift.domain.errors import FieldError, TooLarge
 from raylift.domain.quantities import format_bytes
+from raylift.services.magics import looks_like_a_magic
 
 FIELD: Final = "script_content"
 
@@ -49,7 +50,7 @@ def decode_script(content: str, encoding: Literal["plain", "base64"], *, max_byt
 
 def script_error(script: bytes, script_name: str, *, field: str = FIELD) -> FieldError | None:
     """What keeps Python from compiling the script; None when nothing does. Nothing of it is executed."""
-    error = _text_error(script) or _syntax_error(script, script_name)
+    error = _text_error(script) or compile_problem(script, script_name)
     return replace(error, field=field) if error else None
 
 
@@ -115,16 +116,28 @@ def _undecodable(script: bytes, encoding: str) -> FieldError | None:
     return None
 
 
-def _syntax_error(script: bytes, script_name: str) -> FieldError | None:
+def compile_problem(script: bytes, script_name: str) -> FieldError | None:
+    """What Python says about the source of a script or of a notebook's cell; None when it compiles."""
     try:
         with _COMPILING, warnings.catch_warnings():
             warnings.simplefilter("ignore")
             compile(script, script_name, "exec", dont_inherit=True)
     except SyntaxError as error:
         line, column = error.lineno or 1, error.offset
+        if _is_a_magic(script, line):
+            detail = (
+                f"does not compile: line {line} is a notebook's magic, which Python does not have; upload the notebook itself "
+                "(.ipynb), or name packages as requirements and remove the line"
+            )
+            return FieldError(FIELD, detail, line=line)
         return FieldError(FIELD, f"does not compile: {error.msg} (line {line})", line=line, column=column or None)
     except (RecursionError, MemoryError):
         return FieldError(FIELD, "does not compile: it is nested too deeply")
     except (ValueError, OverflowError) as error:
         return FieldError(FIELD, f"does not compile: {error}")
     return None
+
+
+def _is_a_magic(script: bytes, line: int) -> bool:
+    lines = script.decode("utf-8", "replace").splitlines()
+    return 0 < line <= len(lines) and looks_like_a_magic(lines[line - 1])

@@ -9,13 +9,15 @@ from typing import Final
 from raylift.domain.deployment import Deployment
 from raylift.domain.errors import DeploymentNotFound, FieldError, InvalidRequest, JobNotFinished, NotFound
 from raylift.domain.identifiers import new_job_id
-from raylift.domain.job import Event, Job, JobState, Origin
+from raylift.domain.job import Event, Job, JobState
+from raylift.services.capacity import Capacity
 from raylift.services.clock import Clock, utc_now
 from raylift.services.logs import JobLogs, LogFile, removal_note
 from raylift.services.owners import beyond_quota
 from raylift.services.queue_reasons import QueueReasons
+from raylift.services.reruns import RerunChanges, check_rerun, rerun_spec
 from raylift.services.uploads import CheckedUpload
-from raylift.settings import GatewaySettings, QuotaSettings
+from raylift.settings import GatewaySettings, JobSettings
 from raylift.store import IdempotencyKey, JobFilter, JobPage, Store
 
 MAX_KEY_LENGTH: Final = 255
@@ -50,14 +52,17 @@ class TrainingService:
         logs: JobLogs,
         settings: GatewaySettings,
         *,
-        quotas: QuotaSettings,
+        jobs: JobSettings,
+        capacity: Capacity,
         reasons: QueueReasons,
         clock: Clock = utc_now,
     ) -> None:
         self._store = store
         self._logs = logs
         self._settings = settings
-        self._quotas = quotas
+        self._quotas = jobs.quotas
+        self._min_memory_bytes = jobs.min_memory_bytes
+        self._capacity = capacity
         self._reasons = reasons
         self._clock = clock
 
@@ -128,23 +133,21 @@ class TrainingService:
         """Ask a job to stop. Returns at once; idempotent; a finished job is returned as it is."""
         return self._store.jobs.request_cancel(job_id, now=self._clock())
 
-    def rerun(self, job_id: str) -> Job:
-        """A new job with the same script, command or project, locked requirements, arguments, resources and variables.
+    def rerun(self, job_id: str, changes: RerunChanges | None = None) -> Job:
+        """Add a job with the same script, command or project and the same locked requirements.
 
         Raises:
-            InvalidRequest: by itself it asks for more than its owner's quota, which was lowered since.
+            InvalidRequest: something is wrong with the changes, or by itself it asks for more than its owner's quota, which
+                may have been lowered since.
             QuotaExceeded: as many jobs of the owner wait as may.
         """
-        first = self._store.jobs.get(job_id)
-        errors = list(beyond_quota(first.spec.owner, first.spec.resources, self._quotas))
+        first, changes = self._store.jobs.get(job_id), changes or RerunChanges()
+        spec = rerun_spec(first, changes)
+        errors = list(check_rerun(first.spec, changes, spec, self._capacity, self._min_memory_bytes))
+        errors += beyond_quota(spec.owner, spec.resources, self._quotas)
         if errors:
             raise InvalidRequest("; ".join(f"{error.field} {error.detail}" for error in errors), errors)
         script = self._store.jobs.script(first.spec.script_sha256)
-        # A rerun that was never admitted has its lock in the spec alone.
-        lock = first.spec.environment_lock if first.environment_lock is None else first.environment_lock
-        # A submission id that a client chose stands for its first job.
-        ray = None if first.spec.ray is None else replace(first.spec.ray, submission_id=None)
-        spec = replace(first.spec, environment_lock=lock, origin=Origin.PLATFORM, sweep=None, ray=ray)
         now, max_queued = self._clock(), self._quotas.of(spec.owner).max_queued_jobs
         return self._store.jobs.add(spec, script, job_id=new_job_id(now.timestamp()), now=now, max_queued=max_queued)
 

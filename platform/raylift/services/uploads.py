@@ -17,11 +17,15 @@ from raylift.domain.project import PackedProject, ProjectFile, pack
 from raylift.domain.quantities import format_bytes, parse_bytes
 from raylift.domain.sweep import SweepSpec
 from raylift.services.capacity import Capacity
+from raylift.services.magics import translate_exported
+from raylift.services.notebooks import SUFFIX as NOTEBOOK
+from raylift.services.notebooks import read_notebook
 from raylift.services.owners import check_owner
+from raylift.services.parameters import check_params, texts_of
 from raylift.services.project_archives import UNPACKING, read_project
 from raylift.services.project_entrypoints import FIELD as ENTRYPOINT_FIELD
 from raylift.services.project_entrypoints import find_entrypoint
-from raylift.services.requirement_sources import Sourced, find_requirements
+from raylift.services.requirement_sources import Sourced, find_requirements, with_packages
 from raylift.services.scripts import FIELD as SCRIPT_FIELD
 from raylift.services.scripts import check_size, decode_script, script_error
 from raylift.services.sweep_requests import check_sweep, sweep_spec
@@ -48,6 +52,8 @@ class _Source:
     entrypoint: str | None = None
     errors: Sequence[FieldError] = ()
     command: str | None = None
+    packages: Sequence[str] = ()
+    """What the script itself installs: requirements of a notebook's ``%pip install``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +65,8 @@ class CheckedUpload:
     project: PackedProject | None = None
     sweep: SweepSpec | None = None
     """Set where it is a sweep; then ``spec`` is what its jobs have in common."""
+    notes: Sequence[str] = ()
+    """Sentences for whoever uploaded it."""
 
 
 class UploadChecks:
@@ -100,14 +108,14 @@ class UploadChecks:
 
     def _checked(self, upload: TrainingUpload, source: _Source, known: Sequence[FieldError], owner: str) -> CheckedUpload:
         path = source.entrypoint or _script_name(upload, source)
-        sourced = find_requirements(upload.requirements, source.script, path, source.files)
+        sourced = with_packages(find_requirements(upload.requirements, source.script, path, source.files), source.packages)
         found = [*source.errors, *sourced.errors, *self._plain_fields(upload)]
         errors = [*known, *_not_known_yet(found, known)]
         if errors:
             raise InvalidRequest(_summary(errors), errors)
         packed = pack(source.files.values()) if source.files is not None else None
         spec = replace(_spec(upload, source, sourced, packed), owner=owner)
-        return CheckedUpload(spec, source.script, packed, sweep_spec(upload, spec))
+        return CheckedUpload(spec, source.script, packed, sweep_spec(upload, spec), sourced.notes)
 
     def _single(self, upload: TrainingUpload) -> _Source:
         if upload.entrypoint is not None:
@@ -115,8 +123,7 @@ class UploadChecks:
         script = decode_script(upload.script_content, upload.script_encoding, max_bytes=self._settings.max_script_bytes)
         if isinstance(script, FieldError):
             return _Source(errors=[script])
-        error = script_error(script, upload.script_name)
-        return _Source(script, errors=[error] if error else [])
+        return _compiled(_Source(script), upload.script_name, SCRIPT_FIELD)
 
     def _of_project(self, upload: TrainingUpload, archive: bytes) -> _Source:
         try:
@@ -128,8 +135,7 @@ class UploadChecks:
             return _Source(errors=[entrypoint])
         script = files[entrypoint].content
         check_size(len(script), self._settings.max_script_bytes)
-        error = script_error(script, entrypoint, field=ENTRYPOINT_FIELD)
-        return _Source(script, files, entrypoint, [error] if error else [])
+        return _compiled(_Source(script, files, entrypoint), entrypoint, ENTRYPOINT_FIELD)
 
     def _command_in_project(self, command: str, archive: bytes) -> _Source:
         try:
@@ -144,9 +150,11 @@ class UploadChecks:
             yield FieldError(
                 "script_name", f"is longer than {_MAX_FILE_NAME_BYTES} bytes, the most that a file's name may have"
             )
+        params = texts_of(upload.params)
         yield from check_variables(upload.environment)
+        yield from check_params(params, upload.environment, upload.sweep.parameters if upload.sweep else ())
         yield from check_arguments(upload.args)
-        yield from check_total(upload.args, upload.environment)
+        yield from check_total(upload.args, {**upload.environment, **params})
         yield from self._timeout(upload.timeout_seconds)
         yield from self._resources(upload.resources)
         if upload.registers is not None and upload.model_name is None:
@@ -166,6 +174,30 @@ class UploadChecks:
         shortfall = self._capacity.shortfall(cpus=asked.cpus, memory_bytes=memory, gpus=asked.gpus)
         if shortfall:
             yield FieldError(f"resources.{shortfall.resource}", shortfall.detail)
+
+
+def _compiled(source: _Source, name: str, field: str) -> _Source:
+    """Return a script as it is to run, with what is wrong with it; a notebook as the script of its cells."""
+    if name.endswith(NOTEBOOK):
+        notebook = read_notebook(source.script, PurePosixPath(name).name, field_name=field)
+        script, packages, errors = notebook.script, notebook.packages, notebook.errors
+        if source.entrypoint is None or source.files is None:
+            return replace(source, script=script, packages=packages, errors=errors)
+        path = f"{source.entrypoint}.py"
+        if path in source.files:
+            errors = [*errors, FieldError(field, f"is run as {path!r}, which the project has already: rename that")]
+        files = {**source.files, path: ProjectFile(path, script)}
+        return replace(source, script=script, files=files, entrypoint=path, packages=packages, errors=errors)
+    exported = translate_exported(source.script.decode("utf-8", "surrogateescape"))
+    error = script_error(source.script, name, field=field)
+    if error is not None or not (exported.problems or exported.packages or b"get_ipython()" in source.script):
+        return replace(source, errors=[error] if error else [])
+    errors = [FieldError(field, f"line {line}: {said}", line=line) for line, said in exported.problems]
+    script = "\n".join(exported.lines).encode("utf-8", "surrogateescape")
+    files = source.files
+    if source.entrypoint is not None and files is not None:
+        files = {**files, source.entrypoint: replace(files[source.entrypoint], content=script)}
+    return replace(source, script=script, files=files, packages=exported.packages, errors=errors)
 
 
 def _of_command(command: str, files: Mapping[str, ProjectFile] | None = None) -> _Source:
@@ -206,13 +238,14 @@ def _summary(errors: Sequence[FieldError]) -> str:
 
 
 def _spec(upload: TrainingUpload, source: _Source, sourced: Sourced, project: PackedProject | None) -> JobSpec:
+    params = texts_of(upload.params)
     return JobSpec(
         script_sha256=hashlib.sha256(source.script).hexdigest(),
         script_name=_script_name(upload, source),
         experiment_name=upload.experiment_name,
         model_name=upload.model_name,
         requirements=sourced.requirements,
-        environment=dict(upload.environment),
+        environment={**upload.environment, **params},
         args=tuple(upload.args),
         timeout_seconds=upload.timeout_seconds,
         resources=Resources(upload.resources.cpus, parse_bytes(upload.resources.memory), upload.resources.gpus),
@@ -221,6 +254,8 @@ def _spec(upload: TrainingUpload, source: _Source, sourced: Sourced, project: Pa
         autolog=upload.autolog,
         deploy=upload.deploy,
         register=upload.registers,
+        take_traffic=upload.take_traffic,
+        params=params,
         tags=dict(upload.tags),
         project_sha256=project.sha256 if project else None,
         entrypoint=source.entrypoint,
@@ -232,4 +267,6 @@ def _spec(upload: TrainingUpload, source: _Source, sourced: Sourced, project: Pa
 def _script_name(upload: TrainingUpload, source: _Source) -> str:
     if source.command is not None:
         return COMMAND_SCRIPT_NAME
-    return PurePosixPath(source.entrypoint).name if source.entrypoint else upload.script_name
+    if source.entrypoint:
+        return PurePosixPath(source.entrypoint).name
+    return f"{upload.script_name}.py" if upload.script_name.endswith(NOTEBOOK) else upload.script_name

@@ -269,13 +269,14 @@ class JobExecutor:
             return
         self._unregistered_since.pop(job.job_id, None)
         self._ended_runs(job, FINISHED)
+        answers = ""
         if made.version is not None:
-            deploy(job, made.version, self._store, self._settings.serving.default_deployment(), now=self._clock())
+            answers = deploy(job, made.version, self._store, self._settings.serving.default_deployment(), now=self._clock())
         self._move(
             lease,
             job,
             JobState.COMPLETED,
-            message=made.message,
+            message=f"{made.message} {answers}".rstrip(),
             mlflow_experiment_id=made.experiment_id,
             mlflow_run_id=made.run.run_id if made.run else None,
             metrics=made.metrics,

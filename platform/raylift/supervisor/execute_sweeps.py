@@ -130,10 +130,12 @@ class SweepExecutor:
         made = register_model(best, self._tracking, self._registry)
         if made.version is None:
             raise NoModelLogged(made.message)
-        deploy(best, made.version, self._store, self._settings.serving.default_deployment(), now=self._clock())
+        answers = deploy(best, made.version, self._store, self._settings.serving.default_deployment(), now=self._clock())
         if best.model_version == made.version.version:
             return best
-        return self._store.jobs.amend(lease, best, model_version=made.version.version, message=made.message)
+        return self._store.jobs.amend(
+            lease, best, model_version=made.version.version, message=f"{made.message} {answers}".rstrip()
+        )
 
     def _end_parent(self, sweep: Sweep, to: SweepState, best: Job | None) -> None:
         if sweep.parent_run_id is None or sweep.mlflow_experiment_id is None:

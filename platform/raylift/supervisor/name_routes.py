@@ -33,7 +33,10 @@ def name_routes(
     for row in rows:
         if row.answers:
             answering[row.model_name][row.version] = row
-    chosen = {name: max(found, key=version_number) for name, found in answering.items()}
+    chosen: dict[str, str] = {}
+    for name, found in answering.items():
+        takers = [version for version, row in found.items() if row.config.take_traffic]
+        chosen[name] = max(takers, key=version_number, default="")
     versions = {(seen.model_name, seen.alias): seen.version for seen in aliases}
     chosen |= {record.model_name: _sole_version(record, versions) for record in tables if record.table is not None}
     return {

@@ -17,6 +17,7 @@ from raylift.domain.model_version import LoggedModel, ModelVersion, TrackedRun
 from raylift.engines.registry import Registry
 from raylift.engines.tracking import Tracking
 from raylift.store import Store
+from raylift.supervisor import succession
 from raylift.supervisor.choose_model import choice, choose_model, choose_run, no_model, whose_metrics
 
 log = logging.getLogger(__name__)
@@ -54,8 +55,9 @@ def register(job: Job, tracking: Tracking, registry: Registry, elsewhere: str | 
         made = register_model(job, tracking, registry, elsewhere)
     else:
         made = _left_to_the_sweep(job, tracking, elsewhere)
-    if sweep is not None and made.run is not None:
-        tracking.add_params(made.run.run_id, sweep.parameters)
+    params = {**job.spec.params, **(sweep.parameters if sweep is not None else {})}
+    if params and made.run is not None:
+        tracking.add_params(made.run.run_id, params)
     if elsewhere is not None:
         made = replace(made, message=f"{made.message} The script tracked runs at {elsewhere} besides: they are not seen here.")
     return made
@@ -91,13 +93,16 @@ def register_model(job: Job, tracking: Tracking, registry: Registry, elsewhere: 
     return _registered(job, tracking, run, version, f"{message}{whose_metrics(run, runs)}")
 
 
-def deploy(job: Job, version: ModelVersion, store: Store, config: DeploymentConfig, *, now: datetime) -> None:
-    """Give a version that was registered for a job its deployment, unless it has one."""
-    store.deployments.ensure(
+def deploy(job: Job, version: ModelVersion, store: Store, config: DeploymentConfig, *, now: datetime) -> str:
+    """Give a version that was registered for a job its deployment, unless it has one.
+
+    Returns a sentence on which version answers for the model's name from now on.
+    """
+    row = store.deployments.ensure(
         version.name,
         version.version,
         model_uri=version.uri,
-        config=config,
+        config=succession.config_for(job, version, store, config),
         now=now,
         wanted=job.spec.deploy,
         job_id=job.job_id,
@@ -105,6 +110,7 @@ def deploy(job: Job, version: ModelVersion, store: Store, config: DeploymentConf
         # Whoever trained a model is about to ask it.
         demanded=True,
     )
+    return succession.sentence(row, version, store)
 
 
 def choose_version(job: Job, versions: Sequence[ModelVersion]) -> ModelVersion | None:

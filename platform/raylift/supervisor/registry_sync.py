@@ -21,6 +21,7 @@ from raylift.engines.registry import Registry
 from raylift.engines.tracking import Tracking
 from raylift.settings import PlatformSettings
 from raylift.store import Store
+from raylift.supervisor.succession import config_for
 
 log = logging.getLogger(__name__)
 
@@ -110,11 +111,12 @@ class RegistrySync:
             lock = self._lock(version) if job is None else job.environment_lock or ()
         except EnvironmentUnresolvable as error:
             problem = problem or error.detail
+        config = self._settings.serving.default_deployment()
         row = self._store.deployments.ensure(
             version.name,
             version.version,
             model_uri=version.uri,
-            config=self._settings.serving.default_deployment(),
+            config=config if job is None else config_for(job, version, self._store, config),
             now=self._clock(),
             wanted=job is None or job.spec.deploy,
             job_id=job.job_id if job else None,

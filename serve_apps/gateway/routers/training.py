@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query, Request, Response
+from fastapi.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
 
 from raylift.api.sweeps import SweepAccepted
-from raylift.api.training import EventList, JobAccepted, JobPage, JobView, TrainingUpload
+from raylift.api.training import EventList, JobAccepted, JobPage, JobView, RerunRequest, TrainingUpload
 from raylift.domain.identifiers import OWNER
 from raylift.domain.job import JobStatus
+from raylift.domain.quantities import parse_bytes
 from raylift.services.container import Services
 from raylift.services.owners import OWNER_HEADER
+from raylift.services.parameters import texts_of
+from raylift.services.reruns import RerunChanges
 from raylift.services.training import MAX_PAGE, Submission
 from raylift.store import AddedSweep, JobFilter
 from serve_apps.gateway import views
+from serve_apps.gateway.bodies import parse_model, read_body, require_json
 from serve_apps.gateway.links import job_path, sweep_path
 from serve_apps.gateway.responses import json_body, json_response, problems
 from serve_apps.gateway.sweep_views import sweep_accepted
@@ -24,6 +30,7 @@ from serve_apps.gateway.upload_bodies import ReadUpload, read_upload
 from serve_apps.gateway.upload_forms import FORM_SCHEMA, MULTIPART
 from serve_apps.gateway.upload_threads import run_in_project_thread, run_in_upload_thread
 
+_MAX_RERUN_BYTES: Final = 4 * 1024 * 1024
 _QUEUED: Final = "The job is queued; follow it at links.self."
 _RERUN: Final = "The job is queued again, with the same script and the same packages."
 _UPLOAD_BODY: Final[dict[str, Any]] = json_body(TrainingUpload)
@@ -62,11 +69,12 @@ def training_router(services: Services) -> APIRouter:
         """
         read = await read_upload(request, services.settings.jobs)
         submit = run_in_upload_thread if read.project is None else run_in_project_thread
-        taken = await submit(_submit, services, read, request.headers)
+        taken, notes = await submit(_submit, services, read, request.headers)
         replayed = {"Idempotency-Replayed": "true"} if taken.repeated else {}
         if isinstance(taken, AddedSweep):
-            return json_response(sweep_accepted(taken), 202, {"Location": sweep_path(taken.sweep.sweep_id), **replayed})
-        return json_response(views.accepted(taken.job, _QUEUED), 202, {"Location": job_path(taken.job.job_id), **replayed})
+            return json_response(sweep_accepted(taken, notes), 202, {"Location": sweep_path(taken.sweep.sweep_id), **replayed})
+        accepted = views.accepted(taken.job, _QUEUED, notes)
+        return json_response(accepted, 202, {"Location": job_path(taken.job.job_id), **replayed})
 
     @router.get("/jobs", responses={200: {"model": JobPage}, **problems(422, 503)})
     def jobs(
@@ -114,23 +122,46 @@ def training_router(services: Services) -> APIRouter:
         return json_response(view, 200 if found.is_final else 202)
 
     @router.post(
-        "/jobs/{job_id}/rerun", status_code=202, responses={202: {"model": JobAccepted}, **problems(404, 422, 429, 503)}
+        "/jobs/{job_id}/rerun",
+        status_code=202,
+        responses={202: {"model": JobAccepted}, **problems(400, 404, 413, 415, 422, 429, 503)},
+        openapi_extra={"requestBody": {**json_body(RerunRequest), "required": False}},
     )
-    def rerun(job_id: str) -> Response:
-        """A new job: the same script, locked requirements, resources and environment variables."""
-        again = training.rerun(job_id)
+    async def rerun(request: Request, job_id: str) -> Response:
+        """Run a job again, with the same script and locked requirements, and with the changes of the body, if there is one.
+
+        Its version is deployed, and answers for the model's name only with ``take_traffic``.
+        """
+        raw = await read_body(request, max_bytes=_MAX_RERUN_BYTES)
+        if raw:
+            require_json(request)
+        again = await run_in_threadpool(training.rerun, job_id, _changes(parse_model(RerunRequest, raw or b"{}")))
         return json_response(views.accepted(again, _RERUN), 202, {"Location": job_path(again.job_id)})
 
     return router
 
 
-def _submit(services: Services, read: ReadUpload, headers: Headers) -> Submission | AddedSweep:
+def _submit(services: Services, read: ReadUpload, headers: Headers) -> tuple[Submission | AddedSweep, Sequence[str]]:
     key, owner = headers.get("idempotency-key"), headers.get(OWNER_HEADER)
     checked = services.uploads.check(read.upload, known=read.errors, project=read.project, owner=owner)
     body_sha256 = read.fingerprint(checked.spec.project_sha256) if key is not None else ""
     if checked.sweep is not None:
-        return services.sweeps.submit(checked.sweep, checked, key=key, body_sha256=body_sha256)
-    return services.training.submit(checked, key=key, body_sha256=body_sha256)
+        return services.sweeps.submit(checked.sweep, checked, key=key, body_sha256=body_sha256), checked.notes
+    return services.training.submit(checked, key=key, body_sha256=body_sha256), checked.notes
+
+
+def _changes(asked: RerunRequest) -> RerunChanges:
+    wanted = asked.resources
+    return RerunChanges(
+        args=asked.args,
+        environment=asked.environment,
+        params=texts_of(asked.params),
+        cpus=wanted.cpus,
+        memory_bytes=None if wanted.memory is None else parse_bytes(wanted.memory),
+        gpus=wanted.gpus,
+        deploy=asked.deploy,
+        take_traffic=asked.take_traffic,
+    )
 
 
 def _tag(text: str) -> tuple[str, str | None]:

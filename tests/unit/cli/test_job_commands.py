@@ -103,6 +103,34 @@ def test_rerun(run: Run, platform: Any, job: Any, job_id: str):
     assert json.loads(run("jobs", "rerun", job_id, "-o", "json").stdout) == accepted
 
 
+def test_rerun_with_changes(run: Run, platform: Any, job: Any, job_id: str):
+    accepted = {"job_id": "job_2", "status": "queued", "created_at": "2026-01-02T03:04:05Z", "message": "m", "links": {}}
+    platform.on("GET", f"{JOBS}/{job_id}", job("completed"))
+    platform.on("POST", f"{JOBS}/{job_id}/rerun", accepted, status=202)
+    options = ["--arg", "--n", "--arg", "2", "--env", "A=b=c", "--param", "lr=0.1", "--cpus", "2", "--memory", "1GiB"]
+    assert run("jobs", "rerun", job_id, *options, "--no-deploy", "--take-traffic").exit_code == 0
+    assert run("jobs", "rerun", job_id).exit_code == 0
+    assert run("jobs", "rerun", job_id, "--env", "A").exit_code == 2
+    assert platform.sent("POST", f"{JOBS}/{job_id}/rerun") == [
+        {
+            "args": ["--n", "2"],
+            "environment": {"A": "b=c"},
+            "params": {"lr": "0.1"},
+            "resources": {"cpus": 2.0, "memory": "1GiB"},
+            "deploy": False,
+            "take_traffic": True,
+        },
+        None,
+    ]
+
+
+def test_parameters_are_shown_with_their_values(run: Run, platform: Any, job: Any, job_id: str):
+    shown = {"params": {"lr": "0.1"}, "environment": {"lr": "***", "TOKEN": "***"}, "sweep_parameters": {"depth": "3"}}
+    platform.on("GET", f"{JOBS}/{job_id}", job("completed", **shown))
+    lines = dict(line.split(maxsplit=1) for line in run("jobs", "show", job_id).stdout.splitlines())
+    assert (lines["parameters"], lines["environment"]) == ("lr=0.1, depth=3", "TOKEN")
+
+
 def test_delete(run: Run, platform: Any, job_id: str):
     platform.on("DELETE", f"{JOBS}/{job_id}", None, status=204)
     done = run("jobs", "delete", job_id)

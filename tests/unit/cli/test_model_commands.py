@@ -74,11 +74,16 @@ def test_deployments(run: Run, platform: Any):
     assert run("deployments", "set", "churn", "3", "--no-batching").exit_code == 0
     scaling = ("--max-queued-requests", "9", "--upscale-delay-s", "0", "--downscale-delay-s", "1.5")
     assert run("deployments", "set", "churn", "3", *scaling).exit_code == 0
+    assert run("deployments", "set", "churn", "3", "--batch-wait-ms", "2", "--take-traffic").exit_code == 0
+    assert run("deployments", "set", "churn", "3", "--no-take-traffic").exit_code == 0
     assert run("deployments", "set", "churn", "3", "--no-batching", "--batch-rows", "2").exit_code == 2
+    assert run("deployments", "set", "churn", "3", "--no-batching", "--batch-wait-ms", "2").exit_code == 2
     assert platform.sent("PUT", PATH) == [
-        {"min_replicas": 0, "memory": "1GiB", "batching": {"max_rows": 8, "wait_ms": 5.0}},
+        {"min_replicas": 0, "memory": "1GiB", "batching": {"max_rows": 8}},
         {"batching": None},
         {"max_queued_requests": 9, "upscale_delay_s": 0.0, "downscale_delay_s": 1.5},
+        {"batching": {"wait_ms": 2.0}, "take_traffic": True},
+        {"take_traffic": False},
     ]
     done = run("deployments", "delete", "churn", "3")
     assert (done.exit_code, done.stdout) == (0, "")

@@ -48,6 +48,25 @@ def test_a_route_that_is_none(run: Run):
     assert (refused.exit_code, "VERSION=WEIGHT" in refused.stderr) == (2, True)
 
 
+def test_one_version_with_a_part_asks_for_the_rest(run: Run, platform: Any):
+    platform.on("PUT", PATH, VIEW)
+    refused = run("traffic", "set", "churn", "2=10")
+    assert (refused.exit_code, platform.sent("PUT", PATH)) == (2, [])
+    assert "like OTHER=90 2=10; to send 2 everything, write 2=1" in refused.stderr
+    assert run("traffic", "set", "churn", "2=0").exit_code == 2
+    assert run("traffic", "set", "churn", "2=1").exit_code == 0
+    assert run("traffic", "set", "churn", "2=100").exit_code == 0
+    assert run("traffic", "set", "churn", "1=0", "2=10").exit_code == 0
+
+
+def test_aliases_are_listed(run: Run, platform: Any):
+    model = {"model_name": "churn", "description": None, "created_at": "2026-01-02T03:04:05Z", "versions": []}
+    platform.on("GET", "/mlops/models/churn", model | {"aliases": {"next": "4", "champion": "3"}})
+    header, *rows = run("models", "alias", "list", "churn").stdout.splitlines()
+    assert (header.split(), [row.split() for row in rows]) == (["ALIAS", "VERSION"], [["champion", "3"], ["next", "4"]])
+    assert json.loads(run("models", "alias", "list", "churn", "-o", "json").stdout) == {"next": "4", "champion": "3"}
+
+
 def test_history(run: Run, platform: Any):
     platform.on("GET", f"{PATH}/history", {"model_name": "churn", "changes": [CHANGE, MOVE], "next_before": None})
     _, put, move = run("traffic", "history", "churn").stdout.splitlines()

@@ -10,6 +10,7 @@ from typer.testing import Result
 
 from raylift.api.training import TrainingUpload
 from raylift.client.project import pack_directory
+from tests.unit.cli.test_model_commands import DEPLOYMENT
 
 Run = Callable[..., Result]
 UPLOAD = "/mlops/training/upload"
@@ -98,7 +99,7 @@ def test_a_syntax_error_has_file_line_and_column(run: Run, script: Path, platfor
         (["no_such.py"], "no_such.py"),
         (["SCRIPT", "--env", "A"], "'A' is not of the form NAME=VALUE"),
         (["SCRIPT", "--tag", "=x"], "not of the form NAME=VALUE"),
-        (["SCRIPT", "-r", "SCRIPT.txt"], "is an option of pip"),
+        (["SCRIPT", "-r", "SCRIPT.txt"], "remove the line"),
         (["SCRIPT", "--nonsense"], "No such option"),
         (["SCRIPT", "--cpus", "many"], "--cpus"),
     ],
@@ -125,6 +126,28 @@ def test_follow_shows_output_on_stdout_and_phases_on_stderr(run: Run, script: Pa
     assert "completed (script 1.5 s)" in done.stderr
     assert "accuracy=0.93" in done.stderr
     assert "raylift predict churn --version 3" in done.stderr
+
+
+@pytest.mark.parametrize(("status", "code"), [("ready", 0), ("scaled_to_zero", 0), ("unhealthy", 1)])
+def test_follow_waits_for_the_first_health_check(run: Run, script: Path, platform: Any, job: Any, status: str, code: int):
+    platform.on("GET", JOB, job("completed", model_version="3"))
+    platform.on("GET", LOGS, STREAM, headers={"Content-Type": "text/event-stream"})
+    starting = DEPLOYMENT | {"status": "starting", "message": None}
+    platform.on(
+        "GET", "/mlops/models/churn/versions/3/deployment", starting, DEPLOYMENT | {"status": status, "message": "no xgboost"}
+    )
+    done = run("train", str(script), "--follow")
+    assert done.exit_code == code
+    assert "churn version 3 is starting" in done.stderr
+    assert f"churn version 3 is {status.replace('_', ' ')}" in done.stderr
+    assert ("no xgboost" in done.stderr) == bool(code)
+
+
+def test_notes_of_the_platform_are_said(run: Run, script: Path, platform: Any):
+    platform.on("POST", UPLOAD, ACCEPTED | {"notes": ["Hashes are not checked."]}, status=202)
+    done = run("train", str(script))
+    assert (done.exit_code, done.stdout.strip()) == (0, ACCEPTED["job_id"])
+    assert "Note: Hashes are not checked." in done.stderr
 
 
 def test_follow_ends_with_1_when_the_job_fails(run: Run, script: Path, platform: Any, job: Any):

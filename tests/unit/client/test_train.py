@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -143,10 +144,24 @@ def test_a_requirements_file_is_read_with_what_it_includes(client: Client, platf
         ]
 
 
-@pytest.mark.parametrize("line", ["--index-url https://example.test", "-e .", "-c x.txt", "numpy==1 --hash=sha256:0"])
-def test_options_of_pip_are_refused_by_name(tmp_path: Path, line: str):
-    (tmp_path / "r.txt").write_text(line)
-    with pytest.raises(ValueError, match="is an option of pip"):
+@pytest.mark.parametrize(
+    "line", ["--index-url https://example.test", "-e .", "-c x.txt", "--pre", "numpy @ file:///croot/numpy/work"]
+)
+def test_lines_that_a_job_cannot_have_are_refused_by_file_and_line(tmp_path: Path, line: str):
+    (tmp_path / "r.txt").write_text(f"# a comment\n{line}\n")
+    with pytest.raises(ValueError, match=r"r\.txt:2: .*(remove the line|write)"):
+        read_requirements(tmp_path / "r.txt")
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-8-sig"])
+def test_a_requirements_file_of_another_encoding_is_read(tmp_path: Path, encoding: str):
+    (tmp_path / "r.txt").write_bytes("humanize==4.9.0 --hash=sha256:0\r\nrich\r\n".encode(encoding))
+    assert read_requirements(tmp_path / "r.txt") == ["humanize==4.9.0 --hash=sha256:0", "rich"]
+
+
+def test_letters_that_cannot_be_told_are_refused_by_file_and_line(tmp_path: Path):
+    (tmp_path / "r.txt").write_bytes("rich\nhüpf==1\n".encode("latin-1"))
+    with pytest.raises(ValueError, match=r"r\.txt:2: is not UTF-8; save it as UTF-8"):
         read_requirements(tmp_path / "r.txt")
 
 
@@ -159,3 +174,15 @@ def test_a_file_that_includes_itself_is_refused(tmp_path: Path):
 def test_a_package_where_a_list_belongs_is_explained():
     with pytest.raises(ValueError, match=r"pass a list: requirements=\['scikit-learn'\]"):
         read_requirements("scikit-learn")
+
+
+def test_a_notebook_is_sent_without_its_outputs(client: Client, platform: Any, tmp_path: Path):
+    cell = {"cell_type": "code", "source": ["x = 1"], "outputs": [{"data": {"image/png": "A" * 1000}}]}
+    (tmp_path / "analysis.ipynb").write_text(json.dumps({"cells": [cell], "nbformat": 4}))
+    client.train(tmp_path / "analysis.ipynb")
+    sent = uploaded(platform)
+    assert (sent.script_name, sent.experiment_name) == ("analysis.ipynb", "analysis")
+    assert json.loads(sent.script_content) == {"cells": [{"cell_type": "code", "source": ["x = 1"]}], "nbformat": 4}
+    (tmp_path / "broken.ipynb").write_text("{")
+    client.train(tmp_path / "broken.ipynb")
+    assert uploaded(platform).script_content == "{"

@@ -120,6 +120,18 @@ class TestDeployments:
         assert (view["min_replicas"], view["memory"], view["batching"]) == (2, None, None)
         assert platform.store.deployments.get("m", "1").generation == before + 2
 
+    async def test_one_value_of_batching_or_payload_log_leaves_the_other(self, client: httpx.AsyncClient) -> None:
+        assert (await client.put(DEPLOYMENT, json={"batching": {"max_rows": 8}})).json()["batching"] == {
+            "max_rows": 8, "wait_ms": 0.0,
+        }  # fmt: skip
+        await client.put(DEPLOYMENT, json={"batching": {"wait_ms": 2}, "payload_log": {"max_body_bytes": 10}})
+        view = (await client.put(DEPLOYMENT, json={"batching": {"max_rows": 9}, "payload_log": {"sample_rate": 0.5}})).json()
+        assert view["batching"] == {"max_rows": 9, "wait_ms": 2.0}
+        assert view["payload_log"] == {"sample_rate": 0.5, "max_body_bytes": 10}
+        await client.put(DEPLOYMENT, json={"batching": None})
+        view = (await client.put(DEPLOYMENT, json={"batching": {"wait_ms": 3}})).json()
+        assert view["batching"] == {"max_rows": 64, "wait_ms": 3.0}
+
     async def test_a_model_whose_name_no_path_can_have(self, client: httpx.AsyncClient, platform: Platform) -> None:
         platform.registry.register("a b", "1")
         refused = await client.put("/mlops/models/a%20b/versions/1/deployment", json={})

@@ -154,7 +154,7 @@ async def test_a_rerun_repeats_exactly_what_ran(client: httpx.AsyncClient, platf
     platform.move(platform.store.jobs.get(job["job_id"]), JobState.ENVIRONMENT, JobState.STARTING, environment_lock=lock)
     first = platform.store.jobs.get(job["job_id"])
     again = platform.store.jobs.get((await client.post(f"{job['links']['self']}/rerun")).json()["job_id"])
-    assert again.spec == replace(first.spec, environment_lock=lock)
+    assert again.spec == replace(first.spec, environment_lock=lock, take_traffic=False)
     assert again.spec.environment == {"SECRET": "s3"}
     # Before it was admitted itself, it has its lock in its spec alone.
     third = platform.store.jobs.get((await client.post(f"/mlops/training/jobs/{again.job_id}/rerun")).json()["job_id"])

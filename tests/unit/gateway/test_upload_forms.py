@@ -133,3 +133,36 @@ async def test_a_broken_form_is_400(client: httpx.AsyncClient, content_type: str
 async def test_a_form_over_the_limit_is_413(client: httpx.AsyncClient) -> None:
     answer = await send(client, [text("experiment_name", "t"), script(content=b"#" * (12 * 2**20))])
     assert (answer.status_code, answer.json()["code"]) == (413, "too_large")
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be", "utf-8-sig"])
+async def test_a_requirements_file_of_another_encoding_is_read(client: httpx.AsyncClient, encoding: str) -> None:
+    job = await taken(client, script(), ("requirements_file", ("r.txt", "humanize==4.9.0\r\n".encode(encoding))))
+    assert job["requirements"] == ["humanize==4.9.0"]
+
+
+async def test_hashes_are_taken_with_a_note(client: httpx.AsyncClient) -> None:
+    hashed = b"humanize==4.9.0 ; python_version >= '3.11' \\\n    --hash=sha256:58 \\\n    --hash=sha256:ce\n    # via x\n"
+    answer = await send(client, [text("experiment_name", "e"), script(), ("requirements_file", ("r.txt", hashed))])
+    assert answer.status_code == 202, answer.text
+    assert "hashes of requirements are not checked" in answer.json()["notes"][0]
+    job = (await client.get(answer.json()["links"]["self"])).json()
+    assert [" ".join(line.split()) for line in job["requirements"]] == ["humanize==4.9.0 ; python_version >= '3.11'"]
+    plain = await send(client, [text("experiment_name", "e"), script()])
+    assert plain.json()["notes"] == []
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"rich\n-e .\n", "in r.txt, line 2: '-e .' installs a project"),
+        (b"certifi @ file:///croot/certifi/work\n", "in r.txt, line 1: "),
+        (b"rich\n\nnot a requirement\n", "in r.txt, line 3: "),
+        ("rich\nhüpf\n".encode("latin-1"), "in r.txt, line 2: is not UTF-8"),
+    ],
+)
+async def test_what_is_wrong_with_a_requirements_file_names_it_and_the_line(
+    client: httpx.AsyncClient, content: bytes, words: str
+) -> None:
+    errors = await refused(client, script(), ("requirements_file", ("r.txt", content)))
+    assert words in errors["requirements"]

@@ -77,7 +77,7 @@ async def test_base64_is_decoded(client: httpx.AsyncClient) -> None:
         ({"timeout_seconds": "600"}, "timeout_seconds", "valid integer"),
         ({"autolog": 1}, "autolog", "valid boolean"),
         ({"requirements": ["numpy", "not a requirement!!"]}, "requirements[1]", "is not a requirement"),
-        ({"requirements": ["-r other.txt"]}, "requirements[0]", "option of pip"),
+        ({"requirements": ["-r other.txt"]}, "requirements[0]", "includes a file"),
         ({"requirements": ["numpy\n--index-url http://evil"]}, "requirements[0]", "one requirement a line"),
         ({"requirements": ["x @ file:///etc/passwd"]}, "requirements[0]", "names a file"),
         ({"requirements": "numpy"}, "requirements", "valid"),

@@ -79,13 +79,13 @@ def test_a_requirements_file_with_all_that_is_usual() -> None:
     ("text", "detail"),
     [
         ("numpy\n\nscipy==\n", "in requirements.txt, line 3: 'scipy==' is not a requirement"),
-        ("--index-url https://x\n", "in requirements.txt, line 1: '--index-url https://x' is an option of pip"),
-        ("numpy==1 --hash=sha256:0\n", "in requirements.txt, line 1: 'numpy==1 --hash=sha256:0' is not a requirement"),
-        ("-e .\n", "in requirements.txt, line 1: '-e .' is an option of pip"),
+        ("--index-url https://x\n", "in requirements.txt, line 1: '--index-url https://x' names where packages come from"),
+        ("numpy==1 --global-option=x\n", "line 1: 'numpy==1 --global-option=x' carries pip's option --global-option"),
+        ("-e .\n", "in requirements.txt, line 1: '-e .' installs a project from its directory"),
         ("-r nope.txt\n", "in requirements.txt, line 1: there is no 'nope.txt' in the project"),
         ("-r ../../etc/passwd\n", "in requirements.txt, line 1: there is no '../../etc/passwd' in the project"),
         ("\n-r requirements.txt\n", "in requirements.txt, line 2: 'requirements.txt' includes itself"),
-        ("x @ file:///etc/passwd\n", "names a file of the server"),
+        ("x @ file:///etc/passwd\n", "names a file of the machine that wrote it"),
         ("a\n" * 1001, "has more than 1000 requirements"),
     ],
 )
@@ -133,7 +133,9 @@ def test_a_file_that_is_too_large_to_be_one(name: str) -> None:
 
 def test_a_file_that_is_not_utf_8() -> None:
     files = {"requirements.txt": ProjectFile("requirements.txt", b"numpy\n\xff\n")}
-    assert errors(find_requirements((), b"", "train.py", files)) == ["in requirements.txt, line 2: is not UTF-8"]
+    assert errors(find_requirements((), b"", "train.py", files)) == [
+        "in requirements.txt, line 2: is not UTF-8; save it as UTF-8"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -184,3 +186,10 @@ def test_a_script_that_opens_blocks_all_the_time_is_read_in_no_time() -> None:
     started = time.process_time()
     assert not list(metadata_blocks("# /// script\n" * 80_000))
     assert time.process_time() - started < 10  # The expression in the PEP takes an hour.
+
+
+def test_a_projects_file_with_hashes_in_utf_16() -> None:
+    raw = "-r more.txt\r\nhumanize==4.9.0 --hash=sha256:58\r\n".encode("utf-16")
+    files = {"requirements.txt": ProjectFile("requirements.txt", raw), "more.txt": ProjectFile("more.txt", b"rich")}
+    sourced = find_requirements((), b"", "train.py", files)
+    assert (sourced.requirements, len(sourced.notes), errors(sourced)) == (("rich", "humanize==4.9.0"), 1, [])

@@ -1,0 +1,65 @@
+"""Everything the server serializes, its own view types accept."""
+
+from __future__ import annotations
+
+import importlib
+import math
+import pkgutil
+from datetime import UTC, datetime
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+import pytest
+from pydantic import BaseModel
+
+import raylift.api
+from raylift.api.training import JobView
+from tests.unit.job_resource import job_resource
+
+_PLAIN = {type(None): None, str: "text", int: 3, bool: True, datetime: datetime(2026, 1, 2, tzinfo=UTC)}
+
+
+def _views() -> list[type[BaseModel]]:
+    """The schemas of answers: those of requests refuse what they do not know."""
+    modules = [importlib.import_module(f"raylift.api.{module.name}") for module in pkgutil.iter_modules(raylift.api.__path__)]
+    found = {
+        value
+        for module in modules
+        for value in vars(module).values()
+        if isinstance(value, type) and issubclass(value, BaseModel) and value.model_config.get("extra") != "forbid"
+    }
+    return sorted(found - {BaseModel}, key=lambda view: view.__name__)
+
+
+def _sample(kind: Any, number: float) -> Any:
+    """A value of the annotation, with ``number`` wherever a float may be."""
+    origin, arguments = get_origin(kind), get_args(kind)
+    if origin is Annotated:
+        return _sample(arguments[0], number)
+    if origin in (Union, UnionType):
+        return _sample(float if float in arguments else arguments[0], number)
+    if origin is Literal:
+        return arguments[0]
+    if origin is list:
+        return [_sample(arguments[0], number)]
+    if origin is dict:
+        return {_sample(arguments[0], number): _sample(arguments[1], number)}
+    if kind in (float, Any):
+        return number
+    if issubclass(kind, BaseModel):
+        if kind.model_config.get("extra") == "forbid":
+            number = 0.5  # Also a request's: what it takes is finite.
+        return kind.model_construct(**{name: _sample(field.annotation, number) for name, field in kind.model_fields.items()})
+    return _PLAIN[kind]
+
+
+@pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf, 0.5], ids=str)
+@pytest.mark.parametrize("view", _views(), ids=lambda view: view.__name__)
+def test_every_view_reads_what_it_wrote(view: type[BaseModel], number: float) -> None:
+    wire = _sample(view, number).model_dump_json(by_alias=True)
+    assert view.model_validate_json(wire).model_dump_json(by_alias=True) == wire
+
+
+def test_a_metric_that_is_no_number_is_nan_again() -> None:
+    seen = JobView.model_validate(job_resource("completed", metrics={"f1": 0.5, "auc": None}))
+    assert (seen.metrics["f1"], math.isnan(seen.metrics["auc"])) == (0.5, True)

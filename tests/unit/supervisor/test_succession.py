@@ -1,0 +1,154 @@
+"""Which version answers for a name after a job, on a real store (SQLite)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from raylift.domain.deployment import Deployment, DeploymentConfig, DeploymentStatus
+from raylift.domain.job import Job, JobState
+from raylift.domain.model_version import ModelVersion
+from raylift.domain.traffic import Route, Target, TrafficRecord, TrafficTable
+from raylift.services.inference_routing import newest_answering
+from raylift.store import Store
+from raylift.supervisor.name_routes import name_routes
+from raylift.supervisor.registration import deploy
+
+NOW = datetime(2026, 1, 2, tzinfo=UTC)
+Make = Callable[..., Job]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    opened = Store.open(f"sqlite:///{tmp_path}/store.db")
+    opened.migrate()
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def job(make_job: Make) -> Job:
+    return make_job(JobState.REGISTRATION)
+
+
+def holding(job: Job) -> Job:
+    return replace(job, spec=replace(job.spec, take_traffic=False))
+
+
+def version(number: str, *aliases: str) -> ModelVersion:
+    return ModelVersion("churn", number, NOW, aliases=aliases)
+
+
+def answer(store: Store, number: str, status: DeploymentStatus = DeploymentStatus.READY) -> None:
+    """Let a version have answered, and be in ``status``."""
+    lease = store.leases.acquire("supervisor", "me", now=NOW, seconds=60)
+    row = store.deployments.get("churn", number)
+    assert lease
+    assert store.deployments.observe(lease, row, now=NOW, status=status, replicas=1, ready_at=NOW)
+
+
+def registered(store: Store, job: Job, number: str, *aliases: str) -> str:
+    return deploy(job, version(number, *aliases), store, DeploymentConfig(), now=NOW)
+
+
+def answering(store: Store) -> str | None:
+    row = newest_answering({row.version: row for row in store.deployments.list("churn")})
+    return row.version if row else None
+
+
+def test_a_first_version_answers_for_the_name(store: Store, job: Job) -> None:
+    said = registered(store, job, "1")
+    answer(store, "1")
+    assert said == "It answers requests that name only churn once it is ready; no version answered them before."
+    assert answering(store) == "1"
+
+
+def test_a_new_version_takes_over_and_the_old_one_is_named(store: Store, job: Job) -> None:
+    registered(store, job, "9")
+    answer(store, "9")
+    said = registered(store, job, "10")
+    answer(store, "10")
+    assert "in place of version 9; `raylift traffic set churn 9=1` sends them back" in said
+    assert answering(store) == "10"
+
+
+def test_a_version_that_holds_back_leaves_the_name_alone(store: Store, job: Job) -> None:
+    registered(store, job, "9")
+    answer(store, "9")
+    said = registered(store, holding(job), "10")
+    answer(store, "10")
+    assert "go on to version 9; `raylift traffic set churn 10=1` sends them to this one" in said
+    assert answering(store) == "9"
+    assert name_routes(store.deployments.list()) == {"churn": "/v2/models/churn/versions/9"}
+
+
+def test_a_held_version_takes_over_from_nothing_by_itself(store: Store, job: Job) -> None:
+    registered(store, job, "9")
+    answer(store, "9")
+    registered(store, holding(job), "10")
+    answer(store, "10")
+    store.deployments.want("churn", "9", now=NOW, wanted=False)
+    assert answering(store) is None
+    assert name_routes(store.deployments.list()) == {}
+
+
+def test_one_that_holds_back_answers_where_no_other_does(store: Store, job: Job) -> None:
+    registered(store, job, "9")
+    store.deployments.want("churn", "9", now=NOW, wanted=False)
+    said = registered(store, holding(job), "10")
+    answer(store, "10")
+    assert "no version answered them before" in said
+    assert answering(store) == "10"
+
+
+def test_one_that_still_starts_is_what_answers_before(store: Store, job: Job) -> None:
+    registered(store, job, "9")
+    assert "go on to version 9" in registered(store, holding(job), "10")
+
+
+def test_a_job_that_ends_after_a_newer_version_does_not_claim_the_name(store: Store, job: Job) -> None:
+    registered(store, job, "10")
+    answer(store, "10")
+    assert "go on to version 10" in registered(store, job, "9")
+
+
+def test_the_sentence_is_the_same_when_the_step_is_repeated(store: Store, job: Job) -> None:
+    registered(store, job, "9")
+    answer(store, "9")
+    said = registered(store, job, "10")
+    answer(store, "10")
+    assert registered(store, job, "10") == said
+
+
+def test_a_traffic_table_goes_before_everything(store: Store, job: Job) -> None:
+    registered(store, job, "9")
+    store.traffic.put("churn", TrafficTable((Route(Target("9"), 1.0),)), who="ann", now=NOW)
+    assert registered(store, job, "10") == (
+        "Requests that name only churn follow its traffic table (9=1); this version gets none of them."
+    )
+
+
+@pytest.mark.parametrize("seen_already", [False, True])
+def test_an_alias_of_the_table_that_the_script_moved_is_told(store: Store, job: Job, *, seen_already: bool) -> None:
+    registered(store, job, "9")
+    store.traffic.observe("churn", "champion", "9", now=NOW, known=None)
+    store.traffic.put("churn", TrafficTable((Route(Target(alias="champion"), 1.0),)), who="ann", now=NOW)
+    if seen_already:
+        store.traffic.observe("churn", "champion", "10", now=NOW, known=store.traffic.aliases("churn")[0])
+    assert "its alias 'champion' is this version now, in place of version 9" in registered(store, job, "10", "champion")
+
+
+def test_a_version_that_is_not_deployed_says_nothing(store: Store, job: Job) -> None:
+    assert registered(store, replace(job, spec=replace(job.spec, deploy=False)), "1") == ""
+
+
+def test_a_held_version_in_a_table_gets_its_route() -> None:
+    config = DeploymentConfig(take_traffic=False)
+    row = Deployment("churn", "9", "models:/churn/9", config, DeploymentStatus.READY, NOW, NOW, replicas=1, ready_at=NOW)
+    table = TrafficRecord("churn", 1, TrafficTable((Route(Target("9"), 1.0),)), NOW, "ann")
+    assert name_routes([row]) == {}
+    assert name_routes([row], tables=[table]) == {"churn": "/v2/models/churn/versions/9"}
