@@ -92,7 +92,7 @@ async def test_single_scripts_have_no_project(client: httpx.AsyncClient) -> None
         (zipped(), None, "entrypoint", "is required with a project: the path of the script in it; did you mean 'train.py'?"),
         (zipped(), "fit.py", "entrypoint", "is 'fit.py', which is not in the project"),
         (zipped(), "../train.py", "entrypoint", "leads out of the project"),
-        (zipped(), "requirements.txt", "entrypoint", "no Python file"),
+        (zipped(), "requirements.txt", "entrypoint", "neither a Python file nor a notebook"),
         (zipped({"train.py": None, "p/train.py": "1"}), "train.py", "entrypoint", "did you mean 'p/train.py'?"),
         (zipped({"train.py": "x = 1\ndef f(:\n"}), "train.py", "entrypoint", "does not compile"),
         (zipped({"train.py": "import x\0"}), "train.py", "entrypoint", "null byte"),
