@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 from mlflow.tracking import MlflowClient
 
-DATA = "import mlflow\nimport numpy as np\nfrom sklearn.linear_model import LogisticRegression\n"
-DATA += "X, y = np.random.rand(60, 3), np.arange(60) % 2\n"
+DATA = (
+    "import mlflow\nimport numpy as np\nfrom sklearn.linear_model import LogisticRegression\n"
+    "X, y = np.random.rand(60, 3), np.arange(60) % 2\n"
+)
 FIT = "LogisticRegression().fit(X, y)\n"
 PARENT = "mlflow.parentRunId"
 

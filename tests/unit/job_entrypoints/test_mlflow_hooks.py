@@ -23,8 +23,7 @@ JOB_RUN: dict[str, Any] = {
         "log_metrics",
         "set_tags",
     )
-}
-JOB_RUN |= {"_active_experiment_id": None, "MlflowException": Exception}
+} | {"_active_experiment_id": None, "MlflowException": Exception}
 """What the job's run needs of MLflow's fluent module."""
 
 
