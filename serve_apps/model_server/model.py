@@ -14,6 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from raylift.domain.errors import FieldError
+from serve_apps.model_server.error_text import said
 from serve_apps.model_server.errors import InputsRefused, NoProbabilities, PredictionFailed
 from serve_apps.model_server.inputs.column_reader import ColumnReader
 from serve_apps.model_server.inputs.fast_reader import ArrayReader
@@ -22,6 +23,7 @@ from serve_apps.model_server.inputs.signature import ColumnType, Signature
 from serve_apps.model_server.inputs.tabular import Inputs
 from serve_apps.model_server.predictors.base import Batch, Predictor
 from serve_apps.model_server.predictors.fast_path import FastPath
+from serve_apps.model_server.predictors.pyfunc import PyfuncPredictor
 
 _log = logging.getLogger(__name__)
 
@@ -137,20 +139,31 @@ class Model:
             PredictionFailed: It raised any other.
         """
         if question.probabilities and self.classes is None:
-            detail = "This model has no probabilities: only classifiers of one output that can estimate them do."
-            raise NoProbabilities(detail, [FieldError("return_probabilities", "the model has none")])
+            raise NoProbabilities(self._no_probabilities(), [FieldError("return_probabilities", "the model has none")])
         started = time.perf_counter()
         try:
+<<<<<<< HEAD
             computed = self.computed(question)
+=======
+            computed = self._computed(question)
+        except InputsRefused as error:
+            _log.info("%s version %s refused inputs: %r", self.name, self.version, error.__cause__)
+            raise
+>>>>>>> e5d21e1 (Functions answer their library's probabilities, ONNX a row each, and wrong inputs are refused with a hint)
         except self.predictor.refusals as error:
             _log.info("%s version %s refused inputs: %s", self.name, self.version, error)
             raise InputsRefused(
-                f"The model did not take these inputs. {_said(error)}", [FieldError("inputs", _said(error))]
+                f"The model did not take these inputs. {said(error)}", [FieldError("inputs", said(error))]
             ) from error
         except Exception as error:
             _log.exception("%s version %s failed to predict", self.name, self.version)
-            raise PredictionFailed(f"The model failed to predict. {_said(error)}") from error
+            raise PredictionFailed(f"The model failed to predict. {said(error)}") from error
         return Answer(computed.predictions, computed.probabilities, time.perf_counter() - started)
+
+    def _no_probabilities(self) -> str:
+        if isinstance(self.predictor, PyfuncPredictor):
+            return self.predictor.why_no_probabilities
+        return "This model has no probabilities: only classifiers of one output that can estimate them do."
 
     def compute(self, array: NDArray[Any]) -> Computed:
         """All that the model says of an array such as its reader reads. Raises what the library raises."""
@@ -176,7 +189,7 @@ class Model:
         try:
             self.computed(question)
         except Exception as error:  # noqa: BLE001 - that is the question
-            _log.info("%s version %s does not take an example: %s", self.name, self.version, _said(error))
+            _log.info("%s version %s does not take an example: %s", self.name, self.version, said(error))
             return False
         return True
 
@@ -191,7 +204,7 @@ class Model:
         try:
             return statistics.median(self._trial(trial) for _ in range(_TRIALS)) < _QUICK_SECONDS
         except Exception as error:  # noqa: BLE001 - zeros may be anything to a model, and need not be inputs it takes
-            _log.info("%s version %s cannot be timed on zeros: %s", self.name, self.version, _said(error))
+            _log.info("%s version %s cannot be timed on zeros: %s", self.name, self.version, said(error))
             return False
 
     def _trial(self, question: Question) -> float:
@@ -223,6 +236,7 @@ def _fast(path: FastPath, rows: NDArray[Any], question: Question) -> Computed:
         path.predictions(scores) if question.predictions else None,
         path.probabilities(scores) if wants_probabilities and path.probabilities is not None else None,
     )
+<<<<<<< HEAD
 
 
 def _equal(one: Any, other: Any) -> bool:
@@ -238,3 +252,5 @@ def _equal(one: Any, other: Any) -> bool:
 def _said(error: BaseException) -> str:
     text = " ".join(str(error).split())
     return f"{type(error).__name__}: {text if len(text) <= 500 else text[:499] + '…'}"
+=======
+>>>>>>> e5d21e1 (Functions answer their library's probabilities, ONNX a row each, and wrong inputs are refused with a hint)

@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Protocol
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
 
+import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from serve_apps.model_server.predictors.base import Batch, Features
+from serve_apps.model_server.predictors.pyfunc_errors import refusal
+
+_ONNX: Final = "mlflow.onnx"
+_PYTHON_MODEL: Final = "mlflow.pyfunc.model"
 
 
 class PythonFunction(Protocol):
     """The part of ``mlflow.pyfunc.PyFuncModel`` that is used."""
+
+    @property
+    def metadata(self) -> Any: ...
+
+    @property
+    def loader_module(self) -> str | None: ...
+
+    def get_raw_model(self) -> Any: ...
 
     def predict(self, data: Any, params: dict[str, Any] | None = None) -> Any: ...
 
@@ -20,15 +35,78 @@ class PyfuncPredictor:
     flavor = "python_function"
     predicts_labels = False
     features = Features()
-    classes = None
 
     def __init__(self, model: PythonFunction, refusals: tuple[type[Exception], ...]) -> None:
         """``refusals`` are MLflow's own errors, which this module does not import."""
-        self._model = model
+        self._is_of_library = model.loader_module != _PYTHON_MODEL
+        self._model = _checked_as(model, _WholeOutputs(_implementation(model))) if model.loader_module == _ONNX else model
+        raw = _raw_model(model) if self._is_of_library else None
+        classes = getattr(raw, "classes_", None)
+        has_probabilities = classes is not None and np.ndim(classes) == 1 and callable(getattr(raw, "predict_proba", None))
+        self.classes: Sequence[Any] | None = np.asarray(classes).tolist() if has_probabilities else None
+        self._probabilities = _checked_as(model, _Probabilities(raw)) if has_probabilities else None
         self.refusals = (*refusals, ValueError, TypeError, KeyError)
 
+    @property
+    def why_no_probabilities(self) -> str:
+        if self._is_of_library:
+            return "This model has no probabilities: its library has no predict_proba for it."
+        return "This model is a Python function, which only has predict: let it answer the probabilities as columns of a frame."
+
     def predict(self, batch: Batch, params: Mapping[str, Any]) -> Any:
-        return self._model.predict(batch, params=dict(params) or None)
+        try:
+            answer = self._model.predict(batch, params=dict(params) or None)
+            return list(answer) if isinstance(answer, Iterator) else answer
+        except Exception as error:
+            refused = refusal(error, batch, is_of_library=self._is_of_library)
+            if refused is None:
+                raise
+            raise refused from error
 
     def probabilities(self, batch: Batch) -> NDArray[Any]:
-        raise NotImplementedError("a Python function has no probabilities")
+        if self._probabilities is None:
+            raise NotImplementedError("a Python function has no probabilities")
+        return np.asarray(self._probabilities.predict(batch))
+
+
+@dataclass(frozen=True, slots=True)
+class _Probabilities:
+    """Asks a library's model for probabilities, where MLflow asks it for predictions."""
+
+    model: Any
+
+    def predict(self, data: Any) -> Any:
+        return self.model.predict_proba(data)
+
+
+@dataclass(frozen=True, slots=True)
+class _WholeOutputs:
+    """Asks MLflow's ONNX wrapper by tensors: its answer to a frame has all outputs flattened."""
+
+    wrapper: Any
+
+    def predict(self, data: Any) -> Any:
+        if not isinstance(data, pd.DataFrame):
+            return self.wrapper.predict(data)
+        names = [name for name, _ in self.wrapper.inputs]
+        feeds = {name: data[name].to_numpy() for name in names} if len(names) > 1 else {names[0]: data.to_numpy()}
+        outputs = {name: np.asarray(values) for name, values in self.wrapper.predict(feeds).items()}
+        if all(values.size == len(data) for values in outputs.values()):
+            return pd.DataFrame({name: values.reshape(-1) for name, values in outputs.items()})  # as MLflow does
+        return outputs
+
+
+def _checked_as(model: Any, implementation: Any) -> PythonFunction:
+    """``implementation`` behind MLflow's checks of the model's inputs."""
+    return type(model)(model.metadata, implementation)
+
+
+def _implementation(model: Any) -> Any:
+    return model._model_impl
+
+
+def _raw_model(model: PythonFunction) -> Any:
+    try:
+        return model.get_raw_model()
+    except NotImplementedError:
+        return _implementation(model)

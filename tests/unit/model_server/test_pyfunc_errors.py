@@ -1,0 +1,99 @@
+"""Errors of Python functions: which are the inputs', and what of their words reaches a client."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from serve_apps.model_server.error_text import said
+from serve_apps.model_server.predictors.pyfunc_errors import refusal
+
+_FRAME = pd.DataFrame({"price": [10.0]})
+_ROWS = np.array([[10.0, "sale"]], dtype=object)
+
+
+def _raised(code: str, x: Any) -> Exception:
+    try:
+        exec(code, {"x": x})
+    except Exception as error:  # noqa: BLE001 - any of them is what is wanted
+        return error
+    raise AssertionError(code)
+
+
+class _Evaluation(Exception):
+    """As patsy raises for a formula that cannot be evaluated."""
+
+
+def _of_formula() -> Exception:
+    error = _Evaluation("Error evaluating factor")
+    error.__cause__ = _raised("promo", None)
+    return error
+
+
+@pytest.mark.parametrize("code", ['x["price"]', "x.iterrows()", "x.price", "x.columns"])
+def test_rows_where_columns_are_wanted_are_refused_with_a_hint(code: str) -> None:
+    refused = refusal(_raised(code, _ROWS), _ROWS, is_of_library=False)
+    assert refused is not None
+    assert "wants its columns by name" in refused.detail
+
+
+@pytest.mark.parametrize("code", ['x["promo"]', 'x[["price", "promo"]]', "x.promo"])
+def test_missing_column_is_named(code: str) -> None:
+    refused = refusal(_raised(code, _FRAME), _FRAME, is_of_library=False)
+    assert refused is not None
+    assert "It asks for promo, which is none of their columns (price)" in refused.detail
+    assert refused.errors[0].field == "inputs.promo"
+
+
+def test_names_of_a_formula_are_columns() -> None:
+    by_name, by_row = refusal(_of_formula(), _FRAME, is_of_library=True), refusal(_of_formula(), _ROWS, is_of_library=True)
+    assert by_name is not None
+    assert "It asks for promo" in by_name.detail
+    assert by_row is not None
+    assert "columns by name" in by_row.detail
+
+
+@pytest.mark.parametrize(
+    "code", ["undefined_name", "1 / 0", "x.dtype", 'x.append("y")', '{"Oslo": 1}["Rome"]', 'raise OSError("disk")']
+)
+def test_failure_of_a_function_is_its_own(code: str) -> None:
+    assert refusal(_raised(code, _FRAME), _FRAME, is_of_library=False) is None
+
+
+@pytest.mark.parametrize(
+    ("error", "is_refusal"),
+    [
+        (RuntimeError("mat1 and mat2 shapes cannot be multiplied (1x3 and 4x2)"), True),
+        (_Evaluation("Invalid type for cat_feature[0]=1.5"), True),
+        (RuntimeError("CUDA out of memory while allocating input"), False),
+        (RuntimeError("the disk is full"), False),
+        (MemoryError("Unable to allocate an array with shape (9, 9)"), False),
+        (OSError("No such file"), False),
+    ],
+)
+def test_errors_of_a_library_are_the_inputs_unless_it_is_broken(error: Exception, is_refusal: bool) -> None:
+    assert (refusal(error, np.zeros((1, 3)), is_of_library=True) is not None) == is_refusal
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (
+            ValueError("[12:00:01] /workspace/src/data.cc:123: Check failed: a == b\nStack trace:\n  [bt] (0) /x/y.so"),
+            "Check failed: a == b",
+        ),
+        (ValueError("catboost/libs/data/model.cpp:17: Feature price is missing"), "Feature price is missing"),
+        (ValueError("bad\nException raised from f at /src/a.cpp:1 (most recent call first):\nframe #0: g"), "bad"),
+        (ValueError("No such file: '/tmp/raylift-model-ab/model/data/table.csv'"), "No such file: 'table.csv'"),
+        (
+            ValueError("see https://mlflow.org/docs/a.html, 1/2"),
+            "see https://mlflow.org/docs/a.html, 1/2",
+        ),
+        (KeyError("promo"), "promo"),
+    ],
+)
+def test_words_of_a_library_have_no_traces_and_paths(error: Exception, words: str) -> None:
+    assert said(error) == f"{type(error).__name__}: {words}"
