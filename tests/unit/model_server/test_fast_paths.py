@@ -265,9 +265,13 @@ def test_large_integers_become_what_the_library_makes_of_them(api: Any) -> None:
 
 
 def test_a_signature_of_another_order_is_read_by_name() -> None:
-    predictor = SklearnPredictor(RandomForestClassifier(5).fit(_FRAME, _BINARY))
+    forest: Any = RandomForestClassifier(5, random_state=0).fit(_FRAME, _BINARY)
     columns = tuple(Column(name, ColumnType.DOUBLE) for name in _NAMES[::-1])
-    assert _model(predictor, Signature(columns=columns)).reader is None
+    model = _model(SklearnPredictor(forest), Signature(columns=columns))
+    records: Any = _FRAME.iloc[:40, ::-1].to_dict("records")
+    answer = model.ask(model.question(records, lambda inputs: tabular(inputs, model), probabilities=True))
+    assert answer.probabilities is not None
+    assert answer.probabilities.tobytes() == forest.predict_proba(_FRAME.iloc[:40]).tobytes()
 
 
 def test_integers_are_taken_where_the_signature_says_double() -> None:
