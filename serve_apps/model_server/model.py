@@ -18,10 +18,11 @@ from serve_apps.model_server.error_text import said
 from serve_apps.model_server.errors import InputsRefused, NoProbabilities, PredictionFailed
 from serve_apps.model_server.inputs.column_reader import ColumnReader
 from serve_apps.model_server.inputs.fast_reader import ArrayReader
+from serve_apps.model_server.inputs.features import Batch
 from serve_apps.model_server.inputs.schema import Origin, Schema
 from serve_apps.model_server.inputs.signature import ColumnType, Signature
 from serve_apps.model_server.inputs.tabular import Inputs
-from serve_apps.model_server.predictors.base import Batch, Predictor
+from serve_apps.model_server.predictors.base import Predictor
 from serve_apps.model_server.predictors.fast_path import FastPath
 from serve_apps.model_server.predictors.pyfunc import PyfuncPredictor
 
@@ -142,14 +143,10 @@ class Model:
             raise NoProbabilities(self._no_probabilities(), [FieldError("return_probabilities", "the model has none")])
         started = time.perf_counter()
         try:
-<<<<<<< HEAD
             computed = self.computed(question)
-=======
-            computed = self._computed(question)
         except InputsRefused as error:
             _log.info("%s version %s refused inputs: %r", self.name, self.version, error.__cause__)
             raise
->>>>>>> e5d21e1 (Functions answer their library's probabilities, ONNX a row each, and wrong inputs are refused with a hint)
         except self.predictor.refusals as error:
             _log.info("%s version %s refused inputs: %s", self.name, self.version, error)
             raise InputsRefused(
@@ -236,7 +233,6 @@ def _fast(path: FastPath, rows: NDArray[Any], question: Question) -> Computed:
         path.predictions(scores) if question.predictions else None,
         path.probabilities(scores) if wants_probabilities and path.probabilities is not None else None,
     )
-<<<<<<< HEAD
 
 
 def _equal(one: Any, other: Any) -> bool:
@@ -247,10 +243,3 @@ def _equal(one: Any, other: Any) -> bool:
     if one.dtype != other.dtype or one.shape != other.shape:
         return False
     return np.array_equal(one, other) if one.dtype.hasobject else one.tobytes() == other.tobytes()
-
-
-def _said(error: BaseException) -> str:
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text if len(text) <= 500 else text[:499] + '…'}"
-=======
->>>>>>> e5d21e1 (Functions answer their library's probabilities, ONNX a row each, and wrong inputs are refused with a hint)

@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from serve_apps.model_server.inputs.tabular import Columns, Rows
-from serve_apps.model_server.predictors.fast_path import Step
 
+Step = Callable[[NDArray[Any]], None]
+"""Changes an array of float64 in place."""
 _EXACT: Final = 2**53
 """Up to here float64 holds every integer."""
 

@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 
 from serve_apps.model_server.inputs.array import PlainArray
 from serve_apps.model_server.inputs.dataframe import NamedColumns
+from serve_apps.model_server.inputs.features import Features
 from serve_apps.model_server.inputs.schema import Schema
 from serve_apps.model_server.inputs.signature import ColumnType
 from serve_apps.model_server.inputs.tabular import Columns, Rows
-from serve_apps.model_server.predictors.base import Features
 
 _EXACT: Final = float(2**53)
 """Up to here float64 holds every integer, so that it does not matter by which way a number became what it is."""

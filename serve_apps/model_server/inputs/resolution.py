@@ -10,11 +10,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from serve_apps.model_server.inputs.features import Features
 from serve_apps.model_server.inputs.signature import Column, ColumnType
 from serve_apps.model_server.inputs.times import default_dtype
 from serve_apps.model_server.inputs.training_table import TrainedColumn, TrainingTable
 from serve_apps.model_server.inputs.values import TEXT_DTYPE
-from serve_apps.model_server.predictors.base import Features
 
 _LISTED: Final = 5
 _NUMBERS: Final = frozenset({"float64", "int64", "bool"})

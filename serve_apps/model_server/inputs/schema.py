@@ -18,11 +18,11 @@ from raylift.domain.errors import FieldError
 from serve_apps.model_server.errors import WrongInputs
 from serve_apps.model_server.inputs.array import NamedTensors, PlainArray
 from serve_apps.model_server.inputs.dataframe import NamedColumns, PlainColumns
+from serve_apps.model_server.inputs.features import Batch, Features
 from serve_apps.model_server.inputs.resolution import assumed, resolve_columns
 from serve_apps.model_server.inputs.signature import Column, Signature, Tensor
 from serve_apps.model_server.inputs.tabular import Columns, Inputs, Raw, refuse_empty
 from serve_apps.model_server.inputs.training_table import MISSING, TrainingTable
-from serve_apps.model_server.predictors.base import Batch, Features
 
 
 class Schema(Protocol):

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
-from serve_apps.model_server.inputs.signature import ColumnType
-from serve_apps.model_server.inputs.training_table import TrainedColumn
-
-Batch = Any
-"""A frame, an array, a dict of arrays, or for pyfunc models whatever came: what the schema made for the predictor."""
+from serve_apps.model_server.inputs.features import Batch, Features
 
 
 class InputKind(StrEnum):
@@ -29,28 +24,6 @@ class InputKind(StrEnum):
     """A list with a dictionary a row."""
     LISTS = "lists"
     """A list with a list a row, of any length."""
-
-
-@dataclass(frozen=True, slots=True)
-class Features:
-    """What a model remembers of the columns it was trained on."""
-
-    names: tuple[str, ...] | None = None
-    """None: trained on a plain array."""
-    count: int | None = None
-    spelling: Callable[[str], str] = str
-    """How the library spells a column's name in its own records."""
-    records: Callable[[Mapping[str, ColumnType | None]], Mapping[str, TrainedColumn]] = lambda _: {}
-    """What the library itself knows of its training table, by its own spelling of the names. It is told the signature's types.
-
-    Raises ``UnknownTable`` where its records do not say how a table is to be made for it.
-    """
-    refuses_unseen: bool = False
-    """Whether the library answers no category that its training did not have."""
-
-
-class UnknownTable(Exception):
-    """No request can be built for a model: nothing says which table it was trained on."""
 
 
 class Predictor(Protocol):

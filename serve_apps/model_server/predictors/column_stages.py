@@ -29,7 +29,8 @@ from sklearn.preprocessing import (
 )
 from sklearn.utils import check_array
 
-from serve_apps.model_server.predictors.fast_path import FastPath, Step
+from serve_apps.model_server.inputs.column_reader import Step
+from serve_apps.model_server.predictors.fast_path import FastPath
 from serve_apps.model_server.predictors.pipelines import after_steps, steps_of
 
 _ENCODERS: Final = (OneHotEncoder, OrdinalEncoder, TargetEncoder)

@@ -17,9 +17,6 @@ from numpy.typing import NDArray
 
 FLOAT32_MAX: Final = float(np.finfo(np.float32).max)
 
-Step = Callable[[NDArray[Any]], None]
-"""Changes an array of float64 in place."""
-
 
 @dataclass(frozen=True, slots=True)
 class FastPath:

@@ -12,7 +12,8 @@ from sklearn.impute import SimpleImputer
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, RobustScaler, StandardScaler
 
-from serve_apps.model_server.predictors.fast_path import FastPath, Step
+from serve_apps.model_server.inputs.column_reader import Step
+from serve_apps.model_server.predictors.fast_path import FastPath
 
 
 def pipeline_path(model: Any, path_of: Callable[[Any], FastPath | None]) -> FastPath | None:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from serve_apps.model_server.predictors.base import Batch, Features
+from serve_apps.model_server.inputs.features import Batch, Features
 from serve_apps.model_server.predictors.pyfunc_errors import refusal
 
 _ONNX: Final = "mlflow.onnx"

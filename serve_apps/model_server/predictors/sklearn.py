@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from serve_apps.model_server.predictors.base import Batch, Features
+from serve_apps.model_server.inputs.features import Batch, Features
 from serve_apps.model_server.predictors.cannot_answer import lacks_method
 from serve_apps.model_server.predictors.fast_path import FastPath
 from serve_apps.model_server.predictors.records.sklearn import trained_columns

@@ -11,8 +11,8 @@ import pandas as pd
 import xgboost
 from numpy.typing import NDArray
 
+from serve_apps.model_server.inputs.features import Batch, Features
 from serve_apps.model_server.predictors import xgboost_path
-from serve_apps.model_server.predictors.base import Batch, Features
 from serve_apps.model_server.predictors.fast_path import FastPath
 from serve_apps.model_server.predictors.records.xgboost import features_of
 from serve_apps.model_server.predictors.sklearn import classes_of, single_threaded

@@ -15,9 +15,9 @@ from raylift.domain.deployment import Batching
 from serve_apps.model_server.errors import InputsRefused, NoProbabilities
 from serve_apps.model_server.inputs.array import PlainArray
 from serve_apps.model_server.inputs.fast_reader import ArrayReader
+from serve_apps.model_server.inputs.features import Features
 from serve_apps.model_server.model import Model, Question
 from serve_apps.model_server.observability.exchange import Exchange
-from serve_apps.model_server.predictors.base import Features
 from serve_apps.model_server.server.asgi import ReplicaApp
 from serve_apps.model_server.server.batching import Batcher
 

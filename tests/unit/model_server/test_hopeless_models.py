@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from serve_apps.model_server.inputs.features import UnknownTable
 from serve_apps.model_server.loading import loader
-from serve_apps.model_server.predictors.base import UnknownTable
 from serve_apps.model_server.predictors.cannot_answer import CANNOT_ANSWER, CannotAnswer, not_fitted
 
 

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 
 from serve_apps.model_server.codecs import v2_binary
 from serve_apps.model_server.codecs.v2_datatypes import DTYPES
+from serve_apps.model_server.inputs.features import Features
 from serve_apps.model_server.inputs.schema import Anything
 from serve_apps.model_server.model import Model
-from serve_apps.model_server.predictors.base import Features
 from serve_apps.model_server.server.asgi import ReplicaApp
 
 _ROUTE = "/v2/models/m/versions/7"

@@ -13,9 +13,9 @@ from typing import Any
 import lightgbm
 import pandas as pd
 
+from serve_apps.model_server.inputs.features import Features, UnknownTable
 from serve_apps.model_server.inputs.signature import ColumnType
 from serve_apps.model_server.inputs.training_table import TrainedColumn
-from serve_apps.model_server.predictors.base import Features, UnknownTable
 
 _MOST_WAYS = 2
 """Ways to tell which columns the categories are of that are looked for: a second one is as good as a hundredth."""

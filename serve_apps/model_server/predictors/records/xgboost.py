@@ -8,9 +8,9 @@ from typing import Any
 import pandas as pd
 import xgboost
 
+from serve_apps.model_server.inputs.features import Features, UnknownTable
 from serve_apps.model_server.inputs.signature import ColumnType
 from serve_apps.model_server.inputs.training_table import TrainedColumn
-from serve_apps.model_server.predictors.base import Features, UnknownTable
 
 _CATEGORY = "c"
 
