@@ -260,7 +260,7 @@ def test_histograms_know_the_categories_of_a_frame() -> None:
     model = _loaded(library, frame)
     assert isinstance(model.reader, ColumnReader)
     records = [_RECORD, _RECORD | {"city": "Rom", "age": None}, _RECORD | {"plan": "basic", "rooms": 0}]
-    table = pd.DataFrame(records)[list(_FRAME)]
+    table: Any = pd.DataFrame(records)[list(_FRAME)]
     texts: dict[str, Any] = {name: table[name].where(table[name] != "Rom") for name in _TEXTS}
     asked = table.assign(**{name: pd.Categorical(texts[name], frame[name].cat.categories) for name in _TEXTS})
     is_short, (_, predictions, probabilities) = _answers(model, records)
