@@ -5,13 +5,14 @@ UP ?=
 BIN := .venv/bin
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: help demo up down status test check bench-serving constraints clean
+.PHONY: help demo up down status test test-all check bench-serving constraints clean
 
 help:
 	@echo "make demo         install, start, train, deploy, predict; leaves the platform running"
 	@echo "make up | down    start or stop the platform of ~/.raylift"
 	@echo "make check        lint, types, import contracts, unit and architecture tests: half a minute"
 	@echo "make test         all of it: also the contract, integration and end-to-end tests on real engines"
+	@echo "make test-all     make test, and the differential test on 20,000 tables: hours"
 	@echo "make bench-serving  Raylift beside other model servers, with wrk (a Debian package); BENCH=\"--only lr --quick\""
 	@echo "make constraints  resolve the pins of constraints.txt anew"
 	@echo "make clean        remove the environment and what tools leave behind"
@@ -50,6 +51,10 @@ check: .venv/.dev
 
 test: .venv/.dev
 	@python .ci/stages.py lint types imports unit architecture contract integration e2e
+
+# What takes too long for every change.
+test-all: test
+	@RAYLIFT_EXAMPLES=1600 python .ci/stages.py differential
 
 # Options of the benchmark, e.g. make bench-serving BENCH="--only lr --quick"
 bench-serving: .venv/.dev

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import math
+import os
 import warnings
 from collections.abc import Callable
 from io import BytesIO
@@ -25,6 +26,9 @@ from serve_apps.model_server.model import Model
 from serve_apps.model_server.server.asgi import ReplicaApp
 from tests.unit.model_server.drawn_models import FAMILIES, Family
 from tests.unit.model_server.drawn_tables import tables
+
+EXAMPLES = int(os.environ.get("RAYLIFT_EXAMPLES", "10"))
+"""Tables drawn of each family of models. ``make test-all`` draws 1,600: more than 20,000 altogether."""
 
 Request = tuple[str, bytes, str]
 """A path beneath the version's route, a body and its content type."""
@@ -120,8 +124,9 @@ def _served(family: Family, fitted: Any, frame: pd.DataFrame) -> Model:
     return accelerated(Model("m", "1", predictor, schema, None, "3", origin))
 
 
+@pytest.mark.timeout(120 + 2 * EXAMPLES)
 @pytest.mark.parametrize("name", FAMILIES)
-@settings(deadline=None, suppress_health_check=list(HealthCheck))
+@settings(deadline=None, max_examples=EXAMPLES, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_an_endpoint_says_what_its_library_says(name: str, data: st.DataObject) -> None:
     family = FAMILIES[name]
