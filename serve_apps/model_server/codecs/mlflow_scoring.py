@@ -38,8 +38,9 @@ from serve_apps.model_server.inputs.documents import Records
 from serve_apps.model_server.inputs.fast_reader import ArrayReader
 from serve_apps.model_server.inputs.from_text import columns_from_csv
 from serve_apps.model_server.inputs.params import checked_params
+from serve_apps.model_server.inputs.signature import ColumnType
 from serve_apps.model_server.inputs.tabular import Columns, Inputs, Rows, from_columns, from_records
-from serve_apps.model_server.inputs.values import Mistyped
+from serve_apps.model_server.inputs.values import Mistyped, Values
 from serve_apps.model_server.jsonify import dumps, loads
 from serve_apps.model_server.model import Answer, Model, Question
 from serve_apps.model_server.outputs.tables import plain
@@ -111,11 +112,15 @@ def _read_csv(body: bytes, model: Model) -> Question:
         return _question(columns, None, model)
     known = {column.name: column.type for column in model.schema.columns}
     try:
-        frame = pd.DataFrame({name: convert(values, known.get(name)) for name, values in columns.values.items()})
+        frame = pd.DataFrame({name: _as_signed(values, known.get(name)) for name, values in columns.values.items()})
     except Mistyped:
         # MLflow enforces the signature, and says what is wrong in its own words.
         frame = pd.DataFrame(columns.values)
     return _question(frame, None, model)
+
+
+def _as_signed(values: Values, wanted: ColumnType | None) -> Any:
+    return values if wanted is None else convert(values, wanted)
 
 
 def _read_parquet(body: bytes, model: Model) -> Question:
@@ -151,7 +156,7 @@ def _read_json(body: bytes, model: Model) -> Question:
     if array is not None:
         return Question(array, params, is_array=True)
     try:
-        data = parse_payload(form, payload, model.signature) if model.is_function else plain_payload(form, payload)
+        data = parse_payload(form, payload, model.signature) if model.is_function else plain_payload(form, payload, model)
         return _question(data, request.get("params"), model)
     except NotCompatible as error:
         raise MalformedBody(str(error)) from None

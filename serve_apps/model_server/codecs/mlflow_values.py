@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, Final
@@ -12,7 +13,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from raylift.domain.errors import FieldError, InvalidRequest
+from serve_apps.model_server.inputs.schema import Schema
 from serve_apps.model_server.inputs.signature import Column, ColumnType, Signature, Tensor
+from serve_apps.model_server.model import Model
 
 FORMATS: Final = ("dataframe_split", "dataframe_records", "instances", "inputs")
 
@@ -25,6 +28,11 @@ _DTYPES: Final[Mapping[ColumnType, Any]] = MappingProxyType(
         ColumnType.DOUBLE: np.dtype(np.float64),
     }
 )
+
+
+_NUMERIC: Final = frozenset({ColumnType.INTEGER, ColumnType.LONG, ColumnType.FLOAT, ColumnType.DOUBLE})
+_WHOLE: Final = re.compile(r"[+-]?[0-9]{1,40}")
+_NO_NAMES: Final = "The model's signature has no names: it wants one array or one value, and got an object."
 
 
 class NotCompatible(ValueError):
@@ -48,19 +56,43 @@ def parse_payload(form: str, payload: Any, signature: Signature | None) -> Any:
     return _tensor_or_columns(payload, signature)
 
 
-def plain_payload(form: str, payload: Any) -> Any:
+def plain_payload(form: str, payload: Any, model: Model) -> Any:
     """A frame of objects, a dict of lists or a list: each value as it came, for a model whose schema reads it.
+
+    Numbers may be written as text, as MLflow takes them.
 
     Raises:
         NotCompatible: It cannot be read.
     """
     if form == "dataframe_split":
-        return _split(payload, dtype=object)
+        return _with_numbers(_split(payload, dtype=object), model.schema)
     if form == "dataframe_records":
         if not isinstance(payload, list):
             raise NotCompatible(f"Dataframe records format must be a list of records. Got {_kind(payload)}.")
-        return _frame(payload, form, data=payload, dtype=object)
+        return _with_numbers(_frame(payload, form, data=payload, dtype=object), model.schema)
+    if isinstance(payload, dict) and model.signature is not None and not _by_name(model.signature):
+        raise NotCompatible(_NO_NAMES)
     return payload
+
+
+def _with_numbers(frame: pd.DataFrame, schema: Schema) -> pd.DataFrame:
+    for column in schema.columns:
+        if column.name in frame.columns and column.type in _NUMERIC:
+            values = frame[column.name]
+            if any(type(value) is str for value in values):
+                frame[column.name] = [_number(value, column.name, row) for row, value in enumerate(values)]
+    return frame
+
+
+def _number(value: Any, name: str, row: int) -> Any:
+    if type(value) is not str:
+        return value
+    try:
+        return int(value) if _WHOLE.fullmatch(value) else float(value)
+    except ValueError:
+        raise NotCompatible(
+            f"Data is not compatible with model signature. The column {name} wants numbers; row {row} has {value!r}."
+        ) from None
 
 
 def refuse_repeated_columns(names: Iterable[Any]) -> None:
@@ -174,7 +206,7 @@ def _tensor_or_columns(payload: Any, signature: Signature | None) -> Any:
     if is_list and len(specs) == 1 and not any(isinstance(item, dict) for item in payload):
         payload = {next(iter(specs)): payload}
     elif signature is not None and not specs and isinstance(payload, dict):
-        raise NotCompatible("The model's signature has no names: it wants one array or one value, and got an object.")
+        raise NotCompatible(_NO_NAMES)
     if isinstance(payload, dict):
         return {name: _cast_value(values, specs.get(name)) for name, values in payload.items()}
     if is_list and payload and all(isinstance(item, dict) for item in payload):

@@ -192,6 +192,7 @@ def test_metadata_says_what_infer_takes(forest: Replica, people: Replica) -> Non
             {"name": "predict", "datatype": "INT64", "shape": [-1]},
             {"name": "predict_proba", "datatype": "FP64", "shape": [-1, 3]},
         ],
+        "parameters": {"schema": {"source": "model", "disagreements": []}, "other_numerics": None},
     }
     described = people.get("/").json()
     assert described["inputs"] == [

@@ -94,7 +94,7 @@ FAMILIES: dict[str, Family] = {
     "logistic": Family(
         ("bool", "int8", "float64"), lambda _: make_pipeline(StandardScaler(), LogisticRegression()), SklearnPredictor, True
     ),
-    "forest": Family((*NUMERIC, *NULLABLE), lambda _: RandomForestRegressor(8, random_state=0), SklearnPredictor),
+    "forest": Family(NUMERIC, lambda _: RandomForestRegressor(8, random_state=0), SklearnPredictor),
     "forest of classes": Family(NUMERIC, lambda _: RandomForestClassifier(8, random_state=0), SklearnPredictor, True),
     "histogram": Family(
         (*NUMERIC, *CATEGORIES), lambda _: HistGradientBoostingRegressor(max_iter=5, min_samples_leaf=2), SklearnPredictor

@@ -43,6 +43,11 @@ def _columns(booster: lightgbm.Booster, signed: Mapping[str, ColumnType | None])
     possible = [[_may_hold(infos.get(name), signed.get(name), known) for known in lists] for name in names]
     must = [signed.get(name) is ColumnType.STRING for name in names]
     ways = _ways(possible, must, 0, 0)
+    if len(ways) > 1 and all(isinstance(value, str) for known in lists for value in known):
+        # A wrong guess would be refused: it would want text of a column of numbers. So the likely one is tried: LightGBM
+        # splits by codes where the category is not ordered.
+        by_code = [bool((infos.get(name) or {}).get("values")) for name in names]
+        ways = _ways([[fits and coded for fits in row] for row, coded in zip(possible, by_code, strict=True)], must, 0, 0)
     if len(ways) != 1:
         several = "several columns may be they" if ways else "no column fits them"
         raise UnknownTable(
