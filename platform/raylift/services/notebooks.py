@@ -75,8 +75,8 @@ def _cells(content: bytes) -> Iterator[_Cell]:
     fields = cast("dict[str, Any]", document)
     _check_language(fields)
     number = 0
-    for cell in _list(fields):
-        if not isinstance(cell, dict) or cell.get("cell_type") != "code":
+    for cell in map(_object, _list(fields)):
+        if cell.get("cell_type") != "code":
             continue
         number += 1
         source = _text(cell.get("source", cell.get("input", "")), number)
@@ -88,28 +88,33 @@ def _cells(content: bytes) -> Iterator[_Cell]:
 
 def _list(document: dict[str, Any]) -> list[Any]:
     """Return the cells: of nbformat 4, or those of the worksheets of nbformat 3."""
-    cells = document.get("cells")
-    if cells is None and isinstance(document.get("worksheets"), list):
-        sheets = [sheet for sheet in document["worksheets"] if isinstance(sheet, dict)]
-        cells = [cell for sheet in sheets for cell in sheet.get("cells") or []]
+    cells: Any = document.get("cells")
+    worksheets: Any = document.get("worksheets")
+    if cells is None and isinstance(worksheets, list):
+        sheets = map(_object, cast("list[Any]", worksheets))
+        cells = [cell for sheet in sheets for cell in cast("list[Any]", sheet.get("cells") or [])]
     if not isinstance(cells, list):
         raise _NoNotebook("it has no list of cells")
     return cast("list[Any]", cells)
 
 
+def _object(value: Any) -> dict[str, Any]:
+    """Return a JSON object; an empty one for any other value."""
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+
+
 def _check_language(document: dict[str, Any]) -> None:
-    metadata = document.get("metadata")
-    about = cast("dict[str, Any]", metadata) if isinstance(metadata, dict) else {}
+    about = _object(document.get("metadata"))
     for part, key in (("language_info", "name"), ("kernelspec", "language")):
-        value = about.get(part)
-        language = value.get(key) if isinstance(value, dict) else None
+        language = _object(about.get(part)).get(key)
         if isinstance(language, str) and not language.lower().startswith(("python", "ipython")):
             raise _NoNotebook(f"its language is {language}, not Python")
 
 
 def _text(source: Any, number: int) -> str:
-    if isinstance(source, list) and all(isinstance(line, str) for line in source):
-        return "".join(cast("list[str]", source))
+    lines = cast("list[Any]", source) if isinstance(source, list) else [None]
+    if all(isinstance(line, str) for line in lines):
+        return "".join(lines)
     if isinstance(source, str):
         return source
     raise _NoNotebook(f"the source of code cell {number} is no text")

@@ -77,7 +77,7 @@ def plain_payload(form: str, payload: Any, model: Model) -> Any:
 
 def _with_numbers(frame: pd.DataFrame, schema: Schema) -> pd.DataFrame:
     for column in schema.columns:
-        if column.name in frame.columns and column.type in _NUMERIC:
+        if column.name is not None and column.name in frame.columns and column.type in _NUMERIC:
             values = frame[column.name]
             if any(type(value) is str for value in values):
                 frame[column.name] = [_number(value, column.name, row) for row, value in enumerate(values)]

@@ -49,7 +49,12 @@ class _Maker:
 
     def reader(self) -> ColumnReader | None:
         example = {name: self._plain(column) for name, column in self.columns.items()}
-        base, lies_by_column = self._base(example)
+        given = self.stages.transform(self._frame([example] * 2))
+        is_table = isinstance(given, (np.ndarray, pd.DataFrame))
+        if self.stages.path.multiplies and is_table and np.asarray(given).dtype.kind != "f":
+            # The library multiplies integers as such: NumPy copies them, and adds in another order than of floating point.
+            return None
+        base = _dense(given)[0]
         lookups: list[Lookup] = []
         names = list(self.columns)
         for name, known in self.stages.encoded.items():
@@ -73,7 +78,7 @@ class _Maker:
             ],
             lookups=lookups,
             prepare=self.stages.path.prepare,
-            lies_by_column=lies_by_column,
+            lies_by_column=is_table and not np.asarray(given).flags.c_contiguous,
             example=example,
         )
 
@@ -83,11 +88,6 @@ class _Maker:
         if known:
             return known[0]
         return "" if str in column.types else column.types == frozenset({bool}) if bool in column.types else 0
-
-    def _base(self, example: Record) -> tuple[NDArray[np.float64], bool]:
-        given = self.stages.transform(self._frame([example] * 2))
-        lies_by_column = isinstance(given, (np.ndarray, pd.DataFrame)) and not np.asarray(given).flags.c_contiguous
-        return _dense(given)[0], lies_by_column
 
     def _lookup(self, example: Record, base: NDArray[np.float64], name: str, known: Sequence[Any]) -> Lookup | None:
         values = [value for value in known if self.columns[name].has([value])]

@@ -58,12 +58,14 @@ def test_a_model_that_can_answer_nothing_has_failed_at_its_first_try(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, raised: str, state: ApplicationState
 ) -> None:
     said = f"A replica failed to start with exception. Retrying 2 more time(s). Error:\nTraceback …\nRuntimeError: {raised}"
-    deployment = DeploymentStatusOverview(
-        status="UPDATING", status_trigger="CONFIG_UPDATE_STARTED", replica_states={"STARTING": 1}, message=said
-    )
-    application = ApplicationStatusOverview(
-        status="DEPLOYING", message="", last_deployed_time_s=0.0, deployments={"model": deployment}
-    )
+    starting: dict[str, Any] = {
+        "status": "UPDATING",
+        "status_trigger": "CONFIG_UPDATE_STARTED",
+        "replica_states": {"STARTING": 1},
+    }
+    deployment = DeploymentStatusOverview(**starting, message=said)
+    deploying: dict[str, Any] = {"status": "DEPLOYING", "message": "", "last_deployed_time_s": 0.0}
+    application = ApplicationStatusOverview(**deploying, deployments={"model": deployment})
     monkeypatch.setattr(serve, "status", lambda: ServeStatus(applications={"churn:1": application}))
     seen = RayServe(_settings(tmp_path)).observe()["churn", "1"]
     assert seen.state is state

@@ -69,8 +69,8 @@ def _pipeline(final: Any) -> Callable[[pd.DataFrame], Any]:
     return make
 
 
-def _text_imputer(column: pd.Series) -> SimpleImputer:
-    missing = next((value for value in column if pd.isna(value)), np.nan)
+def _text_imputer(column: Any) -> Any:
+    missing: Any = next((value for value in column if pd.isna(value)), np.nan)
     return SimpleImputer(missing_values=None if missing is None else missing, strategy="constant", fill_value="gone")
 
 
@@ -86,6 +86,8 @@ _LIGHTGBM: dict[str, Any] = {
 _HISTOGRAM: dict[str, Any] = {"max_iter": 5, "min_samples_leaf": 2}
 _CODED = (*NUMERIC, *CATEGORIES)
 _PLAIN = tuple(kind for kind in NUMERIC if kind not in ("gaps", "float32"))
+_WIDE = tuple(kind for kind in NUMERIC if kind != "float32")
+"""Of a frame of float32 pandas gives an array that cannot be written to, which scikit-learn's forests do not take."""
 _BOOSTERS = (*NUMERIC, *NULLABLE, *CATEGORIES)
 _TABLES = (*NUMERIC, *CATEGORIES, *TEXT, *TIMES)
 
@@ -94,8 +96,8 @@ FAMILIES: dict[str, Family] = {
     "logistic": Family(
         ("bool", "int8", "float64"), lambda _: make_pipeline(StandardScaler(), LogisticRegression()), SklearnPredictor, True
     ),
-    "forest": Family(NUMERIC, lambda _: RandomForestRegressor(8, random_state=0), SklearnPredictor),
-    "forest of classes": Family(NUMERIC, lambda _: RandomForestClassifier(8, random_state=0), SklearnPredictor, True),
+    "forest": Family(_WIDE, lambda _: RandomForestRegressor(8, random_state=0), SklearnPredictor),
+    "forest of classes": Family(_WIDE, lambda _: RandomForestClassifier(8, random_state=0), SklearnPredictor, True),
     "histogram": Family(
         (*NUMERIC, *CATEGORIES), lambda _: HistGradientBoostingRegressor(max_iter=5, min_samples_leaf=2), SklearnPredictor
     ),

@@ -65,6 +65,8 @@ _FRAME = pd.DataFrame(_X, columns=_NAMES)
 _ROWS = np.vstack([_X[:60] * 1.01, np.round(_X[:20]), np.full((1, 6), 1e-310), np.full((1, 6), -0.0)])
 
 _REVERSED: Any = [(_X[::-1], _VALUES)]
+_ALL_LEAVES: dict[str, Any] = {"max_leaf_nodes": None}
+_CODED: dict[str, Any] = {"categorical_features": [0, 3]}
 _BOOSTED: dict[str, Any] = {"n_estimators": 12, "random_state": 0}
 _FAST: dict[str, Callable[[], Any]] = {
     "logistic": lambda: SklearnPredictor(LogisticRegression().fit(_X, _BINARY)),
@@ -99,13 +101,13 @@ _FAST: dict[str, Callable[[], Any]] = {
     "histograms": lambda: SklearnPredictor(HistGradientBoostingClassifier(max_iter=20).fit(_X, _TEXT)),
     "histograms of values": lambda: SklearnPredictor(HistGradientBoostingRegressor(max_iter=20).fit(_FRAME, _VALUES)),
     "histograms, many leaves": lambda: SklearnPredictor(
-        HistGradientBoostingRegressor(max_iter=3, max_leaf_nodes=None, min_samples_leaf=2).fit(_X, _VALUES)
+        HistGradientBoostingRegressor(max_iter=3, min_samples_leaf=2, **_ALL_LEAVES).fit(_X, _VALUES)
     ),
     "histograms, one guess": lambda: SklearnPredictor(
         HistGradientBoostingClassifier(max_iter=2, min_samples_leaf=400).fit(_X, _BINARY)
     ),
     "histograms, categories": lambda: SklearnPredictor(
-        HistGradientBoostingRegressor(max_iter=20, categorical_features=[0, 3]).fit(np.abs(np.round(_X)), _VALUES)
+        HistGradientBoostingRegressor(max_iter=20, **_CODED).fit(np.abs(np.round(_X)), _VALUES)
     ),
     "robustly scaled": lambda: SklearnPredictor(
         make_pipeline(make_pipeline(RobustScaler(), MaxAbsScaler()), Ridge()).fit(_X, _VALUES)

@@ -128,7 +128,7 @@ def _served(family: Family, fitted: Any, frame: pd.DataFrame) -> Model:
 
 @pytest.mark.timeout(120 + 10 * EXAMPLES)
 @pytest.mark.parametrize("name", FAMILIES)
-@settings(deadline=None, max_examples=EXAMPLES, suppress_health_check=list(HealthCheck))
+@settings(deadline=None, max_examples=EXAMPLES, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(data=st.data())
 def test_an_endpoint_says_what_its_library_says(name: str, data: st.DataObject) -> None:
     family = FAMILIES[name]

@@ -63,7 +63,7 @@ def test_a_column_is_a_slice_of_the_training_table(column: TrainedColumn, values
     built = as_trained(values, column)
     series = pd.Series(built, dtype=object) if built.dtype == object else pd.Series(built)
     pd.testing.assert_series_equal(series, expected)
-    assert [repr(value) for value in series] == [repr(value) for value in expected]
+    assert [str(value) for value in series] == [str(value) for value in expected]
 
 
 @pytest.mark.parametrize(
