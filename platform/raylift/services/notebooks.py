@@ -112,8 +112,8 @@ def _check_language(document: dict[str, Any]) -> None:
 
 
 def _text(source: Any, number: int) -> str:
-    lines = cast("list[Any]", source) if isinstance(source, list) else [None]
-    if all(isinstance(line, str) for line in lines):
+    lines = cast("list[Any]", source) if isinstance(source, list) else []
+    if isinstance(source, list) and all(isinstance(line, str) for line in lines):
         return "".join(lines)
     if isinstance(source, str):
         return source

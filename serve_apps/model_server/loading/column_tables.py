@@ -51,7 +51,7 @@ class _Maker:
         example = {name: self._plain(column) for name, column in self.columns.items()}
         given = self.stages.transform(self._frame([example] * 2))
         is_table = isinstance(given, (np.ndarray, pd.DataFrame))
-        if self.stages.path.multiplies and is_table and np.asarray(given).dtype.kind != "f":
+        if self.stages.path.multiplies and is_table and np.asarray(given).dtype.kind in "iub":
             # The library multiplies integers as such: NumPy copies them, and adds in another order than of floating point.
             return None
         base = _dense(given)[0]

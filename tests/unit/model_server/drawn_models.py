@@ -71,7 +71,7 @@ def _pipeline(final: Any) -> Callable[[pd.DataFrame], Any]:
 
 def _text_imputer(column: Any) -> Any:
     missing: Any = next((value for value in column if pd.isna(value)), np.nan)
-    return SimpleImputer(missing_values=None if missing is None else missing, strategy="constant", fill_value="gone")
+    return SimpleImputer(missing_values=missing, strategy="constant", fill_value="gone")
 
 
 _XGBOOST: dict[str, Any] = {"n_estimators": 5, "max_depth": 3, "enable_categorical": True, "n_jobs": 1}

@@ -76,7 +76,8 @@ def test_scikit_learn_says_what_its_parts_learned() -> None:
             "plain": [1, 2, 3] * 2,
         }
     )
-    gone = SimpleImputer(missing_values=None, strategy="constant", fill_value="gone")
+    nothing: Any = None
+    gone = SimpleImputer(missing_values=nothing, strategy="constant", fill_value="gone")
     parts = (make_pipeline(gone, OneHotEncoder()), ["text"]), (OrdinalEncoder(), ["code"])
     numbers = (make_pipeline(SimpleImputer(), StandardScaler()), ["gap"]), ("passthrough", ["plain"])
     model = make_pipeline(make_column_transformer(*parts, *numbers), LinearRegression()).fit(frame, range(6))
