@@ -104,7 +104,7 @@ class ImportWatch:
             from job_entrypoints.tracking import training_table
 
             training_table.patch(module)
-        else:
+        if module.__name__ in _PATCHED:
             from job_entrypoints import mlflow_hooks
 
             mlflow_hooks.patch(module, self._instructions, self._script())
