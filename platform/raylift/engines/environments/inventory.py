@@ -130,11 +130,13 @@ def _read(directory: Path, named: set[str]) -> Overlay | None:
     running = directory.name in named or is_locked(directory)
     if running:
         _keep_recent(directory)
+    created = datetime.fromisoformat(record["created"])
     return Overlay(
         hash=directory.name,
         lock=tuple(record["lock"]),
-        created_at=datetime.fromisoformat(record["created"]),
-        last_used_at=datetime.fromtimestamp(last_used(directory), UTC),
+        created_at=created,
+        # A file's time is that of the kernel's last tick, up to ten milliseconds ago.
+        last_used_at=max(created, datetime.fromtimestamp(last_used(directory), UTC)),
         size_bytes=record["size"],
         in_use=running or is_expected(directory),
     )
