@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
@@ -33,6 +33,8 @@ class NamedColumns:
     """Names that the signature has and the model was not trained on. They are taken, and not used."""
     refuses_unseen: bool = False
     """Whether the model answers no category that its training did not have."""
+    aliases: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Other names of columns that are taken, and the names in ``columns``."""
     tensors: tuple[Tensor, ...] = ()
 
     def batch(self, inputs: Inputs, *, ignore_unexpected: bool = False) -> pd.DataFrame:
@@ -73,7 +75,7 @@ class NamedColumns:
         """The columns under the names of the schema, without those that are ignored."""
         if values.keys() <= names:
             return values
-        by_spelling = {self.spelling(str(name)): str(name) for name in names}
+        by_spelling = {**self.aliases, **{self.spelling(str(name)): str(name) for name in names}}
         spelled = {name: name if name in names else by_spelling.get(self.spelling(name), name) for name in values}
         twice = [name for name, wanted in spelled.items() if name != wanted and wanted in values]
         if twice:

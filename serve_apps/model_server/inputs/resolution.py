@@ -7,7 +7,7 @@ and not used; a type that only the signature states is believed.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from serve_apps.model_server.inputs.features import Features
@@ -33,6 +33,8 @@ class Resolved:
     source: str
     ignored: frozenset[str] = frozenset()
     disagreements: tuple[str, ...] = ()
+    aliases: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Names of the training table's columns, where the library was given others for them, and those others."""
 
 
 def resolve_columns(signed: Sequence[Column], features: Features, table: TrainingTable | None) -> Resolved:
@@ -48,20 +50,38 @@ def resolve_columns(signed: Sequence[Column], features: Features, table: Trainin
     """
     by_name = {features.spelling(str(column.name)): column for column in signed if column.name is not None}
     trained = {features.spelling(str(column.name)): column for column in (table.columns if table is not None else ())}
+    aliases = _aliases(features, table)
+    if aliases:
+        trained = {aliases[name]: column for name, column in trained.items()}
+        by_name = {aliases.get(name, name): column for name, column in by_name.items()}
     is_whole = features.names is None or trained.keys() >= set(features.names)
     if table is not None and trained and is_whole:
         # The table that infer_signature saw may be more than the model was fitted on.
         names = features.names if features.names is not None and table.source != "training" else tuple(trained)
         columns = tuple(_trained_column(trained[name], by_name.get(name)) for name in names)
+        if aliases:
+            columns = tuple(replace(column, name=name, number=None) for column, name in zip(columns, names, strict=True))
         source = table.source
     else:
         records = features.records({name: column.type for name, column in by_name.items()})
         columns = tuple(_known_column(name, by_name.get(name), records.get(name)) for name in features.names or ())
         source = "model"
     wanted = [str(column.name) for column in columns]
-    spelled = {features.spelling(name) for name in wanted}
+    spelled = {features.spelling(name) for name in wanted} | aliases.keys()
     ignored = frozenset(str(column.name) for column in signed if features.spelling(str(column.name)) not in spelled)
-    return Resolved(columns, source, ignored, tuple(_disagreements(signed, columns, ignored, features)))
+    said = () if aliases else tuple(_disagreements(signed, columns, ignored, features))
+    return Resolved(columns, source, ignored, said, aliases)
+
+
+def _aliases(features: Features, table: TrainingTable | None) -> Mapping[str, str]:
+    """The library's names of the table's columns, by the table's: empty where they are the same, or not as many.
+
+    ``Dataset(frame, feature_name=[…])`` and ``DMatrix(frame, feature_names=[…])`` take names in the place of the frame's.
+    """
+    if features.names is None or table is None or table.source != "training" or len(table.columns) != len(features.names):
+        return {}
+    names = [features.spelling(str(column.name)) for column in table.columns]
+    return {} if set(names) & set(features.names) else dict(zip(names, features.names, strict=True))
 
 
 def assumed(column: Column) -> Column:

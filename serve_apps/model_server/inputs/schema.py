@@ -85,6 +85,7 @@ def _of_columns(signature: Signature | None, features: Features, table: Training
         spelling=features.spelling,
         ignored=resolved.ignored,
         refuses_unseen=features.refuses_unseen,
+        aliases=resolved.aliases,
     )
     return schema, Origin(resolved.source, resolved.disagreements)
 

@@ -22,7 +22,7 @@ from serve_apps.model_server.inputs.schema import schema_of
 from serve_apps.model_server.inputs.signature import Column, ColumnType, Signature
 from serve_apps.model_server.inputs.tabular import Columns
 from serve_apps.model_server.inputs.training_table import TrainedColumn, TrainingTable
-from serve_apps.model_server.predictors.lightgbm import LightGBMPredictor
+from serve_apps.model_server.predictors.lightgbm import BoosterPredictor, LightGBMPredictor
 from serve_apps.model_server.predictors.records.sklearn import trained_columns
 from serve_apps.model_server.predictors.xgboost import XGBoostPredictor
 
@@ -126,3 +126,17 @@ def test_xgboost_from_elsewhere_has_the_categories_of_its_file() -> None:
     np.testing.assert_array_equal(predictor.predict(batch, {}), model.predict(wanted))
     with pytest.raises(WrongInputs, match='city wants one of the categories "bern", "oslo", "rome"; row 0 has "zz"'):
         schema.batch(Columns({"city": ["zz"], "x": [1.0]}))
+
+
+def test_names_that_a_data_set_was_given_go_by_the_tables_too() -> None:
+    frame = pd.DataFrame(np.linspace(0, 9, 2 * ROWS).reshape(ROWS, 2))
+    data = lightgbm.Dataset(frame, np.linspace(0, 1, ROWS), feature_name=["width", "height"])
+    booster = lightgbm.train({"verbose": -1, "min_data_in_leaf": 2}, data, num_boost_round=5)
+    table = TrainingTable("training", (TrainedColumn(0, "float64"), TrainedColumn(1, "float64")))
+    predictor = BoosterPredictor(booster)
+    schema, origin = schema_of(None, predictor.features, is_native=True, table=table)
+    assert origin.source == "training"
+    wanted = booster.predict(frame.iloc[:2])
+    for names in (("0", "1"), ("width", "height")):
+        batch = schema.batch(Columns({name: frame[index].iloc[:2].tolist() for index, name in enumerate(names)}))
+        np.testing.assert_array_equal(predictor.predict(batch, {}), wanted)
