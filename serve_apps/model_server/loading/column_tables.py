@@ -51,8 +51,8 @@ class _Maker:
         example = {name: self._plain(column) for name, column in self.columns.items()}
         given = self.stages.transform(self._frame([example] * 2))
         is_table = isinstance(given, (np.ndarray, pd.DataFrame))
-        if self.stages.path.multiplies and is_table and np.asarray(given).dtype.kind in "iub":
-            # The library multiplies integers as such: NumPy copies them, and adds in another order than of floating point.
+        if self.stages.path.multiplies and is_table and np.asarray(given).dtype.kind != "f":
+            # The library multiplies integers and objects as such: NumPy adds in another order than of floating point.
             return None
         base = _dense(given)[0]
         lookups: list[Lookup] = []
@@ -189,7 +189,7 @@ def _with_missing(column: ColumnValues) -> ColumnValues:
 
 def _dense(given: Any) -> NDArray[np.float64]:
     array = given.toarray() if hasattr(given, "toarray") else np.asarray(given)
-    if array.dtype.kind not in "biuf" or array.dtype == np.float32:
+    if array.dtype.kind not in "biufO" or array.dtype == np.float32:
         raise TypeError(f"the transformed columns are of type {array.dtype}")
     return array.astype(np.float64)
 

@@ -88,13 +88,7 @@ def column_stages_of(model: Any, path_of: PathOf) -> ColumnStages | None:
 def stages_of_numbers(names: Sequence[str], path: FastPath) -> ColumnStages:
     """The stages of a model that takes a frame of numbers as one array: integers, booleans and floating point side by side."""
     block = NumberBlock(tuple(names), slice(0, len(names)), ())
-    return ColumnStages(_one_array, [block], {}, path)
-
-
-def _one_array(frame: Any) -> NDArray[Any]:
-    """The array that scikit-learn makes of a frame: of integers alone, or of floating point."""
-    array = frame.to_numpy()
-    return array.astype(np.float64) if array.dtype.hasobject else array
+    return ColumnStages(lambda frame: frame.to_numpy(), [block], {}, path)
 
 
 def _behind_transformer(model: Any, path_of: PathOf) -> tuple[Any, FastPath] | None:
