@@ -69,6 +69,16 @@ class Serve:
         return self.seen
 
 
+class SchemaTags:
+    """In the place of the tags: remembers which versions were asked for their schema."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def ask_and_write(self, model_name: str, version: str) -> None:
+        self.asked.append(f"{model_name}/{version}")
+
+
 class Bench:
     def __init__(self, state_dir: Path) -> None:
         settings = PlatformSettings(
@@ -86,8 +96,11 @@ class Bench:
         self.hands = Hands()
         unused = cast("Any", None)
         self.serve = Serve()
+        self.schema_tags = SchemaTags()
         self.seconds = 0.0
-        deployments = DeploymentExecutor(self.store, cast("Any", self.serve), unused, unused, lambda: NOW)
+        deployments = DeploymentExecutor(
+            self.store, cast("Any", self.serve), unused, cast("Any", self.schema_tags), lambda: NOW
+        )
         self.supervisor = Supervisor(
             settings,
             holder="me",
@@ -196,6 +209,7 @@ def test_ray_serve_is_not_asked_again_because_jobs_were_written(bench: Bench) ->
     assert bench.serve.asked == asked
     (row,) = bench.store.deployments.list()
     assert row.status is DeploymentStatus.READY
+    assert bench.schema_tags.asked == ["churn/1"], "when it was ready for the first time"
     bench.store.deployments.demand("churn", "1", now=NOW)
     look()
     assert bench.serve.asked == asked + 1, "what is wanted has changed"
