@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from job_entrypoints import script_runner
+from job_entrypoints.attempt import Attempt
 from raylift.services.notebooks import read_notebook
 
 
@@ -18,7 +19,8 @@ def run(tmp_path: Path, *sources: str) -> subprocess.CompletedProcess[str]:
     script = tmp_path / "analysis.ipynb.py"
     script.write_bytes(made.script)
     runner = str(Path(script_runner.__file__))
-    return subprocess.run([sys.executable, runner, "0", "{}", str(script)], capture_output=True, text=True, cwd=tmp_path)
+    told = Attempt(str(tmp_path), {"job_id": "job_1", "script": script.name, "autolog": False}).hook_instructions()
+    return subprocess.run([sys.executable, runner, "0", told, str(script)], capture_output=True, text=True, cwd=tmp_path)
 
 
 def test_a_traceback_names_cells_and_shows_their_lines(tmp_path: Path) -> None:
