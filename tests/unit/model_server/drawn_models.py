@@ -89,6 +89,8 @@ _PLAIN = tuple(kind for kind in NUMERIC if kind not in ("gaps", "float32"))
 _WIDE = tuple(kind for kind in NUMERIC if kind != "float32")
 """Of a frame of float32 pandas gives an array that cannot be written to, which scikit-learn's forests do not take."""
 _BOOSTERS = (*NUMERIC, *NULLABLE, *CATEGORIES)
+_XGBOOST_KINDS = tuple(kind for kind in _BOOSTERS if kind != "numbered")
+"""XGBoost does not train on categories of pandas' nullable integers."""
 _TABLES = (*NUMERIC, *CATEGORIES, *TEXT, *TIMES)
 
 FAMILIES: dict[str, Family] = {
@@ -107,8 +109,8 @@ FAMILIES: dict[str, Family] = {
         SklearnPredictor,
         True,
     ),
-    "xgboost": Family(_BOOSTERS, lambda _: xgboost.XGBRegressor(**_XGBOOST), XGBoostPredictor),
-    "xgboost of classes": Family(_BOOSTERS, lambda _: xgboost.XGBClassifier(**_XGBOOST), XGBoostPredictor, True),
+    "xgboost": Family(_XGBOOST_KINDS, lambda _: xgboost.XGBRegressor(**_XGBOOST), XGBoostPredictor),
+    "xgboost of classes": Family(_XGBOOST_KINDS, lambda _: xgboost.XGBClassifier(**_XGBOOST), XGBoostPredictor, True),
     "lightgbm": Family(_BOOSTERS, lambda _: lightgbm.LGBMRegressor(**_LIGHTGBM), LightGBMPredictor),
     "lightgbm of classes": Family(_BOOSTERS, lambda _: lightgbm.LGBMClassifier(**_LIGHTGBM), LightGBMPredictor, True),
     "pipeline, linear": Family(_TABLES, _pipeline(LinearRegression), SklearnPredictor),
