@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from serve_apps.model_server.inputs.values import Mistyped, Values, is_missing, refuse, to_objects
+from serve_apps.model_server.inputs.values import Mistyped, Values, decoded, is_missing, refuse, to_objects
 
 _OFFSET: Final = re.compile(r"(?:[zZ]|[+-]\d\d(?::?\d\d)?)$")
 _UTC: Final = frozenset({"UTC", "utc", "Etc/UTC", "UTC+00:00"})
@@ -69,19 +69,12 @@ def _texts_and_times(values: Values, zone: str | None) -> NDArray[Any]:
         if is_missing(value):
             objects[row] = None
         elif isinstance(value, bytes):
-            objects[row] = _decoded(row, value)
+            objects[row] = decoded(row, value)
         elif not isinstance(value, (str, pd.Timestamp, np.datetime64)):
             raise refuse(row, value, _WANTS)
         if zone is not None and zone not in _UTC and _lacks_offset(objects[row]):
             raise refuse(row, value, _WANTS_OFFSET)
     return objects
-
-
-def _decoded(row: int, value: bytes) -> str:
-    try:
-        return value.decode()
-    except UnicodeDecodeError:
-        raise refuse(row, value, "UTF-8 text") from None
 
 
 def _lacks_offset(value: Any) -> bool:

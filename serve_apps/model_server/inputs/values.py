@@ -167,13 +167,18 @@ def to_texts(values: Values) -> NDArray[Any]:
         if is_missing(value):
             array[row] = None
         elif isinstance(value, bytes):
-            array[row] = _decoded(row, value)
+            array[row] = decoded(row, value)
         elif not isinstance(value, str):
             raise refuse(row, value, "text")
     return array
 
 
-def _decoded(row: int, value: bytes) -> str:
+def decoded(row: int, value: bytes) -> str:
+    """Text of UTF-8 bytes.
+
+    Raises:
+        Mistyped: They are none.
+    """
     try:
         return value.decode()
     except UnicodeDecodeError:
