@@ -56,7 +56,7 @@ _TABLES = frozenset(
         "xgboost.training",
     }
 )
-"""What tracking/training_table.py changes. Directly after the import: MLflow's own hooks come later and find ours in place."""
+"""Modules that tracking/training_table.py changes after their import. MLflow's own hooks come later and find ours there."""
 
 
 def install(instructions: str, script: Callable[[], CodeType]) -> None:

@@ -18,7 +18,7 @@ _OF_MLFLOW = "Mlflow"
 
 
 failed = False
-"""Whether the script has ended with an exception, or an exit code other than 0."""
+"""True where the script ended with an exception, or an exit code other than 0."""
 
 
 def note_end(instructions: str, script: str, error: BaseException | None) -> None:

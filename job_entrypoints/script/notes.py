@@ -21,7 +21,7 @@ ENDED_AT = "ended_at"
 HELD_BY = "held_by"
 """Those others, named."""
 TRACKING_URI = "tracking_uri"
-"""Where the script tracks its runs, if that is not the job's MLflow."""
+"""Address at which the script tracks its runs, if that is not the job's MLflow."""
 
 _LIMIT = 1 << 16
 
@@ -35,7 +35,7 @@ def add_notes(path: str, notes: Mapping[str, Any]) -> None:
 
 
 def read_notes(path: str) -> dict[str, Any]:
-    """What was noted; nothing where the script spoilt it."""
+    """Notes of the script's process; nothing where the script spoilt it."""
     try:
         notes = json.loads(read_small(path))
     except (OSError, ValueError, RecursionError):

@@ -93,9 +93,9 @@ class Model:
     signature: Signature | None
     mlflow_version: str
     origin: Origin = field(default_factory=lambda: Origin("none"))
-    """Where ``schema`` comes from."""
+    """Origin of ``schema``."""
     other_numerics: str | None = None
-    """How this process's arithmetic differs from the training's (loading/numerics.py)."""
+    """Sentence on how this process's arithmetic differs from the training's (loading/numerics.py)."""
     reader: ArrayReader | ColumnReader | None = None
     """The short way for inputs; None where there is none, and all go through ``schema``."""
     fast: FastPath | None = None

@@ -128,7 +128,7 @@ class Lineage(BaseModel):
 
 
 class SchemaView(BaseModel):
-    """Where the schema comes from that the version's requests are built from (docs/inference.md)."""
+    """Origin of the schema that the version's requests are built from (docs/inference.md)."""
 
     source: Annotated[
         str,

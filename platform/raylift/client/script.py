@@ -14,7 +14,7 @@ from typing import Final
 from raylift.domain.requirement_files import UnreadableText, decode_requirements, line_problem, requirement_lines
 
 _DECLARATION: Final = re.compile(rb"(?:[^\n]*\n)?[ \t\f]*#[^\n]*?coding[:=][ \t]*(?!utf-?8\b)[-\w.]", re.IGNORECASE)
-"""Of an encoding other than UTF-8, in one of the first two lines."""
+"""Declaration of an encoding other than UTF-8, in one of the first two lines."""
 
 
 @dataclass(frozen=True, slots=True)

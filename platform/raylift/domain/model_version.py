@@ -49,7 +49,7 @@ class ModelVersion:
 
 
 class ModelKind(StrEnum):
-    """What a logged model is good for; the hooks in the script's process note it."""
+    """Kind of a logged model; the hooks in the script's process note it."""
 
     PREDICTOR = "predictor"
     """A supervised model, or one of a library that has no other kinds."""
@@ -72,7 +72,7 @@ class LoggedModel:
     created_at: datetime
     uri: str
     classes: tuple[str, ...] = ()
-    """Of the object, then of the estimator that it wraps (``GridSearchCV``, ``RandomForestClassifier``); () where unknown."""
+    """Class of the object, then of the estimator in it (``GridSearchCV``, ``RandomForestClassifier``); () where unknown."""
     kind: ModelKind = ModelKind.PREDICTOR
     autologged: bool = False
 

@@ -48,7 +48,7 @@ class RequirementLine:
     """A line of a requirements file, continued lines joined, without its comment."""
 
     number: int
-    """Of its first line, from 1."""
+    """Number of its first line, from 1."""
     text: str
     hashes: tuple[str, ...] = ()
     """Its ``--hash`` options, which ``text`` has no more."""

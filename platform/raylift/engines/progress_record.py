@@ -42,7 +42,7 @@ class Progress:
     held_by: str | None = None
     """Of a stopped script: that its main thread had ended before, and what kept its process."""
     tracking_uri: str | None = None
-    """Where the script tracked its runs, if not in the job's MLflow."""
+    """Address at which the script tracked its runs, if not in the job's MLflow."""
     finished_at: datetime | None = None
     usage: Usage | None = None
     wrapper_pid: int | None = None

@@ -13,7 +13,7 @@ from typing import Final
 _NOTHING: Final = frozenset({"matplotlib", "config", "autoreload", "precision", "pylab", "colors", "xmode"})
 """Line magics that are about how things are shown."""
 _EXTENSIONS: Final = frozenset({"autoreload", "tensorboard", "google.colab.data_table"})
-"""Of ``%load_ext``: those that do nothing for a script."""
+"""Extensions of ``%load_ext`` that do nothing for a script."""
 _TIMING: Final = frozenset({"time", "capture"})
 """Cell magics around Python code."""
 
@@ -85,7 +85,7 @@ def translate_exported(source: str) -> Translated:
 
 
 def looks_like_a_magic(line: str) -> bool:
-    """Whether a line that Python does not understand is one of a notebook's."""
+    """Tell whether a line that Python does not understand is one of a notebook's."""
     return (
         re.match(r"\s*(?:%{1,2}[A-Za-z]|!\s*[\w./{]|\?{1,2}\w|[\w.]+\?{1,2}\s*$|[\w.,\s]+=\s*[%!][A-Za-z])", line) is not None
     )
@@ -217,7 +217,7 @@ def _advice(name: str) -> str:
 
 
 def _begins_a_statement(before: Sequence[str]) -> bool:
-    """Whether a line after these begins a statement: it does not within brackets, in a string or after a backslash."""
+    """Tell whether a line after these begins a statement: it does not within brackets, in a string or after a backslash."""
     if before and before[-1].rstrip("\r").endswith("\\"):
         return False
     try:

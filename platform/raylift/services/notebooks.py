@@ -31,7 +31,7 @@ class Notebook:
 @dataclass(frozen=True, slots=True)
 class _Cell:
     number: int
-    """Of code cells, from 1: what Jupyter shows after "run all"."""
+    """Number among the code cells, from 1: what Jupyter shows after "run all"."""
     source: str
 
 

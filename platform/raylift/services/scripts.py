@@ -117,7 +117,7 @@ def _undecodable(script: bytes, encoding: str) -> FieldError | None:
 
 
 def compile_problem(script: bytes, script_name: str) -> FieldError | None:
-    """What Python says about the source of a script or of a notebook's cell; None when it compiles."""
+    """Python's complaint about the source of a script or of a notebook's cell; None when it compiles."""
     try:
         with _COMPILING, warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -53,7 +53,7 @@ class _Source:
     errors: Sequence[FieldError] = ()
     command: str | None = None
     packages: Sequence[str] = ()
-    """What the script itself installs: requirements of a notebook's ``%pip install``."""
+    """Packages that the script itself installs: requirements of a notebook's ``%pip install``."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -148,7 +148,7 @@ def _decide(queues: _Queues, cluster: _Cluster, quota_of: Callable[[str], Quota]
 
 
 def can_ever_hold(wanted: Resources, nodes: Iterable[Resources]) -> bool:
-    """Whether some node, empty, could hold the request."""
+    """Tell whether some node, empty, could hold the request."""
     return any(_Room(node.cpus, node.memory_bytes, node.gpus).holds(wanted) for node in nodes)
 
 
@@ -261,7 +261,7 @@ class _Cluster:
         return chosen
 
     def could_hold(self, wanted: Resources) -> bool:
-        """Whether some node, empty, could hold the request."""
+        """Tell whether some node, empty, could hold the request."""
         return can_ever_hold(wanted, self._nodes.values())
 
     def reserve(self, wanted: Resources) -> str:

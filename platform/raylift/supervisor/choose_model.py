@@ -44,7 +44,7 @@ def choose_run(runs: Sequence[TrackedRun], run_id: str | None) -> TrackedRun | N
 
 
 def choice(model: LoggedModel, logged: Sequence[LoggedModel], runs: Sequence[TrackedRun]) -> str:
-    """What was chosen, and from what else; empty where the script logged one model only."""
+    """Words for the model that was chosen, and for the others; empty where the script logged one model only."""
     others = [other for other in logged if other is not model]
     if not others:
         return ""

@@ -44,7 +44,7 @@ _REGISTRATION_PATIENCE: Final = timedelta(minutes=10)
 """How long a registration is tried again while MLflow does not answer. Counts only while this supervisor tries."""
 
 _RUNS_PATIENCE: Final = timedelta(seconds=30)
-"""How long the end of a job waits for MLflow to end its runs."""
+"""Seconds that the end of a job waits for MLflow to end its runs."""
 
 _TRIES: Final = 10
 """Of a job's step that fails for no reason we know; the pauses between them sum up to about two minutes."""

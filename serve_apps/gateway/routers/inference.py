@@ -103,7 +103,7 @@ def _fields(body: bytes) -> Any:
 
 
 def _fields_of_query(request: Request) -> dict[str, Any]:
-    """What chooses the version of a CSV body. The replica reads the other fields, and refuses those that it does not know."""
+    """Fields that choose the version of a CSV body. The replica reads the others, and refuses those that it does not know."""
     query = request.query_params
     twice = next((name for name in _CHOOSING if len(query.getlist(name)) > 1), None)
     if twice is not None:

@@ -75,7 +75,7 @@ def is_csv(content_type: str) -> bool:
 
 
 def _probabilities_in(query: Sequence[tuple[str, str]]) -> bool:
-    """Whether the query of a CSV's address asks for probabilities."""
+    """Tell whether the query of a CSV's address asks for probabilities."""
     errors = [FieldError(name, f"unknown; known are {', '.join(_IN_QUERY)}") for name, _ in query if name not in _IN_QUERY]
     asked = [value for name, value in query if name == "return_probabilities"]
     if len(asked) > 1 or any(value not in _TRUE_OR_FALSE for value in asked):
@@ -116,12 +116,12 @@ def tabular(inputs: Any, model: Model) -> Inputs:
 
 
 def asked_rows(question: Question, model: Model) -> int | None:
-    """How many rows are asked for; None where inputs go to the model as they are, and may be anything."""
+    """Count the rows that are asked for; None where inputs go to the model as they are, and may be anything."""
     return None if model.signature is not None and model.signature.from_type_hint else row_count(question.batch)
 
 
 def _wants_a_list(model: Model) -> bool:
-    """Whether a row may be one value, and no list."""
+    """Tell whether a row may be one value, and no list."""
     if isinstance(model.schema, SingleValues):
         return True
     tensors = model.schema.tensors

@@ -129,7 +129,7 @@ def _kind(value: Any) -> type:
 
 
 def _are_booleans(array: NDArray[Any]) -> bool:
-    """Whether objects are booleans, some of which are missing."""
+    """Tell whether objects are booleans, some of which are missing."""
     return array.dtype.kind == "O" and {_kind(value) for value in array.reshape(-1) if value is not None} == {np.bool_}
 
 

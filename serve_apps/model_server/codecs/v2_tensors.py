@@ -30,7 +30,7 @@ class InputTensor:
     """Of objects for BYTES, and for integers and booleans some of which are null."""
     parameters: Mapping[str, Any]
     where: str
-    """How an error names it."""
+    """Its name in an error."""
 
 
 def input_tensor(index: int, given: Any, raw: RawTensors) -> InputTensor:

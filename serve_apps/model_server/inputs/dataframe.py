@@ -32,7 +32,7 @@ class NamedColumns:
     ignored: frozenset[str] = frozenset()
     """Names that the signature has and the model was not trained on. They are taken, and not used."""
     refuses_unseen: bool = False
-    """Whether the model answers no category that its training did not have."""
+    """True where the model answers no category that its training did not have."""
     aliases: Mapping[str, str] = field(default_factory=dict[str, str])
     """Other names of columns that are taken, and the names in ``columns``."""
     tensors: tuple[Tensor, ...] = ()

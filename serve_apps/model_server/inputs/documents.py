@@ -1,4 +1,4 @@
-"""What models take that is no table: a text or another single value a row, a dictionary a row, a list a row."""
+"""Inputs of models that take no table: a text or another single value a row, a dictionary a row, a list a row."""
 
 from __future__ import annotations
 

@@ -15,20 +15,20 @@ Batch = Any
 
 @dataclass(frozen=True, slots=True)
 class Features:
-    """What a model remembers of the columns it was trained on."""
+    """A model's memory of the columns it was trained on."""
 
     names: tuple[str, ...] | None = None
     """None: trained on a plain array."""
     count: int | None = None
     spelling: Callable[[str], str] = str
-    """How the library spells a column's name in its own records."""
+    """The library's spelling of a column's name in its own records."""
     records: Callable[[Mapping[str, ColumnType | None]], Mapping[str, TrainedColumn]] = lambda _: {}
-    """What the library itself knows of its training table, by its own spelling of the names. It is told the signature's types.
+    """The library's own records of its training table, by its own spelling of the names. It is told the signature's types.
 
     Raises ``UnknownTable`` where its records do not say how a table is to be made for it.
     """
     refuses_unseen: bool = False
-    """Whether the library answers no category that its training did not have."""
+    """True where the library answers no category that its training did not have."""
 
 
 class UnknownTable(Exception):

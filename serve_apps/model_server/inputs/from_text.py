@@ -22,7 +22,7 @@ from serve_apps.model_server.inputs.signature import ColumnType
 from serve_apps.model_server.inputs.tabular import Columns
 
 _MISSING: Final = frozenset({"", "nan", "na", "n/a", "<na>", "null", "none", "nat"})
-"""What programs write for a missing value, in lower case. In a column of numbers, times or booleans it can be nothing else."""
+"""Words for a missing value, in lower case. In a column of numbers, times or booleans they can be nothing else."""
 _WHOLE: Final = re.compile(r"[+-]?[0-9]{1,40}")
 """Longer ones are floating point: no model has such integers."""
 _NUMBER: Final = re.compile(r"[+-]?([0-9]+[.]?[0-9]*|[.][0-9]+)([eE][+-]?[0-9]+)?|[+-]?(inf|infinity)", re.IGNORECASE)

@@ -1,4 +1,4 @@
-"""What a model wants, and the one way from inputs to the batch it is given.
+"""The schema of a version's inputs, and the one way from inputs to the batch it is given.
 
 Four shapes: columns (a signature with columns, or a model trained on a frame), one array (a model trained on one), several
 tensors by name, and anything (a Python function that says nothing).
@@ -26,7 +26,7 @@ from serve_apps.model_server.inputs.training_table import MISSING, TrainingTable
 
 
 class Schema(Protocol):
-    """What a model wants."""
+    """The schema of a version's inputs."""
 
     @property
     def columns(self) -> Sequence[Column]:
@@ -49,19 +49,19 @@ class Schema(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where a version's schema comes from."""
+    """Origin of a version's schema."""
 
     source: str
     """``training``, ``signature`` or ``input_example`` (the table that was seen there), ``model`` (the library's own records),
     ``mlflow_signature``, or ``none``."""
     disagreements: tuple[str, ...] = ()
-    """What another source says differently. The schema follows its source."""
+    """Sentences on what another source says differently. The schema follows its source."""
 
 
 def schema_of(
     signature: Signature | None, features: Features, *, is_native: bool, table: TrainingTable | None = None
 ) -> tuple[Schema, Origin]:
-    """What a model wants: from its training table, else from the library's own records, else from its signature."""
+    """The schema of a model's inputs: from its training table, else from the library's own records, else from its signature."""
     named = signature is not None and any(column.name is not None for column in signature.columns)
     if signature is not None and signature.from_type_hint:
         return Anything(), Origin("mlflow_signature")

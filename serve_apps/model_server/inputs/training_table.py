@@ -16,11 +16,11 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
+from job_entrypoints.tracking.training_table import FILE
 from serve_apps.model_server.inputs.signature import ColumnType
 
 _log = logging.getLogger(__name__)
 
-FILE: Final = "raylift_table.json"
 _TYPES: Final[Mapping[str, ColumnType]] = {
     "bool": ColumnType.BOOLEAN,
     "boolean": ColumnType.BOOLEAN,
@@ -67,9 +67,9 @@ class TrainedColumn:
     missing: str | None = None
     """``None``, ``nan``, ``NA`` or ``NaT``: the missing value that was seen first; None where no value was missing."""
     values: str = "mixed"
-    """Of an object column: the kind of its values, as ``pandas.api.types.infer_dtype`` names it."""
+    """Kind of an object column's values, as ``pandas.api.types.infer_dtype`` names it."""
     categories: pd.Index | None = None
-    """Of a category column, in their order."""
+    """Categories of a category column, in their order."""
     ordered: bool = False
 
     @property
@@ -93,7 +93,7 @@ class TrainingTable:
     columns: tuple[TrainedColumn, ...] = ()
     array_dtype: np.dtype[Any] | None = None
     array_missing: str | None = None
-    """Of an array of objects, as ``TrainedColumn.missing``."""
+    """Missing value of an array of objects, as ``TrainedColumn.missing``."""
     numerics: Mapping[str, Any] | None = None
     """The NumPy and the BLAS kernels of the training's process."""
 

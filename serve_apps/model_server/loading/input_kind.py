@@ -1,4 +1,4 @@
-"""What a model takes: a table, texts, a Series, dictionaries or lists. Found by its structure and by trying at load.
+"""The kind of a model's inputs: a table, texts, a Series, dictionaries or lists. Found by its structure and by trying at load.
 
 Structure: the estimators that see the inputs as they come are looked up, through pipelines, unions, searches and other
 wrappers. A vectorizer among them says what it takes. Where they are somebody's own, the forms are tried, the most likely
@@ -30,9 +30,9 @@ from serve_apps.model_server.predictors.sklearn import SklearnPredictor, estimat
 _log = logging.getLogger(__name__)
 
 _INNER: Final = ("best_estimator_", "estimator_", "regressor_", "estimators_", "calibrated_classifiers_", "estimator")
-"""Where scikit-learn's wrappers keep the estimators that they hand the inputs on to; the first that there is counts."""
+"""Attributes of scikit-learn's wrappers for the estimators that get the inputs; the first that there is counts."""
 _MEMBERS: Final = 16
-"""Of an ensemble that are looked at: a forest has a thousand that are alike."""
+"""Members of an ensemble that are looked at: a forest has a thousand that are alike."""
 _MOST_NAMES: Final = 200
 """A vectorizer of more names has seen words rather than fields."""
 _PROBE: Final = "ab cd"
@@ -71,7 +71,7 @@ def with_input_kind(model: Model) -> Model:
 
 
 def candidates(estimator: Any, signature: Signature | None) -> Sequence[InputKind]:
-    """What a model may take, the most likely first."""
+    """Kinds that a model may take, the most likely first."""
     first = list(_first_to_see(estimator))
     said = list(dict.fromkeys(kind for kind in map(_kind_of, first) if kind is not None))
     if said:
@@ -162,7 +162,7 @@ def _members(inner: Any) -> Iterable[Any]:
 
 
 def _kind_of(estimator: Any) -> InputKind | None:
-    """What a vectorizer takes; None of anything else."""
+    """The kind that a vectorizer takes; None for any other estimator."""
     if hasattr(estimator, "build_analyzer"):
         return InputKind.LISTS if _takes_tokens(estimator) else InputKind.TEXTS
     if _is(estimator, "DictVectorizer"):
@@ -173,7 +173,7 @@ def _kind_of(estimator: Any) -> InputKind | None:
 
 
 def _takes_tokens(vectorizer: Any) -> bool:
-    """Whether a text vectorizer was given functions that do nothing, as one does whose documents are lists of words already."""
+    """Tell whether a text vectorizer's functions do nothing, because its documents are lists of words already."""
     if not any(callable(getattr(vectorizer, name, None)) for name in ("analyzer", "tokenizer", "preprocessor")):
         return False
     try:
@@ -226,7 +226,7 @@ def _optional(signature: Signature | None) -> tuple[Column, ...]:
 
 
 def _error(candidate: Model, kind: InputKind) -> Exception | None:
-    """What the model raised at the last row that was tried; None where it answered one."""
+    """The error that the model raised at the last row that was tried; None where it answered one."""
     error: Exception = ValueError("no row could be made of its schema")
     for row in (*rows_to_try(candidate), *_ROWS[kind]):
         try:

@@ -51,7 +51,7 @@ def rows_of(answer: Any, count: int | None) -> list[Any]:
 
 
 def described(answer: Any) -> str:
-    """What an answer is, in a few words: its kind, and how many values or which."""
+    """Name an answer in a few words: its kind, and how many values or which."""
     if isinstance(answer, pd.DataFrame):
         return f"a frame of {len(answer)} rows"
     if isinstance(answer, np.ndarray) and answer.ndim:
@@ -77,7 +77,7 @@ def _of_columns(answer: Mapping[Any, Any], count: int | None) -> list[Any]:
 
 
 def _is_of_outputs(answer: Sequence[Any], count: int) -> bool:
-    """Whether it is several outputs, each of one value a row, as networks with several heads answer."""
+    """Tell whether it is several outputs, each of one value a row, as networks with several heads answer."""
     is_tuple = isinstance(answer, tuple)
     outputs = [plain(output) for output in answer]
     kinds = (np.ndarray, pd.Series, list) if is_tuple else (np.ndarray, pd.Series)
@@ -102,7 +102,7 @@ def _listed(values: Any) -> list[Any]:
 
 
 def _is_series(values: Any) -> bool:
-    """Whether it is a sequence of values, and no value itself."""
+    """Tell whether it is a sequence of values, and no value itself."""
     if isinstance(values, np.ndarray):
         return values.ndim > 0
     return isinstance(values, (pd.Series, pd.DataFrame, list, tuple))

@@ -12,7 +12,7 @@ from serve_apps.model_server.inputs.features import Batch, Features
 
 
 class InputKind(StrEnum):
-    """What a model takes, beyond the names and types of columns."""
+    """Kind of a model's inputs, beyond the names and types of columns."""
 
     TABLE = "table"
     """A frame or an array, as its schema says."""

@@ -17,7 +17,7 @@ _BY_NAME: Final = re.compile(
     r"only integers, slices|numpy\.ndarray' object has no attribute|'list' object has no attribute"
     r"|list indices must be integers|string indices must be integers|too many indices|DataFrame"
 )
-"""What NumPy and Python say to code that wants a frame."""
+"""Errors of NumPy and Python to code that wants a frame."""
 _UNDEFINED: Final = re.compile(r"name '([^']+)' is not defined")
 _NO_ATTRIBUTE: Final = re.compile(r"'DataFrame' object has no attribute '([^']+)'")
 _NOT_IN_INDEX: Final = re.compile(r"\[(.+?)\] not (?:found )?in index|None of \[(?:Index\()?(.+?)\] are in the \[columns\]")
@@ -83,7 +83,7 @@ def _missing(error: BaseException, *, is_of_library: bool) -> list[str]:
 
 
 def _is_explained(error: Exception) -> bool:
-    """Whether inputs may explain what a library raised: it has answered others."""
+    """Tell whether inputs may explain what a library raised: it has answered others."""
     text = str(error)
     if isinstance(error, _FAULTS) or "out of memory" in text.lower():
         return False

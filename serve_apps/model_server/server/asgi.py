@@ -43,7 +43,7 @@ _CONTENT_TYPES: Final = {
 }
 _ENCODING: Final = "content-encoding"
 _OWN: Final = "/predict"
-"""Where the platform's own protocol is spoken."""
+"""Routes of the platform's own protocol."""
 _TRACE: Final = b"traceparent"
 """W3C's header is given back as it came. X-Request-ID is Ray Serve's to give."""
 
