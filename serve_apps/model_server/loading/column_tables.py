@@ -57,8 +57,8 @@ class _Maker:
         base = _dense(given)[0]
         lookups: list[Lookup] = []
         names = list(self.columns)
-        for name, known in self.stages.encoded.items():
-            lookup = self._lookup(example, base, name, list(dict.fromkeys(known)))
+        for name in self.stages.encoded:
+            lookup = self._lookup(example, base, name, self._known(name))
             if lookup is None:
                 return None
             lookups.append(lookup)
@@ -84,27 +84,32 @@ class _Maker:
 
     def _plain(self, column: ColumnValues) -> Any:
         """A value that no model refuses."""
-        known = self.stages.encoded.get(column.name)
+        known = self._known(column.name)
         if known:
             return known[0]
         return "" if str in column.types else column.types == frozenset({bool}) if bool in column.types else 0
 
+    def _known(self, name: str) -> list[Any]:
+        """The values that the column's encoders know, as a request has them."""
+        column = self.columns[name]
+        values = [_in_type(value, column) for value in self.stages.encoded.get(name, ())]
+        return list(dict.fromkeys(value for value in values if column.has([value])))
+
     def _lookup(self, example: Record, base: NDArray[np.float64], name: str, known: Sequence[Any]) -> Lookup | None:
-        values = [value for value in known if self.columns[name].has([value])]
-        if len(values) * len(base) > _MOST_CELLS:
+        if len(known) * len(base) > _MOST_CELLS:
             return None
-        asked = [self._transformed([{**example, name: value} for value in values])] if values else []
-        others = [self._asked(example, name, value) for value in (None, _unknown(values, self.columns[name]))]
+        asked = [self._transformed([{**example, name: value} for value in known])] if known else []
+        others = [self._asked(example, name, value) for value in (None, _unknown(known, self.columns[name]))]
         rows = np.vstack([*asked, *(row for row in others if row is not None), base[np.newaxis]])
         changes = (rows.view(np.int64) != base.view(np.int64)).any(axis=0)
         for block in self.stages.numbers:
             changes[block.outputs] = False
         outputs = _slice(np.flatnonzero(changes).tolist())
-        places: dict[Any, int] = {value: place for place, value in enumerate(values)}
+        places: dict[Any, int] = {value: place for place, value in enumerate(known)}
         missing, unknown = others
         if missing is not None:
-            places[None] = len(values)
-        place = None if unknown is None else len(values) + (missing is not None)
+            places[None] = len(known)
+        place = None if unknown is None else len(known) + (missing is not None)
         table = np.ascontiguousarray(rows[:, outputs])
         return Lookup(list(self.columns).index(name), places, place, table, outputs)
 
@@ -144,6 +149,11 @@ class _Maker:
 
 
 _NO_VALUE: Final = object()
+
+
+def _in_type(value: Any, column: ColumnValues) -> Any:
+    """A category as a request has it: with gaps beside them, an encoder keeps integers as floating point."""
+    return int(value) if float not in column.types and type(value) is float and value.is_integer() else value
 
 
 def _unknown(known: Sequence[Any], column: ColumnValues) -> Any:

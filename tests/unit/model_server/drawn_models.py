@@ -45,7 +45,7 @@ def _seconds(frame: pd.DataFrame) -> Any:
     return np.column_stack([frame[name].astype("int64").to_numpy() / 1e6 for name in frame.columns])
 
 
-def _pipeline(final: Any) -> Callable[[pd.DataFrame], Any]:
+def _pipeline(final: Any, *, sparse_threshold: float = 0.3) -> Callable[[pd.DataFrame], Any]:
     def make(frame: pd.DataFrame) -> Any:
         parts: list[tuple[str, Any, list[str]]] = []
         for name in frame.columns:
@@ -64,7 +64,7 @@ def _pipeline(final: Any) -> Callable[[pd.DataFrame], Any]:
                 parts.append((name, make_pipeline(_text_imputer(column), OneHotEncoder(handle_unknown="ignore")), [name]))
             else:
                 parts.append((name, make_pipeline(SimpleImputer(), StandardScaler()), [name]))
-        return make_pipeline(ColumnTransformer(parts), final())
+        return make_pipeline(ColumnTransformer(parts, sparse_threshold=sparse_threshold), final())
 
     return make
 
@@ -115,5 +115,10 @@ FAMILIES: dict[str, Family] = {
     "lightgbm of classes": Family(_BOOSTERS, lambda _: lightgbm.LGBMClassifier(**_LIGHTGBM), LightGBMPredictor, True),
     "pipeline, linear": Family(_TABLES, _pipeline(LinearRegression), SklearnPredictor),
     "pipeline, logistic": Family(_TABLES, _pipeline(LogisticRegression), SklearnPredictor, True),
-    "pipeline, histogram": Family(_TABLES, _pipeline(lambda: HistGradientBoostingRegressor(**_HISTOGRAM)), SklearnPredictor),
+    "pipeline, histogram": Family(
+        # Gradient boosting of histograms takes no sparse matrix.
+        _TABLES,
+        _pipeline(lambda: HistGradientBoostingRegressor(**_HISTOGRAM), sparse_threshold=0.0),
+        SklearnPredictor,
+    ),
 }

@@ -129,9 +129,9 @@ _PIPELINES: Final[dict[str, Callable[[], Any]]] = {
     "numbers of several types": lambda: RandomForestClassifier(20, random_state=0).fit(
         _FRAME[["income", "rooms", "member"]], _LABELS
     ),
-    "numbers of several types, a product": lambda: LogisticRegression().fit(_FRAME[["income", "rooms", "member"]], _LABELS),
 }
 _LEFT_ALONE: Final[dict[str, Callable[[], Any]]] = {
+    "numbers of several types, a product": lambda: LogisticRegression().fit(_FRAME[["income", "rooms", "member"]], _LABELS),
     "weights": lambda: make_pipeline(
         ColumnTransformer([("n", _filled(), _NUMBERS)], transformer_weights={"n": 2.0}), Ridge()
     ).fit(_FRAME, _VALUES),
@@ -252,6 +252,17 @@ def test_an_unknown_category_is_refused_where_the_encoder_refuses() -> None:
     is_short, said = _answers(model, _wanted(model, [_RECORD | {"city": "Rom"}]))
     assert not is_short
     assert "unknown categories" in said
+
+
+def test_an_encoder_knows_an_integer_that_it_keeps_as_floating_point() -> None:
+    """With a gap beside them, scikit-learn keeps categories of integers as floating point."""
+    frame = pd.DataFrame({"code": pd.Categorical([10, None] * 20, [10, 20])})
+    encoder = OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-9, encoded_missing_value=-1)
+    pipeline = make_pipeline(ColumnTransformer([("c", encoder, ["code"])]), LinearRegression())
+    model = _loaded(pipeline.fit(frame, [1.0, 5.0] * 20), frame)
+    is_short, (_, values, _) = _answers(model, [{"code": 10}])
+    assert is_short
+    assert values == pipeline.predict(frame[:1]).tolist()
 
 
 def test_histograms_know_the_categories_of_a_frame() -> None:
