@@ -34,6 +34,8 @@ THREAD_POOLS = (
 """Libraries start as many threads as the machine has cores unless told otherwise; the job asked for ``cpus``."""
 
 _RAY_JOB_CONFIG = "RAY_JOB_CONFIG_JSON_ENV_VAR"
+_WORKING_DIRECTORY = "RAYLIFT_WORKING_DIRECTORY"
+"""As raylift.ray_node.setup_worker.WORKING_DIRECTORY, repeated; a unit test compares."""
 _OF_TASKS = ("MLFLOW_RUN_CONTEXT", "MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME")
 
 _DEFAULTS = {
@@ -76,14 +78,15 @@ def script_environment(attempt: Attempt, inherited: Mapping[str, str]) -> dict[s
 
 
 def _hand_to_tasks(attempt: Attempt, environment: dict[str, str]) -> None:
-    """Ray's tasks and actors of the script have its variables, as under Ray's Jobs API; what they track is the job's.
+    """Ray's tasks and actors of the script have its variables and its working directory, as under Ray's Jobs API.
 
-    The script's own ``ray.init(runtime_env=…)`` wins where both name a variable; Ray would refuse it otherwise.
+    What they track is the job's. The script's own ``ray.init(runtime_env=…)`` wins where both name a variable; Ray would refuse it otherwise.
     """
     try:
         config = json.loads(environment.get(_RAY_JOB_CONFIG, "null"))
         runtime_env = config["runtime_env"]
         handed = {name: environment[name] for name in (*attempt.environment, *_OF_TASKS) if name in environment}
+        handed[_WORKING_DIRECTORY] = attempt.working_directory
         runtime_env["env_vars"] = {**(runtime_env.get("env_vars") or {}), **handed}
     except (ValueError, TypeError, KeyError, AttributeError):
         return  # Not started by Ray.

@@ -4,7 +4,7 @@ The raylet runs this file, by its path, before every worker that has a runtime_e
 Ray for it, and the worker then does so again: half a second of CPU. The standard library does here.
 
 Only for processes of the platform, which carry a ``RAYLIFT_`` variable, and only what it knows how to do. All others go through
-Ray's own file, as on any cluster.
+Ray's own file, as on any cluster. Tasks and actors of a job start in its working directory either way.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from typing import Any
 _CONTEXT = "--serialized-runtime-env-context="
 _LANGUAGE = "--language="
 _OURS = "RAYLIFT_"
+WORKING_DIRECTORY = "RAYLIFT_WORKING_DIRECTORY"
+"""Of a job's script, for its tasks and actors (job_entrypoints/script_environment.py)."""
 _UNUSED = ("command_prefix", "override_worker_entrypoint", "java_jars")
 """Fields of Ray's ``RuntimeEnvContext`` that have to be empty: containers, conda, Java."""
 
@@ -47,6 +49,15 @@ def worker_command(arguments: list[str]) -> tuple[dict[str, str], list[str]] | N
     return variables, ["bash", "-c", " ".join(["exec", python, *map(shlex.quote, rest)])]
 
 
+def enter_working_directory(arguments: list[str]) -> None:
+    """Enter the directory that the variables in the raylet's arguments name. On other machines it is not there."""
+    contexts = [argument.removeprefix(_CONTEXT) for argument in arguments if argument.startswith(_CONTEXT)]
+    variables: dict[str, str] = json.loads(contexts[-1]).get("env_vars") or {} if contexts else {}
+    directory = variables.get(WORKING_DIRECTORY)
+    if directory is not None and os.path.isdir(directory):  # noqa: PTH112 (importing pathlib takes some milliseconds)
+        os.chdir(directory)
+
+
 def put_in_place(variables: Mapping[str, str]) -> None:
     """Set variables one after the other, each with ``$NAME`` and ``${NAME}`` filled in from what is set by then."""
     for name, value in variables.items():
@@ -62,6 +73,7 @@ def rays_own() -> str:
 
 
 def main() -> None:
+    enter_working_directory(sys.argv[1:])
     known = worker_command(sys.argv[1:])
     if known is None:
         sys.argv[0] = rays_own()

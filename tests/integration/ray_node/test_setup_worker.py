@@ -14,14 +14,14 @@ import pytest
 import ray
 from ray._private.runtime_env.context import RuntimeEnvContext
 
-from raylift.ray_node.setup_worker import worker_command
+from raylift.ray_node.setup_worker import WORKING_DIRECTORY, worker_command
 from raylift.ray_node.start import SETUP_WORKER
 
 RAYS_OWN = Path(ray.__file__).parent / "_private" / "workers" / "setup_worker.py"
 WORKER = """
 import json, os, sys
 import ray  # Sets variables of its own, and did so in Ray's first step too.
-print(json.dumps([sys.argv, dict(os.environ), sys.flags.optimize]))
+print(json.dumps([sys.argv, dict(os.environ), sys.flags.optimize, os.getcwd()]))
 """
 OURS = {"RAYLIFT_SUBMISSION_ID": "job_1-a1"}
 
@@ -59,6 +59,20 @@ def test_a_worker_finds_what_ray_s_own_file_leaves_it(context: dict[str, Any], w
     whole = json.loads(RuntimeEnvContext(**context).serialize())
 
     assert as_started_by(SETUP_WORKER, whole, worker) == as_started_by(RAYS_OWN, whole, worker)
+
+
+@pytest.mark.parametrize("prefix", [[], ["true", "&&"]], ids=["by our file", "by Ray's own file"])
+def test_a_job_s_tasks_start_in_its_working_directory(prefix: list[str], worker: Path, tmp_path: Path) -> None:
+    context = {"env_vars": {**OURS, WORKING_DIRECTORY: str(tmp_path)}, "command_prefix": prefix}
+    whole = json.loads(RuntimeEnvContext(**context).serialize())
+
+    assert as_started_by(SETUP_WORKER, whole, worker)[-1] == str(tmp_path)
+
+
+def test_a_working_directory_that_is_on_another_machine_is_passed_over(worker: Path, tmp_path: Path) -> None:
+    context = RuntimeEnvContext(env_vars={**OURS, WORKING_DIRECTORY: str(tmp_path / "elsewhere")})
+
+    assert as_started_by(SETUP_WORKER, json.loads(context.serialize()), worker)[-1] == str(Path.cwd())
 
 
 def test_the_platform_s_workers_go_without_importing_ray() -> None:

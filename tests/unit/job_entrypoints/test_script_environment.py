@@ -5,6 +5,7 @@ from typing import Any
 
 from job_entrypoints.attempt import Attempt
 from job_entrypoints.script_environment import THREAD_POOLS, script_environment
+from raylift.ray_node.setup_worker import WORKING_DIRECTORY
 
 
 def _attempt(**record: Any) -> Attempt:
@@ -29,6 +30,7 @@ def test_rays_tasks_have_the_jobs_variables_and_track_for_it() -> None:
     variables = config["runtime_env"]["env_vars"]
     assert (variables["A"], variables["SECRET"], variables["MLFLOW_TRACKING_URI"]) == ("1", "s", "http://mlflow")
     assert "raylift.job_id" in variables["MLFLOW_RUN_CONTEXT"]
+    assert variables[WORKING_DIRECTORY] == "/attempts/x/work"
     assert config["metadata"] == {"m": "x"}
     assert environment["RAY_OVERRIDE_JOB_RUNTIME_ENV"] == "1"
     direct = script_environment(_attempt(origin="ray", environment={"SECRET": "s"}), inherited)
