@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from mlflow import MlflowClient
 
 from raylift import Client, Job
 from raylift.launcher.local_platform import LocalPlatform
@@ -100,6 +101,8 @@ with mlflow.start_run():
     mlflow.pyfunc.log_model(name="model", python_model=model)
 """
 
+FAILS = "import mlflow\nmlflow.log_metric('loss', 3.0)\nraise ValueError('it does not converge')"
+
 NO_MODEL = "import mlflow\nwith mlflow.start_run(): mlflow.log_metric('loss', 0.5)"
 
 
@@ -135,11 +138,16 @@ def kinds(platform: LocalPlatform) -> Iterator[Kinds]:
         "itself": REGISTERS_ITSELF % itself,
         "pyfunc": PYFUNC,
         "none": NO_MODEL,
+        "fails": FAILS,
         "broken": DOES_NOT_LOAD,
         "undeployed": CLASSIFIER + "model.fit(X, y)",
         "client": CLIENT_ONLY,
     }
-    options: dict[str, dict[str, Any]] = {"undeployed": {"deploy": False}, "client": {"model": None}}
+    options: dict[str, dict[str, Any]] = {
+        "undeployed": {"deploy": False},
+        "client": {"model": None},
+        "fails": {"params": {"rate": 10}},
+    }
     with Client(platform.url, timeout=120) as client:
         jobs: dict[str, Job] = {}
         for kind, script in scripts.items():
@@ -201,6 +209,13 @@ def test_a_job_that_logged_no_model_fails_and_says_how_to_log_one(kinds: Kinds) 
     assert (job.status, job.reason) == ("failed", "no_model_logged")
     assert "log_model" in (job.message or "")
     assert job.metrics == {"loss": 0.5}
+
+
+def test_a_failed_job_shows_what_it_tracked(kinds: Kinds, platform: LocalPlatform) -> None:
+    job = kinds.ended("fails")
+    assert (job.status, dict(job.metrics)) == ("failed", {"loss": 3.0})
+    run = MlflowClient(platform.record.mlflow_url).get_run(job.mlflow_run_id or "")
+    assert (run.info.status, run.data.params) == ("FAILED", {"rate": "10"})
 
 
 def test_a_version_is_not_deployed_when_the_job_says_so_and_can_be_deployed_later(kinds: Kinds) -> None:

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from raylift.api.sweeps import SweepRow, SweepView
 from raylift.cli.exits import ExitCode, stop
+from raylift.cli.following import await_health
 from raylift.cli.printing import cell, pairs, print_json, print_table, say, table_of
 from raylift.cli.session import Session
 from raylift.client import RayliftError, Sweep, paths
@@ -32,10 +33,10 @@ def announce_sweep(here: Session, sweep: Sweep) -> None:
 
 
 def follow_sweep(here: Session, sweep: Sweep) -> None:
-    """Show the table live until the sweep has ended. Ctrl-C only detaches.
+    """Show the table live until the sweep has ended, and wait for the best version's first health check. Ctrl-C only detaches.
 
     Raises:
-        typer.Exit: always; with 1 if the sweep failed or was cancelled.
+        typer.Exit: always; with 1 if the sweep failed or was cancelled, or its best version is unhealthy.
     """
     if not here.as_json:
         say(sweep.sweep_id)
@@ -53,7 +54,10 @@ def follow_sweep(here: Session, sweep: Sweep) -> None:
         print_json(here.client.request("GET", paths.sweep(sweep.sweep_id)))
     else:
         print_table(*_table(sweep.view))
-    raise typer.Exit(_say_how_it_ended(sweep.view))
+    code, best = _say_how_it_ended(sweep.view), sweep.view.best
+    if code == ExitCode.OK and best is not None and best.model_version is not None:
+        code = await_health(here.client, here.client.jobs.get(best.job_id).view)
+    raise typer.Exit(code)
 
 
 def print_sweep_table(view: SweepView) -> None:

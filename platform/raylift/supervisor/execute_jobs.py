@@ -36,7 +36,7 @@ from raylift.supervisor.plan_jobs import (
     Stop,
     Submit,
 )
-from raylift.supervisor.registration import NoModelLogged, deploy, register
+from raylift.supervisor.registration import NoModelLogged, deploy, parameters, register
 
 log = logging.getLogger(__name__)
 
@@ -302,14 +302,16 @@ class JobExecutor:
         try:
             runs = self._tracking.runs_of_job(job.job_id)
             end_runs(self._tracking, runs, status, stopped_at=stopped_at)
+            run, params = choose_run(runs, None), parameters(job)
+            if run is not None and params:
+                self._tracking.add_params(run.run_id, params)
         except (EngineUnavailable, MlflowRefused) as error:
             since = self._runs_open_since.setdefault(job.job_id, self._clock())
             if isinstance(error, EngineUnavailable) and self._clock() - since < _RUNS_PATIENCE:
                 raise
             log.warning("%s: its runs may stay open: %s", job.job_id, error.detail)
-            runs = []
+            run = None
         self._runs_open_since.pop(job.job_id, None)
-        run = choose_run(runs, None)
         if run is None:
             return {}
         return {"mlflow_experiment_id": run.experiment_id, "mlflow_run_id": run.run_id, "metrics": dict(run.metrics)}

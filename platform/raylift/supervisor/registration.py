@@ -55,12 +55,18 @@ def register(job: Job, tracking: Tracking, registry: Registry, elsewhere: str | 
         made = register_model(job, tracking, registry, elsewhere)
     else:
         made = _left_to_the_sweep(job, tracking, elsewhere)
-    params = {**job.spec.params, **(sweep.parameters if sweep is not None else {})}
+    params = parameters(job)
     if params and made.run is not None:
         tracking.add_params(made.run.run_id, params)
     if elsewhere is not None:
         made = replace(made, message=f"{made.message} The script tracked runs at {elsewhere} besides: they are not seen here.")
     return made
+
+
+def parameters(job: Job) -> dict[str, str]:
+    """What MLflow is to show as parameters of the job's run: the upload's own, and its sweep's."""
+    sweep = job.spec.sweep
+    return {**job.spec.params, **(sweep.parameters if sweep is not None else {})}
 
 
 def register_model(job: Job, tracking: Tracking, registry: Registry, elsewhere: str | None = None) -> Registered:

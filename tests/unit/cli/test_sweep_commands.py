@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from typer.testing import Result
 
+from tests.unit.cli.test_model_commands import DEPLOYMENT
+
 UPLOAD = "/mlops/training/upload"
 SWEEPS = "/mlops/training/sweeps"
 SWEEP = f"{SWEEPS}/sweep_1"
@@ -103,10 +105,11 @@ def test_wrong_usage_is_said(run: Run, script: str, options: list[str], says: st
     assert says in result.stderr
 
 
-def test_follow_shows_the_table_the_best_first(run: Run, platform: Any, script: str) -> None:
+def test_follow_shows_the_table_the_best_first(run: Run, platform: Any, script: str, job: Any) -> None:
     platform.on("POST", UPLOAD, ACCEPTED, status=202)
     best = row("job_2", "0.1", 0.9, model_version="4")
     platform.on("GET", SWEEP, sweep_json("completed", row("job_1", "0.01", 0.5), best, best=best))
+    platform.on("GET", "/mlops/training/jobs/job_2", job("completed", job_id="job_2", model_version="4", deploy=False))
     result = run("train", script, "--sweep", "lr=0.01,0.1", "--follow")
     assert result.exit_code == 0
     lines = [line.split() for line in result.stdout.splitlines()]
@@ -116,6 +119,22 @@ def test_follow_shows_the_table_the_best_first(run: Run, platform: Any, script: 
         ["0.01", "completed", "0.5", "-", "job_1"],
     ]
     assert "best: lr=0.1 with acc=0.9" in result.stderr
+
+
+@pytest.mark.parametrize(("status", "code"), [("ready", 0), ("unhealthy", 1)])
+def test_follow_waits_for_the_first_health_check_of_the_best(
+    run: Run, platform: Any, script: str, job: Any, status: str, code: int
+) -> None:
+    platform.on("POST", UPLOAD, ACCEPTED, status=202)
+    best = row("job_2", "0.1", 0.9, model_version="4")
+    platform.on("GET", SWEEP, sweep_json("completed", best, best=best))
+    platform.on("GET", "/mlops/training/jobs/job_2", job("completed", job_id="job_2", model_version="4"))
+    deployment = DEPLOYMENT | {"status": status, "message": "no xgboost"}
+    platform.on("GET", "/mlops/models/churn/versions/4/deployment", DEPLOYMENT | {"status": "starting"}, deployment)
+    result = run("train", script, "--sweep", "lr=0.01,0.1", "--follow")
+    assert result.exit_code == code
+    assert f"churn version 4 is {status}" in result.stderr
+    assert ("no xgboost" in result.stderr) == bool(code)
 
 
 def test_follow_ends_with_1_when_the_sweep_fails(run: Run, platform: Any, script: str) -> None:
