@@ -17,9 +17,9 @@ from raylift.services.inference_routing import HOLD_POLL_SECONDS, InferenceRouti
 from serve_apps.gateway.errors import QueueFull, ReplicaFailed
 from serve_apps.gateway.forwarding import Answer, BrokenOff, Forwarder, NotReached
 from serve_apps.gateway.links import route_path
+from serve_apps.gateway.responses import SCALE_UP_TIMEOUT
 from serve_apps.gateway.standby import Standby
 
-SCALE_UP_TIMEOUT: Final = "X-Scale-Up-Timeout"
 MAX_SCALE_UP_SECONDS: Final = 600.0
 
 _RETRY_AFTER_SECONDS: Final = 1

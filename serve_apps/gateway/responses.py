@@ -7,7 +7,6 @@ from typing import Any, Final
 from fastapi import Response
 from pydantic import BaseModel
 
-from serve_apps.gateway.dispatching import SCALE_UP_TIMEOUT
 from serve_apps.gateway.errors import PROBLEM_JSON
 
 _WHEN: Final = {
@@ -25,6 +24,8 @@ _WHEN: Final = {
     502: "A replica broke off.",
     503: "A part of the platform, or the version, does not answer now.",
 }
+
+SCALE_UP_TIMEOUT: Final = "X-Scale-Up-Timeout"
 
 SCALE_UP: Final[dict[str, Any]] = {
     "name": SCALE_UP_TIMEOUT,

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from raylift.domain.deployment import Deployment, DeploymentConfig, DeploymentStatus
 from raylift.domain.errors import DeploymentNotFound
 from raylift.domain.lease import Lease
-from raylift.store.leases import guard
+from raylift.store.lease_guard import guard
 from raylift.store.records import columns, deployment_of
 from raylift.store.tables import DeploymentRow
 from raylift.store.transactions import Database, insert_into

@@ -1,15 +1,14 @@
-"""Leases: who may write transitions now, and the token that fences off whoever could before."""
+"""Leases: which supervisor may write transitions now."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from sqlalchemy import ColumnElement, and_, exists, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy import select, update
 
-from raylift.domain.errors import StaleLease
 from raylift.domain.lease import Lease
+from raylift.store.lease_guard import is_current, stale
 from raylift.store.records import lease_of
 from raylift.store.tables import LeaseRow
 from raylift.store.transactions import Database, insert_into
@@ -58,36 +57,16 @@ class LeaseRepository:
         with self._database.write() as session:
             renewed = session.scalars(
                 update(LeaseRow)
-                .where(_is_current(lease))
+                .where(is_current(lease))
                 .values(expires_at=now + timedelta(seconds=seconds))
                 .returning(LeaseRow)
                 .execution_options(synchronize_session=False)
             ).one_or_none()
             if renewed is None:
-                raise _stale(lease)
+                raise stale(lease)
             return lease_of(renewed)
 
     def release(self, lease: Lease) -> None:
         """Give the lease back, so that the next need not wait for it to expire. Nothing happens if another has it."""
         with self._database.write() as session:
-            session.execute(update(LeaseRow).where(_is_current(lease)).values(holder=_NOBODY, expires_at=_LONG_AGO))
-
-
-def guard(session: Session, lease: Lease) -> ColumnElement[bool]:
-    """Hold off a takeover until this transaction ends, and the condition that every guarded write carries.
-
-    Raises:
-        StaleLease: Another has taken the lease.
-    """
-    # The lock matters on PostgreSQL, where a takeover could otherwise commit between our write and our commit.
-    if session.scalar(select(LeaseRow.token).where(_is_current(lease)).with_for_update(read=True)) is None:
-        raise _stale(lease)
-    return exists().where(_is_current(lease))
-
-
-def _is_current(lease: Lease) -> ColumnElement[bool]:
-    return and_(LeaseRow.name == lease.name, LeaseRow.holder == lease.holder, LeaseRow.token == lease.token)
-
-
-def _stale(lease: Lease) -> StaleLease:
-    return StaleLease(f"{lease.holder} no longer holds the lease {lease.name}.", name=lease.name, token=lease.token)
+            session.execute(update(LeaseRow).where(is_current(lease)).values(holder=_NOBODY, expires_at=_LONG_AGO))

@@ -19,7 +19,7 @@ from raylift.store import idempotency as idempotency_keys
 from raylift.store import jobs, projects, queue, scripts
 from raylift.store.columns import Key, UtcDateTime, utc
 from raylift.store.idempotency import IdempotencyKey
-from raylift.store.leases import guard
+from raylift.store.lease_guard import guard
 from raylift.store.pages import decode_cursor, encode_cursor
 from raylift.store.records import columns, job_of, sweep_of
 from raylift.store.tables import JobRow, SweepJobRow, SweepRow

@@ -13,7 +13,7 @@ from raylift.domain.errors import IllegalMove, JobNotFound, StaleJob
 from raylift.domain.job import FINAL_STATES, JOB_MOVES, STATUS_OF, Event, Job, JobState, Reason, Usage
 from raylift.domain.lease import Lease
 from raylift.store import attempts
-from raylift.store.leases import guard
+from raylift.store.lease_guard import guard
 from raylift.store.records import columns, job_of
 from raylift.store.tables import EventRow, JobRow
 from raylift.store.transactions import insert_into
