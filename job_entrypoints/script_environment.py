@@ -80,7 +80,8 @@ def script_environment(attempt: Attempt, inherited: Mapping[str, str]) -> dict[s
 def _hand_to_tasks(attempt: Attempt, environment: dict[str, str]) -> None:
     """Ray's tasks and actors of the script have its variables and its working directory, as under Ray's Jobs API.
 
-    What they track is the job's. The script's own ``ray.init(runtime_env=…)`` wins where both name a variable; Ray would refuse it otherwise.
+    What they track is the job's. The script's own ``ray.init(runtime_env=…)`` wins where both name a variable; Ray would refuse
+    it otherwise.
     """
     try:
         config = json.loads(environment.get(_RAY_JOB_CONFIG, "null"))
