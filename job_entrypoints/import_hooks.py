@@ -39,6 +39,7 @@ _PATCHED = frozenset(
         "mlflow.tracking.fluent",
         "mlflow.utils.autologging_utils.safety",
         "mlflow.utils.environment",
+        "mlflow.utils.import_hooks",
     }
 )
 
