@@ -2,6 +2,7 @@
 
 - the default serialization of scikit-learn, LightGBM and PyTorch models is one that works for every model;
 - a model's requirements are read off this process instead of in a new one, which takes MLflow seven seconds;
+- a model of transformers demands torchvision only where it was loaded;
 - each logged model is tagged with its class and kind (tracking/model_tags.py);
 - what the script logs outside of a run of its own goes to one run of the job (tracking/job_run.py);
 - runs and logged models made through ``MlflowClient`` carry the job's tags as those of the fluent API do;
@@ -37,14 +38,8 @@ def patch(module: ModuleType, instructions: str, script: CodeType) -> None:
         case "mlflow":
             if settings["autolog"]:
                 autologging.switch_on(module, settings["notes"], log_models=not logs_models(script))
-        case "mlflow.sklearn" | "mlflow.lightgbm":
-            # The user did not choose the format, so MLflow's advice to choose another is not for them.
-            advice = "pickle or cloudpickle format"
-            logging.getLogger(module.__name__).addFilter(lambda record: advice not in record.getMessage())
-            _replace(module, "_get_default_serialization_format", lambda _: lambda: "cloudpickle")
-        case "mlflow.pytorch":
-            _replace(module, "_get_default_serialization_format", _pickle_unless_exported)
-            autologging.tell_postponed()
+        case "mlflow.sklearn" | "mlflow.lightgbm" | "mlflow.pytorch" | "mlflow.transformers":
+            _patch_flavor(module)
         case "mlflow.models.model":
             _replace(module.Model, "log", lambda log: staticmethod(tagged_models(log, lambda: sys.modules.get(_SAFETY))))
         case "mlflow.utils.environment":
@@ -58,6 +53,21 @@ def patch(module: ModuleType, instructions: str, script: CodeType) -> None:
             _patch_tracking(module, settings)
         case name:
             raise ValueError(f"{name} is watched, but nothing is to be changed in it")
+
+
+def _patch_flavor(module: ModuleType) -> None:
+    match module.__name__:
+        case "mlflow.pytorch":
+            _replace(module, "_get_default_serialization_format", _pickle_unless_exported)
+            autologging.tell_postponed()
+        case "mlflow.transformers":
+            _replace(module, "_get_pinned_requirement", _none_of_torchvision)
+            _replace(module, "get_default_pip_requirements", lambda original: lambda model: [*filter(None, original(model))])
+        case _:
+            # The user did not choose the format, so MLflow's advice to choose another is not for them.
+            advice = "pickle or cloudpickle format"
+            logging.getLogger(module.__name__).addFilter(lambda record: advice not in record.getMessage())
+            _replace(module, "_get_default_serialization_format", lambda _: lambda: "cloudpickle")
 
 
 def _patch_tracking(module: ModuleType, settings: dict[str, Any]) -> None:
@@ -91,6 +101,11 @@ def _replace(owner: Any, name: str, make: Callable[[Any], Any]) -> None:
 def _pickle_unless_exported(original: Callable[[bool], str]) -> Callable[[bool], str]:
     # PyTorch's default needs an input_example, which most scripts do not give.
     return lambda export_model: original(export_model) if export_model else "pickle"
+
+
+def _none_of_torchvision(pin: Callable[..., str]) -> Callable[..., str]:
+    """MLflow demands torchvision of every transformers model on PyTorch; only those of images have it loaded."""
+    return lambda package, *more: "" if package == "torchvision" and package not in sys.modules else pin(package, *more)
 
 
 def _inference(original: Callable[..., list[str]], settings: dict[str, Any], script: str) -> Callable[..., list[str]]:

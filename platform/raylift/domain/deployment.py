@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -26,6 +27,7 @@ ANSWERING: Final = frozenset({DeploymentStatus.READY, DeploymentStatus.SCALED_TO
 """Statuses in which a request is answered, at once or after a scale-up."""
 READ_AT_START: Final = ("PYTHON", "LD_", "MALLOC_", "OMP_", "KMP_", "MKL_", "OPENBLAS_", "BLIS_", "NPY_", "JOBLIB_", "SKLEARN_")
 """Beginnings of the names of variables that Python, C and the libraries of every replica read once, when they start."""
+_PYSPARK: Final = re.compile(r"pyspark(?:[-_]\w+)?(?![\w.-])", re.IGNORECASE)
 _COMING_UP: Final = frozenset({DeploymentStatus.PENDING, DeploymentStatus.STARTING})
 
 
@@ -117,9 +119,13 @@ class Deployment:
 
     @property
     def fits_warm_process(self) -> bool:
-        """Whether it asks for nothing that a fork could not give: no memory or CPUs of its own, no variables read at start."""
+        """Whether it asks for nothing that a fork could not give: no memory or CPUs of its own, no variables read at start.
+
+        A model of Spark starts a JVM. A fork beside a replica would start a second one.
+        """
         early = any(name.startswith(READ_AT_START) for name in self.config.environment)
-        return self.config.memory_bytes is None and self.config.cpus <= 1 and not early
+        has_jvm = any(_PYSPARK.match(pin) for pin in self.environment_lock)
+        return self.config.memory_bytes is None and self.config.cpus <= 1 and not early and not has_jvm
 
 
 class ApplicationState(StrEnum):

@@ -12,6 +12,7 @@ from mlflow.models import infer_signature
 from mlflow.models.signature import ModelSignature
 from mlflow.pyfunc.model import PythonModel
 from mlflow.types import ColSpec, DataType, Schema, TensorSpec
+from pydantic import BaseModel
 
 from serve_apps.model_server.loading.loader import load_model
 from tests.integration.model_server.replicas import Registry, Replica, log_function
@@ -55,6 +56,124 @@ class Fails(PythonModel):
 class Hinted(PythonModel):
     def predict(self, model_input: list[str]) -> list[str]:
         return [text.upper() for text in model_input]
+
+
+class HintedRows(PythonModel):
+    def predict(self, model_input: list[list[float]]) -> list[float]:
+        return [sum(row) for row in model_input]
+
+
+class HintedMaps(PythonModel):
+    def predict(self, model_input: list[dict[str, float]]) -> list[float]:
+        return [row["a"] - row["b"] for row in model_input]
+
+
+class Sale(BaseModel):
+    amount: int
+    city: str
+
+
+class HintedRecords(PythonModel):
+    def predict(self, model_input: list[Sale]) -> list[str]:
+        return [f"{sale.amount} {sale.city}" for sale in model_input]
+
+
+class Iterators(PythonModel):
+    """Answers once what its text names."""
+
+    def predict(self, context, model_input, params=None):
+        kind = np.asarray(model_input["kind"])[0]
+        if kind == "generator":
+            return (number * 2 for number in range(2))
+        if kind == "map":
+            return map(np.float32, [0.5, 1.5])
+        if kind == "list of iterators":
+            return [map(str, range(2)), iter("ab")]
+        return {"x": iter([1, 2]), "y": iter("ab")}
+
+
+class Multiplies(PythonModel):
+    def predict(self, context, model_input, params=None):
+        return np.linalg.solve(model_input, model_input)
+
+
+def _tensor(name: str, shape: list[int], datatype: str, data: list[Any]) -> dict[str, Any]:
+    return {"name": name, "shape": shape, "datatype": datatype, "data": data}
+
+
+@pytest.mark.parametrize(
+    ("model", "tensors", "answer"),
+    [
+        (Hinted, [_tensor("any", [2], "BYTES", ["a", "b"])], ["A", "B"]),
+        (Hinted, [_tensor("any", [2, 1], "BYTES", ["a", "b"])], ["A", "B"]),
+        (HintedRows, [_tensor("any", [2, 2], "FP64", [1, 2, 3, 4])], [3.0, 7.0]),
+        (HintedMaps, [_tensor("a", [2], "FP64", [3, 4]), _tensor("b", [2], "FP64", [1, 1])], [2.0, 3.0]),
+        (
+            HintedRecords,
+            [_tensor("amount", [2], "INT64", [1, 2]), _tensor("city", [2], "BYTES", ["Bonn", "Ulm"])],
+            ["1 Bonn", "2 Ulm"],
+        ),
+    ],
+)
+def test_type_hinted_functions_are_asked_with_tensors(
+    registry: Registry, model: type[PythonModel], tensors: list[Any], answer: list[Any]
+) -> None:
+    replica = registry.replica(f"v2-{model.__name__}-{len(tensors[0]['shape'])}", log_function, python_model=model())
+    answered = replica.post("/infer", {"inputs": tensors})
+    assert answered.status_code == 200, answered.text
+    assert answered.json()["outputs"][0]["data"] == answer
+    described = replica.get("").json()["inputs"]
+    assert len(described) == (len(tensors) if model is not HintedMaps else 0)
+
+
+def test_type_hinted_function_of_one_value_refuses_two_tensors(registry: Registry) -> None:
+    replica = registry.replica("v2-two", log_function, python_model=Hinted())
+    both = [_tensor("a", [1], "BYTES", ["x"]), _tensor("b", [1], "BYTES", ["y"])]
+    refused = replica.post("/infer", {"inputs": both})
+    assert (refused.status_code, "wants one tensor, got 2" in refused.text) == (400, True)
+
+
+@pytest.mark.parametrize(
+    ("kind", "answer"),
+    [
+        ("generator", [0, 2]),
+        ("map", [0.5, 1.5]),
+        ("list of iterators", [["0", "1"], ["a", "b"]]),
+        ("dict of iterators", {"x": [1, 2], "y": ["a", "b"]}),
+    ],
+)
+def test_iterators_are_answered_whole(registry: Registry, kind: str, answer: Any) -> None:
+    replica = registry.replica(f"iterators-{kind.replace(' ', '-')}", log_function, python_model=Iterators())
+    asked = {"kind": [kind, kind]}
+    scored = replica.post("/invocations", {"inputs": asked})
+    assert (scored.status_code, scored.json()["predictions"]) == (200, answer)
+    by_row = [{"x": 1, "y": "a"}, {"x": 2, "y": "b"}] if isinstance(answer, dict) else answer
+    assert replica.predicted(asked)["predictions"] == by_row
+
+
+def test_flat_list_of_texts_is_a_text_a_row(registry: Registry) -> None:
+    said = ModelSignature(Schema([ColSpec(DataType.string)]))
+    signed = _echo(registry, "signed-texts", said)
+    assert signed.predicted(["a", "bc"])["predictions"][0]["rows"] == 2
+    assert signed.predicted([["a"], ["bc"]])["predictions"][0]["rows"] == 2
+    silent = _echo(registry, "silent-texts")
+    assert silent.predicted(["abc"])["predictions"] == [{"kind": "ndarray", "dtype": "<U3"}]
+    refused = silent.predict([1.5, 2.5])
+    assert (refused.status_code, "flat list" in refused.text) == (422, True)
+
+
+def test_flat_list_of_numbers_goes_into_the_only_column(registry: Registry) -> None:
+    replica = _echo(registry, "one-number", ModelSignature(Schema([ColSpec(DataType.double)])))
+    assert replica.predicted([1, 2.5])["predictions"] == [{"types": ["float64"], "rows": 2, "params": None}]
+
+
+def test_shape_that_a_library_refuses_is_told_without_a_signature(registry: Registry) -> None:
+    replica = registry.replica("multiplies", log_function, python_model=Multiplies())
+    assert replica.predicted([[2.0]])["predictions"] == [[1.0]]
+    refused = replica.predict([[1.0, 2.0, 3.0]])
+    assert (refused.status_code, refused.json()["code"]) == (422, "inputs_refused")
+    assert "infer_signature" in refused.json()["detail"]
+    assert replica.post("/invocations", {"inputs": [[1.0, 2.0, 3.0]]}).status_code == 400
 
 
 def _echo(registry: Registry, name: str, signature: Any = None) -> Replica:

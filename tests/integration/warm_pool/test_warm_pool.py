@@ -183,6 +183,8 @@ async def test_whoever_wants_more_than_a_share_gets_a_process_elsewhere(warm_poo
         assert warm.pool.can_answer(deployment_of("m"))
         assert not warm.pool.can_answer(deployment_of("m", config=DeploymentConfig(memory_bytes=2**30)))
         assert not warm.pool.can_answer(deployment_of("m", config=DeploymentConfig(cpus=2)))
+        assert not deployment_of("m", environment_lock=("py4j==0.10.9", "pyspark==4.1.0")).fits_warm_process
+        assert deployment_of("m", environment_lock=("pysparkling==0.6",)).fits_warm_process
     async with warm_pool(warm_models=0) as off:
         assert not off.pool.can_answer(deployment_of("m"))
 
