@@ -132,6 +132,14 @@ def test_named_kinds_of_errors_are_refusals_whatever_they_say() -> None:
             "see https://mlflow.org/docs/a.html, 1/2",
         ),
         (KeyError("promo"), "promo"),
+        (
+            ValueError(
+                "Graph execution error:\n\nDetected at node a/Add defined at (most recent call last):\n"
+                '  File "threading.py", line 1002, in _bootstrap\n\n  File "b.py", line 1, in c\n\n'
+                "Matrix size-incompatible: In[0]: [1,2]\n\t [[{{node a}}]]"
+            ),
+            "Matrix size-incompatible: In[0]: [1,2] [[{{node a}}]]",
+        ),
     ],
 )
 def test_words_of_a_library_have_no_traces_and_paths(error: Exception, words: str) -> None:
