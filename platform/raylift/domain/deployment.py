@@ -25,7 +25,20 @@ class DeploymentStatus(StrEnum):
 
 ANSWERING: Final = frozenset({DeploymentStatus.READY, DeploymentStatus.SCALED_TO_ZERO})
 """Statuses in which a request is answered, at once or after a scale-up."""
-READ_AT_START: Final = ("PYTHON", "LD_", "MALLOC_", "OMP_", "KMP_", "MKL_", "OPENBLAS_", "BLIS_", "NPY_", "JOBLIB_", "SKLEARN_")
+READ_AT_START: Final = (
+    "PYTHON",
+    "LD_",
+    "GLIBC_",
+    "MALLOC_",
+    "OMP_",
+    "KMP_",
+    "MKL_",
+    "OPENBLAS_",
+    "BLIS_",
+    "NPY_",
+    "JOBLIB_",
+    "SKLEARN_",
+)
 """Beginnings of the names of variables that Python, C and the libraries of every replica read once, when they start."""
 _PYSPARK: Final = re.compile(r"pyspark(?:[-_]\w+)?(?![\w.-])", re.IGNORECASE)
 _COMING_UP: Final = frozenset({DeploymentStatus.PENDING, DeploymentStatus.STARTING})

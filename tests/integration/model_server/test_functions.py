@@ -92,6 +92,11 @@ class Iterators(PythonModel):
         return {"x": iter([1, 2]), "y": iter("ab")}
 
 
+class Doubles(PythonModel):
+    def predict(self, context, model_input, params=None):
+        return [value * 2 for value in np.asarray(model_input).ravel().tolist()]
+
+
 class Multiplies(PythonModel):
     def predict(self, context, model_input, params=None):
         return np.linalg.solve(model_input, model_input)
@@ -151,20 +156,21 @@ def test_iterators_are_answered_whole(registry: Registry, kind: str, answer: Any
     assert replica.predicted(asked)["predictions"] == by_row
 
 
-def test_flat_list_of_texts_is_a_text_a_row(registry: Registry) -> None:
-    said = ModelSignature(Schema([ColSpec(DataType.string)]))
-    signed = _echo(registry, "signed-texts", said)
-    assert signed.predicted(["a", "bc"])["predictions"][0]["rows"] == 2
-    assert signed.predicted([["a"], ["bc"]])["predictions"][0]["rows"] == 2
-    silent = _echo(registry, "silent-texts")
-    assert silent.predicted(["abc"])["predictions"] == [{"kind": "ndarray", "dtype": "<U3"}]
-    refused = silent.predict([1.5, 2.5])
+@pytest.mark.parametrize(
+    ("kind", "flat", "doubled"), [(DataType.string, ["a", "bc"], ["aa", "bcbc"]), (DataType.double, [1, 2.5], [2.0, 5.0])]
+)
+def test_flat_list_goes_into_the_only_column(registry: Registry, kind: DataType, flat: list[Any], doubled: list[Any]) -> None:
+    said = ModelSignature(Schema([ColSpec(kind)]))
+    replica = registry.replica(f"only-{kind}", log_function, python_model=Doubles(), signature=said)
+    assert replica.predicted(flat)["predictions"] == doubled
+    assert replica.predicted([[value] for value in flat])["predictions"] == doubled
+
+
+def test_flat_list_of_texts_is_a_text_a_row_without_a_signature(registry: Registry) -> None:
+    replica = registry.replica("silent-texts", log_function, python_model=Doubles())
+    assert replica.predicted(["a", "bc"])["predictions"] == ["aa", "bcbc"]
+    refused = replica.predict([1.5, 2.5])
     assert (refused.status_code, "flat list" in refused.text) == (422, True)
-
-
-def test_flat_list_of_numbers_goes_into_the_only_column(registry: Registry) -> None:
-    replica = _echo(registry, "one-number", ModelSignature(Schema([ColSpec(DataType.double)])))
-    assert replica.predicted([1, 2.5])["predictions"] == [{"types": ["float64"], "rows": 2, "params": None}]
 
 
 def test_shape_that_a_library_refuses_is_told_without_a_signature(registry: Registry) -> None:
