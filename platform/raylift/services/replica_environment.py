@@ -25,12 +25,11 @@ _OF_THE_MACHINE: Final = re.compile(
 
 def job_variables(spec: JobSpec) -> dict[str, str]:
     """The job's variables that its model may need. Parameters are no secrets; of the others, those that look like one stay."""
+    parameters = {*spec.params, *(spec.sweep.parameters if spec.sweep is not None else ())}
     return {
         name: value
         for name, value in spec.environment.items()
-        if not is_reserved(name)
-        and not _OF_THE_MACHINE.search(name)
-        and (name in spec.params or not _looks_secret(name, value))
+        if not is_reserved(name) and not _OF_THE_MACHINE.search(name) and (name in parameters or not _looks_secret(name, value))
     }
 
 

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import datetime
+import os
+from pathlib import Path
 from typing import Any
 
+import mlflow.pyfunc
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from mlflow.models import infer_signature
 from mlflow.models.signature import ModelSignature
 from mlflow.pyfunc.model import PythonModel
 from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 from pydantic import BaseModel
 
-from serve_apps.model_server.loading.loader import load_model
+from serve_apps.model_server.loading.loader import load_directory, load_model
+from serve_apps.model_server.model import Question
 from tests.integration.model_server.replicas import Registry, Replica, log_function
 
 
@@ -180,6 +185,26 @@ def test_shape_that_a_library_refuses_is_told_without_a_signature(registry: Regi
     assert (refused.status_code, refused.json()["code"]) == (422, "inputs_refused")
     assert "infer_signature" in refused.json()["detail"]
     assert replica.post("/invocations", {"inputs": [[1.0, 2.0, 3.0]]}).status_code == 400
+
+
+class ShowsBackend(PythonModel):
+    def predict(self, context, model_input, params=None):
+        return [os.environ.get("KERAS_BACKEND")]
+
+
+@pytest.mark.parametrize(("variable", "backend"), [(None, "torch"), ("jax", "jax")])
+def test_backend_of_keras_is_the_one_that_mlflow_recorded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str | None, backend: str
+) -> None:
+    monkeypatch.setenv("KERAS_BACKEND", variable or "")
+    if variable is None:
+        monkeypatch.delenv("KERAS_BACKEND")
+    mlflow.pyfunc.save_model(tmp_path / "model", python_model=ShowsBackend(), pip_requirements=[])
+    described = yaml.safe_load((tmp_path / "model" / "MLmodel").read_text())
+    described["flavors"]["keras"] = {"keras_backend": "torch"}
+    (tmp_path / "model" / "MLmodel").write_text(yaml.safe_dump(described))
+    model = load_directory("m", "1", tmp_path / "model")
+    assert model.ask(Question([[1.0]])).predictions == [backend]
 
 
 def _echo(registry: Registry, name: str, signature: Any = None) -> Replica:

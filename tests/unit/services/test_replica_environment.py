@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from raylift.domain.job import JobSpec
+from raylift.domain.job import JobSpec, SweepPart
 from raylift.services.replica_environment import job_variables
 
 
@@ -54,6 +56,8 @@ def test_a_secret_stays_with_the_job(name: str, value: str) -> None:
 
 def test_parameters_are_no_secrets() -> None:
     assert job_variables(spec({"TOKENS": "5"}, {"TOKENS": "5"})) == {"TOKENS": "5"}
+    swept = replace(spec({"TOKENS": "5"}), sweep=SweepPart("sweep_1", {"TOKENS": "5"}))
+    assert job_variables(swept) == {"TOKENS": "5"}
 
 
 @pytest.mark.parametrize("name", ["OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "HOME", "RAY_ADDRESS", "PYTHONPATH"])
