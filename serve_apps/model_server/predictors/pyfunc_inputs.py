@@ -39,7 +39,8 @@ def _numbers_of_pytorch(network: Any) -> Callable[[Any], Any]:
     """Numbers in the dtype of the network's own, as MLflow makes them of a frame. JSON's have none."""
     import torch  # pyright: ignore[reportMissingImports] - of the model's environment
 
-    layer = next((layer for layer in network.modules() if next(layer.parameters(recurse=False), None) is not None), None)
+    layers = network.modules() if isinstance(network, torch.nn.Module) else ()
+    layer = next((layer for layer in layers if next(layer.parameters(recurse=False), None) is not None), None)
     weights = None if layer is None else next(layer.parameters(recurse=False))
     if weights is None or not weights.is_floating_point() or weights.dtype == torch.bfloat16:
         return _as_it_is
