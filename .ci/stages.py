@@ -19,6 +19,7 @@ STAGES: dict[str, list[list[str]]] = {
     "contract": [["pytest", "-q", "-n", "2", "tests/contract"]],
     "integration": [["pytest", "-q", "tests/integration"]],
     "e2e": [["pytest", "-q", "tests/e2e"]],
+    "frameworks": [["pytest", "-q", "tests/frameworks"]],
     "differential": [["pytest", "-q", "-n", "2", "tests/unit/model_server/test_library_answers.py"]],
 }
 _TESTS_RUN = re.compile(r"(\d+) (passed|failed|error)")

@@ -37,8 +37,10 @@ _PATCHED = frozenset(
         "mlflow.tracking._tracking_service.client",
         "mlflow.tracking._tracking_service.utils",
         "mlflow.tracking.fluent",
+        "mlflow.transformers",
         "mlflow.utils.autologging_utils.safety",
         "mlflow.utils.environment",
+        "mlflow.utils.import_hooks",
     }
 )
 

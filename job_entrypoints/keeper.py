@@ -32,7 +32,17 @@ from job_entrypoints.progress import (
     Usage,
 )
 from job_entrypoints.promised_environment import broken_promise
-from job_entrypoints.script.notes import ENDED_AT, ERROR, HELD_BY, NOTES, TRACKING_URI, read_notes, text_of
+from job_entrypoints.script.notes import (
+    AUTOLOG_FAILURE,
+    ENDED_AT,
+    ERROR,
+    HELD_BY,
+    LIBRARY,
+    NOTES,
+    TRACKING_URI,
+    read_notes,
+    text_of,
+)
 from job_entrypoints.script_process import start_script
 from job_entrypoints.temporary_directory import remove_tree
 
@@ -275,6 +285,8 @@ class Keeper:
             message=message,
             held_by=self._held_by(notes) if outcome == STOPPED else None,
             tracking_uri=text_of(notes, TRACKING_URI),
+            library=text_of(notes, LIBRARY),
+            autolog_failure=text_of(notes, AUTOLOG_FAILURE),
             usage=self.usage,
         )
         self._remove_scratch(outcome)

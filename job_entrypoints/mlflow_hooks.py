@@ -2,10 +2,11 @@
 
 - the default serialization of scikit-learn, LightGBM and PyTorch models is one that works for every model;
 - a model's requirements are read off this process instead of in a new one, which takes MLflow seven seconds;
+- a model of transformers demands torchvision only where it was loaded;
 - each logged model is tagged with its class and kind (tracking/model_tags.py);
 - what the script logs outside of a run of its own goes to one run of the job (tracking/job_run.py);
 - runs and logged models made through ``MlflowClient`` carry the job's tags as those of the fluent API do;
-- autologging is on, if the job wants it;
+- autologging is on, if the job wants it, for Lightning too; where it fails, that is noted (tracking/autologging.py);
 - the job's experiment is the script's until it sets another, in its child processes too.
 
 Nothing that the user says explicitly (``serialization_format=``, ``pip_requirements=``, own ``autolog`` calls) is changed.
@@ -24,7 +25,7 @@ from types import CodeType, ModuleType
 from typing import Any
 
 from job_entrypoints.model_requirements import is_installed, process_requirements
-from job_entrypoints.tracking import elsewhere, job_run
+from job_entrypoints.tracking import autologging, elsewhere, job_run
 from job_entrypoints.tracking.model_tags import tagged_models
 
 _SAFETY = "mlflow.utils.autologging_utils.safety"
@@ -36,25 +37,37 @@ def patch(module: ModuleType, instructions: str, script: CodeType) -> None:
     match module.__name__:
         case "mlflow":
             if settings["autolog"]:
-                _switch_autolog_on(module, script)
-        case "mlflow.sklearn" | "mlflow.lightgbm":
-            # The user did not choose the format, so MLflow's advice to choose another is not for them.
-            advice = "pickle or cloudpickle format"
-            logging.getLogger(module.__name__).addFilter(lambda record: advice not in record.getMessage())
-            _replace(module, "_get_default_serialization_format", lambda _: lambda: "cloudpickle")
-        case "mlflow.pytorch":
-            _replace(module, "_get_default_serialization_format", _pickle_unless_exported)
+                autologging.switch_on(module, settings["notes"], log_models=not logs_models(script))
+        case "mlflow.sklearn" | "mlflow.lightgbm" | "mlflow.pytorch" | "mlflow.transformers":
+            _patch_flavor(module)
         case "mlflow.models.model":
             _replace(module.Model, "log", lambda log: staticmethod(tagged_models(log, lambda: sys.modules.get(_SAFETY))))
         case "mlflow.utils.environment":
             _replace(module, "infer_pip_requirements", lambda original: _inference(original, settings, script.co_filename))
             _replace(module, "warn_dependency_requirement_mismatches", _unless_installed)
+        case "mlflow.utils.import_hooks":
+            _replace(module, "notify_module_loaded", autologging.postponing)
         case "mlflow.utils.autologging_utils.safety":
             job_run.patch_safety(module)
         case name if name.startswith("mlflow.tracking."):
             _patch_tracking(module, settings)
         case name:
             raise ValueError(f"{name} is watched, but nothing is to be changed in it")
+
+
+def _patch_flavor(module: ModuleType) -> None:
+    match module.__name__:
+        case "mlflow.pytorch":
+            _replace(module, "_get_default_serialization_format", _pickle_unless_exported)
+            autologging.tell_postponed()
+        case "mlflow.transformers":
+            _replace(module, "_get_pinned_requirement", _none_of_torchvision)
+            _replace(module, "get_default_pip_requirements", lambda original: lambda model: [*filter(None, original(model))])
+        case _:
+            # The user did not choose the format, so MLflow's advice to choose another is not for them.
+            advice = "pickle or cloudpickle format"
+            logging.getLogger(module.__name__).addFilter(lambda record: advice not in record.getMessage())
+            _replace(module, "_get_default_serialization_format", lambda _: lambda: "cloudpickle")
 
 
 def _patch_tracking(module: ModuleType, settings: dict[str, Any]) -> None:
@@ -80,13 +93,6 @@ def logs_models(script: CodeType) -> bool:
     return any("log_model" in code.co_names for code in _code_objects(script))
 
 
-def _switch_autolog_on(mlflow: ModuleType, script: CodeType) -> None:
-    # Not silent: that hides failures too. What is only good news is left out.
-    for name in ("mlflow.tracking.fluent", "mlflow.utils.autologging_utils"):
-        logging.getLogger(name).addFilter(lambda record: record.levelno > logging.INFO)
-    mlflow.autolog(log_models=not logs_models(script), log_traces=False)
-
-
 def _replace(owner: Any, name: str, make: Callable[[Any], Any]) -> None:
     """Put ``make(original)`` in the place of an attribute that must exist: a new MLflow that renamed it is to be noticed."""
     setattr(owner, name, make(getattr(owner, name)))
@@ -95,6 +101,11 @@ def _replace(owner: Any, name: str, make: Callable[[Any], Any]) -> None:
 def _pickle_unless_exported(original: Callable[[bool], str]) -> Callable[[bool], str]:
     # PyTorch's default needs an input_example, which most scripts do not give.
     return lambda export_model: original(export_model) if export_model else "pickle"
+
+
+def _none_of_torchvision(pin: Callable[..., str]) -> Callable[..., str]:
+    """MLflow demands torchvision of every transformers model on PyTorch; only those of images have it loaded."""
+    return lambda package, *more: "" if package == "torchvision" and package not in sys.modules else pin(package, *more)
 
 
 def _inference(original: Callable[..., list[str]], settings: dict[str, Any], script: str) -> Callable[..., list[str]]:

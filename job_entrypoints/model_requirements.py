@@ -64,11 +64,12 @@ def _imported_by_name(script: str, project: str) -> set[str]:
         and file.endswith(".py")
         and "site-packages" not in file
     }
-    return {name for file in {script, *beside} for name in _imports_in(file)}
+    return {name for file in {script, *beside} for name in imports_in(file)}
 
 
 @functools.cache
-def _imports_in(file: str) -> frozenset[str]:
+def imports_in(file: str) -> frozenset[str]:
+    """Top-level names in the import statements of a file; none where it is no Python."""
     try:
         tree = ast.parse(Path(file).read_bytes())
     except (OSError, SyntaxError):

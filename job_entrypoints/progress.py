@@ -86,6 +86,8 @@ class Progress:
         message: str | None = None,
         held_by: str | None = None,
         tracking_uri: str | None = None,
+        library: str | None = None,
+        autolog_failure: str | None = None,
         usage: Usage | None = None,
     ) -> None:
         wall = time.monotonic() - self._started_clock if self._started_at is not None else 0.0
@@ -99,6 +101,8 @@ class Progress:
                 "message": message,
                 "held_by": held_by,
                 "tracking_uri": tracking_uri,
+                "library": library,
+                "autolog_failure": autolog_failure,
                 "script_started_at": self._started_at,
                 "finished_at": time.time(),
                 "usage": (usage or Usage()).as_record(wall),

@@ -7,7 +7,8 @@ import sys
 import time
 
 from job_entrypoints.script.failure import describe
-from job_entrypoints.script.notes import ENDED_AT, ERROR, HELD_BY, add_notes
+from job_entrypoints.script.library import library_of
+from job_entrypoints.script.notes import ENDED_AT, ERROR, HELD_BY, LIBRARY, add_notes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,6 +37,8 @@ def note_end(instructions: str, script: str, error: BaseException | None) -> Non
             notes[ERROR] = said
         if holders := _holders():
             notes |= {ENDED_AT: time.time(), HELD_BY: ", ".join(holders)}
+        if library := library_of(script):
+            notes[LIBRARY] = library
         if notes:
             add_notes(settings["notes"], notes)
     except Exception as fault:  # noqa: BLE001

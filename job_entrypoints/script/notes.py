@@ -23,6 +23,11 @@ HELD_BY = "held_by"
 TRACKING_URI = "tracking_uri"
 """Address at which the script tracks its runs, if that is not the job's MLflow."""
 
+LIBRARY = "library"
+"""The training library of the script, by the name of its module."""
+AUTOLOG_FAILURE = "autolog_failure"
+"""MLflow's sentence on an autologging that failed."""
+
 _LIMIT = 1 << 16
 
 

@@ -145,6 +145,7 @@ def deployment_view(deployment: Deployment) -> DeploymentView:
         if payloads
         else None,
         take_traffic=config.take_traffic,
+        environment=dict.fromkeys(config.environment, MASK),
         route=route_path(deployment.model_name, deployment.version),
         created_at=deployment.created_at,
         updated_at=deployment.updated_at,

@@ -9,6 +9,8 @@ _LONGEST: Final = 500
 _TRACES: Final = re.compile(
     r"(?:\bStack trace:|Traceback \(most recent call last\)|\bException raised from\b|C\+\+ Traceback|\bframe #0:).*", re.DOTALL
 )
+_GRAPH: Final = re.compile(r"Graph execution error:\s*Detected at node.*\n[ \t]*\n", re.DOTALL)
+"""TensorFlow's trace of the code that made a node; what is wrong follows after an empty line."""
 _SOURCES: Final = re.compile(r"(?:\[\d\d:\d\d:\d\d\]\s*)?[\w./\\+-]*\.(?:cc|cpp|cxx|cu|cuh|hpp|h|pyx|py):\d+:?\s*")
 _PATHS: Final = re.compile(r"(?<![\w:/.])(?:/[\w.+@ -]*[\w.+@-])+/([\w.+@-]+)")
 
@@ -20,6 +22,7 @@ def said(error: BaseException) -> str:
 
 def words_of(error: BaseException) -> str:
     text = error.args[0] if isinstance(error, KeyError) and error.args and isinstance(error.args[0], str) else str(error)
+    text = _GRAPH.sub("", text)
     text = _TRACES.sub("", text)
     text = _SOURCES.sub("", text)
     text = _PATHS.sub(r"\1", text)

@@ -161,6 +161,7 @@ class WarmPool(Generic[C]):
             observer=observer_config(deployment.config, self._settings).as_json(),
             packages_dir=None if packages is None else str(packages),
             worked_on_dir=str(self._settings.ingress.worked_on) if self._settings.ingress else None,
+            environment=dict(deployment.config.environment),
         )
         process.serve(name, directory, spec)
         return child

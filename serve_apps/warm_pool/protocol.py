@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -27,6 +27,8 @@ class WarmSpec:
     """The site-packages of the version's environment; None for the base."""
     worked_on_dir: str | None = None
     """As ``ReplicaSpec``'s."""
+    environment: dict[str, str] = field(default_factory=dict[str, str], repr=False)
+    """Environment variables of the version."""
 
 
 @dataclass(frozen=True, slots=True)

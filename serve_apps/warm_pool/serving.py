@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import site
 import socket
 import sys
@@ -32,6 +33,7 @@ Report = Callable[[EventKind, str], None]
 
 def serve(spec: WarmSpec, listener: socket.socket, report: Report) -> int:
     """Load and answer until killed; the exit code."""
+    os.environ.update(spec.environment)  # noqa: TID251 - the fork is the model's own
     tempfile.tempdir = None  # TMPDIR is the fork's own.
     try:
         if spec.packages_dir is not None:

@@ -78,6 +78,14 @@ class DeploymentUpdate(BaseModel):
         Field(description="Answer requests that name only the model, as the newest that does, without a traffic table."),
     ] = None
 
+    environment: Annotated[
+        dict[str, str | None] | None,
+        Field(
+            description="Environment variables of the replicas: those given are set, null takes one away; the others stay. "
+            "null in the place of all: none. A new deployment has those of its job that do not look like secrets."
+        ),
+    ] = None
+
     @field_validator("memory")
     @classmethod
     def _is_an_amount(cls, value: int | str | None) -> int | str | None:
@@ -106,6 +114,9 @@ class DeploymentView(BaseModel):
     batching: BatchingConfig | None
     payload_log: PayloadLogConfig | None = None
     take_traffic: bool = True
+    environment: Annotated[
+        dict[str, str], Field(description="Environment variables of the replicas; values are not shown.")
+    ] = {}
     route: str
     created_at: datetime
     updated_at: datetime

@@ -10,6 +10,7 @@ from raylift.api.models import DeploymentList, DeploymentView
 from raylift.cli.exits import wrong_usage
 from raylift.cli.printing import print_facts, print_json, print_table, say
 from raylift.cli.session import KeyOption, OutputOption, UrlOption, session
+from raylift.cli.train import assignments
 from raylift.client import paths
 from raylift.domain.quantities import format_bytes
 
@@ -83,6 +84,13 @@ def set_deployment(
         bool | None,
         typer.Option("--take-traffic/--no-take-traffic", help="Answer requests that name only the model.", show_default=False),
     ] = None,
+    env: Annotated[
+        list[str] | None,
+        typer.Option("--env", help="Variable of the replicas to set; the others stay; may be repeated.", metavar="K=V"),
+    ] = None,
+    unset_env: Annotated[
+        list[str] | None, typer.Option("--unset-env", help="Variable to take away; may be repeated.", metavar="NAME")
+    ] = None,
     url: UrlOption = None,
     api_key: KeyOption = None,
     output: OutputOption = None,
@@ -105,6 +113,7 @@ def set_deployment(
         "batching": batching or None,
         "payload_log": None if payload_log is None else {"sample_rate": payload_log},
         "take_traffic": take_traffic,
+        "environment": {**assignments(env or [], "--env"), **dict.fromkeys(unset_env or ())} or None,
     }
     body = {field: value for field, value in body.items() if value is not None}
     body |= {"batching": None} if no_batching else {}
@@ -158,6 +167,7 @@ def _print(answer: Any, as_json: bool) -> None:
             ("batching", f"{batching.max_rows} rows, {batching.wait_ms:g} ms" if batching else "off"),
             ("payload log", f"{payloads.sample_rate:.0%} of requests" if payloads else "off"),
             ("takes traffic", deployment.take_traffic),
+            ("environment", ", ".join(deployment.environment)),
             ("route", deployment.route),
             ("ready since", deployment.ready_at),
         ]

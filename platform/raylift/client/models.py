@@ -118,10 +118,12 @@ class Deployments:
         batching: BatchingConfig | Mapping[str, float] | Literal[False] | None = None,
         payload_log: PayloadLogConfig | Mapping[str, float] | Literal[False] | None = None,
         take_traffic: bool | None = None,
+        environment: Mapping[str, str | None] | Literal[False] | None = None,
     ) -> DeploymentView:
         """Deploy a version, or change its deployment. What is None keeps its value; ``False`` ends batching, payload log.
 
-        ``batching`` and ``payload_log`` may name one of their values; the other stays.
+        ``batching`` and ``payload_log`` may name one of their values; the other stays. ``environment`` sets variables of the
+        replicas, or takes one away where its value is None; the others stay, and ``False`` takes all away.
         """
         body: dict[str, Any] = {
             "min_replicas": min_replicas,
@@ -136,9 +138,10 @@ class Deployments:
             "batching": batching.model_dump() if isinstance(batching, BatchingConfig) else batching,
             "payload_log": payload_log.model_dump() if isinstance(payload_log, PayloadLogConfig) else payload_log,
             "take_traffic": take_traffic,
+            "environment": environment,
         }
         body = {field: value for field, value in body.items() if value is not None}
-        for field in ("batching", "payload_log"):
+        for field in ("batching", "payload_log", "environment"):
             if body.get(field) is False:
                 body[field] = None
         return self._connection.view(DeploymentView, "PUT", paths.deployment(name, version), json=body, resend=True)

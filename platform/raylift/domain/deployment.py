@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -23,6 +25,22 @@ class DeploymentStatus(StrEnum):
 
 ANSWERING: Final = frozenset({DeploymentStatus.READY, DeploymentStatus.SCALED_TO_ZERO})
 """Statuses in which a request is answered, at once or after a scale-up."""
+READ_AT_START: Final = (
+    "PYTHON",
+    "LD_",
+    "GLIBC_",
+    "MALLOC_",
+    "OMP_",
+    "KMP_",
+    "MKL_",
+    "OPENBLAS_",
+    "BLIS_",
+    "NPY_",
+    "JOBLIB_",
+    "SKLEARN_",
+)
+"""Beginnings of the names of variables that Python, C and the libraries of every replica read once, when they start."""
+_PYSPARK: Final = re.compile(r"pyspark(?:[-_]\w+)?(?![\w.-])", re.IGNORECASE)
 _COMING_UP: Final = frozenset({DeploymentStatus.PENDING, DeploymentStatus.STARTING})
 
 
@@ -66,6 +84,8 @@ class DeploymentConfig:
     payload_log: PayloadLog | None = None
     take_traffic: bool = True
     """Answer requests that name only the model, as the newest such version, where the model has no traffic table."""
+    environment: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
+    """Environment variables of the replicas. Their values may be secrets: never printed, never logged."""
 
     @property
     def most_requests(self) -> int:
@@ -112,8 +132,13 @@ class Deployment:
 
     @property
     def fits_warm_process(self) -> bool:
-        """Whether it asks for nothing that a process shared by all could not give: no memory, GPUs or CPUs of its own."""
-        return self.config.memory_bytes is None and self.config.cpus <= 1
+        """Whether it asks for nothing that a fork could not give: no memory or CPUs of its own, no variables read at start.
+
+        A model of Spark starts a JVM. A fork beside a replica would start a second one.
+        """
+        early = any(name.startswith(READ_AT_START) for name in self.config.environment)
+        has_jvm = any(_PYSPARK.match(pin) for pin in self.environment_lock)
+        return self.config.memory_bytes is None and self.config.cpus <= 1 and not early and not has_jvm
 
 
 class ApplicationState(StrEnum):

@@ -5,7 +5,7 @@ The wrapper's side is ``job_entrypoints.progress``; it imports nothing from here
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Final, Literal
@@ -13,6 +13,7 @@ from typing import Annotated, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from raylift.domain.job import Usage
+from raylift.domain.script_notes import ScriptNotes
 
 _MAX_MESSAGE: Final = 4000
 
@@ -41,8 +42,7 @@ class Progress:
     message: str | None = None
     held_by: str | None = None
     """Of a stopped script: that its main thread had ended before, and what kept its process."""
-    tracking_uri: str | None = None
-    """Address at which the script tracked its runs, if not in the job's MLflow."""
+    notes: ScriptNotes = field(default_factory=ScriptNotes)
     finished_at: datetime | None = None
     usage: Usage | None = None
     wrapper_pid: int | None = None
@@ -67,7 +67,11 @@ def read_progress(content: bytes) -> Progress:
         signal=record.signal,
         message=record.message and record.message[:_MAX_MESSAGE],
         held_by=record.held_by and record.held_by[:_MAX_MESSAGE],
-        tracking_uri=record.tracking_uri and record.tracking_uri[:_MAX_MESSAGE],
+        notes=ScriptNotes(
+            tracks_at=record.tracking_uri and record.tracking_uri[:_MAX_MESSAGE],
+            library=record.library and record.library[:_MAX_MESSAGE],
+            autolog_failure=record.autolog_failure and record.autolog_failure[:_MAX_MESSAGE],
+        ),
         finished_at=_moment(record.finished_at),
         usage=Usage(**record.usage.model_dump()) if record.usage else None,
     )
@@ -107,6 +111,8 @@ class _Finished(_Record):
     message: str | None = None
     held_by: str | None = None
     tracking_uri: str | None = None
+    library: str | None = None
+    autolog_failure: str | None = None
     usage: _Used | None = None
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import re
 import time
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from hashlib import sha256
 from typing import Any, Final
 
 from ray import serve
@@ -13,7 +14,7 @@ from ray.exceptions import RayError
 from ray.serve.exceptions import RayServeException
 from ray.serve.schema import ApplicationStatusOverview, DeploymentStatusOverview
 
-from raylift.domain.deployment import ApplicationSeen, ApplicationState, Deployment
+from raylift.domain.deployment import READ_AT_START, ApplicationSeen, ApplicationState, Deployment
 from raylift.domain.errors import EngineUnavailable
 from raylift.domain.identifiers import application_name, version_of_application, version_route
 from raylift.engines.crash_loops import CrashLoops
@@ -97,6 +98,8 @@ class RayServe:
     def _replica_spec(self, deployment: Deployment, *, prove: bool) -> ReplicaSpec:
         config, serving = deployment.config, self._settings.serving
         left_to_ray = (deployment.model_name, deployment.version) in self._left_to_ray
+        # All others are set by the replica itself: Ray shows env_vars to whoever asks it, and expands $ in their values.
+        early = {name: value for name, value in config.environment.items() if name.startswith(READ_AT_START)}
         runtime_env: dict[str, Any] = {
             **runtime_env_for(
                 deployment.environment_lock,
@@ -104,7 +107,7 @@ class RayServe:
                 mechanism=RAY_UV if left_to_ray else self._settings.environments.mechanism,
                 max_bytes=self._settings.environments.max_bytes,
             ),
-            "env_vars": {"MLFLOW_TRACKING_URI": self._settings.mlflow_url, **CLIENT_ENVIRONMENT},
+            "env_vars": {**early, "MLFLOW_TRACKING_URI": self._settings.mlflow_url, **CLIENT_ENVIRONMENT},
         }
         return ReplicaSpec(
             model_name=deployment.model_name,
@@ -117,13 +120,18 @@ class RayServe:
             downscale_delay_seconds=_first(config.downscale_delay_s, serving.downscale_delay_seconds),
             runtime_env=runtime_env,
             # What a replica is made of besides its code: a change of these needs new processes, all else is changed in place.
-            code_version=f"{config.cpus}/{config.memory_bytes}",
+            code_version=f"{config.cpus}/{config.memory_bytes}{_digest(config.environment)}",
             max_body_bytes=self._settings.gateway.max_body_bytes,
             ingress_token=self._settings.ingress.token if self._settings.ingress else None,
             counters_dir=str(self._settings.counters_dir),
             observer=observer_config(config, self._settings),
             worked_on_dir=str(self._settings.ingress.worked_on) if self._settings.ingress else None,
         )
+
+
+def _digest(environment: Mapping[str, str]) -> str:
+    """Stands for the variables in the replicas' version; nothing for none."""
+    return f"/{sha256(repr(sorted(environment.items())).encode()).hexdigest()[:16]}" if environment else ""
 
 
 def _first(own: float | None, default: float) -> float:

@@ -12,8 +12,9 @@ from raylift.domain.identifiers import TAG_JOB_ID, unservable_name
 from raylift.domain.quantities import parse_bytes
 from raylift.services.capacity import Capacity
 from raylift.services.clock import Clock, utc_now
-from raylift.services.lineage import environment_lock_of
+from raylift.services.lineage import environment_lock_of, job_of
 from raylift.services.ports import Registry
+from raylift.services.replica_environment import changed, check_environment, job_variables
 from raylift.settings import ServingSettings
 from raylift.store import Store
 
@@ -69,11 +70,13 @@ class DeploymentService:
 
     def _create(self, model_name: str, version: str, update: DeploymentUpdate) -> Deployment:
         registered = self._registry.version(model_name, version)
+        job = job_of(self._store, registered)
+        config = replace(self._settings.default_deployment(), environment=job_variables(job.spec) if job is not None else {})
         return self._store.deployments.ensure(
             model_name,
             registered.version,
             model_uri=registered.uri,
-            config=self._merged(self._settings.default_deployment(), update),
+            config=self._merged(config, update),
             now=self._clock(),
             job_id=registered.tags.get(TAG_JOB_ID),
             environment_lock=environment_lock_of(self._store, registered),
@@ -86,7 +89,13 @@ class DeploymentService:
             merged = replace(merged, batching=self._batching(config, update.batching))
         if update.payload_log is not None:
             merged = replace(merged, payload_log=_payload_log(config, update.payload_log))
-        errors = [*_contradictions(merged), *self._unplaceable(merged)]
+        if update.environment is not None:
+            merged = replace(merged, environment=changed(config.environment, update.environment))
+        errors = [
+            *check_environment(update.environment or {}, merged.environment),
+            *_contradictions(merged),
+            *self._unplaceable(merged),
+        ]
         if errors:
             raise InvalidRequest(f"{errors[0].field} {errors[0].detail}", errors)
         return merged
@@ -117,10 +126,12 @@ _PLAIN: Final = (
 
 
 def _changes(update: DeploymentUpdate) -> dict[str, Any]:
-    """Plain fields of ``update``. null takes memory, batching and the payload log away, and leaves everything else as it is."""
+    """Plain fields of ``update``. null takes memory, batching, payload log and environment away; all else stays."""
     changes: dict[str, Any] = {name: getattr(update, name) for name in _PLAIN if getattr(update, name) is not None}
     if "memory" in update.model_fields_set:
         changes["memory_bytes"] = None if update.memory is None else parse_bytes(update.memory)
+    if "environment" in update.model_fields_set and update.environment is None:
+        changes["environment"] = {}
     return changes | {name: None for name in ("batching", "payload_log") if name in update.model_fields_set}
 
 

@@ -26,7 +26,7 @@ class Origins:
 
 
 def origins_of(store: Store, version: ModelVersion) -> Origins:
-    job = _job_of(store, version)
+    job = job_of(store, version)
     if job is None:
         return Origins(
             version.tags.get(TAG_JOB_ID),
@@ -44,7 +44,8 @@ def environment_lock_of(store: Store, version: ModelVersion) -> tuple[str, ...]:
     return origins_of(store, version).environment_lock or ()
 
 
-def _job_of(store: Store, version: ModelVersion) -> Job | None:
+def job_of(store: Store, version: ModelVersion) -> Job | None:
+    """The job that made the version; None where none did, or its record is gone."""
     job_id = version.tags.get(TAG_JOB_ID)
     if job_id is None:
         return None

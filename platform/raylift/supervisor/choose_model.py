@@ -6,8 +6,12 @@ from collections.abc import Sequence
 from typing import Final
 
 from raylift.domain.model_version import LoggedModel, ModelKind, TrackedRun
+from raylift.domain.script_notes import ScriptNotes
+from raylift.supervisor.advice import autolog_failed, how_to_log
 
 _RANK: Final = {ModelKind.PREDICTOR: 3, ModelKind.OTHER: 2, ModelKind.PART: 1, ModelKind.BASELINE: 0}
+
+_NO_NOTES: Final = ScriptNotes()
 
 _MOST_NAMED: Final = 5
 """Models or runs that one sentence names."""
@@ -67,25 +71,24 @@ def no_model(
     register: str | None,
     logged: Sequence[LoggedModel],
     runs: Sequence[TrackedRun],
-    elsewhere: str | None = None,
+    notes: ScriptNotes = _NO_NOTES,
 ) -> str:
-    """The sentences for a job that was to register a model and has none. ``elsewhere``: where its script tracks its runs."""
+    """The sentences for a job that was to register a model and has none, in the words of the script's own library."""
     if register is not None and logged:
         return (
             f"The script succeeded, but none of its models has {register!r} as its name, its class or its run: it logged "
             f"{_listed(logged, runs)}. Name one of them with register, or leave register out."
         )
-    if elsewhere is not None:
+    if notes.tracks_at is not None:
         return (
-            f"The script succeeded, but tracks its runs elsewhere: its tracking address is {elsewhere} (set_tracking_uri or "
-            f"MLFLOW_TRACKING_URI). The platform sees no runs and no models there, so there is none to register as {name!r}. "
-            "Leave the address as the job has it, or leave model_name out."
+            f"The script succeeded, but tracks its runs elsewhere: its tracking address is {notes.tracks_at} "
+            "(set_tracking_uri or MLFLOW_TRACKING_URI). The platform sees no runs and no models there, so there is none to "
+            f"register as {name!r}. Leave the address as the job has it, or leave model_name out."
         )
     made = f"{len(runs)} MLflow run{'s' if len(runs) != 1 else ''}" if runs else "no MLflow run"
     return (
-        f"The script succeeded and made {made}, but logged no model to register as {name!r}. Log one, for example with "
-        'mlflow.sklearn.log_model(model, "model"), or leave autolog on and fit a scikit-learn, XGBoost or LightGBM model; '
-        "to run a script without registering anything, leave model_name out."
+        f"The script succeeded and made {made}, but logged no model to register as {name!r}.{autolog_failed(notes)} "
+        f"{how_to_log(notes.library)}; to run a script without registering anything, leave model_name out."
     )
 
 

@@ -11,6 +11,7 @@ from raylift.domain.errors import EngineUnavailable, StaleJob, StaleLease
 from raylift.domain.identifiers import MLFLOW_PARENT_RUN, TAG_SWEEP_ID, TAG_SWEEP_PARAMETER, submission_id
 from raylift.domain.job import Job, JobState, Reason
 from raylift.domain.lease import Lease
+from raylift.domain.script_notes import ScriptNotes
 from raylift.engines.attempt_directory import AttemptDirectory
 from raylift.engines.environments import OVERLAY, RAY_UV, EnvironmentUnresolvable, runtime_env_for
 from raylift.engines.environments.remembered_locks import lock_of
@@ -254,7 +255,7 @@ class JobExecutor:
 
     def _register(self, lease: Lease, job: Job) -> None:
         try:
-            made = register(job, self._tracking, self._registry, self._tracks_elsewhere(job))
+            made = register(job, self._tracking, self._registry, self._notes(job))
         except NoModelLogged as error:
             shown = self._ended_runs(job, FINISHED)
             self._move(lease, job, JobState.FAILED, reason=Reason.NO_MODEL_LOGGED, message=error.detail, **shown)
@@ -283,13 +284,13 @@ class JobExecutor:
             model_version=made.version.version if made.version else None,
         )
 
-    def _tracks_elsewhere(self, job: Job) -> str | None:
+    def _notes(self, job: Job) -> ScriptNotes:
         try:
             progress = self._directory(job).progress()
         except (ValueError, OSError) as error:
             log.warning("%s: progress.json cannot be understood: %s", job.job_id, error)
-            return None
-        return progress.tracking_uri if progress else None
+            return ScriptNotes()
+        return progress.notes if progress else ScriptNotes()
 
     def _ended_runs(self, job: Job, status: str, stopped_at: datetime | None = None) -> dict[str, Any]:
         """End the job's runs. Returns the one to show, so that a job that failed has its metrics, too.

@@ -14,14 +14,17 @@ from raylift.domain.errors import PlatformError
 from raylift.domain.identifiers import TAG_ENVIRONMENT_LOCK, TAG_JOB_ID, TAG_REQUIREMENTS, TAG_SCRIPT_SHA256, TAG_SWEEP_ID
 from raylift.domain.job import Job
 from raylift.domain.model_version import LoggedModel, ModelVersion, TrackedRun
+from raylift.domain.script_notes import ScriptNotes
 from raylift.engines.registry import Registry
 from raylift.engines.tracking import Tracking
 from raylift.store import Store
 from raylift.supervisor import succession
+from raylift.supervisor.advice import autolog_failed
 from raylift.supervisor.choose_model import choice, choose_model, choose_run, no_model, whose_metrics
 
 log = logging.getLogger(__name__)
 
+NO_NOTES: Final = ScriptNotes()
 _TAG_LIMIT: Final = 5000
 """Characters that MLflow keeps of a tag's value."""
 
@@ -43,24 +46,25 @@ class Registered:
     metrics: dict[str, float] = field(default_factory=dict)
 
 
-def register(job: Job, tracking: Tracking, registry: Registry, elsewhere: str | None = None) -> Registered:
+def register(job: Job, tracking: Tracking, registry: Registry, notes: ScriptNotes = NO_NOTES) -> Registered:
     """Find what the job made, and register its model unless that is left to its sweep. May be repeated.
 
-    ``elsewhere``: where the script tracks its runs, if not in the job's MLflow.
+    ``notes`` are of the script's process.
 
     Raises: as ``register_model``.
     """
     sweep = job.spec.sweep
     if sweep is None or sweep.registers:
-        made = register_model(job, tracking, registry, elsewhere)
+        made = register_model(job, tracking, registry, notes)
     else:
-        made = _left_to_the_sweep(job, tracking, elsewhere)
+        made = _left_to_the_sweep(job, tracking, notes)
     params = parameters(job)
     if params and made.run is not None:
         tracking.add_params(made.run.run_id, params)
-    if elsewhere is not None:
-        made = replace(made, message=f"{made.message} The script tracked runs at {elsewhere} besides: they are not seen here.")
-    return made
+    more = ""
+    if notes.tracks_at is not None:
+        more = f" The script tracked runs at {notes.tracks_at} besides: they are not seen here."
+    return replace(made, message=f"{made.message}{more}{autolog_failed(notes)}")
 
 
 def parameters(job: Job) -> dict[str, str]:
@@ -69,7 +73,7 @@ def parameters(job: Job) -> dict[str, str]:
     return {**job.spec.params, **(sweep.parameters if sweep is not None else {})}
 
 
-def register_model(job: Job, tracking: Tracking, registry: Registry, elsewhere: str | None = None) -> Registered:
+def register_model(job: Job, tracking: Tracking, registry: Registry, notes: ScriptNotes = NO_NOTES) -> Registered:
     """Register the model that the job logged. Repeating it finds the version that was made before.
 
     Raises:
@@ -92,7 +96,7 @@ def register_model(job: Job, tracking: Tracking, registry: Registry, elsewhere: 
         message = f"Registered as {name} version {version.version}."
     else:
         if model is None:
-            raise NoModelLogged(no_model(name, job.spec.register, logged, runs, elsewhere))
+            raise NoModelLogged(no_model(name, job.spec.register, logged, runs, notes))
         version = _without_twins(job, registry.register(name, model, lineage_tags(job)), registry)
         message = f"Registered as {name} version {version.version}{choice(model, logged, runs)}."
     run = _with_metrics_of_the_job(choose_run(runs, version.run_id), runs, tracking)
@@ -172,13 +176,13 @@ def lineage_tags(job: Job) -> dict[str, str]:
     return {key: value for key, value in tags.items() if len(value) <= _TAG_LIMIT}
 
 
-def _left_to_the_sweep(job: Job, tracking: Tracking, elsewhere: str | None) -> Registered:
+def _left_to_the_sweep(job: Job, tracking: Tracking, notes: ScriptNotes) -> Registered:
     runs = tracking.runs_of_job(job.job_id)
     logged = tracking.logged_models_of_job(job.job_id, runs)
     model = choose_model(logged, job.spec.model_name or "", job.spec.register, runs)
     if model is None and job.spec.model_name is not None:
         # It could not win: better told now than when all have ended.
-        raise NoModelLogged(no_model(job.spec.model_name, job.spec.register, logged, runs, elsewhere))
+        raise NoModelLogged(no_model(job.spec.model_name, job.spec.register, logged, runs, notes))
     run = _with_metrics_of_the_job(choose_run(runs, model.run_id if model else None), runs, tracking)
     return _registered(job, tracking, run, None, "Done. Its sweep registers the best job's model when all have ended.")
 

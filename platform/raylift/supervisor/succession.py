@@ -10,11 +10,16 @@ from raylift.domain.job import Job
 from raylift.domain.model_version import ModelVersion
 from raylift.domain.traffic import TrafficTable
 from raylift.services.inference_routing import newest_answering, takes_requests
+from raylift.services.replica_environment import job_variables
 from raylift.store import Store
 
 
 def config_for(job: Job, version: ModelVersion, store: Store, config: DeploymentConfig) -> DeploymentConfig:
-    """Return the configuration of a job's version. One that is to leave traffic alone takes it where no other version does."""
+    """Return the configuration of a job's version, with the job's variables that its model may need.
+
+    One that is to leave traffic alone takes it where no other version does.
+    """
+    config = replace(config, environment=job_variables(job.spec))
     if job.spec.take_traffic:
         return config
     return replace(config, take_traffic=_expected(_others(version, store)) is None)

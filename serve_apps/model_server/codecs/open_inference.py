@@ -9,14 +9,14 @@ from typing import Any, Final
 from numpy.typing import NDArray
 
 from raylift.domain.errors import InvalidRequest, PlatformError
-from serve_apps.model_server.codecs import v2_binary
+from serve_apps.model_server.codecs import v2_binary, v2_hinted
 from serve_apps.model_server.codecs.base import Headers, Response
 from serve_apps.model_server.codecs.v2_content import ARRAY, CONTENT_TYPE, FRAME, content_type_of, decoded
 from serve_apps.model_server.codecs.v2_outputs import PREDICT, named_outputs, output_tensor
 from serve_apps.model_server.codecs.v2_tensors import InputTensor, checked_object, input_tensor
 from serve_apps.model_server.errors import MalformedBody, status_of
 from serve_apps.model_server.inputs.params import checked_params
-from serve_apps.model_server.inputs.tabular import Columns, Inputs, Rows, from_columns
+from serve_apps.model_server.inputs.tabular import Columns, Inputs, Raw, Rows, from_columns
 from serve_apps.model_server.jsonify import dumps, loads
 from serve_apps.model_server.model import Answer, Model, Question
 
@@ -90,6 +90,8 @@ def _inputs(tensors: Sequence[InputTensor], parameters: Mapping[str, Any], model
         raise InvalidRequest(f"The tensor {twice} is given twice.")
     content_type = _content_type(parameters, model)
     arrays = _decoded(tensors, content_type, model)
+    if model.signature is not None and model.signature.from_type_hint:
+        return Raw(v2_hinted.values_of(arrays, model.signature))
     if _means_array(tensors, content_type, model):
         array = arrays[tensors[0].name]
         array = array.reshape(-1, 1) if array.ndim == 1 and len(model.schema.columns) == 1 else array
@@ -119,6 +121,8 @@ def _decoded(tensors: Sequence[InputTensor], content_type: str | None, model: Mo
     """The tensors' arrays by name, their values read as their own content type says, or the request's."""
     arrays: dict[str, NDArray[Any]] = {}
     types = {column.name: column.type for column in model.schema.columns}
+    if model.signature is not None and model.signature.from_type_hint:
+        types = v2_hinted.types_of([tensor.name for tensor in tensors], model.signature)
     is_silent = not types and not model.schema.tensors
     for tensor in tensors:
         array = tensor.array

@@ -15,6 +15,7 @@ from serve_apps.model_server.errors import MalformedBody, WrongInputs, status_of
 from serve_apps.model_server.inputs.documents import Records, SingleValues
 from serve_apps.model_server.inputs.from_text import columns_from_csv
 from serve_apps.model_server.inputs.params import checked_params
+from serve_apps.model_server.inputs.schema import Anything
 from serve_apps.model_server.inputs.tabular import Inputs, Raw, Rows, from_columns, from_records, from_rows, refuse_ragged
 from serve_apps.model_server.jsonify import dumps, loads
 from serve_apps.model_server.model import Answer, Model, Question
@@ -110,8 +111,18 @@ def tabular(inputs: Any, model: Model) -> Inputs:
         if not isinstance(model.schema, Records) or not all(isinstance(record, dict) for record in inputs):
             refuse_ragged(inputs)
         return from_records(inputs)
+    return _by_position(inputs, model)
+
+
+def _by_position(inputs: list[Any], model: Model) -> Rows:
+    """Rows, or a flat list where a row is one value."""
     if _wants_a_list(model):
         return Rows(inputs)
+    if not any(isinstance(row, list) for row in inputs):
+        if _has_one_column(model):
+            return Rows([[value] for value in inputs])
+        if isinstance(model.schema, Anything) and all(isinstance(value, str) for value in inputs):
+            return Rows(inputs)
     return from_rows(inputs)
 
 
@@ -126,6 +137,12 @@ def _wants_a_list(model: Model) -> bool:
         return True
     tensors = model.schema.tensors
     return len(tensors) == 1 and tensors[0].name is None and len(tensors[0].shape) == 1
+
+
+def _has_one_column(model: Model) -> bool:
+    """Tell whether a function's signature says that a row is one value."""
+    columns = model.schema.columns
+    return model.is_function and len(columns) == 1 and not columns[0].is_array
 
 
 def problem(error: PlatformError, path: str) -> Response:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 from serve_apps.model_server.codecs.base import Response
 from serve_apps.model_server.codecs.open_inference import PREDICT_PROBA
 from serve_apps.model_server.codecs.v2_datatypes import OF_COLUMN, name_of
+from serve_apps.model_server.codecs.v2_hinted import columns_of
 from serve_apps.model_server.codecs.v2_outputs import PREDICT
 from serve_apps.model_server.inputs.signature import Column, Tensor
 from serve_apps.model_server.jsonify import dumps
@@ -25,7 +27,7 @@ def metadata(model: Model) -> Response:
         "name": model.name,
         "versions": [model.version],
         "platform": f"mlflow_{model.predictor.flavor}",
-        "inputs": [_column_metadata(column) for column in model.schema.columns]
+        "inputs": [_column_metadata(column) for column in _columns(model)]
         or [_tensor_metadata(tensor, "input") for tensor in model.schema.tensors],
         "outputs": _outputs(model),
         "parameters": {
@@ -34,6 +36,12 @@ def metadata(model: Model) -> Response:
         },
     }
     return Response(200, dumps(body))
+
+
+def _columns(model: Model) -> Sequence[Column]:
+    if model.signature is not None and model.signature.from_type_hint:
+        return list(columns_of(model.signature))
+    return model.schema.columns
 
 
 def _column_metadata(column: Column) -> dict[str, Any]:

@@ -119,6 +119,10 @@ def _keep_or_clean(directory: tempfile.TemporaryDirectory[str], model: Model, pa
 
 def _predictor(path: Path, mlmodel: Mapping[str, Any]) -> Predictor:
     flavors: Mapping[str, Any] = mlmodel.get("flavors", {})
+    backend = flavors.get("keras", {}).get("keras_backend")
+    if backend:
+        # Keras reads it when it is imported. The deployment's own variable wins.
+        os.environ.setdefault("KERAS_BACKEND", backend)  # noqa: TID251
     function: Mapping[str, Any] = flavors.get("python_function", {})
     # MLflow gives a model of scikit-learn without the method that answers no function.
     loader = function.get("loader_module", "") if function or _SKLEARN not in flavors else f"mlflow.{_SKLEARN}"

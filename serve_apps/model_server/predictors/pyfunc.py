@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from serve_apps.model_server.inputs.features import Batch, Features
 from serve_apps.model_server.predictors.pyfunc_errors import refusal
+from serve_apps.model_server.predictors.pyfunc_inputs import form_of
 
 _ONNX: Final = "mlflow.onnx"
 _PYTHON_MODEL: Final = "mlflow.pyfunc.model"
@@ -46,6 +47,8 @@ class PyfuncPredictor:
         self.classes: Sequence[Any] | None = np.asarray(classes).tolist() if has_probabilities else None
         self._probabilities = _checked_as(model, _Probabilities(raw)) if has_probabilities else None
         self.refusals = (*refusals, ValueError, TypeError, KeyError)
+        self._has_signature = model.metadata is not None and model.metadata.signature is not None
+        self._formed = form_of(None if self._has_signature else model.loader_module, raw)
 
     @property
     def why_no_probabilities(self) -> str:
@@ -55,10 +58,15 @@ class PyfuncPredictor:
 
     def predict(self, batch: Batch, params: Mapping[str, Any]) -> Any:
         try:
-            answer = self._model.predict(batch, params=dict(params) or None)
-            return list(answer) if isinstance(answer, Iterator) else answer
+            return _drained(self._model.predict(self._formed(batch), params=dict(params) or None))
         except Exception as error:
-            refused = refusal(error, batch, is_of_library=self._is_of_library)
+            refused = refusal(
+                error,
+                batch,
+                is_of_library=self._is_of_library,
+                has_signature=self._has_signature,
+                refusals=self.refusals,
+            )
             if refused is None:
                 raise
             raise refused from error
@@ -67,6 +75,18 @@ class PyfuncPredictor:
         if self._probabilities is None:
             raise NotImplementedError("a Python function has no probabilities")
         return np.asarray(self._probabilities.predict(batch))
+
+
+def _drained(answer: Any) -> Any:
+    """The answer with a list in the place of each iterator: they can be read but once."""
+    if isinstance(answer, Iterator):
+        return [_drained(value) for value in answer]
+    # By their types, of which a long list has few.
+    if type(answer) in (list, tuple) and any(issubclass(kind, Iterator) for kind in set(map(type, answer))):
+        return type(answer)(_drained(value) for value in answer)
+    if type(answer) is dict:
+        return {name: _drained(value) for name, value in answer.items()}
+    return answer
 
 
 @dataclass(frozen=True, slots=True)

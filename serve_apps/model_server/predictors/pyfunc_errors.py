@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from typing import Any, Final
@@ -24,12 +25,33 @@ _NOT_IN_INDEX: Final = re.compile(r"\[(.+?)\] not (?:found )?in index|None of \[
 _GONE: Final = frozenset({"append", "iteritems", "ix", "lookup", "applymap", "swapaxes", "as_matrix"})
 """Methods that frames had once: code that calls them is wrong, not its inputs."""
 _QUOTED: Final = re.compile(r"'([^']+)'")
-_FITS_NOT: Final = re.compile(r"shape|size|dimension|dtype|type|expected|invalid|mismatch|feature|column|input", re.IGNORECASE)
-_FAULTS: Final = (MemoryError, OSError, ImportError, RecursionError, SystemError, NotImplementedError, AssertionError)
+_FITS_NOT: Final = re.compile(
+    r"shape|size|dimension|dtype|type|expected|invalid|mismatch|feature|column|input|not implemented for|must match|broadcast",
+    re.IGNORECASE,
+)
+_FAULTS: Final = (MemoryError, OSError, ImportError, RecursionError, SystemError)
+_UNSPECIFIC: Final = (RuntimeError, AssertionError)
+"""Raised for shapes and dtypes, and for all else. NotImplementedError is a RuntimeError."""
+_OF_LIBRARIES: Final = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
 
 
-def refusal(error: Exception, batch: Any, *, is_of_library: bool) -> InputsRefused | None:
-    """The refusal that an error of the model amounts to, with a hint; None where it is the model's own failure."""
+def refusal(
+    error: Exception,
+    batch: Any,
+    *,
+    is_of_library: bool,
+    has_signature: bool = True,
+    refusals: tuple[type[Exception], ...] = (),
+) -> InputsRefused | None:
+    """The refusal that an error of the model amounts to, with a hint; None where it is the model's own failure.
+
+    Args:
+        error: what the model raised.
+        batch: what it was given.
+        is_of_library: whether a library's own flavour answers, and no code of the user's.
+        has_signature: whether the model was logged with one, so that dtypes and columns are known.
+        refusals: errors that are the inputs' whatever they say.
+    """
     chain = list(_chain(error))
     names = [str(name) for name in batch.columns] if isinstance(batch, pd.DataFrame) else None
     if names is None and not isinstance(batch, dict) and _wants_names(chain, batch, is_of_library=is_of_library):
@@ -44,9 +66,16 @@ def refusal(error: Exception, batch: Any, *, is_of_library: bool) -> InputsRefus
             f"{said(error)}",
             [FieldError(f"inputs.{column}", "the model asks for it, and there is no such column")],
         )
-    if is_of_library and _is_explained(error):
-        return InputsRefused(f"The model did not take these inputs. {said(error)}", [FieldError("inputs", said(error))])
+    if isinstance(error, refusals) or _is_explained(error, is_of_library=is_of_library):
+        hint = "" if has_signature else f" {_without_signature(named=names is not None)}"
+        return InputsRefused(f"The model did not take these inputs.{hint} {said(error)}", [FieldError("inputs", said(error))])
     return None
+
+
+def _without_signature(*, named: bool) -> str:
+    columns = "" if named else 'Send columns by name ({"inputs": {"name": [value, …]}}), or log it with one: '
+    log = columns or "Log it with one: "
+    return f"It has no signature, so nothing says which shape and dtypes it takes. {log}mlflow.models.infer_signature."
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
@@ -82,10 +111,21 @@ def _missing(error: BaseException, *, is_of_library: bool) -> list[str]:
     return [found[1]]
 
 
-def _is_explained(error: Exception) -> bool:
-    """Tell whether inputs may explain what a library raised: it has answered others."""
+def _is_explained(error: Exception, *, is_of_library: bool) -> bool:
+    """Tell whether inputs may explain an error: a library has answered others, whatever its errors are called."""
     text = str(error)
     if isinstance(error, _FAULTS) or "out of memory" in text.lower():
         return False
-    # PyTorch and ONNX Runtime have RuntimeError for shapes and dtypes, and for all else.
-    return not isinstance(error, RuntimeError) or _FITS_NOT.search(text) is not None
+    if is_of_library:
+        return not isinstance(error, _UNSPECIFIC) or _FITS_NOT.search(text) is not None or not text
+    # A function of the user's may be wrong itself, unless it is a library beneath it that speaks of shapes and dtypes.
+    return (
+        not isinstance(error, (AttributeError, NameError)) and _raised_in_library(error) and _FITS_NOT.search(text) is not None
+    )
+
+
+def _raised_in_library(error: Exception) -> bool:
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return trace is not None and any(folder in trace.tb_frame.f_code.co_filename for folder in _OF_LIBRARIES)

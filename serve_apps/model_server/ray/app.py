@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import platform
 import warnings
+from collections.abc import Mapping
 from dataclasses import asdict
+from types import MappingProxyType
 from typing import Any, Final
 
 import ray
@@ -47,7 +50,10 @@ class ModelReplica:
         ingress_token: str | None = None,
         worked_on_dir: str | None = None,
         counters_dir: str | None = None,
+        environment: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
+        # Before anything of the model is imported: libraries read their variables when they are.
+        os.environ.update(environment)  # noqa: TID251 - the process is the model's own
         keep_internal_server_on_loopback()
         require_promised_environment(ray.get_runtime_context().runtime_env, platform.node())
         # Imported here: whoever only builds applications need not load NumPy, pandas and MLflow.
@@ -121,6 +127,7 @@ def build(spec: ReplicaSpec) -> serve.Application:
         spec.ingress_token,
         spec.worked_on_dir,
         spec.counters_dir,
+        dict(spec.config.environment),
     )
 
 

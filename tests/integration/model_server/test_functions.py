@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import datetime
+import os
+from pathlib import Path
 from typing import Any
 
+import mlflow.pyfunc
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from mlflow.models import infer_signature
 from mlflow.models.signature import ModelSignature
 from mlflow.pyfunc.model import PythonModel
 from mlflow.types import ColSpec, DataType, Schema, TensorSpec
+from pydantic import BaseModel
 
-from serve_apps.model_server.loading.loader import load_model
+from serve_apps.model_server.loading.loader import load_directory, load_model
+from serve_apps.model_server.model import Question
 from tests.integration.model_server.replicas import Registry, Replica, log_function
 
 
@@ -55,6 +61,150 @@ class Fails(PythonModel):
 class Hinted(PythonModel):
     def predict(self, model_input: list[str]) -> list[str]:
         return [text.upper() for text in model_input]
+
+
+class HintedRows(PythonModel):
+    def predict(self, model_input: list[list[float]]) -> list[float]:
+        return [sum(row) for row in model_input]
+
+
+class HintedMaps(PythonModel):
+    def predict(self, model_input: list[dict[str, float]]) -> list[float]:
+        return [row["a"] - row["b"] for row in model_input]
+
+
+class Sale(BaseModel):
+    amount: int
+    city: str
+
+
+class HintedRecords(PythonModel):
+    def predict(self, model_input: list[Sale]) -> list[str]:
+        return [f"{sale.amount} {sale.city}" for sale in model_input]
+
+
+class Iterators(PythonModel):
+    """Answers once what its text names."""
+
+    def predict(self, context, model_input, params=None):
+        kind = np.asarray(model_input["kind"])[0]
+        if kind == "generator":
+            return (number * 2 for number in range(2))
+        if kind == "map":
+            return map(np.float32, [0.5, 1.5])
+        if kind == "list of iterators":
+            return [map(str, range(2)), iter("ab")]
+        return {"x": iter([1, 2]), "y": iter("ab")}
+
+
+class Doubles(PythonModel):
+    def predict(self, context, model_input, params=None):
+        return [value * 2 for value in np.asarray(model_input).ravel().tolist()]
+
+
+class Multiplies(PythonModel):
+    def predict(self, context, model_input, params=None):
+        return np.linalg.solve(model_input, model_input)
+
+
+def _tensor(name: str, shape: list[int], datatype: str, data: list[Any]) -> dict[str, Any]:
+    return {"name": name, "shape": shape, "datatype": datatype, "data": data}
+
+
+@pytest.mark.parametrize(
+    ("model", "tensors", "answer"),
+    [
+        (Hinted, [_tensor("any", [2], "BYTES", ["a", "b"])], ["A", "B"]),
+        (Hinted, [_tensor("any", [2, 1], "BYTES", ["a", "b"])], ["A", "B"]),
+        (HintedRows, [_tensor("any", [2, 2], "FP64", [1, 2, 3, 4])], [3.0, 7.0]),
+        (HintedMaps, [_tensor("a", [2], "FP64", [3, 4]), _tensor("b", [2], "FP64", [1, 1])], [2.0, 3.0]),
+        (
+            HintedRecords,
+            [_tensor("amount", [2], "INT64", [1, 2]), _tensor("city", [2], "BYTES", ["Bonn", "Ulm"])],
+            ["1 Bonn", "2 Ulm"],
+        ),
+    ],
+)
+def test_type_hinted_functions_are_asked_with_tensors(
+    registry: Registry, model: type[PythonModel], tensors: list[Any], answer: list[Any]
+) -> None:
+    replica = registry.replica(f"v2-{model.__name__}-{len(tensors[0]['shape'])}", log_function, python_model=model())
+    answered = replica.post("/infer", {"inputs": tensors})
+    assert answered.status_code == 200, answered.text
+    assert answered.json()["outputs"][0]["data"] == answer
+    described = replica.get("").json()["inputs"]
+    assert len(described) == (len(tensors) if model is not HintedMaps else 0)
+
+
+def test_type_hinted_function_of_one_value_refuses_two_tensors(registry: Registry) -> None:
+    replica = registry.replica("v2-two", log_function, python_model=Hinted())
+    both = [_tensor("a", [1], "BYTES", ["x"]), _tensor("b", [1], "BYTES", ["y"])]
+    refused = replica.post("/infer", {"inputs": both})
+    assert (refused.status_code, "wants one tensor, got 2" in refused.text) == (400, True)
+
+
+@pytest.mark.parametrize(
+    ("kind", "answer"),
+    [
+        ("generator", [0, 2]),
+        ("map", [0.5, 1.5]),
+        ("list of iterators", [["0", "1"], ["a", "b"]]),
+        ("dict of iterators", {"x": [1, 2], "y": ["a", "b"]}),
+    ],
+)
+def test_iterators_are_answered_whole(registry: Registry, kind: str, answer: Any) -> None:
+    replica = registry.replica(f"iterators-{kind.replace(' ', '-')}", log_function, python_model=Iterators())
+    asked = {"kind": [kind, kind]}
+    scored = replica.post("/invocations", {"inputs": asked})
+    assert (scored.status_code, scored.json()["predictions"]) == (200, answer)
+    by_row = [{"x": 1, "y": "a"}, {"x": 2, "y": "b"}] if isinstance(answer, dict) else answer
+    assert replica.predicted(asked)["predictions"] == by_row
+
+
+@pytest.mark.parametrize(
+    ("kind", "flat", "doubled"), [(DataType.string, ["a", "bc"], ["aa", "bcbc"]), (DataType.double, [1, 2.5], [2.0, 5.0])]
+)
+def test_flat_list_goes_into_the_only_column(registry: Registry, kind: DataType, flat: list[Any], doubled: list[Any]) -> None:
+    said = ModelSignature(Schema([ColSpec(kind)]))
+    replica = registry.replica(f"only-{kind}", log_function, python_model=Doubles(), signature=said)
+    assert replica.predicted(flat)["predictions"] == doubled
+    assert replica.predicted([[value] for value in flat])["predictions"] == doubled
+
+
+def test_flat_list_of_texts_is_a_text_a_row_without_a_signature(registry: Registry) -> None:
+    replica = registry.replica("silent-texts", log_function, python_model=Doubles())
+    assert replica.predicted(["a", "bc"])["predictions"] == ["aa", "bcbc"]
+    refused = replica.predict([1.5, 2.5])
+    assert (refused.status_code, "flat list" in refused.text) == (422, True)
+
+
+def test_shape_that_a_library_refuses_is_told_without_a_signature(registry: Registry) -> None:
+    replica = registry.replica("multiplies", log_function, python_model=Multiplies())
+    assert replica.predicted([[2.0]])["predictions"] == [[1.0]]
+    refused = replica.predict([[1.0, 2.0, 3.0]])
+    assert (refused.status_code, refused.json()["code"]) == (422, "inputs_refused")
+    assert "infer_signature" in refused.json()["detail"]
+    assert replica.post("/invocations", {"inputs": [[1.0, 2.0, 3.0]]}).status_code == 400
+
+
+class ShowsBackend(PythonModel):
+    def predict(self, context, model_input, params=None):
+        return [os.environ.get("KERAS_BACKEND")]
+
+
+@pytest.mark.parametrize(("variable", "backend"), [(None, "torch"), ("jax", "jax")])
+def test_backend_of_keras_is_the_one_that_mlflow_recorded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str | None, backend: str
+) -> None:
+    monkeypatch.setenv("KERAS_BACKEND", variable or "")
+    if variable is None:
+        monkeypatch.delenv("KERAS_BACKEND")
+    mlflow.pyfunc.save_model(tmp_path / "model", python_model=ShowsBackend(), pip_requirements=[])
+    described = yaml.safe_load((tmp_path / "model" / "MLmodel").read_text())
+    described["flavors"]["keras"] = {"keras_backend": "torch"}
+    (tmp_path / "model" / "MLmodel").write_text(yaml.safe_dump(described))
+    model = load_directory("m", "1", tmp_path / "model")
+    assert model.ask(Question([[1.0]])).predictions == [backend]
 
 
 def _echo(registry: Registry, name: str, signature: Any = None) -> Replica:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,7 @@ def models(registry: Registry) -> dict[str, Any]:
             if row.startswith("wait"):
                 Path(row.removeprefix("wait ")).touch()
                 time.sleep(30)
-        return model_input["text"]
+        return [os.environ.get(row.removeprefix("$"), "unset") if row[:1] == "$" else row for row in model_input["text"]]
 
     import pandas as pd
 
@@ -73,6 +74,15 @@ async def test_it_answers_as_a_replica_does(models: dict[str, Any], warm_pool: P
             status, body = await warm.answer(deployment_of(name), _BODY)
             assert (status, comparable(body)["predictions"]) == (200, expected["predictions"])
             assert comparable(body).get("probabilities") == expected.get("probabilities")
+
+
+async def test_a_fork_has_the_variables_of_its_version(models: dict[str, Any], warm_pool: PoolMaker) -> None:
+    text = json.dumps({"inputs": [{"text": "$SCALE"}]}).encode()
+    with_scale = deployment_of("warm-dangerous", config=DeploymentConfig(environment={"SCALE": "$2 {x}"}))
+    async with warm_pool() as warm:
+        assert json.loads((await warm.answer(with_scale, text))[1])["predictions"] == ["$2 {x}"]
+        changed = replace(with_scale, config=DeploymentConfig(), generation=2)
+        assert json.loads((await warm.answer(changed, text))[1])["predictions"] == ["unset"]
 
 
 async def test_each_version_has_a_process_of_its_own_that_stays(models: dict[str, Any], warm_pool: PoolMaker) -> None:
@@ -173,6 +183,8 @@ async def test_whoever_wants_more_than_a_share_gets_a_process_elsewhere(warm_poo
         assert warm.pool.can_answer(deployment_of("m"))
         assert not warm.pool.can_answer(deployment_of("m", config=DeploymentConfig(memory_bytes=2**30)))
         assert not warm.pool.can_answer(deployment_of("m", config=DeploymentConfig(cpus=2)))
+        assert not deployment_of("m", environment_lock=("py4j==0.10.9", "pyspark==4.1.0")).fits_warm_process
+        assert deployment_of("m", environment_lock=("pysparkling==0.6",)).fits_warm_process
     async with warm_pool(warm_models=0) as off:
         assert not off.pool.can_answer(deployment_of("m"))
 

@@ -76,6 +76,9 @@ def test_deployments(run: Run, platform: Any):
     assert run("deployments", "set", "churn", "3", *scaling).exit_code == 0
     assert run("deployments", "set", "churn", "3", "--batch-wait-ms", "2", "--take-traffic").exit_code == 0
     assert run("deployments", "set", "churn", "3", "--no-take-traffic").exit_code == 0
+    variables = ("--env", "KERAS_BACKEND=torch", "--env", "A=b=c", "--unset-env", "OLD")
+    assert run("deployments", "set", "churn", "3", *variables).exit_code == 0
+    assert run("deployments", "set", "churn", "3", "--env", "KERAS_BACKEND").exit_code == 2
     assert run("deployments", "set", "churn", "3", "--no-batching", "--batch-rows", "2").exit_code == 2
     assert run("deployments", "set", "churn", "3", "--no-batching", "--batch-wait-ms", "2").exit_code == 2
     assert platform.sent("PUT", PATH) == [
@@ -84,6 +87,7 @@ def test_deployments(run: Run, platform: Any):
         {"max_queued_requests": 9, "upscale_delay_s": 0.0, "downscale_delay_s": 1.5},
         {"batching": {"wait_ms": 2.0}, "take_traffic": True},
         {"take_traffic": False},
+        {"environment": {"KERAS_BACKEND": "torch", "A": "b=c", "OLD": None}},
     ]
     done = run("deployments", "delete", "churn", "3")
     assert (done.exit_code, done.stdout) == (0, "")

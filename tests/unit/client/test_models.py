@@ -64,10 +64,14 @@ def test_deployments(client: Client, platform: Any):
     client.deployments.put("churn", 3)
     client.deployments.put("churn", 3, min_replicas=0, memory="1GiB", batching=BatchingConfig(max_rows=8, wait_ms=2))
     client.deployments.put("churn", 3, max_replicas=4, batching=False)
+    client.deployments.put("churn", 3, environment={"KERAS_BACKEND": "torch", "OLD": None})
+    client.deployments.put("churn", 3, environment=False)
     client.deployments.delete("churn", 3)
     assert platform.bodies() == [
         {},
         {"min_replicas": 0, "memory": "1GiB", "batching": {"max_rows": 8, "wait_ms": 2.0}},
         {"max_replicas": 4, "batching": None},
+        {"environment": {"KERAS_BACKEND": "torch", "OLD": None}},
+        {"environment": None},
     ]
     assert dict(platform.requests[0].url.params) == {"model_name": "churn"}

@@ -47,6 +47,22 @@ def test_one_that_cannot_be_built_does_not_keep_the_others_waiting(monkeypatch: 
     assert "precision" in refused["bad", "1"]
 
 
+def test_changed_variables_need_new_processes_and_are_not_rays_to_show(tmp_path: Path) -> None:
+    settings = _settings(tmp_path)
+    config = settings.serving.default_deployment()
+    plain = Deployment("m", "1", "models:/m/1", config, status=DeploymentStatus.PENDING, created_at=NOW, updated_at=NOW)
+    environment = {"SCALE": "a word", "OPENBLAS_CORETYPE": "Haswell"}
+    door = RayServe(settings)
+    without, with_them, changed = (
+        door._replica_spec(replace(plain, config=replace(config, environment=variables)), prove=False)
+        for variables in ({}, environment, {**environment, "SCALE": "another"})
+    )
+    assert len({spec.code_version for spec in (without, with_them, changed)}) == 3
+    assert "a word" not in with_them.code_version
+    assert with_them.runtime_env["env_vars"].items() >= {"OPENBLAS_CORETYPE": "Haswell"}.items()
+    assert "SCALE" not in with_them.runtime_env["env_vars"]
+
+
 @pytest.mark.parametrize(
     ("raised", "state"),
     [

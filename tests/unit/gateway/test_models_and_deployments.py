@@ -120,6 +120,17 @@ class TestDeployments:
         assert (view["min_replicas"], view["memory"], view["batching"]) == (2, None, None)
         assert platform.store.deployments.get("m", "1").generation == before + 2
 
+    async def test_variables_are_set_and_taken_away_and_never_shown(
+        self, client: httpx.AsyncClient, platform: Platform
+    ) -> None:
+        view = (await client.put(DEPLOYMENT, json={"environment": {"KERAS_BACKEND": "torch", "SCALE": "2"}})).json()
+        assert view["environment"] == {"KERAS_BACKEND": "***", "SCALE": "***"}
+        await client.put(DEPLOYMENT, json={"environment": {"SCALE": None, "MODE": "x"}})
+        assert platform.store.deployments.get("m", "1").config.environment == {"KERAS_BACKEND": "torch", "MODE": "x"}
+        await client.put(DEPLOYMENT, json={"max_replicas": 3})
+        assert platform.store.deployments.get("m", "1").config.environment == {"KERAS_BACKEND": "torch", "MODE": "x"}
+        assert (await client.put(DEPLOYMENT, json={"environment": None})).json()["environment"] == {}
+
     async def test_one_value_of_batching_or_payload_log_leaves_the_other(self, client: httpx.AsyncClient) -> None:
         assert (await client.put(DEPLOYMENT, json={"batching": {"max_rows": 8}})).json()["batching"] == {
             "max_rows": 8, "wait_ms": 0.0,
@@ -181,6 +192,8 @@ class TestDeployments:
             ({"memory": "1 TiB"}, "memory"),
             ({"memory": "lots"}, "memory"),
             ({"batching": {"max_rows": 0, "wait_ms": 1}}, "batching.max_rows"),
+            ({"environment": {"RAY_ADDRESS": "x"}}, "environment.RAY_ADDRESS"),
+            ({"environment": {"a b": "x"}}, "environment.a b"),
             ({"replicas": 3}, "replicas"),
         ],
     )

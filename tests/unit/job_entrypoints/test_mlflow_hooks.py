@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import sys
 from types import ModuleType
 from typing import Any
 
@@ -150,3 +151,13 @@ def test_requirements_come_from_this_process() -> None:
 def test_unknown_modules_are_a_fault() -> None:
     with pytest.raises(ValueError, match=r"mlflow\.nothing"):
         _patched("mlflow.nothing")
+
+
+def test_torchvision_is_demanded_only_where_it_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    def demanded(model: Any) -> list[str]:
+        return [module._get_pinned_requirement(name) for name in ("torch", "torchvision")]
+
+    module = _patched("mlflow.transformers", _get_pinned_requirement="{}==1".format, get_default_pip_requirements=demanded)
+    assert module.get_default_pip_requirements(None) == ["torch==1"]
+    monkeypatch.setitem(sys.modules, "torchvision", ModuleType("torchvision"))
+    assert module.get_default_pip_requirements(None) == ["torch==1", "torchvision==1"]

@@ -68,6 +68,10 @@ def test_failure_of_a_function_is_its_own(code: str) -> None:
     [
         (RuntimeError("mat1 and mat2 shapes cannot be multiplied (1x3 and 4x2)"), True),
         (_Evaluation("Invalid type for cat_feature[0]=1.5"), True),
+        (NotImplementedError("\"addmm_impl_cpu_\" not implemented for 'Long'"), True),
+        (NotImplementedError("no GPU kernel"), False),
+        (AssertionError("the input must have 4 features"), True),
+        (AssertionError(), True),
         (RuntimeError("CUDA out of memory while allocating input"), False),
         (RuntimeError("the disk is full"), False),
         (MemoryError("Unable to allocate an array with shape (9, 9)"), False),
@@ -76,6 +80,41 @@ def test_failure_of_a_function_is_its_own(code: str) -> None:
 )
 def test_errors_of_a_library_are_the_inputs_unless_it_is_broken(error: Exception, is_refusal: bool) -> None:
     assert (refusal(error, np.zeros((1, 3)), is_of_library=True) is not None) == is_refusal
+
+
+def _of_numpy_within(function: str) -> Exception:
+    """An error that NumPy's own code raises beneath a function of the user's."""
+    return _raised(f"import numpy as np\n{function}", None)
+
+
+def test_shape_that_a_library_beneath_a_function_refuses_is_the_inputs() -> None:
+    error = _of_numpy_within("np.linalg.inv(np.zeros((2, 3)))")
+    assert refusal(error, np.zeros((2, 3)), is_of_library=False) is not None
+
+
+def test_error_of_a_functions_own_code_stays_its_own() -> None:
+    assert refusal(_raised('raise RuntimeError("wrong shape")', None), np.zeros((2, 3)), is_of_library=False) is None
+
+
+@pytest.mark.parametrize(
+    ("batch", "hint"),
+    [(np.zeros((1, 3)), "Send columns by name"), (_FRAME, "Log it with one: mlflow.models.infer_signature")],
+)
+def test_refusal_without_a_signature_says_what_to_do(batch: Any, hint: str) -> None:
+    error = RuntimeError("mat1 and mat2 must have the same dtype, but got Double and Float")
+    refused = refusal(error, batch, is_of_library=True, has_signature=False)
+    assert refused is not None
+    assert hint in refused.detail
+    assert "signature" in refused.detail
+    with_one = refusal(error, batch, is_of_library=True, has_signature=True)
+    assert with_one is not None
+    assert "signature" not in with_one.detail
+
+
+def test_named_kinds_of_errors_are_refusals_whatever_they_say() -> None:
+    refused = refusal(ValueError("no"), np.zeros((1, 3)), is_of_library=False, has_signature=False, refusals=(ValueError,))
+    assert refused is not None
+    assert "Send columns by name" in refused.detail
 
 
 @pytest.mark.parametrize(
@@ -93,6 +132,14 @@ def test_errors_of_a_library_are_the_inputs_unless_it_is_broken(error: Exception
             "see https://mlflow.org/docs/a.html, 1/2",
         ),
         (KeyError("promo"), "promo"),
+        (
+            ValueError(
+                "Graph execution error:\n\nDetected at node a/Add defined at (most recent call last):\n"
+                '  File "threading.py", line 1002, in _bootstrap\n\n  File "b.py", line 1, in c\n\n'
+                "Matrix size-incompatible: In[0]: [1,2]\n\t [[{{node a}}]]"
+            ),
+            "Matrix size-incompatible: In[0]: [1,2] [[{{node a}}]]",
+        ),
     ],
 )
 def test_words_of_a_library_have_no_traces_and_paths(error: Exception, words: str) -> None:

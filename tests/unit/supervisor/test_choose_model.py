@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from raylift.domain.model_version import LoggedModel, ModelKind, TrackedRun
+from raylift.domain.script_notes import ScriptNotes
 from raylift.supervisor.choose_model import choice, choose_model, choose_run, no_model, whose_metrics
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
@@ -111,6 +112,31 @@ def test_a_choice_that_matches_nothing_is_told_with_what_there_is() -> None:
     assert "'KMeans'" in said
     assert "LogisticRegression" in said
     assert "logged no model" in no_model("churn", "KMeans", [], [])
+
+
+@pytest.mark.parametrize(
+    ("library", "call", "autologs"),
+    [
+        (None, "mlflow.sklearn.log_model", True),
+        ("sklearn", "mlflow.sklearn.log_model", True),
+        ("torch", "mlflow.pytorch.log_model", False),
+        ("lightning", "lightning.Trainer", True),
+        ("spacy", "mlflow.spacy.log_model", False),
+        ("of somebody", "mlflow.sklearn.log_model", False),
+    ],
+)
+def test_advice_is_in_the_words_of_the_scripts_library(library: str | None, call: str, autologs: bool) -> None:
+    said = no_model("churn", None, [], [], ScriptNotes(library=library))
+    assert call in said
+    assert ("leave autolog on" in said) is autologs
+
+
+def test_autologging_that_failed_is_told() -> None:
+    said = no_model("churn", None, [], [], ScriptNotes(autolog_failure="keras: no module"))
+    assert "Autologging failed (keras: no module)." in said
+
+
+def test_runs_are_counted() -> None:
     assert "2 MLflow runs" in no_model("churn", None, [], [run("a"), run("b")])
 
 

@@ -51,8 +51,14 @@ def test_what_no_warm_process_can_prove_is_deployed_for_that() -> None:
         replace(REGISTERED, environment_lock=("polars==1.0",)),
         replace(REGISTERED, config=DeploymentConfig(memory_bytes=2**33)),
         replace(REGISTERED, config=DeploymentConfig(cpus=2)),
+        replace(REGISTERED, config=DeploymentConfig(environment={"OPENBLAS_CORETYPE": "Haswell"})),
     ):
         assert plan(row, None) == [Deploy(row, prove=True)]
+
+
+def test_variables_that_are_read_late_need_no_process_of_their_own() -> None:
+    row = replace(REGISTERED, config=DeploymentConfig(environment={"SCALE": "2"}))
+    assert plan(row, None) == [Prove(row)]
 
 
 def test_a_parked_version_rests_until_it_is_called() -> None:

@@ -10,7 +10,15 @@ import pytest
 from raylift.domain.identifiers import TAG_JOB_ID, TAG_REQUIREMENTS
 from raylift.domain.job import Job, JobState
 from raylift.domain.model_version import LoggedModel, ModelVersion, TrackedRun
-from raylift.supervisor.registration import NoModelLogged, choose_version, lineage_tags, register_model, twins_of
+from raylift.domain.script_notes import ScriptNotes
+from raylift.supervisor.registration import (
+    NoModelLogged,
+    choose_version,
+    lineage_tags,
+    register,
+    register_model,
+    twins_of,
+)
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 Make = Callable[..., Job]
@@ -88,6 +96,13 @@ def test_what_was_logged_outside_of_any_run_is_shown_with_the_model(make_job: Ma
     assert made.run is not None
     assert made.run.run_id == "own"
     assert "those of run able-cow" in made.message
+
+
+def test_message_says_where_autologging_failed(make_job: Make) -> None:
+    mlflow: Any = Tracking([TrackedRun("run", "1", NOW)], [LoggedModel("m-1", "model", "run", NOW, "models:/m-1", ("SVC",))])
+    notes = ScriptNotes(autolog_failure="keras: no module")
+    made = register(make_job(JobState.REGISTRATION), mlflow, mlflow, notes)
+    assert made.message == "Registered as churn version 1. Autologging failed (keras: no module)."
 
 
 def test_the_model_that_the_upload_chose_is_registered(make_job: Make) -> None:

@@ -51,6 +51,12 @@ def answer(store: Store, number: str, status: DeploymentStatus = DeploymentStatu
     assert store.deployments.observe(lease, row, now=NOW, status=status, replicas=1, ready_at=NOW)
 
 
+def test_a_version_has_the_variables_of_its_job_but_its_secrets(store: Store, job: Job) -> None:
+    environment = {"KERAS_BACKEND": "torch", "API_TOKEN": "hidden"}
+    registered(store, replace(job, spec=replace(job.spec, environment=environment)), "1")
+    assert store.deployments.get("churn", "1").config.environment == {"KERAS_BACKEND": "torch"}
+
+
 def registered(store: Store, job: Job, number: str, *aliases: str) -> str:
     return deploy(job, version(number, *aliases), store, DeploymentConfig(), now=NOW)
 

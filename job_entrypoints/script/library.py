@@ -1,0 +1,36 @@
+"""Names the training library of a script, for advice in its words."""
+
+from __future__ import annotations
+
+import sys
+
+_LIBRARIES = (
+    "lightning",
+    "pytorch_lightning",
+    "transformers",
+    "keras",
+    "tensorflow",
+    "spacy",
+    "prophet",
+    "pmdarima",
+    "catboost",
+    "pyspark",
+    "jax",
+    "torch",
+    "xgboost",
+    "lightgbm",
+    "statsmodels",
+    "sklearn",
+)
+"""Those that build upon others come first."""
+
+
+def library_of(script: str) -> str | None:
+    """The library that the script imports itself, else one that was imported for it; None without any."""
+    loaded = [name for name in _LIBRARIES if name in sys.modules]
+    if not loaded:
+        return None
+    from job_entrypoints.model_requirements import imports_in
+
+    imported = imports_in(script)
+    return next((name for name in loaded if name in imported), loaded[0])

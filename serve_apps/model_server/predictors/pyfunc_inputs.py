@@ -1,0 +1,60 @@
+"""Rows in the form that a flavour of MLflow takes, where no signature says which: a frame, a list, or an array of a dtype."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+
+
+def form_of(loader_module: str | None, raw: Any) -> Callable[[Any], Any]:
+    """The step that makes an array what the flavour takes; anything else stays as it is."""
+    make = _FORMS.get(loader_module or "")
+    if make is None:
+        return _as_it_is
+    form = make(raw)
+
+    def formed(batch: Any) -> Any:
+        return form(batch) if isinstance(batch, np.ndarray) and batch.ndim else batch
+
+    return formed
+
+
+def _as_it_is(batch: Any) -> Any:
+    return batch
+
+
+def _frame(raw: Any) -> Callable[[Any], Any]:
+    return lambda array: pd.DataFrame(array.reshape(len(array), -1))
+
+
+def _list(raw: Any) -> Callable[[Any], Any]:
+    return lambda array: array.reshape(-1).tolist() if array.ndim == 1 or array.shape[1:] == (1,) else array
+
+
+def _numbers_of_pytorch(network: Any) -> Callable[[Any], Any]:
+    """Numbers in the dtype of the network's own, as MLflow makes them of a frame. JSON's have none."""
+    import torch  # pyright: ignore[reportMissingImports] - of the model's environment
+
+    layers = network.modules() if isinstance(network, torch.nn.Module) else ()
+    layer = next((layer for layer in layers if next(layer.parameters(recurse=False), None) is not None), None)
+    weights = None if layer is None else next(layer.parameters(recurse=False))
+    if weights is None or not weights.is_floating_point() or weights.dtype == torch.bfloat16:
+        return _as_it_is
+    dtype = torch.empty(0, dtype=weights.dtype).numpy().dtype
+    # An embedding's inputs are indices.
+    kinds = "f" if isinstance(layer, (torch.nn.Embedding, torch.nn.EmbeddingBag)) else "fiub"
+    return lambda array: array.astype(dtype) if array.dtype.kind in kinds else array
+
+
+_FORMS: Final[Mapping[str, Callable[[Any], Callable[[Any], Any]]]] = MappingProxyType(
+    {
+        "mlflow.spacy": _frame,
+        "mlflow.transformers": _list,
+        "mlflow.sentence_transformers": _list,
+        "mlflow.pytorch": _numbers_of_pytorch,
+    }
+)
