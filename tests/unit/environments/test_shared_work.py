@@ -34,9 +34,9 @@ def work(monkeypatch: pytest.MonkeyPatch) -> SharedWork[str]:
     return SharedWork("work")
 
 
-def _result(work: SharedWork[str], who: str, slow: Slow) -> str:
-    while (result := work.ask(who, "key", slow)) is None:
-        slow.go_on.wait(0.01)
+def _result(work: SharedWork[str], who: str, task: Callable[[Callable[[], bool]], str], pause: threading.Event) -> str:
+    while (result := work.ask(who, "key", task)) is None:
+        pause.wait(0.01)
     return result
 
 
@@ -44,7 +44,7 @@ def test_it_is_done_once_for_all(work: SharedWork[str]) -> None:
     slow = Slow()
     assert (work.ask("a", "key", slow), work.ask("b", "key", slow)) == (None, None)
     slow.go_on.set()
-    assert (_result(work, "a", slow), _result(work, "b", slow)) == ("done", "done")
+    assert (_result(work, "a", slow, slow.go_on), _result(work, "b", slow, slow.go_on)) == ("done", "done")
     assert slow.runs == 1
 
 
@@ -66,7 +66,6 @@ def test_a_failure_is_told_to_all_that_waited_and_to_nobody_later(work: SharedWo
     work.ask("a", "key", slow)
     work.leave("a")
     with pytest.raises(ValueError, match="no"):
-        while work.ask("b", "key", fail) is None:
-            slow.go_on.wait(0.01)
+        _result(work, "b", fail, slow.go_on)
     slow.go_on.set()
-    assert _result(work, "c", slow) == "done"
+    assert _result(work, "c", slow, slow.go_on) == "done"

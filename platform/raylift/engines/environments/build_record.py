@@ -27,31 +27,39 @@ class BuildRecord:
     """Why it failed; None while it goes on."""
     downloads: Downloads | None = None
     """How far the downloads are; None before the first has begun."""
+    note: str | None = None
+    """A sentence for whoever waits for it."""
 
 
 class ProgressFile:
     """Writes into the record of a build how far its downloads are."""
 
-    def __init__(self, directory: Path, lock: Sequence[str]) -> None:
+    def __init__(self, directory: Path, lock: Sequence[str], note: str | None) -> None:
         self._directory = directory
         self._lock = lock
+        self._note = note
         self._written_at = float("-inf")
 
     def report(self, downloads: Downloads) -> None:
         """Write it down, but not more often than somebody looks."""
         if time.monotonic() - self._written_at >= _REPORT_SECONDS or downloads.done == downloads.size:
-            write_record(self._directory, self._lock, downloads=downloads)
+            write_record(self._directory, self._lock, downloads=downloads, note=self._note)
             self._written_at = time.monotonic()
 
 
 def write_record(
-    directory: Path, lock: Sequence[str], message: str | None = None, *, downloads: Downloads | None = None
+    directory: Path,
+    lock: Sequence[str],
+    message: str | None = None,
+    *,
+    downloads: Downloads | None = None,
+    note: str | None = None,
 ) -> None:
     """Say that the overlay in ``directory`` is being built, or with a ``message`` that it could not be."""
     path = _path(directory)
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_suffix(".tmp")
-    content: dict[str, Any] = {"lock": list(lock), "at": datetime.now(UTC).isoformat(), "message": message}
+    content: dict[str, Any] = {"lock": list(lock), "at": datetime.now(UTC).isoformat(), "message": message, "note": note}
     if downloads is not None:
         content["downloads"] = asdict(downloads)
     unfinished.write_text(json.dumps(content))
@@ -88,7 +96,14 @@ def _read(path: Path) -> BuildRecord | None:
     except (FileNotFoundError, ValueError):
         return None  # Done meanwhile; or the machine lost its power before it was on the disk.
     at, downloads = datetime.fromisoformat(content["at"]), content.get("downloads")
-    return BuildRecord(path.stem, tuple(content["lock"]), at, content["message"], Downloads(**downloads) if downloads else None)
+    return BuildRecord(
+        path.stem,
+        tuple(content["lock"]),
+        at,
+        content["message"],
+        Downloads(**downloads) if downloads else None,
+        content.get("note"),
+    )
 
 
 def _path(directory: Path) -> Path:

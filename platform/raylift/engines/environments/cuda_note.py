@@ -28,8 +28,8 @@ def cuda_note(lock: Sequence[str], *, cache_dir: Path, torch_backend: str, cance
         _LOG.info("the sizes of %s could not be looked up: %s", ", ".join(needless), failure.message)
         files = []
     return (
-        f"PyTorch brings {len(needless)} packages for CUDA along{_size(files, frozenset(needless))}, and the cluster has no GPU. "
-        "`torch_backend: cpu` takes PyTorch without them."
+        f"PyTorch brings {len(needless)} packages for CUDA along{_size(files, frozenset(needless))}, "
+        "and the cluster has no GPU. `torch_backend: cpu` takes PyTorch without them."
     )
 
 

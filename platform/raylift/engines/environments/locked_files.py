@@ -38,9 +38,9 @@ def files_of(
     """
     with tempfile.TemporaryDirectory(prefix="raylift-lock-") as name:
         lock = Path(name) / "pylock.toml"
+        options = (*options_of(torch_backend), "--format", "pylock.toml", "--output-file", str(lock))
         run_uv(
-            ["pip", "compile", "-", "--no-deps", "--python", sys.executable, *options_of(torch_backend)]
-            + ["--format", "pylock.toml", "--output-file", str(lock)],
+            ["pip", "compile", "-", "--no-deps", "--python", sys.executable, *options],
             stdin="\n".join(pins) + "\n",
             cache_dir=cache_dir,
             timeout=_SECONDS,

@@ -17,11 +17,12 @@ from typing import Any, Final
 from filelock import FileLock, Timeout
 
 from raylift.engines.environments.base import base_site_directories
-from raylift.engines.environments.build_record import ProgressFile, drop_record, write_record
+from raylift.engines.environments.build_record import ProgressFile, drop_record, read_record, write_record
 from raylift.engines.environments.errors import BuildCancelled, EnvironmentBuildFailed
 from raylift.engines.environments.in_use import install_mark, kept, note_use
 from raylift.engines.environments.installer import InstallerFailure, run_uv
 from raylift.engines.environments.runtime_env import READY
+from raylift.engines.environments.sizes import as_record, packages_in, size_of
 from raylift.engines.environments.uv_process import Cancelled
 
 _LOG: Final = logging.getLogger(__name__)
@@ -124,7 +125,9 @@ def build_lock(directory: Path, *, timeout: float = _BUILD_SECONDS, cancelled: C
 def _build(lock: Sequence[str], directory: Path, cancelled: Cancelled) -> None:
     # A virtual environment cannot be moved, so it is made in its place; what a killed build left there has no .ok.
     _clear(directory)
-    write_record(directory, lock)
+    announced = read_record(directory)
+    note = announced.note if announced else None
+    write_record(directory, lock, note=note)
     cache = download_cache(directory.parent)
     try:
         run_uv(["venv", "--python", sys.executable, str(directory)], cache_dir=cache, timeout=_BUILD_SECONDS)
@@ -139,7 +142,7 @@ def _build(lock: Sequence[str], directory: Path, cancelled: Cancelled) -> None:
             # uv copies where it cannot link.
             defaults={"UV_LINK_MODE": "hardlink"},
             cancelled=cancelled,
-            report=ProgressFile(directory, lock).report,
+            report=ProgressFile(directory, lock, note).report,
         )
         _finish(lock, directory)
     except BuildCancelled:
@@ -163,7 +166,12 @@ def _see_base(directory: Path) -> None:
 
 def _finish(lock: Sequence[str], directory: Path) -> None:
     install_mark(directory)
-    record = {"lock": list(lock), "created": datetime.now(UTC).isoformat(), "size": _size(directory)}
+    record = {
+        "lock": list(lock),
+        "created": datetime.now(UTC).isoformat(),
+        "size": size_of(directory),
+        "packages": as_record(packages_in(directory)),
+    }
     unfinished = directory / f"{READY}.tmp"
     unfinished.write_text(json.dumps(record))
     unfinished.replace(directory / READY)
@@ -175,10 +183,6 @@ def _note_use(directory: Path, *, expected: bool) -> None:
     except OSError as error:
         # On a node that mounts the environments read-only they are used all the same.
         _LOG.debug("could not mark %s as used: %s", directory, error)
-
-
-def _size(directory: Path) -> int:
-    return sum(path.lstat().st_size for path in directory.rglob("*") if not path.is_dir())
 
 
 def _clear(directory: Path) -> None:

@@ -160,10 +160,9 @@ def _compile(lines: Sequence[str], constraints: Sequence[str], base: FrozenBase,
         stand_ins.mkdir()
         for dist in base.in_need_of_stand_ins(no_index=no_index_asked(os.environ)):
             write_stand_in(dist, stand_ins)
-        files = ("--constraints", str(limits), "--output-file", str(lock))
+        options = (*options_of(uv.torch_backend), "--constraints", str(limits), "--output-file", str(lock))
         run_uv(
-            ["pip", "compile", "-", "--no-header", "--no-annotate", "--python", sys.executable]
-            + [*options_of(uv.torch_backend), *files],
+            ["pip", "compile", "-", "--no-header", "--no-annotate", "--python", sys.executable, *options],
             stdin="\n".join(lines) + "\n",
             cache_dir=uv.cache_dir,
             cancelled=uv.cancelled,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from raylift.domain.job import Job
+from raylift.engines.environments.build_record import write_record
 from raylift.engines.environments.cuda_note import cuda_note
 from raylift.engines.environments.inventory import make_room
 from raylift.engines.environments.overlay import (
@@ -76,6 +77,8 @@ class Preparation:
         if not lock or is_built(overlay_directory(lock, self._root)) or self._has_gpus():
             return Resolved(lock)
         note = cuda_note(lock, cache_dir=download_cache(self._root), torch_backend=backend, cancelled=cancelled)
+        if note is not None:
+            write_record(overlay_directory(lock, self._root), lock, note=note)
         return Resolved(lock, note)
 
     def _build(self, lock: tuple[str, ...], cancelled: Cancelled) -> Path:
