@@ -84,11 +84,17 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(200)
         self.end_headers()
         # From here on the client speaks to the index, as it believes.
-        self.connection = self.server.tls.wrap_socket(self.connection, server_side=True)
-        self.rfile, self.wfile = self.connection.makefile("rb"), self.connection.makefile("wb", 0)
-        self.close_connection = False
-        while not self.close_connection:
-            self.handle_one_request()
+        with self.server.tls.wrap_socket(self.connection, server_side=True) as self.connection:
+            self.rfile, self.wfile = self.connection.makefile("rb"), self.connection.makefile("wb", 0)
+            with self.rfile, self.wfile:
+                self.close_connection = False
+                while not self.close_connection:
+                    self.handle_one_request()
+
+    def finish(self) -> None:
+        """Leave what is closed already."""
+        if not self.wfile.closed:
+            super().finish()
 
     def do_HEAD(self) -> None:
         self._answer(body=False)
