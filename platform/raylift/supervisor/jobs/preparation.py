@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +23,8 @@ from raylift.engines.environments.remembered_locks import lock_of
 from raylift.engines.environments.shared_work import SharedWork
 from raylift.engines.environments.uv_process import Cancelled
 from raylift.settings import EnvironmentSettings
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,5 +89,13 @@ class Preparation:
         there = is_built(overlay_directory(lock, self._root))
         python = ensure_overlay(lock, self._root, expected=True, cancelled=cancelled)
         if not there:
-            make_room(self._root, self._settings.max_bytes, keep=environment_hash(lock))
+            # The job need not wait until others are gone.
+            threading.Thread(target=self._make_room, args=(environment_hash(lock),), name="make-room", daemon=True).start()
         return python
+
+    def _make_room(self, keep: str) -> None:
+        try:
+            make_room(self._root, self._settings.max_bytes, keep=keep)
+        except OSError:
+            # The environment is there, and that is what was asked for. The next build tries again.
+            log.exception("could not make room in %s", self._root)
