@@ -20,7 +20,6 @@ from raylift.engines.environments import (
     EnvironmentUnresolvable,
     runtime_env_for,
 )
-from raylift.engines.environments.overlay import is_built, overlay_directory
 from raylift.engines.leftovers import end_leftovers
 from raylift.engines.mlflow_client import MlflowRefused
 from raylift.engines.ray_jobs import RayJobs, SubmissionRefused
@@ -30,7 +29,7 @@ from raylift.settings import PlatformSettings
 from raylift.store import Store
 from raylift.supervisor.choose_model import choose_run
 from raylift.supervisor.end_runs import FINISHED, end_runs, status_of_runs
-from raylift.supervisor.jobs.preparation import Preparation
+from raylift.supervisor.jobs.preparation import Preparation, known_lock
 from raylift.supervisor.placement import Placement
 from raylift.supervisor.plan_jobs import (
     CANCELLED_BEFORE_ITS_SCRIPT,
@@ -78,12 +77,6 @@ def _cause(job: Job, reason: Reason) -> str:
             return "the platform lost sight of it"
 
 
-def _known_lock(job: Job) -> tuple[str, ...] | None:
-    """The lock of a job whose requirements need not be resolved any more, or that has none."""
-    lock = job.spec.environment_lock if job.environment_lock is None else job.environment_lock
-    return () if lock is None and not job.spec.requirements else lock
-
-
 class JobExecutor:
     """The supervisor's hands, as far as jobs go."""
 
@@ -118,7 +111,7 @@ class JobExecutor:
         if job.cancel_requested_at is not None:
             self.cancel_waiting(lease, job)
             return
-        lock = _known_lock(job)
+        lock = known_lock(job)
         if lock is not None and not self._is_to_be_built(job, lock):
             self._start(lease, job, lock)
         else:
@@ -182,30 +175,21 @@ class JobExecutor:
         """Start the job if its environment is there; it comes again otherwise."""
         try:
             if job.environment_lock is None:
-                job = self._with_lock(lease, job)
-            lock = job.environment_lock
-            if lock is None or (self._is_to_be_built(job, lock) and not self._preparation.is_built(job, lock)):
+                resolved = self._preparation.resolve(job)
+                if resolved is None:
+                    return
+                job = self._store.jobs.amend(lease, job, environment_lock=resolved.lock, message=resolved.note)
+            lock = job.environment_lock or ()
+            if self._is_to_be_built(job, lock) and not self._preparation.is_built(job, lock):
                 return
         except (EnvironmentUnresolvable, EnvironmentBuildFailed) as error:
             self._move(lease, job, JobState.FAILED, reason=Reason.ENVIRONMENT_ERROR, message=error.detail)
-            return
-        self._start(lease, job, lock)
-
-    def _with_lock(self, lease: Lease, job: Job) -> Job:
-        """The job with its lock, once its requirements are resolved."""
-        lock, note = _known_lock(job), None
-        if lock is None:
-            resolved = self._preparation.resolve(job)
-            if resolved is None:
-                return job
-            lock, note = resolved.lock, resolved.note
-        return self._store.jobs.amend(lease, job, environment_lock=lock, message=note)
+        else:
+            self._start(lease, job, lock)
 
     def _is_to_be_built(self, job: Job, lock: tuple[str, ...]) -> bool:
         """Whether its environment is made before the job is handed to Ray, and is not there yet."""
-        if not lock or self._mechanism(job) != OVERLAY:
-            return False
-        return not is_built(overlay_directory(lock, self._settings.environments_dir))
+        return self._mechanism(job) == OVERLAY and self._preparation.lacks(lock)
 
     def _start(self, lease: Lease, job: Job, lock: tuple[str, ...]) -> None:
         chosen = submission_id(job.job_id, job.attempt)

@@ -105,11 +105,13 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self, *, body: bool) -> None:
         self.server.asked.append(self.path)
         path = PurePosixPath(self.path.replace("%2B", "+"))
-        wheels = self.server.wheels.get(path.parts[2], []) if len(path.parts) > 3 else []
+        # /whl/cpu/torch/ is a page, /whl/cpu/torch-….whl a file.
+        build = path.parent.name
+        wheels = self.server.wheels.get(build, [])
         content = next((wheel.read_bytes() for wheel in wheels if wheel.name == path.name), None)
         if content is None:
             names = [wheel.name for wheel in wheels if wheel.name.startswith(f"{path.name}-")]
-            links = "".join(f'<a href="/whl/{path.parts[2]}/{name.replace("+", "%2B")}">{name}</a>' for name in names)
+            links = "".join(f'<a href="/whl/{build}/{name.replace("+", "%2B")}">{name}</a>' for name in names)
             content = links.encode() or None
         self.send_response(404 if content is None else 200)
         self.send_header("Content-Length", str(len(content or b"")))

@@ -21,7 +21,8 @@ LOCK = ("heavy==1.0", "light==1.0")
 
 @pytest.fixture
 def root(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    for name in ("UV_CACHE_DIR", "UV_FIND_LINKS", "PIP_FIND_LINKS", "PIP_NO_INDEX", "UV_INDEX", "PIP_EXTRA_INDEX_URL"):
+    # TERM: Ray's processes have none.
+    for name in ("TERM", "UV_CACHE_DIR", "UV_FIND_LINKS", "PIP_FIND_LINKS", "PIP_NO_INDEX", "UV_INDEX", "PIP_EXTRA_INDEX_URL"):
         monkeypatch.delenv(name, raising=False)
     return tmp_path / "environments"
 
@@ -77,6 +78,14 @@ def test_the_bytes_of_a_download_grow_up_to_its_size(root: Path, index: SlowInde
     assert len(set(done)) > 2
     assert seen[-1].size == pytest.approx(whole, rel=0.01)
     assert done[0] < whole / 2 < done[-1] <= seen[-1].size
+
+
+def test_a_package_that_is_named_by_its_address_has_bytes_as_well(root: Path, index: SlowIndex) -> None:
+    lock = [f"heavy @ {index.wheel_url('heavy')}"]
+    thread, errors = _in_background(lambda: ensure_overlay(lock, root))
+    seen = [record.downloads for record in _records(overlay_directory(lock, root), thread) if record.downloads]
+    assert errors == []
+    assert len({downloads.done for downloads in seen}) > 2
 
 
 def test_a_cancelled_download_ends_and_leaves_nothing(root: Path, index: SlowIndex, cancel: threading.Event) -> None:

@@ -30,7 +30,8 @@ _ERASE: Final = "\x1b[2K"
 _ESCAPES: Final = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 _BAR: Final = re.compile(r"(\S+) +-+ +([\d.]+) ([KMGT]i)?B/([\d.]+) ([KMGT]i)?B")
 _UNITS: Final = {"": 1, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
-_ROWS, _COLUMNS = 500, 200
+_TERM, _ROWS, _COLUMNS = "xterm", 500, 200
+"""Without a kind of terminal, as in Ray's processes, uv draws nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +97,13 @@ def run(
         words.write(stdin)
         words.seek(0)
         process = subprocess.Popen(
-            command, stdin=words, stdout=theirs, stderr=theirs, cwd=nowhere, env=dict(environment), start_new_session=True
+            command,
+            stdin=words,
+            stdout=theirs,
+            stderr=theirs,
+            cwd=nowhere,
+            env={**environment, "TERM": _TERM},
+            start_new_session=True,
         )
         os.close(theirs)
         try:

@@ -35,6 +35,12 @@ class Resolved:
     note: str | None = None
 
 
+def known_lock(job: Job) -> tuple[str, ...] | None:
+    """The lock of a job whose requirements need not be resolved any more, or that has none."""
+    lock = job.spec.environment_lock if job.environment_lock is None else job.environment_lock
+    return () if lock is None and not job.spec.requirements else lock
+
+
 class Preparation:
     """Jobs come again until what they wait for is there; those that want the same share it.
 
@@ -52,16 +58,23 @@ class Preparation:
         self._builds: SharedWork[Path] = SharedWork("build")
 
     def resolve(self, job: Job) -> Resolved | None:
-        """The lock of the job's requirements; None while they are being resolved.
+        """The job's lock; None while its requirements are being resolved.
 
         Raises:
             EnvironmentUnresolvable: no packages meet them, or the index cannot be asked.
         """
+        known = known_lock(job)
+        if known is not None:
+            return Resolved(known)
         backend = self._settings.backend_of(job.spec.torch_backend)
         key = environment_hash([*job.spec.requirements, f"--torch-backend={backend}"])
         return self._resolutions.ask(
             job.job_id, key, lambda cancelled: self._resolved(job.spec.requirements, backend, cancelled)
         )
+
+    def lacks(self, lock: tuple[str, ...]) -> bool:
+        """Whether the environment of ``lock`` is not there."""
+        return bool(lock) and not is_built(overlay_directory(lock, self._root))
 
     def is_built(self, job: Job, lock: tuple[str, ...]) -> bool:
         """Whether the job's environment is there; False while it is being built.
@@ -78,7 +91,7 @@ class Preparation:
 
     def _resolved(self, requirements: tuple[str, ...], backend: str, cancelled: Cancelled) -> Resolved:
         lock = lock_of(requirements, self._root, torch_backend=backend, cancelled=cancelled)
-        if not lock or is_built(overlay_directory(lock, self._root)) or self._has_gpus():
+        if not self.lacks(lock) or self._has_gpus():
             return Resolved(lock)
         note = cuda_note(lock, cache_dir=download_cache(self._root), torch_backend=backend, cancelled=cancelled)
         if note is not None:
@@ -86,9 +99,9 @@ class Preparation:
         return Resolved(lock, note)
 
     def _build(self, lock: tuple[str, ...], cancelled: Cancelled) -> Path:
-        there = is_built(overlay_directory(lock, self._root))
+        missing = self.lacks(lock)
         python = ensure_overlay(lock, self._root, expected=True, cancelled=cancelled)
-        if not there:
+        if missing:
             # The job need not wait until others are gone.
             threading.Thread(target=self._make_room, args=(environment_hash(lock),), name="make-room", daemon=True).start()
         return python
