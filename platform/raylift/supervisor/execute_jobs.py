@@ -119,9 +119,8 @@ class JobExecutor:
 
     def cancel_waiting(self, lease: Lease, job: Job) -> None:
         """End a job that was cancelled before it was admitted."""
-        self._move(
-            lease, job, JobState.CANCELLED, reason=Reason.CANCELLED_BY_USER, message="Cancelled while it waited in the queue."
-        )
+        message = "Cancelled while it waited in the queue."
+        self._move(lease, job, JobState.CANCELLED, reason=Reason.CANCELLED_BY_USER, message=message)
 
     def execute(self, lease: Lease, job: Job, action: JobAction) -> None:
         """Carry out one action.
