@@ -48,7 +48,7 @@ class Capacity:
         return Shortfall(resource, _explain(node, resource, cpus, memory_bytes, gpus))
 
     def has_gpus(self) -> bool:
-        """Whether a node has one; true as well while no node is known."""
+        """True where a node has one, and while no node is known."""
         nodes = self._known_nodes()
         return not nodes or any(node.gpus for node in nodes)
 

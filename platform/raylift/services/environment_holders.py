@@ -1,4 +1,4 @@
-"""Who keeps an environment from being removed, in words."""
+"""Names the jobs, deployments and processes that keep an environment from being removed."""
 
 from __future__ import annotations
 

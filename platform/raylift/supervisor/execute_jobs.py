@@ -146,8 +146,8 @@ class JobExecutor:
         if reason is None or failures < _TRIES:
             return False
         self._close(job)
-        message = f"Failed {failures} times, the last time with {type(error).__name__}: {error}. The supervisor's log has more."
-        self._move(lease, job, JobState.FAILED, reason=reason, message=message)
+        said = f"Failed {failures} times, the last time with {type(error).__name__}: {error}. The supervisor's log has more."
+        self._move(lease, job, JobState.FAILED, reason=reason, message=said)
         return True
 
     def _carry_out(self, lease: Lease, job: Job, action: JobAction) -> None:
@@ -174,8 +174,7 @@ class JobExecutor:
         """Start the job if its environment is there; it comes again otherwise."""
         try:
             if job.environment_lock is None:
-                resolved = self._preparation.resolve(job)
-                if resolved is None:
+                if (resolved := self._preparation.resolve(job)) is None:
                     return
                 job = self._store.jobs.amend(lease, job, environment_lock=resolved.lock, message=resolved.note)
             lock = job.environment_lock or ()
@@ -187,7 +186,7 @@ class JobExecutor:
             self._start(lease, job, lock)
 
     def _is_to_be_built(self, job: Job, lock: tuple[str, ...]) -> bool:
-        """Whether its environment is made before the job is handed to Ray, and is not there yet."""
+        """True where its environment is made before the job is handed to Ray, and is not there yet."""
         return self._mechanism(job) == OVERLAY and self._preparation.lacks(lock)
 
     def _start(self, lease: Lease, job: Job, lock: tuple[str, ...]) -> None:
@@ -196,8 +195,7 @@ class JobExecutor:
             lease,
             job,
             JobState.STARTING,
-            # What was said of its environment stays in the event.
-            message=job.message if job.state is JobState.ENVIRONMENT else None,
+            message=job.message if job.state is JobState.ENVIRONMENT else None,  # It stays in the event.
             submission_id=chosen,
             environment_lock=lock,
             stop_reason=None,

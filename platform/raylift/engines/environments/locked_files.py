@@ -31,7 +31,7 @@ class LockedFile:
 def files_of(
     pins: Sequence[str], *, cache_dir: Path | None, torch_backend: str, cancelled: Cancelled = lambda: False
 ) -> list[LockedFile]:
-    """What an installation of ``pins`` downloads on this machine.
+    """List the files that an installation of ``pins`` downloads on this machine.
 
     Raises:
         InstallerFailure: the index does not answer, or does not have one of them.

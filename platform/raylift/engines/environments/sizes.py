@@ -12,7 +12,7 @@ from typing import Any, Final
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 
 _BUILT: Final = ("*/*/*/*.whl", "*/*/*/*/*.whl", "*/*/*/*/*/*.whl")
-"""Where uv keeps a wheel that it has built: of an address, of PyPI, of another index."""
+"""Places of a wheel that uv has built: of an address, of PyPI, of another index."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ def packages_from(record: Mapping[str, Any]) -> tuple[Package, ...]:
 
 
 def as_record(packages: Iterable[Package]) -> list[tuple[str, int, int]]:
-    """What ``packages_from`` reads."""
+    """Return the form that ``packages_from`` reads."""
     return [(package.name, package.inode, package.size) for package in packages]
 
 
@@ -60,7 +60,7 @@ def size_of(directory: Path) -> int:
 
 
 def shared_bytes(packages: Sequence[Sequence[Package]]) -> list[int]:
-    """Of each overlay's packages: bytes of those that another overlay has as well."""
+    """Sum, for each overlay, the bytes of the packages that another overlay has as well."""
     holders = Counter(_same(package) for each in packages for package in each)
     return [sum(package.size for package in each if holders[_same(package)] > 1) for each in packages]
 

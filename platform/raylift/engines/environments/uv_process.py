@@ -118,7 +118,7 @@ def run(
 def _follow(
     process: subprocess.Popen[bytes], output: int, deadline: float, cancelled: Cancelled, report: Report | None
 ) -> str | None:
-    """What the process says until its end; None where the deadline comes first."""
+    """Return the output of the process up to its end; None where the deadline comes first."""
     said, bars, before = "", Bars(), None
     while True:
         # Its own end, not that of its output: a daemon that a package's build left behind may hold that.
@@ -152,7 +152,7 @@ def _output(*, terminal: bool) -> Iterator[tuple[int, int]]:
 
 
 def _read(output: int, seconds: float) -> str | None:
-    """What comes within ``seconds``; None when nothing will any more."""
+    """Return the output that comes within ``seconds``; None when there will be none any more."""
     if not select.select([output], [], [], seconds)[0]:
         return ""
     try:

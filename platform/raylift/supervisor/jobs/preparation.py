@@ -73,11 +73,11 @@ class Preparation:
         )
 
     def lacks(self, lock: tuple[str, ...]) -> bool:
-        """Whether the environment of ``lock`` is not there."""
+        """True where the environment of ``lock`` is not there."""
         return bool(lock) and not is_built(overlay_directory(lock, self._root))
 
     def is_built(self, job: Job, lock: tuple[str, ...]) -> bool:
-        """Whether the job's environment is there; False while it is being built.
+        """True once the job's environment is there; False while it is being built.
 
         Raises:
             EnvironmentBuildFailed: a package could not be fetched, built or installed.
