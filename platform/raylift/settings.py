@@ -12,6 +12,8 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from raylift.domain.deployment import Batching, DeploymentConfig
+from raylift.domain.identifiers import TORCH_BACKEND
+from raylift.domain.job import AUTO_TORCH_BACKEND
 from raylift.domain.quota import Quota
 
 
@@ -79,7 +81,7 @@ class JobSettings(_Section):
     quotas: QuotaSettings = QuotaSettings()
     """What each owner may have at a time (docs/admission.md)."""
     start_timeout_seconds: float = 600.0
-    """How long Ray may take to start an attempt, environment included, before it counts as lost."""
+    """How long Ray may take to start an attempt before it counts as lost. Its environment is built before that."""
 
 
 class ServingSettings(_Section):
@@ -149,6 +151,12 @@ class EnvironmentSettings(_Section):
     """What the environments of one machine may sum up to before the longest unused are removed, never one in use."""
     mechanism: Literal["overlay", "ray_uv"] = "overlay"
     """``overlay``: small environments above the base, by our plugin. ``ray_uv``: Ray's ``uv`` field, for nodes without it."""
+    torch_backend: Annotated[str, Field(pattern=TORCH_BACKEND.pattern)] = AUTO_TORCH_BACKEND
+    """Which build of PyTorch jobs get whose upload names none: ``auto``, ``cpu``, ``cu128``, …"""
+
+    def backend_of(self, asked: str | None) -> str:
+        """The build of PyTorch for whoever ``asked`` for one, or for none."""
+        return self.torch_backend if asked is None else asked
 
 
 class GatewaySettings(_Section):

@@ -51,7 +51,7 @@ def create_app(services: Services, *, echo_request_id: bool = True, warm_process
     """
     forwarder = Forwarder(services.settings.gateway_url)
     copies = Forwarder(services.settings.gateway_url)
-    warm = WarmPool(services.settings, lambda socket: Forwarder("http://warm", socket=socket)) if warm_processes else None
+    warm = _warm_pool(services) if warm_processes else None
     standby = Standby(services.demand, warm)
     metrics = Metrics(services.census, services.observations)
     shadowing = Shadowing(services.routing, Dispatcher(services.routing, copies, standby=standby), metrics.count_shadow)
@@ -110,3 +110,9 @@ def create_app(services: Services, *, echo_request_id: bool = True, warm_process
         app.include_router(router)
     app.openapi = lambda: openapi.document(app)
     return app
+
+
+def _warm_pool(services: Services) -> WarmPool[Forwarder]:
+    return WarmPool(
+        services.settings, lambda socket: Forwarder("http://warm", socket=socket), services.deployments.wanted_among
+    )

@@ -160,7 +160,7 @@ def _take(name: str, values: Sequence[str], form: UploadForm) -> None:
         form.fields[name] = _json(name, values[0], form)
     elif name == "script_content" and name in form.fields:
         form.refuse(name, "is given twice: as the part 'script' and as the field 'script_content'")
-    elif not (name in {"model_name", "register"} and not values[0]):  # An empty field is how a form says null.
+    elif not (name in {"model_name", "register", "torch_backend"} and not values[0]):  # An empty field is how a form says null.
         form.fields[name] = values[0]
 
 
@@ -200,6 +200,7 @@ FORM_SCHEMA: Final[dict[str, Any]] = {
         "experiment_name": {"type": "string"},
         "model_name": {"type": "string"},
         "register": {"type": "string"},
+        "torch_backend": {"type": "string"},
         "requirements": {"type": "array", "items": {"type": "string"}, "description": "Repeated, or one JSON list."},
         "requirements_file": {"type": "string", "format": "binary", "description": "A requirements.txt."},
         "args": {"type": "array", "items": {"type": "string"}, "description": "Repeated, or one JSON list."},

@@ -18,10 +18,11 @@ from raylift.api.models import (
     SchemaView,
     VersionView,
 )
-from raylift.api.training import EventView, JobAccepted, JobSummary, JobView, ResourceView, UsageView
+from raylift.api.training import DownloadProgress, EventView, JobAccepted, JobSummary, JobView, ResourceView, UsageView
 from raylift.domain.deployment import Deployment, DeploymentStatus
 from raylift.domain.identifiers import TAG_SCHEMA
 from raylift.domain.job import STATUS_OF, Event, Job, JobState, JobStatus
+from raylift.engines.environments.uv_process import Downloads
 from raylift.services.lineage import Origins
 from raylift.services.models import ModelOutline, ModelRecord, VersionRecord
 from raylift.services.training import JobDetails
@@ -86,7 +87,10 @@ def job_view(details: JobDetails, now: datetime) -> JobView:
         command=spec.command,
         requirements=list(spec.requirements),
         requirements_source=spec.requirements_source,
+        torch_backend=spec.torch_backend,
         environment_lock=None if job.environment_lock is None else list(job.environment_lock),
+        environment_note=details.build.note if details.build else None,
+        environment_progress=download_progress(details.build.downloads) if details.build else None,
         environment=dict.fromkeys(spec.environment, MASK),
         args=list(spec.args),
         params=dict(spec.params),
@@ -103,6 +107,10 @@ def job_view(details: JobDetails, now: datetime) -> JobView:
         exit_code=job.exit_code,
         ray_submission_id=job.submission_id,
     )
+
+
+def download_progress(downloads: Downloads | None) -> DownloadProgress | None:
+    return None if downloads is None else DownloadProgress(downloaded=downloads.done, size=downloads.size)
 
 
 def event_view(event: Event) -> EventView:

@@ -7,13 +7,14 @@ import logging
 import shutil
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final, Generic, Protocol, TypeVar
 
 from raylift.domain.deployment import Deployment
+from raylift.domain.errors import EngineUnavailable
 from raylift.engines.environments.overlay import is_built, overlay_directory
 from raylift.engines.observing import observer_config
 from raylift.settings import PlatformSettings
@@ -24,9 +25,12 @@ from serve_apps.warm_pool.zygote import SOCKET
 _log = logging.getLogger(__name__)
 
 _LOOK_SECONDS: Final = 2.0
+_DEPLOYED_SECONDS: Final = 0.5
+"""Pause between two looks at whether versions with a process are still deployed."""
 _RESTART_SECONDS: Final = (0.5, 1.0, 2.0, 5.0, 15.0)
 _MAX_UNFIT: Final = 4096
 
+Version = tuple[str, str]
 Key = tuple[str, str, str]
 
 
@@ -76,9 +80,16 @@ class WarmPool(Generic[C]):
     Args:
         settings: the platform's.
         connect: makes a connection to the HTTP server at a socket.
+        deployed: the deployments, of those that are asked for, that are still wanted; called in a thread.
     """
 
-    def __init__(self, settings: PlatformSettings, connect: Callable[[Path], C]) -> None:
+    def __init__(
+        self,
+        settings: PlatformSettings,
+        connect: Callable[[Path], C],
+        deployed: Callable[[Sequence[Version]], list[Deployment]],
+    ) -> None:
+        self._deployed = deployed
         self._settings = settings
         self._limits = settings.serving
         self._connect = connect
@@ -206,12 +217,13 @@ class WarmPool(Generic[C]):
     async def _run_process(self) -> None:
         """One warm process from its start to its end."""
         process = self._process = await WarmProcess.start()
-        watch = asyncio.create_task(self._watch())
+        watches = [asyncio.create_task(self._watch()), asyncio.create_task(self._end_what_is_not_deployed())]
         try:
             async for event in process.events():
                 self._note(event)
         finally:
-            watch.cancel()
+            for watch in watches:
+                watch.cancel()
             self._process = None
             self._is_warm.clear()
             for name in list(self._book.by_name):
@@ -264,6 +276,23 @@ class WarmPool(Generic[C]):
                     self._end_oldest()
             except NoWarmProcess:
                 _log.info("warm processes have more than %d bytes, and all are at work", self._limits.warm_memory_bytes)
+
+    async def _end_what_is_not_deployed(self) -> None:
+        """End processes of versions that were deleted, or deployed anew in another way: nobody asks them any more."""
+        while True:
+            await asyncio.sleep(_DEPLOYED_SECONDS)
+            keys = [key for key, child in self._book.by_key.items() if child.in_flight == 0]
+            if not keys:
+                continue
+            try:
+                wanted = {_key(row) for row in await asyncio.to_thread(self._deployed, [key[:2] for key in keys])}
+            except EngineUnavailable as error:
+                _log.info("whether versions are still deployed cannot be told: %s", error)
+                continue
+            for key in keys:
+                child = self._book.by_key.get(key)
+                if key not in wanted and child is not None and child.in_flight == 0:
+                    self._end(key)
 
     def _memory(self) -> int:
         """Bytes that the processes have for themselves."""

@@ -11,9 +11,27 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from raylift.api.amounts import check_amount
 from raylift.api.figures import Figure
 from raylift.api.sweeps import SweepRequest, Value
-from raylift.domain.identifiers import MODEL_NAME
+from raylift.domain.identifiers import MODEL_NAME, TORCH_BACKEND
 
 _SCRIPT_NAME: Final = re.compile(r"[^/\\\x00-\x1f\x7f]+\.(py|ipynb)")
+
+
+TorchBackend = Annotated[
+    str,
+    Field(
+        pattern=TORCH_BACKEND.pattern,
+        description="Which build of PyTorch: `cpu`, `cu128`, … from PyTorch's own index, or `auto`, which leaves it to the "
+        "platform's package index. null: as the platform's settings say.",
+        examples=["cpu", "cu128", "auto"],
+    ),
+]
+
+
+class DownloadProgress(BaseModel):
+    """How far the downloads of an environment are. What was downloaded before counts in neither."""
+
+    downloaded: Annotated[int, Field(description="Bytes.")]
+    size: Annotated[int, Field(description="Bytes of all packages whose download has begun: soon all that there are.")]
 
 
 class ResourceRequest(BaseModel):
@@ -50,6 +68,7 @@ class TrainingUpload(BaseModel):
         str | None, Field(description="Registered model to add a version to; null runs the script and registers nothing.")
     ] = None
     requirements: Annotated[list[str], Field(description="PEP 508 requirements.")] = []
+    torch_backend: TorchBackend | None = None
     environment: Annotated[dict[str, str], Field(description="Environment variables of the script.")] = {}
     args: Annotated[list[str], Field(description="The script's sys.argv[1:].")] = []
     timeout_seconds: Annotated[int, Field(description="Seconds the script may run; 60 to 3600 by default.")] = 600
@@ -203,7 +222,12 @@ class JobView(JobSummary):
     requirements_source: Annotated[
         str | None, Field(description="Where they come from: request, script metadata, or a file of the project.")
     ] = None
+    torch_backend: Annotated[str | None, Field(description="The build of PyTorch that the upload asked for.")] = None
     environment_lock: Annotated[list[str] | None, Field(description="Pinned packages beyond the base environment.")]
+    environment_progress: Annotated[
+        DownloadProgress | None, Field(description="While its environment is downloaded and built.")
+    ] = None
+    environment_note: Annotated[str | None, Field(description="A word about what is being downloaded for it.")] = None
     environment: Annotated[dict[str, str], Field(description="Names of the variables; values are masked.")]
     args: list[str]
     params: Annotated[dict[str, str], Field(description="Parameters that are no secrets.")] = {}

@@ -9,9 +9,10 @@ import typer
 from raylift.api.environments import EnvironmentList, EnvironmentView
 from raylift.cli.exits import ExitCode, stop, wrong_usage
 from raylift.cli.printing import age, print_facts, print_json, print_table, say
-from raylift.cli.requirements import RequirementsFileOption, RequirementsOption
+from raylift.cli.requirements import RequirementsFileOption, RequirementsOption, TorchBackendOption
 from raylift.cli.session import KeyOption, OutputOption, UrlOption, session
 from raylift.client import paths
+from raylift.client.progress import downloaded, step_of
 from raylift.client.script import read_requirements
 from raylift.domain.quantities import format_bytes
 
@@ -29,7 +30,7 @@ def list_environments(
             print_json(answer)
             return
         found = EnvironmentList.model_validate(answer)
-        print_table(("hash", "state", "size", "last used", "packages"), (_row(each) for each in found.environments))
+        print_table(("hash", "state", "size", "own", "last used", "packages"), (_row(each) for each in found.environments))
         say(f"{format_bytes(found.size)} of {format_bytes(found.max_size)}")
 
 
@@ -51,6 +52,7 @@ def prewarm(
     ctx: typer.Context,
     requirements: RequirementsOption = None,
     requirements_file: RequirementsFileOption = None,
+    torch_backend: TorchBackendOption = None,
     no_wait: Annotated[bool, typer.Option("--no-wait", help="Return as soon as the requirements are resolved.")] = False,
     timeout: Annotated[float, typer.Option(help="Seconds to wait for the build.")] = 1800.0,
     url: UrlOption = None,
@@ -67,10 +69,12 @@ def prewarm(
     if not lines:
         raise wrong_usage("--requirements", "or -r FILE is needed")
     with session(ctx, url, api_key, output) as here:
-        begun = here.client.environments.prewarm(lines)
+        begun = here.client.environments.prewarm(lines, torch_backend=torch_backend)
+        if begun.note is not None:
+            say(f"Note: {begun.note}")
         if not no_wait:
             try:
-                begun = here.client.environments.wait(begun, timeout=timeout)
+                begun = here.client.environments.wait(begun, timeout=timeout, report=DownloadTalk())
             except TimeoutError as error:
                 raise stop(f"Error: {error}", ExitCode.TIMEOUT) from error
         _print(begun.model_dump(mode="json"), here.as_json)
@@ -93,14 +97,39 @@ def remove(
             say(f"environment {name} is removed")
 
 
+class DownloadTalk:
+    """Says how far a download is: a line a tenth."""
+
+    def __init__(self) -> None:
+        self._said: int | None = None
+
+    def __call__(self, environment: EnvironmentView) -> None:
+        progress, step = environment.progress, step_of(environment.progress)
+        if progress is not None and step != self._said:
+            self._said = step
+            say(downloaded(progress))
+
+
 def _row(environment: EnvironmentView) -> tuple[object, ...]:
     return (
         environment.hash,
         _state(environment),
-        "-" if environment.size is None else format_bytes(environment.size),
+        _bytes(environment.size),
+        _bytes(environment.own_size),
         "-" if environment.last_used_at is None else age(environment.last_used_at),
         ", ".join(environment.lock),
     )
+
+
+def _sizes(environment: EnvironmentView) -> str:
+    if not environment.shared_size:
+        return _bytes(environment.size)
+    own, shared = _bytes(environment.own_size), _bytes(environment.shared_size)
+    return f"{_bytes(environment.size)}: {own} of its own, {shared} shared with other environments"
+
+
+def _bytes(count: int | None) -> str:
+    return "-" if count is None else format_bytes(count)
 
 
 def _state(environment: EnvironmentView) -> str:
@@ -123,9 +152,11 @@ def _print(answer: Any, as_json: bool) -> None:
         [
             ("hash", environment.hash),
             ("state", _state(environment)),
-            ("size", None if environment.size is None else format_bytes(environment.size)),
+            ("size", None if environment.size is None else _sizes(environment)),
             ("created", environment.created_at),
             ("last used", environment.last_used_at),
+            ("progress", downloaded(environment.progress) if environment.progress else None),
+            ("note", environment.note),
             ("message", environment.message),
             ("locked", "\n".join(environment.lock)),
         ]

@@ -15,6 +15,7 @@ from raylift.cli.printing import age, cell, pairs, print_facts, print_json, prin
 from raylift.cli.session import KeyOption, OutputOption, UrlOption, session
 from raylift.cli.train import ParamOption, announce, assignments
 from raylift.client import paths
+from raylift.client.progress import downloaded
 from raylift.domain.job import JobStatus
 from raylift.domain.quantities import format_bytes
 
@@ -248,7 +249,9 @@ def _facts(job: JobView) -> list[tuple[str, object]]:
         ("arguments", " ".join(job.args)),
         ("requirements", ", ".join(job.requirements)),
         ("from", job.requirements_source),
+        ("PyTorch build", job.torch_backend),
         ("locked", ", ".join(job.environment_lock or [])),
+        ("environment progress", downloaded(job.environment_progress) if job.environment_progress else None),
         ("parameters", pairs({**job.params, **(job.sweep_parameters or {})})),
         ("environment", ", ".join(name for name in job.environment if name not in job.params)),
         ("asked for", f"{job.resources.cpus:g} CPU, {format_bytes(job.resources.memory)}, {job.resources.gpus:g} GPU"),

@@ -21,3 +21,8 @@ RequirementsFileOption = Annotated[
         dir_okay=False,
     ),
 ]
+
+TorchBackendOption = Annotated[
+    str | None,
+    typer.Option(help="Which build of PyTorch: cpu, cu128, …, or auto: the platform's package index decides.", metavar="BUILD"),
+]

@@ -11,7 +11,7 @@ import typer
 from raylift.cli.exits import code_of, sentences, stop, wrong_usage
 from raylift.cli.following import await_health, follow_to_the_end, say_how_it_ended
 from raylift.cli.printing import print_json, say
-from raylift.cli.requirements import RequirementsFileOption, RequirementsOption
+from raylift.cli.requirements import RequirementsFileOption, RequirementsOption, TorchBackendOption
 from raylift.cli.session import KeyOption, OutputOption, Session, UrlOption, session
 from raylift.cli.sweep_options import (
     MaxParallelOption,
@@ -54,6 +54,7 @@ def train(
     ] = None,
     requirements: RequirementsOption = None,
     requirements_file: RequirementsFileOption = None,
+    torch_backend: TorchBackendOption = None,
     env: Annotated[
         list[str] | None, typer.Option("--env", help="Environment variable of the script; may be repeated.", metavar="K=V")
     ] = None,
@@ -114,6 +115,7 @@ def train(
                 model=model,
                 experiment=experiment,
                 requirements=[*(requirements or []), *_lines(requirements_file or [])],
+                torch_backend=torch_backend,
                 env=assignments(env or [], "--env"),
                 args=arg or [],
                 cpus=cpus,

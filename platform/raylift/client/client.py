@@ -110,6 +110,7 @@ class Client:
         model: str | None = None,
         experiment: str | None = None,
         requirements: Iterable[str] | str | PathLike[str] = (),
+        torch_backend: str | None = None,
         env: Mapping[str, str] | None = None,
         args: Iterable[str] = (),
         cpus: float = 1.0,
@@ -145,6 +146,8 @@ class Client:
             experiment: MLflow experiment. None: the model's name, or the script's without ``.py``.
             requirements: PEP 508 requirements, or the path of a requirements.txt. None: those of the script's own metadata
                 (PEP 723), else of the project's requirements.txt, else of its pyproject.toml.
+            torch_backend: Which build of PyTorch: "cpu", "cu128", … from PyTorch's own index; "auto" leaves it to the
+                platform's package index. None: as the platform's settings say.
             env: Environment variables of the script.
             args: The script's ``sys.argv[1:]``.
             cpus: Logical CPUs it asks for and is held to; fractions are allowed.
@@ -195,6 +198,8 @@ class Client:
         }
         if register is not None:
             body["register"] = register
+        if torch_backend is not None:
+            body["torch_backend"] = torch_backend
         if sweep is not None:
             body["sweep"] = sweep_body(
                 sweep, sweep_as, metric=metric, mode=mode, register_best=register_best, max_parallel=max_parallel

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import builtins
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from os import PathLike
-from typing import Final
+from typing import Any, Final
 
 from raylift.api.environments import EnvironmentList, EnvironmentView
 from raylift.client import paths
@@ -30,19 +30,36 @@ class Environments:
         """By its hash, or by the id of a job."""
         return self._connection.view(EnvironmentView, "GET", paths.environment(name))
 
-    def prewarm(self, requirements: Iterable[str] | str | PathLike[str]) -> EnvironmentView:
+    def prewarm(
+        self, requirements: Iterable[str] | str | PathLike[str], *, torch_backend: str | None = None
+    ) -> EnvironmentView:
         """Resolve requirements (or those of a requirements.txt) and begin to build what they need; ``wait`` waits for it.
 
         Raises:
             InvalidRequest: No packages meet them; the detail names which.
         """
-        body = {"requirements": read_requirements(requirements)}
+        body: dict[str, Any] = {"requirements": read_requirements(requirements)}
+        if torch_backend is not None:
+            body["torch_backend"] = torch_backend
         return self._connection.view(
             EnvironmentView, "POST", paths.ENVIRONMENTS, json=body, resend=True, timeout=RESOLVE_SECONDS
         )
 
-    def wait(self, environment: EnvironmentView, *, timeout: float | None = None, poll: float = 0.5) -> EnvironmentView:
+    def wait(
+        self,
+        environment: EnvironmentView,
+        *,
+        timeout: float | None = None,
+        poll: float = 0.5,
+        report: Callable[[EnvironmentView], None] = lambda _: None,
+    ) -> EnvironmentView:
         """Look at an environment until it is built, or could not be: then its ``message`` says why.
+
+        Args:
+            environment: As ``prewarm`` or ``get`` gave it.
+            timeout: Seconds to wait; None: as long as it takes.
+            poll: Seconds between two looks.
+            report: Told of every look; the view's ``progress`` has the bytes downloaded so far.
 
         Raises:
             TimeoutError: It is not ready after ``timeout`` seconds.
@@ -54,6 +71,7 @@ class Environments:
                 raise TimeoutError(f"environment {environment.hash} is not built after {timeout:g} s")
             clock.sleep(poll)
             environment = self.get(environment.hash)
+            report(environment)
         return environment
 
     def delete(self, name: str) -> None:

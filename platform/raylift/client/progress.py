@@ -3,14 +3,28 @@
 from __future__ import annotations
 
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 from rich.console import Console
 from rich.status import Status
 
-from raylift.api.training import JobView
+from raylift.api.training import DownloadProgress, JobView
 from raylift.client.errors import RayliftError
 from raylift.client.log_stream import is_final
+from raylift.domain.quantities import format_bytes
+
+_STEPS: Final = 10
+"""Lines about one download, where each is a line of its own."""
+
+
+def downloaded(progress: DownloadProgress) -> str:
+    """``1.2 GiB of 2.5 GiB downloaded``."""
+    return f"{format_bytes(progress.downloaded)} of {format_bytes(progress.size)} downloaded"
+
+
+def step_of(progress: DownloadProgress | None) -> int | None:
+    """How many tenths are done."""
+    return None if progress is None else _STEPS * progress.downloaded // max(progress.size, 1)
 
 
 class ProgressDisplay:
@@ -21,7 +35,8 @@ class ProgressDisplay:
         self._job_id = job_id
         self._console = console or Console(stderr=True, highlight=False, soft_wrap=True)
         self._status = Status(f"{job_id} …", console=self._console) if live and self._console.is_terminal else None
-        self._said: tuple[str, str | None] | None = None
+        self._said: tuple[str, str | None, int | None] | None = None
+        self._note: str | None = None
         self._away = False
 
     def __enter__(self) -> Self:
@@ -38,9 +53,12 @@ class ProgressDisplay:
             self._lost(error)
             return
         self._away = False
+        if view.environment_note is not None and view.environment_note != self._note:
+            self._note = view.environment_note
+            self._console.print(f"Note: {self._note}", markup=False)
         if self._status is not None and not is_final(view):
             self._status.update(_plain(view))
-        elif (said := (view.phase, view.reason)) != self._said:
+        elif (said := (view.phase, view.reason, step_of(view.environment_progress))) != self._said:
             self._said = said
             self._console.print(_plain(view), markup=False)
 
@@ -62,6 +80,8 @@ def _plain(view: JobView) -> str:
         words.append(f"{now:.1f} s")
     if view.reason:
         words.append(f"[{view.reason}]" if is_final(view) else view.reason.replace("_", " "))
+    if view.environment_progress is not None:
+        words.append(downloaded(view.environment_progress))
     if view.queue_position is not None:
         words.append(f"number {view.queue_position} in the queue")
     return " ".join(words) + (f" ({over})" if over else "")

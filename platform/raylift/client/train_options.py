@@ -13,6 +13,7 @@ class TrainOptions(TypedDict, total=False):
     model: str | None
     experiment: str | None
     requirements: Iterable[str] | str | PathLike[str]
+    torch_backend: str | None
     env: Mapping[str, str] | None
     args: Iterable[str]
     cpus: float

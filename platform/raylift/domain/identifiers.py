@@ -9,6 +9,9 @@ from typing import Final
 
 _CROCKFORD: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
+TORCH_BACKEND: Final = re.compile(r"^(auto|cpu|xpu|cu\d{2,3}|rocm\d+(\.\d+)+)$")
+"""Builds of PyTorch, as uv's ``--torch-backend`` names them."""
+
 MODEL_NAME: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,126}[A-Za-z0-9])?")
 """A model name that is safe in a URL path, a Ray Serve application name and a file name."""
 

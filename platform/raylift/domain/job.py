@@ -27,7 +27,7 @@ class JobState(StrEnum):
     QUEUED = "queued"
     """Committed to the store; waits for capacity."""
     ENVIRONMENT = "environment"
-    """Admitted: its requirements are being resolved and locked."""
+    """Admitted: its requirements are being resolved and locked, and their environment is downloaded and built."""
     STARTING = "starting"
     """Handed to Ray as an attempt; its script has not started yet."""
     SCRIPT = "script"
@@ -98,6 +98,10 @@ class Origin(StrEnum):
     """Submitted straight to Ray's Jobs API with ``job_entrypoints.train`` and adopted by the supervisor."""
 
 
+AUTO_TORCH_BACKEND: Final = "auto"
+"""Leaves the build of PyTorch to the platform's package index."""
+
+
 @dataclass(frozen=True, slots=True)
 class Resources:
     """What a job asks for, and what it is held to."""
@@ -161,6 +165,8 @@ class JobSpec:
     origin: Origin = Origin.PLATFORM
     environment_lock: tuple[str, ...] | None = None
     """Pinned requirements to use as they are (a rerun), instead of resolving ``requirements`` again."""
+    torch_backend: str | None = None
+    """Which build of PyTorch ``requirements`` get; None: as the platform's settings say."""
     project_sha256: str | None = None
     """The project that the script is of; None for a single script."""
     entrypoint: str | None = None

@@ -47,6 +47,11 @@ class Capacity:
         resource = _short_of(node, wanted)[0]
         return Shortfall(resource, _explain(node, resource, cpus, memory_bytes, gpus))
 
+    def has_gpus(self) -> bool:
+        """True where a node has one, and while no node is known."""
+        nodes = self._known_nodes()
+        return not nodes or any(node.gpus for node in nodes)
+
     def _known_nodes(self) -> Sequence[Node]:
         now = self._monotonic()
         if now - self._looked_at > _FRESH_SECONDS:

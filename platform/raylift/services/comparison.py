@@ -23,6 +23,7 @@ _SETTINGS: Final = (
     "experiment_name",
     "model_name",
     "requirements_source",
+    "torch_backend",
     "timeout_seconds",
     "max_retries",
     "priority",

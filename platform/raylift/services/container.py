@@ -85,7 +85,7 @@ class Services:
             routing=InferenceRouting(store, registry, clock=clock),
             demand=Demand(store, lasting_seconds=settings.serving.upscale_delay_seconds, clock=clock),
             traffic=TrafficService(store, registry, clock=clock),
-            environments=EnvironmentService(store, settings.environments_dir, settings.environments),
+            environments=EnvironmentService(store, capacity, settings.environments_dir, settings.environments),
             census=CensusService(store),
             observations=ObservationService(store, registry, settings.counters_dir, clock=clock),
             health=HealthService(

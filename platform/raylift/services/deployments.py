@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -47,6 +49,14 @@ class DeploymentService:
         except DeploymentNotFound:
             self._registry.version(model_name, version)  # A name that nobody registered deserves the better answer.
             raise
+
+    def wanted_among(self, versions: Sequence[tuple[str, str]]) -> list[Deployment]:
+        """Those of ``versions``, each a model's name and a number, that are deployed."""
+        found: list[Deployment] = []
+        for model_name, version in versions:
+            with suppress(DeploymentNotFound):
+                found.append(self._store.deployments.get(model_name, version))
+        return [row for row in found if row.wanted]
 
     def put(self, model_name: str, version: str, update: DeploymentUpdate) -> Change:
         """Deploy a version, change how it is deployed, start it again, or try it again: whichever applies."""

@@ -11,11 +11,20 @@ from pathlib import Path
 from typing import Final
 
 from raylift.domain.errors import Conflict, InvalidRequest
-from raylift.engines.environments import OVERLAY, EnvironmentBuildFailed, EnvironmentNotFound
+from raylift.engines.environments import OVERLAY, EnvironmentBuildFailed, EnvironmentInUse, EnvironmentNotFound
 from raylift.engines.environments.build_record import write_record
+from raylift.engines.environments.cuda_note import cuda_note
 from raylift.engines.environments.inventory import Overlay, list_overlays, make_room, remove_overlay
-from raylift.engines.environments.overlay import ensure_overlay, environment_hash, is_built, overlay_directory
+from raylift.engines.environments.overlay import (
+    download_cache,
+    ensure_overlay,
+    environment_hash,
+    is_built,
+    overlay_directory,
+)
 from raylift.engines.environments.remembered_locks import lock_of
+from raylift.services.capacity import Capacity
+from raylift.services.environment_holders import holders_of
 from raylift.services.requirement_lines import check_requirements
 from raylift.settings import EnvironmentSettings
 from raylift.store import Store
@@ -37,8 +46,9 @@ class Prewarmed:
 class EnvironmentService:
     """Looks at the overlays below ``root``. Its methods read the disk and run uv: call them in a thread."""
 
-    def __init__(self, store: Store, root: Path, settings: EnvironmentSettings) -> None:
+    def __init__(self, store: Store, capacity: Capacity, root: Path, settings: EnvironmentSettings) -> None:
         self._store = store
+        self._capacity = capacity
         self._root = root
         self._settings = settings
         self._slots = threading.BoundedSemaphore(_BUILDS_AT_A_TIME)
@@ -66,7 +76,7 @@ class EnvironmentService:
             raise _not_found(name)
         return found
 
-    def prewarm(self, requirements: Sequence[str]) -> Prewarmed:
+    def prewarm(self, requirements: Sequence[str], torch_backend: str | None = None) -> Prewarmed:
         """Resolve ``requirements`` now, and build what they need in the background.
 
         Raises:
@@ -82,24 +92,35 @@ class EnvironmentService:
         if errors:
             raise InvalidRequest(f"{errors[0].field} {errors[0].detail}", errors)
         # Anew: who prepares for jobs to come wants what there is now.
-        lock = lock_of(lines, self._root, afresh=True)
+        backend = self._settings.backend_of(torch_backend)
+        lock = lock_of(lines, self._root, torch_backend=backend, afresh=True)
         if not lock:
             return Prewarmed(None, building=False)
         directory = overlay_directory(lock, self._root)
         if is_built(directory):
             ensure_overlay(lock, self._root)
             return Prewarmed(self._find(directory.name) or _unbuilt(lock), building=False)
-        self._build_in_background(lock, directory)
-        return Prewarmed(_unbuilt(lock), building=True)
+        note = None
+        if not self._capacity.has_gpus():
+            note = cuda_note(lock, cache_dir=download_cache(self._root), torch_backend=backend)
+        self._build_in_background(lock, directory, note)
+        return Prewarmed(self._find(directory.name) or _unbuilt(lock), building=True)
 
     def remove(self, name: str) -> None:
         """Remove an environment and what it alone needs of the downloads.
 
         Raises:
             EnvironmentNotFound: there is none.
-            EnvironmentInUse: somebody runs in it, is about to, or builds it.
+            EnvironmentInUse: somebody runs in it, is about to, or builds it; the sentence names who.
         """
-        if not remove_overlay(self._root, name, wait=False):
+        try:
+            removed = remove_overlay(self._root, name, wait=False)
+        except EnvironmentInUse:
+            holders = holders_of(name, self._root, self._store)
+            raise EnvironmentInUse(
+                holders.sentence(name), jobs=holders.jobs, deployments=holders.deployments, processes=holders.processes
+            ) from None
+        if not removed:
             raise _not_found(name)
 
     def _find(self, name: str) -> Overlay | None:
@@ -113,13 +134,13 @@ class EnvironmentService:
             return None
         return self._find(environment_hash(job.environment_lock)) or _unbuilt(job.environment_lock)
 
-    def _build_in_background(self, lock: tuple[str, ...], directory: Path) -> None:
+    def _build_in_background(self, lock: tuple[str, ...], directory: Path, note: str | None) -> None:
         with self._lock:
             if directory.name in self._building:
                 return
             self._building.add(directory.name)
         # Before the answer, so that whoever asks next, at another replica of the gateway too, hears of it.
-        write_record(directory, lock)
+        write_record(directory, lock, note=note)
         threading.Thread(target=self._build, args=(lock, directory.name), name=f"build-{directory.name}", daemon=True).start()
 
     def _build(self, lock: tuple[str, ...], name: str) -> None:

@@ -10,8 +10,10 @@ from typing import Final
 
 from raylift.domain.errors import SweepNotFound
 from raylift.domain.job import Job, JobState, Reason
+from raylift.domain.quantities import format_bytes
 from raylift.domain.quota import Held
 from raylift.domain.sweep import SweepState
+from raylift.engines.environments.build_record import BuildRecord, read_record
 from raylift.engines.environments.overlay import is_built, overlay_directory
 from raylift.services.capacity import Capacity
 from raylift.services.clock import Clock, utc_now
@@ -52,7 +54,7 @@ class QueueReasons:
 
     def _explained(self, job: Job, look: _Look) -> Job:
         if job.state is JobState.ENVIRONMENT:
-            return replace(job, message=f"Its requirements are being resolved: {_listed(job.spec.requirements)}.")
+            return self._in_environment(job)
         if job.state is JobState.STARTING and self._clock() - job.entered_at > _SOON:
             return self._starting(job)
         waits_for = self._waits_for(job, look) if job.state is JobState.QUEUED else None
@@ -61,6 +63,20 @@ class QueueReasons:
         reason, message = waits_for
         # A job that came back to the queue says first why it did.
         return replace(job, reason=reason, message=f"{job.message} {message}" if job.message else message)
+
+    def build_of(self, job: Job) -> BuildRecord | None:
+        """The build of its environment that the job waits for."""
+        if job.state not in {JobState.ENVIRONMENT, JobState.STARTING} or not job.environment_lock:
+            return None
+        return read_record(overlay_directory(job.environment_lock, self._environments_dir))
+
+    def _in_environment(self, job: Job) -> Job:
+        if job.environment_lock is None:
+            return replace(job, message=f"Its requirements are being resolved: {_listed(job.spec.requirements)}.")
+        build, note = self.build_of(job), f" {job.message}" if job.message else ""
+        return replace(
+            job, message=f"Its environment is being built, {_progress(build)}: {_listed(job.environment_lock)}.{note}"
+        )
 
     def _starting(self, job: Job) -> Job:
         lock = job.environment_lock or ()
@@ -103,6 +119,12 @@ class QueueReasons:
                 message = f"It goes on when other jobs of its sweep end, of which {sweep.spec.max_parallel} run at a time."
             look.held_back[sweep_id] = dict.fromkeys(self._store.sweeps.held_back(sweep), message)
         return look.held_back[sweep_id]
+
+
+def _progress(build: BuildRecord | None) -> str:
+    if build is None or build.downloads is None:
+        return "nothing downloaded yet"
+    return f"{format_bytes(build.downloads.done)} of {format_bytes(build.downloads.size)} downloaded"
 
 
 def _listed(packages: Sequence[str]) -> str:

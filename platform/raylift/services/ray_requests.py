@@ -28,6 +28,7 @@ METADATA_FIELDS: Final = (
     "autolog",
     "deploy",
     "register",
+    "torch_backend",
 )
 """Fields of an upload that metadata keys choose, each as ``raylift.<field>``."""
 

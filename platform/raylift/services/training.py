@@ -10,6 +10,7 @@ from raylift.domain.deployment import Deployment
 from raylift.domain.errors import DeploymentNotFound, FieldError, InvalidRequest, JobNotFinished, NotFound
 from raylift.domain.identifiers import new_job_id
 from raylift.domain.job import Event, Job, JobState
+from raylift.engines.environments.build_record import BuildRecord
 from raylift.services.capacity import Capacity
 from raylift.services.clock import Clock, utc_now
 from raylift.services.logs import JobLogs, LogFile, removal_note
@@ -33,6 +34,8 @@ class JobDetails:
     queue_position: int | None
     deployment: Deployment | None
     """Of the version it registered."""
+    build: BuildRecord | None = None
+    """Of the environment that it waits for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +104,7 @@ class TrainingService:
             log_tail=_shown(job, log),
             queue_position=self._store.jobs.queue_position(job) if job.state is JobState.QUEUED else None,
             deployment=self._deployment_of(job),
+            build=self._reasons.build_of(job),
         )
 
     def get(self, job_id: str) -> Job:

@@ -245,6 +245,7 @@ def _spec(upload: TrainingUpload, source: _Source, sourced: Sourced, project: Pa
         experiment_name=upload.experiment_name,
         model_name=upload.model_name,
         requirements=sourced.requirements,
+        torch_backend=upload.torch_backend,
         environment={**upload.environment, **params},
         args=tuple(upload.args),
         timeout_seconds=upload.timeout_seconds,

@@ -93,6 +93,7 @@ def _assemble(settings: PlatformSettings) -> Any:
     from raylift.supervisor.execute_jobs import JobExecutor
     from raylift.supervisor.execute_name_routes import NameRouteKeeper
     from raylift.supervisor.execute_sweeps import SweepExecutor
+    from raylift.supervisor.jobs.preparation import Preparation
     from raylift.supervisor.loop import Supervisor
     from raylift.supervisor.observe import RayView
     from raylift.supervisor.placement import Placement
@@ -103,15 +104,19 @@ def _assemble(settings: PlatformSettings) -> Any:
     ray_jobs = RayJobs(settings.ray_dashboard_url)
     tracking, registry = Tracking(settings.mlflow_url), Registry(settings.mlflow_url)
     serve, placement = RayServe(settings), Placement()
+    cluster = Cluster(settings.supervisor.serving_reserve_cpus)
+    preparation = Preparation(
+        settings.environments_dir, settings.environments, lambda: any(node.gpus for node in cluster.nodes())
+    )
     front_door = FrontDoor(settings.gateway_url)
     return Supervisor(
         settings,
         holder=f"{socket.gethostname()}/{os.getpid()}/{uuid.uuid4().hex[:8]}",
         store=store,
-        cluster=Cluster(settings.supervisor.serving_reserve_cpus),
+        cluster=cluster,
         serve=serve,
         ray_view=RayView(ray_jobs, time.monotonic),
-        jobs=JobExecutor(settings, store, ray_jobs, tracking, registry, _now, placement),
+        jobs=JobExecutor(settings, store, ray_jobs, tracking, registry, _now, placement, preparation),
         placement=placement,
         sweeps=SweepExecutor(settings, store, SweepRuns(settings.mlflow_url), tracking, registry, _now),
         deployments=DeploymentExecutor(store, serve, front_door, SchemaTag(front_door, registry), _now),

@@ -13,8 +13,13 @@ from raylift.domain.job import Job, JobState, Reason
 from raylift.domain.lease import Lease
 from raylift.domain.script_notes import ScriptNotes
 from raylift.engines.attempt_directory import AttemptDirectory
-from raylift.engines.environments import OVERLAY, RAY_UV, EnvironmentUnresolvable, runtime_env_for
-from raylift.engines.environments.remembered_locks import lock_of
+from raylift.engines.environments import (
+    OVERLAY,
+    RAY_UV,
+    EnvironmentBuildFailed,
+    EnvironmentUnresolvable,
+    runtime_env_for,
+)
 from raylift.engines.leftovers import end_leftovers
 from raylift.engines.mlflow_client import MlflowRefused
 from raylift.engines.ray_jobs import RayJobs, SubmissionRefused
@@ -24,13 +29,14 @@ from raylift.settings import PlatformSettings
 from raylift.store import Store
 from raylift.supervisor.choose_model import choose_run
 from raylift.supervisor.end_runs import FINISHED, end_runs, status_of_runs
+from raylift.supervisor.jobs.preparation import Preparation, known_lock
 from raylift.supervisor.placement import Placement
 from raylift.supervisor.plan_jobs import (
     CANCELLED_BEFORE_ITS_SCRIPT,
     Finish,
     JobAction,
+    Prepare,
     Register,
-    Resolve,
     Retry,
     ScriptStarted,
     ScriptSucceeded,
@@ -83,7 +89,9 @@ class JobExecutor:
         registry: Registry,
         clock: Callable[[], datetime],
         placement: Placement,
+        preparation: Preparation,
     ) -> None:
+        self._preparation = preparation
         self._settings = settings
         self._store = store
         self._ray_jobs = ray_jobs
@@ -103,19 +111,16 @@ class JobExecutor:
         if job.cancel_requested_at is not None:
             self.cancel_waiting(lease, job)
             return
-        lock = job.environment_lock if job.environment_lock is not None else job.spec.environment_lock
-        if lock is None and not job.spec.requirements:
-            lock = ()
-        if lock is None:
-            self._resolve(lease, self._move(lease, job, JobState.ENVIRONMENT, reason=Reason.BUILDING_ENVIRONMENT))
-        else:
+        lock = known_lock(job)
+        if lock is not None and not self._is_to_be_built(job, lock):
             self._start(lease, job, lock)
+        else:
+            self._prepare(lease, self._move(lease, job, JobState.ENVIRONMENT, reason=Reason.BUILDING_ENVIRONMENT))
 
     def cancel_waiting(self, lease: Lease, job: Job) -> None:
         """End a job that was cancelled before it was admitted."""
-        self._move(
-            lease, job, JobState.CANCELLED, reason=Reason.CANCELLED_BY_USER, message="Cancelled while it waited in the queue."
-        )
+        message = "Cancelled while it waited in the queue."
+        self._move(lease, job, JobState.CANCELLED, reason=Reason.CANCELLED_BY_USER, message=message)
 
     def execute(self, lease: Lease, job: Job, action: JobAction) -> None:
         """Carry out one action.
@@ -141,14 +146,14 @@ class JobExecutor:
         if reason is None or failures < _TRIES:
             return False
         self._close(job)
-        message = f"Failed {failures} times, the last time with {type(error).__name__}: {error}. The supervisor's log has more."
-        self._move(lease, job, JobState.FAILED, reason=reason, message=message)
+        said = f"Failed {failures} times, the last time with {type(error).__name__}: {error}. The supervisor's log has more."
+        self._move(lease, job, JobState.FAILED, reason=reason, message=said)
         return True
 
     def _carry_out(self, lease: Lease, job: Job, action: JobAction) -> None:
         match action:
-            case Resolve():
-                self._resolve(lease, job)
+            case Prepare():
+                self._prepare(lease, job)
             case Submit():
                 self._submit(lease, job)
             case ScriptStarted(at=at, deadline_at=deadline_at):
@@ -165,18 +170,36 @@ class JobExecutor:
             case Finish():
                 self._finish(lease, job, action)
 
-    def _resolve(self, lease: Lease, job: Job) -> None:
+    def _prepare(self, lease: Lease, job: Job) -> None:
+        """Start the job if its environment is there; it comes again otherwise."""
         try:
-            lock = lock_of(job.spec.requirements, self._settings.environments_dir)
-        except EnvironmentUnresolvable as error:
+            if job.environment_lock is None:
+                if (resolved := self._preparation.resolve(job)) is None:
+                    return
+                job = self._store.jobs.amend(lease, job, environment_lock=resolved.lock, message=resolved.note)
+            lock = job.environment_lock or ()
+            if self._is_to_be_built(job, lock) and not self._preparation.is_built(job, lock):
+                return
+        except (EnvironmentUnresolvable, EnvironmentBuildFailed) as error:
             self._move(lease, job, JobState.FAILED, reason=Reason.ENVIRONMENT_ERROR, message=error.detail)
-            return
-        self._start(lease, job, lock)
+        else:
+            self._start(lease, job, lock)
+
+    def _is_to_be_built(self, job: Job, lock: tuple[str, ...]) -> bool:
+        """True where its environment is made before the job is handed to Ray, and is not there yet."""
+        return self._mechanism(job) == OVERLAY and self._preparation.lacks(lock)
 
     def _start(self, lease: Lease, job: Job, lock: tuple[str, ...]) -> None:
         chosen = submission_id(job.job_id, job.attempt)
         started = self._move(
-            lease, job, JobState.STARTING, submission_id=chosen, environment_lock=lock, stop_reason=None, deadline_at=None
+            lease,
+            job,
+            JobState.STARTING,
+            message=job.message if job.state is JobState.ENVIRONMENT else None,  # It stays in the event.
+            submission_id=chosen,
+            environment_lock=lock,
+            stop_reason=None,
+            deadline_at=None,
         )
         self._submit(lease, started)
 
@@ -368,6 +391,8 @@ class JobExecutor:
         self, lease: Lease, job: Job, to: JobState, *, reason: Reason | None = None, message: str | None = None, **changes: Any
     ) -> Job:
         moved = self._store.jobs.move(lease, job, to, now=self._clock(), reason=reason, message=message, **changes)
+        if to is not JobState.ENVIRONMENT:
+            self._preparation.leave(job.job_id)
         log.info("%s: %s -> %s%s", job.job_id, job.state, to, f" ({reason})" if reason else "")
         return moved
 

@@ -44,8 +44,8 @@ class AttemptSeen:
 
 
 @dataclass(frozen=True, slots=True)
-class Resolve:
-    """Resolve the requirements into a lock, then hand the job to Ray."""
+class Prepare:
+    """Make the environment, then hand the job to Ray."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,14 +105,14 @@ CANCELLED_BEFORE_ITS_SCRIPT: Final = Finish(
     JobState.CANCELLED, Reason.CANCELLED_BY_USER, "Cancelled before its script started."
 )
 
-JobAction = Resolve | Submit | ScriptStarted | Stop | Register | ScriptSucceeded | Finish | Retry
+JobAction = Prepare | Submit | ScriptStarted | Stop | Register | ScriptSucceeded | Finish | Retry
 
 
 def plan_job(job: Job, seen: AttemptSeen, now: datetime, settings: JobSettings) -> JobAction | None:
     """The next step for an admitted job, or None when there is nothing to do."""
     match job.state:
         case JobState.ENVIRONMENT:
-            return CANCELLED_BEFORE_ITS_SCRIPT if job.cancel_requested_at else Resolve()
+            return CANCELLED_BEFORE_ITS_SCRIPT if job.cancel_requested_at else Prepare()
         case JobState.STARTING:
             return _plan_starting(job, seen, now, settings)
         case JobState.SCRIPT:

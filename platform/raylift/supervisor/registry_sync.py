@@ -135,7 +135,7 @@ class RegistrySync:
 
     def _lock(self, version: ModelVersion) -> tuple[str, ...]:
         wanted = [line for line in self._tracking.requirements_of(version) if _is_the_models_own(line)]
-        return lock_of(wanted, self._settings.environments_dir)
+        return lock_of(wanted, self._settings.environments_dir, torch_backend=self._settings.environments.torch_backend)
 
 
 def _is_the_models_own(line: str) -> bool:

@@ -8,10 +8,11 @@ from fastapi import APIRouter, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
 from raylift.api.environments import EnvironmentList, EnvironmentRequest, EnvironmentView
-from raylift.engines.environments.inventory import Overlay
+from raylift.engines.environments.inventory import Overlay, occupied
 from raylift.services.container import Services
 from serve_apps.gateway.bodies import parse_model, read_body, require_json
 from serve_apps.gateway.responses import json_body, json_response, problems
+from serve_apps.gateway.views import download_progress
 
 _PATH = "/mlops/environments"
 _MAX_BODY_BYTES = 1024 * 1024
@@ -39,7 +40,7 @@ def environments_router(services: Services) -> APIRouter:
         raw = await read_body(request, max_bytes=_MAX_BODY_BYTES)
         require_json(request)
         wanted = parse_model(EnvironmentRequest, raw)
-        prewarmed = await run_in_threadpool(services.environments.prewarm, wanted.requirements)
+        prewarmed = await run_in_threadpool(services.environments.prewarm, wanted.requirements, wanted.torch_backend)
         view = _view(prewarmed.overlay)
         return json_response(view, 202, {"Location": f"{_PATH}/{view.hash}"}) if prewarmed.building else json_response(view)
 
@@ -59,7 +60,7 @@ def environments_router(services: Services) -> APIRouter:
 
 def _list(overlays: Sequence[Overlay], max_bytes: int) -> EnvironmentList:
     views = [_view(overlay) for overlay in overlays]
-    return EnvironmentList(environments=views, size=sum(view.size or 0 for view in views), max_size=max_bytes)
+    return EnvironmentList(environments=views, size=occupied(overlays), max_size=max_bytes)
 
 
 def _view(overlay: Overlay | None) -> EnvironmentView:
@@ -73,7 +74,11 @@ def _view(overlay: Overlay | None) -> EnvironmentView:
         built=overlay.built,
         in_use=overlay.in_use,
         size=overlay.size_bytes,
+        own_size=None if overlay.size_bytes is None else overlay.size_bytes - overlay.shared_bytes,
+        shared_size=None if overlay.size_bytes is None else overlay.shared_bytes,
         created_at=overlay.created_at if overlay.built else None,
         last_used_at=overlay.last_used_at,
         message=overlay.message,
+        progress=download_progress(overlay.downloads),
+        note=overlay.note,
     )

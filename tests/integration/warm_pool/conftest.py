@@ -5,7 +5,7 @@ import os
 import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -30,10 +30,14 @@ PATIENCE = 110.0
 class Warm:
     """A pool with a real warm process, and questions to versions."""
 
-    pool: WarmPool[Forwarder]
+    pool: WarmPool[Forwarder] = field(init=False)
+    asked: list[Deployment] = field(default_factory=list[Deployment])
+    deployed: list[Deployment] | None = None
+    """What is deployed; None: everything that was asked for."""
 
     async def ask(self, deployment: Deployment, body: bytes) -> Answer:
         """As the gateway does: what reached no process is sent again."""
+        self.asked.append(deployment)
         limit = asyncio.get_running_loop().time() + PATIENCE
         route = version_route(deployment.model_name, deployment.version) + "/predict"
         while True:
@@ -48,6 +52,7 @@ class Warm:
         return response.status_code, bytes(response.body)
 
     async def pid(self, deployment: Deployment) -> int:
+        self.asked.append(deployment)
         async with self.pool.process_of(deployment, asyncio.get_running_loop().time() + PATIENCE) as process:
             return process.pid
 
@@ -92,9 +97,14 @@ def warm_pool(registry: Registry, tmp_path: Path) -> PoolMaker:
             gateway_url="http://gateway.invalid",
             serving=ServingSettings(**serving),
         )
-        pool = WarmPool(settings, lambda socket: Forwarder("http://warm", socket=socket))
+        warm = Warm()
+        pool = warm.pool = WarmPool(
+            settings,
+            lambda socket: Forwarder("http://warm", socket=socket),
+            lambda _: warm.asked if warm.deployed is None else warm.deployed,
+        )
         try:
-            yield Warm(pool)
+            yield warm
         finally:
             await pool.close()
 

@@ -156,6 +156,23 @@ async def test_who_is_idle_ends(models: dict[str, Any], warm_pool: PoolMaker) ->
         await until(lambda: is_gone(pid))
 
 
+async def test_the_process_of_a_deleted_deployment_ends(models: dict[str, Any], warm_pool: PoolMaker) -> None:
+    async with warm_pool() as warm:
+        forest, linear = [deployment_of(name) for name in models]
+        pid, other = await warm.pid(forest), await warm.pid(linear)
+        warm.deployed = [linear]
+        await until(lambda: is_gone(pid))
+        assert not is_gone(other)
+
+
+async def test_the_process_of_a_deployment_that_was_changed_ends(models: dict[str, Any], warm_pool: PoolMaker) -> None:
+    async with warm_pool() as warm:
+        forest = deployment_of(next(iter(models)))
+        pid = await warm.pid(forest)
+        warm.deployed = [replace(forest, generation=2)]
+        await until(lambda: is_gone(pid))
+
+
 async def test_memory_is_bounded(models: dict[str, Any], warm_pool: PoolMaker) -> None:
     async with warm_pool(warm_memory_bytes=1) as warm:
         pid = await warm.pid(deployment_of("warm-forest"))

@@ -100,3 +100,22 @@ def test_rm(run: Run, platform: Any):
     refused = run("env", "rm", HASH, "b" * 24)
     assert refused.exit_code == 1
     assert "it is in use" in refused.stderr
+
+
+def test_prewarm_tells_a_word_first_and_then_each_tenth_of_the_download(run: Run, platform: Any):
+    looks = [BEGUN | {"progress": {"downloaded": done, "size": 4 * 2**20}} for done in (0, 2**20, 2**20 + 1, 3 * 2**20)]
+    platform.on("POST", PATH, BEGUN | {"note": "5 GiB of CUDA"}, status=202)
+    platform.on("GET", f"{PATH}/{HASH}", *looks, BUILT)
+    done = run("env", "prewarm", "--requirements", "torch", "--torch-backend", "cpu")
+    assert [line for line in done.stderr.splitlines() if "MiB" in line or "Note" in line] == [
+        "Note: 5 GiB of CUDA",
+        "0 B of 4 MiB downloaded",
+        "1 MiB of 4 MiB downloaded",
+        "3 MiB of 4 MiB downloaded",
+    ]
+    assert platform.requests[0][2] == {"requirements": ["torch"], "torch_backend": "cpu"}
+
+
+def test_sizes_say_what_is_shared(run: Run, platform: Any):
+    platform.on("GET", f"{PATH}/{HASH}", BUILT | {"own_size": 2**18, "shared_size": 3 * 2**18})
+    assert "1 MiB: 256 KiB of its own, 768 KiB shared" in run("env", "show", HASH).stdout

@@ -49,7 +49,7 @@ def test_every_option_arrives(run: Run, script: Path, platform: Any, tmp_path: P
     (tmp_path / "r.txt").write_text("pandas>=2\n# no\n")
     args = "--experiment E --model M --requirements scikit-learn --requirements xgboost>=2 --env A=1 --env B=x=y"
     args += " --arg --depth --arg 3 --cpus 2 --memory 4GiB --gpus 0.5 --timeout 90 --tag team=a --priority 70 --max-retries 2"
-    args += f" --no-autolog --no-deploy --idempotency-key k -r {tmp_path / 'r.txt'}"
+    args += f" --torch-backend cpu --no-autolog --no-deploy --idempotency-key k -r {tmp_path / 'r.txt'}"
     assert run("train", str(script), *args.split()).exit_code == 0
     (body,) = platform.sent("POST", UPLOAD)
     assert TrainingUpload.model_validate(body) == TrainingUpload.model_validate(
@@ -65,6 +65,7 @@ def test_every_option_arrives(run: Run, script: Path, platform: Any, tmp_path: P
             "resources": {"cpus": 2, "memory": "4GiB", "gpus": 0.5},
             "max_retries": 2,
             "priority": 70,
+            "torch_backend": "cpu",
             "autolog": False,
             "deploy": False,
             "tags": {"team": "a"},

@@ -190,6 +190,19 @@ def test_progress_off_a_terminal_is_a_line_per_phase(capsys: pytest.CaptureFixtu
     ]
 
 
+def test_progress_of_a_download_is_a_line_a_tenth(capsys: pytest.CaptureFixture[str], make_job: Make):
+    looks = [{"downloaded": done, "size": 2**21} for done in (0, 2**20, 2**20 + 1)]
+    with ProgressDisplay("job_1") as display:
+        for look in looks:
+            job = make_job("queued", "environment", environment_progress=look, environment_note="5 GiB of CUDA")
+            display(JobView.model_validate(job), None)
+    assert capsys.readouterr().err.splitlines() == [
+        "Note: 5 GiB of CUDA",
+        "job_1 environment 0 B of 2 MiB downloaded",
+        "job_1 environment 1 MiB of 2 MiB downloaded",
+    ]
+
+
 def test_progress_on_a_terminal_is_one_live_line(make_job: Make):
     screen = io.StringIO()
     console = Console(file=screen, force_terminal=True, width=100, highlight=False)

@@ -6,6 +6,7 @@ import asyncio
 import subprocess
 import zipfile
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,12 @@ import httpx
 import pytest
 
 import raylift.services.environments as service
+from raylift.domain.deployment import DeploymentConfig
 from raylift.domain.job import JobState
+from raylift.engines.environments.build_record import write_record
 from raylift.engines.environments.inventory import list_overlays
-from raylift.engines.environments.overlay import ensure_overlay, environment_hash
+from raylift.engines.environments.overlay import ensure_overlay, environment_hash, overlay_directory
+from raylift.engines.environments.uv_process import Downloads
 from raylift.settings import EnvironmentSettings
 from tests.unit.gateway.conftest import Platform
 
@@ -140,6 +144,7 @@ async def test_one_in_use_cannot_be_removed(client: httpx.AsyncClient, root: Pat
         assert (await client.get(path)).json()["in_use"]
         refused = await client.delete(path)
         assert (refused.status_code, refused.json()["code"]) == (409, "environment_in_use")
+        assert f"in use by process {script.pid} (" in refused.json()["detail"]
         script.kill()
     assert (await client.delete(path)).status_code == 204
     for answer in (await client.get(path), await client.delete(path)):
@@ -175,6 +180,72 @@ async def test_the_environment_of_a_job_that_needs_none(client: httpx.AsyncClien
     platform.move(platform.store.jobs.get(job_id), JobState.STARTING, submission_id="s", environment_lock=())
     view = (await client.get(f"{PATH}/{job_id}")).json()
     assert (view["hash"], view["lock"]) == (None, [])
+
+
+async def _job(client: httpx.AsyncClient, **fields: Any) -> str:
+    body = {"script_content": "print(1)", "experiment_name": "e", "requirements": ["probe"], **fields}
+    return (await client.post("/mlops/training/upload", json=body)).json()["job_id"]
+
+
+async def test_a_download_is_seen_at_the_job_and_at_its_environment(
+    client: httpx.AsyncClient, platform: Platform, root: Path
+) -> None:
+    job = platform.store.jobs.get(await _job(client))
+    platform.store.jobs.amend(platform.lease, platform.move(job, JobState.ENVIRONMENT), environment_lock=("probe==1.0",))
+    directory = overlay_directory(["probe==1.0"], root)
+    write_record(directory, ["probe==1.0"], downloads=Downloads(10, 40), note="a word")
+    seen = (await client.get(f"/mlops/training/jobs/{job.job_id}")).json()
+    assert (seen["phase"], seen["environment_progress"]) == ("environment", {"downloaded": 10, "size": 40})
+    assert seen["environment_note"] == "a word"
+    environment = (await client.get(f"{PATH}/{job.job_id}")).json()
+    assert (environment["progress"], environment["note"]) == ({"downloaded": 10, "size": 40}, "a word")
+
+
+async def test_prewarm_says_a_word_before_needless_cuda(client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service, "cuda_note", lambda *_, **__: "5 GiB of CUDA")
+    begun = await client.post(PATH, json={"requirements": ["probe"]})
+    assert begun.json()["note"] == "5 GiB of CUDA"
+    await _until(client, begun.headers["location"], lambda seen: seen["built"])
+
+
+async def test_prewarm_takes_a_build_of_pytorch(client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(service, "lock_of", lambda *_, torch_backend, **__: asked.append(torch_backend) or ())
+    await client.post(PATH, json={"requirements": ["probe"]})
+    await client.post(PATH, json={"requirements": ["probe"], "torch_backend": "cu128"})
+    assert asked == ["auto", "cu128"]
+    refused = await client.post(PATH, json={"requirements": ["probe"], "torch_backend": "gpu"})
+    assert refused.status_code == 422
+
+
+async def test_a_build_of_pytorch_is_kept_for_reruns(client: httpx.AsyncClient, platform: Platform) -> None:
+    job_id = await _job(client, torch_backend="cpu")
+    assert (await client.get(f"/mlops/training/jobs/{job_id}")).json()["torch_backend"] == "cpu"
+    again = (await client.post(f"/mlops/training/jobs/{job_id}/rerun")).json()["job_id"]
+    assert platform.store.jobs.get(again).spec.torch_backend == "cpu"
+    form = {"script": "print(1)", "experiment_name": "e", "torch_backend": "cu128"}
+    sent = await client.post("/mlops/training/upload", files={name: (None, value) for name, value in form.items()})
+    assert platform.store.jobs.get(sent.json()["job_id"]).spec.torch_backend == "cu128"
+    refused = await client.post(
+        "/mlops/training/upload", json={"script_content": "1", "experiment_name": "e", "torch_backend": "gpu"}
+    )
+    assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, "torch_backend")
+
+
+async def test_jobs_and_deployments_that_hold_it_are_named(client: httpx.AsyncClient, platform: Platform, root: Path) -> None:
+    lock = ("probe==1.0",)
+    ensure_overlay(lock, root, expected=True)
+    path = f"{PATH}/{environment_hash(lock)}"
+    assert "a worker that has not started" in (await client.delete(path)).json()["detail"]
+    job = platform.move(platform.store.jobs.get(await _job(client)), JobState.STARTING, environment_lock=lock)
+    row = platform.store.deployments.ensure(
+        "m", "3", model_uri="models:/m/3", config=DeploymentConfig(), now=datetime.now(UTC), environment_lock=lock
+    )
+    refused = (await client.delete(path)).json()
+    assert f"in use by job {job.job_id}, the deployment of m version 3 (pending)" in refused["detail"]
+    assert (refused["jobs"], refused["deployments"]) == ([job.job_id], ["m version 3 (pending)"])
+    platform.store.deployments.want(row.model_name, row.version, now=datetime.now(UTC), wanted=False)
+    assert "m version 3 (stopping)" in (await client.delete(path)).json()["detail"]
 
 
 class TestLeftToRay:

@@ -40,3 +40,9 @@ def test_the_last_known_nodes_count_while_the_cluster_is_away() -> None:
 
 def test_nothing_is_infeasible_before_the_cluster_was_ever_seen() -> None:
     assert Capacity(FakeCluster(down=True)).shortfall(cpus=1e6, memory_bytes=1) is None
+
+
+def test_a_cluster_has_gpus_when_a_node_does_or_none_is_known() -> None:
+    assert not Capacity(FakeCluster([FakeNode(cpus=2)])).has_gpus()
+    assert Capacity(FakeCluster([FakeNode(cpus=2), FakeNode(cpus=2, gpus=1)])).has_gpus()
+    assert Capacity(FakeCluster([])).has_gpus()

@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 
 from raylift.domain.job import Job, JobSpec, JobState, Reason
+from raylift.engines.environments.build_record import write_record
 from raylift.engines.environments.overlay import overlay_directory, overlay_python
 from raylift.engines.environments.runtime_env import READY
+from raylift.engines.environments.uv_process import Downloads
 from raylift.services.queue_reasons import QueueReasons
 from raylift.settings import QuotaSettings
 
@@ -43,3 +45,12 @@ def test_a_job_that_is_slow_to_start_says_what_it_waits_for(tmp_path: Path) -> N
 @pytest.mark.parametrize("state", [JobState.STARTING, JobState.SCRIPT])
 def test_a_job_that_has_just_begun_or_runs_says_nothing(state: JobState, tmp_path: Path) -> None:
     assert explained(state, tmp_path, after=1).message is None
+
+
+def test_a_job_whose_environment_is_built_says_how_far_the_download_is(tmp_path: Path) -> None:
+    building = explained(JobState.ENVIRONMENT, tmp_path, environment_lock=LOCK, message="5 GiB are CUDA.")
+    assert "nothing downloaded yet: package-0==1" in (building.message or "")
+    write_record(overlay_directory(LOCK, tmp_path), LOCK, downloads=Downloads(2**20, 3 * 2**20))
+    building = explained(JobState.ENVIRONMENT, tmp_path, environment_lock=LOCK, message="5 GiB are CUDA.")
+    assert "1 MiB of 3 MiB downloaded: package-0==1" in (building.message or "")
+    assert (building.message or "").endswith(" 5 GiB are CUDA.")

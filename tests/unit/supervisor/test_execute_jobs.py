@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
-from dataclasses import replace
+import threading
+import time
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -16,13 +18,16 @@ from raylift.domain.errors import EngineUnavailable
 from raylift.domain.job import Job, JobSpec, JobState, Reason
 from raylift.domain.lease import Lease
 from raylift.engines.attempt_directory import AttemptDirectory
+from raylift.engines.environments.errors import BuildCancelled, EnvironmentBuildFailed
 from raylift.engines.environments.runtime_env import PLUGIN_NAME
 from raylift.settings import EnvironmentSettings, PlatformSettings
 from raylift.store import Store
 from raylift.supervisor import execute_jobs
 from raylift.supervisor.execute_jobs import JobExecutor
+from raylift.supervisor.jobs import preparation
+from raylift.supervisor.jobs.preparation import Preparation
 from raylift.supervisor.placement import Placement
-from raylift.supervisor.plan_jobs import Register, Resolve, Retry, Submit
+from raylift.supervisor.plan_jobs import CANCELLED_BEFORE_ITS_SCRIPT, Prepare, Register, Retry, Submit
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 
@@ -56,10 +61,14 @@ class World:
         assert lease is not None
         self.lease: Lease = lease
         engine: Any = Failing(error)
-        self.executor = JobExecutor(self.settings, self.store, engine, engine, engine, lambda: self.now, Placement())
+        self.preparation = Preparation(self.settings.environments_dir, self.settings.environments, lambda: False)
+        self.executor = JobExecutor(
+            self.settings, self.store, engine, engine, engine, lambda: self.now, Placement(), self.preparation
+        )
 
-    def job(self, *states: JobState, lock: tuple[str, ...] | None = None) -> Job:
+    def job(self, *states: JobState, lock: tuple[str, ...] | None = None, requirements: tuple[str, ...] = ()) -> Job:
         spec = JobSpec(
+            requirements=requirements,
             script_sha256=hashlib.sha256(b"pass").hexdigest(),
             script_name="train.py",
             experiment_name="exp",
@@ -77,6 +86,14 @@ def world(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[World]:
     made = World(tmp_path, request.param)
     yield made
     made.store.close()
+
+
+@pytest.fixture
+def uv(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Resolves everything into humanize, and builds it at once."""
+    monkeypatch.setattr(preparation, "lock_of", lambda *_, **__: ("humanize==4.9.0",))
+    monkeypatch.setattr(preparation, "ensure_overlay", lambda *_, **__: Path("python"))
+    monkeypatch.setattr(preparation, "make_room", lambda *_, **__: [])
 
 
 @pytest.mark.parametrize("world", [RuntimeError("a defect")], indirect=True)
@@ -116,31 +133,31 @@ def test_a_job_cancelled_since_admission_looked_is_not_let_go(world: World) -> N
 
 
 @pytest.mark.parametrize("world", [RuntimeError("Ray was asked")], indirect=True)
-def test_requirements_are_resolved_in_the_step_that_lets_the_job_go(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    job = world.job()
-    monkeypatch.setattr(execute_jobs, "lock_of", lambda *_: ("humanize==4.9.0",))
-    wanting = replace(job, spec=replace(job.spec, requirements=("humanize",)))
+@pytest.mark.usefixtures("uv")
+def test_requirements_are_resolved_in_the_step_that_lets_the_job_go(world: World) -> None:
+    job = world.job(requirements=("humanize",))
     with pytest.raises(RuntimeError, match="Ray was asked"):
-        world.executor.admit(world.lease, wanting)
+        world.executor.admit(world.lease, job)
     seen = world.store.jobs.get(job.job_id)
     assert (seen.state, seen.environment_lock) == (JobState.STARTING, ("humanize==4.9.0",))
     assert [event.after for event in world.store.jobs.events(job.job_id)][-2:] == [JobState.ENVIRONMENT, JobState.STARTING]
 
 
 @pytest.mark.parametrize("world", [RuntimeError("Ray was asked for something")], indirect=True)
-@pytest.mark.parametrize("step", ["lock_of", "runtime_env_for"])
+@pytest.mark.parametrize(("module", "step"), [(preparation, "lock_of"), (execute_jobs, "runtime_env_for")])
+@pytest.mark.usefixtures("uv")
 def test_a_cancel_before_the_submission_keeps_the_job_from_ray(
-    world: World, monkeypatch: pytest.MonkeyPatch, step: str
+    world: World, monkeypatch: pytest.MonkeyPatch, module: ModuleType, step: str
 ) -> None:
-    job = world.job(JobState.ENVIRONMENT)
-    original = getattr(execute_jobs, step)
+    job = world.job(JobState.ENVIRONMENT, requirements=("humanize",))
+    original = getattr(module, step)
 
     def cancelled_meanwhile(*arguments: object, **options: object) -> object:
         world.store.jobs.request_cancel(job.job_id, now=NOW)
         return original(*arguments, **options)
 
-    monkeypatch.setattr(execute_jobs, step, cancelled_meanwhile)
-    world.executor.execute(world.lease, job, Resolve())
+    monkeypatch.setattr(module, step, cancelled_meanwhile)
+    world.executor.execute(world.lease, job, Prepare())
     ended = world.store.jobs.get(job.job_id)
     assert (ended.state, ended.reason) == (JobState.CANCELLED, Reason.CANCELLED_BY_USER)
     # Should an earlier try of the submission have reached Ray all the same.
@@ -154,7 +171,7 @@ def test_the_wrapper_is_told_whether_ray_was_told_of_the_overlay(world: World, m
     environments = EnvironmentSettings.model_validate({"mechanism": mechanism})
     settings = world.settings.model_copy(update={"environments": environments})
     engine: Any = Failing(RuntimeError("Ray was asked"))
-    executor = JobExecutor(settings, world.store, engine, engine, engine, lambda: NOW, Placement())
+    executor = JobExecutor(settings, world.store, engine, engine, engine, lambda: NOW, Placement(), world.preparation)
     with pytest.raises(RuntimeError, match="Ray was asked"):
         executor.execute(world.lease, job, Submit())
     assert read_attempt(str(settings.attempts_dir / "job_A-a1")).in_overlay is in_overlay
@@ -171,10 +188,11 @@ class Recording:
 
 
 @pytest.mark.parametrize("world", [RuntimeError("not asked")], indirect=True)
+@pytest.mark.usefixtures("uv")
 def test_after_a_node_without_the_plugin_ray_builds_the_environment(world: World) -> None:
     ray: Any = Recording()
     engine: Any = Failing(RuntimeError("not asked"))
-    executor = JobExecutor(world.settings, world.store, ray, engine, engine, lambda: NOW, Placement())
+    executor = JobExecutor(world.settings, world.store, ray, engine, engine, lambda: NOW, Placement(), world.preparation)
     executor.admit(world.lease, world.job(lock=("humanize==4.9.0",)))
     started = world.store.jobs.get("job_A")
     executor.execute(world.lease, started, Retry(Reason.ENVIRONMENT_ERROR, "no plugin", lost=True))
@@ -187,3 +205,53 @@ def test_after_a_node_without_the_plugin_ray_builds_the_environment(world: World
     assert ray.runtime_envs[1]["uv"]["packages"] == ["humanize==4.9.0"]
     attempts = world.settings.attempts_dir
     assert [read_attempt(str(attempts / f"job_A-a{number}")).in_overlay for number in (1, 2, 3)] == [True, False, False]
+
+
+@pytest.mark.parametrize("world", [RuntimeError("Ray was asked")], indirect=True)
+@pytest.mark.usefixtures("uv")
+def test_a_known_environment_that_is_not_there_is_a_phase_of_its_own(world: World) -> None:
+    with pytest.raises(RuntimeError, match="Ray was asked"):
+        world.executor.admit(world.lease, world.job(lock=("humanize==4.9.0",)))
+    event = world.store.jobs.events("job_A")[1]
+    assert (event.after, event.reason) == (JobState.ENVIRONMENT, Reason.BUILDING_ENVIRONMENT)
+
+
+@pytest.mark.parametrize("world", [RuntimeError("Ray was asked")], indirect=True)
+@pytest.mark.usefixtures("uv")
+def test_a_build_that_fails_ends_the_job(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise EnvironmentBuildFailed("no compiler")
+
+    monkeypatch.setattr(preparation, "ensure_overlay", fail)
+    world.executor.admit(world.lease, world.job(requirements=("humanize",)))
+    ended = world.store.jobs.get("job_A")
+    assert (ended.state, ended.reason, ended.message) == (JobState.FAILED, Reason.ENVIRONMENT_ERROR, "no compiler")
+
+
+@pytest.mark.parametrize("world", [RuntimeError("Ray was asked")], indirect=True)
+@pytest.mark.usefixtures("uv")
+def test_a_cancelled_job_ends_the_build_that_it_alone_waits_for(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    ended = threading.Event()
+
+    def slow(*_: object, cancelled: Callable[[], bool], **__: object) -> None:
+        while not cancelled():
+            time.sleep(0.01)
+        ended.set()
+        raise BuildCancelled
+
+    monkeypatch.setattr(preparation, "ensure_overlay", slow)
+    world.executor.admit(world.lease, world.job(requirements=("humanize",)))
+    waiting = world.store.jobs.get("job_A")
+    assert (waiting.state, waiting.environment_lock) == (JobState.ENVIRONMENT, ("humanize==4.9.0",))
+    world.executor.execute(world.lease, waiting, CANCELLED_BEFORE_ITS_SCRIPT)
+    assert ended.wait(10)
+    assert world.store.jobs.get("job_A").state is JobState.CANCELLED
+
+
+@pytest.mark.parametrize("world", [RuntimeError("Ray was asked")], indirect=True)
+@pytest.mark.usefixtures("uv")
+def test_a_word_about_the_environment_is_kept_in_an_event(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(preparation, "cuda_note", lambda *_, **__: "5 GiB of CUDA")
+    with pytest.raises(RuntimeError, match="Ray was asked"):
+        world.executor.admit(world.lease, world.job(requirements=("torch",)))
+    assert world.store.jobs.events("job_A")[-1].message == "5 GiB of CUDA"

@@ -14,8 +14,8 @@ from raylift.supervisor.plan_jobs import (
     AttemptSeen,
     Finish,
     JobAction,
+    Prepare,
     Register,
-    Resolve,
     Retry,
     ScriptStarted,
     ScriptSucceeded,
@@ -52,7 +52,7 @@ def test_nothing_is_done_about_jobs_that_are_not_admitted(make_job: Make, now: d
 
 
 def test_an_admitted_job_gets_its_environment(make_job: Make, now: datetime) -> None:
-    assert plan(make_job(JobState.ENVIRONMENT), now) == Resolve()
+    assert plan(make_job(JobState.ENVIRONMENT), now) == Prepare()
 
 
 def test_a_job_cancelled_while_its_environment_is_resolved_ends(make_job: Make, now: datetime) -> None:

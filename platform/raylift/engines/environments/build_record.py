@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+from raylift.engines.environments.uv_process import Downloads
+
 _FOLDER: Final = ".builds"
+_REPORT_SECONDS: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,14 +25,44 @@ class BuildRecord:
     at: datetime
     message: str | None
     """Why it failed; None while it goes on."""
+    downloads: Downloads | None = None
+    """How far the downloads are; None before the first has begun."""
+    note: str | None = None
+    """A sentence for whoever waits for it."""
 
 
-def write_record(directory: Path, lock: Sequence[str], message: str | None = None) -> None:
+class ProgressFile:
+    """Writes into the record of a build how far its downloads are."""
+
+    def __init__(self, directory: Path, lock: Sequence[str], note: str | None) -> None:
+        self._directory = directory
+        self._lock = lock
+        self._note = note
+        self._written_at = float("-inf")
+
+    def report(self, downloads: Downloads) -> None:
+        """Write it down, but not more often than somebody looks."""
+        if time.monotonic() - self._written_at >= _REPORT_SECONDS or downloads.done == downloads.size:
+            write_record(self._directory, self._lock, downloads=downloads, note=self._note)
+            self._written_at = time.monotonic()
+
+
+def write_record(
+    directory: Path,
+    lock: Sequence[str],
+    message: str | None = None,
+    *,
+    downloads: Downloads | None = None,
+    note: str | None = None,
+) -> None:
     """Say that the overlay in ``directory`` is being built, or with a ``message`` that it could not be."""
     path = _path(directory)
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_suffix(".tmp")
-    unfinished.write_text(json.dumps({"lock": list(lock), "at": datetime.now(UTC).isoformat(), "message": message}))
+    content: dict[str, Any] = {"lock": list(lock), "at": datetime.now(UTC).isoformat(), "message": message, "note": note}
+    if downloads is not None:
+        content["downloads"] = asdict(downloads)
+    unfinished.write_text(json.dumps(content))
     unfinished.replace(path)
 
 
@@ -45,13 +79,31 @@ def read_records(root: Path) -> list[BuildRecord]:
     """All there are below ``root``, the oldest first."""
     records: list[BuildRecord] = []
     for path in (root / _FOLDER).glob("*.json"):
-        try:
-            content: dict[str, Any] = json.loads(path.read_text())
-        except (FileNotFoundError, ValueError):
-            continue  # Done meanwhile; or the machine lost its power before it was on the disk.
-        at = datetime.fromisoformat(content["at"])
-        records.append(BuildRecord(path.stem, tuple(content["lock"]), at, content["message"]))
+        record = _read(path)
+        if record is not None:
+            records.append(record)
     return sorted(records, key=lambda record: record.at)
+
+
+def read_record(directory: Path) -> BuildRecord | None:
+    """The one of the overlay in ``directory``."""
+    return _read(_path(directory))
+
+
+def _read(path: Path) -> BuildRecord | None:
+    try:
+        content: dict[str, Any] = json.loads(path.read_text())
+    except (FileNotFoundError, ValueError):
+        return None  # Done meanwhile; or the machine lost its power before it was on the disk.
+    at, downloads = datetime.fromisoformat(content["at"]), content.get("downloads")
+    return BuildRecord(
+        path.stem,
+        tuple(content["lock"]),
+        at,
+        content["message"],
+        Downloads(**downloads) if downloads else None,
+        content.get("note"),
+    )
 
 
 def _path(directory: Path) -> Path:

@@ -21,6 +21,10 @@ class EnvironmentBuildFailed(PlatformError):
     code: ClassVar[str] = Reason.ENVIRONMENT_ERROR.value
 
 
+class BuildCancelled(Exception):
+    """Nobody waits any more for what was resolved or built."""
+
+
 class EnvironmentInUse(Conflict):
     """A job, a replica or a build needs it now."""
 

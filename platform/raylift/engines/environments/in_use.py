@@ -105,6 +105,26 @@ def named_by_processes(root: Path) -> set[str]:
     return {name.decode() for name in found}
 
 
+def processes_in(directory: Path) -> dict[int, str]:
+    """The processes of this machine that keep the overlay from being removed: number and command line."""
+    mark, named = str(directory / LAST_USED), re.compile(rb"(?:%s)(?![0-9a-f])" % re.escape(os.fsencode(directory)))
+    found: dict[int, str] = {}
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            command = (process / "cmdline").read_bytes()
+            if named.search(command + (process / "environ").read_bytes()) or mark in _open_files(process):
+                found[int(process.name)] = command.replace(b"\0", b" ").decode("utf-8", "replace").strip()
+    return found
+
+
+def _open_files(process: Path) -> set[str]:
+    names: set[str] = set()
+    for file in (process / "fd").iterdir():
+        with suppress(OSError):
+            names.add(str(file.readlink()))
+    return names
+
+
 @contextmanager
 def _descriptor(directory: Path, mode: int) -> Iterator[int | None]:
     # NFS wants a file to be open for writing by whoever locks it for themselves alone, and open for reading by the others.

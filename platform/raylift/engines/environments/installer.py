@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-import signal
-import subprocess
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 import uv
+
+from raylift.engines.environments.uv_process import Cancelled, Report, run
 
 _NO_SOLUTION: Final = "No solution found"
 """What uv says when requirements contradict each other; anything else means that it could not look (network, disk, build)."""
@@ -32,6 +31,8 @@ _TRUE: Final = frozenset({"1", "true", "yes", "on"})
 
 _FRAMES: Final = re.compile(r"\x1b\[[0-9;]*m|[\u00d7\u2500-\u257f\u25b6]")
 _LABELS: Final = re.compile(r"^\s*(?:error|cause|Caused by):\s*", re.MULTILINE)
+_TALK: Final = re.compile(r"^ *(?:Using Python|Resolved|Prepared|Building|Built|Downloading|Downloaded) .*$", re.MULTILINE)
+"""Lines about what went well."""
 _MAX_MESSAGE: Final = 2000
 
 
@@ -52,6 +53,8 @@ def run_uv(
     timeout: float,
     find_links: Path | None = None,
     defaults: Mapping[str, str] | None = None,
+    cancelled: Cancelled = lambda: False,
+    report: Report | None = None,
 ) -> None:
     """Run uv and wait for it; without a network, run it once more on what its cache has.
 
@@ -62,22 +65,34 @@ def run_uv(
         timeout: Seconds after which uv and what it started are killed.
         find_links: A directory of wheels to look into beside the user's own.
         defaults: Settings of uv that the environment may override.
+        cancelled: Asked while uv runs; once true, uv and what it started are killed.
+        report: Told how far uv's downloads are.
 
     Raises:
         InstallerFailure: uv failed, in one line of its own words.
+        BuildCancelled: ``cancelled`` said so.
     """
     environment = uv_environment(os.environ, cache_dir=cache_dir, find_links=find_links, defaults=defaults or {})
-    command = [uv.find_uv_bin(), "--no-progress", "--color", "never", "--quiet", *arguments]
+    talk = ["--no-progress", "--quiet"] if report is None else []
+    command = [uv.find_uv_bin(), "--color", "never", *talk, *arguments]
     if _is_on(environment, "PIP_NO_INDEX") and arguments[0] == "pip":
         command.append("--no-index")
+
+    def once(more: Mapping[str, str]) -> None:
+        code, said = run(command, stdin, {**environment, **more}, timeout=timeout, cancelled=cancelled, report=report)
+        if code is None:
+            raise InstallerFailure(f"uv did not finish within {timeout:.0f} seconds")
+        if code != 0:
+            raise InstallerFailure(one_line(said) or f"uv ended with exit code {code}", no_solution=_NO_SOLUTION in said)
+
     try:
-        _run_once(command, stdin, environment, timeout)
+        once({})
     except InstallerFailure as failure:
         if failure.no_solution or no_index_asked(environment):
             raise
         try:
             # uv asks the index whether its cache is still fresh, so without a network even cached packages fail.
-            _run_once(command, stdin, environment | {"UV_OFFLINE": "1"}, timeout)
+            once({"UV_OFFLINE": "1"})
         except InstallerFailure:
             raise failure from None
 
@@ -113,7 +128,7 @@ def uv_environment(
 
 def one_line(output: str) -> str:
     """The report of uv without colours, frames, labels and line breaks, cut to what a person reads."""
-    text = " ".join(_LABELS.sub("", _FRAMES.sub("", output)).split())
+    text = " ".join(_LABELS.sub("", _FRAMES.sub("", _TALK.sub("", output))).split())
     text = text.removeprefix("No solution found when resolving dependencies").lstrip(": ")
     return text if len(text) <= _MAX_MESSAGE else f"{text[: _MAX_MESSAGE // 2]} … {text[-_MAX_MESSAGE // 2 :]}"
 
@@ -125,35 +140,3 @@ def _is_on(environment: Mapping[str, str], name: str) -> bool:
 def _existing(links: Sequence[str]) -> list[str]:
     # pip passes over a directory that is not there, uv fails.
     return [link for link in links if "://" in link or Path(link).is_dir()]
-
-
-def _run_once(command: Sequence[str], stdin: str, environment: Mapping[str, str], timeout: float) -> None:
-    # An empty working directory, so that no project's uv settings apply by accident; an own session, so that a
-    # package's build can be killed together with the uv that runs it.
-    with (
-        tempfile.TemporaryDirectory(prefix="raylift-uv-") as nowhere,
-        subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            cwd=nowhere,
-            env=dict(environment),
-            start_new_session=True,
-        ) as process,
-    ):
-        try:
-            output, _ = process.communicate(stdin, timeout=timeout)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            raise InstallerFailure(f"uv did not finish within {timeout:.0f} seconds") from None
-        except BaseException:
-            os.killpg(process.pid, signal.SIGKILL)
-            raise
-    if process.returncode != 0:
-        raise InstallerFailure(
-            one_line(output) or f"uv ended with exit code {process.returncode}",
-            no_solution=_NO_SOLUTION in output,
-        )

@@ -8,8 +8,8 @@ import re
 import shutil
 import tempfile
 import threading
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -22,6 +22,8 @@ from raylift.engines.environments.in_use import claimed, is_expected, is_locked,
 from raylift.engines.environments.installer import InstallerFailure, own_cache_is_used, run_uv
 from raylift.engines.environments.overlay import build_lock, download_cache, read_ready
 from raylift.engines.environments.remembered_locks import forget_expired, forget_lock_of
+from raylift.engines.environments.sizes import Package, counted_twice, kept_of_builds, packages_from, shared_bytes
+from raylift.engines.environments.uv_process import Downloads
 
 _LOG: Final = logging.getLogger(__name__)
 _NAME: Final = re.compile(r"[0-9a-f]{24}")
@@ -40,24 +42,43 @@ class Overlay:
     created_at: datetime
     last_used_at: datetime | None = None
     size_bytes: int | None = None
-    """Sum of its files' sizes. Files that are hard-linked from uv's cache are also the size of that."""
+    """Of its files, and of what uv's cache keeps of packages that were built from source for it."""
+    shared_bytes: int = 0
+    """Of these: bytes that other overlays hold as well."""
+    packages: tuple[Package, ...] = ()
     in_use: bool = False
     built: bool = True
     message: str | None = None
     """Why it could not be built."""
+    downloads: Downloads | None = None
+    """How far the downloads of one that is being built are."""
+    note: str | None = None
+    """A sentence for whoever waits for it."""
 
 
 def list_overlays(root: Path) -> list[Overlay]:
     """The overlays below ``root``, those being built or broken first, then the longest unused first."""
-    named = named_by_processes(root)
-    built = [overlay for name in _names(root) if (overlay := _read(root / name, named)) is not None]
+    built = _with_shares(_built(root))
     there = {overlay.hash for overlay in built}
     unbuilt = [
-        Overlay(record.hash, record.lock, record.at, built=False, message=_outcome(record))
+        Overlay(
+            record.hash,
+            record.lock,
+            record.at,
+            built=False,
+            message=_outcome(record),
+            downloads=record.downloads,
+            note=record.note,
+        )
         for record in read_records(root)
         if record.hash not in there
     ]
     return unbuilt + sorted(built, key=lambda overlay: overlay.last_used_at or overlay.created_at)
+
+
+def occupied(overlays: Sequence[Overlay]) -> int:
+    """Bytes that the overlays take together: what they share counts once."""
+    return sum(each.size_bytes or 0 for each in overlays) - counted_twice([each.packages for each in overlays])
 
 
 def remove_overlay(root: Path, name: str, *, wait: bool = True) -> bool:
@@ -86,11 +107,11 @@ def remove_overlay(root: Path, name: str, *, wait: bool = True) -> bool:
 
 
 def make_room(root: Path, max_bytes: int, *, keep: str | None = None) -> list[str]:
-    """Remove what builds left broken, and then the longest unused overlays until the others' sizes sum up to ``max_bytes``.
+    """Remove what builds left broken, and then the longest unused overlays until the others occupy ``max_bytes``.
 
     Args:
         root: The directory of all overlays.
-        max_bytes: A file that several overlays share counts in each: what is really occupied is less.
+        max_bytes: What they may occupy.
         keep: The overlay that has just been built.
 
     Returns:
@@ -100,22 +121,22 @@ def make_room(root: Path, max_bytes: int, *, keep: str | None = None) -> list[st
     overlays = [overlay for overlay in list_overlays(root) if overlay.built]
     finished = {overlay.hash for overlay in overlays}
     gone = [name for name in _names(root) if name not in finished and _try_to_remove(root / name)]
-    total = sum(overlay.size_bytes or 0 for overlay in overlays)
     locks: list[tuple[str, ...]] = []
+    left = list(overlays)
     for overlay in overlays:
-        if total <= max_bytes:
+        if occupied(left) <= max_bytes:
             break
         if overlay.hash != keep and not overlay.in_use and _try_to_remove(root / overlay.hash):
             gone.append(overlay.hash)
             locks.append(overlay.lock)
-            total -= overlay.size_bytes or 0
+            left.remove(overlay)
     _drop_downloads(root, locks)
     for record in read_records(root):
         if datetime.now(UTC) - record.at > _RECORD_LIFE:
             drop_record(root / record.hash)
     forget_expired(root)
     if gone:
-        _LOG.info("removed the environments %s; %d bytes are left", ", ".join(gone), total)
+        _LOG.info("removed the environments %s; %d bytes are left", ", ".join(gone), occupied(left))
     return gone
 
 
@@ -123,21 +144,33 @@ def _names(root: Path) -> list[str]:
     return sorted(path.name for path in root.glob("*") if _NAME.fullmatch(path.name))
 
 
-def _read(directory: Path, named: set[str]) -> Overlay | None:
+def _built(root: Path) -> list[Overlay]:
+    named = named_by_processes(root)
+    kept = kept_of_builds(download_cache(root)) if own_cache_is_used(os.environ) else {}
+    return [overlay for name in _names(root) if (overlay := _read(root / name, named, kept)) is not None]
+
+
+def _with_shares(overlays: Sequence[Overlay]) -> list[Overlay]:
+    shares = shared_bytes([overlay.packages for overlay in overlays])
+    return [replace(overlay, shared_bytes=share) for overlay, share in zip(overlays, shares, strict=True)]
+
+
+def _read(directory: Path, named: set[str], kept: Mapping[str, int]) -> Overlay | None:
     record = read_ready(directory)
     if record is None:
         return None  # Not finished, or gone meanwhile.
     running = directory.name in named or is_locked(directory)
     if running:
         _keep_recent(directory)
-    created = datetime.fromisoformat(record["created"])
+    created, packages = datetime.fromisoformat(record["created"]), packages_from(record)
     return Overlay(
         hash=directory.name,
         lock=tuple(record["lock"]),
         created_at=created,
         # A file's time is that of the kernel's last tick, up to ten milliseconds ago.
         last_used_at=max(created, datetime.fromtimestamp(last_used(directory), UTC)),
-        size_bytes=record["size"],
+        size_bytes=record["size"] + sum(kept.get(package.name, 0) for package in packages),
+        packages=tuple(replace(package, size=package.size + kept.get(package.name, 0)) for package in packages),
         in_use=running or is_expected(directory),
     )
 

@@ -17,11 +17,13 @@ from typing import Any, Final
 from filelock import FileLock, Timeout
 
 from raylift.engines.environments.base import base_site_directories
-from raylift.engines.environments.build_record import drop_record, write_record
-from raylift.engines.environments.errors import EnvironmentBuildFailed
+from raylift.engines.environments.build_record import ProgressFile, drop_record, read_record, write_record
+from raylift.engines.environments.errors import BuildCancelled, EnvironmentBuildFailed
 from raylift.engines.environments.in_use import install_mark, kept, note_use
 from raylift.engines.environments.installer import InstallerFailure, run_uv
 from raylift.engines.environments.runtime_env import READY
+from raylift.engines.environments.sizes import as_record, packages_in, size_of
+from raylift.engines.environments.uv_process import Cancelled
 
 _LOG: Final = logging.getLogger(__name__)
 _BUILD_SECONDS: Final = 1800.0
@@ -71,16 +73,18 @@ def read_ready(directory: Path) -> dict[str, Any] | None:
         return None
 
 
-def ensure_overlay(lock: Sequence[str], root: Path, *, expected: bool = False) -> Path:
+def ensure_overlay(lock: Sequence[str], root: Path, *, expected: bool = False, cancelled: Cancelled = lambda: False) -> Path:
     """The Python executable of the overlay of ``lock``, built first if need be: once, however many ask.
 
     Args:
         lock: Pins, in any order.
         root: The directory of all overlays.
         expected: A worker is going to start in it, so it must not be removed before that.
+        cancelled: Asked while it is built; once true, the build is ended and leaves nothing but uv's cache.
 
     Raises:
         EnvironmentBuildFailed: a package could not be fetched, built or installed.
+        BuildCancelled: ``cancelled`` said so.
     """
     directory = overlay_directory(lock, root)
     with kept(directory):
@@ -89,35 +93,41 @@ def ensure_overlay(lock: Sequence[str], root: Path, *, expected: bool = False) -
             _note_use(directory, expected=expected)
     if not built:
         # Who removes overlays takes this lock too: none goes away between its building and the note.
-        with build_lock(directory):
+        with build_lock(directory, cancelled=cancelled):
             if not is_built(directory):
-                _build(sorted(set(lock)), directory)
+                _build(sorted(set(lock)), directory, cancelled)
             _note_use(directory, expected=expected)
     return overlay_python(directory)
 
 
 @contextmanager
-def build_lock(directory: Path, *, timeout: float = _BUILD_SECONDS) -> Iterator[None]:
+def build_lock(directory: Path, *, timeout: float = _BUILD_SECONDS, cancelled: Cancelled = lambda: False) -> Iterator[None]:
     """Nobody else builds or removes the overlay meanwhile.
 
     Raises:
         EnvironmentBuildFailed: another process has held it for ``timeout`` seconds.
+        BuildCancelled: ``cancelled`` said so before it was free.
     """
     locks = directory.parent / _LOCKS
     locks.mkdir(parents=True, exist_ok=True)
     try:
-        with FileLock(locks / f"{directory.name}.lock", timeout=timeout):
-            yield
+        lock = FileLock(locks / f"{directory.name}.lock").acquire(timeout, cancel_check=cancelled)
     except Timeout:
+        if cancelled():
+            raise BuildCancelled from None
         raise EnvironmentBuildFailed(
             f"Another process has been building the environment {directory.name} for over {timeout:.0f} seconds."
         ) from None
+    with lock:
+        yield
 
 
-def _build(lock: Sequence[str], directory: Path) -> None:
+def _build(lock: Sequence[str], directory: Path, cancelled: Cancelled) -> None:
     # A virtual environment cannot be moved, so it is made in its place; what a killed build left there has no .ok.
     _clear(directory)
-    write_record(directory, lock)
+    announced = read_record(directory)
+    note = announced.note if announced else None
+    write_record(directory, lock, note=note)
     cache = download_cache(directory.parent)
     try:
         run_uv(["venv", "--python", sys.executable, str(directory)], cache_dir=cache, timeout=_BUILD_SECONDS)
@@ -131,8 +141,14 @@ def _build(lock: Sequence[str], directory: Path) -> None:
             timeout=_BUILD_SECONDS,
             # uv copies where it cannot link.
             defaults={"UV_LINK_MODE": "hardlink"},
+            cancelled=cancelled,
+            report=ProgressFile(directory, lock, note).report,
         )
         _finish(lock, directory)
+    except BuildCancelled:
+        _clear(directory)
+        drop_record(directory)
+        raise
     except (InstallerFailure, OSError) as failure:
         _clear(directory)
         message = f"The environment of {', '.join(lock)} could not be built: {failure}"
@@ -150,7 +166,12 @@ def _see_base(directory: Path) -> None:
 
 def _finish(lock: Sequence[str], directory: Path) -> None:
     install_mark(directory)
-    record = {"lock": list(lock), "created": datetime.now(UTC).isoformat(), "size": _size(directory)}
+    record = {
+        "lock": list(lock),
+        "created": datetime.now(UTC).isoformat(),
+        "size": size_of(directory),
+        "packages": as_record(packages_in(directory)),
+    }
     unfinished = directory / f"{READY}.tmp"
     unfinished.write_text(json.dumps(record))
     unfinished.replace(directory / READY)
@@ -162,10 +183,6 @@ def _note_use(directory: Path, *, expected: bool) -> None:
     except OSError as error:
         # On a node that mounts the environments read-only they are used all the same.
         _LOG.debug("could not mark %s as used: %s", directory, error)
-
-
-def _size(directory: Path) -> int:
-    return sum(path.lstat().st_size for path in directory.rglob("*") if not path.is_dir())
 
 
 def _clear(directory: Path) -> None:

@@ -18,13 +18,15 @@ from typing import Any, Final
 
 from packaging.requirements import InvalidRequirement, Requirement
 
+from raylift.domain.job import AUTO_TORCH_BACKEND
 from raylift.engines.environments.base import base_site_directories
 from raylift.engines.environments.overlay import download_cache, environment_hash
 from raylift.engines.environments.resolve import resolve
+from raylift.engines.environments.uv_process import Cancelled
 
 _LOG: Final = logging.getLogger(__name__)
 _FOLDER: Final = ".resolved"
-_FORMAT: Final = 1
+_FORMAT: Final = 2
 """Goes up when requirements are resolved in another way."""
 _PINS_LIFE: Final = timedelta(days=30)
 _RANGES_LIFE: Final = timedelta(minutes=10)
@@ -32,23 +34,33 @@ _INDEX_SETTINGS: Final = ("UV_", "PIP_")
 """How the variables begin that say where packages come from."""
 
 
-def lock_of(requirements: Sequence[str], root: Path, *, afresh: bool = False) -> tuple[str, ...]:
+def lock_of(
+    requirements: Sequence[str],
+    root: Path,
+    *,
+    torch_backend: str = AUTO_TORCH_BACKEND,
+    afresh: bool = False,
+    cancelled: Cancelled = lambda: False,
+) -> tuple[str, ...]:
     """As ``resolve``, from memory where that is as good.
 
     Args:
         requirements: PEP 508 lines, in any order.
         root: The directory of all overlays.
+        torch_backend: Which build of PyTorch is taken.
         afresh: Ask the index whatever is remembered.
+        cancelled: Asked while uv resolves; once true, it is ended.
 
     Raises:
         EnvironmentUnresolvable: no packages meet them, or the index cannot be asked.
+        BuildCancelled: ``cancelled`` said so.
     """
     life = _life(requirements)
-    path = root / _FOLDER / f"{_key(requirements)}.json"
+    path = root / _FOLDER / f"{_key(requirements, torch_backend)}.json"
     remembered = None if afresh or life is None else _read(path)
     if remembered is not None:
         return tuple(remembered["lock"])
-    lock = resolve(requirements, cache_dir=download_cache(root))
+    lock = resolve(requirements, cache_dir=download_cache(root), torch_backend=torch_backend, cancelled=cancelled)
     if lock and life is not None:
         _write(path, lock, datetime.now(UTC) + life)
     return lock
@@ -83,11 +95,11 @@ def _is_pin(requirement: Requirement) -> bool:
     return any(part.operator in {"==", "==="} and not part.version.endswith(".*") for part in requirement.specifier)
 
 
-def _key(requirements: Sequence[str]) -> str:
+def _key(requirements: Sequence[str], torch_backend: str) -> str:
     # Whatever is installed into the base, or removed from it, is an entry more or less in one of its directories.
     base = [directory.stat().st_mtime_ns for directory in base_site_directories()]
     settings = sorted((name, value) for name, value in os.environ.items() if name.startswith(_INDEX_SETTINGS))
-    content = [_FORMAT, environment_hash(requirements), base, settings]
+    content = [_FORMAT, environment_hash(requirements), torch_backend, base, settings]
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:24]
 
 

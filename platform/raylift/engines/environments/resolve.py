@@ -7,17 +7,23 @@ import re
 import sys
 import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
+from raylift.domain.job import AUTO_TORCH_BACKEND
 from raylift.engines.environments.base import applies, base_distribution, satisfies_base
 from raylift.engines.environments.errors import EnvironmentUnresolvable
 from raylift.engines.environments.frozen_base import FrozenBase
 from raylift.engines.environments.installer import InstallerFailure, no_index_asked, run_uv
+from raylift.engines.environments.locked_files import LockedFile, files_of
 from raylift.engines.environments.stand_in import write_stand_in
+from raylift.engines.environments.torch_backend import INDEX_HOST, options_of
+from raylift.engines.environments.uv_process import Cancelled
 
 _TIMEOUT_SECONDS: Final = 120.0
 _HTTP_SETTINGS: Final = {"UV_HTTP_TIMEOUT": "10", "UV_HTTP_RETRIES": "1"}
@@ -25,18 +31,29 @@ _HTTP_SETTINGS: Final = {"UV_HTTP_TIMEOUT": "10", "UV_HTTP_RETRIES": "1"}
 _MAX_ROUNDS: Final = 3
 
 
-def resolve(requirements: Sequence[str], *, cache_dir: Path | None = None) -> tuple[str, ...]:
+def resolve(
+    requirements: Sequence[str],
+    *,
+    cache_dir: Path | None = None,
+    torch_backend: str = AUTO_TORCH_BACKEND,
+    cancelled: Cancelled = lambda: False,
+) -> tuple[str, ...]:
     """The sorted pins (``name==version`` or ``name @ url``) that ``requirements`` need beyond the base; () when none.
 
     The base's versions are kept wherever the requirements allow it. Where they do not, the requirements win, and the base's
     packages that would not work beside them are replaced as well. Only Ray and what Ray needs stays as it is.
 
+    A build of PyTorch that comes from its own index is pinned by its address: the lock says all that an installation needs.
+
     Args:
         requirements: PEP 508 lines.
         cache_dir: Where uv keeps downloads, unless its own variables name a place; None for uv's default.
+        torch_backend: Which build of PyTorch is taken.
+        cancelled: Asked while uv resolves; once true, it is ended.
 
     Raises:
         EnvironmentUnresolvable: no packages meet the requirements, or the index cannot be asked.
+        BuildCancelled: ``cancelled`` said so.
     """
     wanted = [requirement for requirement in map(_parse, requirements) if applies(requirement)]
     for requirement in wanted:
@@ -44,13 +61,39 @@ def resolve(requirements: Sequence[str], *, cache_dir: Path | None = None) -> tu
     if all(satisfies_base(requirement) for requirement in wanted):
         return ()
     base = FrozenBase.read()
+    uv = _Uv(cache_dir, torch_backend, cancelled)
     # All of them, satisfied ones too: what a new package needs has to fit everything that was asked for by name.
     lines = [str(requirement) for requirement in wanted]
     try:
-        pins = _pins(lines, base, cache_dir)
+        pins = _pins(lines, base, uv)
+        lock = tuple(sorted({str(pin) for pin in pins if not base.meets(pin)}))
+        return lock if torch_backend == AUTO_TORCH_BACKEND else _with_addresses(lock, uv)
     except InstallerFailure as failure:
         raise _unresolvable(failure, lines, base) from None
-    return tuple(sorted({str(pin) for pin in pins if not base.meets(pin)}))
+
+
+@dataclass(frozen=True, slots=True)
+class _Uv:
+    """How uv is run."""
+
+    cache_dir: Path | None
+    torch_backend: str
+    cancelled: Cancelled
+
+
+def _with_addresses(lock: tuple[str, ...], uv: _Uv) -> tuple[str, ...]:
+    """``lock`` with the addresses of what PyTorch's own index has."""
+    files = files_of(lock, cache_dir=uv.cache_dir, torch_backend=uv.torch_backend, cancelled=uv.cancelled)
+    addresses = {file.name: address for file in files if (address := _address(file)) is not None}
+    pins = map(Requirement, lock)
+    return tuple(sorted(addresses.get(canonicalize_name(pin.name), str(pin)) for pin in pins))
+
+
+def _address(file: LockedFile) -> str | None:
+    host = urlsplit(file.url or "").hostname or ""
+    if host != INDEX_HOST and not host.endswith(f".{INDEX_HOST}"):
+        return None
+    return f"{file.name} @ {file.url}" + (f"#sha256={file.sha256}" if file.sha256 else "")
 
 
 def _parse(line: str) -> Requirement:
@@ -77,19 +120,17 @@ def _refuse_another_ray(requirement: Requirement) -> None:
     )
 
 
-def _pins(lines: Sequence[str], base: FrozenBase, cache_dir: Path | None) -> list[Requirement]:
+def _pins(lines: Sequence[str], base: FrozenBase, uv: _Uv) -> list[Requirement]:
     try:
-        return _compile(lines, base.constraints(), base, cache_dir)
+        return _compile(lines, base.constraints(), base, uv)
     except InstallerFailure as failure:
         if not failure.no_solution:
             raise
-    pins = _compile(lines, base.limits_of_ray(), base, cache_dir)
-    return _with_what_breaks(lines, pins, base, cache_dir)
+    pins = _compile(lines, base.limits_of_ray(), base, uv)
+    return _with_what_breaks(lines, pins, base, uv)
 
 
-def _with_what_breaks(
-    lines: Sequence[str], pins: list[Requirement], base: FrozenBase, cache_dir: Path | None
-) -> list[Requirement]:
+def _with_what_breaks(lines: Sequence[str], pins: list[Requirement], base: FrozenBase, uv: _Uv) -> list[Requirement]:
     """``pins``, together with fitting versions of the base's packages that would break beneath them."""
     asked = list(lines)
     for _ in range(_MAX_ROUNDS):
@@ -98,7 +139,7 @@ def _with_what_breaks(
             break
         asked += broken
         try:
-            pins = _compile(asked, base.limits_of_ray(), base, cache_dir)
+            pins = _compile(asked, base.limits_of_ray(), base, uv)
         except InstallerFailure as failure:
             if not failure.no_solution:
                 raise
@@ -107,7 +148,7 @@ def _with_what_breaks(
     return pins
 
 
-def _compile(lines: Sequence[str], constraints: Sequence[str], base: FrozenBase, cache_dir: Path | None) -> list[Requirement]:
+def _compile(lines: Sequence[str], constraints: Sequence[str], base: FrozenBase, uv: _Uv) -> list[Requirement]:
     with tempfile.TemporaryDirectory(prefix="raylift-resolve-") as name:
         folder = Path(name)
         limits = folder / "constraints.txt"
@@ -119,11 +160,12 @@ def _compile(lines: Sequence[str], constraints: Sequence[str], base: FrozenBase,
         stand_ins.mkdir()
         for dist in base.in_need_of_stand_ins(no_index=no_index_asked(os.environ)):
             write_stand_in(dist, stand_ins)
-        files = ("--constraints", str(limits), "--output-file", str(lock))
+        options = (*options_of(uv.torch_backend), "--constraints", str(limits), "--output-file", str(lock))
         run_uv(
-            ["pip", "compile", "-", "--no-header", "--no-annotate", "--python", sys.executable, *files],
+            ["pip", "compile", "-", "--no-header", "--no-annotate", "--python", sys.executable, *options],
             stdin="\n".join(lines) + "\n",
-            cache_dir=cache_dir,
+            cache_dir=uv.cache_dir,
+            cancelled=uv.cancelled,
             timeout=_TIMEOUT_SECONDS,
             find_links=stand_ins,
             defaults=_HTTP_SETTINGS,

@@ -1,0 +1,99 @@
+"""Bytes that overlays take: each for itself, and together with others that have the same packages."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import Distribution, distributions
+from pathlib import Path
+from typing import Any, Final
+
+from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
+
+_BUILT: Final = ("*/*/*/*.whl", "*/*/*/*/*.whl", "*/*/*/*/*/*.whl")
+"""Places of a wheel that uv has built: of an address, of PyPI, of another index."""
+
+
+@dataclass(frozen=True, slots=True)
+class Package:
+    """A package in an overlay. The same in another one: their files are the same ones on the disk."""
+
+    name: str
+    """``name==version``."""
+    inode: int
+    """Of its first file that is linked from uv's cache; 0 where none is."""
+    size: int
+    """Bytes of its files that are linked from there."""
+
+
+def packages_in(directory: Path) -> list[Package]:
+    """The packages of the overlay in ``directory``."""
+    places = {str(path.resolve()) for path in directory.glob("lib*/python*/site-packages")}
+    return sorted((_package(dist) for dist in distributions(path=sorted(places))), key=lambda package: package.name)
+
+
+def packages_from(record: Mapping[str, Any]) -> tuple[Package, ...]:
+    """Those that a build wrote down; none where it is of an older release."""
+    return tuple(Package(*fields) for fields in record.get("packages", ()))
+
+
+def as_record(packages: Iterable[Package]) -> list[tuple[str, int, int]]:
+    """Return the form that ``packages_from`` reads."""
+    return [(package.name, package.inode, package.size) for package in packages]
+
+
+def kept_of_builds(cache: Path) -> dict[str, int]:
+    """Bytes that uv's cache keeps of each package that it built from source: its source, and the wheel."""
+    kept: Counter[str] = Counter()
+    for sdists in cache.glob("sdists-v*"):
+        for wheel in (path for pattern in _BUILT for path in sdists.glob(pattern)):
+            name = _name_of(wheel)
+            if name is not None:
+                kept[name] += size_of(wheel.parent)
+    return kept
+
+
+def size_of(directory: Path) -> int:
+    """Bytes of all files below ``directory``."""
+    return sum(path.lstat().st_size for path in directory.rglob("*") if not path.is_dir())
+
+
+def shared_bytes(packages: Sequence[Sequence[Package]]) -> list[int]:
+    """Sum, for each overlay, the bytes of the packages that another overlay has as well."""
+    holders = Counter(_same(package) for each in packages for package in each)
+    return [sum(package.size for package in each if holders[_same(package)] > 1) for each in packages]
+
+
+def counted_twice(packages: Sequence[Sequence[Package]]) -> int:
+    """Bytes by which the overlays' sizes together exceed what they occupy."""
+    sizes = {_same(package): package.size for each in packages for package in each}
+    holders = Counter(_same(package) for each in packages for package in each)
+    return sum((holders[same] - 1) * size for same, size in sizes.items())
+
+
+def _same(package: Package) -> tuple[str, int]:
+    return package.name, package.inode
+
+
+def _package(dist: Distribution) -> Package:
+    linked = [status for status in _files(dist) if status[2] > 1]
+    name = f"{canonicalize_name(dist.metadata['Name'])}=={dist.version}"
+    return Package(name, linked[0][0] if linked else 0, sum(size for _, size, _ in linked))
+
+
+def _files(dist: Distribution) -> Iterator[tuple[int, int, int]]:
+    """(inode, bytes, names) of each."""
+    for file in dist.files or ():
+        path = Path(str(dist.locate_file(file)))
+        if path.is_file():
+            status = path.lstat()
+            yield status.st_ino, status.st_size, status.st_nlink
+
+
+def _name_of(wheel: Path) -> str | None:
+    try:
+        name, version, *_ = parse_wheel_filename(wheel.name)
+    except InvalidWheelFilename:
+        return None
+    return f"{name}=={version}"

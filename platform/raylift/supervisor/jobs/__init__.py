@@ -1,0 +1,1 @@
+"""How the supervisor brings a job from the queue to its end."""
