@@ -397,5 +397,4 @@ class JobExecutor:
         return moved
 
     def _directory(self, job: Job) -> AttemptDirectory:
-        name = job.submission_id or submission_id(job.job_id, job.attempt)
-        return AttemptDirectory(self._settings.attempts_dir, name)
+        return AttemptDirectory(self._settings.attempts_dir, job.submission_id or submission_id(job.job_id, job.attempt))
