@@ -63,10 +63,9 @@ def test_a_worker_finds_what_ray_s_own_file_leaves_it(context: dict[str, Any], w
 
 @pytest.mark.parametrize("prefix", [[], ["true", "&&"]], ids=["by our file", "by Ray's own file"])
 def test_a_job_s_tasks_start_in_its_working_directory(prefix: list[str], worker: Path, tmp_path: Path) -> None:
-    context = {"env_vars": {**OURS, WORKING_DIRECTORY: str(tmp_path)}, "command_prefix": prefix}
-    whole = json.loads(RuntimeEnvContext(**context).serialize())
+    context = RuntimeEnvContext(command_prefix=prefix, env_vars={**OURS, WORKING_DIRECTORY: str(tmp_path)})
 
-    assert as_started_by(SETUP_WORKER, whole, worker)[-1] == str(tmp_path)
+    assert as_started_by(SETUP_WORKER, json.loads(context.serialize()), worker)[-1] == str(tmp_path)
 
 
 def test_a_working_directory_that_is_on_another_machine_is_passed_over(worker: Path, tmp_path: Path) -> None:
