@@ -16,8 +16,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,12 +40,12 @@ Processes = Callable[[], list[psutil.Process]]
 class Cost:
     start_seconds: float
     pss_bytes: int
-    cpu_percent: Counter[str]
+    cpu_percent: Mapping[str, float]
     """By process."""
 
 
-def cpu_seconds(processes: Processes) -> Counter[str]:
-    seconds: Counter[str] = Counter()
+def cpu_seconds(processes: Processes) -> dict[str, float]:
+    seconds = defaultdict[str, float](float)
     for process in processes():
         try:
             times = process.cpu_times()
@@ -71,9 +71,10 @@ def measured(processes: Processes, started: float, chosen: argparse.Namespace) -
     time.sleep(chosen.settle)
     before, at = cpu_seconds(processes), time.monotonic()
     time.sleep(chosen.seconds)
-    used, took = cpu_seconds(processes) - before, time.monotonic() - at
+    after, took = cpu_seconds(processes), time.monotonic() - at
+    used = {name: 100 * (seconds - before.get(name, 0)) / took for name, seconds in after.items()}
     memory = sum(process.memory_full_info().pss for process in processes())
-    return Cost(start_seconds, memory, Counter({name: 100 * value / took for name, value in used.items()}))
+    return Cost(start_seconds, memory, used)
 
 
 @contextmanager
@@ -159,10 +160,10 @@ def main() -> None:
                 costs[name] = measured(processes, started, chosen)
     print("| | start s | memory MB (PSS) | CPU, % of a core |\n|---|---|---|---|")
     for name, cost in costs.items():
-        print(f"| {name} | {cost.start_seconds:.1f} | {cost.pss_bytes / 1e6:.0f} | {cost.cpu_percent.total():.1f} |")
+        print(f"| {name} | {cost.start_seconds:.1f} | {cost.pss_bytes / 1e6:.0f} | {sum(cost.cpu_percent.values()):.1f} |")
     for name, cost in costs.items():
         print(f"\n{name}:")
-        for part, percent in cost.cpu_percent.most_common():
+        for part, percent in sorted(cost.cpu_percent.items(), key=lambda item: -item[1]):
             if percent >= 0.05:
                 print(f"  {percent:5.1f} %  {part}")
 
