@@ -12,7 +12,7 @@ help:
 	@echo "make up | down    start or stop the platform of ~/.raylift"
 	@echo "make check        lint, types, import contracts, unit and architecture tests: half a minute"
 	@echo "make test         all of it: also the contract, integration and end-to-end tests on real engines"
-	@echo "make test-all     make test, scripts of twelve libraries, and the differential test on 20,000 requests: hours"
+	@echo "make test-all     make test, large clients, scripts of twelve libraries, and the differential test on 20,000 requests: hours"
 	@echo "make bench-serving  Raylift beside other model servers, with wrk (a Debian package); BENCH=\"--only lr --quick\""
 	@echo "make constraints  resolve the pins of constraints.txt anew"
 	@echo "make clean        remove the environment and what tools leave behind"
@@ -54,7 +54,7 @@ test: .venv/.dev
 
 # What takes too long for every change.
 test-all: test
-	@RAYLIFT_EXAMPLES=400 python .ci/stages.py frameworks differential
+	@RAYLIFT_EXAMPLES=400 python .ci/stages.py nightly frameworks differential
 
 # Options of the benchmark, e.g. make bench-serving BENCH="--only lr --quick"
 bench-serving: .venv/.dev

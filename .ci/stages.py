@@ -17,8 +17,13 @@ STAGES: dict[str, list[list[str]]] = {
     "unit": [["pytest", "-q", "-n", "2", "tests/unit"]],
     "architecture": [["pytest", "-q", "tests/architecture"]],
     "contract": [["pytest", "-q", "-n", "2", "tests/contract"]],
-    "integration": [["pytest", "-q", "tests/integration"]],
-    "e2e": [["pytest", "-q", "tests/e2e"]],
+    "integration": [
+        # Each test of environments builds its own: two at a time.
+        ["pytest", "-q", "-n", "2", "--durations=15", "tests/integration/environments"],
+        ["pytest", "-q", "--durations=15", "tests/integration", "--ignore=tests/integration/environments"],
+    ],
+    "e2e": [["pytest", "-q", "--durations=15", "-m", "not nightly", "tests/e2e"]],
+    "nightly": [["pytest", "-q", "-m", "nightly", "tests/e2e"]],
     "frameworks": [["pytest", "-q", "tests/frameworks"]],
     "differential": [["pytest", "-q", "-n", "2", "tests/unit/model_server/test_library_answers.py"]],
 }

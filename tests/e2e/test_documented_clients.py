@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import httpx
 import pandas as pd
+import pytest
 
 from raylift.launcher.local_platform import LocalPlatform
 from tests.e2e.protocol_models import Served
@@ -56,6 +57,7 @@ def test_the_documented_lines(platform: LocalPlatform, served: Served) -> None:
             assert re.findall("yes|no", said) == served.expected("people", frame).tolist(), (name, said)
 
 
+@pytest.mark.nightly
 def test_kserves_client(platform: LocalPlatform, served: Served, tmp_path: Path) -> None:
     """KServe's own packages do not go together with ours: the client runs in an environment of its own."""
     uv, python = str(Path(sys.executable).with_name("uv")), str(tmp_path / "kserve/bin/python")

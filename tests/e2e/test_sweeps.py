@@ -7,6 +7,7 @@ import threading
 import time
 import uuid
 
+import pytest
 from mlflow import MlflowClient
 
 from raylift import Client
@@ -166,6 +167,7 @@ def test_parameters_as_arguments(client: Client) -> None:
     assert said == ["told -v --max-depth 3 --fast true\n", "told -v --max-depth 5 --fast true\n"]
 
 
+@pytest.mark.nightly
 def test_ray_tune_inside_a_job(client: Client) -> None:
     job = client.train(script_content=TUNE, experiment="tune", requirements=["ray[tune]"], timeout=300).wait(
         400, raise_on_failure=False
