@@ -101,7 +101,8 @@ mlflow.lightgbm.log_model(booster, name="lightgbm, train")
 mlflow.lightgbm.log_model(lgb.LGBMClassifier(n_estimators=2, verbose=-1).fit(small, y).booster_, name="lightgbm, booster_")
 matrix = xgb.DMatrix(small, y, enable_categorical=True)
 mlflow.xgboost.log_model(xgb.train({"max_depth": 2}, matrix, 2), name="xgboost, train")
-mlflow.xgboost.log_model(xgb.XGBClassifier(n_estimators=2, enable_categorical=True).fit(small, y).get_booster(), name="xgboost, booster")
+fitted = xgb.XGBClassifier(n_estimators=2, enable_categorical=True).fit(small, y)
+mlflow.xgboost.log_model(fitted.get_booster(), name="xgboost, booster")
 """,
         autolog=False,
     )
