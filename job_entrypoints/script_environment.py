@@ -35,7 +35,7 @@ THREAD_POOLS = (
 
 _RAY_JOB_CONFIG = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 _WORKING_DIRECTORY = "RAYLIFT_WORKING_DIRECTORY"
-"""As raylift.ray_node.setup_worker.WORKING_DIRECTORY, repeated; a unit test compares."""
+"""Repeats raylift.ray_node.setup_worker.WORKING_DIRECTORY; a unit test compares."""
 _OF_TASKS = ("MLFLOW_RUN_CONTEXT", "MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME")
 
 _DEFAULTS = {

@@ -22,7 +22,7 @@ _LIBRARIES = (
     "statsmodels",
     "sklearn",
 )
-"""Those that build upon others come first."""
+"""Modules of training libraries; one that builds upon others comes before them."""
 
 
 def library_of(script: str) -> str | None:

@@ -81,7 +81,7 @@ class JobSettings(_Section):
     quotas: QuotaSettings = QuotaSettings()
     """What each owner may have at a time (docs/admission.md)."""
     start_timeout_seconds: float = 600.0
-    """How long Ray may take to start an attempt before it counts as lost. Its environment is built before that."""
+    """Seconds that Ray may take to start an attempt before it counts as lost. Its environment is built before that."""
 
 
 class ServingSettings(_Section):

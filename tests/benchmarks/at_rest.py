@@ -1,4 +1,4 @@
-"""What a platform costs that has nothing to do: start, memory and CPU, beside Ray, Ray Serve and MLflow started by hand.
+"""Cost of a platform that has nothing to do: start, memory and CPU, beside Ray, Ray Serve and MLflow started by hand.
 
     python tests/benchmarks/at_rest.py [--seconds 120] [--settle 30] [--only raylift,engines]
 
@@ -33,7 +33,7 @@ _OVERRIDES = {"ports": {"gateway": 0, "ray_dashboard": 0, "mlflow": 0}, "startup
 
 
 Processes = Callable[[], list[psutil.Process]]
-"""Those of one side that run now."""
+"""Lists the processes of one side that run now."""
 
 
 @dataclass(frozen=True)

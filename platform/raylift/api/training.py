@@ -28,7 +28,7 @@ TorchBackend = Annotated[
 
 
 class DownloadProgress(BaseModel):
-    """How far the downloads of an environment are. What was downloaded before counts in neither."""
+    """Progress of an environment's downloads. Files that were downloaded before count in neither number."""
 
     downloaded: Annotated[int, Field(description="Bytes.")]
     size: Annotated[int, Field(description="Bytes of all packages whose download has begun: soon all that there are.")]

@@ -23,7 +23,7 @@ def downloaded(progress: DownloadProgress) -> str:
 
 
 def step_of(progress: DownloadProgress | None) -> int | None:
-    """How many tenths are done."""
+    """Tenths of the download that are done; None before it has begun."""
     return None if progress is None else _STEPS * progress.downloaded // max(progress.size, 1)
 
 

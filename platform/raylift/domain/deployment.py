@@ -132,7 +132,7 @@ class Deployment:
 
     @property
     def fits_warm_process(self) -> bool:
-        """Whether it asks for nothing that a fork could not give: no memory or CPUs of its own, no variables read at start.
+        """True where a fork has all that it asks for: no memory or CPUs of its own, no variables that are read at start.
 
         A model of Spark starts a JVM. A fork beside a replica would start a second one.
         """

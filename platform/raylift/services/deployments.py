@@ -51,7 +51,7 @@ class DeploymentService:
             raise
 
     def wanted_among(self, versions: Sequence[tuple[str, str]]) -> list[Deployment]:
-        """Those of ``versions``, each a model's name and a number, that are deployed."""
+        """Deployments of ``versions``, each a model's name and a number, that are wanted."""
         found: list[Deployment] = []
         for model_name, version in versions:
             with suppress(DeploymentNotFound):

@@ -23,12 +23,12 @@ class Holders:
     jobs: tuple[str, ...]
     deployments: tuple[str, ...]
     processes: tuple[str, ...]
-    """Only where it is no job and no deployment that holds it."""
+    """Processes that hold it; looked for only where no job and no deployment does."""
     expected: bool
     """Ray was told of it a moment ago, and no worker has started in it yet."""
 
     def sentence(self, name: str) -> str:
-        """Why the environment ``name`` is not removed, and what would end that."""
+        """Sentence on what keeps the environment ``name`` from being removed, and what would end that."""
         if self.jobs or self.deployments:
             parts = [f"job {job}" for job in self.jobs] + [f"the deployment of {row}" for row in self.deployments]
             return f"The environment {name} is in use by {_listed(parts)}. Cancel the jobs and delete the deployments first."

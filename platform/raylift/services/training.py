@@ -35,7 +35,7 @@ class JobDetails:
     deployment: Deployment | None
     """Of the version it registered."""
     build: BuildRecord | None = None
-    """Of the environment that it waits for."""
+    """Record of the build of the environment that it waits for."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,7 +36,7 @@ _AUTOLOGGED: Final = {
     "tensorflow": "fit a Keras model",
     "statsmodels": "fit the model",
 }
-"""How autologging logs a model, where it does."""
+"""Step that makes autologging log a model, by the library's module."""
 
 
 def autolog_failed(notes: ScriptNotes) -> str:
@@ -45,7 +45,7 @@ def autolog_failed(notes: ScriptNotes) -> str:
 
 
 def how_to_log(library: str | None) -> str:
-    """How a script of this library logs a model."""
+    """Sentence on the call that logs a model of this library."""
     call, fit = _CALLS.get(library or "", _CALLS["sklearn"]), _AUTOLOGGED.get(library or "sklearn")
     autolog = f", or leave autolog on and {fit}" if fit is not None else ""
     return f"Log one, for example with {call}{autolog}"

@@ -68,7 +68,7 @@ def register(job: Job, tracking: Tracking, registry: Registry, notes: ScriptNote
 
 
 def parameters(job: Job) -> dict[str, str]:
-    """What MLflow is to show as parameters of the job's run: the upload's own, and its sweep's."""
+    """Parameters that MLflow shows with the job's run: the upload's own, and its sweep's."""
     sweep = job.spec.sweep
     return {**job.spec.params, **(sweep.parameters if sweep is not None else {})}
 

@@ -48,7 +48,7 @@ class SlowIndex:
         self.wheels[f"{name}-1.0-py3-none-any.whl"] = content.getvalue()
 
     def wheel_url(self, name: str) -> str:
-        """Where the package can be had by its address alone."""
+        """Address of the package's wheel."""
         return f"{self.url.removesuffix('simple')}files/{name}-1.0-py3-none-any.whl"
 
     def serve(self) -> None:

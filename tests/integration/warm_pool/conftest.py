@@ -33,7 +33,7 @@ class Warm:
     pool: WarmPool[Forwarder] = field(init=False)
     asked: list[Deployment] = field(default_factory=list[Deployment])
     deployed: list[Deployment] | None = None
-    """What is deployed; None: everything that was asked for."""
+    """Deployments that are there; None: all that were asked for."""
 
     async def ask(self, deployment: Deployment, body: bytes) -> Answer:
         """As the gateway does: what reached no process is sent again."""

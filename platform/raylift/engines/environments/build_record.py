@@ -26,7 +26,7 @@ class BuildRecord:
     message: str | None
     """Why it failed; None while it goes on."""
     downloads: Downloads | None = None
-    """How far the downloads are; None before the first has begun."""
+    """Bytes downloaded so far; None before the first download has begun."""
     note: str | None = None
     """A sentence for whoever waits for it."""
 

@@ -22,7 +22,7 @@ class EnvironmentBuildFailed(PlatformError):
 
 
 class BuildCancelled(Exception):
-    """Nobody waits any more for what was resolved or built."""
+    """The last that waited for a resolution or a build has left it."""
 
 
 class EnvironmentInUse(Conflict):

@@ -42,16 +42,16 @@ class Overlay:
     created_at: datetime
     last_used_at: datetime | None = None
     size_bytes: int | None = None
-    """Of its files, and of what uv's cache keeps of packages that were built from source for it."""
+    """Bytes of its files, and of what uv's cache keeps of packages that were built from source for it."""
     shared_bytes: int = 0
-    """Of these: bytes that other overlays hold as well."""
+    """Bytes among ``size_bytes`` that other overlays hold as well."""
     packages: tuple[Package, ...] = ()
     in_use: bool = False
     built: bool = True
     message: str | None = None
     """Why it could not be built."""
     downloads: Downloads | None = None
-    """How far the downloads of one that is being built are."""
+    """Bytes downloaded so far for an overlay that is being built."""
     note: str | None = None
     """A sentence for whoever waits for it."""
 

@@ -74,7 +74,7 @@ def resolve(
 
 @dataclass(frozen=True, slots=True)
 class _Uv:
-    """How uv is run."""
+    """Options that each run of uv has."""
 
     cache_dir: Path | None
     torch_backend: str

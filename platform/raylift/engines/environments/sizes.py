@@ -22,7 +22,7 @@ class Package:
     name: str
     """``name==version``."""
     inode: int
-    """Of its first file that is linked from uv's cache; 0 where none is."""
+    """Inode of its first file that is linked from uv's cache; 0 where none is."""
     size: int
     """Bytes of its files that are linked from there."""
 
@@ -34,7 +34,7 @@ def packages_in(directory: Path) -> list[Package]:
 
 
 def packages_from(record: Mapping[str, Any]) -> tuple[Package, ...]:
-    """Those that a build wrote down; none where it is of an older release."""
+    """Packages that a build wrote down; none where it is of an older release."""
     return tuple(Package(*fields) for fields in record.get("packages", ()))
 
 
@@ -61,15 +61,20 @@ def size_of(directory: Path) -> int:
 
 def shared_bytes(packages: Sequence[Sequence[Package]]) -> list[int]:
     """Sum, for each overlay, the bytes of the packages that another overlay has as well."""
-    holders = Counter(_same(package) for each in packages for package in each)
+    holders = _holders(packages)
     return [sum(package.size for package in each if holders[_same(package)] > 1) for each in packages]
 
 
 def counted_twice(packages: Sequence[Sequence[Package]]) -> int:
     """Bytes by which the overlays' sizes together exceed what they occupy."""
     sizes = {_same(package): package.size for each in packages for package in each}
-    holders = Counter(_same(package) for each in packages for package in each)
+    holders = _holders(packages)
     return sum((holders[same] - 1) * size for same, size in sizes.items())
+
+
+def _holders(packages: Sequence[Sequence[Package]]) -> Counter[tuple[str, int]]:
+    """Count the overlays that have each package."""
+    return Counter(_same(package) for each in packages for package in each)
 
 
 def _same(package: Package) -> tuple[str, int]:

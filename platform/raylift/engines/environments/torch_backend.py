@@ -13,7 +13,7 @@ from raylift.domain.job import AUTO_TORCH_BACKEND
 INDEX_HOST: Final = "pytorch.org"
 """The domain of PyTorch's own indexes, one for each build."""
 _CUDA: Final = ("nvidia-", "cuda-", "triton")
-"""How the names of the packages begin that only a GPU needs."""
+"""Beginnings of the names of packages that only a GPU needs."""
 
 
 def options_of(torch_backend: str) -> list[str]:

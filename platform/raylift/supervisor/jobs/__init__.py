@@ -1,1 +1,1 @@
-"""How the supervisor brings a job from the queue to its end."""
+"""Brings a job from the queue to its end."""
