@@ -12,15 +12,15 @@ import os
 import signal
 import sys
 
-from job_entrypoints.attempt import AttemptUnreadable, read_attempt
-from job_entrypoints.keeper import FORWARDED, keep
-from job_entrypoints.process_control import become_subreaper, mark_attempt
-from job_entrypoints.process_tree import end_at_once, send
-from job_entrypoints.progress import EXIT_WRAPPER_ERROR, WRAPPER_ERROR, Progress
+from job_entrypoints.attempt.progress import EXIT_WRAPPER_ERROR, WRAPPER_ERROR, Progress
+from job_entrypoints.attempt.record import AttemptUnreadable, read_attempt
+from job_entrypoints.linux.process_control import become_subreaper, mark_attempt
+from job_entrypoints.linux.process_tree import end_at_once, send
+from job_entrypoints.monitor import FORWARDED, keep
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from job_entrypoints.attempt import Attempt
+    from job_entrypoints.attempt.record import Attempt
 
 _PASSED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
@@ -37,25 +37,25 @@ def main(arguments: list[str]) -> int:
 
 
 def anchor(attempt: Attempt) -> int:
-    """Start the keeper and wait for it. Outlives it if it is killed, to end what it kept and to say so."""
+    """Start the monitor and wait for it. Outlives it if it is killed, to end what it kept and to say so."""
     # Held back until both processes have their handlers.
     signal.pthread_sigmask(signal.SIG_SETMASK, _PASSED_ON)
     become_subreaper()
     mark_attempt(attempt.submission_id)
     own_pid = os.getpid()
-    keeper = os.fork()
-    if keeper == 0:
-        # Its own session: Ray kills our process group when its job supervisor is lost, and then the keeper cleans up.
+    monitor = os.fork()
+    if monitor == 0:
+        # Its own session: Ray kills our process group when its job supervisor is lost, and then the monitor cleans up.
         os.setsid()
         os._exit(keep(attempt, own_pid))
     for number in _PASSED_ON:
-        signal.signal(number, lambda *_: send([keeper], FORWARDED))
+        signal.signal(number, lambda *_: send([monitor], FORWARDED))
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
-    status = _wait_for(keeper)
+    status = _wait_for(monitor)
     if os.WIFEXITED(status):
         return os.WEXITSTATUS(status)
     end_at_once(own_pid, _reap)
-    message = f"the keeper of the attempt was killed by signal {os.WTERMSIG(status)}; its script was ended"
+    message = f"the monitor of the attempt was killed by signal {os.WTERMSIG(status)}; its script was ended"
     print(f"[raylift] {message}", flush=True)  # noqa: T201 - stdout is Ray's job log
     Progress(attempt.directory).finished(WRAPPER_ERROR, message=message)
     return EXIT_WRAPPER_ERROR
@@ -65,18 +65,18 @@ def _attempt(arguments: list[str]) -> Attempt:
     if len(arguments) == 2 and arguments[0] == "--attempt-dir":
         return read_attempt(arguments[1])
     # Only this form pays for argparse.
-    from job_entrypoints.direct_submission import prepare_attempt
+    from job_entrypoints.attempt.direct_submission import prepare_attempt
 
     return prepare_attempt(arguments)
 
 
-def _wait_for(keeper: int) -> int:
+def _wait_for(monitor: int) -> int:
     while True:
         pid, status = os.waitpid(-1, os.WUNTRACED)
-        if pid == keeper and os.WIFSTOPPED(status):
+        if pid == monitor and os.WIFSTOPPED(status):
             # By its script, whose memory nobody would look at meanwhile.
-            os.kill(keeper, signal.SIGCONT)
-        elif pid == keeper:
+            os.kill(monitor, signal.SIGCONT)
+        elif pid == monitor:
             for number in _PASSED_ON:
                 signal.signal(number, signal.SIG_IGN)
             return status

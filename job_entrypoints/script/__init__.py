@@ -1,1 +1,1 @@
-"""Runs in the script's process, beside the script."""
+"""The user's script: its process, environment, end and failure."""

@@ -30,7 +30,7 @@ def library_of(script: str) -> str | None:
     loaded = [name for name in _LIBRARIES if name in sys.modules]
     if not loaded:
         return None
-    from job_entrypoints.model_requirements import imports_in
+    from job_entrypoints.tracking.model_requirements import imports_in
 
     imported = imports_in(script)
     return next((name for name in loaded if name in imported), loaded[0])

@@ -1,1 +1,1 @@
-"""Hooks in the libraries of the script's process: what they record of a training for the model that is logged."""
+"""MLflow inside the script: autologging, runs, model tags, the training table."""

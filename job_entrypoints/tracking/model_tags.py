@@ -1,6 +1,6 @@
 """Tags on each model that a script logs: its class, its kind, and whether autologging made it.
 
-Registration chooses by them (raylift.supervisor.choose_model). They are read off the object, which only this process has.
+Registration chooses by them (raylift.supervisor.jobs.choose_model). They are read off the object, which only this process has.
 """
 
 from __future__ import annotations

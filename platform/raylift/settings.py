@@ -245,12 +245,12 @@ class PlatformSettings(_Section):
 
     @property
     def counters_dir(self) -> Path:
-        """Where the processes of model versions count their requests (engines/counter_files.py)."""
+        """Where the processes of model versions count their requests (engines/metrics/counter_files.py)."""
         return self.state_dir / "counters"
 
     @property
     def payloads_dir(self) -> Path:
-        """Requests and answers that payload logs keep (engines/payload_files.py)."""
+        """Requests and answers that payload logs keep (engines/metrics/payload_files.py)."""
         return self.state_dir / "payloads"
 
     @property

@@ -9,9 +9,9 @@ from ray import serve
 from ray.serve.config import BackpressureConfig
 from ray.serve.schema import LoggingConfig
 
+from raylift.ingress.access_token import only_from_ingress
+from raylift.ray_internals.loopback import keep_internal_server_on_loopback
 from raylift.settings import PlatformSettings
-from serve_apps.doorkeeper import only_from_ingress
-from serve_apps.loopback import keep_internal_server_on_loopback
 
 DEPLOYMENT_NAME: Final = "gateway"
 
@@ -44,7 +44,7 @@ def build(settings_json: str) -> serve.Application:
     """The Ray Serve application of the gateway, to be run at ``/``."""
     settings = PlatformSettings.model_validate_json(settings_json)
     # runtime_env is set, or Serve hands down the caller's. MLflow's client must not wait minutes for a server that is down.
-    from raylift.engines.mlflow_client import CLIENT_ENVIRONMENT
+    from raylift.engines.mlflow.client import CLIENT_ENVIRONMENT
 
     deployment = serve.deployment(GatewayReplica).options(  # pyright: ignore[reportFunctionMemberAccess]
         name=DEPLOYMENT_NAME,
@@ -64,8 +64,8 @@ def build(settings_json: str) -> serve.Application:
 
 def _connect(settings: PlatformSettings) -> Any:
     # Imported here: whoever only starts the application needs none of it, and MLflow alone takes seconds.
-    from raylift.engines.ray_cluster import Cluster
-    from raylift.engines.registry import Registry
+    from raylift.engines.mlflow.registry import Registry
+    from raylift.engines.ray.cluster import Cluster
     from raylift.services.container import Services
     from raylift.store import Store
     from serve_apps.gateway.rest_api import create_app

@@ -11,13 +11,15 @@ from starlette.middleware import Middleware
 
 import raylift
 from raylift.services.container import Services
-from serve_apps.gateway import openapi
-from serve_apps.gateway.dispatching import Dispatcher
-from serve_apps.gateway.errors import install_error_handlers
-from serve_apps.gateway.forwarding import Forwarder
-from serve_apps.gateway.hot_path import HotPath, HotRoute
-from serve_apps.gateway.metrics import Metrics
-from serve_apps.gateway.middleware import Edge
+from serve_apps.gateway.http import openapi
+from serve_apps.gateway.http.errors import install_error_handlers
+from serve_apps.gateway.http.middleware import Edge
+from serve_apps.gateway.metrics.platform import Metrics
+from serve_apps.gateway.predictions.dispatcher import Dispatcher
+from serve_apps.gateway.predictions.forwarder import Forwarder
+from serve_apps.gateway.predictions.inference_fast_route import HotPath, HotRoute
+from serve_apps.gateway.predictions.shadowing import Shadowing
+from serve_apps.gateway.predictions.warm_fallback import WarmFallback
 from serve_apps.gateway.routers.environments import environments_router
 from serve_apps.gateway.routers.health import health_router
 from serve_apps.gateway.routers.inference import PATH as INFERENCE
@@ -34,8 +36,6 @@ from serve_apps.gateway.routers.ray_packages import ray_packages_router
 from serve_apps.gateway.routers.sweeps import sweeps_router
 from serve_apps.gateway.routers.traffic import aliases_router, traffic_router
 from serve_apps.gateway.routers.training import training_router
-from serve_apps.gateway.shadowing import Shadowing
-from serve_apps.gateway.standby import Standby
 from serve_apps.warm_pool.pool import WarmPool
 
 _DESCRIPTION: Final = "Upload a Python training script, get an autoscaled REST endpoint."
@@ -52,7 +52,7 @@ def create_app(services: Services, *, echo_request_id: bool = True, warm_process
     forwarder = Forwarder(services.settings.gateway_url)
     copies = Forwarder(services.settings.gateway_url)
     warm = _warm_pool(services) if warm_processes else None
-    standby = Standby(services.demand, warm)
+    standby = WarmFallback(services.demand, warm)
     metrics = Metrics(services.census, services.observations)
     shadowing = Shadowing(services.routing, Dispatcher(services.routing, copies, standby=standby), metrics.count_shadow)
     dispatcher = Dispatcher(services.routing, forwarder, shadowing, standby)

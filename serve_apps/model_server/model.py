@@ -17,13 +17,14 @@ from raylift.domain.errors import FieldError
 from serve_apps.model_server.error_text import said
 from serve_apps.model_server.errors import InputsRefused, NoProbabilities, PredictionFailed
 from serve_apps.model_server.inputs.column_reader import ColumnReader
+from serve_apps.model_server.inputs.column_type import ColumnType
 from serve_apps.model_server.inputs.fast_reader import ArrayReader
 from serve_apps.model_server.inputs.features import Batch
 from serve_apps.model_server.inputs.schema import Origin, Schema
-from serve_apps.model_server.inputs.signature import ColumnType, Signature
+from serve_apps.model_server.inputs.signature import Signature
 from serve_apps.model_server.inputs.tabular import Inputs
 from serve_apps.model_server.predictors.base import Predictor
-from serve_apps.model_server.predictors.fast_path import FastPath
+from serve_apps.model_server.predictors.fast_paths.fast_path import FastPath
 from serve_apps.model_server.predictors.pyfunc import PyfuncPredictor
 
 _log = logging.getLogger(__name__)

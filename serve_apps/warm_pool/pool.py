@@ -15,12 +15,12 @@ from typing import Any, Final, Generic, Protocol, TypeVar
 
 from raylift.domain.deployment import Deployment
 from raylift.domain.errors import EngineUnavailable
-from raylift.engines.environments.overlay import is_built, overlay_directory
-from raylift.engines.observing import observer_config
+from raylift.engines.environments.overlays.overlay import is_built, overlay_directory
+from raylift.engines.metrics.observing import observer_config
 from raylift.settings import PlatformSettings
+from serve_apps.warm_pool.fork_server import SOCKET
 from serve_apps.warm_pool.process import WarmProcess
 from serve_apps.warm_pool.protocol import Event, EventKind, WarmSpec
-from serve_apps.warm_pool.zygote import SOCKET
 
 _log = logging.getLogger(__name__)
 

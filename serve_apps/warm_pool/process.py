@@ -34,7 +34,7 @@ class WarmProcess:
             await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-m",
-                "serve_apps.warm_pool.zygote",
+                "serve_apps.warm_pool.fork_server",
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 env={**os.environ, **_ENVIRONMENT},  # noqa: TID251 - as a replica it has all that Ray's head has

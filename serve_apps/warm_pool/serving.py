@@ -16,9 +16,9 @@ import uvicorn
 
 from raylift.domain.deployment import Batching
 from raylift.domain.model_counters import ProcessKind
+from raylift.domain.replica import ObserverConfig
 from serve_apps.model_server.loading.loader import load_model
 from serve_apps.model_server.observability.observer import Observer
-from serve_apps.model_server.observability.observer_config import ObserverConfig
 from serve_apps.model_server.server.asgi import ReplicaApp
 from serve_apps.model_server.server.poison_requests import refusing_deadly
 from serve_apps.warm_pool.protocol import EventKind, WarmSpec

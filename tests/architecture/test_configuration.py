@@ -9,7 +9,7 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from raylift.launcher.config import LocalConfig, load_config
+from raylift.launcher.run.config import LocalConfig, load_config
 from raylift.settings import (
     EnvironmentSettings,
     GatewaySettings,

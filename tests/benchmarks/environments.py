@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from raylift.engines.environments import EnvironmentUnresolvable, runtime_env_for
-from raylift.engines.environments.remembered_locks import lock_of
-from raylift.engines.environments.resolve import resolve
+from raylift.engines.environments.locking.lock_cache import lock_of
+from raylift.engines.environments.locking.resolve import resolve
 from tests.integration.environments.private_ray import Cluster, private_ray
 
 _VERSIONS: Final = ("4.9.0", "4.10.0", "4.11.0", "4.12.1", "4.12.2", "4.12.3")

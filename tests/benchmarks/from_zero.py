@@ -34,7 +34,7 @@ PROCESSES = {
     "Serve controller": "ServeController",
     "supervisor": "SupervisorActor",
     "gateway": "ServeReplica:gateway",
-    "warm process": "serve_apps.warm_pool.zygote",
+    "warm process": "serve_apps.warm_pool.fork_server",
     "HAProxy": "haproxy",
     "MLflow": "mlflow.server",
 }

@@ -35,10 +35,10 @@ from raylift.domain.job import FINAL_STATES, Attempt, Event, Job, JobSpec, JobSt
 from raylift.services.container import Services  # noqa: E402
 from raylift.settings import PlatformSettings  # noqa: E402
 from raylift.store import Store  # noqa: E402
-from raylift.store.pages import encode_cursor  # noqa: E402
-from raylift.store.records import columns, job_columns  # noqa: E402
-from raylift.store.tables import AttemptRow, EventRow, JobRow, JobTagRow, ScriptRow  # noqa: E402
-from raylift.store.transactions import insert_into  # noqa: E402
+from raylift.store.engine.tables import AttemptRow, EventRow, JobRow, JobTagRow, ScriptRow  # noqa: E402
+from raylift.store.engine.transactions import insert_into  # noqa: E402
+from raylift.store.statements.pages import encode_cursor  # noqa: E402
+from raylift.store.statements.records import columns, job_columns  # noqa: E402
 from serve_apps.gateway.rest_api import create_app  # noqa: E402
 from tests.unit.gateway.engine_fakes import FakeCluster, FakeRegistry  # noqa: E402
 

@@ -27,7 +27,7 @@ import psutil
 from own_platform import platform
 
 from raylift.launcher import LocalPlatform
-from raylift.launcher.processes import processes_of
+from raylift.launcher.processes.platform_processes import processes_of
 
 # Nobody drains the queue before it is measured: the owner of the waiting jobs may run none.
 OVERRIDES = {"jobs": {"quotas": {"owners": {"waits": {"max_running_jobs": 0}}}}}

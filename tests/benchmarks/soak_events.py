@@ -17,7 +17,7 @@ from soak_requests import ALIAS
 from raylift import Client, RayliftError
 from raylift.domain.deployment import ANSWERING
 from raylift.launcher import LocalPlatform
-from raylift.launcher.processes import processes_of
+from raylift.launcher.processes.platform_processes import processes_of
 
 Note = Callable[[str], None]
 
@@ -93,7 +93,7 @@ class Events:
         return self._kill("ServeReplica:", lambda line: "ServeReplica:gateway" not in line)
 
     def kill_warm_processes(self, model: SoakModel) -> str | None:
-        return self._kill("serve_apps.warm_pool.zygote", lambda _: True)
+        return self._kill("serve_apps.warm_pool.fork_server", lambda _: True)
 
     def scale(self, model: SoakModel) -> str:
         version, least = self.chance.choice(model.answering), self.chance.choice([0, 1, 2])

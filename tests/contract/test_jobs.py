@@ -12,7 +12,7 @@ from raylift.domain.errors import InvalidRequest, JobNotFinished, JobNotFound, N
 from raylift.domain.job import Job, JobSpec, JobState, JobStatus, Origin, QueuedJob, Reason, Resources
 from raylift.domain.lease import Lease
 from raylift.store import JobFilter, Store
-from raylift.store.tables import ScriptRow
+from raylift.store.engine.tables import ScriptRow
 from tests.contract.samples import NOW, SCRIPT, add, after, finish, spec_of, start
 
 EVERYTHING = JobFilter()

@@ -11,8 +11,8 @@ from alembic.config import Config
 from sqlalchemy import inspect, text
 
 from raylift.store import JobFilter, Store
-from raylift.store.migration import configuration
-from raylift.store.tables import Base
+from raylift.store.engine.migration import configuration
+from raylift.store.engine.tables import Base
 from tests.contract.samples import add
 
 TABLES = set(Base.metadata.tables)
@@ -75,7 +75,7 @@ def test_a_migration_that_fails_leaves_nothing_half_done(empty_store: Store, mon
         upgrade(config, revision)
         raise KeyError("power cut")
 
-    monkeypatch.setattr("raylift.store.migration.command.upgrade", upgrade_and_fail)
+    monkeypatch.setattr("raylift.store.engine.migration.command.upgrade", upgrade_and_fail)
     with pytest.raises(KeyError):
         empty_store.migrate()
     assert table_names(empty_store) == set()

@@ -13,7 +13,7 @@ from raylift.domain.job import Job
 from raylift.domain.lease import Lease
 from raylift.domain.project import PackedProject, ProjectFile, pack
 from raylift.store import Store
-from raylift.store.tables import JobProjectRow, ProjectRow
+from raylift.store.engine.tables import JobProjectRow, ProjectRow
 from tests.contract.samples import NOW, SCRIPT, add, finish, spec_of
 
 PROJECT = pack([ProjectFile("train.py", SCRIPT), ProjectFile("data.bin", bytes(range(256)) * 100)])

@@ -12,7 +12,7 @@ from sqlalchemy import event, text
 
 from raylift.domain.job import JobState, JobStatus, Resources
 from raylift.store import JobFilter, Store
-from raylift.store.pages import encode_cursor
+from raylift.store.statements.pages import encode_cursor
 from tests.contract.samples import NOW, add, after, spec_of
 
 CURSOR = encode_cursor(after(1000), "job_5")

@@ -16,7 +16,7 @@ import pytest
 
 from raylift import Client
 from raylift.launcher import LocalPlatform
-from raylift.launcher.processes import processes_of
+from raylift.launcher.processes.platform_processes import processes_of
 
 if TYPE_CHECKING:
     from tests.e2e.protocol_models import Served

@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "platform"), str(ROOT)]
 
 from raylift.launcher import LocalPlatform  # noqa: E402 - the path comes first
-from raylift.launcher.processes import processes_of  # noqa: E402
+from raylift.launcher.processes.platform_processes import processes_of  # noqa: E402
 from tests.e2e.faults import Fault, Moment, Outcome, Postgres, Victim  # noqa: E402
 
 Cell = tuple[Victim, Moment]

@@ -18,9 +18,9 @@ import psutil
 from raylift import Client, RayliftError
 from raylift.domain.deployment import DeploymentStatus
 from raylift.domain.job import FINAL_STATES, Job, JobState, JobStatus
-from raylift.engines.registry import Registry
+from raylift.engines.mlflow.registry import Registry
 from raylift.launcher import LocalPlatform
-from raylift.launcher.processes import processes_of
+from raylift.launcher.processes.platform_processes import processes_of
 from raylift.store import Store
 from tests.postgres_server import PostgresServer
 
@@ -322,7 +322,7 @@ def _is(process: psutil.Process, victim: Victim) -> bool:
         case Victim.GATEWAY:
             return line.startswith("ray::ServeReplica:gateway")
         case Victim.WRAPPER:
-            # Anchor and keeper at once; Ray's shell around them is spared.
+            # Anchor and monitor at once; Ray's shell around them is spared.
             return "job_entrypoints.train" in line and "/bin/sh" not in line
         case Victim.RAYLET:
             return name == "raylet"

@@ -39,12 +39,12 @@ if os.fork() == 0:
         os.execve(sys.executable, sleep, {"PATH": "/bin"})
     os._exit(0)
 time.sleep(0.5)
-keeper = os.getppid()
-anchor = int(open(f"/proc/{keeper}/stat").read().rpartition(")")[2].split()[1])
+monitor = os.getppid()
+anchor = int(open(f"/proc/{monitor}/stat").read().rpartition(")")[2].split()[1])
 os.kill(anchor, signal.SIGSTOP)
-os.kill(keeper, signal.SIGSTOP)
+os.kill(monitor, signal.SIGSTOP)
 os.kill(anchor, signal.SIGKILL)
-os.kill(keeper, signal.SIGKILL)
+os.kill(monitor, signal.SIGKILL)
 """
 
 SCRIPTS: Final = (

@@ -27,7 +27,7 @@ sys.path[:0] = [str(ROOT / "platform"), str(ROOT)]
 
 from raylift import Client, Job  # noqa: E402 - the path comes first
 from raylift.launcher import LocalPlatform  # noqa: E402
-from raylift.launcher.processes import processes_of  # noqa: E402
+from raylift.launcher.processes.platform_processes import processes_of  # noqa: E402
 from tests.e2e.hostile_scripts import SCRIPTS, Hostile  # noqa: E402
 
 BEGIN, END = "<!-- hostile table: begin -->", "<!-- hostile table: end -->"

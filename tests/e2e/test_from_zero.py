@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from raylift.launcher import LocalPlatform
-from raylift.launcher.processes import processes_of
+from raylift.launcher.processes.platform_processes import processes_of
 from tests.e2e.conftest import OVERRIDES
 
 REGISTER = """
@@ -140,7 +140,7 @@ def test_a_model_that_crashes_its_process_takes_no_other_version_down(http: http
 def test_the_warm_process_may_be_killed(http: httpx.Client, platform: LocalPlatform) -> None:
     wait(lambda: is_parked(http, "line", 3))
     assert ask(http, "line", 3).status_code == 200
-    warm = [p for p in processes_of(platform.record.instance) if "serve_apps.warm_pool.zygote" in p.cmdline()]
+    warm = [p for p in processes_of(platform.record.instance) if "serve_apps.warm_pool.fork_server" in p.cmdline()]
     assert warm
     for process in warm:
         process.send_signal(signal.SIGKILL)

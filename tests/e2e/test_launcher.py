@@ -21,9 +21,9 @@ import pytest
 from raylift import Client
 from raylift.domain.job import JobStatus
 from raylift.launcher import LocalPlatform
-from raylift.launcher.processes import listeners_of, processes_of
-from raylift.launcher.record import read_record
-from raylift.ray_node.start import SETUP_WORKER
+from raylift.launcher.processes.platform_processes import listeners_of, processes_of
+from raylift.launcher.run.record import read_record
+from raylift.ray_internals.start import SETUP_WORKER
 from tests.e2e.conftest import ARITHMETIC
 
 FREE_PORTS = ("--port", "0", "--dashboard-port", "0", "--mlflow-port", "0")
@@ -114,7 +114,7 @@ def test_an_owners_arithmetic_reaches_jobs_replicas_and_warm_processes(platform:
     assert f"the script has {value}" in job.logs()
     assert client.predict("setting", [[1.0]]).predictions == [value]
     until(lambda: bool(commands(platform, "ServeReplica:setting")))
-    for command in ("ServeReplica:setting", "serve_apps.warm_pool.zygote"):
+    for command in ("ServeReplica:setting", "serve_apps.warm_pool.fork_server"):
         assert {process.environ()[name] for process in commands(platform, command)} == {value}, command
     assert "the script has AVX2" in overridden.wait(timeout=300).logs()
 

@@ -13,8 +13,8 @@ import httpx
 import pytest
 
 from raylift import Client
-from raylift.engines.ingress_map import names_file
-from raylift.launcher.ingress import IngressFiles
+from raylift.ingress.haproxy import IngressFiles
+from raylift.ingress.route_map import names_file
 from raylift.launcher.local_platform import LocalPlatform
 
 SCRIPT = """

@@ -17,9 +17,9 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from raylift import Client
-from raylift.engines.payload_files import version_directory
+from raylift.engines.metrics.payload_files import version_directory
 from raylift.launcher import LocalPlatform
-from raylift.launcher.processes import processes_of
+from raylift.launcher.processes.platform_processes import processes_of
 
 REGISTER = """
 import sys, mlflow, pandas as pd

@@ -25,7 +25,7 @@ from tritonclient.http import InferenceServerClient, InferInput, InferRequestedO
 from tritonclient.utils import InferenceServerException
 
 from raylift.launcher.local_platform import LocalPlatform
-from raylift.launcher.processes import pids_by_component
+from raylift.launcher.processes.platform_processes import pids_by_component
 from tests.e2e.protocol_models import PEOPLE, ROWS, Served
 
 

@@ -22,7 +22,7 @@ import psutil
 import pytest
 
 from raylift.launcher import LocalPlatform
-from raylift.launcher.processes import processes_of
+from raylift.launcher.processes.platform_processes import processes_of
 from tests.e2e.conftest import OVERRIDES
 
 pytestmark = pytest.mark.timeout(900)

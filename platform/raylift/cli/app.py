@@ -10,8 +10,12 @@ from typing import Annotated, Final
 import typer
 
 from raylift import __version__
-from raylift.cli import deployments, env, jobs, models, predict, sweeps, traffic, train
+from raylift.cli import env
 from raylift.cli.exits import ExitCode, PlatformGroup, stop
+from raylift.cli.jobs import commands as jobs
+from raylift.cli.jobs import sweeps, train
+from raylift.cli.models import commands as models
+from raylift.cli.models import deployments, predict, traffic
 from raylift.cli.printing import Output, print_json
 from raylift.cli.session import Defaults, KeyOption, OutputOption, UrlOption, chosen
 

@@ -11,9 +11,9 @@ from raylift.cli.exits import ExitCode, stop, wrong_usage
 from raylift.cli.printing import age, print_facts, print_json, print_table, say
 from raylift.cli.requirements import RequirementsFileOption, RequirementsOption, TorchBackendOption
 from raylift.cli.session import KeyOption, OutputOption, UrlOption, session
-from raylift.client import paths
-from raylift.client.progress import downloaded, step_of
-from raylift.client.script import read_requirements
+from raylift.client.http import paths
+from raylift.client.jobs.progress import downloaded, step_of
+from raylift.client.jobs.script import read_requirements
 from raylift.domain.quantities import format_bytes
 
 app = typer.Typer(help="The environments that jobs and replicas run in.", no_args_is_help=True)

@@ -19,7 +19,7 @@ from raylift.client import (
     TooLarge,
     Unavailable,
 )
-from raylift.client.errors import described
+from raylift.client.http.errors import described
 
 
 class ExitCode(IntEnum):

@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 from raylift.client.client import Client
-from raylift.client.clock import Clock
-from raylift.client.errors import (
+from raylift.client.http.clock import Clock
+from raylift.client.http.errors import (
     APIError,
     Conflict,
     ConnectionFailed,
     InvalidRequest,
-    JobCancelled,
-    JobFailed,
-    JobWaitTimeout,
     NotFound,
     RayliftError,
     ServerError,
-    SweepFailed,
-    SweepWaitTimeout,
     TooLarge,
     Unavailable,
 )
-from raylift.client.jobs import Job
+from raylift.client.jobs.job import Job, JobCancelled, JobFailed, JobWaitTimeout
+from raylift.client.jobs.sweeps import Sweep, SweepFailed, SweepWaitTimeout
 from raylift.client.prediction import Prediction
-from raylift.client.sweeps import Sweep
 
 __all__ = [
     "APIError",

@@ -13,19 +13,20 @@ from typing import Any, Final, Literal, Self, Unpack, overload
 import httpx
 
 from raylift.api.inference import InferenceResponse
-from raylift.client import paths
-from raylift.client.clock import Clock
-from raylift.client.connection import Connection, Content
 from raylift.client.environments import Environments
+from raylift.client.http import paths
+from raylift.client.http.clock import Clock
+from raylift.client.http.connection import Connection, Content
 from raylift.client.inputs import to_inputs
-from raylift.client.jobs import Job, Jobs, accepted
+from raylift.client.jobs.job import Job, accepted
+from raylift.client.jobs.jobs import Jobs
+from raylift.client.jobs.script import read_requirements, read_upload
+from raylift.client.jobs.sweeps import Sweep, Sweeps, SweepValues, accepted_sweep, sweep_body
+from raylift.client.jobs.train_options import SweepOptions, TrainOptions
+from raylift.client.jobs.upload import upload_body
 from raylift.client.models import Deployments, Models
 from raylift.client.prediction import Prediction
-from raylift.client.script import read_requirements, read_upload
-from raylift.client.sweeps import Sweep, Sweeps, SweepValues, accepted_sweep, sweep_body
 from raylift.client.traffic import Traffic
-from raylift.client.train_options import SweepOptions, TrainOptions
-from raylift.client.upload import upload_body
 from raylift.domain.identifiers import OWNER, OWNER_FORM
 
 DEFAULT_URL: Final = "http://127.0.0.1:8000"

@@ -8,9 +8,9 @@ from os import PathLike
 from typing import Any, Final
 
 from raylift.api.environments import EnvironmentList, EnvironmentView
-from raylift.client import paths
-from raylift.client.connection import Connection
-from raylift.client.script import read_requirements
+from raylift.client.http import paths
+from raylift.client.http.connection import Connection
+from raylift.client.jobs.script import read_requirements
 
 RESOLVE_SECONDS: Final = 150.0
 """The platform resolves before it answers, which may need a slow package index."""

@@ -26,7 +26,7 @@ from mlflow.protos.databricks_pb2 import (
 
 from raylift.api.models import DeploymentView
 from raylift.client.client import Client
-from raylift.client.errors import APIError, ConnectionFailed, InvalidRequest, NotFound, RayliftError, Unavailable
+from raylift.client.http.errors import APIError, ConnectionFailed, InvalidRequest, NotFound, RayliftError, Unavailable
 from raylift.domain.deployment import DeploymentStatus
 
 _FLAVOR: Final = "python_function"

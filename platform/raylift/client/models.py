@@ -18,10 +18,10 @@ from raylift.api.models import (
 )
 from raylift.api.observations import FeedbackAccepted, FeedbackPage, FeedbackView, StatsView
 from raylift.api.traffic import AliasView
-from raylift.client import paths
-from raylift.client.connection import Connection
-from raylift.client.errors import RayliftError
-from raylift.client.waiting import watch_until_final
+from raylift.client.http import paths
+from raylift.client.http.connection import Connection
+from raylift.client.http.errors import RayliftError
+from raylift.client.jobs.waiting import watch_until_final
 from raylift.domain.deployment import DeploymentStatus
 
 _ON_ITS_WAY: Final = (DeploymentStatus.PENDING, DeploymentStatus.STARTING)

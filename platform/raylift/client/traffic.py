@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from raylift.api.traffic import TrafficHistory, TrafficView
-from raylift.client import paths
-from raylift.client.connection import Connection
+from raylift.client.http import paths
+from raylift.client.http.connection import Connection
 
 
 class Traffic:

@@ -1,4 +1,4 @@
-"""Errors that carry a stable code and facts. HTTP statuses are decided at the edge (serve_apps/gateway/errors.py).
+"""Errors that carry a stable code and facts. HTTP statuses are decided at the edge (serve_apps/gateway/http/errors.py).
 
 PlatformError
 ├── InvalidRequest          something in the request is wrong; ``errors`` names each field

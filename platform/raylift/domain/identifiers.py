@@ -88,3 +88,8 @@ def version_route(model_name: str, version: str) -> str:
 def _ulid(now: float | None) -> str:
     value = (int((time.time() if now is None else now) * 1000) << 80) | secrets.randbits(80)
     return "".join(_CROCKFORD[(value >> shift) & 31] for shift in range(125, -1, -5))
+
+
+def version_number(version: str) -> tuple[int, str]:
+    """Orders versions by age: MLflow numbers them."""
+    return (int(version), version) if version.isdecimal() else (-1, version)

@@ -18,12 +18,12 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
 from raylift.domain.quantities import format_bytes
-from raylift.launcher.config import LocalConfig, usable_cores
+from raylift.ingress.haproxy import haproxy_binary
 from raylift.launcher.errors import PortTaken
-from raylift.launcher.ingress import haproxy_binary
 from raylift.launcher.local_platform import is_running
-from raylift.launcher.ports import require_free
-from raylift.launcher.record import read_record
+from raylift.launcher.run.config import LocalConfig, usable_cores
+from raylift.launcher.run.ports import require_free
+from raylift.launcher.run.record import read_record
 from raylift.launcher.startup import database_url
 
 GIB: Final = 2**30

@@ -13,13 +13,13 @@ from typing import Any, Self
 
 import psutil
 
-from raylift.launcher.config import load_config
 from raylift.launcher.errors import LauncherError
-from raylift.launcher.ports import choose_ports
-from raylift.launcher.processes import end_all, instances_with, pids_by_component, processes_of
+from raylift.launcher.processes.platform_processes import end_all, instances_with, pids_by_component, processes_of
 from raylift.launcher.progress import Progress, Silence
-from raylift.launcher.record import RecordHalfWritten, RunRecord, delete_record, exclusive, read_record, write_record
-from raylift.launcher.session import keep_logs, remove_session, session_path, temp_path
+from raylift.launcher.run.config import load_config
+from raylift.launcher.run.ports import choose_ports
+from raylift.launcher.run.record import RecordHalfWritten, RunRecord, delete_record, exclusive, read_record, write_record
+from raylift.launcher.run.session import keep_logs, remove_session, session_path, temp_path
 from raylift.launcher.startup import new_record, start_everything
 
 _MAIN = ("mlflow_keeper", "gcs_server", "raylet", "dashboard")

@@ -13,21 +13,21 @@ from typing import Final
 import httpx
 
 from raylift.domain.errors import PlatformError
-from raylift.launcher.config import LocalConfig
-from raylift.launcher.environment import base_environment, head_environment, mlflow_environment
+from raylift.ingress.haproxy import IngressFiles
 from raylift.launcher.errors import LauncherError
-from raylift.launcher.filling import Filling
-from raylift.launcher.grpc_front import start_grpc_front
-from raylift.launcher.ingress import IngressFiles
-from raylift.launcher.logs import tail
-from raylift.launcher.mlflow_server import MlflowFiles, database_is_made, prepare_mlflow, start_mlflow
-from raylift.launcher.ports import PlatformPorts, is_free
-from raylift.launcher.processes import pids_by_component
+from raylift.launcher.parts.driver_process import Filling
+from raylift.launcher.parts.grpc_front import start_grpc_front
+from raylift.launcher.parts.mlflow_server import MlflowFiles, database_is_made, prepare_mlflow, start_mlflow
+from raylift.launcher.parts.ray_head import finish_head, launch_head
+from raylift.launcher.processes.logs import tail
+from raylift.launcher.processes.platform_processes import pids_by_component
+from raylift.launcher.processes.wait import answers, wait_for
 from raylift.launcher.progress import Progress
-from raylift.launcher.ray_head import finish_head, launch_head
-from raylift.launcher.record import RunRecord, write_record
-from raylift.launcher.session import make_session, session_path, temp_path
-from raylift.launcher.waiting import answers, wait_for
+from raylift.launcher.run.config import LocalConfig
+from raylift.launcher.run.environment import base_environment, head_environment, mlflow_environment
+from raylift.launcher.run.ports import PlatformPorts, is_free
+from raylift.launcher.run.record import RunRecord, write_record
+from raylift.launcher.run.session import make_session, session_path, temp_path
 from raylift.settings import IngressSettings, PlatformSettings
 from raylift.store import Store
 

@@ -9,10 +9,10 @@ from typing import Any
 import httpx
 
 from raylift.domain.errors import PlatformError
-from raylift.launcher.config import load_config
 from raylift.launcher.errors import LauncherError
-from raylift.launcher.processes import pids_by_component
-from raylift.launcher.record import RunRecord
+from raylift.launcher.processes.platform_processes import pids_by_component
+from raylift.launcher.run.config import load_config
+from raylift.launcher.run.record import RunRecord
 from raylift.launcher.startup import database_url
 from raylift.store import Store
 

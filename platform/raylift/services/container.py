@@ -6,27 +6,27 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Self
 
-from raylift.services.capacity import Capacity
-from raylift.services.census import CensusService
 from raylift.services.clock import Clock, utc_now
-from raylift.services.comparison import ComparisonService
-from raylift.services.demand import Demand
-from raylift.services.deployments import DeploymentService
-from raylift.services.environments import EnvironmentService
-from raylift.services.health import HealthService, supervisor_at_work
-from raylift.services.inference_routing import InferenceRouting
-from raylift.services.log_following import LogFollower
-from raylift.services.logs import JobLogs
-from raylift.services.models import ModelService
-from raylift.services.observations import ObservationService
+from raylift.services.cluster.capacity import Capacity
+from raylift.services.cluster.counts import CensusService
+from raylift.services.cluster.health import HealthService, supervisor_at_work
+from raylift.services.jobs.diff import ComparisonService
+from raylift.services.jobs.log_follower import LogFollower
+from raylift.services.jobs.logs import JobLogs
+from raylift.services.jobs.sweeps import SweepService
+from raylift.services.jobs.training import TrainingService
+from raylift.services.jobs.wait_reasons import QueueReasons
+from raylift.services.models.deployments import DeploymentService
+from raylift.services.models.metrics import ObservationService
+from raylift.services.models.registry import ModelService
 from raylift.services.ports import Cluster, Registry
-from raylift.services.queue_reasons import QueueReasons
-from raylift.services.ray_jobs import RayJobsService
-from raylift.services.ray_packages import RayPackages
-from raylift.services.sweeps import SweepService
-from raylift.services.traffic import TrafficService
-from raylift.services.training import TrainingService
-from raylift.services.uploads import UploadChecks
+from raylift.services.ray_api.jobs import RayJobsService
+from raylift.services.ray_api.packages import RayPackages
+from raylift.services.requirements.environments import EnvironmentService
+from raylift.services.traffic.demand import Demand
+from raylift.services.traffic.routing import InferenceRouting
+from raylift.services.traffic.tables import TrafficService
+from raylift.services.uploads.checks import UploadChecks
 from raylift.settings import PlatformSettings
 from raylift.store import Store
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from raylift.store.database import Store
-from raylift.store.idempotency import IdempotencyKey
-from raylift.store.pages import JobFilter, JobPage
-from raylift.store.sweeps import AddedSweep, SweepListing, SweepPage
+from raylift.store.repositories.sweeps import AddedSweep, SweepListing, SweepPage
+from raylift.store.statements.idempotency import IdempotencyKey
+from raylift.store.statements.pages import JobFilter, JobPage
 
 __all__ = ["AddedSweep", "IdempotencyKey", "JobFilter", "JobPage", "Store", "SweepListing", "SweepPage"]

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from raylift.store import migration
-from raylift.store.changes import Changes
-from raylift.store.deployments import DeploymentRepository
-from raylift.store.feedback import FeedbackRepository
-from raylift.store.history import HistoryRepository
-from raylift.store.jobs import JobRepository
-from raylift.store.leases import LeaseRepository
-from raylift.store.ray_packages import RayPackageRepository
-from raylift.store.sweeps import SweepRepository
-from raylift.store.traffic import TrafficRepository
-from raylift.store.transactions import Database
+from raylift.store.engine import migration
+from raylift.store.engine.changes import Changes
+from raylift.store.engine.transactions import Database
+from raylift.store.repositories.deployments import DeploymentRepository
+from raylift.store.repositories.feedback import FeedbackRepository
+from raylift.store.repositories.finished_jobs import HistoryRepository
+from raylift.store.repositories.jobs import JobRepository
+from raylift.store.repositories.leases import LeaseRepository
+from raylift.store.repositories.ray_packages import RayPackageRepository
+from raylift.store.repositories.sweeps import SweepRepository
+from raylift.store.repositories.traffic import TrafficRepository
 
 
 class Store:

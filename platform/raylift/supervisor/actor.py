@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import ray
 
-from raylift.engines.mlflow_client import CLIENT_ENVIRONMENT
+from raylift.engines.mlflow.client import CLIENT_ENVIRONMENT
 from raylift.settings import PlatformSettings
 
 NAMESPACE: Final = "raylift"
@@ -77,38 +77,39 @@ def ensure_supervisor(settings: PlatformSettings) -> int:
 def _assemble(settings: PlatformSettings) -> Any:
     """Wire the loop to the real engines."""
     # Imported here: the actor's class is unpickled in drivers that need none of this.
-    from raylift.engines.front_door import FrontDoor
-    from raylift.engines.ingress_map import IngressMap
-    from raylift.engines.ray_cluster import Cluster
-    from raylift.engines.ray_jobs import RayJobs
-    from raylift.engines.ray_serve import RayServe
-    from raylift.engines.registry import Registry
-    from raylift.engines.sweep_runs import SweepRuns
-    from raylift.engines.tracking import Tracking
+    from raylift.engines.gateway_client import GatewayClient
+    from raylift.engines.mlflow.registry import Registry
+    from raylift.engines.mlflow.sweep_runs import SweepRuns
+    from raylift.engines.mlflow.tracking import Tracking
+    from raylift.engines.ray.cluster import Cluster
+    from raylift.engines.ray.jobs import RayJobs
+    from raylift.engines.ray.serve import RayServe
+    from raylift.ingress.route_map import IngressMap
     from raylift.store import Store
-    from raylift.supervisor.adoption import Adoption
-    from raylift.supervisor.alias_watch import AliasWatch
+    from raylift.supervisor.deployments.alias_sync import AliasSync
+    from raylift.supervisor.deployments.execute import DeploymentExecutor
+    from raylift.supervisor.deployments.publish_routes import RoutePublisher
+    from raylift.supervisor.deployments.registry_sync import RegistrySync
     from raylift.supervisor.deployments.schema_tag import SchemaTag
-    from raylift.supervisor.execute_deployments import DeploymentExecutor
-    from raylift.supervisor.execute_jobs import JobExecutor
-    from raylift.supervisor.execute_name_routes import NameRouteKeeper
-    from raylift.supervisor.execute_sweeps import SweepExecutor
+    from raylift.supervisor.housekeeping.retention import Retention
+    from raylift.supervisor.jobs.adopt_ray_jobs import Adoption
+    from raylift.supervisor.jobs.execute import JobExecutor
+    from raylift.supervisor.jobs.placement import Placement
     from raylift.supervisor.jobs.preparation import Preparation
+    from raylift.supervisor.jobs.ray_snapshot import RayView
     from raylift.supervisor.loop import Supervisor
-    from raylift.supervisor.observe import RayView
-    from raylift.supervisor.placement import Placement
-    from raylift.supervisor.registry_sync import RegistrySync
-    from raylift.supervisor.retention import Retention
+    from raylift.supervisor.sweeps.execute import SweepExecutor
+    from serve_apps.model_server.ray.app import build
 
     store = Store.open(settings.database_url)
     ray_jobs = RayJobs(settings.ray_dashboard_url)
     tracking, registry = Tracking(settings.mlflow_url), Registry(settings.mlflow_url)
-    serve, placement = RayServe(settings), Placement()
+    serve, placement = RayServe(settings, build), Placement()
     cluster = Cluster(settings.supervisor.serving_reserve_cpus)
     preparation = Preparation(
         settings.environments_dir, settings.environments, lambda: any(node.gpus for node in cluster.nodes())
     )
-    front_door = FrontDoor(settings.gateway_url)
+    gateway_client = GatewayClient(settings.gateway_url)
     return Supervisor(
         settings,
         holder=f"{socket.gethostname()}/{os.getpid()}/{uuid.uuid4().hex[:8]}",
@@ -119,11 +120,11 @@ def _assemble(settings: PlatformSettings) -> Any:
         jobs=JobExecutor(settings, store, ray_jobs, tracking, registry, _now, placement, preparation),
         placement=placement,
         sweeps=SweepExecutor(settings, store, SweepRuns(settings.mlflow_url), tracking, registry, _now),
-        deployments=DeploymentExecutor(store, serve, front_door, SchemaTag(front_door, registry), _now),
-        name_routes=NameRouteKeeper(store, IngressMap(settings.ingress.directory) if settings.ingress else None),
+        deployments=DeploymentExecutor(store, serve, gateway_client, SchemaTag(gateway_client, registry), _now),
+        name_routes=RoutePublisher(store, IngressMap(settings.ingress.directory) if settings.ingress else None),
         adoption=Adoption(settings, store, ray_jobs, _now),
         registry_sync=RegistrySync(settings, store, registry, tracking, _now),
-        alias_watch=AliasWatch(store, registry, _now),
+        alias_watch=AliasSync(store, registry, _now),
         retention=Retention(settings, store, _now),
         clock=_now,
         monotonic=time.monotonic,

@@ -13,26 +13,26 @@ from raylift.domain.deployment import Deployment, DeploymentStatus
 from raylift.domain.errors import EngineUnavailable, JobNotFound, StaleJob, StaleLease
 from raylift.domain.job import Job, JobState, QueuedJob, Resources
 from raylift.domain.lease import SUPERVISOR, Lease
-from raylift.engines.ray_cluster import Cluster
-from raylift.engines.ray_serve import RayServe
+from raylift.engines.ray.cluster import Cluster
+from raylift.engines.ray.serve import RayServe
 from raylift.settings import PlatformSettings
 from raylift.store import Store
-from raylift.supervisor.admission import Decision, admit
-from raylift.supervisor.adoption import Adoption
-from raylift.supervisor.alias_watch import AliasWatch
-from raylift.supervisor.execute_deployments import DeploymentExecutor
-from raylift.supervisor.execute_jobs import JobExecutor
-from raylift.supervisor.execute_name_routes import NameRouteKeeper
-from raylift.supervisor.execute_sweeps import SweepExecutor
-from raylift.supervisor.lanes import Lanes
-from raylift.supervisor.observe import RaySnapshot, RayView, attempt_seen
-from raylift.supervisor.pace import Pace
-from raylift.supervisor.placement import Placement
-from raylift.supervisor.plan_deployments import DeploymentAction, Prove, plan_deployments
-from raylift.supervisor.plan_jobs import JobAction, Register, plan_job
-from raylift.supervisor.registry_sync import RegistrySync
-from raylift.supervisor.retention import Retention
+from raylift.supervisor.deployments.alias_sync import AliasSync
+from raylift.supervisor.deployments.execute import DeploymentExecutor
+from raylift.supervisor.deployments.plan import DeploymentAction, Prove, plan_deployments
+from raylift.supervisor.deployments.publish_routes import RoutePublisher
+from raylift.supervisor.deployments.registry_sync import RegistrySync
+from raylift.supervisor.housekeeping.retention import Retention
+from raylift.supervisor.jobs.admission import Decision, admit
+from raylift.supervisor.jobs.adopt_ray_jobs import Adoption
+from raylift.supervisor.jobs.execute import JobExecutor
+from raylift.supervisor.jobs.placement import Placement
+from raylift.supervisor.jobs.plan import JobAction, Register, plan_job
+from raylift.supervisor.jobs.ray_snapshot import RaySnapshot, RayView, attempt_seen
 from raylift.supervisor.store_view import StoreView
+from raylift.supervisor.sweeps.execute import SweepExecutor
+from raylift.supervisor.task_lanes import SerialTaskRunner
+from raylift.supervisor.tick_timer import TickTimer
 
 log = logging.getLogger(__name__)
 
@@ -79,10 +79,10 @@ class Supervisor:
         placement: Placement,
         sweeps: SweepExecutor,
         deployments: DeploymentExecutor,
-        name_routes: NameRouteKeeper,
+        name_routes: RoutePublisher,
         adoption: Adoption,
         registry_sync: RegistrySync,
-        alias_watch: AliasWatch,
+        alias_watch: AliasSync,
         retention: Retention,
         clock: Callable[[], datetime],
         monotonic: Callable[[], float],
@@ -106,10 +106,10 @@ class Supervisor:
         self._monotonic = monotonic
         self._pool = ThreadPoolExecutor(_WORKERS, thread_name_prefix="supervisor")
         self._mlflow_pool = ThreadPoolExecutor(_MLFLOW_WORKERS, thread_name_prefix="supervisor-mlflow")
-        self._lanes = Lanes(self._pool.submit, monotonic)
+        self._tasks = SerialTaskRunner(self._pool.submit, monotonic)
         self._lease: Lease | None = None
         self._view = StoreView(store)
-        self._pace = Pace(settings.supervisor.tick_seconds, self._view.was_written_to, monotonic)
+        self._timer = TickTimer(settings.supervisor.tick_seconds, self._view.was_written_to, monotonic)
         self._nodes: dict[str, Resources] = {}
         self._nodes_read_at = float("-inf")
         self._reserved_for: str | None = None
@@ -124,7 +124,7 @@ class Supervisor:
         """Tick until ``stop`` is set. A tick that fails is logged and the next one tries again."""
         while not stop.is_set():
             try:
-                self._pace.wait(stop)
+                self._timer.wait(stop)
                 self.tick()
             except (StaleLease, EngineUnavailable) as error:
                 log.warning("%s", error)
@@ -143,23 +143,23 @@ class Supervisor:
             return
         nodes_are_old = self._monotonic() - self._nodes_read_at >= _NODES_SECONDS
         changed = self._view.refresh(list(self._nodes.values()), again=nodes_are_old and self._view.somebody_waits)
-        self._pace.found(news=changed)
+        self._timer.found(news=changed)
         # Each by itself: jobs that run are watched also while nobody knows what the nodes have, and the other way round.
         self._try(self._watch, lease)
         if changed or self._view.cancelled:
             self._try(self._admit, lease)
         ask_mlflow = self._mlflow_pool.submit
         for sweep in self._view.sweeps:
-            self._lanes.run(sweep.sweep_id, lambda sweep=sweep: self._sweeps.attend(lease, sweep.sweep_id), submit=ask_mlflow)
-        self._lanes.run_every(_EMPTY_SWEEPS_LANE, _EMPTY_SWEEPS_SECONDS, self._store.sweeps.forget_empty)
+            self._tasks.run(sweep.sweep_id, lambda sweep=sweep: self._sweeps.attend(lease, sweep.sweep_id), submit=ask_mlflow)
+        self._tasks.run_every(_EMPTY_SWEEPS_LANE, _EMPTY_SWEEPS_SECONDS, self._store.sweeps.forget_empty)
         self._look_at_deployments(lease, changed=changed)
         watch = self._alias_watch
-        self._lanes.run_every(_ROUTED_ALIASES_LANE, _ROUTED_ALIASES_SECONDS, watch.look_at_routed, submit=ask_mlflow)
-        self._lanes.run_every(_ALL_ALIASES_LANE, _ALL_ALIASES_SECONDS, watch.look_at_all, submit=ask_mlflow)
+        self._tasks.run_every(_ROUTED_ALIASES_LANE, _ROUTED_ALIASES_SECONDS, watch.look_at_routed, submit=ask_mlflow)
+        self._tasks.run_every(_ALL_ALIASES_LANE, _ALL_ALIASES_SECONDS, watch.look_at_all, submit=ask_mlflow)
         if self._settings.serving.deploy_registered_versions:
             pause = self._settings.supervisor.registry_sync_seconds
-            self._lanes.run_every(_REGISTRY_LANE, pause, lambda: self._registry_sync.look(lease), submit=ask_mlflow)
-        self._lanes.run_every(_RETENTION_LANE, _RETENTION_SECONDS, self._retention.look)
+            self._tasks.run_every(_REGISTRY_LANE, pause, lambda: self._registry_sync.look(lease), submit=ask_mlflow)
+        self._tasks.run_every(_RETENTION_LANE, _RETENTION_SECONDS, self._retention.look)
 
     def _try(self, part: Callable[[Lease], None], lease: Lease) -> None:
         try:
@@ -185,7 +185,7 @@ class Supervisor:
     def _admit(self, lease: Lease) -> None:
         view, settings = self._view, self._settings
         for job in view.cancelled:
-            self._lanes.run(job.job_id, lambda job=job: self._step(job.job_id, lambda: self._jobs.cancel_waiting(lease, job)))
+            self._tasks.run(job.job_id, lambda job=job: self._step(job.job_id, lambda: self._jobs.cancel_waiting(lease, job)))
         places = self._placement.places(view.active, self._ray_view.last)
         if not view.somebody_waits:
             self._reserved_for = None
@@ -207,7 +207,7 @@ class Supervisor:
         self._reserved_for = decision.reserved_for
         self._placement.follow(places, decision, self._nodes)
         for job in decision.admitted:
-            self._lanes.run(job.job_id, lambda job=job: self._step(job.job_id, lambda: self._let_go(lease, job)))
+            self._tasks.run(job.job_id, lambda job=job: self._step(job.job_id, lambda: self._let_go(lease, job)))
 
     def _let_go(self, lease: Lease, waiting: QueuedJob) -> None:
         job = self._store.jobs.get(waiting.job_id)
@@ -231,11 +231,11 @@ class Supervisor:
         snapshot = self._ray_view.snapshot(at_work=bool(active))
         now = self._clock()
         for job in active:
-            if self._lanes.busy(job.job_id):
+            if self._tasks.busy(job.job_id):
                 continue
             action = self._next_step(job, snapshot, now)
             if action is not None:
-                self._lanes.run(
+                self._tasks.run(
                     job.job_id,
                     lambda job=job, action=action: self._step(job.job_id, lambda: self._jobs.execute(lease, job, action)),
                     submit=self._mlflow_pool.submit if isinstance(action, Register) else None,
@@ -245,7 +245,7 @@ class Supervisor:
             if snapshot.answers:
                 self._adoption.look(snapshot, in_flight)
                 if self._adoption.has_much_to_forget(others_start=any(job.state in _ON_THEIR_WAY for job in active)):
-                    self._lanes.run(_RECORDS_LANE, self._adoption.forget)
+                    self._tasks.run(_RECORDS_LANE, self._adoption.forget)
             self._adopted_from = snapshot
 
     def _next_step(self, job: Job, snapshot: RaySnapshot, now: datetime) -> JobAction | None:
@@ -271,7 +271,7 @@ class Supervisor:
         waited = self._monotonic() - self._deployments_seen_at
         if not self._deployments_due and waited < _SERVE_IDLE_SECONDS:
             return
-        if self._lanes.run_every(_SERVE_LANE, _SERVE_SECONDS, lambda: self._reconcile_deployments(lease)):
+        if self._tasks.run_every(_SERVE_LANE, _SERVE_SECONDS, lambda: self._reconcile_deployments(lease)):
             self._deployments_due, self._deployments_seen_at = False, self._monotonic()
 
     def _reconcile_deployments(self, lease: Lease) -> None:
@@ -280,7 +280,7 @@ class Supervisor:
         for action in actions:
             if isinstance(action, Prove):
                 name = f"prove {action.deployment.model_name} {action.deployment.version}"
-                self._lanes.run(name, lambda row=action.deployment: self._deployments.prove(lease, row))
+                self._tasks.run(name, lambda row=action.deployment: self._deployments.prove(lease, row))
         self._deployments.execute(lease, self._name_routes.before(actions, rows))
 
     def _planned(self, rows: list[Deployment]) -> list[DeploymentAction]:

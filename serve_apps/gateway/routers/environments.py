@@ -10,9 +10,9 @@ from fastapi.concurrency import run_in_threadpool
 from raylift.api.environments import EnvironmentList, EnvironmentRequest, EnvironmentView
 from raylift.engines.environments.inventory import Overlay, occupied
 from raylift.services.container import Services
-from serve_apps.gateway.bodies import parse_model, read_body, require_json
-from serve_apps.gateway.responses import json_body, json_response, problems
-from serve_apps.gateway.views import download_progress
+from serve_apps.gateway.http.bodies import parse_model, read_body, require_json
+from serve_apps.gateway.http.responses import json_body, json_response, problems
+from serve_apps.gateway.views.jobs_and_models import download_progress
 
 _PATH = "/mlops/environments"
 _MAX_BODY_BYTES = 1024 * 1024

@@ -10,8 +10,8 @@ from fastapi.responses import RedirectResponse
 from pydantic import BaseModel
 
 from raylift.services.container import Services
-from serve_apps.gateway.metrics import Metrics
-from serve_apps.gateway.responses import json_response
+from serve_apps.gateway.http.responses import json_response
+from serve_apps.gateway.metrics.platform import Metrics
 
 _UP: Final = "up"
 _DOWN: Final = "down"
@@ -55,7 +55,7 @@ def health_router(services: Services, metrics: Metrics) -> APIRouter:
         return Response(await run_in_threadpool(metrics.exposition), headers={"Content-Type": metrics.content_type})
 
     @router.get("/", include_in_schema=False)
-    async def front_door() -> Response:
+    async def gateway_client() -> Response:
         return RedirectResponse("/docs")
 
     return router

@@ -15,15 +15,15 @@ from fastapi.concurrency import run_in_threadpool
 from raylift.api.inference import InferenceRequest, InferenceResponse
 from raylift.domain.errors import FieldError, InvalidRequest
 from raylift.services.container import Services
-from raylift.services.inference_routing import StickyKey, Wanted
-from serve_apps.gateway.bodies import media_type, read_body
-from serve_apps.gateway.dispatching import Dispatcher, Errand, hold_seconds
-from serve_apps.gateway.errors import REQUEST_ID, MalformedBody, UnsupportedMediaType
-from serve_apps.gateway.forwarding import onward_headers
-from serve_apps.gateway.hot_path import Endpoint
-from serve_apps.gateway.repeated_keys import repeated_key
-from serve_apps.gateway.responses import SCALE_UP, json_body, problems
-from serve_apps.gateway.sticky_keys import sticky_key_of
+from raylift.services.traffic.routing import StickyKey, Wanted
+from serve_apps.gateway.http.bodies import media_type, read_body
+from serve_apps.gateway.http.errors import REQUEST_ID, MalformedBody, UnsupportedMediaType
+from serve_apps.gateway.http.responses import SCALE_UP, json_body, problems
+from serve_apps.gateway.predictions.dispatcher import Dispatcher, ForwardRequest, hold_seconds
+from serve_apps.gateway.predictions.duplicate_keys import repeated_key
+from serve_apps.gateway.predictions.forwarder import onward_headers
+from serve_apps.gateway.predictions.inference_fast_route import Endpoint
+from serve_apps.gateway.predictions.sticky_key import sticky_key_of
 
 PATH: Final = "/mlops/inference"
 
@@ -66,7 +66,7 @@ def inference_endpoint(services: Services, dispatcher: Dispatcher) -> Endpoint:
             fields = _fields(body) if len(body) <= _PARSED_IN_LOOP else await run_in_threadpool(_fields, body)
             # Whatever else the client called it, it is JSON.
             headers["content-type"] = "application/json"
-        errand = Errand(
+        errand = ForwardRequest(
             wanted=_wanted(fields, sticky_key_of(request, body, fields)),
             method="POST",
             beneath=f"/predict?{request.url.query}" if headers["content-type"] == _CSV else "/predict",

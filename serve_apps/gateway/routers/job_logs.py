@@ -15,10 +15,10 @@ from starlette.types import Message, Receive, Scope, Send
 
 from raylift.domain.errors import FieldError, InvalidRequest
 from raylift.services.container import Services
-from raylift.services.log_following import AttemptStarted, Ended, Heartbeat, Lines, LogEvent
-from raylift.services.logs import LogFile
-from serve_apps.gateway.errors import RangeNotSatisfiable, error_response
-from serve_apps.gateway.responses import problems
+from raylift.services.jobs.log_follower import AttemptStarted, Ended, Heartbeat, Lines, LogEvent
+from raylift.services.jobs.logs import LogFile
+from serve_apps.gateway.http.errors import RangeNotSatisfiable, error_response
+from serve_apps.gateway.http.responses import problems
 
 _PLAIN: Final = "text/plain; charset=utf-8"
 _EVENTS: Final = "text/event-stream"

@@ -9,9 +9,9 @@ from fastapi import APIRouter, Response
 
 from raylift.api.job_diff import JobDiff
 from raylift.services.container import Services
-from raylift.services.scripts import encoding_of
-from serve_apps.gateway import job_diff_view
-from serve_apps.gateway.responses import json_response, problems
+from raylift.services.uploads.scripts import encoding_of
+from serve_apps.gateway.http.responses import json_response, problems
+from serve_apps.gateway.views import job_diff
 
 GZIP: Final = "application/gzip"
 
@@ -42,6 +42,6 @@ def job_sources_router(services: Services) -> APIRouter:
     @router.get("/jobs/{job_id}/diff/{other_id}", responses={200: {"model": JobDiff}, **problems(404, 503)})
     def diff(job_id: str, other_id: str) -> Response:
         """What the second job does differently from the first. Values of variables are compared here and never shown."""
-        return json_response(job_diff_view.job_diff(services.comparison.compare(job_id, other_id)))
+        return json_response(job_diff.job_diff(services.comparison.compare(job_id, other_id)))
 
     return router

@@ -10,11 +10,11 @@ from fastapi.concurrency import run_in_threadpool
 
 from raylift.domain.errors import EngineUnavailable, Unavailable
 from raylift.services.container import Services
-from raylift.services.inference_routing import Wanted
-from serve_apps.gateway.dispatching import Dispatcher
-from serve_apps.gateway.readiness import version_that_answers
-from serve_apps.gateway.relaying import V1_PREDICT, Relay
-from serve_apps.gateway.responses import SCALE_UP
+from raylift.services.traffic.routing import Wanted
+from serve_apps.gateway.http.responses import SCALE_UP
+from serve_apps.gateway.predictions.dispatcher import Dispatcher
+from serve_apps.gateway.predictions.readiness import version_that_answers
+from serve_apps.gateway.predictions.relay import V1_PREDICT, Relay
 
 _ERRORS: Final[dict[int | str, dict[str, Any]]] = {
     status: {

@@ -13,10 +13,10 @@ from fastapi.concurrency import run_in_threadpool
 import raylift
 from raylift.domain.deployment import Deployment, DeploymentStatus
 from raylift.services.container import Services
-from raylift.services.inference_routing import Wanted
-from serve_apps.gateway.bodies import parse_object, read_body
-from serve_apps.gateway.dispatching import Dispatcher
-from serve_apps.gateway.relaying import Relay
+from raylift.services.traffic.routing import Wanted
+from serve_apps.gateway.http.bodies import parse_object, read_body
+from serve_apps.gateway.predictions.dispatcher import Dispatcher
+from serve_apps.gateway.predictions.relay import Relay
 
 _METHODS: Final = ["GET", "POST", "PUT", "DELETE", "PATCH", "HEAD"]
 _MAX_INDEX_BODY: Final = 64 * 1024

@@ -7,9 +7,9 @@ from fastapi.concurrency import run_in_threadpool
 
 from raylift.api.models import DeploymentList, DeploymentUpdate, DeploymentView, ModelList, ModelView, VersionView
 from raylift.services.container import Services
-from serve_apps.gateway import views
-from serve_apps.gateway.bodies import parse_model, read_body, require_json
-from serve_apps.gateway.responses import json_body, json_response, problems
+from serve_apps.gateway.http.bodies import parse_model, read_body, require_json
+from serve_apps.gateway.http.responses import json_body, json_response, problems
+from serve_apps.gateway.views import jobs_and_models
 
 _MAX_BODY_BYTES = 1024 * 1024
 
@@ -20,17 +20,17 @@ def models_router(services: Services) -> APIRouter:
     @router.get("/models", responses={200: {"model": ModelList}, **problems(503)})
     def models() -> Response:
         """All registered models."""
-        return json_response(ModelList(models=[views.model_summary(item) for item in services.models.list()]))
+        return json_response(ModelList(models=[jobs_and_models.model_summary(item) for item in services.models.list()]))
 
     @router.get("/models/{name}", responses={200: {"model": ModelView}, **problems(404, 503)})
     def model(name: str) -> Response:
         """One model with its versions, newest first."""
-        return json_response(views.model_view(services.models.get(name)))
+        return json_response(jobs_and_models.model_view(services.models.get(name)))
 
     @router.get("/models/{name}/versions/{version}", responses={200: {"model": VersionView}, **problems(404, 503)})
     def version(name: str, version: str) -> Response:
         """One version: where it comes from, and how it is deployed."""
-        return json_response(views.version_view(services.models.version(name, version)))
+        return json_response(jobs_and_models.version_view(services.models.version(name, version)))
 
     return router
 
@@ -43,12 +43,12 @@ def deployments_router(services: Services) -> APIRouter:
     def deployments(model_name: str | None = None) -> Response:
         """All deployments, or those of one model."""
         found = services.deployments.list(model_name)
-        return json_response(DeploymentList(deployments=[views.deployment_view(item) for item in found]))
+        return json_response(DeploymentList(deployments=[jobs_and_models.deployment_view(item) for item in found]))
 
     @router.get(path, responses={200: {"model": DeploymentView}, **problems(404, 503)})
     def deployment(name: str, version: str) -> Response:
         """How a version is deployed."""
-        return json_response(views.deployment_view(services.deployments.get(name, version)))
+        return json_response(jobs_and_models.deployment_view(services.deployments.get(name, version)))
 
     @router.put(
         path,
@@ -66,11 +66,11 @@ def deployments_router(services: Services) -> APIRouter:
             require_json(request)
         update = parse_model(DeploymentUpdate, raw or b"{}")
         change = await run_in_threadpool(services.deployments.put, name, version, update)
-        return json_response(views.deployment_view(change.deployment), 201 if change.created else 200)
+        return json_response(jobs_and_models.deployment_view(change.deployment), 201 if change.created else 200)
 
     @router.delete(path, responses={200: {"model": DeploymentView}, **problems(404, 503)})
     def stop(name: str, version: str) -> Response:
         """Take a version's deployment down. The version stays registered."""
-        return json_response(views.deployment_view(services.deployments.stop(name, version)))
+        return json_response(jobs_and_models.deployment_view(services.deployments.stop(name, version)))
 
     return router

@@ -10,9 +10,9 @@ from fastapi.concurrency import run_in_threadpool
 from raylift.api.observations import FeedbackAccepted, FeedbackBody, FeedbackEntry, FeedbackPage, FeedbackView, StatsView
 from raylift.domain.errors import FieldError, InvalidRequest
 from raylift.services.container import Services
-from serve_apps.gateway.bodies import parse_model, parse_object, read_body, require_json
-from serve_apps.gateway.observation_views import stats_view
-from serve_apps.gateway.responses import json_response, problems
+from serve_apps.gateway.http.bodies import parse_model, parse_object, read_body, require_json
+from serve_apps.gateway.http.responses import json_response, problems
+from serve_apps.gateway.views.metrics import stats_view
 
 _MAX_BODY_BYTES: Final = 16 * 1024 * 1024
 _VERSION: Final = "/models/{name}/versions/{version}"

@@ -9,8 +9,8 @@ from fastapi.responses import PlainTextResponse
 from raylift.api.ray_jobs import JobLogsResponse
 from raylift.domain.errors import EngineUnavailable, JobNotFound
 from raylift.services.container import Services
-from raylift.services.log_following import AttemptStarted, Ended, Heartbeat, Lines
-from serve_apps.gateway.responses import json_response, plain_errors
+from raylift.services.jobs.log_follower import AttemptStarted, Ended, Heartbeat, Lines
+from serve_apps.gateway.http.responses import json_response, plain_errors
 
 
 def ray_job_logs_router(services: Services) -> APIRouter:

@@ -18,12 +18,12 @@ from raylift.api.ray_jobs import (
     JobSubmitResponse,
     VersionResponse,
 )
-from raylift.engines.ray_release import ray_release
+from raylift.engines.ray.release import ray_release
 from raylift.services.container import Services
-from raylift.services.owners import OWNER_HEADER
-from serve_apps.gateway.bodies import parse_model, read_body
-from serve_apps.gateway.responses import json_body, json_response, plain_errors
-from serve_apps.gateway.upload_threads import run_in_project_thread, run_in_upload_thread
+from raylift.services.uploads.owners import OWNER_HEADER
+from serve_apps.gateway.http.bodies import parse_model, read_body
+from serve_apps.gateway.http.responses import json_body, json_response, plain_errors
+from serve_apps.gateway.uploads.threads import run_in_project_thread, run_in_upload_thread
 
 _API_VERSION: Final = "4"
 """Of the Jobs API that this is: Ray's CURRENT_VERSION."""

@@ -6,9 +6,9 @@ from fastapi import APIRouter, Request, Response
 
 from raylift.domain.errors import NotFound
 from raylift.services.container import Services
-from serve_apps.gateway.bodies import read_body
-from serve_apps.gateway.responses import plain_errors
-from serve_apps.gateway.upload_threads import run_in_project_thread
+from serve_apps.gateway.http.bodies import read_body
+from serve_apps.gateway.http.responses import plain_errors
+from serve_apps.gateway.uploads.threads import run_in_project_thread
 
 
 def ray_packages_router(services: Services) -> APIRouter:

@@ -9,9 +9,9 @@ from fastapi import APIRouter, Query, Response
 
 from raylift.api.sweeps import SweepPage, SweepView
 from raylift.services.container import Services
-from raylift.services.training import MAX_PAGE
-from serve_apps.gateway.responses import json_response, problems
-from serve_apps.gateway.sweep_views import sweep_summary, sweep_view
+from raylift.services.jobs.training import MAX_PAGE
+from serve_apps.gateway.http.responses import json_response, problems
+from serve_apps.gateway.views.sweeps import sweep_summary, sweep_view
 
 
 def sweeps_router(services: Services) -> APIRouter:

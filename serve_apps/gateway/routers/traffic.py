@@ -11,11 +11,11 @@ from raylift.api.traffic import AliasUpdate, AliasView, RollbackRequest, Traffic
 from raylift.domain.errors import FieldError, InvalidRequest
 from raylift.domain.identifiers import DEFAULT_OWNER, OWNER, OWNER_FORM
 from raylift.services.container import Services
-from raylift.services.owners import OWNER_HEADER
-from raylift.services.traffic import AliasMove, TrafficState
-from serve_apps.gateway import traffic_views
-from serve_apps.gateway.bodies import parse_model, read_body, require_json
-from serve_apps.gateway.responses import json_body, json_response, problems
+from raylift.services.traffic.tables import AliasMove, TrafficState
+from raylift.services.uploads.owners import OWNER_HEADER
+from serve_apps.gateway.http.bodies import parse_model, read_body, require_json
+from serve_apps.gateway.http.responses import json_body, json_response, problems
+from serve_apps.gateway.views import traffic
 
 IF_MATCH: Final = "If-Match"
 
@@ -48,7 +48,7 @@ def traffic_router(services: Services) -> APIRouter:
     async def put(request: Request, name: str) -> Response:
         """Give the model a traffic table, in the place of the one it has."""
         update = await _body(request, TrafficUpdate)
-        table = traffic_views.table_of(update)
+        table = traffic.table_of(update)
         return await changed(name, services.traffic.put, name, table, who=owner(request), expected_revision=_if_match(request))
 
     @router.delete(
@@ -69,7 +69,7 @@ def traffic_router(services: Services) -> APIRouter:
         ] = None,
     ) -> Response:
         """Who changed the traffic and the aliases, when, and from what to what; newest first."""
-        return json_response(traffic_views.history(name, services.traffic.history(name, limit=limit, before=before), limit))
+        return json_response(traffic.history(name, services.traffic.history(name, limit=limit, before=before), limit))
 
     @router.post(
         "/models/{name}/rollback",
@@ -161,4 +161,4 @@ def _if_match(request: Request) -> int | None:
 
 
 def _answer(state: TrafficState) -> Response:
-    return json_response(traffic_views.traffic_view(state), headers={"ETag": f'"{state.record.revision}"'})
+    return json_response(traffic.traffic_view(state), headers={"ETag": f'"{state.record.revision}"'})

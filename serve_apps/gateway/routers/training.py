@@ -16,19 +16,19 @@ from raylift.domain.identifiers import OWNER
 from raylift.domain.job import JobStatus
 from raylift.domain.quantities import parse_bytes
 from raylift.services.container import Services
-from raylift.services.owners import OWNER_HEADER
-from raylift.services.parameters import texts_of
-from raylift.services.reruns import RerunChanges
-from raylift.services.training import MAX_PAGE, Submission
+from raylift.services.jobs.reruns import RerunChanges
+from raylift.services.jobs.training import MAX_PAGE, Submission
+from raylift.services.uploads.owners import OWNER_HEADER
+from raylift.services.uploads.parameters import texts_of
 from raylift.store import AddedSweep, JobFilter
-from serve_apps.gateway import views
-from serve_apps.gateway.bodies import parse_model, read_body, require_json
-from serve_apps.gateway.links import job_path, sweep_path
-from serve_apps.gateway.responses import json_body, json_response, problems
-from serve_apps.gateway.sweep_views import sweep_accepted
-from serve_apps.gateway.upload_bodies import ReadUpload, read_upload
-from serve_apps.gateway.upload_forms import FORM_SCHEMA, MULTIPART
-from serve_apps.gateway.upload_threads import run_in_project_thread, run_in_upload_thread
+from serve_apps.gateway.http.bodies import parse_model, read_body, require_json
+from serve_apps.gateway.http.paths import job_path, sweep_path
+from serve_apps.gateway.http.responses import json_body, json_response, problems
+from serve_apps.gateway.uploads.bodies import ReadUpload, read_upload
+from serve_apps.gateway.uploads.forms import FORM_SCHEMA, MULTIPART
+from serve_apps.gateway.uploads.threads import run_in_project_thread, run_in_upload_thread
+from serve_apps.gateway.views import jobs_and_models
+from serve_apps.gateway.views.sweeps import sweep_accepted
 
 _MAX_RERUN_BYTES: Final = 4 * 1024 * 1024
 _QUEUED: Final = "The job is queued; follow it at links.self."
@@ -73,7 +73,7 @@ def training_router(services: Services) -> APIRouter:
         replayed = {"Idempotency-Replayed": "true"} if taken.repeated else {}
         if isinstance(taken, AddedSweep):
             return json_response(sweep_accepted(taken, notes), 202, {"Location": sweep_path(taken.sweep.sweep_id), **replayed})
-        accepted = views.accepted(taken.job, _QUEUED, notes)
+        accepted = jobs_and_models.accepted(taken.job, _QUEUED, notes)
         return json_response(accepted, 202, {"Location": job_path(taken.job.job_id), **replayed})
 
     @router.get("/jobs", responses={200: {"model": JobPage}, **problems(422, 503)})
@@ -91,12 +91,13 @@ def training_router(services: Services) -> APIRouter:
         wanted = JobFilter(status, model_name, experiment_name, _tag(tag) if tag else None, sweep_id=sweep_id, owner=owner)
         page = training.page(wanted, limit=limit, cursor=cursor or None)
         now = datetime.now(UTC)
-        return json_response(JobPage(jobs=[views.job_summary(job, now) for job in page.jobs], next_cursor=page.next_cursor))
+        jobs = [jobs_and_models.job_summary(job, now) for job in page.jobs]
+        return json_response(JobPage(jobs=jobs, next_cursor=page.next_cursor))
 
     @router.get("/jobs/{job_id}", responses={200: {"model": JobView}, **problems(404, 503)})
     def job(job_id: str) -> Response:
         """One job, with the end of its output."""
-        return json_response(views.job_view(training.details(job_id), datetime.now(UTC)))
+        return json_response(jobs_and_models.job_view(training.details(job_id), datetime.now(UTC)))
 
     @router.delete("/jobs/{job_id}", status_code=204, responses=problems(404, 409, 503))
     def delete(job_id: str) -> Response:
@@ -107,7 +108,7 @@ def training_router(services: Services) -> APIRouter:
     @router.get("/jobs/{job_id}/events", responses={200: {"model": EventList}, **problems(404, 503)})
     def events(job_id: str) -> Response:
         """Every transition of the job, with its time and reason."""
-        found = [views.event_view(event) for event in training.events(job_id)]
+        found = [jobs_and_models.event_view(event) for event in training.events(job_id)]
         return json_response(EventList(job_id=job_id, events=found))
 
     @router.post(
@@ -118,7 +119,7 @@ def training_router(services: Services) -> APIRouter:
     def cancel(job_id: str) -> Response:
         """Ask a job to stop. Idempotent; a job that has ended is answered as it is."""
         found = training.cancel(job_id)
-        view = views.job_view(training.details(job_id), datetime.now(UTC))
+        view = jobs_and_models.job_view(training.details(job_id), datetime.now(UTC))
         return json_response(view, 200 if found.is_final else 202)
 
     @router.post(
@@ -136,7 +137,7 @@ def training_router(services: Services) -> APIRouter:
         if raw:
             require_json(request)
         again = await run_in_threadpool(training.rerun, job_id, _changes(parse_model(RerunRequest, raw or b"{}")))
-        return json_response(views.accepted(again, _RERUN), 202, {"Location": job_path(again.job_id)})
+        return json_response(jobs_and_models.accepted(again, _RERUN), 202, {"Location": job_path(again.job_id)})
 
     return router
 

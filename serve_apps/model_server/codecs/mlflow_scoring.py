@@ -33,12 +33,12 @@ from serve_apps.model_server.errors import (
     WrongInputs,
 )
 from serve_apps.model_server.inputs.column_reader import ColumnReader
-from serve_apps.model_server.inputs.conversion import convert
+from serve_apps.model_server.inputs.column_type import ColumnType
+from serve_apps.model_server.inputs.column_values.conversion import convert
+from serve_apps.model_server.inputs.csv.from_text import columns_from_csv
 from serve_apps.model_server.inputs.documents import Records
 from serve_apps.model_server.inputs.fast_reader import ArrayReader
-from serve_apps.model_server.inputs.from_text import columns_from_csv
 from serve_apps.model_server.inputs.params import checked_params
-from serve_apps.model_server.inputs.signature import ColumnType
 from serve_apps.model_server.inputs.tabular import Columns, Inputs, Rows, from_columns, from_records
 from serve_apps.model_server.inputs.values import Mistyped, Values
 from serve_apps.model_server.jsonify import dumps, loads

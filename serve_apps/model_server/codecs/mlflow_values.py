@@ -13,8 +13,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from raylift.domain.errors import FieldError, InvalidRequest
+from serve_apps.model_server.inputs.column_type import ColumnType
 from serve_apps.model_server.inputs.schema import Schema
-from serve_apps.model_server.inputs.signature import Column, ColumnType, Signature, Tensor
+from serve_apps.model_server.inputs.signature import Column, Signature, Tensor
 from serve_apps.model_server.model import Model
 
 FORMATS: Final = ("dataframe_split", "dataframe_records", "instances", "inputs")

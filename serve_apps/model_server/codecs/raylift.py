@@ -9,11 +9,11 @@ from typing import Any, Final
 from urllib.parse import parse_qsl
 
 from raylift.domain.errors import FieldError, InvalidRequest, PlatformError
-from raylift.domain.ingress_headers import NAMED
+from raylift.ingress.headers import NAMED
 from serve_apps.model_server.codecs.base import Headers, Response
 from serve_apps.model_server.errors import MalformedBody, WrongInputs, status_of
+from serve_apps.model_server.inputs.csv.from_text import columns_from_csv
 from serve_apps.model_server.inputs.documents import Records, SingleValues
-from serve_apps.model_server.inputs.from_text import columns_from_csv
 from serve_apps.model_server.inputs.params import checked_params
 from serve_apps.model_server.inputs.schema import Anything
 from serve_apps.model_server.inputs.tabular import Inputs, Raw, Rows, from_columns, from_records, from_rows, refuse_ragged

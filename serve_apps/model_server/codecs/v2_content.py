@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from raylift.domain.errors import InvalidRequest
 from serve_apps.model_server.codecs.v2_json import row_at
-from serve_apps.model_server.inputs.signature import ColumnType
+from serve_apps.model_server.inputs.column_type import ColumnType
 from serve_apps.model_server.inputs.values import describe_value
 
 CONTENT_TYPE: Final = "content_type"

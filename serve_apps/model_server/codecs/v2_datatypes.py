@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from serve_apps.model_server.inputs.signature import ColumnType
+from serve_apps.model_server.inputs.column_type import ColumnType
 
 DTYPES: Final[Mapping[str, np.dtype[Any]]] = MappingProxyType(
     {

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from raylift.domain.errors import FieldError
 from serve_apps.model_server.errors import WrongInputs
-from serve_apps.model_server.inputs.signature import Column, ColumnType, Signature
+from serve_apps.model_server.inputs.column_type import ColumnType
+from serve_apps.model_server.inputs.signature import Column, Signature
 
 _RECORDS = ("object", "map")
 

@@ -11,10 +11,11 @@ import pandas as pd
 
 from raylift.domain.errors import FieldError
 from serve_apps.model_server.errors import WrongInputs
-from serve_apps.model_server.inputs.conversion import convert, untyped
-from serve_apps.model_server.inputs.signature import Column, ColumnType, Tensor
+from serve_apps.model_server.inputs.column_type import ColumnType
+from serve_apps.model_server.inputs.column_values.conversion import convert, untyped
+from serve_apps.model_server.inputs.column_values.trained import as_trained
+from serve_apps.model_server.inputs.signature import Column, Tensor
 from serve_apps.model_server.inputs.tabular import Columns, Inputs, Raw, Rows, not_tabular, refuse_empty, width_of, wrong_count
-from serve_apps.model_server.inputs.trained_values import as_trained
 from serve_apps.model_server.inputs.values import Mistyped, Values
 
 _LISTED: Final = 20

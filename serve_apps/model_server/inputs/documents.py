@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from raylift.domain.errors import FieldError
 from serve_apps.model_server.errors import WrongInputs
-from serve_apps.model_server.inputs.conversion import convert
+from serve_apps.model_server.inputs.column_type import ColumnType
+from serve_apps.model_server.inputs.column_values.conversion import convert
 from serve_apps.model_server.inputs.dataframe import NamedColumns
-from serve_apps.model_server.inputs.signature import Column, ColumnType, Tensor
+from serve_apps.model_server.inputs.signature import Column, Tensor
 from serve_apps.model_server.inputs.tabular import Columns, Inputs, Raw, Rows, not_tabular, refuse_empty, wrong_count
 from serve_apps.model_server.inputs.values import Mistyped, Values, describe_value, is_missing
 

@@ -16,10 +16,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from serve_apps.model_server.inputs.array import PlainArray
+from serve_apps.model_server.inputs.column_type import ColumnType
 from serve_apps.model_server.inputs.dataframe import NamedColumns
 from serve_apps.model_server.inputs.features import Features
 from serve_apps.model_server.inputs.schema import Schema
-from serve_apps.model_server.inputs.signature import ColumnType
 from serve_apps.model_server.inputs.tabular import Columns, Rows
 
 _EXACT: Final = float(2**53)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from serve_apps.model_server.inputs.signature import ColumnType
+from serve_apps.model_server.inputs.column_type import ColumnType
 from serve_apps.model_server.inputs.training_table import TrainedColumn
 
 Batch = Any

@@ -7,8 +7,9 @@ from typing import Any
 
 from raylift.domain.errors import FieldError
 from serve_apps.model_server.errors import WrongInputs
-from serve_apps.model_server.inputs.conversion import convert
-from serve_apps.model_server.inputs.signature import ColumnType, Parameter
+from serve_apps.model_server.inputs.column_type import ColumnType
+from serve_apps.model_server.inputs.column_values.conversion import convert
+from serve_apps.model_server.inputs.signature import Parameter
 from serve_apps.model_server.inputs.values import Mistyped
 
 

@@ -10,9 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from serve_apps.model_server.inputs.column_type import ColumnType
+from serve_apps.model_server.inputs.column_values.times import default_dtype
 from serve_apps.model_server.inputs.features import Features
-from serve_apps.model_server.inputs.signature import Column, ColumnType
-from serve_apps.model_server.inputs.times import default_dtype
+from serve_apps.model_server.inputs.signature import Column
 from serve_apps.model_server.inputs.training_table import TrainedColumn, TrainingTable
 from serve_apps.model_server.inputs.values import TEXT_DTYPE
 

@@ -5,26 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-if TYPE_CHECKING:
-    from serve_apps.model_server.inputs.training_table import TrainedColumn
-
-
-class ColumnType(StrEnum):
-    """MLflow's column types. NESTED stands for arrays, objects, maps and any, which are handed on as they come."""
-
-    BOOLEAN = "boolean"
-    INTEGER = "integer"
-    LONG = "long"
-    FLOAT = "float"
-    DOUBLE = "double"
-    STRING = "string"
-    BINARY = "binary"
-    DATETIME = "datetime"
-    NESTED = "nested"
-
+from serve_apps.model_server.inputs.column_type import ColumnType
+from serve_apps.model_server.inputs.training_table import TrainedColumn
 
 _NESTED: Final = ("array", "map", "object")
 

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from job_entrypoints.tracking.training_table import FILE
-from serve_apps.model_server.inputs.signature import ColumnType
+from serve_apps.model_server.inputs.column_type import ColumnType
 
 _log = logging.getLogger(__name__)
 

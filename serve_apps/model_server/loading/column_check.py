@@ -18,7 +18,7 @@ from serve_apps.model_server.inputs.column_reader import ColumnReader, ColumnVal
 from serve_apps.model_server.inputs.tabular import from_records
 from serve_apps.model_server.loading.column_tables import UNKNOWN
 from serve_apps.model_server.model import Model, Question
-from serve_apps.model_server.predictors.fast_path import FastPath
+from serve_apps.model_server.predictors.fast_paths.fast_path import FastPath
 
 RECORDS: Final = 160
 _SIZES: Final = (1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 33, 64)

@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 
 from serve_apps.model_server.errors import WrongInputs
 from serve_apps.model_server.inputs.column_reader import ColumnReader, ColumnValues, Lookup, Numbers
+from serve_apps.model_server.inputs.column_type import ColumnType
 from serve_apps.model_server.inputs.schema import Schema
-from serve_apps.model_server.inputs.signature import Column, ColumnType
+from serve_apps.model_server.inputs.signature import Column
 from serve_apps.model_server.inputs.tabular import from_records
 from serve_apps.model_server.inputs.training_table import TrainedColumn
-from serve_apps.model_server.predictors.column_stages import ColumnStages
+from serve_apps.model_server.predictors.fast_paths.column_stages import ColumnStages
 
 UNKNOWN: Final = "no such category \N{SNOWMAN}"
 _MOST_CELLS: Final = 4_000_000

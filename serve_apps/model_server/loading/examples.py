@@ -21,7 +21,8 @@ from serve_apps.model_server.codecs.mlflow_scoring import ScoringCodec
 from serve_apps.model_server.codecs.open_inference import OpenInferenceCodec
 from serve_apps.model_server.codecs.raylift import RayliftCodec
 from serve_apps.model_server.codecs.v2_datatypes import OF_COLUMN, name_of
-from serve_apps.model_server.inputs.signature import Column, ColumnType, Tensor
+from serve_apps.model_server.inputs.column_type import ColumnType
+from serve_apps.model_server.inputs.signature import Column, Tensor
 from serve_apps.model_server.jsonify import dumps
 from serve_apps.model_server.model import Model
 

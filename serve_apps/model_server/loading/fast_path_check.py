@@ -1,7 +1,7 @@
 """Which short cuts a loaded model may take: each is tried against the library's own answers, and taken where every bit agrees.
 
-Two of them: the fast path of its family (predictors/fast_path.py), and computing the rows of several requests together, which
-changes nothing for a tree, and the last bit of a product of matrices.
+Two of them: the fast path of its family (predictors/fast_paths/fast_path.py), and computing the rows of several requests
+together, which changes nothing for a tree, and the last bit of a product of matrices.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from serve_apps.model_server.loading.column_check import difference, records_for
 from serve_apps.model_server.loading.column_tables import column_reader_of
 from serve_apps.model_server.model import Model
 from serve_apps.model_server.predictors.base import Predictor
-from serve_apps.model_server.predictors.column_stages import ColumnStages, stages_of_numbers
-from serve_apps.model_server.predictors.fast_path import FastPath
+from serve_apps.model_server.predictors.fast_paths.column_stages import ColumnStages, stages_of_numbers
+from serve_apps.model_server.predictors.fast_paths.fast_path import FastPath
 
 _log = logging.getLogger(__name__)
 

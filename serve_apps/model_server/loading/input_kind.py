@@ -18,9 +18,10 @@ import numpy as np
 from raylift.domain.errors import PlatformError
 from serve_apps.model_server.codecs.raylift import tabular
 from serve_apps.model_server.inputs.array import PlainArray
+from serve_apps.model_server.inputs.column_type import ColumnType
 from serve_apps.model_server.inputs.documents import Lists, Records, SingleValues
 from serve_apps.model_server.inputs.schema import Schema
-from serve_apps.model_server.inputs.signature import Column, ColumnType, Signature
+from serve_apps.model_server.inputs.signature import Column, Signature
 from serve_apps.model_server.loading.examples import rows_to_try
 from serve_apps.model_server.model import Model
 from serve_apps.model_server.predictors.base import InputKind

@@ -16,6 +16,7 @@ from typing import Any, Final
 import yaml
 
 from job_entrypoints.tracking.numerics import numerics
+from raylift.domain.replica import CANNOT_ANSWER
 from serve_apps.model_server.inputs.features import UnknownTable
 from serve_apps.model_server.inputs.schema import schema_of
 from serve_apps.model_server.inputs.signature import parse_signature
@@ -28,7 +29,7 @@ from serve_apps.model_server.loading.native_flavors import Unknown, read_lightgb
 from serve_apps.model_server.loading.numerics import other_numerics
 from serve_apps.model_server.model import Model
 from serve_apps.model_server.predictors.base import Predictor
-from serve_apps.model_server.predictors.cannot_answer import CANNOT_ANSWER, CannotAnswer
+from serve_apps.model_server.predictors.cannot_answer import CannotAnswer
 from serve_apps.model_server.predictors.pyfunc import PyfuncPredictor
 from serve_apps.model_server.predictors.sklearn import SklearnPredictor
 

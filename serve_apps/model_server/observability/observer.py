@@ -15,9 +15,9 @@ import psutil
 
 from raylift.domain import model_counters as counters
 from raylift.domain.model_counters import ErrorKind, ProcessKind, ProtocolName
-from raylift.engines.counter_files import CounterFile
+from raylift.domain.replica import ObserverConfig
+from raylift.engines.metrics.counter_files import CounterFile
 from serve_apps.model_server.observability.exchange import Exchange
-from serve_apps.model_server.observability.observer_config import ObserverConfig
 from serve_apps.model_server.observability.payload_log import PayloadLogger
 from serve_apps.model_server.observability.request_identity import STATUS_CLIENT_GONE, is_traced, request_id_of, traceparent_of
 

@@ -14,9 +14,9 @@ from typing import Final
 
 from raylift.domain.deployment import PayloadLog
 from raylift.domain.model_counters import ErrorKind
-from raylift.engines.payload_files import Payload, write_payloads
+from raylift.domain.replica import PayloadFiles
+from raylift.engines.metrics.payload_files import Payload, write_payloads
 from serve_apps.model_server.observability.exchange import Exchange
-from serve_apps.model_server.observability.observer_config import PayloadFiles
 from serve_apps.model_server.observability.request_identity import STATUS_CLIENT_GONE, request_id_of, traceparent_of
 
 _log = logging.getLogger(__name__)

@@ -1,14 +1,10 @@
-"""Models that load and can answer no request: the version is unhealthy, and says why.
-
-Imports nothing, as the supervisor reads it, too.
-"""
+"""Models that load and can answer no request: the version is unhealthy, and says why."""
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
-CANNOT_ANSWER: Final = "so it cannot answer requests"
-"""By these words the supervisor knows that trying again is in vain."""
+from raylift.domain.replica import CANNOT_ANSWER
 
 
 class CannotAnswer(Exception):

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from serve_apps.model_server.inputs.features import Batch
-from serve_apps.model_server.predictors import lightgbm_path
-from serve_apps.model_server.predictors.fast_path import FastPath
+from serve_apps.model_server.predictors.fast_paths import lightgbm as lightgbm_path
+from serve_apps.model_server.predictors.fast_paths.fast_path import FastPath
 from serve_apps.model_server.predictors.records.lightgbm import features_of
 from serve_apps.model_server.predictors.sklearn import classes_of
 

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from serve_apps.model_server.inputs.features import Batch, Features
 from serve_apps.model_server.predictors.cannot_answer import lacks_method
-from serve_apps.model_server.predictors.fast_path import FastPath
+from serve_apps.model_server.predictors.fast_paths.fast_path import FastPath
 from serve_apps.model_server.predictors.records.sklearn import trained_columns
 
 if TYPE_CHECKING:
-    from serve_apps.model_server.predictors.column_stages import ColumnStages
+    from serve_apps.model_server.predictors.fast_paths.column_stages import ColumnStages
 
 
 class SklearnPredictor:
@@ -56,33 +56,33 @@ def fast_path_of(model: Any) -> FastPath | None:
     # Each family is imported only for its own models: scikit-learn's packages take long to import.
     match type(model).__module__.split(".")[:2]:
         case ["sklearn", "linear_model" | "svm"] if hasattr(model, "coef_"):
-            from serve_apps.model_server.predictors.linear import linear_path
+            from serve_apps.model_server.predictors.fast_paths.linear import linear_path
 
             return linear_path(model)
         case ["sklearn", "tree"]:
-            from serve_apps.model_server.predictors.trees import tree_path
+            from serve_apps.model_server.predictors.fast_paths.trees import tree_path
 
             return tree_path(model)
         case ["sklearn", "ensemble"]:
-            from serve_apps.model_server.predictors.gradient_boosting import gradient_boosting_path
-            from serve_apps.model_server.predictors.hist_gradient_boosting import hist_gradient_boosting_path
-            from serve_apps.model_server.predictors.trees import tree_path
+            from serve_apps.model_server.predictors.fast_paths.gradient_boosting import gradient_boosting_path
+            from serve_apps.model_server.predictors.fast_paths.hist_gradient_boosting import hist_gradient_boosting_path
+            from serve_apps.model_server.predictors.fast_paths.trees import tree_path
 
             return tree_path(model) or gradient_boosting_path(model) or hist_gradient_boosting_path(model)
         case ["sklearn", "pipeline"]:
-            from serve_apps.model_server.predictors.pipelines import pipeline_path
+            from serve_apps.model_server.predictors.fast_paths.pipelines import pipeline_path
 
             return pipeline_path(model, fast_path_of)
         case ["sklearn", "model_selection"] if hasattr(model, "best_estimator_"):
             return fast_path_of(model.best_estimator_)
         case ["xgboost", *_] if hasattr(model, "get_booster"):
-            from serve_apps.model_server.predictors import xgboost_path
+            from serve_apps.model_server.predictors.fast_paths import xgboost
 
-            return xgboost_path.estimator_path(model)
+            return xgboost.estimator_path(model)
         case ["lightgbm", *_] if hasattr(model, "booster_"):
-            from serve_apps.model_server.predictors import lightgbm_path
+            from serve_apps.model_server.predictors.fast_paths import lightgbm
 
-            return lightgbm_path.estimator_path(model)
+            return lightgbm.estimator_path(model)
         case _:
             return None
 
@@ -93,7 +93,7 @@ def stages_of(model: Any) -> ColumnStages | None:
         case ["sklearn", "model_selection"] if hasattr(model, "best_estimator_"):
             return stages_of(model.best_estimator_)
         case ["sklearn", "pipeline" | "ensemble"]:
-            from serve_apps.model_server.predictors.column_stages import column_stages_of
+            from serve_apps.model_server.predictors.fast_paths.column_stages import column_stages_of
 
             return column_stages_of(model, fast_path_of)
         case _:

@@ -12,8 +12,8 @@ import xgboost
 from numpy.typing import NDArray
 
 from serve_apps.model_server.inputs.features import Batch, Features
-from serve_apps.model_server.predictors import xgboost_path
-from serve_apps.model_server.predictors.fast_path import FastPath
+from serve_apps.model_server.predictors.fast_paths import xgboost as xgboost_path
+from serve_apps.model_server.predictors.fast_paths.fast_path import FastPath
 from serve_apps.model_server.predictors.records.xgboost import features_of
 from serve_apps.model_server.predictors.sklearn import classes_of, single_threaded
 

@@ -19,11 +19,10 @@ from ray.serve.schema import LoggingConfig
 
 from raylift.domain.deployment import Batching
 from raylift.domain.model_counters import ProcessKind
-from serve_apps.doorkeeper import only_from_ingress
-from serve_apps.loopback import keep_internal_server_on_loopback
-from serve_apps.model_server.observability.observer_config import ObserverConfig
+from raylift.domain.replica import ObserverConfig, ReplicaSpec
+from raylift.ingress.access_token import only_from_ingress
+from raylift.ray_internals.loopback import keep_internal_server_on_loopback
 from serve_apps.model_server.ray.environment_check import require_promised_environment
-from serve_apps.model_server.ray.spec import ReplicaSpec
 
 DEPLOYMENT_NAME: Final = "model"
 
@@ -57,9 +56,9 @@ class ModelReplica:
         keep_internal_server_on_loopback()
         require_promised_environment(ray.get_runtime_context().runtime_env, platform.node())
         # Imported here: whoever only builds applications need not load NumPy, pandas and MLflow.
+        from raylift.ray_internals.serve_queue import ServeQueue
         from serve_apps.model_server.loading.loader import load_model
         from serve_apps.model_server.observability.observer import Observer
-        from serve_apps.model_server.ray.serve_queue import ServeQueue
         from serve_apps.model_server.server.asgi import ReplicaApp
         from serve_apps.model_server.server.poison_requests import refusing_deadly
 

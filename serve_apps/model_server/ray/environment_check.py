@@ -2,7 +2,7 @@
 
 Ray passes over a field of a runtime_env that it does not know. On a node without Raylift's plugin a replica would therefore
 load its model with the base's packages, and may answer differently without a word. A job's wrapper looks as well
-(job_entrypoints/promised_environment.py).
+(job_entrypoints/script/environment_check.py).
 """
 
 from __future__ import annotations
@@ -11,12 +11,10 @@ import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
+from raylift.domain.replica import LACKS_PLUGIN
 from raylift.engines.environments.runtime_env import PLUGIN_NAME, READY
-
-LACKS_PLUGIN: Final = "Ray on this node does not have Raylift's plugin"
-"""By these words the supervisor knows why the replica did not start."""
 
 
 def require_promised_environment(runtime_env: Mapping[str, Any], node: str, prefix: str = sys.prefix) -> None:

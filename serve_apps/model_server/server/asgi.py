@@ -103,6 +103,11 @@ class ReplicaApp:
         """Whether predictions are answered on the loop when their bodies are small."""
         return self._inline
 
+    @property
+    def largest_quick_body(self) -> int:
+        """In bytes. Larger bodies are answered in a thread."""
+        return LARGEST_QUICK_BODY
+
     def set_batching(self, limits: Batching | None) -> None:
         """Group requests within these limits, where the model may be asked in groups; None to ask for each by itself."""
         wanted = limits is not None and limits.max_rows > 1 and self._model.is_groupable

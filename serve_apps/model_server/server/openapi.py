@@ -7,7 +7,8 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from raylift.domain.identifiers import version_route
-from serve_apps.model_server.inputs.signature import Column, ColumnType, Parameter, Tensor
+from serve_apps.model_server.inputs.column_type import ColumnType
+from serve_apps.model_server.inputs.signature import Column, Parameter, Tensor
 from serve_apps.model_server.jsonify import dumps
 from serve_apps.model_server.loading.examples import example_requests
 from serve_apps.model_server.model import Model

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
-from raylift.domain.ingress_headers import REQUEST
-from serve_apps.doorkeeper import App, Receive, Scope, Send
+from raylift.ingress.access_token import App, Receive, Scope, Send
+from raylift.ingress.headers import REQUEST
 from serve_apps.model_server.codecs.base import Codec
 from serve_apps.model_server.codecs.mlflow_scoring import ScoringCodec
 from serve_apps.model_server.codecs.open_inference import OpenInferenceCodec

@@ -29,17 +29,17 @@ async def predict(request: Request) -> Any:
 if os.environ.get("FAST"):
     import orjson
 
-    from serve_apps.model_server.predictors.fast_path import FastPath
+    from serve_apps.model_server.predictors.fast_paths.fast_path import FastPath
 
     def fast_path() -> FastPath:
         if type(model).__module__.startswith("lightgbm"):
-            from serve_apps.model_server.predictors import lightgbm_path
+            from serve_apps.model_server.predictors.fast_paths import lightgbm
 
-            found = lightgbm_path.estimator_path(model)
+            found = lightgbm.estimator_path(model)
         elif type(model).__module__.startswith("xgboost"):
-            from serve_apps.model_server.predictors import xgboost_path
+            from serve_apps.model_server.predictors.fast_paths import xgboost
 
-            found = xgboost_path.estimator_path(model)
+            found = xgboost.estimator_path(model)
         else:
             from serve_apps.model_server.predictors.sklearn import fast_path_of
 

@@ -14,11 +14,11 @@ from mlflow import MlflowClient
 from raylift.domain.errors import ModelNotFound, VersionNotFound
 from raylift.domain.identifiers import TAG_JOB_ID
 from raylift.engines.environments import EnvironmentUnresolvable
-from raylift.engines.registry import Registry
-from raylift.engines.tracking import Tracking
+from raylift.engines.mlflow.registry import Registry
+from raylift.engines.mlflow.tracking import Tracking
 from raylift.settings import PlatformSettings
 from raylift.store import Store
-from raylift.supervisor.registry_sync import RegistrySync
+from raylift.supervisor.deployments.registry_sync import RegistrySync
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 
@@ -126,7 +126,7 @@ def test_requirements_that_cannot_be_met_make_the_version_unhealthy_and_say_why(
     )
     tracking = Tracking(url)
     monkeypatch.setattr(tracking, "requirements_of", lambda version: ["zzz"])
-    monkeypatch.setattr("raylift.supervisor.registry_sync.lock_of", unresolvable)
+    monkeypatch.setattr("raylift.supervisor.deployments.registry_sync.lock_of", unresolvable)
     lease = store.leases.acquire("supervisor", "me", now=NOW, seconds=60)
     assert lease is not None
     RegistrySync(settings, store, registry, tracking, lambda: NOW).look(lease)

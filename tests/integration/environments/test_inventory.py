@@ -16,7 +16,7 @@ import pytest
 
 from raylift.engines.environments.errors import EnvironmentBuildFailed, EnvironmentInUse
 from raylift.engines.environments.inventory import list_overlays, make_room, occupied, remove_overlay
-from raylift.engines.environments.overlay import build_lock, ensure_overlay, environment_hash, overlay_directory
+from raylift.engines.environments.overlays.overlay import build_lock, ensure_overlay, environment_hash, overlay_directory
 
 _MIB = 2**20
 

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from raylift.engines.environments import overlay
 from raylift.engines.environments.errors import EnvironmentBuildFailed
-from raylift.engines.environments.overlay import ensure_overlay, overlay_directory
+from raylift.engines.environments.overlays import overlay
+from raylift.engines.environments.overlays.overlay import ensure_overlay, overlay_directory
 
 _PROBE = """
 import json, sys, joblib, numpy, job_entrypoints, raylift

@@ -12,7 +12,7 @@ import pytest
 from raylift.engines.environments import RAY_UV, build_failure_in, runtime_env_for
 from raylift.engines.environments.errors import EnvironmentInUse
 from raylift.engines.environments.inventory import remove_overlay
-from raylift.engines.environments.overlay import ensure_overlay, environment_hash, overlay_directory
+from raylift.engines.environments.overlays.overlay import ensure_overlay, environment_hash, overlay_directory
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 

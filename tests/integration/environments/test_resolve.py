@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from raylift.engines.environments.errors import EnvironmentUnresolvable
-from raylift.engines.environments.resolve import resolve
+from raylift.engines.environments.locking.resolve import resolve
 
 _NO_INDEX = ("UV_INDEX", "UV_DEFAULT_INDEX", "UV_INDEX_URL", "UV_EXTRA_INDEX_URL", "UV_FIND_LINKS", "UV_CACHE_DIR")
 

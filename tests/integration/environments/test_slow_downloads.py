@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from raylift.engines.environments.build_record import BuildRecord, read_record
 from raylift.engines.environments.errors import BuildCancelled, EnvironmentBuildFailed
 from raylift.engines.environments.inventory import list_overlays
-from raylift.engines.environments.overlay import ensure_overlay, is_built, overlay_directory
+from raylift.engines.environments.overlays.build_record import BuildRecord, read_record
+from raylift.engines.environments.overlays.overlay import ensure_overlay, is_built, overlay_directory
 from tests.integration.environments.slow_index import SlowIndex, slow_index
 
 _MIB = 2**20

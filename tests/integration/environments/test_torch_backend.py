@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from raylift.engines.environments.cuda_note import cuda_note
 from raylift.engines.environments.errors import EnvironmentUnresolvable
-from raylift.engines.environments.overlay import download_cache, ensure_overlay, environment_hash
-from raylift.engines.environments.remembered_locks import lock_of
+from raylift.engines.environments.locking.cuda_note import cuda_note
+from raylift.engines.environments.locking.lock_cache import lock_of
+from raylift.engines.environments.overlays.overlay import download_cache, ensure_overlay, environment_hash
 from tests.integration.environments.pytorch_index import HOST, PytorchIndex, pytorch_index
 from tests.integration.environments.slow_index import SlowIndex, slow_index
 

@@ -302,7 +302,7 @@ class TestTryingAgain:
         assert len(world.replica.seen) == 3
 
     async def test_a_request_that_kills_replicas_is_given_up(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("serve_apps.gateway.dispatching._PAUSES_AFTER_BREAK", (0.0, 0.0))
+        monkeypatch.setattr("serve_apps.gateway.predictions.dispatcher._PAUSES_AFTER_BREAK", (0.0, 0.0))
         world.platform.deploy("m", "1")
         world.replica.behaviours += [dies()] * 10
         answer = await infer(world)

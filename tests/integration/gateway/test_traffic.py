@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from raylift.domain.deployment import DeploymentStatus
-from serve_apps.gateway import shadowing
+from serve_apps.gateway.predictions import shadowing
 from tests.integration.gateway.conftest import World, dies
 
 TRAFFIC = "/mlops/models/m/traffic"

@@ -18,10 +18,10 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 
-from raylift.domain.ingress_headers import REQUEST
-from raylift.engines.ingress_map import IngressMap, names_file
-from raylift.launcher.ingress import haproxy_binary
-from raylift.launcher.ingress_rules import error_rules, frontend_rules
+from raylift.ingress.haproxy import haproxy_binary
+from raylift.ingress.haproxy_config import error_rules, frontend_rules
+from raylift.ingress.headers import REQUEST
+from raylift.ingress.route_map import IngressMap, names_file
 
 BUFFER_BYTES = 64 * 1024
 TOKEN = "0123456789abcdef"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from raylift.domain.ingress_headers import FORWARDED, INGRESS, REQUEST
+from raylift.ingress.headers import FORWARDED, INGRESS, REQUEST
 from tests.integration.ingress.conftest import INFERENCE, PLAIN, ROUTE, TOKEN, Ingress
 from tests.integration.ingress.raw_http import Raw, post
 

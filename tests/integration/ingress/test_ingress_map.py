@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from raylift.domain.errors import EngineUnavailable
-from raylift.engines.ingress_map import IngressMap, names_file
+from raylift.ingress.route_map import IngressMap, names_file
 from tests.integration.ingress.conftest import INFERENCE, NAMES, PLAIN, Ingress
 from tests.integration.ingress.raw_http import Raw, post
 

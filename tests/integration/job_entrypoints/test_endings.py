@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from job_entrypoints.process_tree import descendants, send
+from job_entrypoints.linux.process_tree import descendants, send
 
 LINKS = "import atexit\natexit.register(lambda: print('🏃 View run able-cow at: http://127.0.0.1:1/#/runs/1'))\n"
 

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from job_entrypoints.cgroup import Place, find_pids_place, find_place, make_cgroup
-from job_entrypoints.script_environment import THREAD_POOLS
+from job_entrypoints.limits.cgroup import Place, find_pids_place, find_place, make_cgroup
+from job_entrypoints.script.environment import THREAD_POOLS
 
 MEBIBYTE = 2**20
 REPOSITORY = Path(__file__).parents[3]
@@ -120,9 +120,9 @@ def test_jobs_beside_each_other_run_on_different_cores(start: Callable[..., Any]
 
 def test_the_script_is_what_the_kernel_would_take_first(run: Callable[..., Any]) -> None:
     result = run("import os\nfor pid in ('self', os.getppid()): print(open(f'/proc/{pid}/oom_score_adj').read().strip())")
-    script, keeper = (int(word) for word in result.output.split())
+    script, monitor = (int(word) for word in result.output.split())
     assert script == 1000
-    assert keeper < script
+    assert monitor < script
 
 
 def test_a_real_cgroup_holds_everything_and_is_ended_at_once() -> None:

@@ -7,9 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from job_entrypoints import script_runner
-from job_entrypoints.attempt import Attempt
-from raylift.services.notebooks import read_notebook
+from job_entrypoints.attempt.record import Attempt
+from job_entrypoints.script import runner as script_runner
+from raylift.services.uploads.notebooks import read_notebook
 
 
 def run(tmp_path: Path, *sources: str) -> subprocess.CompletedProcess[str]:

@@ -18,7 +18,7 @@ import numpy
 import pytest
 from mlflow.tracking import MlflowClient, fluent
 
-from job_entrypoints.import_hooks import AUTOLOGGED
+from job_entrypoints.tracking.import_hooks import AUTOLOGGED
 
 DATA = "import numpy as np\nX, y = np.random.rand(60, 3), np.arange(60) % 2\n"
 

@@ -32,7 +32,7 @@ def _read_progress(directory: Path) -> dict[str, Any]:
     return json.loads((directory / "progress.json").read_text())
 
 
-@pytest.mark.parametrize("victim", ["anchor", "group of the anchor", "keeper", "script"])
+@pytest.mark.parametrize("victim", ["anchor", "group of the anchor", "monitor", "script"])
 def test_nothing_outlives_a_kill(victim: str, start: Callable[..., Any], pids_with: Callable[[str], list[int]]) -> None:
     running = start(SCRIPT)
     running.wait_for_output("daemon runs")
@@ -44,7 +44,7 @@ def test_nothing_outlives_a_kill(victim: str, start: Callable[..., Any], pids_wi
         # What Ray does when its own job supervisor is lost.
         os.killpg(running.process.pid, signal.SIGKILL)
     else:
-        pids = {"anchor": running.process.pid, "keeper": progress["wrapper_pid"], "script": progress["script_pid"]}
+        pids = {"anchor": running.process.pid, "monitor": progress["wrapper_pid"], "script": progress["script_pid"]}
         os.kill(pids[victim], signal.SIGKILL)
 
     running.wait_until(lambda: not pids_with(marker))

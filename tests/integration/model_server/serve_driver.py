@@ -12,9 +12,8 @@ from ray.serve.config import HTTPOptions
 
 from raylift.domain.deployment import DeploymentConfig
 from raylift.domain.identifiers import application_name, version_route
-from serve_apps.model_server.observability.observer_config import ObserverConfig
+from raylift.domain.replica import ObserverConfig, ReplicaSpec
 from serve_apps.model_server.ray.app import build
-from serve_apps.model_server.ray.spec import ReplicaSpec
 
 _CONFIG = TypeAdapter(DeploymentConfig)
 

@@ -15,9 +15,9 @@ import pytest
 from raylift.domain import model_counters as counters
 from raylift.domain.deployment import PayloadLog
 from raylift.domain.model_counters import ProcessKind, ProtocolName, VersionCounts
-from raylift.engines.counter_files import read_counts
-from raylift.engines.payload_files import version_directory
-from serve_apps.model_server.observability.observer_config import ObserverConfig, PayloadFiles
+from raylift.domain.replica import ObserverConfig, PayloadFiles
+from raylift.engines.metrics.counter_files import read_counts
+from raylift.engines.metrics.payload_files import version_directory
 from tests.integration.model_server.replicas import Registry, log_function
 from tests.integration.model_server.serve_cluster import ServeCluster, serve_cluster
 

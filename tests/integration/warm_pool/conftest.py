@@ -15,7 +15,7 @@ import pytest
 from raylift.domain.deployment import Deployment, DeploymentConfig, DeploymentStatus
 from raylift.domain.identifiers import version_route
 from raylift.settings import PlatformSettings, ServingSettings
-from serve_apps.gateway.forwarding import Answer, Forwarder, NotReached
+from serve_apps.gateway.predictions.forwarder import Answer, Forwarder, NotReached
 from serve_apps.warm_pool.pool import WarmPool
 from tests.integration.model_server.conftest import registry
 from tests.integration.model_server.replicas import Registry

@@ -17,9 +17,9 @@ from sklearn.linear_model import LogisticRegression
 
 from raylift.domain.deployment import DeploymentConfig
 from raylift.domain.model_counters import ErrorKind, ProcessKind, errors_of
-from raylift.engines.counter_files import read_counts
-from raylift.engines.environments.overlay import overlay_directory
-from serve_apps.gateway.forwarding import BrokenOff
+from raylift.engines.environments.overlays.overlay import overlay_directory
+from raylift.engines.metrics.counter_files import read_counts
+from serve_apps.gateway.predictions.forwarder import BrokenOff
 from serve_apps.warm_pool.pool import NoWarmProcess, StillLoading
 from tests.integration.model_server.replicas import Registry, log_function, log_sklearn
 from tests.integration.warm_pool.conftest import PoolMaker, deployment_of, is_gone, kill, parent_of, until

@@ -9,7 +9,7 @@ import pytest
 from typer.testing import Result
 
 from raylift.api.training import TrainingUpload
-from raylift.client.project import pack_directory
+from raylift.client.jobs.project import pack_directory
 from tests.unit.cli.test_model_commands import DEPLOYMENT
 
 Run = Callable[..., Result]

@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raylift.client.event_stream import StreamEvent, decode_events
+from raylift.client.http.event_stream import StreamEvent, decode_events
 
 
 def decode(*chunks: bytes) -> list[StreamEvent]:

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from raylift import Client, Conflict, ConnectionFailed, JobCancelled, JobFailed, JobWaitTimeout
 from raylift.api.training import JobView
-from raylift.client.progress import ProgressDisplay
+from raylift.client.jobs.progress import ProgressDisplay
 
 JOB = "/mlops/training/jobs/job_1"
 Make = Callable[..., dict[str, Any]]

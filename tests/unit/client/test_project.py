@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from raylift import Client, InvalidRequest, NotFound
-from raylift.client.project import pack_directory
+from raylift.client.jobs.project import pack_directory
 from raylift.domain.project import unpack
 
 UPLOAD = "/mlops/training/upload"

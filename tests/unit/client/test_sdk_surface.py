@@ -50,7 +50,7 @@ def test_another_name_is_an_attribute_error():
         ("import raylift", HEAVY + " httpx pydantic raylift.client"),
         # The budget is 400 ms on a slow machine, of which httpx and Pydantic take nearly all.
         ("from raylift import Client; Client('http://x').close()", HEAVY),
-        ("import raylift.client.jobs, raylift.client.inputs; raylift.client.inputs.to_inputs({'a': [1.0]})", HEAVY),
+        ("import raylift.client.jobs.job, raylift.client.inputs; raylift.client.inputs.to_inputs({'a': [1.0]})", HEAVY),
         ("import raylift.cli.app", "ray mlflow sqlalchemy fastapi numpy pandas"),
     ],
 )
@@ -66,7 +66,7 @@ def loaded_after(statement: str, modules: str) -> set[str]:
 
 
 def test_the_tree_in_the_docstring_of_errors_names_them_all():
-    import raylift.client.errors as errors
+    import raylift.client.http.errors as errors
 
     kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, raylift.RayliftError)]
     assert len(kinds) == 14

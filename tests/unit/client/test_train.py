@@ -11,7 +11,7 @@ import pytest
 
 from raylift import Client, ConnectionFailed, InvalidRequest
 from raylift.api.training import TrainingUpload
-from raylift.client.script import read_requirements, read_script
+from raylift.client.jobs.script import read_requirements, read_script
 
 UPLOAD = "/mlops/training/upload"
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from job_entrypoints.attempt import read_attempt
+from job_entrypoints.attempt.record import read_attempt
 from raylift.domain.job import Job, JobSpec, JobState
 from raylift.domain.project import ProjectFile, pack
-from raylift.engines.attempt_directory import AttemptDirectory
+from raylift.engines.attempts.directory import AttemptDirectory
 from raylift.settings import JobSettings
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

@@ -13,8 +13,8 @@ import pytest
 
 from raylift.domain import model_counters as counters
 from raylift.domain.model_counters import NAMES, ErrorKind, ProcessKind, ProtocolName, VersionCounts
-from raylift.engines import counter_files
-from raylift.engines.counter_files import CounterFile, fold_dead, forget_versions, read_counts
+from raylift.engines.metrics import counter_files
+from raylift.engines.metrics.counter_files import CounterFile, fold_dead, forget_versions, read_counts
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 REQUESTS = counters.requests_of(ProtocolName.RAYLIFT)

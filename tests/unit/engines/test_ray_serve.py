@@ -12,9 +12,10 @@ from ray import serve
 from ray.serve.schema import ApplicationStatusOverview, DeploymentStatusOverview, ServeStatus
 
 from raylift.domain.deployment import ApplicationState, Deployment, DeploymentStatus
-from raylift.engines.ray_serve import RayServe
+from raylift.engines.ray.serve import RayServe
 from raylift.settings import PlatformSettings
 from serve_apps.model_server.predictors.cannot_answer import lacks_method
+from serve_apps.model_server.ray.app import build
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -40,7 +41,7 @@ def test_one_that_cannot_be_built_does_not_keep_the_others_waiting(monkeypatch: 
         handed_over.extend(target.name for target in targets)
 
     monkeypatch.setattr(serve, "run_many", run_many)
-    refused = RayServe(settings).deploy([(finer_than_ray_counts, True), (good, True)])
+    refused = RayServe(settings, build).deploy([(finer_than_ray_counts, True), (good, True)])
 
     assert handed_over == ["good:1"]
     assert list(refused) == [("bad", "1")]
@@ -52,7 +53,7 @@ def test_changed_variables_need_new_processes_and_are_not_rays_to_show(tmp_path:
     config = settings.serving.default_deployment()
     plain = Deployment("m", "1", "models:/m/1", config, status=DeploymentStatus.PENDING, created_at=NOW, updated_at=NOW)
     environment = {"SCALE": "a word", "OPENBLAS_CORETYPE": "Haswell"}
-    door = RayServe(settings)
+    door = RayServe(settings, build)
     without, with_them, changed = (
         door._replica_spec(replace(plain, config=replace(config, environment=variables)), prove=False)
         for variables in ({}, environment, {**environment, "SCALE": "another"})
@@ -83,6 +84,6 @@ def test_a_model_that_can_answer_nothing_has_failed_at_its_first_try(
     deploying: dict[str, Any] = {"status": "DEPLOYING", "message": "", "last_deployed_time_s": 0.0}
     application = ApplicationStatusOverview(**deploying, deployments={"model": deployment})
     monkeypatch.setattr(serve, "status", lambda: ServeStatus(applications={"churn:1": application}))
-    seen = RayServe(_settings(tmp_path)).observe()["churn", "1"]
+    seen = RayServe(_settings(tmp_path), build).observe()["churn", "1"]
     assert seen.state is state
     assert seen.state is ApplicationState.STARTING or seen.message == raised

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from raylift.engines.attempt_directory import AttemptDirectory
-from raylift.engines.untrusted_file import open_plain, plain_size, read_plain
-from raylift.services.logs import LogFile
+from raylift.engines.attempts.directory import AttemptDirectory
+from raylift.engines.attempts.untrusted_file import open_plain, plain_size, read_plain
+from raylift.services.jobs.logs import LogFile
 
 
 def secret(path: Path) -> None:

@@ -5,8 +5,8 @@ import zipfile
 import pytest
 from packaging.requirements import Requirement
 
-from raylift.engines.environments.frozen_base import FrozenBase
-from raylift.engines.environments.stand_in import needs_stand_in, write_stand_in
+from raylift.engines.environments.locking.frozen_base import FrozenBase
+from raylift.engines.environments.locking.metadata_wheels import needs_stand_in, write_stand_in
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from raylift.engines.environments.in_use import (
+from raylift.engines.environments.overlays.in_use import (
     claimed,
     is_expected,
     is_locked,
@@ -19,7 +19,7 @@ from raylift.engines.environments.in_use import (
     named_by_processes,
     note_use,
 )
-from raylift.engines.environments.overlay_mark import hold
+from raylift.engines.environments.overlays.mark import hold
 
 _NAME = "0123456789abcdef01234567"
 
@@ -47,7 +47,7 @@ def test_a_directory_that_nobody_uses_can_be_claimed(overlay: Path) -> None:
 def test_a_process_that_holds_the_lock_is_seen_until_it_ends(overlay: Path) -> None:
     code = f"""
 import sys, time
-from raylift.engines.environments.overlay_mark import hold
+from raylift.engines.environments.overlays.mark import hold
 hold({str(overlay / "last_used")!r})
 print(flush=True)
 time.sleep(60)
@@ -70,7 +70,7 @@ time.sleep(60)
 def test_the_lock_is_not_handed_to_programs_that_are_started(overlay: Path) -> None:
     code = f"""
 import subprocess, sys
-from raylift.engines.environments.overlay_mark import hold
+from raylift.engines.environments.overlays.mark import hold
 hold({str(overlay / "last_used")!r})
 print(subprocess.Popen(["sleep", "60"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True).pid)
 """
@@ -84,7 +84,7 @@ print(subprocess.Popen(["sleep", "60"], stdout=subprocess.DEVNULL, stderr=subpro
 def test_a_forked_process_keeps_the_lock(overlay: Path) -> None:
     code = f"""
 import os, time
-from raylift.engines.environments.overlay_mark import hold
+from raylift.engines.environments.overlays.mark import hold
 hold({str(overlay / "last_used")!r})
 child = os.fork()
 if child == 0:
@@ -147,5 +147,5 @@ def test_a_worker_that_never_comes_is_not_waited_for_forever(overlay: Path) -> N
 
 
 def hold_and_let_go(overlay: Path) -> None:
-    code = f"from raylift.engines.environments.overlay_mark import hold; hold({str(overlay / 'last_used')!r})"
+    code = f"from raylift.engines.environments.overlays.mark import hold; hold({str(overlay / 'last_used')!r})"
     subprocess.run([sys.executable, "-"], input=code, text=True, check=True)

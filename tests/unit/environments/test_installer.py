@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from raylift.engines.environments.installer import one_line, uv_environment
+from raylift.engines.environments.uv.commands import one_line, uv_environment
 
 
 def _environment(given: dict[str, str], **options: Any) -> dict[str, str]:

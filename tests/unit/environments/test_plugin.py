@@ -13,7 +13,7 @@ from ray._private.runtime_env.context import RuntimeEnvContext
 
 from raylift.engines.environments import PLUGINS_VALUE, runtime_env_for
 from raylift.engines.environments import plugin as plugin_module
-from raylift.engines.environments.overlay import environment_hash, overlay_directory
+from raylift.engines.environments.overlays.overlay import environment_hash, overlay_directory
 from raylift.engines.environments.plugin import EnvironmentPlugin
 from raylift.engines.environments.runtime_env import PLUGIN_NAME
 
@@ -81,6 +81,7 @@ async def test_overlay_is_asked_for_each_time_and_never_deleted(monkeypatch, tmp
 
 
 def test_agent_loads_little() -> None:
-    script = "import sys, raylift.engines.environments.overlay, raylift.engines.environments.resolve; print(*sys.modules)"
+    package = "raylift.engines.environments"
+    script = f"import sys, {package}.overlays.overlay, {package}.locking.resolve; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert {"ray", "mlflow", "sqlalchemy", "fastapi", "numpy", "httpx", "pydantic"}.isdisjoint(done.stdout.split())

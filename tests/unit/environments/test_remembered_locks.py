@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from raylift.engines.environments import remembered_locks
-from raylift.engines.environments.overlay import overlay_directory
-from raylift.engines.environments.remembered_locks import forget_expired, forget_lock_of, lock_of
+from raylift.engines.environments.locking import lock_cache
+from raylift.engines.environments.locking.lock_cache import forget_expired, forget_lock_of, lock_of
+from raylift.engines.environments.overlays.overlay import overlay_directory
 
 _LOCK = ("humanize==4.9.0",)
 
@@ -29,7 +29,7 @@ class Index:
 @pytest.fixture
 def index(monkeypatch: pytest.MonkeyPatch) -> Index:
     index = Index()
-    monkeypatch.setattr(remembered_locks, "resolve", index.resolve)
+    monkeypatch.setattr(lock_cache, "resolve", index.resolve)
     return index
 
 
@@ -39,7 +39,7 @@ def _later(monkeypatch: pytest.MonkeyPatch, by: timedelta) -> None:
         def now(cls, tz: object = None) -> datetime:  # type: ignore[override]
             return datetime.now(UTC) + by
 
-    monkeypatch.setattr(remembered_locks, "datetime", Clock)
+    monkeypatch.setattr(lock_cache, "datetime", Clock)
 
 
 def test_the_same_set_in_any_order_is_looked_up_once(index: Index, tmp_path: Path) -> None:
@@ -76,7 +76,7 @@ def test_a_direct_reference_is_looked_up_each_time(index: Index, tmp_path: Path)
 def test_another_index_or_another_base_is_asked(index: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     base = tmp_path / "base"
     base.mkdir()
-    monkeypatch.setattr(remembered_locks, "base_site_directories", lambda: (base,))
+    monkeypatch.setattr(lock_cache, "base_site_directories", lambda: (base,))
     lock_of(["humanize==4.9.0"], tmp_path)
     monkeypatch.setenv("UV_INDEX", "https://example.org/simple")
     lock_of(["humanize==4.9.0"], tmp_path)

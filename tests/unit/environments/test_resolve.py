@@ -8,7 +8,7 @@ import pytest
 
 from raylift.domain.job import Reason
 from raylift.engines.environments.errors import EnvironmentBuildFailed, EnvironmentUnresolvable, build_failure_in
-from raylift.engines.environments.resolve import resolve
+from raylift.engines.environments.locking.resolve import resolve
 
 
 @pytest.fixture(autouse=True)

@@ -14,8 +14,8 @@ import pytest
 
 from raylift.domain.deployment import DeploymentStatus
 from raylift.domain.errors import InvalidRequest, PlatformError
-from raylift.services.health import HealthService
-from serve_apps.gateway import errors
+from raylift.services.cluster.health import HealthService
+from serve_apps.gateway.http import errors
 from serve_apps.model_server import errors as replica_errors
 from tests.unit.gateway.conftest import Platform
 

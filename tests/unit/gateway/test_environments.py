@@ -13,13 +13,13 @@ from typing import Any
 import httpx
 import pytest
 
-import raylift.services.environments as service
+import raylift.services.requirements.environments as service
 from raylift.domain.deployment import DeploymentConfig
 from raylift.domain.job import JobState
-from raylift.engines.environments.build_record import write_record
 from raylift.engines.environments.inventory import list_overlays
-from raylift.engines.environments.overlay import ensure_overlay, environment_hash, overlay_directory
-from raylift.engines.environments.uv_process import Downloads
+from raylift.engines.environments.overlays.build_record import write_record
+from raylift.engines.environments.overlays.overlay import ensure_overlay, environment_hash, overlay_directory
+from raylift.engines.environments.uv.process import Downloads
 from raylift.settings import EnvironmentSettings
 from tests.unit.gateway.conftest import Platform
 

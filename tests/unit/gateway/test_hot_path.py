@@ -9,8 +9,8 @@ import pytest
 from starlette.requests import Request
 from starlette.responses import Response
 
-from raylift.domain.ingress_headers import NAMED
-from serve_apps.gateway.hot_path import HotPath, HotRoute
+from raylift.ingress.headers import NAMED
+from serve_apps.gateway.predictions.inference_fast_route import HotPath, HotRoute
 
 _PATH = "/mlops/inference"
 _LOST = "/v2/models/churn/versions/3/predict"

@@ -10,8 +10,8 @@ import pytest
 
 from raylift.domain.errors import EngineUnavailable
 from raylift.domain.job import Job, JobState, JobStatus
-from raylift.services.log_following import AttemptStarted, Ended, Lines, LogEvent, LogFollower
-from raylift.services.logs import LogFile
+from raylift.services.jobs.log_follower import AttemptStarted, Ended, Lines, LogEvent, LogFollower
+from raylift.services.jobs.logs import LogFile
 from serve_apps.gateway.routers.job_logs import _encoded
 from tests.unit.gateway.conftest import Platform
 
@@ -124,7 +124,7 @@ async def test_the_last_lines_of_a_progress_bar_take_no_more_reading_than_others
 async def test_last_lines_that_are_too_long_are_cut_and_it_is_said(
     client: httpx.AsyncClient, platform: Platform, job_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("raylift.services.logs.TAIL_LINES_BYTES", 128 * 1024)
+    monkeypatch.setattr("raylift.services.jobs.logs.TAIL_LINES_BYTES", 128 * 1024)
     platform.start(job_id, "ä".encode() * 200_000 + b"x\nlast")
     note, first, last = (await logs(client, job_id, tail=2)).text.split("\n")
     assert note.startswith(f"[raylift] {400_006 - 128 * 1024} bytes before this are left out")

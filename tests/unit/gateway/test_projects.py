@@ -12,7 +12,7 @@ import pytest
 
 from raylift.domain.job import JobState
 from raylift.domain.project import ProjectFile, pack
-from raylift.services.project_archives import UNPACKING
+from raylift.services.uploads.archives import UNPACKING
 from tests.unit.gateway.conftest import Platform
 
 UPLOAD = "/mlops/training/upload"

@@ -17,8 +17,9 @@ from raylift.api.ray_jobs import JobDetails as OwnDetails
 from raylift.api.ray_jobs import JobSubmitRequest as OwnRequest
 from raylift.domain.job import JobState, Reason
 from raylift.domain.project import ProjectFile
-from raylift.services import ray_packages, uploads
-from raylift.services.project_archives import UNPACKING, read_project
+from raylift.services.ray_api import packages
+from raylift.services.uploads import checks
+from raylift.services.uploads.archives import UNPACKING, read_project
 from raylift.settings import JobSettings
 from tests.unit.gateway.conftest import Platform
 
@@ -124,7 +125,7 @@ async def test_one_project_is_unpacked_at_a_time(client: httpx.AsyncClient, monk
         alone.append(UNPACKING.locked())
         return read_project(archive, settings)
 
-    for module in (ray_packages, uploads):
+    for module in (packages, checks):
         monkeypatch.setattr(module, "read_project", watched)
     await upload(client)
     assert alone == [True]

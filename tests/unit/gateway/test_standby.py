@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from raylift.domain.deployment import Deployment, DeploymentConfig, DeploymentStatus
-from serve_apps.gateway.standby import Standby
+from serve_apps.gateway.predictions.warm_fallback import WarmFallback
 from serve_apps.warm_pool.pool import NoWarmProcess, StillLoading
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -49,5 +49,5 @@ async def test_who_calls_for_a_replica(method: str, hold_seconds: float, error: 
     demand: Any = SimpleNamespace(unanswered=lambda deployment: calls.append(deployment.version))
     pool: Any = Pool(error)
     request: Any = SimpleNamespace(method=method, beneath="", headers={}, body=b"", hold_seconds=hold_seconds)
-    assert await Standby(demand, pool).answer(request, PARKED, time.monotonic() + hold_seconds) is None
+    assert await WarmFallback(demand, pool).answer(request, PARKED, time.monotonic() + hold_seconds) is None
     assert calls == ["1"] * called

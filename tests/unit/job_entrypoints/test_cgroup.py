@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from job_entrypoints.cgroup import Cgroup, Place, find_pids_place, find_place, make_cgroup
+from job_entrypoints.limits.cgroup import Cgroup, Place, find_pids_place, find_place, make_cgroup
 
 ALL = frozenset({"memory", "pids", "cpu"})
 

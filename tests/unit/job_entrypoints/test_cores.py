@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from job_entrypoints.cores import Cores
+from job_entrypoints.limits.cpu_affinity import Cores
 
 TAKE = """
 import os, sys
-from job_entrypoints.cores import Cores
+from job_entrypoints.limits.cpu_affinity import Cores
 os.sched_getaffinity = lambda _: set(range(4))
 cores = Cores(float(sys.argv[1]), sys.argv[2])
 print(*sorted(cores.chosen), flush=True)
@@ -22,7 +22,7 @@ input()
 
 @pytest.fixture
 def take(tmp_path: Path) -> Iterator[Callable[[float], tuple[list[int], Callable[[], None]]]]:
-    """Another keeper takes cores of a machine with four; returns which, and how to end it."""
+    """Another monitor takes cores of a machine with four; returns which, and how to end it."""
     started: list[subprocess.Popen[str]] = []
 
     def begin(cpus: float) -> tuple[list[int], Callable[[], None]]:
@@ -49,7 +49,7 @@ def test_jobs_beside_each_other_get_different_cores(take: Callable[[float], tupl
     assert sorted(first + second + third) == [0, 1, 2, 3]
     fourth, _ = take(3)
     assert len(set(fourth)) == 3
-    # Whatever ended a keeper, its cores are free again.
+    # Whatever ended a monitor, its cores are free again.
     end_first()
     assert take(2)[0] == first
 

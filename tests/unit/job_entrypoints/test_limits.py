@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from job_entrypoints import limits as module
-from job_entrypoints.attempt import Attempt
-from job_entrypoints.cgroup import Place
-from job_entrypoints.limits import Limits
-from job_entrypoints.progress import Usage
+from job_entrypoints.attempt.progress import Usage
+from job_entrypoints.attempt.record import Attempt
+from job_entrypoints.limits import enforcement as module
+from job_entrypoints.limits.cgroup import Place
+from job_entrypoints.limits.enforcement import Limits
 
 MEBIBYTE = 2**20
 

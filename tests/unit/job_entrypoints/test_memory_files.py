@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from job_entrypoints import memory_files as module
-from job_entrypoints.memory_files import MemoryFiles
-from job_entrypoints.watchdog import Watchdog
+from job_entrypoints.limits import memory_files as module
+from job_entrypoints.limits.memory_files import MemoryFiles
+from job_entrypoints.limits.memory_watchdog import Watchdog
 
 MEBIBYTE = 2**20
 FILL = "for _ in range(48): os.write(m, b'x' * (1 << 20))"

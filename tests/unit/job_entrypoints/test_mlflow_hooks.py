@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from job_entrypoints import mlflow_hooks
+from job_entrypoints.tracking import mlflow_hooks
 
 JOB_RUN: dict[str, Any] = {
     name: lambda *_: None

@@ -7,7 +7,7 @@ import hypothesis
 import pytest
 
 import raylift
-from job_entrypoints.model_requirements import process_requirements
+from job_entrypoints.tracking.model_requirements import process_requirements
 
 LOADED = (hypothesis, raylift)
 """Named by the scripts below."""

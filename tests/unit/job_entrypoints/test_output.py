@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from job_entrypoints.output import Output, Relay
+from job_entrypoints.attempt.output import Output, Relay
 
 LEFT_OUT = re.compile(rb"\n?\[raylift\] (\d+) bytes of output are left out here\n")
 LONG = re.compile(rb"\n?\[raylift\] the output is long[^\n]*(?:\n|$)")

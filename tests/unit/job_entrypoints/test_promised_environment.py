@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from job_entrypoints.attempt import Attempt
-from job_entrypoints.promised_environment import READY, broken_promise
+from job_entrypoints.attempt.record import Attempt
+from job_entrypoints.script.environment_check import READY, broken_promise
 
 LOCK = ["rich==14.0.0", "humanize==4.9.0"]
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from job_entrypoints.attempt import write_json
+from job_entrypoints.attempt.record import write_json
 
 
 @pytest.mark.parametrize(

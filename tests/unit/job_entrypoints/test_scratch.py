@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from job_entrypoints import scratch as module
-from job_entrypoints.scratch import Scratch
+from job_entrypoints.limits import disk_usage as module
+from job_entrypoints.limits.disk_usage import DiskUsage
 
 MEBIBYTE = 2**20
 
 
-def _measured(scratch: Scratch) -> int:
+def _measured(scratch: DiskUsage) -> int:
     """Walk to the end, however long the portions are."""
     scratch._begin()
     while scratch.is_walking:
@@ -29,7 +29,7 @@ def _write(path: Path, size: int) -> None:
 
 def test_what_was_there_before_does_not_count_and_neither_does_the_output(tmp_path: Path) -> None:
     _write(tmp_path / "work" / "of_the_project.csv", 4 * MEBIBYTE)
-    scratch = Scratch(str(tmp_path), os.getpid(), 100 * MEBIBYTE)
+    scratch = DiskUsage(str(tmp_path), os.getpid(), 100 * MEBIBYTE)
     _write(tmp_path / "output.log", 8 * MEBIBYTE)
     _write(tmp_path / "work" / "deep" / "er" / "model.bin", 2 * MEBIBYTE)
     _write(tmp_path / "tmp" / "a", MEBIBYTE)
@@ -39,7 +39,7 @@ def test_what_was_there_before_does_not_count_and_neither_does_the_output(tmp_pa
 
 
 def test_a_file_with_two_names_counts_once_and_holes_do_not(tmp_path: Path) -> None:
-    scratch = Scratch(str(tmp_path), os.getpid(), 100 * MEBIBYTE)
+    scratch = DiskUsage(str(tmp_path), os.getpid(), 100 * MEBIBYTE)
     _write(tmp_path / "a", MEBIBYTE)
     os.link(tmp_path / "a", tmp_path / "b")
     with (tmp_path / "hole").open("wb") as file:
@@ -48,7 +48,7 @@ def test_a_file_with_two_names_counts_once_and_holes_do_not(tmp_path: Path) -> N
 
 
 def test_what_was_deleted_while_it_is_open_counts(tmp_path: Path) -> None:
-    scratch = Scratch(str(tmp_path), os.getpid(), 100 * MEBIBYTE)
+    scratch = DiskUsage(str(tmp_path), os.getpid(), 100 * MEBIBYTE)
     code = (
         "import os, sys; f = open(sys.argv[1], 'wb', 0); os.unlink(sys.argv[1]); f.write(b'x' * (2 << 20)); "
         "print(flush=True); input()"
@@ -65,7 +65,7 @@ def test_what_was_deleted_while_it_is_open_counts(tmp_path: Path) -> None:
 
 
 def test_a_walk_is_cut_into_portions_and_ends_early_at_the_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    scratch = Scratch(str(tmp_path), os.getpid(), 20 * 4096)
+    scratch = DiskUsage(str(tmp_path), os.getpid(), 20 * 4096)
     for number in range(100):
         _write(tmp_path / "work" / str(number), 4096)
     monkeypatch.setattr(module, "_PORTION_SECONDS", 0.0)
@@ -80,7 +80,7 @@ def test_a_walk_is_cut_into_portions_and_ends_early_at_the_limit(tmp_path: Path,
 
 
 def test_a_disk_that_fills_is_looked_at_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    scratch = Scratch(str(tmp_path), os.getpid(), MEBIBYTE)
+    scratch = DiskUsage(str(tmp_path), os.getpid(), MEBIBYTE)
     monkeypatch.setattr(scratch, "_rest_until", time.monotonic() + 3600)
     _write(tmp_path / "big", 2 * MEBIBYTE)
     assert not scratch.check() or scratch.used > MEBIBYTE
@@ -91,7 +91,7 @@ def test_a_disk_that_fills_is_looked_at_at_once(tmp_path: Path, monkeypatch: pyt
 
 
 def test_no_job_may_take_all_that_is_left_of_the_disk(tmp_path: Path) -> None:
-    scratch = Scratch(str(tmp_path), os.getpid(), 2**60)
+    scratch = DiskUsage(str(tmp_path), os.getpid(), 2**60)
     room = os.statvfs(tmp_path)
     assert scratch.is_limited_by_room
     assert scratch.limit < 0.9 * room.f_bavail * room.f_frsize
@@ -100,7 +100,7 @@ def test_no_job_may_take_all_that_is_left_of_the_disk(tmp_path: Path) -> None:
 def test_the_script_may_remove_the_directory(tmp_path: Path) -> None:
     directory = tmp_path / "attempt"
     directory.mkdir()
-    scratch = Scratch(str(directory), os.getpid(), MEBIBYTE)
+    scratch = DiskUsage(str(directory), os.getpid(), MEBIBYTE)
     directory.rmdir()
     assert _measured(scratch) == 0
     assert not scratch.check_at_the_end()

@@ -3,9 +3,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from job_entrypoints.attempt import Attempt
-from job_entrypoints.script_environment import THREAD_POOLS, script_environment
-from raylift.ray_node.setup_worker import WORKING_DIRECTORY
+from job_entrypoints.attempt.record import Attempt
+from job_entrypoints.script.environment import THREAD_POOLS, script_environment
+from raylift.ray_internals.setup_worker import WORKING_DIRECTORY
 
 
 def _attempt(**record: Any) -> Attempt:

@@ -8,9 +8,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from job_entrypoints.process_tree import descendants
-from job_entrypoints.shared_pages import Counted, SharedPages, count
-from job_entrypoints.watchdog import Watchdog
+from job_entrypoints.limits.memory_watchdog import Watchdog
+from job_entrypoints.limits.shared_memory import Counted, SharedPages, count
+from job_entrypoints.linux.process_tree import descendants
 
 MEBIBYTE = 2**20
 HELD = 48 * MEBIBYTE

@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
-from job_entrypoints import process_tree
-from job_entrypoints.watchdog import Watchdog, machine_limit
+from job_entrypoints.limits.memory_watchdog import Watchdog, machine_limit
+from job_entrypoints.linux import process_tree
 
 MEBIBYTE = 2**20
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from raylift.launcher.config import load_config
 from raylift.launcher.errors import LauncherError
+from raylift.launcher.run.config import load_config
 
 
 def written(folder: Path, text: str) -> Path:

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from raylift.launcher import ingress
-from raylift.launcher.config import load_config
-from raylift.launcher.environment import base_environment, head_environment
-from raylift.launcher.ray_head import head_command
-from raylift.launcher.record import RunRecord
-from raylift.launcher.session import session_path
+from raylift.ingress import haproxy
+from raylift.launcher.parts.ray_head import head_command
+from raylift.launcher.run.config import load_config
+from raylift.launcher.run.environment import base_environment, head_environment
+from raylift.launcher.run.record import RunRecord
+from raylift.launcher.run.session import session_path
 from raylift.launcher.startup import database_url
-from serve_apps.model_server.ray.serve_bypass import middlewares
+from raylift.ray_internals.serve_bypass import middlewares
 
 NODE_ID = "f" * 56
 LONGEST_SOCKET_PATH = 107
@@ -146,9 +146,9 @@ def test_the_token_is_for_its_owner_only(tmp_path: Path, monkeypatch: pytest.Mon
 
 def corrected(directory: Path, monkeypatch: pytest.MonkeyPatch, *, host: str) -> list[str]:
     """The lines of Ray's file as HAProxy gets it."""
-    config, files = directory / "c.cfg", ingress.IngressFiles(directory)
+    config, files = directory / "c.cfg", haproxy.IngressFiles(directory)
     config.write_text(HAPROXY_CONFIG, encoding="ascii")
-    monkeypatch.setattr(ingress, "haproxy_binary", lambda: "/bin/true")
+    monkeypatch.setattr(haproxy, "haproxy_binary", lambda: "/bin/true")
     files.write(host=host, port=8000, token="secret")
     subprocess.run([str(files.wrapper), "-db", "-f", str(config), "-dR"], check=True)
     return [line.strip() for line in config.read_text(encoding="ascii").splitlines()]

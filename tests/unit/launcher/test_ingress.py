@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from raylift.launcher import ingress
+from raylift.ingress import haproxy
 
 Rewrite = Callable[[str], str]
 
@@ -40,10 +40,10 @@ backend grpc-iris-1
 @pytest.fixture
 def rewrite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Rewrite:
     """What HAProxy is started with in the place of a file."""
-    monkeypatch.setattr(ingress, "haproxy_binary", lambda: "/bin/true")
+    monkeypatch.setattr(haproxy, "haproxy_binary", lambda: "/bin/true")
 
     def rewritten(content: str) -> str:
-        files = ingress.IngressFiles(tmp_path)
+        files = haproxy.IngressFiles(tmp_path)
         files.write(host="127.0.0.1", port=8000, token="secret")
         config = tmp_path / "c.cfg"
         config.write_text(content)

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from raylift.launcher import mlflow_server
 from raylift.launcher.errors import LauncherError
-from raylift.launcher.mlflow_server import MlflowFiles, database_is_made, prepare_mlflow
+from raylift.launcher.parts import mlflow_server
+from raylift.launcher.parts.mlflow_server import MlflowFiles, database_is_made, prepare_mlflow
 
 
 @pytest.fixture

@@ -7,9 +7,9 @@ from contextlib import ExitStack
 
 import pytest
 
-from raylift.launcher.config import Ports
 from raylift.launcher.errors import PortTaken
-from raylift.launcher.ports import BLOCK_SIZE, PlatformPorts, choose_ports, is_free, listening_ports, require_free
+from raylift.launcher.run.config import Ports
+from raylift.launcher.run.ports import BLOCK_SIZE, PlatformPorts, choose_ports, is_free, listening_ports, require_free
 
 ANY = Ports(gateway=0, ray_dashboard=0, mlflow=0, grpc=None, internal=0)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from raylift.launcher.processes import MARK, end_all, instances_with, processes_of
+from raylift.launcher.processes.platform_processes import MARK, end_all, instances_with, processes_of
 
 ROOT = Path(__file__).resolve().parents[3]
 # Forks a child that leaves the session and outlives its parent, as a job's daemon does, and says its pid.
@@ -26,7 +26,7 @@ subprocess.run([sys.executable, "-c", "import time; print(1, flush=True); time.s
 # What a job's script leaves when all of its wrapper was killed: no parent, no session, no environment.
 FORGOTTEN = """
 import os, subprocess, sys
-from job_entrypoints.process_control import mark_attempt
+from job_entrypoints.linux.process_control import mark_attempt
 mark_attempt("job_1-a1")
 subprocess.Popen(
     [sys.executable, "-c", "import os, time; print(os.getpid(), flush=True); time.sleep(300)"], start_new_session=True, env={}
@@ -101,7 +101,7 @@ def test_the_caller_is_never_among_them(monkeypatch: pytest.MonkeyPatch, instanc
     """`raylift down` from within a job's process tree must not end itself half-way."""
     code = (
         "import sys; sys.path.insert(0, 'platform')\n"
-        "from raylift.launcher.processes import processes_of\n"
+        "from raylift.launcher.processes.platform_processes import processes_of\n"
         f"print(processes_of({instance!r}), flush=True)"
     )
     with started(code, instance) as process:

@@ -12,9 +12,9 @@ import pytest
 from raylift.launcher import local_platform
 from raylift.launcher.errors import LauncherError, PortTaken
 from raylift.launcher.local_platform import LocalPlatform, is_running
-from raylift.launcher.processes import MARK
-from raylift.launcher.record import RecordHalfWritten, RunRecord, delete_record, exclusive, read_record, write_record
-from raylift.launcher.session import keep_logs, make_session, remove_session, session_path, temp_path
+from raylift.launcher.processes.platform_processes import MARK
+from raylift.launcher.run.record import RecordHalfWritten, RunRecord, delete_record, exclusive, read_record, write_record
+from raylift.launcher.run.session import keep_logs, make_session, remove_session, session_path, temp_path
 
 
 def record_of(state_dir: Path, **changes: object) -> RunRecord:

@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 
 from serve_apps.model_server.errors import WrongInputs
 from serve_apps.model_server.inputs.array import PlainArray
+from serve_apps.model_server.inputs.column_type import ColumnType
 from serve_apps.model_server.inputs.dataframe import NamedColumns
 from serve_apps.model_server.inputs.fast_reader import ArrayReader, array_reader_of
 from serve_apps.model_server.inputs.features import Features
 from serve_apps.model_server.inputs.schema import Schema
-from serve_apps.model_server.inputs.signature import Column, ColumnType
+from serve_apps.model_server.inputs.signature import Column
 from serve_apps.model_server.inputs.tabular import Columns, Rows, from_columns, from_records, from_rows
 
 _TYPES = (ColumnType.DOUBLE, ColumnType.FLOAT, ColumnType.LONG, None)

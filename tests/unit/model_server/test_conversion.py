@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from serve_apps.model_server.inputs.conversion import convert, untyped
-from serve_apps.model_server.inputs.signature import ColumnType
+from serve_apps.model_server.inputs.column_type import ColumnType
+from serve_apps.model_server.inputs.column_values.conversion import convert, untyped
 from serve_apps.model_server.inputs.values import TEXT_DTYPE, Mistyped, to_dtype
 
 T = ColumnType

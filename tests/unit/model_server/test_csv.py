@@ -11,9 +11,10 @@ import pytest
 from raylift.domain.errors import PlatformError
 from serve_apps.model_server.errors import MalformedBody, WrongInputs
 from serve_apps.model_server.inputs.array import PlainArray
+from serve_apps.model_server.inputs.column_type import ColumnType
+from serve_apps.model_server.inputs.csv.from_text import columns_from_csv
 from serve_apps.model_server.inputs.dataframe import NamedColumns, PlainColumns
-from serve_apps.model_server.inputs.from_text import columns_from_csv
-from serve_apps.model_server.inputs.signature import Column, ColumnType
+from serve_apps.model_server.inputs.signature import Column
 
 _NUMBERS = PlainArray(np.dtype(np.float64), (-1, 2))
 

@@ -43,8 +43,9 @@ from sklearn.svm import LinearSVC
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from serve_apps.model_server.codecs.raylift import tabular
+from serve_apps.model_server.inputs.column_type import ColumnType
 from serve_apps.model_server.inputs.schema import schema_of
-from serve_apps.model_server.inputs.signature import Column, ColumnType, Signature, Tensor
+from serve_apps.model_server.inputs.signature import Column, Signature, Tensor
 from serve_apps.model_server.inputs.tabular import from_rows
 from serve_apps.model_server.loading.fast_path_check import accelerated
 from serve_apps.model_server.model import Model

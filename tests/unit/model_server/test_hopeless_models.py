@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from raylift.domain.replica import CANNOT_ANSWER
 from serve_apps.model_server.inputs.features import UnknownTable
 from serve_apps.model_server.loading import loader
-from serve_apps.model_server.predictors.cannot_answer import CANNOT_ANSWER, CannotAnswer, not_fitted
+from serve_apps.model_server.predictors.cannot_answer import CannotAnswer, not_fitted
 
 
 @pytest.mark.parametrize(

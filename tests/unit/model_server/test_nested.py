@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from serve_apps.model_server.inputs.nested import nested_column
+from serve_apps.model_server.inputs.column_values.nested import nested_column
 from serve_apps.model_server.inputs.values import Mistyped
 
 DOUBLES = {"type": "array", "items": {"type": "double"}}

@@ -15,13 +15,13 @@ import pytest
 from raylift.domain import model_counters as counters
 from raylift.domain.deployment import PayloadLog
 from raylift.domain.model_counters import ErrorKind, ProcessKind, VersionCounts
-from raylift.engines.counter_files import read_counts
-from raylift.engines.payload_files import Payload, remove_payloads, version_directory, write_payloads
+from raylift.domain.replica import ObserverConfig, PayloadFiles
+from raylift.engines.metrics.counter_files import read_counts
+from raylift.engines.metrics.payload_files import Payload, remove_payloads, version_directory, write_payloads
 from serve_apps.model_server.codecs.base import Response
 from serve_apps.model_server.observability import payload_log
 from serve_apps.model_server.observability.exchange import Exchange
 from serve_apps.model_server.observability.observer import Observer
-from serve_apps.model_server.observability.observer_config import ObserverConfig, PayloadFiles
 
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 HEADERS = ((b"x-request-id", b"r-1"), (b"traceparent", TRACE.encode()))

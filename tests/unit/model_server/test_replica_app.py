@@ -16,10 +16,11 @@ from openapi_spec_validator import validate
 
 from serve_apps.model_server.codecs.raylift import RayliftCodec
 from serve_apps.model_server.inputs.array import PlainArray
+from serve_apps.model_server.inputs.column_type import ColumnType
 from serve_apps.model_server.inputs.dataframe import NamedColumns
 from serve_apps.model_server.inputs.features import Features
 from serve_apps.model_server.inputs.schema import Schema
-from serve_apps.model_server.inputs.signature import Column, ColumnType, Parameter, Signature
+from serve_apps.model_server.inputs.signature import Column, Parameter, Signature
 from serve_apps.model_server.model import Model
 from serve_apps.model_server.server import asgi
 from serve_apps.model_server.server.asgi import ReplicaApp

@@ -16,10 +16,11 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
 
 from serve_apps.model_server.errors import WrongInputs
+from serve_apps.model_server.inputs.column_type import ColumnType
 from serve_apps.model_server.inputs.features import Features, UnknownTable
 from serve_apps.model_server.inputs.resolution import resolve_columns
 from serve_apps.model_server.inputs.schema import schema_of
-from serve_apps.model_server.inputs.signature import Column, ColumnType, Signature
+from serve_apps.model_server.inputs.signature import Column, Signature
 from serve_apps.model_server.inputs.tabular import Columns
 from serve_apps.model_server.inputs.training_table import TrainedColumn, TrainingTable
 from serve_apps.model_server.predictors.lightgbm import BoosterPredictor, LightGBMPredictor

@@ -8,10 +8,11 @@ import pytest
 
 from serve_apps.model_server.errors import WrongInputs
 from serve_apps.model_server.inputs.array import NamedTensors, PlainArray
+from serve_apps.model_server.inputs.column_type import ColumnType
 from serve_apps.model_server.inputs.dataframe import NamedColumns, PlainColumns
 from serve_apps.model_server.inputs.features import Features
 from serve_apps.model_server.inputs.schema import Anything, Origin, schema_of
-from serve_apps.model_server.inputs.signature import Column, ColumnType, Signature, Tensor
+from serve_apps.model_server.inputs.signature import Column, Signature, Tensor
 from serve_apps.model_server.inputs.tabular import Columns, Raw, Rows, from_columns, from_rows
 
 _PEOPLE = NamedColumns(

@@ -13,8 +13,9 @@ from sklearn.ensemble import RandomForestClassifier
 
 from raylift.domain.errors import InvalidRequest, PlatformError
 from serve_apps.model_server.codecs.mlflow_scoring import ScoringCodec
+from serve_apps.model_server.inputs.column_type import ColumnType
 from serve_apps.model_server.inputs.schema import schema_of
-from serve_apps.model_server.inputs.signature import Column, ColumnType, Signature, Tensor
+from serve_apps.model_server.inputs.signature import Column, Signature, Tensor
 from serve_apps.model_server.loading.fast_path_check import accelerated
 from serve_apps.model_server.model import Model
 from serve_apps.model_server.predictors.sklearn import SklearnPredictor

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from raylift.domain.ingress_headers import REQUEST
-from serve_apps.doorkeeper import App, Receive, Scope, Send
-from serve_apps.model_server.ray.serve_bypass import ReplicaBehind, ShortWay, replica_behind
+from raylift.ingress.access_token import App, Receive, Scope, Send
+from raylift.ingress.headers import REQUEST
+from raylift.ray_internals.serve_bypass import ReplicaBehind, ShortWay, replica_behind
 
 _ROUTE = "/v2/models/m/versions/7"
 _SMALL = {"content-length": "20"}
@@ -167,7 +167,7 @@ async def test_the_requests_id_comes_back_and_one_without_gets_one() -> None:
 @pytest.mark.parametrize("is_quick", [True, False])
 async def test_a_version_that_was_asked_lately_is_not_idle(monkeypatch: pytest.MonkeyPatch, *, is_quick: bool) -> None:
     """Serve's autoscaling sees it, whichever way the request took; and then no more, to the last bit."""
-    monkeypatch.setattr("serve_apps.model_server.ray.serve_bypass._LATELY_SECONDS", 0.0)
+    monkeypatch.setattr("raylift.ray_internals.serve_bypass._LATELY_SECONDS", 0.0)
     rig = Rig(is_quick=is_quick)
     for _ in range(2):
         await rig.ask()

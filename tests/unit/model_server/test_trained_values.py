@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from serve_apps.model_server.inputs.trained_values import as_trained
+from serve_apps.model_server.inputs.column_values.trained import as_trained
 from serve_apps.model_server.inputs.training_table import TrainedColumn, parse_training_table
 from serve_apps.model_server.inputs.values import Mistyped
 

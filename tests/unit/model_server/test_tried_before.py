@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from raylift.domain.ingress_headers import REQUEST
+from raylift.ingress.headers import REQUEST
 from serve_apps.model_server.server.poison_requests import WorkedOn, refusing_deadly
 
 ID = b"0a1b2c3d-0000-4000-8000-000000000001"

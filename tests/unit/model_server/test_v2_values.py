@@ -12,9 +12,10 @@ import pytest
 
 from raylift.domain.errors import InvalidRequest
 from serve_apps.model_server.codecs.open_inference import OpenInferenceCodec
+from serve_apps.model_server.inputs.column_type import ColumnType
 from serve_apps.model_server.inputs.dataframe import NamedColumns
 from serve_apps.model_server.inputs.schema import Anything, Schema
-from serve_apps.model_server.inputs.signature import Column, ColumnType
+from serve_apps.model_server.inputs.signature import Column
 from serve_apps.model_server.model import Model
 from tests.unit.model_server.test_replica_app import FakePredictor
 

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from raylift.services.capacity import Capacity
+from raylift.services.cluster.capacity import Capacity
 from tests.unit.gateway.engine_fakes import FakeCluster, FakeNode
 
 GIB = 2**30

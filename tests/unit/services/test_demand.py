@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from raylift.domain.deployment import Deployment, DeploymentConfig, DeploymentStatus
-from raylift.services.demand import Demand
+from raylift.services.traffic.demand import Demand
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 PARKED = Deployment("m", "1", "models:/m/1", DeploymentConfig(), DeploymentStatus.SCALED_TO_ZERO, NOW, NOW)

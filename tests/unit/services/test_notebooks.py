@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from job_entrypoints import notebook as wrapper
-from raylift.services import notebooks
-from raylift.services.magics import translate_cell, translate_exported
-from raylift.services.notebooks import Notebook, read_notebook
+from job_entrypoints.script import notebook as wrapper
+from raylift.services.uploads import notebooks
+from raylift.services.uploads.magics import translate_cell, translate_exported
+from raylift.services.uploads.notebooks import Notebook, read_notebook
 
 
 def code(source: Any) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from raylift.domain.errors import InvalidRequest, TooLarge
 from raylift.domain.project import pack
-from raylift.services.project_archives import read_project
+from raylift.services.uploads.archives import read_project
 from raylift.settings import JobSettings
 
 LIMITS = JobSettings(max_project_bytes=1 << 20, max_project_unpacked_bytes=8 << 20, max_project_files=50)

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from raylift.domain.job import Job, JobSpec, JobState, Reason
-from raylift.engines.environments.build_record import write_record
-from raylift.engines.environments.overlay import overlay_directory, overlay_python
+from raylift.engines.environments.overlays.build_record import write_record
+from raylift.engines.environments.overlays.overlay import overlay_directory, overlay_python
 from raylift.engines.environments.runtime_env import READY
-from raylift.engines.environments.uv_process import Downloads
-from raylift.services.queue_reasons import QueueReasons
+from raylift.engines.environments.uv.process import Downloads
+from raylift.services.jobs.wait_reasons import QueueReasons
 from raylift.settings import QuotaSettings
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)

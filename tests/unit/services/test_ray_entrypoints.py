@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from raylift.services.ray_entrypoints import python_script
+from raylift.services.ray_api.entrypoints import python_script
 
 
 @pytest.mark.parametrize(

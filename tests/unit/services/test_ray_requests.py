@@ -6,7 +6,7 @@ import pytest
 
 from raylift.api.ray_jobs import JobSubmitRequest
 from raylift.domain.errors import InvalidRequest
-from raylift.services.ray_requests import TranslatedRequest, translate
+from raylift.services.ray_api.requests import TranslatedRequest, translate
 
 
 def translated(entrypoint: str = "python jobs/train.py --n 1", **fields: Any) -> TranslatedRequest:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from raylift.domain.job import JobSpec, SweepPart
-from raylift.services.replica_environment import job_variables
+from raylift.services.models.replica_environment import job_variables
 
 
 def spec(environment: dict[str, str], params: dict[str, str] | None = None) -> JobSpec:

@@ -6,9 +6,9 @@ import time
 import pytest
 
 from raylift.domain.project import ProjectFile
-from raylift.services import requirement_sources
-from raylift.services.requirement_sources import Sourced, find_requirements
-from raylift.services.script_metadata import metadata_blocks
+from raylift.services.requirements import sources
+from raylift.services.requirements.pep723 import metadata_blocks
+from raylift.services.requirements.sources import Sourced, find_requirements
 
 OWN = ".".join(map(str, sys.version_info[:2]))
 INLINE = f"""#!/usr/bin/env python
@@ -113,7 +113,7 @@ def test_files_that_include_each_other_too_deep() -> None:
 
 def test_nothing_is_read_beyond_the_most_that_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
     looked_at: list[str] = []
-    monkeypatch.setattr(requirement_sources, "requirement_problem", looked_at.append)
+    monkeypatch.setattr(sources, "requirement_problem", looked_at.append)
     assert "has more than 1000 requirements" in errors(found(requirements_txt="numpy\n" * 5000))[0]
     assert len(looked_at) == 1001
     wrong = errors(found(pyproject_toml=f"[project]\ndependencies = {['numpy'] * 5000}"))

@@ -7,7 +7,7 @@ import pytest
 
 from raylift.domain.job import Job, JobSpec, JobState
 from raylift.domain.sweep import Sweep, SweepSpec, SweepState
-from raylift.services.sweeps import SweepService
+from raylift.services.jobs.sweeps import SweepService
 from raylift.settings import QuotaSettings
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)

@@ -10,8 +10,8 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from raylift.store.group_commit import GroupCommit
-from raylift.store.transactions import Database
+from raylift.store.engine.group_commit import GroupCommit
+from raylift.store.engine.transactions import Database
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from raylift.domain.errors import InvalidRequest
-from raylift.store.pages import decode_cursor, encode_cursor
+from raylift.store.statements.pages import decode_cursor, encode_cursor
 
 
 @given(st.datetimes(timezones=st.just(UTC)), st.text(st.characters(exclude_categories=["Cs"])))

@@ -9,9 +9,10 @@ import pytest
 from sqlalchemy import event, select
 from sqlalchemy.engine import Engine
 
-from raylift.store import Store, scripts
-from raylift.store.tables import ScriptRow
-from raylift.store.transactions import Database
+from raylift.store import Store
+from raylift.store.engine.tables import ScriptRow
+from raylift.store.engine.transactions import Database
+from raylift.store.statements import scripts
 
 CONTENT = b"print(1)"
 SHA = hashlib.sha256(CONTENT).hexdigest()

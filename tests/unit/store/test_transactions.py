@@ -12,7 +12,7 @@ from sqlalchemy import text
 
 from raylift.domain.errors import EngineUnavailable
 from raylift.store import Store
-from raylift.store.transactions import Database
+from raylift.store.engine.transactions import Database
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from typing import Any
 
 from raylift.domain.job import Job, JobState, QueuedJob, Resources
 from raylift.domain.quota import Quota
-from raylift.supervisor.admission import Decision, admit, can_ever_hold
+from raylift.supervisor.jobs.admission import Decision, admit, can_ever_hold
 
 GIB = 2**30
 NOW = datetime(2026, 1, 2, tzinfo=UTC)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from raylift.domain.job import Job, JobSpec, JobState, QueuedJob, Resources
 from raylift.domain.quota import Quota
-from raylift.supervisor.admission import admit, can_ever_hold, held_by_owner
+from raylift.supervisor.jobs.admission import admit, can_ever_hold, held_by_owner
 
 GIB = 2**30
 NOW = datetime(2026, 1, 2, tzinfo=UTC)

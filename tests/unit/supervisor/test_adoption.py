@@ -11,11 +11,11 @@ import pytest
 
 from raylift.domain.errors import EngineUnavailable
 from raylift.domain.job import JobSpec, JobState
-from raylift.engines.ray_jobs import RayJob, RayJobStatus
+from raylift.engines.ray.jobs import RayJob, RayJobStatus
 from raylift.settings import PlatformSettings
 from raylift.store import Store
-from raylift.supervisor.adoption import Adoption
-from raylift.supervisor.observe import RaySnapshot
+from raylift.supervisor.jobs.adopt_ray_jobs import Adoption
+from raylift.supervisor.jobs.ray_snapshot import RaySnapshot
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 EMPTY_SCRIPT = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"

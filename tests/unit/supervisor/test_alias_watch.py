@@ -10,9 +10,9 @@ from typing import Any, cast
 import pytest
 
 from raylift.domain.traffic import Route, Target, TrafficAction, TrafficTable
-from raylift.services.traffic import TrafficService
+from raylift.services.traffic.tables import TrafficService
 from raylift.store import Store
-from raylift.supervisor.alias_watch import AliasWatch
+from raylift.supervisor.deployments.alias_sync import AliasSync
 from tests.unit.gateway.engine_fakes import FakeRegistry
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -37,15 +37,15 @@ def registry() -> FakeRegistry:
 
 
 @pytest.fixture
-def watch(store: Store, registry: FakeRegistry) -> AliasWatch:
-    return AliasWatch(store, cast("Any", registry), lambda: NOW)
+def watch(store: Store, registry: FakeRegistry) -> AliasSync:
+    return AliasSync(store, cast("Any", registry), lambda: NOW)
 
 
 def moves(store: Store, name: str) -> list[tuple[str, str | None, str | None]]:
     return [(c.who, c.before_version, c.after_version) for c in store.traffic.history(name, limit=9) if c.alias]
 
 
-def test_moves_are_written_once(store: Store, registry: FakeRegistry, watch: AliasWatch) -> None:
+def test_moves_are_written_once(store: Store, registry: FakeRegistry, watch: AliasSync) -> None:
     for version in ("1", "2"):
         registry.aliases["m", "champion"] = version
         watch.look_at_all()
@@ -55,7 +55,7 @@ def test_moves_are_written_once(store: Store, registry: FakeRegistry, watch: Ali
     assert moves(store, "m") == [("mlflow", "2", None), ("mlflow", "1", "2"), ("mlflow", None, "1")]
 
 
-def test_between_two_looks_at_all_only_routed_models_are_asked(store: Store, registry: FakeRegistry, watch: AliasWatch) -> None:
+def test_between_two_looks_at_all_only_routed_models_are_asked(store: Store, registry: FakeRegistry, watch: AliasSync) -> None:
     store.traffic.put("m", TABLE, who="ann", now=NOW)
     registry.aliases |= {("m", "champion"): "1", ("other", "champion"): "1"}
     watch.look_at_routed()
@@ -63,7 +63,7 @@ def test_between_two_looks_at_all_only_routed_models_are_asked(store: Store, reg
 
 
 def test_a_model_that_is_deleted_has_neither_aliases_nor_a_table(
-    store: Store, registry: FakeRegistry, watch: AliasWatch
+    store: Store, registry: FakeRegistry, watch: AliasSync
 ) -> None:
     store.traffic.put("m", TABLE, who="ann", now=NOW)
     registry.aliases["m", "champion"] = "1"
@@ -77,7 +77,7 @@ def test_a_model_that_is_deleted_has_neither_aliases_nor_a_table(
     assert (newest.who, newest.action, newest.before) == ("mlflow", TrafficAction.DELETE, TABLE)
 
 
-def test_what_the_platform_moves_is_not_taken_for_mlflows(store: Store, registry: FakeRegistry, watch: AliasWatch) -> None:
+def test_what_the_platform_moves_is_not_taken_for_mlflows(store: Store, registry: FakeRegistry, watch: AliasSync) -> None:
     registry.aliases["m", "champion"] = "1"
     watch.look_at_all()
 

@@ -7,7 +7,7 @@ import pytest
 
 from raylift.domain.model_version import LoggedModel, ModelKind, TrackedRun
 from raylift.domain.script_notes import ScriptNotes
-from raylift.supervisor.choose_model import choice, choose_model, choose_run, no_model, whose_metrics
+from raylift.supervisor.jobs.choose_model import choice, choose_model, choose_run, no_model, whose_metrics
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 

@@ -7,7 +7,7 @@ import pytest
 
 from raylift.domain.job import Reason
 from raylift.domain.model_version import TrackedRun
-from raylift.supervisor.end_runs import end_runs, status_of_runs
+from raylift.supervisor.jobs.end_runs import end_runs, status_of_runs
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 STOPPED_AT = NOW + timedelta(minutes=1)

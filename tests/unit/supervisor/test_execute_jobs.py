@@ -13,21 +13,20 @@ from typing import Any
 
 import pytest
 
-from job_entrypoints.attempt import read_attempt
+from job_entrypoints.attempt.record import read_attempt
 from raylift.domain.errors import EngineUnavailable
 from raylift.domain.job import Job, JobSpec, JobState, Reason
 from raylift.domain.lease import Lease
-from raylift.engines.attempt_directory import AttemptDirectory
+from raylift.engines.attempts.directory import AttemptDirectory
 from raylift.engines.environments.errors import BuildCancelled, EnvironmentBuildFailed
 from raylift.engines.environments.runtime_env import PLUGIN_NAME
 from raylift.settings import EnvironmentSettings, PlatformSettings
 from raylift.store import Store
-from raylift.supervisor import execute_jobs
-from raylift.supervisor.execute_jobs import JobExecutor
-from raylift.supervisor.jobs import preparation
+from raylift.supervisor.jobs import execute, preparation
+from raylift.supervisor.jobs.execute import JobExecutor
+from raylift.supervisor.jobs.placement import Placement
+from raylift.supervisor.jobs.plan import CANCELLED_BEFORE_ITS_SCRIPT, Prepare, Register, Retry, Submit
 from raylift.supervisor.jobs.preparation import Preparation
-from raylift.supervisor.placement import Placement
-from raylift.supervisor.plan_jobs import CANCELLED_BEFORE_ITS_SCRIPT, Prepare, Register, Retry, Submit
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 
@@ -144,7 +143,7 @@ def test_requirements_are_resolved_in_the_step_that_lets_the_job_go(world: World
 
 
 @pytest.mark.parametrize("world", [RuntimeError("Ray was asked for something")], indirect=True)
-@pytest.mark.parametrize(("module", "step"), [(preparation, "lock_of"), (execute_jobs, "runtime_env_for")])
+@pytest.mark.parametrize(("module", "step"), [(preparation, "lock_of"), (execute, "runtime_env_for")])
 @pytest.mark.usefixtures("uv")
 def test_a_cancel_before_the_submission_keeps_the_job_from_ray(
     world: World, monkeypatch: pytest.MonkeyPatch, module: ModuleType, step: str

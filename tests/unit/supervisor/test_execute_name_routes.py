@@ -12,10 +12,10 @@ import pytest
 
 from raylift.domain.deployment import Deployment, DeploymentConfig, DeploymentStatus
 from raylift.domain.errors import EngineUnavailable
-from raylift.engines.ingress_map import IngressMap, names_file
+from raylift.ingress.route_map import IngressMap, names_file
 from raylift.store import Store
-from raylift.supervisor.execute_name_routes import NameRouteKeeper
-from raylift.supervisor.plan_deployments import Delete, Deploy
+from raylift.supervisor.deployments.plan import Delete, Deploy
+from raylift.supervisor.deployments.publish_routes import RoutePublisher
 
 _NOW = datetime(2026, 1, 2, tzinfo=UTC)
 _CHURN = Deployment(
@@ -43,12 +43,12 @@ class DeafIngress(IngressMap):
 
 
 def test_the_map_is_what_the_rows_want(store: Store, ingress: IngressMap, tmp_path: Path) -> None:
-    NameRouteKeeper(store, ingress).before([], [_CHURN, _IRIS])
+    RoutePublisher(store, ingress).before([], [_CHURN, _IRIS])
     assert names_file(tmp_path).read_text() == "churn /v2/models/churn/versions/9\niris /v2/models/iris/versions/1\n"
 
 
 def test_a_version_leaves_the_map_before_its_application_goes(store: Store, ingress: IngressMap, tmp_path: Path) -> None:
-    keeper = NameRouteKeeper(store, ingress)
+    keeper = RoutePublisher(store, ingress)
     keeper.before([], [_CHURN, _IRIS])
     actions: list[Any] = [Delete(("churn", "9")), Deploy(_IRIS, prove=False)]
     assert keeper.before(actions, [_CHURN, _IRIS]) == actions
@@ -58,11 +58,11 @@ def test_a_version_leaves_the_map_before_its_application_goes(store: Store, ingr
 def test_while_the_ingress_does_not_take_the_map_nothing_is_taken_down(
     store: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    keeper = NameRouteKeeper(store, DeafIngress(tmp_path))
+    keeper = RoutePublisher(store, DeafIngress(tmp_path))
     assert keeper.before([Delete(("churn", "9")), Deploy(_IRIS, prove=False)], [_CHURN, _IRIS]) == [Deploy(_IRIS, prove=False)]
     assert "it is deaf" in caplog.text
 
 
 def test_without_an_ingress_of_ours_everything_may_be_done(store: Store) -> None:
     actions: list[Any] = [Delete(("churn", "9")), Deploy(_IRIS, prove=False)]
-    assert NameRouteKeeper(store, None).before(actions, [_CHURN, _IRIS]) == actions
+    assert RoutePublisher(store, None).before(actions, [_CHURN, _IRIS]) == actions

@@ -5,7 +5,7 @@ from concurrent.futures import Future
 from typing import Any
 
 from raylift.domain.errors import EngineUnavailable
-from raylift.supervisor.lanes import Lanes
+from raylift.supervisor.task_lanes import SerialTaskRunner
 
 
 class Bench:
@@ -14,7 +14,7 @@ class Bench:
     def __init__(self) -> None:
         self.time = 0.0
         self.waiting: list[Callable[[], None]] = []
-        self.lanes = Lanes(self._submit, lambda: self.time)
+        self.lanes = SerialTaskRunner(self._submit, lambda: self.time)
 
     def _submit(self, work: Callable[[], None]) -> Future[Any]:
         self.waiting.append(work)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from raylift.engines.leftovers import end_leftovers, is_of_attempt
+from raylift.engines.attempts.orphan_processes import end_leftovers, is_of_attempt
 
 Start = Callable[..., subprocess.Popen[bytes]]
 FORKING = """
@@ -79,7 +79,7 @@ def test_another_platform_with_the_same_submission_is_left_alone(start: Start) -
 def test_a_daemon_that_cleared_its_environment_is_known_by_the_wrappers_mark(start: Start) -> None:
     submission = f"job_{uuid.uuid4().hex}-a1"
     code = (
-        "import os, sys; from job_entrypoints.process_control import mark_attempt; mark_attempt(sys.argv[1]);"
+        "import os, sys; from job_entrypoints.linux.process_control import mark_attempt; mark_attempt(sys.argv[1]);"
         f"os.execve(sys.executable, [sys.executable, '-c', {FORKING!r}], {{}})"
     )
     marked = subprocess.Popen([sys.executable, "-c", code, submission], stdout=subprocess.PIPE)

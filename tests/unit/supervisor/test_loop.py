@@ -18,12 +18,12 @@ from raylift.domain.lease import Lease
 from raylift.settings import PlatformSettings
 from raylift.store import Store
 from raylift.supervisor import loop
-from raylift.supervisor.execute_deployments import DeploymentExecutor
-from raylift.supervisor.execute_name_routes import NameRouteKeeper
+from raylift.supervisor.deployments.execute import DeploymentExecutor
+from raylift.supervisor.deployments.publish_routes import RoutePublisher
+from raylift.supervisor.jobs.placement import Placement
+from raylift.supervisor.jobs.plan import JobAction, Register, Stop
+from raylift.supervisor.jobs.ray_snapshot import RayView
 from raylift.supervisor.loop import Supervisor
-from raylift.supervisor.observe import RayView
-from raylift.supervisor.placement import Placement
-from raylift.supervisor.plan_jobs import JobAction, Register, Stop
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 EMPTY_SCRIPT = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
@@ -112,7 +112,7 @@ class Bench:
             placement=Placement(),
             sweeps=unused,
             deployments=deployments,
-            name_routes=NameRouteKeeper(self.store, None),
+            name_routes=RoutePublisher(self.store, None),
             adoption=unused,
             registry_sync=unused,
             alias_watch=unused,

@@ -7,7 +7,7 @@ import pytest
 
 from raylift.domain.deployment import Deployment, DeploymentConfig, DeploymentStatus
 from raylift.domain.traffic import AliasRecord, Route, Sticky, Target, TrafficRecord, TrafficTable
-from raylift.supervisor.name_routes import name_routes
+from raylift.ingress.plan_routes import name_routes
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 READY = Deployment(

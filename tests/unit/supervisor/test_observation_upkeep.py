@@ -10,11 +10,11 @@ from typing import Any
 from raylift.domain.deployment import DeploymentConfig
 from raylift.domain.feedback import Feedback
 from raylift.domain.model_counters import ProcessKind
-from raylift.engines.counter_files import CounterFile, read_counts
-from raylift.engines.payload_files import Payload, write_payloads
+from raylift.engines.metrics.counter_files import CounterFile, read_counts
+from raylift.engines.metrics.payload_files import Payload, write_payloads
 from raylift.settings import PlatformSettings, RetentionSettings
 from raylift.store import Store
-from raylift.supervisor.observation_upkeep import ObservationUpkeep
+from raylift.supervisor.housekeeping.metrics_retention import ObservationUpkeep
 
 NOW = datetime.now(UTC)
 

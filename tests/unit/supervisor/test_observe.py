@@ -5,8 +5,8 @@ from typing import Any
 
 import httpx
 
-from raylift.engines.ray_jobs import RayJobs
-from raylift.supervisor.observe import RayView
+from raylift.engines.ray.jobs import RayJobs
+from raylift.supervisor.jobs.ray_snapshot import RayView
 
 SUBMISSION = {"type": "SUBMISSION", "submission_id": "job_1-a1", "status": "RUNNING", "entrypoint": "x"}
 

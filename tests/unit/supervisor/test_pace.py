@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from raylift.domain.errors import EngineUnavailable
-from raylift.supervisor.pace import Pace
+from raylift.supervisor.tick_timer import TickTimer
 
 
 def a_moment_after(seconds: float) -> object:
@@ -29,7 +29,7 @@ class Store:
         self.stop = Stop()
         self.written_at = written_at
         self.error = error
-        self.pace = Pace(0.2, self.was_written_to, lambda: self.stop.now)
+        self.pace = TickTimer(0.2, self.was_written_to, lambda: self.stop.now)
 
     def was_written_to(self) -> bool:
         if self.error is not None:

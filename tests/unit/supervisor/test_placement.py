@@ -3,10 +3,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from raylift.domain.job import Job, JobState, Resources
-from raylift.engines.ray_jobs import RayJob, RayJobStatus
-from raylift.supervisor.admission import Decision
-from raylift.supervisor.observe import RaySnapshot
-from raylift.supervisor.placement import Placement
+from raylift.engines.ray.jobs import RayJob, RayJobStatus
+from raylift.supervisor.jobs.admission import Decision
+from raylift.supervisor.jobs.placement import Placement
+from raylift.supervisor.jobs.ray_snapshot import RaySnapshot
 
 Make = Callable[..., Job]
 NOTHING_SEEN = RaySnapshot()

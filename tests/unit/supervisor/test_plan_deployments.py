@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from raylift.domain.deployment import ApplicationSeen, ApplicationState, Deployment, DeploymentConfig, DeploymentStatus
-from raylift.supervisor.plan_deployments import Delete, Deploy, DeploymentAction, Observe, Prove, plan_deployments
+from raylift.supervisor.deployments.plan import Delete, Deploy, DeploymentAction, Observe, Prove, plan_deployments
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 KEY = ("churn", "1")

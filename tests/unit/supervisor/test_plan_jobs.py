@@ -7,10 +7,10 @@ from datetime import datetime, timedelta
 import pytest
 
 from raylift.domain.job import FINAL_STATES, Job, JobState, Origin, Reason, Usage
-from raylift.engines.progress_record import Outcome, Progress
-from raylift.engines.ray_jobs import RayJob, RayJobStatus
+from raylift.engines.attempts.progress import Outcome, Progress
+from raylift.engines.ray.jobs import RayJob, RayJobStatus
 from raylift.settings import JobSettings
-from raylift.supervisor.plan_jobs import (
+from raylift.supervisor.jobs.plan import (
     AttemptSeen,
     Finish,
     JobAction,

@@ -7,7 +7,7 @@ import pytest
 
 from raylift.domain.job import Job, JobSpec, JobState
 from raylift.domain.sweep import Sweep, SweepRegistration, SweepSpec, SweepState
-from raylift.supervisor.plan_sweeps import CloseSweep, ConcludeSweep, OpenSweep, plan_sweep
+from raylift.supervisor.sweeps.plan import CloseSweep, ConcludeSweep, OpenSweep, plan_sweep
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 

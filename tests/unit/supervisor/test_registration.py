@@ -11,7 +11,7 @@ from raylift.domain.identifiers import TAG_JOB_ID, TAG_REQUIREMENTS
 from raylift.domain.job import Job, JobState
 from raylift.domain.model_version import LoggedModel, ModelVersion, TrackedRun
 from raylift.domain.script_notes import ScriptNotes
-from raylift.supervisor.registration import (
+from raylift.supervisor.jobs.registration import (
     NoModelLogged,
     choose_version,
     lineage_tags,

@@ -9,7 +9,7 @@ from raylift.domain.deployment import DeploymentStatus
 from raylift.domain.model_version import ModelVersion
 from raylift.settings import PlatformSettings
 from raylift.store import Store
-from raylift.supervisor.registry_sync import RegistrySync
+from raylift.supervisor.deployments.registry_sync import RegistrySync
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 

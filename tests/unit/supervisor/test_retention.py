@@ -15,7 +15,7 @@ from raylift.domain.job import Job
 from raylift.domain.lease import Lease
 from raylift.settings import PlatformSettings, RetentionSettings
 from raylift.store import Store
-from raylift.supervisor.retention import Retention
+from raylift.supervisor.housekeeping.retention import Retention
 from tests.contract.samples import NOW, SCRIPT, add, finish, spec_of, start
 
 DAY = timedelta(days=1)

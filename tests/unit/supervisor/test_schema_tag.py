@@ -29,7 +29,7 @@ class Registry:
         self.tags |= tags
 
 
-class FrontDoor:
+class GatewayClient:
     """A gateway that answers with one body."""
 
     def __init__(self, metadata: dict[str, Any] | None) -> None:
@@ -40,7 +40,7 @@ class FrontDoor:
 
 
 def _tag(registry: Registry, metadata: dict[str, Any] | None) -> None:
-    SchemaTag(cast("Any", FrontDoor(metadata)), cast("Any", registry)).ask_and_write("churn", "3")
+    SchemaTag(cast("Any", GatewayClient(metadata)), cast("Any", registry)).ask_and_write("churn", "3")
 
 
 def test_a_versions_metadata_becomes_its_tag() -> None:

@@ -11,7 +11,7 @@ import pytest
 from raylift.domain.job import JobSpec, JobState, Resources
 from raylift.domain.quota import Quota
 from raylift.store import Store
-from raylift.supervisor.admission import admit
+from raylift.supervisor.jobs.admission import admit
 from raylift.supervisor.store_view import StoreView
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)

@@ -13,10 +13,10 @@ from raylift.domain.deployment import Deployment, DeploymentConfig, DeploymentSt
 from raylift.domain.job import Job, JobState
 from raylift.domain.model_version import ModelVersion
 from raylift.domain.traffic import Route, Target, TrafficRecord, TrafficTable
-from raylift.services.inference_routing import newest_answering
+from raylift.ingress.plan_routes import name_routes
+from raylift.services.traffic.routing import newest_answering
 from raylift.store import Store
-from raylift.supervisor.name_routes import name_routes
-from raylift.supervisor.registration import deploy
+from raylift.supervisor.jobs.registration import deploy
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 Make = Callable[..., Job]

@@ -16,14 +16,21 @@ from typing import Final
 
 from packaging.requirements import Requirement
 
-from raylift.engines.environments.build_record import BuildRecord, drop_record, read_records
 from raylift.engines.environments.errors import EnvironmentBuildFailed, EnvironmentInUse
-from raylift.engines.environments.in_use import claimed, is_expected, is_locked, last_used, named_by_processes, note_use
-from raylift.engines.environments.installer import InstallerFailure, own_cache_is_used, run_uv
-from raylift.engines.environments.overlay import build_lock, download_cache, read_ready
-from raylift.engines.environments.remembered_locks import forget_expired, forget_lock_of
-from raylift.engines.environments.sizes import Package, counted_twice, kept_of_builds, packages_from, shared_bytes
-from raylift.engines.environments.uv_process import Downloads
+from raylift.engines.environments.locking.lock_cache import forget_expired, forget_lock_of
+from raylift.engines.environments.overlays.build_record import BuildRecord, drop_record, read_records
+from raylift.engines.environments.overlays.in_use import (
+    claimed,
+    is_expected,
+    is_locked,
+    last_used,
+    named_by_processes,
+    note_use,
+)
+from raylift.engines.environments.overlays.overlay import build_lock, download_cache, read_ready
+from raylift.engines.environments.overlays.sizes import Package, counted_twice, kept_of_builds, packages_from, shared_bytes
+from raylift.engines.environments.uv.commands import InstallerFailure, own_cache_is_used, run_uv
+from raylift.engines.environments.uv.process import Downloads
 
 _LOG: Final = logging.getLogger(__name__)
 _NAME: Final = re.compile(r"[0-9a-f]{24}")

@@ -13,7 +13,7 @@ from ray._private.runtime_env.context import RuntimeEnvContext
 from ray._private.runtime_env.plugin import RuntimeEnvPlugin
 
 from raylift.engines.environments.inventory import make_room
-from raylift.engines.environments.overlay import (
+from raylift.engines.environments.overlays.overlay import (
     ensure_overlay,
     environment_hash,
     is_built,

@@ -1,4 +1,4 @@
-"""``python -m raylift.store.migrations "add traffic"``: write the next step from what ``raylift.store.tables`` now says."""
+"""``python -m raylift.store.migrations "add traffic"``: write the next step from ``raylift.store.engine.tables``."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pathlib import Path
 from alembic import command
 from alembic.script import ScriptDirectory
 
-from raylift.store.migration import configuration, upgrade
-from raylift.store.transactions import Database
+from raylift.store.engine.migration import configuration, upgrade
+from raylift.store.engine.transactions import Database
 
 
 def main(message: str) -> None:

@@ -1,4 +1,4 @@
-"""Run by Alembic, on the connection and in the transaction that ``raylift.store.migration`` opened."""
+"""Run by Alembic, on the connection and in the transaction that ``raylift.store.engine.migration`` opened."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Column, Text
 from sqlalchemy.types import TypeEngine
 
-from raylift.store.columns import Key
-from raylift.store.tables import Base
+from raylift.store.engine.columns import Key
+from raylift.store.engine.tables import Base
 
 
 def differs(

@@ -1,1 +1,1 @@
-"""Model versions on their way to an endpoint."""
+"""Deployments: plan, execute, and what follows from the registry."""

@@ -9,8 +9,8 @@ from typing import Any, Final
 
 from raylift.domain.errors import VersionNotFound
 from raylift.domain.identifiers import TAG_SCHEMA
-from raylift.engines.front_door import FrontDoor
-from raylift.engines.registry import Registry
+from raylift.engines.gateway_client import GatewayClient
+from raylift.engines.mlflow.registry import Registry
 
 log = logging.getLogger(__name__)
 
@@ -23,8 +23,8 @@ _TAG_LIMIT: Final = 5000
 class SchemaTag:
     """Tags versions with ``raylift.schema``. May be repeated."""
 
-    def __init__(self, front_door: FrontDoor, registry: Registry) -> None:
-        self._front_door = front_door
+    def __init__(self, gateway_client: GatewayClient, registry: Registry) -> None:
+        self._gateway = gateway_client
         self._registry = registry
 
     def ask_and_write(self, model_name: str, version: str) -> None:
@@ -33,7 +33,7 @@ class SchemaTag:
         Raises:
             EngineUnavailable: the gateway or MLflow did not answer.
         """
-        metadata = self._front_door.metadata(model_name, version, seconds=_SECONDS)
+        metadata = self._gateway.metadata(model_name, version, seconds=_SECONDS)
         if metadata is None:
             log.warning("%s version %s does not describe itself: it gets no tag %s", model_name, version, TAG_SCHEMA)
         else:

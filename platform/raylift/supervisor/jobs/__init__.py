@@ -1,1 +1,1 @@
-"""Brings a job from the queue to its end."""
+"""Jobs: admission, plan, execute, registration of models."""

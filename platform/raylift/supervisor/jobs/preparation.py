@@ -9,19 +9,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from raylift.domain.job import Job
-from raylift.engines.environments.build_record import write_record
-from raylift.engines.environments.cuda_note import cuda_note
 from raylift.engines.environments.inventory import make_room
-from raylift.engines.environments.overlay import (
+from raylift.engines.environments.locking.cuda_note import cuda_note
+from raylift.engines.environments.locking.lock_cache import lock_of
+from raylift.engines.environments.overlays.build_record import write_record
+from raylift.engines.environments.overlays.overlay import (
     download_cache,
     ensure_overlay,
     environment_hash,
     is_built,
     overlay_directory,
 )
-from raylift.engines.environments.remembered_locks import lock_of
 from raylift.engines.environments.shared_work import SharedWork
-from raylift.engines.environments.uv_process import Cancelled
+from raylift.engines.environments.uv.process import Cancelled
 from raylift.settings import EnvironmentSettings
 
 log = logging.getLogger(__name__)

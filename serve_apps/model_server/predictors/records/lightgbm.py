@@ -13,8 +13,8 @@ from typing import Any
 import lightgbm
 import pandas as pd
 
+from serve_apps.model_server.inputs.column_type import ColumnType
 from serve_apps.model_server.inputs.features import Features, UnknownTable
-from serve_apps.model_server.inputs.signature import ColumnType
 from serve_apps.model_server.inputs.training_table import TrainedColumn
 
 _MOST_WAYS = 2

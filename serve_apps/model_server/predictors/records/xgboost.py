@@ -8,8 +8,8 @@ from typing import Any
 import pandas as pd
 import xgboost
 
+from serve_apps.model_server.inputs.column_type import ColumnType
 from serve_apps.model_server.inputs.features import Features, UnknownTable
-from serve_apps.model_server.inputs.signature import ColumnType
 from serve_apps.model_server.inputs.training_table import TrainedColumn
 
 _CATEGORY = "c"

@@ -13,7 +13,7 @@ down_revision = None
 branch_labels = None
 depends_on = None
 
-# Plain types, not those of raylift.store.columns: this file must mean the same whatever becomes of them.
+# Plain types, not those of raylift.store.engine.columns: this file must mean the same whatever becomes of them.
 KEY = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
 MOMENT = sa.DateTime().with_variant(sa.DateTime(timezone=True), "postgresql")
 NAME = sa.String(32)

@@ -1,0 +1,1 @@
+"""Enforcement of an attempt's CPU, memory and disk limits."""

@@ -1,0 +1,1 @@
+"""Processes as Linux shows them: /proc, signals, process trees."""

@@ -1,0 +1,88 @@
+"""Starts the script's process: its own session, low priority, first to be killed when the machine runs out of memory."""
+
+# ruff: noqa: PTH103
+# (importing pathlib would cost every job's start some milliseconds)
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import sys
+
+from job_entrypoints.attempt.temporary_directory import make_temporary_directory
+from job_entrypoints.linux.process_control import die_with_parent
+from job_entrypoints.script import runner as script_runner
+from job_entrypoints.script.environment import script_environment
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import NoReturn
+
+    from job_entrypoints.attempt.record import Attempt
+
+_CANNOT_START = 127
+_SHELL = "/bin/sh"
+"""The one that Ray runs entrypoints with."""
+
+
+def start_script(attempt: Attempt, output: int, confine: Callable[[], None]) -> int:
+    """Start the script with ``output`` as its stdout and stderr. Returns its pid.
+
+    ``confine`` is called in the new process: it holds itself to the script's limits before it becomes the script.
+    """
+    os.makedirs(attempt.working_directory, mode=0o700, exist_ok=True)
+    temporary = make_temporary_directory(attempt.temporary_directory)
+    command = _command(attempt)
+    environment = {**script_environment(attempt, os.environ), "TMPDIR": attempt.environment.get("TMPDIR", temporary)}
+    monitor = os.getpid()
+    # Not subprocess: its import costs more than everything else here. This process has one thread, so fork is safe.
+    pid = os.fork()
+    if pid == 0:
+        _become(command, environment, attempt, output, monitor, confine)
+    return pid
+
+
+def _become(
+    command: list[str], environment: dict[str, str], attempt: Attempt, output: int, monitor: int, confine: Callable[[], None]
+) -> NoReturn:
+    try:
+        os.setsid()  # so that os.killpg(0, …) in the script hits the script only
+        die_with_parent(signal.SIGKILL)
+        if os.getppid() != monitor:
+            os._exit(_CANNOT_START)
+        _be_first_to_go()
+        if attempt.command is not None:
+            os.nice(attempt.nice)
+        confine()
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        os.dup2(output, 1)
+        os.dup2(output, 2)
+        os.chdir(attempt.working_directory)
+        # As after exec from a shell: Python ignores SIGPIPE, and Ray blocks SIGINT in all its processes.
+        for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        os.execve(command[0], command, environment)  # noqa: S606 - no shell is wanted
+    except BaseException as error:  # noqa: BLE001 - this is a forked copy of the monitor: it may not live on
+        os.write(2, f"[raylift] the script cannot be started: {error}\n".encode())
+    os._exit(_CANNOT_START)
+
+
+def _command(attempt: Attempt) -> list[str]:
+    if attempt.command is not None:
+        return [_SHELL, "-c", attempt.command]
+    # The runner makes itself nice when Python is up: nice before, it would wait its turn on a busy machine for that alone.
+    runner = [sys.executable, script_runner.__file__, str(attempt.nice), attempt.hook_instructions()]
+    return [*runner, attempt.script_path, *attempt.args]
+
+
+def _be_first_to_go() -> None:
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    try:
+        descriptor = os.open("/proc/self/oom_score_adj", os.O_WRONLY)
+        os.write(descriptor, b"1000")
+        os.close(descriptor)
+    except OSError:
+        # Some sandboxes do not have it. The watchdog holds the limit; this only tells the kernel whom to prefer.
+        return

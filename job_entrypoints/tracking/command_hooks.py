@@ -1,0 +1,66 @@
+"""The MLflow hooks in Python processes that a job's shell command starts.
+
+They find ``command_site/sitecustomize.py`` first on PYTHONPATH, which calls ``install`` here. Only processes that the shell
+starts itself are hooked: those they start in turn (a grid search's workers, say) would log runs of their own.
+"""
+
+# ruff: noqa: PTH100, PTH118, PTH120, PTH123
+# (importing pathlib would cost every job's start some milliseconds)
+from __future__ import annotations
+
+import os
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import CodeType, TracebackType
+
+INSTRUCTIONS = "RAYLIFT_COMMAND_HOOKS"
+"""The environment variable with the hooks' instructions; the first process that reads it takes it away from its children."""
+
+SITE_FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "command_site")
+
+
+def hook_pythons_of_command(environment: dict[str, str], instructions: str) -> None:
+    """Change ``environment``, that of a shell, so that the Python processes it starts have the hooks."""
+    environment[INSTRUCTIONS] = instructions
+    environment["PYTHONPATH"] = os.pathsep.join(path for path in (SITE_FOLDER, environment.get("PYTHONPATH", "")) if path)
+
+
+def install() -> None:
+    """Hook this process if a shell of a job started it, and leave no trace of that for its children."""
+    instructions = os.environ.pop(INSTRUCTIONS, None)
+    paths = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path and path != SITE_FOLDER]
+    if paths:
+        os.environ["PYTHONPATH"] = os.pathsep.join(paths)
+    else:
+        os.environ.pop("PYTHONPATH", None)
+    if instructions is not None:
+        from job_entrypoints.tracking import import_hooks
+
+        import_hooks.install(instructions, main_script)
+        _note_uncaught_exceptions(instructions)
+
+
+def _note_uncaught_exceptions(instructions: str) -> None:
+    shown = sys.excepthook
+    own_process = os.getpid()
+
+    def excepthook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        if os.getpid() == own_process:
+            from job_entrypoints.script.end import note_end
+
+            note_end(instructions, getattr(sys.modules.get("__main__"), "__file__", None) or "<command>", error)
+        shown(kind, error, trace)
+
+    sys.excepthook = excepthook
+
+
+def main_script() -> CodeType:
+    """The code of this process's ``__main__``; an empty one where it has no file that can be compiled."""
+    path = getattr(sys.modules.get("__main__"), "__file__", None)
+    try:
+        with open(path or os.devnull, "rb") as file:
+            return compile(file.read(), path or "<command>", "exec", dont_inherit=True)
+    except (OSError, SyntaxError, ValueError):
+        return compile("", path or "<command>", "exec")

@@ -1,0 +1,129 @@
+"""Shows a sweep: its table, live or once, and how it ended."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import typer
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from raylift.api.sweeps import SweepRow, SweepView
+from raylift.cli.exits import ExitCode, stop
+from raylift.cli.jobs.following import await_health
+from raylift.cli.printing import cell, pairs, print_json, print_table, say, table_of
+from raylift.cli.session import Session
+from raylift.client import RayliftError, Sweep
+from raylift.client.http import paths
+from raylift.client.jobs.sweeps import by_metric
+from raylift.domain.job import JobStatus
+
+_METRICS: Final = 3
+"""Columns of metrics besides the sweep's own: a terminal has 80 characters."""
+
+
+def announce_sweep(here: Session, sweep: Sweep) -> None:
+    """A sweep that was just taken: its id is the data, what to do with it is talk."""
+    if here.as_json:
+        print_json(sweep.acknowledgement)
+        return
+    typer.echo(sweep.sweep_id)
+    count = len((sweep.acknowledgement or {}).get("jobs", []))
+    say(f"{count} jobs are queued. raylift sweeps show {sweep.sweep_id}   shows their table.")
+
+
+def follow_sweep(here: Session, sweep: Sweep) -> None:
+    """Show the table live until the sweep has ended, and wait for the best version's first health check. Ctrl-C only detaches.
+
+    Raises:
+        typer.Exit: always; with 1 if the sweep failed or was cancelled, or its best version is unhealthy.
+    """
+    if not here.as_json:
+        say(sweep.sweep_id)
+    try:
+        with _LiveTable() as table:
+            sweep.wait(report=table, raise_on_failure=False)
+    except KeyboardInterrupt:
+        raise stop(
+            f"\nDetached; {sweep.sweep_id} goes on.\n"
+            f"  raylift sweeps show {sweep.sweep_id}     to look at it\n"
+            f"  raylift sweeps cancel {sweep.sweep_id}   to end it",
+            ExitCode.INTERRUPTED,
+        ) from None
+    if here.as_json:
+        print_json(here.client.request("GET", paths.sweep(sweep.sweep_id)))
+    else:
+        print_table(*_table(sweep.view))
+    code, best = _say_how_it_ended(sweep.view), sweep.view.best
+    if code == ExitCode.OK and best is not None and best.model_version is not None:
+        code = await_health(here.client, here.client.jobs.get(best.job_id).view)
+    raise typer.Exit(code)
+
+
+def print_sweep_table(view: SweepView) -> None:
+    print_table(*_table(view))
+
+
+class _LiveTable:
+    """A ``SweepReport``: the table in place on a terminal, a line for each change of the counts elsewhere."""
+
+    def __init__(self) -> None:
+        console = Console(stderr=True, highlight=False)
+        self._live = Live(console=console, transient=True, auto_refresh=False) if console.is_terminal else None
+        self._said = ""
+
+    def __enter__(self) -> _LiveTable:
+        if self._live is not None:
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def __call__(self, view: SweepView | None, error: RayliftError | None) -> None:
+        if view is not None and self._live is not None:
+            self._live.update(_rich(view), refresh=True)
+            return
+        line = f"trying again, the platform does not answer ({error})" if view is None else pairs(_counts(view))
+        if line != self._said:
+            self._said = line
+            say(line)
+
+
+def _rich(view: SweepView) -> Table:
+    return table_of(*_table(view))
+
+
+def _table(view: SweepView) -> tuple[list[str], list[list[object]]]:
+    metrics = _shown_metrics(view)
+    names = list(view.parameters)
+    # The jobs' ids are long, and needed last.
+    columns = [*names, "status", *metrics, *(["version"] if view.model_name else []), "job"]
+    return columns, [_cells(row, names, metrics, with_version=bool(view.model_name)) for row in by_metric(view)]
+
+
+def _cells(row: SweepRow, names: list[str], metrics: list[str], *, with_version: bool) -> list[object]:
+    status = f"{row.status} ({row.reason})" if row.reason and row.status != JobStatus.QUEUED else row.status
+    version: list[object] = [row.model_version] if with_version else []
+    return [*(row.parameters.get(name) for name in names), status, *map(row.metrics.get, metrics), *version, row.job_id]
+
+
+def _shown_metrics(view: SweepView) -> list[str]:
+    if view.metric is not None:
+        return [view.metric]
+    return sorted({name for row in view.jobs for name in row.metrics})[:_METRICS]
+
+
+def _counts(view: SweepView) -> dict[str, int]:
+    return {status: count for status, count in view.counts.items() if count}
+
+
+def _say_how_it_ended(view: SweepView) -> ExitCode:
+    say(f"{view.sweep_id} {view.status}: {view.message or ''}")
+    if view.best is not None:
+        say(f"  best: {pairs(view.best.parameters)} with {view.metric}={cell(view.best.metrics.get(view.metric or ''))}")
+        if view.model_name and view.best.model_version:
+            say(f"  raylift predict {view.model_name} --version {view.best.model_version} --inputs @rows.json")
+    return ExitCode.OK if view.status == JobStatus.COMPLETED else ExitCode.FAILED

@@ -1,0 +1,1 @@
+"""Uploads, jobs, logs and sweeps in the SDK."""

@@ -1,0 +1,87 @@
+"""Shows on stderr how a job gets on: one live line on a terminal, a line per phase elsewhere."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Final, Self
+
+from rich.console import Console
+from rich.status import Status
+
+from raylift.api.training import DownloadProgress, JobView
+from raylift.client.http.errors import RayliftError
+from raylift.client.jobs.log_stream import is_final
+from raylift.domain.quantities import format_bytes
+
+_STEPS: Final = 10
+"""Lines about one download, where each is a line of its own."""
+
+
+def downloaded(progress: DownloadProgress) -> str:
+    """``1.2 GiB of 2.5 GiB downloaded``."""
+    return f"{format_bytes(progress.downloaded)} of {format_bytes(progress.size)} downloaded"
+
+
+def step_of(progress: DownloadProgress | None) -> int | None:
+    """Tenths of the download that are done; None before it has begun."""
+    return None if progress is None else _STEPS * progress.downloaded // max(progress.size, 1)
+
+
+class ProgressDisplay:
+    """A ``Report`` to be used as a context manager."""
+
+    def __init__(self, job_id: str, console: Console | None = None, *, live: bool = True) -> None:
+        """``live=False``: only a line per phase, for when something else writes to the terminal as well."""
+        self._job_id = job_id
+        self._console = console or Console(stderr=True, highlight=False, soft_wrap=True)
+        self._status = Status(f"{job_id} …", console=self._console) if live and self._console.is_terminal else None
+        self._said: tuple[str, str | None, int | None] | None = None
+        self._note: str | None = None
+        self._away = False
+
+    def __enter__(self) -> Self:
+        if self._status is not None:
+            self._status.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._status is not None:
+            self._status.stop()
+
+    def __call__(self, view: JobView | None, error: RayliftError | None) -> None:
+        if view is None:
+            self._lost(error)
+            return
+        self._away = False
+        if view.environment_note is not None and view.environment_note != self._note:
+            self._note = view.environment_note
+            self._console.print(f"Note: {self._note}", markup=False)
+        if self._status is not None and not is_final(view):
+            self._status.update(_plain(view))
+        elif (said := (view.phase, view.reason, step_of(view.environment_progress))) != self._said:
+            self._said = said
+            self._console.print(_plain(view), markup=False)
+
+    def _lost(self, error: RayliftError | None) -> None:
+        text = f"{self._job_id}: trying again, the platform does not answer ({error})"
+        if self._status is not None:
+            self._status.update(text.replace("[", r"\["))
+        elif not self._away:
+            self._console.print(text, markup=False)
+        self._away = True
+
+
+def _plain(view: JobView) -> str:
+    """``job_01K… script 12.3 s (queued 0.4 s, environment 3.1 s)``."""
+    over = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in view.phases.items() if name != view.phase)
+    now = view.phases.get(view.phase)
+    words = [view.job_id, view.phase]
+    if now is not None:
+        words.append(f"{now:.1f} s")
+    if view.reason:
+        words.append(f"[{view.reason}]" if is_final(view) else view.reason.replace("_", " "))
+    if view.environment_progress is not None:
+        words.append(downloaded(view.environment_progress))
+    if view.queue_position is not None:
+        words.append(f"number {view.queue_position} in the queue")
+    return " ".join(words) + (f" ({over})" if over else "")

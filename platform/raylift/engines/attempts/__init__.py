@@ -1,0 +1,1 @@
+"""Attempt directories: files that the platform and the wrapper share."""

@@ -1,0 +1,1 @@
+"""Overlays: installed packages that stand before the base environment."""

@@ -1,0 +1,1 @@
+"""uv as a subprocess."""

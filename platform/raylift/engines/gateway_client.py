@@ -1,0 +1,34 @@
+"""The door to the platform's own API, as its clients see it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import httpx
+
+from raylift.domain.errors import EngineUnavailable
+from raylift.domain.identifiers import version_route
+
+_MARGIN_SECONDS: Final = 5.0
+
+
+class GatewayClient:
+    def __init__(self, gateway_url: str, transport: httpx.BaseTransport | None = None) -> None:
+        self._http = httpx.Client(base_url=gateway_url, transport=transport, trust_env=False)
+
+    def metadata(self, model_name: str, version: str, *, seconds: float) -> Mapping[str, Any] | None:
+        """The Open Inference Protocol's metadata of a version, loaded for that if need be; None where it does not load in time.
+
+        Raises:
+            EngineUnavailable: the gateway itself does not answer.
+        """
+        try:
+            answer = self._http.get(
+                version_route(model_name, version),
+                headers={"X-Scale-Up-Timeout": f"{seconds:g}"},
+                timeout=seconds + _MARGIN_SECONDS,
+            )
+        except httpx.HTTPError as error:
+            raise EngineUnavailable(f"The gateway does not answer: {error}") from error
+        return answer.json() if answer.is_success else None

@@ -1,0 +1,1 @@
+"""Counters and payloads that replicas write to files."""

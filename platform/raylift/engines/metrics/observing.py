@@ -1,0 +1,18 @@
+"""What the processes of a version are to count and write of its requests."""
+
+from __future__ import annotations
+
+from raylift.domain.deployment import DeploymentConfig
+from raylift.domain.replica import ObserverConfig, PayloadFiles
+from raylift.settings import PlatformSettings
+
+
+def observer_config(config: DeploymentConfig, settings: PlatformSettings) -> ObserverConfig:
+    """For replicas and warm processes alike."""
+    wanted = settings.observability
+    return ObserverConfig(
+        slow_seconds=wanted.slow_request_seconds,
+        access_log=wanted.access_log,
+        payload_log=config.payload_log,
+        payloads=PayloadFiles(str(settings.payloads_dir), wanted.payload_file_bytes, wanted.payload_file_seconds),
+    )

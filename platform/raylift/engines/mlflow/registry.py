@@ -1,0 +1,196 @@
+"""The door to MLflow's model registry."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from mlflow import MlflowClient
+
+from raylift.domain.errors import EngineUnavailable, ModelNotFound, VersionNotFound
+from raylift.domain.identifiers import TAG_JOB_ID
+from raylift.domain.model_version import LoggedModel, ModelVersion, RegisteredModel
+from raylift.engines.mlflow.client import MlflowRefused, connect, every_page, metrics_of, mlflow_errors, moment, quoted
+
+
+class Registry:
+    """Registered models and their versions.
+
+    Raises:
+        EngineUnavailable: from every method, when MLflow does not answer.
+    """
+
+    def __init__(self, mlflow_url: str) -> None:
+        self._client: MlflowClient = connect(mlflow_url)
+
+    def models(self) -> list[RegisteredModel]:
+        """All registered models, by name."""
+        with mlflow_errors():
+            pages = every_page(lambda token: self._client.search_registered_models(max_results=1000, page_token=token))
+            return [_registered_model(item) for item in pages]
+
+    def model(self, name: str) -> RegisteredModel:
+        """Raises ModelNotFound when nothing is registered under ``name``."""
+        try:
+            with mlflow_errors():
+                return _registered_model(self._client.get_registered_model(name))
+        except MlflowRefused as error:
+            if error.is_absence or error.is_invalid:
+                raise ModelNotFound(f"No model is registered as {name!r}.", model_name=name) from error
+            raise
+
+    def versions(self, name: str) -> list[ModelVersion]:
+        """All versions of a model, newest first; without their metrics and aliases."""
+        with mlflow_errors():
+            pages = every_page(
+                lambda token: self._client.search_model_versions(f"name={quoted(name)}", max_results=1000, page_token=token)
+            )
+            found = [_model_version(item) for item in pages]
+        return sorted(found, key=lambda version: int(version.version), reverse=True)
+
+    def newest_versions(self, limit: int) -> list[ModelVersion]:
+        """The ``limit`` most recently made or changed versions of all models."""
+        with mlflow_errors():
+            page: Any = self._client.search_model_versions(max_results=limit, order_by=["last_updated_timestamp DESC"])
+            return [_model_version(item) for item in page]
+
+    def version(self, name: str, version: str) -> ModelVersion:
+        """One version with the metrics of its run. Raises VersionNotFound with the versions there are."""
+        try:
+            with mlflow_errors():
+                found: Any = self._client.get_model_version(name, version)
+        except MlflowRefused as error:
+            if error.is_absence or error.is_invalid:
+                raise self._no_such_version(name, f"version {version}") from error
+            raise
+        if str(found.version) != version:
+            # MLflow reads "01", "+1" and the digits of other scripts as 1; a version has one name here.
+            raise self._no_such_version(name, f"version {version}")
+        return _model_version(found, self._metrics(found.run_id))
+
+    def version_of_alias(self, name: str, alias: str) -> str:
+        """Raises VersionNotFound when the model has no such alias."""
+        try:
+            with mlflow_errors():
+                return str(self._client.get_model_version_by_alias(name, alias).version)
+        except MlflowRefused as error:
+            if error.is_absence or error.is_invalid:
+                raise self._no_such_version(name, f"alias {alias!r}") from error
+            raise
+
+    def set_alias(self, name: str, alias: str, version: str) -> None:
+        """Let ``alias`` stand for a version. Raises ModelNotFound or VersionNotFound."""
+        try:
+            with mlflow_errors():
+                self._client.set_registered_model_alias(name, alias, version)
+        except MlflowRefused as error:
+            if error.is_absence:
+                raise self._no_such_version(name, f"version {version}") from error
+            raise
+
+    def delete_alias(self, name: str, alias: str) -> None:
+        """Take an alias away; one that is gone already is no error."""
+        try:
+            with mlflow_errors():
+                self._client.delete_registered_model_alias(name, alias)
+        except MlflowRefused as error:
+            if not error.is_absence:
+                raise
+
+    def versions_of_job(self, name: str, job_id: str, run_ids: frozenset[str]) -> list[ModelVersion]:
+        """Versions of ``name`` that a job made: by our tag, or because the script registered them from its own runs."""
+        found = [
+            version
+            for version in self.versions(name)
+            if version.tags.get(TAG_JOB_ID) == job_id or (version.run_id is not None and version.run_id in run_ids)
+        ]
+        if not found:
+            return []
+        model = self.model(name)
+        return [replace(version, aliases=model.aliases_of(version.version)) for version in found]
+
+    def register(self, name: str, model: LoggedModel, tags: Mapping[str, str]) -> ModelVersion:
+        """Add a version made from a logged model. Callers look for an existing one first."""
+        try:
+            with mlflow_errors():
+                self._client.create_registered_model(name)
+        except MlflowRefused as error:
+            if not error.is_duplicate:
+                raise
+        with mlflow_errors():
+            made = self._client.create_model_version(
+                name, source=model.uri, run_id=model.run_id, tags=dict(tags), model_id=model.model_id
+            )
+        return _model_version(made)
+
+    def delete_version(self, version: ModelVersion) -> None:
+        """Remove a version; one that is gone already is no error."""
+        try:
+            with mlflow_errors():
+                self._client.delete_model_version(version.name, version.version)
+        except MlflowRefused as error:
+            if not error.is_absence:
+                raise
+
+    def tag_version(self, version: ModelVersion, tags: Mapping[str, str]) -> None:
+        """Set tags on a version that exists; those it has already with the same value cost nothing."""
+        with mlflow_errors():
+            for key, value in tags.items():
+                if version.tags.get(key) != value:
+                    self._client.set_model_version_tag(version.name, version.version, key, value)
+
+    def ping(self) -> None:
+        """Raises EngineUnavailable when the registry does not answer."""
+        try:
+            with mlflow_errors():
+                self._client.search_registered_models(max_results=1)
+        except MlflowRefused as error:
+            raise EngineUnavailable(error.detail) from error
+
+    def _metrics(self, run_id: str | None) -> Mapping[str, float]:
+        if not run_id:
+            return {}
+        try:
+            with mlflow_errors():
+                return metrics_of(self._client.get_run(run_id))
+        except MlflowRefused as error:
+            if error.is_absence:  # The run may have been deleted since.
+                return {}
+            raise
+
+    def _no_such_version(self, name: str, asked: str) -> VersionNotFound:
+        self.model(name)  # ModelNotFound is the better answer where it applies.
+        versions = [version.version for version in self.versions(name)]
+        return VersionNotFound(
+            f"Model {name!r} has no {asked}; it has {', '.join(versions) or 'no versions yet'}.",
+            model_name=name,
+            versions=versions,
+        )
+
+
+def _registered_model(item: Any) -> RegisteredModel:
+    newest = [int(version.version) for version in item.latest_versions or ()]
+    return RegisteredModel(
+        name=item.name,
+        created_at=moment(item.creation_timestamp),
+        updated_at=moment(item.last_updated_timestamp) if item.last_updated_timestamp else None,
+        description=item.description or None,
+        aliases={alias: str(version) for alias, version in (item.aliases or {}).items()},
+        latest_version=str(max(newest)) if newest else None,
+        tags=dict(item.tags or {}),
+    )
+
+
+def _model_version(item: Any, metrics: Mapping[str, float] | None = None) -> ModelVersion:
+    return ModelVersion(
+        name=item.name,
+        version=str(item.version),
+        created_at=moment(item.creation_timestamp),
+        aliases=tuple(item.aliases or ()),
+        tags=dict(item.tags or {}),
+        run_id=item.run_id or None,
+        source=item.source,
+        metrics=metrics or {},
+        status=str(item.status),
+    )

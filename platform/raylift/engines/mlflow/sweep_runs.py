@@ -1,0 +1,98 @@
+"""The door to MLflow for sweeps: the parent run, in which the runs of the jobs are nested."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from mlflow import MlflowClient
+from mlflow.entities import Metric, Param
+
+from raylift.domain.identifiers import TAG_JOB_ID, TAG_SWEEP_ID
+from raylift.domain.model_version import TrackedRun
+from raylift.engines.mlflow.client import MlflowRefused, connect, every_page, mlflow_errors, moment
+
+
+class SweepRuns:
+    """Parent runs, found by the sweep's id that they are tagged with.
+
+    Raises:
+        EngineUnavailable: from every method, when MLflow does not answer.
+        MlflowRefused: it says no, for example because the experiment was deleted.
+    """
+
+    def __init__(self, mlflow_url: str) -> None:
+        self._client: MlflowClient = connect(mlflow_url)
+
+    def open(self, sweep_id: str, *, experiment_name: str, run_name: str, tags: Mapping[str, str]) -> TrackedRun:
+        """The sweep's parent run, made unless it is there."""
+        experiment_id = self._experiment(experiment_name)
+        if not self._parents(sweep_id, experiment_id):
+            with mlflow_errors():
+                self._client.create_run(experiment_id, run_name=run_name, tags={**tags, TAG_SWEEP_ID: sweep_id})
+        first = self._parents(sweep_id, experiment_id)[0]
+        self._delete_others(first, sweep_id)
+        return first
+
+    def close(
+        self,
+        run: TrackedRun,
+        *,
+        sweep_id: str,
+        status: str,
+        tags: Mapping[str, str],
+        params: Mapping[str, str],
+        metrics: Mapping[str, float],
+    ) -> None:
+        """End the parent run, with what is to be noted on it. May be repeated.
+
+        ``status`` is one of MLflow's: FINISHED, FAILED, KILLED.
+        """
+        self._delete_others(run, sweep_id)
+        with mlflow_errors():
+            at = self._client.get_run(run.run_id).info.start_time
+            self._client.log_batch(
+                run.run_id,
+                # Of one time and step: repeated, they are the same points.
+                metrics=[Metric(name, value, at, 0) for name, value in metrics.items()],
+                params=[Param(name, value) for name, value in params.items()],
+            )
+            for name, value in tags.items():
+                self._client.set_tag(run.run_id, name, value)
+            self._client.set_terminated(run.run_id, status)
+
+    def _experiment(self, name: str) -> str:
+        with mlflow_errors():
+            found = self._client.get_experiment_by_name(name)
+        if found is not None:
+            return found.experiment_id
+        try:
+            with mlflow_errors():
+                return self._client.create_experiment(name)
+        except MlflowRefused as error:
+            if not error.is_duplicate:
+                raise
+        return self._experiment(name)  # A job or another sweep was first.
+
+    def _delete_others(self, run: TrackedRun, sweep_id: str) -> None:
+        """Requests whose answers were lost (the server or a supervisor was killed) may have made twins of the parent run."""
+        for twin in self._parents(sweep_id, run.experiment_id):
+            if twin.run_id != run.run_id:
+                with mlflow_errors():
+                    self._client.delete_run(twin.run_id)
+
+    def _parents(self, sweep_id: str, experiment_id: str) -> list[TrackedRun]:
+        wanted = f"tags.`{TAG_SWEEP_ID}` = '{sweep_id}'"
+        with mlflow_errors():
+            pages = every_page(
+                lambda token: self._client.search_runs(
+                    [experiment_id], filter_string=wanted, max_results=1000, page_token=token
+                )
+            )
+            # The runs of the jobs carry the sweep's id, too.
+            found = [_run(item) for item in pages if TAG_JOB_ID not in item.data.tags]
+        return sorted(found, key=lambda run: (run.started_at, run.run_id))
+
+
+def _run(item: Any) -> TrackedRun:
+    return TrackedRun(item.info.run_id, item.info.experiment_id, moment(item.info.start_time))

@@ -1,0 +1,187 @@
+"""The door to MLflow tracking: the runs and logged models that a job made."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import mlflow.artifacts
+from mlflow import MlflowClient
+from mlflow.entities import Metric, Param
+
+from raylift.domain.identifiers import MLFLOW_PARENT_RUN, TAG_JOB_ID
+from raylift.domain.model_version import LoggedModel, ModelKind, ModelVersion, TrackedRun
+from raylift.engines.mlflow.client import MlflowRefused, connect, every_page, metrics_of, mlflow_errors, moment
+
+_MODELS_OF_RUN: Final = "mlflow.log-model.history"
+"""A run's tag."""
+
+_TAG_CLASS: Final = "raylift.model_class"
+_TAG_KIND: Final = "raylift.model_kind"
+_TAG_AUTOLOGGED: Final = "raylift.autologged"
+_OF: Final = " of "
+_TAG_JOB_RUN: Final = "raylift.job_run"
+_ALL: Final = "*"
+"""As in job_entrypoints.tracking, repeated: nothing of the wrapper is imported here. A unit test compares."""
+
+
+class Tracking:
+    """Runs and logged models, found by the job id they are tagged with.
+
+    Raises:
+        EngineUnavailable: from every method, when MLflow does not answer.
+    """
+
+    def __init__(self, mlflow_url: str) -> None:
+        self._url = mlflow_url
+        self._client: MlflowClient = connect(mlflow_url)
+        self._experiments: dict[str, str] = {}
+        """Ids of experiments by name, as of the last listing."""
+
+    def experiment_id(self, name: str) -> str | None:
+        known = self._experiments.get(name)
+        if known is not None:
+            return known
+        with mlflow_errors():
+            experiment = self._client.get_experiment_by_name(name)
+        return experiment.experiment_id if experiment else None
+
+    def runs_of_job(self, job_id: str) -> list[TrackedRun]:
+        """Every run that the job made, in whichever experiment, oldest first."""
+        with mlflow_errors():
+            experiments = self._experiment_ids()
+            pages = every_page(
+                lambda token: self._client.search_runs(
+                    experiments, filter_string=f"tags.`{TAG_JOB_ID}` = '{job_id}'", max_results=1000, page_token=token
+                )
+            )
+            found = [_tracked_run(item) for item in pages]
+        return sorted(found, key=lambda run: run.started_at)
+
+    def add_params(self, run_id: str, params: Mapping[str, str]) -> None:
+        """Note parameters on a run; those that it has under the same name are left as they are."""
+        with mlflow_errors():
+            there = self._client.get_run(run_id).data.params
+            missing = [Param(name, value) for name, value in params.items() if name not in there]
+            if missing:
+                self._client.log_batch(run_id, params=missing)
+
+    def add_metrics(self, run_id: str, metrics: Mapping[str, float]) -> None:
+        """Note metrics on a run; the caller has seen that it has none of their names."""
+        at = int(datetime.now(UTC).timestamp() * 1000)
+        with mlflow_errors():
+            self._client.log_batch(run_id, metrics=[Metric(name, value, at, 0) for name, value in metrics.items()])
+
+    def end_run(self, run_id: str, status: str) -> None:
+        """End a run, or correct how it ended: FINISHED, FAILED or KILLED."""
+        with mlflow_errors():
+            self._client.set_terminated(run_id, status)
+
+    def job_of_run(self, run_id: str) -> str | None:
+        """The job that made a run; None for runs that no job made, or that are gone."""
+        try:
+            with mlflow_errors():
+                return self._client.get_run(run_id).data.tags.get(TAG_JOB_ID)
+        except MlflowRefused as error:
+            if error.is_absence:
+                return None
+            raise
+
+    def logged_models_of_job(self, job_id: str, runs: Iterable[TrackedRun]) -> list[LoggedModel]:
+        """Every model the job logged and finished, inside a run or outside of any, oldest first."""
+        run_ids = {run.run_id for run in runs}
+        with mlflow_errors():
+            experiments = self._experiment_ids()
+            by_tag = self._search_models(experiments, f"tags.`{TAG_JOB_ID}` = '{job_id}'")
+            by_run = [model for run_id in run_ids for model in self._search_models(experiments, f"source_run_id = '{run_id}'")]
+            ready = {item.model_id: _logged_model(item) for item in [*by_tag, *by_run] if str(item.status) == "READY"}
+            found = list(ready.values()) or [
+                model for run_id in run_ids for model in _models_in_run(self._client.get_run(run_id))
+            ]
+        return sorted(found, key=lambda model: model.created_at)
+
+    def requirements_of(self, version: ModelVersion) -> list[str]:
+        """The lines of the version's own requirements.txt; none where it has no such file."""
+        try:
+            with mlflow_errors():
+                path = mlflow.artifacts.download_artifacts(
+                    artifact_uri=f"{version.uri}/requirements.txt", tracking_uri=self._url, registry_uri=self._url
+                )
+        except MlflowRefused as error:
+            if error.is_absence:
+                return []
+            raise
+        except OSError:
+            return []  # MLflow says so of a file that is not there.
+        return Path(path).read_text(encoding="utf-8").splitlines()
+
+    def _experiment_ids(self) -> list[str]:
+        pages = every_page(lambda token: self._client.search_experiments(max_results=1000, page_token=token))
+        self._experiments = {item.name: item.experiment_id for item in pages}
+        return list(self._experiments.values())
+
+    def _search_models(self, experiments: list[str], filter_string: str) -> list[Any]:
+        return list(
+            every_page(
+                lambda token: self._client.search_logged_models(
+                    experiment_ids=experiments, filter_string=filter_string, page_token=token
+                )
+            )
+        )
+
+
+def _tracked_run(item: Any) -> TrackedRun:
+    metrics = metrics_of(item)
+    return TrackedRun(
+        run_id=item.info.run_id,
+        experiment_id=item.info.experiment_id,
+        started_at=moment(item.info.start_time),
+        parent_run_id=item.data.tags.get(MLFLOW_PARENT_RUN),
+        name=item.info.run_name or "",
+        status=str(item.info.status),
+        ended_at=moment(item.info.end_time) if item.info.end_time else None,
+        outside=_outside(item.data.tags.get(_TAG_JOB_RUN), metrics),
+        metrics=metrics,
+    )
+
+
+def _outside(tag: str | None, metrics: Mapping[str, float]) -> frozenset[str] | None:
+    if tag is None:
+        return None
+    try:
+        named = metrics if tag == _ALL else json.loads(tag)
+        return frozenset(name for name in named if isinstance(name, str))
+    except (ValueError, TypeError):
+        return frozenset(metrics)  # The script wrote into it.
+
+
+def _models_in_run(run: Any) -> list[LoggedModel]:
+    """What an MLflow older than 3, which a job may have among its requirements, notes of the models it logs."""
+    notes: list[dict[str, Any]] = json.loads(run.data.tags.get(_MODELS_OF_RUN, "[]"))
+    return [
+        LoggedModel(
+            model_id=None,
+            name=note["artifact_path"],
+            run_id=run.info.run_id,
+            created_at=datetime.fromisoformat(note["utc_time_created"]).replace(tzinfo=UTC),
+            uri=f"{run.info.artifact_uri}/{note['artifact_path']}",
+        )
+        for note in notes
+    ]
+
+
+def _logged_model(item: Any) -> LoggedModel:
+    tags: Mapping[str, str] = item.tags or {}
+    return LoggedModel(
+        model_id=item.model_id,
+        name=item.name,
+        run_id=item.source_run_id or None,
+        created_at=moment(item.creation_timestamp),
+        uri=item.model_uri,
+        classes=tuple(filter(None, tags.get(_TAG_CLASS, "").split(_OF))),
+        kind=ModelKind(kind) if (kind := tags.get(_TAG_KIND)) in set(ModelKind) else ModelKind.PREDICTOR,
+        autologged=tags.get(_TAG_AUTOLOGGED) == "true",
+    )

@@ -1,0 +1,1 @@
+"""Ray's cluster, Jobs API and Serve controller."""

@@ -1,0 +1,194 @@
+"""The door to Ray Serve: one application a model version. Works inside a process that is connected to Ray."""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from hashlib import sha256
+from typing import Any, Final
+
+from ray import serve
+from ray.exceptions import RayError
+from ray.serve.exceptions import RayServeException
+from ray.serve.schema import ApplicationStatusOverview, DeploymentStatusOverview
+
+from raylift.domain.deployment import READ_AT_START, ApplicationSeen, ApplicationState, Deployment
+from raylift.domain.errors import EngineUnavailable
+from raylift.domain.identifiers import application_name, version_of_application, version_route
+from raylift.domain.replica import CANNOT_ANSWER, LACKS_PLUGIN, ReplicaSpec
+from raylift.engines.environments import RAY_UV, build_failure_in, runtime_env_for
+from raylift.engines.metrics.observing import observer_config
+from raylift.engines.mlflow.client import CLIENT_ENVIRONMENT
+from raylift.engines.ray.crash_loops import CrashLoops
+from raylift.settings import PlatformSettings
+
+log = logging.getLogger(__name__)
+
+_STARTUP_FAILED: Final = "REPLICA_STARTUP_FAILED"
+_HEALTH_CHECK_FAILED: Final = "HEALTH_CHECK_FAILED"
+_MESSAGE_LIMIT: Final = 4000
+_ANSI: Final = re.compile(r"\x1b\[[0-9;]*m")
+
+
+class RayServe:
+    """Applications of model versions; the gateway's own is left alone.
+
+    Args:
+        build: gives the application of a version, as ``serve_apps.model_server.ray.app.build`` does.
+
+    Raises:
+        EngineUnavailable: from every method, when Ray Serve does not answer.
+    """
+
+    def __init__(self, settings: PlatformSettings, build: Callable[[ReplicaSpec], serve.Application]) -> None:
+        self._settings = settings
+        self._build = build
+        self._crash_loops = CrashLoops()
+        self._left_to_ray: set[tuple[str, str]] = set()
+        """Versions whose environment Ray builds by itself. A new supervisor finds out anew."""
+
+    def deploy(self, wanted: Iterable[tuple[Deployment, bool]]) -> dict[tuple[str, str], str]:
+        """Hand deployments to Ray Serve without waiting for them; one that is there is changed in place where that is possible.
+
+        Args:
+            wanted: each with whether one replica is to be started now, to prove that the model loads.
+
+        Returns:
+            Why Ray Serve refused, for those that it refused.
+        """
+        refused: dict[tuple[str, str], str] = {}
+        for deployment, prove in wanted:
+            try:
+                # Building refuses, too, e.g. an amount of CPU finer than Ray counts: it must not keep the others waiting.
+                target = serve.RunTarget(
+                    self._build(self._replica_spec(deployment, prove=prove)),
+                    name=application_name(deployment.model_name, deployment.version),
+                    route_prefix=version_route(deployment.model_name, deployment.version),
+                )
+                serve.run_many([target], wait_for_ingress_deployment_creation=False, wait_for_applications_running=False)
+            except (RayServeException, ValueError) as error:
+                refused[deployment.model_name, deployment.version] = f"Ray Serve refused the deployment: {error}"
+            except (RayError, TimeoutError, ConnectionError) as error:
+                raise EngineUnavailable(f"Ray Serve does not answer: {error}") from error
+        return refused
+
+    def leave_environment_to_ray(self, model_name: str, version: str) -> None:
+        """From the next ``deploy`` of the version on, in the place of the plugin that some node does not have."""
+        self._left_to_ray.add((model_name, version))
+
+    def delete(self, keys: Sequence[tuple[str, str]]) -> None:
+        """Take applications down without waiting for their last requests to drain."""
+        for name, version in keys:
+            try:
+                serve.delete(application_name(name, version), _blocking=False)
+            except (RayError, RayServeException, TimeoutError, ConnectionError) as error:
+                raise EngineUnavailable(f"Ray Serve does not answer: {error}") from error
+
+    def observe(self) -> dict[tuple[str, str], ApplicationSeen]:
+        """Every model version's application, by (model name, version); one whose processes die again and again has failed."""
+        try:
+            applications = serve.status().applications
+        except (RayError, RayServeException, TimeoutError, ConnectionError) as error:
+            raise EngineUnavailable(f"Ray Serve does not answer: {error}") from error
+        found = ((version_of_application(name), overview) for name, overview in applications.items())
+        seen = {key: _seen(overview) for key, overview in found if key is not None}
+        return self._crash_loops.judged(seen, time.monotonic())
+
+    def _replica_spec(self, deployment: Deployment, *, prove: bool) -> ReplicaSpec:
+        config, serving = deployment.config, self._settings.serving
+        left_to_ray = (deployment.model_name, deployment.version) in self._left_to_ray
+        # All others are set by the replica itself: Ray shows env_vars to whoever asks it, and expands $ in their values.
+        early = {name: value for name, value in config.environment.items() if name.startswith(READ_AT_START)}
+        runtime_env: dict[str, Any] = {
+            **runtime_env_for(
+                deployment.environment_lock,
+                self._settings.environments_dir,
+                mechanism=RAY_UV if left_to_ray else self._settings.environments.mechanism,
+                max_bytes=self._settings.environments.max_bytes,
+            ),
+            "env_vars": {**early, "MLFLOW_TRACKING_URI": self._settings.mlflow_url, **CLIENT_ENVIRONMENT},
+        }
+        return ReplicaSpec(
+            model_name=deployment.model_name,
+            version=deployment.version,
+            model_uri=deployment.model_uri,
+            mlflow_url=self._settings.mlflow_url,
+            config=config,
+            initial_replicas=max(1, config.min_replicas) if prove else None,
+            upscale_delay_seconds=_first(config.upscale_delay_s, serving.upscale_delay_seconds),
+            downscale_delay_seconds=_first(config.downscale_delay_s, serving.downscale_delay_seconds),
+            runtime_env=runtime_env,
+            # What a replica is made of besides its code: a change of these needs new processes, all else is changed in place.
+            code_version=f"{config.cpus}/{config.memory_bytes}{_digest(config.environment)}",
+            max_body_bytes=self._settings.gateway.max_body_bytes,
+            ingress_token=self._settings.ingress.token if self._settings.ingress else None,
+            counters_dir=str(self._settings.counters_dir),
+            observer=observer_config(config, self._settings),
+            worked_on_dir=str(self._settings.ingress.worked_on) if self._settings.ingress else None,
+        )
+
+
+def _digest(environment: Mapping[str, str]) -> str:
+    """Stands for the variables in the replicas' version; nothing for none."""
+    return f"/{sha256(repr(sorted(environment.items())).encode()).hexdigest()[:16]}" if environment else ""
+
+
+def _first(own: float | None, default: float) -> float:
+    return default if own is None else own
+
+
+def _seen(overview: ApplicationStatusOverview) -> ApplicationSeen:
+    deployments = list(overview.deployments.values())
+    replicas = sum(
+        count for deployment in deployments for state, count in deployment.replica_states.items() if state == "RUNNING"
+    )
+    status = str(getattr(overview.status, "value", overview.status))
+    match status:
+        case "RUNNING":
+            return ApplicationSeen(ApplicationState.RUNNING, replicas)
+        case "DELETING":
+            return ApplicationSeen(ApplicationState.DELETING, replicas)
+        case "DEPLOY_FAILED":
+            return _failed(overview, replicas)
+        case _ if any(_startup_failed(deployment) or CANNOT_ANSWER in deployment.message for deployment in deployments):
+            return _failed(overview, replicas)
+        case _:
+            died = any(_replica_died(deployment) for deployment in deployments)
+            return ApplicationSeen(ApplicationState.STARTING, replicas, _progress(deployments), replica_died=died)
+
+
+def _failed(overview: ApplicationStatusOverview, replicas: int) -> ApplicationSeen:
+    why = _why(overview.message, list(overview.deployments.values()))
+    return ApplicationSeen(ApplicationState.FAILED, replicas, why, lacks_plugin=LACKS_PLUGIN in why)
+
+
+def _replica_died(deployment: DeploymentStatusOverview) -> bool:
+    """Whether Ray Serve waits for the successor of a replica that had answered and answers no more."""
+    trigger = getattr(deployment.status_trigger, "value", deployment.status_trigger)
+    status = getattr(deployment.status, "value", deployment.status)
+    return trigger == _HEALTH_CHECK_FAILED and status == "UNHEALTHY"
+
+
+def _startup_failed(deployment: DeploymentStatusOverview) -> bool:
+    """Whether Ray Serve has given up a deployment; while it still tries, the deployment is UPDATING."""
+    trigger = getattr(deployment.status_trigger, "value", deployment.status_trigger)
+    status = getattr(deployment.status, "value", deployment.status)
+    return trigger == _STARTUP_FAILED and status in {"UNHEALTHY", "DEPLOY_FAILED"}
+
+
+def _why(message: str, deployments: Collection[DeploymentStatusOverview]) -> str:
+    """The reason for people: what the replica's constructor raised, without Ray's frames around it."""
+    texts = [deployment.message for deployment in deployments if deployment.message] or [message]
+    text = _ANSI.sub("", texts[0]).strip()
+    if unbuilt := build_failure_in(text):
+        return unbuilt
+    _, raised, cause = text.rpartition("\nRuntimeError: ")
+    return (cause if raised else text)[-_MESSAGE_LIMIT:].strip()
+
+
+def _progress(deployments: Collection[DeploymentStatusOverview]) -> str | None:
+    """What Ray Serve says while it starts or recovers, e.g. that no node has room for the replica."""
+    texts = [_ANSI.sub("", deployment.message).strip() for deployment in deployments if deployment.message]
+    return texts[0][:_MESSAGE_LIMIT] if texts else None

@@ -1,0 +1,1 @@
+"""The processes of `raylift up`, one module each."""

@@ -1,0 +1,88 @@
+"""Ray's head node: `ray start --head` with every port explicit and every listener on the loopback interface."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from raylift.launcher.errors import LauncherError
+from raylift.launcher.processes.logs import tail, tail_of_any
+from raylift.launcher.run.config import LocalConfig
+from raylift.launcher.run.record import RunRecord
+
+_SPEAKING_LOGS = ("gcs_server.err", "gcs_server.out", "raylet.err", "raylet.out", "dashboard.log", "dashboard_agent.log")
+
+
+def head_command(config: LocalConfig, record: RunRecord) -> list[str]:
+    """The command line of `ray start`."""
+    ports = record.platform_ports
+    internal = ports.internal
+    resources = config.resources
+    options: dict[str, object | None] = {
+        "node-ip-address": "127.0.0.1",
+        "port": internal["gcs"],
+        "object-manager-port": internal["object_manager"],
+        "node-manager-port": internal["node_manager"],
+        "ray-client-server-port": internal["ray_client"],
+        "dashboard-host": "127.0.0.1",
+        "dashboard-port": ports.ray_dashboard,
+        "dashboard-agent-listen-port": internal["agent_http"],
+        "dashboard-agent-grpc-port": internal["agent_grpc"],
+        "runtime-env-agent-port": internal["environment_agent"],
+        "metrics-export-port": internal["ray_metrics"],
+        "min-worker-port": ports.workers.start,
+        "max-worker-port": ports.workers.stop - 1,
+        "temp-dir": record.session_dir / "r",
+        "num-cpus": config.ray_cpus(),
+        "num-gpus": resources.gpus,
+        "memory": resources.memory,
+        "object-store-memory": resources.object_store_memory,
+        "include-dashboard": "true",
+        # It copies the output of workers to drivers that ask for it: ours do not.
+        "include-log-monitor": "false",
+    }
+    command = [sys.executable, "-m", "raylift.ray_internals.start", "start", "--head", "--disable-usage-stats"]
+    for name, value in options.items():
+        if value is not None:
+            command += [f"--{name}", str(value)]
+    return command
+
+
+def launch_head(
+    config: LocalConfig, record: RunRecord, environment: Mapping[str, str], *, log: Path
+) -> subprocess.Popen[bytes]:
+    """Begin `ray start`, which returns when the head's processes run; ``finish_head`` waits for that."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("wb") as file:
+        return subprocess.Popen(
+            head_command(config, record),
+            # Jobs without a directory of their own would run in this one.
+            cwd=record.session_dir,
+            env=dict(environment),
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+
+def finish_head(starting: subprocess.Popen[bytes], record: RunRecord, *, log: Path, timeout: float) -> None:
+    """Wait for `ray start` to return.
+
+    Raises:
+        LauncherError: it failed, or took longer; carries the ends of Ray's logs.
+    """
+    try:
+        code = starting.wait(timeout)
+    except subprocess.TimeoutExpired as error:
+        raise LauncherError(f"Ray's head did not start within {timeout:.0f} s.", log_tail=head_log_tail(record, log)) from error
+    if code != 0:
+        raise LauncherError(f"Ray's head did not start (exit code {code}).", log_tail=head_log_tail(record, log))
+
+
+def head_log_tail(record: RunRecord, log: Path) -> str:
+    """The ends of `ray start`'s output and of its processes' logs."""
+    logs = record.session_dir / "r" / "session_latest" / "logs"
+    return "\n".join(text for text in (tail(log), tail_of_any(logs / name for name in _SPEAKING_LOGS)) if text)

@@ -1,0 +1,192 @@
+"""The processes of one `raylift up`: found by a mark in their environment, and ended without touching any other.
+
+Everything that the launcher starts gets ``RAYLIFT_INSTANCE=<id>``, and every process below it inherits that: Ray's workers,
+HAProxy, jobs, and what a job leaves behind after its parent died. ``/proc/PID/environ`` shows it, whatever became of the
+process tree (docs/adr/0007). What a job started with another environment is known by the mark of its wrapper.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+import psutil
+
+from raylift.engines.attempts.orphan_processes import is_of_any_attempt
+
+MARK: Final = "RAYLIFT_INSTANCE"
+_RESTARTING: Final = "raylift.launcher.parts.restart"
+_GRPC: Final = "serve_apps.grpc_front"
+_WRAPPER: Final = "job_entrypoints.train"
+_TITLES: Final = {"ray::SupervisorActor": "supervisor", "ray::ServeReplica:gateway:": "gateway"}
+_SERVER_GRACE_SECONDS: Final = 5.0
+_KILL_SECONDS: Final = 15.0
+_PAUSE_SECONDS: Final = 0.02
+_GONE: Final = (psutil.NoSuchProcess, psutil.ZombieProcess)
+
+
+def processes_of(instance: str) -> list[psutil.Process]:
+    """Every live process that carries the mark, or descends from a job's wrapper that did, and everything below those."""
+    mark = f"{MARK}={instance}".encode()
+    found: dict[int, psutil.Process] = {}
+    for process in psutil.process_iter():
+        if mark in _environment(process.pid) or is_of_any_attempt(process.pid, instance):
+            # A child may have cleared its environment.
+            for member in (process, *_descendants(process)):
+                found.setdefault(member.pid, member)
+    for pid in _self_and_ancestors():
+        found.pop(pid, None)
+    return [process for process in found.values() if _is_live(process)]
+
+
+def end_all(instance: str, *, grace_seconds: float) -> list[str]:
+    """End every process of the instance; returns what was ended, in words.
+
+    Ray and the job wrappers keep nothing that is not in the store. But one that lives on while others die would take that for a
+    job's failure and write it down: so they are frozen, and killed, all together. While they are frozen, the scripts of jobs
+    are asked to stop and have ``grace_seconds`` to save, with MLflow still there; MLflow is asked last.
+
+    Raises:
+        psutil.AccessDenied: one of them belongs to another user.
+    """
+    first_look = processes_of(instance)
+    ended = [_in_words(process) for process in first_look]
+    scripts = [process for process in first_look if _is_script(process)]
+    servers = [process for process in first_look if _component(process) == "mlflow"]
+    others = [process for process in first_look if process not in scripts and process not in servers]
+    if scripts:
+        _signal(others, signal.SIGSTOP)
+        _signal(scripts, signal.SIGTERM)
+        _wait_until_ended(scripts, grace_seconds)
+    _signal([*others, *scripts], signal.SIGKILL)
+    _signal(servers, signal.SIGTERM)
+    _wait_until_ended(servers, _SERVER_GRACE_SECONDS)
+    deadline = time.monotonic() + _KILL_SECONDS
+    while (left := processes_of(instance)) and time.monotonic() < deadline:
+        _signal(left, signal.SIGKILL)
+        _wait_until_ended(left, 1.0)
+    return ended
+
+
+def pids_by_component(instance: str) -> dict[str, int]:
+    """Ids of mlflow, grpc, their keepers, gcs_server, raylet, dashboard, haproxy, supervisor and gateway: those that live."""
+    pids: dict[str, int] = {}
+    for process in sorted(processes_of(instance), key=lambda process: process.pid):
+        component = _component(process)
+        if component is not None:
+            pids.setdefault(component, process.pid)
+    return pids
+
+
+def listeners_of(instance: str) -> list[tuple[str, int, str]]:
+    """(address, port, command) of every listening socket of the instance."""
+    listeners: list[tuple[str, int, str]] = []
+    for process in processes_of(instance):
+        try:
+            sockets = process.net_connections(kind="inet")
+            name = process.name()
+        except _GONE:
+            continue
+        listeners.extend((s.laddr.ip, s.laddr.port, name) for s in sockets if s.status == psutil.CONN_LISTEN)
+    return listeners
+
+
+def instances_with(variable: str, value: str) -> set[str]:
+    """The instances of all processes that have this in their environment."""
+    wanted, mark = f"{variable}={value}".encode(), f"{MARK}=".encode()
+    environments = [_environment(process.pid) for process in psutil.process_iter()]
+    return {
+        item.removeprefix(mark).decode()
+        for environment in environments
+        if wanted in environment
+        for item in environment
+        if item.startswith(mark)
+    }
+
+
+def _environment(pid: int) -> list[bytes]:
+    try:
+        return Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    except OSError:
+        # Gone, or another user's: then it is not ours.
+        return []
+
+
+def _descendants(process: psutil.Process) -> list[psutil.Process]:
+    try:
+        return process.children(recursive=True)
+    except _GONE:
+        return []
+
+
+def _self_and_ancestors() -> set[int]:
+    own = psutil.Process()
+    return {own.pid, *(parent.pid for parent in own.parents())}
+
+
+def _is_live(process: psutil.Process) -> bool:
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except _GONE:
+        return False
+
+
+def _is_script(process: psutil.Process) -> bool:
+    """Whether it runs below a job's wrapper, and is none."""
+    try:
+        return _WRAPPER not in process.cmdline() and any(_WRAPPER in parent.cmdline() for parent in process.parents())
+    except _GONE:
+        return False
+
+
+def _component(process: psutil.Process) -> str | None:
+    try:
+        command = process.cmdline()
+    except _GONE:
+        return None
+    if not command:
+        return None
+    program = os.path.basename(command[0].split(" ")[0])  # noqa: PTH119 - a command line, not a path
+    for component in ("gcs_server", "raylet", "haproxy"):
+        if program == component:
+            return component
+    for title, component in _TITLES.items():
+        if command[0].startswith(title):
+            return component
+    line = " ".join(command)
+    if _GRPC in line:
+        return "grpc_keeper" if _RESTARTING in line else "grpc"
+    if _RESTARTING in line:
+        return "mlflow_keeper"
+    if "-m mlflow server" in line or "mlflow.server" in line:
+        return "mlflow"
+    return "dashboard" if "dashboard/dashboard.py" in line else None
+
+
+def _wait_until_ended(processes: Iterable[psutil.Process], seconds: float) -> None:
+    # psutil's own wait would take a zombie for alive, and a frozen parent reaps no child.
+    deadline = time.monotonic() + seconds
+    while any(_is_live(process) for process in processes) and time.monotonic() < deadline:
+        time.sleep(_PAUSE_SECONDS)
+
+
+def _signal(processes: Iterable[psutil.Process], number: signal.Signals) -> None:
+    for process in processes:
+        try:
+            process.send_signal(number)
+        except _GONE:
+            continue
+
+
+def _in_words(process: psutil.Process) -> str:
+    try:
+        command = " ".join(process.cmdline()).strip() or process.name()
+    except _GONE:
+        command = "gone by itself"
+    # What a process is called matters more than where it lies.
+    head, _, rest = command.partition(" ")
+    return f"{process.pid} {os.path.basename(head)} {rest}"[:100].rstrip()  # noqa: PTH119 - a command line, not a path

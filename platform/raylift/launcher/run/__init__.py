@@ -1,0 +1,1 @@
+"""One run of `raylift up`: its configuration, ports, state directory and record."""

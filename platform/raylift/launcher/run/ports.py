@@ -1,0 +1,180 @@
+"""Which ports a platform uses: the public ones as asked for, all others out of one free block."""
+
+from __future__ import annotations
+
+import random
+import socket
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final
+
+import psutil
+
+from raylift.launcher.errors import LauncherError, PortTaken
+from raylift.launcher.run.config import Ports
+
+BLOCK_SIZE: Final = 1000
+# Below the range that Linux gives to outgoing connections (from 32768), above Ray's usual worker ports (to 19999).
+_BLOCKS: Final = range(20_000, 32_000, BLOCK_SIZE)
+_LISTEN: Final = "0A"
+_PUBLIC: Final = {"gateway": "the API", "ray_dashboard": "Ray's dashboard", "mlflow": "MLflow", "grpc": "gRPC"}
+_ON_THE_API_S_HOST: Final = frozenset({"gateway", "grpc"})
+_OPTIONS: Final = {"gateway": "--port", "ray_dashboard": "--dashboard-port", "mlflow": "--mlflow-port", "grpc": "--grpc-port"}
+
+
+@dataclass(frozen=True, slots=True)
+class PlatformPorts:
+    """Every port of one platform. The first of the block is held by the launcher while it starts, to claim the block."""
+
+    gateway: int
+    ray_dashboard: int
+    mlflow: int
+    block: int
+    grpc: int | None = None
+    """None: no gRPC."""
+
+    @property
+    def internal(self) -> dict[str, int]:
+        """The single ports between processes, by what they are for."""
+        names = (
+            "gcs",
+            "object_manager",
+            "node_manager",
+            "ray_client",
+            "agent_http",
+            "agent_grpc",
+            "environment_agent",
+            "ray_metrics",
+            "autoscaler_metrics",
+            "dashboard_metrics",
+            "haproxy_metrics",
+            "haproxy_stats",
+            "fallback_http",
+            "fallback_grpc",
+        )
+        return {name: self.block + 1 + position for position, name in enumerate(names)}
+
+    @property
+    def replicas(self) -> range:
+        """HTTP ports of replicas, which HAProxy talks to."""
+        return range(self.block + 20, self.block + 320)
+
+    @property
+    def replicas_grpc(self) -> range:
+        """Ports of replicas for gRPC: unused, but two platforms must not share them."""
+        return range(self.block + 320, self.block + 330)
+
+    @property
+    def workers(self) -> range:
+        """Ports of Ray's worker processes, one each."""
+        return range(self.block + 400, self.block + BLOCK_SIZE)
+
+    def as_dict(self) -> dict[str, int]:
+        return {name: port for name, port in asdict(self).items() if port is not None}
+
+
+@contextmanager
+def choose_ports(wanted: Ports, host: str) -> Generator[PlatformPorts]:
+    """Ports that are free now. While the context lasts, no other launcher chooses the same block.
+
+    Raises:
+        PortTaken: a port that was asked for is in use; names it, what wants it and who holds it.
+    """
+    require_free(wanted, host)
+    with _claimed_block(wanted.internal) as block:
+        spare = iter(range(block + 15, block + 20))
+        yield PlatformPorts(
+            gateway=wanted.gateway or next(spare),
+            ray_dashboard=wanted.ray_dashboard or next(spare),
+            mlflow=wanted.mlflow or next(spare),
+            block=block,
+            grpc=None if wanted.grpc is None else wanted.grpc or next(spare),
+        )
+
+
+def require_free(wanted: Ports, host: str) -> None:
+    """Check the public ports that were asked for.
+
+    Raises:
+        PortTaken: one of them is in use.
+    """
+    for name, purpose in _PUBLIC.items():
+        port: int | None = getattr(wanted, name)
+        address = host if name in _ON_THE_API_S_HOST else "127.0.0.1"
+        if port and not is_free(port, address):
+            raise PortTaken(
+                f"Port {port} is taken: {purpose} wants it, and {holder_of(port)} holds it.",
+                hint=f"End that process, or choose another: raylift up {_OPTIONS[name]} PORT (in a file: ports.{name}).",
+            )
+
+
+def is_free(port: int, address: str = "127.0.0.1") -> bool:
+    """Whether a server could listen there."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        # As servers do: connections of a former server that linger in TIME_WAIT do not count.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((address, port))
+        except OSError:
+            return False
+    return True
+
+
+def holder_of(port: int) -> str:
+    """The process that listens on ``port``, in words."""
+    try:
+        connections = psutil.net_connections(kind="tcp")
+    except psutil.AccessDenied:
+        return "a process of another user"
+    for connection in connections:
+        if connection.laddr and connection.laddr.port == port and connection.status == psutil.CONN_LISTEN:
+            return _in_words(connection.pid)
+    return "another process"
+
+
+def listening_ports(tables: Iterable[str] = ("tcp", "tcp6")) -> set[int]:
+    """Every TCP port that something on this machine listens on."""
+    ports: set[int] = set()
+    for table in tables:
+        path = Path("/proc/net", table)
+        if path.exists():
+            rows = (line.split() for line in path.read_text(encoding="ascii").splitlines()[1:])
+            ports.update(int(row[1].rpartition(":")[2], 16) for row in rows if row[3] == _LISTEN)
+    return ports
+
+
+@contextmanager
+def _claimed_block(asked: int) -> Generator[int]:
+    blocks = [asked] if asked else random.sample(_BLOCKS, len(_BLOCKS))
+    for block in blocks:
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as claim:
+            try:
+                # Exclusive, and seen by other launchers as a listener in the block.
+                claim.bind(("127.0.0.1", block))
+                claim.listen(1)
+            except OSError:
+                continue
+            if not listening_ports() & set(range(block + 1, block + BLOCK_SIZE)):
+                yield block
+                return
+    if asked:
+        raise PortTaken(
+            f"The {BLOCK_SIZE} ports from {asked} (ports.internal) are not all free.",
+            hint="Choose another first port, or 0 to have one chosen.",
+        )
+    raise LauncherError(
+        f"No {BLOCK_SIZE} free ports in a row between {_BLOCKS.start} and {_BLOCKS.stop}.",
+        hint="Set ports.internal to the first of a block of 1,000 that is free.",
+    )
+
+
+def _in_words(pid: int | None) -> str:
+    if pid is None:
+        return "a process of another user"
+    try:
+        command = " ".join(psutil.Process(pid).cmdline())
+    except (psutil.NoSuchProcess, psutil.AccessDenied):
+        return f"process {pid}"
+    return f"process {pid} ({command[:120].strip()})"

@@ -1,0 +1,88 @@
+"""The first step of a worker's start: put the variables of its runtime_env in place, and become the worker.
+
+The raylet runs this file, by its path, before every worker that has a runtime_env. Ray's own of the same name imports all of
+Ray for it, and the worker then does so again: half a second of CPU. The standard library does here.
+
+Only for processes of the platform, which carry a ``RAYLIFT_`` variable, and only what it knows how to do. All others go through
+Ray's own file, as on any cluster. Tasks and actors of a job start in its working directory either way.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import re
+import runpy
+import shlex
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+_CONTEXT = "--serialized-runtime-env-context="
+_LANGUAGE = "--language="
+_OURS = "RAYLIFT_"
+WORKING_DIRECTORY = "RAYLIFT_WORKING_DIRECTORY"
+"""Variable with the directory that a job's tasks and actors start in (job_entrypoints/script/environment.py)."""
+_UNUSED = ("command_prefix", "override_worker_entrypoint", "java_jars")
+"""Fields of Ray's ``RuntimeEnvContext`` that have to be empty: containers, conda, Java."""
+
+
+def worker_command(arguments: list[str]) -> tuple[dict[str, str], list[str]] | None:
+    """The variables to set, and what to run; None when Ray's own file is to see to it. ``arguments`` are the raylet's."""
+    context, rest, language = None, list[str](), None
+    for argument in arguments:
+        if argument.startswith(_CONTEXT):
+            context = argument.removeprefix(_CONTEXT)
+        elif argument.startswith(_LANGUAGE):
+            language = argument.removeprefix(_LANGUAGE)
+        else:
+            rest.append(argument)
+    fields: dict[str, Any] = json.loads(context or "{}")
+    variables: dict[str, str] = fields.pop("env_vars", None) or {}
+    python: str = fields.pop("py_executable", None) or sys.executable
+    if language != "PYTHON" or any(fields.values()) or fields.keys() - set(_UNUSED):
+        return None
+    if not rest or not any(name.startswith(_OURS) for name in variables):
+        return None
+    # Not quoted, and through a shell: it may be a command with arguments.
+    return variables, ["bash", "-c", " ".join(["exec", python, *map(shlex.quote, rest)])]
+
+
+def enter_working_directory(arguments: list[str]) -> None:
+    """Enter the directory that the variables in the raylet's arguments name. On other machines it is not there."""
+    contexts = [argument.removeprefix(_CONTEXT) for argument in arguments if argument.startswith(_CONTEXT)]
+    variables: dict[str, str] = json.loads(contexts[-1]).get("env_vars") or {} if contexts else {}
+    directory = variables.get(WORKING_DIRECTORY)
+    if directory is not None and os.path.isdir(directory):  # noqa: PTH112 (importing pathlib takes some milliseconds)
+        os.chdir(directory)
+
+
+def put_in_place(variables: Mapping[str, str]) -> None:
+    """Set variables one after the other, each with ``$NAME`` and ``${NAME}`` filled in from what is set by then."""
+    for name, value in variables.items():
+        os.environ[name] = re.sub(r"\$\{[A-Z0-9_]+\}", "", os.path.expandvars(value))
+
+
+def rays_own() -> str:
+    """The path of the file of Ray that this one stands in for. Found without importing Ray."""
+    ray = importlib.util.find_spec("ray")
+    if ray is None or not ray.submodule_search_locations:
+        raise SystemExit("Ray is not installed beside Raylift")
+    return f"{ray.submodule_search_locations[0]}/_private/workers/setup_worker.py"
+
+
+def main() -> None:
+    enter_working_directory(sys.argv[1:])
+    known = worker_command(sys.argv[1:])
+    if known is None:
+        sys.argv[0] = rays_own()
+        runpy.run_path(sys.argv[0], run_name="__main__")
+        return
+    variables, command = known
+    put_in_place(variables)
+    os.execvp(command[0], command)  # noqa: S606 (the command is a shell)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Health, free capacity and counts of the platform."""

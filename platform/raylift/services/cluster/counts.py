@@ -1,0 +1,33 @@
+"""How many jobs and deployments there are, by status."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from raylift.domain.deployment import DeploymentStatus
+from raylift.domain.job import JobStatus, Reason
+from raylift.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class StatusCounts:
+    jobs: Mapping[JobStatus, int]
+    deployments: Mapping[DeploymentStatus, int]
+    failed_jobs: Mapping[Reason, int]
+
+
+class CensusService:
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def take(self) -> StatusCounts:
+        """Every status is there, if only with 0: a graph of what went away shows it gone."""
+        jobs = self._store.jobs.count_by_status()
+        deployments = Counter(deployment.status for deployment in self._store.deployments.list())
+        return StatusCounts(
+            {status: jobs.get(status, 0) for status in JobStatus},
+            {status: deployments[status] for status in DeploymentStatus},
+            self._store.history.failed_by_reason(),
+        )

@@ -1,0 +1,146 @@
+"""Following a log while it grows: whole lines as they come, by byte offset, over all attempts, until the job has ended."""
+
+from __future__ import annotations
+
+import asyncio
+import codecs
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Final
+
+from raylift.domain.job import Job, JobStatus
+from raylift.services.jobs.logs import JobLogs, LogFile
+from raylift.services.ttl_cache import TtlCache
+from raylift.store import Store
+
+_CHUNK_BYTES: Final = 64 * 1024
+_POLL_SECONDS: Final = 0.2
+_HEARTBEAT_SECONDS: Final = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """Text that was printed. ``offset`` is where the attempt's log goes on after it."""
+
+    text: str
+    offset: int
+    attempt: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptStarted:
+    """The job was tried again: offsets begin anew."""
+
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The job has ended, and everything it printed has been told."""
+
+    status: JobStatus
+    offset: int
+    attempt: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """Nothing happened for a while."""
+
+
+LogEvent = Lines | AttemptStarted | Ended | Heartbeat
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What one look at the store and the file found."""
+
+    job: Job
+    data: bytes
+    offset: int
+    """Where ``data`` begins."""
+    attempt: int | None
+    is_over: bool
+    """Whether nothing comes after ``data`` in this log but what is there already."""
+
+
+class LogFollower:
+    """Follows logs. Each follower looks a few times a second, in a thread; the store is asked once for all of a job's.
+
+    While the store is away, what is printed is told all the same.
+    """
+
+    def __init__(self, store: Store, logs: JobLogs, *, poll_seconds: float = _POLL_SECONDS) -> None:
+        self._job: TtlCache[str, Job] = TtlCache(store.jobs.get, seconds=poll_seconds / 2)
+        self._logs = logs
+        self._poll_seconds = poll_seconds
+
+    async def follow(self, job_id: str, *, attempt: int | None = None, offset: int = 0) -> AsyncIterator[LogEvent]:
+        """Everything that is printed from here on, over all attempts that follow, until the job has ended.
+
+        Args:
+            job_id: the job.
+            attempt: the one to begin with; None: the newest that there is.
+            offset: the byte of its log to begin with.
+        """
+        quiet = 0.0
+        while True:
+            # The job first: once it is final, its file does not grow any more.
+            job = await self._job.get(job_id)
+            look = await asyncio.to_thread(self._look, job, attempt, offset)
+            if attempt is not None and look.attempt is not None and look.attempt != attempt:
+                yield AttemptStarted(look.attempt)
+            attempt, offset = look.attempt, look.offset
+            whole = _whole_lines(look.data, at_end=look.is_over)
+            if whole:
+                offset += len(whole)
+                quiet = 0.0
+                yield Lines(whole.decode("utf-8", "replace"), offset, attempt or 1)
+            elif look.job.is_final:
+                yield Ended(look.job.status, offset, attempt or 1)
+                return
+            else:
+                await asyncio.sleep(self._poll_seconds)
+                quiet += self._poll_seconds
+            if quiet >= _HEARTBEAT_SECONDS:
+                quiet = 0.0
+                yield Heartbeat()
+
+    def _look(self, job: Job, attempt: int | None, offset: int) -> _Look:
+        newest = self._logs.of_job(job)
+        if newest is None:
+            return _Look(job, b"", offset, attempt, is_over=job.is_final)
+        log, offset = self._where(job, newest, attempt, offset)
+        # It may be shorter than it was: the wrapper cut the middle out of a log that had grown too large.
+        offset = min(offset, log.size())
+        is_over = job.is_final or log.attempt != newest.attempt
+        return _Look(job, log.read(offset, _CHUNK_BYTES), offset, log.attempt, is_over=is_over)
+
+    def _where(self, job: Job, newest: LogFile, attempt: int | None, offset: int) -> tuple[LogFile, int]:
+        """The log to go on with, and where in it: what an attempt printed is told to its end before the next one's."""
+        if attempt is None or attempt == newest.attempt:
+            return newest, offset
+        for log in self._logs.since(job, attempt):
+            begin = offset if log.attempt == attempt else 0
+            if begin < log.size():
+                return log, begin
+        return newest, 0
+
+
+def _whole_lines(data: bytes, *, at_end: bool) -> bytes:
+    """As much of ``data`` as can be told: up to its last line's end, or all of it when no more comes to complete the line."""
+    # A carriage return ends a line too (progress bars), but as the last byte it may be half of a Windows line end.
+    end = max(data.rfind(b"\n"), data.rfind(b"\r", 0, -1)) + 1
+    if end:
+        return data[:end]
+    if len(data) >= _CHUNK_BYTES:
+        return _whole_characters(data)
+    return data if at_end else b""
+
+
+def _whole_characters(data: bytes) -> bytes:
+    """``data`` without the beginning of a UTF-8 character that goes on after it."""
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    decoder.decode(data)
+    begun, _ = decoder.getstate()
+    return data[: len(data) - len(begun)]

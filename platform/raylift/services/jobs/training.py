@@ -1,0 +1,195 @@
+"""Jobs as users handle them: hand in, look at, cancel, run again, delete."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Final
+
+from raylift.domain.deployment import Deployment
+from raylift.domain.errors import DeploymentNotFound, FieldError, InvalidRequest, JobNotFinished, NotFound
+from raylift.domain.identifiers import new_job_id
+from raylift.domain.job import Event, Job, JobState
+from raylift.engines.environments.overlays.build_record import BuildRecord
+from raylift.services.clock import Clock, utc_now
+from raylift.services.cluster.capacity import Capacity
+from raylift.services.jobs.logs import JobLogs, LogFile, removal_note
+from raylift.services.jobs.reruns import RerunChanges, check_rerun, rerun_spec
+from raylift.services.jobs.wait_reasons import QueueReasons
+from raylift.services.uploads.checks import CheckedUpload
+from raylift.services.uploads.owners import beyond_quota
+from raylift.settings import GatewaySettings, JobSettings
+from raylift.store import IdempotencyKey, JobFilter, JobPage, Store
+
+MAX_KEY_LENGTH: Final = 255
+MAX_PAGE: Final = 500
+
+
+@dataclass(frozen=True, slots=True)
+class JobDetails:
+    """A job with what its resource shows beside it."""
+
+    job: Job
+    log_tail: str
+    queue_position: int | None
+    deployment: Deployment | None
+    """Of the version it registered."""
+    build: BuildRecord | None = None
+    """Record of the build of the environment that it waits for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """A job that was committed to the store, by this request or by an earlier one with the same key."""
+
+    job: Job
+    repeated: bool
+
+
+class TrainingService:
+    """Writes what users want to the store. What happens then is the supervisor's."""
+
+    def __init__(
+        self,
+        store: Store,
+        logs: JobLogs,
+        settings: GatewaySettings,
+        *,
+        jobs: JobSettings,
+        capacity: Capacity,
+        reasons: QueueReasons,
+        clock: Clock = utc_now,
+    ) -> None:
+        self._store = store
+        self._logs = logs
+        self._settings = settings
+        self._quotas = jobs.quotas
+        self._min_memory_bytes = jobs.min_memory_bytes
+        self._capacity = capacity
+        self._reasons = reasons
+        self._clock = clock
+
+    def submit(self, upload: CheckedUpload, *, key: str | None = None, body_sha256: str = "") -> Submission:
+        """Commit a job to the store. When this returns, the job will end in exactly one final state.
+
+        Raises:
+            IdempotencyMismatch: ``key`` came with another body before.
+            QuotaExceeded: as many jobs of the owner wait as may.
+        """
+        now = self._clock()
+        idempotency = self.idempotency(key, body_sha256)
+        job_id = new_job_id(now.timestamp())
+        job = self._store.jobs.add(
+            upload.spec,
+            upload.script,
+            job_id=job_id,
+            now=now,
+            idempotency=idempotency,
+            project=upload.project,
+            max_queued=self._quotas.of(upload.spec.owner).max_queued_jobs,
+        )
+        return Submission(job, repeated=job.job_id != job_id)
+
+    def idempotency(self, key: str | None, body_sha256: str) -> IdempotencyKey | None:
+        """What a request's Idempotency-Key stands for, from now on; None without one."""
+        if key is None:
+            return None
+        return IdempotencyKey(_checked_key(key), body_sha256, self._clock() + timedelta(hours=self._settings.idempotency_hours))
+
+    def details(self, job_id: str) -> JobDetails:
+        (job,) = self._reasons.explained([self._store.jobs.get(job_id)])
+        log = self._logs.of_job(job)
+        return JobDetails(
+            job,
+            log_tail=_shown(job, log),
+            queue_position=self._store.jobs.queue_position(job) if job.state is JobState.QUEUED else None,
+            deployment=self._deployment_of(job),
+            build=self._reasons.build_of(job),
+        )
+
+    def get(self, job_id: str) -> Job:
+        return self._store.jobs.get(job_id)
+
+    def page(self, wanted: JobFilter, *, limit: int, cursor: str | None) -> JobPage:
+        page = self._store.jobs.list(wanted, limit=limit, cursor=cursor)
+        return replace(page, jobs=self._reasons.explained(page.jobs))
+
+    def script(self, job_id: str) -> tuple[Job, bytes]:
+        job = self._store.jobs.get(job_id)
+        return job, self._store.jobs.script(job.spec.script_sha256)
+
+    def project(self, job_id: str) -> tuple[str, bytes]:
+        """The SHA-256 and the archive of the job's project.
+
+        Raises:
+            NotFound: it is a single script.
+        """
+        sha256 = self._store.jobs.get(job_id).spec.project_sha256
+        if sha256 is None:
+            raise NotFound(f"Job {job_id} has no project: it is a single script.", job_id=job_id)
+        return sha256, self._store.jobs.project(sha256)
+
+    def events(self, job_id: str) -> list[Event]:
+        self._store.jobs.get(job_id)
+        return self._store.jobs.events(job_id)
+
+    def cancel(self, job_id: str) -> Job:
+        """Ask a job to stop. Returns at once; idempotent; a finished job is returned as it is."""
+        return self._store.jobs.request_cancel(job_id, now=self._clock())
+
+    def rerun(self, job_id: str, changes: RerunChanges | None = None) -> Job:
+        """Add a job with the same script, command or project and the same locked requirements.
+
+        Raises:
+            InvalidRequest: something is wrong with the changes, or by itself it asks for more than its owner's quota, which
+                may have been lowered since.
+            QuotaExceeded: as many jobs of the owner wait as may.
+        """
+        first, changes = self._store.jobs.get(job_id), changes or RerunChanges()
+        spec = rerun_spec(first, changes)
+        errors = list(check_rerun(first.spec, changes, spec, self._capacity, self._min_memory_bytes))
+        errors += beyond_quota(spec.owner, spec.resources, self._quotas)
+        if errors:
+            raise InvalidRequest("; ".join(f"{error.field} {error.detail}" for error in errors), errors)
+        script = self._store.jobs.script(first.spec.script_sha256)
+        now, max_queued = self._clock(), self._quotas.of(spec.owner).max_queued_jobs
+        return self._store.jobs.add(spec, script, job_id=new_job_id(now.timestamp()), now=now, max_queued=max_queued)
+
+    def delete(self, job_id: str) -> None:
+        """Delete a finished job, its events, its log and everything else its attempts left on disk.
+
+        Raises:
+            JobNotFinished: it has not ended, or its sweep has not; cancel that first.
+        """
+        job = self._store.jobs.get(job_id)
+        if not job.is_final:
+            raise JobNotFinished(f"Job {job_id} has not ended yet. Cancel it first.", job_id=job_id)
+        if job.spec.sweep is not None and not self._store.sweeps.get(job.spec.sweep.sweep_id).is_final:
+            # It may be the best.
+            detail = f"Job {job_id} is of {job.spec.sweep.sweep_id}, which has not ended yet. Cancel that first."
+            raise JobNotFinished(detail, job_id=job_id)
+        submission_ids = [attempt.submission_id for attempt in self._store.jobs.attempts(job_id)]
+        self._store.jobs.delete(job_id)
+        self._logs.remove(submission_ids)
+
+    def _deployment_of(self, job: Job) -> Deployment | None:
+        if job.spec.model_name is None or job.model_version is None:
+            return None
+        try:
+            return self._store.deployments.get(job.spec.model_name, job.model_version)
+        except DeploymentNotFound:
+            return None
+
+
+def _shown(job: Job, log: LogFile | None) -> str:
+    """The end of the log for the job's resource."""
+    if log is None:
+        return ""
+    return f"[raylift] {removal_note(job)}\n" if job.is_final and log.was_removed else log.tail()
+
+
+def _checked_key(key: str) -> str:
+    if not 1 <= len(key) <= MAX_KEY_LENGTH or not key.isprintable():
+        problem = FieldError("Idempotency-Key", f"must have 1 to {MAX_KEY_LENGTH} printable characters")
+        raise InvalidRequest(f"{problem.field} {problem.detail}", [problem])
+    return key

@@ -1,0 +1,1 @@
+"""Use cases of registered models and their deployments."""

@@ -1,0 +1,78 @@
+"""Registered models and their versions, with where they come from and how they are deployed."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, replace
+
+from raylift.domain.deployment import Deployment
+from raylift.domain.errors import DeploymentNotFound
+from raylift.domain.identifiers import version_number
+from raylift.domain.model_version import ModelVersion, RegisteredModel
+from raylift.services.models.lineage import Origins, origins_of
+from raylift.services.ports import Registry
+from raylift.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class VersionRecord:
+    version: ModelVersion
+    origins: Origins
+    deployment: Deployment | None
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRecord:
+    model: RegisteredModel
+    versions: list[VersionRecord]
+    """Newest first."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelOutline:
+    model: RegisteredModel
+    ready_versions: list[str]
+    """Newest first."""
+
+
+class ModelService:
+    """Reads the registry, and the store beside it."""
+
+    def __init__(self, store: Store, registry: Registry) -> None:
+        self._store = store
+        self._registry = registry
+
+    def list(self) -> list[ModelOutline]:
+        ready: dict[str, list[str]] = defaultdict(list)
+        for deployment in self._store.deployments.list():
+            if deployment.answers:
+                ready[deployment.model_name].append(deployment.version)
+        return [
+            ModelOutline(model, sorted(ready.get(model.name, ()), key=version_number, reverse=True))
+            for model in self._registry.models()
+        ]
+
+    def get(self, name: str) -> ModelRecord:
+        """Raises ModelNotFound."""
+        model = self._registry.model(name)
+        deployments = {deployment.version: deployment for deployment in self._store.deployments.list(name)}
+        return ModelRecord(
+            model,
+            [
+                VersionRecord(
+                    replace(version, aliases=model.aliases_of(version.version)),
+                    origins_of(self._store, version),
+                    deployments.get(version.version),
+                )
+                for version in self._registry.versions(name)
+            ],
+        )
+
+    def version(self, name: str, version: str) -> VersionRecord:
+        """Raises ModelNotFound or VersionNotFound."""
+        registered = self._registry.version(name, version)
+        try:
+            deployment = self._store.deployments.get(name, registered.version)
+        except DeploymentNotFound:
+            deployment = None
+        return VersionRecord(registered, origins_of(self._store, registered), deployment)

@@ -1,0 +1,1 @@
+"""Ray's Jobs API in terms of this platform's jobs."""

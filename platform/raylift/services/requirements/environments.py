@@ -1,0 +1,165 @@
+"""The environments on this machine: what there is, building one before a job asks for it, removing one."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from raylift.domain.errors import Conflict, InvalidRequest
+from raylift.engines.environments import OVERLAY, EnvironmentBuildFailed, EnvironmentInUse, EnvironmentNotFound
+from raylift.engines.environments.inventory import Overlay, list_overlays, make_room, remove_overlay
+from raylift.engines.environments.locking.cuda_note import cuda_note
+from raylift.engines.environments.locking.lock_cache import lock_of
+from raylift.engines.environments.overlays.build_record import write_record
+from raylift.engines.environments.overlays.overlay import (
+    download_cache,
+    ensure_overlay,
+    environment_hash,
+    is_built,
+    overlay_directory,
+)
+from raylift.services.cluster.capacity import Capacity
+from raylift.services.requirements.environment_holders import holders_of
+from raylift.services.requirements.lines import check_requirements
+from raylift.settings import EnvironmentSettings
+from raylift.store import Store
+
+_LOG: Final = logging.getLogger(__name__)
+_BUILDS_AT_A_TIME: Final = 2
+_JOB: Final = "job_"
+"""How the id of a job begins; the name of an environment is a hash."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prewarmed:
+    """What becomes of requirements. ``overlay`` is None when the base meets them all."""
+
+    overlay: Overlay | None
+    building: bool
+
+
+class EnvironmentService:
+    """Looks at the overlays below ``root``. Its methods read the disk and run uv: call them in a thread."""
+
+    def __init__(self, store: Store, capacity: Capacity, root: Path, settings: EnvironmentSettings) -> None:
+        self._store = store
+        self._capacity = capacity
+        self._root = root
+        self._settings = settings
+        self._slots = threading.BoundedSemaphore(_BUILDS_AT_A_TIME)
+        self._lock = threading.Lock()
+        self._building: set[str] = set()
+
+    @property
+    def max_bytes(self) -> int:
+        return self._settings.max_bytes
+
+    def list(self) -> list[Overlay]:
+        return list_overlays(self._root)
+
+    def get(self, name: str) -> Overlay | None:
+        """The environment of that hash, or of the job of that id; None for a job that needs nothing beyond the base.
+
+        Raises:
+            JobNotFound: there is no such job.
+            EnvironmentNotFound: there is no such environment here, or the job has none yet.
+        """
+        if name.startswith(_JOB):
+            return self._of_job(name)
+        found = self._find(name)
+        if found is None:
+            raise _not_found(name)
+        return found
+
+    def prewarm(self, requirements: Sequence[str], torch_backend: str | None = None) -> Prewarmed:
+        """Resolve ``requirements`` now, and build what they need in the background.
+
+        Raises:
+            InvalidRequest: a line is no requirement.
+            EnvironmentUnresolvable: no packages meet them.
+            Conflict: this platform leaves environments to Ray.
+        """
+        if self._settings.mechanism != OVERLAY:
+            raise Conflict(
+                f"environments.mechanism is {self._settings.mechanism}: Ray builds environments itself, when a job starts."
+            )
+        lines, errors = check_requirements(requirements)
+        if errors:
+            raise InvalidRequest(f"{errors[0].field} {errors[0].detail}", errors)
+        # Anew: who prepares for jobs to come wants what there is now.
+        backend = self._settings.backend_of(torch_backend)
+        lock = lock_of(lines, self._root, torch_backend=backend, afresh=True)
+        if not lock:
+            return Prewarmed(None, building=False)
+        directory = overlay_directory(lock, self._root)
+        if is_built(directory):
+            ensure_overlay(lock, self._root)
+            return Prewarmed(self._find(directory.name) or _unbuilt(lock), building=False)
+        note = None
+        if not self._capacity.has_gpus():
+            note = cuda_note(lock, cache_dir=download_cache(self._root), torch_backend=backend)
+        self._build_in_background(lock, directory, note)
+        return Prewarmed(self._find(directory.name) or _unbuilt(lock), building=True)
+
+    def remove(self, name: str) -> None:
+        """Remove an environment and what it alone needs of the downloads.
+
+        Raises:
+            EnvironmentNotFound: there is none.
+            EnvironmentInUse: somebody runs in it, is about to, or builds it; the sentence names who.
+        """
+        try:
+            removed = remove_overlay(self._root, name, wait=False)
+        except EnvironmentInUse:
+            holders = holders_of(name, self._root, self._store)
+            raise EnvironmentInUse(
+                holders.sentence(name), jobs=holders.jobs, deployments=holders.deployments, processes=holders.processes
+            ) from None
+        if not removed:
+            raise _not_found(name)
+
+    def _find(self, name: str) -> Overlay | None:
+        return next((overlay for overlay in self.list() if overlay.hash == name), None)
+
+    def _of_job(self, job_id: str) -> Overlay | None:
+        job = self._store.jobs.get(job_id)
+        if job.environment_lock is None:
+            raise EnvironmentNotFound(f"Job {job_id} has no environment: its requirements have not been resolved.")
+        if not job.environment_lock:
+            return None
+        return self._find(environment_hash(job.environment_lock)) or _unbuilt(job.environment_lock)
+
+    def _build_in_background(self, lock: tuple[str, ...], directory: Path, note: str | None) -> None:
+        with self._lock:
+            if directory.name in self._building:
+                return
+            self._building.add(directory.name)
+        # Before the answer, so that whoever asks next, at another replica of the gateway too, hears of it.
+        write_record(directory, lock, note=note)
+        threading.Thread(target=self._build, args=(lock, directory.name), name=f"build-{directory.name}", daemon=True).start()
+
+    def _build(self, lock: tuple[str, ...], name: str) -> None:
+        try:
+            with self._slots:
+                ensure_overlay(lock, self._root)
+                make_room(self._root, self._settings.max_bytes, keep=name)
+        except EnvironmentBuildFailed as error:
+            _LOG.warning("%s", error.detail)
+        except OSError:
+            _LOG.exception("could not build the environment %s", name)
+        finally:
+            with self._lock:
+                self._building.discard(name)
+
+
+def _unbuilt(lock: Sequence[str]) -> Overlay:
+    return Overlay(environment_hash(lock), tuple(lock), datetime.now(UTC), built=False)
+
+
+def _not_found(name: str) -> EnvironmentNotFound:
+    return EnvironmentNotFound(f"There is no environment {name} on this machine.")

@@ -1,0 +1,1 @@
+"""Traffic tables, routing by name, and scale-up requests."""

@@ -1,0 +1,1 @@
+"""SQLAlchemy beneath the store: tables, columns, transactions."""

@@ -1,0 +1,372 @@
+"""The tables. Rows stay inside the store: repositories hand out the domain's records.
+
+A change here needs a migration (``migrations/versions``); tests/contract/test_migrations.py compares the two.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Any, Final
+
+from pydantic import PlainSerializer, TypeAdapter
+from sqlalchemy import BigInteger, Enum, ForeignKey, Index, LargeBinary, MetaData, text
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from raylift.domain.deployment import DeploymentConfig, DeploymentStatus
+from raylift.domain.feedback import Truth
+from raylift.domain.job import JobSpec, JobState, JobStatus, Reason, Usage
+from raylift.domain.sweep import SweepSpec, SweepState
+from raylift.domain.traffic import TrafficAction, TrafficTable
+from raylift.store.engine.columns import CleanText, JsonOf, Key, UtcDateTime
+
+
+def _finite_or_name(value: float) -> float | str:
+    return value if math.isfinite(value) else str(value)
+
+
+Number = Annotated[float, PlainSerializer(_finite_or_name)]
+"""A loss may well be NaN, which JSON cannot say: it is kept as a string."""
+
+SPEC: Final = TypeAdapter(JobSpec)
+SWEEP_SPEC: Final = TypeAdapter(SweepSpec)
+USAGE: Final = TypeAdapter(Usage)
+CONFIG: Final = TypeAdapter(DeploymentConfig)
+TRAFFIC: Final = TypeAdapter(TrafficTable)
+TRUTH: Final[TypeAdapter[Truth]] = TypeAdapter(Any)
+NUMBERS: Final = TypeAdapter(dict[str, Number])
+STRINGS: Final = TypeAdapter(dict[str, str])
+PINS: Final = TypeAdapter(tuple[str, ...])
+
+
+def _names(kind: type[StrEnum]) -> Enum:
+    """An enum kept as its value, in a text column without a CHECK: a new member needs no migration."""
+    return Enum(kind, native_enum=False, create_constraint=False, length=32, values_callable=_values)
+
+
+def _values(kind: type[StrEnum]) -> list[str]:
+    return [member.value for member in kind]
+
+
+class Base(DeclarativeBase):
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map = {  # noqa: RUF012 (SQLAlchemy declares it a class variable)
+        str: CleanText(),
+        datetime: UtcDateTime(),
+        bytes: LargeBinary(),
+        JobState: _names(JobState),
+        JobStatus: _names(JobStatus),
+        Reason: _names(Reason),
+        DeploymentStatus: _names(DeploymentStatus),
+        TrafficAction: _names(TrafficAction),
+        JobSpec: JsonOf(SPEC),
+        SweepState: _names(SweepState),
+        SweepSpec: JsonOf(SWEEP_SPEC),
+        Usage: JsonOf(USAGE),
+        DeploymentConfig: JsonOf(CONFIG),
+        TrafficTable: JsonOf(TRAFFIC),
+        Mapping[str, float]: JsonOf(NUMBERS),
+        dict[str, str]: JsonOf(STRINGS),
+        tuple[str, ...]: JsonOf(PINS),
+    }
+
+
+class ScriptRow(Base):
+    __tablename__ = "scripts"
+
+    sha256: Mapped[str] = mapped_column(Key, primary_key=True)
+    content: Mapped[bytes]
+
+
+class ProjectRow(Base):
+    __tablename__ = "projects"
+
+    sha256: Mapped[str] = mapped_column(Key, primary_key=True)
+    content: Mapped[bytes]
+
+
+class JobRow(Base):
+    """One row a job. The columns from ``status`` to ``gpus`` repeat what others say, for the indices and for admission."""
+
+    __tablename__ = "jobs"
+
+    job_id: Mapped[str] = mapped_column(Key, primary_key=True)
+    spec: Mapped[JobSpec]
+    state: Mapped[JobState]
+    created_at: Mapped[datetime]
+    entered_at: Mapped[datetime]
+    reason: Mapped[Reason | None]
+    message: Mapped[str | None]
+    attempt: Mapped[int]
+    infrastructure_losses: Mapped[int]
+    submission_id: Mapped[str | None]
+    started_at: Mapped[datetime | None]
+    deadline_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+    cancel_requested_at: Mapped[datetime | None]
+    stop_reason: Mapped[Reason | None]
+    phases: Mapped[Mapping[str, float]]
+    usage: Mapped[Usage | None]
+    exit_code: Mapped[int | None]
+    environment_lock: Mapped[tuple[str, ...] | None]
+    mlflow_experiment_id: Mapped[str | None]
+    mlflow_run_id: Mapped[str | None]
+    metrics: Mapped[Mapping[str, float]]
+    model_version: Mapped[str | None]
+
+    status: Mapped[JobStatus]
+    script_sha256: Mapped[str] = mapped_column(Key, ForeignKey("scripts.sha256"), index=True)
+    model_name: Mapped[str | None] = mapped_column(Key)
+    experiment_name: Mapped[str] = mapped_column(Key)
+    queue_rank: Mapped[int]
+    """Minus the priority, so that a plain ascending index holds the order of the queue."""
+    owner: Mapped[str] = mapped_column(Key)
+    cpus: Mapped[float]
+    memory_bytes: Mapped[int] = mapped_column(BigInteger)
+    gpus: Mapped[float]
+
+    __table_args__ = (
+        Index(None, "created_at", "job_id"),
+        Index(None, "status", "created_at", "job_id"),
+        Index(None, "model_name", "created_at", "job_id"),
+        Index(None, "model_name", "status", "created_at", "job_id"),
+        Index(None, "experiment_name", "created_at", "job_id"),
+        Index(None, "experiment_name", "status", "created_at", "job_id"),
+        Index(None, "owner", "created_at", "job_id"),
+        Index(None, "owner", "status", "created_at", "job_id"),
+        Index(None, "state", "queue_rank", "created_at", "job_id"),
+        Index(None, "state", "owner", "queue_rank", "created_at", "job_id"),
+        # Literals, not parameters: SQLite uses a partial index only where it can prove the condition.
+        Index(
+            "ix_jobs_cancelling",
+            "cancel_requested_at",
+            "job_id",
+            sqlite_where=text("cancel_requested_at IS NOT NULL AND finished_at IS NULL"),
+            postgresql_where=text("cancel_requested_at IS NOT NULL AND finished_at IS NULL"),
+        ),
+    )
+
+
+class JobProjectRow(Base):
+    """The project of a job that has one. A table of its own: SQLite adds no reference to a table that is there."""
+
+    __tablename__ = "job_projects"
+
+    job_id: Mapped[str] = mapped_column(Key, ForeignKey("jobs.job_id", ondelete="CASCADE"), primary_key=True)
+    project_sha256: Mapped[str] = mapped_column(Key, ForeignKey("projects.sha256"), index=True)
+
+
+class RaySubmissionRow(Base):
+    """A submission id that one of Ray's clients chose, and the job it stands for."""
+
+    __tablename__ = "ray_submissions"
+
+    submission_id: Mapped[str] = mapped_column(Key, primary_key=True)
+    job_id: Mapped[str] = mapped_column(Key, ForeignKey("jobs.job_id", ondelete="CASCADE"), index=True)
+
+
+class RayPackageRow(Base):
+    """A package that one of Ray's clients uploaded, for jobs that are about to be submitted."""
+
+    __tablename__ = "ray_packages"
+
+    name: Mapped[str] = mapped_column(Key, primary_key=True)
+    content: Mapped[bytes]
+    expires_at: Mapped[datetime] = mapped_column(index=True)
+
+
+class SweepRow(Base):
+    __tablename__ = "sweeps"
+
+    sweep_id: Mapped[str] = mapped_column(Key, primary_key=True)
+    spec: Mapped[SweepSpec]
+    state: Mapped[SweepState]
+    created_at: Mapped[datetime]
+    entered_at: Mapped[datetime]
+    message: Mapped[str | None]
+    cancel_requested_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+    mlflow_experiment_id: Mapped[str | None]
+    parent_run_id: Mapped[str | None]
+    best_job_id: Mapped[str | None] = mapped_column(Key)
+    """Not a reference: the choice outlives the record of the job."""
+
+    __table_args__ = (
+        Index(None, "created_at", "sweep_id"),
+        Index(
+            "ix_sweeps_unfinished",
+            "created_at",
+            sqlite_where=text("finished_at IS NULL"),
+            postgresql_where=text("finished_at IS NULL"),
+        ),
+    )
+
+
+class SweepJobRow(Base):
+    """The sweep of a job that has one, and the job's place in its table."""
+
+    __tablename__ = "sweep_jobs"
+
+    job_id: Mapped[str] = mapped_column(Key, ForeignKey("jobs.job_id", ondelete="CASCADE"), primary_key=True)
+    sweep_id: Mapped[str] = mapped_column(Key, ForeignKey("sweeps.sweep_id", ondelete="CASCADE"))
+    position: Mapped[int]
+
+    __table_args__ = (Index(None, "sweep_id", "position"),)
+
+
+class JobTagRow(Base):
+    """The tags of a job's spec, for the tag filter; ``created_at`` is the job's, so that pages need no sort."""
+
+    __tablename__ = "job_tags"
+
+    job_id: Mapped[str] = mapped_column(Key, ForeignKey("jobs.job_id", ondelete="CASCADE"), primary_key=True)
+    key: Mapped[str] = mapped_column(Key, primary_key=True)
+    value: Mapped[str] = mapped_column(Key)
+    created_at: Mapped[datetime]
+
+    __table_args__ = (
+        Index(None, "key", "value", "created_at", "job_id"),
+        Index(None, "key", "created_at", "job_id"),
+    )
+
+
+class EventRow(Base):
+    __tablename__ = "job_events"
+
+    job_id: Mapped[str] = mapped_column(Key, ForeignKey("jobs.job_id", ondelete="CASCADE"), primary_key=True)
+    sequence: Mapped[int] = mapped_column(primary_key=True)
+    at: Mapped[datetime]
+    before: Mapped[JobState | None]
+    after: Mapped[JobState]
+    attempt: Mapped[int]
+    reason: Mapped[Reason | None]
+    message: Mapped[str | None]
+
+
+class AttemptRow(Base):
+    __tablename__ = "job_attempts"
+
+    job_id: Mapped[str] = mapped_column(Key, ForeignKey("jobs.job_id", ondelete="CASCADE"), primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True)
+    submission_id: Mapped[str]
+    created_at: Mapped[datetime]
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+    exit_code: Mapped[int | None]
+    reason: Mapped[Reason | None]
+    message: Mapped[str | None]
+    usage: Mapped[Usage | None]
+
+
+class IdempotencyRow(Base):
+    """An Idempotency-Key and the job it made. The key is claimed before the job is written, hence the deferred reference."""
+
+    __tablename__ = "idempotency_keys"
+
+    key: Mapped[str] = mapped_column(Key, primary_key=True)
+    body_sha256: Mapped[str]
+    expires_at: Mapped[datetime] = mapped_column(index=True)
+    job_id: Mapped[str] = mapped_column(
+        Key, ForeignKey("jobs.job_id", ondelete="CASCADE", deferrable=True, initially="DEFERRED"), index=True
+    )
+
+
+class DeploymentRow(Base):
+    __tablename__ = "deployments"
+
+    model_name: Mapped[str] = mapped_column(Key, primary_key=True)
+    version: Mapped[str] = mapped_column(Key, primary_key=True)
+    model_uri: Mapped[str]
+    config: Mapped[DeploymentConfig]
+    status: Mapped[DeploymentStatus]
+    created_at: Mapped[datetime]
+    updated_at: Mapped[datetime]
+    wanted: Mapped[bool]
+    generation: Mapped[int]
+    applied_generation: Mapped[int]
+    replicas: Mapped[int]
+    message: Mapped[str | None]
+    job_id: Mapped[str | None] = mapped_column(Key)
+    """Not a reference: the deployment outlives the record of the job that made it."""
+    environment_lock: Mapped[tuple[str, ...]]
+    ready_at: Mapped[datetime | None]
+    tags: Mapped[dict[str, str]]
+    demanded_at: Mapped[datetime | None]
+
+
+class TrafficRow(Base):
+    """A model's traffic table. Never deleted, so that a revision never repeats; without a ``table`` there is none."""
+
+    __tablename__ = "traffic_tables"
+
+    model_name: Mapped[str] = mapped_column(Key, primary_key=True)
+    revision: Mapped[int]
+    table: Mapped[TrafficTable | None]
+    updated_at: Mapped[datetime]
+    updated_by: Mapped[str]
+
+
+class TrafficChangeRow(Base):
+    """The audit: rows are added, never changed."""
+
+    __tablename__ = "traffic_changes"
+
+    model_name: Mapped[str] = mapped_column(Key, primary_key=True)
+    sequence: Mapped[int] = mapped_column(primary_key=True)
+    at: Mapped[datetime]
+    who: Mapped[str]
+    action: Mapped[TrafficAction]
+    revision: Mapped[int | None]
+    before: Mapped[TrafficTable | None]
+    after: Mapped[TrafficTable | None]
+    alias: Mapped[str | None] = mapped_column(Key)
+    before_version: Mapped[str | None] = mapped_column(Key)
+    after_version: Mapped[str | None] = mapped_column(Key)
+
+
+class AliasRow(Base):
+    """An alias as it was last seen in MLflow, and the move that the platform's API is about to make of it, if any."""
+
+    __tablename__ = "model_aliases"
+
+    model_name: Mapped[str] = mapped_column(Key, primary_key=True)
+    alias: Mapped[str] = mapped_column(Key, primary_key=True)
+    version: Mapped[str | None] = mapped_column(Key)
+    revision: Mapped[int]
+    announced_by: Mapped[str | None]
+    announced_as: Mapped[TrafficAction | None]
+    announced_version: Mapped[str | None] = mapped_column(Key)
+    announced_at: Mapped[datetime | None]
+
+
+class FeedbackRow(Base):
+    """What a prediction should have been. Not a reference to anything: versions come and go, and requests have no rows."""
+
+    __tablename__ = "feedback"
+
+    model_name: Mapped[str] = mapped_column(Key, primary_key=True)
+    version: Mapped[str] = mapped_column(Key, primary_key=True)
+    request_id: Mapped[str] = mapped_column(Key, primary_key=True)
+    true_value: Mapped[Truth] = mapped_column(JsonOf(TRUTH), nullable=False)
+    received_at: Mapped[datetime] = mapped_column(index=True)
+
+    __table_args__ = (Index(None, "model_name", "version", "received_at", "request_id"),)
+
+
+class LeaseRow(Base):
+    """Never deleted, so that the token never repeats. ``holder`` is empty after a release."""
+
+    __tablename__ = "leases"
+
+    name: Mapped[str] = mapped_column(Key, primary_key=True)
+    holder: Mapped[str] = mapped_column(Key)
+    token: Mapped[int]
+    expires_at: Mapped[datetime]

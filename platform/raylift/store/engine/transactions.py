@@ -1,0 +1,224 @@
+"""The engine under the store, and its kinds of transaction."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
+from functools import cache
+from pathlib import Path
+from threading import Lock
+from typing import Any, Final, TypeVar, cast
+
+from filelock import FileLock
+from sqlalchemy import URL, Connection, Engine, NullPool, Table, create_engine, event, func, make_url, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.orm import Session
+
+from raylift.domain.errors import EngineUnavailable
+from raylift.store.engine.group_commit import GroupCommit
+from raylift.store.engine.tables import Base
+
+T = TypeVar("T")
+
+_BUSY_SECONDS: Final = 30
+"""How long a writer waits for another process's transaction before it fails with "database is locked"."""
+_CONNECT_SECONDS: Final = 10
+_SILENCE_SECONDS: Final = 20
+"""After which a database server whose machine went away counts as gone: the kernel alone would wait a quarter of an hour."""
+_RETRY_SECONDS: Final = 2
+_MIGRATION_LOCK: Final = 0x7261796C696674
+"""Number of the advisory lock in PostgreSQL under which one process migrates: "raylift"."""
+
+
+class Database:
+    """One database and its connections. Nothing but SQL may happen inside a transaction: never the network."""
+
+    def __init__(self, url: str) -> None:
+        self.url = _driver_url(url)
+        self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        if self.is_sqlite:
+            _prepare_file(_file_of(self.url))
+        self._engine = _sqlite_engine(self.url) if self.is_sqlite else _postgresql_engine(self.url)
+        self._writing_engine = self._engine.execution_options(raylift_writes=True)
+        # SQLite makes a second writer sleep and look again; the threads of one process take turns here instead.
+        self._turn: AbstractContextManager[Any] = Lock() if self.is_sqlite else nullcontext()
+        self._group = GroupCommit(self.write)
+
+    @contextmanager
+    def read(self) -> Generator[Session]:
+        """A transaction that sees and changes nothing.
+
+        Raises:
+            EngineUnavailable: The database does not answer.
+        """
+        with _named_failures(), Session(self._engine) as session:
+            yield session
+
+    @contextmanager
+    def write(self) -> Generator[Session]:
+        """A transaction that is durable when the block is left, and undone when it raises.
+
+        Raises:
+            EngineUnavailable: The database does not answer, or another process kept it locked.
+        """
+        with _named_failures(), self._turn, Session(self._writing_engine, expire_on_commit=False) as session, session.begin():
+            yield session
+
+    def write_together(self, work: Callable[[Session], T]) -> T:
+        """Do ``work`` in a transaction that it may share with others that wait to write at this moment.
+
+        Returns when it is durable. Raises what ``work`` raises, and then keeps nothing of it.
+
+        Raises:
+            EngineUnavailable: As ``write``.
+        """
+        if self.is_sqlite:
+            return self._group.run(work)
+        with self.write() as session:  # PostgreSQL groups commits itself.
+            return work(session)
+
+    @contextmanager
+    def migrating(self) -> Generator[Connection]:
+        """A transaction that no other process's ``migrating`` overlaps, for changing the tables themselves."""
+        if not self.is_sqlite:
+            with _named_failures(), self._engine.begin() as connection:
+                connection.execute(select(func.pg_advisory_xact_lock(_MIGRATION_LOCK)))
+                yield connection
+            return
+        # Rebuilding a table drops the old one, which would delete what refers to it: so foreign keys are off here.
+        engine = _sqlite_engine(self.url, foreign_keys=False).execution_options(raylift_writes=True)
+        with _named_failures(), _file_lock(_file_of(self.url)), engine.begin() as connection:
+            yield connection
+            broken = connection.exec_driver_sql("PRAGMA foreign_key_check").fetchall()
+            if broken:
+                raise RuntimeError(f"the migration left rows that refer to nothing: {broken[:5]}")
+
+    def bare_connection(self) -> Any:
+        """A connection of the driver itself that begins no transactions; the caller closes it.
+
+        Raises:
+            EngineUnavailable: The database does not answer.
+        """
+        with _named_failures():
+            pooled = self._engine.raw_connection()
+        # Asked for first: one that was detached knows its connection no more.
+        connection: Any = pooled.driver_connection
+        pooled.detach()
+        if not self.is_sqlite:
+            connection.autocommit = True
+        return connection
+
+    @property
+    def driver_error(self) -> type[Exception]:
+        """What ``bare_connection`` raises."""
+        return cast("Any", self._engine.dialect.dbapi).Error
+
+    def ping(self) -> None:
+        with self.read() as session:
+            session.execute(select(1))
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+
+def insert_into(session: Session, row: type[Base]) -> sqlite.Insert | postgresql.Insert:
+    """An INSERT that knows ON CONFLICT, in the words of the session's database. Its values go to ``execute``."""
+    return dialect_insert(dialect_of(session), row)
+
+
+def dialect_of(session: Session) -> str:
+    return session.get_bind().dialect.name
+
+
+@cache
+def dialect_insert(dialect: str, row: type[Base]) -> sqlite.Insert | postgresql.Insert:
+    # Of the table, not the mapped class: the mapper took half of the CPU time of an upload.
+    table = cast("Table", row.__table__)
+    return sqlite.insert(table) if dialect == "sqlite" else postgresql.insert(table)
+
+
+@contextmanager
+def _named_failures() -> Generator[None]:
+    try:
+        yield
+    except (OperationalError, InterfaceError, PoolTimeout) as error:
+        raise EngineUnavailable("The database does not answer; try again.", retry_after_seconds=_RETRY_SECONDS) from error
+
+
+def _driver_url(text: str) -> URL:
+    url = make_url(text)
+    match url.get_backend_name():
+        case "sqlite":
+            return url
+        case "postgresql" | "postgres":
+            return url.set(drivername="postgresql+psycopg")
+        case other:
+            raise ValueError(f"{other} is no database that Raylift runs on: use sqlite:///… or postgresql://…")
+
+
+def _postgresql_engine(url: URL) -> Engine:
+    return create_engine(
+        url,
+        pool_pre_ping=True,
+        # Neither errors nor logs ever show values: environment variables of jobs are among them.
+        hide_parameters=True,
+        connect_args={
+            "connect_timeout": _CONNECT_SECONDS,
+            "tcp_user_timeout": _SILENCE_SECONDS * 1000,
+            "keepalives_idle": _SILENCE_SECONDS // 2,
+            "keepalives_interval": _SILENCE_SECONDS // 4,
+            "application_name": "raylift",
+        },
+    )
+
+
+def _sqlite_engine(url: URL, *, foreign_keys: bool = True) -> Engine:
+    engine = create_engine(
+        url,
+        poolclass=None if foreign_keys else NullPool,
+        hide_parameters=True,
+        connect_args={"timeout": _BUSY_SECONDS, "check_same_thread": False},
+    )
+
+    def configure(connection: sqlite3.Connection, _record: object) -> None:
+        # The driver would begin transactions by itself, late and never IMMEDIATE: `begin` below does it.
+        connection.isolation_level = None
+        # FULL, not NORMAL: in WAL mode NORMAL does not sync at a commit, and 202 means durable.
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute(f"PRAGMA foreign_keys = {'ON' if foreign_keys else 'OFF'}")
+
+    def begin(connection: Connection) -> None:
+        # A transaction that begins by reading cannot wait for its turn to write: SQLite fails it. So writers say so first.
+        writes = connection.get_execution_options().get("raylift_writes", False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    event.listen(engine, "connect", configure)
+    event.listen(engine, "begin", begin)
+    return engine
+
+
+def _file_of(url: URL) -> Path:
+    if not url.database or url.database == ":memory:" or url.database.startswith("file:"):
+        raise ValueError("the store needs a SQLite file: sqlite:////absolute/path.db")
+    return Path(url.database)
+
+
+def _file_lock(file: Path) -> FileLock:
+    return FileLock(f"{file}.lock", mode=0o600)
+
+
+def _prepare_file(file: Path) -> None:
+    """Make the file, for its owner alone (it holds users' environment variables), and turn WAL on, which the file keeps."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    # Only a file that is not there is opened: closing one drops the locks of all of this process's connections to it.
+    with suppress(FileExistsError):
+        os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+    # Turning WAL on does not wait for other connections as other statements do, so processes do it one after the other.
+    with _file_lock(file), closing(sqlite3.connect(file, timeout=_BUSY_SECONDS)) as connection:
+        (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
+    if mode != "wal":
+        raise ValueError(f"SQLite cannot keep a write-ahead log at {file} (journal mode {mode}): use a local disk")

@@ -1,0 +1,1 @@
+"""The store's methods, a mixin per subject."""

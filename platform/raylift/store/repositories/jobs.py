@@ -1,0 +1,347 @@
+"""Jobs, from the upload to the last trace."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from functools import cache
+from typing import Any, Final, Unpack
+
+from sqlalchemy import ColumnElement, Select, and_, delete, func, literal, select, tuple_, update
+from sqlalchemy.orm import InstrumentedAttribute, Session
+from sqlalchemy.sql.dml import ReturningInsert
+
+from raylift.domain.errors import JobNotFinished, JobNotFound
+from raylift.domain.job import Attempt, Event, Job, JobSpec, JobState, JobStatus, QueuedJob, Reason, Resources
+from raylift.domain.lease import Lease
+from raylift.domain.project import PackedProject
+from raylift.domain.quota import Held
+from raylift.store.engine.columns import Key, UtcDateTime, utc
+from raylift.store.engine.tables import AttemptRow, EventRow, JobRow, JobTagRow, SweepJobRow
+from raylift.store.engine.transactions import Database, dialect_insert, dialect_of, insert_into
+from raylift.store.statements import attempts, idempotency, projects, queue, ray_submissions, scripts, transitions
+from raylift.store.statements.idempotency import IdempotencyKey
+from raylift.store.statements.pages import JobFilter, JobPage, decode_cursor, encode_cursor
+from raylift.store.statements.records import attempt_of, event_of, job_columns, job_of
+from raylift.store.statements.transitions import JobAmendment, JobFacts
+
+_INDEXED_CHARACTERS: Final = 500
+"""Of a tag's key and value: PostgreSQL refuses longer index entries. The spec has them whole."""
+
+
+class JobRepository:
+    """Every method is one transaction, and every job it returns is fresh."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def add(
+        self,
+        spec: JobSpec,
+        script: bytes,
+        *,
+        job_id: str,
+        now: datetime,
+        idempotency: IdempotencyKey | None = None,
+        project: PackedProject | None = None,
+        max_queued: int | None = None,
+    ) -> Job:
+        """Commit an upload: durable when this returns. A repeated request gets the job that the first one made.
+
+        ``project`` may be left out where another job has brought the one that the spec refers to. ``max_queued`` bounds the
+        jobs of the same owner that wait, this one included.
+
+        Raises:
+            QuotaExceeded: ``max_queued`` jobs of the owner wait already.
+            IdempotencyMismatch: The key was used for another body.
+            NotFound: The spec refers to a project that is not there.
+            SubmissionIdTaken: The submission id that one of Ray's clients chose is another job's.
+        """
+        projects.check(spec.project_sha256, project)
+        job = Job(job_id, spec, JobState.QUEUED, created_at=utc(now), entered_at=utc(now))
+
+        def commit(session: Session) -> Job:
+            if idempotency is not None:
+                first = _claim(session, idempotency, job_id=job_id, now=now)
+                if first != job_id:
+                    return _get(session, first)
+            if max_queued is not None:
+                queue.check_room(session, spec.owner, max_queued)
+            scripts.keep(session, spec.script_sha256, script)
+            if spec.project_sha256 is not None:
+                projects.keep(session, spec.project_sha256, project)
+            if not insert(session, job):
+                raise ValueError(f"there is a job {job_id} already")
+            if spec.ray is not None and spec.ray.submission_id is not None:
+                ray_submissions.claim(session, spec.ray.submission_id, job_id)
+            if idempotency is not None:
+                _prune(session, now)
+            return job
+
+        return self._database.write_together(commit)
+
+    def adopt(self, spec: JobSpec, script: bytes, *, job_id: str, submission_id: str, now: datetime) -> Job | None:
+        """Enter a job that was handed straight to Ray; None when it is there already."""
+        job = Job(job_id, spec, JobState.STARTING, created_at=utc(now), entered_at=utc(now), submission_id=submission_id)
+        with self._database.write() as session:
+            scripts.keep(session, spec.script_sha256, script)
+            if not insert(session, job):
+                return None
+            attempts.open_(session, job, now)
+            return job
+
+    def get(self, job_id: str) -> Job:
+        """The job.
+
+        Raises:
+            JobNotFound: There is none of that id.
+        """
+        with self._database.read() as session:
+            return _get(session, job_id)
+
+    def of_submission(self, submission_id: str) -> Job | None:
+        """The job for which one of Ray's clients chose this submission id."""
+        with self._database.read() as session:
+            job_id = ray_submissions.job_of(session, submission_id)
+            return None if job_id is None else _get(session, job_id)
+
+    def list(self, filter: JobFilter, *, limit: int, cursor: str | None = None) -> JobPage:  # noqa: A002 (what it is)
+        """One page of jobs, newest first.
+
+        Raises:
+            InvalidRequest: The cursor is not one of ours.
+        """
+        query = _matching(filter, after=None if cursor is None else decode_cursor(cursor))
+        with self._database.read() as session:
+            jobs = [job_of(row) for row in session.scalars(query.limit(limit + 1))]
+        if len(jobs) <= limit:
+            return JobPage(jobs, None)
+        last = jobs[limit - 1]
+        return JobPage(jobs[:limit], encode_cursor(last.created_at, last.job_id))
+
+    def in_states(self, states: Collection[JobState]) -> list[Job]:
+        """All jobs in these states, oldest first. For the queue, which may be long, see ``queue_heads``."""
+        with self._database.read() as session:
+            query = select(JobRow).where(JobRow.state.in_(states)).order_by(JobRow.created_at, JobRow.job_id)
+            return [job_of(row) for row in session.scalars(query)]
+
+    def queue_heads(self, per_owner: int, *, nodes: Sequence[Resources] = ()) -> list[QueuedJob]:
+        """The first waiting jobs of each owner, by priority, then age.
+
+        Left out are those that may not start yet: their sweep has no parent run, or as many of its jobs run as it allows.
+
+        Args:
+            per_owner: how many of each, so that one owner's thousands never hide another's one.
+            nodes: only jobs that one of these could hold, were it empty; none given: all jobs.
+        """
+        with self._database.read() as session:
+            return queue.heads(session, per_owner=per_owner, nodes=nodes)
+
+    def anybody_waits(self) -> bool:
+        """Whether there is a waiting job, be it for its turn or for a node that there is not."""
+        with self._database.read() as session:
+            return queue.anybody_waits(session)
+
+    def held_by(self, owner: str) -> Held:
+        """What the owner's admitted jobs hold."""
+        with self._database.read() as session:
+            return queue.held(session, owner)
+
+    def cancelling(self) -> list[Job]:
+        """The jobs that are to be cancelled and are not final yet, wherever they are, oldest request first."""
+        with self._database.read() as session:
+            asked = and_(JobRow.cancel_requested_at.is_not(None), JobRow.finished_at.is_(None))
+            query = select(JobRow).where(asked).order_by(JobRow.cancel_requested_at, JobRow.job_id)
+            return [job_of(row) for row in session.scalars(query)]
+
+    def count_by_status(self) -> dict[JobStatus, int]:
+        """How many jobs there are of each status, zeros included."""
+        with self._database.read() as session:
+            counts = dict(session.execute(select(JobRow.status, func.count()).group_by(JobRow.status)).all())
+        return {status: counts.get(status, 0) for status in JobStatus}
+
+    def queue_position(self, job: Job) -> int | None:
+        """Its place by priority and age among all jobs that wait, from 1; None once the job has been admitted.
+
+        Fair share between owners and quotas may let a job go before its place.
+        """
+        if job.state is not JobState.QUEUED:
+            return None
+        rank = -job.spec.priority
+        ahead = tuple_(JobRow.created_at, JobRow.job_id) < _key(job.created_at, job.job_id)
+        with self._database.read() as session:
+            # Two counts, not one with OR: each is a range of the index.
+            before = session.scalar(select(func.count()).where(queue.IN_THE_QUEUE, JobRow.queue_rank < rank)) or 0
+            peers = session.scalar(select(func.count()).where(queue.IN_THE_QUEUE, JobRow.queue_rank == rank, ahead)) or 0
+        return before + peers + 1
+
+    def request_cancel(self, job_id: str, *, now: datetime) -> Job:
+        """Want the job cancelled; the supervisor does it. Idempotent; a finished job is returned as it is.
+
+        Raises:
+            JobNotFound: There is none of that id.
+        """
+        with self._database.write() as session:
+            session.execute(
+                update(JobRow)
+                .where(JobRow.job_id == job_id, JobRow.finished_at.is_(None), JobRow.cancel_requested_at.is_(None))
+                .values(cancel_requested_at=now)
+                .execution_options(synchronize_session=False)
+            )
+            return _get(session, job_id)
+
+    def move(
+        self,
+        lease: Lease,
+        job: Job,
+        to: JobState,
+        *,
+        now: datetime,
+        reason: Reason | None = None,
+        message: str | None = None,
+        **changes: Unpack[JobFacts],
+    ) -> Job:
+        """Move a job to another state, with its event and its attempt, if it is still what the caller saw.
+
+        ``reason`` and ``message`` replace those of the state before. Going back to the queue clears the submission,
+        its start, its deadline and the stop; the number of the next attempt is the caller's to give.
+
+        Raises:
+            IllegalMove: JOB_MOVES has no such move.
+            StaleLease: Another supervisor has taken over.
+            StaleJob: The job has moved since ``job`` was read.
+            JobNotFound: It was deleted.
+        """
+        with self._database.write() as session:
+            return transitions.move(session, lease, job, to, now=now, reason=reason, message=message, facts=changes)
+
+    def amend(self, lease: Lease, job: Job, **changes: Unpack[JobAmendment]) -> Job:
+        """Change what is known of a job without moving it, under the guards of ``move``.
+
+        Raises:
+            StaleLease: Another supervisor has taken over.
+            StaleJob: The job has moved since ``job`` was read.
+            JobNotFound: It was deleted.
+        """
+        with self._database.write() as session:
+            return transitions.amend(session, lease, job, changes)
+
+    def events(self, job_id: str) -> list[Event]:
+        """The job's transitions, first to last; none for an unknown job."""
+        with self._database.read() as session:
+            query = select(EventRow).where(EventRow.job_id == job_id).order_by(EventRow.sequence)
+            return [event_of(row) for row in session.scalars(query)]
+
+    def attempts(self, job_id: str) -> list[Attempt]:
+        """The job's submissions to Ray, first to last."""
+        with self._database.read() as session:
+            query = select(AttemptRow).where(AttemptRow.job_id == job_id).order_by(AttemptRow.number)
+            return [attempt_of(row) for row in session.scalars(query)]
+
+    def script(self, sha256: str) -> bytes:
+        """The script's bytes.
+
+        Raises:
+            NotFound: No job of that script is left.
+        """
+        with self._database.read() as session:
+            return scripts.read(session, sha256)
+
+    def project(self, sha256: str) -> bytes:
+        """The project's archive, as raylift.domain.project packs it.
+
+        Raises:
+            NotFound: No job of that project is left.
+        """
+        with self._database.read() as session:
+            content = projects.read(session, sha256)
+        return projects.checked(sha256, content)
+
+    def delete(self, job_id: str) -> Job:
+        """Delete a finished job, its events and attempts, and its script and project unless another job runs them.
+
+        Raises:
+            JobNotFound: There is none of that id.
+            JobNotFinished: It is not final yet.
+        """
+        with self._database.write() as session:
+            row = session.scalars(
+                delete(JobRow)
+                .where(JobRow.job_id == job_id, JobRow.finished_at.is_not(None))
+                .returning(JobRow)
+                .execution_options(synchronize_session=False)
+            ).one_or_none()
+            if row is None:
+                job = _get(session, job_id)
+                raise JobNotFinished(f"{job_id} is {job.status}: cancel it first.", job_id=job_id, status=job.status)
+            deleted = job_of(row)
+            scripts.drop_unused(session, deleted.spec.script_sha256)
+            if deleted.spec.project_sha256 is not None:
+                projects.drop_unused(session, deleted.spec.project_sha256)
+            return deleted
+
+
+# The parameter of `add` is named `idempotency`, as the module is.
+_claim = idempotency.claim
+_prune = idempotency.prune
+
+
+def _get(session: Session, job_id: str) -> Job:
+    row = session.get(JobRow, job_id)
+    if row is None:
+        raise JobNotFound(f"There is no job {job_id}.", job_id=job_id)
+    return job_of(row)
+
+
+def insert(session: Session, job: Job) -> bool:
+    """Insert the job with its tags and its first event; False when there is one of its id."""
+    if session.scalar(_insert_job(dialect_of(session)), job_columns(job)) is None:
+        return False
+    # Cut keys may coincide: the last one stays, the spec has both.
+    tags = {_indexed(key): _indexed(value) for key, value in job.spec.tags.items()}
+    if tags:
+        rows = [{"job_id": job.job_id, "key": k, "value": v, "created_at": job.created_at} for k, v in tags.items()]
+        session.execute(insert_into(session, JobTagRow), rows)
+    if job.spec.project_sha256 is not None:
+        projects.refer(session, job.job_id, job.spec.project_sha256)
+    transitions.record_upload(session, job)
+    return True
+
+
+@cache  # Here and wherever an upload goes: making statements anew takes more CPU time than carrying them out.
+def _insert_job(dialect: str) -> ReturningInsert[Any]:
+    return dialect_insert(dialect, JobRow).on_conflict_do_nothing().returning(JobRow.__table__.c.job_id)
+
+
+def _matching(wanted: JobFilter, *, after: tuple[datetime, str] | None) -> Select[JobRow]:
+    query = select(JobRow)
+    created_at: InstrumentedAttribute[datetime] = JobRow.created_at
+    job_id: InstrumentedAttribute[str] = JobRow.job_id
+    if wanted.status is not None:
+        query = query.where(JobRow.status == wanted.status)
+    if wanted.model_name is not None:
+        query = query.where(JobRow.model_name == wanted.model_name)
+    if wanted.experiment_name is not None:
+        query = query.where(JobRow.experiment_name == wanted.experiment_name)
+    if wanted.owner is not None:
+        query = query.where(JobRow.owner == wanted.owner)
+    if wanted.tag is not None:
+        key, value = wanted.tag
+        query = query.join(JobTagRow, JobTagRow.job_id == JobRow.job_id).where(JobTagRow.key == _indexed(key))
+        if value is not None:
+            query = query.where(JobTagRow.value == _indexed(value))
+        # The tag's own index holds the page's order.
+        created_at, job_id = JobTagRow.created_at, JobTagRow.job_id
+    if wanted.sweep_id is not None:
+        query = query.join(SweepJobRow, SweepJobRow.job_id == JobRow.job_id).where(SweepJobRow.sweep_id == wanted.sweep_id)
+    if after is not None:
+        query = query.where(tuple_(created_at, job_id) < _key(*after))
+    return query.order_by(created_at.desc(), job_id.desc())
+
+
+def _key(created_at: datetime, job_id: str) -> ColumnElement[tuple[datetime, str]]:
+    return tuple_(literal(created_at, UtcDateTime()), literal(job_id, Key()))
+
+
+def _indexed(text: str) -> str:
+    return text[:_INDEXED_CHARACTERS]

@@ -1,0 +1,72 @@
+"""Leases: which supervisor may write transitions now."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from sqlalchemy import select, update
+
+from raylift.domain.lease import Lease
+from raylift.store.engine.tables import LeaseRow
+from raylift.store.engine.transactions import Database, insert_into
+from raylift.store.statements.lease_guard import is_current, stale
+from raylift.store.statements.records import lease_of
+
+_LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_NOBODY: Final = ""
+
+
+class LeaseRepository:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def held(self, name: str, *, now: datetime) -> Lease | None:
+        """The lease as it is held now; None while nobody does."""
+        with self._database.read() as session:
+            row = session.get(LeaseRow, name)
+            return lease_of(row) if row is not None and row.holder != _NOBODY and row.expires_at > now else None
+
+    def acquire(self, name: str, holder: str, *, now: datetime, seconds: float) -> Lease | None:
+        """Take the lease, or renew it; None while another holds it.
+
+        ``holder`` must be unique to the process (or actor incarnation): two that share a name share the token.
+        One that ends later than twice ``seconds`` from now was taken before the clock was put back, and is free.
+        """
+        if not holder:
+            raise ValueError("a lease needs a holder")
+        with self._database.write() as session:
+            blank = {"name": name, "holder": _NOBODY, "token": 0, "expires_at": _LONG_AGO}
+            session.execute(insert_into(session, LeaseRow).on_conflict_do_nothing(), blank)
+            row = session.scalars(select(LeaseRow).where(LeaseRow.name == name).with_for_update()).one()
+            if row.holder != holder:
+                if row.holder != _NOBODY and now < row.expires_at <= now + 2 * timedelta(seconds=seconds):
+                    return None
+                row.holder = holder
+                row.token += 1
+            row.expires_at = now + timedelta(seconds=seconds)
+            session.flush()
+            return lease_of(row)
+
+    def renew(self, lease: Lease, *, now: datetime, seconds: float) -> Lease:
+        """Hold the lease for longer. One that has expired, but that nobody took, is still its holder's.
+
+        Raises:
+            StaleLease: Another has taken it.
+        """
+        with self._database.write() as session:
+            renewed = session.scalars(
+                update(LeaseRow)
+                .where(is_current(lease))
+                .values(expires_at=now + timedelta(seconds=seconds))
+                .returning(LeaseRow)
+                .execution_options(synchronize_session=False)
+            ).one_or_none()
+            if renewed is None:
+                raise stale(lease)
+            return lease_of(renewed)
+
+    def release(self, lease: Lease) -> None:
+        """Give the lease back, so that the next need not wait for it to expire. Nothing happens if another has it."""
+        with self._database.write() as session:
+            session.execute(update(LeaseRow).where(is_current(lease)).values(holder=_NOBODY, expires_at=_LONG_AGO))

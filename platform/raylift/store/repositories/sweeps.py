@@ -1,0 +1,283 @@
+"""Sweeps and which jobs are theirs. The jobs themselves are kept, moved and counted as any others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, TypedDict, Unpack
+
+from sqlalchemy import and_, delete, exists, func, literal, or_, select, tuple_, update
+from sqlalchemy.orm import Session
+
+from raylift.domain.errors import IllegalMove, StaleSweep, SweepNotFinished, SweepNotFound
+from raylift.domain.job import Job, JobSpec, JobState, JobStatus
+from raylift.domain.lease import Lease
+from raylift.domain.project import PackedProject
+from raylift.domain.sweep import FINAL_SWEEP_STATES, SWEEP_MOVES, Sweep, SweepSpec, SweepState
+from raylift.store.engine.columns import Key, UtcDateTime, utc
+from raylift.store.engine.tables import JobRow, SweepJobRow, SweepRow
+from raylift.store.engine.transactions import Database, insert_into
+from raylift.store.repositories import jobs
+from raylift.store.statements import idempotency as idempotency_keys
+from raylift.store.statements import projects, queue, scripts
+from raylift.store.statements.idempotency import IdempotencyKey
+from raylift.store.statements.lease_guard import guard
+from raylift.store.statements.pages import decode_cursor, encode_cursor
+from raylift.store.statements.records import columns, job_of, sweep_of
+
+_CANCELLABLE: Final = (SweepState.OPENING, SweepState.RUNNING)
+_OVER: Final = and_(SweepRow.finished_at.is_not(None), ~exists().where(SweepJobRow.sweep_id == SweepRow.sweep_id))
+
+
+class SweepFacts(TypedDict, total=False):
+    """What a move may change besides the state."""
+
+    mlflow_experiment_id: str | None
+    parent_run_id: str | None
+    best_job_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class AddedSweep:
+    """A sweep that was committed, by this request or by an earlier one with the same key."""
+
+    sweep: Sweep
+    jobs: list[Job]
+    """In the order of its table."""
+    repeated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SweepListing:
+    """A sweep in a list."""
+
+    sweep: Sweep
+    counts: dict[JobStatus, int]
+    """Of its jobs, zeros included."""
+
+
+@dataclass(frozen=True, slots=True)
+class SweepPage:
+    """Newest first. ``next_cursor`` is None on the last page."""
+
+    sweeps: list[SweepListing]
+    next_cursor: str | None
+
+
+class SweepRepository:
+    """Every method is one transaction, and every sweep it returns is fresh."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def add(
+        self,
+        spec: SweepSpec,
+        specs: Sequence[tuple[str, JobSpec]],
+        script: bytes,
+        *,
+        sweep_id: str,
+        now: datetime,
+        idempotency: IdempotencyKey | None = None,
+        project: PackedProject | None = None,
+        max_queued: int | None = None,
+    ) -> AddedSweep:
+        """Commit a sweep with all its jobs, or nothing: durable when this returns. A repeated request gets the first one's.
+
+        ``specs`` are the job ids and what each runs, of one script and one project, in the order of the table.
+
+        Raises:
+            QuotaExceeded: With these, more than ``max_queued`` jobs of the owner would wait.
+            IdempotencyMismatch: The key was used for another body.
+        """
+        first_id, first_spec = specs[0]
+        projects.check(first_spec.project_sha256, project)
+        sweep = Sweep(sweep_id, spec, SweepState.OPENING, created_at=utc(now), entered_at=utc(now))
+        with self._database.write() as session:
+            if idempotency is not None:
+                # A key stands for a job; for a sweep, the first of its jobs.
+                known = idempotency_keys.claim(session, idempotency, job_id=first_id, now=now)
+                if known != first_id:
+                    return _repeated(session, known)
+            if max_queued is not None:
+                queue.check_room(session, first_spec.owner, max_queued, more=len(specs))
+            scripts.keep(session, first_spec.script_sha256, script)
+            if first_spec.project_sha256 is not None:
+                projects.keep(session, first_spec.project_sha256, project)
+            session.execute(insert_into(session, SweepRow), columns(sweep))
+            made = [Job(job_id, job, JobState.QUEUED, created_at=utc(now), entered_at=utc(now)) for job_id, job in specs]
+            for position, job in enumerate(made):
+                if not jobs.insert(session, job):
+                    raise ValueError(f"there is a job {job.job_id} already")
+                row = {"job_id": job.job_id, "sweep_id": sweep_id, "position": position}
+                session.execute(insert_into(session, SweepJobRow), row)
+            if idempotency is not None:
+                idempotency_keys.prune(session, now)
+            return AddedSweep(sweep, made, repeated=False)
+
+    def get(self, sweep_id: str) -> Sweep:
+        """Raises SweepNotFound."""
+        with self._database.read() as session:
+            return _get(session, sweep_id)
+
+    def jobs(self, sweep_id: str) -> list[Job]:
+        """Its jobs that have not been deleted, in the order of its table; none for an unknown sweep."""
+        with self._database.read() as session:
+            return _jobs(session, sweep_id)
+
+    def held_back(self, sweep: Sweep) -> frozenset[str]:
+        """Its waiting jobs that may not start yet, whatever room there is: it has no parent run, or runs as many as it may."""
+        query = (
+            select(JobRow.job_id, JobRow.state)
+            .join(SweepJobRow, SweepJobRow.job_id == JobRow.job_id)
+            .where(SweepJobRow.sweep_id == sweep.sweep_id, JobRow.finished_at.is_(None))
+            .order_by(SweepJobRow.position)
+        )
+        with self._database.read() as session:
+            members = session.execute(query).all()
+        waiting = [job_id for job_id, state in members if state is JobState.QUEUED]
+        if sweep.state is SweepState.OPENING:
+            return frozenset(waiting)
+        if sweep.spec.max_parallel is None:
+            return frozenset()
+        at_work = len(members) - len(waiting)
+        return frozenset(waiting[max(sweep.spec.max_parallel - at_work, 0) :])
+
+    def list(self, *, limit: int, cursor: str | None = None) -> SweepPage:
+        """One page of sweeps, newest first.
+
+        Raises:
+            InvalidRequest: The cursor is not one of ours.
+        """
+        query = select(SweepRow).order_by(SweepRow.created_at.desc(), SweepRow.sweep_id.desc())
+        if cursor is not None:
+            created_at, sweep_id = decode_cursor(cursor)
+            after = tuple_(literal(created_at, UtcDateTime()), literal(sweep_id, Key()))
+            query = query.where(tuple_(SweepRow.created_at, SweepRow.sweep_id) < after)
+        with self._database.read() as session:
+            found = [sweep_of(row) for row in session.scalars(query.limit(limit + 1))]
+            counts = _counts(session, [sweep.sweep_id for sweep in found[:limit]])
+        listed = [SweepListing(sweep, counts[sweep.sweep_id]) for sweep in found[:limit]]
+        last = found[limit - 1] if len(found) > limit else None
+        return SweepPage(listed, encode_cursor(last.created_at, last.sweep_id) if last else None)
+
+    def due(self) -> list[Sweep]:
+        """The sweeps that something is to be done about, oldest first: to open, to close, or all of whose jobs have ended."""
+        of_it = and_(SweepJobRow.sweep_id == SweepRow.sweep_id, JobRow.finished_at.is_(None))
+        goes_on = exists().where(JobRow.job_id == SweepJobRow.job_id, of_it)
+        query = select(SweepRow).where(SweepRow.finished_at.is_(None), or_(SweepRow.state != SweepState.RUNNING, ~goes_on))
+        with self._database.read() as session:
+            return [sweep_of(row) for row in session.scalars(query.order_by(SweepRow.created_at, SweepRow.sweep_id))]
+
+    def request_cancel(self, sweep_id: str, *, now: datetime) -> Sweep:
+        """Want the sweep and all its jobs cancelled; the supervisor does it. Idempotent; no effect once the best is chosen.
+
+        Raises:
+            SweepNotFound: There is none of that id.
+        """
+        with self._database.write() as session:
+            asked = session.scalar(
+                update(SweepRow)
+                .where(SweepRow.sweep_id == sweep_id, SweepRow.state.in_(_CANCELLABLE))
+                .values(cancel_requested_at=func.coalesce(SweepRow.cancel_requested_at, literal(now, UtcDateTime())))
+                .returning(SweepRow.sweep_id)
+                .execution_options(synchronize_session=False)
+            )
+            if asked is not None:
+                theirs = select(SweepJobRow.job_id).where(SweepJobRow.sweep_id == sweep_id)
+                session.execute(
+                    update(JobRow)
+                    .where(JobRow.job_id.in_(theirs), JobRow.finished_at.is_(None), JobRow.cancel_requested_at.is_(None))
+                    .values(cancel_requested_at=now)
+                    .execution_options(synchronize_session=False)
+                )
+            return _get(session, sweep_id)
+
+    def move(
+        self,
+        lease: Lease,
+        sweep: Sweep,
+        to: SweepState,
+        *,
+        now: datetime,
+        message: str | None = None,
+        **changes: Unpack[SweepFacts],
+    ) -> Sweep:
+        """Move a sweep to another state, if it is still in the one that the caller saw. The one place where its state changes.
+
+        Raises:
+            IllegalMove: SWEEP_MOVES has no such move.
+            StaleLease: Another supervisor has taken over.
+            StaleSweep: It has moved on, or was deleted.
+        """
+        if to not in SWEEP_MOVES[sweep.state]:
+            raise IllegalMove(f"{sweep.sweep_id} cannot move from {sweep.state} to {to}")
+        values: dict[str, Any] = {**changes, "state": to, "entered_at": now, "message": message}
+        if to in FINAL_SWEEP_STATES:
+            values["finished_at"] = now
+        with self._database.write() as session:
+            current_lease = guard(session, lease)
+            row = session.scalars(
+                update(SweepRow)
+                .where(SweepRow.sweep_id == sweep.sweep_id, SweepRow.state == sweep.state, current_lease)
+                .values(values)
+                .returning(SweepRow)
+                .execution_options(synchronize_session=False)
+            ).one_or_none()
+            if row is None:
+                raise StaleSweep(f"{sweep.sweep_id} is no longer {sweep.state}.", sweep_id=sweep.sweep_id)
+            return sweep_of(row)
+
+    def delete(self, sweep_id: str) -> None:
+        """Forget a sweep that has ended and whose jobs are deleted; one that is gone already is no error.
+
+        Raises:
+            SweepNotFinished: It has not ended, or has jobs.
+        """
+        with self._database.write() as session:
+            statement = delete(SweepRow).where(SweepRow.sweep_id == sweep_id, _OVER)
+            session.execute(statement.execution_options(synchronize_session=False))
+            row = session.get(SweepRow, sweep_id)
+            if row is not None:
+                raise SweepNotFinished(f"{sweep_id} is {row.state} and has jobs.", sweep_id=sweep_id)
+
+    def forget_empty(self) -> None:
+        """Forget the sweeps that have ended and whose jobs have all been deleted."""
+        with self._database.write() as session:
+            session.execute(delete(SweepRow).where(_OVER).execution_options(synchronize_session=False))
+
+
+def _get(session: Session, sweep_id: str) -> Sweep:
+    row = session.get(SweepRow, sweep_id)
+    if row is None:
+        raise SweepNotFound(f"There is no sweep {sweep_id}.", sweep_id=sweep_id)
+    return sweep_of(row)
+
+
+def _jobs(session: Session, sweep_id: str) -> list[Job]:
+    query = (
+        select(JobRow)
+        .join(SweepJobRow, SweepJobRow.job_id == JobRow.job_id)
+        .where(SweepJobRow.sweep_id == sweep_id)
+        .order_by(SweepJobRow.position)
+    )
+    return [job_of(row) for row in session.scalars(query)]
+
+
+def _repeated(session: Session, job_id: str) -> AddedSweep:
+    sweep_id = session.scalars(select(SweepJobRow.sweep_id).where(SweepJobRow.job_id == job_id)).one()
+    return AddedSweep(_get(session, sweep_id), _jobs(session, sweep_id), repeated=True)
+
+
+def _counts(session: Session, sweep_ids: Sequence[str]) -> dict[str, dict[JobStatus, int]]:
+    counts = {sweep_id: dict.fromkeys(JobStatus, 0) for sweep_id in sweep_ids}
+    query = (
+        select(SweepJobRow.sweep_id, JobRow.status, func.count())
+        .join(JobRow, JobRow.job_id == SweepJobRow.job_id)
+        .where(SweepJobRow.sweep_id.in_(sweep_ids))
+        .group_by(SweepJobRow.sweep_id, JobRow.status)
+    )
+    for sweep_id, status, count in session.execute(query):
+        counts[sweep_id][status] = count
+    return counts

@@ -1,0 +1,1 @@
+"""SQL statements and guards that repositories share."""

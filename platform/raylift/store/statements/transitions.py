@@ -1,0 +1,142 @@
+"""The one place where a job changes state: guarded by the lease and by what the caller saw, with its event beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final, TypedDict
+
+from sqlalchemy import func, select, update
+from sqlalchemy.orm import Session
+
+from raylift.domain.errors import IllegalMove, JobNotFound, StaleJob
+from raylift.domain.job import FINAL_STATES, JOB_MOVES, STATUS_OF, Event, Job, JobState, Reason, Usage
+from raylift.domain.lease import Lease
+from raylift.store.engine.tables import EventRow, JobRow
+from raylift.store.engine.transactions import insert_into
+from raylift.store.statements import attempts
+from raylift.store.statements.lease_guard import guard
+from raylift.store.statements.records import columns, job_of
+
+
+class JobFacts(TypedDict, total=False):
+    """What a move or an amendment may change besides the state."""
+
+    attempt: int
+    infrastructure_losses: int
+    submission_id: str | None
+    started_at: datetime | None
+    deadline_at: datetime | None
+    stop_reason: Reason | None
+    usage: Usage | None
+    exit_code: int | None
+    environment_lock: tuple[str, ...] | None
+    mlflow_experiment_id: str | None
+    mlflow_run_id: str | None
+    metrics: Mapping[str, float]
+    model_version: str | None
+
+
+class JobAmendment(JobFacts, total=False):
+    reason: Reason | None
+    message: str | None
+
+
+_FACTS: Final = frozenset(JobFacts.__annotations__)
+_AMENDMENTS: Final = frozenset(JobAmendment.__annotations__)
+
+_OF_THE_ATTEMPT: Final = ("submission_id", "started_at", "deadline_at", "stop_reason")
+"""What a job that goes back to the queue no longer has."""
+
+
+def move(
+    session: Session,
+    lease: Lease,
+    job: Job,
+    to: JobState,
+    *,
+    now: datetime,
+    reason: Reason | None,
+    message: str | None,
+    facts: JobFacts,
+) -> Job:
+    """See ``JobRepository.move``."""
+    if to not in JOB_MOVES[job.state]:
+        raise IllegalMove(f"{job.job_id} cannot move from {job.state} to {to}")
+    _check_names(facts, _FACTS)
+    changes: dict[str, Any] = dict.fromkeys(_OF_THE_ATTEMPT) if to is JobState.QUEUED else {}
+    changes |= facts
+    changes |= {
+        "state": to,
+        "status": STATUS_OF[to],
+        "entered_at": now,
+        "reason": reason,
+        "message": message,
+        "phases": _phases(job, now),
+    }
+    if to in FINAL_STATES:
+        changes["finished_at"] = now
+    moved = _compare_and_set(session, lease, job, changes)
+    _record(session, moved, job.state)
+    attempts.follow(session, job, moved, now)
+    return moved
+
+
+def amend(session: Session, lease: Lease, job: Job, amendment: JobAmendment) -> Job:
+    """See ``JobRepository.amend``."""
+    _check_names(amendment, _AMENDMENTS)
+    if not amendment:
+        raise ValueError("an amendment changes something")
+    amended = _compare_and_set(session, lease, job, dict(amendment))
+    attempts.follow(session, job, amended, amended.entered_at)
+    return amended
+
+
+def record_upload(session: Session, job: Job) -> None:
+    """Write the first event of a job that was just inserted."""
+    session.execute(insert_into(session, EventRow), _event(job, before=None, sequence=1))
+
+
+def _record(session: Session, job: Job, before: JobState) -> None:
+    # Safe without a lock of its own: the job's row was written in this transaction.
+    last = session.scalar(select(func.max(EventRow.sequence)).where(EventRow.job_id == job.job_id)) or 0
+    session.execute(insert_into(session, EventRow), _event(job, before, sequence=last + 1))
+
+
+def _event(job: Job, before: JobState | None, sequence: int) -> dict[str, Any]:
+    return columns(Event(job.job_id, sequence, job.entered_at, before, job.state, job.attempt, job.reason, job.message))
+
+
+def _compare_and_set(session: Session, lease: Lease, job: Job, changes: dict[str, Any]) -> Job:
+    current_lease = guard(session, lease)
+    row = session.scalars(
+        update(JobRow)
+        .where(
+            JobRow.job_id == job.job_id,
+            JobRow.state == job.state,
+            JobRow.attempt == job.attempt,
+            # A job that went round through the queue is another one, though state and attempt be the same.
+            JobRow.entered_at == job.entered_at,
+            current_lease,
+        )
+        .values(changes)
+        .returning(JobRow)
+        .execution_options(synchronize_session=False)
+    ).one_or_none()
+    if row is not None:
+        return job_of(row)
+    state = session.scalar(select(JobRow.state).where(JobRow.job_id == job.job_id))
+    if state is None:
+        raise JobNotFound(f"There is no job {job.job_id}.", job_id=job.job_id)
+    raise StaleJob(f"{job.job_id} has moved on from {job.state}: it is {state} now.", job_id=job.job_id, state=state)
+
+
+def _phases(job: Job, now: datetime) -> dict[str, float]:
+    spent = max((now - job.entered_at).total_seconds(), 0.0)
+    return {**job.phases, job.state: job.phases.get(job.state, 0.0) + spent}
+
+
+def _check_names(changes: JobFacts | JobAmendment, allowed: frozenset[str]) -> None:
+    unknown = sorted(changes.keys() - allowed)
+    if unknown:
+        raise TypeError(f"a supervisor cannot change {', '.join(unknown)} of a job")

@@ -1,0 +1,110 @@
+"""Carry out what was planned for the deployments."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Final
+
+from raylift.domain.deployment import ANSWERING, Deployment, DeploymentStatus
+from raylift.domain.lease import Lease
+from raylift.engines.gateway_client import GatewayClient
+from raylift.engines.ray.serve import RayServe
+from raylift.store import Store
+from raylift.supervisor.deployments.plan import Delete, Deploy, DeploymentAction, Observe
+from raylift.supervisor.deployments.schema_tag import SchemaTag
+
+log = logging.getLogger(__name__)
+
+_PROOF_SECONDS: Final = 20.0
+"""Most models load in one; whatever takes longer is proven by a process of its own."""
+
+
+class DeploymentExecutor:
+    """The supervisor's hands, as far as deployments go."""
+
+    def __init__(
+        self, store: Store, serve: RayServe, gateway_client: GatewayClient, schema_tag: SchemaTag, clock: Callable[[], datetime]
+    ) -> None:
+        self._gateway = gateway_client
+        self._schema_tag = schema_tag
+        self._store = store
+        self._serve = serve
+        self._clock = clock
+
+    def execute(self, lease: Lease, actions: Sequence[DeploymentAction]) -> None:
+        """Carry out all actions: what is seen is written first, then Ray Serve is told, once for all.
+
+        Raises:
+            EngineUnavailable: Ray Serve, the gateway or MLflow did not answer; the rest is planned again.
+            StaleLease: another supervisor has taken over.
+        """
+        for action in actions:
+            if isinstance(action, Observe):
+                self._observe(lease, action)
+        deletes = [action.key for action in actions if isinstance(action, Delete)]
+        if deletes:
+            self._serve.delete(deletes)
+        deploys = [action for action in actions if isinstance(action, Deploy)]
+        if deploys:
+            self._deploy(lease, deploys)
+
+    def prove(self, lease: Lease, row: Deployment) -> None:
+        """Have a warm process load a version; one that none can load gets a process of its own, which says why it fails.
+
+        Raises:
+            EngineUnavailable: the gateway or MLflow did not answer.
+            StaleLease: another supervisor has taken over.
+        """
+        now = self._clock
+        metadata = self._gateway.metadata(row.model_name, row.version, seconds=_PROOF_SECONDS)
+        if metadata is None:
+            self._store.deployments.demand(row.model_name, row.version, now=now())
+            return
+        self._schema_tag.write(row.model_name, row.version, metadata)
+        self._store.deployments.observe(
+            lease,
+            row,
+            now=now(),
+            status=DeploymentStatus.SCALED_TO_ZERO,
+            replicas=0,
+            message=None,
+            applied_generation=row.generation,
+            ready_at=now(),
+        )
+        log.info("%s version %s loads, and is parked until it is called", row.model_name, row.version)
+
+    def _observe(self, lease: Lease, action: Observe) -> None:
+        row, now = action.deployment, self._clock()
+        if action.status is DeploymentStatus.READY and row.ready_at is None:
+            self._schema_tag.ask_and_write(row.model_name, row.version)
+        ready_at = now if action.status in ANSWERING and row.ready_at is None else row.ready_at
+        self._store.deployments.observe(
+            lease, row, now=now, status=action.status, replicas=action.replicas, message=action.message, ready_at=ready_at
+        )
+        log.info("%s version %s: %s -> %s", row.model_name, row.version, row.status, action.status)
+
+    def _deploy(self, lease: Lease, deploys: Sequence[Deploy]) -> None:
+        for action in deploys:
+            if action.leave_environment_to_ray:
+                row = action.deployment
+                log.warning("%s version %s: a node has no plugin, Ray's own uv field is used", row.model_name, row.version)
+                self._serve.leave_environment_to_ray(row.model_name, row.version)
+        refused = self._serve.deploy([(action.deployment, action.prove) for action in deploys])
+        for action in deploys:
+            row = action.deployment
+            error = refused.get((row.model_name, row.version))
+            self._store.deployments.observe(
+                lease,
+                row,
+                now=self._clock(),
+                status=DeploymentStatus.UNHEALTHY if error else _expected(row, action),
+                message=error,
+                applied_generation=row.generation,
+            )
+
+
+def _expected(row: Deployment, action: Deploy) -> DeploymentStatus:
+    """What a deployment that was just handed over is, until it is seen."""
+    return DeploymentStatus.STARTING if action.prove else DeploymentStatus.SCALED_TO_ZERO

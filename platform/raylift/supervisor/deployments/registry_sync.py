@@ -1,0 +1,145 @@
+"""Versions that were registered without a job (MLflow's UI or client): they get a deployment, too."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from datetime import datetime
+from typing import Final
+
+from packaging.requirements import InvalidRequirement, Requirement
+
+from raylift.domain.deployment import DeploymentStatus
+from raylift.domain.errors import JobNotFound
+from raylift.domain.identifiers import TAG_JOB_ID, unservable_name
+from raylift.domain.job import Job
+from raylift.domain.lease import Lease
+from raylift.domain.model_version import ModelVersion
+from raylift.engines.environments import EnvironmentUnresolvable
+from raylift.engines.environments.locking.lock_cache import lock_of
+from raylift.engines.mlflow.registry import Registry
+from raylift.engines.mlflow.tracking import Tracking
+from raylift.settings import PlatformSettings
+from raylift.store import Store
+from raylift.supervisor.deployments.succession import config_for
+
+log = logging.getLogger(__name__)
+
+_RECENT: Final = 200
+"""Versions looked at each time, the most recently changed first."""
+_MOST: Final = 10_000
+"""Versions that MLflow lists at once."""
+
+_MODELS_A_LOOK: Final = 20
+"""Models whose deployments are compared with the registry each time."""
+
+_PLATFORMS_OWN: Final = frozenset({"mlflow", "mlflow-skinny", "ray"})
+"""Replicas bring these; a model's pins of them would replace the platform's."""
+
+
+class RegistrySync:
+    """Looks for versions in MLflow's registry that have no deployment."""
+
+    def __init__(
+        self, settings: PlatformSettings, store: Store, registry: Registry, tracking: Tracking, clock: Callable[[], datetime]
+    ) -> None:
+        self._settings = settings
+        self._store = store
+        self._registry = registry
+        self._tracking = tracking
+        self._clock = clock
+        self._seen: set[tuple[str, str]] = set()
+        self._next_name = ""
+
+    def look(self, lease: Lease) -> None:
+        """Give every recent version that nobody deployed its deployment, and take the deployments of deleted versions away.
+
+        Raises:
+            EngineUnavailable: MLflow does not answer.
+        """
+        self._withdraw_deleted()
+        for version in self._newest():
+            key = (version.name, version.version)
+            if key in self._seen or version.status != "READY":
+                continue
+            job = self._job_of(version)
+            if job is not None and not job.is_final:
+                continue  # It decides about its versions itself when it ends.
+            self._deploy(lease, version, job)
+            self._seen.add(key)
+
+    def _newest(self) -> list[ModelVersion]:
+        """The newest versions, back to one that was looked at before: more than usual after a start or many registrations."""
+        limit = _RECENT
+        versions = self._registry.newest_versions(limit)
+        while len(versions) == limit < _MOST and not any((found.name, found.version) in self._seen for found in versions):
+            limit = min(limit * 5, _MOST)
+            versions = self._registry.newest_versions(limit)
+        return versions
+
+    def _withdraw_deleted(self) -> None:
+        """Forget deployments whose version is gone from the registry: their applications are then nobody's, and taken down."""
+        rows = self._store.deployments.list()
+        names = sorted({row.model_name for row in rows})
+        # A few models each time, in turns: a look stays short however many there are.
+        turn = ([name for name in names if name >= self._next_name] or names)[:_MODELS_A_LOOK]
+        self._next_name = f"{turn[-1]}\0" if turn else ""
+        for name in turn:
+            there = {version.version for version in self._registry.versions(name)}
+            for row in rows:
+                if row.model_name == name and row.version not in there:
+                    self._store.deployments.delete(name, row.version)
+                    self._seen.discard((name, row.version))
+                    log.info("%s version %s is gone from the registry, and its deployment with it", name, row.version)
+
+    def _job_of(self, version: ModelVersion) -> Job | None:
+        """The job whose script registered the version by itself, if any."""
+        job_id = version.tags.get(TAG_JOB_ID) or (self._tracking.job_of_run(version.run_id) if version.run_id else None)
+        if job_id is None:
+            return None
+        try:
+            return self._store.jobs.get(job_id)
+        except JobNotFound:
+            return None
+
+    def _deploy(self, lease: Lease, version: ModelVersion, job: Job | None) -> None:
+        if any(row.version == version.version for row in self._store.deployments.list(version.name)):
+            return
+        lock: tuple[str, ...] = ()
+        problem = unservable_name(version.name)
+        try:
+            lock = self._lock(version) if job is None else job.environment_lock or ()
+        except EnvironmentUnresolvable as error:
+            problem = problem or error.detail
+        config = self._settings.serving.default_deployment()
+        row = self._store.deployments.ensure(
+            version.name,
+            version.version,
+            model_uri=version.uri,
+            config=config if job is None else config_for(job, version, self._store, config),
+            now=self._clock(),
+            wanted=job is None or job.spec.deploy,
+            job_id=job.job_id if job else None,
+            environment_lock=lock,
+        )
+        if problem is not None:
+            self._store.deployments.observe(
+                lease,
+                row,
+                now=self._clock(),
+                status=DeploymentStatus.UNHEALTHY,
+                message=problem,
+                applied_generation=row.generation,
+            )
+        log.info("deploying %s version %s, which its job's script or another client registered", version.name, version.version)
+
+    def _lock(self, version: ModelVersion) -> tuple[str, ...]:
+        wanted = [line for line in self._tracking.requirements_of(version) if _is_the_models_own(line)]
+        return lock_of(wanted, self._settings.environments_dir, torch_backend=self._settings.environments.torch_backend)
+
+
+def _is_the_models_own(line: str) -> bool:
+    try:
+        return Requirement(line).name.lower() not in _PLATFORMS_OWN
+    except InvalidRequirement:
+        return False  # Options, comments and blank lines.

@@ -1,0 +1,73 @@
+"""Which version answers for a model's name once a job has registered another."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from raylift.domain.deployment import Deployment, DeploymentConfig
+from raylift.domain.job import Job
+from raylift.domain.model_version import ModelVersion
+from raylift.domain.traffic import TrafficTable
+from raylift.services.models.replica_environment import job_variables
+from raylift.services.traffic.routing import newest_answering, takes_requests
+from raylift.store import Store
+
+
+def config_for(job: Job, version: ModelVersion, store: Store, config: DeploymentConfig) -> DeploymentConfig:
+    """Return the configuration of a job's version, with the job's variables that its model may need.
+
+    One that is to leave traffic alone takes it where no other version does.
+    """
+    config = replace(config, environment=job_variables(job.spec))
+    if job.spec.take_traffic:
+        return config
+    return replace(config, take_traffic=_expected(_others(version, store)) is None)
+
+
+def sentence(row: Deployment, version: ModelVersion, store: Store) -> str:
+    """Say whether the version answers for its model's name, and what does or did; empty where it is not deployed."""
+    if not row.wanted:
+        return ""
+    name, number = version.name, version.version
+    record = store.traffic.get(name)
+    if record is not None and record.table is not None:
+        return _by_table(version, record.table, store)
+    others = _others(version, store)
+    before = newest_answering(others) or _expected(others)
+    if before is None:
+        return f"It answers requests that name only {name} once it is ready; no version answered them before."
+    if row.config.take_traffic and int(before.version) < int(number):
+        return (
+            f"It answers requests that name only {name} once it is ready, in place of version {before.version}; "
+            f"`raylift traffic set {name} {before.version}=1` sends them back."
+        )
+    return (
+        f"Requests that name only {name} go on to version {before.version}; "
+        f"`raylift traffic set {name} {number}=1` sends them to this one."
+    )
+
+
+def _by_table(version: ModelVersion, table: TrafficTable, store: Store) -> str:
+    name = version.name
+    shown = " ".join(f"{route.target.version or route.target.alias}={route.weight:g}" for route in table.routes)
+    follow = f"Requests that name only {name} follow its traffic table ({shown})"
+    moved = sorted({*version.aliases} & table.aliases)
+    if not moved:
+        return f"{follow}; this version gets none of them."
+    alias = moved[0]
+    change = store.traffic.last_change(name, aliases=[alias], table=False)
+    seen = {record.alias: record.version for record in store.traffic.aliases(name)}.get(alias)
+    before = change.before_version if change is not None and change.after_version == version.version else seen
+    place = f", in place of version {before}" if before not in (None, version.version) else ""
+    return f"{follow}; its alias {alias!r} is this version now{place}."
+
+
+def _others(version: ModelVersion, store: Store) -> Mapping[str, Deployment]:
+    return {row.version: row for row in store.deployments.list(version.name) if row.version != version.version}
+
+
+def _expected(rows: Mapping[str, Deployment]) -> Deployment | None:
+    """The newest version that takes requests by name, or will once it has started."""
+    rows = {key: row for key, row in rows.items() if takes_requests(row) and row.config.take_traffic}
+    return rows[max(rows, key=int)] if rows else None

@@ -1,0 +1,209 @@
+"""From a script that succeeded to a registered version: which run is the job's, which model is registered, exactly once."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Final
+
+from raylift.domain.deployment import DeploymentConfig
+from raylift.domain.errors import PlatformError
+from raylift.domain.identifiers import TAG_ENVIRONMENT_LOCK, TAG_JOB_ID, TAG_REQUIREMENTS, TAG_SCRIPT_SHA256, TAG_SWEEP_ID
+from raylift.domain.job import Job
+from raylift.domain.model_version import LoggedModel, ModelVersion, TrackedRun
+from raylift.domain.script_notes import ScriptNotes
+from raylift.engines.mlflow.registry import Registry
+from raylift.engines.mlflow.tracking import Tracking
+from raylift.store import Store
+from raylift.supervisor.deployments import succession
+from raylift.supervisor.jobs.advice import autolog_failed
+from raylift.supervisor.jobs.choose_model import choice, choose_model, choose_run, no_model, whose_metrics
+
+log = logging.getLogger(__name__)
+
+NO_NOTES: Final = ScriptNotes()
+_TAG_LIMIT: Final = 5000
+"""Characters that MLflow keeps of a tag's value."""
+
+
+class NoModelLogged(PlatformError):
+    """A job that was to register a model logged none."""
+
+    code = "no_model_logged"
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """What a finished job made."""
+
+    message: str
+    experiment_id: str | None = None
+    run: TrackedRun | None = None
+    version: ModelVersion | None = None
+    metrics: dict[str, float] = field(default_factory=dict)
+
+
+def register(job: Job, tracking: Tracking, registry: Registry, notes: ScriptNotes = NO_NOTES) -> Registered:
+    """Find what the job made, and register its model unless that is left to its sweep. May be repeated.
+
+    ``notes`` are of the script's process.
+
+    Raises: as ``register_model``.
+    """
+    sweep = job.spec.sweep
+    if sweep is None or sweep.registers:
+        made = register_model(job, tracking, registry, notes)
+    else:
+        made = _left_to_the_sweep(job, tracking, notes)
+    params = parameters(job)
+    if params and made.run is not None:
+        tracking.add_params(made.run.run_id, params)
+    more = ""
+    if notes.tracks_at is not None:
+        more = f" The script tracked runs at {notes.tracks_at} besides: they are not seen here."
+    return replace(made, message=f"{made.message}{more}{autolog_failed(notes)}")
+
+
+def parameters(job: Job) -> dict[str, str]:
+    """Parameters that MLflow shows with the job's run: the upload's own, and its sweep's."""
+    sweep = job.spec.sweep
+    return {**job.spec.params, **(sweep.parameters if sweep is not None else {})}
+
+
+def register_model(job: Job, tracking: Tracking, registry: Registry, notes: ScriptNotes = NO_NOTES) -> Registered:
+    """Register the model that the job logged. Repeating it finds the version that was made before.
+
+    Raises:
+        NoModelLogged: ``model_name`` was asked for, and no finished model is to be found.
+        EngineUnavailable: MLflow does not answer.
+    """
+    runs = tracking.runs_of_job(job.job_id)
+    name = job.spec.model_name
+    if name is None:
+        run = choose_run(runs, None)
+        message = f"Done. Nothing to register: the job names no model.{whose_metrics(run, runs)}"
+        return _registered(job, tracking, run, None, message)
+    made = registry.versions_of_job(name, job.job_id, frozenset(run.run_id for run in runs))
+    logged = tracking.logged_models_of_job(job.job_id, runs)
+    model = choose_model(logged, name, job.spec.register, runs)
+    version = choose_version(job, made if job.spec.register is None else _made_of(model, job, made))
+    if version is not None:
+        version = _without_twins(job, version, registry)
+        registry.tag_version(version, lineage_tags(job))
+        message = f"Registered as {name} version {version.version}."
+    else:
+        if model is None:
+            raise NoModelLogged(no_model(name, job.spec.register, logged, runs, notes))
+        version = _without_twins(job, registry.register(name, model, lineage_tags(job)), registry)
+        message = f"Registered as {name} version {version.version}{choice(model, logged, runs)}."
+    run = _with_metrics_of_the_job(choose_run(runs, version.run_id), runs, tracking)
+    return _registered(job, tracking, run, version, f"{message}{whose_metrics(run, runs)}")
+
+
+def deploy(job: Job, version: ModelVersion, store: Store, config: DeploymentConfig, *, now: datetime) -> str:
+    """Give a version that was registered for a job its deployment, unless it has one.
+
+    Returns a sentence on which version answers for the model's name from now on.
+    """
+    row = store.deployments.ensure(
+        version.name,
+        version.version,
+        model_uri=version.uri,
+        config=succession.config_for(job, version, store, config),
+        now=now,
+        wanted=job.spec.deploy,
+        job_id=job.job_id,
+        environment_lock=job.environment_lock or (),
+        # Whoever trained a model is about to ask it.
+        demanded=True,
+    )
+    return succession.sentence(row, version, store)
+
+
+def choose_version(job: Job, versions: Sequence[ModelVersion]) -> ModelVersion | None:
+    """The job's version: the one this platform made for it, else the newest that its script registered itself."""
+    ours = [version for version in versions if version.tags.get(TAG_JOB_ID) == job.job_id]
+    return max(ours or versions, key=lambda version: int(version.version), default=None)
+
+
+def _made_of(model: LoggedModel | None, job: Job, versions: Sequence[ModelVersion]) -> list[ModelVersion]:
+    """The versions of the model that the upload chose, and those that this platform made."""
+    uri = model.uri if model is not None else None
+    return [version for version in versions if version.tags.get(TAG_JOB_ID) == job.job_id or version.source == uri]
+
+
+def twins_of(job: Job, version: ModelVersion, versions: Sequence[ModelVersion]) -> list[ModelVersion]:
+    """Versions that this platform made of the same model for the same job, the first first; ``version`` is among them."""
+    same = [
+        other
+        for other in versions
+        if other.version == version.version or (other.tags.get(TAG_JOB_ID) == job.job_id and other.source == version.source)
+    ]
+    return sorted(same, key=lambda other: int(other.version))
+
+
+def _without_twins(job: Job, version: ModelVersion, registry: Registry) -> ModelVersion:
+    """The first of a version and its twins; the others are removed.
+
+    MLflow has no "add unless it is there": a request whose answer was lost (the server or a supervisor was killed) may be
+    carried out after we looked. Nobody has been told of any of them yet, and everybody keeps the first.
+    """
+    if version.tags.get(TAG_JOB_ID) != job.job_id:
+        return version  # Its script registered it.
+    first, *others = twins_of(job, version, registry.versions(version.name)) or [version]
+    for other in others:
+        log.warning("%s: removing %s version %s, a twin of version %s", job.job_id, other.name, other.version, first.version)
+        registry.delete_version(other)
+    return first
+
+
+def lineage_tags(job: Job) -> dict[str, str]:
+    """Where a version comes from, as tags on it."""
+    spec = job.spec
+    tags = {
+        **spec.tags,
+        TAG_JOB_ID: job.job_id,
+        TAG_SCRIPT_SHA256: spec.script_sha256,
+        TAG_REQUIREMENTS: json.dumps(list(spec.requirements)),
+        TAG_ENVIRONMENT_LOCK: json.dumps(list(job.environment_lock or ())),
+    }
+    if spec.sweep is not None:
+        tags[TAG_SWEEP_ID] = spec.sweep.sweep_id
+    # A list too long for a tag is left out rather than cut: the job has it whole.
+    return {key: value for key, value in tags.items() if len(value) <= _TAG_LIMIT}
+
+
+def _left_to_the_sweep(job: Job, tracking: Tracking, notes: ScriptNotes) -> Registered:
+    runs = tracking.runs_of_job(job.job_id)
+    logged = tracking.logged_models_of_job(job.job_id, runs)
+    model = choose_model(logged, job.spec.model_name or "", job.spec.register, runs)
+    if model is None and job.spec.model_name is not None:
+        # It could not win: better told now than when all have ended.
+        raise NoModelLogged(no_model(job.spec.model_name, job.spec.register, logged, runs, notes))
+    run = _with_metrics_of_the_job(choose_run(runs, model.run_id if model else None), runs, tracking)
+    return _registered(job, tracking, run, None, "Done. Its sweep registers the best job's model when all have ended.")
+
+
+def _with_metrics_of_the_job(run: TrackedRun | None, runs: Sequence[TrackedRun], tracking: Tracking) -> TrackedRun | None:
+    """The run of the model, with what the script logged outside of any run: MLflow shows it with the version, too."""
+    if run is None:
+        return None
+    outside = {
+        name: other.metrics[name]
+        for other in runs
+        if other.outside is not None and other.run_id != run.run_id
+        for name in other.outside
+        if name in other.metrics and name not in run.metrics
+    }
+    if not outside:
+        return run
+    tracking.add_metrics(run.run_id, outside)
+    return replace(run, metrics={**run.metrics, **outside})
+
+
+def _registered(job: Job, tracking: Tracking, run: TrackedRun | None, version: ModelVersion | None, message: str) -> Registered:
+    experiment_id = run.experiment_id if run else tracking.experiment_id(job.spec.experiment_name)
+    return Registered(message, experiment_id, run, version, dict(run.metrics) if run else {})

@@ -1,0 +1,1 @@
+"""HTTP shared by all routers: bodies, errors, middleware, responses."""

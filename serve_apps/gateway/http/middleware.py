@@ -1,0 +1,109 @@
+"""What holds for every request: an id, a bounded body, no pages of other sites, a count. Plain ASGI: it is in the hot path."""
+
+from __future__ import annotations
+
+import re
+import time
+import uuid
+from collections.abc import Callable
+from typing import Final
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from raylift.domain.errors import InvalidRequest, PlatformError, TooLarge
+from raylift.domain.quantities import format_bytes
+from serve_apps.gateway.http.errors import REQUEST_ID, CrossOriginRefused, error_response
+
+_ACCEPTABLE_ID: Final = re.compile(r"[\x21-\x7e]{1,128}")
+_SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+_POLICY_VIOLATION: Final = 1008
+
+Observe = Callable[[Scope, int, float], None]
+"""Told of each request: its scope, the answer's status, the seconds it took."""
+
+
+class Edge:
+    """Wraps the application. ``observe`` is called once a request, when its answer is complete."""
+
+    def __init__(self, app: ASGIApp, *, max_body_bytes: int, observe: Observe, echo_request_id: bool) -> None:
+        self._app = app
+        self._echo_request_id = echo_request_id
+        self._max_body_bytes = max_body_bytes
+        self._observe = observe
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket" and _is_cross_origin(Headers(scope=scope)):
+            # Browsers ask nobody before they let a page open one and read what comes.
+            await send({"type": "websocket.close", "code": _POLICY_VIOLATION})
+            return
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = time.perf_counter()
+        headers = Headers(scope=scope)
+        request_id = scope[REQUEST_ID] = _request_id(headers)
+        status = 500
+
+        async def send_marked(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                marked = MutableHeaders(scope=message)
+                if self._echo_request_id:
+                    marked["X-Request-ID"] = request_id
+                marked["X-Content-Type-Options"] = "nosniff"
+            await send(message)
+
+        try:
+            refusal = self._refusal(scope, headers)
+            if refusal:
+                await error_response(scope["path"], refusal)(scope, receive, send_marked)
+            else:
+                await self._app(scope, self._bounded(receive, headers), send_marked)
+        finally:
+            self._observe(scope, status, time.perf_counter() - started)
+
+    def _refusal(self, scope: Scope, headers: Headers) -> PlatformError | None:
+        if "\0" in scope["path"] or b"%00" in scope["query_string"]:
+            return InvalidRequest("The address holds a null byte.")
+        if scope["method"] not in _SAFE_METHODS and _is_cross_origin(headers):
+            return CrossOriginRefused("A page of another site may not do this.")
+        length = headers.get("content-length", "")
+        if length.isdecimal() and int(length) > self._max_body_bytes:
+            return self._too_large()
+        return None
+
+    def _bounded(self, receive: Receive, headers: Headers) -> Receive:
+        if "content-length" in headers:
+            return receive  # The server itself reads no more than that.
+        taken = 0
+
+        async def receive_bounded() -> Message:
+            nonlocal taken
+            message = await receive()
+            taken += len(message.get("body", b""))
+            if taken > self._max_body_bytes:
+                raise self._too_large()
+            return message
+
+        return receive_bounded
+
+    def _too_large(self) -> TooLarge:
+        limit = self._max_body_bytes
+        return TooLarge(f"The body is larger than {format_bytes(limit)}, the most that is taken.", limit_bytes=limit)
+
+
+def _request_id(headers: Headers) -> str:
+    given = headers.get("x-request-id")
+    return given if given and _ACCEPTABLE_ID.fullmatch(given) else uuid.uuid4().hex
+
+
+def _is_cross_origin(headers: Headers) -> bool:
+    """Whether a browser says that a page of another site sends this. Uploads run code: no page may send one unasked."""
+    origin = headers.get("origin")
+    if origin is None:
+        return headers.get("sec-fetch-site") == "cross-site"
+    hosts = {headers.get("host"), headers.get("x-forwarded-host")}
+    return urlsplit(origin).netloc not in hosts

@@ -1,0 +1,1 @@
+"""Predictions that pass through the gateway: routing, relaying, shadowing."""

@@ -1,0 +1,1 @@
+"""Bodies and forms of uploads."""

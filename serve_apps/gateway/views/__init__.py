@@ -1,0 +1,1 @@
+"""Wire models made from domain objects."""

@@ -1,0 +1,55 @@
+"""A version's statistics in the API's words."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Final
+
+from raylift.api.observations import StatsView
+from raylift.domain import model_counters as counters
+from raylift.domain.model_counters import ErrorKind, ProcessKind, ProtocolName, VersionCounts, quantile
+from raylift.services.models.metrics import Statistics
+
+_MS: Final = 1000.0
+_NEVER: Final = datetime.min.replace(tzinfo=UTC)
+
+
+def stats_view(statistics: Statistics) -> StatsView:
+    counts = statistics.counts or VersionCounts(statistics.model_name, statistics.version, _NEVER, {})
+    answered = counts.buckets(counters.SECONDS)
+    batches = counts.buckets(counters.BATCH_ROWS)[-1]
+    loads = counts.of(counters.LOADS)
+    return StatsView(
+        model_name=statistics.model_name,
+        model_version=statistics.version,
+        since=statistics.counts and statistics.counts.since,
+        requests=round(counts.requests),
+        requests_by_protocol={
+            protocol.value: round(count) for protocol in ProtocolName if (count := counts.of(counters.requests_of(protocol)))
+        },
+        errors=round(counts.errors),
+        error_rate=counts.errors / counts.requests if counts.requests else None,
+        errors_by_kind={kind.value: round(count) for kind in ErrorKind if (count := counts.of(counters.errors_of(kind)))},
+        rows=round(counts.of(counters.ROWS)),
+        mean_batch_rows=counts.of(counters.ROWS) / batches if batches else None,
+        latency_mean_ms=counts.of(counters.SECONDS_SUM) / answered[-1] * _MS if answered[-1] else None,
+        latency_p50_ms=_quantile_ms(0.5, answered),
+        latency_p95_ms=_quantile_ms(0.95, answered),
+        latency_p99_ms=_quantile_ms(0.99, answered),
+        ongoing_requests=round(counts.ongoing),
+        queued_requests=round(counts.now(counters.NOW_QUEUED)),
+        replicas=counts.processes(ProcessKind.REPLICA),
+        warm_processes=counts.processes(ProcessKind.WARM),
+        memory_bytes=round(counts.now(counters.NOW_MEMORY_BYTES)),
+        loads=round(loads),
+        load_failures=round(counts.of(counters.LOAD_FAILURES)),
+        load_mean_seconds=counts.of(counters.LOAD_SECONDS) / loads if loads else None,
+        payloads_written=round(counts.of(counters.PAYLOADS_WRITTEN)),
+        payloads_dropped=round(counts.of(counters.PAYLOADS_DROPPED)),
+        feedback=statistics.feedback,
+    )
+
+
+def _quantile_ms(share: float, answered: list[float]) -> float | None:
+    seconds = quantile(share, answered, counters.SECONDS_BOUNDS)
+    return None if seconds is None else seconds * _MS

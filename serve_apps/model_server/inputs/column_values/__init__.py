@@ -1,0 +1,1 @@
+"""Values of one column, as the training table had them."""

@@ -1,0 +1,113 @@
+"""The fast path of LightGBM: its C interface, called with nothing in between.
+
+The Python package makes the same calls, and prepares each anew; what is prepared here once is its configuration.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import weakref
+from typing import Any, Final
+
+import lightgbm
+import numpy as np
+from lightgbm import basic
+from numpy.typing import NDArray
+
+from serve_apps.model_server.predictors.fast_paths.fast_path import FastPath, not_infinite
+
+_LIB: Final[Any] = getattr(basic, "_LIB")  # noqa: B009 - the package's own handle of its library; it exports no other
+_FLOAT64: Final = 1  # C_API_DTYPE_FLOAT64
+_NORMAL: Final = 0  # C_API_PREDICT_NORMAL
+_ROW_MAJOR: Final = 1
+_PARAMETERS: Final = ctypes.c_char_p(b"num_threads=1")
+_FLOAT32_EXACT: Final = 2**24
+
+
+def booster_path(booster: lightgbm.Booster) -> FastPath | None:
+    """The path of a native booster; None for one with categories, which only the library knows how to read."""
+    if booster.pandas_categorical:  # pyright: ignore[reportAttributeAccessIssue]
+        return None
+    return FastPath(_as_float64, _Booster(booster), _itself, _both_classes)
+
+
+def estimator_path(model: lightgbm.LGBMModel) -> FastPath | None:
+    """The path of a model of the scikit-learn API; None for classes, objectives and ways to predict of the user's own.
+
+    What such a model was made with, it passes on to its predictions: ``pred_early_stop``, say, adds no more trees to a row
+    that seems decided, and the rows tried at load need not seem so.
+    """
+    booster = model.booster_
+    if any(name.startswith("pred_") for name in model.get_params()):
+        return None
+    if booster.pandas_categorical or callable(model.objective_):  # pyright: ignore[reportAttributeAccessIssue]
+        return None
+    if type(model) is lightgbm.LGBMClassifier:
+        return FastPath(_as_float64, _Booster(booster), _Labels(np.asarray(model.classes_)), _both_classes)
+    if type(model) in (lightgbm.LGBMRegressor, lightgbm.LGBMRanker):
+        return FastPath(_as_float64, _Booster(booster), _itself)
+    return None
+
+
+class _Booster:
+    """Predicts with one thread, in which every row is computed by itself."""
+
+    def __init__(self, booster: lightgbm.Booster) -> None:
+        self.booster = booster  # keeps the handle alive
+        self.handle = booster._handle  # pyright: ignore[reportPrivateUsage]
+        self.features = booster.num_feature()
+        self.outputs = booster.num_model_per_iteration()
+        self.iterations = int(booster.best_iteration)
+        self.single = ctypes.c_void_p()
+        _check(
+            _LIB.LGBM_BoosterPredictForMatSingleRowFastInit(
+                self.handle, _NORMAL, 0, self.iterations, _FLOAT64, ctypes.c_int32(self.features), _PARAMETERS,
+                ctypes.byref(self.single),
+            )
+        )  # fmt: skip
+        weakref.finalize(self, _LIB.LGBM_FastConfigFree, self.single).atexit = False
+
+    def __call__(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
+        count = len(rows)
+        answer = np.empty(count * self.outputs, dtype=np.float64)
+        written = ctypes.c_int64(0)
+        values, target = ctypes.c_void_p(rows.ctypes.data), ctypes.c_void_p(answer.ctypes.data)
+        if count == 1:
+            _check(_LIB.LGBM_BoosterPredictForMatSingleRowFast(self.single, values, ctypes.byref(written), target))
+        else:
+            _check(
+                _LIB.LGBM_BoosterPredictForMat(
+                    self.handle, values, _FLOAT64, ctypes.c_int32(count), ctypes.c_int32(self.features), _ROW_MAJOR, _NORMAL,
+                    0, self.iterations, _PARAMETERS, ctypes.byref(written), target,
+                )
+            )  # fmt: skip
+        return answer if self.outputs == 1 else answer.reshape(count, self.outputs)
+
+
+class _Labels:
+    def __init__(self, classes: NDArray[Any]) -> None:
+        self.classes = classes
+
+    def __call__(self, scores: NDArray[Any]) -> NDArray[Any]:
+        return self.classes[_both_classes(scores).argmax(axis=1)]
+
+
+def _both_classes(scores: NDArray[Any]) -> NDArray[Any]:
+    return scores if scores.ndim == 2 else np.column_stack((1.0 - scores, scores))
+
+
+def _itself(scores: NDArray[Any]) -> NDArray[Any]:
+    return scores
+
+
+def _as_float64(rows: NDArray[Any]) -> NDArray[np.float64] | None:
+    # The library reads an array of integers as float32, a frame of them as float64: up to here both are the same.
+    if rows.dtype.kind == "i" and not (rows.max() <= _FLOAT32_EXACT and rows.min() >= -_FLOAT32_EXACT):
+        return None
+    taken = not_infinite(rows)
+    return None if taken is None else np.ascontiguousarray(taken, dtype=np.float64)
+
+
+def _check(status: int) -> None:
+    if status != 0:
+        raise lightgbm.basic.LightGBMError(_LIB.LGBM_GetLastError().decode())
