@@ -50,7 +50,7 @@ check: .venv/.dev
 	@python .ci/stages.py lint types imports unit architecture
 
 test: .venv/.dev
-	@python .ci/stages.py lint types imports unit architecture contract integration e2e
+	@python .ci/stages.py lint imports architecture types unit contract --beside e2e integration
 
 # What takes too long for every change.
 test-all: test

@@ -1,4 +1,8 @@
-"""Run the named stages of the checks in their order, each timed; stop after the first that fails."""
+"""Run stages of the checks: ``stages.py lint types unit --beside integration e2e``.
+
+The stages of a lane run one after the other, the lanes beside each other: tests of real engines wait most of their time, and
+leave the processor to the others. A lane ends with its first stage that fails, and the others with the stage they are at.
+"""
 
 from __future__ import annotations
 
@@ -6,23 +10,22 @@ import os
 import re
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+BESIDE = "--beside"
 STAGES: dict[str, list[list[str]]] = {
     "lint": [["ruff", "check", "--quiet", "."], ["ruff", "format", "--check", "--quiet", "."]],
     "types": [["basedpyright"]],
     "imports": [["lint-imports"]],
-    "unit": [["pytest", "-q", "-n", "2", "tests/unit"]],
+    "unit": [["pytest", "-q", "-n", "2", "--durations=25", "tests/unit"]],
     "architecture": [["pytest", "-q", "tests/architecture"]],
-    "contract": [["pytest", "-q", "-n", "2", "tests/contract"]],
-    "integration": [
-        # Each test of environments builds its own: two at a time.
-        ["pytest", "-q", "-n", "2", "--durations=15", "tests/integration/environments"],
-        ["pytest", "-q", "--durations=15", "tests/integration", "--ignore=tests/integration/environments"],
-    ],
-    "e2e": [["pytest", "-q", "--durations=15", "-m", "not nightly", "tests/e2e"]],
+    "contract": [["pytest", "-q", "-n", "2", "--durations=10", "tests/contract"]],
+    # A file stays with one process: its tests share a server, a cluster or a model.
+    "integration": [["pytest", "-q", "-n", "2", "--dist", "loadfile", "--durations=25", "tests/integration"]],
+    "e2e": [["pytest", "-q", "--durations=25", "-m", "not nightly", "tests/e2e"]],
     "nightly": [["pytest", "-q", "-m", "nightly", "tests/e2e"]],
     "frameworks": [["pytest", "-q", "tests/frameworks"]],
     "differential": [["pytest", "-q", "-n", "2", "tests/unit/model_server/test_library_answers.py"]],
@@ -30,50 +33,82 @@ STAGES: dict[str, list[list[str]]] = {
 _TESTS_RUN = re.compile(r"(\d+) (passed|failed|error)")
 
 
-def main(names: list[str]) -> int:
-    lines: list[str] = []
-    totals = {"passed": 0, "failed": 0}
-    failed = False
-    for name in names:
-        began = time.monotonic()
-        print(f"── {name} ", "─" * (76 - len(name)), sep="", flush=True)
-        failed = not run_stage(STAGES[name], totals)
-        lines.append(f"{'FAIL' if failed else 'ok  '} {name:<13} {time.monotonic() - began:6.1f} s")
-        if failed:
-            break
-    print("─" * 80, *lines, *(f"     {name} was not run" for name in names[len(lines) :]), sep="\n", flush=True)
-    if failed and not totals["failed"]:
-        # A stage that is no test run: lint, types, imports.
-        totals["failed"] = 1
-    print(f"{totals['passed']} passed, {totals['failed']} failed", flush=True)
-    return int(failed)
+class Lane:
+    """Stages that run one after the other, in a thread of their own."""
+
+    def __init__(self, names: list[str], stop: threading.Event) -> None:
+        self._names = names
+        self._stop = stop
+        self.report: list[str] = []
+        self.passed = self.failed = 0
+        self.is_red = False
+        self._thread = threading.Thread(target=self._run)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def join(self) -> None:
+        self._thread.join()
+
+    def _run(self) -> None:
+        for name in self._names:
+            if self._stop.is_set():
+                self.report.append(f"     {name} was not run")
+                continue
+            began = time.monotonic()
+            say(name, "─" * 60)
+            is_green = all(self._command(name, command) for command in STAGES[name])
+            self.report.append(f"{'ok  ' if is_green else 'FAIL'} {name:<13} {time.monotonic() - began:6.1f} s")
+            if not is_green:
+                self.is_red = True
+                # A stage that is no test run counts as one failure.
+                self.failed = self.failed or 1
+                self._stop.set()
+
+    def _command(self, stage: str, command: list[str]) -> bool:
+        """Run one command, pass its output on, and count its tests."""
+        environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"}
+        last = ""
+        with subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        ) as process:
+            assert process.stdout is not None  # noqa: S101 - asked for
+            for line in process.stdout:
+                say(stage, line.rstrip())
+                last = line if line.strip() else last
+        if command[0] == "pytest":
+            counts = {outcome: int(count) for count, outcome in _TESTS_RUN.findall(last)}
+            self.passed += counts.get("passed", 0)
+            self.failed += counts.get("failed", 0) + counts.get("error", 0)
+        return process.returncode == 0
 
 
-def run_stage(commands: list[list[str]], totals: dict[str, int]) -> bool:
-    return all(run(command, totals) for command in commands)
+def say(stage: str, line: str) -> None:
+    print(f"{stage:>12} │ {line}", flush=True)
 
 
-def run(command: list[str], totals: dict[str, int]) -> bool:
-    """Run one command, with its output passed on, and add the tests it counted."""
-    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"}
-    last = ""
-    with subprocess.Popen(
-        command,
-        cwd=ROOT,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    ) as process:
-        assert process.stdout is not None  # noqa: S101 - asked for
-        for line in process.stdout:
-            print(line, end="", flush=True)
-            last = line if line.strip() else last
-    if command[0] == "pytest":
-        for count, outcome in _TESTS_RUN.findall(last):
-            totals["passed" if outcome == "passed" else "failed"] += int(count)
-    return process.returncode == 0
+def main(arguments: list[str]) -> int:
+    lanes: list[list[str]] = [[]]
+    for argument in arguments:
+        if argument == BESIDE:
+            lanes.append([])
+        else:
+            lanes[-1].append(argument)
+    stop = threading.Event()
+    running = [Lane(names, stop) for names in lanes]
+    for lane in running:
+        lane.start()
+    for lane in running:
+        lane.join()
+    print("─" * 80, *(line for lane in running for line in lane.report), sep="\n", flush=True)
+    print(f"{sum(lane.passed for lane in running)} passed, {sum(lane.failed for lane in running)} failed", flush=True)
+    return int(any(lane.is_red for lane in running))
 
 
 if __name__ == "__main__":

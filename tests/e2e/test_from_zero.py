@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -18,7 +15,6 @@ import pytest
 
 from raylift.launcher import LocalPlatform
 from raylift.launcher.processes.platform_processes import processes_of
-from tests.e2e.conftest import OVERRIDES
 
 REGISTER = """
 import sys, mlflow, numpy as np
@@ -49,24 +45,24 @@ for name, info, versions in (("line", line, int(count)), ("fragile", fragile, 1)
 VERSIONS = 4
 
 
+SOON = {"downscale_delay_s": 4.0, "upscale_delay_s": 1.0}
+"""So that replicas come and go within seconds."""
+
+
 @pytest.fixture(scope="module")
-def platform() -> Iterator[LocalPlatform]:
-    """Its own: one whose versions are parked after seconds."""
-    state_dir = Path(tempfile.mkdtemp(prefix="raylift-e2e-"))
-    serving = {"downscale_delay_seconds": 4.0, "upscale_delay_seconds": 1.0}
-    running = LocalPlatform.start(state_dir, overrides={**OVERRIDES, "serving": serving})
-    try:
-        command = [sys.executable, "-c", REGISTER, running.record.mlflow_url, str(VERSIONS)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-        assert done.returncode == 0, done.stderr
-        yield running
-    finally:
-        running.stop()
-        shutil.rmtree(state_dir)
+def registered(platform: LocalPlatform) -> None:
+    """Register the models, and let their replicas come and go within seconds."""
+    command = [sys.executable, "-c", REGISTER, platform.record.mlflow_url, str(VERSIONS)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    with httpx.Client(base_url=platform.url, timeout=60, trust_env=False) as client:
+        for path in (*(f"line/versions/{number + 1}" for number in range(VERSIONS)), "fragile/versions/1"):
+            wait(lambda path=path: client.get(f"/mlops/models/{path}/deployment").status_code == 200)
+            client.put(f"/mlops/models/{path}/deployment", json=SOON).raise_for_status()
 
 
 @pytest.fixture
-def http(platform: LocalPlatform) -> Iterator[httpx.Client]:
+def http(platform: LocalPlatform, registered: None) -> Iterator[httpx.Client]:
     with httpx.Client(base_url=platform.url, timeout=60, trust_env=False) as client:
         yield client
 

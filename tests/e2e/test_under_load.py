@@ -23,7 +23,6 @@ import pytest
 
 from raylift.launcher import LocalPlatform
 from raylift.launcher.processes.platform_processes import processes_of
-from tests.e2e.conftest import OVERRIDES
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -70,21 +69,15 @@ def directory() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="module")
-def platform(directory: Path) -> Iterator[LocalPlatform]:
-    state_dir = Path(tempfile.mkdtemp(prefix="raylift-e2e-"))
-    running = LocalPlatform.start(state_dir, overrides=OVERRIDES)
-    try:
-        command = [sys.executable, "-c", REGISTER, running.record.mlflow_url, str(directory), *NAMES]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-        assert done.returncode == 0, done.stderr
-        yield running
-    finally:
-        running.stop()
-        shutil.rmtree(state_dir)
+def registered(platform: LocalPlatform, directory: Path) -> None:
+    """Register one model under all names."""
+    command = [sys.executable, "-c", REGISTER, platform.record.mlflow_url, str(directory), *NAMES]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.fixture
-def http(platform: LocalPlatform) -> Iterator[httpx.Client]:
+def http(platform: LocalPlatform, registered: None) -> Iterator[httpx.Client]:
     with httpx.Client(base_url=platform.url, timeout=120, trust_env=False) as client:
         yield client
 
