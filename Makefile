@@ -50,7 +50,7 @@ check: .venv/.dev
 	@python .ci/stages.py lint types imports unit architecture
 
 test: .venv/.dev
-	@python .ci/stages.py lint imports architecture types unit contract --beside e2e integration
+	@python .ci/stages.py lint imports architecture types unit contract integration --beside e2e
 
 # What takes too long for every change.
 test-all: test
