@@ -1,4 +1,4 @@
-"""The script's own place for temporary files: in the attempt's directory, so that it counts and goes with it."""
+"""The script's TMPDIR. It lies in the attempt's directory, so that it is counted and removed with it."""
 
 # ruff: noqa: PTH103, PTH106
 # (importing pathlib would cost every job's start some milliseconds)
@@ -7,11 +7,11 @@ from __future__ import annotations
 import os
 
 _LONGEST = 70
-"""Characters that leave room for the sockets that programs make in TMPDIR: a socket's path has at most 107."""
+"""Characters of a path that leaves room for sockets in it: a socket's path has at most 107."""
 
 
 def make_temporary_directory(path: str) -> str:
-    """Make it, and return what TMPDIR is to say: the path, or a short name for it that holds as long as this process lives."""
+    """Make the directory. Returns the value of TMPDIR: its path, or a short alias that lasts as long as this process."""
     os.makedirs(path, mode=0o700, exist_ok=True)
     if len(path) <= _LONGEST:
         return path
@@ -20,11 +20,11 @@ def make_temporary_directory(path: str) -> str:
 
 
 def remove_tree(path: str) -> None:
-    """Remove a directory that a script could fill as it liked. What cannot be removed is left to the supervisor's retention."""
+    """Remove a directory that a script has filled. The supervisor's retention removes what is left."""
     try:
         os.rmdir(path)
     except FileNotFoundError:
         return
     except OSError:
-        # Not shutil: directories that lie a thousand deep make it break off.
+        # Not shutil: it fails on directories that are nested a thousand deep.
         os.waitpid(os.posix_spawn("/bin/rm", ["rm", "-rf", "--", path], os.environ), 0)

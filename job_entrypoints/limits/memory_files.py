@@ -1,8 +1,8 @@
-"""The files of a process tree that are memory: memfds, and open files on a tmpfs such as /dev/shm.
+"""Measures the open files of a process tree that are memory: memfds, and files on a tmpfs such as /dev/shm.
 
-What a process writes to them takes the machine's memory, but is in nobody's resident size unless it is mapped. Going through
-all open files is slow beside the watchdog's looks, so it is done now and then, a few milliseconds at a time, and at once when
-the machine's shared memory has grown so much that the script may have reached its limit.
+Their bytes take the machine's memory, but no process's resident size shows them unless they are mapped. A walk over all open
+files is slow beside the watchdog's checks. So it runs now and then, for a few milliseconds at a time, and at once when the
+machine's shared memory has grown so much that the script may have reached its limit.
 """
 
 # ruff: noqa: PTH116, PTH123
@@ -21,18 +21,18 @@ if TYPE_CHECKING:
 _PORTION_SECONDS = 0.002
 _REST_SECONDS = 2.0
 _REST_SHARE = 20
-"""Walking takes one part in so many of the time."""
+"""Walking takes at most 1/20 of the time."""
 _BLOCK = 512
 _CLOCK_STEP_SECONDS = 0.1
-"""Files' times lag behind the clock by a tick of the kernel."""
+"""Times of files lag behind the clock by a tick of the kernel."""
 _IN_MEMORY = frozenset({"tmpfs", "ramfs"})
 
 
 class MemoryFiles:
-    """Measures what the tree below ``root`` has in such files. ``used`` is bytes, as of the last walk.
+    """Measures such files of the tree below ``root``. ``used`` is bytes, as of the last walk.
 
-    What was last written before this was made does not count: somebody else's file that the script reads. Nor do files on
-    the file system of ``scratch``, the script's directory, which has a limit of its own.
+    Files that were last written before this object was made do not count: the script only reads them. Nor do files on the
+    file system of ``scratch``, the script's directory, which has a limit of its own.
     """
 
     def __init__(self, root: int, scratch: str | None = None) -> None:
@@ -47,7 +47,7 @@ class MemoryFiles:
         self._rest_until = time.monotonic() + _REST_SECONDS
 
     def check(self, room: int) -> None:
-        """Go on measuring for a moment. ``room``: the bytes that the script may still take."""
+        """Measure for a moment. ``room``: bytes that the script may still take."""
         if self._walk is None and (time.monotonic() >= self._rest_until or self._may_fill(room)):
             self._shared_at_walk = _shared_memory()
             self._sum, self._walk_cost = 0, 0.0
@@ -56,7 +56,7 @@ class MemoryFiles:
             self._go_on(self._walk)
 
     def measure(self) -> int:
-        """What it is right now."""
+        """Measure to the end, now. Returns bytes."""
         self.used, self._walk = sum(self._sizes()), None
         return self.used
 
@@ -77,12 +77,12 @@ class MemoryFiles:
 
     def _sizes(self) -> Iterator[int]:
         for found in open_files(self._root):
-            is_ours = found is not None and found.st_dev in self._devices and found.st_ctime >= self._since
-            yield found.st_blocks * _BLOCK if found is not None and is_ours else 0
+            counts = found is not None and found.st_dev in self._devices and found.st_ctime >= self._since
+            yield found.st_blocks * _BLOCK if found is not None and counts else 0
 
 
 def _memory_devices() -> set[int]:
-    """The devices whose files are memory: where memfds are, and each tmpfs that is mounted."""
+    """The devices of files that are memory: that of memfds, and each mounted tmpfs."""
     devices: set[int] = set()
     if hasattr(os, "memfd_create"):
         descriptor = os.memfd_create("probe")
@@ -98,7 +98,7 @@ def _memory_devices() -> set[int]:
 
 
 def _shared_memory() -> int:
-    """The machine's shared memory, files in memory among it."""
+    """Bytes of the machine's shared memory, with files in memory."""
     with open("/proc/meminfo", "rb", buffering=0) as file:
         text = file.read(4096)
     _, _, rest = text.partition(b"\nShmem:")

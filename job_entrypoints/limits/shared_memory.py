@@ -1,8 +1,8 @@
-"""What a process tree has in memory where a fork made its processes share pages: bounds, from what is cheap to ask.
+"""Bounds the memory of a process tree whose processes share pages since a fork.
 
-What /proc/PID/status says is cheap, but counts a shared page once for each process that has it. The kernel's exact shares (PSS)
-cost tens of milliseconds a gigabyte for each process. So these are asked for now and then, a few processes at a time, and
-carried on by what status says in between: a process that grows is seen at once, however many share its pages.
+/proc/PID/status is cheap, but counts a shared page once for each process. The kernel's exact shares (PSS, smaps_rollup) cost
+tens of milliseconds for each gigabyte and process. So they are read now and then, a few processes at a time, and status updates
+them in between: a process that grows is seen at once, however many share its pages.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _EXACT_SHARED_FIELDS = (b"\nPss_Shmem:",)
 
 
 class Counted:
-    """What one process has, in bytes; pages that others have, too, among it. ``shared``: memory that was made to be shared."""
+    """Memory of one process in bytes, with pages that others have too. ``shared``: shared memory, such as /dev/shm."""
 
     def __init__(self, private: int, shared: int, threads: int) -> None:
         self.private = private
@@ -33,49 +33,49 @@ class Counted:
 
 
 class _Share:
-    """What one process had of its own, and its part of what it shares, when it was measured."""
+    """Exact share of one process in the tree's memory (PSS, bytes), and its counts around that measurement."""
 
     def __init__(self, private: int, shared: int, counted: Counted, before: Counted) -> None:
         self.private = private
         self.shared = shared
         self.counted = counted
-        """The moment after: whatever it has grown since is not in ``private``."""
+        """Directly after the measurement: later growth is not in ``private``."""
         self.least_private = min(counted.private, before.private)
-        """Since then. What is more than that may be new."""
+        """Lowest count since then. Anything above it may be new."""
         self.least_shared = min(counted.shared, before.shared)
 
 
 class SharedPages:
-    """Bounds of what the processes of a tree have together, in bytes.
+    """Bounds of the memory of a tree, in bytes; private and shared.
 
-    ``at_least`` is certain. ``at_most`` is but for what is written to pages of before a fork, until they are measured again.
-    Both are exact for a tree of one process, and when a measurement has just ended.
+    ``at_least`` is certain. ``at_most`` misses writes to pages of before a fork until they are measured again. Both are exact
+    for a tree of one process, and directly after a measurement.
     """
 
     def __init__(self) -> None:
         self.private_at_least = self.private_at_most = 0
         self.shared_at_least = self.shared_at_most = 0
         self.total = 0
-        """Each page as often as processes have it."""
+        """Sum over the processes: a shared page counts once for each."""
         self._now: dict[int, Counted] = {}
         self._parents: dict[int, int] = {}
         self._new: list[Counted] = []
-        """Those that were not measured yet."""
+        """Processes that were not measured yet."""
         self._shares: dict[int, _Share] = {}
         self._exact_private = self._exact_shared = 0
-        """Of all that were measured, those that have ended since among them: what they shared is still there."""
+        """Sums of the last measurement, with processes that have ended since: what they shared is still there."""
         self._measured: dict[int, _Share] = {}
-        """Of the measurement that is under way."""
+        """Results of the measurement that is under way."""
         self._measuring: Iterator[None] | None = None
         self._cost = 0.0
         self._rest_since = float("-inf")
 
-    def look(self, now: dict[int, Counted], parents: dict[int, int]) -> None:
-        """Work out the bounds from what each process has now."""
+    def update(self, now: dict[int, Counted], parents: dict[int, int]) -> None:
+        """Compute the bounds from the present count of each process."""
         self._now, self._parents = now, parents
         for shares in (self._shares, self._measured):
             _follow(shares, now)
-        self._new = [each for pid, each in now.items() if pid not in self._shares and not self._is_its_parent(pid)]
+        self._new = [each for pid, each in now.items() if pid not in self._shares and not self._shares_address_space(pid)]
         private, shared = sum(each.private for each in now.values()), sum(each.shared for each in now.values())
         self.total = private + shared
         if len(now) < 2:
@@ -88,7 +88,7 @@ class SharedPages:
         self.shared_at_most = max(min(shared, self._possible_shared()), self.shared_at_least)
 
     def measure(self, seconds: float) -> None:
-        """Measure for about so long: begin, go on, or end."""
+        """Begin a measurement, or go on with it, for about so many seconds."""
         began = time.monotonic()
         if self._measuring is None:
             self._measured, self._cost = {}, 0.0
@@ -100,18 +100,18 @@ class SharedPages:
             self._shares, self._measured, self._measuring = self._measured, {}, None
             self._exact_private = sum(share.private for share in self._shares.values())
             self._exact_shared = sum(share.shared for share in self._shares.values())
-            self.look(self._now, self._parents)
+            self.update(self._now, self._parents)
         self._rest_since = time.monotonic()
         self._cost += self._rest_since - began
 
     def has_rested(self, share: int) -> bool:
-        """Whether measuring would take at most one part in ``share`` of the time, or is under way."""
+        """True if measuring would take at most 1/``share`` of the time, or is under way."""
         return self._measuring is not None or time.monotonic() - self._rest_since >= self._cost * share
 
     def _measure(self, processes: list[tuple[int, Counted]]) -> Iterator[None]:
-        # Only those that were there at the beginning: what one forks meanwhile would count a second time.
+        # Only processes that were there at the beginning: a later fork of one would count a second time.
         for pid, before in processes:
-            if self._is_its_parent(pid):
+            if self._shares_address_space(pid):
                 share = _Share(0, 0, before, before)
             else:
                 rollup = read_memory(pid, "smaps_rollup", _EXACT_PRIVATE_FIELDS[0])
@@ -119,26 +119,25 @@ class SharedPages:
                 if _EXACT_PRIVATE_FIELDS[0] in rollup:
                     private, shared = sum_fields(rollup, _EXACT_PRIVATE_FIELDS), sum_fields(rollup, _EXACT_SHARED_FIELDS)
                 else:
-                    # A kernel before 5.4, or it has ended. What may be too high is then all there is.
+                    # The kernel is older than 5.4, or the process has ended. Its count may be too high.
                     private, shared = after.private, after.shared
                 share = _Share(private, shared, after, before)
             self._measured[pid] = share
             yield
 
-    def _is_its_parent(self, pid: int) -> bool:
-        """Between vfork and exec a child is its parent's own memory, shown a second time."""
+    def _shares_address_space(self, pid: int) -> bool:
+        """True between vfork and exec: the child shows its parent's memory a second time."""
         parent = self._parents.get(pid, 0)
         return parent in self._now and share_memory(pid, parent)
 
-    # The parts sum up to no more than there is, also where some processes are left out: so all are taken that have certainly
-    # something left of what they had.
+    # A sum over some of the processes is never too high. So processes that may have lost their share are left out.
     def _certain_private(self) -> int:
         return sum(
             max(share.private + self._now[pid].private - share.counted.private, 0) for pid, share in self._shares.items()
         )
 
     def _certain_shared(self) -> int:
-        # To map more of a segment that others have, too, takes no memory.
+        # Mapping more of a segment that others map too takes no memory.
         return sum(
             max(share.shared + min(self._now[pid].shared - share.counted.shared, 0), 0) for pid, share in self._shares.items()
         )
@@ -153,15 +152,14 @@ class SharedPages:
 
 
 def count(pid: int) -> Counted:
-    """What is cheap to ask of one process; nothing of one that has ended or is not ours to see."""
+    """Count one process cheaply. All zero for one that has ended or may not be read."""
     status = read_memory(pid, "status", _PRIVATE_FIELDS[0])
     return Counted(sum_fields(status, _PRIVATE_FIELDS), sum_fields(status, _SHARED_FIELDS), number(status, _THREADS_FIELD))
 
 
 def _follow(shares: dict[int, _Share], now: dict[int, Counted]) -> None:
     for pid in shares.keys() - now.keys():
-        # At once: its number may be another process's one day.
-        del shares[pid]
+        del shares[pid]  # At once: the number may be reused.
     for pid, share in shares.items():
         share.least_private = min(share.least_private, now[pid].private)
         share.least_shared = min(share.least_shared, now[pid].shared)

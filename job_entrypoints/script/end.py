@@ -1,4 +1,4 @@
-"""Notes how the main thread of a script ended, and what else keeps its process then. Imported only when there is something."""
+"""Notes the end of a script's main thread, and the threads and processes that keep its process alive. Imported on demand."""
 
 from __future__ import annotations
 
@@ -14,27 +14,23 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-_OF_MLFLOW = "Mlflow"
-"""Beginning of the names of MLflow's own threads, which end with the process."""
-
+_MLFLOW_THREAD = "Mlflow"
+"""Prefix of the names of MLflow's own threads, which end with the process."""
 
 failed = False
-"""True where the script ended with an exception, or an exit code other than 0."""
+"""True if the script ended with an exception, or with an exit code other than 0."""
 
 
 def note_end(instructions: str, script: str, error: BaseException | None) -> None:
-    """Note an exception, and the threads and processes that Python will wait for.
-
-    A fault of ours must not hide the script's.
-    """
+    """Note an exception, and the threads and processes that Python waits for. Never raises: the script's error comes first."""
     global failed
     failed = error is not None and not (isinstance(error, SystemExit) and error.code in (None, 0))
     try:
         notes: dict[str, Any] = {}
         settings: dict[str, Any] = json.loads(instructions)
-        said = describe(error, script, project=bool(settings["is_project"])) if error is not None else None
-        if said:
-            notes[ERROR] = said
+        described = describe(error, script, project=bool(settings["is_project"])) if error is not None else None
+        if described:
+            notes[ERROR] = described
         if holders := _holders():
             notes |= {ENDED_AT: time.time(), HELD_BY: ", ".join(holders)}
         if library := library_of(script):
@@ -53,7 +49,7 @@ def _holders() -> list[str]:
         held += [
             f"the thread {thread.name!r}"
             for thread in threading.enumerate()
-            if thread is not main and not thread.daemon and not thread.name.startswith(_OF_MLFLOW)
+            if thread is not main and not thread.daemon and not thread.name.startswith(_MLFLOW_THREAD)
         ]
     if processes is not None:
         held += [f"the process {child.name!r}" for child in processes.active_children() if not child.daemon]

@@ -1,4 +1,4 @@
-"""Names the training library of a script, for advice in its words."""
+"""Names the training library of a script, so that advice can be specific to it."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ _LIBRARIES = (
     "statsmodels",
     "sklearn",
 )
-"""Modules of training libraries; one that builds upon others comes before them."""
+"""Modules of training libraries. A library comes before those that it builds upon."""
 
 
 def library_of(script: str) -> str | None:
-    """The library that the script imports itself, else one that was imported for it; None without any."""
+    """The library that the script imports itself, else one that was imported indirectly, else None."""
     loaded = [name for name in _LIBRARIES if name in sys.modules]
     if not loaded:
         return None

@@ -1,8 +1,7 @@
-"""Imported by Python at its start, in each process that a job's shell command starts.
+"""Installs the hooks at Python's start in each process that a job's shell command starts.
 
-``job_entrypoints/tracking/command_hooks.py`` puts it there.
-
-It stands in front of the environment's own sitecustomize, if there is one, which is imported next.
+``job_entrypoints/tracking/command_hooks.py`` puts this folder on PYTHONPATH, in front of the environment's own sitecustomize.
+That one, if there is any, is imported next.
 """
 
 # ruff: noqa: PTH100, PTH120
@@ -17,7 +16,7 @@ _own = sys.modules.pop(__name__)
 try:
     from job_entrypoints.tracking.command_hooks import install
 except ImportError:
-    # Another interpreter than the platform's: its runs are tied to the job by their environment variables alone.
+    # Another interpreter than the platform's: only environment variables tie its runs to the job.
     pass
 else:
     install()

@@ -22,8 +22,8 @@ def test_lightning_waits_until_mlflow_pytorch_is_complete(monkeypatch: pytest.Mo
     notify(ModuleType("sklearn"))
     notify(ModuleType("pytorch_lightning"))
     assert told == ["sklearn"]
-    autologging.tell_postponed()
-    autologging.tell_postponed()
+    autologging.notify_postponed()
+    autologging.notify_postponed()
     assert told == ["sklearn", "pytorch_lightning"]
     spec._initializing = False
     notify(ModuleType("lightning"))

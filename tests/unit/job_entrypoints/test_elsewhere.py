@@ -27,5 +27,5 @@ def test_another_tracking_address_is_noted_without_its_secrets(uris: list[str], 
 
 
 def test_a_job_without_mlflow_notes_nothing(tmp_path: Path) -> None:
-    Elsewhere(None, str(tmp_path / "script.json")).look("sqlite:///mlflow.db")
+    Elsewhere(None, str(tmp_path / "script.json")).check("sqlite:///mlflow.db")
     assert list(tmp_path.iterdir()) == []

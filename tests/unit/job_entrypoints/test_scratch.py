@@ -86,7 +86,7 @@ def test_a_disk_that_fills_is_looked_at_at_once(tmp_path: Path, monkeypatch: pyt
     assert not scratch.check() or scratch.used > MEBIBYTE
     monkeypatch.setattr(scratch, "_free", lambda: scratch._free_at_walk - 2 * MEBIBYTE)
     while not scratch.check():
-        assert scratch.is_walking or scratch._room_is_going()
+        assert scratch.is_walking or scratch._may_be_over()
     assert scratch.check_at_the_end()
 
 

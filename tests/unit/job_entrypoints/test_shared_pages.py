@@ -53,7 +53,7 @@ def _running(source: str) -> Iterator[int]:
 def _seen(pages: SharedPages, root: int) -> dict[int, Counted]:
     parents = {root: os.getpid(), **descendants(root)}
     now = {pid: count(pid) for pid in parents}
-    pages.look(now, parents)
+    pages.update(now, parents)
     return now
 
 
@@ -77,16 +77,16 @@ def test_growth_counts_at_once_and_what_may_be_shared_does_not() -> None:
         exact, one = pages.private_at_least, now[root]
 
         grown = now | {root: Counted(one.private + HELD, one.shared, 1)}
-        pages.look(grown, parents)
+        pages.update(grown, parents)
         assert pages.private_at_least == exact + HELD
 
         forked_again = now | {-1: one}
-        pages.look(forked_again, parents | {-1: root})
+        pages.update(forked_again, parents | {-1: root})
         assert pages.private_at_least == exact
         assert pages.private_at_most >= exact + HELD
 
-        pages.look({}, {})
-        pages.look({root: one, -1: one}, {root: 1, -1: root})
+        pages.update({}, {})
+        pages.update({root: one, -1: one}, {root: 1, -1: root})
         assert pages.private_at_least == one.private, "a number that was another process's is not known"
 
 
@@ -99,8 +99,8 @@ def test_memory_that_goes_from_one_process_to_the_next_counts_once() -> None:
         exact = pages.private_at_least
         first, second, *_ = (pid for pid in now if pid != root)
         grown = now | {first: Counted(now[first].private + HELD, 0, 1)}
-        pages.look(grown, parents)
-        pages.look(now | {second: Counted(now[second].private + HELD, 0, 1)}, parents)
+        pages.update(grown, parents)
+        pages.update(now | {second: Counted(now[second].private + HELD, 0, 1)}, parents)
         assert pages.private_at_least == exact + HELD
 
 
