@@ -4,8 +4,6 @@
 ``--script my_model.py …`` runs a script that was handed straight to Ray (``ray job submit``); see direct_submission.py.
 """
 
-# ruff: noqa: PTH112
-# (importing pathlib would cost every job's start some milliseconds)
 from __future__ import annotations
 
 import os

@@ -4,8 +4,6 @@ The first half of the cap is written as it comes. Later output goes round in ``o
 and is appended when the script has ended. So output.log only grows: a reader that follows it by offset reads no byte twice.
 """
 
-# ruff: noqa: PTH108
-# (importing pathlib would cost every job's start some milliseconds)
 from __future__ import annotations
 
 import os

@@ -1,7 +1,5 @@
 """Writes progress.json: the wrapper's report to the supervisor."""
 
-# ruff: noqa: PTH118
-# (importing pathlib would cost every job's start some milliseconds)
 from __future__ import annotations
 
 import os

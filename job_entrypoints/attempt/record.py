@@ -1,7 +1,5 @@
 """The attempt as the wrapper reads it: the content of attempt.json and the paths of the attempt's files (docs/adr/0003)."""
 
-# ruff: noqa: PTH100, PTH101, PTH103, PTH105, PTH108, PTH109, PTH110, PTH112, PTH114, PTH118, PTH119, PTH120, PTH123
-# (importing pathlib would cost every job's start some milliseconds)
 from __future__ import annotations
 
 import json

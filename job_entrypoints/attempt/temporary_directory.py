@@ -1,7 +1,5 @@
 """The script's TMPDIR. It lies in the attempt's directory, so that it is counted and removed with it."""
 
-# ruff: noqa: PTH103, PTH106
-# (importing pathlib would cost every job's start some milliseconds)
 from __future__ import annotations
 
 import os

@@ -6,8 +6,6 @@ needed: systemd delegates a cgroup to a user's services and sessions, and root h
 Source: Linux, Documentation/admin-guide/cgroup-v2.rst and cgroup-v1/pids.rst.
 """
 
-# ruff: noqa: PTH102, PTH106, PTH118, PTH120, PTH123, PTH208
-# (importing pathlib would cost every job's start some milliseconds)
 from __future__ import annotations
 
 import os
@@ -55,7 +53,7 @@ class Cgroup:
 
     def kill(self) -> None:
         """Kill every process in it at once, however fast they fork."""
-        if os.path.exists(os.path.join(self.path, "cgroup.kill")):  # noqa: PTH110
+        if os.path.exists(os.path.join(self.path, "cgroup.kill")):
             _write(self.path, "cgroup.kill", "1")
 
     def remove(self) -> None:
@@ -76,7 +74,7 @@ def make_cgroup(name: str, place: Place | None, *, memory_bytes: int, max_tasks:
         if "memory" in place.controllers and memory_bytes:
             _write(path, "memory.max", str(memory_bytes))
             _write(path, "memory.oom.group", "1")
-            if os.path.exists(os.path.join(path, "memory.swap.max")):  # noqa: PTH110 - a kernel without swap has no such file
+            if os.path.exists(os.path.join(path, "memory.swap.max")):  # a kernel without swap has no such file
                 _write(path, "memory.swap.max", "0")
         if "pids" in place.controllers and max_tasks:
             _write(path, "pids.max", str(max_tasks))
@@ -95,8 +93,8 @@ def find_place(process: str = "/proc/self") -> Place | None:
 
     None: there is no cgroup v2, its controllers are bound to v1, or this user may not write it.
     """
-    mounted = _mount_of_cgroup2(f"{process}/mountinfo")
-    own = _own_cgroup(f"{process}/cgroup")
+    mounted = next((point for point, kind, _ in _mounts(process) if kind == "cgroup2"), None)
+    own = _own_cgroup(process)
     if mounted is None or own is None:
         return None
     path = os.path.normpath(mounted + own)
@@ -114,8 +112,8 @@ def find_place(process: str = "/proc/self") -> Place | None:
 
 def find_pids_place(process: str = "/proc/self") -> Place | None:
     """Find this process's cgroup of v1's ``pids`` controller, if it may make others in it. Usually only root may."""
-    mounted = _mount_of_pids(f"{process}/mountinfo")
-    own = _own_cgroup(f"{process}/cgroup", ":pids:/")
+    mounted = next((point for point, kind, options in _mounts(process) if kind == "cgroup" and "pids" in options), None)
+    own = _own_cgroup(process, ":pids:/")
     path = os.path.normpath(mounted + own) if mounted and own else None
     return Place(path, frozenset({"pids"})) if path and _is_writable(path) else None
 
@@ -125,18 +123,10 @@ def _is_writable(path: str) -> bool:
     return os.access(path, os.W_OK) and os.access(os.path.join(path, "cgroup.procs"), os.W_OK)
 
 
-def _mount_of_cgroup2(mountinfo: str) -> str | None:
-    return next((point for point, kind, _ in _mounts(mountinfo) if kind == "cgroup2"), None)
-
-
-def _mount_of_pids(mountinfo: str) -> str | None:
-    return next((point for point, kind, options in _mounts(mountinfo) if kind == "cgroup" and "pids" in options), None)
-
-
-def _mounts(mountinfo: str) -> list[tuple[str, str, list[str]]]:
+def _mounts(process: str) -> list[tuple[str, str, list[str]]]:
     """Mount point, type and options of each file system."""
     try:
-        with open(mountinfo, encoding="utf-8") as file:
+        with open(f"{process}/mountinfo", encoding="utf-8") as file:
             lines = [line.partition(" - ") for line in file]
     except OSError:
         return []
@@ -144,10 +134,10 @@ def _mounts(mountinfo: str) -> list[tuple[str, str, list[str]]]:
     return [(point, about[0], about[2].split(",")) for point, about in abouts if len(about) > 2]
 
 
-def _own_cgroup(listing: str, controller: str = "0::/") -> str | None:
+def _own_cgroup(process: str, controller: str = "0::/") -> str | None:
     """The path after ``controller`` in /proc/PID/cgroup; the line of v2 names none."""
     try:
-        with open(listing, encoding="utf-8") as file:
+        with open(f"{process}/cgroup", encoding="utf-8") as file:
             return next(("/" + line.partition(controller)[2].strip() for line in file if controller in line), None)
     except OSError:
         return None
@@ -157,7 +147,7 @@ def _remove_abandoned(place: str) -> None:
     """Remove cgroups of wrappers that were killed. The kernel refuses while a process is in one."""
     for name in os.listdir(place):
         path = os.path.join(place, name)
-        if name.startswith(_PREFIX) and time.time() - os.stat(path).st_mtime > _ABANDONED_SECONDS:  # noqa: PTH116
+        if name.startswith(_PREFIX) and time.time() - os.stat(path).st_mtime > _ABANDONED_SECONDS:
             _removed(path)
 
 
@@ -177,17 +167,18 @@ def _write(directory: str, name: str, text: str) -> None:
 
 
 def _read_number(directory: str, name: str) -> int:
-    try:
-        with open(os.path.join(directory, name), encoding="ascii") as file:
-            text = file.read().strip()
-    except FileNotFoundError:
-        return 0
+    text = _read(directory, name).strip()
     return int(text) if text.isdecimal() else 0
 
 
 def _read_field(directory: str, name: str, field: str) -> int:
+    lines = (line.split() for line in _read(directory, name).splitlines())
+    return next((int(words[1]) for words in lines if words[0] == field), 0)
+
+
+def _read(directory: str, name: str) -> str:
     try:
         with open(os.path.join(directory, name), encoding="ascii") as file:
-            return next((int(line.split()[1]) for line in file if line.split()[0] == field), 0)
+            return file.read()
     except FileNotFoundError:
-        return 0
+        return ""

@@ -10,20 +10,16 @@ from __future__ import annotations
 
 import os
 import stat
-import time
 
 from job_entrypoints.contract import OUTPUT_FILE, OUTPUT_TAIL_FILE
 from job_entrypoints.limits.open_files import open_files
+from job_entrypoints.limits.paced_sum import PacedSum
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _UNCOUNTED = frozenset({OUTPUT_FILE, OUTPUT_TAIL_FILE})
-_PORTION_SECONDS = 0.002
-_REST_SECONDS = 2.0
-_REST_SHARE = 20
-"""Walking takes at most 1/20 of the time."""
 _BLOCK = 512
 
 
@@ -40,53 +36,31 @@ class DiskUsage:
         # The store may be on the same disk: no job may fill it.
         self.limit = min(limit, free * 8 // 10)
         self.is_limited_by_room = self.limit < limit
-        self.used = 0
         self._free_at_walk = free
-        self._walk: Iterator[int] | None = None
-        self._walk_cost = 0.0
-        self._sum = 0
-        self._rest_until = time.monotonic() + _REST_SECONDS
-        self._before = sum(self._sizes())
+        self._sum = PacedSum(self._sizes)
+        self._before = self._sum.finish()
+
+    @property
+    def used(self) -> int:
+        return max(self._sum.value - self._before, 0)
+
+    @property
+    def is_walking(self) -> bool:
+        return self._sum.is_walking
 
     def check(self) -> bool:
         """Measure for a moment. Returns true once the limit is known to be exceeded."""
-        if self._walk is None and (time.monotonic() >= self._rest_until or self._may_be_over()):
-            self._begin()
-        if self._walk is not None:
-            self._go_on(self._walk)
+        if not self.is_walking and (self._sum.is_due or self._may_be_over()):
+            self._free_at_walk = self._free()
+            self._sum.begin()
+        self._sum.go_on(self.limit + self._before)
         return self.used > self.limit
 
     def check_at_the_end(self) -> bool:
         """Measure a last time after the script's end, if it may have written a lot since the last walk."""
         if self._may_be_over():
-            self.used = sum(self._sizes()) - self._before
+            self._sum.finish()
         return self.used > self.limit
-
-    @property
-    def is_walking(self) -> bool:
-        return self._walk is not None
-
-    def _begin(self) -> None:
-        self._free_at_walk = self._free()
-        self._sum = -self._before
-        self._walk_cost = 0.0
-        self._walk = self._sizes()
-
-    def _go_on(self, walk: Iterator[int]) -> None:
-        began = now = time.monotonic()
-        while now - began < _PORTION_SECONDS:
-            # The clock is read for each file: one call to a slow file system may take the whole portion.
-            size = next(walk, None)
-            now = time.monotonic()
-            if size is None:
-                self.used, self._walk = max(self._sum, 0), None
-                break
-            self._sum += size
-            if self._sum > self.limit:
-                self.used, self._walk = self._sum, None
-                break
-        self._walk_cost += now - began
-        self._rest_until = now + max(_REST_SECONDS, self._walk_cost * _REST_SHARE)
 
     def _may_be_over(self) -> bool:
         """True once the file system has lost so much room, by any writer, that the script may be over its limit."""

@@ -5,23 +5,18 @@ files is slow beside the watchdog's checks. So it runs now and then, for a few m
 machine's shared memory has grown so much that the script may have reached its limit.
 """
 
-# ruff: noqa: PTH116, PTH123
-# (importing pathlib would cost every job's start some milliseconds)
 from __future__ import annotations
 
 import os
 import time
 
 from job_entrypoints.limits.open_files import open_files
+from job_entrypoints.limits.paced_sum import PacedSum
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_PORTION_SECONDS = 0.002
-_REST_SECONDS = 2.0
-_REST_SHARE = 20
-"""Walking takes at most 1/20 of the time."""
 _BLOCK = 512
 _CLOCK_STEP_SECONDS = 0.1
 """Times of files lag behind the clock by a tick of the kernel."""
@@ -36,44 +31,29 @@ class MemoryFiles:
     """
 
     def __init__(self, root: int, scratch: str | None = None) -> None:
-        self.used = 0
         self._root = root
         self._devices = _memory_devices() - ({os.stat(scratch).st_dev} if scratch else set())
         self._since = time.time() - _CLOCK_STEP_SECONDS
         self._shared_at_walk = _shared_memory()
-        self._walk: Iterator[int] | None = None
-        self._walk_cost = 0.0
-        self._sum = 0
-        self._rest_until = time.monotonic() + _REST_SECONDS
+        self._sum = PacedSum(self._sizes)
+
+    @property
+    def used(self) -> int:
+        return self._sum.value
 
     def check(self, room: int) -> None:
         """Measure for a moment. ``room``: bytes that the script may still take."""
-        if self._walk is None and (time.monotonic() >= self._rest_until or self._may_fill(room)):
+        if not self._sum.is_walking and (self._sum.is_due or self._may_fill(room)):
             self._shared_at_walk = _shared_memory()
-            self._sum, self._walk_cost = 0, 0.0
-            self._walk = self._sizes()
-        if self._walk is not None:
-            self._go_on(self._walk)
+            self._sum.begin()
+        self._sum.go_on()
 
     def measure(self) -> int:
         """Measure to the end, now. Returns bytes."""
-        self.used, self._walk = sum(self._sizes()), None
-        return self.used
+        return self._sum.finish()
 
     def _may_fill(self, room: int) -> bool:
         return _shared_memory() - self._shared_at_walk > max(room, 0) // 2
-
-    def _go_on(self, walk: Iterator[int]) -> None:
-        began = now = time.monotonic()
-        while now - began < _PORTION_SECONDS:
-            size = next(walk, None)
-            now = time.monotonic()
-            if size is None:
-                self.used, self._walk = self._sum, None
-                break
-            self._sum += size
-        self._walk_cost += now - began
-        self._rest_until = now + max(_REST_SECONDS, self._walk_cost * _REST_SHARE)
 
     def _sizes(self) -> Iterator[int]:
         for found in open_files(self._root):

@@ -1,7 +1,5 @@
 """Lists the open files of a process tree: deleted files cannot be found by name, and some files are memory."""
 
-# ruff: noqa: PTH116, PTH208
-# (importing pathlib would cost every job's start some milliseconds)
 from __future__ import annotations
 
 import os

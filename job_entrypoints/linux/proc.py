@@ -1,7 +1,5 @@
 """Reads /proc of processes that may end at any moment."""
 
-# ruff: noqa: PTH208
-# (importing pathlib would cost every job's start some milliseconds)
 from __future__ import annotations
 
 import os

@@ -3,8 +3,6 @@
 The root is a subreaper: descendants that fork twice, call setsid or outlive their parents stay descendants.
 """
 
-# ruff: noqa: PTH110, PTH123, PTH208
-# (importing pathlib would cost every job's start some milliseconds)
 from __future__ import annotations
 
 import os
@@ -99,23 +97,8 @@ def _children(pid: int) -> list[int]:
     children: list[int] = []
     for thread in threads:
         try:
-            descriptor = os.open(f"/proc/{pid}/task/{thread}/children", os.O_RDONLY)
+            with open(f"/proc/{pid}/task/{thread}/children", "rb", buffering=0) as file:
+                children += map(int, file.read().split())
         except (FileNotFoundError, ProcessLookupError):
             continue
-        try:
-            children += map(int, _read_all(descriptor).split())
-        except ProcessLookupError:
-            continue
-        finally:
-            os.close(descriptor)
     return children
-
-
-def _read_all(descriptor: int) -> bytes:
-    data = os.read(descriptor, 4096)
-    if len(data) < 4000:
-        return data
-    parts = [data]
-    while data := os.read(descriptor, 65536):
-        parts.append(data)
-    return b"".join(parts)

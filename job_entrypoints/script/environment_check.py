@@ -4,8 +4,6 @@ Ray ignores an unknown field of a runtime_env, with a warning in its own logs. O
 run without its requirements, while its record shows them.
 """
 
-# ruff: noqa: PTH118, PTH123
-# (importing pathlib would cost every job's start some milliseconds)
 from __future__ import annotations
 
 import json

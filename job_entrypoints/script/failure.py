@@ -23,7 +23,7 @@ def describe(error: BaseException, script: str, *, project: bool) -> str | None:
     if isinstance(error, SystemExit):
         # As in Python: a number is an exit code, anything else is printed.
         return None if error.code is None or isinstance(error.code, int) else _text(error.code)
-    hint = _hint(error, os.path.basename(script), project=project)  # noqa: PTH119
+    hint = _hint(error, os.path.basename(script), project=project)
     return f"{_described(error)}. {hint}" if hint else _described(error)
 
 
@@ -73,7 +73,7 @@ def _missing_module(name: str, script: str, *, project: bool) -> str:
 
 
 def _missing_file(name: str, script: str, *, project: bool) -> str | None:
-    if os.path.isabs(name):  # noqa: PTH117
+    if os.path.isabs(name):
         return "The job runs on a machine of the platform; there is no such path on it."
     if project:
         return "The script runs in the project's directory; files that .gitignore or .rayliftignore names are not uploaded."

@@ -1,7 +1,5 @@
 """Reads and writes script.json: notes of the script's process for its monitor. Most scripts have none."""
 
-# ruff: noqa: PTH123
-# (importing pathlib would cost every job's start some milliseconds)
 from __future__ import annotations
 
 import json
@@ -33,7 +31,7 @@ def add_notes(path: str, notes: Mapping[str, Any]) -> None:
     temporary = f"{path}.{os.getpid()}.tmp"
     with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "w", encoding="utf-8") as file:
         json.dump({**read_notes(path), **notes}, file)
-    os.replace(temporary, path)  # noqa: PTH105
+    os.replace(temporary, path)
 
 
 def read_notes(path: str) -> dict[str, Any]:

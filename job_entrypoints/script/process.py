@@ -1,7 +1,5 @@
 """Starts the script's process: in its own session, with low priority, the first to be killed if memory runs out."""
 
-# ruff: noqa: PTH103
-# (importing pathlib would cost every job's start some milliseconds)
 from __future__ import annotations
 
 import os

@@ -3,8 +3,6 @@
 It is called by path with the script's niceness, the hooks' instructions (JSON), the script and its arguments.
 """
 
-# ruff: noqa: PTH120, PTH123
-# (importing pathlib would cost every job's start some milliseconds)
 from __future__ import annotations
 
 import os

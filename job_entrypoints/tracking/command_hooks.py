@@ -4,8 +4,6 @@ They find ``command_site/sitecustomize.py`` first on PYTHONPATH, which calls ``i
 get the hooks. Their own children (workers of a grid search) would log runs of their own.
 """
 
-# ruff: noqa: PTH100, PTH118, PTH120, PTH123
-# (importing pathlib would cost every job's start some milliseconds)
 from __future__ import annotations
 
 import os

@@ -7,8 +7,6 @@ Hooks see the table in ``fit`` (scikit-learn, XGBoost, LightGBM), in ``DMatrix``
 They store its schema by the resulting model, as long as that model lives. ``Model.log`` finds it there.
 """
 
-# ruff: noqa: PTH118, PTH120, PTH123
-# (importing pathlib would cost every job's start some milliseconds)
 from __future__ import annotations
 
 import contextvars

@@ -4,8 +4,6 @@
 That one, if there is any, is imported next.
 """
 
-# ruff: noqa: PTH100, PTH120
-# (importing pathlib would cost every process's start some milliseconds)
 import os
 import sys
 

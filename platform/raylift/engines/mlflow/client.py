@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Collection, Generator, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
@@ -16,7 +16,8 @@ from raylift.domain.errors import EngineUnavailable, PlatformError
 
 T = TypeVar("T")
 
-_ABSENT: Final = frozenset({"RESOURCE_DOES_NOT_EXIST", "NOT_FOUND"})
+ABSENT: Final = frozenset({"RESOURCE_DOES_NOT_EXIST", "NOT_FOUND"})
+DUPLICATE: Final = frozenset({"RESOURCE_ALREADY_EXISTS"})
 _UNAVAILABLE: Final = frozenset({"INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED"})
 """Codes of a failing server, and of MLflow's client when no server answers."""
 
@@ -46,22 +47,17 @@ class MlflowRefused(PlatformError):
     @property
     def is_absence(self) -> bool:
         """True if the object does not exist."""
-        return self.facts["error_code"] in _ABSENT
+        return self.facts["error_code"] in ABSENT
 
     @property
     def is_invalid(self) -> bool:
         """True if MLflow cannot search for it: a version that is no number, an unknown alias, a name with a slash."""
         return self.facts["error_code"] == "INVALID_PARAMETER_VALUE"
 
-    @property
-    def is_duplicate(self) -> bool:
-        """True if the object to create exists already."""
-        return self.facts["error_code"] == "RESOURCE_ALREADY_EXISTS"
-
 
 @contextmanager
-def mlflow_errors() -> Generator[None]:
-    """Translate MLflow's errors into the platform's.
+def mlflow_errors(*, ignore: Collection[str] = ()) -> Generator[None]:
+    """Translate MLflow's errors into the platform's. Leaves the block at an error whose code is in ``ignore``.
 
     Raises:
         EngineUnavailable: MLflow does not answer, or fails.
@@ -70,6 +66,8 @@ def mlflow_errors() -> Generator[None]:
     try:
         yield
     except MlflowException as error:
+        if error.error_code in ignore:
+            return
         if error.error_code in _UNAVAILABLE:
             raise EngineUnavailable(f"MLflow does not answer: {error.message}") from error
         raise MlflowRefused(f"MLflow refused: {error.message}", error_code=error.error_code) from error

@@ -11,7 +11,17 @@ from mlflow import MlflowClient
 from job_entrypoints.contract import TAG_JOB_ID
 from raylift.domain.errors import EngineUnavailable, ModelNotFound, VersionNotFound
 from raylift.domain.model_version import LoggedModel, ModelVersion, RegisteredModel
-from raylift.engines.mlflow.client import MlflowRefused, connect, every_page, metrics_of, mlflow_errors, moment, quoted
+from raylift.engines.mlflow.client import (
+    ABSENT,
+    DUPLICATE,
+    MlflowRefused,
+    connect,
+    every_page,
+    metrics_of,
+    mlflow_errors,
+    moment,
+    quoted,
+)
 
 
 class Registry:
@@ -91,12 +101,8 @@ class Registry:
 
     def delete_alias(self, name: str, alias: str) -> None:
         """Delete an alias. A missing one is no error."""
-        try:
-            with mlflow_errors():
-                self._client.delete_registered_model_alias(name, alias)
-        except MlflowRefused as error:
-            if not error.is_absence:
-                raise
+        with mlflow_errors(ignore=ABSENT):
+            self._client.delete_registered_model_alias(name, alias)
 
     def versions_of_job(self, name: str, job_id: str, run_ids: frozenset[str]) -> list[ModelVersion]:
         """Versions of ``name`` that a job made: those with its tag, and those that its script registered from its runs."""
@@ -112,12 +118,8 @@ class Registry:
 
     def register(self, name: str, model: LoggedModel, tags: Mapping[str, str]) -> ModelVersion:
         """Register a logged model as a new version. Callers look for an existing one first."""
-        try:
-            with mlflow_errors():
-                self._client.create_registered_model(name)
-        except MlflowRefused as error:
-            if not error.is_duplicate:
-                raise
+        with mlflow_errors(ignore=DUPLICATE):
+            self._client.create_registered_model(name)
         with mlflow_errors():
             made = self._client.create_model_version(
                 name, source=model.uri, run_id=model.run_id, tags=dict(tags), model_id=model.model_id
@@ -126,12 +128,8 @@ class Registry:
 
     def delete_version(self, version: ModelVersion) -> None:
         """Delete a version. A missing one is no error."""
-        try:
-            with mlflow_errors():
-                self._client.delete_model_version(version.name, version.version)
-        except MlflowRefused as error:
-            if not error.is_absence:
-                raise
+        with mlflow_errors(ignore=ABSENT):
+            self._client.delete_model_version(version.name, version.version)
 
     def tag_version(self, version: ModelVersion, tags: Mapping[str, str]) -> None:
         """Set tags on a version. Tags that it has with the same value cost no call."""
@@ -149,15 +147,11 @@ class Registry:
             raise EngineUnavailable(error.detail) from error
 
     def _metrics(self, run_id: str | None) -> Mapping[str, float]:
-        if not run_id:
-            return {}
-        try:
-            with mlflow_errors():
-                return metrics_of(self._client.get_run(run_id))
-        except MlflowRefused as error:
-            if error.is_absence:  # The run may have been deleted.
-                return {}
-            raise
+        metrics: Mapping[str, float] = {}
+        if run_id:
+            with mlflow_errors(ignore=ABSENT):  # The run may have been deleted.
+                metrics = metrics_of(self._client.get_run(run_id))
+        return metrics
 
     def _no_such_version(self, name: str, asked: str) -> VersionNotFound:
         self.model(name)  # Raises ModelNotFound, the better answer if it applies.

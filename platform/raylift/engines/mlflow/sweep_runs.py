@@ -11,7 +11,7 @@ from mlflow.entities import Metric, Param
 from job_entrypoints.contract import TAG_JOB_ID
 from raylift.domain.identifiers import TAG_SWEEP_ID
 from raylift.domain.model_version import TrackedRun
-from raylift.engines.mlflow.client import MlflowRefused, connect, every_page, mlflow_errors, moment
+from raylift.engines.mlflow.client import DUPLICATE, connect, every_page, mlflow_errors, moment
 
 
 class SweepRuns:
@@ -67,13 +67,9 @@ class SweepRuns:
             found = self._client.get_experiment_by_name(name)
         if found is not None:
             return found.experiment_id
-        try:
-            with mlflow_errors():
-                return self._client.create_experiment(name)
-        except MlflowRefused as error:
-            if not error.is_duplicate:
-                raise
-        return self._experiment(name)  # A job or another sweep has just created it.
+        with mlflow_errors(ignore=DUPLICATE):  # A job or another sweep may have just created it.
+            return self._client.create_experiment(name)
+        return self._experiment(name)
 
     def _delete_others(self, run: TrackedRun, sweep_id: str) -> None:
         """Delete duplicates of the parent run, from requests whose answers were lost."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -25,7 +26,7 @@ from job_entrypoints.contract import (
 )
 from raylift.domain.identifiers import MLFLOW_PARENT_RUN
 from raylift.domain.model_version import LoggedModel, ModelKind, ModelVersion, TrackedRun
-from raylift.engines.mlflow.client import MlflowRefused, connect, every_page, metrics_of, mlflow_errors, moment
+from raylift.engines.mlflow.client import ABSENT, connect, every_page, metrics_of, mlflow_errors, moment
 
 _TAG_MODELS: Final = "mlflow.log-model.history"
 """On a run: the models that an MLflow older than 3 logged."""
@@ -87,13 +88,9 @@ class Tracking:
 
     def job_of_run(self, run_id: str) -> str | None:
         """The job that made a run; None if no job made it, or if the run is gone."""
-        try:
-            with mlflow_errors():
-                return self._client.get_run(run_id).data.tags.get(TAG_JOB_ID)
-        except MlflowRefused as error:
-            if error.is_absence:
-                return None
-            raise
+        with mlflow_errors(ignore=ABSENT):
+            return self._client.get_run(run_id).data.tags.get(TAG_JOB_ID)
+        return None
 
     def logged_models_of_job(self, job_id: str, runs: Iterable[TrackedRun]) -> list[LoggedModel]:
         """Every complete model that the job logged, in a run or outside of any, oldest first."""
@@ -110,18 +107,14 @@ class Tracking:
 
     def requirements_of(self, version: ModelVersion) -> list[str]:
         """The lines of the version's requirements.txt; none if it has no such file."""
-        try:
-            with mlflow_errors():
-                path = mlflow.artifacts.download_artifacts(
-                    artifact_uri=f"{version.uri}/requirements.txt", tracking_uri=self._url, registry_uri=self._url
-                )
-        except MlflowRefused as error:
-            if error.is_absence:
-                return []
-            raise
-        except OSError:
-            return []  # MLflow raises it for a missing file.
-        return Path(path).read_text(encoding="utf-8").splitlines()
+        lines: list[str] = []
+        # MLflow raises OSError for a missing file.
+        with suppress(OSError), mlflow_errors(ignore=ABSENT):
+            path = mlflow.artifacts.download_artifacts(
+                artifact_uri=f"{version.uri}/requirements.txt", tracking_uri=self._url, registry_uri=self._url
+            )
+            lines = Path(path).read_text(encoding="utf-8").splitlines()
+        return lines
 
     def _experiment_ids(self) -> list[str]:
         pages = every_page(lambda token: self._client.search_experiments(max_results=1000, page_token=token))
