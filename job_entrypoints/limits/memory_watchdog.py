@@ -64,7 +64,7 @@ class Watchdog:
         now = {pid: count(pid) for pid in parents}
         self.tasks = sum(each.threads for each in now.values())
         self._pages.update(now, parents)
-        if self._files.used > self._pages.shared_at_least and self._at_least() > self.limit:
+        if self._files.used > self._pages.shared.at_least and self._at_least() > self.limit:
             # The tree may have closed files since the last walk.
             self._files.measure()
         if self._at_least() <= self.limit < self._at_most():
@@ -80,10 +80,10 @@ class Watchdog:
         return pages.total > self.peak + self.peak // 16 and pages.has_rested(_FOR_THE_PEAK_SHARE)
 
     def _at_least(self) -> int:
-        return self._pages.private_at_least + max(self._pages.shared_at_least, self._files.used)
+        return self._pages.private.at_least + max(self._pages.shared.at_least, self._files.used)
 
     def _at_most(self) -> int:
-        return self._pages.private_at_most + max(self._pages.shared_at_most, self._files.used)
+        return self._pages.private.at_most + max(self._pages.shared.at_most, self._files.used)
 
     def _room(self) -> int:
         return max(self.limit - self._at_most(), 0)
