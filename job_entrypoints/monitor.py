@@ -12,9 +12,10 @@ import select
 import signal
 import time
 
+from job_entrypoints.attempt.notes import AUTOLOG_FAILURE, ENDED_AT, ERROR, HELD_BY, LIBRARY, TRACKING_URI, read_notes, text_of
 from job_entrypoints.attempt.output import Output
 from job_entrypoints.attempt.progress import Progress, Usage
-from job_entrypoints.attempt.temporary_directory import remove_tree
+from job_entrypoints.attempt.record import remove_tree
 from job_entrypoints.contract import (
     DISK_LIMIT,
     ENVIRONMENT_ERROR,
@@ -33,7 +34,6 @@ from job_entrypoints.limits.enforcement import Limits
 from job_entrypoints.linux.process_control import become_subreaper, go_first
 from job_entrypoints.linux.process_tree import descendants, end_at_once, kill_group_of, send
 from job_entrypoints.script.environment_check import environment_mismatch
-from job_entrypoints.script.notes import AUTOLOG_FAILURE, ENDED_AT, ERROR, HELD_BY, LIBRARY, TRACKING_URI, read_notes, text_of
 from job_entrypoints.script.process import start_script
 
 TYPE_CHECKING = False

@@ -1,10 +1,11 @@
-"""The attempt as the wrapper reads it: the content of attempt.json and the paths of the attempt's files (docs/adr/0003)."""
+"""The attempt as the wrapper reads it: the content of attempt.json, and the attempt's files (docs/adr/0003)."""
 
 from __future__ import annotations
 
 import json
 import os
 
+from job_entrypoints.attempt.notes import read_small
 from job_entrypoints.contract import (
     ATTEMPT_FILE,
     NOTES_FILE,
@@ -14,7 +15,6 @@ from job_entrypoints.contract import (
     TEMPORARY_FOLDER,
     WORK_FOLDER,
 )
-from job_entrypoints.script.notes import read_small
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -142,3 +142,14 @@ def write_json(path: str, record: Mapping[str, Any]) -> None:
     with open(descriptor, "w", encoding="utf-8") as file:
         json.dump(record, file)
     os.replace(temporary, path)
+
+
+def remove_tree(path: str) -> None:
+    """Remove a directory that a script has filled. The supervisor's retention removes what is left."""
+    try:
+        os.rmdir(path)
+    except FileNotFoundError:
+        return
+    except OSError:
+        # Not shutil: it fails on directories that are nested a thousand deep.
+        os.waitpid(os.posix_spawn("/bin/rm", ["rm", "-rf", "--", path], os.environ), 0)

@@ -1,1 +1,1 @@
-"""The user's script: its process, environment, exceptions and notes."""
+"""The user's script: its process, environment and end."""

@@ -1,4 +1,4 @@
-"""Notes the end of a script's main thread, and the threads and processes that keep its process alive. Imported on demand."""
+"""Notes the end of a script: its exception, its training library, and what keeps its process. Imported on demand."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ import json
 import sys
 import time
 
+from job_entrypoints.attempt.notes import ENDED_AT, ERROR, HELD_BY, LIBRARY, add_notes
 from job_entrypoints.script.failure import describe
-from job_entrypoints.script.library import library_of
-from job_entrypoints.script.notes import ENDED_AT, ERROR, HELD_BY, LIBRARY, add_notes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,6 +15,25 @@ if TYPE_CHECKING:
 
 _MLFLOW_THREAD = "Mlflow"
 """Prefix of the names of MLflow's own threads, which end with the process."""
+_LIBRARIES = (
+    "lightning",
+    "pytorch_lightning",
+    "transformers",
+    "keras",
+    "tensorflow",
+    "spacy",
+    "prophet",
+    "pmdarima",
+    "catboost",
+    "pyspark",
+    "jax",
+    "torch",
+    "xgboost",
+    "lightgbm",
+    "statsmodels",
+    "sklearn",
+)
+"""Modules of training libraries. A library comes before those that it builds upon."""
 
 failed = False
 """True if the script ended with an exception, or with an exit code other than 0."""
@@ -39,6 +57,17 @@ def note_end(instructions: str, script: str, error: BaseException | None) -> Non
             add_notes(settings["notes"], notes)
     except Exception as fault:  # noqa: BLE001
         print(f"[raylift] the script's end could not be noted: {fault!r}", file=sys.stderr)  # noqa: T201
+
+
+def library_of(script: str) -> str | None:
+    """The library that the script imports itself, else one that was imported indirectly, else None."""
+    loaded = [name for name in _LIBRARIES if name in sys.modules]
+    if not loaded:
+        return None
+    from job_entrypoints.tracking.model_requirements import imports_in
+
+    imported = imports_in(script)
+    return next((name for name in loaded if name in imported), loaded[0])
 
 
 def _holders() -> list[str]:

@@ -6,7 +6,7 @@ import json
 import os
 
 from job_entrypoints.contract import JOB_ID_VARIABLE, RAY_JOB_CONFIG_VARIABLE, TAG_JOB_ID, WORKING_DIRECTORY_VARIABLE
-from job_entrypoints.tracking.command_hooks import hook_pythons_of_command
+from job_entrypoints.script.command_hooks import hook_pythons_of_command
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -7,7 +7,6 @@ import resource
 import signal
 import sys
 
-from job_entrypoints.attempt.temporary_directory import make_temporary_directory
 from job_entrypoints.linux.process_control import die_with_parent
 from job_entrypoints.script import runner as script_runner
 from job_entrypoints.script.environment import script_environment
@@ -22,6 +21,8 @@ if TYPE_CHECKING:
 _CANNOT_START = 127
 _SHELL = "/bin/sh"
 """Ray runs entrypoints with the same shell."""
+_LONGEST_TMPDIR = 70
+"""Characters of a path that leaves room for sockets in it: a socket's path has at most 107."""
 
 
 def start_script(attempt: Attempt, output: int, confine: Callable[[], None]) -> int:
@@ -30,7 +31,7 @@ def start_script(attempt: Attempt, output: int, confine: Callable[[], None]) -> 
     ``confine`` is called in the new process before it becomes the script, to put its limits in place.
     """
     os.makedirs(attempt.working_directory, mode=0o700, exist_ok=True)
-    temporary = make_temporary_directory(attempt.temporary_directory)
+    temporary = _make_temporary_directory(attempt.temporary_directory)
     command = _command(attempt)
     environment = {**script_environment(attempt, os.environ), "TMPDIR": attempt.environment.get("TMPDIR", temporary)}
     monitor = os.getpid()
@@ -73,6 +74,15 @@ def _command(attempt: Attempt) -> list[str]:
     # The runner lowers its own priority once Python is up. Lowered before, Python's start would wait on a busy machine.
     runner = [sys.executable, script_runner.__file__, str(attempt.nice), attempt.hook_instructions()]
     return [*runner, attempt.script_path, *attempt.args]
+
+
+def _make_temporary_directory(path: str) -> str:
+    """Make the directory. Returns the value of TMPDIR: its path, or a short alias that lasts as long as this process."""
+    os.makedirs(path, mode=0o700, exist_ok=True)
+    if len(path) <= _LONGEST_TMPDIR:
+        return path
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    return f"/proc/{os.getpid()}/fd/{descriptor}"
 
 
 def _prefer_for_oom_killer() -> None:

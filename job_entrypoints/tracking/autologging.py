@@ -12,7 +12,7 @@ import logging
 import re
 import sys
 
-from job_entrypoints.script.notes import AUTOLOG_FAILURE, add_notes
+from job_entrypoints.attempt.notes import AUTOLOG_FAILURE, add_notes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

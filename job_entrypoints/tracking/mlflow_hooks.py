@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterator
 from types import CodeType, ModuleType
 from typing import Any
 
-from job_entrypoints.tracking import autologging, elsewhere, job_run
+from job_entrypoints.tracking import autologging, job_run, tracking_uri
 from job_entrypoints.tracking.model_requirements import is_installed, process_requirements
 from job_entrypoints.tracking.model_tags import tagged_models
 
@@ -79,9 +79,9 @@ def _patch_tracking(module: ModuleType, settings: dict[str, Any]) -> None:
             _replace(client, "create_run", _tagged)
             _replace(client, "create_logged_model", _tagged)
         case "mlflow.tracking._tracking_service.utils":
-            note = elsewhere.Elsewhere(settings["tracking_uri"], settings["notes"])
-            note.check(os.environ.get("MLFLOW_TRACKING_URI"))
-            _replace(module, "set_tracking_uri", note.after)
+            watched = tracking_uri.TrackingUri(settings["tracking_uri"], settings["notes"])
+            watched.check(os.environ.get("MLFLOW_TRACKING_URI"))
+            _replace(module, "set_tracking_uri", watched.after)
         case name:
             raise ValueError(f"{name} is watched, but there is no patch for it")
 

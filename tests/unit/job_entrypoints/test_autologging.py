@@ -9,8 +9,8 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 
-from job_entrypoints.script.library import library_of
-from job_entrypoints.script.notes import AUTOLOG_FAILURE, read_notes
+from job_entrypoints.attempt.notes import AUTOLOG_FAILURE, read_notes
+from job_entrypoints.script.end import library_of
 from job_entrypoints.tracking import autologging
 
 

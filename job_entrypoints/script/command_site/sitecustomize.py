@@ -1,6 +1,6 @@
 """Installs the hooks at Python's start in each process that a job's shell command starts.
 
-``job_entrypoints/tracking/command_hooks.py`` puts this folder on PYTHONPATH, in front of the environment's own sitecustomize.
+``job_entrypoints/script/command_hooks.py`` puts this folder on PYTHONPATH, in front of the environment's own sitecustomize.
 That one, if there is any, is imported next.
 """
 
@@ -12,7 +12,7 @@ sys.path[:] = [path for path in sys.path if path != _OWN_FOLDER]
 _own = sys.modules.pop(__name__)
 
 try:
-    from job_entrypoints.tracking.command_hooks import install
+    from job_entrypoints.script.command_hooks import install
 except ImportError:
     # Another interpreter than the platform's: only environment variables tie its runs to the job.
     pass

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import re
 
-from job_entrypoints.script.notes import TRACKING_URI, add_notes
+from job_entrypoints.attempt.notes import TRACKING_URI, add_notes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 _SECRET = re.compile(r"//[^/@]*@")
 
 
-class Elsewhere:
-    """Compares addresses with ``own``, the job's MLflow (None: it has none)."""
+class TrackingUri:
+    """Compares the script's tracking URI with ``own``, the job's MLflow (None: it has none)."""
 
     def __init__(self, own: str | None, notes: str) -> None:
         self._own = own
