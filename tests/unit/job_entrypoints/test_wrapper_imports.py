@@ -37,4 +37,4 @@ def test_wrapper_imports_no_slow_module() -> None:
 
 
 def test_contract_imports_nothing() -> None:
-    assert loaded_with("job_entrypoints.contract") == {"job_entrypoints", "job_entrypoints.contract"}
+    assert loaded_with("job_entrypoints.contract") == {"__future__", "job_entrypoints", "job_entrypoints.contract"}

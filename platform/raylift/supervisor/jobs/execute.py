@@ -345,13 +345,12 @@ class JobExecutor:
         self._close(job, lost=action.lost)
         self._ended_runs(job, status_of_runs(action.reason))
         losses = job.infrastructure_losses + (1 if action.lost else 0)
-        again = f"Attempt {job.attempt}: {action.message} Queued again."
         self._move(
             lease,
             job,
             JobState.QUEUED,
             reason=action.reason,
-            message=again,
+            message=f"Attempt {job.attempt}: {action.message} Queued again.",
             attempt=job.attempt + 1,
             infrastructure_losses=losses,
             exit_code=action.exit_code,
