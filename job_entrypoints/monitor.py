@@ -1,7 +1,7 @@
-"""Keeps one attempt: starts the script, copies its output, watches over it, ends what it leaves, writes the record.
+"""Runs one attempt: starts the script, copies its output, enforces its limits, ends its processes, writes the record.
 
-One thread and one loop. All that can take long (a hostile script's output, a slow reader of ours) is cut into small steps, so
-that memory is looked at every few milliseconds whatever happens.
+One thread and one loop. Work that can take long (a hostile script's output, a slow reader of it) is cut into small steps, so
+that memory is checked every few milliseconds.
 """
 
 from __future__ import annotations
@@ -12,8 +12,11 @@ import select
 import signal
 import time
 
+from job_entrypoints.attempt.notes import AUTOLOG_FAILURE, ENDED_AT, ERROR, HELD_BY, LIBRARY, TRACKING_URI, read_notes, text_of
 from job_entrypoints.attempt.output import Output
-from job_entrypoints.attempt.progress import (
+from job_entrypoints.attempt.progress import Progress, Usage
+from job_entrypoints.attempt.record import remove_tree
+from job_entrypoints.contract import (
     DISK_LIMIT,
     ENVIRONMENT_ERROR,
     EXIT_ENVIRONMENT_ERROR,
@@ -21,29 +24,16 @@ from job_entrypoints.attempt.progress import (
     EXIT_STOPPED,
     EXIT_WRAPPER_ERROR,
     EXITED,
+    NOTES_FILE,
     OVER_A_LIMIT,
     SIGNALED,
     STOPPED,
     WRAPPER_ERROR,
-    Progress,
-    Usage,
 )
-from job_entrypoints.attempt.temporary_directory import remove_tree
 from job_entrypoints.limits.enforcement import Limits
 from job_entrypoints.linux.process_control import become_subreaper, go_first
 from job_entrypoints.linux.process_tree import descendants, end_at_once, kill_group_of, send
-from job_entrypoints.script.environment_check import broken_promise
-from job_entrypoints.script.notes import (
-    AUTOLOG_FAILURE,
-    ENDED_AT,
-    ERROR,
-    HELD_BY,
-    LIBRARY,
-    NOTES,
-    TRACKING_URI,
-    read_notes,
-    text_of,
-)
+from job_entrypoints.script.environment_check import environment_mismatch
 from job_entrypoints.script.process import start_script
 
 TYPE_CHECKING = False
@@ -55,22 +45,22 @@ if TYPE_CHECKING:
 _READ_BYTES = 1 << 18
 _PIPE_BYTES = 1 << 20
 _STOP_POLL_SECONDS = 0.08
-_LEFTOVER_GRACE_SECONDS = 1.0
+_ORPHAN_GRACE_SECONDS = 1.0
 _RAY_SECONDS = 2.0
-"""How long Ray, which is told of a stop after the stop file is there, may take to send its SIGTERM to the whole tree."""
+"""Time that Ray may take to send SIGTERM to the whole tree. The supervisor asks it to after writing the stop file."""
 _FORWARDING_SECONDS = 0.3
 
 FORWARDED = signal.SIGHUP
-"""Sent by the anchor for a SIGTERM. Ray sends its own to the monitor and the script as well; others only to the anchor."""
+"""Sent by the anchor for a SIGTERM. Ray sends SIGTERM to the monitor and the script too; others send it to the anchor only."""
 
 
-def keep(attempt: Attempt, anchor_pid: int) -> int:
+def run_attempt(attempt: Attempt, anchor_pid: int) -> int:
     """Run the attempt to its end. Returns the exit code of the wrapper; progress.json is written in every case."""
     monitor = Monitor(attempt, anchor_pid)
     try:
         return monitor.run()
-    except BaseException as error:  # noqa: BLE001 - whatever it is, the tree has to end and the record to be written
-        import traceback  # only a fault of ours pays for it
+    except BaseException as error:  # noqa: BLE001 - after any error the tree must end and the record must be written
+        import traceback  # Needed only after an error of the wrapper itself.
 
         traceback.print_exc()
         end_at_once(os.getpid(), monitor.reap)
@@ -89,14 +79,14 @@ class Monitor:
         self._script_pid = -1
         self._status: int | None = None
         """The script's wait status, once it has ended."""
-        self._why: tuple[str, str] | None = None
-        """Outcome and message, when it is we who end it."""
+        self._verdict: tuple[str, str] | None = None
+        """Outcome and message, if the monitor ends the script."""
         self._kill_at: float | None = None
-        """When SIGTERM has had its time."""
+        """End of the grace period after SIGTERM."""
         self._terminate_at: float | None = None
-        """When the tree is sent SIGTERM, if Ray has not done so by then."""
-        self._tree_is_told = False
-        """Ray has sent SIGTERM to every process of the tree: a second one would break off what the first began."""
+        """Time to send SIGTERM to the tree, if Ray has not done so."""
+        self._ray_terminated_tree = False
+        """Ray has sent SIGTERM to every process. A second one would interrupt the script's handling of the first."""
         self._terminated = False
         self._pipe = -1
         self._wakeup = -1
@@ -105,11 +95,11 @@ class Monitor:
         if self.attempt.stop_requested():
             self.progress.finished(STOPPED, message="stopped before its script started")
             return EXIT_STOPPED
-        wrong = broken_promise(self.attempt)
-        if wrong is not None:
-            self._output.say(wrong)
+        mismatch = environment_mismatch(self.attempt)
+        if mismatch is not None:
+            self._output.say(mismatch)
             self._output.finish()
-            self.progress.finished(ENVIRONMENT_ERROR, message=wrong)
+            self.progress.finished(ENVIRONMENT_ERROR, message=mismatch)
             return EXIT_ENVIRONMENT_ERROR
         become_subreaper()
         self._limits = Limits(self.attempt, os.getpid())
@@ -125,7 +115,7 @@ class Monitor:
         return self._finish()
 
     def reap(self) -> None:
-        """Wait for every child that has ended; their processor time and their children's is counted here."""
+        """Wait for every child that has ended, and add up the CPU time of it and its children."""
         while True:
             try:
                 pid, status, used = os.wait4(-1, os.WNOHANG)
@@ -138,7 +128,7 @@ class Monitor:
                 self._status = status
 
     def _listen(self) -> None:
-        """Signals end the poll by a byte on a pipe."""
+        """Install signal handlers. A signal ends the poll by a byte on a pipe."""
         self._wakeup, writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
@@ -148,26 +138,26 @@ class Monitor:
 
     def _note_termination(self, number: int) -> None:
         self._terminated = True
-        self._tree_is_told = self._tree_is_told or number == signal.SIGTERM
+        self._ray_terminated_tree = self._ray_terminated_tree or number == signal.SIGTERM
 
     def _watch(self) -> None:
-        """Until the script and all it started have ended."""
-        look_at = stop_at = time.monotonic()
+        """Loop until the script and every process that it started have ended."""
+        check_at = stop_at = time.monotonic()
         while True:
-            self._wait(min(look_at, stop_at, self._terminate_at or stop_at))
+            self._wait(min(check_at, stop_at, self._terminate_at or stop_at))
             self.reap()
             now = time.monotonic()
-            if now >= look_at:
+            if now >= check_at:
                 breach, pause = self._limits.check()
-                look_at = time.monotonic() + pause
+                check_at = time.monotonic() + pause
                 if breach is not None:
                     self._end(breach.outcome, breach.message)
             if now >= stop_at or self._terminated:
                 stop_at = now + _STOP_POLL_SECONDS
-                self._heed_orders()
-            if self._terminate_at is not None and (now >= self._terminate_at or self._tree_is_told):
+                self._check_for_stop()
+            if self._terminate_at is not None and (now >= self._terminate_at or self._ray_terminated_tree):
                 self._terminate(now)
-            if self._status is not None and not self._leftovers_remain(now):
+            if self._status is not None and not self._orphans_remain(now):
                 return
             if self._kill_at is not None and now >= self._kill_at:
                 self._kill()
@@ -192,12 +182,12 @@ class Monitor:
                 relay.flush()
 
     def _drain(self) -> None:
-        """Copy what the pipe still holds, once nobody writes to it any more."""
+        """Copy the rest of the pipe, once every writer has ended."""
         while self._copy():
             pass
 
     def _copy(self) -> bool:
-        """Copy one portion of output. False when there is none now."""
+        """Copy one portion of output. Returns False when there is none now."""
         if self._pipe < 0:
             return False
         try:
@@ -207,23 +197,23 @@ class Monitor:
         if data:
             self._output.write(data)
             return True
-        # Every writer has closed it; the script may well go on without output.
+        # Every writer has closed it. The script may go on without output.
         os.close(self._pipe)
         self._pipe = -1
         return False
 
-    def _heed_orders(self) -> None:
+    def _check_for_stop(self) -> None:
         if os.getppid() != self._anchor_pid:
             self._end(WRAPPER_ERROR, "the process that Ray started was killed from outside")
-        elif self._why is None and self._status is None and (self._terminated or self.attempt.stop_requested()):
+        elif self._verdict is None and self._status is None and (self._terminated or self.attempt.stop_requested()):
             asked = self.attempt.stop_requested()
             self._end(STOPPED, f"stopped: {self.attempt.stop_cause() or 'as asked'}" if asked else "stopped by SIGTERM")
         self._terminated = False
 
     def _end(self, outcome: str, message: str) -> None:
-        """Begin to end the tree: with grace if it was asked for, at once otherwise."""
-        if self._why is None:
-            self._why = (outcome, message)
+        """Begin to end the tree: a stop leaves time to save, a breach kills at once."""
+        if self._verdict is None:
+            self._verdict = (outcome, message)
         if outcome == STOPPED:
             self._output.say(f"{message}: SIGTERM, {self.attempt.stop_grace_seconds:g} s to save, then SIGKILL")
             self._terminate_at = time.monotonic() + (_FORWARDING_SECONDS if self._terminated else _RAY_SECONDS)
@@ -234,24 +224,22 @@ class Monitor:
             self._kill_at = time.monotonic()
 
     def _terminate(self, now: float) -> None:
-        """The grace period begins."""
+        """Begin the grace period."""
         self._terminate_at = None
-        if not self._tree_is_told:
+        if not self._ray_terminated_tree:
             send(descendants(os.getpid()), signal.SIGTERM)
         self._kill_at = now + self.attempt.stop_grace_seconds
 
-    def _leftovers_remain(self, now: float) -> bool:
-        """After the script's end: whether something it started still runs. It is given a moment, then killed.
+    def _orphans_remain(self, now: float) -> bool:
+        """After the script's end: true while a process that it started still runs. Those get a second, then SIGKILL.
 
-        Of a script that is stopped it has the whole grace period: a shell dies at once, and what it ran saves its work.
+        If the script was stopped they keep the whole grace period: a shell dies at once, while its child saves its work.
         """
-        leftovers = descendants(os.getpid())
-        if self._why is not None:
-            return bool(leftovers)
-        if leftovers and (self._kill_at is None or self._kill_at > now + _LEFTOVER_GRACE_SECONDS):
-            send(leftovers, signal.SIGTERM)
-            self._kill_at = now + _LEFTOVER_GRACE_SECONDS
-        return bool(leftovers)
+        orphans = descendants(os.getpid())
+        if self._verdict is None and orphans and (self._kill_at is None or self._kill_at > now + _ORPHAN_GRACE_SECONDS):
+            send(orphans, signal.SIGTERM)
+            self._kill_at = now + _ORPHAN_GRACE_SECONDS
+        return bool(orphans)
 
     def _kill(self) -> None:
         self._limits.kill()
@@ -262,17 +250,17 @@ class Monitor:
 
     def _finish(self) -> int:
         self._drain()
-        breach = self._limits.at_the_end() if self._why is None else None
+        breach = self._limits.at_the_end() if self._verdict is None else None
         if breach is not None:
             self._end(breach.outcome, breach.message)
         self._limits.close(self.usage)
         status = self._status if self._status is not None else 0
         code = os.WEXITSTATUS(status) if os.WIFEXITED(status) else None
         number = os.WTERMSIG(status) if os.WIFSIGNALED(status) else None
-        notes = read_notes(self.attempt.path(NOTES))
+        notes = read_notes(self.attempt.path(NOTES_FILE))
         message = (text_of(notes, ERROR) or self._output.last_line()) if code else None
-        if self._why is not None:
-            outcome, message = self._why
+        if self._verdict is not None:
+            outcome, message = self._verdict
         elif number is not None:
             outcome, message = SIGNALED, f"the script was ended by {_signal_name(number)}"
         else:
@@ -289,12 +277,12 @@ class Monitor:
             autolog_failure=text_of(notes, AUTOLOG_FAILURE),
             usage=self.usage,
         )
-        self._remove_scratch(outcome)
+        self._remove_files(outcome)
         own = {STOPPED: EXIT_STOPPED, WRAPPER_ERROR: EXIT_WRAPPER_ERROR, **dict.fromkeys(OVER_A_LIMIT, EXIT_OVER_A_LIMIT)}
         return own.get(outcome, code if code is not None else 128 + (number or 0))
 
     def _held_by(self, notes: dict[str, Any]) -> str | None:
-        """That the main thread had ended, and what kept the process; None where it was at work to the last."""
+        """A sentence on what kept the process after its main thread had ended; None if the main thread was at work."""
         holders, ended_at = text_of(notes, HELD_BY), notes.get(ENDED_AT)
         if holders is None or not isinstance(ended_at, (int, float)):
             return None
@@ -302,20 +290,18 @@ class Monitor:
         end = f"ended with {error}" if error else "come to its end"
         return f"the script had {end} after {self.progress.seconds_until(ended_at):.0f} s, but {holders} kept its process"
 
-    def _remove_scratch(self, outcome: str) -> None:
-        """Temporary files end with the script; what was too much for the disk goes altogether. The record is there already."""
-        unwanted = [self.attempt.temporary_directory]
+    def _remove_files(self, outcome: str) -> None:
+        """Remove temporary files, and after a breach of the disk limit the working directory too. The record is written."""
+        remove_tree(self.attempt.temporary_directory)
         if outcome == DISK_LIMIT and not self.attempt.from_ray:
-            unwanted.append(self.attempt.working_directory)
-        for directory in unwanted:
-            remove_tree(directory)
+            remove_tree(self.attempt.working_directory)
 
 
 def _widen(pipe: int) -> None:
     try:
         fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
     except PermissionError:
-        # The user's share of pipe memory is used up: the usual size does, with more steps.
+        # The user's share of pipe memory is used up. The usual size needs more steps.
         return
 
 

@@ -1,28 +1,27 @@
 """``python -m job_entrypoints.train``: the wrapper that Ray runs.
 
-``--attempt-dir DIR``: an attempt that Raylift's supervisor prepared.
-``--script my_model.py …``: a script handed straight to Ray (``ray job submit``); see direct_submission.py.
+``--attempt-dir DIR`` runs an attempt that Raylift's supervisor prepared.
+``--script my_model.py …`` runs a script that was handed straight to Ray (``ray job submit``); see direct_submission.py.
 """
 
-# ruff: noqa: PTH112
-# (importing pathlib would cost every job's start some milliseconds)
 from __future__ import annotations
 
 import os
 import signal
 import sys
 
-from job_entrypoints.attempt.progress import EXIT_WRAPPER_ERROR, WRAPPER_ERROR, Progress
+from job_entrypoints.attempt.progress import Progress
 from job_entrypoints.attempt.record import AttemptUnreadable, read_attempt
+from job_entrypoints.contract import ATTEMPT_DIR_OPTION, EXIT_WRAPPER_ERROR, WRAPPER_ERROR
 from job_entrypoints.linux.process_control import become_subreaper, mark_attempt
 from job_entrypoints.linux.process_tree import end_at_once, send
-from job_entrypoints.monitor import FORWARDED, keep
+from job_entrypoints.monitor import FORWARDED, run_attempt
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from job_entrypoints.attempt.record import Attempt
 
-_PASSED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+_FORWARDED_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 def main(arguments: list[str]) -> int:
@@ -37,18 +36,18 @@ def main(arguments: list[str]) -> int:
 
 
 def anchor(attempt: Attempt) -> int:
-    """Start the monitor and wait for it. Outlives it if it is killed, to end what it kept and to say so."""
-    # Held back until both processes have their handlers.
-    signal.pthread_sigmask(signal.SIG_SETMASK, _PASSED_ON)
+    """Start the monitor and wait for it. If the monitor is killed, end its processes and write the record."""
+    # Blocked until both processes have their handlers.
+    signal.pthread_sigmask(signal.SIG_SETMASK, _FORWARDED_SIGNALS)
     become_subreaper()
     mark_attempt(attempt.submission_id)
     own_pid = os.getpid()
     monitor = os.fork()
     if monitor == 0:
-        # Its own session: Ray kills our process group when its job supervisor is lost, and then the monitor cleans up.
+        # Its own session: Ray kills our process group when its job supervisor is lost. Then the monitor cleans up.
         os.setsid()
-        os._exit(keep(attempt, own_pid))
-    for number in _PASSED_ON:
+        os._exit(run_attempt(attempt, own_pid))
+    for number in _FORWARDED_SIGNALS:
         signal.signal(number, lambda *_: send([monitor], FORWARDED))
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     status = _wait_for(monitor)
@@ -62,7 +61,7 @@ def anchor(attempt: Attempt) -> int:
 
 
 def _attempt(arguments: list[str]) -> Attempt:
-    if len(arguments) == 2 and arguments[0] == "--attempt-dir":
+    if len(arguments) == 2 and arguments[0] == ATTEMPT_DIR_OPTION:
         return read_attempt(arguments[1])
     # Only this form pays for argparse.
     from job_entrypoints.attempt.direct_submission import prepare_attempt
@@ -74,10 +73,10 @@ def _wait_for(monitor: int) -> int:
     while True:
         pid, status = os.waitpid(-1, os.WUNTRACED)
         if pid == monitor and os.WIFSTOPPED(status):
-            # By its script, whose memory nobody would look at meanwhile.
+            # Its script stopped it, to escape from the limits.
             os.kill(monitor, signal.SIGCONT)
         elif pid == monitor:
-            for number in _PASSED_ON:
+            for number in _FORWARDED_SIGNALS:
                 signal.signal(number, signal.SIG_IGN)
             return status
 

@@ -1,1 +1,1 @@
-"""The attempt as the wrapper sees it: its record, output and progress, and the directory it works in."""
+"""The attempt's record, output, progress and notes, as files."""

@@ -1,24 +1,38 @@
-r"""A script handed straight to Ray, with no supervisor that prepared anything.
+r"""Prepares the attempt of a script that was handed straight to Ray.
 
     ray job submit --working-dir . -- \
         python -m job_entrypoints.train --script my_model.py --model my_model -- --epochs 3
 
-The wrapper makes the attempt's directory itself, named by the Ray submission, before the script starts. The supervisor finds
-it there and adopts the job.
+No supervisor has prepared it. The wrapper makes the attempt's directory itself, named after the Ray submission, before the
+script starts. The supervisor finds it there and adopts the job.
 """
 
 from __future__ import annotations
 
 import argparse
 import hashlib
-import json
 import os
 import shutil
 import sys
 import tempfile
 from pathlib import Path
 
-from job_entrypoints.attempt.record import ADOPTED_JOB_PREFIX, Attempt, AttemptUnreadable, write_json
+from job_entrypoints.attempt.record import Attempt, AttemptUnreadable, write_json
+from job_entrypoints.contract import (
+    ATTEMPT_FILE,
+    ATTEMPTS_DIR_VARIABLE,
+    JOB_ID_VARIABLE,
+    ORIGIN_RAY,
+    RAY_JOB_CONFIG_VARIABLE,
+    SOURCE_FOLDER,
+    WRAPPER_MODULE,
+    adopted_job_id,
+    submission_in,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from job_entrypoints.contract import AttemptRecord
 
 
 def prepare_attempt(arguments: list[str]) -> Attempt:
@@ -27,7 +41,7 @@ def prepare_attempt(arguments: list[str]) -> Attempt:
     Raises:
         AttemptUnreadable: there is no such script, or a Raylift job runs this as its command.
     """
-    job_id = os.environ.get("RAYLIFT_JOB_ID")
+    job_id = os.environ.get(JOB_ID_VARIABLE)
     if job_id:
         raise AttemptUnreadable(
             f"this runs as Raylift's job {job_id} already: run the script itself (python my_model.py), and choose the model "
@@ -39,16 +53,16 @@ def prepare_attempt(arguments: list[str]) -> Attempt:
         raise AttemptUnreadable(f"there is no script {script}")
     directory = _directory()
     record = _record(options, script, directory.name)
-    source = directory / "source"
+    source = directory / SOURCE_FOLDER
     source.mkdir(mode=0o700, exist_ok=True)
     shutil.copyfile(script, source / script.name)
-    write_json(str(directory / "attempt.json"), record)
+    write_json(str(directory / ATTEMPT_FILE), record)
     return Attempt(str(directory), record)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m job_entrypoints.train",
+        prog=f"python -m {WRAPPER_MODULE}",
         description="Run a training script as a Raylift job that Ray was handed directly.",
     )
     parser.add_argument("--script", required=True, help="the script, relative to Ray's working directory")
@@ -63,12 +77,12 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _record(options: argparse.Namespace, script: Path, submission_id: str) -> dict[str, object]:
+def _record(options: argparse.Namespace, script: Path, submission_id: str) -> AttemptRecord:
     return {
-        "job_id": ADOPTED_JOB_PREFIX + submission_id,
+        "job_id": adopted_job_id(submission_id),
         "submission_id": submission_id,
         "attempt": 1,
-        "origin": "ray",
+        "origin": ORIGIN_RAY,
         "script": script.name,
         "script_path": str(script),
         "script_sha256": hashlib.sha256(script.read_bytes()).hexdigest(),
@@ -89,13 +103,13 @@ def _record(options: argparse.Namespace, script: Path, submission_id: str) -> di
 
 def _directory() -> Path:
     submission_id = _submission_id()
-    root = os.environ.get("RAYLIFT_ATTEMPTS_DIR")
+    root = os.environ.get(ATTEMPTS_DIR_VARIABLE)
     if root and submission_id:
         directory = Path(root, submission_id)
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         return directory
     directory = Path(tempfile.mkdtemp(prefix="raylift-"))
-    lacking = "RAYLIFT_ATTEMPTS_DIR is not set" if not root else "this is not a Ray job"
+    lacking = f"{ATTEMPTS_DIR_VARIABLE} is not set" if not root else "this is not a Ray job"
     print(  # noqa: T201 - stderr is Ray's job log
         f"[raylift] {lacking}: the script runs, but Raylift will not see it, register its model or serve it.\n"
         f"[raylift] its record: {directory}",
@@ -106,10 +120,6 @@ def _directory() -> Path:
 
 
 def _submission_id() -> str | None:
-    try:
-        metadata = json.loads(os.environ.get("RAY_JOB_CONFIG_JSON_ENV_VAR", "{}")).get("metadata") or {}
-    except ValueError:
-        return None
-    name = metadata.get("job_submission_id")
+    name = submission_in(os.environ.get(RAY_JOB_CONFIG_VARIABLE, ""))
     # It becomes a directory's name.
     return name if name and name == Path(name).name and name not in {".", ".."} else None

@@ -1,16 +1,16 @@
-"""What the script prints: to output.log and to our own stdout (Ray's job log), byte for byte, within a cap.
+"""Copies the script's output to output.log and to the wrapper's stdout (Ray's job log), byte for byte, up to a cap.
 
-Half of the cap is written as it comes. What goes beyond turns round in ``output.tail``, a file of the other half's size, and is
-appended when the script has ended. So output.log only ever grows: who follows it by offset never reads a byte twice.
+The first half of the cap is written as it comes. Later output goes round in ``output.tail``, a ring of the other half's size,
+and is appended when the script has ended. So output.log only grows: a reader that follows it by offset reads no byte twice.
 """
 
-# ruff: noqa: PTH108
-# (importing pathlib would cost every job's start some milliseconds)
 from __future__ import annotations
 
 import os
 import select
 import stat
+
+from job_entrypoints.contract import OUTPUT_FILE, OUTPUT_TAIL_FILE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,8 +27,8 @@ class Output:
     """Takes the script's bytes. Never raises: a full disk or a reader that left must not end the script."""
 
     def __init__(self, directory: str, cap: int, own_stdout: int = 1) -> None:
-        self._log = _open(f"{directory}/output.log")
-        self._tail_path = f"{directory}/output.tail"
+        self._log = _open(f"{directory}/{OUTPUT_FILE}")
+        self._tail_path = f"{directory}/{OUTPUT_TAIL_FILE}"
         self._tail = -1
         self._head_left = cap - cap // 2
         self._tail_size = max(cap // 2, 1)
@@ -50,27 +50,27 @@ class Output:
             self._keep(rest)
 
     def say(self, message: str) -> None:
-        """One line of our own among the script's."""
+        """Write a line of the wrapper among the script's."""
         line = f"[raylift] {message}\n".encode()
         self.write(line if self._ends_line else b"\n" + line)
 
     def last_line(self) -> str | None:
-        """The last line that is not empty: after a traceback, the error itself. Links that MLflow prints do not count."""
+        """The last line that is not empty: after a traceback, the error itself. Links that MLflow prints are skipped."""
         lines = [line for line in self._last.decode(errors="replace").splitlines() if line.strip() and not _is_a_link(line)]
         return lines[-1].strip()[:500] if lines else None
 
     def finish(self) -> None:
-        """Append the tail, if there is one, and wait a little for a slow reader of our stdout."""
+        """Append the tail, if there is one, and wait a few seconds for a slow reader of stdout."""
         if self._beyond:
-            kept = min(self._beyond, self._tail_size)
-            start = self._beyond % self._tail_size if self._beyond > kept else 0
-            if self._beyond > kept:
-                # The tail begins with a whole line, if lines are not endless.
+            length = min(self._beyond, self._tail_size)
+            start = self._beyond % self._tail_size if self._beyond > length else 0
+            if self._beyond > length:
+                # The tail begins with a whole line, unless a line is very long.
                 skipped = os.pread(self._tail, _LINE_SEARCH, start).find(b"\n") + 1
-                kept -= skipped
+                length -= skipped
                 start += skipped
-            self._say(f"{self._beyond - kept} bytes of output are left out here")
-            for portion in _portions(self._tail, start, kept, self._tail_size):
+            self._say(f"{self._beyond - length} bytes of output are left out here")
+            for portion in _portions(self._tail, start, length, self._tail_size):
                 self._emit(portion)
                 self.relay.drain()
             _remove(self._tail_path)
@@ -99,7 +99,7 @@ class Output:
 
 
 class Relay:
-    """Our own stdout. A reader that is slow makes the script wait, as in a shell; one that left is forgotten."""
+    """The wrapper's stdout. A slow reader makes the script wait, as in a shell; a reader that left is forgotten."""
 
     def __init__(self, descriptor: int) -> None:
         self.descriptor = descriptor
@@ -120,17 +120,17 @@ class Relay:
             self.flush()
 
     def flush(self) -> None:
-        """Hand on what can be without waiting."""
+        """Write as much as goes without waiting."""
         try:
             while self._pending and (not self._may_block or _is_writable(self.descriptor, 0)):
                 size = _PIPE_BUF if self._may_block else len(self._pending)
                 self._pending = self._pending[os.write(self.descriptor, self._pending[:size]) :]
         except OSError:
-            # Nobody reads our stdout any more; output.log is still written.
+            # The reader of stdout has gone. output.log is still written.
             self._open, self._pending = False, memoryview(b"")
 
     def drain(self) -> None:
-        """Wait for a slow reader, but not for one that takes nothing at all."""
+        """Wait for a slow reader, but not for one that reads nothing for ``_DRAIN_SECONDS``."""
         while self._pending:
             if not _is_writable(self.descriptor, _DRAIN_SECONDS):
                 self._open, self._pending = False, memoryview(b"")
@@ -153,7 +153,7 @@ def _remove(path: str) -> None:
     try:
         os.unlink(path)
     except OSError:
-        # The script put something else there; the supervisor's retention removes it.
+        # The script put something else there. The supervisor's retention removes it.
         return
 
 
@@ -165,12 +165,12 @@ def _write_at(descriptor: int, data: bytes, position: int | None) -> None:
             view = view[written:]
             position = None if position is None else position + written
     except OSError:
-        # A full disk: the script goes on, its output is lost as it would be with plain redirection.
+        # The disk is full. The script goes on; its output is lost, as with plain redirection.
         return
 
 
 def _portions(descriptor: int, start: int, count: int, size: int) -> Iterator[bytes]:
-    """``count`` bytes from ``start`` on of a ring of ``size`` bytes, in portions."""
+    """Read ``count`` bytes from ``start`` on of a ring of ``size`` bytes, in portions."""
     while count > 0:
         start %= size
         portion = os.pread(descriptor, min(count, size - start, _PORTION), start)

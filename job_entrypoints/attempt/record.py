@@ -1,42 +1,45 @@
-"""An attempt: the directory through which the supervisor and the wrapper talk (docs/adr/0003)."""
+"""The attempt as the wrapper reads it: the content of attempt.json, and the attempt's files (docs/adr/0003)."""
 
-# ruff: noqa: PTH100, PTH101, PTH103, PTH105, PTH108, PTH109, PTH110, PTH112, PTH114, PTH118, PTH119, PTH120, PTH123
-# (importing pathlib would cost every job's start some milliseconds)
 from __future__ import annotations
 
 import json
 import os
 
-from job_entrypoints.script.notes import NOTES, read_small
+from job_entrypoints.attempt.notes import read_small
+from job_entrypoints.contract import (
+    ATTEMPT_FILE,
+    NOTES_FILE,
+    ORIGIN_RAY,
+    SOURCE_FOLDER,
+    STOP_FILE,
+    TEMPORARY_FOLDER,
+    WORK_FOLDER,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
-TAG_JOB_ID = "raylift.job_id"
-"""As raylift.domain.identifiers.TAG_JOB_ID, repeated: nothing of the platform is imported here. A unit test compares."""
-ADOPTED_JOB_PREFIX = "job_"
-"""As in raylift.domain.identifiers.adopted_job_id; the same test compares."""
-
+    from job_entrypoints.contract import AttemptRecord
 
 _LONGEST_CAUSE = 500
 
 
 class AttemptUnreadable(Exception):
-    """attempt.json is missing or is not what the supervisor writes."""
+    """attempt.json is missing or malformed."""
 
 
 class Attempt:
-    """What attempt.json says, and where the attempt's files are."""
+    """Fields of attempt.json with their defaults (``contract.AttemptRecord``), and paths in the attempt's directory."""
 
-    def __init__(self, directory: str, record: Mapping[str, Any]) -> None:
+    def __init__(self, directory: str, record: AttemptRecord | dict[str, Any]) -> None:
         self.directory = os.path.abspath(directory)
         try:
             self.job_id: str = record["job_id"]
             self.script: str = record["script"]
         except KeyError as error:
-            raise AttemptUnreadable(f"{self.directory}/attempt.json lacks {error}") from error
+            raise AttemptUnreadable(f"{self.directory}/{ATTEMPT_FILE} lacks {error}") from error
         self.submission_id: str = record.get("submission_id") or os.path.basename(self.directory)
         self.args: list[str] = list(record.get("args") or ())
         self.environment: dict[str, str] = dict(record.get("environment") or {})
@@ -45,33 +48,25 @@ class Attempt:
         self.autolog = bool(record.get("autolog", True))
         self.tags: dict[str, str] = dict(record.get("tags") or {})
         self.cpus = float(record.get("cpus") or 0)
-        """0: unknown, thread pools are left as they are."""
         self.memory_bytes = int(record.get("memory_bytes") or 0)
-        """0: unknown, the script is held to a share of the machine."""
         self.stop_grace_seconds = float(record.get("stop_grace_seconds", 10.0))
         self.max_log_bytes = int(record.get("max_log_bytes") or 64 * 2**20)
         self.max_processes = int(record.get("max_processes") or 0)
-        """Processes and threads; 0: as many as it likes."""
         self.max_scratch_bytes = int(record.get("max_scratch_bytes") or 0)
-        """What it may write in its directory; 0: as much as it likes."""
         self.nice = int(record.get("nice") or 0)
         self.environment_lock: list[str] = list(record.get("environment_lock") or ())
         self.in_overlay = bool(record.get("in_overlay"))
-        """Ray was told to start the wrapper in the overlay of ``environment_lock``."""
-        self.from_ray = record.get("origin") == "ray"
-        """Handed straight to Ray: runs where it lies, in Ray's working directory."""
+        self.from_ray = record.get("origin") == ORIGIN_RAY
         self.command: str | None = record.get("command")
-        """What a shell runs, in the place of a Python script."""
         self.python_path: list[str] = list(record.get("python_path") or ())
-        """Folders for PYTHONPATH."""
-        self.script_path: str = record.get("script_path") or self.path("source", self.script)
+        self.script_path: str = record.get("script_path") or self.path(SOURCE_FOLDER, self.script)
 
     def path(self, *names: str) -> str:
         """A path inside the attempt's directory."""
         return os.path.join(self.directory, *names)
 
     def hook_instructions(self) -> str:
-        """What the hooks in the script's process are told."""
+        """JSON for the hooks in the script's process."""
         project = "" if self.from_ray else self.working_directory
         return json.dumps(
             {
@@ -79,7 +74,7 @@ class Attempt:
                 "environment_lock": self.environment_lock,
                 "project": project,
                 "is_project": self.has_project,
-                "notes": self.path(NOTES),
+                "notes": self.path(NOTES_FILE),
                 "tracking_uri": self.mlflow_url,
             }
         )
@@ -87,49 +82,49 @@ class Attempt:
     @property
     def has_project(self) -> bool:
         """The script came with the files beside it."""
-        return self.from_ray or self.command is not None or os.path.dirname(self.script_path) != self.path("source")
+        return self.from_ray or self.command is not None or os.path.dirname(self.script_path) != self.path(SOURCE_FOLDER)
 
     @property
     def working_directory(self) -> str:
-        return os.getcwd() if self.from_ray else self.path("work")
+        return os.getcwd() if self.from_ray else self.path(WORK_FOLDER)
 
     @property
     def temporary_directory(self) -> str:
         """The script's TMPDIR."""
-        return self.path("tmp")
+        return self.path(TEMPORARY_FOLDER)
 
     def stop_requested(self) -> bool:
-        """Whether the supervisor wants this attempt to end, or never to start."""
-        return os.path.exists(self.path("stop"))
+        """True once the supervisor wants this attempt to end, or never to start."""
+        return os.path.exists(self.path(STOP_FILE))
 
     def stop_cause(self) -> str | None:
-        """Why the supervisor wants it to end, in its words."""
+        """The supervisor's reason to end the attempt, in words."""
         try:
-            return read_small(self.path("stop")).decode()[:_LONGEST_CAUSE].strip() or None
+            return read_small(self.path(STOP_FILE)).decode()[:_LONGEST_CAUSE].strip() or None
         except (OSError, ValueError):
             return None
 
 
 def read_attempt(directory: str) -> Attempt:
-    """The attempt that was prepared in ``directory``.
+    """Read the attempt that was prepared in ``directory``.
 
     Raises:
-        AttemptUnreadable: its attempt.json cannot be read or understood.
+        AttemptUnreadable: attempt.json is missing or malformed.
     """
     try:
-        with open(os.path.join(directory, "attempt.json"), encoding="utf-8") as file:
+        with open(os.path.join(directory, ATTEMPT_FILE), encoding="utf-8") as file:
             record = json.load(file)
     except (OSError, ValueError) as error:
-        raise AttemptUnreadable(f"{directory}/attempt.json cannot be read: {error}") from error
+        raise AttemptUnreadable(f"{directory}/{ATTEMPT_FILE} cannot be read: {error}") from error
     if not isinstance(record, dict):
-        raise AttemptUnreadable(f"{directory}/attempt.json is not an object")
+        raise AttemptUnreadable(f"{directory}/{ATTEMPT_FILE} is not an object")
     return Attempt(directory, record)
 
 
 def write_json(path: str, record: Mapping[str, Any]) -> None:
     """Replace ``path`` in one step: readers see the old file or the new one, never half of one.
 
-    The script may have removed or closed the directory, or put something else in its or the file's place; the record is written
+    A script may have removed or closed the directory, or put something else in its place or the file's. The record is written
     all the same.
     """
     directory = os.path.dirname(path)
@@ -147,3 +142,14 @@ def write_json(path: str, record: Mapping[str, Any]) -> None:
     with open(descriptor, "w", encoding="utf-8") as file:
         json.dump(record, file)
     os.replace(temporary, path)
+
+
+def remove_tree(path: str) -> None:
+    """Remove a directory that a script has filled. The supervisor's retention removes what is left."""
+    try:
+        os.rmdir(path)
+    except FileNotFoundError:
+        return
+    except OSError:
+        # Not shutil: it fails on directories that are nested a thousand deep.
+        os.waitpid(os.posix_spawn("/bin/rm", ["rm", "-rf", "--", path], os.environ), 0)

@@ -1,28 +1,25 @@
-"""Holds what a script writes in its attempt's directory (its working directory and TMPDIR among it) to a limit.
+"""Measures the bytes that a script writes in its attempt's directory, with its working directory and TMPDIR.
 
-The directory is walked a few milliseconds at a time, so that 100,000 files keep nobody from looking at memory. A walk is begun
-now and then, and at once when the file system has lost so much room that the script may have reached its limit. What was there
-before the script started does not count: a project, the script itself. Nor do its output, which has a cap of its own, and
-files elsewhere. Files that were deleted while they are open count: they take room until they are closed.
+The walk goes on for a few milliseconds at a time, so that 100,000 files do not delay the check of memory. A walk begins now and
+then, and at once when the file system has lost so much room that the script may have reached its limit. Deleted files count
+while they are open. Not counted are files of before the script's start (its project), its output, which has a cap of its own,
+and files elsewhere.
 """
 
 from __future__ import annotations
 
 import os
 import stat
-import time
 
+from job_entrypoints.contract import OUTPUT_FILE, OUTPUT_TAIL_FILE
 from job_entrypoints.limits.open_files import open_files
+from job_entrypoints.limits.paced_sum import PacedSum
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_NOT_THE_SCRIPTS = frozenset({"output.log", "output.tail"})
-_PORTION_SECONDS = 0.002
-_REST_SECONDS = 2.0
-_REST_SHARE = 20
-"""Walking takes one part in so many of the time."""
+_UNCOUNTED = frozenset({OUTPUT_FILE, OUTPUT_TAIL_FILE})
 _BLOCK = 512
 
 
@@ -32,63 +29,41 @@ class DiskUsage:
     def __init__(self, directory: str, root: int, limit: int) -> None:
         self._directory = directory
         self._root = root
-        # Held open: the script may remove the directory.
+        # It stays open: the script may remove the directory.
         self._descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         self._device = os.fstat(self._descriptor).st_dev
         free = self._free()
-        # The store may be on the same disk: no job may take all that is left of it.
+        # The store may be on the same disk: no job may fill it.
         self.limit = min(limit, free * 8 // 10)
         self.is_limited_by_room = self.limit < limit
-        self.used = 0
         self._free_at_walk = free
-        self._walk: Iterator[int] | None = None
-        self._walk_cost = 0.0
-        self._sum = 0
-        self._rest_until = time.monotonic() + _REST_SECONDS
-        self._before = sum(self._sizes())
+        self._sum = PacedSum(self._sizes)
+        self._before = self._sum.finish()
 
-    def check(self) -> bool:
-        """Go on measuring for a moment. Returns whether the limit is exceeded, as far as is known."""
-        if self._walk is None and (time.monotonic() >= self._rest_until or self._room_is_going()):
-            self._begin()
-        if self._walk is not None:
-            self._go_on(self._walk)
-        return self.used > self.limit
-
-    def check_at_the_end(self) -> bool:
-        """When the script has ended: measure once more if it may have written a lot since the last walk."""
-        if self._room_is_going():
-            self.used = sum(self._sizes()) - self._before
-        return self.used > self.limit
+    @property
+    def used(self) -> int:
+        return max(self._sum.value - self._before, 0)
 
     @property
     def is_walking(self) -> bool:
-        return self._walk is not None
+        return self._sum.is_walking
 
-    def _begin(self) -> None:
-        self._free_at_walk = self._free()
-        self._sum = -self._before
-        self._walk_cost = 0.0
-        self._walk = self._sizes()
+    def check(self) -> bool:
+        """Measure for a moment. Returns true once the limit is known to be exceeded."""
+        if not self.is_walking and (self._sum.is_due or self._may_be_over()):
+            self._free_at_walk = self._free()
+            self._sum.begin()
+        self._sum.go_on(self.limit + self._before)
+        return self.used > self.limit
 
-    def _go_on(self, walk: Iterator[int]) -> None:
-        began = now = time.monotonic()
-        while now - began < _PORTION_SECONDS:
-            # A clock is read each time: a single look at a slow file system may take all of the portion.
-            size = next(walk, None)
-            now = time.monotonic()
-            if size is None:
-                self.used, self._walk = max(self._sum, 0), None
-                break
-            self._sum += size
-            if self._sum > self.limit:
-                self.used, self._walk = self._sum, None
-                break
-        self._walk_cost += now - began
-        self._rest_until = now + max(_REST_SECONDS, self._walk_cost * _REST_SHARE)
+    def check_at_the_end(self) -> bool:
+        """Measure a last time after the script's end, if it may have written a lot since the last walk."""
+        if self._may_be_over():
+            self._sum.finish()
+        return self.used > self.limit
 
-    def _room_is_going(self) -> bool:
-        """Whether so much was written to the file system, by anybody, that the script may be over its limit."""
+    def _may_be_over(self) -> bool:
+        """True once the file system has lost so much room, by any writer, that the script may be over its limit."""
         return self._free_at_walk - self._free() > max(self.limit - self.used, 0) // 2
 
     def _free(self) -> int:
@@ -96,7 +71,7 @@ class DiskUsage:
         return room.f_bavail * room.f_frsize
 
     def _sizes(self) -> Iterator[int]:
-        """The bytes on disk of one file after the other; of one with several names once."""
+        """Bytes on disk of each file. One with several names counts once."""
         seen: set[int] = set()
         directories = [self._directory]
         while directories:
@@ -104,12 +79,12 @@ class DiskUsage:
             try:
                 entries = os.scandir(directory)
             except OSError:
-                continue  # The script has just removed it, or hides it from itself.
+                continue  # The script has just removed it, or closed it to itself.
             with entries:
                 for entry in entries:
-                    if directory == self._directory and entry.name in _NOT_THE_SCRIPTS:
+                    if directory == self._directory and entry.name in _UNCOUNTED:
                         continue
-                    found = _look(entry)
+                    found = _status(entry)
                     if found is None or (found.st_nlink > 1 and found.st_ino in seen):
                         continue
                     if stat.S_ISDIR(found.st_mode):
@@ -121,12 +96,12 @@ class DiskUsage:
 
     def _deleted_but_open(self) -> Iterator[int]:
         for found in open_files(self._root):
-            is_ours = found is not None and found.st_dev == self._device and found.st_nlink == 0
-            yield found.st_blocks * _BLOCK if found is not None and is_ours else 0
+            counts = found is not None and found.st_dev == self._device and found.st_nlink == 0
+            yield found.st_blocks * _BLOCK if found is not None and counts else 0
 
 
-def _look(entry: os.DirEntry[str]) -> os.stat_result | None:
+def _status(entry: os.DirEntry[str]) -> os.stat_result | None:
     try:
         return entry.stat(follow_symlinks=False)
     except OSError:
-        return None  # It was there a moment ago.
+        return None  # It was removed a moment ago.

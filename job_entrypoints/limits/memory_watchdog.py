@@ -1,8 +1,8 @@
-"""Holds a process tree to its memory limit and its number of processes and threads, where no cgroup can.
+"""Watches the memory of a process tree and the number of its processes and threads, where no cgroup can.
 
-What counts is anonymous and shared memory, and swap: what the machine cannot take back. Mapped files do not count; files that
-are memory (memory_files.py) count whether they are mapped or not: the larger of what is mapped and what is open.
-Pages that forked processes share count once (shared_pages.py).
+Anonymous memory, shared memory and swap count: the kernel cannot take them back. Mapped files do not count. Of files that are
+memory (memory_files.py) the larger counts: the mapped or the open bytes. Pages that forked processes share count once
+(shared_memory.py).
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from job_entrypoints.linux.process_tree import descendants
 _SLOWEST_SECONDS = 0.05
 _FASTEST_SECONDS = 0.004
 _FASTEST_GROWTH = 8 * 2**30
-"""Bytes a second: faster than a process can make the kernel hand out pages."""
+"""Bytes a second: more than a process can get from the kernel."""
 _COST_SHARE = 8
-"""Looking, and measuring what is shared, may take one part in so many of the time, while there is room left."""
+"""While there is room left, checks and measurements may take 1/8 of the time."""
 _FOR_THE_PEAK_SHARE = 20
-"""And where the limit cannot be reached, so that only the peak is wanted."""
+"""While the limit is out of reach and only the peak is wanted, measurements may take 1/20 of the time."""
 _PORTION_SECONDS = 0.002
 _URGENT_SECONDS = 0.05
 
 
 class Watchdog:
-    """Looks at the tree below ``root``: its memory against ``limit`` bytes, its processes and threads against ``max_tasks``.
+    """Compares the tree below ``root`` with ``limit`` bytes of memory and ``max_tasks`` processes and threads (0: no limit).
 
-    ``max_tasks`` 0: as many as it likes. ``scratch``: the directory below which files have a limit of their own.
+    ``scratch``: the directory below which files have a limit of their own.
     """
 
     def __init__(self, root: int, limit: int, max_tasks: int = 0, scratch: str | None = None) -> None:
@@ -47,13 +47,12 @@ class Watchdog:
         return 0 < self.max_tasks < self.tasks
 
     def check(self) -> float:
-        """Measure once. Returns the seconds until the next look."""
+        """Measure once. Returns the seconds until the next check."""
         began = time.monotonic()
         parents = descendants(self._root)
         self.tasks = len(parents)
         if self.is_over_tasks:
-            # Whoever forks that fast is to be ended, not measured.
-            return 0.0
+            return 0.0  # A fork bomb is ended, not measured.
         self._files.check(self.limit - self._at_most())
         self._measure(parents)
         self.peak = max(self.peak, self._at_least())
@@ -61,30 +60,30 @@ class Watchdog:
         return self._pause(time.monotonic() - began)
 
     def _measure(self, parents: dict[int, int]) -> None:
-        """The tree's memory; counts its threads on the way, which the same files tell."""
+        """Measure the tree's memory, and count its threads from the same files."""
         now = {pid: count(pid) for pid in parents}
         self.tasks = sum(each.threads for each in now.values())
-        self._pages.look(now, parents)
-        if self._files.used > self._pages.shared_at_least and self._at_least() > self.limit:
-            # It may have closed them since they were looked at.
+        self._pages.update(now, parents)
+        if self._files.used > self._pages.shared.at_least and self._at_least() > self.limit:
+            # The tree may have closed files since the last walk.
             self._files.measure()
         if self._at_least() <= self.limit < self._at_most():
             self._pages.measure(_URGENT_SECONDS)
-        elif self._is_to_be_measured():
+        elif self._should_measure():
             self._pages.measure(_PORTION_SECONDS)
 
-    def _is_to_be_measured(self) -> bool:
+    def _should_measure(self) -> bool:
         pages = self._pages
         if pages.total > self.limit:
-            # What is written to shared pages shows in no process's size.
+            # No process's size shows that it writes to shared pages.
             return pages.has_rested(_COST_SHARE if self._room() > self.limit // 4 else 1)
         return pages.total > self.peak + self.peak // 16 and pages.has_rested(_FOR_THE_PEAK_SHARE)
 
     def _at_least(self) -> int:
-        return self._pages.private_at_least + max(self._pages.shared_at_least, self._files.used)
+        return self._pages.private.at_least + max(self._pages.shared.at_least, self._files.used)
 
     def _at_most(self) -> int:
-        return self._pages.private_at_most + max(self._pages.shared_at_most, self._files.used)
+        return self._pages.private.at_most + max(self._pages.shared.at_most, self._files.used)
 
     def _room(self) -> int:
         return max(self.limit - self._at_most(), 0)
@@ -96,5 +95,5 @@ class Watchdog:
 
 
 def machine_limit() -> int:
-    """What a script may use that asked for nothing: 80 % of the machine's memory."""
+    """Bytes that a script may use if it asked for none: 80 % of the machine's memory."""
     return sum_fields(read("/proc/meminfo"), (b"MemTotal:",)) * 8 // 10

@@ -1,7 +1,5 @@
-"""What the processes of a tree hold open: files that nobody finds by their name, and files that are memory."""
+"""Lists the open files of a process tree: deleted files cannot be found by name, and some files are memory."""
 
-# ruff: noqa: PTH116, PTH208
-# (importing pathlib would cost every job's start some milliseconds)
 from __future__ import annotations
 
 import os
@@ -16,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def open_files(root: int) -> Iterator[os.stat_result | None]:
-    """Each regular file that a process below ``root`` holds open, once. None after each process: a place to pause."""
+    """Yield each regular file that a process below ``root`` has open, once, and None after each process: a place to pause."""
     seen: set[tuple[int, int]] = set()
     for pid in descendants(root):
         for path in _descriptors(pid):

@@ -1,8 +1,8 @@
-"""What a process tree has in memory where a fork made its processes share pages: bounds, from what is cheap to ask.
+"""Bounds the memory of a process tree whose processes share pages since a fork.
 
-What /proc/PID/status says is cheap, but counts a shared page once for each process that has it. The kernel's exact shares (PSS)
-cost tens of milliseconds a gigabyte for each process. So these are asked for now and then, a few processes at a time, and
-carried on by what status says in between: a process that grows is seen at once, however many share its pages.
+/proc/PID/status is cheap, but counts a shared page once for each process. The kernel's exact shares (PSS, smaps_rollup) cost
+tens of milliseconds for each gigabyte and process. So they are read now and then, a few processes at a time, and status updates
+them in between: a process that grows is seen at once, however many share its pages.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from job_entrypoints.linux.process_control import share_memory
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 _THREADS_FIELD = b"\nThreads:"
 _PRIVATE_FIELDS = (b"\nRssAnon:", b"\nVmSwap:")
@@ -24,7 +24,7 @@ _EXACT_SHARED_FIELDS = (b"\nPss_Shmem:",)
 
 
 class Counted:
-    """What one process has, in bytes; pages that others have, too, among it. ``shared``: memory that was made to be shared."""
+    """Memory of one process in bytes, with pages that others have too. ``shared``: shared memory, such as /dev/shm."""
 
     def __init__(self, private: int, shared: int, threads: int) -> None:
         self.private = private
@@ -33,135 +33,123 @@ class Counted:
 
 
 class _Share:
-    """What one process had of its own, and its part of what it shares, when it was measured."""
+    """Exact share of one process (PSS, bytes), and its counts before and after that measurement."""
 
-    def __init__(self, private: int, shared: int, counted: Counted, before: Counted) -> None:
-        self.private = private
-        self.shared = shared
-        self.counted = counted
-        """The moment after: whatever it has grown since is not in ``private``."""
-        self.least_private = min(counted.private, before.private)
-        """Since then. What is more than that may be new."""
-        self.least_shared = min(counted.shared, before.shared)
+    def __init__(self, exact: int, before: int, after: int) -> None:
+        self.exact = exact
+        self.counted = after
+        self.least = min(before, after)
+        """Lowest count since then. Anything above it may be new."""
+
+
+class Bounds:
+    """Bounds of one kind of memory of a tree, in bytes.
+
+    ``at_least`` is certain. ``at_most`` misses writes to pages of before a fork until they are measured again. Both are exact
+    for a tree of one process, and directly after a measurement.
+    """
+
+    def __init__(self, *, growth_counts: bool) -> None:
+        self.at_least = self.at_most = 0
+        self.shares: dict[int, _Share] = {}
+        """Results of the last measurement, of processes that still run."""
+        self.pending: dict[int, _Share] = {}
+        """Results of the measurement that is under way."""
+        self._growth_counts = growth_counts
+        """False for shared memory: mapping more of a segment that others map too takes no memory."""
+        self._exact = 0
+        """Sum of the last measurement, with processes that have ended since: what they shared is still there."""
+
+    def update(self, now: dict[int, int], new: Iterable[int]) -> None:
+        """Compute the bounds from the count of each process. ``new``: processes that were not measured yet."""
+        for shares in (self.shares, self.pending):
+            for pid in shares.keys() - now.keys():
+                del shares[pid]  # At once: the number may be reused.
+            for pid, share in shares.items():
+                share.least = min(share.least, now[pid])
+        total = sum(now.values())
+        if len(now) < 2:
+            self.at_least = self.at_most = total
+            return
+        certain, possible = 0, self._exact + sum(now[pid] for pid in new)
+        # A sum over some of the processes is never too high. So processes that may have lost their share are left out.
+        for pid, share in self.shares.items():
+            growth = now[pid] - share.counted
+            certain += max(share.exact + (growth if self._growth_counts else min(growth, 0)), 0)
+            possible += now[pid] - share.least
+        self.at_least = max(certain, *now.values())
+        self.at_most = max(min(total, possible), self.at_least)
+
+    def finish(self) -> None:
+        """Adopt the results of a measurement that is complete."""
+        self.shares, self.pending = self.pending, {}
+        self._exact = sum(share.exact for share in self.shares.values())
 
 
 class SharedPages:
-    """Bounds of what the processes of a tree have together, in bytes.
-
-    ``at_least`` is certain. ``at_most`` is but for what is written to pages of before a fork, until they are measured again.
-    Both are exact for a tree of one process, and when a measurement has just ended.
-    """
+    """Bounds of the memory of a tree. ``total`` counts a shared page once for each process."""
 
     def __init__(self) -> None:
-        self.private_at_least = self.private_at_most = 0
-        self.shared_at_least = self.shared_at_most = 0
+        self.private = Bounds(growth_counts=True)
+        self.shared = Bounds(growth_counts=False)
         self.total = 0
-        """Each page as often as processes have it."""
         self._now: dict[int, Counted] = {}
         self._parents: dict[int, int] = {}
-        self._new: list[Counted] = []
-        """Those that were not measured yet."""
-        self._shares: dict[int, _Share] = {}
-        self._exact_private = self._exact_shared = 0
-        """Of all that were measured, those that have ended since among them: what they shared is still there."""
-        self._measured: dict[int, _Share] = {}
-        """Of the measurement that is under way."""
         self._measuring: Iterator[None] | None = None
         self._cost = 0.0
         self._rest_since = float("-inf")
 
-    def look(self, now: dict[int, Counted], parents: dict[int, int]) -> None:
-        """Work out the bounds from what each process has now."""
+    def update(self, now: dict[int, Counted], parents: dict[int, int]) -> None:
+        """Compute the bounds from the present count of each process."""
         self._now, self._parents = now, parents
-        for shares in (self._shares, self._measured):
-            _follow(shares, now)
-        self._new = [each for pid, each in now.items() if pid not in self._shares and not self._is_its_parent(pid)]
-        private, shared = sum(each.private for each in now.values()), sum(each.shared for each in now.values())
-        self.total = private + shared
-        if len(now) < 2:
-            self.private_at_least = self.private_at_most = private
-            self.shared_at_least = self.shared_at_most = shared
-            return
-        self.private_at_least = max(self._certain_private(), *(each.private for each in now.values()))
-        self.shared_at_least = max(self._certain_shared(), *(each.shared for each in now.values()))
-        self.private_at_most = max(min(private, self._possible_private()), self.private_at_least)
-        self.shared_at_most = max(min(shared, self._possible_shared()), self.shared_at_least)
+        self.total = sum(each.private + each.shared for each in now.values())
+        new = [pid for pid in now if pid not in self.private.shares and not self._shares_address_space(pid)]
+        self.private.update({pid: each.private for pid, each in now.items()}, new)
+        self.shared.update({pid: each.shared for pid, each in now.items()}, new)
 
     def measure(self, seconds: float) -> None:
-        """Measure for about so long: begin, go on, or end."""
+        """Begin a measurement, or go on with it, for about so many seconds."""
         began = time.monotonic()
         if self._measuring is None:
-            self._measured, self._cost = {}, 0.0
+            self.private.pending, self.shared.pending, self._cost = {}, {}, 0.0
             self._measuring = self._measure(list(self._now.items()))
         for _ in self._measuring:
             if time.monotonic() - began >= seconds:
                 break
         else:
-            self._shares, self._measured, self._measuring = self._measured, {}, None
-            self._exact_private = sum(share.private for share in self._shares.values())
-            self._exact_shared = sum(share.shared for share in self._shares.values())
-            self.look(self._now, self._parents)
+            self._measuring = None
+            self.private.finish()
+            self.shared.finish()
+            self.update(self._now, self._parents)
         self._rest_since = time.monotonic()
         self._cost += self._rest_since - began
 
     def has_rested(self, share: int) -> bool:
-        """Whether measuring would take at most one part in ``share`` of the time, or is under way."""
+        """True if measuring would take at most 1/``share`` of the time, or is under way."""
         return self._measuring is not None or time.monotonic() - self._rest_since >= self._cost * share
 
     def _measure(self, processes: list[tuple[int, Counted]]) -> Iterator[None]:
-        # Only those that were there at the beginning: what one forks meanwhile would count a second time.
+        # Only processes that were there at the beginning: a later fork of one would count a second time.
         for pid, before in processes:
-            if self._is_its_parent(pid):
-                share = _Share(0, 0, before, before)
-            else:
+            private, shared, after = 0, 0, before
+            if not self._shares_address_space(pid):
                 rollup = read_memory(pid, "smaps_rollup", _EXACT_PRIVATE_FIELDS[0])
                 after = count(pid)
+                # Without a rollup the kernel is older than 5.4, or the process has ended. Its count may be too high.
+                private, shared = after.private, after.shared
                 if _EXACT_PRIVATE_FIELDS[0] in rollup:
                     private, shared = sum_fields(rollup, _EXACT_PRIVATE_FIELDS), sum_fields(rollup, _EXACT_SHARED_FIELDS)
-                else:
-                    # A kernel before 5.4, or it has ended. What may be too high is then all there is.
-                    private, shared = after.private, after.shared
-                share = _Share(private, shared, after, before)
-            self._measured[pid] = share
+            self.private.pending[pid] = _Share(private, before.private, after.private)
+            self.shared.pending[pid] = _Share(shared, before.shared, after.shared)
             yield
 
-    def _is_its_parent(self, pid: int) -> bool:
-        """Between vfork and exec a child is its parent's own memory, shown a second time."""
+    def _shares_address_space(self, pid: int) -> bool:
+        """True between vfork and exec: the child shows its parent's memory a second time."""
         parent = self._parents.get(pid, 0)
         return parent in self._now and share_memory(pid, parent)
 
-    # The parts sum up to no more than there is, also where some processes are left out: so all are taken that have certainly
-    # something left of what they had.
-    def _certain_private(self) -> int:
-        return sum(
-            max(share.private + self._now[pid].private - share.counted.private, 0) for pid, share in self._shares.items()
-        )
-
-    def _certain_shared(self) -> int:
-        # To map more of a segment that others have, too, takes no memory.
-        return sum(
-            max(share.shared + min(self._now[pid].shared - share.counted.shared, 0), 0) for pid, share in self._shares.items()
-        )
-
-    def _possible_private(self) -> int:
-        grown = sum(self._now[pid].private - share.least_private for pid, share in self._shares.items())
-        return self._exact_private + grown + sum(each.private for each in self._new)
-
-    def _possible_shared(self) -> int:
-        grown = sum(self._now[pid].shared - share.least_shared for pid, share in self._shares.items())
-        return self._exact_shared + grown + sum(each.shared for each in self._new)
-
 
 def count(pid: int) -> Counted:
-    """What is cheap to ask of one process; nothing of one that has ended or is not ours to see."""
+    """Count one process cheaply. All zero for one that has ended or may not be read."""
     status = read_memory(pid, "status", _PRIVATE_FIELDS[0])
     return Counted(sum_fields(status, _PRIVATE_FIELDS), sum_fields(status, _SHARED_FIELDS), number(status, _THREADS_FIELD))
-
-
-def _follow(shares: dict[int, _Share], now: dict[int, Counted]) -> None:
-    for pid in shares.keys() - now.keys():
-        # At once: its number may be another process's one day.
-        del shares[pid]
-    for pid, share in shares.items():
-        share.least_private = min(share.least_private, now[pid].private)
-        share.least_shared = min(share.least_shared, now[pid].shared)

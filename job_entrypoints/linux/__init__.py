@@ -1,1 +1,1 @@
-"""Processes as Linux shows them: /proc, signals, process trees."""
+"""Linux processes: /proc, signals, process trees."""

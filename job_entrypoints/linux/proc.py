@@ -1,7 +1,5 @@
-"""What /proc says of processes that may end at any moment."""
+"""Reads /proc of processes that may end at any moment."""
 
-# ruff: noqa: PTH208
-# (importing pathlib would cost every job's start some milliseconds)
 from __future__ import annotations
 
 import os
@@ -14,7 +12,7 @@ _PORTION = 8192
 
 
 def read(path: str) -> bytes:
-    """The file's beginning; nothing of a process that has ended or is not ours to see."""
+    """The beginning of a file; b"" for a process that has ended or may not be read."""
     try:
         descriptor = os.open(path, os.O_RDONLY)
     except OSError:
@@ -28,7 +26,7 @@ def read(path: str) -> bytes:
 
 
 def read_memory(pid: int, name: str, field: bytes) -> bytes:
-    """``/proc/PID/name``, which has ``field`` where it says anything of memory."""
+    """Read ``/proc/PID/name`` of a thread that shows memory: the text then has ``field``."""
     text = b""
     for directory in directories(pid):
         text = read(f"{directory}/{name}")
@@ -38,7 +36,7 @@ def read_memory(pid: int, name: str, field: bytes) -> bytes:
 
 
 def directories(pid: int) -> Iterator[str]:
-    """The process's directory, then its threads': when the first thread has ended, only the others show memory and files."""
+    """Yield a process's directory, then its threads'. If the first thread has ended, only the others show memory and files."""
     yield f"/proc/{pid}"
     try:
         threads = os.listdir(f"/proc/{pid}/task")
@@ -49,7 +47,7 @@ def directories(pid: int) -> Iterator[str]:
 
 
 def sum_fields(text: bytes, fields: tuple[bytes, ...]) -> int:
-    """The sum, in bytes, of ``Name:  123 kB`` lines."""
+    """Sum of ``Name:  123 kB`` lines, in bytes."""
     return sum(number(text, field) for field in fields) * 1024
 
 

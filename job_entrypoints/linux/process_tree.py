@@ -1,10 +1,8 @@
-"""All processes that descend from one, and how to end them for certain.
+"""Finds all descendants of a process, and ends them for certain.
 
-The root is a subreaper: whatever its descendants do (fork twice, call setsid, outlive their parents), they stay descendants.
+The root is a subreaper: descendants that fork twice, call setsid or outlive their parents stay descendants.
 """
 
-# ruff: noqa: PTH110, PTH123, PTH208
-# (importing pathlib would cost every job's start some milliseconds)
 from __future__ import annotations
 
 import os
@@ -19,7 +17,7 @@ _GIVE_UP_SECONDS = 30.0
 
 
 def descendants(root: int) -> dict[int, int]:
-    """The parent of each process below ``root``; parents come first. Zombies too, until somebody waits for them."""
+    """Map each process below ``root`` to its parent; parents come first. Zombies are included until they are reaped."""
     children = _children if _kernel_lists_children() else _children_by_parent()
     found: dict[int, int] = {}
     frontier = [root]
@@ -40,7 +38,7 @@ def send(pids: Iterable[int], number: int) -> None:
 
 
 def kill_group_of(leader: int, pids: Iterable[int]) -> None:
-    """SIGKILL the leader's process group, if one of these still is in it: the kernel does it in one go."""
+    """SIGKILL the leader's process group in one call, if one of ``pids`` is still in it."""
     for pid in pids:
         try:
             if os.getpgid(pid) == leader:
@@ -51,7 +49,7 @@ def kill_group_of(leader: int, pids: Iterable[int]) -> None:
 
 
 def end_at_once(root: int, reap: Callable[[], None]) -> list[int]:
-    """SIGKILL everything below ``root`` until nothing is left. Returns what would not die, stuck in the kernel.
+    """SIGKILL every process below ``root`` until none is left. Returns those that do not end, stuck in the kernel.
 
     Args:
         root: this process, which must be a subreaper.
@@ -64,7 +62,7 @@ def end_at_once(root: int, reap: Callable[[], None]) -> list[int]:
         pids = descendants(root)
         if not pids or time.monotonic() > give_up:
             return list(pids)
-        # All stand still before the first dies: otherwise one that forks all the while can stay ahead of us.
+        # All are stopped before the first is killed: otherwise a process that forks all the while could escape.
         send(pids, signal.SIGSTOP)
         send(pids, signal.SIGKILL)
         reap()
@@ -77,7 +75,7 @@ def _kernel_lists_children() -> bool:
 
 
 def _children_by_parent() -> Callable[[int], list[int]]:
-    """The slow way, for kernels and sandboxes without lists of children: ask every process for its parent."""
+    """Ask every process for its parent: slow, for kernels and sandboxes without lists of children."""
     children: dict[int, list[int]] = {}
     for name in os.listdir("/proc"):
         if name.isdigit():
@@ -91,7 +89,7 @@ def _children_by_parent() -> Callable[[int], list[int]]:
 
 
 def _children(pid: int) -> list[int]:
-    # A child hangs on the thread that forked it, so all threads are asked.
+    # Linux lists a child under the thread that forked it, so every thread is asked.
     try:
         threads = os.listdir(f"/proc/{pid}/task")
     except (FileNotFoundError, ProcessLookupError):
@@ -99,23 +97,8 @@ def _children(pid: int) -> list[int]:
     children: list[int] = []
     for thread in threads:
         try:
-            descriptor = os.open(f"/proc/{pid}/task/{thread}/children", os.O_RDONLY)
+            with open(f"/proc/{pid}/task/{thread}/children", "rb", buffering=0) as file:
+                children += map(int, file.read().split())
         except (FileNotFoundError, ProcessLookupError):
             continue
-        try:
-            children += map(int, _read_all(descriptor).split())
-        except ProcessLookupError:
-            continue
-        finally:
-            os.close(descriptor)
     return children
-
-
-def _read_all(descriptor: int) -> bytes:
-    data = os.read(descriptor, 4096)
-    if len(data) < 4000:
-        return data
-    parts = [data]
-    while data := os.read(descriptor, 65536):
-        parts.append(data)
-    return b"".join(parts)

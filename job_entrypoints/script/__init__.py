@@ -1,1 +1,1 @@
-"""The user's script: its process, environment, end and failure."""
+"""The user's script: its process, environment and end."""

@@ -1,12 +1,12 @@
-"""The environment variables the script runs with."""
+"""The environment variables of the script."""
 
 from __future__ import annotations
 
 import json
 import os
 
-from job_entrypoints.attempt.record import TAG_JOB_ID
-from job_entrypoints.tracking.command_hooks import hook_pythons_of_command
+from job_entrypoints.contract import JOB_ID_VARIABLE, RAY_JOB_CONFIG_VARIABLE, TAG_JOB_ID, WORKING_DIRECTORY_VARIABLE
+from job_entrypoints.script.command_hooks import hook_pythons_of_command
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,33 +31,30 @@ THREAD_POOLS = (
     "RAYON_NUM_THREADS",
     "PYTHON_CPU_COUNT",  # os.cpu_count() from Python 3.13 on
 )
-"""Libraries start as many threads as the machine has cores unless told otherwise; the job asked for ``cpus``."""
+"""By default libraries start as many threads as the machine has cores. The job asked for ``cpus``."""
 
-_RAY_JOB_CONFIG = "RAY_JOB_CONFIG_JSON_ENV_VAR"
-_WORKING_DIRECTORY = "RAYLIFT_WORKING_DIRECTORY"
-"""Repeats raylift.ray_internals.setup_worker.WORKING_DIRECTORY; a unit test compares."""
-_OF_TASKS = ("MLFLOW_RUN_CONTEXT", "MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME")
+_TRACKING_VARIABLES = ("MLFLOW_RUN_CONTEXT", "MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME")
 
 _DEFAULTS = {
     "PYTHONUNBUFFERED": "1",
-    "PYTHONFAULTHANDLER": "1",  # a crash in C says where it was
+    "PYTHONFAULTHANDLER": "1",  # a crash in C prints a traceback
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_UV_AUTO_DETECT": "false",
     "MLFLOW_SKIP_PIP_REQUIREMENTS_CHECK": "true",
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "5",  # about a minute: a restarting server is waited for, a lost one is not for four
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "5",  # about a minute, enough for a restart; MLflow's default waits four
     "GIT_PYTHON_REFRESH": "quiet",
 }
 
 
 def script_environment(attempt: Attempt, inherited: Mapping[str, str]) -> dict[str, str]:
-    """Inherited, then ours, then the user's; what the platform finds the job's runs by cannot be overridden."""
+    """Merge what is inherited, the wrapper's defaults and the user's variables. The job's own tracking variables win."""
     environment = {**inherited, **_DEFAULTS}
     environment.pop("MLFLOW_RUN_ID", None)
-    # Common in container images, where it makes every job compile every library again: seconds for MLflow alone.
+    # Container images often set it. Every job would compile every library again: seconds for MLflow alone.
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
-    pools = dict.fromkeys(THREAD_POOLS, str(max(1, int(attempt.cpus)))) if attempt.cpus else _as_ray_has_it(inherited)
-    # In Ray's own form what is inherited may be the user's runtime_env; on the platform it is the head's, or Ray's guess.
+    pools = dict.fromkeys(THREAD_POOLS, str(max(1, int(attempt.cpus)))) if attempt.cpus else _pools_like_ray(inherited)
+    # Handed straight to Ray, the job inherits the user's runtime_env; otherwise the head's variables, or Ray's guess.
     environment.update({name: inherited.get(name, count) if attempt.from_ray else count for name, count in pools.items()})
     environment.update(attempt.environment)
     python_path = [*attempt.python_path, environment.get("PYTHONPATH", "")]
@@ -65,7 +62,7 @@ def script_environment(attempt: Attempt, inherited: Mapping[str, str]) -> dict[s
         environment["PYTHONPATH"] = os.pathsep.join(path for path in python_path if path)
     if attempt.command is not None:
         hook_pythons_of_command(environment, attempt.hook_instructions())
-    environment["RAYLIFT_JOB_ID"] = attempt.job_id
+    environment[JOB_ID_VARIABLE] = attempt.job_id
     environment["MLFLOW_RUN_CONTEXT"] = json.dumps({**_run_context(environment), **attempt.tags, TAG_JOB_ID: attempt.job_id})
     if attempt.mlflow_url:
         environment["MLFLOW_TRACKING_URI"] = attempt.mlflow_url
@@ -73,29 +70,29 @@ def script_environment(attempt: Attempt, inherited: Mapping[str, str]) -> dict[s
         environment["MLFLOW_EXPERIMENT_NAME"] = attempt.experiment_name
         environment.pop("MLFLOW_EXPERIMENT_ID", None)
     if not attempt.from_ray:
-        _hand_to_tasks(attempt, environment)
+        _pass_to_tasks(attempt, environment)
     return environment
 
 
-def _hand_to_tasks(attempt: Attempt, environment: dict[str, str]) -> None:
-    """Ray's tasks and actors of the script have its variables and its working directory, as under Ray's Jobs API.
+def _pass_to_tasks(attempt: Attempt, environment: dict[str, str]) -> None:
+    """Give the script's Ray tasks and actors its variables and its working directory, as Ray's Jobs API does.
 
-    What they track is the job's. The script's own ``ray.init(runtime_env=…)`` wins where both name a variable; Ray would refuse
-    it otherwise.
+    Their runs belong to the job. The script's own ``ray.init(runtime_env=…)`` wins where both name a variable; Ray would
+    refuse it otherwise.
     """
     try:
-        config = json.loads(environment.get(_RAY_JOB_CONFIG, "null"))
+        config = json.loads(environment.get(RAY_JOB_CONFIG_VARIABLE, "null"))
         runtime_env = config["runtime_env"]
-        handed = {name: environment[name] for name in (*attempt.environment, *_OF_TASKS) if name in environment}
-        handed[_WORKING_DIRECTORY] = attempt.working_directory
-        runtime_env["env_vars"] = {**(runtime_env.get("env_vars") or {}), **handed}
+        passed = {name: environment[name] for name in (*attempt.environment, *_TRACKING_VARIABLES) if name in environment}
+        passed[WORKING_DIRECTORY_VARIABLE] = attempt.working_directory
+        runtime_env["env_vars"] = {**(runtime_env.get("env_vars") or {}), **passed}
     except (ValueError, TypeError, KeyError, AttributeError):
         return  # Not started by Ray.
-    environment[_RAY_JOB_CONFIG] = json.dumps(config)
+    environment[RAY_JOB_CONFIG_VARIABLE] = json.dumps(config)
     environment.setdefault("RAY_OVERRIDE_JOB_RUNTIME_ENV", "1")
 
 
-def _as_ray_has_it(inherited: Mapping[str, str]) -> dict[str, str]:
+def _pools_like_ray(inherited: Mapping[str, str]) -> dict[str, str]:
     # Ray sets OMP_NUM_THREADS from the entrypoint's CPUs; the other pools follow it.
     threads = inherited.get("OMP_NUM_THREADS")
     return dict.fromkeys(THREAD_POOLS, threads) if threads else {}

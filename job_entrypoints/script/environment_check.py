@@ -1,27 +1,24 @@
-"""Whether the wrapper runs in the environment that its job was promised.
+"""Checks that the wrapper runs in its job's environment.
 
-Ray passes over a field of a runtime_env that it does not know, with a warning in its own logs. On a node without Raylift's
-plugin a job would therefore run without its requirements, while its record shows them.
+Ray ignores an unknown field of a runtime_env, with a warning in its own logs. On a node without Raylift's plugin a job would
+run without its requirements, while its record shows them.
 """
 
-# ruff: noqa: PTH118, PTH123
-# (importing pathlib would cost every job's start some milliseconds)
 from __future__ import annotations
 
 import json
 import os
 import sys
 
+from job_entrypoints.contract import OVERLAY_READY_FILE
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from job_entrypoints.attempt.record import Attempt
 
-READY = ".ok"
-"""As raylift.engines.environments.overlays.overlay.READY, repeated; a unit test compares."""
 
-
-def broken_promise(attempt: Attempt, prefix: str = sys.prefix) -> str | None:
-    """What is wrong with the environment in ``prefix``; None when it is the job's."""
+def environment_mismatch(attempt: Attempt, prefix: str = sys.prefix) -> str | None:
+    """A message on the wrong environment in ``prefix``; None if it is the job's."""
     if not attempt.in_overlay or not attempt.environment_lock:
         return None
     if _lock_of(prefix) == sorted(set(attempt.environment_lock)):
@@ -35,9 +32,9 @@ def broken_promise(attempt: Attempt, prefix: str = sys.prefix) -> str | None:
 
 
 def _lock_of(prefix: str) -> list[str] | None:
-    """What the overlay in ``prefix`` holds; None when there is no overlay."""
+    """The lock of the overlay in ``prefix``, sorted; None if there is no overlay."""
     try:
-        with open(os.path.join(prefix, READY), encoding="utf-8") as file:
+        with open(os.path.join(prefix, OVERLAY_READY_FILE), encoding="utf-8") as file:
             return sorted(json.load(file)["lock"])
     except FileNotFoundError:
         return None

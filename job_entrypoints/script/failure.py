@@ -1,4 +1,4 @@
-"""The exception that ended a script, in a sentence, and a hint at what to do. Imported only when there is one."""
+"""Describes the exception that ended a script in a sentence, with a hint. Imported only after an exception."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import TracebackType
 
-_MOST_OF_A_GROUP = 5
+_SHOWN_OF_A_GROUP = 5
 
 
 def describe(error: BaseException, script: str, *, project: bool) -> str | None:
-    """Type and text of an exception, with its notes, its group's members and a hint; None where an exit code says it all.
+    """Type and text of an exception, with its notes, the members of its group and a hint; None for a plain exit code.
 
     Args:
-        error: what ended the script.
-        script: the script's path.
-        project: whether it was uploaded with the files beside it.
+        error: The exception that ended the script.
+        script: The script's path.
+        project: True if it was uploaded with the files beside it.
     """
     if isinstance(error, SystemExit):
-        # As Python takes it: a number is an exit code, anything else is printed.
+        # As in Python: a number is an exit code, anything else is printed.
         return None if error.code is None or isinstance(error.code, int) else _text(error.code)
-    hint = _hint(error, os.path.basename(script), project=project)  # noqa: PTH119
+    hint = _hint(error, os.path.basename(script), project=project)
     return f"{_described(error)}. {hint}" if hint else _described(error)
 
 
@@ -35,8 +35,8 @@ def _described(error: BaseException) -> str:
     parts += [_text(note) for note in getattr(error, "__notes__", None) or ()]
     members = getattr(error, "exceptions", None) if isinstance(error, BaseExceptionGroup) else None
     if members:
-        rest = len(members) - _MOST_OF_A_GROUP
-        shown = [_described(member) for member in members[:_MOST_OF_A_GROUP]]
+        rest = len(members) - _SHOWN_OF_A_GROUP
+        shown = [_described(member) for member in members[:_SHOWN_OF_A_GROUP]]
         parts.append(f"[{'; '.join([*shown, f'{rest} more'] if rest > 0 else shown)}]")
     return " ".join(parts)
 
@@ -53,7 +53,7 @@ def _hint(error: BaseException, script: str, *, project: bool) -> str | None:
         return next(filter(None, (_hint(member, script, project=project) for member in error.exceptions)), None)
     if isinstance(error, ModuleNotFoundError) and error.name:
         return _missing_module(error.name, script, project=project)
-    if isinstance(error, FileNotFoundError) and isinstance(error.filename, str) and not _is_of_subprocess(error.__traceback__):
+    if isinstance(error, FileNotFoundError) and isinstance(error.filename, str) and not _from_subprocess(error.__traceback__):
         return _missing_file(error.filename, script, project=project)
     if isinstance(error, NameError) and error.name == "get_ipython":
         return "The script was made of a notebook: take out its magics, the lines that call get_ipython()."
@@ -73,7 +73,7 @@ def _missing_module(name: str, script: str, *, project: bool) -> str:
 
 
 def _missing_file(name: str, script: str, *, project: bool) -> str | None:
-    if os.path.isabs(name):  # noqa: PTH117
+    if os.path.isabs(name):
         return "The job runs on a machine of the platform; there is no such path on it."
     if project:
         return "The script runs in the project's directory; files that .gitignore or .rayliftignore names are not uploaded."
@@ -83,8 +83,8 @@ def _missing_file(name: str, script: str, *, project: bool) -> str | None:
     )
 
 
-def _is_of_subprocess(trace: TracebackType | None) -> bool:
-    """A program was not found, not a file."""
+def _from_subprocess(trace: TracebackType | None) -> bool:
+    """True if a program was not found, rather than a file."""
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
     return trace is not None and trace.tb_frame.f_globals.get("__name__") == "subprocess"

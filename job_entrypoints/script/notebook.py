@@ -1,24 +1,23 @@
 """Compiles a notebook's script cell by cell, so that tracebacks name cells.
 
-The platform wrote the script (raylift.services.uploads.notebooks). It is plain Python; its first line says which lines are
-which cell.
+The platform wrote the script (raylift.services.uploads.notebooks). It is plain Python; its first line lists the lines of each
+cell.
 """
 
 from __future__ import annotations
 
 import sys
 
+from job_entrypoints.contract import NOTEBOOK_MARK
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import CodeType, TracebackType
 
-MARK = b"# raylift-notebook: "
-"""As raylift.services.uploads.notebooks.MARK; a test compares."""
-
 
 def compile_notebook(source: bytes, own_file: str) -> CodeType:
-    """Return code that runs one cell after the other in the globals it is run in. Its own frame is one of ``own_file``."""
+    """Compile a script into code that runs its cells in turn. Tracebacks show its own frame as one of ``own_file``."""
     import codeop
     import linecache
 
@@ -38,13 +37,13 @@ def compile_notebook(source: bytes, own_file: str) -> CodeType:
 def _cells(first: bytes) -> Iterator[tuple[str, int, int]]:
     import json
 
-    layout = json.loads(first[len(MARK) :])
+    layout = json.loads(first[len(NOTEBOOK_MARK) :])
     for number, begin, end in layout["cells"]:
         yield f"{layout['name']} cell {number}" if number else layout["name"], begin, end
 
 
 def _in_a_row(cells: list[CodeType], own_file: str) -> CodeType:
-    """Return code that executes ``cells``: its constants are the cells, so that whoever walks it finds all of theirs."""
+    """Make code that executes ``cells``. They are its constants, so that a walk over its code objects finds them."""
     marks = [f"raylift cell {position}" for position in range(len(cells))]
     driver = compile("\n".join(f"exec({mark!r})" for mark in marks), own_file, "exec", dont_inherit=True)
     codes = dict(zip(marks, cells, strict=True))
@@ -53,7 +52,7 @@ def _in_a_row(cells: list[CodeType], own_file: str) -> CodeType:
 
 
 def _print_with_source(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """Print a traceback with the lines of cells, which Python's own looks for in files."""
+    """Print a traceback with the lines of cells. Python's own excepthook would look for them in files."""
     import traceback
 
     traceback.print_exception(kind, error, trace)

@@ -1,7 +1,5 @@
-"""Starts the script's process: its own session, low priority, first to be killed when the machine runs out of memory."""
+"""Starts the script's process: in its own session, with low priority, the first to be killed if memory runs out."""
 
-# ruff: noqa: PTH103
-# (importing pathlib would cost every job's start some milliseconds)
 from __future__ import annotations
 
 import os
@@ -9,7 +7,6 @@ import resource
 import signal
 import sys
 
-from job_entrypoints.attempt.temporary_directory import make_temporary_directory
 from job_entrypoints.linux.process_control import die_with_parent
 from job_entrypoints.script import runner as script_runner
 from job_entrypoints.script.environment import script_environment
@@ -23,20 +20,22 @@ if TYPE_CHECKING:
 
 _CANNOT_START = 127
 _SHELL = "/bin/sh"
-"""The one that Ray runs entrypoints with."""
+"""Ray runs entrypoints with the same shell."""
+_LONGEST_TMPDIR = 70
+"""Characters of a path that leaves room for sockets in it: a socket's path has at most 107."""
 
 
 def start_script(attempt: Attempt, output: int, confine: Callable[[], None]) -> int:
     """Start the script with ``output`` as its stdout and stderr. Returns its pid.
 
-    ``confine`` is called in the new process: it holds itself to the script's limits before it becomes the script.
+    ``confine`` is called in the new process before it becomes the script, to put its limits in place.
     """
     os.makedirs(attempt.working_directory, mode=0o700, exist_ok=True)
-    temporary = make_temporary_directory(attempt.temporary_directory)
+    temporary = _make_temporary_directory(attempt.temporary_directory)
     command = _command(attempt)
     environment = {**script_environment(attempt, os.environ), "TMPDIR": attempt.environment.get("TMPDIR", temporary)}
     monitor = os.getpid()
-    # Not subprocess: its import costs more than everything else here. This process has one thread, so fork is safe.
+    # Not subprocess: its import costs more than the rest of this function. This process has one thread, so fork is safe.
     pid = os.fork()
     if pid == 0:
         _become(command, environment, attempt, output, monitor, confine)
@@ -47,11 +46,11 @@ def _become(
     command: list[str], environment: dict[str, str], attempt: Attempt, output: int, monitor: int, confine: Callable[[], None]
 ) -> NoReturn:
     try:
-        os.setsid()  # so that os.killpg(0, …) in the script hits the script only
+        os.setsid()  # os.killpg(0, …) in the script then hits the script only
         die_with_parent(signal.SIGKILL)
         if os.getppid() != monitor:
             os._exit(_CANNOT_START)
-        _be_first_to_go()
+        _prefer_for_oom_killer()
         if attempt.command is not None:
             os.nice(attempt.nice)
         confine()
@@ -59,12 +58,12 @@ def _become(
         os.dup2(output, 1)
         os.dup2(output, 2)
         os.chdir(attempt.working_directory)
-        # As after exec from a shell: Python ignores SIGPIPE, and Ray blocks SIGINT in all its processes.
+        # As in a shell: Python ignores SIGPIPE, and Ray blocks SIGINT in all its processes.
         for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
         os.execve(command[0], command, environment)  # noqa: S606 - no shell is wanted
-    except BaseException as error:  # noqa: BLE001 - this is a forked copy of the monitor: it may not live on
+    except BaseException as error:  # noqa: BLE001 - this forked copy of the monitor must not go on
         os.write(2, f"[raylift] the script cannot be started: {error}\n".encode())
     os._exit(_CANNOT_START)
 
@@ -72,17 +71,25 @@ def _become(
 def _command(attempt: Attempt) -> list[str]:
     if attempt.command is not None:
         return [_SHELL, "-c", attempt.command]
-    # The runner makes itself nice when Python is up: nice before, it would wait its turn on a busy machine for that alone.
+    # The runner lowers its own priority once Python is up. Lowered before, Python's start would wait on a busy machine.
     runner = [sys.executable, script_runner.__file__, str(attempt.nice), attempt.hook_instructions()]
     return [*runner, attempt.script_path, *attempt.args]
 
 
-def _be_first_to_go() -> None:
+def _make_temporary_directory(path: str) -> str:
+    """Make the directory. Returns the value of TMPDIR: its path, or a short alias that lasts as long as this process."""
+    os.makedirs(path, mode=0o700, exist_ok=True)
+    if len(path) <= _LONGEST_TMPDIR:
+        return path
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    return f"/proc/{os.getpid()}/fd/{descriptor}"
+
+
+def _prefer_for_oom_killer() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     try:
         descriptor = os.open("/proc/self/oom_score_adj", os.O_WRONLY)
         os.write(descriptor, b"1000")
         os.close(descriptor)
     except OSError:
-        # Some sandboxes do not have it. The watchdog holds the limit; this only tells the kernel whom to prefer.
-        return
+        return  # Some sandboxes lack the file. The limit does not depend on it.

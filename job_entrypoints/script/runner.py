@@ -1,10 +1,8 @@
 """Runs the user's script as ``__main__`` of this fresh interpreter, as ``python script.py`` would.
 
-Called by path with: the script's niceness, instructions (JSON), the script, its arguments.
+It is called by path with the script's niceness, the hooks' instructions (JSON), the script and its arguments.
 """
 
-# ruff: noqa: PTH120, PTH123
-# (importing pathlib would cost every job's start some milliseconds)
 from __future__ import annotations
 
 import os
@@ -18,8 +16,9 @@ if TYPE_CHECKING:
 
 def main() -> None:
     niceness, instructions, script, *arguments = sys.argv[1:]
-    # The folder of the package job_entrypoints, two above this file's.
+    # The parent folder of the package job_entrypoints.
     sys.path[0] = os.path.dirname(os.path.dirname(sys.path[0]))
+    from job_entrypoints.contract import NOTEBOOK_MARK
     from job_entrypoints.tracking import import_hooks
 
     if sys.flags.safe_path:
@@ -29,7 +28,7 @@ def main() -> None:
     sys.argv[:] = [script, *arguments]
     own_process = os.getpid()
     try:
-        code = _compile(script)
+        code = _compile(script, NOTEBOOK_MARK.encode())
         import_hooks.install(instructions, lambda: code)
         module = _as_main(script)
         os.nice(int(niceness))
@@ -43,19 +42,19 @@ def main() -> None:
         _note_end(instructions, script, None)
 
 
-def _compile(script: str) -> CodeType:
+def _compile(script: str, notebook_mark: bytes) -> CodeType:
     with open(script, "rb") as file:
         source = file.read()
-    if source.startswith(b"# raylift-notebook: "):
+    if source.startswith(notebook_mark):
         from job_entrypoints.script.notebook import compile_notebook
 
         return compile_notebook(source, __file__)
-    # From bytes, for the coding cookie; dont_inherit, or our __future__ import would become the script's.
+    # From bytes, for the coding cookie. Without dont_inherit the script would get this file's __future__ import.
     return compile(source, script, "exec", dont_inherit=True)
 
 
 def _as_main(script: str) -> ModuleType:
-    """A new ``__main__`` that looks as in ``python script.py``, so that pickle and multiprocessing find it by its path."""
+    """Make a ``__main__`` as in ``python script.py``, so that pickle and multiprocessing find it by its path."""
     from importlib.machinery import SourceFileLoader
 
     module = type(sys)("__main__")
@@ -73,7 +72,7 @@ def _note_end(instructions: str, script: str, error: BaseException | None) -> No
 
 
 def _hide_frames_of(own_file: str) -> None:
-    """The user's traceback starts with the user's first line. Python itself still decides how to end."""
+    """Remove this file's frames from the user's traceback. Python still ends the process as usual."""
     original = sys.excepthook
 
     def excepthook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> Any:

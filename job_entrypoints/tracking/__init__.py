@@ -1,1 +1,1 @@
-"""MLflow inside the script: autologging, runs, model tags, the training table."""
+"""Hooks for MLflow in the script's process: autologging, runs, model tags, the training table."""

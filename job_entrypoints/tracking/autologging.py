@@ -1,8 +1,8 @@
-"""Switches MLflow's autologging on, and notes where it fails.
+"""Switches MLflow's autologging on, and notes its failures.
 
-MLflow switches it on for a library when that has been imported. For ``lightning`` it then imports its own ``mlflow.pytorch``,
-which imports ``pytorch_lightning``: that library's turn comes in the middle of ``mlflow.pytorch``, fails, and leaves
-autologging off for both. Here that turn waits until ``mlflow.pytorch`` is complete.
+MLflow switches it on for a library after that library's import. For ``lightning`` it then imports ``mlflow.pytorch``, which
+imports ``pytorch_lightning``. MLflow then handles that library in the middle of ``mlflow.pytorch``, fails, and leaves
+autologging off for both. Here that step waits until ``mlflow.pytorch`` is complete.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import logging
 import re
 import sys
 
-from job_entrypoints.script.notes import AUTOLOG_FAILURE, add_notes
+from job_entrypoints.attempt.notes import AUTOLOG_FAILURE, add_notes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,15 +31,15 @@ _postponed: list[Callable[[], object]] = []
 
 
 def switch_on(mlflow: Any, notes: str, *, log_models: bool) -> None:
-    """Switch autologging on. ``notes`` is the file that failures are noted in."""
-    # Not silent: that hides failures too. What is only good news is left out.
+    """Switch autologging on. ``notes`` is the file for notes of failures."""
+    # Not silent=True: that hides failures too. The filter drops messages of success.
     for name in _LOGGERS:
         logging.getLogger(name).addFilter(functools.partial(_passes, notes=notes))
     mlflow.autolog(log_models=log_models, log_traces=False)
 
 
 def postponing(notify: Callable[[ModuleType], object]) -> Callable[[ModuleType], object]:
-    """MLflow's ``notify_module_loaded``, which waits with Lightning while ``mlflow.pytorch`` is being imported."""
+    """Wrap MLflow's ``notify_module_loaded``: it postpones Lightning while ``mlflow.pytorch`` is being imported."""
 
     @functools.wraps(notify)
     def notify_in_time(module: ModuleType) -> object:
@@ -53,12 +53,12 @@ def postponing(notify: Callable[[ModuleType], object]) -> Callable[[ModuleType],
     return notify_in_time
 
 
-def tell_postponed() -> None:
-    """Switch autologging on for what was imported in the middle of ``mlflow.pytorch``."""
+def notify_postponed() -> None:
+    """Switch autologging on for libraries that were imported in the middle of ``mlflow.pytorch``."""
     waiting = list(_postponed)
     _postponed.clear()
-    for tell in waiting:
-        tell()
+    for notify in waiting:
+        notify()
 
 
 def _passes(record: logging.LogRecord, notes: str) -> bool:

@@ -1,4 +1,4 @@
-"""Notices when the script imports MLflow, or a library that mlflow.autolog knows, and only then does anything."""
+"""Installs the hooks when the script imports MLflow, or a library that mlflow.autolog supports."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ AUTOLOGGED = frozenset(
         "xgboost",
     }
 )
-"""Training libraries that mlflow.autolog patches (its LIBRARY_TO_AUTOLOG_MODULE; an integration test compares)."""
+"""Training libraries that mlflow.autolog patches: its LIBRARY_TO_AUTOLOG_MODULE, as an integration test proves."""
 
 _PATCHED = frozenset(
     {
@@ -58,27 +58,27 @@ _TABLES = frozenset(
         "xgboost.training",
     }
 )
-"""Modules that tracking/training_table.py changes after their import. MLflow's own hooks come later and find ours there."""
+"""Modules that tracking/training_table.py patches after their import. MLflow's own hooks come later, on top of these."""
 
 
 def install(instructions: str, script: Callable[[], CodeType]) -> None:
-    """Watch this process's imports. ``instructions`` is JSON, read only when it is needed, as ``script`` is called."""
+    """Watch this process's imports. ``instructions`` (JSON) is parsed, and ``script`` called, only when needed."""
     sys.meta_path.insert(0, ImportWatch(instructions, script))
 
 
 class ImportWatch:
-    """A meta path finder that finds nothing itself."""
+    """A meta path finder that finds nothing itself, and patches what the other finders find."""
 
     def __init__(self, instructions: str, script: Callable[[], CodeType]) -> None:
         self._instructions = instructions
         self._script = script
         self._autolog: bool | None = None
-        """Whether a training library's import still has to bring MLflow in; None until the instructions were read."""
+        """True while the import of a training library has to import MLflow first; None until the instructions are read."""
 
     def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
-        if name in AUTOLOGGED and self._brings_mlflow():
-            # Before the library's own import begins, so nothing is half imported. MLflow's own hooks do the rest when it is
-            # done, and were not there yet when this search began: so it begins again.
+        if name in AUTOLOGGED and self._must_import_mlflow():
+            # Before the library's own import begins, so nothing is half imported. That installs MLflow's import hooks, which
+            # this search has not asked: so it begins again.
             _attempt(lambda: __import__("mlflow"))
             return self._real_spec(name, path, target)
         if name not in _PATCHED and name not in _TABLES:
@@ -88,7 +88,7 @@ class ImportWatch:
             _attempt(lambda: _run_after(spec, self._patch))
         return spec
 
-    def _brings_mlflow(self) -> bool:
+    def _must_import_mlflow(self) -> bool:
         if self._autolog is None:
             self._autolog = '"autolog": true' in self._instructions
         wanted, self._autolog = self._autolog, False
@@ -119,12 +119,12 @@ def _run_after(spec: ModuleSpec, patch: Callable[[ModuleType], None]) -> None:
         execute(module)
         _attempt(lambda: patch(module))
 
-    # On the loader of this one module: everything else about it stays as it is.
+    # Only on the loader of this one module.
     spec.loader.exec_module = exec_module  # type: ignore[union-attr,method-assign]
 
 
 def _attempt(step: Callable[[], object]) -> None:
-    """The script goes on whatever happens to us."""
+    """Run a step of the hooks. If it fails, the script goes on."""
     try:
         step()
     except Exception as error:  # noqa: BLE001

@@ -1,9 +1,8 @@
-"""The job's run: what the script logs outside of a run of its own belongs to one run, autologging's first fit included.
+"""The job's run: one MLflow run for all that the script logs outside of its own runs, with autologging's first fit.
 
-MLflow makes a run for each autologged ``fit`` and ends it, and another one for the next ``log_metric``: nobody who looks at the
-model sees that metric. Here the first of them makes the job's run, and the later ones find it again. Further autologged fits
-have runs of their own beneath it: parameters of a run cannot be changed, and a run has one value of a metric at a time.
-Runs that the script starts itself stay as they are.
+MLflow makes and ends a run for each autologged ``fit``, and another for the next ``log_metric``, whose metric the model's run
+then lacks. Here the first of them makes the job's run, and later ones resume it. Further autologged fits have runs beneath it:
+parameters of a run cannot change, and a run has one value of a metric at a time. Runs that the script starts stay as they are.
 """
 
 from __future__ import annotations
@@ -16,21 +15,20 @@ import sys
 import threading
 from contextlib import contextmanager
 
+from job_entrypoints.contract import ALL_METRICS, TAG_JOB_RUN
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from types import ModuleType
     from typing import Any
 
-TAG_JOB_RUN = "raylift.job_run"
-"""On the job's run: the metrics that the script logged into it outside of a fit, as a JSON list, or ``*``."""
-ALL = "*"
 _PARENT = "mlflow.parentRunId"
 _LONGEST_TAG = 4500
 
 
 class JobRun:
-    """One for a process. ``fluent`` is MLflow's module of that name."""
+    """The job's run in one process. ``fluent`` is MLflow's module of that name."""
 
     def __init__(self, fluent: ModuleType, has_failed: Callable[[], bool]) -> None:
         self._fluent: Any = fluent
@@ -43,17 +41,17 @@ class JobRun:
         self._guard = threading.RLock()
         self._fitting = threading.local()
         self._process = os.getpid()
-        # A new MLflow that renamed one of them is to be noticed now, not in the middle of the script.
+        # If a new MLflow has renamed one of them, fail now, not in the middle of the script.
         _ = self._place_now(), fluent.MlflowClient, fluent.MlflowException, fluent.set_tags, fluent.end_run
 
     def get_or_start(self) -> Any:
-        """The active run, or the job's: in the place of MLflow's ``_get_or_start_run``."""
+        """Return the active run, or resume the job's. Replaces MLflow's ``_get_or_start_run``."""
         if self._fluent.active_run() is not None or os.environ.get("MLFLOW_RUN_ID"):
             return self._original_get_or_start()
         return self._open({})
 
     def noting(self, log: Callable[..., Any], names: Callable[[Any], Iterable[str]]) -> Callable[..., Any]:
-        """``log_metric`` or ``log_metrics``, which notes what is logged into the job's run."""
+        """Wrap ``log_metric`` or ``log_metrics``, to note the metrics logged into the job's run."""
 
         @functools.wraps(log)
         def log_and_note(*arguments: Any, **named: Any) -> Any:
@@ -66,7 +64,7 @@ class JobRun:
         return log_and_note
 
     def end(self) -> None:
-        """At the end of the process: the runs that are open end as the script did, and so does the job's."""
+        """At the end of a process whose script failed, end its open runs and the job's as FAILED."""
         if os.getpid() != self._process or not self._has_failed():
             return
         while (active := self._fluent.active_run()) is not None:
@@ -78,7 +76,7 @@ class JobRun:
 
     @contextmanager
     def of_fit(self, tags: Mapping[str, str], is_training: Callable[[], bool]) -> Iterator[None]:
-        """The run of an autologged fit: the one that the script has open, the job's, or one beneath it."""
+        """Activate the run of an autologged fit: the one that the script has open, the job's, or one beneath it."""
         active = self._fluent.active_run()
         of_script = active is not None and active.info.run_id != self._run_id
         if of_script or getattr(self._fitting, "on", False) or is_training():
@@ -98,10 +96,10 @@ class JobRun:
                 self._fluent.end_run(status)
 
     def _open_for_fit(self, tags: Mapping[str, str], active: Any) -> bool:
-        """Let a run be active for a fit. Returns whether it is to end with it."""
+        """Activate a run for a fit. Returns true if the run ends with the fit."""
         with self._guard:
             if self._is_usable() and self._has_fit:
-                # As tags: the run of a sweep would be the parent otherwise.
+                # The parent as a tag: otherwise the run of a sweep would be the parent.
                 self._fluent.start_run(nested=active is not None, tags={**tags, _PARENT: self._run_id})
                 return True
             noted = {**tags, TAG_JOB_RUN: self._outside_now()}
@@ -118,10 +116,10 @@ class JobRun:
                 try:
                     return self._fluent.start_run(run_id=self._run_id, tags=dict(tags))
                 except self._fluent.MlflowException as error:
-                    # The script may have deleted it.
+                    # The script may have deleted the run.
                     print(f"[raylift] the job's run cannot be resumed, another one is made: {error}", file=sys.stderr)  # noqa: T201
             self._has_fit, self._outside = False, set()
-            run = self._fluent.start_run(tags={TAG_JOB_RUN: ALL, **tags})
+            run = self._fluent.start_run(tags={TAG_JOB_RUN: ALL_METRICS, **tags})
             self._run_id, self._place = run.info.run_id, self._place_now()
             return run
 
@@ -129,7 +127,7 @@ class JobRun:
         return self._run_id is not None and self._place == self._place_now()
 
     def _place_now(self) -> tuple[Any, ...]:
-        """A script that sets another experiment or server has a job's run there."""
+        """Server and experiment. A script that changes one of them gets another job's run there."""
         environment = tuple(os.environ.get(name) for name in ("MLFLOW_EXPERIMENT_NAME", "MLFLOW_EXPERIMENT_ID"))
         return (self._fluent._resolve_tracking_uri(), self._fluent._active_experiment_id, *environment)
 
@@ -142,25 +140,25 @@ class JobRun:
 
     def _outside_now(self) -> str:
         listed = json.dumps(sorted(self._outside))
-        return listed if len(listed) < _LONGEST_TAG else ALL
+        return listed if len(listed) < _LONGEST_TAG else ALL_METRICS
 
 
 _job_run: JobRun | None = None
 
 
 def patch_fluent(fluent: Any) -> None:
-    """Change MLflow's fluent API, directly after its import."""
+    """Patch MLflow's fluent API, directly after its import."""
     global _job_run
     _job_run = job_run = JobRun(fluent, _script_has_failed)
     fluent._get_or_start_run = job_run.get_or_start
     fluent.log_metric = job_run.noting(fluent.log_metric, lambda key: [str(key)])
     fluent.log_metrics = job_run.noting(fluent.log_metrics, lambda metrics: list(metrics or ()))
-    # After MLflow's own, hence before it.
+    # Registered after MLflow's own handler, so it runs before that.
     atexit.register(job_run.end)
 
 
 def patch_safety(safety: Any) -> None:
-    """Change what autologging makes its runs with; ``fluent`` imports it, so it comes first."""
+    """Patch the function that makes autologging's runs, before ``fluent`` imports it."""
     with_managed_run = safety.with_managed_run
 
     @functools.wraps(with_managed_run)

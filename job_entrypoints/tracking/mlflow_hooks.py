@@ -1,16 +1,16 @@
-"""What is changed in MLflow, in the script's process only. The one module here that knows MLflow (3.17).
+"""Patches MLflow in the script's process. This is the only module here that depends on MLflow's internals (3.17).
 
-- the default serialization of scikit-learn, LightGBM and PyTorch models is one that works for every model;
-- a model's requirements are read off this process instead of in a new one, which takes MLflow seven seconds;
-- a model of transformers demands torchvision only where it was loaded;
-- each logged model is tagged with its class and kind (tracking/model_tags.py);
-- what the script logs outside of a run of its own goes to one run of the job (tracking/job_run.py);
-- runs and logged models made through ``MlflowClient`` carry the job's tags as those of the fluent API do;
-- autologging is on, if the job wants it, for Lightning too; where it fails, that is noted (tracking/autologging.py);
-- the job's experiment is the script's until it sets another, in its child processes too.
+- The default serialization of scikit-learn, LightGBM and PyTorch models is one that works for every model.
+- A model's requirements are read from this process. MLflow would start another one, which takes seven seconds.
+- A model of transformers requires torchvision only if the script has loaded it.
+- Each logged model is tagged with its class and kind (tracking/model_tags.py).
+- What the script logs outside of its own runs goes to one run of the job (tracking/job_run.py).
+- Runs and logged models made through ``MlflowClient`` carry the job's tags, as those of the fluent API do.
+- Autologging is on, if the job wants it, for Lightning too. Its failures are noted (tracking/autologging.py).
+- The script and its child processes use the job's experiment until the script sets another.
 
-Nothing that the user says explicitly (``serialization_format=``, ``pip_requirements=``, own ``autolog`` calls) is changed.
-Each function gets the module that has just been executed: no import of MLflow happens here, so none can come too early.
+Explicit choices of the user (``serialization_format=``, ``pip_requirements=``, own ``autolog`` calls) stay as they are.
+Each function receives the module that has just been executed. This module imports nothing of MLflow, so nothing too early.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterator
 from types import CodeType, ModuleType
 from typing import Any
 
-from job_entrypoints.tracking import autologging, elsewhere, job_run
+from job_entrypoints.tracking import autologging, job_run, tracking_uri
 from job_entrypoints.tracking.model_requirements import is_installed, process_requirements
 from job_entrypoints.tracking.model_tags import tagged_models
 
@@ -32,7 +32,7 @@ _SAFETY = "mlflow.utils.autologging_utils.safety"
 
 
 def patch(module: ModuleType, instructions: str, script: CodeType) -> None:
-    """Change ``module`` of MLflow, directly after its import."""
+    """Patch ``module`` of MLflow, directly after its import."""
     settings: dict[str, Any] = json.loads(instructions)
     match module.__name__:
         case "mlflow":
@@ -49,19 +49,17 @@ def patch(module: ModuleType, instructions: str, script: CodeType) -> None:
             _replace(module, "notify_module_loaded", autologging.postponing)
         case "mlflow.utils.autologging_utils.safety":
             job_run.patch_safety(module)
-        case name if name.startswith("mlflow.tracking."):
+        case _:
             _patch_tracking(module, settings)
-        case name:
-            raise ValueError(f"{name} is watched, but nothing is to be changed in it")
 
 
 def _patch_flavor(module: ModuleType) -> None:
     match module.__name__:
         case "mlflow.pytorch":
             _replace(module, "_get_default_serialization_format", _pickle_unless_exported)
-            autologging.tell_postponed()
+            autologging.notify_postponed()
         case "mlflow.transformers":
-            _replace(module, "_get_pinned_requirement", _none_of_torchvision)
+            _replace(module, "_get_pinned_requirement", _unless_torchvision)
             _replace(module, "get_default_pip_requirements", lambda original: lambda model: [*filter(None, original(model))])
         case _:
             # The user did not choose the format, so MLflow's advice to choose another is not for them.
@@ -74,37 +72,37 @@ def _patch_tracking(module: ModuleType, settings: dict[str, Any]) -> None:
     match module.__name__:
         case "mlflow.tracking.fluent":
             _replace(module, "set_experiment", _in_child_processes_too)
-            _replace(module, "_get_experiment_id_from_env", _made_by_another_job)
+            _replace(module, "_get_experiment_id_from_env", _retry_if_created)
             job_run.patch_fluent(module)
         case "mlflow.tracking._tracking_service.client":
             client = module.TrackingServiceClient
             _replace(client, "create_run", _tagged)
             _replace(client, "create_logged_model", _tagged)
         case "mlflow.tracking._tracking_service.utils":
-            note = elsewhere.Elsewhere(settings["tracking_uri"], settings["notes"])
-            note.look(os.environ.get("MLFLOW_TRACKING_URI"))
-            _replace(module, "set_tracking_uri", note.after)
+            watched = tracking_uri.TrackingUri(settings["tracking_uri"], settings["notes"])
+            watched.check(os.environ.get("MLFLOW_TRACKING_URI"))
+            _replace(module, "set_tracking_uri", watched.after)
         case name:
-            raise ValueError(f"{name} is watched, but nothing is to be changed in it")
+            raise ValueError(f"{name} is watched, but there is no patch for it")
 
 
 def logs_models(script: CodeType) -> bool:
-    """Whether the script calls some ``log_model`` itself: then autologging the same models again is only a second copy."""
+    """True if the script calls some ``log_model`` itself. Autologging would then log a second copy of its models."""
     return any("log_model" in code.co_names for code in _code_objects(script))
 
 
 def _replace(owner: Any, name: str, make: Callable[[Any], Any]) -> None:
-    """Put ``make(original)`` in the place of an attribute that must exist: a new MLflow that renamed it is to be noticed."""
+    """Replace an attribute by ``make(original)``. Fails if a new MLflow has renamed it."""
     setattr(owner, name, make(getattr(owner, name)))
 
 
 def _pickle_unless_exported(original: Callable[[bool], str]) -> Callable[[bool], str]:
-    # PyTorch's default needs an input_example, which most scripts do not give.
+    # MLflow's default for PyTorch needs an input_example, which most scripts do not give.
     return lambda export_model: original(export_model) if export_model else "pickle"
 
 
-def _none_of_torchvision(pin: Callable[..., str]) -> Callable[..., str]:
-    """MLflow demands torchvision of every transformers model on PyTorch; only those of images have it loaded."""
+def _unless_torchvision(pin: Callable[..., str]) -> Callable[..., str]:
+    """Drop the requirement of torchvision unless it is loaded. MLflow adds it to every transformers model on PyTorch."""
     return lambda package, *more: "" if package == "torchvision" and package not in sys.modules else pin(package, *more)
 
 
@@ -119,32 +117,32 @@ def _inference(original: Callable[..., list[str]], settings: dict[str, Any], scr
 
 
 def _unless_installed(warn: Callable[[list[str]], None]) -> Callable[[list[str]], None]:
-    """MLflow compares pins with a map of every installed module, half a second; most often a look at the pins is enough."""
+    """Call MLflow's ``warn`` only for pins that are not installed: it maps every installed module, which takes 0.5 s."""
 
-    def warn_of_the_others(requirements: list[str]) -> None:
+    def warn_of_others(requirements: list[str]) -> None:
         others = [requirement for requirement in requirements if not is_installed(requirement)]
         if others:
             warn(others)
 
-    return warn_of_the_others
+    return warn_of_others
 
 
 def _in_child_processes_too(set_experiment: Callable[..., Any]) -> Callable[..., Any]:
-    """MLflow puts the script's own choice into the environment as an id; there it would contradict the job's name for it."""
+    """Remove the job's experiment name from the environment, where MLflow puts the id of the script's own choice."""
 
     @functools.wraps(set_experiment)
-    def set_and_forget_the_jobs(*arguments: Any, **named: Any) -> Any:
+    def set_without_name(*arguments: Any, **named: Any) -> Any:
         experiment = set_experiment(*arguments, **named)
         os.environ.pop("MLFLOW_EXPERIMENT_NAME", None)
         return experiment
 
-    return set_and_forget_the_jobs
+    return set_without_name
 
 
-def _made_by_another_job(find_or_create: Callable[[], str | None]) -> Callable[[], str | None]:
-    """Two jobs of one new experiment start at once: the one that comes second to its creation finds it."""
+def _retry_if_created(find_or_create: Callable[[], str | None]) -> Callable[[], str | None]:
+    """Find the experiment if another job creates it at the same moment."""
 
-    def find_or_create_or_find() -> str | None:
+    def find_or_retry() -> str | None:
         try:
             return find_or_create()
         except Exception as error:
@@ -152,7 +150,7 @@ def _made_by_another_job(find_or_create: Callable[[], str | None]) -> Callable[[
                 raise
         return find_or_create()
 
-    return find_or_create_or_find
+    return find_or_retry
 
 
 def _tagged(create: Callable[..., Any]) -> Callable[..., Any]:
@@ -170,7 +168,7 @@ def _tagged(create: Callable[..., Any]) -> Callable[..., Any]:
 
 
 _TAGS_POSITION = {"create_run": 4, "create_logged_model": 5}
-"""How many positional arguments (self included) reach as far as ``tags``."""
+"""Position of ``tags`` among the arguments, with self."""
 
 
 def _code_objects(code: CodeType) -> Iterator[CodeType]:

@@ -1,8 +1,8 @@
-"""The packages a logged model needs, read off the process that made it.
+"""Finds the packages that a logged model needs, in the process that made it.
 
-MLflow starts a second Python, loads the model there and looks at what was imported: seven seconds. Here the environment is
-known and locked, so it is enough to ask what of it the script uses: what the script (and modules beside it) imports by name,
-what the job's own requirements brought in and has been loaded, and the data libraries every model touches.
+MLflow loads the model in a second Python and lists its imports, which takes seven seconds. Here the environment is locked, so
+it suffices to find the packages that the script uses: those that it (or a module beside it) imports by name, loaded packages of
+the job's own requirements, and the data libraries that every model touches.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from importlib.metadata import Distribution, PackageNotFoundError, packages_dist
 from pathlib import Path
 
 _COMPANIONS = ("numpy", "pandas", "scipy")
-"""Their versions decide whether a pickled model can be read, whoever imported them."""
+"""Reading a pickled model depends on their versions, even if the script does not import them."""
 _NEVER = frozenset({"mlflow", "mlflow-skinny", "mlflow-tracing", "raylift", "ray", "pip", "setuptools"})
-"""MLflow adds itself; the rest belongs to the platform, not to the model."""
+"""MLflow adds itself. The others belong to the platform, not to the model."""
 _KNOWN_AS = {"sklearn": "scikit-learn", "PIL": "pillow", "cv2": "opencv-python", "yaml": "pyyaml", "skimage": "scikit-image"}
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
 
@@ -28,14 +28,14 @@ def process_requirements(fallback: Iterable[str], lock: Iterable[str], script: s
     """Pinned requirements of a model made in this process.
 
     Args:
-        fallback: the flavour's own, already pinned.
-        lock: what the job's environment has beyond the base environment.
-        script: path of the user's script.
-        project: where the rest of the user's code lies, if not beside the script.
+        fallback: Requirements of the MLflow flavor, already pinned.
+        lock: Pins of the job's environment beyond the base environment.
+        script: Path of the user's script.
+        project: Folder with the rest of the user's code, if that is not the script's.
     """
     chosen = {_canonical(requirement): requirement for requirement in fallback}
     for requirement in lock:
-        # As they stand: a pin of the lock may be a URL.
+        # Unchanged: a pin of the lock may be a URL.
         if not _modules_of(_canonical(requirement)).isdisjoint(sys.modules):
             chosen.setdefault(_canonical(requirement), requirement)
     used = {*_COMPANIONS, *_imported_by_name(script, project)} & sys.modules.keys() - sys.stdlib_module_names
@@ -45,7 +45,7 @@ def process_requirements(fallback: Iterable[str], lock: Iterable[str], script: s
 
 
 def is_installed(requirement: str) -> bool:
-    """Whether an exact pin is what is installed; False for anything but an exact pin."""
+    """True if the requirement is an exact pin of the installed version."""
     name, _, pinned = requirement.partition("==")
     try:
         return bool(pinned) and version(name).partition("+")[0] == pinned
@@ -54,7 +54,7 @@ def is_installed(requirement: str) -> bool:
 
 
 def _imported_by_name(script: str, project: str) -> set[str]:
-    """Top-level names in the import statements of the script and of the loaded modules that lie beside it or in its project."""
+    """Top-level names that the script imports, and loaded modules beside it or in its project."""
     directories = tuple(f"{directory}{os.sep}" for directory in (str(Path(script).parent), project) if directory)
     beside = {
         file
@@ -69,7 +69,7 @@ def _imported_by_name(script: str, project: str) -> set[str]:
 
 @functools.cache
 def imports_in(file: str) -> frozenset[str]:
-    """Top-level names in the import statements of a file; none where it is no Python."""
+    """Top-level names in the import statements of a file; none if it is no Python."""
     try:
         tree = ast.parse(Path(file).read_bytes())
     except (OSError, SyntaxError):
@@ -86,7 +86,7 @@ def _names(node: ast.AST) -> Iterator[str]:
 
 @functools.cache
 def _distribution_of(module: str) -> str | None:
-    """The distribution that a top-level module came with; None for the user's own modules."""
+    """The distribution of a top-level module; None for the user's own modules."""
     name = _KNOWN_AS.get(module, module)
     try:
         return Distribution.from_name(name).metadata["Name"]
@@ -96,7 +96,7 @@ def _distribution_of(module: str) -> str | None:
 
 @functools.cache
 def _owners() -> dict[str, str]:
-    """All modules to their distributions. Reads every installed distribution, hence only for names that do not tell."""
+    """Map all modules to their distributions. Reads every installed one, so it is used only if the name does not match."""
     return {module: name for module, (name, *_) in packages_distributions().items()}
 
 
@@ -110,6 +110,6 @@ def _modules_of(name: str) -> frozenset[str]:
 
 
 def _canonical(requirement: str) -> str:
-    """``scikit_learn==1.7`` as ``scikit-learn``."""
+    """The normalized name: ``scikit-learn`` of ``scikit_learn==1.7``."""
     match = _NAME.match(requirement.strip())
     return re.sub(r"[-_.]+", "-", match[0]).lower() if match else requirement

@@ -1,6 +1,6 @@
-"""The arithmetic of a process: its NumPy, and the BLAS kernels that were chosen for its processor.
+"""Reports the arithmetic of a process: its NumPy, and the BLAS kernels that were chosen for its processor.
 
-The process that trains a model writes it down, and a replica compares: two kernels may round differently.
+The process that trains a model records it, and a replica compares: two kernels may round differently.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def numerics() -> dict[str, Any]:
-    """Report this process's NumPy version and BLAS kernels; {} where NumPy is not imported.
+    """Report this process's NumPy version and BLAS kernels; {} if NumPy is not imported.
 
     ``{"numpy": "2.4.6", "blas": [{"name": "openblas", "version": "0.3.31", "architecture": "SkylakeX", "of": "numpy"}]}``.
     A package may bring its own BLAS: ``of`` is that package, or null for a library of the system. Without threadpoolctl,

@@ -1,14 +1,12 @@
 """Records the schema of the table that a model was trained on, as a file beside each model that MLflow logs.
 
-A model's signature knows less than its training did: no order of the fit, no time unit, no zone, no categories, no difference
-between None and NaN. The replica builds every request's table from this file (serve_apps/model_server/inputs).
+A model's signature lacks the column order of the fit, time units, zones, categories, and the difference between None and NaN.
+The replica builds every request's table from this file (serve_apps/model_server/inputs).
 
 Hooks see the table in ``fit`` (scikit-learn, XGBoost, LightGBM), in ``DMatrix`` and ``Dataset``, and in ``infer_signature``.
-They keep its schema under the model that came out, for as long as that model lives. ``Model.log`` finds it there.
+They store its schema by the resulting model, as long as that model lives. ``Model.log`` finds it there.
 """
 
-# ruff: noqa: PTH118, PTH120, PTH123
-# (importing pathlib would cost every job's start some milliseconds)
 from __future__ import annotations
 
 import contextvars
@@ -19,22 +17,21 @@ import sys
 import threading
 import weakref
 
+from job_entrypoints.contract import TRAINING_TABLE_FILE
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import ModuleType
     from typing import Any
 
-FILE = "raylift_table.json"
-"""Beside MLmodel, in the model's directory. serve_apps.model_server.inputs.training_table reads it."""
-
 SAMPLE_ROWS = 100_000
-"""Values of an object column that are looked at to name their kind."""
+"""Values of an object column that are inspected to name their kind."""
 
 _schemas: dict[int, tuple[weakref.ref[Any], dict[str, Any]]] = {}
-"""By the id of a model, a data set or a signature: that object, and the schema of the table it was made from."""
+"""Id of a model, data set or signature → that object, and the schema of the table that it was made from."""
 _by_names: dict[tuple[Any, ...], dict[str, Any]] = {}
-"""By the names of its columns: the last table that was seen. Finds the schema of a model that was fitted inside another."""
+"""Column names → the schema of the last such table. Finds the schema of a model that was fitted inside another."""
 _logged: contextvars.ContextVar[dict[str, Any] | None] = contextvars.ContextVar("logged", default=None)
 """The schema of the model that is being logged."""
 _fits = threading.local()
@@ -42,7 +39,7 @@ _fits = threading.local()
 
 
 def patch(module: ModuleType) -> None:
-    """Put the hooks into a module of a library, directly after its import (import_hooks.py)."""
+    """Patch a module of a library, directly after its import (import_hooks.py)."""
     library, _, name = module.__name__.partition(".")
     match library, name:
         case "sklearn", _:
@@ -73,7 +70,7 @@ def _replace(owner: Any, name: str, make: Callable[[Any], Any]) -> None:
 
 
 def _watching_context(fit_context: Callable[..., Any]) -> Callable[..., Any]:
-    """scikit-learn's decorator of every public ``fit``, ``fit_transform`` and ``partial_fit``."""
+    """Wrap scikit-learn's decorator of every public ``fit``, ``fit_transform`` and ``partial_fit``."""
 
     @functools.wraps(fit_context)
     def with_table(**options: Any) -> Callable[[Any], Any]:
@@ -87,7 +84,7 @@ def _watching_fit(method: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(method)
     def fit(estimator: Any, *arguments: Any, **named: Any) -> Any:
         if getattr(_fits, "depth", 0):
-            # A part of an estimator sees slices of its table, thousands of times in a search.
+            # An estimator inside another sees slices of the table, thousands of times in a search.
             return method(estimator, *arguments, **named)
         schema = schema_of(arguments[0] if arguments else named.get("X"))
         _fits.depth = 1
@@ -95,7 +92,7 @@ def _watching_fit(method: Callable[..., Any]) -> Callable[..., Any]:
             fitted = method(estimator, *arguments, **named)
         finally:
             _fits.depth = 0
-        _remember(estimator, schema)
+        _store(estimator, schema)
         return fitted
 
     return fit
@@ -104,10 +101,10 @@ def _watching_fit(method: Callable[..., Any]) -> Callable[..., Any]:
 def _watching_data(initialize: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(initialize)
     def with_table(data_set: Any, data: Any = None, *arguments: Any, **named: Any) -> None:
-        # An iterator is read by the library; nothing here may touch it first.
+        # The library may read data as an iterator, so it comes first.
         initialize(data_set, data, *arguments, **named)
         if not getattr(_fits, "depth", 0):
-            _remember(data_set, schema_of(data))
+            _store(data_set, schema_of(data))
 
     return with_table
 
@@ -117,7 +114,7 @@ def _watching_train(train: Callable[..., Any]) -> Callable[..., Any]:
     def with_table(params: Any, *arguments: Any, **named: Any) -> Any:
         booster = train(params, *arguments, **named)
         data = arguments[0] if arguments else named.get("dtrain", named.get("train_set"))
-        _remember(booster, _recorded(data))
+        _store(booster, _recorded(data))
         return booster
 
     return with_table
@@ -129,7 +126,7 @@ def _watching_signature(infer: Callable[..., Any]) -> Callable[..., Any]:
         signature = infer(model_input, *arguments, **named)
         schema = schema_of(model_input)
         if schema is not None:
-            _remember(signature, {**schema, "source": "signature"}, by_names=False)
+            _store(signature, {**schema, "source": "signature"}, by_names=False)
         return signature
 
     return infer_signature
@@ -155,14 +152,14 @@ def _writing(save: Callable[..., None]) -> Callable[..., None]:
         if schema is not None:
             from job_entrypoints.tracking.numerics import numerics
 
-            with open(os.path.join(os.path.dirname(path), FILE), "w", encoding="utf-8") as file:
+            with open(os.path.join(os.path.dirname(path), TRAINING_TABLE_FILE), "w", encoding="utf-8") as file:
                 json.dump({"version": 1, **schema, "numerics": numerics()}, file)
 
     return with_table
 
 
 def _schema_of_logged(named: dict[str, Any]) -> dict[str, Any] | None:
-    """The schema of the model among the arguments of ``Model.log``: from its training, its signature or its input example."""
+    """The schema for the arguments of ``Model.log``: from the model's training, its signature or its input example."""
     models = [value for name, value in named.items() if name not in ("signature", "input_example", "flavor")]
     for model in models:
         found = _recorded(model) or _recorded_by_names(model)
@@ -175,7 +172,7 @@ def _schema_of_logged(named: dict[str, Any]) -> dict[str, Any] | None:
     return None if schema is None or "columns" not in schema else {**schema, "source": "input_example"}
 
 
-def _remember(thing: Any, schema: dict[str, Any] | None, *, by_names: bool = True) -> None:
+def _store(thing: Any, schema: dict[str, Any] | None, *, by_names: bool = True) -> None:
     key = id(thing)
     if schema is None:
         _schemas.pop(key, None)
@@ -193,14 +190,14 @@ def _recorded(thing: Any) -> dict[str, Any] | None:
 def _recorded_by_names(model: Any) -> dict[str, Any] | None:
     names = getattr(model, "feature_names_in_", None)
     if names is None:
-        # A booster's, of XGBoost or of LightGBM.
+        # The names of a booster, of XGBoost or of LightGBM.
         names = getattr(model, "feature_names", None) or getattr(model, "feature_name", None)
         names = names() if callable(names) else names
     return _by_names.get(tuple(names)) if isinstance(names, (list, tuple)) or hasattr(names, "dtype") else None
 
 
 def schema_of(data: Any) -> dict[str, Any] | None:
-    """The schema of a pandas frame, or of an array of two dimensions, as JSON. None for any other data."""
+    """The schema of a pandas frame, or of a two-dimensional array, as JSON. None for other data."""
     pandas, numpy = sys.modules.get("pandas"), sys.modules.get("numpy")
     if pandas is not None and isinstance(data, pandas.DataFrame):
         return _schema_of_frame(data, pandas)
@@ -226,7 +223,7 @@ def _schema_of_frame(frame: Any, pandas: Any) -> dict[str, Any] | None:
 
 
 def _label(label: Any) -> str | int | None:
-    """A column's name as JSON has it; None for one that is neither text nor a whole number."""
+    """A column's name in JSON; None if it is neither text nor a whole number."""
     if isinstance(label, str):
         return str(label)
     if isinstance(label, bool):

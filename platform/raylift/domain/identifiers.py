@@ -24,8 +24,6 @@ OWNER_FORM: Final = "1 to 64 letters, digits, dots, dashes and underscores, begi
 DEFAULT_OWNER: Final = "local"
 """Owner of jobs that name none."""
 
-TAG_JOB_ID: Final = "raylift.job_id"
-"""MLflow tag on every run, logged model and model version that a job made."""
 TAG_SCRIPT_SHA256: Final = "raylift.script_sha256"
 TAG_REQUIREMENTS: Final = "raylift.requirements"
 TAG_ENVIRONMENT_LOCK: Final = "raylift.environment_lock"
@@ -52,11 +50,6 @@ def new_sweep_id(now: float | None = None) -> str:
 def submission_id(job_id: str, attempt: int) -> str:
     """The Ray submission id of a job's attempt."""
     return f"{job_id}-a{attempt}"
-
-
-def adopted_job_id(ray_submission_id: str) -> str:
-    """The job id of a submission that somebody handed straight to Ray."""
-    return f"job_{ray_submission_id}"
 
 
 def application_name(model_name: str, version: str) -> str:

@@ -49,14 +49,12 @@ class ModelVersion:
 
 
 class ModelKind(StrEnum):
-    """Kind of a logged model; the hooks in the script's process note it."""
+    """Kind of a logged model, noted by the hooks in the script's process."""
 
     PREDICTOR = "predictor"
     """A supervised model, or one of a library that has no other kinds."""
     OTHER = "other"
     """A transformer, a clusterer, an outlier detector."""
-    PART = "part"
-    """One fold of a cross-validation."""
     BASELINE = "baseline"
     """A Dummy estimator."""
 

@@ -1,4 +1,4 @@
-"""The door to the platform's own API, as its clients see it."""
+"""Calls the platform's own API, as its clients do."""
 
 from __future__ import annotations
 
@@ -18,10 +18,13 @@ class GatewayClient:
         self._http = httpx.Client(base_url=gateway_url, transport=transport, trust_env=False)
 
     def metadata(self, model_name: str, version: str, *, seconds: float) -> Mapping[str, Any] | None:
-        """The Open Inference Protocol's metadata of a version, loaded for that if need be; None where it does not load in time.
+        """Metadata of a version in the Open Inference Protocol. Starts a replica if there is none.
+
+        Returns:
+            The metadata; None if the version does not load within ``seconds``.
 
         Raises:
-            EngineUnavailable: the gateway itself does not answer.
+            EngineUnavailable: The gateway does not answer.
         """
         try:
             answer = self._http.get(

@@ -23,7 +23,7 @@ _CONTEXT = "--serialized-runtime-env-context="
 _LANGUAGE = "--language="
 _OURS = "RAYLIFT_"
 WORKING_DIRECTORY = "RAYLIFT_WORKING_DIRECTORY"
-"""Variable with the directory that a job's tasks and actors start in (job_entrypoints/script/environment.py)."""
+"""As job_entrypoints.contract.WORKING_DIRECTORY_VARIABLE, whose import would delay every worker's start."""
 _UNUSED = ("command_prefix", "override_worker_entrypoint", "java_jars")
 """Fields of Ray's ``RuntimeEnvContext`` that have to be empty: containers, conda, Java."""
 

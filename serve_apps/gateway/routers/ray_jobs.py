@@ -18,7 +18,7 @@ from raylift.api.ray_jobs import (
     JobSubmitResponse,
     VersionResponse,
 )
-from raylift.engines.ray.release import ray_release
+from raylift.engines.ray.jobs import ray_release
 from raylift.services.container import Services
 from raylift.services.uploads.owners import OWNER_HEADER
 from serve_apps.gateway.http.bodies import parse_model, read_body

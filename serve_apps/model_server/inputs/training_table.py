@@ -16,7 +16,7 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from job_entrypoints.tracking.training_table import FILE
+from job_entrypoints.contract import TRAINING_TABLE_FILE
 from serve_apps.model_server.inputs.column_type import ColumnType
 
 _log = logging.getLogger(__name__)
@@ -100,7 +100,7 @@ class TrainingTable:
 
 def read_training_table(directory: Path) -> TrainingTable | None:
     """Read the file beside a model; None for a model that was logged without the platform's hooks."""
-    file = directory / FILE
+    file = directory / TRAINING_TABLE_FILE
     if not file.is_file():
         return None
     try:

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
+from job_entrypoints.contract import TAG_JOB_ID
 from raylift.domain.errors import ModelNotFound, VersionNotFound
-from raylift.domain.identifiers import TAG_JOB_ID
 from raylift.engines.environments import EnvironmentUnresolvable
 from raylift.engines.mlflow.registry import Registry
 from raylift.engines.mlflow.tracking import Tracking

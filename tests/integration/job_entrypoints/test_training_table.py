@@ -11,7 +11,7 @@ import mlflow
 import pytest
 from mlflow.tracking import MlflowClient
 
-from job_entrypoints.tracking.training_table import FILE
+from job_entrypoints.contract import TRAINING_TABLE_FILE
 
 TABLE = """
 import mlflow, numpy as np, pandas as pd
@@ -75,7 +75,7 @@ def tables_of(run: Callable[..., Any], mlflow_url: str, tmp_path: Path) -> Calla
         tables: dict[str, Any] = {}
         for model in models:
             directory = Path(mlflow.artifacts.download_artifacts(model.model_uri, dst_path=str(tmp_path / model.model_id)))
-            file = directory / FILE
+            file = directory / TRAINING_TABLE_FILE
             tables[model.name] = json.loads(file.read_text()) if file.is_file() else None
         return tables
 

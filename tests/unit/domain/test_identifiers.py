@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from raylift.domain.identifiers import (
     MODEL_NAME,
-    adopted_job_id,
     application_name,
     new_job_id,
     submission_id,
@@ -38,7 +37,6 @@ def test_a_new_job_id_is_of_now() -> None:
 
 def test_names_are_derived() -> None:
     assert submission_id("job_1", 2) == "job_1-a2"
-    assert adopted_job_id("raysubmit_x") == "job_raysubmit_x"
     assert version_route("churn", "3") == "/v2/models/churn/versions/3"
 
 

@@ -14,7 +14,7 @@ import pytest
 from raylift.domain import model_counters as counters
 from raylift.domain.model_counters import NAMES, ErrorKind, ProcessKind, ProtocolName, VersionCounts
 from raylift.engines.metrics import counter_files
-from raylift.engines.metrics.counter_files import CounterFile, fold_dead, forget_versions, read_counts
+from raylift.engines.metrics.counter_files import CounterFile, merge_dead, read_counts, remove_totals
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 REQUESTS = counters.requests_of(ProtocolName.RAYLIFT)
@@ -49,11 +49,11 @@ def test_the_dead_keep_their_counts_and_lose_their_gauges(tmp_path: Path) -> Non
     alive = process(tmp_path, 2)
     seen = one(tmp_path)
     assert (seen.requests, seen.processes(ProcessKind.REPLICA), seen.now(counters.NOW_MEMORY_BYTES)) == (5, 1, 100)
-    assert fold_dead(tmp_path) == 1
+    assert merge_dead(tmp_path) == 1
     assert (one(tmp_path).requests, len(list(tmp_path.glob("*.live")))) == (5, 1)
     alive.close()
-    assert fold_dead(tmp_path) == 1
-    assert fold_dead(tmp_path) == 0
+    assert merge_dead(tmp_path) == 1
+    assert merge_dead(tmp_path) == 0
     assert (one(tmp_path).requests, list(tmp_path.glob("*.live"))) == (5, [])
 
 
@@ -62,7 +62,7 @@ def test_what_a_dead_process_had_not_answered_is_an_error(tmp_path: Path) -> Non
     for _ in range(2):
         seen = one(tmp_path)
         assert (seen.requests, seen.of(DIED), seen.errors, seen.ongoing) == (5, 2, 2, 0)
-        fold_dead(tmp_path)
+        merge_dead(tmp_path)
 
 
 def test_a_killed_process_loses_nothing(tmp_path: Path) -> None:
@@ -74,10 +74,10 @@ def test_a_killed_process_loses_nothing(tmp_path: Path) -> None:
         assert running.stdout
         assert running.stdout.readline() == b"counted\n"
         assert one(tmp_path).processes(ProcessKind.REPLICA) == 1
-        assert fold_dead(tmp_path) == 0
+        assert merge_dead(tmp_path) == 0
         os.kill(running.pid, signal.SIGKILL)
     assert (one(tmp_path).requests, one(tmp_path).processes(ProcessKind.REPLICA)) == (7, 0)
-    assert fold_dead(tmp_path) == 1
+    assert merge_dead(tmp_path) == 1
     assert one(tmp_path).requests == 7
 
 
@@ -90,15 +90,15 @@ def test_folding_that_was_broken_off_counts_nothing_twice(tmp_path: Path, monkey
 
         broken.setattr(Path, "unlink", refuse)
         with pytest.raises(KeyboardInterrupt):
-            fold_dead(tmp_path)
+            merge_dead(tmp_path)
     assert (one(tmp_path).requests, len(list(tmp_path.glob("*.live")))) == (3, 1)
-    fold_dead(tmp_path)
+    merge_dead(tmp_path)
     assert (one(tmp_path).requests, len(list(tmp_path.glob("*.live")))) == (3, 0)
 
 
 def test_a_reader_that_is_overtaken_by_folding_counts_nothing_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     process(tmp_path, 5).close()
-    fold_dead(tmp_path)
+    merge_dead(tmp_path)
     process(tmp_path, 4).close()
     files = counter_files._files
 
@@ -106,7 +106,7 @@ def test_a_reader_that_is_overtaken_by_folding_counts_nothing_twice(tmp_path: Pa
         if suffix == ".totals":
             # Between reading the processes' files and the totals, another process folds.
             monkeypatch.setattr(counter_files, "_files", files)
-            fold_dead(directory)
+            merge_dead(directory)
         return files(directory, suffix)
 
     monkeypatch.setattr(counter_files, "_files", listed)
@@ -132,13 +132,13 @@ def test_what_is_no_file_of_counts_is_passed_over(tmp_path: Path) -> None:
 def test_counts_of_versions_that_are_gone_are_forgotten_in_time(tmp_path: Path) -> None:
     process(tmp_path, 1).close()
     process(tmp_path, 2, version="2").close()
-    fold_dead(tmp_path)
+    merge_dead(tmp_path)
     later, earlier = datetime.now(UTC) + timedelta(hours=1), datetime.now(UTC) - timedelta(hours=1)
-    assert forget_versions(tmp_path, [("m/odd name", "2")], unchanged_since=earlier) == 0
-    assert forget_versions(tmp_path, [("m/odd name", "2")], unchanged_since=later) == 1
+    assert remove_totals(tmp_path, [("m/odd name", "2")], unchanged_since=earlier) == 0
+    assert remove_totals(tmp_path, [("m/odd name", "2")], unchanged_since=later) == 1
     assert one(tmp_path).version == "2"
 
 
 def test_a_directory_that_is_not_there_has_nothing(tmp_path: Path) -> None:
     assert read_counts(tmp_path / "none") == []
-    assert fold_dead(tmp_path / "none") == 0
+    assert merge_dead(tmp_path / "none") == 0

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from job_entrypoints.attempt.progress import EXITED, OUTCOMES, Usage
 from job_entrypoints.attempt.progress import Progress as Writer
+from job_entrypoints.attempt.progress import Usage
+from job_entrypoints.contract import EXITED, OUTCOMES
 from raylift.engines.attempts.progress import Outcome, read_progress
 
 STARTED: dict[str, Any] = {"state": "started", "script_started_at": 1.8e9, "wrapper_pid": 7, "script_pid": 8, "host": "h"}

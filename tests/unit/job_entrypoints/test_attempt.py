@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from job_entrypoints.attempt.progress import OUTCOMES, Progress, Usage
+from job_entrypoints.attempt.progress import Progress, Usage
 from job_entrypoints.attempt.record import Attempt, AttemptUnreadable, read_attempt, write_json
+from job_entrypoints.contract import OUTCOMES
 from raylift.domain import job as domain
 
 

@@ -9,8 +9,8 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 
-from job_entrypoints.script.library import library_of
-from job_entrypoints.script.notes import AUTOLOG_FAILURE, read_notes
+from job_entrypoints.attempt.notes import AUTOLOG_FAILURE, read_notes
+from job_entrypoints.script.end import library_of
 from job_entrypoints.tracking import autologging
 
 
@@ -22,8 +22,8 @@ def test_lightning_waits_until_mlflow_pytorch_is_complete(monkeypatch: pytest.Mo
     notify(ModuleType("sklearn"))
     notify(ModuleType("pytorch_lightning"))
     assert told == ["sklearn"]
-    autologging.tell_postponed()
-    autologging.tell_postponed()
+    autologging.notify_postponed()
+    autologging.notify_postponed()
     assert told == ["sklearn", "pytorch_lightning"]
     spec._initializing = False
     notify(ModuleType("lightning"))

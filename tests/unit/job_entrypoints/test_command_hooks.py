@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from job_entrypoints.tracking.command_hooks import INSTRUCTIONS, SITE_FOLDER, hook_pythons_of_command
+from job_entrypoints.script.command_hooks import INSTRUCTIONS, SITE_FOLDER, hook_pythons_of_command
 
 ROOT = Path(__file__).resolve().parents[3]
 SHOW = (

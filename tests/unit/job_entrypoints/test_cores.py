@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from job_entrypoints.limits.cpu_affinity import Cores
+from job_entrypoints.limits.cpu_affinity import CpuAffinity
 
 TAKE = """
 import os, sys
-from job_entrypoints.limits.cpu_affinity import Cores
+from job_entrypoints.limits.cpu_affinity import CpuAffinity
 os.sched_getaffinity = lambda _: set(range(4))
-cores = Cores(float(sys.argv[1]), sys.argv[2])
-print(*sorted(cores.chosen), flush=True)
+affinity = CpuAffinity(float(sys.argv[1]), sys.argv[2])
+print(*sorted(affinity.cores), flush=True)
 input()
 """
 
@@ -57,9 +57,9 @@ def test_jobs_beside_each_other_get_different_cores(take: Callable[[float], tupl
 def test_all_cores_or_an_unknown_number_need_no_choice(tmp_path: Path) -> None:
     everything = len(os.sched_getaffinity(0))
     for cpus in (0, everything, everything + 3):
-        assert Cores(cpus, str(tmp_path / "cores")).chosen == []
+        assert CpuAffinity(cpus, str(tmp_path / "cores")).cores == []
     assert not (tmp_path / "cores").exists()
 
 
 def test_a_place_that_cannot_be_written_leaves_all_cores(tmp_path: Path) -> None:
-    assert Cores(0.5, str(tmp_path / "nowhere" / "cores")).chosen == []
+    assert CpuAffinity(0.5, str(tmp_path / "nowhere" / "cores")).cores == []

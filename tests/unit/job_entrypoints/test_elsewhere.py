@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from job_entrypoints.script.notes import TRACKING_URI, read_notes
-from job_entrypoints.tracking.elsewhere import Elsewhere
+from job_entrypoints.attempt.notes import TRACKING_URI, read_notes
+from job_entrypoints.tracking.tracking_uri import TrackingUri
 
 
 @pytest.mark.parametrize(
@@ -20,12 +20,12 @@ from job_entrypoints.tracking.elsewhere import Elsewhere
 )
 def test_another_tracking_address_is_noted_without_its_secrets(uris: list[str], noted: str | None, tmp_path: Path) -> None:
     path = str(tmp_path / "script.json")
-    set_uri = Elsewhere("http://job", path).after(lambda uri: f"set {uri}")
+    set_uri = TrackingUri("http://job", path).after(lambda uri: f"set {uri}")
     for uri in uris:
         assert set_uri(uri) == f"set {uri}"
     assert read_notes(path).get(TRACKING_URI) == noted
 
 
 def test_a_job_without_mlflow_notes_nothing(tmp_path: Path) -> None:
-    Elsewhere(None, str(tmp_path / "script.json")).look("sqlite:///mlflow.db")
+    TrackingUri(None, str(tmp_path / "script.json")).check("sqlite:///mlflow.db")
     assert list(tmp_path.iterdir()) == []

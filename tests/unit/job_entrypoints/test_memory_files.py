@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from job_entrypoints.limits import memory_files as module
+from job_entrypoints.limits import paced_sum
 from job_entrypoints.limits.memory_files import MemoryFiles
 from job_entrypoints.limits.memory_watchdog import Watchdog
 
@@ -108,7 +109,7 @@ def test_growing_shared_memory_is_looked_at_at_once(monkeypatch: pytest.MonkeyPa
         files._shared_at_walk = module._shared_memory()
         files.check(room=1000 * MEBIBYTE)
         assert files.used == 0
-        monkeypatch.setattr(module, "_PORTION_SECONDS", 60.0)
+        monkeypatch.setattr(paced_sum, "_PORTION_SECONDS", 60.0)
         files._shared_at_walk -= 600 * MEBIBYTE
         files.check(room=1000 * MEBIBYTE)
         assert files.used >= 48 * MEBIBYTE

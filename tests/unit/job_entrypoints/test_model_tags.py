@@ -13,7 +13,8 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from job_entrypoints.tracking.model_tags import TAG_AUTOLOGGED, TAG_CLASS, TAG_KIND, model_tags, tagged_models
+from job_entrypoints.contract import TAG_AUTOLOGGED, TAG_MODEL_CLASS, TAG_MODEL_KIND
+from job_entrypoints.tracking.model_tags import model_tags, tagged_models
 
 GRID = {"C": [1.0]}
 
@@ -41,7 +42,7 @@ class Booster:
     ],
 )
 def test_a_model_is_tagged_with_its_class_and_kind(model: Any, shown: str, kind: str) -> None:
-    assert model_tags(model, autologged=False) == {TAG_AUTOLOGGED: "false", TAG_CLASS: shown, TAG_KIND: kind}
+    assert model_tags(model, autologged=False) == {TAG_AUTOLOGGED: "false", TAG_MODEL_CLASS: shown, TAG_MODEL_KIND: kind}
 
 
 def test_an_object_that_cannot_be_told_has_no_class() -> None:
@@ -60,10 +61,10 @@ def _safety(session: object) -> ModuleType:
 
 def test_the_scripts_own_tags_win() -> None:
     log = tagged_models(_log, lambda: None)
-    assert log(xgb_model=Booster(), tags={TAG_KIND: "mine", "a": "b"})["tags"] == {
+    assert log(xgb_model=Booster(), tags={TAG_MODEL_KIND: "mine", "a": "b"})["tags"] == {
         TAG_AUTOLOGGED: "false",
-        TAG_CLASS: "Booster",
-        TAG_KIND: "mine",
+        TAG_MODEL_CLASS: "Booster",
+        TAG_MODEL_KIND: "mine",
         "a": "b",
     }
     assert "tags" not in log(model=Booster(), model_id="m-1")

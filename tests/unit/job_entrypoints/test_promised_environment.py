@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from job_entrypoints.attempt.record import Attempt
-from job_entrypoints.script.environment_check import READY, broken_promise
+from job_entrypoints.contract import OVERLAY_READY_FILE
+from job_entrypoints.script.environment_check import environment_mismatch
 
 LOCK = ["rich==14.0.0", "humanize==4.9.0"]
 
@@ -19,21 +20,21 @@ def _attempt(tmp_path: Path, **fields: Any) -> Attempt:
 
 
 def _overlay(folder: Path, lock: list[str]) -> str:
-    (folder / READY).write_text(json.dumps({"lock": lock, "size": 1}))
+    (folder / OVERLAY_READY_FILE).write_text(json.dumps({"lock": lock, "size": 1}))
     return str(folder)
 
 
 def test_the_overlay_of_the_jobs_lock_is_what_was_promised(tmp_path: Path) -> None:
-    assert broken_promise(_attempt(tmp_path), _overlay(tmp_path, sorted(LOCK))) is None
+    assert environment_mismatch(_attempt(tmp_path), _overlay(tmp_path, sorted(LOCK))) is None
 
 
 @pytest.mark.parametrize("lock", [[], ["humanize==4.9.0"]])
 def test_the_overlay_of_another_lock_is_not(tmp_path: Path, lock: list[str]) -> None:
-    assert broken_promise(_attempt(tmp_path), _overlay(tmp_path, lock)) is not None
+    assert environment_mismatch(_attempt(tmp_path), _overlay(tmp_path, lock)) is not None
 
 
 def test_the_base_is_not_and_it_is_said_what_to_do() -> None:
-    message = broken_promise(_attempt(Path("/nowhere")))
+    message = environment_mismatch(_attempt(Path("/nowhere")))
     assert message is not None
     for part in (sys.prefix, "humanize==4.9.0", "RAY_RUNTIME_ENV_PLUGINS", "environments.mechanism: ray_uv"):
         assert part in message
@@ -41,4 +42,4 @@ def test_the_base_is_not_and_it_is_said_what_to_do() -> None:
 
 @pytest.mark.parametrize("fields", [{"environment_lock": []}, {"in_overlay": False}, {"in_overlay": None}])
 def test_the_base_and_rays_own_environments_promise_nothing(tmp_path: Path, fields: dict[str, Any]) -> None:
-    assert broken_promise(_attempt(tmp_path, **fields)) is None
+    assert environment_mismatch(_attempt(tmp_path, **fields)) is None

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from job_entrypoints.limits import disk_usage as module
+from job_entrypoints.limits import paced_sum
 from job_entrypoints.limits.disk_usage import DiskUsage
 
 MEBIBYTE = 2**20
@@ -16,7 +16,7 @@ MEBIBYTE = 2**20
 
 def _measured(scratch: DiskUsage) -> int:
     """Walk to the end, however long the portions are."""
-    scratch._begin()
+    scratch._sum.begin()
     while scratch.is_walking:
         scratch.check()
     return scratch.used
@@ -68,8 +68,8 @@ def test_a_walk_is_cut_into_portions_and_ends_early_at_the_limit(tmp_path: Path,
     scratch = DiskUsage(str(tmp_path), os.getpid(), 20 * 4096)
     for number in range(100):
         _write(tmp_path / "work" / str(number), 4096)
-    monkeypatch.setattr(module, "_PORTION_SECONDS", 0.0)
-    scratch._begin()
+    monkeypatch.setattr(paced_sum, "_PORTION_SECONDS", 0.0)
+    scratch._sum.begin()
     assert not scratch.check()
     assert scratch.is_walking
     monkeypatch.undo()
@@ -81,12 +81,12 @@ def test_a_walk_is_cut_into_portions_and_ends_early_at_the_limit(tmp_path: Path,
 
 def test_a_disk_that_fills_is_looked_at_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     scratch = DiskUsage(str(tmp_path), os.getpid(), MEBIBYTE)
-    monkeypatch.setattr(scratch, "_rest_until", time.monotonic() + 3600)
+    monkeypatch.setattr(scratch._sum, "_rest_until", time.monotonic() + 3600)
     _write(tmp_path / "big", 2 * MEBIBYTE)
     assert not scratch.check() or scratch.used > MEBIBYTE
     monkeypatch.setattr(scratch, "_free", lambda: scratch._free_at_walk - 2 * MEBIBYTE)
     while not scratch.check():
-        assert scratch.is_walking or scratch._room_is_going()
+        assert scratch.is_walking or scratch._may_be_over()
     assert scratch.check_at_the_end()
 
 

@@ -53,7 +53,7 @@ def _running(source: str) -> Iterator[int]:
 def _seen(pages: SharedPages, root: int) -> dict[int, Counted]:
     parents = {root: os.getpid(), **descendants(root)}
     now = {pid: count(pid) for pid in parents}
-    pages.look(now, parents)
+    pages.update(now, parents)
     return now
 
 
@@ -62,10 +62,10 @@ def test_what_forked_processes_share_counts_once() -> None:
     with _running(FORKING) as root:
         now = _seen(pages, root)
         assert len(now) == 1 + CHILDREN
-        assert pages.private_at_least < 2 * HELD, "before it is measured: no less than the largest process has"
-        assert pages.private_at_most > CHILDREN * HELD
+        assert pages.private.at_least < 2 * HELD, "before it is measured: no less than the largest process has"
+        assert pages.private.at_most > CHILDREN * HELD
         pages.measure(math.inf)
-        assert HELD < pages.private_at_least <= pages.private_at_most < 2 * HELD
+        assert HELD < pages.private.at_least <= pages.private.at_most < 2 * HELD
 
 
 def test_growth_counts_at_once_and_what_may_be_shared_does_not() -> None:
@@ -74,20 +74,20 @@ def test_growth_counts_at_once_and_what_may_be_shared_does_not() -> None:
         now = _seen(pages, root)
         pages.measure(math.inf)
         parents = {root: os.getpid(), **descendants(root)}
-        exact, one = pages.private_at_least, now[root]
+        exact, one = pages.private.at_least, now[root]
 
         grown = now | {root: Counted(one.private + HELD, one.shared, 1)}
-        pages.look(grown, parents)
-        assert pages.private_at_least == exact + HELD
+        pages.update(grown, parents)
+        assert pages.private.at_least == exact + HELD
 
         forked_again = now | {-1: one}
-        pages.look(forked_again, parents | {-1: root})
-        assert pages.private_at_least == exact
-        assert pages.private_at_most >= exact + HELD
+        pages.update(forked_again, parents | {-1: root})
+        assert pages.private.at_least == exact
+        assert pages.private.at_most >= exact + HELD
 
-        pages.look({}, {})
-        pages.look({root: one, -1: one}, {root: 1, -1: root})
-        assert pages.private_at_least == one.private, "a number that was another process's is not known"
+        pages.update({}, {})
+        pages.update({root: one, -1: one}, {root: 1, -1: root})
+        assert pages.private.at_least == one.private, "a number that was another process's is not known"
 
 
 def test_memory_that_goes_from_one_process_to_the_next_counts_once() -> None:
@@ -96,12 +96,12 @@ def test_memory_that_goes_from_one_process_to_the_next_counts_once() -> None:
         now = _seen(pages, root)
         parents = {root: os.getpid(), **descendants(root)}
         pages.measure(math.inf)
-        exact = pages.private_at_least
+        exact = pages.private.at_least
         first, second, *_ = (pid for pid in now if pid != root)
         grown = now | {first: Counted(now[first].private + HELD, 0, 1)}
-        pages.look(grown, parents)
-        pages.look(now | {second: Counted(now[second].private + HELD, 0, 1)}, parents)
-        assert pages.private_at_least == exact + HELD
+        pages.update(grown, parents)
+        pages.update(now | {second: Counted(now[second].private + HELD, 0, 1)}, parents)
+        assert pages.private.at_least == exact + HELD
 
 
 def test_the_peak_of_forked_processes_is_what_they_had_together() -> None:

@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 
 from job_entrypoints.script import notebook as wrapper
-from raylift.services.uploads import notebooks
 from raylift.services.uploads.magics import translate_cell, translate_exported
 from raylift.services.uploads.notebooks import Notebook, read_notebook
 
@@ -42,10 +41,6 @@ def _hook(monkeypatch: pytest.MonkeyPatch) -> None:
     import sys
 
     monkeypatch.setattr(sys, "excepthook", sys.excepthook)
-
-
-def test_both_sides_know_the_mark() -> None:
-    assert notebooks.MARK.encode() == wrapper.MARK
 
 
 def test_code_cells_run_in_order_and_other_cells_do_not() -> None:

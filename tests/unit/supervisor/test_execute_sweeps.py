@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from job_entrypoints.contract import TAG_JOB_ID
 from raylift.domain.errors import EngineUnavailable
-from raylift.domain.identifiers import TAG_JOB_ID
 from raylift.domain.job import Job, JobSpec, JobState, SweepPart
 from raylift.domain.lease import Lease
 from raylift.domain.model_version import LoggedModel, ModelVersion, TrackedRun

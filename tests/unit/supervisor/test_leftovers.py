@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from raylift.engines.attempts.orphan_processes import end_leftovers, is_of_attempt
+from raylift.engines.attempts.orphan_processes import end_orphans, is_of_attempt
 
 Start = Callable[..., subprocess.Popen[bytes]]
 FORKING = """
@@ -53,18 +53,18 @@ def test_everything_that_carries_the_submission_is_ended_and_nothing_else(start:
     left = start(RAYLIFT_SUBMISSION_ID=attempt)
     other = start(RAYLIFT_SUBMISSION_ID=next_attempt)
     assert is_of_attempt(left.pid, attempt)
-    assert end_leftovers(attempt) == 2
+    assert end_orphans(attempt) == 2
     assert not is_of_attempt(left.pid, attempt)
     assert other.poll() is None
-    assert end_leftovers(attempt) == 0
-    assert end_leftovers(next_attempt) == 2
+    assert end_orphans(attempt) == 0
+    assert end_orphans(next_attempt) == 2
 
 
 def test_a_submission_made_straight_to_ray_is_known_by_rays_own_variable(start: Start) -> None:
     submission = f"raysubmit_{uuid.uuid4().hex}"
     left = start(RAY_JOB_CONFIG_JSON_ENV_VAR=json.dumps({"metadata": {"job_submission_id": submission}}))
     mentions = start(RAY_JOB_CONFIG_JSON_ENV_VAR=json.dumps({"metadata": {"note": f"after {submission}"}}))
-    assert end_leftovers(submission) == 2
+    assert end_orphans(submission) == 2
     assert not is_of_attempt(left.pid, submission)
     assert mentions.poll() is None
 
@@ -72,7 +72,7 @@ def test_a_submission_made_straight_to_ray_is_known_by_rays_own_variable(start: 
 def test_another_platform_with_the_same_submission_is_left_alone(start: Start) -> None:
     submission = f"raysubmit_{uuid.uuid4().hex}"
     elsewhere = start(RAYLIFT_SUBMISSION_ID=submission, RAYLIFT_INSTANCE="another")
-    assert end_leftovers(submission) == 0
+    assert end_orphans(submission) == 0
     assert elsewhere.poll() is None
 
 
@@ -88,7 +88,7 @@ def test_a_daemon_that_cleared_its_environment_is_known_by_the_wrappers_mark(sta
     other = start()
     try:
         assert not any(is_of_attempt(pid, submission) for pid in pids)
-        assert end_leftovers(submission) == 2
+        assert end_orphans(submission) == 2
         assert other.poll() is None
     finally:
         for pid in pids:

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from raylift.domain.identifiers import TAG_JOB_ID, TAG_REQUIREMENTS
+from job_entrypoints.contract import TAG_JOB_ID
+from raylift.domain.identifiers import TAG_REQUIREMENTS
 from raylift.domain.job import Job, JobState
 from raylift.domain.model_version import LoggedModel, ModelVersion, TrackedRun
 from raylift.domain.script_notes import ScriptNotes

@@ -1,1 +1,1 @@
-"""Attempt directories: files that the platform and the wrapper share."""
+"""Attempts on disk and in /proc: their directories, the wrapper's reports, orphan processes."""

@@ -1,6 +1,6 @@
-"""The attempt directory: what the supervisor gives the wrapper, and what the wrapper leaves.
+"""The attempt directory: the wrapper's instructions, and the files that the wrapper leaves.
 
-docs/architecture.md describes the files. The wrapper's side is ``job_entrypoints.attempt.record``.
+docs/architecture.md describes the files; ``job_entrypoints.contract`` names them.
 """
 
 from __future__ import annotations
@@ -13,24 +13,31 @@ import subprocess
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Final
 
+from job_entrypoints.contract import (
+    ATTEMPT_FILE,
+    ORIGIN_RAY,
+    OUTPUT_FILE,
+    PROGRESS_FILE,
+    SOURCE_FOLDER,
+    STOP_FILE,
+    TEMPORARY_FOLDER,
+    WORK_FOLDER,
+)
 from raylift.domain.job import Job
 from raylift.domain.project import unpack
 from raylift.engines.attempts.progress import Progress, read_progress
 from raylift.engines.attempts.untrusted_file import read_plain
 from raylift.settings import JobSettings
 
+if TYPE_CHECKING:
+    from job_entrypoints.contract import AttemptRecord
+
 log = logging.getLogger(__name__)
 
-_ATTEMPT: Final = "attempt.json"
-_PROGRESS: Final = "progress.json"
-_STOP: Final = "stop"
-_OUTPUT: Final = "output.log"
 _RECORD_LIMIT: Final = 2**20
 """Bytes of a JSON file here: attempt.json has the user's environment variables and arguments."""
-_WORK: Final = "work"
-_TEMPORARY: Final = "tmp"
 
 
 class AttemptDirectory:
@@ -50,41 +57,46 @@ class AttemptDirectory:
         run_tags: Mapping[str, str] | None = None,
         in_overlay: bool = False,
     ) -> None:
-        """Write everything the wrapper needs. May be repeated until the attempt has started.
+        """Write the wrapper's instructions and the script. Safe to repeat until the attempt has started.
 
-        ``project`` is the archive of the job's project: it becomes the working directory, and the script runs from there.
-        ``run_tags`` are those of the job's runs besides its own tags.
-        ``in_overlay``: Ray is told to start the wrapper in the job's overlay; it refuses to run the script elsewhere.
+        Args:
+            job: The job.
+            script: The script's content.
+            mlflow_url: Its tracking server.
+            settings: Limits of jobs.
+            project: Archive of the job's project. It becomes the working directory, and the script runs from there.
+            run_tags: Tags of the job's runs besides its own.
+            in_overlay: Ray starts the wrapper in the job's overlay. The wrapper refuses to run the script elsewhere.
         """
-        source = self.path / "source"
+        source = self.path / SOURCE_FOLDER
         source.mkdir(parents=True, exist_ok=True)
         # The directory holds the user's environment variables.
         self.path.chmod(0o700)
-        # Replaced in one step: a repeated submission may find the attempt's wrapper reading it.
+        # Replaced in one step: after a repeated submission the attempt's wrapper may be reading it.
         draft = self.path / ".script"
         draft.write_bytes(script)
         draft.replace(source / job.spec.script_name)
         if project is not None:
             self._unpack(project)
-        fields = _attempt_fields(job, self.path.name, mlflow_url, settings)
-        fields["python_path"] = [str(self.path / _WORK / folder) for folder in job.spec.python_path]
-        fields["tags"] |= dict(run_tags or {})
-        fields["in_overlay"] = in_overlay
+        record = _attempt_record(job, self.path.name, mlflow_url, settings)
+        record["python_path"] = [str(self.path / WORK_FOLDER / folder) for folder in job.spec.python_path]
+        record["tags"] |= dict(run_tags or {})
+        record["in_overlay"] = in_overlay
         if project is not None and job.spec.entrypoint is not None:
-            fields["script_path"] = str(self.path / _WORK / job.spec.entrypoint)
-        self._write_private(_ATTEMPT, fields)
+            record["script_path"] = str(self.path / WORK_FOLDER / job.spec.entrypoint)
+        self._write_record(record)
 
     def request_stop(self, cause: str = "") -> None:
-        """Tell the wrapper to end the script, or not to start it. Works while Ray still holds the attempt back.
+        """Ask the wrapper to end the script, or not to start it.
 
-        Also before the attempt was prepared: whoever submits it late starts nothing. ``cause`` is shown in the script's log.
+        Works while Ray still holds the attempt back, and before the attempt is prepared. The script's log shows ``cause``.
         """
-        # Whatever its script made of the directory: a job that cannot be told to stop would never be over.
+        # The script may have replaced the directory. A job that cannot be stopped would never end.
         if self.path.is_symlink() or self.path.is_file():
             self.path.unlink()
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.path.chmod(0o700)
-        stop = self.path / _STOP
+        stop = self.path / STOP_FILE
         if stop.is_symlink():
             stop.unlink()
         stop.touch()
@@ -92,57 +104,57 @@ class AttemptDirectory:
             _write_into(stop, cause)
 
     def stop_requested_at(self) -> datetime | None:
-        """When the wrapper was last told to stop."""
+        """Time of the last request to stop."""
         try:
-            told_at = (self.path / _STOP).lstat().st_mtime
+            requested_at = (self.path / STOP_FILE).lstat().st_mtime
         except (FileNotFoundError, NotADirectoryError, PermissionError):
-            return None  # Or its script has spoilt the directory: to tell it to stop mends that.
-        return datetime.fromtimestamp(told_at, UTC)
+            return None  # Also if the script has damaged the directory. The next request mends it.
+        return datetime.fromtimestamp(requested_at, UTC)
 
     def progress(self) -> Progress | None:
-        """What the wrapper last said; None before the script started. Raises ValueError where that is nothing it would say."""
-        content = read_plain(self.path / _PROGRESS, _RECORD_LIMIT)
+        """The wrapper's last report; None before the script started. Raises ValueError if it is malformed."""
+        content = read_plain(self.path / PROGRESS_FILE, _RECORD_LIMIT)
         return None if content is None else read_progress(content)
 
-    def submitted_by_hand(self) -> dict[str, Any] | None:
-        """What the wrapper of a job that was handed straight to Ray wrote about it; None for the platform's own."""
-        content = read_plain(self.path / _ATTEMPT, _RECORD_LIMIT)
+    def record_from_ray(self) -> AttemptRecord | None:
+        """The record that the wrapper of a job handed straight to Ray wrote; None for the platform's own."""
+        content = read_plain(self.path / ATTEMPT_FILE, _RECORD_LIMIT)
         if content is None:
             return None
-        fields: dict[str, Any] = json.loads(content)
-        return fields if fields.get("origin") == "ray" else None
+        record: AttemptRecord = json.loads(content)
+        return record if record.get("origin") == ORIGIN_RAY else None
 
     def source(self, script_name: str, limit: int) -> bytes | None:
-        """The script as it was given; None where it is gone. Raises ValueError when it is larger than ``limit`` bytes."""
-        return read_plain(self.path / "source" / script_name, limit)
+        """The script as it was submitted; None if it is gone. Raises ValueError if it is larger than ``limit`` bytes."""
+        return read_plain(self.path / SOURCE_FOLDER / script_name, limit)
 
     def output(self) -> Path:
-        """The file that the script's output is written to as it comes; it may not exist yet."""
-        return self.path / _OUTPUT
+        """The file of the script's output. It may not exist yet."""
+        return self.path / OUTPUT_FILE
 
     def changed_at(self) -> float:
-        """When a file was last made or replaced in it, in seconds since the epoch; 0 when it is gone."""
+        """Time at which a file was last made or replaced in it, in seconds since the epoch; 0 if it is gone."""
         try:
             return self.path.stat().st_mtime
         except FileNotFoundError:
             return 0.0
 
     def remove(self) -> None:
-        """Everything, whatever its script made of it. Safe to repeat."""
+        """Remove it, even if its script changed permissions in it. Safe to repeat."""
         _remove_tree(self.path)
 
-    def remove_scratch(self) -> bool:
-        """What the script worked in, but not its log. Returns whether there was anything."""
-        found = [path for path in (self.path / _WORK, self.path / _TEMPORARY) if path.exists()]
+    def remove_working_files(self) -> bool:
+        """Remove the working directory and temporary files, not the log. Returns true if there were any."""
+        found = [path for path in (self.path / WORK_FOLDER, self.path / TEMPORARY_FOLDER) if path.exists()]
         for path in found:
             _remove_tree(path)
         return bool(found)
 
     def _unpack(self, project: bytes) -> None:
-        """Whole or not at all, and once: what a script that has started made of its files is left alone."""
-        if (self.path / _WORK).exists():
+        """Unpack a project, whole or not at all, and once: a script that has started may have changed its files."""
+        if (self.path / WORK_FOLDER).exists():
             return
-        draft = self.path / f".{_WORK}"
+        draft = self.path / f".{WORK_FOLDER}"
         shutil.rmtree(draft, ignore_errors=True)
         draft.mkdir(mode=0o700)
         for file in unpack(project):
@@ -154,17 +166,17 @@ class AttemptDirectory:
             target.write_bytes(file.content)
             if file.executable:
                 target.chmod(0o755)
-        draft.rename(self.path / _WORK)
+        draft.rename(self.path / WORK_FOLDER)
 
-    def _write_private(self, name: str, fields: dict[str, Any]) -> None:
-        draft = self.path / f".{name}"
+    def _write_record(self, record: AttemptRecord) -> None:
+        draft = self.path / f".{ATTEMPT_FILE}"
         with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-            json.dump(fields, file)
-        draft.replace(self.path / name)
+            json.dump(record, file)
+        draft.replace(self.path / ATTEMPT_FILE)
 
 
 def attempts_on_disk(attempts_dir: Path) -> Iterator[str]:
-    """The names of all attempts' directories; what else lies there begins with a dot."""
+    """The names of all attempts' directories. Other entries there begin with a dot."""
     if not attempts_dir.exists():
         return
     with os.scandir(attempts_dir) as entries:
@@ -174,7 +186,7 @@ def attempts_on_disk(attempts_dir: Path) -> Iterator[str]:
 
 
 def _write_into(path: Path, text: str) -> None:
-    """Best effort: the script may have put a pipe or a directory in the file's place, which must not hold anything up."""
+    """Write if possible. The script may have put a pipe or a directory in the file's place; this never blocks."""
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_TRUNC | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError as error:
@@ -188,16 +200,16 @@ def _remove_tree(path: Path) -> None:
     try:
         shutil.rmtree(path, ignore_errors=True)
     except RecursionError:
-        log.info("%s is deeper than Python can follow", path)
+        log.info("%s is nested too deeply for shutil", path)
     if path.exists():
-        # Scripts also take away their own right to write.
+        # Scripts may remove their own right to write.
         for command in (["chmod", "-R", "u+rwX", "--", str(path)], ["rm", "-rf", "--", str(path)]):
             subprocess.run(command, check=False, capture_output=True)
     if path.exists():
-        log.warning("%s cannot be removed whole", path)
+        log.warning("%s cannot be removed completely", path)
 
 
-def _attempt_fields(job: Job, submission_id: str, mlflow_url: str, settings: JobSettings) -> dict[str, Any]:
+def _attempt_record(job: Job, submission_id: str, mlflow_url: str, settings: JobSettings) -> AttemptRecord:
     spec = job.spec
     return {
         "job_id": job.job_id,

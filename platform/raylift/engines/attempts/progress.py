@@ -1,6 +1,6 @@
-"""progress.json, as the supervisor reads it: its script could have written anything in the wrapper's place.
+"""Reads progress.json, with suspicion: the script could have written anything in the wrapper's place.
 
-The wrapper's side is ``job_entrypoints.attempt.progress``; it imports nothing from here.
+``job_entrypoints.contract`` has its format (``StartedRecord``, ``FinishedRecord``).
 """
 
 from __future__ import annotations
@@ -12,28 +12,29 @@ from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
+from job_entrypoints import contract
 from raylift.domain.job import Usage
 from raylift.domain.script_notes import ScriptNotes
 
-_MAX_MESSAGE: Final = 4000
+_MAX_TEXT: Final = 4000
 
 
 class Outcome(StrEnum):
-    """How the wrapper says an attempt ended."""
+    """Outcome of an attempt, as the wrapper reports it."""
 
-    EXITED = "exited"
-    SIGNALED = "signaled"
-    OUT_OF_MEMORY = "out_of_memory"
-    PROCESS_LIMIT = "process_limit"
-    DISK_LIMIT = "disk_limit"
-    STOPPED = "stopped"
-    ENVIRONMENT_ERROR = "environment_error"
-    WRAPPER_ERROR = "wrapper_error"
+    EXITED = contract.EXITED
+    SIGNALED = contract.SIGNALED
+    OUT_OF_MEMORY = contract.OUT_OF_MEMORY
+    PROCESS_LIMIT = contract.PROCESS_LIMIT
+    DISK_LIMIT = contract.DISK_LIMIT
+    STOPPED = contract.STOPPED
+    ENVIRONMENT_ERROR = contract.ENVIRONMENT_ERROR
+    WRAPPER_ERROR = contract.WRAPPER_ERROR
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """What the wrapper last wrote. ``outcome`` is None while the script runs."""
+    """The wrapper's last report. ``outcome`` is None while the script runs."""
 
     script_started_at: datetime | None
     outcome: Outcome | None = None
@@ -41,21 +42,21 @@ class Progress:
     signal: int | None = None
     message: str | None = None
     held_by: str | None = None
-    """Of a stopped script: that its main thread had ended before, and what kept its process."""
+    """Of a stopped script whose main thread had ended before: a sentence on what kept its process."""
     notes: ScriptNotes = field(default_factory=ScriptNotes)
     finished_at: datetime | None = None
     usage: Usage | None = None
     wrapper_pid: int | None = None
-    """Of the process that keeps the script and writes its end; only while the script runs."""
+    """Process of the monitor, which will write the end; only while the script runs."""
     host: str | None = None
-    """The machine that process is on."""
+    """Machine of that process."""
 
 
 def read_progress(content: bytes) -> Progress:
-    """What progress.json says.
+    """Parse progress.json.
 
     Raises:
-        ValueError: no wrapper writes that. Whoever believed it could store what no database, no clock and no client takes.
+        ValueError: No wrapper writes that: values that no database, clock or client could take.
     """
     record = _RECORDS.validate_json(content)
     if isinstance(record, _Started):
@@ -65,12 +66,12 @@ def read_progress(content: bytes) -> Progress:
         outcome=record.outcome,
         exit_code=record.exit_code,
         signal=record.signal,
-        message=record.message and record.message[:_MAX_MESSAGE],
-        held_by=record.held_by and record.held_by[:_MAX_MESSAGE],
+        message=_shortened(record.message),
+        held_by=_shortened(record.held_by),
         notes=ScriptNotes(
-            tracks_at=record.tracking_uri and record.tracking_uri[:_MAX_MESSAGE],
-            library=record.library and record.library[:_MAX_MESSAGE],
-            autolog_failure=record.autolog_failure and record.autolog_failure[:_MAX_MESSAGE],
+            tracks_at=_shortened(record.tracking_uri),
+            library=_shortened(record.library),
+            autolog_failure=_shortened(record.autolog_failure),
         ),
         finished_at=_moment(record.finished_at),
         usage=Usage(**record.usage.model_dump()) if record.usage else None,
@@ -117,6 +118,10 @@ class _Finished(_Record):
 
 
 _RECORDS: Final = TypeAdapter[_Started | _Finished](Annotated[_Started | _Finished, Field(discriminator="state")])
+
+
+def _shortened(text: str | None) -> str | None:
+    return text and text[:_MAX_TEXT]
 
 
 def _moment(epoch: float) -> datetime:

@@ -1,4 +1,4 @@
-"""Files that a job's script could have put something else in place of: a pipe, a link, a directory, a terabyte of nothing."""
+"""Reads files that a job's script may have replaced by a pipe, a link, a directory or a sparse terabyte."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _NOT_A_FILE: Final = frozenset({errno.ENOENT, errno.ELOOP, errno.EISDIR, errno.E
 
 
 def open_plain(path: Path) -> BinaryIO | None:
-    """Open a regular file for reading; None where there is none, or something else. Never waits, never follows a link."""
+    """Open a regular file for reading; None if it is missing or of another kind. Never waits, never follows a link."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError as error:
@@ -26,11 +26,7 @@ def open_plain(path: Path) -> BinaryIO | None:
 
 
 def read_plain(path: Path, limit: int) -> bytes | None:
-    """The content of a regular file; None where there is none.
-
-    Raises:
-        ValueError: it has more than ``limit`` bytes.
-    """
+    """Read a regular file; None if there is none. Raises ValueError if it has more than ``limit`` bytes."""
     file = open_plain(path)
     if file is None:
         return None
@@ -42,7 +38,7 @@ def read_plain(path: Path, limit: int) -> bytes | None:
 
 
 def plain_size(path: Path) -> int:
-    """Bytes of a regular file; 0 where there is none."""
+    """Size of a regular file in bytes; 0 if there is none."""
     try:
         found = path.lstat()
     except (FileNotFoundError, NotADirectoryError):

@@ -7,11 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from job_entrypoints.contract import OVERLAY_READY_FILE
+
 PLUGIN_NAME: Final = "raylift_environment"
 """The plugin's field in a runtime_env."""
 
-READY: Final = ".ok"
-"""The file in an overlay that is written last: it says that the overlay is complete, and what it holds."""
+READY: Final = OVERLAY_READY_FILE
+"""Written last in an overlay: its existence marks the overlay as complete, and it lists the packages."""
 
 OVERLAY: Final = "overlay"
 RAY_UV: Final = "ray_uv"

@@ -1,1 +1,1 @@
-"""Counters and payloads that replicas write to files."""
+"""Files in which replicas count requests and log payloads."""

@@ -1,9 +1,9 @@
-"""The files in which the processes of model versions count: each process has its own, and anybody may read it at any time.
+"""Counters of model versions in memory-mapped files, one for each process (docs/adr/0019).
 
-A file is a line of JSON that says whose it is and names the counts, and then the counts themselves, which the process keeps
-mapped into its memory: to count costs no system call, and what is counted is there whatever becomes of the process. The process
-holds a lock on its file, which the kernel gives up when it ends. The supervisor adds the files of processes that are gone to
-a file of totals, one a version, and removes them.
+A file has a line of JSON, which names its process and the counters, and then the counters as doubles. Its process maps it into
+memory: an increment needs no system call, and the counts survive the process. The process holds a lock on the file until it
+ends. The supervisor adds the files of dead processes to a file of totals for each version, and removes them. Readers need no
+lock.
 """
 
 from __future__ import annotations
@@ -34,15 +34,15 @@ _NEW: Final = ".new"
 _LOCK: Final = "folding.lock"
 _DOUBLE: Final = "d"
 _ITEM: Final = 8
-_REMEMBERED: Final = 256
-"""Names of files that a totals file knows it has in it: readers may have seen some before they were removed."""
+_NAMES_IN_TOTALS: Final = 256
+"""Names of merged files that a totals file lists. Readers may have read some of them before their removal."""
 
 
 class CounterFile:
-    """This process's own. ``values`` are the counts, by their place in ``NAMES``: ``values[3] += 1`` counts."""
+    """The file of this process. ``values`` are the counters, in the order of ``NAMES``: ``values[3] += 1`` increments one."""
 
     def __init__(self, directory: Path, model_name: str, version: str, process: ProcessKind, *, started_at: datetime) -> None:
-        """Raises OSError where the directory cannot be written, or its file system knows no locks."""
+        """Make the file. Raises OSError if the directory cannot be written, or its file system has no locks."""
         header = {
             "model_name": model_name,
             "version": version,
@@ -56,13 +56,13 @@ class CounterFile:
         line = _line(header)
         size = len(line) + _ITEM * len(NAMES)
         new = directory / (name + _NEW)
-        # Not inherited by programs that the model starts: it is the lock that says that this process is alive.
+        # O_CLOEXEC: programs that the model starts must not inherit the lock, which shows that this process is alive.
         self._descriptor = os.open(new, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             os.pwrite(self._descriptor, line + bytes(_ITEM * len(NAMES)), 0)
             self._map = mmap.mmap(self._descriptor, size)
-            # Seen by others only when it is whole and locked.
+            # Readers find it only when it is complete and locked.
             new.rename(directory / (name + _LIVE))
         except OSError:
             os.close(self._descriptor)
@@ -71,76 +71,78 @@ class CounterFile:
         self.values = memoryview(self._map)[len(line) :].cast(_DOUBLE)
 
     def sync(self) -> None:
-        """Have the counts where other nodes see them."""
+        """Write the counts to storage, for readers on other nodes."""
         os.fdatasync(self._descriptor)
 
     def close(self) -> None:
-        """Let go of it, as the end of the process does."""
+        """Release the file, as the end of the process does."""
         self.values.release()
         self._map.close()
         os.close(self._descriptor)
 
 
 def read_counts(directory: Path, version: tuple[str, str] | None = None) -> list[VersionCounts]:
-    """What all processes have counted, by version; or those of one (model name, version)."""
+    """Read the counts of every version, or of one (model name, version)."""
     pattern = _key(*version) + "." if version else ""
     found = [path for path in _files(directory, _LIVE) if path.name.startswith(pattern)]
     live = {path.name: counts for path in found if (counts := _read_live(path)) is not None}
-    # The totals last: a file that is removed while this reads is in them.
+    # Totals come last: a file that is removed during this read is in them.
     totals = [totals for path in _files(directory, _TOTALS) if path.name.startswith(pattern) and (totals := _read_totals(path))]
-    has_been_added = {name for one in totals for name in one.added}
-    processes = [*(one.counts for one in totals), *(one for name, one in live.items() if name not in has_been_added)]
-    return [counts_of(group) for group in _by_version(processes).values()]
+    merged = {name for one in totals for name in one.merged}
+    by_version: dict[tuple[str, str], list[ProcessCounts]] = defaultdict(list)
+    for process in [*(one.counts for one in totals), *(one for name, one in live.items() if name not in merged)]:
+        by_version[process.model_name, process.version].append(process)
+    return [counts_of(group) for group in by_version.values()]
 
 
-def fold_dead(directory: Path) -> int:
-    """Add the files of processes that are gone to their versions' totals; how many there were. Safe to break off anywhere."""
+def merge_dead(directory: Path) -> int:
+    """Add the files of dead processes to their versions' totals. Returns their number. Safe to interrupt at any point."""
     if not directory.is_dir():
         return 0
-    with _alone(directory) as is_alone:
-        if not is_alone:
+    with _try_lock(directory) as is_locked:
+        if not is_locked:
             return 0
         dead: dict[str, list[Path]] = defaultdict(list)
         for path in _files(directory, _LIVE):
             if not _is_locked(path):
                 dead[path.name.partition(".")[0]].append(path)
         for key, paths in dead.items():
-            _fold(directory / (key + _TOTALS), paths)
+            _merge(directory / (key + _TOTALS), paths)
         return sum(map(len, dead.values()))
 
 
-def forget_versions(directory: Path, keep: Iterable[tuple[str, str]], *, unchanged_since: datetime) -> int:
-    """Remove the totals of versions that are not among ``keep``, if nothing has been added to them since."""
-    kept = {_key(*version) + _TOTALS for version in keep}
-    forgotten = 0
+def remove_totals(directory: Path, keep: Iterable[tuple[str, str]], *, unchanged_since: datetime) -> int:
+    """Remove totals of versions that are not in ``keep``, unless they have changed since. Returns their number."""
+    names = {_key(*version) + _TOTALS for version in keep}
+    removed = 0
     for path in _files(directory, _TOTALS):
         with suppress(FileNotFoundError):
-            if path.name not in kept and path.stat().st_mtime < unchanged_since.timestamp():
+            if path.name not in names and path.stat().st_mtime < unchanged_since.timestamp():
                 path.unlink()
-                forgotten += 1
-    return forgotten
+                removed += 1
+    return removed
 
 
 @dataclass(frozen=True, slots=True)
 class _Totals:
     counts: ProcessCounts
-    added: tuple[str, ...]
+    merged: tuple[str, ...]
+    """Names of files that are in ``counts``."""
 
 
-def _fold(totals_file: Path, dead: list[Path]) -> None:
+def _merge(totals_file: Path, dead: list[Path]) -> None:
     before = _read_totals(totals_file)
-    added = before.added if before else ()
-    new = {path.name: counts for path in dead if path.name not in added and (counts := _read_live(path)) is not None}
+    merged = before.merged if before else ()
+    new = {path.name: counts for path in dead if path.name not in merged and (counts := _read_live(path)) is not None}
     if new:
-        everyone = [*([before.counts] if before else []), *new.values()]
-        total = counts_of(everyone)
+        total = counts_of([*([before.counts] if before else []), *new.values()])
         header = {
             "model_name": total.model_name,
             "version": total.version,
             "process": ProcessKind.REPLICA.value,
             "started_at": total.since.isoformat(),
             "names": list(total.counts),
-            "added": [*added, *new][-_REMEMBERED:],
+            "added": [*merged, *new][-_NAMES_IN_TOTALS:],
         }
         temporary = totals_file.with_suffix(_NEW)
         temporary.write_bytes(_line(header) + array(_DOUBLE, total.counts.values()).tobytes())
@@ -149,16 +151,9 @@ def _fold(totals_file: Path, dead: list[Path]) -> None:
         path.unlink(missing_ok=True)
 
 
-def _by_version(processes: Iterable[ProcessCounts]) -> Mapping[tuple[str, str], list[ProcessCounts]]:
-    groups: dict[tuple[str, str], list[ProcessCounts]] = defaultdict(list)
-    for process in processes:
-        groups[process.model_name, process.version].append(process)
-    return groups
-
-
 def _read_live(path: Path) -> ProcessCounts | None:
     try:
-        # In this order: what a process that is gone has left is its last word.
+        # In this order: the content of a dead process's file is final.
         is_alive = _is_locked(path)
         content = path.read_bytes()
     except FileNotFoundError:
@@ -185,7 +180,7 @@ def _counts(path: Path, content: bytes, *, is_alive: bool) -> ProcessCounts | No
             header["model_name"], header["version"], ProcessKind(header["process"]), started_at, counts, is_alive=is_alive
         )
     except (ValueError, KeyError) as error:
-        log.warning("%s is no file of counts: %s", path, error)
+        log.warning("%s is not a file of counters: %s", path, error)
         return None
 
 
@@ -194,20 +189,20 @@ def _header(content: bytes) -> dict[str, Any]:
 
 
 def _line(header: Mapping[str, Any]) -> bytes:
-    """Padded, so that the numbers after it lie where the processor reads them in one piece."""
+    """The header, padded so that the doubles after it are aligned: the processor then writes each in one piece."""
     text = json.dumps(header).encode()
     return text + b" " * (-(len(text) + 1) % _ITEM) + b"\n"
 
 
 def _files(directory: Path, suffix: str) -> Iterator[Path]:
-    return (path for path in sorted(directory.glob(f"*{suffix}")))
+    return iter(sorted(directory.glob(f"*{suffix}")))
 
 
 def _is_locked(path: Path) -> bool:
-    """Whether the process whose file it is is alive. Raises FileNotFoundError."""
+    """True while the file's process is alive. Raises FileNotFoundError."""
     descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     try:
-        # Shared: readers do not take each other for the process.
+        # A shared lock: readers must not mistake each other for the process.
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
@@ -217,7 +212,7 @@ def _is_locked(path: Path) -> bool:
 
 
 @contextmanager
-def _alone(directory: Path) -> Iterator[bool]:
+def _try_lock(directory: Path) -> Iterator[bool]:
     descriptor = os.open(directory / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -229,5 +224,5 @@ def _alone(directory: Path) -> Iterator[bool]:
 
 
 def _key(model_name: str, version: str) -> str:
-    """Names of versions that were registered elsewhere may be no file names."""
+    """A file name for a version: models that were registered elsewhere may have any name."""
     return hashlib.sha256(f"{model_name}\0{version}".encode()).hexdigest()[:32]

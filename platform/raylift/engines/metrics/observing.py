@@ -1,4 +1,4 @@
-"""What the processes of a version are to count and write of its requests."""
+"""Configures the observer of a version's requests."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from raylift.settings import PlatformSettings
 
 
 def observer_config(config: DeploymentConfig, settings: PlatformSettings) -> ObserverConfig:
-    """For replicas and warm processes alike."""
+    """The observer's configuration, for replicas and warm processes."""
     wanted = settings.observability
     return ObserverConfig(
         slow_seconds=wanted.slow_request_seconds,

@@ -1,4 +1,4 @@
-"""Requests and answers that are kept: Parquet files, ``{model}/{version}/date=YYYY-MM-DD/HHMMSS-….parquet``."""
+"""Logs payloads to Parquet files: ``{model}/{version}/date=YYYY-MM-DD/HHMMSS-….parquet``."""
 
 from __future__ import annotations
 
@@ -24,40 +24,40 @@ _LONGEST_NAME: Final = 150
 
 @dataclass(frozen=True, slots=True)
 class Payload:
-    """One request and its answer; a row of a file, in this order of columns."""
+    """One request and its answer: a row of a file, with these columns."""
 
     request_id: str
     time: datetime
-    """When it was answered, in UTC."""
+    """Time of the answer, UTC."""
     model_name: str
     model_version: str
     protocol: str
     status: int
     error: str | None
-    """The error's kind, None where there is none."""
+    """The error's kind; None without one."""
     latency_ms: float
     rows: int
     inputs: str | None
-    """The request's body as it came; None where it is no text, or larger than the deployment's ``max_body_bytes``."""
+    """The request's raw body; None if it is no text, or larger than the deployment's ``max_body_bytes``."""
     outputs: str | None
-    """The answer's, likewise."""
+    """The answer's raw body, likewise."""
     inputs_bytes: int
     outputs_bytes: int
     traceparent: str | None
 
 
 def version_directory(root: Path, model_name: str, version: str) -> Path:
-    """Where the files of a version are."""
+    """Directory of a version's files."""
     return root / _safe(model_name) / _safe(version)
 
 
 def write_payloads(root: Path, payloads: Sequence[Payload]) -> Path:
-    """Write a file of payloads of one version, at least one. Whoever lists the directory sees it when it is whole.
+    """Write a file of payloads of one version, at least one. It appears in the directory when it is complete.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: It cannot be written.
     """
-    # Imported here: only versions whose payloads are kept pay for it.
+    # Imported here: only versions that log payloads pay for it.
     import pyarrow as pa
     from pyarrow import parquet
 
@@ -78,18 +78,18 @@ def write_payloads(root: Path, payloads: Sequence[Payload]) -> Path:
 
 
 def remove_payloads(root: Path, *, before: datetime | None, max_bytes: int | None) -> int:
-    """Remove files last written before ``before``, and the oldest beyond ``max_bytes`` in all; how many."""
+    """Remove files last written before ``before``, and the oldest beyond ``max_bytes`` in total. Returns their number."""
     found: list[tuple[float, int, Path]] = []
     for path in _all_files(root):
         with suppress(FileNotFoundError):
             status = path.stat()
             found.append((status.st_mtime, status.st_size, path))
     found.sort(reverse=True)
-    kept_bytes, removed = 0, 0
+    total_bytes, removed = 0, 0
     for changed, size, path in found:
-        kept_bytes += size
+        total_bytes += size
         is_old = before is not None and changed < before.timestamp()
-        if is_old or (max_bytes is not None and kept_bytes > max_bytes):
+        if is_old or (max_bytes is not None and total_bytes > max_bytes):
             path.unlink(missing_ok=True)
             removed += 1
     _remove_empty(root)
@@ -97,7 +97,7 @@ def remove_payloads(root: Path, *, before: datetime | None, max_bytes: int | Non
 
 
 def _all_files(root: Path) -> Iterator[Path]:
-    # What a process that was killed was writing is left behind, too.
+    # A killed process leaves an unfinished file behind.
     for suffix in (_SUFFIX, _NEW):
         yield from root.glob(f"*/*/date=*/*{suffix}")
 
@@ -123,7 +123,7 @@ def _schema(arrow: Any) -> Any:
 
 
 def _safe(name: str) -> str:
-    """A name that is a file name: models that were registered elsewhere may be called anything."""
+    """A file name for ``name``: models that were registered elsewhere may have any name."""
     if MODEL_NAME.fullmatch(name):
         return name
     return f"{quote(name, safe='')[:_LONGEST_NAME]}~{hashlib.sha256(name.encode()).hexdigest()[:8]}"

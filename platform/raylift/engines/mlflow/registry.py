@@ -1,4 +1,4 @@
-"""The door to MLflow's model registry."""
+"""Reads and writes MLflow's model registry."""
 
 from __future__ import annotations
 
@@ -8,10 +8,20 @@ from typing import Any
 
 from mlflow import MlflowClient
 
+from job_entrypoints.contract import TAG_JOB_ID
 from raylift.domain.errors import EngineUnavailable, ModelNotFound, VersionNotFound
-from raylift.domain.identifiers import TAG_JOB_ID
 from raylift.domain.model_version import LoggedModel, ModelVersion, RegisteredModel
-from raylift.engines.mlflow.client import MlflowRefused, connect, every_page, metrics_of, mlflow_errors, moment, quoted
+from raylift.engines.mlflow.client import (
+    ABSENT,
+    DUPLICATE,
+    MlflowRefused,
+    connect,
+    every_page,
+    metrics_of,
+    mlflow_errors,
+    moment,
+    quoted,
+)
 
 
 class Registry:
@@ -31,7 +41,7 @@ class Registry:
             return [_registered_model(item) for item in pages]
 
     def model(self, name: str) -> RegisteredModel:
-        """Raises ModelNotFound when nothing is registered under ``name``."""
+        """One registered model. Raises ModelNotFound if there is none of that name."""
         try:
             with mlflow_errors():
                 return _registered_model(self._client.get_registered_model(name))
@@ -41,7 +51,7 @@ class Registry:
             raise
 
     def versions(self, name: str) -> list[ModelVersion]:
-        """All versions of a model, newest first; without their metrics and aliases."""
+        """All versions of a model, newest first, without their metrics and aliases."""
         with mlflow_errors():
             pages = every_page(
                 lambda token: self._client.search_model_versions(f"name={quoted(name)}", max_results=1000, page_token=token)
@@ -50,13 +60,13 @@ class Registry:
         return sorted(found, key=lambda version: int(version.version), reverse=True)
 
     def newest_versions(self, limit: int) -> list[ModelVersion]:
-        """The ``limit`` most recently made or changed versions of all models."""
+        """The ``limit`` versions of all models that were created or changed last."""
         with mlflow_errors():
             page: Any = self._client.search_model_versions(max_results=limit, order_by=["last_updated_timestamp DESC"])
             return [_model_version(item) for item in page]
 
     def version(self, name: str, version: str) -> ModelVersion:
-        """One version with the metrics of its run. Raises VersionNotFound with the versions there are."""
+        """One version with the metrics of its run. Raises VersionNotFound, which lists the model's versions."""
         try:
             with mlflow_errors():
                 found: Any = self._client.get_model_version(name, version)
@@ -65,12 +75,12 @@ class Registry:
                 raise self._no_such_version(name, f"version {version}") from error
             raise
         if str(found.version) != version:
-            # MLflow reads "01", "+1" and the digits of other scripts as 1; a version has one name here.
+            # MLflow takes "01", "+1" and digits of other scripts as 1. Here a version has one name.
             raise self._no_such_version(name, f"version {version}")
         return _model_version(found, self._metrics(found.run_id))
 
     def version_of_alias(self, name: str, alias: str) -> str:
-        """Raises VersionNotFound when the model has no such alias."""
+        """The version of an alias. Raises VersionNotFound if the model has no such alias."""
         try:
             with mlflow_errors():
                 return str(self._client.get_model_version_by_alias(name, alias).version)
@@ -80,7 +90,7 @@ class Registry:
             raise
 
     def set_alias(self, name: str, alias: str, version: str) -> None:
-        """Let ``alias`` stand for a version. Raises ModelNotFound or VersionNotFound."""
+        """Point ``alias`` at a version. Raises ModelNotFound or VersionNotFound."""
         try:
             with mlflow_errors():
                 self._client.set_registered_model_alias(name, alias, version)
@@ -90,16 +100,12 @@ class Registry:
             raise
 
     def delete_alias(self, name: str, alias: str) -> None:
-        """Take an alias away; one that is gone already is no error."""
-        try:
-            with mlflow_errors():
-                self._client.delete_registered_model_alias(name, alias)
-        except MlflowRefused as error:
-            if not error.is_absence:
-                raise
+        """Delete an alias. A missing one is no error."""
+        with mlflow_errors(ignore=ABSENT):
+            self._client.delete_registered_model_alias(name, alias)
 
     def versions_of_job(self, name: str, job_id: str, run_ids: frozenset[str]) -> list[ModelVersion]:
-        """Versions of ``name`` that a job made: by our tag, or because the script registered them from its own runs."""
+        """Versions of ``name`` that a job made: those with its tag, and those that its script registered from its runs."""
         found = [
             version
             for version in self.versions(name)
@@ -111,13 +117,9 @@ class Registry:
         return [replace(version, aliases=model.aliases_of(version.version)) for version in found]
 
     def register(self, name: str, model: LoggedModel, tags: Mapping[str, str]) -> ModelVersion:
-        """Add a version made from a logged model. Callers look for an existing one first."""
-        try:
-            with mlflow_errors():
-                self._client.create_registered_model(name)
-        except MlflowRefused as error:
-            if not error.is_duplicate:
-                raise
+        """Register a logged model as a new version. Callers look for an existing one first."""
+        with mlflow_errors(ignore=DUPLICATE):
+            self._client.create_registered_model(name)
         with mlflow_errors():
             made = self._client.create_model_version(
                 name, source=model.uri, run_id=model.run_id, tags=dict(tags), model_id=model.model_id
@@ -125,23 +127,19 @@ class Registry:
         return _model_version(made)
 
     def delete_version(self, version: ModelVersion) -> None:
-        """Remove a version; one that is gone already is no error."""
-        try:
-            with mlflow_errors():
-                self._client.delete_model_version(version.name, version.version)
-        except MlflowRefused as error:
-            if not error.is_absence:
-                raise
+        """Delete a version. A missing one is no error."""
+        with mlflow_errors(ignore=ABSENT):
+            self._client.delete_model_version(version.name, version.version)
 
     def tag_version(self, version: ModelVersion, tags: Mapping[str, str]) -> None:
-        """Set tags on a version that exists; those it has already with the same value cost nothing."""
+        """Set tags on a version. Tags that it has with the same value cost no call."""
         with mlflow_errors():
             for key, value in tags.items():
                 if version.tags.get(key) != value:
                     self._client.set_model_version_tag(version.name, version.version, key, value)
 
     def ping(self) -> None:
-        """Raises EngineUnavailable when the registry does not answer."""
+        """Raise EngineUnavailable if the registry does not answer."""
         try:
             with mlflow_errors():
                 self._client.search_registered_models(max_results=1)
@@ -149,18 +147,14 @@ class Registry:
             raise EngineUnavailable(error.detail) from error
 
     def _metrics(self, run_id: str | None) -> Mapping[str, float]:
-        if not run_id:
-            return {}
-        try:
-            with mlflow_errors():
-                return metrics_of(self._client.get_run(run_id))
-        except MlflowRefused as error:
-            if error.is_absence:  # The run may have been deleted since.
-                return {}
-            raise
+        metrics: Mapping[str, float] = {}
+        if run_id:
+            with mlflow_errors(ignore=ABSENT):  # The run may have been deleted.
+                metrics = metrics_of(self._client.get_run(run_id))
+        return metrics
 
     def _no_such_version(self, name: str, asked: str) -> VersionNotFound:
-        self.model(name)  # ModelNotFound is the better answer where it applies.
+        self.model(name)  # Raises ModelNotFound, the better answer if it applies.
         versions = [version.version for version in self.versions(name)]
         return VersionNotFound(
             f"Model {name!r} has no {asked}; it has {', '.join(versions) or 'no versions yet'}.",

@@ -1,4 +1,4 @@
-"""The door to MLflow for sweeps: the parent run, in which the runs of the jobs are nested."""
+"""Creates and ends a sweep's parent run in MLflow. The runs of its jobs are nested in it."""
 
 from __future__ import annotations
 
@@ -8,24 +8,25 @@ from typing import Any
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param
 
-from raylift.domain.identifiers import TAG_JOB_ID, TAG_SWEEP_ID
+from job_entrypoints.contract import TAG_JOB_ID
+from raylift.domain.identifiers import TAG_SWEEP_ID
 from raylift.domain.model_version import TrackedRun
-from raylift.engines.mlflow.client import MlflowRefused, connect, every_page, mlflow_errors, moment
+from raylift.engines.mlflow.client import DUPLICATE, connect, every_page, mlflow_errors, moment
 
 
 class SweepRuns:
-    """Parent runs, found by the sweep's id that they are tagged with.
+    """Parent runs, found by their tag with the sweep's id.
 
     Raises:
-        EngineUnavailable: from every method, when MLflow does not answer.
-        MlflowRefused: it says no, for example because the experiment was deleted.
+        EngineUnavailable: From every method, when MLflow does not answer.
+        MlflowRefused: MLflow refuses the call, for example because the experiment was deleted.
     """
 
     def __init__(self, mlflow_url: str) -> None:
         self._client: MlflowClient = connect(mlflow_url)
 
     def open(self, sweep_id: str, *, experiment_name: str, run_name: str, tags: Mapping[str, str]) -> TrackedRun:
-        """The sweep's parent run, made unless it is there."""
+        """Find or create the sweep's parent run."""
         experiment_id = self._experiment(experiment_name)
         if not self._parents(sweep_id, experiment_id):
             with mlflow_errors():
@@ -44,16 +45,16 @@ class SweepRuns:
         params: Mapping[str, str],
         metrics: Mapping[str, float],
     ) -> None:
-        """End the parent run, with what is to be noted on it. May be repeated.
+        """Log to the parent run and end it. Safe to repeat.
 
-        ``status`` is one of MLflow's: FINISHED, FAILED, KILLED.
+        ``status`` is MLflow's: FINISHED, FAILED or KILLED.
         """
         self._delete_others(run, sweep_id)
         with mlflow_errors():
             at = self._client.get_run(run.run_id).info.start_time
             self._client.log_batch(
                 run.run_id,
-                # Of one time and step: repeated, they are the same points.
+                # With a fixed time and step, a repetition logs the same points.
                 metrics=[Metric(name, value, at, 0) for name, value in metrics.items()],
                 params=[Param(name, value) for name, value in params.items()],
             )
@@ -66,16 +67,12 @@ class SweepRuns:
             found = self._client.get_experiment_by_name(name)
         if found is not None:
             return found.experiment_id
-        try:
-            with mlflow_errors():
-                return self._client.create_experiment(name)
-        except MlflowRefused as error:
-            if not error.is_duplicate:
-                raise
-        return self._experiment(name)  # A job or another sweep was first.
+        with mlflow_errors(ignore=DUPLICATE):  # A job or another sweep may have just created it.
+            return self._client.create_experiment(name)
+        return self._experiment(name)
 
     def _delete_others(self, run: TrackedRun, sweep_id: str) -> None:
-        """Requests whose answers were lost (the server or a supervisor was killed) may have made twins of the parent run."""
+        """Delete duplicates of the parent run, from requests whose answers were lost."""
         for twin in self._parents(sweep_id, run.experiment_id):
             if twin.run_id != run.run_id:
                 with mlflow_errors():
@@ -89,7 +86,7 @@ class SweepRuns:
                     [experiment_id], filter_string=wanted, max_results=1000, page_token=token
                 )
             )
-            # The runs of the jobs carry the sweep's id, too.
+            # Runs of the jobs have the sweep's tag too.
             found = [_run(item) for item in pages if TAG_JOB_ID not in item.data.tags]
         return sorted(found, key=lambda run: (run.started_at, run.run_id))
 

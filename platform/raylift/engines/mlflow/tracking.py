@@ -1,9 +1,10 @@
-"""The door to MLflow tracking: the runs and logged models that a job made."""
+"""Reads and completes the runs and logged models of jobs in MLflow."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -12,24 +13,29 @@ import mlflow.artifacts
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param
 
-from raylift.domain.identifiers import MLFLOW_PARENT_RUN, TAG_JOB_ID
+from job_entrypoints.contract import (
+    ALL_METRICS,
+    CLASS_SEPARATOR,
+    KIND_BASELINE,
+    KIND_OTHER,
+    TAG_AUTOLOGGED,
+    TAG_JOB_ID,
+    TAG_JOB_RUN,
+    TAG_MODEL_CLASS,
+    TAG_MODEL_KIND,
+)
+from raylift.domain.identifiers import MLFLOW_PARENT_RUN
 from raylift.domain.model_version import LoggedModel, ModelKind, ModelVersion, TrackedRun
-from raylift.engines.mlflow.client import MlflowRefused, connect, every_page, metrics_of, mlflow_errors, moment
+from raylift.engines.mlflow.client import ABSENT, connect, every_page, metrics_of, mlflow_errors, moment
 
-_MODELS_OF_RUN: Final = "mlflow.log-model.history"
-"""A run's tag."""
+_TAG_MODELS: Final = "mlflow.log-model.history"
+"""On a run: the models that an MLflow older than 3 logged."""
 
-_TAG_CLASS: Final = "raylift.model_class"
-_TAG_KIND: Final = "raylift.model_kind"
-_TAG_AUTOLOGGED: Final = "raylift.autologged"
-_OF: Final = " of "
-_TAG_JOB_RUN: Final = "raylift.job_run"
-_ALL: Final = "*"
-"""As in job_entrypoints.tracking, repeated: nothing of the wrapper is imported here. A unit test compares."""
+_KINDS: Final = {KIND_OTHER: ModelKind.OTHER, KIND_BASELINE: ModelKind.BASELINE}
 
 
 class Tracking:
-    """Runs and logged models, found by the job id they are tagged with.
+    """Runs and logged models, found by their tag with the job's id.
 
     Raises:
         EngineUnavailable: from every method, when MLflow does not answer.
@@ -39,7 +45,7 @@ class Tracking:
         self._url = mlflow_url
         self._client: MlflowClient = connect(mlflow_url)
         self._experiments: dict[str, str] = {}
-        """Ids of experiments by name, as of the last listing."""
+        """Name → id, as of the last listing."""
 
     def experiment_id(self, name: str) -> str | None:
         known = self._experiments.get(name)
@@ -50,7 +56,7 @@ class Tracking:
         return experiment.experiment_id if experiment else None
 
     def runs_of_job(self, job_id: str) -> list[TrackedRun]:
-        """Every run that the job made, in whichever experiment, oldest first."""
+        """Every run that the job made, in any experiment, oldest first."""
         with mlflow_errors():
             experiments = self._experiment_ids()
             pages = every_page(
@@ -62,15 +68,15 @@ class Tracking:
         return sorted(found, key=lambda run: run.started_at)
 
     def add_params(self, run_id: str, params: Mapping[str, str]) -> None:
-        """Note parameters on a run; those that it has under the same name are left as they are."""
+        """Log parameters to a run. Those that it has already stay as they are."""
         with mlflow_errors():
-            there = self._client.get_run(run_id).data.params
-            missing = [Param(name, value) for name, value in params.items() if name not in there]
+            logged = self._client.get_run(run_id).data.params
+            missing = [Param(name, value) for name, value in params.items() if name not in logged]
             if missing:
                 self._client.log_batch(run_id, params=missing)
 
     def add_metrics(self, run_id: str, metrics: Mapping[str, float]) -> None:
-        """Note metrics on a run; the caller has seen that it has none of their names."""
+        """Log metrics to a run. The caller has checked that it has none of these names."""
         at = int(datetime.now(UTC).timestamp() * 1000)
         with mlflow_errors():
             self._client.log_batch(run_id, metrics=[Metric(name, value, at, 0) for name, value in metrics.items()])
@@ -81,17 +87,13 @@ class Tracking:
             self._client.set_terminated(run_id, status)
 
     def job_of_run(self, run_id: str) -> str | None:
-        """The job that made a run; None for runs that no job made, or that are gone."""
-        try:
-            with mlflow_errors():
-                return self._client.get_run(run_id).data.tags.get(TAG_JOB_ID)
-        except MlflowRefused as error:
-            if error.is_absence:
-                return None
-            raise
+        """The job that made a run; None if no job made it, or if the run is gone."""
+        with mlflow_errors(ignore=ABSENT):
+            return self._client.get_run(run_id).data.tags.get(TAG_JOB_ID)
+        return None
 
     def logged_models_of_job(self, job_id: str, runs: Iterable[TrackedRun]) -> list[LoggedModel]:
-        """Every model the job logged and finished, inside a run or outside of any, oldest first."""
+        """Every complete model that the job logged, in a run or outside of any, oldest first."""
         run_ids = {run.run_id for run in runs}
         with mlflow_errors():
             experiments = self._experiment_ids()
@@ -104,19 +106,15 @@ class Tracking:
         return sorted(found, key=lambda model: model.created_at)
 
     def requirements_of(self, version: ModelVersion) -> list[str]:
-        """The lines of the version's own requirements.txt; none where it has no such file."""
-        try:
-            with mlflow_errors():
-                path = mlflow.artifacts.download_artifacts(
-                    artifact_uri=f"{version.uri}/requirements.txt", tracking_uri=self._url, registry_uri=self._url
-                )
-        except MlflowRefused as error:
-            if error.is_absence:
-                return []
-            raise
-        except OSError:
-            return []  # MLflow says so of a file that is not there.
-        return Path(path).read_text(encoding="utf-8").splitlines()
+        """The lines of the version's requirements.txt; none if it has no such file."""
+        lines: list[str] = []
+        # MLflow raises OSError for a missing file.
+        with suppress(OSError), mlflow_errors(ignore=ABSENT):
+            path = mlflow.artifacts.download_artifacts(
+                artifact_uri=f"{version.uri}/requirements.txt", tracking_uri=self._url, registry_uri=self._url
+            )
+            lines = Path(path).read_text(encoding="utf-8").splitlines()
+        return lines
 
     def _experiment_ids(self) -> list[str]:
         pages = every_page(lambda token: self._client.search_experiments(max_results=1000, page_token=token))
@@ -143,7 +141,7 @@ def _tracked_run(item: Any) -> TrackedRun:
         name=item.info.run_name or "",
         status=str(item.info.status),
         ended_at=moment(item.info.end_time) if item.info.end_time else None,
-        outside=_outside(item.data.tags.get(_TAG_JOB_RUN), metrics),
+        outside=_outside(item.data.tags.get(TAG_JOB_RUN), metrics),
         metrics=metrics,
     )
 
@@ -152,15 +150,15 @@ def _outside(tag: str | None, metrics: Mapping[str, float]) -> frozenset[str] | 
     if tag is None:
         return None
     try:
-        named = metrics if tag == _ALL else json.loads(tag)
+        named = metrics if tag == ALL_METRICS else json.loads(tag)
         return frozenset(name for name in named if isinstance(name, str))
     except (ValueError, TypeError):
-        return frozenset(metrics)  # The script wrote into it.
+        return frozenset(metrics)  # The script has overwritten the tag.
 
 
 def _models_in_run(run: Any) -> list[LoggedModel]:
-    """What an MLflow older than 3, which a job may have among its requirements, notes of the models it logs."""
-    notes: list[dict[str, Any]] = json.loads(run.data.tags.get(_MODELS_OF_RUN, "[]"))
+    """Models in the tag of a run that an MLflow older than 3 made. A job may require such a version."""
+    notes: list[dict[str, Any]] = json.loads(run.data.tags.get(_TAG_MODELS, "[]"))
     return [
         LoggedModel(
             model_id=None,
@@ -181,7 +179,7 @@ def _logged_model(item: Any) -> LoggedModel:
         run_id=item.source_run_id or None,
         created_at=moment(item.creation_timestamp),
         uri=item.model_uri,
-        classes=tuple(filter(None, tags.get(_TAG_CLASS, "").split(_OF))),
-        kind=ModelKind(kind) if (kind := tags.get(_TAG_KIND)) in set(ModelKind) else ModelKind.PREDICTOR,
-        autologged=tags.get(_TAG_AUTOLOGGED) == "true",
+        classes=tuple(filter(None, tags.get(TAG_MODEL_CLASS, "").split(CLASS_SEPARATOR))),
+        kind=_KINDS.get(tags.get(TAG_MODEL_KIND, ""), ModelKind.PREDICTOR),
+        autologged=tags.get(TAG_AUTOLOGGED) == "true",
     )

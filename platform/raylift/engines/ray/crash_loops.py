@@ -1,4 +1,4 @@
-"""Finds versions whose processes die again and again although they load: each new one costs the others seconds of CPU time."""
+"""Detects crash loops: versions that load, but whose processes die again and again. Each new one costs seconds of CPU."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ class _History:
 
 
 class CrashLoops:
-    """Remembers when processes died. A new supervisor begins anew."""
+    """Counts deaths of processes, by version. A new supervisor begins at zero."""
 
     def __init__(self) -> None:
         self._histories: dict[Key, _History] = {}
 
     def judged(self, seen: Mapping[Key, ApplicationSeen], now: float) -> dict[Key, ApplicationSeen]:
-        """``seen``, with those as failed whose processes died ``MOST_DEATHS`` times within a while.
+        """Mark applications as failed whose processes died ``MOST_DEATHS`` times within ``WITHIN_SECONDS``.
 
-        Deaths in one moment count as one, as when a machine runs out of memory. ``now`` is seconds that never go back.
+        Simultaneous deaths count as one, as when a machine runs out of memory. ``now`` is monotonic seconds.
         """
         self._histories = {key: history for key, history in self._histories.items() if key in seen}
         return {key: self._judged(key, app, now) for key, app in seen.items()}
@@ -48,6 +48,6 @@ class CrashLoops:
             f"It loads, but its processes died {len(history.deaths)} times in {now - history.deaths[0]:.0f} s, so it is not "
             "started again. A request may kill them (the replicas' logs say more), or they need more memory than there is."
         )
-        # Whoever changes it then, to try again, begins anew.
+        # A later change of the deployment tries again, with a count of zero.
         history.deaths.clear()
         return replace(app, state=ApplicationState.FAILED, message=message)

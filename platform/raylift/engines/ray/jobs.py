@@ -1,7 +1,7 @@
-"""The door to Ray Jobs: its REST API on the dashboard.
+"""Client of Ray's Jobs REST API, on the dashboard.
 
-Plain HTTP instead of Ray's ``JobSubmissionClient``: that one has no time-outs, asks for the server's version in its
-constructor, and lets RAY_ADDRESS override the address it is given.
+It uses plain HTTP. Ray's ``JobSubmissionClient`` has no time-outs, calls the server in its constructor, and lets RAY_ADDRESS
+override the address in its arguments.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from raylift.domain.job import Resources
 
 _TIMEOUT: Final = httpx.Timeout(30.0, connect=3.0)
 _NODE_LABEL: Final = "ray.io/node-id"
-"""Each node has it, with its own id."""
+"""Label of each node; its value is the node's id."""
 
 
 class RayJobStatus(StrEnum):
-    """Ray's own words."""
+    """Ray's status of a submission."""
 
     PENDING = "PENDING"
     RUNNING = "RUNNING"
@@ -37,7 +37,7 @@ RAY_JOB_ENDED: Final = frozenset({RayJobStatus.STOPPED, RayJobStatus.SUCCEEDED, 
 
 @dataclass(frozen=True, slots=True)
 class RayJob:
-    """A submission as Ray shows it."""
+    """A submission in Ray's words."""
 
     submission_id: str
     status: RayJobStatus
@@ -49,11 +49,17 @@ class RayJob:
     metadata: Mapping[str, str] = field(default_factory=dict)
     submitted_at: datetime | None = None
     node_id: str | None = None
-    """Where it runs, or ran; None before it does."""
+    """Node on which it runs or ran; None before it starts."""
+
+
+@dataclass(frozen=True, slots=True)
+class RayRelease:
+    version: str
+    commit: str
 
 
 class SubmissionRefused(PlatformError):
-    """Ray understood the submission and would not take it."""
+    """Ray rejected a submission."""
 
     code = "submission_error"
 
@@ -79,7 +85,7 @@ class RayJobs:
         metadata: Mapping[str, str],
         avoid_nodes: Sequence[str] = (),
     ) -> None:
-        """Submit, or find that this submission id is there already: both are success. Ray places it, not on ``avoid_nodes``.
+        """Submit. An existing submission of this id counts as success. Ray chooses a node, but none of ``avoid_nodes``.
 
         Raises:
             SubmissionRefused: Ray rejects the request.
@@ -97,7 +103,7 @@ class RayJobs:
         if avoid_nodes:
             body["entrypoint_label_selector"] = {_NODE_LABEL: f"!in({','.join(avoid_nodes)})"}
         answer = self._call("POST", "/api/jobs/", json=body)
-        # Ray answers 500 for an id that exists; the text is the only sign.
+        # Ray answers 500 for an id that exists; only the text tells.
         if answer.is_success or "already exists" in answer.text:
             return
         if answer.status_code >= 500 and self.get(submission_id) is None and _is_transient(answer.text):
@@ -105,13 +111,13 @@ class RayJobs:
         raise SubmissionRefused(f"Ray refused the submission: {_last_line(answer.text)}")
 
     def list(self) -> list[RayJob]:
-        """All submissions that Ray remembers; drivers that nobody submitted are left out."""
+        """All submissions that Ray remembers, without drivers that were not submitted."""
         answer = self._call("GET", "/api/jobs/")
         _expect_success(answer)
         return [_ray_job(item) for item in answer.json() if item.get("type") == "SUBMISSION"]
 
     def get(self, submission_id: str) -> RayJob | None:
-        """One submission, or None when Ray does not know it."""
+        """One submission; None if Ray does not know it."""
         answer = self._call("GET", f"/api/jobs/{submission_id}")
         if answer.status_code == 404:
             return None
@@ -119,16 +125,16 @@ class RayJobs:
         return _ray_job(answer.json())
 
     def stop(self, submission_id: str) -> None:
-        """Ask Ray to stop it; unknown and ended submissions are left as they are.
+        """Ask Ray to stop a submission. Does nothing for unknown and ended ones.
 
-        A pending submission is not stopped by this (ray#58353): its wrapper looks for the stop file before it starts anything.
+        It does not stop a pending submission (ray#58353). That one's wrapper finds the stop file before it starts the script.
         """
         answer = self._call("POST", f"/api/jobs/{submission_id}/stop")
         if answer.status_code not in {400, 404}:
             _expect_success(answer)
 
     def delete(self, submission_id: str) -> None:
-        """Forget an ended submission. One that is unknown, or still running, is left as it is."""
+        """Delete the record of an ended submission. Does nothing for unknown and running ones."""
         answer = self._call("DELETE", f"/api/jobs/{submission_id}")
         if answer.status_code not in {400, 404, 500}:
             _expect_success(answer)
@@ -141,6 +147,13 @@ class RayJobs:
             return self._http.request(method, path, json=json)
         except httpx.HTTPError as error:
             raise EngineUnavailable(f"Ray's dashboard at {self._http.base_url} does not answer: {error}") from error
+
+
+def ray_release() -> RayRelease:
+    """The installed Ray. Needs no connection."""
+    import ray  # On demand: most processes that load the services never need it.
+
+    return RayRelease(ray.__version__, ray.__commit__)
 
 
 def _ray_job(item: Mapping[str, Any]) -> RayJob:

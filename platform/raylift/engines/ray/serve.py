@@ -1,4 +1,4 @@
-"""The door to Ray Serve: one application a model version. Works inside a process that is connected to Ray."""
+"""Deploys model versions to Ray Serve, one application each. Works inside a process that is connected to Ray."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ _ANSI: Final = re.compile(r"\x1b\[[0-9;]*m")
 
 
 class RayServe:
-    """Applications of model versions; the gateway's own is left alone.
+    """Applications of model versions. The gateway's application is not touched.
 
     Args:
-        build: gives the application of a version, as ``serve_apps.model_server.ray.app.build`` does.
+        build: Makes the application of a version: ``serve_apps.model_server.ray.app.build``.
 
     Raises:
-        EngineUnavailable: from every method, when Ray Serve does not answer.
+        EngineUnavailable: From every method, when Ray Serve does not answer.
     """
 
     def __init__(self, settings: PlatformSettings, build: Callable[[ReplicaSpec], serve.Application]) -> None:
@@ -47,23 +47,23 @@ class RayServe:
         self._build = build
         self._crash_loops = CrashLoops()
         self._left_to_ray: set[tuple[str, str]] = set()
-        """Versions whose environment Ray builds by itself. A new supervisor finds out anew."""
+        """Versions whose environment Ray builds by itself. A new supervisor detects them again."""
 
     def deploy(self, wanted: Iterable[tuple[Deployment, bool]]) -> dict[tuple[str, str], str]:
-        """Hand deployments to Ray Serve without waiting for them; one that is there is changed in place where that is possible.
+        """Submit deployments to Ray Serve without waiting for them. An existing one is changed in place if possible.
 
         Args:
-            wanted: each with whether one replica is to be started now, to prove that the model loads.
+            wanted: Pairs of a deployment and its load check: true starts one replica now, to check that the model loads.
 
         Returns:
-            Why Ray Serve refused, for those that it refused.
+            (model name, version) → reason, for deployments that Ray Serve refused.
         """
         refused: dict[tuple[str, str], str] = {}
-        for deployment, prove in wanted:
+        for deployment, load_check in wanted:
             try:
-                # Building refuses, too, e.g. an amount of CPU finer than Ray counts: it must not keep the others waiting.
+                # Building may fail too, e.g. for an amount of CPU finer than Ray's. The others must not wait for that.
                 target = serve.RunTarget(
-                    self._build(self._replica_spec(deployment, prove=prove)),
+                    self._build(self._replica_spec(deployment, load_check=load_check)),
                     name=application_name(deployment.model_name, deployment.version),
                     route_prefix=version_route(deployment.model_name, deployment.version),
                 )
@@ -75,11 +75,11 @@ class RayServe:
         return refused
 
     def leave_environment_to_ray(self, model_name: str, version: str) -> None:
-        """From the next ``deploy`` of the version on, in the place of the plugin that some node does not have."""
+        """Let Ray build the environment from the next ``deploy`` of the version on: some node lacks the plugin."""
         self._left_to_ray.add((model_name, version))
 
     def delete(self, keys: Sequence[tuple[str, str]]) -> None:
-        """Take applications down without waiting for their last requests to drain."""
+        """Delete applications without waiting for their last requests."""
         for name, version in keys:
             try:
                 serve.delete(application_name(name, version), _blocking=False)
@@ -87,7 +87,7 @@ class RayServe:
                 raise EngineUnavailable(f"Ray Serve does not answer: {error}") from error
 
     def observe(self) -> dict[tuple[str, str], ApplicationSeen]:
-        """Every model version's application, by (model name, version); one whose processes die again and again has failed."""
+        """State of each version's application, by (model name, version). One in a crash loop has failed."""
         try:
             applications = serve.status().applications
         except (RayError, RayServeException, TimeoutError, ConnectionError) as error:
@@ -96,10 +96,10 @@ class RayServe:
         seen = {key: _seen(overview) for key, overview in found if key is not None}
         return self._crash_loops.judged(seen, time.monotonic())
 
-    def _replica_spec(self, deployment: Deployment, *, prove: bool) -> ReplicaSpec:
+    def _replica_spec(self, deployment: Deployment, *, load_check: bool) -> ReplicaSpec:
         config, serving = deployment.config, self._settings.serving
         left_to_ray = (deployment.model_name, deployment.version) in self._left_to_ray
-        # All others are set by the replica itself: Ray shows env_vars to whoever asks it, and expands $ in their values.
+        # The replica sets all others itself: Ray shows env_vars to its users, and expands $ in their values.
         early = {name: value for name, value in config.environment.items() if name.startswith(READ_AT_START)}
         runtime_env: dict[str, Any] = {
             **runtime_env_for(
@@ -116,11 +116,11 @@ class RayServe:
             model_uri=deployment.model_uri,
             mlflow_url=self._settings.mlflow_url,
             config=config,
-            initial_replicas=max(1, config.min_replicas) if prove else None,
+            initial_replicas=max(1, config.min_replicas) if load_check else None,
             upscale_delay_seconds=_first(config.upscale_delay_s, serving.upscale_delay_seconds),
             downscale_delay_seconds=_first(config.downscale_delay_s, serving.downscale_delay_seconds),
             runtime_env=runtime_env,
-            # What a replica is made of besides its code: a change of these needs new processes, all else is changed in place.
+            # A change of these needs new processes; anything else is changed in place.
             code_version=f"{config.cpus}/{config.memory_bytes}{_digest(config.environment)}",
             max_body_bytes=self._settings.gateway.max_body_bytes,
             ingress_token=self._settings.ingress.token if self._settings.ingress else None,
@@ -131,7 +131,7 @@ class RayServe:
 
 
 def _digest(environment: Mapping[str, str]) -> str:
-    """Stands for the variables in the replicas' version; nothing for none."""
+    """Suffix of the code version that changes with the variables; empty without any."""
     return f"/{sha256(repr(sorted(environment.items())).encode()).hexdigest()[:16]}" if environment else ""
 
 
@@ -144,8 +144,7 @@ def _seen(overview: ApplicationStatusOverview) -> ApplicationSeen:
     replicas = sum(
         count for deployment in deployments for state, count in deployment.replica_states.items() if state == "RUNNING"
     )
-    status = str(getattr(overview.status, "value", overview.status))
-    match status:
+    match _value(overview.status):
         case "RUNNING":
             return ApplicationSeen(ApplicationState.RUNNING, replicas)
         case "DELETING":
@@ -160,26 +159,26 @@ def _seen(overview: ApplicationStatusOverview) -> ApplicationSeen:
 
 
 def _failed(overview: ApplicationStatusOverview, replicas: int) -> ApplicationSeen:
-    why = _why(overview.message, list(overview.deployments.values()))
-    return ApplicationSeen(ApplicationState.FAILED, replicas, why, lacks_plugin=LACKS_PLUGIN in why)
+    reason = _reason(overview.message, list(overview.deployments.values()))
+    return ApplicationSeen(ApplicationState.FAILED, replicas, reason, lacks_plugin=LACKS_PLUGIN in reason)
 
 
 def _replica_died(deployment: DeploymentStatusOverview) -> bool:
-    """Whether Ray Serve waits for the successor of a replica that had answered and answers no more."""
-    trigger = getattr(deployment.status_trigger, "value", deployment.status_trigger)
-    status = getattr(deployment.status, "value", deployment.status)
-    return trigger == _HEALTH_CHECK_FAILED and status == "UNHEALTHY"
+    """True while Ray Serve replaces a replica that has answered before and does no more."""
+    return _value(deployment.status_trigger) == _HEALTH_CHECK_FAILED and _value(deployment.status) == "UNHEALTHY"
 
 
 def _startup_failed(deployment: DeploymentStatusOverview) -> bool:
-    """Whether Ray Serve has given up a deployment; while it still tries, the deployment is UPDATING."""
-    trigger = getattr(deployment.status_trigger, "value", deployment.status_trigger)
-    status = getattr(deployment.status, "value", deployment.status)
-    return trigger == _STARTUP_FAILED and status in {"UNHEALTHY", "DEPLOY_FAILED"}
+    """True if Ray Serve has given up a deployment. While it still tries, the deployment is UPDATING."""
+    return _value(deployment.status_trigger) == _STARTUP_FAILED and _value(deployment.status) in {"UNHEALTHY", "DEPLOY_FAILED"}
 
 
-def _why(message: str, deployments: Collection[DeploymentStatusOverview]) -> str:
-    """The reason for people: what the replica's constructor raised, without Ray's frames around it."""
+def _value(status: Any) -> Any:
+    return getattr(status, "value", status)
+
+
+def _reason(message: str, deployments: Collection[DeploymentStatusOverview]) -> str:
+    """The error that the replica's constructor raised, without Ray's frames around it."""
     texts = [deployment.message for deployment in deployments if deployment.message] or [message]
     text = _ANSI.sub("", texts[0]).strip()
     if unbuilt := build_failure_in(text):
@@ -189,6 +188,6 @@ def _why(message: str, deployments: Collection[DeploymentStatusOverview]) -> str
 
 
 def _progress(deployments: Collection[DeploymentStatusOverview]) -> str | None:
-    """What Ray Serve says while it starts or recovers, e.g. that no node has room for the replica."""
+    """Ray Serve's message while it starts or recovers, e.g. that no node has room for the replica."""
     texts = [_ANSI.sub("", deployment.message).strip() for deployment in deployments if deployment.message]
     return texts[0][:_MESSAGE_LIMIT] if texts else None

@@ -16,12 +16,12 @@ from typing import Final
 
 import psutil
 
+from job_entrypoints.contract import INSTANCE_VARIABLE, WRAPPER_MODULE
 from raylift.engines.attempts.orphan_processes import is_of_any_attempt
 
-MARK: Final = "RAYLIFT_INSTANCE"
+MARK: Final = INSTANCE_VARIABLE
 _RESTARTING: Final = "raylift.launcher.parts.restart"
 _GRPC: Final = "serve_apps.grpc_front"
-_WRAPPER: Final = "job_entrypoints.train"
 _TITLES: Final = {"ray::SupervisorActor": "supervisor", "ray::ServeReplica:gateway:": "gateway"}
 _SERVER_GRACE_SECONDS: Final = 5.0
 _KILL_SECONDS: Final = 15.0
@@ -138,7 +138,9 @@ def _is_live(process: psutil.Process) -> bool:
 def _is_script(process: psutil.Process) -> bool:
     """Whether it runs below a job's wrapper, and is none."""
     try:
-        return _WRAPPER not in process.cmdline() and any(_WRAPPER in parent.cmdline() for parent in process.parents())
+        return WRAPPER_MODULE not in process.cmdline() and any(
+            WRAPPER_MODULE in parent.cmdline() for parent in process.parents()
+        )
     except _GONE:
         return False
 

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from job_entrypoints.contract import ATTEMPTS_DIR_VARIABLE
 from raylift.ingress.haproxy import BUFFER_BYTES, IngressFiles
 from raylift.launcher.processes.platform_processes import MARK
 from raylift.launcher.run.config import HeadEnvironment
@@ -54,7 +55,7 @@ def head_environment(base: Mapping[str, str], record: RunRecord, *, attempts_dir
     ports = record.platform_ports
     return {
         **base,
-        "RAYLIFT_ATTEMPTS_DIR": str(attempts_dir),
+        ATTEMPTS_DIR_VARIABLE: str(attempts_dir),
         "MLFLOW_TRACKING_URI": record.mlflow_url,
         "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
         # Never chosen by a token file that happens to lie in the home directory.

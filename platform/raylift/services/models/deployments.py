@@ -7,10 +7,11 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from job_entrypoints.contract import TAG_JOB_ID
 from raylift.api.models import BatchingUpdate, DeploymentUpdate, PayloadLogConfig
 from raylift.domain.deployment import Batching, Deployment, DeploymentConfig, PayloadLog
 from raylift.domain.errors import DeploymentNotFound, FieldError, InvalidRequest
-from raylift.domain.identifiers import TAG_JOB_ID, unservable_name
+from raylift.domain.identifiers import unservable_name
 from raylift.domain.quantities import parse_bytes
 from raylift.services.clock import Clock, utc_now
 from raylift.services.cluster.capacity import Capacity

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
+from job_entrypoints.contract import TAG_JOB_ID
 from raylift.domain.errors import JobNotFound
-from raylift.domain.identifiers import TAG_ENVIRONMENT_LOCK, TAG_JOB_ID, TAG_REQUIREMENTS, TAG_SCRIPT_SHA256
+from raylift.domain.identifiers import TAG_ENVIRONMENT_LOCK, TAG_REQUIREMENTS, TAG_SCRIPT_SHA256
 from raylift.domain.job import Job
 from raylift.domain.model_version import ModelVersion
 from raylift.store import Store

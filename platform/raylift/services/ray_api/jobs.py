@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
+from job_entrypoints.contract import adopted_job_id
 from raylift.api.ray_jobs import JobDetails, JobSubmitRequest
 from raylift.domain.errors import FieldError, InvalidRequest, JobNotFinished, JobNotFound
-from raylift.domain.identifiers import adopted_job_id
 from raylift.domain.job import Job, RayRequest
 from raylift.services.jobs.logs import JobLogs
 from raylift.services.jobs.training import TrainingService

@@ -7,11 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final, cast
 
+from job_entrypoints.contract import NOTEBOOK_MARK
 from raylift.domain.errors import FieldError
 from raylift.services.uploads.magics import translate_cell
 
-MARK: Final = "# raylift-notebook: "
-"""Begins the script. As job_entrypoints.script.notebook.MARK."""
 SUFFIX: Final = ".ipynb"
 
 _DISPLAY: Final = "def display(*objects, **_): print(*objects, sep='\\n')"
@@ -56,7 +55,7 @@ def read_notebook(content: bytes, name: str, *, field_name: str) -> Notebook:
         begin = len(lines) + 2
         lines += translated.lines
         layout.append([cell.number, begin, len(lines) + 1])
-    header = MARK + json.dumps({"name": name, "cells": layout})
+    header = NOTEBOOK_MARK + json.dumps({"name": name, "cells": layout})
     made.script = "\n".join([header, *lines, ""]).encode("utf-8", "surrogatepass")
     return made
 

@@ -9,9 +9,10 @@ from typing import Final
 
 from packaging.requirements import InvalidRequirement, Requirement
 
+from job_entrypoints.contract import TAG_JOB_ID
 from raylift.domain.deployment import DeploymentStatus
 from raylift.domain.errors import JobNotFound
-from raylift.domain.identifiers import TAG_JOB_ID, unservable_name
+from raylift.domain.identifiers import unservable_name
 from raylift.domain.job import Job
 from raylift.domain.lease import Lease
 from raylift.domain.model_version import ModelVersion

@@ -6,7 +6,7 @@ import logging
 from datetime import datetime, timedelta
 from typing import Final
 
-from raylift.engines.metrics.counter_files import fold_dead, forget_versions
+from raylift.engines.metrics.counter_files import merge_dead, remove_totals
 from raylift.engines.metrics.payload_files import remove_payloads
 from raylift.settings import PlatformSettings
 from raylift.store import Store
@@ -25,9 +25,9 @@ class ObservationUpkeep:
     def look(self, now: datetime) -> None:
         """One look. May be repeated, and broken off anywhere."""
         kept = self._settings.retention
-        fold_dead(self._settings.counters_dir)
+        merge_dead(self._settings.counters_dir)
         versions = [(row.model_name, row.version) for row in self._store.deployments.list()]
-        forget_versions(self._settings.counters_dir, versions, unchanged_since=now - _COUNTS_AGE)
+        remove_totals(self._settings.counters_dir, versions, unchanged_since=now - _COUNTS_AGE)
         before = None if kept.payload_days is None else now - timedelta(days=kept.payload_days)
         removed = remove_payloads(self._settings.payloads_dir, before=before, max_bytes=kept.payload_max_bytes)
         if removed:

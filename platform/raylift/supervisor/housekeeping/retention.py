@@ -14,8 +14,8 @@ from datetime import datetime, timedelta
 from itertools import islice
 from typing import Final
 
+from job_entrypoints.contract import adopted_job_id
 from raylift.domain.errors import JobNotFinished, JobNotFound
-from raylift.domain.identifiers import adopted_job_id
 from raylift.engines.attempts.directory import AttemptDirectory, attempts_on_disk
 from raylift.settings import PlatformSettings
 from raylift.store import Store
@@ -97,7 +97,7 @@ class Retention:
         if _is_past(end, self._settings.logs_days, now):
             directory.remove()
             return True
-        return _is_past(end, self._settings.scratch_days, now) and directory.remove_scratch()
+        return _is_past(end, self._settings.scratch_days, now) and directory.remove_working_files()
 
 
 def _possible_jobs(name: str) -> list[str]:

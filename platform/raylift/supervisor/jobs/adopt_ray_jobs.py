@@ -8,8 +8,8 @@ from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
 from typing import Final
 
+from job_entrypoints.contract import adopted_job_id
 from raylift.domain.errors import JobNotFound
-from raylift.domain.identifiers import adopted_job_id
 from raylift.domain.job import Job, JobSpec, Origin, Resources
 from raylift.engines.attempts.directory import AttemptDirectory
 from raylift.engines.ray.jobs import RAY_JOB_ENDED, RayJob, RayJobs
@@ -96,7 +96,7 @@ class Adoption:
 
     def _adopt_if_ours(self, ray_job: RayJob) -> None:
         directory = AttemptDirectory(self._settings.attempts_dir, ray_job.submission_id)
-        fields = directory.submitted_by_hand()
+        fields = directory.record_from_ray()
         if fields is None:
             if ray_job.status in RAY_JOB_ENDED:
                 self._settled.add(ray_job.submission_id)  # Somebody else's job: none of ours.

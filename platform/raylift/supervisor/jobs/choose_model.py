@@ -9,7 +9,7 @@ from raylift.domain.model_version import LoggedModel, ModelKind, TrackedRun
 from raylift.domain.script_notes import ScriptNotes
 from raylift.supervisor.jobs.advice import autolog_failed, how_to_log
 
-_RANK: Final = {ModelKind.PREDICTOR: 3, ModelKind.OTHER: 2, ModelKind.PART: 1, ModelKind.BASELINE: 0}
+_RANK: Final = {ModelKind.PREDICTOR: 2, ModelKind.OTHER: 1, ModelKind.BASELINE: 0}
 
 _NO_NOTES: Final = ScriptNotes()
 
@@ -23,8 +23,8 @@ def choose_model(
     """The model to register; None where there is none. ``logged`` is oldest first.
 
     Explicitly logged models come before autologged ones. Among the former the one named like the registered model comes first,
-    then the one named ``model``. Supervised models come before transformers and clusterers, these before folds of a
-    cross-validation, these before Dummy estimators. Among equals the last: a search logs its best estimator after itself.
+    then the one named ``model``. Supervised models come before transformers and clusterers, these before Dummy estimators.
+    Among equals the last: a search logs its best estimator after itself.
 
     Args:
         logged: what the script logged.

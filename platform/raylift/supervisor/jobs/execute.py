@@ -7,13 +7,14 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+from job_entrypoints.contract import JOB_ID_VARIABLE, SUBMISSION_ID_VARIABLE, wrapper_command
 from raylift.domain.errors import EngineUnavailable, StaleJob, StaleLease
 from raylift.domain.identifiers import MLFLOW_PARENT_RUN, TAG_SWEEP_ID, TAG_SWEEP_PARAMETER, submission_id
 from raylift.domain.job import Job, JobState, Reason
 from raylift.domain.lease import Lease
 from raylift.domain.script_notes import ScriptNotes
 from raylift.engines.attempts.directory import AttemptDirectory
-from raylift.engines.attempts.orphan_processes import end_leftovers
+from raylift.engines.attempts.orphan_processes import end_orphans
 from raylift.engines.environments import (
     OVERLAY,
     RAY_UV,
@@ -223,7 +224,7 @@ class JobExecutor:
         try:
             self._ray_jobs.submit(
                 directory.path.name,
-                f"python -m job_entrypoints.train --attempt-dir {directory.path}",
+                wrapper_command(directory.path),
                 job.spec.resources,
                 runtime_env=runtime_env,
                 metadata={
@@ -246,9 +247,9 @@ class JobExecutor:
         grace = self._settings.jobs.stop_grace_seconds + _RAY_STOP_MARGIN_SECONDS
         return {
             "env_vars": {
-                "RAYLIFT_JOB_ID": job.job_id,
+                JOB_ID_VARIABLE: job.job_id,
                 # Unique to the attempt: Ray remembers a failed environment by its exact content.
-                "RAYLIFT_SUBMISSION_ID": attempt,
+                SUBMISSION_ID_VARIABLE: attempt,
                 "RAY_JOB_STOP_WAIT_TIME_S": f"{grace:.0f}",
             },
             **runtime_env_for(
@@ -344,13 +345,12 @@ class JobExecutor:
         self._close(job, lost=action.lost)
         self._ended_runs(job, status_of_runs(action.reason))
         losses = job.infrastructure_losses + (1 if action.lost else 0)
-        again = f"Attempt {job.attempt}: {action.message} Queued again."
         self._move(
             lease,
             job,
             JobState.QUEUED,
             reason=action.reason,
-            message=again,
+            message=f"Attempt {job.attempt}: {action.message} Queued again.",
             attempt=job.attempt + 1,
             infrastructure_losses=losses,
             exit_code=action.exit_code,
@@ -385,7 +385,7 @@ class JobExecutor:
             return
         self._directory(job).request_stop()
         if lost:
-            end_leftovers(job.submission_id)
+            end_orphans(job.submission_id)
 
     def _move(
         self, lease: Lease, job: Job, to: JobState, *, reason: Reason | None = None, message: str | None = None, **changes: Any

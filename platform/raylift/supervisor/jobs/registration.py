@@ -9,9 +9,10 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
 
+from job_entrypoints.contract import TAG_JOB_ID
 from raylift.domain.deployment import DeploymentConfig
 from raylift.domain.errors import PlatformError
-from raylift.domain.identifiers import TAG_ENVIRONMENT_LOCK, TAG_JOB_ID, TAG_REQUIREMENTS, TAG_SCRIPT_SHA256, TAG_SWEEP_ID
+from raylift.domain.identifiers import TAG_ENVIRONMENT_LOCK, TAG_REQUIREMENTS, TAG_SCRIPT_SHA256, TAG_SWEEP_ID
 from raylift.domain.job import Job
 from raylift.domain.model_version import LoggedModel, ModelVersion, TrackedRun
 from raylift.domain.script_notes import ScriptNotes

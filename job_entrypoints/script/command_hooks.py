@@ -1,11 +1,9 @@
-"""The MLflow hooks in Python processes that a job's shell command starts.
+"""Installs the MLflow hooks in Python processes that a job's shell command starts.
 
-They find ``command_site/sitecustomize.py`` first on PYTHONPATH, which calls ``install`` here. Only processes that the shell
-starts itself are hooked: those they start in turn (a grid search's workers, say) would log runs of their own.
+They find ``command_site/sitecustomize.py`` first on PYTHONPATH, which calls ``install`` here. Only direct children of the shell
+get the hooks. Their own children (workers of a grid search) would log runs of their own.
 """
 
-# ruff: noqa: PTH100, PTH118, PTH120, PTH123
-# (importing pathlib would cost every job's start some milliseconds)
 from __future__ import annotations
 
 import os
@@ -16,19 +14,19 @@ if TYPE_CHECKING:
     from types import CodeType, TracebackType
 
 INSTRUCTIONS = "RAYLIFT_COMMAND_HOOKS"
-"""The environment variable with the hooks' instructions; the first process that reads it takes it away from its children."""
+"""Environment variable with the hooks' instructions. The first process that reads it removes it for its children."""
 
 SITE_FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "command_site")
 
 
 def hook_pythons_of_command(environment: dict[str, str], instructions: str) -> None:
-    """Change ``environment``, that of a shell, so that the Python processes it starts have the hooks."""
+    """Change a shell's ``environment`` so that the Python processes it starts have the hooks."""
     environment[INSTRUCTIONS] = instructions
     environment["PYTHONPATH"] = os.pathsep.join(path for path in (SITE_FOLDER, environment.get("PYTHONPATH", "")) if path)
 
 
 def install() -> None:
-    """Hook this process if a shell of a job started it, and leave no trace of that for its children."""
+    """Install the hooks if a job's shell started this process. Its children inherit no trace of them."""
     instructions = os.environ.pop(INSTRUCTIONS, None)
     paths = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path and path != SITE_FOLDER]
     if paths:
@@ -57,7 +55,7 @@ def _note_uncaught_exceptions(instructions: str) -> None:
 
 
 def main_script() -> CodeType:
-    """The code of this process's ``__main__``; an empty one where it has no file that can be compiled."""
+    """Compile this process's ``__main__``; empty code if it has no file that compiles."""
     path = getattr(sys.modules.get("__main__"), "__file__", None)
     try:
         with open(path or os.devnull, "rb") as file:

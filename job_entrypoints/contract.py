@@ -1,0 +1,212 @@
+"""The contract of an attempt: names and formats that the platform and the wrapper share.
+
+The platform imports this module; the wrapper imports nothing of the platform. Every job pays for its import, so it holds
+constants and small functions, and imports nothing itself.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Literal, NotRequired, TypedDict
+
+# The wrapper's command.
+WRAPPER_MODULE = "job_entrypoints.train"
+ATTEMPT_DIR_OPTION = "--attempt-dir"
+ADOPTED_JOB_PREFIX = "job_"
+ORIGIN_RAY = "ray"
+"""``origin`` of an attempt that was handed straight to Ray: it runs where it lies, in Ray's working directory."""
+
+# Files and folders in an attempt's directory.
+ATTEMPT_FILE = "attempt.json"
+"""``AttemptRecord``: the wrapper's instructions. The platform writes it, or the wrapper of a job handed straight to Ray."""
+PROGRESS_FILE = "progress.json"
+"""``StartedRecord``, then ``FinishedRecord``; written by the wrapper."""
+STOP_FILE = "stop"
+"""Its existence asks the wrapper to end the script, or not to start it. Its text is the reason."""
+OUTPUT_FILE = "output.log"
+"""The script's stdout and stderr, as they come."""
+OUTPUT_TAIL_FILE = "output.tail"
+"""The last part of a long output, until the script has ended."""
+NOTES_FILE = "script.json"
+"""Notes of the script's process to its monitor (attempt/notes.py)."""
+SOURCE_FOLDER = "source"
+WORK_FOLDER = "work"
+TEMPORARY_FOLDER = "tmp"
+
+OVERLAY_READY_FILE = ".ok"
+"""In an overlay: written last, as JSON ``{"lock": […], …}``."""
+TRAINING_TABLE_FILE = "raylift_table.json"
+"""Beside MLmodel: the schema of the table that the model was trained on."""
+NOTEBOOK_MARK = "# raylift-notebook: "
+"""Begins a script that was a notebook. JSON follows: its name, and the lines of each cell."""
+
+# Environment variables.
+JOB_ID_VARIABLE = "RAYLIFT_JOB_ID"
+SUBMISSION_ID_VARIABLE = "RAYLIFT_SUBMISSION_ID"
+INSTANCE_VARIABLE = "RAYLIFT_INSTANCE"
+"""The platform that started a process; every process below it inherits it."""
+ATTEMPTS_DIR_VARIABLE = "RAYLIFT_ATTEMPTS_DIR"
+WORKING_DIRECTORY_VARIABLE = "RAYLIFT_WORKING_DIRECTORY"
+"""The directory in which a job's Ray tasks and actors start (raylift/ray_internals/setup_worker.py)."""
+RAY_JOB_CONFIG_VARIABLE = "RAY_JOB_CONFIG_JSON_ENV_VAR"
+"""Ray's own: a submission's runtime_env and metadata, as JSON."""
+
+# Tags in MLflow.
+TAG_JOB_ID = "raylift.job_id"
+"""On every run, logged model and model version that a job made."""
+TAG_JOB_RUN = "raylift.job_run"
+"""On the job's run: the metrics that the script logged into it outside of a fit, as a JSON list, or ``ALL_METRICS``."""
+ALL_METRICS = "*"
+TAG_MODEL_CLASS = "raylift.model_class"
+"""On a logged model: its class; of a wrapper, also the classes of the estimators in it (``GridSearchCV of SVC``)."""
+CLASS_SEPARATOR = " of "
+TAG_MODEL_KIND = "raylift.model_kind"
+TAG_AUTOLOGGED = "raylift.autologged"
+"""On a logged model: ``true`` or ``false``."""
+
+# Values of TAG_MODEL_KIND.
+KIND_PREDICTOR = "predictor"
+"""A supervised model, or one of a library that has no other kinds."""
+KIND_OTHER = "other"
+"""A transformer, a clusterer, an outlier detector."""
+KIND_BASELINE = "baseline"
+"""A Dummy estimator."""
+
+# Outcomes of an attempt.
+EXITED = "exited"
+SIGNALED = "signaled"
+OUT_OF_MEMORY = "out_of_memory"
+PROCESS_LIMIT = "process_limit"
+DISK_LIMIT = "disk_limit"
+STOPPED = "stopped"
+ENVIRONMENT_ERROR = "environment_error"
+WRAPPER_ERROR = "wrapper_error"
+OVER_A_LIMIT = (OUT_OF_MEMORY, PROCESS_LIMIT, DISK_LIMIT)
+OUTCOMES = (EXITED, SIGNALED, *OVER_A_LIMIT, STOPPED, ENVIRONMENT_ERROR, WRAPPER_ERROR)
+
+# Exit codes of the wrapper; otherwise it exits as its script did.
+EXIT_WRAPPER_ERROR = 70
+EXIT_ENVIRONMENT_ERROR = 78
+EXIT_OVER_A_LIMIT = 137
+EXIT_STOPPED = 143
+
+ATTEMPT_MARK_BITS = 24
+"""Low bits of a process mark: the attempt. Those above are the platform."""
+
+if TYPE_CHECKING:
+
+    class AttemptRecord(TypedDict):
+        """attempt.json. The wrapper needs ``job_id`` and ``script``; the others have defaults (attempt/record.py)."""
+
+        job_id: str
+        submission_id: str
+        attempt: int
+        origin: NotRequired[str]
+        """``ORIGIN_RAY``; absent where the platform prepared the attempt."""
+        script: str
+        """Its file name in ``source``."""
+        script_path: NotRequired[str]
+        """The file to run, if that is not the one in ``source``."""
+        script_sha256: str
+        command: NotRequired[str | None]
+        """Run by a shell, in the place of a Python script."""
+        args: list[str]
+        environment: dict[str, str]
+        python_path: NotRequired[list[str]]
+        """Folders for PYTHONPATH."""
+        experiment_name: str
+        model_name: str | None
+        mlflow_url: str | None
+        autolog: bool
+        deploy: NotRequired[bool]
+        tags: dict[str, str]
+        """Of the job's runs."""
+        cpus: float
+        """0: unknown, thread pools are left as they are."""
+        memory_bytes: int
+        """0: unknown, the script is held to a share of the machine."""
+        gpus: float
+        environment_lock: list[str]
+        """Packages beyond the base environment, as pins."""
+        in_overlay: NotRequired[bool]
+        """Ray was asked to start the wrapper in the overlay of ``environment_lock``."""
+        stop_grace_seconds: NotRequired[float]
+        max_log_bytes: NotRequired[int]
+        max_processes: NotRequired[int]
+        """Processes and threads; 0: no limit."""
+        max_scratch_bytes: NotRequired[int]
+        """Bytes that it may write in its directory; 0: no limit."""
+        nice: NotRequired[int]
+
+    class UsageRecord(TypedDict):
+        """Consumption of a script and of every process that it started."""
+
+        cpu_seconds: float
+        peak_memory_bytes: int
+        wall_seconds: float
+        memory_enforced_by: Literal["cgroup", "watchdog"] | None
+        """None where no script ran."""
+        cpu_enforced_by: Literal["cgroup", "affinity"] | None
+        """None where the script may use every core."""
+
+    class StartedRecord(TypedDict):
+        """progress.json while the script runs. Times are seconds since the epoch."""
+
+        state: Literal["started"]
+        script_started_at: float
+        wrapper_pid: int
+        script_pid: int
+        host: str
+
+    class FinishedRecord(TypedDict):
+        """progress.json of an attempt that is over. Its outcome is believed before Ray's."""
+
+        state: Literal["finished"]
+        outcome: str
+        exit_code: int | None
+        signal: int | None
+        message: str | None
+        held_by: str | None
+        """Of a stopped script whose main thread had ended before: a sentence on what kept its process."""
+        tracking_uri: str | None
+        library: str | None
+        autolog_failure: str | None
+        script_started_at: float | None
+        finished_at: float
+        usage: UsageRecord
+
+
+def wrapper_command(attempt_dir: object) -> str:
+    """The entrypoint of an attempt's Ray job."""
+    return f"python -m {WRAPPER_MODULE} {ATTEMPT_DIR_OPTION} {attempt_dir}"
+
+
+def adopted_job_id(submission_id: str) -> str:
+    """The job id of a submission that was handed straight to Ray."""
+    return f"{ADOPTED_JOB_PREFIX}{submission_id}"
+
+
+def platform_mark(instance: str) -> int:
+    """The part of a process mark that all attempts of one platform share."""
+    import zlib
+
+    return 0x5241 << 24 | zlib.crc32(instance.encode()) >> 8
+
+
+def attempt_mark(submission_id: str, instance: str) -> int:
+    """The mark of an attempt's processes: a number below 2**63, inherited as a resource limit that Linux ignores."""
+    import zlib
+
+    return platform_mark(instance) << ATTEMPT_MARK_BITS | zlib.crc32(submission_id.encode()) >> 8
+
+
+def submission_in(ray_job_config: str) -> str | None:
+    """The submission id in the value of ``RAY_JOB_CONFIG_VARIABLE``; None where there is none."""
+    import json
+
+    try:
+        config: Any = json.loads(ray_job_config)
+        return config["metadata"]["job_submission_id"]
+    except (ValueError, TypeError, KeyError):
+        return None
