@@ -51,7 +51,7 @@ def job_summary(job: Job, now: datetime) -> JobSummary:
     return JobSummary(
         job_id=job.job_id,
         status=job.status.value,
-        reason=job.why,
+        reason=job.shown_reason,
         message=job.message,
         experiment_name=spec.experiment_name,
         model_name=spec.model_name,
