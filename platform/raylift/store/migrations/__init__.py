@@ -1,1 +1,1 @@
-"""How the tables came to be, step by step (Alembic). A released step is never edited: docs/adr/0002."""
+"""Alembic migrations. A released step is never edited: docs/adr/0002."""

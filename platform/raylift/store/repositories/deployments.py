@@ -1,4 +1,4 @@
-"""Deployments: what the API wants of each model version, and what the supervisor sees of it."""
+"""Deployments: the API's wanted configuration and the supervisor's observations."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from raylift.store.statements.records import columns, deployment_of
 
 
 class DeploymentFacts(TypedDict, total=False):
-    """What the supervisor may report besides the status."""
+    """Fields that the supervisor may report with the status."""
 
     replicas: int
     message: str | None
@@ -31,8 +31,6 @@ _FACTS: Final = frozenset(DeploymentFacts.__annotations__)
 
 
 class DeploymentRepository:
-    """Every method is one transaction, and every deployment it returns is fresh."""
-
     def __init__(self, database: Database) -> None:
         self._database = database
 
@@ -50,9 +48,9 @@ class DeploymentRepository:
         tags: Mapping[str, str] | None = None,
         demanded: bool = False,
     ) -> Deployment:
-        """Enter a version's deployment, or return the one there is, unchanged.
+        """Insert a version's deployment, or return the existing one unchanged.
 
-        ``demanded``: somebody waits for it, so it gets processes of its own at once.
+        ``demanded``: the version gets replicas of its own at once.
         """
         blank = Deployment(
             model_name,
@@ -75,16 +73,15 @@ class DeploymentRepository:
     def want(
         self, model_name: str, version: str, *, now: datetime, config: DeploymentConfig | None = None, wanted: bool = True
     ) -> Deployment:
-        """Ask for the version to run, as ``config`` says or as before, or to be taken down.
+        """Request that the version runs, with ``config`` or the present one, or is taken down.
 
         Raises:
-            DeploymentNotFound: It was never entered.
+            DeploymentNotFound: it does not exist.
         """
         changes: dict[str, Any] = {"wanted": wanted, "generation": DeploymentRow.generation + 1, "updated_at": now}
         if config is not None:
             changes["config"] = config
         if wanted:
-            # A new try: the message of the last one no longer holds.
             changes |= {"status": DeploymentStatus.PENDING, "message": None, "demanded_at": now}
         with self._database.write() as session:
             row = session.scalars(
@@ -99,20 +96,20 @@ class DeploymentRepository:
             return deployment_of(row)
 
     def get(self, model_name: str, version: str) -> Deployment:
-        """The version's deployment.
+        """Return the version's deployment.
 
         Raises:
-            DeploymentNotFound: It was never entered, or was deleted.
+            DeploymentNotFound: it does not exist.
         """
         with self._database.read() as session:
             return _get(session, model_name, version)
 
     def list(self, model_name: str | None = None) -> list[Deployment]:
-        """All deployments, or one model's, by name and by version number."""
+        """Return all deployments, or one model's, sorted by name and version number."""
         query = select(DeploymentRow)
         if model_name is not None:
             query = query.where(DeploymentRow.model_name == model_name)
-        # Versions are numbers in text: a longer one is a larger one.
+        # Versions are numbers stored as text; a longer one is larger.
         query = query.order_by(DeploymentRow.model_name, func.length(DeploymentRow.version), DeploymentRow.version)
         with self._database.read() as session:
             return [deployment_of(row) for row in session.scalars(query)]
@@ -126,10 +123,10 @@ class DeploymentRepository:
         status: DeploymentStatus,
         **changes: Unpack[DeploymentFacts],
     ) -> Deployment | None:
-        """Report what the deployment is; None, and nothing written, when something else is wanted of it by now.
+        """Report the actual state. Returns None and writes nothing if the wanted state has changed meanwhile.
 
         Raises:
-            StaleLease: Another supervisor has taken over.
+            StaleLease: another supervisor has taken over.
         """
         unknown = sorted(changes.keys() - _FACTS)
         if unknown:
@@ -151,7 +148,7 @@ class DeploymentRepository:
             return None if row is None else deployment_of(row)
 
     def demand(self, model_name: str, version: str, *, now: datetime) -> None:
-        """Note that requests call for processes of the version's own; nothing happens if there is no such deployment."""
+        """Request replicas for the version. No effect without such a deployment."""
         with self._database.write() as session:
             session.execute(
                 update(DeploymentRow)
@@ -161,10 +158,10 @@ class DeploymentRepository:
             )
 
     def delete(self, model_name: str, version: str) -> None:
-        """Forget the deployment.
+        """Delete the deployment.
 
         Raises:
-            DeploymentNotFound: There is none.
+            DeploymentNotFound: it does not exist.
         """
         with self._database.write() as session:
             gone = session.scalar(

@@ -1,4 +1,4 @@
-"""The archives of projects, found by their SHA-256 and kept once however many jobs run them."""
+"""Archives of projects, stored once per SHA-256."""
 
 from __future__ import annotations
 
@@ -12,42 +12,34 @@ from raylift.store.engine.transactions import insert_into
 
 
 def check(sha256: str | None, project: PackedProject | None) -> None:
-    """What is wrong with a project is found before the transaction: hashing takes a while.
-
-    Raises:
-        ValueError: it is not the one that the job refers to, or its content is another than its SHA-256 says.
-    """
+    """Raise ValueError unless the project has the job's SHA-256. Hashing is slow: call it before the transaction."""
     if project is not None and not (project.sha256 == sha256 == digest_of(project.content)):
         raise ValueError(f"the project's SHA-256 is not {sha256}")
 
 
 def keep(session: Session, sha256: str, project: PackedProject | None) -> None:
-    """Have the project in the store, and held there until the transaction's job refers to it.
+    """Insert the project if absent, and lock its row until the transaction ends.
 
     Raises:
-        NotFound: It is not there, and ``project`` does not bring it.
+        NotFound: it does not exist and ``project`` is None.
     """
     held = select(ProjectRow.sha256).where(ProjectRow.sha256 == sha256).with_for_update(read=True, key_share=True)
     insert = insert_into(session, ProjectRow).on_conflict_do_nothing().returning(ProjectRow.sha256)
     while session.scalar(held) is None:
         if project is None:
             raise _missing(sha256)
-        # Nothing inserted: another upload was first, and the next look holds its row.
+        # Nothing was inserted if another upload was first. The loop then locks its row.
         if session.scalar(insert, {"sha256": sha256, "content": project.content}) is not None:
             return
 
 
 def refer(session: Session, job_id: str, sha256: str) -> None:
-    """Make the job one that runs the project."""
+    """Record that the job uses the project."""
     session.execute(insert_into(session, JobProjectRow), {"job_id": job_id, "project_sha256": sha256})
 
 
 def read(session: Session, sha256: str) -> bytes:
-    """The project's archive.
-
-    Raises:
-        NotFound: No job of that project is left.
-    """
+    """Return the project's archive; raises NotFound."""
     content = session.scalar(select(ProjectRow.content).where(ProjectRow.sha256 == sha256))
     if content is None:
         raise _missing(sha256)
@@ -55,7 +47,7 @@ def read(session: Session, sha256: str) -> bytes:
 
 
 def checked(sha256: str, content: bytes) -> bytes:
-    """The archive as it was read, if it still is what its SHA-256 says."""
+    """Return ``content``; raises PlatformError if its SHA-256 differs."""
     try:
         sound = digest_of(content) == sha256
     except (OSError, EOFError):
@@ -69,7 +61,7 @@ def checked(sha256: str, content: bytes) -> bytes:
 
 def drop_unused(session: Session, sha256: str) -> None:
     """Delete the project unless a job still refers to it."""
-    # Lock first, look second: an upload of the same project that is about to commit must be seen.
+    # Lock before the check, so that a concurrent upload of the same project is seen.
     session.execute(select(ProjectRow.sha256).where(ProjectRow.sha256 == sha256).with_for_update())
     used = exists().where(JobProjectRow.project_sha256 == sha256)
     session.execute(delete(ProjectRow).where(ProjectRow.sha256 == sha256, ~used))

@@ -1,4 +1,4 @@
-"""From rows to the domain's records and back."""
+"""Conversion between rows and domain records."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def sweep_of(row: SweepRow) -> Sweep:
 
 
 def job_columns(job: Job) -> dict[str, Any]:
-    """Every column of a job's row, the ones that only serve the indices included."""
+    """Return every column of a job's row, including those that only serve indices."""
     return columns(job) | {
         "status": job.status,
         "script_sha256": job.spec.script_sha256,
@@ -91,7 +91,7 @@ def job_columns(job: Job) -> dict[str, Any]:
 
 
 def columns(record: Record) -> dict[str, Any]:
-    """The record's fields as columns."""
+    """Return the record's fields by column name."""
     return {name: getattr(record, name) for name in _FIELDS[type(record)]}
 
 

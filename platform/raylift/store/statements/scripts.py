@@ -1,4 +1,4 @@
-"""The text of scripts, found by its SHA-256 and kept once however many jobs run it."""
+"""Scripts, stored once per SHA-256."""
 
 from __future__ import annotations
 
@@ -18,20 +18,21 @@ _TABLE: Final = cast("Table", ScriptRow.__table__)
 _HOLD: Final = select(_TABLE.c.sha256).where(_TABLE.c.sha256 == bindparam("sha")).with_for_update(read=True, key_share=True)
 
 _HELD: Final = "raylift.store.statements.scripts"
-"""Where a session notes the scripts that were there when it first looked."""
+"""Key in ``session.info`` for the scripts that existed before this transaction."""
 
 
 def keep(session: Session, sha256: str, content: bytes) -> None:
-    """Have the script in the store, and held there until the transaction's job refers to it."""
+    """Insert the script if absent, and lock its row until the transaction ends."""
     if hashlib.sha256(content).hexdigest() != sha256:
         raise ValueError(f"the script's SHA-256 is not {sha256}")
-    # Uploads that share a transaction mostly bring the same script. Not one that was inserted here: its upload may be undone.
+    # Uploads that share a transaction mostly have the same script. A script inserted here is not noted, because the
+    # savepoint of its upload may be rolled back.
     held: set[str] = session.info.setdefault(_HELD, set[str]())
     if sha256 in held:
         return
     insert = _insert(dialect_of(session))
     while session.scalar(_HOLD, {"sha": sha256}) is None:
-        # Nothing inserted: another upload was first, and the next look holds its row.
+        # Nothing was inserted if another upload was first. The loop then locks its row.
         if session.scalar(insert, {"sha256": sha256, "content": content}) is not None:
             return
     held.add(sha256)
@@ -43,11 +44,7 @@ def _insert(dialect: str) -> ReturningInsert[Any]:
 
 
 def read(session: Session, sha256: str) -> bytes:
-    """The script's bytes, checked.
-
-    Raises:
-        NotFound: No job of that script is left.
-    """
+    """Return the script's bytes. Raises NotFound, or PlatformError if its SHA-256 differs."""
     content = session.scalar(select(ScriptRow.content).where(ScriptRow.sha256 == sha256))
     if content is None:
         raise NotFound(f"There is no script {sha256}.", script_sha256=sha256)
@@ -58,7 +55,7 @@ def read(session: Session, sha256: str) -> bytes:
 
 def drop_unused(session: Session, sha256: str) -> None:
     """Delete the script unless a job still refers to it."""
-    # Lock first, look second: an upload of the same script that is about to commit must be seen.
+    # Lock before the check, so that a concurrent upload of the same script is seen.
     session.execute(select(ScriptRow.sha256).where(ScriptRow.sha256 == sha256).with_for_update())
     used = exists().where(JobRow.script_sha256 == sha256)
     session.execute(delete(ScriptRow).where(ScriptRow.sha256 == sha256, ~used))

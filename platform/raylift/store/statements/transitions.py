@@ -1,4 +1,4 @@
-"""The one place where a job changes state: guarded by the lease and by what the caller saw, with its event beside it."""
+"""Changes of a job: guarded by the lease and the caller's snapshot, and written with their event."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from raylift.store.statements.records import columns, job_of
 
 
 class JobFacts(TypedDict, total=False):
-    """What a move or an amendment may change besides the state."""
+    """Fields that a move or an amendment may change with the state."""
 
     attempt: int
     infrastructure_losses: int
@@ -46,7 +46,7 @@ _FACTS: Final = frozenset(JobFacts.__annotations__)
 _AMENDMENTS: Final = frozenset(JobAmendment.__annotations__)
 
 _OF_THE_ATTEMPT: Final = ("submission_id", "started_at", "deadline_at", "stop_reason")
-"""What a job that goes back to the queue no longer has."""
+"""Fields that a move back to the queue clears."""
 
 
 def move(
@@ -98,7 +98,7 @@ def record_upload(session: Session, job: Job) -> None:
 
 
 def _record(session: Session, job: Job, before: JobState) -> None:
-    # Safe without a lock of its own: the job's row was written in this transaction.
+    # Needs no lock, because this transaction has written the job's row.
     last = session.scalar(select(func.max(EventRow.sequence)).where(EventRow.job_id == job.job_id)) or 0
     session.execute(insert_into(session, EventRow), _event(job, before, sequence=last + 1))
 
@@ -115,7 +115,7 @@ def _compare_and_set(session: Session, lease: Lease, job: Job, changes: dict[str
             JobRow.job_id == job.job_id,
             JobRow.state == job.state,
             JobRow.attempt == job.attempt,
-            # A job that went round through the queue is another one, though state and attempt be the same.
+            # Detects a job that went through the queue and is in the same state and attempt again.
             JobRow.entered_at == job.entered_at,
             current_lease,
         )
