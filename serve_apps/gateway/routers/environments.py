@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
 from raylift.api.environments import EnvironmentList, EnvironmentRequest, EnvironmentView
-from raylift.engines.environments.inventory import Overlay, occupied
+from raylift.engines.environments.inventory import Overlay, disk_bytes
 from raylift.services.container import Services
 from serve_apps.gateway.http.bodies import parse_model, read_body, require_json
 from serve_apps.gateway.http.responses import json_body, json_response, problems
@@ -60,7 +60,7 @@ def environments_router(services: Services) -> APIRouter:
 
 def _list(overlays: Sequence[Overlay], max_bytes: int) -> EnvironmentList:
     views = [_view(overlay) for overlay in overlays]
-    return EnvironmentList(environments=views, size=occupied(overlays), max_size=max_bytes)
+    return EnvironmentList(environments=views, size=disk_bytes(overlays), max_size=max_bytes)
 
 
 def _view(overlay: Overlay | None) -> EnvironmentView:

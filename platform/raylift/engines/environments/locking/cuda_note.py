@@ -1,4 +1,4 @@
-"""A sentence for users who are about to download CUDA packages that no GPU will use."""
+"""Note for users whose environment downloads CUDA packages on a cluster without a GPU."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _LOG: Final = logging.getLogger(__name__)
 
 
 def cuda_note(lock: Sequence[str], *, cache_dir: Path, torch_backend: str, cancelled: Cancelled = lambda: False) -> str | None:
-    """The sentence, for a cluster without a GPU; None where ``lock`` has no CUDA packages beside PyTorch."""
+    """Return the note for a cluster without a GPU; None where ``lock`` has no CUDA packages of PyTorch."""
     needless = cuda_packages(lock)
     if not needless:
         return None
     try:
         files = files_of(lock, cache_dir=cache_dir, torch_backend=torch_backend, cancelled=cancelled)
     except InstallerFailure as failure:
-        # The build will say the same, and more.
+        # The build reports the same failure with details.
         _LOG.info("the sizes of %s could not be looked up: %s", ", ".join(needless), failure.message)
         files = []
     return (

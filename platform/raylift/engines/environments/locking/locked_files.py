@@ -1,4 +1,4 @@
-"""The files that a lock stands for, as the package index tells of them: where they are, and how large."""
+"""Files of a lock: their URLs and sizes according to the package index."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class LockedFile:
     name: str
     url: str | None
     size: int | None
-    """Bytes; None where the index does not say."""
+    """Bytes; None where the index does not have it."""
     sha256: str | None = None
 
 
@@ -34,7 +34,7 @@ def files_of(
     """List the files that an installation of ``pins`` downloads on this machine.
 
     Raises:
-        InstallerFailure: the index does not answer, or does not have one of them.
+        InstallerFailure: the index does not answer, or lacks a pin.
     """
     with tempfile.TemporaryDirectory(prefix="raylift-lock-") as name:
         lock = Path(name) / "pylock.toml"
