@@ -42,3 +42,13 @@ def imported(path: Path) -> set[str]:
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             names.add(node.module.partition(".")[0])
     return names
+
+
+def test_private_names_of_ray_are_in_one_room_only() -> None:
+    private = ("ray._private", "ray.serve._private", "ray._raylet", "ray.dashboard")
+    room = ROOT / "platform" / "raylift" / "ray_internals"
+    for package in ("platform/raylift", "serve_apps", "job_entrypoints"):
+        for path in (ROOT / package).rglob("*.py"):
+            if room not in path.parents:
+                found = [name for name in private if name in path.read_text(encoding="utf-8")]
+                assert not found, f"{path} names {found}: move it to raylift.ray_internals and docs/ray_internals.md"
