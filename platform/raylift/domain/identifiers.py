@@ -80,11 +80,6 @@ def unservable_name(model_name: str) -> str | None:
     )
 
 
-def version_route(model_name: str, version: str) -> str:
-    """Return the URL path of a version's own deployment."""
-    return f"/v2/models/{model_name}/versions/{version}"
-
-
 def version_number(version: str) -> tuple[int, str]:
     """Return a key that sorts versions by age. MLflow numbers them."""
     return (int(version), version) if version.isdecimal() else (-1, version)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final
 
-from raylift.ingress.headers import INGRESS
+from raylift.api.headers import INGRESS, raw
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -23,7 +23,7 @@ def only_from_ingress(app: App, token: str | None) -> App:
     """``app`` for requests that carry ``token``; all others are answered 403. Without a token: ``app`` as it is."""
     if token is None:
         return app
-    proof = (INGRESS.lower().encode(), token.encode())
+    proof = (raw(INGRESS), token.encode())
 
     async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or proof in scope["headers"]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from raylift.ingress import headers
+from raylift.api import headers
 
 _BODY_SECONDS: Final = 10
 """How long a client may take over a body that the ingress reads; after that it is answered 408."""
@@ -124,7 +124,7 @@ def frontend_rules(names: Path, *, token: str, buffer_bytes: int) -> str:
         " !{ var(txn.raylift_words) -m found }",
         "http-request disable-l7-retry unless { method GET HEAD } or METH_POST { var(txn.raylift_family) -m found }",
         # By this name processes know a request again that others died over. What the gateway sends on has it already.
-        f"http-request set-header {headers.REQUEST} %[uuid()] if METH_POST {{ var(txn.raylift_family) -m found }}"
+        f"http-request set-header {headers.PREDICTION_ID} %[uuid()] if METH_POST {{ var(txn.raylift_family) -m found }}"
         f" !{{ req.fhdr({headers.FORWARDED}) -m found }}",
         # HAProxy sends again only what it had whole before it sent any of it.
         "http-request set-var(txn.raylift_body) bool(true) if METH_POST { var(txn.raylift_family) -m found }"

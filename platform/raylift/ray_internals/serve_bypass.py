@@ -22,15 +22,15 @@ from uuid import uuid4
 
 from starlette.middleware import Middleware
 
+from raylift.api.headers import PREDICTION_ID, REQUEST_ID, REQUEST_TIMEOUT, raw
 from raylift.ingress.access_token import App, Receive, Scope, Send
-from raylift.ingress.headers import REQUEST
 
 _log = logging.getLogger(__name__)
 
-_REQUEST_ID: Final = b"x-request-id"
-_INGRESS_NAME: Final = REQUEST.lower().encode("ascii")
+_REQUEST_ID: Final = raw(REQUEST_ID)
+_PREDICTION_ID: Final = raw(PREDICTION_ID)
 _LENGTH: Final = b"content-length"
-_TIMEOUT: Final = b"x-request-timeout-seconds"
+_TIMEOUT: Final = raw(REQUEST_TIMEOUT)
 _MS: Final = 1000
 _RECENT_WEIGHT: Final = 2.0**-20
 """Ongoing requests that a recent request counts as: enough for one replica, not for two. A power of two adds up exactly."""
@@ -170,7 +170,7 @@ def _is_small(headers: Mapping[bytes, bytes], replica: ReplicaBehind) -> bool:
 def _with_request_id(scope: Scope, headers: Mapping[bytes, bytes], send: Send) -> Send:
     """Return a ``send`` that adds the request's id to the response, as Serve does: its own, the ingress's, or a new one."""
     own = headers.get(_REQUEST_ID)
-    header = (_REQUEST_ID, own or headers.get(_INGRESS_NAME) or str(uuid4()).encode("ascii"))
+    header = (_REQUEST_ID, own or headers.get(_PREDICTION_ID) or str(uuid4()).encode("ascii"))
     if own is None:
         scope["headers"].append(header)
 

@@ -13,6 +13,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
+from raylift.api.paths import RAY_API
 from raylift.domain.errors import FieldError, InvalidRequest, NotFound, PlatformError
 
 _LOG: Final = logging.getLogger(__name__)
@@ -107,7 +108,6 @@ class InternalError(PlatformError):
     code = "internal_error"
 
 
-RAY_API: Final = "/api/"
 KSERVE_V1: Final = "/v1/"
 _RAY_STATUS: Final[Mapping[int, int]] = {409: 500, 415: 400, 422: 400}
 """What Ray's Jobs API answers where ours has a finer status."""

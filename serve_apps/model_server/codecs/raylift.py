@@ -8,8 +8,8 @@ from http import HTTPStatus
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
+from raylift.api.headers import NAMED
 from raylift.domain.errors import FieldError, InvalidRequest, PlatformError
-from raylift.ingress.headers import NAMED
 from serve_apps.model_server.codecs.base import Headers, Response
 from serve_apps.model_server.errors import MalformedBody, WrongInputs, status_of
 from serve_apps.model_server.inputs.csv.from_text import columns_from_csv

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from raylift.engines.environments.errors import EnvironmentBuildFailed, EnvironmentInUse
-from raylift.engines.environments.inventory import list_overlays, make_room, disk_bytes, remove_overlay
+from raylift.engines.environments.inventory import disk_bytes, list_overlays, make_room, remove_overlay
 from raylift.engines.environments.overlays.overlay import build_lock, ensure_overlay, environment_hash, overlay_directory
 
 _MIB = 2**20

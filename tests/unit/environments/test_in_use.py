@@ -14,10 +14,10 @@ from raylift.engines.environments.overlays.in_use import (
     exclusive,
     is_expected,
     is_locked,
-    shared,
     last_used,
     named_by_processes,
     note_use,
+    shared,
 )
 from raylift.engines.environments.overlays.mark import hold
 

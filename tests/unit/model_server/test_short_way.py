@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from raylift.api.headers import PREDICTION_ID
 from raylift.ingress.access_token import App, Receive, Scope, Send
-from raylift.ingress.headers import REQUEST
 from raylift.ray_internals.serve_bypass import ReplicaBehind, ServeBypass, replica_behind
 
 _ROUTE = "/v2/models/m/versions/7"
@@ -154,8 +154,8 @@ async def test_a_request_whose_client_goes_gives_its_place_back() -> None:
 async def test_the_requests_id_comes_back_and_one_without_gets_one() -> None:
     rig = Rig(places=5)
     assert await rig.ask({**_SMALL, "x-request-id": "mine"}) == [(b"x-request-id", b"mine")]
-    assert await rig.ask({**_SMALL, REQUEST.lower(): "ingress"}) == [(b"x-request-id", b"ingress")]
-    both = {**_SMALL, REQUEST.lower(): "ingress", "x-request-id": "mine"}
+    assert await rig.ask({**_SMALL, PREDICTION_ID.lower(): "ingress"}) == [(b"x-request-id", b"ingress")]
+    both = {**_SMALL, PREDICTION_ID.lower(): "ingress", "x-request-id": "mine"}
     assert await rig.ask(both) == [(b"x-request-id", b"mine")]
     ((name, made),) = await rig.ask()
     ((_, other),) = await rig.ask()

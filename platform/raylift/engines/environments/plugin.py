@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
-
 from raylift.engines.environments.inventory import make_room
 from raylift.engines.environments.overlays.overlay import (
     ensure_overlay,

@@ -14,9 +14,10 @@ from ray.exceptions import RayError
 from ray.serve.exceptions import RayServeException
 from ray.serve.schema import ApplicationStatusOverview, DeploymentStatusOverview
 
+from raylift.api.paths import version_route
 from raylift.domain.deployment import READ_AT_START, ApplicationSeen, ApplicationState, Deployment
 from raylift.domain.errors import EngineUnavailable
-from raylift.domain.identifiers import application_name, version_of_application, version_route
+from raylift.domain.identifiers import application_name, version_of_application
 from raylift.domain.replica import CANNOT_ANSWER, LACKS_PLUGIN, ReplicaSpec
 from raylift.engines.environments import RAY_UV, build_failure_in, runtime_env_for
 from raylift.engines.metrics.observing import observer_config
