@@ -1,6 +1,6 @@
 """HAProxy rules that send requests for a model directly to the version that answers for it.
 
-The model's name is looked up in a map (route_map.py) and the request's path becomes that of the version; Ray's own rules then
+A map (route_map.py) replaces the request's path by that of the model's version; Ray's own rules then
 find the replicas. Unusual requests are left unchanged and go to the gateway, which handles all cases. So a rule may be too
 strict, but never too lax. The replica checks the rest that both could read differently, such as duplicate keys in a body
 (codecs/raylift.py).
