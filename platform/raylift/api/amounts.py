@@ -1,4 +1,4 @@
-"""Amounts of memory as they come over the wire: bytes, or a string with a unit."""
+"""Validation of amounts of memory in requests: bytes, or a string with a unit."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Final
 from raylift.domain.quantities import format_bytes, parse_bytes
 
 MAX_BYTES: Final = 2**50
-"""More than any node has, and less than what a database column or a float would fall over."""
+"""More than any node has, and within the range of a database column and a float."""
 
 
 def check_amount(value: int | str) -> None:
-    """Raise ValueError unless ``value`` is an amount of memory that some machine might have."""
+    """Raise ValueError unless ``value`` is a valid amount of memory, at most ``MAX_BYTES``."""
     try:
         count = parse_bytes(value)
     except OverflowError:

@@ -1,4 +1,4 @@
-"""Numbers that need not be finite, on a wire that has only finite ones."""
+"""Numbers in JSON that may be NaN or infinite."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def _nan_of_null(value: Any) -> Any:
 
 
 def _finite(value: float) -> float | None:
-    """Return the number as JSON has it. MLflow keeps an infinite metric as the largest number, too."""
+    """Convert a number to JSON. Infinities become the largest number, as in MLflow's metrics."""
     return None if math.isnan(value) else max(-_LARGEST, min(_LARGEST, value))
 
 
@@ -26,4 +26,4 @@ Figure = Annotated[
     PlainSerializer(_finite, return_type=float | None, when_used="json"),
     WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "null"}]}),
 ]
-"""A number. NaN travels as null, an infinity as the largest number of its sign."""
+"""A number. In JSON, NaN is null and an infinity is the largest number of its sign."""

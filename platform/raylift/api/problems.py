@@ -1,4 +1,4 @@
-"""RFC 9457 problem details, the error body of ``/mlops/*``."""
+"""RFC 9457 problem details: the error body of ``/mlops/*``."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class ProblemField(BaseModel):
 
 
 class Problem(BaseModel):
-    """``application/problem+json``. Facts of the error (e.g. ``versions``) are further members."""
+    """Body of type ``application/problem+json``. Facts of the error (e.g. ``versions``) are further members."""
 
     model_config = ConfigDict(extra="allow")
 

@@ -163,7 +163,7 @@ def _ports(config: LocalConfig, state_dir: Path) -> Finding:
     record = read_record(state_dir)
     if record is not None and is_running(record):
         held = ", ".join(f"{name} {record.ports[name]}" for name in ("gateway", "ray_dashboard", "mlflow"))
-        return Finding("ports", Level.OK, f"used by the running platform: {held}")
+        return Finding("ports", Level.OK, f"held by the platform that runs: {held}")
     try:
         require_free(config.ports, config.host)
     except PortTaken as error:
