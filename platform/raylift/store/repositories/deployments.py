@@ -15,7 +15,7 @@ from raylift.domain.lease import Lease
 from raylift.store.engine.tables import DeploymentRow
 from raylift.store.engine.transactions import Database, insert_into
 from raylift.store.statements.lease_guard import guard
-from raylift.store.statements.records import columns, deployment_of
+from raylift.store.statements.records import columns, from_row
 
 
 class DeploymentFacts(TypedDict, total=False):
@@ -93,7 +93,7 @@ class DeploymentRepository:
             ).one_or_none()
             if row is None:
                 raise _not_found(model_name, version)
-            return deployment_of(row)
+            return from_row(Deployment, row)
 
     def get(self, model_name: str, version: str) -> Deployment:
         """Return the version's deployment.
@@ -112,7 +112,7 @@ class DeploymentRepository:
         # Versions are numbers stored as text; a longer one is larger.
         query = query.order_by(DeploymentRow.model_name, func.length(DeploymentRow.version), DeploymentRow.version)
         with self._database.read() as session:
-            return [deployment_of(row) for row in session.scalars(query)]
+            return [from_row(Deployment, row) for row in session.scalars(query)]
 
     def observe(
         self,
@@ -145,7 +145,7 @@ class DeploymentRepository:
                 .returning(DeploymentRow)
                 .execution_options(synchronize_session=False)
             ).one_or_none()
-            return None if row is None else deployment_of(row)
+            return None if row is None else from_row(Deployment, row)
 
     def demand(self, model_name: str, version: str, *, now: datetime) -> None:
         """Request replicas for the version. No effect without such a deployment."""
@@ -178,7 +178,7 @@ def _get(session: Session, model_name: str, version: str) -> Deployment:
     row = session.get(DeploymentRow, (model_name, version))
     if row is None:
         raise _not_found(model_name, version)
-    return deployment_of(row)
+    return from_row(Deployment, row)
 
 
 def _not_found(model_name: str, version: str) -> DeploymentNotFound:

@@ -13,7 +13,7 @@ from raylift.domain.feedback import Feedback
 from raylift.store.engine.tables import FeedbackRow
 from raylift.store.engine.transactions import Database, insert_into
 from raylift.store.statements.pages import decode_cursor, encode_cursor
-from raylift.store.statements.records import columns, feedback_of
+from raylift.store.statements.records import columns, from_row
 
 _REMOVED_AT_ONCE: Final = 5000
 
@@ -53,7 +53,7 @@ class FeedbackRepository:
             query = query.where(tuple_(row.received_at, row.request_id) < tuple_(*decode_cursor(cursor)))
         query = query.order_by(row.received_at.desc(), row.request_id.desc()).limit(limit + 1)
         with self._database.read() as session:
-            found = [feedback_of(one) for one in session.scalars(query)]
+            found = [from_row(Feedback, one) for one in session.scalars(query)]
         shown = found[:limit]
         more = len(found) > limit
         return FeedbackPage(shown, encode_cursor(shown[-1].received_at, shown[-1].request_id) if more else None)

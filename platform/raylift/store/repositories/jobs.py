@@ -17,12 +17,13 @@ from raylift.domain.lease import Lease
 from raylift.domain.project import PackedProject
 from raylift.domain.quota import Held
 from raylift.store.engine.columns import Key, UtcDateTime, utc
-from raylift.store.engine.tables import AttemptRow, EventRow, JobRow, JobTagRow, SweepJobRow
+from raylift.store.engine.tables import AttemptRow, EventRow, JobProjectRow, JobRow, JobTagRow, SweepJobRow
 from raylift.store.engine.transactions import Database, dialect_insert, dialect_of, insert_into
-from raylift.store.statements import attempts, idempotency, projects, queue, ray_submissions, scripts, transitions
+from raylift.store.statements import attempts, idempotency, queue, ray_submissions, transitions
+from raylift.store.statements.blobs import projects, scripts
 from raylift.store.statements.idempotency import IdempotencyKey
 from raylift.store.statements.pages import JobFilter, JobPage, decode_cursor, encode_cursor
-from raylift.store.statements.records import attempt_of, event_of, job_columns, job_of
+from raylift.store.statements.records import from_row, job_columns
 from raylift.store.statements.transitions import JobAmendment, JobFacts
 
 _INDEXED_CHARACTERS: Final = 500
@@ -55,7 +56,9 @@ class JobRepository:
             NotFound: the spec's project does not exist.
             SubmissionIdTaken: the client's submission id belongs to another job.
         """
-        projects.check(spec.project_sha256, project)
+        scripts.check(spec.script_sha256, script)
+        if project is not None:
+            projects.check(spec.project_sha256, project.content)
         job = Job(job_id, spec, JobState.QUEUED, created_at=utc(now), entered_at=utc(now))
 
         def commit(session: Session) -> Job:
@@ -67,7 +70,7 @@ class JobRepository:
                 queue.check_room(session, spec.owner, max_queued)
             scripts.keep(session, spec.script_sha256, script)
             if spec.project_sha256 is not None:
-                projects.keep(session, spec.project_sha256, project)
+                projects.keep(session, spec.project_sha256, project and project.content)
             if not insert(session, job):
                 raise ValueError(f"job {job_id} exists already")
             if spec.ray is not None and spec.ray.submission_id is not None:
@@ -80,6 +83,7 @@ class JobRepository:
 
     def adopt(self, spec: JobSpec, script: bytes, *, job_id: str, submission_id: str, now: datetime) -> Job | None:
         """Insert a job that was submitted directly to Ray. Returns None if it exists already."""
+        scripts.check(spec.script_sha256, script)
         job = Job(job_id, spec, JobState.STARTING, created_at=utc(now), entered_at=utc(now), submission_id=submission_id)
         with self._database.write() as session:
             scripts.keep(session, spec.script_sha256, script)
@@ -96,14 +100,14 @@ class JobRepository:
     def of_submission(self, submission_id: str) -> Job | None:
         """Return the job for which a Ray client chose this submission id."""
         with self._database.read() as session:
-            job_id = ray_submissions.job_of(session, submission_id)
+            job_id = ray_submissions.find_job(session, submission_id)
             return None if job_id is None else _get(session, job_id)
 
     def list(self, filter: JobFilter, *, limit: int, cursor: str | None = None) -> JobPage:  # noqa: A002 (what it is)
         """Return one page of jobs, newest first. Raises InvalidRequest for an invalid cursor."""
         query = _matching(filter, after=None if cursor is None else decode_cursor(cursor))
         with self._database.read() as session:
-            jobs = [job_of(row) for row in session.scalars(query.limit(limit + 1))]
+            jobs = [from_row(Job, row) for row in session.scalars(query.limit(limit + 1))]
         if len(jobs) <= limit:
             return JobPage(jobs, None)
         last = jobs[limit - 1]
@@ -113,7 +117,7 @@ class JobRepository:
         """Return all jobs in these states, oldest first. The queue may be long: use ``queue_heads`` for it."""
         with self._database.read() as session:
             query = select(JobRow).where(JobRow.state.in_(states)).order_by(JobRow.created_at, JobRow.job_id)
-            return [job_of(row) for row in session.scalars(query)]
+            return [from_row(Job, row) for row in session.scalars(query)]
 
     def queue_heads(self, per_owner: int, *, nodes: Sequence[Resources] = ()) -> list[QueuedJob]:
         """Return the first queued jobs of each owner, by priority, then age.
@@ -142,7 +146,7 @@ class JobRepository:
         with self._database.read() as session:
             asked = and_(JobRow.cancel_requested_at.is_not(None), JobRow.finished_at.is_(None))
             query = select(JobRow).where(asked).order_by(JobRow.cancel_requested_at, JobRow.job_id)
-            return [job_of(row) for row in session.scalars(query)]
+            return [from_row(Job, row) for row in session.scalars(query)]
 
     def count_by_status(self) -> dict[JobStatus, int]:
         """Count jobs by status, zeros included."""
@@ -214,18 +218,19 @@ class JobRepository:
         """Return the job's transitions, oldest first; empty for an unknown job."""
         with self._database.read() as session:
             query = select(EventRow).where(EventRow.job_id == job_id).order_by(EventRow.sequence)
-            return [event_of(row) for row in session.scalars(query)]
+            return [from_row(Event, row) for row in session.scalars(query)]
 
     def attempts(self, job_id: str) -> list[Attempt]:
         """Return the job's submissions to Ray, oldest first."""
         with self._database.read() as session:
             query = select(AttemptRow).where(AttemptRow.job_id == job_id).order_by(AttemptRow.number)
-            return [attempt_of(row) for row in session.scalars(query)]
+            return [from_row(Attempt, row) for row in session.scalars(query)]
 
     def script(self, sha256: str) -> bytes:
         """Return the script's bytes; raises NotFound."""
         with self._database.read() as session:
-            return scripts.read(session, sha256)
+            content = scripts.read(session, sha256)
+        return scripts.checked(sha256, content)
 
     def project(self, sha256: str) -> bytes:
         """Return the project's archive (raylift.domain.project); raises NotFound."""
@@ -250,7 +255,7 @@ class JobRepository:
             if row is None:
                 job = _get(session, job_id)
                 raise JobNotFinished(f"{job_id} is {job.status}: cancel it first.", job_id=job_id, status=job.status)
-            deleted = job_of(row)
+            deleted = from_row(Job, row)
             scripts.drop_unused(session, deleted.spec.script_sha256)
             if deleted.spec.project_sha256 is not None:
                 projects.drop_unused(session, deleted.spec.project_sha256)
@@ -266,7 +271,7 @@ def _get(session: Session, job_id: str) -> Job:
     row = session.get(JobRow, job_id)
     if row is None:
         raise JobNotFound(f"There is no job {job_id}.", job_id=job_id)
-    return job_of(row)
+    return from_row(Job, row)
 
 
 def insert(session: Session, job: Job) -> bool:
@@ -279,7 +284,8 @@ def insert(session: Session, job: Job) -> bool:
         rows = [{"job_id": job.job_id, "key": k, "value": v, "created_at": job.created_at} for k, v in tags.items()]
         session.execute(insert_into(session, JobTagRow), rows)
     if job.spec.project_sha256 is not None:
-        projects.refer(session, job.job_id, job.spec.project_sha256)
+        reference = {"job_id": job.job_id, "project_sha256": job.spec.project_sha256}
+        session.execute(insert_into(session, JobProjectRow), reference)
     transitions.record_upload(session, job)
     return True
 

@@ -11,7 +11,7 @@ from raylift.domain.lease import Lease
 from raylift.store.engine.tables import LeaseRow
 from raylift.store.engine.transactions import Database, insert_into
 from raylift.store.statements.lease_guard import is_current, stale
-from raylift.store.statements.records import lease_of
+from raylift.store.statements.records import from_row
 
 _LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _NOBODY: Final = ""
@@ -25,7 +25,7 @@ class LeaseRepository:
         """Return the lease that is held now; None where it is free."""
         with self._database.read() as session:
             row = session.get(LeaseRow, name)
-            return lease_of(row) if row is not None and row.holder != _NOBODY and row.expires_at > now else None
+            return from_row(Lease, row) if row is not None and row.holder != _NOBODY and row.expires_at > now else None
 
     def acquire(self, name: str, holder: str, *, now: datetime, seconds: float) -> Lease | None:
         """Take or renew the lease. Returns None while another holds it.
@@ -46,7 +46,7 @@ class LeaseRepository:
                 row.token += 1
             row.expires_at = now + timedelta(seconds=seconds)
             session.flush()
-            return lease_of(row)
+            return from_row(Lease, row)
 
     def renew(self, lease: Lease, *, now: datetime, seconds: float) -> Lease:
         """Extend the lease. An expired lease still belongs to its holder until another one takes it.
@@ -64,7 +64,7 @@ class LeaseRepository:
             ).one_or_none()
             if renewed is None:
                 raise stale(lease)
-            return lease_of(renewed)
+            return from_row(Lease, renewed)
 
     def release(self, lease: Lease) -> None:
         """Release the lease, so that the next holder need not wait for its expiry. No effect if another has it."""

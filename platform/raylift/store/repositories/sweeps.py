@@ -20,11 +20,12 @@ from raylift.store.engine.tables import JobRow, SweepJobRow, SweepRow
 from raylift.store.engine.transactions import Database, insert_into
 from raylift.store.repositories import jobs
 from raylift.store.statements import idempotency as idempotency_keys
-from raylift.store.statements import projects, queue, scripts
+from raylift.store.statements import queue
+from raylift.store.statements.blobs import projects, scripts
 from raylift.store.statements.idempotency import IdempotencyKey
 from raylift.store.statements.lease_guard import guard
 from raylift.store.statements.pages import decode_cursor, encode_cursor
-from raylift.store.statements.records import columns, job_of, sweep_of
+from raylift.store.statements.records import columns, from_row
 
 _CANCELLABLE: Final = (SweepState.OPENING, SweepState.RUNNING)
 _OVER: Final = and_(SweepRow.finished_at.is_not(None), ~exists().where(SweepJobRow.sweep_id == SweepRow.sweep_id))
@@ -90,7 +91,9 @@ class SweepRepository:
             IdempotencyMismatch: the key was used for another body.
         """
         first_id, first_spec = specs[0]
-        projects.check(first_spec.project_sha256, project)
+        scripts.check(first_spec.script_sha256, script)
+        if project is not None:
+            projects.check(first_spec.project_sha256, project.content)
         sweep = Sweep(sweep_id, spec, SweepState.OPENING, created_at=utc(now), entered_at=utc(now))
         with self._database.write() as session:
             if idempotency is not None:
@@ -102,7 +105,7 @@ class SweepRepository:
                 queue.check_room(session, first_spec.owner, max_queued, more=len(specs))
             scripts.keep(session, first_spec.script_sha256, script)
             if first_spec.project_sha256 is not None:
-                projects.keep(session, first_spec.project_sha256, project)
+                projects.keep(session, first_spec.project_sha256, project and project.content)
             session.execute(insert_into(session, SweepRow), columns(sweep))
             made = [Job(job_id, job, JobState.QUEUED, created_at=utc(now), entered_at=utc(now)) for job_id, job in specs]
             for position, job in enumerate(made):
@@ -150,7 +153,7 @@ class SweepRepository:
             after = tuple_(literal(created_at, UtcDateTime()), literal(sweep_id, Key()))
             query = query.where(tuple_(SweepRow.created_at, SweepRow.sweep_id) < after)
         with self._database.read() as session:
-            found = [sweep_of(row) for row in session.scalars(query.limit(limit + 1))]
+            found = [from_row(Sweep, row) for row in session.scalars(query.limit(limit + 1))]
             counts = _counts(session, [sweep.sweep_id for sweep in found[:limit]])
         listed = [SweepListing(sweep, counts[sweep.sweep_id]) for sweep in found[:limit]]
         last = found[limit - 1] if len(found) > limit else None
@@ -162,7 +165,7 @@ class SweepRepository:
         goes_on = exists().where(JobRow.job_id == SweepJobRow.job_id, of_it)
         query = select(SweepRow).where(SweepRow.finished_at.is_(None), or_(SweepRow.state != SweepState.RUNNING, ~goes_on))
         with self._database.read() as session:
-            return [sweep_of(row) for row in session.scalars(query.order_by(SweepRow.created_at, SweepRow.sweep_id))]
+            return [from_row(Sweep, row) for row in session.scalars(query.order_by(SweepRow.created_at, SweepRow.sweep_id))]
 
     def request_cancel(self, sweep_id: str, *, now: datetime) -> Sweep:
         """Request cancellation of the sweep and its jobs. Idempotent; no effect after the best job was chosen.
@@ -221,7 +224,7 @@ class SweepRepository:
             ).one_or_none()
             if row is None:
                 raise StaleSweep(f"{sweep.sweep_id} is no longer {sweep.state}.", sweep_id=sweep.sweep_id)
-            return sweep_of(row)
+            return from_row(Sweep, row)
 
     def delete(self, sweep_id: str) -> None:
         """Delete a finished sweep without jobs. An unknown sweep is no error.
@@ -246,7 +249,7 @@ def _get(session: Session, sweep_id: str) -> Sweep:
     row = session.get(SweepRow, sweep_id)
     if row is None:
         raise SweepNotFound(f"There is no sweep {sweep_id}.", sweep_id=sweep_id)
-    return sweep_of(row)
+    return from_row(Sweep, row)
 
 
 def _jobs(session: Session, sweep_id: str) -> list[Job]:
@@ -256,7 +259,7 @@ def _jobs(session: Session, sweep_id: str) -> list[Job]:
         .where(SweepJobRow.sweep_id == sweep_id)
         .order_by(SweepJobRow.position)
     )
-    return [job_of(row) for row in session.scalars(query)]
+    return [from_row(Job, row) for row in session.scalars(query)]
 
 
 def _repeated(session: Session, job_id: str) -> AddedSweep:

@@ -14,7 +14,7 @@ from raylift.domain.errors import TrafficChanged
 from raylift.domain.traffic import AliasRecord, TrafficAction, TrafficChange, TrafficRecord, TrafficTable
 from raylift.store.engine.tables import AliasRow, TrafficChangeRow, TrafficRow
 from raylift.store.engine.transactions import Database, insert_into
-from raylift.store.statements.records import alias_of, columns, traffic_change_of, traffic_of
+from raylift.store.statements.records import columns, from_row
 
 MLFLOW: Final = "mlflow"
 """Author of alias changes that were made directly in MLflow."""
@@ -33,13 +33,13 @@ class TrafficRepository:
         """Return the model's record; None where its traffic was never changed."""
         with self._database.read() as session:
             row = session.get(TrafficRow, model_name)
-            return None if row is None else traffic_of(row)
+            return None if row is None else from_row(TrafficRecord, row)
 
     def list(self) -> list[TrafficRecord]:
         """Return the records that have a table, sorted by model name."""
         query = select(TrafficRow).where(TrafficRow.table.is_not(None)).order_by(TrafficRow.model_name)
         with self._database.read() as session:
-            return [traffic_of(row) for row in session.scalars(query)]
+            return [from_row(TrafficRecord, row) for row in session.scalars(query)]
 
     def put(
         self,
@@ -58,7 +58,7 @@ class TrafficRepository:
         """
         with self._database.write() as session:
             row = _locked(session, model_name, now)
-            present = traffic_of(row)
+            present = from_row(TrafficRecord, row)
             if expected_revision is not None and present.revision != expected_revision:
                 raise TrafficChanged(
                     f"The traffic of {model_name} is at revision {present.revision}, not {expected_revision}: "
@@ -83,7 +83,7 @@ class TrafficRepository:
             query = query.where(TrafficChangeRow.sequence < before)
         with self._database.read() as session:
             rows = session.scalars(query.order_by(TrafficChangeRow.sequence.desc()).limit(limit))
-            return [traffic_change_of(row) for row in rows]
+            return [from_row(TrafficChange, row) for row in rows]
 
     def last_change(self, model_name: str, *, aliases: Collection[str], table: bool = True) -> TrafficChange | None:
         """Return the newest change of the table (unless ``table`` is False) or of one of ``aliases``."""
@@ -91,14 +91,14 @@ class TrafficRepository:
         query = select(TrafficChangeRow).where(TrafficChangeRow.model_name == model_name, or_(*wanted))
         with self._database.read() as session:
             row = session.scalars(query.order_by(TrafficChangeRow.sequence.desc()).limit(1)).one_or_none()
-            return None if row is None else traffic_change_of(row)
+            return None if row is None else from_row(TrafficChange, row)
 
     def at_revision(self, model_name: str, revision: int) -> TrafficChange | None:
         """Return the change that made ``revision``."""
         query = select(TrafficChangeRow).where(TrafficChangeRow.model_name == model_name, TrafficChangeRow.revision == revision)
         with self._database.read() as session:
             row = session.scalars(query).one_or_none()
-            return None if row is None else traffic_change_of(row)
+            return None if row is None else from_row(TrafficChange, row)
 
     def aliases(self, model_name: str | None = None) -> list[AliasRecord]:
         """Return all aliases ever seen, or one model's, sorted by name."""
@@ -106,7 +106,7 @@ class TrafficRepository:
         if model_name is not None:
             query = query.where(AliasRow.model_name == model_name)
         with self._database.read() as session:
-            return [alias_of(row) for row in session.scalars(query.order_by(AliasRow.model_name, AliasRow.alias))]
+            return [from_row(AliasRecord, row) for row in session.scalars(query.order_by(AliasRow.model_name, AliasRow.alias))]
 
     def announce(
         self, model_name: str, alias: str, version: str | None, *, who: str, action: TrafficAction, now: datetime
@@ -120,7 +120,7 @@ class TrafficRepository:
             row = _alias_row(session, model_name, alias)
             row.revision += 1
             row.announced_by, row.announced_as, row.announced_version, row.announced_at = who, action, version, now
-            return alias_of(row)
+            return from_row(AliasRecord, row)
 
     def observe(
         self, model_name: str, alias: str, version: str | None, *, now: datetime, known: AliasRecord | None

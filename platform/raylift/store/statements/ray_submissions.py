@@ -21,6 +21,6 @@ def claim(session: Session, submission_id: str, job_id: str) -> None:
         )
 
 
-def job_of(session: Session, submission_id: str) -> str | None:
+def find_job(session: Session, submission_id: str) -> str | None:
     """Return the id of the submission's job."""
     return session.scalar(select(RaySubmissionRow.job_id).where(RaySubmissionRow.submission_id == submission_id))

@@ -1,78 +1,24 @@
-"""Conversion between rows and domain records."""
+"""Conversion between rows and domain records. Columns have the names of a record's fields; a row may have more."""
 
 from __future__ import annotations
 
 from dataclasses import fields
-from typing import Any, Final, TypeVar
+from functools import cache
+from typing import Any, TypeVar
 
-from raylift.domain.deployment import Deployment
-from raylift.domain.feedback import Feedback
-from raylift.domain.job import Attempt, Event, Job
-from raylift.domain.lease import Lease
-from raylift.domain.sweep import Sweep
-from raylift.domain.traffic import AliasRecord, TrafficChange, TrafficRecord
-from raylift.store.engine.tables import (
-    AliasRow,
-    AttemptRow,
-    Base,
-    DeploymentRow,
-    EventRow,
-    FeedbackRow,
-    JobRow,
-    LeaseRow,
-    SweepRow,
-    TrafficChangeRow,
-    TrafficRow,
-)
+from raylift.domain.job import Job
+from raylift.store.engine.tables import Base
 
-Record = Job | Event | Attempt | Deployment | Lease | Sweep | TrafficRecord | TrafficChange | AliasRecord | Feedback
-R = TypeVar("R", Job, Event, Attempt, Deployment, Lease, Sweep, TrafficRecord, TrafficChange, AliasRecord, Feedback)
-
-# Columns are named as the record's fields; a row may have more.
-_FIELDS: Final[dict[type, tuple[str, ...]]] = {
-    record: tuple(f.name for f in fields(record))
-    for record in (Job, Event, Attempt, Deployment, Lease, Sweep, TrafficRecord, TrafficChange, AliasRecord, Feedback)
-}
+R = TypeVar("R")
 
 
-def job_of(row: JobRow) -> Job:
-    return _record(Job, row)
+def from_row(kind: type[R], row: Base) -> R:
+    return kind(**{name: getattr(row, name) for name in _names(kind)})
 
 
-def event_of(row: EventRow) -> Event:
-    return _record(Event, row)
-
-
-def attempt_of(row: AttemptRow) -> Attempt:
-    return _record(Attempt, row)
-
-
-def deployment_of(row: DeploymentRow) -> Deployment:
-    return _record(Deployment, row)
-
-
-def lease_of(row: LeaseRow) -> Lease:
-    return _record(Lease, row)
-
-
-def traffic_of(row: TrafficRow) -> TrafficRecord:
-    return _record(TrafficRecord, row)
-
-
-def traffic_change_of(row: TrafficChangeRow) -> TrafficChange:
-    return _record(TrafficChange, row)
-
-
-def alias_of(row: AliasRow) -> AliasRecord:
-    return _record(AliasRecord, row)
-
-
-def feedback_of(row: FeedbackRow) -> Feedback:
-    return _record(Feedback, row)
-
-
-def sweep_of(row: SweepRow) -> Sweep:
-    return _record(Sweep, row)
+def columns(record: Any) -> dict[str, Any]:
+    """Return the record's fields by column name."""
+    return {name: getattr(record, name) for name in _names(type(record))}
 
 
 def job_columns(job: Job) -> dict[str, Any]:
@@ -90,10 +36,6 @@ def job_columns(job: Job) -> dict[str, Any]:
     }
 
 
-def columns(record: Record) -> dict[str, Any]:
-    """Return the record's fields by column name."""
-    return {name: getattr(record, name) for name in _FIELDS[type(record)]}
-
-
-def _record(kind: type[R], row: Base) -> R:
-    return kind(**{name: getattr(row, name) for name in _FIELDS[kind]})
+@cache
+def _names(kind: Any) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(kind))

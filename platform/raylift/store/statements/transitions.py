@@ -16,7 +16,7 @@ from raylift.store.engine.tables import EventRow, JobRow
 from raylift.store.engine.transactions import insert_into
 from raylift.store.statements import attempts
 from raylift.store.statements.lease_guard import guard
-from raylift.store.statements.records import columns, job_of
+from raylift.store.statements.records import columns, from_row
 
 
 class JobFacts(TypedDict, total=False):
@@ -124,7 +124,7 @@ def _compare_and_set(session: Session, lease: Lease, job: Job, changes: dict[str
         .execution_options(synchronize_session=False)
     ).one_or_none()
     if row is not None:
-        return job_of(row)
+        return from_row(Job, row)
     state = session.scalar(select(JobRow.state).where(JobRow.job_id == job.job_id))
     if state is None:
         raise JobNotFound(f"There is no job {job.job_id}.", job_id=job.job_id)

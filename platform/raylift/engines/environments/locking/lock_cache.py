@@ -106,7 +106,6 @@ def _records(root: Path) -> list[tuple[Path, dict[str, Any]]]:
     return [(path, record) for path in (root / _FOLDER).glob("*.json") if (record := _load(path)) is not None]
 
 
-
 def _load(path: Path) -> dict[str, Any] | None:
     try:
         return json.loads(path.read_text())
