@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from pydantic import TypeAdapter
 from sqlalchemy import JSON, DateTime, Dialect, Text
 from sqlalchemy.types import TypeDecorator, TypeEngine
-
-T = TypeVar("T")
 
 _UNSTORABLE: Final = re.compile("[\x00\ud800-\udfff]")
 """PostgreSQL cannot store NUL; neither database can store half a surrogate pair. Scripts print both."""
@@ -66,18 +64,19 @@ class UtcDateTime(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
-class JsonOf(TypeDecorator[T]):
-    """JSON document with the Python type ``T``. Unknown fields are ignored, so an older release reads newer rows."""
+class JsonOf(TypeDecorator[Any]):
+    """JSON document with the Python type ``kind``. Unknown fields are ignored, so an older release reads newer rows."""
 
     impl = JSON
     cache_ok = True
 
-    def __init__(self, adapter: TypeAdapter[T]) -> None:
+    def __init__(self, kind: Any) -> None:
         super().__init__(none_as_null=True)
-        self.adapter = adapter
+        self.kind = kind  # SQLAlchemy's cache of statements tells types apart by the constructor's arguments.
+        self._adapter: TypeAdapter[Any] = TypeAdapter(kind)
 
-    def process_bind_param(self, value: T | None, dialect: Dialect) -> Any:
-        return None if value is None else self.adapter.dump_python(value, mode="json")
+    def process_bind_param(self, value: Any, dialect: Dialect) -> Any:
+        return None if value is None else self._adapter.dump_python(value, mode="json")
 
-    def process_result_value(self, value: Any, dialect: Dialect) -> T | None:
-        return None if value is None else self.adapter.validate_python(value)
+    def process_result_value(self, value: Any, dialect: Dialect) -> Any:
+        return None if value is None else self._adapter.validate_python(value)

@@ -9,9 +9,9 @@ import math
 from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
-from pydantic import PlainSerializer, TypeAdapter
+from pydantic import PlainSerializer
 from sqlalchemy import BigInteger, Enum, ForeignKey, Index, LargeBinary, MetaData, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -29,16 +29,6 @@ def _finite_or_name(value: float) -> float | str:
 
 Number = Annotated[float, PlainSerializer(_finite_or_name)]
 """A float. JSON has no NaN or infinity, so they are stored as strings."""
-
-SPEC: Final = TypeAdapter(JobSpec)
-SWEEP_SPEC: Final = TypeAdapter(SweepSpec)
-USAGE: Final = TypeAdapter(Usage)
-CONFIG: Final = TypeAdapter(DeploymentConfig)
-TRAFFIC: Final = TypeAdapter(TrafficTable)
-TRUTH: Final[TypeAdapter[Truth]] = TypeAdapter(Any)
-NUMBERS: Final = TypeAdapter(dict[str, Number])
-STRINGS: Final = TypeAdapter(dict[str, str])
-PINS: Final = TypeAdapter(tuple[str, ...])
 
 
 def _names(kind: type[StrEnum]) -> Enum:
@@ -67,15 +57,15 @@ class Base(DeclarativeBase):
         Reason: _names(Reason),
         DeploymentStatus: _names(DeploymentStatus),
         TrafficAction: _names(TrafficAction),
-        JobSpec: JsonOf(SPEC),
+        JobSpec: JsonOf(JobSpec),
         SweepState: _names(SweepState),
-        SweepSpec: JsonOf(SWEEP_SPEC),
-        Usage: JsonOf(USAGE),
-        DeploymentConfig: JsonOf(CONFIG),
-        TrafficTable: JsonOf(TRAFFIC),
-        Mapping[str, float]: JsonOf(NUMBERS),
-        dict[str, str]: JsonOf(STRINGS),
-        tuple[str, ...]: JsonOf(PINS),
+        SweepSpec: JsonOf(SweepSpec),
+        Usage: JsonOf(Usage),
+        DeploymentConfig: JsonOf(DeploymentConfig),
+        TrafficTable: JsonOf(TrafficTable),
+        Mapping[str, float]: JsonOf(dict[str, Number]),
+        dict[str, str]: JsonOf(dict[str, str]),
+        tuple[str, ...]: JsonOf(tuple[str, ...]),
     }
 
 
@@ -355,7 +345,7 @@ class FeedbackRow(Base):
     model_name: Mapped[str] = mapped_column(Key, primary_key=True)
     version: Mapped[str] = mapped_column(Key, primary_key=True)
     request_id: Mapped[str] = mapped_column(Key, primary_key=True)
-    true_value: Mapped[Truth] = mapped_column(JsonOf(TRUTH), nullable=False)
+    true_value: Mapped[Truth] = mapped_column(JsonOf(Any), nullable=False)
     received_at: Mapped[datetime] = mapped_column(index=True)
 
     __table_args__ = (Index(None, "model_name", "version", "received_at", "request_id"),)

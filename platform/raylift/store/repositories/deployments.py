@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final, TypedDict, Unpack
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import ColumnElement, delete, func, select, update
 from sqlalchemy.orm import Session
 
 from raylift.domain.deployment import Deployment, DeploymentConfig, DeploymentStatus
@@ -15,7 +15,7 @@ from raylift.domain.lease import Lease
 from raylift.store.engine.tables import DeploymentRow
 from raylift.store.engine.transactions import Database, insert_into
 from raylift.store.statements.lease_guard import guard
-from raylift.store.statements.records import columns, from_row
+from raylift.store.statements.records import changed, columns, execute, from_row
 
 
 class DeploymentFacts(TypedDict, total=False):
@@ -84,16 +84,11 @@ class DeploymentRepository:
         if wanted:
             changes |= {"status": DeploymentStatus.PENDING, "message": None, "demanded_at": now}
         with self._database.write() as session:
-            row = session.scalars(
-                update(DeploymentRow)
-                .where(DeploymentRow.model_name == model_name, DeploymentRow.version == version)
-                .values(changes)
-                .returning(DeploymentRow)
-                .execution_options(synchronize_session=False)
-            ).one_or_none()
-            if row is None:
-                raise _not_found(model_name, version)
-            return from_row(Deployment, row)
+            statement = update(DeploymentRow).where(*_is(model_name, version)).values(changes)
+            found = changed(session, statement, DeploymentRow, Deployment)
+        if found is None:
+            raise _not_found(model_name, version)
+        return found
 
     def get(self, model_name: str, version: str) -> Deployment:
         """Return the version's deployment.
@@ -132,30 +127,17 @@ class DeploymentRepository:
         if unknown:
             raise TypeError(f"a supervisor cannot change {', '.join(unknown)} of a deployment")
         with self._database.write() as session:
-            current_lease = guard(session, lease)
-            row = session.scalars(
-                update(DeploymentRow)
-                .where(
-                    DeploymentRow.model_name == deployment.model_name,
-                    DeploymentRow.version == deployment.version,
-                    DeploymentRow.generation == deployment.generation,
-                    current_lease,
-                )
-                .values(status=status, updated_at=now, **changes)
-                .returning(DeploymentRow)
-                .execution_options(synchronize_session=False)
-            ).one_or_none()
-            return None if row is None else from_row(Deployment, row)
+            unchanged = DeploymentRow.generation == deployment.generation
+            statement = update(DeploymentRow).where(
+                *_is(deployment.model_name, deployment.version), unchanged, guard(session, lease)
+            )
+            values = {"status": status, "updated_at": now, **changes}
+            return changed(session, statement.values(values), DeploymentRow, Deployment)
 
     def demand(self, model_name: str, version: str, *, now: datetime) -> None:
         """Request replicas for the version. No effect without such a deployment."""
         with self._database.write() as session:
-            session.execute(
-                update(DeploymentRow)
-                .where(DeploymentRow.model_name == model_name, DeploymentRow.version == version)
-                .values(demanded_at=now)
-                .execution_options(synchronize_session=False)
-            )
+            execute(session, update(DeploymentRow).where(*_is(model_name, version)).values(demanded_at=now))
 
     def delete(self, model_name: str, version: str) -> None:
         """Delete the deployment.
@@ -164,14 +146,12 @@ class DeploymentRepository:
             DeploymentNotFound: it does not exist.
         """
         with self._database.write() as session:
-            gone = session.scalar(
-                delete(DeploymentRow)
-                .where(DeploymentRow.model_name == model_name, DeploymentRow.version == version)
-                .returning(DeploymentRow.version)
-                .execution_options(synchronize_session=False)
-            )
-            if gone is None:
+            if changed(session, delete(DeploymentRow).where(*_is(model_name, version)), DeploymentRow, Deployment) is None:
                 raise _not_found(model_name, version)
+
+
+def _is(model_name: str, version: str) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    return DeploymentRow.model_name == model_name, DeploymentRow.version == version
 
 
 def _get(session: Session, model_name: str, version: str) -> Deployment:

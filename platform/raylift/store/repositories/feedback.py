@@ -12,8 +12,8 @@ from sqlalchemy import delete, func, select, tuple_
 from raylift.domain.feedback import Feedback
 from raylift.store.engine.tables import FeedbackRow
 from raylift.store.engine.transactions import Database, insert_into
-from raylift.store.statements.pages import decode_cursor, encode_cursor
-from raylift.store.statements.records import columns, from_row
+from raylift.store.statements.pages import cut, decode_cursor
+from raylift.store.statements.records import columns, execute, from_row
 
 _REMOVED_AT_ONCE: Final = 5000
 
@@ -54,9 +54,7 @@ class FeedbackRepository:
         query = query.order_by(row.received_at.desc(), row.request_id.desc()).limit(limit + 1)
         with self._database.read() as session:
             found = [from_row(Feedback, one) for one in session.scalars(query)]
-        shown = found[:limit]
-        more = len(found) > limit
-        return FeedbackPage(shown, encode_cursor(shown[-1].received_at, shown[-1].request_id) if more else None)
+        return FeedbackPage(*cut(found, limit, lambda one: (one.received_at, one.request_id)))
 
     def count(self, model_name: str, version: str) -> int:
         query = select(func.count()).where(FeedbackRow.model_name == model_name, FeedbackRow.version == version)
@@ -72,9 +70,5 @@ class FeedbackRepository:
             ).all()
             keys = [tuple(one) for one in due]
             if keys:
-                session.execute(
-                    delete(row)
-                    .where(tuple_(row.model_name, row.version, row.request_id).in_(keys))
-                    .execution_options(synchronize_session=False)
-                )
+                execute(session, delete(row).where(tuple_(row.model_name, row.version, row.request_id).in_(keys)))
         return len(keys) == _REMOVED_AT_ONCE

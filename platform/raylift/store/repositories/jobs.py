@@ -22,8 +22,8 @@ from raylift.store.engine.transactions import Database, dialect_insert, dialect_
 from raylift.store.statements import attempts, idempotency, queue, ray_submissions, transitions
 from raylift.store.statements.blobs import projects, scripts
 from raylift.store.statements.idempotency import IdempotencyKey
-from raylift.store.statements.pages import JobFilter, JobPage, decode_cursor, encode_cursor
-from raylift.store.statements.records import from_row, job_columns
+from raylift.store.statements.pages import JobFilter, JobPage, cut, decode_cursor
+from raylift.store.statements.records import changed, execute, from_row, job_columns
 from raylift.store.statements.transitions import JobAmendment, JobFacts
 
 _INDEXED_CHARACTERS: Final = 500
@@ -108,10 +108,7 @@ class JobRepository:
         query = _matching(filter, after=None if cursor is None else decode_cursor(cursor))
         with self._database.read() as session:
             jobs = [from_row(Job, row) for row in session.scalars(query.limit(limit + 1))]
-        if len(jobs) <= limit:
-            return JobPage(jobs, None)
-        last = jobs[limit - 1]
-        return JobPage(jobs[:limit], encode_cursor(last.created_at, last.job_id))
+        return JobPage(*cut(jobs, limit, lambda job: (job.created_at, job.job_id)))
 
     def in_states(self, states: Collection[JobState]) -> list[Job]:
         """Return all jobs in these states, oldest first. The queue may be long: use ``queue_heads`` for it."""
@@ -176,12 +173,7 @@ class JobRepository:
             JobNotFound: it does not exist.
         """
         with self._database.write() as session:
-            session.execute(
-                update(JobRow)
-                .where(JobRow.job_id == job_id, JobRow.finished_at.is_(None), JobRow.cancel_requested_at.is_(None))
-                .values(cancel_requested_at=now)
-                .execution_options(synchronize_session=False)
-            )
+            cancel(session, JobRow.job_id == job_id, now=now)
             return _get(session, job_id)
 
     def move(
@@ -246,16 +238,11 @@ class JobRepository:
             JobNotFinished: it is not final yet.
         """
         with self._database.write() as session:
-            row = session.scalars(
-                delete(JobRow)
-                .where(JobRow.job_id == job_id, JobRow.finished_at.is_not(None))
-                .returning(JobRow)
-                .execution_options(synchronize_session=False)
-            ).one_or_none()
-            if row is None:
+            statement = delete(JobRow).where(JobRow.job_id == job_id, JobRow.finished_at.is_not(None))
+            deleted = changed(session, statement, JobRow, Job)
+            if deleted is None:
                 job = _get(session, job_id)
                 raise JobNotFinished(f"{job_id} is {job.status}: cancel it first.", job_id=job_id, status=job.status)
-            deleted = from_row(Job, row)
             scripts.drop_unused(session, deleted.spec.script_sha256)
             if deleted.spec.project_sha256 is not None:
                 projects.drop_unused(session, deleted.spec.project_sha256)
@@ -272,6 +259,12 @@ def _get(session: Session, job_id: str) -> Job:
     if row is None:
         raise JobNotFound(f"There is no job {job_id}.", job_id=job_id)
     return from_row(Job, row)
+
+
+def cancel(session: Session, wanted: ColumnElement[bool], *, now: datetime) -> None:
+    """Request the cancellation of unfinished jobs."""
+    unfinished = and_(JobRow.finished_at.is_(None), JobRow.cancel_requested_at.is_(None))
+    execute(session, update(JobRow).where(wanted, unfinished).values(cancel_requested_at=now))
 
 
 def insert(session: Session, job: Job) -> bool:

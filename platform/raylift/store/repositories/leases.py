@@ -11,7 +11,7 @@ from raylift.domain.lease import Lease
 from raylift.store.engine.tables import LeaseRow
 from raylift.store.engine.transactions import Database, insert_into
 from raylift.store.statements.lease_guard import is_current, stale
-from raylift.store.statements.records import from_row
+from raylift.store.statements.records import changed, from_row
 
 _LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _NOBODY: Final = ""
@@ -55,16 +55,11 @@ class LeaseRepository:
             StaleLease: another has taken it.
         """
         with self._database.write() as session:
-            renewed = session.scalars(
-                update(LeaseRow)
-                .where(is_current(lease))
-                .values(expires_at=now + timedelta(seconds=seconds))
-                .returning(LeaseRow)
-                .execution_options(synchronize_session=False)
-            ).one_or_none()
-            if renewed is None:
-                raise stale(lease)
-            return from_row(Lease, renewed)
+            statement = update(LeaseRow).where(is_current(lease)).values(expires_at=now + timedelta(seconds=seconds))
+            renewed = changed(session, statement, LeaseRow, Lease)
+        if renewed is None:
+            raise stale(lease)
+        return renewed
 
     def release(self, lease: Lease) -> None:
         """Release the lease, so that the next holder need not wait for its expiry. No effect if another has it."""

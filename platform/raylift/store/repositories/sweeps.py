@@ -24,8 +24,8 @@ from raylift.store.statements import queue
 from raylift.store.statements.blobs import projects, scripts
 from raylift.store.statements.idempotency import IdempotencyKey
 from raylift.store.statements.lease_guard import guard
-from raylift.store.statements.pages import decode_cursor, encode_cursor
-from raylift.store.statements.records import columns, from_row
+from raylift.store.statements.pages import cut, decode_cursor
+from raylift.store.statements.records import changed, columns, execute, from_row
 
 _CANCELLABLE: Final = (SweepState.OPENING, SweepState.RUNNING)
 _OVER: Final = and_(SweepRow.finished_at.is_not(None), ~exists().where(SweepJobRow.sweep_id == SweepRow.sweep_id))
@@ -154,10 +154,9 @@ class SweepRepository:
             query = query.where(tuple_(SweepRow.created_at, SweepRow.sweep_id) < after)
         with self._database.read() as session:
             found = [from_row(Sweep, row) for row in session.scalars(query.limit(limit + 1))]
-            counts = _counts(session, [sweep.sweep_id for sweep in found[:limit]])
-        listed = [SweepListing(sweep, counts[sweep.sweep_id]) for sweep in found[:limit]]
-        last = found[limit - 1] if len(found) > limit else None
-        return SweepPage(listed, encode_cursor(last.created_at, last.sweep_id) if last else None)
+            shown, next_cursor = cut(found, limit, lambda sweep: (sweep.created_at, sweep.sweep_id))
+            counts = _counts(session, [sweep.sweep_id for sweep in shown])
+        return SweepPage([SweepListing(sweep, counts[sweep.sweep_id]) for sweep in shown], next_cursor)
 
     def due(self) -> list[Sweep]:
         """Return sweeps that need an action, oldest first: opening, closing, or running with all jobs ended."""
@@ -174,22 +173,14 @@ class SweepRepository:
             SweepNotFound: it does not exist.
         """
         with self._database.write() as session:
-            asked = session.scalar(
-                update(SweepRow)
-                .where(SweepRow.sweep_id == sweep_id, SweepRow.state.in_(_CANCELLABLE))
-                .values(cancel_requested_at=func.coalesce(SweepRow.cancel_requested_at, literal(now, UtcDateTime())))
-                .returning(SweepRow.sweep_id)
-                .execution_options(synchronize_session=False)
-            )
-            if asked is not None:
-                theirs = select(SweepJobRow.job_id).where(SweepJobRow.sweep_id == sweep_id)
-                session.execute(
-                    update(JobRow)
-                    .where(JobRow.job_id.in_(theirs), JobRow.finished_at.is_(None), JobRow.cancel_requested_at.is_(None))
-                    .values(cancel_requested_at=now)
-                    .execution_options(synchronize_session=False)
-                )
-            return _get(session, sweep_id)
+            first = func.coalesce(SweepRow.cancel_requested_at, literal(now, UtcDateTime()))
+            statement = update(SweepRow).where(SweepRow.sweep_id == sweep_id, SweepRow.state.in_(_CANCELLABLE))
+            cancelled = changed(session, statement.values(cancel_requested_at=first), SweepRow, Sweep)
+            if cancelled is None:
+                return _get(session, sweep_id)
+            members = select(SweepJobRow.job_id).where(SweepJobRow.sweep_id == sweep_id)
+            jobs.cancel(session, JobRow.job_id.in_(members), now=now)
+            return cancelled
 
     def move(
         self,
@@ -214,17 +205,12 @@ class SweepRepository:
         if to in FINAL_SWEEP_STATES:
             values["finished_at"] = now
         with self._database.write() as session:
-            current_lease = guard(session, lease)
-            row = session.scalars(
-                update(SweepRow)
-                .where(SweepRow.sweep_id == sweep.sweep_id, SweepRow.state == sweep.state, current_lease)
-                .values(values)
-                .returning(SweepRow)
-                .execution_options(synchronize_session=False)
-            ).one_or_none()
-            if row is None:
-                raise StaleSweep(f"{sweep.sweep_id} is no longer {sweep.state}.", sweep_id=sweep.sweep_id)
-            return from_row(Sweep, row)
+            unchanged = and_(SweepRow.sweep_id == sweep.sweep_id, SweepRow.state == sweep.state)
+            statement = update(SweepRow).where(unchanged, guard(session, lease)).values(values)
+            moved = changed(session, statement, SweepRow, Sweep)
+        if moved is None:
+            raise StaleSweep(f"{sweep.sweep_id} is no longer {sweep.state}.", sweep_id=sweep.sweep_id)
+        return moved
 
     def delete(self, sweep_id: str) -> None:
         """Delete a finished sweep without jobs. An unknown sweep is no error.
@@ -233,8 +219,7 @@ class SweepRepository:
             SweepNotFinished: it has not ended, or has jobs.
         """
         with self._database.write() as session:
-            statement = delete(SweepRow).where(SweepRow.sweep_id == sweep_id, _OVER)
-            session.execute(statement.execution_options(synchronize_session=False))
+            execute(session, delete(SweepRow).where(SweepRow.sweep_id == sweep_id, _OVER))
             row = session.get(SweepRow, sweep_id)
             if row is not None:
                 raise SweepNotFinished(f"{sweep_id} is {row.state} and has jobs.", sweep_id=sweep_id)
@@ -242,7 +227,7 @@ class SweepRepository:
     def forget_empty(self) -> None:
         """Delete all finished sweeps whose jobs have been deleted."""
         with self._database.write() as session:
-            session.execute(delete(SweepRow).where(_OVER).execution_options(synchronize_session=False))
+            execute(session, delete(SweepRow).where(_OVER))
 
 
 def _get(session: Session, sweep_id: str) -> Sweep:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Final, TypeVar
 
 from pydantic import AwareDatetime, TypeAdapter
 
 from raylift.domain.errors import FieldError, InvalidRequest
 from raylift.domain.job import Job, JobStatus
+
+T = TypeVar("T")
 
 _POSITION: Final = TypeAdapter(tuple[AwareDatetime, str])
 
@@ -34,6 +37,12 @@ class JobPage:
 
     jobs: list[Job]
     next_cursor: str | None
+
+
+def cut(found: list[T], limit: int, position: Callable[[T], tuple[datetime, str]]) -> tuple[list[T], str | None]:
+    """Return the first ``limit`` items, and the cursor of the page after them if there are more."""
+    shown = found[:limit]
+    return shown, encode_cursor(*position(shown[-1])) if len(found) > limit else None
 
 
 def encode_cursor(created_at: datetime, identifier: str) -> str:

@@ -4,16 +4,32 @@ from __future__ import annotations
 
 from dataclasses import fields
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
+
+from sqlalchemy import Delete, Update
+from sqlalchemy.orm import Session
 
 from raylift.domain.job import Job
 from raylift.store.engine.tables import Base
 
 R = TypeVar("R")
 
+_UNSYNCHRONIZED: Final = {"synchronize_session": False}
+"""Objects in the session need no update, because a transaction does not use them after a statement that changes rows."""
+
 
 def from_row(kind: type[R], row: Base) -> R:
     return kind(**{name: getattr(row, name) for name in _names(kind)})
+
+
+def changed(session: Session, statement: Update | Delete, row: type[Base], kind: type[R]) -> R | None:
+    """Execute an UPDATE or DELETE of at most one row and return its record; None where no row matched."""
+    found = session.scalars(statement.returning(row).execution_options(**_UNSYNCHRONIZED)).one_or_none()
+    return None if found is None else from_row(kind, found)
+
+
+def execute(session: Session, statement: Update | Delete) -> None:
+    session.execute(statement.execution_options(**_UNSYNCHRONIZED))
 
 
 def columns(record: Any) -> dict[str, Any]:

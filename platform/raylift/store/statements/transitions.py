@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final, TypedDict
 
-from sqlalchemy import func, select, update
+from sqlalchemy import and_, func, select, update
 from sqlalchemy.orm import Session
 
 from raylift.domain.errors import IllegalMove, JobNotFound, StaleJob
@@ -16,7 +16,7 @@ from raylift.store.engine.tables import EventRow, JobRow
 from raylift.store.engine.transactions import insert_into
 from raylift.store.statements import attempts
 from raylift.store.statements.lease_guard import guard
-from raylift.store.statements.records import columns, from_row
+from raylift.store.statements.records import changed, columns
 
 
 class JobFacts(TypedDict, total=False):
@@ -108,23 +108,16 @@ def _event(job: Job, before: JobState | None, sequence: int) -> dict[str, Any]:
 
 
 def _compare_and_set(session: Session, lease: Lease, job: Job, changes: dict[str, Any]) -> Job:
-    current_lease = guard(session, lease)
-    row = session.scalars(
-        update(JobRow)
-        .where(
-            JobRow.job_id == job.job_id,
-            JobRow.state == job.state,
-            JobRow.attempt == job.attempt,
-            # Detects a job that went through the queue and is in the same state and attempt again.
-            JobRow.entered_at == job.entered_at,
-            current_lease,
-        )
-        .values(changes)
-        .returning(JobRow)
-        .execution_options(synchronize_session=False)
-    ).one_or_none()
-    if row is not None:
-        return from_row(Job, row)
+    unchanged = and_(
+        JobRow.job_id == job.job_id,
+        JobRow.state == job.state,
+        JobRow.attempt == job.attempt,
+        # Detects a job that went through the queue and is in the same state and attempt again.
+        JobRow.entered_at == job.entered_at,
+    )
+    changed_job = changed(session, update(JobRow).where(unchanged, guard(session, lease)).values(changes), JobRow, Job)
+    if changed_job is not None:
+        return changed_job
     state = session.scalar(select(JobRow.state).where(JobRow.job_id == job.job_id))
     if state is None:
         raise JobNotFound(f"There is no job {job.job_id}.", job_id=job.job_id)
