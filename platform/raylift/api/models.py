@@ -5,10 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field
 
-from raylift.api.amounts import check_amount
-from raylift.api.figures import Figure
+from raylift.api.figures import Figure, OptionalAmount
 
 DeploymentStatusName = Literal["pending", "starting", "ready", "scaled_to_zero", "unhealthy", "stopped"]
 
@@ -64,7 +63,7 @@ class DeploymentUpdate(BaseModel):
         Field(ge=0, le=86_400, description="Seconds that a replica must be idle before it is removed, the last one too."),
     ] = None
     cpus: Annotated[float | None, Field(ge=0.01, le=1_000_000, description="Logical CPUs of each replica.")] = None
-    memory: Annotated[int | str | None, Field(description='Logical memory of each replica: bytes or "1GiB".')] = None
+    memory: Annotated[OptionalAmount, Field(description='Logical memory of each replica: bytes or "1GiB".')] = None
     batching: Annotated[
         BatchingUpdate | None,
         Field(description="Compute simultaneous requests in batches if results stay bit-identical. null: never."),
@@ -85,13 +84,6 @@ class DeploymentUpdate(BaseModel):
             "the whole field removes all. A new deployment has those of its job that do not look like secrets."
         ),
     ] = None
-
-    @field_validator("memory")
-    @classmethod
-    def _is_an_amount(cls, value: int | str | None) -> int | str | None:
-        if value is not None:
-            check_amount(value)
-        return value
 
 
 class DeploymentView(BaseModel):

@@ -8,8 +8,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from raylift.api.amounts import check_amount
-from raylift.api.figures import Figure
+from raylift.api.figures import Amount, Figure, OptionalAmount
 from raylift.api.sweeps import SweepRequest, Value
 from raylift.domain.identifiers import MODEL_NAME, TORCH_BACKEND
 
@@ -40,14 +39,8 @@ class ResourceRequest(BaseModel):
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     cpus: Annotated[float, Field(ge=0.1, le=1_000_000, description="Logical CPUs, fractions allowed.")] = 1.0
-    memory: Annotated[int | str, Field(description='Bytes, or a string such as "2GiB", "512MiB", "1.5G".')] = "2GiB"
+    memory: Annotated[Amount, Field(description='Bytes, or a string such as "2GiB", "512MiB", "1.5G".')] = "2GiB"
     gpus: Annotated[float, Field(ge=0, le=1_000_000)] = 0.0
-
-    @field_validator("memory")
-    @classmethod
-    def _is_an_amount(cls, value: int | str) -> int | str:
-        check_amount(value)
-        return value
 
 
 class TrainingUpload(BaseModel):
@@ -120,15 +113,8 @@ class RerunResources(BaseModel):
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     cpus: Annotated[float | None, Field(ge=0.1, le=1_000_000)] = None
-    memory: int | str | None = None
+    memory: OptionalAmount = None
     gpus: Annotated[float | None, Field(ge=0, le=1_000_000)] = None
-
-    @field_validator("memory")
-    @classmethod
-    def _is_an_amount(cls, value: int | str | None) -> int | str | None:
-        if value is not None:
-            check_amount(value)
-        return value
 
 
 class RerunRequest(BaseModel):

@@ -8,7 +8,7 @@ from fastapi import Response
 from pydantic import BaseModel
 
 from raylift.api.headers import SCALE_UP_TIMEOUT
-from serve_apps.gateway.http.errors import PROBLEM_JSON
+from raylift.api.problems import PROBLEM_JSON
 
 _WHEN: Final = {
     400: "The body is not what its Content-Type says.",

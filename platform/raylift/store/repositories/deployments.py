@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Final, TypedDict, Unpack
+from typing import Any, TypedDict, Unpack
 
 from sqlalchemy import ColumnElement, delete, func, select, update
 from sqlalchemy.orm import Session
@@ -25,9 +25,6 @@ class DeploymentFacts(TypedDict, total=False):
     message: str | None
     applied_generation: int
     ready_at: datetime | None
-
-
-_FACTS: Final = frozenset(DeploymentFacts.__annotations__)
 
 
 class DeploymentRepository:
@@ -123,9 +120,6 @@ class DeploymentRepository:
         Raises:
             StaleLease: another supervisor has taken over.
         """
-        unknown = sorted(changes.keys() - _FACTS)
-        if unknown:
-            raise TypeError(f"a supervisor cannot change {', '.join(unknown)} of a deployment")
         with self._database.write() as session:
             unchanged = DeploymentRow.generation == deployment.generation
             statement = update(DeploymentRow).where(
