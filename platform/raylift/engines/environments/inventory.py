@@ -168,8 +168,8 @@ def _read(directory: Path, named: set[str], wheels: Mapping[str, int]) -> Overla
     if record is None:
         return None  # Unfinished, or removed meanwhile.
     running = directory.name in named or is_locked(directory)
-    if running:
-        _keep_recent(directory)
+    if running and not is_expected(directory):
+        note_use(directory)  # A process that started days ago still uses the overlay now.
     created, packages = datetime.fromisoformat(record["created"]), packages_from(record)
     return Overlay(
         hash=directory.name,
@@ -187,16 +187,6 @@ def _outcome(record: BuildRecord) -> str | None:
     if record.message is None and datetime.now(UTC) - record.at > _LONGEST_BUILD:
         return "The build was interrupted."
     return record.message
-
-
-def _keep_recent(directory: Path) -> None:
-    # A process that started days ago still uses the overlay now.
-    if is_expected(directory):
-        return
-    try:
-        note_use(directory)
-    except OSError as error:
-        _LOG.debug("could not mark %s as used: %s", directory, error)
 
 
 def _try_to_remove(directory: Path) -> bool:

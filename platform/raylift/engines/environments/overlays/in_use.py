@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import fcntl
 import inspect
+import logging
 import os
 import re
 import time
@@ -22,12 +23,14 @@ from typing import Final
 
 from raylift.engines.environments.overlays import mark as overlay_mark
 
+_LOG: Final = logging.getLogger(__name__)
+
 LAST_USED: Final = "last_used"
 _EXPECTED: Final = ".expected"
 _EXPECTED_SECONDS: Final = 600.0
 """Maximum time between a built overlay and the start of its worker."""
 _MODULE: Final = "_raylift_overlay_mark"
-_FILES: Final = ("cmdline", "environ")
+
 _LOCK_ATTEMPTS: Final = 3
 _LOCK_PAUSE_SECONDS: Final = 0.003
 
@@ -51,16 +54,16 @@ def shared(directory: Path) -> Iterator[None]:
 
 
 def note_use(directory: Path, *, expected: bool = False) -> None:
-    """Record a use of the overlay now; ``expected``: a worker will start in it.
-
-    Raises:
-        OSError: the environments are mounted read-only.
-    """
-    if expected:
-        (directory / _EXPECTED).touch()
-    # The kernel's own time of a touch may be ten milliseconds old, which could change the order.
-    now = time.time_ns()
-    os.utime(directory / (_EXPECTED if expected else LAST_USED), ns=(now, now))
+    """Record a use of the overlay now; ``expected``: a worker will start in it. No effect in a read-only directory."""
+    path = directory / (_EXPECTED if expected else LAST_USED)
+    try:
+        if expected:
+            path.touch()
+        # The kernel's own time of a touch may be ten milliseconds old, which could change the order.
+        now = time.time_ns()
+        os.utime(path, ns=(now, now))
+    except OSError as error:
+        _LOG.debug("could not mark %s as used: %s", directory, error)
 
 
 def last_used(directory: Path) -> float:
@@ -98,10 +101,9 @@ def named_by_processes(root: Path) -> set[str]:
     roots = {os.fsencode(path) for path in (root, root.resolve())}
     pattern = re.compile(rb"(?:%s)/([0-9a-f]{24})" % b"|".join(map(re.escape, sorted(roots))))
     found: set[bytes] = set()
-    for process in Path("/proc").glob("[0-9]*"):
-        for name in _FILES:
-            with suppress(OSError):
-                found.update(pattern.findall((process / name).read_bytes()))
+    for file in (file for name in ("cmdline", "environ") for file in Path("/proc").glob(f"[0-9]*/{name}")):
+        with suppress(OSError):
+            found.update(pattern.findall(file.read_bytes()))
     return {name.decode() for name in found}
 
 

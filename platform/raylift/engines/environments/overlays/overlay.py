@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 import os
 import shutil
 import sys
@@ -25,7 +24,6 @@ from raylift.engines.environments.runtime_env import READY
 from raylift.engines.environments.uv.commands import InstallerFailure, run_uv
 from raylift.engines.environments.uv.process import Cancelled
 
-_LOG: Final = logging.getLogger(__name__)
 _BUILD_SECONDS: Final = 1800.0
 _FORMAT: Final = 2
 """Changes with the way of building, so that overlays of older releases are not used."""
@@ -90,13 +88,13 @@ def ensure_overlay(lock: Sequence[str], root: Path, *, expected: bool = False, c
     with shared(directory):
         built = is_built(directory)
         if built:
-            _note_use(directory, expected=expected)
+            note_use(directory, expected=expected)
     if not built:
         # Removal takes this lock too, so the overlay cannot disappear between its build and the note.
         with build_lock(directory, cancelled=cancelled):
             if not is_built(directory):
                 _build(sorted(set(lock)), directory, cancelled)
-            _note_use(directory, expected=expected)
+            note_use(directory, expected=expected)
     return overlay_python(directory)
 
 
@@ -175,14 +173,6 @@ def _finish(lock: Sequence[str], directory: Path) -> None:
     unfinished = directory / f"{READY}.tmp"
     unfinished.write_text(json.dumps(record))
     unfinished.replace(directory / READY)
-
-
-def _note_use(directory: Path, *, expected: bool) -> None:
-    try:
-        note_use(directory, expected=expected)
-    except OSError as error:
-        # Environments that are mounted read-only can be used without the note.
-        _LOG.debug("could not mark %s as used: %s", directory, error)
 
 
 def _clear(directory: Path) -> None:
