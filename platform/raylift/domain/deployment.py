@@ -152,7 +152,7 @@ class ApplicationState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class ApplicationSeen:
+class ApplicationSnapshot:
     """Snapshot of a Serve application."""
 
     state: ApplicationState

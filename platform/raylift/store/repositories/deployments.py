@@ -128,7 +128,7 @@ class DeploymentRepository:
             values = {"status": status, "updated_at": now, **changes}
             return changed(session, statement.values(values), DeploymentRow, Deployment)
 
-    def demand(self, model_name: str, version: str, *, now: datetime) -> None:
+    def request_scale_up(self, model_name: str, version: str, *, now: datetime) -> None:
         """Request replicas for the version. No effect without such a deployment."""
         with self._database.write() as session:
             execute(session, update(DeploymentRow).where(*_is(model_name, version)).values(demanded_at=now))

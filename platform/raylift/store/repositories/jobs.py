@@ -128,10 +128,10 @@ class JobRepository:
         with self._database.read() as session:
             return queue.heads(session, per_owner=per_owner, nodes=nodes)
 
-    def anybody_waits(self) -> bool:
+    def has_queued_jobs(self) -> bool:
         """Return True where a job is queued, for any reason."""
         with self._database.read() as session:
-            return queue.anybody_waits(session)
+            return queue.has_queued_jobs(session)
 
     def held_by(self, owner: str) -> Held:
         """Return the resources held by the owner's admitted jobs."""

@@ -80,8 +80,8 @@ def heads(session: Session, *, per_owner: int, nodes: Sequence[Resources]) -> li
     return found
 
 
-def anybody_waits(session: Session) -> bool:
-    """See ``JobRepository.anybody_waits``."""
+def has_queued_jobs(session: Session) -> bool:
+    """See ``JobRepository.has_queued_jobs``."""
     return bool(session.scalar(_SOMEBODY_WAITS))
 
 
