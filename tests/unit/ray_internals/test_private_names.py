@@ -156,8 +156,8 @@ def test_template_of_haproxy_has_the_lines_that_we_rewrite(line: str) -> None:
 
 
 def test_socket_of_haproxy_is_in_a_folder_per_node() -> None:
-    assert "os.path.join(d, self._node_id, f)" in source(haproxy.HAProxyManager)
-    assert "socket_path=_per_node(RAY_SERVE_HAPROXY_SOCKET_PATH)" in source(haproxy.HAProxyManager)
+    assert "os.path.join(d, self._node_id, f)" in source(haproxy)
+    assert "socket_path=_per_node(RAY_SERVE_HAPROXY_SOCKET_PATH)" in source(haproxy)
     assert BUFFER_BYTES > 0
 
 

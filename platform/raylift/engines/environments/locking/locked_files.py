@@ -10,11 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from raylift.engines.environments.locking.torch_backend import options_of
+from raylift.domain.job import AUTO_TORCH_BACKEND
 from raylift.engines.environments.uv.commands import run_uv
 from raylift.engines.environments.uv.process import Cancelled
 
 _SECONDS: Final = 60.0
+PYTORCH_HOST: Final = "pytorch.org"
+"""Domain of PyTorch's own indexes, one per build. A local version label such as ``+cpu`` is not enough to recognize their
+files: triton and the wheels for macOS have none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +31,14 @@ class LockedFile:
     sha256: str | None = None
 
 
+def build_options(torch_backend: str) -> list[str]:
+    """Return uv's options for the build; none for the build of the platform's own index.
+
+    uv's ``auto`` is not used, because it looks for a GPU on the resolving machine instead of the job's node.
+    """
+    return [] if torch_backend == AUTO_TORCH_BACKEND else ["--torch-backend", torch_backend]
+
+
 def files_of(
     pins: Sequence[str], *, cache_dir: Path | None, torch_backend: str, cancelled: Cancelled = lambda: False
 ) -> list[LockedFile]:
@@ -38,7 +49,7 @@ def files_of(
     """
     with tempfile.TemporaryDirectory(prefix="raylift-lock-") as name:
         lock = Path(name) / "pylock.toml"
-        options = (*options_of(torch_backend), "--format", "pylock.toml", "--output-file", str(lock))
+        options = (*build_options(torch_backend), "--format", "pylock.toml", "--output-file", str(lock))
         run_uv(
             ["pip", "compile", "-", "--no-deps", "--python", sys.executable, *options],
             stdin="\n".join(pins) + "\n",

@@ -19,9 +19,8 @@ from raylift.domain.job import AUTO_TORCH_BACKEND
 from raylift.engines.environments.base import applies, base_distribution, satisfies_base
 from raylift.engines.environments.errors import EnvironmentUnresolvable
 from raylift.engines.environments.locking.frozen_base import FrozenBase
-from raylift.engines.environments.locking.locked_files import LockedFile, files_of
+from raylift.engines.environments.locking.locked_files import PYTORCH_HOST, LockedFile, build_options, files_of
 from raylift.engines.environments.locking.metadata_wheels import write_metadata_wheel
-from raylift.engines.environments.locking.torch_backend import INDEX_HOST, options_of
 from raylift.engines.environments.uv.commands import InstallerFailure, has_no_index, run_uv
 from raylift.engines.environments.uv.process import Cancelled
 
@@ -91,7 +90,7 @@ def _with_addresses(lock: tuple[str, ...], uv: _Uv) -> tuple[str, ...]:
 
 def _address(file: LockedFile) -> str | None:
     host = urlsplit(file.url or "").hostname or ""
-    if host != INDEX_HOST and not host.endswith(f".{INDEX_HOST}"):
+    if host != PYTORCH_HOST and not host.endswith(f".{PYTORCH_HOST}"):
         return None
     return f"{file.name} @ {file.url}" + (f"#sha256={file.sha256}" if file.sha256 else "")
 
@@ -160,7 +159,7 @@ def _compile(lines: Sequence[str], constraints: Sequence[str], base: FrozenBase,
         wheels.mkdir()
         for dist in base.not_on_index(no_index=has_no_index(os.environ)):
             write_metadata_wheel(dist, wheels)
-        options = (*options_of(uv.torch_backend), "--constraints", str(limits), "--output-file", str(lock))
+        options = (*build_options(uv.torch_backend), "--constraints", str(limits), "--output-file", str(lock))
         run_uv(
             ["pip", "compile", "-", "--no-header", "--no-annotate", "--python", sys.executable, *options],
             stdin="\n".join(lines) + "\n",
