@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from raylift.store.engine import migration
+from raylift.store import migrations
 from raylift.store.engine.changes import Changes
 from raylift.store.engine.transactions import Database
 from raylift.store.repositories.deployments import DeploymentRepository
@@ -46,7 +46,7 @@ class Store:
 
     def migrate(self) -> None:
         """Create or upgrade the tables. Safe in several processes at once."""
-        migration.upgrade(self._database)
+        migrations.upgrade(self._database)
 
     def ping(self) -> None:
         """Raise EngineUnavailable unless the database answers."""

@@ -1,4 +1,4 @@
-"""Alembic's environment. Runs in the transaction that ``raylift.store.engine.migration`` opened."""
+"""Alembic's environment. Runs in the transaction that ``raylift.store.migrations`` opened."""
 
 from __future__ import annotations
 
