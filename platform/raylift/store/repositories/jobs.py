@@ -162,8 +162,8 @@ class JobRepository:
         ahead = tuple_(JobRow.created_at, JobRow.job_id) < _key(job.created_at, job.job_id)
         with self._database.read() as session:
             # Each of the two counts reads one range of the index; a single one with OR would not.
-            before = session.scalar(select(func.count()).where(queue.IN_THE_QUEUE, JobRow.queue_rank < rank)) or 0
-            peers = session.scalar(select(func.count()).where(queue.IN_THE_QUEUE, JobRow.queue_rank == rank, ahead)) or 0
+            before = session.scalar(select(func.count()).where(queue.IS_QUEUED, JobRow.queue_rank < rank)) or 0
+            peers = session.scalar(select(func.count()).where(queue.IS_QUEUED, JobRow.queue_rank == rank, ahead)) or 0
         return before + peers + 1
 
     def request_cancel(self, job_id: str, *, now: datetime) -> Job:

@@ -16,7 +16,7 @@ from raylift.domain.sweep import SweepState
 from raylift.store.engine.tables import JobRow, SweepJobRow, SweepRow
 from raylift.store.engine.transactions import dialect_of
 
-IN_THE_QUEUE: Final = JobRow.state == JobState.QUEUED
+IS_QUEUED: Final = JobRow.state == JobState.QUEUED
 
 _SHOWN: Final = (
     JobRow.job_id,
@@ -46,12 +46,12 @@ _IS_LIMITED: Final = exists().where(
 _RETRY_SECONDS: Final = 10
 """Retry-After of an owner whose queue is full."""
 
-_SOMEBODY_WAITS: Final = select(exists().where(IN_THE_QUEUE))
+_HAS_QUEUED: Final = select(exists().where(IS_QUEUED))
 
 
 def _owners_of_the_queue() -> Select[str | None]:
     """Select the owners of queued jobs with one index step per owner instead of one per job. The last row is None."""
-    first = select(func.min(JobRow.owner).label("owner")).where(IN_THE_QUEUE).cte("owners", recursive=True)
+    first = select(func.min(JobRow.owner).label("owner")).where(IS_QUEUED).cte("owners", recursive=True)
     later = aliased(JobRow)
     following = (
         select(func.min(later.owner)).where(later.state == JobState.QUEUED, later.owner > first.c.owner).scalar_subquery()
@@ -82,7 +82,7 @@ def heads(session: Session, *, per_owner: int, nodes: Sequence[Resources]) -> li
 
 def has_queued_jobs(session: Session) -> bool:
     """See ``JobRepository.has_queued_jobs``."""
-    return bool(session.scalar(_SOMEBODY_WAITS))
+    return bool(session.scalar(_HAS_QUEUED))
 
 
 def owners(session: Session) -> list[str]:
@@ -94,7 +94,7 @@ def check_room(session: Session, owner: str, max_queued: int, *, more: int = 1) 
     """Raise QuotaExceeded unless the owner may queue ``more`` jobs. Serializes the owner's uploads."""
     if dialect_of(session) == "postgresql":  # SQLite has one writer at a time.
         session.execute(select(func.pg_advisory_xact_lock(func.hashtext(f"queue of {owner}"))))
-    waiting = session.scalar(select(func.count()).where(IN_THE_QUEUE, JobRow.owner == owner)) or 0
+    waiting = session.scalar(select(func.count()).where(IS_QUEUED, JobRow.owner == owner)) or 0
     if waiting + more > max_queued:
         added = "" if more == 1 else f", these are {more} more"
         raise QuotaExceeded(
@@ -115,7 +115,7 @@ def held(session: Session, owner: str) -> Held:
 
 
 def _first_of(session: Session, owner: str, limit: int, condition: ColumnElement[bool]) -> list[QueuedJob]:
-    query = select(*_SHOWN).where(IN_THE_QUEUE, JobRow.owner == owner, condition)
+    query = select(*_SHOWN).where(IS_QUEUED, JobRow.owner == owner, condition)
     rows = session.execute(query.order_by(JobRow.queue_rank, JobRow.created_at, JobRow.job_id).limit(limit))
     return [_queued(row) for row in rows]
 
@@ -146,7 +146,7 @@ def _in_turn(session: Session, per_owner: int, fits: ColumnElement[bool]) -> lis
     numbered = (
         select(*_SHOWN, place.label("place"))
         .join(members, members.c.job_id == JobRow.job_id)
-        .where(IN_THE_QUEUE, fits, members.c.turn + members.c.at_work <= members.c.max_parallel)
+        .where(IS_QUEUED, fits, members.c.turn + members.c.at_work <= members.c.max_parallel)
         .subquery()
     )
     shown = [numbered.c[column.key] for column in _SHOWN]
