@@ -1,4 +1,4 @@
-"""What may be loaded where. The contracts between modules are import-linter's (pyproject.toml); these are about weight."""
+"""Packages that each part may load. Contracts between modules are import-linter's (pyproject.toml)."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_the_wrapper_uses_the_standard_library_only() -> None:
 
 
 def imported(path: Path) -> set[str]:
-    """Packages that a file imports, at whatever place."""
+    """Return the packages that a file imports, at the top or inside functions."""
     names: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):

@@ -46,7 +46,7 @@ def test_tests_are_no_packages() -> None:
 
 
 def test_no_registry_is_named() -> None:
-    """Where packages come from is the machine's business (uv's and pip's own settings), not the project's."""
+    """Package indexes are settings of the machine (of uv and pip), not of the project."""
     hosts = [b"pypi" + b".org", b"python" + b"hosted.org", b"registry." + b"npmjs.org", b"deb." + b"debian.org"]
     naming = [path for path in tracked_files() if any(host in path.read_bytes() for host in hosts)]
     assert not naming

@@ -57,8 +57,8 @@ def _requirements(field: str, value: Any) -> Iterator[str]:
         if requirement.startswith("-") or " --" in requirement:
             raise _refusal(
                 f"{field}[{index}]",
-                f"{requirement!r} has an option of an installer; an upload carries requirements only, and which index "
-                "is asked is a setting of the platform",
+                f"{requirement!r} has an option of an installer; a job has requirements only, and the package index is a "
+                "setting of the platform",
             )
         if requirement:
             yield requirement
@@ -74,7 +74,7 @@ def _lines(field: str, text: str) -> list[str]:
 def _check_options(field: str, fields: Mapping[str, Any]) -> None:
     unknown = set(fields) - {"packages", _OPTIONS[field]} - _IGNORED_FIELDS
     if unknown:
-        raise _refusal(f"{field}.{min(unknown)}", "is no field of it")
+        raise _refusal(f"{field}.{min(unknown)}", "is not a known field")
     for option in fields.get(_OPTIONS[field]) or ():
         if not _IGNORED_OPTIONS.fullmatch(str(option)):
             raise _refusal(
