@@ -1,7 +1,7 @@
-"""Every setting of the platform's server side, in one tree. Built at the roots (launcher, tests) and handed down.
+"""All settings of the server in one tree, built at the roots (launcher, tests) and passed down.
 
-The tree travels to the gateway and the supervisor as constructor arguments, never through the environment: jobs
-inherit the environment of the Ray head, and the database's address is not theirs to know.
+The gateway and the supervisor receive it as constructor arguments, not through the environment, because jobs inherit the Ray
+head's environment and must not see the database's address.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ class _Section(BaseModel):
 
 
 class OwnerQuota(_Section):
-    """null: unbounded."""
+    """Quota of one owner. null: unbounded."""
 
     max_running_jobs: Annotated[int | None, Field(ge=0)] = None
-    """Jobs of one owner that may start, run or register at a time."""
+    """Admitted jobs at a time."""
     max_queued_jobs: Annotated[int | None, Field(ge=0)] = None
-    """Jobs of one owner that may wait; an upload beyond that is refused with 429."""
+    """Queued jobs; further uploads are refused with 429."""
     max_cpus: Annotated[float | None, Field(ge=0)] = None
-    """CPUs of an owner's running jobs together."""
+    """CPUs of admitted jobs together."""
     max_memory_bytes: Annotated[int | None, Field(ge=0)] = None
-    """Memory of an owner's running jobs together."""
+    """Memory of admitted jobs together, in bytes."""
 
     def bounds(self) -> Quota:
         return Quota(self.max_running_jobs, self.max_queued_jobs, self.max_cpus, self.max_memory_bytes)
@@ -39,9 +39,9 @@ class OwnerQuota(_Section):
 
 class QuotaSettings(_Section):
     default: OwnerQuota = OwnerQuota()
-    """Of every owner that ``owners`` does not name."""
+    """Quota of every owner that is not listed in ``owners``."""
     owners: dict[str, OwnerQuota] = {}
-    """By owner; in the place of ``default``, not beside it."""
+    """Per-owner quotas. A listed owner inherits nothing from ``default``."""
 
     def of(self, owner: str) -> Quota:
         return self.owners.get(owner, self.default).bounds()
@@ -53,44 +53,44 @@ class JobSettings(_Section):
     max_timeout_seconds: int = 3600
     """Largest ``timeout_seconds`` of an upload."""
     min_memory_bytes: int = 16 * 1024**2
-    """Smallest ``resources.memory`` of an upload: with less, no Python starts."""
+    """Smallest ``resources.memory`` of an upload. Python does not start with less."""
     max_script_bytes: int = 1024 * 1024
     """Largest script, decoded."""
     max_project_bytes: int = 32 * 1024**2
     """Largest archive of a project, as uploaded."""
     max_project_unpacked_bytes: int = 128 * 1024**2
-    """Largest project, unpacked. The gateway holds it in memory while it checks it, one project at a time."""
+    """Largest project, unpacked. The gateway checks it in memory, one project at a time."""
     max_project_files: int = 5000
-    """Most files of a project."""
+    """Largest number of files in a project."""
     max_project_ratio: int = 100
-    """Most times its archive's size that a project may unpack to, from 4 MiB on."""
+    """Largest ratio of a project's unpacked size to its archive's size, for projects over 4 MiB."""
     max_sweep_jobs: int = 100
-    """Most jobs of one sweep."""
+    """Largest number of jobs in a sweep."""
     max_infrastructure_losses: int = 3
-    """Attempts lost to a node, the head or Ray itself after which a job fails with ``node_lost``."""
+    """A job fails with ``node_lost`` after this number of attempts lost to a failure of a node, the head or Ray."""
     stop_grace_seconds: float = 10.0
-    """Time between SIGTERM and SIGKILL, so that scripts can save."""
+    """Seconds between SIGTERM and SIGKILL, so that scripts can save."""
     max_log_bytes: int = 64 * 1024 * 1024
-    """Cap of one attempt's stored output; the head and the tail are kept and the cut is marked."""
+    """Limit of one attempt's stored output. The beginning and the end are kept, and the gap is marked."""
     max_processes: int = 2048
-    """Processes and threads that a job may have at a time."""
+    """Largest number of processes and threads of a job at a time."""
     max_scratch_bytes: int = 10 * 1024**3
-    """What a job may write in its working directory and its TMPDIR, never more than 80 % of what is free when it starts."""
+    """Limit of a job's working directory and TMPDIR together, and at most 80 % of the disk's free space at its start."""
     nice: int = 10
-    """Added to the niceness of job processes, so that the platform and the models answer while jobs train."""
+    """Added to the niceness of job processes, so that the platform and the models answer during training."""
     quotas: QuotaSettings = QuotaSettings()
-    """What each owner may have at a time (docs/admission.md)."""
+    """Limits per owner (docs/admission.md)."""
     start_timeout_seconds: float = 600.0
-    """Seconds that Ray may take to start an attempt before it counts as lost. Its environment is built before that."""
+    """Seconds for Ray to start an attempt before it counts as lost. Its environment is built before that."""
 
 
 class ServingSettings(_Section):
     min_replicas: int = 0
-    """Default ``min_replicas`` of a version's deployment: 0 scales to zero, 1 keeps one process ready."""
+    """Default ``min_replicas`` of a deployment: 0 scales to zero, 1 keeps one process ready."""
     max_replicas: int = 2
     """Default ``max_replicas``."""
     target_ongoing_requests: float = 8.0
-    """Default requests in progress per replica that autoscaling aims for."""
+    """Default target of autoscaling: requests in progress per replica."""
     max_ongoing_requests: int = 64
     """Default requests in progress per replica before new ones queue."""
     max_queued_requests: int = 128
@@ -98,28 +98,28 @@ class ServingSettings(_Section):
     cpus: float = 0.1
     """Default logical CPUs of a replica."""
     batch_max_rows: int = 64
-    """Default ``batching.max_rows``, for models that are faster in groups and answer the same bits; 1 for no batching."""
+    """Default ``batching.max_rows``, for models that are faster in batches with bit-identical results. 1: no batching."""
     batch_wait_ms: float = 0.0
-    """Default ``batching.wait_ms``: how long a request with company waits for more. One that is alone never waits."""
+    """Default ``batching.wait_ms``: milliseconds that a batch of several requests waits for more. A single one never waits."""
     scale_up_timeout_seconds: float = 60.0
-    """How long a request waits for a version that has no ready replica, unless it says X-Scale-Up-Timeout."""
+    """Default time that a request waits for a version without a ready replica; X-Scale-Up-Timeout overrides it."""
     upscale_delay_seconds: float = 3.0
-    """Default ``upscale_delay_s``: how long demand must last before a replica is added."""
+    """Default ``upscale_delay_s``: seconds that load must last before a replica is added."""
     downscale_delay_seconds: float = 300.0
-    """Default ``downscale_delay_s``: how long a replica must be needless before it goes; without one a version is parked."""
+    """Default ``downscale_delay_s``: seconds that a replica must be idle before it is removed, the last one included."""
     deploy_registered_versions: bool = True
-    """Also deploy versions that were registered by other means than a job (MLflow's UI or client)."""
+    """Also deploy versions that were registered without a job (MLflow's UI or client)."""
     max_starting: int = 2
-    """Versions that may start their first replica at a time; each is a process that imports and loads."""
+    """Versions that may start their first replica at a time; each start imports packages and loads a model."""
     warm_models: int = Field(default=8, ge=0)
-    """Versions without a replica that warm processes of one gateway may answer for at a time; 0: no warm processes."""
+    """Versions without a replica that one gateway serves by warm processes at a time. 0: no warm processes."""
     warm_idle_seconds: float = Field(default=300.0, gt=0)
-    """How long a version's warm process must be without a request before it ends."""
+    """Idle seconds after which a warm process ends."""
     warm_memory_bytes: int = Field(default=2 * 1024**3, gt=0)
-    """What the versions' warm processes may have of memory together before the longest unused end."""
+    """Memory limit of all warm processes together. Beyond it the least recently used ones end."""
 
     def default_deployment(self) -> DeploymentConfig:
-        """What a version's deployment gets when nobody said otherwise."""
+        """Return the default configuration of a deployment."""
         return DeploymentConfig(
             min_replicas=self.min_replicas,
             max_replicas=self.max_replicas,
@@ -135,27 +135,27 @@ class ServingSettings(_Section):
 
 class SupervisorSettings(_Section):
     tick_seconds: float = 0.2
-    """Pause between two looks at the store."""
+    """Pause between two readings of the store."""
     lease_seconds: float = 15.0
-    """How long a silent supervisor keeps the lease before another may take it."""
+    """Seconds after which another supervisor may take the lease of a silent one."""
     registry_sync_seconds: float = 5.0
-    """Pause between two looks for versions that were registered without a job."""
+    """Pause between two searches for versions that were registered without a job."""
     max_starting: int = 4
-    """Attempts that may be on their way into Ray at a time; each is a process that starts."""
+    """Attempts that may be starting at a time; each starts a process."""
     serving_reserve_cpus: float = 1.0
-    """Logical CPUs of the cluster that are never given to jobs, so that replicas can start while jobs fill the machine."""
+    """Logical CPUs of the cluster that jobs never get, so that replicas can start on a busy machine."""
 
 
 class EnvironmentSettings(_Section):
     max_bytes: int = 20 * 1024**3
-    """What the environments of one machine may sum up to before the longest unused are removed, never one in use."""
+    """Size limit of a machine's environments. Beyond it the least recently used are removed, but never one in use."""
     mechanism: Literal["overlay", "ray_uv"] = "overlay"
-    """``overlay``: small environments above the base, by our plugin. ``ray_uv``: Ray's ``uv`` field, for nodes without it."""
+    """``overlay``: our plugin builds small environments on top of the base. ``ray_uv``: Ray's ``uv`` field, without plugin."""
     torch_backend: Annotated[str, Field(pattern=TORCH_BACKEND.pattern)] = AUTO_TORCH_BACKEND
-    """Which build of PyTorch jobs get whose upload names none: ``auto``, ``cpu``, ``cu128``, …"""
+    """PyTorch build of jobs whose upload names none: ``auto``, ``cpu``, ``cu128``, …"""
 
     def backend_of(self, asked: str | None) -> str:
-        """The build of PyTorch for whoever ``asked`` for one, or for none."""
+        """Return the PyTorch build for an upload that names ``asked``."""
         return self.torch_backend if asked is None else asked
 
 
@@ -165,71 +165,71 @@ class GatewaySettings(_Section):
     max_body_bytes: int = 100 * 1024 * 1024
     """Largest request body."""
     idempotency_hours: float = 24.0
-    """How long an Idempotency-Key is remembered."""
+    """Validity of an Idempotency-Key."""
     ray_package_hours: float = 24.0
-    """How long a package that `ray job submit` uploaded is kept after a client last asked for it; jobs keep their own copy."""
+    """Retention of packages uploaded by `ray job submit`, after their last use by a client. Jobs keep their own copy."""
 
 
 class RetentionSettings(_Section):
-    """How long what is over is kept (docs/retention.md). null: for ever."""
+    """Retention of finished work (docs/retention.md). null: forever."""
 
     finished_jobs_days: Annotated[float | None, Field(ge=0)] = 90.0
-    """Days after its end until a job's record goes, with its events, its files and, unless another job has them, its script."""
+    """Days after a job's end until its record, events, files and unshared script are deleted."""
     max_finished_jobs: Annotated[int | None, Field(ge=0)] = 200_000
-    """Records of finished jobs before the oldest go, however young they are."""
+    """Limit of finished jobs. Beyond it the oldest are deleted regardless of their age."""
     logs_days: Annotated[float | None, Field(ge=0)] = 30.0
-    """Days after its job's end until an attempt's log and all other files go; the record stays."""
+    """Days after a job's end until its attempts' logs and other files are deleted. The record stays."""
     scratch_days: Annotated[float | None, Field(ge=0)] = 1.0
-    """Days after its job's end until the working directory of an attempt goes; the log stays."""
+    """Days after a job's end until its attempts' working directories are deleted. The logs stay."""
     payload_days: Annotated[float | None, Field(ge=0)] = 30.0
-    """Days until a file of a payload log goes."""
+    """Days until a file of a payload log is deleted."""
     payload_max_bytes: Annotated[int | None, Field(ge=0)] = 10 * 1024**3
-    """What the files of all payload logs may sum up to before the oldest go."""
+    """Size limit of all payload logs. Beyond it the oldest files are deleted."""
     feedback_days: Annotated[float | None, Field(ge=0)] = 365.0
-    """Days after it was last given until feedback to a prediction goes."""
+    """Days until feedback on a prediction is deleted."""
 
 
 class ObservabilitySettings(_Section):
-    """What replicas write of requests (docs/observability.md)."""
+    """Logs and payload logs of replicas (docs/observability.md)."""
 
     slow_request_seconds: Annotated[float | None, Field(ge=0)] = 1.0
-    """A prediction that takes longer gets a line in its replica's log, as errors do, and requests that clients named
-    themselves (X-Request-ID, traceparent). null: only those do."""
+    """Slower predictions are logged by their replica. null: none. Errors, and requests with X-Request-ID or traceparent from
+    the client, are always logged."""
     access_log: bool = False
-    """A line in the replica's log for every prediction."""
+    """Log every prediction."""
     payload_file_bytes: Annotated[int, Field(gt=0)] = 8 * 1024**2
-    """Bodies that a process collects for a payload log before it writes a file."""
+    """Bytes of bodies that a process collects for a payload log before it writes a file."""
     payload_file_seconds: Annotated[float, Field(gt=0)] = 30.0
-    """How long it collects them at most: what a process that is killed may lose."""
+    """Longest time that a process collects them, which a killed process may lose."""
 
 
 class IngressSettings(_Section):
-    """The HAProxy of this machine, where the launcher prepared it."""
+    """This machine's HAProxy, as prepared by the launcher."""
 
     directory: Path
-    """Its runtime socket and its map of names lie below it."""
+    """Directory of its runtime socket and its map of names."""
     token: str
-    """What replicas ask of requests: the ingress alone can say it."""
+    """Token that replicas require of requests. Only the ingress knows it."""
 
     @property
     def worked_on(self) -> Path:
-        """Where processes note which requests they work on, for those that come after them."""
+        """Directory in which processes record the requests in progress (poison_requests.py)."""
         return self.directory / "worked-on"
 
 
 class PlatformSettings(_Section):
     state_dir: Path
-    """Everything the platform keeps lies below it. On a cluster: a file system that every node mounts at this path."""
+    """Directory of all persistent data. On a cluster: a file system that every node mounts at this path."""
     database_url: str
     """SQLAlchemy URL, ``sqlite:///…`` or ``postgresql+psycopg://…``."""
     mlflow_url: str
-    """Tracking server, as the jobs, the replicas, the supervisor and the gateway reach it."""
+    """MLflow's tracking server, for jobs, replicas, the supervisor and the gateway."""
     ray_dashboard_url: str
     """Ray's dashboard, which serves the Ray Jobs API."""
     gateway_url: str
-    """The platform's own ingress, as the gateway reaches it."""
+    """The platform's ingress, for the gateway."""
     ingress: IngressSettings | None = None
-    """None: an ingress that cannot be told anything; then the gateway answers all routes that name only a model."""
+    """None: an ingress without a map of names. The gateway then handles all requests that name only a model."""
     jobs: JobSettings = JobSettings()
     serving: ServingSettings = ServingSettings()
     supervisor: SupervisorSettings = SupervisorSettings()
@@ -240,20 +240,20 @@ class PlatformSettings(_Section):
 
     @property
     def attempts_dir(self) -> Path:
-        """One directory per attempt: what the wrapper is given and what it leaves (docs/architecture.md)."""
+        """One directory per attempt, for the wrapper's input and output (docs/architecture.md)."""
         return self.state_dir / "attempts"
 
     @property
     def counters_dir(self) -> Path:
-        """Where the processes of model versions count their requests (engines/metrics/counter_files.py)."""
+        """Request counters of model versions (engines/metrics/counter_files.py)."""
         return self.state_dir / "counters"
 
     @property
     def payloads_dir(self) -> Path:
-        """Requests and answers that payload logs keep (engines/metrics/payload_files.py)."""
+        """Payload logs (engines/metrics/payload_files.py)."""
         return self.state_dir / "payloads"
 
     @property
     def environments_dir(self) -> Path:
-        """Built overlays, by the hash of their lock."""
+        """Overlays, by hash."""
         return self.state_dir / "environments"

@@ -10,7 +10,7 @@ from ray.serve.config import BackpressureConfig
 from ray.serve.schema import LoggingConfig
 
 from raylift.ingress.access_token import only_from_ingress
-from raylift.ray_internals.loopback import keep_internal_server_on_loopback
+from raylift.ray_internals.serve_replica import keep_internal_server_on_loopback
 from raylift.settings import PlatformSettings
 
 DEPLOYMENT_NAME: Final = "gateway"

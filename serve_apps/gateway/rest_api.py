@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from starlette.middleware import Middleware
 
 import raylift
+from raylift.api.paths import INFERENCE
 from raylift.services.container import Services
 from serve_apps.gateway.http import openapi
 from serve_apps.gateway.http.errors import install_error_handlers
@@ -22,7 +23,6 @@ from serve_apps.gateway.predictions.shadowing import Shadowing
 from serve_apps.gateway.predictions.warm_fallback import WarmFallback
 from serve_apps.gateway.routers.environments import environments_router
 from serve_apps.gateway.routers.health import health_router
-from serve_apps.gateway.routers.inference import PATH as INFERENCE
 from serve_apps.gateway.routers.inference import inference_endpoint, inference_router
 from serve_apps.gateway.routers.job_logs import job_logs_router
 from serve_apps.gateway.routers.job_sources import job_sources_router

@@ -18,6 +18,8 @@ import grpc
 from google.protobuf.json_format import ParseDict
 from yarl import URL
 
+from raylift.api.headers import MODEL_VERSION, REQUEST_ID, SCALE_UP_TIMEOUT
+from raylift.api.paths import V2_MODELS
 from raylift.domain.errors import InvalidRequest
 from serve_apps.grpc_front.messages import SERVICE, message
 from serve_apps.grpc_front.translation import grpc_answer, http_body
@@ -25,7 +27,7 @@ from serve_apps.model_server.codecs.v2_binary import JSON_LENGTH, MEDIA_TYPE
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
-_RETURNED: Final = ("x-raylift-model-version", "x-request-id", "retry-after")
+_RETURNED: Final = (MODEL_VERSION.lower(), REQUEST_ID.lower(), "retry-after")
 """Headers of an answer that become trailing metadata."""
 _OWN: Final = frozenset(
     {
@@ -41,7 +43,7 @@ _OWN: Final = frozenset(
         "user-agent",
     }
 )
-_SCALE_UP: Final = "x-scale-up-timeout"
+_SCALE_UP: Final = SCALE_UP_TIMEOUT.lower()
 _CONNECT_SECONDS: Final = 5.0
 _STATUS: Final[Mapping[int, grpc.StatusCode]] = MappingProxyType(
     {
@@ -172,7 +174,7 @@ def _read(name: str, said: dict[str, Any]) -> Any:
 
 
 def _route(model: str, version: str) -> str:
-    named = f"/v2/models/{quote(model, safe='')}"
+    named = f"{V2_MODELS}/{quote(model, safe='')}"
     return f"{named}/versions/{quote(version, safe='')}" if version else named
 
 

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final, Generic, Protocol, TypeVar
 
+from raylift.domain.backoff import backoff
 from raylift.domain.deployment import Deployment
 from raylift.domain.errors import EngineUnavailable
 from raylift.engines.environments.overlays.overlay import is_built, overlay_directory
@@ -27,7 +28,8 @@ _log = logging.getLogger(__name__)
 _LOOK_SECONDS: Final = 2.0
 _DEPLOYED_SECONDS: Final = 0.5
 """Pause between two looks at whether versions with a process are still deployed."""
-_RESTART_SECONDS: Final = (0.5, 1.0, 2.0, 5.0, 15.0)
+_FIRST_PAUSE: Final = 0.5
+_LONGEST_PAUSE: Final = 15.0
 _MAX_UNFIT: Final = 4096
 
 Version = tuple[str, str]
@@ -207,8 +209,8 @@ class WarmPool(Generic[C]):
             while True:
                 began = time.monotonic()
                 await self._run_process()
-                failures = 0 if time.monotonic() - began > _RESTART_SECONDS[-1] else failures + 1
-                pause = _RESTART_SECONDS[min(failures, len(_RESTART_SECONDS)) - 1] if failures else 0.0
+                failures = 0 if time.monotonic() - began > _LONGEST_PAUSE else failures + 1
+                pause = backoff(failures, first=_FIRST_PAUSE, longest=_LONGEST_PAUSE) if failures else 0.0
                 _log.warning("The warm process has ended; another starts in %.1f s", pause)
                 await asyncio.sleep(pause)
         finally:

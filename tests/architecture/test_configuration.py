@@ -68,7 +68,7 @@ def leaf_names(model: type[BaseModel]) -> list[str]:
 
 
 def explained_above(lines: list[str], at: int) -> bool:
-    """Whether a comment stands above the value, or above the first of its section."""
+    """Return True where a comment is above the value, or above the first one of its section."""
     for line in reversed(lines[:at]):
         if line.strip().startswith("#") or "#" in line:
             return True

@@ -1,4 +1,4 @@
-"""What may be loaded where. The contracts between modules are import-linter's (pyproject.toml); these are about weight."""
+"""Packages that each part may load. Contracts between modules are import-linter's (pyproject.toml)."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_the_wrapper_uses_the_standard_library_only() -> None:
 
 
 def imported(path: Path) -> set[str]:
-    """Packages that a file imports, at whatever place."""
+    """Return the packages that a file imports, at the top or inside functions."""
     names: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
@@ -42,3 +42,13 @@ def imported(path: Path) -> set[str]:
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             names.add(node.module.partition(".")[0])
     return names
+
+
+def test_private_names_of_ray_are_in_one_room_only() -> None:
+    private = ("ray._private", "ray.serve._private", "ray._raylet", "ray.dashboard")
+    room = ROOT / "platform" / "raylift" / "ray_internals"
+    for package in ("platform/raylift", "serve_apps", "job_entrypoints"):
+        for path in (ROOT / package).rglob("*.py"):
+            if room not in path.parents:
+                found = [name for name in private if name in path.read_text(encoding="utf-8")]
+                assert not found, f"{path} names {found}: move it to raylift.ray_internals and docs/ray_internals.md"

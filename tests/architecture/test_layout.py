@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from pathlib import Path
 
@@ -45,7 +46,14 @@ def test_tests_are_no_packages() -> None:
 
 
 def test_no_registry_is_named() -> None:
-    """Where packages come from is the machine's business (uv's and pip's own settings), not the project's."""
+    """Package indexes are settings of the machine (of uv and pip), not of the project."""
     hosts = [b"pypi" + b".org", b"python" + b"hosted.org", b"registry." + b"npmjs.org", b"deb." + b"debian.org"]
     naming = [path for path in tracked_files() if any(host in path.read_bytes() for host in hosts)]
     assert not naming
+
+
+def test_header_names_and_paths_are_written_once() -> None:
+    literal = re.compile(r"""["'](x-raylift-[a-z-]+["']|/mlops|/v[12]/models)""", re.IGNORECASE)
+    once = {ROOT / "platform" / "raylift" / "api" / name for name in ("headers.py", "paths.py")}
+    found = [path for path in python_files() if path not in once and literal.search(path.read_text(encoding="utf-8"))]
+    assert not found, f"use raylift.api.headers and raylift.api.paths: {found}"

@@ -25,7 +25,7 @@ import pandas as pd
 import serving_models
 import serving_peers
 
-from raylift.domain.identifiers import version_route
+from raylift.api.paths import version_route
 from serve_apps.model_server.loading.loader import load_directory
 from serve_apps.model_server.server.asgi import ReplicaApp
 

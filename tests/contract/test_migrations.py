@@ -11,7 +11,7 @@ from alembic.config import Config
 from sqlalchemy import inspect, text
 
 from raylift.store import JobFilter, Store
-from raylift.store.engine.migration import configuration
+from raylift.store.migrations import configuration
 from raylift.store.engine.tables import Base
 from tests.contract.samples import add
 
@@ -75,7 +75,7 @@ def test_a_migration_that_fails_leaves_nothing_half_done(empty_store: Store, mon
         upgrade(config, revision)
         raise KeyError("power cut")
 
-    monkeypatch.setattr("raylift.store.engine.migration.command.upgrade", upgrade_and_fail)
+    monkeypatch.setattr("raylift.store.migrations.command.upgrade", upgrade_and_fail)
     with pytest.raises(KeyError):
         empty_store.migrate()
     assert table_names(empty_store) == set()

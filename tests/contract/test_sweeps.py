@@ -196,7 +196,7 @@ def test_a_turn_is_nobody_s_who_fits_nowhere_and_no_owner_hides_another(store: S
     assert [job.job_id for job in store.jobs.queue_heads(2)] == [other.job_id, before.job_id, added.jobs[0].job_id]
     assert [job.job_id for job in store.jobs.queue_heads(9)][-1] == behind.job_id
     assert store.jobs.queue_heads(9, nodes=[Resources(0.0, 0)]) == []
-    assert store.jobs.anybody_waits()
+    assert store.jobs.has_queued_jobs()
 
 
 def test_ever_so_many_jobs_that_wait_for_their_turn_are_told_from_the_rest_in_few_parameters(

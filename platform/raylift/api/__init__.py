@@ -1,1 +1,1 @@
-"""The wire: Pydantic schemas shared by the gateway and the client. Nothing here imports the server."""
+"""HTTP API shared by the gateway and the client: schemas, paths, header names."""

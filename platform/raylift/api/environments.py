@@ -20,23 +20,23 @@ class EnvironmentRequest(BaseModel):
 
 
 class EnvironmentView(BaseModel):
-    """An environment, as it is on the machine of the gateway."""
+    """An environment on the gateway's machine."""
 
     hash: Annotated[str | None, Field(description="Its name; null for the platform's own packages alone.")]
-    lock: Annotated[list[str], Field(description="What it has beyond the platform's own packages.")]
-    built: Annotated[bool, Field(description="False while it is being built, when that failed, or where none was built here.")]
-    in_use: Annotated[bool, Field(description="A job, a replica or another process runs in it, or is about to.")]
-    size: Annotated[int | None, Field(description="Bytes, with what is kept of packages that were built from source for it.")]
-    own_size: Annotated[int | None, Field(description="Of these: bytes that only this environment holds.")] = None
-    shared_size: Annotated[int | None, Field(description="Of these: bytes that other environments here hold as well.")] = None
+    lock: Annotated[list[str], Field(description="Pinned packages beyond the platform's own.")]
+    built: Annotated[bool, Field(description="False during a build, after a failed one, or where it was not built here.")]
+    in_use: Annotated[bool, Field(description="A job, a replica or another process uses it or is about to.")]
+    size: Annotated[int | None, Field(description="Bytes, including the cache of packages built from source for it.")]
+    own_size: Annotated[int | None, Field(description="Part of size that only this environment uses.")] = None
+    shared_size: Annotated[int | None, Field(description="Part of size that other environments also use.")] = None
     created_at: datetime | None
     last_used_at: datetime | None
-    message: Annotated[str | None, Field(description="Why it could not be built.")]
-    progress: Annotated[DownloadProgress | None, Field(description="While it is downloaded and built.")] = None
-    note: Annotated[str | None, Field(description="A word about what is being downloaded.")] = None
+    message: Annotated[str | None, Field(description="Reason of a failed build.")]
+    progress: Annotated[DownloadProgress | None, Field(description="During download and build.")] = None
+    note: Annotated[str | None, Field(description="Hint about the downloads.")] = None
 
 
 class EnvironmentList(BaseModel):
-    environments: Annotated[list[EnvironmentView], Field(description="Those not built first, then the longest unused.")]
-    size: Annotated[int, Field(description="Bytes that they take together: what they share counts once.")]
-    max_size: Annotated[int, Field(description="Bytes, from which on the longest unused are removed after a build.")]
+    environments: Annotated[list[EnvironmentView], Field(description="Unbuilt ones first, then by last use, oldest first.")]
+    size: Annotated[int, Field(description="Bytes of all together; shared files count once.")]
+    max_size: Annotated[int, Field(description="Bytes. Beyond this limit a build removes the least recently used ones.")]

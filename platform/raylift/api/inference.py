@@ -1,4 +1,4 @@
-"""Wire schemas of ``POST /mlops/inference``. They document and type it; the data path parses the body once, in the replica."""
+"""Schemas of ``POST /mlops/inference``, for documentation and types. Only the replica parses the body."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class InferenceRequest(BaseModel):
     model_config = ConfigDict(extra="forbid", protected_namespaces=())
 
     model_name: str
-    model_version: Annotated[str | int | None, Field(description="Neither this nor alias: the newest ready version.")] = None
+    model_version: Annotated[str | int | None, Field(description="Without this and alias: the newest ready version.")] = None
     alias: Annotated[str | None, Field(description="An MLflow alias, e.g. champion.")] = None
     inputs: Annotated[
         dict[str, Any] | list[Any],
@@ -31,8 +31,6 @@ class InferenceResponse(BaseModel):
     model_name: str
     model_version: str
     predictions: list[Any]
-    probabilities: Annotated[list[list[Figure]] | None, Field(description="A row per input row; absent unless asked for.")] = (
-        None
-    )
+    probabilities: Annotated[list[list[Figure]] | None, Field(description="A row per input row; only if requested.")] = None
     classes: Annotated[list[Scalar] | None, Field(description="The class of each column of probabilities.")] = None
     inference_time_ms: Figure

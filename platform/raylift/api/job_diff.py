@@ -1,4 +1,4 @@
-"""Wire schema of ``GET /mlops/training/jobs/{job_id}/diff/{other_id}``."""
+"""Schema of ``GET /mlops/training/jobs/{job_id}/diff/{other_id}``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Change = Literal["added", "removed", "changed"]
 
 
 class ValueDifference(BaseModel):
-    """Something that is not the same in both. null: the job does not have it; NaN and infinities are text."""
+    """A different value. null: the job does not have it. NaN and infinities are text."""
 
     name: str
     first: Any
@@ -18,31 +18,31 @@ class ValueDifference(BaseModel):
 
 
 class NameDifference(BaseModel):
-    """A file or a variable, by name only."""
+    """A different file or variable, without its content."""
 
     name: str
     change: Change
 
 
 class ListDifference(BaseModel):
-    """What only one of two lists has."""
+    """Items of only one of two lists."""
 
-    removed: Annotated[list[str], Field(description="Only the first job has them.")]
-    added: Annotated[list[str], Field(description="Only the second job has them.")]
+    removed: Annotated[list[str], Field(description="Items of the first job only.")]
+    added: Annotated[list[str], Field(description="Items of the second job only.")]
 
 
 class JobDiff(BaseModel):
-    """What the second job does differently from the first; what is the same is left out."""
+    """Differences of the second job from the first. Equal parts are left out."""
 
     first: str
     second: str
-    same: Annotated[bool, Field(description="Whether both ask for the same: all but the metrics, which are what came of it.")]
+    same: Annotated[bool, Field(description="True where the requests are equal. Metrics, as results, do not count.")]
     script: Annotated[str | None, Field(description="Unified diff; null for the same script.")]
     project: Annotated[list[NameDifference], Field(description="Files of the project.")]
     requirements: ListDifference
     environment_lock: Annotated[ListDifference, Field(description="Pinned packages beyond the base environment.")]
     args: Annotated[ValueDifference | None, Field(description="null for the same arguments.")]
-    params: Annotated[list[ValueDifference], Field(description="Parameters, which are no secrets.")] = []
+    params: Annotated[list[ValueDifference], Field(description="Parameters; they contain no secrets.")] = []
     environment: Annotated[list[NameDifference], Field(description="Variables; their values are never shown.")]
     resources: list[ValueDifference]
     settings: list[ValueDifference]

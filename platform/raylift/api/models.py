@@ -1,14 +1,13 @@
-"""Wire schemas of ``/mlops/models``."""
+"""Schemas of ``/mlops/models``."""
 
 from __future__ import annotations
 
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field
 
-from raylift.api.amounts import check_amount
-from raylift.api.figures import Figure
+from raylift.api.figures import Figure, OptionalAmount
 
 DeploymentStatusName = Literal["pending", "starting", "ready", "scaled_to_zero", "unhealthy", "stopped"]
 
@@ -21,7 +20,7 @@ class BatchingConfig(BaseModel):
 
 
 class BatchingUpdate(BaseModel):
-    """A change of a deployment's batching. Fields left out keep their value; where there was none, the settings' own."""
+    """Change of a deployment's batching. Omitted fields keep their value, or the platform's default if there was none."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
@@ -30,25 +29,25 @@ class BatchingUpdate(BaseModel):
 
 
 class PayloadLogConfig(BaseModel):
-    """Keeps a sample of requests with their answers, as Parquet files (docs/observability.md)."""
+    """Sample of requests with their answers, stored as Parquet files (docs/observability.md)."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
-    sample_rate: Annotated[float, Field(ge=0, le=1, description="The share of requests that is kept: 1 keeps all.")] = 1.0
+    sample_rate: Annotated[float, Field(ge=0, le=1, description="Share of requests to keep; 1 keeps all.")] = 1.0
     max_body_bytes: Annotated[
-        int, Field(ge=0, le=16 * 1024 * 1024, description="A larger body or answer is left out of its record.")
+        int, Field(ge=0, le=16 * 1024 * 1024, description="Bytes. A larger body or answer is omitted from its record.")
     ] = 64 * 1024
 
 
 class DeploymentUpdate(BaseModel):
-    """Body of ``PUT …/deployment``. What is left out keeps its value (its default for a new deployment)."""
+    """Body of ``PUT …/deployment``. Omitted fields keep their value (the default for a new deployment)."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     min_replicas: Annotated[int | None, Field(ge=0, le=10_000, description="0 scales to zero when idle.")] = None
     max_replicas: Annotated[int | None, Field(ge=1, le=10_000)] = None
     target_ongoing_requests: Annotated[
-        float | None, Field(gt=0, le=1_000_000, description="Requests in progress per replica that autoscaling aims for.")
+        float | None, Field(gt=0, le=1_000_000, description="Target of autoscaling: requests in progress per replica.")
     ] = None
     max_ongoing_requests: Annotated[
         int | None, Field(ge=1, le=1_000_000, description="Requests in progress per replica before others queue.")
@@ -57,41 +56,34 @@ class DeploymentUpdate(BaseModel):
         int | None, Field(ge=1, le=1_000_000, description="Requests that queue per replica before others are refused with 429.")
     ] = None
     upscale_delay_s: Annotated[
-        float | None, Field(ge=0, le=86_400, description="Seconds that demand must last before a replica is added.")
+        float | None, Field(ge=0, le=86_400, description="Seconds that load must last before a replica is added.")
     ] = None
     downscale_delay_s: Annotated[
-        float | None, Field(ge=0, le=86_400, description="Seconds that a replica must be idle before it goes, the last too.")
+        float | None,
+        Field(ge=0, le=86_400, description="Seconds that a replica must be idle before it is removed, the last one too."),
     ] = None
     cpus: Annotated[float | None, Field(ge=0.01, le=1_000_000, description="Logical CPUs of each replica.")] = None
-    memory: Annotated[int | str | None, Field(description='Logical memory of each replica: bytes or "1GiB".')] = None
+    memory: Annotated[OptionalAmount, Field(description='Logical memory of each replica: bytes or "1GiB".')] = None
     batching: Annotated[
         BatchingUpdate | None,
-        Field(description="Compute requests that come together in groups, where the model answers the same bits. null: never."),
+        Field(description="Compute simultaneous requests in batches if results stay bit-identical. null: never."),
     ] = None
-
     payload_log: Annotated[
         PayloadLogConfig | None, Field(description="Keep a sample of requests with their answers. null: none.")
     ] = None
-
     take_traffic: Annotated[
         bool | None,
-        Field(description="Answer requests that name only the model, as the newest that does, without a traffic table."),
+        Field(
+            description="Without a traffic table, the newest version with this set answers requests that name only the model."
+        ),
     ] = None
-
     environment: Annotated[
         dict[str, str | None] | None,
         Field(
-            description="Environment variables of the replicas: those given are set, null takes one away; the others stay. "
-            "null in the place of all: none. A new deployment has those of its job that do not look like secrets."
+            description="Environment variables of the replicas. Given ones are set, null removes one, others stay; null for "
+            "the whole field removes all. A new deployment has those of its job that do not look like secrets."
         ),
     ] = None
-
-    @field_validator("memory")
-    @classmethod
-    def _is_an_amount(cls, value: int | str | None) -> int | str | None:
-        if value is not None:
-            check_amount(value)
-        return value
 
 
 class DeploymentView(BaseModel):
@@ -128,7 +120,7 @@ class DeploymentList(BaseModel):
 
 
 class Lineage(BaseModel):
-    """Where a version comes from. Fields are null for versions that no job of the platform made."""
+    """Origin of a version. Fields are null for versions without a job of the platform."""
 
     job_id: str | None
     script_sha256: str | None
@@ -139,15 +131,13 @@ class Lineage(BaseModel):
 
 
 class SchemaView(BaseModel):
-    """Origin of the schema that the version's requests are built from (docs/inference.md)."""
+    """Origin of the schema of the version's requests (docs/inference.md)."""
 
     source: Annotated[
         str,
         Field(description="training, signature, input_example: the table seen there; model; mlflow_signature; or none."),
     ]
-    disagreements: Annotated[
-        list[str], Field(description="What another source says differently. The schema follows its source.")
-    ]
+    disagreements: Annotated[list[str], Field(description="Differences in other sources. The schema follows its own source.")]
 
 
 class VersionView(BaseModel):
@@ -160,9 +150,7 @@ class VersionView(BaseModel):
     tags: dict[str, str]
     metrics: Annotated[dict[str, Figure], Field(description="null is NaN.")]
     lineage: Lineage
-    schema_origin: Annotated[SchemaView | None, Field(description="null until the version was loaded for the first time.")] = (
-        None
-    )
+    schema_origin: Annotated[SchemaView | None, Field(description="null until the version has been loaded once.")] = None
     deployment: DeploymentView | None
 
 

@@ -1,4 +1,4 @@
-"""Wire schemas of a version's statistics, and of feedback to its predictions."""
+"""Schemas of a version's statistics and of feedback on its predictions."""
 
 from __future__ import annotations
 
@@ -13,32 +13,32 @@ RequestId = Annotated[
         min_length=1,
         max_length=128,
         pattern=r"^[\x21-\x7e]+$",
-        description="The X-Request-ID that the request came with, or was answered with.",
+        description="X-Request-ID of the request or of its response.",
     ),
 ]
 
 
 class StatsView(BaseModel):
-    """What a version's processes have counted since ``since``; gauges are of this moment."""
+    """Counters of a version's processes since ``since``, and present gauges."""
 
     model_config = ConfigDict(protected_namespaces=())
 
     model_name: str
     model_version: str
-    since: Annotated[datetime | None, Field(description="null: no process of it has ever started.")]
-    requests: Annotated[int, Field(description="Prediction requests that reached a process of the version.")]
+    since: Annotated[datetime | None, Field(description="null: no process has started yet.")]
+    requests: Annotated[int, Field(description="Prediction requests received by processes of the version.")]
     requests_by_protocol: dict[str, int]
     errors: int
     error_rate: Annotated[float | None, Field(description="errors / requests; null without requests.")]
-    errors_by_kind: Annotated[dict[str, int], Field(description="Only kinds that there were.")]
+    errors_by_kind: Annotated[dict[str, int], Field(description="Only kinds that occurred.")]
     rows: int
-    mean_batch_rows: Annotated[float | None, Field(description="Rows that were computed together, at the mean.")]
+    mean_batch_rows: Annotated[float | None, Field(description="Mean number of rows computed together.")]
     latency_mean_ms: float | None
     latency_p50_ms: Annotated[float | None, Field(description="Estimated from the histogram, as are p95 and p99.")]
     latency_p95_ms: float | None
     latency_p99_ms: float | None
     ongoing_requests: int
-    queued_requests: Annotated[int, Field(description="Of the ongoing ones, those that are not computed yet.")]
+    queued_requests: Annotated[int, Field(description="Ongoing requests that are not being computed yet.")]
     replicas: int
     warm_processes: int
     memory_bytes: Annotated[int, Field(description="Resident memory of its processes together.")]
@@ -47,22 +47,22 @@ class StatsView(BaseModel):
     load_mean_seconds: float | None
     payloads_written: int
     payloads_dropped: int
-    feedback: Annotated[int, Field(description="Requests whose true value was told.")]
+    feedback: Annotated[int, Field(description="Requests with feedback.")]
 
 
 class FeedbackEntry(BaseModel):
-    """The true value of one request; one that was told before is replaced."""
+    """The true value of one request. It replaces a former one."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     request_id: RequestId
     true_value: Annotated[
-        Any, Field(description="Any JSON but null: the value of the one row, or a list with one for each row of the request.")
+        Any, Field(description="JSON except null: the value of the one row, or a list with one value per row of the request.")
     ]
 
 
 class FeedbackBody(BaseModel):
-    """Body of ``POST …/feedback`` for several requests; a single entry may be sent as it is."""
+    """Body of ``POST …/feedback`` for several requests. A single entry may be sent without this envelope."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -70,7 +70,7 @@ class FeedbackBody(BaseModel):
 
 
 class FeedbackAccepted(BaseModel):
-    accepted: Annotated[int, Field(description="Requests that were told of: two entries about one count once.")]
+    accepted: Annotated[int, Field(description="Requests with accepted feedback; two entries for one request count once.")]
 
 
 class FeedbackView(BaseModel):

@@ -1,4 +1,4 @@
-"""Wire schemas of Ray's Jobs API (``/api/jobs``), as Ray 2.60 has them: its own clients read and write them."""
+"""Schemas of Ray's Jobs API (``/api/jobs``) as in Ray 2.60, for Ray's own clients."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 class VersionResponse(BaseModel):
     """``GET /api/version``."""
 
-    version: Annotated[str, Field(description="Of the Jobs API.")]
+    version: Annotated[str, Field(description="Version of the Jobs API.")]
     ray_version: str
     ray_commit: str
     session_name: str
@@ -28,7 +28,8 @@ class JobSubmitRequest(BaseModel):
         dict[str, Any] | None, Field(description="working_dir, py_modules, pip or uv, env_vars, excludes, config.")
     ] = None
     metadata: Annotated[
-        dict[str, str] | None, Field(description="Kept and given back; keys beginning with raylift. choose, docs/ray_jobs.md.")
+        dict[str, str] | None,
+        Field(description="Stored and returned; keys that begin with raylift. are options (docs/ray_jobs.md)."),
     ] = None
     entrypoint_num_cpus: Annotated[float | None, Field(ge=0)] = None
     entrypoint_num_gpus: Annotated[float | None, Field(ge=0)] = None
@@ -55,7 +56,7 @@ class JobLogsResponse(BaseModel):
 
 
 class JobDetails(BaseModel):
-    """A job in Ray's words. The fields about Ray's own driver are always null: drivers belong to attempts, not to jobs."""
+    """A job in Ray's terms. Fields about Ray's driver are null, because drivers belong to attempts, not to jobs."""
 
     type: Literal["SUBMISSION"] = "SUBMISSION"
     job_id: Annotated[str | None, Field(description="Raylift's id of the job, as in /mlops/training/jobs.")]
@@ -63,9 +64,9 @@ class JobDetails(BaseModel):
     driver_info: None = None
     status: Literal["PENDING", "RUNNING", "STOPPED", "SUCCEEDED", "FAILED"]
     entrypoint: str
-    message: Annotated[str | None, Field(description="The reason and, while it waits, the place in the queue.")]
+    message: Annotated[str | None, Field(description="The reason and, while it is queued, its position.")]
     error_type: str | None
-    start_time: Annotated[int | None, Field(description="When it was submitted, as Ray has it: Unix time in milliseconds.")]
+    start_time: Annotated[int | None, Field(description="Time of the submission, as in Ray: Unix time in milliseconds.")]
     end_time: int | None
     metadata: dict[str, str] | None
     runtime_env: Annotated[dict[str, Any] | None, Field(description="As it was sent; the values of env_vars are masked.")]

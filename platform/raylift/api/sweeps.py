@@ -1,4 +1,4 @@
-"""Wire schemas of ``/mlops/training/sweeps`` and of the ``sweep`` field of an upload."""
+"""Schemas of ``/mlops/training/sweeps`` and of an upload's ``sweep`` field."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Value = bool | int | float | str
 
 
 class SweepRequest(BaseModel):
-    """Makes the upload a sweep: a job for each combination of the parameters."""
+    """Turns an upload into a sweep: a job for each combination of the parameters."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False, populate_by_name=True)
 
@@ -24,25 +24,26 @@ class SweepRequest(BaseModel):
     ]
     passed_as: Annotated[
         Literal["environment", "arguments"],
-        Field(alias="as", description="environment: variables of the script. arguments: --NAME VALUE behind its args."),
+        Field(alias="as", description="environment: variables of the script. arguments: --NAME VALUE after its args."),
     ] = "environment"
     metric: Annotated[
-        str | None, Field(min_length=1, max_length=250, description="Of the jobs' runs; the table names the best job by it.")
+        str | None, Field(min_length=1, max_length=250, description="Metric of the jobs' runs that decides the best job.")
     ] = None
-    mode: Annotated[Literal["max", "min"], Field(description="Which value of the metric is the best.")] = "max"
+    mode: Annotated[Literal["max", "min"], Field(description="Direction in which the metric improves.")] = "max"
     registration: Annotated[
         Literal["all", "best"],
         Field(
-            alias="register", description="best: only the best job's model, once all have ended; needs metric and model_name."
+            alias="register", description="best: only the best job's model, after all have ended; needs metric and model_name."
         ),
     ] = "all"
     max_parallel: Annotated[
-        int | None, Field(ge=1, description="Jobs of the sweep at a time; null: as many as the cluster holds.")
+        int | None,
+        Field(ge=1, description="Admitted jobs of the sweep at a time; null: only the cluster's capacity limits them."),
     ] = None
 
 
 class SweepJob(BaseModel):
-    """A job that was just made."""
+    """A new job of the sweep."""
 
     job_id: str
     parameters: dict[str, str]
@@ -55,7 +56,7 @@ class SweepAccepted(BaseModel):
     status: str
     created_at: datetime
     message: str
-    notes: Annotated[list[str], Field(description="What was done otherwise than the upload says.")] = []
+    notes: Annotated[list[str], Field(description="Deviations from the upload's own values.")] = []
     jobs: list[SweepJob]
     links: dict[str, str]
 
@@ -80,9 +81,7 @@ class SweepSummary(BaseModel):
     sweep_id: str
     status: Annotated[
         Literal["queued", "running", "completed", "failed", "cancelled"],
-        Field(
-            description="completed: all jobs have ended and some completed, and the best is registered where that was asked."
-        ),
+        Field(description="completed: all jobs have ended, some have completed, and the best is registered if requested."),
     ]
     message: str | None
     experiment_name: str
@@ -93,7 +92,7 @@ class SweepSummary(BaseModel):
     mode: Literal["max", "min"]
     created_at: datetime
     finished_at: datetime | None
-    counts: Annotated[dict[str, int], Field(description="How many of its jobs have which status.")]
+    counts: Annotated[dict[str, int], Field(description="Number of its jobs by status.")]
     links: dict[str, str]
 
 
@@ -105,9 +104,9 @@ class SweepView(SweepSummary):
     max_parallel: int | None
     tags: dict[str, str]
     mlflow_experiment_id: str | None
-    mlflow_run_id: Annotated[str | None, Field(description="The parent run; those of the jobs are nested in it.")]
-    best: Annotated[SweepRow | None, Field(description="By the metric, among the jobs that have completed so far.")]
-    jobs: Annotated[list[SweepRow], Field(description="In the order of the parameters; deleted jobs are left out.")]
+    mlflow_run_id: Annotated[str | None, Field(description="The parent run, which contains those of the jobs.")]
+    best: Annotated[SweepRow | None, Field(description="Best completed job so far, by the metric.")]
+    jobs: Annotated[list[SweepRow], Field(description="In the order of the parameters, without deleted jobs.")]
 
 
 class SweepPage(BaseModel):

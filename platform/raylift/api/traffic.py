@@ -1,4 +1,4 @@
-"""Wire schemas of ``/mlops/models/{name}/traffic``, its history, and of the aliases."""
+"""Schemas of ``/mlops/models/{name}/traffic``, its history, and aliases."""
 
 from __future__ import annotations
 
@@ -16,22 +16,20 @@ TargetName = Annotated[str | int, Field(description='A version\'s number, e.g. "
 class RouteBody(BaseModel):
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
-    version: Annotated[
-        str | int | None, Field(description="A version's number. A text that is no number is an MLflow alias.")
-    ] = None
+    version: Annotated[str | int | None, Field(description="A version's number. Other text is an MLflow alias.")] = None
     alias: Annotated[str | None, Field(description="An MLflow alias, instead of a version.")] = None
-    weight: Annotated[float, Field(ge=0, description="Its share is this part of the sum of all weights.")]
+    weight: Annotated[float, Field(ge=0, description="Share of requests, relative to the sum of all weights.")]
 
 
 class StickyBody(BaseModel):
-    """What of a request decides which version it goes to: exactly one of the two."""
+    """Key of sticky routing: exactly one of the two."""
 
     model_config = ConfigDict(extra="forbid")
 
     header: Annotated[str | None, Field(description="A header's name, e.g. X-User.")] = None
     field: Annotated[
         str | None,
-        Field(description="A dotted name in the JSON body, e.g. params.user; a list stands for its first element."),
+        Field(description="A dotted name in the JSON body, e.g. params.user; of a list the first element counts."),
     ] = None
 
 
@@ -54,7 +52,7 @@ class RouteView(BaseModel):
 
 
 class TrafficTableView(BaseModel):
-    """A table in the form that ``PUT …/traffic`` takes."""
+    """A table in the form of ``PUT …/traffic``."""
 
     routes: list[RouteView]
     shadow: list[str]
@@ -62,28 +60,28 @@ class TrafficTableView(BaseModel):
 
 
 class VersionShare(BaseModel):
-    """A version that gets requests now, or copies of them."""
+    """A version that receives requests or copies of them now."""
 
     model_config = ConfigDict(protected_namespaces=())
 
-    model_version: Annotated[str | None, Field(description="Null for an alias that is gone from MLflow.")]
-    alias: Annotated[str | None, Field(description="The alias through which the table names it.")]
-    share: Annotated[Figure, Field(description="Its part of the requests, 0 to 1; 0 for shadow versions.")]
+    model_version: Annotated[str | None, Field(description="Null for an alias that no longer exists in MLflow.")]
+    alias: Annotated[str | None, Field(description="The alias in the table.")]
+    share: Annotated[Figure, Field(description="Share of requests, 0 to 1; 0 for shadow versions.")]
     shadow: bool
     status: Annotated[DeploymentStatusName | None, Field(description="Null where it has no deployment.")]
     replicas: int
 
 
 class TrafficView(TrafficTableView):
-    """A model's traffic. Without a table ``routes`` is empty, and the newest version that answers gets every request."""
+    """A model's traffic. Without a table ``routes`` is empty, and the newest answering version gets every request."""
 
     model_config = ConfigDict(protected_namespaces=())
 
     model_name: str
-    revision: Annotated[int, Field(description="Counts changes of the table; 0 where there never was one. Also the ETag.")]
+    revision: Annotated[int, Field(description="Number of changes of the table; also the ETag.")]
     updated_at: datetime | None
     updated_by: str | None
-    versions: Annotated[list[VersionShare], Field(description="What the table comes to now, aliases resolved.")]
+    versions: Annotated[list[VersionShare], Field(description="Present result of the table, with aliases resolved.")]
 
 
 class TrafficChangeView(BaseModel):
@@ -91,7 +89,7 @@ class TrafficChangeView(BaseModel):
 
     sequence: int
     at: datetime
-    who: Annotated[str, Field(description='X-Raylift-Owner, else "local"; "mlflow" for what was moved in MLflow itself.')]
+    who: Annotated[str, Field(description='X-Raylift-Owner, else "local"; "mlflow" for changes made in MLflow itself.')]
     action: Literal["put", "delete", "rollback", "alias"]
     revision: int | None
     before: TrafficTableView | None
@@ -110,11 +108,11 @@ class TrafficHistory(BaseModel):
 
 
 class RollbackRequest(BaseModel):
-    """Body of ``POST …/rollback``; may be left out: then the last change is undone."""
+    """Body of ``POST …/rollback``. Without a body the last change is undone."""
 
     model_config = ConfigDict(extra="forbid")
 
-    revision: Annotated[int | None, Field(ge=0, description="Go back to this revision of the table instead.")] = None
+    revision: Annotated[int | None, Field(ge=0, description="Restore this revision of the table instead.")] = None
     alias: Annotated[str | None, Field(min_length=1, description="Undo the last move of this alias instead.")] = None
 
 
@@ -123,7 +121,7 @@ class AliasUpdate(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    version: Annotated[str | int, Field(description="The version that the alias stands for from now on.")]
+    version: Annotated[str | int, Field(description="New version of the alias.")]
 
 
 class AliasView(BaseModel):

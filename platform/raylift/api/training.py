@@ -1,4 +1,4 @@
-"""Wire schemas of ``/mlops/training``."""
+"""Schemas of ``/mlops/training``."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from raylift.api.amounts import check_amount
-from raylift.api.figures import Figure
+from raylift.api.figures import Amount, Figure, OptionalAmount
 from raylift.api.sweeps import SweepRequest, Value
 from raylift.domain.identifiers import MODEL_NAME, TORCH_BACKEND
 
@@ -20,38 +19,32 @@ TorchBackend = Annotated[
     str,
     Field(
         pattern=TORCH_BACKEND.pattern,
-        description="Which build of PyTorch: `cpu`, `cu128`, … from PyTorch's own index, or `auto`, which leaves it to the "
-        "platform's package index. null: as the platform's settings say.",
+        description="Build of PyTorch: `cpu`, `cu128`, … from PyTorch's own index, or `auto` for that of the platform's "
+        "package index. null: the platform's setting.",
         examples=["cpu", "cu128", "auto"],
     ),
 ]
 
 
 class DownloadProgress(BaseModel):
-    """Progress of an environment's downloads. Files that were downloaded before count in neither number."""
+    """Progress of an environment's downloads, without cached files."""
 
     downloaded: Annotated[int, Field(description="Bytes.")]
-    size: Annotated[int, Field(description="Bytes of all packages whose download has begun: soon all that there are.")]
+    size: Annotated[int, Field(description="Bytes of all packages whose download has begun.")]
 
 
 class ResourceRequest(BaseModel):
-    """What a job asks for; also its limit."""
+    """Resources that a job requests, which are also its limits."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     cpus: Annotated[float, Field(ge=0.1, le=1_000_000, description="Logical CPUs, fractions allowed.")] = 1.0
-    memory: Annotated[int | str, Field(description='Bytes, or a string such as "2GiB", "512MiB", "1.5G".')] = "2GiB"
+    memory: Annotated[Amount, Field(description='Bytes, or a string such as "2GiB", "512MiB", "1.5G".')] = "2GiB"
     gpus: Annotated[float, Field(ge=0, le=1_000_000)] = 0.0
-
-    @field_validator("memory")
-    @classmethod
-    def _is_an_amount(cls, value: int | str) -> int | str:
-        check_amount(value)
-        return value
 
 
 class TrainingUpload(BaseModel):
-    """Body of ``POST /mlops/training/upload`` as JSON. Bounds that are settings are checked by the service."""
+    """Body of ``POST /mlops/training/upload`` as JSON. The service checks limits from the settings."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -61,11 +54,11 @@ class TrainingUpload(BaseModel):
         str, Field(max_length=255, description="A bare file name ending in .py, or in .ipynb for a notebook.")
     ] = "train.py"
     entrypoint: Annotated[
-        str | None, Field(max_length=1024, description="With a project, hence in a form only: the script's path in it.")
+        str | None, Field(max_length=1024, description="Path of the script in the project; in form uploads only.")
     ] = None
-    experiment_name: Annotated[str, Field(min_length=1, max_length=500, description="MLflow experiment, made if absent.")]
+    experiment_name: Annotated[str, Field(min_length=1, max_length=500, description="MLflow experiment, created if absent.")]
     model_name: Annotated[
-        str | None, Field(description="Registered model to add a version to; null runs the script and registers nothing.")
+        str | None, Field(description="Registered model for the new version. null: nothing is registered.")
     ] = None
     requirements: Annotated[list[str], Field(description="PEP 508 requirements.")] = []
     torch_backend: TorchBackend | None = None
@@ -73,7 +66,7 @@ class TrainingUpload(BaseModel):
     args: Annotated[list[str], Field(description="The script's sys.argv[1:].")] = []
     timeout_seconds: Annotated[int, Field(description="Seconds the script may run; 60 to 3600 by default.")] = 600
     resources: ResourceRequest = ResourceRequest()
-    max_retries: Annotated[int, Field(ge=0, le=10, description="Times to run again when the script itself fails.")] = 0
+    max_retries: Annotated[int, Field(ge=0, le=10, description="Number of retries after a failure of the script.")] = 0
     priority: Annotated[int, Field(ge=0, le=100, description="Higher first.")] = 50
     autolog: Annotated[bool, Field(description="Call mlflow.autolog() for the script.")] = True
     deploy: Annotated[bool, Field(description="Deploy the registered version.")] = True
@@ -83,18 +76,18 @@ class TrainingUpload(BaseModel):
             alias="register",
             min_length=1,
             max_length=500,
-            description="Which of the models that the script logs is registered: its name, its class, or its run's id or name.",
+            description="Selects the logged model to register: by its name, its class, or its run's id or name.",
         ),
     ] = None
     take_traffic: Annotated[
-        bool, Field(description="Let the version answer requests that name only the model. A traffic table goes before this.")
+        bool, Field(description="Let the version answer requests that name only the model. A traffic table has precedence.")
     ] = True
     params: Annotated[
         dict[str, Value],
-        Field(description="Parameters that are no secrets: environment variables of the script, shown, and MLflow params."),
+        Field(description="Parameters without secrets: visible environment variables of the script, and MLflow params."),
     ] = {}
     tags: Annotated[dict[str, str], Field(description="Copied to the job, its runs and the version.")] = {}
-    sweep: Annotated[SweepRequest | None, Field(description="Makes it a job for each combination of parameters.")] = None
+    sweep: Annotated[SweepRequest | None, Field(description="Turns it into a job for each combination of parameters.")] = None
 
     @field_validator("script_name")
     @classmethod
@@ -115,24 +108,17 @@ class TrainingUpload(BaseModel):
 
 
 class RerunResources(BaseModel):
-    """Resources of a rerun. What is left out is as it was."""
+    """Resources of a rerun. Omitted ones stay."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     cpus: Annotated[float | None, Field(ge=0.1, le=1_000_000)] = None
-    memory: int | str | None = None
+    memory: OptionalAmount = None
     gpus: Annotated[float | None, Field(ge=0, le=1_000_000)] = None
-
-    @field_validator("memory")
-    @classmethod
-    def _is_an_amount(cls, value: int | str | None) -> int | str | None:
-        if value is not None:
-            check_amount(value)
-        return value
 
 
 class RerunRequest(BaseModel):
-    """Body of ``POST …/rerun``; may be left out. What is left out is as in the first job."""
+    """Body of ``POST …/rerun``; optional. Omitted fields are those of the first job."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
@@ -143,7 +129,7 @@ class RerunRequest(BaseModel):
     deploy: Annotated[bool | None, Field(description="Deploy the registered version.")] = None
     take_traffic: Annotated[
         bool,
-        Field(description="Let the version answer requests that name only the model. Otherwise the present version goes on."),
+        Field(description="Let the version answer requests that name only the model, instead of the present version."),
     ] = False
 
 
@@ -154,7 +140,7 @@ class JobAccepted(BaseModel):
     status: str
     created_at: datetime
     message: str
-    notes: Annotated[list[str], Field(description="What was done otherwise than the upload says.")] = []
+    notes: Annotated[list[str], Field(description="Deviations from the upload's own values.")] = []
     links: dict[str, str]
 
 
@@ -165,14 +151,14 @@ class ResourceView(BaseModel):
 
 
 class UsageView(BaseModel):
-    """What the last attempt consumed, over its whole process tree."""
+    """Resources that the last attempt consumed, over its whole process tree."""
 
     cpu_seconds: Figure
     peak_memory_bytes: int
     wall_seconds: Figure
     memory_enforced_by: Literal["cgroup", "watchdog"] | None
     cpu_enforced_by: Annotated[
-        Literal["cgroup", "affinity"] | None, Field(description="null: it could use every core; its thread pools were bounded.")
+        Literal["cgroup", "affinity"] | None, Field(description="null: it could use every core, with limited thread pools.")
     ] = None
 
 
@@ -190,10 +176,10 @@ class JobSummary(BaseModel):
     mlflow_run_id: str | None
     script_name: str
     priority: int
-    owner: Annotated[str, Field(description="For whom it runs, as the upload's X-Raylift-Owner said.")]
+    owner: Annotated[str, Field(description="Owner from the upload's X-Raylift-Owner.")]
     tags: dict[str, str]
-    sweep_id: Annotated[str | None, Field(description="The sweep that made it.")] = None
-    sweep_parameters: Annotated[dict[str, str] | None, Field(description="The values of the sweep that are its own.")] = None
+    sweep_id: Annotated[str | None, Field(description="Its sweep.")] = None
+    sweep_parameters: Annotated[dict[str, str] | None, Field(description="Its parameters in the sweep.")] = None
     attempt: int
     created_at: datetime
     started_at: datetime | None
@@ -211,39 +197,39 @@ class JobView(JobSummary):
         str, Field(description="The finer state: queued, environment, starting, script, registration, or the status.")
     ]
     queue_position: Annotated[
-        int | None, Field(description="Place by priority and age, from 1; null once admitted. Fair share may change it.")
+        int | None, Field(description="Position by priority and age, from 1; null after admission. Fair share may differ.")
     ] = None
     metrics: Annotated[dict[str, Figure], Field(description="null is NaN.")]
     script_sha256: str
-    project_sha256: Annotated[str | None, Field(description="Of the project's canonical tar; null for a single script.")] = None
+    project_sha256: Annotated[str | None, Field(description="Of the project's archive; null for a single script.")] = None
     entrypoint: Annotated[str | None, Field(description="The script's path in the project.")] = None
-    command: Annotated[str | None, Field(description="Of a job of Ray's Jobs API: what a shell runs, not a script.")] = None
+    command: Annotated[str | None, Field(description="Shell command of a job of Ray's Jobs API, instead of a script.")] = None
     requirements: list[str]
     requirements_source: Annotated[
-        str | None, Field(description="Where they come from: request, script metadata, or a file of the project.")
+        str | None, Field(description="Source: request, script metadata, or a file of the project.")
     ] = None
-    torch_backend: Annotated[str | None, Field(description="The build of PyTorch that the upload asked for.")] = None
+    torch_backend: Annotated[str | None, Field(description="PyTorch build of the upload.")] = None
     environment_lock: Annotated[list[str] | None, Field(description="Pinned packages beyond the base environment.")]
     environment_progress: Annotated[
-        DownloadProgress | None, Field(description="While its environment is downloaded and built.")
+        DownloadProgress | None, Field(description="During the download and build of its environment.")
     ] = None
-    environment_note: Annotated[str | None, Field(description="A word about what is being downloaded for it.")] = None
+    environment_note: Annotated[str | None, Field(description="Hint about the downloads.")] = None
     environment: Annotated[dict[str, str], Field(description="Names of the variables; values are masked.")]
     args: list[str]
-    params: Annotated[dict[str, str], Field(description="Parameters that are no secrets.")] = {}
+    params: Annotated[dict[str, str], Field(description="Parameters without secrets.")] = {}
     resources: ResourceView
     timeout_seconds: int
     max_retries: int
     autolog: bool
     deploy: bool
     registers: Annotated[
-        str | None, Field(alias="register", description="The model that the upload chose, by name, class or run.")
+        str | None, Field(alias="register", description="Selection of the model by the upload: name, class or run.")
     ] = None
     take_traffic: Annotated[bool, Field(description="Its version may answer requests that name only the model.")] = True
     phases: Annotated[dict[str, Figure], Field(description="Seconds spent in each phase.")]
     usage: Annotated[
         UsageView | None,
-        Field(description="Of the last attempt alone; null where its wrapper was killed or lost and could not write it."),
+        Field(description="Of the last attempt; null where its wrapper was killed before it could write it."),
     ]
     logs: Annotated[str, Field(description="The last 64 KiB of output.")]
     exit_code: int | None
@@ -258,7 +244,7 @@ class JobPage(BaseModel):
 
 
 class EventView(BaseModel):
-    """One transition."""
+    """One transition of a job."""
 
     at: datetime
     before: str | None

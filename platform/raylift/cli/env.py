@@ -6,12 +6,12 @@ from typing import Annotated, Any
 
 import typer
 
+from raylift.api import paths
 from raylift.api.environments import EnvironmentList, EnvironmentView
 from raylift.cli.exits import ExitCode, stop, wrong_usage
 from raylift.cli.printing import age, print_facts, print_json, print_table, say
 from raylift.cli.requirements import RequirementsFileOption, RequirementsOption, TorchBackendOption
 from raylift.cli.session import KeyOption, OutputOption, UrlOption, session
-from raylift.client.http import paths
 from raylift.client.jobs.progress import downloaded, step_of
 from raylift.client.jobs.script import read_requirements
 from raylift.domain.quantities import format_bytes

@@ -98,7 +98,7 @@ def down(state_dir: StateDir = _DEFAULT_STATE) -> None:
 def status(ctx: typer.Context, state_dir: StateDir = _DEFAULT_STATE, output: OutputOption = None) -> None:
     """Show the platform's parts and the jobs by status. Exit code 1 unless everything is well."""
     from raylift.launcher import LauncherError, LocalPlatform
-    from raylift.launcher.status import look_at
+    from raylift.launcher.status import read_status
 
     as_json = chosen(ctx, output) is Output.JSON
     try:
@@ -111,7 +111,7 @@ def status(ctx: typer.Context, state_dir: StateDir = _DEFAULT_STATE, output: Out
         raise stop(
             f"Nothing runs on {state_dir.expanduser()}. Start it with: raylift up{_state_option(state_dir)}", ExitCode.FAILED
         )
-    seen = look_at(platform.record)
+    seen = read_status(platform.record)
     if as_json:
         print_json({"running": True, "urls": platform.urls, "state_dir": str(platform.record.state_dir), **seen.as_dict()})
     else:

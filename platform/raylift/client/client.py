@@ -12,9 +12,10 @@ from typing import Any, Final, Literal, Self, Unpack, overload
 
 import httpx
 
+from raylift.api import paths
+from raylift.api.headers import IDEMPOTENCY_KEY, REQUEST_ID
 from raylift.api.inference import InferenceResponse
 from raylift.client.environments import Environments
-from raylift.client.http import paths
 from raylift.client.http.clock import Clock
 from raylift.client.http.connection import Connection, Content
 from raylift.client.inputs import to_inputs
@@ -207,7 +208,7 @@ class Client:
             )
         elif metric is not None or register_best or max_parallel is not None:
             raise ValueError("metric, register_best and max_parallel are a sweep's: give sweep, too")
-        key = {"Idempotency-Key": idempotency_key or uuid.uuid4().hex}
+        key = {IDEMPOTENCY_KEY: idempotency_key or uuid.uuid4().hex}
         sent = self._connection.json("POST", paths.UPLOAD, **upload_body(read, body), headers=key, resend=True)
         return accepted(self._connection, sent) if sweep is None else accepted_sweep(self._connection, sent)
 
@@ -287,7 +288,7 @@ class Client:
 
     def _predicted(self, timeout: float, request_id: str | None, **request: Any) -> Prediction:
         request_id = request_id or uuid.uuid4().hex
-        headers = {"X-Request-ID": request_id}
+        headers = {REQUEST_ID: request_id}
         raw = self._connection.json("POST", paths.INFERENCE, headers=headers, resend=True, patience=timeout, **request)
         answer = self._connection.parse(InferenceResponse, raw, "POST", paths.INFERENCE)
         return Prediction(

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable
 from os import PathLike
 from typing import Any, Final
 
+from raylift.api import paths
 from raylift.api.environments import EnvironmentList, EnvironmentView
-from raylift.client.http import paths
 from raylift.client.http.connection import Connection
 from raylift.client.jobs.script import read_requirements
 

@@ -6,6 +6,7 @@ import builtins
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, Literal
 
+from raylift.api import paths
 from raylift.api.models import (
     BatchingConfig,
     DeploymentList,
@@ -18,7 +19,6 @@ from raylift.api.models import (
 )
 from raylift.api.observations import FeedbackAccepted, FeedbackPage, FeedbackView, StatsView
 from raylift.api.traffic import AliasView
-from raylift.client.http import paths
 from raylift.client.http.connection import Connection
 from raylift.client.http.errors import RayliftError
 from raylift.client.jobs.waiting import watch_until_final

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from raylift.api import paths
+from raylift.api.headers import IF_MATCH
 from raylift.api.traffic import TrafficHistory, TrafficView
-from raylift.client.http import paths
 from raylift.client.http.connection import Connection
 
 
@@ -50,7 +51,7 @@ class Traffic:
         }
         if sticky_header is not None or sticky_field is not None:
             body["sticky"] = {"header": sticky_header, "field": sticky_field}
-        headers = {} if revision is None else {"If-Match": f'"{revision}"'}
+        headers = {} if revision is None else {IF_MATCH: f'"{revision}"'}
         # With a revision it may not be sent twice: the first one would make the second one too late.
         return self._connection.view(
             TrafficView, "PUT", paths.traffic(model), json=body, headers=headers, resend=revision is None

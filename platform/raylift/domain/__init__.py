@@ -1,1 +1,1 @@
-"""What Raylift is about, with nothing of how: no I/O, no Ray, no MLflow, no HTTP, no SQL."""
+"""Core types and rules, free of I/O, Ray, MLflow, HTTP and SQL."""

@@ -1,4 +1,4 @@
-"""The deployment of one model version: what is wanted of it and what it is."""
+"""The deployment of one model version: its wanted configuration and its actual state."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from typing import Final
 
 class DeploymentStatus(StrEnum):
     PENDING = "pending"
-    """Wanted; not handed to Ray Serve yet."""
+    """Wanted; not yet submitted to Ray Serve."""
     STARTING = "starting"
-    """Ray Serve builds its environment or loads its model."""
+    """Ray Serve is building its environment or loading its model."""
     READY = "ready"
     SCALED_TO_ZERO = "scaled_to_zero"
-    """Proven to load, and parked: Ray Serve has no application of it. A warm process answers, or requests are held."""
+    """Loaded successfully before; has no Serve application now. A warm process answers, or requests wait for a scale-up."""
     UNHEALTHY = "unhealthy"
-    """Does not load, or its environment does not build: ``message`` says why. Not retried until it is changed."""
+    """The model does not load or its environment does not build; ``message`` says why. Not retried until it changes."""
     STOPPED = "stopped"
 
 
 ANSWERING: Final = frozenset({DeploymentStatus.READY, DeploymentStatus.SCALED_TO_ZERO})
-"""Statuses in which a request is answered, at once or after a scale-up."""
+"""Statuses in which requests are answered, at once or after a scale-up."""
 READ_AT_START: Final = (
     "PYTHON",
     "LD_",
@@ -39,14 +39,14 @@ READ_AT_START: Final = (
     "JOBLIB_",
     "SKLEARN_",
 )
-"""Beginnings of the names of variables that Python, C and the libraries of every replica read once, when they start."""
+"""Prefixes of variables that Python, C and the base libraries read only once, at process start."""
 _PYSPARK: Final = re.compile(r"pyspark(?:[-_]\w+)?(?![\w.-])", re.IGNORECASE)
 _COMING_UP: Final = frozenset({DeploymentStatus.PENDING, DeploymentStatus.STARTING})
 
 
 @dataclass(frozen=True, slots=True)
 class Batching:
-    """Adaptive batching: at most ``max_rows`` together, waiting at most ``wait_ms`` milliseconds for company."""
+    """Adaptive batching: up to ``max_rows`` rows together; a row waits at most ``wait_ms`` milliseconds for others."""
 
     max_rows: int
     wait_ms: float
@@ -54,12 +54,12 @@ class Batching:
 
 @dataclass(frozen=True, slots=True)
 class PayloadLog:
-    """Which requests of a version are kept with their answers."""
+    """Sampling of a version's requests and answers into a log."""
 
     sample_rate: float
-    """The share of requests: 1 keeps all."""
+    """Share of requests to keep, 0 to 1."""
     max_body_bytes: int = 64 * 1024
-    """Of a request's body, and of its answer's: larger ones are left out, the rest of the record is kept."""
+    """Limit for a request body and for a response body. A larger body is omitted; the rest of the record is kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,23 +73,23 @@ class DeploymentConfig:
     max_queued_requests: int = 128
     """Requests that queue per replica before new ones are refused."""
     upscale_delay_s: float | None = None
-    """How long demand must last before a replica is added; None: as the platform's settings say."""
+    """Seconds that load must last before a replica is added. None: the platform's setting."""
     downscale_delay_s: float | None = None
-    """How long a replica must be needless before it goes, the last one too; None: as the platform's settings say."""
+    """Seconds that a replica must be idle before it is removed, the last one included. None: the platform's setting."""
     cpus: float = 0.1
     """Logical CPUs of each replica."""
     memory_bytes: int | None = None
-    """Logical memory of each replica; None asks Ray for none."""
+    """Logical memory of each replica; None requests none from Ray."""
     batching: Batching | None = None
     payload_log: PayloadLog | None = None
     take_traffic: bool = True
-    """Answer requests that name only the model, as the newest such version, where the model has no traffic table."""
+    """Without a traffic table, the newest version with this set answers requests that name only the model."""
     environment: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
-    """Environment variables of the replicas. Their values may be secrets: never printed, never logged."""
+    """Environment variables of the replicas. Values may be secrets: never printed or logged."""
 
     @property
     def most_requests(self) -> int:
-        """That all its replicas together may have at a time, in progress and queued."""
+        """Maximum of requests in progress and queued, over all replicas together."""
         return max(self.max_replicas, self.min_replicas, 1) * (self.max_ongoing_requests + self.max_queued_requests)
 
 
@@ -100,7 +100,7 @@ class Deployment:
     model_name: str
     version: str
     model_uri: str
-    """Where the replica loads the model from, e.g. ``models:/churn/3``."""
+    """MLflow URI that the replica loads, e.g. ``models:/churn/3``."""
     config: DeploymentConfig
     status: DeploymentStatus
     created_at: datetime
@@ -108,33 +108,33 @@ class Deployment:
     wanted: bool = True
     """False after DELETE: the application is taken down and the status becomes ``stopped``."""
     generation: int = 1
-    """Counts what was asked for: each PUT or DELETE adds one."""
+    """Number of the last change; each PUT or DELETE adds one."""
     applied_generation: int = 0
-    """The generation that Ray Serve was last told of."""
+    """The generation last submitted to Ray Serve."""
     replicas: int = 0
     message: str | None = None
     job_id: str | None = None
     environment_lock: tuple[str, ...] = ()
-    """Pinned packages beyond the base environment that the replicas run with."""
+    """Pinned packages that the replicas have beyond the base environment."""
     ready_at: datetime | None = None
-    """When it first answered."""
+    """Time of the first READY status."""
     tags: dict[str, str] = field(default_factory=dict[str, str])
     demanded_at: datetime | None = None
-    """When processes of its own were last called for: by a job or a person who deployed it, or by requests that go on."""
+    """Time of the last request for replicas of its own: by a deployment, or by continuing predictions."""
 
     @property
     def answers(self) -> bool:
-        """Whether a request is answered, at once or after a scale-up."""
-        # Once it has answered it goes on doing so while a change is applied or its processes start: by the replicas that
-        # were there, by a warm process, or after a wait. Else requests by name would fall back to an older version meanwhile.
+        """True where requests are answered, at once or after a scale-up."""
+        # A version that was ready once also answers while a change is applied or replicas start: through the old replicas, a
+        # warm process, or after a wait. Otherwise requests by name would fall back to an older version in the meantime.
         starting = self.status in _COMING_UP and self.ready_at is not None
         return self.wanted and (self.status in ANSWERING or starting)
 
     @property
     def fits_warm_process(self) -> bool:
-        """True where a fork has all that it asks for: no memory or CPUs of its own, no variables that are read at start.
+        """True where a forked warm process can serve it: no own memory, at most one CPU, no variables read at start, no JVM.
 
-        A model of Spark starts a JVM. A fork beside a replica would start a second one.
+        A Spark model starts a JVM; a fork would start a second one.
         """
         early = any(name.startswith(READ_AT_START) for name in self.config.environment)
         has_jvm = any(_PYSPARK.match(pin) for pin in self.environment_lock)
@@ -142,24 +142,24 @@ class Deployment:
 
 
 class ApplicationState(StrEnum):
-    """What Ray Serve makes of a version's application, in as few words as the planner needs."""
+    """State of a version's Serve application, reduced to what the planner distinguishes."""
 
     STARTING = "starting"
     RUNNING = "running"
     FAILED = "failed"
-    """Its replicas do not start; Ray Serve would go on trying."""
+    """Its replicas do not start. Ray Serve itself would retry forever."""
     DELETING = "deleting"
 
 
 @dataclass(frozen=True, slots=True)
-class ApplicationSeen:
-    """An application as it was last seen."""
+class ApplicationSnapshot:
+    """Snapshot of a Serve application."""
 
     state: ApplicationState
     replicas: int
-    """Replicas that answer."""
+    """Running replicas."""
     message: str | None = None
     replica_died: bool = False
-    """Whether a replica that had answered has died, and its successor does not answer yet."""
+    """A running replica died and its replacement is not running yet."""
     lacks_plugin: bool = False
-    """Whether it failed on a node that cannot start it in its overlay."""
+    """It failed on a node without Raylift's runtime_env plugin, which starts replicas in their overlay."""

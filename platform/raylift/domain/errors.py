@@ -1,20 +1,7 @@
-"""Errors that carry a stable code and facts. HTTP statuses are decided at the edge (serve_apps/gateway/http/errors.py).
+"""Errors with a stable code and facts. HTTP statuses are mapped at the edge (serve_apps/gateway/http/errors.py).
 
-PlatformError
-├── InvalidRequest          something in the request is wrong; ``errors`` names each field
-├── TooLarge                a body, script or file over its limit
-├── NotFound                JobNotFound, ModelNotFound, VersionNotFound, DeploymentNotFound, ExperimentNotFound,
-│                           SweepNotFound
-├── LogRemoved              it was there, and is not kept any longer
-├── Conflict                JobNotFinished, SweepNotFinished, IdempotencyMismatch
-├── QuotaExceeded           the owner has as many jobs waiting as it may
-├── Unavailable             DeploymentNotReady, DeploymentUnhealthy, DeploymentStopped, EngineUnavailable;
-│                           may carry ``retry_after_seconds``
-├── StaleLease              another supervisor has taken over; the result is dropped
-├── StaleJob                the job has changed since it was read; the result is dropped
-└── StaleSweep              so has the sweep
-
-IllegalMove is none of them: it is a mistake in our own code.
+All are PlatformErrors, except IllegalMove, which is a bug in the caller. Errors that say "stale" mean that the
+row or lease changed since it was read, so the caller drops its result.
 """
 
 from __future__ import annotations
@@ -26,7 +13,7 @@ from typing import Any, ClassVar
 
 @dataclass(frozen=True, slots=True)
 class FieldError:
-    """One thing that is wrong with one field. ``line`` and ``column`` count from 1."""
+    """One problem with one field. ``line`` and ``column`` count from 1."""
 
     field: str
     detail: str
@@ -35,7 +22,7 @@ class FieldError:
 
 
 class PlatformError(Exception):
-    """Base of all. ``detail`` is a sentence for people that says what to do; ``facts`` are for programs."""
+    """Base of all. ``detail`` is a sentence for people that says what to do; ``facts`` are values for programs."""
 
     code: ClassVar[str] = "platform_error"
 
@@ -57,6 +44,8 @@ def _rebuild(kind: type[PlatformError], detail: str, facts: dict[str, Any]) -> P
 
 
 class InvalidRequest(PlatformError):
+    """The request has invalid fields; ``errors`` names each."""
+
     code = "invalid_request"
 
     def __init__(self, detail: str, errors: Sequence[FieldError] = (), **facts: Any) -> None:
@@ -68,6 +57,8 @@ class InvalidRequest(PlatformError):
 
 
 class TooLarge(PlatformError):
+    """A body, script or file is over its limit."""
+
     code = "too_large"
 
 
@@ -84,7 +75,7 @@ class SweepNotFound(NotFound):
 
 
 class LogRemoved(PlatformError):
-    """The log was there; it is older than logs are kept."""
+    """The log is older than the retention and was deleted."""
 
     code = "log_removed"
 
@@ -94,7 +85,7 @@ class ModelNotFound(NotFound):
 
 
 class VersionNotFound(NotFound):
-    """Carries ``versions``: the ones there are."""
+    """Carries ``versions``: the existing ones."""
 
     code = "version_not_found"
 
@@ -112,7 +103,7 @@ class JobNotFinished(Conflict):
 
 
 class SubmissionIdTaken(Conflict):
-    """One of Ray's clients chose a submission id that stands for another job."""
+    """A Ray client chose a submission id that already belongs to another job."""
 
     code = "submission_id_taken"
 
@@ -122,25 +113,25 @@ class SweepNotFinished(Conflict):
 
 
 class TrafficChanged(PlatformError):
-    """The traffic table is no longer at the revision that If-Match names. Carries ``revision``, what it is at now."""
+    """The traffic table is no longer at the revision in If-Match. Carries the present ``revision``."""
 
     code = "traffic_changed"
 
 
 class IdempotencyMismatch(PlatformError):
-    """The same Idempotency-Key came with another body."""
+    """An Idempotency-Key was reused with a different body."""
 
     code = "idempotency_mismatch"
 
 
 class QuotaExceeded(PlatformError):
-    """An owner has as many jobs waiting as its quota allows. Has ``owner``, ``max_queued_jobs``, ``retry_after_seconds``."""
+    """The owner's queue is full. Carries ``owner``, ``max_queued_jobs`` and ``retry_after_seconds``."""
 
     code = "quota_exceeded"
 
 
 class Unavailable(PlatformError):
-    """Carries ``retry_after_seconds``."""
+    """May carry ``retry_after_seconds``."""
 
     code = "unavailable"
 
@@ -150,7 +141,7 @@ class DeploymentNotReady(Unavailable):
 
 
 class DeploymentUnhealthy(Unavailable):
-    """The version does not load; the message says why. Trying again does not help until it is changed."""
+    """The version does not load; the message says why. A retry fails until the version is changed."""
 
     code = "deployment_unhealthy"
 
@@ -168,20 +159,22 @@ class EngineUnavailable(Unavailable):
 
 
 class StaleLease(PlatformError):
+    """Another supervisor has taken over the lease."""
+
     code = "stale_lease"
 
 
 class StaleJob(PlatformError):
-    """The job is no longer what the caller saw: read it again. Carries ``state``, what it is in now."""
+    """The job has changed since the caller read it. Carries its present ``state``."""
 
     code = "stale_job"
 
 
 class StaleSweep(PlatformError):
-    """The sweep is no longer what the caller saw: read it again."""
+    """The sweep has changed since the caller read it."""
 
     code = "stale_sweep"
 
 
 class IllegalMove(ValueError):
-    """A move that JOB_MOVES or SWEEP_MOVES does not have: a mistake of the caller, not something that happens."""
+    """A move that JOB_MOVES or SWEEP_MOVES does not allow: a bug in the caller."""

@@ -1,4 +1,4 @@
-"""What a prediction should have been, told afterwards."""
+"""True values of predictions, sent after the fact."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from dataclasses import dataclass
 from datetime import datetime
 
 Truth = bool | int | float | str | list["Truth"] | dict[str, "Truth"] | None
-"""What JSON can say: the true value of the one row, or a list with one for each row of the request."""
+"""A JSON value: the true value of the one row, or a list with one value per row of the request."""
 
 
 @dataclass(frozen=True, slots=True)
 class Feedback:
-    """To one request; what was told last."""
+    """The latest true value sent for one request."""
 
     model_name: str
     version: str
     request_id: str
-    """The X-Request-ID that the request came with, or was answered with."""
+    """X-Request-ID of the request or of its response."""
     true_value: Truth
     received_at: datetime

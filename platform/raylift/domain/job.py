@@ -1,4 +1,4 @@
-"""A job: its states, the one table of moves between them, and the records the store keeps of it."""
+"""A job: its states, the table of moves between them, and its records in the store."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from raylift.domain.identifiers import DEFAULT_OWNER
 
 
 class JobStatus(StrEnum):
-    """What a client branches on. No other value, ever."""
+    """Status for clients: a closed list."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -22,18 +22,18 @@ class JobStatus(StrEnum):
 
 
 class JobState(StrEnum):
-    """Where a job is. Finer than its status; the non-final ones are also the names of its phases."""
+    """State of a job, finer than its status. Non-final states are also the names of its phases."""
 
     QUEUED = "queued"
     """Committed to the store; waits for capacity."""
     ENVIRONMENT = "environment"
-    """Admitted: its requirements are being resolved and locked, and their environment is downloaded and built."""
+    """Admitted. Its requirements are resolved and locked; the environment is downloaded and built."""
     STARTING = "starting"
-    """Handed to Ray as an attempt; its script has not started yet."""
+    """Submitted to Ray as an attempt; the script has not started yet."""
     SCRIPT = "script"
-    """The script runs."""
+    """The script is running."""
     REGISTRATION = "registration"
-    """The script succeeded; its runs are read and its model is registered."""
+    """The script succeeded. Its runs are read and its model is registered."""
     COMPLETED = "completed"
     FAILED = "failed"
     CANCELLED = "cancelled"
@@ -51,7 +51,7 @@ JOB_MOVES: Final[Mapping[JobState, frozenset[JobState]]] = {
     S.FAILED: frozenset(),
     S.CANCELLED: frozenset(),
 }
-"""Every move a job may make. docs/lifecycle.md explains each arrow."""
+"""Every allowed move. docs/lifecycle.md explains each arrow."""
 
 STATUS_OF: Final[Mapping[JobState, JobStatus]] = {
     S.QUEUED: JobStatus.QUEUED,
@@ -66,11 +66,11 @@ STATUS_OF: Final[Mapping[JobState, JobStatus]] = {
 
 FINAL_STATES: Final = frozenset(s for s, moves in JOB_MOVES.items() if not moves)
 ACTIVE_STATES: Final = frozenset(S) - FINAL_STATES - {S.QUEUED}
-"""States in which a job has been admitted and holds resources."""
+"""States of an admitted job, which holds resources."""
 
 
 class Reason(StrEnum):
-    """Why a job waits, failed or was cancelled: a closed list, documented in docs/lifecycle.md."""
+    """Reason of a wait, a failure or a cancellation: a closed list, documented in docs/lifecycle.md."""
 
     WAITING_FOR_CAPACITY = "waiting_for_capacity"
     WAITING_FOR_QUOTA = "waiting_for_quota"
@@ -91,20 +91,20 @@ class Reason(StrEnum):
 
 
 class Origin(StrEnum):
-    """Who handed the job to Ray."""
+    """Component that submitted the job to Ray."""
 
     PLATFORM = "platform"
     RAY = "ray"
-    """Submitted straight to Ray's Jobs API with ``job_entrypoints.train`` and adopted by the supervisor."""
+    """Submitted directly to Ray's Jobs API with ``job_entrypoints.train`` and adopted by the supervisor."""
 
 
 AUTO_TORCH_BACKEND: Final = "auto"
-"""Leaves the build of PyTorch to the platform's package index."""
+"""Takes the PyTorch build that the platform's package index has."""
 
 
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """What a job asks for, and what it is held to."""
+    """Resources that a job requests, which are also its limits."""
 
     cpus: float = 1.0
     """Logical CPUs, fractions allowed."""
@@ -118,26 +118,26 @@ class SweepPart:
 
     sweep_id: str
     parameters: Mapping[str, str]
-    """The values that are this job's own, as text; they are in its ``environment`` or its ``args``, too."""
+    """This job's values, as text. They are also in its ``environment`` or ``args``."""
     registers: bool = True
-    """False: the sweep registers the model of its best job, when all have ended."""
+    """False: the sweep registers only the model of its best job, after all have ended."""
 
 
 @dataclass(frozen=True, slots=True)
 class RayRequest:
-    """What one of Ray's own clients asked for, kept to be given back in its words."""
+    """Request of a Ray client, kept to be returned as it was sent."""
 
     entrypoint: str
     submission_id: str | None = None
-    """The id that the client chose; None where the job's own id is its submission id."""
+    """The id that the client chose. None: the job's own id is its submission id."""
     metadata: Mapping[str, str] = field(default_factory=dict[str, str])
     runtime_env: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    """Without ``env_vars``, which are the spec's ``environment``."""
+    """Without ``env_vars``, which are in the spec's ``environment``."""
 
 
 @dataclass(frozen=True, slots=True)
 class JobSpec:
-    """What the user asked to run. Never changes after the upload."""
+    """The user's request. Never changes after the upload."""
 
     script_sha256: str
     script_name: str
@@ -145,7 +145,7 @@ class JobSpec:
     model_name: str | None = None
     requirements: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
-    """Environment variables of the script. Their values may be secrets: never printed, never logged."""
+    """Environment variables of the script. Values may be secrets: never printed or logged."""
     args: tuple[str, ...] = ()
     timeout_seconds: int = 600
     resources: Resources = field(default_factory=Resources)
@@ -154,75 +154,75 @@ class JobSpec:
     autolog: bool = True
     deploy: bool = True
     register: str | None = None
-    """Which of the models that the script logs is registered: a name, a class or a run. None: the platform's own rule."""
+    """Selects the logged model to register, by name, class or run. None: the platform's rule."""
     take_traffic: bool = True
-    """Let the deployed version answer requests that name only its model, in place of the version that does so now."""
+    """Let the deployed version answer requests that name only its model, in place of the present version."""
     params: Mapping[str, str] = field(default_factory=dict[str, str])
-    """Parameters that are no secrets: MLflow params of the job's run. They are in ``environment``, too."""
+    """Parameters without secrets: MLflow params of the job's run. They are also in ``environment``."""
     tags: Mapping[str, str] = field(default_factory=dict[str, str])
     owner: str = DEFAULT_OWNER
-    """For whom it runs: fair share and quotas go by it."""
+    """Name that fair share and quotas are counted under."""
     origin: Origin = Origin.PLATFORM
     environment_lock: tuple[str, ...] | None = None
-    """Pinned requirements to use as they are (a rerun), instead of resolving ``requirements`` again."""
+    """Pinned requirements of a rerun, used instead of resolving ``requirements`` again."""
     torch_backend: str | None = None
-    """Which build of PyTorch ``requirements`` get; None: as the platform's settings say."""
+    """PyTorch build for ``requirements``. None: the platform's setting."""
     project_sha256: str | None = None
-    """The project that the script is of; None for a single script."""
+    """The project that contains the script; None for a single script."""
     entrypoint: str | None = None
     """The script's path in the project; ``script_name`` is its last part."""
     requirements_source: str | None = None
-    """Where ``requirements`` come from: the request, the script's own metadata, or a file of the project."""
+    """Source of ``requirements``: the request, the script's metadata, or a file of the project."""
     command: str | None = None
-    """A shell command to run in the place of a Python script; its text is also what is stored as the script."""
+    """A shell command to run instead of a Python script. Its text is stored as the script."""
     python_path: tuple[str, ...] = ()
-    """Folders of the project to be put on PYTHONPATH; ``.`` is the project itself."""
+    """Folders of the project for PYTHONPATH; ``.`` is the project itself."""
     ray: RayRequest | None = None
-    """Set where the job came through Ray's Jobs API."""
+    """Set for jobs that came through Ray's Jobs API."""
     sweep: SweepPart | None = None
-    """Of a job that a sweep made; a rerun of it is a job by itself."""
+    """Set for jobs of a sweep. A rerun of one does not belong to the sweep."""
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What an attempt consumed, over its whole process tree."""
+    """Resources that an attempt consumed, over its whole process tree."""
 
     cpu_seconds: float = 0.0
     peak_memory_bytes: int = 0
     wall_seconds: float = 0.0
     memory_enforced_by: str | None = None
-    """``cgroup`` | ``watchdog`` | None where nothing ran."""
+    """``cgroup``, ``watchdog``, or None where nothing ran."""
     cpu_enforced_by: str | None = None
-    """``cgroup`` | ``affinity`` | None where it may use every core."""
+    """``cgroup``, ``affinity``, or None where it may use every core."""
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A job as the store knows it. All times are UTC and timezone-aware."""
+    """A job as stored. All times are UTC and timezone-aware."""
 
     job_id: str
     spec: JobSpec
     state: JobState
     created_at: datetime
     entered_at: datetime
-    """When the present state was entered."""
+    """Time at which the present state was entered."""
     reason: Reason | None = None
     message: str | None = None
     attempt: int = 1
     """Number of the present (or last) attempt, from 1."""
     infrastructure_losses: int = 0
-    """Attempts lost to a node, the head or Ray itself, so far."""
+    """Attempts lost so far to a failure of a node, the head or Ray."""
     submission_id: str | None = None
     """Ray submission id of the present attempt, once there is one."""
     started_at: datetime | None = None
-    """When the script of the present attempt started."""
+    """Start of the script of the present attempt."""
     deadline_at: datetime | None = None
     finished_at: datetime | None = None
     cancel_requested_at: datetime | None = None
     stop_reason: Reason | None = None
-    """Why the supervisor ended the attempt (time-out, cancel); set before the stop is sent."""
+    """Reason for which the supervisor stops the attempt (timeout, cancel). Set before the stop is sent."""
     phases: Mapping[str, float] = field(default_factory=dict[str, float])
-    """Seconds spent in each state that is over, summed over attempts."""
+    """Seconds spent in each past state, summed over attempts."""
     usage: Usage | None = None
     exit_code: int | None = None
     environment_lock: tuple[str, ...] | None = None
@@ -237,8 +237,8 @@ class Job:
         return STATUS_OF[self.state]
 
     @property
-    def why(self) -> Reason | None:
-        """The reason to show: a job in the queue waits for capacity, unless it came back there for another reason."""
+    def shown_reason(self) -> Reason | None:
+        """The reason to show. A queued job without a stored reason waits for capacity."""
         return Reason.WAITING_FOR_CAPACITY if self.reason is None and self.state is JobState.QUEUED else self.reason
 
     @property
@@ -248,7 +248,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class QueuedJob:
-    """What admission needs to know of a job that waits."""
+    """The fields of a queued job that admission needs."""
 
     job_id: str
     owner: str
@@ -259,7 +259,7 @@ class QueuedJob:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One transition of a job, written in the transaction that made it."""
+    """One transition of a job, written in the same database transaction."""
 
     job_id: str
     sequence: int

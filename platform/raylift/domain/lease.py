@@ -1,4 +1,4 @@
-"""The supervisor's lease: who may write transitions now."""
+"""The supervisor's lease: the right to write transitions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SUPERVISOR: Final = "supervisor"
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """Held by one supervisor at a time. ``token`` grows with every change of holder and fences off a stale twin."""
+    """Held by one supervisor at a time. ``token`` grows with each change of holder and rejects writes of a former one."""
 
     name: str
     holder: str

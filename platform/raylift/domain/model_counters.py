@@ -1,7 +1,7 @@
-"""What is counted of a model version's requests: the names of the counts, their sums, and what they say of time.
+"""Request counters of model versions: their names, sums and quantiles.
 
-Counts have names, not places, so that those of another release can be added up with those of this one. They only grow. What a
-process knows of this moment has names that begin with ``now.``, and goes with the process.
+Counters are identified by name, not position, so those of different releases can be added. They only grow. Gauges have
+names that begin with ``now.`` and end with their process.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Final
 
 
 class ProtocolName(StrEnum):
-    """By which a prediction was asked for."""
+    """Protocol of a prediction request."""
 
     RAYLIFT = "raylift"
     OPEN_INFERENCE = "open_inference"
@@ -25,7 +25,7 @@ class ProtocolName(StrEnum):
 
 
 class ErrorKind(StrEnum):
-    """What a prediction request may end with; the codes of the errors where there is one."""
+    """Kinds of failed prediction requests; the error's code where it has one."""
 
     MALFORMED_BODY = "malformed_body"
     UNSUPPORTED_CONTENT = "unsupported_content"
@@ -37,7 +37,7 @@ class ErrorKind(StrEnum):
     PREDICTION_FAILED = "prediction_failed"
     INTERNAL_ERROR = "internal_error"
     CLIENT_GONE = "client_gone"
-    """The client did not wait for the answer."""
+    """The client disconnected before the answer."""
     PROCESS_DIED = "process_died"
     """The process ended while it worked on the request."""
     OTHER = "other"
@@ -46,20 +46,20 @@ class ErrorKind(StrEnum):
 class ProcessKind(StrEnum):
     REPLICA = "replica"
     WARM = "warm"
-    """One that answers while there is no replica."""
+    """Answers while there is no replica."""
 
 
 SECONDS_BOUNDS: Final = (
     0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0,
 )  # fmt: skip
-"""Upper bounds, inclusive, of the latency histogram's buckets; one more bucket has what is above."""
+"""Upper bounds (inclusive, seconds) of the latency histogram's buckets; one more bucket has larger values."""
 ROWS_BOUNDS: Final = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0, 4096.0)
-"""The same of the histogram of rows that were computed together."""
+"""Upper bounds of the histogram of rows per batch."""
 
 _ABOVE: Final = "+Inf"
 FINISHED: Final = "finished"
 ROWS: Final = "rows"
-"""That were computed: also the sum of the histogram of batches."""
+"""Computed rows; also the sum of the histogram of batches."""
 SECONDS_SUM: Final = "seconds.sum"
 LOADS: Final = "loads"
 LOAD_SECONDS: Final = "load_seconds"
@@ -98,7 +98,7 @@ NAMES: Final[tuple[str, ...]] = (
 
 @dataclass(frozen=True, slots=True)
 class ProcessCounts:
-    """What one process has counted."""
+    """Counters of one process."""
 
     model_name: str
     version: str
@@ -110,12 +110,12 @@ class ProcessCounts:
 
 @dataclass(frozen=True, slots=True)
 class VersionCounts:
-    """What all processes of a version have counted together, those that are gone included."""
+    """Sum of the counters of all processes of a version, dead ones included."""
 
     model_name: str
     version: str
     since: datetime
-    """When the first of them started."""
+    """Start of the first process."""
     counts: Mapping[str, float]
     alive: tuple[ProcessCounts, ...] = ()
 
@@ -123,7 +123,7 @@ class VersionCounts:
         return self.counts.get(name, 0.0)
 
     def now(self, name: str) -> float:
-        """The sum of what those that are alive say of this moment."""
+        """Return the sum of a gauge over the live processes."""
         return sum(process.counts.get(name, 0.0) for process in self.alive)
 
     @property
@@ -136,19 +136,19 @@ class VersionCounts:
 
     @property
     def ongoing(self) -> float:
-        """Requests that a process has taken and not answered yet."""
+        """Requests that live processes have not answered yet."""
         return sum(_unfinished(process.counts) for process in self.alive)
 
     def processes(self, kind: ProcessKind) -> int:
         return sum(process.process is kind for process in self.alive)
 
     def buckets(self, names: Sequence[str]) -> list[float]:
-        """A histogram's counts, each with all below it. Rounded: parts of a batch are counted as they come."""
+        """Return a histogram's cumulative counts. Rounded, because parts of a batch count as fractions."""
         return [round(count, 6) for count in accumulate(self.of(name) for name in names)]
 
 
 def counts_of(processes: Iterable[ProcessCounts]) -> VersionCounts:
-    """The sum over processes of one version, at least one. What a dead one had not answered, it never will: an error."""
+    """Add up the processes of one version, at least one. Unanswered requests of a dead process count as errors."""
     everyone = tuple(processes)
     total: dict[str, float] = {}
     for process in everyone:
@@ -170,15 +170,15 @@ def counts_of(processes: Iterable[ProcessCounts]) -> VersionCounts:
 
 
 def quantile(share: float, cumulative: Sequence[float], bounds: Sequence[float]) -> float | None:
-    """The value that ``share`` of the observations are below, as PromQL's ``histogram_quantile`` estimates it.
+    """Estimate a quantile like PromQL's ``histogram_quantile``.
 
     Args:
         share: between 0 and 1.
-        cumulative: per bucket, with all below it; the last has all.
+        cumulative: count per bucket, smaller buckets included.
         bounds: upper bounds, one fewer than there are buckets.
 
     Returns:
-        None where nothing was observed; the highest bound where the quantile is above it.
+        None without observations; at most the highest bound.
     """
     if not cumulative or cumulative[-1] <= 0:
         return None

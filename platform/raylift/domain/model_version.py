@@ -1,4 +1,4 @@
-"""What is registered: models and their versions, as MLflow keeps them."""
+"""Registered models and their versions, runs and logged models, as MLflow keeps them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from enum import StrEnum
 
 @dataclass(frozen=True, slots=True)
 class RegisteredModel:
-    """A name in the registry. Times are UTC and timezone-aware."""
+    """A registered model. Times are UTC and timezone-aware."""
 
     name: str
     created_at: datetime
@@ -22,8 +22,8 @@ class RegisteredModel:
     tags: Mapping[str, str] = field(default_factory=dict[str, str])
 
     def aliases_of(self, version: str) -> tuple[str, ...]:
-        """Return the aliases of one version, by name. MLflow's list of versions has none."""
-        return tuple(sorted(alias for alias, stands_for in self.aliases.items() if stands_for == version))
+        """Return the aliases of one version, sorted. MLflow's list of versions does not have them."""
+        return tuple(sorted(alias for alias, target in self.aliases.items() if target == version))
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,14 +37,14 @@ class ModelVersion:
     tags: Mapping[str, str] = field(default_factory=dict[str, str])
     run_id: str | None = None
     source: str | None = None
-    """Where its artifacts are, e.g. ``models:/m-…``."""
+    """URI of its artifacts, e.g. ``models:/m-…``."""
     metrics: Mapping[str, float] = field(default_factory=dict[str, float])
     status: str = "READY"
-    """MLflow's own word for it."""
+    """MLflow's own value."""
 
     @property
     def uri(self) -> str:
-        """What a replica loads."""
+        """MLflow URI that a replica loads."""
         return f"models:/{self.name}/{self.version}"
 
 
@@ -52,7 +52,7 @@ class ModelKind(StrEnum):
     """Kind of a logged model, noted by the hooks in the script's process."""
 
     PREDICTOR = "predictor"
-    """A supervised model, or one of a library that has no other kinds."""
+    """A supervised model, or a model of a library without other kinds."""
     OTHER = "other"
     """A transformer, a clusterer, an outlier detector."""
     BASELINE = "baseline"
@@ -61,16 +61,16 @@ class ModelKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class LoggedModel:
-    """A model that a job's script logged; a candidate for registration."""
+    """A model that a job's script logged: a candidate for registration."""
 
     model_id: str | None
-    """None for one that an MLflow older than 3 logged: an artifact of its run, and nothing else."""
+    """None for models logged by MLflow before 3, which are only artifacts of their run."""
     name: str
     run_id: str | None
     created_at: datetime
     uri: str
     classes: tuple[str, ...] = ()
-    """Class of the object, then of the estimator in it (``GridSearchCV``, ``RandomForestClassifier``); () where unknown."""
+    """Class of the object, then of its estimator (``GridSearchCV``, ``RandomForestClassifier``); empty where unknown."""
     kind: ModelKind = ModelKind.PREDICTOR
     autologged: bool = False
 
@@ -85,8 +85,8 @@ class TrackedRun:
     parent_run_id: str | None = None
     name: str = ""
     status: str = "FINISHED"
-    """MLflow's own word for it."""
+    """MLflow's own value."""
     ended_at: datetime | None = None
     outside: Collection[str] | None = None
-    """Of the job's run: its metrics that the script logged outside of any run and fit. None: it is another run."""
+    """For the job's own run: names of metrics that the script logged outside any run or fit. None for other runs."""
     metrics: Mapping[str, float] = field(default_factory=dict[str, float])

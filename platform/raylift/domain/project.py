@@ -1,8 +1,7 @@
-"""A project: the files of an upload, in the one form in which the platform keeps them.
+"""A project: the files of an upload as a canonical archive.
 
-That form is a tar of regular files and empty directories, sorted by path, without times and owners, compressed with gzip.
-The SHA-256 of the tar (before compression, whose bytes differ between versions of zlib) names it:
-``gunzip -c project.tar.gz | sha256sum``.
+The archive is a gzipped tar of regular files and empty directories, sorted by path, without times and owners. Its name is the
+SHA-256 of the tar, because compressed bytes differ between versions of zlib: ``gunzip -c project.tar.gz | sha256sum``.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ _MAX_PATH_BYTES: Final = 1024
 class ProjectFile:
     """One file, or an empty directory.
 
-    ``path`` is relative, with slashes, and has passed ``checked_path``; a directory's ends in a slash.
+    ``path`` is relative, uses slashes, and has passed ``checked_path``. A directory's path ends in a slash.
     """
 
     path: str
@@ -41,27 +40,27 @@ class ProjectFile:
 
 @dataclass(frozen=True, slots=True)
 class PackedProject:
-    """A project as it is stored and handed out."""
+    """A project's archive and the name it is stored under."""
 
     sha256: str
     content: bytes
 
 
 class UnsafePath(ValueError):
-    """A path that is none inside a project, or not the same one everywhere."""
+    """A path that leads out of the project, or is not valid on every machine."""
 
 
 def checked_path(name: str) -> str:
-    """``name`` as a path inside the project: ``./a//b`` is ``a/b``.
+    """Normalize ``name`` to a path inside the project: ``./a//b`` becomes ``a/b``.
 
     Raises:
-        UnsafePath: it leads out of the project, or could not be a file's path on some machine.
+        UnsafePath: it leads out of the project, or is not a valid path on some machine.
     """
     if name.startswith("/") or (len(name) > 1 and name[1] == ":"):
         raise UnsafePath("is an absolute path")
     if "\\" in name:
         raise UnsafePath("has a backslash in its path")
-    if not name.isprintable():  # Neither are control characters nor the surrogates that stand for undecodable bytes.
+    if not name.isprintable():  # Rejects control characters, and the surrogates that undecodable bytes become.
         raise UnsafePath("has a path with control characters, or that is not UTF-8")
     path = PurePosixPath(name)
     if ".." in path.parts:
@@ -75,7 +74,7 @@ def checked_path(name: str) -> str:
 
 
 def pack(files: Iterable[ProjectFile]) -> PackedProject:
-    """The canonical archive of ``files``: the same for the same files, whatever archive they came in."""
+    """Build the canonical archive of ``files``: the same bytes of tar for the same files."""
     compressed = io.BytesIO()
     with gzip.GzipFile(fileobj=compressed, mode="wb", filename="", compresslevel=_LEVEL, mtime=0) as zipped:
         hashing = _Hashing(zipped)
@@ -89,7 +88,7 @@ def pack(files: Iterable[ProjectFile]) -> PackedProject:
 
 
 def unpack(content: bytes) -> Iterator[ProjectFile]:
-    """The files of an archive that ``pack`` made, one at a time."""
+    """Yield the files of an archive made by ``pack``, one at a time."""
     with tarfile.open(fileobj=io.BytesIO(content), mode="r|gz") as archive:
         for entry in archive:
             if entry.isdir():
@@ -97,12 +96,12 @@ def unpack(content: bytes) -> Iterator[ProjectFile]:
                 continue
             file = archive.extractfile(entry)
             if file is None:
-                raise UnsafePath(f"{entry.name} is no regular file and no directory: pack() did not make this archive")
+                raise UnsafePath(f"{entry.name} is neither a regular file nor a directory: pack() did not make this archive")
             yield ProjectFile(checked_path(entry.name), file.read(), executable=bool(entry.mode & 0o100))
 
 
 def digest_of(content: bytes) -> str:
-    """The SHA-256 by which an archive that ``pack`` made is known."""
+    """Return the SHA-256 that names an archive made by ``pack``."""
     digest = hashlib.sha256()
     with gzip.GzipFile(fileobj=io.BytesIO(content)) as tar:
         while chunk := tar.read(_CHUNK):
@@ -111,7 +110,7 @@ def digest_of(content: bytes) -> str:
 
 
 class _Hashing:
-    """Passes on what is written, and hashes it."""
+    """Writer that hashes what it passes on."""
 
     def __init__(self, target: gzip.GzipFile) -> None:
         self._target = target

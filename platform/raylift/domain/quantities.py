@@ -1,4 +1,4 @@
-"""Quantities as Kubernetes and Ray write them."""
+"""Amounts of memory as Kubernetes and Ray write them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _QUANTITY: Final = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([kKMGT]i?)?B?\s*")
 
 
 def parse_bytes(text: str | int) -> int:
-    """Bytes of ``"2GiB"``, ``"512Mi"``, ``"1.5G"`` or a plain number.
+    """Parse ``"2GiB"``, ``"512Mi"``, ``"1.5G"`` or a plain number into bytes.
 
     Raises:
         ValueError: ``text`` is not a quantity of at least one byte.
@@ -39,7 +39,7 @@ def parse_bytes(text: str | int) -> int:
 
 
 def format_bytes(count: int) -> str:
-    """``2147483648`` as ``"2 GiB"``: the largest binary unit, at most two decimals."""
+    """Format ``2147483648`` as ``"2 GiB"``: the largest binary unit, at most two decimals."""
     for unit, size in (("TiB", 2**40), ("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
         if count >= size:
             return f"{count / size:.2f}".rstrip("0").rstrip(".") + f" {unit}"

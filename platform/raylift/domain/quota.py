@@ -1,4 +1,4 @@
-"""What one owner may have at a time, and what an owner has: pure, and the same for the supervisor and the gateway."""
+"""Quotas of owners, and the resources that an owner's jobs hold."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from raylift.domain.quantities import format_bytes
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What an owner's admitted jobs hold together."""
+    """Resources held by an owner's admitted jobs together."""
 
     jobs: int = 0
     cpus: float = 0.0
@@ -22,7 +22,7 @@ class Held:
         return Held(self.jobs + 1, self.cpus + wanted.cpus, self.memory_bytes + wanted.memory_bytes, self.gpus + wanted.gpus)
 
     def share_of(self, nodes: Iterable[Resources]) -> float:
-        """The dominant share, 0 to 1: of CPUs, memory and GPUs, the part of the cluster's total that is largest."""
+        """Return the dominant share, 0 to 1: the largest of the shares of the cluster's CPUs, memory and GPUs."""
         total = Held()
         for node in nodes:
             total = total.plus(node)
@@ -32,26 +32,26 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Quota:
-    """Bounds of one owner; None: unbounded."""
+    """Bounds of one owner. None: unbounded."""
 
     max_running_jobs: int | None = None
-    """Admitted jobs: those that start, run or register."""
+    """Admitted jobs: those in the phases environment, starting, script and registration."""
     max_queued_jobs: int | None = None
-    """Jobs that wait to be admitted."""
+    """Jobs that wait for admission."""
     max_cpus: float | None = None
-    """Of the admitted jobs together."""
+    """Sum over admitted jobs."""
     max_memory_bytes: int | None = None
-    """Of the admitted jobs together."""
+    """Sum over admitted jobs."""
 
     def bounds_admission(self) -> bool:
         return (self.max_running_jobs, self.max_cpus, self.max_memory_bytes) != (None, None, None)
 
-    def broken_by(self, wanted: Resources, held: Held) -> str | None:
-        """The bound that one more job would break, in words; None when it is within all of them."""
+    def exceeded_by(self, wanted: Resources, held: Held) -> str | None:
+        """Return the bound that one more job would exceed, in words; None when it stays within all."""
         after = held.plus(wanted)
         if self.max_running_jobs is not None and after.jobs > self.max_running_jobs:
             return f"{self.max_running_jobs} running jobs"
-        # A millionth of a CPU: sums of tenths are not exact.
+        # Tolerates a millionth of a CPU, because sums of tenths are not exact.
         if self.max_cpus is not None and after.cpus > self.max_cpus + 1e-6:
             return f"{self.max_cpus:g} CPUs"
         if self.max_memory_bytes is not None and after.memory_bytes > self.max_memory_bytes:

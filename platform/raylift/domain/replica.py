@@ -1,4 +1,4 @@
-"""What the platform tells a replica, and how a replica's errors tell the platform why it cannot start."""
+"""Specification of a replica, and the words by which the platform recognizes its start-up errors."""
 
 from __future__ import annotations
 
@@ -9,38 +9,38 @@ from typing import Any, Final
 from raylift.domain.deployment import DeploymentConfig, PayloadLog
 
 CANNOT_ANSWER: Final = "so it cannot answer requests"
-"""Words in the error of a model that can answer no request: starting it again is in vain."""
+"""Part of the error of a model that cannot answer any request. A restart does not help."""
 LACKS_PLUGIN: Final = "Ray on this node does not have Raylift's plugin"
-"""Words in the error of a replica that runs without its version's packages."""
+"""Part of the error of a replica that runs without its version's packages."""
 
 
 @dataclass(frozen=True, slots=True)
 class PayloadFiles:
-    """Where payloads go, and how large the pieces are."""
+    """Directory of payload logs, and the limits after which a file is written."""
 
     root: str
     file_bytes: int
-    """Of bodies, before a file is written."""
+    """Bytes of bodies in one file."""
     file_seconds: float
-    """How long a payload may wait for others before a file is written."""
+    """Seconds that a payload may wait for others."""
 
 
 @dataclass(frozen=True, slots=True)
 class ObserverConfig:
     slow_seconds: float | None = None
-    """Requests that take longer get a line in the log; None: only errors do."""
+    """Slower requests are logged. None: only errors are."""
     access_log: bool = False
-    """A line for every request."""
+    """Log every request."""
     payload_log: PayloadLog | None = None
     payloads: PayloadFiles | None = None
-    """Where payloads go; None: nowhere."""
+    """None: payloads are not stored."""
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> ObserverConfig:
-        """Of what ``as_json`` gave."""
+        """Build it from the result of ``as_json``."""
         sample, files = values["payload_log"], values["payloads"]
         return cls(
             values["slow_seconds"],
@@ -52,28 +52,28 @@ class ObserverConfig:
 
 @dataclass(frozen=True, slots=True)
 class ReplicaSpec:
-    """Everything :func:`serve_apps.model_server.ray.app.build` needs."""
+    """Input of :func:`serve_apps.model_server.ray.app.build`."""
 
     model_name: str
     version: str
     model_uri: str
-    """``models:/name/version``, or any other URI MLflow can load from."""
+    """``models:/name/version``, or another URI that MLflow loads."""
     mlflow_url: str
     config: DeploymentConfig = field(default_factory=DeploymentConfig)
     initial_replicas: int | None = None
-    """Replicas at the first deployment, None for ``min_replicas``. 1 proves that a version loads before it rests at zero."""
+    """Replicas at the first deployment; None: ``min_replicas``. 1 checks that a version loads before it scales to zero."""
     upscale_delay_seconds: float = 3.0
     downscale_delay_seconds: float = 300.0
-    """Also the delay before the last replica goes."""
+    """Also the delay before the last replica is removed."""
     runtime_env: dict[str, Any] = field(default_factory=dict[str, Any])
-    """Of the replicas. Always set, for a deployment without one inherits that of whoever deploys it."""
+    """Always set, because a deployment without one inherits that of the process that deploys it."""
     code_version: str = "1"
-    """Replicas restart when it changes and are reconfigured in place when it does not."""
+    """A change restarts the replicas. Without one they are reconfigured in place."""
     max_body_bytes: int = 100 * 1024 * 1024
     worked_on_dir: str | None = None
-    """Where the processes of a machine note what they work on (tried_before.py); None: they do not."""
+    """Directory in which a machine's processes record the requests in progress (poison_requests.py). None: not recorded."""
     counters_dir: str | None = None
-    """Where the processes of versions count their requests; None: for nobody."""
+    """Directory of the request counters. None: not counted."""
     observer: ObserverConfig = field(default_factory=ObserverConfig)
     ingress_token: str | None = None
-    """What the replicas ask of every request; None: they answer whoever reaches them."""
+    """Token that replicas require of every request. None: they require none."""

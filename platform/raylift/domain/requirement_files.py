@@ -1,4 +1,4 @@
-"""Requirement files as pip reads them: their encodings, their continued lines, and the options that a job cannot have."""
+"""Requirement files as pip reads them: encodings, continued lines, and options that jobs do not support."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _MARKS: Final = (
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
-"""Byte order marks, the longer of two with the same beginning first."""
+"""Byte order marks; of two with the same beginning, the longer one comes first."""
 _DECLARED: Final = re.compile(rb"^[ \t\f]*#.*?coding[:=][ \t]*([-\w.]+)")
 
 _COMMENT: Final = re.compile(r"(^|\s+)#.*$")
@@ -36,7 +36,7 @@ _PATH: Final = re.compile(r"([.~/\\]|[A-Za-z]:[\\/]).*|[^@]*\.(whl|zip|tar\.gz|t
 
 
 class UnreadableText(ValueError):
-    """A file whose text cannot be told. ``line`` counts from 1."""
+    """A file in an unknown encoding. ``line`` counts from 1."""
 
     def __init__(self, line: int) -> None:
         super().__init__("is not UTF-8; save it as UTF-8")
@@ -45,13 +45,13 @@ class UnreadableText(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class RequirementLine:
-    """A line of a requirements file, continued lines joined, without its comment."""
+    """A logical line of a requirements file: continued lines are joined, comments removed."""
 
     number: int
     """Number of its first line, from 1."""
     text: str
     hashes: tuple[str, ...] = ()
-    """Its ``--hash`` options, which ``text`` has no more."""
+    """Its ``--hash`` options, which are removed from ``text``."""
 
     @property
     def with_hashes(self) -> str:
@@ -65,12 +65,12 @@ class RequirementLine:
 
 
 def decode_requirements(raw: bytes) -> str:
-    """Return the text of a requirements file: UTF-8, a declared encoding, or UTF-16 as PowerShell writes it.
+    """Decode a requirements file: UTF-8, a declared encoding, or UTF-16 as PowerShell writes it.
 
-    Other bytes are taken in comments, where they mean nothing.
+    Comments may hold other bytes.
 
     Raises:
-        UnreadableText: A requirement holds bytes whose letters cannot be told.
+        UnreadableText: a requirement holds bytes that cannot be decoded.
     """
     encoding = next((name for mark, name in _MARKS if raw.startswith(mark)), None) or _without_mark(raw)
     try:
@@ -84,7 +84,7 @@ def decode_requirements(raw: bytes) -> str:
 
 
 def requirement_lines(lines: Iterable[str]) -> Iterator[RequirementLine]:
-    """Yield the lines that say something, as pip reads them."""
+    """Yield the logical lines that are not empty."""
     for number, joined in _joined(lines):
         text = _COMMENT.sub("", joined.strip()).strip()
         bare = _HASH.sub("", text).strip()
@@ -93,9 +93,9 @@ def requirement_lines(lines: Iterable[str]) -> Iterator[RequirementLine]:
 
 
 def line_problem(text: str) -> str | None:
-    """Return what keeps a line from being a requirement of a job, and what to do; None where nothing of the kind does.
+    """Return why a line cannot be a job's requirement and what to write instead; None where it can.
 
-    Whether it is a requirement in the sense of PEP 508 is left to its readers.
+    The syntax of PEP 508 is not checked here.
     """
     shown = repr(text[:200])
     if text.startswith("-"):
@@ -140,7 +140,7 @@ def _option_problem(text: str, shown: str) -> str:
 
 
 def _without_mark(raw: bytes) -> str:
-    """Return the encoding of a file without a byte order mark. ASCII letters in UTF-16 have a zero byte beside each."""
+    """Guess the encoding of a file without a byte order mark. In UTF-16 every second byte of ASCII text is zero."""
     if len(raw) % 2 == 0 and b"\0" in raw:
         if not any(raw[0::2]):
             return "utf-16-be"
@@ -153,7 +153,7 @@ def _without_mark(raw: bytes) -> str:
 
 
 def _joined(lines: Iterable[str]) -> Iterator[tuple[int, str]]:
-    """Yield (number of its first line, line) with lines that end in a backslash joined to the next. A comment ends them."""
+    """Yield (number of the first line, logical line). A backslash at the end joins the next line; a comment ends it."""
     start, held = 1, ""
     for number, line in enumerate(lines, 1):
         start = start if held else number
@@ -161,7 +161,7 @@ def _joined(lines: Iterable[str]) -> Iterator[tuple[int, str]]:
         if line.endswith("\\") and not is_comment:
             held += line[:-1] + " "
         else:
-            # A comment between continued lines is none of theirs, and ends them, as in pip.
+            # As in pip, a comment between continued lines ends them.
             yield start, f"{held} {line}" if is_comment and held else held + line
             held = ""
     if held:

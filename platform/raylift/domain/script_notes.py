@@ -1,4 +1,4 @@
-"""Notes of a script's process that the job's message is made of."""
+"""Notes from a script's process, which become part of the job's message."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class ScriptNotes:
-    """Text of the user's process: shown, never trusted."""
+    """Texts from the user's process: shown, never trusted."""
 
     tracks_at: str | None = None
-    """Address at which the script tracked its runs, if not in the job's MLflow."""
+    """Tracking address that the script used instead of the job's MLflow."""
     library: str | None = None
-    """The training library that it uses, by the name of its module."""
+    """Module name of its training library."""
     autolog_failure: str | None = None
-    """MLflow's sentence on an autologging that failed."""
+    """MLflow's message about a failed autologging."""

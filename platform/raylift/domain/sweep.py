@@ -1,4 +1,4 @@
-"""A sweep: jobs of one script, one for each combination of parameters; its states, and which of its jobs is the best."""
+"""A sweep: one script run as a job for each combination of parameters; its states and the choice of its best job."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from raylift.domain.job import Job, JobStatus
 
 
 class SweepState(StrEnum):
-    """Where a sweep is. Its jobs' states are their own."""
+    """State of a sweep. Its jobs have states of their own."""
 
     OPENING = "opening"
     """Committed with its jobs, which wait until it has its parent run."""
     RUNNING = "running"
-    """Its jobs wait and run as any others."""
+    """Its jobs wait and run like any others."""
     CLOSING = "closing"
-    """All of them have ended and the best is chosen, for good: its model is being registered, if asked for."""
+    """All jobs have ended and the best one is final. Its model is being registered, if requested."""
     COMPLETED = "completed"
     FAILED = "failed"
     CANCELLED = "cancelled"
@@ -37,28 +37,28 @@ SWEEP_MOVES: Final[Mapping[SweepState, frozenset[SweepState]]] = {
     S.FAILED: frozenset(),
     S.CANCELLED: frozenset(),
 }
-"""Every move a sweep may make. docs/sweeps.md explains them."""
+"""Every allowed move. docs/sweeps.md explains them."""
 
 FINAL_SWEEP_STATES: Final = frozenset(s for s, moves in SWEEP_MOVES.items() if not moves)
 
 
 class SweepPassing(StrEnum):
-    """How a job is told its parameters."""
+    """Way in which a job receives its parameters."""
 
     ENVIRONMENT = "environment"
     ARGUMENTS = "arguments"
-    """``--name value`` behind the job's own arguments."""
+    """``--name value`` after the job's own arguments."""
 
 
 class SweepMode(StrEnum):
-    """Which value of the metric is the best."""
+    """Direction in which the metric improves."""
 
     MAX = "max"
     MIN = "min"
 
 
 class SweepRegistration(StrEnum):
-    """Whose models are registered."""
+    """Jobs whose models are registered."""
 
     ALL = "all"
     BEST = "best"
@@ -66,10 +66,10 @@ class SweepRegistration(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class SweepSpec:
-    """What the user asked for. Never changes after the upload."""
+    """The user's request. Never changes after the upload."""
 
     parameters: Mapping[str, tuple[str, ...]]
-    """Values by name, as text, in the order in which they were given."""
+    """Values by name, as text, in the given order."""
     script_name: str
     experiment_name: str
     model_name: str | None = None
@@ -78,13 +78,13 @@ class SweepSpec:
     mode: SweepMode = SweepMode.MAX
     registration: SweepRegistration = SweepRegistration.ALL
     max_parallel: int | None = None
-    """Its jobs that may hold resources at a time; None: as many as the cluster takes."""
+    """Limit of admitted jobs at a time. None: only the cluster's capacity limits them."""
     tags: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 @dataclass(frozen=True, slots=True)
 class Sweep:
-    """A sweep as the store keeps it. Its jobs are kept as jobs. Times are UTC and timezone-aware."""
+    """A sweep as stored, without its jobs. Times are UTC and timezone-aware."""
 
     sweep_id: str
     spec: SweepSpec
@@ -104,12 +104,12 @@ class Sweep:
 
 
 def grid(parameters: Mapping[str, Sequence[str]]) -> list[dict[str, str]]:
-    """Every combination; the last parameter changes fastest."""
+    """Return every combination of values; the last parameter changes fastest."""
     return [dict(zip(parameters, values, strict=True)) for values in product(*parameters.values())]
 
 
 def count_by_status(jobs: Iterable[Job]) -> dict[JobStatus, int]:
-    """How many jobs there are of each status, zeros included."""
+    """Count jobs by status, zeros included."""
     counts = dict.fromkeys(JobStatus, 0)
     for job in jobs:
         counts[job.status] += 1
@@ -117,7 +117,7 @@ def count_by_status(jobs: Iterable[Job]) -> dict[JobStatus, int]:
 
 
 def status_of(state: SweepState, counts: Mapping[JobStatus, int]) -> JobStatus:
-    """What a client branches on: the words of jobs. A sweep is queued until the first of its jobs has left the queue."""
+    """Return the status for clients, in the words of jobs. A sweep is queued until one of its jobs leaves the queue."""
     match state:
         case SweepState.COMPLETED:
             return JobStatus.COMPLETED
@@ -131,14 +131,14 @@ def status_of(state: SweepState, counts: Mapping[JobStatus, int]) -> JobStatus:
 
 
 def missing_metric(jobs: Iterable[Job], metric: str) -> str:
-    """The sentence for a sweep none of whose completed jobs has its metric."""
+    """Return the message for a sweep whose completed jobs all lack its metric."""
     names = sorted({name for job in jobs if job.status is JobStatus.COMPLETED for name in job.metrics})
     there = f"they have: {', '.join(names)}" if names else "they have no metrics at all"
     return f"No completed job has a number as its metric {metric!r}; {there}."
 
 
 def choose_best(jobs: Iterable[Job], metric: str, mode: SweepMode) -> Job | None:
-    """The completed job with the best value of the metric, the first of equals. Without the metric, or with NaN, none wins."""
+    """Return the completed job with the best value of the metric, the first of equals. Missing and NaN values are skipped."""
     able = [job for job in jobs if job.status is JobStatus.COMPLETED and math.isfinite(job.metrics.get(metric, math.nan))]
     sign = 1 if mode is SweepMode.MAX else -1
     return max(able, key=lambda job: sign * job.metrics[metric], default=None)

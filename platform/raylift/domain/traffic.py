@@ -1,4 +1,4 @@
-"""Which versions of a model answer requests that name only the model, and in which shares."""
+"""Traffic tables: the versions that answer requests for a model, and their shares."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _FIELD: Final = re.compile(rf"{_NAME}(\.{_NAME}){{0,7}}")
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A version, or an MLflow alias that stands for one: exactly one of the two."""
+    """A version or an MLflow alias: exactly one of the two is set."""
 
     version: str | None = None
     alias: str | None = None
@@ -39,14 +39,14 @@ class Target:
 class Route:
     target: Target
     weight: float
-    """Its share is this part of the sum of all weights."""
+    """Share of requests, relative to the sum of all weights."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sticky:
-    """What of a request decides which version it goes to, so that the same value keeps meeting the same version.
+    """Key of sticky routing: requests with the same value go to the same version.
 
-    Exactly one of a header's name, and a dotted name in the JSON body, e.g. ``params.user`` or ``inputs.user``.
+    Exactly one is set: a header's name, or a dotted name in the JSON body, e.g. ``params.user`` or ``inputs.user``.
     """
 
     header: str | None = None
@@ -57,7 +57,7 @@ class Sticky:
 class TrafficTable:
     routes: tuple[Route, ...]
     shadow: tuple[Target, ...] = ()
-    """Versions that get a copy of each request; their answers are thrown away."""
+    """Versions that get a copy of each request; their answers are discarded."""
     sticky: Sticky | None = None
 
     @property
@@ -66,7 +66,7 @@ class TrafficTable:
 
     @property
     def sole_target(self) -> Target | None:
-        """What gets every request and nothing else does: then nobody has to look at the requests themselves."""
+        """The only target, if one gets every request and there is no shadow. Requests then need no inspection."""
         weighted = [route.target for route in self.routes if route.weight > 0]
         return weighted[0] if len(weighted) == 1 and not self.shadow else None
 
@@ -77,7 +77,7 @@ class TrafficTable:
 
 @dataclass(frozen=True, slots=True)
 class TrafficRecord:
-    """A model's table as the store has it. ``table`` is None after a DELETE: then the newest version that answers gets all."""
+    """A model's table as stored. ``table`` is None after a DELETE: the newest answering version gets all requests."""
 
     model_name: str
     revision: int
@@ -91,21 +91,21 @@ class TrafficAction(StrEnum):
     DELETE = "delete"
     ROLLBACK = "rollback"
     ALIAS = "alias"
-    """An alias was moved, set or deleted: by the platform's API, or in MLflow."""
+    """An alias was set, moved or deleted, through the platform's API or in MLflow."""
 
 
 @dataclass(frozen=True, slots=True)
 class TrafficChange:
-    """One row of the audit. Of a table (``revision``, ``before``, ``after``) or of an alias (``alias`` and the versions)."""
+    """One row of the audit: of a table (``revision``, ``before``, ``after``) or an alias (``alias`` and the versions)."""
 
     model_name: str
     sequence: int
-    """1, 2, 3 … for each model."""
+    """Counts from 1 for each model."""
     at: datetime
     who: str
     action: TrafficAction
     revision: int | None = None
-    """The revision that the table has since."""
+    """The table's revision after the change."""
     before: TrafficTable | None = None
     after: TrafficTable | None = None
     alias: str | None = None
@@ -115,22 +115,22 @@ class TrafficChange:
 
 @dataclass(frozen=True, slots=True)
 class AliasRecord:
-    """An alias as the platform last saw it in MLflow; ``version`` is None where it was seen to be gone."""
+    """An alias as last read from MLflow. ``version`` is None where it no longer exists."""
 
     model_name: str
     alias: str
     version: str | None
     revision: int
-    """Counts everything that was written here, so that a look that began earlier can be told from a later one."""
+    """Counts the writes to this record, which tells an older reading from a newer one."""
 
 
 def target_of(text: str) -> Target:
-    """A version's number, or else an alias."""
+    """Parse a version number, or else an alias."""
     return Target(version=text) if text.isascii() and text.isdigit() else Target(alias=text)
 
 
 def problems_of(table: TrafficTable) -> list[FieldError]:
-    """What is wrong with a table by itself, whatever versions there are."""
+    """Validate a table by itself. The existence of its versions is not checked."""
     errors = [*_problems_of_weights(table.routes), *_problems_of_targets(table)]
     sticky = table.sticky
     if sticky is not None and (sticky.header is None) == (sticky.field is None):
@@ -143,7 +143,7 @@ def problems_of(table: TrafficTable) -> list[FieldError]:
 
 
 def weights_of(routes: Iterable[tuple[str, float]]) -> dict[str, float]:
-    """Version → weight. Routes that came to mean the same version count together; those without weight are left out."""
+    """Add up weights by version. Routes without weight are left out."""
     weights: dict[str, float] = {}
     for version, weight in routes:
         if weight > 0:
@@ -210,11 +210,11 @@ def _problems_of_targets(table: TrafficTable) -> list[FieldError]:
 
 
 def named_targets(table: TrafficTable) -> list[tuple[str, Target]]:
-    """Every target with the field of a request that names it."""
+    """Return every target with the request field that names it."""
     routes = [(f"routes[{position}]", route.target) for position, route in enumerate(table.routes)]
     return routes + [(f"shadow[{position}]", target) for position, target in enumerate(table.shadow)]
 
 
 def is_alias(text: str) -> bool:
-    """Whether MLflow takes ``text`` as an alias's name."""
+    """True where MLflow accepts ``text`` as the name of an alias."""
     return _ALIAS.fullmatch(text) is not None and text.lower() != "latest" and not re.fullmatch(r"v\d+", text, re.IGNORECASE)

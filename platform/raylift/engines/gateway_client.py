@@ -7,8 +7,9 @@ from typing import Any, Final
 
 import httpx
 
+from raylift.api.headers import SCALE_UP_TIMEOUT
+from raylift.api.paths import version_route
 from raylift.domain.errors import EngineUnavailable
-from raylift.domain.identifiers import version_route
 
 _MARGIN_SECONDS: Final = 5.0
 
@@ -29,7 +30,7 @@ class GatewayClient:
         try:
             answer = self._http.get(
                 version_route(model_name, version),
-                headers={"X-Scale-Up-Timeout": f"{seconds:g}"},
+                headers={SCALE_UP_TIMEOUT: f"{seconds:g}"},
                 timeout=seconds + _MARGIN_SECONDS,
             )
         except httpx.HTTPError as error:

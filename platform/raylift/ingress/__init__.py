@@ -1,1 +1,1 @@
-"""HAProxy in front of everything: its configuration, its routes by model name, its headers and token."""
+"""HAProxy in front of the platform: its configuration, its routes by model name, its token."""

@@ -1,7 +1,7 @@
-"""Lets in only what comes through the platform's ingress.
+"""Rejects requests to a replica that did not come through the ingress.
 
-A replica listens on a port of its own: on one machine any user's process can reach it, on a cluster whoever reaches the nodes.
-The ingress sends a token along that it and the replicas alone know.
+A replica's port is open to every process of the machine, or of the cluster's network. The ingress adds a token that only it
+and the replicas know.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final
 
-from raylift.ingress.headers import INGRESS
+from raylift.api.headers import INGRESS, raw
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -20,21 +20,17 @@ _REFUSAL: Final = b'{"error": "Requests come through the platform\'s own address
 
 
 def only_from_ingress(app: App, token: str | None) -> App:
-    """``app`` for requests that carry ``token``; all others are answered 403. Without a token: ``app`` as it is."""
+    """Wrap ``app`` to answer requests without ``token`` with 403. Without a token, return ``app`` itself."""
     if token is None:
         return app
-    proof = (INGRESS.lower().encode(), token.encode())
+    proof = (raw(INGRESS), token.encode())
 
     async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or proof in scope["headers"]:
             await app(scope, receive, send)
         else:
-            await _refuse(send)
+            headers = [(b"content-type", b"application/json"), (b"content-length", str(len(_REFUSAL)).encode())]
+            await send({"type": "http.response.start", "status": 403, "headers": headers})
+            await send({"type": "http.response.body", "body": _REFUSAL})
 
     return guarded
-
-
-async def _refuse(send: Send) -> None:
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(_REFUSAL)).encode())]
-    await send({"type": "http.response.start", "status": 403, "headers": headers})
-    await send({"type": "http.response.body", "body": _REFUSAL})

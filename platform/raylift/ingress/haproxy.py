@@ -1,12 +1,10 @@
-"""Has HAProxy listen where it should, and know what Ray does not tell it.
+"""Wrapper script that Ray starts instead of HAProxy. It corrects the configuration file written by Ray and executes HAProxy.
 
-Ray's template binds HAProxy's metrics and statistics to every interface, and has one host for HAProxy and for the replicas
-behind it. The wrapper stands in for HAProxy's binary, corrects the file that Ray wrote, adds our rules (ingress_rules.py), and
-becomes HAProxy: so only the API itself is ever opened to the network, and only when `--host` says so. HAProxy writes no line
-about each request, which nobody would read.
+Ray's template binds HAProxy's metrics and statistics to every interface, and has one host for HAProxy and its replicas. The
+wrapper binds everything but the API to the loopback interface, adds our rules (haproxy_config.py) and turns off request logs.
 
-It also puts the gateway behind every version: a request to one whose replicas are all gone, or are not there yet, goes to the
-gateway, which has it answered by a warm process or holds it.
+It also adds the gateway as a backup server of every version. Requests to a version without replicas then go to the gateway,
+which uses a warm process or holds them until a replica is ready.
 """
 
 from __future__ import annotations
@@ -22,7 +20,7 @@ from raylift.ingress.haproxy_config import error_rules, frontend_rules
 from raylift.ingress.route_map import IngressMap, names_file
 
 BUFFER_BYTES: Final = 64 * 1024
-"""HAProxy's ``tune.bufsize``: the bodies that it reads, and requests that it may send again, fit into it."""
+"""HAProxy's ``tune.bufsize``. Bodies that it reads, and requests that it may send again, have to fit into it."""
 
 _WRAPPER: Final = """#!/bin/sh
 # Written by `raylift up`.
@@ -39,14 +37,13 @@ sed -i -E \\
     -e 's/^([[:space:]]*bind )\\*?:([0-9]+)/\\1127.0.0.1:\\2/' \\
     -e 's/^([[:space:]]*bind )127\\.0\\.0\\.1:{port}$/\\1{host}:{port}/' \\
     "$config"
-awk '{standby}' "$config" "$config" > "$config.new" && mv "$config.new" "$config"
+awk '{add_gateway}' "$config" "$config" > "$config.new" && mv "$config.new" "$config"
 exec {binary} "$@"
 """
 
-# Reads the file twice: first for the gateway's address, then to name it in each version's section. HAProxy takes the first
-# backup that is up, and takes backups only when no replica is. Ray's own, which would start a replica and hold the request
-# meanwhile, stays the second.
-_STANDBY: Final = """
+# Reads the file twice: first for the gateway's address, then to add it to each version's section. HAProxy uses a backup only
+# when no replica is up, and then the first one. Ray's own backup, which starts a replica and holds the request, stays second.
+_ADD_GATEWAY: Final = """
     /^backend / {{ section = $2 }}
     NR == FNR && $1 == "acl" && $3 == "path" && $4 ~ "^/v2/models/[^/]+/versions/[0-9]+$" {{ versions[substr($2, 4)] = 1 }}
     NR == FNR {{ if (section == "{gateway}" && $1 == "server" && $NF != "backup" && address == "") address = $3; next }}
@@ -60,26 +57,22 @@ _GATEWAY_SECTION: Final = "http-gateway"
 
 @dataclass(frozen=True, slots=True)
 class IngressFiles:
-    """What a run's HAProxy needs of ours, in the session's directory."""
+    """Files for HAProxy in the session's directory."""
 
     session: Path
 
     @property
     def wrapper(self) -> Path:
-        """The script that stands in for HAProxy's binary."""
+        """Script that is started instead of HAProxy."""
         return self.session / "haproxy"
 
     @property
     def haproxy(self) -> Path:
-        """HAProxy's own directory: Ray's configuration and sockets, and our map of names."""
+        """HAProxy's directory: Ray's configuration and sockets, and our map of names."""
         return self.session / "h"
 
     def write(self, *, host: str, port: int, token: str) -> None:
-        """Write the stand-in for HAProxy's binary.
-
-        The API listens on ``host``, all else on the loopback interface; replicas ask for ``token``; and what no replica can
-        take goes to the gateway.
-        """
+        """Write the wrapper, the rules and an empty map. The API listens on ``host``; replicas require ``token``."""
         self.haproxy.mkdir(exist_ok=True)
         IngressMap(self.haproxy).put({})
         rules, errors = self.session / "ingress-rules", self.session / "ingress-errors"
@@ -93,7 +86,7 @@ class IngressFiles:
                 port=port,
                 rules=rules,
                 errors=errors,
-                standby=_STANDBY.format(gateway=_GATEWAY_SECTION),
+                add_gateway=_ADD_GATEWAY.format(gateway=_GATEWAY_SECTION),
                 binary=shlex.quote(haproxy_binary()),
             ),
             encoding="ascii",
@@ -102,9 +95,5 @@ class IngressFiles:
 
 
 def haproxy_binary() -> str:
-    """The binary that Ray brings along.
-
-    Raises:
-        OSError: there is none for this machine.
-    """
+    """Return HAProxy's binary from Ray's package. Raises OSError if there is none for this machine."""
     return str(get_haproxy_binary())

@@ -1,32 +1,33 @@
-"""Which models' requests the ingress may send straight to one version: a pure function of the store's rows."""
+"""Planner of the ingress's map: the models whose requests go directly to one version. Pure."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 
+from raylift.api.paths import version_route
 from raylift.domain.deployment import Deployment
-from raylift.domain.identifiers import MODEL_NAME, version_number, version_route
+from raylift.domain.identifiers import MODEL_NAME, version_number
 from raylift.domain.traffic import AliasRecord, TrafficRecord
 
 
-def name_routes(
+def by_name_routes(
     rows: Iterable[Deployment],
     *,
     tables: Iterable[TrafficRecord] = (),
     aliases: Iterable[AliasRecord] = (),
     leaving: Collection[tuple[str, str]] = (),
 ) -> dict[str, str]:
-    """Model → the route of the one version that answers for it, as the gateway would choose it.
+    """Return the route of the one version that answers for each model, as the gateway would choose it.
 
-    A model is left out, and so left to the gateway, while what answers for it has no process, while its name could mean
-    something else in a path, and while its traffic table divides or copies its requests.
+    A model is left to the gateway while its version has no replica, while its name is not safe in a path, and while its
+    traffic table divides or copies requests.
 
     Args:
         rows: all deployments.
-        tables: the traffic tables there are.
-        aliases: where the aliases were last seen.
-        leaving: (model, version) of applications that are about to be taken down.
+        tables: all traffic tables.
+        aliases: aliases as last read from MLflow.
+        leaving: (model, version) of applications that will be taken down.
     """
     answering: dict[str, dict[str, Deployment]] = defaultdict(dict)
     for row in rows:
@@ -49,7 +50,7 @@ def name_routes(
 
 
 def _sole_version(record: TrafficRecord, versions: Mapping[tuple[str, str], str | None]) -> str:
-    """The version that the table sends every request to; none is called "" where the gateway has to look at each."""
+    """Return the version that gets all requests by the table; "" where there is more than one."""
     target = record.table.sole_target if record.table else None
     if target is None:
         return ""

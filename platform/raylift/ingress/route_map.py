@@ -1,11 +1,11 @@
-"""The door to HAProxy's map of names: a file that it reads when it starts, and its runtime socket for changes after that."""
+"""HAProxy's map of names: a file that it reads at its start, and its runtime socket for later changes."""
 
 from __future__ import annotations
 
 import logging
 import socket
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -15,31 +15,31 @@ log = logging.getLogger(__name__)
 
 _FILE: Final = "names.map"
 _SOCKETS: Final = "*/a.sock"
-"""Ray Serve puts a socket's directory, named after the node, between."""
+"""Ray Serve puts each socket into a folder named after the node."""
 _AT_ONCE: Final = 32
-"""Entries in one command, which must fit into HAProxy's buffer."""
+"""Entries per command, which has to fit into HAProxy's buffer."""
 _TIMEOUT_SECONDS: Final = 5.0
 
 
 def names_file(directory: Path) -> Path:
-    """The map's file in HAProxy's directory. It must exist before HAProxy starts."""
+    """Return the map's file. It must exist before HAProxy starts."""
     return directory / _FILE
 
 
 class IngressMap:
-    """The map of names of the HAProxy on this machine."""
+    """Map of names of the HAProxy on this machine."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._file = names_file(directory)
 
     def put(self, routes: Mapping[str, str]) -> None:
-        """Have exactly ``routes`` in the file and in the running HAProxy: model → path. Cheap when they are there already.
+        """Replace the map (model → path) in the file and in the running HAProxy. Cheap if nothing has changed.
 
-        The file comes first: an HAProxy that starts meanwhile reads it, or is corrected by the next call.
+        The file is written first. An HAProxy that starts meanwhile reads it, or is corrected by the next call.
 
         Raises:
-            EngineUnavailable: HAProxy runs and did not take them.
+            EngineUnavailable: a running HAProxy did not accept the map.
         """
         self._write("".join(f"{name} {route}\n" for name, route in routes.items()))
         for path in self._directory.glob(_SOCKETS):
@@ -56,15 +56,16 @@ class IngressMap:
         try:
             if _entries(_ask(path, f"show map {self._file}")) == routes:
                 return
-            # All of it at once, as a new version of the map: nobody sees half a change.
+            # As a new version of the map, so that the change is atomic.
             version = _version(_ask(path, f"prepare map {self._file}"))
-            for some in _batches(list(routes.items())):
-                lines = "".join(f"{name} {route}\n" for name, route in some)
+            entries = [f"{name} {route}\n" for name, route in routes.items()]
+            for start in range(0, len(entries), _AT_ONCE):
+                lines = "".join(entries[start : start + _AT_ONCE])
                 _expect_nothing(_ask(path, f"add map @{version} {self._file} <<\n{lines}"))
             _expect_nothing(_ask(path, f"commit map @{version} {self._file}"))
         except ConnectionRefusedError:
-            # Left by an HAProxy that is gone: the next one reads the file.
-            log.debug("nobody listens at %s", path)
+            # The socket of a former HAProxy. The next one reads the file.
+            log.debug("no process listens at %s", path)
         except (OSError, ValueError) as error:
             raise EngineUnavailable(f"HAProxy did not take the map of names: {error}") from error
 
@@ -78,14 +79,9 @@ def _ask(path: Path, command: str) -> str:
 
 
 def _entries(shown: str) -> dict[str, str]:
-    """Each line is an address, a key and a value."""
+    """Parse lines of address, key and value."""
     lines = (line.split(" ", 2) for line in shown.splitlines())
     return {parts[1]: parts[2] for parts in lines if len(parts) == 3}
-
-
-def _batches(entries: Sequence[tuple[str, str]]) -> Iterator[Sequence[tuple[str, str]]]:
-    for start in range(0, len(entries), _AT_ONCE):
-        yield entries[start : start + _AT_ONCE]
 
 
 def _version(answer: str) -> int:

@@ -1,4 +1,4 @@
-"""`raylift up`: Ray, MLflow and the platform's own processes on one machine, with nothing left behind in the end."""
+"""`raylift up`: Ray, MLflow and the platform's own processes on one machine."""
 
 from __future__ import annotations
 

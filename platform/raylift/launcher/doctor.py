@@ -1,4 +1,4 @@
-"""`raylift doctor`: what this machine has, what it lacks, and what to do about it."""
+"""`raylift doctor`: checks of this machine, with advice."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Level(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One line of the report. ``advice`` says what to do when it is not ok."""
+    """One line of the report. ``advice`` says how to correct a problem."""
 
     name: str
     level: Level
@@ -48,7 +48,7 @@ class Finding:
 
 
 def examine(config: LocalConfig, state_dir: Path) -> list[Finding]:
-    """Every check, in the order in which they matter."""
+    """Run all checks, in the order of the report."""
     findings = [_system(), _python(), _installer(), *(_version(name) for name in _ENGINES), _haproxy()]
     findings += [_cores(), _memory(), _shared_memory(config), _state_directory(state_dir), _disk(state_dir)]
     findings += [_ports(config, state_dir), _database(config, state_dir), _cgroup()]
@@ -63,20 +63,19 @@ def _system() -> Finding:
 
 def _python() -> Finding:
     version = ".".join(map(str, sys.version_info[:3]))
-    where = f"{version} in {sys.prefix}"
+    found = f"{version} in {sys.prefix}"
     wanted = importlib.metadata.metadata("raylift")["Requires-Python"] or ""
     if not SpecifierSet(wanted).contains(version):
-        return Finding("python", Level.FAIL, where, f"Raylift needs Python {wanted}.")
+        return Finding("python", Level.FAIL, found, f"Raylift needs Python {wanted}.")
     if sys.prefix == sys.base_prefix:
-        return Finding("python", Level.WARN, where, "A virtual environment keeps Raylift's packages apart from the system's.")
-    return Finding("python", Level.OK, where)
+        return Finding("python", Level.WARN, found, "A virtual environment keeps Raylift's packages apart from the system's.")
+    return Finding("python", Level.OK, found)
 
 
 def _installer() -> Finding:
-    """What installs jobs' requirements."""
     uv = shutil.which("uv", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
     if uv is None:
-        return Finding("installer", Level.FAIL, "no uv", "Jobs' requirements are installed with it: pip install uv")
+        return Finding("installer", Level.FAIL, "no uv", "It installs jobs' requirements: pip install uv")
     done = subprocess.run([uv, "--version"], capture_output=True, text=True, check=False)
     pip = "pip" if importlib.util.find_spec("pip") else "no pip (not needed)"
     return Finding("installer", Level.OK, f"{done.stdout.strip()}, {pip}")
@@ -115,7 +114,7 @@ def _haproxy() -> Finding:
 
 def _cores() -> Finding:
     cores = usable_cores()
-    advice = "Jobs and replicas share one core: expect to wait." if cores < 2 else None
+    advice = "Jobs and replicas share one core and will be slow." if cores < 2 else None
     return Finding("cores", Level.WARN if advice else Level.OK, str(cores), advice)
 
 
@@ -123,7 +122,7 @@ def _memory() -> Finding:
     free = psutil.virtual_memory().available
     detail = f"{format_bytes(free)} free"
     if free < 2 * GIB:
-        return Finding("memory", Level.FAIL, detail, "The platform itself takes about 2 GiB: end something else.")
+        return Finding("memory", Level.FAIL, detail, "The platform itself takes about 2 GiB: end other programs.")
     if free < 4 * GIB:
         return Finding("memory", Level.WARN, detail, "Enough for the platform and one small job.")
     return Finding("memory", Level.OK, detail)
@@ -154,7 +153,7 @@ def _disk(state_dir: Path) -> Finding:
     free = shutil.disk_usage(existing).free
     detail = f"{format_bytes(free)} free at {existing}"
     if free < GIB:
-        return Finding("disk", Level.FAIL, detail, "Models, logs and environments need room: choose another --state-dir.")
+        return Finding("disk", Level.FAIL, detail, "Models, logs and environments need space: choose another --state-dir.")
     if free < 10 * GIB:
         return Finding("disk", Level.WARN, detail, "Environments and models can take gigabytes each.")
     return Finding("disk", Level.OK, detail)
@@ -186,6 +185,6 @@ def _database(config: LocalConfig, state_dir: Path) -> Finding:
 def _cgroup() -> Finding:
     controllers = Path("/sys/fs/cgroup/cgroup.controllers")
     if controllers.exists() and os.access(controllers.parent, os.W_OK):
-        return Finding("cgroup", Level.INFO, "v2, writable: jobs can be held to their memory by the kernel")
-    why = "v2, not writable" if controllers.exists() else "v1 or none"
-    return Finding("cgroup", Level.INFO, f"{why}: jobs are held to their memory by a watchdog")
+        return Finding("cgroup", Level.INFO, "v2, writable: the kernel can limit the memory of jobs")
+    found = "v2, not writable" if controllers.exists() else "v1 or none"
+    return Finding("cgroup", Level.INFO, f"{found}: a watchdog limits the memory of jobs")

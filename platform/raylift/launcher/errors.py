@@ -1,10 +1,10 @@
-"""What can go wrong with starting and stopping, said so that the reader knows what to do."""
+"""Errors of the start and the stop of a platform."""
 
 from __future__ import annotations
 
 
 class LauncherError(Exception):
-    """``hint`` says what to do; ``log_tail`` is the end of the failed part's own log."""
+    """Carries ``hint`` (what to do) and ``log_tail`` (the end of the failed part's log)."""
 
     def __init__(self, detail: str, *, hint: str | None = None, log_tail: str | None = None) -> None:
         super().__init__(detail)
@@ -22,4 +22,4 @@ class LauncherError(Exception):
 
 
 class PortTaken(LauncherError):
-    """A port that was asked for is held by another process."""
+    """Another process uses a requested port."""

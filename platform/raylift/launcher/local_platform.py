@@ -1,4 +1,4 @@
-"""A whole platform on this machine: started, found again, stopped."""
+"""A platform on this machine: its start, discovery and stop."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ import psutil
 
 from raylift.launcher.errors import LauncherError
 from raylift.launcher.processes.platform_processes import end_all, instances_with, pids_by_component, processes_of
-from raylift.launcher.progress import Progress, Silence
+from raylift.launcher.progress import NoProgress, Progress
 from raylift.launcher.run.config import load_config
 from raylift.launcher.run.ports import choose_ports
-from raylift.launcher.run.record import RecordHalfWritten, RunRecord, delete_record, exclusive, read_record, write_record
+from raylift.launcher.run.record import IncompleteRecord, RunRecord, delete_record, exclusive, read_record, write_record
 from raylift.launcher.run.session import keep_logs, remove_session, session_path, temp_path
 from raylift.launcher.startup import new_record, start_everything
 
 _MAIN = ("mlflow_keeper", "gcs_server", "raylet", "dashboard")
-"""What nobody starts again once it is dead: then `raylift up` ends the rest and starts everything."""
+"""Processes that are not restarted. Without one of them, `raylift up` ends the rest and starts everything again."""
 
 
 class LocalPlatform:
-    """A platform that runs. A context manager that stops it in the end."""
+    """A running platform. As a context manager it stops at the end."""
 
     def __init__(self, record: RunRecord, *, found_running: bool) -> None:
         self.record = record
         self.found_running = found_running
-        """Whether it ran before ``start`` was called."""
+        """True where it ran before ``start`` was called."""
 
     @classmethod
     def start(
@@ -43,42 +43,42 @@ class LocalPlatform:
         overrides: Mapping[str, Any] | None = None,
         progress: Progress | None = None,
     ) -> Self:
-        """Start the platform of ``state_dir``, with all that it held before; one that runs is returned as it is.
+        """Start the platform of ``state_dir`` with its former state, or return the running one.
 
         Args:
-            state_dir: everything that is to last lies below it.
-            config_file: laid over the default configuration (cluster_configs/local.yaml).
-            overrides: laid over both.
-            progress: told of every step.
+            state_dir: directory of all persistent data.
+            config_file: overrides the default configuration (cluster_configs/local.yaml).
+            overrides: overrides both.
+            progress: receives every step.
 
         Raises:
-            LauncherError: it could not be started; everything that was is ended again.
+            LauncherError: the start failed; all started processes have been ended.
         """
         if not sys.platform.startswith("linux"):
             raise LauncherError("raylift up runs on Linux only, for now.", hint="On macOS and Windows, run it in a container.")
         config_file = config_file.resolve() if config_file else None
         config = load_config(config_file, overrides)
-        progress = progress or Silence()
+        progress = progress or NoProgress()
         state_dir = state_dir.expanduser().resolve()
         with exclusive(state_dir):
             try:
                 former = read_record(state_dir)
-            except RecordHalfWritten as error:
-                progress.say(f"{error.detail} Ending what is left of that platform.")
+            except IncompleteRecord as error:
+                progress.say(f"{error.detail} Ending the rest of that platform.")
                 _end_unrecorded(state_dir, grace_seconds=config.jobs.stop_grace_seconds)
                 former = None
             if former is not None:
                 if is_running(former):
                     return cls(former, found_running=True)
-                progress.say("Clearing away what is left of a former start.")
+                progress.say("Ending the rest of a former platform.")
                 _end(former)
             with choose_ports(config.ports, config.host) as ports:
                 record = new_record(state_dir, config, ports, config_file=config_file)
                 try:
                     record = start_everything(config, record, progress)
                 except BaseException:
-                    # Ctrl-C, too, leaves nothing behind.
-                    progress.say("Ending what was started.")
+                    # Also after Ctrl-C, no process is left.
+                    progress.say("Ending the started processes.")
                     with _uninterrupted():
                         _end(record)
                     raise
@@ -86,13 +86,13 @@ class LocalPlatform:
 
     @classmethod
     def find(cls, state_dir: Path) -> Self | None:
-        """The platform of ``state_dir``, if it runs or something is left of it."""
+        """Return the platform of ``state_dir`` if it runs or a part of it is left, else None."""
         record = read_record(state_dir.expanduser().resolve())
         return cls(record, found_running=True) if record is not None else None
 
     @property
     def url(self) -> str:
-        """Of the API."""
+        """URL of the API."""
         return self.record.gateway_url
 
     @property
@@ -101,11 +101,11 @@ class LocalPlatform:
         return self.record.urls()
 
     def processes(self) -> list[psutil.Process]:
-        """All of its processes, jobs included."""
+        """Return all of its processes, jobs included."""
         return processes_of(self.record.instance)
 
     def stop(self) -> list[str]:
-        """End every process of it, jobs included, and return them in words. What it holds stays in the state directory."""
+        """End every process, jobs included, and return their descriptions. The state directory is kept."""
         with exclusive(self.record.state_dir), _uninterrupted():
             return _end(self.record)
 
@@ -117,13 +117,13 @@ class LocalPlatform:
 
 
 def is_running(record: RunRecord) -> bool:
-    """Whether the start came to its end and its main processes live."""
+    """Return True where the start was completed and the main processes live."""
     return record.ready and set(_MAIN) <= pids_by_component(record.instance).keys()
 
 
 @contextmanager
 def _uninterrupted() -> Generator[None]:
-    """An impatient second Ctrl-C shall not leave half of it running."""
+    """Ignore a second Ctrl-C, which would leave a part running."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -136,11 +136,11 @@ def _uninterrupted() -> Generator[None]:
 
 def _end(record: RunRecord) -> list[str]:
     if record.ready:
-        # Processes are frozen before they die: if we are killed in between, they must not be taken for a platform that runs.
+        # Processes are frozen before they are killed. If this process dies in between, they must not count as running.
         write_record(record.model_copy(update={"ready": False}))
     ended = end_all(record.instance, grace_seconds=record.stop_grace_seconds)
     if left := processes_of(record.instance):
-        raise LauncherError(f"Processes {', '.join(str(process.pid) for process in left)} do not end.")
+        raise LauncherError(f"Processes {', '.join(str(process.pid) for process in left)} could not be ended.")
     keep_logs(record.session_dir, record.state_dir / "logs")
     remove_session(record.session_dir)
     delete_record(record.state_dir)
@@ -148,6 +148,6 @@ def _end(record: RunRecord) -> list[str]:
 
 
 def _end_unrecorded(state_dir: Path, *, grace_seconds: float) -> None:
-    """End the processes of a platform on this state directory whose mark nobody knows any more."""
+    """End the processes of a platform on this state directory whose record is lost."""
     for instance in instances_with("TMPDIR", str(temp_path(session_path(state_dir)))):
         end_all(instance, grace_seconds=grace_seconds)

@@ -1,4 +1,4 @@
-"""Telling a person what the launcher waits for: a live display on a terminal, plain lines elsewhere."""
+"""Progress of a start: a live display on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from rich.console import Console
 
 
 class Progress(Protocol):
-    """How the launcher reports its steps."""
+    """Receiver of the launcher's steps."""
 
     @contextmanager
     def step(self, name: str, waiting_for: str) -> Generator[None]:
-        """While it lasts, ``name`` waits for ``waiting_for``."""
+        """Show a step while the block runs."""
         ...
 
     def say(self, text: str) -> None:
-        """A line that stays."""
+        """Show a permanent line."""
         ...
 
 
 class ConsoleProgress:
-    """On a console, by default the standard error output."""
+    """Shows progress on a console, by default standard error."""
 
     def __init__(self, console: Console | None = None) -> None:
         self._console = console or Console(stderr=True, highlight=False)
@@ -44,12 +44,11 @@ class ConsoleProgress:
         self._console.print(text, markup=False, soft_wrap=True)
 
 
-class Silence:
-    """For programs."""
+class NoProgress:
+    """Shows nothing."""
 
     @contextmanager
     def step(self, name: str, waiting_for: str) -> Generator[None]:
         yield
 
-    def say(self, text: str) -> None:
-        """Nobody listens."""
+    def say(self, text: str) -> None: ...

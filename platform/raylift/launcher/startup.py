@@ -1,9 +1,10 @@
-"""The steps of a start, in their order. Everything is recorded before it is started, so that it can be ended."""
+"""Steps of a start, in order. Every process is recorded before its start, so that it can be ended."""
 
 from __future__ import annotations
 
 import os
 import secrets
+import sys
 import uuid
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -15,13 +16,11 @@ import httpx
 from raylift.domain.errors import PlatformError
 from raylift.ingress.haproxy import IngressFiles
 from raylift.launcher.errors import LauncherError
-from raylift.launcher.parts.driver_process import Filling
-from raylift.launcher.parts.grpc_front import start_grpc_front
-from raylift.launcher.parts.mlflow_server import MlflowFiles, database_is_made, prepare_mlflow, start_mlflow
-from raylift.launcher.parts.ray_head import finish_head, launch_head
-from raylift.launcher.processes.logs import tail
+from raylift.launcher.parts.driver_process import DriverProcess
+from raylift.launcher.parts.mlflow_server import MlflowFiles, prepare_mlflow, start_mlflow
+from raylift.launcher.parts.ray_head import start_head, wait_for_head
 from raylift.launcher.processes.platform_processes import pids_by_component
-from raylift.launcher.processes.wait import answers, wait_for
+from raylift.launcher.processes.starting import answers, start, tail, wait_for
 from raylift.launcher.progress import Progress
 from raylift.launcher.run.config import LocalConfig
 from raylift.launcher.run.environment import base_environment, head_environment, mlflow_environment
@@ -35,7 +34,7 @@ DATABASE_VARIABLE: Final = "RAYLIFT_DATABASE_URL"
 
 
 def new_record(state_dir: Path, config: LocalConfig, ports: PlatformPorts, *, config_file: Path | None = None) -> RunRecord:
-    """The record of a start that is about to be made."""
+    """Make the record of a new start."""
     return RunRecord(
         instance=uuid.uuid4().hex,
         started_at=datetime.now(UTC),
@@ -49,7 +48,7 @@ def new_record(state_dir: Path, config: LocalConfig, ports: PlatformPorts, *, co
 
 
 def platform_settings(config: LocalConfig, record: RunRecord, environ: Mapping[str, str] | None = None) -> PlatformSettings:
-    """The settings that the gateway and the supervisor are given."""
+    """Make the settings of the gateway and the supervisor."""
     environ = os.environ if environ is None else environ
     return PlatformSettings(
         state_dir=record.state_dir,
@@ -57,10 +56,7 @@ def platform_settings(config: LocalConfig, record: RunRecord, environ: Mapping[s
         mlflow_url=record.mlflow_url,
         ray_dashboard_url=record.ray_dashboard_url,
         gateway_url=record.gateway_url,
-        ingress=IngressSettings(
-            directory=IngressFiles(record.session_dir).haproxy,
-            token=secrets.token_hex(16),
-        ),
+        ingress=IngressSettings(directory=IngressFiles(record.session_dir).haproxy, token=secrets.token_hex(16)),
         jobs=config.jobs,
         serving=config.serving,
         supervisor=config.supervisor,
@@ -72,16 +68,16 @@ def platform_settings(config: LocalConfig, record: RunRecord, environ: Mapping[s
 
 
 def database_url(config: LocalConfig, state_dir: Path, environ: Mapping[str, str] | None = None) -> str:
-    """Where the store is: the environment's word, the configuration's, else SQLite in the state directory."""
+    """Return the store's URL: from the environment, else the configuration, else SQLite in the state directory."""
     environ = os.environ if environ is None else environ
     return environ.get(DATABASE_VARIABLE) or config.database or f"sqlite:///{state_dir / 'raylift.db'}"
 
 
 def start_everything(config: LocalConfig, record: RunRecord, progress: Progress) -> RunRecord:
-    """Start all parts; the record with the main processes' ids.
+    """Start all parts and return the record with the ids of the main processes.
 
     Raises:
-        LauncherError: a part did not start. What was started until then still runs.
+        LauncherError: a part did not start. Parts that were started before still run.
     """
     settings = platform_settings(config, record)
     timeout = config.startup.timeout_seconds
@@ -101,45 +97,51 @@ def start_everything(config: LocalConfig, record: RunRecord, progress: Progress)
     files, mlflow_env = MlflowFiles(record.state_dir), mlflow_environment(base)
     prepare_mlflow(files, mlflow_env)
 
-    # The two slowest begin together.
+    # MLflow and Ray are the slowest, so they start at the same time.
     mlflow = start_mlflow(files, mlflow_env, port=record.ports["mlflow"], workers=config.mlflow.workers)
     ray_log = logs_dir / "ray-start.log"
-    head = launch_head(config, record, head_env, log=ray_log)
+    head = start_head(config, record, head_env, log=ray_log)
     with progress.step("Ray", f"the head on {record.ray_address} and its dashboard"):
-        finish_head(head, record, log=ray_log, timeout=timeout)
-    filling = Filling(record, settings, head_env, logs_dir)
+        wait_for_head(head, record, log=ray_log, timeout=timeout)
+    driver = DriverProcess(record, settings, head_env, logs_dir)
     with progress.step("MLflow", f"{record.mlflow_url}/health"):
         wait_for(
             lambda: answers(f"{record.mlflow_url}/health"),
             what="MLflow",
             timeout=timeout,
-            maker=mlflow,
+            process=mlflow,
             log_tail=lambda: tail(files.log),
         )
-        database_is_made(files)
+        files.mark_created()
     with progress.step("Ray Serve", "its controller and HAProxy"):
-        filling.wait_for("serve", what="Ray Serve", timeout=timeout)
+        driver.wait_for("serve", what="Ray Serve", timeout=timeout)
     with progress.step("Supervisor", "its first look at the store"):
-        filling.wait_for("supervisor", what="The supervisor", timeout=timeout)
+        driver.wait_for("supervisor", what="The supervisor", timeout=timeout)
     with progress.step("Gateway", f"its first process behind {record.gateway_url}"):
-        filling.wait_for("gateway", what="The gateway", timeout=timeout)
+        driver.wait_for("gateway", what="The gateway", timeout=timeout)
     if "grpc" in record.ports:
         with progress.step("gRPC", f"{record.host}:{record.ports['grpc']}"):
             _start_grpc(record, base, config, logs_dir / "grpc.log")
     with progress.step("Platform", f"{record.gateway_url}/readyz"):
-        _wait_until_ready(record, filling, timeout)
+        _wait_until_ready(record, driver, timeout)
     done = record.model_copy(update={"pids": pids_by_component(record.instance), "ready": True})
     write_record(done)
     return done
 
 
 def _start_grpc(record: RunRecord, environment: Mapping[str, str], config: LocalConfig, log: Path) -> None:
-    maker = start_grpc_front(record, environment, max_body_bytes=config.gateway.max_body_bytes, log=log)
+    command = [
+        *(sys.executable, "-m", "serve_apps.grpc_front"),
+        *("--listen", f"{record.host}:{record.ports['grpc']}"),
+        *("--ingress", record.gateway_url),
+        *("--max-body-bytes", str(config.gateway.max_body_bytes)),
+    ]
+    process = start(command, directory=record.state_dir, environment=environment, log=log, restarting=True)
     wait_for(
         lambda: not is_free(record.ports["grpc"], record.host),
         what="gRPC",
         timeout=config.startup.timeout_seconds,
-        maker=maker,
+        process=process,
         log_tail=lambda: tail(log),
     )
 
@@ -158,16 +160,16 @@ def _migrate(url: str) -> None:
         ) from error
 
 
-def _wait_until_ready(record: RunRecord, filling: Filling, timeout: float) -> None:
+def _wait_until_ready(record: RunRecord, driver: DriverProcess, timeout: float) -> None:
     url = f"{record.gateway_url}/readyz"
 
     def last_answer() -> str:
         try:
-            return f"{filling.log_tail()}\nGET {url} says: {httpx.get(url, timeout=5.0, trust_env=False).text[:2000]}"
+            return f"{driver.log_tail()}\nGET {url} returned: {httpx.get(url, timeout=5.0, trust_env=False).text[:2000]}"
         except httpx.HTTPError as error:
-            return f"{filling.log_tail()}\nGET {url}: {error}"
+            return f"{driver.log_tail()}\nGET {url}: {error}"
 
-    wait_for(lambda: answers(url), what="The gateway", timeout=timeout, maker=None, log_tail=last_answer)
+    wait_for(lambda: answers(url), what="The gateway", timeout=timeout, process=None, log_tail=last_answer)
 
 
 def _without_password(url: str) -> str:

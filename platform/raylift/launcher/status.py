@@ -1,4 +1,4 @@
-"""How a platform is: each part, and the jobs by status."""
+"""Status of a platform: its parts, and its jobs by status."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from raylift.store import Store
 class Health(StrEnum):
     OK = "ok"
     SILENT = "silent"
-    """Its process lives, but it does not answer, or says that something is amiss."""
+    """Its process lives, but it does not answer or reports an error."""
     DEAD = "dead"
 
 
@@ -35,22 +35,22 @@ class Component:
 
 @dataclass(frozen=True, slots=True)
 class PlatformStatus:
-    """``healthy`` when every component is."""
+    """``healthy`` if all components are."""
 
     healthy: bool
     components: tuple[Component, ...]
     jobs: dict[str, int]
-    """Count by status; empty when the store cannot be read."""
+    """Counts by status; empty where the store cannot be read."""
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
 
 
-def look_at(record: RunRecord) -> PlatformStatus:
-    """Ask every part how it is."""
+def read_status(record: RunRecord) -> PlatformStatus:
+    """Check every part."""
     pids = pids_by_component(record.instance)
     ports = record.ports
-    # Without its GCS a raylet lives on for a minute, and does nothing.
+    # A raylet without its GCS lives for a minute, but does not work.
     raylet = pids.get("raylet") if "gcs_server" in pids else None
     store, jobs = _store(record)
     components = (
@@ -78,7 +78,7 @@ def _judge(name: str, pid: int | None, port: int, url: str) -> Component:
 
 
 def _alive(name: str, pid: int | None, port: int | None = None) -> Component:
-    # Whether the supervisor works shows in the gateway's /readyz, which reads its lease.
+    # The gateway's /readyz checks the supervisor's lease.
     return Component(name, Health.DEAD if pid is None else Health.OK, pid, port, "no process" if pid is None else None)
 
 

@@ -1,1 +1,1 @@
-"""Code that leans on private names of Ray. docs/ray_internals.md lists them."""
+"""Code that uses private names of Ray. docs/ray_internals.md lists them."""

@@ -1,16 +1,13 @@
-"""Answers quick predictions before Ray Serve does its own work for each request.
+"""ASGI middleware that answers quick predictions without Ray Serve's own handling of each request.
 
-Of the CPU time of a replica that answers in microseconds, Serve's handling of the request is the larger half: two tasks, a
-watch for the client's going, identifiers, context. None of it matters to a prediction that the loop answers at once. Such
-requests are taken here, right behind the HTTP server. What Serve must know of them it is told: they count as ongoing
-(autoscaling, draining) and take one of the replica's places. Where no place is free, and for all other requests, everything is
-Serve's: its queue, its refusals, its timeouts.
+For an answer in microseconds, Serve's handling is more than half of the CPU time (tasks, disconnect watch, identifiers,
+context). Quick requests are answered directly behind the HTTP server. They still count as ongoing in Serve (autoscaling,
+draining) and take a slot of its semaphore. Without a free slot, and for all other requests, Serve handles everything.
 
-Serve's autoscaling looks at what is ongoing every second or so, and hardly ever catches a prediction of microseconds: it would
-take a version's last replica away from clients that ask ten times a second. So what was asked lately counts as hardly ongoing.
+Serve samples ongoing requests about once a second and rarely sees one of microseconds, so it would remove the last replica of
+a version in use. Therefore a recent request counts as a tiny part of an ongoing one.
 
-Serve calls :func:`middlewares` in each process that listens for it (``RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH``); in one that
-is no replica of a quick model, the middleware hands everything on.
+Serve calls :func:`middlewares` in each process with an HTTP server (``RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH``).
 """
 
 from __future__ import annotations
@@ -25,24 +22,24 @@ from uuid import uuid4
 
 from starlette.middleware import Middleware
 
+from raylift.api.headers import PREDICTION_ID, REQUEST_ID, REQUEST_TIMEOUT, raw
 from raylift.ingress.access_token import App, Receive, Scope, Send
-from raylift.ingress.headers import REQUEST
 
 _log = logging.getLogger(__name__)
 
-_REQUEST_ID: Final = b"x-request-id"
-_INGRESS_NAME: Final = REQUEST.lower().encode("ascii")
+_REQUEST_ID: Final = raw(REQUEST_ID)
+_PREDICTION_ID: Final = raw(PREDICTION_ID)
 _LENGTH: Final = b"content-length"
-_TIMEOUT: Final = b"x-request-timeout-seconds"
+_TIMEOUT: Final = raw(REQUEST_TIMEOUT)
 _MS: Final = 1000
-_HARDLY: Final = 2.0**-20
-"""Requests: enough for one replica, too little for two. A power of two, so that sums and differences with it are exact."""
-_LATELY_SECONDS: Final = 3.0
-"""More than Serve takes between two looks: a fifth of ``look_back_period_s``, and at most ``metrics_interval_s``."""
+_RECENT_WEIGHT: Final = 2.0**-20
+"""Ongoing requests that a recent request counts as: enough for one replica, not for two. A power of two adds up exactly."""
+_RECENT_SECONDS: Final = 3.0
+"""Longer than Serve's sampling interval (a fifth of ``look_back_period_s``, at most ``metrics_interval_s``)."""
 
 
 class BypassedApp(Protocol):
-    """The application of a version that says which of its requests may bypass Serve."""
+    """Application of a version, with the properties of requests that may bypass Serve."""
 
     @property
     def route(self) -> str: ...
@@ -56,49 +53,49 @@ class BypassedApp(Protocol):
 
 @dataclass(slots=True)
 class ReplicaBehind:
-    """A replica of a version, and what Ray Serve keeps of it."""
+    """A replica of a version, with Serve's objects for it."""
 
     app: App
-    """Answers for the version: what Serve would call in the end."""
+    """The version's application, which Serve would call."""
     route: str
     paths: frozenset[str]
-    """Of predictions."""
+    """Paths of predictions."""
     is_quick: bool
-    """Whether the loop answers them itself."""
+    """Predictions are computed in the event loop."""
     largest_body: int
-    """In bytes: larger ones are answered in a thread."""
-    places: Any
+    """Bytes; larger bodies are handled in a thread."""
+    slots: Any
     """Serve's semaphore of ``max_ongoing_requests``."""
     metrics: Any
     """Serve's ``ReplicaMetricsManager``."""
     request: Any
-    """What the manager is told of each request: a ``RequestMetadata`` that is the same for all."""
-    was_asked_lately: bool = False
+    """A ``RequestMetadata`` for the manager, the same for all requests."""
+    has_recent_request: bool = False
 
-    def note_asked(self, loop: asyncio.AbstractEventLoop) -> None:
-        if not self.was_asked_lately:
-            self.was_asked_lately = True
-            self._count(_HARDLY)
-            loop.call_later(_LATELY_SECONDS, self._forget)
+    def note_request(self, loop: asyncio.AbstractEventLoop) -> None:
+        if not self.has_recent_request:
+            self.has_recent_request = True
+            self._count(_RECENT_WEIGHT)
+            loop.call_later(_RECENT_SECONDS, self._forget)
 
     def _forget(self) -> None:
-        self.was_asked_lately = False
-        self._count(-_HARDLY)
+        self.has_recent_request = False
+        self._count(-_RECENT_WEIGHT)
 
     def _count(self, requests: float) -> None:
         self.metrics._change_num_ongoing_requests(self.request, requests)
 
 
 def middlewares() -> list[Middleware]:
-    """What Ray Serve puts around its own handling of HTTP requests."""
-    return [Middleware(ShortWay)]  # pyright: ignore[reportArgumentType] - ours is more exact than Starlette's protocol
+    """Return the middleware that Serve puts around its own handling of HTTP requests."""
+    return [Middleware(ServeBypass)]  # pyright: ignore[reportArgumentType] - ours is more exact than Starlette's protocol
 
 
-class ShortWay:
-    """ASGI middleware: small requests for quick predictions go to the replica's application, all others to Ray Serve."""
+class ServeBypass:
+    """Sends small requests for quick predictions to the replica's application, all others to Serve."""
 
     def __init__(self, app: App, find: Callable[[App], ReplicaBehind | None] | None = None) -> None:
-        """``app`` is Serve's; ``find`` looks for the replica behind it. To be called on the loop that answers."""
+        """Wrap Serve's ``app``. ``find`` returns the replica behind it. Call it on the loop that answers."""
         self._serve = app
         self._replica = (find or replica_behind)(app)
         self._loop = asyncio.get_running_loop()
@@ -108,27 +105,26 @@ class ShortWay:
         if replica is None or not _is_prediction(scope, replica):
             await self._serve(scope, receive, send)
             return
-        replica.note_asked(self._loop)
-        if not replica.is_quick or replica.places.locked() or not _is_small(headers := dict(scope["headers"]), replica):
+        replica.note_request(self._loop)
+        if not replica.is_quick or replica.slots.locked() or not _is_small(headers := dict(scope["headers"]), replica):
             await self._serve(scope, receive, send)
             return
-        await replica.places.acquire()  # there is one: nobody comes between
+        await replica.slots.acquire()  # Returns at once: a slot is free.
         replica.metrics.inc_num_ongoing_requests(replica.request)
         started = perf_counter()
         try:
             await replica.app(scope, receive, _with_request_id(scope, headers, send))
         finally:
-            # In the loop's next turn: Serve's count, which its autoscaling samples between turns, sees what came together.
+            # In the loop's next turn, so that Serve's sampling between turns counts requests that came together.
             self._loop.call_soon(_leave, replica)
             milliseconds = (perf_counter() - started) * _MS
             replica.metrics.record_request_metrics(route=replica.route, latency_ms=milliseconds, is_error=False)
 
 
 def replica_behind(app: App) -> ReplicaBehind | None:
-    """The replica that Serve's ``app`` answers for, if it is one of a version.
+    """Find the replica of a version behind Serve's ``app``, through Serve's own objects; None if there is none.
 
-    Serve tells middleware nothing of the replica: it is found through Serve's own objects. Where another release of Ray has
-    them differently, a line in the log says so, and all requests take Serve's way.
+    With another release of Ray that has other objects, a warning is logged and Serve handles all requests.
     """
     serves: Any = getattr(getattr(app, "_app", None), "__self__", None)
     ours: Any = getattr(getattr(serves, "_user_callable_wrapper", None), "user_callable", None)
@@ -142,12 +138,12 @@ def replica_behind(app: App) -> ReplicaBehind | None:
             paths=replica_app.prediction_paths,
             is_quick=replica_app.is_quick,
             largest_body=replica_app.largest_quick_body,
-            places=serves._semaphore,
+            slots=serves._semaphore,
             metrics=serves._metrics_manager,
             request=_http_request(),
         )
     except AttributeError as error:
-        _log.warning("Predictions take Ray Serve's way: this release of Ray has no short one (%s)", error)
+        _log.warning("Ray Serve handles all predictions: they cannot bypass it with this release of Ray (%s)", error)
         return None
     if found.is_quick:
         _log.info("Small predictions do not pass through Ray Serve: %s", ", ".join(sorted(found.paths)))
@@ -172,9 +168,9 @@ def _is_small(headers: Mapping[bytes, bytes], replica: ReplicaBehind) -> bool:
 
 
 def _with_request_id(scope: Scope, headers: Mapping[bytes, bytes], send: Send) -> Send:
-    """Gives the request's id back, as Serve does. One that has none gets the name that the ingress gave it, or a new one."""
+    """Return a ``send`` that adds the request's id to the response, as Serve does: its own, the ingress's, or a new one."""
     own = headers.get(_REQUEST_ID)
-    header = (_REQUEST_ID, own or headers.get(_INGRESS_NAME) or str(uuid4()).encode("ascii"))
+    header = (_REQUEST_ID, own or headers.get(_PREDICTION_ID) or str(uuid4()).encode("ascii"))
     if own is None:
         scope["headers"].append(header)
 
@@ -188,4 +184,4 @@ def _with_request_id(scope: Scope, headers: Mapping[bytes, bytes], send: Send) -
 
 def _leave(replica: ReplicaBehind) -> None:
     replica.metrics.dec_num_ongoing_requests(replica.request)
-    replica.places.release()
+    replica.slots.release()

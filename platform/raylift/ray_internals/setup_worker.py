@@ -1,10 +1,10 @@
-"""The first step of a worker's start: put the variables of its runtime_env in place, and become the worker.
+"""First step of a worker's start: sets the variables of its runtime_env and executes the worker.
 
-The raylet runs this file, by its path, before every worker that has a runtime_env. Ray's own of the same name imports all of
-Ray for it, and the worker then does so again: half a second of CPU. The standard library does here.
+The raylet runs this file by its path before every worker with a runtime_env. Ray's own file of this name imports Ray, and the
+worker imports it again, which costs half a second of CPU. This file uses only the standard library.
 
-Only for processes of the platform, which carry a ``RAYLIFT_`` variable, and only what it knows how to do. All others go through
-Ray's own file, as on any cluster. Tasks and actors of a job start in its working directory either way.
+It handles only processes of the platform, which have a ``RAYLIFT_`` variable, and only fields that it knows. Ray's own file
+handles all others. In both cases tasks and actors of a job start in its working directory.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _UNUSED = ("command_prefix", "override_worker_entrypoint", "java_jars")
 
 
 def worker_command(arguments: list[str]) -> tuple[dict[str, str], list[str]] | None:
-    """The variables to set, and what to run; None when Ray's own file is to see to it. ``arguments`` are the raylet's."""
+    """Return the variables and command of a worker from the raylet's arguments; None where Ray's own file must handle it."""
     context, rest, language = None, list[str](), None
     for argument in arguments:
         if argument.startswith(_CONTEXT):
@@ -45,12 +45,12 @@ def worker_command(arguments: list[str]) -> tuple[dict[str, str], list[str]] | N
         return None
     if not rest or not any(name.startswith(_OURS) for name in variables):
         return None
-    # Not quoted, and through a shell: it may be a command with arguments.
+    # Unquoted and through a shell, because it may be a command with arguments.
     return variables, ["bash", "-c", " ".join(["exec", python, *map(shlex.quote, rest)])]
 
 
 def enter_working_directory(arguments: list[str]) -> None:
-    """Enter the directory that the variables in the raylet's arguments name. On other machines it is not there."""
+    """Enter the job's working directory, if this machine has it."""
     contexts = [argument.removeprefix(_CONTEXT) for argument in arguments if argument.startswith(_CONTEXT)]
     variables: dict[str, str] = json.loads(contexts[-1]).get("env_vars") or {} if contexts else {}
     directory = variables.get(WORKING_DIRECTORY)
@@ -58,14 +58,14 @@ def enter_working_directory(arguments: list[str]) -> None:
         os.chdir(directory)
 
 
-def put_in_place(variables: Mapping[str, str]) -> None:
-    """Set variables one after the other, each with ``$NAME`` and ``${NAME}`` filled in from what is set by then."""
+def set_variables(variables: Mapping[str, str]) -> None:
+    """Set variables in order. ``$NAME`` and ``${NAME}`` are replaced by the values set so far."""
     for name, value in variables.items():
         os.environ[name] = re.sub(r"\$\{[A-Z0-9_]+\}", "", os.path.expandvars(value))
 
 
 def rays_own() -> str:
-    """The path of the file of Ray that this one stands in for. Found without importing Ray."""
+    """Return the path of Ray's own file, found without importing Ray."""
     ray = importlib.util.find_spec("ray")
     if ray is None or not ray.submodule_search_locations:
         raise SystemExit("Ray is not installed beside Raylift")
@@ -80,7 +80,7 @@ def main() -> None:
         runpy.run_path(sys.argv[0], run_name="__main__")
         return
     variables, command = known
-    put_in_place(variables)
+    set_variables(variables)
     os.execvp(command[0], command)  # noqa: S606 (the command is a shell)
 
 

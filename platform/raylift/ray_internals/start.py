@@ -1,6 +1,6 @@
-"""``python -m raylift.ray_internals.start start …``: Ray's ``ray start``, with a shorter first step for the platform's workers.
+"""``python -m raylift.ray_internals.start start …``: ``ray start`` with ``setup_worker.py`` as the first step of workers.
 
-See ``setup_worker.py`` beside this file. Ray has no option for it.
+Ray has no option for it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from ray.scripts.scripts import main
 SETUP_WORKER: Final = Path(__file__).with_name("setup_worker.py")
 
 if __name__ == "__main__":
-    # Ray joins it to the path of its own folder of workers, which an absolute path replaces. The raylet skips this step, for
-    # workers without a runtime_env, where the name ends as its own does.
+    # Ray joins this name to its own folder; an absolute path replaces the folder. The raylet skips the step for workers
+    # without a runtime_env if the path ends in Ray's own file name.
     ray_constants.SETUP_WORKER_FILENAME = str(SETUP_WORKER)
     main()

@@ -1,4 +1,4 @@
-"""The one truth: jobs, deployments and leases, in SQLite or PostgreSQL. Start with ``Store``."""
+"""Source of truth for jobs, deployments and leases, in SQLite or PostgreSQL. Start with ``Store``."""
 
 from __future__ import annotations
 

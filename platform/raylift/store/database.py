@@ -1,8 +1,8 @@
-"""The store: the one truth of jobs, deployments and leases."""
+"""Facade of the store: one repository per subject."""
 
 from __future__ import annotations
 
-from raylift.store.engine import migration
+from raylift.store import migrations
 from raylift.store.engine.changes import Changes
 from raylift.store.engine.transactions import Database
 from raylift.store.repositories.deployments import DeploymentRepository
@@ -16,7 +16,7 @@ from raylift.store.repositories.traffic import TrafficRepository
 
 
 class Store:
-    """SQLite or PostgreSQL. Synchronous and thread-safe: async callers use it in threads."""
+    """Synchronous and thread-safe; async callers use it in threads."""
 
     def __init__(self, database_url: str) -> None:
         self._database = Database(database_url)
@@ -32,28 +32,24 @@ class Store:
 
     @classmethod
     def open(cls, database_url: str) -> Store:
-        """The store at ``sqlite:////absolute/path.db`` (made if absent) or ``postgresql://…``. Call ``migrate`` once.
+        """Open ``sqlite:////absolute/path.db`` (created if absent) or ``postgresql://…``. Then call ``migrate`` once.
 
         Raises:
-            ValueError: The address is of another kind of database, or of a SQLite that is not a file on a local disk.
+            ValueError: another kind of database, or a SQLite that is not a file on a local disk.
         """
         return cls(database_url)
 
     @property
     def supports_many_nodes(self) -> bool:
-        """False for SQLite: its write-ahead log is shared memory, which ends at the machine."""
+        """False for SQLite, whose write-ahead log uses shared memory of one machine."""
         return not self._database.is_sqlite
 
     def migrate(self) -> None:
-        """Bring the tables up to this release: the first start and every upgrade. Safe in several processes at once."""
-        migration.upgrade(self._database)
+        """Create or upgrade the tables. Safe in several processes at once."""
+        migrations.upgrade(self._database)
 
     def ping(self) -> None:
-        """Ask the database for a sign of life.
-
-        Raises:
-            EngineUnavailable: It gives none.
-        """
+        """Raise EngineUnavailable unless the database answers."""
         self._database.ping()
 
     def close(self) -> None:

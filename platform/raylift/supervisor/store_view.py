@@ -50,7 +50,7 @@ class StoreView:
             return False
         self._mark = None
         # The queue before what is active: a job that is being admitted meanwhile is seen twice rather than not at all.
-        self.somebody_waits = self._store.jobs.anybody_waits()
+        self.somebody_waits = self._store.jobs.has_queued_jobs()
         waiting = self._store.jobs.queue_heads(_OF_EACH_OWNER, nodes=nodes) if self.somebody_waits else []
         self.active = self._store.jobs.in_states(ACTIVE_STATES)
         self.cancelled = [job for job in self._store.jobs.cancelling() if job.state is JobState.QUEUED]

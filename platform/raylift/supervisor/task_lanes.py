@@ -9,6 +9,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, Final
 
+from raylift.domain.backoff import backoff
 from raylift.domain.errors import EngineUnavailable, StaleLease
 
 log = logging.getLogger(__name__)
@@ -79,7 +80,7 @@ class SerialTaskRunner:
             with self._guard:
                 lane.busy = False
                 lane.failures = lane.failures + 1 if failed else 0
-                rest = min(_FIRST_PAUSE * 2 ** (lane.failures - 1), _LONGEST_PAUSE) if failed else 0.0
+                rest = backoff(lane.failures, first=_FIRST_PAUSE, longest=_LONGEST_PAUSE) if failed else 0.0
                 lane.not_before = self._monotonic() + max(rest, pause)
                 if not failed and not pause:
                     self._tasks.pop(name, None)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import logging
 from collections.abc import Mapping
-from http import HTTPStatus
 from typing import Any, Final
 
 import orjson
@@ -13,6 +12,9 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
+from raylift.api import problems
+from raylift.api.paths import RAY_API
+from raylift.api.problems import PROBLEM_JSON
 from raylift.domain.errors import FieldError, InvalidRequest, NotFound, PlatformError
 
 _LOG: Final = logging.getLogger(__name__)
@@ -20,7 +22,6 @@ _LOG: Final = logging.getLogger(__name__)
 REQUEST_ID: Final = "raylift.request_id"
 """Key of the request's id in the ASGI scope."""
 
-PROBLEM_JSON: Final = "application/problem+json"
 
 HTTP_STATUS: Final[Mapping[str, int]] = {
     "malformed_body": 400,
@@ -107,7 +108,6 @@ class InternalError(PlatformError):
     code = "internal_error"
 
 
-RAY_API: Final = "/api/"
 KSERVE_V1: Final = "/v1/"
 _RAY_STATUS: Final[Mapping[int, int]] = {409: 500, 415: 400, 422: 400}
 """What Ray's Jobs API answers where ours has a finer status."""
@@ -134,19 +134,10 @@ def error_response(path: str, error: PlatformError, headers: Mapping[str, str] |
 
 def problem(path: str, error: PlatformError, status: int) -> dict[str, Any]:
     """The RFC 9457 document. The facts of the error are further members."""
-    facts = {name: value for name, value in error.facts.items() if name != "errors"}
-    document: dict[str, Any] = {
-        **facts,
-        "type": f"urn:raylift:error:{error.code}",
-        "title": HTTPStatus(status).phrase,
-        "status": status,
-        "detail": error.detail,
-        "code": error.code,
-        "instance": path,
-    }
+    facts = {name: value for name, value in error.facts.items() if name != "errors"} | {"instance": path}
     if isinstance(error, InvalidRequest) and error.errors:
-        document["errors"] = [_field(item) for item in error.errors]
-    return document
+        facts["errors"] = [_field(item) for item in error.errors]
+    return problems.problem(error.code, status, error.detail, facts)
 
 
 def install_error_handlers(app: FastAPI) -> None:

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from raylift.api.headers import REQUEST_ID as REQUEST_ID_HEADER
 from raylift.domain.errors import InvalidRequest, PlatformError, TooLarge
 from raylift.domain.quantities import format_bytes
 from serve_apps.gateway.http.errors import REQUEST_ID, CrossOriginRefused, error_response
@@ -52,7 +53,7 @@ class Edge:
                 status = message["status"]
                 marked = MutableHeaders(scope=message)
                 if self._echo_request_id:
-                    marked["X-Request-ID"] = request_id
+                    marked[REQUEST_ID_HEADER] = request_id
                 marked["X-Content-Type-Options"] = "nosniff"
             await send(message)
 
@@ -96,7 +97,7 @@ class Edge:
 
 
 def _request_id(headers: Headers) -> str:
-    given = headers.get("x-request-id")
+    given = headers.get(REQUEST_ID_HEADER)
     return given if given and _ACCEPTABLE_ID.fullmatch(given) else uuid.uuid4().hex
 
 

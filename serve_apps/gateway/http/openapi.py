@@ -13,11 +13,12 @@ from raylift.api.environments import EnvironmentRequest
 from raylift.api.inference import InferenceRequest
 from raylift.api.models import DeploymentUpdate
 from raylift.api.observations import FeedbackBody, FeedbackEntry
+from raylift.api.paths import RAY_API
 from raylift.api.problems import Problem
 from raylift.api.ray_jobs import JobSubmitRequest
 from raylift.api.traffic import AliasUpdate, RollbackRequest, TrafficUpdate
 from raylift.api.training import RerunRequest, TrainingUpload
-from serve_apps.gateway.http.errors import KSERVE_V1, RAY_API
+from serve_apps.gateway.http.errors import KSERVE_V1
 
 _READ_BY_HAND: Final[tuple[type[BaseModel], ...]] = (
     TrainingUpload,

@@ -7,7 +7,8 @@ from typing import Any, Final
 from fastapi import Response
 from pydantic import BaseModel
 
-from serve_apps.gateway.http.errors import PROBLEM_JSON
+from raylift.api.headers import SCALE_UP_TIMEOUT
+from raylift.api.problems import PROBLEM_JSON
 
 _WHEN: Final = {
     400: "The body is not what its Content-Type says.",
@@ -24,8 +25,6 @@ _WHEN: Final = {
     502: "A replica broke off.",
     503: "A part of the platform, or the version, does not answer now.",
 }
-
-SCALE_UP_TIMEOUT: Final = "X-Scale-Up-Timeout"
 
 SCALE_UP: Final[dict[str, Any]] = {
     "name": SCALE_UP_TIMEOUT,

@@ -11,12 +11,12 @@ from typing import Final, Protocol
 
 from fastapi import Request, Response
 
+from raylift.api.headers import SCALE_UP_TIMEOUT
 from raylift.domain.deployment import Deployment, DeploymentConfig
 from raylift.domain.errors import FieldError, InvalidRequest
 from raylift.services.traffic.routing import HOLD_POLL_SECONDS, InferenceRouting, Starting, Wanted, not_ready
 from serve_apps.gateway.http.errors import QueueFull, ReplicaFailed
 from serve_apps.gateway.http.paths import route_path
-from serve_apps.gateway.http.responses import SCALE_UP_TIMEOUT
 from serve_apps.gateway.predictions.forwarder import Answer, BrokenOff, Forwarder, NotReached
 from serve_apps.gateway.predictions.warm_fallback import WarmFallback
 

@@ -16,15 +16,18 @@ from fastapi import Response
 from starlette.responses import StreamingResponse
 from yarl import URL
 
-from raylift.ingress import headers as ingress_headers
-from raylift.ingress.headers import FORWARDED
-
-SHADOW: Final = "X-Raylift-Shadow"
-"""Marks a copy that a traffic table sends to a shadow version: nobody reads its answer."""
-MODEL_VERSION: Final = "X-Raylift-Model-Version"
-"""Says, in an answer, which version gave it."""
-NO_ROUTE: Final = "X-Raylift-No-Route"
-"""Marks the gateway's own answer to that."""
+from raylift.api.headers import (
+    BROKEN_OFF,
+    FAILURE,
+    FORWARDED,
+    MODEL_VERSION,
+    NO_ROUTE,
+    NOT_REACHED,
+    QUEUE_FULL,
+    REQUEST_ID,
+    REQUEST_TIMEOUT,
+    SHADOW,
+)
 
 _CONNECT_SECONDS: Final = 5.0
 # Shorter than Ray Serve's and HAProxy's own, so that it is we who close idle connections.
@@ -40,12 +43,12 @@ _NOT_FORWARDED: Final = _HOP_BY_HOP | {
     "host",
     "content-length",
     "expect",
-    "x-request-timeout-seconds",
+    REQUEST_TIMEOUT.lower(),
     FORWARDED.lower(),
     SHADOW.lower(),
 }
 _NOT_RETURNED: Final = _HOP_BY_HOP | {
-    "content-length", "date", "server", "x-request-id", "x-content-type-options", MODEL_VERSION.lower(),
+    "content-length", "date", "server", REQUEST_ID.lower(), "x-content-type-options", MODEL_VERSION.lower(),
 }  # fmt: skip
 
 
@@ -73,7 +76,7 @@ class Answer:
         if NO_ROUTE in self._response.headers:
             return True
         if self._failure is not None:
-            return self._failure == ingress_headers.NOT_REACHED
+            return self._failure == NOT_REACHED
         # Ray Serve's proxy and HAProxy speak plain text, replicas do not.
         return self.status == 503 and self._is_ingress_text and not self.is_queue_full
 
@@ -81,14 +84,14 @@ class Answer:
     def is_ingress_failure(self) -> bool:
         """Whether the ingress itself says that a replica broke off, or that it has none (both are the same 500 to HAProxy)."""
         if self._failure is not None:
-            return self._failure == ingress_headers.BROKEN_OFF
+            return self._failure == BROKEN_OFF
         return self.status in {500, 502} and self._is_ingress_text
 
     @property
     def is_queue_full(self) -> bool:
         """Whether Ray Serve refuses, because too many requests wait already."""
         if self._failure is not None:
-            return self._failure == ingress_headers.QUEUE_FULL
+            return self._failure == QUEUE_FULL
         return self._is_ingress_text and (
             self.status == 429 or (self.status == 503 and "Retry-After" in self._response.headers)
         )
@@ -101,7 +104,7 @@ class Answer:
     @property
     def _failure(self) -> str | None:
         """What an ingress with our rules (ingress/haproxy_config.py) says of itself."""
-        return self._response.headers.get(ingress_headers.FAILURE)
+        return self._response.headers.get(FAILURE)
 
     @property
     def _is_ingress_text(self) -> bool:
@@ -175,7 +178,7 @@ class Forwarder:
 def onward_headers(headers: Iterable[tuple[str, str]], request_id: str) -> dict[str, str]:
     """The headers of a request as they go on."""
     onward = {name: value for name, value in headers if name.lower() not in _NOT_FORWARDED}
-    return {**onward, FORWARDED: "1", "X-Request-ID": request_id}
+    return {**onward, FORWARDED: "1", REQUEST_ID: request_id}
 
 
 async def _read(response: aiohttp.ClientResponse) -> bytes:

@@ -14,11 +14,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from raylift.api.headers import NAMED, raw
 from raylift.domain.errors import PlatformError
-from raylift.ingress.headers import NAMED
 from serve_apps.gateway.http.errors import on_platform_error
 
-_NAMED: Final = (NAMED.lower().encode(), b"1")
+_NAMED: Final = (raw(NAMED), b"1")
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 

@@ -8,9 +8,9 @@ from typing import Final
 import orjson
 from fastapi import Response
 
+from raylift.api.headers import MODEL_VERSION
 from raylift.domain.deployment import Deployment
 from raylift.services.traffic.routing import InferenceRouting, Starting, Wanted, not_ready
-from serve_apps.gateway.predictions.forwarder import MODEL_VERSION
 
 PROBES: Final = frozenset({"ready", "ping", "health"})
 """The Open Inference Protocol's, and MLflow's two."""

@@ -8,14 +8,14 @@ from urllib.parse import quote
 
 from fastapi import Request, Response
 
+from raylift.api.headers import FORWARDED, NO_ROUTE
 from raylift.domain.errors import DeploymentNotReady
-from raylift.ingress.headers import FORWARDED
 from raylift.services.container import Services
 from raylift.services.traffic.routing import RETRY_AFTER_SECONDS, Wanted
 from serve_apps.gateway.http.bodies import read_body
 from serve_apps.gateway.http.errors import REQUEST_ID, error_response
 from serve_apps.gateway.predictions.dispatcher import Dispatcher, ForwardRequest, hold_seconds
-from serve_apps.gateway.predictions.forwarder import NO_ROUTE, onward_headers
+from serve_apps.gateway.predictions.forwarder import onward_headers
 from serve_apps.gateway.predictions.readiness import PROBES, probed
 from serve_apps.gateway.predictions.sticky_key import sticky_key_of
 

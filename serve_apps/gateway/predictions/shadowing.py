@@ -18,11 +18,12 @@ from fastapi import Response
 from starlette.background import BackgroundTask
 from starlette.responses import StreamingResponse
 
+from raylift.api.headers import SHADOW
 from raylift.domain.errors import PlatformError
 from raylift.domain.traffic import Target
 from raylift.services.traffic.routing import InferenceRouting, Wanted
 from serve_apps.gateway.predictions.dispatcher import Dispatcher, ForwardRequest
-from serve_apps.gateway.predictions.forwarder import SHADOW, BrokenOff
+from serve_apps.gateway.predictions.forwarder import BrokenOff
 
 _LOG: Final = logging.getLogger(__name__)
 

@@ -8,18 +8,18 @@ from fastapi import APIRouter, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
 from raylift.api.environments import EnvironmentList, EnvironmentRequest, EnvironmentView
-from raylift.engines.environments.inventory import Overlay, occupied
+from raylift.api.paths import ENVIRONMENTS, MLOPS
+from raylift.engines.environments.inventory import Overlay, disk_bytes
 from raylift.services.container import Services
 from serve_apps.gateway.http.bodies import parse_model, read_body, require_json
 from serve_apps.gateway.http.responses import json_body, json_response, problems
 from serve_apps.gateway.views.jobs_and_models import download_progress
 
-_PATH = "/mlops/environments"
 _MAX_BODY_BYTES = 1024 * 1024
 
 
 def environments_router(services: Services) -> APIRouter:
-    router = APIRouter(prefix="/mlops", tags=["environments"])
+    router = APIRouter(prefix=MLOPS, tags=["environments"])
 
     @router.get("/environments", responses={200: {"model": EnvironmentList}})
     def environments() -> Response:
@@ -42,7 +42,9 @@ def environments_router(services: Services) -> APIRouter:
         wanted = parse_model(EnvironmentRequest, raw)
         prewarmed = await run_in_threadpool(services.environments.prewarm, wanted.requirements, wanted.torch_backend)
         view = _view(prewarmed.overlay)
-        return json_response(view, 202, {"Location": f"{_PATH}/{view.hash}"}) if prewarmed.building else json_response(view)
+        return (
+            json_response(view, 202, {"Location": f"{ENVIRONMENTS}/{view.hash}"}) if prewarmed.building else json_response(view)
+        )
 
     @router.get("/environments/{name}", responses={200: {"model": EnvironmentView}, **problems(404, 503)})
     def environment(name: str) -> Response:
@@ -60,7 +62,7 @@ def environments_router(services: Services) -> APIRouter:
 
 def _list(overlays: Sequence[Overlay], max_bytes: int) -> EnvironmentList:
     views = [_view(overlay) for overlay in overlays]
-    return EnvironmentList(environments=views, size=occupied(overlays), max_size=max_bytes)
+    return EnvironmentList(environments=views, size=disk_bytes(overlays), max_size=max_bytes)
 
 
 def _view(overlay: Overlay | None) -> EnvironmentView:

@@ -13,6 +13,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
 from raylift.api.inference import InferenceRequest, InferenceResponse
+from raylift.api.paths import INFERENCE
 from raylift.domain.errors import FieldError, InvalidRequest
 from raylift.services.container import Services
 from raylift.services.traffic.routing import StickyKey, Wanted
@@ -24,8 +25,6 @@ from serve_apps.gateway.predictions.duplicate_keys import repeated_key
 from serve_apps.gateway.predictions.forwarder import onward_headers
 from serve_apps.gateway.predictions.inference_fast_route import Endpoint
 from serve_apps.gateway.predictions.sticky_key import sticky_key_of
-
-PATH: Final = "/mlops/inference"
 
 _PARSED_IN_LOOP: Final = 256 * 1024
 """Bytes that parse in less than a millisecond or two; more would hold up other requests."""
@@ -84,7 +83,7 @@ def inference_router(infer: Endpoint) -> APIRouter:
     """The route as FastAPI knows it: in the document. Requests take the hot path."""
     router = APIRouter(tags=["inference"])
     router.add_api_route(
-        PATH,
+        INFERENCE,
         infer,
         methods=["POST"],
         response_model=None,

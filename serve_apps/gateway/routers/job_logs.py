@@ -13,6 +13,7 @@ from fastapi.responses import FileResponse, StreamingResponse
 from starlette.datastructures import Headers
 from starlette.types import Message, Receive, Scope, Send
 
+from raylift.api.paths import TRAINING
 from raylift.domain.errors import FieldError, InvalidRequest
 from raylift.services.container import Services
 from raylift.services.jobs.log_follower import AttemptStarted, Ended, Heartbeat, Lines, LogEvent
@@ -28,7 +29,7 @@ _POSITION: Final = re.compile(r"(?:([1-9][0-9]{0,8}):)?([0-9]{1,18})")
 
 
 def job_logs_router(services: Services) -> APIRouter:
-    router = APIRouter(prefix="/mlops/training", tags=["training"])
+    router = APIRouter(prefix=TRAINING, tags=["training"])
 
     @router.get(
         "/jobs/{job_id}/logs",

@@ -8,6 +8,7 @@ from urllib.parse import quote
 from fastapi import APIRouter, Response
 
 from raylift.api.job_diff import JobDiff
+from raylift.api.paths import TRAINING
 from raylift.services.container import Services
 from raylift.services.uploads.scripts import encoding_of
 from serve_apps.gateway.http.responses import json_response, problems
@@ -17,7 +18,7 @@ GZIP: Final = "application/gzip"
 
 
 def job_sources_router(services: Services) -> APIRouter:
-    router = APIRouter(prefix="/mlops/training", tags=["training"])
+    router = APIRouter(prefix=TRAINING, tags=["training"])
     training = services.training
 
     @router.get(

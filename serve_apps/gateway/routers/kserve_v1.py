@@ -8,6 +8,7 @@ import orjson
 from fastapi import APIRouter, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
+from raylift.api.paths import V1_MODELS
 from raylift.domain.errors import EngineUnavailable, Unavailable
 from raylift.services.container import Services
 from raylift.services.traffic.routing import Wanted
@@ -35,7 +36,7 @@ _BODY: Final = {
 
 def kserve_v1_router(services: Services, dispatcher: Dispatcher) -> APIRouter:
     """V1 names no version: the model's traffic table decides, or the newest that answers."""
-    router = APIRouter(prefix="/v1/models", tags=["kserve v1"])
+    router = APIRouter(prefix=V1_MODELS, tags=["kserve v1"])
     relay = Relay(services, dispatcher)
 
     @router.get("")

@@ -11,6 +11,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
 import raylift
+from raylift.api.paths import V2_MODELS
 from raylift.domain.deployment import Deployment, DeploymentStatus
 from raylift.services.container import Services
 from raylift.services.traffic.routing import Wanted
@@ -73,7 +74,7 @@ def server_router(services: Services) -> APIRouter:
 
 def model_routes_router(services: Services, dispatcher: Dispatcher) -> APIRouter:
     """Held and sent on: routes of a version that Ray Serve does not have yet, and routes that name only a model."""
-    router = APIRouter(prefix="/v2/models", tags=["open inference protocol"], include_in_schema=False)
+    router = APIRouter(prefix=V2_MODELS, tags=["open inference protocol"], include_in_schema=False)
     relay = Relay(services, dispatcher)
 
     @router.api_route("/{model}/versions/{version}", methods=_METHODS)

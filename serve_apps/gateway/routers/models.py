@@ -6,6 +6,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
 from raylift.api.models import DeploymentList, DeploymentUpdate, DeploymentView, ModelList, ModelView, VersionView
+from raylift.api.paths import MLOPS
 from raylift.services.container import Services
 from serve_apps.gateway.http.bodies import parse_model, read_body, require_json
 from serve_apps.gateway.http.responses import json_body, json_response, problems
@@ -15,7 +16,7 @@ _MAX_BODY_BYTES = 1024 * 1024
 
 
 def models_router(services: Services) -> APIRouter:
-    router = APIRouter(prefix="/mlops", tags=["models"])
+    router = APIRouter(prefix=MLOPS, tags=["models"])
 
     @router.get("/models", responses={200: {"model": ModelList}, **problems(503)})
     def models() -> Response:
@@ -36,7 +37,7 @@ def models_router(services: Services) -> APIRouter:
 
 
 def deployments_router(services: Services) -> APIRouter:
-    router = APIRouter(prefix="/mlops", tags=["deployments"])
+    router = APIRouter(prefix=MLOPS, tags=["deployments"])
     path = "/models/{name}/versions/{version}/deployment"
 
     @router.get("/deployments", responses={200: {"model": DeploymentList}, **problems(503)})

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
 from raylift.api.observations import FeedbackAccepted, FeedbackBody, FeedbackEntry, FeedbackPage, FeedbackView, StatsView
+from raylift.api.paths import MLOPS
 from raylift.domain.errors import FieldError, InvalidRequest
 from raylift.services.container import Services
 from serve_apps.gateway.http.bodies import parse_model, parse_object, read_body, require_json
@@ -20,7 +21,7 @@ _SEVERAL: Final = "feedback"
 
 
 def observations_router(services: Services) -> APIRouter:
-    router = APIRouter(prefix="/mlops", tags=["observations"])
+    router = APIRouter(prefix=MLOPS, tags=["observations"])
     service = services.observations
 
     @router.get(_VERSION + "/stats", responses={200: {"model": StatsView}, **problems(404, 503)})

@@ -10,6 +10,7 @@ from typing import Any, Final
 import orjson
 from fastapi import APIRouter, Request, Response
 
+from raylift.api.headers import OWNER_HEADER
 from raylift.api.ray_jobs import (
     JobDeleteResponse,
     JobDetails,
@@ -20,7 +21,6 @@ from raylift.api.ray_jobs import (
 )
 from raylift.engines.ray.jobs import ray_release
 from raylift.services.container import Services
-from raylift.services.uploads.owners import OWNER_HEADER
 from serve_apps.gateway.http.bodies import parse_model, read_body
 from serve_apps.gateway.http.responses import json_body, json_response, plain_errors
 from serve_apps.gateway.uploads.threads import run_in_project_thread, run_in_upload_thread

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 
+from raylift.api.paths import SWEEPS
 from raylift.api.sweeps import SweepPage, SweepView
 from raylift.services.container import Services
 from raylift.services.jobs.training import MAX_PAGE
@@ -15,7 +16,7 @@ from serve_apps.gateway.views.sweeps import sweep_summary, sweep_view
 
 
 def sweeps_router(services: Services) -> APIRouter:
-    router = APIRouter(prefix="/mlops/training/sweeps", tags=["sweeps"])
+    router = APIRouter(prefix=SWEEPS, tags=["sweeps"])
     sweeps = services.sweeps
 
     @router.get("", responses={200: {"model": SweepPage}, **problems(422, 503)})

@@ -7,18 +7,16 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
+from raylift.api.headers import IF_MATCH, OWNER_HEADER
+from raylift.api.paths import MLOPS
 from raylift.api.traffic import AliasUpdate, AliasView, RollbackRequest, TrafficHistory, TrafficUpdate, TrafficView
 from raylift.domain.errors import FieldError, InvalidRequest
 from raylift.domain.identifiers import DEFAULT_OWNER, OWNER, OWNER_FORM
 from raylift.services.container import Services
 from raylift.services.traffic.tables import AliasMove, TrafficState
-from raylift.services.uploads.owners import OWNER_HEADER
 from serve_apps.gateway.http.bodies import parse_model, read_body, require_json
 from serve_apps.gateway.http.responses import json_body, json_response, problems
 from serve_apps.gateway.views import traffic
-
-IF_MATCH: Final = "If-Match"
-
 
 _MAX_BODY_BYTES: Final = 256 * 1024
 _PATH: Final = "/models/{name}/traffic"
@@ -33,7 +31,7 @@ _MATCH: Final = _header(IF_MATCH, "The ETag of the table that the change is mean
 
 
 def traffic_router(services: Services) -> APIRouter:
-    router = APIRouter(prefix="/mlops", tags=["traffic"])
+    router = APIRouter(prefix=MLOPS, tags=["traffic"])
 
     @router.get(_PATH, responses={200: {"model": TrafficView}, **problems(404, 503)})
     def traffic(name: str) -> Response:
@@ -97,7 +95,7 @@ def traffic_router(services: Services) -> APIRouter:
 
 
 def aliases_router(services: Services) -> APIRouter:
-    router = APIRouter(prefix="/mlops", tags=["traffic"])
+    router = APIRouter(prefix=MLOPS, tags=["traffic"])
     path = "/models/{name}/aliases/{alias}"
 
     @router.put(

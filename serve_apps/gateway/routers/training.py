@@ -10,6 +10,8 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
 
+from raylift.api import paths
+from raylift.api.headers import IDEMPOTENCY_KEY, OWNER_HEADER
 from raylift.api.sweeps import SweepAccepted
 from raylift.api.training import EventList, JobAccepted, JobPage, JobView, RerunRequest, TrainingUpload
 from raylift.domain.identifiers import OWNER
@@ -18,11 +20,9 @@ from raylift.domain.quantities import parse_bytes
 from raylift.services.container import Services
 from raylift.services.jobs.reruns import RerunChanges
 from raylift.services.jobs.training import MAX_PAGE, Submission
-from raylift.services.uploads.owners import OWNER_HEADER
 from raylift.services.uploads.parameters import texts_of
 from raylift.store import AddedSweep, JobFilter
 from serve_apps.gateway.http.bodies import parse_model, read_body, require_json
-from serve_apps.gateway.http.paths import job_path, sweep_path
 from serve_apps.gateway.http.responses import json_body, json_response, problems
 from serve_apps.gateway.uploads.bodies import ReadUpload, read_upload
 from serve_apps.gateway.uploads.forms import FORM_SCHEMA, MULTIPART
@@ -36,7 +36,7 @@ _RERUN: Final = "The job is queued again, with the same script and the same pack
 _UPLOAD_BODY: Final[dict[str, Any]] = json_body(TrainingUpload)
 _UPLOAD_BODY["content"][MULTIPART] = {"schema": FORM_SCHEMA}
 _IDEMPOTENCY_KEY: Final[dict[str, Any]] = {
-    "name": "Idempotency-Key",
+    "name": IDEMPOTENCY_KEY,
     "in": "header",
     "required": False,
     "description": "Makes it safe to repeat the upload for 24 hours: the same key and body get the first answer again.",
@@ -53,7 +53,7 @@ _OWNER: Final[dict[str, Any]] = {
 
 
 def training_router(services: Services) -> APIRouter:
-    router = APIRouter(prefix="/mlops/training", tags=["training"])
+    router = APIRouter(prefix=paths.TRAINING, tags=["training"])
     training = services.training
 
     @router.post(
@@ -72,9 +72,9 @@ def training_router(services: Services) -> APIRouter:
         taken, notes = await submit(_submit, services, read, request.headers)
         replayed = {"Idempotency-Replayed": "true"} if taken.repeated else {}
         if isinstance(taken, AddedSweep):
-            return json_response(sweep_accepted(taken, notes), 202, {"Location": sweep_path(taken.sweep.sweep_id), **replayed})
+            return json_response(sweep_accepted(taken, notes), 202, {"Location": paths.sweep(taken.sweep.sweep_id), **replayed})
         accepted = jobs_and_models.accepted(taken.job, _QUEUED, notes)
-        return json_response(accepted, 202, {"Location": job_path(taken.job.job_id), **replayed})
+        return json_response(accepted, 202, {"Location": paths.job(taken.job.job_id), **replayed})
 
     @router.get("/jobs", responses={200: {"model": JobPage}, **problems(422, 503)})
     def jobs(
@@ -137,13 +137,13 @@ def training_router(services: Services) -> APIRouter:
         if raw:
             require_json(request)
         again = await run_in_threadpool(training.rerun, job_id, _changes(parse_model(RerunRequest, raw or b"{}")))
-        return json_response(jobs_and_models.accepted(again, _RERUN), 202, {"Location": job_path(again.job_id)})
+        return json_response(jobs_and_models.accepted(again, _RERUN), 202, {"Location": paths.job(again.job_id)})
 
     return router
 
 
 def _submit(services: Services, read: ReadUpload, headers: Headers) -> tuple[Submission | AddedSweep, Sequence[str]]:
-    key, owner = headers.get("idempotency-key"), headers.get(OWNER_HEADER)
+    key, owner = headers.get(IDEMPOTENCY_KEY), headers.get(OWNER_HEADER)
     checked = services.uploads.check(read.upload, known=read.errors, project=read.project, owner=owner)
     body_sha256 = read.fingerprint(checked.spec.project_sha256) if key is not None else ""
     if checked.sweep is not None:

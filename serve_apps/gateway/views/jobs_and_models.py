@@ -8,6 +8,7 @@ from typing import Final
 
 from pydantic import ValidationError
 
+from raylift.api import paths
 from raylift.api.models import (
     BatchingConfig,
     DeploymentView,
@@ -26,7 +27,7 @@ from raylift.engines.environments.uv.process import Downloads
 from raylift.services.jobs.training import JobDetails
 from raylift.services.models.lineage import Origins
 from raylift.services.models.registry import ModelOutline, ModelRecord, VersionRecord
-from serve_apps.gateway.http.paths import job_links, route_path, sweep_path, version_path
+from serve_apps.gateway.http.paths import job_links, route_path
 
 MASK: Final = "***"
 """Shown for the value of every environment variable: many are secrets."""
@@ -51,7 +52,7 @@ def job_summary(job: Job, now: datetime) -> JobSummary:
     return JobSummary(
         job_id=job.job_id,
         status=job.status.value,
-        reason=job.why,
+        reason=job.shown_reason,
         message=job.message,
         experiment_name=spec.experiment_name,
         model_name=spec.model_name,
@@ -221,11 +222,11 @@ def _schema(tag: str | None) -> SchemaView | None:
 def _links(job: Job) -> dict[str, str]:
     links = job_links(job.job_id)
     if job.spec.model_name and job.model_version:
-        version = version_path(job.spec.model_name, job.model_version)
+        version = paths.version(job.spec.model_name, job.model_version)
         links |= {"version": version, "deployment": f"{version}/deployment"}
         links["endpoint"] = route_path(job.spec.model_name, job.model_version)
     if job.spec.sweep:
-        links["sweep"] = sweep_path(job.spec.sweep.sweep_id)
+        links["sweep"] = paths.sweep(job.spec.sweep.sweep_id)
     return links
 
 

@@ -74,7 +74,7 @@ def _row(job: Job, now: datetime) -> SweepRow:
         job_id=job.job_id,
         parameters=_parameters(job),
         status=job.status.value,
-        reason=job.why,
+        reason=job.shown_reason,
         message=job.message,
         metrics=dict(job.metrics),
         mlflow_run_id=job.mlflow_run_id,

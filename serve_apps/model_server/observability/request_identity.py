@@ -6,11 +6,11 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from raylift.ingress.headers import TRACED
+from raylift.api.headers import REQUEST_ID, TRACED, TRACEPARENT, raw
 
-_REQUEST_ID: Final = b"x-request-id"
-_TRACEPARENT: Final = b"traceparent"
-_TRACED: Final = TRACED.lower().encode("ascii")
+_REQUEST_ID: Final = raw(REQUEST_ID)
+_TRACEPARENT: Final = raw(TRACEPARENT)
+_TRACED: Final = raw(TRACED)
 _ID: Final = re.compile(rb"[\x21-\x7e]{1,128}")
 _TRACE: Final = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 

@@ -21,7 +21,7 @@ from raylift.domain.deployment import Batching
 from raylift.domain.model_counters import ProcessKind
 from raylift.domain.replica import ObserverConfig, ReplicaSpec
 from raylift.ingress.access_token import only_from_ingress
-from raylift.ray_internals.loopback import keep_internal_server_on_loopback
+from raylift.ray_internals.serve_replica import ServeQueue, keep_internal_server_on_loopback, set_code_version
 from serve_apps.model_server.ray.environment_check import require_promised_environment
 
 DEPLOYMENT_NAME: Final = "model"
@@ -56,7 +56,6 @@ class ModelReplica:
         keep_internal_server_on_loopback()
         require_promised_environment(ray.get_runtime_context().runtime_env, platform.node())
         # Imported here: whoever only builds applications need not load NumPy, pandas and MLflow.
-        from raylift.ray_internals.serve_queue import ServeQueue
         from serve_apps.model_server.loading.loader import load_model
         from serve_apps.model_server.observability.observer import Observer
         from serve_apps.model_server.server.asgi import ReplicaApp
@@ -116,7 +115,7 @@ def build(spec: ReplicaSpec) -> serve.Application:
         graceful_shutdown_wait_loop_s=1,
         logging_config=LoggingConfig(enable_access_log=False),
     )
-    deployment._version = spec.code_version  # pyright: ignore[reportPrivateUsage] - Serve has no public way to keep it
+    set_code_version(deployment, spec.code_version)
     return deployment.bind(
         spec.model_name,
         spec.version,

@@ -10,9 +10,10 @@ from dataclasses import replace
 from time import perf_counter
 from typing import Any, Final, TypeVar
 
+from raylift.api.headers import MODEL_VERSION, TRACEPARENT, raw
+from raylift.api.paths import version_route
 from raylift.domain.deployment import Batching
 from raylift.domain.errors import PlatformError
-from raylift.domain.identifiers import version_route
 from serve_apps.model_server.codecs.base import Codec, Headers, RequestHeaders, Response
 from serve_apps.model_server.codecs.kserve_v1 import KServeV1Codec
 from serve_apps.model_server.codecs.mlflow_scoring import ScoringCodec, health, version
@@ -44,7 +45,7 @@ _CONTENT_TYPES: Final = {
 _ENCODING: Final = "content-encoding"
 _OWN: Final = "/predict"
 """Routes of the platform's own protocol."""
-_TRACE: Final = b"traceparent"
+_TRACE: Final = raw(TRACEPARENT)
 """W3C's header is given back as it came. X-Request-ID is Ray Serve's to give."""
 
 
@@ -63,7 +64,7 @@ class ReplicaApp:
         self._model = model
         self._route = version_route(model.name, model.version)
         # Also says who answered where the ingress sent a request that names only the model.
-        self._version_header = (b"x-raylift-model-version", model.version.encode("latin-1"))
+        self._version_header = (raw(MODEL_VERSION), model.version.encode("latin-1"))
         self._max_body_bytes = max_body_bytes
         self._inline = model.is_quick()
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="predict")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
-from raylift.domain.identifiers import version_route
+from raylift.api.paths import version_route
 from serve_apps.model_server.inputs.column_type import ColumnType
 from serve_apps.model_server.inputs.signature import Column, Parameter, Tensor
 from serve_apps.model_server.jsonify import dumps

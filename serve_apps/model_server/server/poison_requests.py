@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
+from raylift.api.headers import MODEL_VERSION, PREDICTION_ID, raw
 from raylift.ingress.access_token import App, Receive, Scope, Send
-from raylift.ingress.headers import REQUEST
 from serve_apps.model_server.codecs.base import Codec
 from serve_apps.model_server.codecs.mlflow_scoring import ScoringCodec
 from serve_apps.model_server.codecs.open_inference import OpenInferenceCodec
@@ -29,7 +29,7 @@ from serve_apps.model_server.errors import ProcessesDied
 
 MOST_DEATHS: Final = 2
 
-_HEADER: Final = REQUEST.lower().encode()
+_HEADER: Final = raw(PREDICTION_ID)
 _ID_BYTES: Final = 16
 _SLOTS: Final = 64
 """Requests that one process works on at a time; what is beyond is not noted."""
@@ -150,7 +150,7 @@ async def _refuse(scope: Scope, send: Send, model_name: str, version: str) -> No
     headers = [
         (b"content-type", answer.media_type.encode("latin-1")),
         (b"content-length", str(len(answer.body)).encode()),
-        (b"x-raylift-model-version", version.encode("latin-1")),
+        (raw(MODEL_VERSION), version.encode("latin-1")),
     ]
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})
     await send({"type": "http.response.body", "body": answer.body})

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from raylift.engines.environments.errors import EnvironmentBuildFailed, EnvironmentInUse
-from raylift.engines.environments.inventory import list_overlays, make_room, occupied, remove_overlay
+from raylift.engines.environments.inventory import disk_bytes, list_overlays, make_room, remove_overlay
 from raylift.engines.environments.overlays.overlay import build_lock, ensure_overlay, environment_hash, overlay_directory
 
 _MIB = 2**20
@@ -276,7 +276,7 @@ def test_sizes_say_what_is_shared_and_count_once_what_is(root: Path, wheels) -> 
     assert _MIB < alone.shared_bytes < 1.1 * _MIB
     assert all(5 * _MIB < each.size_bytes < 5.2 * _MIB for each in (first, second) if each.size_bytes)
     # The cache has further names of the same files, and its own small ones.
-    assert 6 * _MIB < occupied([first, second, alone]) <= _occupied(root) < 6.5 * _MIB
+    assert 6 * _MIB < disk_bytes([first, second, alone]) <= _occupied(root) < 6.5 * _MIB
     assert make_room(root, 7 * _MIB) == []
     oldest = [environment_hash([f"probe=={version}", "common==1.0"]) for version in ("1.0", "2.0")]
     # All that the first one has, others have as well: by itself it frees nothing.
@@ -290,6 +290,6 @@ def test_what_is_kept_of_a_package_built_from_source_counts(root: Path, sdist) -
     # The files in the overlay, the wheel that was built, and the source.
     assert overlay.size_bytes == pytest.approx(7 * _MIB, rel=0.03)
     assert overlay.shared_bytes == 0
-    assert occupied([overlay]) == pytest.approx(_occupied(root), rel=0.03)
+    assert disk_bytes([overlay]) == pytest.approx(_occupied(root), rel=0.03)
     remove_overlay(root, overlay.hash)
     assert _occupied(root) < _MIB

@@ -18,9 +18,9 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 
+from raylift.api.headers import PREDICTION_ID
 from raylift.ingress.haproxy import haproxy_binary
 from raylift.ingress.haproxy_config import error_rules, frontend_rules
-from raylift.ingress.headers import REQUEST
 from raylift.ingress.route_map import IngressMap, names_file
 
 BUFFER_BYTES = 64 * 1024
@@ -73,7 +73,7 @@ class _Says(BaseHTTPRequestHandler):
         body = self._chunks() if chunked else self.rfile.read(int(self.headers.get("Content-Length", 0)))
         query = parse_qs(urlsplit(self.path).query)
         self.server.asked.append(f"{self.command} {self.path}")
-        self.server.requests.append(self.headers.get(REQUEST))
+        self.server.requests.append(self.headers.get(PREDICTION_ID))
         if "breaks" in query and self.server.breaks(query["breaks"][0], int(query.get("times", ["1"])[0])):
             self.close_connection = True
             self.connection.shutdown(socket.SHUT_RDWR)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from raylift.ingress.headers import FORWARDED, INGRESS, REQUEST
+from raylift.api.headers import FORWARDED, INGRESS, PREDICTION_ID
 from tests.integration.ingress.conftest import INFERENCE, PLAIN, ROUTE, TOKEN, Ingress
 from tests.integration.ingress.raw_http import Raw, post
 
@@ -75,26 +75,26 @@ def test_a_request_that_always_breaks_off_is_given_up(http: httpx.Client, ingres
 @pytest.mark.parametrize("path", [INFERENCE, "/v2/models/churn/infer", f"{ROUTE}/predict"])
 def test_a_prediction_that_is_sent_again_has_the_name_that_it_had(http: httpx.Client, ingress: Ingress, path: str) -> None:
     ingress.replica.requests.clear()
-    forged = {REQUEST: "0" * 36}
+    forged = {PREDICTION_ID: "0" * 36}
     for name in ("one", "other"):
         assert http.post(f"{path}?breaks=named-{path}-{name}", content=PLAIN, headers=forged).status_code == 200
     first, again, second, again_second = ingress.replica.requests
     assert (first, second) == (again, again_second)
     assert first is not None
     assert len(first) == 36
-    assert first not in {second, forged[REQUEST]}
+    assert first not in {second, forged[PREDICTION_ID]}
 
 
 def test_what_the_gateway_sends_on_keeps_its_name(http: httpx.Client) -> None:
-    headers = {REQUEST: "0a1b2c3d-0000-4000-8000-000000000001", FORWARDED: "1"}
+    headers = {PREDICTION_ID: "0a1b2c3d-0000-4000-8000-000000000001", FORWARDED: "1"}
     told = http.post(f"{ROUTE}/predict", content=PLAIN, headers={**headers, INGRESS: TOKEN}).json()
-    assert told["headers"][REQUEST.lower()] == headers[REQUEST]
+    assert told["headers"][PREDICTION_ID.lower()] == headers[PREDICTION_ID]
     assert told["headers"][FORWARDED.lower()] == "1"
 
 
 def test_clients_cannot_say_that_the_gateway_sends_it(http: httpx.Client) -> None:
-    forged = {REQUEST: "0a1b2c3d-0000-4000-8000-000000000001", FORWARDED: "1"}
+    forged = {PREDICTION_ID: "0a1b2c3d-0000-4000-8000-000000000001", FORWARDED: "1"}
     for headers in (forged, {**forged, INGRESS: "guessed"}):
         told = http.post(f"{ROUTE}/predict", content=PLAIN, headers=headers).json()
-        assert told["headers"][REQUEST.lower()] != forged[REQUEST]
+        assert told["headers"][PREDICTION_ID.lower()] != forged[PREDICTION_ID]
         assert FORWARDED.lower() not in told["headers"]

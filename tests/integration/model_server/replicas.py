@@ -12,7 +12,7 @@ import httpx
 import mlflow
 from mlflow import lightgbm, pyfunc, sklearn, xgboost
 
-from raylift.domain.identifiers import version_route
+from raylift.api.paths import version_route
 from serve_apps.model_server.loading.loader import load_model
 from serve_apps.model_server.model import Model
 from serve_apps.model_server.server.asgi import ReplicaApp

@@ -10,8 +10,9 @@ from pydantic import TypeAdapter
 from ray import serve
 from ray.serve.config import HTTPOptions
 
+from raylift.api.paths import version_route
 from raylift.domain.deployment import DeploymentConfig
-from raylift.domain.identifiers import application_name, version_route
+from raylift.domain.identifiers import application_name
 from raylift.domain.replica import ObserverConfig, ReplicaSpec
 from serve_apps.model_server.ray.app import build
 

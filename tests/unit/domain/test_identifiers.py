@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from raylift.api.paths import version_route
 from raylift.domain.identifiers import (
     MODEL_NAME,
     application_name,
     new_job_id,
     submission_id,
     version_of_application,
-    version_route,
 )
 
 ULID_SECONDS = 2**48 / 1000 - 1

@@ -21,4 +21,4 @@ JOB = Job("job_A", JobSpec("0" * 64, "train.py", "exp"), JobState.QUEUED, create
     ],
 )
 def test_a_waiting_job_says_why(state: JobState, reason: Reason | None, shown: Reason | None) -> None:
-    assert replace(JOB, state=state, reason=reason).why is shown
+    assert replace(JOB, state=state, reason=reason).shown_reason is shown

@@ -6,7 +6,7 @@ import pytest
 from packaging.requirements import Requirement
 
 from raylift.engines.environments.locking.frozen_base import FrozenBase
-from raylift.engines.environments.locking.metadata_wheels import needs_stand_in, write_stand_in
+from raylift.engines.environments.locking.metadata_wheels import needs_metadata_wheel, write_metadata_wheel
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def test_what_an_older_package_breaks(base: FrozenBase) -> None:
 
 def test_stand_ins_are_for_what_no_index_has(base: FrozenBase) -> None:
     def names(*, no_index: bool) -> set[str]:
-        return {dist.metadata["Name"] for dist in base.in_need_of_stand_ins(no_index=no_index)}
+        return {dist.metadata["Name"] for dist in base.not_on_index(no_index=no_index)}
 
     assert names(no_index=False) == {"torch"}
     assert names(no_index=True) == set(base.distributions) - {"setuptools"}
@@ -58,16 +58,16 @@ def test_stand_ins_are_for_what_no_index_has(base: FrozenBase) -> None:
 
 def test_editable_install_needs_a_stand_in(make_distribution) -> None:
     dist = make_distribution("Name: mine\nVersion: 1")
-    assert not needs_stand_in(dist)
+    assert not needs_metadata_wheel(dist)
     (dist._path / "direct_url.json").write_text("{}")
-    assert needs_stand_in(dist)
+    assert needs_metadata_wheel(dist)
 
 
 def test_stand_in_has_the_metadata_and_nothing_else(make_distribution, tmp_path) -> None:
     dist = make_distribution(
         "Name: My.Torch\nVersion: 2.9.0+cpu\nRequires-Dist: numpy>=2\nRequires-Python: >=3.9\nHome-page: x"
     )
-    wheel = write_stand_in(dist, tmp_path)
+    wheel = write_metadata_wheel(dist, tmp_path)
     assert wheel.name == "my_torch-2.9.0+cpu-py3-none-any.whl"
     with zipfile.ZipFile(wheel) as archive:
         text = archive.read("my_torch-2.9.0+cpu.dist-info/METADATA").decode()

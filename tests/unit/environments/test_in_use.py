@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 
 from raylift.engines.environments.overlays.in_use import (
-    claimed,
+    exclusive,
     is_expected,
     is_locked,
-    kept,
     last_used,
     named_by_processes,
     note_use,
+    shared,
 )
 from raylift.engines.environments.overlays.mark import hold
 
@@ -34,7 +34,7 @@ def overlay(tmp_path: Path) -> Path:
 
 
 def _free(directory: Path) -> bool:
-    with claimed(directory) as free:
+    with exclusive(directory) as free:
         return free
 
 
@@ -117,13 +117,13 @@ def test_a_process_that_names_it_is_seen(overlay: Path, how: str) -> None:
 
 
 def test_one_who_asks_for_it_keeps_it_for_as_long(overlay: Path) -> None:
-    with kept(overlay):
+    with shared(overlay):
         assert not _free(overlay)
     assert _free(overlay)
 
 
 def test_who_claims_it_keeps_others_from_beginning(overlay: Path) -> None:
-    with claimed(overlay) as free, (overlay / "last_used").open() as file:
+    with exclusive(overlay) as free, (overlay / "last_used").open() as file:
         assert free
         with pytest.raises(BlockingIOError):
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)

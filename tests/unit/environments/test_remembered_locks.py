@@ -90,7 +90,7 @@ def test_another_index_or_another_base_is_asked(index: Index, tmp_path: Path, mo
 def test_who_wants_it_afresh_gets_it_and_so_does_the_next(index: Index, tmp_path: Path) -> None:
     lock_of(["humanize"], tmp_path)
     index.lock = ("humanize==5",)
-    assert lock_of(["humanize"], tmp_path, afresh=True) == ("humanize==5",)
+    assert lock_of(["humanize"], tmp_path, refresh=True) == ("humanize==5",)
     assert lock_of(["humanize"], tmp_path) == ("humanize==5",)
 
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from raylift.api.headers import INGRESS
 from raylift.ingress.access_token import Receive, Scope, Send, only_from_ingress
-from raylift.ingress.headers import INGRESS
 
 _TOKEN = "0123456789abcdef"
 _HEADER = INGRESS.lower().encode()

@@ -9,7 +9,7 @@ import pytest
 from starlette.requests import Request
 from starlette.responses import Response
 
-from raylift.ingress.headers import NAMED
+from raylift.api.headers import NAMED
 from serve_apps.gateway.predictions.inference_fast_route import HotPath, HotRoute
 
 _PATH = "/mlops/inference"

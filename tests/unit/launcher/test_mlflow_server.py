@@ -12,7 +12,7 @@ import pytest
 
 from raylift.launcher.errors import LauncherError
 from raylift.launcher.parts import mlflow_server
-from raylift.launcher.parts.mlflow_server import MlflowFiles, database_is_made, prepare_mlflow
+from raylift.launcher.parts.mlflow_server import MlflowFiles, prepare_mlflow
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def test_one_that_holds_anything_stays(files: MlflowFiles, said_so: bool) -> Non
     execute(files.database, "CREATE TABLE runs (id)")
     execute(files.database, "INSERT INTO runs VALUES (1)")
     if said_so:
-        database_is_made(files)
+        files.mark_created()
     prepare_mlflow(files, {})
     assert execute(files.database, "SELECT id FROM runs") == [(1,)]
 
@@ -51,7 +51,7 @@ def test_one_that_holds_anything_stays(files: MlflowFiles, said_so: bool) -> Non
 def test_an_upgrade_that_does_not_come_to_its_end_changes_nothing(files: MlflowFiles, monkeypatch: pytest.MonkeyPatch) -> None:
     prepare_mlflow(files, {})
     execute(files.database, "CREATE TABLE runs (id)")
-    database_is_made(files)
+    files.mark_created()
     files.schema_of.write_text("1.0", encoding="ascii")
     returncode = 1
 

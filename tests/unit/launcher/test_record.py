@@ -13,7 +13,7 @@ from raylift.launcher import local_platform
 from raylift.launcher.errors import LauncherError, PortTaken
 from raylift.launcher.local_platform import LocalPlatform, is_running
 from raylift.launcher.processes.platform_processes import MARK
-from raylift.launcher.run.record import RecordHalfWritten, RunRecord, delete_record, exclusive, read_record, write_record
+from raylift.launcher.run.record import IncompleteRecord, RunRecord, delete_record, exclusive, read_record, write_record
 from raylift.launcher.run.session import keep_logs, make_session, remove_session, session_path, temp_path
 
 
@@ -51,7 +51,7 @@ def test_a_broken_record_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", ["", '{"instance": "of-a-for'])
 def test_half_a_record_is_told_from_another_s(tmp_path: Path, content: str) -> None:
     (tmp_path / "run.json").write_text(content, encoding="ascii")
-    with pytest.raises(RecordHalfWritten, match="raylift up"):
+    with pytest.raises(IncompleteRecord, match="raylift up"):
         read_record(tmp_path)
 
 
@@ -132,7 +132,7 @@ def test_one_at_a_time(tmp_path: Path) -> None:
 def test_a_session_directory_of_somebody_else_is_not_touched(tmp_path: Path) -> None:
     link = tmp_path / "session"
     link.symlink_to(tmp_path)
-    with pytest.raises(LauncherError, match="somebody else"):
+    with pytest.raises(LauncherError, match="another user"):
         remove_session(link)
     assert tmp_path.exists()
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
+from raylift.api.headers import PREDICTION_ID
 from raylift.ingress.access_token import App, Receive, Scope, Send
-from raylift.ingress.headers import REQUEST
-from raylift.ray_internals.serve_bypass import ReplicaBehind, ShortWay, replica_behind
+from raylift.ray_internals.serve_bypass import ReplicaBehind, ServeBypass, replica_behind
 
 _ROUTE = "/v2/models/m/versions/7"
 _SMALL = {"content-length": "20"}
@@ -53,7 +53,7 @@ class Rig:
         self.ongoing_meanwhile: list[float] = []
         self.hold = asyncio.Event()
         self.hold.set()
-        self.way = ShortWay(self._noting("serve"), lambda _: self._replica())
+        self.way = ServeBypass(self._noting("serve"), lambda _: self._replica())
 
     def _replica(self) -> ReplicaBehind:
         paths = frozenset({f"{_ROUTE}/predict"})
@@ -154,8 +154,8 @@ async def test_a_request_whose_client_goes_gives_its_place_back() -> None:
 async def test_the_requests_id_comes_back_and_one_without_gets_one() -> None:
     rig = Rig(places=5)
     assert await rig.ask({**_SMALL, "x-request-id": "mine"}) == [(b"x-request-id", b"mine")]
-    assert await rig.ask({**_SMALL, REQUEST.lower(): "ingress"}) == [(b"x-request-id", b"ingress")]
-    both = {**_SMALL, REQUEST.lower(): "ingress", "x-request-id": "mine"}
+    assert await rig.ask({**_SMALL, PREDICTION_ID.lower(): "ingress"}) == [(b"x-request-id", b"ingress")]
+    both = {**_SMALL, PREDICTION_ID.lower(): "ingress", "x-request-id": "mine"}
     assert await rig.ask(both) == [(b"x-request-id", b"mine")]
     ((name, made),) = await rig.ask()
     ((_, other),) = await rig.ask()
@@ -165,9 +165,9 @@ async def test_the_requests_id_comes_back_and_one_without_gets_one() -> None:
 
 
 @pytest.mark.parametrize("is_quick", [True, False])
-async def test_a_version_that_was_asked_lately_is_not_idle(monkeypatch: pytest.MonkeyPatch, *, is_quick: bool) -> None:
+async def test_a_version_that_has_recent_request_is_not_idle(monkeypatch: pytest.MonkeyPatch, *, is_quick: bool) -> None:
     """Serve's autoscaling sees it, whichever way the request took; and then no more, to the last bit."""
-    monkeypatch.setattr("raylift.ray_internals.serve_bypass._LATELY_SECONDS", 0.0)
+    monkeypatch.setattr("raylift.ray_internals.serve_bypass._RECENT_SECONDS", 0.0)
     rig = Rig(is_quick=is_quick)
     for _ in range(2):
         await rig.ask()
@@ -185,7 +185,7 @@ async def test_a_process_without_a_quick_model_hands_everything_on() -> None:
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
         came.append(scope["path"])
 
-    way: Any = ShortWay(serve)
+    way: Any = ServeBypass(serve)
     await way({"type": "http", "method": "POST", "path": "/x", "headers": []}, None, None)
     assert came == ["/x"]
 
@@ -204,4 +204,4 @@ def test_another_release_of_ray_is_said_in_the_log(caplog: pytest.LogCaptureFixt
 
     middleware: Any = SimpleNamespace(_app=Unknown().answer)
     assert replica_behind(middleware) is None
-    assert "take Ray Serve's way" in caplog.text
+    assert "cannot bypass it" in caplog.text

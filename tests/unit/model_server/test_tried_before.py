@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from raylift.ingress.headers import REQUEST
+from raylift.api.headers import PREDICTION_ID
 from serve_apps.model_server.server.poison_requests import WorkedOn, refusing_deadly
 
 ID = b"0a1b2c3d-0000-4000-8000-000000000001"
@@ -57,7 +57,7 @@ async def ask(
     async def send(message: dict[str, Any]) -> None:
         sent.append(message)
 
-    headers = [] if request is None else [(REQUEST.lower().encode(), request)]
+    headers = [] if request is None else [(PREDICTION_ID.lower().encode(), request)]
     scope = {"type": "http", "method": method, "path": f"/v2/models/m/versions/1{tail}", "headers": headers}
     await app(scope, None, send)
     return sent[0]["status"], json.loads(sent[1]["body"])

@@ -12,7 +12,7 @@ from sqlalchemy.engine import Engine
 from raylift.store import Store
 from raylift.store.engine.tables import ScriptRow
 from raylift.store.engine.transactions import Database
-from raylift.store.statements import scripts
+from raylift.store.statements.blobs import scripts
 
 CONTENT = b"print(1)"
 SHA = hashlib.sha256(CONTENT).hexdigest()

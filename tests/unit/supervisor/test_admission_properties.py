@@ -105,7 +105,9 @@ class World:
         return decision.admitted
 
     def possible(self, owner: str, wanted: Resources) -> bool:
-        return can_ever_hold(wanted, self.nodes.values()) and self.quotas.get(owner, Quota()).broken_by(wanted, NOTHING) is None
+        return (
+            can_ever_hold(wanted, self.nodes.values()) and self.quotas.get(owner, Quota()).exceeded_by(wanted, NOTHING) is None
+        )
 
     def _heads(self) -> list[QueuedJob]:
         """As the store gives them: the first of each owner."""

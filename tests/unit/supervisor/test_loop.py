@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import pytest
 
-from raylift.domain.deployment import ApplicationSeen, ApplicationState, DeploymentConfig, DeploymentStatus
+from raylift.domain.deployment import ApplicationSnapshot, ApplicationState, DeploymentConfig, DeploymentStatus
 from raylift.domain.errors import EngineUnavailable
 from raylift.domain.job import Job, JobSpec, JobState, Resources
 from raylift.domain.lease import Lease
@@ -62,9 +62,9 @@ class Serve:
 
     def __init__(self) -> None:
         self.asked = 0
-        self.seen: dict[tuple[str, str], ApplicationSeen] = {}
+        self.seen: dict[tuple[str, str], ApplicationSnapshot] = {}
 
-    def observe(self) -> dict[tuple[str, str], ApplicationSeen]:
+    def observe(self) -> dict[tuple[str, str], ApplicationSnapshot]:
         self.asked += 1
         return self.seen
 
@@ -195,12 +195,12 @@ def test_ray_serve_is_not_asked_again_because_jobs_were_written(bench: Bench) ->
     bench.store.deployments.observe(
         bench.lease, row, now=NOW, status=DeploymentStatus.STARTING, replicas=0, message=None, applied_generation=row.generation
     )
-    bench.serve.seen = {("churn", "1"): ApplicationSeen(ApplicationState.STARTING, 0)}
+    bench.serve.seen = {("churn", "1"): ApplicationSnapshot(ApplicationState.STARTING, 0)}
     look = lambda: bench.supervisor._reconcile_deployments(bench.lease)  # noqa: E731
     look()
     look()
     assert bench.serve.asked == 2, "while a version starts it is looked at each time"
-    bench.serve.seen = {("churn", "1"): ApplicationSeen(ApplicationState.RUNNING, 1)}
+    bench.serve.seen = {("churn", "1"): ApplicationSnapshot(ApplicationState.RUNNING, 1)}
     look()
     look()
     asked = bench.serve.asked
@@ -210,7 +210,7 @@ def test_ray_serve_is_not_asked_again_because_jobs_were_written(bench: Bench) ->
     (row,) = bench.store.deployments.list()
     assert row.status is DeploymentStatus.READY
     assert bench.schema_tags.asked == ["churn/1"], "when it was ready for the first time"
-    bench.store.deployments.demand("churn", "1", now=NOW)
+    bench.store.deployments.request_scale_up("churn", "1", now=NOW)
     look()
     assert bench.serve.asked == asked + 1, "what is wanted has changed"
     bench.seconds += 10

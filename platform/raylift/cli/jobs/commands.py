@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from raylift.api import paths
 from raylift.api.job_diff import JobDiff
 from raylift.api.training import EventList, JobPage, JobSummary, JobView
 from raylift.cli.exits import wrong_usage
@@ -14,7 +15,6 @@ from raylift.cli.jobs.following import detaching, print_lines, say_how_it_ended
 from raylift.cli.jobs.train import ParamOption, announce, assignments
 from raylift.cli.printing import age, cell, pairs, print_facts, print_json, print_table, say
 from raylift.cli.session import KeyOption, OutputOption, UrlOption, session
-from raylift.client.http import paths
 from raylift.client.jobs.progress import downloaded
 from raylift.domain.job import JobStatus
 from raylift.domain.quantities import format_bytes

@@ -9,13 +9,13 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from raylift.api import paths
 from raylift.api.sweeps import SweepRow, SweepView
 from raylift.cli.exits import ExitCode, stop
 from raylift.cli.jobs.following import await_health
 from raylift.cli.printing import cell, pairs, print_json, print_table, say, table_of
 from raylift.cli.session import Session
 from raylift.client import RayliftError, Sweep
-from raylift.client.http import paths
 from raylift.client.jobs.sweeps import by_metric
 from raylift.domain.job import JobStatus
 

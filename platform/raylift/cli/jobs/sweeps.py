@@ -6,11 +6,11 @@ from typing import Annotated
 
 import typer
 
+from raylift.api import paths
 from raylift.api.sweeps import SweepPage, SweepView
 from raylift.cli.jobs.sweep_table import print_sweep_table
 from raylift.cli.printing import age, pairs, print_facts, print_json, print_table, say
 from raylift.cli.session import KeyOption, OutputOption, UrlOption, session
-from raylift.client.http import paths
 
 app = typer.Typer(
     help="Sweeps: list, look at the table, cancel, delete. `raylift train --sweep` makes one.", no_args_is_help=True

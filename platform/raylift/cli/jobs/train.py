@@ -8,6 +8,7 @@ from typing import Annotated, Final, cast
 
 import typer
 
+from raylift.api import paths
 from raylift.cli.exits import code_of, sentences, stop, wrong_usage
 from raylift.cli.jobs.following import await_health, follow_to_the_end, say_how_it_ended
 from raylift.cli.jobs.sweep_options import (
@@ -24,7 +25,6 @@ from raylift.cli.printing import print_json, say
 from raylift.cli.requirements import RequirementsFileOption, RequirementsOption, TorchBackendOption
 from raylift.cli.session import KeyOption, OutputOption, Session, UrlOption, session
 from raylift.client import InvalidRequest, Job, Sweep
-from raylift.client.http import paths
 from raylift.client.jobs.script import read_requirements
 from raylift.domain.sweep import SweepMode, SweepPassing
 

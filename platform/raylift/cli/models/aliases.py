@@ -6,10 +6,10 @@ from typing import Annotated, Any
 
 import typer
 
+from raylift.api import paths
 from raylift.api.traffic import AliasView
 from raylift.cli.printing import print_json, print_table, say
 from raylift.cli.session import KeyOption, OutputOption, UrlOption, session
-from raylift.client.http import paths
 
 app = typer.Typer(help="MLflow aliases, which requests and traffic tables may name.", no_args_is_help=True)
 

@@ -6,11 +6,11 @@ from typing import Annotated
 
 import typer
 
+from raylift.api import paths
 from raylift.api.models import ModelList, ModelView, VersionView
 from raylift.cli.models import aliases, metrics
 from raylift.cli.printing import age, pairs, print_facts, print_json, print_table
 from raylift.cli.session import KeyOption, OutputOption, UrlOption, session
-from raylift.client.http import paths
 
 app = typer.Typer(help="Registered models and their versions.", no_args_is_help=True)
 app.add_typer(aliases.app, name="alias")

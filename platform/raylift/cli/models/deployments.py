@@ -6,12 +6,12 @@ from typing import Annotated, Any
 
 import typer
 
+from raylift.api import paths
 from raylift.api.models import DeploymentList, DeploymentView
 from raylift.cli.exits import wrong_usage
 from raylift.cli.jobs.train import assignments
 from raylift.cli.printing import print_facts, print_json, print_table, say
 from raylift.cli.session import KeyOption, OutputOption, UrlOption, session
-from raylift.client.http import paths
 from raylift.domain.quantities import format_bytes
 
 app = typer.Typer(help="Which model versions answer, and with how many replicas.", no_args_is_help=True)

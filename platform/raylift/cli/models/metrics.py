@@ -9,11 +9,11 @@ from typing import Annotated, Any
 
 import typer
 
+from raylift.api import paths
 from raylift.api.observations import FeedbackPage, StatsView
 from raylift.cli.exits import wrong_usage
 from raylift.cli.printing import age, pairs, print_facts, print_json, print_table, say
 from raylift.cli.session import KeyOption, OutputOption, UrlOption, session
-from raylift.client.http import paths
 from raylift.domain.quantities import format_bytes
 
 Name = Annotated[str, typer.Argument(help="The model.", show_default=False)]

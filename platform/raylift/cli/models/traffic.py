@@ -6,11 +6,11 @@ from typing import Annotated, Any
 
 import typer
 
+from raylift.api import paths
 from raylift.api.traffic import TrafficChangeView, TrafficHistory, TrafficTableView, TrafficView
 from raylift.cli.exits import wrong_usage
 from raylift.cli.printing import age, print_json, print_table, say
 from raylift.cli.session import KeyOption, OutputOption, UrlOption, session
-from raylift.client.http import paths
 
 app = typer.Typer(help="Which versions answer requests that name only a model.", no_args_is_help=True)
 

@@ -11,6 +11,7 @@ from typing import Any, Final, TypeVar
 import httpx
 from pydantic import BaseModel, ValidationError
 
+from raylift.api.headers import OWNER_HEADER, SCALE_UP_TIMEOUT
 from raylift.api.problems import ProblemField
 from raylift.client.http.clock import Clock
 from raylift.client.http.errors import (
@@ -23,6 +24,7 @@ from raylift.client.http.errors import (
     TooLarge,
     Unavailable,
 )
+from raylift.domain.backoff import backoff
 from raylift.domain.errors import DeploymentUnhealthy
 
 View = TypeVar("View", bound=BaseModel)
@@ -34,8 +36,6 @@ _CONNECT_SECONDS: Final = 5.0
 _GRACE_SECONDS: Final = 5.0
 """What an answer may take beyond the time that the platform was given to wait for a replica."""
 
-OWNER_HEADER: Final = "X-Raylift-Owner"
-SCALE_UP_HEADER: Final = "X-Scale-Up-Timeout"
 
 _NEVER_SENT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 _LOST_ON_THE_WAY: Final = (httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError, httpx.CloseError)
@@ -155,7 +155,7 @@ class Connection:
         failures = 0
         while True:
             left = None if deadline is None else max(deadline - self.clock.now(), 1.0)
-            scale_up = {} if left is None else {SCALE_UP_HEADER: str(math.ceil(left))}
+            scale_up = {} if left is None else {SCALE_UP_TIMEOUT: str(math.ceil(left))}
             limits = self._limits(timeout if left is None else left + _GRACE_SECONDS)
             request = self._http.build_request(
                 method,
@@ -174,7 +174,7 @@ class Connection:
                 failures += 1
                 if failures >= ATTEMPTS or not _may_be_sent_again(error, resend):
                     raise self._no_answer(error, request) from error
-                self.clock.sleep(_pause(failures))
+                self.clock.sleep(backoff(failures, first=_FIRST_PAUSE))
                 continue
             if response.is_success:
                 return response
@@ -183,7 +183,7 @@ class Connection:
             failures += told is None
             if told is None and (failures >= ATTEMPTS or not resend or refusal.status not in _PASSING):
                 raise refusal
-            self.clock.sleep(_pause(failures) if told is None else told)
+            self.clock.sleep(backoff(failures, first=_FIRST_PAUSE) if told is None else told)
 
     @contextmanager
     def stream(
@@ -239,10 +239,6 @@ class Connection:
 
 def _may_be_sent_again(error: httpx.TransportError, resend: bool) -> bool:
     return isinstance(error, _NEVER_SENT) or (resend and isinstance(error, _LOST_ON_THE_WAY))
-
-
-def _pause(failures: int) -> float:
-    return _FIRST_PAUSE * 2 ** (failures - 1)
 
 
 def _given(params: Mapping[str, Any] | None) -> dict[str, Any] | None:

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any, Literal, overload
 
+from raylift.api import paths
 from raylift.api.training import EventList, EventView, JobAccepted, JobSummary, JobView
-from raylift.client.http import paths
 from raylift.client.http.connection import Connection
 from raylift.client.http.errors import RayliftError
 from raylift.client.jobs.log_stream import follow_log, is_final

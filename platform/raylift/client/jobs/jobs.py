@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from raylift.api import paths
 from raylift.api.job_diff import JobDiff
 from raylift.api.training import JobPage
-from raylift.client.http import paths
 from raylift.client.http.connection import Connection
 from raylift.client.jobs.job import Job
 from raylift.domain.job import JobStatus

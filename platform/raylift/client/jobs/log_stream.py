@@ -8,8 +8,8 @@ from typing import Final, Protocol
 
 import httpx
 
+from raylift.api import paths
 from raylift.api.training import JobView
-from raylift.client.http import paths
 from raylift.client.http.clock import Clock
 from raylift.client.http.connection import Connection
 from raylift.client.http.errors import ConnectionFailed, RayliftError, ServerError, Unavailable

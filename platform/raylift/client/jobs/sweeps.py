@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any, Literal
 
+from raylift.api import paths
 from raylift.api.sweeps import SweepAccepted, SweepPage, SweepRow, SweepSummary, SweepView
-from raylift.client.http import paths
 from raylift.client.http.connection import Connection
 from raylift.client.http.errors import RayliftError
 from raylift.client.jobs.job import Job

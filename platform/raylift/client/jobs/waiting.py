@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
+from raylift.api import paths
 from raylift.api.training import JobView
-from raylift.client.http import paths
 from raylift.client.http.connection import Connection
 from raylift.client.http.errors import RayliftError
 from raylift.client.jobs.log_stream import PASSING, Ending, is_final, still_patient

@@ -1,4 +1,4 @@
-"""The base environment: the distributions of the running interpreter, which every overlay sees below its own."""
+"""The base environment: distributions of the running interpreter, which every overlay can import."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from packaging.version import InvalidVersion, Version
 
 
 def base_distributions() -> dict[str, Distribution]:
-    """Canonical name -> distribution; where a name occurs twice, the one that an import finds."""
+    """Return distributions by canonical name. Of two with one name, the first on sys.path counts."""
     found: dict[str, Distribution] = {}
     for dist in distributions():
         name = _name_of(dist)
@@ -24,7 +24,7 @@ def base_distributions() -> dict[str, Distribution]:
 
 
 def base_distribution(name: str) -> Distribution | None:
-    """One distribution of the base, without reading all of them."""
+    """Return one distribution of the base; None where it is not installed."""
     try:
         return distribution(name)
     except PackageNotFoundError:
@@ -32,7 +32,7 @@ def base_distribution(name: str) -> Distribution | None:
 
 
 def base_site_directories() -> tuple[Path, ...]:
-    """Where the base keeps its packages, in sys.path order: works in a venv, in conda and in a system Python."""
+    """Return the base's site-packages directories in sys.path order, for a venv, conda or a system Python."""
     directories = list(site.getsitepackages())
     if site.ENABLE_USER_SITE:
         directories.insert(0, site.getusersitepackages())
@@ -40,24 +40,24 @@ def base_site_directories() -> tuple[Path, ...]:
 
 
 def satisfies_base(requirement: Requirement) -> bool:
-    """Whether the base has what ``requirement`` asks for, the dependencies of its extras included."""
+    """Return True where the base satisfies ``requirement`` with the dependencies of its extras."""
     return _satisfied(requirement, frozenset())
 
 
 def requirements_of(dist: Distribution, extras: frozenset[str] = frozenset()) -> Iterator[Requirement]:
-    """What ``dist`` needs on this machine: its own requirements and those of ``extras``."""
+    """Yield the requirements of ``dist`` and of ``extras`` that apply to this machine."""
     for line in dist.requires or ():
         try:
             requirement = Requirement(line)
         except InvalidRequirement:
-            # A base that pip accepted long ago: what cannot be read cannot be checked.
+            # Old metadata that pip accepted. It cannot be checked.
             continue
         if applies(requirement, extras):
             yield requirement
 
 
 def applies(requirement: Requirement, extras: frozenset[str] = frozenset()) -> bool:
-    """Whether the requirement's marker is true on this machine, for no extra or for one of ``extras``."""
+    """Return True where the requirement's marker holds on this machine, without an extra or with one of ``extras``."""
     if requirement.marker is None:
         return True
     environment = {key: str(value) for key, value in default_environment().items()}
@@ -65,7 +65,7 @@ def applies(requirement: Requirement, extras: frozenset[str] = frozenset()) -> b
 
 
 def version_of(dist: Distribution) -> Version | None:
-    """The distribution's version; None when it is not a PEP 440 version."""
+    """Return the distribution's version; None when it does not follow PEP 440."""
     try:
         return Version(dist.version)
     except InvalidVersion:
@@ -74,13 +74,13 @@ def version_of(dist: Distribution) -> Version | None:
 
 def _satisfied(requirement: Requirement, path: frozenset[tuple[str, str]]) -> bool:
     dist = base_distribution(requirement.name)
-    # A direct reference asks for that very file or commit, which the base's version number cannot vouch for.
+    # A direct reference means one file or commit, which a version number cannot identify.
     if dist is None or requirement.url is not None:
         return False
     version = version_of(dist)
     if version is None or not requirement.specifier.contains(version, prereleases=True):
         return False
-    # The base itself is consistent, so only what an extra adds is looked at. Extras may name each other in circles.
+    # The base is consistent, so only the extras need a check. Extras may refer to each other in circles.
     asked = {(canonicalize_name(requirement.name), canonicalize_name(extra)) for extra in requirement.extras} - path
     if not asked:
         return True
@@ -89,5 +89,5 @@ def _satisfied(requirement: Requirement, path: frozenset[tuple[str, str]]) -> bo
 
 
 def _name_of(dist: Distribution) -> str | None:
-    # An interrupted uninstall leaves a directory without METADATA, for which importlib.metadata has no name.
+    # An interrupted uninstall leaves a directory without METADATA, and so without a name.
     return next(iter(dist.metadata.get_all("Name") or ()), None)

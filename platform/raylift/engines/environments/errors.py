@@ -1,4 +1,4 @@
-"""What can go wrong with an environment. Both carry the code that a job's reason and a problem's code share."""
+"""Errors of environments. Their code is also the reason of a failed job."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from raylift.domain.job import Reason
 
 
 class EnvironmentUnresolvable(PlatformError):
-    """No set of packages meets the requirements, or the package index cannot be asked."""
+    """No set of packages meets the requirements, or the package index is unreachable."""
 
     code: ClassVar[str] = Reason.ENVIRONMENT_ERROR.value
 
@@ -22,11 +22,11 @@ class EnvironmentBuildFailed(PlatformError):
 
 
 class BuildCancelled(Exception):
-    """The last that waited for a resolution or a build has left it."""
+    """A resolution or build was stopped because all its waiters have left."""
 
 
 class EnvironmentInUse(Conflict):
-    """A job, a replica or a build needs it now."""
+    """A job, a replica or a build uses the environment."""
 
     code: ClassVar[str] = "environment_in_use"
 
@@ -39,9 +39,9 @@ _IN_TRACEBACK: Final = re.compile(rf"^(?:[\w.]+\.)?{EnvironmentBuildFailed.__nam
 
 
 def build_failure_in(ray_message: str) -> str | None:
-    """The sentence of an ``EnvironmentBuildFailed`` inside Ray's report of a failed runtime_env; None when there is none.
+    """Extract the message of an ``EnvironmentBuildFailed`` from Ray's report of a failed runtime_env; None without one.
 
-    Ray reports a plugin's exception as a traceback of its agent, which is nothing to show to a user.
+    Ray reports a plugin's exception as a traceback of its agent.
     """
     found = _IN_TRACEBACK.findall(ray_message)
     return found[-1].strip() if found else None

@@ -1,4 +1,4 @@
-"""What overlays there are, and how one goes: least recently used first, by size, never while somebody uses it."""
+"""List of overlays, and their removal: least recently used first, never while in use."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from raylift.engines.environments.errors import EnvironmentBuildFailed, Environm
 from raylift.engines.environments.locking.lock_cache import forget_expired, forget_lock_of
 from raylift.engines.environments.overlays.build_record import BuildRecord, drop_record, read_records
 from raylift.engines.environments.overlays.in_use import (
-    claimed,
+    exclusive,
     is_expected,
     is_locked,
     last_used,
@@ -28,7 +28,7 @@ from raylift.engines.environments.overlays.in_use import (
     note_use,
 )
 from raylift.engines.environments.overlays.overlay import build_lock, download_cache, read_ready
-from raylift.engines.environments.overlays.sizes import Package, counted_twice, kept_of_builds, packages_from, shared_bytes
+from raylift.engines.environments.overlays.sizes import Package, built_wheel_bytes, duplicate_bytes, packages_from, shared_bytes
 from raylift.engines.environments.uv.commands import InstallerFailure, own_cache_is_used, run_uv
 from raylift.engines.environments.uv.process import Downloads
 
@@ -42,31 +42,31 @@ _RECORD_LIFE: Final = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True)
 class Overlay:
-    """An overlay on this machine: finished, or on its way."""
+    """An overlay on this machine: finished, being built, or failed."""
 
     hash: str
     lock: tuple[str, ...]
     created_at: datetime
     last_used_at: datetime | None = None
     size_bytes: int | None = None
-    """Bytes of its files, and of what uv's cache keeps of packages that were built from source for it."""
+    """Bytes of its files, and of uv's cache entries for packages built from source."""
     shared_bytes: int = 0
-    """Bytes among ``size_bytes`` that other overlays hold as well."""
+    """Part of ``size_bytes`` that other overlays also have."""
     packages: tuple[Package, ...] = ()
     in_use: bool = False
     built: bool = True
     message: str | None = None
-    """Why it could not be built."""
+    """Reason of a failed build."""
     downloads: Downloads | None = None
-    """Bytes downloaded so far for an overlay that is being built."""
+    """Progress of the downloads of a running build."""
     note: str | None = None
-    """A sentence for whoever waits for it."""
+    """Hint for users who wait for the build."""
 
 
 def list_overlays(root: Path) -> list[Overlay]:
-    """The overlays below ``root``, those being built or broken first, then the longest unused first."""
+    """Return the overlays below ``root``: unfinished and failed ones first, then by last use, oldest first."""
     built = _with_shares(_built(root))
-    there = {overlay.hash for overlay in built}
+    finished = {overlay.hash for overlay in built}
     unbuilt = [
         Overlay(
             record.hash,
@@ -78,34 +78,35 @@ def list_overlays(root: Path) -> list[Overlay]:
             note=record.note,
         )
         for record in read_records(root)
-        if record.hash not in there
+        if record.hash not in finished
     ]
     return unbuilt + sorted(built, key=lambda overlay: overlay.last_used_at or overlay.created_at)
 
 
-def occupied(overlays: Sequence[Overlay]) -> int:
-    """Bytes that the overlays take together: what they share counts once."""
-    return sum(each.size_bytes or 0 for each in overlays) - counted_twice([each.packages for each in overlays])
+def disk_bytes(overlays: Sequence[Overlay]) -> int:
+    """Return the bytes that the overlays occupy together. Shared files count once."""
+    return sum(each.size_bytes or 0 for each in overlays) - duplicate_bytes([each.packages for each in overlays])
 
 
 def remove_overlay(root: Path, name: str, *, wait: bool = True) -> bool:
-    """Remove the overlay ``name``, and what it alone needs of the downloads; False when there is none.
+    """Remove the overlay ``name`` and its downloads. Returns False if it does not exist.
 
     Args:
-        root: The directory of all overlays.
-        name: Its hash.
-        wait: For the downloads too. uv drops them only when no other uv is at work, which may be when a long build is done.
+        root: directory of all overlays.
+        name: its hash.
+        wait: also wait for the removal of downloads, which uv delays while another uv process runs.
 
     Raises:
-        EnvironmentInUse: somebody runs in it, is about to, or builds it.
+        EnvironmentInUse: a job, a replica or a build uses it.
     """
     if not _NAME.fullmatch(name):
         return False
     directory = root / name
     if not directory.is_dir():
         return drop_record(directory)
-    lock = _lock_of(directory)
-    _take_away(directory)
+    record = read_ready(directory)
+    lock = () if record is None else tuple(record["lock"])
+    _remove(directory)
     dropping = threading.Thread(target=_drop_downloads, args=(root, [lock]), name=f"drop-{name}", daemon=True)
     dropping.start()
     if wait:
@@ -114,15 +115,15 @@ def remove_overlay(root: Path, name: str, *, wait: bool = True) -> bool:
 
 
 def make_room(root: Path, max_bytes: int, *, keep: str | None = None) -> list[str]:
-    """Remove what builds left broken, and then the longest unused overlays until the others occupy ``max_bytes``.
+    """Remove broken builds, then the least recently used overlays until the others occupy at most ``max_bytes``.
 
     Args:
-        root: The directory of all overlays.
-        max_bytes: What they may occupy.
-        keep: The overlay that has just been built.
+        root: directory of all overlays.
+        max_bytes: limit of their size together.
+        keep: name of an overlay that is not removed.
 
     Returns:
-        The names of those removed, broken ones included.
+        Names of the removed ones, broken ones included.
     """
     _empty_trash(root)
     overlays = [overlay for overlay in list_overlays(root) if overlay.built]
@@ -131,7 +132,7 @@ def make_room(root: Path, max_bytes: int, *, keep: str | None = None) -> list[st
     locks: list[tuple[str, ...]] = []
     left = list(overlays)
     for overlay in overlays:
-        if occupied(left) <= max_bytes:
+        if disk_bytes(left) <= max_bytes:
             break
         if overlay.hash != keep and not overlay.in_use and _try_to_remove(root / overlay.hash):
             gone.append(overlay.hash)
@@ -143,7 +144,7 @@ def make_room(root: Path, max_bytes: int, *, keep: str | None = None) -> list[st
             drop_record(root / record.hash)
     forget_expired(root)
     if gone:
-        _LOG.info("removed the environments %s; %d bytes are left", ", ".join(gone), occupied(left))
+        _LOG.info("removed the environments %s; %d bytes are left", ", ".join(gone), disk_bytes(left))
     return gone
 
 
@@ -153,8 +154,8 @@ def _names(root: Path) -> list[str]:
 
 def _built(root: Path) -> list[Overlay]:
     named = named_by_processes(root)
-    kept = kept_of_builds(download_cache(root)) if own_cache_is_used(os.environ) else {}
-    return [overlay for name in _names(root) if (overlay := _read(root / name, named, kept)) is not None]
+    wheels = built_wheel_bytes(download_cache(root)) if own_cache_is_used(os.environ) else {}
+    return [overlay for name in _names(root) if (overlay := _read(root / name, named, wheels)) is not None]
 
 
 def _with_shares(overlays: Sequence[Overlay]) -> list[Overlay]:
@@ -162,22 +163,22 @@ def _with_shares(overlays: Sequence[Overlay]) -> list[Overlay]:
     return [replace(overlay, shared_bytes=share) for overlay, share in zip(overlays, shares, strict=True)]
 
 
-def _read(directory: Path, named: set[str], kept: Mapping[str, int]) -> Overlay | None:
+def _read(directory: Path, named: set[str], wheels: Mapping[str, int]) -> Overlay | None:
     record = read_ready(directory)
     if record is None:
-        return None  # Not finished, or gone meanwhile.
+        return None  # Unfinished, or removed meanwhile.
     running = directory.name in named or is_locked(directory)
-    if running:
-        _keep_recent(directory)
+    if running and not is_expected(directory):
+        note_use(directory)  # A process that started days ago still uses the overlay now.
     created, packages = datetime.fromisoformat(record["created"]), packages_from(record)
     return Overlay(
         hash=directory.name,
         lock=tuple(record["lock"]),
         created_at=created,
-        # A file's time is that of the kernel's last tick, up to ten milliseconds ago.
+        # A file's time may be up to ten milliseconds old (the kernel's last tick).
         last_used_at=max(created, datetime.fromtimestamp(last_used(directory), UTC)),
-        size_bytes=record["size"] + sum(kept.get(package.name, 0) for package in packages),
-        packages=tuple(replace(package, size=package.size + kept.get(package.name, 0)) for package in packages),
+        size_bytes=record["size"] + sum(wheels.get(package.name, 0) for package in packages),
+        packages=tuple(replace(package, size=package.size + wheels.get(package.name, 0)) for package in packages),
         in_use=running or is_expected(directory),
     )
 
@@ -188,36 +189,21 @@ def _outcome(record: BuildRecord) -> str | None:
     return record.message
 
 
-def _keep_recent(directory: Path) -> None:
-    # A replica that started days ago uses its overlay now, not days ago.
-    if is_expected(directory):
-        return
-    try:
-        note_use(directory)
-    except OSError as error:
-        _LOG.debug("could not mark %s as used: %s", directory, error)
-
-
-def _lock_of(directory: Path) -> tuple[str, ...]:
-    record = read_ready(directory)
-    return () if record is None else tuple(record["lock"])
-
-
 def _try_to_remove(directory: Path) -> bool:
     try:
-        _take_away(directory)
+        _remove(directory)
     except EnvironmentInUse:
         return False
     return True
 
 
-def _take_away(directory: Path) -> None:
-    """Move an unused overlay aside in one step, so that nobody finds half of one, then delete it."""
+def _remove(directory: Path) -> None:
+    """Move an unused overlay aside atomically, then delete it, so that no process sees a part of one."""
     busy = EnvironmentInUse(f"The environment {directory.name} is in use: a job, a replica or a build needs it.")
     trash = directory.parent / _TRASH
     trash.mkdir(exist_ok=True)
     try:
-        with build_lock(directory, timeout=0), claimed(directory) as free:
+        with build_lock(directory, timeout=0), exclusive(directory) as free:
             if not free:
                 raise busy
             aside = Path(tempfile.mkdtemp(prefix=f"{directory.name}.", dir=trash))
@@ -231,16 +217,15 @@ def _take_away(directory: Path) -> None:
 
 
 def _empty_trash(root: Path) -> None:
-    """Delete what a remover that was killed has left."""
+    """Delete the rest of interrupted removals."""
     for left in (root / _TRASH).glob("*"):
-        # Another process may be deleting the same.
-        shutil.rmtree(left, ignore_errors=True)
+        shutil.rmtree(left, ignore_errors=True)  # Another process may be deleting it too.
 
 
 def _drop_downloads(root: Path, locks: Iterable[tuple[str, ...]]) -> None:
-    """Drop the removed overlays' packages from uv's cache, which has hard links to their files: only then is the space free.
+    """Remove the packages from uv's cache, whose hard links would keep their disk space. Other overlays keep their links.
 
-    Other overlays keep their own links. The cache is left alone where uv's variables put it: others may use that one.
+    A cache that uv's own variables name is not touched, because others may use it.
     """
     names = sorted({Requirement(pin).name for lock in locks for pin in lock})
     if not names or not own_cache_is_used(os.environ):

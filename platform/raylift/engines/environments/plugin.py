@@ -1,4 +1,4 @@
-"""The Ray runtime_env plugin: builds overlays and starts workers in them. Runs in the runtime_env agent of every node."""
+"""Ray runtime_env plugin that builds overlays and starts workers in them. Runs in the runtime_env agent of every node."""
 
 from __future__ import annotations
 
@@ -9,9 +9,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
-from ray._private.runtime_env.context import RuntimeEnvContext
-from ray._private.runtime_env.plugin import RuntimeEnvPlugin
-
 from raylift.engines.environments.inventory import make_room
 from raylift.engines.environments.overlays.overlay import (
     ensure_overlay,
@@ -21,10 +18,11 @@ from raylift.engines.environments.overlays.overlay import (
     overlay_python,
 )
 from raylift.engines.environments.runtime_env import PLUGIN_NAME
+from raylift.ray_internals.runtime_env import RuntimeEnvContext, RuntimeEnvPlugin
 
 
 class EnvironmentPlugin(RuntimeEnvPlugin):
-    """``{"raylift_environment": {"lock": ["humanize==4.9.0"], "root": "/state/environments"}}``."""
+    """Handles ``{"raylift_environment": {"lock": ["humanize==4.9.0"], "root": "/state/environments"}}``."""
 
     name = PLUGIN_NAME
 
@@ -33,24 +31,24 @@ class EnvironmentPlugin(RuntimeEnvPlugin):
 
     @staticmethod
     def validate(runtime_env_dict: Mapping[str, Any]) -> None:
-        """Raise ValueError unless the field is as above."""
+        """Raise ValueError unless the field has that form."""
         _config(runtime_env_dict)
 
     def get_uris(self, runtime_env: Mapping[str, Any]) -> list[str]:
-        """None: Ray believes that what it has built once is still there, whereas an overlay is looked at each time."""
+        """Return none. For a URI, Ray would call ``create`` only once, but an overlay may be removed and rebuilt."""
         return []
 
     async def create(
         self, uri: str | None, runtime_env: Mapping[str, Any], context: RuntimeEnvContext, logger: logging.Logger
     ) -> float:
-        """Build the overlay if it is not there. Counts as 0 bytes, so that Ray's cache never wants to delete it."""
+        """Build the overlay if needed. Reports 0 bytes, so that Ray's cache never deletes it."""
         lock, root, max_bytes = _config(runtime_env)
-        there = is_built(overlay_directory(lock, root))
-        # In a thread: the agent's loop sets up every other environment of this node meanwhile.
+        existed = is_built(overlay_directory(lock, root))
+        # In a thread, because the agent's loop sets up the node's other environments meanwhile.
         python = await asyncio.to_thread(ensure_overlay, lock, root, expected=True)
         logger.info("environment of %s is %s", ", ".join(lock), python)
-        if not there and max_bytes is not None:
-            # The worker need not wait until others are gone.
+        if not existed and max_bytes is not None:
+            # In the background, so that the worker does not wait for it.
             clearing = asyncio.create_task(_make_room(lock, root, max_bytes, logger))
             self._clearing.add(clearing)
             clearing.add_done_callback(self._clearing.discard)
@@ -59,7 +57,7 @@ class EnvironmentPlugin(RuntimeEnvPlugin):
     def modify_context(
         self, uris: list[str], runtime_env: Mapping[str, Any], context: RuntimeEnvContext, logger: logging.Logger
     ) -> None:
-        """Start the worker with the overlay's Python, and let ``python`` and console scripts be the overlay's."""
+        """Start the worker with the overlay's Python, and put its ``bin`` first on PATH."""
         directory = overlay_directory(*_config(runtime_env)[:2])
         context.py_executable = str(overlay_python(directory))
         path = context.env_vars.get("PATH", os.environ.get("PATH", os.defpath))
@@ -67,7 +65,7 @@ class EnvironmentPlugin(RuntimeEnvPlugin):
         context.env_vars["VIRTUAL_ENV"] = str(directory)
 
     def delete_uri(self, uri: str, logger: logging.Logger) -> float:
-        """Delete nothing: overlays outlive Ray's sessions."""
+        """Delete nothing, because overlays outlive Ray's sessions."""
         return 0
 
 
@@ -75,16 +73,15 @@ async def _make_room(lock: list[str], root: Path, max_bytes: int, logger: loggin
     try:
         await asyncio.to_thread(make_room, root, max_bytes, keep=environment_hash(lock))
     except OSError:
-        # The environment is there, and that is what was asked for. The next build tries again.
+        # The environment itself is ready. The next build tries again.
         logger.exception("could not make room in %s", root)
 
 
 def _config(runtime_env: Mapping[str, Any]) -> tuple[list[str], Path, int | None]:
     config = runtime_env.get(PLUGIN_NAME)
     if not isinstance(config, Mapping):
-        raise ValueError(  # noqa: TRY004  (what Ray says that validate raises)
-            f"runtime_env[{PLUGIN_NAME!r}] has to be an object with 'lock' and 'root', not {config!r}"
-        )
+        # Ray documents ValueError for validate.
+        raise ValueError(f"runtime_env[{PLUGIN_NAME!r}] has to be an object with 'lock' and 'root', not {config!r}")  # noqa: TRY004
     fields = cast("Mapping[str, Any]", config)
     lock, root, max_bytes = fields.get("lock"), fields.get("root"), fields.get("max_bytes")
     if not isinstance(lock, list) or not lock or not all(isinstance(pin, str) for pin in cast("list[Any]", lock)):

@@ -1,4 +1,4 @@
-"""The runtime_env field that Ray hands to the plugin, and how Ray is told of the plugin. Loads no Ray."""
+"""The plugin's field in a runtime_env, and the plugin's registration with Ray. Does not load Ray."""
 
 from __future__ import annotations
 
@@ -17,30 +17,30 @@ READY: Final = OVERLAY_READY_FILE
 
 OVERLAY: Final = "overlay"
 RAY_UV: Final = "ray_uv"
-"""Ray's own ``uv`` field: needs nothing on the nodes, and copies the base for each environment."""
+"""Ray's own ``uv`` field. Needs nothing on the nodes, but copies the base for each environment."""
 
 PLUGINS_VARIABLE: Final = "RAY_RUNTIME_ENV_PLUGINS"
-"""Read by the runtime_env agent of each node: has to be in the environment of ``ray start``."""
+"""Read by the runtime_env agent of each node, so it has to be set for ``ray start``."""
 PLUGINS_VALUE: Final = json.dumps([{"class": "raylift.engines.environments.plugin.EnvironmentPlugin"}])
 
 
 def runtime_env_for(
     lock: Sequence[str], root: Path | str, *, mechanism: str = OVERLAY, max_bytes: int | None = None
 ) -> dict[str, Any]:
-    """The part of a runtime_env that runs a job, an actor or a replica in the environment of ``lock``; {} for an empty lock.
+    """Return the part of a runtime_env that runs a job, an actor or a replica in the environment of ``lock``.
 
     Args:
-        lock: What goes beyond the base.
-        root: The directory of all overlays.
+        lock: pins beyond the base; an empty lock returns {}.
+        root: directory of all overlays.
         mechanism: OVERLAY, or RAY_UV for a cluster whose nodes do not have the plugin.
-        max_bytes: What the overlays may sum up to before the longest unused go; None: none goes.
+        max_bytes: limit of all overlays, beyond which the least recently used are removed. None: unlimited.
     """
     if not lock:
         return {}
-    # Sorted: Ray tells environments apart by their text, and starts new workers for each.
+    # Sorted, because Ray compares environments as text and starts new workers for each.
     pins = sorted(set(lock))
     if mechanism == RAY_UV:
-        # --no-deps: the lock is complete. It also takes the place of Ray's own --no-cache.
+        # The lock is complete, hence --no-deps. The option also replaces Ray's own --no-cache.
         return {"uv": {"packages": pins, "uv_pip_install_options": ["--no-deps"]}}
     limit = {} if max_bytes is None else {"max_bytes": max_bytes}
     return {PLUGIN_NAME: {"lock": pins, "root": str(root), **limit}}

@@ -1,4 +1,4 @@
-"""Work in the background that several wait for: done once, and stopped when the last of them leaves."""
+"""Background work shared by several waiters: runs once, and stops when the last waiter leaves."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, Final, Generic, TypeVar
 T = TypeVar("T")
 
 Task = Callable[[Callable[[], bool]], T]
-"""Gets a function that says whether nobody waits for it any more."""
+"""Receives a function that returns True after the last waiter has left."""
 
 _FIRST_LOOK_SECONDS: Final = 1.0
 
@@ -26,14 +26,14 @@ class _Piece(Generic[T]):
     def run(self, task: Task[T]) -> None:
         try:
             self.result = task(self.left.is_set)
-        except BaseException as error:  # noqa: BLE001 - raised where it is asked for
+        except BaseException as error:  # noqa: BLE001 - raised by ask()
             self.error = error
         finally:
             self.done.set()
 
 
 class SharedWork(Generic[T]):
-    """Starts a thread for each key that is asked for. ``name`` begins the threads' names."""
+    """Runs one thread per key. ``name`` is the prefix of their names."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -41,21 +41,21 @@ class SharedWork(Generic[T]):
         self._guard = threading.Lock()
 
     def ask(self, who: str, key: str, task: Task[T]) -> T | None:
-        """The result of ``task``; None while it goes on. ``who`` waits for it until then, or until ``leave``.
+        """Return the result of ``task``, or None while it runs. ``who`` is its waiter until the result or ``leave``.
 
         Raises:
             Exception: that of the task.
         """
         with self._guard:
             piece = self._pieces.get(key)
-            # What has ended without us is of before: it may have failed for a reason that is gone.
+            # A result from before this waiter came is not used: its failure may have had a temporary cause.
             is_new = piece is None or (piece.done.is_set() and who not in piece.waiting)
             if piece is None or is_new:
                 piece = self._pieces[key] = _Piece()
             piece.waiting.add(who)
         if is_new:
             threading.Thread(target=piece.run, args=(task,), name=f"{self._name}-{key}", daemon=True).start()
-            # Most are done soon, and then nobody has to come again.
+            # Most tasks end within this time, so the caller need not come again.
             piece.done.wait(_FIRST_LOOK_SECONDS)
         if not piece.done.is_set():
             return None
@@ -65,7 +65,7 @@ class SharedWork(Generic[T]):
         return piece.result
 
     def leave(self, who: str) -> None:
-        """Wait for nothing any more. What then nobody waits for is told to stop."""
+        """Stop waiting. Tasks without a waiter are stopped."""
         with self._guard:
             for key, piece in list(self._pieces.items()):
                 piece.waiting.discard(who)

@@ -1,4 +1,4 @@
-"""``pip`` and ``uv`` of a runtime_env from Ray's own clients, as requirements of a job. Pure: reads no file, loads no Ray."""
+"""Translation of ``pip`` and ``uv`` in a Ray client's runtime_env into requirements. Reads no file, loads no Ray."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _COMMENT: Final = re.compile(r"(^|\s)#.*$")
 _OWN_FIELDS: Final = ("pip", "uv")
 _OPTIONS: Final = {"pip": "pip_install_options", "uv": "uv_pip_install_options"}
 _IGNORED_FIELDS: Final = frozenset({"pip_check", "pip_version", "uv_check", "uv_version"})
-"""They say how Ray would install. The lock is checked by its resolution."""
+"""Fields about Ray's own installation, which the platform replaces."""
 _IGNORED_OPTIONS: Final = re.compile(
     r"--(no-cache(-dir)?|disable-pip-version-check|no-input|quiet|verbose|link-mode(=\w+)?|prefer-binary|compile-bytecode)|-[qv]+"
 )
@@ -21,13 +21,13 @@ _IGNORED_OPTIONS: Final = re.compile(
 
 
 def translate_runtime_env(runtime_env: Mapping[str, Any]) -> tuple[tuple[str, ...], dict[str, Any]]:
-    """The requirements in a runtime_env, and the rest of it.
+    """Split a runtime_env into its requirements and the rest.
 
     ``pip`` and ``uv`` may be a list of requirements, the text of a requirements file, or an object with ``packages``.
 
     Raises:
-        InvalidRequest: it has what the platform cannot honour (``conda``, both ``pip`` and ``uv``, options of the installers
-            that choose other packages); ``errors`` names the field.
+        InvalidRequest: it has an unsupported field (``conda``, both ``pip`` and ``uv``, installer options that select other
+            packages); ``errors`` names it.
     """
     present = [name for name in (*_OWN_FIELDS, "conda") if runtime_env.get(name)]
     if "conda" in present:
@@ -46,7 +46,7 @@ def translate_runtime_env(runtime_env: Mapping[str, Any]) -> tuple[tuple[str, ..
 def _requirements(field: str, value: Any) -> Iterator[str]:
     if isinstance(value, Mapping):
         fields = cast("Mapping[str, Any]", value)
-        _refuse_what_changes_the_outcome(field, fields)
+        _check_options(field, fields)
         field, value = f"{field}.packages", fields.get("packages") or []
     if isinstance(value, str):
         value = _lines(field, value)
@@ -57,8 +57,8 @@ def _requirements(field: str, value: Any) -> Iterator[str]:
         if requirement.startswith("-") or " --" in requirement:
             raise _refusal(
                 f"{field}[{index}]",
-                f"{requirement!r} has an option of an installer; an upload carries requirements only, and which index "
-                "is asked is a setting of the platform",
+                f"{requirement!r} has an option of an installer; a job has requirements only, and the package index is a "
+                "setting of the platform",
             )
         if requirement:
             yield requirement
@@ -71,10 +71,10 @@ def _lines(field: str, text: str) -> list[str]:
     return lines
 
 
-def _refuse_what_changes_the_outcome(field: str, fields: Mapping[str, Any]) -> None:
+def _check_options(field: str, fields: Mapping[str, Any]) -> None:
     unknown = set(fields) - {"packages", _OPTIONS[field]} - _IGNORED_FIELDS
     if unknown:
-        raise _refusal(f"{field}.{min(unknown)}", "is no field of it")
+        raise _refusal(f"{field}.{min(unknown)}", "is not a known field")
     for option in fields.get(_OPTIONS[field]) or ():
         if not _IGNORED_OPTIONS.fullmatch(str(option)):
             raise _refusal(

@@ -14,9 +14,10 @@ from ray.exceptions import RayError
 from ray.serve.exceptions import RayServeException
 from ray.serve.schema import ApplicationStatusOverview, DeploymentStatusOverview
 
-from raylift.domain.deployment import READ_AT_START, ApplicationSeen, ApplicationState, Deployment
+from raylift.api.paths import version_route
+from raylift.domain.deployment import READ_AT_START, ApplicationSnapshot, ApplicationState, Deployment
 from raylift.domain.errors import EngineUnavailable
-from raylift.domain.identifiers import application_name, version_of_application, version_route
+from raylift.domain.identifiers import application_name, version_of_application
 from raylift.domain.replica import CANNOT_ANSWER, LACKS_PLUGIN, ReplicaSpec
 from raylift.engines.environments import RAY_UV, build_failure_in, runtime_env_for
 from raylift.engines.metrics.observing import observer_config
@@ -86,7 +87,7 @@ class RayServe:
             except (RayError, RayServeException, TimeoutError, ConnectionError) as error:
                 raise EngineUnavailable(f"Ray Serve does not answer: {error}") from error
 
-    def observe(self) -> dict[tuple[str, str], ApplicationSeen]:
+    def observe(self) -> dict[tuple[str, str], ApplicationSnapshot]:
         """State of each version's application, by (model name, version). One in a crash loop has failed."""
         try:
             applications = serve.status().applications
@@ -139,28 +140,28 @@ def _first(own: float | None, default: float) -> float:
     return default if own is None else own
 
 
-def _seen(overview: ApplicationStatusOverview) -> ApplicationSeen:
+def _seen(overview: ApplicationStatusOverview) -> ApplicationSnapshot:
     deployments = list(overview.deployments.values())
     replicas = sum(
         count for deployment in deployments for state, count in deployment.replica_states.items() if state == "RUNNING"
     )
     match _value(overview.status):
         case "RUNNING":
-            return ApplicationSeen(ApplicationState.RUNNING, replicas)
+            return ApplicationSnapshot(ApplicationState.RUNNING, replicas)
         case "DELETING":
-            return ApplicationSeen(ApplicationState.DELETING, replicas)
+            return ApplicationSnapshot(ApplicationState.DELETING, replicas)
         case "DEPLOY_FAILED":
             return _failed(overview, replicas)
         case _ if any(_startup_failed(deployment) or CANNOT_ANSWER in deployment.message for deployment in deployments):
             return _failed(overview, replicas)
         case _:
             died = any(_replica_died(deployment) for deployment in deployments)
-            return ApplicationSeen(ApplicationState.STARTING, replicas, _progress(deployments), replica_died=died)
+            return ApplicationSnapshot(ApplicationState.STARTING, replicas, _progress(deployments), replica_died=died)
 
 
-def _failed(overview: ApplicationStatusOverview, replicas: int) -> ApplicationSeen:
+def _failed(overview: ApplicationStatusOverview, replicas: int) -> ApplicationSnapshot:
     reason = _reason(overview.message, list(overview.deployments.values()))
-    return ApplicationSeen(ApplicationState.FAILED, replicas, reason, lacks_plugin=LACKS_PLUGIN in reason)
+    return ApplicationSnapshot(ApplicationState.FAILED, replicas, reason, lacks_plugin=LACKS_PLUGIN in reason)
 
 
 def _replica_died(deployment: DeploymentStatusOverview) -> bool:

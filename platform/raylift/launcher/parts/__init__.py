@@ -1,1 +1,1 @@
-"""The processes of `raylift up`, one module each."""
+"""Processes of `raylift up`, one per module."""

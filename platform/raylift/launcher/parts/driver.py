@@ -1,7 +1,7 @@
-"""The short process that fills a fresh Ray head: Serve, the supervisor and the gateway. Runs in the head's environment.
+"""Process that starts Serve, the supervisor and the gateway on a new Ray head, and ends. Runs in the head's environment.
 
-Reads one JSON object from standard input (never the command line or the environment: it holds the database's address), and
-says on standard output, one line each, what it has done.
+It reads one JSON object from standard input, because command lines and environments are readable and it has the database's
+address. It writes one line of JSON per finished step to standard output.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _KEEP_ALIVE_SECONDS: Final = 90
 
 
 class DriverOrder(BaseModel):
-    """What the launcher asks for."""
+    """Input from the launcher."""
 
     ray_address: str
     port: int
@@ -36,20 +36,20 @@ class DriverOrder(BaseModel):
 def main() -> None:
     order = DriverOrder.model_validate_json(sys.stdin.read())
     ray.init(address=order.ray_address, namespace=NAMESPACE, log_to_driver=False)
-    # 127.0.0.1 for the replicas too; where the API itself listens is the HAProxy wrapper's matter (ingress/haproxy.py).
+    # 127.0.0.1 is also for replicas. The address of the API is set by HAProxy's wrapper (ingress/haproxy.py).
     http = HTTPOptions(host="127.0.0.1", port=order.port, keep_alive_timeout_s=_KEEP_ALIVE_SECONDS)
     serve.start(proxy_location="HeadOnly", http_options=http)
-    _say("serve", "ready")
-    # Both take seconds to import what they need: at once.
+    _report("serve", "ready")
+    # At the same time, because both import for seconds.
     with ThreadPoolExecutor(max_workers=1) as thread:
         supervisor = thread.submit(ensure_supervisor, order.settings)
         serve.run(build(order.settings.model_dump_json()), name=GATEWAY, route_prefix="/")
-        _say("gateway", "ready")
-        _say("supervisor", str(supervisor.result()))
+        _report("gateway", "ready")
+        _report("supervisor", str(supervisor.result()))
     ray.shutdown()
 
 
-def _say(part: str, what: str) -> None:
+def _report(part: str, what: str) -> None:
     sys.stdout.write(json.dumps({"part": part, "is": what}) + "\n")
     sys.stdout.flush()
 

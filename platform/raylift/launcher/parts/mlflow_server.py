@@ -1,4 +1,4 @@
-"""MLflow's tracking server: SQLite and a directory of artifacts below the state directory, served over HTTP."""
+"""MLflow's tracking server, with SQLite and a directory of artifacts below the state directory."""
 
 from __future__ import annotations
 
@@ -11,34 +11,38 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from raylift.launcher.errors import LauncherError
-from raylift.launcher.processes.logs import tail
+from raylift.launcher.processes.starting import start, tail
 
 
 class MlflowFiles:
-    """Where MLflow keeps what it keeps."""
+    """MLflow's files."""
 
     def __init__(self, state_dir: Path) -> None:
         self.root = state_dir / "mlflow"
         self.database = self.root / "mlflow.db"
         self.artifacts = self.root / "artifacts"
         self.draft = self.root / "mlflow.db.draft"
-        """The copy that an upgrade is made in."""
+        """Copy of the database during an upgrade."""
         self.schema_of = self.root / "schema-of-version"
         self.being_made = self.root / "being-made"
-        """There while MLflow makes the tables of a new database."""
+        """Exists while MLflow creates the tables of a new database."""
         self.log = state_dir / "logs" / "mlflow.log"
 
     @property
     def database_url(self) -> str:
         return f"sqlite:///{self.database}"
 
+    def mark_created(self) -> None:
+        """Record that all tables exist. Call it after MLflow's first answer."""
+        self.being_made.unlink(missing_ok=True)
+
 
 def prepare_mlflow(files: MlflowFiles, environment: Mapping[str, str]) -> None:
-    """Make the database ready for this version of MLflow.
+    """Prepare the database for this version of MLflow.
 
-    Two processes on an empty MLflow database race (mlflow#19943); here only the server ever opens it, so a new one is left to
-    the server, and one that another version wrote is upgraded first. MLflow makes and changes tables one by one, and does not
-    start on what it was killed in the middle of: a new database is begun anew then, an old one is as it was before.
+    Two processes on an empty MLflow database race (mlflow#19943), so only the server creates it. A database of another version
+    is upgraded first. MLflow changes tables one by one and does not start after an interruption in between. So an incomplete
+    new database is deleted, and an upgrade is made in a copy.
     """
     files.artifacts.mkdir(parents=True, exist_ok=True)
     files.log.parent.mkdir(parents=True, exist_ok=True)
@@ -51,39 +55,24 @@ def prepare_mlflow(files: MlflowFiles, environment: Mapping[str, str]) -> None:
     elif known != version:
         _upgrade(files, environment)
     with contextlib.closing(sqlite3.connect(files.database)) as connection:
-        # Kept in the file: writers no longer block readers, and a write costs half.
+        # A permanent setting: writers do not block readers, and a write costs half.
         connection.execute("PRAGMA journal_mode=WAL")
     files.schema_of.write_text(version, encoding="ascii")
 
 
-def database_is_made(files: MlflowFiles) -> None:
-    """MLflow has answered for the first time: all tables are there."""
-    files.being_made.unlink(missing_ok=True)
-
-
 def start_mlflow(files: MlflowFiles, environment: Mapping[str, str], *, port: int, workers: int) -> subprocess.Popen[bytes]:
-    """Begin to start it; it is started again whenever it ends. The process returned ends only when it cannot be started."""
+    """Start the server; it is restarted whenever it ends."""
     command = [
-        *(sys.executable, "-m", "raylift.launcher.parts.restart"),
         *(sys.executable, "-m", "mlflow", "server"),
         *("--backend-store-uri", files.database_url),
         *("--artifacts-destination", str(files.artifacts)),
         "--serve-artifacts",
         *("--host", "127.0.0.1", "--port", str(port)),
         *("--workers", str(workers)),
-        # A line for every request would fill the disk.
+        # A log line per request would fill the disk.
         *("--uvicorn-opts", "--no-access-log"),
     ]
-    with files.log.open("wb") as log:
-        return subprocess.Popen(
-            command,
-            cwd=files.root,
-            env=dict(environment),
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+    return start(command, directory=files.root, environment=environment, log=files.log, restarting=True)
 
 
 def _upgrade(files: MlflowFiles, environment: Mapping[str, str]) -> None:
@@ -102,11 +91,11 @@ def _upgrade(files: MlflowFiles, environment: Mapping[str, str]) -> None:
     if done.returncode != 0:
         raise LauncherError(
             f"MLflow's database {files.database} could not be upgraded to this version of MLflow.",
-            hint="A database that a newer MLflow wrote needs that MLflow.",
+            hint="If a newer MLflow has used it, install that version.",
             log_tail=tail(files.log),
         )
-    _put_into_the_file(files.draft)
-    _put_into_the_file(files.database)
+    _close_log(files.draft)
+    _close_log(files.database)
     files.draft.replace(files.database)
 
 
@@ -115,8 +104,8 @@ def _copy(source: Path, target: Path) -> None:
         read.backup(written)
 
 
-def _put_into_the_file(database: Path) -> None:
-    """Leave no write-ahead log beside it, which would be taken for that of another file of its name."""
+def _close_log(database: Path) -> None:
+    """Remove the write-ahead log, which SQLite would apply to another file of the same name."""
     with contextlib.closing(sqlite3.connect(database)) as connection:
         connection.execute("PRAGMA journal_mode=DELETE")
 
@@ -126,7 +115,7 @@ def _holds_runs(database: Path) -> bool:
         with contextlib.closing(sqlite3.connect(database)) as connection:
             return connection.execute("SELECT 1 FROM runs LIMIT 1").fetchone() is not None
     except sqlite3.DatabaseError:
-        return False  # There is no such table yet.
+        return False  # The table does not exist yet.
 
 
 def _remove_database(database: Path) -> None:

@@ -1,4 +1,4 @@
-"""Ray's head node: `ray start --head` with every port explicit and every listener on the loopback interface."""
+"""Ray's head node: `ray start --head` with explicit ports and all listeners on the loopback interface."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from raylift.launcher.errors import LauncherError
-from raylift.launcher.processes.logs import tail, tail_of_any
+from raylift.launcher.processes.starting import start, tail, tails
 from raylift.launcher.run.config import LocalConfig
 from raylift.launcher.run.record import RunRecord
 
-_SPEAKING_LOGS = ("gcs_server.err", "gcs_server.out", "raylet.err", "raylet.out", "dashboard.log", "dashboard_agent.log")
+_ERROR_LOGS = ("gcs_server.err", "gcs_server.out", "raylet.err", "raylet.out", "dashboard.log", "dashboard_agent.log")
 
 
 def head_command(config: LocalConfig, record: RunRecord) -> list[str]:
-    """The command line of `ray start`."""
+    """Return the command line of `ray start`."""
     ports = record.platform_ports
     internal = ports.internal
     resources = config.resources
@@ -40,7 +40,7 @@ def head_command(config: LocalConfig, record: RunRecord) -> list[str]:
         "memory": resources.memory,
         "object-store-memory": resources.object_store_memory,
         "include-dashboard": "true",
-        # It copies the output of workers to drivers that ask for it: ours do not.
+        # It copies the output of workers to drivers, which ours do not need.
         "include-log-monitor": "false",
     }
     command = [sys.executable, "-m", "raylift.ray_internals.start", "start", "--head", "--disable-usage-stats"]
@@ -50,39 +50,27 @@ def head_command(config: LocalConfig, record: RunRecord) -> list[str]:
     return command
 
 
-def launch_head(
-    config: LocalConfig, record: RunRecord, environment: Mapping[str, str], *, log: Path
-) -> subprocess.Popen[bytes]:
-    """Begin `ray start`, which returns when the head's processes run; ``finish_head`` waits for that."""
+def start_head(config: LocalConfig, record: RunRecord, environment: Mapping[str, str], *, log: Path) -> subprocess.Popen[bytes]:
+    """Start `ray start`, which ends when the head's processes run."""
     log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("wb") as file:
-        return subprocess.Popen(
-            head_command(config, record),
-            # Jobs without a directory of their own would run in this one.
-            cwd=record.session_dir,
-            env=dict(environment),
-            stdin=subprocess.DEVNULL,
-            stdout=file,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+    # Jobs without a directory of their own run in the session's.
+    return start(head_command(config, record), directory=record.session_dir, environment=environment, log=log)
 
 
-def finish_head(starting: subprocess.Popen[bytes], record: RunRecord, *, log: Path, timeout: float) -> None:
-    """Wait for `ray start` to return.
+def wait_for_head(starting: subprocess.Popen[bytes], record: RunRecord, *, log: Path, timeout: float) -> None:
+    """Wait for the end of `ray start`.
 
     Raises:
-        LauncherError: it failed, or took longer; carries the ends of Ray's logs.
+        LauncherError: it failed or took too long; carries the ends of Ray's logs.
     """
     try:
         code = starting.wait(timeout)
     except subprocess.TimeoutExpired as error:
-        raise LauncherError(f"Ray's head did not start within {timeout:.0f} s.", log_tail=head_log_tail(record, log)) from error
+        raise LauncherError(f"Ray's head did not start within {timeout:.0f} s.", log_tail=_log_tail(record, log)) from error
     if code != 0:
-        raise LauncherError(f"Ray's head did not start (exit code {code}).", log_tail=head_log_tail(record, log))
+        raise LauncherError(f"Ray's head did not start (exit code {code}).", log_tail=_log_tail(record, log))
 
 
-def head_log_tail(record: RunRecord, log: Path) -> str:
-    """The ends of `ray start`'s output and of its processes' logs."""
+def _log_tail(record: RunRecord, log: Path) -> str:
     logs = record.session_dir / "r" / "session_latest" / "logs"
-    return "\n".join(text for text in (tail(log), tail_of_any(logs / name for name in _SPEAKING_LOGS)) if text)
+    return "\n".join(text for text in (tail(log), tails(logs / name for name in _ERROR_LOGS)) if text)

@@ -1,1 +1,1 @@
-"""Starting, watching and ending processes of this machine."""
+"""Start, discovery and end of processes on this machine."""

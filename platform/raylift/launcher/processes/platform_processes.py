@@ -1,8 +1,8 @@
-"""The processes of one `raylift up`: found by a mark in their environment, and ended without touching any other.
+"""Processes of one `raylift up`, found by a mark in their environment and ended without touching any other.
 
-Everything that the launcher starts gets ``RAYLIFT_INSTANCE=<id>``, and every process below it inherits that: Ray's workers,
-HAProxy, jobs, and what a job leaves behind after its parent died. ``/proc/PID/environ`` shows it, whatever became of the
-process tree (docs/adr/0007). What a job started with another environment is known by the mark of its wrapper.
+The launcher sets ``RAYLIFT_INSTANCE=<id>``, and all descendants inherit it: Ray's workers, HAProxy, jobs, and their orphans.
+``/proc/PID/environ`` shows it independently of the process tree (docs/adr/0007). Processes that a job started with another
+environment are found through the mark of its wrapper.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _GONE: Final = (psutil.NoSuchProcess, psutil.ZombieProcess)
 
 
 def processes_of(instance: str) -> list[psutil.Process]:
-    """Every live process that carries the mark, or descends from a job's wrapper that did, and everything below those."""
+    """Return every live process with the mark or from a marked job, and their descendants."""
     mark = f"{MARK}={instance}".encode()
     found: dict[int, psutil.Process] = {}
     for process in psutil.process_iter():
@@ -44,17 +44,17 @@ def processes_of(instance: str) -> list[psutil.Process]:
 
 
 def end_all(instance: str, *, grace_seconds: float) -> list[str]:
-    """End every process of the instance; returns what was ended, in words.
+    """End every process of the instance and return their descriptions.
 
-    Ray and the job wrappers keep nothing that is not in the store. But one that lives on while others die would take that for a
-    job's failure and write it down: so they are frozen, and killed, all together. While they are frozen, the scripts of jobs
-    are asked to stop and have ``grace_seconds`` to save, with MLflow still there; MLflow is asked last.
+    Ray's processes and the wrappers have no state outside the store. But a survivor would record the death of others as a job's
+    failure, so all are frozen and killed together. While they are frozen, scripts of jobs get SIGTERM and ``grace_seconds`` to
+    save. MLflow ends last, so that they can still log to it.
 
     Raises:
         psutil.AccessDenied: one of them belongs to another user.
     """
     first_look = processes_of(instance)
-    ended = [_in_words(process) for process in first_look]
+    ended = [_describe(process) for process in first_look]
     scripts = [process for process in first_look if _is_script(process)]
     servers = [process for process in first_look if _component(process) == "mlflow"]
     others = [process for process in first_look if process not in scripts and process not in servers]
@@ -73,7 +73,7 @@ def end_all(instance: str, *, grace_seconds: float) -> list[str]:
 
 
 def pids_by_component(instance: str) -> dict[str, int]:
-    """Ids of mlflow, grpc, their keepers, gcs_server, raylet, dashboard, haproxy, supervisor and gateway: those that live."""
+    """Return the pids of live components: mlflow, grpc, their restarters, Ray's processes, haproxy, supervisor, gateway."""
     pids: dict[str, int] = {}
     for process in sorted(processes_of(instance), key=lambda process: process.pid):
         component = _component(process)
@@ -83,7 +83,7 @@ def pids_by_component(instance: str) -> dict[str, int]:
 
 
 def listeners_of(instance: str) -> list[tuple[str, int, str]]:
-    """(address, port, command) of every listening socket of the instance."""
+    """Return (address, port, command) of every listening socket of the instance."""
     listeners: list[tuple[str, int, str]] = []
     for process in processes_of(instance):
         try:
@@ -96,7 +96,7 @@ def listeners_of(instance: str) -> list[tuple[str, int, str]]:
 
 
 def instances_with(variable: str, value: str) -> set[str]:
-    """The instances of all processes that have this in their environment."""
+    """Return the instances of all processes with this environment variable."""
     wanted, mark = f"{variable}={value}".encode(), f"{MARK}=".encode()
     environments = [_environment(process.pid) for process in psutil.process_iter()]
     return {
@@ -112,7 +112,7 @@ def _environment(pid: int) -> list[bytes]:
     try:
         return Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
     except OSError:
-        # Gone, or another user's: then it is not ours.
+        # The process has ended, or belongs to another user and so not to the instance.
         return []
 
 
@@ -136,7 +136,7 @@ def _is_live(process: psutil.Process) -> bool:
 
 
 def _is_script(process: psutil.Process) -> bool:
-    """Whether it runs below a job's wrapper, and is none."""
+    """Return True for descendants of a job's wrapper."""
     try:
         return WRAPPER_MODULE not in process.cmdline() and any(
             WRAPPER_MODULE in parent.cmdline() for parent in process.parents()
@@ -170,7 +170,7 @@ def _component(process: psutil.Process) -> str | None:
 
 
 def _wait_until_ended(processes: Iterable[psutil.Process], seconds: float) -> None:
-    # psutil's own wait would take a zombie for alive, and a frozen parent reaps no child.
+    # psutil's own wait counts zombies as alive, and a frozen parent does not reap its children.
     deadline = time.monotonic() + seconds
     while any(_is_live(process) for process in processes) and time.monotonic() < deadline:
         time.sleep(_PAUSE_SECONDS)
@@ -184,11 +184,11 @@ def _signal(processes: Iterable[psutil.Process], number: signal.Signals) -> None
             continue
 
 
-def _in_words(process: psutil.Process) -> str:
+def _describe(process: psutil.Process) -> str:
     try:
         command = " ".join(process.cmdline()).strip() or process.name()
     except _GONE:
-        command = "gone by itself"
-    # What a process is called matters more than where it lies.
+        command = "already ended"
+    # The program's name without its folder.
     head, _, rest = command.partition(" ")
     return f"{process.pid} {os.path.basename(head)} {rest}"[:100].rstrip()  # noqa: PTH119 - a command line, not a path

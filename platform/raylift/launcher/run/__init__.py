@@ -1,1 +1,1 @@
-"""One run of `raylift up`: its configuration, ports, state directory and record."""
+"""Configuration, ports, directories and record of one `raylift up`."""

@@ -1,4 +1,4 @@
-"""What `raylift up` starts from: the schema of cluster_configs/local.yaml, and how a user's file is laid over it."""
+"""Configuration of `raylift up`: the schema of cluster_configs/local.yaml, and overrides by a user's file."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Startup(_Section):
 
 
 class LocalConfig(_Section):
-    """A complete local configuration. ``cluster_configs/local.yaml`` says what each value means and its default."""
+    """A complete local configuration. ``cluster_configs/local.yaml`` explains each value and has its default."""
 
     host: Annotated[str, Field(min_length=1)]
     ports: Ports
@@ -82,38 +82,38 @@ class LocalConfig(_Section):
     observability: ObservabilitySettings
 
     def job_cpus(self) -> int:
-        """CPUs that jobs may fill."""
+        """Return the CPUs for jobs."""
         return self.resources.cpus or usable_cores()
 
     def ray_cpus(self) -> int:
-        """CPUs that Ray is told of: Ray counts whole ones."""
+        """Return the CPUs that Ray gets: those of jobs and the serving reserve, as a whole number."""
         return self.job_cpus() + math.ceil(self.supervisor.serving_reserve_cpus)
 
 
 def load_config(user_file: Path | None = None, overrides: Mapping[str, Any] | None = None) -> LocalConfig:
-    """The defaults, with ``user_file`` and then ``overrides`` laid over them key by key.
+    """Load the defaults and override them key by key with ``user_file``, then with ``overrides``.
 
     Raises:
-        LauncherError: a file cannot be read, or a key or value is wrong; the message names it.
+        LauncherError: a file cannot be read, or a key or value is invalid; the message names it.
     """
     values = _read(_PACKAGED if _PACKAGED.exists() else _IN_REPOSITORY)
     source = "the configuration"
     if user_file is not None:
-        values = _laid_over(values, _read(user_file))
+        values = _merged(values, _read(user_file))
         source = str(user_file)
     if overrides:
-        values = _laid_over(values, overrides)
+        values = _merged(values, overrides)
     try:
         return LocalConfig.model_validate(values)
     except ValidationError as error:
-        lines = [f"  {'.'.join(map(str, fault['loc']))}: {_in_words(fault['type'], fault['msg'])}" for fault in error.errors()]
+        lines = [f"  {'.'.join(map(str, fault['loc']))}: {_reason(fault['type'], fault['msg'])}" for fault in error.errors()]
         raise LauncherError(
-            f"{source} is not right:\n" + "\n".join(lines), hint="cluster_configs/local.yaml documents every key."
+            f"{source} is invalid:\n" + "\n".join(lines), hint="cluster_configs/local.yaml documents every key."
         ) from error
 
 
 def usable_cores() -> int:
-    """Cores this process may run on, by its affinity and its cgroup's quota."""
+    """Return the number of cores that this process may use, by its affinity and its cgroup's quota."""
     cores = len(os.sched_getaffinity(0))
     quota = _cgroup_cores()
     return max(1, min(cores, math.floor(quota))) if quota else cores
@@ -146,13 +146,13 @@ def _read(path: Path) -> dict[str, Any]:
     return cast("dict[str, Any]", values)
 
 
-def _laid_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    merged = dict(below)
-    for key, value in above.items():
-        under = merged.get(key)
-        merged[key] = _laid_over(under, value) if isinstance(under, Mapping) and isinstance(value, Mapping) else value
+def _merged(base: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in overrides.items():
+        former = merged.get(key)
+        merged[key] = _merged(former, value) if isinstance(former, Mapping) and isinstance(value, Mapping) else value
     return merged
 
 
-def _in_words(kind: str, message: str) -> str:
+def _reason(kind: str, message: str) -> str:
     return "there is no such key" if kind == "extra_forbidden" else message.removeprefix("Value error, ")

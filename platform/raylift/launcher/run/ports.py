@@ -1,4 +1,4 @@
-"""Which ports a platform uses: the public ones as asked for, all others out of one free block."""
+"""Ports of a platform: public ones as requested, all others from one free block."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from raylift.launcher.errors import LauncherError, PortTaken
 from raylift.launcher.run.config import Ports
 
 BLOCK_SIZE: Final = 1000
-# Below the range that Linux gives to outgoing connections (from 32768), above Ray's usual worker ports (to 19999).
+# Below Linux's range for outgoing connections (from 32768), above Ray's usual worker ports (to 19999).
 _BLOCKS: Final = range(20_000, 32_000, BLOCK_SIZE)
 _LISTEN: Final = "0A"
 _PUBLIC: Final = {"gateway": "the API", "ray_dashboard": "Ray's dashboard", "mlflow": "MLflow", "grpc": "gRPC"}
-_ON_THE_API_S_HOST: Final = frozenset({"gateway", "grpc"})
+_ON_API_HOST: Final = frozenset({"gateway", "grpc"})
 _OPTIONS: Final = {"gateway": "--port", "ray_dashboard": "--dashboard-port", "mlflow": "--mlflow-port", "grpc": "--grpc-port"}
 
 
 @dataclass(frozen=True, slots=True)
 class PlatformPorts:
-    """Every port of one platform. The first of the block is held by the launcher while it starts, to claim the block."""
+    """Every port of one platform. The launcher listens on the first of the block during a start, to reserve the block."""
 
     gateway: int
     ray_dashboard: int
@@ -37,7 +37,7 @@ class PlatformPorts:
 
     @property
     def internal(self) -> dict[str, int]:
-        """The single ports between processes, by what they are for."""
+        """Single ports between processes, by purpose."""
         names = (
             "gcs",
             "object_manager",
@@ -58,12 +58,12 @@ class PlatformPorts:
 
     @property
     def replicas(self) -> range:
-        """HTTP ports of replicas, which HAProxy talks to."""
+        """HTTP ports of replicas."""
         return range(self.block + 20, self.block + 320)
 
     @property
     def replicas_grpc(self) -> range:
-        """Ports of replicas for gRPC: unused, but two platforms must not share them."""
+        """Ports of replicas for gRPC. Unused, but Serve opens them, so two platforms must not share them."""
         return range(self.block + 320, self.block + 330)
 
     @property
@@ -77,13 +77,13 @@ class PlatformPorts:
 
 @contextmanager
 def choose_ports(wanted: Ports, host: str) -> Generator[PlatformPorts]:
-    """Ports that are free now. While the context lasts, no other launcher chooses the same block.
+    """Choose free ports. No other launcher chooses the same block while the context lasts.
 
     Raises:
-        PortTaken: a port that was asked for is in use; names it, what wants it and who holds it.
+        PortTaken: a requested port is in use; the message names its purpose and holder.
     """
     require_free(wanted, host)
-    with _claimed_block(wanted.internal) as block:
+    with _reserved_block(wanted.internal) as block:
         spare = iter(range(block + 15, block + 20))
         yield PlatformPorts(
             gateway=wanted.gateway or next(spare),
@@ -95,14 +95,10 @@ def choose_ports(wanted: Ports, host: str) -> Generator[PlatformPorts]:
 
 
 def require_free(wanted: Ports, host: str) -> None:
-    """Check the public ports that were asked for.
-
-    Raises:
-        PortTaken: one of them is in use.
-    """
+    """Raise PortTaken if a requested public port is in use."""
     for name, purpose in _PUBLIC.items():
         port: int | None = getattr(wanted, name)
-        address = host if name in _ON_THE_API_S_HOST else "127.0.0.1"
+        address = host if name in _ON_API_HOST else "127.0.0.1"
         if port and not is_free(port, address):
             raise PortTaken(
                 f"Port {port} is taken: {purpose} wants it, and {holder_of(port)} holds it.",
@@ -111,9 +107,9 @@ def require_free(wanted: Ports, host: str) -> None:
 
 
 def is_free(port: int, address: str = "127.0.0.1") -> bool:
-    """Whether a server could listen there."""
+    """Return True where a server can listen."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        # As servers do: connections of a former server that linger in TIME_WAIT do not count.
+        # Like servers, ignores connections of a former server in TIME_WAIT.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((address, port))
@@ -123,19 +119,19 @@ def is_free(port: int, address: str = "127.0.0.1") -> bool:
 
 
 def holder_of(port: int) -> str:
-    """The process that listens on ``port``, in words."""
+    """Describe the process that listens on ``port``."""
     try:
         connections = psutil.net_connections(kind="tcp")
     except psutil.AccessDenied:
         return "a process of another user"
     for connection in connections:
         if connection.laddr and connection.laddr.port == port and connection.status == psutil.CONN_LISTEN:
-            return _in_words(connection.pid)
+            return _describe(connection.pid)
     return "another process"
 
 
 def listening_ports(tables: Iterable[str] = ("tcp", "tcp6")) -> set[int]:
-    """Every TCP port that something on this machine listens on."""
+    """Return all TCP ports with a listener on this machine."""
     ports: set[int] = set()
     for table in tables:
         path = Path("/proc/net", table)
@@ -146,14 +142,14 @@ def listening_ports(tables: Iterable[str] = ("tcp", "tcp6")) -> set[int]:
 
 
 @contextmanager
-def _claimed_block(asked: int) -> Generator[int]:
+def _reserved_block(asked: int) -> Generator[int]:
     blocks = [asked] if asked else random.sample(_BLOCKS, len(_BLOCKS))
     for block in blocks:
-        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as claim:
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as reservation:
             try:
-                # Exclusive, and seen by other launchers as a listener in the block.
-                claim.bind(("127.0.0.1", block))
-                claim.listen(1)
+                # Exclusive, and visible to other launchers as a listener in the block.
+                reservation.bind(("127.0.0.1", block))
+                reservation.listen(1)
             except OSError:
                 continue
             if not listening_ports() & set(range(block + 1, block + BLOCK_SIZE)):
@@ -170,7 +166,7 @@ def _claimed_block(asked: int) -> Generator[int]:
     )
 
 
-def _in_words(pid: int | None) -> str:
+def _describe(pid: int | None) -> str:
     if pid is None:
         return "a process of another user"
     try:

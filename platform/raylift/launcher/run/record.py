@@ -1,4 +1,4 @@
-"""What one `raylift up` wrote down about itself, in ``run.json`` of the state directory."""
+"""Record of one `raylift up`: ``run.json`` in the state directory."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ _NAME: Final = "run.json"
 
 
 class RunRecord(BaseModel):
-    """Enough to find, judge and end everything that was started. Written before the first process."""
+    """Data to find, check and end all processes. Written before the first one starts."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
     instance: str
-    """The mark of every process (processes.MARK)."""
+    """Mark of every process (platform_processes.MARK)."""
     started_at: datetime
     host: str
     ports: dict[str, int]
     state_dir: Path
     session_dir: Path
-    """Ray's and HAProxy's sockets and logs: short, since socket paths are limited, and removed by `raylift down`."""
+    """Directory of Ray's and HAProxy's sockets and logs. `raylift down` removes it."""
     stop_grace_seconds: float = 10.0
-    """How long the scripts of running jobs have to save when the platform is stopped."""
+    """Time for scripts of running jobs to save when the platform stops."""
     config_file: Path | None = None
-    """The user's own configuration, if there is one."""
+    """The user's configuration file, if any."""
     pids: dict[str, int] = {}
-    """The main processes, by component."""
+    """Main processes by component."""
     ready: bool = False
-    """Whether the start came to its end."""
+    """True after a completed start."""
 
     @property
     def platform_ports(self) -> PlatformPorts:
@@ -47,7 +47,7 @@ class RunRecord(BaseModel):
 
     @property
     def local_host(self) -> str:
-        """The host under which this machine reaches the API."""
+        """Host at which this machine reaches the API."""
         return "127.0.0.1" if self.host == "0.0.0.0" else self.host  # noqa: S104 - compared, not bound
 
     @property
@@ -76,16 +76,16 @@ class RunRecord(BaseModel):
         }
 
 
-class RecordHalfWritten(LauncherError):
-    """The machine went down before the record was on its disk."""
+class IncompleteRecord(LauncherError):
+    """The record was not written completely, probably because of a power failure."""
 
 
 def read_record(state_dir: Path) -> RunRecord | None:
-    """The record of the last start; None when there was none, or it was stopped.
+    """Return the record of the last start; None without one, or after a stop.
 
     Raises:
-        RecordHalfWritten: it is no JSON.
-        LauncherError: it is none of ours.
+        IncompleteRecord: it is not valid JSON.
+        LauncherError: its fields are invalid.
     """
     path = state_dir / _NAME
     try:
@@ -94,19 +94,19 @@ def read_record(state_dir: Path) -> RunRecord | None:
         return None
     except ValidationError as error:
         if error.errors()[0]["type"] == "json_invalid":
-            raise RecordHalfWritten(
-                f"{path} was written only half: the machine probably lost its power.",
-                hint="raylift up ends what is left of that platform, and starts it anew.",
+            raise IncompleteRecord(
+                f"{path} is incomplete, probably because of a power failure.",
+                hint="raylift up ends the rest of that platform and starts it again.",
             ) from error
         raise LauncherError(
-            f"{path} cannot be understood: it was written by another version of Raylift, or by hand.",
+            f"{path} is invalid: it was written by another version of Raylift, or by hand.",
             hint=f"If no platform runs on {state_dir}, delete that file.",
         ) from error
     return _of_this_directory(record, state_dir.resolve())
 
 
 def _of_this_directory(record: RunRecord, state_dir: Path) -> RunRecord | None:
-    """A directory that was moved takes its record along. A copy has the record of the first one's platform: none of its own."""
+    """Return the record of a moved directory with its new path, and None for a copy, whose record belongs to the original."""
     if record.state_dir == state_dir:
         return record
     try:
@@ -117,7 +117,7 @@ def _of_this_directory(record: RunRecord, state_dir: Path) -> RunRecord | None:
 
 
 def write_record(record: RunRecord) -> None:
-    """Durable when this returns: without it, nothing that was started is found again."""
+    """Write the record; durable on return, because started processes are found only through it."""
     path = record.state_dir / _NAME
     draft = path.with_suffix(".draft")
     draft.touch(mode=0o600)
@@ -134,10 +134,10 @@ def delete_record(state_dir: Path) -> None:
 
 @contextmanager
 def exclusive(state_dir: Path) -> Generator[None]:
-    """Only one `raylift up` or `down` at a time on a state directory.
+    """Lock the state directory for one `raylift up` or `down`.
 
     Raises:
-        LauncherError: another one is at work.
+        LauncherError: another one is running.
     """
     state_dir.mkdir(parents=True, exist_ok=True)
     with (state_dir / "run.lock").open("w", encoding="ascii") as file:
@@ -145,6 +145,6 @@ def exclusive(state_dir: Path) -> Generator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise LauncherError(
-                f"Another raylift up or down is at work on {state_dir}.", hint="Wait until it is done."
+                f"Another raylift up or down is running on {state_dir}.", hint="Wait until it has finished."
             ) from error
         yield

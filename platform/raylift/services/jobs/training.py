@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Final
 
+from raylift.api.headers import IDEMPOTENCY_KEY
 from raylift.domain.deployment import Deployment
 from raylift.domain.errors import DeploymentNotFound, FieldError, InvalidRequest, JobNotFinished, NotFound
 from raylift.domain.identifiers import new_job_id
@@ -190,6 +191,6 @@ def _shown(job: Job, log: LogFile | None) -> str:
 
 def _checked_key(key: str) -> str:
     if not 1 <= len(key) <= MAX_KEY_LENGTH or not key.isprintable():
-        problem = FieldError("Idempotency-Key", f"must have 1 to {MAX_KEY_LENGTH} printable characters")
+        problem = FieldError(IDEMPOTENCY_KEY, f"must have 1 to {MAX_KEY_LENGTH} printable characters")
         raise InvalidRequest(f"{problem.field} {problem.detail}", [problem])
     return key

@@ -101,7 +101,7 @@ class QueueReasons:
             return None
         if owner not in look.held:
             look.held[owner] = self._store.jobs.held_by(owner)
-        bound = quota.broken_by(wanted, look.held[owner])
+        bound = quota.exceeded_by(wanted, look.held[owner])
         if bound is None:
             return None
         message = f"With it, {owner!r} would have more than its quota of {bound}. It goes on when others of its jobs end."

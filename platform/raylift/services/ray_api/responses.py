@@ -75,7 +75,7 @@ def _message(job: Job, queue_position: int | None) -> str:
     match job.status:
         case JobStatus.QUEUED | JobStatus.FAILED:
             place = f"place {queue_position} in the queue" if queue_position and job.state is JobState.QUEUED else None
-            why = ", ".join(part for part in (job.why, place) if part)
+            why = ", ".join(part for part in (job.shown_reason, place) if part)
             told = [f"{lead}: {why}." if why else f"{lead}.", job.message or ""]
             return " ".join(part for part in told if part)
         case _:

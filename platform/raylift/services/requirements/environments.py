@@ -93,7 +93,7 @@ class EnvironmentService:
             raise InvalidRequest(f"{errors[0].field} {errors[0].detail}", errors)
         # Anew: who prepares for jobs to come wants what there is now.
         backend = self._settings.backend_of(torch_backend)
-        lock = lock_of(lines, self._root, torch_backend=backend, afresh=True)
+        lock = lock_of(lines, self._root, torch_backend=backend, refresh=True)
         if not lock:
             return Prewarmed(None, building=False)
         directory = overlay_directory(lock, self._root)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
+from raylift.api.paths import deployment as deployment_path
 from raylift.domain.deployment import Deployment, DeploymentStatus
 from raylift.domain.errors import Conflict, FieldError, InvalidRequest, ModelNotFound, VersionNotFound
 from raylift.domain.traffic import (
@@ -237,17 +238,13 @@ def _problem_of(row: Deployment) -> str | None:
     if row.status is DeploymentStatus.UNHEALTHY:
         return (
             f"names version {row.version}, which does not load: {row.message or 'Ray Serve does not say why'}. "
-            f"PUT {_deployment_path(row.model_name, row.version)} tries it again; weight 0 keeps requests away from it"
+            f"PUT {deployment_path(row.model_name, row.version)} tries it again; weight 0 keeps requests away from it"
         )
     return None
 
 
 def _deploy_first(model_name: str, version: str) -> str:
-    return f"names version {version}, which is not deployed: PUT {_deployment_path(model_name, version)} starts it"
-
-
-def _deployment_path(model_name: str, version: str) -> str:
-    return f"/mlops/models/{model_name}/versions/{version}/deployment"
+    return f"names version {version}, which is not deployed: PUT {deployment_path(model_name, version)} starts it"
 
 
 def _alias_path(model_name: str, target: Target) -> str:

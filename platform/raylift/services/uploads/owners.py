@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
 
+from raylift.api.headers import OWNER_HEADER
 from raylift.api.training import ResourceRequest
 from raylift.domain.errors import FieldError
 from raylift.domain.identifiers import OWNER, OWNER_FORM
 from raylift.domain.job import Resources
 from raylift.domain.quantities import format_bytes, parse_bytes
 from raylift.settings import QuotaSettings
-
-OWNER_HEADER: Final = "X-Raylift-Owner"
-"""Names the owner of an upload. It names and does not authenticate: who reaches the API may name anybody."""
 
 
 def check_owner(owner: str, asked: ResourceRequest, quotas: QuotaSettings) -> Iterator[FieldError]:

@@ -1,1 +1,1 @@
-"""SQLAlchemy beneath the store: tables, columns, transactions."""
+"""SQLAlchemy engine of the store: tables, column types, transactions."""

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from pydantic import TypeAdapter
 from sqlalchemy import JSON, DateTime, Dialect, Text
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
-T = TypeVar("T")
-
 _UNSTORABLE: Final = re.compile("[\x00\ud800-\udfff]")
-"""PostgreSQL keeps no NUL, and neither database keeps half a surrogate pair; scripts print both."""
+"""PostgreSQL cannot store NUL; neither database can store half a surrogate pair. Scripts print both."""
 
 
 class CleanText(TypeDecorator[str]):
-    """Text of any length in which what no database keeps is replaced by U+FFFD, in values and in filters alike."""
+    """Text of any length. Characters that a database cannot store become U+FFFD, in values and in filters."""
 
     impl = Text
     cache_ok = True
@@ -27,7 +25,7 @@ class CleanText(TypeDecorator[str]):
 
 
 class Key(CleanText):
-    """Text that rows are found and sorted by: compared by code point on both databases, whatever the server's locale."""
+    """Text for keys and sorting, compared by code point on both databases and independent of the server's locale."""
 
     cache_ok = True
 
@@ -39,14 +37,14 @@ class Key(CleanText):
 
 
 def utc(moment: datetime) -> datetime:
-    """The same moment in UTC; ValueError for one that could be any."""
+    """Convert to UTC. Raises ValueError for a time without a time zone."""
     if moment.tzinfo is None:
         raise ValueError(f"{moment!r} has no time zone")
     return moment.astimezone(UTC)
 
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """A moment: timezone-aware UTC in and out. SQLite keeps it as text that sorts by time."""
+    """Timezone-aware UTC time. SQLite stores it as text that sorts by time."""
 
     impl = DateTime
     cache_ok = True
@@ -66,18 +64,19 @@ class UtcDateTime(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
-class JsonOf(TypeDecorator[T]):
-    """A JSON document that is a ``T`` in Python. Fields that this release does not know are ignored, so old reads new."""
+class JsonOf(TypeDecorator[Any]):
+    """JSON document with the Python type ``kind``. Unknown fields are ignored, so an older release reads newer rows."""
 
     impl = JSON
     cache_ok = True
 
-    def __init__(self, adapter: TypeAdapter[T]) -> None:
+    def __init__(self, kind: Any) -> None:
         super().__init__(none_as_null=True)
-        self.adapter = adapter
+        self.kind = kind  # SQLAlchemy's cache of statements tells types apart by the constructor's arguments.
+        self._adapter: TypeAdapter[Any] = TypeAdapter(kind)
 
-    def process_bind_param(self, value: T | None, dialect: Dialect) -> Any:
-        return None if value is None else self.adapter.dump_python(value, mode="json")
+    def process_bind_param(self, value: Any, dialect: Dialect) -> Any:
+        return None if value is None else self._adapter.dump_python(value, mode="json")
 
-    def process_result_value(self, value: Any, dialect: Dialect) -> T | None:
-        return None if value is None else self.adapter.validate_python(value)
+    def process_result_value(self, value: Any, dialect: Dialect) -> Any:
+        return None if value is None else self._adapter.validate_python(value)

@@ -1,4 +1,4 @@
-"""One commit for all who wait for their turn to write: on SQLite every commit waits for the disk, and only one may write."""
+"""Group commit for SQLite, where one writer at a time commits and every commit waits for the disk."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 class _Piece:
-    """A piece of work of one thread, and what came of it."""
+    """One thread's work and its result."""
 
     def __init__(self, work: Callable[[Session], Any]) -> None:
         self.work = work
@@ -24,10 +24,12 @@ class _Piece:
 
 
 class GroupCommit:
-    """Threads that come while another commits form the next group; a thread that comes alone waits for nobody.
+    """Commits the work of several waiting threads in one transaction.
+
+    Threads that arrive during a commit form the next group. A single thread commits at once.
 
     Args:
-        write: a transaction that is durable when its block is left, and undone when that raises.
+        write: a transaction that is durable when its block ends, and rolled back when the block raises.
     """
 
     def __init__(self, write: Callable[[], AbstractContextManager[Session]]) -> None:
@@ -36,7 +38,7 @@ class GroupCommit:
         self._turn = Lock()
 
     def run(self, work: Callable[[Session], T]) -> T:
-        """What ``work`` returns, once it is durable. Raises what it raises; then nothing of it is kept."""
+        """Return the result of ``work`` after it is durable. If ``work`` raises, its changes are rolled back."""
         mine = _Piece(work)
         self._waiting.append(mine)
         with self._turn:
@@ -51,7 +53,7 @@ class GroupCommit:
             with self._write() as session:
                 for piece in group:
                     self._carry_out(piece, session, alone=len(group) == 1)
-        except Exception as error:  # noqa: BLE001 (handed to those it concerns: all of the group)
+        except Exception as error:  # noqa: BLE001 (raised in every thread of the group)
             for piece in group:
                 piece.error = piece.error or error
         finally:
@@ -65,5 +67,5 @@ class GroupCommit:
         try:
             with session.begin_nested():
                 piece.result = piece.work(session)
-        except Exception as error:  # noqa: BLE001 (undone by itself, and raised where it was asked for)
+        except Exception as error:  # noqa: BLE001 (raised in its own thread; the savepoint is rolled back)
             piece.error = error

@@ -1,4 +1,4 @@
-"""The tables. Rows stay inside the store: repositories hand out the domain's records.
+"""Tables. Rows stay inside the store; repositories return domain records.
 
 A change here needs a migration (``migrations/versions``); tests/contract/test_migrations.py compares the two.
 """
@@ -9,9 +9,9 @@ import math
 from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
-from pydantic import PlainSerializer, TypeAdapter
+from pydantic import PlainSerializer
 from sqlalchemy import BigInteger, Enum, ForeignKey, Index, LargeBinary, MetaData, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -28,21 +28,11 @@ def _finite_or_name(value: float) -> float | str:
 
 
 Number = Annotated[float, PlainSerializer(_finite_or_name)]
-"""A loss may well be NaN, which JSON cannot say: it is kept as a string."""
-
-SPEC: Final = TypeAdapter(JobSpec)
-SWEEP_SPEC: Final = TypeAdapter(SweepSpec)
-USAGE: Final = TypeAdapter(Usage)
-CONFIG: Final = TypeAdapter(DeploymentConfig)
-TRAFFIC: Final = TypeAdapter(TrafficTable)
-TRUTH: Final[TypeAdapter[Truth]] = TypeAdapter(Any)
-NUMBERS: Final = TypeAdapter(dict[str, Number])
-STRINGS: Final = TypeAdapter(dict[str, str])
-PINS: Final = TypeAdapter(tuple[str, ...])
+"""A float. JSON has no NaN or infinity, so they are stored as strings."""
 
 
 def _names(kind: type[StrEnum]) -> Enum:
-    """An enum kept as its value, in a text column without a CHECK: a new member needs no migration."""
+    """Text column with an enum's values and without a CHECK, so a new member needs no migration."""
     return Enum(kind, native_enum=False, create_constraint=False, length=32, values_callable=_values)
 
 
@@ -67,15 +57,15 @@ class Base(DeclarativeBase):
         Reason: _names(Reason),
         DeploymentStatus: _names(DeploymentStatus),
         TrafficAction: _names(TrafficAction),
-        JobSpec: JsonOf(SPEC),
+        JobSpec: JsonOf(JobSpec),
         SweepState: _names(SweepState),
-        SweepSpec: JsonOf(SWEEP_SPEC),
-        Usage: JsonOf(USAGE),
-        DeploymentConfig: JsonOf(CONFIG),
-        TrafficTable: JsonOf(TRAFFIC),
-        Mapping[str, float]: JsonOf(NUMBERS),
-        dict[str, str]: JsonOf(STRINGS),
-        tuple[str, ...]: JsonOf(PINS),
+        SweepSpec: JsonOf(SweepSpec),
+        Usage: JsonOf(Usage),
+        DeploymentConfig: JsonOf(DeploymentConfig),
+        TrafficTable: JsonOf(TrafficTable),
+        Mapping[str, float]: JsonOf(dict[str, Number]),
+        dict[str, str]: JsonOf(dict[str, str]),
+        tuple[str, ...]: JsonOf(tuple[str, ...]),
     }
 
 
@@ -94,7 +84,7 @@ class ProjectRow(Base):
 
 
 class JobRow(Base):
-    """One row a job. The columns from ``status`` to ``gpus`` repeat what others say, for the indices and for admission."""
+    """One row per job. The columns from ``status`` to ``gpus`` repeat fields for the indices and for admission."""
 
     __tablename__ = "jobs"
 
@@ -127,7 +117,7 @@ class JobRow(Base):
     model_name: Mapped[str | None] = mapped_column(Key)
     experiment_name: Mapped[str] = mapped_column(Key)
     queue_rank: Mapped[int]
-    """Minus the priority, so that a plain ascending index holds the order of the queue."""
+    """Negative priority, so an ascending index has the order of the queue."""
     owner: Mapped[str] = mapped_column(Key)
     cpus: Mapped[float]
     memory_bytes: Mapped[int] = mapped_column(BigInteger)
@@ -144,7 +134,7 @@ class JobRow(Base):
         Index(None, "owner", "status", "created_at", "job_id"),
         Index(None, "state", "queue_rank", "created_at", "job_id"),
         Index(None, "state", "owner", "queue_rank", "created_at", "job_id"),
-        # Literals, not parameters: SQLite uses a partial index only where it can prove the condition.
+        # SQLite uses a partial index only where it can prove the condition, so these are literals.
         Index(
             "ix_jobs_cancelling",
             "cancel_requested_at",
@@ -156,7 +146,7 @@ class JobRow(Base):
 
 
 class JobProjectRow(Base):
-    """The project of a job that has one. A table of its own: SQLite adds no reference to a table that is there."""
+    """The project of a job. A separate table, because SQLite cannot add a foreign key to an existing one."""
 
     __tablename__ = "job_projects"
 
@@ -165,7 +155,7 @@ class JobProjectRow(Base):
 
 
 class RaySubmissionRow(Base):
-    """A submission id that one of Ray's clients chose, and the job it stands for."""
+    """A submission id chosen by a Ray client, and its job."""
 
     __tablename__ = "ray_submissions"
 
@@ -174,7 +164,7 @@ class RaySubmissionRow(Base):
 
 
 class RayPackageRow(Base):
-    """A package that one of Ray's clients uploaded, for jobs that are about to be submitted."""
+    """A package uploaded by a Ray client for jobs that it will submit."""
 
     __tablename__ = "ray_packages"
 
@@ -197,7 +187,7 @@ class SweepRow(Base):
     mlflow_experiment_id: Mapped[str | None]
     parent_run_id: Mapped[str | None]
     best_job_id: Mapped[str | None] = mapped_column(Key)
-    """Not a reference: the choice outlives the record of the job."""
+    """No foreign key: the choice outlives the job's row."""
 
     __table_args__ = (
         Index(None, "created_at", "sweep_id"),
@@ -211,7 +201,7 @@ class SweepRow(Base):
 
 
 class SweepJobRow(Base):
-    """The sweep of a job that has one, and the job's place in its table."""
+    """A job's sweep and its position in it."""
 
     __tablename__ = "sweep_jobs"
 
@@ -223,7 +213,7 @@ class SweepJobRow(Base):
 
 
 class JobTagRow(Base):
-    """The tags of a job's spec, for the tag filter; ``created_at`` is the job's, so that pages need no sort."""
+    """A job's tags, for the tag filter. ``created_at`` is the job's, so pages need no sort."""
 
     __tablename__ = "job_tags"
 
@@ -267,7 +257,7 @@ class AttemptRow(Base):
 
 
 class IdempotencyRow(Base):
-    """An Idempotency-Key and the job it made. The key is claimed before the job is written, hence the deferred reference."""
+    """An Idempotency-Key and its job. The key is claimed before the job is written; hence the deferred foreign key."""
 
     __tablename__ = "idempotency_keys"
 
@@ -295,7 +285,7 @@ class DeploymentRow(Base):
     replicas: Mapped[int]
     message: Mapped[str | None]
     job_id: Mapped[str | None] = mapped_column(Key)
-    """Not a reference: the deployment outlives the record of the job that made it."""
+    """No foreign key: the deployment outlives the job's row."""
     environment_lock: Mapped[tuple[str, ...]]
     ready_at: Mapped[datetime | None]
     tags: Mapped[dict[str, str]]
@@ -303,7 +293,7 @@ class DeploymentRow(Base):
 
 
 class TrafficRow(Base):
-    """A model's traffic table. Never deleted, so that a revision never repeats; without a ``table`` there is none."""
+    """A model's traffic table; ``table`` is null after a DELETE. Rows are never deleted, so revisions never repeat."""
 
     __tablename__ = "traffic_tables"
 
@@ -315,7 +305,7 @@ class TrafficRow(Base):
 
 
 class TrafficChangeRow(Base):
-    """The audit: rows are added, never changed."""
+    """Audit of traffic changes. Rows are added, never changed."""
 
     __tablename__ = "traffic_changes"
 
@@ -333,7 +323,7 @@ class TrafficChangeRow(Base):
 
 
 class AliasRow(Base):
-    """An alias as it was last seen in MLflow, and the move that the platform's API is about to make of it, if any."""
+    """An alias as last read from MLflow, and an announced move of it by the platform's API, if any."""
 
     __tablename__ = "model_aliases"
 
@@ -348,21 +338,21 @@ class AliasRow(Base):
 
 
 class FeedbackRow(Base):
-    """What a prediction should have been. Not a reference to anything: versions come and go, and requests have no rows."""
+    """True value of a prediction. No foreign key: versions may be deleted, and requests have no rows."""
 
     __tablename__ = "feedback"
 
     model_name: Mapped[str] = mapped_column(Key, primary_key=True)
     version: Mapped[str] = mapped_column(Key, primary_key=True)
     request_id: Mapped[str] = mapped_column(Key, primary_key=True)
-    true_value: Mapped[Truth] = mapped_column(JsonOf(TRUTH), nullable=False)
+    true_value: Mapped[Truth] = mapped_column(JsonOf(Any), nullable=False)
     received_at: Mapped[datetime] = mapped_column(index=True)
 
     __table_args__ = (Index(None, "model_name", "version", "received_at", "request_id"),)
 
 
 class LeaseRow(Base):
-    """Never deleted, so that the token never repeats. ``holder`` is empty after a release."""
+    """A lease. Rows are never deleted, so tokens never repeat. ``holder`` is empty after a release."""
 
     __tablename__ = "leases"
 

@@ -1,4 +1,4 @@
-"""The engine under the store, and its kinds of transaction."""
+"""Database connections and transactions on SQLite and PostgreSQL."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ from raylift.store.engine.tables import Base
 T = TypeVar("T")
 
 _BUSY_SECONDS: Final = 30
-"""How long a writer waits for another process's transaction before it fails with "database is locked"."""
+"""Wait for another process's write transaction before "database is locked"."""
 _CONNECT_SECONDS: Final = 10
 _SILENCE_SECONDS: Final = 20
-"""After which a database server whose machine went away counts as gone: the kernel alone would wait a quarter of an hour."""
+"""Timeout for a database server whose machine disappeared. The kernel's own is 15 minutes."""
 _RETRY_SECONDS: Final = 2
 _MIGRATION_LOCK: Final = 0x7261796C696674
-"""Number of the advisory lock in PostgreSQL under which one process migrates: "raylift"."""
+"""PostgreSQL advisory lock of migrations: "raylift" in ASCII."""
 
 
 class Database:
-    """One database and its connections. Nothing but SQL may happen inside a transaction: never the network."""
+    """One database and its connections. No network calls inside a transaction."""
 
     def __init__(self, url: str) -> None:
         self.url = _driver_url(url)
@@ -44,37 +44,37 @@ class Database:
             _prepare_file(_file_of(self.url))
         self._engine = _sqlite_engine(self.url) if self.is_sqlite else _postgresql_engine(self.url)
         self._writing_engine = self._engine.execution_options(raylift_writes=True)
-        # SQLite makes a second writer sleep and look again; the threads of one process take turns here instead.
+        # A second SQLite writer polls in its sleep. A lock is faster between the threads of one process.
         self._turn: AbstractContextManager[Any] = Lock() if self.is_sqlite else nullcontext()
         self._group = GroupCommit(self.write)
 
     @contextmanager
     def read(self) -> Generator[Session]:
-        """A transaction that sees and changes nothing.
+        """Open a read-only transaction.
 
         Raises:
-            EngineUnavailable: The database does not answer.
+            EngineUnavailable: the database does not answer.
         """
         with _named_failures(), Session(self._engine) as session:
             yield session
 
     @contextmanager
     def write(self) -> Generator[Session]:
-        """A transaction that is durable when the block is left, and undone when it raises.
+        """Open a transaction that is durable when the block ends, and rolled back when the block raises.
 
         Raises:
-            EngineUnavailable: The database does not answer, or another process kept it locked.
+            EngineUnavailable: the database does not answer, or another process keeps it locked.
         """
         with _named_failures(), self._turn, Session(self._writing_engine, expire_on_commit=False) as session, session.begin():
             yield session
 
     def write_together(self, work: Callable[[Session], T]) -> T:
-        """Do ``work`` in a transaction that it may share with others that wait to write at this moment.
+        """Run ``work`` in a transaction that it may share with other waiting writers.
 
-        Returns when it is durable. Raises what ``work`` raises, and then keeps nothing of it.
+        Returns after it is durable. If ``work`` raises, its changes are rolled back.
 
         Raises:
-            EngineUnavailable: As ``write``.
+            EngineUnavailable: as ``write``.
         """
         if self.is_sqlite:
             return self._group.run(work)
@@ -83,13 +83,13 @@ class Database:
 
     @contextmanager
     def migrating(self) -> Generator[Connection]:
-        """A transaction that no other process's ``migrating`` overlaps, for changing the tables themselves."""
+        """Open a transaction for changes of the tables. Only one process at a time has one."""
         if not self.is_sqlite:
             with _named_failures(), self._engine.begin() as connection:
                 connection.execute(select(func.pg_advisory_xact_lock(_MIGRATION_LOCK)))
                 yield connection
             return
-        # Rebuilding a table drops the old one, which would delete what refers to it: so foreign keys are off here.
+        # Rebuilding a table drops the old one, which would delete the rows that refer to it. So foreign keys are off.
         engine = _sqlite_engine(self.url, foreign_keys=False).execution_options(raylift_writes=True)
         with _named_failures(), _file_lock(_file_of(self.url)), engine.begin() as connection:
             yield connection
@@ -98,14 +98,14 @@ class Database:
                 raise RuntimeError(f"the migration left rows that refer to nothing: {broken[:5]}")
 
     def bare_connection(self) -> Any:
-        """A connection of the driver itself that begins no transactions; the caller closes it.
+        """Open a driver connection without transactions. The caller closes it.
 
         Raises:
-            EngineUnavailable: The database does not answer.
+            EngineUnavailable: the database does not answer.
         """
         with _named_failures():
             pooled = self._engine.raw_connection()
-        # Asked for first: one that was detached knows its connection no more.
+        # Read first: a detached pool entry no longer has its connection.
         connection: Any = pooled.driver_connection
         pooled.detach()
         if not self.is_sqlite:
@@ -114,7 +114,7 @@ class Database:
 
     @property
     def driver_error(self) -> type[Exception]:
-        """What ``bare_connection`` raises."""
+        """Base of the errors that a ``bare_connection`` raises."""
         return cast("Any", self._engine.dialect.dbapi).Error
 
     def ping(self) -> None:
@@ -126,7 +126,7 @@ class Database:
 
 
 def insert_into(session: Session, row: type[Base]) -> sqlite.Insert | postgresql.Insert:
-    """An INSERT that knows ON CONFLICT, in the words of the session's database. Its values go to ``execute``."""
+    """Return an INSERT that supports ON CONFLICT, in the session's dialect. Pass its values to ``execute``."""
     return dialect_insert(dialect_of(session), row)
 
 
@@ -136,7 +136,7 @@ def dialect_of(session: Session) -> str:
 
 @cache
 def dialect_insert(dialect: str, row: type[Base]) -> sqlite.Insert | postgresql.Insert:
-    # Of the table, not the mapped class: the mapper took half of the CPU time of an upload.
+    # The table, not the mapped class, because the mapper took half of the CPU time of an upload.
     table = cast("Table", row.__table__)
     return sqlite.insert(table) if dialect == "sqlite" else postgresql.insert(table)
 
@@ -157,14 +157,14 @@ def _driver_url(text: str) -> URL:
         case "postgresql" | "postgres":
             return url.set(drivername="postgresql+psycopg")
         case other:
-            raise ValueError(f"{other} is no database that Raylift runs on: use sqlite:///… or postgresql://…")
+            raise ValueError(f"{other} is not supported as a database: use sqlite:///… or postgresql://…")
 
 
 def _postgresql_engine(url: URL) -> Engine:
     return create_engine(
         url,
         pool_pre_ping=True,
-        # Neither errors nor logs ever show values: environment variables of jobs are among them.
+        # Errors and logs must not show values, which include environment variables of jobs.
         hide_parameters=True,
         connect_args={
             "connect_timeout": _CONNECT_SECONDS,
@@ -185,14 +185,14 @@ def _sqlite_engine(url: URL, *, foreign_keys: bool = True) -> Engine:
     )
 
     def configure(connection: sqlite3.Connection, _record: object) -> None:
-        # The driver would begin transactions by itself, late and never IMMEDIATE: `begin` below does it.
+        # The driver would begin transactions late and never IMMEDIATE, so `begin` below does it.
         connection.isolation_level = None
-        # FULL, not NORMAL: in WAL mode NORMAL does not sync at a commit, and 202 means durable.
+        # In WAL mode NORMAL does not sync at a commit, but 202 means durable.
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute(f"PRAGMA foreign_keys = {'ON' if foreign_keys else 'OFF'}")
 
     def begin(connection: Connection) -> None:
-        # A transaction that begins by reading cannot wait for its turn to write: SQLite fails it. So writers say so first.
+        # SQLite fails a transaction that reads first and then has to wait for a write lock. So writers begin IMMEDIATE.
         writes = connection.get_execution_options().get("raylift_writes", False)
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
@@ -212,12 +212,12 @@ def _file_lock(file: Path) -> FileLock:
 
 
 def _prepare_file(file: Path) -> None:
-    """Make the file, for its owner alone (it holds users' environment variables), and turn WAL on, which the file keeps."""
+    """Create the file with mode 600, because it has users' environment variables, and turn WAL on, which is permanent."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    # Only a file that is not there is opened: closing one drops the locks of all of this process's connections to it.
+    # An existing file is not opened: closing it would drop the locks of all connections of this process to it.
     with suppress(FileExistsError):
         os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-    # Turning WAL on does not wait for other connections as other statements do, so processes do it one after the other.
+    # Turning WAL on does not wait for other connections, unlike other statements, so processes take turns.
     with _file_lock(file), closing(sqlite3.connect(file, timeout=_BUSY_SECONDS)) as connection:
         (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
     if mode != "wal":

@@ -1,1 +1,35 @@
-"""How the tables came to be, step by step (Alembic). A released step is never edited: docs/adr/0002."""
+"""Upgrade of a database's tables by Alembic. A released step is never edited: docs/adr/0002."""
+
+from __future__ import annotations
+
+from threading import Lock
+from typing import Final
+
+from alembic import command
+from alembic.config import Config
+from alembic.util import CommandError
+from sqlalchemy import Connection
+
+from raylift.store.engine.transactions import Database
+
+# Alembic keeps the running migration in a global variable.
+_ONE_AT_A_TIME: Final = Lock()
+
+
+def upgrade(database: Database) -> None:
+    """Apply all missing migrations, or none. Safe in several processes at once."""
+    with _ONE_AT_A_TIME, database.migrating() as connection:
+        try:
+            command.upgrade(configuration(connection), "head")
+        except CommandError as error:
+            raise RuntimeError(
+                f"The database cannot be migrated ({error}). If a newer release has used it, install that release."
+            ) from error
+
+
+def configuration(connection: Connection) -> Config:
+    """Build Alembic's configuration without an alembic.ini."""
+    config = Config()
+    config.set_main_option("script_location", "raylift.store:migrations")
+    config.attributes["connection"] = connection
+    return config

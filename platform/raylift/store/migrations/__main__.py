@@ -9,8 +9,8 @@ from pathlib import Path
 from alembic import command
 from alembic.script import ScriptDirectory
 
-from raylift.store.engine.migration import configuration, upgrade
 from raylift.store.engine.transactions import Database
+from raylift.store.migrations import configuration, upgrade
 
 
 def main(message: str) -> None:

@@ -1,4 +1,4 @@
-"""Run by Alembic, on the connection and in the transaction that ``raylift.store.engine.migration`` opened."""
+"""Alembic's environment. Runs in the transaction that ``raylift.store.migrations`` opened."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ def differs(
     found: TypeEngine[object],
     ours: TypeEngine[object],
 ) -> bool | None:
-    """Whether a column is of another type than its table says; None leaves the question to Alembic."""
+    """Return True where a column's type differs from its table; None leaves the decision to Alembic."""
     if not isinstance(ours, Key):
         return None
-    # Alembic looks at a type's class alone, and so takes no collation for the one that Key has on this database.
+    # Alembic compares only the types' classes, so it ignores the collation of Key.
     return not isinstance(found, Text) or found.collation != ours.collation_on(migration.dialect)
 
 

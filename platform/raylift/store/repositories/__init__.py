@@ -1,1 +1,1 @@
-"""The store's methods, a mixin per subject."""
+"""Repositories: one class per subject. Every method is one transaction."""

@@ -1,12 +1,12 @@
-"""Deployments: what the API wants of each model version, and what the supervisor sees of it."""
+"""Deployments: the API's wanted configuration and the supervisor's observations."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Final, TypedDict, Unpack
+from typing import Any, TypedDict, Unpack
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import ColumnElement, delete, func, select, update
 from sqlalchemy.orm import Session
 
 from raylift.domain.deployment import Deployment, DeploymentConfig, DeploymentStatus
@@ -15,11 +15,11 @@ from raylift.domain.lease import Lease
 from raylift.store.engine.tables import DeploymentRow
 from raylift.store.engine.transactions import Database, insert_into
 from raylift.store.statements.lease_guard import guard
-from raylift.store.statements.records import columns, deployment_of
+from raylift.store.statements.records import changed, columns, execute, from_row
 
 
 class DeploymentFacts(TypedDict, total=False):
-    """What the supervisor may report besides the status."""
+    """Fields that the supervisor may report with the status."""
 
     replicas: int
     message: str | None
@@ -27,12 +27,7 @@ class DeploymentFacts(TypedDict, total=False):
     ready_at: datetime | None
 
 
-_FACTS: Final = frozenset(DeploymentFacts.__annotations__)
-
-
 class DeploymentRepository:
-    """Every method is one transaction, and every deployment it returns is fresh."""
-
     def __init__(self, database: Database) -> None:
         self._database = database
 
@@ -50,9 +45,9 @@ class DeploymentRepository:
         tags: Mapping[str, str] | None = None,
         demanded: bool = False,
     ) -> Deployment:
-        """Enter a version's deployment, or return the one there is, unchanged.
+        """Insert a version's deployment, or return the existing one unchanged.
 
-        ``demanded``: somebody waits for it, so it gets processes of its own at once.
+        ``demanded``: the version gets replicas of its own at once.
         """
         blank = Deployment(
             model_name,
@@ -75,47 +70,41 @@ class DeploymentRepository:
     def want(
         self, model_name: str, version: str, *, now: datetime, config: DeploymentConfig | None = None, wanted: bool = True
     ) -> Deployment:
-        """Ask for the version to run, as ``config`` says or as before, or to be taken down.
+        """Request that the version runs, with ``config`` or the present one, or is taken down.
 
         Raises:
-            DeploymentNotFound: It was never entered.
+            DeploymentNotFound: it does not exist.
         """
         changes: dict[str, Any] = {"wanted": wanted, "generation": DeploymentRow.generation + 1, "updated_at": now}
         if config is not None:
             changes["config"] = config
         if wanted:
-            # A new try: the message of the last one no longer holds.
             changes |= {"status": DeploymentStatus.PENDING, "message": None, "demanded_at": now}
         with self._database.write() as session:
-            row = session.scalars(
-                update(DeploymentRow)
-                .where(DeploymentRow.model_name == model_name, DeploymentRow.version == version)
-                .values(changes)
-                .returning(DeploymentRow)
-                .execution_options(synchronize_session=False)
-            ).one_or_none()
-            if row is None:
-                raise _not_found(model_name, version)
-            return deployment_of(row)
+            statement = update(DeploymentRow).where(*_is(model_name, version)).values(changes)
+            found = changed(session, statement, DeploymentRow, Deployment)
+        if found is None:
+            raise _not_found(model_name, version)
+        return found
 
     def get(self, model_name: str, version: str) -> Deployment:
-        """The version's deployment.
+        """Return the version's deployment.
 
         Raises:
-            DeploymentNotFound: It was never entered, or was deleted.
+            DeploymentNotFound: it does not exist.
         """
         with self._database.read() as session:
             return _get(session, model_name, version)
 
     def list(self, model_name: str | None = None) -> list[Deployment]:
-        """All deployments, or one model's, by name and by version number."""
+        """Return all deployments, or one model's, sorted by name and version number."""
         query = select(DeploymentRow)
         if model_name is not None:
             query = query.where(DeploymentRow.model_name == model_name)
-        # Versions are numbers in text: a longer one is a larger one.
+        # Versions are numbers stored as text; a longer one is larger.
         query = query.order_by(DeploymentRow.model_name, func.length(DeploymentRow.version), DeploymentRow.version)
         with self._database.read() as session:
-            return [deployment_of(row) for row in session.scalars(query)]
+            return [from_row(Deployment, row) for row in session.scalars(query)]
 
     def observe(
         self,
@@ -126,62 +115,44 @@ class DeploymentRepository:
         status: DeploymentStatus,
         **changes: Unpack[DeploymentFacts],
     ) -> Deployment | None:
-        """Report what the deployment is; None, and nothing written, when something else is wanted of it by now.
+        """Report the actual state. Returns None and writes nothing if the wanted state has changed meanwhile.
 
         Raises:
-            StaleLease: Another supervisor has taken over.
+            StaleLease: another supervisor has taken over.
         """
-        unknown = sorted(changes.keys() - _FACTS)
-        if unknown:
-            raise TypeError(f"a supervisor cannot change {', '.join(unknown)} of a deployment")
         with self._database.write() as session:
-            current_lease = guard(session, lease)
-            row = session.scalars(
-                update(DeploymentRow)
-                .where(
-                    DeploymentRow.model_name == deployment.model_name,
-                    DeploymentRow.version == deployment.version,
-                    DeploymentRow.generation == deployment.generation,
-                    current_lease,
-                )
-                .values(status=status, updated_at=now, **changes)
-                .returning(DeploymentRow)
-                .execution_options(synchronize_session=False)
-            ).one_or_none()
-            return None if row is None else deployment_of(row)
-
-    def demand(self, model_name: str, version: str, *, now: datetime) -> None:
-        """Note that requests call for processes of the version's own; nothing happens if there is no such deployment."""
-        with self._database.write() as session:
-            session.execute(
-                update(DeploymentRow)
-                .where(DeploymentRow.model_name == model_name, DeploymentRow.version == version)
-                .values(demanded_at=now)
-                .execution_options(synchronize_session=False)
+            unchanged = DeploymentRow.generation == deployment.generation
+            statement = update(DeploymentRow).where(
+                *_is(deployment.model_name, deployment.version), unchanged, guard(session, lease)
             )
+            values = {"status": status, "updated_at": now, **changes}
+            return changed(session, statement.values(values), DeploymentRow, Deployment)
+
+    def request_scale_up(self, model_name: str, version: str, *, now: datetime) -> None:
+        """Request replicas for the version. No effect without such a deployment."""
+        with self._database.write() as session:
+            execute(session, update(DeploymentRow).where(*_is(model_name, version)).values(demanded_at=now))
 
     def delete(self, model_name: str, version: str) -> None:
-        """Forget the deployment.
+        """Delete the deployment.
 
         Raises:
-            DeploymentNotFound: There is none.
+            DeploymentNotFound: it does not exist.
         """
         with self._database.write() as session:
-            gone = session.scalar(
-                delete(DeploymentRow)
-                .where(DeploymentRow.model_name == model_name, DeploymentRow.version == version)
-                .returning(DeploymentRow.version)
-                .execution_options(synchronize_session=False)
-            )
-            if gone is None:
+            if changed(session, delete(DeploymentRow).where(*_is(model_name, version)), DeploymentRow, Deployment) is None:
                 raise _not_found(model_name, version)
+
+
+def _is(model_name: str, version: str) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    return DeploymentRow.model_name == model_name, DeploymentRow.version == version
 
 
 def _get(session: Session, model_name: str, version: str) -> Deployment:
     row = session.get(DeploymentRow, (model_name, version))
     if row is None:
         raise _not_found(model_name, version)
-    return deployment_of(row)
+    return from_row(Deployment, row)
 
 
 def _not_found(model_name: str, version: str) -> DeploymentNotFound:

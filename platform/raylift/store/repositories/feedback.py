@@ -1,4 +1,4 @@
-"""Feedback to predictions: one row a request, what was told last."""
+"""Feedback on predictions: one row per request, the latest value."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from sqlalchemy import delete, func, select, tuple_
 from raylift.domain.feedback import Feedback
 from raylift.store.engine.tables import FeedbackRow
 from raylift.store.engine.transactions import Database, insert_into
-from raylift.store.statements.pages import decode_cursor, encode_cursor
-from raylift.store.statements.records import columns, feedback_of
+from raylift.store.statements.pages import cut, decode_cursor
+from raylift.store.statements.records import columns, execute, from_row
 
 _REMOVED_AT_ONCE: Final = 5000
 
@@ -27,38 +27,34 @@ class FeedbackPage:
 
 
 class FeedbackRepository:
-    """Every method is one transaction."""
-
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def put(self, feedback: Sequence[Feedback]) -> None:
-        """Keep all of it, in the place of what there is about the same requests. Of two about one request, the later counts."""
+        """Insert or replace the feedback of each request. Of two about one request, the later one counts."""
         last = {(one.model_name, one.version, one.request_id): one for one in feedback}
         if not last:
             return
         with self._database.write() as session:
             insert = insert_into(session, FeedbackRow)
-            told = insert.excluded
+            new = insert.excluded
             upsert = insert.on_conflict_do_update(
                 index_elements=["model_name", "version", "request_id"],
-                set_={"true_value": told.true_value, "received_at": told.received_at},
+                set_={"true_value": new.true_value, "received_at": new.received_at},
             )
-            # In one order everywhere: two that write the same requests must not wait for each other.
+            # Sorted, so that two writers of the same rows cannot deadlock.
             session.execute(upsert, [columns(last[key]) for key in sorted(last)])
 
     def page(self, model_name: str, version: str, *, limit: int, cursor: str | None = None) -> FeedbackPage:
-        """Raises InvalidRequest for a cursor that is none."""
+        """Return one page. Raises InvalidRequest for an invalid cursor."""
         row = FeedbackRow
         query = select(row).where(row.model_name == model_name, row.version == version)
         if cursor is not None:
             query = query.where(tuple_(row.received_at, row.request_id) < tuple_(*decode_cursor(cursor)))
         query = query.order_by(row.received_at.desc(), row.request_id.desc()).limit(limit + 1)
         with self._database.read() as session:
-            found = [feedback_of(one) for one in session.scalars(query)]
-        shown = found[:limit]
-        more = len(found) > limit
-        return FeedbackPage(shown, encode_cursor(shown[-1].received_at, shown[-1].request_id) if more else None)
+            found = [from_row(Feedback, one) for one in session.scalars(query)]
+        return FeedbackPage(*cut(found, limit, lambda one: (one.received_at, one.request_id)))
 
     def count(self, model_name: str, version: str) -> int:
         query = select(func.count()).where(FeedbackRow.model_name == model_name, FeedbackRow.version == version)
@@ -66,7 +62,7 @@ class FeedbackRepository:
             return session.scalar(query) or 0
 
     def forget_before(self, moment: datetime) -> bool:
-        """Remove some of what was told before then. Returns whether there may be more."""
+        """Delete a batch of feedback received before ``moment``. Returns True where more may be left."""
         row = FeedbackRow
         with self._database.write() as session:
             due = session.execute(
@@ -74,9 +70,5 @@ class FeedbackRepository:
             ).all()
             keys = [tuple(one) for one in due]
             if keys:
-                session.execute(
-                    delete(row)
-                    .where(tuple_(row.model_name, row.version, row.request_id).in_(keys))
-                    .execution_options(synchronize_session=False)
-                )
+                execute(session, delete(row).where(tuple_(row.model_name, row.version, row.request_id).in_(keys)))
         return len(keys) == _REMOVED_AT_ONCE

@@ -1,4 +1,4 @@
-"""What is over: which of it is old enough to be forgotten, and whether anything still refers to what lies on disk."""
+"""Queries about finished jobs, for retention."""
 
 from __future__ import annotations
 
@@ -17,47 +17,45 @@ _FINAL: Final = sorted({STATUS_OF[state] for state in FINAL_STATES})
 _SWEEP_GOES_ON: Final = exists().where(
     SweepJobRow.job_id == JobRow.job_id, SweepRow.sweep_id == SweepJobRow.sweep_id, SweepRow.finished_at.is_(None)
 )
-"""The sweep will compare its jobs when the last has ended."""
+"""The job's sweep is unfinished and will still compare its jobs."""
 
 
 class HistoryRepository:
-    """Every method is a transaction of its own, and short."""
-
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def finished_before(self, moment: datetime, *, limit: int) -> list[str]:
-        """Jobs that had ended by then, none of a sweep that goes on, the longest known first; at most ``limit``."""
-        # By when they were created, which the index has: a job ends after that.
+        """Return ids of jobs finished before ``moment``, oldest first, without jobs of unfinished sweeps."""
+        # A job ends after its creation, and `created_at` is in the index.
         return self._oldest(limit, JobRow.created_at < moment, JobRow.finished_at < moment)
 
     def beyond(self, keep: int, *, limit: int) -> list[str]:
-        """The oldest finished jobs, as far as there are more than ``keep``; at most ``limit``."""
+        """Return ids of the oldest finished jobs beyond the newest ``keep``, at most ``limit``."""
         with self._database.read() as session:
             finished = sum(session.scalar(select(func.count()).where(JobRow.status == status)) or 0 for status in _FINAL)
         return self._oldest(min(finished - keep, limit)) if finished > keep else []
 
     def ends_of(self, job_ids: Collection[str]) -> dict[str, datetime | None]:
-        """When each of these jobs ended, None for one that has not; those that are not there are left out."""
+        """Return the end of each job; None for an unfinished one. Unknown ids are left out."""
         with self._database.read() as session:
             rows = session.execute(select(JobRow.job_id, JobRow.finished_at).where(JobRow.job_id.in_(job_ids))).all()
         return {row.job_id: row.finished_at for row in rows}
 
     def failed_by_reason(self) -> dict[Reason, int]:
-        """How many of the failed jobs that are kept ended with each reason."""
+        """Count the stored failed jobs by reason."""
         query = select(JobRow.reason, func.count()).where(JobRow.status == JobStatus.FAILED).group_by(JobRow.reason)
         with self._database.read() as session:
             return {reason: count for reason, count in session.execute(query).tuples() if reason is not None}
 
     def forget_keys(self, now: datetime) -> bool:
-        """Remove some of the idempotency keys that are past their time. Returns whether there may be more."""
+        """Delete a batch of expired idempotency keys. Returns True where more may be left."""
         with self._database.write() as session:
             return idempotency.prune(session, now)
 
     def _oldest(self, limit: int, *conditions: ColumnElement[bool]) -> list[str]:
         found: list[tuple[datetime, str]] = []
         with self._database.read() as session:
-            # One query a status: each reads one range of an index, in its order.
+            # A query per status reads one range of an index in its order.
             for status in _FINAL:
                 query = select(JobRow.created_at, JobRow.job_id).where(JobRow.status == status, *conditions, ~_SWEEP_GOES_ON)
                 rows: Sequence[tuple[datetime, str]] = (

@@ -1,4 +1,4 @@
-"""Jobs, from the upload to the last trace."""
+"""Jobs: uploads, listing, the queue, transitions and deletion."""
 
 from __future__ import annotations
 
@@ -17,21 +17,20 @@ from raylift.domain.lease import Lease
 from raylift.domain.project import PackedProject
 from raylift.domain.quota import Held
 from raylift.store.engine.columns import Key, UtcDateTime, utc
-from raylift.store.engine.tables import AttemptRow, EventRow, JobRow, JobTagRow, SweepJobRow
+from raylift.store.engine.tables import AttemptRow, EventRow, JobProjectRow, JobRow, JobTagRow, SweepJobRow
 from raylift.store.engine.transactions import Database, dialect_insert, dialect_of, insert_into
-from raylift.store.statements import attempts, idempotency, projects, queue, ray_submissions, scripts, transitions
+from raylift.store.statements import attempts, idempotency, queue, ray_submissions, transitions
+from raylift.store.statements.blobs import projects, scripts
 from raylift.store.statements.idempotency import IdempotencyKey
-from raylift.store.statements.pages import JobFilter, JobPage, decode_cursor, encode_cursor
-from raylift.store.statements.records import attempt_of, event_of, job_columns, job_of
+from raylift.store.statements.pages import JobFilter, JobPage, cut, decode_cursor
+from raylift.store.statements.records import changed, execute, from_row, job_columns
 from raylift.store.statements.transitions import JobAmendment, JobFacts
 
 _INDEXED_CHARACTERS: Final = 500
-"""Of a tag's key and value: PostgreSQL refuses longer index entries. The spec has them whole."""
+"""Limit for a tag's key and value. PostgreSQL rejects longer index entries; the spec has the full text."""
 
 
 class JobRepository:
-    """Every method is one transaction, and every job it returns is fresh."""
-
     def __init__(self, database: Database) -> None:
         self._database = database
 
@@ -46,18 +45,20 @@ class JobRepository:
         project: PackedProject | None = None,
         max_queued: int | None = None,
     ) -> Job:
-        """Commit an upload: durable when this returns. A repeated request gets the job that the first one made.
+        """Commit an upload; durable on return. A repeated request returns the first one's job.
 
-        ``project`` may be left out where another job has brought the one that the spec refers to. ``max_queued`` bounds the
-        jobs of the same owner that wait, this one included.
+        ``project`` may be omitted where the store has it from another job. ``max_queued`` limits the owner's queued jobs, this
+        one included.
 
         Raises:
-            QuotaExceeded: ``max_queued`` jobs of the owner wait already.
-            IdempotencyMismatch: The key was used for another body.
-            NotFound: The spec refers to a project that is not there.
-            SubmissionIdTaken: The submission id that one of Ray's clients chose is another job's.
+            QuotaExceeded: the owner already has ``max_queued`` queued jobs.
+            IdempotencyMismatch: the key was used for another body.
+            NotFound: the spec's project does not exist.
+            SubmissionIdTaken: the client's submission id belongs to another job.
         """
-        projects.check(spec.project_sha256, project)
+        scripts.check(spec.script_sha256, script)
+        if project is not None:
+            projects.check(spec.project_sha256, project.content)
         job = Job(job_id, spec, JobState.QUEUED, created_at=utc(now), entered_at=utc(now))
 
         def commit(session: Session) -> Job:
@@ -69,9 +70,9 @@ class JobRepository:
                 queue.check_room(session, spec.owner, max_queued)
             scripts.keep(session, spec.script_sha256, script)
             if spec.project_sha256 is not None:
-                projects.keep(session, spec.project_sha256, project)
+                projects.keep(session, spec.project_sha256, project and project.content)
             if not insert(session, job):
-                raise ValueError(f"there is a job {job_id} already")
+                raise ValueError(f"job {job_id} exists already")
             if spec.ray is not None and spec.ray.submission_id is not None:
                 ray_submissions.claim(session, spec.ray.submission_id, job_id)
             if idempotency is not None:
@@ -81,7 +82,8 @@ class JobRepository:
         return self._database.write_together(commit)
 
     def adopt(self, spec: JobSpec, script: bytes, *, job_id: str, submission_id: str, now: datetime) -> Job | None:
-        """Enter a job that was handed straight to Ray; None when it is there already."""
+        """Insert a job that was submitted directly to Ray. Returns None if it exists already."""
+        scripts.check(spec.script_sha256, script)
         job = Job(job_id, spec, JobState.STARTING, created_at=utc(now), entered_at=utc(now), submission_id=submission_id)
         with self._database.write() as session:
             scripts.keep(session, spec.script_sha256, script)
@@ -91,103 +93,87 @@ class JobRepository:
             return job
 
     def get(self, job_id: str) -> Job:
-        """The job.
-
-        Raises:
-            JobNotFound: There is none of that id.
-        """
+        """Return the job; raises JobNotFound."""
         with self._database.read() as session:
             return _get(session, job_id)
 
     def of_submission(self, submission_id: str) -> Job | None:
-        """The job for which one of Ray's clients chose this submission id."""
+        """Return the job for which a Ray client chose this submission id."""
         with self._database.read() as session:
-            job_id = ray_submissions.job_of(session, submission_id)
+            job_id = ray_submissions.find_job(session, submission_id)
             return None if job_id is None else _get(session, job_id)
 
     def list(self, filter: JobFilter, *, limit: int, cursor: str | None = None) -> JobPage:  # noqa: A002 (what it is)
-        """One page of jobs, newest first.
-
-        Raises:
-            InvalidRequest: The cursor is not one of ours.
-        """
+        """Return one page of jobs, newest first. Raises InvalidRequest for an invalid cursor."""
         query = _matching(filter, after=None if cursor is None else decode_cursor(cursor))
         with self._database.read() as session:
-            jobs = [job_of(row) for row in session.scalars(query.limit(limit + 1))]
-        if len(jobs) <= limit:
-            return JobPage(jobs, None)
-        last = jobs[limit - 1]
-        return JobPage(jobs[:limit], encode_cursor(last.created_at, last.job_id))
+            jobs = [from_row(Job, row) for row in session.scalars(query.limit(limit + 1))]
+        return JobPage(*cut(jobs, limit, lambda job: (job.created_at, job.job_id)))
 
     def in_states(self, states: Collection[JobState]) -> list[Job]:
-        """All jobs in these states, oldest first. For the queue, which may be long, see ``queue_heads``."""
+        """Return all jobs in these states, oldest first. The queue may be long: use ``queue_heads`` for it."""
         with self._database.read() as session:
             query = select(JobRow).where(JobRow.state.in_(states)).order_by(JobRow.created_at, JobRow.job_id)
-            return [job_of(row) for row in session.scalars(query)]
+            return [from_row(Job, row) for row in session.scalars(query)]
 
     def queue_heads(self, per_owner: int, *, nodes: Sequence[Resources] = ()) -> list[QueuedJob]:
-        """The first waiting jobs of each owner, by priority, then age.
+        """Return the first queued jobs of each owner, by priority, then age.
 
-        Left out are those that may not start yet: their sweep has no parent run, or as many of its jobs run as it allows.
+        Jobs that their sweep holds back are left out: it has no parent run yet, or its limit of running jobs is reached.
 
         Args:
-            per_owner: how many of each, so that one owner's thousands never hide another's one.
-            nodes: only jobs that one of these could hold, were it empty; none given: all jobs.
+            per_owner: limit per owner, so that one owner's long queue does not hide another's jobs.
+            nodes: return only jobs that fit one of these nodes when it is empty. Empty: no such condition.
         """
         with self._database.read() as session:
             return queue.heads(session, per_owner=per_owner, nodes=nodes)
 
-    def anybody_waits(self) -> bool:
-        """Whether there is a waiting job, be it for its turn or for a node that there is not."""
+    def has_queued_jobs(self) -> bool:
+        """Return True where a job is queued, for any reason."""
         with self._database.read() as session:
-            return queue.anybody_waits(session)
+            return queue.has_queued_jobs(session)
 
     def held_by(self, owner: str) -> Held:
-        """What the owner's admitted jobs hold."""
+        """Return the resources held by the owner's admitted jobs."""
         with self._database.read() as session:
             return queue.held(session, owner)
 
     def cancelling(self) -> list[Job]:
-        """The jobs that are to be cancelled and are not final yet, wherever they are, oldest request first."""
+        """Return unfinished jobs with a cancellation request, oldest request first."""
         with self._database.read() as session:
             asked = and_(JobRow.cancel_requested_at.is_not(None), JobRow.finished_at.is_(None))
             query = select(JobRow).where(asked).order_by(JobRow.cancel_requested_at, JobRow.job_id)
-            return [job_of(row) for row in session.scalars(query)]
+            return [from_row(Job, row) for row in session.scalars(query)]
 
     def count_by_status(self) -> dict[JobStatus, int]:
-        """How many jobs there are of each status, zeros included."""
+        """Count jobs by status, zeros included."""
         with self._database.read() as session:
             counts = dict(session.execute(select(JobRow.status, func.count()).group_by(JobRow.status)).all())
         return {status: counts.get(status, 0) for status in JobStatus}
 
     def queue_position(self, job: Job) -> int | None:
-        """Its place by priority and age among all jobs that wait, from 1; None once the job has been admitted.
+        """Return the job's position in the queue by priority and age, from 1; None after its admission.
 
-        Fair share between owners and quotas may let a job go before its place.
+        Fair share and quotas may admit jobs in another order.
         """
         if job.state is not JobState.QUEUED:
             return None
         rank = -job.spec.priority
         ahead = tuple_(JobRow.created_at, JobRow.job_id) < _key(job.created_at, job.job_id)
         with self._database.read() as session:
-            # Two counts, not one with OR: each is a range of the index.
-            before = session.scalar(select(func.count()).where(queue.IN_THE_QUEUE, JobRow.queue_rank < rank)) or 0
-            peers = session.scalar(select(func.count()).where(queue.IN_THE_QUEUE, JobRow.queue_rank == rank, ahead)) or 0
+            # Each of the two counts reads one range of the index; a single one with OR would not.
+            before = session.scalar(select(func.count()).where(queue.IS_QUEUED, JobRow.queue_rank < rank)) or 0
+            peers = session.scalar(select(func.count()).where(queue.IS_QUEUED, JobRow.queue_rank == rank, ahead)) or 0
         return before + peers + 1
 
     def request_cancel(self, job_id: str, *, now: datetime) -> Job:
-        """Want the job cancelled; the supervisor does it. Idempotent; a finished job is returned as it is.
+        """Request a cancellation, which the supervisor carries out. Idempotent; no effect on a finished job.
 
         Raises:
-            JobNotFound: There is none of that id.
+            JobNotFound: it does not exist.
         """
         with self._database.write() as session:
-            session.execute(
-                update(JobRow)
-                .where(JobRow.job_id == job_id, JobRow.finished_at.is_(None), JobRow.cancel_requested_at.is_(None))
-                .values(cancel_requested_at=now)
-                .execution_options(synchronize_session=False)
-            )
+            cancel(session, JobRow.job_id == job_id, now=now)
             return _get(session, job_id)
 
     def move(
@@ -201,87 +187,69 @@ class JobRepository:
         message: str | None = None,
         **changes: Unpack[JobFacts],
     ) -> Job:
-        """Move a job to another state, with its event and its attempt, if it is still what the caller saw.
+        """Move a job to another state, with its event and attempt, if it is unchanged since the caller read it.
 
-        ``reason`` and ``message`` replace those of the state before. Going back to the queue clears the submission,
-        its start, its deadline and the stop; the number of the next attempt is the caller's to give.
+        ``reason`` and ``message`` replace the previous ones. A move back to the queue clears the submission, its start,
+        its deadline and the stop reason; the caller passes the next attempt's number.
 
         Raises:
             IllegalMove: JOB_MOVES has no such move.
-            StaleLease: Another supervisor has taken over.
-            StaleJob: The job has moved since ``job`` was read.
-            JobNotFound: It was deleted.
+            StaleLease: another supervisor has taken over.
+            StaleJob: the job has moved since ``job`` was read.
+            JobNotFound: it was deleted.
         """
         with self._database.write() as session:
             return transitions.move(session, lease, job, to, now=now, reason=reason, message=message, facts=changes)
 
     def amend(self, lease: Lease, job: Job, **changes: Unpack[JobAmendment]) -> Job:
-        """Change what is known of a job without moving it, under the guards of ``move``.
-
-        Raises:
-            StaleLease: Another supervisor has taken over.
-            StaleJob: The job has moved since ``job`` was read.
-            JobNotFound: It was deleted.
-        """
+        """Change fields of a job without moving it. Same guards and errors as ``move``."""
         with self._database.write() as session:
             return transitions.amend(session, lease, job, changes)
 
     def events(self, job_id: str) -> list[Event]:
-        """The job's transitions, first to last; none for an unknown job."""
+        """Return the job's transitions, oldest first; empty for an unknown job."""
         with self._database.read() as session:
             query = select(EventRow).where(EventRow.job_id == job_id).order_by(EventRow.sequence)
-            return [event_of(row) for row in session.scalars(query)]
+            return [from_row(Event, row) for row in session.scalars(query)]
 
     def attempts(self, job_id: str) -> list[Attempt]:
-        """The job's submissions to Ray, first to last."""
+        """Return the job's submissions to Ray, oldest first."""
         with self._database.read() as session:
             query = select(AttemptRow).where(AttemptRow.job_id == job_id).order_by(AttemptRow.number)
-            return [attempt_of(row) for row in session.scalars(query)]
+            return [from_row(Attempt, row) for row in session.scalars(query)]
 
     def script(self, sha256: str) -> bytes:
-        """The script's bytes.
-
-        Raises:
-            NotFound: No job of that script is left.
-        """
+        """Return the script's bytes; raises NotFound."""
         with self._database.read() as session:
-            return scripts.read(session, sha256)
+            content = scripts.read(session, sha256)
+        return scripts.checked(sha256, content)
 
     def project(self, sha256: str) -> bytes:
-        """The project's archive, as raylift.domain.project packs it.
-
-        Raises:
-            NotFound: No job of that project is left.
-        """
+        """Return the project's archive (raylift.domain.project); raises NotFound."""
         with self._database.read() as session:
             content = projects.read(session, sha256)
         return projects.checked(sha256, content)
 
     def delete(self, job_id: str) -> Job:
-        """Delete a finished job, its events and attempts, and its script and project unless another job runs them.
+        """Delete a finished job, its events and attempts, and its script and project unless another job uses them.
 
         Raises:
-            JobNotFound: There is none of that id.
-            JobNotFinished: It is not final yet.
+            JobNotFound: it does not exist.
+            JobNotFinished: it is not final yet.
         """
         with self._database.write() as session:
-            row = session.scalars(
-                delete(JobRow)
-                .where(JobRow.job_id == job_id, JobRow.finished_at.is_not(None))
-                .returning(JobRow)
-                .execution_options(synchronize_session=False)
-            ).one_or_none()
-            if row is None:
+            statement = delete(JobRow).where(JobRow.job_id == job_id, JobRow.finished_at.is_not(None))
+            deleted = changed(session, statement, JobRow, Job)
+            if deleted is None:
                 job = _get(session, job_id)
                 raise JobNotFinished(f"{job_id} is {job.status}: cancel it first.", job_id=job_id, status=job.status)
-            deleted = job_of(row)
             scripts.drop_unused(session, deleted.spec.script_sha256)
             if deleted.spec.project_sha256 is not None:
                 projects.drop_unused(session, deleted.spec.project_sha256)
             return deleted
 
 
-# The parameter of `add` is named `idempotency`, as the module is.
+# The parameter `idempotency` of `add` hides the module of that name.
 _claim = idempotency.claim
 _prune = idempotency.prune
 
@@ -290,25 +258,32 @@ def _get(session: Session, job_id: str) -> Job:
     row = session.get(JobRow, job_id)
     if row is None:
         raise JobNotFound(f"There is no job {job_id}.", job_id=job_id)
-    return job_of(row)
+    return from_row(Job, row)
+
+
+def cancel(session: Session, wanted: ColumnElement[bool], *, now: datetime) -> None:
+    """Request the cancellation of unfinished jobs."""
+    unfinished = and_(JobRow.finished_at.is_(None), JobRow.cancel_requested_at.is_(None))
+    execute(session, update(JobRow).where(wanted, unfinished).values(cancel_requested_at=now))
 
 
 def insert(session: Session, job: Job) -> bool:
-    """Insert the job with its tags and its first event; False when there is one of its id."""
+    """Insert the job with its tags and first event. Returns False if its id exists."""
     if session.scalar(_insert_job(dialect_of(session)), job_columns(job)) is None:
         return False
-    # Cut keys may coincide: the last one stays, the spec has both.
+    # Shortened keys may coincide: the last one is indexed, the spec has both.
     tags = {_indexed(key): _indexed(value) for key, value in job.spec.tags.items()}
     if tags:
         rows = [{"job_id": job.job_id, "key": k, "value": v, "created_at": job.created_at} for k, v in tags.items()]
         session.execute(insert_into(session, JobTagRow), rows)
     if job.spec.project_sha256 is not None:
-        projects.refer(session, job.job_id, job.spec.project_sha256)
+        reference = {"job_id": job.job_id, "project_sha256": job.spec.project_sha256}
+        session.execute(insert_into(session, JobProjectRow), reference)
     transitions.record_upload(session, job)
     return True
 
 
-@cache  # Here and wherever an upload goes: making statements anew takes more CPU time than carrying them out.
+@cache  # Building a statement takes more CPU time than executing it.
 def _insert_job(dialect: str) -> ReturningInsert[Any]:
     return dialect_insert(dialect, JobRow).on_conflict_do_nothing().returning(JobRow.__table__.c.job_id)
 
@@ -330,7 +305,7 @@ def _matching(wanted: JobFilter, *, after: tuple[datetime, str] | None) -> Selec
         query = query.join(JobTagRow, JobTagRow.job_id == JobRow.job_id).where(JobTagRow.key == _indexed(key))
         if value is not None:
             query = query.where(JobTagRow.value == _indexed(value))
-        # The tag's own index holds the page's order.
+        # The index on tags has the order of the page.
         created_at, job_id = JobTagRow.created_at, JobTagRow.job_id
     if wanted.sweep_id is not None:
         query = query.join(SweepJobRow, SweepJobRow.job_id == JobRow.job_id).where(SweepJobRow.sweep_id == wanted.sweep_id)

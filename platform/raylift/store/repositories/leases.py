@@ -1,4 +1,4 @@
-"""Leases: which supervisor may write transitions now."""
+"""Leases: the right of one supervisor at a time to write transitions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from raylift.domain.lease import Lease
 from raylift.store.engine.tables import LeaseRow
 from raylift.store.engine.transactions import Database, insert_into
 from raylift.store.statements.lease_guard import is_current, stale
-from raylift.store.statements.records import lease_of
+from raylift.store.statements.records import changed, from_row
 
 _LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _NOBODY: Final = ""
@@ -22,16 +22,16 @@ class LeaseRepository:
         self._database = database
 
     def held(self, name: str, *, now: datetime) -> Lease | None:
-        """The lease as it is held now; None while nobody does."""
+        """Return the lease that is held now; None where it is free."""
         with self._database.read() as session:
             row = session.get(LeaseRow, name)
-            return lease_of(row) if row is not None and row.holder != _NOBODY and row.expires_at > now else None
+            return from_row(Lease, row) if row is not None and row.holder != _NOBODY and row.expires_at > now else None
 
     def acquire(self, name: str, holder: str, *, now: datetime, seconds: float) -> Lease | None:
-        """Take the lease, or renew it; None while another holds it.
+        """Take or renew the lease. Returns None while another holds it.
 
-        ``holder`` must be unique to the process (or actor incarnation): two that share a name share the token.
-        One that ends later than twice ``seconds`` from now was taken before the clock was put back, and is free.
+        ``holder`` must be unique per process or actor incarnation, because holders with one name share the token.
+        A lease that expires more than twice ``seconds`` from now was taken before the clock was set back; it is free.
         """
         if not holder:
             raise ValueError("a lease needs a holder")
@@ -46,27 +46,22 @@ class LeaseRepository:
                 row.token += 1
             row.expires_at = now + timedelta(seconds=seconds)
             session.flush()
-            return lease_of(row)
+            return from_row(Lease, row)
 
     def renew(self, lease: Lease, *, now: datetime, seconds: float) -> Lease:
-        """Hold the lease for longer. One that has expired, but that nobody took, is still its holder's.
+        """Extend the lease. An expired lease still belongs to its holder until another one takes it.
 
         Raises:
-            StaleLease: Another has taken it.
+            StaleLease: another has taken it.
         """
         with self._database.write() as session:
-            renewed = session.scalars(
-                update(LeaseRow)
-                .where(is_current(lease))
-                .values(expires_at=now + timedelta(seconds=seconds))
-                .returning(LeaseRow)
-                .execution_options(synchronize_session=False)
-            ).one_or_none()
-            if renewed is None:
-                raise stale(lease)
-            return lease_of(renewed)
+            statement = update(LeaseRow).where(is_current(lease)).values(expires_at=now + timedelta(seconds=seconds))
+            renewed = changed(session, statement, LeaseRow, Lease)
+        if renewed is None:
+            raise stale(lease)
+        return renewed
 
     def release(self, lease: Lease) -> None:
-        """Give the lease back, so that the next need not wait for it to expire. Nothing happens if another has it."""
+        """Release the lease, so that the next holder need not wait for its expiry. No effect if another has it."""
         with self._database.write() as session:
             session.execute(update(LeaseRow).where(is_current(lease)).values(holder=_NOBODY, expires_at=_LONG_AGO))

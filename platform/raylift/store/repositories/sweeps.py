@@ -1,4 +1,4 @@
-"""Sweeps and which jobs are theirs. The jobs themselves are kept, moved and counted as any others."""
+"""Sweeps and their membership of jobs. Their jobs are stored and moved like any others."""
 
 from __future__ import annotations
 
@@ -20,18 +20,19 @@ from raylift.store.engine.tables import JobRow, SweepJobRow, SweepRow
 from raylift.store.engine.transactions import Database, insert_into
 from raylift.store.repositories import jobs
 from raylift.store.statements import idempotency as idempotency_keys
-from raylift.store.statements import projects, queue, scripts
+from raylift.store.statements import queue
+from raylift.store.statements.blobs import projects, scripts
 from raylift.store.statements.idempotency import IdempotencyKey
 from raylift.store.statements.lease_guard import guard
-from raylift.store.statements.pages import decode_cursor, encode_cursor
-from raylift.store.statements.records import columns, job_of, sweep_of
+from raylift.store.statements.pages import cut, decode_cursor
+from raylift.store.statements.records import changed, columns, execute, from_row
 
 _CANCELLABLE: Final = (SweepState.OPENING, SweepState.RUNNING)
 _OVER: Final = and_(SweepRow.finished_at.is_not(None), ~exists().where(SweepJobRow.sweep_id == SweepRow.sweep_id))
 
 
 class SweepFacts(TypedDict, total=False):
-    """What a move may change besides the state."""
+    """Fields that a move may change with the state."""
 
     mlflow_experiment_id: str | None
     parent_run_id: str | None
@@ -40,11 +41,11 @@ class SweepFacts(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True)
 class AddedSweep:
-    """A sweep that was committed, by this request or by an earlier one with the same key."""
+    """A committed sweep; ``repeated`` if an earlier request with the same key made it."""
 
     sweep: Sweep
     jobs: list[Job]
-    """In the order of its table."""
+    """In the order of the combinations."""
     repeated: bool
 
 
@@ -54,7 +55,7 @@ class SweepListing:
 
     sweep: Sweep
     counts: dict[JobStatus, int]
-    """Of its jobs, zeros included."""
+    """Its jobs by status, zeros included."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +67,6 @@ class SweepPage:
 
 
 class SweepRepository:
-    """Every method is one transaction, and every sweep it returns is fresh."""
-
     def __init__(self, database: Database) -> None:
         self._database = database
 
@@ -83,20 +82,22 @@ class SweepRepository:
         project: PackedProject | None = None,
         max_queued: int | None = None,
     ) -> AddedSweep:
-        """Commit a sweep with all its jobs, or nothing: durable when this returns. A repeated request gets the first one's.
+        """Commit a sweep with all its jobs; durable on return. A repeated request returns the first one's sweep.
 
-        ``specs`` are the job ids and what each runs, of one script and one project, in the order of the table.
+        ``specs`` are job ids and specs, of one script and one project, in the order of the combinations.
 
         Raises:
-            QuotaExceeded: With these, more than ``max_queued`` jobs of the owner would wait.
-            IdempotencyMismatch: The key was used for another body.
+            QuotaExceeded: the owner would have more than ``max_queued`` queued jobs.
+            IdempotencyMismatch: the key was used for another body.
         """
         first_id, first_spec = specs[0]
-        projects.check(first_spec.project_sha256, project)
+        scripts.check(first_spec.script_sha256, script)
+        if project is not None:
+            projects.check(first_spec.project_sha256, project.content)
         sweep = Sweep(sweep_id, spec, SweepState.OPENING, created_at=utc(now), entered_at=utc(now))
         with self._database.write() as session:
             if idempotency is not None:
-                # A key stands for a job; for a sweep, the first of its jobs.
+                # A key refers to a job; a sweep's key refers to its first job.
                 known = idempotency_keys.claim(session, idempotency, job_id=first_id, now=now)
                 if known != first_id:
                     return _repeated(session, known)
@@ -104,12 +105,12 @@ class SweepRepository:
                 queue.check_room(session, first_spec.owner, max_queued, more=len(specs))
             scripts.keep(session, first_spec.script_sha256, script)
             if first_spec.project_sha256 is not None:
-                projects.keep(session, first_spec.project_sha256, project)
+                projects.keep(session, first_spec.project_sha256, project and project.content)
             session.execute(insert_into(session, SweepRow), columns(sweep))
             made = [Job(job_id, job, JobState.QUEUED, created_at=utc(now), entered_at=utc(now)) for job_id, job in specs]
             for position, job in enumerate(made):
                 if not jobs.insert(session, job):
-                    raise ValueError(f"there is a job {job.job_id} already")
+                    raise ValueError(f"job {job.job_id} exists already")
                 row = {"job_id": job.job_id, "sweep_id": sweep_id, "position": position}
                 session.execute(insert_into(session, SweepJobRow), row)
             if idempotency is not None:
@@ -117,17 +118,17 @@ class SweepRepository:
             return AddedSweep(sweep, made, repeated=False)
 
     def get(self, sweep_id: str) -> Sweep:
-        """Raises SweepNotFound."""
+        """Return the sweep; raises SweepNotFound."""
         with self._database.read() as session:
             return _get(session, sweep_id)
 
     def jobs(self, sweep_id: str) -> list[Job]:
-        """Its jobs that have not been deleted, in the order of its table; none for an unknown sweep."""
+        """Return its jobs, without deleted ones, in the order of the combinations; empty for an unknown sweep."""
         with self._database.read() as session:
             return _jobs(session, sweep_id)
 
     def held_back(self, sweep: Sweep) -> frozenset[str]:
-        """Its waiting jobs that may not start yet, whatever room there is: it has no parent run, or runs as many as it may."""
+        """Return ids of queued jobs that may not start yet: no parent run, or the limit of running jobs is reached."""
         query = (
             select(JobRow.job_id, JobRow.state)
             .join(SweepJobRow, SweepJobRow.job_id == JobRow.job_id)
@@ -145,54 +146,41 @@ class SweepRepository:
         return frozenset(waiting[max(sweep.spec.max_parallel - at_work, 0) :])
 
     def list(self, *, limit: int, cursor: str | None = None) -> SweepPage:
-        """One page of sweeps, newest first.
-
-        Raises:
-            InvalidRequest: The cursor is not one of ours.
-        """
+        """Return one page of sweeps, newest first. Raises InvalidRequest for an invalid cursor."""
         query = select(SweepRow).order_by(SweepRow.created_at.desc(), SweepRow.sweep_id.desc())
         if cursor is not None:
             created_at, sweep_id = decode_cursor(cursor)
             after = tuple_(literal(created_at, UtcDateTime()), literal(sweep_id, Key()))
             query = query.where(tuple_(SweepRow.created_at, SweepRow.sweep_id) < after)
         with self._database.read() as session:
-            found = [sweep_of(row) for row in session.scalars(query.limit(limit + 1))]
-            counts = _counts(session, [sweep.sweep_id for sweep in found[:limit]])
-        listed = [SweepListing(sweep, counts[sweep.sweep_id]) for sweep in found[:limit]]
-        last = found[limit - 1] if len(found) > limit else None
-        return SweepPage(listed, encode_cursor(last.created_at, last.sweep_id) if last else None)
+            found = [from_row(Sweep, row) for row in session.scalars(query.limit(limit + 1))]
+            shown, next_cursor = cut(found, limit, lambda sweep: (sweep.created_at, sweep.sweep_id))
+            counts = _counts(session, [sweep.sweep_id for sweep in shown])
+        return SweepPage([SweepListing(sweep, counts[sweep.sweep_id]) for sweep in shown], next_cursor)
 
     def due(self) -> list[Sweep]:
-        """The sweeps that something is to be done about, oldest first: to open, to close, or all of whose jobs have ended."""
+        """Return sweeps that need an action, oldest first: opening, closing, or running with all jobs ended."""
         of_it = and_(SweepJobRow.sweep_id == SweepRow.sweep_id, JobRow.finished_at.is_(None))
         goes_on = exists().where(JobRow.job_id == SweepJobRow.job_id, of_it)
         query = select(SweepRow).where(SweepRow.finished_at.is_(None), or_(SweepRow.state != SweepState.RUNNING, ~goes_on))
         with self._database.read() as session:
-            return [sweep_of(row) for row in session.scalars(query.order_by(SweepRow.created_at, SweepRow.sweep_id))]
+            return [from_row(Sweep, row) for row in session.scalars(query.order_by(SweepRow.created_at, SweepRow.sweep_id))]
 
     def request_cancel(self, sweep_id: str, *, now: datetime) -> Sweep:
-        """Want the sweep and all its jobs cancelled; the supervisor does it. Idempotent; no effect once the best is chosen.
+        """Request cancellation of the sweep and its jobs. Idempotent; no effect after the best job was chosen.
 
         Raises:
-            SweepNotFound: There is none of that id.
+            SweepNotFound: it does not exist.
         """
         with self._database.write() as session:
-            asked = session.scalar(
-                update(SweepRow)
-                .where(SweepRow.sweep_id == sweep_id, SweepRow.state.in_(_CANCELLABLE))
-                .values(cancel_requested_at=func.coalesce(SweepRow.cancel_requested_at, literal(now, UtcDateTime())))
-                .returning(SweepRow.sweep_id)
-                .execution_options(synchronize_session=False)
-            )
-            if asked is not None:
-                theirs = select(SweepJobRow.job_id).where(SweepJobRow.sweep_id == sweep_id)
-                session.execute(
-                    update(JobRow)
-                    .where(JobRow.job_id.in_(theirs), JobRow.finished_at.is_(None), JobRow.cancel_requested_at.is_(None))
-                    .values(cancel_requested_at=now)
-                    .execution_options(synchronize_session=False)
-                )
-            return _get(session, sweep_id)
+            first = func.coalesce(SweepRow.cancel_requested_at, literal(now, UtcDateTime()))
+            statement = update(SweepRow).where(SweepRow.sweep_id == sweep_id, SweepRow.state.in_(_CANCELLABLE))
+            cancelled = changed(session, statement.values(cancel_requested_at=first), SweepRow, Sweep)
+            if cancelled is None:
+                return _get(session, sweep_id)
+            members = select(SweepJobRow.job_id).where(SweepJobRow.sweep_id == sweep_id)
+            jobs.cancel(session, JobRow.job_id.in_(members), now=now)
+            return cancelled
 
     def move(
         self,
@@ -204,12 +192,12 @@ class SweepRepository:
         message: str | None = None,
         **changes: Unpack[SweepFacts],
     ) -> Sweep:
-        """Move a sweep to another state, if it is still in the one that the caller saw. The one place where its state changes.
+        """Move a sweep to another state if it is still in the state of ``sweep``. The only place that changes its state.
 
         Raises:
             IllegalMove: SWEEP_MOVES has no such move.
-            StaleLease: Another supervisor has taken over.
-            StaleSweep: It has moved on, or was deleted.
+            StaleLease: another supervisor has taken over.
+            StaleSweep: it has moved on or was deleted.
         """
         if to not in SWEEP_MOVES[sweep.state]:
             raise IllegalMove(f"{sweep.sweep_id} cannot move from {sweep.state} to {to}")
@@ -217,42 +205,36 @@ class SweepRepository:
         if to in FINAL_SWEEP_STATES:
             values["finished_at"] = now
         with self._database.write() as session:
-            current_lease = guard(session, lease)
-            row = session.scalars(
-                update(SweepRow)
-                .where(SweepRow.sweep_id == sweep.sweep_id, SweepRow.state == sweep.state, current_lease)
-                .values(values)
-                .returning(SweepRow)
-                .execution_options(synchronize_session=False)
-            ).one_or_none()
-            if row is None:
-                raise StaleSweep(f"{sweep.sweep_id} is no longer {sweep.state}.", sweep_id=sweep.sweep_id)
-            return sweep_of(row)
+            unchanged = and_(SweepRow.sweep_id == sweep.sweep_id, SweepRow.state == sweep.state)
+            statement = update(SweepRow).where(unchanged, guard(session, lease)).values(values)
+            moved = changed(session, statement, SweepRow, Sweep)
+        if moved is None:
+            raise StaleSweep(f"{sweep.sweep_id} is no longer {sweep.state}.", sweep_id=sweep.sweep_id)
+        return moved
 
     def delete(self, sweep_id: str) -> None:
-        """Forget a sweep that has ended and whose jobs are deleted; one that is gone already is no error.
+        """Delete a finished sweep without jobs. An unknown sweep is no error.
 
         Raises:
-            SweepNotFinished: It has not ended, or has jobs.
+            SweepNotFinished: it has not ended, or has jobs.
         """
         with self._database.write() as session:
-            statement = delete(SweepRow).where(SweepRow.sweep_id == sweep_id, _OVER)
-            session.execute(statement.execution_options(synchronize_session=False))
+            execute(session, delete(SweepRow).where(SweepRow.sweep_id == sweep_id, _OVER))
             row = session.get(SweepRow, sweep_id)
             if row is not None:
                 raise SweepNotFinished(f"{sweep_id} is {row.state} and has jobs.", sweep_id=sweep_id)
 
     def forget_empty(self) -> None:
-        """Forget the sweeps that have ended and whose jobs have all been deleted."""
+        """Delete all finished sweeps whose jobs have been deleted."""
         with self._database.write() as session:
-            session.execute(delete(SweepRow).where(_OVER).execution_options(synchronize_session=False))
+            execute(session, delete(SweepRow).where(_OVER))
 
 
 def _get(session: Session, sweep_id: str) -> Sweep:
     row = session.get(SweepRow, sweep_id)
     if row is None:
         raise SweepNotFound(f"There is no sweep {sweep_id}.", sweep_id=sweep_id)
-    return sweep_of(row)
+    return from_row(Sweep, row)
 
 
 def _jobs(session: Session, sweep_id: str) -> list[Job]:
@@ -262,7 +244,7 @@ def _jobs(session: Session, sweep_id: str) -> list[Job]:
         .where(SweepJobRow.sweep_id == sweep_id)
         .order_by(SweepJobRow.position)
     )
-    return [job_of(row) for row in session.scalars(query)]
+    return [from_row(Job, row) for row in session.scalars(query)]
 
 
 def _repeated(session: Session, job_id: str) -> AddedSweep:

@@ -1,4 +1,4 @@
-"""Traffic tables, the aliases as they were last seen in MLflow, and the audit of both."""
+"""Traffic tables, aliases as last read from MLflow, and the audit of both."""
 
 from __future__ import annotations
 
@@ -14,33 +14,32 @@ from raylift.domain.errors import TrafficChanged
 from raylift.domain.traffic import AliasRecord, TrafficAction, TrafficChange, TrafficRecord, TrafficTable
 from raylift.store.engine.tables import AliasRow, TrafficChangeRow, TrafficRow
 from raylift.store.engine.transactions import Database, insert_into
-from raylift.store.statements.records import alias_of, columns, traffic_change_of, traffic_of
+from raylift.store.statements.records import columns, from_row
 
 MLFLOW: Final = "mlflow"
-"""Who moved an alias that the platform's API did not."""
+"""Author of alias changes that were made directly in MLflow."""
 
 _ANNOUNCED_WITHIN: Final = timedelta(seconds=60)
-"""How long a move that was announced may take to be seen in MLflow and still be the announcer's."""
+"""An alias change seen within this time after an announcement is attributed to its author."""
 
 
 class TrafficRepository:
-    """Every method is one transaction. What changes a model's traffic is written one after the other, with its audit row."""
+    """Changes of one model's traffic are serialized; each writes its audit row."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def get(self, model_name: str) -> TrafficRecord | None:
-        """The model's record; None where its traffic was never touched."""
+        """Return the model's record; None where its traffic was never changed."""
         with self._database.read() as session:
             row = session.get(TrafficRow, model_name)
-            return None if row is None else traffic_of(row)
+            return None if row is None else from_row(TrafficRecord, row)
 
     def list(self) -> list[TrafficRecord]:
-        """The models that have a table, by name."""
-        # A JSON column without a value is NULL on both databases.
+        """Return the records that have a table, sorted by model name."""
         query = select(TrafficRow).where(TrafficRow.table.is_not(None)).order_by(TrafficRow.model_name)
         with self._database.read() as session:
-            return [traffic_of(row) for row in session.scalars(query)]
+            return [from_row(TrafficRecord, row) for row in session.scalars(query)]
 
     def put(
         self,
@@ -52,18 +51,18 @@ class TrafficRepository:
         action: TrafficAction = TrafficAction.PUT,
         expected_revision: int | None = None,
     ) -> TrafficRecord:
-        """Make ``table`` the model's, as a new revision; the one there is, when it is the same table.
+        """Store ``table`` as a new revision. An equal table makes no new revision.
 
         Raises:
-            TrafficChanged: The table is no longer at ``expected_revision``.
+            TrafficChanged: the table is no longer at ``expected_revision``.
         """
         with self._database.write() as session:
             row = _locked(session, model_name, now)
-            present = traffic_of(row)
+            present = from_row(TrafficRecord, row)
             if expected_revision is not None and present.revision != expected_revision:
                 raise TrafficChanged(
                     f"The traffic of {model_name} is at revision {present.revision}, not {expected_revision}: "
-                    "look at what changed, and send it again.",
+                    "read the present table and send the change again.",
                     revision=present.revision,
                 )
             if present.table == table:
@@ -78,57 +77,57 @@ class TrafficRepository:
             return record
 
     def history(self, model_name: str, *, limit: int, before: int | None = None) -> list[TrafficChange]:
-        """Changes, newest first, older than the sequence number ``before``."""
+        """Return changes before the sequence number ``before``, newest first."""
         query = select(TrafficChangeRow).where(TrafficChangeRow.model_name == model_name)
         if before is not None:
             query = query.where(TrafficChangeRow.sequence < before)
         with self._database.read() as session:
             rows = session.scalars(query.order_by(TrafficChangeRow.sequence.desc()).limit(limit))
-            return [traffic_change_of(row) for row in rows]
+            return [from_row(TrafficChange, row) for row in rows]
 
     def last_change(self, model_name: str, *, aliases: Collection[str], table: bool = True) -> TrafficChange | None:
-        """The newest change of the table (unless ``table`` is False) or of one of ``aliases``."""
+        """Return the newest change of the table (unless ``table`` is False) or of one of ``aliases``."""
         wanted = [TrafficChangeRow.alias.in_(aliases)] + ([TrafficChangeRow.alias.is_(None)] if table else [])
         query = select(TrafficChangeRow).where(TrafficChangeRow.model_name == model_name, or_(*wanted))
         with self._database.read() as session:
             row = session.scalars(query.order_by(TrafficChangeRow.sequence.desc()).limit(1)).one_or_none()
-            return None if row is None else traffic_change_of(row)
+            return None if row is None else from_row(TrafficChange, row)
 
     def at_revision(self, model_name: str, revision: int) -> TrafficChange | None:
-        """The change that made ``revision``."""
+        """Return the change that made ``revision``."""
         query = select(TrafficChangeRow).where(TrafficChangeRow.model_name == model_name, TrafficChangeRow.revision == revision)
         with self._database.read() as session:
             row = session.scalars(query).one_or_none()
-            return None if row is None else traffic_change_of(row)
+            return None if row is None else from_row(TrafficChange, row)
 
     def aliases(self, model_name: str | None = None) -> list[AliasRecord]:
-        """All aliases ever seen, or one model's, by name."""
+        """Return all aliases ever seen, or one model's, sorted by name."""
         query = select(AliasRow)
         if model_name is not None:
             query = query.where(AliasRow.model_name == model_name)
         with self._database.read() as session:
-            return [alias_of(row) for row in session.scalars(query.order_by(AliasRow.model_name, AliasRow.alias))]
+            return [from_row(AliasRecord, row) for row in session.scalars(query.order_by(AliasRow.model_name, AliasRow.alias))]
 
     def announce(
         self, model_name: str, alias: str, version: str | None, *, who: str, action: TrafficAction, now: datetime
     ) -> AliasRecord:
-        """Say that ``who`` is about to move an alias in MLflow, so that whoever sees it moved knows whose doing it was.
+        """Record that ``who`` is about to move an alias in MLflow, so that the audit names the author.
 
-        Returns what was known of it, to be given to ``observe``.
+        Returns the alias's record, to be passed to ``observe``.
         """
         with self._database.write() as session:
             _locked(session, model_name, now)
             row = _alias_row(session, model_name, alias)
             row.revision += 1
             row.announced_by, row.announced_as, row.announced_version, row.announced_at = who, action, version, now
-            return alias_of(row)
+            return from_row(AliasRecord, row)
 
     def observe(
         self, model_name: str, alias: str, version: str | None, *, now: datetime, known: AliasRecord | None
     ) -> TrafficChange | None:
-        """Report where MLflow has an alias; None, and nothing written, when that is known already.
+        """Report an alias as read from MLflow. Returns None and writes nothing if it is unchanged.
 
-        ``known`` is what the store had before MLflow was asked: when something was written since, the look is out of date.
+        ``known`` is the store's record before MLflow was read. If it changed since, the reading is outdated and ignored.
         """
         with self._database.write() as session:
             _locked(session, model_name, now)
@@ -152,7 +151,7 @@ def _mover(row: AliasRow, version: str | None, now: datetime) -> tuple[str, Traf
 
 
 def _locked(session: Session, model_name: str, now: datetime) -> TrafficRow:
-    """The model's row, made if absent, which no other transaction changes until this one ends."""
+    """Return the model's row, inserted if absent and locked until the transaction ends."""
     blank = TrafficRecord(model_name, revision=0, table=None, updated_at=now, updated_by="")
     session.execute(insert_into(session, TrafficRow).on_conflict_do_nothing(), columns(blank))
     return session.scalars(select(TrafficRow).where(TrafficRow.model_name == model_name).with_for_update()).one()

@@ -1,1 +1,1 @@
-"""SQL statements and guards that repositories share."""
+"""SQL statements and guards shared by repositories."""

@@ -1,4 +1,4 @@
-"""The attempts of a job, kept in step with the job itself."""
+"""Attempts of a job, written together with changes of the job."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from raylift.store.statements.records import columns
 
 
 def follow(session: Session, before: Job, after: Job, now: datetime) -> None:
-    """Write what a change of the job says about its attempt: that there is one, that it started, that it ended."""
+    """Write the attempt's creation, start and end that follow from a change of its job."""
     began = after.submission_id is not None and (before.submission_id, before.attempt) != (after.submission_id, after.attempt)
     if began:
         open_(session, after, now)
@@ -25,7 +25,7 @@ def follow(session: Session, before: Job, after: Job, now: datetime) -> None:
 
 
 def open_(session: Session, job: Job, now: datetime) -> None:
-    """Write the job's present attempt."""
+    """Insert the job's present attempt."""
     if job.submission_id is None:
         raise ValueError(f"{job.job_id} has no submission")
     attempt = Attempt(job.job_id, job.attempt, job.submission_id, created_at=now, started_at=job.started_at)
@@ -41,7 +41,7 @@ def _has_ended(before: Job, after: Job) -> bool:
 
 
 def _close(session: Session, before: Job, after: Job, now: datetime) -> None:
-    # The first end counts: an attempt that succeeded stays so, whatever registration makes of its model.
+    # The first end counts: an attempt that succeeded remains so if the registration of its model fails.
     session.execute(
         _row(before)
         .where(AttemptRow.finished_at.is_(None))

@@ -1,4 +1,4 @@
-"""Idempotency-Keys: the same request twice makes one job."""
+"""Idempotency-Keys: a repeated request makes one job."""
 
 from __future__ import annotations
 
@@ -28,19 +28,18 @@ _PRUNE: Final = delete(_TABLE).where(
 
 @dataclass(frozen=True, slots=True)
 class IdempotencyKey:
-    """What a client sent to be safe to repeat, and what it must repeat with it."""
+    """A client's key for safe repetition, and the digest of the body that belongs to it."""
 
     key: str
     body_sha256: str
     expires_at: datetime
-    """Until when the key stands for its first request."""
 
 
 def claim(session: Session, key: IdempotencyKey, *, job_id: str, now: datetime) -> str:
-    """The job that the key stands for: ``job_id`` when the key is new or had expired, else the first one.
+    """Return the key's job: ``job_id`` for a new or expired key, else the first request's.
 
     Raises:
-        IdempotencyMismatch: The key stands for a request with another body.
+        IdempotencyMismatch: the first request had another body.
     """
     first = session.execute(
         _claim_statement(dialect_of(session)),
@@ -53,11 +52,11 @@ def claim(session: Session, key: IdempotencyKey, *, job_id: str, now: datetime) 
     return first.job_id
 
 
-@cache  # Making it anew took a quarter of the CPU time of an upload.
+@cache  # Building it took a quarter of the CPU time of an upload.
 def _claim_statement(dialect: str) -> ReturningInsert[str, str]:
     insert = dialect_insert(dialect, IdempotencyRow)
     expired = _TABLE.c.expires_at <= _NOW
-    # Always an update, if only to the same values: so the row is locked and returned, and two requests cannot both be first.
+    # Always an update, even to the same values: it locks and returns the row, so two requests cannot both be first.
     taken = {
         name: case((expired, insert.excluded[name]), else_=_TABLE.c[name]) for name in ("body_sha256", "expires_at", "job_id")
     }
@@ -67,9 +66,6 @@ def _claim_statement(dialect: str) -> ReturningInsert[str, str]:
 
 
 def prune(session: Session, now: datetime) -> bool:
-    """Forget some of the expired keys. Last in its transaction: it waits for no lock, so it cannot deadlock.
-
-    Returns whether there may be more.
-    """
+    """Delete a batch of expired keys. Returns True where more may be left. It skips locked rows, so it cannot deadlock."""
     result = cast("CursorResult[Any]", session.execute(_PRUNE, {"now": now}))
     return result.rowcount >= _PRUNED_AT_ONCE

@@ -1,4 +1,4 @@
-"""The condition that every write under a lease carries: its token fences off whoever held the lease before."""
+"""Condition of every write under a lease; its token rejects writes of former holders."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from raylift.store.engine.tables import LeaseRow
 
 
 def guard(session: Session, lease: Lease) -> ColumnElement[bool]:
-    """Hold off a takeover until this transaction ends, and the condition that every guarded write carries.
+    """Block a takeover until this transaction ends, and return the condition for guarded writes.
 
     Raises:
-        StaleLease: Another has taken the lease.
+        StaleLease: another has taken the lease.
     """
     # The lock matters on PostgreSQL, where a takeover could otherwise commit between our write and our commit.
     if session.scalar(select(LeaseRow.token).where(is_current(lease)).with_for_update(read=True)) is None:
@@ -23,7 +23,7 @@ def guard(session: Session, lease: Lease) -> ColumnElement[bool]:
 
 
 def is_current(lease: Lease) -> ColumnElement[bool]:
-    """Condition that the lease's row is still this holder's, with this token."""
+    """Condition that the lease's row still has this holder and token."""
     return and_(LeaseRow.name == lease.name, LeaseRow.holder == lease.holder, LeaseRow.token == lease.token)
 
 

@@ -1,4 +1,4 @@
-"""The queue, as admission reads it: the first jobs of every owner, however many wait behind them."""
+"""Queries of the queue for admission: the first jobs of every owner."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from raylift.domain.sweep import SweepState
 from raylift.store.engine.tables import JobRow, SweepJobRow, SweepRow
 from raylift.store.engine.transactions import dialect_of
 
-IN_THE_QUEUE: Final = JobRow.state == JobState.QUEUED
+IS_QUEUED: Final = JobRow.state == JobState.QUEUED
 
 _SHOWN: Final = (
     JobRow.job_id,
@@ -27,32 +27,31 @@ _SHOWN: Final = (
     JobRow.memory_bytes,
     JobRow.gpus,
 )
-"""What admission needs to know of a job."""
+"""Columns that admission needs."""
 
 _MAX_PARALLEL: Final = type_coerce(SweepRow.spec, JSON)["max_parallel"].as_integer()
 
 _LIMITING: Final = select(SweepRow.sweep_id).where(
     SweepRow.finished_at.is_(None), or_(SweepRow.state == SweepState.OPENING, _MAX_PARALLEL.is_not(None))
 )
-"""The sweeps whose jobs may not all start: those without a parent run yet, and those that bound how many run at a time."""
+"""Sweeps that hold jobs back: without a parent run yet, or with a limit of running jobs."""
 
-# As a condition on each job, not a list of ids: there may be more of them than a statement takes parameters. Materialized:
-# else the document of a sweep would be parsed once for each of its jobs.
+# A condition per job, because a list of ids could exceed the limit of parameters. Materialized, because otherwise the
+# database would parse a sweep's JSON once per job.
 _IS_LIMITED: Final = exists().where(
     SweepJobRow.job_id == JobRow.job_id,
     SweepJobRow.sweep_id.in_(select(_LIMITING.cte("limiting_sweeps").prefix_with("MATERIALIZED").c.sweep_id)),
 )
 
 _RETRY_SECONDS: Final = 10
-"""When an owner whose queue is full may look again."""
+"""Retry-After of an owner whose queue is full."""
 
-
-_SOMEBODY_WAITS: Final = select(exists().where(IN_THE_QUEUE))
+_HAS_QUEUED: Final = select(exists().where(IS_QUEUED))
 
 
 def _owners_of_the_queue() -> Select[str | None]:
-    """One step along the index for each owner, not one for each job. Ends with a None."""
-    first = select(func.min(JobRow.owner).label("owner")).where(IN_THE_QUEUE).cte("owners", recursive=True)
+    """Select the owners of queued jobs with one index step per owner instead of one per job. The last row is None."""
+    first = select(func.min(JobRow.owner).label("owner")).where(IS_QUEUED).cte("owners", recursive=True)
     later = aliased(JobRow)
     following = (
         select(func.min(later.owner)).where(later.state == JobState.QUEUED, later.owner > first.c.owner).scalar_subquery()
@@ -61,7 +60,7 @@ def _owners_of_the_queue() -> Select[str | None]:
     return select(steps.c.owner)
 
 
-# Made once: to put a statement together takes SQLAlchemy longer than the database takes for its answer.
+# Built once: SQLAlchemy takes longer to build the statement than the database to execute it.
 _OWNERS: Final = _owners_of_the_queue()
 _ONE_LIMITING: Final = _LIMITING.limit(1)
 
@@ -81,25 +80,25 @@ def heads(session: Session, *, per_owner: int, nodes: Sequence[Resources]) -> li
     return found
 
 
-def anybody_waits(session: Session) -> bool:
-    """See ``JobRepository.anybody_waits``."""
-    return bool(session.scalar(_SOMEBODY_WAITS))
+def has_queued_jobs(session: Session) -> bool:
+    """See ``JobRepository.has_queued_jobs``."""
+    return bool(session.scalar(_HAS_QUEUED))
 
 
 def owners(session: Session) -> list[str]:
-    """The owners of queued jobs."""
+    """Return the owners of queued jobs."""
     return [owner for owner in session.scalars(_OWNERS) if owner is not None]
 
 
 def check_room(session: Session, owner: str, max_queued: int, *, more: int = 1) -> None:
-    """Raise QuotaExceeded unless ``more`` jobs of the owner may wait. No other upload of the owner comes in between."""
-    if dialect_of(session) == "postgresql":  # SQLite has one writer at a time anyway.
+    """Raise QuotaExceeded unless the owner may queue ``more`` jobs. Serializes the owner's uploads."""
+    if dialect_of(session) == "postgresql":  # SQLite has one writer at a time.
         session.execute(select(func.pg_advisory_xact_lock(func.hashtext(f"queue of {owner}"))))
-    waiting = session.scalar(select(func.count()).where(IN_THE_QUEUE, JobRow.owner == owner)) or 0
+    waiting = session.scalar(select(func.count()).where(IS_QUEUED, JobRow.owner == owner)) or 0
     if waiting + more > max_queued:
-        theirs = "" if more == 1 else f", these are {more} more"
+        added = "" if more == 1 else f", these are {more} more"
         raise QuotaExceeded(
-            f"{waiting} jobs of {owner!r} wait already{theirs}, and its quota is {max_queued} (jobs.quotas, max_queued_jobs). "
+            f"{waiting} jobs of {owner!r} wait already{added}, and its quota is {max_queued} (jobs.quotas, max_queued_jobs). "
             "Wait until some have started, cancel some, or have the quota raised.",
             owner=owner,
             max_queued_jobs=max_queued,
@@ -108,7 +107,7 @@ def check_room(session: Session, owner: str, max_queued: int, *, more: int = 1) 
 
 
 def held(session: Session, owner: str) -> Held:
-    """What the owner's admitted jobs hold."""
+    """Return the resources held by the owner's admitted jobs."""
     sums = (func.count(), func.sum(JobRow.cpus), func.sum(JobRow.memory_bytes), func.sum(JobRow.gpus))
     of_owner = and_(JobRow.state.in_(ACTIVE_STATES), JobRow.owner == owner)
     jobs, cpus, memory, gpus = session.execute(select(*sums).where(of_owner)).one()
@@ -116,21 +115,20 @@ def held(session: Session, owner: str) -> Held:
 
 
 def _first_of(session: Session, owner: str, limit: int, condition: ColumnElement[bool]) -> list[QueuedJob]:
-    query = select(*_SHOWN).where(IN_THE_QUEUE, JobRow.owner == owner, condition)
+    query = select(*_SHOWN).where(IS_QUEUED, JobRow.owner == owner, condition)
     rows = session.execute(query.order_by(JobRow.queue_rank, JobRow.created_at, JobRow.job_id).limit(limit))
     return [_queued(row) for row in rows]
 
 
 def _in_turn(session: Session, per_owner: int, fits: ColumnElement[bool]) -> list[QueuedJob]:
-    """The first waiting jobs of each owner whose sweeps bound how many run at a time, and have room for them.
+    """Return the first jobs of each owner that belong to sweeps with a limit and are within it.
 
-    Worked out by the database, over all such sweeps at once: of 10,000 jobs that wait for their turn, none is read.
+    The database computes it over all such sweeps at once, so jobs beyond the limit are not read.
     """
     waits = JobRow.state == JobState.QUEUED
-    one_sweep_s = SweepJobRow.sweep_id
-    turn = func.sum(case((waits, 1), else_=0)).over(partition_by=one_sweep_s, order_by=SweepJobRow.position)
-    at_work = func.sum(case((waits, 0), else_=1)).over(partition_by=one_sweep_s)
-    # Materialized, as above.
+    sweep_id = SweepJobRow.sweep_id
+    turn = func.sum(case((waits, 1), else_=0)).over(partition_by=sweep_id, order_by=SweepJobRow.position)
+    at_work = func.sum(case((waits, 0), else_=1)).over(partition_by=sweep_id)
     sweeps = (
         select(SweepRow.sweep_id, _MAX_PARALLEL.label("max_parallel"))
         .where(SweepRow.finished_at.is_(None), SweepRow.state != SweepState.OPENING, _MAX_PARALLEL.is_not(None))
@@ -148,7 +146,7 @@ def _in_turn(session: Session, per_owner: int, fits: ColumnElement[bool]) -> lis
     numbered = (
         select(*_SHOWN, place.label("place"))
         .join(members, members.c.job_id == JobRow.job_id)
-        .where(IN_THE_QUEUE, fits, members.c.turn + members.c.at_work <= members.c.max_parallel)
+        .where(IS_QUEUED, fits, members.c.turn + members.c.at_work <= members.c.max_parallel)
         .subquery()
     )
     shown = [numbered.c[column.key] for column in _SHOWN]
@@ -161,5 +159,5 @@ def _queued(row: Row[*tuple[Any, ...]]) -> QueuedJob:
 
 
 def _is_held_by(node: Resources) -> ColumnElement[bool]:
-    # A millionth of a CPU: sums of tenths are not exact.
+    # Tolerates a millionth of a CPU, because sums of tenths are not exact.
     return and_(JobRow.cpus <= node.cpus + 1e-6, JobRow.memory_bytes <= node.memory_bytes, JobRow.gpus <= node.gpus + 1e-6)

@@ -1,4 +1,4 @@
-"""Submission ids that Ray's own clients chose: each stands for one job, as long as that job is there."""
+"""Submission ids chosen by Ray clients. Each belongs to one job while that job exists."""
 
 from __future__ import annotations
 
@@ -11,11 +11,7 @@ from raylift.store.engine.transactions import insert_into
 
 
 def claim(session: Session, submission_id: str, job_id: str) -> None:
-    """Let the submission id stand for the job.
-
-    Raises:
-        SubmissionIdTaken: it stands for another, or is the id of one.
-    """
+    """Reserve the submission id for the job. Raises SubmissionIdTaken if another job has it."""
     insert = insert_into(session, RaySubmissionRow).on_conflict_do_nothing().returning(RaySubmissionRow.job_id)
     claimed = session.scalar(insert, {"submission_id": submission_id, "job_id": job_id})
     if claimed is None or session.get(JobRow, submission_id) is not None:
@@ -25,6 +21,6 @@ def claim(session: Session, submission_id: str, job_id: str) -> None:
         )
 
 
-def job_of(session: Session, submission_id: str) -> str | None:
-    """The id of the job that the submission id stands for."""
+def find_job(session: Session, submission_id: str) -> str | None:
+    """Return the id of the submission's job."""
     return session.scalar(select(RaySubmissionRow.job_id).where(RaySubmissionRow.submission_id == submission_id))

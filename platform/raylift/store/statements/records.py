@@ -1,82 +1,44 @@
-"""From rows to the domain's records and back."""
+"""Conversion between rows and domain records. Columns have the names of a record's fields; a row may have more."""
 
 from __future__ import annotations
 
 from dataclasses import fields
+from functools import cache
 from typing import Any, Final, TypeVar
 
-from raylift.domain.deployment import Deployment
-from raylift.domain.feedback import Feedback
-from raylift.domain.job import Attempt, Event, Job
-from raylift.domain.lease import Lease
-from raylift.domain.sweep import Sweep
-from raylift.domain.traffic import AliasRecord, TrafficChange, TrafficRecord
-from raylift.store.engine.tables import (
-    AliasRow,
-    AttemptRow,
-    Base,
-    DeploymentRow,
-    EventRow,
-    FeedbackRow,
-    JobRow,
-    LeaseRow,
-    SweepRow,
-    TrafficChangeRow,
-    TrafficRow,
-)
+from sqlalchemy import Delete, Update
+from sqlalchemy.orm import Session
 
-Record = Job | Event | Attempt | Deployment | Lease | Sweep | TrafficRecord | TrafficChange | AliasRecord | Feedback
-R = TypeVar("R", Job, Event, Attempt, Deployment, Lease, Sweep, TrafficRecord, TrafficChange, AliasRecord, Feedback)
+from raylift.domain.job import Job
+from raylift.store.engine.tables import Base
 
-# Columns are named as the record's fields; a row may have more.
-_FIELDS: Final[dict[type, tuple[str, ...]]] = {
-    record: tuple(f.name for f in fields(record))
-    for record in (Job, Event, Attempt, Deployment, Lease, Sweep, TrafficRecord, TrafficChange, AliasRecord, Feedback)
-}
+R = TypeVar("R")
+
+_UNSYNCHRONIZED: Final = {"synchronize_session": False}
+"""Objects in the session need no update, because a transaction does not use them after a statement that changes rows."""
 
 
-def job_of(row: JobRow) -> Job:
-    return _record(Job, row)
+def from_row(kind: type[R], row: Base) -> R:
+    return kind(**{name: getattr(row, name) for name in _names(kind)})
 
 
-def event_of(row: EventRow) -> Event:
-    return _record(Event, row)
+def changed(session: Session, statement: Update | Delete, row: type[Base], kind: type[R]) -> R | None:
+    """Execute an UPDATE or DELETE of at most one row and return its record; None where no row matched."""
+    found = session.scalars(statement.returning(row).execution_options(**_UNSYNCHRONIZED)).one_or_none()
+    return None if found is None else from_row(kind, found)
 
 
-def attempt_of(row: AttemptRow) -> Attempt:
-    return _record(Attempt, row)
+def execute(session: Session, statement: Update | Delete) -> None:
+    session.execute(statement.execution_options(**_UNSYNCHRONIZED))
 
 
-def deployment_of(row: DeploymentRow) -> Deployment:
-    return _record(Deployment, row)
-
-
-def lease_of(row: LeaseRow) -> Lease:
-    return _record(Lease, row)
-
-
-def traffic_of(row: TrafficRow) -> TrafficRecord:
-    return _record(TrafficRecord, row)
-
-
-def traffic_change_of(row: TrafficChangeRow) -> TrafficChange:
-    return _record(TrafficChange, row)
-
-
-def alias_of(row: AliasRow) -> AliasRecord:
-    return _record(AliasRecord, row)
-
-
-def feedback_of(row: FeedbackRow) -> Feedback:
-    return _record(Feedback, row)
-
-
-def sweep_of(row: SweepRow) -> Sweep:
-    return _record(Sweep, row)
+def columns(record: Any) -> dict[str, Any]:
+    """Return the record's fields by column name."""
+    return {name: getattr(record, name) for name in _names(type(record))}
 
 
 def job_columns(job: Job) -> dict[str, Any]:
-    """Every column of a job's row, the ones that only serve the indices included."""
+    """Return every column of a job's row, including those that only serve indices."""
     return columns(job) | {
         "status": job.status,
         "script_sha256": job.spec.script_sha256,
@@ -90,10 +52,6 @@ def job_columns(job: Job) -> dict[str, Any]:
     }
 
 
-def columns(record: Record) -> dict[str, Any]:
-    """The record's fields as columns."""
-    return {name: getattr(record, name) for name in _FIELDS[type(record)]}
-
-
-def _record(kind: type[R], row: Base) -> R:
-    return kind(**{name: getattr(row, name) for name in _FIELDS[kind]})
+@cache
+def _names(kind: Any) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(kind))

@@ -60,7 +60,7 @@ class DeploymentExecutor:
         now = self._clock
         metadata = self._gateway.metadata(row.model_name, row.version, seconds=_PROOF_SECONDS)
         if metadata is None:
-            self._store.deployments.demand(row.model_name, row.version, now=now())
+            self._store.deployments.request_scale_up(row.model_name, row.version, now=now())
             return
         self._schema_tag.write(row.model_name, row.version, metadata)
         self._store.deployments.observe(

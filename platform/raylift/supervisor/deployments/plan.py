@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from raylift.domain.deployment import ANSWERING, ApplicationSeen, ApplicationState, Deployment, DeploymentStatus
+from raylift.domain.deployment import ANSWERING, ApplicationSnapshot, ApplicationState, Deployment, DeploymentStatus
 
 Key = tuple[str, str]
 """(model name, version)"""
@@ -58,7 +58,7 @@ DeploymentAction = Deploy | Prove | Delete | Observe
 
 
 def plan_deployments(
-    rows: Sequence[Deployment], seen: Mapping[Key, ApplicationSeen], now: datetime, *, max_starting: int, warm: bool
+    rows: Sequence[Deployment], seen: Mapping[Key, ApplicationSnapshot], now: datetime, *, max_starting: int, warm: bool
 ) -> list[DeploymentAction]:
     """Actions that bring Ray Serve and the rows together.
 
@@ -88,7 +88,7 @@ def plan_deployments(
     return actions
 
 
-def _plan_one(row: Deployment, app: ApplicationSeen | None, now: datetime, *, warm: bool) -> DeploymentAction | None:
+def _plan_one(row: Deployment, app: ApplicationSnapshot | None, now: datetime, *, warm: bool) -> DeploymentAction | None:
     if app is not None and app.state is ApplicationState.DELETING:
         return None
     changed = row.applied_generation != row.generation
@@ -105,7 +105,7 @@ def _plan_one(row: Deployment, app: ApplicationSeen | None, now: datetime, *, wa
     return _plan_running(row, app)
 
 
-def _plan_running(row: Deployment, app: ApplicationSeen) -> DeploymentAction | None:
+def _plan_running(row: Deployment, app: ApplicationSnapshot) -> DeploymentAction | None:
     """Of a wanted version whose application is as it was asked for."""
     match app.state:
         case ApplicationState.FAILED if app.lacks_plugin:

@@ -122,9 +122,9 @@ def _decide(queues: _Queues, cluster: _Cluster, quota_of: Callable[[str], Quota]
     with_large: set[str] = set()
     while len(admitted) < at_most and (job := queues.next()) is not None:
         quota = quota_of(job.owner)
-        if quota.broken_by(job.resources, queues.held[job.owner]):
+        if quota.exceeded_by(job.resources, queues.held[job.owner]):
             # One that breaks it all by itself (quotas were lowered since the upload) would hold the others back for ever.
-            if not quota.broken_by(job.resources, Held()):
+            if not quota.exceeded_by(job.resources, Held()):
                 queues.hold_back(job.owner)
         elif (node := cluster.take(job.resources)) is not None:
             admitted.append(job)

@@ -1,1 +1,1 @@
-"""From requirements to locked packages."""
+"""Resolution of requirements into a lock."""

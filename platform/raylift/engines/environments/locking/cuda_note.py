@@ -1,4 +1,4 @@
-"""A sentence for users who are about to download CUDA packages that no GPU will use."""
+"""Note for users whose environment downloads CUDA packages on a cluster without a GPU."""
 
 from __future__ import annotations
 
@@ -7,24 +7,28 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
 from raylift.domain.quantities import format_bytes
 from raylift.engines.environments.locking.locked_files import LockedFile, files_of
-from raylift.engines.environments.locking.torch_backend import cuda_packages
 from raylift.engines.environments.uv.commands import InstallerFailure
 from raylift.engines.environments.uv.process import Cancelled
 
 _LOG: Final = logging.getLogger(__name__)
+_CUDA: Final = ("nvidia-", "cuda-", "triton")
+"""Name prefixes of packages that only a GPU needs."""
 
 
 def cuda_note(lock: Sequence[str], *, cache_dir: Path, torch_backend: str, cancelled: Cancelled = lambda: False) -> str | None:
-    """The sentence, for a cluster without a GPU; None where ``lock`` has no CUDA packages beside PyTorch."""
-    needless = cuda_packages(lock)
+    """Return the note for a cluster without a GPU; None where ``lock`` has no CUDA packages of PyTorch."""
+    needless = _cuda_packages(lock)
     if not needless:
         return None
     try:
         files = files_of(lock, cache_dir=cache_dir, torch_backend=torch_backend, cancelled=cancelled)
     except InstallerFailure as failure:
-        # The build will say the same, and more.
+        # The build reports the same failure with details.
         _LOG.info("the sizes of %s could not be looked up: %s", ", ".join(needless), failure.message)
         files = []
     return (
@@ -39,3 +43,8 @@ def _size(files: Sequence[LockedFile], needless: frozenset[str]) -> str:
         return " (gigabytes; the package index does not say how many)"
     cuda, whole = sum(sizes[name] for name in needless), sum(sizes.values())
     return f" ({format_bytes(cuda)} of {format_bytes(whole)} to be downloaded)"
+
+
+def _cuda_packages(lock: Sequence[str]) -> list[str]:
+    names = [canonicalize_name(Requirement(pin).name) for pin in lock]
+    return [name for name in names if name.startswith(_CUDA)] if "torch" in names else []

@@ -1,8 +1,7 @@
-"""Locks that were resolved before: who asks for the same again waits neither for uv nor for a package index.
+"""Cache of locks, so that repeated requirements need neither uv nor a package index.
 
-Exact pins mean the same next week. Ranges ask for the newest that there is, so their lock is believed for ten minutes only: as
-long as installers believe the pages of PyPI. What a direct reference points to may be another file or commit any time, so
-that is looked up each time.
+Locks of exact pins are valid for 30 days. Locks of ranges are valid for ten minutes, as long as installers cache the pages of
+PyPI, because a newer release may match. Direct references are never cached, because their file or commit may change.
 """
 
 from __future__ import annotations
@@ -27,11 +26,11 @@ from raylift.engines.environments.uv.process import Cancelled
 _LOG: Final = logging.getLogger(__name__)
 _FOLDER: Final = ".resolved"
 _FORMAT: Final = 2
-"""Goes up when requirements are resolved in another way."""
+"""Changes with the way of resolving requirements."""
 _PINS_LIFE: Final = timedelta(days=30)
 _RANGES_LIFE: Final = timedelta(minutes=10)
 _INDEX_SETTINGS: Final = ("UV_", "PIP_")
-"""How the variables begin that say where packages come from."""
+"""Prefixes of the variables that configure package indexes."""
 
 
 def lock_of(
@@ -39,27 +38,27 @@ def lock_of(
     root: Path,
     *,
     torch_backend: str = AUTO_TORCH_BACKEND,
-    afresh: bool = False,
+    refresh: bool = False,
     cancelled: Cancelled = lambda: False,
 ) -> tuple[str, ...]:
-    """As ``resolve``, from memory where that is as good.
+    """Resolve requirements like ``resolve``, or return a valid cached lock.
 
     Args:
         requirements: PEP 508 lines, in any order.
-        root: The directory of all overlays.
-        torch_backend: Which build of PyTorch is taken.
-        afresh: Ask the index whatever is remembered.
-        cancelled: Asked while uv resolves; once true, it is ended.
+        root: directory of all overlays.
+        torch_backend: build of PyTorch.
+        refresh: ignore the cache.
+        cancelled: polled while uv resolves; True stops it.
 
     Raises:
-        EnvironmentUnresolvable: no packages meet them, or the index cannot be asked.
-        BuildCancelled: ``cancelled`` said so.
+        EnvironmentUnresolvable: no packages meet them, or the index is unreachable.
+        BuildCancelled: ``cancelled`` returned True.
     """
     life = _life(requirements)
     path = root / _FOLDER / f"{_key(requirements, torch_backend)}.json"
-    remembered = None if afresh or life is None else _read(path)
-    if remembered is not None:
-        return tuple(remembered["lock"])
+    cached = None if refresh or life is None else _load(path)
+    if cached is not None and not _is_expired(cached):
+        return tuple(cached["lock"])
     lock = resolve(requirements, cache_dir=download_cache(root), torch_backend=torch_backend, cancelled=cancelled)
     if lock and life is not None:
         _write(path, lock, datetime.now(UTC) + life)
@@ -67,25 +66,25 @@ def lock_of(
 
 
 def forget_lock_of(directory: Path) -> None:
-    """Forget whatever led to the overlay in ``directory``: who removes one wants the next to be looked up."""
+    """Delete cached locks of the overlay in ``directory``, so that the next resolution asks the index."""
     for path, record in _records(directory.parent):
         if record["environment"] == directory.name:
             path.unlink(missing_ok=True)
 
 
 def forget_expired(root: Path) -> None:
-    """Delete what is no longer believed."""
+    """Delete expired locks."""
     for path, record in _records(root):
-        if _is_over(record):
+        if _is_expired(record):
             path.unlink(missing_ok=True)
 
 
 def _life(requirements: Sequence[str]) -> timedelta | None:
-    """How long a lock of these is good for; None: not at all."""
+    """Return the validity of a lock of these; None: it must not be cached."""
     try:
         wanted = [Requirement(line) for line in requirements]
     except InvalidRequirement:
-        return None  # resolve() says what is wrong.
+        return None  # resolve() reports it.
     if any(requirement.url for requirement in wanted):
         return None
     return _PINS_LIFE if all(map(_is_pin, wanted)) else _RANGES_LIFE
@@ -96,7 +95,7 @@ def _is_pin(requirement: Requirement) -> bool:
 
 
 def _key(requirements: Sequence[str], torch_backend: str) -> str:
-    # Whatever is installed into the base, or removed from it, is an entry more or less in one of its directories.
+    # An installation into the base or a removal changes the time of one of its directories.
     base = [directory.stat().st_mtime_ns for directory in base_site_directories()]
     settings = sorted((name, value) for name, value in os.environ.items() if name.startswith(_INDEX_SETTINGS))
     content = [_FORMAT, environment_hash(requirements), torch_backend, base, settings]
@@ -105,11 +104,6 @@ def _key(requirements: Sequence[str], torch_backend: str) -> str:
 
 def _records(root: Path) -> list[tuple[Path, dict[str, Any]]]:
     return [(path, record) for path in (root / _FOLDER).glob("*.json") if (record := _load(path)) is not None]
-
-
-def _read(path: Path) -> dict[str, Any] | None:
-    record = _load(path)
-    return None if record is None or _is_over(record) else record
 
 
 def _load(path: Path) -> dict[str, Any] | None:
@@ -122,7 +116,7 @@ def _load(path: Path) -> dict[str, Any] | None:
         return None
 
 
-def _is_over(record: dict[str, Any]) -> bool:
+def _is_expired(record: dict[str, Any]) -> bool:
     return datetime.fromisoformat(record["until"]) <= datetime.now(UTC)
 
 
@@ -134,5 +128,5 @@ def _write(path: Path, lock: Sequence[str], until: datetime) -> None:
         unfinished.write_text(json.dumps(record))
         unfinished.replace(path)
     except OSError as error:
-        # It is only slower next time.
+        # Only the next resolution is slower.
         _LOG.warning("%s cannot be written: %s", path, error)

@@ -1,4 +1,4 @@
-"""The files that a lock stands for, as the package index tells of them: where they are, and how large."""
+"""Files of a lock: their URLs and sizes according to the package index."""
 
 from __future__ import annotations
 
@@ -10,11 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from raylift.engines.environments.locking.torch_backend import options_of
+from raylift.domain.job import AUTO_TORCH_BACKEND
 from raylift.engines.environments.uv.commands import run_uv
 from raylift.engines.environments.uv.process import Cancelled
 
 _SECONDS: Final = 60.0
+PYTORCH_HOST: Final = "pytorch.org"
+"""Domain of PyTorch's own indexes, one per build. A local version label such as ``+cpu`` is not enough to recognize their
+files: triton and the wheels for macOS have none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +27,16 @@ class LockedFile:
     name: str
     url: str | None
     size: int | None
-    """Bytes; None where the index does not say."""
+    """Bytes; None where the index does not have it."""
     sha256: str | None = None
+
+
+def build_options(torch_backend: str) -> list[str]:
+    """Return uv's options for the build; none for the build of the platform's own index.
+
+    uv's ``auto`` is not used, because it looks for a GPU on the resolving machine instead of the job's node.
+    """
+    return [] if torch_backend == AUTO_TORCH_BACKEND else ["--torch-backend", torch_backend]
 
 
 def files_of(
@@ -34,11 +45,11 @@ def files_of(
     """List the files that an installation of ``pins`` downloads on this machine.
 
     Raises:
-        InstallerFailure: the index does not answer, or does not have one of them.
+        InstallerFailure: the index does not answer, or lacks a pin.
     """
     with tempfile.TemporaryDirectory(prefix="raylift-lock-") as name:
         lock = Path(name) / "pylock.toml"
-        options = (*options_of(torch_backend), "--format", "pylock.toml", "--output-file", str(lock))
+        options = (*build_options(torch_backend), "--format", "pylock.toml", "--output-file", str(lock))
         run_uv(
             ["pip", "compile", "-", "--no-deps", "--python", sys.executable, *options],
             stdin="\n".join(pins) + "\n",

@@ -1,9 +1,8 @@
-"""Metadata-only wheels of base packages that no index has, so that the resolver can still reason about them.
+"""Metadata-only wheels of base packages that no index has, for the resolver.
 
-An editable install, a wheel built on this machine, or a build with a local version (``torch==2.9.0+cpu``) cannot be found by
-its pin. The resolver gets a wheel with nothing but that package's metadata instead. What it chooses of the base is
-dropped from the lock, so a stand-in is never installed. Where uv is told to ask no index at all (a directory of wheels on a
-closed network), all of the base is looked at in this way.
+An index cannot find an editable install, a locally built wheel or a local version (``torch==2.9.0+cpu``) by its pin. The
+resolver gets a wheel with only that package's metadata instead. The lock omits packages of the base, so such a wheel is never
+installed. Without any index (a directory of wheels on a closed network) the whole base is described in this way.
 """
 
 from __future__ import annotations
@@ -21,14 +20,14 @@ _FIELDS: Final = ("Requires-Python", "Requires-Dist", "Provides-Extra")
 _WHEEL: Final = "Wheel-Version: 1.0\nGenerator: raylift\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
 
 
-def needs_stand_in(dist: Distribution) -> bool:
-    """Whether the distribution came from a file, a folder or a repository, or has a local version."""
+def needs_metadata_wheel(dist: Distribution) -> bool:
+    """Return True where the distribution came from a file, a folder or a repository, or has a local version."""
     version = version_of(dist)
     return version is not None and (version.local is not None or dist.read_text("direct_url.json") is not None)
 
 
-def write_stand_in(dist: Distribution, folder: Path) -> Path:
-    """Write the stand-in for ``dist`` into ``folder``."""
+def write_metadata_wheel(dist: Distribution, folder: Path) -> Path:
+    """Write the metadata wheel of ``dist`` into ``folder``."""
     name, version = canonicalize_name(dist.metadata["Name"]), version_of(dist)
     stem = f"{name.replace('-', '_')}-{version}"
     lines = ["Metadata-Version: 2.1", f"Name: {name}", f"Version: {version}"]

@@ -1,4 +1,4 @@
-"""From requirements to a lock: the pinned packages that a script needs beyond the base environment."""
+"""Resolution of requirements into a lock: pinned packages beyond the base environment."""
 
 from __future__ import annotations
 
@@ -19,15 +19,14 @@ from raylift.domain.job import AUTO_TORCH_BACKEND
 from raylift.engines.environments.base import applies, base_distribution, satisfies_base
 from raylift.engines.environments.errors import EnvironmentUnresolvable
 from raylift.engines.environments.locking.frozen_base import FrozenBase
-from raylift.engines.environments.locking.locked_files import LockedFile, files_of
-from raylift.engines.environments.locking.metadata_wheels import write_stand_in
-from raylift.engines.environments.locking.torch_backend import INDEX_HOST, options_of
-from raylift.engines.environments.uv.commands import InstallerFailure, no_index_asked, run_uv
+from raylift.engines.environments.locking.locked_files import PYTORCH_HOST, LockedFile, build_options, files_of
+from raylift.engines.environments.locking.metadata_wheels import write_metadata_wheel
+from raylift.engines.environments.uv.commands import InstallerFailure, has_no_index, run_uv
 from raylift.engines.environments.uv.process import Cancelled
 
 _TIMEOUT_SECONDS: Final = 120.0
 _HTTP_SETTINGS: Final = {"UV_HTTP_TIMEOUT": "10", "UV_HTTP_RETRIES": "1"}
-"""A resolution fetches small files: an index that is silent for this long is down, and somebody waits to hear it."""
+"""A resolution fetches only small files, so an index that is silent for this long is considered down."""
 _MAX_ROUNDS: Final = 3
 
 
@@ -38,22 +37,22 @@ def resolve(
     torch_backend: str = AUTO_TORCH_BACKEND,
     cancelled: Cancelled = lambda: False,
 ) -> tuple[str, ...]:
-    """The sorted pins (``name==version`` or ``name @ url``) that ``requirements`` need beyond the base; () when none.
+    """Return the sorted pins (``name==version`` or ``name @ url``) that ``requirements`` need beyond the base.
 
-    The base's versions are kept wherever the requirements allow it. Where they do not, the requirements win, and the base's
-    packages that would not work beside them are replaced as well. Only Ray and what Ray needs stays as it is.
+    Versions of the base are kept where the requirements allow it. Otherwise the requirements win, and packages of the base
+    that would conflict are replaced as well. Ray and its requirements are never replaced.
 
-    A build of PyTorch that comes from its own index is pinned by its address: the lock says all that an installation needs.
+    Builds of PyTorch from its own index are pinned by URL, so that the lock is sufficient for an installation.
 
     Args:
         requirements: PEP 508 lines.
-        cache_dir: Where uv keeps downloads, unless its own variables name a place; None for uv's default.
-        torch_backend: Which build of PyTorch is taken.
-        cancelled: Asked while uv resolves; once true, it is ended.
+        cache_dir: uv's cache, unless its own variables name one; None: uv's default.
+        torch_backend: build of PyTorch.
+        cancelled: polled while uv resolves; True stops it.
 
     Raises:
-        EnvironmentUnresolvable: no packages meet the requirements, or the index cannot be asked.
-        BuildCancelled: ``cancelled`` said so.
+        EnvironmentUnresolvable: no packages meet the requirements, or the index is unreachable.
+        BuildCancelled: ``cancelled`` returned True.
     """
     wanted = [requirement for requirement in map(_parse, requirements) if applies(requirement)]
     for requirement in wanted:
@@ -62,7 +61,7 @@ def resolve(
         return ()
     base = FrozenBase.read()
     uv = _Uv(cache_dir, torch_backend, cancelled)
-    # All of them, satisfied ones too: what a new package needs has to fit everything that was asked for by name.
+    # Includes satisfied ones, because new packages have to be compatible with all requirements.
     lines = [str(requirement) for requirement in wanted]
     try:
         pins = _pins(lines, base, uv)
@@ -74,7 +73,7 @@ def resolve(
 
 @dataclass(frozen=True, slots=True)
 class _Uv:
-    """Options that each run of uv has."""
+    """Options of every uv run."""
 
     cache_dir: Path | None
     torch_backend: str
@@ -82,7 +81,7 @@ class _Uv:
 
 
 def _with_addresses(lock: tuple[str, ...], uv: _Uv) -> tuple[str, ...]:
-    """``lock`` with the addresses of what PyTorch's own index has."""
+    """Replace pins of packages from PyTorch's own index by their URLs."""
     files = files_of(lock, cache_dir=uv.cache_dir, torch_backend=uv.torch_backend, cancelled=uv.cancelled)
     addresses = {file.name: address for file in files if (address := _address(file)) is not None}
     pins = map(Requirement, lock)
@@ -91,7 +90,7 @@ def _with_addresses(lock: tuple[str, ...], uv: _Uv) -> tuple[str, ...]:
 
 def _address(file: LockedFile) -> str | None:
     host = urlsplit(file.url or "").hostname or ""
-    if host != INDEX_HOST and not host.endswith(f".{INDEX_HOST}"):
+    if host != PYTORCH_HOST and not host.endswith(f".{PYTORCH_HOST}"):
         return None
     return f"{file.name} @ {file.url}" + (f"#sha256={file.sha256}" if file.sha256 else "")
 
@@ -127,23 +126,23 @@ def _pins(lines: Sequence[str], base: FrozenBase, uv: _Uv) -> list[Requirement]:
         if not failure.no_solution:
             raise
     pins = _compile(lines, base.limits_of_ray(), base, uv)
-    return _with_what_breaks(lines, pins, base, uv)
+    return _with_conflicting(lines, pins, base, uv)
 
 
-def _with_what_breaks(lines: Sequence[str], pins: list[Requirement], base: FrozenBase, uv: _Uv) -> list[Requirement]:
-    """``pins``, together with fitting versions of the base's packages that would break beneath them."""
-    asked = list(lines)
+def _with_conflicting(lines: Sequence[str], pins: list[Requirement], base: FrozenBase, uv: _Uv) -> list[Requirement]:
+    """Add compatible versions of the base's packages that conflict with ``pins``."""
+    wanted = list(lines)
     for _ in range(_MAX_ROUNDS):
         broken = base.broken_by(pins)
         if not broken:
             break
-        asked += broken
+        wanted += broken
         try:
-            pins = _compile(asked, base.limits_of_ray(), base, uv)
+            pins = _compile(wanted, base.limits_of_ray(), base, uv)
         except InstallerFailure as failure:
             if not failure.no_solution:
                 raise
-            # The user gets what they asked for: only they know whether the script imports what breaks.
+            # The requirements win. Only the user knows if the script imports the conflicting package.
             break
     return pins
 
@@ -153,21 +152,21 @@ def _compile(lines: Sequence[str], constraints: Sequence[str], base: FrozenBase,
         folder = Path(name)
         limits = folder / "constraints.txt"
         limits.write_text("\n".join(constraints))
-        # uv prefers the versions it finds in its output file: no more of the base is replaced than must be.
+        # uv prefers versions from its output file, so it replaces as few packages of the base as possible.
         lock = folder / "lock.txt"
         lock.write_text("\n".join(base.pins()))
-        stand_ins = folder / "stand-ins"
-        stand_ins.mkdir()
-        for dist in base.in_need_of_stand_ins(no_index=no_index_asked(os.environ)):
-            write_stand_in(dist, stand_ins)
-        options = (*options_of(uv.torch_backend), "--constraints", str(limits), "--output-file", str(lock))
+        wheels = folder / "metadata-wheels"
+        wheels.mkdir()
+        for dist in base.not_on_index(no_index=has_no_index(os.environ)):
+            write_metadata_wheel(dist, wheels)
+        options = (*build_options(uv.torch_backend), "--constraints", str(limits), "--output-file", str(lock))
         run_uv(
             ["pip", "compile", "-", "--no-header", "--no-annotate", "--python", sys.executable, *options],
             stdin="\n".join(lines) + "\n",
             cache_dir=uv.cache_dir,
             cancelled=uv.cancelled,
             timeout=_TIMEOUT_SECONDS,
-            find_links=stand_ins,
+            find_links=wheels,
             defaults=_HTTP_SETTINGS,
         )
         return [Requirement(line) for line in lock.read_text().splitlines() if line.strip() and not line.startswith(("#", "-"))]
@@ -176,7 +175,7 @@ def _compile(lines: Sequence[str], constraints: Sequence[str], base: FrozenBase,
 def _unresolvable(failure: InstallerFailure, lines: Sequence[str], base: FrozenBase) -> EnvironmentUnresolvable:
     if failure.no_solution:
         detail = f"No packages meet the requirements {', '.join(lines)}: {failure.message}"
-        # uv says of a limit of Ray's only "you require".
+        # uv names Ray's limits as if they were the user's requirements.
         limits = [limit for limit in base.limits_of_ray() if _quotes(failure.message, Requirement(limit))]
         if limits:
             detail += f" Ray, which every job runs on, needs {', '.join(limits)}."
@@ -186,6 +185,6 @@ def _unresolvable(failure: InstallerFailure, lines: Sequence[str], base: FrozenB
 
 
 def _quotes(message: str, limit: Requirement) -> bool:
-    """Whether ``message`` has the limit, its parts in any order."""
+    """Return True where ``message`` contains the limit, with its parts in any order."""
     found = re.findall(rf"(?<![\w.-]){re.escape(limit.name)}([<>=!~][\w.,*<>=!~+-]*)", message)
     return any(set(text.strip(".,").split(",")) == set(str(limit.specifier).split(",")) for text in found)

@@ -1,1 +1,1 @@
-"""Overlays: installed packages that stand before the base environment."""
+"""Overlays: virtual environments whose packages precede those of the base."""

@@ -1,4 +1,4 @@
-"""What is to be built, is being built, or could not be: one small file beside the overlays, until the overlay is there."""
+"""Records of announced, running and failed builds: a small file per overlay until it is complete."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ _REPORT_SECONDS: Final = 0.5
 
 @dataclass(frozen=True, slots=True)
 class BuildRecord:
-    """A build that has not come to its end, or that failed."""
+    """An unfinished or failed build."""
 
     hash: str
     lock: tuple[str, ...]
     at: datetime
     message: str | None
-    """Why it failed; None while it goes on."""
+    """Reason of the failure; None while it is unfinished."""
     downloads: Downloads | None = None
-    """Bytes downloaded so far; None before the first download has begun."""
+    """None before the first download."""
     note: str | None = None
-    """A sentence for whoever waits for it."""
+    """Hint for users who wait for the build."""
 
 
 class ProgressFile:
-    """Writes into the record of a build how far its downloads are."""
+    """Writes the progress of downloads into the record of a build."""
 
     def __init__(self, directory: Path, lock: Sequence[str], note: str | None) -> None:
         self._directory = directory
@@ -41,7 +41,7 @@ class ProgressFile:
         self._written_at = float("-inf")
 
     def report(self, downloads: Downloads) -> None:
-        """Write it down, but not more often than somebody looks."""
+        """Write the progress, at most every half second."""
         if time.monotonic() - self._written_at >= _REPORT_SECONDS or downloads.done == downloads.size:
             write_record(self._directory, self._lock, downloads=downloads, note=self._note)
             self._written_at = time.monotonic()
@@ -55,7 +55,7 @@ def write_record(
     downloads: Downloads | None = None,
     note: str | None = None,
 ) -> None:
-    """Say that the overlay in ``directory`` is being built, or with a ``message`` that it could not be."""
+    """Record a build of the overlay in ``directory``, with ``message`` as a failed one."""
     path = _path(directory)
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_suffix(".tmp")
@@ -67,7 +67,7 @@ def write_record(
 
 
 def drop_record(directory: Path) -> bool:
-    """Forget the build of the overlay in ``directory``; False when there is nothing to forget."""
+    """Delete the record of the overlay in ``directory``. Returns False if it has none."""
     try:
         _path(directory).unlink()
     except FileNotFoundError:
@@ -76,17 +76,13 @@ def drop_record(directory: Path) -> bool:
 
 
 def read_records(root: Path) -> list[BuildRecord]:
-    """All there are below ``root``, the oldest first."""
-    records: list[BuildRecord] = []
-    for path in (root / _FOLDER).glob("*.json"):
-        record = _read(path)
-        if record is not None:
-            records.append(record)
-    return sorted(records, key=lambda record: record.at)
+    """Return all records below ``root``, oldest first."""
+    records = map(_read, (root / _FOLDER).glob("*.json"))
+    return sorted((record for record in records if record is not None), key=lambda record: record.at)
 
 
 def read_record(directory: Path) -> BuildRecord | None:
-    """The one of the overlay in ``directory``."""
+    """Return the record of the overlay in ``directory``; None without one."""
     return _read(_path(directory))
 
 
@@ -94,7 +90,7 @@ def _read(path: Path) -> BuildRecord | None:
     try:
         content: dict[str, Any] = json.loads(path.read_text())
     except (FileNotFoundError, ValueError):
-        return None  # Done meanwhile; or the machine lost its power before it was on the disk.
+        return None  # Finished meanwhile, or incomplete after a power failure.
     at, downloads = datetime.fromisoformat(content["at"]), content.get("downloads")
     return BuildRecord(
         path.stem,

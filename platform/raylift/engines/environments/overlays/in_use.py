@@ -1,17 +1,18 @@
-"""Whether anybody runs in an overlay: asked before one is removed, answered by two marks that do not need each other.
+"""Detection of overlays in use, by two independent signs. An overlay in use is not removed.
 
-1. Every Python of an overlay holds a shared lock on its ``last_used`` from its first moment on (overlay_mark.py). It is seen
-   across containers, and across nodes where the file system has locks that are.
-2. On this machine, a process whose command line or environment names the overlay counts as well: other programs of it, scripts
-   that have closed all their files, and workers that Ray is about to start.
+1. Every Python of an overlay holds a shared lock on its file ``last_used`` (mark.py). The lock is visible across containers,
+   and across nodes where the file system supports that.
+2. A process of this machine names the overlay in its command line or environment: other programs of the overlay, scripts that
+   have closed all files, and workers that Ray is starting.
 
-Between Ray's being told of an overlay and the start of the worker there is no process yet. That gap is bridged by ``expected``.
+``expected`` covers the time between the plugin's call and the start of the worker, when there is no process yet.
 """
 
 from __future__ import annotations
 
 import fcntl
 import inspect
+import logging
 import os
 import re
 import time
@@ -22,18 +23,20 @@ from typing import Final
 
 from raylift.engines.environments.overlays import mark as overlay_mark
 
+_LOG: Final = logging.getLogger(__name__)
+
 LAST_USED: Final = "last_used"
 _EXPECTED: Final = ".expected"
 _EXPECTED_SECONDS: Final = 600.0
-"""How long Ray may take from the built overlay to a worker that runs in it."""
+"""Maximum time between a built overlay and the start of its worker."""
 _MODULE: Final = "_raylift_overlay_mark"
-_FILES: Final = ("cmdline", "environ")
-_LOOKS: Final = 3
-_LOOK_SECONDS: Final = 0.003
+
+_LOCK_ATTEMPTS: Final = 3
+_LOCK_PAUSE_SECONDS: Final = 0.003
 
 
 def install_mark(directory: Path) -> None:
-    """Make every Python of the overlay in ``directory`` hold the lock."""
+    """Make every Python of the overlay in ``directory`` hold the lock from its start."""
     (directory / LAST_USED).touch()
     line = f"import {_MODULE}; {_MODULE}.hold({str(directory / LAST_USED)!r})\n"
     for packages in sorted({path.resolve() for path in directory.glob("lib*/python*/site-packages")}):
@@ -42,8 +45,8 @@ def install_mark(directory: Path) -> None:
 
 
 @contextmanager
-def kept(directory: Path) -> Iterator[None]:
-    """Nobody removes the overlay meanwhile. One that is not there cannot be kept: look after entering."""
+def shared(directory: Path) -> Iterator[None]:
+    """Block the removal of the overlay. It may be absent: check after entering."""
     with _descriptor(directory, os.O_RDONLY) as file:
         if file is not None:
             fcntl.flock(file, fcntl.LOCK_SH)
@@ -51,26 +54,26 @@ def kept(directory: Path) -> Iterator[None]:
 
 
 def note_use(directory: Path, *, expected: bool = False) -> None:
-    """Write down that the overlay is used now; ``expected``: a worker is going to start in it.
-
-    Raises:
-        OSError: it cannot be written, as on a node that mounts the environments read-only.
-    """
-    if expected:
-        (directory / _EXPECTED).touch()
-    # Not the kernel's own time of a touch: that one is up to ten milliseconds old, and order is what matters here.
-    now = time.time_ns()
-    os.utime(directory / (_EXPECTED if expected else LAST_USED), ns=(now, now))
+    """Record a use of the overlay now; ``expected``: a worker will start in it. No effect in a read-only directory."""
+    path = directory / (_EXPECTED if expected else LAST_USED)
+    try:
+        if expected:
+            path.touch()
+        # The kernel's own time of a touch may be ten milliseconds old, which could change the order.
+        now = time.time_ns()
+        os.utime(path, ns=(now, now))
+    except OSError as error:
+        _LOG.debug("could not mark %s as used: %s", directory, error)
 
 
 def last_used(directory: Path) -> float:
-    """When somebody last started in the overlay, or asked for it: seconds since the epoch."""
+    """Return the time of the last start in the overlay or request for it, in seconds since the epoch."""
     return max(_modified(directory / LAST_USED), _modified(directory / _EXPECTED))
 
 
 @contextmanager
-def claimed(directory: Path) -> Iterator[bool]:
-    """Whether nobody uses the overlay; while this is entered with True, nobody can begin to."""
+def exclusive(directory: Path) -> Iterator[bool]:
+    """Yield True where the overlay is not in use; its use is then blocked until the block ends."""
     with _descriptor(directory, os.O_RDWR) as file:
         if file is not None and not _lock_alone(file):
             yield False
@@ -79,34 +82,33 @@ def claimed(directory: Path) -> Iterator[bool]:
 
 
 def is_locked(directory: Path) -> bool:
-    """Whether a process holds the overlay's lock."""
+    """Return True where a process holds the overlay's lock."""
     with _descriptor(directory, os.O_RDWR) as file:
         return file is not None and not _lock_alone(file)
 
 
 def is_expected(directory: Path) -> bool:
-    """Whether a worker is on its way into the overlay."""
+    """Return True where a worker will start in the overlay."""
     expected = _modified(directory / _EXPECTED)
     return expected > _modified(directory / LAST_USED) and time.time() - expected < _EXPECTED_SECONDS
 
 
 def named_by_processes(root: Path) -> set[str]:
-    """The names of the overlays below ``root`` that a process of this machine names on its command line or in its environment.
+    """Return the overlays below ``root`` that a process of this machine names in its command line or environment.
 
-    Another user's environment cannot be read; the lock tells of it.
+    Environments of other users' processes cannot be read; their lock covers them.
     """
     roots = {os.fsencode(path) for path in (root, root.resolve())}
     pattern = re.compile(rb"(?:%s)/([0-9a-f]{24})" % b"|".join(map(re.escape, sorted(roots))))
     found: set[bytes] = set()
-    for process in Path("/proc").glob("[0-9]*"):
-        for name in _FILES:
-            with suppress(OSError):
-                found.update(pattern.findall((process / name).read_bytes()))
+    for file in (file for name in ("cmdline", "environ") for file in Path("/proc").glob(f"[0-9]*/{name}")):
+        with suppress(OSError):
+            found.update(pattern.findall(file.read_bytes()))
     return {name.decode() for name in found}
 
 
 def processes_in(directory: Path) -> dict[int, str]:
-    """The processes of this machine that keep the overlay from being removed: number and command line."""
+    """Return the processes of this machine that use the overlay: pid and command line."""
     mark, named = str(directory / LAST_USED), re.compile(rb"(?:%s)(?![0-9a-f])" % re.escape(os.fsencode(directory)))
     found: dict[int, str] = {}
     for process in Path("/proc").glob("[0-9]*"):
@@ -127,7 +129,7 @@ def _open_files(process: Path) -> set[str]:
 
 @contextmanager
 def _descriptor(directory: Path, mode: int) -> Iterator[int | None]:
-    # NFS wants a file to be open for writing by whoever locks it for themselves alone, and open for reading by the others.
+    # NFS requires a file opened for writing for an exclusive lock, and for reading for a shared one.
     try:
         file = os.open(directory / LAST_USED, mode | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -140,12 +142,12 @@ def _descriptor(directory: Path, mode: int) -> Iterator[int | None]:
 
 
 def _lock_alone(file: int) -> bool:
-    for _ in range(_LOOKS):
+    for _ in range(_LOCK_ATTEMPTS):
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            # Somebody else may be just looking, which takes microseconds; a worker stays.
-            time.sleep(_LOOK_SECONDS)
+            # Another check holds the lock for microseconds; a worker holds it for its whole life.
+            time.sleep(_LOCK_PAUSE_SECONDS)
         else:
             return True
     return False

@@ -1,10 +1,9 @@
-"""Overlays: one small virtual environment per lock, above the base, built once and kept."""
+"""Overlays: a virtual environment per lock, on top of the base, built once."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import logging
 import os
 import shutil
 import sys
@@ -19,23 +18,22 @@ from filelock import FileLock, Timeout
 from raylift.engines.environments.base import base_site_directories
 from raylift.engines.environments.errors import BuildCancelled, EnvironmentBuildFailed
 from raylift.engines.environments.overlays.build_record import ProgressFile, drop_record, read_record, write_record
-from raylift.engines.environments.overlays.in_use import install_mark, kept, note_use
+from raylift.engines.environments.overlays.in_use import install_mark, note_use, shared
 from raylift.engines.environments.overlays.sizes import as_record, packages_in, size_of
 from raylift.engines.environments.runtime_env import READY
 from raylift.engines.environments.uv.commands import InstallerFailure, run_uv
 from raylift.engines.environments.uv.process import Cancelled
 
-_LOG: Final = logging.getLogger(__name__)
 _BUILD_SECONDS: Final = 1800.0
 _FORMAT: Final = 2
-"""Goes up when overlays are built in another way, so that older ones are not taken for the new kind."""
+"""Changes with the way of building, so that overlays of older releases are not used."""
 _LOCKS: Final = ".locks"
 
 
 def environment_hash(lock: Sequence[str]) -> str:
-    """The name of the overlay of ``lock`` on this interpreter.
+    """Return the name of the overlay of ``lock``.
 
-    The interpreter and the base's place are part of it: an overlay holds compiled code and the base's path.
+    It includes the interpreter and the base's path, because an overlay has compiled code and that path.
     """
     base = [str(directory) for directory in base_site_directories()]
     content = [_FORMAT, sorted(set(lock)), sys.implementation.cache_tag, os.path.realpath(sys.executable), base]
@@ -43,29 +41,29 @@ def environment_hash(lock: Sequence[str]) -> str:
 
 
 def overlay_directory(lock: Sequence[str], root: Path) -> Path:
-    """Where the overlay of ``lock`` is, or will be."""
+    """Return the directory of the overlay of ``lock``, which may not exist yet."""
     return root / environment_hash(lock)
 
 
 def overlay_python(directory: Path) -> Path:
-    """The interpreter of the overlay in ``directory``."""
+    """Return the interpreter of the overlay in ``directory``."""
     return directory / "bin" / "python"
 
 
 def download_cache(root: Path) -> Path:
-    """The cache of uv for the overlays below ``root``: on the same file system, so that packages are linked and not copied."""
+    """Return uv's cache for the overlays below ``root``: on their file system, so that packages are linked, not copied."""
     return root / ".cache"
 
 
 def is_built(directory: Path) -> bool:
-    """Whether the overlay in ``directory`` is complete, and the interpreter it was built on still there."""
+    """Return True where the overlay in ``directory`` is complete and its interpreter exists."""
     return read_ready(directory) is not None and overlay_python(directory).exists()
 
 
 def read_ready(directory: Path) -> dict[str, Any] | None:
-    """What the build wrote last of all: lock, created, size. None where it did not come to that.
+    """Return the record of a complete overlay (lock, created, size, packages); None for an incomplete one.
 
-    Nor where the machine lost its power before that was on the disk: then the packages may not be, either.
+    A record that is damaged by a power failure counts as incomplete, because the packages may be damaged too.
     """
     try:
         return json.loads((directory / READY).read_bytes())
@@ -74,39 +72,39 @@ def read_ready(directory: Path) -> dict[str, Any] | None:
 
 
 def ensure_overlay(lock: Sequence[str], root: Path, *, expected: bool = False, cancelled: Cancelled = lambda: False) -> Path:
-    """The Python executable of the overlay of ``lock``, built first if need be: once, however many ask.
+    """Return the Python of the overlay of ``lock``, and build it first if needed. Concurrent callers share one build.
 
     Args:
-        lock: Pins, in any order.
-        root: The directory of all overlays.
-        expected: A worker is going to start in it, so it must not be removed before that.
-        cancelled: Asked while it is built; once true, the build is ended and leaves nothing but uv's cache.
+        lock: pins, in any order.
+        root: directory of all overlays.
+        expected: a worker will start in it, so it must not be removed before that.
+        cancelled: polled during the build; True stops it and leaves only uv's cache.
 
     Raises:
         EnvironmentBuildFailed: a package could not be fetched, built or installed.
-        BuildCancelled: ``cancelled`` said so.
+        BuildCancelled: ``cancelled`` returned True.
     """
     directory = overlay_directory(lock, root)
-    with kept(directory):
+    with shared(directory):
         built = is_built(directory)
         if built:
-            _note_use(directory, expected=expected)
+            note_use(directory, expected=expected)
     if not built:
-        # Who removes overlays takes this lock too: none goes away between its building and the note.
+        # Removal takes this lock too, so the overlay cannot disappear between its build and the note.
         with build_lock(directory, cancelled=cancelled):
             if not is_built(directory):
                 _build(sorted(set(lock)), directory, cancelled)
-            _note_use(directory, expected=expected)
+            note_use(directory, expected=expected)
     return overlay_python(directory)
 
 
 @contextmanager
 def build_lock(directory: Path, *, timeout: float = _BUILD_SECONDS, cancelled: Cancelled = lambda: False) -> Iterator[None]:
-    """Nobody else builds or removes the overlay meanwhile.
+    """Lock out other builds and removals of the overlay.
 
     Raises:
-        EnvironmentBuildFailed: another process has held it for ``timeout`` seconds.
-        BuildCancelled: ``cancelled`` said so before it was free.
+        EnvironmentBuildFailed: another process has held the lock for ``timeout`` seconds.
+        BuildCancelled: ``cancelled`` returned True during the wait.
     """
     locks = directory.parent / _LOCKS
     locks.mkdir(parents=True, exist_ok=True)
@@ -123,7 +121,7 @@ def build_lock(directory: Path, *, timeout: float = _BUILD_SECONDS, cancelled: C
 
 
 def _build(lock: Sequence[str], directory: Path, cancelled: Cancelled) -> None:
-    # A virtual environment cannot be moved, so it is made in its place; what a killed build left there has no .ok.
+    # A virtual environment cannot be moved, so it is built in place. The rest of a killed build has no .ok and is deleted.
     _clear(directory)
     announced = read_record(directory)
     note = announced.note if announced else None
@@ -134,12 +132,12 @@ def _build(lock: Sequence[str], directory: Path, cancelled: Cancelled) -> None:
         python = overlay_python(directory)
         _see_base(directory)
         run_uv(
-            # --no-deps: the lock is complete, and uv, which does not see the base, would install it once more.
+            # The lock is complete, hence --no-deps. uv does not see the base and would install it again.
             ["pip", "install", "--python", str(python), "--no-deps", "--requirements", "-"],
             stdin="\n".join(lock) + "\n",
             cache_dir=cache,
             timeout=_BUILD_SECONDS,
-            # uv copies where it cannot link.
+            # uv copies files that it cannot link.
             defaults={"UV_LINK_MODE": "hardlink"},
             cancelled=cancelled,
             report=ProgressFile(directory, lock, note).report,
@@ -158,7 +156,7 @@ def _build(lock: Sequence[str], directory: Path, cancelled: Cancelled) -> None:
 
 
 def _see_base(directory: Path) -> None:
-    """Put the base's packages behind the overlay's own on sys.path, with what the base's own .pth files add."""
+    """Append the base's packages and the entries of its .pth files to the overlay's sys.path."""
     lines = "".join(f"import site; site.addsitedir({str(path)!r})\n" for path in base_site_directories())
     for packages in sorted({path.resolve() for path in directory.glob("lib*/python*/site-packages")}):
         (packages / "_base.pth").write_text(lines)
@@ -175,14 +173,6 @@ def _finish(lock: Sequence[str], directory: Path) -> None:
     unfinished = directory / f"{READY}.tmp"
     unfinished.write_text(json.dumps(record))
     unfinished.replace(directory / READY)
-
-
-def _note_use(directory: Path, *, expected: bool) -> None:
-    try:
-        note_use(directory, expected=expected)
-    except OSError as error:
-        # On a node that mounts the environments read-only they are used all the same.
-        _LOG.debug("could not mark %s as used: %s", directory, error)
 
 
 def _clear(directory: Path) -> None:

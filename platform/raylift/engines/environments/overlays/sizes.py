@@ -1,4 +1,4 @@
-"""Bytes that overlays take: each for itself, and together with others that have the same packages."""
+"""Disk usage of overlays, each by itself and together: equal packages share their files through hard links."""
 
 from __future__ import annotations
 
@@ -12,61 +12,61 @@ from typing import Any, Final
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 
 _BUILT: Final = ("*/*/*/*.whl", "*/*/*/*/*.whl", "*/*/*/*/*/*.whl")
-"""Places of a wheel that uv has built: of an address, of PyPI, of another index."""
+"""Paths of wheels built by uv, from a URL, from PyPI and from another index."""
 
 
 @dataclass(frozen=True, slots=True)
 class Package:
-    """A package in an overlay. The same in another one: their files are the same ones on the disk."""
+    """A package in an overlay. Two overlays with an equal name and inode share its files."""
 
     name: str
     """``name==version``."""
     inode: int
-    """Inode of its first file that is linked from uv's cache; 0 where none is."""
+    """Inode of its first file that is linked from uv's cache; 0 without one."""
     size: int
-    """Bytes of its files that are linked from there."""
+    """Bytes of its linked files."""
 
 
 def packages_in(directory: Path) -> list[Package]:
-    """The packages of the overlay in ``directory``."""
+    """Return the packages of the overlay in ``directory``, sorted by name."""
     places = {str(path.resolve()) for path in directory.glob("lib*/python*/site-packages")}
     return sorted((_package(dist) for dist in distributions(path=sorted(places))), key=lambda package: package.name)
 
 
 def packages_from(record: Mapping[str, Any]) -> tuple[Package, ...]:
-    """Packages that a build wrote down; none where it is of an older release."""
+    """Read packages from an overlay's record; none from the record of an older release."""
     return tuple(Package(*fields) for fields in record.get("packages", ()))
 
 
 def as_record(packages: Iterable[Package]) -> list[tuple[str, int, int]]:
-    """Return the form that ``packages_from`` reads."""
+    """Convert packages into the form that ``packages_from`` reads."""
     return [(package.name, package.inode, package.size) for package in packages]
 
 
-def kept_of_builds(cache: Path) -> dict[str, int]:
-    """Bytes that uv's cache keeps of each package that it built from source: its source, and the wheel."""
-    kept: Counter[str] = Counter()
+def built_wheel_bytes(cache: Path) -> dict[str, int]:
+    """Return the bytes in uv's cache of each package that it built from source: the source and the wheel."""
+    sizes: Counter[str] = Counter()
     for sdists in cache.glob("sdists-v*"):
         for wheel in (path for pattern in _BUILT for path in sdists.glob(pattern)):
             name = _name_of(wheel)
             if name is not None:
-                kept[name] += size_of(wheel.parent)
-    return kept
+                sizes[name] += size_of(wheel.parent)
+    return sizes
 
 
 def size_of(directory: Path) -> int:
-    """Bytes of all files below ``directory``."""
+    """Return the bytes of all files below ``directory``."""
     return sum(path.lstat().st_size for path in directory.rglob("*") if not path.is_dir())
 
 
 def shared_bytes(packages: Sequence[Sequence[Package]]) -> list[int]:
-    """Sum, for each overlay, the bytes of the packages that another overlay has as well."""
+    """Return, per overlay, the bytes of packages that another overlay also has."""
     holders = _holders(packages)
     return [sum(package.size for package in each if holders[_same(package)] > 1) for each in packages]
 
 
-def counted_twice(packages: Sequence[Sequence[Package]]) -> int:
-    """Bytes by which the overlays' sizes together exceed what they occupy."""
+def duplicate_bytes(packages: Sequence[Sequence[Package]]) -> int:
+    """Return by how many bytes the sum of the overlays' sizes exceeds their disk usage."""
     sizes = {_same(package): package.size for each in packages for package in each}
     holders = _holders(packages)
     return sum((holders[same] - 1) * size for same, size in sizes.items())
@@ -88,7 +88,7 @@ def _package(dist: Distribution) -> Package:
 
 
 def _files(dist: Distribution) -> Iterator[tuple[int, int, int]]:
-    """(inode, bytes, names) of each."""
+    """Yield (inode, bytes, number of links) of each file."""
     for file in dist.files or ():
         path = Path(str(dist.locate_file(file)))
         if path.is_file():

@@ -1,1 +1,1 @@
-"""uv as a subprocess."""
+"""Subprocesses of uv."""

@@ -1,4 +1,4 @@
-"""uv as a subprocess: where it is, which settings it gets, how its failures read."""
+"""Commands of uv: settings from the environment, a retry without a network, readable failures."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ import uv
 from raylift.engines.environments.uv.process import Cancelled, Report, run
 
 _NO_SOLUTION: Final = "No solution found"
-"""What uv says when requirements contradict each other; anything else means that it could not look (network, disk, build)."""
+"""Part of uv's message about contradicting requirements. Other failures are technical (network, disk, build)."""
 
 _CACHE_VARIABLES: Final = ("UV_CACHE_DIR", "UV_NO_CACHE")
 _FOREIGN: Final = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "UV_PYTHON", "UV_SYSTEM_PYTHON", "UV_PROJECT", "UV_WORKING_DIR")
-"""Variables that would make uv look at another interpreter or project than the one it is told."""
+"""Variables that would select another interpreter or project."""
 
 _PIP_EQUIVALENTS: Final = (
     ("PIP_INDEX_URL", "UV_DEFAULT_INDEX", ("UV_DEFAULT_INDEX", "UV_INDEX_URL")),
@@ -25,19 +25,19 @@ _PIP_EQUIVALENTS: Final = (
     ("PIP_TRUSTED_HOST", "UV_INSECURE_HOST", ("UV_INSECURE_HOST",)),
     ("PIP_CERT", "SSL_CERT_FILE", ("SSL_CERT_FILE",)),
 )
-"""(pip's variable, uv's, the variables that take precedence): uv reads none of pip's, users have set them all the same."""
+"""(pip's variable, uv's, variables that take precedence). uv does not read pip's variables, which users may have set."""
 
 _TRUE: Final = frozenset({"1", "true", "yes", "on"})
 
 _FRAMES: Final = re.compile(r"\x1b\[[0-9;]*m|[\u00d7\u2500-\u257f\u25b6]")
 _LABELS: Final = re.compile(r"^\s*(?:error|cause|Caused by):\s*", re.MULTILINE)
 _TALK: Final = re.compile(r"^ *(?:Using Python|Resolved|Prepared|Building|Built|Downloading|Downloaded) .*$", re.MULTILINE)
-"""Lines about what went well."""
+"""Progress lines."""
 _MAX_MESSAGE: Final = 2000
 
 
 class InstallerFailure(Exception):
-    """uv ended without success. ``no_solution``: it looked and the requirements contradict each other."""
+    """uv failed. ``no_solution``: the requirements contradict each other."""
 
     def __init__(self, message: str, *, no_solution: bool = False) -> None:
         super().__init__(message)
@@ -56,54 +56,54 @@ def run_uv(
     cancelled: Cancelled = lambda: False,
     report: Report | None = None,
 ) -> None:
-    """Run uv and wait for it; without a network, run it once more on what its cache has.
+    """Run uv and wait for it. After a technical failure, run it again offline with its cache.
 
     Args:
-        arguments: As on uv's command line.
-        stdin: What uv reads.
-        cache_dir: Where uv keeps downloads, unless the environment names a place.
-        timeout: Seconds after which uv and what it started are killed.
-        find_links: A directory of wheels to look into beside the user's own.
-        defaults: Settings of uv that the environment may override.
-        cancelled: Asked while uv runs; once true, uv and what it started are killed.
-        report: Told how far uv's downloads are.
+        arguments: uv's command line.
+        stdin: text for uv's standard input.
+        cache_dir: uv's cache, unless the environment names one.
+        timeout: seconds after which uv and its children are killed.
+        find_links: a directory of wheels in addition to the user's own.
+        defaults: settings of uv that the environment may override.
+        cancelled: polled while uv runs; True kills uv and its children.
+        report: receives the progress of downloads.
 
     Raises:
-        InstallerFailure: uv failed, in one line of its own words.
-        BuildCancelled: ``cancelled`` said so.
+        InstallerFailure: uv failed; has its message in one line.
+        BuildCancelled: ``cancelled`` returned True.
     """
     environment = uv_environment(os.environ, cache_dir=cache_dir, find_links=find_links, defaults=defaults or {})
-    talk = ["--no-progress", "--quiet"] if report is None else []
-    command = [uv.find_uv_bin(), "--color", "never", *talk, *arguments]
+    verbosity = ["--no-progress", "--quiet"] if report is None else []
+    command = [uv.find_uv_bin(), "--color", "never", *verbosity, *arguments]
     if _is_on(environment, "PIP_NO_INDEX") and arguments[0] == "pip":
         command.append("--no-index")
 
     def once(more: Mapping[str, str]) -> None:
-        code, said = run(command, stdin, {**environment, **more}, timeout=timeout, cancelled=cancelled, report=report)
+        code, output = run(command, stdin, {**environment, **more}, timeout=timeout, cancelled=cancelled, report=report)
         if code is None:
             raise InstallerFailure(f"uv did not finish within {timeout:.0f} seconds")
         if code != 0:
-            raise InstallerFailure(one_line(said) or f"uv ended with exit code {code}", no_solution=_NO_SOLUTION in said)
+            raise InstallerFailure(one_line(output) or f"uv ended with exit code {code}", no_solution=_NO_SOLUTION in output)
 
     try:
         once({})
     except InstallerFailure as failure:
-        if failure.no_solution or no_index_asked(environment):
+        if failure.no_solution or has_no_index(environment):
             raise
         try:
-            # uv asks the index whether its cache is still fresh, so without a network even cached packages fail.
+            # uv revalidates its cache with the index, so without a network even cached packages fail.
             once({"UV_OFFLINE": "1"})
         except InstallerFailure:
             raise failure from None
 
 
-def no_index_asked(environment: Mapping[str, str]) -> bool:
-    """Whether uv is told to do without an index: with its cache, or with a directory of wheels, alone."""
+def has_no_index(environment: Mapping[str, str]) -> bool:
+    """Return True where uv may use only its cache or a directory of wheels."""
     return _is_on(environment, "UV_OFFLINE") or _is_on(environment, "PIP_NO_INDEX")
 
 
 def own_cache_is_used(environment: Mapping[str, str]) -> bool:
-    """Whether downloads are kept beside the overlays, and not where uv's variables say."""
+    """Return True where the cache is next to the overlays; False where uv's variables name another."""
     return not any(name in environment for name in _CACHE_VARIABLES)
 
 
@@ -114,7 +114,7 @@ def uv_environment(
     find_links: Path | None,
     defaults: Mapping[str, str],
 ) -> dict[str, str]:
-    """The environment of a uv process: the caller's, pip's settings in uv's words, no trace of another interpreter."""
+    """Build the environment of a uv process: the caller's, with pip's settings translated and foreign settings removed."""
     result = {**defaults, **{name: value for name, value in environment.items() if name not in _FOREIGN}}
     if cache_dir is not None and own_cache_is_used(environment):
         result["UV_CACHE_DIR"] = str(cache_dir)
@@ -127,7 +127,7 @@ def uv_environment(
 
 
 def one_line(output: str) -> str:
-    """The report of uv without colours, frames, labels and line breaks, cut to what a person reads."""
+    """Return uv's report in one line, without colours, frames and labels, shortened to about 2000 characters."""
     text = " ".join(_LABELS.sub("", _FRAMES.sub("", _TALK.sub("", output))).split())
     text = text.removeprefix("No solution found when resolving dependencies").lstrip(": ")
     return text if len(text) <= _MAX_MESSAGE else f"{text[: _MAX_MESSAGE // 2]} … {text[-_MAX_MESSAGE // 2 :]}"
@@ -138,5 +138,5 @@ def _is_on(environment: Mapping[str, str], name: str) -> bool:
 
 
 def _existing(links: Sequence[str]) -> list[str]:
-    # pip passes over a directory that is not there, uv fails.
+    # pip ignores a missing directory, uv fails.
     return [link for link in links if "://" in link or Path(link).is_dir()]

@@ -1,4 +1,4 @@
-"""One process of uv: ended when it takes too long or is no longer wanted; its progress bars are read as bytes."""
+"""A process of uv with a timeout, cancellation, and progress read from its progress bars."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ from typing import Final
 from raylift.engines.environments.errors import BuildCancelled
 
 Cancelled = Callable[[], bool]
-"""Tells whether nobody wants the result any more."""
+"""Returns True after the result is no longer needed."""
 
 _LOOK_SECONDS: Final = 0.1
 _MAX_OUTPUT: Final = 256 * 1024
 _ERASE: Final = "\x1b[2K"
-"""The terminal sequence before each line that uv draws anew."""
+"""Terminal sequence before each line that uv redraws."""
 _ESCAPES: Final = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 _BAR: Final = re.compile(r"(\S+) +-+ +([\d.]+) ([KMGT]i)?B/([\d.]+) ([KMGT]i)?B")
 _UNITS: Final = {"": 1, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
 _TERM, _ROWS, _COLUMNS = "xterm", 500, 200
-"""Without a kind of terminal, as in Ray's processes, uv draws nothing."""
+"""Without TERM, as in Ray's processes, uv draws no bars."""
 
 
 @dataclass(frozen=True, slots=True)
 class Downloads:
-    """Bytes that uv has fetched, and of how many: those whose download has begun. Its cache's own count in neither."""
+    """Bytes fetched and to be fetched by the downloads that have begun. Cached files are not counted."""
 
     done: int
     size: int
@@ -46,18 +46,18 @@ Report = Callable[[Downloads], None]
 
 
 class Bars:
-    """The progress bars of uv, as they come over its terminal."""
+    """Parser of uv's progress bars from its terminal output."""
 
     def __init__(self) -> None:
         self._frame = ""
         self._of_package: dict[str, tuple[int, int]] = {}
 
     def read(self, text: str) -> Downloads | None:
-        """Take what uv has written; None while it has drawn no bar."""
+        """Parse more output. Returns None before the first bar."""
         self._frame = (self._frame + text)[-_MAX_OUTPUT:]
         for name, done, done_unit, size, size_unit in _BAR.findall(_ESCAPES.sub("", self._frame)):
             self._of_package[name] = (_bytes(done, done_unit), _bytes(size, size_unit))
-        # The last frame may have come in half.
+        # The last frame may be incomplete.
         self._frame = self._frame.rpartition(_ERASE)[2]
         if not self._of_package:
             return None
@@ -74,54 +74,54 @@ def run(
     cancelled: Cancelled,
     report: Report | None,
 ) -> tuple[int | None, str]:
-    """Run uv to its end. Returns its exit code, None after a time-out, and the last of what it said.
+    """Run uv to its end. Returns its exit code, or None after a timeout, and the end of its output.
 
     Args:
         command: uv and its arguments.
-        stdin: What it reads.
-        environment: Its variables.
-        timeout: Seconds after which it and what it started are killed.
-        cancelled: Asked while it runs; once true, it is killed too.
-        report: Told of its downloads. uv shows them to terminals alone, so it is given one.
+        stdin: text for its standard input.
+        environment: its variables.
+        timeout: seconds after which it and its children are killed.
+        cancelled: polled while it runs; True kills it.
+        report: receives the progress of downloads. uv shows it only on a terminal, so it gets one.
 
     Raises:
-        BuildCancelled: ``cancelled`` said so.
+        BuildCancelled: ``cancelled`` returned True.
     """
-    # An empty working directory, so that no project's uv settings apply by accident; an own session, so that a
-    # package's build can be killed together with the uv that runs it.
+    # The working directory is empty, so that no project's uv settings apply. A session of its own allows killing uv
+    # together with the builds that it runs.
     with (
-        tempfile.TemporaryDirectory(prefix="raylift-uv-") as nowhere,
-        tempfile.TemporaryFile("w+") as words,
+        tempfile.TemporaryDirectory(prefix="raylift-uv-") as empty,
+        tempfile.TemporaryFile("w+") as stdin_file,
         _output(terminal=report is not None) as (ours, theirs),
     ):
-        words.write(stdin)
-        words.seek(0)
+        stdin_file.write(stdin)
+        stdin_file.seek(0)
         process = subprocess.Popen(
             command,
-            stdin=words,
+            stdin=stdin_file,
             stdout=theirs,
             stderr=theirs,
-            cwd=nowhere,
+            cwd=empty,
             env={**environment, "TERM": _TERM},
             start_new_session=True,
         )
         os.close(theirs)
         try:
-            said = _follow(process, ours, time.monotonic() + timeout, cancelled, report)
+            text = _follow(process, ours, time.monotonic() + timeout, cancelled, report)
         finally:
             if process.returncode is None:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
-    return (None, "") if said is None else (process.returncode, _last_words(said))
+    return (None, "") if text is None else (process.returncode, _after_bars(text))
 
 
 def _follow(
     process: subprocess.Popen[bytes], output: int, deadline: float, cancelled: Cancelled, report: Report | None
 ) -> str | None:
-    """Return the output of the process up to its end; None where the deadline comes first."""
+    """Return the output of the process up to its end; None after the deadline."""
     said, bars, before = "", Bars(), None
     while True:
-        # Its own end, not that of its output: a daemon that a package's build left behind may hold that.
+        # The end of the process counts, because a daemon left by a package's build may keep its output open.
         ended = process.poll() is not None
         text = _read(output, 0.0 if ended else _LOOK_SECONDS)
         if text is None:
@@ -141,7 +141,7 @@ def _follow(
 
 @contextmanager
 def _output(*, terminal: bool) -> Iterator[tuple[int, int]]:
-    """A pipe or a terminal: (our end, the end of uv, which the caller closes)."""
+    """Open a pipe or a terminal: (our end, uv's end, which the caller closes)."""
     ours, theirs = pty.openpty() if terminal else os.pipe()
     if terminal:
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", _ROWS, _COLUMNS, 0, 0))
@@ -152,7 +152,7 @@ def _output(*, terminal: bool) -> Iterator[tuple[int, int]]:
 
 
 def _read(output: int, seconds: float) -> str | None:
-    """Return the output that comes within ``seconds``; None when there will be none any more."""
+    """Return output that comes within ``seconds``; None at its end."""
     if not select.select([output], [], [], seconds)[0]:
         return ""
     try:
@@ -166,9 +166,9 @@ def _wait_for_the_end(process: subprocess.Popen[bytes]) -> None:
         process.wait(_LOOK_SECONDS)
 
 
-def _last_words(said: str) -> str:
-    """The text behind the last bar, which is uv's report where it failed."""
-    return _ESCAPES.sub("", said.rpartition(_ERASE)[2]).replace("\r", "")
+def _after_bars(text: str) -> str:
+    """Return the text after the last bar, which is uv's report of a failure."""
+    return _ESCAPES.sub("", text.rpartition(_ERASE)[2]).replace("\r", "")
 
 
 def _bytes(number: str, unit: str) -> int:

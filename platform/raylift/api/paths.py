@@ -1,26 +1,34 @@
-"""Where things are on the platform's REST API."""
+"""Paths of the platform's HTTP API."""
 
 from __future__ import annotations
 
 from typing import Final
 from urllib.parse import quote
 
-UPLOAD: Final = "/mlops/training/upload"
-JOBS: Final = "/mlops/training/jobs"
-SWEEPS: Final = "/mlops/training/sweeps"
-INFERENCE: Final = "/mlops/inference"
-MODELS: Final = "/mlops/models"
-DEPLOYMENTS: Final = "/mlops/deployments"
-ENVIRONMENTS: Final = "/mlops/environments"
+MLOPS: Final = "/mlops"
+TRAINING: Final = f"{MLOPS}/training"
+UPLOAD: Final = f"{TRAINING}/upload"
+JOBS: Final = f"{TRAINING}/jobs"
+SWEEPS: Final = f"{TRAINING}/sweeps"
+INFERENCE: Final = f"{MLOPS}/inference"
+MODELS: Final = f"{MLOPS}/models"
+DEPLOYMENTS: Final = f"{MLOPS}/deployments"
+ENVIRONMENTS: Final = f"{MLOPS}/environments"
+V1_MODELS: Final = "/v1/models"
+"""KServe's V1 protocol."""
+V2_MODELS: Final = "/v2/models"
+"""The Open Inference Protocol, and all routes of versions."""
+RAY_API: Final = "/api/"
+"""Ray's Jobs API."""
 
 
 def job(job_id: str, what: str = "") -> str:
-    """One job, or ``what`` beneath it: logs, script, project, events, cancel, rerun."""
+    """Return the path of a job, or of ``what`` below it: logs, script, project, events, cancel, rerun."""
     return _below(JOBS, job_id, what)
 
 
 def sweep(sweep_id: str, what: str = "") -> str:
-    """One sweep, or ``what`` beneath it: cancel."""
+    """Return the path of a sweep, or of ``what`` below it: cancel."""
     return _below(SWEEPS, sweep_id, what)
 
 
@@ -58,6 +66,11 @@ def alias(name: str, alias: str) -> str:
 
 def environment(name: str) -> str:
     return _below(ENVIRONMENTS, name)
+
+
+def version_route(model_name: str, version: str) -> str:
+    """Return the route of a version's own application, not quoted."""
+    return f"{V2_MODELS}/{model_name}/versions/{version}"
 
 
 def _below(base: str, *parts: str) -> str:

@@ -1,0 +1,206 @@
+"""Private names of Ray that docs/ray_internals.md lists: the installed release has each in the form that we use."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Mapping
+from dataclasses import fields
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+import ray
+from ray import serve
+from ray._private import ray_constants, services, worker
+from ray._private.runtime_env.context import RuntimeEnvContext
+from ray._private.runtime_env.plugin import RuntimeEnvPlugin
+from ray.scripts.scripts import main
+from ray.serve._private import common, haproxy, haproxy_templates, http_util, replica, utils
+
+from raylift.ingress.haproxy import BUFFER_BYTES
+from raylift.launcher.run.environment import head_environment
+from raylift.launcher.run.record import RunRecord
+from raylift.ray_internals import setup_worker
+from raylift.ray_internals.serve_bypass import ReplicaBehind, replica_behind
+
+ROOT = Path(__file__).resolve().parents[3]
+RAY = Path(ray.__file__).parent
+PAGE = (ROOT / "docs" / "ray_internals.md").read_text(encoding="utf-8")
+NOT_RAYS = {"RAYLIFT_ATTEMPTS_DIR", "MLFLOW_TRACKING_URI", "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"}
+JOB_SWITCHES = {"RAY_JOB_CONFIG_JSON_ENV_VAR", "RAY_JOB_STOP_WAIT_TIME_S", "SPT_NOENV"}
+
+
+def parameters(function: Any) -> list[str]:
+    return [name for name in inspect.signature(function).parameters if name != "self"]
+
+
+def source(of: Any) -> str:
+    return inspect.getsource(of)
+
+
+def test_runtime_env_plugin_has_our_hooks() -> None:
+    assert parameters(RuntimeEnvPlugin.validate) == ["runtime_env_dict"]
+    assert parameters(RuntimeEnvPlugin.get_uris) == ["runtime_env"]
+    assert parameters(RuntimeEnvPlugin.create) == ["uri", "runtime_env", "context", "logger"]
+    assert parameters(RuntimeEnvPlugin.modify_context) == ["uris", "runtime_env", "context", "logger"]
+    assert parameters(RuntimeEnvPlugin.delete_uri) == ["uri", "logger"]
+
+
+def test_worker_context_has_the_fields_we_know() -> None:
+    used = {"env_vars", "py_executable", *setup_worker._UNUSED}
+    assert vars(RuntimeEnvContext()).keys() == used
+
+
+def test_path_of_the_first_step_can_be_replaced() -> None:
+    assert callable(main)
+    assert ray_constants.SETUP_WORKER_FILENAME == "setup_worker.py"
+    assert "ray_constants.SETUP_WORKER_FILENAME" in source(services)
+
+
+def test_first_step_of_ray_has_our_arguments() -> None:
+    own = Path(setup_worker.rays_own())
+    text = own.read_text(encoding="utf-8")
+    for option in (setup_worker._CONTEXT, setup_worker._LANGUAGE):
+        assert f'"{option.rstrip("=")}"' in text
+
+
+def test_internal_server_is_opened_by_a_replaceable_function() -> None:
+    assert callable(replica.add_port_to_grpc_server)
+    assert 'add_port_to_grpc_server(self._server, "[::]:0")' in source(replica.Replica)
+
+
+def test_deployment_has_a_code_version() -> None:
+    @serve.deployment
+    class Model: ...
+
+    assert hasattr(Model, "_version")
+    assert "self._version" in source(type(Model))
+
+
+def test_replica_counts_its_queue() -> None:
+    assert isinstance(worker.global_worker.actors, Mapping)
+    assert "self._replica_impl" in source(replica.ReplicaActor)
+    assert "self._num_queued_requests = 0" in source(replica.Replica)
+
+
+def test_replica_is_reachable_from_its_middleware() -> None:
+    """Serve passes a bound method of the replica to RequestIdMiddleware, which is the innermost."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None: ...
+
+    assert http_util.RequestIdMiddleware(app)._app is app
+    assert re.search(r"start_asgi_http_server\(\s*self\._direct_ingress_asgi", source(replica.Replica))
+    assert source(http_util._apply_middlewares).index("Middleware(RequestIdMiddleware)]") > 0
+
+
+def test_replica_has_what_the_bypass_reads() -> None:
+    text = source(replica.Replica)
+    assert "self._user_callable_wrapper = UserCallableWrapper(" in text
+    assert "self._semaphore = Semaphore(" in text
+    assert "self._metrics_manager = create_replica_metrics_manager(" in text
+    assert isinstance(inspect.getattr_static(replica.UserCallableWrapper, "user_callable"), property)
+    assert (
+        parameters(utils.Semaphore.acquire) == parameters(utils.Semaphore.release) == parameters(utils.Semaphore.locked) == []
+    )
+
+
+def test_metrics_manager_counts_requests() -> None:
+    manager = replica.ReplicaMetricsManager
+    assert parameters(manager._change_num_ongoing_requests) == ["request_metadata", "delta"]
+    assert parameters(manager.inc_num_ongoing_requests) == parameters(manager.dec_num_ongoing_requests) == ["request_metadata"]
+    assert {"route", "latency_ms", "is_error"} <= set(parameters(manager.record_request_metrics))
+    assert "self._num_ongoing_requests += delta" in source(manager._change_num_ongoing_requests)
+
+
+def test_request_metadata_has_our_fields() -> None:
+    names = {field.name for field in fields(common.RequestMetadata)}
+    assert {"request_id", "internal_request_id", "_request_protocol", "is_direct_ingress"} <= names
+    assert common.RequestProtocol.HTTP == "HTTP"
+
+
+def test_bypass_finds_a_replica_in_serve_s_shape() -> None:
+    class Found:
+        def __init__(self) -> None:
+            quick = type("App", (), {"route": "/m", "prediction_paths": frozenset({"/m/p"}), "is_quick": True})()
+            quick.largest_quick_body = 10
+            ours = type("Ours", (), {"app": None, "replica_app": quick})()
+            self._user_callable_wrapper = type("Wrapper", (), {"user_callable": ours})()
+            self._semaphore, self._metrics_manager = object(), object()
+
+        async def answer(self, scope: Any, receive: Any, send: Any) -> None: ...
+
+    assert isinstance(replica_behind(http_util.RequestIdMiddleware(Found().answer)), ReplicaBehind)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "    errorfile 502 ",
+        "    errorfile 503 ",
+        "    errorfile 504 ",
+        "    bind :{{ config.metrics_port }}",
+        "    bind {{ config.frontend_host }}:{{ config.frontend_port }}",
+        "  bind *:{{ config.stats_port }}",
+        "    log global",
+        "    acl is_{{ backend.name or 'unknown' }} path {{",
+        "backend {{ backend.name or 'unknown' }}\n",
+        "    server {{ backend.fallback_server.name }} {{ backend.fallback_server.host }}:{{ backend.fallback_server.port }} "
+        "check backup\n",
+        "retry-on {{ config.retry_on }}",
+    ],
+)
+def test_template_of_haproxy_has_the_lines_that_we_rewrite(line: str) -> None:
+    assert line in haproxy_templates.HAPROXY_CONFIG_TEMPLATE
+
+
+def test_socket_of_haproxy_is_in_a_folder_per_node() -> None:
+    assert "os.path.join(d, self._node_id, f)" in source(haproxy)
+    assert "socket_path=_per_node(RAY_SERVE_HAPROXY_SOCKET_PATH)" in source(haproxy)
+    assert BUFFER_BYTES > 0
+
+
+def test_process_title_names_the_application() -> None:
+    assert common.DeploymentID("Gateway", "gateway").to_replica_actor_class_name() == "ServeReplica:gateway:Gateway"
+
+
+@pytest.fixture(scope="module")
+def code_of_ray() -> bytes:
+    """Python sources and binaries of the installed Ray that read environment variables."""
+    folders = ("_common", "_private", "autoscaler", "dashboard", "serve/_private")
+    files = [path for folder in folders for path in (RAY / folder).rglob("*.py")]
+    files += [RAY / "core" / "src" / "ray" / "raylet" / "raylet", *RAY.glob("_raylet*.so")]
+    return b"\0".join(path.read_bytes() for path in files)
+
+
+def switches(directory: Path) -> set[str]:
+    record = RunRecord(
+        instance="abc",
+        started_at=datetime(2026, 1, 1, tzinfo=UTC),
+        host="127.0.0.1",
+        ports={"gateway": 8000, "ray_dashboard": 8265, "mlflow": 5000, "block": 20000},
+        state_dir=directory,
+        session_dir=directory,
+    )
+    return set(head_environment({}, record, attempts_dir=directory, cores=2)) - NOT_RAYS | JOB_SWITCHES
+
+
+def test_ray_reads_every_switch_that_we_set(tmp_path: Path, code_of_ray: bytes) -> None:
+    """The core's own settings are named there without RAY_."""
+    unknown = {
+        name
+        for name in switches(tmp_path)
+        if name.encode() not in code_of_ray and name.removeprefix("RAY_").encode() not in code_of_ray
+    }
+    assert not unknown
+
+
+def test_page_lists_every_switch(tmp_path: Path) -> None:
+    missing = {name for name in switches(tmp_path) if f"`{name}`" not in PAGE}
+    assert not missing
+
+
+def test_page_names_the_installed_release() -> None:
+    release = ".".join(ray.__version__.split(".")[:2])
+    assert f"Ray {release}" in PAGE, "check the names of docs/ray_internals.md with the new release, and say so there"
