@@ -52,8 +52,8 @@ def create_app(services: Services, *, echo_request_id: bool = True, warm_process
     forwarder = Forwarder(services.settings.gateway_url)
     copies = Forwarder(services.settings.gateway_url)
     warm = _warm_pool(services) if warm_processes else None
-    standby = WarmFallback(services.demand, warm)
-    metrics = Metrics(services.census, services.observations)
+    standby = WarmFallback(services.scale_up_requests, warm)
+    metrics = Metrics(services.status_counts, services.observations)
     shadowing = Shadowing(services.routing, Dispatcher(services.routing, copies, standby=standby), metrics.count_shadow)
     dispatcher = Dispatcher(services.routing, forwarder, shadowing, standby)
     infer = inference_endpoint(services, dispatcher)

@@ -88,18 +88,18 @@ def test_an_observation_of_what_is_no_longer_wanted_is_dropped(store: Store, lea
 
 def test_demand_is_noted_and_changes_nothing_else(store: Store, lease: Lease) -> None:
     first = ensure(store)
-    store.deployments.demand("churn", "1", now=after(5))
+    store.deployments.request_scale_up("churn", "1", now=after(5))
     assert store.deployments.get("churn", "1") == replace(first, demanded_at=after(5))
     # What the supervisor saw before that is still worth writing down.
     assert store.deployments.observe(lease, first, now=after(6), status=DeploymentStatus.STARTING) is not None
     assert store.deployments.get("churn", "1").demanded_at == after(5)
-    store.deployments.demand("churn", "2", now=after(5))
+    store.deployments.request_scale_up("churn", "2", now=after(5))
     assert len(store.deployments.list()) == 1
 
 
 def test_whoever_deploys_a_version_demands_it(store: Store) -> None:
     assert ensure(store).demanded_at is None
-    entered = store.deployments.ensure("churn", "2", model_uri="u", config=CONFIG, now=NOW, demanded=True)
+    entered = store.deployments.ensure("churn", "2", model_uri="u", config=CONFIG, now=NOW, scale_up=True)
     assert entered.demanded_at == NOW
     assert store.deployments.want("churn", "1", now=after(2)).demanded_at == after(2)
     assert store.deployments.want("churn", "1", now=after(3), wanted=False).demanded_at == after(2)

@@ -8,7 +8,7 @@ from typing import Self
 
 from raylift.services.clock import Clock, utc_now
 from raylift.services.cluster.capacity import Capacity
-from raylift.services.cluster.counts import CensusService
+from raylift.services.cluster.counts import StatusCounter
 from raylift.services.cluster.health import HealthService, supervisor_at_work
 from raylift.services.jobs.diff import ComparisonService
 from raylift.services.jobs.log_follower import LogFollower
@@ -23,8 +23,8 @@ from raylift.services.ports import Cluster, Registry
 from raylift.services.ray_api.jobs import RayJobsService
 from raylift.services.ray_api.packages import RayPackages
 from raylift.services.requirements.environments import EnvironmentService
-from raylift.services.traffic.demand import Demand
 from raylift.services.traffic.routing import InferenceRouting
+from raylift.services.traffic.scale_up_requests import ScaleUpRequests
 from raylift.services.traffic.tables import TrafficService
 from raylift.services.uploads.checks import UploadChecks
 from raylift.settings import PlatformSettings
@@ -45,10 +45,10 @@ class Services:
     models: ModelService
     deployments: DeploymentService
     routing: InferenceRouting
-    demand: Demand
+    scale_up_requests: ScaleUpRequests
     traffic: TrafficService
     environments: EnvironmentService
-    census: CensusService
+    status_counts: StatusCounter
     observations: ObservationService
     health: HealthService
 
@@ -83,10 +83,10 @@ class Services:
             models=ModelService(store, registry),
             deployments=DeploymentService(store, registry, capacity, settings.serving, clock=clock),
             routing=InferenceRouting(store, registry, clock=clock),
-            demand=Demand(store, lasting_seconds=settings.serving.upscale_delay_seconds, clock=clock),
+            scale_up_requests=ScaleUpRequests(store, lasting_seconds=settings.serving.upscale_delay_seconds, clock=clock),
             traffic=TrafficService(store, registry, clock=clock),
             environments=EnvironmentService(store, capacity, settings.environments_dir, settings.environments),
-            census=CensusService(store),
+            status_counts=StatusCounter(store),
             observations=ObservationService(store, registry, settings.counters_dir, clock=clock),
             health=HealthService(
                 {

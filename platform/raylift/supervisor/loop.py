@@ -19,7 +19,7 @@ from raylift.settings import PlatformSettings
 from raylift.store import Store
 from raylift.supervisor.deployments.alias_sync import AliasSync
 from raylift.supervisor.deployments.execute import DeploymentExecutor
-from raylift.supervisor.deployments.plan import DeploymentAction, Prove, plan_deployments
+from raylift.supervisor.deployments.plan import DeploymentAction, LoadCheck, plan_deployments
 from raylift.supervisor.deployments.publish_routes import RoutePublisher
 from raylift.supervisor.deployments.registry_sync import RegistrySync
 from raylift.supervisor.housekeeping.retention import Retention
@@ -29,9 +29,9 @@ from raylift.supervisor.jobs.execute import JobExecutor
 from raylift.supervisor.jobs.placement import Placement
 from raylift.supervisor.jobs.plan import JobAction, Register, plan_job
 from raylift.supervisor.jobs.ray_snapshot import RaySnapshot, RayView, attempt_seen
+from raylift.supervisor.serial_tasks import SerialTaskRunner
 from raylift.supervisor.store_view import StoreView
 from raylift.supervisor.sweeps.execute import SweepExecutor
-from raylift.supervisor.task_lanes import SerialTaskRunner
 from raylift.supervisor.tick_timer import TickTimer
 
 log = logging.getLogger(__name__)
@@ -278,9 +278,9 @@ class Supervisor:
         rows = self._store.deployments.list()
         actions = self._planned(rows)
         for action in actions:
-            if isinstance(action, Prove):
-                name = f"prove {action.deployment.model_name} {action.deployment.version}"
-                self._tasks.run(name, lambda row=action.deployment: self._deployments.prove(lease, row))
+            if isinstance(action, LoadCheck):
+                name = f"load check {action.deployment.model_name} {action.deployment.version}"
+                self._tasks.run(name, lambda row=action.deployment: self._deployments.load_check(lease, row))
         self._deployments.execute(lease, self._name_routes.before(actions, rows))
 
     def _planned(self, rows: list[Deployment]) -> list[DeploymentAction]:

@@ -55,7 +55,7 @@ def test_changed_variables_need_new_processes_and_are_not_rays_to_show(tmp_path:
     environment = {"SCALE": "a word", "OPENBLAS_CORETYPE": "Haswell"}
     door = RayServe(settings, build)
     without, with_them, changed = (
-        door._replica_spec(replace(plain, config=replace(config, environment=variables)), prove=False)
+        door._replica_spec(replace(plain, config=replace(config, environment=variables)), load_check=False)
         for variables in ({}, environment, {**environment, "SCALE": "another"})
     )
     assert len({spec.code_version for spec in (without, with_them, changed)}) == 3

@@ -210,7 +210,7 @@ def test_ray_serve_is_not_asked_again_because_jobs_were_written(bench: Bench) ->
     (row,) = bench.store.deployments.list()
     assert row.status is DeploymentStatus.READY
     assert bench.schema_tags.asked == ["churn/1"], "when it was ready for the first time"
-    bench.store.deployments.demand("churn", "1", now=NOW)
+    bench.store.deployments.request_scale_up("churn", "1", now=NOW)
     look()
     assert bench.serve.asked == asked + 1, "what is wanted has changed"
     bench.seconds += 10

@@ -53,17 +53,17 @@ class RayServe:
         """Hand deployments to Ray Serve without waiting for them; one that is there is changed in place where that is possible.
 
         Args:
-            wanted: each with whether one replica is to be started now, to prove that the model loads.
+            wanted: each with whether one replica is to be started now, to check that the model loads.
 
         Returns:
             Why Ray Serve refused, for those that it refused.
         """
         refused: dict[tuple[str, str], str] = {}
-        for deployment, prove in wanted:
+        for deployment, load_check in wanted:
             try:
                 # Building refuses, too, e.g. an amount of CPU finer than Ray counts: it must not keep the others waiting.
                 target = serve.RunTarget(
-                    self._build(self._replica_spec(deployment, prove=prove)),
+                    self._build(self._replica_spec(deployment, load_check=load_check)),
                     name=application_name(deployment.model_name, deployment.version),
                     route_prefix=version_route(deployment.model_name, deployment.version),
                 )
@@ -96,7 +96,7 @@ class RayServe:
         seen = {key: _seen(overview) for key, overview in found if key is not None}
         return self._crash_loops.judged(seen, time.monotonic())
 
-    def _replica_spec(self, deployment: Deployment, *, prove: bool) -> ReplicaSpec:
+    def _replica_spec(self, deployment: Deployment, *, load_check: bool) -> ReplicaSpec:
         config, serving = deployment.config, self._settings.serving
         left_to_ray = (deployment.model_name, deployment.version) in self._left_to_ray
         # All others are set by the replica itself: Ray shows env_vars to whoever asks it, and expands $ in their values.
@@ -116,7 +116,7 @@ class RayServe:
             model_uri=deployment.model_uri,
             mlflow_url=self._settings.mlflow_url,
             config=config,
-            initial_replicas=max(1, config.min_replicas) if prove else None,
+            initial_replicas=max(1, config.min_replicas) if load_check else None,
             upscale_delay_seconds=_first(config.upscale_delay_s, serving.upscale_delay_seconds),
             downscale_delay_seconds=_first(config.downscale_delay_s, serving.downscale_delay_seconds),
             runtime_env=runtime_env,

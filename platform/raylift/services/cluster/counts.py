@@ -18,7 +18,7 @@ class StatusCounts:
     failed_jobs: Mapping[Reason, int]
 
 
-class CensusService:
+class StatusCounter:
     def __init__(self, store: Store) -> None:
         self._store = store
 

@@ -90,7 +90,7 @@ class DeploymentService:
             now=self._clock(),
             job_id=registered.tags.get(TAG_JOB_ID),
             environment_lock=environment_lock_of(self._store, registered),
-            demanded=True,
+            scale_up=True,
         )
 
     def _merged(self, config: DeploymentConfig, update: DeploymentUpdate) -> DeploymentConfig:

@@ -22,7 +22,7 @@ from raylift.domain.errors import (
 )
 from raylift.domain.identifiers import version_number
 from raylift.domain.model_version import ModelVersion
-from raylift.domain.traffic import Sticky, Target, TrafficTable, drawn, kept, weights_of
+from raylift.domain.traffic import Sticky, Target, TrafficTable, choose_sticky, choose_weighted, weights_of
 from raylift.services.clock import Clock, utc_now
 from raylift.services.ports import Registry
 from raylift.services.ttl_cache import TtlCache
@@ -163,7 +163,7 @@ class InferenceRouting:
         if len(able) == 1:
             return next(iter(able))
         key = await wanted.sticky_key(table.sticky) if table.sticky and wanted.sticky_key else None
-        return drawn(able, wanted.chance) if key is None else kept(able, key, salt=name)
+        return choose_weighted(able, wanted.chance) if key is None else choose_sticky(able, key, salt=name)
 
     async def _version_of(self, model_name: str, target: Target, picture: _Picture) -> str:
         if target.version is not None:

@@ -48,11 +48,11 @@ class DeploymentRepository:
         job_id: str | None = None,
         environment_lock: tuple[str, ...] = (),
         tags: Mapping[str, str] | None = None,
-        demanded: bool = False,
+        scale_up: bool = False,
     ) -> Deployment:
         """Enter a version's deployment, or return the one there is, unchanged.
 
-        ``demanded``: somebody waits for it, so it gets processes of its own at once.
+        ``scale_up``: start replicas of its own at once.
         """
         blank = Deployment(
             model_name,
@@ -66,7 +66,7 @@ class DeploymentRepository:
             job_id=job_id,
             environment_lock=tuple(environment_lock),
             tags=dict(tags or {}),
-            demanded_at=now if demanded else None,
+            demanded_at=now if scale_up else None,
         )
         with self._database.write() as session:
             session.execute(insert_into(session, DeploymentRow).on_conflict_do_nothing(), columns(blank))
@@ -150,7 +150,7 @@ class DeploymentRepository:
             ).one_or_none()
             return None if row is None else deployment_of(row)
 
-    def demand(self, model_name: str, version: str, *, now: datetime) -> None:
+    def request_scale_up(self, model_name: str, version: str, *, now: datetime) -> None:
         """Note that requests call for processes of the version's own; nothing happens if there is no such deployment."""
         with self._database.write() as session:
             session.execute(

@@ -17,7 +17,7 @@ from raylift.supervisor.deployments.schema_tag import SchemaTag
 
 log = logging.getLogger(__name__)
 
-_PROOF_SECONDS: Final = 20.0
+_LOAD_CHECK_SECONDS: Final = 20.0
 """Most models load in one; whatever takes longer is proven by a process of its own."""
 
 
@@ -50,7 +50,7 @@ class DeploymentExecutor:
         if deploys:
             self._deploy(lease, deploys)
 
-    def prove(self, lease: Lease, row: Deployment) -> None:
+    def load_check(self, lease: Lease, row: Deployment) -> None:
         """Have a warm process load a version; one that none can load gets a process of its own, which says why it fails.
 
         Raises:
@@ -58,9 +58,9 @@ class DeploymentExecutor:
             StaleLease: another supervisor has taken over.
         """
         now = self._clock
-        metadata = self._gateway.metadata(row.model_name, row.version, seconds=_PROOF_SECONDS)
+        metadata = self._gateway.metadata(row.model_name, row.version, seconds=_LOAD_CHECK_SECONDS)
         if metadata is None:
-            self._store.deployments.demand(row.model_name, row.version, now=now())
+            self._store.deployments.request_scale_up(row.model_name, row.version, now=now())
             return
         self._schema_tag.write(row.model_name, row.version, metadata)
         self._store.deployments.observe(
@@ -91,7 +91,7 @@ class DeploymentExecutor:
                 row = action.deployment
                 log.warning("%s version %s: a node has no plugin, Ray's own uv field is used", row.model_name, row.version)
                 self._serve.leave_environment_to_ray(row.model_name, row.version)
-        refused = self._serve.deploy([(action.deployment, action.prove) for action in deploys])
+        refused = self._serve.deploy([(action.deployment, action.load_check) for action in deploys])
         for action in deploys:
             row = action.deployment
             error = refused.get((row.model_name, row.version))
@@ -107,4 +107,4 @@ class DeploymentExecutor:
 
 def _expected(row: Deployment, action: Deploy) -> DeploymentStatus:
     """What a deployment that was just handed over is, until it is seen."""
-    return DeploymentStatus.STARTING if action.prove else DeploymentStatus.SCALED_TO_ZERO
+    return DeploymentStatus.STARTING if action.load_check else DeploymentStatus.SCALED_TO_ZERO

@@ -24,14 +24,14 @@ class Deploy:
     """Hand it to Ray Serve, or change it in place."""
 
     deployment: Deployment
-    prove: bool
+    load_check: bool
     """Start one replica, so that a model that does not load is found out now."""
     leave_environment_to_ray: bool = False
     """Because a node does not have the plugin that starts it in its overlay."""
 
 
 @dataclass(frozen=True, slots=True)
-class Prove:
+class LoadCheck:
     """Find out whether it loads, without an application: in a warm process."""
 
     deployment: Deployment
@@ -54,7 +54,7 @@ class Observe:
     message: str | None
 
 
-DeploymentAction = Deploy | Prove | Delete | Observe
+DeploymentAction = Deploy | LoadCheck | Delete | Observe
 
 
 def plan_deployments(
@@ -78,7 +78,9 @@ def plan_deployments(
         known.add(key)
         action = _plan_one(row, seen.get(key), now, warm=warm)
         # One that starts over in another environment is among those that start.
-        if isinstance(action, Prove) or (isinstance(action, Deploy) and action.prove and not action.leave_environment_to_ray):
+        if isinstance(action, LoadCheck) or (
+            isinstance(action, Deploy) and action.load_check and not action.leave_environment_to_ray
+        ):
             if starting >= max_starting:
                 continue
             starting += 1
@@ -99,9 +101,9 @@ def _plan_one(row: Deployment, app: ApplicationSeen | None, now: datetime, *, wa
             return Delete((row.model_name, row.version))
         return None if row.wanted else _observe(row, DeploymentStatus.STOPPED, 0, None)
     if app is None:
-        return _plan_parked(row, now, changed=changed, warm=warm)
+        return _plan_scaled_to_zero(row, now, changed=changed, warm=warm)
     if changed:
-        return Deploy(row, prove=row.ready_at is None or row.config.min_replicas > 0)
+        return Deploy(row, load_check=row.ready_at is None or row.config.min_replicas > 0)
     return _plan_running(row, app)
 
 
@@ -109,30 +111,30 @@ def _plan_running(row: Deployment, app: ApplicationSeen) -> DeploymentAction | N
     """Of a wanted version whose application is as it was asked for."""
     match app.state:
         case ApplicationState.FAILED if app.lacks_plugin:
-            return Deploy(row, prove=True, leave_environment_to_ray=True)
+            return Deploy(row, load_check=True, leave_environment_to_ray=True)
         case ApplicationState.FAILED:
             return _observe(row, DeploymentStatus.UNHEALTHY, 0, app.message)
         case ApplicationState.RUNNING if app.replicas > 0:
             return _observe(row, DeploymentStatus.READY, app.replicas, None)
         case ApplicationState.RUNNING:
-            return _observe(row, DeploymentStatus.SCALED_TO_ZERO, 0, None) or _park(row)
+            return _observe(row, DeploymentStatus.SCALED_TO_ZERO, 0, None) or _scale_to_zero(row)
         case ApplicationState.STARTING if row.status not in ANSWERING:
             return _observe(row, DeploymentStatus.STARTING, app.replicas, app.message)
         case ApplicationState.STARTING | ApplicationState.DELETING:
             return None
 
 
-def _plan_parked(row: Deployment, now: datetime, *, changed: bool, warm: bool) -> DeploymentAction | None:
+def _plan_scaled_to_zero(row: Deployment, now: datetime, *, changed: bool, warm: bool) -> DeploymentAction | None:
     """Of a wanted version without an application."""
     demanded = row.demanded_at is not None and (changed or now - row.demanded_at < _DEMAND_LASTS)
     if row.config.min_replicas > 0 or demanded:
-        return Deploy(row, prove=True)
+        return Deploy(row, load_check=True)
     if row.ready_at is not None:
         return _observe(row, DeploymentStatus.SCALED_TO_ZERO, 0, None)
-    return Prove(row) if warm and row.fits_warm_process and not row.environment_lock else Deploy(row, prove=True)
+    return LoadCheck(row) if warm and row.fits_warm_process and not row.environment_lock else Deploy(row, load_check=True)
 
 
-def _park(row: Deployment) -> Delete | None:
+def _scale_to_zero(row: Deployment) -> Delete | None:
     """Only after the row says so: by then requests go to the gateway, which holds them or has them answered elsewhere."""
     return None if row.config.min_replicas > 0 else Delete((row.model_name, row.version))
 

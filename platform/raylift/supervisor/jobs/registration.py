@@ -118,7 +118,7 @@ def deploy(job: Job, version: ModelVersion, store: Store, config: DeploymentConf
         job_id=job.job_id,
         environment_lock=job.environment_lock or (),
         # Whoever trained a model is about to ask it.
-        demanded=True,
+        scale_up=True,
     )
     return succession.sentence(row, version, store)
 

@@ -30,7 +30,7 @@ class _Asked:
     told: float = float("-inf")
 
 
-class Demand:
+class ScaleUpRequests:
     """Lives in one event loop.
 
     Args:
@@ -56,11 +56,11 @@ class Demand:
         self._asked: dict[Key, _Asked] = {}
         self._telling: set[asyncio.Task[None]] = set()
 
-    def unanswered(self, deployment: Deployment) -> None:
+    def on_held_request(self, deployment: Deployment) -> None:
         """A request waits, and nobody but processes of the version's own can answer it."""
         self._tell(deployment, self._note(deployment))
 
-    def answered_warm(self, deployment: Deployment, *, in_flight: int) -> None:
+    def on_warm_answer(self, deployment: Deployment, *, in_flight: int) -> None:
         """A warm process answers. One request now and then may stay there; a burst, or many in a row, may not."""
         asked = self._note(deployment)
         own = deployment.config.upscale_delay_s
@@ -84,7 +84,9 @@ class Demand:
         asked.told = asked.last
         # Beside the request, which need not wait for the store.
         task = asyncio.create_task(
-            asyncio.to_thread(self._store.deployments.demand, deployment.model_name, deployment.version, now=self._clock())
+            asyncio.to_thread(
+                self._store.deployments.request_scale_up, deployment.model_name, deployment.version, now=self._clock()
+            )
         )
         self._telling.add(task)
         task.add_done_callback(self._told)

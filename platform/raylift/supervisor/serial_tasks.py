@@ -18,7 +18,7 @@ _LONGEST_PAUSE: Final = 15.0
 
 
 @dataclass(slots=True)
-class _Lane:
+class _Task:
     busy: bool = False
     failures: int = 0
     not_before: float = float("-inf")
@@ -39,17 +39,17 @@ class SerialTaskRunner:
     def __init__(self, submit: Submit, monotonic: Callable[[], float]) -> None:
         self._submit = submit
         self._monotonic = monotonic
-        self._tasks: dict[str, _Lane] = {}
+        self._tasks: dict[str, _Task] = {}
         self._guard = threading.Lock()
 
     def busy(self, name: str) -> bool:
-        """Whether work of this lane is under way, or it rests after a failure."""
+        """Whether work of this task is under way, or it rests after a failure."""
         with self._guard:
-            lane = self._tasks.get(name)
-            return lane is not None and (lane.busy or self._monotonic() < lane.not_before)
+            task = self._tasks.get(name)
+            return task is not None and (task.busy or self._monotonic() < task.not_before)
 
     def run(self, name: str, work: Callable[[], None], *, submit: Submit | None = None) -> bool:
-        """Start ``work`` unless the lane is busy. A lane without failures is forgotten when its work is done."""
+        """Start ``work`` unless the task is busy. A task without failures is forgotten when its work is done."""
         return self._start(name, work, submit, pause=0.0)
 
     def run_every(self, name: str, pause_seconds: float, work: Callable[[], None], *, submit: Submit | None = None) -> bool:
@@ -58,14 +58,14 @@ class SerialTaskRunner:
 
     def _start(self, name: str, work: Callable[[], None], submit: Submit | None, *, pause: float) -> bool:
         with self._guard:
-            lane = self._tasks.setdefault(name, _Lane())
-            if lane.busy or self._monotonic() < lane.not_before:
+            task = self._tasks.setdefault(name, _Task())
+            if task.busy or self._monotonic() < task.not_before:
                 return False
-            lane.busy = True
-        (submit or self._submit)(lambda: self._run(name, lane, work, pause=pause))
+            task.busy = True
+        (submit or self._submit)(lambda: self._run(name, task, work, pause=pause))
         return True
 
-    def _run(self, name: str, lane: _Lane, work: Callable[[], None], *, pause: float) -> None:
+    def _run(self, name: str, task: _Task, work: Callable[[], None], *, pause: float) -> None:
         failed = True
         try:
             work()
@@ -77,9 +77,9 @@ class SerialTaskRunner:
             log.exception("%s failed", name)
         finally:
             with self._guard:
-                lane.busy = False
-                lane.failures = lane.failures + 1 if failed else 0
-                rest = min(_FIRST_PAUSE * 2 ** (lane.failures - 1), _LONGEST_PAUSE) if failed else 0.0
-                lane.not_before = self._monotonic() + max(rest, pause)
+                task.busy = False
+                task.failures = task.failures + 1 if failed else 0
+                rest = min(_FIRST_PAUSE * 2 ** (task.failures - 1), _LONGEST_PAUSE) if failed else 0.0
+                task.not_before = self._monotonic() + max(rest, pause)
                 if not failed and not pause:
                     self._tasks.pop(name, None)
