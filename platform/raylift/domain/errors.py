@@ -62,6 +62,12 @@ class InvalidRequest(PlatformError):
     def __init__(self, detail: str, errors: Sequence[FieldError] = (), **facts: Any) -> None:
         super().__init__(detail, errors=tuple(errors), **facts)
 
+    @classmethod
+    def of(cls, *errors: FieldError) -> InvalidRequest:
+        """Build the error for at least one wrong field. The detail is that of the first, and the number of the others."""
+        rest = f", and {len(errors) - 1} more" if len(errors) > 1 else ""
+        return cls(f"{errors[0].field} {errors[0].detail}{rest}", errors)
+
     @property
     def errors(self) -> tuple[FieldError, ...]:
         return self.facts["errors"]

@@ -75,7 +75,7 @@ class Services:
             uploads=uploads,
             training=training,
             sweeps=SweepService(store, training, quotas=settings.jobs.quotas, reasons=reasons, clock=clock),
-            ray_jobs=RayJobsService(store, uploads, training, packages, logs, settings.jobs),
+            ray_jobs=RayJobsService(store, uploads, training, packages, logs),
             ray_packages=packages,
             comparison=ComparisonService(store),
             logs=logs,

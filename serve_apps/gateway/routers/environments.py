@@ -12,7 +12,7 @@ from raylift.engines.environments.inventory import Overlay, occupied
 from raylift.services.container import Services
 from serve_apps.gateway.http.bodies import parse_model, read_body, require_json
 from serve_apps.gateway.http.responses import json_body, json_response, problems
-from serve_apps.gateway.views.jobs_and_models import download_progress
+from serve_apps.gateway.views.jobs import download_progress
 
 _PATH = "/mlops/environments"
 _MAX_BODY_BYTES = 1024 * 1024

@@ -1,6 +1,6 @@
 """Ray's Jobs API, so that ``ray job --address http://HOST:8000`` and ``JobSubmissionClient`` work unmodified.
 
-Ray's clients read the status and show the body of whatever is no 200: errors are plain text here (errors.py).
+Ray's clients show the body of every answer that is not 200: errors are plain text here (errors.py).
 """
 
 from __future__ import annotations
@@ -20,13 +20,15 @@ from raylift.api.ray_jobs import (
 )
 from raylift.engines.ray.release import ray_release
 from raylift.services.container import Services
-from raylift.services.uploads.owners import OWNER_HEADER
+from raylift.services.uploads.resources import OWNER_HEADER
 from serve_apps.gateway.http.bodies import parse_model, read_body
 from serve_apps.gateway.http.responses import json_body, json_response, plain_errors
+from serve_apps.gateway.uploads.ray_requests import ray_submission
 from serve_apps.gateway.uploads.threads import run_in_project_thread, run_in_upload_thread
+from serve_apps.gateway.views.ray_jobs import ray_job_details
 
 _API_VERSION: Final = "4"
-"""Of the Jobs API that this is: Ray's CURRENT_VERSION."""
+"""Version of the Jobs API: Ray's CURRENT_VERSION."""
 _PACKAGES: Final = frozenset({"working_dir", "py_modules"})
 """Fields of a runtime_env that name uploaded packages."""
 _SESSION_NAME: Final = "raylift"
@@ -39,7 +41,7 @@ def ray_jobs_router(services: Services) -> APIRouter:
 
     @router.get("/version", responses={200: {"model": VersionResponse}})
     def version() -> Response:
-        """Which Ray this is: its clients ask before anything else."""
+        """Version of Ray. Its clients ask for it first."""
         release = ray_release()
         return json_response(
             VersionResponse(
@@ -54,23 +56,24 @@ def ray_jobs_router(services: Services) -> APIRouter:
     )
     async def submit(request: Request) -> Response:
         """Submit a job. When this answers, the job is stored and will end in exactly one final state."""
-        # The content type is not looked at, as Ray does not.
+        # As in Ray, the content type does not matter.
         asked = parse_model(JobSubmitRequest, await read_body(request, max_bytes=_MAX_REQUEST_BYTES))
         has_project = not _PACKAGES.isdisjoint(asked.runtime_env or ())
         submit = run_in_project_thread if has_project else run_in_upload_thread
-        submission_id = await submit(jobs.submit, asked, owner=request.headers.get(OWNER_HEADER))
+        submission_id = await submit(_submit, services, asked, request.headers.get(OWNER_HEADER))
         return json_response(JobSubmitResponse(job_id=submission_id, submission_id=submission_id))
 
     @router.get("/jobs/", responses={200: {"model": list[JobDetails]}, **plain_errors(503)})
     def newest() -> Response:
         """The newest 1000 jobs of every origin, newest first."""
-        found: list[dict[str, Any]] = [details.model_dump() for details in jobs.newest()]
+        found: list[dict[str, Any]] = [ray_job_details(job).model_dump() for job in jobs.newest()]
         return Response(orjson.dumps(found), media_type="application/json")
 
     @router.get("/jobs/{job_or_submission_id}", responses={200: {"model": JobDetails}, **plain_errors(404, 503)})
     def job(job_or_submission_id: str) -> Response:
-        """One job, in Ray's words."""
-        return json_response(jobs.details(job_or_submission_id))
+        """One job, as Ray describes it."""
+        found = jobs.details(job_or_submission_id)
+        return json_response(ray_job_details(found.job, found.queue_position))
 
     @router.delete("/jobs/{job_or_submission_id}", responses={200: {"model": JobDeleteResponse}, **plain_errors(404, 500, 503)})
     def delete(job_or_submission_id: str) -> Response:
@@ -84,3 +87,8 @@ def ray_jobs_router(services: Services) -> APIRouter:
         return json_response(JobStopResponse(stopped=jobs.stop(job_or_submission_id)))
 
     return router
+
+
+def _submit(services: Services, asked: JobSubmitRequest, owner: str | None) -> str:
+    timeout = services.settings.jobs.max_timeout_seconds
+    return services.ray_jobs.submit(ray_submission(asked, default_timeout_seconds=timeout, owner=owner))

@@ -12,7 +12,7 @@ from raylift.domain.errors import FieldError, InvalidRequest
 from raylift.domain.identifiers import DEFAULT_OWNER, OWNER, OWNER_FORM
 from raylift.services.container import Services
 from raylift.services.traffic.tables import AliasMove, TrafficState
-from raylift.services.uploads.owners import OWNER_HEADER
+from raylift.services.uploads.resources import OWNER_HEADER
 from serve_apps.gateway.http.bodies import parse_model, read_body, require_json
 from serve_apps.gateway.http.responses import json_body, json_response, problems
 from serve_apps.gateway.views import traffic

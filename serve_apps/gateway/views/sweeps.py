@@ -12,7 +12,7 @@ from raylift.domain.sweep import Sweep, count_by_status, status_of
 from raylift.services.jobs.sweeps import SweepDetails
 from raylift.store import AddedSweep, SweepListing
 from serve_apps.gateway.http.paths import sweep_links
-from serve_apps.gateway.views.jobs_and_models import duration
+from serve_apps.gateway.views.jobs import duration
 
 _QUEUED: Final = "The sweep's jobs are queued; follow it at links.self."
 

@@ -19,7 +19,7 @@ from raylift.domain.deployment import Deployment
 from raylift.domain.traffic import Route, Sticky, Target, TrafficChange, TrafficTable, target_of, weights_of
 from raylift.services.traffic.routing import newest_answering, takes_requests
 from raylift.services.traffic.tables import TrafficState
-from serve_apps.gateway.views.jobs_and_models import shown_status
+from serve_apps.gateway.views.models import shown_status
 
 
 def table_of(update: TrafficUpdate) -> TrafficTable:

@@ -17,7 +17,7 @@ from raylift.services.jobs.logs import JobLogs, LogFile, removal_note
 from raylift.services.jobs.reruns import RerunChanges, check_rerun, rerun_spec
 from raylift.services.jobs.wait_reasons import QueueReasons
 from raylift.services.uploads.checks import CheckedUpload
-from raylift.services.uploads.owners import beyond_quota
+from raylift.services.uploads.resources import check_quota
 from raylift.settings import GatewaySettings, JobSettings
 from raylift.store import IdempotencyKey, JobFilter, JobPage, Store
 
@@ -148,9 +148,9 @@ class TrainingService:
         first, changes = self._store.jobs.get(job_id), changes or RerunChanges()
         spec = rerun_spec(first, changes)
         errors = list(check_rerun(first.spec, changes, spec, self._capacity, self._min_memory_bytes))
-        errors += beyond_quota(spec.owner, spec.resources, self._quotas)
+        errors += check_quota(spec.owner, spec.resources, self._quotas)
         if errors:
-            raise InvalidRequest("; ".join(f"{error.field} {error.detail}" for error in errors), errors)
+            raise InvalidRequest.of(*errors)
         script = self._store.jobs.script(first.spec.script_sha256)
         now, max_queued = self._clock(), self._quotas.of(spec.owner).max_queued_jobs
         return self._store.jobs.add(spec, script, job_id=new_job_id(now.timestamp()), now=now, max_queued=max_queued)
@@ -190,6 +190,5 @@ def _shown(job: Job, log: LogFile | None) -> str:
 
 def _checked_key(key: str) -> str:
     if not 1 <= len(key) <= MAX_KEY_LENGTH or not key.isprintable():
-        problem = FieldError("Idempotency-Key", f"must have 1 to {MAX_KEY_LENGTH} printable characters")
-        raise InvalidRequest(f"{problem.field} {problem.detail}", [problem])
+        raise InvalidRequest.of(FieldError("Idempotency-Key", f"must have 1 to {MAX_KEY_LENGTH} printable characters"))
     return key

@@ -88,7 +88,7 @@ class QueueReasons:
     def _waits_for(self, job: Job, look: _Look) -> tuple[Reason, str] | None:
         """None when it waits for room, or for its turn."""
         wanted, owner = job.spec.resources, job.spec.owner
-        shortfall = self._capacity.shortfall(cpus=wanted.cpus, memory_bytes=wanted.memory_bytes, gpus=wanted.gpus)
+        shortfall = self._capacity.shortfall(wanted)
         if shortfall is not None:
             message = f"It waits for another node: {shortfall.detail}. It goes on when one joins that can hold it."
             return Reason.WAITING_FOR_NODE, message
