@@ -1,11 +1,11 @@
-"""SerialTaskRunner of work: one piece at a time in each, with a growing pause after a failure."""
+"""Background tasks by name: one run of each at a time, with a growing pause after failures."""
 
 from __future__ import annotations
 
 import logging
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -15,6 +15,12 @@ log = logging.getLogger(__name__)
 
 _FIRST_PAUSE: Final = 0.5
 _LONGEST_PAUSE: Final = 15.0
+_THREADS: Final = 8
+_MLFLOW_THREADS: Final = 8
+"""Separate threads for tasks that ask MLflow: while it hangs, jobs are still started, watched and stopped."""
+
+Submit = Callable[[Callable[[], None]], Any]
+"""Starts a callable in the background."""
 
 
 @dataclass(slots=True)
@@ -24,45 +30,40 @@ class _Task:
     not_before: float = float("-inf")
 
 
-Submit = Callable[[Callable[[], None]], Future[Any]]
-"""Starts a callable in the background."""
-
-
 class SerialTaskRunner:
-    """Keeps work on one subject in order, and lets subjects go side by side.
+    """Runs tasks of different names side by side, and tasks of one name in turn.
 
     Args:
-        submit: how work is started that names no other way.
+        submit: starts a task.
         monotonic: seconds that never go back.
+        submit_mlflow: starts a task that asks MLflow; None: ``submit``.
     """
 
-    def __init__(self, submit: Submit, monotonic: Callable[[], float]) -> None:
+    def __init__(self, submit: Submit, monotonic: Callable[[], float], *, submit_mlflow: Submit | None = None) -> None:
         self._submit = submit
+        self._submit_mlflow = submit_mlflow or submit
         self._monotonic = monotonic
         self._tasks: dict[str, _Task] = {}
         self._guard = threading.Lock()
 
     def busy(self, name: str) -> bool:
-        """Whether work of this task is under way, or it rests after a failure."""
+        """Return True while the task runs or pauses after a failure."""
         with self._guard:
             task = self._tasks.get(name)
             return task is not None and (task.busy or self._monotonic() < task.not_before)
 
-    def run(self, name: str, work: Callable[[], None], *, submit: Submit | None = None) -> bool:
-        """Start ``work`` unless the task is busy. A task without failures is forgotten when its work is done."""
-        return self._start(name, work, submit, pause=0.0)
+    def run(self, name: str, work: Callable[[], None], *, pause_seconds: float = 0.0, asks_mlflow: bool = False) -> bool:
+        """Start ``work`` unless the task is busy. Returns True where it was started.
 
-    def run_every(self, name: str, pause_seconds: float, work: Callable[[], None], *, submit: Submit | None = None) -> bool:
-        """Like ``run``, and at least ``pause_seconds`` after the work was done last."""
-        return self._start(name, work, submit, pause=pause_seconds)
-
-    def _start(self, name: str, work: Callable[[], None], submit: Submit | None, *, pause: float) -> bool:
+        The task stays busy for ``pause_seconds`` after the end of ``work``.
+        """
         with self._guard:
             task = self._tasks.setdefault(name, _Task())
             if task.busy or self._monotonic() < task.not_before:
                 return False
             task.busy = True
-        (submit or self._submit)(lambda: self._run(name, task, work, pause=pause))
+        submit = self._submit_mlflow if asks_mlflow else self._submit
+        submit(lambda: self._run(name, task, work, pause=pause_seconds))
         return True
 
     def _run(self, name: str, task: _Task, work: Callable[[], None], *, pause: float) -> None:
@@ -73,7 +74,7 @@ class SerialTaskRunner:
         except (EngineUnavailable, StaleLease) as error:
             log.warning("%s: %s", name, error)
         except Exception:
-            # A defect, not a condition: told in full, and tried again like any other failure.
+            # A defect: logged with its traceback, and repeated like any other failure.
             log.exception("%s failed", name)
         finally:
             with self._guard:
@@ -83,3 +84,18 @@ class SerialTaskRunner:
                 task.not_before = self._monotonic() + max(rest, pause)
                 if not failed and not pause:
                     self._tasks.pop(name, None)
+
+
+class TaskThreads:
+    """Threads of the supervisor's tasks."""
+
+    def __init__(self) -> None:
+        self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="supervisor")
+        self._mlflow_pool = ThreadPoolExecutor(_MLFLOW_THREADS, thread_name_prefix="supervisor-mlflow")
+
+    def runner(self, monotonic: Callable[[], float]) -> SerialTaskRunner:
+        return SerialTaskRunner(self._pool.submit, monotonic, submit_mlflow=self._mlflow_pool.submit)
+
+    def shutdown(self, *, wait: bool) -> None:
+        for pool in (self._pool, self._mlflow_pool):
+            pool.shutdown(wait=wait)

@@ -65,10 +65,10 @@ def test_a_defect_does_not_end_the_lane() -> None:
 
 def test_work_that_returns_pauses_between_its_runs() -> None:
     bench, done = Bench(), list[int]()
-    assert bench.tasks.run_every("serve", 5.0, lambda: done.append(1))
+    assert bench.tasks.run("serve", lambda: done.append(1), pause_seconds=5.0)
     bench.work_off()
-    assert not bench.tasks.run_every("serve", 5.0, lambda: done.append(2))
+    assert not bench.tasks.run("serve", lambda: done.append(2), pause_seconds=5.0)
     bench.time = 5.0
-    assert bench.tasks.run_every("serve", 5.0, lambda: done.append(3))
+    assert bench.tasks.run("serve", lambda: done.append(3), pause_seconds=5.0)
     bench.work_off()
     assert done == [1, 3]

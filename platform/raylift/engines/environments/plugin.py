@@ -12,10 +12,9 @@ from typing import Any, cast
 from ray._private.runtime_env.context import RuntimeEnvContext
 from ray._private.runtime_env.plugin import RuntimeEnvPlugin
 
-from raylift.engines.environments.inventory import make_room
+from raylift.engines.environments.inventory import make_room_after_build
 from raylift.engines.environments.overlays.overlay import (
     ensure_overlay,
-    environment_hash,
     is_built,
     overlay_directory,
     overlay_python,
@@ -51,7 +50,7 @@ class EnvironmentPlugin(RuntimeEnvPlugin):
         logger.info("environment of %s is %s", ", ".join(lock), python)
         if not there and max_bytes is not None:
             # The worker need not wait until others are gone.
-            clearing = asyncio.create_task(_make_room(lock, root, max_bytes, logger))
+            clearing = asyncio.create_task(asyncio.to_thread(make_room_after_build, root, max_bytes, lock, logger))
             self._clearing.add(clearing)
             clearing.add_done_callback(self._clearing.discard)
         return 0
@@ -69,14 +68,6 @@ class EnvironmentPlugin(RuntimeEnvPlugin):
     def delete_uri(self, uri: str, logger: logging.Logger) -> float:
         """Delete nothing: overlays outlive Ray's sessions."""
         return 0
-
-
-async def _make_room(lock: list[str], root: Path, max_bytes: int, logger: logging.Logger) -> None:
-    try:
-        await asyncio.to_thread(make_room, root, max_bytes, keep=environment_hash(lock))
-    except OSError:
-        # The environment is there, and that is what was asked for. The next build tries again.
-        logger.exception("could not make room in %s", root)
 
 
 def _config(runtime_env: Mapping[str, Any]) -> tuple[list[str], Path, int | None]:

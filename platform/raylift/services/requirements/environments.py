@@ -13,11 +13,10 @@ from typing import Final
 from raylift.domain.errors import Conflict, InvalidRequest
 from raylift.engines.environments import OVERLAY, EnvironmentBuildFailed, EnvironmentInUse, EnvironmentNotFound
 from raylift.engines.environments.inventory import Overlay, list_overlays, make_room, remove_overlay
-from raylift.engines.environments.locking.cuda_note import cuda_note
+from raylift.engines.environments.locking.cuda_note import missing_gpu_note
 from raylift.engines.environments.locking.lock_cache import lock_of
 from raylift.engines.environments.overlays.build_record import write_record
 from raylift.engines.environments.overlays.overlay import (
-    download_cache,
     ensure_overlay,
     environment_hash,
     is_built,
@@ -100,9 +99,7 @@ class EnvironmentService:
         if is_built(directory):
             ensure_overlay(lock, self._root)
             return Prewarmed(self._find(directory.name) or _unbuilt(lock), building=False)
-        note = None
-        if not self._capacity.has_gpus():
-            note = cuda_note(lock, cache_dir=download_cache(self._root), torch_backend=backend)
+        note = missing_gpu_note(lock, self._root, has_gpus=self._capacity.has_gpus, torch_backend=backend)
         self._build_in_background(lock, directory, note)
         return Prewarmed(self._find(directory.name) or _unbuilt(lock), building=True)
 

@@ -1,4 +1,4 @@
-"""Carry out what was planned for the deployments."""
+"""Executes planned actions on deployments."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from raylift.supervisor.deployments.schema_tag import SchemaTag
 log = logging.getLogger(__name__)
 
 _LOAD_CHECK_SECONDS: Final = 20.0
-"""Most models load in one; whatever takes longer is proven by a process of its own."""
+"""Most models load in one second. A slower one is checked in a replica."""
 
 
 class DeploymentExecutor:
-    """The supervisor's hands, as far as deployments go."""
+    """Executes planned deployment actions against Ray Serve, the gateway and the store."""
 
     def __init__(
         self, store: Store, serve: RayServe, gateway_client: GatewayClient, schema_tag: SchemaTag, clock: Callable[[], datetime]
@@ -34,10 +34,10 @@ class DeploymentExecutor:
         self._clock = clock
 
     def execute(self, lease: Lease, actions: Sequence[DeploymentAction]) -> None:
-        """Carry out all actions: what is seen is written first, then Ray Serve is told, once for all.
+        """Carry out all actions: first the observations, then the changes in Ray Serve.
 
         Raises:
-            EngineUnavailable: Ray Serve, the gateway or MLflow did not answer; the rest is planned again.
+            EngineUnavailable: Ray Serve, the gateway or MLflow did not answer; the other actions are planned again.
             StaleLease: another supervisor has taken over.
         """
         for action in actions:
@@ -51,7 +51,7 @@ class DeploymentExecutor:
             self._deploy(lease, deploys)
 
     def load_check(self, lease: Lease, row: Deployment) -> None:
-        """Have a warm process load a version; one that none can load gets a process of its own, which says why it fails.
+        """Load a version in a warm process. One that does not load there gets a replica, which reports the reason.
 
         Raises:
             EngineUnavailable: the gateway or MLflow did not answer.
@@ -73,7 +73,7 @@ class DeploymentExecutor:
             applied_generation=row.generation,
             ready_at=now(),
         )
-        log.info("%s version %s loads, and is parked until it is called", row.model_name, row.version)
+        log.info("%s version %s loads; it is scaled to zero", row.model_name, row.version)
 
     def _observe(self, lease: Lease, action: Observe) -> None:
         row, now = action.deployment, self._clock()
@@ -99,12 +99,7 @@ class DeploymentExecutor:
                 lease,
                 row,
                 now=self._clock(),
-                status=DeploymentStatus.UNHEALTHY if error else _expected(row, action),
+                status=DeploymentStatus.UNHEALTHY if error else action.next_status,
                 message=error,
                 applied_generation=row.generation,
             )
-
-
-def _expected(row: Deployment, action: Deploy) -> DeploymentStatus:
-    """What a deployment that was just handed over is, until it is seen."""
-    return DeploymentStatus.STARTING if action.load_check else DeploymentStatus.SCALED_TO_ZERO

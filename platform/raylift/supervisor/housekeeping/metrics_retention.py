@@ -1,4 +1,4 @@
-"""Keeps in bounds what versions' processes leave behind: counts of those that are gone, payloads, feedback."""
+"""Removes old metrics of versions: counts of versions without deployment, payloads, feedback."""
 
 from __future__ import annotations
 
@@ -14,24 +14,19 @@ from raylift.store import Store
 log = logging.getLogger(__name__)
 
 _COUNTS_AGE: Final = timedelta(days=1)
-"""How long the counts of a version are kept that has no deployment any more: it may be about to be registered anew."""
+"""Age at which counts of a version without deployment are removed: it may be about to be registered again."""
 
 
-class ObservationUpkeep:
-    def __init__(self, settings: PlatformSettings, store: Store) -> None:
-        self._settings = settings
-        self._store = store
-
-    def look(self, now: datetime) -> None:
-        """One look. May be repeated, and broken off anywhere."""
-        kept = self._settings.retention
-        fold_dead(self._settings.counters_dir)
-        versions = [(row.model_name, row.version) for row in self._store.deployments.list()]
-        forget_versions(self._settings.counters_dir, versions, unchanged_since=now - _COUNTS_AGE)
-        before = None if kept.payload_days is None else now - timedelta(days=kept.payload_days)
-        removed = remove_payloads(self._settings.payloads_dir, before=before, max_bytes=kept.payload_max_bytes)
-        if removed:
-            log.info("removed %d files of payloads", removed)
-        if kept.feedback_days is not None:
-            while self._store.feedback.forget_before(now - timedelta(days=kept.feedback_days)):
-                pass
+def remove_old_metrics(settings: PlatformSettings, store: Store, now: datetime) -> None:
+    """Remove metrics past their time. May be repeated, and interrupted anywhere."""
+    retention = settings.retention
+    fold_dead(settings.counters_dir)
+    versions = [(row.model_name, row.version) for row in store.deployments.list()]
+    forget_versions(settings.counters_dir, versions, unchanged_since=now - _COUNTS_AGE)
+    before = None if retention.payload_days is None else now - timedelta(days=retention.payload_days)
+    removed = remove_payloads(settings.payloads_dir, before=before, max_bytes=retention.payload_max_bytes)
+    if removed:
+        log.info("removed %d files of payloads", removed)
+    if retention.feedback_days is not None:
+        while store.feedback.forget_before(now - timedelta(days=retention.feedback_days)):
+            pass
