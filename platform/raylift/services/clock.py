@@ -1,4 +1,4 @@
-"""The time, as something that can be handed in."""
+"""The clock, injected so that tests can set it."""
 
 from __future__ import annotations
 

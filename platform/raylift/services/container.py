@@ -1,4 +1,4 @@
-"""All services of one platform, wired to one store and the engines."""
+"""All services of one platform, wired to its store and engines."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from raylift.services.jobs.log_follower import LogFollower
 from raylift.services.jobs.logs import JobLogs
 from raylift.services.jobs.sweeps import SweepService
 from raylift.services.jobs.training import TrainingService
-from raylift.services.jobs.wait_reasons import QueueReasons
+from raylift.services.jobs.wait_reasons import WaitReasons
 from raylift.services.models.deployments import DeploymentService
 from raylift.services.models.metrics import ObservationService
 from raylift.services.models.registry import ModelService
@@ -59,7 +59,7 @@ class Services:
         capacity = Capacity(cluster)
         logs = JobLogs(store, settings.attempts_dir)
         uploads = UploadChecks(settings.jobs, capacity)
-        reasons = QueueReasons(store, capacity, settings.jobs.quotas, settings.environments_dir, clock)
+        reasons = WaitReasons(store, capacity, settings.jobs.quotas, settings.environments_dir, clock)
         training = TrainingService(
             store,
             logs,

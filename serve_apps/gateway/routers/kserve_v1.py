@@ -34,13 +34,13 @@ _BODY: Final = {
 
 
 def kserve_v1_router(services: Services, dispatcher: Dispatcher) -> APIRouter:
-    """V1 names no version: the model's traffic table decides, or the newest that answers."""
+    """Build the routes. V1 names no version: the traffic table or the newest ready version decides."""
     router = APIRouter(prefix="/v1/models", tags=["kserve v1"])
     relay = Relay(services, dispatcher)
 
     @router.get("")
     async def models() -> Response:
-        """The names of the models of which a version answers."""
+        """List the models with a version that answers."""
         rows = await run_in_threadpool(services.deployments.list)
         return _json({"models": sorted({row.model_name for row in rows if row.answers})})
 
@@ -58,7 +58,7 @@ def kserve_v1_router(services: Services, dispatcher: Dispatcher) -> APIRouter:
 
     @router.get("/{model}", responses={404: _ERRORS[404]})
     async def model_state(model: str) -> Response:
-        """Whether the version that would answer now does. A version that was scaled to zero does: it is started by the call."""
+        """Show whether a version answers now. One that is scaled to zero does: the call starts it."""
         return _json({"name": model, "ready": await _is_ready(services, model)})
 
     return router

@@ -41,7 +41,7 @@ def ray_jobs_router(services: Services) -> APIRouter:
 
     @router.get("/version", responses={200: {"model": VersionResponse}})
     def version() -> Response:
-        """Version of Ray. Its clients ask for it first."""
+        """Return the version of Ray. Its clients ask for it first."""
         release = ray_release()
         return json_response(
             VersionResponse(
@@ -55,7 +55,7 @@ def ray_jobs_router(services: Services) -> APIRouter:
         openapi_extra={"requestBody": json_body(JobSubmitRequest)},
     )
     async def submit(request: Request) -> Response:
-        """Submit a job. When this answers, the job is stored and will end in exactly one final state."""
+        """Submit a job. After the answer the job is stored and will end in exactly one final state."""
         # As in Ray, the content type does not matter.
         asked = parse_model(JobSubmitRequest, await read_body(request, max_bytes=_MAX_REQUEST_BYTES))
         has_project = not _PACKAGES.isdisjoint(asked.runtime_env or ())
@@ -65,13 +65,13 @@ def ray_jobs_router(services: Services) -> APIRouter:
 
     @router.get("/jobs/", responses={200: {"model": list[JobDetails]}, **plain_errors(503)})
     def newest() -> Response:
-        """The newest 1000 jobs of every origin, newest first."""
+        """List the newest 1000 jobs of every origin, newest first."""
         found: list[dict[str, Any]] = [ray_job_details(job).model_dump() for job in jobs.newest()]
         return Response(orjson.dumps(found), media_type="application/json")
 
     @router.get("/jobs/{job_or_submission_id}", responses={200: {"model": JobDetails}, **plain_errors(404, 503)})
     def job(job_or_submission_id: str) -> Response:
-        """One job, as Ray describes it."""
+        """Show one job, in the format of Ray."""
         found = jobs.details(job_or_submission_id)
         return json_response(ray_job_details(found.job, found.queue_position))
 
@@ -83,7 +83,7 @@ def ray_jobs_router(services: Services) -> APIRouter:
 
     @router.post("/jobs/{job_or_submission_id}/stop", responses={200: {"model": JobStopResponse}, **plain_errors(404, 503)})
     def stop(job_or_submission_id: str) -> Response:
-        """Ask a job to stop: one that waits never starts, one that runs gets SIGTERM and time to save."""
+        """Request that a job stops. A waiting job never starts; a running one gets SIGTERM and time to save."""
         return json_response(JobStopResponse(stopped=jobs.stop(job_or_submission_id)))
 
     return router

@@ -1,4 +1,4 @@
-"""``/api/packages``: where Ray's clients put a working_dir before they submit a job."""
+"""``/api/packages``: uploads of a working_dir by Ray's clients, before they submit a job."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def ray_packages_router(services: Services) -> APIRouter:
 
     @router.get("/{protocol}/{package_name}", responses=plain_errors(400, 404, 503))
     def exists(protocol: str, package_name: str) -> Response:
-        """Whether a package is there, and need not be uploaded."""
+        """Check that a package is stored and need not be uploaded."""
         if not packages.exists(protocol, package_name):
             raise NotFound(f"Package {protocol}://{package_name} does not exist")
         return Response()
@@ -26,7 +26,7 @@ def ray_packages_router(services: Services) -> APIRouter:
     async def upload(protocol: str, package_name: str, request: Request) -> Response:
         """Upload a package: a .zip, checked as a project is."""
         content = await read_body(request, max_bytes=services.settings.gateway.max_body_bytes)
-        await run_in_project_thread(packages.keep, protocol, package_name, content)
+        await run_in_project_thread(packages.put, protocol, package_name, content)
         return Response()
 
     return router

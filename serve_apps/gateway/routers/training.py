@@ -87,7 +87,7 @@ def training_router(services: Services) -> APIRouter:
         limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 50,
         cursor: Annotated[str | None, Query(description="next_cursor of the page before.")] = None,
     ) -> Response:
-        """Jobs, newest first, a page at a time."""
+        """List jobs, newest first, a page at a time."""
         wanted = JobFilter(status, model_name, experiment_name, _tag(tag) if tag else None, sweep_id=sweep_id, owner=owner)
         page = training.page(wanted, limit=limit, cursor=cursor or None)
         now = datetime.now(UTC)

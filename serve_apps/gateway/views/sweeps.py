@@ -1,4 +1,4 @@
-"""What sweeps look like on the wire."""
+"""Sweeps in the REST API."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _QUEUED: Final = "The sweep's jobs are queued; follow it at links.self."
 
 
 def sweep_accepted(added: AddedSweep, notes: Sequence[str] = ()) -> SweepAccepted:
-    """The answer to an upload: the same whenever it is repeated."""
+    """Answer an upload. A repeated upload gets the same answer."""
     return SweepAccepted(
         sweep_id=added.sweep.sweep_id,
         status=JobStatus.QUEUED,

@@ -1,4 +1,4 @@
-"""Traffic tables on the wire, and off it."""
+"""Traffic tables in the REST API."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from serve_apps.gateway.views.models import shown_status
 
 
 def table_of(update: TrafficUpdate) -> TrafficTable:
-    """The table that a body asks for; what is wrong with it is left to the domain to say."""
+    """Translate a body into a table. The domain validates it."""
     return TrafficTable(
         routes=tuple(Route(_target(route), float(route.weight)) for route in update.routes),
         shadow=tuple(target_of(str(name)) for name in update.shadow),

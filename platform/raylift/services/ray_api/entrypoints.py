@@ -1,4 +1,4 @@
-"""Entrypoints of Ray jobs: which are plainly a Python script with its arguments, and which need a shell."""
+"""Parses entrypoints of Ray jobs: a plain Python script with arguments, or else a command for a shell."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Final
 
 _INTERPRETERS: Final = frozenset({"python", "python3"})
 _UNBUFFERED: Final = "-u"
-"""The one option of the interpreter that changes nothing here: output is never buffered."""
+"""Interpreter option without effect here: output is never buffered."""
 
-# Characters that mean themselves to a shell, and quotes in which nothing is expanded.
+# Characters without meaning to a shell, and quotes in which nothing is expanded.
 _WORD: Final = r"""(?:[\w@%+=:,./-]|'[^']*'|"[^"$`\\!]*")+"""
 _PLAIN: Final = re.compile(rf"[ \t]*{_WORD}(?:[ \t]+{_WORD})*[ \t]*")
 
@@ -25,7 +25,7 @@ class PythonScript:
 
 
 def python_script(entrypoint: str) -> PythonScript | None:
-    """The script that the entrypoint plainly runs; None for whatever a shell has to read."""
+    """Return the script of a plain entrypoint; None where a shell is needed."""
     if not _PLAIN.fullmatch(entrypoint):
         return None
     interpreter, *words = shlex.split(entrypoint)

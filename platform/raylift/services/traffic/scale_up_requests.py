@@ -1,4 +1,4 @@
-"""Tells the supervisor, through the store, of versions whose own processes are called for."""
+"""Requests that the supervisor starts replicas of a version, written to the store."""
 
 from __future__ import annotations
 
@@ -17,26 +17,27 @@ _LOG: Final = logging.getLogger(__name__)
 
 _AT_MOST_EVERY: Final = 1.0
 _FORGOTTEN_AFTER: Final = 60.0
-"""Seconds without a request after which the next is the first again."""
+"""Seconds without predictions after which a series of them begins anew."""
 _MAX_KEYS: Final = 4096
 
 Key = tuple[str, str]
 
 
 @dataclass(slots=True)
-class _Asked:
+class _Series:
+    """Times of the predictions of one version, in monotonic seconds."""
+
     first: float
     last: float
-    told: float = float("-inf")
+    requested: float = float("-inf")
 
 
 class ScaleUpRequests:
-    """Lives in one event loop.
+    """Requests replicas, at most once a second for each version. Belongs to one event loop.
 
     Args:
-        store: where it is noted.
-        lasting_seconds: how long requests must go on before a version that warm processes answer for gets its own, where its
-            deployment does not say.
+        store: the store.
+        lasting_seconds: default ``upscale_delay_s``: time for which warm processes answer before replicas are requested.
         clock: the time.
         monotonic: seconds that never go back.
     """
@@ -53,46 +54,45 @@ class ScaleUpRequests:
         self._lasting_seconds = lasting_seconds
         self._clock = clock
         self._monotonic = monotonic
-        self._asked: dict[Key, _Asked] = {}
-        self._telling: set[asyncio.Task[None]] = set()
+        self._series: dict[Key, _Series] = {}
+        self._writing: set[asyncio.Task[None]] = set()
 
     def on_held_request(self, deployment: Deployment) -> None:
-        """A request waits, and nobody but processes of the version's own can answer it."""
-        self._tell(deployment, self._note(deployment))
+        """Request a replica for a prediction that waits: only a replica can answer it."""
+        self._request(deployment, self._count(deployment))
 
     def on_warm_answer(self, deployment: Deployment, *, in_flight: int) -> None:
-        """A warm process answers. One request now and then may stay there; a burst, or many in a row, may not."""
-        asked = self._note(deployment)
+        """Count a prediction that a warm process answers. A burst, or a long series, requests a replica."""
+        series = self._count(deployment)
         own = deployment.config.upscale_delay_s
-        lasts = asked.last - asked.first >= (self._lasting_seconds if own is None else own)
+        lasts = series.last - series.first >= (self._lasting_seconds if own is None else own)
         if lasts or in_flight > deployment.config.target_ongoing_requests:
-            self._tell(deployment, asked)
+            self._request(deployment, series)
 
-    def _note(self, deployment: Deployment) -> _Asked:
+    def _count(self, deployment: Deployment) -> _Series:
         key, now = (deployment.model_name, deployment.version), self._monotonic()
-        asked = self._asked.get(key)
-        if asked is None or now - asked.last > _FORGOTTEN_AFTER:
-            if len(self._asked) >= _MAX_KEYS:
-                self._asked.clear()
-            asked = self._asked[key] = _Asked(first=now, last=now)
-        asked.last = now
-        return asked
+        series = self._series.get(key)
+        if series is None or now - series.last > _FORGOTTEN_AFTER:
+            if len(self._series) >= _MAX_KEYS:
+                self._series.clear()
+            series = self._series[key] = _Series(first=now, last=now)
+        series.last = now
+        return series
 
-    def _tell(self, deployment: Deployment, asked: _Asked) -> None:
-        if asked.last - asked.told < _AT_MOST_EVERY:
+    def _request(self, deployment: Deployment, series: _Series) -> None:
+        if series.last - series.requested < _AT_MOST_EVERY:
             return
-        asked.told = asked.last
-        # Beside the request, which need not wait for the store.
-        task = asyncio.create_task(
-            asyncio.to_thread(
-                self._store.deployments.request_scale_up, deployment.model_name, deployment.version, now=self._clock()
-            )
+        series.requested = series.last
+        # In the background: the prediction need not wait for the store.
+        write = asyncio.to_thread(
+            self._store.deployments.request_scale_up, deployment.model_name, deployment.version, now=self._clock()
         )
-        self._telling.add(task)
-        task.add_done_callback(self._told)
+        task = asyncio.create_task(write)
+        self._writing.add(task)
+        task.add_done_callback(self._written)
 
-    def _told(self, task: asyncio.Task[None]) -> None:
-        self._telling.discard(task)
+    def _written(self, task: asyncio.Task[None]) -> None:
+        self._writing.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            # Whoever goes on asking is noted again a second later.
-            _LOG.warning("could not note what is asked for: %s", error)
+            # The next prediction repeats the request.
+            _LOG.warning("could not request a replica: %s", error)

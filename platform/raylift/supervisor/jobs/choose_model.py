@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from raylift.domain.listing import listed
 from raylift.domain.model_version import LoggedModel, ModelKind, TrackedRun
 from raylift.domain.script_notes import ScriptNotes
 
@@ -92,8 +93,9 @@ def whose_metrics(run: TrackedRun | None, runs: Sequence[TrackedRun]) -> str:
     others = [] if run is None else [other for other in runs if run.run_id not in {other.run_id, other.parent_run_id}]
     if run is None or not others:
         return ""
-    rest = len(others) - _MOST_NAMED
-    named = ", ".join(other.name or other.run_id for other in others[-_MOST_NAMED:]) + (f" and {rest} more" if rest > 0 else "")
+    # The last ones, in their order.
+    shown, earlier = others[-_MOST_NAMED:], others[:-_MOST_NAMED]
+    named = listed([other.name or other.run_id for other in (*shown, *earlier)], _MOST_NAMED)
     return f" Its metrics are those of run {run.name or run.run_id}; it also made {named}."
 
 
@@ -139,9 +141,7 @@ def _matching(logged: Sequence[LoggedModel], register: str, runs: Sequence[Track
 
 
 def _listed(models: Sequence[LoggedModel], runs: Sequence[TrackedRun]) -> str:
-    rest = len(models) - _MOST_NAMED
-    named = ", ".join(_described(model, runs) for model in models[:_MOST_NAMED])
-    return f"{named} and {rest} more" if rest > 0 else named
+    return listed([_described(model, runs) for model in models])
 
 
 def _described(model: LoggedModel, runs: Sequence[TrackedRun]) -> str:
