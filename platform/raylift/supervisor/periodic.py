@@ -46,5 +46,5 @@ def periodic_tasks(
         PeriodicTask("all aliases", 15.0, lambda _: aliases.sync_all(), asks_mlflow=True),
         PeriodicTask("registry", pause, registry.sync, is_due=lambda: deploys_registered, asks_mlflow=True),
         PeriodicTask("sweeps without jobs", 60.0, lambda _: store.sweeps.forget_empty()),
-        PeriodicTask("retention", 300.0, lambda _: retention.sweep()),
+        PeriodicTask("retention", 300.0, lambda _: retention.remove_expired()),
     )
