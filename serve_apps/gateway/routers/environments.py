@@ -10,7 +10,7 @@ from fastapi.concurrency import run_in_threadpool
 from raylift.api.environments import EnvironmentList, EnvironmentRequest, EnvironmentView
 from raylift.engines.environments.inventory import Overlay, occupied
 from raylift.services.container import Services
-from serve_apps.gateway.http.bodies import parse_model, read_body, require_json
+from serve_apps.gateway.http.bodies import read_model
 from serve_apps.gateway.http.responses import json_body, json_response, problems
 from serve_apps.gateway.views.jobs import download_progress
 
@@ -37,9 +37,7 @@ def environments_router(services: Services) -> APIRouter:
     )
     async def prewarm(request: Request) -> Response:
         """Resolve requirements and build their environment now, so that no job has to wait for it."""
-        raw = await read_body(request, max_bytes=_MAX_BODY_BYTES)
-        require_json(request)
-        wanted = parse_model(EnvironmentRequest, raw)
+        wanted = await read_model(request, EnvironmentRequest, max_bytes=_MAX_BODY_BYTES)
         prewarmed = await run_in_threadpool(services.environments.prewarm, wanted.requirements, wanted.torch_backend)
         view = _view(prewarmed.overlay)
         return json_response(view, 202, {"Location": f"{_PATH}/{view.hash}"}) if prewarmed.building else json_response(view)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-import orjson
 from fastapi import APIRouter, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
 from raylift.domain.errors import EngineUnavailable, Unavailable
 from raylift.services.container import Services
 from raylift.services.traffic.routing import Wanted
-from serve_apps.gateway.http.responses import SCALE_UP
+from serve_apps.gateway.http.responses import SCALE_UP, plain_json
 from serve_apps.gateway.predictions.dispatcher import Dispatcher
 from serve_apps.gateway.predictions.readiness import version_that_answers
 from serve_apps.gateway.predictions.relay import V1_PREDICT, Relay
@@ -42,7 +41,7 @@ def kserve_v1_router(services: Services, dispatcher: Dispatcher) -> APIRouter:
     async def models() -> Response:
         """List the models with a version that answers."""
         rows = await run_in_threadpool(services.deployments.list)
-        return _json({"models": sorted({row.model_name for row in rows if row.answers})})
+        return plain_json({"models": sorted({row.model_name for row in rows if row.answers})})
 
     @router.post(
         "/{model}:predict",
@@ -59,7 +58,7 @@ def kserve_v1_router(services: Services, dispatcher: Dispatcher) -> APIRouter:
     @router.get("/{model}", responses={404: _ERRORS[404]})
     async def model_state(model: str) -> Response:
         """Show whether a version answers now. One that is scaled to zero does: the call starts it."""
-        return _json({"name": model, "ready": await _is_ready(services, model)})
+        return plain_json({"name": model, "ready": await _is_ready(services, model)})
 
     return router
 
@@ -72,7 +71,3 @@ async def _is_ready(services: Services, model: str) -> bool:
     except Unavailable:
         return False
     return True
-
-
-def _json(content: Any) -> Response:
-    return Response(orjson.dumps(content), media_type="application/json")

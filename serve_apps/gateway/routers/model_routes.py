@@ -6,7 +6,6 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any, Final
 
-import orjson
 from fastapi import APIRouter, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
@@ -15,6 +14,7 @@ from raylift.domain.deployment import Deployment, DeploymentStatus
 from raylift.services.container import Services
 from raylift.services.traffic.routing import Wanted
 from serve_apps.gateway.http.bodies import parse_object, read_body
+from serve_apps.gateway.http.responses import plain_json
 from serve_apps.gateway.predictions.dispatcher import Dispatcher
 from serve_apps.gateway.predictions.relay import Relay
 
@@ -38,18 +38,18 @@ def server_router(services: Services) -> APIRouter:
     def server() -> Response:
         """Return the server's metadata."""
         extensions = ["binary_tensor_data", "model_repository"]
-        return _json({"name": "raylift", "version": raylift.__version__, "extensions": extensions})
+        return plain_json({"name": "raylift", "version": raylift.__version__, "extensions": extensions})
 
     @router.get("/health/live")
     async def live() -> Response:
         """Show that the gateway answers."""
-        return _json({"live": True, "ready": True})
+        return plain_json({"live": True, "ready": True})
 
     @router.get("/health/ready")
     async def ready() -> Response:
         """Show that the store answers: the choice of a version needs it."""
         is_ready = (await services.health.parts())["store"].ok
-        return _json({"live": True, "ready": is_ready}, 200 if is_ready else 503)
+        return plain_json({"live": True, "ready": is_ready}, 200 if is_ready else 503)
 
     @router.get("/models")
     def models() -> Response:
@@ -58,7 +58,7 @@ def server_router(services: Services) -> APIRouter:
         for row in services.deployments.list():
             if row.answers:
                 versions[row.model_name].append(row.version)
-        return _json({"models": [{"name": name, "versions": found} for name, found in versions.items()]})
+        return plain_json({"models": [{"name": name, "versions": found} for name, found in versions.items()]})
 
     @router.post("/repository/index")
     async def index(request: Request) -> Response:
@@ -66,7 +66,7 @@ def server_router(services: Services) -> APIRouter:
         raw = await read_body(request, max_bytes=_MAX_INDEX_BODY)
         only_ready = bool(parse_object(raw).get("ready")) if raw.strip() else False
         rows = await run_in_threadpool(services.deployments.list)
-        return _json(list(_index(rows, only_ready=only_ready)))
+        return plain_json(list(_index(rows, only_ready=only_ready)))
 
     return router
 
@@ -94,7 +94,3 @@ def _index(rows: Iterable[Deployment], *, only_ready: bool) -> Iterable[dict[str
         state = "READY" if row.answers else _SILENT_STATE[row.status] if row.wanted else "UNAVAILABLE"
         if state == "READY" or not only_ready:
             yield {"name": row.model_name, "version": row.version, "state": state, "reason": row.message or ""}
-
-
-def _json(content: Any, status: int = 200) -> Response:
-    return Response(orjson.dumps(content), status, media_type="application/json")

@@ -7,7 +7,7 @@ from fastapi.concurrency import run_in_threadpool
 
 from raylift.api.models import DeploymentList, DeploymentUpdate, DeploymentView, ModelList, ModelView, VersionView
 from raylift.services.container import Services
-from serve_apps.gateway.http.bodies import parse_model, read_body, require_json
+from serve_apps.gateway.http.bodies import read_model
 from serve_apps.gateway.http.responses import json_body, json_response, problems
 from serve_apps.gateway.views.models import deployment_changes, deployment_view, model_summary, model_view, version_view
 
@@ -61,10 +61,7 @@ def deployments_router(services: Services) -> APIRouter:
     )
     async def put(request: Request, name: str, version: str) -> Response:
         """Deploy a version, change its deployment, or start it again. Fields that are left out keep their value."""
-        raw = await read_body(request, max_bytes=_MAX_BODY_BYTES)
-        if raw:
-            require_json(request)
-        update = parse_model(DeploymentUpdate, raw or b"{}")
+        update = await read_model(request, DeploymentUpdate, max_bytes=_MAX_BODY_BYTES, optional=True)
         change = await run_in_threadpool(services.deployments.put, name, version, deployment_changes(update))
         return json_response(deployment_view(change.deployment), 201 if change.created else 200)
 

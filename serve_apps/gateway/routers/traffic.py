@@ -13,8 +13,8 @@ from raylift.domain.identifiers import DEFAULT_OWNER, OWNER, OWNER_FORM
 from raylift.services.container import Services
 from raylift.services.traffic.tables import AliasMove, TrafficState
 from raylift.services.uploads.resources import OWNER_HEADER
-from serve_apps.gateway.http.bodies import parse_model, read_body, require_json
-from serve_apps.gateway.http.responses import json_body, json_response, problems
+from serve_apps.gateway.http.bodies import read_model
+from serve_apps.gateway.http.responses import header, json_body, json_response, problems
 from serve_apps.gateway.views import traffic
 
 IF_MATCH: Final = "If-Match"
@@ -24,12 +24,8 @@ _MAX_BODY_BYTES: Final = 256 * 1024
 _PATH: Final = "/models/{name}/traffic"
 
 
-def _header(name: str, description: str) -> dict[str, Any]:
-    return {"name": name, "in": "header", "required": False, "description": description, "schema": {"type": "string"}}
-
-
-_AUTHOR: Final = _header(OWNER_HEADER, 'Author of the change, for the history; "local" if absent.')
-_MATCH: Final = _header(IF_MATCH, "ETag of the table to change; 412 when the table has changed since.")
+_AUTHOR: Final = header(OWNER_HEADER, 'Author of the change, for the history; "local" if absent.')
+_MATCH: Final = header(IF_MATCH, "ETag of the table to change; 412 when the table has changed since.")
 
 
 def traffic_router(services: Services) -> APIRouter:
@@ -47,7 +43,7 @@ def traffic_router(services: Services) -> APIRouter:
     )
     async def put(request: Request, name: str) -> Response:
         """Set the model's traffic table."""
-        update = await _body(request, TrafficUpdate)
+        update = await read_model(request, TrafficUpdate, max_bytes=_MAX_BODY_BYTES)
         table = traffic.table_of(update)
         return await changed(name, services.traffic.put, name, table, who=owner(request), expected_revision=_if_match(request))
 
@@ -78,7 +74,7 @@ def traffic_router(services: Services) -> APIRouter:
     )
     async def rollback(request: Request, name: str) -> Response:
         """Undo the last change of the table, or of an alias in it. A second rollback restores the change."""
-        asked = await _body(request, RollbackRequest, optional=True)
+        asked = await read_model(request, RollbackRequest, max_bytes=_MAX_BODY_BYTES, optional=True)
         if asked.revision is not None and asked.alias is not None:
             raise InvalidRequest.of(FieldError("alias", "and revision cannot both be given"))
         return await changed(
@@ -106,7 +102,8 @@ def aliases_router(services: Services) -> APIRouter:
     )
     async def put(request: Request, name: str, alias: str) -> Response:
         """Move an alias of MLflow's registry to a version."""
-        version = str((await _body(request, AliasUpdate)).version)
+        update = await read_model(request, AliasUpdate, max_bytes=_MAX_BODY_BYTES)
+        version = str(update.version)
         move = await run_in_threadpool(services.traffic.set_alias, name, alias, version, who=owner(request))
         return _moved(move)
 
@@ -134,13 +131,6 @@ def owner(request: Request) -> str:
     if not OWNER.fullmatch(name):
         raise InvalidRequest.of(FieldError(OWNER_HEADER, f"must be {OWNER_FORM}"))
     return name
-
-
-async def _body(request: Request, model: type[Any], *, optional: bool = False) -> Any:
-    raw = await read_body(request, max_bytes=_MAX_BODY_BYTES)
-    if raw or not optional:
-        require_json(request)
-    return parse_model(model, raw if raw or not optional else b"{}")
 
 
 def _if_match(request: Request) -> int | None:

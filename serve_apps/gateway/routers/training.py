@@ -17,12 +17,12 @@ from raylift.domain.job import JobStatus
 from raylift.domain.quantities import parse_bytes
 from raylift.services.container import Services
 from raylift.services.jobs.reruns import RerunChanges
-from raylift.services.jobs.training import MAX_PAGE, Submission
+from raylift.services.jobs.training import MAX_KEY_LENGTH, MAX_PAGE, Submission
 from raylift.services.uploads.resources import OWNER_HEADER
 from raylift.store import AddedSweep, JobFilter
-from serve_apps.gateway.http.bodies import parse_model, read_body, require_json
+from serve_apps.gateway.http.bodies import read_model
 from serve_apps.gateway.http.paths import job_path, sweep_path
-from serve_apps.gateway.http.responses import json_body, json_response, problems
+from serve_apps.gateway.http.responses import header, json_body, json_response, problems
 from serve_apps.gateway.uploads.bodies import ReadUpload, read_upload
 from serve_apps.gateway.uploads.forms import FORM_SCHEMA, MULTIPART
 from serve_apps.gateway.uploads.threads import run_in_project_thread, run_in_upload_thread
@@ -35,21 +35,17 @@ _QUEUED: Final = "The job is queued; follow it at links.self."
 _RERUN: Final = "The job is queued again, with the same script and the same packages."
 _UPLOAD_BODY: Final[dict[str, Any]] = json_body(TrainingUpload)
 _UPLOAD_BODY["content"][MULTIPART] = {"schema": FORM_SCHEMA}
-_IDEMPOTENCY_KEY: Final[dict[str, Any]] = {
-    "name": "Idempotency-Key",
-    "in": "header",
-    "required": False,
-    "description": "Makes it safe to repeat the upload for 24 hours: the same key and body get the first answer again.",
-    "schema": {"type": "string", "minLength": 1, "maxLength": 255},
-}
-
-_OWNER: Final[dict[str, Any]] = {
-    "name": OWNER_HEADER,
-    "in": "header",
-    "required": False,
-    "description": "Owner of the job, for fair share and quotas. It does not authenticate. Absent: local.",
-    "schema": {"type": "string", "pattern": f"^{OWNER.pattern}$"},
-}
+_IDEMPOTENCY_KEY: Final = header(
+    "Idempotency-Key",
+    "Makes it safe to repeat the upload for 24 hours: the same key and body get the first answer again.",
+    minLength=1,
+    maxLength=MAX_KEY_LENGTH,
+)
+_OWNER: Final = header(
+    OWNER_HEADER,
+    "Owner of the job, for fair share and quotas. It does not authenticate. Absent: local.",
+    pattern=f"^{OWNER.pattern}$",
+)
 
 
 def training_router(services: Services) -> APIRouter:
@@ -133,10 +129,8 @@ def training_router(services: Services) -> APIRouter:
 
         Its version is deployed. It answers requests that name only the model where ``take_traffic`` is set.
         """
-        raw = await read_body(request, max_bytes=_MAX_RERUN_BYTES)
-        if raw:
-            require_json(request)
-        again = await run_in_threadpool(training.rerun, job_id, _changes(parse_model(RerunRequest, raw or b"{}")))
+        asked = await read_model(request, RerunRequest, max_bytes=_MAX_RERUN_BYTES, optional=True)
+        again = await run_in_threadpool(training.rerun, job_id, _changes(asked))
         return json_response(accepted(again, _RERUN), 202, {"Location": job_path(again.job_id)})
 
     return router

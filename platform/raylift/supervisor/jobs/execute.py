@@ -24,22 +24,17 @@ from raylift.supervisor.jobs.end_runs import FINISHED, RunEnder, status_of_runs
 from raylift.supervisor.jobs.placement import Placement
 from raylift.supervisor.jobs.plan import (
     CANCELLED_BEFORE_ITS_SCRIPT,
-    Build,
-    EnterEnvironment,
-    EnvironmentSeen,
     Finish,
     JobAction,
     Prepare,
     Register,
-    Resolve,
     Retry,
     ScriptStarted,
     ScriptSucceeded,
-    Start,
     Stop,
     Submit,
-    plan_start,
 )
+from raylift.supervisor.jobs.plan_start import Build, EnterEnvironment, EnvironmentSeen, Resolve, Start, plan_start
 from raylift.supervisor.jobs.preparation import Preparation
 from raylift.supervisor.jobs.registration import NoModelLogged, deploy, register
 from raylift.supervisor.jobs.submit import JobSubmitter

@@ -44,40 +44,6 @@ class AttemptSeen:
 
 
 @dataclass(frozen=True, slots=True)
-class EnvironmentSeen:
-    """Environment of a job that is about to start."""
-
-    lock: tuple[str, ...] | None
-    """Pinned packages; None until the requirements are resolved."""
-    is_ready: bool
-    """True where nothing is left to build before the job goes to Ray."""
-
-
-@dataclass(frozen=True, slots=True)
-class EnterEnvironment:
-    """Leave the queue, to wait for the environment."""
-
-
-@dataclass(frozen=True, slots=True)
-class Resolve:
-    """Resolve the requirements in the background. Repeated until the lock is there."""
-
-
-@dataclass(frozen=True, slots=True)
-class Build:
-    """Build the environment in the background. Repeated until it is there."""
-
-    lock: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Start:
-    """Begin an attempt in this environment, and submit it to Ray."""
-
-    lock: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class Prepare:
     """Take the steps of ``plan_start`` as far as they go now."""
 
@@ -139,28 +105,11 @@ class Retry:
     """True where the infrastructure lost the attempt: it may have left processes behind."""
 
 
-CANCELLED_IN_THE_QUEUE: Final = Finish(JobState.CANCELLED, Reason.CANCELLED_BY_USER, "Cancelled while it waited in the queue.")
 CANCELLED_BEFORE_ITS_SCRIPT: Final = Finish(
     JobState.CANCELLED, Reason.CANCELLED_BY_USER, "Cancelled before its script started."
 )
 
-StartAction = EnterEnvironment | Resolve | Build | Start | Finish
 JobAction = Prepare | Submit | ScriptStarted | Stop | Register | ScriptSucceeded | Finish | Retry
-
-
-def plan_start(job: Job, environment: EnvironmentSeen) -> StartAction:
-    """Return the next step of a job on its way from the queue to Ray.
-
-    A queued job must have been admitted, or its cancellation requested.
-    """
-    is_queued = job.state is JobState.QUEUED
-    if job.cancel_requested_at is not None:
-        return CANCELLED_IN_THE_QUEUE if is_queued else CANCELLED_BEFORE_ITS_SCRIPT
-    if environment.lock is not None and environment.is_ready:
-        return Start(environment.lock)
-    if is_queued:
-        return EnterEnvironment()
-    return Resolve() if job.environment_lock is None else Build(job.environment_lock)
 
 
 def plan_job(job: Job, seen: AttemptSeen, now: datetime, settings: JobSettings) -> JobAction | None:

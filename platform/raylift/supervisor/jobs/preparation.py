@@ -23,7 +23,7 @@ from raylift.engines.environments.overlays.overlay import (
 from raylift.engines.environments.shared_work import SharedWork
 from raylift.engines.environments.uv.process import Cancelled
 from raylift.settings import EnvironmentSettings
-from raylift.supervisor.jobs.plan import EnvironmentSeen
+from raylift.supervisor.jobs.plan_start import EnvironmentSeen
 
 log = logging.getLogger(__name__)
 
