@@ -31,8 +31,7 @@ from serve_apps.gateway.routers.model_routes import model_routes_router, server_
 from serve_apps.gateway.routers.models import deployments_router, models_router
 from serve_apps.gateway.routers.observations import observations_router
 from serve_apps.gateway.routers.ray_job_logs import ray_job_logs_router
-from serve_apps.gateway.routers.ray_jobs import ray_jobs_router
-from serve_apps.gateway.routers.ray_packages import ray_packages_router
+from serve_apps.gateway.routers.ray_jobs import ray_jobs_router, ray_packages_router
 from serve_apps.gateway.routers.sweeps import sweeps_router
 from serve_apps.gateway.routers.traffic import aliases_router, traffic_router
 from serve_apps.gateway.routers.training import training_router

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Self
 
-from raylift.services.clock import Clock, utc_now
 from raylift.services.cluster.capacity import Capacity
 from raylift.services.cluster.counts import StatusCounter
 from raylift.services.cluster.health import HealthService, supervisor_at_work
@@ -19,7 +18,7 @@ from raylift.services.jobs.wait_reasons import WaitReasons
 from raylift.services.models.deployments import DeploymentService
 from raylift.services.models.metrics import ObservationService
 from raylift.services.models.registry import ModelService
-from raylift.services.ports import Cluster, Registry
+from raylift.services.ports import Clock, Cluster, Registry, utc_now
 from raylift.services.ray_api.jobs import RayJobsService
 from raylift.services.ray_api.packages import RayPackages
 from raylift.services.requirements.environments import EnvironmentService

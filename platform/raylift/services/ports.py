@@ -1,11 +1,18 @@
-"""Interfaces of the engines that services need. ``raylift.engines`` implements them; tests have fakes."""
+"""Interfaces of the clock and the engines that services need. ``raylift.engines`` implements them; tests have fakes."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from typing import Protocol
 
 from raylift.domain.model_version import ModelVersion, RegisteredModel
+
+Clock = Callable[[], datetime]
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
 
 
 class Pingable(Protocol):

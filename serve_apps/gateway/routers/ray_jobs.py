@@ -1,4 +1,4 @@
-"""Ray's Jobs API, so that ``ray job --address http://HOST:8000`` and ``JobSubmissionClient`` work unmodified.
+"""Ray's Jobs API with its packages, so that ``ray job --address http://HOST:8000`` and ``JobSubmissionClient`` work unmodified.
 
 Ray's clients show the body of every answer that is not 200: errors are plain text here (errors.py).
 """
@@ -18,6 +18,7 @@ from raylift.api.ray_jobs import (
     JobSubmitResponse,
     VersionResponse,
 )
+from raylift.domain.errors import NotFound
 from raylift.engines.ray.release import ray_release
 from raylift.services.container import Services
 from raylift.services.uploads.resources import OWNER_HEADER
@@ -85,6 +86,27 @@ def ray_jobs_router(services: Services) -> APIRouter:
     def stop(job_or_submission_id: str) -> Response:
         """Request that a job stops. A waiting job never starts; a running one gets SIGTERM and time to save."""
         return json_response(JobStopResponse(stopped=jobs.stop(job_or_submission_id)))
+
+    return router
+
+
+def ray_packages_router(services: Services) -> APIRouter:
+    router = APIRouter(prefix="/api/packages", tags=["Ray Jobs"])
+    packages = services.ray_packages
+
+    @router.get("/{protocol}/{package_name}", responses=plain_errors(400, 404, 503))
+    def exists(protocol: str, package_name: str) -> Response:
+        """Check that a package is stored and need not be uploaded."""
+        if not packages.exists(protocol, package_name):
+            raise NotFound(f"Package {protocol}://{package_name} does not exist")
+        return Response()
+
+    @router.put("/{protocol}/{package_name}", responses=plain_errors(400, 413, 503))
+    async def upload(protocol: str, package_name: str, request: Request) -> Response:
+        """Upload a package: a .zip, checked as a project is."""
+        content = await read_body(request, max_bytes=services.settings.gateway.max_body_bytes)
+        await run_in_project_thread(packages.put, protocol, package_name, content)
+        return Response()
 
     return router
 

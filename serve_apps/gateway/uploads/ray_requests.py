@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import re
+import shlex
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any, Final, cast
 
@@ -14,7 +17,6 @@ from raylift.api.training import TrainingUpload
 from raylift.domain.errors import FieldError
 from raylift.domain.job import RayRequest
 from raylift.engines.environments.translation import translate_runtime_env
-from raylift.services.ray_api.entrypoints import PythonScript, python_script
 from raylift.services.ray_api.field_names import ENV_VARS, METADATA_FIELDS, METADATA_PREFIX, TAG_PREFIX, refusal
 from raylift.services.ray_api.jobs import RaySubmission
 from raylift.services.ray_api.packages import PY_MODULES, WORKING_DIR
@@ -25,6 +27,21 @@ _IGNORED: Final = frozenset({"excludes", "config", "_ray_commit", "_ray_release"
 _HONOURED: Final = (WORKING_DIR, PY_MODULES, "pip", "uv", ENV_VARS)
 _COMMAND_EXPERIMENT: Final = "Default"
 """MLflow's default experiment, for commands that name no script."""
+_INTERPRETERS: Final = frozenset({"python", "python3"})
+_UNBUFFERED: Final = "-u"
+"""Interpreter option without effect here: output is never buffered."""
+
+# Characters without meaning to a shell, and quotes in which nothing is expanded.
+_WORD: Final = r"""(?:[\w@%+=:,./-]|'[^']*'|"[^"$`\\!]*")+"""
+_PLAIN: Final = re.compile(rf"[ \t]*{_WORD}(?:[ \t]+{_WORD})*[ \t]*")
+
+
+@dataclass(frozen=True, slots=True)
+class PythonScript:
+    """``python path args…``."""
+
+    path: str
+    args: tuple[str, ...]
 
 
 def ray_submission(request: JobSubmitRequest, *, default_timeout_seconds: int, owner: str | None = None) -> RaySubmission:
@@ -113,3 +130,18 @@ def _upload(fields: Mapping[str, Any]) -> TrainingUpload:
 def _detail(message: str) -> str:
     detail = message.removeprefix("Value error, ")
     return detail[:1].lower() + detail[1:]
+
+
+def python_script(entrypoint: str) -> PythonScript | None:
+    """Return the script of a plain entrypoint; None where a shell is needed."""
+    if not _PLAIN.fullmatch(entrypoint):
+        return None
+    interpreter, *words = shlex.split(entrypoint)
+    if words[:1] == [_UNBUFFERED]:
+        words = words[1:]
+    if interpreter not in _INTERPRETERS or not words:
+        return None
+    path, *args = words
+    if path.startswith(("-", "/")) or not path.endswith(".py"):
+        return None
+    return PythonScript(path, tuple(args))

@@ -14,7 +14,7 @@ from raylift.engines.metrics.counter_files import CounterFile, read_counts
 from raylift.engines.metrics.payload_files import Payload, write_payloads
 from raylift.settings import PlatformSettings, RetentionSettings
 from raylift.store import Store
-from raylift.supervisor.housekeeping.metrics_retention import remove_old_metrics
+from raylift.supervisor.housekeeping.retention import remove_old_metrics
 
 NOW = datetime.now(UTC)
 

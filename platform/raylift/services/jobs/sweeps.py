@@ -8,9 +8,9 @@ from raylift.domain.errors import SweepNotFinished
 from raylift.domain.identifiers import new_job_id, new_sweep_id
 from raylift.domain.job import Job, JobStatus
 from raylift.domain.sweep import Sweep, SweepSpec, choose_best, missing_metric
-from raylift.services.clock import Clock, utc_now
 from raylift.services.jobs.training import TrainingService
 from raylift.services.jobs.wait_reasons import WaitReasons
+from raylift.services.ports import Clock, utc_now
 from raylift.services.uploads.checks import CheckedUpload
 from raylift.services.uploads.sweeps import job_specs
 from raylift.settings import QuotaSettings

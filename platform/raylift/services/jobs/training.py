@@ -11,11 +11,11 @@ from raylift.domain.errors import DeploymentNotFound, FieldError, InvalidRequest
 from raylift.domain.identifiers import new_job_id
 from raylift.domain.job import Event, Job, JobState
 from raylift.engines.environments.overlays.build_record import BuildRecord
-from raylift.services.clock import Clock, utc_now
 from raylift.services.cluster.capacity import Capacity
 from raylift.services.jobs.logs import JobLogs, LogFile, removal_note
 from raylift.services.jobs.reruns import RerunChanges, check_rerun, rerun_spec
 from raylift.services.jobs.wait_reasons import WaitReasons
+from raylift.services.ports import Clock, utc_now
 from raylift.services.uploads.checks import CheckedUpload
 from raylift.services.uploads.resources import check_quota
 from raylift.settings import GatewaySettings, JobSettings

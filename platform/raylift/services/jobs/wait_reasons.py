@@ -16,8 +16,8 @@ from raylift.domain.quota import Held
 from raylift.domain.sweep import SweepState
 from raylift.engines.environments.overlays.build_record import BuildRecord, read_record
 from raylift.engines.environments.overlays.overlay import is_built, overlay_directory
-from raylift.services.clock import Clock, utc_now
 from raylift.services.cluster.capacity import Capacity
+from raylift.services.ports import Clock, utc_now
 from raylift.settings import QuotaSettings
 from raylift.store import Store
 

@@ -11,11 +11,10 @@ from raylift.domain.deployment import Batching, Deployment, DeploymentConfig, Pa
 from raylift.domain.errors import DeploymentNotFound, FieldError, InvalidRequest
 from raylift.domain.identifiers import TAG_JOB_ID, unservable_name
 from raylift.domain.job import Resources
-from raylift.services.clock import Clock, utc_now
 from raylift.services.cluster.capacity import Capacity
 from raylift.services.models.lineage import environment_lock_of, job_of
 from raylift.services.models.replica_environment import changed, check_environment, job_variables
-from raylift.services.ports import Registry
+from raylift.services.ports import Clock, Registry, utc_now
 from raylift.settings import ServingSettings
 from raylift.store import Store
 

@@ -10,8 +10,7 @@ from raylift.domain.errors import DeploymentNotFound
 from raylift.domain.feedback import Feedback, Truth
 from raylift.domain.model_counters import VersionCounts
 from raylift.engines.metrics.counter_files import read_counts
-from raylift.services.clock import Clock, utc_now
-from raylift.services.ports import Registry
+from raylift.services.ports import Clock, Registry, utc_now
 from raylift.store import Store
 from raylift.store.repositories.feedback import FeedbackPage
 

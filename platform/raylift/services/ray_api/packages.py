@@ -11,7 +11,7 @@ from typing import Any, Final, cast
 from raylift.domain.errors import FieldError, InvalidRequest, NotFound, TooLarge
 from raylift.domain.project import ProjectFile, pack
 from raylift.domain.quantities import format_bytes
-from raylift.services.clock import Clock, utc_now
+from raylift.services.ports import Clock, utc_now
 from raylift.services.uploads.archives import UNPACKING, read_project
 from raylift.settings import PlatformSettings
 from raylift.store import Store

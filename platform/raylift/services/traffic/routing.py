@@ -23,8 +23,7 @@ from raylift.domain.errors import (
 from raylift.domain.identifiers import version_number
 from raylift.domain.model_version import ModelVersion
 from raylift.domain.traffic import Sticky, Target, TrafficTable, choose_sticky, choose_weighted, weights_of
-from raylift.services.clock import Clock, utc_now
-from raylift.services.ports import Registry
+from raylift.services.ports import Clock, Registry, utc_now
 from raylift.services.ttl_cache import TtlCache
 from raylift.store import Store
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from raylift.domain.deployment import Deployment
-from raylift.services.clock import Clock, utc_now
+from raylift.services.ports import Clock, utc_now
 from raylift.store import Store
 
 _LOG: Final = logging.getLogger(__name__)

@@ -17,8 +17,7 @@ from raylift.domain.traffic import (
     named_targets,
     problems_of,
 )
-from raylift.services.clock import Clock, utc_now
-from raylift.services.ports import Registry
+from raylift.services.ports import Clock, Registry, utc_now
 from raylift.store import Store
 
 

@@ -17,9 +17,10 @@ from typing import Final
 from raylift.domain.errors import JobNotFinished, JobNotFound
 from raylift.domain.identifiers import adopted_job_id
 from raylift.engines.attempts.directory import AttemptDirectory, attempts_on_disk
+from raylift.engines.metrics.counter_files import fold_dead, forget_versions
+from raylift.engines.metrics.payload_files import remove_payloads
 from raylift.settings import PlatformSettings
 from raylift.store import Store
-from raylift.supervisor.housekeeping.metrics_retention import remove_old_metrics
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +29,8 @@ _JOBS_AT_ONCE: Final = 500
 _NAMES_AT_ONCE: Final = 200
 _ORPHAN_AGE: Final = timedelta(days=1)
 """Age of a directory without a job at which it is removed: a young one may belong to a job that is about to be adopted."""
+_COUNTS_AGE: Final = timedelta(days=1)
+"""Age at which counts of a version without deployment are removed: it may be about to be registered again."""
 _ATTEMPT: Final = re.compile(r"(.+)-a[1-9][0-9]*")
 
 
@@ -99,6 +102,21 @@ class Retention:
             directory.remove()
             return True
         return _is_past(end, self._settings.scratch_days, now) and directory.remove_scratch()
+
+
+def remove_old_metrics(settings: PlatformSettings, store: Store, now: datetime) -> None:
+    """Remove counts of versions without deployment, old payloads and feedback. May be repeated, and interrupted anywhere."""
+    retention = settings.retention
+    fold_dead(settings.counters_dir)
+    versions = [(row.model_name, row.version) for row in store.deployments.list()]
+    forget_versions(settings.counters_dir, versions, unchanged_since=now - _COUNTS_AGE)
+    before = None if retention.payload_days is None else now - timedelta(days=retention.payload_days)
+    removed = remove_payloads(settings.payloads_dir, before=before, max_bytes=retention.payload_max_bytes)
+    if removed:
+        log.info("removed %d files of payloads", removed)
+    if retention.feedback_days is not None:
+        while store.feedback.forget_before(now - timedelta(days=retention.feedback_days)):
+            pass
 
 
 def _possible_jobs(name: str) -> list[str]:
