@@ -152,7 +152,7 @@ class ApplicationState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class ApplicationSeen:
+class ObservedApplication:
     """An application as it was last seen."""
 
     state: ApplicationState

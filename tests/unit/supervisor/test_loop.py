@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import pytest
 
-from raylift.domain.deployment import ApplicationSeen, ApplicationState, DeploymentConfig, DeploymentStatus
+from raylift.domain.deployment import ApplicationState, DeploymentConfig, DeploymentStatus, ObservedApplication
 from raylift.domain.errors import EngineUnavailable
 from raylift.domain.job import Job, JobSpec, JobState, Resources
 from raylift.domain.lease import Lease
@@ -69,9 +69,9 @@ class Serve:
 
     def __init__(self) -> None:
         self.asked = 0
-        self.seen: dict[tuple[str, str], ApplicationSeen] = {}
+        self.seen: dict[tuple[str, str], ObservedApplication] = {}
 
-    def observe(self) -> dict[tuple[str, str], ApplicationSeen]:
+    def observe(self) -> dict[tuple[str, str], ObservedApplication]:
         self.asked += 1
         return self.seen
 
@@ -170,14 +170,14 @@ def test_what_a_script_makes_of_its_directory_keeps_no_other_job_from_being_watc
     (tmp_path / "attempts").mkdir()
     (tmp_path / "attempts" / "job_00-a1").touch()
     if left == "what nobody thought of":
-        seen = watch_jobs.attempt_seen
+        seen = watch_jobs.observe_attempt
 
-        def seen_or_not(job: Job, *others: Any) -> Any:
+        def observed_or_not(job: Job, *others: Any) -> Any:
             if job.job_id == "job_00":
                 raise RuntimeError(left)
             return seen(job, *others)
 
-        monkeypatch.setattr(watch_jobs, "attempt_seen", seen_or_not)
+        monkeypatch.setattr(watch_jobs, "observe_attempt", observed_or_not)
     for job_id in ("job_00", "job_99"):
         bench.job(job_id, JobState.STARTING, JobState.SCRIPT)
     bench.store.jobs.request_cancel("job_99", now=NOW)
@@ -208,12 +208,12 @@ def test_ray_serve_is_not_asked_again_because_jobs_were_written(bench: Bench) ->
     bench.store.deployments.observe(
         bench.lease, row, now=NOW, status=DeploymentStatus.STARTING, replicas=0, message=None, applied_generation=row.generation
     )
-    bench.serve.seen = {("churn", "1"): ApplicationSeen(ApplicationState.STARTING, 0)}
+    bench.serve.seen = {("churn", "1"): ObservedApplication(ApplicationState.STARTING, 0)}
     look = lambda: bench.deployments.reconcile(bench.lease)  # noqa: E731
     look()
     look()
     assert bench.serve.asked == 2, "while a version starts it is looked at each time"
-    bench.serve.seen = {("churn", "1"): ApplicationSeen(ApplicationState.RUNNING, 1)}
+    bench.serve.seen = {("churn", "1"): ObservedApplication(ApplicationState.RUNNING, 1)}
     look()
     look()
     asked = bench.serve.asked

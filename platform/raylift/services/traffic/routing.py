@@ -171,10 +171,10 @@ class InferenceRouting:
         try:
             return await self._aliases.get((model_name, alias))
         except EngineUnavailable:
-            seen = state.aliases.get(alias)
-            if seen is None:
+            last_known = state.aliases.get(alias)
+            if last_known is None:
                 raise
-            return seen
+            return last_known
 
     async def _newest(self, model_name: str, rows: Mapping[str, Deployment]) -> Deployment | Starting:
         newest_first = _newest_first(rows)
@@ -244,7 +244,7 @@ def _newest_first(rows: Mapping[str, Deployment]) -> list[Deployment]:
 def _read_state(store: Store, model_name: str) -> _ModelState:
     record = store.traffic.get(model_name)
     table = record.table if record else None
-    aliases = {seen.alias: seen.version for seen in store.traffic.aliases(model_name)} if table and table.aliases else {}
+    aliases = {known.alias: known.version for known in store.traffic.aliases(model_name)} if table and table.aliases else {}
     return _ModelState({row.version: row for row in store.deployments.list(model_name)}, table, aliases)
 
 

@@ -44,8 +44,8 @@ class AliasSync:
         # The store is read first: a model that MLflow then lacks was deleted, and is not about to be registered.
         tables = self._store.traffic.list()
         known: dict[str, list[AliasRecord]] = {}
-        for seen in self._store.traffic.aliases():
-            known.setdefault(seen.model_name, []).append(seen)
+        for record in self._store.traffic.aliases():
+            known.setdefault(record.model_name, []).append(record)
         found = {model.name: model.aliases for model in self._registry.models()}
         for name in sorted({*known, *found}):
             self._compare(name, known.get(name, []), found.get(name, {}))
@@ -71,11 +71,11 @@ class AliasSync:
             return {}  # Deleted, and its aliases with it.
 
     def _compare(self, model_name: str, known: Iterable[AliasRecord], found: Mapping[str, str]) -> None:
-        by_alias = {seen.alias: seen for seen in known}
+        by_alias = {record.alias: record for record in known}
         for alias in sorted({*by_alias, *found}):
-            seen, version = by_alias.get(alias), found.get(alias)
-            if (seen.version if seen else None) == version:
+            record, version = by_alias.get(alias), found.get(alias)
+            if (record.version if record else None) == version:
                 continue
-            change = self._store.traffic.observe(model_name, alias, version, now=self._clock(), known=seen)
+            change = self._store.traffic.observe(model_name, alias, version, now=self._clock(), known=record)
             if change is not None:
                 log.info("alias %s of %s went from %s to %s", alias, model_name, change.before_version, version)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from raylift.domain.deployment import ANSWERING, ApplicationSeen, ApplicationState, Deployment, DeploymentStatus
+from raylift.domain.deployment import ANSWERING, ApplicationState, Deployment, DeploymentStatus, ObservedApplication
 
 Key = tuple[str, str]
 """(model name, version)"""
@@ -63,25 +63,25 @@ DeploymentAction = Deploy | LoadCheck | Delete | Observe
 
 
 def plan_deployments(
-    rows: Sequence[Deployment], seen: Mapping[Key, ApplicationSeen], now: datetime, *, max_starting: int, warm: bool
+    rows: Sequence[Deployment], observed: Mapping[Key, ObservedApplication], now: datetime, *, max_starting: int, warm: bool
 ) -> list[DeploymentAction]:
     """Return the actions that bring Ray Serve to the wanted state.
 
     Args:
         rows: deployments in the store.
-        seen: applications in Ray Serve.
+        observed: applications in Ray Serve.
         now: the time.
         max_starting: limit of versions that start their first replica at a time.
         warm: True where warm processes can load models of the base environment.
     """
     actions: list[DeploymentAction] = []
     # Only with an application: after a restart of Ray, rows can say STARTING without one.
-    starting = sum(1 for row in rows if row.status is DeploymentStatus.STARTING and (row.model_name, row.version) in seen)
+    starting = sum(1 for row in rows if row.status is DeploymentStatus.STARTING and (row.model_name, row.version) in observed)
     known: set[Key] = set()
     for row in rows:
         key = (row.model_name, row.version)
         known.add(key)
-        action = _plan_one(row, seen.get(key), now, warm=warm)
+        action = _plan_one(row, observed.get(key), now, warm=warm)
         # One that starts again in another environment is counted already.
         if isinstance(action, LoadCheck) or (
             isinstance(action, Deploy) and action.load_check and not action.leave_environment_to_ray
@@ -91,11 +91,11 @@ def plan_deployments(
             starting += 1
         if action is not None:
             actions.append(action)
-    actions += [Delete(key) for key, app in seen.items() if key not in known and app.state is not ApplicationState.DELETING]
+    actions += [Delete(key) for key, app in observed.items() if key not in known and app.state is not ApplicationState.DELETING]
     return actions
 
 
-def _plan_one(row: Deployment, app: ApplicationSeen | None, now: datetime, *, warm: bool) -> DeploymentAction | None:
+def _plan_one(row: Deployment, app: ObservedApplication | None, now: datetime, *, warm: bool) -> DeploymentAction | None:
     if app is not None and app.state is ApplicationState.DELETING:
         return None
     changed = row.applied_generation != row.generation
@@ -112,7 +112,7 @@ def _plan_one(row: Deployment, app: ApplicationSeen | None, now: datetime, *, wa
     return _plan_running(row, app)
 
 
-def _plan_running(row: Deployment, app: ApplicationSeen) -> DeploymentAction | None:
+def _plan_running(row: Deployment, app: ObservedApplication) -> DeploymentAction | None:
     """Plan for a wanted version whose application has its present configuration."""
     match app.state:
         case ApplicationState.FAILED if app.lacks_plugin:

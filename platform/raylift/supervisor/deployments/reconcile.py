@@ -81,9 +81,9 @@ class DeploymentReconciler:
         if rows == self._settled and self._monotonic() - self._serve_asked_at < _IDLE_SECONDS:
             return []
         self._serve_asked_at = self._monotonic()
-        seen = self._serve.observe()
+        observed = self._serve.observe()
         warm = self._settings.warm_models > 0
-        actions = plan_deployments(rows, seen, self._clock(), max_starting=self._settings.max_starting, warm=warm)
+        actions = plan_deployments(rows, observed, self._clock(), max_starting=self._settings.max_starting, warm=warm)
         is_settled = not actions and not any(row.wanted and row.status is DeploymentStatus.STARTING for row in rows)
         self._settled = rows if is_settled else None
         if not is_settled:

@@ -48,7 +48,7 @@ class RegistrySync:
         self._registry = registry
         self._tracking = tracking
         self._clock = clock
-        self._seen: set[tuple[str, str]] = set()
+        self._known: set[tuple[str, str]] = set()
         self._next_name = ""
 
     def sync(self, lease: Lease) -> None:
@@ -60,19 +60,19 @@ class RegistrySync:
         self._withdraw_deleted()
         for version in self._newest():
             key = (version.name, version.version)
-            if key in self._seen or version.status != "READY":
+            if key in self._known or version.status != "READY":
                 continue
             job = self._job_of(version)
             if job is not None and not job.is_final:
                 continue  # The end of the job decides about its versions.
             self._deploy(lease, version, job)
-            self._seen.add(key)
+            self._known.add(key)
 
     def _newest(self) -> list[ModelVersion]:
         """Return the newest versions, back to one that is known: more after a start or many registrations."""
         limit = _RECENT
         versions = self._registry.newest_versions(limit)
-        while len(versions) == limit < _MOST and not any((found.name, found.version) in self._seen for found in versions):
+        while len(versions) == limit < _MOST and not any((found.name, found.version) in self._known for found in versions):
             limit = min(limit * 5, _MOST)
             versions = self._registry.newest_versions(limit)
         return versions
@@ -89,7 +89,7 @@ class RegistrySync:
             for row in rows:
                 if row.model_name == name and row.version not in there:
                     self._store.deployments.delete(name, row.version)
-                    self._seen.discard((name, row.version))
+                    self._known.discard((name, row.version))
                     log.info("%s version %s is no longer registered; its deployment was deleted", name, row.version)
 
     def _job_of(self, version: ModelVersion) -> Job | None:

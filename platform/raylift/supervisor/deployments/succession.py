@@ -57,8 +57,8 @@ def _by_table(version: ModelVersion, table: TrafficTable, store: Store) -> str:
         return f"{follow}; this version gets none of them."
     alias = moved[0]
     change = store.traffic.last_change(name, aliases=[alias], table=False)
-    seen = {record.alias: record.version for record in store.traffic.aliases(name)}.get(alias)
-    before = change.before_version if change is not None and change.after_version == version.version else seen
+    recorded = {record.alias: record.version for record in store.traffic.aliases(name)}.get(alias)
+    before = change.before_version if change is not None and change.after_version == version.version else recorded
     place = f", in place of version {before}" if before not in (None, version.version) else ""
     return f"{follow}; its alias {alias!r} is this version now{place}."
 

@@ -34,7 +34,7 @@ from raylift.supervisor.jobs.plan import (
     Stop,
     Submit,
 )
-from raylift.supervisor.jobs.plan_start import Build, EnterEnvironment, EnvironmentSeen, Resolve, Start, plan_start
+from raylift.supervisor.jobs.plan_start import Build, EnterEnvironment, ObservedEnvironment, Resolve, Start, plan_start
 from raylift.supervisor.jobs.preparation import Preparation
 from raylift.supervisor.jobs.registration import NoModelLogged, deploy, register
 from raylift.supervisor.jobs.submit import JobSubmitter
@@ -150,18 +150,18 @@ class JobExecutor:
             case Finish():
                 self._finish(lease, job, action)
 
-    def _prepare(self, lease: Lease, job: Job, action: Resolve | Build) -> tuple[Job, EnvironmentSeen] | None:
+    def _prepare(self, lease: Lease, job: Job, action: Resolve | Build) -> tuple[Job, ObservedEnvironment] | None:
         """Return the job and its environment after the step; None while the step runs in the background."""
         if isinstance(action, Build):
-            return (job, EnvironmentSeen(action.lock, is_ready=True)) if self._preparation.build(job, action.lock) else None
+            return (job, ObservedEnvironment(action.lock, is_ready=True)) if self._preparation.build(job, action.lock) else None
         resolved = self._preparation.resolve(job)
         if resolved is None:
             return None
         job = self._store.jobs.amend(lease, job, environment_lock=resolved.lock, message=resolved.note)
         return job, self._environment(job)
 
-    def _environment(self, job: Job) -> EnvironmentSeen:
-        return self._preparation.seen(job, mechanism=self._submitter.mechanism(job))
+    def _environment(self, job: Job) -> ObservedEnvironment:
+        return self._preparation.observe(job, mechanism=self._submitter.mechanism(job))
 
     def _begin_attempt(self, lease: Lease, job: Job, lock: tuple[str, ...]) -> None:
         started = self._move(

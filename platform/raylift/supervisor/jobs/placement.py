@@ -23,8 +23,8 @@ class Placement:
         """Return the known node ids by the ids of active jobs."""
         found: dict[str, str] = {}
         for job in active:
-            seen = snapshot.jobs.get(job.submission_id) if job.submission_id else None
-            node = (seen.node_id if seen else None) or self._assumed.get(job.job_id)
+            ray_job = snapshot.jobs.get(job.submission_id) if job.submission_id else None
+            node = (ray_job.node_id if ray_job else None) or self._assumed.get(job.job_id)
             if node is not None:
                 found[job.job_id] = node
         return found

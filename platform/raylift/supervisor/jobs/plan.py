@@ -1,4 +1,4 @@
-"""Next step of one job: a pure function of the job, the observed attempt or environment, and the time."""
+"""Next step of one job: a pure function of the job, its observed attempt and the time."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _HINT_STOPPED_ELSEWHERE: Final = "The attempt was stopped through Ray, not throu
 
 
 @dataclass(frozen=True, slots=True)
-class AttemptSeen:
+class ObservedAttempt:
     """Observation of the present attempt."""
 
     progress: Progress | None = None
@@ -112,69 +112,69 @@ CANCELLED_BEFORE_ITS_SCRIPT: Final = Finish(
 JobAction = Prepare | Submit | ScriptStarted | Stop | Register | ScriptSucceeded | Finish | Retry
 
 
-def plan_job(job: Job, seen: AttemptSeen, now: datetime, settings: JobSettings) -> JobAction | None:
+def plan_job(job: Job, observed: ObservedAttempt, now: datetime, settings: JobSettings) -> JobAction | None:
     """Return the next step of a job that has left the queue; None when there is nothing to do."""
     match job.state:
         case JobState.ENVIRONMENT:
             return CANCELLED_BEFORE_ITS_SCRIPT if job.cancel_requested_at else Prepare()
         case JobState.STARTING:
-            return _plan_starting(job, seen, now, settings)
+            return _plan_starting(job, observed, now, settings)
         case JobState.SCRIPT:
-            return _plan_script(job, seen, now, settings)
+            return _plan_script(job, observed, now, settings)
         case JobState.REGISTRATION:
             return Register()
         case JobState.QUEUED | JobState.COMPLETED | JobState.FAILED | JobState.CANCELLED:
             return None
 
 
-def _plan_starting(job: Job, seen: AttemptSeen, now: datetime, settings: JobSettings) -> JobAction | None:
-    progress, ray = seen.progress, seen.ray
+def _plan_starting(job: Job, observed: ObservedAttempt, now: datetime, settings: JobSettings) -> JobAction | None:
+    progress, ray = observed.progress, observed.ray
     if progress is not None and progress.script_started_at is not None:
         return _started(job, progress.script_started_at)
     if progress is not None and progress.outcome is not None:
         return _ended(job, progress, settings)
-    if not seen.ray_answers:
+    if not observed.ray_answers:
         return None
     if ray is None and job.spec.origin is Origin.PLATFORM and job.stop_reason is None:
         return CANCELLED_BEFORE_ITS_SCRIPT if job.cancel_requested_at else Submit()
     if ray is None or ray.status in RAY_JOB_ENDED:
-        return _ended_without_report(job, seen, now, settings)
-    if job.stop_reason and ray.status is RayJobStatus.PENDING and _stop_was_ignored(seen, now, settings):
+        return _ended_without_report(job, observed, now, settings)
+    if job.stop_reason and ray.status is RayJobStatus.PENDING and _stop_was_ignored(observed, now, settings):
         # Ray does not stop a pending submission (ray#58353). Should it start later, it finds the stop file.
         return _stopped(job, job.stop_reason, None, None, settings)
     # After a restart the platform submits it again: the wait for Ray begins then.
     waits_since = max(job.entered_at, ray.submitted_at or job.entered_at)
     overdue = now - waits_since > timedelta(seconds=settings.start_timeout_seconds)
-    return _stop(job, seen, Reason.NODE_LOST if overdue else None, now, settings)
+    return _stop(job, observed, Reason.NODE_LOST if overdue else None, now, settings)
 
 
-def _plan_script(job: Job, seen: AttemptSeen, now: datetime, settings: JobSettings) -> JobAction | None:
-    if seen.progress is not None and seen.progress.outcome is not None:
-        return _ended(job, seen.progress, settings)
-    if seen.ray_answers and (seen.ray is None or seen.ray.status in RAY_JOB_ENDED):
-        return _ended_without_report(job, seen, now, settings)
-    if seen.wrapper_lives is False:
+def _plan_script(job: Job, observed: ObservedAttempt, now: datetime, settings: JobSettings) -> JobAction | None:
+    if observed.progress is not None and observed.progress.outcome is not None:
+        return _ended(job, observed.progress, settings)
+    if observed.ray_answers and (observed.ray is None or observed.ray.status in RAY_JOB_ENDED):
+        return _ended_without_report(job, observed, now, settings)
+    if observed.wrapper_lives is False:
         # Ray has not noticed yet, or does not answer. The deadline, even if past, is not what ended it.
-        if _stop_was_ignored(seen, now, settings):
-            return _ended_without_report(job, seen, now, settings)
-        return _stop(job, seen, Reason.NODE_LOST, now, settings)
+        if _stop_was_ignored(observed, now, settings):
+            return _ended_without_report(job, observed, now, settings)
+        return _stop(job, observed, Reason.NODE_LOST, now, settings)
     overdue = job.deadline_at is not None and now >= job.deadline_at
-    return _stop(job, seen, Reason.TIMEOUT if overdue else None, now, settings)
+    return _stop(job, observed, Reason.TIMEOUT if overdue else None, now, settings)
 
 
-def _stop(job: Job, seen: AttemptSeen, overdue: Reason | None, now: datetime, settings: JobSettings) -> Stop | None:
+def _stop(job: Job, observed: ObservedAttempt, overdue: Reason | None, now: datetime, settings: JobSettings) -> Stop | None:
     """Return the stop that is due and was not sent yet, or was sent long ago without effect."""
     cancelled = Reason.CANCELLED_BY_USER if job.cancel_requested_at else None
     reason = job.stop_reason or cancelled or overdue
-    due = seen.stop_sent_at is None or job.stop_reason is None or _stop_was_ignored(seen, now, settings)
+    due = observed.stop_sent_at is None or job.stop_reason is None or _stop_was_ignored(observed, now, settings)
     return Stop(reason) if reason is not None and due else None
 
 
-def _stop_was_ignored(seen: AttemptSeen, now: datetime, settings: JobSettings) -> bool:
+def _stop_was_ignored(observed: ObservedAttempt, now: datetime, settings: JobSettings) -> bool:
     """Return True where the attempt should have ended since the last stop request."""
     patience = timedelta(seconds=settings.stop_grace_seconds) + _REPORT_TIME
     # A stop in the future was sent before the clock was set back.
-    return seen.stop_sent_at is not None and abs(now - seen.stop_sent_at) > patience
+    return observed.stop_sent_at is not None and abs(now - observed.stop_sent_at) > patience
 
 
 def _started(job: Job, at: datetime) -> ScriptStarted:
@@ -249,17 +249,17 @@ def _why_it_lasted(held_by: str | None) -> str:
     return f": {held_by}. More time would not help: end what it starts, or make its threads daemons (daemon=True)."
 
 
-def _ended_without_report(job: Job, seen: AttemptSeen, now: datetime, settings: JobSettings) -> JobAction | None:
+def _ended_without_report(job: Job, observed: ObservedAttempt, now: datetime, settings: JobSettings) -> JobAction | None:
     """Plan for an attempt that Ray reports ended and the wrapper does not: not started, killed, or on a lost node."""
     if abs(now - job.entered_at) < _PATIENCE:
         return None
-    may_run = job.state is JobState.SCRIPT and seen.wrapper_lives is not False
-    if may_run and not _stop_was_ignored(seen, now, settings):
+    may_run = job.state is JobState.SCRIPT and observed.wrapper_lives is not False
+    if may_run and not _stop_was_ignored(observed, now, settings):
         # Ray can be wrong (ray#65025), or have lost the node: request the stop, and wait for the wrapper.
-        return _stop(job, seen, Reason.NODE_LOST, now, settings)
+        return _stop(job, observed, Reason.NODE_LOST, now, settings)
     if job.stop_reason is not None:
         return _stopped(job, job.stop_reason, None, None, settings)
-    ray = seen.ray
+    ray = observed.ray
     if ray is None:
         return _lost(job, "Ray no longer knows the attempt; its head was probably restarted.", settings)
     if ray.error_type == "RUNTIME_ENV_SETUP_FAILURE":

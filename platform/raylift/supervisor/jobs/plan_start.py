@@ -10,7 +10,7 @@ from raylift.supervisor.jobs.plan import CANCELLED_BEFORE_ITS_SCRIPT, Finish
 
 
 @dataclass(frozen=True, slots=True)
-class EnvironmentSeen:
+class ObservedEnvironment:
     """Environment of a job that is about to start."""
 
     lock: tuple[str, ...] | None
@@ -48,7 +48,7 @@ CANCELLED_IN_THE_QUEUE: Final = Finish(JobState.CANCELLED, Reason.CANCELLED_BY_U
 StartAction = EnterEnvironment | Resolve | Build | Start | Finish
 
 
-def plan_start(job: Job, environment: EnvironmentSeen) -> StartAction:
+def plan_start(job: Job, environment: ObservedEnvironment) -> StartAction:
     """Return the next step of a job on its way from the queue to Ray.
 
     A queued job must have been admitted, or its cancellation requested.

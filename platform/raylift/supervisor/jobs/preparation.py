@@ -23,7 +23,7 @@ from raylift.engines.environments.overlays.overlay import (
 from raylift.engines.environments.shared_work import SharedWork
 from raylift.engines.environments.uv.process import Cancelled
 from raylift.settings import EnvironmentSettings
-from raylift.supervisor.jobs.plan_start import EnvironmentSeen
+from raylift.supervisor.jobs.plan_start import ObservedEnvironment
 
 log = logging.getLogger(__name__)
 
@@ -58,10 +58,10 @@ class Preparation:
         self._resolutions: SharedWork[Resolved] = SharedWork("resolve")
         self._builds: SharedWork[Path] = SharedWork("build")
 
-    def seen(self, job: Job, *, mechanism: str) -> EnvironmentSeen:
+    def observe(self, job: Job, *, mechanism: str) -> ObservedEnvironment:
         """Observe the environment of a job. With another mechanism than overlays, Ray builds it later."""
         lock = known_lock(job)
-        return EnvironmentSeen(lock, is_ready=lock is not None and (mechanism != OVERLAY or not self._lacks(lock)))
+        return ObservedEnvironment(lock, is_ready=lock is not None and (mechanism != OVERLAY or not self._lacks(lock)))
 
     def resolve(self, job: Job) -> Resolved | None:
         """Return the lock of a job; None while its requirements are being resolved.

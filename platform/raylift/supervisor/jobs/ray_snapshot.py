@@ -16,7 +16,7 @@ from raylift.engines.attempts.orphan_processes import is_of_attempt
 from raylift.engines.attempts.progress import Progress
 from raylift.engines.ray.jobs import RayJob, RayJobs
 from raylift.settings import PlatformSettings
-from raylift.supervisor.jobs.plan import AttemptSeen
+from raylift.supervisor.jobs.plan import ObservedAttempt
 
 log = logging.getLogger(__name__)
 
@@ -90,10 +90,10 @@ class RayView:
             self._snapshot = RaySnapshot(jobs, answers=True, outdated=outdated)
 
 
-def attempt_seen(job: Job, snapshot: RaySnapshot, settings: PlatformSettings) -> AttemptSeen:
+def observe_attempt(job: Job, snapshot: RaySnapshot, settings: PlatformSettings) -> ObservedAttempt:
     """Observe the present attempt of a job."""
     if job.submission_id is None:
-        return AttemptSeen(ray_answers=snapshot.speaks_of(job.job_id))
+        return ObservedAttempt(ray_answers=snapshot.speaks_of(job.job_id))
     directory = AttemptDirectory(settings.attempts_dir, job.submission_id)
     progress, lives = _progress(directory), None
     if progress is not None and progress.outcome is None and progress.wrapper_pid is not None and progress.host == _HOST:
@@ -101,7 +101,7 @@ def attempt_seen(job: Job, snapshot: RaySnapshot, settings: PlatformSettings) ->
         if not lives:
             # The wrapper reports before it ends: this reading is final.
             progress = _progress(directory)
-    return AttemptSeen(
+    return ObservedAttempt(
         progress=progress,
         ray=snapshot.jobs.get(job.submission_id),
         ray_answers=snapshot.speaks_of(job.job_id),

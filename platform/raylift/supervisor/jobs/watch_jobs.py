@@ -14,7 +14,7 @@ from raylift.settings import PlatformSettings
 from raylift.supervisor.jobs.adopt_ray_jobs import Adoption
 from raylift.supervisor.jobs.execute import JobExecutor
 from raylift.supervisor.jobs.plan import JobAction, Register, plan_job
-from raylift.supervisor.jobs.ray_snapshot import RaySnapshot, RayView, attempt_seen
+from raylift.supervisor.jobs.ray_snapshot import RaySnapshot, RayView, observe_attempt
 from raylift.supervisor.serial_tasks import SerialTaskRunner
 from raylift.supervisor.store_view import StoreView
 
@@ -103,7 +103,7 @@ class JobWatcher:
 
     def _next_step(self, job: Job, snapshot: RaySnapshot, now: datetime) -> JobAction | None:
         try:
-            return plan_job(job, attempt_seen(job, snapshot, self._settings), now, self._settings.jobs)
+            return plan_job(job, observe_attempt(job, snapshot, self._settings), now, self._settings.jobs)
         except Exception:
             # Its script may have left anything in its directory. The other jobs must be watched all the same.
             log.exception("%s: its next step cannot be planned", job.job_id)
