@@ -46,7 +46,11 @@ def environment_lock_of(store: Store, version: ModelVersion) -> tuple[str, ...]:
 
 def job_of(store: Store, version: ModelVersion) -> Job | None:
     """Return the job that made the version; None without one, or after its deletion."""
-    job_id = version.tags.get(TAG_JOB_ID)
+    return find_job(store, version.tags.get(TAG_JOB_ID))
+
+
+def find_job(store: Store, job_id: str | None) -> Job | None:
+    """Return the job; None without an id, or after its deletion."""
     if job_id is None:
         return None
     try:

@@ -10,7 +10,6 @@ from typing import Final
 from packaging.requirements import InvalidRequirement, Requirement
 
 from raylift.domain.deployment import DeploymentStatus
-from raylift.domain.errors import JobNotFound
 from raylift.domain.identifiers import TAG_JOB_ID, unservable_name
 from raylift.domain.job import Job
 from raylift.domain.lease import Lease
@@ -19,6 +18,7 @@ from raylift.engines.environments import EnvironmentUnresolvable
 from raylift.engines.environments.locking.lock_cache import lock_of
 from raylift.engines.mlflow.registry import Registry
 from raylift.engines.mlflow.tracking import Tracking
+from raylift.services.models.lineage import find_job
 from raylift.settings import PlatformSettings
 from raylift.store import Store
 from raylift.supervisor.deployments.succession import config_for
@@ -95,12 +95,7 @@ class RegistrySync:
     def _job_of(self, version: ModelVersion) -> Job | None:
         """Return the job whose script registered the version, if there is one."""
         job_id = version.tags.get(TAG_JOB_ID) or (self._tracking.job_of_run(version.run_id) if version.run_id else None)
-        if job_id is None:
-            return None
-        try:
-            return self._store.jobs.get(job_id)
-        except JobNotFound:
-            return None
+        return find_job(self._store, job_id)
 
     def _deploy(self, lease: Lease, version: ModelVersion, job: Job | None) -> None:
         if any(row.version == version.version for row in self._store.deployments.list(version.name)):

@@ -8,11 +8,11 @@ from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
 from typing import Final
 
-from raylift.domain.errors import JobNotFound
 from raylift.domain.identifiers import adopted_job_id
 from raylift.domain.job import Job, JobSpec, Origin, Resources
 from raylift.engines.attempts.directory import AttemptDirectory
 from raylift.engines.ray.jobs import RAY_JOB_ENDED, RayJob, RayJobs
+from raylift.services.models.lineage import find_job
 from raylift.settings import PlatformSettings
 from raylift.store import Store
 from raylift.supervisor.jobs.ray_snapshot import RaySnapshot
@@ -69,10 +69,7 @@ class Adoption:
         if job_id is None:
             self._adopt(ray_job)
             return
-        try:
-            job = self._store.jobs.get(job_id)
-        except JobNotFound:
-            job = None
+        job = find_job(self._store, job_id)
         if job is not None and not job.is_final and job.submission_id == ray_job.submission_id:
             return
         if ray_job.status in RAY_JOB_ENDED:
