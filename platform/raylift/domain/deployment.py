@@ -152,7 +152,7 @@ class ApplicationState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class ObservedApplication:
+class ApplicationSeen:
     """An application as it was last seen."""
 
     state: ApplicationState

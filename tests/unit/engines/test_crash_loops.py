@@ -6,17 +6,15 @@ from itertools import count
 
 import pytest
 
-from raylift.domain.deployment import ApplicationState, ObservedApplication
+from raylift.domain.deployment import ApplicationSeen, ApplicationState
 from raylift.engines.ray.crash_loops import MOST_DEATHS, WITHIN_SECONDS, CrashLoops
 
 KEY = ("m", "1")
-WELL = ObservedApplication(ApplicationState.RUNNING, 1)
-DEAD = ObservedApplication(ApplicationState.STARTING, 0, replica_died=True)
+WELL = ApplicationSeen(ApplicationState.RUNNING, 1)
+DEAD = ApplicationSeen(ApplicationState.STARTING, 0, replica_died=True)
 
 
-def seen(
-    loops: CrashLoops, apps: list[ObservedApplication], *, every: float = 1.0, start: float = 0.0
-) -> list[ApplicationState]:
+def seen(loops: CrashLoops, apps: list[ApplicationSeen], *, every: float = 1.0, start: float = 0.0) -> list[ApplicationState]:
     return [loops.judged({KEY: app}, start + every * number)[KEY].state for number, app in zip(count(), apps, strict=False)]
 
 
@@ -39,7 +37,7 @@ def test_deaths_long_ago_are_forgotten() -> None:
 
 
 @pytest.mark.parametrize("between", [WELL, None])
-def test_whoever_tries_again_begins_anew(between: ObservedApplication | None) -> None:
+def test_whoever_tries_again_begins_anew(between: ApplicationSeen | None) -> None:
     loops = CrashLoops()
     assert seen(loops, [DEAD, WELL] * MOST_DEATHS)[-2] is ApplicationState.FAILED
     loops.judged({KEY: between} if between else {}, 30.0)

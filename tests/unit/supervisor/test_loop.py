@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import pytest
 
-from raylift.domain.deployment import ApplicationState, DeploymentConfig, DeploymentStatus, ObservedApplication
+from raylift.domain.deployment import ApplicationSeen, ApplicationState, DeploymentConfig, DeploymentStatus
 from raylift.domain.errors import EngineUnavailable
 from raylift.domain.job import Job, JobSpec, JobState, Resources
 from raylift.domain.lease import Lease
@@ -69,9 +69,9 @@ class Serve:
 
     def __init__(self) -> None:
         self.asked = 0
-        self.seen: dict[tuple[str, str], ObservedApplication] = {}
+        self.seen: dict[tuple[str, str], ApplicationSeen] = {}
 
-    def observe(self) -> dict[tuple[str, str], ObservedApplication]:
+    def observe(self) -> dict[tuple[str, str], ApplicationSeen]:
         self.asked += 1
         return self.seen
 
@@ -208,12 +208,12 @@ def test_ray_serve_is_not_asked_again_because_jobs_were_written(bench: Bench) ->
     bench.store.deployments.observe(
         bench.lease, row, now=NOW, status=DeploymentStatus.STARTING, replicas=0, message=None, applied_generation=row.generation
     )
-    bench.serve.seen = {("churn", "1"): ObservedApplication(ApplicationState.STARTING, 0)}
+    bench.serve.seen = {("churn", "1"): ApplicationSeen(ApplicationState.STARTING, 0)}
     look = lambda: bench.deployments.reconcile(bench.lease)  # noqa: E731
     look()
     look()
     assert bench.serve.asked == 2, "while a version starts it is looked at each time"
-    bench.serve.seen = {("churn", "1"): ObservedApplication(ApplicationState.RUNNING, 1)}
+    bench.serve.seen = {("churn", "1"): ApplicationSeen(ApplicationState.RUNNING, 1)}
     look()
     look()
     asked = bench.serve.asked

@@ -3,7 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from raylift.domain.deployment import ApplicationState, Deployment, DeploymentConfig, DeploymentStatus, ObservedApplication
+from raylift.domain.deployment import ApplicationSeen, ApplicationState, Deployment, DeploymentConfig, DeploymentStatus
 from raylift.supervisor.deployments.plan import Delete, Deploy, DeploymentAction, LoadCheck, Observe, plan_deployments
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
@@ -17,13 +17,13 @@ SCALED_TO_ZERO = replace(READY, status=DeploymentStatus.SCALED_TO_ZERO, replicas
 LATER = NOW + timedelta(hours=1)
 
 
-def app(state: ApplicationState, replicas: int = 0, message: str | None = None) -> ObservedApplication:
-    return ObservedApplication(state, replicas, message)
+def app(state: ApplicationState, replicas: int = 0, message: str | None = None) -> ApplicationSeen:
+    return ApplicationSeen(state, replicas, message)
 
 
 def plan_all(
     rows: list[Deployment],
-    seen: dict[tuple[str, str], ObservedApplication],
+    seen: dict[tuple[str, str], ApplicationSeen],
     now: datetime = NOW,
     *,
     warm: bool = True,
@@ -31,9 +31,7 @@ def plan_all(
     return plan_deployments(rows, seen, now, max_starting=2, warm=warm)
 
 
-def plan(
-    row: Deployment, seen: ObservedApplication | None, now: datetime = NOW, *, warm: bool = True
-) -> list[DeploymentAction]:
+def plan(row: Deployment, seen: ApplicationSeen | None, now: datetime = NOW, *, warm: bool = True) -> list[DeploymentAction]:
     return plan_all([row], {KEY: seen} if seen else {}, now, warm=warm)
 
 
@@ -124,7 +122,7 @@ def test_a_model_that_does_not_load_is_unhealthy_and_taken_down_and_not_tried_ag
 
 
 def test_a_version_that_a_node_cannot_start_in_its_overlay_starts_over_however_many_start() -> None:
-    seen = ObservedApplication(ApplicationState.FAILED, 0, "no plugin", lacks_plugin=True)
+    seen = ApplicationSeen(ApplicationState.FAILED, 0, "no plugin", lacks_plugin=True)
     rows = [replace(STARTING, version=version) for version in "12"]
     again = [Deploy(row, load_check=True, leave_environment_to_ray=True) for row in rows]
     assert plan_all(rows, {(row.model_name, row.version): seen for row in rows}) == again

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from raylift.domain.deployment import ApplicationState, ObservedApplication
+from raylift.domain.deployment import ApplicationSeen, ApplicationState
 
 Key = tuple[str, str]
 
@@ -27,7 +27,7 @@ class CrashLoops:
     def __init__(self) -> None:
         self._histories: dict[Key, _History] = {}
 
-    def judged(self, seen: Mapping[Key, ObservedApplication], now: float) -> dict[Key, ObservedApplication]:
+    def judged(self, seen: Mapping[Key, ApplicationSeen], now: float) -> dict[Key, ApplicationSeen]:
         """``seen``, with those as failed whose processes died ``MOST_DEATHS`` times within a while.
 
         Deaths in one moment count as one, as when a machine runs out of memory. ``now`` is seconds that never go back.
@@ -35,7 +35,7 @@ class CrashLoops:
         self._histories = {key: history for key, history in self._histories.items() if key in seen}
         return {key: self._judged(key, app, now) for key, app in seen.items()}
 
-    def _judged(self, key: Key, app: ObservedApplication, now: float) -> ObservedApplication:
+    def _judged(self, key: Key, app: ApplicationSeen, now: float) -> ApplicationSeen:
         history = self._histories.setdefault(key, _History())
         if app.replica_died and not history.is_failing:
             history.deaths.append(now)

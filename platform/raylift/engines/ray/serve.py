@@ -14,7 +14,7 @@ from ray.exceptions import RayError
 from ray.serve.exceptions import RayServeException
 from ray.serve.schema import ApplicationStatusOverview, DeploymentStatusOverview
 
-from raylift.domain.deployment import READ_AT_START, ApplicationState, Deployment, ObservedApplication
+from raylift.domain.deployment import READ_AT_START, ApplicationSeen, ApplicationState, Deployment
 from raylift.domain.errors import EngineUnavailable
 from raylift.domain.identifiers import application_name, version_of_application, version_route
 from raylift.domain.replica import CANNOT_ANSWER, LACKS_PLUGIN, ReplicaSpec
@@ -86,7 +86,7 @@ class RayServe:
             except (RayError, RayServeException, TimeoutError, ConnectionError) as error:
                 raise EngineUnavailable(f"Ray Serve does not answer: {error}") from error
 
-    def observe(self) -> dict[tuple[str, str], ObservedApplication]:
+    def observe(self) -> dict[tuple[str, str], ApplicationSeen]:
         """Every model version's application, by (model name, version); one whose processes die again and again has failed."""
         try:
             applications = serve.status().applications
@@ -139,7 +139,7 @@ def _first(own: float | None, default: float) -> float:
     return default if own is None else own
 
 
-def _seen(overview: ApplicationStatusOverview) -> ObservedApplication:
+def _seen(overview: ApplicationStatusOverview) -> ApplicationSeen:
     deployments = list(overview.deployments.values())
     replicas = sum(
         count for deployment in deployments for state, count in deployment.replica_states.items() if state == "RUNNING"
@@ -147,21 +147,21 @@ def _seen(overview: ApplicationStatusOverview) -> ObservedApplication:
     status = str(getattr(overview.status, "value", overview.status))
     match status:
         case "RUNNING":
-            return ObservedApplication(ApplicationState.RUNNING, replicas)
+            return ApplicationSeen(ApplicationState.RUNNING, replicas)
         case "DELETING":
-            return ObservedApplication(ApplicationState.DELETING, replicas)
+            return ApplicationSeen(ApplicationState.DELETING, replicas)
         case "DEPLOY_FAILED":
             return _failed(overview, replicas)
         case _ if any(_startup_failed(deployment) or CANNOT_ANSWER in deployment.message for deployment in deployments):
             return _failed(overview, replicas)
         case _:
             died = any(_replica_died(deployment) for deployment in deployments)
-            return ObservedApplication(ApplicationState.STARTING, replicas, _progress(deployments), replica_died=died)
+            return ApplicationSeen(ApplicationState.STARTING, replicas, _progress(deployments), replica_died=died)
 
 
-def _failed(overview: ApplicationStatusOverview, replicas: int) -> ObservedApplication:
+def _failed(overview: ApplicationStatusOverview, replicas: int) -> ApplicationSeen:
     why = _why(overview.message, list(overview.deployments.values()))
-    return ObservedApplication(ApplicationState.FAILED, replicas, why, lacks_plugin=LACKS_PLUGIN in why)
+    return ApplicationSeen(ApplicationState.FAILED, replicas, why, lacks_plugin=LACKS_PLUGIN in why)
 
 
 def _replica_died(deployment: DeploymentStatusOverview) -> bool:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from raylift.domain.deployment import ANSWERING, ApplicationState, Deployment, DeploymentStatus, ObservedApplication
+from raylift.domain.deployment import ANSWERING, ApplicationSeen, ApplicationState, Deployment, DeploymentStatus
 
 Key = tuple[str, str]
 """(model name, version)"""
@@ -63,7 +63,7 @@ DeploymentAction = Deploy | LoadCheck | Delete | Observe
 
 
 def plan_deployments(
-    rows: Sequence[Deployment], observed: Mapping[Key, ObservedApplication], now: datetime, *, max_starting: int, warm: bool
+    rows: Sequence[Deployment], observed: Mapping[Key, ApplicationSeen], now: datetime, *, max_starting: int, warm: bool
 ) -> list[DeploymentAction]:
     """Return the actions that bring Ray Serve to the wanted state.
 
@@ -95,7 +95,7 @@ def plan_deployments(
     return actions
 
 
-def _plan_one(row: Deployment, app: ObservedApplication | None, now: datetime, *, warm: bool) -> DeploymentAction | None:
+def _plan_one(row: Deployment, app: ApplicationSeen | None, now: datetime, *, warm: bool) -> DeploymentAction | None:
     if app is not None and app.state is ApplicationState.DELETING:
         return None
     changed = row.applied_generation != row.generation
@@ -112,7 +112,7 @@ def _plan_one(row: Deployment, app: ObservedApplication | None, now: datetime, *
     return _plan_running(row, app)
 
 
-def _plan_running(row: Deployment, app: ObservedApplication) -> DeploymentAction | None:
+def _plan_running(row: Deployment, app: ApplicationSeen) -> DeploymentAction | None:
     """Plan for a wanted version whose application has its present configuration."""
     match app.state:
         case ApplicationState.FAILED if app.lacks_plugin:
