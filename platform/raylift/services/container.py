@@ -8,7 +8,7 @@ from typing import Self
 
 from raylift.services.cluster.capacity import Capacity
 from raylift.services.cluster.counts import StatusCounter
-from raylift.services.cluster.health import HealthService, supervisor_at_work
+from raylift.services.cluster.health import HealthService, check_supervisor
 from raylift.services.jobs.diff import ComparisonService
 from raylift.services.jobs.log_follower import LogFollower
 from raylift.services.jobs.logs import JobLogs
@@ -92,7 +92,7 @@ class Services:
                     "store": store.ping,
                     "ray": cluster.ping,
                     "mlflow": registry.ping,
-                    "supervisor": partial(supervisor_at_work, store),
+                    "supervisor": partial(check_supervisor, store),
                 }
             ),
         )

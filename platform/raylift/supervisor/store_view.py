@@ -27,7 +27,7 @@ class StoreView:
         """First queued jobs of each owner that an empty node could hold."""
         self.sweeps: list[Sweep] = []
         """Sweeps with a step to take."""
-        self.somebody_waits = False
+        self.jobs_wait = False
         """True where the queue is not empty, also of jobs that no present node could hold."""
 
     def was_written_to(self) -> bool:
@@ -50,8 +50,8 @@ class StoreView:
             return False
         self._mark = None
         # The queue before the active jobs: a job that is admitted meanwhile is seen twice rather than not at all.
-        self.somebody_waits = self._store.jobs.anybody_waits()
-        waiting = self._store.jobs.queue_heads(_OF_EACH_OWNER, nodes=nodes) if self.somebody_waits else []
+        self.jobs_wait = self._store.jobs.anybody_waits()
+        waiting = self._store.jobs.queue_heads(_OF_EACH_OWNER, nodes=nodes) if self.jobs_wait else []
         self.active = self._store.jobs.in_states(ACTIVE_STATES)
         self.cancelled = [job for job in self._store.jobs.cancelling() if job.state is JobState.QUEUED]
         admitted = {job.job_id for job in self.active}

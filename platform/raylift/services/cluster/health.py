@@ -46,7 +46,7 @@ class HealthService:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
 
-def supervisor_at_work(store: Store) -> None:
+def check_supervisor(store: Store) -> None:
     """Raise EngineUnavailable unless a supervisor holds the lease."""
     if store.leases.held(SUPERVISOR, now=datetime.now(UTC)) is None:
         raise EngineUnavailable("No supervisor runs; Ray starts another within seconds.")

@@ -52,7 +52,7 @@ LogEvent = Lines | AttemptStarted | Ended | Heartbeat
 
 
 @dataclass(frozen=True, slots=True)
-class _Look:
+class _Reading:
     """State of a job and its log at one moment."""
 
     job: Job
@@ -87,17 +87,17 @@ class LogFollower:
         while True:
             # The job first: the log of a final job does not grow any more.
             job = await self._job.get(job_id)
-            look = await asyncio.to_thread(self._look, job, attempt, offset)
-            if attempt is not None and look.attempt is not None and look.attempt != attempt:
-                yield AttemptStarted(look.attempt)
-            attempt, offset = look.attempt, look.offset
-            whole = _whole_lines(look.data, at_end=look.is_over)
+            reading = await asyncio.to_thread(self._read, job, attempt, offset)
+            if attempt is not None and reading.attempt is not None and reading.attempt != attempt:
+                yield AttemptStarted(reading.attempt)
+            attempt, offset = reading.attempt, reading.offset
+            whole = _whole_lines(reading.data, at_end=reading.is_over)
             if whole:
                 offset += len(whole)
                 quiet = 0.0
                 yield Lines(whole.decode("utf-8", "replace"), offset, attempt or 1)
-            elif look.job.is_final:
-                yield Ended(look.job.status, offset, attempt or 1)
+            elif reading.job.is_final:
+                yield Ended(reading.job.status, offset, attempt or 1)
                 return
             else:
                 await asyncio.sleep(self._poll_seconds)
@@ -106,15 +106,15 @@ class LogFollower:
                 quiet = 0.0
                 yield Heartbeat()
 
-    def _look(self, job: Job, attempt: int | None, offset: int) -> _Look:
+    def _read(self, job: Job, attempt: int | None, offset: int) -> _Reading:
         newest = self._logs.of_job(job)
         if newest is None:
-            return _Look(job, b"", offset, attempt, is_over=job.is_final)
+            return _Reading(job, b"", offset, attempt, is_over=job.is_final)
         log, offset = self._next_position(job, newest, attempt, offset)
         # It may be shorter than before: the wrapper cuts the middle out of a log that is too large.
         offset = min(offset, log.size())
         is_over = job.is_final or log.attempt != newest.attempt
-        return _Look(job, log.read(offset, _CHUNK_BYTES), offset, log.attempt, is_over=is_over)
+        return _Reading(job, log.read(offset, _CHUNK_BYTES), offset, log.attempt, is_over=is_over)
 
     def _next_position(self, job: Job, newest: LogFile, attempt: int | None, offset: int) -> tuple[LogFile, int]:
         """Return the next log and the offset in it: an attempt's log is read to its end before the next one."""

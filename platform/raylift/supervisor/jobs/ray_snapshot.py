@@ -21,6 +21,8 @@ from raylift.supervisor.jobs.plan import ObservedAttempt
 log = logging.getLogger(__name__)
 
 _HOST: Final = os.uname().nodename
+_BUSY_SECONDS: Final = 1.0
+_IDLE_SECONDS: Final = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,14 +45,9 @@ class RayView:
         self,
         ray_jobs: RayJobs,
         monotonic: Callable[[], float],
-        *,
-        seconds_at_work: float = 1.0,
-        seconds_idle: float = 3.0,
     ) -> None:
         self._ray_jobs = ray_jobs
         self._monotonic = monotonic
-        self._seconds_at_work = seconds_at_work
-        self._seconds_idle = seconds_idle
         self._read_at = float("-inf")
         self._snapshot = RaySnapshot()
         self._touched: set[str] = set()
@@ -61,13 +58,12 @@ class RayView:
         """The last snapshot, of any age."""
         return self._snapshot
 
-    def snapshot(self, *, at_work: bool) -> RaySnapshot:
-        """Return a snapshot of at most one second; of at most three while no job of the store is ``at_work``.
+    def snapshot(self, *, has_jobs: bool) -> RaySnapshot:
+        """Return a snapshot at most one second old; at most three while the store has no active job.
 
-        Without such a job it can only show submissions that were made directly to Ray.
+        Without such a job, it can only show submissions that were made directly to Ray.
         """
-        pause = self._seconds_at_work if at_work else self._seconds_idle
-        if self._monotonic() - self._read_at >= pause:
+        if self._monotonic() - self._read_at >= (_BUSY_SECONDS if has_jobs else _IDLE_SECONDS):
             self._read()
         return self._snapshot
 

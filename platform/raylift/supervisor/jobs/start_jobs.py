@@ -81,7 +81,7 @@ class JobStarter:
         view, supervisor = self._view, self._settings.supervisor
         places = self._placement.places(view.active, self._ray_view.last)
         decision = Decision()
-        if view.somebody_waits:
+        if view.jobs_wait:
             if self.nodes_are_old:
                 self.nodes, self._nodes_read_at = self._nodes_for_jobs(), self._monotonic()
             decision = admit(

@@ -77,7 +77,7 @@ class JobWatcher:
     def watch(self, lease: Lease) -> None:
         """Start the next step of every job that has one, and adopt jobs that were submitted directly to Ray."""
         active = self._view.active
-        snapshot = self._ray_view.snapshot(at_work=bool(active))
+        snapshot = self._ray_view.snapshot(has_jobs=bool(active))
         now = self._clock()
         for job in active:
             if self._tasks.busy(job.job_id):
