@@ -53,9 +53,8 @@ LogEvent = Lines | AttemptStarted | Ended | Heartbeat
 
 @dataclass(frozen=True, slots=True)
 class _Reading:
-    """State of a job and its log at one moment."""
+    """A part of a log."""
 
-    job: Job
     data: bytes
     offset: int
     """Byte at which ``data`` begins."""
@@ -96,8 +95,8 @@ class LogFollower:
                 offset += len(whole)
                 quiet = 0.0
                 yield Lines(whole.decode("utf-8", "replace"), offset, attempt or 1)
-            elif reading.job.is_final:
-                yield Ended(reading.job.status, offset, attempt or 1)
+            elif job.is_final:
+                yield Ended(job.status, offset, attempt or 1)
                 return
             else:
                 await asyncio.sleep(self._poll_seconds)
@@ -109,12 +108,12 @@ class LogFollower:
     def _read(self, job: Job, attempt: int | None, offset: int) -> _Reading:
         newest = self._logs.of_job(job)
         if newest is None:
-            return _Reading(job, b"", offset, attempt, is_over=job.is_final)
+            return _Reading(b"", offset, attempt, is_over=job.is_final)
         log, offset = self._next_position(job, newest, attempt, offset)
         # It may be shorter than before: the wrapper cuts the middle out of a log that is too large.
         offset = min(offset, log.size())
         is_over = job.is_final or log.attempt != newest.attempt
-        return _Reading(job, log.read(offset, _CHUNK_BYTES), offset, log.attempt, is_over=is_over)
+        return _Reading(log.read(offset, _CHUNK_BYTES), offset, log.attempt, is_over=is_over)
 
     def _next_position(self, job: Job, newest: LogFile, attempt: int | None, offset: int) -> tuple[LogFile, int]:
         """Return the next log and the offset in it: an attempt's log is read to its end before the next one."""
