@@ -63,10 +63,10 @@ class InvalidRequest(PlatformError):
         super().__init__(detail, errors=tuple(errors), **facts)
 
     @classmethod
-    def of(cls, *errors: FieldError) -> InvalidRequest:
+    def of(cls, first: FieldError, *others: FieldError) -> InvalidRequest:
         """Build the error for at least one wrong field. The detail is that of the first, and the number of the others."""
-        rest = f", and {len(errors) - 1} more" if len(errors) > 1 else ""
-        return cls(f"{errors[0].field} {errors[0].detail}{rest}", errors)
+        rest = f", and {len(others)} more" if others else ""
+        return cls(f"{first.field} {first.detail}{rest}", (first, *others))
 
     @property
     def errors(self) -> tuple[FieldError, ...]:

@@ -15,7 +15,7 @@ from raylift.services.traffic.tables import AliasMove, TrafficState
 from raylift.services.uploads.resources import OWNER_HEADER
 from serve_apps.gateway.http.bodies import read_model
 from serve_apps.gateway.http.responses import header, json_body, json_response, problems
-from serve_apps.gateway.views import traffic
+from serve_apps.gateway.views.traffic import table_of, traffic_history, traffic_view
 
 IF_MATCH: Final = "If-Match"
 
@@ -44,7 +44,7 @@ def traffic_router(services: Services) -> APIRouter:
     async def put(request: Request, name: str) -> Response:
         """Set the model's traffic table."""
         update = await read_model(request, TrafficUpdate, max_bytes=_MAX_BODY_BYTES)
-        table = traffic.table_of(update)
+        table = table_of(update)
         return await changed(name, services.traffic.put, name, table, who=owner(request), expected_revision=_if_match(request))
 
     @router.delete(
@@ -65,7 +65,7 @@ def traffic_router(services: Services) -> APIRouter:
         ] = None,
     ) -> Response:
         """List changes of the traffic and of aliases, newest first."""
-        return json_response(traffic.history(name, services.traffic.history(name, limit=limit, before=before), limit))
+        return json_response(traffic_history(name, services.traffic.history(name, limit=limit, before=before), limit))
 
     @router.post(
         "/models/{name}/rollback",
@@ -144,4 +144,4 @@ def _if_match(request: Request) -> int | None:
 
 
 def _answer(state: TrafficState) -> Response:
-    return json_response(traffic.traffic_view(state), headers={"ETag": f'"{state.record.revision}"'})
+    return json_response(traffic_view(state), headers={"ETag": f'"{state.record.revision}"'})

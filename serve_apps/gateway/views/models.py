@@ -40,7 +40,7 @@ def deployment_changes(update: DeploymentUpdate) -> DeploymentChanges:
             values[_NULL_REMOVES[name]] = None
         elif value is None and name == "environment":
             values["environment"] = {}
-        elif name == "memory":
+        elif value is not None and name == "memory":
             values["memory_bytes"] = parse_bytes(value)
         elif value is not None and name not in _WITH_PARTS:
             values[name] = value

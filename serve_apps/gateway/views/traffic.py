@@ -52,7 +52,7 @@ def traffic_view(state: TrafficState) -> TrafficView:
     )
 
 
-def history(model_name: str, changes: Sequence[TrafficChange], limit: int) -> TrafficHistory:
+def traffic_history(model_name: str, changes: Sequence[TrafficChange], limit: int) -> TrafficHistory:
     return TrafficHistory(
         model_name=model_name,
         changes=[_change_view(change) for change in changes],
