@@ -31,8 +31,7 @@ from serve_apps.gateway.routers.model_routes import model_routes_router, server_
 from serve_apps.gateway.routers.models import deployments_router, models_router
 from serve_apps.gateway.routers.observations import observations_router
 from serve_apps.gateway.routers.ray_job_logs import ray_job_logs_router
-from serve_apps.gateway.routers.ray_jobs import ray_jobs_router
-from serve_apps.gateway.routers.ray_packages import ray_packages_router
+from serve_apps.gateway.routers.ray_jobs import ray_jobs_router, ray_packages_router
 from serve_apps.gateway.routers.sweeps import sweeps_router
 from serve_apps.gateway.routers.traffic import aliases_router, traffic_router
 from serve_apps.gateway.routers.training import training_router
@@ -52,8 +51,8 @@ def create_app(services: Services, *, echo_request_id: bool = True, warm_process
     forwarder = Forwarder(services.settings.gateway_url)
     copies = Forwarder(services.settings.gateway_url)
     warm = _warm_pool(services) if warm_processes else None
-    standby = WarmFallback(services.demand, warm)
-    metrics = Metrics(services.census, services.observations)
+    standby = WarmFallback(services.scale_up_requests, warm)
+    metrics = Metrics(services.status_counts, services.observations)
     shadowing = Shadowing(services.routing, Dispatcher(services.routing, copies, standby=standby), metrics.count_shadow)
     dispatcher = Dispatcher(services.routing, forwarder, shadowing, standby)
     infer = inference_endpoint(services, dispatcher)

@@ -99,7 +99,7 @@ def test_demand_is_noted_and_changes_nothing_else(store: Store, lease: Lease) ->
 
 def test_whoever_deploys_a_version_demands_it(store: Store) -> None:
     assert ensure(store).demanded_at is None
-    entered = store.deployments.ensure("churn", "2", model_uri="u", config=CONFIG, now=NOW, demanded=True)
+    entered = store.deployments.ensure("churn", "2", model_uri="u", config=CONFIG, now=NOW, scale_up=True)
     assert entered.demanded_at == NOW
     assert store.deployments.want("churn", "1", now=after(2)).demanded_at == after(2)
     assert store.deployments.want("churn", "1", now=after(3), wanted=False).demanded_at == after(2)

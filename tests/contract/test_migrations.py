@@ -11,8 +11,8 @@ from alembic.config import Config
 from sqlalchemy import inspect, text
 
 from raylift.store import JobFilter, Store
-from raylift.store.migrations import configuration
 from raylift.store.engine.tables import Base
+from raylift.store.migrations import configuration
 from tests.contract.samples import add
 
 TABLES = set(Base.metadata.tables)

@@ -51,6 +51,12 @@ class InvalidRequest(PlatformError):
     def __init__(self, detail: str, errors: Sequence[FieldError] = (), **facts: Any) -> None:
         super().__init__(detail, errors=tuple(errors), **facts)
 
+    @classmethod
+    def of(cls, first: FieldError, *others: FieldError) -> InvalidRequest:
+        """Build the error for at least one wrong field. The detail is that of the first, and the number of the others."""
+        rest = f", and {len(others)} more" if others else ""
+        return cls(f"{first.field} {first.detail}{rest}", (first, *others))
+
     @property
     def errors(self) -> tuple[FieldError, ...]:
         return self.facts["errors"]

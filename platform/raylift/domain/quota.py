@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from raylift.domain.job import Resources
+from raylift.domain.node_fit import TOLERANCE
 from raylift.domain.quantities import format_bytes
 
 
@@ -51,8 +52,7 @@ class Quota:
         after = held.plus(wanted)
         if self.max_running_jobs is not None and after.jobs > self.max_running_jobs:
             return f"{self.max_running_jobs} running jobs"
-        # Tolerates a millionth of a CPU, because sums of tenths are not exact.
-        if self.max_cpus is not None and after.cpus > self.max_cpus + 1e-6:
+        if self.max_cpus is not None and after.cpus > self.max_cpus + TOLERANCE:
             return f"{self.max_cpus:g} CPUs"
         if self.max_memory_bytes is not None and after.memory_bytes > self.max_memory_bytes:
             return f"{format_bytes(self.max_memory_bytes)} of memory"

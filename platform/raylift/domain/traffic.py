@@ -151,7 +151,7 @@ def weights_of(routes: Iterable[tuple[str, float]]) -> dict[str, float]:
     return weights
 
 
-def drawn(weights: Mapping[str, float], chance: float) -> str:
+def choose_weighted(weights: Mapping[str, float], chance: float) -> str:
     """The version that ``chance`` (0 ≤ chance < 1, uniform) falls to, by weight. ``weights`` has at least one, all positive."""
     left = chance * math.fsum(weights.values())
     for version, weight in weights.items():
@@ -161,7 +161,7 @@ def drawn(weights: Mapping[str, float], chance: float) -> str:
     return next(reversed(list(weights)))  # Rounding, at the very end of the range.
 
 
-def kept(weights: Mapping[str, float], key: str, *, salt: str) -> str:
+def choose_sticky(weights: Mapping[str, float], key: str, *, salt: str) -> str:
     """The version that ``key`` stays with, by weight, among all keys.
 
     Weighted rendezvous hashing: when a weight grows or shrinks, or a version comes or goes, only as many keys move as must,

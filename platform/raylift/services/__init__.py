@@ -1,1 +1,1 @@
-"""The use cases that the gateway offers. Synchronous, except for what waits: holding a request, following a log."""
+"""Use cases of the gateway. Synchronous, except for held requests and followed logs."""

@@ -1,4 +1,4 @@
-"""All services of one platform, wired to one store and the engines."""
+"""All services of one platform, wired to its store and engines."""
 
 from __future__ import annotations
 
@@ -6,25 +6,24 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Self
 
-from raylift.services.clock import Clock, utc_now
 from raylift.services.cluster.capacity import Capacity
-from raylift.services.cluster.counts import CensusService
-from raylift.services.cluster.health import HealthService, supervisor_at_work
+from raylift.services.cluster.counts import StatusCounter
+from raylift.services.cluster.health import HealthService, check_supervisor
 from raylift.services.jobs.diff import ComparisonService
 from raylift.services.jobs.log_follower import LogFollower
 from raylift.services.jobs.logs import JobLogs
 from raylift.services.jobs.sweeps import SweepService
 from raylift.services.jobs.training import TrainingService
-from raylift.services.jobs.wait_reasons import QueueReasons
+from raylift.services.jobs.wait_reasons import WaitReasons
 from raylift.services.models.deployments import DeploymentService
 from raylift.services.models.metrics import ObservationService
 from raylift.services.models.registry import ModelService
-from raylift.services.ports import Cluster, Registry
+from raylift.services.ports import Clock, Cluster, Registry, utc_now
 from raylift.services.ray_api.jobs import RayJobsService
 from raylift.services.ray_api.packages import RayPackages
 from raylift.services.requirements.environments import EnvironmentService
-from raylift.services.traffic.demand import Demand
 from raylift.services.traffic.routing import InferenceRouting
+from raylift.services.traffic.scale_up_requests import ScaleUpRequests
 from raylift.services.traffic.tables import TrafficService
 from raylift.services.uploads.checks import UploadChecks
 from raylift.settings import PlatformSettings
@@ -45,10 +44,10 @@ class Services:
     models: ModelService
     deployments: DeploymentService
     routing: InferenceRouting
-    demand: Demand
+    scale_up_requests: ScaleUpRequests
     traffic: TrafficService
     environments: EnvironmentService
-    census: CensusService
+    status_counts: StatusCounter
     observations: ObservationService
     health: HealthService
 
@@ -59,7 +58,7 @@ class Services:
         capacity = Capacity(cluster)
         logs = JobLogs(store, settings.attempts_dir)
         uploads = UploadChecks(settings.jobs, capacity)
-        reasons = QueueReasons(store, capacity, settings.jobs.quotas, settings.environments_dir, clock)
+        reasons = WaitReasons(store, capacity, settings.jobs.quotas, settings.environments_dir, clock)
         training = TrainingService(
             store,
             logs,
@@ -75,7 +74,7 @@ class Services:
             uploads=uploads,
             training=training,
             sweeps=SweepService(store, training, quotas=settings.jobs.quotas, reasons=reasons, clock=clock),
-            ray_jobs=RayJobsService(store, uploads, training, packages, logs, settings.jobs),
+            ray_jobs=RayJobsService(store, uploads, training, packages, logs),
             ray_packages=packages,
             comparison=ComparisonService(store),
             logs=logs,
@@ -83,17 +82,17 @@ class Services:
             models=ModelService(store, registry),
             deployments=DeploymentService(store, registry, capacity, settings.serving, clock=clock),
             routing=InferenceRouting(store, registry, clock=clock),
-            demand=Demand(store, lasting_seconds=settings.serving.upscale_delay_seconds, clock=clock),
+            scale_up_requests=ScaleUpRequests(store, lasting_seconds=settings.serving.upscale_delay_seconds, clock=clock),
             traffic=TrafficService(store, registry, clock=clock),
             environments=EnvironmentService(store, capacity, settings.environments_dir, settings.environments),
-            census=CensusService(store),
+            status_counts=StatusCounter(store),
             observations=ObservationService(store, registry, settings.counters_dir, clock=clock),
             health=HealthService(
                 {
                     "store": store.ping,
                     "ray": cluster.ping,
                     "mlflow": registry.ping,
-                    "supervisor": partial(supervisor_at_work, store),
+                    "supervisor": partial(check_supervisor, store),
                 }
             ),
         )

@@ -1,16 +1,23 @@
-"""What the services need of the engines. ``raylift.engines`` has the real ones, the tests have fakes."""
+"""Interfaces of the clock and the engines that services need. ``raylift.engines`` implements them; tests have fakes."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from typing import Protocol
 
 from raylift.domain.model_version import ModelVersion, RegisteredModel
 
+Clock = Callable[[], datetime]
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
 
 class Pingable(Protocol):
     def ping(self) -> None:
-        """Raise EngineUnavailable when it does not answer."""
+        """Raises EngineUnavailable when the engine does not answer."""
         ...
 
 
@@ -24,11 +31,11 @@ class Registry(Pingable, Protocol):
         ...
 
     def versions(self, name: str) -> list[ModelVersion]:
-        """Newest first; empty for a model that is not there."""
+        """Return the versions, newest first; none for an unknown model."""
         ...
 
     def version(self, name: str, version: str) -> ModelVersion:
-        """Raises ModelNotFound, or VersionNotFound with the versions there are."""
+        """Raises ModelNotFound, or VersionNotFound with the existing versions."""
         ...
 
     def version_of_alias(self, name: str, alias: str) -> str:
@@ -40,12 +47,12 @@ class Registry(Pingable, Protocol):
         ...
 
     def delete_alias(self, name: str, alias: str) -> None:
-        """An alias that is gone already is no error."""
+        """Delete an alias. A missing one is no error."""
         ...
 
 
 class Node(Protocol):
-    """What one live node has for jobs, were it empty."""
+    """Total resources for jobs of one live node."""
 
     @property
     def cpus(self) -> float: ...
@@ -59,5 +66,5 @@ class Node(Protocol):
 
 class Cluster(Pingable, Protocol):
     def nodes(self) -> Sequence[Node]:
-        """The live nodes. Raises EngineUnavailable."""
+        """Return the live nodes. Raises EngineUnavailable."""
         ...

@@ -1,4 +1,4 @@
-"""Values that may be a moment old: looked up in a thread, by one caller for all that wait, and kept for a short time."""
+"""Async TTL cache over a synchronous lookup."""
 
 from __future__ import annotations
 
@@ -26,10 +26,13 @@ class _Found(Generic[V]):
 
 
 class TtlCache(Generic[K, V]):
-    """What ``load`` says of a key, at most ``seconds`` old. Refusals (NotFound and the like) are kept as answers are.
+    """Async TTL cache: one lookup per key at a time, in a thread; serves stale values while the backend is down.
 
-    When the source does not answer (EngineUnavailable), the last answer serves for ``stale_seconds`` more: models keep
-    answering while the database or the registry restarts.
+    Args:
+        load: looks a key up. Its PlatformErrors (NotFound and the like) are cached as values are.
+        seconds: maximum age of a value.
+        stale_seconds: further time for which the last value serves while ``load`` raises EngineUnavailable.
+        monotonic: seconds that never go back.
     """
 
     def __init__(
@@ -48,22 +51,22 @@ class TtlCache(Generic[K, V]):
         self._loading: dict[K, asyncio.Task[_Found[V]]] = {}
 
     async def get(self, key: K, *, max_age: float | None = None) -> V:
-        """The value, or what ``load`` raised."""
+        """Return the value, at most ``max_age`` seconds old if given. Raises the error of ``load``."""
         found = self._found.get(key)
         if found is None or self._monotonic() - found.at > (self._seconds if max_age is None else max_age):
-            # Shielded: when one of the callers that wait goes away, the others still want the answer.
+            # Shielded: the other callers still wait when one of them is cancelled.
             found = await asyncio.shield(self._refresh(key))
         if found.error is not None:
             raise found.error.with_traceback(None)
         return found.value  # pyright: ignore[reportReturnType] - a value that may be None is a value of type V
 
     def last(self, key: K) -> V | None:
-        """The value as it was last found, however old; None where there is none."""
+        """Return the last value, of any age; None where there is none."""
         found = self._found.get(key)
         return None if found is None else found.value
 
     def forget(self, key: K) -> None:
-        """Look ``key`` up anew the next time: it was just changed. Looks that are under way are not believed any more."""
+        """Drop a key that was just changed. Results of lookups in progress are not cached."""
         self._found.pop(key, None)
         self._loading.pop(key, None)
 
@@ -87,7 +90,7 @@ class TtlCache(Generic[K, V]):
             last = self._found.get(key)
             if last is None or asked_at - last.at > self._stale_seconds:
                 return _Found(asked_at, None, error)
-            _LOG.warning("Answering from what was known %.0f s ago: %s", asked_at - last.at, error)
+            _LOG.warning("Serving a value that is %.0f s old: %s", asked_at - last.at, error)
             return last
         except PlatformError as error:
             found = _Found(asked_at, None, error)

@@ -1,1 +1,1 @@
-"""Makes the world agree with the store: plan (pure), execute, and a thin Ray actor around both."""
+"""Reconciles Ray, Ray Serve and MLflow with the store: plan (pure), execute, and a Ray actor around both."""

@@ -23,37 +23,37 @@ _RESTART_PAUSE_SECONDS: Final = 2.0
 
 _ENVIRONMENT: Final = {
     **CLIENT_ENVIRONMENT,
-    # MLflow's client would repeat a registration whose answer was lost. The supervisor looks first whether it was carried out.
+    # MLflow's client would repeat a registration whose answer was lost. The supervisor first checks whether it was made.
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
 }
 
 
 class SupervisorActor:
-    """Runs the loop in a thread of its own, so that the actor answers while the loop works."""
+    """Runs the loop in its own thread, so that the actor answers meanwhile."""
 
     def __init__(self, settings_json: str) -> None:
         _log_to_stderr()
         try:
             supervisor = _assemble(PlatformSettings.model_validate_json(settings_json))
         except Exception:
-            # Ray gives an actor up for good when its constructor raises. Right for the first start, whose caller is told.
+            # Ray never restarts an actor whose constructor raises. Right for the first start only: the caller gets the error.
             if not ray.get_runtime_context().was_current_actor_reconstructed:
                 raise
-            logging.getLogger(__name__).exception("cannot start again; another try follows")
+            logging.getLogger(__name__).exception("cannot restart; the next try follows")
             time.sleep(_RESTART_PAUSE_SECONDS)
             os._exit(1)
         threading.Thread(target=_run_to_the_end, args=(supervisor,), name="loop", daemon=True).start()
 
     def pid(self) -> int:
-        """The process of the actor; also a sign that its constructor is done."""
+        """Return the actor's process id. The call waits for the constructor."""
         return os.getpid()
 
 
 def ensure_supervisor(settings: PlatformSettings) -> int:
-    """Start the supervisor unless it runs, wait until it works, and return its pid. Call it connected to Ray.
+    """Start the supervisor unless it runs, wait until it is up, and return its pid. Needs a connection to Ray.
 
     Raises:
-        RuntimeError: it cannot start; the message says why.
+        RuntimeError: it cannot start.
     """
     actor: Any = (
         ray.remote(SupervisorActor)
@@ -76,7 +76,7 @@ def ensure_supervisor(settings: PlatformSettings) -> int:
 
 def _assemble(settings: PlatformSettings) -> Any:
     """Wire the loop to the real engines."""
-    # Imported here: the actor's class is unpickled in drivers that need none of this.
+    # Imported here: drivers unpickle the actor's class and need none of this.
     from raylift.engines.gateway_client import GatewayClient
     from raylift.engines.mlflow.registry import Registry
     from raylift.engines.mlflow.sweep_runs import SweepRuns
@@ -89,6 +89,7 @@ def _assemble(settings: PlatformSettings) -> Any:
     from raylift.supervisor.deployments.alias_sync import AliasSync
     from raylift.supervisor.deployments.execute import DeploymentExecutor
     from raylift.supervisor.deployments.publish_routes import RoutePublisher
+    from raylift.supervisor.deployments.reconcile import DeploymentReconciler
     from raylift.supervisor.deployments.registry_sync import RegistrySync
     from raylift.supervisor.deployments.schema_tag import SchemaTag
     from raylift.supervisor.housekeeping.retention import Retention
@@ -97,37 +98,62 @@ def _assemble(settings: PlatformSettings) -> Any:
     from raylift.supervisor.jobs.placement import Placement
     from raylift.supervisor.jobs.preparation import Preparation
     from raylift.supervisor.jobs.ray_snapshot import RayView
-    from raylift.supervisor.loop import Supervisor
+    from raylift.supervisor.jobs.start_jobs import JobStarter
+    from raylift.supervisor.jobs.watch_jobs import JobTasks, JobWatcher
+    from raylift.supervisor.loop import Subjects, Supervisor
+    from raylift.supervisor.periodic import periodic_tasks
+    from raylift.supervisor.serial_tasks import TaskThreads
+    from raylift.supervisor.store_view import StoreView
     from raylift.supervisor.sweeps.execute import SweepExecutor
     from serve_apps.model_server.ray.app import build
 
-    store = Store.open(settings.database_url)
-    ray_jobs = RayJobs(settings.ray_dashboard_url)
+    store, monotonic = Store.open(settings.database_url), time.monotonic
+    ray_jobs, serve = RayJobs(settings.ray_dashboard_url), RayServe(settings, build)
     tracking, registry = Tracking(settings.mlflow_url), Registry(settings.mlflow_url)
-    serve, placement = RayServe(settings, build), Placement()
     cluster = Cluster(settings.supervisor.serving_reserve_cpus)
+    gateway_client = GatewayClient(settings.gateway_url)
+
+    view, ray_view, placement = StoreView(store), RayView(ray_jobs, monotonic), Placement()
+    tasks = TaskThreads().runner(monotonic)
+    job_tasks = JobTasks(tasks, ray_view)
     preparation = Preparation(
         settings.environments_dir, settings.environments, lambda: any(node.gpus for node in cluster.nodes())
     )
-    gateway_client = GatewayClient(settings.gateway_url)
+    jobs = JobExecutor(settings, store, ray_jobs, tracking, registry, _now, placement, preparation)
+    adoption = Adoption(settings, store, ray_jobs, _now)
+    deployments = DeploymentReconciler(
+        settings.serving,
+        store,
+        serve,
+        DeploymentExecutor(store, serve, gateway_client, SchemaTag(gateway_client, registry), _now),
+        RoutePublisher(store, IngressMap(settings.ingress.directory) if settings.ingress else None),
+        tasks,
+        clock=_now,
+        monotonic=monotonic,
+    )
+    subjects = Subjects(
+        starter=JobStarter(settings, store, cluster, view, ray_view, jobs, placement, job_tasks, monotonic),
+        watcher=JobWatcher(settings, view, ray_view, jobs, adoption, job_tasks, _now),
+        sweeps=SweepExecutor(settings, store, SweepRuns(settings.mlflow_url), tracking, registry, _now),
+        deployments=deployments,
+        periodic=periodic_tasks(
+            settings,
+            store,
+            deployments=deployments,
+            aliases=AliasSync(store, registry, _now),
+            registry=RegistrySync(settings, store, registry, tracking, _now),
+            retention=Retention(settings, store, _now),
+        ),
+    )
     return Supervisor(
-        settings,
+        settings.supervisor,
         holder=f"{socket.gethostname()}/{os.getpid()}/{uuid.uuid4().hex[:8]}",
         store=store,
-        cluster=cluster,
-        serve=serve,
-        ray_view=RayView(ray_jobs, time.monotonic),
-        jobs=JobExecutor(settings, store, ray_jobs, tracking, registry, _now, placement, preparation),
-        placement=placement,
-        sweeps=SweepExecutor(settings, store, SweepRuns(settings.mlflow_url), tracking, registry, _now),
-        deployments=DeploymentExecutor(store, serve, gateway_client, SchemaTag(gateway_client, registry), _now),
-        name_routes=RoutePublisher(store, IngressMap(settings.ingress.directory) if settings.ingress else None),
-        adoption=Adoption(settings, store, ray_jobs, _now),
-        registry_sync=RegistrySync(settings, store, registry, tracking, _now),
-        alias_watch=AliasSync(store, registry, _now),
-        retention=Retention(settings, store, _now),
+        view=view,
+        subjects=subjects,
+        tasks=tasks,
         clock=_now,
-        monotonic=time.monotonic,
+        monotonic=monotonic,
     )
 
 
@@ -135,7 +161,7 @@ def _run_to_the_end(supervisor: Any) -> None:
     try:
         supervisor.run(threading.Event())
     finally:
-        # An actor whose loop has died would look alive: end the process, and Ray starts a new one.
+        # Without its loop the actor would look alive: end the process, and Ray starts a new one.
         os._exit(1)
 
 

@@ -1,4 +1,4 @@
-"""What the store says of jobs: read again only when something was written, or when it is asked for."""
+"""The supervisor's copy of jobs and sweeps in the store, read again only after a write."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from raylift.domain.sweep import Sweep
 from raylift.store import Store
 
 _OF_EACH_OWNER: Final = 50
-"""Waiting jobs looked at, the most deserving first. Further ones are, where they fit what these leave."""
+"""Queued jobs that admission considers first, per owner. More are fetched while nodes have room."""
 
 
 class StoreView:
-    """Active, cancelled and waiting jobs as of the last ``refresh``, which costs next to nothing while nobody writes."""
+    """Jobs and sweeps as of the last ``refresh``, which is almost free while nothing was written."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._mark: str | None = None
         self.active: list[Job] = []
         self.cancelled: list[Job] = []
-        """Waiting jobs that are to be cancelled."""
+        """Queued jobs whose cancellation was requested."""
         self.waiting: list[QueuedJob] = []
-        """The first waiting jobs of each owner that some node could hold, were it empty."""
+        """First queued jobs of each owner that an empty node could hold."""
         self.sweeps: list[Sweep] = []
-        """The sweeps that something is to be done about."""
-        self.somebody_waits = False
-        """Also for a node that there is not."""
+        """Sweeps with a step to take."""
+        self.jobs_wait = False
+        """True where the queue is not empty, also of jobs that no present node could hold."""
 
     def was_written_to(self) -> bool:
-        """Whether something was written since the last ``refresh``, where asking is free; else False.
+        """Return True after a write since the last ``refresh``. Always False where the check is not free.
 
         Raises:
             EngineUnavailable: the database does not answer.
@@ -39,19 +39,19 @@ class StoreView:
         return self._store.changes.is_free and self._store.changes.mark() != self._mark
 
     def refresh(self, nodes: Sequence[Resources], *, again: bool = False) -> bool:
-        """Read what was written since the last time, or all of it ``again``. True when anything was read.
+        """Read everything, if there was a write or ``again`` is set. Returns True where it was read.
 
         Raises:
             EngineUnavailable: the database does not answer.
         """
-        # The mark first: what is written while the rest is read is seen next time.
+        # The mark first: the next refresh sees writes that happen during this one.
         mark = self._store.changes.mark()
         if mark == self._mark and not again:
             return False
         self._mark = None
-        # The queue before what is active: a job that is being admitted meanwhile is seen twice rather than not at all.
-        self.somebody_waits = self._store.jobs.has_queued_jobs()
-        waiting = self._store.jobs.queue_heads(_OF_EACH_OWNER, nodes=nodes) if self.somebody_waits else []
+        # The queue before the active jobs: a job that is admitted meanwhile is seen twice rather than not at all.
+        self.jobs_wait = self._store.jobs.has_queued_jobs()
+        waiting = self._store.jobs.queue_heads(_OF_EACH_OWNER, nodes=nodes) if self.jobs_wait else []
         self.active = self._store.jobs.in_states(ACTIVE_STATES)
         self.cancelled = [job for job in self._store.jobs.cancelling() if job.state is JobState.QUEUED]
         admitted = {job.job_id for job in self.active}
@@ -61,13 +61,13 @@ class StoreView:
         return True
 
     def behind(self, room: Sequence[Resources]) -> list[QueuedJob]:
-        """Waiting jobs that fit one of the rooms, of owners of whom ``waiting`` has not all.
+        """Return further queued jobs that fit one of the rooms, of owners with more jobs than ``waiting`` has.
 
         Raises:
             EngineUnavailable: the database does not answer.
         """
-        looked_at = Counter(job.owner for job in self.waiting)
-        if not any(count >= _OF_EACH_OWNER for count in looked_at.values()):
+        counts = Counter(job.owner for job in self.waiting)
+        if not any(count >= _OF_EACH_OWNER for count in counts.values()):
             return []
         known = {job.job_id for job in self.active} | {job.job_id for job in self.waiting}
         return [job for job in self._store.jobs.queue_heads(_OF_EACH_OWNER, nodes=room) if job.job_id not in known]

@@ -1,4 +1,4 @@
-"""When the supervisor looks again: at a steady pace, and at once when something is written while it is at rest."""
+"""Pauses between the supervisor's ticks: a steady pace, and an early tick after a write to an idle platform."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ _PEEK_SECONDS: Final = 0.01
 
 
 class TickTimer:
-    """The pauses between ticks. An upload to a platform at rest starts at once; thousands of them do not make the ticks more.
+    """Waits for the next tick. An upload to an idle platform starts at once; many uploads do not add ticks.
 
     Args:
         seconds: the pause between two ticks.
-        was_written_to: whether something was written since the last tick; asked every few milliseconds.
+        was_written_to: returns True after a write since the last tick; called every few milliseconds.
         monotonic: seconds that never go back.
     """
 
@@ -22,17 +22,17 @@ class TickTimer:
         self._seconds = seconds
         self._was_written_to = was_written_to
         self._monotonic = monotonic
-        self._at_rest = False
+        self._is_idle = False
 
     def wait(self, stop: threading.Event) -> None:
-        """Return when the next tick is due, or ``stop`` is set. Raises what ``was_written_to`` raises, once a pause at most."""
+        """Return when the next tick is due, or ``stop`` is set. Raises errors of ``was_written_to``, once a pause at most."""
         begun = self._monotonic()
-        # Not at rest until a tick has said so: one that fails must not be repeated every few milliseconds.
-        at_rest, self._at_rest = self._at_rest, False
+        # Not idle until a tick reports it: a tick that fails must not be repeated every few milliseconds.
+        is_idle, self._is_idle = self._is_idle, False
         while not stop.wait(_PEEK_SECONDS) and self._monotonic() - begun < self._seconds:
-            if at_rest and self._was_written_to():
+            if is_idle and self._was_written_to():
                 return
 
     def found(self, *, news: bool) -> None:
-        """What a tick found: without news the platform is at rest."""
-        self._at_rest = not news
+        """Report the result of a tick: without news the platform is idle."""
+        self._is_idle = not news

@@ -77,6 +77,19 @@ def parse_model(model: type[M], raw: bytes) -> M:
         raise InvalidRequest(f"{errors[0].field}: {errors[0].detail}", errors) from error
 
 
+async def read_model(request: Request, model: type[M], *, max_bytes: int, optional: bool = False) -> M:
+    """Read the body as a ``model``. An ``optional`` body may be missing: then all fields have their defaults.
+
+    Raises:
+        UnsupportedMediaType, MalformedBody, InvalidRequest, TooLarge.
+    """
+    raw = await read_body(request, max_bytes=max_bytes)
+    if optional and not raw:
+        return parse_model(model, b"{}")
+    require_json(request)
+    return parse_model(model, raw)
+
+
 def field_errors(model: type[BaseModel], error: ValidationError) -> list[FieldError]:
     """What Pydantic found, a field at a time, without echoing values: some are secret."""
     found: dict[str, FieldError] = {}

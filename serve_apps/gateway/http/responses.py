@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+import orjson
 from fastapi import Response
 from pydantic import BaseModel
 
@@ -26,14 +27,24 @@ _WHEN: Final = {
     503: "A part of the platform, or the version, does not answer now.",
 }
 
-SCALE_UP: Final[dict[str, Any]] = {
-    "name": SCALE_UP_TIMEOUT,
-    "in": "header",
-    "required": False,
-    "description": "Seconds to wait for a version that has no ready replica yet; 60 if absent, at most 600.",
-    "schema": {"type": "number", "minimum": 0},
-}
+
+def header(name: str, description: str, **schema: Any) -> dict[str, Any]:
+    """OpenAPI description of an optional header; a string unless ``schema`` says otherwise."""
+    return {"name": name, "in": "header", "required": False, "description": description, "schema": {"type": "string"} | schema}
+
+
+SCALE_UP: Final = header(
+    SCALE_UP_TIMEOUT,
+    "Seconds to wait for a version that has no ready replica yet; 60 if absent, at most 600.",
+    type="number",
+    minimum=0,
+)
 """OpenAPI description of the header."""
+
+
+def plain_json(content: Any, status: int = 200) -> Response:
+    """Answer with JSON of a protocol that is not the platform's own."""
+    return Response(orjson.dumps(content), status, media_type="application/json")
 
 
 def json_response(view: BaseModel, status: int = 200, headers: dict[str, str] | None = None) -> Response:

@@ -13,7 +13,7 @@ from prometheus_client.registry import Collector
 from starlette.types import Scope
 
 from raylift.domain.errors import EngineUnavailable
-from raylift.services.cluster.counts import CensusService
+from raylift.services.cluster.counts import StatusCounter
 from raylift.services.models.metrics import ObservationService
 from serve_apps.gateway.metrics.models import ModelCollector
 
@@ -27,9 +27,9 @@ class Metrics:
 
     content_type: Final = CONTENT_TYPE_LATEST
 
-    def __init__(self, census: CensusService, observations: ObservationService) -> None:
+    def __init__(self, status_counts: StatusCounter, observations: ObservationService) -> None:
         self._registry = CollectorRegistry()
-        self._registry.register(_CensusCollector(census))
+        self._registry.register(_StatusCollector(status_counts))
         self._registry.register(ModelCollector(observations.counts))
         self._requests = Counter(
             "raylift_http_requests", "Requests, by route and status.", ["method", "route", "status"], registry=self._registry
@@ -64,11 +64,11 @@ class Metrics:
         return generate_latest(self._registry)
 
 
-class _CensusCollector(Collector):
+class _StatusCollector(Collector):
     """Asks the store when it is scraped."""
 
-    def __init__(self, census: CensusService) -> None:
-        self._census = census
+    def __init__(self, status_counts: StatusCounter) -> None:
+        self._status_counts = status_counts
 
     def describe(self) -> Iterable[Metric]:
         return ()  # Otherwise it would be collected once to find out what it has.
@@ -78,14 +78,14 @@ class _CensusCollector(Collector):
         failed = GaugeMetricFamily("raylift_failed_jobs", "Failed jobs that are kept, by reason.", labels=["reason"])
         deployments = GaugeMetricFamily("raylift_deployments", "Deployments, by status.", labels=["status"])
         try:
-            census = self._census.take()
+            counts = self._status_counts.take()
         except EngineUnavailable as error:
-            _LOG.warning("No census in this scrape: %s", error)
+            _LOG.warning("No counts in this scrape: %s", error)
             return ()
-        for status, count in census.jobs.items():
+        for status, count in counts.jobs.items():
             jobs.add_metric([status], count)
-        for reason, count in census.failed_jobs.items():
+        for reason, count in counts.failed_jobs.items():
             failed.add_metric([reason], count)
-        for status, count in census.deployments.items():
+        for status, count in counts.deployments.items():
             deployments.add_metric([status], count)
         return (jobs, failed, deployments)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Final, Protocol
 
 from raylift.domain.deployment import Deployment
-from raylift.services.traffic.demand import Demand
+from raylift.services.traffic.scale_up_requests import ScaleUpRequests
 from serve_apps.gateway.http.paths import route_path
 from serve_apps.gateway.predictions.forwarder import Answer, Forwarder, NotReached
 from serve_apps.warm_pool.pool import NoWarmProcess, StillLoading, WarmPool
@@ -33,8 +33,8 @@ class Request(Protocol):
 
 
 class WarmFallback:
-    def __init__(self, demand: Demand, pool: WarmPool[Forwarder] | None) -> None:
-        self._demand = demand
+    def __init__(self, scale_up_requests: ScaleUpRequests, pool: WarmPool[Forwarder] | None) -> None:
+        self._scale_up_requests = scale_up_requests
         self._pool = pool
 
     async def answer(self, request: Request, deployment: Deployment, until: float) -> Answer | None:
@@ -51,14 +51,14 @@ class WarmFallback:
         try:
             async with self._pool.process_of(deployment, min(until, time.monotonic() + _LOOK_AGAIN)) as process:
                 if request.method not in _READS:
-                    self._demand.answered_warm(deployment, in_flight=process.in_flight)
+                    self._scale_up_requests.on_warm_answer(deployment, in_flight=process.in_flight)
                 path = route_path(deployment.model_name, deployment.version) + request.beneath
                 return await process.connection.send(request.method, path, request.headers, request.body)
         except StillLoading:
             # Whoever only reads waits for it: were replicas started beside it, then for each version that is new and slow
             # to load, of which the supervisor finds out this way whether it loads at all.
             if request.method not in _READS:
-                self._demand.unanswered(deployment)
+                self._scale_up_requests.on_held_request(deployment)
             return None
         except (NoWarmProcess, NotReached):
             self._nobody(request, deployment)
@@ -67,4 +67,4 @@ class WarmFallback:
     def _nobody(self, request: Request, deployment: Deployment) -> None:
         # Whoever only looks whether a version is ready calls for nothing.
         if request.hold_seconds > 0 or request.method not in _READS:
-            self._demand.unanswered(deployment)
+            self._scale_up_requests.on_held_request(deployment)

@@ -1,4 +1,4 @@
-"""``/mlops/environments``: what jobs and replicas run in, on the machine of the gateway."""
+"""``/mlops/environments``: environments of jobs and replicas on the gateway's machine."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from raylift.api.environments import EnvironmentList, EnvironmentRequest, Enviro
 from raylift.api.paths import ENVIRONMENTS, MLOPS
 from raylift.engines.environments.inventory import Overlay, disk_bytes
 from raylift.services.container import Services
-from serve_apps.gateway.http.bodies import parse_model, read_body, require_json
+from serve_apps.gateway.http.bodies import read_model
 from serve_apps.gateway.http.responses import json_body, json_response, problems
-from serve_apps.gateway.views.jobs_and_models import download_progress
+from serve_apps.gateway.views.jobs import download_progress
 
 _MAX_BODY_BYTES = 1024 * 1024
 
@@ -23,23 +23,21 @@ def environments_router(services: Services) -> APIRouter:
 
     @router.get("/environments", responses={200: {"model": EnvironmentList}})
     def environments() -> Response:
-        """All environments on the machine of the gateway, with what of them is in use."""
+        """List all environments on the gateway's machine, and their use."""
         return json_response(_list(services.environments.list(), services.environments.max_bytes))
 
     @router.post(
         "/environments",
         responses={
-            200: {"model": EnvironmentView, "description": "It is there, or nothing beyond the platform's own is needed."},
+            200: {"model": EnvironmentView, "description": "It is built, or only the base environment is needed."},
             202: {"model": EnvironmentView, "description": "It is being built; `Location` says where to look."},
             **problems(400, 409, 413, 415, 422),
         },
         openapi_extra={"requestBody": json_body(EnvironmentRequest)},
     )
     async def prewarm(request: Request) -> Response:
-        """Resolve requirements now and build what they need, so that no job has to wait for it."""
-        raw = await read_body(request, max_bytes=_MAX_BODY_BYTES)
-        require_json(request)
-        wanted = parse_model(EnvironmentRequest, raw)
+        """Resolve requirements and build their environment now, so that no job has to wait for it."""
+        wanted = await read_model(request, EnvironmentRequest, max_bytes=_MAX_BODY_BYTES)
         prewarmed = await run_in_threadpool(services.environments.prewarm, wanted.requirements, wanted.torch_backend)
         view = _view(prewarmed.overlay)
         return (
@@ -48,12 +46,12 @@ def environments_router(services: Services) -> APIRouter:
 
     @router.get("/environments/{name}", responses={200: {"model": EnvironmentView}, **problems(404, 503)})
     def environment(name: str) -> Response:
-        """One environment, by its hash or by the id of a job that needs it."""
+        """Show one environment, by its hash or by the id of a job that needs it."""
         return json_response(_view(services.environments.get(name)))
 
     @router.delete("/environments/{name}", status_code=204, response_class=Response, responses=problems(404, 409))
     def remove(name: str) -> Response:
-        """Remove an environment that nobody uses. A job that needs it again builds it again."""
+        """Remove an environment that is not in use. The next job that needs it builds it again."""
         services.environments.remove(name)
         return Response(status_code=204)
 

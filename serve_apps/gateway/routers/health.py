@@ -1,4 +1,4 @@
-"""``/healthz``, ``/readyz``, ``/metrics`` and the front door."""
+"""``/healthz``, ``/readyz``, ``/metrics`` and ``/``."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class PartReadiness(BaseModel):
 
 
 class Readiness(BaseModel):
-    """Each part of the platform by name."""
+    """State of each part of the platform, by name."""
 
     ready: bool
     parts: dict[str, PartReadiness]
@@ -38,12 +38,12 @@ def health_router(services: Services, metrics: Metrics) -> APIRouter:
 
     @router.get("/healthz", responses={200: {"model": Liveness}})
     async def healthz() -> Response:
-        """The gateway answers."""
+        """Show that the gateway answers."""
         return json_response(Liveness(live=True))
 
     @router.get("/readyz", responses={200: {"model": Readiness}, 503: {"model": Readiness, "description": "A part is down."}})
     async def readyz() -> Response:
-        """Whether the store, Ray and MLflow answer, each by name, within two seconds."""
+        """Check the store, Ray, MLflow and the supervisor, each within two seconds."""
         states = await services.health.parts()
         parts = {name: PartReadiness(state=_UP if part.ok else _DOWN, detail=part.detail) for name, part in states.items()}
         ready = all(part.ok for part in states.values())
@@ -55,7 +55,7 @@ def health_router(services: Services, metrics: Metrics) -> APIRouter:
         return Response(await run_in_threadpool(metrics.exposition), headers={"Content-Type": metrics.content_type})
 
     @router.get("/", include_in_schema=False)
-    async def gateway_client() -> Response:
+    async def root() -> Response:
         return RedirectResponse("/docs")
 
     return router

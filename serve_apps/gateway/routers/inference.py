@@ -1,6 +1,6 @@
-"""``POST /mlops/inference``: finds out which version is meant, and sends the body on as it is.
+"""``POST /mlops/inference``: chooses the version, and forwards the body unchanged.
 
-A JSON body says which itself; of a CSV body the query of the address says it.
+A JSON body names its target in fields, a CSV body in the query.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from serve_apps.gateway.predictions.inference_fast_route import Endpoint
 from serve_apps.gateway.predictions.sticky_key import sticky_key_of
 
 _PARSED_IN_LOOP: Final = 256 * 1024
-"""Bytes that parse in less than a millisecond or two; more would hold up other requests."""
+"""Bytes of a body that is parsed in the event loop, in one or two milliseconds. More would block other requests."""
 
 _CHOOSING: Final = ("model_name", "model_version", "alias")
 _CSV: Final = "text/csv"
@@ -51,11 +51,11 @@ def inference_endpoint(services: Services, dispatcher: Dispatcher) -> Endpoint:
     default_hold = services.settings.serving.scale_up_timeout_seconds
 
     async def infer(request: Request) -> Response:
-        """Predict with a version, an alias, or as the model's traffic table says; without one, the newest that is ready."""
+        """Predict with a version, an alias, or by the model's traffic table; without a table, with the newest ready version."""
         body = await read_body(request, max_bytes=max_bytes)
         encoding = request.headers.get("content-encoding", "")
         if encoding.lower() not in ("", "identity"):
-            # As a replica says it, which HAProxy may have sent it to without us.
+            # The same error as from a replica, to which HAProxy may route directly.
             raise UnsupportedMediaType(f"Send the body as it is, not {encoding}-encoded.")
         headers = onward_headers(request.headers.items(), request.scope[REQUEST_ID])
         if media_type(request) == _CSV:
@@ -63,9 +63,9 @@ def inference_endpoint(services: Services, dispatcher: Dispatcher) -> Endpoint:
             headers["content-type"] = _CSV
         else:
             fields = _fields(body) if len(body) <= _PARSED_IN_LOOP else await run_in_threadpool(_fields, body)
-            # Whatever else the client called it, it is JSON.
+            # Other content types are read as JSON, too.
             headers["content-type"] = "application/json"
-        errand = ForwardRequest(
+        forward_request = ForwardRequest(
             wanted=_wanted(fields, sticky_key_of(request, body, fields)),
             method="POST",
             beneath=f"/predict?{request.url.query}" if headers["content-type"] == _CSV else "/predict",
@@ -74,13 +74,13 @@ def inference_endpoint(services: Services, dispatcher: Dispatcher) -> Endpoint:
             hold_seconds=hold_seconds(request, default_hold),
             repeatable=True,
         )
-        return await dispatcher.answer(errand)
+        return await dispatcher.answer(forward_request)
 
     return infer
 
 
 def inference_router(infer: Endpoint) -> APIRouter:
-    """The route as FastAPI knows it: in the document. Requests take the hot path."""
+    """Document the route in FastAPI. Requests take the fast route before it."""
     router = APIRouter(tags=["inference"])
     router.add_api_route(
         INFERENCE,
@@ -97,19 +97,19 @@ def _fields(body: bytes) -> Any:
     fields = _parse(body)
     twice = repeated_key(body, _CHOOSING)
     if twice is not None:
-        raise InvalidRequest(f"{twice} is given twice", [FieldError(twice, "is given twice")])
+        raise InvalidRequest.of(FieldError(twice, "is given twice"))
     return fields
 
 
 def _fields_of_query(request: Request) -> dict[str, Any]:
-    """Fields that choose the version of a CSV body. The replica reads the others, and refuses those that it does not know."""
+    """Return the fields that choose the version for a CSV body. The replica checks the others."""
     query = request.query_params
     twice = next((name for name in _CHOOSING if len(query.getlist(name)) > 1), None)
     if twice is not None:
-        raise InvalidRequest(f"{twice} is given twice in the query", [FieldError(twice, "is given twice in the query")])
+        raise InvalidRequest.of(FieldError(twice, "is given twice in the query"))
     if not query.get("model_name"):
-        problem = FieldError("model_name", "is required in the query of a CSV's address: /mlops/inference?model_name=…")
-        raise InvalidRequest(f"{problem.field} {problem.detail}", [problem])
+        detail = "is required in the query of a CSV's address: /mlops/inference?model_name=…"
+        raise InvalidRequest.of(FieldError("model_name", detail))
     return {name: query[name] for name in _CHOOSING if name in query}
 
 
@@ -123,7 +123,7 @@ def _parse(body: bytes) -> Any:
 
 
 def _parse_leniently(body: bytes) -> Any:
-    # As replicas read it: NaN and Infinity are no JSON, but Python's json module writes them.
+    # As replicas do: NaN and Infinity are not JSON, but Python's json module writes them.
     try:
         return json.loads(body)
     except (ValueError, RecursionError) as error:
@@ -144,7 +144,7 @@ def _wanted(fields: Any, sticky_key: StickyKey) -> Wanted:
     if version is not None and alias is not None:
         errors.append(FieldError("alias", "and model_version cannot both be given"))
     if errors:
-        raise InvalidRequest(f"{errors[0].field} {errors[0].detail}", errors)
+        raise InvalidRequest.of(*errors)
     return Wanted(str(name), None if version is None else str(version), alias, sticky_key)
 
 

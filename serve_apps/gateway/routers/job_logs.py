@@ -1,4 +1,4 @@
-"""``/mlops/training/jobs/{job_id}/logs``: whole, its end, or followed as Server-Sent Events."""
+"""``/mlops/training/jobs/{job_id}/logs``: the whole log, its end, or followed as Server-Sent Events."""
 
 from __future__ import annotations
 
@@ -44,23 +44,23 @@ def job_logs_router(services: Services) -> APIRouter:
         follow: Annotated[bool, Query(description="Server-Sent Events until the job has ended.")] = False,
         tail: Annotated[
             int | None,
-            Query(ge=0, le=_MAX_LINES, description="Only the last lines, of 8 MiB at most; a first line tells what is cut."),
+            Query(ge=0, le=_MAX_LINES, description="Only the last lines, of 8 MiB at most; a first line notes what is cut."),
         ] = None,
         attempt: Annotated[
-            int | None, Query(ge=1, description="Of this attempt, followed: from it on; else of the newest.")
+            int | None, Query(ge=1, description="Log of this attempt, followed: from it on. Default: the newest.")
         ] = None,
     ) -> Response:
-        """What the script printed.
+        """Return the output of the script.
 
-        `Range` (bytes) gives a part of a finished job's log; while the job runs, it is passed over and all is sent.
+        `Range` (bytes) selects a part of a finished job's log. While the job runs, it is ignored.
 
-        Followed: each event is whole lines, a `data` line each; its `id` is the byte offset after it, `2:OFFSET` in the
-        second attempt and so on, which `Last-Event-ID` resumes from. The event `attempt` tells that the job was tried
-        again and offsets begin anew; nothing that an earlier attempt printed is passed over. The last event is `end`,
-        with the job's status.
+        With `follow`, each event has whole lines, a `data` line each. Its `id` is the byte offset after it, `2:OFFSET` in
+        the second attempt and so on; `Last-Event-ID` resumes from there. The event `attempt` marks a new attempt, whose
+        offsets begin at 0; the output of earlier attempts is complete by then. The last event is `end`, with the job's
+        status.
         """
         job = await run_in_threadpool(services.training.get, job_id)
-        log = await run_in_threadpool(services.logs.kept, job, attempt)
+        log = await run_in_threadpool(services.logs.existing, job, attempt)
         if follow:
             begin, offset = _position(request, attempt)
             events = services.follower.follow(job_id, attempt=begin, offset=offset)
@@ -71,14 +71,14 @@ def job_logs_router(services: Services) -> APIRouter:
             return Response(await run_in_threadpool(log.last_lines, tail), media_type=_PLAIN)
         if job.is_final:
             return _FinishedLog(log.path, media_type=_PLAIN)
-        # It may grow while it is sent: as much as there is now, and no length promised.
+        # It may grow meanwhile: the present content is sent, without a Content-Length.
         return StreamingResponse(_up_to(log, log.size()), media_type=_PLAIN)
 
     return router
 
 
 class _FinishedLog(FileResponse):
-    """A file, or a range of it. Starlette refuses ranges in plain text: told here in the platform's words."""
+    """A file, or a range of it. Refused ranges get a problem document instead of Starlette's plain text."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         refusals: list[Message] = []
@@ -99,24 +99,24 @@ class _FinishedLog(FileResponse):
             size = self.headers["content-length"]
             error = RangeNotSatisfiable(f"The log is {size} bytes long: it has no range {asked!r}.")
             return error_response(path, error, {"Content-Range": f"bytes */{size}"})
-        problem = FieldError("Range", f"must be one or more ranges of bytes, such as bytes=0-99, not {asked!r}")
-        return error_response(path, InvalidRequest(f"{problem.field} {problem.detail}.", [problem]))
+        detail = f"must be one or more ranges of bytes, such as bytes=0-99, not {asked!r}"
+        return error_response(path, InvalidRequest.of(FieldError("Range", detail)))
 
 
 def _position(request: Request, attempt: int | None) -> tuple[int | None, int]:
-    """(attempt, offset in its log) to follow from: where the client was last, else the beginning of the attempt asked for."""
+    """Return (attempt, offset) to follow from: the client's last event, else the start of the requested attempt."""
     last = request.headers.get("last-event-id")
     if last is None:
         return attempt, 0
     match = _POSITION.fullmatch(last)
     if not match:
-        problem = FieldError("Last-Event-ID", "must be the id of an event: a byte offset, or ATTEMPT:OFFSET")
-        raise InvalidRequest(f"{problem.field} {problem.detail}.", [problem])
+        detail = "must be the id of an event: a byte offset, or ATTEMPT:OFFSET"
+        raise InvalidRequest.of(FieldError("Last-Event-ID", detail))
     return int(match[1] or 1), int(match[2])
 
 
 def _event_id(attempt: int, offset: int) -> bytes:
-    # A bare offset in the first attempt: most jobs have no other.
+    # Only the offset in the first attempt: most jobs have no other.
     return b"%d" % offset if attempt == 1 else b"%d:%d" % (attempt, offset)
 
 
@@ -136,17 +136,17 @@ async def _encoded(events: AsyncIterator[LogEvent]) -> AsyncIterator[bytes]:
             case Lines():
                 yield _lines(event)
             case AttemptStarted():
-                told = orjson.dumps({"attempt": event.attempt})
-                yield b"id: %b\nevent: attempt\ndata: %b\n\n" % (_event_id(event.attempt, 0), told)
+                data = orjson.dumps({"attempt": event.attempt})
+                yield b"id: %b\nevent: attempt\ndata: %b\n\n" % (_event_id(event.attempt, 0), data)
             case Ended():
-                told = orjson.dumps({"status": event.status})
-                yield b"id: %b\nevent: end\ndata: %b\n\n" % (_event_id(event.attempt, event.offset), told)
+                data = orjson.dumps({"status": event.status})
+                yield b"id: %b\nevent: end\ndata: %b\n\n" % (_event_id(event.attempt, event.offset), data)
             case Heartbeat():
                 yield b": still running\n\n"
 
 
 def _lines(event: Lines) -> bytes:
-    # In an event stream a carriage return would end a line too: progress bars come as lines of their own.
+    # A carriage return ends a line of an event stream, too: each state of a progress bar is a line.
     text = event.text.replace("\r\n", "\n").replace("\r", "\n").removesuffix("\n")
     data = "".join(f"data: {line}\n" for line in text.split("\n"))
     return b"id: %b\n%b\n" % (_event_id(event.attempt, event.offset), data.encode())

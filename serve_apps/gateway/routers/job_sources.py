@@ -1,4 +1,4 @@
-"""What a job ran: its script, its project, and how it differs from another."""
+"""Sources of a job: its script, its project, and its differences from another job."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def job_sources_router(services: Services) -> APIRouter:
         responses={200: {"content": {"text/x-python": {"schema": {"type": "string"}}}}, **problems(404, 503)},
     )
     def script(job_id: str) -> Response:
-        """The script as it was uploaded; of a project, its entrypoint."""
+        """Return the uploaded script, or the entrypoint of a project."""
         found, source = training.script(job_id)
         disposition = f"inline; filename*=utf-8''{quote(found.spec.script_name, safe='')}"
         return Response(source, 200, {"Content-Disposition": disposition}, f"text/x-python; charset={encoding_of(source)}")
@@ -36,13 +36,13 @@ def job_sources_router(services: Services) -> APIRouter:
         responses={200: {"content": {GZIP: {"schema": {"type": "string", "format": "binary"}}}}, **problems(404, 503)},
     )
     def project(job_id: str) -> Response:
-        """The project that the job's script is of, as a .tar.gz. Its SHA-256 is that of the tar in it."""
+        """Return the job's project as a .tar.gz. Its SHA-256 is that of the tar in it."""
         sha256, archive = training.project(job_id)
         return Response(archive, 200, {"Content-Disposition": f'attachment; filename="{sha256[:12]}.tar.gz"'}, GZIP)
 
     @router.get("/jobs/{job_id}/diff/{other_id}", responses={200: {"model": JobDiff}, **problems(404, 503)})
     def diff(job_id: str, other_id: str) -> Response:
-        """What the second job does differently from the first. Values of variables are compared here and never shown."""
+        """Compare the second job with the first. Values of variables are compared, and never shown."""
         return json_response(job_diff.job_diff(services.comparison.compare(job_id, other_id)))
 
     return router

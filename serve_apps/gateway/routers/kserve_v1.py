@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-import orjson
 from fastapi import APIRouter, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
@@ -12,7 +11,7 @@ from raylift.api.paths import V1_MODELS
 from raylift.domain.errors import EngineUnavailable, Unavailable
 from raylift.services.container import Services
 from raylift.services.traffic.routing import Wanted
-from serve_apps.gateway.http.responses import SCALE_UP
+from serve_apps.gateway.http.responses import SCALE_UP, plain_json
 from serve_apps.gateway.predictions.dispatcher import Dispatcher
 from serve_apps.gateway.predictions.readiness import version_that_answers
 from serve_apps.gateway.predictions.relay import V1_PREDICT, Relay
@@ -35,15 +34,15 @@ _BODY: Final = {
 
 
 def kserve_v1_router(services: Services, dispatcher: Dispatcher) -> APIRouter:
-    """V1 names no version: the model's traffic table decides, or the newest that answers."""
+    """Build the routes. V1 names no version: the traffic table or the newest ready version decides."""
     router = APIRouter(prefix=V1_MODELS, tags=["kserve v1"])
     relay = Relay(services, dispatcher)
 
     @router.get("")
     async def models() -> Response:
-        """The names of the models of which a version answers."""
+        """List the models with a version that answers."""
         rows = await run_in_threadpool(services.deployments.list)
-        return _json({"models": sorted({row.model_name for row in rows if row.answers})})
+        return plain_json({"models": sorted({row.model_name for row in rows if row.answers})})
 
     @router.post(
         "/{model}:predict",
@@ -59,8 +58,8 @@ def kserve_v1_router(services: Services, dispatcher: Dispatcher) -> APIRouter:
 
     @router.get("/{model}", responses={404: _ERRORS[404]})
     async def model_state(model: str) -> Response:
-        """Whether the version that would answer now does. A version that was scaled to zero does: it is started by the call."""
-        return _json({"name": model, "ready": await _is_ready(services, model)})
+        """Show whether a version answers now. One that is scaled to zero does: the call starts it."""
+        return plain_json({"name": model, "ready": await _is_ready(services, model)})
 
     return router
 
@@ -73,7 +72,3 @@ async def _is_ready(services: Services, model: str) -> bool:
     except Unavailable:
         return False
     return True
-
-
-def _json(content: Any) -> Response:
-    return Response(orjson.dumps(content), media_type="application/json")

@@ -1,4 +1,4 @@
-"""``/v2``: the server's own answers, the routes that name a model, and those of versions that Ray Serve does not have yet."""
+"""``/v2``: routes about the server, routes by model name, and routes of versions without a Ray Serve application."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any, Final
 
-import orjson
 from fastapi import APIRouter, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
@@ -16,6 +15,7 @@ from raylift.domain.deployment import Deployment, DeploymentStatus
 from raylift.services.container import Services
 from raylift.services.traffic.routing import Wanted
 from serve_apps.gateway.http.bodies import parse_object, read_body
+from serve_apps.gateway.http.responses import plain_json
 from serve_apps.gateway.predictions.dispatcher import Dispatcher
 from serve_apps.gateway.predictions.relay import Relay
 
@@ -28,52 +28,52 @@ _SILENT_STATE: Final = {
     DeploymentStatus.UNHEALTHY: "UNAVAILABLE",
     DeploymentStatus.STOPPED: "UNAVAILABLE",
 }
-"""The model repository extension's words for a version that does not answer."""
+"""States of the model repository extension for a version that does not answer."""
 
 
 def server_router(services: Services) -> APIRouter:
-    """What the Open Inference Protocol asks of a server."""
+    """Build the server routes of the Open Inference Protocol."""
     router = APIRouter(prefix="/v2", tags=["open inference protocol"])
 
     @router.get("")
     def server() -> Response:
-        """The server's metadata."""
+        """Return the server's metadata."""
         extensions = ["binary_tensor_data", "model_repository"]
-        return _json({"name": "raylift", "version": raylift.__version__, "extensions": extensions})
+        return plain_json({"name": "raylift", "version": raylift.__version__, "extensions": extensions})
 
     @router.get("/health/live")
     async def live() -> Response:
-        """The gateway answers."""
-        return _json({"live": True, "ready": True})
+        """Show that the gateway answers."""
+        return plain_json({"live": True, "ready": True})
 
     @router.get("/health/ready")
     async def ready() -> Response:
-        """The store, and so the choice of versions, answers."""
+        """Show that the store answers: the choice of a version needs it."""
         is_ready = (await services.health.parts())["store"].ok
-        return _json({"live": True, "ready": is_ready}, 200 if is_ready else 503)
+        return plain_json({"live": True, "ready": is_ready}, 200 if is_ready else 503)
 
     @router.get("/models")
     def models() -> Response:
-        """The models that are deployed, with their versions."""
+        """List the deployed models with their versions."""
         versions: defaultdict[str, list[str]] = defaultdict(list)
         for row in services.deployments.list():
             if row.answers:
                 versions[row.model_name].append(row.version)
-        return _json({"models": [{"name": name, "versions": found} for name, found in versions.items()]})
+        return plain_json({"models": [{"name": name, "versions": found} for name, found in versions.items()]})
 
     @router.post("/repository/index")
     async def index(request: Request) -> Response:
-        """Every deployed version with its state; `{"ready": true}` asks for those that answer."""
+        """List every deployed version with its state; `{"ready": true}` selects those that answer."""
         raw = await read_body(request, max_bytes=_MAX_INDEX_BODY)
         only_ready = bool(parse_object(raw).get("ready")) if raw.strip() else False
         rows = await run_in_threadpool(services.deployments.list)
-        return _json(list(_index(rows, only_ready=only_ready)))
+        return plain_json(list(_index(rows, only_ready=only_ready)))
 
     return router
 
 
 def model_routes_router(services: Services, dispatcher: Dispatcher) -> APIRouter:
-    """Held and sent on: routes of a version that Ray Serve does not have yet, and routes that name only a model."""
+    """Build routes that hold and forward: by model name, and of versions without an application."""
     router = APIRouter(prefix=V2_MODELS, tags=["open inference protocol"], include_in_schema=False)
     relay = Relay(services, dispatcher)
 
@@ -95,7 +95,3 @@ def _index(rows: Iterable[Deployment], *, only_ready: bool) -> Iterable[dict[str
         state = "READY" if row.answers else _SILENT_STATE[row.status] if row.wanted else "UNAVAILABLE"
         if state == "READY" or not only_ready:
             yield {"name": row.model_name, "version": row.version, "state": state, "reason": row.message or ""}
-
-
-def _json(content: Any, status: int = 200) -> Response:
-    return Response(orjson.dumps(content), status, media_type="application/json")

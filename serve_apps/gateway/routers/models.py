@@ -1,4 +1,4 @@
-"""``/mlops/models`` and ``/mlops/deployments``: what is registered, and how it is deployed."""
+"""``/mlops/models`` and ``/mlops/deployments``: registered models and their deployments."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from fastapi.concurrency import run_in_threadpool
 from raylift.api.models import DeploymentList, DeploymentUpdate, DeploymentView, ModelList, ModelView, VersionView
 from raylift.api.paths import MLOPS
 from raylift.services.container import Services
-from serve_apps.gateway.http.bodies import parse_model, read_body, require_json
+from serve_apps.gateway.http.bodies import read_model
 from serve_apps.gateway.http.responses import json_body, json_response, problems
-from serve_apps.gateway.views import jobs_and_models
+from serve_apps.gateway.views.models import deployment_changes, deployment_view, model_summary, model_view, version_view
 
 _MAX_BODY_BYTES = 1024 * 1024
 
@@ -20,18 +20,18 @@ def models_router(services: Services) -> APIRouter:
 
     @router.get("/models", responses={200: {"model": ModelList}, **problems(503)})
     def models() -> Response:
-        """All registered models."""
-        return json_response(ModelList(models=[jobs_and_models.model_summary(item) for item in services.models.list()]))
+        """List all registered models."""
+        return json_response(ModelList(models=[model_summary(item) for item in services.models.list()]))
 
     @router.get("/models/{name}", responses={200: {"model": ModelView}, **problems(404, 503)})
     def model(name: str) -> Response:
-        """One model with its versions, newest first."""
-        return json_response(jobs_and_models.model_view(services.models.get(name)))
+        """Show one model with its versions, newest first."""
+        return json_response(model_view(services.models.get(name)))
 
     @router.get("/models/{name}/versions/{version}", responses={200: {"model": VersionView}, **problems(404, 503)})
     def version(name: str, version: str) -> Response:
-        """One version: where it comes from, and how it is deployed."""
-        return json_response(jobs_and_models.version_view(services.models.version(name, version)))
+        """Show one version with its lineage and its deployment."""
+        return json_response(version_view(services.models.version(name, version)))
 
     return router
 
@@ -42,14 +42,14 @@ def deployments_router(services: Services) -> APIRouter:
 
     @router.get("/deployments", responses={200: {"model": DeploymentList}, **problems(503)})
     def deployments(model_name: str | None = None) -> Response:
-        """All deployments, or those of one model."""
+        """List all deployments, or those of one model."""
         found = services.deployments.list(model_name)
-        return json_response(DeploymentList(deployments=[jobs_and_models.deployment_view(item) for item in found]))
+        return json_response(DeploymentList(deployments=[deployment_view(item) for item in found]))
 
     @router.get(path, responses={200: {"model": DeploymentView}, **problems(404, 503)})
     def deployment(name: str, version: str) -> Response:
-        """How a version is deployed."""
-        return json_response(jobs_and_models.deployment_view(services.deployments.get(name, version)))
+        """Show the deployment of a version."""
+        return json_response(deployment_view(services.deployments.get(name, version)))
 
     @router.put(
         path,
@@ -61,17 +61,14 @@ def deployments_router(services: Services) -> APIRouter:
         openapi_extra={"requestBody": json_body(DeploymentUpdate)},
     )
     async def put(request: Request, name: str, version: str) -> Response:
-        """Deploy a version, change how it is deployed, or start it again. What is left out stays as it is."""
-        raw = await read_body(request, max_bytes=_MAX_BODY_BYTES)
-        if raw:
-            require_json(request)
-        update = parse_model(DeploymentUpdate, raw or b"{}")
-        change = await run_in_threadpool(services.deployments.put, name, version, update)
-        return json_response(jobs_and_models.deployment_view(change.deployment), 201 if change.created else 200)
+        """Deploy a version, change its deployment, or start it again. Fields that are left out keep their value."""
+        update = await read_model(request, DeploymentUpdate, max_bytes=_MAX_BODY_BYTES, optional=True)
+        change = await run_in_threadpool(services.deployments.put, name, version, deployment_changes(update))
+        return json_response(deployment_view(change.deployment), 201 if change.created else 200)
 
     @router.delete(path, responses={200: {"model": DeploymentView}, **problems(404, 503)})
     def stop(name: str, version: str) -> Response:
         """Take a version's deployment down. The version stays registered."""
-        return json_response(jobs_and_models.deployment_view(services.deployments.stop(name, version)))
+        return json_response(deployment_view(services.deployments.stop(name, version)))
 
     return router

@@ -26,7 +26,7 @@ def observations_router(services: Services) -> APIRouter:
 
     @router.get(_VERSION + "/stats", responses={200: {"model": StatsView}, **problems(404, 503)})
     def stats(name: str, version: str) -> Response:
-        """Requests, errors, latency, batches, replicas and memory of one version. Prometheus has the same at ``/metrics``."""
+        """Show requests, errors, latency, batches, replicas and memory of one version. ``/metrics`` has the same."""
         return json_response(stats_view(service.statistics(name, version)))
 
     @router.post(
@@ -34,12 +34,12 @@ def observations_router(services: Services) -> APIRouter:
         responses={200: {"model": FeedbackAccepted}, **problems(400, 404, 413, 415, 422, 503)},
         openapi_extra={"requestBody": _feedback_body()},
     )
-    async def tell(request: Request, name: str, version: str) -> Response:
-        """Tell what predictions should have been, by request id: one, or a list. What is told last counts."""
+    async def send_feedback(request: Request, name: str, version: str) -> Response:
+        """Send the true values of predictions by request id: one, or a list. A later value replaces an earlier one."""
         raw = await read_body(request, max_bytes=_MAX_BODY_BYTES)
         require_json(request)
         values = _values(raw)
-        return json_response(FeedbackAccepted(accepted=await run_in_threadpool(service.tell, name, version, values)))
+        return json_response(FeedbackAccepted(accepted=await run_in_threadpool(service.put_feedback, name, version, values)))
 
     @router.get(_VERSION + "/feedback", responses={200: {"model": FeedbackPage}, **problems(404, 422, 503)})
     def feedback(
@@ -48,7 +48,7 @@ def observations_router(services: Services) -> APIRouter:
         limit: Annotated[int, Query(ge=1, le=1000)] = 100,
         cursor: Annotated[str | None, Query(description="next_cursor of the page before.")] = None,
     ) -> Response:
-        """What was told, newest first."""
+        """List feedback, newest first."""
         page = service.feedback(name, version, limit=limit, cursor=cursor or None)
         shown = [
             FeedbackView(request_id=one.request_id, true_value=one.true_value, received_at=one.received_at)
@@ -67,8 +67,7 @@ def _values(raw: bytes) -> list[tuple[str, Any]]:
         entries, fields = [parse_model(FeedbackEntry, raw)], ["true_value"]
     unknown = [field for field, entry in zip(fields, entries, strict=True) if entry.true_value is None]
     if unknown:
-        errors = [FieldError(field, "is null: say what the value is, or say nothing") for field in unknown]
-        raise InvalidRequest(f"{errors[0].field} {errors[0].detail}.", errors)
+        raise InvalidRequest.of(*(FieldError(field, "is null: send the value, or leave the entry out") for field in unknown))
     return [(entry.request_id, entry.true_value) for entry in entries]
 
 

@@ -19,12 +19,12 @@ def ray_job_logs_router(services: Services) -> APIRouter:
 
     @router.get("/jobs/{job_or_submission_id}/logs", responses={200: {"model": JobLogsResponse}, **plain_errors(404, 503)})
     def logs(job_or_submission_id: str) -> Response:
-        """All that the newest attempt has printed."""
+        """Return the output of the newest attempt."""
         return json_response(JobLogsResponse(logs=jobs.logs(job_or_submission_id)))
 
     @router.websocket("/jobs/{job_or_submission_id}/logs/tail")
     async def tail(websocket: WebSocket, job_or_submission_id: str) -> None:
-        """The log from its beginning and as it grows, in text messages, until the job has ended."""
+        """Send the whole log in text messages, and what follows, until the job has ended."""
         try:
             found = await run_in_threadpool(jobs.find, job_or_submission_id)
         except JobNotFound as error:
@@ -53,7 +53,7 @@ async def _send_log(websocket: WebSocket, services: Services, job_id: str) -> No
             case AttemptStarted():
                 await websocket.send_text(f"[raylift] attempt {event.attempt}\n")
             case Heartbeat():
-                # Nothing to print: it keeps proxies from closing the connection of a job that waits or is silent.
+                # Keeps proxies from closing the connection of a job without output.
                 await websocket.send_text("")
             case Ended():
                 return

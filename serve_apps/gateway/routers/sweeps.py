@@ -1,4 +1,4 @@
-"""``/mlops/training/sweeps``: look at, cancel, delete as one. They are handed in as uploads."""
+"""``/mlops/training/sweeps``: list, show, cancel and delete sweeps. An upload creates one."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ def sweeps_router(services: Services) -> APIRouter:
         limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 50,
         cursor: Annotated[str | None, Query(description="next_cursor of the page before.")] = None,
     ) -> Response:
-        """Sweeps, newest first, a page at a time."""
+        """List sweeps, newest first, a page at a time."""
         page = sweeps.page(limit=limit, cursor=cursor or None)
         return json_response(SweepPage(sweeps=[sweep_summary(item) for item in page.sweeps], next_cursor=page.next_cursor))
 
     @router.get("/{sweep_id}", responses={200: {"model": SweepView}, **problems(404, 503)})
     def sweep(sweep_id: str) -> Response:
-        """One sweep with its table: every job's parameters, status and metrics, and the best so far."""
+        """Show one sweep with its table: parameters, status and metrics of every job, and the best so far."""
         return json_response(sweep_view(sweeps.details(sweep_id), datetime.now(UTC)))
 
     @router.post(
@@ -39,7 +39,7 @@ def sweeps_router(services: Services) -> APIRouter:
         responses={202: {"model": SweepView}, 200: {"model": SweepView, "description": "It had ended."}, **problems(404, 503)},
     )
     def cancel(sweep_id: str) -> Response:
-        """Ask all jobs of a sweep to stop. Idempotent; one that has ended is answered as it is. Nothing is registered then."""
+        """Request that all jobs of a sweep stop; then no model is registered. Idempotent; an ended sweep stays as it is."""
         details = sweeps.cancel(sweep_id)
         return json_response(sweep_view(details, datetime.now(UTC)), 200 if details.sweep.is_final else 202)
 

@@ -14,20 +14,16 @@ from raylift.domain.errors import FieldError, InvalidRequest
 from raylift.domain.identifiers import DEFAULT_OWNER, OWNER, OWNER_FORM
 from raylift.services.container import Services
 from raylift.services.traffic.tables import AliasMove, TrafficState
-from serve_apps.gateway.http.bodies import parse_model, read_body, require_json
-from serve_apps.gateway.http.responses import json_body, json_response, problems
-from serve_apps.gateway.views import traffic
+from serve_apps.gateway.http.bodies import read_model
+from serve_apps.gateway.http.responses import header, json_body, json_response, problems
+from serve_apps.gateway.views.traffic import table_of, traffic_history, traffic_view
 
 _MAX_BODY_BYTES: Final = 256 * 1024
 _PATH: Final = "/models/{name}/traffic"
 
 
-def _header(name: str, description: str) -> dict[str, Any]:
-    return {"name": name, "in": "header", "required": False, "description": description, "schema": {"type": "string"}}
-
-
-_WHO: Final = _header(OWNER_HEADER, 'Who changes it, for the history; "local" if absent.')
-_MATCH: Final = _header(IF_MATCH, "The ETag of the table that the change is meant for; 412 when it has changed since.")
+_AUTHOR: Final = header(OWNER_HEADER, 'Author of the change, for the history; "local" if absent.')
+_MATCH: Final = header(IF_MATCH, "ETag of the table to change; 412 when the table has changed since.")
 
 
 def traffic_router(services: Services) -> APIRouter:
@@ -35,27 +31,27 @@ def traffic_router(services: Services) -> APIRouter:
 
     @router.get(_PATH, responses={200: {"model": TrafficView}, **problems(404, 503)})
     def traffic(name: str) -> Response:
-        """Which versions answer requests that name only the model, and in which shares."""
+        """Show the versions that answer requests by model name, and their shares."""
         return _answer(services.traffic.get(name))
 
     @router.put(
         _PATH,
         responses={200: {"model": TrafficView}, **problems(400, 404, 412, 413, 415, 422, 503)},
-        openapi_extra={"requestBody": json_body(TrafficUpdate), "parameters": [_WHO, _MATCH]},
+        openapi_extra={"requestBody": json_body(TrafficUpdate), "parameters": [_AUTHOR, _MATCH]},
     )
     async def put(request: Request, name: str) -> Response:
-        """Give the model a traffic table, in the place of the one it has."""
-        update = await _body(request, TrafficUpdate)
-        table = traffic.table_of(update)
+        """Set the model's traffic table."""
+        update = await read_model(request, TrafficUpdate, max_bytes=_MAX_BODY_BYTES)
+        table = table_of(update)
         return await changed(name, services.traffic.put, name, table, who=owner(request), expected_revision=_if_match(request))
 
     @router.delete(
         _PATH,
         responses={200: {"model": TrafficView}, **problems(404, 412, 503)},
-        openapi_extra={"parameters": [_WHO, _MATCH]},
+        openapi_extra={"parameters": [_AUTHOR, _MATCH]},
     )
     async def delete(request: Request, name: str) -> Response:
-        """Take the table away: the newest version that answers gets every request again."""
+        """Delete the table: the newest ready version gets every request again."""
         return await changed(name, services.traffic.delete, name, who=owner(request), expected_revision=_if_match(request))
 
     @router.get(f"{_PATH}/history", responses={200: {"model": TrafficHistory}, **problems(404, 503)})
@@ -66,20 +62,19 @@ def traffic_router(services: Services) -> APIRouter:
             int | None, Query(ge=1, le=2**31 - 1, description="Only changes older than this sequence number.")
         ] = None,
     ) -> Response:
-        """Who changed the traffic and the aliases, when, and from what to what; newest first."""
-        return json_response(traffic.history(name, services.traffic.history(name, limit=limit, before=before), limit))
+        """List changes of the traffic and of aliases, newest first."""
+        return json_response(traffic_history(name, services.traffic.history(name, limit=limit, before=before), limit))
 
     @router.post(
         "/models/{name}/rollback",
         responses={200: {"model": TrafficView}, **problems(400, 404, 409, 413, 415, 422, 503)},
-        openapi_extra={"requestBody": json_body(RollbackRequest) | {"required": False}, "parameters": [_WHO]},
+        openapi_extra={"requestBody": json_body(RollbackRequest) | {"required": False}, "parameters": [_AUTHOR]},
     )
     async def rollback(request: Request, name: str) -> Response:
-        """Undo the last change of the table, or of an alias that it names. Doing it twice brings the change back."""
-        asked = await _body(request, RollbackRequest, optional=True)
+        """Undo the last change of the table, or of an alias in it. A second rollback restores the change."""
+        asked = await read_model(request, RollbackRequest, max_bytes=_MAX_BODY_BYTES, optional=True)
         if asked.revision is not None and asked.alias is not None:
-            problem = FieldError("alias", "and revision cannot both be given")
-            raise InvalidRequest(f"{problem.field} {problem.detail}", [problem])
+            raise InvalidRequest.of(FieldError("alias", "and revision cannot both be given"))
         return await changed(
             name, services.traffic.rollback, name, who=owner(request), revision=asked.revision, alias=asked.alias
         )
@@ -101,19 +96,20 @@ def aliases_router(services: Services) -> APIRouter:
     @router.put(
         path,
         responses={200: {"model": AliasView}, **problems(400, 404, 413, 415, 422, 502, 503)},
-        openapi_extra={"requestBody": json_body(AliasUpdate), "parameters": [_WHO]},
+        openapi_extra={"requestBody": json_body(AliasUpdate), "parameters": [_AUTHOR]},
     )
     async def put(request: Request, name: str, alias: str) -> Response:
-        """Let an alias of MLflow's registry stand for a version."""
-        version = str((await _body(request, AliasUpdate)).version)
+        """Move an alias of MLflow's registry to a version."""
+        update = await read_model(request, AliasUpdate, max_bytes=_MAX_BODY_BYTES)
+        version = str(update.version)
         move = await run_in_threadpool(services.traffic.set_alias, name, alias, version, who=owner(request))
         return _moved(move)
 
     @router.delete(
-        path, responses={200: {"model": AliasView}, **problems(404, 409, 502, 503)}, openapi_extra={"parameters": [_WHO]}
+        path, responses={200: {"model": AliasView}, **problems(404, 409, 502, 503)}, openapi_extra={"parameters": [_AUTHOR]}
     )
     async def delete(request: Request, name: str, alias: str) -> Response:
-        """Take an alias away."""
+        """Delete an alias."""
         return _moved(await run_in_threadpool(services.traffic.delete_alias, name, alias, who=owner(request)))
 
     def _moved(move: AliasMove) -> Response:
@@ -128,23 +124,11 @@ def aliases_router(services: Services) -> APIRouter:
 
 
 def owner(request: Request) -> str:
-    """Who says to be the caller.
-
-    Raises:
-        InvalidRequest: the header holds what no name has.
-    """
+    """Return the caller's name from the header. Raises InvalidRequest for an invalid name."""
     name = request.headers.get(OWNER_HEADER, DEFAULT_OWNER)
     if not OWNER.fullmatch(name):
-        problem = FieldError(OWNER_HEADER, f"must be {OWNER_FORM}")
-        raise InvalidRequest(f"{problem.field} {problem.detail}.", [problem])
+        raise InvalidRequest.of(FieldError(OWNER_HEADER, f"must be {OWNER_FORM}"))
     return name
-
-
-async def _body(request: Request, model: type[Any], *, optional: bool = False) -> Any:
-    raw = await read_body(request, max_bytes=_MAX_BODY_BYTES)
-    if raw or not optional:
-        require_json(request)
-    return parse_model(model, raw if raw or not optional else b"{}")
 
 
 def _if_match(request: Request) -> int | None:
@@ -153,10 +137,9 @@ def _if_match(request: Request) -> int | None:
         return None
     number = text.strip().removeprefix("W/").strip('"')
     if not (number.isascii() and number.isdigit() and len(number) < 10):
-        problem = FieldError(IF_MATCH, 'must be the ETag of a traffic table, e.g. "3"')
-        raise InvalidRequest(f"{problem.field} {problem.detail}.", [problem])
+        raise InvalidRequest.of(FieldError(IF_MATCH, 'must be the ETag of a traffic table, e.g. "3"'))
     return int(number)
 
 
 def _answer(state: TrafficState) -> Response:
-    return json_response(traffic.traffic_view(state), headers={"ETag": f'"{state.record.revision}"'})
+    return json_response(traffic_view(state), headers={"ETag": f'"{state.record.revision}"'})

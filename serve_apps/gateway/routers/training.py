@@ -1,4 +1,4 @@
-"""``/mlops/training``: hand in, look at, cancel, run again, delete."""
+"""``/mlops/training``: upload, list, cancel, rerun and delete jobs."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from raylift.domain.job import JobStatus
 from raylift.domain.quantities import parse_bytes
 from raylift.services.container import Services
 from raylift.services.jobs.reruns import RerunChanges
-from raylift.services.jobs.training import MAX_PAGE, Submission
-from raylift.services.uploads.parameters import texts_of
+from raylift.services.jobs.training import MAX_KEY_LENGTH, MAX_PAGE, Submission
 from raylift.store import AddedSweep, JobFilter
-from serve_apps.gateway.http.bodies import parse_model, read_body, require_json
-from serve_apps.gateway.http.responses import json_body, json_response, problems
+from serve_apps.gateway.http.bodies import read_model
+from serve_apps.gateway.http.responses import header, json_body, json_response, problems
 from serve_apps.gateway.uploads.bodies import ReadUpload, read_upload
 from serve_apps.gateway.uploads.forms import FORM_SCHEMA, MULTIPART
 from serve_apps.gateway.uploads.threads import run_in_project_thread, run_in_upload_thread
-from serve_apps.gateway.views import jobs_and_models
+from serve_apps.gateway.uploads.wire_upload import texts_of, upload_request
+from serve_apps.gateway.views.jobs import accepted, event_view, job_summary, job_view
 from serve_apps.gateway.views.sweeps import sweep_accepted
 
 _MAX_RERUN_BYTES: Final = 4 * 1024 * 1024
@@ -35,21 +35,17 @@ _QUEUED: Final = "The job is queued; follow it at links.self."
 _RERUN: Final = "The job is queued again, with the same script and the same packages."
 _UPLOAD_BODY: Final[dict[str, Any]] = json_body(TrainingUpload)
 _UPLOAD_BODY["content"][MULTIPART] = {"schema": FORM_SCHEMA}
-_IDEMPOTENCY_KEY: Final[dict[str, Any]] = {
-    "name": IDEMPOTENCY_KEY,
-    "in": "header",
-    "required": False,
-    "description": "Makes it safe to repeat the upload for 24 hours: the same key and body get the first answer again.",
-    "schema": {"type": "string", "minLength": 1, "maxLength": 255},
-}
-
-_OWNER: Final[dict[str, Any]] = {
-    "name": OWNER_HEADER,
-    "in": "header",
-    "required": False,
-    "description": "For whom the job runs: fair share and quotas go by it. It names, and does not authenticate. Absent: local.",
-    "schema": {"type": "string", "pattern": f"^{OWNER.pattern}$"},
-}
+_IDEMPOTENCY_KEY: Final = header(
+    IDEMPOTENCY_KEY,
+    "Makes it safe to repeat the upload for 24 hours: the same key and body get the first answer again.",
+    minLength=1,
+    maxLength=MAX_KEY_LENGTH,
+)
+_OWNER: Final = header(
+    OWNER_HEADER,
+    "Owner of the job, for fair share and quotas. It does not authenticate. Absent: local.",
+    pattern=f"^{OWNER.pattern}$",
+)
 
 
 def training_router(services: Services) -> APIRouter:
@@ -63,9 +59,9 @@ def training_router(services: Services) -> APIRouter:
         openapi_extra={"requestBody": _UPLOAD_BODY, "parameters": [_IDEMPOTENCY_KEY, _OWNER]},
     )
     async def upload(request: Request) -> Response:
-        """Hand in a script, or a project. When this answers, the job is stored and will end in exactly one final state.
+        """Upload a script, or a project. After the answer the job is stored and will end in exactly one final state.
 
-        With the field ``sweep`` it is a job for each combination of parameters, and the answer names the sweep and its jobs.
+        The field ``sweep`` makes a job for each combination of parameters. The answer then names the sweep and its jobs.
         """
         read = await read_upload(request, services.settings.jobs)
         submit = run_in_upload_thread if read.project is None else run_in_project_thread
@@ -73,8 +69,8 @@ def training_router(services: Services) -> APIRouter:
         replayed = {"Idempotency-Replayed": "true"} if taken.repeated else {}
         if isinstance(taken, AddedSweep):
             return json_response(sweep_accepted(taken, notes), 202, {"Location": paths.sweep(taken.sweep.sweep_id), **replayed})
-        accepted = jobs_and_models.accepted(taken.job, _QUEUED, notes)
-        return json_response(accepted, 202, {"Location": paths.job(taken.job.job_id), **replayed})
+        view = accepted(taken.job, _QUEUED, notes)
+        return json_response(view, 202, {"Location": paths.job(taken.job.job_id), **replayed})
 
     @router.get("/jobs", responses={200: {"model": JobPage}, **problems(422, 503)})
     def jobs(
@@ -87,17 +83,17 @@ def training_router(services: Services) -> APIRouter:
         limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 50,
         cursor: Annotated[str | None, Query(description="next_cursor of the page before.")] = None,
     ) -> Response:
-        """Jobs, newest first, a page at a time."""
+        """List jobs, newest first, a page at a time."""
         wanted = JobFilter(status, model_name, experiment_name, _tag(tag) if tag else None, sweep_id=sweep_id, owner=owner)
         page = training.page(wanted, limit=limit, cursor=cursor or None)
         now = datetime.now(UTC)
-        jobs = [jobs_and_models.job_summary(job, now) for job in page.jobs]
+        jobs = [job_summary(job, now) for job in page.jobs]
         return json_response(JobPage(jobs=jobs, next_cursor=page.next_cursor))
 
     @router.get("/jobs/{job_id}", responses={200: {"model": JobView}, **problems(404, 503)})
     def job(job_id: str) -> Response:
-        """One job, with the end of its output."""
-        return json_response(jobs_and_models.job_view(training.details(job_id), datetime.now(UTC)))
+        """Show one job, with the end of its output."""
+        return json_response(job_view(training.details(job_id), datetime.now(UTC)))
 
     @router.delete("/jobs/{job_id}", status_code=204, responses=problems(404, 409, 503))
     def delete(job_id: str) -> Response:
@@ -107,8 +103,8 @@ def training_router(services: Services) -> APIRouter:
 
     @router.get("/jobs/{job_id}/events", responses={200: {"model": EventList}, **problems(404, 503)})
     def events(job_id: str) -> Response:
-        """Every transition of the job, with its time and reason."""
-        found = [jobs_and_models.event_view(event) for event in training.events(job_id)]
+        """List every transition of the job, with its time and reason."""
+        found = [event_view(event) for event in training.events(job_id)]
         return json_response(EventList(job_id=job_id, events=found))
 
     @router.post(
@@ -117,9 +113,9 @@ def training_router(services: Services) -> APIRouter:
         responses={202: {"model": JobView}, 200: {"model": JobView, "description": "It had ended."}, **problems(404, 503)},
     )
     def cancel(job_id: str) -> Response:
-        """Ask a job to stop. Idempotent; a job that has ended is answered as it is."""
+        """Request that a job stops. Idempotent; a job that has ended stays as it is."""
         found = training.cancel(job_id)
-        view = jobs_and_models.job_view(training.details(job_id), datetime.now(UTC))
+        view = job_view(training.details(job_id), datetime.now(UTC))
         return json_response(view, 200 if found.is_final else 202)
 
     @router.post(
@@ -129,22 +125,21 @@ def training_router(services: Services) -> APIRouter:
         openapi_extra={"requestBody": {**json_body(RerunRequest), "required": False}},
     )
     async def rerun(request: Request, job_id: str) -> Response:
-        """Run a job again, with the same script and locked requirements, and with the changes of the body, if there is one.
+        """Run a job again with the same script and locked requirements, and with the changes in the body, if there is one.
 
-        Its version is deployed, and answers for the model's name only with ``take_traffic``.
+        Its version is deployed. It answers requests that name only the model where ``take_traffic`` is set.
         """
-        raw = await read_body(request, max_bytes=_MAX_RERUN_BYTES)
-        if raw:
-            require_json(request)
-        again = await run_in_threadpool(training.rerun, job_id, _changes(parse_model(RerunRequest, raw or b"{}")))
-        return json_response(jobs_and_models.accepted(again, _RERUN), 202, {"Location": paths.job(again.job_id)})
+        asked = await read_model(request, RerunRequest, max_bytes=_MAX_RERUN_BYTES, optional=True)
+        again = await run_in_threadpool(training.rerun, job_id, _changes(asked))
+        return json_response(accepted(again, _RERUN), 202, {"Location": paths.job(again.job_id)})
 
     return router
 
 
 def _submit(services: Services, read: ReadUpload, headers: Headers) -> tuple[Submission | AddedSweep, Sequence[str]]:
-    key, owner = headers.get(IDEMPOTENCY_KEY), headers.get(OWNER_HEADER)
-    checked = services.uploads.check(read.upload, known=read.errors, project=read.project, owner=owner)
+    key = headers.get(IDEMPOTENCY_KEY)
+    request = upload_request(read.upload, project=read.project, owner=headers.get(OWNER_HEADER))
+    checked = services.uploads.check(request)
     body_sha256 = read.fingerprint(checked.spec.project_sha256) if key is not None else ""
     if checked.sweep is not None:
         return services.sweeps.submit(checked.sweep, checked, key=key, body_sha256=body_sha256), checked.notes

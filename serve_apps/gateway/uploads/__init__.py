@@ -1,1 +1,1 @@
-"""Bodies and forms of uploads."""
+"""Bodies of uploads, and their translation into requests."""

@@ -1,4 +1,4 @@
-"""An upload as multipart/form-data: the script as a file part, everything else as text fields."""
+"""Reads an upload as multipart/form-data: the script is a file part, other fields are text."""
 
 from __future__ import annotations
 
@@ -34,19 +34,19 @@ _OF_SINGLE_SCRIPTS: Final = ("script_content", "script_name", "script_encoding")
 
 @dataclass(slots=True)
 class UploadForm:
-    """The fields of the JSON body, made of the parts of a form."""
+    """Fields as in the JSON body, read from the parts of a form."""
 
     fields: dict[str, Any] = field(default_factory=dict[str, Any])
     errors: list[FieldError] = field(default_factory=list[FieldError])
     project: bytes | None = None
-    """The archive, where there is one: it stands in the place of ``script_content``."""
+    """Archive of a project, in place of ``script_content``."""
 
     def refuse(self, name: str, detail: str) -> None:
         self.errors.append(FieldError(name, detail))
 
 
 async def read_form(request: Request, *, max_bytes: int) -> UploadForm:
-    """Read all parts. What is wrong with single parts is in ``errors``.
+    """Read all parts. Errors of single parts are in ``errors``.
 
     Raises:
         MalformedBody: the body is not multipart/form-data.
@@ -98,7 +98,7 @@ async def _part_text(part: UploadFile | str, name: str, form: UploadForm) -> str
     if name != _SCRIPT:
         return await _text(part, name, form)
     file_name = PurePosixPath((part.filename or "").replace("\\", "/")).name
-    if file_name.endswith((".py", ".ipynb")):  # Else it is "-" or "/dev/fd/63", which says nothing.
+    if file_name.endswith((".py", ".ipynb")):  # Else it is a stream: "-" or "/dev/fd/63".
         form.fields["script_name"] = file_name
     return await _script_text(part, form)
 
@@ -123,12 +123,12 @@ async def _requirements_of(part: UploadFile | str, form: UploadForm) -> list[str
 def _take_no_script(form: UploadForm) -> None:
     for name in _OF_SINGLE_SCRIPTS:
         if form.fields.pop(name, None) is not None:
-            form.refuse(name, "is given besides a project, whose script the field 'entrypoint' names")
+            form.refuse(name, "cannot be given with a project, whose script the field 'entrypoint' names")
     form.fields["script_content"] = ""
 
 
 async def _script_text(part: UploadFile, form: UploadForm) -> str:
-    """The script as a field of JSON carries it; as base64 where only its bytes say what they are (PEP 263)."""
+    """Return the script as in the JSON field: text, or base64 where it declares another encoding (PEP 263)."""
     content = await part.read()
     try:
         text = content.decode("utf-8")
@@ -160,7 +160,7 @@ def _take(name: str, values: Sequence[str], form: UploadForm) -> None:
         form.fields[name] = _json(name, values[0], form)
     elif name == "script_content" and name in form.fields:
         form.refuse(name, "is given twice: as the part 'script' and as the field 'script_content'")
-    elif not (name in {"model_name", "register", "torch_backend"} and not values[0]):  # An empty field is how a form says null.
+    elif not (name in {"model_name", "register", "torch_backend"} and not values[0]):  # An empty field of a form is null.
         form.fields[name] = values[0]
 
 
@@ -194,7 +194,7 @@ FORM_SCHEMA: Final[dict[str, Any]] = {
         "project": {
             "type": "string",
             "format": "binary",
-            "description": "Instead of script: a .zip or .tar.gz, told by its content.",
+            "description": "Instead of script: a .zip or .tar.gz, recognised by its content.",
         },
         "entrypoint": {"type": "string", "description": "With project: the path of the script in it."},
         "experiment_name": {"type": "string"},

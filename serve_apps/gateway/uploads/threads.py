@@ -1,9 +1,8 @@
-"""Threads for uploads alone: those that wait for their turn to write must not keep the platform from answering anything else.
+"""Threads for uploads only: uploads that wait for the store must not block other requests.
 
-Projects have two of their own: they are unpacked one at a time, and forty that wait would hold up every script.
+Projects have two threads of their own: they are unpacked one at a time, and waiting ones would block every script.
 
-Plain threads rather than ``run_in_threadpool``: handing uploads to that was a seventh of the gateway's CPU time while it took
-as many as it could.
+Plain threads rather than ``run_in_threadpool``, which took a seventh of the gateway's CPU time under full load.
 """
 
 from __future__ import annotations
@@ -17,19 +16,19 @@ from typing import Final, ParamSpec, TypeVar
 
 _PROJECTS: Final = ThreadPoolExecutor(2, thread_name_prefix="projects")
 _SCRIPTS: Final = ThreadPoolExecutor(32, thread_name_prefix="uploads")
-"""As many share a commit at most."""
+"""Also the maximum number of uploads that share a commit."""
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 
 
 async def run_in_project_thread(work: Callable[_P, _R], *args: _P.args, **named: _P.kwargs) -> _R:
-    """Call ``work``, which reads a project, when one of the threads is free."""
+    """Run ``work``, which reads a project, in a thread."""
     return await _run(_PROJECTS, partial(work, *args, **named))
 
 
 async def run_in_upload_thread(work: Callable[_P, _R], *args: _P.args, **named: _P.kwargs) -> _R:
-    """Call ``work``, which stores a job without a project, when one of the threads is free."""
+    """Run ``work``, which stores a job without a project, in a thread."""
     return await _run(_SCRIPTS, partial(work, *args, **named))
 
 

@@ -1,1 +1,1 @@
-"""Wire models made from domain objects."""
+"""Translation between domain objects and wire models."""

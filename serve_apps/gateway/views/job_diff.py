@@ -1,9 +1,9 @@
-"""What a comparison of two jobs looks like on the wire."""
+"""Comparisons of two jobs in the REST API."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from raylift.api.job_diff import JobDiff, ListDifference, NameDifference, ValueDifference
@@ -33,11 +33,7 @@ def _names(changes: Mapping[str, Change]) -> list[NameDifference]:
 
 
 def _lists(found: OnlyIn) -> ListDifference:
-    return ListDifference(removed=_listed(found.first), added=_listed(found.second))
-
-
-def _listed(items: Sequence[str]) -> list[str]:
-    return list(items)
+    return ListDifference(removed=list(found.first), added=list(found.second))
 
 
 def _value(difference: Difference) -> ValueDifference:
@@ -45,7 +41,7 @@ def _value(difference: Difference) -> ValueDifference:
 
 
 def _shown(value: Any) -> Any:
-    """A value as JSON has it: null would say that the job has none."""
+    """Return a JSON value. NaN and infinity become text, since null means that the job has no value."""
     if not isinstance(value, float) or math.isfinite(value):
         return value
     return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"

@@ -1,4 +1,4 @@
-"""A version's statistics in the API's words."""
+"""Statistics of a version in the REST API."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What sweeps look like on the wire."""
+"""Sweeps in the REST API."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from raylift.domain.sweep import Sweep, count_by_status, status_of
 from raylift.services.jobs.sweeps import SweepDetails
 from raylift.store import AddedSweep, SweepListing
 from serve_apps.gateway.http.paths import sweep_links
-from serve_apps.gateway.views.jobs_and_models import duration
+from serve_apps.gateway.views.jobs import duration
 
 _QUEUED: Final = "The sweep's jobs are queued; follow it at links.self."
 
 
 def sweep_accepted(added: AddedSweep, notes: Sequence[str] = ()) -> SweepAccepted:
-    """The answer to an upload: the same whenever it is repeated."""
+    """Answer an upload. A repeated upload gets the same answer."""
     return SweepAccepted(
         sweep_id=added.sweep.sweep_id,
         status=JobStatus.QUEUED,

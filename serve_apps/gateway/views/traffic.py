@@ -1,4 +1,4 @@
-"""Traffic tables on the wire, and off it."""
+"""Traffic tables in the REST API."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from raylift.domain.deployment import Deployment
 from raylift.domain.traffic import Route, Sticky, Target, TrafficChange, TrafficTable, target_of, weights_of
 from raylift.services.traffic.routing import newest_answering, takes_requests
 from raylift.services.traffic.tables import TrafficState
-from serve_apps.gateway.views.jobs_and_models import shown_status
+from serve_apps.gateway.views.models import shown_status
 
 
 def table_of(update: TrafficUpdate) -> TrafficTable:
-    """The table that a body asks for; what is wrong with it is left to the domain to say."""
+    """Translate a body into a table. The domain validates it."""
     return TrafficTable(
         routes=tuple(Route(_target(route), float(route.weight)) for route in update.routes),
         shadow=tuple(target_of(str(name)) for name in update.shadow),
@@ -52,7 +52,7 @@ def traffic_view(state: TrafficState) -> TrafficView:
     )
 
 
-def history(model_name: str, changes: Sequence[TrafficChange], limit: int) -> TrafficHistory:
+def traffic_history(model_name: str, changes: Sequence[TrafficChange], limit: int) -> TrafficHistory:
     return TrafficHistory(
         model_name=model_name,
         changes=[_change_view(change) for change in changes],

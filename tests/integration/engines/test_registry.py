@@ -102,16 +102,16 @@ def test_versions_come_and_go_with_the_registry(
     mlflow.create_registered_model("brief")
     mlflow.create_model_version("brief", source="/nowhere")
 
-    sync.look(lease)
+    sync.sync(lease)
     assert {(row.model_name, row.version) for row in store.deployments.list()} == {("churn", "1"), ("brief", "1")}
 
     mlflow.delete_registered_model("brief")
-    sync.look(lease)
+    sync.sync(lease)
     assert {(row.model_name, row.version) for row in store.deployments.list()} == {("churn", "1")}
 
     mlflow.create_registered_model("brief")
     mlflow.create_model_version("brief", source="/nowhere")
-    sync.look(lease)
+    sync.sync(lease)
     assert {(row.model_name, row.version) for row in store.deployments.list()} == {("churn", "1"), ("brief", "1")}
 
 
@@ -129,7 +129,7 @@ def test_requirements_that_cannot_be_met_make_the_version_unhealthy_and_say_why(
     monkeypatch.setattr("raylift.supervisor.deployments.registry_sync.lock_of", unresolvable)
     lease = store.leases.acquire("supervisor", "me", now=NOW, seconds=60)
     assert lease is not None
-    RegistrySync(settings, store, registry, tracking, lambda: NOW).look(lease)
+    RegistrySync(settings, store, registry, tracking, lambda: NOW).sync(lease)
     row = store.deployments.get("churn", "1")
     assert (row.status, row.message) == ("unhealthy", "no such package: zzz")
 

@@ -12,9 +12,9 @@ from raylift.domain.traffic import (
     Sticky,
     Target,
     TrafficTable,
-    drawn,
+    choose_sticky,
+    choose_weighted,
     is_alias,
-    kept,
     problems_of,
     target_of,
     weights_of,
@@ -86,13 +86,13 @@ def test_what_gets_every_request(seen: TrafficTable, sole: Target | None) -> Non
 class TestDrawing:
     def test_by_weight(self) -> None:
         chances = random.Random(7)
-        counts = Counter(drawn({"3": 90.0, "4": 10.0}, chances.random()) for _ in range(20_000))
+        counts = Counter(choose_weighted({"3": 90.0, "4": 10.0}, chances.random()) for _ in range(20_000))
         assert abs(counts["4"] / 20_000 - 0.1) < 0.01
 
     def test_the_ends_of_the_range(self) -> None:
         weights = {"3": 0.1, "4": 0.2, "5": 0.7}
-        assert drawn(weights, 0.0) == "3"
-        assert drawn(weights, 1.0 - 2**-53) == "5"
+        assert choose_weighted(weights, 0.0) == "3"
+        assert choose_weighted(weights, 1.0 - 2**-53) == "5"
 
     def test_two_names_of_one_version_count_together(self) -> None:
         assert weights_of([("3", 1.0), ("4", 0.0), ("3", 2.0), ("5", 1.0)]) == {"3": 3.0, "5": 1.0}
@@ -102,32 +102,32 @@ class TestKeeping:
     KEYS = tuple(f"user-{number}" for number in range(20_000))
 
     def test_by_weight(self) -> None:
-        counts = Counter(kept({"3": 90.0, "4": 10.0}, key, salt="m") for key in self.KEYS)
+        counts = Counter(choose_sticky({"3": 90.0, "4": 10.0}, key, salt="m") for key in self.KEYS)
         assert abs(counts["4"] / len(self.KEYS) - 0.1) < 0.01
 
     def test_a_key_stays_whatever_the_order_of_the_routes(self) -> None:
         one, other = {"3": 2.0, "4": 1.0}, {"4": 1.0, "3": 2.0}
-        assert all(kept(one, key, salt="m") == kept(other, key, salt="m") for key in self.KEYS[:500])
+        assert all(choose_sticky(one, key, salt="m") == choose_sticky(other, key, salt="m") for key in self.KEYS[:500])
 
     def test_what_a_key_gets_never_changes(self) -> None:
         """Across releases and machines: a golden value."""
         weights = {"3": 50.0, "4": 30.0, "5": 20.0}
-        assert "".join(kept(weights, key, salt="churn") for key in self.KEYS[:20]) == GOLDEN
+        assert "".join(choose_sticky(weights, key, salt="churn") for key in self.KEYS[:20]) == GOLDEN
 
     def test_only_as_many_keys_move_as_must(self) -> None:
         before, after = {"3": 90.0, "4": 10.0}, {"3": 80.0, "4": 20.0}
-        moves = Counter((kept(before, key, salt="m"), kept(after, key, salt="m")) for key in self.KEYS)
+        moves = Counter((choose_sticky(before, key, salt="m"), choose_sticky(after, key, salt="m")) for key in self.KEYS)
         assert moves["4", "3"] == 0
         assert abs(moves["3", "4"] / len(self.KEYS) - 0.1) < 0.01
 
     def test_a_version_that_comes_or_goes_moves_no_key_between_the_others(self) -> None:
         three, two = {"3": 1.0, "4": 1.0, "5": 1.0}, {"3": 1.0, "4": 1.0}
-        moves = Counter((kept(three, key, salt="m"), kept(two, key, salt="m")) for key in self.KEYS)
+        moves = Counter((choose_sticky(three, key, salt="m"), choose_sticky(two, key, salt="m")) for key in self.KEYS)
         assert moves["3", "4"] == moves["4", "3"] == 0
 
     def test_models_are_independent(self) -> None:
         weights = {"1": 1.0, "2": 1.0}
-        same = sum(kept(weights, key, salt="a") == kept(weights, key, salt="b") for key in self.KEYS)
+        same = sum(choose_sticky(weights, key, salt="a") == choose_sticky(weights, key, salt="b") for key in self.KEYS)
         assert abs(same / len(self.KEYS) - 0.5) < 0.02
 
 

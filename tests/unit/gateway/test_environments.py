@@ -202,7 +202,7 @@ async def test_a_download_is_seen_at_the_job_and_at_its_environment(
 
 
 async def test_prewarm_says_a_word_before_needless_cuda(client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(service, "cuda_note", lambda *_, **__: "5 GiB of CUDA")
+    monkeypatch.setattr(service, "missing_gpu_note", lambda *_, **__: "5 GiB of CUDA")
     begun = await client.post(PATH, json={"requirements": ["probe"]})
     assert begun.json()["note"] == "5 GiB of CUDA"
     await _until(client, begun.headers["location"], lambda seen: seen["built"])

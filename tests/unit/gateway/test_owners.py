@@ -94,12 +94,12 @@ async def test_what_alone_breaks_the_quota_is_refused(client: httpx.AsyncClient)
 async def test_a_job_whose_node_has_left_says_so_until_one_joins(client: httpx.AsyncClient, platform: Platform) -> None:
     job_id = await job_id_of(client, None, cpus=2)
     platform.cluster.members = [FakeNode(cpus=1.0)]
-    platform.services.uploads._capacity._looked_at = float("-inf")
+    platform.services.uploads._capacity._read_at = float("-inf")
     seen = await job(client, job_id)
     assert seen["reason"] == "waiting_for_node"
     assert "the largest has 1 CPUs" in seen["message"]
     platform.cluster.members = [FakeNode(cpus=1.0), FakeNode(cpus=2.0)]
-    platform.services.uploads._capacity._looked_at = float("-inf")
+    platform.services.uploads._capacity._read_at = float("-inf")
     assert (await job(client, job_id))["reason"] == "waiting_for_capacity"
 
 
@@ -114,7 +114,7 @@ async def test_a_job_that_was_lost_says_why_and_what_it_waits_for_now(client: ht
     assert seen["reason"] == "waiting_for_quota"
     assert seen["message"].startswith("Attempt 1: It is gone. Queued again. With it, 'ann' would")
     platform.cluster.members = [FakeNode(cpus=1.0)]
-    platform.services.uploads._capacity._looked_at = float("-inf")
+    platform.services.uploads._capacity._read_at = float("-inf")
     seen = await job(client, job_id)
     assert seen["reason"] == "waiting_for_node"
     assert seen["message"].startswith("Attempt 1: It is gone. Queued again. It waits for another node: ")

@@ -113,11 +113,11 @@ async def test_where_an_entrypoint_does_not_compile(client: httpx.AsyncClient) -
     assert (errors["entrypoint"]["line"], errors["entrypoint"]["column"]) == (2, 7)
 
 
-async def test_everything_wrong_is_told_at_once(client: httpx.AsyncClient) -> None:
-    errors = await refused(client, zipped({"requirements.txt": "!!"}), timeout_seconds="1", tags="{")
-    assert set(errors) == {"requirements", "timeout_seconds", "tags"}
-    errors = await refused(client, b"", "x", script_content="1", script_name="a.py")
-    assert set(errors) == {"project", "script_content", "script_name"}
+async def test_every_wrong_field_is_named(client: httpx.AsyncClient) -> None:
+    errors = await refused(client, zipped({"requirements.txt": "!!"}), timeout_seconds="1", args='["a\\u0000b"]')
+    assert set(errors) == {"requirements", "timeout_seconds", "args[0]"}
+    errors = await refused(client, b"", "x", script_content="1", script_name="a.py", tags="{")
+    assert set(errors) == {"script_content", "script_name", "tags"}
 
 
 async def test_parts_that_do_not_go_together(client: httpx.AsyncClient) -> None:

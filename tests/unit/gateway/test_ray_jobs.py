@@ -18,7 +18,7 @@ from raylift.api.ray_jobs import JobSubmitRequest as OwnRequest
 from raylift.domain.job import JobState, Reason
 from raylift.domain.project import ProjectFile
 from raylift.services.ray_api import packages
-from raylift.services.uploads import checks
+from raylift.services.uploads import sources
 from raylift.services.uploads.archives import UNPACKING, read_project
 from raylift.settings import JobSettings
 from tests.unit.gateway.conftest import Platform
@@ -125,7 +125,7 @@ async def test_one_project_is_unpacked_at_a_time(client: httpx.AsyncClient, monk
         alone.append(UNPACKING.locked())
         return read_project(archive, settings)
 
-    for module in (packages, checks):
+    for module in (packages, sources):
         monkeypatch.setattr(module, "read_project", watched)
     await upload(client)
     assert alone == [True]

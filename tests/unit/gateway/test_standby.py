@@ -16,7 +16,7 @@ from serve_apps.gateway.predictions.warm_fallback import WarmFallback
 from serve_apps.warm_pool.pool import NoWarmProcess, StillLoading
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-PARKED = Deployment("m", "1", "models:/m/1", DeploymentConfig(), DeploymentStatus.SCALED_TO_ZERO, NOW, NOW)
+SCALED_TO_ZERO = Deployment("m", "1", "models:/m/1", DeploymentConfig(), DeploymentStatus.SCALED_TO_ZERO, NOW, NOW)
 
 
 class Pool:
@@ -46,8 +46,8 @@ class Pool:
 )
 async def test_who_calls_for_a_replica(method: str, hold_seconds: float, error: Exception, called: bool) -> None:
     calls: list[str] = []
-    demand: Any = SimpleNamespace(unanswered=lambda deployment: calls.append(deployment.version))
+    scale_up_requests: Any = SimpleNamespace(on_held_request=lambda deployment: calls.append(deployment.version))
     pool: Any = Pool(error)
     request: Any = SimpleNamespace(method=method, beneath="", headers={}, body=b"", hold_seconds=hold_seconds)
-    assert await WarmFallback(demand, pool).answer(request, PARKED, time.monotonic() + hold_seconds) is None
+    assert await WarmFallback(scale_up_requests, pool).answer(request, SCALED_TO_ZERO, time.monotonic() + hold_seconds) is None
     assert calls == ["1"] * called

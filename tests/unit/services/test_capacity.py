@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from raylift.domain.job import Resources
 from raylift.services.cluster.capacity import Capacity
 from tests.unit.gateway.engine_fakes import FakeCluster, FakeNode
 
@@ -8,22 +9,22 @@ GIB = 2**30
 
 def test_all_three_must_fit_one_node() -> None:
     capacity = Capacity(FakeCluster([FakeNode(cpus=16, memory_bytes=4 * GIB), FakeNode(cpus=2, memory_bytes=64 * GIB, gpus=1)]))
-    assert capacity.shortfall(cpus=16, memory_bytes=4 * GIB) is None
-    assert capacity.shortfall(cpus=2, memory_bytes=64 * GIB, gpus=1) is None
-    both = capacity.shortfall(cpus=8, memory_bytes=32 * GIB)
+    assert capacity.shortfall(Resources(16, 4 * GIB)) is None
+    assert capacity.shortfall(Resources(2, 64 * GIB, 1)) is None
+    both = capacity.shortfall(Resources(8, 32 * GIB))
     assert both is not None
     assert "no node" in both.detail
 
 
 def test_the_error_says_what_the_largest_node_has() -> None:
-    shortfall = Capacity(FakeCluster([FakeNode(cpus=2)])).shortfall(cpus=2.5, memory_bytes=1)
+    shortfall = Capacity(FakeCluster([FakeNode(cpus=2)])).shortfall(Resources(2.5, 1))
     assert shortfall is not None
     assert (shortfall.resource, "the largest has 2 CPUs" in shortfall.detail) == ("cpus", True)
 
 
 def test_rounding_refuses_nothing() -> None:
-    assert Capacity(FakeCluster([FakeNode(cpus=0.1 + 0.2)])).shortfall(cpus=0.3, memory_bytes=1) is None
-    assert Capacity(FakeCluster([FakeNode(cpus=0.3)])).shortfall(cpus=0.1 + 0.2, memory_bytes=1) is None
+    assert Capacity(FakeCluster([FakeNode(cpus=0.1 + 0.2)])).shortfall(Resources(0.3, 1)) is None
+    assert Capacity(FakeCluster([FakeNode(cpus=0.3)])).shortfall(Resources(0.1 + 0.2, 1)) is None
 
 
 def test_the_last_known_nodes_count_while_the_cluster_is_away() -> None:
@@ -31,15 +32,15 @@ def test_the_last_known_nodes_count_while_the_cluster_is_away() -> None:
     cluster = FakeCluster([FakeNode(cpus=2)])
     capacity = Capacity(cluster, monotonic=lambda: now[0])
     for _ in range(3):
-        assert capacity.shortfall(cpus=3, memory_bytes=1)
+        assert capacity.shortfall(Resources(3, 1))
     assert cluster.looked == 1
     cluster.down, now[0] = True, 60.0
-    assert capacity.shortfall(cpus=3, memory_bytes=1)
+    assert capacity.shortfall(Resources(3, 1))
     assert cluster.looked == 2
 
 
 def test_nothing_is_infeasible_before_the_cluster_was_ever_seen() -> None:
-    assert Capacity(FakeCluster(down=True)).shortfall(cpus=1e6, memory_bytes=1) is None
+    assert Capacity(FakeCluster(down=True)).shortfall(Resources(1e6, 1)) is None
 
 
 def test_a_cluster_has_gpus_when_a_node_does_or_none_is_known() -> None:

@@ -5,8 +5,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from raylift.domain.job import Job, JobState, QueuedJob, Resources
+from raylift.domain.node_fit import fits_some
 from raylift.domain.quota import Quota
-from raylift.supervisor.jobs.admission import Decision, admit, can_ever_hold
+from raylift.supervisor.jobs.admission import Decision, admit
 
 GIB = 2**30
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
@@ -80,9 +81,9 @@ class TestRoom:
         assert len(admitted(in_line(*[0.1] * 10), nodes=[node(4)], starting=3, max_starting=4)) == 1
 
     def test_one_node_must_hold_all_of_a_request(self) -> None:
-        assert can_ever_hold(Resources(2, GIB), [node(2)])
-        assert not can_ever_hold(Resources(3, GIB), [node(2), node(2)])
-        assert not can_ever_hold(Resources(1, GIB, gpus=1), [node(2)])
+        assert fits_some(Resources(2, GIB), [node(2)])
+        assert not fits_some(Resources(3, GIB), [node(2), node(2)])
+        assert not fits_some(Resources(1, GIB, gpus=1), [node(2)])
 
     def test_nothing_is_admitted_without_nodes(self) -> None:
         assert admitted(in_line(1), nodes=[]) == []

@@ -12,8 +12,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from raylift.domain.job import Job, JobSpec, JobState, QueuedJob, Resources
+from raylift.domain.node_fit import fits_some
 from raylift.domain.quota import Quota
-from raylift.supervisor.jobs.admission import admit, can_ever_hold, held_by_owner
+from raylift.supervisor.jobs.admission import admit, held_by_owner
 
 GIB = 2**30
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
@@ -105,9 +106,7 @@ class World:
         return decision.admitted
 
     def possible(self, owner: str, wanted: Resources) -> bool:
-        return (
-            can_ever_hold(wanted, self.nodes.values()) and self.quotas.get(owner, Quota()).exceeded_by(wanted, NOTHING) is None
-        )
+        return fits_some(wanted, self.nodes.values()) and self.quotas.get(owner, Quota()).exceeded_by(wanted, NOTHING) is None
 
     def _heads(self) -> list[QueuedJob]:
         """As the store gives them: the first of each owner."""
@@ -126,7 +125,7 @@ class World:
 
     def _holds(self, node: str, wanted: Resources) -> bool:
         left = self._left(node)
-        return can_ever_hold(wanted, [left])
+        return fits_some(wanted, [left])
 
     def _left(self, node: str) -> Resources:
         there = [running.job.resources for running in self.running.values() if running.node == node]

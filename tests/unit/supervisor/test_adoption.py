@@ -82,7 +82,7 @@ def ended(store: Store) -> Callable[[int], RaySnapshot]:
 def test_records_go_when_no_job_starts(adoption: Adoption, records: Records, ended: Callable[[int], RaySnapshot]) -> None:
     snapshot = ended(3)
     assert not adoption.has_much_to_forget(others_start=False)
-    adoption.look(snapshot, active=["job_001-a1"])
+    adoption.scan(snapshot, active=["job_001-a1"])
     assert adoption.has_much_to_forget(others_start=False)
     assert not adoption.has_much_to_forget(others_start=True), "clearing away must not hold up jobs that start"
     adoption.forget()
@@ -91,7 +91,7 @@ def test_records_go_when_no_job_starts(adoption: Adoption, records: Records, end
 
 
 def test_a_long_list_is_cleared_away_also_while_jobs_start(adoption: Adoption, ended: Callable[[int], RaySnapshot]) -> None:
-    adoption.look(ended(60), active=[])
+    adoption.scan(ended(60), active=[])
     assert adoption.has_much_to_forget(others_start=True)
 
 
@@ -99,11 +99,11 @@ def test_what_ray_does_not_delete_now_is_deleted_later(
     adoption: Adoption, records: Records, ended: Callable[[int], RaySnapshot]
 ) -> None:
     snapshot = ended(2)
-    adoption.look(snapshot, active=[])
+    adoption.scan(snapshot, active=[])
     records.answers = False
     with pytest.raises(EngineUnavailable):
         adoption.forget()
     records.answers = True
-    adoption.look(snapshot, active=[])
+    adoption.scan(snapshot, active=[])
     adoption.forget()
     assert records.deleted == ["job_000-a1", "job_001-a1"]

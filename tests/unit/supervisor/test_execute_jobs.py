@@ -22,7 +22,7 @@ from raylift.engines.environments.errors import BuildCancelled, EnvironmentBuild
 from raylift.engines.environments.runtime_env import PLUGIN_NAME
 from raylift.settings import EnvironmentSettings, PlatformSettings
 from raylift.store import Store
-from raylift.supervisor.jobs import execute, preparation
+from raylift.supervisor.jobs import preparation, submit
 from raylift.supervisor.jobs.execute import JobExecutor
 from raylift.supervisor.jobs.placement import Placement
 from raylift.supervisor.jobs.plan import CANCELLED_BEFORE_ITS_SCRIPT, Prepare, Register, Retry, Submit
@@ -92,7 +92,7 @@ def uv(monkeypatch: pytest.MonkeyPatch) -> None:
     """Resolves everything into humanize, and builds it at once."""
     monkeypatch.setattr(preparation, "lock_of", lambda *_, **__: ("humanize==4.9.0",))
     monkeypatch.setattr(preparation, "ensure_overlay", lambda *_, **__: Path("python"))
-    monkeypatch.setattr(preparation, "make_room", lambda *_, **__: [])
+    monkeypatch.setattr(preparation, "make_room_after_build", lambda *_: None)
 
 
 @pytest.mark.parametrize("world", [RuntimeError("a defect")], indirect=True)
@@ -126,7 +126,7 @@ def test_a_registration_is_given_ten_minutes_from_the_first_try_not_from_the_scr
 @pytest.mark.parametrize("world", [RuntimeError("Ray was asked for something")], indirect=True)
 def test_a_job_cancelled_since_admission_looked_is_not_let_go(world: World) -> None:
     world.job()
-    world.executor.admit(world.lease, world.store.jobs.request_cancel("job_A", now=NOW))
+    world.executor.start(world.lease, world.store.jobs.request_cancel("job_A", now=NOW))
     ended = world.store.jobs.get("job_A")
     assert (ended.state, ended.reason, ended.submission_id) == (JobState.CANCELLED, Reason.CANCELLED_BY_USER, None)
 
@@ -136,14 +136,14 @@ def test_a_job_cancelled_since_admission_looked_is_not_let_go(world: World) -> N
 def test_requirements_are_resolved_in_the_step_that_lets_the_job_go(world: World) -> None:
     job = world.job(requirements=("humanize",))
     with pytest.raises(RuntimeError, match="Ray was asked"):
-        world.executor.admit(world.lease, job)
+        world.executor.start(world.lease, job)
     seen = world.store.jobs.get(job.job_id)
     assert (seen.state, seen.environment_lock) == (JobState.STARTING, ("humanize==4.9.0",))
     assert [event.after for event in world.store.jobs.events(job.job_id)][-2:] == [JobState.ENVIRONMENT, JobState.STARTING]
 
 
 @pytest.mark.parametrize("world", [RuntimeError("Ray was asked for something")], indirect=True)
-@pytest.mark.parametrize(("module", "step"), [(preparation, "lock_of"), (execute, "runtime_env_for")])
+@pytest.mark.parametrize(("module", "step"), [(preparation, "lock_of"), (submit, "runtime_env_for")])
 @pytest.mark.usefixtures("uv")
 def test_a_cancel_before_the_submission_keeps_the_job_from_ray(
     world: World, monkeypatch: pytest.MonkeyPatch, module: ModuleType, step: str
@@ -192,13 +192,13 @@ def test_after_a_node_without_the_plugin_ray_builds_the_environment(world: World
     ray: Any = Recording()
     engine: Any = Failing(RuntimeError("not asked"))
     executor = JobExecutor(world.settings, world.store, ray, engine, engine, lambda: NOW, Placement(), world.preparation)
-    executor.admit(world.lease, world.job(lock=("humanize==4.9.0",)))
+    executor.start(world.lease, world.job(lock=("humanize==4.9.0",)))
     started = world.store.jobs.get("job_A")
     executor.execute(world.lease, started, Retry(Reason.ENVIRONMENT_ERROR, "no plugin", lost=True))
-    executor.admit(world.lease, world.store.jobs.get("job_A"))
+    executor.start(world.lease, world.store.jobs.get("job_A"))
     # Also when that attempt is lost for another reason.
     executor.execute(world.lease, world.store.jobs.get("job_A"), Retry(Reason.NODE_LOST, "gone", lost=True))
-    executor.admit(world.lease, world.store.jobs.get("job_A"))
+    executor.start(world.lease, world.store.jobs.get("job_A"))
 
     assert [sorted(env) for env in ray.runtime_envs] == [["env_vars", PLUGIN_NAME], ["env_vars", "uv"], ["env_vars", "uv"]]
     assert ray.runtime_envs[1]["uv"]["packages"] == ["humanize==4.9.0"]
@@ -210,7 +210,7 @@ def test_after_a_node_without_the_plugin_ray_builds_the_environment(world: World
 @pytest.mark.usefixtures("uv")
 def test_a_known_environment_that_is_not_there_is_a_phase_of_its_own(world: World) -> None:
     with pytest.raises(RuntimeError, match="Ray was asked"):
-        world.executor.admit(world.lease, world.job(lock=("humanize==4.9.0",)))
+        world.executor.start(world.lease, world.job(lock=("humanize==4.9.0",)))
     event = world.store.jobs.events("job_A")[1]
     assert (event.after, event.reason) == (JobState.ENVIRONMENT, Reason.BUILDING_ENVIRONMENT)
 
@@ -222,7 +222,7 @@ def test_a_build_that_fails_ends_the_job(world: World, monkeypatch: pytest.Monke
         raise EnvironmentBuildFailed("no compiler")
 
     monkeypatch.setattr(preparation, "ensure_overlay", fail)
-    world.executor.admit(world.lease, world.job(requirements=("humanize",)))
+    world.executor.start(world.lease, world.job(requirements=("humanize",)))
     ended = world.store.jobs.get("job_A")
     assert (ended.state, ended.reason, ended.message) == (JobState.FAILED, Reason.ENVIRONMENT_ERROR, "no compiler")
 
@@ -239,7 +239,7 @@ def test_a_cancelled_job_ends_the_build_that_it_alone_waits_for(world: World, mo
         raise BuildCancelled
 
     monkeypatch.setattr(preparation, "ensure_overlay", slow)
-    world.executor.admit(world.lease, world.job(requirements=("humanize",)))
+    world.executor.start(world.lease, world.job(requirements=("humanize",)))
     waiting = world.store.jobs.get("job_A")
     assert (waiting.state, waiting.environment_lock) == (JobState.ENVIRONMENT, ("humanize==4.9.0",))
     world.executor.execute(world.lease, waiting, CANCELLED_BEFORE_ITS_SCRIPT)
@@ -250,7 +250,7 @@ def test_a_cancelled_job_ends_the_build_that_it_alone_waits_for(world: World, mo
 @pytest.mark.parametrize("world", [RuntimeError("Ray was asked")], indirect=True)
 @pytest.mark.usefixtures("uv")
 def test_a_word_about_the_environment_is_kept_in_an_event(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(preparation, "cuda_note", lambda *_, **__: "5 GiB of CUDA")
+    monkeypatch.setattr(preparation, "missing_gpu_note", lambda *_, **__: "5 GiB of CUDA")
     with pytest.raises(RuntimeError, match="Ray was asked"):
-        world.executor.admit(world.lease, world.job(requirements=("torch",)))
+        world.executor.start(world.lease, world.job(requirements=("torch",)))
     assert world.store.jobs.events("job_A")[-1].message == "5 GiB of CUDA"

@@ -50,7 +50,7 @@ def test_the_map_is_what_the_rows_want(store: Store, ingress: IngressMap, tmp_pa
 def test_a_version_leaves_the_map_before_its_application_goes(store: Store, ingress: IngressMap, tmp_path: Path) -> None:
     keeper = RoutePublisher(store, ingress)
     keeper.before([], [_CHURN, _IRIS])
-    actions: list[Any] = [Delete(("churn", "9")), Deploy(_IRIS, prove=False)]
+    actions: list[Any] = [Delete(("churn", "9")), Deploy(_IRIS, load_check=False)]
     assert keeper.before(actions, [_CHURN, _IRIS]) == actions
     assert names_file(tmp_path).read_text() == "iris /v2/models/iris/versions/1\n"
 
@@ -59,10 +59,12 @@ def test_while_the_ingress_does_not_take_the_map_nothing_is_taken_down(
     store: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     keeper = RoutePublisher(store, DeafIngress(tmp_path))
-    assert keeper.before([Delete(("churn", "9")), Deploy(_IRIS, prove=False)], [_CHURN, _IRIS]) == [Deploy(_IRIS, prove=False)]
+    assert keeper.before([Delete(("churn", "9")), Deploy(_IRIS, load_check=False)], [_CHURN, _IRIS]) == [
+        Deploy(_IRIS, load_check=False)
+    ]
     assert "it is deaf" in caplog.text
 
 
 def test_without_an_ingress_of_ours_everything_may_be_done(store: Store) -> None:
-    actions: list[Any] = [Delete(("churn", "9")), Deploy(_IRIS, prove=False)]
+    actions: list[Any] = [Delete(("churn", "9")), Deploy(_IRIS, load_check=False)]
     assert RoutePublisher(store, None).before(actions, [_CHURN, _IRIS]) == actions

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
@@ -17,13 +18,19 @@ from raylift.domain.job import Job, JobSpec, JobState, Resources
 from raylift.domain.lease import Lease
 from raylift.settings import PlatformSettings
 from raylift.store import Store
-from raylift.supervisor import loop
 from raylift.supervisor.deployments.execute import DeploymentExecutor
 from raylift.supervisor.deployments.publish_routes import RoutePublisher
+from raylift.supervisor.deployments.reconcile import DeploymentReconciler
+from raylift.supervisor.jobs import watch_jobs
 from raylift.supervisor.jobs.placement import Placement
 from raylift.supervisor.jobs.plan import JobAction, Register, Stop
 from raylift.supervisor.jobs.ray_snapshot import RayView
-from raylift.supervisor.loop import Supervisor
+from raylift.supervisor.jobs.start_jobs import JobStarter
+from raylift.supervisor.jobs.watch_jobs import JobTasks, JobWatcher
+from raylift.supervisor.loop import Subjects, Supervisor
+from raylift.supervisor.periodic import PeriodicTask
+from raylift.supervisor.serial_tasks import TaskThreads
+from raylift.supervisor.store_view import StoreView
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 EMPTY_SCRIPT = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
@@ -49,7 +56,7 @@ class Hands:
         elif isinstance(action, Stop):
             self.tell(job)
 
-    def admit(self, _lease: Lease, job: Job) -> None:
+    def start(self, _lease: Lease, job: Job) -> None:
         self.tell(job)
 
     def tell(self, job: Job) -> None:
@@ -98,27 +105,34 @@ class Bench:
         self.serve = Serve()
         self.schema_tags = SchemaTags()
         self.seconds = 0.0
-        deployments = DeploymentExecutor(
-            self.store, cast("Any", self.serve), unused, cast("Any", self.schema_tags), lambda: NOW
+        monotonic = lambda: self.seconds  # noqa: E731
+        executor = DeploymentExecutor(self.store, cast("Any", self.serve), unused, cast("Any", self.schema_tags), lambda: NOW)
+        self.threads = TaskThreads()
+        tasks = self.threads.runner(monotonic)
+        self.view, ray_view, placement = StoreView(self.store), RayView(cast("Any", NoRay()), time.monotonic), Placement()
+        jobs, job_tasks = cast("Any", self.hands), JobTasks(tasks, ray_view)
+        self.starter = JobStarter(settings, self.store, unused, self.view, ray_view, jobs, placement, job_tasks, monotonic)
+        self.watcher = JobWatcher(settings, self.view, ray_view, jobs, unused, job_tasks, lambda: NOW)
+        self.deployments = DeploymentReconciler(
+            settings.serving,
+            self.store,
+            cast("Any", self.serve),
+            executor,
+            RoutePublisher(self.store, None),
+            tasks,
+            clock=lambda: NOW,
+            monotonic=monotonic,
         )
+        self.subjects = Subjects(self.starter, self.watcher, unused, self.deployments, ())
         self.supervisor = Supervisor(
-            settings,
+            settings.supervisor,
             holder="me",
             store=self.store,
-            cluster=unused,
-            serve=cast("Any", self.serve),
-            ray_view=RayView(cast("Any", NoRay()), time.monotonic),
-            jobs=cast("Any", self.hands),
-            placement=Placement(),
-            sweeps=unused,
-            deployments=deployments,
-            name_routes=RoutePublisher(self.store, None),
-            adoption=unused,
-            registry_sync=unused,
-            alias_watch=unused,
-            retention=unused,
+            view=self.view,
+            subjects=self.subjects,
+            tasks=tasks,
             clock=lambda: NOW,
-            monotonic=lambda: self.seconds,
+            monotonic=monotonic,
         )
 
     def job(self, job_id: str, *states: JobState, cpus: float = 0.1) -> Job:
@@ -134,8 +148,7 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
     made = Bench(tmp_path)
     yield made
     made.hands.mlflow_answers.set()
-    made.supervisor._pool.shutdown()
-    made.supervisor._mlflow_pool.shutdown()
+    made.threads.shutdown(wait=True)
     made.store.close()
 
 
@@ -144,8 +157,8 @@ def test_a_job_is_stopped_while_mlflow_hangs(bench: Bench) -> None:
         bench.job(f"job_{n:02}", JobState.STARTING, JobState.SCRIPT, JobState.REGISTRATION)
     bench.job("job_99", JobState.STARTING, JobState.SCRIPT)
     bench.store.jobs.request_cancel("job_99", now=NOW)
-    bench.supervisor._view.refresh([])
-    bench.supervisor._watch(bench.lease)
+    bench.view.refresh([])
+    bench.watcher.watch(bench.lease)
     assert bench.hands.acted.wait(30)
     assert bench.hands.told == ["job_99"]
 
@@ -157,33 +170,33 @@ def test_what_a_script_makes_of_its_directory_keeps_no_other_job_from_being_watc
     (tmp_path / "attempts").mkdir()
     (tmp_path / "attempts" / "job_00-a1").touch()
     if left == "what nobody thought of":
-        seen = loop.attempt_seen
+        seen = watch_jobs.observe_attempt
 
-        def seen_or_not(job: Job, *others: Any) -> Any:
+        def observed_or_not(job: Job, *others: Any) -> Any:
             if job.job_id == "job_00":
                 raise RuntimeError(left)
             return seen(job, *others)
 
-        monkeypatch.setattr(loop, "attempt_seen", seen_or_not)
+        monkeypatch.setattr(watch_jobs, "observe_attempt", observed_or_not)
     for job_id in ("job_00", "job_99"):
         bench.job(job_id, JobState.STARTING, JobState.SCRIPT)
     bench.store.jobs.request_cancel("job_99", now=NOW)
-    bench.supervisor._view.refresh([])
-    bench.supervisor._watch(bench.lease)
+    bench.view.refresh([])
+    bench.watcher.watch(bench.lease)
     assert bench.hands.acted.wait(30)
     assert bench.hands.told == ["job_99"]
 
 
 def test_a_small_job_starts_behind_any_number_of_large_ones(bench: Bench) -> None:
     # The cluster is not asked: SQLite is for one node only.
-    bench.supervisor._nodes = {"a": Resources(4.0, 8 * GIB), "b": Resources(2.0, 8 * GIB)}
-    bench.supervisor._nodes_read_at = float("inf")
+    bench.starter.nodes = {"a": Resources(4.0, 8 * GIB), "b": Resources(2.0, 8 * GIB)}
+    bench.starter._nodes_read_at = float("inf")
     bench.job("job_00", JobState.STARTING, cpus=4.0)
     for n in range(1, 60):
         bench.job(f"job_{n:02}", cpus=4.0)
     bench.job("job_99", cpus=1.0)
-    bench.supervisor._view.refresh([])
-    bench.supervisor._admit(bench.lease)
+    bench.view.refresh([])
+    bench.starter.start(bench.lease)
     assert bench.hands.acted.wait(30)
     assert bench.hands.told == ["job_99"]
 
@@ -196,7 +209,7 @@ def test_ray_serve_is_not_asked_again_because_jobs_were_written(bench: Bench) ->
         bench.lease, row, now=NOW, status=DeploymentStatus.STARTING, replicas=0, message=None, applied_generation=row.generation
     )
     bench.serve.seen = {("churn", "1"): ApplicationSnapshot(ApplicationState.STARTING, 0)}
-    look = lambda: bench.supervisor._reconcile_deployments(bench.lease)  # noqa: E731
+    look = lambda: bench.deployments.reconcile(bench.lease)  # noqa: E731
     look()
     look()
     assert bench.serve.asked == 2, "while a version starts it is looked at each time"
@@ -216,3 +229,43 @@ def test_ray_serve_is_not_asked_again_because_jobs_were_written(bench: Bench) ->
     bench.seconds += 10
     look()
     assert bench.serve.asked == asked + 2, "a replica may have died meanwhile"
+
+
+def test_a_periodic_task_runs_when_it_is_due(bench: Bench) -> None:
+    runs: list[str] = []
+    ran = threading.Event()
+    due = False
+
+    def run(_lease: Lease) -> None:
+        runs.append("ran")
+        ran.set()
+
+    task = PeriodicTask("counting", 5.0, run, is_due=lambda: due)
+    bench.supervisor._subjects = replace(bench.subjects, periodic=(task,))
+    bench.supervisor.tick()
+    due = True
+    bench.supervisor.tick()
+    assert ran.wait(30)
+    bench.supervisor.tick()
+    bench.threads.shutdown(wait=True)
+    assert runs == ["ran"]
+
+
+def test_a_change_makes_a_reconciliation_due(bench: Bench) -> None:
+    bench.deployments.reconcile(bench.lease)
+    assert not bench.deployments.is_due()
+    bench.deployments.notice_change()
+    assert bench.deployments.is_due()
+    bench.deployments.reconcile(bench.lease)
+    bench.seconds += 3
+    assert bench.deployments.is_due()
+
+
+def test_a_cancelled_job_leaves_the_queue(bench: Bench) -> None:
+    bench.job("job_00")
+    bench.store.jobs.request_cancel("job_00", now=NOW)
+    bench.starter._nodes_read_at = float("inf")
+    bench.view.refresh([])
+    bench.starter.start(bench.lease)
+    assert bench.hands.acted.wait(30)
+    assert bench.hands.told == ["job_00"]

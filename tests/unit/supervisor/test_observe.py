@@ -32,28 +32,28 @@ def test_is_read_once_a_second_at_work_and_less_often_without_jobs() -> None:
     ray = Ray()
     for tenth in range(61):
         ray.now = tenth / 10
-        ray.view.snapshot(at_work=True)
+        ray.view.snapshot(has_jobs=True)
     assert ray.lists == 7
     for tenth in range(61, 121):
         ray.now = tenth / 10
-        ray.view.snapshot(at_work=False)
+        ray.view.snapshot(has_jobs=False)
     assert ray.lists == 9
 
 
 def test_says_nothing_of_what_was_done_since() -> None:
     ray = Ray()
-    snapshot = ray.view.snapshot(at_work=True)
+    snapshot = ray.view.snapshot(has_jobs=True)
     assert snapshot.speaks_of("job_1")
     ray.view.touch("job_1")
-    assert not ray.view.snapshot(at_work=True).speaks_of("job_1")
+    assert not ray.view.snapshot(has_jobs=True).speaks_of("job_1")
     ray.now = 1.0
-    assert ray.view.snapshot(at_work=True).speaks_of("job_1")
+    assert ray.view.snapshot(has_jobs=True).speaks_of("job_1")
 
 
 def test_says_nothing_of_what_was_done_while_it_was_taken() -> None:
     ray = Ray()
     ray.meanwhile = lambda: ray.view.touch("job_1")
-    snapshot = ray.view.snapshot(at_work=True)
+    snapshot = ray.view.snapshot(has_jobs=True)
     assert not snapshot.speaks_of("job_1")
     assert snapshot.speaks_of("job_2")
 
@@ -61,6 +61,6 @@ def test_says_nothing_of_what_was_done_while_it_was_taken() -> None:
 def test_without_an_answer_it_speaks_of_nothing() -> None:
     ray = Ray()
     ray.status = 500
-    snapshot = ray.view.snapshot(at_work=True)
+    snapshot = ray.view.snapshot(has_jobs=True)
     assert not snapshot.answers
     assert not snapshot.speaks_of("job_1")

@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from raylift.domain.deployment import ApplicationSnapshot, ApplicationState, Deployment, DeploymentConfig, DeploymentStatus
-from raylift.supervisor.deployments.plan import Delete, Deploy, DeploymentAction, Observe, Prove, plan_deployments
+from raylift.supervisor.deployments.plan import Delete, Deploy, DeploymentAction, LoadCheck, Observe, plan_deployments
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 KEY = ("churn", "1")
@@ -13,7 +13,7 @@ REGISTERED = Deployment("churn", "1", "models:/churn/1", DeploymentConfig(), Dep
 PENDING = replace(REGISTERED, demanded_at=NOW)
 STARTING = replace(PENDING, status=DeploymentStatus.STARTING, applied_generation=1)
 READY = replace(STARTING, status=DeploymentStatus.READY, replicas=1, ready_at=NOW)
-PARKED = replace(READY, status=DeploymentStatus.SCALED_TO_ZERO, replicas=0)
+SCALED_TO_ZERO = replace(READY, status=DeploymentStatus.SCALED_TO_ZERO, replicas=0)
 LATER = NOW + timedelta(hours=1)
 
 
@@ -38,36 +38,36 @@ def plan(
 
 
 def test_a_version_that_somebody_waits_for_is_deployed_and_proven() -> None:
-    assert plan(PENDING, None) == [Deploy(PENDING, prove=True)]
+    assert plan(PENDING, None) == [Deploy(PENDING, load_check=True)]
     # However long nobody was there to do it.
-    assert plan(PENDING, None, LATER) == [Deploy(PENDING, prove=True)]
+    assert plan(PENDING, None, LATER) == [Deploy(PENDING, load_check=True)]
 
 
 def test_a_version_that_nobody_waits_for_is_proven_without_an_application() -> None:
-    assert plan(REGISTERED, None) == [Prove(REGISTERED)]
+    assert plan(REGISTERED, None) == [LoadCheck(REGISTERED)]
 
 
 def test_what_no_warm_process_can_prove_is_deployed_for_that() -> None:
-    assert plan(REGISTERED, None, warm=False) == [Deploy(REGISTERED, prove=True)]
+    assert plan(REGISTERED, None, warm=False) == [Deploy(REGISTERED, load_check=True)]
     for row in (
         replace(REGISTERED, environment_lock=("polars==1.0",)),
         replace(REGISTERED, config=DeploymentConfig(memory_bytes=2**33)),
         replace(REGISTERED, config=DeploymentConfig(cpus=2)),
         replace(REGISTERED, config=DeploymentConfig(environment={"OPENBLAS_CORETYPE": "Haswell"})),
     ):
-        assert plan(row, None) == [Deploy(row, prove=True)]
+        assert plan(row, None) == [Deploy(row, load_check=True)]
 
 
 def test_variables_that_are_read_late_need_no_process_of_their_own() -> None:
     row = replace(REGISTERED, config=DeploymentConfig(environment={"SCALE": "2"}))
-    assert plan(row, None) == [Prove(row)]
+    assert plan(row, None) == [LoadCheck(row)]
 
 
 def test_a_parked_version_rests_until_it_is_called() -> None:
-    assert plan(PARKED, None, LATER) == []
-    called = replace(PARKED, demanded_at=LATER)
-    assert plan(called, None, LATER) == [Deploy(called, prove=True)]
-    assert plan(replace(PARKED, demanded_at=None), None) == []
+    assert plan(SCALED_TO_ZERO, None, LATER) == []
+    called = replace(SCALED_TO_ZERO, demanded_at=LATER)
+    assert plan(called, None, LATER) == [Deploy(called, load_check=True)]
+    assert plan(replace(SCALED_TO_ZERO, demanded_at=None), None) == []
 
 
 def test_a_version_whose_application_is_gone_is_parked() -> None:
@@ -76,15 +76,15 @@ def test_a_version_whose_application_is_gone_is_parked() -> None:
 
 
 def test_of_hundreds_of_parked_versions_only_those_called_or_kept_are_brought_back() -> None:
-    rows = [replace(PARKED, version=str(number)) for number in range(300)]
+    rows = [replace(SCALED_TO_ZERO, version=str(number)) for number in range(300)]
     rows[7] = replace(rows[7], demanded_at=LATER)
     rows[9] = replace(rows[9], config=DeploymentConfig(min_replicas=1))
-    assert plan_all(rows, {}, LATER) == [Deploy(rows[7], prove=True), Deploy(rows[9], prove=True)]
+    assert plan_all(rows, {}, LATER) == [Deploy(rows[7], load_check=True), Deploy(rows[9], load_check=True)]
 
 
 def test_a_version_that_keeps_replicas_is_brought_back_with_them() -> None:
     row = replace(READY, config=DeploymentConfig(min_replicas=1))
-    assert plan(row, None, LATER) == [Deploy(row, prove=True)]
+    assert plan(row, None, LATER) == [Deploy(row, load_check=True)]
 
 
 def test_few_start_at_a_time() -> None:
@@ -96,7 +96,7 @@ def test_few_start_at_a_time() -> None:
 
 def test_versions_that_were_starting_when_ray_died_are_started_again() -> None:
     rows = [replace(STARTING, version=str(n)) for n in range(3)]
-    assert plan_all(rows, {}) == [Deploy(row, prove=True) for row in rows[:2]]
+    assert plan_all(rows, {}) == [Deploy(row, load_check=True) for row in rows[:2]]
 
 
 def test_what_is_seen_is_written_down_once() -> None:
@@ -106,11 +106,11 @@ def test_what_is_seen_is_written_down_once() -> None:
 
 def test_without_replicas_it_is_parked_after_the_gateway_was_told() -> None:
     assert plan(READY, app(ApplicationState.RUNNING, 0)) == [Observe(READY, DeploymentStatus.SCALED_TO_ZERO, 0, None)]
-    assert plan(PARKED, app(ApplicationState.RUNNING, 0)) == [Delete(KEY)]
+    assert plan(SCALED_TO_ZERO, app(ApplicationState.RUNNING, 0)) == [Delete(KEY)]
 
 
 def test_what_keeps_replicas_is_never_parked() -> None:
-    row = replace(PARKED, config=DeploymentConfig(min_replicas=1))
+    row = replace(SCALED_TO_ZERO, config=DeploymentConfig(min_replicas=1))
     assert plan(row, app(ApplicationState.RUNNING, 0)) == []
 
 
@@ -126,18 +126,18 @@ def test_a_model_that_does_not_load_is_unhealthy_and_taken_down_and_not_tried_ag
 def test_a_version_that_a_node_cannot_start_in_its_overlay_starts_over_however_many_start() -> None:
     seen = ApplicationSnapshot(ApplicationState.FAILED, 0, "no plugin", lacks_plugin=True)
     rows = [replace(STARTING, version=version) for version in "12"]
-    again = [Deploy(row, prove=True, leave_environment_to_ray=True) for row in rows]
+    again = [Deploy(row, load_check=True, leave_environment_to_ray=True) for row in rows]
     assert plan_all(rows, {(row.model_name, row.version): seen for row in rows}) == again
 
 
 def test_an_unhealthy_version_that_was_changed_is_tried_again() -> None:
     row = replace(STARTING, status=DeploymentStatus.UNHEALTHY, generation=2)
-    assert plan(row, None, LATER) == [Deploy(row, prove=True)]
+    assert plan(row, None, LATER) == [Deploy(row, load_check=True)]
 
 
 def test_a_change_is_applied_to_a_running_version() -> None:
     row = replace(READY, generation=2)
-    assert plan(row, app(ApplicationState.RUNNING, 1)) == [Deploy(row, prove=False)]
+    assert plan(row, app(ApplicationState.RUNNING, 1)) == [Deploy(row, load_check=False)]
 
 
 def test_a_replica_that_recovers_does_not_make_a_version_starting_again() -> None:

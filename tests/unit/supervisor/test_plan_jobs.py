@@ -11,9 +11,9 @@ from raylift.engines.attempts.progress import Outcome, Progress
 from raylift.engines.ray.jobs import RayJob, RayJobStatus
 from raylift.settings import JobSettings
 from raylift.supervisor.jobs.plan import (
-    AttemptSeen,
     Finish,
     JobAction,
+    ObservedAttempt,
     Prepare,
     Register,
     Retry,
@@ -29,8 +29,8 @@ SETTINGS = JobSettings(max_infrastructure_losses=1, start_timeout_seconds=60)
 USAGE = Usage(cpu_seconds=1.5, peak_memory_bytes=10, wall_seconds=2.0, memory_enforced_by="watchdog")
 
 
-def plan(job: Job, now: datetime, **seen: object) -> JobAction | None:
-    return plan_job(job, AttemptSeen(**seen), now, SETTINGS)  # type: ignore[arg-type]
+def plan(job: Job, now: datetime, **observed: object) -> JobAction | None:
+    return plan_job(job, ObservedAttempt(**observed), now, SETTINGS)  # type: ignore[arg-type]
 
 
 def ray(status: RayJobStatus, **fields: str) -> RayJob:

@@ -47,13 +47,13 @@ def test_none_is_missed_when_many_are_registered_and_few_are_looked_at_afterward
     registry: Any = ManyVersions(450)
     tracking: Any = SimpleNamespace(requirements_of=lambda version: [])
     sync = RegistrySync(settings, store, registry, tracking, lambda: NOW)
-    sync.look(lease)
+    sync.sync(lease)
     rows = store.deployments.list()
     assert len(rows) == 450
     # Nobody waits for them: they are proven and parked, not started.
     assert {(row.status, row.demanded_at) for row in rows} == {(DeploymentStatus.PENDING, None)}
     registry.asked.clear()
     registry.count = 451
-    sync.look(lease)
+    sync.sync(lease)
     assert (len(store.deployments.list()), registry.asked) == (451, [200])
     store.close()

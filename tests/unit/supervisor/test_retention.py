@@ -45,7 +45,7 @@ class World:
             gateway_url="",
             retention=RetentionSettings(**retention),
         )
-        Retention(settings, self.store, lambda: self.now).look()
+        Retention(settings, self.store, lambda: self.now).remove_expired()
 
     def finished(self, **fields: Any) -> Job:
         job = finish(self.store, self.lease, add(self.store, **fields))

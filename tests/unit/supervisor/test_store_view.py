@@ -48,7 +48,7 @@ def test_knows_that_jobs_wait_for_a_node_that_there_is_not(store: Store) -> None
     add(store, "job_1", cpus=64)
     view.refresh([NODE])
     assert view.waiting == []
-    assert view.somebody_waits
+    assert view.jobs_wait
 
 
 def test_a_job_is_active_or_waits(store: Store) -> None:

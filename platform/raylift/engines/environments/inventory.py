@@ -27,7 +27,7 @@ from raylift.engines.environments.overlays.in_use import (
     named_by_processes,
     note_use,
 )
-from raylift.engines.environments.overlays.overlay import build_lock, download_cache, read_ready
+from raylift.engines.environments.overlays.overlay import build_lock, download_cache, environment_hash, read_ready
 from raylift.engines.environments.overlays.sizes import Package, built_wheel_bytes, duplicate_bytes, packages_from, shared_bytes
 from raylift.engines.environments.uv.commands import InstallerFailure, own_cache_is_used, run_uv
 from raylift.engines.environments.uv.process import Downloads
@@ -146,6 +146,14 @@ def make_room(root: Path, max_bytes: int, *, keep: str | None = None) -> list[st
     if gone:
         _LOG.info("removed the environments %s; %d bytes are left", ", ".join(gone), disk_bytes(left))
     return gone
+
+
+def make_room_after_build(root: Path, max_bytes: int, lock: Sequence[str], logger: logging.Logger) -> None:
+    """Call ``make_room`` and keep the overlay of ``lock``. An OSError is logged: the next build tries again."""
+    try:
+        make_room(root, max_bytes, keep=environment_hash(lock))
+    except OSError:
+        logger.exception("could not make room in %s", root)
 
 
 def _names(root: Path) -> list[str]:

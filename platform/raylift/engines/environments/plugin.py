@@ -9,10 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
-from raylift.engines.environments.inventory import make_room
+from raylift.engines.environments.inventory import make_room_after_build
 from raylift.engines.environments.overlays.overlay import (
     ensure_overlay,
-    environment_hash,
     is_built,
     overlay_directory,
     overlay_python,
@@ -48,8 +47,8 @@ class EnvironmentPlugin(RuntimeEnvPlugin):
         python = await asyncio.to_thread(ensure_overlay, lock, root, expected=True)
         logger.info("environment of %s is %s", ", ".join(lock), python)
         if not existed and max_bytes is not None:
-            # In the background, so that the worker does not wait for it.
-            clearing = asyncio.create_task(_make_room(lock, root, max_bytes, logger))
+            # The worker need not wait until others are gone.
+            clearing = asyncio.create_task(asyncio.to_thread(make_room_after_build, root, max_bytes, lock, logger))
             self._clearing.add(clearing)
             clearing.add_done_callback(self._clearing.discard)
         return 0
@@ -67,14 +66,6 @@ class EnvironmentPlugin(RuntimeEnvPlugin):
     def delete_uri(self, uri: str, logger: logging.Logger) -> float:
         """Delete nothing, because overlays outlive Ray's sessions."""
         return 0
-
-
-async def _make_room(lock: list[str], root: Path, max_bytes: int, logger: logging.Logger) -> None:
-    try:
-        await asyncio.to_thread(make_room, root, max_bytes, keep=environment_hash(lock))
-    except OSError:
-        # The environment itself is ready. The next build tries again.
-        logger.exception("could not make room in %s", root)
 
 
 def _config(runtime_env: Mapping[str, Any]) -> tuple[list[str], Path, int | None]:

@@ -1,4 +1,4 @@
-"""How many jobs and deployments there are, by status."""
+"""Counts of jobs and deployments by status, for metrics."""
 
 from __future__ import annotations
 
@@ -13,17 +13,18 @@ from raylift.store import Store
 
 @dataclass(frozen=True, slots=True)
 class StatusCounts:
+    """Every status is present, if only with 0: a graph then shows that nothing is left."""
+
     jobs: Mapping[JobStatus, int]
     deployments: Mapping[DeploymentStatus, int]
     failed_jobs: Mapping[Reason, int]
 
 
-class CensusService:
+class StatusCounter:
     def __init__(self, store: Store) -> None:
         self._store = store
 
     def take(self) -> StatusCounts:
-        """Every status is there, if only with 0: a graph of what went away shows it gone."""
         jobs = self._store.jobs.count_by_status()
         deployments = Counter(deployment.status for deployment in self._store.deployments.list())
         return StatusCounts(

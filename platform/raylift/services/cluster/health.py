@@ -1,4 +1,4 @@
-"""Whether the parts the platform stands on answer, each by name, within a bounded time."""
+"""Readiness of the platform's parts, each by name, within a bounded time."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class PartState:
 
 
 class HealthService:
-    """Asks every part at once. One that hangs holds one thread, however often it is asked for."""
+    """Checks all parts in parallel. A part that hangs blocks one thread, also over many calls."""
 
     def __init__(self, checks: Mapping[str, Callable[[], object]], *, bound_seconds: float = _BOUND_SECONDS) -> None:
         self._checks = checks
@@ -32,7 +32,7 @@ class HealthService:
         self._running: dict[str, asyncio.Future[PartState]] = {}
 
     async def parts(self) -> dict[str, PartState]:
-        """The state of each part, within the bound."""
+        """Return the state of each part after at most two seconds."""
         loop = asyncio.get_running_loop()
         for name, check in self._checks.items():
             running = self._running.get(name)
@@ -46,10 +46,10 @@ class HealthService:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
 
-def supervisor_at_work(store: Store) -> None:
-    """Raise EngineUnavailable unless a supervisor holds the lease: without one, jobs wait and nothing is deployed."""
+def check_supervisor(store: Store) -> None:
+    """Raise EngineUnavailable unless a supervisor holds the lease."""
     if store.leases.held(SUPERVISOR, now=datetime.now(UTC)) is None:
-        raise EngineUnavailable("No supervisor is at work; Ray starts another within seconds.")
+        raise EngineUnavailable("No supervisor runs; Ray starts another within seconds.")
 
 
 def _state(check: Callable[[], object]) -> PartState:
@@ -57,6 +57,6 @@ def _state(check: Callable[[], object]) -> PartState:
         check()
     except PlatformError as error:
         return PartState(False, error.detail)
-    except Exception as error:  # noqa: BLE001 - whatever a part raises, it is not well, and the others are told all the same
+    except Exception as error:  # noqa: BLE001 - any error means that this part is down
         return PartState(False, f"{type(error).__name__}: {error}")
     return PartState(True)

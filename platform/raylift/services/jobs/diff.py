@@ -1,4 +1,4 @@
-"""What one job does differently from another. Computed here, so that the values of variables never leave the platform."""
+"""Compares two jobs. Values of variables are compared here and never leave the platform."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ _SETTINGS: Final = (
     "register",
 )
 _MAX_DIFF_LINES: Final = 10_000
-"""Of a script: finding the least difference of longer ones takes too long for a request."""
+"""Limit for both scripts together: a longer diff takes too long for a request."""
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Something with two values. None: the job does not have it."""
+    """A value that differs. None: the job does not have it."""
 
     name: str
     first: Any
@@ -46,7 +46,7 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class OnlyIn:
-    """What only one of two lists has."""
+    """Items that only one of two lists has."""
 
     first: Sequence[str] = ()
     second: Sequence[str] = ()
@@ -54,7 +54,7 @@ class OnlyIn:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What differs, and nothing of what does not."""
+    """Differences between two jobs."""
 
     first: str
     second: str
@@ -71,7 +71,7 @@ class Comparison:
 
     @property
     def same(self) -> bool:
-        """Whether both ask for the same. Metrics are what came of it."""
+        """True where both jobs ask for the same. Metrics are results and do not count."""
         lists = (self.requirements, self.environment_lock)
         asked = (self.script, self.project, self.args, self.params, self.environment, self.resources, self.settings)
         return not any(asked) and not any(part.first or part.second for part in lists)
@@ -84,11 +84,7 @@ class ComparisonService:
         self._store = store
 
     def compare(self, first_id: str, second_id: str) -> Comparison:
-        """What the second job does differently.
-
-        Raises:
-            JobNotFound: there is none of one of the ids.
-        """
+        """Return the differences of the second job. Raises JobNotFound."""
         first, second = self._store.jobs.get(first_id), self._store.jobs.get(second_id)
         a, b = first.spec, second.spec
         return Comparison(
@@ -134,7 +130,7 @@ def _title(job: Job) -> str:
 
 
 def _lock(job: Job) -> Sequence[str]:
-    """What is installed beyond the base; until the job is admitted, what is to be."""
+    """Return the packages beyond the base environment; before admission, those that a rerun will have."""
     return (job.spec.environment_lock if job.environment_lock is None else job.environment_lock) or ()
 
 
@@ -176,5 +172,5 @@ def _settings(job: Job) -> dict[str, Any]:
 
 
 def _secrets(job: Job) -> dict[str, str]:
-    """The variables whose values are not shown: all but the parameters."""
+    """Return the variables whose values are not shown: all except parameters."""
     return {name: value for name, value in job.spec.environment.items() if name not in job.spec.params}

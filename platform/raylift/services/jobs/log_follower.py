@@ -1,4 +1,4 @@
-"""Following a log while it grows: whole lines as they come, by byte offset, over all attempts, until the job has ended."""
+"""Follows a growing log: whole lines by byte offset, over all attempts, until the job has ended."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _HEARTBEAT_SECONDS: Final = 15.0
 
 @dataclass(frozen=True, slots=True)
 class Lines:
-    """Text that was printed. ``offset`` is where the attempt's log goes on after it."""
+    """Printed text. ``offset`` is the byte after it in the attempt's log."""
 
     text: str
     offset: int
@@ -29,14 +29,14 @@ class Lines:
 
 @dataclass(frozen=True, slots=True)
 class AttemptStarted:
-    """The job was tried again: offsets begin anew."""
+    """A new attempt: offsets begin at 0."""
 
     attempt: int
 
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """The job has ended, and everything it printed has been told."""
+    """End of the job, after all of its output."""
 
     status: JobStatus
     offset: int
@@ -45,29 +45,28 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class Heartbeat:
-    """Nothing happened for a while."""
+    """Sign of life after a while without output."""
 
 
 LogEvent = Lines | AttemptStarted | Ended | Heartbeat
 
 
 @dataclass(frozen=True, slots=True)
-class _Look:
-    """What one look at the store and the file found."""
+class _Reading:
+    """A part of a log."""
 
-    job: Job
     data: bytes
     offset: int
-    """Where ``data`` begins."""
+    """Byte at which ``data`` begins."""
     attempt: int | None
     is_over: bool
-    """Whether nothing comes after ``data`` in this log but what is there already."""
+    """True where this log does not grow any more."""
 
 
 class LogFollower:
-    """Follows logs. Each follower looks a few times a second, in a thread; the store is asked once for all of a job's.
+    """Follows logs. Each follower polls the file in a thread; all followers of a job share one query of the store.
 
-    While the store is away, what is printed is told all the same.
+    While the store does not answer, output still arrives.
     """
 
     def __init__(self, store: Store, logs: JobLogs, *, poll_seconds: float = _POLL_SECONDS) -> None:
@@ -76,28 +75,28 @@ class LogFollower:
         self._poll_seconds = poll_seconds
 
     async def follow(self, job_id: str, *, attempt: int | None = None, offset: int = 0) -> AsyncIterator[LogEvent]:
-        """Everything that is printed from here on, over all attempts that follow, until the job has ended.
+        """Yield all output from here on, over all later attempts, until the job has ended.
 
         Args:
             job_id: the job.
-            attempt: the one to begin with; None: the newest that there is.
+            attempt: the attempt to begin with; None: the newest.
             offset: the byte of its log to begin with.
         """
         quiet = 0.0
         while True:
-            # The job first: once it is final, its file does not grow any more.
+            # The job first: the log of a final job does not grow any more.
             job = await self._job.get(job_id)
-            look = await asyncio.to_thread(self._look, job, attempt, offset)
-            if attempt is not None and look.attempt is not None and look.attempt != attempt:
-                yield AttemptStarted(look.attempt)
-            attempt, offset = look.attempt, look.offset
-            whole = _whole_lines(look.data, at_end=look.is_over)
+            reading = await asyncio.to_thread(self._read, job, attempt, offset)
+            if attempt is not None and reading.attempt is not None and reading.attempt != attempt:
+                yield AttemptStarted(reading.attempt)
+            attempt, offset = reading.attempt, reading.offset
+            whole = _whole_lines(reading.data, at_end=reading.is_over)
             if whole:
                 offset += len(whole)
                 quiet = 0.0
                 yield Lines(whole.decode("utf-8", "replace"), offset, attempt or 1)
-            elif look.job.is_final:
-                yield Ended(look.job.status, offset, attempt or 1)
+            elif job.is_final:
+                yield Ended(job.status, offset, attempt or 1)
                 return
             else:
                 await asyncio.sleep(self._poll_seconds)
@@ -106,18 +105,18 @@ class LogFollower:
                 quiet = 0.0
                 yield Heartbeat()
 
-    def _look(self, job: Job, attempt: int | None, offset: int) -> _Look:
+    def _read(self, job: Job, attempt: int | None, offset: int) -> _Reading:
         newest = self._logs.of_job(job)
         if newest is None:
-            return _Look(job, b"", offset, attempt, is_over=job.is_final)
-        log, offset = self._where(job, newest, attempt, offset)
-        # It may be shorter than it was: the wrapper cut the middle out of a log that had grown too large.
+            return _Reading(b"", offset, attempt, is_over=job.is_final)
+        log, offset = self._next_position(job, newest, attempt, offset)
+        # It may be shorter than before: the wrapper cuts the middle out of a log that is too large.
         offset = min(offset, log.size())
         is_over = job.is_final or log.attempt != newest.attempt
-        return _Look(job, log.read(offset, _CHUNK_BYTES), offset, log.attempt, is_over=is_over)
+        return _Reading(log.read(offset, _CHUNK_BYTES), offset, log.attempt, is_over=is_over)
 
-    def _where(self, job: Job, newest: LogFile, attempt: int | None, offset: int) -> tuple[LogFile, int]:
-        """The log to go on with, and where in it: what an attempt printed is told to its end before the next one's."""
+    def _next_position(self, job: Job, newest: LogFile, attempt: int | None, offset: int) -> tuple[LogFile, int]:
+        """Return the next log and the offset in it: an attempt's log is read to its end before the next one."""
         if attempt is None or attempt == newest.attempt:
             return newest, offset
         for log in self._logs.since(job, attempt):
@@ -128,7 +127,7 @@ class LogFollower:
 
 
 def _whole_lines(data: bytes, *, at_end: bool) -> bytes:
-    """As much of ``data`` as can be told: up to its last line's end, or all of it when no more comes to complete the line."""
+    """Return ``data`` up to its last line end; all of it where no more text can complete the line."""
     # A carriage return ends a line too (progress bars), but as the last byte it may be half of a Windows line end.
     end = max(data.rfind(b"\n"), data.rfind(b"\r", 0, -1)) + 1
     if end:
@@ -139,7 +138,7 @@ def _whole_lines(data: bytes, *, at_end: bool) -> bytes:
 
 
 def _whole_characters(data: bytes) -> bytes:
-    """``data`` without the beginning of a UTF-8 character that goes on after it."""
+    """Return ``data`` without an incomplete UTF-8 character at its end."""
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
     decoder.decode(data)
     begun, _ = decoder.getstate()

@@ -1,4 +1,4 @@
-"""What a job's script printed: the file that the wrapper of its attempt writes."""
+"""Logs of jobs: the file that the wrapper of an attempt writes."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from raylift.engines.attempts.untrusted_file import open_plain, plain_size
 from raylift.store import Store
 
 TAIL_BYTES: Final = 64 * 1024
-"""How much of the log a job's resource carries."""
+"""Size of the log's end that a job's resource shows."""
 
 TAIL_LINES_BYTES: Final = 8 * 1024 * 1024
-"""How much of the log its last lines are looked for in."""
+"""Size of the log's end in which last lines are searched."""
 
 _BLOCK: Final = 64 * 1024
 
@@ -42,11 +42,11 @@ class LogFile:
 
     @property
     def was_removed(self) -> bool:
-        """Whether all that the attempt left is gone. One that has not started yet has its directory, if no log."""
+        """True where the attempt's directory is gone. An attempt that has not started has a directory without a log."""
         return not self.path.parent.exists()
 
     def tail(self, limit: int = TAIL_BYTES) -> str:
-        """The end of the log as text; what is no UTF-8 in it is replaced."""
+        """Return the end of the log as text. Bytes that are not UTF-8 are replaced."""
         start = max(0, self.size() - limit)
         data = self.read(start, limit)
         if start:
@@ -54,7 +54,7 @@ class LogFile:
         return data.decode("utf-8", "replace")
 
     def last_lines(self, count: int) -> str:
-        """The last ``count`` lines as text, of at most 8 MiB; a first line says so where there is more in them.
+        """Return the last ``count`` lines as text, of at most 8 MiB. A first line notes what was cut.
 
         A line ends at a line feed, a carriage return (progress bars), or both.
         """
@@ -72,10 +72,10 @@ class LogFile:
         return note + text.decode("utf-8", "replace")
 
     def _back_to(self, end: int, count: int) -> tuple[int, bytes]:
-        """(offset, the bytes from there to ``end``), with the last ``count`` lines in them if the bound allows it."""
+        """Return (offset, bytes from there to ``end``) with the last ``count`` lines, if the limit allows it."""
         blocks: list[bytes] = []
         start, ends = end, 0
-        # One more than asked: the last of all ends no line that others follow.
+        # One more line end than lines: the last one is at the end of the log.
         while start > max(0, end - TAIL_LINES_BYTES) and ends <= count:
             step = min(_BLOCK, start)
             start -= step
@@ -91,19 +91,19 @@ def _line_ends(data: bytes) -> int:
 
 
 def removal_note(job: Job) -> str:
-    """What there is to say in the place of a log that is gone."""
+    """Return the text that is shown in place of a removed log."""
     return f"The log of {job.job_id} was removed: the job has ended, and logs are kept for a time only (retention.logs_days)."
 
 
 class JobLogs:
-    """Finds the log of a job, or of one of its attempts."""
+    """Finds the logs of a job's attempts."""
 
     def __init__(self, store: Store, attempts_dir: Path) -> None:
         self._store = store
         self._attempts_dir = attempts_dir
 
     def of_job(self, job: Job, attempt: int | None = None) -> LogFile | None:
-        """The log of the given attempt, else of the newest that there is; None before the first was submitted.
+        """Return the log of the given attempt, else of the newest; None before the first.
 
         Raises:
             NotFound: the job has no such attempt.
@@ -119,18 +119,18 @@ class JobLogs:
         raise NotFound(f"Job {job.job_id} has no attempt {attempt}; it has {len(attempts)}.", job_id=job.job_id)
 
     def since(self, job: Job, attempt: int) -> Iterator[LogFile]:
-        """The logs of this attempt and of those that came after it, oldest first."""
+        """Yield the logs of this attempt and of later ones, oldest first."""
         for item in self._store.jobs.attempts(job.job_id):
             log = self._log_file(item.number, item.submission_id) if item.number >= attempt else None
             if log is not None:
                 yield log
 
-    def kept(self, job: Job, attempt: int | None = None) -> LogFile | None:
-        """As ``of_job``, if it is still there.
+    def existing(self, job: Job, attempt: int | None = None) -> LogFile | None:
+        """Return the log as ``of_job`` does.
 
         Raises:
             NotFound: the job has no such attempt.
-            LogRemoved: the job ended so long ago that its log is not kept any longer.
+            LogRemoved: retention has removed it.
         """
         log = self.of_job(job, attempt)
         if log is not None and job.is_final and log.was_removed:
@@ -138,7 +138,7 @@ class JobLogs:
         return log
 
     def remove(self, submission_ids: Sequence[str]) -> None:
-        """Delete everything that these attempts left."""
+        """Delete all files of these attempts."""
         for submission_id in submission_ids:
             if _is_file_name(submission_id):
                 AttemptDirectory(self._attempts_dir, submission_id).remove()
@@ -150,12 +150,12 @@ class JobLogs:
 
 
 def _is_file_name(submission_id: str) -> bool:
-    # Ids of jobs that were handed straight to Ray are whatever their users chose.
+    # Users choose the ids of jobs that they submit directly to Ray.
     return submission_id not in {"", ".", ".."} and "/" not in submission_id and "\0" not in submission_id
 
 
 def _whole_characters(data: bytes) -> bytes:
-    """``data`` without the rest of a UTF-8 character that begins before it."""
+    """Return ``data`` without an incomplete UTF-8 character at its start."""
     start = 0
     while start < min(3, len(data)) and data[start] & 0xC0 == 0x80:
         start += 1

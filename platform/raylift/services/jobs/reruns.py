@@ -1,4 +1,4 @@
-"""A job that runs again, and what of it is to be different."""
+"""Reruns of a job, with changes."""
 
 from __future__ import annotations
 
@@ -7,15 +7,14 @@ from dataclasses import dataclass, field, replace
 
 from raylift.domain.errors import FieldError
 from raylift.domain.job import Job, JobSpec, Origin, Resources
-from raylift.domain.quantities import format_bytes
 from raylift.services.cluster.capacity import Capacity
-from raylift.services.uploads.environment_variables import check_arguments, check_total, check_variables
-from raylift.services.uploads.parameters import check_params
+from raylift.services.uploads.environment_variables import check_arguments, check_params, check_total, check_variables
+from raylift.services.uploads.resources import check_fit, check_memory
 
 
 @dataclass(frozen=True, slots=True)
 class RerunChanges:
-    """Changes that a rerun asks for. None: as in the first job."""
+    """Changes for a rerun. None keeps the value of the first job."""
 
     args: Sequence[str] | None = None
     environment: Mapping[str, str] = field(default_factory=dict[str, str])
@@ -27,7 +26,7 @@ class RerunChanges:
     gpus: float | None = None
     deploy: bool | None = None
     take_traffic: bool = False
-    """Let the new version answer for the model's name."""
+    """Let the new version answer requests that name only the model."""
 
 
 def rerun_spec(first: Job, changes: RerunChanges) -> JobSpec:
@@ -40,7 +39,7 @@ def rerun_spec(first: Job, changes: RerunChanges) -> JobSpec:
         environment_lock=lock,
         origin=Origin.PLATFORM,
         sweep=None,
-        # A submission id that a client chose stands for its first job.
+        # A submission id that a client chose belongs to its first job.
         ray=None if spec.ray is None else replace(spec.ray, submission_id=None),
         args=spec.args if changes.args is None else tuple(changes.args),
         environment={**spec.environment, **changes.environment, **changes.params},
@@ -58,7 +57,7 @@ def rerun_spec(first: Job, changes: RerunChanges) -> JobSpec:
 def check_rerun(
     first: JobSpec, changes: RerunChanges, spec: JobSpec, capacity: Capacity, least_memory_bytes: int
 ) -> Iterator[FieldError]:
-    """Yield what is wrong with the changes. What was accepted before is not judged again."""
+    """Yield an error for each invalid change. Values that the first job had are not checked again."""
     yield from check_variables(changes.environment)
     for name in changes.environment.keys() & first.params.keys():
         yield FieldError(f"environment.{name}", "is a parameter of the job: set it in params")
@@ -66,14 +65,10 @@ def check_rerun(
     yield from check_params(changes.params, {**secrets, **changes.environment})
     if changes.args is not None:
         if first.command is not None:
-            yield FieldError("args", "is of a script; this job runs a shell command")
+            yield FieldError("args", "belongs to a script; this job runs a shell command")
         yield from check_arguments(changes.args)
     yield from check_total(spec.args, spec.environment)
-    if changes.memory_bytes is not None and changes.memory_bytes < least_memory_bytes:
-        asked, least = format_bytes(changes.memory_bytes), format_bytes(least_memory_bytes)
-        yield FieldError("resources.memory", f"is {asked}; it must be at least {least}")
+    if changes.memory_bytes is not None:
+        yield from check_memory(changes.memory_bytes, least_memory_bytes)
     if (changes.cpus, changes.memory_bytes, changes.gpus) != (None, None, None):
-        wanted = spec.resources
-        shortfall = capacity.shortfall(cpus=wanted.cpus, memory_bytes=wanted.memory_bytes, gpus=wanted.gpus)
-        if shortfall:
-            yield FieldError(f"resources.{shortfall.resource}", shortfall.detail)
+        yield from check_fit(spec.resources, capacity)

@@ -1,4 +1,4 @@
-"""Sweeps as users handle them: hand in, look at, cancel, delete as one."""
+"""Submits, shows, cancels and deletes sweeps."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from raylift.domain.errors import SweepNotFinished
 from raylift.domain.identifiers import new_job_id, new_sweep_id
 from raylift.domain.job import Job, JobStatus
 from raylift.domain.sweep import Sweep, SweepSpec, choose_best, missing_metric
-from raylift.services.clock import Clock, utc_now
 from raylift.services.jobs.training import TrainingService
-from raylift.services.jobs.wait_reasons import QueueReasons
+from raylift.services.jobs.wait_reasons import WaitReasons
+from raylift.services.ports import Clock, utc_now
 from raylift.services.uploads.checks import CheckedUpload
 from raylift.services.uploads.sweeps import job_specs
 from raylift.settings import QuotaSettings
@@ -24,11 +24,11 @@ class SweepDetails:
     sweep: Sweep
     jobs: list[Job]
     best: Job | None
-    """Among the jobs that have completed so far; what was chosen for good once the sweep has ended."""
+    """Best of the completed jobs; final once the sweep has ended."""
 
 
 class SweepService:
-    """Writes what users want to the store. What happens then is the supervisor's."""
+    """Writes requests of users to the store. The supervisor carries them out."""
 
     def __init__(
         self,
@@ -36,7 +36,7 @@ class SweepService:
         training: TrainingService,
         *,
         quotas: QuotaSettings,
-        reasons: QueueReasons,
+        reasons: WaitReasons,
         clock: Clock = utc_now,
     ) -> None:
         self._store = store
@@ -56,13 +56,13 @@ class SweepService:
         """Commit a sweep and all its jobs to the store, in one transaction.
 
         Raises:
-            QuotaExceeded: with these, more jobs of the owner would wait than may.
+            QuotaExceeded: the owner would have more waiting jobs than its quota allows.
             IdempotencyMismatch: ``key`` came with another body before.
         """
         now = self._clock()
         sweep_id = new_sweep_id(now.timestamp())
         specs = job_specs(sweep, sweep_id, upload.spec)
-        # Sorted: jobs of one moment and priority are admitted by id, so they run in the order of the table.
+        # Sorted: jobs of the same time and priority are admitted by id, and so run in the order of the table.
         ids = sorted(new_job_id(now.timestamp()) for _ in specs)
         return self._store.sweeps.add(
             sweep,
@@ -86,7 +86,7 @@ class SweepService:
         return self._store.sweeps.list(limit=limit, cursor=cursor)
 
     def cancel(self, sweep_id: str) -> SweepDetails:
-        """Ask all jobs of a sweep to stop. Returns at once; idempotent; a finished sweep is returned as it is."""
+        """Request that all jobs of a sweep stop. Returns at once; idempotent; a finished sweep stays as it is."""
         self._store.sweeps.request_cancel(sweep_id, now=self._clock())
         return self.details(sweep_id)
 
@@ -105,7 +105,7 @@ class SweepService:
 
 
 def _warned(sweep: Sweep, jobs: list[Job], best: Job | None) -> Sweep:
-    """A sweep whose first jobs lack its metric says so while there is time to cancel it."""
+    """Add a warning where the first completed jobs lack the metric: the user may cancel the sweep in time."""
     metric = sweep.spec.metric
     some_completed = any(job.status is JobStatus.COMPLETED for job in jobs)
     if metric is None or best is not None or sweep.is_final or not some_completed:

@@ -1,4 +1,4 @@
-"""Jobs as users handle them: hand in, look at, cancel, run again, delete."""
+"""Submits, shows, cancels, reruns and deletes jobs."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from raylift.domain.errors import DeploymentNotFound, FieldError, InvalidRequest
 from raylift.domain.identifiers import new_job_id
 from raylift.domain.job import Event, Job, JobState
 from raylift.engines.environments.overlays.build_record import BuildRecord
-from raylift.services.clock import Clock, utc_now
 from raylift.services.cluster.capacity import Capacity
 from raylift.services.jobs.logs import JobLogs, LogFile, removal_note
 from raylift.services.jobs.reruns import RerunChanges, check_rerun, rerun_spec
-from raylift.services.jobs.wait_reasons import QueueReasons
+from raylift.services.jobs.wait_reasons import WaitReasons
+from raylift.services.ports import Clock, utc_now
 from raylift.services.uploads.checks import CheckedUpload
-from raylift.services.uploads.owners import beyond_quota
+from raylift.services.uploads.resources import check_quota
 from raylift.settings import GatewaySettings, JobSettings
 from raylift.store import IdempotencyKey, JobFilter, JobPage, Store
 
@@ -28,27 +28,27 @@ MAX_PAGE: Final = 500
 
 @dataclass(frozen=True, slots=True)
 class JobDetails:
-    """A job with what its resource shows beside it."""
+    """A job with the further facts that its resource shows."""
 
     job: Job
     log_tail: str
     queue_position: int | None
     deployment: Deployment | None
-    """Of the version it registered."""
+    """Deployment of the version that it registered."""
     build: BuildRecord | None = None
     """Record of the build of the environment that it waits for."""
 
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """A job that was committed to the store, by this request or by an earlier one with the same key."""
+    """A stored job. ``repeated``: an earlier request with the same key stored it."""
 
     job: Job
     repeated: bool
 
 
 class TrainingService:
-    """Writes what users want to the store. What happens then is the supervisor's."""
+    """Writes requests of users to the store. The supervisor carries them out."""
 
     def __init__(
         self,
@@ -58,7 +58,7 @@ class TrainingService:
         *,
         jobs: JobSettings,
         capacity: Capacity,
-        reasons: QueueReasons,
+        reasons: WaitReasons,
         clock: Clock = utc_now,
     ) -> None:
         self._store = store
@@ -75,7 +75,7 @@ class TrainingService:
 
         Raises:
             IdempotencyMismatch: ``key`` came with another body before.
-            QuotaExceeded: as many jobs of the owner wait as may.
+            QuotaExceeded: the owner has as many waiting jobs as its quota allows.
         """
         now = self._clock()
         idempotency = self.idempotency(key, body_sha256)
@@ -92,7 +92,7 @@ class TrainingService:
         return Submission(job, repeated=job.job_id != job_id)
 
     def idempotency(self, key: str | None, body_sha256: str) -> IdempotencyKey | None:
-        """What a request's Idempotency-Key stands for, from now on; None without one."""
+        """Return the record of a request's Idempotency-Key; None without one. Raises InvalidRequest."""
         if key is None:
             return None
         return IdempotencyKey(_checked_key(key), body_sha256, self._clock() + timedelta(hours=self._settings.idempotency_hours))
@@ -120,11 +120,7 @@ class TrainingService:
         return job, self._store.jobs.script(job.spec.script_sha256)
 
     def project(self, job_id: str) -> tuple[str, bytes]:
-        """The SHA-256 and the archive of the job's project.
-
-        Raises:
-            NotFound: it is a single script.
-        """
+        """Return the SHA-256 and the archive of the job's project. Raises NotFound for a single script."""
         sha256 = self._store.jobs.get(job_id).spec.project_sha256
         if sha256 is None:
             raise NotFound(f"Job {job_id} has no project: it is a single script.", job_id=job_id)
@@ -135,39 +131,38 @@ class TrainingService:
         return self._store.jobs.events(job_id)
 
     def cancel(self, job_id: str) -> Job:
-        """Ask a job to stop. Returns at once; idempotent; a finished job is returned as it is."""
+        """Request that a job stops. Returns at once; idempotent; a finished job stays as it is."""
         return self._store.jobs.request_cancel(job_id, now=self._clock())
 
     def rerun(self, job_id: str, changes: RerunChanges | None = None) -> Job:
         """Add a job with the same script, command or project and the same locked requirements.
 
         Raises:
-            InvalidRequest: something is wrong with the changes, or by itself it asks for more than its owner's quota, which
-                may have been lowered since.
-            QuotaExceeded: as many jobs of the owner wait as may.
+            InvalidRequest: a change is invalid, or the job alone exceeds the present quota of its owner.
+            QuotaExceeded: the owner has as many waiting jobs as its quota allows.
         """
         first, changes = self._store.jobs.get(job_id), changes or RerunChanges()
         spec = rerun_spec(first, changes)
         errors = list(check_rerun(first.spec, changes, spec, self._capacity, self._min_memory_bytes))
-        errors += beyond_quota(spec.owner, spec.resources, self._quotas)
+        errors += check_quota(spec.owner, spec.resources, self._quotas)
         if errors:
-            raise InvalidRequest("; ".join(f"{error.field} {error.detail}" for error in errors), errors)
+            raise InvalidRequest.of(*errors)
         script = self._store.jobs.script(first.spec.script_sha256)
         now, max_queued = self._clock(), self._quotas.of(spec.owner).max_queued_jobs
         return self._store.jobs.add(spec, script, job_id=new_job_id(now.timestamp()), now=now, max_queued=max_queued)
 
     def delete(self, job_id: str) -> None:
-        """Delete a finished job, its events, its log and everything else its attempts left on disk.
+        """Delete a finished job, its events and all files of its attempts.
 
         Raises:
-            JobNotFinished: it has not ended, or its sweep has not; cancel that first.
+            JobNotFinished: the job or its sweep has not ended.
         """
         job = self._store.jobs.get(job_id)
         if not job.is_final:
             raise JobNotFinished(f"Job {job_id} has not ended yet. Cancel it first.", job_id=job_id)
         if job.spec.sweep is not None and not self._store.sweeps.get(job.spec.sweep.sweep_id).is_final:
-            # It may be the best.
-            detail = f"Job {job_id} is of {job.spec.sweep.sweep_id}, which has not ended yet. Cancel that first."
+            # It may become the best.
+            detail = f"Job {job_id} belongs to {job.spec.sweep.sweep_id}, which has not ended yet. Cancel that first."
             raise JobNotFinished(detail, job_id=job_id)
         submission_ids = [attempt.submission_id for attempt in self._store.jobs.attempts(job_id)]
         self._store.jobs.delete(job_id)
@@ -183,7 +178,7 @@ class TrainingService:
 
 
 def _shown(job: Job, log: LogFile | None) -> str:
-    """The end of the log for the job's resource."""
+    """Return the end of the log for the job's resource."""
     if log is None:
         return ""
     return f"[raylift] {removal_note(job)}\n" if job.is_final and log.was_removed else log.tail()
@@ -191,6 +186,5 @@ def _shown(job: Job, log: LogFile | None) -> str:
 
 def _checked_key(key: str) -> str:
     if not 1 <= len(key) <= MAX_KEY_LENGTH or not key.isprintable():
-        problem = FieldError(IDEMPOTENCY_KEY, f"must have 1 to {MAX_KEY_LENGTH} printable characters")
-        raise InvalidRequest(f"{problem.field} {problem.detail}", [problem])
+        raise InvalidRequest.of(FieldError(IDEMPOTENCY_KEY, f"must have 1 to {MAX_KEY_LENGTH} printable characters"))
     return key

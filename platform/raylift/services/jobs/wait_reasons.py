@@ -1,4 +1,4 @@
-"""Why a job waits. Worked out when somebody asks, so that it is true at that moment and costs waiting jobs nothing."""
+"""Reasons why jobs wait, computed for each request: always up to date, and no cost for waiting jobs."""
 
 from __future__ import annotations
 
@@ -10,33 +10,33 @@ from typing import Final
 
 from raylift.domain.errors import SweepNotFound
 from raylift.domain.job import Job, JobState, Reason
+from raylift.domain.listing import listed
 from raylift.domain.quantities import format_bytes
 from raylift.domain.quota import Held
 from raylift.domain.sweep import SweepState
 from raylift.engines.environments.overlays.build_record import BuildRecord, read_record
 from raylift.engines.environments.overlays.overlay import is_built, overlay_directory
-from raylift.services.clock import Clock, utc_now
 from raylift.services.cluster.capacity import Capacity
+from raylift.services.ports import Clock, utc_now
 from raylift.settings import QuotaSettings
 from raylift.store import Store
 
-_SOON: Final = timedelta(seconds=10)
-"""Starting takes so long without anything to wait for."""
-_MOST_NAMED: Final = 5
+_USUAL_START: Final = timedelta(seconds=10)
+"""Time that a job takes to start when nothing delays it."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Look:
-    """What was looked up while some jobs were explained."""
+class _Lookups:
+    """Cached lookups for one list of jobs."""
 
     held: dict[str, Held] = field(default_factory=dict[str, Held])
     """By owner."""
     held_back: dict[str, Mapping[str, str]] = field(default_factory=dict[str, Mapping[str, str]])
-    """By sweep, and job."""
+    """Messages by sweep and job."""
 
 
-class QueueReasons:
-    """Gives jobs that wait the reason and the message of this moment. Other jobs have theirs in the store."""
+class WaitReasons:
+    """Adds the present reason and message to waiting jobs. Other jobs have theirs in the store."""
 
     def __init__(
         self, store: Store, capacity: Capacity, quotas: QuotaSettings, environments_dir: Path, clock: Clock = utc_now
@@ -48,85 +48,80 @@ class QueueReasons:
         self._clock = clock
 
     def explained(self, jobs: Sequence[Job]) -> list[Job]:
-        """The same jobs in the same order."""
-        look = _Look()
-        return [self._explained(job, look) for job in jobs]
+        """Return the same jobs in the same order, with their reasons."""
+        lookups = _Lookups()
+        return [self._explained(job, lookups) for job in jobs]
 
-    def _explained(self, job: Job, look: _Look) -> Job:
+    def _explained(self, job: Job, lookups: _Lookups) -> Job:
         if job.state is JobState.ENVIRONMENT:
             return self._in_environment(job)
-        if job.state is JobState.STARTING and self._clock() - job.entered_at > _SOON:
+        if job.state is JobState.STARTING and self._clock() - job.entered_at > _USUAL_START:
             return self._starting(job)
-        waits_for = self._waits_for(job, look) if job.state is JobState.QUEUED else None
+        waits_for = self._waits_for(job, lookups) if job.state is JobState.QUEUED else None
         if waits_for is None:
             return job
         reason, message = waits_for
-        # A job that came back to the queue says first why it did.
+        # A retried job first says why it is back in the queue.
         return replace(job, reason=reason, message=f"{job.message} {message}" if job.message else message)
 
     def build_of(self, job: Job) -> BuildRecord | None:
-        """The build of its environment that the job waits for."""
+        """Return the build that the job waits for; None where it waits for none."""
         if job.state not in {JobState.ENVIRONMENT, JobState.STARTING} or not job.environment_lock:
             return None
         return read_record(overlay_directory(job.environment_lock, self._environments_dir))
 
     def _in_environment(self, job: Job) -> Job:
         if job.environment_lock is None:
-            return replace(job, message=f"Its requirements are being resolved: {_listed(job.spec.requirements)}.")
+            return replace(job, message=f"Its requirements are being resolved: {listed(job.spec.requirements)}.")
         build, note = self.build_of(job), f" {job.message}" if job.message else ""
         return replace(
-            job, message=f"Its environment is being built, {_progress(build)}: {_listed(job.environment_lock)}.{note}"
+            job, message=f"Its environment is being built, {_progress(build)}: {listed(job.environment_lock)}.{note}"
         )
 
     def _starting(self, job: Job) -> Job:
         lock = job.environment_lock or ()
         if lock and not is_built(overlay_directory(lock, self._environments_dir)):
-            message = f"It waits for its environment, which is being installed: {_listed(lock)}."
+            message = f"It waits for its environment, which is being installed: {listed(lock)}."
             return replace(job, reason=Reason.BUILDING_ENVIRONMENT, message=message)
         return replace(job, message="It waits for Ray, which has it and has not started its process on a node yet.")
 
-    def _waits_for(self, job: Job, look: _Look) -> tuple[Reason, str] | None:
-        """None when it waits for room, or for its turn."""
+    def _waits_for(self, job: Job, lookups: _Lookups) -> tuple[Reason, str] | None:
+        """Return reason and message; None when the job waits for capacity or its turn."""
         wanted, owner = job.spec.resources, job.spec.owner
-        shortfall = self._capacity.shortfall(cpus=wanted.cpus, memory_bytes=wanted.memory_bytes, gpus=wanted.gpus)
+        shortfall = self._capacity.shortfall(wanted)
         if shortfall is not None:
             message = f"It waits for another node: {shortfall.detail}. It goes on when one joins that can hold it."
             return Reason.WAITING_FOR_NODE, message
         if job.spec.sweep is not None:
-            held_back = self._held_back(job.spec.sweep.sweep_id, look)
+            held_back = self._held_back(job.spec.sweep.sweep_id, lookups)
             if job.job_id in held_back:
                 return Reason.WAITING_FOR_SWEEP, held_back[job.job_id]
         quota = self._quotas.of(owner)
         if not quota.bounds_admission():
             return None
-        if owner not in look.held:
-            look.held[owner] = self._store.jobs.held_by(owner)
-        bound = quota.exceeded_by(wanted, look.held[owner])
+        if owner not in lookups.held:
+            lookups.held[owner] = self._store.jobs.held_by(owner)
+        bound = quota.exceeded_by(wanted, lookups.held[owner])
         if bound is None:
             return None
         message = f"With it, {owner!r} would have more than its quota of {bound}. It goes on when others of its jobs end."
         return Reason.WAITING_FOR_QUOTA, message
 
-    def _held_back(self, sweep_id: str, look: _Look) -> Mapping[str, str]:
-        """What each job of a sweep waits for that waits for the sweep."""
-        if sweep_id not in look.held_back:
+    def _held_back(self, sweep_id: str, lookups: _Lookups) -> Mapping[str, str]:
+        """Return a message for each job that waits for its sweep."""
+        if sweep_id not in lookups.held_back:
             try:
                 sweep = self._store.sweeps.get(sweep_id)
-            except SweepNotFound:  # Its jobs were cancelled, and it was deleted, since they were looked at.
+            except SweepNotFound:  # It was cancelled and deleted in the meantime.
                 return {}
             message = "It waits until its sweep has its parent run in MLflow."
             if sweep.state is not SweepState.OPENING:
                 message = f"It goes on when other jobs of its sweep end, of which {sweep.spec.max_parallel} run at a time."
-            look.held_back[sweep_id] = dict.fromkeys(self._store.sweeps.held_back(sweep), message)
-        return look.held_back[sweep_id]
+            lookups.held_back[sweep_id] = dict.fromkeys(self._store.sweeps.held_back(sweep), message)
+        return lookups.held_back[sweep_id]
 
 
 def _progress(build: BuildRecord | None) -> str:
     if build is None or build.downloads is None:
         return "nothing downloaded yet"
     return f"{format_bytes(build.downloads.done)} of {format_bytes(build.downloads.size)} downloaded"
-
-
-def _listed(packages: Sequence[str]) -> str:
-    rest = len(packages) - _MOST_NAMED
-    return ", ".join(packages[:_MOST_NAMED]) + (f" and {rest} more" if rest > 0 else "")

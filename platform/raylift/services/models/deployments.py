@@ -1,25 +1,39 @@
-"""What is wanted of the deployments of model versions. The supervisor makes it so."""
+"""Changes to the wanted state of deployments. The supervisor carries them out."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from typing import Any, Final
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from job_entrypoints.contract import TAG_JOB_ID
-from raylift.api.models import BatchingUpdate, DeploymentUpdate, PayloadLogConfig
 from raylift.domain.deployment import Batching, Deployment, DeploymentConfig, PayloadLog
 from raylift.domain.errors import DeploymentNotFound, FieldError, InvalidRequest
 from raylift.domain.identifiers import unservable_name
-from raylift.domain.quantities import parse_bytes
-from raylift.services.clock import Clock, utc_now
+from raylift.domain.job import Resources
 from raylift.services.cluster.capacity import Capacity
 from raylift.services.models.lineage import environment_lock_of, job_of
 from raylift.services.models.replica_environment import changed, check_environment, job_variables
-from raylift.services.ports import Registry
+from raylift.services.ports import Clock, Registry, utc_now
 from raylift.settings import ServingSettings
 from raylift.store import Store
+
+_SAMPLE_ALL = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class DeploymentChanges:
+    """Changes of a deployment's configuration. What is left out keeps its value."""
+
+    values: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """New values of fields of ``DeploymentConfig``."""
+    batching: Mapping[str, Any] | None = None
+    """New values of fields of ``Batching``."""
+    payload_log: Mapping[str, Any] | None = None
+    """New values of fields of ``PayloadLog``."""
+    environment: Mapping[str, str | None] = field(default_factory=dict[str, str | None], repr=False)
+    """Variables to set; None removes one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,28 +62,28 @@ class DeploymentService:
         try:
             return self._store.deployments.get(model_name, version)
         except DeploymentNotFound:
-            self._registry.version(model_name, version)  # A name that nobody registered deserves the better answer.
+            self._registry.version(model_name, version)  # Raises the better error for a name that is not registered.
             raise
 
     def wanted_among(self, versions: Sequence[tuple[str, str]]) -> list[Deployment]:
-        """Deployments of ``versions``, each a model's name and a number, that are wanted."""
+        """Return the deployments of these (model name, version) pairs that are to run."""
         found: list[Deployment] = []
         for model_name, version in versions:
             with suppress(DeploymentNotFound):
                 found.append(self._store.deployments.get(model_name, version))
         return [row for row in found if row.wanted]
 
-    def put(self, model_name: str, version: str, update: DeploymentUpdate) -> Change:
-        """Deploy a version, change how it is deployed, start it again, or try it again: whichever applies."""
+    def put(self, model_name: str, version: str, changes: DeploymentChanges) -> Change:
+        """Deploy a version, change its deployment, start it again, or retry one that failed."""
         problem = unservable_name(model_name)
         if problem is not None:
-            self._registry.version(model_name, version)  # A name that nobody registered deserves the better answer.
+            self._registry.version(model_name, version)  # Raises the better error for a name that is not registered.
             raise InvalidRequest(problem, [FieldError("model_name", problem)])
         try:
             present = self._store.deployments.get(model_name, version)
         except DeploymentNotFound:
-            return Change(self._create(model_name, version, update), created=True)
-        config = self._merged(present.config, update)
+            return Change(self._create(model_name, version, changes), created=True)
+        config = self._merged(present.config, changes)
         return Change(self._store.deployments.want(model_name, version, now=self._clock(), config=config), created=False)
 
     def stop(self, model_name: str, version: str) -> Deployment:
@@ -79,7 +93,7 @@ class DeploymentService:
             return present
         return self._store.deployments.want(model_name, version, now=self._clock(), wanted=False)
 
-    def _create(self, model_name: str, version: str, update: DeploymentUpdate) -> Deployment:
+    def _create(self, model_name: str, version: str, changes: DeploymentChanges) -> Deployment:
         registered = self._registry.version(model_name, version)
         job = job_of(self._store, registered)
         config = replace(self._settings.default_deployment(), environment=job_variables(job.spec) if job is not None else {})
@@ -87,68 +101,34 @@ class DeploymentService:
             model_name,
             registered.version,
             model_uri=registered.uri,
-            config=self._merged(config, update),
+            config=self._merged(config, changes),
             now=self._clock(),
             job_id=registered.tags.get(TAG_JOB_ID),
             environment_lock=environment_lock_of(self._store, registered),
-            demanded=True,
+            scale_up=True,
         )
 
-    def _merged(self, config: DeploymentConfig, update: DeploymentUpdate) -> DeploymentConfig:
-        merged = replace(config, **_changes(update))
-        if update.batching is not None:
-            merged = replace(merged, batching=self._batching(config, update.batching))
-        if update.payload_log is not None:
-            merged = replace(merged, payload_log=_payload_log(config, update.payload_log))
-        if update.environment is not None:
-            merged = replace(merged, environment=changed(config.environment, update.environment))
+    def _merged(self, config: DeploymentConfig, changes: DeploymentChanges) -> DeploymentConfig:
+        merged = replace(config, **changes.values)
+        if changes.batching is not None:
+            batching = config.batching or Batching(self._settings.batch_max_rows, self._settings.batch_wait_ms)
+            merged = replace(merged, batching=replace(batching, **changes.batching))
+        if changes.payload_log is not None:
+            payload_log = config.payload_log or PayloadLog(_SAMPLE_ALL)
+            merged = replace(merged, payload_log=replace(payload_log, **changes.payload_log))
+        merged = replace(merged, environment=changed(merged.environment, changes.environment))
         errors = [
-            *check_environment(update.environment or {}, merged.environment),
+            *check_environment(changes.environment, merged.environment),
             *_contradictions(merged),
             *self._unplaceable(merged),
         ]
         if errors:
-            raise InvalidRequest(f"{errors[0].field} {errors[0].detail}", errors)
+            raise InvalidRequest.of(*errors)
         return merged
 
-    def _batching(self, config: DeploymentConfig, update: BatchingUpdate) -> Batching:
-        present = config.batching or Batching(self._settings.batch_max_rows, self._settings.batch_wait_ms)
-        return Batching(
-            present.max_rows if update.max_rows is None else update.max_rows,
-            present.wait_ms if update.wait_ms is None else update.wait_ms,
-        )
-
     def _unplaceable(self, config: DeploymentConfig) -> list[FieldError]:
-        shortfall = self._capacity.shortfall(cpus=config.cpus, memory_bytes=config.memory_bytes or 0)
+        shortfall = self._capacity.shortfall(Resources(config.cpus, config.memory_bytes or 0))
         return [FieldError(shortfall.resource, shortfall.detail)] if shortfall else []
-
-
-_PLAIN: Final = (
-    "min_replicas",
-    "max_replicas",
-    "target_ongoing_requests",
-    "max_ongoing_requests",
-    "max_queued_requests",
-    "upscale_delay_s",
-    "downscale_delay_s",
-    "cpus",
-    "take_traffic",
-)
-
-
-def _changes(update: DeploymentUpdate) -> dict[str, Any]:
-    """Plain fields of ``update``. null takes memory, batching, payload log and environment away; all else stays."""
-    changes: dict[str, Any] = {name: getattr(update, name) for name in _PLAIN if getattr(update, name) is not None}
-    if "memory" in update.model_fields_set:
-        changes["memory_bytes"] = None if update.memory is None else parse_bytes(update.memory)
-    if "environment" in update.model_fields_set and update.environment is None:
-        changes["environment"] = {}
-    return changes | {name: None for name in ("batching", "payload_log") if name in update.model_fields_set}
-
-
-def _payload_log(config: DeploymentConfig, update: PayloadLogConfig) -> PayloadLog:
-    given = {name: getattr(update, name) for name in update.model_fields_set}
-    return replace(config.payload_log, **given) if config.payload_log else PayloadLog(update.sample_rate, update.max_body_bytes)
 
 
 def _contradictions(config: DeploymentConfig) -> list[FieldError]:

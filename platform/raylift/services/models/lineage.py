@@ -1,4 +1,4 @@
-"""Where a model version comes from: told by the job that made it, or else by the tags on the version itself."""
+"""Origin of a model version, from the job that made it or else from the version's tags."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from raylift.store import Store
 
 @dataclass(frozen=True, slots=True)
 class Origins:
-    """What is None is not known: no job of the platform made the version, or its job was deleted and left no tags."""
+    """Origin of a version. None: unknown, because no job made the version, or its job was deleted and left no tags."""
 
     job_id: str | None
     script_sha256: str | None
@@ -41,13 +41,17 @@ def origins_of(store: Store, version: ModelVersion) -> Origins:
 
 
 def environment_lock_of(store: Store, version: ModelVersion) -> tuple[str, ...]:
-    """The pinned packages that the version was trained with, and is to be served with."""
+    """Return the pinned packages of the training, which are also those of the replicas."""
     return origins_of(store, version).environment_lock or ()
 
 
 def job_of(store: Store, version: ModelVersion) -> Job | None:
-    """The job that made the version; None where none did, or its record is gone."""
-    job_id = version.tags.get(TAG_JOB_ID)
+    """Return the job that made the version; None without one, or after its deletion."""
+    return find_job(store, version.tags.get(TAG_JOB_ID))
+
+
+def find_job(store: Store, job_id: str | None) -> Job | None:
+    """Return the job; None without an id, or after its deletion."""
     if job_id is None:
         return None
     try:
@@ -57,7 +61,7 @@ def job_of(store: Store, version: ModelVersion) -> Job | None:
 
 
 def _lines(tag: str | None) -> tuple[str, ...] | None:
-    """A tag that holds a JSON list or one item a line."""
+    """Parse a tag that holds a JSON list, or one item on each line."""
     if tag is None:
         return None
     try:

@@ -1,4 +1,4 @@
-"""What versions' processes have counted, and what people tell of their predictions afterwards."""
+"""Metrics of model versions: counts of their processes, and feedback on predictions."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from raylift.domain.errors import DeploymentNotFound
 from raylift.domain.feedback import Feedback, Truth
 from raylift.domain.model_counters import VersionCounts
 from raylift.engines.metrics.counter_files import read_counts
-from raylift.services.clock import Clock, utc_now
-from raylift.services.ports import Registry
+from raylift.services.ports import Clock, Registry, utc_now
 from raylift.store import Store
 from raylift.store.repositories.feedback import FeedbackPage
 
@@ -21,11 +20,13 @@ class Statistics:
     model_name: str
     version: str
     counts: VersionCounts | None
-    """None for a version that never had a process."""
+    """None for a version without any process so far."""
     feedback: int
 
 
 class ObservationService:
+    """Reads counts, and keeps feedback."""
+
     def __init__(self, store: Store, registry: Registry, counters_dir: Path, *, clock: Clock = utc_now) -> None:
         self._store = store
         self._registry = registry
@@ -33,7 +34,7 @@ class ObservationService:
         self._clock = clock
 
     def counts(self) -> list[VersionCounts]:
-        """Of every version that ever had a process."""
+        """Return the counts of every version that has had a process."""
         return read_counts(self._counters_dir)
 
     def statistics(self, model_name: str, version: str) -> Statistics:
@@ -42,10 +43,15 @@ class ObservationService:
         counts = next(iter(read_counts(self._counters_dir, (model_name, version))), None)
         return Statistics(model_name, version, counts, self._store.feedback.count(model_name, version))
 
-    def tell(self, model_name: str, version: str, values: Sequence[tuple[str, Truth]]) -> int:
-        """Keep the true values of requests, by request id; how many requests there are.
+    def put_feedback(self, model_name: str, version: str, values: Sequence[tuple[str, Truth]]) -> int:
+        """Store the true values of requests, and return the number of requests. A later value replaces an earlier one.
 
-        What is told last counts. The ids are not looked up: requests are not kept unless a payload log keeps them.
+        The request ids are not checked: only a payload log keeps requests.
+
+        Args:
+            model_name: the model.
+            version: its version.
+            values: pairs of request id and true value.
 
         Raises:
             ModelNotFound, VersionNotFound.
@@ -56,7 +62,7 @@ class ObservationService:
         return len({request_id for request_id, _ in values})
 
     def feedback(self, model_name: str, version: str, *, limit: int, cursor: str | None) -> FeedbackPage:
-        """Newest first. Raises ModelNotFound, VersionNotFound, or InvalidRequest for a cursor that is none."""
+        """Return a page, newest first. Raises ModelNotFound, VersionNotFound, or InvalidRequest for an invalid cursor."""
         self._require(model_name, version)
         return self._store.feedback.page(model_name, version, limit=limit, cursor=cursor)
 

@@ -1,4 +1,4 @@
-"""Registered models and their versions, with where they come from and how they are deployed."""
+"""Registered models and their versions, with lineage and deployments."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class ModelOutline:
 
 
 class ModelService:
-    """Reads the registry, and the store beside it."""
+    """Reads the registry and the store."""
 
     def __init__(self, store: Store, registry: Registry) -> None:
         self._store = store

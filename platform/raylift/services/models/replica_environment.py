@@ -1,4 +1,4 @@
-"""Environment variables of a version's replicas: those of the job that made it, without secrets, until somebody sets others."""
+"""Environment variables of replicas: by default those of the job that made the version, without secrets."""
 
 from __future__ import annotations
 
@@ -16,30 +16,32 @@ _SECRET_NAME: Final = re.compile(
     re.IGNORECASE,
 )
 _SECRET_VALUE: Final = re.compile(r"://[^/@\s]*@|-----BEGIN |^(?:Bearer|Basic) ")
-"""An address with a password in it, a private key, an authorization header."""
-_OF_THE_MACHINE: Final = re.compile(
+"""URL with a password, private key, or authorization header."""
+_MACHINE_VARIABLE: Final = re.compile(
     r"_THREADS(?:_NUM)?$|^LOKY_MAX_CPU_COUNT$|^(?:HOME|TMPDIR|TEMP|TMP|PWD|USER|SHELL|LANG|TERM)$"
 )
-"""They say how the job's processes run on its machine, not what its model is."""
+"""Variables about the job's machine, not about the model."""
 
 
 def job_variables(spec: JobSpec) -> dict[str, str]:
-    """The job's variables that its model may need. Parameters are no secrets; of the others, those that look like one stay."""
+    """Return the job's variables that its model may need: parameters, and variables that do not look like secrets."""
     parameters = {*spec.params, *(spec.sweep.parameters if spec.sweep is not None else ())}
     return {
         name: value
         for name, value in spec.environment.items()
-        if not is_reserved(name) and not _OF_THE_MACHINE.search(name) and (name in parameters or not _looks_secret(name, value))
+        if not is_reserved(name)
+        and not _MACHINE_VARIABLE.search(name)
+        and (name in parameters or not _looks_secret(name, value))
     }
 
 
 def changed(present: Mapping[str, str], changes: Mapping[str, str | None]) -> dict[str, str]:
-    """``present`` with variables set, or taken away where their value is None."""
+    """Return ``present`` with variables set, or removed where the new value is None."""
     return {name: value for name, value in {**present, **changes}.items() if value is not None}
 
 
 def check_environment(changes: Mapping[str, str | None], whole: Mapping[str, str]) -> Iterator[FieldError]:
-    """Yield what is wrong with each variable that is set, and with all of them together."""
+    """Yield errors of each variable to set, and of all variables together."""
     yield from check_variables({name: value for name, value in changes.items() if value is not None})
     for error in check_total((), whole):
         yield FieldError("environment", error.detail.removeprefix("and environment together "))

@@ -1,33 +1,48 @@
-"""Ray's Jobs API over the durable queue: what ``ray job`` and ``JobSubmissionClient`` do, done to the platform's jobs."""
+"""Ray's Jobs API on the durable queue, for ``ray job`` and ``JobSubmissionClient``."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 from job_entrypoints.contract import adopted_job_id
-from raylift.api.ray_jobs import JobDetails, JobSubmitRequest
 from raylift.domain.errors import FieldError, InvalidRequest, JobNotFinished, JobNotFound
-from raylift.domain.job import Job, RayRequest
+from raylift.domain.job import Job, JobStatus, Origin, RayRequest
+from raylift.engines.ray.jobs import RayJobStatus
 from raylift.services.jobs.logs import JobLogs
-from raylift.services.jobs.training import TrainingService
+from raylift.services.jobs.training import JobDetails, TrainingService
+from raylift.services.ray_api.field_names import refusal
 from raylift.services.ray_api.packages import RayPackages
-from raylift.services.ray_api.requests import TranslatedRequest, refusal, translate
-from raylift.services.ray_api.responses import RAY_STATUS, ray_job_details, submission_id_of
-from raylift.services.uploads.checks import CheckedUpload, UploadChecks
-from raylift.settings import JobSettings
+from raylift.services.uploads.checks import UploadChecks
+from raylift.services.uploads.request import UploadRequest
 from raylift.store import JobFilter, Store
 
-LISTED: Final = 1000
-"""Jobs in a list, the newest: Ray's API has no pages."""
-
+RAY_STATUS: Final[Mapping[JobStatus, RayJobStatus]] = {
+    JobStatus.QUEUED: RayJobStatus.PENDING,
+    JobStatus.RUNNING: RayJobStatus.RUNNING,
+    JobStatus.COMPLETED: RayJobStatus.SUCCEEDED,
+    JobStatus.FAILED: RayJobStatus.FAILED,
+    JobStatus.CANCELLED: RayJobStatus.STOPPED,
+}
+MAX_LISTED: Final = 1000
+"""Ray's API has no pages."""
 _MAX_ID_LENGTH: Final = 255
-_NO_PATH: Final = frozenset("/?#%")
-"""Ray's clients put the id into the path of a URL as it is: with these they would ask for something else."""
+_UNSAFE_IN_PATHS: Final = frozenset("/?#%")
+"""Ray's clients put the id unescaped into the path of a URL."""
+
+
+@dataclass(frozen=True, slots=True)
+class RaySubmission:
+    """A submission of one of Ray's clients."""
+
+    upload: UploadRequest
+    request: RayRequest
+    """Words of the client, given back to it. ``runtime_env`` names the packages of the project."""
 
 
 class RayJobsService:
-    """Finds jobs by the submission id that the client chose, and by the platform's own id."""
+    """Finds jobs by the submission id of the client, and by the platform's own id."""
 
     def __init__(
         self,
@@ -36,43 +51,43 @@ class RayJobsService:
         training: TrainingService,
         packages: RayPackages,
         logs: JobLogs,
-        settings: JobSettings,
     ) -> None:
         self._store = store
         self._uploads = uploads
         self._training = training
         self._packages = packages
         self._logs = logs
-        self._settings = settings
 
-    def submit(self, request: JobSubmitRequest, *, owner: str | None = None) -> str:
+    def submit(self, submission: RaySubmission) -> str:
         """Commit the job to the store. Returns its submission id: the client's, else the job's own.
 
         Raises:
-            QuotaExceeded: as many jobs of the owner wait as may.
-            InvalidRequest: it asks for what cannot be; the detail has a line for each field, in Ray's words.
+            QuotaExceeded: the owner has as many waiting jobs as its quota allows.
+            InvalidRequest: the detail has a line for each wrong field, with Ray's name of it.
             NotFound: its working_dir was not uploaded.
-            SubmissionIdTaken: the client's submission id is another job's.
+            SubmissionIdTaken: another job has the client's submission id.
         """
-        chosen = request.submission_id or request.job_id
+        chosen = submission.request.submission_id
         if chosen is not None:
             _check_submission_id(chosen)
-        translated = translate(request, default_timeout_seconds=self._settings.max_timeout_seconds)
-        checked = self._checked(translated, owner)
-        ray = RayRequest(request.entrypoint, chosen, dict(request.metadata or {}), dict(translated.runtime_env))
-        job = self._training.submit(replace(checked, spec=replace(checked.spec, ray=ray))).job
-        return submission_id_of(job)
+        upload = submission.upload
+        project = self._packages.project(submission.request.runtime_env)
+        if project is None and upload.command is None:
+            detail = f"runs {upload.entrypoint}, and there is no working_dir that it could be in (--working-dir .)"
+            raise refusal([FieldError("entrypoint", detail)])
+        try:
+            checked = self._uploads.check(replace(upload, project=project.archive if project else None))
+        except InvalidRequest as error:
+            raise refusal(error.errors) from error
+        spec = replace(checked.spec, ray=submission.request, python_path=project.python_path if project else ())
+        return submission_id_of(self._training.submit(replace(checked, spec=spec)).job)
 
     def find(self, job_or_submission_id: str) -> Job:
-        """The job.
-
-        Raises:
-            JobNotFound: there is none of that id.
-        """
+        """Return the job of that id. Raises JobNotFound."""
         job = self._store.jobs.of_submission(job_or_submission_id)
         if job is not None:
             return job
-        # Then the platform's own id, and that of a job which was handed straight to Ray.
+        # The platform's own id, or the id of a submission that a user made directly to Ray.
         for job_id in (job_or_submission_id, adopted_job_id(job_or_submission_id)):
             try:
                 return self._store.jobs.get(job_id)
@@ -81,20 +96,20 @@ class RayJobsService:
         raise JobNotFound(f"Job {job_or_submission_id} does not exist", job_id=job_or_submission_id)
 
     def details(self, job_or_submission_id: str) -> JobDetails:
-        details = self._training.details(self.find(job_or_submission_id).job_id)
-        return ray_job_details(details.job, details.queue_position)
+        """Return the job and its place in the queue. Raises JobNotFound."""
+        return self._training.details(self.find(job_or_submission_id).job_id)
 
-    def newest(self) -> list[JobDetails]:
-        """The newest jobs of every origin, newest first."""
-        return [ray_job_details(job) for job in self._training.page(JobFilter(), limit=LISTED, cursor=None).jobs]
+    def newest(self) -> Sequence[Job]:
+        """Return the newest 1000 jobs of every origin, newest first."""
+        return self._training.page(JobFilter(), limit=MAX_LISTED, cursor=None).jobs
 
     def stop(self, job_or_submission_id: str) -> bool:
-        """Ask the job to stop. A job that waits never starts. False when it had ended already."""
+        """Request that the job stops. A waiting job never starts. Returns False when it had ended already."""
         job = self.find(job_or_submission_id)
         return not job.is_final and not self._training.cancel(job.job_id).is_final
 
     def delete(self, job_or_submission_id: str) -> None:
-        """Delete a job that has ended, its log included.
+        """Delete a job that has ended, with its log.
 
         Raises:
             JobNotFinished: it has not ended.
@@ -108,27 +123,26 @@ class RayJobsService:
         self._training.delete(job.job_id)
 
     def logs(self, job_or_submission_id: str) -> str:
-        """All that the newest attempt has printed, as far as it is kept."""
+        """Return the output of the newest attempt; empty where it was removed."""
         log = self._logs.of_job(self.find(job_or_submission_id))
         return log.tail(log.size()) if log else ""
 
-    def _checked(self, translated: TranslatedRequest, owner: str | None) -> CheckedUpload:
-        project = self._packages.project(translated.runtime_env)
-        if project is None and translated.command is None:
-            detail = f"runs {translated.upload.entrypoint}, and there is no working_dir that it could be in (--working-dir .)"
-            raise refusal([FieldError("entrypoint", detail)])
-        try:
-            archive = project.archive if project else None
-            checked = self._uploads.check(translated.upload, project=archive, command=translated.command, owner=owner)
-        except InvalidRequest as error:
-            raise refusal(error.errors) from error
-        python_path = project.python_path if project else ()
-        return replace(checked, spec=replace(checked.spec, python_path=python_path))
+
+def submission_id_of(job: Job) -> str:
+    """Return the id by which Ray's clients know the job."""
+    if job.spec.ray is not None and job.spec.ray.submission_id is not None:
+        return job.spec.ray.submission_id
+    if job.spec.origin is Origin.RAY and job.submission_id is not None:
+        return job.submission_id
+    return job.job_id
 
 
 def _check_submission_id(chosen: str) -> None:
-    if not 1 <= len(chosen) <= _MAX_ID_LENGTH or not chosen.isprintable() or chosen in {".", ".."} or _NO_PATH & set(chosen):
-        detail = (
-            f"must have 1 to {_MAX_ID_LENGTH} printable characters, none of {' '.join(sorted(_NO_PATH))}, and be no . or .."
-        )
+    if (
+        not 1 <= len(chosen) <= _MAX_ID_LENGTH
+        or not chosen.isprintable()
+        or chosen in {".", ".."}
+        or _UNSAFE_IN_PATHS & set(chosen)
+    ):
+        detail = f"must have 1 to {_MAX_ID_LENGTH} printable characters, none of {' '.join(sorted(_UNSAFE_IN_PATHS))}, and be no . or .."
         raise refusal([FieldError("submission_id", detail)])

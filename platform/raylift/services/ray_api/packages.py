@@ -1,4 +1,4 @@
-"""Packages that Ray's clients upload before they submit: a folder as a .zip, named by its content."""
+"""Packages that Ray's clients upload before a submission: a folder as a .zip, named by its content."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, Final, cast
 from raylift.domain.errors import FieldError, InvalidRequest, NotFound, TooLarge
 from raylift.domain.project import ProjectFile, pack
 from raylift.domain.quantities import format_bytes
-from raylift.services.clock import Clock, utc_now
+from raylift.services.ports import Clock, utc_now
 from raylift.services.uploads.archives import UNPACKING, read_project
 from raylift.settings import PlatformSettings
 from raylift.store import Store
@@ -27,15 +27,15 @@ _MODULES_FOLDER: Final = ".py_modules"
 
 @dataclass(frozen=True, slots=True)
 class RayProject:
-    """The files that a runtime_env brings, as the archive of one project."""
+    """Files of a runtime_env as the archive of one project."""
 
     archive: bytes
     python_path: tuple[str, ...]
-    """What Ray would put on PYTHONPATH: the working_dir, and the folder that each of py_modules is in."""
+    """Folders that Ray would put on PYTHONPATH: the working_dir, and the parent of each py_module."""
 
 
 class RayPackages:
-    """Keeps packages until jobs are made of them, and some hours longer than they were last asked for."""
+    """Stores packages for some hours after their last use."""
 
     def __init__(self, store: Store, settings: PlatformSettings, *, clock: Clock = utc_now) -> None:
         self._store = store
@@ -43,16 +43,16 @@ class RayPackages:
         self._clock = clock
 
     def exists(self, protocol: str, name: str) -> bool:
-        """Whether the client may go without uploading it; it is kept long enough for that."""
+        """Return True where the package is stored. It is then kept for a submission that follows."""
         _check_name(protocol, name)
         return self._store.ray_packages.extend(name, expires_at=self._expires_at())
 
-    def keep(self, protocol: str, name: str, content: bytes) -> None:
-        """Take a package: checked as a project's archive is, and stored in the form of one.
+    def put(self, protocol: str, name: str, content: bytes) -> None:
+        """Check a package as a project's archive, and store it as one.
 
         Raises:
             TooLarge: it is over a limit for projects.
-            InvalidRequest: it has another name or content than a folder's package.
+            InvalidRequest: its name or its content is not that of a folder's package.
         """
         _check_name(protocol, name)
         with UNPACKING:
@@ -60,12 +60,12 @@ class RayPackages:
         self._store.ray_packages.keep(name, packed.content, expires_at=self._expires_at())
 
     def project(self, runtime_env: Mapping[str, Any]) -> RayProject | None:
-        """The project that ``working_dir`` and ``py_modules`` make together; None where neither is given.
+        """Join ``working_dir`` and ``py_modules`` into one project; None where neither is given.
 
         Raises:
-            InvalidRequest: one of them is no uploaded package.
-            NotFound: its package is not there, or not any more.
-            TooLarge: they are together over the limit for projects.
+            InvalidRequest: one of them is not an uploaded package.
+            NotFound: a package is not stored, or has expired.
+            TooLarge: together they are over the limit for projects.
         """
         working_dir = runtime_env.get(WORKING_DIR)
         modules = _module_uris(runtime_env.get(PY_MODULES))
@@ -74,9 +74,9 @@ class RayPackages:
         if not modules:
             return RayProject(self._content(WORKING_DIR, working_dir), (".",))
         with UNPACKING:
-            return self._together(working_dir, modules)
+            return self._joined(working_dir, modules)
 
-    def _together(self, working_dir: object, modules: Sequence[object]) -> RayProject:
+    def _joined(self, working_dir: object, modules: Sequence[object]) -> RayProject:
         files = self._files(WORKING_DIR, working_dir) if working_dir else {}
         folders: list[str] = []
         for index, uri in enumerate(modules):
@@ -88,10 +88,10 @@ class RayPackages:
         return RayProject(pack(files.values()).content, (".", *folders))
 
     def _check_size(self, files: Mapping[str, ProjectFile]) -> None:
-        # Each package is within it, and a list may name many.
+        # Each package is within the limit, but a list may name many.
         most = self._settings.jobs.max_project_unpacked_bytes
         if sum(len(file.content) for file in files.values()) > most:
-            raise TooLarge(f"working_dir and py_modules have together more than {format_bytes(most)}.", limit_bytes=most)
+            raise TooLarge(f"working_dir and py_modules together have more than {format_bytes(most)}.", limit_bytes=most)
 
     def _files(self, field: str, uri: object) -> dict[str, ProjectFile]:
         return read_project(self._content(field, uri), self._settings.jobs)

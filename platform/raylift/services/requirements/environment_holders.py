@@ -8,11 +8,11 @@ from typing import Final
 
 from raylift.domain.deployment import DeploymentStatus
 from raylift.domain.job import ACTIVE_STATES
+from raylift.domain.listing import listed
 from raylift.engines.environments.overlays.in_use import is_expected, processes_in
 from raylift.engines.environments.overlays.overlay import environment_hash
 from raylift.store import Store
 
-_MOST_NAMED: Final = 5
 _COMMAND_LENGTH: Final = 80
 
 
@@ -23,24 +23,24 @@ class Holders:
     jobs: tuple[str, ...]
     deployments: tuple[str, ...]
     processes: tuple[str, ...]
-    """Processes that hold it; looked for only where no job and no deployment does."""
+    """Other processes; only searched where there are no jobs and deployments."""
     expected: bool
-    """Ray was told of it a moment ago, and no worker has started in it yet."""
+    """True where it was just built for a worker that has not started yet."""
 
     def sentence(self, name: str) -> str:
-        """Sentence on what keeps the environment ``name`` from being removed, and what would end that."""
+        """Return a sentence on the users of the environment ``name``, and on how to end the use."""
         if self.jobs or self.deployments:
             parts = [f"job {job}" for job in self.jobs] + [f"the deployment of {row}" for row in self.deployments]
-            return f"The environment {name} is in use by {_listed(parts)}. Cancel the jobs and delete the deployments first."
+            return f"The environment {name} is in use by {listed(parts)}. Cancel the jobs and delete the deployments first."
         if self.processes:
-            return f"The environment {name} is in use by {_listed([f'process {each}' for each in self.processes])}."
+            return f"The environment {name} is in use by {listed([f'process {each}' for each in self.processes])}."
         if self.expected:
             return f"The environment {name} was built for a worker that has not started in it yet: try again in ten minutes."
-        return f"The environment {name} is in use: it is being built, or looked at."
+        return f"The environment {name} is in use: it is being built or read."
 
 
 def holders_of(name: str, root: Path, store: Store) -> Holders:
-    """Look for them in the store, and else among the processes of this machine."""
+    """Search the store, and else the processes of this machine."""
     jobs = [
         job.job_id
         for job in store.jobs.in_states(ACTIVE_STATES)
@@ -59,8 +59,3 @@ def holders_of(name: str, root: Path, store: Store) -> Holders:
     found = {} if jobs or deployments else processes_in(root / name)
     processes = [f"{pid} ({command[:_COMMAND_LENGTH]})" for pid, command in sorted(found.items())]
     return Holders(tuple(jobs), tuple(deployments), tuple(processes), is_expected(root / name))
-
-
-def _listed(parts: list[str]) -> str:
-    rest = len(parts) - _MOST_NAMED
-    return ", ".join(parts[:_MOST_NAMED]) + (f" and {rest} more" if rest > 0 else "")

@@ -1,4 +1,4 @@
-"""The environments on this machine: what there is, building one before a job asks for it, removing one."""
+"""Environments on this machine: lists, prewarms and removes them."""
 
 from __future__ import annotations
 
@@ -13,11 +13,10 @@ from typing import Final
 from raylift.domain.errors import Conflict, InvalidRequest
 from raylift.engines.environments import OVERLAY, EnvironmentBuildFailed, EnvironmentInUse, EnvironmentNotFound
 from raylift.engines.environments.inventory import Overlay, list_overlays, make_room, remove_overlay
-from raylift.engines.environments.locking.cuda_note import cuda_note
+from raylift.engines.environments.locking.cuda_note import missing_gpu_note
 from raylift.engines.environments.locking.lock_cache import lock_of
 from raylift.engines.environments.overlays.build_record import write_record
 from raylift.engines.environments.overlays.overlay import (
-    download_cache,
     ensure_overlay,
     environment_hash,
     is_built,
@@ -32,19 +31,19 @@ from raylift.store import Store
 _LOG: Final = logging.getLogger(__name__)
 _BUILDS_AT_A_TIME: Final = 2
 _JOB: Final = "job_"
-"""How the id of a job begins; the name of an environment is a hash."""
+"""Prefix of a job id. The name of an environment is a hash."""
 
 
 @dataclass(frozen=True, slots=True)
 class Prewarmed:
-    """What becomes of requirements. ``overlay`` is None when the base meets them all."""
+    """Environment of requirements. ``overlay`` is None where the base environment meets them all."""
 
     overlay: Overlay | None
     building: bool
 
 
 class EnvironmentService:
-    """Looks at the overlays below ``root``. Its methods read the disk and run uv: call them in a thread."""
+    """Manages the overlays below ``root``. Its methods read the disk and run uv: call them in a thread."""
 
     def __init__(self, store: Store, capacity: Capacity, root: Path, settings: EnvironmentSettings) -> None:
         self._store = store
@@ -63,11 +62,11 @@ class EnvironmentService:
         return list_overlays(self._root)
 
     def get(self, name: str) -> Overlay | None:
-        """The environment of that hash, or of the job of that id; None for a job that needs nothing beyond the base.
+        """Return the environment of a hash or of a job id; None for a job that needs only the base environment.
 
         Raises:
             JobNotFound: there is no such job.
-            EnvironmentNotFound: there is no such environment here, or the job has none yet.
+            EnvironmentNotFound: there is none here, or the job has none yet.
         """
         if name.startswith(_JOB):
             return self._of_job(name)
@@ -77,11 +76,11 @@ class EnvironmentService:
         return found
 
     def prewarm(self, requirements: Sequence[str], torch_backend: str | None = None) -> Prewarmed:
-        """Resolve ``requirements`` now, and build what they need in the background.
+        """Resolve requirements now, and build their environment in the background.
 
         Raises:
             InvalidRequest: a line is no requirement.
-            EnvironmentUnresolvable: no packages meet them.
+            EnvironmentUnresolvable: no packages meet the requirements.
             Conflict: this platform leaves environments to Ray.
         """
         if self._settings.mechanism != OVERLAY:
@@ -90,8 +89,8 @@ class EnvironmentService:
             )
         lines, errors = check_requirements(requirements)
         if errors:
-            raise InvalidRequest(f"{errors[0].field} {errors[0].detail}", errors)
-        # Anew: who prepares for jobs to come wants what there is now.
+            raise InvalidRequest.of(*errors)
+        # Not from the cache: prewarming is for the newest packages.
         backend = self._settings.backend_of(torch_backend)
         lock = lock_of(lines, self._root, torch_backend=backend, refresh=True)
         if not lock:
@@ -100,18 +99,16 @@ class EnvironmentService:
         if is_built(directory):
             ensure_overlay(lock, self._root)
             return Prewarmed(self._find(directory.name) or _unbuilt(lock), building=False)
-        note = None
-        if not self._capacity.has_gpus():
-            note = cuda_note(lock, cache_dir=download_cache(self._root), torch_backend=backend)
+        note = missing_gpu_note(lock, self._root, has_gpus=self._capacity.has_gpus, torch_backend=backend)
         self._build_in_background(lock, directory, note)
         return Prewarmed(self._find(directory.name) or _unbuilt(lock), building=True)
 
     def remove(self, name: str) -> None:
-        """Remove an environment and what it alone needs of the downloads.
+        """Remove an environment, and downloads that no other environment needs.
 
         Raises:
             EnvironmentNotFound: there is none.
-            EnvironmentInUse: somebody runs in it, is about to, or builds it; the sentence names who.
+            EnvironmentInUse: it is in use, reserved for a worker, or being built; the detail names the users.
         """
         try:
             removed = remove_overlay(self._root, name, wait=False)
@@ -139,7 +136,7 @@ class EnvironmentService:
             if directory.name in self._building:
                 return
             self._building.add(directory.name)
-        # Before the answer, so that whoever asks next, at another replica of the gateway too, hears of it.
+        # Before the answer, so that the next request sees it, also at another replica of the gateway.
         write_record(directory, lock, note=note)
         threading.Thread(target=self._build, args=(lock, directory.name), name=f"build-{directory.name}", daemon=True).start()
 

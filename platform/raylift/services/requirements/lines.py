@@ -1,4 +1,4 @@
-"""The requirements of an upload: PEP 508 lines, as in a requirements.txt without options."""
+"""Checks requirements: PEP 508 lines, as in a requirements.txt without options."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _CONTROL: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
 def check_requirements(lines: Sequence[str]) -> tuple[tuple[str, ...], list[FieldError]]:
-    """The requirements in ``lines``, and what is wrong with each line that is none."""
+    """Return the valid requirements, and an error for each other line."""
     if len(lines) > MAX_REQUIREMENTS:
         return (), [FieldError("requirements", f"has {len(lines)} lines; at most {MAX_REQUIREMENTS} are taken")]
     found: list[str] = []
@@ -32,7 +32,7 @@ def check_requirements(lines: Sequence[str]) -> tuple[tuple[str, ...], list[Fiel
 
 
 def requirement_problem(text: str) -> str | None:
-    """What keeps ``text`` from being a requirement that a job may have; None when nothing does."""
+    """Return the error in a requirement of a job; None where it is valid."""
     if _CONTROL.search(text):
         return "holds a control character or a line break: one requirement a line"
     problem = line_problem(text)

@@ -1,6 +1,6 @@
-"""Where the requirements of a job come from: the request, the script itself (PEP 723), or the files of its project.
+"""Finds the requirements of a job: in the request, in the script (PEP 723), or in files of its project.
 
-The first of these that says anything is taken, whole: they are never mixed.
+The first of these that has any counts alone: they are never mixed.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ _TOML_LINE: Final = re.compile(r"\(at line (\d+), column \d+\)")
 
 @dataclass(slots=True)
 class Sourced:
-    """Requirements, where they were found, and what is wrong with them."""
+    """Requirements with their source and errors."""
 
     requirements: tuple[str, ...] = ()
     source: str | None = None
-    """``request``, ``script metadata``, or the path of a project's file; None where nobody asks for any."""
+    """``request``, ``script metadata``, ``notebook`` or the path of a project's file; None without requirements."""
     errors: Sequence[FieldError] = ()
     notes: Sequence[str] = ()
-    """Sentences for whoever uploaded them."""
+    """Sentences for the user."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class _Place:
     first_line: int = 1
 
     def error(self, detail: str, *, near: str = "", line: int | None = None) -> FieldError:
-        """An error that names the file and the line, which is the first that holds ``near`` unless it is known."""
+        """Build an error that names the file and the line: ``line``, else the first with the text ``near``."""
         if line is None:
             line = self.first_line + self.text.count("\n", 0, max(self.text.find(near), 0))
         return FieldError(_FIELD, f"in {self.name}, line {line}: {detail}")
@@ -64,13 +64,13 @@ class _Place:
 def find_requirements(
     given: Sequence[str], script: bytes, script_path: str, files: Mapping[str, ProjectFile] | None
 ) -> Sourced:
-    """The requirements of a job.
+    """Find the requirements of a job.
 
     Args:
-        given: those of the request; they win.
+        given: requirements of the request. They replace all others.
         script: the script, or the project's entrypoint.
         script_path: its name, or its path in the project.
-        files: the project's files; None for a single script.
+        files: files of the project by path; None for a single script.
     """
     inline, errors = _inline(script, script_path)
     if given:
@@ -84,7 +84,7 @@ def find_requirements(
 
 
 def with_packages(sourced: Sourced, packages: Sequence[str]) -> Sourced:
-    """Add the packages that a notebook installs itself: they are part of the script, whatever else it needs."""
+    """Add the packages of a notebook's ``%pip install`` lines to the requirements."""
     if not packages:
         return sourced
     found, wrong = check_requirements(packages)
@@ -95,7 +95,7 @@ def with_packages(sourced: Sourced, packages: Sequence[str]) -> Sourced:
 
 
 def _inline(script: bytes, path: str) -> tuple[Sourced | None, list[FieldError]]:
-    """What the script's own metadata asks for; None where it does not speak of dependencies."""
+    """Read the script's own metadata; None where it has no dependencies field."""
     blocks = [block for block in metadata_blocks(script.decode("utf-8-sig", "replace")) if block.kind == "script"]
     if not blocks:
         return None, []
@@ -108,7 +108,7 @@ def _inline(script: bytes, path: str) -> tuple[Sourced | None, list[FieldError]]
     errors = list(_python_errors(table.get("requires-python"), place))
     if "dependencies" not in table:
         return None, errors
-    return _listed(table["dependencies"], place, FROM_SCRIPT), errors
+    return _toml_list(table["dependencies"], place, FROM_SCRIPT), errors
 
 
 def _of_project(script_path: str, files: Mapping[str, ProjectFile]) -> Sourced:
@@ -132,15 +132,15 @@ def _pyproject(path: str, files: Mapping[str, ProjectFile]) -> Sourced | None:
         return Sourced(source=path, errors=[error for error in (place, table) if isinstance(error, FieldError)][:1])
     project = table.get("project")
     if not isinstance(project, dict) or "dependencies" not in project:
-        return None  # A file of settings for tools.
+        return None  # It only has settings of tools.
     fields: dict[str, Any] = project  # pyright: ignore[reportUnknownVariableType] # TOML
-    found = _listed(fields["dependencies"], place, path)
+    found = _toml_list(fields["dependencies"], place, path)
     found.errors = [*_python_errors(fields.get("requires-python"), place), *found.errors]
     return found
 
 
-def _listed(value: object, place: _Place, source: str) -> Sourced:
-    """A list of requirements in TOML."""
+def _toml_list(value: object, place: _Place, source: str) -> Sourced:
+    """Check a list of requirements in TOML."""
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):  # pyright: ignore[reportUnknownVariableType]
         return Sourced(source=source, errors=[place.error("dependencies must be a list of strings", near="dependencies")])
     items = cast("list[str]", value)
@@ -152,7 +152,7 @@ def _listed(value: object, place: _Place, source: str) -> Sourced:
 
 
 def _requirements_file(path: str, files: Mapping[str, ProjectFile]) -> Sourced:
-    # No more is read than may be taken: what is wrong counts too.
+    # Reading ends at the limit; invalid lines count, too.
     reader = _Includes(files)
     items = list(islice(reader.lines(path, ()), MAX_REQUIREMENTS + 1))
     if len(items) > MAX_REQUIREMENTS:
@@ -163,24 +163,24 @@ def _requirements_file(path: str, files: Mapping[str, ProjectFile]) -> Sourced:
 
 
 def read_uploaded(name: str, raw: bytes) -> tuple[list[str], list[str]]:
-    """Return the lines of a requirements.txt that came alone, hashes and all, and what is wrong with it."""
+    """Return the requirements of an uploaded requirements.txt, with their hashes, and its errors."""
     place = _place(name, {name: ProjectFile(name, raw)})
     if isinstance(place, FieldError):
         return [], [place.detail]
-    kept: list[str] = []
+    valid: list[str] = []
     problems: list[str] = []
     for line in requirement_lines(place.text.splitlines()):
         problem = requirement_problem(line.text)
         if problem:
             problems.append(place.error(problem, line=line.number).detail)
         else:
-            kept.append(line.with_hashes)
-    return kept, problems
+            valid.append(line.with_hashes)
+    return valid, problems
 
 
 @dataclass(frozen=True, slots=True)
 class _Includes:
-    """Reads a requirements.txt and those that it includes, each once: to name one again adds nothing."""
+    """Reads a requirements.txt and the files that it includes, each file once."""
 
     files: Mapping[str, ProjectFile]
     _seen: set[str] = field(default_factory=set[str])
@@ -188,7 +188,7 @@ class _Includes:
     """Requirements that had hashes."""
 
     def lines(self, path: str, above: tuple[str, ...]) -> Iterator[str | FieldError]:
-        """The requirements, and what is wrong. ``above`` are the files that lead to this one."""
+        """Yield requirements and errors. ``above`` are the files whose includes lead to this one."""
         self._seen.add(path)
         place = _place(path, self.files)
         if isinstance(place, FieldError):
@@ -218,7 +218,7 @@ class _Includes:
 
 
 def _beside(path: str, name: str) -> str | None:
-    """The path of the file ``name`` as seen from the file ``path``; None when it is not in the project."""
+    """Resolve ``name`` relative to the file ``path``; None where it leads out of the project."""
     parts = list(PurePosixPath(path).parent.parts)
     for part in PurePosixPath(name).parts:
         if part == "..":
@@ -255,7 +255,7 @@ def _toml(place: _Place) -> dict[str, Any] | FieldError:
 
 
 def _python_errors(wanted: object, place: _Place) -> Iterator[FieldError]:
-    """What is wrong with ``requires-python``, the platform's own version included."""
+    """Yield errors of ``requires-python``, also where the platform's Python does not meet it."""
     if wanted is None:
         return
     own = ".".join(map(str, sys.version_info[:3]))

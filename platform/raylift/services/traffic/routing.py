@@ -1,4 +1,4 @@
-"""Which version answers a request."""
+"""Chooses the version that answers a request."""
 
 from __future__ import annotations
 
@@ -22,36 +22,35 @@ from raylift.domain.errors import (
 )
 from raylift.domain.identifiers import version_number
 from raylift.domain.model_version import ModelVersion
-from raylift.domain.traffic import Sticky, Target, TrafficTable, drawn, kept, weights_of
-from raylift.services.clock import Clock, utc_now
-from raylift.services.ports import Registry
+from raylift.domain.traffic import Sticky, Target, TrafficTable, choose_sticky, choose_weighted, weights_of
+from raylift.services.ports import Clock, Registry, utc_now
 from raylift.services.ttl_cache import TtlCache
 from raylift.store import Store
 
 HOLD_POLL_SECONDS: Final = 0.15
-"""How often the store is looked at while requests are held: once for all that wait for one model."""
+"""Pause between two reads of the store while requests are held; all that wait for one model share them."""
 RETRY_AFTER_SECONDS: Final = 5
 
 _ROWS_SECONDS: Final = 1.0
 _REGISTRY_SECONDS: Final = 2.0
 _DEPLOYED_WITHIN: Final = timedelta(seconds=60)
-"""How long after its registration a version's deployment may still be about to appear."""
+"""Time after a registration in which the deployment may still be missing."""
 
 
 StickyKey = Callable[[Sticky], Awaitable[str | None]]
-"""Finds what a traffic table is sticky by in a request; None where the request has no such thing."""
+"""Returns the value of a request that a traffic table is sticky by; None where it has none."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What a request asks for: a version, an alias, or neither. Then the traffic table decides, or the newest answers."""
+    """Target of a request: a version, an alias, or only a model. Then the traffic table or the newest version decides."""
 
     model_name: str
     version: str | None = None
     alias: str | None = None
     sticky_key: StickyKey | None = None
     chance: float = field(default_factory=random.random)
-    """Drawn once a request, so that one that waits goes on waiting for the same version."""
+    """Random number in [0, 1), drawn once: a held request keeps waiting for the same version."""
 
     @property
     def by_traffic(self) -> bool:
@@ -60,26 +59,26 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Starting:
-    """The version that will answer, but does not yet."""
+    """A version that is about to answer."""
 
     model_name: str
     version: str
     deployment: Deployment | None = None
-    """None while it has none."""
+    """None before the supervisor has added it."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Picture:
-    """What the store has of a model: its deployments by version, and its traffic table."""
+class _ModelState:
+    """Deployments of a model by version, and its traffic table."""
 
     rows: Mapping[str, Deployment]
     table: TrafficTable | None
     aliases: Mapping[str, str | None]
-    """Where the supervisor last saw the aliases that the table names: while MLflow is away, they stay there."""
+    """Last known versions of the aliases in the table; they count while MLflow does not answer."""
 
 
 class InferenceRouting:
-    """Chooses from a picture of the store that is at most a second old."""
+    """Chooses from a copy of the store that is at most one second old."""
 
     def __init__(
         self,
@@ -91,8 +90,8 @@ class InferenceRouting:
     ) -> None:
         self._clock = clock
         self._monotonic = monotonic
-        self._pictures: TtlCache[str, _Picture] = TtlCache(
-            lambda name: _picture(store, name), seconds=_ROWS_SECONDS, monotonic=monotonic
+        self._states: TtlCache[str, _ModelState] = TtlCache(
+            lambda name: _read_state(store, name), seconds=_ROWS_SECONDS, monotonic=monotonic
         )
         self._versions: TtlCache[str, Sequence[ModelVersion]] = TtlCache(
             lambda name: _versions(registry, name), seconds=_REGISTRY_SECONDS, stale_seconds=0, monotonic=monotonic
@@ -102,53 +101,53 @@ class InferenceRouting:
         )
 
     async def choose(self, wanted: Wanted, *, max_age: float | None = None) -> Deployment | Starting:
-        """The deployment that answers, or the version that is about to.
+        """Return the deployment that answers, or the version that is about to.
 
         Raises:
-            ModelNotFound, VersionNotFound: there is none such; ``versions`` are the ones there are.
-            DeploymentUnhealthy, DeploymentStopped: it will not answer until somebody changes that.
-            EngineUnavailable: the registry has to be asked, and does not answer.
+            ModelNotFound, VersionNotFound: it does not exist; ``versions`` lists the existing ones.
+            DeploymentUnhealthy, DeploymentStopped: it does not answer until a user changes its deployment.
+            EngineUnavailable: the registry is needed and does not answer.
         """
         try:
             return await self._choose(wanted, max_age)
         except (NotFound, Unavailable) as error:
             if max_age == 0 or isinstance(error, EngineUnavailable):
                 raise
-        # Refused by a picture that may be a second old: whoever has just deployed it must not be told that it is not.
+        # The copy may be a second old: a version that was just deployed must be found.
         return await self._choose(wanted, 0)
 
     def shadows(self, model_name: str) -> tuple[Target, ...]:
-        """What gets a copy of the requests that the model's traffic table routes, as the last of them saw it."""
-        picture = self._pictures.last(model_name)
-        return picture.table.shadow if picture is not None and picture.table is not None else ()
+        """Return the shadow targets of the model's traffic table, as of the last request."""
+        state = self._states.last(model_name)
+        return state.table.shadow if state is not None and state.table is not None else ()
 
     def forget(self, model_name: str, *aliases: str) -> None:
-        """Look anew at the next request, as somebody changed the traffic or an alias. Called in the event loop's thread."""
-        self._pictures.forget(model_name)
+        """Drop the copies after a change of the traffic or of aliases. Called in the event loop's thread."""
+        self._states.forget(model_name)
         for alias in aliases:
             self._aliases.forget((model_name, alias))
 
     async def _choose(self, wanted: Wanted, max_age: float | None) -> Deployment | Starting:
-        picture = await self._pictures.get(wanted.model_name, max_age=max_age)
-        rows = picture.rows
+        state = await self._states.get(wanted.model_name, max_age=max_age)
+        rows = state.rows
         version = wanted.version
         if wanted.alias is not None:
             version = await self._aliases.get((wanted.model_name, wanted.alias))
-        elif version is None and picture.table is not None:
-            version = await self._by_table(wanted, picture.table, picture)
+        elif version is None and state.table is not None:
+            version = await self._by_table(wanted, state.table, state)
         if version is None:
             return await self._newest(wanted.model_name, rows)
         row = rows.get(version)
         return _judge(row) if row else await self._without_deployment(wanted.model_name, version, rows)
 
-    async def _by_table(self, wanted: Wanted, table: TrafficTable, picture: _Picture) -> str:
-        """A version by weight. The share of those that cannot answer falls to the others, while there are others."""
+    async def _by_table(self, wanted: Wanted, table: TrafficTable, state: _ModelState) -> str:
+        """Return a version by weight. The share of versions that cannot answer goes to the others, if there are any."""
         name = wanted.model_name
         versions: list[tuple[str, float]] = []
         gone: list[str] = []
         for route in table.routes:
             try:
-                versions.append((await self._version_of(name, route.target, picture), route.weight))
+                versions.append((await self._version_of(name, route.target, state), route.weight))
             except VersionNotFound:  # The alias was deleted in MLflow.
                 gone.append(str(route.target))
         weights = weights_of(versions)
@@ -157,25 +156,25 @@ class InferenceRouting:
                 f"The traffic table of {name!r} sends requests to {' and '.join(gone)}, which MLflow does not have any more. "
                 f"Set it again, PUT another table, or POST /mlops/models/{name}/rollback.",
                 model_name=name,
-                versions=sorted(picture.rows, key=version_number, reverse=True),
+                versions=sorted(state.rows, key=version_number, reverse=True),
             )
-        able = {version: weight for version, weight in weights.items() if takes_requests(picture.rows.get(version))} or weights
+        able = {version: weight for version, weight in weights.items() if takes_requests(state.rows.get(version))} or weights
         if len(able) == 1:
             return next(iter(able))
         key = await wanted.sticky_key(table.sticky) if table.sticky and wanted.sticky_key else None
-        return drawn(able, wanted.chance) if key is None else kept(able, key, salt=name)
+        return choose_weighted(able, wanted.chance) if key is None else choose_sticky(able, key, salt=name)
 
-    async def _version_of(self, model_name: str, target: Target, picture: _Picture) -> str:
+    async def _version_of(self, model_name: str, target: Target, state: _ModelState) -> str:
         if target.version is not None:
             return target.version
         alias = str(target.alias)
         try:
             return await self._aliases.get((model_name, alias))
         except EngineUnavailable:
-            seen = picture.aliases.get(alias)
-            if seen is None:
+            last_known = state.aliases.get(alias)
+            if last_known is None:
                 raise
-            return seen
+            return last_known
 
     async def _newest(self, model_name: str, rows: Mapping[str, Deployment]) -> Deployment | Starting:
         newest_first = _newest_first(rows)
@@ -229,12 +228,12 @@ def not_ready(model_name: str, version: str) -> DeploymentNotReady:
 
 
 def newest_answering(rows: Mapping[str, Deployment]) -> Deployment | None:
-    """The version that answers for a model without a traffic table."""
+    """Return the version that answers for a model without a traffic table."""
     return next((row for row in _newest_first(rows) if row.answers and row.config.take_traffic), None)
 
 
 def takes_requests(row: Deployment | None) -> bool:
-    """Whether a traffic table sends requests there: a version that only starts lets them wait."""
+    """Return True where a traffic table may choose the version. A version that starts holds requests."""
     return row is not None and row.wanted and row.status is not DeploymentStatus.UNHEALTHY
 
 
@@ -242,11 +241,11 @@ def _newest_first(rows: Mapping[str, Deployment]) -> list[Deployment]:
     return [rows[version] for version in sorted(rows, key=version_number, reverse=True)]
 
 
-def _picture(store: Store, model_name: str) -> _Picture:
+def _read_state(store: Store, model_name: str) -> _ModelState:
     record = store.traffic.get(model_name)
     table = record.table if record else None
-    aliases = {seen.alias: seen.version for seen in store.traffic.aliases(model_name)} if table and table.aliases else {}
-    return _Picture({row.version: row for row in store.deployments.list(model_name)}, table, aliases)
+    aliases = {known.alias: known.version for known in store.traffic.aliases(model_name)} if table and table.aliases else {}
+    return _ModelState({row.version: row for row in store.deployments.list(model_name)}, table, aliases)
 
 
 def _versions(registry: Registry, model_name: str) -> Sequence[ModelVersion]:

@@ -1,4 +1,4 @@
-"""Changing which versions answer for a model: its traffic table, the aliases that the table names, and going back."""
+"""Changes traffic tables and aliases, and rolls changes back."""
 
 from __future__ import annotations
 
@@ -18,18 +18,17 @@ from raylift.domain.traffic import (
     named_targets,
     problems_of,
 )
-from raylift.services.clock import Clock, utc_now
-from raylift.services.ports import Registry
+from raylift.services.ports import Clock, Registry, utc_now
 from raylift.store import Store
 
 
 @dataclass(frozen=True, slots=True)
 class TrafficState:
-    """A model's traffic, with what it comes to now."""
+    """Traffic of a model, with the present aliases and deployments."""
 
     record: TrafficRecord
     aliases: Mapping[str, str]
-    """The versions of the aliases that the table names; one that is gone from MLflow is not there."""
+    """Versions of the aliases in the table. An alias that MLflow no longer has is missing."""
     deployments: Mapping[str, Deployment]
 
 
@@ -42,7 +41,7 @@ class AliasMove:
 
 
 class TrafficService:
-    """Reads and changes traffic. Every change has its author and its row in the audit."""
+    """Reads and changes traffic. Every change has an author and a row in the audit."""
 
     def __init__(self, store: Store, registry: Registry, *, clock: Clock = utc_now) -> None:
         self._store = store
@@ -50,7 +49,7 @@ class TrafficService:
         self._clock = clock
 
     def get(self, model_name: str) -> TrafficState:
-        """Raises ModelNotFound, and EngineUnavailable where aliases are to be looked up and MLflow does not answer."""
+        """Return the traffic. Raises ModelNotFound, or EngineUnavailable where MLflow is needed and does not answer."""
         deployments = self._deployments(model_name)
         record = self._record(model_name)
         if not deployments and not record.revision:
@@ -61,17 +60,17 @@ class TrafficService:
         """Give the model a table.
 
         Raises:
-            ModelNotFound: nothing is registered under the name.
-            InvalidRequest: the table is wrong, or names what cannot answer; ``errors`` says of each route what to do.
-            TrafficChanged: ``expected_revision`` is not the present one.
+            ModelNotFound: no model is registered under the name.
+            InvalidRequest: the table is invalid, or names versions that cannot answer; ``errors`` has advice for each route.
+            TrafficChanged: ``expected_revision`` is not the present revision.
         """
         errors = problems_of(table)
         if errors:
-            raise InvalidRequest(f"{errors[0].field} {errors[0].detail}", errors)
+            raise InvalidRequest.of(*errors)
         return self._put(model_name, table, who=who, action=TrafficAction.PUT, expected_revision=expected_revision)
 
     def delete(self, model_name: str, *, who: str, expected_revision: int | None = None) -> TrafficState:
-        """Let the newest version that answers have all requests again. Idempotent."""
+        """Delete the table: the newest ready version gets all requests. Idempotent."""
         state = self.get(model_name)
         if state.record.table is None and expected_revision is None:
             return state
@@ -81,21 +80,24 @@ class TrafficService:
         return self._state(record, state.deployments)
 
     def history(self, model_name: str, *, limit: int, before: int | None = None) -> list[TrafficChange]:
-        """Changes, newest first."""
+        """Return changes, newest first."""
         found = self._store.traffic.history(model_name, limit=limit, before=before)
         if not found:
             self._registry.model(model_name)
         return found
 
     def rollback(self, model_name: str, *, who: str, revision: int | None = None, alias: str | None = None) -> TrafficState:
-        """Undo the last change of the model's traffic: of its table, or of an alias that the table names.
+        """Undo the last change of the model's table, or of an alias in it.
 
-        ``revision`` goes back to that revision of the table instead; ``alias`` undoes the last move of that alias instead,
-        whether or not the table names it.
+        Args:
+            model_name: the model.
+            who: author of the rollback.
+            revision: restore this revision of the table instead.
+            alias: undo the last move of this alias instead, also where the table does not name it.
 
         Raises:
-            Conflict: there is nothing to go back to.
-            InvalidRequest: what it would go back to cannot answer any more.
+            Conflict: there is no earlier state.
+            InvalidRequest: a version of the earlier state cannot answer any more.
         """
         record = self._record(model_name)
         if alias is not None:
@@ -106,7 +108,7 @@ class TrafficService:
             aliases = record.table.aliases if record.table else frozenset[str]()
             change = self._store.traffic.last_change(model_name, aliases=aliases)
         if change is None:
-            self._registry.model(model_name)  # A name that nobody registered deserves the better answer.
+            self._registry.model(model_name)  # Raises the better error for a name that is not registered.
             raise Conflict(f"The traffic of {model_name!r} was never changed: there is nothing to go back to.")
         if change.alias is None:
             return self._restore(record, change.before, who)
@@ -114,12 +116,11 @@ class TrafficService:
         return self._state(record, self._deployments(model_name))
 
     def set_alias(self, model_name: str, alias: str, version: str, *, who: str) -> AliasMove:
-        """Let an alias of MLflow's registry stand for ``version``.
+        """Move an alias of MLflow's registry to ``version``.
 
         Raises:
-            ModelNotFound, VersionNotFound: there is none such.
-            InvalidRequest: MLflow takes no such name, or the model's table sends requests to the alias and the version
-                cannot answer.
+            ModelNotFound, VersionNotFound: it does not exist.
+            InvalidRequest: MLflow does not take the name, or the model's table uses the alias and the version cannot answer.
         """
         if not is_alias(alias):
             detail = "can have letters, digits, dashes and underscores, and be neither latest nor like v1: so MLflow wants it"
@@ -127,10 +128,10 @@ class TrafficService:
         return self._move(model_name, alias, version, who=who, action=TrafficAction.ALIAS)
 
     def delete_alias(self, model_name: str, alias: str, *, who: str) -> AliasMove:
-        """Take an alias away.
+        """Delete an alias.
 
         Raises:
-            VersionNotFound: there is no such alias.
+            VersionNotFound: the alias does not exist.
             Conflict: the model's traffic table names it.
         """
         self._registry.version_of_alias(model_name, alias)
@@ -147,19 +148,19 @@ class TrafficService:
             problem = _problem_of(row) if row else _deploy_first(model_name, registered.version)
             if is_routed and problem:
                 raise InvalidRequest(f"Requests go to the alias {alias!r}; version {problem}", [FieldError("version", problem)])
-        before = self._look_at(model_name, {alias}).get(alias)
+        before = self._read_aliases(model_name, {alias}).get(alias)
         if before != version:
             known = self._store.traffic.announce(model_name, alias, version, who=who, action=action, now=self._clock())
             if version is None:
                 self._registry.delete_alias(model_name, alias)
             else:
                 self._registry.set_alias(model_name, alias, version)
-            # The supervisor, when it was quicker, has written the same in our name.
+            # If the supervisor was faster, it has written the same under this author.
             self._store.traffic.observe(model_name, alias, version, now=self._clock(), known=known)
         return AliasMove(model_name, alias, version, before)
 
-    def _look_at(self, model_name: str, aliases: Collection[str]) -> Mapping[str, str]:
-        """Where all aliases are. Moves of ``aliases`` in MLflow that nobody saw yet get their row in the audit first."""
+    def _read_aliases(self, model_name: str, aliases: Collection[str]) -> Mapping[str, str]:
+        """Return the versions of all aliases in MLflow. Unrecorded moves of ``aliases`` are added to the audit first."""
         known = {record.alias: record for record in self._store.traffic.aliases(model_name)}
         found = self._registry.model(model_name).aliases
         for alias in sorted(aliases):
@@ -180,12 +181,12 @@ class TrafficService:
     ) -> TrafficState:
         deployments = self._deployments(model_name)
         if not deployments:
-            self._registry.model(model_name)  # A name that nobody registered deserves the better answer.
-        # The table's aliases are written down where they are now: the first move after this is undone to there.
-        aliases: Mapping[str, str] = self._look_at(model_name, table.aliases) if table.aliases else {}
+            self._registry.model(model_name)  # Raises the better error for a name that is not registered.
+        # The present versions of the aliases are recorded, so that a rollback of the first move restores them.
+        aliases: Mapping[str, str] = self._read_aliases(model_name, table.aliases) if table.aliases else {}
         errors = list(self._unanswerable(model_name, table, deployments, aliases))
         if errors:
-            raise InvalidRequest(f"{errors[0].field} {errors[0].detail}", errors)
+            raise InvalidRequest.of(*errors)
         record = self._store.traffic.put(
             model_name, table, who=who, now=self._clock(), action=action, expected_revision=expected_revision
         )
@@ -203,7 +204,7 @@ class TrafficService:
             elif version not in deployments:
                 yield FieldError(f"{field}.version", self._not_deployed(model_name, version))
             elif target not in needless and (problem := _problem_of(deployments[version])):
-                # Without weight it gets no request: a version that broke can be taken out that way.
+                # Weight 0 gets no requests: a broken version can stay in the table that way.
                 yield FieldError(f"{field}.version", problem)
 
     def _not_deployed(self, model_name: str, version: str) -> str:
@@ -217,7 +218,7 @@ class TrafficService:
         change = self._store.traffic.at_revision(model_name, revision)
         if change is None and revision != 0:
             detail = f"is none that the traffic of {model_name!r} had"
-            raise InvalidRequest(f"revision {detail}", [FieldError("revision", detail)])
+            raise InvalidRequest.of(FieldError("revision", detail))
         return change.after if change else None
 
     def _record(self, model_name: str) -> TrafficRecord:

@@ -1,1 +1,1 @@
-"""Checks of what users upload."""
+"""Checks of uploads."""

@@ -1,7 +1,6 @@
-"""An uploaded project's archive: .zip or .tar.gz, told by its content, read as if its maker meant harm.
+"""Reads the archive of an uploaded project: .zip or .tar.gz, recognised by its content. It may be hostile.
 
-Nothing is written to disk here: the files come into memory, counted as they are decompressed, whatever the archive's own
-headers say of their sizes.
+Nothing is written to disk: files are read into memory, and counted while they are decompressed. Sizes in headers do not count.
 """
 
 from __future__ import annotations
@@ -33,9 +32,9 @@ _ZIP_ENTRY: Final = b"PK\x01\x02"
 _SUPPORTED: Final = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _CHUNK: Final = 1 << 18
 _FREE_OF_RATIO: Final = 4 << 20
-"""Up to this size nothing is a bomb, however well it is compressed."""
+"""Bytes up to which any compression ratio is accepted."""
 _TAR_OVERHEAD: Final = 4096
-"""What a tar may have beside each file's content: headers, padding, long names."""
+"""Bytes of headers, padding and long names for each file of a tar."""
 _BROKEN: Final = (
     tarfile.TarError,
     zipfile.BadZipFile,
@@ -48,18 +47,18 @@ _BROKEN: Final = (
     LookupError,  # of a zip entry without a name
     ArithmeticError,
 )
-"""What the standard library raises for damaged archives: a test damages some at every place."""
+"""Errors of the standard library for damaged archives: a test damages some at every place."""
 
 UNPACKING: Final = threading.Lock()
-"""Held from before a project is unpacked until its files are let go: the gateway has memory for one at a time."""
+"""Held while the unpacked files of a project are in memory: the gateway has room for one at a time."""
 
 
 def read_project(archive: bytes, settings: JobSettings) -> dict[str, ProjectFile]:
-    """The files of the archive, and its empty directories, by path.
+    """Return the files and empty directories of the archive by path.
 
     Raises:
-        TooLarge: the archive, or what is in it, is over a limit.
-        InvalidRequest: it is no such archive, is damaged, or holds what no project may hold.
+        TooLarge: the archive or its content is over a limit.
+        InvalidRequest: it is another format, damaged, or has content that projects must not have.
     """
     if len(archive) > settings.max_project_bytes:
         raise TooLarge(
@@ -80,7 +79,7 @@ def read_project(archive: bytes, settings: JobSettings) -> dict[str, ProjectFile
 
 @dataclass(slots=True)
 class _Budget:
-    """What may still come out of the archive."""
+    """Counts the content of an archive against the limits."""
 
     archive_bytes: int
     settings: JobSettings
@@ -112,7 +111,7 @@ class _Budget:
 
 
 def _zip_members(archive: bytes, budget: _Budget) -> Iterator[ProjectFile]:
-    # Counted before the directory is read: each entry of it becomes an object of some hundred bytes.
+    # Before the directory is read: each of its entries becomes an object of some hundred bytes.
     if archive.count(_ZIP_ENTRY) > 2 * budget.settings.max_project_files + 16:
         raise _too_many(budget.settings)
     with zipfile.ZipFile(io.BytesIO(archive)) as opened:
@@ -136,7 +135,7 @@ def _zip_members(archive: bytes, budget: _Budget) -> Iterator[ProjectFile]:
 def _tar_members(archive: bytes, budget: _Budget) -> Iterator[ProjectFile]:
     if not archive.startswith(_GZIP):
         raise _refusal("is neither a .zip nor a .tar.gz")
-    # As a stream, which only goes forward: headers that point back cannot make it loop.
+    # As a stream, which only goes forward: headers that point back cannot cause a loop.
     bounded = cast("IO[bytes]", _BoundedTar(archive, budget.settings))
     with tarfile.open(fileobj=bounded, mode="r|", errorlevel=2) as opened:
         for entry in opened:
@@ -160,7 +159,7 @@ def _tar_members(archive: bytes, budget: _Budget) -> Iterator[ProjectFile]:
 
 
 class _BoundedTar:
-    """The tar in a gzip file, up to the size that a project within its limits can have at most."""
+    """The tar in a gzip file, up to the maximum size of a project within its limits."""
 
     def __init__(self, archive: bytes, settings: JobSettings) -> None:
         self._stream = gzip.GzipFile(fileobj=io.BytesIO(archive))
@@ -183,7 +182,7 @@ def _content(file: IO[bytes], budget: _Budget) -> bytes:
 
 
 def _directory(name: str) -> Iterator[ProjectFile]:
-    if PurePosixPath(name).parts:  # Else it is the project itself.
+    if PurePosixPath(name).parts:  # Else it is the project's own folder.
         yield ProjectFile(f"{_path(name)}/", b"")
 
 
@@ -195,9 +194,9 @@ def _path(name: str) -> str:
 
 
 def _distinct(members: Iterable[ProjectFile]) -> dict[str, ProjectFile]:
-    """By path, without directories that hold something.
+    """Return the members by path, without directories that are not empty.
 
-    No two files may be one, on any machine's file system, and no file may be another's directory.
+    Paths must be distinct on every file system, and no file may also be a directory.
     """
     files: dict[str, ProjectFile] = {}
     spelled: dict[str, str] = {}

@@ -1,4 +1,4 @@
-"""The magics of notebooks: those that a script can do without, those that name packages, and those that it cannot have."""
+"""Translates magics of notebooks: drops those that a script does not need, collects packages, refuses the others."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from typing import Final
 
 _NOTHING: Final = frozenset({"matplotlib", "config", "autoreload", "precision", "pylab", "colors", "xmode"})
-"""Line magics that are about how things are shown."""
+"""Line magics about display."""
 _EXTENSIONS: Final = frozenset({"autoreload", "tensorboard", "google.colab.data_table"})
-"""Extensions of ``%load_ext`` that do nothing for a script."""
+"""Extensions of ``%load_ext`` without effect on a script."""
 _TIMING: Final = frozenset({"time", "capture"})
 """Cell magics around Python code."""
 
@@ -27,7 +27,7 @@ _EXPORTED: Final = re.compile(
 )
 
 _MOST_WORK: Final = 200_000
-"""Lines that are read again for the magics below them, of one cell or script."""
+"""Limit of lines that are tokenized again for later magics, in one cell or script."""
 _QUIET: Final = frozenset(
     {
         "-q",
@@ -43,26 +43,26 @@ _QUIET: Final = frozenset(
         "-v",
     }
 )
-"""Options of ``pip install`` that say nothing about what is installed."""
+"""Options of ``pip install`` that do not change the packages."""
 
 
 class Refused(ValueError):
-    """A magic that a job cannot run: what it is and what to do."""
+    """A magic that a job cannot run. The message has advice."""
 
 
 @dataclass(slots=True)
 class Translated:
-    """Python in the place of a cell, line for line."""
+    """Python code of a cell. Each line keeps its number."""
 
     lines: list[str]
     packages: list[str] = field(default_factory=list[str])
     """Requirements of ``%pip install``."""
     problems: list[tuple[int, str]] = field(default_factory=list[tuple[int, str]])
-    """(line from 1, what is wrong)"""
+    """Pairs of a line number from 1 and an error."""
 
 
 def translate_cell(source: str) -> Translated:
-    """Return a cell without its magics. Each line stays where it is."""
+    """Return a cell without its magics."""
     made = Translated(source.split("\n"))
     first = next((at for at, line in enumerate(made.lines) if line.strip()), None)
     if first is not None and made.lines[first].startswith("%%"):
@@ -78,14 +78,14 @@ def translate_cell(source: str) -> Translated:
 
 
 def translate_exported(source: str) -> Translated:
-    """Return a script that was exported from a notebook without its calls of ``get_ipython()``."""
+    """Return a script that a notebook was exported to, without its calls of ``get_ipython()``."""
     made = Translated(source.split("\n"))
     _each_statement(made, _EXPORTED, _replace_exported)
     return made
 
 
 def looks_like_a_magic(line: str) -> bool:
-    """Tell whether a line that Python does not understand is one of a notebook's."""
+    """Return True where a line that does not compile looks like a magic."""
     return (
         re.match(r"\s*(?:%{1,2}[A-Za-z]|!\s*[\w./{]|\?{1,2}\w|[\w.]+\?{1,2}\s*$|[\w.,\s]+=\s*[%!][A-Za-z])", line) is not None
     )
@@ -113,7 +113,7 @@ def _replace_exported(made: Translated, at: int, line: str) -> None:
     try:
         made.lines[at] = found["indent"] + _python_of(magic, made.packages)
     except Refused as error:
-        if not found["indent"]:  # A guarded one may never be reached.
+        if not found["indent"]:  # An indented call may never run.
             made.problems.append((at + 1, f"get_ipython() runs a notebook's magic: {error}"))
 
 
@@ -131,10 +131,10 @@ def _replace(made: Translated, at: int, line: str) -> None:
 
 
 def _python_of(magic: str, packages: list[str]) -> str:
-    """Return the Python that stands in the place of a magic.
+    """Return Python for a magic.
 
     Raises:
-        Refused: There is none.
+        Refused: a job cannot run it.
     """
     if shell := _SHELL.fullmatch(magic):
         return _of_shell(magic, shell["command"].strip(), packages)
@@ -159,7 +159,7 @@ def _of_shell(magic: str, command: str, packages: list[str]) -> str:
     installs = _PIP.fullmatch(command)
     if installs is None:
         raise Refused(f"{magic!r} runs a shell command, which a job's script cannot: use subprocess.run, or remove the line")
-    # What becomes of pip's output is nothing to a job.
+    # Redirected output of pip does not matter.
     named = re.split(r"\s+(?:\||\d?>)", installs["arguments"], maxsplit=1)[0]
     try:
         arguments = shlex.split(named, comments=True)
@@ -177,7 +177,7 @@ def _of_shell(magic: str, command: str, packages: list[str]) -> str:
 
 
 def _as_magic(call: str, arguments: str) -> str | None:
-    """Return what ``get_ipython().run_line_magic('name', 'rest')`` was in the notebook; None where it cannot be told."""
+    """Return the magic behind ``get_ipython().run_line_magic('name', 'rest')``; None where it is not clear."""
     import ast
 
     try:
@@ -217,7 +217,7 @@ def _advice(name: str) -> str:
 
 
 def _begins_a_statement(before: Sequence[str]) -> bool:
-    """Tell whether a line after these begins a statement: it does not within brackets, in a string or after a backslash."""
+    """Return True where the next line begins a statement: not within brackets, a string, or after a backslash."""
     if before and before[-1].rstrip("\r").endswith("\\"):
         return False
     try:

@@ -1,4 +1,4 @@
-"""Notebooks as scripts: their code cells one after the other, in plain Python, with a first line that says which is where."""
+"""Converts a notebook to a script: its code cells in order, as plain Python. The first line maps cells to lines."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from raylift.services.uploads.magics import translate_cell
 SUFFIX: Final = ".ipynb"
 
 _DISPLAY: Final = "def display(*objects, **_): print(*objects, sep='\\n')"
-"""Jupyter's function, which cells use as if it were Python's."""
+"""Replaces Jupyter's built-in function."""
 
 
 @dataclass(slots=True)
 class Notebook:
-    """A notebook as a script."""
+    """A converted notebook."""
 
     script: bytes = b""
     packages: list[str] = field(default_factory=list[str])
@@ -30,16 +30,16 @@ class Notebook:
 @dataclass(frozen=True, slots=True)
 class _Cell:
     number: int
-    """Number among the code cells, from 1: what Jupyter shows after "run all"."""
+    """Number among the code cells, from 1, as Jupyter shows it after "run all"."""
     source: str
 
 
 class _NoNotebook(ValueError):
-    """The content is none; the message says why."""
+    """The content is not a notebook; the message has the reason."""
 
 
 def read_notebook(content: bytes, name: str, *, field_name: str) -> Notebook:
-    """Return the script of a notebook, nbformat 3 or 4, or what is wrong with it. Nothing of it is executed."""
+    """Convert a notebook, nbformat 3 or 4. Nothing is executed; errors are in the result."""
     try:
         cells = list(_cells(content))
     except _NoNotebook as error:
@@ -86,7 +86,7 @@ def _cells(content: bytes) -> Iterator[_Cell]:
 
 
 def _list(document: dict[str, Any]) -> list[Any]:
-    """Return the cells: of nbformat 4, or those of the worksheets of nbformat 3."""
+    """Return the cells of nbformat 4, or of the worksheets of nbformat 3."""
     cells: Any = document.get("cells")
     worksheets: Any = document.get("worksheets")
     if cells is None and isinstance(worksheets, list):

@@ -1,4 +1,4 @@
-"""A script as it was uploaded: decoded, measured and compiled, never run."""
+"""Decodes, measures and compiles an uploaded script. It is never run."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from raylift.services.uploads.magics import looks_like_a_magic
 
 FIELD: Final = "script_content"
 
-# warnings.catch_warnings changes the state of the whole process: two at a time would restore each other's.
+# warnings.catch_warnings changes the whole process: two at a time would restore each other's state.
 _COMPILING: Final = threading.Lock()
 
 
 def decode_script(content: str, encoding: Literal["plain", "base64"], *, max_bytes: int) -> bytes | FieldError:
-    """The bytes of the script, or what is wrong with it.
+    """Return the bytes of the script, or its error.
 
     Raises:
         TooLarge: it is larger than ``max_bytes``.
@@ -38,7 +38,7 @@ def decode_script(content: str, encoding: Literal["plain", "base64"], *, max_byt
             problem = f"declares the encoding {error.encoding}, which has no {content[error.start]!r}: declare utf-8"
             return FieldError(FIELD, problem, line=line)
     else:
-        # Four characters hold three bytes. Measured before decoding: the excess is never built.
+        # Four characters hold three bytes. Checked before decoding, so that no excess is allocated.
         check_size(len(content) * 3 // 4 - 2, max_bytes)
         try:
             script = base64.b64decode("".join(content.split()), validate=True)
@@ -49,7 +49,7 @@ def decode_script(content: str, encoding: Literal["plain", "base64"], *, max_byt
 
 
 def script_error(script: bytes, script_name: str, *, field: str = FIELD) -> FieldError | None:
-    """What keeps Python from compiling the script; None when nothing does. Nothing of it is executed."""
+    """Return the error that keeps Python from compiling the script, or None."""
     error = _text_error(script) or compile_problem(script, script_name)
     return replace(error, field=field) if error else None
 
@@ -65,7 +65,7 @@ def check_size(size: int, max_bytes: int) -> None:
 
 
 def encoding_of(script: bytes) -> str:
-    """The encoding in which Python reads the script; UTF-8 where it reads none."""
+    """Return the encoding in which Python reads the script; UTF-8 where the declaration is invalid."""
     try:
         declared, _ = tokenize.detect_encoding(io.BytesIO(script).readline)
     except SyntaxError:
@@ -74,16 +74,16 @@ def encoding_of(script: bytes) -> str:
 
 
 def _in_its_encoding(content: str, in_utf8: bytes) -> bytes:
-    """The bytes that Python reads as ``content``: in the encoding that the script declares (PEP 263).
+    """Encode ``content`` as the script declares (PEP 263).
 
     Raises:
-        UnicodeEncodeError: the declared encoding lacks a character of it.
+        UnicodeEncodeError: the declared encoding lacks a character.
     """
     try:
         declared, _ = tokenize.detect_encoding(io.BytesIO(in_utf8).readline)
         return in_utf8 if declared.startswith("utf-8") else content.encode(declared)
     except (SyntaxError, LookupError):
-        return in_utf8  # What is wrong with the declaration is told with the script's other errors.
+        return in_utf8  # ``script_error`` reports the invalid declaration.
 
 
 def _text_error(script: bytes) -> FieldError | None:
@@ -117,7 +117,7 @@ def _undecodable(script: bytes, encoding: str) -> FieldError | None:
 
 
 def compile_problem(script: bytes, script_name: str) -> FieldError | None:
-    """Python's complaint about the source of a script or of a notebook's cell; None when it compiles."""
+    """Return the compile error of a script or of a notebook's cell, or None."""
     try:
         with _COMPILING, warnings.catch_warnings():
             warnings.simplefilter("ignore")

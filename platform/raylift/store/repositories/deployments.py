@@ -43,11 +43,11 @@ class DeploymentRepository:
         job_id: str | None = None,
         environment_lock: tuple[str, ...] = (),
         tags: Mapping[str, str] | None = None,
-        demanded: bool = False,
+        scale_up: bool = False,
     ) -> Deployment:
         """Insert a version's deployment, or return the existing one unchanged.
 
-        ``demanded``: the version gets replicas of its own at once.
+        ``scale_up``: start replicas of its own at once.
         """
         blank = Deployment(
             model_name,
@@ -61,7 +61,7 @@ class DeploymentRepository:
             job_id=job_id,
             environment_lock=tuple(environment_lock),
             tags=dict(tags or {}),
-            demanded_at=now if demanded else None,
+            demanded_at=now if scale_up else None,
         )
         with self._database.write() as session:
             session.execute(insert_into(session, DeploymentRow).on_conflict_do_nothing(), columns(blank))

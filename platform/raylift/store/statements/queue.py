@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session, aliased
 
 from raylift.domain.errors import QuotaExceeded
 from raylift.domain.job import ACTIVE_STATES, JobState, QueuedJob, Resources
+from raylift.domain.node_fit import TOLERANCE
 from raylift.domain.quota import Held
 from raylift.domain.sweep import SweepState
 from raylift.store.engine.tables import JobRow, SweepJobRow, SweepRow
@@ -159,5 +160,6 @@ def _queued(row: Row[*tuple[Any, ...]]) -> QueuedJob:
 
 
 def _is_held_by(node: Resources) -> ColumnElement[bool]:
-    # Tolerates a millionth of a CPU, because sums of tenths are not exact.
-    return and_(JobRow.cpus <= node.cpus + 1e-6, JobRow.memory_bytes <= node.memory_bytes, JobRow.gpus <= node.gpus + 1e-6)
+    # The rule of ``raylift.domain.node_fit.fits``.
+    has_processors = and_(JobRow.cpus <= node.cpus + TOLERANCE, JobRow.gpus <= node.gpus + TOLERANCE)
+    return and_(has_processors, JobRow.memory_bytes <= node.memory_bytes)

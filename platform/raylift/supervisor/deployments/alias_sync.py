@@ -1,4 +1,4 @@
-"""What is changed in MLflow, by its UI or its client, and concerns traffic: it is seen, and written to the audit."""
+"""Notices aliases that were moved in MLflow, and writes them to the audit of traffic."""
 
 from __future__ import annotations
 
@@ -16,36 +16,36 @@ log = logging.getLogger(__name__)
 
 
 class AliasSync:
-    """Compares the aliases in MLflow with those that were last seen. Any number may look: each move is written once."""
+    """Compares the aliases in MLflow with those that were last seen. Each move is written once, also by several supervisors."""
 
     def __init__(self, store: Store, registry: Registry, clock: Callable[[], datetime]) -> None:
         self._store = store
         self._registry = registry
         self._clock = clock
 
-    def look_at_routed(self) -> None:
-        """Look at the models whose traffic tables name an alias.
+    def sync_routed(self) -> None:
+        """Compare the aliases of models whose traffic tables name an alias.
 
         Raises:
             EngineUnavailable: MLflow does not answer.
         """
         for record in self._store.traffic.list():
             if record.table is not None and record.table.aliases:
-                # Read before MLflow is asked: what the platform itself moves meanwhile makes this look out of date.
+                # Read before MLflow is asked: a move by the platform in between makes this reading outdated.
                 known = self._store.traffic.aliases(record.model_name)
                 self._compare(record.model_name, known, self._aliases_of(record.model_name))
 
-    def look_at_all(self) -> None:
-        """Look at all models. One that was deleted loses its traffic table, or a later one of its name would inherit it.
+    def sync_all(self) -> None:
+        """Compare the aliases of all models. A deleted model loses its traffic table: a later one must not inherit it.
 
         Raises:
             EngineUnavailable: MLflow does not answer.
         """
-        # What the store has is read first: whatever MLflow lacks after that was deleted, and not about to be registered.
+        # The store is read first: a model that MLflow then lacks was deleted, and is not about to be registered.
         tables = self._store.traffic.list()
         known: dict[str, list[AliasRecord]] = {}
-        for seen in self._store.traffic.aliases():
-            known.setdefault(seen.model_name, []).append(seen)
+        for record in self._store.traffic.aliases():
+            known.setdefault(record.model_name, []).append(record)
         found = {model.name: model.aliases for model in self._registry.models()}
         for name in sorted({*known, *found}):
             self._compare(name, known.get(name, []), found.get(name, {}))
@@ -62,7 +62,7 @@ class AliasSync:
             action=TrafficAction.DELETE,
             expected_revision=record.revision,
         )
-        log.info("%s is gone from the registry, and its traffic table with it", record.model_name)
+        log.info("%s is no longer registered; its traffic table was deleted", record.model_name)
 
     def _aliases_of(self, model_name: str) -> Mapping[str, str]:
         try:
@@ -71,11 +71,11 @@ class AliasSync:
             return {}  # Deleted, and its aliases with it.
 
     def _compare(self, model_name: str, known: Iterable[AliasRecord], found: Mapping[str, str]) -> None:
-        by_alias = {seen.alias: seen for seen in known}
+        by_alias = {record.alias: record for record in known}
         for alias in sorted({*by_alias, *found}):
-            seen, version = by_alias.get(alias), found.get(alias)
-            if (seen.version if seen else None) == version:
+            record, version = by_alias.get(alias), found.get(alias)
+            if (record.version if record else None) == version:
                 continue
-            change = self._store.traffic.observe(model_name, alias, version, now=self._clock(), known=seen)
+            change = self._store.traffic.observe(model_name, alias, version, now=self._clock(), known=record)
             if change is not None:
                 log.info("alias %s of %s went from %s to %s", alias, model_name, change.before_version, version)

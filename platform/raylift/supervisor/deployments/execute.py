@@ -1,4 +1,4 @@
-"""Carry out what was planned for the deployments."""
+"""Executes planned actions on deployments."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from raylift.supervisor.deployments.schema_tag import SchemaTag
 
 log = logging.getLogger(__name__)
 
-_PROOF_SECONDS: Final = 20.0
-"""Most models load in one; whatever takes longer is proven by a process of its own."""
+_LOAD_CHECK_SECONDS: Final = 20.0
+"""Most models load in one second. A slower one is checked in a replica."""
 
 
 class DeploymentExecutor:
-    """The supervisor's hands, as far as deployments go."""
+    """Executes planned deployment actions against Ray Serve, the gateway and the store."""
 
     def __init__(
         self, store: Store, serve: RayServe, gateway_client: GatewayClient, schema_tag: SchemaTag, clock: Callable[[], datetime]
@@ -34,10 +34,10 @@ class DeploymentExecutor:
         self._clock = clock
 
     def execute(self, lease: Lease, actions: Sequence[DeploymentAction]) -> None:
-        """Carry out all actions: what is seen is written first, then Ray Serve is told, once for all.
+        """Carry out all actions: first the observations, then the changes in Ray Serve.
 
         Raises:
-            EngineUnavailable: Ray Serve, the gateway or MLflow did not answer; the rest is planned again.
+            EngineUnavailable: Ray Serve, the gateway or MLflow did not answer; the other actions are planned again.
             StaleLease: another supervisor has taken over.
         """
         for action in actions:
@@ -50,15 +50,15 @@ class DeploymentExecutor:
         if deploys:
             self._deploy(lease, deploys)
 
-    def prove(self, lease: Lease, row: Deployment) -> None:
-        """Have a warm process load a version; one that none can load gets a process of its own, which says why it fails.
+    def load_check(self, lease: Lease, row: Deployment) -> None:
+        """Load a version in a warm process. One that does not load there gets a replica, which reports the reason.
 
         Raises:
             EngineUnavailable: the gateway or MLflow did not answer.
             StaleLease: another supervisor has taken over.
         """
         now = self._clock
-        metadata = self._gateway.metadata(row.model_name, row.version, seconds=_PROOF_SECONDS)
+        metadata = self._gateway.metadata(row.model_name, row.version, seconds=_LOAD_CHECK_SECONDS)
         if metadata is None:
             self._store.deployments.request_scale_up(row.model_name, row.version, now=now())
             return
@@ -73,7 +73,7 @@ class DeploymentExecutor:
             applied_generation=row.generation,
             ready_at=now(),
         )
-        log.info("%s version %s loads, and is parked until it is called", row.model_name, row.version)
+        log.info("%s version %s loads; it is scaled to zero", row.model_name, row.version)
 
     def _observe(self, lease: Lease, action: Observe) -> None:
         row, now = action.deployment, self._clock()
@@ -91,7 +91,7 @@ class DeploymentExecutor:
                 row = action.deployment
                 log.warning("%s version %s: a node has no plugin, Ray's own uv field is used", row.model_name, row.version)
                 self._serve.leave_environment_to_ray(row.model_name, row.version)
-        refused = self._serve.deploy([(action.deployment, action.prove) for action in deploys])
+        refused = self._serve.deploy([(action.deployment, action.load_check) for action in deploys])
         for action in deploys:
             row = action.deployment
             error = refused.get((row.model_name, row.version))
@@ -99,12 +99,7 @@ class DeploymentExecutor:
                 lease,
                 row,
                 now=self._clock(),
-                status=DeploymentStatus.UNHEALTHY if error else _expected(row, action),
+                status=DeploymentStatus.UNHEALTHY if error else action.next_status,
                 message=error,
                 applied_generation=row.generation,
             )
-
-
-def _expected(row: Deployment, action: Deploy) -> DeploymentStatus:
-    """What a deployment that was just handed over is, until it is seen."""
-    return DeploymentStatus.STARTING if action.prove else DeploymentStatus.SCALED_TO_ZERO

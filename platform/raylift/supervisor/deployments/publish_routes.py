@@ -1,4 +1,4 @@
-"""Keep the ingress' map of names as the store's rows want it."""
+"""Publishes routes that name only a model: the ingress' map of names."""
 
 from __future__ import annotations
 
@@ -16,17 +16,16 @@ log = logging.getLogger(__name__)
 
 
 class RoutePublisher:
-    """The supervisor's hand on the ingress."""
+    """Writes the map before applications are taken down."""
 
     def __init__(self, store: Store, ingress: IngressMap | None) -> None:
         self._store = store
         self._ingress = ingress
 
     def before(self, actions: Sequence[DeploymentAction], rows: Sequence[Deployment]) -> list[DeploymentAction]:
-        """Bring the map up to date, and return what of ``actions`` may be done then.
+        """Update the map, and return the actions that may be executed then.
 
-        No application is taken down while the ingress may still send requests to it: with an ingress that does not take the
-        map, that waits.
+        An ingress that does not take the map may still send requests to applications: their deletions wait.
         """
         if self._ingress is None:
             return list(actions)

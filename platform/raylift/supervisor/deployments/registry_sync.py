@@ -1,4 +1,4 @@
-"""Versions that were registered without a job (MLflow's UI or client): they get a deployment, too."""
+"""Deploys versions that were registered without a job, through MLflow's UI or client."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from packaging.requirements import InvalidRequirement, Requirement
 
 from job_entrypoints.contract import TAG_JOB_ID
 from raylift.domain.deployment import DeploymentStatus
-from raylift.domain.errors import JobNotFound
 from raylift.domain.identifiers import unservable_name
 from raylift.domain.job import Job
 from raylift.domain.lease import Lease
@@ -20,6 +19,7 @@ from raylift.engines.environments import EnvironmentUnresolvable
 from raylift.engines.environments.locking.lock_cache import lock_of
 from raylift.engines.mlflow.registry import Registry
 from raylift.engines.mlflow.tracking import Tracking
+from raylift.services.models.lineage import find_job
 from raylift.settings import PlatformSettings
 from raylift.store import Store
 from raylift.supervisor.deployments.succession import config_for
@@ -27,19 +27,19 @@ from raylift.supervisor.deployments.succession import config_for
 log = logging.getLogger(__name__)
 
 _RECENT: Final = 200
-"""Versions looked at each time, the most recently changed first."""
+"""Most recently changed versions that one sync reads."""
 _MOST: Final = 10_000
 """Versions that MLflow lists at once."""
 
-_MODELS_A_LOOK: Final = 20
-"""Models whose deployments are compared with the registry each time."""
+_MODELS_A_SYNC: Final = 20
+"""Models whose deployments one sync compares with the registry."""
 
 _PLATFORMS_OWN: Final = frozenset({"mlflow", "mlflow-skinny", "ray"})
-"""Replicas bring these; a model's pins of them would replace the platform's."""
+"""Packages of every replica. Pins of a model must not replace the platform's."""
 
 
 class RegistrySync:
-    """Looks for versions in MLflow's registry that have no deployment."""
+    """Compares MLflow's registry with the deployments."""
 
     def __init__(
         self, settings: PlatformSettings, store: Store, registry: Registry, tracking: Tracking, clock: Callable[[], datetime]
@@ -49,11 +49,11 @@ class RegistrySync:
         self._registry = registry
         self._tracking = tracking
         self._clock = clock
-        self._seen: set[tuple[str, str]] = set()
+        self._known: set[tuple[str, str]] = set()
         self._next_name = ""
 
-    def look(self, lease: Lease) -> None:
-        """Give every recent version that nobody deployed its deployment, and take the deployments of deleted versions away.
+    def sync(self, lease: Lease) -> None:
+        """Add deployments for recent versions without one, and remove the deployments of deleted versions.
 
         Raises:
             EngineUnavailable: MLflow does not answer.
@@ -61,47 +61,42 @@ class RegistrySync:
         self._withdraw_deleted()
         for version in self._newest():
             key = (version.name, version.version)
-            if key in self._seen or version.status != "READY":
+            if key in self._known or version.status != "READY":
                 continue
             job = self._job_of(version)
             if job is not None and not job.is_final:
-                continue  # It decides about its versions itself when it ends.
+                continue  # The end of the job decides about its versions.
             self._deploy(lease, version, job)
-            self._seen.add(key)
+            self._known.add(key)
 
     def _newest(self) -> list[ModelVersion]:
-        """The newest versions, back to one that was looked at before: more than usual after a start or many registrations."""
+        """Return the newest versions, back to one that is known: more after a start or many registrations."""
         limit = _RECENT
         versions = self._registry.newest_versions(limit)
-        while len(versions) == limit < _MOST and not any((found.name, found.version) in self._seen for found in versions):
+        while len(versions) == limit < _MOST and not any((found.name, found.version) in self._known for found in versions):
             limit = min(limit * 5, _MOST)
             versions = self._registry.newest_versions(limit)
         return versions
 
     def _withdraw_deleted(self) -> None:
-        """Forget deployments whose version is gone from the registry: their applications are then nobody's, and taken down."""
+        """Delete deployments whose version is no longer registered. The next plan takes their applications down."""
         rows = self._store.deployments.list()
         names = sorted({row.model_name for row in rows})
-        # A few models each time, in turns: a look stays short however many there are.
-        turn = ([name for name in names if name >= self._next_name] or names)[:_MODELS_A_LOOK]
+        # A few models each time, in turn, so that a sync stays short.
+        turn = ([name for name in names if name >= self._next_name] or names)[:_MODELS_A_SYNC]
         self._next_name = f"{turn[-1]}\0" if turn else ""
         for name in turn:
             there = {version.version for version in self._registry.versions(name)}
             for row in rows:
                 if row.model_name == name and row.version not in there:
                     self._store.deployments.delete(name, row.version)
-                    self._seen.discard((name, row.version))
-                    log.info("%s version %s is gone from the registry, and its deployment with it", name, row.version)
+                    self._known.discard((name, row.version))
+                    log.info("%s version %s is no longer registered; its deployment was deleted", name, row.version)
 
     def _job_of(self, version: ModelVersion) -> Job | None:
-        """The job whose script registered the version by itself, if any."""
+        """Return the job whose script registered the version, if there is one."""
         job_id = version.tags.get(TAG_JOB_ID) or (self._tracking.job_of_run(version.run_id) if version.run_id else None)
-        if job_id is None:
-            return None
-        try:
-            return self._store.jobs.get(job_id)
-        except JobNotFound:
-            return None
+        return find_job(self._store, job_id)
 
     def _deploy(self, lease: Lease, version: ModelVersion, job: Job | None) -> None:
         if any(row.version == version.version for row in self._store.deployments.list(version.name)):

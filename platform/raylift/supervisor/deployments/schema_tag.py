@@ -1,4 +1,4 @@
-"""Writes on a model version where its schema comes from, as its replica found it out when it loaded the model."""
+"""Tags a model version with the source of its schema, as its replica reports it."""
 
 from __future__ import annotations
 
@@ -15,32 +15,32 @@ from raylift.engines.mlflow.registry import Registry
 log = logging.getLogger(__name__)
 
 _SECONDS: Final = 5.0
-"""A replica that is ready describes itself at once."""
+"""Time-out: a ready replica answers at once."""
 _TAG_LIMIT: Final = 5000
-"""Characters that MLflow keeps of a tag's value."""
+"""MLflow's limit for a tag's value, in characters."""
 
 
 class SchemaTag:
-    """Tags versions with ``raylift.schema``. May be repeated."""
+    """Sets ``raylift.schema``. May be repeated."""
 
     def __init__(self, gateway_client: GatewayClient, registry: Registry) -> None:
         self._gateway = gateway_client
         self._registry = registry
 
     def ask_and_write(self, model_name: str, version: str) -> None:
-        """Ask a version that is ready for its metadata, and write the tag.
+        """Read the metadata of a ready version, and write the tag.
 
         Raises:
             EngineUnavailable: the gateway or MLflow did not answer.
         """
         metadata = self._gateway.metadata(model_name, version, seconds=_SECONDS)
         if metadata is None:
-            log.warning("%s version %s does not describe itself: it gets no tag %s", model_name, version, TAG_SCHEMA)
+            log.warning("%s version %s returns no metadata: it gets no tag %s", model_name, version, TAG_SCHEMA)
         else:
             self.write(model_name, version, metadata)
 
     def write(self, model_name: str, version: str, metadata: Mapping[str, Any]) -> None:
-        """Write what a version's metadata says of its schema.
+        """Write the schema's source from a version's metadata.
 
         Raises:
             EngineUnavailable: MLflow did not answer.

@@ -1,4 +1,4 @@
-"""Which version answers for a model's name once a job has registered another."""
+"""The version that answers requests that name only the model, after a job has registered another."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from raylift.store import Store
 
 
 def config_for(job: Job, version: ModelVersion, store: Store, config: DeploymentConfig) -> DeploymentConfig:
-    """Return the configuration of a job's version, with the job's variables that its model may need.
+    """Return the deployment's configuration for a job's version, with the job's variables that its model may need.
 
-    One that is to leave traffic alone takes it where no other version does.
+    A job without ``take_traffic`` gets it where no other version answers.
     """
     config = replace(config, environment=job_variables(job.spec))
     if job.spec.take_traffic:
@@ -26,7 +26,7 @@ def config_for(job: Job, version: ModelVersion, store: Store, config: Deployment
 
 
 def sentence(row: Deployment, version: ModelVersion, store: Store) -> str:
-    """Say whether the version answers for its model's name, and what does or did; empty where it is not deployed."""
+    """Return a sentence on the version that answers for the model's name, now and before; empty where it is not deployed."""
     if not row.wanted:
         return ""
     name, number = version.name, version.version
@@ -57,8 +57,8 @@ def _by_table(version: ModelVersion, table: TrafficTable, store: Store) -> str:
         return f"{follow}; this version gets none of them."
     alias = moved[0]
     change = store.traffic.last_change(name, aliases=[alias], table=False)
-    seen = {record.alias: record.version for record in store.traffic.aliases(name)}.get(alias)
-    before = change.before_version if change is not None and change.after_version == version.version else seen
+    recorded = {record.alias: record.version for record in store.traffic.aliases(name)}.get(alias)
+    before = change.before_version if change is not None and change.after_version == version.version else recorded
     place = f", in place of version {before}" if before not in (None, version.version) else ""
     return f"{follow}; its alias {alias!r} is this version now{place}."
 
@@ -68,6 +68,6 @@ def _others(version: ModelVersion, store: Store) -> Mapping[str, Deployment]:
 
 
 def _expected(rows: Mapping[str, Deployment]) -> Deployment | None:
-    """The newest version that takes requests by name, or will once it has started."""
+    """Return the newest version that answers requests by name, now or once it has started."""
     rows = {key: row for key, row in rows.items() if takes_requests(row) and row.config.take_traffic}
     return rows[max(rows, key=int)] if rows else None

@@ -1,7 +1,7 @@
-"""Forgets what is old: records of finished jobs, what their attempts left on disk, keys and packages past their time.
+"""Removes old records of finished jobs, files of their attempts, and expired keys and packages.
 
-Each piece may be repeated, and none takes the database for longer than one job's removal. MLflow's runs and models, the
-registry's versions and their deployments are never touched.
+Each step may be repeated, and none holds the database for longer than the removal of one job. MLflow's runs and models,
+registered versions and their deployments stay.
 """
 
 from __future__ import annotations
@@ -17,31 +17,35 @@ from typing import Final
 from job_entrypoints.contract import adopted_job_id
 from raylift.domain.errors import JobNotFinished, JobNotFound
 from raylift.engines.attempts.directory import AttemptDirectory, attempts_on_disk
+from raylift.engines.metrics.counter_files import merge_dead, remove_totals
+from raylift.engines.metrics.payload_files import remove_payloads
 from raylift.settings import PlatformSettings
 from raylift.store import Store
-from raylift.supervisor.housekeeping.metrics_retention import ObservationUpkeep
 
 log = logging.getLogger(__name__)
 
 _JOBS_AT_ONCE: Final = 500
-"""Records removed in one look; the next look goes on."""
+"""Records that one run removes; the next run goes on."""
 _NAMES_AT_ONCE: Final = 200
 _ORPHAN_AGE: Final = timedelta(days=1)
-"""A directory that no job accounts for may belong to one that is about to be adopted."""
+"""Age of a directory without a job at which it is removed: a young one may belong to a job that is about to be adopted."""
+_COUNTS_AGE: Final = timedelta(days=1)
+"""Age at which counts of a version without deployment are removed: it may be about to be registered again."""
 _ATTEMPT: Final = re.compile(r"(.+)-a[1-9][0-9]*")
 
 
 class Retention:
-    """One look removes a bounded number of records, and whatever is due on disk."""
+    """Removes a bounded number of records in one run, and all files that are due."""
 
     def __init__(self, settings: PlatformSettings, store: Store, clock: Callable[[], datetime]) -> None:
+        self._platform_settings = settings
         self._settings = settings.retention
         self._attempts_dir = settings.attempts_dir
         self._store = store
         self._clock = clock
-        self._observations = ObservationUpkeep(settings, store)
 
-    def look(self) -> None:
+    def remove_expired(self) -> None:
+        """Remove once, a bounded number of records."""
         now = self._clock()
         jobs = sum(self._forget(job_id) for job_id in self._due(now))
         if jobs:
@@ -51,7 +55,7 @@ class Retention:
             pass
         while self._store.ray_packages.forget_expired(now):
             pass
-        self._observations.look(now)
+        remove_old_metrics(self._platform_settings, self._store, now)
         if jobs or directories:
             log.info("removed %d finished jobs, and files of %d attempts", jobs, directories)
 
@@ -68,14 +72,14 @@ class Retention:
         try:
             self._store.jobs.delete(job_id)
         except (JobNotFound, JobNotFinished):
-            return False  # Somebody else was first.
-        # Afterwards: files without a record are found again below, a record without files would promise a log.
+            return False  # A client was first.
+        # Afterwards: files without a record are found below, but a record without files would promise a log.
         for submission_id in submissions:
             AttemptDirectory(self._attempts_dir, submission_id).remove()
         return True
 
     def _attempts(self) -> Iterator[tuple[str, Mapping[str, datetime | None]]]:
-        """Each directory of an attempt, with the ends of the jobs that it may be of; none there are for an orphan."""
+        """Yield each directory of an attempt with the ends of the jobs that it may belong to; none for an orphan."""
         found = attempts_on_disk(self._attempts_dir)
         while names := list(islice(found, _NAMES_AT_ONCE)):
             candidates = {name: _possible_jobs(name) for name in names}
@@ -88,7 +92,7 @@ class Retention:
         if not ends:
             if time.time() - directory.changed_at() < _ORPHAN_AGE.total_seconds():
                 return False
-            log.warning("removing %s: no job accounts for it", name)
+            log.warning("removing %s: it belongs to no job", name)
             directory.remove()
             return True
         (end, *_) = ends.values()
@@ -100,8 +104,23 @@ class Retention:
         return _is_past(end, self._settings.scratch_days, now) and directory.remove_working_files()
 
 
+def remove_old_metrics(settings: PlatformSettings, store: Store, now: datetime) -> None:
+    """Remove counts of versions without deployment, old payloads and feedback. May be repeated, and interrupted anywhere."""
+    retention = settings.retention
+    merge_dead(settings.counters_dir)
+    versions = [(row.model_name, row.version) for row in store.deployments.list()]
+    remove_totals(settings.counters_dir, versions, unchanged_since=now - _COUNTS_AGE)
+    before = None if retention.payload_days is None else now - timedelta(days=retention.payload_days)
+    removed = remove_payloads(settings.payloads_dir, before=before, max_bytes=retention.payload_max_bytes)
+    if removed:
+        log.info("removed %d files of payloads", removed)
+    if retention.feedback_days is not None:
+        while store.feedback.forget_before(now - timedelta(days=retention.feedback_days)):
+            pass
+
+
 def _possible_jobs(name: str) -> list[str]:
-    """The jobs that a directory may belong to: by the platform's own name, else by that of a submission made by hand."""
+    """Return the ids of the jobs that a directory may belong to, the platform's own or an adopted one."""
     match = _ATTEMPT.fullmatch(name)
     return [match[1], adopted_job_id(name)] if match else [adopted_job_id(name)]
 

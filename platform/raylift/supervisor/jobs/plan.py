@@ -1,4 +1,4 @@
-"""What to do about one admitted job: a pure function of (the job, what is seen of its attempt, now)."""
+"""Next step of one job: a pure function of the job, its observed attempt and the time."""
 
 from __future__ import annotations
 
@@ -14,65 +14,69 @@ from raylift.engines.ray.jobs import RAY_JOB_ENDED, RayJob, RayJobStatus
 from raylift.settings import JobSettings
 
 _PATIENCE: Final = timedelta(seconds=3)
-"""How long Ray and the attempt directory may disagree before the attempt counts as lost: they are read one after the other."""
+"""Time for which Ray and the attempt directory may disagree: they are read one after the other."""
 
-_LAST_WORD: Final = timedelta(seconds=15)
-"""How long after the grace period the wrapper, or Ray, may take to say that a stopped attempt has ended."""
+_REPORT_TIME: Final = timedelta(seconds=15)
+"""Time after the grace period for the wrapper, or Ray, to report the end of a stopped attempt."""
 
 _OVER_A_LIMIT: Final = {
     Outcome.OUT_OF_MEMORY: Reason.OUT_OF_MEMORY,
     Outcome.PROCESS_LIMIT: Reason.PROCESS_LIMIT,
     Outcome.DISK_LIMIT: Reason.DISK_LIMIT,
 }
-"""What a script did to itself, whatever else was under way: trying again would only do it again."""
+"""Limits that the script exceeded. A retry would exceed them again."""
 
 _HINT_STOPPED_ELSEWHERE: Final = "The attempt was stopped through Ray, not through Raylift."
 
 
 @dataclass(frozen=True, slots=True)
-class AttemptSeen:
-    """What is seen of the present attempt."""
+class ObservedAttempt:
+    """Observation of the present attempt."""
 
     progress: Progress | None = None
     ray: RayJob | None = None
     ray_answers: bool = True
-    """False when Ray could not be asked; then ``ray`` says nothing."""
+    """False when Ray did not answer; then ``ray`` is unknown."""
     stop_sent_at: datetime | None = None
-    """When the wrapper was last told to stop."""
+    """Time of the last stop request to the wrapper."""
     wrapper_lives: bool | None = None
-    """False: it started the script and is no more, without a last word. None: it cannot be known from here."""
+    """False: the wrapper is gone and has reported no end. None: unknown on this node."""
 
 
 @dataclass(frozen=True, slots=True)
 class Prepare:
-    """Make the environment, then hand the job to Ray."""
+    """Take the steps of ``plan_start`` as far as they go now."""
 
 
 @dataclass(frozen=True, slots=True)
 class Submit:
-    """Hand the present attempt to Ray; adopts a submission that is there."""
+    """Submit the present attempt to Ray. An existing submission is adopted."""
 
 
 @dataclass(frozen=True, slots=True)
 class ScriptStarted:
+    """Record the start of the script."""
+
     at: datetime
     deadline_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """End the attempt: the reason is remembered first, then the wrapper and Ray are told. May be repeated."""
+    """End the attempt: store the reason, then request the stop from the wrapper and Ray. May be repeated."""
 
     reason: Reason
 
 
 @dataclass(frozen=True, slots=True)
 class Register:
-    """The script succeeded: read its runs, register its model, complete."""
+    """Read the runs of a script that succeeded, register its model, complete the job."""
 
 
 @dataclass(frozen=True, slots=True)
 class ScriptSucceeded:
+    """Record the end of the script, and go on with the registration."""
+
     usage: Usage | None
 
 
@@ -86,19 +90,19 @@ class Finish:
     exit_code: int | None = None
     usage: Usage | None = None
     lost: bool = False
-    """The wrapper has not said how the attempt ended; it may have left processes behind."""
+    """True where the wrapper has reported no end: it may have left processes behind."""
 
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """Give up this attempt and queue the job again."""
+    """End this attempt and queue the job again."""
 
     reason: Reason
     message: str
     exit_code: int | None = None
     usage: Usage | None = None
     lost: bool = False
-    """The attempt was lost to the infrastructure; it may have left processes behind."""
+    """True where the infrastructure lost the attempt: it may have left processes behind."""
 
 
 CANCELLED_BEFORE_ITS_SCRIPT: Final = Finish(
@@ -108,81 +112,81 @@ CANCELLED_BEFORE_ITS_SCRIPT: Final = Finish(
 JobAction = Prepare | Submit | ScriptStarted | Stop | Register | ScriptSucceeded | Finish | Retry
 
 
-def plan_job(job: Job, seen: AttemptSeen, now: datetime, settings: JobSettings) -> JobAction | None:
-    """The next step for an admitted job, or None when there is nothing to do."""
+def plan_job(job: Job, observed: ObservedAttempt, now: datetime, settings: JobSettings) -> JobAction | None:
+    """Return the next step of a job that has left the queue; None when there is nothing to do."""
     match job.state:
         case JobState.ENVIRONMENT:
             return CANCELLED_BEFORE_ITS_SCRIPT if job.cancel_requested_at else Prepare()
         case JobState.STARTING:
-            return _plan_starting(job, seen, now, settings)
+            return _plan_starting(job, observed, now, settings)
         case JobState.SCRIPT:
-            return _plan_script(job, seen, now, settings)
+            return _plan_script(job, observed, now, settings)
         case JobState.REGISTRATION:
             return Register()
         case JobState.QUEUED | JobState.COMPLETED | JobState.FAILED | JobState.CANCELLED:
             return None
 
 
-def _plan_starting(job: Job, seen: AttemptSeen, now: datetime, settings: JobSettings) -> JobAction | None:
-    progress, ray = seen.progress, seen.ray
+def _plan_starting(job: Job, observed: ObservedAttempt, now: datetime, settings: JobSettings) -> JobAction | None:
+    progress, ray = observed.progress, observed.ray
     if progress is not None and progress.script_started_at is not None:
         return _started(job, progress.script_started_at)
     if progress is not None and progress.outcome is not None:
         return _ended(job, progress, settings)
-    if not seen.ray_answers:
+    if not observed.ray_answers:
         return None
     if ray is None and job.spec.origin is Origin.PLATFORM and job.stop_reason is None:
         return CANCELLED_BEFORE_ITS_SCRIPT if job.cancel_requested_at else Submit()
     if ray is None or ray.status in RAY_JOB_ENDED:
-        return _ended_without_a_word(job, seen, now, settings)
-    if job.stop_reason and ray.status is RayJobStatus.PENDING and _stop_was_ignored(seen, now, settings):
-        # Ray does not stop what it holds back (ray#58353). Should it start it one day, the stop file is there.
+        return _ended_without_report(job, observed, now, settings)
+    if job.stop_reason and ray.status is RayJobStatus.PENDING and _stop_was_ignored(observed, now, settings):
+        # Ray does not stop a pending submission (ray#58353). Should it start later, it finds the stop file.
         return _stopped(job, job.stop_reason, None, None, settings)
-    # A platform that was down in between hands it to Ray anew: the wait for Ray begins then.
+    # After a restart the platform submits it again: the wait for Ray begins then.
     waits_since = max(job.entered_at, ray.submitted_at or job.entered_at)
     overdue = now - waits_since > timedelta(seconds=settings.start_timeout_seconds)
-    return _stop(job, seen, Reason.NODE_LOST if overdue else None, now, settings)
+    return _stop(job, observed, Reason.NODE_LOST if overdue else None, now, settings)
 
 
-def _plan_script(job: Job, seen: AttemptSeen, now: datetime, settings: JobSettings) -> JobAction | None:
-    if seen.progress is not None and seen.progress.outcome is not None:
-        return _ended(job, seen.progress, settings)
-    if seen.ray_answers and (seen.ray is None or seen.ray.status in RAY_JOB_ENDED):
-        return _ended_without_a_word(job, seen, now, settings)
-    if seen.wrapper_lives is False:
-        # Ray has not noticed yet, or does not answer. Not its deadline ended it, even if that is past by now.
-        if _stop_was_ignored(seen, now, settings):
-            return _ended_without_a_word(job, seen, now, settings)
-        return _stop(job, seen, Reason.NODE_LOST, now, settings)
+def _plan_script(job: Job, observed: ObservedAttempt, now: datetime, settings: JobSettings) -> JobAction | None:
+    if observed.progress is not None and observed.progress.outcome is not None:
+        return _ended(job, observed.progress, settings)
+    if observed.ray_answers and (observed.ray is None or observed.ray.status in RAY_JOB_ENDED):
+        return _ended_without_report(job, observed, now, settings)
+    if observed.wrapper_lives is False:
+        # Ray has not noticed yet, or does not answer. The deadline, even if past, is not what ended it.
+        if _stop_was_ignored(observed, now, settings):
+            return _ended_without_report(job, observed, now, settings)
+        return _stop(job, observed, Reason.NODE_LOST, now, settings)
     overdue = job.deadline_at is not None and now >= job.deadline_at
-    return _stop(job, seen, Reason.TIMEOUT if overdue else None, now, settings)
+    return _stop(job, observed, Reason.TIMEOUT if overdue else None, now, settings)
 
 
-def _stop(job: Job, seen: AttemptSeen, overdue: Reason | None, now: datetime, settings: JobSettings) -> Stop | None:
-    """The stop to send, if one is due and has not been sent, or was sent long ago and nothing came of it."""
+def _stop(job: Job, observed: ObservedAttempt, overdue: Reason | None, now: datetime, settings: JobSettings) -> Stop | None:
+    """Return the stop that is due and was not sent yet, or was sent long ago without effect."""
     cancelled = Reason.CANCELLED_BY_USER if job.cancel_requested_at else None
     reason = job.stop_reason or cancelled or overdue
-    due = seen.stop_sent_at is None or job.stop_reason is None or _stop_was_ignored(seen, now, settings)
+    due = observed.stop_sent_at is None or job.stop_reason is None or _stop_was_ignored(observed, now, settings)
     return Stop(reason) if reason is not None and due else None
 
 
-def _stop_was_ignored(seen: AttemptSeen, now: datetime, settings: JobSettings) -> bool:
-    """Whether a stop was sent so long ago that the attempt should have ended."""
-    patience = timedelta(seconds=settings.stop_grace_seconds) + _LAST_WORD
-    # A stop of the future is one of before the clock was put back.
-    return seen.stop_sent_at is not None and abs(now - seen.stop_sent_at) > patience
+def _stop_was_ignored(observed: ObservedAttempt, now: datetime, settings: JobSettings) -> bool:
+    """Return True where the attempt should have ended since the last stop request."""
+    patience = timedelta(seconds=settings.stop_grace_seconds) + _REPORT_TIME
+    # A stop in the future was sent before the clock was set back.
+    return observed.stop_sent_at is not None and abs(now - observed.stop_sent_at) > patience
 
 
 def _started(job: Job, at: datetime) -> ScriptStarted:
-    # A job that was handed straight to Ray asked for no time limit.
+    # A job that a user submitted directly to Ray has no time limit.
     limited = job.spec.origin is Origin.PLATFORM
     return ScriptStarted(at, at + timedelta(seconds=job.spec.timeout_seconds) if limited else None)
 
 
 def _ended(job: Job, progress: Progress, settings: JobSettings) -> JobAction:
-    """The wrapper has said how it ended: that is the truth, whatever Ray thinks of it."""
+    """Plan by the end that the wrapper reported. It counts more than Ray's status."""
     code, usage = progress.exit_code, progress.usage
-    # One that was only believed lost, and ended by itself all the same, was not.
+    # It was believed lost, but ended by itself.
     by_itself = job.stop_reason is Reason.NODE_LOST and progress.outcome in {Outcome.EXITED, Outcome.SIGNALED}
     if job.stop_reason is not None and not by_itself and progress.outcome not in _OVER_A_LIMIT:
         return _stopped(job, job.stop_reason, code, usage, settings, held_by=progress.held_by)
@@ -203,7 +207,7 @@ def _ended(job: Job, progress: Progress, settings: JobSettings) -> JobAction:
 
 
 def _script_failed(job: Job, progress: Progress) -> JobAction:
-    # A signal's number is negative, as Python and Ray have it.
+    # The exit code of a signal is negative, as in Python and Ray.
     code = -progress.signal if progress.signal else progress.exit_code
     if progress.signal:
         message = f"The script was ended by {_signal_name(progress.signal)}. See the logs."
@@ -225,7 +229,7 @@ def _signal_name(number: int) -> str:
 def _stopped(
     job: Job, reason: Reason, code: int | None, usage: Usage | None, settings: JobSettings, *, held_by: str | None = None
 ) -> JobAction:
-    # Without usage it is not the wrapper's word.
+    # The wrapper always reports usage.
     silent = usage is None
     match reason:
         case Reason.CANCELLED_BY_USER:
@@ -245,29 +249,29 @@ def _why_it_lasted(held_by: str | None) -> str:
     return f": {held_by}. More time would not help: end what it starts, or make its threads daemons (daemon=True)."
 
 
-def _ended_without_a_word(job: Job, seen: AttemptSeen, now: datetime, settings: JobSettings) -> JobAction | None:
-    """Ray says that it is over, and the wrapper has said nothing: it could not start, was killed, or its node is gone."""
+def _ended_without_report(job: Job, observed: ObservedAttempt, now: datetime, settings: JobSettings) -> JobAction | None:
+    """Plan for an attempt that Ray reports ended and the wrapper does not: not started, killed, or on a lost node."""
     if abs(now - job.entered_at) < _PATIENCE:
         return None
-    may_run = job.state is JobState.SCRIPT and seen.wrapper_lives is not False
-    if may_run and not _stop_was_ignored(seen, now, settings):
-        # Ray can be wrong (ray#65025), or have lost sight of the node: the wrapper is told to end, and waited for.
-        return _stop(job, seen, Reason.NODE_LOST, now, settings)
+    may_run = job.state is JobState.SCRIPT and observed.wrapper_lives is not False
+    if may_run and not _stop_was_ignored(observed, now, settings):
+        # Ray can be wrong (ray#65025), or have lost the node: request the stop, and wait for the wrapper.
+        return _stop(job, observed, Reason.NODE_LOST, now, settings)
     if job.stop_reason is not None:
         return _stopped(job, job.stop_reason, None, None, settings)
-    ray = seen.ray
+    ray = observed.ray
     if ray is None:
         return _lost(job, "Ray no longer knows the attempt; its head was probably restarted.", settings)
     if ray.error_type == "RUNTIME_ENV_SETUP_FAILURE":
         said = ray.message or "The environment could not be built."
         return Finish(JobState.FAILED, Reason.ENVIRONMENT_ERROR, build_failure_in(said) or said)
-    # Ray puts the end of the log behind its sentence; the job has its own.
+    # Ray appends the end of the log to its sentence; the job shows that elsewhere.
     said = (ray.message or ray.status).partition(", last available logs")[0].splitlines()[0]
     return _lost(job, f"The attempt ended without a report. Ray says: {said}", settings)
 
 
 def _without_plugin(job: Job, message: str, settings: JobSettings) -> JobAction:
-    """Its node started it without its overlay. From the next attempt on the executor leaves the environment to Ray."""
+    """Plan for an attempt whose node started it without its overlay. In the next ones Ray builds the environment."""
     if job.infrastructure_losses < settings.max_infrastructure_losses:
         message += " From the next attempt on Ray's own `uv` field builds its environment."
         return Retry(Reason.ENVIRONMENT_ERROR, message, lost=True)

@@ -1,4 +1,4 @@
-"""What is going on in Ray: read once a second at most, and shared by all jobs."""
+"""Ray's list of submissions, read at most once a second and shared by all jobs."""
 
 from __future__ import annotations
 
@@ -16,41 +16,38 @@ from raylift.engines.attempts.orphan_processes import is_of_attempt
 from raylift.engines.attempts.progress import Progress
 from raylift.engines.ray.jobs import RayJob, RayJobs
 from raylift.settings import PlatformSettings
-from raylift.supervisor.jobs.plan import AttemptSeen
+from raylift.supervisor.jobs.plan import ObservedAttempt
 
 log = logging.getLogger(__name__)
 
 _HOST: Final = os.uname().nodename
+_BUSY_SECONDS: Final = 1.0
+_IDLE_SECONDS: Final = 3.0
 
 
 @dataclass(frozen=True, slots=True)
 class RaySnapshot:
-    """All submissions Ray knows, by id. ``answers`` is False when it could not be asked."""
+    """All submissions of Ray by id. ``answers`` is False where Ray did not answer."""
 
     jobs: Mapping[str, RayJob] = field(default_factory=dict[str, RayJob])
     answers: bool = False
     outdated: Collection[str] = frozenset()
-    """Jobs (by id) with which something was done while it was taken, or since: it says nothing of them."""
+    """Ids of jobs that were acted on while it was taken, or since: it is not valid for them."""
 
     def speaks_of(self, job_id: str) -> bool:
         return self.answers and job_id not in self.outdated
 
 
 class RayView:
-    """A snapshot of Ray's submissions. Every look costs Ray's dashboard some work, the more the longer the list is."""
+    """Caches the snapshot: every reading costs Ray's dashboard work that grows with the list."""
 
     def __init__(
         self,
         ray_jobs: RayJobs,
         monotonic: Callable[[], float],
-        *,
-        seconds_at_work: float = 1.0,
-        seconds_idle: float = 3.0,
     ) -> None:
         self._ray_jobs = ray_jobs
         self._monotonic = monotonic
-        self._seconds_at_work = seconds_at_work
-        self._seconds_idle = seconds_idle
         self._read_at = float("-inf")
         self._snapshot = RaySnapshot()
         self._touched: set[str] = set()
@@ -58,21 +55,20 @@ class RayView:
 
     @property
     def last(self) -> RaySnapshot:
-        """The last look, however old."""
+        """The last snapshot, of any age."""
         return self._snapshot
 
-    def snapshot(self, *, at_work: bool) -> RaySnapshot:
-        """What Ray knew at most a second ago; while no job of ours is ``at_work``, at most three.
+    def snapshot(self, *, has_jobs: bool) -> RaySnapshot:
+        """Return a snapshot at most one second old; at most three while the store has no active job.
 
-        Without any of ours, only what is handed straight to Ray is to be found.
+        Without such a job, it can only show submissions that were made directly to Ray.
         """
-        pause = self._seconds_at_work if at_work else self._seconds_idle
-        if self._monotonic() - self._read_at >= pause:
+        if self._monotonic() - self._read_at >= (_BUSY_SECONDS if has_jobs else _IDLE_SECONDS):
             self._read()
         return self._snapshot
 
     def touch(self, job_id: str) -> None:
-        """Something was just done with the job: what was seen of it before counts no more."""
+        """Mark the present snapshot as outdated for a job that was just acted on."""
         with self._guard:
             self._touched.add(job_id)
 
@@ -80,7 +76,7 @@ class RayView:
         self._read_at = self._monotonic()
         with self._guard:
             self._touched = set[str]()
-            outdated = self._touched  # Shared on purpose: it grows with every touch from here on.
+            outdated = self._touched  # Shared: later touches reach the snapshot, too.
         try:
             jobs = {job.submission_id: job for job in self._ray_jobs.list()}
         except EngineUnavailable as error:
@@ -90,18 +86,18 @@ class RayView:
             self._snapshot = RaySnapshot(jobs, answers=True, outdated=outdated)
 
 
-def attempt_seen(job: Job, snapshot: RaySnapshot, settings: PlatformSettings) -> AttemptSeen:
-    """What is seen of a job's present attempt."""
+def observe_attempt(job: Job, snapshot: RaySnapshot, settings: PlatformSettings) -> ObservedAttempt:
+    """Observe the present attempt of a job."""
     if job.submission_id is None:
-        return AttemptSeen(ray_answers=snapshot.speaks_of(job.job_id))
+        return ObservedAttempt(ray_answers=snapshot.speaks_of(job.job_id))
     directory = AttemptDirectory(settings.attempts_dir, job.submission_id)
     progress, lives = _progress(directory), None
     if progress is not None and progress.outcome is None and progress.wrapper_pid is not None and progress.host == _HOST:
         lives = is_of_attempt(progress.wrapper_pid, job.submission_id)
         if not lives:
-            # It writes its last word before it ends: what is read now is all that it will ever say.
+            # The wrapper reports before it ends: this reading is final.
             progress = _progress(directory)
-    return AttemptSeen(
+    return ObservedAttempt(
         progress=progress,
         ray=snapshot.jobs.get(job.submission_id),
         ray_answers=snapshot.speaks_of(job.job_id),
@@ -111,9 +107,9 @@ def attempt_seen(job: Job, snapshot: RaySnapshot, settings: PlatformSettings) ->
 
 
 def _progress(directory: AttemptDirectory) -> Progress | None:
-    """What the wrapper said; a file that cannot be understood says nothing, and must not keep others from being watched."""
+    """Read the wrapper's report; None where the file is invalid: other jobs must still be watched."""
     try:
         return directory.progress()
     except (ValueError, OSError) as error:
-        log.warning("%s: progress.json cannot be understood: %s", directory.path.name, error)
+        log.warning("%s: progress.json cannot be read: %s", directory.path.name, error)
         return None

@@ -1,4 +1,4 @@
-"""From a script that succeeded to a registered version: which run is the job's, which model is registered, exactly once."""
+"""Registers the model of a script that succeeded, exactly once."""
 
 from __future__ import annotations
 
@@ -20,14 +20,20 @@ from raylift.engines.mlflow.registry import Registry
 from raylift.engines.mlflow.tracking import Tracking
 from raylift.store import Store
 from raylift.supervisor.deployments import succession
-from raylift.supervisor.jobs.advice import autolog_failed
-from raylift.supervisor.jobs.choose_model import choice, choose_model, choose_run, no_model, whose_metrics
+from raylift.supervisor.jobs.choose_model import (
+    autolog_failed,
+    choice,
+    choose_model,
+    choose_run,
+    no_model,
+    whose_metrics,
+)
 
 log = logging.getLogger(__name__)
 
 NO_NOTES: Final = ScriptNotes()
 _TAG_LIMIT: Final = 5000
-"""Characters that MLflow keeps of a tag's value."""
+"""MLflow's limit for a tag's value, in characters."""
 
 
 class NoModelLogged(PlatformError):
@@ -38,7 +44,7 @@ class NoModelLogged(PlatformError):
 
 @dataclass(frozen=True, slots=True)
 class Registered:
-    """What a finished job made."""
+    """Results of a finished job."""
 
     message: str
     experiment_id: str | None = None
@@ -48,9 +54,9 @@ class Registered:
 
 
 def register(job: Job, tracking: Tracking, registry: Registry, notes: ScriptNotes = NO_NOTES) -> Registered:
-    """Find what the job made, and register its model unless that is left to its sweep. May be repeated.
+    """Find the job's runs, and register its model unless its sweep does that. May be repeated.
 
-    ``notes`` are of the script's process.
+    ``notes`` come from the script's process.
 
     Raises: as ``register_model``.
     """
@@ -69,7 +75,7 @@ def register(job: Job, tracking: Tracking, registry: Registry, notes: ScriptNote
 
 
 def parameters(job: Job) -> dict[str, str]:
-    """Parameters that MLflow shows with the job's run: the upload's own, and its sweep's."""
+    """Return the parameters for MLflow: those of the upload and of its sweep."""
     sweep = job.spec.sweep
     return {**job.spec.params, **(sweep.parameters if sweep is not None else {})}
 
@@ -78,7 +84,7 @@ def register_model(job: Job, tracking: Tracking, registry: Registry, notes: Scri
     """Register the model that the job logged. Repeating it finds the version that was made before.
 
     Raises:
-        NoModelLogged: ``model_name`` was asked for, and no finished model is to be found.
+        NoModelLogged: the job names a model, but logged none that is finished.
         EngineUnavailable: MLflow does not answer.
     """
     runs = tracking.runs_of_job(job.job_id)
@@ -107,7 +113,7 @@ def register_model(job: Job, tracking: Tracking, registry: Registry, notes: Scri
 def deploy(job: Job, version: ModelVersion, store: Store, config: DeploymentConfig, *, now: datetime) -> str:
     """Give a version that was registered for a job its deployment, unless it has one.
 
-    Returns a sentence on which version answers for the model's name from now on.
+    Returns a sentence on the version that answers for the model's name from now on.
     """
     row = store.deployments.ensure(
         version.name,
@@ -118,26 +124,26 @@ def deploy(job: Job, version: ModelVersion, store: Store, config: DeploymentConf
         wanted=job.spec.deploy,
         job_id=job.job_id,
         environment_lock=job.environment_lock or (),
-        # Whoever trained a model is about to ask it.
-        demanded=True,
+        # The user who trained a model is about to call it.
+        scale_up=True,
     )
     return succession.sentence(row, version, store)
 
 
 def choose_version(job: Job, versions: Sequence[ModelVersion]) -> ModelVersion | None:
-    """The job's version: the one this platform made for it, else the newest that its script registered itself."""
+    """Return the version that the platform made for the job, else the newest that its script registered."""
     ours = [version for version in versions if version.tags.get(TAG_JOB_ID) == job.job_id]
     return max(ours or versions, key=lambda version: int(version.version), default=None)
 
 
 def _made_of(model: LoggedModel | None, job: Job, versions: Sequence[ModelVersion]) -> list[ModelVersion]:
-    """The versions of the model that the upload chose, and those that this platform made."""
+    """Return the versions of the chosen model, and those that the platform made."""
     uri = model.uri if model is not None else None
     return [version for version in versions if version.tags.get(TAG_JOB_ID) == job.job_id or version.source == uri]
 
 
 def twins_of(job: Job, version: ModelVersion, versions: Sequence[ModelVersion]) -> list[ModelVersion]:
-    """Versions that this platform made of the same model for the same job, the first first; ``version`` is among them."""
+    """Return the versions that the platform made of the same model for the same job, ``version`` included, oldest first."""
     same = [
         other
         for other in versions
@@ -147,10 +153,10 @@ def twins_of(job: Job, version: ModelVersion, versions: Sequence[ModelVersion]) 
 
 
 def _without_twins(job: Job, version: ModelVersion, registry: Registry) -> ModelVersion:
-    """The first of a version and its twins; the others are removed.
+    """Keep the oldest of a version and its twins, and delete the others.
 
-    MLflow has no "add unless it is there": a request whose answer was lost (the server or a supervisor was killed) may be
-    carried out after we looked. Nobody has been told of any of them yet, and everybody keeps the first.
+    MLflow cannot register a version only if it is missing: a request whose answer was lost (the server or a supervisor was
+    killed) may be carried out after our check. No client has seen any of them yet, and every supervisor keeps the oldest.
     """
     if version.tags.get(TAG_JOB_ID) != job.job_id:
         return version  # Its script registered it.
@@ -162,7 +168,7 @@ def _without_twins(job: Job, version: ModelVersion, registry: Registry) -> Model
 
 
 def lineage_tags(job: Job) -> dict[str, str]:
-    """Where a version comes from, as tags on it."""
+    """Return the tags that name the origin of a version."""
     spec = job.spec
     tags = {
         **spec.tags,
@@ -173,7 +179,7 @@ def lineage_tags(job: Job) -> dict[str, str]:
     }
     if spec.sweep is not None:
         tags[TAG_SWEEP_ID] = spec.sweep.sweep_id
-    # A list too long for a tag is left out rather than cut: the job has it whole.
+    # A list that is too long for a tag is left out rather than cut: the job has all of it.
     return {key: value for key, value in tags.items() if len(value) <= _TAG_LIMIT}
 
 
@@ -182,14 +188,14 @@ def _left_to_the_sweep(job: Job, tracking: Tracking, notes: ScriptNotes) -> Regi
     logged = tracking.logged_models_of_job(job.job_id, runs)
     model = choose_model(logged, job.spec.model_name or "", job.spec.register, runs)
     if model is None and job.spec.model_name is not None:
-        # It could not win: better told now than when all have ended.
+        # It could not become the best. Failing now is better than after all have ended.
         raise NoModelLogged(no_model(job.spec.model_name, job.spec.register, logged, runs, notes))
     run = _with_metrics_of_the_job(choose_run(runs, model.run_id if model else None), runs, tracking)
     return _registered(job, tracking, run, None, "Done. Its sweep registers the best job's model when all have ended.")
 
 
 def _with_metrics_of_the_job(run: TrackedRun | None, runs: Sequence[TrackedRun], tracking: Tracking) -> TrackedRun | None:
-    """The run of the model, with what the script logged outside of any run: MLflow shows it with the version, too."""
+    """Add metrics that the script logged outside of any run to the run of the model."""
     if run is None:
         return None
     outside = {

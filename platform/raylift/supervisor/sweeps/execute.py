@@ -1,4 +1,4 @@
-"""Carry out what was planned for one sweep. Every step may be repeated: it adopts what it finds."""
+"""Executes the planned step of one sweep. Every step may be repeated: it adopts what it finds."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ from raylift.supervisor.sweeps.plan import CloseSweep, ConcludeSweep, OpenSweep,
 log = logging.getLogger(__name__)
 
 _TRIES: Final = 10
-"""Of a sweep's step that fails for no reason we know; the pauses between them sum up to about two minutes."""
+"""Of a step that fails for an unknown reason. The pauses between them sum up to about two minutes."""
 
 _TAG: Final = 500
-"""Characters of the values of a parameter, for people to read; the sweep has them whole."""
+"""Maximum characters of a tag that shows the values of a parameter. The sweep has all of them."""
 
 _RUN_STATUS: Final = {SweepState.COMPLETED: "FINISHED", SweepState.FAILED: "FAILED", SweepState.CANCELLED: "KILLED"}
-"""MLflow's word for how the parent run ended."""
+"""MLflow's status of the parent run."""
 
 
 class SweepExecutor:
-    """The supervisor's hands, as far as sweeps go."""
+    """Executes planned sweep actions against MLflow and the store."""
 
     def __init__(
         self,
@@ -55,10 +55,10 @@ class SweepExecutor:
         self._failures: dict[str, int] = {}
 
     def attend(self, lease: Lease, sweep_id: str) -> None:
-        """Do the next thing about a sweep, if it is still there and there is one.
+        """Plan and execute the next step of a sweep, if there is one.
 
         Raises:
-            EngineUnavailable: an engine did not answer; nothing is lost, the step is planned again.
+            EngineUnavailable: an engine did not answer; the step is planned again.
             StaleLease: another supervisor has taken over.
         """
         try:
@@ -69,7 +69,7 @@ class SweepExecutor:
         try:
             self._carry_out(lease, sweep, action)
         except StaleSweep as error:
-            log.debug("%s", error)  # It moved on after this look at it; the next one sees where.
+            log.debug("%s", error)  # It moved on in the meantime; the next tick plans from there.
         except (EngineUnavailable, StaleLease):
             raise
         except Exception as error:
@@ -99,7 +99,7 @@ class SweepExecutor:
                 tags={**spec.tags, **{f"{TAG_SWEEP_PARAMETER}{name}": ", ".join(values)[:_TAG] for name, values in ranges}},
             )
         except MlflowRefused as error:
-            # The jobs will say so, too, if they cannot track either.
+            # The jobs report it, too, if they cannot track either.
             log.warning("%s runs without a parent run: %s", sweep.sweep_id, error)
             message = f"It has no parent run: {error.detail}"
             self._store.sweeps.move(lease, sweep, SweepState.RUNNING, now=self._clock(), message=message)
@@ -126,7 +126,7 @@ class SweepExecutor:
         log.info("%s: %s: %s", sweep.sweep_id, to, message)
 
     def _register(self, lease: Lease, best: Job) -> Job:
-        """Register the best job's model, or find that this was done, and note it on the job."""
+        """Register the best job's model unless that was done, and record the version in the job."""
         made = register_model(best, self._tracking, self._registry)
         if made.version is None:
             raise NoModelLogged(made.message)
@@ -140,29 +140,29 @@ class SweepExecutor:
     def _end_parent(self, sweep: Sweep, to: SweepState, best: Job | None) -> None:
         if sweep.parent_run_id is None or sweep.mlflow_experiment_id is None:
             return
-        noted: dict[str, str] = {}
+        tags: dict[str, str] = {}
         if best is not None:
-            noted = {"raylift.best_job_id": best.job_id, "raylift.best_run_id": best.mlflow_run_id or ""}
+            tags = {"raylift.best_job_id": best.job_id, "raylift.best_run_id": best.mlflow_run_id or ""}
         try:
             self._runs.close(
                 TrackedRun(sweep.parent_run_id, sweep.mlflow_experiment_id, sweep.created_at),
                 sweep_id=sweep.sweep_id,
                 status=_RUN_STATUS[to],
-                tags=noted,
+                tags=tags,
                 params=best.spec.sweep.parameters if best and best.spec.sweep else {},
                 metrics=best.metrics if best else {},
             )
         except MlflowRefused as error:
-            # Somebody has deleted the run: what the sweep came to does not hang on it.
+            # A user has deleted the run. The result of the sweep does not depend on it.
             log.warning("%s: its parent run was not ended: %s", sweep.sweep_id, error)
 
     def _give_up(self, lease: Lease, sweep: Sweep, action: SweepAction | None, error: Exception) -> bool:
-        """End a sweep whose last step always fails, and let the jobs go of one that cannot be opened."""
+        """End a sweep whose last step always fails. One that cannot be opened runs without a parent run."""
         failures = self._failures[sweep.sweep_id] = self._failures.get(sweep.sweep_id, 0) + 1
         if failures < _TRIES or isinstance(action, CloseSweep) or action is None:
             return False
-        said = error.detail if isinstance(error, PlatformError) else f"{type(error).__name__}: {error}"
-        message = f"Failed {failures} times, the last time with {said}. The supervisor's log has more."
+        cause = error.detail if isinstance(error, PlatformError) else f"{type(error).__name__}: {error}"
+        message = f"Failed {failures} times, the last time with {cause}. The supervisor's log has more."
         to = SweepState.RUNNING if isinstance(action, OpenSweep) else SweepState.FAILED
         self._store.sweeps.move(lease, sweep, to, now=self._clock(), message=message)
         return True

@@ -1,4 +1,4 @@
-"""What to do about one sweep: a pure function of (the sweep, its jobs)."""
+"""Next step of one sweep: a pure function of the sweep and its jobs."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from raylift.domain.sweep import Sweep, SweepRegistration, SweepState, choose_be
 
 @dataclass(frozen=True, slots=True)
 class OpenSweep:
-    """Make its parent run; then its jobs may start."""
+    """Make the parent run. Then the jobs may start."""
 
 
 @dataclass(frozen=True, slots=True)
 class CloseSweep:
-    """All jobs have ended: the best is chosen, for good."""
+    """Record the best job after all have ended."""
 
     best_job_id: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class ConcludeSweep:
-    """Register the best job's model if ``registers``, end the parent run, enter a final state."""
+    """Register the best job's model if ``registers`` is set, end the parent run, enter a final state."""
 
     to: SweepState
     message: str
@@ -35,10 +35,10 @@ SweepAction = OpenSweep | CloseSweep | ConcludeSweep
 
 
 def plan_sweep(sweep: Sweep, jobs: Sequence[Job]) -> SweepAction | None:
-    """The next step for a sweep, or None while its jobs go on."""
+    """Return the next step of a sweep; None while its jobs run."""
     match sweep.state:
         case SweepState.OPENING | SweepState.RUNNING if all(job.is_final for job in jobs):
-            return CloseSweep(_choice(sweep, jobs))
+            return CloseSweep(_best_job_id(sweep, jobs))
         case SweepState.OPENING:
             return OpenSweep()
         case SweepState.CLOSING:
@@ -47,7 +47,7 @@ def plan_sweep(sweep: Sweep, jobs: Sequence[Job]) -> SweepAction | None:
             return None
 
 
-def _choice(sweep: Sweep, jobs: Sequence[Job]) -> str | None:
+def _best_job_id(sweep: Sweep, jobs: Sequence[Job]) -> str | None:
     if sweep.spec.metric is None:
         return None
     best = choose_best(jobs, sweep.spec.metric, sweep.spec.mode)
@@ -57,22 +57,24 @@ def _choice(sweep: Sweep, jobs: Sequence[Job]) -> str | None:
 def _conclude(sweep: Sweep, jobs: Sequence[Job]) -> ConcludeSweep:
     counts = count_by_status(jobs)
     ended = ", ".join(f"{count} {status}" for status, count in counts.items() if count) or "none left"
-    said = f"{len(jobs)} jobs: {ended}."
+    summary = f"{len(jobs)} jobs: {ended}."
     best = next((job for job in jobs if job.job_id == sweep.best_job_id), None)
     if sweep.cancel_requested_at is not None and counts[JobStatus.CANCELLED]:
-        return ConcludeSweep(SweepState.CANCELLED, f"Cancelled on request. {said}", best)
+        return ConcludeSweep(SweepState.CANCELLED, f"Cancelled on request. {summary}", best)
     if not counts[JobStatus.COMPLETED]:
-        return ConcludeSweep(SweepState.FAILED, f"No job of the sweep completed. {said}")
+        return ConcludeSweep(SweepState.FAILED, f"No job of the sweep completed. {summary}")
     registers = sweep.spec.registration is SweepRegistration.BEST
     if best is not None:
-        return ConcludeSweep(SweepState.COMPLETED, f"{said} The best by {sweep.spec.metric} is {best.job_id}.", best, registers)
+        return ConcludeSweep(
+            SweepState.COMPLETED, f"{summary} The best by {sweep.spec.metric} is {best.job_id}.", best, registers
+        )
     if sweep.spec.metric is None:
-        return ConcludeSweep(SweepState.COMPLETED, said)
+        return ConcludeSweep(SweepState.COMPLETED, summary)
     to = SweepState.FAILED if registers else SweepState.COMPLETED
-    return ConcludeSweep(to, f"{said} {_nobody_has(sweep.spec.metric, jobs, sweep.best_job_id, registers=registers)}")
+    return ConcludeSweep(to, f"{summary} {_why_no_best(sweep.spec.metric, jobs, sweep.best_job_id, registers=registers)}")
 
 
-def _nobody_has(metric: str, jobs: Sequence[Job], best_job_id: str | None, *, registers: bool) -> str:
+def _why_no_best(metric: str, jobs: Sequence[Job], best_job_id: str | None, *, registers: bool) -> str:
     nothing = " Nothing was registered." if registers else ""
     if best_job_id is not None:
         return f"The best, {best_job_id}, was deleted.{nothing}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -12,6 +12,7 @@ from packaging.utils import canonicalize_name
 
 from raylift.domain.quantities import format_bytes
 from raylift.engines.environments.locking.locked_files import LockedFile, files_of
+from raylift.engines.environments.overlays.overlay import download_cache, is_built, overlay_directory
 from raylift.engines.environments.uv.commands import InstallerFailure
 from raylift.engines.environments.uv.process import Cancelled
 
@@ -35,6 +36,23 @@ def cuda_note(lock: Sequence[str], *, cache_dir: Path, torch_backend: str, cance
         f"PyTorch brings {len(needless)} packages for CUDA along{_size(files, frozenset(needless))}, "
         "and the cluster has no GPU. `torch_backend: cpu` takes PyTorch without them."
     )
+
+
+def missing_gpu_note(
+    lock: Sequence[str],
+    root: Path,
+    *,
+    has_gpus: Callable[[], bool],
+    torch_backend: str,
+    cancelled: Cancelled = lambda: False,
+) -> str | None:
+    """Return the sentence of ``cuda_note`` for an environment below ``root`` that is not built yet.
+
+    None where it is built, or where ``has_gpus``, which is asked about the cluster, returns True.
+    """
+    if not lock or is_built(overlay_directory(lock, root)) or has_gpus():
+        return None
+    return cuda_note(lock, cache_dir=download_cache(root), torch_backend=torch_backend, cancelled=cancelled)
 
 
 def _size(files: Sequence[LockedFile], needless: frozenset[str]) -> str:

@@ -6,11 +6,14 @@ import pytest
 
 from raylift.api.ray_jobs import JobSubmitRequest
 from raylift.domain.errors import InvalidRequest
-from raylift.services.ray_api.requests import TranslatedRequest, translate
+from raylift.domain.job import Resources
+from raylift.services.ray_api.jobs import RaySubmission
+from serve_apps.gateway.uploads.ray_requests import ray_submission
 
 
-def translated(entrypoint: str = "python jobs/train.py --n 1", **fields: Any) -> TranslatedRequest:
-    return translate(JobSubmitRequest.model_validate({"entrypoint": entrypoint, **fields}), default_timeout_seconds=3600)
+def translated(entrypoint: str = "python jobs/train.py --n 1", **fields: Any) -> RaySubmission:
+    request = JobSubmitRequest.model_validate({"entrypoint": entrypoint, **fields})
+    return ray_submission(request, default_timeout_seconds=3600)
 
 
 def refused(**fields: Any) -> str:
@@ -27,11 +30,11 @@ def test_a_script_s_request_is_an_upload() -> None:
         entrypoint_num_gpus=0.5,
     )
     upload = asked.upload
-    assert asked.command is None
-    assert (upload.entrypoint, upload.args, upload.experiment_name) == ("jobs/train.py", ["--n", "1"], "train")
-    assert (upload.requirements, upload.environment) == (["tinydb"], {"A": "1"})
-    assert (upload.resources.cpus, upload.resources.memory, upload.resources.gpus) == (2.0, 2**30, 0.5)
-    assert asked.runtime_env == {"working_dir": "gcs://_ray_pkg_1.zip", "uv": ["tinydb"], "excludes": ["x"]}
+    assert upload.command is None
+    assert (upload.entrypoint, upload.args, upload.experiment_name) == ("jobs/train.py", ("--n", "1"), "train")
+    assert (upload.requirements, upload.environment) == (("tinydb",), {"A": "1"})
+    assert upload.resources == Resources(2.0, 2**30, 0.5)
+    assert asked.request.runtime_env == {"working_dir": "gcs://_ray_pkg_1.zip", "uv": ["tinydb"], "excludes": ["x"]}
 
 
 def test_metadata_choose_what_the_fields_of_an_upload_choose() -> None:
@@ -57,8 +60,8 @@ def test_what_nobody_chose() -> None:
     assert (upload.timeout_seconds, upload.resources.cpus, upload.model_name) == (3600, 1.0, None)
     assert translated(entrypoint_num_cpus=0, entrypoint_memory=0).upload.resources == upload.resources
     assert translated(metadata={"raylift.model_name": "oak"}).upload.experiment_name == "oak"
-    command = translated("bash run.sh")
-    assert (command.command, command.upload.experiment_name) == ("bash run.sh", "Default")
+    command = translated("bash run.sh").upload
+    assert (command.command, command.experiment_name) == ("bash run.sh", "Default")
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from concurrent.futures import Future
 from typing import Any
 
 from raylift.domain.errors import EngineUnavailable
-from raylift.supervisor.task_lanes import SerialTaskRunner
+from raylift.supervisor.serial_tasks import SerialTaskRunner
 
 
 class Bench:
@@ -14,7 +14,7 @@ class Bench:
     def __init__(self) -> None:
         self.time = 0.0
         self.waiting: list[Callable[[], None]] = []
-        self.lanes = SerialTaskRunner(self._submit, lambda: self.time)
+        self.tasks = SerialTaskRunner(self._submit, lambda: self.time)
 
     def _submit(self, work: Callable[[], None]) -> Future[Any]:
         self.waiting.append(work)
@@ -32,43 +32,43 @@ def failing() -> None:
 
 def test_one_piece_at_a_time_in_a_lane_and_lanes_side_by_side() -> None:
     bench, done = Bench(), list[str]()
-    assert bench.lanes.run("a", lambda: done.append("a1"))
-    assert not bench.lanes.run("a", lambda: done.append("a2"))
-    assert bench.lanes.run("b", lambda: done.append("b1"))
-    assert bench.lanes.busy("a")
+    assert bench.tasks.run("a", lambda: done.append("a1"))
+    assert not bench.tasks.run("a", lambda: done.append("a2"))
+    assert bench.tasks.run("b", lambda: done.append("b1"))
+    assert bench.tasks.busy("a")
     bench.work_off()
     assert done == ["a1", "b1"]
-    assert not bench.lanes.busy("a")
+    assert not bench.tasks.busy("a")
 
 
 def test_a_failure_rests_the_lane_longer_each_time() -> None:
     bench = Bench()
-    bench.lanes.run("a", failing)
+    bench.tasks.run("a", failing)
     bench.work_off()
-    assert bench.lanes.busy("a")
+    assert bench.tasks.busy("a")
     bench.time = 0.5
-    assert bench.lanes.run("a", failing)
+    assert bench.tasks.run("a", failing)
     bench.work_off()
     bench.time = 1.0
-    assert not bench.lanes.run("a", failing)
+    assert not bench.tasks.run("a", failing)
     bench.time = 1.5
-    assert bench.lanes.run("a", failing)
+    assert bench.tasks.run("a", failing)
 
 
 def test_a_defect_does_not_end_the_lane() -> None:
     bench = Bench()
-    bench.lanes.run("a", lambda: [][0])
+    bench.tasks.run("a", lambda: [][0])
     bench.work_off()
     bench.time = 1.0
-    assert bench.lanes.run("a", failing)
+    assert bench.tasks.run("a", failing)
 
 
 def test_work_that_returns_pauses_between_its_runs() -> None:
     bench, done = Bench(), list[int]()
-    assert bench.lanes.run_every("serve", 5.0, lambda: done.append(1))
+    assert bench.tasks.run("serve", lambda: done.append(1), pause_seconds=5.0)
     bench.work_off()
-    assert not bench.lanes.run_every("serve", 5.0, lambda: done.append(2))
+    assert not bench.tasks.run("serve", lambda: done.append(2), pause_seconds=5.0)
     bench.time = 5.0
-    assert bench.lanes.run_every("serve", 5.0, lambda: done.append(3))
+    assert bench.tasks.run("serve", lambda: done.append(3), pause_seconds=5.0)
     bench.work_off()
     assert done == [1, 3]

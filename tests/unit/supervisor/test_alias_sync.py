@@ -48,17 +48,17 @@ def moves(store: Store, name: str) -> list[tuple[str, str | None, str | None]]:
 def test_moves_are_written_once(store: Store, registry: FakeRegistry, watch: AliasSync) -> None:
     for version in ("1", "2"):
         registry.aliases["m", "champion"] = version
-        watch.look_at_all()
-        watch.look_at_all()
+        watch.sync_all()
+        watch.sync_all()
     del registry.aliases["m", "champion"]
-    watch.look_at_all()
+    watch.sync_all()
     assert moves(store, "m") == [("mlflow", "2", None), ("mlflow", "1", "2"), ("mlflow", None, "1")]
 
 
 def test_between_two_looks_at_all_only_routed_models_are_asked(store: Store, registry: FakeRegistry, watch: AliasSync) -> None:
     store.traffic.put("m", TABLE, who="ann", now=NOW)
     registry.aliases |= {("m", "champion"): "1", ("other", "champion"): "1"}
-    watch.look_at_routed()
+    watch.sync_routed()
     assert (len(moves(store, "m")), len(moves(store, "other")), registry.asked) == (1, 0, 1)
 
 
@@ -67,10 +67,10 @@ def test_a_model_that_is_deleted_has_neither_aliases_nor_a_table(
 ) -> None:
     store.traffic.put("m", TABLE, who="ann", now=NOW)
     registry.aliases["m", "champion"] = "1"
-    watch.look_at_routed()
+    watch.sync_routed()
     del registry.registered["m"]
-    watch.look_at_routed()
-    watch.look_at_all()
+    watch.sync_routed()
+    watch.sync_all()
     assert moves(store, "m")[0] == ("mlflow", "1", None)
     assert store.traffic.list() == []
     newest = store.traffic.history("m", limit=1)[0]
@@ -79,17 +79,17 @@ def test_a_model_that_is_deleted_has_neither_aliases_nor_a_table(
 
 def test_what_the_platform_moves_is_not_taken_for_mlflows(store: Store, registry: FakeRegistry, watch: AliasSync) -> None:
     registry.aliases["m", "champion"] = "1"
-    watch.look_at_all()
+    watch.sync_all()
 
     class Quick(FakeRegistry):
         """The supervisor looks in the moment between MLflow's move and the platform's own record of it."""
 
         def set_alias(self, name: str, alias: str, version: str) -> None:
             registry.set_alias(name, alias, version)
-            watch.look_at_all()
+            watch.sync_all()
 
     service = TrafficService(store, Quick(registry.registered, registry.aliases), clock=lambda: NOW)
     service.set_alias("m", "champion", "2", who="ann")
-    watch.look_at_all()
+    watch.sync_all()
     assert moves(store, "m") == [("ann", "1", "2"), ("mlflow", None, "1")]
     assert store.traffic.history("m", limit=1)[0].action is TrafficAction.ALIAS

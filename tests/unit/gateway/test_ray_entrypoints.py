@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from raylift.services.ray_api.entrypoints import python_script
+from serve_apps.gateway.uploads.ray_requests import python_script
 
 
 @pytest.mark.parametrize(

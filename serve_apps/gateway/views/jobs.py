@@ -1,32 +1,18 @@
-"""What the domain's records look like on the wire. Routers only translate; this is where to."""
+"""Jobs in the REST API."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import datetime
 from typing import Final
 
-from pydantic import ValidationError
-
 from raylift.api import paths
-from raylift.api.models import (
-    BatchingConfig,
-    DeploymentView,
-    Lineage,
-    ModelSummary,
-    ModelView,
-    PayloadLogConfig,
-    SchemaView,
-    VersionView,
-)
 from raylift.api.training import DownloadProgress, EventView, JobAccepted, JobSummary, JobView, ResourceView, UsageView
 from raylift.domain.deployment import Deployment, DeploymentStatus
-from raylift.domain.identifiers import TAG_SCHEMA
 from raylift.domain.job import STATUS_OF, Event, Job, JobState, JobStatus
 from raylift.engines.environments.uv.process import Downloads
 from raylift.services.jobs.training import JobDetails
-from raylift.services.models.lineage import Origins
-from raylift.services.models.registry import ModelOutline, ModelRecord, VersionRecord
 from serve_apps.gateway.http.paths import job_links, route_path
 
 MASK: Final = "***"
@@ -36,7 +22,7 @@ DEPLOYMENT_PHASE: Final = "deployment"
 
 
 def accepted(job: Job, message: str, notes: Sequence[str] = ()) -> JobAccepted:
-    """The answer to an upload: the same whenever it is repeated."""
+    """Answer an upload. A repeated upload gets the same answer."""
     return JobAccepted(
         job_id=job.job_id,
         status=JobStatus.QUEUED,
@@ -126,99 +112,6 @@ def event_view(event: Event) -> EventView:
     )
 
 
-def shown_status(deployment: Deployment) -> DeploymentStatus:
-    # Taking an application down lasts; what was asked for shows at once, and no request is let in any more.
-    return deployment.status if deployment.wanted else DeploymentStatus.STOPPED
-
-
-def deployment_view(deployment: Deployment) -> DeploymentView:
-    config = deployment.config
-    batching, payloads = config.batching, config.payload_log
-    return DeploymentView(
-        model_name=deployment.model_name,
-        model_version=deployment.version,
-        status=shown_status(deployment).value,
-        replicas=deployment.replicas,
-        message=deployment.message,
-        min_replicas=config.min_replicas,
-        max_replicas=config.max_replicas,
-        target_ongoing_requests=config.target_ongoing_requests,
-        max_ongoing_requests=config.max_ongoing_requests,
-        max_queued_requests=config.max_queued_requests,
-        upscale_delay_s=config.upscale_delay_s,
-        downscale_delay_s=config.downscale_delay_s,
-        cpus=config.cpus,
-        memory=config.memory_bytes,
-        batching=BatchingConfig(max_rows=batching.max_rows, wait_ms=batching.wait_ms) if batching else None,
-        payload_log=PayloadLogConfig(sample_rate=payloads.sample_rate, max_body_bytes=payloads.max_body_bytes)
-        if payloads
-        else None,
-        take_traffic=config.take_traffic,
-        environment=dict.fromkeys(config.environment, MASK),
-        route=route_path(deployment.model_name, deployment.version),
-        created_at=deployment.created_at,
-        updated_at=deployment.updated_at,
-        ready_at=deployment.ready_at,
-    )
-
-
-def version_view(record: VersionRecord) -> VersionView:
-    version = record.version
-    return VersionView(
-        model_name=version.name,
-        model_version=version.version,
-        created_at=version.created_at,
-        aliases=list(version.aliases),
-        tags=dict(version.tags),
-        metrics=dict(record.origins.metrics),
-        lineage=_lineage(record.origins, version.run_id, version.source),
-        schema_origin=_schema(version.tags.get(TAG_SCHEMA)),
-        deployment=deployment_view(record.deployment) if record.deployment else None,
-    )
-
-
-def model_view(record: ModelRecord) -> ModelView:
-    model = record.model
-    return ModelView(
-        model_name=model.name,
-        description=model.description,
-        created_at=model.created_at,
-        aliases=dict(model.aliases),
-        versions=[version_view(item) for item in record.versions],
-    )
-
-
-def model_summary(outline: ModelOutline) -> ModelSummary:
-    model = outline.model
-    return ModelSummary(
-        model_name=model.name,
-        latest_version=model.latest_version,
-        aliases=dict(model.aliases),
-        created_at=model.created_at,
-        updated_at=model.updated_at,
-        ready_versions=outline.ready_versions,
-    )
-
-
-def _lineage(origins: Origins, run_id: str | None, source: str | None) -> Lineage:
-    return Lineage(
-        job_id=origins.job_id,
-        script_sha256=origins.script_sha256,
-        requirements=None if origins.requirements is None else list(origins.requirements),
-        environment_lock=None if origins.environment_lock is None else list(origins.environment_lock),
-        mlflow_run_id=run_id,
-        source=source,
-    )
-
-
-def _schema(tag: str | None) -> SchemaView | None:
-    """Read the tag; anybody who may write tags may have written another."""
-    try:
-        return None if tag is None else SchemaView.model_validate_json(tag)
-    except ValidationError:
-        return None
-
-
 def _links(job: Job) -> dict[str, str]:
     links = job_links(job.job_id)
     if job.spec.model_name and job.model_version:
@@ -231,7 +124,7 @@ def _links(job: Job) -> dict[str, str]:
 
 
 def duration(job: Job, now: datetime) -> float | None:
-    """From the start of the script to its end, or up to now."""
+    """Seconds from the start of the script to its end, or to ``now``."""
     if job.started_at is None:
         return None
     if job.usage and job.usage.wall_seconds > 0 and job.state is not JobState.SCRIPT:
@@ -240,7 +133,7 @@ def duration(job: Job, now: datetime) -> float | None:
 
 
 def _phases(job: Job, deployment: Deployment | None, now: datetime) -> dict[str, float]:
-    """Seconds spent in each state: those that are over, and the present one up to now."""
+    """Seconds in each past state, and in the present one up to ``now``."""
     phases = dict(job.phases)
     if not job.is_final:
         phases[job.state] = phases.get(job.state, 0.0) + (now - job.entered_at).total_seconds()
@@ -253,12 +146,5 @@ def _usage(job: Job) -> UsageView | None:
     usage = job.usage
     if usage is None:
         return None
-    return UsageView.model_validate(
-        {
-            "cpu_seconds": round(usage.cpu_seconds, 3),
-            "peak_memory_bytes": usage.peak_memory_bytes,
-            "wall_seconds": round(usage.wall_seconds, 3),
-            "memory_enforced_by": usage.memory_enforced_by,
-            "cpu_enforced_by": usage.cpu_enforced_by,
-        }
-    )
+    rounded = {"cpu_seconds": round(usage.cpu_seconds, 3), "wall_seconds": round(usage.wall_seconds, 3)}
+    return UsageView.model_validate(asdict(usage) | rounded)

@@ -11,7 +11,7 @@ from raylift.engines.environments.overlays.build_record import write_record
 from raylift.engines.environments.overlays.overlay import overlay_directory, overlay_python
 from raylift.engines.environments.runtime_env import READY
 from raylift.engines.environments.uv.process import Downloads
-from raylift.services.jobs.wait_reasons import QueueReasons
+from raylift.services.jobs.wait_reasons import WaitReasons
 from raylift.settings import QuotaSettings
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
@@ -22,7 +22,7 @@ def explained(state: JobState, environments: Path, *, after: float = 60, **field
     spec = JobSpec("0" * 64, "train.py", "exp", requirements=("torch>=2", "humanize"))
     job = Job("job_A", spec, state, NOW, NOW, **fields)
     engine: Any = None
-    reasons = QueueReasons(engine, engine, QuotaSettings(), environments, lambda: NOW + timedelta(seconds=after))
+    reasons = WaitReasons(engine, engine, QuotaSettings(), environments, lambda: NOW + timedelta(seconds=after))
     return reasons.explained([job])[0]
 
 

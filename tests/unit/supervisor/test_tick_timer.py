@@ -29,7 +29,7 @@ class Store:
         self.stop = Stop()
         self.written_at = written_at
         self.error = error
-        self.pace = TickTimer(0.2, self.was_written_to, lambda: self.stop.now)
+        self.timer = TickTimer(0.2, self.was_written_to, lambda: self.stop.now)
 
     def was_written_to(self) -> bool:
         if self.error is not None:
@@ -38,31 +38,31 @@ class Store:
 
     def wait(self) -> float:
         begun = self.stop.now
-        self.pace.wait(self.stop)
+        self.timer.wait(self.stop)
         return self.stop.now - begun
 
 
 def test_what_is_written_while_it_rests_is_seen_at_once() -> None:
     store = Store(written_at=0.05)
-    store.pace.found(news=False)
+    store.timer.found(news=False)
     assert store.wait() == a_moment_after(0.05)
 
 
 def test_ticks_are_no_more_while_much_is_written() -> None:
     store = Store(written_at=0.0)
-    store.pace.found(news=True)
+    store.timer.found(news=True)
     assert store.wait() == a_moment_after(0.2)
 
 
 def test_nothing_written_is_the_steady_pace() -> None:
     store = Store()
-    store.pace.found(news=False)
+    store.timer.found(news=False)
     assert store.wait() == a_moment_after(0.2)
 
 
 def test_a_tick_or_a_look_that_fails_is_not_repeated_every_few_milliseconds() -> None:
     store = Store(error=EngineUnavailable("no database"))
-    store.pace.found(news=False)
+    store.timer.found(news=False)
     with pytest.raises(EngineUnavailable):
         store.wait()
     assert store.wait() == a_moment_after(0.2)

@@ -1,9 +1,11 @@
-"""A submission of one of Ray's clients, in the platform's words. Pure."""
+"""Translates a submission of Ray's clients into the ``UploadRequest`` that services validate. Pure."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping, Sequence
+import re
+import shlex
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any, Final, cast
@@ -12,63 +14,41 @@ from pydantic import ValidationError
 
 from raylift.api.ray_jobs import JobSubmitRequest
 from raylift.api.training import TrainingUpload
-from raylift.domain.errors import FieldError, InvalidRequest
+from raylift.domain.errors import FieldError
+from raylift.domain.job import RayRequest
 from raylift.engines.environments.translation import translate_runtime_env
-from raylift.services.ray_api.entrypoints import PythonScript, python_script
+from raylift.services.ray_api.field_names import ENV_VARS, METADATA_FIELDS, METADATA_PREFIX, TAG_PREFIX, refusal
+from raylift.services.ray_api.jobs import RaySubmission
 from raylift.services.ray_api.packages import PY_MODULES, WORKING_DIR
+from serve_apps.gateway.uploads.wire_upload import upload_request
 
-METADATA_PREFIX: Final = "raylift."
-TAG_PREFIX: Final = "raylift.tag."
-METADATA_FIELDS: Final = (
-    "experiment_name",
-    "model_name",
-    "timeout_seconds",
-    "priority",
-    "max_retries",
-    "autolog",
-    "deploy",
-    "register",
-    "torch_backend",
-)
-"""Fields of an upload that metadata keys choose, each as ``raylift.<field>``."""
-
-ENV_VARS: Final = "env_vars"
 _IGNORED: Final = frozenset({"excludes", "config", "_ray_commit", "_ray_release"})
-"""They are the client's own, or say how Ray would build what is built by other means here."""
+"""Fields for the client itself, or for the way in which Ray builds an environment."""
 _HONOURED: Final = (WORKING_DIR, PY_MODULES, "pip", "uv", ENV_VARS)
-
 _COMMAND_EXPERIMENT: Final = "Default"
-"""MLflow's own experiment: of commands that name no script."""
+"""MLflow's default experiment, for commands that name no script."""
+_INTERPRETERS: Final = frozenset({"python", "python3"})
+_UNBUFFERED: Final = "-u"
+"""Interpreter option without effect here: output is never buffered."""
 
-_NAMES: Final = {
-    "resources.cpus": "entrypoint_num_cpus",
-    "resources.memory": "entrypoint_memory",
-    "resources.gpus": "entrypoint_num_gpus",
-    "project": f"runtime_env.{WORKING_DIR}",
-    "requirements": "runtime_env.pip",
-    "script_content": "entrypoint",
-    "args": "entrypoint",
-    **{name: f"metadata.{METADATA_PREFIX}{name}" for name in METADATA_FIELDS},
-}
-_PREFIXES: Final = {"environment.": f"runtime_env.{ENV_VARS}.", "tags.": f"metadata.{TAG_PREFIX}"}
+# Characters without meaning to a shell, and quotes in which nothing is expanded.
+_WORD: Final = r"""(?:[\w@%+=:,./-]|'[^']*'|"[^"$`\\!]*")+"""
+_PLAIN: Final = re.compile(rf"[ \t]*{_WORD}(?:[ \t]+{_WORD})*[ \t]*")
 
 
 @dataclass(frozen=True, slots=True)
-class TranslatedRequest:
-    """What to check as if it had been uploaded."""
+class PythonScript:
+    """``python path args…``."""
 
-    upload: TrainingUpload
-    command: str | None
-    """What a shell has to run; None where the entrypoint plainly is a script of the working_dir."""
-    runtime_env: Mapping[str, Any]
-    """As it was sent, without ``env_vars``."""
+    path: str
+    args: tuple[str, ...]
 
 
-def translate(request: JobSubmitRequest, *, default_timeout_seconds: int) -> TranslatedRequest:
-    """The upload that asks for the same as ``request``.
+def ray_submission(request: JobSubmitRequest, *, default_timeout_seconds: int, owner: str | None = None) -> RaySubmission:
+    """Translate a submission.
 
     Raises:
-        InvalidRequest: it asks for what the platform does not have; each error names the field in Ray's words.
+        InvalidRequest: the platform does not support a field, or a value has another type; each error has Ray's field name.
     """
     runtime_env = request.runtime_env or {}
     requirements, rest = translate_runtime_env(runtime_env)
@@ -88,17 +68,14 @@ def translate(request: JobSubmitRequest, *, default_timeout_seconds: int) -> Tra
     }
     if script:
         fields |= {"entrypoint": script.path, "args": list(script.args)}
-    kept = {name: value for name, value in runtime_env.items() if name != ENV_VARS}
-    return TranslatedRequest(_upload(fields), None if script else request.entrypoint, kept)
-
-
-def refusal(errors: Sequence[FieldError]) -> InvalidRequest:
-    """All of ``errors`` in Ray's names; its clients show the text alone."""
-    told = [FieldError(_rays_name(error.field), error.detail, error.line, error.column) for error in errors]
-    return InvalidRequest("\n".join(f"{error.field} {error.detail}{_place(error)}" for error in told), told)
+    upload = upload_request(_upload(fields), command=None if script else request.entrypoint, owner=owner)
+    shown = {name: value for name, value in runtime_env.items() if name != ENV_VARS}
+    chosen_id = request.submission_id or request.job_id
+    return RaySubmission(upload, RayRequest(request.entrypoint, chosen_id, dict(request.metadata or {}), shown))
 
 
 def _of_metadata(metadata: Mapping[str, str]) -> tuple[dict[str, Any], list[FieldError]]:
+    """Return the upload fields that metadata keys set, and an error for each unknown ``raylift.`` key."""
     fields: dict[str, Any] = {"tags": {}}
     errors: list[FieldError] = []
     for key, value in metadata.items():
@@ -133,7 +110,7 @@ def _is_of_strings(value: object) -> bool:
 
 
 def _resources(request: JobSubmitRequest) -> dict[str, Any]:
-    # To Ray 0 means that nothing is reserved; here it means the default, since what is asked for is the limit, too.
+    # For Ray, 0 reserves nothing. Here it gives the default, because a request is also a limit.
     asked = {"cpus": request.entrypoint_num_cpus, "gpus": request.entrypoint_num_gpus, "memory": request.entrypoint_memory}
     return {name: value for name, value in asked.items() if value}
 
@@ -155,13 +132,16 @@ def _detail(message: str) -> str:
     return detail[:1].lower() + detail[1:]
 
 
-def _rays_name(field: str) -> str:
-    for prefix, name in _PREFIXES.items():
-        if field.startswith(prefix):
-            return name + field.removeprefix(prefix)
-    stem, bracket, rest = field.partition("[")
-    return _NAMES.get(stem, stem) + bracket + rest
-
-
-def _place(error: FieldError) -> str:
-    return "" if error.line is None else f" (line {error.line}, column {error.column or 1})"
+def python_script(entrypoint: str) -> PythonScript | None:
+    """Return the script of a plain entrypoint; None where a shell is needed."""
+    if not _PLAIN.fullmatch(entrypoint):
+        return None
+    interpreter, *words = shlex.split(entrypoint)
+    if words[:1] == [_UNBUFFERED]:
+        words = words[1:]
+    if interpreter not in _INTERPRETERS or not words:
+        return None
+    path, *args = words
+    if path.startswith(("-", "/")) or not path.endswith(".py"):
+        return None
+    return PythonScript(path, tuple(args))

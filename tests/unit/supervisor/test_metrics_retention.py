@@ -14,7 +14,7 @@ from raylift.engines.metrics.counter_files import CounterFile, read_counts
 from raylift.engines.metrics.payload_files import Payload, write_payloads
 from raylift.settings import PlatformSettings, RetentionSettings
 from raylift.store import Store
-from raylift.supervisor.housekeeping.metrics_retention import ObservationUpkeep
+from raylift.supervisor.housekeeping.retention import remove_old_metrics
 
 NOW = datetime.now(UTC)
 
@@ -28,7 +28,7 @@ def look(root: Path, store: Store, after: timedelta = timedelta(0), **retention:
         gateway_url="",
         retention=RetentionSettings(**retention),
     )
-    ObservationUpkeep(settings, store).look(NOW + after)
+    remove_old_metrics(settings, store, NOW + after)
 
 
 def opened(root: Path) -> Store:

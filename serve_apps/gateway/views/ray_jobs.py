@@ -1,4 +1,4 @@
-"""Jobs in the words of Ray's Jobs API. The one place where the two languages meet."""
+"""Jobs as Ray's Jobs API shows them."""
 
 from __future__ import annotations
 
@@ -8,17 +8,9 @@ from datetime import datetime
 from typing import Any, Final
 
 from raylift.api.ray_jobs import JobDetails
-from raylift.domain.job import Job, JobState, JobStatus, Origin, Reason
-from raylift.engines.ray.jobs import RayJobStatus
-from raylift.services.ray_api.requests import ENV_VARS
-
-RAY_STATUS: Final[Mapping[JobStatus, RayJobStatus]] = {
-    JobStatus.QUEUED: RayJobStatus.PENDING,
-    JobStatus.RUNNING: RayJobStatus.RUNNING,
-    JobStatus.COMPLETED: RayJobStatus.SUCCEEDED,
-    JobStatus.FAILED: RayJobStatus.FAILED,
-    JobStatus.CANCELLED: RayJobStatus.STOPPED,
-}
+from raylift.domain.job import Job, JobState, JobStatus, Reason
+from raylift.services.ray_api.field_names import ENV_VARS
+from raylift.services.ray_api.jobs import RAY_STATUS, submission_id_of
 
 _MESSAGES: Final[Mapping[JobStatus, str]] = {
     JobStatus.QUEUED: "Job has not started yet",
@@ -37,22 +29,13 @@ _ERROR_TYPES: Final[Mapping[Reason, str]] = {
     Reason.SUBMISSION_ERROR: "JOB_SUPERVISOR_ACTOR_START_FAILURE",
     Reason.NODE_LOST: "JOB_SUPERVISOR_ACTOR_DIED",
 }
-"""Ray's ``JobErrorType``. It has none for what the platform does after the script's end."""
+"""Ray's ``JobErrorType``. There is none for steps after the end of the script."""
 
 _MASK: Final = "***"
 
 
-def submission_id_of(job: Job) -> str:
-    """The id by which Ray's clients know the job."""
-    if job.spec.ray is not None and job.spec.ray.submission_id is not None:
-        return job.spec.ray.submission_id
-    if job.spec.origin is Origin.RAY and job.submission_id is not None:
-        return job.submission_id
-    return job.job_id
-
-
 def ray_job_details(job: Job, queue_position: int | None = None) -> JobDetails:
-    """The job as ``ray job status`` and ``list`` show it. Jobs of every origin have such details."""
+    """Describe a job of any origin for ``ray job status`` and ``ray job list``."""
     request = job.spec.ray
     failed = job.status is JobStatus.FAILED
     return JobDetails(
@@ -76,8 +59,8 @@ def _message(job: Job, queue_position: int | None) -> str:
         case JobStatus.QUEUED | JobStatus.FAILED:
             place = f"place {queue_position} in the queue" if queue_position and job.state is JobState.QUEUED else None
             why = ", ".join(part for part in (job.shown_reason, place) if part)
-            told = [f"{lead}: {why}." if why else f"{lead}.", job.message or ""]
-            return " ".join(part for part in told if part)
+            sentence = f"{lead}: {why}." if why else f"{lead}."
+            return f"{sentence} {job.message}" if job.message else sentence
         case _:
             return job.message or lead
 

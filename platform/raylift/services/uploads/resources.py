@@ -1,0 +1,43 @@
+"""Checks of the resources that a job asks for: the platform's minimum, the nodes, and the quota of its owner."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from raylift.api.headers import OWNER_HEADER
+from raylift.domain.errors import FieldError
+from raylift.domain.identifiers import OWNER, OWNER_FORM
+from raylift.domain.job import Resources
+from raylift.domain.quantities import format_bytes
+from raylift.services.cluster.capacity import Capacity
+from raylift.settings import QuotaSettings
+
+
+def check_memory(memory_bytes: int, least_bytes: int) -> Iterator[FieldError]:
+    if memory_bytes < least_bytes:
+        detail = f"is {format_bytes(memory_bytes)}; it must be at least {format_bytes(least_bytes)}"
+        yield FieldError("resources.memory", detail)
+
+
+def check_fit(wanted: Resources, capacity: Capacity) -> Iterator[FieldError]:
+    """Yield the resource that no node of the cluster has enough of, if there is one."""
+    shortfall = capacity.shortfall(wanted)
+    if shortfall:
+        yield FieldError(f"resources.{shortfall.resource}", shortfall.detail)
+
+
+def check_owner(owner: str, wanted: Resources, quotas: QuotaSettings) -> Iterator[FieldError]:
+    if OWNER.fullmatch(owner):
+        yield from check_quota(owner, wanted, quotas)
+    else:
+        yield FieldError(OWNER_HEADER, f"must be {OWNER_FORM}")
+
+
+def check_quota(owner: str, wanted: Resources, quotas: QuotaSettings) -> Iterator[FieldError]:
+    """Yield what a single job asks for beyond the whole quota of its owner: it could never start."""
+    quota = quotas.of(owner)
+    if quota.max_cpus is not None and wanted.cpus > quota.max_cpus:
+        yield FieldError("resources.cpus", f"is {wanted.cpus:g}; the jobs of {owner!r} may have {quota.max_cpus:g} together")
+    if quota.max_memory_bytes is not None and wanted.memory_bytes > quota.max_memory_bytes:
+        asked, most = format_bytes(wanted.memory_bytes), format_bytes(quota.max_memory_bytes)
+        yield FieldError("resources.memory", f"is {asked}; the jobs of {owner!r} may have {most} together")

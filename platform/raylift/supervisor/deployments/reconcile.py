@@ -1,0 +1,91 @@
+"""Brings Ray Serve to the wanted state: observe, plan, execute."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Final
+
+from raylift.domain.deployment import Deployment, DeploymentStatus
+from raylift.domain.lease import Lease
+from raylift.engines.ray.serve import RayServe
+from raylift.settings import ServingSettings
+from raylift.store import Store
+from raylift.supervisor.deployments.execute import DeploymentExecutor
+from raylift.supervisor.deployments.plan import DeploymentAction, LoadCheck, plan_deployments
+from raylift.supervisor.deployments.publish_routes import RoutePublisher
+from raylift.supervisor.serial_tasks import SerialTaskRunner
+
+_IDLE_SECONDS: Final = 2.0
+"""Age of the last look at Ray Serve after which it is due again, while no version comes or goes."""
+
+
+class DeploymentReconciler:
+    """One reconciliation at a time. While nothing changes, Ray Serve is asked every two seconds."""
+
+    def __init__(
+        self,
+        settings: ServingSettings,
+        store: Store,
+        serve: RayServe,
+        executor: DeploymentExecutor,
+        routes: RoutePublisher,
+        tasks: SerialTaskRunner,
+        *,
+        clock: Callable[[], datetime],
+        monotonic: Callable[[], float],
+    ) -> None:
+        self._settings = settings
+        self._store = store
+        self._serve = serve
+        self._executor = executor
+        self._routes = routes
+        self._tasks = tasks
+        self._clock = clock
+        self._monotonic = monotonic
+        self._is_due = True
+        self._started_at = float("-inf")
+        self._settled: Sequence[Deployment] | None = None
+        """Rows of the last look at Ray Serve, where it left nothing to do."""
+        self._serve_asked_at = float("-inf")
+
+    def notice_change(self) -> None:
+        """Make a reconciliation due: the store was written to."""
+        self._is_due = True
+
+    def is_due(self) -> bool:
+        return self._is_due or self._monotonic() - self._started_at >= _IDLE_SECONDS
+
+    def reconcile(self, lease: Lease) -> None:
+        """Plan and execute once.
+
+        Raises:
+            EngineUnavailable: Ray Serve, the gateway or MLflow does not answer.
+            StaleLease: another supervisor has taken over.
+        """
+        # Cleared before the rows are read: a later change makes the next one due.
+        self._is_due, self._started_at = False, self._monotonic()
+        rows = self._store.deployments.list()
+        actions = self._planned(rows)
+        for action in actions:
+            if isinstance(action, LoadCheck):
+                name = f"load check {action.deployment.model_name} {action.deployment.version}"
+                self._tasks.run(name, lambda row=action.deployment: self._executor.load_check(lease, row))
+        self._executor.execute(lease, self._routes.before(actions, rows))
+
+    def _planned(self, rows: Sequence[Deployment]) -> list[DeploymentAction]:
+        """Return the planned actions; none, without asking Ray Serve, while the rows are settled.
+
+        Its status costs milliseconds for each application, and most writes to the store concern jobs.
+        """
+        if rows == self._settled and self._monotonic() - self._serve_asked_at < _IDLE_SECONDS:
+            return []
+        self._serve_asked_at = self._monotonic()
+        observed = self._serve.observe()
+        warm = self._settings.warm_models > 0
+        actions = plan_deployments(rows, observed, self._clock(), max_starting=self._settings.max_starting, warm=warm)
+        is_settled = not actions and not any(row.wanted and row.status is DeploymentStatus.STARTING for row in rows)
+        self._settled = rows if is_settled else None
+        if not is_settled:
+            self._is_due = True
+        return actions

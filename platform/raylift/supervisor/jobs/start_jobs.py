@@ -1,0 +1,112 @@
+"""Starts waiting jobs that the cluster can hold now, and ends those that were cancelled in the queue."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Final
+
+from raylift.domain.job import JobState, Resources
+from raylift.domain.lease import Lease
+from raylift.engines.ray.cluster import Cluster
+from raylift.settings import PlatformSettings
+from raylift.store import Store
+from raylift.supervisor.jobs.admission import Decision, admit
+from raylift.supervisor.jobs.execute import JobExecutor
+from raylift.supervisor.jobs.placement import Placement
+from raylift.supervisor.jobs.ray_snapshot import RayView
+from raylift.supervisor.jobs.watch_jobs import STARTING_STATES, JobTasks
+from raylift.supervisor.store_view import StoreView
+
+log = logging.getLogger(__name__)
+
+_NODES_SECONDS: Final = 1.0
+"""Maximum age of the list of nodes while jobs wait."""
+
+
+class JobStarter:
+    """Asks ``admit`` which jobs may start, and hands them to the executor."""
+
+    def __init__(
+        self,
+        settings: PlatformSettings,
+        store: Store,
+        cluster: Cluster,
+        view: StoreView,
+        ray_view: RayView,
+        executor: JobExecutor,
+        placement: Placement,
+        tasks: JobTasks,
+        monotonic: Callable[[], float],
+    ) -> None:
+        self._settings = settings
+        self._store = store
+        self._cluster = cluster
+        self._view = view
+        self._ray_view = ray_view
+        self._executor = executor
+        self._placement = placement
+        self._tasks = tasks
+        self._monotonic = monotonic
+        self.nodes: dict[str, Resources] = {}
+        """Resources for jobs by node id, as of the last decision."""
+        self._nodes_read_at = float("-inf")
+        self._reserved_for: str | None = None
+
+    @property
+    def nodes_are_old(self) -> bool:
+        return self._monotonic() - self._nodes_read_at >= _NODES_SECONDS
+
+    def start(self, lease: Lease) -> None:
+        """Decide once, and start the jobs that were admitted.
+
+        Raises:
+            EngineUnavailable: Ray or the database does not answer.
+        """
+        # First: a cancelled job ends also while Ray does not answer.
+        for job in self._view.cancelled:
+            self._leave_queue(lease, job.job_id)
+        for job in self._decide().admitted:
+            self._leave_queue(lease, job.job_id)
+
+    def _leave_queue(self, lease: Lease, job_id: str) -> None:
+        def step() -> None:
+            job = self._store.jobs.get(job_id)
+            if job.state is JobState.QUEUED:
+                self._executor.start(lease, job)
+
+        self._tasks.run(job_id, step)
+
+    def _decide(self) -> Decision:
+        view, supervisor = self._view, self._settings.supervisor
+        places = self._placement.places(view.active, self._ray_view.last)
+        decision = Decision()
+        if view.jobs_wait:
+            if self.nodes_are_old:
+                self.nodes, self._nodes_read_at = self._nodes_for_jobs(), self._monotonic()
+            decision = admit(
+                view.waiting,
+                view.active,
+                self.nodes,
+                quota_of=self._settings.jobs.quotas.of,
+                places=places,
+                reserved_for=self._reserved_for,
+                starting=sum(1 for job in view.active if job.state in STARTING_STATES),
+                max_starting=supervisor.max_starting,
+                behind=view.behind,
+            )
+        self._reserved_for = decision.reserved_for
+        self._placement.follow(places, decision, self.nodes)
+        return decision
+
+    def _nodes_for_jobs(self) -> dict[str, Resources]:
+        """Return the resources of each node for jobs; none while not every node can reach the store."""
+        nodes = self._cluster.nodes()
+        if len(nodes) > 1 and not self._store.supports_many_nodes:
+            log.error(
+                "The cluster has %d nodes and the store is SQLite, which only one node can reach: no job is started. "
+                "Set RAYLIFT_DATABASE_URL to a PostgreSQL database, or remove the other nodes.",
+                len(nodes),
+            )
+            return {}
+        return {node.node_id: Resources(node.cpus, node.memory_bytes, node.gpus) for node in nodes}

@@ -1,0 +1,100 @@
+"""Submits one attempt to Ray: its directory, its environment and its request."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from job_entrypoints.contract import JOB_ID_VARIABLE, SUBMISSION_ID_VARIABLE, wrapper_command
+from raylift.domain.identifiers import MLFLOW_PARENT_RUN, TAG_SWEEP_ID, TAG_SWEEP_PARAMETER, submission_id
+from raylift.domain.job import Job, Reason
+from raylift.engines.attempts.directory import AttemptDirectory
+from raylift.engines.environments import OVERLAY, RAY_UV, runtime_env_for
+from raylift.engines.ray.jobs import RayJobs
+from raylift.settings import PlatformSettings
+from raylift.store import Store
+from raylift.supervisor.jobs.placement import Placement
+
+_RAY_STOP_MARGIN_SECONDS: Final = 5.0
+"""Delay of Ray's SIGKILL after the wrapper's own, so that the wrapper can still report."""
+
+
+class JobSubmitter:
+    """Prepares attempts and submits them to Ray."""
+
+    def __init__(self, settings: PlatformSettings, store: Store, ray_jobs: RayJobs, placement: Placement) -> None:
+        self._settings = settings
+        self._store = store
+        self._ray_jobs = ray_jobs
+        self._placement = placement
+
+    def submit(self, job: Job) -> bool:
+        """Submit the present attempt. Returns False, without asking Ray, where the job was cancelled meanwhile.
+
+        Raises:
+            SubmissionRefused: Ray does not take the submission.
+            EngineUnavailable: Ray does not answer.
+        """
+        directory = self.directory(job)
+        mechanism = self.mechanism(job)
+        directory.prepare(
+            job,
+            self._store.jobs.script(job.spec.script_sha256),
+            mlflow_url=self._settings.mlflow_url,
+            settings=self._settings.jobs,
+            project=self._store.jobs.project(job.spec.project_sha256) if job.spec.project_sha256 else None,
+            run_tags=self._sweep_tags(job),
+            in_overlay=mechanism == OVERLAY,
+        )
+        runtime_env = self._runtime_env(job, directory.path.name, mechanism)
+        # The last check: the job was read before its requirements were resolved, which may take minutes.
+        if self._store.jobs.get(job.job_id).cancel_requested_at is not None:
+            return False
+        self._ray_jobs.submit(
+            directory.path.name,
+            wrapper_command(directory.path),
+            job.spec.resources,
+            runtime_env=runtime_env,
+            metadata={
+                **(job.spec.ray.metadata if job.spec.ray else {}),
+                "raylift.job_id": job.job_id,
+                "raylift.attempt": str(job.attempt),
+            },
+            avoid_nodes=self._placement.to_avoid(job.job_id, job.spec.resources),
+        )
+        return True
+
+    def mechanism(self, job: Job) -> str:
+        """Return the mechanism of the job's environment: Ray's own once an attempt came to a node without the plugin."""
+        if job.attempt > 1 and any(it.reason is Reason.ENVIRONMENT_ERROR for it in self._store.jobs.attempts(job.job_id)):
+            return RAY_UV
+        return self._settings.environments.mechanism
+
+    def directory(self, job: Job) -> AttemptDirectory:
+        """Return the directory of the present attempt."""
+        return AttemptDirectory(self._settings.attempts_dir, job.submission_id or submission_id(job.job_id, job.attempt))
+
+    def _runtime_env(self, job: Job, attempt: str, mechanism: str) -> dict[str, Any]:
+        grace = self._settings.jobs.stop_grace_seconds + _RAY_STOP_MARGIN_SECONDS
+        return {
+            "env_vars": {
+                JOB_ID_VARIABLE: job.job_id,
+                # Unique to the attempt: Ray remembers a failed environment by its exact content.
+                SUBMISSION_ID_VARIABLE: attempt,
+                "RAY_JOB_STOP_WAIT_TIME_S": f"{grace:.0f}",
+            },
+            **runtime_env_for(
+                job.environment_lock or (),
+                self._settings.environments_dir,
+                mechanism=mechanism,
+                max_bytes=self._settings.environments.max_bytes,
+            ),
+        }
+
+    def _sweep_tags(self, job: Job) -> dict[str, str]:
+        """Return tags that make MLflow nest the job's runs below the run of its sweep."""
+        if job.spec.sweep is None:
+            return {}
+        sweep_id, parameters = job.spec.sweep.sweep_id, job.spec.sweep.parameters
+        tags = {TAG_SWEEP_ID: sweep_id, **{f"{TAG_SWEEP_PARAMETER}{name}": value for name, value in parameters.items()}}
+        parent = self._store.sweeps.get(sweep_id).parent_run_id
+        return tags if parent is None else {**tags, MLFLOW_PARENT_RUN: parent}

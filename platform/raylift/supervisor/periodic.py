@@ -1,0 +1,50 @@
+"""Tasks that the supervisor repeats, each at its own pace."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from raylift.domain.lease import Lease
+from raylift.settings import PlatformSettings
+from raylift.store import Store
+from raylift.supervisor.deployments.alias_sync import AliasSync
+from raylift.supervisor.deployments.reconcile import DeploymentReconciler
+from raylift.supervisor.deployments.registry_sync import RegistrySync
+from raylift.supervisor.housekeeping.retention import Retention
+
+
+@dataclass(frozen=True, slots=True)
+class PeriodicTask:
+    """A row of the table. Nothing runs twice at a time."""
+
+    name: str
+    pause_seconds: float
+    """At least so long after the last run has ended."""
+    run: Callable[[Lease], None]
+    is_due: Callable[[], bool] = lambda: True
+    """Further condition, asked at every tick."""
+    asks_mlflow: bool = False
+
+
+def periodic_tasks(
+    settings: PlatformSettings,
+    store: Store,
+    *,
+    deployments: DeploymentReconciler,
+    aliases: AliasSync,
+    registry: RegistrySync,
+    retention: Retention,
+) -> Sequence[PeriodicTask]:
+    """Return the table of all periodic tasks."""
+    pause = settings.supervisor.registry_sync_seconds
+    deploys_registered = settings.serving.deploy_registered_versions
+    return (
+        PeriodicTask("deployments", 0.5, deployments.reconcile, is_due=deployments.is_due),
+        PeriodicTask("aliases in traffic tables", 1.0, lambda _: aliases.sync_routed(), asks_mlflow=True),
+        # MLflow lists every model for it.
+        PeriodicTask("all aliases", 15.0, lambda _: aliases.sync_all(), asks_mlflow=True),
+        PeriodicTask("registry", pause, registry.sync, is_due=lambda: deploys_registered, asks_mlflow=True),
+        PeriodicTask("sweeps without jobs", 60.0, lambda _: store.sweeps.forget_empty()),
+        PeriodicTask("retention", 300.0, lambda _: retention.remove_expired()),
+    )

@@ -1,0 +1,74 @@
+"""Translates the wire model of an upload into the ``UploadRequest`` that services validate."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+from raylift.api.sweeps import SweepRequest, Value
+from raylift.api.training import TrainingUpload
+from raylift.domain.identifiers import DEFAULT_OWNER
+from raylift.domain.job import Resources
+from raylift.domain.quantities import parse_bytes
+from raylift.domain.sweep import SweepMode, SweepPassing, SweepRegistration
+from raylift.services.uploads.request import RequestedSweep, UploadRequest
+
+
+def upload_request(
+    upload: TrainingUpload, *, project: bytes | None = None, command: str | None = None, owner: str | None = None
+) -> UploadRequest:
+    """Build the request of an upload.
+
+    Args:
+        upload: the fields.
+        project: the archive of a project; then ``upload.entrypoint`` names its script.
+        command: a shell command to run in place of a script.
+        owner: the value of the owner's header; None: the default owner.
+    """
+    asked = upload.resources
+    return UploadRequest(
+        experiment_name=upload.experiment_name,
+        script_content=upload.script_content,
+        script_encoding=upload.script_encoding,
+        script_name=upload.script_name,
+        project=project,
+        entrypoint=upload.entrypoint,
+        command=command,
+        model_name=upload.model_name,
+        requirements=tuple(upload.requirements),
+        torch_backend=upload.torch_backend,
+        environment=upload.environment,
+        args=tuple(upload.args),
+        timeout_seconds=upload.timeout_seconds,
+        resources=Resources(asked.cpus, parse_bytes(asked.memory), asked.gpus),
+        max_retries=upload.max_retries,
+        priority=upload.priority,
+        autolog=upload.autolog,
+        deploy=upload.deploy,
+        register=upload.registers,
+        take_traffic=upload.take_traffic,
+        params=texts_of(upload.params),
+        tags=upload.tags,
+        sweep=_sweep(upload.sweep) if upload.sweep else None,
+        owner=DEFAULT_OWNER if owner is None else owner,
+    )
+
+
+def texts_of(params: Mapping[str, Value]) -> dict[str, str]:
+    """Return the values as text: strings as they are, others in JSON."""
+    return {name: _text(value) for name, value in params.items()}
+
+
+def _sweep(asked: SweepRequest) -> RequestedSweep:
+    return RequestedSweep(
+        parameters={name: tuple(map(_text, values)) for name, values in asked.parameters.items()},
+        passed_as=SweepPassing(asked.passed_as),
+        metric=asked.metric,
+        mode=SweepMode(asked.mode),
+        registration=SweepRegistration(asked.registration),
+        max_parallel=asked.max_parallel,
+    )
+
+
+def _text(value: Value) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
