@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from raylift.ingress import headers
+from raylift.ingress.problems import PROBLEM_JSON, problem_document
 
 _BODY_SECONDS: Final = 10
 """How long a client may take over a body that the ingress reads; after that it is answered 408."""
@@ -54,44 +55,20 @@ NAME_ROUTES: Final = (
 class _Failure:
     name: str
     status: int
-    title: str
     code: str
     detail: str
 
     def problem(self, **members: str) -> str:
-        return json.dumps(
-            {
-                "type": f"urn:raylift:error:{self.code}",
-                "title": self.title,
-                "status": self.status,
-                "detail": self.detail,
-                "code": self.code,
-                **members,
-            }
-        )
+        return json.dumps(problem_document(self.code, self.status, self.detail, members))
 
 
-_QUEUE_FULL: Final = _Failure(
-    headers.QUEUE_FULL, 429, "Too Many Requests", "queue_full", "Too many requests wait for this version already."
-)
-_TOO_MUCH: Final = _Failure(
-    headers.QUEUE_FULL, 429, "Too Many Requests", "queue_full", "Too many requests wait for the platform. Try again."
-)
+_QUEUE_FULL: Final = _Failure(headers.QUEUE_FULL, 429, "queue_full", "Too many requests wait for this version already.")
+_TOO_MUCH: Final = _Failure(headers.QUEUE_FULL, 429, "queue_full", "Too many requests wait for the platform. Try again.")
 _NOT_REACHED: Final = _Failure(
-    headers.NOT_REACHED,
-    503,
-    "Service Unavailable",
-    "deployment_not_ready",
-    "No replica of this version answers now. Try again.",
+    headers.NOT_REACHED, 503, "deployment_not_ready", "No replica of this version answers now. Try again."
 )
-_BROKEN_OFF: Final = _Failure(
-    headers.BROKEN_OFF, 502, "Bad Gateway", "replica_failed", "The process that worked on the request broke off."
-)
-
-
-_BODY_LATE: Final = _Failure(
-    "body-late", 408, "Request Timeout", "body_late", f"The body did not arrive within {_BODY_SECONDS} seconds."
-)
+_BROKEN_OFF: Final = _Failure(headers.BROKEN_OFF, 502, "replica_failed", "The process that worked on the request broke off.")
+_BODY_LATE: Final = _Failure("body-late", 408, "body_late", f"The body did not arrive within {_BODY_SECONDS} seconds.")
 
 
 def largest_body(buffer_bytes: int) -> int:
@@ -203,7 +180,7 @@ def _failures() -> Iterator[str]:
     text = "{ res.hdr(content-type) -m beg text/plain }"
     for failure, statuses in ((_QUEUE_FULL, "429"), (_NOT_REACHED, "404 408 500 502 503 504")):
         for words, kind, body in (
-            ("problem", "application/problem+json", failure.problem()),
+            ("problem", PROBLEM_JSON, failure.problem()),
             ("protocol", "application/json", json.dumps({"error": failure.detail})),
         ):
             yield (
@@ -212,7 +189,7 @@ def _failures() -> Iterator[str]:
                 f" if {{ var(txn.raylift_words) -m str {words} }} {{ status {statuses} }} {text}"
             )
     yield (
-        f"http-response return status {_TOO_MUCH.status} content-type application/problem+json hdr Retry-After 1"
+        f"http-response return status {_TOO_MUCH.status} content-type {PROBLEM_JSON} hdr Retry-After 1"
         f" string '{_TOO_MUCH.problem()}' if !{{ var(txn.raylift_words) -m found }} {{ status {_TOO_MUCH.status} }} {text}"
     )
     yield (
@@ -224,7 +201,7 @@ def _failures() -> Iterator[str]:
 def error_rules() -> str:
     """The lines for HAProxy's ``defaults``, in place of Ray's page: what it says when it reaches nobody, or is cut off."""
     return "".join(
-        f"    http-error status {failure.status} content-type application/problem+json hdr Retry-After 1"
+        f"    http-error status {failure.status} content-type {PROBLEM_JSON} hdr Retry-After 1"
         f" hdr {headers.FAILURE} {failure.name} string '{failure.problem(error=failure.detail)}'\n"
         for failure in (_BODY_LATE, _BROKEN_OFF, _NOT_REACHED)
     )
