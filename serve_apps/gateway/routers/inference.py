@@ -66,7 +66,7 @@ def inference_endpoint(services: Services, dispatcher: Dispatcher) -> Endpoint:
             fields = _fields(body) if len(body) <= _PARSED_IN_LOOP else await run_in_threadpool(_fields, body)
             # Whatever else the client called it, it is JSON.
             headers["content-type"] = "application/json"
-        errand = ForwardRequest(
+        forward_request = ForwardRequest(
             wanted=_wanted(fields, sticky_key_of(request, body, fields)),
             method="POST",
             beneath=f"/predict?{request.url.query}" if headers["content-type"] == _CSV else "/predict",
@@ -75,7 +75,7 @@ def inference_endpoint(services: Services, dispatcher: Dispatcher) -> Endpoint:
             hold_seconds=hold_seconds(request, default_hold),
             repeatable=True,
         )
-        return await dispatcher.answer(errand)
+        return await dispatcher.answer(forward_request)
 
     return infer
 

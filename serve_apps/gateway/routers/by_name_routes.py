@@ -71,7 +71,7 @@ def server_router(services: Services) -> APIRouter:
     return router
 
 
-def model_routes_router(services: Services, dispatcher: Dispatcher) -> APIRouter:
+def by_name_router(services: Services, dispatcher: Dispatcher) -> APIRouter:
     """Held and sent on: routes of a version that Ray Serve does not have yet, and routes that name only a model."""
     router = APIRouter(prefix="/v2/models", tags=["open inference protocol"], include_in_schema=False)
     relay = Relay(services, dispatcher)
@@ -83,7 +83,7 @@ def model_routes_router(services: Services, dispatcher: Dispatcher) -> APIRouter
 
     @router.api_route("/{model}", methods=_METHODS)
     @router.api_route("/{model}/{beneath:path}", methods=_METHODS)
-    async def name_route(request: Request, model: str, beneath: str = "") -> Response:
+    async def by_name_route(request: Request, model: str, beneath: str = "") -> Response:
         return await relay.answer(request, Wanted(model), beneath)
 
     return router
