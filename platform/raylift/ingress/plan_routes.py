@@ -10,7 +10,7 @@ from raylift.domain.identifiers import MODEL_NAME, version_number, version_route
 from raylift.domain.traffic import AliasRecord, TrafficRecord
 
 
-def name_routes(
+def by_name_routes(
     rows: Iterable[Deployment],
     *,
     tables: Iterable[TrafficRecord] = (),

@@ -13,7 +13,7 @@ from raylift.domain.deployment import Deployment, DeploymentConfig, DeploymentSt
 from raylift.domain.job import Job, JobState
 from raylift.domain.model_version import ModelVersion
 from raylift.domain.traffic import Route, Target, TrafficRecord, TrafficTable
-from raylift.ingress.plan_routes import name_routes
+from raylift.ingress.plan_routes import by_name_routes
 from raylift.services.traffic.routing import newest_answering
 from raylift.store import Store
 from raylift.supervisor.jobs.registration import deploy
@@ -89,7 +89,7 @@ def test_a_version_that_holds_back_leaves_the_name_alone(store: Store, job: Job)
     answer(store, "10")
     assert "go on to version 9; `raylift traffic set churn 10=1` sends them to this one" in said
     assert answering(store) == "9"
-    assert name_routes(store.deployments.list()) == {"churn": "/v2/models/churn/versions/9"}
+    assert by_name_routes(store.deployments.list()) == {"churn": "/v2/models/churn/versions/9"}
 
 
 def test_a_held_version_takes_over_from_nothing_by_itself(store: Store, job: Job) -> None:
@@ -99,7 +99,7 @@ def test_a_held_version_takes_over_from_nothing_by_itself(store: Store, job: Job
     answer(store, "10")
     store.deployments.want("churn", "9", now=NOW, wanted=False)
     assert answering(store) is None
-    assert name_routes(store.deployments.list()) == {}
+    assert by_name_routes(store.deployments.list()) == {}
 
 
 def test_one_that_holds_back_answers_where_no_other_does(store: Store, job: Job) -> None:
@@ -156,5 +156,5 @@ def test_a_held_version_in_a_table_gets_its_route() -> None:
     config = DeploymentConfig(take_traffic=False)
     row = Deployment("churn", "9", "models:/churn/9", config, DeploymentStatus.READY, NOW, NOW, replicas=1, ready_at=NOW)
     table = TrafficRecord("churn", 1, TrafficTable((Route(Target("9"), 1.0),)), NOW, "ann")
-    assert name_routes([row]) == {}
-    assert name_routes([row], tables=[table]) == {"churn": "/v2/models/churn/versions/9"}
+    assert by_name_routes([row]) == {}
+    assert by_name_routes([row], tables=[table]) == {"churn": "/v2/models/churn/versions/9"}

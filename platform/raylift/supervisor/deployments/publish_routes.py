@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from raylift.domain.deployment import Deployment
 from raylift.domain.errors import EngineUnavailable
-from raylift.ingress.plan_routes import name_routes
+from raylift.ingress.plan_routes import by_name_routes
 from raylift.ingress.route_map import IngressMap
 from raylift.store import Store
 from raylift.supervisor.deployments.plan import Delete, DeploymentAction
@@ -33,7 +33,7 @@ class RoutePublisher:
         leaving = {action.key for action in actions if isinstance(action, Delete)}
         try:
             traffic = self._store.traffic
-            self._ingress.put(name_routes(rows, tables=traffic.list(), aliases=traffic.aliases(), leaving=leaving))
+            self._ingress.put(by_name_routes(rows, tables=traffic.list(), aliases=traffic.aliases(), leaving=leaving))
         except EngineUnavailable as error:
             log.warning("%s", error)
             return [action for action in actions if not isinstance(action, Delete)]

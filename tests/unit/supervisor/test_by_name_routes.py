@@ -7,7 +7,7 @@ import pytest
 
 from raylift.domain.deployment import Deployment, DeploymentConfig, DeploymentStatus
 from raylift.domain.traffic import AliasRecord, Route, Sticky, Target, TrafficRecord, TrafficTable
-from raylift.ingress.plan_routes import name_routes
+from raylift.ingress.plan_routes import by_name_routes
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 READY = Deployment(
@@ -18,22 +18,22 @@ ROUTE = {"churn": "/v2/models/churn/versions/9"}
 
 def test_the_newest_version_that_answers_gets_the_model() -> None:
     older, newest = replace(READY, version="9"), replace(READY, version="10")
-    assert name_routes([newest, older]) == {"churn": "/v2/models/churn/versions/10"}
+    assert by_name_routes([newest, older]) == {"churn": "/v2/models/churn/versions/10"}
 
 
 def test_a_newer_version_that_does_not_answer_yet_changes_nothing() -> None:
     for status in (DeploymentStatus.PENDING, DeploymentStatus.STARTING, DeploymentStatus.UNHEALTHY):
-        assert name_routes([READY, replace(READY, version="10", status=status, replicas=0, ready_at=None)]) == ROUTE
+        assert by_name_routes([READY, replace(READY, version="10", status=status, replicas=0, ready_at=None)]) == ROUTE
 
 
 def test_a_newer_version_without_a_process_is_left_to_the_gateway_which_starts_one() -> None:
     asleep = replace(READY, version="10", status=DeploymentStatus.SCALED_TO_ZERO, replicas=0)
     for status in (DeploymentStatus.SCALED_TO_ZERO, DeploymentStatus.PENDING, DeploymentStatus.STARTING):
-        assert name_routes([READY, replace(asleep, status=status)]) == {}, "the requests went back to the older one"
+        assert by_name_routes([READY, replace(asleep, status=status)]) == {}, "the requests went back to the older one"
 
 
 def test_replicas_go_on_while_a_change_is_applied() -> None:
-    assert name_routes([replace(READY, status=DeploymentStatus.STARTING)]) == ROUTE
+    assert by_name_routes([replace(READY, status=DeploymentStatus.STARTING)]) == ROUTE
 
 
 @pytest.mark.parametrize(
@@ -46,12 +46,12 @@ def test_replicas_go_on_while_a_change_is_applied() -> None:
     ],
 )
 def test_a_version_that_does_not_answer_has_no_route(row: Deployment) -> None:
-    assert name_routes([row]) == {}
+    assert by_name_routes([row]) == {}
 
 
 @pytest.mark.parametrize("name", ["a/b", "../x", "%2e", "a b", "ü", "", ".", "x" * 200, "a\nb /v2", "trailing-"])
 def test_names_that_could_mean_something_else_have_no_route(name: str) -> None:
-    assert name_routes([replace(READY, model_name=name)]) == {}
+    assert by_name_routes([replace(READY, model_name=name)]) == {}
 
 
 def record(*routes: tuple[Target, float], shadow: tuple[Target, ...] = (), sticky: Sticky | None = None) -> TrafficRecord:
@@ -65,17 +65,17 @@ ROWS = [READY, replace(READY, version="3")]
 
 def test_a_table_of_one_version_sends_its_requests_there() -> None:
     older = {"churn": "/v2/models/churn/versions/3"}
-    assert name_routes(ROWS, tables=[record((THIRD, 1.0))]) == older
-    assert name_routes(ROWS, tables=[record((THIRD, 1.0), (NINTH, 0.0), sticky=Sticky(header="X-User"))]) == older
-    assert name_routes(ROWS, tables=[replace(record((THIRD, 1.0)), table=None)]) == ROUTE
+    assert by_name_routes(ROWS, tables=[record((THIRD, 1.0))]) == older
+    assert by_name_routes(ROWS, tables=[record((THIRD, 1.0), (NINTH, 0.0), sticky=Sticky(header="X-User"))]) == older
+    assert by_name_routes(ROWS, tables=[replace(record((THIRD, 1.0)), table=None)]) == ROUTE
 
 
 def test_an_alias_is_where_it_was_last_seen() -> None:
     table = record((CHAMPION, 1.0))
     for version, routes in (("3", {"churn": "/v2/models/churn/versions/3"}), ("4", {}), (None, {})):
-        assert name_routes(ROWS, tables=[table], aliases=[AliasRecord("churn", "champion", version, 1)]) == routes
-    assert name_routes(ROWS, tables=[table]) == {}
-    assert name_routes(ROWS, tables=[table], aliases=[AliasRecord("fraud", "champion", "3", 1)]) == {}
+        assert by_name_routes(ROWS, tables=[table], aliases=[AliasRecord("churn", "champion", version, 1)]) == routes
+    assert by_name_routes(ROWS, tables=[table]) == {}
+    assert by_name_routes(ROWS, tables=[table], aliases=[AliasRecord("fraud", "champion", "3", 1)]) == {}
 
 
 @pytest.mark.parametrize(
@@ -88,8 +88,10 @@ def test_an_alias_is_where_it_was_last_seen() -> None:
     ids=["divided", "copied", "to a version that does not answer"],
 )
 def test_what_a_table_has_the_gateway_decide_has_no_route(table: TrafficRecord) -> None:
-    assert name_routes([*ROWS, replace(READY, model_name="fraud")], tables=[table]) == {"fraud": "/v2/models/fraud/versions/9"}
+    assert by_name_routes([*ROWS, replace(READY, model_name="fraud")], tables=[table]) == {
+        "fraud": "/v2/models/fraud/versions/9"
+    }
 
 
 def test_a_version_whose_application_is_about_to_go_has_no_route() -> None:
-    assert name_routes([READY], leaving={("churn", "9")}) == {}
+    assert by_name_routes([READY], leaving={("churn", "9")}) == {}
