@@ -100,7 +100,7 @@ class RayliftDeploymentClient(BaseDeploymentClient):
         endpoint: str | None = None,
     ) -> dict[str, Any]:
         """Deploy a registered version. A deployed version keeps all values that ``config`` does not name."""
-        _refuse("endpoint", endpoint)
+        _refuse_endpoint(endpoint)
         with _mlflow_errors():
             model, version = self._registered(model_uri)
             _check_name(name, model, version)
@@ -115,7 +115,7 @@ class RayliftDeploymentClient(BaseDeploymentClient):
         endpoint: str | None = None,
     ) -> dict[str, Any]:
         """Change the deployment of a version, but not its model."""
-        _refuse("endpoint", endpoint)
+        _refuse_endpoint(endpoint)
         with _mlflow_errors():
             model, version = self._named(name)
             if model_uri is not None and self._registered(model_uri) != (model, version):
@@ -128,7 +128,7 @@ class RayliftDeploymentClient(BaseDeploymentClient):
 
     def delete_deployment(self, name: str, config: Mapping[str, Any] | None = None, endpoint: str | None = None) -> None:
         """Take a version out of service. A version without a deployment is no error, as MLflow requires."""
-        _refuse("endpoint", endpoint)
+        _refuse_endpoint(endpoint)
         with _mlflow_errors():
             model, version = self._named(name)
             try:
@@ -139,14 +139,14 @@ class RayliftDeploymentClient(BaseDeploymentClient):
 
     def list_deployments(self, endpoint: str | None = None) -> list[dict[str, Any]]:
         """All deployed versions."""
-        _refuse("endpoint", endpoint)
+        _refuse_endpoint(endpoint)
         with _mlflow_errors():
             found = self._client.deployments.list()
             return [_described(view) for view in found if view.status != DeploymentStatus.STOPPED]
 
     def get_deployment(self, name: str, endpoint: str | None = None) -> dict[str, Any]:
         """One deployment with its status, replicas, route and settings."""
-        _refuse("endpoint", endpoint)
+        _refuse_endpoint(endpoint)
         with _mlflow_errors():
             return _described(self._client.deployments.get(*self._named(name)))
 
@@ -154,7 +154,7 @@ class RayliftDeploymentClient(BaseDeploymentClient):
         self, deployment_name: str | None = None, inputs: Any = None, endpoint: str | None = None
     ) -> PredictionsResponse:
         """Get predictions of a version, or by the model's name of its traffic table. ``inputs`` as in ``Client.predict``."""
-        _refuse("endpoint", endpoint)
+        _refuse_endpoint(endpoint)
         if deployment_name is None:
             raise _invalid("No deployment: name it MODEL/VERSION, or MODEL.")
         model, _, version = deployment_name.partition("/")
@@ -227,9 +227,9 @@ def _described(view: DeploymentView, flavor: str | None = None) -> dict[str, Any
     return {"name": f"{view.model_name}/{view.model_version}", "flavor": flavor or _FLAVOR, **view.model_dump(mode="json")}
 
 
-def _refuse(what: str, given: str | None) -> None:
-    if given is not None:
-        raise _invalid(f"Raylift has no {what}s: a model's name follows its traffic table, and MODEL/VERSION is one version.")
+def _refuse_endpoint(endpoint: str | None) -> None:
+    if endpoint is not None:
+        raise _invalid("Raylift has no endpoints: a model's name follows its traffic table, and MODEL/VERSION is one version.")
 
 
 def _invalid(message: str) -> MlflowException:

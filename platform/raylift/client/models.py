@@ -73,13 +73,8 @@ class Models:
 
     def feedback(self, name: str, version: str | int) -> Iterator[FeedbackView]:
         """Iterate over the feedback on a version, newest first. Pages are fetched when needed."""
-        params: dict[str, Any] = {"limit": 1000}
-        while True:
-            page = self._connection.view(FeedbackPage, "GET", paths.feedback(name, version), params=params)
+        for page in self._connection.pages(FeedbackPage, paths.feedback(name, version), {"limit": 1000}):
             yield from page.feedback
-            if page.next_cursor is None:
-                return
-            params["cursor"] = page.next_cursor
 
     def aliases(self, model: str) -> dict[str, str]:
         """The model's MLflow aliases: alias → version."""

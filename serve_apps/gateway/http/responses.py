@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Final
 
 from fastapi import Response
@@ -44,18 +45,17 @@ def json_response(view: BaseModel, status: int = 200, headers: dict[str, str] | 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """OpenAPI descriptions of error answers."""
-    schema = {"$ref": "#/components/schemas/Problem"}
-    return {
-        status: {"description": _DESCRIPTIONS[status], "content": {PROBLEM_JSON: {"schema": schema}}} for status in statuses
-    }
+    return _errors(statuses, PROBLEM_JSON, {"$ref": "#/components/schemas/Problem"})
 
 
 def plain_errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """OpenAPI descriptions of error answers in plain text, as in Ray's Jobs API."""
-    schema = {"type": "string"}
-    return {
-        status: {"description": _DESCRIPTIONS[status], "content": {"text/plain": {"schema": schema}}} for status in statuses
-    }
+    return _errors(statuses, "text/plain", {"type": "string"})
+
+
+def _errors(statuses: Iterable[int], media_type: str, schema: dict[str, str]) -> dict[int | str, dict[str, Any]]:
+    content = {media_type: {"schema": schema}}
+    return {status: {"description": _DESCRIPTIONS[status], "content": content} for status in statuses}
 
 
 def json_body(model: type[BaseModel]) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
@@ -12,10 +12,14 @@ from typing import Any, Final, TypeVar
 import httpx
 from pydantic import BaseModel, ValidationError
 
+from raylift.api.observations import FeedbackPage
+from raylift.api.sweeps import SweepPage
+from raylift.api.training import JobPage
 from raylift.client.http.errors import APIError, ConnectionFailed, Unavailable, error_of
 from raylift.domain.errors import DeploymentUnhealthy
 
 View = TypeVar("View", bound=BaseModel)
+Page = TypeVar("Page", JobPage, SweepPage, FeedbackPage)
 
 ATTEMPTS: Final = 4
 """Attempts of one request, with pauses of 0.25, 0.5 and 1 seconds."""
@@ -98,6 +102,16 @@ class Connection:
     def view(self, kind: type[View], method: str, path: str, **how: Any) -> View:
         """The JSON of the answer as a ``kind``."""
         return self.parse(kind, self.json(method, path, **how), method, path)
+
+    def pages(self, kind: type[Page], path: str, params: Mapping[str, Any]) -> Iterator[Page]:
+        """The pages of a list. Each is fetched when the caller needs it."""
+        cursor: str | None = None
+        while True:
+            page = self.view(kind, "GET", path, params={**params, "cursor": cursor})
+            yield page
+            cursor = page.next_cursor
+            if cursor is None:
+                return
 
     def parse(self, kind: type[View], answer: Any, method: str, path: str) -> View:
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 from raylift.api.job_diff import JobDiff
@@ -68,17 +69,7 @@ class Jobs:
             "owner": owner,
             "sweep_id": sweep,
         }
-        return self._pages(filters, limit, page_size)
-
-    def _pages(self, filters: dict[str, Any], limit: int | None, page_size: int) -> Iterator[Job]:
-        cursor: str | None = None
-        left = limit
-        while left is None or left > 0:
-            size = page_size if left is None else min(page_size, left)
-            page = self._connection.view(JobPage, "GET", paths.JOBS, params=filters | {"limit": size, "cursor": cursor})
-            for summary in page.jobs if left is None else page.jobs[:left]:
-                yield Job(self._connection, summary.job_id, fetched=summary)
-            left = None if left is None else left - len(page.jobs)
-            cursor = page.next_cursor
-            if cursor is None:
-                return
+        size = page_size if limit is None else min(page_size, limit)
+        pages = self._connection.pages(JobPage, paths.JOBS, filters | {"limit": size})
+        jobs = (Job(self._connection, summary.job_id, fetched=summary) for page in pages for summary in page.jobs)
+        return islice(jobs, limit)

@@ -49,24 +49,19 @@ def _ends_here(match: re.Match[str]) -> bool:
     return not (match.string.endswith("/") and match.end() == len(match.string))
 
 
-@dataclass(frozen=True, slots=True)
-class _Rules:
-    """The lines that apply in a directory. The last one that names an entry decides."""
-
-    rules: tuple[_Rule, ...] = ()
-
-    def ignore(self, path: str) -> bool:
-        name = PurePosixPath(path).name
-        default = next((ignored for ignored in IGNORED if fnmatchcase(name, ignored)), None)
-        for rule in reversed(self.rules):
-            if not rule.names(path):
-                continue
-            if rule.ignores:
-                return True
-            # "!*/" is common in lists of patterns. It does not ask for the repository's history or a virtual environment.
-            if default is None or default.strip("*") in rule.line:
-                return False
-        return default is not None
+def _is_ignored(path: str, rules: tuple[_Rule, ...]) -> bool:
+    """The last rule that names the entry decides."""
+    name = PurePosixPath(path).name
+    default = next((ignored for ignored in IGNORED if fnmatchcase(name, ignored)), None)
+    for rule in reversed(rules):
+        if not rule.names(path):
+            continue
+        if rule.ignores:
+            return True
+        # "!*/" is common in lists of patterns. It does not ask for the repository's history or a virtual environment.
+        if default is None or default.strip("*") in rule.line:
+            return False
+    return default is not None
 
 
 def read_project(path: str | os.PathLike[str]) -> bytes:
@@ -103,18 +98,18 @@ def pack_directory(root: Path) -> PackedProject:
 
 def _walk(root: Path) -> Iterator[tuple[str, Path]]:
     """(path in the project, file) of everything that is not ignored. The path of an empty directory ends in a slash."""
-    pending = [("", _Rules())]
+    pending: list[tuple[str, tuple[_Rule, ...]]] = [("", ())]
     while pending:
         prefix, inherited = pending.pop()
         folder = root / prefix
-        rules = _Rules((*inherited.rules, *_read_rules(prefix, folder)))
+        rules = (*inherited, *_read_rules(prefix, folder))
         entries = sorted(folder.iterdir())
         if prefix and not entries:
             yield prefix, folder
         for entry in entries:
             name = f"{prefix}{entry.name}"
             is_folder = entry.is_dir() and not entry.is_symlink()
-            if rules.ignore(f"{name}/" if is_folder else name):
+            if _is_ignored(f"{name}/" if is_folder else name, rules):
                 continue
             if is_folder:
                 pending.append((f"{name}/", rules))

@@ -152,13 +152,8 @@ class Sweeps:
 
     def list(self, *, page_size: int = 50) -> Iterator[Sweep]:
         """Iterate over sweeps, newest first. Pages are fetched when needed."""
-        cursor: str | None = None
-        while True:
-            page = self._connection.view(SweepPage, "GET", paths.SWEEPS, params={"limit": page_size, "cursor": cursor})
+        for page in self._connection.pages(SweepPage, paths.SWEEPS, {"limit": page_size}):
             yield from (Sweep(self._connection, summary.sweep_id, fetched=summary) for summary in page.sweeps)
-            cursor = page.next_cursor
-            if cursor is None:
-                return
 
 
 def sweep_body(
