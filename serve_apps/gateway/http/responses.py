@@ -54,8 +54,7 @@ def plain_errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 def _errors(statuses: Iterable[int], media_type: str, schema: dict[str, str]) -> dict[int | str, dict[str, Any]]:
-    content = {media_type: {"schema": schema}}
-    return {status: {"description": _DESCRIPTIONS[status], "content": content} for status in statuses}
+    return {status: {"description": _DESCRIPTIONS[status], "content": {media_type: {"schema": schema}}} for status in statuses}
 
 
 def json_body(model: type[BaseModel]) -> dict[str, Any]:
