@@ -27,7 +27,7 @@ _PLATFORM_COMMANDS: Final = {
     "up": "Start a platform on this machine.",
     "down": "Stop what `raylift up` started.",
     "status": "Show what runs on this machine.",
-    "doctor": "Check this machine and advise.",
+    "doctor": "Check this machine and print advice.",
 }
 
 app = typer.Typer(

@@ -13,7 +13,7 @@ from raylift.client.jobs.script import read_requirements
 ModelArgument = Annotated[str, typer.Argument(help="The model.", show_default=False)]
 VersionArgument = Annotated[str, typer.Argument(help="The version of the model.", show_default=False)]
 
-LimitOption = Annotated[int, typer.Option("--limit", "-n", help="Length of the list at most.", min=1)]
+LimitOption = Annotated[int, typer.Option("--limit", "-n", help="Maximum length of the list.", min=1)]
 CursorOption = Annotated[str | None, typer.Option(help="Continue behind the page that printed this cursor.")]
 
 ParamOption = Annotated[

@@ -55,7 +55,7 @@ def up(
     grpc_port: Annotated[int | None, typer.Option(help="Port of gRPC; 0 chooses a free one. Default: no gRPC.")] = None,
     output: OutputOption = None,
 ) -> None:
-    """Start a platform on this machine, with its state of before."""
+    """Start a platform on this machine. It continues with the state that it had before."""
     from raylift.launcher import LocalPlatform
     from raylift.launcher.progress import ConsoleProgress
 
@@ -124,7 +124,7 @@ def status(ctx: typer.Context, state_dir: StateDir = _DEFAULT_STATE, output: Out
 def doctor(
     ctx: typer.Context, state_dir: StateDir = _DEFAULT_STATE, config: ConfigFile = None, output: OutputOption = None
 ) -> None:
-    """Check this machine and advise. Exit code 1 when the platform cannot run on it."""
+    """Check this machine and print advice. Exit code 1 if the platform cannot run on it."""
     from raylift.launcher import load_config
     from raylift.launcher.doctor import Level, examine
 

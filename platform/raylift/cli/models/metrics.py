@@ -37,7 +37,7 @@ def feedback(
     file: Annotated[
         str | None, typer.Option(help='File of JSON lines {"request_id": …, "true_value": …}; - for stdin.')
     ] = None,
-    limit: Annotated[int, typer.Option(help="Length of the list at most.", min=1, max=1000)] = 20,
+    limit: Annotated[int, typer.Option(help="Maximum length of the list.", min=1, max=1000)] = 20,
 ) -> None:
     """List the feedback on a version's predictions. With true values, send feedback."""
     entries = _entries(request_id, true_value, file)

@@ -86,7 +86,7 @@ def _print_history(history: TrafficHistory) -> None:
 def history(
     session: Session,
     name: ModelArgument,
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=500, help="Length of the list at most.")] = 20,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=500, help="Maximum length of the list.")] = 20,
 ) -> Any:
     """List changes of the table and of aliases, and who made them; newest first."""
     return session.client.request("GET", paths.traffic(name) + "/history", params={"limit": limit})
