@@ -22,7 +22,7 @@ from serve_apps.gateway.predictions.sticky_key import sticky_key_of
 
 V1_PREDICT: Final = "v1:predict"
 """Path of KServe V1 below a version's route."""
-PROBES: Final = frozenset({"ready", "ping", "health"})
+_PROBES: Final = frozenset({"ready", "ping", "health"})
 """Readiness routes of the Open Inference Protocol and of MLflow."""
 
 _REPEATABLE: Final = frozenset({"infer", "invocations", "predict", "explain", V1_PREDICT})
@@ -49,7 +49,7 @@ class Relay:
         body = await read_body(request, max_bytes=self._max_bytes)
         if wanted.by_traffic:
             wanted = replace(wanted, sticky_key=sticky_key_of(request, body))
-        if request.method in {"GET", "HEAD"} and beneath in PROBES:
+        if request.method in {"GET", "HEAD"} and beneath in _PROBES:
             return await _answer_probe(self._routing, wanted, beneath)
         query = request.url.query
         path = "/" + quote(beneath, safe="/:") if beneath else ""
@@ -79,7 +79,7 @@ async def version_that_answers(routing: InferenceRouting, wanted: Wanted) -> Dep
 
 
 async def _answer_probe(routing: InferenceRouting, wanted: Wanted, probe: str) -> Response:
-    """The answer of a replica to one of ``PROBES``."""
+    """The answer of a replica to one of ``_PROBES``."""
     version = await version_that_answers(routing, wanted)
     body = orjson.dumps({"name": version.model_name, "ready": True}) if probe == "ready" else b"\n"
     return Response(body, headers={MODEL_VERSION: version.version}, media_type="application/json")
