@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from inspect import Signature, signature
-from typing import Annotated, Any, Concatenate, ParamSpec, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import typer
 from pydantic import BaseModel
@@ -16,7 +16,7 @@ from raylift.cli.printing import Output, print_json
 from raylift.client import Client
 
 View = TypeVar("View", bound=BaseModel)
-Arguments = ParamSpec("Arguments")
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 UrlOption = Annotated[
     str | None,
@@ -65,7 +65,7 @@ def command(
     show: Callable[[View], None] | None = None,
     *,
     takes_owner: bool = False,
-) -> Callable[[Callable[Concatenate[Session, Arguments], Any]], Callable[Concatenate[Session, Arguments], Any]]:
+) -> Callable[[Function], Function]:
     """Register a command that talks to the platform.
 
     The command gets an open session as its first argument and returns the API's answer, which is printed: as JSON with
@@ -75,7 +75,7 @@ def command(
     platform become exit codes in ``PlatformGroup``.
     """
 
-    def register(function: Callable[Concatenate[Session, Arguments], Any]) -> Callable[Concatenate[Session, Arguments], Any]:
+    def register(function: Function) -> Function:
         _, *own = signature(function, eval_str=True).parameters.values()
         context, owner, *shared = signature(_open_session, eval_str=True).parameters.values()
         added = [owner, *shared] if takes_owner else shared
@@ -83,7 +83,7 @@ def command(
         def run(ctx: typer.Context, **values: Any) -> None:
             options = {option.name: values.pop(option.name) for option in added}
             with _open_session(ctx, **options) as session:
-                answer = function(session, **values)  # pyright: ignore[reportCallIssue] # Typer passes all by name.
+                answer = function(session, **values)
                 if view is not None and show is not None:
                     session.print(answer, lambda: show(view.model_validate(answer)))
 
