@@ -50,7 +50,10 @@ def _ends_here(match: re.Match[str]) -> bool:
 
 
 def _is_ignored(path: str, rules: tuple[_Rule, ...]) -> bool:
-    """The last rule that names the entry decides."""
+    """The last rule that names the entry decides.
+
+    pathspec's ``check_file`` for each folder differs from git: there ``!*/`` also includes the files of a directory.
+    """
     name = PurePosixPath(path).name
     default = next((ignored for ignored in IGNORED if fnmatchcase(name, ignored)), None)
     for rule in reversed(rules):
