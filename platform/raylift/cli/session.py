@@ -84,8 +84,12 @@ def command(
             options = {option.name: values.pop(option.name) for option in added}
             with _open_session(ctx, **options) as session:
                 answer = function(session, **values)
-                if view is not None and show is not None:
-                    session.print(answer, lambda: show(view.model_validate(answer)))
+                if view is None or show is None:
+                    return
+                if session.as_json:
+                    print_json(answer)
+                else:
+                    show(view.model_validate(answer))
 
         run.__doc__ = function.__doc__
         run.__signature__ = Signature([context, *own, *added])  # pyright: ignore[reportFunctionMemberAccess] # For Typer.
