@@ -6,8 +6,8 @@
         job = client.train("train.py", model="churn", requirements=["scikit-learn"]).wait()
         print(client.predict("churn", [[1.0, 2.0]]).predictions)
 
-Importing this package loads nothing else: every process of the platform imports it, and the SDK's own imports
-(httpx, Pydantic) come with the first name that is asked for. It never loads Ray, MLflow, SQLAlchemy, FastAPI, NumPy or pandas.
+The import of this package loads nothing else: every process of the platform imports it. The first use of a name imports
+the SDK with httpx and Pydantic, but never Ray, MLflow, SQLAlchemy, FastAPI, NumPy or pandas.
 """
 
 from __future__ import annotations

@@ -15,14 +15,14 @@ from raylift.settings import PlatformSettings
 
 DEPLOYMENT_NAME: Final = "gateway"
 
-# Held requests count: many may wait for models that load.
+# Includes requests that wait for models to load.
 _MAX_ONGOING_REQUESTS: Final = 1000
 _MAX_QUEUED_REQUESTS: Final = 1000
 
 
 @serve.ingress()
 class GatewayReplica:
-    """Stateless: any number of them may stand beside each other, and die."""
+    """One stateless replica of the gateway."""
 
     async def __init__(self, settings_json: str) -> None:
         keep_internal_server_on_loopback()
@@ -36,14 +36,14 @@ class GatewayReplica:
         async def asgi(scope: Any, receive: Any, send: Any) -> None:
             await gateway(scope, receive, send)
 
-        # Not the FastAPI object itself: Ray Serve would put its own handler in the place of ours for unexpected errors.
+        # A plain function: in a FastAPI object Ray Serve would replace our handler for unexpected errors.
         return only_from_ingress(asgi, self._ingress_token)
 
 
 def build(settings_json: str) -> serve.Application:
-    """The Ray Serve application of the gateway, to be run at ``/``."""
+    """The Ray Serve application of the gateway, for the route prefix ``/``."""
     settings = PlatformSettings.model_validate_json(settings_json)
-    # runtime_env is set, or Serve hands down the caller's. MLflow's client must not wait minutes for a server that is down.
+    # Without runtime_env Serve would use the caller's. MLflow's client must not wait minutes for a server that is down.
     from raylift.engines.mlflow.client import CLIENT_ENVIRONMENT
 
     deployment = serve.deployment(GatewayReplica).options(  # pyright: ignore[reportFunctionMemberAccess]
@@ -63,7 +63,7 @@ def build(settings_json: str) -> serve.Application:
 
 
 def _connect(settings: PlatformSettings) -> Any:
-    # Imported here: whoever only starts the application needs none of it, and MLflow alone takes seconds.
+    # Imported in the replica: the process that deploys needs none of it, and MLflow alone takes seconds.
     from raylift.engines.mlflow.registry import Registry
     from raylift.engines.ray.cluster import Cluster
     from raylift.services.container import Services

@@ -18,16 +18,16 @@ from serve_apps.gateway.http.middleware import Edge
 from serve_apps.gateway.metrics.platform import Metrics
 from serve_apps.gateway.predictions.dispatcher import Dispatcher
 from serve_apps.gateway.predictions.forwarder import Forwarder
-from serve_apps.gateway.predictions.inference_fast_route import HotPath, HotRoute
+from serve_apps.gateway.predictions.inference_fast_route import FastRoute, InferenceFastRoute
 from serve_apps.gateway.predictions.shadowing import Shadowing
 from serve_apps.gateway.predictions.warm_fallback import WarmFallback
+from serve_apps.gateway.routers.by_name_routes import by_name_router, server_router
 from serve_apps.gateway.routers.environments import environments_router
 from serve_apps.gateway.routers.health import health_router
 from serve_apps.gateway.routers.inference import inference_endpoint, inference_router
 from serve_apps.gateway.routers.job_logs import job_logs_router
 from serve_apps.gateway.routers.job_sources import job_sources_router
 from serve_apps.gateway.routers.kserve_v1 import kserve_v1_router
-from serve_apps.gateway.routers.model_routes import model_routes_router, server_router
 from serve_apps.gateway.routers.models import deployments_router, models_router
 from serve_apps.gateway.routers.observations import observations_router
 from serve_apps.gateway.routers.ray_job_logs import ray_job_logs_router
@@ -41,20 +41,20 @@ _DESCRIPTION: Final = "Upload a Python training script, get an autoscaled REST e
 
 
 def create_app(services: Services, *, echo_request_id: bool = True, warm_processes: bool = False) -> FastAPI:
-    """The whole REST API over these services. It closes neither them nor their store.
+    """The REST API over ``services``, which the caller closes.
 
     Args:
-        services: what the routes call.
-        echo_request_id: False where the server in front answers with X-Request-ID itself, as Ray Serve does.
-        warm_processes: keep processes that answer for versions without a replica.
+        services: The services that the routes call.
+        echo_request_id: Answer with X-Request-ID. False behind Ray Serve, which adds it.
+        warm_processes: Keep processes that answer for versions without a replica.
     """
     forwarder = Forwarder(services.settings.gateway_url)
     copies = Forwarder(services.settings.gateway_url)
     warm = _warm_pool(services) if warm_processes else None
-    standby = WarmFallback(services.scale_up_requests, warm)
+    warm_fallback = WarmFallback(services.scale_up_requests, warm)
     metrics = Metrics(services.status_counts, services.observations)
-    shadowing = Shadowing(services.routing, Dispatcher(services.routing, copies, standby=standby), metrics.count_shadow)
-    dispatcher = Dispatcher(services.routing, forwarder, shadowing, standby)
+    shadowing = Shadowing(services.routing, Dispatcher(services.routing, copies, None, warm_fallback), metrics.count_shadow)
+    dispatcher = Dispatcher(services.routing, forwarder, shadowing, warm_fallback)
     infer = inference_endpoint(services, dispatcher)
 
     @asynccontextmanager
@@ -81,7 +81,7 @@ def create_app(services: Services, *, echo_request_id: bool = True, warm_process
                 observe=metrics.observe,
                 echo_request_id=echo_request_id,
             ),
-            Middleware(HotPath, route=HotRoute(INFERENCE, "POST", infer)),
+            Middleware(InferenceFastRoute, route=FastRoute(INFERENCE, "POST", infer)),
         ],
     )
     install_error_handlers(app)
@@ -103,8 +103,8 @@ def create_app(services: Services, *, echo_request_id: bool = True, warm_process
         health_router(services, metrics),
         kserve_v1_router(services, dispatcher),
         server_router(services),
-        # Last: it takes everything beneath /v2/models.
-        model_routes_router(services, dispatcher),
+        # Last: it matches every path below /v2/models.
+        by_name_router(services, dispatcher),
     ):
         app.include_router(router)
     app.openapi = lambda: openapi.document(app)

@@ -1,4 +1,4 @@
-"""The gRPC front as a process: ``python -m serve_apps.grpc_front --listen HOST:PORT --ingress URL``. SIGTERM ends it."""
+"""The gRPC front as a process: ``python -m serve_apps.grpc_front --listen HOST:PORT --ingress URL``; SIGTERM stops it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from serve_apps.grpc_front.service import InferenceService
 
 _GRACE_SECONDS: Final = 5.0
 _MAX_CALLS: Final = 1000
-"""At a time; more are refused with RESOURCE_EXHAUSTED."""
+"""Concurrent calls; further ones are refused with RESOURCE_EXHAUSTED."""
 
 
 def main() -> None:
@@ -31,7 +31,7 @@ async def _serve(listen: str, ingress: str, max_body_bytes: int) -> None:
         options=[
             ("grpc.max_receive_message_length", max_body_bytes),
             ("grpc.max_send_message_length", -1),
-            # Another server's port is an error, not to be shared.
+            # Fail if another server has the port.
             ("grpc.so_reuseport", 0),
         ],
         maximum_concurrent_rpcs=_MAX_CALLS,

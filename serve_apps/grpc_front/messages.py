@@ -1,8 +1,8 @@
-"""The messages of ``inference.GRPCInferenceService``, as protobuf classes.
+"""The messages of ``inference.GRPCInferenceService`` as protobuf classes.
 
-Source: the Open Inference Protocol's ``open_inference_grpc.proto``, with Triton's repository index, which its client calls.
-They are built from this table when the module is imported, in a pool of their own: no generated code that ties us to a
-compiler's version, and no quarrel with a client in the same process, which brings messages of the same names.
+Source: ``open_inference_grpc.proto`` of the Open Inference Protocol, and the repository index that Triton's client calls.
+The import builds the messages from a table, without code generated for one compiler version. Their own pool keeps them
+apart from a client's messages of the same names in the same process.
 """
 
 from __future__ import annotations
@@ -53,9 +53,9 @@ _MESSAGES: Final[Mapping[str, str]] = MappingProxyType(
         "RepositoryIndexResponse": "models RepositoryIndexResponse.ModelIndex* 1",
     }
 )
-"""``name type number``; ``type*`` is repeated, ``?type`` one of the message's choice, ``<type>`` a map from text.
+"""``name type number``: ``type*`` is repeated, ``?type`` a member of the oneof, ``<type>`` a map with string keys.
 
-Messages within a message stand before it.
+Nested messages come before their outer message.
 """
 
 _SCALARS: Final = MappingProxyType(
@@ -82,43 +82,43 @@ def _pool() -> DescriptorPool:
     file = FileDescriptorProto(name="open_inference_grpc.proto", package=PACKAGE, syntax="proto3")
     nested: list[tuple[str, DescriptorProto]] = []
     for name, fields in _MESSAGES.items():
-        built = _message(name, fields)
-        outer, _, inner = name.rpartition(".")
-        if inner != name and outer:
-            nested.append((outer, built))
+        descriptor = _message(name, fields)
+        outer = name.rpartition(".")[0]
+        if outer:
+            nested.append((outer, descriptor))
             continue
-        built.nested_type.extend(within for owner, within in nested if owner == name)
-        file.message_type.append(built)
+        descriptor.nested_type.extend(inner for owner, inner in nested if owner == name)
+        file.message_type.append(descriptor)
     pool = DescriptorPool()
     pool.AddSerializedFile(file.SerializeToString())
     return pool
 
 
 def _message(path: str, fields: str) -> DescriptorProto:
-    built = DescriptorProto(name=path.rpartition(".")[2])
+    descriptor = DescriptorProto(name=path.rpartition(".")[2])
     for line in filter(None, fields.split("; ")):
         name, kind, number = line.split(" ")
-        field = built.field.add(name=name, number=int(number), label=FieldDescriptorProto.LABEL_OPTIONAL)
+        field = descriptor.field.add(name=name, number=int(number), label=FieldDescriptorProto.LABEL_OPTIONAL)
         if kind.endswith("*"):
             field.label = FieldDescriptorProto.LABEL_REPEATED
         if kind.startswith("?"):
             field.oneof_index = 0
-            if not built.oneof_decl:
-                built.oneof_decl.add(name="parameter_choice")
+            if not descriptor.oneof_decl:
+                descriptor.oneof_decl.add(name="parameter_choice")
         if kind.startswith("<"):
             field.label = FieldDescriptorProto.LABEL_REPEATED
-            _set_type(field, f"{path}.{_entry(built, name, kind.strip('<>'))}")
+            _set_type(field, f"{path}.{_entry(descriptor, name, kind.strip('<>'))}")
         else:
             _set_type(field, kind.strip("*?"))
-    return built
+    return descriptor
 
 
 def _entry(owner: DescriptorProto, field: str, kind: str) -> str:
-    """What a map's field is on the wire: a repeated message of a key and a value."""
+    """Name of a map's entry message, which is nested in ``owner``."""
     entry = owner.nested_type.add(name=f"{field.title()}Entry")
     entry.options.map_entry = True
-    for number, (name, its_kind) in enumerate((("key", "string"), ("value", kind)), start=1):
-        _set_type(entry.field.add(name=name, number=number, label=FieldDescriptorProto.LABEL_OPTIONAL), its_kind)
+    for number, (name, entry_kind) in enumerate((("key", "string"), ("value", kind)), start=1):
+        _set_type(entry.field.add(name=name, number=number, label=FieldDescriptorProto.LABEL_OPTIONAL), entry_kind)
     return entry.name
 
 

@@ -1,7 +1,7 @@
-"""``inference.GRPCInferenceService`` in front of the platform's own HTTP routes.
+"""``inference.GRPCInferenceService`` in front of the platform's HTTP routes.
 
-Each call becomes one HTTP request to the ingress, where traffic tables, waiting for replicas and retries are the same for
-everybody; metadata go along as headers.
+Each call becomes one HTTP request to the ingress, with its metadata as headers. Traffic tables, waiting for replicas and
+retries work as with HTTP.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from serve_apps.model_server.codecs.v2_binary import JSON_LENGTH, MEDIA_TYPE
 Context = grpc.aio.ServicerContext[Any, Any]
 
 _RETURNED: Final = (MODEL_VERSION.lower(), REQUEST_ID.lower(), "retry-after")
-"""Headers of an answer that become trailing metadata."""
-_OWN: Final = frozenset(
+"""Headers of the answer that become trailing metadata."""
+_NOT_FORWARDED: Final = frozenset(
     {
         "connection",
         "content-encoding",
@@ -70,16 +70,18 @@ class _Answer:
     body: bytes
 
     def detail(self) -> str:
-        """What an error says, whichever of the platform's shapes it has."""
+        """Message of an error: of a problem document, of an inference protocol, or plain text."""
         try:
-            said = json.loads(self.body)
+            document = json.loads(self.body)
         except ValueError:
             return self.body.decode(errors="replace")[:1000]
-        return str(said.get("error") or said.get("detail") or said) if isinstance(said, dict) else str(said)
+        if not isinstance(document, dict):
+            return str(document)
+        return str(document.get("error") or document.get("detail") or document)
 
 
 class InferenceService:
-    """Answers calls by asking the ingress at ``base_url``. Made inside the event loop."""
+    """Answers calls with requests to the ingress at ``base_url``. To be made inside the event loop."""
 
     def __init__(self, base_url: str) -> None:
         self._base_url = base_url.rstrip("/")
@@ -116,26 +118,26 @@ class InferenceService:
         await self._session.close()
 
     async def _server_live(self, _: Any, context: Context) -> Any:
-        answer = await self._ask(context, "GET", "/v2/health/live")
+        answer = await self._send(context, "GET", "/v2/health/live")
         return message("ServerLiveResponse")(live=answer.status == 200)
 
     async def _server_ready(self, _: Any, context: Context) -> Any:
-        answer = await self._ask(context, "GET", "/v2/health/ready")
+        answer = await self._send(context, "GET", "/v2/health/ready")
         return message("ServerReadyResponse")(ready=answer.status == 200)
 
     async def _server_metadata(self, _: Any, context: Context) -> Any:
-        return _read("ServerMetadataResponse", await self._told(context, "GET", "/v2"))
+        return _read("ServerMetadataResponse", await self._json(context, "GET", "/v2"))
 
     async def _model_ready(self, request: Any, context: Context) -> Any:
-        answer = await self._ask(context, "GET", f"{_route(request.name, request.version)}/ready")
+        answer = await self._send(context, "GET", f"{_route(request.name, request.version)}/ready")
         return message("ModelReadyResponse")(ready=answer.status == 200)
 
     async def _model_metadata(self, request: Any, context: Context) -> Any:
-        return _read("ModelMetadataResponse", await self._told(context, "GET", _route(request.name, request.version)))
+        return _read("ModelMetadataResponse", await self._json(context, "GET", _route(request.name, request.version)))
 
     async def _repository_index(self, request: Any, context: Context) -> Any:
         body = json.dumps({"ready": request.ready}).encode()
-        index = await self._told(context, "POST", "/v2/repository/index", body)
+        index = await self._json(context, "POST", "/v2/repository/index", body)
         return _read("RepositoryIndexResponse", {"models": index})
 
     async def _model_infer(self, request: Any, context: Context) -> Any:
@@ -144,33 +146,33 @@ class InferenceService:
         except InvalidRequest as error:
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, error.detail)
         path = f"{_route(request.model_name, request.model_version)}/infer"
-        answer = await self._ask(context, "POST", path, body, {JSON_LENGTH: str(json_length), "Content-Type": MEDIA_TYPE})
+        answer = await self._send(context, "POST", path, body, {JSON_LENGTH: str(json_length), "Content-Type": MEDIA_TYPE})
         await _refuse_errors(context, answer)
         _return_headers(context, answer)
         return grpc_answer(answer.body, int(answer.headers[JSON_LENGTH]))
 
-    async def _told(self, context: Context, method: str, path: str, body: bytes = b"") -> Any:
-        answer = await self._ask(context, method, path, body)
+    async def _json(self, context: Context, method: str, path: str, body: bytes = b"") -> Any:
+        answer = await self._send(context, method, path, body)
         await _refuse_errors(context, answer)
         return json.loads(answer.body)
 
-    async def _ask(
+    async def _send(
         self, context: Context, method: str, path: str, body: bytes = b"", headers: Mapping[str, str] | None = None
     ) -> _Answer:
-        """The ingress's answer. A call that is cancelled, or past its deadline, ends the request, too."""
+        """The answer of the ingress. A cancelled or late call also cancels the request."""
         url = URL(self._base_url + path, encoded=True)
         try:
-            sent = self._session.request(method, url, data=body or None, headers={**_headers(context), **(headers or {})})
-            async with sent as response:
+            request = self._session.request(method, url, data=body or None, headers={**_headers(context), **(headers or {})})
+            async with request as response:
                 return _Answer(response.status, response.headers, await response.read())
         except aiohttp.ClientError as error:
             await context.abort(grpc.StatusCode.UNAVAILABLE, f"The platform at {self._base_url} did not answer: {error}")
-            raise  # Never reached: abort raises.
+            raise  # abort() raises.
 
 
-def _read(name: str, said: dict[str, Any]) -> Any:
-    """A message from JSON; HTTP may say more than it has fields for."""
-    return ParseDict(said, message(name)(), ignore_unknown_fields=True)
+def _read(name: str, document: dict[str, Any]) -> Any:
+    """A message from JSON. Members without a field are ignored."""
+    return ParseDict(document, message(name)(), ignore_unknown_fields=True)
 
 
 def _route(model: str, version: str) -> str:
@@ -179,13 +181,13 @@ def _route(model: str, version: str) -> str:
 
 
 def _headers(context: Context) -> dict[str, str]:
-    """The call's metadata, with its deadline as the time that it may wait for a replica."""
+    """The call's metadata as headers. Its deadline limits the wait for a replica."""
     headers = {
         key: value
         for key, value in context.invocation_metadata() or ()
-        if isinstance(value, str) and key not in _OWN and not key.startswith("grpc-")
+        if isinstance(value, str) and key not in _NOT_FORWARDED and not key.startswith("grpc-")
     }
-    left = cast("float | None", context.time_remaining())  # None without a deadline, whatever its stub says.
+    left = cast("float | None", context.time_remaining())  # None without a deadline, unlike in its stub.
     if left is not None and _SCALE_UP not in headers:
         headers[_SCALE_UP] = f"{max(left, 0.0):.3f}"
     return headers

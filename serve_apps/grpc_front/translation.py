@@ -1,4 +1,4 @@
-"""ModelInfer as a request of the V2 HTTP protocol, and its answer as ModelInfer's: tensors stay the bytes that they are."""
+"""Translates ModelInfer to the V2 HTTP protocol and its answer back. Tensors stay raw bytes."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ _CONTENTS: Final[Mapping[str, str]] = MappingProxyType(
         "BYTES": "bytes_contents",
     }
 )
-"""The field of InferTensorContents that a datatype's values stand in; FP16 and BF16 have none."""
+"""Field of InferTensorContents by datatype. FP16 and BF16 have none."""
 _BINARY: Final = frozenset({"binary_data", "binary_data_output"})
-"""HTTP's own parameters: here everything is binary."""
+"""Parameters that only HTTP has: gRPC is always binary."""
 
 _ModelInferResponse: Final = message("ModelInferResponse")
 
 
 def http_body(request: Any) -> tuple[bytes, int]:
-    """The body for ``POST …/infer``, and how many of its bytes are JSON.
+    """Body for ``POST …/infer``, and the length of its JSON in bytes.
 
     Raises:
-        InvalidRequest: tensors and their contents do not fit together; the message says which.
+        InvalidRequest: Tensors and contents do not match; the message names the tensor.
     """
     pieces = _raw_pieces(request)
     inputs = [
@@ -59,24 +59,24 @@ def http_body(request: Any) -> tuple[bytes, int]:
 
 
 def grpc_answer(body: bytes, json_length: int) -> Any:
-    """The ModelInferResponse of an answer of which every output is binary."""
-    said = json.loads(body[:json_length])
+    """ModelInferResponse of an answer with binary outputs."""
+    document = json.loads(body[:json_length])
     answer = _ModelInferResponse(
-        model_name=said["model_name"], model_version=said.get("model_version", ""), id=said.get("id") or ""
+        model_name=document["model_name"], model_version=document.get("model_version", ""), id=document.get("id") or ""
     )
-    at = json_length
-    for output in said["outputs"]:
+    start = json_length
+    for output in document["outputs"]:
         answer.outputs.add(name=output["name"], datatype=output["datatype"], shape=output["shape"])
         size: int = output["parameters"][SIZE]
-        answer.raw_output_contents.append(body[at : at + size])
-        at += size
+        answer.raw_output_contents.append(body[start : start + size])
+        start += size
     return answer
 
 
 def _raw_pieces(request: Any) -> list[bytes]:
     raw = request.raw_input_contents
     if not raw:
-        return [_typed(tensor) for tensor in request.inputs]
+        return [_raw(tensor) for tensor in request.inputs]
     if len(raw) != len(request.inputs):
         raise InvalidRequest(f"There are {len(request.inputs)} inputs and {len(raw)} raw_input_contents: each needs its own.")
     for tensor in request.inputs:
@@ -85,8 +85,8 @@ def _raw_pieces(request: Any) -> list[bytes]:
     return list(raw)
 
 
-def _typed(tensor: Any) -> bytes:
-    """The raw bytes of values that stand in ``contents``."""
+def _raw(tensor: Any) -> bytes:
+    """Raw bytes of the values in ``contents``."""
     datatype = tensor.datatype
     field = _CONTENTS.get(datatype)
     if field is None:
@@ -104,9 +104,9 @@ def _typed(tensor: Any) -> bytes:
 
 
 def _parameters(owner: Any) -> dict[str, Any]:
-    given: dict[str, Any] = {}
+    parameters: dict[str, Any] = {}
     for name, parameter in owner.parameters.items():
         choice = parameter.WhichOneof("parameter_choice")
         if choice is not None and name not in _BINARY:
-            given[name] = getattr(parameter, choice)
-    return given
+            parameters[name] = getattr(parameter, choice)
+    return parameters

@@ -105,7 +105,7 @@ def test_what_a_version_does_is_seen(platform: LocalPlatform, client: Client, na
     _is_in_the_replicas_log(platform, f"request_id={ids[0]} traceparent={TRACE} model={name} version=1")
     _is_in_the_replicas_log(platform, f"request_id=wrong-{ids[0]} traceparent={TRACE} model={name} version=1")
     _payloads_are_kept(platform, name, {*ids, by_name.request_id or ""})
-    assert client.models.tell(name, 1, dict.fromkeys(ids, 6.0)) == 3
+    assert client.models.send_feedback(name, 1, dict.fromkeys(ids, 6.0)) == 3
     assert {told.request_id for told in client.models.feedback(name, 1)} == set(ids)
     assert client.models.stats(name, 1).feedback == 3
 

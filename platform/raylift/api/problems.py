@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from http import HTTPStatus
-from typing import Annotated, Any, Final
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
-
-PROBLEM_JSON: Final = "application/problem+json"
 
 
 class ProblemField(BaseModel):
@@ -30,10 +26,3 @@ class Problem(BaseModel):
     code: Annotated[str, Field(description="Stable; see docs/errors.md.")]
     instance: str | None = None
     errors: list[ProblemField] | None = None
-
-
-def problem(code: str, status: int, detail: str, members: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a problem document. ``members`` are its other fields, such as the facts of the error."""
-    title = HTTPStatus(status).phrase
-    own = {"type": f"urn:raylift:error:{code}", "title": title, "status": status, "detail": detail, "code": code}
-    return {**own, **members, **own}

@@ -17,17 +17,17 @@ from raylift.cli.jobs import sweeps, train
 from raylift.cli.models import commands as models
 from raylift.cli.models import deployments, predict, traffic
 from raylift.cli.printing import Output, print_json
-from raylift.cli.session import Defaults, KeyOption, OutputOption, UrlOption, chosen
+from raylift.cli.session import Defaults, KeyOption, OutputOption, UrlOption, output_format
 
 EPILOG: Final = (
     "Exit codes: 0 ok, 1 it failed (e.g. the job), 2 wrong usage or request, 3 not found, "
-    "4 platform unreachable or unavailable, 5 timeout, 130 interrupted. Data goes to stdout, talk to stderr."
+    "4 platform unreachable or unavailable, 5 timeout, 130 interrupted. Data goes to stdout, messages to stderr."
 )
 _PLATFORM_COMMANDS: Final = {
     "up": "Start a platform on this machine.",
     "down": "Stop what `raylift up` started.",
     "status": "Show what runs on this machine.",
-    "doctor": "Check this machine, and say what to do.",
+    "doctor": "Check this machine and print advice.",
 }
 
 app = typer.Typer(
@@ -42,12 +42,11 @@ app = typer.Typer(
 
 
 def main() -> None:
-    """The console script."""
     app(prog_name="raylift")
 
 
-def _print_version_and_end(wanted: bool) -> None:
-    if wanted:
+def _print_version(requested: bool) -> None:
+    if requested:
         typer.echo(f"raylift {__version__}")
         raise typer.Exit
 
@@ -59,7 +58,7 @@ def root(
     api_key: KeyOption = None,
     output: OutputOption = None,
     version: Annotated[
-        bool, typer.Option("--version", help="Print the version and end.", is_eager=True, callback=_print_version_and_end)
+        bool, typer.Option("--version", help="Print the version and exit.", is_eager=True, callback=_print_version)
     ] = False,
 ) -> None:
     ctx.obj = Defaults(url, api_key, output)
@@ -68,22 +67,22 @@ def root(
 @app.command("version")
 def print_version(ctx: typer.Context, output: OutputOption = None) -> None:
     """Print the version of this client."""
-    if chosen(ctx, output) is Output.JSON:
+    if output_format(ctx, output) is Output.JSON:
         print_json({"version": __version__})
     else:
         typer.echo(f"raylift {__version__}")
 
 
 def _add_platform_commands() -> None:
-    """``up``, ``down``, ``status``, ``doctor``: their imports need the server extra, which a client's machine may not have."""
+    """Add ``up``, ``down``, ``status`` and ``doctor``. Without the server extra they only print how to install it."""
     if find_spec("ray") is not None and find_spec("raylift.cli.platform") is not None:
         import_module("raylift.cli.platform").register(app)
         return
     for name, text in _PLATFORM_COMMANDS.items():
-        app.command(name, help=text, context_settings={"ignore_unknown_options": True})(_needs_the_server(name))
+        app.command(name, help=text, context_settings={"ignore_unknown_options": True})(_without_server(name))
 
 
-def _needs_the_server(name: str) -> Callable[[list[str] | None], None]:
+def _without_server(name: str) -> Callable[[list[str] | None], None]:
     def refuse(ignored: Annotated[list[str] | None, typer.Argument(hidden=True)] = None) -> None:
         raise stop(
             f'`raylift {name}` runs a platform on this machine and needs its server side: pip install "raylift[server]"',

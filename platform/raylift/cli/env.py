@@ -9,104 +9,101 @@ import typer
 from raylift.api import paths
 from raylift.api.environments import EnvironmentList, EnvironmentView
 from raylift.cli.exits import ExitCode, stop, wrong_usage
-from raylift.cli.printing import age, print_facts, print_json, print_table, say
-from raylift.cli.requirements import RequirementsFileOption, RequirementsOption, TorchBackendOption
-from raylift.cli.session import KeyOption, OutputOption, UrlOption, session
+from raylift.cli.options import RequirementsFileOption, RequirementsOption, TorchBackendOption, all_requirements
+from raylift.cli.printing import age, print_facts, print_table, say
+from raylift.cli.session import Session, command
 from raylift.client.jobs.progress import downloaded, step_of
-from raylift.client.jobs.script import read_requirements
 from raylift.domain.quantities import format_bytes
 
 app = typer.Typer(help="The environments that jobs and replicas run in.", no_args_is_help=True)
 
 
-@app.command("list")
-def list_environments(
-    ctx: typer.Context, url: UrlOption = None, api_key: KeyOption = None, output: OutputOption = None
-) -> None:
+def _print_list(found: EnvironmentList) -> None:
+    print_table(("hash", "state", "size", "own", "last used", "packages"), (_row(each) for each in found.environments))
+    say(f"{format_bytes(found.size)} of {format_bytes(found.max_size)}")
+
+
+@command(app, "list", EnvironmentList, _print_list)
+def list_environments(session: Session) -> Any:
     """List the environments on the platform's machine, the longest unused first."""
-    with session(ctx, url, api_key, output) as here:
-        answer = here.client.request("GET", paths.ENVIRONMENTS)
-        if here.as_json:
-            print_json(answer)
-            return
-        found = EnvironmentList.model_validate(answer)
-        print_table(("hash", "state", "size", "own", "last used", "packages"), (_row(each) for each in found.environments))
-        say(f"{format_bytes(found.size)} of {format_bytes(found.max_size)}")
+    return session.client.request("GET", paths.ENVIRONMENTS)
 
 
-@app.command("show")
+def _print(environment: EnvironmentView) -> None:
+    if environment.hash is None:
+        say("nothing beyond the platform's own packages is needed")
+        return
+    print_facts(
+        [
+            ("hash", environment.hash),
+            ("state", _state(environment)),
+            ("size", None if environment.size is None else _sizes(environment)),
+            ("created", environment.created_at),
+            ("last used", environment.last_used_at),
+            ("progress", downloaded(environment.progress) if environment.progress else None),
+            ("note", environment.note),
+            ("message", environment.message),
+            ("locked", "\n".join(environment.lock)),
+        ]
+    )
+
+
+@command(app, "show", EnvironmentView, _print)
 def show(
-    ctx: typer.Context,
+    session: Session,
     name: Annotated[str, typer.Argument(metavar="HASH", help="The environment's hash, or a job's id.", show_default=False)],
-    url: UrlOption = None,
-    api_key: KeyOption = None,
-    output: OutputOption = None,
-) -> None:
+) -> Any:
     """Show one environment, or that of a job."""
-    with session(ctx, url, api_key, output) as here:
-        _print(here.client.request("GET", paths.environment(name)), here.as_json)
+    return session.client.request("GET", paths.environment(name))
 
 
-@app.command("prewarm")
+@command(app, "prewarm")
 def prewarm(
-    ctx: typer.Context,
+    session: Session,
     requirements: RequirementsOption = None,
     requirements_file: RequirementsFileOption = None,
     torch_backend: TorchBackendOption = None,
     no_wait: Annotated[bool, typer.Option("--no-wait", help="Return as soon as the requirements are resolved.")] = False,
     timeout: Annotated[float, typer.Option(help="Seconds to wait for the build.")] = 1800.0,
-    url: UrlOption = None,
-    api_key: KeyOption = None,
-    output: OutputOption = None,
 ) -> None:
     """Resolve requirements and build their environment now, so that no job waits for it."""
-    lines = list(requirements or [])
-    try:
-        for file in requirements_file or []:
-            lines += read_requirements(file)
-    except (OSError, ValueError) as error:
-        raise wrong_usage("--requirements-file", str(error)) from error
+    lines = all_requirements(requirements, requirements_file)
     if not lines:
         raise wrong_usage("--requirements", "or -r FILE is needed")
-    with session(ctx, url, api_key, output) as here:
-        begun = here.client.environments.prewarm(lines, torch_backend=torch_backend)
-        if begun.note is not None:
-            say(f"Note: {begun.note}")
-        if not no_wait:
-            try:
-                begun = here.client.environments.wait(begun, timeout=timeout, report=DownloadTalk())
-            except TimeoutError as error:
-                raise stop(f"Error: {error}", ExitCode.TIMEOUT) from error
-        _print(begun.model_dump(mode="json"), here.as_json)
-        if begun.message is not None:
-            raise stop(f"Error: {begun.message}", ExitCode.FAILED)
+    environment = session.client.environments.prewarm(lines, torch_backend=torch_backend)
+    if environment.note is not None:
+        say(f"Note: {environment.note}")
+    if not no_wait:
+        try:
+            environment = session.client.environments.wait(environment, timeout=timeout, report=DownloadReport())
+        except TimeoutError as error:
+            raise stop(f"Error: {error}", ExitCode.TIMEOUT) from error
+    session.print(environment.model_dump(mode="json"), lambda: _print(environment))
+    if environment.message is not None:
+        raise stop(f"Error: {environment.message}", ExitCode.FAILED)
 
 
-@app.command("rm")
+@command(app, "rm")
 def remove(
-    ctx: typer.Context,
+    session: Session,
     names: Annotated[list[str], typer.Argument(metavar="HASH...", help="The environments' hashes.", show_default=False)],
-    url: UrlOption = None,
-    api_key: KeyOption = None,
-    output: OutputOption = None,
 ) -> None:
-    """Remove environments that nobody uses, and what they alone need of the downloads."""
-    with session(ctx, url, api_key, output) as here:
-        for name in names:
-            here.client.environments.delete(name)
-            say(f"environment {name} is removed")
+    """Remove unused environments, and the downloads that only they need."""
+    for name in names:
+        session.client.environments.delete(name)
+        say(f"environment {name} is removed")
 
 
-class DownloadTalk:
-    """Says how far a download is: a line a tenth."""
+class DownloadReport:
+    """Prints the progress of a download, one line for each tenth."""
 
     def __init__(self) -> None:
-        self._said: int | None = None
+        self._printed_step: int | None = None
 
     def __call__(self, environment: EnvironmentView) -> None:
         progress, step = environment.progress, step_of(environment.progress)
-        if progress is not None and step != self._said:
-            self._said = step
+        if progress is not None and step != self._printed_step:
+            self._printed_step = step
             say(downloaded(progress))
 
 
@@ -138,26 +135,3 @@ def _state(environment: EnvironmentView) -> str:
     if not environment.built:
         return "not built"
     return "in use" if environment.in_use else "idle"
-
-
-def _print(answer: Any, as_json: bool) -> None:
-    if as_json:
-        print_json(answer)
-        return
-    environment = EnvironmentView.model_validate(answer)
-    if environment.hash is None:
-        say("nothing beyond the platform's own packages is needed")
-        return
-    print_facts(
-        [
-            ("hash", environment.hash),
-            ("state", _state(environment)),
-            ("size", None if environment.size is None else _sizes(environment)),
-            ("created", environment.created_at),
-            ("last used", environment.last_used_at),
-            ("progress", downloaded(environment.progress) if environment.progress else None),
-            ("note", environment.note),
-            ("message", environment.message),
-            ("locked", "\n".join(environment.lock)),
-        ]
-    )

@@ -1,4 +1,4 @@
-"""How the command line ends: exit codes, and errors as sentences."""
+"""Exit codes of the command line, and error messages."""
 
 from __future__ import annotations
 
@@ -23,22 +23,21 @@ from raylift.client.http.errors import described
 
 
 class ExitCode(IntEnum):
-    """Fixed: scripts branch on them. docs/cli.md lists them."""
+    """Stable codes: scripts branch on them. docs/cli.md lists them."""
 
     OK = 0
     FAILED = 1
-    """What was asked for was done and failed: the job failed, a running job cannot be deleted, the platform broke."""
+    """The operation failed: the job failed, a running job cannot be deleted, the platform has a defect."""
     USAGE = 2
     """The command line or the request is wrong."""
     NOT_FOUND = 3
     UNAVAILABLE = 4
-    """The platform cannot be reached, or says "not now"."""
+    """The platform cannot be reached, or cannot answer now."""
     TIMEOUT = 5
     INTERRUPTED = 130
 
 
 def code_of(error: RayliftError) -> ExitCode:
-    """The exit code that an error ends with."""
     match error:
         case InvalidRequest() | TooLarge():
             return ExitCode.USAGE
@@ -53,18 +52,17 @@ def code_of(error: RayliftError) -> ExitCode:
 
 
 def sentences(error: RayliftError, *, script: str | None = None) -> str:
-    """What went wrong, for people. With the path of the uploaded ``script``, its errors name file, line and column."""
+    """Error message for people. With the path of the uploaded ``script``, errors in it name file, line and column."""
     if not isinstance(error, APIError):
         return f"Error: {error}"
     lines = [f"Error: {error.detail}"]
-    lines += [f"  {_located(field, script)}" for field in error.errors if not _is_said(field, error)]
+    lines += [f"  {_located(field, script)}" for field in error.errors if not _repeats_detail(field, error)]
     if error.retry_after is not None:
         lines.append(f"  Try again in {error.retry_after:g} s.")
     return "\n".join(lines)
 
 
-def _is_said(field: ProblemField, error: APIError) -> bool:
-    """Whether the one thing that is wrong is the sentence itself."""
+def _repeats_detail(field: ProblemField, error: APIError) -> bool:
     return len(error.errors) == 1 and field.line is None and field.detail in error.detail
 
 
@@ -76,18 +74,18 @@ def _located(field: ProblemField, script: str | None) -> str:
 
 
 def stop(message: str, code: ExitCode) -> typer.Exit:
-    """Say why on stderr; the caller raises what is returned."""
+    """Print a message on stderr and return the exception for the caller to raise."""
     typer.echo(message, err=True)
     return typer.Exit(code)
 
 
 def wrong_usage(what: str, message: str) -> typer.Exit:
-    """End for an option's or argument's sake, in the same plain words as every other error."""
+    """Like ``stop``, for a wrong option or argument ``what``."""
     return stop(f"Error: {what}: {message}", ExitCode.USAGE)
 
 
 class PlatformGroup(TyperGroup):
-    """The root of the commands: no error of the platform reaches people as a traceback."""
+    """Root of all commands. Turns errors of the platform into messages and exit codes, without a traceback."""
 
     def invoke(self, ctx: Any) -> Any:
         try:

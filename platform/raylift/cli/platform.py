@@ -1,11 +1,13 @@
 """``raylift up``, ``down``, ``status``, ``doctor``: a platform on this machine.
 
-The launcher is imported inside the commands: it brings Ray along, which is slow, and not there in a client's installation.
+Commands import the launcher when they run: it imports Ray, which is slow and not part of a client's installation.
 """
 
 from __future__ import annotations
 
 import signal
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -14,51 +16,51 @@ import typer
 
 from raylift.cli.exits import ExitCode, stop
 from raylift.cli.printing import Output, print_facts, print_json, print_table, say
-from raylift.cli.session import OutputOption, chosen
+from raylift.cli.session import OutputOption, output_format
 
 if TYPE_CHECKING:
-    from raylift.launcher import LauncherError, LocalPlatform
+    from raylift.launcher import LocalPlatform
 
 _DEFAULT_STATE: Final = Path("~/.raylift")
 _TITLES: Final = {"api": "API", "docs": "API docs", "ray_dashboard": "Ray dashboard", "mlflow": "MLflow", "grpc": "gRPC"}
 _SIGNS: Final = {"ok": "✓", "info": "·", "warn": "!", "fail": "✗"}
 
 StateDir = Annotated[
-    Path, typer.Option("--state-dir", envvar="RAYLIFT_STATE_DIR", help="Everything that lasts lies below it.", file_okay=False)
+    Path,
+    typer.Option(
+        "--state-dir", envvar="RAYLIFT_STATE_DIR", help="Directory of everything that the platform keeps.", file_okay=False
+    ),
 ]
 ConfigFile = Annotated[
     Path | None,
-    typer.Option("--config", help="Laid over the defaults (cluster_configs/local.yaml).", exists=True, dir_okay=False),
+    typer.Option(
+        "--config", help="Settings that override the defaults (cluster_configs/local.yaml).", exists=True, dir_okay=False
+    ),
 ]
 
 
 def register(app: typer.Typer) -> None:
-    """Add the commands."""
-    app.command("up")(up)
-    app.command("down")(down)
-    app.command("status")(status)
-    app.command("doctor")(doctor)
+    for command in (up, down, status, doctor):
+        app.command(command.__name__)(command)
 
 
 def up(
     ctx: typer.Context,
     state_dir: StateDir = _DEFAULT_STATE,
     config: ConfigFile = None,
-    host: Annotated[str | None, typer.Option(help="Address of the API; 0.0.0.0 opens it to the network.")] = None,
+    host: Annotated[str | None, typer.Option(help="Address of the API; with 0.0.0.0 other machines can reach it.")] = None,
     port: Annotated[int | None, typer.Option(help="Port of the API; 0 chooses a free one.")] = None,
     dashboard_port: Annotated[int | None, typer.Option(help="Port of Ray's dashboard; 0 chooses a free one.")] = None,
     mlflow_port: Annotated[int | None, typer.Option(help="Port of MLflow; 0 chooses a free one.")] = None,
-    grpc_port: Annotated[
-        int | None, typer.Option(help="Port of gRPC; 0 chooses a free one. Without it there is no gRPC.")
-    ] = None,
+    grpc_port: Annotated[int | None, typer.Option(help="Port of gRPC; 0 chooses a free one. Default: no gRPC.")] = None,
     output: OutputOption = None,
 ) -> None:
-    """Start a platform on this machine, with everything that it held before."""
-    from raylift.launcher import LauncherError, LocalPlatform
+    """Start a platform on this machine. It continues with the state that it had before."""
+    from raylift.launcher import LocalPlatform
     from raylift.launcher.progress import ConsoleProgress
 
     signal.signal(signal.SIGTERM, _as_interrupt)
-    try:
+    with _launcher_errors():
         platform = LocalPlatform.start(
             state_dir,
             config_file=config,
@@ -67,11 +69,9 @@ def up(
             ),
             progress=ConsoleProgress(),
         )
-    except LauncherError as error:
-        raise _failed(error) from error
     if platform.found_running:
         say("Already running.")
-    if chosen(ctx, output) is Output.JSON:
+    if output_format(ctx, output) is Output.JSON:
         print_json({"urls": platform.urls, **platform.record.model_dump(mode="json")})
         return
     _print_platform(platform)
@@ -79,32 +79,28 @@ def up(
 
 
 def down(state_dir: StateDir = _DEFAULT_STATE) -> None:
-    """Stop what `raylift up` started, jobs included. What the platform holds stays in the state directory."""
-    from raylift.launcher import LauncherError, LocalPlatform
+    """Stop what `raylift up` started, jobs included. The platform's state stays in the state directory."""
+    from raylift.launcher import LocalPlatform
 
-    try:
+    with _launcher_errors():
         platform = LocalPlatform.find(state_dir)
         if platform is None:
             say(f"Nothing runs on {state_dir.expanduser()}.")
             return
         ended = platform.stop()
-    except LauncherError as error:
-        raise _failed(error) from error
     for line in ended:
         say(f"ended {line}")
     say(f"Stopped: {len(ended)} processes. State is kept in {platform.record.state_dir}.")
 
 
 def status(ctx: typer.Context, state_dir: StateDir = _DEFAULT_STATE, output: OutputOption = None) -> None:
-    """Show the platform's parts and the jobs by status. Exit code 1 unless everything is well."""
-    from raylift.launcher import LauncherError, LocalPlatform
+    """Show the platform's components and the number of jobs by status. Exit code 1 unless all components are healthy."""
+    from raylift.launcher import LocalPlatform
     from raylift.launcher.status import read_status
 
-    as_json = chosen(ctx, output) is Output.JSON
-    try:
+    as_json = output_format(ctx, output) is Output.JSON
+    with _launcher_errors():
         platform = LocalPlatform.find(state_dir)
-    except LauncherError as error:
-        raise _failed(error) from error
     if platform is None:
         if as_json:
             print_json({"running": False})
@@ -128,15 +124,13 @@ def status(ctx: typer.Context, state_dir: StateDir = _DEFAULT_STATE, output: Out
 def doctor(
     ctx: typer.Context, state_dir: StateDir = _DEFAULT_STATE, config: ConfigFile = None, output: OutputOption = None
 ) -> None:
-    """Check this machine, and say what to do. Exit code 1 when something stands in the way."""
-    from raylift.launcher import LauncherError, load_config
+    """Check this machine and print advice. Exit code 1 if the platform cannot run on it."""
+    from raylift.launcher import load_config
     from raylift.launcher.doctor import Level, examine
 
-    try:
+    with _launcher_errors():
         findings = examine(load_config(config), state_dir.expanduser().resolve())
-    except LauncherError as error:
-        raise _failed(error) from error
-    if chosen(ctx, output) is Output.JSON:
+    if output_format(ctx, output) is Output.JSON:
         print_json([{"name": f.name, "level": f.level, "detail": f.detail, "advice": f.advice} for f in findings])
     else:
         for finding in findings:
@@ -170,8 +164,15 @@ def _state_option(state_dir: Path) -> str:
     return "" if state_dir == _DEFAULT_STATE else f" --state-dir {state_dir}"
 
 
-def _failed(error: LauncherError) -> typer.Exit:
-    return stop(f"Error: {error}", ExitCode.FAILED)
+@contextmanager
+def _launcher_errors() -> Generator[None]:
+    """Turns errors of the launcher into messages and exit codes."""
+    from raylift.launcher import LauncherError
+
+    try:
+        yield
+    except LauncherError as error:
+        raise stop(f"Error: {error}", ExitCode.FAILED) from error
 
 
 def _as_interrupt(number: int, frame: FrameType | None) -> None:

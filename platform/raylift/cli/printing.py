@@ -1,4 +1,4 @@
-"""Prints data on stdout: tables for people, JSON for programs. Talk goes to stderr."""
+"""Prints data on stdout: tables for people, JSON for programs. Messages go to stderr."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 _PIPE_WIDTH: Final = 10_000
-"""In a pipe a row is one line and nothing is cut, however long the names are."""
+"""In a pipe a row is one line, and long values are not cut."""
 
 
 class Output(StrEnum):
@@ -27,14 +27,14 @@ def print_json(answer: Any) -> None:
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Rows under upper-case names, without lines: fits a terminal of 80 columns, and grep and awk."""
+    """Print rows under upper-case column names, without rules between them: for terminals of 80 columns, grep and awk."""
     _print(table_of(columns, rows))
 
 
 def table_of(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for position, name in enumerate(columns):
-        # The first column identifies the row: it is what gets copied, so it is never broken.
+        # Users copy the first column, which identifies the row: it is never broken.
         table.add_column(name.upper(), no_wrap=position == 0, overflow="fold")
     for row in rows:
         table.add_row(*(Text(cell(value)) for value in row))
@@ -42,7 +42,7 @@ def table_of(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
 
 
 def print_facts(facts: Iterable[tuple[str, object]]) -> None:
-    """Names and values, one a line; what is empty is left out."""
+    """Print names and values, one pair a line, without empty values."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
@@ -53,8 +53,13 @@ def print_facts(facts: Iterable[tuple[str, object]]) -> None:
 
 
 def say(message: str) -> None:
-    """Talk: on stderr."""
+    """Print a message on stderr."""
     typer.echo(message, err=True)
+
+
+def say_next_page(cursor: str | None) -> None:
+    if cursor:
+        say(f"There are more: --cursor {cursor}")
 
 
 def cell(value: object) -> str:
@@ -72,7 +77,7 @@ def cell(value: object) -> str:
 
 
 def age(moment: datetime, now: datetime | None = None) -> str:
-    """``90 s`` ago as ``1m``: the two largest digits are all that a list needs."""
+    """Time since ``moment`` in its largest unit, rounded down: 90 seconds are ``1m``."""
     seconds = max(int(((now or datetime.now(UTC)) - moment).total_seconds()), 0)
     for unit, size in (("d", 86_400), ("h", 3600), ("m", 60)):
         if seconds >= size:

@@ -1,17 +1,22 @@
-"""What every command shares: where the platform is, with which key, and how to print."""
+"""The platform that a command talks to, and the decorator that all those commands have."""
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Annotated
+from inspect import Signature, signature
+from typing import Annotated, Any, TypeVar
 
 import typer
+from pydantic import BaseModel
 
 from raylift.cli.exits import ExitCode, stop
-from raylift.cli.printing import Output
+from raylift.cli.printing import Output, print_json
 from raylift.client import Client
+
+View = TypeVar("View", bound=BaseModel)
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 UrlOption = Annotated[
     str | None,
@@ -23,13 +28,15 @@ KeyOption = Annotated[
     str | None, typer.Option("--api-key", metavar="KEY", help="API key (env RAYLIFT_API_KEY).", show_default=False)
 ]
 OutputOption = Annotated[
-    Output | None, typer.Option("--output", "-o", help="table (default) or json, as the API gave it.", show_default=False)
+    Output | None,
+    typer.Option("--output", "-o", help="table (default), or json: the answer of the API.", show_default=False),
 ]
+OwnerOption = Annotated[str | None, typer.Option(help="Owner of the job (env RAYLIFT_OWNER, default local).")]
 
 
 @dataclass(frozen=True, slots=True)
 class Defaults:
-    """What was said before the command: ``raylift --url … jobs list``."""
+    """Options given before the command: ``raylift --url … jobs list``."""
 
     url: str | None = None
     api_key: str | None = None
@@ -38,27 +45,81 @@ class Defaults:
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    client: Client
-    output: Output
+    """The client and the output format of one command."""
 
-    @property
-    def as_json(self) -> bool:
-        return self.output is Output.JSON
+    client: Client
+    as_json: bool
+
+    def print(self, answer: Any, show: Callable[[], None]) -> None:
+        """Print an answer of the API: as JSON with ``--output json``, else by ``show``."""
+        if self.as_json:
+            print_json(answer)
+        else:
+            show()
+
+
+def command(
+    app: typer.Typer,
+    name: str,
+    view: type[View] | None = None,
+    show: Callable[[View], None] | None = None,
+    *,
+    takes_owner: bool = False,
+) -> Callable[[Function], Function]:
+    """Register a command that talks to the platform.
+
+    The command gets an open session as its first argument and returns the API's answer, which is printed: as JSON with
+    ``--output json``, else as a ``view`` by ``show``. Without these two the command prints by itself.
+
+    The decorator adds ``--url``, ``--api-key`` and ``--output``; with ``takes_owner`` also ``--owner``. Errors of the
+    platform become exit codes in ``PlatformGroup``.
+    """
+
+    def register(function: Function) -> Function:
+        _, *own = signature(function, eval_str=True).parameters.values()
+        context, owner, *shared = signature(_open_session, eval_str=True).parameters.values()
+        added = [owner, *shared] if takes_owner else shared
+
+        def run(ctx: typer.Context, **values: Any) -> None:
+            options = {option.name: values.pop(option.name) for option in added}
+            with _open_session(ctx, **options) as session:
+                answer = function(session, **values)
+                if view is None or show is None:
+                    return
+                if session.as_json:
+                    print_json(answer)
+                else:
+                    show(view.model_validate(answer))
+
+        run.__doc__ = function.__doc__
+        run.__signature__ = Signature([context, *own, *added])  # pyright: ignore[reportFunctionMemberAccess] # For Typer.
+        app.command(name)(run)
+        return function
+
+    return register
+
+
+def output_format(ctx: typer.Context, output: Output | None) -> Output:
+    return output or _defaults(ctx).output or Output.TABLE
 
 
 @contextmanager
-def session(
-    ctx: typer.Context, url: str | None, api_key: str | None, output: Output | None, owner: str | None = None
+def _open_session(
+    ctx: typer.Context,
+    owner: OwnerOption = None,
+    url: UrlOption = None,
+    api_key: KeyOption = None,
+    output: OutputOption = None,
 ) -> Generator[Session]:
-    """A client for one command. What stands after the command wins over what stands before it."""
-    defaults = ctx.find_object(Defaults) or Defaults()
+    """Session of one command. Options after the command override those before it."""
+    defaults = _defaults(ctx)
     try:
         client = Client(url or defaults.url, api_key or defaults.api_key, owner=owner)
     except ValueError as error:
         raise stop(f"Error: {error}", ExitCode.USAGE) from error
     with client:
-        yield Session(client, chosen(ctx, output))
+        yield Session(client, as_json=output_format(ctx, output) is Output.JSON)
 
 
-def chosen(ctx: typer.Context, output: Output | None) -> Output:
-    return output or (ctx.find_object(Defaults) or Defaults()).output or Output.TABLE
+def _defaults(ctx: typer.Context) -> Defaults:
+    return ctx.find_object(Defaults) or Defaults()

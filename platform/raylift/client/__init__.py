@@ -1,9 +1,9 @@
-"""The SDK. Everything public is re-exported here and, for short, from ``raylift`` itself."""
+"""The SDK. ``raylift`` re-exports the same names."""
 
 from __future__ import annotations
 
 from raylift.client.client import Client
-from raylift.client.http.clock import Clock
+from raylift.client.http.connection import Clock
 from raylift.client.http.errors import (
     APIError,
     Conflict,

@@ -1,4 +1,4 @@
-"""The client of one platform."""
+"""The client of a platform."""
 
 from __future__ import annotations
 
@@ -16,15 +16,13 @@ from raylift.api import paths
 from raylift.api.headers import IDEMPOTENCY_KEY, REQUEST_ID
 from raylift.api.inference import InferenceResponse
 from raylift.client.environments import Environments
-from raylift.client.http.clock import Clock
-from raylift.client.http.connection import Connection, Content
+from raylift.client.http.connection import Clock, Connection, Content
 from raylift.client.inputs import to_inputs
 from raylift.client.jobs.job import Job, accepted
 from raylift.client.jobs.jobs import Jobs
 from raylift.client.jobs.script import read_requirements, read_upload
 from raylift.client.jobs.sweeps import Sweep, Sweeps, SweepValues, accepted_sweep, sweep_body
-from raylift.client.jobs.train_options import SweepOptions, TrainOptions
-from raylift.client.jobs.upload import upload_body
+from raylift.client.jobs.upload import SweepOptions, TrainOptions, upload_body
 from raylift.client.models import Deployments, Models
 from raylift.client.prediction import Prediction
 from raylift.client.traffic import Traffic
@@ -34,7 +32,7 @@ DEFAULT_URL: Final = "http://127.0.0.1:8000"
 
 
 class Client:
-    """Talks to one platform. Keeps its connections; safe to use from several threads; close it, or use it with ``with``.
+    """Client of one platform, with kept-alive connections. Thread-safe. Close it, or use it with ``with``.
 
     >>> with Client() as client:  # doctest: +SKIP
     ...     job = client.train("train.py", model="churn", requirements=["scikit-learn"]).wait()
@@ -51,21 +49,21 @@ class Client:
         transport: httpx.BaseTransport | None = None,
         clock: Clock | None = None,
     ) -> None:
-        """Connects to nothing yet.
+        """Make a client. It connects with its first request.
 
         Args:
-            base_url: None: the environment's RAYLIFT_URL, else http://127.0.0.1:8000.
-            api_key: Sent as ``Authorization: Bearer``. None: the environment's RAYLIFT_API_KEY, else none is sent.
-            owner: For whom jobs are to run, sent as ``X-Raylift-Owner``. None: the environment's RAYLIFT_OWNER, else none is
-                sent. It names, and does not authenticate.
-            timeout: Seconds that one answer may take.
+            base_url: Address of the platform. None: environment variable RAYLIFT_URL, else http://127.0.0.1:8000.
+            api_key: Sent as ``Authorization: Bearer``. None: RAYLIFT_API_KEY, else not sent.
+            owner: Owner of jobs, sent as ``X-Raylift-Owner``; names, but does not authenticate. None: RAYLIFT_OWNER, else
+                not sent.
+            timeout: Seconds for one answer.
             transport: Sends the requests, e.g. httpx.MockTransport in tests.
-            clock: Tells the time and sleeps, for tests.
+            clock: Replaces the machine's clock in tests.
 
         Raises:
-            ValueError: the address is none, or the owner's name is none.
+            ValueError: The address or the owner's name is malformed.
         """
-        # The SDK is a root of its own: there is nobody above it who could hand these down.
+        # The SDK is a root: it reads its own settings.
         env = os.environ  # noqa: TID251
         self._connection = Connection(
             base_url=base_url or env.get("RAYLIFT_URL") or DEFAULT_URL,
@@ -136,54 +134,54 @@ class Client:
         register_best: bool = False,
         max_parallel: int | None = None,
     ) -> Job | Sweep:
-        """Upload a training script, or a project with one. Returns when the platform has committed the job to its store.
+        """Upload a training script or a project. Returns when the platform has committed the job to its store.
 
-        A connection that breaks meanwhile does not make two jobs: the upload carries a key, and is sent again with it.
+        A broken connection makes no second job: the upload is repeated with the same idempotency key.
 
         Args:
-            script: Path of the script, or with ``entrypoint`` that of a project's directory (or of its .zip or .tar.gz); or
-            script_content: its source.
-            script_name: What the platform calls it. None: the file's name, or train.py.
+            script: Path of the script; with ``entrypoint`` the path of a project's directory, .zip or .tar.gz.
+            script_content: Source of the script, in place of ``script``.
+            script_name: Name of the script on the platform. None: the file's name, or train.py.
             model: Registered model to add a version to. None: nothing is registered.
             experiment: MLflow experiment. None: the model's name, or the script's without ``.py``.
             requirements: PEP 508 requirements, or the path of a requirements.txt. None: those of the script's own metadata
                 (PEP 723), else of the project's requirements.txt, else of its pyproject.toml.
-            torch_backend: Which build of PyTorch: "cpu", "cu128", … from PyTorch's own index; "auto" leaves it to the
-                platform's package index. None: as the platform's settings say.
+            torch_backend: Build of PyTorch: "cpu", "cu128", … from PyTorch's own index; "auto" from the platform's package
+                index. None: the platform's setting.
             env: Environment variables of the script.
-            args: The script's ``sys.argv[1:]``.
-            cpus: Logical CPUs it asks for and is held to; fractions are allowed.
+            args: ``sys.argv[1:]`` of the script.
+            cpus: Logical CPUs, request and limit; fractions are allowed.
             memory: Bytes, or a string such as "4GiB".
             gpus: Logical GPUs.
-            timeout: Seconds the script may run.
-            max_retries: Times to run again when the script itself fails.
+            timeout: Time limit of the script in seconds.
+            max_retries: Number of retries when the script fails.
             priority: 0 to 100, higher first.
             autolog: Call ``mlflow.autolog()`` for the script.
             deploy: Deploy the registered version.
-            register: Which of the models that the script logs is registered, by its name, its class, or its run's id or name.
-                None: explicitly logged models come first, then supervised ones, then the last.
-            take_traffic: Let it answer requests that name only the model, where the model has no traffic table. False: the
-                version that answers them now goes on.
-            params: Parameters that are no secrets: environment variables of the script, shown, and MLflow params of its run.
-            tags: Copied to the job, its runs and the version.
-            idempotency_key: Two uploads with the same key are one job. None: a new key.
-            entrypoint: The path, in the project, of the script. What .gitignore and .rayliftignore files name is left out.
-            sweep: Values by parameter, e.g. ``{"lr": [0.01, 0.1], "depth": [3, 5]}``: a job for each combination.
-            sweep_as: How the jobs of a sweep get their values: as environment variables, or as ``--lr 0.01`` behind ``args``.
-            metric: Of a sweep: what its table is sorted by, and its best job chosen.
-            mode: Whether the best has the largest value of it or the smallest.
-            register_best: Of a sweep: register only the best job's model, when all have ended.
+            register: Logged model to register: its name, its class, or the id or name of its run. None: explicitly logged
+                models first, then supervised ones, then the last.
+            take_traffic: Let the version answer requests that name only the model, if the model has no traffic table.
+                False: the version that answers them now continues.
+            params: Parameters without secrets: environment variables of the script and MLflow params of its run.
+            tags: Tags of the job, its runs and the version.
+            idempotency_key: Two uploads with the same key make one job. None: a new key.
+            entrypoint: Path of the script in the project. Files that .gitignore and .rayliftignore name are not uploaded.
+            sweep: Values by parameter, e.g. ``{"lr": [0.01, 0.1], "depth": [3, 5]}``: one job for each combination.
+            sweep_as: Pass the values as environment variables, or as arguments ``--lr 0.01`` after ``args``.
+            metric: Metric that sorts the sweep's table and chooses its best job.
+            mode: The best value of the metric is the largest ("max") or the smallest ("min").
+            register_best: Register only the best job's model, after all jobs of the sweep have ended.
             max_parallel: Jobs of the sweep at a time. None: as many as the cluster holds.
 
         Returns:
             The job; with ``sweep``, the sweep.
 
         Raises:
-            InvalidRequest: The script does not compile, a requirement does not parse, no node could hold it, …
+            InvalidRequest: E.g. the script does not compile, a requirement does not parse, or no node can hold the job.
         """
-        read = read_upload(script, script_content, script_name, entrypoint)
+        source = read_upload(script, script_content, script_name, entrypoint)
         body: dict[str, Any] = {
-            "experiment_name": experiment or model or read.script_stem,
+            "experiment_name": experiment or model or source.script_stem,
             "model_name": model,
             "requirements": read_requirements(requirements),
             "environment": {name: str(value) for name, value in (env or {}).items()},
@@ -194,23 +192,21 @@ class Client:
             "priority": priority,
             "autolog": autolog,
             "deploy": deploy,
-            **({} if take_traffic else {"take_traffic": False}),
-            **({"params": dict(params)} if params else {}),
             "tags": {name: str(value) for name, value in (tags or {}).items()},
         }
-        if register is not None:
-            body["register"] = register
-        if torch_backend is not None:
-            body["torch_backend"] = torch_backend
-        if sweep is not None:
-            body["sweep"] = sweep_body(
+        optional = {
+            "take_traffic": None if take_traffic else False,
+            "params": dict(params) if params else None,
+            "register": register,
+            "torch_backend": torch_backend,
+            "sweep": sweep_body(
                 sweep, sweep_as, metric=metric, mode=mode, register_best=register_best, max_parallel=max_parallel
-            )
-        elif metric is not None or register_best or max_parallel is not None:
-            raise ValueError("metric, register_best and max_parallel are a sweep's: give sweep, too")
+            ),
+        }
+        body |= {name: value for name, value in optional.items() if value is not None}
         key = {IDEMPOTENCY_KEY: idempotency_key or uuid.uuid4().hex}
-        sent = self._connection.json("POST", paths.UPLOAD, **upload_body(read, body), headers=key, resend=True)
-        return accepted(self._connection, sent) if sweep is None else accepted_sweep(self._connection, sent)
+        answer = self._connection.json("POST", paths.UPLOAD, **upload_body(source, body), headers=key, resend=True)
+        return accepted(self._connection, answer) if sweep is None else accepted_sweep(self._connection, answer)
 
     def predict(
         self,
@@ -224,22 +220,22 @@ class Client:
         timeout: float = 60.0,
         request_id: str | None = None,
     ) -> Prediction:
-        """Ask a model.
+        """Get predictions of a model.
 
         Args:
             model: Registered model.
             inputs: A pandas frame (NaN and NaT are sent as null), a 2-D array, a dict of columns, a list of dicts or a list
                 of rows. A Series or a dict of scalars is one row. A 1-D array is refused: it could be a row or a column.
-            version: None, and no alias: the newest that is ready.
+            version: Version of the model. None, and no alias: as the traffic table says, else the newest that is ready.
             alias: An MLflow alias, e.g. "champion".
-            proba: Ask for the probabilities of the classes as well.
+            proba: Also get the probabilities of the classes.
             params: Inference parameters of the model.
-            timeout: Seconds for all of it: a replica that has to start first, and "try again later", included.
-            request_id: Sent as X-Request-ID; None: a new one. The prediction has it, for feedback (``client.models.tell``).
+            timeout: Seconds for the whole call, with retries and the start of a replica.
+            request_id: Sent as X-Request-ID, for ``client.models.send_feedback``. None: a new id.
 
         Raises:
-            InvalidRequest: The inputs are not what the model wants; the detail says what is.
-            NotFound: No such model, version or alias.
+            InvalidRequest: The inputs do not fit the model; the detail describes inputs that would.
+            NotFound: The model, version or alias does not exist.
             Unavailable: No replica was ready in time, or the version does not load.
         """
         body: dict[str, Any] = {"model_name": model, "inputs": to_inputs(inputs)}
@@ -247,7 +243,7 @@ class Client:
         body |= {"alias": alias} if alias is not None else {}
         body |= {"return_probabilities": True} if proba else {}
         body |= {"params": dict(params)} if params else {}
-        return self._predicted(timeout, request_id, json=body)
+        return self._predict(timeout, request_id, json=body)
 
     def predict_csv(
         self,
@@ -260,21 +256,21 @@ class Client:
         timeout: float = 60.0,
         request_id: str | None = None,
     ) -> Prediction:
-        """Ask a model with a CSV, sent as it is: the platform types its fields as the model's columns say.
+        """Get predictions for a CSV. The platform gives its fields the types of the model's columns.
 
         Args:
             model: Registered model.
             csv: Path of the file, or its content as bytes. UTF-8, comma-separated, with a header.
-            version: As in :meth:`predict`, and so are the others.
+            version: As in :meth:`predict`, also the following arguments.
             alias: An MLflow alias.
-            proba: Ask for the probabilities of the classes as well.
-            timeout: Seconds for all of it.
+            proba: Also get the probabilities of the classes.
+            timeout: Seconds for the whole call.
             request_id: Sent as X-Request-ID.
 
         Raises:
             OSError: The file cannot be read.
-            InvalidRequest: It is no CSV, or its columns are not what the model wants; the detail names column, row and value.
-            NotFound: No such model, version or alias.
+            InvalidRequest: The file is no CSV, or its columns do not fit the model; the detail names column, row and value.
+            NotFound: The model, version or alias does not exist.
             Unavailable: No replica was ready in time, or the version does not load.
         """
         body = csv if isinstance(csv, bytes) else Path(csv).read_bytes()
@@ -284,9 +280,9 @@ class Client:
             "alias": alias,
             "return_probabilities": "true" if proba else None,
         }
-        return self._predicted(timeout, request_id, content=Content(body, "text/csv"), params=query)
+        return self._predict(timeout, request_id, content=Content(body, "text/csv"), params=query)
 
-    def _predicted(self, timeout: float, request_id: str | None, **request: Any) -> Prediction:
+    def _predict(self, timeout: float, request_id: str | None, **request: Any) -> Prediction:
         request_id = request_id or uuid.uuid4().hex
         headers = {REQUEST_ID: request_id}
         raw = self._connection.json("POST", paths.INFERENCE, headers=headers, resend=True, patience=timeout, **request)
@@ -303,7 +299,7 @@ class Client:
         )
 
     def request(self, method: str, path: str, *, json: Any = None, params: Mapping[str, Any] | None = None) -> Any:
-        """The answer of any endpoint, as the platform gave it: for what has no method here. Raises as everything else does."""
+        """The JSON answer of any endpoint, for endpoints without a method here. Raises RayliftErrors like all methods."""
         return self._connection.json(method, path, json=json, params=params)
 
 

@@ -1,4 +1,4 @@
-"""What jobs and replicas run in."""
+"""Environments of jobs and replicas."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ from raylift.client.http.connection import Connection
 from raylift.client.jobs.script import read_requirements
 
 RESOLVE_SECONDS: Final = 150.0
-"""The platform resolves before it answers, which may need a slow package index."""
+"""Time-out of ``prewarm``: the platform resolves first, which may need a slow package index."""
 
 
 class Environments:
-    """``client.environments``: those on the machine of the platform's gateway."""
+    """``client.environments``: the environments on the machine of the platform's gateway."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
     def list(self) -> builtins.list[EnvironmentView]:
-        """Those that are not built first, then the longest unused."""
+        """All environments: unbuilt ones first, then the longest unused."""
         return self._connection.view(EnvironmentList, "GET", paths.ENVIRONMENTS).environments
 
     def get(self, name: str) -> EnvironmentView:
-        """By its hash, or by the id of a job."""
+        """One environment, by its hash or by the id of a job."""
         return self._connection.view(EnvironmentView, "GET", paths.environment(name))
 
     def prewarm(
         self, requirements: Iterable[str] | str | PathLike[str], *, torch_backend: str | None = None
     ) -> EnvironmentView:
-        """Resolve requirements (or those of a requirements.txt) and begin to build what they need; ``wait`` waits for it.
+        """Resolve requirements, as a list or a requirements.txt, and start to build their environment; then ``wait`` for it.
 
         Raises:
-            InvalidRequest: No packages meet them; the detail names which.
+            InvalidRequest: No packages satisfy the requirements; the detail names them.
         """
         body: dict[str, Any] = {"requirements": read_requirements(requirements)}
         if torch_backend is not None:
@@ -53,16 +53,16 @@ class Environments:
         poll: float = 0.5,
         report: Callable[[EnvironmentView], None] = lambda _: None,
     ) -> EnvironmentView:
-        """Look at an environment until it is built, or could not be: then its ``message`` says why.
+        """Wait until an environment is built, or its build has failed with a ``message``.
 
         Args:
-            environment: As ``prewarm`` or ``get`` gave it.
-            timeout: Seconds to wait; None: as long as it takes.
-            poll: Seconds between two looks.
-            report: Told of every look; the view's ``progress`` has the bytes downloaded so far.
+            environment: View from ``prewarm`` or ``get``.
+            timeout: Seconds to wait. None: no limit.
+            poll: Seconds between two fetches.
+            report: Called with each fetched view; its ``progress`` has the bytes downloaded so far.
 
         Raises:
-            TimeoutError: It is not ready after ``timeout`` seconds.
+            TimeoutError: The environment is not built after ``timeout`` seconds.
         """
         clock = self._connection.clock
         deadline = None if timeout is None else clock.now() + timeout
@@ -75,9 +75,9 @@ class Environments:
         return environment
 
     def delete(self, name: str) -> None:
-        """Remove one that nobody uses.
+        """Remove an unused environment.
 
         Raises:
-            Conflict: A job or a replica runs in it.
+            Conflict: A job or a replica uses it.
         """
         self._connection.json("DELETE", paths.environment(name))

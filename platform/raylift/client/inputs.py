@@ -1,18 +1,15 @@
-"""Turns what people hold (frames, arrays, dicts, lists) into the ``inputs`` of an inference request.
+"""Converts frames, arrays, dicts and lists into the ``inputs`` of an inference request, without importing NumPy or pandas.
 
-NumPy and pandas are recognised without importing them: who passes a frame has loaded pandas already.
-
-| passed | sent as |
+| argument | sent as |
 |---|---|
-| pandas DataFrame, or anything with ``to_pandas`` (Arrow, Polars) | columns; the index is not sent |
-| pandas Series | one row, its labels naming the columns |
+| pandas DataFrame, or an object with ``to_pandas`` (Arrow, Polars) | columns, without the index |
+| pandas Series | one row; the labels name the columns |
 | array, 2-D or more | rows |
 | array, 1-D | refused: it could be one row or one column |
-| dict | columns; of scalars: one row |
-| list of dicts, list of rows | as it is |
+| dict | columns; with scalars one row |
+| list of dicts, list of rows | unchanged |
 
-Within them NaN, NaT and NA become null, datetimes ISO 8601 text, and NumPy scalars Python's. Infinity is refused: JSON
-has none.
+NaN, NaT and NA become null, datetimes ISO 8601 text. Infinity is refused: JSON has no such number.
 """
 
 from __future__ import annotations
@@ -27,11 +24,11 @@ _PLAIN: Final = frozenset({str, int, bool})
 
 
 def to_inputs(data: Any) -> dict[str, Any] | list[Any]:
-    """``data`` in a form that JSON can carry.
+    """``data`` as JSON values.
 
     Raises:
-        TypeError: No known form of inputs, or a value that JSON cannot carry.
-        ValueError: A form that could mean two things, or an infinite number.
+        TypeError: The type is unknown, or JSON cannot carry a value.
+        ValueError: The shape is ambiguous, or a number is infinite.
     """
     if _is(data, "pandas", "DataFrame"):
         return _columns_of_frame(data)
@@ -53,9 +50,9 @@ def to_inputs(data: Any) -> dict[str, Any] | list[Any]:
 
 def _columns_of_frame(frame: Any) -> dict[str, list[Any]]:
     names = [str(name) for name in frame.columns]
-    twice = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
-    if twice:
-        raise ValueError(f"the frame has more than one column named {', '.join(map(repr, twice))}: rename them")
+    repeated = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
+    if repeated:
+        raise ValueError(f"the frame has more than one column named {', '.join(map(repr, repeated))}: rename them")
     return {name: _list(frame.iloc[:, position].tolist(), name) for position, name in enumerate(names)}
 
 
@@ -72,7 +69,7 @@ def _rows_of_array(array: Any) -> dict[str, Any] | list[Any]:
 
 
 def _array(array: Any, where: str) -> Any:
-    # tolist() gives datetimes of nanoseconds as bare integers, so they are written out first.
+    # tolist() gives nanosecond datetimes as integers: they become text first.
     if getattr(getattr(array, "dtype", None), "kind", "") == "M":
         array = array.astype(str)
         return _without_nat(array.tolist())
@@ -108,7 +105,7 @@ def _number(value: float, where: str) -> float | None:
 
 
 def _foreign(value: Any, where: str) -> Any:
-    """What is neither JSON's nor a container: scalars of the standard library, NumPy and pandas."""
+    """Convert scalars of the standard library, NumPy and pandas."""
     if isinstance(value, str):  # an enum, numpy.str_
         return str.__str__(value)
     if isinstance(value, int):
@@ -127,7 +124,7 @@ def _foreign(value: Any, where: str) -> Any:
 
 
 def _is_array(value: Any) -> bool:
-    """Arrays and array scalars of NumPy, PyTorch, JAX and the like."""
+    """True for arrays and array scalars of NumPy, PyTorch, JAX and others."""
     return hasattr(value, "ndim") and callable(getattr(value, "tolist", None))
 
 

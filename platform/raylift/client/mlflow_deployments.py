@@ -1,9 +1,9 @@
 """MLflow's deployments interface over the SDK: ``mlflow deployments create|list|get|update|delete|predict -t raylift://HOST:PORT``.
 
-MLflow finds it by the entry point ``mlflow.deployments``; nothing else imports it, since only MLflow's users have MLflow.
+MLflow finds this module by the entry point ``mlflow.deployments``. No other module imports it: it needs MLflow.
 """
 
-# MLflow's base class has no return types: its methods are typed as returning None.
+# MLflow's base class declares no return types; type checkers infer None.
 # pyright: reportIncompatibleMethodOverride=none
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from raylift.client.http.errors import APIError, ConnectionFailed, InvalidReques
 from raylift.domain.deployment import DeploymentStatus
 
 _FLAVOR: Final = "python_function"
-"""MLflow's command line prints one. Every model has this one, and Raylift picks what it loads by itself."""
+"""Flavor that MLflow's command line prints: every model has this one. Raylift chooses the flavor to load by itself."""
 _REGISTERED: Final = re.compile(r"models:/(?P<model>[^/@]+)(/(?P<version>[0-9]+|latest)|@(?P<alias>[^/@]+))")
 _CONFIG: Final[Mapping[str, Callable[[Any], Any]]] = {
     "min_replicas": int,
@@ -64,15 +64,15 @@ Create also takes over what the platform has deployed by itself. Delete takes a 
 
 
 def target_help() -> str:
-    """What ``mlflow deployments help -t raylift`` prints."""
+    """Text of ``mlflow deployments help -t raylift``."""
     return _HELP
 
 
 def run_local(name: str, model_uri: str, flavor: str | None = None, config: Mapping[str, Any] | None = None) -> None:
-    """There is no other way to run a model here than the platform.
+    """Not supported: Raylift runs models on a platform only.
 
     Raises:
-        MlflowException: always; it says how to start one.
+        MlflowException: Always; explains how to start a platform.
     """
     raise MlflowException(
         "Raylift deploys to a platform, and a local one is a command away: `raylift up`, then "
@@ -82,13 +82,13 @@ def run_local(name: str, model_uri: str, flavor: str | None = None, config: Mapp
 
 
 class RayliftDeploymentClient(BaseDeploymentClient):
-    """``mlflow.deployments.get_deploy_client("raylift://HOST:PORT")``. Its errors are MlflowExceptions that say what to do."""
+    """``mlflow.deployments.get_deploy_client("raylift://HOST:PORT")``. Errors are MlflowExceptions."""
 
     def __init__(self, target_uri: str) -> None:
         super().__init__(target_uri)
-        with _mlflows_errors():
+        with _mlflow_errors():
             self._client = Client(_base_url(target_uri))
-        # MLflow's interface has no end: its connections are closed with the client, not left for the collector to find.
+        # MLflow's interface has no close().
         weakref.finalize(self, self._client.close)
 
     def create_deployment(
@@ -99,9 +99,9 @@ class RayliftDeploymentClient(BaseDeploymentClient):
         config: Mapping[str, Any] | None = None,
         endpoint: str | None = None,
     ) -> dict[str, Any]:
-        """Deploy a registered version. One that is deployed already keeps what ``config`` does not name."""
-        _refuse("endpoint", endpoint)
-        with _mlflows_errors():
+        """Deploy a registered version. A deployed version keeps all values that ``config`` does not name."""
+        _refuse_endpoint(endpoint)
+        with _mlflow_errors():
             model, version = self._registered(model_uri)
             _check_name(name, model, version)
             return _described(self._client.deployments.put(model, version, **_options(config)), flavor)
@@ -114,9 +114,9 @@ class RayliftDeploymentClient(BaseDeploymentClient):
         config: Mapping[str, Any] | None = None,
         endpoint: str | None = None,
     ) -> dict[str, Any]:
-        """Change how a version is deployed; its model stays what it is."""
-        _refuse("endpoint", endpoint)
-        with _mlflows_errors():
+        """Change the deployment of a version, but not its model."""
+        _refuse_endpoint(endpoint)
+        with _mlflow_errors():
             model, version = self._named(name)
             if model_uri is not None and self._registered(model_uri) != (model, version):
                 raise _invalid(
@@ -127,9 +127,9 @@ class RayliftDeploymentClient(BaseDeploymentClient):
             return _described(self._client.deployments.put(model, version, **_options(config)), flavor)
 
     def delete_deployment(self, name: str, config: Mapping[str, Any] | None = None, endpoint: str | None = None) -> None:
-        """Take a version out of service. Also of one that is none any more: MLflow asks that this be no error."""
-        _refuse("endpoint", endpoint)
-        with _mlflows_errors():
+        """Take a version out of service. A version without a deployment is no error, as MLflow requires."""
+        _refuse_endpoint(endpoint)
+        with _mlflow_errors():
             model, version = self._named(name)
             try:
                 self._client.deployments.delete(model, version)
@@ -138,27 +138,27 @@ class RayliftDeploymentClient(BaseDeploymentClient):
                     raise
 
     def list_deployments(self, endpoint: str | None = None) -> list[dict[str, Any]]:
-        """All versions in service."""
-        _refuse("endpoint", endpoint)
-        with _mlflows_errors():
+        """All deployed versions."""
+        _refuse_endpoint(endpoint)
+        with _mlflow_errors():
             found = self._client.deployments.list()
             return [_described(view) for view in found if view.status != DeploymentStatus.STOPPED]
 
     def get_deployment(self, name: str, endpoint: str | None = None) -> dict[str, Any]:
-        """One of them, with its status, replicas, route and settings."""
-        _refuse("endpoint", endpoint)
-        with _mlflows_errors():
+        """One deployment with its status, replicas, route and settings."""
+        _refuse_endpoint(endpoint)
+        with _mlflow_errors():
             return _described(self._client.deployments.get(*self._named(name)))
 
     def predict(
         self, deployment_name: str | None = None, inputs: Any = None, endpoint: str | None = None
     ) -> PredictionsResponse:
-        """Ask a version, or, by the model's name alone, what its traffic table says. ``inputs`` as the SDK takes them."""
-        _refuse("endpoint", endpoint)
+        """Get predictions of a version, or by the model's name of its traffic table. ``inputs`` as in ``Client.predict``."""
+        _refuse_endpoint(endpoint)
         if deployment_name is None:
             raise _invalid("No deployment: name it MODEL/VERSION, or MODEL.")
         model, _, version = deployment_name.partition("/")
-        with _mlflows_errors():
+        with _mlflow_errors():
             answer = self._client.predict(model, inputs, version=version or None)
         return PredictionsResponse({"predictions": answer.predictions})
 
@@ -171,7 +171,7 @@ class RayliftDeploymentClient(BaseDeploymentClient):
         raise _invalid(f"{name!r} is no deployment's name, which is MODEL/VERSION{hint}.")
 
     def _registered(self, model_uri: str) -> tuple[str, str]:
-        """(model, version) of a URI of MLflow's registry."""
+        """(model, version) of a ``models:`` URI."""
         match = _REGISTERED.fullmatch(model_uri)
         if match is None:
             raise _invalid(
@@ -191,7 +191,7 @@ class RayliftDeploymentClient(BaseDeploymentClient):
 
 
 def _base_url(target_uri: str) -> str | None:
-    """None for ``raylift`` alone: then the environment says."""
+    """The platform's address; None for ``raylift`` alone (RAYLIFT_URL decides)."""
     target = urlsplit(target_uri)
     if target_uri == "raylift" or (target.scheme == "raylift" and not target.netloc and not target.path):
         return None
@@ -206,7 +206,7 @@ def _check_name(name: str, model: str, version: str) -> None:
 
 
 def _options(config: Mapping[str, Any] | None) -> dict[str, Any]:
-    """The SDK's arguments; values from the command line are text."""
+    """Arguments of ``deployments.put``. Values from the command line are text."""
     unknown = sorted((config or {}).keys() - _CONFIG.keys())
     if unknown:
         raise _invalid(f"There is no config {', '.join(unknown)}; there are {', '.join(_CONFIG)}.")
@@ -217,9 +217,9 @@ def _options(config: Mapping[str, Any] | None) -> dict[str, Any]:
         except (TypeError, ValueError) as error:
             raise _invalid(f"config {key}={value!r} is no {'whole number' if _CONFIG[key] is int else 'number'}.") from error
     rows, wait = options.pop("batch_max_rows", None), options.pop("batch_wait_ms", None)
-    given = {name: value for name, value in (("max_rows", rows), ("wait_ms", wait)) if value is not None}
-    if given:
-        options["batching"] = False if rows == 1 else given
+    batching = {name: value for name, value in (("max_rows", rows), ("wait_ms", wait)) if value is not None}
+    if batching:
+        options["batching"] = False if rows == 1 else batching
     return options
 
 
@@ -227,9 +227,9 @@ def _described(view: DeploymentView, flavor: str | None = None) -> dict[str, Any
     return {"name": f"{view.model_name}/{view.model_version}", "flavor": flavor or _FLAVOR, **view.model_dump(mode="json")}
 
 
-def _refuse(what: str, given: str | None) -> None:
-    if given is not None:
-        raise _invalid(f"Raylift has no {what}s: a model's name follows its traffic table, and MODEL/VERSION is one version.")
+def _refuse_endpoint(endpoint: str | None) -> None:
+    if endpoint is not None:
+        raise _invalid("Raylift has no endpoints: a model's name follows its traffic table, and MODEL/VERSION is one version.")
 
 
 def _invalid(message: str) -> MlflowException:
@@ -237,8 +237,8 @@ def _invalid(message: str) -> MlflowException:
 
 
 @contextmanager
-def _mlflows_errors() -> Generator[None]:
-    """The SDK's errors as MLflow's."""
+def _mlflow_errors() -> Generator[None]:
+    """Raises errors of the SDK as MlflowExceptions."""
     try:
         yield
     except RayliftError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, Literal
 
@@ -21,10 +22,10 @@ from raylift.api.observations import FeedbackAccepted, FeedbackPage, FeedbackVie
 from raylift.api.traffic import AliasView
 from raylift.client.http.connection import Connection
 from raylift.client.http.errors import RayliftError
-from raylift.client.jobs.waiting import watch_until_final
+from raylift.client.jobs.waiting import wait_until_final
 from raylift.domain.deployment import DeploymentStatus
 
-_ON_ITS_WAY: Final = (DeploymentStatus.PENDING, DeploymentStatus.STARTING)
+_UNDECIDED: Final = (DeploymentStatus.PENDING, DeploymentStatus.STARTING)
 Report = Callable[[DeploymentView | None, RayliftError | None], None]
 
 
@@ -46,50 +47,51 @@ class Models:
         return self._connection.view(VersionView, "GET", paths.version(name, version))
 
     def stats(self, name: str, version: str | int) -> StatsView:
-        """Requests, errors, latency, batches, replicas and memory of one version, counted since its first process started."""
+        """Requests, errors, latency, batches, replicas and memory of one version since its first process started."""
         return self._connection.view(StatsView, "GET", paths.stats(name, version))
 
-    def tell(self, name: str, version: str | int, true_values: Mapping[str, Any]) -> int:
-        """Tell what predictions should have been; how many requests were told of.
+    def send_feedback(self, name: str, version: str | int, true_values: Mapping[str, Any]) -> int:
+        """Send the true values of predictions. A later value of a request replaces an earlier one.
 
         Args:
             name: The model.
             version: The version that answered.
             true_values: By request id (``Prediction.request_id``, or the answer's X-Request-ID): the value of the one row, or
-                a list with one for each row. What is told last of a request counts.
+                a list with a value for each row.
+
+        Returns:
+            Number of accepted requests.
         """
         entries = [{"request_id": request_id, "true_value": value} for request_id, value in true_values.items()]
-        body = {"feedback": entries}
-        # Telling twice is telling once, so it may be sent again.
         path = paths.feedback(name, version)
-        return self._connection.view(FeedbackAccepted, "POST", path, json=body, resend=True).accepted
+        return self._connection.view(FeedbackAccepted, "POST", path, json={"feedback": entries}, resend=True).accepted
+
+    def tell(self, name: str, version: str | int, true_values: Mapping[str, Any]) -> int:
+        """Deprecated name of :meth:`send_feedback`."""
+        warnings.warn("models.tell is now models.send_feedback", DeprecationWarning, stacklevel=2)
+        return self.send_feedback(name, version, true_values)
 
     def feedback(self, name: str, version: str | int) -> Iterator[FeedbackView]:
-        """What was told of a version's predictions, newest first; asks for the next page when it is needed."""
-        params: dict[str, Any] = {"limit": 1000}
-        while True:
-            page = self._connection.view(FeedbackPage, "GET", paths.feedback(name, version), params=params)
+        """Iterate over the feedback on a version, newest first. Pages are fetched when needed."""
+        for page in self._connection.pages(FeedbackPage, paths.feedback(name, version), {"limit": 1000}):
             yield from page.feedback
-            if page.next_cursor is None:
-                return
-            params["cursor"] = page.next_cursor
 
     def aliases(self, model: str) -> dict[str, str]:
         """The model's MLflow aliases: alias → version."""
         return self.get(model).aliases
 
     def set_alias(self, model: str, alias: str, version: str | int) -> AliasView:
-        """Let an alias of MLflow's registry stand for a version."""
+        """Point an alias of MLflow's registry to a version."""
         path = paths.alias(model, alias)
         return self._connection.view(AliasView, "PUT", path, json={"version": str(version)}, resend=True)
 
     def delete_alias(self, model: str, alias: str) -> AliasView:
-        """Take an alias away."""
+        """Delete an alias."""
         return self._connection.view(AliasView, "DELETE", paths.alias(model, alias))
 
 
 class Deployments:
-    """``client.deployments``: one per model version."""
+    """``client.deployments``: at most one for each model version."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -120,10 +122,10 @@ class Deployments:
         take_traffic: bool | None = None,
         environment: Mapping[str, str | None] | Literal[False] | None = None,
     ) -> DeploymentView:
-        """Deploy a version, or change its deployment. What is None keeps its value; ``False`` ends batching, payload log.
+        """Deploy a version, or change its deployment. None keeps a value.
 
-        ``batching`` and ``payload_log`` may name one of their values; the other stays. ``environment`` sets variables of the
-        replicas, or takes one away where its value is None; the others stay, and ``False`` takes all away.
+        ``False`` turns batching or the payload log off; a mapping may change one of their values. ``environment`` sets
+        variables of the replicas, or removes those with the value None; ``False`` removes all.
         """
         body: dict[str, Any] = {
             "min_replicas": min_replicas,
@@ -149,38 +151,34 @@ class Deployments:
     def wait(
         self, name: str, version: str | int, *, timeout: float | None = None, poll: float = 0.5, report: Report | None = None
     ) -> DeploymentView:
-        """Wait for the first health check of a version, or of a change to it.
+        """Wait for the first health check of a version, or of a change to its deployment.
 
         Args:
             name: The model.
             version: Its version.
-            timeout: Seconds to wait; None: as long as it takes.
-            poll: Seconds between two looks.
-            report: Told of every look: what was seen, or why nothing was.
+            timeout: Seconds to wait. None: no limit.
+            poll: Seconds between two fetches.
+            report: Called with each fetched view, or with the error of a failed fetch.
 
         Returns:
-            The deployment, as soon as it answers, is unhealthy (``message`` says why) or is stopped.
+            The deployment that answers, is unhealthy (with a ``message``) or is stopped.
 
         Raises:
             NotFound: The version was never deployed.
-            TimeoutError: It is still starting after ``timeout`` seconds.
+            TimeoutError: The deployment is still starting after ``timeout`` seconds.
         """
-        view, ended = watch_until_final(
-            self._connection,
+        view, is_final = wait_until_final(
+            self._connection.clock,
             lambda: self.get(name, version),
             timeout=timeout,
             poll=poll,
-            report=report or _say_nothing,
-            ended=lambda seen: seen.status not in _ON_ITS_WAY,
+            report=report,
+            is_final=lambda view: view.status not in _UNDECIDED,
         )
-        if view is None or not ended:
+        if view is None or not is_final:
             raise TimeoutError(f"version {version} of {name} is not ready after {timeout or 0:g} s")
         return view
 
     def delete(self, name: str, version: str | int) -> None:
         """Take a version out of service. The version itself stays in the registry; ``put`` deploys it again."""
         self._connection.send("DELETE", paths.deployment(name, version))
-
-
-def _say_nothing(view: DeploymentView | None, error: RayliftError | None) -> None:
-    return

@@ -1,4 +1,4 @@
-"""What a model answered."""
+"""Answer of a model."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """One answer of one model version, a prediction per row of the inputs."""
+    """Answer of one model version, with a prediction for each row of the inputs."""
 
     model_name: str
     model_version: str
-    """The version that answered; it matters where the request named none."""
+    """The version that answered."""
     predictions: list[Any]
     inference_time_ms: float
-    """Milliseconds inside the model, without the way there and back."""
+    """Milliseconds in the model, without transport."""
     probabilities: list[list[float]] | None = None
-    """A row per prediction, a column per class; None unless asked for."""
+    """Rows: predictions; columns: classes. None unless requested with ``proba``."""
     classes: list[Any] | None = None
     """The class of each column of ``probabilities``."""
     request_id: str | None = None
-    """By which the replica's log, a payload log and feedback know the request."""
+    """Id of the request in the replica's log, a payload log and feedback."""
     raw: dict[str, Any] = field(default_factory=dict, repr=False)
-    """The answer as it came."""
+    """The JSON answer of the platform."""
 
     def __len__(self) -> int:
         return len(self.predictions)

@@ -16,7 +16,7 @@ from typing import Final
 
 from raylift.api import headers
 from raylift.api.paths import INFERENCE, V1_MODELS, V2_MODELS
-from raylift.api.problems import PROBLEM_JSON, problem
+from raylift.ingress.problems import PROBLEM_JSON, problem_document
 
 _BODY_SECONDS: Final = 10
 """Timeout for a body that the ingress reads; answered with 408."""
@@ -55,7 +55,7 @@ class _Failure:
     detail: str
 
     def problem(self, **members: str) -> str:
-        return json.dumps(problem(self.code, self.status, self.detail, members))
+        return json.dumps(problem_document(self.code, self.status, self.detail, members))
 
 
 _QUEUE_FULL: Final = _Failure(headers.QUEUE_FULL, 429, "queue_full", "Too many requests wait for this version already.")

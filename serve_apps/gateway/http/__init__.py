@@ -1,1 +1,1 @@
-"""HTTP shared by all routers: bodies, errors, middleware, responses."""
+"""HTTP code of all routers: bodies, errors, middleware, responses."""

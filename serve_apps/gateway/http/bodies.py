@@ -1,4 +1,4 @@
-"""Request bodies: read by hand, so that every error in them comes out as ours and all at once."""
+"""Parses request bodies. One answer reports all errors in the platform's form, unlike FastAPI's own parsing."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ M = TypeVar("M", bound=BaseModel)
 
 JSON: Final = "application/json"
 
-# Pydantic tells of each member of a union apart; to the caller they are one field.
+# Pydantic reports each member of a union. For the caller they are one field.
 _UNION_MEMBERS: Final = {"int", "str", "float"}
 _UNION_FIELDS: Final = {"memory"}
 
@@ -29,23 +29,27 @@ def media_type(request: Request) -> str:
 
 
 async def read_body(request: Request, *, max_bytes: int) -> bytes:
-    """The whole body. Raises TooLarge as soon as it is larger, whatever its headers say."""
+    """The whole body. Raises TooLarge as soon as more than ``max_bytes`` have come."""
     chunks = [chunk async for chunk in bounded_stream(request, max_bytes)]
     return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
 async def bounded_stream(request: Request, max_bytes: int) -> AsyncGenerator[bytes]:
-    """The body as it comes, up to a size. Raises TooLarge as soon as it is larger, whatever its headers say."""
+    """The chunks of the body. Raises TooLarge as soon as more than ``max_bytes`` have come."""
     size = 0
     async for chunk in request.stream():
         size += len(chunk)
         if size > max_bytes:
-            raise TooLarge(f"The body is larger than {format_bytes(max_bytes)}, the most that is taken.", limit_bytes=max_bytes)
+            raise body_too_large(max_bytes)
         yield chunk
 
 
+def body_too_large(limit: int) -> TooLarge:
+    return TooLarge(f"The body is larger than {format_bytes(limit)}, the most that is taken.", limit_bytes=limit)
+
+
 def require_json(request: Request) -> None:
-    """Raise UnsupportedMediaType for a body that is not JSON by its Content-Type."""
+    """Raise UnsupportedMediaType if the Content-Type is not JSON."""
     kind = media_type(request)
     if kind != JSON and not kind.endswith("+json"):
         raise UnsupportedMediaType(f"Send {JSON}, not {kind or 'a body without Content-Type'}.")
@@ -55,8 +59,8 @@ def parse_object(raw: bytes) -> dict[str, Any]:
     """The JSON object in ``raw``.
 
     Raises:
-        MalformedBody: it is not JSON.
-        InvalidRequest: it is JSON, but no object.
+        MalformedBody: The body is not JSON.
+        InvalidRequest: The JSON is not an object.
     """
     try:
         fields: Any = from_json(raw, allow_inf_nan=False)
@@ -68,7 +72,7 @@ def parse_object(raw: bytes) -> dict[str, Any]:
 
 
 def parse_model(model: type[M], raw: bytes) -> M:
-    """``raw`` as a ``model``, strictly: "1" is no number."""
+    """``raw`` as a ``model``, strictly: "1" is not a number."""
     parse_object(raw)
     try:
         return model.model_validate_json(raw, strict=True)
@@ -91,7 +95,7 @@ async def read_model(request: Request, model: type[M], *, max_bytes: int, option
 
 
 def field_errors(model: type[BaseModel], error: ValidationError) -> list[FieldError]:
-    """What Pydantic found, a field at a time, without echoing values: some are secret."""
+    """Pydantic's errors, at most one for each field, without values: some are secret."""
     found: dict[str, FieldError] = {}
     for item in error.errors(include_url=False, include_input=False):
         name = _field_name(item["loc"])

@@ -1,27 +1,24 @@
-"""The one place where error codes become HTTP statuses, and errors become bodies in the words of each family of endpoints."""
+"""HTTP statuses of all error codes, and error bodies in the form of each family of endpoints."""
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 import orjson
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-from raylift.api import problems
 from raylift.api.paths import RAY_API
-from raylift.api.problems import PROBLEM_JSON
 from raylift.domain.errors import FieldError, InvalidRequest, NotFound, PlatformError
+from raylift.ingress.problems import PROBLEM_JSON, problem_of
 
 _LOG: Final = logging.getLogger(__name__)
 
 REQUEST_ID: Final = "raylift.request_id"
 """Key of the request's id in the ASGI scope."""
-
 
 HTTP_STATUS: Final[Mapping[str, int]] = {
     "malformed_body": 400,
@@ -65,11 +62,11 @@ HTTP_STATUS: Final[Mapping[str, int]] = {
     "engine_unavailable": 503,
     "stale_lease": 503,
 }
-"""Every code an error of the platform may carry. docs/errors.md says what to do about each."""
+"""All error codes of the platform. docs/errors.md has advice for each."""
 
 
 class MalformedBody(PlatformError):
-    """The body is not what its Content-Type says."""
+    """The body contradicts its Content-Type."""
 
     code = "malformed_body"
 
@@ -83,7 +80,7 @@ class RangeNotSatisfiable(PlatformError):
 
 
 class CrossOriginRefused(PlatformError):
-    """A page of another site made a browser send this."""
+    """A browser sent the request for a page of another site."""
 
     code = "cross_origin_refused"
 
@@ -95,7 +92,7 @@ class QueueFull(PlatformError):
 
 
 class ReplicaFailed(PlatformError):
-    """A replica broke off, again and again, while it worked on the request."""
+    """Replicas repeatedly broke off while they worked on the request."""
 
     code = "replica_failed"
 
@@ -110,15 +107,15 @@ class InternalError(PlatformError):
 
 KSERVE_V1: Final = "/v1/"
 _RAY_STATUS: Final[Mapping[int, int]] = {409: 500, 415: 400, 422: 400}
-"""What Ray's Jobs API answers where ours has a finer status."""
+"""Statuses of Ray's Jobs API that are coarser than ours."""
 _PROTOCOLS: Final = (KSERVE_V1, "/v2/")
-"""The inference protocols that others wrote: KServe's V1, and the Open Inference Protocol."""
+"""Prefixes of the standard inference protocols: KServe V1 and Open Inference Protocol."""
 _OWN_PREDICT: Final = "/predict"
-"""Beneath a version's route: the platform's own protocol, with its own errors."""
+"""Route of the platform's own protocol below a version, with problem documents."""
 
 
 def error_response(path: str, error: PlatformError, headers: Mapping[str, str] | None = None) -> Response:
-    """``error`` in the words of the family that ``path`` belongs to."""
+    """``error`` in the form of the endpoints that ``path`` belongs to."""
     status = HTTP_STATUS.get(error.code, 500)
     sent = dict(headers or {})
     retry_after = error.facts.get("retry_after_seconds")
@@ -127,21 +124,13 @@ def error_response(path: str, error: PlatformError, headers: Mapping[str, str] |
     if path.startswith(RAY_API):
         return Response(error.detail, _RAY_STATUS.get(status, status), sent, "text/plain")
     if path == "/v2" or (path.startswith(_PROTOCOLS) and not path.endswith(_OWN_PREDICT)):
-        # They know 400 for a request that is wrong in whatever way.
+        # These protocols know only 400 for a wrong request.
         return Response(orjson.dumps({"error": error.detail}), 400 if status == 422 else status, sent, "application/json")
-    return Response(orjson.dumps(problem(path, error, status), default=_plain), status, sent, PROBLEM_JSON)
-
-
-def problem(path: str, error: PlatformError, status: int) -> dict[str, Any]:
-    """The RFC 9457 document. The facts of the error are further members."""
-    facts = {name: value for name, value in error.facts.items() if name != "errors"} | {"instance": path}
-    if isinstance(error, InvalidRequest) and error.errors:
-        facts["errors"] = [_field(item) for item in error.errors]
-    return problems.problem(error.code, status, error.detail, facts)
+    return Response(orjson.dumps(problem_of(error, status, path), default=str), status, sent, PROBLEM_JSON)
 
 
 def install_error_handlers(app: FastAPI) -> None:
-    """Make every error that leaves a route a body of its family; none shows a stack trace."""
+    """Answer all errors with a body of the endpoint's family, without a stack trace."""
     app.add_exception_handler(PlatformError, on_platform_error)
     app.add_exception_handler(RequestValidationError, _on_validation_error)
     app.add_exception_handler(HTTPException, _on_http_exception)
@@ -164,29 +153,21 @@ def _on_validation_error(request: Request, error: Exception) -> Response:
 def _on_http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101
     path = request.url.path
-    told: PlatformError
+    answer: PlatformError
     match error.status_code:
         case 404:
-            told = NotFound(f"There is nothing at {path}; /docs lists what there is.")
+            answer = NotFound(f"There is nothing at {path}; /docs lists what there is.")
         case 405:
-            told = MethodNotAllowed(f"{path} does not take {request.method}.")
+            answer = MethodNotAllowed(f"{path} does not take {request.method}.")
         case status if status < 500:
-            told = MalformedBody(error.detail)
+            answer = MalformedBody(error.detail)
         case _:
-            told = InternalError(error.detail)
-    return error_response(path, told, error.headers)
+            answer = InternalError(error.detail)
+    return error_response(path, answer, error.headers)
 
 
 def _on_defect(request: Request, error: Exception) -> Response:
-    # The server logs the traceback; the caller gets an id to ask about.
+    # The server logs the traceback. The caller gets the request id.
     request_id = str(request.scope.get(REQUEST_ID, ""))
     _LOG.error("Request %s, %s %s: %r", request_id, request.method, request.url.path, error)
     return error_response(request.url.path, InternalError("Something broke in the platform.", request_id=request_id))
-
-
-def _field(item: FieldError) -> dict[str, Any]:
-    return {name: value for name, value in dataclasses.asdict(item).items() if value is not None}
-
-
-def _plain(value: object) -> Any:
-    return str(value)

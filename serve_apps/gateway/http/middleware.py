@@ -1,4 +1,4 @@
-"""What holds for every request: an id, a bounded body, no pages of other sites, a count. Plain ASGI: it is in the hot path."""
+"""Middleware of all requests: request id, limit of the body, cross-origin check, metrics. Plain ASGI for speed."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from raylift.api.headers import REQUEST_ID as REQUEST_ID_HEADER
-from raylift.domain.errors import InvalidRequest, PlatformError, TooLarge
-from raylift.domain.quantities import format_bytes
+from raylift.domain.errors import InvalidRequest, PlatformError
+from serve_apps.gateway.http.bodies import body_too_large
 from serve_apps.gateway.http.errors import REQUEST_ID, CrossOriginRefused, error_response
 
 _ACCEPTABLE_ID: Final = re.compile(r"[\x21-\x7e]{1,128}")
@@ -22,11 +22,11 @@ _SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _POLICY_VIOLATION: Final = 1008
 
 Observe = Callable[[Scope, int, float], None]
-"""Told of each request: its scope, the answer's status, the seconds it took."""
+"""Called once per request with its scope, the answer's status and the duration in seconds."""
 
 
 class Edge:
-    """Wraps the application. ``observe`` is called once a request, when its answer is complete."""
+    """Wraps the application. Calls ``observe`` when an answer is complete."""
 
     def __init__(self, app: ASGIApp, *, max_body_bytes: int, observe: Observe, echo_request_id: bool) -> None:
         self._app = app
@@ -36,7 +36,7 @@ class Edge:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket" and _is_cross_origin(Headers(scope=scope)):
-            # Browsers ask nobody before they let a page open one and read what comes.
+            # Browsers let any page open a WebSocket, without a preflight request.
             await send({"type": "websocket.close", "code": _POLICY_VIOLATION})
             return
         if scope["type"] != "http":
@@ -47,22 +47,22 @@ class Edge:
         request_id = scope[REQUEST_ID] = _request_id(headers)
         status = 500
 
-        async def send_marked(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                marked = MutableHeaders(scope=message)
+                answer = MutableHeaders(scope=message)
                 if self._echo_request_id:
-                    marked[REQUEST_ID_HEADER] = request_id
-                marked["X-Content-Type-Options"] = "nosniff"
+                    answer[REQUEST_ID_HEADER] = request_id
+                answer["X-Content-Type-Options"] = "nosniff"
             await send(message)
 
         try:
             refusal = self._refusal(scope, headers)
             if refusal:
-                await error_response(scope["path"], refusal)(scope, receive, send_marked)
+                await error_response(scope["path"], refusal)(scope, receive, send_with_headers)
             else:
-                await self._app(scope, self._bounded(receive, headers), send_marked)
+                await self._app(scope, self._bounded(receive, headers), send_with_headers)
         finally:
             self._observe(scope, status, time.perf_counter() - started)
 
@@ -73,27 +73,23 @@ class Edge:
             return CrossOriginRefused("A page of another site may not do this.")
         length = headers.get("content-length", "")
         if length.isdecimal() and int(length) > self._max_body_bytes:
-            return self._too_large()
+            return body_too_large(self._max_body_bytes)
         return None
 
     def _bounded(self, receive: Receive, headers: Headers) -> Receive:
         if "content-length" in headers:
-            return receive  # The server itself reads no more than that.
-        taken = 0
+            return receive  # The server reads no more than that.
+        received = 0
 
         async def receive_bounded() -> Message:
-            nonlocal taken
+            nonlocal received
             message = await receive()
-            taken += len(message.get("body", b""))
-            if taken > self._max_body_bytes:
-                raise self._too_large()
+            received += len(message.get("body", b""))
+            if received > self._max_body_bytes:
+                raise body_too_large(self._max_body_bytes)
             return message
 
         return receive_bounded
-
-    def _too_large(self) -> TooLarge:
-        limit = self._max_body_bytes
-        return TooLarge(f"The body is larger than {format_bytes(limit)}, the most that is taken.", limit_bytes=limit)
 
 
 def _request_id(headers: Headers) -> str:
@@ -102,7 +98,7 @@ def _request_id(headers: Headers) -> str:
 
 
 def _is_cross_origin(headers: Headers) -> bool:
-    """Whether a browser says that a page of another site sends this. Uploads run code: no page may send one unasked."""
+    """True if a browser sends this for a page of another site, which must not upload code."""
     origin = headers.get("origin")
     if origin is None:
         return headers.get("sec-fetch-site") == "cross-site"

@@ -1,4 +1,4 @@
-"""The OpenAPI document. Bodies that are read by hand bring their schemas here."""
+"""The OpenAPI document, with schemas of bodies that FastAPI does not parse."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ from raylift.api.problems import Problem
 from raylift.api.ray_jobs import JobSubmitRequest
 from raylift.api.traffic import AliasUpdate, RollbackRequest, TrafficUpdate
 from raylift.api.training import RerunRequest, TrainingUpload
+from raylift.ingress.problems import PROBLEM_JSON
 from serve_apps.gateway.http.errors import KSERVE_V1
 
-_READ_BY_HAND: Final[tuple[type[BaseModel], ...]] = (
+_OWN_BODIES: Final[tuple[type[BaseModel], ...]] = (
     TrainingUpload,
     RerunRequest,
     InferenceRequest,
@@ -37,7 +38,7 @@ _READ_BY_HAND: Final[tuple[type[BaseModel], ...]] = (
 
 
 def document(app: FastAPI) -> dict[str, Any]:
-    """The document of ``app``, made once."""
+    """The document of ``app``, cached."""
     if app.openapi_schema is None:
         app.openapi_schema = _complete(
             get_openapi(
@@ -49,19 +50,19 @@ def document(app: FastAPI) -> dict[str, Any]:
 
 def _complete(described: dict[str, Any]) -> dict[str, Any]:
     _, schemas = models_json_schema(
-        [(model, "validation") for model in _READ_BY_HAND], ref_template="#/components/schemas/{model}"
+        [(model, "validation") for model in _OWN_BODIES], ref_template="#/components/schemas/{model}"
     )
     components: dict[str, Any] = described.setdefault("components", {}).setdefault("schemas", {})
     components.update(schemas["$defs"])
-    # FastAPI describes its own 422 for every route with parameters; ours is a problem like all others.
+    # FastAPI describes its own 422 for every route with parameters. Ours is a problem document.
     components.pop("HTTPValidationError", None)
     components.pop("ValidationError", None)
-    problem = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    problem = {PROBLEM_JSON: {"schema": {"$ref": "#/components/schemas/Problem"}}}
     for path, operations in described["paths"].items():
         for operation in operations.values():
             refused = operation["responses"].get("422")
             if refused and path.startswith((RAY_API, KSERVE_V1)):
-                del operation["responses"]["422"]  # Said with 400 there.
+                del operation["responses"]["422"]  # These families answer with 400.
             elif refused:
                 refused["content"] = problem
     return described

@@ -1,7 +1,8 @@
-"""Answers of the platform's own endpoints, and how they are described."""
+"""Answers of the platform's own endpoints, and their OpenAPI descriptions."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Final
 
 import orjson
@@ -9,22 +10,22 @@ from fastapi import Response
 from pydantic import BaseModel
 
 from raylift.api.headers import SCALE_UP_TIMEOUT
-from raylift.api.problems import PROBLEM_JSON
+from raylift.ingress.problems import PROBLEM_JSON
 
-_WHEN: Final = {
-    400: "The body is not what its Content-Type says.",
-    404: "There is no such thing.",
-    409: "Not in its present state.",
-    412: "It is not what If-Match says any more.",
-    410: "It was there, and is not kept any longer.",
-    413: "The body or the script is over its limit.",
-    415: "The body is of another media type.",
-    416: "There is no such range of bytes.",
-    422: "Something in the request is wrong; `errors` names each field.",
-    429: "Too many requests, or jobs of the owner, wait already.",
-    500: "Not in its present state, in the way Ray says it; or something broke.",
+_DESCRIPTIONS: Final = {
+    400: "The body contradicts its Content-Type.",
+    404: "The resource does not exist.",
+    409: "The state of the resource does not allow this.",
+    412: "The resource has changed since the revision in If-Match.",
+    410: "The resource has been removed after its retention time.",
+    413: "The body or the script exceeds its limit.",
+    415: "The media type of the body is not supported.",
+    416: "The range of bytes does not exist.",
+    422: "The request is wrong; `errors` names each field.",
+    429: "Too many requests, or jobs of the owner, are waiting.",
+    500: "The state does not allow this (as Ray reports it), or the platform has a defect.",
     502: "A replica broke off.",
-    503: "A part of the platform, or the version, does not answer now.",
+    503: "A part of the platform, or the version, is unavailable.",
 }
 
 
@@ -48,22 +49,24 @@ def plain_json(content: Any, status: int = 200) -> Response:
 
 
 def json_response(view: BaseModel, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    """``view`` as JSON, without FastAPI validating and encoding it once more."""
+    """``view`` as JSON, without a second validation by FastAPI."""
     return Response(view.model_dump_json(by_alias=True), status, headers, "application/json")
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """OpenAPI descriptions of error answers."""
-    schema = {"$ref": "#/components/schemas/Problem"}
-    return {status: {"description": _WHEN[status], "content": {PROBLEM_JSON: {"schema": schema}}} for status in statuses}
+    return _errors(statuses, PROBLEM_JSON, {"$ref": "#/components/schemas/Problem"})
 
 
 def plain_errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """OpenAPI descriptions of error answers in plain text, as those of Ray's Jobs API are."""
-    schema = {"type": "string"}
-    return {status: {"description": _WHEN[status], "content": {"text/plain": {"schema": schema}}} for status in statuses}
+    """OpenAPI descriptions of error answers in plain text, as in Ray's Jobs API."""
+    return _errors(statuses, "text/plain", {"type": "string"})
+
+
+def _errors(statuses: Iterable[int], media_type: str, schema: dict[str, str]) -> dict[int | str, dict[str, Any]]:
+    return {status: {"description": _DESCRIPTIONS[status], "content": {media_type: {"schema": schema}}} for status in statuses}
 
 
 def json_body(model: type[BaseModel]) -> dict[str, Any]:
-    """OpenAPI description of a body that is read by hand; ``openapi.document`` adds the schema."""
+    """OpenAPI description of a body that FastAPI does not parse; ``openapi.document`` adds the schema."""
     return {"required": True, "content": {"application/json": {"schema": {"$ref": f"#/components/schemas/{model.__name__}"}}}}

@@ -1,4 +1,4 @@
-"""What the processes of model versions have counted, as Prometheus metrics. Every gateway says the same."""
+"""Counters of model processes as Prometheus metrics, the same in every gateway."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ _LABELS: Final = ("model", "version")
 
 
 class ModelCollector(Collector):
-    """Reads the counts when it is scraped."""
+    """Reads the counts at each scrape."""
 
     def __init__(self, counts: Callable[[], Sequence[VersionCounts]]) -> None:
         self._counts = counts
 
     def describe(self) -> Iterable[Metric]:
-        return ()  # Otherwise it would be collected once to find out what it has.
+        return ()  # Without this, registration would collect once.
 
     def collect(self) -> Iterable[Metric]:
-        everyone = self._counts()
-        # A version that only proved to load has no series of requests: there may be hundreds.
-        asked = [counts for counts in everyone if counts.requests]
-        yield from _of_requests(asked)
-        yield from _of_processes(everyone)
-        yield from _of_payloads(asked)
+        all_counts = self._counts()
+        # No series of requests for versions that only passed the load check: there may be hundreds.
+        with_requests = [counts for counts in all_counts if counts.requests]
+        yield from _of_requests(with_requests)
+        yield from _of_processes(all_counts)
+        yield from _of_payloads(with_requests)
 
 
-def _of_requests(asked: Sequence[VersionCounts]) -> Iterable[Metric]:
+def _of_requests(with_requests: Sequence[VersionCounts]) -> Iterable[Metric]:
     requests = CounterMetricFamily(
         "raylift_predictions", "Prediction requests that reached a process of the version.", labels=(*_LABELS, "protocol")
     )
@@ -45,7 +45,7 @@ def _of_requests(asked: Sequence[VersionCounts]) -> Iterable[Metric]:
         "raylift_prediction_seconds", "Seconds from a request's body until its answer, in the process.", labels=_LABELS
     )
     rows = HistogramMetricFamily("raylift_prediction_batch_rows", "Rows that were computed together.", labels=_LABELS)
-    for counts in asked:
+    for counts in with_requests:
         names = (counts.model_name, counts.version)
         for protocol in ProtocolName:
             requests.add_metric((*names, protocol.value), counts.of(counters.requests_of(protocol)))
@@ -56,7 +56,7 @@ def _of_requests(asked: Sequence[VersionCounts]) -> Iterable[Metric]:
     return requests, errors, seconds, rows
 
 
-def _of_processes(everyone: Sequence[VersionCounts]) -> Iterable[Metric]:
+def _of_processes(all_counts: Sequence[VersionCounts]) -> Iterable[Metric]:
     by_process = (*_LABELS, "process")
     processes = GaugeMetricFamily("raylift_model_processes", "Processes that answer for the version.", labels=by_process)
     memory = GaugeMetricFamily("raylift_model_memory_bytes", "Resident memory of these processes.", labels=by_process)
@@ -66,7 +66,7 @@ def _of_processes(everyone: Sequence[VersionCounts]) -> Iterable[Metric]:
     )
     loads = SummaryMetricFamily("raylift_model_load_seconds", "Seconds that loading the version took.", labels=_LABELS)
     failures = CounterMetricFamily("raylift_model_load_failures", "Times that the version did not load.", labels=_LABELS)
-    for counts in everyone:
+    for counts in all_counts:
         names = (counts.model_name, counts.version)
         for kind in ProcessKind:
             alive = [process for process in counts.alive if process.process is kind]
@@ -81,12 +81,12 @@ def _of_processes(everyone: Sequence[VersionCounts]) -> Iterable[Metric]:
     return processes, memory, ongoing, queued, loads, failures
 
 
-def _of_payloads(asked: Sequence[VersionCounts]) -> Iterable[Metric]:
+def _of_payloads(with_requests: Sequence[VersionCounts]) -> Iterable[Metric]:
     written = CounterMetricFamily("raylift_payloads", "Requests that the payload log has written.", labels=_LABELS)
     dropped = CounterMetricFamily(
         "raylift_payloads_dropped", "Sampled requests that the payload log had no room for, or could not write.", labels=_LABELS
     )
-    for counts in asked:
+    for counts in with_requests:
         names = (counts.model_name, counts.version)
         written.add_metric(names, counts.of(counters.PAYLOADS_WRITTEN))
         dropped.add_metric(names, counts.of(counters.PAYLOADS_DROPPED))

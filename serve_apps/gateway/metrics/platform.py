@@ -1,4 +1,4 @@
-"""Prometheus metrics of this gateway process, and of the platform as the store knows it."""
+"""Prometheus metrics of this gateway process, and counts from the store."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _UNROUTED: Final = "(none)"
 
 
 class Metrics:
-    """Its own registry: nothing of the process's other libraries comes along."""
+    """Metrics in a registry of their own, without those of other libraries in the process."""
 
     content_type: Final = CONTENT_TYPE_LATEST
 
@@ -41,7 +41,6 @@ class Metrics:
             buckets=_BUCKETS,
             registry=self._registry,
         )
-
         self._shadow_requests = Counter(
             "raylift_shadow_requests",
             "Copies of requests for shadow versions, by what became of them.",
@@ -54,7 +53,7 @@ class Metrics:
         self._shadow_requests.labels(model_name, version, outcome).inc()
 
     def observe(self, scope: Scope, status: int, seconds: float) -> None:
-        """Count one request. By the route's pattern, not the path: that would be a series a job."""
+        """Count one request, by the route's pattern: paths would make a series for each job."""
         route: str = getattr(scope.get("route"), "path", _UNROUTED)
         method: str = scope["method"] if route != _UNROUTED else "*"
         self._requests.labels(method, route, status).inc()
@@ -65,13 +64,13 @@ class Metrics:
 
 
 class _StatusCollector(Collector):
-    """Asks the store when it is scraped."""
+    """Reads the store at each scrape."""
 
     def __init__(self, status_counts: StatusCounter) -> None:
         self._status_counts = status_counts
 
     def describe(self) -> Iterable[Metric]:
-        return ()  # Otherwise it would be collected once to find out what it has.
+        return ()  # Without this, registration would collect once.
 
     def collect(self) -> Iterable[Metric]:
         jobs = GaugeMetricFamily("raylift_jobs", "Jobs, by status.", labels=["status"])

@@ -1,1 +1,1 @@
-"""Predictions that pass through the gateway: routing, relaying, shadowing."""
+"""Predictions through the gateway: routing, forwarding, shadowing."""

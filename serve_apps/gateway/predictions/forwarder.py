@@ -1,6 +1,6 @@
-"""Sends raw requests on to the version's own route, over one pool of kept-alive connections.
+"""Forwards raw requests to the route of a version, over one pool of kept-alive connections.
 
-Nothing of the body is understood here: parsing happens once, in the replica.
+Only the replica parses the body.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from raylift.api.headers import (
 )
 
 _CONNECT_SECONDS: Final = 5.0
-# Shorter than Ray Serve's and HAProxy's own, so that it is we who close idle connections.
+# Shorter than the time-outs of Ray Serve and HAProxy, so that this side closes idle connections.
 _KEEP_ALIVE_SECONDS: Final = 30.0
 _READ_AT_ONCE: Final = 1024 * 1024
 _LARGE_BODY: Final = 256 * 1024
@@ -38,7 +38,7 @@ _LARGE_BODY: Final = 256 * 1024
 _HOP_BY_HOP: Final = frozenset(
     {"connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "te", "trailer", "transfer-encoding", "upgrade"}
 )
-# Ray Serve lets clients change its time-outs by header; that is not theirs.
+# Clients must not change time-outs of Ray Serve with x-request-timeout-seconds.
 _NOT_FORWARDED: Final = _HOP_BY_HOP | {
     "host",
     "content-length",
@@ -52,17 +52,33 @@ _NOT_RETURNED: Final = _HOP_BY_HOP | {
 }  # fmt: skip
 
 
+@dataclass(frozen=True, slots=True)
+class ForwardRequest:
+    """A raw request for a model."""
+
+    wanted: Wanted
+    method: str
+    beneath: str
+    """Path and query below the version's route, e.g. ``/predict``; percent-encoded."""
+    headers: Mapping[str, str]
+    body: bytes
+    hold_seconds: float
+    """Seconds that the request may wait for a version that is not ready."""
+    repeatable: bool
+    """True if the request may be sent again after a replica may have started with it."""
+
+
 class NotReached(Exception):
-    """No connection: nothing was processed, so it may be sent again."""
+    """No connection. No process has the request, so it may be sent again."""
 
 
 class BrokenOff(Exception):
-    """The connection ended before the answer: a replica went away. Whether it had begun is not known."""
+    """The connection broke before the answer. The process may have started with the request."""
 
 
 @dataclass(slots=True)
 class Answer:
-    """The beginning of an answer; its body is still to be read (``respond``) or let go (``discard``)."""
+    """An answer whose body must be read (``respond``) or dropped (``discard``)."""
 
     _response: aiohttp.ClientResponse
 
@@ -72,24 +88,24 @@ class Answer:
 
     @property
     def is_absent_route(self) -> bool:
-        """Whether nobody was there to process the request."""
+        """True if no process got the request."""
         if NO_ROUTE in self._response.headers:
             return True
         if self._failure is not None:
             return self._failure == NOT_REACHED
-        # Ray Serve's proxy and HAProxy speak plain text, replicas do not.
+        # Ray Serve's proxy and HAProxy answer in plain text; replicas do not.
         return self.status == 503 and self._is_ingress_text and not self.is_queue_full
 
     @property
     def is_ingress_failure(self) -> bool:
-        """Whether the ingress itself says that a replica broke off, or that it has none (both are the same 500 to HAProxy)."""
+        """True if the ingress reports a broken replica, or that it has none (the same 500 in HAProxy)."""
         if self._failure is not None:
             return self._failure == BROKEN_OFF
         return self.status in {500, 502} and self._is_ingress_text
 
     @property
     def is_queue_full(self) -> bool:
-        """Whether Ray Serve refuses, because too many requests wait already."""
+        """True if Ray Serve refused the request because too many are waiting."""
         if self._failure is not None:
             return self._failure == QUEUE_FULL
         return self._is_ingress_text and (
@@ -103,7 +119,7 @@ class Answer:
 
     @property
     def _failure(self) -> str | None:
-        """What an ingress with our rules (ingress/haproxy_config.py) says of itself."""
+        """Failure reported by an ingress with our rules (ingress/haproxy_config.py)."""
         return self._response.headers.get(FAILURE)
 
     @property
@@ -111,7 +127,7 @@ class Answer:
         return self._response.content_type in {"text/plain", "text/html"}
 
     async def respond(self, version: str) -> Response:
-        """Status, headers and body as they are, and the version that answered; large or unmeasured bodies are streamed."""
+        """The unchanged answer, with the version in a header. Bodies over 1 MiB or of unknown length are streamed."""
         response = self._response
         headers = {name: value for name, value in response.headers.items() if name.lower() not in _NOT_RETURNED}
         headers[MODEL_VERSION] = version
@@ -127,7 +143,7 @@ class Answer:
 
 
 class Forwarder:
-    """One pool of connections to the platform's own ingress, or to one process at a socket. Made inside the event loop."""
+    """Connections to the platform's ingress, or to one process at a socket. To be made inside the event loop."""
 
     def __init__(self, base_url: str, *, socket: Path | None = None) -> None:
         self._base_url = base_url.rstrip("/")
@@ -135,13 +151,13 @@ class Forwarder:
         self._session: aiohttp.ClientSession | None = None
 
     async def send(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
-        """Send to ``path``, which is percent-encoded and may have a query.
+        """Send a request to ``path``, percent-encoded and with its query.
 
         Raises:
-            NotReached: there was no connection.
-            BrokenOff: the connection was lost before the answer.
+            NotReached: There was no connection.
+            BrokenOff: The connection broke before the answer.
         """
-        # A file-like body is sent in pieces: one large write would hold up the loop.
+        # A file-like body is sent in pieces: one large write would block the event loop.
         data = io.BytesIO(body) if len(body) > _LARGE_BODY else body
         try:
             response = await self._open().request(
@@ -176,7 +192,7 @@ class Forwarder:
 
 
 def onward_headers(headers: Iterable[tuple[str, str]], request_id: str) -> dict[str, str]:
-    """The headers of a request as they go on."""
+    """Headers of the forwarded request."""
     onward = {name: value for name, value in headers if name.lower() not in _NOT_FORWARDED}
     return {**onward, FORWARDED: "1", REQUEST_ID: request_id}
 

@@ -1,7 +1,7 @@
-"""A way past the framework for the one route that must be fast.
+"""Answers ``POST /mlops/inference`` without FastAPI.
 
-Matching routes, injecting dependencies and unwinding exit stacks cost as much as choosing a version and sending the body
-on. So ``POST /mlops/inference`` is answered before FastAPI sees it; FastAPI keeps the same function, for the document.
+FastAPI's route matching, dependency injection and exit stacks cost as much as choosing a version and forwarding the body.
+FastAPI keeps the same function for the OpenAPI document.
 """
 
 from __future__ import annotations
@@ -24,16 +24,18 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 @dataclass(frozen=True, slots=True)
-class HotRoute:
-    """What metrics see of it, as they see a route of the framework."""
+class FastRoute:
+    """The route. Metrics read its ``path``, as with routes of FastAPI."""
 
     path: str
     method: str
     endpoint: Endpoint
 
 
-class HotPath:
-    def __init__(self, app: ASGIApp, *, route: HotRoute) -> None:
+class InferenceFastRoute:
+    """ASGI middleware in front of FastAPI."""
+
+    def __init__(self, app: ASGIApp, *, route: FastRoute) -> None:
         self._app = app
         self._route = route
 
@@ -43,7 +45,7 @@ class HotPath:
             await self._app(scope, receive, send)
             return
         if scope["path"] != route.path:
-            if not _lost_its_way(scope):
+            if not _lacks_route(scope):
                 await self._app(scope, receive, send)
                 return
             scope = {**scope, "path": route.path, "raw_path": route.path.encode()}
@@ -56,6 +58,6 @@ class HotPath:
         await response(scope, receive, send)
 
 
-def _lost_its_way(scope: Scope) -> bool:
-    """Whether the ingress took the short way to a version with it, which Ray Serve has no route to any more, or not yet."""
+def _lacks_route(scope: Scope) -> bool:
+    """True for a by-name request that the ingress sent to a version whose route Ray Serve does not have."""
     return scope["path"].endswith("/predict") and _NAMED in scope["headers"]

@@ -1,7 +1,7 @@
-"""Copies of requests for shadow versions: sent after the answer, bounded in number, memory and time, and never repeated.
+"""Sends copies of requests to shadow versions, after the answer and with limits of number, memory and time.
 
-Nothing that a shadow version does can slow or fail an answer: copies wait in queues of their own, travel over connections of
-their own, and what comes back is thrown away. A copy for which there is no room is dropped and counted.
+A shadow version can neither slow nor fail an answer: copies have their own queues and connections, and their answers are
+discarded. Copies are not retried. A copy without room in the queue is dropped and counted.
 """
 
 from __future__ import annotations
@@ -27,118 +27,118 @@ from serve_apps.gateway.predictions.forwarder import BrokenOff
 
 _LOG: Final = logging.getLogger(__name__)
 
-AT_A_TIME: Final = 4
-"""Copies that are on their way to one shadow version."""
+MAX_CONCURRENT: Final = 4
+"""Copies sent to one shadow version at a time."""
 MAX_WAITING: Final = 64
-"""Copies that wait for one shadow version …"""
+"""Copies that wait for one shadow version."""
 MAX_WAITING_BYTES: Final = 8 * 1024 * 1024
-"""… and their bodies together."""
+"""Bytes of their bodies."""
 MAX_SHADOWS: Final = 50
-"""Shadow versions of all models that have copies under way in this process."""
+"""Shadow versions with waiting or sent copies in this process."""
 TIMEOUT_SECONDS: Final = 30.0
-"""For one copy, the start of the shadow version's replica included."""
+"""Time-out of one copy, with the start of a replica."""
 
 
 class ShadowOutcome(StrEnum):
     ANSWERED = "answered"
     REFUSED = "refused"
-    """It answered with a status of 400 or more."""
+    """The version answered with a status of 400 or more."""
     FAILED = "failed"
-    """It did not answer: not deployed, does not load, broke off."""
+    """The version is not deployed, does not load, or broke off."""
     TIMED_OUT = "timed_out"
     DROPPED = "dropped"
-    """There was no room: it is slower than the requests come."""
+    """No room in the queue: the version is slower than the requests."""
 
 
 Count = Callable[[str, str, ShadowOutcome], None]
-"""Told of each copy: the model, the shadow version or alias, what became of it."""
+"""Called for each copy with the model, the shadow version or alias, and the outcome."""
 
 
 @dataclass(slots=True)
-class _Shadow:
-    """What is under way for one target."""
+class _Queue:
+    """Copies for one target."""
 
     waiting: deque[tuple[ForwardRequest, str]] = field(default_factory=deque[tuple[ForwardRequest, str]])
-    """Copies, and the version that answered the original."""
+    """Copies, each with the version that answered the original."""
     waiting_bytes: int = 0
     workers: int = 0
 
 
 class Shadowing:
-    """Follows the answers of one gateway process. Lives in its event loop."""
+    """Copies requests of one gateway process, in its event loop."""
 
     def __init__(self, routing: InferenceRouting, dispatcher: Dispatcher, count: Count) -> None:
-        # The dispatcher that sends the copies is one of their own, with connections of its own.
+        # This dispatcher sends only copies, over its own connections.
         self._routing = routing
         self._dispatcher = dispatcher
         self._count = count
-        self._shadows: dict[tuple[str, Target], _Shadow] = {}
+        self._queues: dict[tuple[str, Target], _Queue] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def follow(self, errand: ForwardRequest, version: str, response: Response) -> Response:
-        """``response``, after which copies of ``errand`` are sent where the model's traffic table wants them."""
-        if errand.repeatable and errand.method == "POST" and self._routing.shadows(errand.wanted.model_name):
-            response.background = BackgroundTask(self._enqueue, errand, version)
+    def follow(self, request: ForwardRequest, version: str, response: Response) -> Response:
+        """``response``, which sends copies of ``request`` after itself if the model's traffic table has shadow versions."""
+        if request.repeatable and request.method == "POST" and self._routing.shadows(request.wanted.model_name):
+            response.background = BackgroundTask(self._enqueue, request, version)
         return response
 
     async def close(self) -> None:
-        """Give up what is under way."""
+        """Cancel all copies."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _enqueue(self, errand: ForwardRequest, version: str) -> None:
-        model_name = errand.wanted.model_name
+    async def _enqueue(self, request: ForwardRequest, version: str) -> None:
+        model_name = request.wanted.model_name
         for target in self._routing.shadows(model_name):
             if target.version != version:
-                self._add(model_name, target, errand, version)
+                self._add(model_name, target, request, version)
 
-    def _add(self, model_name: str, target: Target, errand: ForwardRequest, answered: str) -> None:
-        shadow = self._shadows.get((model_name, target))
-        if shadow is None and len(self._shadows) < MAX_SHADOWS:
-            shadow = self._shadows[model_name, target] = _Shadow()
-        has_room = shadow is not None and (
-            len(shadow.waiting) < MAX_WAITING and shadow.waiting_bytes + len(errand.body) <= MAX_WAITING_BYTES
+    def _add(self, model_name: str, target: Target, request: ForwardRequest, answered: str) -> None:
+        queue = self._queues.get((model_name, target))
+        if queue is None and len(self._queues) < MAX_SHADOWS:
+            queue = self._queues[model_name, target] = _Queue()
+        has_room = queue is not None and (
+            len(queue.waiting) < MAX_WAITING and queue.waiting_bytes + len(request.body) <= MAX_WAITING_BYTES
         )
-        if shadow is None or not has_room:
+        if queue is None or not has_room:
             self._count(model_name, _name(target), ShadowOutcome.DROPPED)
             return
-        shadow.waiting.append((_copy(errand, target), answered))
-        shadow.waiting_bytes += len(errand.body)
-        if shadow.workers < AT_A_TIME:
-            shadow.workers += 1
-            task = asyncio.create_task(self._work(model_name, target, shadow))
+        queue.waiting.append((_copy(request, target), answered))
+        queue.waiting_bytes += len(request.body)
+        if queue.workers < MAX_CONCURRENT:
+            queue.workers += 1
+            task = asyncio.create_task(self._work(model_name, target, queue))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    async def _work(self, model_name: str, target: Target, shadow: _Shadow) -> None:
+    async def _work(self, model_name: str, target: Target, queue: _Queue) -> None:
         try:
-            while shadow.waiting:
-                errand, answered = shadow.waiting.popleft()
-                shadow.waiting_bytes -= len(errand.body)
-                outcome = await self._send(errand, answered)
+            while queue.waiting:
+                request, answered = queue.waiting.popleft()
+                queue.waiting_bytes -= len(request.body)
+                outcome = await self._send(request, answered)
                 if outcome is not None:
                     self._count(model_name, _name(target), outcome)
         finally:
-            shadow.workers -= 1
-            if not shadow.workers:
-                self._shadows.pop((model_name, target), None)
+            queue.workers -= 1
+            if not queue.workers:
+                self._queues.pop((model_name, target), None)
 
-    async def _send(self, errand: ForwardRequest, answered: str) -> ShadowOutcome | None:
-        """What became of the copy; None where there was no need of one."""
+    async def _send(self, request: ForwardRequest, answered: str) -> ShadowOutcome | None:
+        """Outcome of a copy; None if the alias meanwhile points to the version that answered."""
         try:
             async with asyncio.timeout(TIMEOUT_SECONDS):
-                if errand.wanted.alias is not None and (await self._routing.choose(errand.wanted)).version == answered:
+                if request.wanted.alias is not None and (await self._routing.choose(request.wanted)).version == answered:
                     return None
-                response = await self._dispatcher.answer(errand)
+                response = await self._dispatcher.answer(request)
                 await _drain(response)
         except TimeoutError:
             return ShadowOutcome.TIMED_OUT
         except (PlatformError, BrokenOff) as error:
-            _LOG.debug("a copy for %s: %s", errand.wanted, error)
+            _LOG.debug("Copy for %s: %s", request.wanted, error)
             return ShadowOutcome.FAILED
-        except Exception:  # noqa: BLE001 - what nobody foresaw must not end the worker, and with it the other copies
-            _LOG.exception("a copy for %s failed", errand.wanted)
+        except Exception:  # noqa: BLE001 - an unexpected error must not end the worker and the other copies
+            _LOG.exception("Copy for %s failed", request.wanted)
             return ShadowOutcome.FAILED
         return ShadowOutcome.REFUSED if response.status_code >= 400 else ShadowOutcome.ANSWERED
 
@@ -147,11 +147,11 @@ def _name(target: Target) -> str:
     return target.version or str(target.alias)
 
 
-def _copy(errand: ForwardRequest, target: Target) -> ForwardRequest:
+def _copy(request: ForwardRequest, target: Target) -> ForwardRequest:
     return replace(
-        errand,
-        wanted=Wanted(errand.wanted.model_name, target.version, target.alias),
-        headers={**errand.headers, SHADOW: "1"},
+        request,
+        wanted=Wanted(request.wanted.model_name, target.version, target.alias),
+        headers={**request.headers, SHADOW: "1"},
         hold_seconds=TIMEOUT_SECONDS,
         repeatable=False,
     )

@@ -1,4 +1,4 @@
-"""Finds in a request what a traffic table is sticky by."""
+"""Finds a request's sticky key: a header, or a field of the body."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from raylift.domain.traffic import Sticky
 from raylift.services.traffic.routing import StickyKey
 
 _PARSED_IN_LOOP: Final = 256 * 1024
-_UNREAD: Final = object()
+_NOT_PARSED: Final = object()
 
 
-def sticky_key_of(request: Request, body: bytes, fields: Any = _UNREAD) -> StickyKey:
-    """Looks up a header, or a field of the JSON ``body``: in ``fields``, or else it is parsed, but only when a table asks."""
+def sticky_key_of(request: Request, body: bytes, fields: Any = _NOT_PARSED) -> StickyKey:
+    """Lookup of a sticky key in the headers or in the JSON body: in its parsed ``fields``, else parsed when a table asks."""
 
     async def find(sticky: Sticky) -> str | None:
         if sticky.header is not None:
             return request.headers.get(sticky.header)
-        if fields is not _UNREAD:
+        if fields is not _NOT_PARSED:
             parsed = fields
         elif len(body) <= _PARSED_IN_LOOP:
             parsed = _parsed(body)
@@ -36,11 +36,11 @@ def _parsed(body: bytes) -> Any:
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError:
-        return None  # Another format, or none: whoever predicts says what is wrong with it.
+        return None  # Not JSON: the replica accepts or refuses it.
 
 
 def _text_at(found: Any, name: str) -> str | None:
-    """The value at a dotted name as text. A list stands for its first element, so that ``inputs.user`` is the first row's."""
+    """The value at a dotted name as text. Of a list the first element counts: ``inputs.user`` is that of the first row."""
     for part in name.split("."):
         found = _first(found)
         if not isinstance(found, dict) or part not in found:

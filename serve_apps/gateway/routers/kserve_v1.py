@@ -13,8 +13,7 @@ from raylift.services.container import Services
 from raylift.services.traffic.routing import Wanted
 from serve_apps.gateway.http.responses import SCALE_UP, plain_json
 from serve_apps.gateway.predictions.dispatcher import Dispatcher
-from serve_apps.gateway.predictions.readiness import version_that_answers
-from serve_apps.gateway.predictions.relay import V1_PREDICT, Relay
+from serve_apps.gateway.predictions.relay import V1_PREDICT, Relay, version_that_answers
 
 _ERRORS: Final[dict[int | str, dict[str, Any]]] = {
     status: {

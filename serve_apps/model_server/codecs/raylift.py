@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
-from raylift.api import problems
 from raylift.api.headers import NAMED
 from raylift.domain.errors import FieldError, InvalidRequest, PlatformError
+from raylift.ingress.problems import PROBLEM_JSON, problem_of
 from serve_apps.model_server.codecs.base import Headers, Response
 from serve_apps.model_server.errors import MalformedBody, WrongInputs, status_of
 from serve_apps.model_server.inputs.csv.from_text import columns_from_csv
@@ -148,11 +147,7 @@ def _has_one_column(model: Model) -> bool:
 def problem(error: PlatformError, path: str) -> Response:
     """An error as RFC 9457 problem details."""
     status = status_of(error)
-    facts = dict(error.facts) | {"instance": path}
-    errors: tuple[FieldError, ...] = facts.pop("errors", ())
-    if isinstance(error, InvalidRequest):
-        facts["errors"] = [{key: value for key, value in asdict(entry).items() if value is not None} for entry in errors]
-    return Response(status, dumps(problems.problem(error.code, status, error.detail, facts)), problems.PROBLEM_JSON)
+    return Response(status, dumps(problem_of(error, status, path)), PROBLEM_JSON)
 
 
 def _check_name(request: dict[str, Any], model: Model) -> None:

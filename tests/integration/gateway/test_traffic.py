@@ -222,10 +222,10 @@ class TestShadows:
         release = asyncio.Event()
         in_it = await self._hang(world, "4", release)
         await put(world, ("3", 1), shadow=["4"])
-        sent = shadowing.AT_A_TIME + 3 + 5
+        sent = shadowing.MAX_CONCURRENT + 3 + 5
         for _ in range(sent):
             assert await infer(world) == "3"
-        assert in_it() <= shadowing.AT_A_TIME
+        assert in_it() <= shadowing.MAX_CONCURRENT
         assert (await copies(world))["4", "dropped"] == 5
         release.set()
         await until(lambda: len(seen_by(world, "4")) == sent - 5)

@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import httpx
+import pytest
 
 from raylift import Client
 from tests.unit.cli.test_observation_commands import STATS
@@ -32,10 +33,12 @@ def test_a_prediction_knows_its_request(client: Client, platform: Any):
 
 def test_true_values_are_told_by_request(client: Client, platform: Any):
     platform.on("POST", f"{VERSION}/feedback", httpx.Response(200, json={"accepted": 2}))
-    assert client.models.tell("churn", 3, {"r1": 1, "r2": [0, 1]}) == 2
+    assert client.models.send_feedback("churn", 3, {"r1": 1, "r2": [0, 1]}) == 2
     assert json.loads(platform.requests[0].content) == {
         "feedback": [{"request_id": "r1", "true_value": 1}, {"request_id": "r2", "true_value": [0, 1]}]
     }
+    with pytest.warns(DeprecationWarning, match="send_feedback"):
+        assert client.models.tell("churn", 3, {"r1": 1}) == 2
 
 
 def test_feedback_is_read_page_by_page(client: Client, platform: Any):

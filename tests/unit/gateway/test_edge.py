@@ -14,6 +14,7 @@ import pytest
 
 from raylift.domain.deployment import DeploymentStatus
 from raylift.domain.errors import InvalidRequest, PlatformError
+from raylift.ingress.problems import problem_of
 from raylift.services.cluster.health import HealthService
 from serve_apps.gateway.http import errors
 from serve_apps.model_server import errors as replica_errors
@@ -38,7 +39,7 @@ class TestErrors:
     def test_examples_are_as_errors_are_told(self, page: str) -> None:
         text = ERRORS_PAGE.with_name(page).read_text(encoding="utf-8")
         example = next(json.loads(block) for block in re.findall(r"```json\n(.*?)```", text, re.DOTALL) if '"urn:' in block)
-        told = errors.problem("", InvalidRequest(""), example["status"])
+        told = problem_of(InvalidRequest(""), example["status"], "")
         # Python 3.13 took over the newer names of some statuses.
         assert example["title"] in {told["title"], "Unprocessable Entity"}
         assert example["type"] == f"urn:raylift:error:{example['code']}"

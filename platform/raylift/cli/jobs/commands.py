@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -11,215 +11,167 @@ from raylift.api.job_diff import JobDiff
 from raylift.api.training import EventList, JobPage, JobSummary, JobView
 from raylift.cli.exits import wrong_usage
 from raylift.cli.jobs.diff import print_diff
-from raylift.cli.jobs.following import detaching, print_lines, say_how_it_ended
-from raylift.cli.jobs.train import ParamOption, announce, assignments
-from raylift.cli.printing import age, cell, pairs, print_facts, print_json, print_table, say
-from raylift.cli.session import KeyOption, OutputOption, UrlOption, session
+from raylift.cli.jobs.following import detaching, print_lines, say_outcome
+from raylift.cli.jobs.train import announce
+from raylift.cli.options import CursorOption, LimitOption, ParamOption, assignments
+from raylift.cli.printing import age, cell, pairs, print_facts, print_json, print_table, say, say_next_page
+from raylift.cli.session import Session, command
 from raylift.client.jobs.progress import downloaded
 from raylift.domain.job import JobStatus
 from raylift.domain.quantities import format_bytes
 
-app = typer.Typer(help="Training jobs: list, look, follow, cancel, run again.", no_args_is_help=True)
+app = typer.Typer(help="Training jobs: list, show, follow, cancel, run again.", no_args_is_help=True)
 
-JobId = Annotated[str, typer.Argument(metavar="JOB", help="Its id, job_…", show_default=False)]
+JobId = Annotated[str, typer.Argument(metavar="JOB", help="Id of the job, job_…", show_default=False)]
 
 
-@app.command("list")
+def _print_page(page: JobPage) -> None:
+    print_table(("job", "status", "model", "age"), [_row(job) for job in page.jobs])
+    say_next_page(page.next_cursor)
+
+
+@command(app, "list", JobPage, _print_page)
 def list_jobs(
-    ctx: typer.Context,
+    session: Session,
     status: Annotated[JobStatus | None, typer.Option(help="Only jobs of this status.")] = None,
     model: Annotated[str | None, typer.Option("--model", "-m", help="Only jobs that register this model.")] = None,
     experiment: Annotated[str | None, typer.Option("--experiment", "-e", help="Only jobs of this experiment.")] = None,
     owner: Annotated[str | None, typer.Option(help="Only jobs of this owner.")] = None,
     tag: Annotated[str | None, typer.Option(metavar="K[=V]", help="Only jobs with this tag.")] = None,
     sweep: Annotated[str | None, typer.Option(help="Only jobs of this sweep.")] = None,
-    limit: Annotated[int, typer.Option("--limit", "-n", help="At most so many.", min=1)] = 20,
-    cursor: Annotated[str | None, typer.Option(help="Go on where the last page ended.")] = None,
-    url: UrlOption = None,
-    api_key: KeyOption = None,
-    output: OutputOption = None,
-) -> None:
+    limit: LimitOption = 20,
+    cursor: CursorOption = None,
+) -> Any:
     """List jobs, newest first."""
-    with session(ctx, url, api_key, output) as here:
-        params = {
-            "status": status,
-            "model_name": model,
-            "experiment_name": experiment,
-            "owner": owner,
-            "tag": tag,
-            "sweep_id": sweep,
-            "limit": limit,
-            "cursor": cursor,
-        }
-        answer = here.client.request("GET", paths.JOBS, params=params)
-        if here.as_json:
-            print_json(answer)
-            return
-        page = JobPage.model_validate(answer)
-        print_table(("job", "status", "model", "age"), [_row(job) for job in page.jobs])
-        if page.next_cursor:
-            say(f"There are more: --cursor {page.next_cursor}")
+    params = {
+        "status": status,
+        "model_name": model,
+        "experiment_name": experiment,
+        "owner": owner,
+        "tag": tag,
+        "sweep_id": sweep,
+        "limit": limit,
+        "cursor": cursor,
+    }
+    return session.client.request("GET", paths.JOBS, params=params)
 
 
-@app.command("show")
-def show(
-    ctx: typer.Context, job_id: JobId, url: UrlOption = None, api_key: KeyOption = None, output: OutputOption = None
-) -> None:
-    """Show one job: how it gets on or ended, and why."""
-    with session(ctx, url, api_key, output) as here:
-        answer = here.client.request("GET", paths.job(job_id))
-        if here.as_json:
-            print_json(answer)
-        else:
-            print_facts(_facts(JobView.model_validate(answer)))
+@command(app, "show", JobView, lambda job: print_facts(_facts(job)))
+def show(session: Session, job_id: JobId) -> Any:
+    """Show one job: its progress or its outcome, and the reason."""
+    return session.client.request("GET", paths.job(job_id))
 
 
-@app.command("logs")
+@command(app, "logs")
 def logs(
-    ctx: typer.Context,
+    session: Session,
     job_id: JobId,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the job has ended.")] = False,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Continue until the job has ended.")] = False,
     tail: Annotated[int | None, typer.Option("--tail", "-n", min=0, help="Only the last lines.")] = None,
-    url: UrlOption = None,
-    api_key: KeyOption = None,
-    output: OutputOption = None,
 ) -> None:
-    """Print what the script printed."""
+    """Print the output of the script."""
     if follow and tail is not None:
         raise wrong_usage("--tail", "cannot be used together with --follow")
-    with session(ctx, url, api_key, output) as here:
-        job = here.client.jobs.get(job_id)
-        if follow:
-            print_lines(job, as_json=here.as_json)
-            return
-        text = job.logs()
-        if tail is not None:
-            text = "".join(text.splitlines(keepends=True)[-tail:] if tail else [])
-        if here.as_json:
-            print_json({"job_id": job_id, "logs": text})
-        else:
-            typer.echo(text, nl=bool(text) and not text.endswith("\n"))
+    job = session.client.jobs.get(job_id)
+    if follow:
+        print_lines(job, as_json=session.as_json)
+        return
+    text = job.logs()
+    if tail is not None:
+        text = "".join(text.splitlines(keepends=True)[-tail:] if tail else [])
+    session.print({"job_id": job_id, "logs": text}, lambda: typer.echo(text, nl=bool(text) and not text.endswith("\n")))
 
 
-@app.command("wait")
+@command(app, "wait")
 def wait(
-    ctx: typer.Context,
+    session: Session,
     job_id: JobId,
-    timeout: Annotated[float | None, typer.Option(help="Seconds to wait at most; then end with 5.")] = None,
-    url: UrlOption = None,
-    api_key: KeyOption = None,
-    output: OutputOption = None,
+    timeout: Annotated[float | None, typer.Option(help="Seconds to wait at most; exit code 5 after that.")] = None,
 ) -> None:
-    """Wait until a job has ended; end with 1 if it failed."""
-    with session(ctx, url, api_key, output) as here:
-        job = here.client.jobs.get(job_id)
-        with detaching(job):
-            job.wait(timeout, raise_on_failure=False)
-        if here.as_json:
-            print_json(here.client.request("GET", paths.job(job_id)))
-        raise typer.Exit(say_how_it_ended(job.view))
+    """Wait until a job has ended. Exit code 1 if it failed."""
+    job = session.client.jobs.get(job_id)
+    with detaching(job):
+        job.wait(timeout, raise_on_failure=False)
+    if session.as_json:
+        print_json(session.client.request("GET", paths.job(job_id)))
+    raise typer.Exit(say_outcome(job.view))
 
 
-@app.command("cancel")
-def cancel(
-    ctx: typer.Context, job_id: JobId, url: UrlOption = None, api_key: KeyOption = None, output: OutputOption = None
-) -> None:
-    """Ask a job to stop. One that has ended stays as it is."""
-    with session(ctx, url, api_key, output) as here:
-        answer = here.client.request("POST", paths.job(job_id, "cancel"))
-        if here.as_json:
-            print_json(answer)
-            return
-        job = here.client.jobs.get(job_id)
+@command(app, "cancel")
+def cancel(session: Session, job_id: JobId) -> None:
+    """Ask a job to stop. A job that has ended does not change."""
+
+    def show_state() -> None:
+        job = session.client.jobs.get(job_id)
         say(f"{job_id} is {job.status}" if job.is_final else f"{job_id} is told to stop; raylift jobs wait {job_id}")
 
+    session.print(session.client.request("POST", paths.job(job_id, "cancel")), show_state)
 
-@app.command("rerun")
+
+@command(app, "rerun")
 def rerun(
-    ctx: typer.Context,
+    session: Session,
     job_id: JobId,
     arg: Annotated[
-        list[str] | None,
-        typer.Option("--arg", help="Argument, in the place of all those before; may be repeated.", metavar="TEXT"),
+        list[str] | None, typer.Option("--arg", help="Argument; replaces all earlier ones; may be repeated.", metavar="TEXT")
     ] = None,
     env: Annotated[
-        list[str] | None, typer.Option("--env", help="Variable to set; the others stay; may be repeated.", metavar="K=V")
+        list[str] | None,
+        typer.Option("--env", help="Environment variable to set; the others stay; may be repeated.", metavar="K=V"),
     ] = None,
     param: ParamOption = None,
     cpus: Annotated[float | None, typer.Option(help="Logical CPUs, fractions allowed.")] = None,
-    memory: Annotated[str | None, typer.Option(help="Its limit, e.g. 512MiB.")] = None,
+    memory: Annotated[str | None, typer.Option(help="Memory limit, e.g. 512MiB.")] = None,
     no_deploy: Annotated[bool, typer.Option("--no-deploy", help="Register the version without deploying it.")] = False,
     take_traffic: Annotated[
         bool, typer.Option("--take-traffic", help="Let the new version answer requests that name only the model.")
     ] = False,
-    url: UrlOption = None,
-    api_key: KeyOption = None,
-    output: OutputOption = None,
 ) -> None:
     """Run a job again: the same script or project in the same locked environment. Prints the new job's id.
 
-    What is not given stays as it was. The new version is deployed; without --take-traffic the version that answers for the
-    model's name goes on doing so.
+    Options that are not given keep their values. The new version is deployed. Requests that name only the model continue
+    to get the version that answers them now, unless --take-traffic is given.
     """
-    with session(ctx, url, api_key, output) as here:
-        again = here.client.jobs.get(job_id).rerun(
-            args=arg,
-            env=assignments(env or [], "--env"),
-            params=assignments(param or [], "--param"),
-            cpus=cpus,
-            memory=memory,
-            deploy=False if no_deploy else None,
-            take_traffic=take_traffic,
-        )
-        announce(here, again)
+    job = session.client.jobs.get(job_id).rerun(
+        args=arg,
+        env=assignments(env, "--env"),
+        params=assignments(param, "--param"),
+        cpus=cpus,
+        memory=memory,
+        deploy=False if no_deploy else None,
+        take_traffic=take_traffic,
+    )
+    announce(session, job)
 
 
-@app.command("diff")
+@command(app, "diff", JobDiff, print_diff)
 def diff(
-    ctx: typer.Context,
-    first: Annotated[str, typer.Argument(metavar="A", help="A job's id.", show_default=False)],
-    second: Annotated[str, typer.Argument(metavar="B", help="Another's.", show_default=False)],
-    url: UrlOption = None,
-    api_key: KeyOption = None,
-    output: OutputOption = None,
-) -> None:
-    """Show what job B does differently from job A. Values of environment variables are compared, but never shown."""
-    with session(ctx, url, api_key, output) as here:
-        answer = here.client.request("GET", paths.job_diff(first, second))
-        if here.as_json:
-            print_json(answer)
-        else:
-            print_diff(JobDiff.model_validate(answer))
+    session: Session,
+    first: Annotated[str, typer.Argument(metavar="A", help="Id of a job.", show_default=False)],
+    second: Annotated[str, typer.Argument(metavar="B", help="Id of another job.", show_default=False)],
+) -> Any:
+    """Show the differences of job B from job A. Values of environment variables are compared, but never shown."""
+    return session.client.request("GET", paths.job_diff(first, second))
 
 
-@app.command("delete")
-def delete(
-    ctx: typer.Context, job_id: JobId, url: UrlOption = None, api_key: KeyOption = None, output: OutputOption = None
-) -> None:
-    """Forget a job that has ended, and its logs. Its run and its model version stay."""
-    with session(ctx, url, api_key, output) as here:
-        answer = here.client.request("DELETE", paths.job(job_id))
-        if here.as_json:
-            print_json(answer)
-        else:
-            say(f"{job_id} is deleted")
+@command(app, "delete")
+def delete(session: Session, job_id: JobId) -> None:
+    """Delete a job that has ended, and its logs. Its run and its model version stay."""
+    session.print(session.client.request("DELETE", paths.job(job_id)), lambda: say(f"{job_id} is deleted"))
 
 
-@app.command("events")
-def events(
-    ctx: typer.Context, job_id: JobId, url: UrlOption = None, api_key: KeyOption = None, output: OutputOption = None
-) -> None:
+def _print_events(found: EventList) -> None:
+    rows = [
+        (cell(event.at), event.attempt, event.before, event.after, ": ".join(filter(None, (event.reason, event.message))))
+        for event in found.events
+    ]
+    print_table(("at", "attempt", "from", "to", "why"), rows)
+
+
+@command(app, "events", EventList, _print_events)
+def events(session: Session, job_id: JobId) -> Any:
     """List a job's transitions, oldest first."""
-    with session(ctx, url, api_key, output) as here:
-        answer = here.client.request("GET", paths.job(job_id, "events"))
-        if here.as_json:
-            print_json(answer)
-            return
-        rows = [
-            (cell(e.at), e.attempt, e.before, e.after, ": ".join(filter(None, (e.reason, e.message))))
-            for e in EventList.model_validate(answer).events
-        ]
-        print_table(("at", "attempt", "from", "to", "why"), rows)
+    return session.client.request("GET", paths.job(job_id, "events"))
 
 
 def _row(job: JobSummary) -> tuple[str, str, str, str]:

@@ -1,4 +1,4 @@
-"""``raylift jobs diff`` for people: what is gone with a minus, what is new with a plus."""
+"""Prints ``raylift jobs diff``: a minus for values of the first job, a plus for those of the second."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _SIGNS: Final = {"removed": "-", "added": "+", "changed": "~"}
 
 
 def print_diff(diff: JobDiff) -> None:
-    """A section for each thing that differs; one line where nothing does."""
+    """Print a section for each kind of difference."""
     sections = {
         "requirements": _lists(diff.requirements),
         "environment lock": _lists(diff.environment_lock),

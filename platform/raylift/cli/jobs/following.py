@@ -1,4 +1,4 @@
-"""Shows a job live: its output on stdout, its phases on stderr."""
+"""Follows a job: prints its output on stdout and its phases on stderr."""
 
 from __future__ import annotations
 
@@ -19,22 +19,21 @@ from raylift.domain.deployment import DeploymentStatus
 from raylift.domain.job import JobStatus
 
 
-def follow_to_the_end(job: Job, *, logs_on_stderr: bool) -> Job:
-    """Print output and phases as they come; return when the job has ended. Ctrl-C only detaches."""
-    watch = _Watch(job)
+def follow(job: Job, *, logs_on_stderr: bool) -> None:
+    """Print output and phases as they come, until the job has ended. Ctrl-C only detaches."""
+    phases = _PhasePrinter(job)
     with detaching(job):
-        watch.start()
+        phases.start()
         for line in job.logs(follow=True):
             typer.echo(line, err=logs_on_stderr)
-        watch.join()
-    if watch.error is not None:
-        raise watch.error
-    return job
+        phases.join()
+    if phases.error is not None:
+        raise phases.error
 
 
 @contextmanager
 def detaching(job: Job) -> Generator[None]:
-    """Ctrl-C leaves the job alone, and says how to come back to it and how to end it."""
+    """On Ctrl-C, exit with 130 and print how to follow or cancel the job, which continues."""
     try:
         yield
     except KeyboardInterrupt:
@@ -47,14 +46,14 @@ def detaching(job: Job) -> Generator[None]:
 
 
 def print_lines(job: Job, *, as_json: bool) -> None:
-    """Output as it comes, and nothing else; with ``as_json`` a JSON object a line."""
+    """Print output as it comes, without phases. With ``as_json`` each line is a JSON object."""
     with detaching(job):
         for line in job.logs(follow=True):
             typer.echo(json.dumps({"line": line}, ensure_ascii=False) if as_json else line)
 
 
-def say_how_it_ended(view: JobView) -> ExitCode:
-    """The last words on a job, and the exit code that goes with them."""
+def say_outcome(view: JobView) -> ExitCode:
+    """Print the outcome of a job on stderr and return its exit code."""
     took = "" if view.duration_seconds is None else f" after {cell(round(view.duration_seconds, 1))} s"
     if view.status == JobStatus.COMPLETED:
         say(f"{view.job_id} completed{took}")
@@ -64,27 +63,27 @@ def say_how_it_ended(view: JobView) -> ExitCode:
             say(f"  registered as {view.model_name} version {view.model_version}; ask it with")
             say(f"  raylift predict {view.model_name} --version {view.model_version} --inputs @rows.json")
         return ExitCode.OK
-    why = f": {view.reason}" if view.reason else ""
-    said = f": {view.message}" if view.message else ""
-    say(f"{view.job_id} {view.status}{took}{why}{said}")
+    reason = f": {view.reason}" if view.reason else ""
+    message = f": {view.message}" if view.message else ""
+    say(f"{view.job_id} {view.status}{took}{reason}{message}")
     return ExitCode.FAILED
 
 
 def await_health(client: Client, view: JobView) -> ExitCode:
-    """Wait for the first health check of the version that a completed job registered; say how it went."""
+    """Wait for the first health check of the version that a job registered. Prints its status and returns the exit code."""
     if view.status != JobStatus.COMPLETED or not (view.deploy and view.model_name and view.model_version):
         return ExitCode.OK
-    name, version, said = view.model_name, view.model_version, ""
+    name, version, status = view.model_name, view.model_version, ""
 
-    def report(seen: DeploymentView | None, error: RayliftError | None) -> None:
-        nonlocal said
-        if seen is not None and seen.status != said:
-            said = seen.status
-            say(f"{name} version {version} is {said.replace('_', ' ')}")
+    def report(deployment: DeploymentView | None, error: RayliftError | None) -> None:
+        nonlocal status
+        if deployment is not None and deployment.status != status:
+            status = deployment.status
+            say(f"{name} version {version} is {status.replace('_', ' ')}")
 
     try:
         deployment = client.deployments.wait(name, version, report=report)
-    except NotFound:  # Its model belongs to a sweep, or the version was deleted meanwhile.
+    except NotFound:  # The model belongs to a sweep, or the version was deleted meanwhile.
         return ExitCode.OK
     except KeyboardInterrupt:
         raise stop(
@@ -97,8 +96,8 @@ def await_health(client: Client, view: JobView) -> ExitCode:
     return ExitCode.FAILED
 
 
-class _Watch(Thread):
-    """Prints phases while the output is printed by another thread."""
+class _PhasePrinter(Thread):
+    """Prints a job's phases while another thread prints its output."""
 
     def __init__(self, job: Job) -> None:
         super().__init__(name="phases", daemon=True)
@@ -110,4 +109,4 @@ class _Watch(Thread):
             with ProgressDisplay(self._job.job_id, live=False) as display:
                 self._job.wait(progress=display, raise_on_failure=False)
         except RayliftError as error:
-            self.error = error  # raised again where the thread is joined
+            self.error = error  # Raised again by the thread that joins this one.

@@ -1,4 +1,4 @@
-"""The options of ``raylift train`` that make it a sweep."""
+"""Options of ``raylift train`` for sweeps."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from raylift.domain.sweep import SweepMode, SweepPassing
 
 SweepOption = Annotated[
     list[str] | None,
-    typer.Option("--sweep", help="Values of a parameter; repeated, a job for each combination.", metavar="K=V1,V2"),
+    typer.Option("--sweep", help="Values of a parameter; may be repeated: one job for each combination.", metavar="K=V1,V2"),
 ]
 SweepAsOption = Annotated[
-    SweepPassing, typer.Option("--sweep-as", help="How a job gets its values: variables, or --K V behind its arguments.")
+    SweepPassing, typer.Option("--sweep-as", help="Pass values as environment variables, or as --K V after the arguments.")
 ]
-MetricOption = Annotated[str | None, typer.Option(help="The metric by which the best job of a sweep is chosen.")]
-ModeOption = Annotated[SweepMode, typer.Option(help="Whether the largest value of the metric is the best, or the smallest.")]
+MetricOption = Annotated[str | None, typer.Option(help="Metric that chooses the best job of a sweep.")]
+ModeOption = Annotated[SweepMode, typer.Option(help="The best value of the metric is the largest, or the smallest.")]
 RegisterBestOption = Annotated[bool, typer.Option("--register-best", help="Register only the best job's model.")]
 MaxParallelOption = Annotated[int | None, typer.Option(help="Jobs of the sweep at a time.", min=1)]
 
@@ -31,7 +31,7 @@ def sweep_values(
     register_best: bool,
     max_parallel: int | None,
 ) -> dict[str, Any]:
-    """The arguments of ``Client.train`` that make a sweep; none without ``--sweep``. Values stay the text that was typed."""
+    """Arguments of ``Client.train`` for a sweep; empty without ``--sweep``. Values stay text."""
     if not texts:
         if metric is not None or register_best or max_parallel is not None:
             raise wrong_usage("--sweep", "is missing: --metric, --register-best and --max-parallel are of a sweep")

@@ -1,13 +1,13 @@
-"""Shows a sweep: its table, live or once, and how it ended."""
+"""Prints a sweep: its table, once or live, and its outcome."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 import typer
 from rich.console import Console
 from rich.live import Live
-from rich.table import Table
 
 from raylift.api import paths
 from raylift.api.sweeps import SweepRow, SweepView
@@ -20,12 +20,12 @@ from raylift.client.jobs.sweeps import by_metric
 from raylift.domain.job import JobStatus
 
 _METRICS: Final = 3
-"""Columns of metrics besides the sweep's own: a terminal has 80 characters."""
+"""Columns of metrics when the sweep names none: a terminal has 80 characters."""
 
 
-def announce_sweep(here: Session, sweep: Sweep) -> None:
-    """A sweep that was just taken: its id is the data, what to do with it is talk."""
-    if here.as_json:
+def announce_sweep(session: Session, sweep: Sweep) -> None:
+    """Print the id of a new sweep on stdout, and the next command on stderr."""
+    if session.as_json:
         print_json(sweep.acknowledgement)
         return
     typer.echo(sweep.sweep_id)
@@ -33,13 +33,15 @@ def announce_sweep(here: Session, sweep: Sweep) -> None:
     say(f"{count} jobs are queued. raylift sweeps show {sweep.sweep_id}   shows their table.")
 
 
-def follow_sweep(here: Session, sweep: Sweep) -> None:
-    """Show the table live until the sweep has ended, and wait for the best version's first health check. Ctrl-C only detaches.
+def follow_sweep(session: Session, sweep: Sweep) -> None:
+    """Show the table live until the sweep has ended, then wait for the best version's first health check.
+
+    Ctrl-C only detaches.
 
     Raises:
         typer.Exit: always; with 1 if the sweep failed or was cancelled, or its best version is unhealthy.
     """
-    if not here.as_json:
+    if not session.as_json:
         say(sweep.sweep_id)
     try:
         with _LiveTable() as table:
@@ -51,13 +53,13 @@ def follow_sweep(here: Session, sweep: Sweep) -> None:
             f"  raylift sweeps cancel {sweep.sweep_id}   to end it",
             ExitCode.INTERRUPTED,
         ) from None
-    if here.as_json:
-        print_json(here.client.request("GET", paths.sweep(sweep.sweep_id)))
+    if session.as_json:
+        print_json(session.client.request("GET", paths.sweep(sweep.sweep_id)))
     else:
-        print_table(*_table(sweep.view))
-    code, best = _say_how_it_ended(sweep.view), sweep.view.best
+        print_sweep_table(sweep.view)
+    code, best = _say_outcome(sweep.view), sweep.view.best
     if code == ExitCode.OK and best is not None and best.model_version is not None:
-        code = await_health(here.client, here.client.jobs.get(best.job_id).view)
+        code = await_health(session.client, session.client.jobs.get(best.job_id).view)
     raise typer.Exit(code)
 
 
@@ -66,12 +68,12 @@ def print_sweep_table(view: SweepView) -> None:
 
 
 class _LiveTable:
-    """A ``SweepReport``: the table in place on a terminal, a line for each change of the counts elsewhere."""
+    """A ``SweepReport``: on a terminal a table that updates in place, elsewhere a line for each change of the counts."""
 
     def __init__(self) -> None:
         console = Console(stderr=True, highlight=False)
         self._live = Live(console=console, transient=True, auto_refresh=False) if console.is_terminal else None
-        self._said = ""
+        self._printed_line = ""
 
     def __enter__(self) -> _LiveTable:
         if self._live is not None:
@@ -84,22 +86,18 @@ class _LiveTable:
 
     def __call__(self, view: SweepView | None, error: RayliftError | None) -> None:
         if view is not None and self._live is not None:
-            self._live.update(_rich(view), refresh=True)
+            self._live.update(table_of(*_table(view)), refresh=True)
             return
-        line = f"trying again, the platform does not answer ({error})" if view is None else pairs(_counts(view))
-        if line != self._said:
-            self._said = line
+        line = f"trying again, the platform does not answer ({error})" if view is None else pairs(nonzero(view.counts))
+        if line != self._printed_line:
+            self._printed_line = line
             say(line)
-
-
-def _rich(view: SweepView) -> Table:
-    return table_of(*_table(view))
 
 
 def _table(view: SweepView) -> tuple[list[str], list[list[object]]]:
     metrics = _shown_metrics(view)
     names = list(view.parameters)
-    # The jobs' ids are long, and needed last.
+    # Ids of jobs are long: last column.
     columns = [*names, "status", *metrics, *(["version"] if view.model_name else []), "job"]
     return columns, [_cells(row, names, metrics, with_version=bool(view.model_name)) for row in by_metric(view)]
 
@@ -116,11 +114,11 @@ def _shown_metrics(view: SweepView) -> list[str]:
     return sorted({name for row in view.jobs for name in row.metrics})[:_METRICS]
 
 
-def _counts(view: SweepView) -> dict[str, int]:
-    return {status: count for status, count in view.counts.items() if count}
+def nonzero(counts: Mapping[str, int]) -> dict[str, int]:
+    return {status: count for status, count in counts.items() if count}
 
 
-def _say_how_it_ended(view: SweepView) -> ExitCode:
+def _say_outcome(view: SweepView) -> ExitCode:
     say(f"{view.sweep_id} {view.status}: {view.message or ''}")
     if view.best is not None:
         say(f"  best: {pairs(view.best.parameters)} with {view.metric}={cell(view.best.metrics.get(view.metric or ''))}")

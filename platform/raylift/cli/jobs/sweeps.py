@@ -2,89 +2,65 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from raylift.api import paths
 from raylift.api.sweeps import SweepPage, SweepView
-from raylift.cli.jobs.sweep_table import print_sweep_table
-from raylift.cli.printing import age, pairs, print_facts, print_json, print_table, say
-from raylift.cli.session import KeyOption, OutputOption, UrlOption, session
+from raylift.cli.jobs.sweep_table import nonzero, print_sweep_table
+from raylift.cli.options import CursorOption, LimitOption
+from raylift.cli.printing import age, pairs, print_facts, print_table, say, say_next_page
+from raylift.cli.session import Session, command
 
 app = typer.Typer(
-    help="Sweeps: list, look at the table, cancel, delete. `raylift train --sweep` makes one.", no_args_is_help=True
+    help="Sweeps: list, show their tables, cancel, delete. `raylift train --sweep` starts one.", no_args_is_help=True
 )
 
-SweepId = Annotated[str, typer.Argument(metavar="SWEEP", help="Its id, sweep_…", show_default=False)]
+SweepId = Annotated[str, typer.Argument(metavar="SWEEP", help="Id of the sweep, sweep_…", show_default=False)]
 
 
-@app.command("list")
-def list_sweeps(
-    ctx: typer.Context,
-    limit: Annotated[int, typer.Option("--limit", "-n", help="At most so many.", min=1)] = 20,
-    cursor: Annotated[str | None, typer.Option(help="Go on where the last page ended.")] = None,
-    url: UrlOption = None,
-    api_key: KeyOption = None,
-    output: OutputOption = None,
-) -> None:
+def _print_page(page: SweepPage) -> None:
+    rows = [
+        (sweep.sweep_id, sweep.status, sum(sweep.counts.values()), ", ".join(sweep.parameters), age(sweep.created_at))
+        for sweep in page.sweeps
+    ]
+    print_table(("sweep", "status", "jobs", "parameters", "age"), rows)
+    say_next_page(page.next_cursor)
+
+
+@command(app, "list", SweepPage, _print_page)
+def list_sweeps(session: Session, limit: LimitOption = 20, cursor: CursorOption = None) -> Any:
     """List sweeps, newest first."""
-    with session(ctx, url, api_key, output) as here:
-        answer = here.client.request("GET", paths.SWEEPS, params={"limit": limit, "cursor": cursor})
-        if here.as_json:
-            print_json(answer)
-            return
-        page = SweepPage.model_validate(answer)
-        rows = [
-            (sweep.sweep_id, sweep.status, sum(sweep.counts.values()), ", ".join(sweep.parameters), age(sweep.created_at))
-            for sweep in page.sweeps
-        ]
-        print_table(("sweep", "status", "jobs", "parameters", "age"), rows)
-        if page.next_cursor:
-            say(f"There are more: --cursor {page.next_cursor}")
+    return session.client.request("GET", paths.SWEEPS, params={"limit": limit, "cursor": cursor})
 
 
-@app.command("show")
-def show(
-    ctx: typer.Context, sweep_id: SweepId, url: UrlOption = None, api_key: KeyOption = None, output: OutputOption = None
-) -> None:
+def _print(view: SweepView) -> None:
+    print_facts(_facts(view))
+    typer.echo()
+    print_sweep_table(view)
+
+
+@command(app, "show", SweepView, _print)
+def show(session: Session, sweep_id: SweepId) -> Any:
     """Show a sweep and its table, sorted by its metric."""
-    with session(ctx, url, api_key, output) as here:
-        answer = here.client.request("GET", paths.sweep(sweep_id))
-        if here.as_json:
-            print_json(answer)
-            return
-        view = SweepView.model_validate(answer)
-        print_facts(_facts(view))
-        typer.echo()
-        print_sweep_table(view)
+    return session.client.request("GET", paths.sweep(sweep_id))
 
 
-@app.command("cancel")
-def cancel(
-    ctx: typer.Context, sweep_id: SweepId, url: UrlOption = None, api_key: KeyOption = None, output: OutputOption = None
-) -> None:
-    """Ask all jobs of a sweep to stop. One that has ended stays as it is."""
-    with session(ctx, url, api_key, output) as here:
-        answer = here.client.request("POST", paths.sweep(sweep_id, "cancel"))
-        if here.as_json:
-            print_json(answer)
-            return
-        view = SweepView.model_validate(answer)
-        say(f"{sweep_id} is {view.status}" if view.finished_at else f"the jobs of {sweep_id} are told to stop")
+def _say_cancelled(view: SweepView) -> None:
+    say(f"{view.sweep_id} is {view.status}" if view.finished_at else f"the jobs of {view.sweep_id} are told to stop")
 
 
-@app.command("delete")
-def delete(
-    ctx: typer.Context, sweep_id: SweepId, url: UrlOption = None, api_key: KeyOption = None, output: OutputOption = None
-) -> None:
-    """Forget a sweep that has ended, its jobs and their logs. Their runs and model versions stay."""
-    with session(ctx, url, api_key, output) as here:
-        answer = here.client.request("DELETE", paths.sweep(sweep_id))
-        if here.as_json:
-            print_json(answer)
-        else:
-            say(f"{sweep_id} is deleted")
+@command(app, "cancel", SweepView, _say_cancelled)
+def cancel(session: Session, sweep_id: SweepId) -> Any:
+    """Ask all jobs of a sweep to stop. A sweep that has ended does not change."""
+    return session.client.request("POST", paths.sweep(sweep_id, "cancel"))
+
+
+@command(app, "delete")
+def delete(session: Session, sweep_id: SweepId) -> None:
+    """Delete a sweep that has ended, its jobs and their logs. Their runs and model versions stay."""
+    session.print(session.client.request("DELETE", paths.sweep(sweep_id)), lambda: say(f"{sweep_id} is deleted"))
 
 
 def _facts(view: SweepView) -> list[tuple[str, object]]:
@@ -95,7 +71,7 @@ def _facts(view: SweepView) -> list[tuple[str, object]]:
         ("experiment", view.experiment_name),
         ("model", view.model_name),
         ("script", view.script_name),
-        ("jobs", pairs({status: count for status, count in view.counts.items() if count})),
+        ("jobs", pairs(nonzero(view.counts))),
         ("metric", f"{view.metric} ({view.mode})" if view.metric else None),
         ("best", pairs(view.best.parameters) if view.best else None),
         ("registers", view.registration if view.model_name else None),

@@ -2,56 +2,53 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from raylift.api import paths
 from raylift.api.models import ModelList, ModelView, VersionView
 from raylift.cli.models import aliases, metrics
-from raylift.cli.printing import age, pairs, print_facts, print_json, print_table
-from raylift.cli.session import KeyOption, OutputOption, UrlOption, session
+from raylift.cli.options import ModelArgument
+from raylift.cli.printing import age, pairs, print_facts, print_table
+from raylift.cli.session import Session, command
 
 app = typer.Typer(help="Registered models and their versions.", no_args_is_help=True)
 app.add_typer(aliases.app, name="alias")
-app.command("stats")(metrics.stats)
-app.command("feedback")(metrics.feedback)
+metrics.register(app)
 
 
-@app.command("list")
-def list_models(ctx: typer.Context, url: UrlOption = None, api_key: KeyOption = None, output: OutputOption = None) -> None:
+def _print_list(found: ModelList) -> None:
+    rows = [
+        (m.model_name, m.latest_version, ", ".join(m.ready_versions) or "-", pairs(m.aliases) or "-", age(m.created_at))
+        for m in found.models
+    ]
+    print_table(("model", "latest", "ready", "aliases", "age"), rows)
+
+
+@command(app, "list", ModelList, _print_list)
+def list_models(session: Session) -> Any:
     """List the registered models."""
-    with session(ctx, url, api_key, output) as here:
-        answer = here.client.request("GET", paths.MODELS)
-        if here.as_json:
-            print_json(answer)
-            return
-        rows = [
-            (m.model_name, m.latest_version, ", ".join(m.ready_versions) or "-", pairs(m.aliases) or "-", age(m.created_at))
-            for m in ModelList.model_validate(answer).models
-        ]
-        print_table(("model", "latest", "ready", "aliases", "age"), rows)
+    return session.client.request("GET", paths.MODELS)
 
 
-@app.command("show")
+@command(app, "show")
 def show(
-    ctx: typer.Context,
-    name: Annotated[str, typer.Argument(help="The model.", show_default=False)],
+    session: Session,
+    name: ModelArgument,
     version: Annotated[str | None, typer.Argument(help="One version of it.", show_default=False)] = None,
-    url: UrlOption = None,
-    api_key: KeyOption = None,
-    output: OutputOption = None,
 ) -> None:
-    """List a model's versions, or show where one version comes from."""
-    with session(ctx, url, api_key, output) as here:
-        answer = here.client.request("GET", paths.model(name) if version is None else paths.version(name, version))
-        if here.as_json:
-            print_json(answer)
-        elif version is None:
-            rows = [_row(seen) for seen in ModelView.model_validate(answer).versions]
-            print_table(("version", "deployment", "aliases", "metrics", "age"), rows)
-        else:
-            print_facts(_facts(VersionView.model_validate(answer)))
+    """List a model's versions, or show one version and its origin."""
+    if version is None:
+        answer = session.client.request("GET", paths.model(name))
+        session.print(answer, lambda: _print_versions(ModelView.model_validate(answer)))
+    else:
+        answer = session.client.request("GET", paths.version(name, version))
+        session.print(answer, lambda: print_facts(_facts(VersionView.model_validate(answer))))
+
+
+def _print_versions(model: ModelView) -> None:
+    print_table(("version", "deployment", "aliases", "metrics", "age"), map(_row, model.versions))
 
 
 def _row(version: VersionView) -> tuple[str, str, str, str, str]:
@@ -59,13 +56,13 @@ def _row(version: VersionView) -> tuple[str, str, str, str, str]:
         version.model_version,
         version.deployment.status if version.deployment else "-",
         ", ".join(version.aliases) or "-",
-        pairs({name: version.metrics[name] for name in sorted(version.metrics, key=_briefly)[:3]}) or "-",
+        pairs({name: version.metrics[name] for name in sorted(version.metrics, key=_by_length)[:3]}) or "-",
         age(version.created_at),
     )
 
 
-def _briefly(metric: str) -> tuple[int, str]:
-    """Short names first: they are the ones that people gave, and they fit."""
+def _by_length(metric: str) -> tuple[int, str]:
+    """Sort key that puts short names first: people chose those, and they fit."""
     return len(metric), metric
 
 

@@ -12,65 +12,47 @@ import typer
 from raylift.api import paths
 from raylift.api.observations import FeedbackPage, StatsView
 from raylift.cli.exits import wrong_usage
-from raylift.cli.printing import age, pairs, print_facts, print_json, print_table, say
-from raylift.cli.session import KeyOption, OutputOption, UrlOption, session
+from raylift.cli.options import ModelArgument, VersionArgument
+from raylift.cli.printing import age, pairs, print_facts, print_table, say
+from raylift.cli.session import Session, command
 from raylift.domain.quantities import format_bytes
 
-Name = Annotated[str, typer.Argument(help="The model.", show_default=False)]
-Version = Annotated[str, typer.Argument(help="Its version.", show_default=False)]
+
+def register(app: typer.Typer) -> None:
+    command(app, "stats", StatsView, lambda stats: print_facts(_facts(stats)))(stats)
+    command(app, "feedback")(feedback)
 
 
-def stats(
-    ctx: typer.Context,
-    name: Name,
-    version: Version,
-    url: UrlOption = None,
-    api_key: KeyOption = None,
-    output: OutputOption = None,
-) -> None:
-    """Show what one version does: requests, errors, latency, batches, processes."""
-    with session(ctx, url, api_key, output) as here:
-        answer = here.client.request("GET", paths.stats(name, version))
-        if here.as_json:
-            print_json(answer)
-        else:
-            print_facts(_facts(StatsView.model_validate(answer)))
+def stats(session: Session, name: ModelArgument, version: VersionArgument) -> Any:
+    """Show metrics of one version: requests, errors, latency, batches, processes."""
+    return session.client.request("GET", paths.stats(name, version))
 
 
 def feedback(
-    ctx: typer.Context,
-    name: Name,
-    version: Version,
-    request_id: Annotated[str | None, typer.Option(help="The request that the true value is of.")] = None,
+    session: Session,
+    name: ModelArgument,
+    version: VersionArgument,
+    request_id: Annotated[str | None, typer.Option(help="Id of the request that the true value belongs to.")] = None,
     true_value: Annotated[str | None, typer.Option(help='Its true value as JSON, e.g. 1, "\\"yes\\"" or [1, 0].')] = None,
     file: Annotated[
-        str | None, typer.Option(help='Many of them: a file of JSON lines {"request_id": …, "true_value": …}; - for stdin.')
+        str | None, typer.Option(help='File of JSON lines {"request_id": …, "true_value": …}; - for stdin.')
     ] = None,
-    limit: Annotated[int, typer.Option(help="How many to list.", min=1, max=1000)] = 20,
-    url: UrlOption = None,
-    api_key: KeyOption = None,
-    output: OutputOption = None,
+    limit: Annotated[int, typer.Option(help="Maximum length of the list.", min=1, max=1000)] = 20,
 ) -> None:
-    """List what was told of a version's predictions; or tell what they should have been."""
+    """List the feedback on a version's predictions. With true values, send feedback."""
     entries = _entries(request_id, true_value, file)
-    with session(ctx, url, api_key, output) as here:
-        path = paths.feedback(name, version)
-        if entries:
-            answer = here.client.request("POST", path, json={"feedback": entries})
-            if here.as_json:
-                print_json(answer)
-            else:
-                say(f"told of {answer['accepted']} requests")
-            return
-        answer = here.client.request("GET", path, params={"limit": limit})
-        if here.as_json:
-            print_json(answer)
-            return
-        rows = [
-            (one.request_id, json.dumps(one.true_value, ensure_ascii=False), age(one.received_at))
-            for one in FeedbackPage.model_validate(answer).feedback
-        ]
-        print_table(("request", "true value", "age"), rows)
+    path = paths.feedback(name, version)
+    if entries:
+        answer = session.client.request("POST", path, json={"feedback": entries})
+        session.print(answer, lambda: say(f"told of {answer['accepted']} requests"))
+    else:
+        answer = session.client.request("GET", path, params={"limit": limit})
+        session.print(answer, lambda: _print_page(FeedbackPage.model_validate(answer)))
+
+
+def _print_page(page: FeedbackPage) -> None:
+    rows = [(one.request_id, json.dumps(one.true_value, ensure_ascii=False), age(one.received_at)) for one in page.feedback]
+    print_table(("request", "true value", "age"), rows)
 
 
 def _entries(request_id: str | None, true_value: str | None, file: str | None) -> list[Any]:
@@ -101,31 +83,31 @@ def _lines(file: str) -> list[Any]:
     return entries
 
 
-def _facts(seen: StatsView) -> list[tuple[str, object]]:
+def _facts(stats: StatsView) -> list[tuple[str, object]]:
     return [
-        ("model", seen.model_name),
-        ("version", seen.model_version),
-        ("since", seen.since),
-        ("requests", seen.requests),
-        ("by protocol", pairs(seen.requests_by_protocol)),
-        ("errors", seen.errors if seen.error_rate is None else f"{seen.errors} ({seen.error_rate:.2%})"),
-        ("by kind", pairs(seen.errors_by_kind)),
-        ("rows", seen.rows),
-        ("rows a batch", seen.mean_batch_rows and f"{seen.mean_batch_rows:.2f}"),
-        ("latency, mean", _ms(seen.latency_mean_ms)),
-        ("latency, p50", _ms(seen.latency_p50_ms)),
-        ("latency, p95", _ms(seen.latency_p95_ms)),
-        ("latency, p99", _ms(seen.latency_p99_ms)),
-        ("ongoing", f"{seen.ongoing_requests} ({seen.queued_requests} of them queued)"),
-        ("replicas", seen.replicas),
-        ("warm processes", seen.warm_processes),
-        ("memory", format_bytes(seen.memory_bytes)),
+        ("model", stats.model_name),
+        ("version", stats.model_version),
+        ("since", stats.since),
+        ("requests", stats.requests),
+        ("by protocol", pairs(stats.requests_by_protocol)),
+        ("errors", stats.errors if stats.error_rate is None else f"{stats.errors} ({stats.error_rate:.2%})"),
+        ("by kind", pairs(stats.errors_by_kind)),
+        ("rows", stats.rows),
+        ("rows a batch", stats.mean_batch_rows and f"{stats.mean_batch_rows:.2f}"),
+        ("latency, mean", _ms(stats.latency_mean_ms)),
+        ("latency, p50", _ms(stats.latency_p50_ms)),
+        ("latency, p95", _ms(stats.latency_p95_ms)),
+        ("latency, p99", _ms(stats.latency_p99_ms)),
+        ("ongoing", f"{stats.ongoing_requests} ({stats.queued_requests} of them queued)"),
+        ("replicas", stats.replicas),
+        ("warm processes", stats.warm_processes),
+        ("memory", format_bytes(stats.memory_bytes)),
         (
             "loading",
-            seen.load_mean_seconds and f"{seen.load_mean_seconds:.2f} s ({seen.loads} times, {seen.load_failures} failed)",
+            stats.load_mean_seconds and f"{stats.load_mean_seconds:.2f} s ({stats.loads} times, {stats.load_failures} failed)",
         ),
-        ("payloads kept", f"{seen.payloads_written} ({seen.payloads_dropped} dropped)"),
-        ("feedback", seen.feedback),
+        ("payloads kept", f"{stats.payloads_written} ({stats.payloads_dropped} dropped)"),
+        ("feedback", stats.feedback),
     ]
 
 

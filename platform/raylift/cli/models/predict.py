@@ -11,25 +11,26 @@ from typing import Annotated, Any
 import typer
 
 from raylift.cli.exits import wrong_usage
-from raylift.cli.printing import print_json, print_table, say
-from raylift.cli.session import KeyOption, OutputOption, UrlOption, session
+from raylift.cli.options import ModelArgument
+from raylift.cli.printing import print_table, say
+from raylift.cli.session import Session, command
 from raylift.client import Prediction
 
 
 @dataclass(frozen=True, slots=True)
 class Csv:
-    """A CSV as it came: the platform reads it, which knows the types of the model's columns."""
+    """CSV for the platform to read, which knows the types of the model's columns."""
 
     content: bytes
 
 
 def register(app: typer.Typer) -> None:
-    app.command("predict")(predict)
+    command(app, "predict")(predict)
 
 
 def predict(
-    ctx: typer.Context,
-    name: Annotated[str, typer.Argument(help="The model.", show_default=False)],
+    session: Session,
+    name: ModelArgument,
     inputs: Annotated[
         str,
         typer.Option(
@@ -40,40 +41,33 @@ def predict(
             show_default=False,
         ),
     ],
-    version: Annotated[str | None, typer.Option(help="A version; without: the newest that is ready.")] = None,
+    version: Annotated[str | None, typer.Option(help="A version; default: the newest that is ready.")] = None,
     alias: Annotated[str | None, typer.Option(help="An MLflow alias, e.g. champion.")] = None,
     proba: Annotated[bool, typer.Option("--proba", help="Probabilities of the classes, too.")] = False,
     timeout: Annotated[float, typer.Option(help="Seconds to wait for an answer.")] = 60.0,
-    url: UrlOption = None,
-    api_key: KeyOption = None,
-    output: OutputOption = None,
 ) -> None:
-    """Ask a model."""
-    data = read_inputs(inputs)
-    with session(ctx, url, api_key, output) as here:
-        try:
-            if isinstance(data, Csv):
-                answer = here.client.predict_csv(name, data.content, version=version, alias=alias, proba=proba, timeout=timeout)
-            else:
-                answer = here.client.predict(name, data, version=version, alias=alias, proba=proba, timeout=timeout)
-        except (TypeError, ValueError) as error:  # what the inputs cannot be; what the platform says is neither
-            raise wrong_usage("--inputs", str(error)) from error
-        if here.as_json:
-            print_json(answer.raw)
+    """Get predictions of a model."""
+    data, client = read_inputs(inputs), session.client
+    try:
+        if isinstance(data, Csv):
+            answer = client.predict_csv(name, data.content, version=version, alias=alias, proba=proba, timeout=timeout)
         else:
-            _print(answer)
+            answer = client.predict(name, data, version=version, alias=alias, proba=proba, timeout=timeout)
+    except (TypeError, ValueError) as error:  # Only of the inputs: errors of the platform are RayliftErrors.
+        raise wrong_usage("--inputs", str(error)) from error
+    session.print(answer.raw, lambda: _print(answer))
 
 
 def read_inputs(text: str) -> Any:
-    """The inputs that ``--inputs`` stands for: JSON's values, or a :class:`Csv`."""
+    """Parse the value of ``--inputs``: JSON values, or a :class:`Csv`."""
     try:
         if text == "-":
-            given = sys.stdin.buffer.read()
-            return json.loads(given) if given.lstrip()[:1] in {b"{", b"["} else Csv(given)
+            content = sys.stdin.buffer.read()
+            return json.loads(content) if content.lstrip()[:1] in {b"{", b"["} else Csv(content)
         if text.startswith("@") or text.lower().endswith(".csv"):
             file = Path(text.removeprefix("@"))
-            given = file.read_bytes()
-            return Csv(given) if file.suffix.lower() == ".csv" else json.loads(given.decode("utf-8-sig"))
+            content = file.read_bytes()
+            return Csv(content) if file.suffix.lower() == ".csv" else json.loads(content.decode("utf-8-sig"))
         return json.loads(text)
     except OSError as error:
         raise wrong_usage("--inputs", f"{error.filename}: {error.strerror}") from error

@@ -9,40 +9,55 @@ import typer
 from raylift.api import paths
 from raylift.api.traffic import TrafficChangeView, TrafficHistory, TrafficTableView, TrafficView
 from raylift.cli.exits import wrong_usage
-from raylift.cli.printing import age, print_json, print_table, say
-from raylift.cli.session import KeyOption, OutputOption, UrlOption, session
+from raylift.cli.options import ModelArgument
+from raylift.cli.printing import age, print_table, say
+from raylift.cli.session import Session, command
 
-app = typer.Typer(help="Which versions answer requests that name only a model.", no_args_is_help=True)
-
-Name = Annotated[str, typer.Argument(help="The model.", show_default=False)]
-
-
-@app.command("show")
-def show(ctx: typer.Context, name: Name, url: UrlOption = None, api_key: KeyOption = None, output: OutputOption = None) -> None:
-    """Show a model's traffic table, and the versions that it comes to now."""
-    with session(ctx, url, api_key, output) as here:
-        _print(here.client.request("GET", paths.traffic(name)), here.as_json)
+app = typer.Typer(help="Traffic tables: the versions that answer requests which name only the model.", no_args_is_help=True)
 
 
-@app.command("set")
+def _print(view: TrafficView) -> None:
+    if not view.routes:
+        say(f"{view.model_name} has no traffic table: the newest version that answers gets every request")
+    else:
+        say(f"revision {view.revision}, by {view.updated_by}{_sticky(view)}")
+    rows = [
+        (
+            version.model_version,
+            version.alias,
+            "copies" if version.shadow else f"{version.share:.1%}",
+            version.status,
+            version.replicas,
+        )
+        for version in view.versions
+    ]
+    print_table(("version", "alias", "share", "status", "replicas"), rows)
+
+
+@command(app, "show", TrafficView, _print)
+def show(session: Session, name: ModelArgument) -> Any:
+    """Show a model's traffic table and the share of each version."""
+    return session.client.request("GET", paths.traffic(name))
+
+
+@command(app, "set", TrafficView, _print)
 def set_traffic(
-    ctx: typer.Context,
-    name: Name,
+    session: Session,
+    name: ModelArgument,
     routes: Annotated[
         list[str], typer.Argument(metavar="VERSION=WEIGHT...", help="e.g. 3=90 4=10, or champion=1.", show_default=False)
     ],
     shadow: Annotated[
         list[str] | None, typer.Option("--shadow", help="A version or alias that gets a copy of each request.")
     ] = None,
-    sticky_header: Annotated[str | None, typer.Option(help="The same value of this header meets the same version.")] = None,
-    sticky_field: Annotated[str | None, typer.Option(help="The same for a field of the body, e.g. params.user.")] = None,
-    url: UrlOption = None,
-    api_key: KeyOption = None,
-    output: OutputOption = None,
-) -> None:
-    """Divide a model's requests between versions, in the place of what is there.
+    sticky_header: Annotated[
+        str | None, typer.Option(help="Send requests with the same value of this header to the same version.")
+    ] = None,
+    sticky_field: Annotated[str | None, typer.Option(help="The same with a field of the body, e.g. params.user.")] = None,
+) -> Any:
+    """Replace a model's traffic table: divide its requests between versions.
 
-    The weights are shares of their sum: one version alone gets every request, and is given the weight 1 or 100.
+    Weights are shares of their sum. One version alone gets every request; write its weight as 1 or 100.
     """
     table = [_route(text) for text in routes]
     if len(table) == 1 and table[0]["weight"] not in (1, 100):
@@ -50,57 +65,45 @@ def set_traffic(
     body: dict[str, Any] = {"routes": table, "shadow": shadow or []}
     if sticky_header is not None or sticky_field is not None:
         body["sticky"] = {"header": sticky_header, "field": sticky_field}
-    with session(ctx, url, api_key, output) as here:
-        _print(here.client.request("PUT", paths.traffic(name), json=body), here.as_json)
+    return session.client.request("PUT", paths.traffic(name), json=body)
 
 
-@app.command("delete")
-def delete(
-    ctx: typer.Context, name: Name, url: UrlOption = None, api_key: KeyOption = None, output: OutputOption = None
-) -> None:
-    """Take the table away: the newest version that answers gets every request again."""
-    with session(ctx, url, api_key, output) as here:
-        _print(here.client.request("DELETE", paths.traffic(name)), here.as_json)
+@command(app, "delete", TrafficView, _print)
+def delete(session: Session, name: ModelArgument) -> Any:
+    """Delete the table: the newest version that answers gets every request again."""
+    return session.client.request("DELETE", paths.traffic(name))
 
 
-@app.command("history")
+def _print_history(history: TrafficHistory) -> None:
+    rows = [
+        (change.sequence, change.action, change.who, _before(change), _after(change), change.revision, age(change.at))
+        for change in history.changes
+    ]
+    print_table(("change", "action", "who", "before", "after", "revision", "age"), rows)
+
+
+@command(app, "history", TrafficHistory, _print_history)
 def history(
-    ctx: typer.Context,
-    name: Name,
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=500, help="The most changes.")] = 20,
-    url: UrlOption = None,
-    api_key: KeyOption = None,
-    output: OutputOption = None,
-) -> None:
-    """List who changed the table and the aliases, newest first."""
-    with session(ctx, url, api_key, output) as here:
-        answer = here.client.request("GET", paths.traffic(name) + "/history", params={"limit": limit})
-        if here.as_json:
-            print_json(answer)
-            return
-        rows = [
-            (change.sequence, change.action, change.who, _before(change), _after(change), change.revision, age(change.at))
-            for change in TrafficHistory.model_validate(answer).changes
-        ]
-        print_table(("change", "action", "who", "before", "after", "revision", "age"), rows)
+    session: Session,
+    name: ModelArgument,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=500, help="Maximum length of the list.")] = 20,
+) -> Any:
+    """List changes of the table and of aliases, and who made them; newest first."""
+    return session.client.request("GET", paths.traffic(name) + "/history", params={"limit": limit})
 
 
-@app.command("rollback")
+@command(app, "rollback", TrafficView, _print)
 def rollback(
-    ctx: typer.Context,
-    name: Name,
-    revision: Annotated[int | None, typer.Option(help="Go back to this revision of the table instead.")] = None,
+    session: Session,
+    name: ModelArgument,
+    revision: Annotated[int | None, typer.Option(help="Return to this revision of the table instead.")] = None,
     alias: Annotated[str | None, typer.Option(help="Undo the last move of this alias instead.")] = None,
-    url: UrlOption = None,
-    api_key: KeyOption = None,
-    output: OutputOption = None,
-) -> None:
+) -> Any:
     """Undo the last change of the table, or of an alias that it names."""
     if revision is not None and alias is not None:
         raise wrong_usage("--revision", "cannot be used together with --alias")
     body = {field: value for field, value in {"revision": revision, "alias": alias}.items() if value is not None}
-    with session(ctx, url, api_key, output) as here:
-        _print(here.client.request("POST", paths.model(name) + "/rollback", json=body), here.as_json)
+    return session.client.request("POST", paths.model(name) + "/rollback", json=body)
 
 
 def _rest_missing(text: str, version: str, weight: float) -> str:
@@ -119,28 +122,6 @@ def _route(text: str) -> dict[str, Any]:
         return {"version": version, "weight": float(weight)}
     except ValueError as error:
         raise wrong_usage(repr(text), "is not VERSION=WEIGHT, like 3=90 or champion=1") from error
-
-
-def _print(answer: Any, as_json: bool) -> None:
-    if as_json:
-        print_json(answer)
-        return
-    view = TrafficView.model_validate(answer)
-    if not view.routes:
-        say(f"{view.model_name} has no traffic table: the newest version that answers gets every request")
-    else:
-        say(f"revision {view.revision}, by {view.updated_by}{_sticky(view)}")
-    rows = [
-        (
-            seen.model_version,
-            seen.alias,
-            "copies" if seen.shadow else f"{seen.share:.1%}",
-            seen.status,
-            seen.replicas,
-        )
-        for seen in view.versions
-    ]
-    print_table(("version", "alias", "share", "status", "replicas"), rows)
 
 
 def _sticky(view: TrafficTableView) -> str:

@@ -1,9 +1,10 @@
-"""The one door to the network: sends requests, retries what may be retried, turns answers that say no into exceptions."""
+"""HTTP connection of the SDK: sends requests, retries where that is safe, and raises error answers as exceptions."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Mapping
+import time
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
@@ -12,50 +13,44 @@ import httpx
 from pydantic import BaseModel, ValidationError
 
 from raylift.api.headers import OWNER_HEADER, SCALE_UP_TIMEOUT
-from raylift.api.problems import ProblemField
-from raylift.client.http.clock import Clock
-from raylift.client.http.errors import (
-    APIError,
-    Conflict,
-    ConnectionFailed,
-    InvalidRequest,
-    NotFound,
-    ServerError,
-    TooLarge,
-    Unavailable,
-)
+from raylift.api.observations import FeedbackPage
+from raylift.api.sweeps import SweepPage
+from raylift.api.training import JobPage
+from raylift.client.http.errors import APIError, ConnectionFailed, Unavailable, error_of
 from raylift.domain.backoff import backoff
 from raylift.domain.errors import DeploymentUnhealthy
 
 View = TypeVar("View", bound=BaseModel)
+Page = TypeVar("Page", JobPage, SweepPage, FeedbackPage)
 
 ATTEMPTS: Final = 4
-"""Times a request is sent before its failure is believed, with 0.25, 0.5 and 1 seconds between."""
+"""Attempts of one request, with pauses of 0.25, 0.5 and 1 seconds."""
 _FIRST_PAUSE: Final = 0.25
 _CONNECT_SECONDS: Final = 5.0
 _GRACE_SECONDS: Final = 5.0
-"""What an answer may take beyond the time that the platform was given to wait for a replica."""
+"""Added to the time-out of an answer, beyond the seconds that the platform may wait for a replica."""
 
 
 _NEVER_SENT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
-_LOST_ON_THE_WAY: Final = (httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError, httpx.CloseError)
-_PASSING: Final = frozenset({502, 503, 504})
-"""Statuses of a platform, or a proxy in front of it, that may have recovered a moment later."""
+_CONNECTION_LOST: Final = (httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError, httpx.CloseError)
+_TRANSIENT: Final = frozenset({502, 503, 504})
+"""Statuses of a platform, or of a proxy in front of it, that a retry may cure."""
 
-_ERRORS: Final[Mapping[int, type[APIError]]] = {
-    400: InvalidRequest,
-    404: NotFound,
-    409: Conflict,
-    413: TooLarge,
-    422: InvalidRequest,
-    429: Unavailable,
-    503: Unavailable,
-}
+
+class Clock:
+    """The machine's clock. Tests pass ``Client(clock=…)`` one whose ``sleep`` only advances its ``now``."""
+
+    def now(self) -> float:
+        """Monotonic seconds; only differences have a meaning."""
+        return time.monotonic()
+
+    def sleep(self, seconds: float) -> None:
+        time.sleep(seconds)
 
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """A body that is sent as it is."""
+    """Body that is sent unchanged."""
 
     data: bytes
     media_type: str
@@ -63,15 +58,15 @@ class Content:
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """A body of multipart/form-data."""
+    """Body as multipart/form-data."""
 
     fields: Mapping[str, str]
     files: Mapping[str, tuple[str, bytes, str]]
-    """Name of the part: (file name, content, media type)."""
+    """(file name, content, media type) by name of the part."""
 
 
 class Connection:
-    """Kept-alive connections to one platform. Safe to use from several threads."""
+    """Kept-alive connections to one platform. Thread-safe."""
 
     def __init__(
         self,
@@ -97,7 +92,7 @@ class Connection:
                 **({OWNER_HEADER: owner} if owner else {}),
             },
             transport=transport,
-            # A proxy that the environment names has no way to this machine's own loopback.
+            # A proxy of the environment cannot reach this machine's loopback.
             trust_env=url.host not in {"127.0.0.1", "localhost", "::1"},
         )
 
@@ -105,18 +100,28 @@ class Connection:
         self._http.close()
 
     def view(self, kind: type[View], method: str, path: str, **how: Any) -> View:
-        """The answer of ``json``, as a wire schema."""
+        """The JSON of the answer as a ``kind``."""
         return self.parse(kind, self.json(method, path, **how), method, path)
+
+    def pages(self, kind: type[Page], path: str, params: Mapping[str, Any]) -> Iterator[Page]:
+        """The pages of a list. Each is fetched when the caller needs it."""
+        cursor: str | None = None
+        while True:
+            page = self.view(kind, "GET", path, params={**params, "cursor": cursor})
+            yield page
+            cursor = page.next_cursor
+            if cursor is None:
+                return
 
     def parse(self, kind: type[View], answer: Any, method: str, path: str) -> View:
         try:
             return kind.model_validate(answer)
         except ValidationError as error:
-            said = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()[:3])
-            raise self._not_understood(f"is not a {kind.__name__}: {said}", 200, method, path) from error
+            problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()[:3])
+            raise self._unexpected(f"is not a {kind.__name__}: {problems}", 200, method, path) from error
 
     def json(self, method: str, path: str, **how: Any) -> Any:
-        """The JSON of the answer to ``send``; None for an empty one."""
+        """The JSON of the answer; None for an empty one."""
         response = self.send(method, path, **how)
         if not response.content:
             return None
@@ -124,7 +129,7 @@ class Connection:
             return response.json()
         except ValueError as error:
             start = response.text[:200]
-            raise self._not_understood(f"is not JSON: {start!r}", response.status_code, method, path) from error
+            raise self._unexpected(f"is not JSON: {start!r}", response.status_code, method, path) from error
 
     def send(
         self,
@@ -142,9 +147,17 @@ class Connection:
     ) -> httpx.Response:
         """Send a request and return its answer.
 
-        ``resend`` says whether the request does no harm when it arrives twice; None: when it is a GET. ``patience`` are the
-        seconds that all of it may take: the platform is told how long it may wait for a replica, and its answer "not now,
-        try again after …" is obeyed while they last.
+        Args:
+            method: HTTP method.
+            path: Path below the base URL.
+            json: Body as JSON.
+            form: Body as a form.
+            content: Body as it is.
+            params: Query; None values are left out.
+            headers: Further headers.
+            timeout: Seconds for one attempt. None: the client's.
+            resend: The request may arrive twice. None: only a GET may.
+            patience: Seconds for the whole call, with retries after Retry-After. The platform may wait so long for a replica.
 
         Raises:
             ConnectionFailed: No answer.
@@ -164,7 +177,7 @@ class Connection:
                 content=content.data if content else None,
                 data=form.fields if form else None,
                 files=form.files if form else None,
-                params=_given(params),
+                params=_without_none(params),
                 headers={**({"Content-Type": content.media_type} if content else {}), **(headers or {}), **scale_up},
                 timeout=limits,
             )
@@ -178,33 +191,35 @@ class Connection:
                 continue
             if response.is_success:
                 return response
-            refusal = _error_of(response)
-            told = self._told_to_wait(refusal, deadline)
-            failures += told is None
-            if told is None and (failures >= ATTEMPTS or not resend or refusal.status not in _PASSING):
+            refusal = error_of(response)
+            retry_after = self._retry_after(refusal, deadline)
+            failures += retry_after is None
+            if retry_after is None and (failures >= ATTEMPTS or not resend or refusal.status not in _TRANSIENT):
                 raise refusal
-            self.clock.sleep(backoff(failures, first=_FIRST_PAUSE) if told is None else told)
+            self.clock.sleep(backoff(failures, first=_FIRST_PAUSE) if retry_after is None else retry_after)
 
     @contextmanager
     def stream(
         self, path: str, *, params: Mapping[str, Any], headers: Mapping[str, str], silence: float
     ) -> Generator[httpx.Response]:
-        """An answer that is read as it comes. Sent once; ``silence`` seconds without a byte end it with ConnectionFailed."""
-        request = self._http.build_request("GET", path, params=_given(params), headers=headers, timeout=self._limits(silence))
+        """Streamed answer of a GET, without retries. Raises ConnectionFailed after ``silence`` seconds without a byte."""
+        request = self._http.build_request(
+            "GET", path, params=_without_none(params), headers=headers, timeout=self._limits(silence)
+        )
         try:
             response = self._http.send(request, stream=True)
             try:
                 if not response.is_success:
                     response.read()
-                    raise _error_of(response)
+                    raise error_of(response)
                 yield response
             finally:
                 response.close()
         except httpx.TransportError as error:
             raise self._no_answer(error, request) from error
 
-    def _told_to_wait(self, refusal: APIError, deadline: float | None) -> float | None:
-        """The seconds that Retry-After names; None where nobody waits. Raises the refusal when waiting would be in vain."""
+    def _retry_after(self, refusal: APIError, deadline: float | None) -> float | None:
+        """Seconds of Retry-After; None without a deadline. Raises ``refusal`` if it cannot succeed before the deadline."""
         if deadline is None or not isinstance(refusal, Unavailable):
             return None
         hopeless = refusal.code == DeploymentUnhealthy.code
@@ -227,7 +242,7 @@ class Connection:
             detail = f"The connection to {self.base_url} broke during {request.method} {request.url.path}: {error}"
         return ConnectionFailed(detail, method=request.method, url=str(request.url), timed_out=late)
 
-    def _not_understood(self, what: str, status: int, method: str, path: str) -> APIError:
+    def _unexpected(self, what: str, status: int, method: str, path: str) -> APIError:
         return APIError(
             f"The answer to {method} {path} {what}. Is {self.base_url} a Raylift platform, of this SDK's version?",
             status=status,
@@ -238,58 +253,8 @@ class Connection:
 
 
 def _may_be_sent_again(error: httpx.TransportError, resend: bool) -> bool:
-    return isinstance(error, _NEVER_SENT) or (resend and isinstance(error, _LOST_ON_THE_WAY))
+    return isinstance(error, _NEVER_SENT) or (resend and isinstance(error, _CONNECTION_LOST))
 
 
-def _given(params: Mapping[str, Any] | None) -> dict[str, Any] | None:
+def _without_none(params: Mapping[str, Any] | None) -> dict[str, Any] | None:
     return {key: value for key, value in params.items() if value is not None} if params else None
-
-
-def _error_of(response: httpx.Response) -> APIError:
-    status = response.status_code
-    problem = _problem_of(response)
-    kind = _ERRORS.get(status, ServerError if status >= 500 else APIError)
-    return kind(
-        str(problem.get("detail") or problem.get("error") or _detail_of(response)),
-        status=status,
-        code=str(problem.get("code") or f"http_{status}"),
-        method=response.request.method,
-        url=str(response.request.url),
-        errors=[error for item in _list(problem.get("errors")) if (error := _field_of(item)) is not None],
-        problem=problem,
-        retry_after=_seconds(response.headers.get("Retry-After")),
-    )
-
-
-def _problem_of(response: httpx.Response) -> dict[str, Any]:
-    try:
-        body: object = response.json()
-    except ValueError:
-        return {}
-    return body if isinstance(body, dict) else {}  # pyright: ignore[reportUnknownVariableType] # JSON
-
-
-def _detail_of(response: httpx.Response) -> str:
-    """A sentence for an answer that is no problem document: a proxy's page, a redirect."""
-    if response.is_redirect:
-        return f"{response.request.url} redirects to {response.headers.get('Location')}: use that address"
-    return " ".join(response.text.split())[:300] or response.reason_phrase or "no explanation was given"
-
-
-def _list(value: object) -> list[Any]:
-    return value if isinstance(value, list) else []  # pyright: ignore[reportUnknownVariableType] # JSON
-
-
-def _field_of(item: object) -> ProblemField | None:
-    try:
-        return ProblemField.model_validate(item)
-    except ValidationError:
-        return None  # Not lost: APIError.problem holds the document as it came.
-
-
-def _seconds(header: str | None) -> float | None:
-    """Retry-After in seconds; its other form, a date, is not used by the platform."""
-    try:
-        return None if header is None else max(float(header), 0.0)
-    except ValueError:
-        return None

@@ -1,33 +1,31 @@
-"""Everything the SDK raises about the platform. What is wrong with an argument itself is a plain ValueError or TypeError.
+"""Errors that the SDK raises about the platform. Wrong arguments raise a plain ValueError or TypeError.
 
 RayliftError
-├── ConnectionFailed        no answer: refused, broken off, or too late (``timed_out``)
-├── APIError                says no: ``status``, ``code``, ``detail``, ``errors``, ``problem``, ``method``, ``url``
+├── ConnectionFailed        no answer: refused, broken, or too late (``timed_out``)
+├── APIError                error answer, also of any other status
 │   ├── InvalidRequest      400, 422: ``errors`` names each field
 │   ├── NotFound            404
 │   ├── Conflict            409, e.g. deleting a job that runs
 │   ├── TooLarge            413
-│   ├── Unavailable         429, 503: worth another try after ``retry_after`` seconds, where it is given
+│   ├── Unavailable         429, 503: may succeed after ``retry_after`` seconds, if given
 │   └── ServerError         any other 5xx
-├── JobFailed               a job that was waited for failed: ``reason``, ``message``, ``log_tail``, ``job`` (jobs/job.py)
-├── JobCancelled            … or was cancelled
-├── JobWaitTimeout          … or took longer than was waited: ``job``, ``view``
-├── SweepFailed             a sweep that was waited for failed, or was cancelled: ``sweep``, ``view`` (jobs/sweeps.py)
-└── SweepWaitTimeout        … or took longer than was waited: ``sweep``, ``view``
-
-Any other status (401, 403, a redirect, an answer that is not JSON) is an APIError itself.
+├── JobFailed, JobCancelled, JobWaitTimeout      raised by ``Job.wait`` (jobs/job.py)
+└── SweepFailed, SweepWaitTimeout                raised by ``Sweep.wait`` (jobs/sweeps.py)
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
+
+import httpx
+from pydantic import ValidationError
 
 from raylift.api.problems import ProblemField
 
 
 class RayliftError(Exception):
-    """Base of all."""
+    """Base class of all errors of the platform."""
 
 
 class ConnectionFailed(RayliftError):
@@ -39,11 +37,11 @@ class ConnectionFailed(RayliftError):
         self.method = method
         self.url = url
         self.timed_out = timed_out
-        """True when a connection was there, and the answer did not come in time."""
+        """True when the connection was made and the answer came too late."""
 
 
 class APIError(RayliftError):
-    """The platform answered, and the answer is an error."""
+    """The platform answered with an error."""
 
     def __init__(
         self,
@@ -65,43 +63,105 @@ class APIError(RayliftError):
         self.method = method
         self.url = url
         self.errors = tuple(errors)
-        """What is wrong with which field, with line and column where there are any."""
+        """Wrong fields, some with line and column."""
         self.problem = dict(problem or {})
-        """The whole problem document: further members are facts, such as the ``versions`` there are."""
+        """The whole problem document. Further members are facts, e.g. the known ``versions``."""
         self.retry_after = retry_after
-        """Seconds, where the answer named them."""
+        """Seconds of the Retry-After header, if any."""
 
     def __str__(self) -> str:
         return "\n".join([f"{self.detail} ({self.status} {self.code})", *(f"  {described(error)}" for error in self.errors)])
 
 
 class InvalidRequest(APIError):
-    """Something in the request is wrong."""
+    """The request is wrong."""
 
 
 class NotFound(APIError):
-    """There is no such job, model, version or deployment."""
+    """The job, model, version or deployment does not exist."""
 
 
 class Conflict(APIError):
-    """It cannot be done to the thing as it is now."""
+    """The operation is impossible in the present state."""
 
 
 class TooLarge(APIError):
-    """A body, script or file is over its limit."""
+    """A body, script or file exceeds its limit."""
 
 
 class Unavailable(APIError):
-    """Not now: no replica is ready, a queue is full, or an engine does not answer."""
+    """No replica is ready, a queue is full, or an engine does not answer."""
 
 
 class ServerError(APIError):
-    """The platform, or something in front of it, broke."""
+    """The platform, or a proxy in front of it, has a defect."""
 
 
 def described(error: ProblemField) -> str:
-    """One field error as one line."""
+    """Text of a field error, one line."""
     if error.line is None:
         return f"{error.field}: {error.detail}"
     column = f", column {error.column}" if error.column is not None else ""
     return f"{error.field}, line {error.line}{column}: {error.detail}"
+
+
+_ERRORS: Final[Mapping[int, type[APIError]]] = {
+    400: InvalidRequest,
+    404: NotFound,
+    409: Conflict,
+    413: TooLarge,
+    422: InvalidRequest,
+    429: Unavailable,
+    503: Unavailable,
+}
+
+
+def error_of(response: httpx.Response) -> APIError:
+    """The error of an answer of 300 or above, as the class of its status."""
+    status = response.status_code
+    problem = _problem(response)
+    kind = _ERRORS.get(status, ServerError if status >= 500 else APIError)
+    return kind(
+        str(problem.get("detail") or problem.get("error") or _detail(response)),
+        status=status,
+        code=str(problem.get("code") or f"http_{status}"),
+        method=response.request.method,
+        url=str(response.request.url),
+        errors=[error for item in _list(problem.get("errors")) if (error := _field(item)) is not None],
+        problem=problem,
+        retry_after=_seconds(response.headers.get("Retry-After")),
+    )
+
+
+def _problem(response: httpx.Response) -> dict[str, Any]:
+    try:
+        body: object = response.json()
+    except ValueError:
+        return {}
+    return body if isinstance(body, dict) else {}  # pyright: ignore[reportUnknownVariableType] # JSON
+
+
+def _detail(response: httpx.Response) -> str:
+    """Detail of an answer without a problem document: the page of a proxy, or a redirect."""
+    if response.is_redirect:
+        return f"{response.request.url} redirects to {response.headers.get('Location')}: use that address"
+    return " ".join(response.text.split())[:300] or response.reason_phrase or "no explanation was given"
+
+
+def _list(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []  # pyright: ignore[reportUnknownVariableType] # JSON
+
+
+def _field(item: object) -> ProblemField | None:
+    try:
+        return ProblemField.model_validate(item)
+    except ValidationError:
+        return None  # APIError.problem has the whole document.
+
+
+def _seconds(header: str | None) -> float | None:
+    """Retry-After in seconds. The platform never sends a date."""
+    try:
+        return None if header is None else max(float(header), 0.0)
+    except ValueError:
+        return None

@@ -1,4 +1,4 @@
-"""Decodes Server-Sent Events (https://html.spec.whatwg.org/multipage/server-sent-events.html) from chunks of bytes."""
+"""Decoder for Server-Sent Events (https://html.spec.whatwg.org/multipage/server-sent-events.html)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class StreamEvent:
-    """One event. ``id`` is the last one seen, as the standard has it."""
+    """One event. ``id`` is the last id of the stream, also for events without one (as in the standard)."""
 
     data: str
     type: str = "message"
@@ -22,7 +22,7 @@ class _Block:
 
 
 def decode_events(chunks: Iterable[bytes]) -> Iterator[StreamEvent]:
-    """The events in ``chunks``. A last one that is cut off is dropped: it comes again after ``Last-Event-ID``."""
+    """Events in ``chunks``. An incomplete last event is dropped: the server repeats it after ``Last-Event-ID``."""
     last_id: str | None = None
     block = _Block()
     for line in _lines(chunks):
@@ -42,10 +42,10 @@ def decode_events(chunks: Iterable[bytes]) -> Iterator[StreamEvent]:
 
 
 def _lines(chunks: Iterable[bytes]) -> Iterator[str]:
-    """Complete lines. Only CR, LF and CRLF end one; splitlines also cuts at U+2028 and form feeds in what a script prints."""
+    """Complete lines, ended by CR, LF or CRLF. ``splitlines`` would also cut at U+2028 and form feeds in a script's output."""
     rest = b""
     for chunk in chunks:
-        # A CR at the end of a chunk may be half of a CRLF: it waits for the next.
+        # A CR at the end of a chunk may be half of a CRLF: it is kept for the next chunk.
         buffer = rest + chunk
         held = buffer.endswith(b"\r")
         *whole, rest = (buffer[:-1] if held else buffer).replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")

@@ -1,8 +1,8 @@
-"""Jobs: the handle of one, and the collection of all."""
+"""The handle of one job."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any, Literal, overload
 
@@ -10,16 +10,19 @@ from raylift.api import paths
 from raylift.api.training import EventList, EventView, JobAccepted, JobSummary, JobView
 from raylift.client.http.connection import Connection
 from raylift.client.http.errors import RayliftError
-from raylift.client.jobs.log_stream import follow_log, is_final
-from raylift.client.jobs.waiting import Report, wait_until_final
+from raylift.client.jobs.log_stream import follow_log
+from raylift.client.jobs.waiting import is_final, wait_until_final
 from raylift.domain.job import JobStatus
+
+Report = Callable[[JobView | None, RayliftError | None], None]
+"""Called with each fetched view, or with the error of a failed fetch."""
 
 
 class Job:
     """A handle of one job.
 
-    Its attributes are those of the last look at it: ``refresh()`` and ``wait()`` look again, and the first attribute
-    that is asked for looks if nothing has been seen yet.
+    Its attributes come from the last fetch: ``refresh()`` and ``wait()`` fetch again, and the first attribute that is read
+    fetches if necessary.
     """
 
     def __init__(
@@ -27,18 +30,18 @@ class Job:
         connection: Connection,
         job_id: str,
         *,
-        seen: JobView | JobSummary | None = None,
+        fetched: JobView | JobSummary | None = None,
         acknowledgement: dict[str, Any] | None = None,
     ) -> None:
         self._connection = connection
-        self.acknowledgement = acknowledgement
-        """The platform's answer to the upload or the rerun that made this handle, as it came; else None."""
         self._job_id = job_id
-        self._view = seen if isinstance(seen, JobView) else None
-        self._seen = seen
+        self._view = fetched if isinstance(fetched, JobView) else None
+        self._summary = fetched
+        self.acknowledgement = acknowledgement
+        """JSON answer to the upload or the rerun that made this handle; else None."""
 
     def __repr__(self) -> str:
-        return f"<Job {self._job_id} {self._seen.status}>" if self._seen else f"<Job {self._job_id}>"
+        return f"<Job {self._job_id} {self._summary.status}>" if self._summary else f"<Job {self._job_id}>"
 
     @property
     def job_id(self) -> str:
@@ -46,13 +49,13 @@ class Job:
 
     @property
     def view(self) -> JobView:
-        """All that the platform says of the job, as it was seen last."""
-        return self._view or self.refresh()._last()
+        """The whole job as of the last fetch."""
+        return self._view or self._fetch()
 
     @property
     def summary(self) -> JobSummary:
-        """What a list says of it; costs no request for a job from ``client.jobs.list()``."""
-        return self._seen or self.view
+        """The job as in a list. Needs no request for a job from ``client.jobs.list()``."""
+        return self._summary or self.view
 
     @property
     def status(self) -> JobStatus:
@@ -60,7 +63,7 @@ class Job:
 
     @property
     def is_final(self) -> bool:
-        """Whether it has ended, one way or another."""
+        """True if the job completed, failed or was cancelled."""
         return is_final(self.summary)
 
     @property
@@ -69,7 +72,7 @@ class Job:
 
     @property
     def reason(self) -> str | None:
-        """Why it waits, failed or was cancelled: one of a closed list."""
+        """Reason of the status, from a closed list: for waiting, failure or cancellation."""
         return self.summary.reason
 
     @property
@@ -86,7 +89,7 @@ class Job:
 
     @property
     def model_version(self) -> str | None:
-        """The version that it registered."""
+        """The registered version."""
         return self.summary.model_version
 
     @property
@@ -107,7 +110,7 @@ class Job:
 
     @property
     def duration_seconds(self) -> float | None:
-        """Seconds from the script's start to its end, or until it was seen last."""
+        """Seconds from the script's start to its end, or to the last fetch."""
         return self.summary.duration_seconds
 
     @property
@@ -115,8 +118,8 @@ class Job:
         return self.view.exit_code
 
     def refresh(self) -> Job:
-        """Look again."""
-        self._see(self._connection.view(JobView, "GET", paths.job(self._job_id)))
+        """Fetch the job again."""
+        self._fetch()
         return self
 
     def wait(
@@ -127,27 +130,27 @@ class Job:
         poll: float = 0.5,
         raise_on_failure: bool = True,
     ) -> Job:
-        """Wait until the job has ended. A platform that restarts meanwhile is waited for, up to a minute.
+        """Wait until the job has ended. The platform may be unavailable for up to a minute, e.g. while it restarts.
 
         Args:
-            timeout: Seconds to wait; None: as long as it takes.
-            progress: Show phases and elapsed time on stderr; or a function that is told of every look.
-            poll: Seconds between two looks.
-            raise_on_failure: False: return the job however it ended.
+            timeout: Seconds to wait. None: no limit.
+            progress: True shows phases and elapsed time on stderr. A function is called with each fetched view or error.
+            poll: Seconds between two fetches.
+            raise_on_failure: False returns the job also when it failed or was cancelled.
 
         Raises:
-            JobFailed: It failed; carries the reason, the message and the last of its output.
-            JobCancelled: It was cancelled.
-            JobWaitTimeout: It has not ended in time, and goes on.
+            JobFailed: The job failed; carries the reason, the message and the end of the output.
+            JobCancelled: The job was cancelled.
+            JobWaitTimeout: The job has not ended in time. It continues.
         """
         if progress is True:
-            # rich is only needed, and only loaded, where something is shown.
+            # Imports rich, which only the display needs.
             from raylift.client.jobs.progress import ProgressDisplay
 
             with ProgressDisplay(self._job_id) as display:
                 final = self._wait(timeout, poll, display)
         else:
-            final = self._wait(timeout, poll, _say_nothing if progress is False else progress)
+            final = self._wait(timeout, poll, None if progress is False else progress)
         if not final:
             raise JobWaitTimeout(self, self._view, timeout or 0.0)
         if raise_on_failure and self.status is JobStatus.FAILED:
@@ -161,9 +164,9 @@ class Job:
     @overload
     def logs(self, *, follow: Literal[True]) -> Iterator[str]: ...
     def logs(self, *, follow: bool = False) -> str | Iterator[str]:
-        """All that the script printed; with ``follow``, its lines as they come, until the job has ended.
+        """The output of the script. With ``follow``, its lines as they come, until the job has ended.
 
-        Following resumes where it was after a broken connection: no line is lost, none comes twice.
+        After a broken connection following resumes without lost or repeated lines.
         """
         if follow:
             return follow_log(self._connection, self._job_id)
@@ -171,24 +174,24 @@ class Job:
         return response.content.decode("utf-8", "replace")
 
     def project(self) -> bytes:
-        """The project it ran, as a .tar.gz.
+        """The project as a .tar.gz.
 
         Raises:
-            NotFound: It is a single script.
+            NotFound: The job ran a single script.
         """
         return self._connection.send("GET", paths.job(self._job_id, "project"), headers={"Accept": "*/*"}).content
 
     def script(self) -> str:
-        """The source it ran; of a project, its entrypoint."""
+        """The source of the script; of a project, that of its entrypoint."""
         response = self._connection.send("GET", paths.job(self._job_id, "script"), headers={"Accept": "*/*"})
         return response.text
 
     def events(self) -> list[EventView]:
-        """Every transition, oldest first."""
+        """All transitions, oldest first."""
         return self._connection.view(EventList, "GET", paths.job(self._job_id, "events")).events
 
     def cancel(self) -> Job:
-        """Ask it to stop. Returns at once: ``wait`` says when it has. A job that has ended stays as it is."""
+        """Ask the job to stop and return at once; ``wait`` for the end. A job that has ended does not change."""
         self._connection.json("POST", paths.job(self._job_id, "cancel"), resend=True)
         return self.refresh()
 
@@ -204,19 +207,20 @@ class Job:
         deploy: bool | None = None,
         take_traffic: bool = False,
     ) -> Job:
-        """Run the job again: the same script or project, in the same locked environment. Returns the new job.
+        """Run the same script or project again in the same locked environment, and return the new job.
 
-        Its version is deployed, and does not answer for the model's name while another version does.
+        None keeps a value of this job.
 
         Args:
-            args: Replaces all arguments. None: as before.
+            args: Replaces all arguments.
             env: Environment variables to set; the others stay.
             params: Parameters to set; the others stay.
-            cpus: Logical CPUs. None: as before.
-            memory: Bytes, or a string such as "4GiB". None: as before.
-            gpus: Logical GPUs. None: as before.
-            deploy: Deploy the registered version. None: as before.
-            take_traffic: Let the version answer requests that name only the model.
+            cpus: Logical CPUs.
+            memory: Bytes, or a string such as "4GiB".
+            gpus: Logical GPUs.
+            deploy: Deploy the registered version.
+            take_traffic: True lets the new version answer requests that name only the model. False: another version that
+                answers them now continues.
         """
         resources = {"cpus": cpus, "memory": memory, "gpus": gpus}
         body: dict[str, Any] = {
@@ -227,44 +231,38 @@ class Job:
             "deploy": deploy,
             "take_traffic": take_traffic or None,
         }
-        asked = {name: value for name, value in body.items() if value is not None and value != {}}
-        return accepted(self._connection, self._connection.json("POST", paths.job(self._job_id, "rerun"), json=asked or None))
+        changes = {name: value for name, value in body.items() if value is not None and value != {}}
+        return accepted(self._connection, self._connection.json("POST", paths.job(self._job_id, "rerun"), json=changes or None))
 
     def delete(self) -> None:
-        """Forget the job and its logs. Its run and its model version stay.
+        """Delete the job and its logs. Its run and its model version stay.
 
         Raises:
-            Conflict: It has not ended yet.
+            Conflict: The job has not ended yet.
         """
         self._connection.send("DELETE", paths.job(self._job_id))
 
-    def _wait(self, timeout: float | None, poll: float, report: Report) -> bool:
-        view, final = wait_until_final(self._connection, self._job_id, timeout=timeout, poll=poll, report=report)
-        if view is not None:
-            self._see(view)
-        return final
+    def _wait(self, timeout: float | None, poll: float, report: Report | None) -> bool:
+        clock = self._connection.clock
+        return wait_until_final(clock, self._fetch, timeout=timeout, poll=poll, report=report)[1]
 
-    def _see(self, view: JobView) -> None:
-        self._view = self._seen = view
-
-    def _last(self) -> JobView:
-        if self._view is None:
-            raise AssertionError("a refreshed job has been seen")
+    def _fetch(self) -> JobView:
+        self._view = self._summary = self._connection.view(JobView, "GET", paths.job(self._job_id))
         return self._view
 
 
 class JobFailed(RayliftError):
-    """A job that was waited for failed."""
+    """``Job.wait``: the job failed."""
 
     def __init__(self, job: Job, view: JobView) -> None:
-        said = f": {view.message}" if view.message else ""
-        super().__init__(f"{view.job_id} failed with {view.reason}{said}")
+        message = f": {view.message}" if view.message else ""
+        super().__init__(f"{view.job_id} failed with {view.reason}{message}")
         self.job = job
         self.view = view
         self.reason = view.reason
         self.message = view.message
         self.log_tail = view.logs
-        """The last of what the script printed, its traceback included."""
+        """End of the script's output, with its traceback."""
 
     def __str__(self) -> str:
         tail = "\n".join(self.log_tail.rstrip().splitlines()[-20:])
@@ -272,7 +270,7 @@ class JobFailed(RayliftError):
 
 
 class JobCancelled(RayliftError):
-    """A job that was waited for was cancelled."""
+    """``Job.wait``: the job was cancelled."""
 
     def __init__(self, job: Job, view: JobView) -> None:
         super().__init__(f"{view.job_id} was cancelled")
@@ -284,21 +282,17 @@ class JobCancelled(RayliftError):
 
 
 class JobWaitTimeout(RayliftError):
-    """A job took longer than was waited for it. It goes on."""
+    """``Job.wait``: the job has not ended in time. It continues."""
 
     def __init__(self, job: Job, view: JobView | None, timeout: float) -> None:
         state = f"is still {view.status} ({view.phase})" if view is not None else "has not been seen"
         super().__init__(f"{job.job_id} {state} after {timeout:g} s")
         self.job = job
         self.view = view
-        """As it was seen last; None when the platform never answered."""
+        """The last view; None if the platform never answered."""
 
 
 def accepted(connection: Connection, answer: Any) -> Job:
-    """The handle of a job that the platform has just taken."""
-    taken = connection.parse(JobAccepted, answer, "POST", paths.UPLOAD)
-    return Job(connection, taken.job_id, acknowledgement=answer)
-
-
-def _say_nothing(view: JobView | None, error: RayliftError | None) -> None:
-    """The report of who wants none."""
+    """The handle of an accepted upload or rerun."""
+    job_id = connection.parse(JobAccepted, answer, "POST", paths.UPLOAD).job_id
+    return Job(connection, job_id, acknowledgement=answer)

@@ -1,8 +1,9 @@
-"""All jobs of a platform: looked up, listed and compared."""
+"""The collection of all jobs: get, list and compare."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 from raylift.api import paths
@@ -23,15 +24,15 @@ class Jobs:
         """One job.
 
         Raises:
-            NotFound: There is none of that id.
+            NotFound: No job has this id.
         """
         return Job(self._connection, job_id).refresh()
 
     def diff(self, first: str | Job, second: str | Job) -> JobDiff:
-        """What the second job does differently from the first. Values of variables are compared on the platform, never shown.
+        """Differences of the second job from the first. Values of environment variables are compared, but never shown.
 
         Raises:
-            NotFound: There is none of one of the ids.
+            NotFound: No job has one of the ids.
         """
         ids = [job.job_id if isinstance(job, Job) else job for job in (first, second)]
         return self._connection.view(JobDiff, "GET", paths.job_diff(*ids))
@@ -48,17 +49,17 @@ class Jobs:
         limit: int | None = None,
         page_size: int = 50,
     ) -> Iterator[Job]:
-        """Jobs, newest first, fetched page by page as they are asked for.
+        """Iterate over jobs, newest first. Pages are fetched when needed.
 
         Args:
             status: queued, running, completed, failed or cancelled.
-            model: Only those that register this model.
-            experiment: Only those of this MLflow experiment.
+            model: Only jobs that register this model.
+            experiment: Only jobs of this MLflow experiment.
             tag: ``"key"`` or ``"key=value"``.
-            owner: Only those that named this owner.
-            sweep: Only those of this sweep, by its id.
-            limit: At most so many; None: all.
-            page_size: Jobs a request.
+            owner: Only jobs of this owner.
+            sweep: Only jobs of the sweep with this id.
+            limit: Number of jobs at most. None: all.
+            page_size: Jobs per request.
         """
         filters: dict[str, Any] = {
             "status": None if status is None else str(status),
@@ -68,17 +69,7 @@ class Jobs:
             "owner": owner,
             "sweep_id": sweep,
         }
-        return self._pages(filters, limit, page_size)
-
-    def _pages(self, filters: dict[str, Any], limit: int | None, page_size: int) -> Iterator[Job]:
-        cursor: str | None = None
-        left = limit
-        while left is None or left > 0:
-            size = page_size if left is None else min(page_size, left)
-            page = self._connection.view(JobPage, "GET", paths.JOBS, params=filters | {"limit": size, "cursor": cursor})
-            for seen in page.jobs if left is None else page.jobs[:left]:
-                yield Job(self._connection, seen.job_id, seen=seen)
-            left = None if left is None else left - len(page.jobs)
-            cursor = page.next_cursor
-            if cursor is None:
-                return
+        size = page_size if limit is None else min(page_size, limit)
+        pages = self._connection.pages(JobPage, paths.JOBS, filters | {"limit": size})
+        jobs = (Job(self._connection, summary.job_id, fetched=summary) for page in pages for summary in page.jobs)
+        return islice(jobs, limit)

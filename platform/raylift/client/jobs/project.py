@@ -1,4 +1,4 @@
-"""A project's directory as the archive that an upload carries: deterministic, and without what the ignore files leave out."""
+"""Packs a project's directory into the archive of an upload: deterministic, and without ignored files."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ if TYPE_CHECKING:
     from pathspec.pattern import RegexPattern
 
 IGNORED: Final = (".git", ".venv", "venv", "__pycache__", "*.pyc")
-"""Left out unless a line of an ignore file asks for it by name (``!venv``)."""
+"""Ignored unless an ignore file includes them by name (``!venv``)."""
 IGNORE_FILES: Final = (".gitignore", ".rayliftignore")
-"""Read in every directory; what the second says wins over the first."""
+"""Read in every directory. The second overrides the first."""
 
 _BELOW: Final = "ps_d"
-"""The group in which a pattern of pathspec has the slash behind what it names."""
+"""Group of pathspec's patterns: the slash after the entry that the line names."""
 _LARGEST_BYTES: Final = 1 << 30
-"""Never read more than this into memory: the platform's own limit is far below."""
+"""Limit for reading a project into memory. The platform's own limit is far lower."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Rule:
-    """A line of an ignore file. ``base`` is the directory of the file, relative to the project and ending in a slash."""
+    """A line of an ignore file. ``base`` is the file's directory in the project, with a slash at the end."""
 
     base: str
     line: str
@@ -37,55 +37,53 @@ class _Rule:
     ignores: bool
 
     def names(self, path: str) -> bool:
-        """Whether the line is about ``path`` itself. It says nothing of what lies below: git looks at each entry by itself."""
+        """True if the line names ``path`` itself. Git decides entry by entry: a name of a directory does not name its files."""
         return any(map(_ends_here, self.pattern.finditer(path.removeprefix(self.base))))
 
 
 def _ends_here(match: re.Match[str]) -> bool:
-    """A pattern of pathspec matches what lies below as well, and marks the slash that ends what the line names."""
+    """True if the line names the whole path. pathspec also matches everything below the entry that the line names."""
     if _BELOW in match.groupdict():
         return match[_BELOW] is None or match.end(_BELOW) == len(match.string)
-    # "data/**" is about what is in data, not about data.
+    # "data/**" names the content of data, not data.
     return not (match.string.endswith("/") and match.end() == len(match.string))
 
 
-@dataclass(frozen=True, slots=True)
-class _Rules:
-    """The lines that hold in a directory; the last that names an entry decides."""
+def _is_ignored(path: str, rules: tuple[_Rule, ...]) -> bool:
+    """The last rule that names the entry decides.
 
-    rules: tuple[_Rule, ...] = ()
-
-    def ignore(self, path: str) -> bool:
-        name = PurePosixPath(path).name
-        default = next((ignored for ignored in IGNORED if fnmatchcase(name, ignored)), None)
-        for rule in reversed(self.rules):
-            if not rule.names(path):
-                continue
-            if rule.ignores:
-                return True
-            # "!*/" keeps a list of patterns short: that is no wish for the repository's history, or for a virtual environment.
-            if default is None or default.strip("*") in rule.line:
-                return False
-        return default is not None
+    pathspec's ``check_file`` for each folder differs from git: there ``!*/`` also includes the files of a directory.
+    """
+    name = PurePosixPath(path).name
+    default = next((ignored for ignored in IGNORED if fnmatchcase(name, ignored)), None)
+    for rule in reversed(rules):
+        if not rule.names(path):
+            continue
+        if rule.ignores:
+            return True
+        # "!*/" is common in lists of patterns. It does not ask for the repository's history or a virtual environment.
+        if default is None or default.strip("*") in rule.line:
+            return False
+    return default is not None
 
 
 def read_project(path: str | os.PathLike[str]) -> bytes:
-    """The archive to upload: of a directory, or the file itself if it is an archive already.
+    """The archive to upload: a packed directory, or the given archive.
 
     Raises:
-        ValueError: The directory holds what no project may hold.
-        OSError: Something in it cannot be read.
+        ValueError: The directory has a file that a project cannot have.
+        OSError: A file cannot be read.
     """
     root = Path(path)
     return pack_directory(root).content if root.is_dir() else root.read_bytes()
 
 
 def pack_directory(root: Path) -> PackedProject:
-    """The directory's files and empty directories, in the platform's own form: the same files are the same bytes.
+    """Pack the directory's files and empty directories. The same files give the same bytes.
 
     Raises:
-        ValueError: It holds what no project may hold.
-        OSError: Something in it cannot be read.
+        ValueError: The directory has a file that a project cannot have, or more than 1 GiB.
+        OSError: A file cannot be read.
     """
     files: list[ProjectFile] = []
     size = 0
@@ -102,19 +100,19 @@ def pack_directory(root: Path) -> PackedProject:
 
 
 def _walk(root: Path) -> Iterator[tuple[str, Path]]:
-    """(path in the project, file) of all that is not left out; also empty directories, as ``path/``."""
-    pending = [("", _Rules())]
+    """(path in the project, file) of everything that is not ignored. The path of an empty directory ends in a slash."""
+    pending: list[tuple[str, tuple[_Rule, ...]]] = [("", ())]
     while pending:
         prefix, inherited = pending.pop()
         folder = root / prefix
-        rules = _Rules((*inherited.rules, *_read_rules(prefix, folder)))
+        rules = (*inherited, *_read_rules(prefix, folder))
         entries = sorted(folder.iterdir())
         if prefix and not entries:
             yield prefix, folder
         for entry in entries:
             name = f"{prefix}{entry.name}"
             is_folder = entry.is_dir() and not entry.is_symlink()
-            if rules.ignore(f"{name}/" if is_folder else name):
+            if _is_ignored(f"{name}/" if is_folder else name, rules):
                 continue
             if is_folder:
                 pending.append((f"{name}/", rules))
@@ -124,7 +122,7 @@ def _walk(root: Path) -> Iterator[tuple[str, Path]]:
 
 
 def _read_rules(prefix: str, folder: Path) -> Iterator[_Rule]:
-    # Only who uploads a project pays for it.
+    # Imported here: only projects need it.
     from pathspec import GitIgnoreSpec
 
     for name in IGNORE_FILES:
@@ -138,7 +136,7 @@ def _read_rules(prefix: str, folder: Path) -> Iterator[_Rule]:
 
 
 def _check_kind(entry: Path, root: Path) -> None:
-    """A link to a file of the project is the file; any other link, and what is no file, has no place in an archive."""
+    """Refuse entries that an archive cannot carry. A link may lead to a file of the project."""
     if entry.is_symlink() and not entry.resolve().is_relative_to(root.resolve()):
         raise ValueError(f"{entry} is a link that leads out of the project; leave it out, with a .rayliftignore")
     if not entry.is_file():

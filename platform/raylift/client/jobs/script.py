@@ -1,4 +1,4 @@
-"""Reads what ``Client.train`` is given: the script, and requirements files."""
+"""Reads the arguments of ``Client.train``: script or project, and requirements files."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _DECLARATION: Final = re.compile(rb"(?:[^\n]*\n)?[ \t\f]*#[^\n]*?coding[:=][ \t]
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """A script as the upload carries it."""
+    """A script, encoded for the upload."""
 
     content: str
     encoding: str
@@ -31,10 +31,10 @@ class Script:
 
 
 def read_script(path: str | PathLike[str] | None, content: str | None, name: str | None) -> Script:
-    """The script of a file, or of ``content``.
+    """Read a script from a file or from ``content``.
 
     Raises:
-        ValueError: Both were given, or none.
+        ValueError: Both were given, or neither.
         OSError: The file cannot be read.
     """
     if (path is None) == (content is None):
@@ -48,7 +48,7 @@ def read_script(path: str | PathLike[str] | None, content: str | None, name: str
     text = None if _DECLARATION.match(raw) else _decoded(raw)
     if text is not None:
         return Script(text, "plain", name or file.name)
-    # Its bytes say what they are (PEP 263); the platform says what is wrong with them, if anything is.
+    # Other encodings go as bytes: they declare themselves (PEP 263), and the platform reports errors in them.
     return Script(base64.b64encode(raw).decode(), "base64", name or file.name)
 
 
@@ -61,7 +61,7 @@ def _decoded(raw: bytes) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Project:
-    """A project as the upload carries it."""
+    """A project, packed for the upload."""
 
     archive: bytes
     entrypoint: str
@@ -74,10 +74,10 @@ class Project:
 def read_upload(
     path: str | PathLike[str] | None, content: str | None, name: str | None, entrypoint: str | None
 ) -> Script | Project:
-    """What is to run: a script, or a project when an ``entrypoint`` is named.
+    """Read a script, or with an ``entrypoint`` a project.
 
     Raises:
-        ValueError: The arguments contradict each other, or the directory holds what no project may hold.
+        ValueError: The arguments contradict each other, or the project has a file that an upload cannot carry.
         OSError: A file cannot be read.
     """
     if entrypoint is None:
@@ -86,16 +86,16 @@ def read_upload(
         return read_script(path, content, name)
     if path is None or content is not None or name is not None:
         raise ValueError(
-            "an entrypoint is of a project: give the path of its directory, and neither script_content nor script_name"
+            "an entrypoint is of a project: give the path of its directory, without script_content and script_name"
         )
-    # What it needs of the standard library is slow to load, and few uploads are projects.
+    # Slow imports of the standard library, which only projects need.
     from raylift.client.jobs.project import read_project
 
     return Project(read_project(path), entrypoint)
 
 
 def _without_outputs(raw: bytes) -> bytes:
-    """Return a notebook without what its cells showed, which may be megabytes; as it is where it is none."""
+    """Remove the outputs of a notebook's cells, which may have megabytes. Other content is returned unchanged."""
     try:
         document = json.loads(raw)
         sheets = [document, *document.get("worksheets", [])]
@@ -103,16 +103,16 @@ def _without_outputs(raw: bytes) -> bytes:
         for cell in cells:
             cell.pop("outputs", None)
     except (ValueError, AttributeError, TypeError, RecursionError):
-        return raw  # The platform says what is wrong with it.
+        return raw  # The platform reports the error.
     return json.dumps(document, ensure_ascii=False).encode("utf-8", "surrogatepass")
 
 
 def read_requirements(requirements: Iterable[str] | str | PathLike[str]) -> list[str]:
-    """Requirement lines, or those of a requirements.txt and the files that it includes with ``-r``.
+    """Requirements from a list, or from a requirements.txt and the files that it includes with ``-r``.
 
     Raises:
-        ValueError: A string that is no file's path, or a line with an option that an upload cannot carry.
-        OSError: The file cannot be read.
+        ValueError: A string is not the path of a file, or a line has an option that an upload cannot carry.
+        OSError: A file cannot be read.
     """
     if not isinstance(requirements, str | PathLike):
         return [str(line) for line in requirements]
@@ -121,11 +121,11 @@ def read_requirements(requirements: Iterable[str] | str | PathLike[str]) -> list
         raise ValueError(
             f"there is no requirements file {requirements!r}; for a package, pass a list: requirements=[{requirements!r}]"
         )
-    return list(_lines_of(path, ()))
+    return list(_lines(path, ()))
 
 
-def _lines_of(path: Path, seen: tuple[Path, ...]) -> Iterable[str]:
-    if path.resolve() in seen:
+def _lines(path: Path, including: tuple[Path, ...]) -> Iterable[str]:
+    if path.resolve() in including:
         raise ValueError(f"{path} includes itself")
     try:
         text = decode_requirements(path.read_bytes())
@@ -134,9 +134,9 @@ def _lines_of(path: Path, seen: tuple[Path, ...]) -> Iterable[str]:
     for line in requirement_lines(text.splitlines()):
         problem = line_problem(line.text)
         if line.included is not None:
-            yield from _lines_of(path.parent / line.included, (*seen, path.resolve()))
+            yield from _lines(path.parent / line.included, (*including, path.resolve()))
         elif problem is not None:
             raise ValueError(f"{path}:{line.number}: {problem}")
         else:
-            # With its hashes: the platform says that it checks none.
+            # Hashes are sent along: the platform then warns that it does not check them.
             yield line.with_hashes

@@ -1,4 +1,4 @@
-"""Sweeps: the handle of one, and the collection of all."""
+"""The handle of one sweep, and the collection of all."""
 
 from __future__ import annotations
 
@@ -11,36 +11,36 @@ from raylift.api.sweeps import SweepAccepted, SweepPage, SweepRow, SweepSummary,
 from raylift.client.http.connection import Connection
 from raylift.client.http.errors import RayliftError
 from raylift.client.jobs.job import Job
-from raylift.client.jobs.waiting import watch_until_final
+from raylift.client.jobs.waiting import wait_until_final
 from raylift.domain.job import JobStatus
 from raylift.domain.sweep import SweepRegistration
 
 SweepValues = Mapping[str, Iterable[bool | int | float | str]]
 """Values by parameter: ``{"lr": [0.01, 0.1], "depth": [3, 5]}``."""
 SweepReport = Callable[[SweepView | None, RayliftError | None], None]
-"""Told of every look at the sweep: what was seen, or why nothing was."""
+"""Called with each fetched view, or with the error of a failed fetch."""
 
 
 class Sweep:
-    """A handle of one sweep. Its attributes are those of the last look at it, as with a job."""
+    """A handle of one sweep. Its attributes come from the last fetch, as with a job."""
 
     def __init__(
         self,
         connection: Connection,
         sweep_id: str,
         *,
-        seen: SweepView | SweepSummary | None = None,
+        fetched: SweepView | SweepSummary | None = None,
         acknowledgement: dict[str, Any] | None = None,
     ) -> None:
         self._connection = connection
         self._sweep_id = sweep_id
-        self._view = seen if isinstance(seen, SweepView) else None
-        self._seen = seen
+        self._view = fetched if isinstance(fetched, SweepView) else None
+        self._summary = fetched
         self.acknowledgement = acknowledgement
-        """The platform's answer to the upload that made this handle, as it came; else None."""
+        """JSON answer to the upload that made this handle; else None."""
 
     def __repr__(self) -> str:
-        return f"<Sweep {self._sweep_id} {self._seen.status}>" if self._seen else f"<Sweep {self._sweep_id}>"
+        return f"<Sweep {self._sweep_id} {self._summary.status}>" if self._summary else f"<Sweep {self._sweep_id}>"
 
     @property
     def sweep_id(self) -> str:
@@ -48,17 +48,17 @@ class Sweep:
 
     @property
     def view(self) -> SweepView:
-        """All that the platform says of the sweep, as it was seen last."""
-        return self._view or self._look()
+        """The whole sweep as of the last fetch."""
+        return self._view or self._fetch()
 
     @property
     def summary(self) -> SweepSummary:
-        """What a list says of it; costs no request for a sweep from ``client.sweeps.list()``."""
-        return self._seen or self.view
+        """The sweep as in a list. Needs no request for a sweep from ``client.sweeps.list()``."""
+        return self._summary or self.view
 
     @property
     def status(self) -> JobStatus:
-        """completed: all jobs have ended, some completed, and the best is registered where that was asked."""
+        """``completed``: all jobs have ended, at least one completed, and the best is registered if requested."""
         return JobStatus(self.summary.status)
 
     @property
@@ -70,24 +70,24 @@ class Sweep:
         return self.summary.created_at
 
     def refresh(self) -> Sweep:
-        """Look again."""
-        self._look()
+        """Fetch the sweep again."""
+        self._fetch()
         return self
 
     def jobs(self) -> list[Job]:
-        """Handles of its jobs, in the order of the parameters."""
+        """Handles of the jobs, in the order of the parameters."""
         return [Job(self._connection, row.job_id) for row in self.view.jobs]
 
     def table(self) -> list[dict[str, Any]]:
-        """A row a job, as it was seen last: job_id, status, the parameters, the metrics, model_version.
+        """One row per job as of the last fetch: job_id, status, the parameters, the metrics, model_version.
 
-        By the metric the best first, where the sweep names one; jobs that cannot win, not completed or without it, last.
-        It makes a ``pandas.DataFrame``.
+        Rows are sorted by the sweep's metric, if it has one: best first, then jobs that did not complete or lack the metric.
+        ``pandas.DataFrame`` takes the list.
         """
         return [_cells(row) for row in by_metric(self.view)]
 
     def best(self) -> SweepRow | None:
-        """The best of the jobs that had completed when it was seen last; None while there is none, or without a metric."""
+        """The best completed job as of the last fetch; None if none completed, or without a metric."""
         return self.view.best
 
     def wait(
@@ -98,21 +98,20 @@ class Sweep:
         poll: float = 1.0,
         raise_on_failure: bool = True,
     ) -> Sweep:
-        """Wait until all jobs have ended and the best is registered, where asked for. Jobs that fail do not make it fail.
+        """Wait until all jobs have ended and the best is registered, if requested. Failed jobs do not fail the sweep.
 
         Args:
-            timeout: Seconds to wait; None: as long as it takes.
-            report: Told of every look.
-            poll: Seconds between two looks.
-            raise_on_failure: False: return the sweep however it ended.
+            timeout: Seconds to wait. None: no limit.
+            report: Called with each fetched view or error.
+            poll: Seconds between two fetches.
+            raise_on_failure: False returns the sweep also when it failed or was cancelled.
 
         Raises:
-            SweepFailed: It failed, or was cancelled.
-            SweepWaitTimeout: It has not ended in time, and goes on.
+            SweepFailed: The sweep failed or was cancelled.
+            SweepWaitTimeout: The sweep has not ended in time. It continues.
         """
-        view, final = watch_until_final(
-            self._connection, self._look, timeout=timeout, poll=poll, report=report or (lambda _view, _error: None)
-        )
+        clock = self._connection.clock
+        view, final = wait_until_final(clock, self._fetch, timeout=timeout, poll=poll, report=report)
         if not final:
             raise SweepWaitTimeout(self, view, timeout or 0.0)
         if raise_on_failure and self.status is not JobStatus.COMPLETED:
@@ -120,20 +119,20 @@ class Sweep:
         return self
 
     def cancel(self) -> Sweep:
-        """Ask all its jobs to stop. Returns at once: ``wait`` says when they have. A sweep that has ended stays as it is."""
+        """Ask all jobs to stop and return at once; ``wait`` for the end. A sweep that has ended does not change."""
         self._connection.json("POST", paths.sweep(self._sweep_id, "cancel"), resend=True)
         return self.refresh()
 
     def delete(self) -> None:
-        """Forget the sweep, its jobs and their logs. Their runs and model versions stay.
+        """Delete the sweep, its jobs and their logs. Their runs and model versions stay.
 
         Raises:
-            Conflict: It has not ended yet.
+            Conflict: The sweep has not ended yet.
         """
         self._connection.send("DELETE", paths.sweep(self._sweep_id))
 
-    def _look(self) -> SweepView:
-        self._view = self._seen = self._connection.view(SweepView, "GET", paths.sweep(self._sweep_id))
+    def _fetch(self) -> SweepView:
+        self._view = self._summary = self._connection.view(SweepView, "GET", paths.sweep(self._sweep_id))
         return self._view
 
 
@@ -147,31 +146,30 @@ class Sweeps:
         """One sweep.
 
         Raises:
-            NotFound: There is none of that id.
+            NotFound: No sweep has this id.
         """
         return Sweep(self._connection, sweep_id).refresh()
 
     def list(self, *, page_size: int = 50) -> Iterator[Sweep]:
-        """Sweeps, newest first, fetched page by page as they are asked for."""
-        cursor: str | None = None
-        while True:
-            page = self._connection.view(SweepPage, "GET", paths.SWEEPS, params={"limit": page_size, "cursor": cursor})
-            yield from (Sweep(self._connection, seen.sweep_id, seen=seen) for seen in page.sweeps)
-            cursor = page.next_cursor
-            if cursor is None:
-                return
+        """Iterate over sweeps, newest first. Pages are fetched when needed."""
+        for page in self._connection.pages(SweepPage, paths.SWEEPS, {"limit": page_size}):
+            yield from (Sweep(self._connection, summary.sweep_id, fetched=summary) for summary in page.sweeps)
 
 
 def sweep_body(
-    parameters: SweepValues,
+    parameters: SweepValues | None,
     passed_as: Literal["environment", "arguments"],
     *,
     metric: str | None,
     mode: Literal["max", "min"],
     register_best: bool,
     max_parallel: int | None,
-) -> dict[str, Any]:
-    """The ``sweep`` field of an upload."""
+) -> dict[str, Any] | None:
+    """The ``sweep`` field of an upload; None without ``parameters``."""
+    if parameters is None:
+        if metric is not None or register_best or max_parallel is not None:
+            raise ValueError("metric, register_best and max_parallel are a sweep's: give sweep, too")
+        return None
     return {
         "parameters": {name: list(values) for name, values in parameters.items()},
         "as": passed_as,
@@ -183,13 +181,13 @@ def sweep_body(
 
 
 def accepted_sweep(connection: Connection, answer: Any) -> Sweep:
-    """The handle of a sweep that the platform has just taken."""
-    taken = connection.parse(SweepAccepted, answer, "POST", paths.UPLOAD)
-    return Sweep(connection, taken.sweep_id, acknowledgement=answer)
+    """The handle of an accepted upload."""
+    sweep_id = connection.parse(SweepAccepted, answer, "POST", paths.UPLOAD).sweep_id
+    return Sweep(connection, sweep_id, acknowledgement=answer)
 
 
 def by_metric(view: SweepView) -> list[SweepRow]:
-    """The rows, the best first. Those that cannot win, not completed or without the metric, keep their order at the end."""
+    """The rows, best first. Jobs that did not complete or lack the metric keep their order at the end."""
     metric, sign = view.metric, -1 if view.mode == "max" else 1
     if metric is None:
         return view.jobs
@@ -206,7 +204,7 @@ def _cells(row: SweepRow) -> dict[str, Any]:
 
 
 class SweepFailed(RayliftError):
-    """A sweep that was waited for failed or was cancelled."""
+    """``Sweep.wait``: the sweep failed or was cancelled."""
 
     def __init__(self, sweep: Sweep, view: SweepView) -> None:
         super().__init__(f"{view.sweep_id} {view.status}{f': {view.message}' if view.message else ''}")
@@ -215,11 +213,11 @@ class SweepFailed(RayliftError):
 
 
 class SweepWaitTimeout(RayliftError):
-    """A sweep took longer than was waited for it. It goes on."""
+    """``Sweep.wait``: the sweep has not ended in time. It continues."""
 
     def __init__(self, sweep: Sweep, view: SweepView | None, timeout: float) -> None:
         state = f"is still {view.status}" if view is not None else "has not been seen"
         super().__init__(f"{sweep.sweep_id} {state} after {timeout:g} s")
         self.sweep = sweep
         self.view = view
-        """As it was seen last; None when the platform never answered."""
+        """The last view; None if the platform never answered."""

@@ -1,17 +1,55 @@
-"""The body of an upload: JSON for a script, a form for a project."""
+"""Options and body of an upload."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
+from os import PathLike
+from typing import Any, Literal, TypedDict
 
 from raylift.client.http.connection import Form
 from raylift.client.jobs.script import Project, Script
 
 
+class TrainOptions(TypedDict, total=False):
+    """Options of ``Client.train`` for a job, for type checkers."""
+
+    script_content: str | None
+    script_name: str | None
+    model: str | None
+    experiment: str | None
+    requirements: Iterable[str] | str | PathLike[str]
+    torch_backend: str | None
+    env: Mapping[str, str] | None
+    args: Iterable[str]
+    cpus: float
+    memory: int | str
+    gpus: float
+    timeout: int
+    max_retries: int
+    priority: int
+    autolog: bool
+    deploy: bool
+    register: str | None
+    take_traffic: bool
+    params: Mapping[str, str | float] | None
+    tags: Mapping[str, str] | None
+    idempotency_key: str | None
+    entrypoint: str | None
+
+
+class SweepOptions(TrainOptions, total=False):
+    """Options of ``Client.train`` for a sweep, for type checkers."""
+
+    sweep_as: Literal["environment", "arguments"]
+    metric: str | None
+    mode: Literal["max", "min"]
+    register_best: bool
+    max_parallel: int | None
+
+
 def upload_body(source: Script | Project, fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Named arguments of ``Connection.send``."""
+    """The body as keyword arguments of ``Connection.send``: JSON for a script, a form for a project."""
     if isinstance(source, Script):
         script = {"script_content": source.content, "script_encoding": source.encoding, "script_name": source.name}
         return {"json": {**script, **fields}}

@@ -1,63 +1,75 @@
-"""Waits for a job or a sweep to end."""
+"""Waits for a job, a sweep or a deployment to end."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Final, Protocol, TypeVar
 
-from raylift.api import paths
-from raylift.api.training import JobView
-from raylift.client.http.connection import Connection
-from raylift.client.http.errors import RayliftError
-from raylift.client.jobs.log_stream import PASSING, Ending, is_final, still_patient
+from raylift.client.http.connection import Clock
+from raylift.client.http.errors import ConnectionFailed, RayliftError, ServerError, Unavailable
+from raylift.domain.job import FINAL_STATES, STATUS_OF
 
-V = TypeVar("V", bound=Ending)
-Report = Callable[[JobView | None, RayliftError | None], None]
-"""Told of every look at the job: what was seen, or why nothing was."""
+PATIENCE_SECONDS: Final = 60.0
+"""Time that a platform may be unavailable before a wait gives up."""
+TRANSIENT: Final = (ConnectionFailed, ServerError, Unavailable)
+"""Errors of a platform that restarts."""
+
+_FINAL: Final = frozenset(STATUS_OF[state] for state in FINAL_STATES)
+
+
+class HasStatus(Protocol):
+    """A view of a job, a sweep or a deployment."""
+
+    @property
+    def status(self) -> str: ...
+
+
+V = TypeVar("V", bound=HasStatus)
+
+
+def is_final(view: HasStatus) -> bool:
+    return view.status in _FINAL
+
+
+def check_patience(error: RayliftError, clock: Clock, since: float | None) -> float:
+    """The time at which the platform became unavailable. Raises ``error`` after ``PATIENCE_SECONDS``."""
+    now = clock.now()
+    if since is not None and now - since > PATIENCE_SECONDS:
+        raise error
+    return now if since is None else since
 
 
 def wait_until_final(
-    connection: Connection, job_id: str, *, timeout: float | None, poll: float, report: Report
-) -> tuple[JobView | None, bool]:
-    """Look at a job until it is final or ``timeout`` seconds are over. See ``watch_until_final``."""
-
-    def look() -> JobView:
-        return connection.view(JobView, "GET", paths.job(job_id))
-
-    return watch_until_final(connection, look, timeout=timeout, poll=poll, report=report)
-
-
-def watch_until_final(
-    connection: Connection,
-    look: Callable[[], V],
+    clock: Clock,
+    fetch: Callable[[], V],
     *,
     timeout: float | None,
     poll: float,
-    report: Callable[[V | None, RayliftError | None], None],
-    ended: Callable[[V], bool] = is_final,
+    report: Callable[[V | None, RayliftError | None], None] | None,
+    is_final: Callable[[V], bool] = is_final,
 ) -> tuple[V | None, bool]:
-    """Look until what is seen has ended or ``timeout`` seconds are over.
+    """Fetch a view every ``poll`` seconds until it is final or ``timeout`` seconds are over.
 
     Returns:
-        What was seen last, and whether it is final.
+        The last view, None if the platform never answered; and True if it is final.
 
     Raises:
-        RayliftError: The platform was away for longer than a minute, or says no.
+        RayliftError: The platform was unavailable for longer than a minute, or refused the request.
     """
-    clock = connection.clock
     deadline = None if timeout is None else clock.now() + timeout
-    away_since: float | None = None
+    unavailable_since: float | None = None
     view: V | None = None
     while True:
         try:
-            view = look()
-            away_since = None
-            report(view, None)
-            if ended(view):
-                return view, True
-        except PASSING as error:
-            away_since = still_patient(error, clock, away_since)
-            report(None, error)
+            view, error = fetch(), None
+            unavailable_since = None
+        except TRANSIENT as caught:
+            error = caught
+            unavailable_since = check_patience(error, clock, unavailable_since)
+        if report is not None:
+            report(view if error is None else None, error)
+        if error is None and view is not None and is_final(view):
+            return view, True
         left = poll if deadline is None else min(poll, deadline - clock.now())
         if left <= 0:
             return view, False

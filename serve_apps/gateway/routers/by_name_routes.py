@@ -72,7 +72,7 @@ def server_router(services: Services) -> APIRouter:
     return router
 
 
-def model_routes_router(services: Services, dispatcher: Dispatcher) -> APIRouter:
+def by_name_router(services: Services, dispatcher: Dispatcher) -> APIRouter:
     """Build routes that hold and forward: by model name, and of versions without an application."""
     router = APIRouter(prefix=V2_MODELS, tags=["open inference protocol"], include_in_schema=False)
     relay = Relay(services, dispatcher)
@@ -84,7 +84,7 @@ def model_routes_router(services: Services, dispatcher: Dispatcher) -> APIRouter
 
     @router.api_route("/{model}", methods=_METHODS)
     @router.api_route("/{model}/{beneath:path}", methods=_METHODS)
-    async def name_route(request: Request, model: str, beneath: str = "") -> Response:
+    async def by_name_route(request: Request, model: str, beneath: str = "") -> Response:
         return await relay.answer(request, Wanted(model), beneath)
 
     return router

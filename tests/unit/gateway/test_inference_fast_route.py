@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from raylift.api.headers import NAMED
-from serve_apps.gateway.predictions.inference_fast_route import HotPath, HotRoute
+from serve_apps.gateway.predictions.inference_fast_route import FastRoute, InferenceFastRoute
 
 _PATH = "/mlops/inference"
 _LOST = "/v2/models/churn/versions/3/predict"
@@ -25,7 +25,7 @@ async def _framework(scope: Any, receive: Any, send: Any) -> None:
 
 
 async def _ask(method: str, path: str, headers: dict[str, str] | None = None) -> str:
-    app: Any = HotPath(_framework, route=HotRoute(_PATH, "POST", _endpoint))
+    app: Any = InferenceFastRoute(_framework, route=FastRoute(_PATH, "POST", _endpoint))
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://gateway") as client:
         return (await client.request(method, path, headers=headers, content=b"{}")).text
 

@@ -1,0 +1,56 @@
+"""Options and arguments that several commands take."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from raylift.cli.exits import wrong_usage
+from raylift.client.jobs.script import read_requirements
+
+ModelArgument = Annotated[str, typer.Argument(help="The model.", show_default=False)]
+VersionArgument = Annotated[str, typer.Argument(help="The version of the model.", show_default=False)]
+
+LimitOption = Annotated[int, typer.Option("--limit", "-n", help="Maximum length of the list.", min=1)]
+CursorOption = Annotated[str | None, typer.Option(help="Continue behind the page that printed this cursor.")]
+
+ParamOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--param",
+        help="Parameter without secrets: environment variable of the script and MLflow param; may be repeated.",
+        metavar="K=V",
+    ),
+]
+RequirementsOption = Annotated[
+    list[str] | None, typer.Option("--requirements", help="A PEP 508 requirement; may be repeated.", metavar="PACKAGE")
+]
+RequirementsFileOption = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--requirements-file", "-r", metavar="FILE", help="A requirements.txt; may be repeated.", exists=True, dir_okay=False
+    ),
+]
+TorchBackendOption = Annotated[
+    str | None,
+    typer.Option(help="Build of PyTorch: cpu, cu128, … With auto the platform's package index decides.", metavar="BUILD"),
+]
+
+
+def assignments(texts: list[str] | None, option: str) -> dict[str, str]:
+    """``["K=V"]`` as ``{"K": "V"}``."""
+    parts = [text.partition("=") for text in texts or ()]
+    wrong = [name for name, equals, _ in parts if not equals or not name]
+    if wrong:
+        raise wrong_usage(option, f"{wrong[0]!r} is not of the form NAME=VALUE")
+    return {name: value for name, _, value in parts}
+
+
+def all_requirements(lines: list[str] | None, files: list[Path] | None) -> list[str]:
+    """The requirements of both options."""
+    try:
+        return [*(lines or ()), *(line for file in files or () for line in read_requirements(file))]
+    except (ValueError, OSError) as error:
+        raise wrong_usage("--requirements-file", str(error)) from error
