@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import orjson
 
-from serve_apps.model_server.errors import MalformedBody, UnusableAnswer
+from serve_apps.model_server.errors import MalformedBody, UnusableOutput
 from serve_apps.model_server.outputs.values import json_value
 from serve_apps.model_server.repeated_keys import refuse_repeated_keys
 
@@ -39,7 +39,7 @@ def dumps(value: Any) -> bytes:
     """Write JSON. NaN and infinities become null.
 
     Raises:
-        UnusableAnswer: Something in it has no form in JSON.
+        UnusableOutput: Something in it has no form in JSON.
     """
     try:
         return orjson.dumps(value, default=json_value, option=_OPTIONS)
@@ -48,7 +48,7 @@ def dumps(value: Any) -> bytes:
         try:
             return json.dumps(_plain(value), separators=(",", ":"), allow_nan=False).encode()
         except RecursionError:
-            raise UnusableAnswer("The model answered lists or objects nested too deeply for JSON.") from None
+            raise UnusableOutput("The model answered lists or objects nested too deeply for JSON.") from None
 
 
 def _lenient(body: bytes) -> Any:

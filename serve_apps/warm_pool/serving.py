@@ -43,7 +43,7 @@ def serve(spec: WarmSpec, listener: socket.socket, report: Report) -> int:
             observer.configure(ObserverConfig.of(spec.observer))
         model = observer.loading(load_model, spec.model_name, spec.version, spec.model_uri, spec.mlflow_url)
         batching = Batching(int(spec.batching["max_rows"]), spec.batching["wait_ms"]) if spec.batching else None
-        replica_app = ReplicaApp(model, spec.max_body_bytes, batching=batching, watch=observer)
+        replica_app = ReplicaApp(model, spec.max_body_bytes, batching=batching, observer=observer)
         observer.sample(replica_app.queued)
         app = refusing_deadly(replica_app, spec.model_name, spec.version, spec.worked_on_dir)
     except Exception as error:  # noqa: BLE001 - loading runs the model's own code, which may raise anything

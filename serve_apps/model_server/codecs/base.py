@@ -1,4 +1,4 @@
-"""What a protocol is to a replica: bytes to a question, an answer to bytes, an error to bytes."""
+"""What a protocol is to a replica: bytes to a request, an answer to bytes, an error to bytes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from raylift.domain.errors import PlatformError
-from serve_apps.model_server.model import Answer, Model, Question
+from serve_apps.model_server.model import Model, PredictionRequest, PredictionResult
 
 Headers = Mapping[str, str]
 """Request headers, their names in lower case."""
@@ -51,7 +51,7 @@ class Response:
 class Codec(Protocol):
     """One protocol's prediction route."""
 
-    def decode(self, body: bytes, headers: Headers, model: Model) -> Question:
+    def decode(self, body: bytes, headers: Headers, model: Model) -> PredictionRequest:
         """Read a request.
 
         Raises:
@@ -59,6 +59,6 @@ class Codec(Protocol):
         """
         ...
 
-    def encode(self, answer: Answer, question: Question, model: Model) -> Response: ...
+    def encode(self, answer: PredictionResult, request: PredictionRequest, model: Model) -> Response: ...
 
     def error(self, error: PlatformError, path: str) -> Response: ...

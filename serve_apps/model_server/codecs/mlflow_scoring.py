@@ -42,7 +42,7 @@ from serve_apps.model_server.inputs.params import checked_params
 from serve_apps.model_server.inputs.tabular import Columns, Inputs, Rows, from_columns, from_records
 from serve_apps.model_server.inputs.values import Mistyped, Values
 from serve_apps.model_server.jsonify import dumps, loads
-from serve_apps.model_server.model import Answer, Model, Question
+from serve_apps.model_server.model import Model, PredictionRequest, PredictionResult
 from serve_apps.model_server.outputs.tables import plain
 from serve_apps.model_server.outputs.values import entries_of
 
@@ -56,13 +56,13 @@ _EVALUATION: Final = (
 
 
 class ScoringCodec:
-    def decode(self, body: bytes, headers: Headers, model: Model) -> Question:
+    def decode(self, body: bytes, headers: Headers, model: Model) -> PredictionRequest:
         media_type = _media_type(headers.get("content-type", ""))
         return _READERS[media_type](body, model)
 
-    def encode(self, answer: Answer, question: Question, model: Model) -> Response:
+    def encode(self, answer: PredictionResult, request: PredictionRequest, model: Model) -> Response:
         predictions = _jsonable(answer.predictions)
-        return Response(200, dumps(predictions if question.echo.get("unwrapped") else {"predictions": predictions}))
+        return Response(200, dumps(predictions if request.echo.get("unwrapped") else {"predictions": predictions}))
 
     def error(self, error: PlatformError, path: str) -> Response:
         if isinstance(error, UnsupportedContent):
@@ -106,24 +106,24 @@ def _media_type(content_type: str) -> str:
     return media_type.lower()
 
 
-def _read_csv(body: bytes, model: Model) -> Question:
+def _read_csv(body: bytes, model: Model) -> PredictionRequest:
     columns = columns_from_csv(body, model.schema)
     if not model.is_function:
-        return _question(columns, None, model)
+        return _request(columns, None, model)
     known = {column.name: column.type for column in model.schema.columns}
     try:
         frame = pd.DataFrame({name: _as_signed(values, known.get(name)) for name, values in columns.values.items()})
     except Mistyped:
         # MLflow enforces the signature, and says what is wrong in its own words.
         frame = pd.DataFrame(columns.values)
-    return _question(frame, None, model)
+    return _request(frame, None, model)
 
 
 def _as_signed(values: Values, wanted: ColumnType | None) -> Any:
     return values if wanted is None else convert(values, wanted)
 
 
-def _read_parquet(body: bytes, model: Model) -> Question:
+def _read_parquet(body: bytes, model: Model) -> PredictionRequest:
     try:
         frame = pd.read_parquet(BytesIO(body))
     except (ValueError, OSError) as error:  # pyarrow's own errors are of these kinds
@@ -131,10 +131,10 @@ def _read_parquet(body: bytes, model: Model) -> Question:
             "Failed to parse input as a Pandas DataFrame. Ensure that the input is a valid Parquet-formatted Pandas DataFrame"
             f" produced using the `pandas.DataFrame.to_parquet()` method. Error: '{error}'"
         ) from None
-    return _question(frame, None, model)
+    return _request(frame, None, model)
 
 
-def _read_json(body: bytes, model: Model) -> Question:
+def _read_json(body: bytes, model: Model) -> PredictionRequest:
     request = loads(body)
     if not isinstance(request, dict):
         raise MalformedBody(f"{_ONE_OF}. Received {'a list' if isinstance(request, list) else 'something else'}.")
@@ -147,17 +147,17 @@ def _read_json(body: bytes, model: Model) -> Question:
     if model.signature is not None and model.signature.from_type_hint:
         if form != "inputs":
             raise MalformedBody("The model has a type hint: the request must be a dictionary with the key 'inputs'.")
-        return Question(payload, _params(request.get("params"), model))
+        return PredictionRequest(payload, _params(request.get("params"), model))
     if isinstance(model.schema, Records) and isinstance(payload, list) and all(isinstance(record, dict) for record in payload):
         # A frame of them would have NaN for what one of them lacks.
-        return _question(from_records(payload), request.get("params"), model)
+        return _request(from_records(payload), request.get("params"), model)
     params = _params(request.get("params"), model)
     array = _array(form, payload, params, model)
     if array is not None:
-        return Question(array, params, is_array=True)
+        return PredictionRequest(array, params, is_array=True)
     try:
         data = parse_payload(form, payload, model.signature) if model.is_function else plain_payload(form, payload, model)
-        return _question(data, request.get("params"), model)
+        return _request(data, request.get("params"), model)
     except NotCompatible as error:
         raise MalformedBody(str(error)) from None
 
@@ -192,19 +192,21 @@ def _rows_of_split(payload: Any, reader: ArrayReader | ColumnReader) -> list[Any
     return rows if columns is None or columns == list(reader.names) else None
 
 
-def _chat(request: Mapping[str, Any], model: Model) -> Question:
+def _chat(request: Mapping[str, Any], model: Model) -> PredictionRequest:
     """A chat, completion or embedding request, which MLflow hands to the model unwrapped and answers unwrapped."""
     declared = {parameter.name for parameter in (model.signature.params if model.signature else None) or ()}
     params = {key: value for key, value in request.items() if key in declared}
-    return Question({key: value for key, value in request.items() if key not in declared}, params, echo={"unwrapped": True})
+    return PredictionRequest(
+        {key: value for key, value in request.items() if key not in declared}, params, echo={"unwrapped": True}
+    )
 
 
-def _question(data: Any, params: Any, model: Model) -> Question:
+def _request(data: Any, params: Any, model: Model) -> PredictionRequest:
     if isinstance(data, pd.DataFrame):
         refuse_repeated_columns(data.columns)
     if model.is_function:
         # MLflow itself enforces the signature on it.
-        return Question(data, _params(params, model))
+        return PredictionRequest(data, _params(params, model))
     signature = model.signature
     try:
         batch = model.schema.batch(_inputs(data), ignore_unexpected=signature is not None and bool(signature.columns))
@@ -213,7 +215,7 @@ def _question(data: Any, params: Any, model: Model) -> Question:
             raise
         # MLflow enforces nothing without a signature: there it is the model that refuses.
         raise InputsRefused(error.detail, error.errors) from None
-    return Question(batch, _params(params, model))
+    return PredictionRequest(batch, _params(params, model))
 
 
 def _params(params: Any, model: Model) -> dict[str, Any]:
@@ -252,6 +254,6 @@ def _mlflow_error(status: int, code: str, message: str) -> Response:
     return Response(status, dumps({"error_code": code, "message": message}))
 
 
-_READERS: Final[Mapping[str, Callable[[bytes, Model], Question]]] = MappingProxyType(
+_READERS: Final[Mapping[str, Callable[[bytes, Model], PredictionRequest]]] = MappingProxyType(
     {"text/csv": _read_csv, "application/json": _read_json, PARQUET: _read_parquet}
 )

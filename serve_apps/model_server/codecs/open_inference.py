@@ -18,13 +18,13 @@ from serve_apps.model_server.errors import MalformedBody, status_of
 from serve_apps.model_server.inputs.params import checked_params
 from serve_apps.model_server.inputs.tabular import Columns, Inputs, Raw, Rows, from_columns
 from serve_apps.model_server.jsonify import dumps, loads
-from serve_apps.model_server.model import Answer, Model, Question
+from serve_apps.model_server.model import Model, PredictionRequest, PredictionResult
 
 PREDICT_PROBA: Final = "predict_proba"
 
 
 class OpenInferenceCodec:
-    def decode(self, body: bytes, headers: Headers, model: Model) -> Question:
+    def decode(self, body: bytes, headers: Headers, model: Model) -> PredictionRequest:
         text, raw = v2_binary.split(body, headers.get(v2_binary.JSON_LENGTH))
         request = loads(text)
         if not isinstance(request, dict) or not isinstance(request.get("inputs"), list):
@@ -37,7 +37,7 @@ class OpenInferenceCodec:
         raw.refuse_more()
         parameters = checked_object(request.get("parameters"), "parameters")
         requested = _requested(request.get("outputs"))
-        return model.question(
+        return model.prediction_request(
             _inputs(tensors, parameters, model),
             _as_they_are,
             params=_params(parameters, model),
@@ -46,22 +46,22 @@ class OpenInferenceCodec:
             echo={"id": request.get("id"), "outputs": requested, "binary": parameters.get("binary_data_output") is True},
         )
 
-    def encode(self, answer: Answer, question: Question, model: Model) -> Response:
+    def encode(self, answer: PredictionResult, request: PredictionRequest, model: Model) -> Response:
         arrays = dict(named_outputs(answer.predictions)) if answer.predictions is not None else {}
         if answer.probabilities is not None:
             arrays[PREDICT_PROBA] = answer.probabilities
-        requested: Mapping[str, bool | None] = question.echo["outputs"] or dict.fromkeys(arrays)
+        requested: Mapping[str, bool | None] = request.echo["outputs"] or dict.fromkeys(arrays)
         unknown = [name for name in requested if name not in arrays]
         if unknown:
             return self.error(InvalidRequest(f"The model has no output {', '.join(unknown)}; it has {', '.join(arrays)}."), "")
-        by_default: bool = question.echo["binary"]
+        by_default: bool = request.echo["binary"]
         outputs = [
             output_tensor(name, arrays[name], binary=by_default if is_binary is None else is_binary)
             for name, is_binary in requested.items()
         ]
         body = {"model_name": model.name, "model_version": model.version, "outputs": [output.entry for output in outputs]}
-        if question.echo["id"] is not None:
-            body["id"] = question.echo["id"]
+        if request.echo["id"] is not None:
+            body["id"] = request.echo["id"]
         text = dumps(body)
         if not any(v2_binary.SIZE in output.entry.get("parameters", ()) for output in outputs):
             return Response(200, text)

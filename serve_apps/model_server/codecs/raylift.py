@@ -18,7 +18,7 @@ from serve_apps.model_server.inputs.params import checked_params
 from serve_apps.model_server.inputs.schema import Anything
 from serve_apps.model_server.inputs.tabular import Inputs, Raw, Rows, from_columns, from_records, from_rows, refuse_ragged
 from serve_apps.model_server.jsonify import dumps, loads
-from serve_apps.model_server.model import Answer, Model, Question
+from serve_apps.model_server.model import Model, PredictionRequest, PredictionResult
 from serve_apps.model_server.outputs.rows import row_count, rows_of
 from serve_apps.model_server.outputs.values import listed
 
@@ -35,7 +35,7 @@ class RayliftCodec:
         """``query`` is the address's: of a CSV it has what stands beside ``inputs`` in a JSON body."""
         self._query = query
 
-    def decode(self, body: bytes, headers: Headers, model: Model) -> Question:
+    def decode(self, body: bytes, headers: Headers, model: Model) -> PredictionRequest:
         if is_csv(headers.get("content-type", "")):
             return self._decode_csv(body, model)
         request = loads(body)
@@ -44,22 +44,22 @@ class RayliftCodec:
         if _NAMED in headers:
             _check_name(request, model)
         _check_fields(request)
-        return model.question(
+        return model.prediction_request(
             request["inputs"],
             lambda inputs: tabular(inputs, model),
             params=checked_params(request.get("params", {}), model.signature.params if model.signature else None),
             probabilities=request.get("return_probabilities", False),
         )
 
-    def _decode_csv(self, body: bytes, model: Model) -> Question:
+    def _decode_csv(self, body: bytes, model: Model) -> PredictionRequest:
         probabilities = _probabilities_in(parse_qsl(self._query, keep_blank_values=True))
-        return model.question(columns_from_csv(body, model.schema), _as_they_are, probabilities=probabilities)
+        return model.prediction_request(columns_from_csv(body, model.schema), _as_they_are, probabilities=probabilities)
 
-    def encode(self, answer: Answer, question: Question, model: Model) -> Response:
+    def encode(self, answer: PredictionResult, request: PredictionRequest, model: Model) -> Response:
         body: dict[str, Any] = {
             "model_name": model.name,
             "model_version": model.version,
-            "predictions": rows_of(answer.predictions, asked_rows(question, model)),
+            "predictions": rows_of(answer.predictions, asked_rows(request, model)),
             "inference_time_ms": round(answer.seconds * 1000, 3),
         }
         if answer.probabilities is not None:
@@ -126,9 +126,9 @@ def _by_position(inputs: list[Any], model: Model) -> Rows:
     return from_rows(inputs)
 
 
-def asked_rows(question: Question, model: Model) -> int | None:
+def asked_rows(request: PredictionRequest, model: Model) -> int | None:
     """Count the rows that are asked for; None where inputs go to the model as they are, and may be anything."""
-    return None if model.signature is not None and model.signature.from_type_hint else row_count(question.batch)
+    return None if model.signature is not None and model.signature.from_type_hint else row_count(request.batch)
 
 
 def _wants_a_list(model: Model) -> bool:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from serve_apps.model_server.codecs import v2_binary
 from serve_apps.model_server.codecs.v2_datatypes import datatype_of
-from serve_apps.model_server.errors import UnusableAnswer
+from serve_apps.model_server.errors import UnusableOutput
 from serve_apps.model_server.jsonify import dumps
 from serve_apps.model_server.outputs.tables import column_names, plain
 from serve_apps.model_server.outputs.values import entries_of, listed
@@ -38,7 +38,7 @@ def named_outputs(predictions: Any) -> list[tuple[str, NDArray[Any]]]:
     """A frame's columns, a dict's arrays and a record array's fields are outputs of their own; anything else is ``predict``.
 
     Raises:
-        UnusableAnswer: A frame has two columns of one name.
+        UnusableOutput: A frame has two columns of one name.
     """
     if isinstance(predictions, np.ndarray) and predictions.dtype.names is None:
         return [(PREDICT, np.atleast_1d(predictions))]
@@ -56,7 +56,7 @@ def output_tensor(name: str, array: NDArray[Any], *, binary: bool) -> OutputTens
     """One entry of ``outputs``. Values of a type that the protocol has no word for go as text.
 
     Raises:
-        UnusableAnswer: They have no form in JSON, or are missing where raw bytes cannot say so.
+        UnusableOutput: They have no form in JSON, or are missing where raw bytes cannot say so.
     """
     if array.dtype.kind not in _NUMBERS:
         array = _by_value(array)
@@ -144,7 +144,7 @@ def _text(value: Any, name: str, row: int) -> str:
         try:
             return value.decode()
         except UnicodeDecodeError:
-            raise UnusableAnswer(
+            raise UnusableOutput(
                 f"The output {name} has bytes that are no UTF-8 text at {row}: ask for raw bytes (binary_data)."
             ) from None
     form = dumps(value)
@@ -156,7 +156,7 @@ def _raw_texts(flat: NDArray[Any], name: str) -> NDArray[Any]:
     texts = np.empty(flat.size, dtype=object)
     for row, value in enumerate(listed(flat)):
         if value is None:
-            raise UnusableAnswer(
+            raise UnusableOutput(
                 f"The output {name} has no value at {row}, which raw bytes cannot say: ask for JSON (binary_data: false)."
             )
         texts[row] = value if isinstance(value, bytes) else _text(value, name, row).encode()

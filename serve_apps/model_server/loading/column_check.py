@@ -17,7 +17,7 @@ import numpy as np
 from serve_apps.model_server.inputs.column_reader import ColumnReader, ColumnValues, Numbers
 from serve_apps.model_server.inputs.tabular import from_records
 from serve_apps.model_server.loading.column_tables import UNKNOWN
-from serve_apps.model_server.model import Model, Question
+from serve_apps.model_server.model import Model, PredictionRequest
 from serve_apps.model_server.predictors.fast_paths.fast_path import FastPath
 
 RECORDS: Final = 160
@@ -43,8 +43,8 @@ def difference(model: Model, reader: ColumnReader, path: FastPath) -> str | None
         if rows is None:
             return f"the reader takes {len(group)} records one by one and not together"
         ours = model.compute(rows)
-        asked = Question(model.schema.batch(from_records(group)), probabilities=wants_probabilities)
-        if not ours.equals(model.computed(asked)):
+        asked = PredictionRequest(model.schema.batch(from_records(group)), probabilities=wants_probabilities)
+        if not ours.equals(model.predict_raw(asked)):
             return f"the fast path differs on {len(group)} records"
     return None if records else "the fast path takes none of the records that were tried"
 

@@ -79,7 +79,7 @@ class _Maker:
             ],
             lookups=lookups,
             prepare=self.stages.path.prepare,
-            lies_by_column=is_table and not np.asarray(given).flags.c_contiguous,
+            is_column_major=is_table and not np.asarray(given).flags.c_contiguous,
             example=example,
         )
 

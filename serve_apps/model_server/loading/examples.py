@@ -84,10 +84,10 @@ def example_requests(model: Model) -> dict[str, Any]:
 
 def _works(model: Model, codec: Codec, body: Any) -> bool:
     try:
-        question = codec.decode(dumps(body), _JSON, model)
+        request = codec.decode(dumps(body), _JSON, model)
     except PlatformError:
         return False
-    return model.is_function or model.takes(question)
+    return model.is_function or model.accepts(request)
 
 
 def rows_to_try(model: Model) -> Iterator[Inputs]:

@@ -32,7 +32,7 @@ class Exchange:
         return next((value.decode("latin-1") for key, value in self.headers if key == name), None)
 
 
-class Watch(Protocol):
+class RequestObserver(Protocol):
     """Told on the loop, before and after each request: must be quick, and must not raise."""
 
     def began(self, route: str) -> None: ...
@@ -50,4 +50,4 @@ class _Unwatched:
         """Nobody counts."""
 
 
-UNWATCHED: Final[Watch] = _Unwatched()
+UNOBSERVED: Final[RequestObserver] = _Unwatched()

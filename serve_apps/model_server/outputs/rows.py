@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from serve_apps.model_server.errors import UnusableAnswer
+from serve_apps.model_server.errors import UnusableOutput
 from serve_apps.model_server.outputs.tables import plain
 from serve_apps.model_server.outputs.values import entries_of, listed
 
@@ -35,7 +35,7 @@ def rows_of(answer: Any, count: int | None) -> list[Any]:
     An answer to one row may have any length, as a forecast does: then its entries are those of the answer.
 
     Raises:
-        UnusableAnswer: It is not one for each of several rows; the message says what came.
+        UnusableOutput: It is not one for each of several rows; the message says what came.
     """
     if isinstance(answer, np.ndarray) and answer.ndim and len(answer) == count:
         return listed(answer)
@@ -47,7 +47,7 @@ def rows_of(answer: Any, count: int | None) -> list[Any]:
     entries = entries_of(answer)
     if count is None or count == 1 or (len(entries) == count and _is_series(answer)):
         return entries
-    raise UnusableAnswer(f"The model answered {described(answer)} for {count} rows; here it is one a row. {_ELSEWHERE}")
+    raise UnusableOutput(f"The model answered {described(answer)} for {count} rows; here it is one a row. {_ELSEWHERE}")
 
 
 def described(answer: Any) -> str:
@@ -73,7 +73,7 @@ def _of_columns(answer: Mapping[Any, Any], count: int | None) -> list[Any]:
         return [dict(zip(columns, row, strict=True)) for row in zip(*listings, strict=True)]
     if count is None or count == 1:
         return [answer]
-    raise UnusableAnswer(f"The model answered {described(answer)} for {count} rows; here it is one a row. {_ELSEWHERE}")
+    raise UnusableOutput(f"The model answered {described(answer)} for {count} rows; here it is one a row. {_ELSEWHERE}")
 
 
 def _is_of_outputs(answer: Sequence[Any], count: int) -> bool:
@@ -85,7 +85,7 @@ def _is_of_outputs(answer: Sequence[Any], count: int) -> bool:
         return False
     are_whole = all(len(output) == count for output in outputs)
     if are_whole and is_tuple and len(outputs) == count > 1:
-        raise UnusableAnswer(
+        raise UnusableOutput(
             f"The model answered a tuple of {count} values, each of {count}, for {count} rows: "
             "it may be rows or columns. Answer a frame, or a dict of columns."
         )

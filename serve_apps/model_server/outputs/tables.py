@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from serve_apps.model_server.errors import UnusableAnswer
+from serve_apps.model_server.errors import UnusableOutput
 
 _KNOWN = (np.ndarray, np.generic, pd.DataFrame, pd.Series, dict, list, tuple, str, bytes, int, float, type(None))
 
@@ -34,12 +34,12 @@ def column_names(frame: pd.DataFrame) -> list[str]:
     """Names of a frame's columns as JSON has them.
 
     Raises:
-        UnusableAnswer: Two columns have one name.
+        UnusableOutput: Two columns have one name.
     """
     names = [str(name) for name in frame.columns]
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
-        raise UnusableAnswer(
+        raise UnusableOutput(
             f"The model answered a frame with {names.count(twice)} columns of the same name, {twice}: rename them."
         )
     return names

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from serve_apps.model_server.errors import UnusableAnswer
+from serve_apps.model_server.errors import UnusableOutput
 from serve_apps.model_server.outputs.tables import column_names, plain
 
 _PLAIN_KINDS: Final = frozenset("biuU")
@@ -25,7 +25,7 @@ def entries_of(answer: Any) -> list[Any]:
     """The entries of an answer, however many: of a frame its records, of one value that value.
 
     Raises:
-        UnusableAnswer: A frame has two columns of one name, or an array has values that JSON has no form for.
+        UnusableOutput: A frame has two columns of one name, or an array has values that JSON has no form for.
     """
     answer = plain(answer)
     if isinstance(answer, np.ndarray):
@@ -43,7 +43,7 @@ def listed(array: NDArray[Any]) -> list[Any]:
     """The array as lists of values that ``json_value`` or JSON itself knows.
 
     Raises:
-        UnusableAnswer: JSON has no form for them.
+        UnusableOutput: JSON has no form for them.
     """
     kind = array.dtype.kind
     if kind in _PLAIN_KINDS or (kind == "f" and array.itemsize <= 8):
@@ -61,7 +61,7 @@ def json_value(value: Any) -> Any:
     """The value in a form one step nearer to JSON: what orjson and the json module call for types they do not know.
 
     Raises:
-        UnusableAnswer: There is no such form.
+        UnusableOutput: There is no such form.
     """
     if value is pd.NA or value is pd.NaT:
         return None
@@ -78,8 +78,8 @@ def _form(value: Any) -> Any:
     return known
 
 
-def _no_json(what: str) -> UnusableAnswer:
-    return UnusableAnswer(
+def _no_json(what: str) -> UnusableOutput:
+    return UnusableOutput(
         f"The model answered values of the type {what}, which JSON has no form for: convert them to numbers or text."
     )
 

@@ -11,8 +11,7 @@ import numpy as np
 import pandas as pd
 
 from raylift.domain.errors import FieldError
-from serve_apps.model_server.error_text import said
-from serve_apps.model_server.errors import InputsRefused
+from serve_apps.model_server.errors import InputsRefused, describe_error
 
 _BY_NAME: Final = re.compile(
     r"only integers, slices|numpy\.ndarray' object has no attribute|'list' object has no attribute"
@@ -56,19 +55,23 @@ def refusal(
     names = [str(name) for name in batch.columns] if isinstance(batch, pd.DataFrame) else None
     if names is None and not isinstance(batch, dict) and _wants_names(chain, batch, is_of_library=is_of_library):
         hint = 'This model wants its columns by name: write records or columns ({"inputs": {"name": [value, …]}}), not rows.'
-        return InputsRefused(f"The model did not take rows without names. {hint} {said(error)}", [FieldError("inputs", hint)])
+        return InputsRefused(
+            f"The model did not take rows without names. {hint} {describe_error(error)}", [FieldError("inputs", hint)]
+        )
     missing = [name for link in chain for name in _missing(link, is_of_library=is_of_library)]
     if names is not None and missing and missing[0] not in names:
         column = missing[0]
         listed = ", ".join(names)
         return InputsRefused(
             f"The model did not take these inputs. It asks for {column}, which is none of their columns ({listed}). "
-            f"{said(error)}",
+            f"{describe_error(error)}",
             [FieldError(f"inputs.{column}", "the model asks for it, and there is no such column")],
         )
     if isinstance(error, refusals) or _is_explained(error, is_of_library=is_of_library):
         hint = "" if has_signature else f" {_without_signature(named=names is not None)}"
-        return InputsRefused(f"The model did not take these inputs.{hint} {said(error)}", [FieldError("inputs", said(error))])
+        return InputsRefused(
+            f"The model did not take these inputs.{hint} {describe_error(error)}", [FieldError("inputs", describe_error(error))]
+        )
     return None
 
 

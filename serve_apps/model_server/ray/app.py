@@ -67,7 +67,7 @@ class ModelReplica:
         # In a thread: the loop may be the one that answers Serve's control plane, and loading may take a minute.
         observer = self._observer = Observer(model_name, version, ProcessKind.REPLICA, counters_dir)
         model = await asyncio.to_thread(observer.loading, load_model, model_name, version, model_uri, mlflow_url)
-        self._replica_app = await asyncio.to_thread(ReplicaApp, model, max_body_bytes, watch=observer)
+        self._replica_app = await asyncio.to_thread(ReplicaApp, model, max_body_bytes, observer=observer)
         in_serve, in_app = ServeQueue(), self._replica_app
         observer.sample(lambda: in_serve.held() + in_app.queued())
         self._asgi = refusing_deadly(self._replica_app, model_name, version, worked_on_dir)

@@ -20,8 +20,8 @@ from serve_apps.model_server.codecs.open_inference import OpenInferenceCodec
 from serve_apps.model_server.codecs.raylift import RayliftCodec
 from serve_apps.model_server.codecs.v2_metadata import metadata, ready
 from serve_apps.model_server.errors import BodyTooLarge, MethodNotAllowed, ReplicaFault, RouteNotFound, UnsupportedContent
-from serve_apps.model_server.model import Model, Question
-from serve_apps.model_server.observability.exchange import UNWATCHED, Exchange, Watch
+from serve_apps.model_server.model import Model, PredictionRequest
+from serve_apps.model_server.observability.exchange import UNOBSERVED, Exchange, RequestObserver
 from serve_apps.model_server.server.batching import Batcher
 from serve_apps.model_server.server.openapi import document
 
@@ -57,7 +57,7 @@ class ReplicaApp:
         max_body_bytes: int = 100 * 1024 * 1024,
         *,
         batching: Batching | None = None,
-        watch: Watch = UNWATCHED,
+        watch: RequestObserver = UNOBSERVED,
     ) -> None:
         """``watch`` is told of every prediction request, on the loop: it must be quick, and not fail."""
         self._model = model
@@ -186,29 +186,29 @@ class ReplicaApp:
             return await asyncio.get_running_loop().run_in_executor(self._threads, self._computed, codec, body, headers, path)
         if self._batcher is None:
             return self._computed(codec, body, headers, path)
-        question: Question | None = None
+        request: PredictionRequest | None = None
         try:
-            question = codec.decode(body, headers, self._model)
-            if self._batcher.takes(question):
-                answer, together = await self._batcher.ask(question)
-                return codec.encode(answer, question, self._model), question.rows, together
+            request = codec.decode(body, headers, self._model)
+            if self._batcher.accepts(request):
+                answer, together = await self._batcher.predict(request)
+                return codec.encode(answer, request, self._model), request.rows, together
         except Exception as error:  # noqa: BLE001 - the edge: _failed logs and answers it
-            return self._failed(codec, error, path), question.rows if question else 0, 0
+            return self._failed(codec, error, path), request.rows if request else 0, 0
         if self._inline:
-            return self._asked(codec, question, path)
-        return await asyncio.get_running_loop().run_in_executor(self._threads, self._asked, codec, question, path)
+            return self._asked(codec, request, path)
+        return await asyncio.get_running_loop().run_in_executor(self._threads, self._asked, codec, request, path)
 
     def _computed(self, codec: Codec, body: bytes, headers: Headers, path: str) -> tuple[Response, int, int]:
         try:
-            question = codec.decode(body, headers, self._model)
+            request = codec.decode(body, headers, self._model)
         except Exception as error:  # noqa: BLE001 - the edge, again
             return self._failed(codec, error, path), 0, 0
-        return self._asked(codec, question, path)
+        return self._asked(codec, request, path)
 
-    def _asked(self, codec: Codec, question: Question, path: str) -> tuple[Response, int, int]:
-        rows = question.rows
+    def _asked(self, codec: Codec, request: PredictionRequest, path: str) -> tuple[Response, int, int]:
+        rows = request.rows
         try:
-            return codec.encode(self._model.ask(question), question, self._model), rows, rows
+            return codec.encode(self._model.predict(request), request, self._model), rows, rows
         except Exception as error:  # noqa: BLE001 - the edge, again
             return self._failed(codec, error, path), rows, 0
 

@@ -18,18 +18,18 @@ import numpy as np
 
 from raylift.domain.deployment import Batching
 from raylift.domain.errors import PlatformError
-from serve_apps.model_server.model import Answer, Model, Question
+from serve_apps.model_server.model import Model, PredictionRequest, PredictionResult
 
-Outcome = Answer | Exception
+Outcome = PredictionResult | Exception
 
 _MS: Final = 1000
 
 
 @dataclass(slots=True)
 class _Waiting:
-    question: Question
+    request: PredictionRequest
     rows: int
-    outcome: asyncio.Future[tuple[Answer, int]]
+    outcome: asyncio.Future[tuple[PredictionResult, int]]
 
 
 class Batcher:
@@ -56,14 +56,14 @@ class Batcher:
         """How many requests have not begun to be computed."""
         return len(self._waiting)
 
-    def takes(self, question: Question) -> bool:
-        """Whether a question can be computed with others: its inputs are an array, it has no parameters, and it is small."""
-        return question.is_array and not question.params and 2 * len(question.batch) <= self._limits.max_rows
+    def accepts(self, request: PredictionRequest) -> bool:
+        """Whether a request can be computed with others: its inputs are an array, it has no parameters, and it is small."""
+        return request.is_array and not request.params and 2 * len(request.batch) <= self._limits.max_rows
 
-    async def ask(self, question: Question) -> tuple[Answer, int]:
-        """The answer, and how many rows were computed together with it. Raises as :meth:`Model.ask` does."""
+    async def predict(self, request: PredictionRequest) -> tuple[PredictionResult, int]:
+        """The answer, and how many rows were computed together with it. Raises as :meth:`Model.predict` does."""
         loop = asyncio.get_running_loop()
-        waiting = _Waiting(question, len(question.batch), loop.create_future())
+        waiting = _Waiting(request, len(request.batch), loop.create_future())
         self._waiting.append(waiting)
         self._rows += waiting.rows
         if not self._is_busy:
@@ -92,11 +92,11 @@ class Batcher:
             self._is_busy = False
             return
         self._company = len(group)
-        questions = [waiting.question for waiting in group]
+        requests = [waiting.request for waiting in group]
         if self._executor is None:
-            self._deliver(group, answer_all(self._model, questions))
+            self._deliver(group, answer_all(self._model, requests))
             return
-        running = asyncio.get_running_loop().run_in_executor(self._executor, answer_all, self._model, questions)
+        running = asyncio.get_running_loop().run_in_executor(self._executor, answer_all, self._model, requests)
         running.add_done_callback(lambda done: self._deliver(group, done.result()))
 
     def _deliver(self, group: Sequence[_Waiting], outcomes: Sequence[Outcome]) -> None:
@@ -130,48 +130,48 @@ class Batcher:
         return group
 
 
-def answer_all(model: Model, questions: Sequence[Question]) -> list[Outcome]:
-    """The answers of questions that are alike, computed together; where that fails, each by itself."""
-    if len(questions) == 1:
-        return [_outcome(model.ask, questions[0])]
+def answer_all(model: Model, requests: Sequence[PredictionRequest]) -> list[Outcome]:
+    """The answers of requests that are alike, computed together; where that fails, each by itself."""
+    if len(requests) == 1:
+        return [_outcome(model.predict, requests[0])]
     together = replace(
-        questions[0],
-        batch=np.concatenate([question.batch for question in questions]),
-        predictions=any(question.predictions for question in questions),
-        probabilities=any(question.probabilities for question in questions) and model.classes is not None,
+        requests[0],
+        batch=np.concatenate([request.batch for request in requests]),
+        predictions=any(request.predictions for request in requests),
+        probabilities=any(request.probabilities for request in requests) and model.classes is not None,
     )
     try:
-        whole = model.ask(together)
+        whole = model.predict(together)
     except PlatformError:
-        return [_outcome(model.ask, question) for question in questions]
-    return _parts(whole, questions, model)
+        return [_outcome(model.predict, request) for request in requests]
+    return _parts(whole, requests, model)
 
 
-def _parts(whole: Answer, questions: Sequence[Question], model: Model) -> list[Outcome]:
+def _parts(whole: PredictionResult, requests: Sequence[PredictionRequest], model: Model) -> list[Outcome]:
     parts: list[Outcome] = []
     start = 0
-    for question in questions:
-        end = start + len(question.batch)
-        if question.probabilities and whole.probabilities is None:
-            parts.append(_outcome(model.ask, question))  # the model has none, and says so
+    for request in requests:
+        end = start + len(request.batch)
+        if request.probabilities and whole.probabilities is None:
+            parts.append(_outcome(model.predict, request))  # the model has none, and says so
         else:
-            parts.append(_part(whole, question, slice(start, end)))
+            parts.append(_part(whole, request, slice(start, end)))
         start = end
     return parts
 
 
-def _part(whole: Answer, question: Question, rows: slice) -> Answer:
-    predictions = whole.predictions[rows] if question.predictions else None
-    probabilities = whole.probabilities[rows] if question.probabilities and whole.probabilities is not None else None
-    return Answer(predictions, probabilities, whole.seconds)
+def _part(whole: PredictionResult, request: PredictionRequest, rows: slice) -> PredictionResult:
+    predictions = whole.predictions[rows] if request.predictions else None
+    probabilities = whole.probabilities[rows] if request.probabilities and whole.probabilities is not None else None
+    return PredictionResult(predictions, probabilities, whole.seconds)
 
 
-def _outcome(ask: Callable[[Question], Answer], question: Question) -> Outcome:
+def _outcome(ask: Callable[[PredictionRequest], PredictionResult], request: PredictionRequest) -> Outcome:
     try:
-        return ask(question)
+        return ask(request)
     except PlatformError as error:
         return error
 
 
 def _alike(one: _Waiting, other: _Waiting) -> bool:
-    return one.question.batch.dtype == other.question.batch.dtype
+    return one.request.batch.dtype == other.request.batch.dtype

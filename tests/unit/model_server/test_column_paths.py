@@ -172,10 +172,12 @@ def _loaded(estimator: Any, frame: pd.DataFrame = _FRAME) -> Model:
 def _answers(model: Model, inputs: Any) -> tuple[bool, Any]:
     """Whether the short way was taken, and the answer, or what the refusal says."""
     try:
-        question = model.question(inputs, lambda given: tabular(given, model), probabilities=model.classes is not None)
+        question = model.prediction_request(
+            inputs, lambda given: tabular(given, model), probabilities=model.classes is not None
+        )
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            answer = model.ask(question)
+            answer = model.predict(question)
     except PlatformError as error:
         return False, str(error)
     probabilities = None if answer.probabilities is None else answer.probabilities.tobytes()
@@ -303,7 +305,7 @@ def test_mlflows_forms_of_columns_take_the_short_way(body: Any) -> None:
     answers: list[Any] = []
     for asked in (model, _by_library(model)):
         question = ScoringCodec().decode(orjson.dumps(body), {"content-type": "application/json"}, asked)
-        answers.append((question.is_array, asked.ask(question).predictions.tolist()))
+        answers.append((question.is_array, asked.predict(question).predictions.tolist()))
     assert answers == [(True, answers[0][1]), (False, answers[0][1])]
 
 
@@ -314,7 +316,7 @@ def test_tensors_by_name_take_the_short_way() -> None:
     answers: list[Any] = []
     for asked in (model, _by_library(model)):
         question = OpenInferenceCodec().decode(orjson.dumps({"inputs": tensors}), {}, asked)
-        answers.append((question.is_array, asked.ask(question).predictions.tolist()))
+        answers.append((question.is_array, asked.predict(question).predictions.tolist()))
     assert answers == [(True, answers[0][1]), (False, answers[0][1])]
 
 

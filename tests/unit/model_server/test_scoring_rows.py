@@ -73,7 +73,7 @@ def test_plain_numbers_are_read_in_one_step(body: Any) -> None:
     question, by_frame = _decoded(body, _MODEL), _decoded(body, replace(_MODEL, reader=None, fast=None))
     assert question.is_array
     assert question.batch.tolist() == by_frame.batch[_NAMES].to_numpy().tolist()
-    assert _MODEL.ask(question).predictions.tolist() == _MODEL.ask(by_frame).predictions.tolist()
+    assert _MODEL.predict(question).predictions.tolist() == _MODEL.predict(by_frame).predictions.tolist()
 
 
 @pytest.mark.parametrize("body", _BY_FRAME.values(), ids=_BY_FRAME.keys())

@@ -1,6 +1,6 @@
-"""Values of one column, to the column that a slice of the training table would be.
+"""Converts a column to the dtype that it has in the training table.
 
-Each value is read by itself. The dtype comes from the training table, never from the other values of a request.
+Each value is converted by itself: the dtype never depends on the other values of a request.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ def as_trained(values: Values, column: TrainedColumn, *, refuses_unseen: bool = 
     """The values as an array of the column's dtype.
 
     Args:
-        values: As they came from JSON, a tensor or a file.
-        column: What the training table says of the column.
-        refuses_unseen: The library answers no category that its training did not have.
+        values: From JSON, a tensor or a file.
+        column: The column of the training table.
+        refuses_unseen: The library refuses categories that it was not trained on.
 
     Raises:
         Mistyped: The dtype cannot hold a value.
@@ -78,16 +78,16 @@ def _is_numpy(dtype: str) -> bool:
 
 
 def _extension(values: Values, dtype: str) -> Any:
-    """A column of any other pandas dtype: period, pyarrow."""
+    """A column of any other pandas dtype, such as a period or a pyarrow one."""
     listed = [None if is_missing(value) else value for value in to_objects(values)]
     try:
         return pd.array(listed, dtype=dtype)  # pyright: ignore[reportArgumentType, reportCallIssue]
     except (ValueError, TypeError, OverflowError, ArithmeticError):
-        row = next((row for row, value in enumerate(listed) if not _is_taken(value, dtype)), 0)
+        row = next((row for row, value in enumerate(listed) if not _fits(value, dtype)), 0)
         raise refuse(row, listed[row], f"values of pandas' {dtype}") from None
 
 
-def _is_taken(value: Any, dtype: str) -> bool:
+def _fits(value: Any, dtype: str) -> bool:
     try:
         pd.array([value], dtype=dtype)  # pyright: ignore[reportArgumentType, reportCallIssue]
     except (ValueError, TypeError, OverflowError, ArithmeticError):
@@ -96,7 +96,7 @@ def _is_taken(value: Any, dtype: str) -> bool:
 
 
 def _objects(values: Values, column: TrainedColumn) -> NDArray[Any]:
-    """A column of Python's own values, with the missing value that the training had."""
+    """A column of Python objects, with the missing value of the training."""
     read = _OBJECTS.get(column.values)
     objects = to_objects(values) if read is None else _read_each(values, read, column.values)
     missing = [row for row, value in enumerate(objects) if is_missing(value)]
@@ -175,7 +175,7 @@ _OBJECTS: Final[Mapping[str, Callable[[Any], Any]]] = MappingProxyType(
         "decimal": _decimal,
     }
 )
-"""By pandas' name for the values of an object column; values of any other kind stay as they came."""
+"""Converters by pandas' name for the values of an object column. Other kinds stay unchanged."""
 _WANTS: Final[Mapping[str, str]] = MappingProxyType(
     {
         "string": "text",
@@ -192,9 +192,9 @@ _WANTS: Final[Mapping[str, str]] = MappingProxyType(
 
 
 def _category(values: Values, column: TrainedColumn, *, refuses_unseen: bool) -> pd.Categorical:
-    """A category column with the categories of the training in their order, and behind them those that it did not have.
+    """A category column: the categories of the training in their order, then the unseen ones.
 
-    A library then sees what it would see in a frame of the user's own: a value that it does not know.
+    The library then gets the same as from a frame of the user's: a value that it does not know.
     """
     known = column.categories
     if known is None:
@@ -215,7 +215,7 @@ def _category(values: Values, column: TrainedColumn, *, refuses_unseen: bool) ->
 
 
 def _in_categories(values: Values, categories: pd.Index) -> NDArray[Any]:
-    """The values as the categories are: of their type, and None where missing."""
+    """The values in the type of the categories; None if missing."""
     dtype: Any = categories.dtype
     if isinstance(dtype, pd.IntervalDtype):
         by_text = {str(interval): interval for interval in categories}

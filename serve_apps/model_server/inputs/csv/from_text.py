@@ -1,7 +1,7 @@
-"""Turns text, as a CSV has it, into the values that JSON would have: typed by the model's columns, never by their looks.
+"""Converts the text of a CSV to the values that JSON would have, by the types of the model's columns.
 
-A field that does not fit its column's type stays text, and the schema refuses it with its column, row and value. Where nothing
-is known of a column, it is one of numbers or of booleans if every field is one, else of text.
+A field that does not fit its column stays text: the schema refuses it with column, row and value. A column of unknown type is
+one of numbers or booleans if every field is one, else of text.
 """
 
 from __future__ import annotations
@@ -22,32 +22,32 @@ from serve_apps.model_server.inputs.schema import Schema
 from serve_apps.model_server.inputs.tabular import Columns
 
 _MISSING: Final = frozenset({"", "nan", "na", "n/a", "<na>", "null", "none", "nat"})
-"""Words for a missing value, in lower case. In a column of numbers, times or booleans they can be nothing else."""
+"""Words for a missing value in columns of numbers, times or booleans, in lower case."""
 _WHOLE: Final = re.compile(r"[+-]?[0-9]{1,40}")
-"""Longer ones are floating point: no model has such integers."""
+"""Longer ones become floating point: no model has such integers."""
 _NUMBER: Final = re.compile(r"[+-]?([0-9]+[.]?[0-9]*|[.][0-9]+)([eE][+-]?[0-9]+)?|[+-]?(inf|infinity)", re.IGNORECASE)
 _LEADING_ZERO: Final = re.compile(r"[+-]?0[0-9]+")
-"""As in postal codes: a program that writes numbers never writes one."""
+"""Postal codes have them; a number written by a program never does."""
 _BOOLEANS: Final[Mapping[str, bool]] = MappingProxyType({"true": True, "false": False})
 _DIGITS: Final[Mapping[str, bool]] = MappingProxyType({"1": True, "0": False, "1.0": True, "0.0": False})
 
 
 def columns_from_csv(body: bytes, schema: Schema) -> Columns:
-    """The columns of a CSV with a header, typed as the schema says.
+    """The columns of a CSV with a header, typed by the schema.
 
     Raises:
-        MalformedBody: It is no CSV.
-        WrongInputs: A column is there twice.
+        MalformedBody: It is not a CSV.
+        WrongInputs: It has a column twice.
     """
     table = _without_index(read_csv_table(body), schema)
-    _refuse_twice(table.header)
+    _refuse_repeated(table.header)
     types = _types(table.header, schema)
     typed = [_READERS[kind](fields) for kind, fields in zip(types, table.columns, strict=True)]
     return Columns(dict(zip(table.header, typed, strict=True)))
 
 
 def _without_index(table: CsvTable, schema: Schema) -> CsvTable:
-    """The table without the index that pandas writes in front, under an empty name."""
+    """The table without the index that pandas writes first, under an empty name."""
     has_nameless = "" in {column.name for column in schema.columns}
     if table.header[0] == "" and len(table.header) > 1 and not has_nameless:
         table = CsvTable(table.header[1:], table.columns[1:])
@@ -58,13 +58,13 @@ def _without_index(table: CsvTable, schema: Schema) -> CsvTable:
 
 
 def _refuse_numbers(header: Sequence[str], schema: Schema) -> None:
-    """Refuse a header that is a row: it would be left out of the answer without a word."""
+    """Refuse a header of numbers: it is a row, and the result would silently lack it."""
     labels = {column.name for column in schema.columns} | {str(index) for index in range(len(header))}
     if all(_NUMBER.fullmatch(name) for name in header) and not labels.issuperset(header):
         raise MalformedBody("The first line of the CSV holds only numbers: put a header with the columns' names before it.")
 
 
-def _refuse_twice(header: Sequence[str]) -> None:
+def _refuse_repeated(header: Sequence[str]) -> None:
     twice = sorted({name for name in header if header.count(name) > 1})
     if twice:
         errors = [FieldError(f"inputs.{name}", "is there twice") for name in twice]
@@ -78,7 +78,7 @@ def _types(header: Sequence[str], schema: Schema) -> list[ColumnType | None]:
     spelling: Callable[[str], str] = getattr(schema, "spelling", str)
     named: dict[str | None, ColumnType | None] = {tensor.name: _of_dtype(tensor.dtype) for tensor in schema.tensors}
     named |= {column.name: column.type for column in columns}
-    # A tensor without a name is all of the columns.
+    # A tensor without a name means all columns.
     return [named.get(name, named.get(spelling(name), named.get(None))) for name in header]
 
 
@@ -140,7 +140,7 @@ def _nested(fields: Fields) -> list[Any]:
 
 
 def _parsed(field: str | None) -> Any:
-    """The list or object that a field holds as JSON; any other text as it is."""
+    """The list or object that a field holds as JSON; other text unchanged."""
     if field is None or field.lstrip()[:1] not in ("[", "{"):
         return field
     try:
@@ -149,8 +149,8 @@ def _parsed(field: str | None) -> Any:
         return field
 
 
-def _guessed(fields: Fields) -> list[Any]:
-    """The fields of a column of which nothing is known."""
+def _infer(fields: Fields) -> list[Any]:
+    """The values of a column of unknown type."""
     given = [field.strip() for field in fields if field is not None]
     words = [field for field in given if field.lower() not in _MISSING]
     if words and all(_NUMBER.fullmatch(field) and not _LEADING_ZERO.fullmatch(field) for field in words):
@@ -162,7 +162,7 @@ def _guessed(fields: Fields) -> list[Any]:
 
 _READERS: Final[Mapping[ColumnType | None, Callable[[Fields], list[Any]]]] = MappingProxyType(
     {
-        None: _guessed,
+        None: _infer,
         ColumnType.BOOLEAN: _booleans,
         ColumnType.INTEGER: _numbers,
         ColumnType.LONG: _numbers,
