@@ -1,11 +1,10 @@
-"""Values in MLflow's scoring formats, cast by the signature as MLflow's own server casts them before it enforces the rest."""
+"""Reads MLflow's scoring formats and casts values by the signature, as MLflow's server does before it enforces the rest."""
 
 from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Iterable, Mapping
-from types import MappingProxyType
+from collections.abc import Iterable
 from typing import Any, Final
 
 import numpy as np
@@ -13,38 +12,26 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from raylift.domain.errors import FieldError, InvalidRequest
-from serve_apps.model_server.inputs.column_type import ColumnType
+from serve_apps.model_server.inputs.column_type import NUMBERS, NUMPY_DTYPES, ColumnType
 from serve_apps.model_server.inputs.schema import Schema
 from serve_apps.model_server.inputs.signature import Column, Signature, Tensor
 from serve_apps.model_server.model import Model
 
 FORMATS: Final = ("dataframe_split", "dataframe_records", "instances", "inputs")
 
-_DTYPES: Final[Mapping[ColumnType, Any]] = MappingProxyType(
-    {
-        ColumnType.BOOLEAN: np.dtype(np.bool_),
-        ColumnType.INTEGER: np.dtype(np.int32),
-        ColumnType.LONG: np.dtype(np.int64),
-        ColumnType.FLOAT: np.dtype(np.float32),
-        ColumnType.DOUBLE: np.dtype(np.float64),
-    }
-)
-
-
-_NUMERIC: Final = frozenset({ColumnType.INTEGER, ColumnType.LONG, ColumnType.FLOAT, ColumnType.DOUBLE})
 _WHOLE: Final = re.compile(r"[+-]?[0-9]{1,40}")
 _NO_NAMES: Final = "The model's signature has no names: it wants one array or one value, and got an object."
 
 
 class NotCompatible(ValueError):
-    """The payload is no valid form of its format, or a value cannot be cast."""
+    """The payload is not of its format, or a value cannot be cast."""
 
 
 def parse_payload(form: str, payload: Any, signature: Signature | None) -> Any:
-    """A frame, an array, a dict of arrays or a list of records.
+    """Read a payload as a frame, an array, a dict of arrays or a list of records.
 
     Raises:
-        NotCompatible: It cannot be read or cast.
+        NotCompatible: It is not of its format, or a value cannot be cast.
     """
     if form == "dataframe_split":
         return _cast_frame(_split(payload), signature)
@@ -58,12 +45,12 @@ def parse_payload(form: str, payload: Any, signature: Signature | None) -> Any:
 
 
 def plain_payload(form: str, payload: Any, model: Model) -> Any:
-    """A frame of objects, a dict of lists or a list: each value as it came, for a model whose schema reads it.
+    """Read a payload as a frame of objects, a dict of lists or a list, for a model whose schema converts the values.
 
-    Numbers may be written as text, as MLflow takes them.
+    Numbers may be text, as in MLflow.
 
     Raises:
-        NotCompatible: It cannot be read.
+        NotCompatible: It is not of its format.
     """
     if form == "dataframe_split":
         return _with_numbers(_split(payload, dtype=object), model.schema)
@@ -78,7 +65,7 @@ def plain_payload(form: str, payload: Any, model: Model) -> Any:
 
 def _with_numbers(frame: pd.DataFrame, schema: Schema) -> pd.DataFrame:
     for column in schema.columns:
-        if column.name is not None and column.name in frame.columns and column.type in _NUMERIC:
+        if column.name is not None and column.name in frame.columns and column.type in NUMBERS:
             values = frame[column.name]
             if any(type(value) is str for value in values):
                 frame[column.name] = [_number(value, column.name, row) for row, value in enumerate(values)]
@@ -97,10 +84,10 @@ def _number(value: Any, name: str, row: int) -> Any:
 
 
 def refuse_repeated_columns(names: Iterable[Any]) -> None:
-    """Check that each column is given once.
+    """Check that no column is repeated.
 
     Raises:
-        InvalidRequest: One is given more than once; the message names it.
+        InvalidRequest: A column is given more than once; the message names it.
     """
     texts = [str(name) for name in names]
     if len(set(texts)) < len(texts):
@@ -164,18 +151,18 @@ def _cast_series(values: pd.Series, wanted: Column | Tensor) -> Any:
     if wanted.type is ColumnType.DATETIME:
         parsed = pd.to_datetime(values)
         return parsed.dt.as_unit("ns") if pd.api.types.is_datetime64_any_dtype(parsed) else parsed
-    return values if wanted.type is None else values.astype(_DTYPES[wanted.type])
+    return values if wanted.type is None else values.astype(NUMPY_DTYPES[wanted.type])
 
 
 def _is_cast(values: pd.Series, wanted: Column | Tensor) -> bool:
-    """Whether nothing is left to do: setting a frame's column costs more than a prediction."""
+    """Tell whether a series has the wanted type already: setting a frame's column costs more than a prediction."""
     if isinstance(wanted, Tensor):
         return values.dtype == np.dtype(wanted.dtype)
     if wanted.type in (None, ColumnType.NESTED):
         return True
     if wanted.type is ColumnType.STRING:
         return values.dtype == object or isinstance(values.dtype, pd.StringDtype)
-    return wanted.type in _DTYPES and values.dtype == _DTYPES[wanted.type]
+    return wanted.type in NUMPY_DTYPES and values.dtype == NUMPY_DTYPES[wanted.type]
 
 
 def _from_base64(text: str) -> bytes:
@@ -213,7 +200,7 @@ def _tensor_or_columns(payload: Any, signature: Signature | None) -> Any:
     if is_list and payload and all(isinstance(item, dict) for item in payload):
         return [{name: _cast_value(value, specs.get(name)) for name, value in item.items()} for item in payload]
     if len(specs) > 1:
-        return payload  # rows for named columns: MLflow takes none, the schema takes them by position
+        return payload  # rows for named columns: MLflow refuses them, the schema reads them by position
     unnamed = (*signature.columns, *signature.tensors) if signature is not None else ()
     return _cast_value(payload, unnamed[0] if unnamed else None)
 
@@ -237,7 +224,7 @@ def _dtype(wanted: Column | Tensor | None) -> Any:
         return None
     if wanted.type is ColumnType.DATETIME:
         return np.dtype("datetime64[ns]")
-    return _DTYPES.get(wanted.type, np.dtype(str) if wanted.type is ColumnType.STRING else np.dtype(bytes))
+    return NUMPY_DTYPES.get(wanted.type, np.dtype(str) if wanted.type is ColumnType.STRING else np.dtype(bytes))
 
 
 def _by_name(signature: Signature | None) -> dict[str, Column | Tensor]:
@@ -247,7 +234,9 @@ def _by_name(signature: Signature | None) -> dict[str, Column | Tensor]:
 
 
 def _wanted_name(wanted: Column | Tensor) -> str:
-    return wanted.dtype if isinstance(wanted, Tensor) else str(_DTYPES.get(wanted.type, wanted.type)) if wanted.type else "any"
+    if isinstance(wanted, Tensor):
+        return wanted.dtype
+    return str(NUMPY_DTYPES.get(wanted.type, wanted.type)) if wanted.type else "any"
 
 
 def _kind(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""``parameters.content_type`` of requests and tensors, by the names of MLServer's codecs: how a tensor's values are written."""
+"""``parameters.content_type`` of requests and tensors: the encoding of a tensor's values, by the names of MLServer's codecs."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ _KNOWN: Final = (ARRAY, FRAME, *sorted(_ENCODINGS))
 
 
 def content_type_of(parameters: Mapping[str, Any], where: str) -> str | None:
-    """The content type that the parameters of a request or a tensor name.
+    """Content type in the parameters of a request or a tensor.
 
     Raises:
-        InvalidRequest: It is none that is known here.
+        InvalidRequest: It is unknown.
     """
     given = parameters.get(CONTENT_TYPE)
     if given is not None and given not in _KNOWN:
@@ -40,12 +40,12 @@ def content_type_of(parameters: Mapping[str, Any], where: str) -> str | None:
 def decoded(
     array: NDArray[Any], datatype: str, wanted: ColumnType | None, encoding: str | None, where: str, *, keeps_bytes: bool
 ) -> NDArray[Any]:
-    """The values of a tensor as its content type says that they are written.
+    """Values of a tensor, decoded by its content type.
 
-    Text is decoded, but for columns that are binary, and with ``keeps_bytes`` what was base64.
+    Bytes become text, except for binary columns and, with ``keeps_bytes``, those from base64.
 
     Raises:
-        InvalidRequest: They are not written so; the message names the row.
+        InvalidRequest: A value is not encoded so; the message names the row.
     """
     if datatype != "BYTES":
         if encoding in _ENCODINGS:

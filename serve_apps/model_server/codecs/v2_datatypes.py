@@ -1,4 +1,4 @@
-"""The datatypes of the Open Inference Protocol, as NumPy's."""
+"""Datatypes of the Open Inference Protocol and their NumPy types."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from types import MappingProxyType
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from serve_apps.model_server.inputs.column_type import ColumnType
 
@@ -17,7 +16,7 @@ DTYPES: Final[Mapping[str, np.dtype[Any]]] = MappingProxyType(
         "FP16": np.dtype(np.float16),
         "FP32": np.dtype(np.float32),
         "FP64": np.dtype(np.float64),
-        # NumPy has no bfloat16; all of its values are also float32's.
+        # NumPy has no bfloat16. float32 holds all its values.
         "BF16": np.dtype(np.float32),
         "BYTES": np.dtype(object),
     }
@@ -33,15 +32,11 @@ OF_COLUMN: Final[Mapping[ColumnType, str]] = MappingProxyType(
         ColumnType.DOUBLE: "FP64",
     }
 )
-"""Columns of any other type are BYTES."""
+"""Datatypes of columns. Other columns are BYTES."""
 
 _NAMES: Final[Mapping[np.dtype[Any], str]] = MappingProxyType({kind: name for name, kind in DTYPES.items() if name != "BF16"})
 
 
 def name_of(dtype: np.dtype[Any]) -> str:
-    """What the protocol calls a NumPy type; BYTES for those it has no word for."""
+    """Datatype of a NumPy type; BYTES if the protocol has none."""
     return _NAMES.get(dtype.newbyteorder("="), "BYTES")
-
-
-def datatype_of(array: NDArray[Any]) -> str:
-    return name_of(array.dtype)

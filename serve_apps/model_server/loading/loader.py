@@ -25,7 +25,7 @@ from serve_apps.model_server.loading.artifacts import NotProxied, fetch
 from serve_apps.model_server.loading.examples import logged_example
 from serve_apps.model_server.loading.fast_path_check import accelerated
 from serve_apps.model_server.loading.input_kind import with_input_kind
-from serve_apps.model_server.loading.native_flavors import Unknown, read_lightgbm, read_sklearn, read_xgboost
+from serve_apps.model_server.loading.native_flavors import UnknownFormat, read_lightgbm, read_sklearn, read_xgboost
 from serve_apps.model_server.loading.numerics import other_numerics
 from serve_apps.model_server.model import Model
 from serve_apps.model_server.predictors.base import Predictor
@@ -139,7 +139,7 @@ def _predictor(path: Path, mlmodel: Mapping[str, Any]) -> Predictor:
 def _read(flavor: str, read: Callable[[Path, Mapping[str, Any]], Any], path: Path, flavors: Mapping[str, Any]) -> Any:
     try:
         return read(path, flavors.get(flavor, {}))
-    except Unknown as reason:
+    except UnknownFormat as reason:
         _log.info("MLflow's %s loader loads %s: %s", flavor, path.name, reason)
     return import_module(f"mlflow.{flavor}").load_model(str(path))
 

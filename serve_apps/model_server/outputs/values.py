@@ -1,4 +1,4 @@
-"""Values that libraries answer with, as JSON writes them."""
+"""Values of a model's output as JSON writes them."""
 
 from __future__ import annotations
 
@@ -18,29 +18,29 @@ from serve_apps.model_server.errors import UnusableOutput
 from serve_apps.model_server.outputs.tables import column_names, plain
 
 _PLAIN_KINDS: Final = frozenset("biuU")
-"""NumPy's kinds whose ``tolist`` is JSON already."""
+"""NumPy's kinds whose ``tolist`` gives JSON's values."""
 
 
 def entries_of(answer: Any) -> list[Any]:
-    """The entries of an answer, however many: of a frame its records, of one value that value.
+    """Entries of an output: records of a frame, or the value itself of a single value.
 
     Raises:
-        UnusableOutput: A frame has two columns of one name, or an array has values that JSON has no form for.
+        UnusableOutput: A frame has two columns of one name, or an array has values without a form in JSON.
     """
     answer = plain(answer)
     if isinstance(answer, np.ndarray):
         return listed(answer)
     if isinstance(answer, pd.DataFrame):
         names = column_names(answer)
-        columns = [listed_series(answer.iloc[:, index]) for index in range(len(names))]
+        columns = [listed(answer.iloc[:, index].to_numpy()) for index in range(len(names))]
         return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
     if isinstance(answer, pd.Series):
-        return listed_series(answer)
+        return listed(answer.to_numpy())
     return list(answer) if isinstance(answer, (list, tuple)) else [answer]
 
 
 def listed(array: NDArray[Any]) -> list[Any]:
-    """The array as lists of values that ``json_value`` or JSON itself knows.
+    """The array as lists of values that JSON or ``json_value`` writes.
 
     Raises:
         UnusableOutput: JSON has no form for them.
@@ -53,15 +53,11 @@ def listed(array: NDArray[Any]) -> list[Any]:
     return array.tolist() if special is None else special(array)
 
 
-def listed_series(series: pd.Series) -> list[Any]:
-    return listed(series.to_numpy())
-
-
 def json_value(value: Any) -> Any:
-    """The value in a form one step nearer to JSON: what orjson and the json module call for types they do not know.
+    """Convert a value that orjson and the json module do not know one step towards JSON.
 
     Raises:
-        UnusableOutput: There is no such form.
+        UnusableOutput: It has no form in JSON.
     """
     if value is pd.NA or value is pd.NaT:
         return None
@@ -85,7 +81,7 @@ def _no_json(what: str) -> UnusableOutput:
 
 
 def duration(value: Any) -> str | None:
-    """A timedelta in ISO 8601's form: ``PT1M30S``."""
+    """A timedelta in ISO 8601: ``PT1M30S``."""
     if isinstance(value, np.timedelta64) and np.datetime_data(value)[0] in ("Y", "M", "generic"):
         return None if np.isnat(value) else str(value)
     delta: Any = pd.Timedelta(value)
@@ -106,7 +102,7 @@ def _moment(value: Any) -> str | None:
         return None
     try:
         return pd.Timestamp(value).isoformat()
-    except ValueError:  # beyond the years that a Timestamp has
+    except ValueError:  # outside the years of a Timestamp
         return str(value)
 
 
@@ -116,7 +112,7 @@ def _base64(value: bytes | bytearray | memoryview) -> str:
 
 def _scalar(value: np.generic) -> Any:
     item = value.item()
-    if isinstance(item, np.generic):  # longer than a double
+    if isinstance(item, np.generic):  # longer than float64
         return float(item)
     return list(item) if isinstance(value, np.void) and isinstance(item, tuple) else item
 

@@ -172,16 +172,16 @@ def _loaded(estimator: Any, frame: pd.DataFrame = _FRAME) -> Model:
 def _answers(model: Model, inputs: Any) -> tuple[bool, Any]:
     """Whether the short way was taken, and the answer, or what the refusal says."""
     try:
-        question = model.prediction_request(
+        request = model.prediction_request(
             inputs, lambda given: tabular(given, model), probabilities=model.classes is not None
         )
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            answer = model.predict(question)
+            answer = model.predict(request)
     except PlatformError as error:
         return False, str(error)
     probabilities = None if answer.probabilities is None else answer.probabilities.tobytes()
-    return question.is_array, (answer.predictions.dtype, answer.predictions.tolist(), probabilities)
+    return request.is_array, (answer.predictions.dtype, answer.predictions.tolist(), probabilities)
 
 
 def _by_library(model: Model) -> Model:
@@ -304,8 +304,8 @@ def test_mlflows_forms_of_columns_take_the_short_way(body: Any) -> None:
     model = _model("ordinal, stages")
     answers: list[Any] = []
     for asked in (model, _by_library(model)):
-        question = ScoringCodec().decode(orjson.dumps(body), {"content-type": "application/json"}, asked)
-        answers.append((question.is_array, asked.predict(question).predictions.tolist()))
+        request = ScoringCodec().decode(orjson.dumps(body), {"content-type": "application/json"}, asked)
+        answers.append((request.is_array, asked.predict(request).predictions.tolist()))
     assert answers == [(True, answers[0][1]), (False, answers[0][1])]
 
 
@@ -315,8 +315,8 @@ def test_tensors_by_name_take_the_short_way() -> None:
     tensors = [{"name": n, "shape": [1], "datatype": kind, "data": [_RECORD[n]]} for n, kind in datatypes.items()]
     answers: list[Any] = []
     for asked in (model, _by_library(model)):
-        question = OpenInferenceCodec().decode(orjson.dumps({"inputs": tensors}), {}, asked)
-        answers.append((question.is_array, asked.predict(question).predictions.tolist()))
+        request = OpenInferenceCodec().decode(orjson.dumps({"inputs": tensors}), {}, asked)
+        answers.append((request.is_array, asked.predict(request).predictions.tolist()))
     assert answers == [(True, answers[0][1]), (False, answers[0][1])]
 
 
