@@ -20,7 +20,7 @@ from raylift.domain.replica import ObserverConfig
 from serve_apps.model_server.loading.loader import load_model
 from serve_apps.model_server.observability.observer import Observer
 from serve_apps.model_server.server.asgi import ReplicaApp
-from serve_apps.model_server.server.poison_requests import refusing_deadly
+from serve_apps.model_server.server.poison_requests import refuse_poison_requests
 from serve_apps.warm_pool.protocol import EventKind, WarmSpec
 
 _log = logging.getLogger(__name__)
@@ -45,7 +45,7 @@ def serve(spec: WarmSpec, listener: socket.socket, report: Report) -> int:
         batching = Batching(int(spec.batching["max_rows"]), spec.batching["wait_ms"]) if spec.batching else None
         replica_app = ReplicaApp(model, spec.max_body_bytes, batching=batching, observer=observer)
         observer.sample(replica_app.queued)
-        app = refusing_deadly(replica_app, spec.model_name, spec.version, spec.worked_on_dir)
+        app = refuse_poison_requests(replica_app, spec.model_name, spec.version, spec.worked_on_dir)
     except Exception as error:  # noqa: BLE001 - loading runs the model's own code, which may raise anything
         _log.info("%s version %s is not for a warm process: %s", spec.model_name, spec.version, error)
         report(EventKind.UNFIT, str(error))

@@ -1,4 +1,4 @@
-"""A version's own OpenAPI document, typed from its signature."""
+"""OpenAPI document of a version, typed from its signature."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ _JSON_TYPES: Final[Mapping[ColumnType, Mapping[str, Any]]] = MappingProxyType(
 _OBJECT: Final = {"type": "object"}
 _OF_CSV: Final = ("/predict", "/invocations")
 _ANYTHING: Final[Mapping[str, Any]] = MappingProxyType({})
-"""What a function answers to a body that is no table is its own."""
+"""Schema of MLflow's responses: a function's output to inputs that are no table may be anything."""
 
 
 def document(model: Model) -> bytes:
-    """The document as JSON. Asks the model for its examples, so it takes as long as some predictions."""
+    """The document as JSON. Its examples take some predictions of the model."""
     examples = example_requests(model)
     paths = {
         "": {"get": _operation("metadata", "Name, inputs and outputs (Open Inference Protocol)", _OBJECT)},
@@ -97,8 +97,7 @@ def _request(model: Model) -> dict[str, Any]:
 
 
 def _params(model: Model) -> dict[str, Any]:
-    declared = (model.signature.params if model.signature else None) or ()
-    return {parameter.name: _parameter(parameter) for parameter in declared}
+    return {parameter.name: _parameter(parameter) for parameter in model.declared_params}
 
 
 def _inputs(model: Model) -> dict[str, Any]:

@@ -172,9 +172,7 @@ def _loaded(estimator: Any, frame: pd.DataFrame = _FRAME) -> Model:
 def _answers(model: Model, inputs: Any) -> tuple[bool, Any]:
     """Whether the short way was taken, and the answer, or what the refusal says."""
     try:
-        request = model.prediction_request(
-            inputs, lambda given: tabular(given, model), probabilities=model.classes is not None
-        )
+        request = model.prediction_request(inputs, lambda given: tabular(given, model), probabilities=model.classes is not None)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             answer = model.predict(request)
