@@ -1,4 +1,4 @@
-"""Loading a model version. The only module of the replica that imports MLflow, and only for models that need it."""
+"""Loads a model version. The only module of the replica that imports MLflow, and only for models that need it."""
 
 from __future__ import annotations
 
@@ -39,15 +39,15 @@ _SKLEARN: Final = "sklearn"
 
 
 def load_model(name: str, version: str, model_uri: str, mlflow_url: str) -> Model:
-    """Download a model version and load it: natively where the replica knows its library, else as a Python function.
+    """Download and load a model version, with its library if the replica supports it, else as a Python function.
 
     Raises:
-        RuntimeError: It does not load; the message begins with the reason and what to do about it.
+        RuntimeError: It does not load; the message begins with the reason and says what to do.
     """
     started = time.perf_counter()
-    # For models that call MLflow, which reads it when it is asked.
+    # For models that call MLflow, which reads it on use.
     os.environ["MLFLOW_TRACKING_URI"] = mlflow_url  # noqa: TID251
-    # Some models read their files only when they are asked. The directory lives as long as they may.
+    # Some models read their files at prediction. The directory lives as long as they may.
     directory = tempfile.TemporaryDirectory(prefix="raylift-model-", ignore_cleanup_errors=True)
     try:
         path = _download(model_uri, mlflow_url, Path(directory.name))
@@ -80,7 +80,7 @@ def _download(model_uri: str, mlflow_url: str, directory: Path) -> Path:
 
 
 def load_directory(name: str, version: str, path: Path) -> Model:
-    """Load the model whose MLmodel file lies in a directory."""
+    """Load the model of a directory with an MLmodel file."""
     mlmodel: dict[str, Any] = yaml.safe_load((path / "MLmodel").read_text())
     signature = parse_signature(mlmodel)
     predictor = _predictor(path, mlmodel)
@@ -106,15 +106,15 @@ def load_directory(name: str, version: str, path: Path) -> Model:
     return accelerated(with_input_kind(model))
 
 
-_kept: Final[list[tempfile.TemporaryDirectory[str]]] = []
+_model_directories: Final[list[tempfile.TemporaryDirectory[str]]] = []
 
 
 def _keep_or_clean(directory: tempfile.TemporaryDirectory[str], model: Model, path: Path) -> None:
     has_code = (path / "code").exists()
     if isinstance(model.predictor, PyfuncPredictor) or has_code:
-        _kept.append(directory)
+        _model_directories.append(directory)
     else:
-        # Replicas are killed rather than closed, so what is not needed goes now.
+        # Replicas are killed without cleanup, so the files go now.
         directory.cleanup()
 
 
@@ -122,10 +122,10 @@ def _predictor(path: Path, mlmodel: Mapping[str, Any]) -> Predictor:
     flavors: Mapping[str, Any] = mlmodel.get("flavors", {})
     backend = flavors.get("keras", {}).get("keras_backend")
     if backend:
-        # Keras reads it when it is imported. The deployment's own variable wins.
+        # Keras reads it at import. The deployment's own variable has priority.
         os.environ.setdefault("KERAS_BACKEND", backend)  # noqa: TID251
     function: Mapping[str, Any] = flavors.get("python_function", {})
-    # MLflow gives a model of scikit-learn without the method that answers no function.
+    # MLflow writes no python_function flavour for a scikit-learn model without the predicting method.
     loader = function.get("loader_module", "") if function or _SKLEARN not in flavors else f"mlflow.{_SKLEARN}"
     native = _NATIVE.get(loader)
     if native is not None:
@@ -144,7 +144,7 @@ def _read(flavor: str, read: Callable[[Path, Mapping[str, Any]], Any], path: Pat
     return import_module(f"mlflow.{flavor}").load_model(str(path))
 
 
-# Below, each library is imported only for its own models: a replica holds one, and imports are most of its start.
+# Each library is imported only for its own models: a replica holds one, and imports take most of its start.
 
 
 def _sklearn(path: Path, flavors: Mapping[str, Any], predict_fn: str) -> Predictor:

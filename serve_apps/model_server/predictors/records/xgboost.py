@@ -1,4 +1,4 @@
-"""XGBoost's own records of its training table: names, and the categories that it keeps from 3.1 on."""
+"""XGBoost's own records of its training table: names, and from 3.1 on categories."""
 
 from __future__ import annotations
 
