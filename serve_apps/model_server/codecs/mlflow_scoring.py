@@ -171,7 +171,7 @@ def _array(form: str, payload: Any, params: Mapping[str, Any], model: Model) -> 
         payload = _rows_of_split(payload, reader)
     elif form == "dataframe_records" and not isinstance(payload, list):
         return None
-    # A list of rows for one named column cannot be told from a list of its values.
+    # For one named column, a list of rows looks like a list of its values.
     is_list_of_values = isinstance(payload, list) and reader.width == 1 and form in ("instances", "inputs")
     # MLflow makes one array of the other formats, so that numbers beside text become text.
     is_one_array = isinstance(reader, ColumnReader) and form not in ("dataframe_split", "dataframe_records")
