@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Final
 
 from raylift.domain.errors import InvalidRequest, NotFound, PlatformError, TooLarge
@@ -74,18 +73,16 @@ class MethodNotAllowed(PlatformError):
     code = "method_not_allowed"
 
 
-_STATUS: Final[Mapping[type[PlatformError], int]] = MappingProxyType(
-    {
-        MalformedBody: 400,
-        UnsupportedContent: 415,
-        TooLarge: 413,
-        InvalidRequest: 422,
-        PredictionFailed: 500,
-        ProcessesDied: 502,
-        NotFound: 404,
-        MethodNotAllowed: 405,
-    }
-)
+_STATUS: Final[Mapping[type[PlatformError], int]] = {
+    MalformedBody: 400,
+    UnsupportedContent: 415,
+    TooLarge: 413,
+    InvalidRequest: 422,
+    PredictionFailed: 500,
+    ProcessesDied: 502,
+    NotFound: 404,
+    MethodNotAllowed: 405,
+}
 
 
 def status_of(error: PlatformError) -> int:

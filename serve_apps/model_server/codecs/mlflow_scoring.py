@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from io import BytesIO
-from types import MappingProxyType
 from typing import Any, Final
 
 import numpy as np
@@ -252,6 +251,8 @@ def _mlflow_error(status: int, code: str, message: str) -> Response:
     return Response(status, dumps({"error_code": code, "message": message}))
 
 
-_READERS: Final[Mapping[str, Callable[[bytes, Model], PredictionRequest]]] = MappingProxyType(
-    {"text/csv": _read_csv, "application/json": _read_json, PARQUET: _read_parquet}
-)
+_READERS: Final[Mapping[str, Callable[[bytes, Model], PredictionRequest]]] = {
+    "text/csv": _read_csv,
+    "application/json": _read_json,
+    PARQUET: _read_parquet,
+}

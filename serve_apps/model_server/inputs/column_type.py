@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
-from types import MappingProxyType
 from typing import Any, Final
 
 import numpy as np
@@ -24,15 +23,13 @@ class ColumnType(StrEnum):
     NESTED = "nested"
 
 
-NUMPY_DTYPES: Final[Mapping[str, np.dtype[Any]]] = MappingProxyType(
-    {
-        ColumnType.BOOLEAN: np.dtype(np.bool_),
-        ColumnType.INTEGER: np.dtype(np.int32),
-        ColumnType.LONG: np.dtype(np.int64),
-        ColumnType.FLOAT: np.dtype(np.float32),
-        ColumnType.DOUBLE: np.dtype(np.float64),
-    }
-)
+NUMPY_DTYPES: Final[Mapping[str, np.dtype[Any]]] = {
+    ColumnType.BOOLEAN: np.dtype(np.bool_),
+    ColumnType.INTEGER: np.dtype(np.int32),
+    ColumnType.LONG: np.dtype(np.int64),
+    ColumnType.FLOAT: np.dtype(np.float32),
+    ColumnType.DOUBLE: np.dtype(np.float64),
+}
 """NumPy's types of booleans and numbers; other column types have none."""
 NUMBERS: Final = NUMPY_DTYPES.keys() - {ColumnType.BOOLEAN}
 LARGEST_EXACT: Final = 2**53

@@ -8,7 +8,6 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Mapping, Sequence
-from types import MappingProxyType
 from typing import Any, Final
 
 import numpy as np
@@ -20,13 +19,11 @@ Values = Sequence[Any] | NDArray[Any]
 TEXT_DTYPE: Final = str(pd.Series(["text"]).dtype)
 """Text dtype of the installed pandas: ``str`` from pandas 3 on, ``object`` before."""
 
-_INT_BOUNDS: Final[Mapping[str, tuple[int, int]]] = MappingProxyType(
-    {
-        f"{sign}int{bits}": (0, 2**bits - 1) if sign else (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
-        for sign in ("", "u")
-        for bits in (8, 16, 32, 64)
-    }
-)
+_INT_BOUNDS: Final[Mapping[str, tuple[int, int]]] = {
+    f"{sign}int{bits}": (0, 2**bits - 1) if sign else (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
+    for sign in ("", "u")
+    for bits in (8, 16, 32, 64)
+}
 
 
 class Mistyped(ValueError):

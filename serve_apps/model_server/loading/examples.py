@@ -31,19 +31,17 @@ _log = logging.getLogger(__name__)
 _MAX_FILE_BYTES: Final = 256 * 1024
 """Limit of a logged example: larger ones are whole data sets and would slow every load."""
 _JSON: Final = MappingProxyType({"content-type": "application/json"})
-_VALUES: Final[Mapping[ColumnType | None, Any]] = MappingProxyType(
-    {
-        None: 0.5,
-        ColumnType.BOOLEAN: True,
-        ColumnType.INTEGER: 1,
-        ColumnType.LONG: 1,
-        ColumnType.FLOAT: 0.5,
-        ColumnType.DOUBLE: 0.5,
-        ColumnType.STRING: "text",
-        ColumnType.BINARY: "AA==",
-        ColumnType.DATETIME: "2026-01-31T12:00:00",
-    }
-)
+_VALUES: Final[Mapping[ColumnType | None, Any]] = {
+    None: 0.5,
+    ColumnType.BOOLEAN: True,
+    ColumnType.INTEGER: 1,
+    ColumnType.LONG: 1,
+    ColumnType.FLOAT: 0.5,
+    ColumnType.DOUBLE: 0.5,
+    ColumnType.STRING: "text",
+    ColumnType.BINARY: "AA==",
+    ColumnType.DATETIME: "2026-01-31T12:00:00",
+}
 """A value of each type. NESTED has none that every model takes."""
 
 Inputs = Any

@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from types import MappingProxyType
 from typing import Any, Final
 
 import numpy as np
@@ -37,15 +36,13 @@ _MEMBERS: Final = 16
 _MOST_NAMES: Final = 200
 """A vectorizer with more names has seen words instead of fields."""
 _PROBE: Final = "ab cd"
-_ROWS: Final[Mapping[InputKind, Sequence[Any]]] = MappingProxyType(
-    {
-        InputKind.TABLE: ([[0.5]], [["text"]]),
-        InputKind.TEXTS: (["text"],),
-        InputKind.SERIES: (["text"], [0.5]),
-        InputKind.RECORDS: ([{"a": 0.5, "b": "text"}],),
-        InputKind.LISTS: ([["a", "b"]], [[0.5, 1.5]]),
-    }
-)
+_ROWS: Final[Mapping[InputKind, Sequence[Any]]] = {
+    InputKind.TABLE: ([[0.5]], [["text"]]),
+    InputKind.TEXTS: (["text"],),
+    InputKind.SERIES: (["text"], [0.5]),
+    InputKind.RECORDS: ([{"a": 0.5, "b": "text"}],),
+    InputKind.LISTS: ([["a", "b"]], [[0.5, 1.5]]),
+}
 """Rows for models without a schema."""
 
 

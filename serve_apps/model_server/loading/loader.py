@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping
 from importlib import import_module
 from importlib.metadata import version as version_of_package
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, Final
 
 import yaml
@@ -169,9 +168,11 @@ def _lightgbm(path: Path, flavors: Mapping[str, Any], predict_fn: str) -> Predic
     return BoosterPredictor(model) if isinstance(model, lightgbm.Booster) else LightGBMPredictor(model)
 
 
-_NATIVE: Final[Mapping[str, Callable[[Path, Mapping[str, Any], str], Predictor]]] = MappingProxyType(
-    {"mlflow.sklearn": _sklearn, "mlflow.xgboost": _xgboost, "mlflow.lightgbm": _lightgbm}
-)
+_NATIVE: Final[Mapping[str, Callable[[Path, Mapping[str, Any], str], Predictor]]] = {
+    "mlflow.sklearn": _sklearn,
+    "mlflow.xgboost": _xgboost,
+    "mlflow.lightgbm": _lightgbm,
+}
 
 
 def _reason(name: str, version: str, error: Exception) -> str:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from types import MappingProxyType
 from typing import Any, Final
 
-_NAMES: Final[Mapping[str, str]] = MappingProxyType({"openblas": "OpenBLAS", "mkl": "MKL", "blis": "BLIS"})
+_NAMES: Final[Mapping[str, str]] = {"openblas": "OpenBLAS", "mkl": "MKL", "blis": "BLIS"}
 
 
 def other_numerics(trained: Mapping[str, Any], here: Mapping[str, Any]) -> str | None:

@@ -7,7 +7,6 @@ import datetime
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 from functools import singledispatch
-from types import MappingProxyType
 from typing import Any, Final
 
 import numpy as np
@@ -142,15 +141,13 @@ def _refused(array: NDArray[Any]) -> list[Any]:
     raise _no_json(str(array.dtype))
 
 
-_ARRAYS: Final[Mapping[str, Callable[[NDArray[Any]], list[Any]]]] = MappingProxyType(
-    {
-        "M": _each(_moment),
-        "m": _each(duration),
-        "V": _records,
-        "f": lambda array: array.astype(np.float64).tolist(),
-        "c": _refused,
-    }
-)
+_ARRAYS: Final[Mapping[str, Callable[[NDArray[Any]], list[Any]]]] = {
+    "M": _each(_moment),
+    "m": _each(duration),
+    "V": _records,
+    "f": lambda array: array.astype(np.float64).tolist(),
+    "c": _refused,
+}
 
 _FORMS: Final[tuple[tuple[type, Callable[[Any], Any]], ...]] = (
     (np.ndarray, lambda value: listed(value) if value.ndim else value[()]),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from types import MappingProxyType
 from typing import Any, Final
 
 import numpy as np
@@ -50,11 +49,9 @@ def _numbers_of_pytorch(network: Any) -> Callable[[Any], Any]:
     return lambda array: array.astype(dtype) if array.dtype.kind in kinds else array
 
 
-_FORMS: Final[Mapping[str, Callable[[Any], Callable[[Any], Any]]]] = MappingProxyType(
-    {
-        "mlflow.spacy": _frame,
-        "mlflow.transformers": _list,
-        "mlflow.sentence_transformers": _list,
-        "mlflow.pytorch": _numbers_of_pytorch,
-    }
-)
+_FORMS: Final[Mapping[str, Callable[[Any], Callable[[Any], Any]]]] = {
+    "mlflow.spacy": _frame,
+    "mlflow.transformers": _list,
+    "mlflow.sentence_transformers": _list,
+    "mlflow.pytorch": _numbers_of_pytorch,
+}

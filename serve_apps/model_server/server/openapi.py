@@ -13,22 +13,20 @@ from serve_apps.model_server.jsonify import dumps
 from serve_apps.model_server.loading.examples import example_requests
 from serve_apps.model_server.model import Model
 
-_JSON_TYPES: Final[Mapping[ColumnType, Mapping[str, Any]]] = MappingProxyType(
-    {
-        ColumnType.BOOLEAN: {"type": "boolean"},
-        ColumnType.INTEGER: {"type": "integer", "format": "int32"},
-        ColumnType.LONG: {"type": "integer", "format": "int64"},
-        ColumnType.FLOAT: {"type": ["number", "null"], "format": "float"},
-        ColumnType.DOUBLE: {"type": ["number", "null"], "format": "double"},
-        ColumnType.STRING: {"type": ["string", "null"]},
-        ColumnType.BINARY: {"type": "string", "contentEncoding": "base64"},
-        ColumnType.DATETIME: {"type": ["string", "null"], "format": "date-time"},
-        ColumnType.NESTED: {},
-    }
-)
+_JSON_TYPES: Final[Mapping[ColumnType, Mapping[str, Any]]] = {
+    ColumnType.BOOLEAN: {"type": "boolean"},
+    ColumnType.INTEGER: {"type": "integer", "format": "int32"},
+    ColumnType.LONG: {"type": "integer", "format": "int64"},
+    ColumnType.FLOAT: {"type": ["number", "null"], "format": "float"},
+    ColumnType.DOUBLE: {"type": ["number", "null"], "format": "double"},
+    ColumnType.STRING: {"type": ["string", "null"]},
+    ColumnType.BINARY: {"type": "string", "contentEncoding": "base64"},
+    ColumnType.DATETIME: {"type": ["string", "null"], "format": "date-time"},
+    ColumnType.NESTED: {},
+}
 _OBJECT: Final = {"type": "object"}
 _OF_CSV: Final = ("/predict", "/invocations")
-_ANYTHING: Final[Mapping[str, Any]] = MappingProxyType({})
+_ANYTHING: Final[Mapping[str, Any]] = {}
 """Schema of MLflow's responses: a function's output to inputs that are no table may be anything."""
 
 

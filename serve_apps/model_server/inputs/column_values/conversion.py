@@ -6,7 +6,6 @@ Models with a native predictor get a column of their training table instead (tra
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from types import MappingProxyType
 from typing import Any, Final
 
 import numpy as np
@@ -17,9 +16,11 @@ from serve_apps.model_server.inputs.column_values.nested import nested_column
 from serve_apps.model_server.inputs.column_values.times import to_times
 from serve_apps.model_server.inputs.values import TEXT_DTYPE, Values, is_missing, to_binary, to_dtype, to_objects, to_texts
 
-_NULLABLE: Final[Mapping[ColumnType | None, str]] = MappingProxyType(
-    {ColumnType.BOOLEAN: "boolean", ColumnType.INTEGER: "Int32", ColumnType.LONG: "Int64"}
-)
+_NULLABLE: Final[Mapping[ColumnType | None, str]] = {
+    ColumnType.BOOLEAN: "boolean",
+    ColumnType.INTEGER: "Int32",
+    ColumnType.LONG: "Int64",
+}
 
 
 def convert(
@@ -79,10 +80,8 @@ def untyped(values: Values) -> Any:
     return objects
 
 
-_CONVERTERS: Final[Mapping[ColumnType, Callable[[Values], Any]]] = MappingProxyType(
-    {
-        ColumnType.STRING: lambda values: pd.array(to_texts(values), dtype=TEXT_DTYPE),
-        ColumnType.BINARY: to_binary,
-        ColumnType.DATETIME: lambda values: to_times(values, "datetime64[ns]"),  # as MLflow passes times to a function
-    }
-)
+_CONVERTERS: Final[Mapping[ColumnType, Callable[[Values], Any]]] = {
+    ColumnType.STRING: lambda values: pd.array(to_texts(values), dtype=TEXT_DTYPE),
+    ColumnType.BINARY: to_binary,
+    ColumnType.DATETIME: lambda values: to_times(values, "datetime64[ns]"),  # as MLflow passes times to a function
+}

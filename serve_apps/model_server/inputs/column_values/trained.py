@@ -9,7 +9,6 @@ import datetime
 import decimal
 import re
 from collections.abc import Callable, Mapping
-from types import MappingProxyType
 from typing import Any, Final
 
 import numpy as np
@@ -35,7 +34,7 @@ from serve_apps.model_server.inputs.values import (
 _SHOWN: Final = 10
 _MASKED: Final = frozenset({"boolean", "Float32", "Float64", *(f"{u}Int{bits}" for u in ("", "U") for bits in (8, 16, 32, 64))})
 _SPARSE: Final = re.compile(r"Sparse\[(?P<dtype>\w+), (?P<fill>.+)\]")
-_FILLS: Final[Mapping[str, Any]] = MappingProxyType({"False": False, "True": True})
+_FILLS: Final[Mapping[str, Any]] = {"False": False, "True": True}
 _TEXTS: Final = frozenset({"str", "string", "string[python]", "string[pyarrow]"})
 
 
@@ -162,33 +161,29 @@ def _decimal(value: Any) -> decimal.Decimal:
     return decimal.Decimal(value if isinstance(value, (str, int)) else repr(_number(value)))
 
 
-_OBJECTS: Final[Mapping[str, Callable[[Any], Any]]] = MappingProxyType(
-    {
-        "string": _text,
-        "boolean": _boolean,
-        "integer": _whole,
-        "floating": _number,
-        "mixed-integer-float": _as_given,
-        "bytes": _bytes,
-        "date": _date,
-        "datetime": _moment,
-        "decimal": _decimal,
-    }
-)
+_OBJECTS: Final[Mapping[str, Callable[[Any], Any]]] = {
+    "string": _text,
+    "boolean": _boolean,
+    "integer": _whole,
+    "floating": _number,
+    "mixed-integer-float": _as_given,
+    "bytes": _bytes,
+    "date": _date,
+    "datetime": _moment,
+    "decimal": _decimal,
+}
 """Converters by pandas' name for the values of an object column. Other kinds stay unchanged."""
-_WANTS: Final[Mapping[str, str]] = MappingProxyType(
-    {
-        "string": "text",
-        "boolean": "true or false",
-        "integer": "integers",
-        "floating": "numbers",
-        "mixed-integer-float": "numbers",
-        "bytes": "base64",
-        "date": 'dates ("2026-01-31")',
-        "datetime": 'dates and times as ISO 8601 text ("2026-01-31T12:00:00")',
-        "decimal": "decimal numbers",
-    }
-)
+_WANTS: Final[Mapping[str, str]] = {
+    "string": "text",
+    "boolean": "true or false",
+    "integer": "integers",
+    "floating": "numbers",
+    "mixed-integer-float": "numbers",
+    "bytes": "base64",
+    "date": 'dates ("2026-01-31")',
+    "datetime": 'dates and times as ISO 8601 text ("2026-01-31T12:00:00")',
+    "decimal": "decimal numbers",
+}
 
 
 def _category(values: Values, column: TrainedColumn, *, refuses_unseen: bool) -> pd.Categorical:

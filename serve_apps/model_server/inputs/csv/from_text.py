@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from types import MappingProxyType
 from typing import Any, Final
 
 import numpy as np
@@ -28,8 +27,8 @@ _WHOLE: Final = re.compile(r"[+-]?[0-9]{1,40}")
 _NUMBER: Final = re.compile(r"[+-]?([0-9]+[.]?[0-9]*|[.][0-9]+)([eE][+-]?[0-9]+)?|[+-]?(inf|infinity)", re.IGNORECASE)
 _LEADING_ZERO: Final = re.compile(r"[+-]?0[0-9]+")
 """Postal codes have them; a number written by a program never does."""
-_BOOLEANS: Final[Mapping[str, bool]] = MappingProxyType({"true": True, "false": False})
-_DIGITS: Final[Mapping[str, bool]] = MappingProxyType({"1": True, "0": False, "1.0": True, "0.0": False})
+_BOOLEANS: Final[Mapping[str, bool]] = {"true": True, "false": False}
+_DIGITS: Final[Mapping[str, bool]] = {"1": True, "0": False, "1.0": True, "0.0": False}
 
 
 def columns_from_csv(body: bytes, schema: Schema) -> Columns:
@@ -86,17 +85,15 @@ def _of_dtype(name: str) -> ColumnType | None:
     return _OF_KIND.get(np.dtype(name).kind)
 
 
-_OF_KIND: Final[Mapping[str, ColumnType]] = MappingProxyType(
-    {
-        "f": ColumnType.DOUBLE,
-        "i": ColumnType.LONG,
-        "u": ColumnType.LONG,
-        "b": ColumnType.BOOLEAN,
-        "U": ColumnType.STRING,
-        "S": ColumnType.STRING,
-        "M": ColumnType.DATETIME,
-    }
-)
+_OF_KIND: Final[Mapping[str, ColumnType]] = {
+    "f": ColumnType.DOUBLE,
+    "i": ColumnType.LONG,
+    "u": ColumnType.LONG,
+    "b": ColumnType.BOOLEAN,
+    "U": ColumnType.STRING,
+    "S": ColumnType.STRING,
+    "M": ColumnType.DATETIME,
+}
 
 
 def _texts(fields: Fields) -> list[Any]:
@@ -160,17 +157,15 @@ def _infer(fields: Fields) -> list[Any]:
     return _texts(fields)
 
 
-_READERS: Final[Mapping[ColumnType | None, Callable[[Fields], list[Any]]]] = MappingProxyType(
-    {
-        None: _infer,
-        ColumnType.BOOLEAN: _booleans,
-        ColumnType.INTEGER: _numbers,
-        ColumnType.LONG: _numbers,
-        ColumnType.FLOAT: _numbers,
-        ColumnType.DOUBLE: _numbers,
-        ColumnType.STRING: _texts,
-        ColumnType.BINARY: _texts,
-        ColumnType.DATETIME: _times,
-        ColumnType.NESTED: _nested,
-    }
-)
+_READERS: Final[Mapping[ColumnType | None, Callable[[Fields], list[Any]]]] = {
+    None: _infer,
+    ColumnType.BOOLEAN: _booleans,
+    ColumnType.INTEGER: _numbers,
+    ColumnType.LONG: _numbers,
+    ColumnType.FLOAT: _numbers,
+    ColumnType.DOUBLE: _numbers,
+    ColumnType.STRING: _texts,
+    ColumnType.BINARY: _texts,
+    ColumnType.DATETIME: _times,
+    ColumnType.NESTED: _nested,
+}
