@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -14,31 +14,6 @@ from serve_apps.model_server.model import Model, PredictionRequest, PredictionRe
 
 Headers = Mapping[str, str]
 """Request headers with names in lower case."""
-
-
-class RequestHeaders(Mapping[str, str]):
-    """ASGI's list of headers as a mapping. Values are decoded on access: most requests need none."""
-
-    def __init__(self, raw: Sequence[tuple[bytes, bytes]]) -> None:
-        self._raw = raw
-
-    def __getitem__(self, name: str) -> str:
-        wanted = name.encode("latin-1")
-        for key, value in reversed(self._raw):
-            if key == wanted:
-                return value.decode("latin-1")
-        raise KeyError(name)
-
-    def __contains__(self, name: object) -> bool:
-        # Most lookups are of absent headers, and raising costs more than a search.
-        wanted = name.encode("latin-1") if isinstance(name, str) else name
-        return any(key == wanted for key, _ in self._raw)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(dict.fromkeys(key.decode("latin-1") for key, _ in self._raw))
-
-    def __len__(self) -> int:
-        return len({key for key, _ in self._raw})
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,12 +33,9 @@ def parse_payload(form: str, payload: Any, signature: Signature | None) -> Any:
     Raises:
         NotCompatible: It is not of its format, or a value cannot be cast.
     """
-    if form == "dataframe_split":
-        return _cast_frame(_split(payload), signature)
-    if form == "dataframe_records":
-        if not isinstance(payload, list):
-            raise NotCompatible(f"Dataframe records format must be a list of records. Got {_kind(payload)}.")
-        return _cast_frame(_frame(payload, form, data=payload), signature)
+    frame = _payload_frame(form, payload)
+    if frame is not None:
+        return _cast_frame(frame, signature)
     if form == "instances" and isinstance(payload, list) and payload and isinstance(payload[0], dict):
         return _instances(payload, signature)
     return _tensor_or_columns(payload, signature)
@@ -52,12 +49,9 @@ def plain_payload(form: str, payload: Any, model: Model) -> Any:
     Raises:
         NotCompatible: It is not of its format.
     """
-    if form == "dataframe_split":
-        return _with_numbers(_split(payload, dtype=object), model.schema)
-    if form == "dataframe_records":
-        if not isinstance(payload, list):
-            raise NotCompatible(f"Dataframe records format must be a list of records. Got {_kind(payload)}.")
-        return _with_numbers(_frame(payload, form, data=payload, dtype=object), model.schema)
+    frame = _payload_frame(form, payload, dtype=object)
+    if frame is not None:
+        return _with_numbers(frame, model.schema)
     if isinstance(payload, dict) and model.signature is not None and not _by_name(model.signature):
         raise NotCompatible(_NO_NAMES)
     return payload
@@ -95,6 +89,17 @@ def refuse_repeated_columns(names: Iterable[Any]) -> None:
         raise InvalidRequest(f"The column {twice} is given more than once.", [FieldError(twice, "is given more than once")])
 
 
+def _payload_frame(form: str, payload: Any, **options: Any) -> pd.DataFrame | None:
+    """Frame of a payload in one of the two dataframe formats; None for the other formats."""
+    if form == "dataframe_split":
+        return _split(payload, **options)
+    if form != "dataframe_records":
+        return None
+    if not isinstance(payload, list):
+        raise NotCompatible(f"Dataframe records format must be a list of records. Got {_kind(payload)}.")
+    return _frame(form, data=payload, **options)
+
+
 def _split(payload: Any, **options: Any) -> pd.DataFrame:
     if not isinstance(payload, dict):
         raise NotCompatible(f"Dataframe split format must be a dictionary. Got {_kind(payload)}.")
@@ -106,10 +111,10 @@ def _split(payload: Any, **options: Any) -> pd.DataFrame:
     if isinstance(columns, list):
         refuse_repeated_columns(columns)
     given = {"index": payload.get("index"), "columns": columns, "data": payload["data"]}
-    return _frame(payload, "dataframe_split", **given, **options)
+    return _frame("dataframe_split", **given, **options)
 
 
-def _frame(payload: Any, form: str, **arguments: Any) -> pd.DataFrame:
+def _frame(form: str, **arguments: Any) -> pd.DataFrame:
     try:
         return pd.DataFrame(**arguments)
     except (ValueError, TypeError, AttributeError) as error:

@@ -82,7 +82,7 @@ def _with_column_path(model: Model, *, has_one_type: bool) -> Model | None:
             rows = [reader.read([record]) for record in records_for(reader, stages.path)]
             return replace(candidate, is_groupable=_is_groupable(candidate, [row for row in rows if row is not None]))
         _log.warning("%s version %s is served by its library's own predict: %s", model.name, model.version, found)
-    except Exception as error:  # noqa: BLE001 - a short cut that fails is not taken, and the model is served without it
+    except Exception as error:  # noqa: BLE001 - a failing acceleration is not used
         _log.warning("%s version %s is served by its library's own predict: %r", model.name, model.version, error)
     return None
 
@@ -105,7 +105,7 @@ def _with_fast_path(model: Model, reader: ArrayReader) -> Model:
             if difference is None:
                 return candidate
             _log.warning("%s version %s is served by its library's own predict: %s", model.name, model.version, difference)
-    except Exception as error:  # noqa: BLE001 - a short cut that fails is not taken, and the model is served without it
+    except Exception as error:  # noqa: BLE001 - a failing acceleration is not used
         _log.warning("%s version %s is served by its library's own predict: %r", model.name, model.version, error)
     return model
 

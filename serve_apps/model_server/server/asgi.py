@@ -14,7 +14,7 @@ from raylift.domain.deployment import Batching
 from raylift.domain.errors import PlatformError
 from raylift.domain.identifiers import version_route
 from raylift.ingress.access_token import Receive, Scope, Send
-from serve_apps.model_server.codecs.base import Codec, Headers, RequestHeaders, Response
+from serve_apps.model_server.codecs.base import Codec, Headers, Response
 from serve_apps.model_server.codecs.kserve_v1 import KServeV1Codec
 from serve_apps.model_server.codecs.mlflow_scoring import ScoringCodec, health, version
 from serve_apps.model_server.codecs.open_inference import OpenInferenceCodec
@@ -147,7 +147,7 @@ class ReplicaApp:
         except BodyTooLarge as error:
             return self._error_response(codec, error, path)
         started = perf_counter()
-        headers = RequestHeaders(exchange.headers)
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in exchange.headers}
         if _ENCODING in headers and headers[_ENCODING].lower() not in ("", "identity"):
             error = UnsupportedContent(f"Send the body as it is, not {headers[_ENCODING]}-encoded.")
             return self._error_response(codec, error, path)

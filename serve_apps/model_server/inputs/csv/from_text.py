@@ -15,7 +15,7 @@ import numpy as np
 
 from raylift.domain.errors import FieldError
 from serve_apps.model_server.errors import MalformedBody, WrongInputs
-from serve_apps.model_server.inputs.column_type import ColumnType
+from serve_apps.model_server.inputs.column_type import NUMBERS, ColumnType
 from serve_apps.model_server.inputs.csv.table import CsvTable, Fields, read_csv_table
 from serve_apps.model_server.inputs.schema import Schema
 from serve_apps.model_server.inputs.tabular import Columns
@@ -41,8 +41,8 @@ def columns_from_csv(body: bytes, schema: Schema) -> Columns:
     table = _without_index(read_csv_table(body), schema)
     _refuse_repeated(table.header)
     types = _types(table.header, schema)
-    typed = [_READERS[kind](fields) for kind, fields in zip(types, table.columns, strict=True)]
-    return Columns(dict(zip(table.header, typed, strict=True)))
+    columns = [_converted(fields, kind) for kind, fields in zip(types, table.columns, strict=True)]
+    return Columns(dict(zip(table.header, columns, strict=True)))
 
 
 def _without_index(table: CsvTable, schema: Schema) -> CsvTable:
@@ -96,12 +96,24 @@ _OF_KIND: Final[Mapping[str, ColumnType]] = {
 }
 
 
-def _texts(fields: Fields) -> list[Any]:
-    return list(fields)
+def _converted(fields: Fields, kind: ColumnType | None) -> list[Any]:
+    read = _READERS[_inferred(fields) if kind is None else kind]
+    return [read(field) for field in fields]
 
 
-def _numbers(fields: Fields) -> list[Any]:
-    return [_number(field) for field in fields]
+def _inferred(fields: Fields) -> ColumnType:
+    """Type of a column that has none in the schema."""
+    given = [field.strip() for field in fields if field is not None]
+    words = [field for field in given if field.lower() not in _MISSING]
+    if words and all(_NUMBER.fullmatch(field) and not _LEADING_ZERO.fullmatch(field) for field in words):
+        return ColumnType.DOUBLE
+    if words and len(words) == len(given) and all(field.lower() in _BOOLEANS for field in words):
+        return ColumnType.BOOLEAN
+    return ColumnType.STRING
+
+
+def _text(field: str | None) -> str | None:
+    return field
 
 
 def _number(field: str | None) -> Any:
@@ -115,10 +127,6 @@ def _number(field: str | None) -> Any:
     return None if stripped.lower() in _MISSING else field
 
 
-def _booleans(fields: Fields) -> list[Any]:
-    return [_boolean(field) for field in fields]
-
-
 def _boolean(field: str | None) -> Any:
     if field is None:
         return None
@@ -128,12 +136,8 @@ def _boolean(field: str | None) -> Any:
     return _BOOLEANS.get(word, _DIGITS.get(word, field))
 
 
-def _times(fields: Fields) -> list[Any]:
-    return [None if field is None or field.strip().lower() in _MISSING else field.strip() for field in fields]
-
-
-def _nested(fields: Fields) -> list[Any]:
-    return [_parsed(field) for field in fields]
+def _time(field: str | None) -> str | None:
+    return None if field is None or field.strip().lower() in _MISSING else field.strip()
 
 
 def _parsed(field: str | None) -> Any:
@@ -146,26 +150,11 @@ def _parsed(field: str | None) -> Any:
         return field
 
 
-def _infer(fields: Fields) -> list[Any]:
-    """The values of a column of unknown type."""
-    given = [field.strip() for field in fields if field is not None]
-    words = [field for field in given if field.lower() not in _MISSING]
-    if words and all(_NUMBER.fullmatch(field) and not _LEADING_ZERO.fullmatch(field) for field in words):
-        return _numbers(fields)
-    if words and len(words) == len(given) and all(field.lower() in _BOOLEANS for field in words):
-        return _booleans(fields)
-    return _texts(fields)
-
-
-_READERS: Final[Mapping[ColumnType | None, Callable[[Fields], list[Any]]]] = {
-    None: _infer,
-    ColumnType.BOOLEAN: _booleans,
-    ColumnType.INTEGER: _numbers,
-    ColumnType.LONG: _numbers,
-    ColumnType.FLOAT: _numbers,
-    ColumnType.DOUBLE: _numbers,
-    ColumnType.STRING: _texts,
-    ColumnType.BINARY: _texts,
-    ColumnType.DATETIME: _times,
-    ColumnType.NESTED: _nested,
+_READERS: Final[Mapping[str, Callable[[str | None], Any]]] = {
+    **dict.fromkeys(NUMBERS, _number),
+    ColumnType.BOOLEAN: _boolean,
+    ColumnType.STRING: _text,
+    ColumnType.BINARY: _text,
+    ColumnType.DATETIME: _time,
+    ColumnType.NESTED: _parsed,
 }
