@@ -123,21 +123,21 @@ class Model:
         """True if MLflow predicts: for each library without a predictor here."""
         return self.predictor.flavor == "python_function"
 
-    def prediction_request(self, inputs: Any, tabular: Callable[[Any], Inputs], **asked: Any) -> PredictionRequest:
+    def prediction_request(self, inputs: Any, tabular: Callable[[Any], Inputs], **fields: Any) -> PredictionRequest:
         """Make a request of ``inputs``, by the fast reader if it takes them, else by the schema.
 
         Args:
             inputs: As the protocol has them.
             tabular: Turns them into the schema's inputs; called only if the fast reader declines.
-            asked: Further fields of the request.
+            fields: Further fields of the request.
 
         Raises:
             WrongInputs: They are not what the model wants.
         """
-        array = self.read(inputs, asked.get("params"))
+        array = self.read(inputs, fields.get("params"))
         if array is not None:
-            return PredictionRequest(array, is_array=True, **asked)
-        return PredictionRequest(self.schema.batch(tabular(inputs)), **asked)
+            return PredictionRequest(array, is_array=True, **fields)
+        return PredictionRequest(self.schema.batch(tabular(inputs)), **fields)
 
     def read(self, inputs: Any, params: Mapping[str, Any] | None) -> NDArray[Any] | None:
         """Read inputs with the fast reader; None if they must go through the schema."""
@@ -150,7 +150,7 @@ class Model:
         """Predict.
 
         Raises:
-            NoProbabilities: They were asked for and the model has none.
+            NoProbabilities: They were requested and the model has none.
             InputsRefused: The model raised an error that wrong inputs explain.
             PredictionFailed: It raised any other.
         """
@@ -164,8 +164,8 @@ class Model:
             raise
         except self.predictor.refusals as error:
             _log.info("%s version %s refused inputs: %s", self.name, self.version, error)
-            said = describe_error(error)
-            raise InputsRefused(f"The model did not take these inputs. {said}", [FieldError("inputs", said)]) from error
+            message = describe_error(error)
+            raise InputsRefused(f"The model did not take these inputs. {message}", [FieldError("inputs", message)]) from error
         except Exception as error:
             _log.exception("%s version %s failed to predict", self.name, self.version)
             raise PredictionFailed(f"The model failed to predict. {describe_error(error)}") from error

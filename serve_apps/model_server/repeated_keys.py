@@ -62,9 +62,9 @@ def _checked(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     keys = dict(pairs)
     if len(keys) < len(pairs):
         names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
+        repeated = next(name for name in names if names.count(name) > 1)
         raise InvalidRequest(
-            f'"{twice}" is given more than once in one object.', [FieldError(twice, "is given more than once")]
+            f'"{repeated}" is given more than once in one object.', [FieldError(repeated, "is given more than once")]
         )
     return keys
 

@@ -43,7 +43,7 @@ class WarmProcess:
 
     async def events(self) -> AsyncIterator[Event]:
         """Events of the server and its children, until it ends."""
-        assert self._process.stdout is not None  # noqa: S101 - it was asked for
+        assert self._process.stdout is not None  # noqa: S101 - a pipe
         async for line in self._process.stdout:
             yield protocol.decode_event(line)
 
@@ -63,6 +63,6 @@ class WarmProcess:
         await self._process.communicate()
 
     def _send(self, command: protocol.Serve | protocol.End) -> None:
-        assert self._process.stdin is not None  # noqa: S101 - it was asked for
+        assert self._process.stdin is not None  # noqa: S101 - a pipe
         # Into a buffer: if the process has ended, ``events`` ends, and the pool fails its children there.
         self._process.stdin.write(protocol.encode(command))

@@ -85,8 +85,10 @@ def refuse_repeated_columns(names: Iterable[Any]) -> None:
     """
     texts = [str(name) for name in names]
     if len(set(texts)) < len(texts):
-        twice = next(name for name in texts if texts.count(name) > 1)
-        raise InvalidRequest(f"The column {twice} is given more than once.", [FieldError(twice, "is given more than once")])
+        repeated = next(name for name in texts if texts.count(name) > 1)
+        raise InvalidRequest(
+            f"The column {repeated} is given more than once.", [FieldError(repeated, "is given more than once")]
+        )
 
 
 def _payload_frame(form: str, payload: Any, **options: Any) -> pd.DataFrame | None:

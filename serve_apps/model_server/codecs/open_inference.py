@@ -82,9 +82,9 @@ def _params(parameters: Mapping[str, Any], model: Model) -> Mapping[str, Any]:
 def _inputs(tensors: Sequence[InputTensor], parameters: Mapping[str, Any], model: Model) -> Inputs:
     """One array if the request means one, else columns by name."""
     names = [tensor.name for tensor in tensors]
-    twice = next((name for name in names if names.count(name) > 1), None) if len(names) > len(set(names)) else None
-    if twice is not None:
-        raise InvalidRequest(f"The tensor {twice} is given twice.")
+    repeated = next((name for name in names if names.count(name) > 1), None) if len(names) > len(set(names)) else None
+    if repeated is not None:
+        raise InvalidRequest(f"The tensor {repeated} is given twice.")
     content_type = _content_type(parameters, model)
     arrays = _decoded(tensors, content_type, model)
     if model.signature is not None and model.signature.from_type_hint:

@@ -88,13 +88,13 @@ def is_csv(content_type: str) -> bool:
 def _probabilities_in(query: Sequence[tuple[str, str]]) -> bool:
     """Read ``return_probabilities`` of a CSV request's query."""
     errors = [FieldError(name, f"unknown; known are {', '.join(_IN_QUERY)}") for name, _ in query if name not in _IN_QUERY]
-    asked = [value for name, value in query if name == "return_probabilities"]
-    if len(asked) > 1 or any(value not in _TRUE_OR_FALSE for value in asked):
+    wanted = [value for name, value in query if name == "return_probabilities"]
+    if len(wanted) > 1 or any(value not in _TRUE_OR_FALSE for value in wanted):
         errors.append(FieldError("return_probabilities", "wants true or false, once"))
     if errors:
         listed_errors = "; ".join(f"{error.field}: {error.detail}" for error in errors)
         raise InvalidRequest(f"In the query of the address: {listed_errors}.", errors)
-    return bool(asked) and _TRUE_OR_FALSE[asked[0]]
+    return bool(wanted) and _TRUE_OR_FALSE[wanted[0]]
 
 
 def tabular(inputs: Any, model: Model) -> Inputs:

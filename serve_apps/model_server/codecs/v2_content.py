@@ -32,8 +32,8 @@ def content_type_of(parameters: Mapping[str, Any], where: str) -> str | None:
     """
     given = parameters.get(CONTENT_TYPE)
     if given is not None and given not in _KNOWN:
-        said = f'"{given}"' if isinstance(given, str) else describe_value(given)
-        raise InvalidRequest(f"{where} has the content_type {said}; known are {', '.join(_KNOWN)}.")
+        name = f'"{given}"' if isinstance(given, str) else describe_value(given)
+        raise InvalidRequest(f"{where} has the content_type {name}; known are {', '.join(_KNOWN)}.")
     return given
 
 
@@ -67,8 +67,8 @@ def _each(array: NDArray[Any], read: Callable[[Any], Any], where: str, wants: st
         try:
             values[index] = None if value is None else read(value)
         except (ValueError, TypeError, OverflowError):
-            said = f"{describe_value(value)} in row {row_at(index, array.shape)}"
-            raise InvalidRequest(f"{where} holds {said}, which is not {wants}.") from None
+            place = f"{describe_value(value)} in row {row_at(index, array.shape)}"
+            raise InvalidRequest(f"{where} holds {place}, which is not {wants}.") from None
     return values.reshape(array.shape)
 
 

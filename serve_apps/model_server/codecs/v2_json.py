@@ -96,8 +96,8 @@ def _refused(value: Any, index: int, datatype: str, shape: Sequence[int], where:
     dtype = DTYPES[datatype]
     limits: Any = np.iinfo(dtype) if dtype.kind in "iu" else np.finfo(dtype) if dtype.kind == "f" else None
     bounds = f" ({limits.min} to {limits.max})" if limits is not None else ""
-    said = f"{describe_value(value)} in row {row_at(index, shape)}"
-    return InvalidRequest(f"{where} holds {said}, which is not {datatype}{bounds}.")
+    place = f"{describe_value(value)} in row {row_at(index, shape)}"
+    return InvalidRequest(f"{where} holds {place}, which is not {datatype}{bounds}.")
 
 
 def _objects(values: Sequence[Any]) -> NDArray[Any]:

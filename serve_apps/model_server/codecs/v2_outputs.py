@@ -147,8 +147,8 @@ def _text(value: Any, name: str, row: int) -> str:
                 f"The output {name} has bytes that are no UTF-8 text at {row}: ask for raw bytes (binary_data)."
             ) from None
     form = dumps(value)
-    said = orjson.loads(form)
-    return said if isinstance(said, str) else form.decode()
+    text = orjson.loads(form)
+    return text if isinstance(text, str) else form.decode()
 
 
 def _raw_texts(flat: NDArray[Any], name: str) -> NDArray[Any]:

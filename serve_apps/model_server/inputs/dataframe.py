@@ -62,9 +62,9 @@ class NamedColumns:
         if missing or unexpected:
             errors = [FieldError(f"inputs.{column.name}", f"missing, wants {type_name(column.type)}") for column in missing]
             errors += [FieldError(f"inputs.{name}", "unexpected, the model has no such column") for name in unexpected]
-            said = [_named("Missing", [str(column.name) for column in missing]), _named("Unexpected", unexpected)]
+            sentences = [_named("Missing", [str(column.name) for column in missing]), _named("Unexpected", unexpected)]
             raise WrongInputs(
-                f"{' '.join(filter(None, said))} The model wants {describe(self.columns)}.",
+                f"{' '.join(filter(None, sentences))} The model wants {describe(self.columns)}.",
                 errors,
                 wants=describe(self.columns),
             )
@@ -76,11 +76,12 @@ class NamedColumns:
             return values
         by_spelling = {**self.aliases, **{self.spelling(str(name)): str(name) for name in names}}
         spelled = {name: name if name in names else by_spelling.get(self.spelling(name), name) for name in values}
-        twice = [name for name, wanted in spelled.items() if name != wanted and wanted in values]
-        if twice:
+        repeated = [name for name, wanted in spelled.items() if name != wanted and wanted in values]
+        if repeated:
+            first = repeated[0]
             raise WrongInputs(
-                f"The model knows the columns {twice[0]} and {spelled[twice[0]]} by one name, {self.spelling(twice[0])}.",
-                [FieldError(f"inputs.{name}", "given twice, with another spelling") for name in twice],
+                f"The model knows the columns {first} and {spelled[first]} by one name, {self.spelling(first)}.",
+                [FieldError(f"inputs.{name}", "given twice, with another spelling") for name in repeated],
             )
         return {spelled[name]: column for name, column in values.items() if name in names or name not in self.ignored}
 
@@ -167,5 +168,5 @@ def _named(what: str, names: Sequence[str]) -> str:
 
 def wrong_types(errors: Sequence[FieldError], **facts: Any) -> WrongInputs:
     """Error of columns with values of a wrong type."""
-    said = "; ".join(f"{error.field.removeprefix('inputs.')} {error.detail}" for error in errors[:_LISTED])
-    return WrongInputs(f"Wrong {'type' if len(errors) == 1 else 'types'}: {said}.", errors, **facts)
+    details = "; ".join(f"{error.field.removeprefix('inputs.')} {error.detail}" for error in errors[:_LISTED])
+    return WrongInputs(f"Wrong {'type' if len(errors) == 1 else 'types'}: {details}.", errors, **facts)

@@ -34,8 +34,8 @@ def checked_params(given: Any, declared: Sequence[Parameter], *, ignore_unknown:
             except Mistyped as error:
                 errors.append(FieldError(f"params.{name}", str(error).partition(";")[0]))
     if errors:
-        said = "; ".join(f"{error.field} {error.detail}" for error in errors)
-        raise WrongInputs(f"Wrong parameters: {said}.", errors)
+        details = "; ".join(f"{error.field} {error.detail}" for error in errors)
+        raise WrongInputs(f"Wrong parameters: {details}.", errors)
     return result
 
 

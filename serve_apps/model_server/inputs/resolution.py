@@ -70,8 +70,8 @@ def resolve_columns(signed: Sequence[Column], features: Features, table: Trainin
     wanted = [str(column.name) for column in columns]
     spelled = {features.spelling(name) for name in wanted} | aliases.keys()
     ignored = frozenset(str(column.name) for column in signed if features.spelling(str(column.name)) not in spelled)
-    said = () if aliases else tuple(_disagreements(signed, columns, ignored, features))
-    return Resolved(columns, source, ignored, said, aliases)
+    disagreements = () if aliases else tuple(_disagreements(signed, columns, ignored, features))
+    return Resolved(columns, source, ignored, disagreements, aliases)
 
 
 def _aliases(features: Features, table: TrainingTable | None) -> Mapping[str, str]:
@@ -122,17 +122,17 @@ def _disagreements(
 ) -> list[str]:
     if not signed:
         return []
-    said: list[str] = []
+    found: list[str] = []
     if ignored:
-        said.append(f"the signature has columns that the model was not trained on: {_names(sorted(ignored))}")
+        found.append(f"the signature has columns that the model was not trained on: {_names(sorted(ignored))}")
     spelled = {features.spelling(str(column.name)): column for column in signed}
     wanted = [features.spelling(str(column.name)) for column in columns]
     absent = [str(column.name) for column, name in zip(columns, wanted, strict=True) if name not in spelled]
     if absent:
-        said.append(f"the signature lacks columns that the model was trained on: {_names(absent)}")
+        found.append(f"the signature lacks columns that the model was trained on: {_names(absent)}")
     elif [name for name in spelled if name in set(wanted)] != wanted:
-        said.append("the signature has the columns in another order than the model was trained on")
-    said += [
+        found.append("the signature has the columns in another order than the model was trained on")
+    found += [
         f"the signature says {signed_type} for the column {column.name}, the training {column.trained.dtype}"
         for column, name in zip(columns, wanted, strict=True)
         if column.trained is not None
@@ -140,7 +140,7 @@ def _disagreements(
         and (signed_type := spelled[name].type) is not None
         and not _agree(signed_type, column.type)
     ]
-    return said
+    return found
 
 
 def _agree(signed: ColumnType, trained: ColumnType | None) -> bool:

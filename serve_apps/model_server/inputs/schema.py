@@ -104,8 +104,8 @@ def _of_array(
         shape = (-1, features.count) if features.count and len(tensor.shape) == 2 else tensor.shape
         dtype = np.dtype(tensor.dtype)
         if trained is not None and trained.kind == dtype.kind == "f" and trained != dtype:
-            said = f"the signature says {dtype}, the model was trained on {trained}"
-            return PlainArray(trained, shape), Origin("training", (said,))
+            disagreement = f"the signature says {dtype}, the model was trained on {trained}"
+            return PlainArray(trained, shape), Origin("training", (disagreement,))
         return PlainArray(dtype, shape), Origin("mlflow_signature")
     if not is_native:
         return Anything(), Origin("none")

@@ -153,7 +153,7 @@ def _to_boolean(values: Values) -> NDArray[Any]:
 
 
 def to_texts(values: Values) -> NDArray[Any]:
-    """The values as text, missing ones as None. Bytes are decode_text as UTF-8.
+    """The values as text, missing ones as None. Bytes are decoded as UTF-8.
 
     Raises:
         Mistyped: A value is neither text nor UTF-8.
@@ -182,7 +182,7 @@ def decode_text(row: int, value: bytes) -> str:
 
 
 def to_binary(values: Values) -> NDArray[Any]:
-    """The values as bytes, missing ones as None. Text is decode_text as base64.
+    """The values as bytes, missing ones as None. Text is decoded as base64.
 
     Raises:
         Mistyped: A value is neither bytes nor base64.

@@ -42,9 +42,9 @@ def difference(model: Model, reader: ColumnReader, path: FastPath) -> str | None
         rows = reader.read(list(group))
         if rows is None:
             return f"the reader accepts {len(group)} records one by one but not together"
-        ours = model.compute(rows)
-        asked = PredictionRequest(model.schema.batch(from_records(group)), probabilities=wants_probabilities)
-        if not ours.equals(model.predict_raw(asked)):
+        output = model.compute(rows)
+        request = PredictionRequest(model.schema.batch(from_records(group)), probabilities=wants_probabilities)
+        if not output.equals(model.predict_raw(request)):
             return f"the fast path differs on {len(group)} records"
     return None if records else "the fast path accepts none of the generated records"
 

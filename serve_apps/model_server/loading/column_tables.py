@@ -68,14 +68,14 @@ class _Builder:
         if len(set(owned)) < len(owned):
             return None
         self._allow_missing(example, lookups)
-        taken = list(dict.fromkeys(name for block in self.stages.numbers for name in block.columns))
+        number_names = list(dict.fromkeys(name for block in self.stages.numbers for name in block.columns))
         return ColumnReader(
             columns=tuple(self.columns.values()),
             names=tuple(names),
             constant=base,
-            number_columns=tuple(names.index(name) for name in taken),
+            number_columns=tuple(names.index(name) for name in number_names),
             numbers=[
-                Numbers(_slice([taken.index(name) for name in block.columns]), block.outputs, block.steps)
+                Numbers(_slice([number_names.index(name) for name in block.columns]), block.outputs, block.steps)
                 for block in self.stages.numbers
             ],
             lookups=lookups,

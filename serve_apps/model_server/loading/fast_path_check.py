@@ -165,8 +165,8 @@ def _edges(width: int, dtype: np.dtype[Any], path: FastPath) -> NDArray[Any]:
     random = np.random.default_rng(1)
     rows = [np.full(width, value) for value in values]
     rows += [random.choice(np.asarray(values), width) for _ in range(2 * len(values))]
-    taken = [row for row in np.asarray(rows).astype(dtype) if path.prepare(row[None, :]) is not None]
-    return np.stack(taken) if taken else np.zeros((1, width), dtype=dtype)
+    accepted = [row for row in np.asarray(rows).astype(dtype) if path.prepare(row[None, :]) is not None]
+    return np.stack(accepted) if accepted else np.zeros((1, width), dtype=dtype)
 
 
 def _is_groupable(model: Model, singles: Sequence[NDArray[Any]]) -> bool:
@@ -186,7 +186,7 @@ def _is_groupable(model: Model, singles: Sequence[NDArray[Any]]) -> bool:
                 _log.info("%s version %s: requests are not grouped, it would change their last bits", model.name, model.version)
                 return False
         return _seconds(model, rows) / len(rows) < _GAIN * _seconds(model, rows[:1])
-    except Exception as error:  # noqa: BLE001 - a model that cannot be tried on made-up rows is not grouped
+    except Exception as error:  # noqa: BLE001 - a model that fails on generated rows is not grouped
         _log.info("%s version %s: requests are not grouped: %r", model.name, model.version, error)
         return False
 

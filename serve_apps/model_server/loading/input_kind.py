@@ -71,9 +71,9 @@ def with_input_kind(model: Model) -> Model:
 def candidates(estimator: Any, signature: Signature | None) -> Sequence[InputKind]:
     """Possible kinds of a model's inputs, the likeliest first."""
     first = list(_outermost(estimator))
-    said = list(dict.fromkeys(kind for kind in map(_kind_of, first) if kind is not None))
-    if said:
-        return said
+    known = list(dict.fromkeys(kind for kind in map(_kind_of, first) if kind is not None))
+    if known:
+        return known
     if all(_wants_table(one) for one in first):
         return (InputKind.TABLE,)
     if signature is not None and (signature.columns or signature.tensors):

@@ -89,8 +89,8 @@ def load_directory(name: str, version: str, path: Path) -> Model:
     other = other_numerics((table.numerics if table is not None else None) or {}, numerics())
     if other is not None:
         _log.warning("%s version %s: %s", name, version, other)
-    for said in origin.disagreements:
-        _log.warning("%s version %s: %s", name, version, said)
+    for disagreement in origin.disagreements:
+        _log.warning("%s version %s: %s", name, version, disagreement)
     model = Model(
         name=name,
         version=version,
@@ -180,7 +180,7 @@ def _reason(name: str, version: str, error: Exception) -> str:
         return str(error)
     if isinstance(error, UnknownTable):
         return f"No request can be built for the model, {CANNOT_ANSWER}. {error}"
-    said = " ".join(str(error).split())
+    message = " ".join(str(error).split())
     hint = ""
     if isinstance(error, ModuleNotFoundError):
         hint = (
@@ -191,4 +191,4 @@ def _reason(name: str, version: str, error: Exception) -> str:
         hint = " The packages here differ from those the model was made with: pin them in the job's requirements."
     elif isinstance(error, FileNotFoundError):
         hint = " Its artifacts are incomplete: is there an MLmodel file among them?"
-    return f"{name} version {version} does not load. {type(error).__name__}: {said}{hint}"
+    return f"{name} version {version} does not load. {type(error).__name__}: {message}{hint}"

@@ -38,9 +38,9 @@ def column_names(frame: pd.DataFrame) -> list[str]:
     """
     names = [str(name) for name in frame.columns]
     if len(set(names)) < len(names):
-        twice = next(name for name in names if names.count(name) > 1)
+        repeated = next(name for name in names if names.count(name) > 1)
         raise UnusableOutput(
-            f"The model answered a frame with {names.count(twice)} columns of the same name, {twice}: rename them."
+            f"The model answered a frame with {names.count(repeated)} columns of the same name, {repeated}: rename them."
         )
     return names
 

@@ -141,29 +141,29 @@ def predict_all(model: Model, requests: Sequence[PredictionRequest]) -> list[Out
         probabilities=any(request.probabilities for request in requests) and model.classes is not None,
     )
     try:
-        whole = model.predict(together)
+        result = model.predict(together)
     except PlatformError:
         return [_outcome(model.predict, request) for request in requests]
-    return _parts(whole, requests, model)
+    return _parts(result, requests, model)
 
 
-def _parts(whole: PredictionResult, requests: Sequence[PredictionRequest], model: Model) -> list[Outcome]:
+def _parts(result: PredictionResult, requests: Sequence[PredictionRequest], model: Model) -> list[Outcome]:
     parts: list[Outcome] = []
     start = 0
     for request in requests:
         end = start + len(request.batch)
-        if request.probabilities and whole.probabilities is None:
+        if request.probabilities and result.probabilities is None:
             parts.append(_outcome(model.predict, request))  # raises that the model has none
         else:
-            parts.append(_part(whole, request, slice(start, end)))
+            parts.append(_part(result, request, slice(start, end)))
         start = end
     return parts
 
 
-def _part(whole: PredictionResult, request: PredictionRequest, rows: slice) -> PredictionResult:
-    predictions = whole.predictions[rows] if request.predictions else None
-    probabilities = whole.probabilities[rows] if request.probabilities and whole.probabilities is not None else None
-    return PredictionResult(predictions, probabilities, whole.seconds)
+def _part(result: PredictionResult, request: PredictionRequest, rows: slice) -> PredictionResult:
+    predictions = result.predictions[rows] if request.predictions else None
+    probabilities = result.probabilities[rows] if request.probabilities and result.probabilities is not None else None
+    return PredictionResult(predictions, probabilities, result.seconds)
 
 
 def _outcome(ask: Callable[[PredictionRequest], PredictionResult], request: PredictionRequest) -> Outcome:

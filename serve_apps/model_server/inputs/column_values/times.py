@@ -46,10 +46,10 @@ def to_durations(values: Values, dtype: str) -> NDArray[Any]:
     moments = np.empty(len(values), dtype=f"timedelta64[{unit}]")
     for row, value in enumerate(to_objects(values)):
         try:
-            taken: Any = None if is_missing(value) else pd.Timedelta(_only_text(value)).as_unit(unit, round_ok=False)
+            duration: Any = None if is_missing(value) else pd.Timedelta(_only_text(value)).as_unit(unit, round_ok=False)
         except (ValueError, TypeError, OverflowError):
             raise refuse(row, value, _WANTS_DURATIONS) from None
-        moments[row] = np.timedelta64("NaT") if taken is None else taken.to_timedelta64()
+        moments[row] = np.timedelta64("NaT") if duration is None else duration.to_timedelta64()
     return moments
 
 
@@ -94,24 +94,24 @@ def _parsed(objects: NDArray[Any], unit: Any) -> pd.Series:
 def _parsed_together(objects: NDArray[Any], unit: Any) -> pd.Series | None:
     """All times in one step; None if one is out of range or finer than the unit."""
     try:
-        whole = pd.to_datetime(pd.Series(objects, dtype=object), format="ISO8601", utc=True)
-        taken = whole.dt.as_unit(unit)
+        parsed = pd.to_datetime(pd.Series(objects, dtype=object), format="ISO8601", utc=True)
+        converted = parsed.dt.as_unit(unit)
     except (ValueError, OverflowError):
         return None
-    return taken if bool(((taken == whole) | whole.isna()).all()) else None
+    return converted if bool(((converted == parsed) | parsed.isna()).all()) else None
 
 
 def _parsed_alone(row: int, value: Any, unit: Any) -> Any:
     if value is None:
         return pd.NaT
     try:
-        whole: Any = pd.to_datetime(value, format="ISO8601", utc=True)
+        parsed: Any = pd.to_datetime(value, format="ISO8601", utc=True)
     except pd.errors.OutOfBoundsDatetime:
         raise refuse(row, value, _WANTS_NEARER) from None
     except (ValueError, OverflowError):
         raise refuse(row, value, _WANTS) from None
     try:
-        return whole.as_unit(unit, round_ok=False)
+        return parsed.as_unit(unit, round_ok=False)
     except pd.errors.OutOfBoundsDatetime:
         raise refuse(row, value, _WANTS_NEARER) from None
     except ValueError:

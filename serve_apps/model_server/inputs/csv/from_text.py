@@ -64,10 +64,10 @@ def _refuse_numbers(header: Sequence[str], schema: Schema) -> None:
 
 
 def _refuse_repeated(header: Sequence[str]) -> None:
-    twice = sorted({name for name in header if header.count(name) > 1})
-    if twice:
-        errors = [FieldError(f"inputs.{name}", "is there twice") for name in twice]
-        raise WrongInputs(f"The CSV has the column {twice[0]} twice.", errors)
+    repeated = sorted({name for name in header if header.count(name) > 1})
+    if repeated:
+        errors = [FieldError(f"inputs.{name}", "is there twice") for name in repeated]
+        raise WrongInputs(f"The CSV has the column {repeated[0]} twice.", errors)
 
 
 def _types(header: Sequence[str], schema: Schema) -> list[ColumnType | None]:

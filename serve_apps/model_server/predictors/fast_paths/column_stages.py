@@ -1,7 +1,7 @@
 """Splits models that begin with a ColumnTransformer: the operations on each column, and the fast path after them.
 
 Numbers go through scalers and imputers, which are a few operations. Encoders of categories read few values: the library
-transforms each of them once, at load (``inputs/column_reader.py``).
+transforms each of them once, at load (``loading/column_tables.py``).
 """
 
 from __future__ import annotations

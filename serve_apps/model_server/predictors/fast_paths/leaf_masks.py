@@ -34,7 +34,7 @@ class LeafMasks:
 
     def __init__(self, trees: Sequence[NDArray[Any]], categories: Sequence[Sequence[Categories]]) -> None:
         """``categories`` of each tree's categorical conditions, by their number in its nodes."""
-        flattened = [_Tree(nodes, mine) for nodes, mine in zip(trees, categories, strict=True)]
+        flattened = [_Tree(nodes, rights) for nodes, rights in zip(trees, categories, strict=True)]
         conditions = np.array([row for tree in flattened for row in tree.conditions], dtype=_CONDITION)
         self.starts = _starts([len(tree.conditions) for tree in flattened])
         self.first_leaf = _starts([len(tree.values) for tree in flattened])

@@ -92,8 +92,8 @@ def _as_float64(rows: NDArray[Any]) -> NDArray[np.float64] | None:
     # The library reads an array of integers as float32 and a frame of them as float64: up to here both are equal.
     if rows.dtype.kind == "i" and not (rows.max() <= _FLOAT32_EXACT and rows.min() >= -_FLOAT32_EXACT):
         return None
-    taken = not_infinite(rows)
-    return None if taken is None else np.ascontiguousarray(taken, dtype=np.float64)
+    accepted = not_infinite(rows)
+    return None if accepted is None else np.ascontiguousarray(accepted, dtype=np.float64)
 
 
 def _check(status: int) -> None:

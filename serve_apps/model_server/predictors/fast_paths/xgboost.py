@@ -88,8 +88,8 @@ def _is_plain(booster: xgboost.Booster) -> bool:
 
 def _contiguous(rows: NDArray[Any]) -> NDArray[Any] | None:
     """Rows in their own type: the library converts them to float32, and a step between could round twice."""
-    taken = not_infinite(rows)
-    return None if taken is None else np.ascontiguousarray(taken)
+    accepted = not_infinite(rows)
+    return None if accepted is None else np.ascontiguousarray(accepted)
 
 
 def _binary(scores: NDArray[Any]) -> NDArray[Any]:
