@@ -6,7 +6,7 @@ import logging
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import numpy as np
@@ -58,26 +58,20 @@ class PredictionRequest:
 
 @dataclass(frozen=True, slots=True)
 class PredictionResult:
-    predictions: Any
-    """As the library returned them; None when not requested."""
-    probabilities: NDArray[Any] | None
-    seconds: float
-    """Time in the model alone."""
-
-
-@dataclass(frozen=True, slots=True)
-class RawOutput:
-    """Predictions and probabilities of a batch, as the library returned them."""
+    """Predictions and probabilities as the library returned them; None if not requested."""
 
     predictions: Any
     probabilities: Any
+    seconds: float = 0.0
+    """Time in the model alone."""
 
-    def part(self, start: int, end: int) -> RawOutput:
-        """Output of the rows from ``start`` to ``end``. Needs one entry for each row."""
-        return RawOutput(*(None if whole is None else whole[start:end] for whole in (self.predictions, self.probabilities)))
+    def part(self, start: int, end: int) -> PredictionResult:
+        """Result of the rows from ``start`` to ``end``. Needs one entry for each row."""
+        parts = (None if whole is None else whole[start:end] for whole in (self.predictions, self.probabilities))
+        return PredictionResult(*parts, seconds=self.seconds)
 
-    def equals(self, other: RawOutput) -> bool:
-        """Compare bit by bit. Outputs other than arrays are never equal."""
+    def equals(self, other: PredictionResult) -> bool:
+        """Compare bit by bit. Results other than arrays are never equal."""
         return _equal(self.predictions, other.predictions) and _equal(self.probabilities, other.probabilities)
 
 
@@ -158,7 +152,7 @@ class Model:
             raise NoProbabilities(self._no_probabilities(), [FieldError("return_probabilities", "the model has none")])
         started = time.perf_counter()
         try:
-            output = self.predict_raw(request)
+            result = self.predict_raw(request)
         except InputsRefused as error:
             _log.info("%s version %s refused inputs: %r", self.name, self.version, error.__cause__)
             raise
@@ -169,18 +163,18 @@ class Model:
         except Exception as error:
             _log.exception("%s version %s failed to predict", self.name, self.version)
             raise PredictionFailed(f"The model failed to predict. {describe_error(error)}") from error
-        return PredictionResult(output.predictions, output.probabilities, time.perf_counter() - started)
+        return replace(result, seconds=time.perf_counter() - started)
 
     def _no_probabilities(self) -> str:
         if isinstance(self.predictor, PyfuncPredictor):
             return self.predictor.why_no_probabilities
         return "This model has no probabilities: only classifiers of one output that can estimate them do."
 
-    def compute(self, array: NDArray[Any]) -> RawOutput:
+    def compute(self, array: NDArray[Any]) -> PredictionResult:
         """Predict an array as the reader returns it, with probabilities if the model has them. Raises the library's errors."""
         return self.predict_raw(PredictionRequest(array, is_array=True, probabilities=self.classes is not None))
 
-    def predict_raw(self, request: PredictionRequest) -> RawOutput:
+    def predict_raw(self, request: PredictionRequest) -> PredictionResult:
         """Predict as :meth:`predict` does, with the library's own errors."""
         batch = request.batch
         if request.is_array:
@@ -190,7 +184,7 @@ class Model:
             if path is not None and not request.params and (rows := path.prepare(batch)) is not None:
                 return _fast(path, rows, request)
             batch = batch if reader is None else reader.for_library(batch)
-        return RawOutput(
+        return PredictionResult(
             self.predictor.predict(batch, request.params) if request.predictions else None,
             self.predictor.probabilities(batch) if request.probabilities else None,
         )
@@ -240,10 +234,10 @@ class Model:
         return None
 
 
-def _fast(path: FastPath, rows: NDArray[Any], request: PredictionRequest) -> RawOutput:
+def _fast(path: FastPath, rows: NDArray[Any], request: PredictionRequest) -> PredictionResult:
     scores = path.scores(rows)
     wants_probabilities = request.probabilities and path.probabilities is not None
-    return RawOutput(
+    return PredictionResult(
         path.predictions(scores) if request.predictions else None,
         path.probabilities(scores) if wants_probabilities and path.probabilities is not None else None,
     )

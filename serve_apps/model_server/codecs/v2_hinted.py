@@ -20,9 +20,7 @@ def columns_of(signature: Signature) -> Iterator[Column]:
     for column in signature.columns:
         nested = column.nested or {}
         for name, field in nested.get("properties", {}).items():
-            kind = field["type"]
-            known = kind in {each.value for each in ColumnType}
-            yield Column(name, ColumnType(kind) if known else ColumnType.NESTED, field.get("required", True))
+            yield Column(name, ColumnType.of(field["type"]), field.get("required", True))
         if nested.get("type") not in _RECORDS:
             yield Column(column.name or "input", column.type)
 

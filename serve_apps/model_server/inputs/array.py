@@ -13,7 +13,7 @@ from raylift.domain.errors import FieldError
 from serve_apps.model_server.errors import WrongInputs
 from serve_apps.model_server.inputs.signature import Column, Tensor
 from serve_apps.model_server.inputs.tabular import Columns, Inputs, Rows, require_table, width_of, wrong_count
-from serve_apps.model_server.inputs.values import Mistyped, Values, is_missing, to_dtype
+from serve_apps.model_server.inputs.values import Mistyped, Values, is_missing, natural_array, to_dtype
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class PlainArray:
         values = inputs.values
         if isinstance(values, np.ndarray) and values.ndim == 1 and self.shape[1:] == (1,):
             values = values.reshape(-1, 1)
-        array = _numbers(values)
+        array = natural_array(values)
         if array is None:
             return self._mixed(values)
         self._check_width(width_of(array))
@@ -110,15 +110,6 @@ def _single_values(inputs: Rows | Columns) -> Rows | Columns:
         return Rows(rows.reshape(-1)) if rows.shape[1:] == (1,) else inputs
     is_table = all(isinstance(row, (list, tuple)) and len(row) == 1 for row in rows)
     return Rows([row[0] for row in rows]) if is_table else inputs
-
-
-def _numbers(rows: Sequence[Any] | NDArray[Any]) -> NDArray[Any] | None:
-    """The rows as an array of numbers; None if they are anything else."""
-    try:
-        array = np.asarray(rows)
-    except ValueError:  # ragged below the first level
-        return None
-    return array if array.dtype.kind in "biuf" else None
 
 
 def _default_dtype(values: Values) -> np.dtype[Any]:

@@ -22,6 +22,14 @@ class ColumnType(StrEnum):
     DATETIME = "datetime"
     NESTED = "nested"
 
+    @classmethod
+    def of(cls, name: str) -> ColumnType:
+        """Type by its name in a signature; NESTED for array, object, map and any."""
+        try:
+            return cls(name)
+        except ValueError:
+            return cls.NESTED
+
 
 NUMPY_DTYPES: Final[Mapping[str, np.dtype[Any]]] = {
     ColumnType.BOOLEAN: np.dtype(np.bool_),

@@ -103,7 +103,7 @@ def _column(entry: dict[str, Any]) -> Column:
     name = entry.get("name")
     return Column(
         None if name is None else str(name),
-        _column_type(entry["type"]),
+        ColumnType.of(entry["type"]),
         entry.get("required", not entry.get("optional", False)),
         number=name if isinstance(name, int) else None,
         is_array=entry["type"] == "array",
@@ -111,9 +111,5 @@ def _column(entry: dict[str, Any]) -> Column:
     )
 
 
-def _column_type(name: str) -> ColumnType:
-    return ColumnType(name) if name in {kind.value for kind in ColumnType} else ColumnType.NESTED
-
-
 def _parameter(entry: dict[str, Any]) -> Parameter:
-    return Parameter(entry["name"], _column_type(entry["type"]), entry.get("default"), entry.get("shape") is not None)
+    return Parameter(entry["name"], ColumnType.of(entry["type"]), entry.get("default"), entry.get("shape") is not None)

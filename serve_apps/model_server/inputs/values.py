@@ -68,16 +68,18 @@ def describe_value(value: Any) -> str:
     return text if len(text) <= 60 else text[:57] + "…"
 
 
-def _natural(values: Values) -> NDArray[Any] | None:
-    """NumPy's own array of numbers or booleans; None if values must be converted one by one."""
-    if isinstance(values, np.ndarray):
-        array = values
-    else:
-        try:
-            array = np.asarray(values)
-        except ValueError:  # ragged
-            return None
-    return array if array.ndim == 1 and array.dtype.kind in "biuf" else None
+def natural_array(values: Values) -> NDArray[Any] | None:
+    """NumPy's own array of numbers or booleans; None if the values are anything else."""
+    try:
+        array = np.asarray(values)
+    except ValueError:  # ragged
+        return None
+    return array if array.dtype.kind in "biuf" else None
+
+
+def _natural_column(values: Values) -> NDArray[Any] | None:
+    array = natural_array(values)
+    return array if array is not None and array.ndim == 1 else None
 
 
 def to_objects(values: Values) -> NDArray[Any]:
@@ -97,7 +99,7 @@ def refuse(row: int, value: Any, wants: str) -> Mistyped:
 
 
 def _to_float(values: Values, dtype: np.dtype[Any]) -> NDArray[Any]:
-    array = _natural(values)
+    array = _natural_column(values)
     if array is None:
         array = np.empty(len(values), dtype=np.float64)
         for row, value in enumerate(values):
@@ -123,7 +125,7 @@ def _float(row: int, value: Any) -> float:
 
 
 def _to_integer(values: Values, dtype: np.dtype[Any]) -> NDArray[Any]:
-    array = _natural(values)
+    array = _natural_column(values)
     low, high = _INT_BOUNDS[dtype.name]
     if array is not None and array.dtype.kind in "biu":
         if array.size and (int(array.min()) < low or int(array.max()) > high):
@@ -143,7 +145,7 @@ def _to_integer(values: Values, dtype: np.dtype[Any]) -> NDArray[Any]:
 
 
 def _to_boolean(values: Values) -> NDArray[Any]:
-    array = _natural(values)
+    array = _natural_column(values)
     if array is not None and array.dtype.kind == "b":
         return array
     for row, value in enumerate(values):

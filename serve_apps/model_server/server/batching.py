@@ -155,15 +155,13 @@ def _parts(result: PredictionResult, requests: Sequence[PredictionRequest], mode
         if request.probabilities and result.probabilities is None:
             parts.append(_outcome(model.predict, request))  # raises that the model has none
         else:
-            parts.append(_part(result, request, slice(start, end)))
+            part = result.part(start, end)
+            predictions = part.predictions if request.predictions else None
+            parts.append(
+                replace(part, predictions=predictions, probabilities=part.probabilities if request.probabilities else None)
+            )
         start = end
     return parts
-
-
-def _part(result: PredictionResult, request: PredictionRequest, rows: slice) -> PredictionResult:
-    predictions = result.predictions[rows] if request.predictions else None
-    probabilities = result.probabilities[rows] if request.probabilities and result.probabilities is not None else None
-    return PredictionResult(predictions, probabilities, result.seconds)
 
 
 def _outcome(ask: Callable[[PredictionRequest], PredictionResult], request: PredictionRequest) -> Outcome:

@@ -96,8 +96,8 @@ def _fits(value: Any, dtype: str) -> bool:
 
 def _objects(values: Values, column: TrainedColumn) -> NDArray[Any]:
     """A column of Python objects, with the missing value of the training."""
-    read = _OBJECTS.get(column.values)
-    objects = to_objects(values) if read is None else _read_each(values, read, column.values)
+    reader = _OBJECTS.get(column.values)
+    objects = to_objects(values) if reader is None else _read_each(values, *reader)
     missing = [row for row, value in enumerate(objects) if is_missing(value)]
     if missing:
         objects[missing] = MISSING[column.missing]
@@ -111,7 +111,7 @@ def _read_each(values: Values, read: Callable[[Any], Any], wants: str) -> NDArra
             try:
                 objects[row] = read(value.decode() if isinstance(value, bytes) and read is not _bytes else value)
             except (ValueError, TypeError, ArithmeticError):
-                raise refuse(row, value, _WANTS.get(wants, wants)) from None
+                raise refuse(row, value, wants) from None
     return objects
 
 
@@ -125,7 +125,7 @@ def _boolean(value: Any) -> bool:
     return bool(to_dtype([value], np.dtype(bool))[0])
 
 
-def _whole(value: Any) -> int:
+def _integer(value: Any) -> int:
     if isinstance(value, int):
         return int(value)
     number = _number(value)
@@ -161,29 +161,18 @@ def _decimal(value: Any) -> decimal.Decimal:
     return decimal.Decimal(value if isinstance(value, (str, int)) else repr(_number(value)))
 
 
-_OBJECTS: Final[Mapping[str, Callable[[Any], Any]]] = {
-    "string": _text,
-    "boolean": _boolean,
-    "integer": _whole,
-    "floating": _number,
-    "mixed-integer-float": _as_given,
-    "bytes": _bytes,
-    "date": _date,
-    "datetime": _moment,
-    "decimal": _decimal,
+_OBJECTS: Final[Mapping[str, tuple[Callable[[Any], Any], str]]] = {
+    "string": (_text, "text"),
+    "boolean": (_boolean, "true or false"),
+    "integer": (_integer, "integers"),
+    "floating": (_number, "numbers"),
+    "mixed-integer-float": (_as_given, "numbers"),
+    "bytes": (_bytes, "base64"),
+    "date": (_date, 'dates ("2026-01-31")'),
+    "datetime": (_moment, 'dates and times as ISO 8601 text ("2026-01-31T12:00:00")'),
+    "decimal": (_decimal, "decimal numbers"),
 }
-"""Converters by pandas' name for the values of an object column. Other kinds stay unchanged."""
-_WANTS: Final[Mapping[str, str]] = {
-    "string": "text",
-    "boolean": "true or false",
-    "integer": "integers",
-    "floating": "numbers",
-    "mixed-integer-float": "numbers",
-    "bytes": "base64",
-    "date": 'dates ("2026-01-31")',
-    "datetime": 'dates and times as ISO 8601 text ("2026-01-31T12:00:00")',
-    "decimal": "decimal numbers",
-}
+"""Converters and wanted values by pandas' name for the values of an object column. Other kinds stay unchanged."""
 
 
 def _category(values: Values, column: TrainedColumn, *, refuses_unseen: bool) -> pd.Categorical:
@@ -228,7 +217,7 @@ def _in_categories(values: Values, categories: pd.Index) -> NDArray[Any]:
         ColumnType.DOUBLE: "floating",
     }.get(kind or ColumnType.NESTED)
     objects = _nulls_as_none(values)
-    return objects if read is None else _read_each(objects, _OBJECTS[read], read)
+    return objects if read is None else _read_each(objects, *_OBJECTS[read])
 
 
 def _interval(value: Any, by_text: Mapping[str, Any]) -> Any:
