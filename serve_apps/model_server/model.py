@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import logging
-import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,7 +15,6 @@ from numpy.typing import NDArray
 from raylift.domain.errors import FieldError
 from serve_apps.model_server.errors import InputsRefused, NoProbabilities, PredictionFailed, describe_error
 from serve_apps.model_server.inputs.column_reader import ColumnReader
-from serve_apps.model_server.inputs.column_type import NUMPY_DTYPES
 from serve_apps.model_server.inputs.fast_reader import ArrayReader
 from serve_apps.model_server.inputs.features import Batch
 from serve_apps.model_server.inputs.schema import Origin, Schema
@@ -27,9 +25,6 @@ from serve_apps.model_server.predictors.fast_paths.fast_path import FastPath
 from serve_apps.model_server.predictors.pyfunc import PyfuncPredictor
 
 _log = logging.getLogger(__name__)
-
-_QUICK_SECONDS: Final = 0.002
-_TRIALS: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,10 +175,10 @@ class Model:
         if request.is_array:
             path, reader = self.fast, self.reader if isinstance(self.reader, ArrayReader) else None
             if path is not None and path.multiplies and reader is not None:
-                batch = reader.laid_out(batch)
+                batch = reader.in_library_order(batch)
             if path is not None and not request.params and (rows := path.prepare(batch)) is not None:
                 return _fast(path, rows, request)
-            batch = batch if reader is None else reader.for_library(batch)
+            batch = batch if reader is None else reader.as_library_input(batch)
         return PredictionResult(
             self.predictor.predict(batch, request.params) if request.predictions else None,
             self.predictor.probabilities(batch) if request.probabilities else None,
@@ -198,48 +193,13 @@ class Model:
             return False
         return True
 
-    def is_quick(self) -> bool:
-        """Tell whether one row takes less time than handing it to a thread, measured on zeros.
-
-        A Python function may have side effects. It is not tried and counts as slow.
-        """
-        trial = self._trial_request()
-        if trial is None:
-            return False
-        try:
-            return statistics.median(self._trial(trial) for _ in range(_TRIALS)) < _QUICK_SECONDS
-        except Exception as error:  # noqa: BLE001 - zeros may be anything to a model, and need not be inputs it takes
-            _log.info("%s version %s cannot be timed on zeros: %s", self.name, self.version, describe_error(error))
-            return False
-
-    def _trial(self, request: PredictionRequest) -> float:
-        started = time.perf_counter()
-        self.predict_raw(request)
-        return time.perf_counter() - started
-
-    def _trial_request(self) -> PredictionRequest | None:
-        if self.is_function:
-            return None
-        if isinstance(self.reader, ColumnReader):
-            return PredictionRequest(self.reader.read([dict(self.reader.example)]), is_array=True)
-        if self.reader is not None:
-            return PredictionRequest(np.zeros((1, self.reader.width), dtype=self.reader.dtype), is_array=True)
-        columns = self.schema.columns
-        if columns and all(column.name is not None and column.type in (None, *NUMPY_DTYPES) for column in columns):
-            return PredictionRequest(pd.DataFrame(np.zeros((1, len(columns))), columns=[column.label for column in columns]))
-        tensors = self.schema.tensors
-        if len(tensors) == 1 and tensors[0].name is None and -1 not in tensors[0].shape[1:]:
-            dtype = np.dtype(tensors[0].dtype)
-            return PredictionRequest(np.zeros((1, *tensors[0].shape[1:]), dtype=dtype)) if dtype.kind in "biuf" else None
-        return None
-
 
 def _fast(path: FastPath, rows: NDArray[Any], request: PredictionRequest) -> PredictionResult:
     scores = path.scores(rows)
-    wants_probabilities = request.probabilities and path.probabilities is not None
+    probabilities = path.probabilities if request.probabilities else None
     return PredictionResult(
         path.predictions(scores) if request.predictions else None,
-        path.probabilities(scores) if wants_probabilities and path.probabilities is not None else None,
+        None if probabilities is None else probabilities(scores),
     )
 
 

@@ -12,10 +12,10 @@ from typing import Any, Final
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from raylift.domain.errors import InvalidRequest, PlatformError, TooLarge
 from serve_apps.model_server.codecs.base import Headers, Response
+from serve_apps.model_server.codecs.mlflow_rows import fast_rows
 from serve_apps.model_server.codecs.mlflow_values import (
     FORMATS,
     NotCompatible,
@@ -31,12 +31,10 @@ from serve_apps.model_server.errors import (
     UnsupportedContent,
     WrongInputs,
 )
-from serve_apps.model_server.inputs.column_reader import ColumnReader
 from serve_apps.model_server.inputs.column_type import ColumnType
 from serve_apps.model_server.inputs.column_values.conversion import convert
 from serve_apps.model_server.inputs.csv.from_text import columns_from_csv
 from serve_apps.model_server.inputs.documents import Records
-from serve_apps.model_server.inputs.fast_reader import ArrayReader
 from serve_apps.model_server.inputs.params import checked_params
 from serve_apps.model_server.inputs.tabular import Columns, Inputs, Rows, from_columns, from_records, not_tabular
 from serve_apps.model_server.inputs.values import Mistyped, Values
@@ -134,69 +132,39 @@ def _read_parquet(body: bytes, model: Model) -> PredictionRequest:
 
 
 def _read_json(body: bytes, model: Model) -> PredictionRequest:
-    request = loads(body)
-    if not isinstance(request, dict):
-        raise MalformedBody(f"{_ONE_OF}. Received {'a list' if isinstance(request, list) else 'something else'}.")
-    if model.is_function and any(key in request for key in _LLM_KEYS):
-        return _chat(request, model)
-    data = {key: value for key, value in request.items() if key in FORMATS}
+    document = loads(body)
+    if not isinstance(document, dict):
+        raise MalformedBody(f"{_ONE_OF}. Received {'a list' if isinstance(document, list) else 'something else'}.")
+    if model.is_function and any(key in document for key in _LLM_KEYS):
+        return _chat(document, model)
+    data = {key: value for key, value in document.items() if key in FORMATS}
     if len(data) != 1:
-        raise MalformedBody(f"{_ONE_OF}. Received dictionary with input fields: {list(request)}.")
+        raise MalformedBody(f"{_ONE_OF}. Received dictionary with input fields: {list(document)}.")
     ((form, payload),) = data.items()
     if model.takes_raw_inputs:
         if form != "inputs":
             raise MalformedBody("The model has a type hint: the request must be a dictionary with the key 'inputs'.")
-        return PredictionRequest(payload, _params(request.get("params"), model))
+        return PredictionRequest(payload, _params(document.get("params"), model))
     if isinstance(model.schema, Records) and isinstance(payload, list) and all(isinstance(record, dict) for record in payload):
         # A frame would have NaN for absent fields.
-        return _tabular_request(from_records(payload), request.get("params"), model)
-    params = _params(request.get("params"), model)
-    array = _array(form, payload, params, model)
+        return _tabular_request(from_records(payload), document.get("params"), model)
+    params = _params(document.get("params"), model)
+    array = fast_rows(form, payload, params, model)
     if array is not None:
         return PredictionRequest(array, params, is_array=True)
     try:
         data = parse_payload(form, payload, model.signature) if model.is_function else plain_payload(form, payload, model)
-        return _tabular_request(data, request.get("params"), model)
+        return _tabular_request(data, document.get("params"), model)
     except NotCompatible as error:
         raise MalformedBody(str(error)) from None
 
 
-def _array(form: str, payload: Any, params: Mapping[str, Any], model: Model) -> NDArray[Any] | None:
-    """Rows of plain numbers as an array, in one step; None for other inputs, which become a frame first, as in MLflow."""
-    reader = model.reader
-    if reader is None:
-        return None
-    if form == "dataframe_split":
-        payload = _rows_of_split(payload, reader)
-    elif form == "dataframe_records" and not isinstance(payload, list):
-        return None
-    # For one named column, a list of rows looks like a list of its values.
-    is_list_of_values = isinstance(payload, list) and reader.width == 1 and form in ("instances", "inputs")
-    # MLflow makes one array of the other formats, so that numbers beside text become text.
-    is_one_array = isinstance(reader, ColumnReader) and form not in ("dataframe_split", "dataframe_records")
-    return None if is_list_of_values or is_one_array else model.read(payload, params)
-
-
-def _rows_of_split(payload: Any, reader: ArrayReader | ColumnReader) -> list[Any] | None:
-    if not isinstance(payload, dict) or not payload.keys() <= {"columns", "data", "index"}:
-        return None
-    rows, columns, index = payload.get("data"), payload.get("columns"), payload.get("index")
-    if not isinstance(rows, list) or not (index is None or (isinstance(index, list) and len(index) == len(rows))):
-        return None
-    if rows and isinstance(rows[0], dict):
-        return None
-    if reader.names is None:
-        is_each_once = isinstance(columns, list) and len({str(name) for name in columns}) == len(columns) == reader.width
-        return rows if columns is None or is_each_once else None
-    return rows if columns is None or columns == list(reader.names) else None
-
-
-def _chat(request: Mapping[str, Any], model: Model) -> PredictionRequest:
+def _chat(document: Mapping[str, Any], model: Model) -> PredictionRequest:
     """A chat, completion or embedding request. MLflow passes it unwrapped and returns the output unwrapped."""
     declared = {parameter.name for parameter in model.declared_params}
-    params = {key: value for key, value in request.items() if key in declared}
+    params = {key: value for key, value in document.items() if key in declared}
     return PredictionRequest(
-        {key: value for key, value in request.items() if key not in declared}, params, echo={"unwrapped": True}
+        {key: value for key, value in document.items() if key not in declared}, params, echo={"unwrapped": True}
     )
 
 

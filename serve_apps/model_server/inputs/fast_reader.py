@@ -57,13 +57,13 @@ class ArrayReader:
             array = array.T
         return self._typed(array) if array.shape[1] == self.width and len(array) else None
 
-    def for_library(self, array: NDArray[Any]) -> NDArray[Any] | pd.DataFrame:
+    def as_library_input(self, array: NDArray[Any]) -> NDArray[Any] | pd.DataFrame:
         """The array as the schema would have built it."""
         if self.names is None:
             return array
-        return pd.DataFrame(self.laid_out(array), columns=list(self.labels or self.names), copy=False)
+        return pd.DataFrame(self.in_library_order(array), columns=list(self.labels or self.names), copy=False)
 
-    def laid_out(self, array: NDArray[Any]) -> NDArray[Any]:
+    def in_library_order(self, array: NDArray[Any]) -> NDArray[Any]:
         """``array`` in the library's memory order: column-major for a frame, else row-major."""
         return array if self.names is None else np.asfortranarray(array)
 

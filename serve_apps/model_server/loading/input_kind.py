@@ -8,11 +8,9 @@ example or of the schema; the first one that predicts is taken.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
-
-import numpy as np
 
 from raylift.domain.errors import PlatformError
 from serve_apps.model_server.codecs.raylift import tabular
@@ -21,21 +19,22 @@ from serve_apps.model_server.inputs.column_type import ColumnType
 from serve_apps.model_server.inputs.documents import Lists, Records, SingleValues
 from serve_apps.model_server.inputs.schema import Schema
 from serve_apps.model_server.inputs.signature import Column, Signature
+from serve_apps.model_server.loading.estimators import (
+    dict_fields,
+    has_text_vectorizer,
+    is_sklearn,
+    outermost,
+    vectorizer_kind,
+    wants_table,
+)
 from serve_apps.model_server.loading.examples import rows_to_try
 from serve_apps.model_server.model import Model
 from serve_apps.model_server.predictors.base import InputKind
 from serve_apps.model_server.predictors.cannot_answer import not_fitted, takes_no_request
-from serve_apps.model_server.predictors.sklearn import SklearnPredictor, estimators_in
+from serve_apps.model_server.predictors.sklearn import SklearnPredictor
 
 _log = logging.getLogger(__name__)
 
-_INNER: Final = ("best_estimator_", "estimator_", "regressor_", "estimators_", "calibrated_classifiers_", "estimator")
-"""Attributes of scikit-learn's wrappers that hold the inner estimators; the first that exists counts."""
-_MEMBERS: Final = 16
-"""Limit of an ensemble's members: those of a forest are all alike."""
-_MOST_NAMES: Final = 200
-"""A vectorizer with more names has seen words instead of fields."""
-_PROBE: Final = "ab cd"
 _ROWS: Final[Mapping[InputKind, Sequence[Any]]] = {
     InputKind.TABLE: ([[0.5]], [["text"]]),
     InputKind.TEXTS: (["text"],),
@@ -70,17 +69,17 @@ def with_input_kind(model: Model) -> Model:
 
 def candidates(estimator: Any, signature: Signature | None) -> Sequence[InputKind]:
     """Possible kinds of a model's inputs, the likeliest first."""
-    first = list(_outermost(estimator))
-    known = list(dict.fromkeys(kind for kind in map(_kind_of, first) if kind is not None))
+    first = list(outermost(estimator))
+    known = list(dict.fromkeys(kind for kind in map(vectorizer_kind, first) if kind is not None))
     if known:
         return known
-    if all(_wants_table(one) for one in first):
+    if all(wants_table(one) for one in first):
         return (InputKind.TABLE,)
     if signature is not None and (signature.columns or signature.tensors):
         return _by_signature(signature)
-    if _has_text_vectorizer(estimator):
+    if has_text_vectorizer(estimator):
         return (InputKind.SERIES, InputKind.TEXTS, InputKind.TABLE)
-    if any(_is(one, "FunctionTransformer") and not hasattr(one, "n_features_in_") for one in first):
+    if any(is_sklearn(one, "FunctionTransformer") and not hasattr(one, "n_features_in_") for one in first):
         # After a fit on a table it would have n_features_in_.
         return (InputKind.SERIES, InputKind.TEXTS, InputKind.RECORDS, InputKind.LISTS, InputKind.TABLE)
     return (InputKind.TABLE, InputKind.SERIES, InputKind.TEXTS, InputKind.RECORDS, InputKind.LISTS)
@@ -97,11 +96,11 @@ def schema_of_kind(kind: InputKind, model: Model, estimator: Any) -> Schema:
         case InputKind.SERIES:
             columns = signature.columns if signature is not None else ()
             only = columns[0] if len(columns) == 1 and not columns[0].is_array else Column(None, None)
-            if _has_text_vectorizer(estimator):
+            if has_text_vectorizer(estimator):
                 return SingleValues(replace(only, type=ColumnType.STRING), is_series=True)
             return SingleValues(only, is_series=True, takes_missing=True)
         case InputKind.RECORDS:
-            return Records(_known_names(estimator) or _optional(signature))
+            return Records(dict_fields(estimator) or _optional(signature))
         case InputKind.LISTS:
             name = _only_name(signature)
             return Lists(() if name is None else (Column(name, ColumnType.NESTED, is_array=True),))
@@ -131,91 +130,9 @@ def _by_signature(signature: Signature) -> Sequence[InputKind]:
     return (InputKind.TABLE,)
 
 
-def _outermost(model: Any) -> Iterator[Any]:
-    """Estimators that get the inputs unchanged."""
-    steps, union = getattr(model, "steps", None), getattr(model, "transformer_list", None)
-    if isinstance(steps, list):
-        inner = [step for _, step in steps if step not in (None, "passthrough")][:1]
-    elif isinstance(union, list):
-        inner = [one for _, one in union if one not in ("drop", "passthrough")]
-    elif _is_of_sklearn(model) and not hasattr(model, "transformers"):
-        inner = next((list(_members(getattr(model, name))) for name in _INNER if hasattr(model, name)), [])
-    else:
-        inner = []
-    for one in inner:
-        yield from _outermost(one)
-    if not inner:
-        yield model
-
-
-def _has_text_vectorizer(estimator: Any) -> bool:
-    return any(_kind_of(one) is InputKind.TEXTS for one in estimators_in(estimator))
-
-
-def _members(inner: Any) -> Iterable[Any]:
-    if isinstance(inner, np.ndarray):
-        inner = inner.ravel().tolist()
-    members: list[Any] = list(inner)[:_MEMBERS] if isinstance(inner, (list, tuple)) else [inner]
-    return [one for one in members if hasattr(one, "__dict__")]
-
-
-def _kind_of(estimator: Any) -> InputKind | None:
-    """Kind of a vectorizer's inputs; None for any other estimator."""
-    if hasattr(estimator, "build_analyzer"):
-        return InputKind.LISTS if _takes_tokens(estimator) else InputKind.TEXTS
-    if _is(estimator, "DictVectorizer"):
-        return InputKind.RECORDS
-    if _is(estimator, "FeatureHasher"):
-        return InputKind.RECORDS if estimator.input_type == "dict" else InputKind.LISTS
-    return None
-
-
-def _takes_tokens(vectorizer: Any) -> bool:
-    """Tell whether a text vectorizer takes lists of words: its functions pass them through."""
-    if not any(callable(getattr(vectorizer, name, None)) for name in ("analyzer", "tokenizer", "preprocessor")):
-        return False
-    try:
-        tokens: list[Any] = list(vectorizer.build_analyzer()(_PROBE))
-    except Exception as error:  # noqa: BLE001 - a user's function, which may raise anything for a text
-        _log.info("%s does not take a text: %r", type(vectorizer).__name__, error)
-        return True
-    words: Iterable[str] = getattr(vectorizer, "vocabulary_", ())
-    return tokens == list(_PROBE) and (not words or any(len(word) > 1 for word in words))
-
-
-def _wants_table(estimator: Any) -> bool:
-    if _is(estimator, "FunctionTransformer"):
-        return False
-    return _is_of_sklearn(estimator) or hasattr(estimator, "n_features_in_")
-
-
-def _is_of_sklearn(estimator: Any) -> bool:
-    return type(estimator).__module__.partition(".")[0] == "sklearn"
-
-
-def _is(estimator: Any, name: str) -> bool:
-    return any(kind.__name__ == name and kind.__module__.startswith("sklearn.") for kind in type(estimator).__mro__)
-
-
 def _only_name(signature: Signature | None) -> str | None:
     columns = signature.columns if signature is not None else ()
     return columns[0].name if len(columns) == 1 else None
-
-
-def _known_names(estimator: Any) -> tuple[Column, ...]:
-    """Fields of a DictVectorizer's training. Those with values in their feature names were text, the others numbers."""
-    found = next((one for one in _outermost(estimator) if _is(one, "DictVectorizer")), None)
-    if found is None:
-        return ()
-    names: Iterable[str] = found.feature_names_
-    types: dict[str, ColumnType] = {}
-    for feature in names:
-        name, separator, _ = str(feature).partition(found.separator)
-        kind = ColumnType.STRING if separator else ColumnType.DOUBLE
-        types[name] = kind if types.get(name, kind) is kind else ColumnType.NESTED
-    if len(types) > _MOST_NAMES:
-        return ()
-    return tuple(Column(name, kind, required=False) for name, kind in types.items())
 
 
 def _optional(signature: Signature | None) -> tuple[Column, ...]:

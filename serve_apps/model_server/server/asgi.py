@@ -26,6 +26,7 @@ from serve_apps.model_server.observability.exchange import UNOBSERVED, Exchange,
 from serve_apps.model_server.server.batching import Batcher
 from serve_apps.model_server.server.http import answer_lifespan, read_body, send_response, version_header, while_connected
 from serve_apps.model_server.server.openapi import document
+from serve_apps.model_server.server.speed import is_quick
 
 _log = logging.getLogger(__name__)
 
@@ -56,7 +57,7 @@ class ReplicaApp:
         self._route = version_route(model.name, model.version)
         self._version_header = version_header(model.version)
         self._max_body_bytes = max_body_bytes
-        self._is_quick = model.is_quick()
+        self._is_quick = is_quick(model)
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="predict")
         self._observer = observer
         self.set_batching(batching)
