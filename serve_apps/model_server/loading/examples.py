@@ -18,9 +18,9 @@ import numpy as np
 from raylift.domain.errors import PlatformError
 from serve_apps.model_server.codecs.base import Codec
 from serve_apps.model_server.codecs.mlflow_scoring import ScoringCodec
-from serve_apps.model_server.codecs.open_inference import OpenInferenceCodec
+from serve_apps.model_server.codecs.open_inference.codec import OpenInferenceCodec
+from serve_apps.model_server.codecs.open_inference.datatypes import OF_COLUMN, name_of
 from serve_apps.model_server.codecs.raylift import RayliftCodec
-from serve_apps.model_server.codecs.v2_datatypes import OF_COLUMN, name_of
 from serve_apps.model_server.inputs.column_type import ColumnType
 from serve_apps.model_server.inputs.signature import Column, Tensor
 from serve_apps.model_server.jsonify import dumps

@@ -17,9 +17,9 @@ from raylift.ingress.access_token import Receive, Scope, Send
 from serve_apps.model_server.codecs.base import Codec, Headers, Response
 from serve_apps.model_server.codecs.kserve_v1 import KServeV1Codec
 from serve_apps.model_server.codecs.mlflow_scoring import ScoringCodec, health, version
-from serve_apps.model_server.codecs.open_inference import OpenInferenceCodec
+from serve_apps.model_server.codecs.open_inference.codec import OpenInferenceCodec
+from serve_apps.model_server.codecs.open_inference.metadata import metadata, ready
 from serve_apps.model_server.codecs.raylift import RayliftCodec
-from serve_apps.model_server.codecs.v2_metadata import metadata, ready
 from serve_apps.model_server.errors import BodyTooLarge, MethodNotAllowed, ReplicaFault, RouteNotFound, UnsupportedContent
 from serve_apps.model_server.model import Model, PredictionRequest
 from serve_apps.model_server.observability.exchange import UNOBSERVED, Exchange, RequestObserver

@@ -22,7 +22,7 @@ from raylift.ingress.access_token import App, Receive, Scope, Send
 from raylift.ingress.headers import REQUEST
 from serve_apps.model_server.codecs.base import Codec
 from serve_apps.model_server.codecs.mlflow_scoring import ScoringCodec
-from serve_apps.model_server.codecs.open_inference import OpenInferenceCodec
+from serve_apps.model_server.codecs.open_inference.codec import OpenInferenceCodec
 from serve_apps.model_server.codecs.raylift import RayliftCodec
 from serve_apps.model_server.errors import ProcessesDied
 from serve_apps.model_server.server.http import send_response, version_header

@@ -43,7 +43,7 @@ from sklearn.preprocessing import (
 from job_entrypoints.tracking import training_table as hooks
 from raylift.domain.errors import PlatformError
 from serve_apps.model_server.codecs.mlflow_scoring import ScoringCodec
-from serve_apps.model_server.codecs.open_inference import OpenInferenceCodec
+from serve_apps.model_server.codecs.open_inference.codec import OpenInferenceCodec
 from serve_apps.model_server.codecs.raylift import tabular
 from serve_apps.model_server.inputs.column_reader import ColumnReader
 from serve_apps.model_server.inputs.schema import schema_of

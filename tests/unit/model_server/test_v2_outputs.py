@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 
-from serve_apps.model_server.codecs.v2_outputs import named_outputs, output_tensor
+from serve_apps.model_server.codecs.open_inference.outputs import named_outputs, output_tensor
 from serve_apps.model_server.errors import UnusableOutput
 from serve_apps.model_server.jsonify import dumps, loads
 

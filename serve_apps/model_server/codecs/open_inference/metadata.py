@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from serve_apps.model_server.codecs.base import Response
-from serve_apps.model_server.codecs.open_inference import PREDICT_PROBA
-from serve_apps.model_server.codecs.v2_datatypes import OF_COLUMN, name_of
-from serve_apps.model_server.codecs.v2_hinted import columns_of
-from serve_apps.model_server.codecs.v2_outputs import PREDICT
+from serve_apps.model_server.codecs.open_inference.codec import PREDICT_PROBA
+from serve_apps.model_server.codecs.open_inference.datatypes import OF_COLUMN, name_of
+from serve_apps.model_server.codecs.open_inference.outputs import PREDICT
+from serve_apps.model_server.codecs.open_inference.type_hints import columns_of
 from serve_apps.model_server.inputs.signature import Column, Tensor
 from serve_apps.model_server.jsonify import dumps
 from serve_apps.model_server.model import Model

@@ -9,11 +9,11 @@ from typing import Any, Final
 from numpy.typing import NDArray
 
 from raylift.domain.errors import InvalidRequest, PlatformError
-from serve_apps.model_server.codecs import v2_binary, v2_hinted
 from serve_apps.model_server.codecs.base import Headers, Response, error_object, unchanged
-from serve_apps.model_server.codecs.v2_content import ARRAY, CONTENT_TYPE, FRAME, content_type_of, decoded
-from serve_apps.model_server.codecs.v2_outputs import PREDICT, named_outputs, output_tensor
-from serve_apps.model_server.codecs.v2_tensors import InputTensor, checked_object, input_tensor
+from serve_apps.model_server.codecs.open_inference import binary_tensors, type_hints
+from serve_apps.model_server.codecs.open_inference.content_types import ARRAY, CONTENT_TYPE, FRAME, content_type_of, decoded
+from serve_apps.model_server.codecs.open_inference.outputs import PREDICT, named_outputs, output_tensor
+from serve_apps.model_server.codecs.open_inference.tensors import InputTensor, checked_object, input_tensor
 from serve_apps.model_server.errors import MalformedBody
 from serve_apps.model_server.inputs.params import checked_params
 from serve_apps.model_server.inputs.tabular import Columns, Inputs, Raw, Rows, from_columns
@@ -25,7 +25,7 @@ PREDICT_PROBA: Final = "predict_proba"
 
 class OpenInferenceCodec:
     def decode(self, body: bytes, headers: Headers, model: Model) -> PredictionRequest:
-        text, raw = v2_binary.split(body, headers.get(v2_binary.JSON_LENGTH))
+        text, raw = binary_tensors.split(body, headers.get(binary_tensors.JSON_LENGTH))
         request = loads(text)
         if not isinstance(request, dict) or not isinstance(request.get("inputs"), list):
             raise MalformedBody(
@@ -63,10 +63,10 @@ class OpenInferenceCodec:
         if request.echo["id"] is not None:
             body["id"] = request.echo["id"]
         text = dumps(body)
-        if not any(v2_binary.SIZE in output.entry.get("parameters", ()) for output in outputs):
+        if not any(binary_tensors.SIZE in output.entry.get("parameters", ()) for output in outputs):
             return Response(200, text)
         raw = b"".join(output.raw for output in outputs)
-        return Response(200, text + raw, v2_binary.MEDIA_TYPE, {v2_binary.JSON_LENGTH: str(len(text))})
+        return Response(200, text + raw, binary_tensors.MEDIA_TYPE, {binary_tensors.JSON_LENGTH: str(len(text))})
 
     def error(self, error: PlatformError, path: str) -> Response:
         return error_object(error)
@@ -88,7 +88,7 @@ def _inputs(tensors: Sequence[InputTensor], parameters: Mapping[str, Any], model
     content_type = _content_type(parameters, model)
     arrays = _decoded(tensors, content_type, model)
     if model.signature is not None and model.signature.from_type_hint:
-        return Raw(v2_hinted.values_of(arrays, model.signature))
+        return Raw(type_hints.values_of(arrays, model.signature))
     if _is_array(tensors, content_type, model):
         array = arrays[tensors[0].name]
         array = array.reshape(-1, 1) if array.ndim == 1 and len(model.schema.columns) == 1 else array
@@ -118,7 +118,7 @@ def _decoded(tensors: Sequence[InputTensor], content_type: str | None, model: Mo
     arrays: dict[str, NDArray[Any]] = {}
     types = {column.name: column.type for column in model.schema.columns}
     if model.signature is not None and model.signature.from_type_hint:
-        types = v2_hinted.types_of([tensor.name for tensor in tensors], model.signature)
+        types = type_hints.types_of([tensor.name for tensor in tensors], model.signature)
     has_no_types = not types and not model.schema.tensors
     for tensor in tensors:
         array = tensor.array

@@ -10,10 +10,10 @@ from typing import Any, Final
 from numpy.typing import NDArray
 
 from raylift.domain.errors import InvalidRequest
-from serve_apps.model_server.codecs import v2_binary
-from serve_apps.model_server.codecs.v2_binary import RawTensors
-from serve_apps.model_server.codecs.v2_datatypes import DTYPES
-from serve_apps.model_server.codecs.v2_json import from_json
+from serve_apps.model_server.codecs.open_inference import binary_tensors
+from serve_apps.model_server.codecs.open_inference.binary_tensors import RawTensors
+from serve_apps.model_server.codecs.open_inference.datatypes import DTYPES
+from serve_apps.model_server.codecs.open_inference.json_values import from_json
 
 _MOST_DIMENSIONS: Final = 32
 _MOST_VALUES: Final = 2**40
@@ -58,10 +58,10 @@ def input_tensor(index: int, given: Any, raw: RawTensors) -> InputTensor:
     if datatype not in DTYPES:
         raise InvalidRequest(f"{where} has the datatype {datatype}; known are {', '.join(sorted(DTYPES))}.")
     parameters = checked_object(tensor.get("parameters"), f"{where}.parameters")
-    if v2_binary.SIZE in parameters:
+    if binary_tensors.SIZE in parameters:
         if "data" in tensor:
-            raise InvalidRequest(f"{where} has both data and parameters.{v2_binary.SIZE}.")
-        array = v2_binary.from_raw(raw.take(parameters, where), datatype, tuple(shape), where)
+            raise InvalidRequest(f"{where} has both data and parameters.{binary_tensors.SIZE}.")
+        array = binary_tensors.from_raw(raw.take(parameters, where), datatype, tuple(shape), where)
     elif "data" in tensor:
         array = from_json(tensor["data"], datatype, shape, where)
     else:

@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from raylift.domain.errors import InvalidRequest
-from serve_apps.model_server.codecs.v2_json import row_at
+from serve_apps.model_server.codecs.open_inference.json_values import row_at
 from serve_apps.model_server.inputs.column_type import ColumnType
 from serve_apps.model_server.inputs.values import describe_value
 

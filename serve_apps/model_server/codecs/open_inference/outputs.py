@@ -11,8 +11,8 @@ import orjson
 import pandas as pd
 from numpy.typing import NDArray
 
-from serve_apps.model_server.codecs import v2_binary
-from serve_apps.model_server.codecs.v2_datatypes import name_of
+from serve_apps.model_server.codecs.open_inference import binary_tensors
+from serve_apps.model_server.codecs.open_inference.datatypes import name_of
 from serve_apps.model_server.errors import UnusableOutput
 from serve_apps.model_server.inputs.column_type import LARGEST_EXACT
 from serve_apps.model_server.jsonify import dumps
@@ -69,8 +69,8 @@ def output_tensor(name: str, array: NDArray[Any], *, binary: bool) -> OutputTens
         return OutputTensor({**entry, "data": _texts(values, name) if datatype == "BYTES" else values})
     if flat.dtype.kind in "OU":
         flat = _raw_texts(flat, name)
-    raw = v2_binary.to_raw(flat)
-    return OutputTensor({**entry, "parameters": {v2_binary.SIZE: len(raw)}}, raw)
+    raw = binary_tensors.to_raw(flat)
+    return OutputTensor({**entry, "parameters": {binary_tensors.SIZE: len(raw)}}, raw)
 
 
 def _tensor(values: Any) -> NDArray[Any]:

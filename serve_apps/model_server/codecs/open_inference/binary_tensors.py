@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raylift.domain.errors import InvalidRequest
-from serve_apps.model_server.codecs.v2_datatypes import DTYPES
+from serve_apps.model_server.codecs.open_inference.datatypes import DTYPES
 from serve_apps.model_server.errors import MalformedBody
 
 JSON_LENGTH: Final = "inference-header-content-length"
