@@ -80,7 +80,7 @@ class NamedColumns:
         if repeated:
             first = repeated[0]
             raise WrongInputs(
-                f"The model knows the columns {first} and {spelled[first]} by one name, {self.spelling(first)}.",
+                f"The columns {first} and {spelled[first]} have the same name in the model, {self.spelling(first)}.",
                 [FieldError(f"inputs.{name}", "given twice, with another spelling") for name in repeated],
             )
         return {spelled[name]: column for name, column in values.items() if name in names or name not in self.ignored}

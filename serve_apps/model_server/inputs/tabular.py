@@ -97,7 +97,7 @@ def refuse_ragged(records: Sequence[Any]) -> None:
                 if name not in record
             ]
             errors += [
-                FieldError(f"inputs[{row}].{name}", "unexpected, the first record has it not")
+                FieldError(f"inputs[{row}].{name}", "unexpected, the first record does not have it")
                 for name in record
                 if name not in wanted
             ]

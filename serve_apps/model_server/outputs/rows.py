@@ -14,7 +14,7 @@ from serve_apps.model_server.outputs.values import entries_of, listed
 
 _SHOWN: Final = 8
 _WIDTH: Final = 60
-_ELSEWHERE: Final = "…/invocations and …/infer give the answer as it is."
+_ELSEWHERE: Final = "…/invocations and …/infer return the answer unchanged."
 
 
 def row_count(batch: Any) -> int | None:
@@ -51,7 +51,9 @@ def rows_of(answer: Any, count: int | None) -> list[Any]:
 
 
 def _not_rows(answer: Any, count: int) -> UnusableOutput:
-    return UnusableOutput(f"The model answered {describe_output(answer)} for {count} rows; here it is one a row. {_ELSEWHERE}")
+    return UnusableOutput(
+        f"The model answered {describe_output(answer)} for {count} rows; this route wants one for each row. {_ELSEWHERE}"
+    )
 
 
 def describe_output(answer: Any) -> str:

@@ -30,7 +30,7 @@ def takes_no_request(model: Any, reason: str) -> CannotAnswer:
     """Error of a model that refuses every kind of inputs for a reason that no value explains."""
     name = type(model).__name__
     return CannotAnswer(
-        f"{name} takes no inputs that a request can have, {CANNOT_ANSWER}. Of its input example it said: {reason}."
+        f"{name} takes no inputs that a request can have, {CANNOT_ANSWER}. With its input example it raised: {reason}."
     )
 
 

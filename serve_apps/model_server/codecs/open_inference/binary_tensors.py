@@ -55,7 +55,7 @@ class RawTensors:
     def refuse_more(self) -> None:
         left = len(self._raw) - self._at
         if left:
-            raise InvalidRequest(f"The body has {left} raw bytes more than its tensors name in {SIZE}.")
+            raise InvalidRequest(f"The body has {left} raw bytes more than the {SIZE} of its tensors.")
 
 
 def split(body: bytes, json_length: str | None) -> tuple[bytes, RawTensors]:

@@ -155,7 +155,7 @@ def _requested(outputs: Any) -> dict[str, bool | None]:
     for entry in outputs:
         output = checked_object(entry, "outputs")
         if not isinstance(output.get("name"), str):
-            raise InvalidRequest("An output that is asked for has no name.")
+            raise InvalidRequest("A requested output has no name.")
         binary = checked_object(output.get("parameters"), f"The parameters of the output {output['name']}").get("binary_data")
         requested[output["name"]] = binary if isinstance(binary, bool) else None
     return requested

@@ -66,7 +66,7 @@ def _refuse_numbers(header: Sequence[str], schema: Schema) -> None:
 def _refuse_repeated(header: Sequence[str]) -> None:
     repeated = sorted({name for name in header if header.count(name) > 1})
     if repeated:
-        errors = [FieldError(f"inputs.{name}", "is there twice") for name in repeated]
+        errors = [FieldError(f"inputs.{name}", "is given twice") for name in repeated]
         raise WrongInputs(f"The CSV has the column {repeated[0]} twice.", errors)
 
 
