@@ -23,7 +23,7 @@ from raylift.api.paths import V2_MODELS
 from raylift.domain.errors import InvalidRequest
 from serve_apps.grpc_front.messages import SERVICE, message
 from serve_apps.grpc_front.translation import grpc_answer, http_body
-from serve_apps.model_server.codecs.v2_binary import JSON_LENGTH, MEDIA_TYPE
+from serve_apps.model_server.codecs.open_inference.binary_tensors import JSON_LENGTH, MEDIA_TYPE
 
 Context = grpc.aio.ServicerContext[Any, Any]
 

@@ -11,8 +11,8 @@ import numpy as np
 
 from raylift.domain.errors import InvalidRequest
 from serve_apps.grpc_front.messages import message
-from serve_apps.model_server.codecs.v2_binary import SIZE, to_raw
-from serve_apps.model_server.codecs.v2_datatypes import DTYPES
+from serve_apps.model_server.codecs.open_inference.binary_tensors import SIZE, to_raw
+from serve_apps.model_server.codecs.open_inference.datatypes import DTYPES
 
 _CONTENTS: Final[Mapping[str, str]] = MappingProxyType(
     {

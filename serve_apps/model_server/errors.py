@@ -1,27 +1,26 @@
-"""What can be wrong with a prediction request. Each protocol's codec gives these the shape its clients expect.
-
-PlatformError
-├── MalformedBody           400  the body cannot be read at all
-├── UnsupportedContent      415  a content type this route does not take
-├── BodyTooLarge            413
-├── WrongInputs             422  readable, but not what the model wants; ``errors`` names each column
-├── NoProbabilities         422  asked of a model that has none
-├── InputsRefused           422  the model itself raised on these inputs
-├── PredictionFailed        500  the model raised something that inputs do not explain
-│   └── UnusableAnswer      500  it answered what cannot be passed on; the message says what came
-├── ReplicaFault            500  the replica itself is wrong
-├── ProcessesDied           502  the processes that worked on the request died
-├── RouteNotFound           404
-└── MethodNotAllowed        405  ``allow`` lists the methods
-"""
+"""Errors of a prediction request. Each protocol's codec writes them as its clients expect."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Final
 
 from raylift.domain.errors import InvalidRequest, NotFound, PlatformError, TooLarge
+
+# PlatformError
+# ├── MalformedBody           400  the body cannot be parsed
+# ├── UnsupportedContent      415  content type or encoding that the route does not take
+# ├── BodyTooLarge            413
+# ├── WrongInputs             422  parsed, but not what the model wants; ``errors`` names each column
+# ├── NoProbabilities         422  requested from a model without probabilities
+# ├── InputsRefused           422  the model raised an error that the inputs explain
+# ├── PredictionFailed        500  the model raised an error that the inputs do not explain
+# │   └── UnusableOutput      500  its output has no form in the protocol; the message describes it
+# ├── ReplicaFault            500  an unexpected error of the replica
+# ├── ProcessesDied           502  the processes that computed the request died
+# ├── RouteNotFound           404
+# └── MethodNotAllowed        405  ``allow`` lists the methods
 
 
 class MalformedBody(PlatformError):
@@ -37,7 +36,7 @@ class BodyTooLarge(TooLarge):
 
 
 class WrongInputs(InvalidRequest):
-    """Carries ``wants``: a description of the inputs that would be right."""
+    """Wrong inputs. The fact ``wants`` describes the right ones."""
 
     code = "wrong_inputs"
 
@@ -54,7 +53,7 @@ class PredictionFailed(PlatformError):
     code = "prediction_failed"
 
 
-class UnusableAnswer(PredictionFailed):
+class UnusableOutput(PredictionFailed):
     pass
 
 
@@ -74,23 +73,43 @@ class MethodNotAllowed(PlatformError):
     code = "method_not_allowed"
 
 
-_STATUS: Final[Mapping[type[PlatformError], int]] = MappingProxyType(
-    {
-        MalformedBody: 400,
-        UnsupportedContent: 415,
-        TooLarge: 413,
-        InvalidRequest: 422,
-        PredictionFailed: 500,
-        ProcessesDied: 502,
-        NotFound: 404,
-        MethodNotAllowed: 405,
-    }
-)
+_STATUS: Final[Mapping[type[PlatformError], int]] = {
+    MalformedBody: 400,
+    UnsupportedContent: 415,
+    TooLarge: 413,
+    InvalidRequest: 422,
+    PredictionFailed: 500,
+    ProcessesDied: 502,
+    NotFound: 404,
+    MethodNotAllowed: 405,
+}
 
 
 def status_of(error: PlatformError) -> int:
-    """The HTTP status of an error; its nearest listed ancestor decides."""
+    """HTTP status of an error: that of its nearest listed base class."""
     for kind in type(error).__mro__:
         if kind in _STATUS:
             return _STATUS[kind]
     return 500
+
+
+_LONGEST: Final = 500
+_TRACES: Final = re.compile(
+    r"(?:\bStack trace:|Traceback \(most recent call last\)|\bException raised from\b|C\+\+ Traceback|\bframe #0:).*", re.DOTALL
+)
+_GRAPH: Final = re.compile(r"Graph execution error:\s*Detected at node.*\n[ \t]*\n", re.DOTALL)
+"""TensorFlow's trace of the code that made a node. The message follows after an empty line."""
+_SOURCES: Final = re.compile(r"(?:\[\d\d:\d\d:\d\d\]\s*)?[\w./\\+-]*\.(?:cc|cpp|cxx|cu|cuh|hpp|h|pyx|py):\d+:?\s*")
+_PATHS: Final = re.compile(r"(?<![\w:/.])(?:/[\w.+@ -]*[\w.+@-])+/([\w.+@-]+)")
+
+
+def describe_error(error: BaseException) -> str:
+    """A library's error as one line for clients: its class and message, without traces, source lines and server paths."""
+    text = error.args[0] if isinstance(error, KeyError) and error.args and isinstance(error.args[0], str) else str(error)
+    text = _GRAPH.sub("", text)
+    text = _TRACES.sub("", text)
+    text = _SOURCES.sub("", text)
+    text = _PATHS.sub(r"\1", text)
+    text = " ".join(text.split())
+    message = text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
+    return f"{type(error).__name__}: {message}".removesuffix(": ")

@@ -1,4 +1,4 @@
-"""Reads and writes JSON. NumPy's and pandas' values become JSON's own, and NaN becomes null."""
+"""Reads and writes JSON. Values of NumPy and pandas are converted; NaN becomes null."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import orjson
 
-from serve_apps.model_server.errors import MalformedBody, UnusableAnswer
+from serve_apps.model_server.errors import MalformedBody, UnusableOutput
 from serve_apps.model_server.outputs.values import json_value
 from serve_apps.model_server.repeated_keys import refuse_repeated_keys
 
@@ -19,11 +19,11 @@ _OPTIONS: Final = orjson.OPT_NON_STR_KEYS
 
 
 def loads(body: bytes) -> Any:
-    """Parse a body. ``NaN`` and ``Infinity``, which are no JSON but which Python's json module writes, are read, too.
+    """Parse a body. ``NaN`` and ``Infinity`` are accepted: Python's json module writes them.
 
     Raises:
         MalformedBody: It is not JSON.
-        InvalidRequest: An object of it has a key twice.
+        InvalidRequest: An object has a key twice.
     """
     try:
         value = orjson.loads(body)
@@ -39,16 +39,16 @@ def dumps(value: Any) -> bytes:
     """Write JSON. NaN and infinities become null.
 
     Raises:
-        UnusableAnswer: Something in it has no form in JSON.
+        UnusableOutput: A value has no form in JSON.
     """
     try:
         return orjson.dumps(value, default=json_value, option=_OPTIONS)
     except orjson.JSONEncodeError:
-        # Integers beyond 64 bits and lone surrogates are JSON, and orjson's only gaps here; else this says what is wrong.
+        # orjson refuses integers beyond 64 bits and lone surrogates. Other values fail here, too, with a better error.
         try:
             return json.dumps(_plain(value), separators=(",", ":"), allow_nan=False).encode()
         except RecursionError:
-            raise UnusableAnswer("The model answered lists or objects nested too deeply for JSON.") from None
+            raise UnusableOutput("The model answered lists or objects nested too deeply for JSON.") from None
 
 
 def _lenient(body: bytes) -> Any:
@@ -59,7 +59,7 @@ def _lenient(body: bytes) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    """The value of JSON's own types, with null for what JSON has no number for."""
+    """The value in JSON's types; null for NaN and infinities."""
     if value is None or isinstance(value, (str, bool)):
         return value
     if isinstance(value, int):

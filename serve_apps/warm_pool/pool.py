@@ -1,4 +1,4 @@
-"""Which versions warm processes answer for: started when a request needs one, ended when nobody has for a while."""
+"""Pool of warm processes: starts one for a version when a request needs it, and ends it when it is idle."""
 
 from __future__ import annotations
 
@@ -9,43 +9,42 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Generic, Protocol, TypeVar
 
 from raylift.domain.backoff import backoff
 from raylift.domain.deployment import Deployment
 from raylift.domain.errors import EngineUnavailable
-from raylift.engines.environments.overlays.overlay import is_built, overlay_directory
-from raylift.engines.metrics.observing import observer_config
 from raylift.settings import PlatformSettings
 from serve_apps.warm_pool.fork_server import SOCKET
 from serve_apps.warm_pool.process import WarmProcess
-from serve_apps.warm_pool.protocol import Event, EventKind, WarmSpec
+from serve_apps.warm_pool.protocol import Event, EventKind
+from serve_apps.warm_pool.spec import packages_of, warm_spec
 
 _log = logging.getLogger(__name__)
 
-_LOOK_SECONDS: Final = 2.0
-_DEPLOYED_SECONDS: Final = 0.5
-"""Pause between two looks at whether versions with a process are still deployed."""
+_IDLE_CHECK_SECONDS: Final = 2.0
+_DEPLOYED_CHECK_SECONDS: Final = 0.5
 _FIRST_PAUSE: Final = 0.5
 _LONGEST_PAUSE: Final = 15.0
-_MAX_UNFIT: Final = 4096
+_MAX_LOAD_FAILURES: Final = 4096
 
 Version = tuple[str, str]
 Key = tuple[str, str, str]
+"""Model name, version, and creation and generation of the deployment."""
 
 
 class NoWarmProcess(Exception):
-    """None can answer for this version: it does not load in one, or there is no room."""
+    """No warm process can answer for the version: it does not load in one, or there is no room."""
 
 
 class StillLoading(Exception):
-    """It will answer, but not by the time that the request may wait."""
+    """The version loads for longer than the request may wait."""
 
 
 class Connection(Protocol):
-    """What requests are sent over to a process."""
+    """Connection to the HTTP server of a process."""
 
     async def close(self) -> None: ...
 
@@ -55,8 +54,9 @@ C = TypeVar("C", bound=Connection)
 
 @dataclass(slots=True)
 class Child(Generic[C]):
-    """One version's process."""
+    """Warm process of a version."""
 
+    key: Key
     name: str
     directory: Path
     connection: C
@@ -66,23 +66,13 @@ class Child(Generic[C]):
     pid: int = 0
 
 
-@dataclass(slots=True)
-class _Book(Generic[C]):
-    """Who is there."""
-
-    by_key: dict[Key, Child[C]] = field(default_factory=dict)  # pyright: ignore[reportUnknownVariableType]
-    by_name: dict[str, tuple[Key, Child[C]]] = field(default_factory=dict)  # pyright: ignore[reportUnknownVariableType]
-    """Those that are being ended, too."""
-    unfit: dict[Key, str] = field(default_factory=dict[Key, str])
-
-
 class WarmPool(Generic[C]):
     """Lends processes that answer for a version. Lives in one event loop.
 
     Args:
-        settings: the platform's.
-        connect: makes a connection to the HTTP server at a socket.
-        deployed: the deployments, of those that are asked for, that are still wanted; called in a thread.
+        settings: Settings of the platform.
+        connect: Makes a connection to the HTTP server at a socket.
+        deployed: Returns those deployments of the given versions that are still wanted; called in a thread.
     """
 
     def __init__(
@@ -95,7 +85,10 @@ class WarmPool(Generic[C]):
         self._settings = settings
         self._limits = settings.serving
         self._connect = connect
-        self._book: _Book[C] = _Book()
+        self._children: dict[Key, Child[C]] = {}
+        self._by_name: dict[str, Child[C]] = {}
+        """Includes children that are being ended."""
+        self._load_failures: set[Key] = set()
         self._closing: set[asyncio.Task[Any]] = set()
         self._count = 0
         self._is_warm = asyncio.Event()
@@ -104,9 +97,9 @@ class WarmPool(Generic[C]):
         self._root: Path | None = None
 
     async def start(self) -> None:
-        """Start importing, so that the first request need not wait for it. Does nothing where warm processes are off."""
+        """Start the fork server, so that its imports precede the first request. Does nothing if warm processes are off."""
         if self._runner is None and self._limits.warm_models > 0:
-            # Short: a socket's path has at most 107 bytes.
+            # A short name: a socket's path has at most 107 bytes.
             self._root = Path(tempfile.mkdtemp(prefix="rl-warm-"))
             self._runner = asyncio.create_task(self._run(self._root))
 
@@ -118,28 +111,28 @@ class WarmPool(Generic[C]):
             self._runner = None
 
     def can_answer(self, deployment: Deployment) -> bool:
-        """Whether a warm process may be tried for this version."""
-        if self._limits.warm_models == 0 or not deployment.fits_warm_process:
+        """Tell whether a warm process may answer for the version."""
+        if self._limits.warm_models == 0 or not deployment.fits_warm_process or _key(deployment) in self._load_failures:
             return False
-        return _key(deployment) not in self._book.unfit and self._packages(deployment) is not False
+        return packages_of(deployment, self._settings) is not None
 
     @asynccontextmanager
     async def process_of(self, deployment: Deployment, until: float) -> AsyncIterator[Child[C]]:
-        """A process that has loaded the version, and is not ended while this is entered.
+        """Lend a process that has loaded the version. It is not ended during the context.
 
         Raises:
-            NoWarmProcess: see there.
-            StillLoading: the moment ``until`` of the monotonic clock has come. It goes on loading.
+            NoWarmProcess: None can answer for the version.
+            StillLoading: It was not loaded by ``until`` of the monotonic clock. Loading goes on.
         """
         await self.start()
         if not self._is_warm.is_set():
-            await _by(until, self._is_warm.wait())
-        child = self._book.by_key.get(_key(deployment)) or self._fork(deployment)
+            await _wait_until(until, self._is_warm.wait())
+        child = self._children.get(_key(deployment)) or self._fork(deployment)
         child.in_flight += 1
         try:
             if not child.loaded.done():
-                # Shielded: others wait for it as well.
-                await _by(until, asyncio.shield(child.loaded))
+                # Shielded: other requests wait for it as well.
+                await _wait_until(until, asyncio.shield(child.loaded))
             child.loaded.result()
             yield child
         finally:
@@ -147,63 +140,36 @@ class WarmPool(Generic[C]):
             child.used_at = time.monotonic()
 
     def _fork(self, deployment: Deployment) -> Child[C]:
-        process, root = self._process, self._root
-        if process is None or root is None:
+        if self._process is None or self._root is None:
             raise NoWarmProcess
-        self._make_room()
-        packages = self._packages(deployment)
-        if packages is False:
+        while len(self._children) >= self._limits.warm_models:
+            self._end_oldest()
+        spec = warm_spec(deployment, self._settings)
+        if spec is None:
             raise NoWarmProcess
         self._count += 1
         name = str(self._count)
-        directory = root / name
+        directory = self._root / name
         directory.mkdir()
         loaded: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        child = Child(name, directory, self._connect(directory / SOCKET), loaded, time.monotonic())
-        key = _key(deployment)
-        self._book.by_key[key] = child
-        self._book.by_name[name] = (key, child)
-        spec = WarmSpec(
-            model_name=deployment.model_name,
-            version=deployment.version,
-            model_uri=deployment.model_uri,
-            mlflow_url=self._settings.mlflow_url,
-            max_body_bytes=self._settings.gateway.max_body_bytes,
-            batching=asdict(deployment.config.batching) if deployment.config.batching else None,
-            counters_dir=str(self._settings.counters_dir),
-            observer=observer_config(deployment.config, self._settings).as_json(),
-            packages_dir=None if packages is None else str(packages),
-            worked_on_dir=str(self._settings.ingress.worked_on) if self._settings.ingress else None,
-            environment=dict(deployment.config.environment),
-        )
-        process.serve(name, directory, spec)
+        child = Child(_key(deployment), name, directory, self._connect(directory / SOCKET), loaded, time.monotonic())
+        self._children[child.key] = self._by_name[name] = child
+        self._process.serve(name, directory, spec)
         return child
 
-    def _packages(self, deployment: Deployment) -> Path | bool | None:
-        """The packages of the version's environment: None for the base, False while it is not built."""
-        if not deployment.environment_lock:
-            return None
-        directory = overlay_directory(deployment.environment_lock, self._settings.environments_dir)
-        if self._settings.environments.mechanism != "overlay" or not is_built(directory):
-            return False
-        return next(directory.glob("lib/python*/site-packages"), False)
-
-    def _make_room(self) -> None:
-        while len(self._book.by_key) >= self._limits.warm_models:
-            self._end_oldest()
-
     def _end_oldest(self) -> None:
-        idle = [key for key, child in self._book.by_key.items() if child.in_flight == 0]
+        idle = [child for child in self._children.values() if child.in_flight == 0]
         if not idle:
             raise NoWarmProcess
-        self._end(min(idle, key=lambda key: self._book.by_key[key].used_at))
+        self._end(min(idle, key=lambda child: child.used_at).key)
 
     def _end(self, key: Key) -> None:
-        child = self._book.by_key.pop(key)
+        child = self._children.pop(key)
         if self._process is not None:
             self._process.end(child.name)
 
     async def _run(self, root: Path) -> None:
+        """Keep a fork server running."""
         failures = 0
         try:
             while True:
@@ -217,61 +183,60 @@ class WarmPool(Generic[C]):
             shutil.rmtree(root, ignore_errors=True)
 
     async def _run_process(self) -> None:
-        """One warm process from its start to its end."""
+        """Run one fork server from its start to its end."""
         process = self._process = await WarmProcess.start()
-        watches = [asyncio.create_task(self._watch()), asyncio.create_task(self._end_what_is_not_deployed())]
+        checks = [asyncio.create_task(self._end_idle()), asyncio.create_task(self._end_undeployed())]
         try:
             async for event in process.events():
-                self._note(event)
+                self._handle(event)
         finally:
-            for watch in watches:
-                watch.cancel()
+            for check in checks:
+                check.cancel()
             self._process = None
             self._is_warm.clear()
-            for name in list(self._book.by_name):
-                self._forget(name, "the warm process ended")
+            for child in list(self._by_name.values()):
+                self._remove(child, "the warm process ended")
             await process.close()
 
-    def _note(self, event: Event) -> None:
+    def _handle(self, event: Event) -> None:
         if event.kind is EventKind.WARM:
             self._is_warm.set()
             return
-        entry = self._book.by_name.get(event.child)
-        if entry is None:
+        child = self._by_name.get(event.child)
+        if child is None:
             return
-        key, child = entry
         child.pid = event.pid
         match event.kind:
             case EventKind.LOADED:
                 if not child.loaded.done():
                     child.loaded.set_result(None)
-            case EventKind.UNFIT:
-                _log.info("%s version %s is not for a warm process: %s", key[0], key[1], event.text)
-                if len(self._book.unfit) >= _MAX_UNFIT:
-                    self._book.unfit.clear()
-                self._book.unfit[key] = event.text
-                _give_up(child, event.text)
+            case EventKind.LOAD_FAILED:
+                _log.info("%s version %s does not load in a warm process: %s", *child.key[:2], event.text)
+                if len(self._load_failures) >= _MAX_LOAD_FAILURES:
+                    self._load_failures.clear()
+                self._load_failures.add(child.key)
+                _fail_loading(child, event.text)
             case EventKind.ENDED:
-                self._forget(event.child, event.text)
+                self._remove(child, event.text)
 
-    def _forget(self, name: str, why: str) -> None:
-        key, child = self._book.by_name.pop(name)
-        if self._book.by_key.get(key) is child:
-            del self._book.by_key[key]
-            _log.info("the process of %s version %s ended: %s", key[0], key[1], why)
-        _give_up(child, why)
+    def _remove(self, child: Child[C], reason: str) -> None:
+        del self._by_name[child.name]
+        if self._children.get(child.key) is child:
+            del self._children[child.key]
+            _log.info("the process of %s version %s ended: %s", *child.key[:2], reason)
+        _fail_loading(child, reason)
         shutil.rmtree(child.directory, ignore_errors=True)
         task = asyncio.create_task(child.connection.close())
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
 
-    async def _watch(self) -> None:
-        """End who has been idle for long, and the longest idle while they have too much memory together."""
+    async def _end_idle(self) -> None:
+        """End processes that are idle for long, and the longest idle ones while all use too much memory together."""
         while True:
-            await asyncio.sleep(_LOOK_SECONDS)
-            old = time.monotonic() - self._limits.warm_idle_seconds
-            for key, child in list(self._book.by_key.items()):
-                if child.in_flight == 0 and child.loaded.done() and child.used_at < old:
+            await asyncio.sleep(_IDLE_CHECK_SECONDS)
+            oldest = time.monotonic() - self._limits.warm_idle_seconds
+            for key, child in list(self._children.items()):
+                if child.in_flight == 0 and child.loaded.done() and child.used_at < oldest:
                     self._end(key)
             try:
                 while await asyncio.to_thread(self._memory) > self._limits.warm_memory_bytes:
@@ -279,47 +244,47 @@ class WarmPool(Generic[C]):
             except NoWarmProcess:
                 _log.info("warm processes have more than %d bytes, and all are at work", self._limits.warm_memory_bytes)
 
-    async def _end_what_is_not_deployed(self) -> None:
-        """End processes of versions that were deleted, or deployed anew in another way: nobody asks them any more."""
+    async def _end_undeployed(self) -> None:
+        """End idle processes of versions that were deleted or deployed anew: no request comes for them."""
         while True:
-            await asyncio.sleep(_DEPLOYED_SECONDS)
-            keys = [key for key, child in self._book.by_key.items() if child.in_flight == 0]
+            await asyncio.sleep(_DEPLOYED_CHECK_SECONDS)
+            keys = [key for key, child in self._children.items() if child.in_flight == 0]
             if not keys:
                 continue
             try:
                 wanted = {_key(row) for row in await asyncio.to_thread(self._deployed, [key[:2] for key in keys])}
             except EngineUnavailable as error:
-                _log.info("whether versions are still deployed cannot be told: %s", error)
+                _log.info("deployments of warm processes cannot be checked: %s", error)
                 continue
             for key in keys:
-                child = self._book.by_key.get(key)
+                child = self._children.get(key)
                 if key not in wanted and child is not None and child.in_flight == 0:
                     self._end(key)
 
     def _memory(self) -> int:
-        """Bytes that the processes have for themselves."""
-        return sum(_own_memory(child.pid) for child in list(self._book.by_key.values()) if child.pid)
+        """Private memory of all processes in bytes."""
+        return sum(_private_memory(child.pid) for child in list(self._children.values()) if child.pid)
 
 
-def _give_up(child: Child[Any], why: str) -> None:
+def _fail_loading(child: Child[Any], reason: str) -> None:
     if not child.loaded.done():
-        child.loaded.set_exception(NoWarmProcess(why))
-        child.loaded.exception()  # Nobody may be waiting for it, which is no mistake.
+        child.loaded.set_exception(NoWarmProcess(reason))
+        child.loaded.exception()  # retrieved: without it asyncio logs an error if no request waits
 
 
-async def _by(until: float, what: Awaitable[object]) -> None:
+async def _wait_until(until: float, awaitable: Awaitable[object]) -> None:
     try:
-        await asyncio.wait_for(what, max(0.0, until - time.monotonic()))
+        await asyncio.wait_for(awaitable, max(0.0, until - time.monotonic()))
     except TimeoutError:
         raise StillLoading from None
 
 
 def _key(deployment: Deployment) -> Key:
-    # Names and numbers come again when a model is deleted and registered anew, and what is wanted of a version may change.
+    # Names and numbers repeat when a model is deleted and registered anew, and a version's deployment may change.
     return deployment.model_name, deployment.version, f"{deployment.created_at.isoformat()} {deployment.generation}"
 
 
-def _own_memory(pid: int) -> int:
+def _private_memory(pid: int) -> int:
     try:
         lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     except (FileNotFoundError, ProcessLookupError):

@@ -1,4 +1,4 @@
-"""The warm process, as the gateway sees it: commands go in, events come out."""
+"""The fork server as a subprocess of the gateway: commands go in, events come out."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Final, Self
 from serve_apps.warm_pool import protocol
 from serve_apps.warm_pool.protocol import Event, WarmSpec
 
-# Forks must not inherit a library's threads, so it gets none. Replicas have one as well: Ray gives them so many CPUs.
+# One thread, since forks must not inherit threads. Ray gives replicas of one CPU the same variables.
 _ENVIRONMENT: Final = {
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
@@ -29,7 +29,7 @@ class WarmProcess:
 
     @classmethod
     async def start(cls) -> Self:
-        """Start it; ``events`` says when it is warm."""
+        """Start the process. The event WARM follows when it accepts commands."""
         return cls(
             await asyncio.create_subprocess_exec(
                 sys.executable,
@@ -37,32 +37,32 @@ class WarmProcess:
                 "serve_apps.warm_pool.fork_server",
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
-                env={**os.environ, **_ENVIRONMENT},  # noqa: TID251 - as a replica it has all that Ray's head has
+                env={**os.environ, **_ENVIRONMENT},  # noqa: TID251 - as a replica it has the variables of Ray's head
             )
         )
 
     async def events(self) -> AsyncIterator[Event]:
-        """What it and its forks say, until it ends."""
-        assert self._process.stdout is not None  # noqa: S101 - it was asked for
+        """Events of the server and its children, until it ends."""
+        assert self._process.stdout is not None  # noqa: S101 - a pipe
         async for line in self._process.stdout:
             yield protocol.decode_event(line)
 
     def serve(self, child: str, directory: Path, spec: WarmSpec) -> None:
-        """Have it fork."""
-        self._tell(protocol.Serve(child, str(directory), spec))
+        """Start a child for a version."""
+        self._send(protocol.Serve(child, str(directory), spec))
 
     def end(self, child: str) -> None:
-        """Have it kill a fork; an event follows when that is gone."""
-        self._tell(protocol.End(child))
+        """Kill a child. The event ENDED follows."""
+        self._send(protocol.End(child))
 
     async def close(self) -> None:
-        """End it, and its forks with it."""
+        """Kill the server and with it its children."""
         with contextlib.suppress(ProcessLookupError):
             self._process.kill()
-        # To the end of its pipes, which forks hold as well: then all of them are gone.
+        # Until its pipes end. Its children hold them too, so all of them have ended then.
         await self._process.communicate()
 
-    def _tell(self, command: protocol.Serve | protocol.End) -> None:
-        assert self._process.stdin is not None  # noqa: S101 - it was asked for
-        # Into a buffer: when the process is gone, ``events`` ends, and all that was asked of it is given up there.
+    def _send(self, command: protocol.Serve | protocol.End) -> None:
+        assert self._process.stdin is not None  # noqa: S101 - a pipe
+        # Into a buffer: if the process has ended, ``events`` ends, and the pool fails its children there.
         self._process.stdin.write(protocol.encode(command))

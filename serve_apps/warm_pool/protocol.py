@@ -1,4 +1,4 @@
-"""What the gateway and the warm process say to each other: JSON, one object a line, over the process's stdin and stdout."""
+"""Messages between the gateway and the fork server: JSON, an object a line, over its stdin and stdout."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class WarmSpec:
-    """The version that a fork of the warm process is to answer for."""
+    """Version for a warm process."""
 
     model_name: str
     version: str
@@ -18,44 +18,44 @@ class WarmSpec:
     mlflow_url: str
     max_body_bytes: int
     batching: dict[str, float] | None = None
-    """The fields of the deployment's ``Batching``."""
+    """Fields of the deployment's ``Batching``."""
     counters_dir: str | None = None
-    """Where it counts its requests; None: for nobody."""
+    """Directory of its counters; None: it counts in memory only."""
     observer: dict[str, Any] | None = None
-    """The fields of an ``ObserverConfig``."""
-    packages_dir: str | None = None
-    """The site-packages of the version's environment; None for the base."""
+    """Fields of an ``ObserverConfig``."""
+    packages_dirs: list[str] = field(default_factory=list[str])
+    """site-packages of the version's environment; empty for the base."""
     worked_on_dir: str | None = None
-    """As ``ReplicaSpec``'s."""
+    """As in ``ReplicaSpec``."""
     environment: dict[str, str] = field(default_factory=dict[str, str], repr=False)
     """Environment variables of the version."""
 
 
 @dataclass(frozen=True, slots=True)
 class Serve:
-    """Fork, load, and answer HTTP at ``<directory>/http``."""
+    """Fork, load a version, and answer HTTP at ``<directory>/http``."""
 
     child: str
     directory: str
-    """Its own, for its socket and its temporary files. Whoever asked removes it."""
+    """Directory of its socket and temporary files. The sender removes it."""
     spec: WarmSpec
 
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """Kill the fork."""
+    """Kill a child."""
 
     child: str
 
 
 class EventKind(StrEnum):
     WARM = "warm"
-    """The libraries are imported: forks can be asked for."""
+    """The libraries are imported: the server accepts commands."""
     LOADED = "loaded"
-    UNFIT = "unfit"
-    """It does not load here; the text says why."""
+    LOAD_FAILED = "load_failed"
+    """The version does not load here; the text has the reason."""
     ENDED = "ended"
-    """The process of the fork is gone, for whatever reason; the text says how."""
+    """The child has ended in any way; the text has the exit code or signal."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""What a fork of the warm process does: loads one version and answers for it at a socket, as the version's replicas would."""
+"""Child of the fork server: loads a version and answers HTTP at a socket as a replica does."""
 
 from __future__ import annotations
 
@@ -20,35 +20,35 @@ from raylift.domain.replica import ObserverConfig
 from serve_apps.model_server.loading.loader import load_model
 from serve_apps.model_server.observability.observer import Observer
 from serve_apps.model_server.server.asgi import ReplicaApp
-from serve_apps.model_server.server.poison_requests import refusing_deadly
+from serve_apps.model_server.server.poison_requests import refuse_poison_requests
 from serve_apps.warm_pool.protocol import EventKind, WarmSpec
 
 _log = logging.getLogger(__name__)
 
 _KEEP_ALIVE_SECONDS: Final = 75
-"""Longer than the gateway keeps idle connections, so that it is the gateway who closes them."""
+"""Longer than the gateway keeps idle connections, so that the gateway closes them."""
 
 Report = Callable[[EventKind, str], None]
 
 
 def serve(spec: WarmSpec, listener: socket.socket, report: Report) -> int:
-    """Load and answer until killed; the exit code."""
-    os.environ.update(spec.environment)  # noqa: TID251 - the fork is the model's own
-    tempfile.tempdir = None  # TMPDIR is the fork's own.
+    """Load a version and answer until killed. Returns the exit code."""
+    os.environ.update(spec.environment)  # noqa: TID251 - the process belongs to the model
+    tempfile.tempdir = None  # TMPDIR is the child's own
     try:
-        if spec.packages_dir is not None:
-            _see(Path(spec.packages_dir))
+        for packages in spec.packages_dirs:
+            _add_packages(Path(packages))
         observer = Observer(spec.model_name, spec.version, ProcessKind.WARM, spec.counters_dir)
         if spec.observer is not None:
             observer.configure(ObserverConfig.of(spec.observer))
         model = observer.loading(load_model, spec.model_name, spec.version, spec.model_uri, spec.mlflow_url)
         batching = Batching(int(spec.batching["max_rows"]), spec.batching["wait_ms"]) if spec.batching else None
-        replica_app = ReplicaApp(model, spec.max_body_bytes, batching=batching, watch=observer)
+        replica_app = ReplicaApp(model, spec.max_body_bytes, batching=batching, observer=observer)
         observer.sample(replica_app.queued)
-        app = refusing_deadly(replica_app, spec.model_name, spec.version, spec.worked_on_dir)
+        app = refuse_poison_requests(replica_app, spec.model_name, spec.version, spec.worked_on_dir)
     except Exception as error:  # noqa: BLE001 - loading runs the model's own code, which may raise anything
-        _log.info("%s version %s is not for a warm process: %s", spec.model_name, spec.version, error)
-        report(EventKind.UNFIT, str(error))
+        _log.info("%s version %s does not load in a warm process: %s", spec.model_name, spec.version, error)
+        report(EventKind.LOAD_FAILED, str(error))
         return 1
     report(EventKind.LOADED, "")
     config = uvicorn.Config(app, log_config=None, access_log=False, timeout_keep_alive=_KEEP_ALIVE_SECONDS)
@@ -56,17 +56,17 @@ def serve(spec: WarmSpec, listener: socket.socket, report: Report) -> int:
     return 0
 
 
-def _see(packages: Path) -> None:
+def _add_packages(packages: Path) -> None:
     """Put an environment's packages before the base's.
 
     Raises:
-        ImportError: a package of the environment is imported already, as the base has it.
+        ImportError: The fork server has imported a package of the environment from the base.
     """
     imported = sorted(name for name in _importable(packages) if name in sys.modules)
     if imported:
         raise ImportError(f"Its environment has another {', '.join(imported)} than the warm process.")
     before = list(sys.path)
-    site.addsitedir(str(packages))  # With its .pth files: one of them keeps the environment from being removed.
+    site.addsitedir(str(packages))  # also reads its .pth files: one of them protects the environment from removal
     added = [path for path in sys.path if path not in before and Path(path) != packages]
     sys.path[:] = [str(packages), *before, *added]
 

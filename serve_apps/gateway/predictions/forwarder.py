@@ -28,6 +28,7 @@ from raylift.api.headers import (
     REQUEST_TIMEOUT,
     SHADOW,
 )
+from raylift.services.traffic.routing import Wanted
 
 _CONNECT_SECONDS: Final = 5.0
 # Shorter than the time-outs of Ray Serve and HAProxy, so that this side closes idle connections.

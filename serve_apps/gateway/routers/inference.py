@@ -21,10 +21,10 @@ from serve_apps.gateway.http.bodies import media_type, read_body
 from serve_apps.gateway.http.errors import REQUEST_ID, MalformedBody, UnsupportedMediaType
 from serve_apps.gateway.http.responses import SCALE_UP, json_body, problems
 from serve_apps.gateway.predictions.dispatcher import Dispatcher, ForwardRequest, hold_seconds
-from serve_apps.gateway.predictions.duplicate_keys import repeated_key
 from serve_apps.gateway.predictions.forwarder import onward_headers
 from serve_apps.gateway.predictions.inference_fast_route import Endpoint
 from serve_apps.gateway.predictions.sticky_key import sticky_key_of
+from serve_apps.model_server.repeated_keys import repeated_key
 
 _PARSED_IN_LOOP: Final = 256 * 1024
 """Bytes of a body that is parsed in the event loop, in one or two milliseconds. More would block other requests."""

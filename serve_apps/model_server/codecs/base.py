@@ -1,41 +1,19 @@
-"""What a protocol is to a replica: bytes to a question, an answer to bytes, an error to bytes."""
+"""Interface of a protocol's codec: request bytes to a prediction request, results and errors to response bytes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from raylift.domain.errors import PlatformError
-from serve_apps.model_server.model import Answer, Model, Question
+from serve_apps.model_server.errors import status_of
+from serve_apps.model_server.inputs.tabular import Inputs
+from serve_apps.model_server.jsonify import dumps
+from serve_apps.model_server.model import Model, PredictionRequest, PredictionResult
 
 Headers = Mapping[str, str]
-"""Request headers, their names in lower case."""
-
-
-class RequestHeaders(Mapping[str, str]):
-    """ASGI's list of headers. Decoded only as far as somebody looks: most requests are answered without."""
-
-    def __init__(self, raw: Sequence[tuple[bytes, bytes]]) -> None:
-        self._raw = raw
-
-    def __getitem__(self, name: str) -> str:
-        wanted = name.encode("latin-1")
-        for key, value in reversed(self._raw):
-            if key == wanted:
-                return value.decode("latin-1")
-        raise KeyError(name)
-
-    def __contains__(self, name: object) -> bool:
-        # Most of what is asked for is not there, and raising costs more than looking.
-        wanted = name.encode("latin-1") if isinstance(name, str) else name
-        return any(key == wanted for key, _ in self._raw)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(dict.fromkeys(key.decode("latin-1") for key, _ in self._raw))
-
-    def __len__(self) -> int:
-        return len({key for key, _ in self._raw})
+"""Request headers with names in lower case."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +23,13 @@ class Response:
     media_type: str = "application/json"
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
     error: str | None = None
-    """The code of the error that this answers, for those who count; no client sees it here."""
+    """Code of the error in the body, for metrics and logs. It is not sent."""
 
 
 class Codec(Protocol):
-    """One protocol's prediction route."""
+    """Prediction route of a protocol."""
 
-    def decode(self, body: bytes, headers: Headers, model: Model) -> Question:
+    def decode(self, body: bytes, headers: Headers, model: Model) -> PredictionRequest:
         """Read a request.
 
         Raises:
@@ -59,6 +37,17 @@ class Codec(Protocol):
         """
         ...
 
-    def encode(self, answer: Answer, question: Question, model: Model) -> Response: ...
+    def encode(self, result: PredictionResult, request: PredictionRequest, model: Model) -> Response: ...
 
     def error(self, error: PlatformError, path: str) -> Response: ...
+
+
+def error_object(error: PlatformError) -> Response:
+    """An error as ``{"error": text}``, the form of KServe's protocols. Wrong inputs are 400 there."""
+    status = status_of(error)
+    return Response(400 if status == 422 else status, dumps({"error": error.detail}))
+
+
+def unchanged(inputs: Inputs) -> Inputs:
+    """Inputs that the protocol has decoded already, as ``Model.prediction_request`` wants them."""
+    return inputs

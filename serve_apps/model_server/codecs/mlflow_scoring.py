@@ -1,22 +1,21 @@
-"""MLflow's scoring protocol: ``/invocations`` and its three small neighbours.
+"""MLflow's scoring protocol: ``/invocations``, ``/ping``, ``/health`` and ``/version``.
 
-What ``mlflow models serve`` answers to a body is answered here, its stack traces apart, and NaN as null. A Python function
-gets exactly the data MLflow would give it.
+Responses equal those of ``mlflow models serve``, without its stack traces and with null for NaN. A Python function gets exactly
+the data that MLflow would pass to it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from io import BytesIO
-from types import MappingProxyType
 from typing import Any, Final
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from raylift.domain.errors import FieldError, InvalidRequest, PlatformError, TooLarge
+from raylift.domain.errors import InvalidRequest, PlatformError, TooLarge
 from serve_apps.model_server.codecs.base import Headers, Response
+from serve_apps.model_server.codecs.mlflow_rows import fast_rows
 from serve_apps.model_server.codecs.mlflow_values import (
     FORMATS,
     NotCompatible,
@@ -32,17 +31,15 @@ from serve_apps.model_server.errors import (
     UnsupportedContent,
     WrongInputs,
 )
-from serve_apps.model_server.inputs.column_reader import ColumnReader
 from serve_apps.model_server.inputs.column_type import ColumnType
 from serve_apps.model_server.inputs.column_values.conversion import convert
 from serve_apps.model_server.inputs.csv.from_text import columns_from_csv
 from serve_apps.model_server.inputs.documents import Records
-from serve_apps.model_server.inputs.fast_reader import ArrayReader
 from serve_apps.model_server.inputs.params import checked_params
-from serve_apps.model_server.inputs.tabular import Columns, Inputs, Rows, from_columns, from_records
+from serve_apps.model_server.inputs.tabular import Columns, Inputs, Rows, from_columns, from_records, not_tabular
 from serve_apps.model_server.inputs.values import Mistyped, Values
 from serve_apps.model_server.jsonify import dumps, loads
-from serve_apps.model_server.model import Answer, Model, Question
+from serve_apps.model_server.model import Model, PredictionRequest, PredictionResult
 from serve_apps.model_server.outputs.tables import plain
 from serve_apps.model_server.outputs.values import entries_of
 
@@ -56,13 +53,13 @@ _EVALUATION: Final = (
 
 
 class ScoringCodec:
-    def decode(self, body: bytes, headers: Headers, model: Model) -> Question:
+    def decode(self, body: bytes, headers: Headers, model: Model) -> PredictionRequest:
         media_type = _media_type(headers.get("content-type", ""))
         return _READERS[media_type](body, model)
 
-    def encode(self, answer: Answer, question: Question, model: Model) -> Response:
-        predictions = _jsonable(answer.predictions)
-        return Response(200, dumps(predictions if question.echo.get("unwrapped") else {"predictions": predictions}))
+    def encode(self, result: PredictionResult, request: PredictionRequest, model: Model) -> Response:
+        predictions = _jsonable(result.predictions)
+        return Response(200, dumps(predictions if request.echo.get("unwrapped") else {"predictions": predictions}))
 
     def error(self, error: PlatformError, path: str) -> Response:
         if isinstance(error, UnsupportedContent):
@@ -74,7 +71,7 @@ class ScoringCodec:
         if isinstance(error, WrongInputs):
             return _mlflow_error(400, "INVALID_PARAMETER_VALUE", f"Failed to enforce schema of the data. Error: {error.detail}")
         if isinstance(error, (InputsRefused, PredictionFailed)):
-            # An error of MLflow's own brings its code.
+            # MLflow's own errors have a code.
             return _mlflow_error(400, getattr(error.__cause__, "error_code", "BAD_REQUEST"), f"{_EVALUATION} {error.detail}")
         if isinstance(error, (MalformedBody, InvalidRequest)):
             return _mlflow_error(400, "BAD_REQUEST", f"Invalid input. {error.detail}")
@@ -106,120 +103,90 @@ def _media_type(content_type: str) -> str:
     return media_type.lower()
 
 
-def _read_csv(body: bytes, model: Model) -> Question:
+def _read_csv(body: bytes, model: Model) -> PredictionRequest:
     columns = columns_from_csv(body, model.schema)
     if not model.is_function:
-        return _question(columns, None, model)
+        return _tabular_request(columns, None, model)
     known = {column.name: column.type for column in model.schema.columns}
     try:
-        frame = pd.DataFrame({name: _as_signed(values, known.get(name)) for name, values in columns.values.items()})
+        frame = pd.DataFrame({name: _converted(values, known.get(name)) for name, values in columns.values.items()})
     except Mistyped:
-        # MLflow enforces the signature, and says what is wrong in its own words.
+        # MLflow enforces the signature, with its own error.
         frame = pd.DataFrame(columns.values)
-    return _question(frame, None, model)
+    return _tabular_request(frame, None, model)
 
 
-def _as_signed(values: Values, wanted: ColumnType | None) -> Any:
+def _converted(values: Values, wanted: ColumnType | None) -> Any:
     return values if wanted is None else convert(values, wanted)
 
 
-def _read_parquet(body: bytes, model: Model) -> Question:
+def _read_parquet(body: bytes, model: Model) -> PredictionRequest:
     try:
         frame = pd.read_parquet(BytesIO(body))
-    except (ValueError, OSError) as error:  # pyarrow's own errors are of these kinds
+    except (ValueError, OSError) as error:  # pyarrow's errors are subclasses
         raise MalformedBody(
             "Failed to parse input as a Pandas DataFrame. Ensure that the input is a valid Parquet-formatted Pandas DataFrame"
             f" produced using the `pandas.DataFrame.to_parquet()` method. Error: '{error}'"
         ) from None
-    return _question(frame, None, model)
+    return _tabular_request(frame, None, model)
 
 
-def _read_json(body: bytes, model: Model) -> Question:
-    request = loads(body)
-    if not isinstance(request, dict):
-        raise MalformedBody(f"{_ONE_OF}. Received {'a list' if isinstance(request, list) else 'something else'}.")
-    if model.is_function and any(key in request for key in _LLM_KEYS):
-        return _chat(request, model)
-    data = {key: value for key, value in request.items() if key in FORMATS}
+def _read_json(body: bytes, model: Model) -> PredictionRequest:
+    document = loads(body)
+    if not isinstance(document, dict):
+        raise MalformedBody(f"{_ONE_OF}. Received {'a list' if isinstance(document, list) else 'something else'}.")
+    if model.is_function and any(key in document for key in _LLM_KEYS):
+        return _chat(document, model)
+    data = {key: value for key, value in document.items() if key in FORMATS}
     if len(data) != 1:
-        raise MalformedBody(f"{_ONE_OF}. Received dictionary with input fields: {list(request)}.")
+        raise MalformedBody(f"{_ONE_OF}. Received dictionary with input fields: {list(document)}.")
     ((form, payload),) = data.items()
-    if model.signature is not None and model.signature.from_type_hint:
+    if model.takes_raw_inputs:
         if form != "inputs":
             raise MalformedBody("The model has a type hint: the request must be a dictionary with the key 'inputs'.")
-        return Question(payload, _params(request.get("params"), model))
+        return PredictionRequest(payload, _params(document.get("params"), model))
     if isinstance(model.schema, Records) and isinstance(payload, list) and all(isinstance(record, dict) for record in payload):
-        # A frame of them would have NaN for what one of them lacks.
-        return _question(from_records(payload), request.get("params"), model)
-    params = _params(request.get("params"), model)
-    array = _array(form, payload, params, model)
+        # A frame would have NaN for absent fields.
+        return _tabular_request(from_records(payload), document.get("params"), model)
+    params = _params(document.get("params"), model)
+    array = fast_rows(form, payload, params, model)
     if array is not None:
-        return Question(array, params, is_array=True)
+        return PredictionRequest(array, params, is_array=True)
     try:
         data = parse_payload(form, payload, model.signature) if model.is_function else plain_payload(form, payload, model)
-        return _question(data, request.get("params"), model)
+        return _tabular_request(data, document.get("params"), model)
     except NotCompatible as error:
         raise MalformedBody(str(error)) from None
 
 
-def _array(form: str, payload: Any, params: Mapping[str, Any], model: Model) -> NDArray[Any] | None:
-    """Whole rows of plain numbers, in one step; None for all else, of which a frame is made first, as MLflow does it."""
-    reader = model.reader
-    if reader is None:
-        return None
-    if form == "dataframe_split":
-        payload = _rows_of_split(payload, reader)
-    elif form == "dataframe_records" and not isinstance(payload, list):
-        return None
-    # One column by name is given a list of its values, which a list of rows is not told from.
-    is_list_of_values = isinstance(payload, list) and reader.width == 1 and form in ("instances", "inputs")
-    # MLflow makes one array of the other forms' values, and so text of numbers beside text.
-    is_one_array = isinstance(reader, ColumnReader) and form not in ("dataframe_split", "dataframe_records")
-    return None if is_list_of_values or is_one_array else model.read(payload, params)
+def _chat(document: Mapping[str, Any], model: Model) -> PredictionRequest:
+    """A chat, completion or embedding request. MLflow passes it unwrapped and returns the output unwrapped."""
+    declared = {parameter.name for parameter in model.declared_params}
+    params = {key: value for key, value in document.items() if key in declared}
+    return PredictionRequest(
+        {key: value for key, value in document.items() if key not in declared}, params, echo={"unwrapped": True}
+    )
 
 
-def _rows_of_split(payload: Any, reader: ArrayReader | ColumnReader) -> list[Any] | None:
-    if not isinstance(payload, dict) or not payload.keys() <= {"columns", "data", "index"}:
-        return None
-    rows, columns, index = payload.get("data"), payload.get("columns"), payload.get("index")
-    if not isinstance(rows, list) or not (index is None or (isinstance(index, list) and len(index) == len(rows))):
-        return None
-    if rows and isinstance(rows[0], dict):
-        return None
-    if reader.names is None:
-        is_each_once = isinstance(columns, list) and len({str(name) for name in columns}) == len(columns) == reader.width
-        return rows if columns is None or is_each_once else None
-    return rows if columns is None or columns == list(reader.names) else None
-
-
-def _chat(request: Mapping[str, Any], model: Model) -> Question:
-    """A chat, completion or embedding request, which MLflow hands to the model unwrapped and answers unwrapped."""
-    declared = {parameter.name for parameter in (model.signature.params if model.signature else None) or ()}
-    params = {key: value for key, value in request.items() if key in declared}
-    return Question({key: value for key, value in request.items() if key not in declared}, params, echo={"unwrapped": True})
-
-
-def _question(data: Any, params: Any, model: Model) -> Question:
+def _tabular_request(data: Any, params: Any, model: Model) -> PredictionRequest:
     if isinstance(data, pd.DataFrame):
         refuse_repeated_columns(data.columns)
     if model.is_function:
-        # MLflow itself enforces the signature on it.
-        return Question(data, _params(params, model))
+        # MLflow itself enforces its signature.
+        return PredictionRequest(data, _params(params, model))
     signature = model.signature
     try:
         batch = model.schema.batch(_inputs(data), ignore_unexpected=signature is not None and bool(signature.columns))
     except WrongInputs as error:
         if signature is not None:
             raise
-        # MLflow enforces nothing without a signature: there it is the model that refuses.
+        # Without a signature MLflow enforces nothing: the model would refuse these inputs.
         raise InputsRefused(error.detail, error.errors) from None
-    return Question(batch, _params(params, model))
+    return PredictionRequest(batch, _params(params, model))
 
 
 def _params(params: Any, model: Model) -> dict[str, Any]:
-    return checked_params(
-        {} if params is None else params, model.signature.params if model.signature else None, ignore_unknown=True
-    )
+    return checked_params({} if params is None else params, model.declared_params, ignore_unknown=True)
 
 
 def _inputs(data: Any) -> Inputs:
@@ -235,11 +202,11 @@ def _inputs(data: Any) -> Inputs:
         return from_records(data)
     if isinstance(data, list) or (isinstance(data, np.ndarray) and data.ndim > 0):
         return Rows(data)
-    raise WrongInputs("The inputs are neither columns, records nor rows.", [FieldError("inputs", "wants an object or a list")])
+    raise not_tabular()
 
 
 def _jsonable(predictions: Any) -> Any:
-    """The answer in the form that MLflow gives it."""
+    """The output in the form of MLflow's server."""
     predictions = plain(predictions)
     if isinstance(predictions, pd.Series):
         predictions = pd.DataFrame(predictions)
@@ -252,6 +219,8 @@ def _mlflow_error(status: int, code: str, message: str) -> Response:
     return Response(status, dumps({"error_code": code, "message": message}))
 
 
-_READERS: Final[Mapping[str, Callable[[bytes, Model], Question]]] = MappingProxyType(
-    {"text/csv": _read_csv, "application/json": _read_json, PARQUET: _read_parquet}
-)
+_READERS: Final[Mapping[str, Callable[[bytes, Model], PredictionRequest]]] = {
+    "text/csv": _read_csv,
+    "application/json": _read_json,
+    PARQUET: _read_parquet,
+}

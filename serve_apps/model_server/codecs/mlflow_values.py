@@ -1,11 +1,10 @@
-"""Values in MLflow's scoring formats, cast by the signature as MLflow's own server casts them before it enforces the rest."""
+"""Reads MLflow's scoring formats and casts values by the signature, as MLflow's server does before it enforces the rest."""
 
 from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Iterable, Mapping
-from types import MappingProxyType
+from collections.abc import Iterable
 from typing import Any, Final
 
 import numpy as np
@@ -13,64 +12,46 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from raylift.domain.errors import FieldError, InvalidRequest
-from serve_apps.model_server.inputs.column_type import ColumnType
+from serve_apps.model_server.inputs.column_type import NUMBERS, NUMPY_DTYPES, ColumnType
 from serve_apps.model_server.inputs.schema import Schema
 from serve_apps.model_server.inputs.signature import Column, Signature, Tensor
 from serve_apps.model_server.model import Model
 
 FORMATS: Final = ("dataframe_split", "dataframe_records", "instances", "inputs")
 
-_DTYPES: Final[Mapping[ColumnType, Any]] = MappingProxyType(
-    {
-        ColumnType.BOOLEAN: np.dtype(np.bool_),
-        ColumnType.INTEGER: np.dtype(np.int32),
-        ColumnType.LONG: np.dtype(np.int64),
-        ColumnType.FLOAT: np.dtype(np.float32),
-        ColumnType.DOUBLE: np.dtype(np.float64),
-    }
-)
-
-
-_NUMERIC: Final = frozenset({ColumnType.INTEGER, ColumnType.LONG, ColumnType.FLOAT, ColumnType.DOUBLE})
 _WHOLE: Final = re.compile(r"[+-]?[0-9]{1,40}")
 _NO_NAMES: Final = "The model's signature has no names: it wants one array or one value, and got an object."
 
 
 class NotCompatible(ValueError):
-    """The payload is no valid form of its format, or a value cannot be cast."""
+    """The payload is not of its format, or a value cannot be cast."""
 
 
 def parse_payload(form: str, payload: Any, signature: Signature | None) -> Any:
-    """A frame, an array, a dict of arrays or a list of records.
+    """Read a payload as a frame, an array, a dict of arrays or a list of records.
 
     Raises:
-        NotCompatible: It cannot be read or cast.
+        NotCompatible: It is not of its format, or a value cannot be cast.
     """
-    if form == "dataframe_split":
-        return _cast_frame(_split(payload), signature)
-    if form == "dataframe_records":
-        if not isinstance(payload, list):
-            raise NotCompatible(f"Dataframe records format must be a list of records. Got {_kind(payload)}.")
-        return _cast_frame(_frame(payload, form, data=payload), signature)
+    frame = _payload_frame(form, payload)
+    if frame is not None:
+        return _cast_frame(frame, signature)
     if form == "instances" and isinstance(payload, list) and payload and isinstance(payload[0], dict):
         return _instances(payload, signature)
     return _tensor_or_columns(payload, signature)
 
 
 def plain_payload(form: str, payload: Any, model: Model) -> Any:
-    """A frame of objects, a dict of lists or a list: each value as it came, for a model whose schema reads it.
+    """Read a payload as a frame of objects, a dict of lists or a list, for a model whose schema converts the values.
 
-    Numbers may be written as text, as MLflow takes them.
+    Numbers may be text, as in MLflow.
 
     Raises:
-        NotCompatible: It cannot be read.
+        NotCompatible: It is not of its format.
     """
-    if form == "dataframe_split":
-        return _with_numbers(_split(payload, dtype=object), model.schema)
-    if form == "dataframe_records":
-        if not isinstance(payload, list):
-            raise NotCompatible(f"Dataframe records format must be a list of records. Got {_kind(payload)}.")
-        return _with_numbers(_frame(payload, form, data=payload, dtype=object), model.schema)
+    frame = _payload_frame(form, payload, dtype=object)
+    if frame is not None:
+        return _with_numbers(frame, model.schema)
     if isinstance(payload, dict) and model.signature is not None and not _by_name(model.signature):
         raise NotCompatible(_NO_NAMES)
     return payload
@@ -78,7 +59,7 @@ def plain_payload(form: str, payload: Any, model: Model) -> Any:
 
 def _with_numbers(frame: pd.DataFrame, schema: Schema) -> pd.DataFrame:
     for column in schema.columns:
-        if column.name is not None and column.name in frame.columns and column.type in _NUMERIC:
+        if column.name is not None and column.name in frame.columns and column.type in NUMBERS:
             values = frame[column.name]
             if any(type(value) is str for value in values):
                 frame[column.name] = [_number(value, column.name, row) for row, value in enumerate(values)]
@@ -97,15 +78,28 @@ def _number(value: Any, name: str, row: int) -> Any:
 
 
 def refuse_repeated_columns(names: Iterable[Any]) -> None:
-    """Check that each column is given once.
+    """Check that no column is repeated.
 
     Raises:
-        InvalidRequest: One is given more than once; the message names it.
+        InvalidRequest: A column is given more than once; the message names it.
     """
     texts = [str(name) for name in names]
     if len(set(texts)) < len(texts):
-        twice = next(name for name in texts if texts.count(name) > 1)
-        raise InvalidRequest(f"The column {twice} is given more than once.", [FieldError(twice, "is given more than once")])
+        repeated = next(name for name in texts if texts.count(name) > 1)
+        raise InvalidRequest(
+            f"The column {repeated} is given more than once.", [FieldError(repeated, "is given more than once")]
+        )
+
+
+def _payload_frame(form: str, payload: Any, **options: Any) -> pd.DataFrame | None:
+    """Frame of a payload in one of the two dataframe formats; None for the other formats."""
+    if form == "dataframe_split":
+        return _split(payload, **options)
+    if form != "dataframe_records":
+        return None
+    if not isinstance(payload, list):
+        raise NotCompatible(f"Dataframe records format must be a list of records. Got {_kind(payload)}.")
+    return _frame(form, data=payload, **options)
 
 
 def _split(payload: Any, **options: Any) -> pd.DataFrame:
@@ -119,10 +113,10 @@ def _split(payload: Any, **options: Any) -> pd.DataFrame:
     if isinstance(columns, list):
         refuse_repeated_columns(columns)
     given = {"index": payload.get("index"), "columns": columns, "data": payload["data"]}
-    return _frame(payload, "dataframe_split", **given, **options)
+    return _frame("dataframe_split", **given, **options)
 
 
-def _frame(payload: Any, form: str, **arguments: Any) -> pd.DataFrame:
+def _frame(form: str, **arguments: Any) -> pd.DataFrame:
     try:
         return pd.DataFrame(**arguments)
     except (ValueError, TypeError, AttributeError) as error:
@@ -164,18 +158,18 @@ def _cast_series(values: pd.Series, wanted: Column | Tensor) -> Any:
     if wanted.type is ColumnType.DATETIME:
         parsed = pd.to_datetime(values)
         return parsed.dt.as_unit("ns") if pd.api.types.is_datetime64_any_dtype(parsed) else parsed
-    return values if wanted.type is None else values.astype(_DTYPES[wanted.type])
+    return values if wanted.type is None else values.astype(NUMPY_DTYPES[wanted.type])
 
 
 def _is_cast(values: pd.Series, wanted: Column | Tensor) -> bool:
-    """Whether nothing is left to do: setting a frame's column costs more than a prediction."""
+    """Tell whether a series has the wanted type already: setting a frame's column costs more than a prediction."""
     if isinstance(wanted, Tensor):
         return values.dtype == np.dtype(wanted.dtype)
     if wanted.type in (None, ColumnType.NESTED):
         return True
     if wanted.type is ColumnType.STRING:
         return values.dtype == object or isinstance(values.dtype, pd.StringDtype)
-    return wanted.type in _DTYPES and values.dtype == _DTYPES[wanted.type]
+    return wanted.type in NUMPY_DTYPES and values.dtype == NUMPY_DTYPES[wanted.type]
 
 
 def _from_base64(text: str) -> bytes:
@@ -213,7 +207,7 @@ def _tensor_or_columns(payload: Any, signature: Signature | None) -> Any:
     if is_list and payload and all(isinstance(item, dict) for item in payload):
         return [{name: _cast_value(value, specs.get(name)) for name, value in item.items()} for item in payload]
     if len(specs) > 1:
-        return payload  # rows for named columns: MLflow takes none, the schema takes them by position
+        return payload  # rows for named columns: MLflow refuses them, the schema reads them by position
     unnamed = (*signature.columns, *signature.tensors) if signature is not None else ()
     return _cast_value(payload, unnamed[0] if unnamed else None)
 
@@ -237,7 +231,7 @@ def _dtype(wanted: Column | Tensor | None) -> Any:
         return None
     if wanted.type is ColumnType.DATETIME:
         return np.dtype("datetime64[ns]")
-    return _DTYPES.get(wanted.type, np.dtype(str) if wanted.type is ColumnType.STRING else np.dtype(bytes))
+    return NUMPY_DTYPES.get(wanted.type, np.dtype(str) if wanted.type is ColumnType.STRING else np.dtype(bytes))
 
 
 def _by_name(signature: Signature | None) -> dict[str, Column | Tensor]:
@@ -247,7 +241,9 @@ def _by_name(signature: Signature | None) -> dict[str, Column | Tensor]:
 
 
 def _wanted_name(wanted: Column | Tensor) -> str:
-    return wanted.dtype if isinstance(wanted, Tensor) else str(_DTYPES.get(wanted.type, wanted.type)) if wanted.type else "any"
+    if isinstance(wanted, Tensor):
+        return wanted.dtype
+    return str(NUMPY_DTYPES.get(wanted.type, wanted.type)) if wanted.type else "any"
 
 
 def _kind(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""The platform's own protocol: the body of ``POST /mlops/inference`` (raylift.api.inference states it as a schema)."""
+"""The platform's own protocol: the body of ``POST /mlops/inference`` (schema: raylift.api.inference)."""
 
 from __future__ import annotations
 
@@ -9,20 +9,30 @@ from urllib.parse import parse_qsl
 from raylift.api.headers import NAMED
 from raylift.domain.errors import FieldError, InvalidRequest, PlatformError
 from raylift.ingress.problems import PROBLEM_JSON, problem_of
-from serve_apps.model_server.codecs.base import Headers, Response
-from serve_apps.model_server.errors import MalformedBody, WrongInputs, status_of
+from serve_apps.model_server.codecs.base import Headers, Response, unchanged
+from serve_apps.model_server.errors import MalformedBody, status_of
 from serve_apps.model_server.inputs.csv.from_text import columns_from_csv
 from serve_apps.model_server.inputs.documents import Records, SingleValues
 from serve_apps.model_server.inputs.params import checked_params
 from serve_apps.model_server.inputs.schema import Anything
-from serve_apps.model_server.inputs.tabular import Inputs, Raw, Rows, from_columns, from_records, from_rows, refuse_ragged
+from serve_apps.model_server.inputs.tabular import (
+    Inputs,
+    Raw,
+    Rows,
+    from_columns,
+    from_records,
+    from_rows,
+    not_tabular,
+    refuse_ragged,
+    require_table,
+)
 from serve_apps.model_server.jsonify import dumps, loads
-from serve_apps.model_server.model import Answer, Model, Question
+from serve_apps.model_server.model import Model, PredictionRequest, PredictionResult
 from serve_apps.model_server.outputs.rows import row_count, rows_of
 from serve_apps.model_server.outputs.values import listed
 
 _FIELDS: Final = ("model_name", "model_version", "alias", "inputs", "return_probabilities", "params")
-# model_name, model_version and alias chose this replica before the body came here.
+# The ingress or the gateway reads model_name, model_version and alias.
 _NAMED: Final = NAMED.lower()
 _KNOWN: Final = frozenset(_FIELDS)
 _IN_QUERY: Final = ("model_name", "model_version", "alias", "return_probabilities")
@@ -31,10 +41,10 @@ _TRUE_OR_FALSE: Final = {"true": True, "false": False}
 
 class RayliftCodec:
     def __init__(self, query: str = "") -> None:
-        """``query`` is the address's: of a CSV it has what stands beside ``inputs`` in a JSON body."""
+        """``query`` of the URL has the fields of a CSV request other than ``inputs``."""
         self._query = query
 
-    def decode(self, body: bytes, headers: Headers, model: Model) -> Question:
+    def decode(self, body: bytes, headers: Headers, model: Model) -> PredictionRequest:
         if is_csv(headers.get("content-type", "")):
             return self._decode_csv(body, model)
         request = loads(body)
@@ -43,26 +53,26 @@ class RayliftCodec:
         if _NAMED in headers:
             _check_name(request, model)
         _check_fields(request)
-        return model.question(
+        return model.prediction_request(
             request["inputs"],
             lambda inputs: tabular(inputs, model),
-            params=checked_params(request.get("params", {}), model.signature.params if model.signature else None),
+            params=checked_params(request.get("params", {}), model.declared_params),
             probabilities=request.get("return_probabilities", False),
         )
 
-    def _decode_csv(self, body: bytes, model: Model) -> Question:
+    def _decode_csv(self, body: bytes, model: Model) -> PredictionRequest:
         probabilities = _probabilities_in(parse_qsl(self._query, keep_blank_values=True))
-        return model.question(columns_from_csv(body, model.schema), _as_they_are, probabilities=probabilities)
+        return model.prediction_request(columns_from_csv(body, model.schema), unchanged, probabilities=probabilities)
 
-    def encode(self, answer: Answer, question: Question, model: Model) -> Response:
+    def encode(self, result: PredictionResult, request: PredictionRequest, model: Model) -> Response:
         body: dict[str, Any] = {
             "model_name": model.name,
             "model_version": model.version,
-            "predictions": rows_of(answer.predictions, asked_rows(question, model)),
-            "inference_time_ms": round(answer.seconds * 1000, 3),
+            "predictions": rows_of(result.predictions, requested_rows(request, model)),
+            "inference_time_ms": round(result.seconds * 1000, 3),
         }
-        if answer.probabilities is not None:
-            body["probabilities"] = listed(answer.probabilities)
+        if result.probabilities is not None:
+            body["probabilities"] = listed(result.probabilities)
             body["classes"] = list(model.classes or ())
         return Response(200, dumps(body))
 
@@ -75,37 +85,30 @@ def is_csv(content_type: str) -> bool:
 
 
 def _probabilities_in(query: Sequence[tuple[str, str]]) -> bool:
-    """Tell whether the query of a CSV's address asks for probabilities."""
+    """Read ``return_probabilities`` of a CSV request's query."""
     errors = [FieldError(name, f"unknown; known are {', '.join(_IN_QUERY)}") for name, _ in query if name not in _IN_QUERY]
-    asked = [value for name, value in query if name == "return_probabilities"]
-    if len(asked) > 1 or any(value not in _TRUE_OR_FALSE for value in asked):
+    wanted = [value for name, value in query if name == "return_probabilities"]
+    if len(wanted) > 1 or any(value not in _TRUE_OR_FALSE for value in wanted):
         errors.append(FieldError("return_probabilities", "wants true or false, once"))
     if errors:
-        said = "; ".join(f"{error.field}: {error.detail}" for error in errors)
-        raise InvalidRequest(f"In the query of the address: {said}.", errors)
-    return bool(asked) and _TRUE_OR_FALSE[asked[0]]
-
-
-def _as_they_are(inputs: Inputs) -> Inputs:
-    return inputs
+        listed_errors = "; ".join(f"{error.field}: {error.detail}" for error in errors)
+        raise InvalidRequest(f"In the query of the address: {listed_errors}.", errors)
+    return bool(wanted) and _TRUE_OR_FALSE[wanted[0]]
 
 
 def tabular(inputs: Any, model: Model) -> Inputs:
-    """Columns, records or rows, whichever the inputs are.
+    """Read columns, records or rows.
 
     Raises:
-        WrongInputs: They are none of these, or ragged.
+        WrongInputs: The inputs are none of these, or ragged.
     """
-    if model.signature is not None and model.signature.from_type_hint:
+    if model.takes_raw_inputs:
         return Raw(inputs)
     if isinstance(inputs, dict):
         return from_columns(inputs)
     if not isinstance(inputs, list):
-        raise WrongInputs(
-            "The inputs are neither columns, records nor rows.", [FieldError("inputs", "wants an object or a list")]
-        )
-    if not inputs:
-        raise WrongInputs("The inputs have no rows.", [FieldError("inputs", "wants at least one row")])
+        raise not_tabular()
+    require_table(Rows(inputs))
     if isinstance(inputs[0], dict):
         if not isinstance(model.schema, Records) or not all(isinstance(record, dict) for record in inputs):
             refuse_ragged(inputs)
@@ -114,7 +117,7 @@ def tabular(inputs: Any, model: Model) -> Inputs:
 
 
 def _by_position(inputs: list[Any], model: Model) -> Rows:
-    """Rows, or a flat list where a row is one value."""
+    """Rows, or a flat list if a row is one value."""
     if _wants_a_list(model):
         return Rows(inputs)
     if not any(isinstance(row, list) for row in inputs):
@@ -125,13 +128,13 @@ def _by_position(inputs: list[Any], model: Model) -> Rows:
     return from_rows(inputs)
 
 
-def asked_rows(question: Question, model: Model) -> int | None:
-    """Count the rows that are asked for; None where inputs go to the model as they are, and may be anything."""
-    return None if model.signature is not None and model.signature.from_type_hint else row_count(question.batch)
+def requested_rows(request: PredictionRequest, model: Model) -> int | None:
+    """Rows of a request; None if the inputs go to the model unchanged."""
+    return None if model.takes_raw_inputs else row_count(request.batch)
 
 
 def _wants_a_list(model: Model) -> bool:
-    """Tell whether a row may be one value, and no list."""
+    """Tell whether a row may be a value instead of a list."""
     if isinstance(model.schema, SingleValues):
         return True
     tensors = model.schema.tensors
@@ -139,7 +142,7 @@ def _wants_a_list(model: Model) -> bool:
 
 
 def _has_one_column(model: Model) -> bool:
-    """Tell whether a function's signature says that a row is one value."""
+    """Tell whether a function's signature has a single column of values."""
     columns = model.schema.columns
     return model.is_function and len(columns) == 1 and not columns[0].is_array
 
@@ -151,10 +154,14 @@ def problem(error: PlatformError, path: str) -> Response:
 
 
 def _check_name(request: dict[str, Any], model: Model) -> None:
-    """What chose this replica was the ingress' view of the body: it must be ours, too."""
+    """Check that the body names this model and no version: the ingress chose the replica by its own reading of the body.
+
+    Raises:
+        InvalidRequest: The body names another model, or is ambiguous.
+    """
     name = request.get("model_name")
     if not isinstance(name, str) or not name:
-        # As the gateway says it.
+        # The gateway has the same error.
         raise InvalidRequest("model_name is required, as a string", [FieldError("model_name", "is required, as a string")])
     if name != model.name or request.get("model_version") is not None or request.get("alias") is not None:
         error = FieldError("model_name", "is ambiguous: give model_name, model_version and alias once each")

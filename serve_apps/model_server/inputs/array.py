@@ -1,4 +1,4 @@
-"""Models that want arrays: one, or several by name."""
+"""Schemas of models that take one array, or several by name."""
 
 from __future__ import annotations
 
@@ -12,38 +12,36 @@ from numpy.typing import NDArray
 from raylift.domain.errors import FieldError
 from serve_apps.model_server.errors import WrongInputs
 from serve_apps.model_server.inputs.signature import Column, Tensor
-from serve_apps.model_server.inputs.tabular import Columns, Inputs, Raw, Rows, not_tabular, refuse_empty, width_of, wrong_count
-from serve_apps.model_server.inputs.values import Mistyped, Values, is_missing, to_dtype
+from serve_apps.model_server.inputs.tabular import Columns, Inputs, Rows, require_table, width_of, wrong_count
+from serve_apps.model_server.inputs.values import Mistyped, Values, is_missing, natural_array, to_dtype
 
 
 @dataclass(frozen=True, slots=True)
 class PlainArray:
-    """One array. Columns given by name are taken in the order given."""
+    """One array. Columns by name are taken in the order given."""
 
     dtype: np.dtype[Any] | None
-    """None: numbers become float64, anything else goes as it is."""
+    """None: numbers become float64, other values stay as they are."""
     shape: tuple[int, ...]
     columns: tuple[Column, ...] = ()
     missing: Any = None
-    """The missing value of an array of objects."""
+    """Value for missing entries of an object array."""
 
     @property
     def tensors(self) -> Sequence[Tensor]:
         return (Tensor(None, str(self.dtype or np.dtype(np.float64)), self.shape),)
 
     def batch(self, inputs: Inputs, *, ignore_unexpected: bool = False) -> NDArray[Any]:
-        if isinstance(inputs, Raw):
-            raise not_tabular()
-        refuse_empty(inputs)
+        inputs = require_table(inputs)
         if len(self.shape) == 1:
-            inputs = _one_each(inputs)
+            inputs = _single_values(inputs)
         if isinstance(inputs, Columns):
             self._check_width(len(inputs.values))
             return np.column_stack([self._typed(values, f"inputs.{name}") for name, values in inputs.values.items()])
         values = inputs.values
         if isinstance(values, np.ndarray) and values.ndim == 1 and self.shape[1:] == (1,):
             values = values.reshape(-1, 1)
-        array = _numbers(values)
+        array = natural_array(values)
         if array is None:
             return self._mixed(values)
         self._check_width(width_of(array))
@@ -53,7 +51,7 @@ class PlainArray:
         return self._typed(array.reshape(-1), "inputs").reshape(array.shape)
 
     def _mixed(self, rows: Sequence[Any] | NDArray[Any]) -> NDArray[Any]:
-        """The array of rows that hold more than numbers: text, nulls, booleans."""
+        """Array of rows with text, nulls or booleans."""
         if len(self.shape) == 1 and not any(isinstance(row, (list, tuple, np.ndarray)) for row in rows):
             return self._typed(rows, "inputs")
         self._check_width(width_of(rows))
@@ -69,7 +67,7 @@ class PlainArray:
 
     def _typed(self, values: Values, field: str) -> NDArray[Any]:
         try:
-            typed = to_dtype(values, self.dtype or _guessed(values))
+            typed = to_dtype(values, self.dtype or _default_dtype(values))
         except Mistyped as error:
             raise WrongInputs(f"{field} {error}.", [FieldError(field, str(error))]) from None
         if typed.dtype == object and self.missing is not None:
@@ -79,15 +77,13 @@ class PlainArray:
 
 @dataclass(frozen=True, slots=True)
 class NamedTensors:
-    """Several tensors by name, or one that has a name."""
+    """Several named tensors, or one."""
 
     tensors: tuple[Tensor, ...]
     columns: tuple[Column, ...] = ()
 
     def batch(self, inputs: Inputs, *, ignore_unexpected: bool = False) -> dict[str, NDArray[Any]]:
-        if isinstance(inputs, Raw):
-            raise not_tabular()
-        refuse_empty(inputs)
+        inputs = require_table(inputs)
         if isinstance(inputs, Rows):
             if len(self.tensors) != 1:
                 raise WrongInputs(f"The model wants {len(self.tensors)} tensors by name: {_tensor_names(self.tensors)}.")
@@ -105,8 +101,8 @@ class NamedTensors:
         return {str(tensor.name): _tensor(given[str(tensor.name)], tensor) for tensor in self.tensors}
 
 
-def _one_each(inputs: Rows | Columns) -> Rows | Columns:
-    """Rows that are one value each, also where they were written as a table of one column."""
+def _single_values(inputs: Rows | Columns) -> Rows | Columns:
+    """Rows of one value each, also if given as a table of one column."""
     if isinstance(inputs, Columns):
         return Rows(next(iter(inputs.values.values()))) if len(inputs.values) == 1 else inputs
     rows = inputs.values
@@ -116,19 +112,10 @@ def _one_each(inputs: Rows | Columns) -> Rows | Columns:
     return Rows([row[0] for row in rows]) if is_table else inputs
 
 
-def _numbers(rows: Sequence[Any] | NDArray[Any]) -> NDArray[Any] | None:
-    """The rows as one array of numbers, None when they are something else."""
-    try:
-        array = np.asarray(rows)
-    except ValueError:  # ragged below the first level
-        return None
-    return array if array.dtype.kind in "biuf" else None
-
-
-def _guessed(values: Values) -> np.dtype[Any]:
+def _default_dtype(values: Values) -> np.dtype[Any]:
     if isinstance(values, np.ndarray) and values.dtype.kind in "biuf":
         return np.dtype(np.float64)
-    # Numbers and nulls are float64; a text among them makes it the model's business.
+    # Numbers and nulls become float64. With text among them the model decides.
     return np.dtype(object if any(isinstance(value, (str, bytes, list, dict)) for value in values) else np.float64)
 
 

@@ -1,8 +1,7 @@
-"""The short way from columns of several types to the rows of numbers that a model computes with.
+"""Fast reader of columns of several types, into the rows of numbers that a model computes with.
 
-As fast_reader.py for numbers of one type, and as careful: whatever looks unusual is left to the schema, and the reader answers
-None. Numbers pass through the model's scalers and imputers; of other columns each known value has its numbers in a table, which
-the library itself made (loading/column_tables.py).
+Like fast_reader.py, it returns None for unusual inputs, and the schema reads them. Numbers go through the model's scalers and
+imputers. Each known value of another column has its numbers in a table that the library made (loading/column_tables.py).
 """
 
 from __future__ import annotations
@@ -10,26 +9,25 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from serve_apps.model_server.inputs.column_type import LARGEST_EXACT
 from serve_apps.model_server.inputs.tabular import Columns, Rows
 
 Step = Callable[[NDArray[Any]], None]
-"""Changes an array of float64 in place."""
-_EXACT: Final = 2**53
-"""Up to here float64 holds every integer."""
+"""Operation on an array of float64, in place."""
 
 
 @dataclass(frozen=True, slots=True)
 class ColumnValues:
-    """The values that a column of inputs may have. Any other is the schema's business."""
+    """Values of a column that the reader takes. The schema reads all others."""
 
     name: str
     types: frozenset[type]
-    """JSON's, NoneType among them where a missing value is taken."""
+    """Python types of JSON; NoneType among them if a missing value is allowed."""
     low: float = -math.inf
     high: float = math.inf
     is_number: bool = False
@@ -44,34 +42,34 @@ class ColumnValues:
     def _fits(self, value: Any) -> bool:
         if type(value) is float:
             return math.isfinite(value)
-        # Larger integers may become another float64 by another way.
-        return value is None or (self.low <= value <= self.high and -_EXACT <= value <= _EXACT)
+        # Larger integers may round differently on another path.
+        return value is None or (self.low <= value <= self.high and -LARGEST_EXACT <= value <= LARGEST_EXACT)
 
 
 @dataclass(frozen=True, slots=True)
 class Numbers:
-    """A block of columns of numbers, its place in the transformed rows, and the operations on it."""
+    """A block of number columns, its place in the transformed rows, and its operations."""
 
     columns: slice | NDArray[np.intp]
-    """Their places among the columns that are numbers."""
+    """Positions among the number columns."""
     outputs: slice
     steps: Sequence[Step]
 
 
 @dataclass(frozen=True, slots=True)
 class Lookup:
-    """The library's outputs for each value of a column."""
+    """Transformed values of each value of a column, as the library computed them."""
 
     column: int
     places: Mapping[Any, int]
-    """The place of each value in the table."""
+    """Row of each value in the table."""
     others: int | None
-    """The place of all values that are not listed; None where the library refuses them, or treats each in its own way."""
+    """Row of all other values; None if the library refuses them or treats each differently."""
     table: NDArray[np.float64]
     outputs: slice | NDArray[np.intp]
 
     def write(self, values: Sequence[Any], rows: NDArray[np.float64]) -> bool:
-        """Put the values' outputs into the rows. False when a value has none."""
+        """Write the values' outputs into the rows. False if a value has none."""
         places: Any = [self.places.get(value, self.others) for value in values]
         if None in places:
             return False
@@ -81,39 +79,39 @@ class Lookup:
 
 @dataclass(frozen=True, slots=True)
 class ColumnReader:
-    """Reads records, rows or columns into what the fast path computes its scores of."""
+    """Reads records, rows or columns into the input of a fast path."""
 
     columns: tuple[ColumnValues, ...]
     """In the model's order."""
     names: tuple[str, ...]
     constant: NDArray[np.float64]
-    """A transformed row: what does not depend on the inputs is right in it."""
+    """A transformed row; outputs that do not depend on the inputs are right in it."""
     number_columns: tuple[int, ...]
     numbers: Sequence[Numbers]
     lookups: Sequence[Lookup]
     prepare: Callable[[NDArray[Any]], NDArray[Any] | None]
-    """The fast path's own. None: the library's business."""
-    lies_by_column: bool
-    """The library's transformed rows lie in memory by column: a product of matrices shows it in its last bit."""
+    """``prepare`` of the fast path. None: the library must predict."""
+    is_column_major: bool
+    """True if the library's transformed rows are column-major: the order can change the last bit of a matrix product."""
     example: Mapping[str, Any]
-    """A record that it reads."""
+    """A record that the reader takes."""
 
     @property
     def width(self) -> int:
-        """Number of columns of the inputs."""
+        """Number of input columns."""
         return len(self.columns)
 
     def read(self, inputs: Any) -> NDArray[Any] | None:
-        """Inputs as a protocol has them: rows or records as lists, columns as a mapping. None: ask the schema."""
+        """Read rows or records as lists, or columns as a mapping. None: use the schema."""
         if type(inputs) is Rows or type(inputs) is Columns:
             inputs = inputs.values
         columns = self._ordered(inputs)
-        if columns is None or not all(map(_has, self.columns, columns)):
+        if columns is None or not all(map(ColumnValues.has, self.columns, columns)):
             return None
         return self._transformed(columns)
 
     def _transformed(self, columns: Sequence[Sequence[Any]]) -> NDArray[Any] | None:
-        rows = np.empty((len(columns[0]), len(self.constant)), order="F" if self.lies_by_column else "C")
+        rows = np.empty((len(columns[0]), len(self.constant)), order="F" if self.is_column_major else "C")
         rows[:] = self.constant
         if self.numbers:
             numbers = np.array([columns[index] for index in self.number_columns], dtype=np.float64).T
@@ -128,7 +126,7 @@ class ColumnReader:
         return self.prepare(rows)
 
     def _ordered(self, inputs: Any) -> Sequence[Sequence[Any]] | None:
-        """The values of each column, all of one length and at least one."""
+        """Values of each column, of one length of at least one; None for other inputs."""
         if isinstance(inputs, list):
             rows = self._rows(inputs)
             return None if rows is None else list(zip(*rows, strict=True))
@@ -148,10 +146,6 @@ class ColumnReader:
             return [[record[name] for name in names] for record in inputs]
         except KeyError:
             return None
-
-
-def _has(column: ColumnValues, values: Sequence[Any]) -> bool:
-    return column.has(values)
 
 
 def _listed(values: Any) -> list[Any] | None:

@@ -1,4 +1,4 @@
-"""Models that want columns: a frame made of inputs found by name, or by position."""
+"""Schemas of models that take a frame of columns, by name or by position."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from serve_apps.model_server.inputs.column_type import ColumnType
 from serve_apps.model_server.inputs.column_values.conversion import convert, untyped
 from serve_apps.model_server.inputs.column_values.trained import as_trained
 from serve_apps.model_server.inputs.signature import Column, Tensor
-from serve_apps.model_server.inputs.tabular import Columns, Inputs, Raw, Rows, not_tabular, refuse_empty, width_of, wrong_count
+from serve_apps.model_server.inputs.tabular import Columns, Inputs, Rows, require_table, width_of, wrong_count
 from serve_apps.model_server.inputs.values import Mistyped, Values
 
 _LISTED: Final = 20
@@ -23,25 +23,23 @@ _LISTED: Final = 20
 
 @dataclass(frozen=True, slots=True)
 class NamedColumns:
-    """Columns found by name; their order in the request is of no matter. Rows by position are taken in the model's order."""
+    """Columns by name, in any order. Rows are read in the model's order."""
 
     columns: tuple[Column, ...]
     fill_optional: bool = False
-    """Give the model a column of missing values for an optional one that is not there."""
+    """Add optional columns that are absent, filled with missing values."""
     spelling: Callable[[str], str] = str
-    """How the model spells a column's name."""
+    """The model's spelling of a column's name."""
     ignored: frozenset[str] = frozenset()
-    """Names that the signature has and the model was not trained on. They are taken, and not used."""
+    """Columns of the signature that the model was not trained on: accepted and dropped."""
     refuses_unseen: bool = False
-    """True where the model answers no category that its training did not have."""
+    """True if the model refuses categories that it was not trained on."""
     aliases: Mapping[str, str] = field(default_factory=dict[str, str])
-    """Other names of columns that are taken, and the names in ``columns``."""
+    """Alternative names of columns, mapped to those in ``columns``."""
     tensors: tuple[Tensor, ...] = ()
 
     def batch(self, inputs: Inputs, *, ignore_unexpected: bool = False) -> pd.DataFrame:
-        if isinstance(inputs, Raw):
-            raise not_tabular()
-        refuse_empty(inputs)
+        inputs = require_table(inputs)
         if isinstance(inputs, Rows):
             given = self._by_position(inputs)
         else:
@@ -64,25 +62,26 @@ class NamedColumns:
         if missing or unexpected:
             errors = [FieldError(f"inputs.{column.name}", f"missing, wants {type_name(column.type)}") for column in missing]
             errors += [FieldError(f"inputs.{name}", "unexpected, the model has no such column") for name in unexpected]
-            said = [_named("Missing", [str(column.name) for column in missing]), _named("Unexpected", unexpected)]
+            sentences = [_named("Missing", [str(column.name) for column in missing]), _named("Unexpected", unexpected)]
             raise WrongInputs(
-                f"{' '.join(filter(None, said))} The model wants {describe(self.columns)}.",
+                f"{' '.join(filter(None, sentences))} The model wants {describe(self.columns)}.",
                 errors,
                 wants=describe(self.columns),
             )
         return given
 
     def _spelled(self, values: Mapping[str, Values], names: Set[str | None]) -> Mapping[str, Values]:
-        """The columns under the names of the schema, without those that are ignored."""
+        """The columns under the schema's names, without the ignored ones."""
         if values.keys() <= names:
             return values
         by_spelling = {**self.aliases, **{self.spelling(str(name)): str(name) for name in names}}
         spelled = {name: name if name in names else by_spelling.get(self.spelling(name), name) for name in values}
-        twice = [name for name, wanted in spelled.items() if name != wanted and wanted in values]
-        if twice:
+        repeated = [name for name, wanted in spelled.items() if name != wanted and wanted in values]
+        if repeated:
+            first = repeated[0]
             raise WrongInputs(
-                f"The model knows the columns {twice[0]} and {spelled[twice[0]]} by one name, {self.spelling(twice[0])}.",
-                [FieldError(f"inputs.{name}", "given twice, with another spelling") for name in twice],
+                f"The columns {first} and {spelled[first]} have the same name in the model, {self.spelling(first)}.",
+                [FieldError(f"inputs.{name}", "given twice, with another spelling") for name in repeated],
             )
         return {spelled[name]: column for name, column in values.items() if name in names or name not in self.ignored}
 
@@ -98,7 +97,7 @@ class NamedColumns:
             except Mistyped as error:
                 errors.append(FieldError(f"inputs.{name}", str(error)))
         if errors:
-            raise WrongInputs(_mistyped(errors), errors, wants=describe(self.columns))
+            raise wrong_types(errors, wants=describe(self.columns))
         return self._assembled(converted)
 
     def _converted(self, values: Values, column: Column) -> Any:
@@ -112,13 +111,13 @@ class NamedColumns:
         labels = [column.label for column in self.columns if (column.name or "") in converted]
         columns = [_with_dtype(column) for column in converted.values()]
         if len({column.dtype for column in columns}) == 1 and _is_plain(columns[0]):
-            # A frame of one block is made, and read by the model, many times faster than one of many columns.
+            # A frame of one block is built and read many times faster than one of many columns.
             return pd.DataFrame(np.stack(columns).T, columns=labels, copy=False)
         return pd.DataFrame(dict(zip(labels, columns, strict=True)))
 
 
 def _with_dtype(column: Any) -> Any:
-    """The column in a form whose dtype a frame keeps: from an array of objects pandas infers one of its own."""
+    """The column with a dtype that a frame keeps: pandas infers a new one for an object array."""
     return pd.Series(column, dtype=object) if column.dtype == object else column
 
 
@@ -128,7 +127,7 @@ def _is_plain(column: Any) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class PlainColumns:
-    """Typed columns without names: a signature inferred from a list. The order given counts."""
+    """Typed columns without names, in the order given: a signature inferred from a list."""
 
     columns: tuple[Column, ...]
     tensors: tuple[Tensor, ...] = ()
@@ -149,7 +148,7 @@ def type_name(wanted: ColumnType | None) -> str:
 
 
 def describe(columns: Sequence[Column]) -> str:
-    """The wanted columns in one line: ``age (long), name (string, optional)``."""
+    """The columns in one line: ``age (long), name (string, optional)``."""
     shown = [
         f"{column.name}"
         + (f" ({type_name(column.type)}{'' if column.required else ', optional'})" if column.type is not None else "")
@@ -167,6 +166,7 @@ def _named(what: str, names: Sequence[str]) -> str:
     return f"{what} {'column' if len(names) == 1 else 'columns'}: {shown}."
 
 
-def _mistyped(errors: Sequence[FieldError]) -> str:
-    said = "; ".join(f"{error.field.removeprefix('inputs.')} {error.detail}" for error in errors[:_LISTED])
-    return f"Wrong {'type' if len(errors) == 1 else 'types'}: {said}."
+def wrong_types(errors: Sequence[FieldError], **facts: Any) -> WrongInputs:
+    """Error of columns with values of a wrong type."""
+    details = "; ".join(f"{error.field.removeprefix('inputs.')} {error.detail}" for error in errors[:_LISTED])
+    return WrongInputs(f"Wrong {'type' if len(errors) == 1 else 'types'}: {details}.", errors, **facts)

@@ -1,10 +1,10 @@
-"""Inputs of models that take no table: a text or another single value a row, a dictionary a row, a list a row."""
+"""Schemas of models that take no table: a value, a dictionary or a list for each row."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,26 +12,24 @@ from numpy.typing import NDArray
 
 from raylift.domain.errors import FieldError
 from serve_apps.model_server.errors import WrongInputs
-from serve_apps.model_server.inputs.column_type import ColumnType
+from serve_apps.model_server.inputs.column_type import NUMPY_DTYPES, ColumnType
 from serve_apps.model_server.inputs.column_values.conversion import convert
-from serve_apps.model_server.inputs.dataframe import NamedColumns
+from serve_apps.model_server.inputs.dataframe import NamedColumns, wrong_types
 from serve_apps.model_server.inputs.signature import Column, Tensor
-from serve_apps.model_server.inputs.tabular import Columns, Inputs, Raw, Rows, not_tabular, refuse_empty, wrong_count
+from serve_apps.model_server.inputs.tabular import Columns, Inputs, Rows, require_table, wrong_count
 from serve_apps.model_server.inputs.values import Mistyped, Values, describe_value, is_missing
-
-_NUMERIC: Final = frozenset({ColumnType.DOUBLE, ColumnType.FLOAT, ColumnType.LONG, ColumnType.INTEGER, ColumnType.BOOLEAN})
 
 
 @dataclass(frozen=True, slots=True)
 class SingleValues:
-    """One value a row: rows ``[["a"], ["b"]]``, a flat list ``["a", "b"]``, or one column.
+    """One value for each row: rows ``[["a"], ["b"]]``, a list ``["a", "b"]``, or one column.
 
-    The column may have any name unless the model knows it by one.
+    The column may have any name, unless the model has one.
     """
 
     column: Column
     is_series: bool = False
-    """Give the model a pandas Series; else texts as an array."""
+    """Pass a pandas Series to the model; else an array of text."""
     takes_missing: bool = False
 
     @property
@@ -40,14 +38,12 @@ class SingleValues:
 
     @property
     def tensors(self) -> tuple[Tensor, ...]:
-        is_number = self.column.type in _NUMERIC
+        is_number = self.column.type in NUMPY_DTYPES
         return (Tensor(None, "float64" if is_number else "str", (-1,)),) if self.column.name is None else ()
 
     def batch(self, inputs: Inputs, *, ignore_unexpected: bool = False) -> NDArray[Any] | pd.Series:
-        if isinstance(inputs, Raw):
-            raise not_tabular()
-        refuse_empty(inputs)
-        name, values = self._one_each(inputs, ignore_unexpected=ignore_unexpected)
+        inputs = require_table(inputs)
+        name, values = self._single_values(inputs, ignore_unexpected=ignore_unexpected)
         field = f"inputs.{name}" if isinstance(inputs, Columns) else "inputs"
         try:
             converted = convert(values, self.column.type)
@@ -59,11 +55,11 @@ class SingleValues:
             return pd.Series(converted, name=name if self.column.name is None else self.column.label)
         return np.asarray(converted, dtype=object)
 
-    def _one_each(self, inputs: Rows | Columns, *, ignore_unexpected: bool) -> tuple[str | None, Values]:
+    def _single_values(self, inputs: Rows | Columns, *, ignore_unexpected: bool) -> tuple[str | None, Values]:
         if isinstance(inputs, Rows):
             return None, _flat(inputs.values)
         if self.column.name is not None:
-            # By its rules a missing or unexpected column is refused.
+            # NamedColumns refuses missing and unexpected columns.
             named = NamedColumns((Column(self.column.name, None),)).batch(inputs, ignore_unexpected=ignore_unexpected)
             return self.column.name, list(named.iloc[:, 0])
         if len(inputs.values) != 1:
@@ -73,16 +69,14 @@ class SingleValues:
 
 @dataclass(frozen=True, slots=True)
 class Records:
-    """A dictionary a row. What is null or left out is not in it; all else is as it came."""
+    """A dictionary for each row, without null and absent fields. Other values stay unchanged."""
 
     columns: tuple[Column, ...] = ()
-    """Those that are known, none of which a record needs."""
+    """Known fields, all optional."""
     tensors: tuple[Tensor, ...] = ()
 
     def batch(self, inputs: Inputs, *, ignore_unexpected: bool = False) -> list[dict[str, Any]]:
-        if isinstance(inputs, Raw):
-            raise not_tabular()
-        refuse_empty(inputs)
+        inputs = require_table(inputs)
         if isinstance(inputs, Rows):
             detail = 'wants records or columns by name: [{"name": value}] or {"name": [values]}'
             raise WrongInputs(f"The model takes dictionaries. It {detail}.", [FieldError("inputs", detail)])
@@ -93,7 +87,7 @@ class Records:
         return [{name: value for name, value in zip(names, row, strict=True) if value is not None} for row in rows]
 
     def _refuse_other_types(self, columns: Mapping[str, Sequence[Any]]) -> None:
-        """Refuse numbers for texts and the reverse: a vectorizer leaves out in silence what it has not seen."""
+        """Refuse numbers for text and text for numbers: a vectorizer silently drops unknown features."""
         known = {column.name: column.type for column in self.columns}
         errors = [
             FieldError(f"inputs.{name}", f"wants {wants}; row {row} has {describe_value(values[row])}")
@@ -102,13 +96,12 @@ class Records:
             for row, wants in (found,)
         ]
         if errors:
-            said = "; ".join(f"{error.field.removeprefix('inputs.')} {error.detail}" for error in errors)
-            raise WrongInputs(f"Wrong {'type' if len(errors) == 1 else 'types'}: {said}.", errors)
+            raise wrong_types(errors)
 
 
 @dataclass(frozen=True, slots=True)
 class Lists:
-    """A list a row, of any length: ``[["a", "b"], ["c"]]``, or one column of lists."""
+    """A list of any length for each row: ``[["a", "b"], ["c"]]``, or one column of lists."""
 
     columns: tuple[Column, ...] = ()
 
@@ -117,10 +110,7 @@ class Lists:
         return () if self.columns else (Tensor(None, "object", (-1,)),)
 
     def batch(self, inputs: Inputs, *, ignore_unexpected: bool = False) -> list[list[Any]]:
-        if isinstance(inputs, Raw):
-            raise not_tabular()
-        refuse_empty(inputs)
-        values = inputs.values
+        values = require_table(inputs).values
         if isinstance(values, Mapping):
             if len(values) != 1:
                 raise wrong_count(1, len(values))
@@ -134,7 +124,7 @@ class Lists:
 
 
 def _flat(rows: Sequence[Any] | NDArray[Any]) -> list[Any]:
-    """The values of rows that are one value each, or a list of one."""
+    """The values of rows that are a value or a list of one value."""
     values: list[Any] = []
     for row in rows.tolist() if isinstance(rows, np.ndarray) else rows:
         if isinstance(row, (list, tuple)):
@@ -153,15 +143,15 @@ def _refuse_missing(values: Values) -> None:
 
 
 def _natives(values: Values) -> list[Any]:
-    """Values as JSON would have them. In an array NaN stands for what a record lacks: there is no other word for it."""
+    """Python values. NaN in an array becomes None: an array has no other value for an absent field."""
     if not isinstance(values, np.ndarray):
         return list(values)
     return [None if is_missing(value) else value for value in values.tolist()]
 
 
 def _other_type(values: Sequence[Any], wanted: ColumnType | None) -> tuple[int, str] | None:
-    """The first row that is text for a number, or the reverse, and what is wanted there."""
-    if wanted in _NUMERIC:
+    """First row with text for a number or a number for text, and the wanted type; None if there is none."""
+    if wanted in NUMPY_DTYPES:
         return next(((row, "a number") for row, value in enumerate(values) if isinstance(value, str)), None)
     if wanted is ColumnType.STRING:
         return next(((row, "text") for row, value in enumerate(values) if isinstance(value, (int, float))), None)

@@ -1,8 +1,8 @@
-"""The short way from inputs to an array: what most requests are, whole rows or columns of plain numbers.
+"""Fast reader of inputs that are whole rows or columns of plain numbers, into an array.
 
-A model's schema (schema.py) reads everything, names every mistake, and makes the frame that a library wants. Here is nothing
-but the common case, in one step and with the same result. Whatever looks unusual (nulls, text, booleans, ragged rows, numbers
-that float64 cannot hold) is left to the schema: the reader answers None.
+Most requests are such. A model's schema (schema.py) reads every input, names every mistake, and builds the library's frame. The
+reader handles the common case in one step, with the same result. For anything else (nulls, text, booleans, ragged rows, numbers
+beyond float64) it returns None.
 """
 
 from __future__ import annotations
@@ -16,37 +16,32 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from serve_apps.model_server.inputs.array import PlainArray
-from serve_apps.model_server.inputs.column_type import ColumnType
+from serve_apps.model_server.inputs.column_type import LARGEST_EXACT, NUMPY_DTYPES
 from serve_apps.model_server.inputs.dataframe import NamedColumns
 from serve_apps.model_server.inputs.features import Features
 from serve_apps.model_server.inputs.schema import Schema
 from serve_apps.model_server.inputs.tabular import Columns, Rows
 
-_EXACT: Final = float(2**53)
-"""Up to here float64 holds every integer, so that it does not matter by which way a number became what it is."""
-_DTYPES: Final = {
-    ColumnType.DOUBLE: np.dtype(np.float64),
-    ColumnType.FLOAT: np.dtype(np.float32),
-    ColumnType.LONG: np.dtype(np.int64),
-}
-_READ: Final = (np.dtype(np.float64), np.dtype(np.float32), np.dtype(np.int64))
+_EXACT: Final = float(LARGEST_EXACT)
+"""Up to here float64 holds every integer: the result does not depend on the order of conversions."""
+_READABLE: Final = (np.dtype(np.float64), np.dtype(np.float32), np.dtype(np.int64))
 
 
 @dataclass(frozen=True, slots=True)
 class ArrayReader:
-    """Reads inputs into an array of ``width`` columns, in the model's order."""
+    """Reads inputs into an array of ``width`` columns in the model's order."""
 
     width: int
     names: tuple[str, ...] | None
-    """None: the model's schema is of a plain array."""
+    """None: the schema is a plain array."""
     dtype: np.dtype[Any]
     labels: tuple[str | int | None, ...] | None = None
-    """The columns' names in a frame, where these are not ``names``."""
+    """Labels of the columns in a frame, if they differ from ``names``."""
     is_assumed: bool = False
-    """Nothing is known of the columns' types: numbers that float64 does not hold are left to the schema."""
+    """The columns' types are unknown: the schema reads numbers that float64 does not hold."""
 
     def read(self, inputs: Any) -> NDArray[Any] | None:
-        """Inputs as a protocol has them: rows or records as lists, columns as a mapping, or an array. None: ask the schema."""
+        """Read rows or records as lists, columns as a mapping, or an array. None: use the schema."""
         if type(inputs) is Rows or type(inputs) is Columns:
             inputs = inputs.values
         values = self._ordered(inputs)
@@ -62,14 +57,14 @@ class ArrayReader:
             array = array.T
         return self._typed(array) if array.shape[1] == self.width and len(array) else None
 
-    def for_library(self, array: NDArray[Any]) -> NDArray[Any] | pd.DataFrame:
-        """What the schema would have made of the same inputs."""
+    def as_library_input(self, array: NDArray[Any]) -> NDArray[Any] | pd.DataFrame:
+        """The array as the schema would have built it."""
         if self.names is None:
             return array
-        return pd.DataFrame(self.laid_out(array), columns=list(self.labels or self.names), copy=False)
+        return pd.DataFrame(self.in_library_order(array), columns=list(self.labels or self.names), copy=False)
 
-    def laid_out(self, array: NDArray[Any]) -> NDArray[Any]:
-        """``array`` in memory as the library would have it: by column where a frame holds it, else by row."""
+    def in_library_order(self, array: NDArray[Any]) -> NDArray[Any]:
+        """``array`` in the library's memory order: column-major for a frame, else row-major."""
         return array if self.names is None else np.asfortranarray(array)
 
     def _ordered(self, inputs: Any) -> Any:
@@ -104,17 +99,17 @@ class ArrayReader:
             return np.ascontiguousarray(array, dtype=self.dtype) if kind == "i" else None
         if self.dtype.itemsize == 8 and not (self.is_assumed and kind == "i"):
             return np.ascontiguousarray(array, dtype=self.dtype)
-        # NaN is left to the schema, too: a comparison with it is false.
+        # NaN goes to the schema, too: a comparison with it is false.
         if not (array.max() <= _EXACT and array.min() >= -_EXACT):
             return None
         return np.ascontiguousarray(array, dtype=self.dtype)
 
 
 def array_reader_of(schema: Schema, features: Features) -> ArrayReader | None:
-    """The reader of a model whose inputs are numbers of one type; None for any other."""
+    """Reader of a model whose inputs are numbers of one type; None for other models."""
     if isinstance(schema, PlainArray):
         width, dtype = schema.shape[-1], schema.dtype or np.dtype(np.float64)
-        return ArrayReader(width, None, dtype) if len(schema.shape) == 2 and width > 0 and dtype in _READ else None
+        return ArrayReader(width, None, dtype) if len(schema.shape) == 2 and width > 0 and dtype in _READABLE else None
     if not isinstance(schema, NamedColumns) or not schema.columns:
         return None
     names = tuple(str(column.name) for column in schema.columns)
@@ -122,10 +117,14 @@ def array_reader_of(schema: Schema, features: Features) -> ArrayReader | None:
     if len(types) != 1 or len(set(names)) != len(names):
         return None
     (wanted,) = types
-    dtype = np.dtype(np.float64) if wanted is None else _DTYPES.get(wanted)
-    if dtype is None or any(column.trained is not None and column.trained.dtype != dtype.name for column in schema.columns):
+    dtype = np.dtype(np.float64) if wanted is None else NUMPY_DTYPES.get(wanted)
+    if (
+        dtype is None
+        or dtype not in _READABLE
+        or any(column.trained is not None and column.trained.dtype != dtype.name for column in schema.columns)
+    ):
         return None
-    # A library checks the names of a frame and their order: an array has none, so they must be right beforehand.
+    # The library checks a frame's names and their order; an array has none, so they must be right here.
     if features.names is not None and tuple(map(features.spelling, names)) != features.names:
         return None
     labels = tuple(column.label for column in schema.columns)

@@ -1,4 +1,4 @@
-"""The library's own records of a model's training, and what its predictor is given."""
+"""A model's features, as its library recorded them at training."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from serve_apps.model_server.inputs.column_type import ColumnType
 from serve_apps.model_server.inputs.training_table import TrainedColumn
 
 Batch = Any
-"""A frame, an array, a dict of arrays, or for pyfunc models whatever came: what the schema made for the predictor."""
+"""Input of a predictor: a frame, an array, a dict of arrays; for Python functions any value."""
 
 
 @dataclass(frozen=True, slots=True)
 class Features:
-    """A model's memory of the columns it was trained on."""
+    """Columns that a model was trained on, as its library recorded them."""
 
     names: tuple[str, ...] | None = None
     """None: trained on a plain array."""
     count: int | None = None
     spelling: Callable[[str], str] = str
-    """The library's spelling of a column's name in its own records."""
+    """Spelling of a column's name in the library's records."""
     records: Callable[[Mapping[str, ColumnType | None]], Mapping[str, TrainedColumn]] = lambda _: {}
-    """The library's own records of its training table, by its own spelling of the names. It is told the signature's types.
+    """The library's records of the training table, by its spelling of the names. Called with the signature's types.
 
-    Raises ``UnknownTable`` where its records do not say how a table is to be made for it.
+    Raises ``UnknownTable`` if the records do not say how to build a table.
     """
     refuses_unseen: bool = False
-    """True where the library answers no category that its training did not have."""
+    """True if the library refuses categories that it was not trained on."""
 
 
 class UnknownTable(Exception):
-    """No request can be built for a model: nothing says which table it was trained on."""
+    """No request can be built for a model: its training table is unknown."""

@@ -1,7 +1,7 @@
-"""The columns of a version, decided once from all that is known of its training.
+"""Decides the columns of a version once, from all records of its training.
 
-The training table comes first, then the library's own records, then the signature. Names that only the signature has are taken
-and not used; a type that only the signature states is believed.
+The training table comes first, then the library's records, then the signature. Columns that only the signature has are accepted
+and dropped; types that only the signature has are used.
 """
 
 from __future__ import annotations
@@ -23,31 +23,31 @@ _WIDER: Final[Mapping[ColumnType, frozenset[ColumnType]]] = {
     ColumnType.LONG: frozenset({ColumnType.INTEGER}),
     ColumnType.DOUBLE: frozenset({ColumnType.FLOAT}),
 }
-"""Types of a signature that say nothing against a narrower one of the table: MLflow knows no int8 or uint32."""
+"""Signature types that agree with a narrower type of the table: MLflow has no int8 or uint32."""
 
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """Columns in the order of the fit, and what was decided against."""
+    """Columns in the order of training, and the differences of other sources."""
 
     columns: tuple[Column, ...]
     source: str
     ignored: frozenset[str] = frozenset()
     disagreements: tuple[str, ...] = ()
     aliases: Mapping[str, str] = field(default_factory=dict[str, str])
-    """Names of the training table's columns, where the library was given others for them, and those others."""
+    """Names of the training table's columns, mapped to the library's, if these differ."""
 
 
 def resolve_columns(signed: Sequence[Column], features: Features, table: TrainingTable | None) -> Resolved:
-    """The columns of a model of a library that has a predictor of its own.
+    """Columns of a model with a native predictor.
 
     Args:
-        signed: The signature's columns, empty where there is none.
-        features: The library's own records.
-        table: The training table, None for a model that was logged elsewhere.
+        signed: Columns of the signature; empty without one.
+        features: The library's records.
+        table: The training table; None for a model from elsewhere.
 
     Raises:
-        UnknownTable: Neither of them says what the library needs.
+        UnknownTable: The sources do not say what the library needs.
     """
     by_name = {features.spelling(str(column.name)): column for column in signed if column.name is not None}
     trained = {features.spelling(str(column.name)): column for column in (table.columns if table is not None else ())}
@@ -57,7 +57,7 @@ def resolve_columns(signed: Sequence[Column], features: Features, table: Trainin
         by_name = {aliases.get(name, name): column for name, column in by_name.items()}
     is_whole = features.names is None or trained.keys() >= set(features.names)
     if table is not None and trained and is_whole:
-        # The table that infer_signature saw may be more than the model was fitted on.
+        # infer_signature may have seen more columns than the model was trained on.
         names = features.names if features.names is not None and table.source != "training" else tuple(trained)
         columns = tuple(_trained_column(trained[name], by_name.get(name)) for name in names)
         if aliases:
@@ -70,14 +70,14 @@ def resolve_columns(signed: Sequence[Column], features: Features, table: Trainin
     wanted = [str(column.name) for column in columns]
     spelled = {features.spelling(name) for name in wanted} | aliases.keys()
     ignored = frozenset(str(column.name) for column in signed if features.spelling(str(column.name)) not in spelled)
-    said = () if aliases else tuple(_disagreements(signed, columns, ignored, features))
-    return Resolved(columns, source, ignored, said, aliases)
+    disagreements = () if aliases else tuple(_disagreements(signed, columns, ignored, features))
+    return Resolved(columns, source, ignored, disagreements, aliases)
 
 
 def _aliases(features: Features, table: TrainingTable | None) -> Mapping[str, str]:
-    """The library's names of the table's columns, by the table's: empty where they are the same, or not as many.
+    """Names of the table's columns, mapped to the library's; empty if they are the same, or their numbers differ.
 
-    ``Dataset(frame, feature_name=[…])`` and ``DMatrix(frame, feature_names=[…])`` take names in the place of the frame's.
+    ``Dataset(frame, feature_name=[…])`` and ``DMatrix(frame, feature_names=[…])`` replace the frame's names.
     """
     if features.names is None or table is None or table.source != "training" or len(table.columns) != len(features.names):
         return {}
@@ -86,7 +86,7 @@ def _aliases(features: Features, table: TrainingTable | None) -> Mapping[str, st
 
 
 def assumed(column: Column) -> Column:
-    """A column that only the signature knows, with the dtype that this pandas gives to text and to dates."""
+    """A column that only the signature has, with the dtype of the installed pandas for text and dates."""
     trained = {
         ColumnType.STRING: TrainedColumn(column.label or "", TEXT_DTYPE, "nan", "string"),
         ColumnType.DATETIME: TrainedColumn(column.label or "", default_dtype, "NaT"),
@@ -96,7 +96,7 @@ def assumed(column: Column) -> Column:
 
 def _trained_column(trained: TrainedColumn, signed: Column | None) -> Column:
     if trained.dtype == "category" and trained.categories is None:
-        # Its categories are of a kind that JSON has not.
+        # JSON cannot write categories of this kind.
         return Column(str(trained.name), None) if signed is None else assumed(signed)
     is_required = trained.missing is None and (signed is None or signed.required)
     return Column(
@@ -109,7 +109,7 @@ def _trained_column(trained: TrainedColumn, signed: Column | None) -> Column:
 
 
 def _known_column(name: str, signed: Column | None, known: TrainedColumn | None) -> Column:
-    """A column of a model from elsewhere. Of numbers, the signature knows more than a library that reads all as float64."""
+    """A column of a model from elsewhere. The signature's number types are more exact: the library reads all as float64."""
     if known is not None and (signed is None or signed.type is None or known.dtype not in _NUMBERS):
         is_required = signed.required if signed is not None else True
         label = signed.name if signed is not None and signed.name is not None else name
@@ -122,17 +122,17 @@ def _disagreements(
 ) -> list[str]:
     if not signed:
         return []
-    said: list[str] = []
+    found: list[str] = []
     if ignored:
-        said.append(f"the signature has columns that the model was not trained on: {_names(sorted(ignored))}")
+        found.append(f"the signature has columns that the model was not trained on: {_names(sorted(ignored))}")
     spelled = {features.spelling(str(column.name)): column for column in signed}
     wanted = [features.spelling(str(column.name)) for column in columns]
     absent = [str(column.name) for column, name in zip(columns, wanted, strict=True) if name not in spelled]
     if absent:
-        said.append(f"the signature lacks columns that the model was trained on: {_names(absent)}")
+        found.append(f"the signature lacks columns that the model was trained on: {_names(absent)}")
     elif [name for name in spelled if name in set(wanted)] != wanted:
-        said.append("the signature has the columns in another order than the model was trained on")
-    said += [
+        found.append("the signature has the columns in another order than the model was trained on")
+    found += [
         f"the signature says {signed_type} for the column {column.name}, the training {column.trained.dtype}"
         for column, name in zip(columns, wanted, strict=True)
         if column.trained is not None
@@ -140,7 +140,7 @@ def _disagreements(
         and (signed_type := spelled[name].type) is not None
         and not _agree(signed_type, column.type)
     ]
-    return said
+    return found
 
 
 def _agree(signed: ColumnType, trained: ColumnType | None) -> bool:

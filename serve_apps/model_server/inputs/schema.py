@@ -1,7 +1,7 @@
-"""The schema of a version's inputs, and the one way from inputs to the batch it is given.
+"""Schema of a version's inputs: turns inputs into the model's batch.
 
-Four shapes: columns (a signature with columns, or a model trained on a frame), one array (a model trained on one), several
-tensors by name, and anything (a Python function that says nothing).
+There are columns (a signature with columns, or training on a frame), one array, named tensors, and anything (a Python function
+without a signature). documents.py has those of models that take no table.
 """
 
 from __future__ import annotations
@@ -21,25 +21,29 @@ from serve_apps.model_server.inputs.dataframe import NamedColumns, PlainColumns
 from serve_apps.model_server.inputs.features import Batch, Features
 from serve_apps.model_server.inputs.resolution import assumed, resolve_columns
 from serve_apps.model_server.inputs.signature import Column, Signature, Tensor
-from serve_apps.model_server.inputs.tabular import Columns, Inputs, Raw, refuse_empty
+from serve_apps.model_server.inputs.tabular import Columns, Inputs, Raw, require_table
 from serve_apps.model_server.inputs.training_table import MISSING, TrainingTable
 
 
 class Schema(Protocol):
-    """The schema of a version's inputs."""
+    """Schema of a version's inputs."""
 
     @property
     def columns(self) -> Sequence[Column]:
-        """The wanted columns, empty where names mean nothing."""
+        """Wanted columns; empty if names have no meaning."""
         ...
 
     @property
     def tensors(self) -> Sequence[Tensor]:
-        """The wanted tensors, empty where columns are wanted."""
+        """Wanted tensors; empty if columns are wanted."""
         ...
 
     def batch(self, inputs: Inputs, *, ignore_unexpected: bool = False) -> Batch:
         """The inputs as the model takes them.
+
+        Args:
+            inputs: Of a request.
+            ignore_unexpected: Drop columns that the model does not have.
 
         Raises:
             WrongInputs: They are not what the model wants; every wrong column is named.
@@ -49,19 +53,20 @@ class Schema(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Origin of a version's schema."""
+    """Source of a version's schema."""
 
     source: str
-    """``training``, ``signature`` or ``input_example`` (the table that was seen there), ``model`` (the library's own records),
-    ``mlflow_signature``, or ``none``."""
+    """``training``, ``signature`` or ``input_example`` (the table seen there), ``model`` (the library's records),
+    ``mlflow_signature``, or ``none``.
+    """
     disagreements: tuple[str, ...] = ()
-    """Sentences on what another source says differently. The schema follows its source."""
+    """Sentences on what other sources say differently. The schema follows ``source``."""
 
 
 def schema_of(
     signature: Signature | None, features: Features, *, is_native: bool, table: TrainingTable | None = None
 ) -> tuple[Schema, Origin]:
-    """The schema of a model's inputs: from its training table, else from the library's own records, else from its signature."""
+    """Schema of a model's inputs: from its training table, else the library's records, else the signature."""
     named = signature is not None and any(column.name is not None for column in signature.columns)
     if signature is not None and signature.from_type_hint:
         return Anything(), Origin("mlflow_signature")
@@ -99,8 +104,8 @@ def _of_array(
         shape = (-1, features.count) if features.count and len(tensor.shape) == 2 else tensor.shape
         dtype = np.dtype(tensor.dtype)
         if trained is not None and trained.kind == dtype.kind == "f" and trained != dtype:
-            said = f"the signature says {dtype}, the model was trained on {trained}"
-            return PlainArray(trained, shape), Origin("training", (said,))
+            disagreement = f"the signature says {dtype}, the model was trained on {trained}"
+            return PlainArray(trained, shape), Origin("training", (disagreement,))
         return PlainArray(dtype, shape), Origin("mlflow_signature")
     if not is_native:
         return Anything(), Origin("none")
@@ -112,7 +117,7 @@ def _of_array(
 
 @dataclass(frozen=True, slots=True)
 class Anything:
-    """The model says nothing of its inputs: columns become a frame, rows an array."""
+    """A model without a description of its inputs: columns become a frame, rows an array."""
 
     columns: tuple[Column, ...] = ()
     tensors: tuple[Tensor, ...] = ()
@@ -120,7 +125,7 @@ class Anything:
     def batch(self, inputs: Inputs, *, ignore_unexpected: bool = False) -> Batch:
         if isinstance(inputs, Raw):
             return inputs.value
-        refuse_empty(inputs)
+        inputs = require_table(inputs)
         if isinstance(inputs, Columns):
             return pd.DataFrame({name: list(values) for name, values in inputs.values.items()})
         return _rows(inputs.values)

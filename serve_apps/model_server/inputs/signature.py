@@ -1,4 +1,4 @@
-"""A model's signature as its MLmodel file states it, read without MLflow."""
+"""A model's signature, read from its MLmodel file without MLflow."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ _NESTED: Final = ("array", "map", "object")
 class Column:
     name: str | None
     type: ColumnType | None
-    """None: nothing is known, values are taken as they come."""
+    """None: unknown, values are passed unchanged."""
     required: bool = True
     number: int | None = None
-    """What a frame calls it where that is no text: columns of a frame that was made of an array have numbers."""
+    """Label in a frame if it is a number: columns of a frame made from an array have numbers."""
     is_array: bool = False
-    """Whether it is an array, of what is NESTED."""
+    """True for a NESTED column of arrays."""
     nested: Mapping[str, Any] | None = None
-    """The signature's own description of what is NESTED."""
+    """The signature's description of a NESTED column."""
     trained: TrainedColumn | None = None
-    """The column of the training table; None where only the signature is known, and for a Python function."""
+    """Column of the training table; None if only the signature is known, and for a Python function."""
 
     @property
     def label(self) -> str | int | None:
-        """What a frame calls it."""
+        """Label of the column in a frame."""
         return self.name if self.number is None else self.number
 
 
@@ -40,11 +40,11 @@ class Tensor:
     dtype: str
     """NumPy's name, e.g. ``float64``."""
     shape: tuple[int, ...]
-    """-1 stands for any length."""
+    """-1: any length."""
 
     @property
     def label(self) -> str | None:
-        """As a column's."""
+        """Label, as ``Column.label``."""
         return self.name
 
 
@@ -58,20 +58,20 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """Inputs are columns or tensors, never both; empty tuples where the signature says nothing."""
+    """A model's signature. Inputs are columns or tensors, never both; empty if not stated."""
 
     columns: tuple[Column, ...] = ()
     tensors: tuple[Tensor, ...] = ()
     output_columns: tuple[Column, ...] = ()
     output_tensors: tuple[Tensor, ...] = ()
     params: tuple[Parameter, ...] | None = None
-    """None: the model takes no parameters."""
+    """None: no parameters."""
     from_type_hint: bool = False
-    """Made from the type hint of ``PythonModel.predict``: inputs go to the model as they came."""
+    """True if made from the type hint of ``PythonModel.predict``: inputs go to the model unchanged."""
 
 
 def parse_signature(mlmodel: Mapping[str, Any]) -> Signature | None:
-    """The signature of a parsed MLmodel file, None where it has none."""
+    """Signature in a parsed MLmodel file; None if it has none."""
     raw = mlmodel.get("signature")
     if not raw:
         return None
@@ -103,7 +103,7 @@ def _column(entry: dict[str, Any]) -> Column:
     name = entry.get("name")
     return Column(
         None if name is None else str(name),
-        _column_type(entry["type"]),
+        ColumnType.of(entry["type"]),
         entry.get("required", not entry.get("optional", False)),
         number=name if isinstance(name, int) else None,
         is_array=entry["type"] == "array",
@@ -111,9 +111,5 @@ def _column(entry: dict[str, Any]) -> Column:
     )
 
 
-def _column_type(name: str) -> ColumnType:
-    return ColumnType(name) if name in {kind.value for kind in ColumnType} else ColumnType.NESTED
-
-
 def _parameter(entry: dict[str, Any]) -> Parameter:
-    return Parameter(entry["name"], _column_type(entry["type"]), entry.get("default"), entry.get("shape") is not None)
+    return Parameter(entry["name"], ColumnType.of(entry["type"]), entry.get("default"), entry.get("shape") is not None)

@@ -1,4 +1,4 @@
-"""Inputs as a protocol hands them over, before anything is known of the model: rows by position or columns by name."""
+"""Inputs as a protocol has them: rows by position, columns by name, or neither."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _NAMES_LISTED: Final = 20
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Values by position, one list a row, or an array with the rows along its first axis."""
+    """Values by position: a list of rows, or an array with the rows on its first axis."""
 
     values: Sequence[Any] | NDArray[Any]
 
@@ -28,7 +28,7 @@ class Rows:
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """Values by name, all of one length."""
+    """Columns by name, all of one length."""
 
     values: Mapping[str, Values]
 
@@ -38,7 +38,7 @@ class Columns:
 
 @dataclass(frozen=True, slots=True)
 class Raw:
-    """Not tabular: handed to the model as it came."""
+    """Inputs that are no table and go to the model unchanged."""
 
     value: Any
 
@@ -50,10 +50,10 @@ def from_columns(columns: Mapping[str, Any]) -> Columns:
     """``{name: [values]}``, or ``{name: value}`` for one row.
 
     Raises:
-        WrongInputs: The columns are of several lengths, or scalars stand beside lists.
+        WrongInputs: The columns have different lengths, or are values and lists.
     """
     if any(isinstance(values, np.ndarray) and values.ndim == 0 for values in columns.values()):
-        # MLflow's form of one value.
+        # MLflow writes one value as an array without dimensions.
         columns = {name: values[()] if isinstance(values, np.ndarray) else values for name, values in columns.items()}
     lists = {name: isinstance(values, (list, np.ndarray)) for name, values in columns.items()}
     if not any(lists.values()):
@@ -73,7 +73,7 @@ def from_columns(columns: Mapping[str, Any]) -> Columns:
 
 
 def from_records(records: Sequence[Mapping[str, Any]]) -> Columns:
-    """``[{name: value}]``; the first record sets the order of columns. What a record lacks is null (None)."""
+    """``[{name: value}]`` as columns, in the order of the first record. A missing field is None."""
     names = list(dict.fromkeys(name for record in records for name in record))
     return Columns({name: [record.get(name) for record in records] for name in names})
 
@@ -97,7 +97,7 @@ def refuse_ragged(records: Sequence[Any]) -> None:
                 if name not in record
             ]
             errors += [
-                FieldError(f"inputs[{row}].{name}", "unexpected, the first record has it not")
+                FieldError(f"inputs[{row}].{name}", "unexpected, the first record does not have it")
                 for name in record
                 if name not in wanted
             ]
@@ -105,10 +105,10 @@ def refuse_ragged(records: Sequence[Any]) -> None:
 
 
 def from_rows(rows: Sequence[Any]) -> Rows:
-    """``[[values]]``.
+    """Check that rows are lists of one length.
 
     Raises:
-        WrongInputs: Something in it is no row, or the rows are of several lengths.
+        WrongInputs: One is no list, or their lengths differ.
     """
     if not any(isinstance(row, list) for row in rows):
         hint = f"Write one row as [[{', '.join('…' for _ in rows[:3])}]]."
@@ -131,13 +131,21 @@ def from_rows(rows: Sequence[Any]) -> Rows:
     return Rows(rows)
 
 
-def refuse_empty(inputs: Rows | Columns) -> None:
+def require_table(inputs: Inputs) -> Rows | Columns:
+    """Return inputs that are a table with at least one row.
+
+    Raises:
+        WrongInputs: They are no table, or have no rows.
+    """
+    if isinstance(inputs, Raw):
+        raise not_tabular()
     if len(inputs) == 0:
         raise WrongInputs("The inputs have no rows.", [FieldError("inputs", "wants at least one row")])
+    return inputs
 
 
 def wrong_count(wants: int, got: int, names: Sequence[str] = ()) -> WrongInputs:
-    """The error that says how many features are wanted."""
+    """Error of inputs with a wrong number of features."""
     plural = "feature" if wants == 1 else "features"
     listed = f" ({', '.join(names[:_NAMES_LISTED])}{', …' if len(names) > _NAMES_LISTED else ''})" if names else ""
     return WrongInputs(
@@ -152,7 +160,7 @@ def not_tabular() -> WrongInputs:
 
 
 def width_of(values: Sequence[Any] | NDArray[Any]) -> int:
-    """Values in a row."""
+    """Number of values in a row."""
     if isinstance(values, np.ndarray):
         return int(values.shape[1]) if values.ndim > 1 else 1
     return len(values[0]) if isinstance(values[0], (list, tuple)) else 1

@@ -1,7 +1,7 @@
-"""The schema of the table that a model was trained on: what a version's requests are built from.
+"""Schema of a model's training table, from which requests' tables are built.
 
-It is read from the file that the job's hooks wrote beside the model (job_entrypoints/tracking/training_table.py). A library's
-own records of its training are put into the same words (``Features.records``).
+The job's hooks write it to a file beside the model (job_entrypoints/tracking/training_table.py). A library's own records of its
+training take the same form (``Features.records``).
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _TYPES: Final[Mapping[str, ColumnType]] = {
     **dict.fromkeys((f"{kind}{bits}" for kind in ("int", "uint", "Int", "UInt") for bits in (8, 16)), ColumnType.INTEGER),
     **dict.fromkeys(("int32", "Int32"), ColumnType.INTEGER),
 }
-"""By pandas' name of a dtype. One that is not here, a sparse or a pyarrow one, has no type that a protocol could state."""
+"""Column types by pandas' dtype. Other dtypes (sparse, pyarrow) have no type in any protocol."""
 _OBJECTS: Final[Mapping[str, ColumnType]] = {
     "string": ColumnType.STRING,
     "boolean": ColumnType.BOOLEAN,
@@ -50,31 +50,31 @@ _OBJECTS: Final[Mapping[str, ColumnType]] = {
     "date": ColumnType.DATETIME,
     "datetime": ColumnType.DATETIME,
 }
-"""By pandas' name for the values of an object column."""
+"""Column types by pandas' name for the values of an object column."""
 
 
 MISSING: Final[Mapping[str | None, Any]] = {None: None, "None": None, "nan": np.nan, "NA": pd.NA, "NaT": pd.NaT}
-"""Missing values by the word that the file has for them."""
+"""Missing values by their word in the file."""
 
 
 @dataclass(frozen=True, slots=True)
 class TrainedColumn:
-    """One column of a training table."""
+    """A column of a training table."""
 
     name: str | int
     dtype: str
-    """pandas' name, e.g. ``int64``, ``str``, ``category``, ``datetime64[us, UTC]``."""
+    """Dtype as pandas writes it, e.g. ``int64``, ``str``, ``category``, ``datetime64[us, UTC]``."""
     missing: str | None = None
-    """``None``, ``nan``, ``NA`` or ``NaT``: the missing value that was seen first; None where no value was missing."""
+    """First missing value: ``None``, ``nan``, ``NA`` or ``NaT``; None if no value is missing."""
     values: str = "mixed"
     """Kind of an object column's values, as ``pandas.api.types.infer_dtype`` names it."""
     categories: pd.Index | None = None
-    """Categories of a category column, in their order."""
+    """Categories of a category column, in order."""
     ordered: bool = False
 
     @property
     def type(self) -> ColumnType | None:
-        """The nearest of MLflow's column types; None where any value may stand."""
+        """The nearest MLflow column type; None if any value is allowed."""
         if self.dtype == "category":
             return None if self.categories is None else _type_of_categories(self.categories)
         if self.dtype == "object":
@@ -86,20 +86,20 @@ class TrainedColumn:
 
 @dataclass(frozen=True, slots=True)
 class TrainingTable:
-    """The table of a training: columns, or one array."""
+    """Table of a training: columns, or one array."""
 
     source: str
     """``training`` (seen by ``fit``), ``signature`` (seen by ``infer_signature``) or ``input_example``."""
     columns: tuple[TrainedColumn, ...] = ()
     array_dtype: np.dtype[Any] | None = None
     array_missing: str | None = None
-    """Missing value of an array of objects, as ``TrainedColumn.missing``."""
+    """Missing value of an object array, as ``TrainedColumn.missing``."""
     numerics: Mapping[str, Any] | None = None
-    """The NumPy and the BLAS kernels of the training's process."""
+    """NumPy and BLAS kernels of the training process."""
 
 
 def read_training_table(directory: Path) -> TrainingTable | None:
-    """Read the file beside a model; None for a model that was logged without the platform's hooks."""
+    """Read the table of a model; None for a model logged without the platform's hooks."""
     file = directory / TRAINING_TABLE_FILE
     if not file.is_file():
         return None
@@ -111,10 +111,10 @@ def read_training_table(directory: Path) -> TrainingTable | None:
 
 
 def parse_training_table(record: Mapping[str, Any]) -> TrainingTable:
-    """The table that a file describes.
+    """Parse the content of a file.
 
     Raises:
-        ValueError, KeyError, TypeError: It is not what the hooks write.
+        ValueError, KeyError, TypeError: The hooks did not write it.
     """
     array: Mapping[str, Any] = record.get("array") or {}
     dtype = np.dtype(array["dtype"]) if array else None

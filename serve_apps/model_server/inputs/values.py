@@ -1,7 +1,6 @@
-"""Single values and columns of them, as JSON, a tensor or a file has them: checked, and as NumPy has them.
+"""Checks and converts values of JSON, tensors and files to NumPy's types.
 
-As strict as MLflow about what a value means, and kinder where nothing can be lost: whole numbers are taken where floating
-point is wanted (MLflow refuses most), whole floats where integers are.
+The rules are MLflow's, except where nothing is lost: integers are accepted for floating point and whole floats for integers.
 """
 
 from __future__ import annotations
@@ -9,7 +8,6 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Mapping, Sequence
-from types import MappingProxyType
 from typing import Any, Final
 
 import numpy as np
@@ -19,23 +17,21 @@ from numpy.typing import NDArray
 Values = Sequence[Any] | NDArray[Any]
 
 TEXT_DTYPE: Final = str(pd.Series(["text"]).dtype)
-"""The dtype that this pandas itself gives to a column of text: ``str`` from pandas 3 on, ``object`` before."""
+"""Text dtype of the installed pandas: ``str`` from pandas 3 on, ``object`` before."""
 
-_INT_BOUNDS: Final[Mapping[str, tuple[int, int]]] = MappingProxyType(
-    {
-        f"{sign}int{bits}": (0, 2**bits - 1) if sign else (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
-        for sign in ("", "u")
-        for bits in (8, 16, 32, 64)
-    }
-)
+_INT_BOUNDS: Final[Mapping[str, tuple[int, int]]] = {
+    f"{sign}int{bits}": (0, 2**bits - 1) if sign else (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
+    for sign in ("", "u")
+    for bits in (8, 16, 32, 64)
+}
 
 
 class Mistyped(ValueError):
-    """One column's values are not of the wanted type. The message names the row and says what is wanted."""
+    """A value of a column is not of the wanted type. The message names the row and the type."""
 
 
 def to_dtype(values: Values, dtype: np.dtype[Any]) -> NDArray[Any]:
-    """The values as an array of a NumPy type, by the same rules as columns.
+    """The values as an array of a NumPy type.
 
     Raises:
         Mistyped: A value is not of that type.
@@ -52,14 +48,14 @@ def to_dtype(values: Values, dtype: np.dtype[Any]) -> NDArray[Any]:
 
 
 def is_missing(value: Any) -> bool:
-    """Tell a missing value: None, NaN, pandas' NA and NaT."""
+    """Tell whether a value is missing: None, NaN, pandas' NA or NaT."""
     if value is None or value is pd.NA or value is pd.NaT:
         return True
     return isinstance(value, (float, np.floating, np.datetime64, np.timedelta64)) and bool(value != value)
 
 
 def describe_value(value: Any) -> str:
-    """Name a value in an error: short, as JSON writes it."""
+    """A value for an error message: short, as JSON writes it."""
     if isinstance(value, np.generic):
         value = value.item()
     if value is None or value is pd.NA or value is pd.NaT:
@@ -72,20 +68,22 @@ def describe_value(value: Any) -> str:
     return text if len(text) <= 60 else text[:57] + "…"
 
 
-def _natural(values: Values) -> NDArray[Any] | None:
-    """NumPy's own reading of numbers and booleans; None when the values are anything else and want a look one by one."""
-    if isinstance(values, np.ndarray):
-        array = values
-    else:
-        try:
-            array = np.asarray(values)
-        except ValueError:  # ragged
-            return None
-    return array if array.ndim == 1 and array.dtype.kind in "biuf" else None
+def natural_array(values: Values) -> NDArray[Any] | None:
+    """NumPy's own array of numbers or booleans; None if the values are anything else."""
+    try:
+        array = np.asarray(values)
+    except ValueError:  # ragged
+        return None
+    return array if array.dtype.kind in "biuf" else None
+
+
+def _natural_column(values: Values) -> NDArray[Any] | None:
+    array = natural_array(values)
+    return array if array is not None and array.ndim == 1 else None
 
 
 def to_objects(values: Values) -> NDArray[Any]:
-    """A new array of Python's own values."""
+    """The values as a new array of Python objects."""
     array = np.empty(len(values), dtype=object)
     array[:] = values.tolist() if isinstance(values, np.ndarray) else values if _is_flat(values) else [*values]
     return array
@@ -96,12 +94,12 @@ def _is_flat(values: Sequence[Any]) -> bool:
 
 
 def refuse(row: int, value: Any, wants: str) -> Mistyped:
-    """Make the error that names a row's value and what is wanted in its place."""
+    """Error that names a row, its value and what is wanted instead."""
     return Mistyped(f"wants {wants}; row {row} has {describe_value(value)}")
 
 
 def _to_float(values: Values, dtype: np.dtype[Any]) -> NDArray[Any]:
-    array = _natural(values)
+    array = _natural_column(values)
     if array is None:
         array = np.empty(len(values), dtype=np.float64)
         for row, value in enumerate(values):
@@ -127,7 +125,7 @@ def _float(row: int, value: Any) -> float:
 
 
 def _to_integer(values: Values, dtype: np.dtype[Any]) -> NDArray[Any]:
-    array = _natural(values)
+    array = _natural_column(values)
     low, high = _INT_BOUNDS[dtype.name]
     if array is not None and array.dtype.kind in "biu":
         if array.size and (int(array.min()) < low or int(array.max()) > high):
@@ -147,7 +145,7 @@ def _to_integer(values: Values, dtype: np.dtype[Any]) -> NDArray[Any]:
 
 
 def _to_boolean(values: Values) -> NDArray[Any]:
-    array = _natural(values)
+    array = _natural_column(values)
     if array is not None and array.dtype.kind == "b":
         return array
     for row, value in enumerate(values):
@@ -157,27 +155,27 @@ def _to_boolean(values: Values) -> NDArray[Any]:
 
 
 def to_texts(values: Values) -> NDArray[Any]:
-    """Text, with None where it is missing. Bytes are UTF-8.
+    """The values as text, missing ones as None. Bytes are decoded as UTF-8.
 
     Raises:
-        Mistyped: A value is neither.
+        Mistyped: A value is neither text nor UTF-8.
     """
     array = to_objects(values)
     for row, value in enumerate(array):
         if is_missing(value):
             array[row] = None
         elif isinstance(value, bytes):
-            array[row] = decoded(row, value)
+            array[row] = decode_text(row, value)
         elif not isinstance(value, str):
             raise refuse(row, value, "text")
     return array
 
 
-def decoded(row: int, value: bytes) -> str:
-    """Text of UTF-8 bytes.
+def decode_text(row: int, value: bytes) -> str:
+    """Decode the bytes of a row.
 
     Raises:
-        Mistyped: They are none.
+        Mistyped: They are not UTF-8.
     """
     try:
         return value.decode()
@@ -186,10 +184,10 @@ def decoded(row: int, value: bytes) -> str:
 
 
 def to_binary(values: Values) -> NDArray[Any]:
-    """Bytes, as they came or from base64; None where they are missing.
+    """The values as bytes, missing ones as None. Text is decoded as base64.
 
     Raises:
-        Mistyped: A value is neither.
+        Mistyped: A value is neither bytes nor base64.
     """
     array = to_objects(values)
     for row, value in enumerate(array):

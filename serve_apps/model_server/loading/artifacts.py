@@ -1,4 +1,4 @@
-"""Fetches a model version's files from MLflow's own artifact proxy, without MLflow, whose import costs more than the files."""
+"""Downloads a model version's files from MLflow's artifact proxy without MLflow: its import takes longer than the download."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ _CREDENTIALS: Final = ("MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_USERNAME", "MLF
 
 
 class NotProxied(Exception):
-    """The files are to be had by MLflow's client only: they lie elsewhere, or the server wants to know who asks."""
+    """Only MLflow's client can download the files: they are elsewhere, or the server wants credentials."""
 
 
 def fetch(model_uri: str, mlflow_url: str, directory: Path) -> None:
-    """Fetch all files of ``models:/<name>/<version>`` or ``models:/<model id>`` into a directory.
+    """Download all files of ``models:/<name>/<version>`` or ``models:/<model id>`` into a directory.
 
     Raises:
-        NotProxied: that cannot be done here; MLflow's client may be able to.
+        NotProxied: Only MLflow's client can download them.
     """
-    # MLflow's own settings, which its client would read, too.
+    # MLflow's own settings.
     found = [variable for variable in _CREDENTIALS if os.getenv(variable)]  # noqa: TID251
     if found:
         raise NotProxied(f"{found[0]} is set")
@@ -47,7 +47,7 @@ def fetch(model_uri: str, mlflow_url: str, directory: Path) -> None:
 
 
 def _root(model_uri: str, server: str) -> str:
-    """Where the proxy has the files."""
+    """Path of the files in the proxy."""
     name, slash, version = model_uri.removeprefix("models:/").partition("/")
     if model_uri.startswith("models:/") and version.isdecimal():
         query = urllib.parse.urlencode({"name": name, "version": version})
@@ -65,7 +65,7 @@ def _files(server: str, root: str, beneath: str) -> Iterator[str]:
     """Paths of all files, relative to ``root``."""
     query = urllib.parse.urlencode({"path": f"{root}/{beneath}" if beneath else root})
     for entry in _json(f"{server}{_PROXY}?{query}").get("files", []):
-        # The server says it relative to what was asked.
+        # The server's path is relative to the requested one.
         name = PurePosixPath(entry["path"]).name
         path = f"{beneath}/{name}" if beneath else name
         if entry["is_dir"]:

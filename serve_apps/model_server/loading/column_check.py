@@ -1,7 +1,7 @@
-"""The check of a fast path from columns of several types: made-up records, answered by it and by the library.
+"""Checks a fast path of several column types on generated records, against the library.
 
-The records hold what the model learned: categories and others, missing values where the schema takes them, numbers around those
-at which an answer may turn.
+The records have known and unknown categories, missing values if the schema allows them, and numbers near the thresholds of the
+model.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ import numpy as np
 from serve_apps.model_server.inputs.column_reader import ColumnReader, ColumnValues, Numbers
 from serve_apps.model_server.inputs.tabular import from_records
 from serve_apps.model_server.loading.column_tables import UNKNOWN
-from serve_apps.model_server.model import Model, Question
+from serve_apps.model_server.model import Model, PredictionRequest
 from serve_apps.model_server.predictors.fast_paths.fast_path import FastPath
 
 RECORDS: Final = 160
 _SIZES: Final = (1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 33, 64)
 _SINGLE: Final = 8
 _SECONDS: Final = 0.2
-"""The library's own answers to the smaller checks may take this long altogether; a few of them are made in any case."""
+"""Time limit of the library's predictions for the smaller groups; the first few are always made."""
 _LISTED: Final = 200
-"""Values of a column that are tried."""
+"""Limit of a column's known values and thresholds."""
 
 Record = Mapping[str, Any]
 
 
 def difference(model: Model, reader: ColumnReader, path: FastPath) -> str | None:
-    """Compare the fast path with the library: a sentence about the first difference, None where there is none."""
+    """Describe the first difference between the fast path and the library; None if there is none."""
     records = [record for record in records_for(reader, path) if reader.read([record]) is not None]
     deadline = time.monotonic() + _SECONDS
     wants_probabilities = model.classes is not None
@@ -41,12 +41,12 @@ def difference(model: Model, reader: ColumnReader, path: FastPath) -> str | None
             break
         rows = reader.read(list(group))
         if rows is None:
-            return f"the reader takes {len(group)} records one by one and not together"
-        ours = model.compute(rows)
-        asked = Question(model.schema.batch(from_records(group)), probabilities=wants_probabilities)
-        if not ours.equals(model.computed(asked)):
+            return f"the reader accepts {len(group)} records one by one but not together"
+        output = model.compute(rows)
+        request = PredictionRequest(model.schema.batch(from_records(group)), probabilities=wants_probabilities)
+        if not output.equals(model.predict_raw(request)):
             return f"the fast path differs on {len(group)} records"
-    return None if records else "the fast path takes none of the records that were tried"
+    return None if records else "the fast path accepts none of the generated records"
 
 
 def _groups(records: Sequence[Record]) -> Iterator[Sequence[Record]]:
@@ -64,32 +64,32 @@ def _groups(records: Sequence[Record]) -> Iterator[Sequence[Record]]:
 
 
 def records_for(reader: ColumnReader, path: FastPath) -> list[Record]:
-    """Records of values that each column may have, in mixtures."""
+    """Records of mixed values that each column may have."""
     random = np.random.default_rng(0)
-    values = [_Values(reader, path, index, random).drawn(RECORDS) for index in range(reader.width)]
+    values = [_Column(reader, path, index, random).samples(RECORDS) for index in range(reader.width)]
     return [dict(zip(reader.names, row, strict=True)) for row in zip(*values, strict=True)]
 
 
 @dataclass
-class _Values:
-    """The values that are tried of one column."""
+class _Column:
+    """Generates the values of a column."""
 
     reader: ColumnReader
     path: FastPath
     index: int
     random: np.random.Generator
 
-    def drawn(self, count: int) -> list[Any]:
+    def samples(self, count: int) -> list[Any]:
         column = self.reader.columns[self.index]
         known, numbers = self._known(), self._numbers(column)
-        # Every value that an encoder knows, as far as there is room; then numbers around landmarks; then both at random.
+        # Every known value of an encoder up to the limit, then numbers near thresholds, then both at random.
         values = [value for value in [*known, *numbers] if column.has([value])] or [self.reader.example[column.name]]
         order = self.random.permutation(len(values)).tolist()
-        drawn = [values[order[place % len(values)]] for place in range(count)]
+        samples = [values[order[index % len(values)]] for index in range(count)]
         if type(None) in column.types:
-            for place in self.random.choice(count, max(1, count // 12), replace=False).tolist():
-                drawn[place] = None
-        return drawn
+            for index in self.random.choice(count, max(1, count // 12), replace=False).tolist():
+                samples[index] = None
+        return samples
 
     def _known(self) -> list[Any]:
         lookups = [lookup for lookup in self.reader.lookups if lookup.column == self.index]
@@ -108,19 +108,19 @@ class _Values:
         spread = float(np.std(landmarks)) or 1.0
         middle = float(np.median(landmarks))
         around = [near for value in landmarks[:_LISTED] for near in _near(value)]
-        drawn = self.random.normal(middle, 2 * spread, 2 * len(around)).tolist()
+        samples = self.random.normal(middle, 2 * spread, 2 * len(around)).tolist()
         edges = [0.0, -0.0, 1.0, -1.0, 5e-324, -1e-310, 1e-40, 1e30, -1e38, 2.0**24 + 1, math.pi]
         if float not in column.types:
-            return [int(value) for value in [*around, *drawn, *edges] if abs(value) < 2**53]
-        return [*around, *drawn, *edges, *range(-3, 4), 2**24 + 1, 2**53]
+            return [int(value) for value in [*around, *samples, *edges] if abs(value) < 2**53]
+        return [*around, *samples, *edges, *range(-3, 4), 2**24 + 1, 2**53]
 
     def _landmarks(self, block: Numbers) -> list[float]:
-        """Values of this column at which a block's outputs take those that matter to the model behind it."""
+        """Values of this column for which a block's outputs have the model's thresholds."""
         columns = np.arange(len(self.reader.number_columns))[block.columns]
         places = [place for place, column in enumerate(columns) if self.reader.number_columns[column] == self.index]
         landmarks: list[float] = []
         for place in places:
-            # Scalers are straight lines: two points tell all of one. A third, missing, tells what an imputer puts there.
+            # Scalers are linear: two points determine one. The third, missing, gives the imputer's value.
             points = np.zeros((3, len(columns)))
             points[1], points[2] = 1.0, np.nan
             for step in block.steps:

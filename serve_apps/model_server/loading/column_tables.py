@@ -1,6 +1,7 @@
-"""Makes the reader of a model's columns: the library is asked, once, what it makes of each value that its encoders know.
+"""Builds the reader of a model's columns. The library transforms each value that its encoders know once, at load.
 
-A table row is what one value changes in a transformed row. Where two columns change the same output, there is no reader.
+A table row has the outputs that one value changes in a transformed row. If two columns change the same output, there is no
+reader.
 """
 
 from __future__ import annotations
@@ -24,13 +25,13 @@ from serve_apps.model_server.predictors.fast_paths.column_stages import ColumnSt
 
 UNKNOWN: Final = "no such category \N{SNOWMAN}"
 _MOST_CELLS: Final = 4_000_000
-"""The largest table has 32 MB."""
+"""Limit of a table: 32 MB."""
 
 Record = Mapping[str, Any]
 
 
 def column_reader_of(schema: Schema, stages: ColumnStages) -> ColumnReader | None:
-    """The reader of a model's records; None where a column's type or the model's way with it is not understood."""
+    """Reader of a model's records; None if a column's type or its transformation is not understood."""
     columns = [_values_of(column) for column in schema.columns]
     names = tuple(column.name for column in columns if column is not None)
     used = {name for block in stages.numbers for name in block.columns} | stages.encoded.keys()
@@ -39,21 +40,21 @@ def column_reader_of(schema: Schema, stages: ColumnStages) -> ColumnReader | Non
     described = {column.name: column for column in columns if column is not None}
     if any(str in described[name].types for block in stages.numbers for name in block.columns):
         return None
-    return _Maker(schema, stages, described).reader()
+    return _Builder(schema, stages, described).reader()
 
 
 @dataclass
-class _Maker:
+class _Builder:
     schema: Schema
     stages: ColumnStages
     columns: dict[str, ColumnValues]
 
     def reader(self) -> ColumnReader | None:
-        example = {name: self._plain(column) for name, column in self.columns.items()}
+        example = {name: self._accepted_value(column) for name, column in self.columns.items()}
         given = self.stages.transform(self._frame([example] * 2))
         is_table = isinstance(given, (np.ndarray, pd.DataFrame))
         if self.stages.path.multiplies and is_table and np.asarray(given).dtype.kind != "f":
-            # The library multiplies integers and objects as such: NumPy adds in another order than of floating point.
+            # For integers and objects the library's matrix product adds in another order than for floating point.
             return None
         base = _dense(given)[0]
         lookups: list[Lookup] = []
@@ -66,32 +67,32 @@ class _Maker:
         owned = [output for lookup in lookups for output in np.arange(len(base))[lookup.outputs].tolist()]
         if len(set(owned)) < len(owned):
             return None
-        self._note_missing(example, lookups)
-        taken = list(dict.fromkeys(name for block in self.stages.numbers for name in block.columns))
+        self._allow_missing(example, lookups)
+        number_names = list(dict.fromkeys(name for block in self.stages.numbers for name in block.columns))
         return ColumnReader(
             columns=tuple(self.columns.values()),
             names=tuple(names),
             constant=base,
-            number_columns=tuple(names.index(name) for name in taken),
+            number_columns=tuple(names.index(name) for name in number_names),
             numbers=[
-                Numbers(_slice([taken.index(name) for name in block.columns]), block.outputs, block.steps)
+                Numbers(_slice([number_names.index(name) for name in block.columns]), block.outputs, block.steps)
                 for block in self.stages.numbers
             ],
             lookups=lookups,
             prepare=self.stages.path.prepare,
-            lies_by_column=is_table and not np.asarray(given).flags.c_contiguous,
+            is_column_major=is_table and not np.asarray(given).flags.c_contiguous,
             example=example,
         )
 
-    def _plain(self, column: ColumnValues) -> Any:
-        """A value that no model refuses."""
+    def _accepted_value(self, column: ColumnValues) -> Any:
+        """A value that every model accepts."""
         known = self._known(column.name)
         if known:
             return known[0]
         return "" if str in column.types else column.types == frozenset({bool}) if bool in column.types else 0
 
     def _known(self, name: str) -> list[Any]:
-        """The values that the column's encoders know, as a request has them."""
+        """Values that the column's encoders know, as a request has them."""
         column = self.columns[name]
         values = [_in_type(value, column) for value in self.stages.encoded.get(name, ())]
         return list(dict.fromkeys(value for value in values if column.has([value])))
@@ -99,9 +100,9 @@ class _Maker:
     def _lookup(self, example: Record, base: NDArray[np.float64], name: str, known: Sequence[Any]) -> Lookup | None:
         if len(known) * len(base) > _MOST_CELLS:
             return None
-        asked = [self._transformed([{**example, name: value} for value in known])] if known else []
-        others = [self._asked(example, name, value) for value in (None, _unknown(known, self.columns[name]))]
-        rows = np.vstack([*asked, *(row for row in others if row is not None), base[np.newaxis]])
+        known_rows = [self._transformed([{**example, name: value} for value in known])] if known else []
+        others = [self._row_of(example, name, value) for value in (None, _unknown(known, self.columns[name]))]
+        rows = np.vstack([*known_rows, *(row for row in others if row is not None), base[np.newaxis]])
         changes = (rows.view(np.int64) != base.view(np.int64)).any(axis=0)
         for block in self.stages.numbers:
             changes[block.outputs] = False
@@ -114,10 +115,10 @@ class _Maker:
         table = np.ascontiguousarray(rows[:, outputs])
         return Lookup(list(self.columns).index(name), places, place, table, outputs)
 
-    def _asked(self, example: Record, name: str, value: Any) -> NDArray[np.float64] | None:
-        """The transformed row of a value; None where the schema or the library refuses it.
+    def _row_of(self, example: Record, name: str, value: Any) -> NDArray[np.float64] | None:
+        """Transformed row of a value; None if the schema or the library refuses it.
 
-        None also where it is something else alone than beside others: then only the schema can say what it is.
+        None also if it differs between a single record and two records: then only the schema can read it.
         """
         if value is _NO_VALUE:
             return None
@@ -128,8 +129,8 @@ class _Maker:
             return None
         return alone if alone.tobytes() == beside.tobytes() else None
 
-    def _note_missing(self, example: Record, lookups: Sequence[Lookup]) -> None:
-        """Have the columns take nulls where the schema does."""
+    def _allow_missing(self, example: Record, lookups: Sequence[Lookup]) -> None:
+        """Allow nulls in the columns where the schema does."""
         looked_up = {list(self.columns)[lookup.column]: lookup for lookup in lookups}
         for name, column in self.columns.items():
             if name in looked_up and None not in looked_up[name].places:
@@ -138,7 +139,7 @@ class _Maker:
                 frame = self._frame([{**example, name: None}])
             except WrongInputs:
                 continue
-            # A number that is missing must be one still: NaN, or pandas' NA among numbers.
+            # A missing number must still be a number: NaN, or pandas' NA in a number column.
             if not column.is_number or frame[name].dtype != object:
                 self.columns[name] = _with_missing(column)
 
@@ -153,7 +154,7 @@ _NO_VALUE: Final = object()
 
 
 def _in_type(value: Any, column: ColumnValues) -> Any:
-    """A category as a request has it: with gaps beside them, an encoder keeps integers as floating point."""
+    """A category as a request has it. Encoders keep integers beside gaps as floating point."""
     return int(value) if float not in column.types and type(value) is float and value.is_integer() else value
 
 
@@ -168,7 +169,7 @@ def _unknown(known: Sequence[Any], column: ColumnValues) -> Any:
 
 
 def _values_of(column: Column) -> ColumnValues | None:
-    """The plain values of a column; None for one whose dtype is not simple."""
+    """Accepted values of a column; None for a dtype that is not simple."""
     name = column.name
     if name is None or column.label != name or not _is_simple(column.trained):
         return None
@@ -189,7 +190,7 @@ def _is_simple(trained: TrainedColumn | None) -> bool:
 
 
 def _integers(column: Column) -> str:
-    """NumPy's name of the dtype of a column of integers."""
+    """NumPy's dtype of an integer column."""
     dtype = column.trained.dtype.lower() if column.trained is not None else ""
     return dtype if dtype.startswith(("int", "uint")) else "int32" if column.type is ColumnType.INTEGER else "int64"
 
@@ -206,7 +207,7 @@ def _dense(given: Any) -> NDArray[np.float64]:
 
 
 def _slice(places: Sequence[int]) -> Any:
-    """The places as a slice where they are next to each other."""
+    """Indices as a slice if they are consecutive."""
     if not places:
         return slice(0, 0)
     if list(places) == list(range(places[0], places[-1] + 1)):

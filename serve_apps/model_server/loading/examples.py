@@ -1,7 +1,7 @@
-"""Requests that a version's own document can print, because they work.
+"""Requests that the version's document prints as examples, because they work.
 
-They come from the input example that was logged with the model, else from what its schema says. Each is read as a request is
-and, but for Python functions, which may do anything, asked of the model; what fails is not printed.
+They come from the input example logged with the model, else from its schema. Each is decoded and predicted. Python functions
+are not called, since they may have side effects. Requests that fail are not printed.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ import numpy as np
 from raylift.domain.errors import PlatformError
 from serve_apps.model_server.codecs.base import Codec
 from serve_apps.model_server.codecs.mlflow_scoring import ScoringCodec
-from serve_apps.model_server.codecs.open_inference import OpenInferenceCodec
+from serve_apps.model_server.codecs.open_inference.codec import OpenInferenceCodec
+from serve_apps.model_server.codecs.open_inference.datatypes import OF_COLUMN, name_of
 from serve_apps.model_server.codecs.raylift import RayliftCodec
-from serve_apps.model_server.codecs.v2_datatypes import OF_COLUMN, name_of
 from serve_apps.model_server.inputs.column_type import ColumnType
 from serve_apps.model_server.inputs.signature import Column, Tensor
 from serve_apps.model_server.jsonify import dumps
@@ -29,29 +29,27 @@ from serve_apps.model_server.model import Model
 _log = logging.getLogger(__name__)
 
 _MAX_FILE_BYTES: Final = 256 * 1024
-"""Of a logged example: larger ones are whole data sets, which nobody wants to read at every load."""
+"""Limit of a logged example: larger ones are whole data sets and would slow every load."""
 _JSON: Final = MappingProxyType({"content-type": "application/json"})
-_VALUES: Final[Mapping[ColumnType | None, Any]] = MappingProxyType(
-    {
-        None: 0.5,
-        ColumnType.BOOLEAN: True,
-        ColumnType.INTEGER: 1,
-        ColumnType.LONG: 1,
-        ColumnType.FLOAT: 0.5,
-        ColumnType.DOUBLE: 0.5,
-        ColumnType.STRING: "text",
-        ColumnType.BINARY: "AA==",
-        ColumnType.DATETIME: "2026-01-31T12:00:00",
-    }
-)
-"""One of each type; NESTED has none that any model would take."""
+_VALUES: Final[Mapping[ColumnType | None, Any]] = {
+    None: 0.5,
+    ColumnType.BOOLEAN: True,
+    ColumnType.INTEGER: 1,
+    ColumnType.LONG: 1,
+    ColumnType.FLOAT: 0.5,
+    ColumnType.DOUBLE: 0.5,
+    ColumnType.STRING: "text",
+    ColumnType.BINARY: "AA==",
+    ColumnType.DATETIME: "2026-01-31T12:00:00",
+}
+"""A value of each type. NESTED has none that every model takes."""
 
 Inputs = Any
-"""One row in the platform's own words: columns, or rows."""
+"""One row in the platform's protocol: columns or rows."""
 
 
 def logged_example(directory: Path, mlmodel: Mapping[str, Any]) -> Any:
-    """The body for MLflow's scoring that was logged with a model; None where there is none."""
+    """Body of MLflow's scoring protocol that was logged with a model; None without one."""
     name = (mlmodel.get("saved_input_example_info") or {}).get("serving_input_path")
     path = directory / name if isinstance(name, str) else None
     if path is None or not path.is_file() or path.stat().st_size > _MAX_FILE_BYTES:
@@ -64,7 +62,7 @@ def logged_example(directory: Path, mlmodel: Mapping[str, Any]) -> Any:
 
 
 def example_requests(model: Model) -> dict[str, Any]:
-    """By route (``/predict``, ``/infer``, ``/invocations``), a body that works; a route without one is left out."""
+    """A working body for each route (``/predict``, ``/infer``, ``/invocations``) that has one."""
     routes: dict[str, tuple[Codec, Callable[[Inputs, Model], Any]]] = {
         "/predict": (RayliftCodec(), _own),
         "/infer": (OpenInferenceCodec(), _tensors),
@@ -77,21 +75,21 @@ def example_requests(model: Model) -> dict[str, Any]:
         if found is not None:
             printed[route] = found
     if "/invocations" not in printed and model.example is not None and _works(model, ScoringCodec(), model.example):
-        # What is no table is MLflow's own to write: a chat's messages, say.
+        # A body that is no table, such as a chat's messages.
         printed["/invocations"] = model.example
     return printed
 
 
 def _works(model: Model, codec: Codec, body: Any) -> bool:
     try:
-        question = codec.decode(dumps(body), _JSON, model)
+        request = codec.decode(dumps(body), _JSON, model)
     except PlatformError:
         return False
-    return model.is_function or model.takes(question)
+    return model.is_function or model.accepts(request)
 
 
 def rows_to_try(model: Model) -> Iterator[Inputs]:
-    """One row each, the most telling first."""
+    """Candidates of one row, the likeliest first."""
     logged = _first_row(model.example)
     if logged is not None:
         yield logged
@@ -108,7 +106,7 @@ def rows_to_try(model: Model) -> Iterator[Inputs]:
 
 
 def _first_row(example: Any) -> Inputs | None:
-    """The first row of a scoring body that is a table."""
+    """First row of a scoring body that is a table."""
     if not isinstance(example, dict):
         return None
     split = example.get("dataframe_split")
@@ -125,7 +123,7 @@ def _first_row(example: Any) -> Inputs | None:
 
 
 def _zeros(tensor: Tensor) -> list[Any] | None:
-    """One row of a tensor; None where its width is not known."""
+    """One row of a tensor; None if its width is unknown."""
     if -1 in tensor.shape[1:]:
         return None
     kind = np.dtype(tensor.dtype).kind
@@ -144,15 +142,14 @@ def _scoring(row: Inputs, model: Model) -> Any:
         return {"inputs": row, **_params(model)}
     if model.schema.tensors:
         return {"inputs": row, **_params(model)}
-    # MLflow finds columns by what the frame calls them, numbers too.
+    # MLflow finds columns by their label in the frame, which may be a number.
     labels = {column.name: column.label for column in model.schema.columns}
     split = {"columns": [labels.get(name, name) for name in row], "data": [[values[0] for values in row.values()]]}
     return {"dataframe_split": split, **_params(model)}
 
 
 def _params(model: Model) -> dict[str, Any]:
-    declared = (model.signature.params if model.signature else None) or ()
-    given = {parameter.name: parameter.default for parameter in declared if parameter.default is not None}
+    given = {parameter.name: parameter.default for parameter in model.declared_params if parameter.default is not None}
     return {"params": given} if given else {}
 
 

@@ -1,7 +1,7 @@
-"""Which short cuts a loaded model may take: each is tried against the library's own answers, and taken where every bit agrees.
+"""Enables the accelerations of a loaded model whose predictions equal the library's in every bit.
 
-Two of them: the fast path of its family (predictors/fast_paths/fast_path.py), and computing the rows of several requests
-together, which changes nothing for a tree, and the last bit of a product of matrices.
+There are two: the fast path of its family (predictors/fast_paths/fast_path.py), and batches of several requests. A batch
+changes nothing for a tree, and the last bit of a matrix product.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ from serve_apps.model_server.loading.column_tables import column_reader_of
 from serve_apps.model_server.model import Model
 from serve_apps.model_server.predictors.base import Predictor
 from serve_apps.model_server.predictors.fast_paths.column_stages import ColumnStages, stages_of_numbers
-from serve_apps.model_server.predictors.fast_paths.fast_path import FastPath
+from serve_apps.model_server.predictors.fast_paths.fast_path import FastPath, unchanged
 
 _log = logging.getLogger(__name__)
 
 _MANY: Final = 128
-"""Rows asked together. More than the largest group and than a forest's change of method."""
+"""Rows of a large group: more than the largest batch, and more than the size at which a forest changes its method."""
 _SIZES: Final = (1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 50, 51, 64, 100)
 _SINGLE: Final = 8
 _SECONDS: Final = 0.1
-"""The library's own answers to the smaller checks may take this long altogether; a few of them are made in any case."""
+"""Time limit of the library's predictions for the smaller groups; the first few are always made."""
 _GROUP: Final = 16
 _GROUPS: Final = (2, 5, _GROUP, 64)
-"""Rows of the groups that are tried."""
+"""Sizes of the batches that are checked."""
 _GAIN: Final = 0.6
-"""Grouping is worth its while when a row in a group takes less than this part of what it takes alone."""
+"""Rows are grouped if one in a group takes less than this part of its time alone."""
 
 
 @runtime_checkable
@@ -50,23 +50,23 @@ class HasColumnStages(Protocol):
 
 
 def accelerated(model: Model) -> Model:
-    """The model with the short cuts that change no bit of its answers. A log line says what was tried and not taken."""
+    """The model with the accelerations that change no bit of its predictions. Rejected ones are logged."""
     if model.is_function:
         return model
     with warnings.catch_warnings(), np.errstate(all="ignore"):
-        warnings.simplefilter("ignore")  # of the numbers tried, which are the worst there are
+        warnings.simplefilter("ignore")  # about extreme numbers
         reader = array_reader_of(model.schema, model.predictor.features)
         by_column = _with_column_path(model, has_one_type=reader is not None)
         if by_column is not None or reader is None:
             return by_column or model
         model = _with_fast_path(replace(model, reader=reader), reader)
-        nothing = FastPath(_itself, _itself, _itself)
+        nothing = FastPath(unchanged, unchanged, unchanged)
         rows = _rows(reader.width, reader.dtype, model.fast or nothing)
         return replace(model, is_groupable=_is_groupable(model, [row[np.newaxis] for row in rows]))
 
 
 def _with_column_path(model: Model, *, has_one_type: bool) -> Model | None:
-    """The model with a path from columns of several types; None where it has none, or not one that answers as the library."""
+    """The model with a fast path of several column types; None if it has none that equals the library."""
     predictor = model.predictor
     try:
         stages = predictor.column_stages() if isinstance(predictor, HasColumnStages) else None
@@ -75,24 +75,20 @@ def _with_column_path(model: Model, *, has_one_type: bool) -> Model | None:
         reader = None if stages is None else column_reader_of(model.schema, stages)
         if stages is None or reader is None or (stages.path.probabilities is None) != (model.classes is None):
             return None
-        # The reader prepares rows itself: what it reads, the scores take.
-        candidate = replace(model, reader=reader, fast=replace(stages.path, prepare=_itself))
+        # The reader has prepared the rows already.
+        candidate = replace(model, reader=reader, fast=replace(stages.path, prepare=unchanged))
         found = difference(candidate, reader, stages.path)
         if found is None:
             rows = [reader.read([record]) for record in records_for(reader, stages.path)]
             return replace(candidate, is_groupable=_is_groupable(candidate, [row for row in rows if row is not None]))
         _log.warning("%s version %s is served by its library's own predict: %s", model.name, model.version, found)
-    except Exception as error:  # noqa: BLE001 - a short cut that fails is not taken, and the model is served without it
+    except Exception as error:  # noqa: BLE001 - a failing acceleration is not used
         _log.warning("%s version %s is served by its library's own predict: %r", model.name, model.version, error)
     return None
 
 
-def _itself(rows: NDArray[Any]) -> NDArray[Any]:
-    return rows
-
-
 def _stages_of_numbers(predictor: Predictor) -> ColumnStages | None:
-    """The stages of a model of frames that has a fast path from arrays."""
+    """Stages of a model that takes frames and has a fast path from arrays."""
     names = predictor.features.names
     path = predictor.fast_path() if isinstance(predictor, HasFastPath) and names is not None else None
     return None if path is None or names is None else stages_of_numbers(names, path)
@@ -109,17 +105,17 @@ def _with_fast_path(model: Model, reader: ArrayReader) -> Model:
             if difference is None:
                 return candidate
             _log.warning("%s version %s is served by its library's own predict: %s", model.name, model.version, difference)
-    except Exception as error:  # noqa: BLE001 - a short cut that fails is not taken, and the model is served without it
+    except Exception as error:  # noqa: BLE001 - a failing acceleration is not used
         _log.warning("%s version %s is served by its library's own predict: %r", model.name, model.version, error)
     return model
 
 
 def _difference(model: Model, reader: ArrayReader, path: FastPath) -> str | None:
-    """What differs between the fast path and the library; None if nothing does."""
+    """Describe the first difference between the fast path and the library; None if there is none."""
     library = replace(model, fast=None)
     deadline = time.monotonic() + _SECONDS
     compared = 0
-    for index, rows in enumerate(_trials(reader.width, reader.dtype, path)):
+    for index, rows in enumerate(_groups(reader.width, reader.dtype, path)):
         if index > _SINGLE and time.monotonic() > deadline:
             break
         if path.prepare(rows) is None:
@@ -127,11 +123,11 @@ def _difference(model: Model, reader: ArrayReader, path: FastPath) -> str | None
         if not model.compute(rows).equals(library.compute(rows)):
             return f"the fast path differs on {len(rows)} rows of {reader.dtype}"
         compared += 1
-    return None if compared else "the fast path takes none of the rows that were tried"
+    return None if compared else "the fast path accepts none of the generated rows"
 
 
-def _trials(width: int, dtype: np.dtype[Any], path: FastPath) -> Iterator[NDArray[Any]]:
-    """Groups of rows of several sizes, the most telling first."""
+def _groups(width: int, dtype: np.dtype[Any], path: FastPath) -> Iterator[NDArray[Any]]:
+    """Groups of rows of several sizes, the most revealing first."""
     many = _rows(width, dtype, path)
     edges = _edges(width, dtype, path)
     yield many
@@ -147,7 +143,7 @@ def _trials(width: int, dtype: np.dtype[Any], path: FastPath) -> Iterator[NDArra
 
 
 def _rows(width: int, dtype: np.dtype[Any], path: FastPath) -> NDArray[Any]:
-    """Rows such as one meets: around zero, on several scales, some values exactly where a model's answer may turn."""
+    """Common rows: around zero, on several scales, some values exactly at the model's thresholds."""
     random = np.random.default_rng(0)
     if dtype.kind == "i":
         return random.integers(-100, 100, (_MANY, width)).astype(dtype)
@@ -161,7 +157,7 @@ def _rows(width: int, dtype: np.dtype[Any], path: FastPath) -> NDArray[Any]:
 
 
 def _edges(width: int, dtype: np.dtype[Any], path: FastPath) -> NDArray[Any]:
-    """Rows at the edges of what a number can be, those that the fast path leaves to the library apart."""
+    """Rows of extreme numbers, without those that the fast path leaves to the library."""
     if dtype.kind == "i":
         values: Sequence[Any] = (0, 1, -1, 2**24 + 1, 2**31, -(2**31), 2**53 - 1)
     else:
@@ -169,14 +165,14 @@ def _edges(width: int, dtype: np.dtype[Any], path: FastPath) -> NDArray[Any]:
     random = np.random.default_rng(1)
     rows = [np.full(width, value) for value in values]
     rows += [random.choice(np.asarray(values), width) for _ in range(2 * len(values))]
-    taken = [row for row in np.asarray(rows).astype(dtype) if path.prepare(row[None, :]) is not None]
-    return np.stack(taken) if taken else np.zeros((1, width), dtype=dtype)
+    accepted = [row for row in np.asarray(rows).astype(dtype) if path.prepare(row[None, :]) is not None]
+    return np.stack(accepted) if accepted else np.zeros((1, width), dtype=dtype)
 
 
 def _is_groupable(model: Model, singles: Sequence[NDArray[Any]]) -> bool:
-    """Whether rows of several requests may be computed together: each bit stays the same, and time is saved."""
+    """Tell whether batches keep every bit and save time."""
     if model.fast is not None and model.fast.multiplies:
-        # How the product is computed hangs on its shape. Labels hide that, until a score lies next to a border.
+        # The order of a matrix product depends on its shape. Labels hide the difference until a score is close to a threshold.
         return False
     singles = singles[:_GROUP]
     rows = np.concatenate(singles)
@@ -190,7 +186,7 @@ def _is_groupable(model: Model, singles: Sequence[NDArray[Any]]) -> bool:
                 _log.info("%s version %s: requests are not grouped, it would change their last bits", model.name, model.version)
                 return False
         return _seconds(model, rows) / len(rows) < _GAIN * _seconds(model, rows[:1])
-    except Exception as error:  # noqa: BLE001 - a model that cannot be tried on made-up rows is not grouped
+    except Exception as error:  # noqa: BLE001 - a model that fails on generated rows is not grouped
         _log.info("%s version %s: requests are not grouped: %r", model.name, model.version, error)
         return False
 

@@ -1,19 +1,16 @@
-"""The kind of a model's inputs: a table, texts, a Series, dictionaries or lists. Found by its structure and by trying at load.
+"""Finds the kind of a model's inputs: a table, texts, a Series, dictionaries or lists.
 
-Structure: the estimators that see the inputs as they come are looked up, through pipelines, unions, searches and other
-wrappers. A vectorizer among them says what it takes. Where they are somebody's own, the forms are tried, the most likely
-first, with a row of the logged example or one made from the schema, and the first that is answered is it.
+The estimators that get the inputs unchanged decide, inside pipelines, unions, searches and other wrappers. A vectorizer among
+them has a known kind. For estimators of other libraries each kind is tried, the likeliest first, with a row of the logged
+example or of the schema; the first one that predicts is taken.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from types import MappingProxyType
 from typing import Any, Final
-
-import numpy as np
 
 from raylift.domain.errors import PlatformError
 from serve_apps.model_server.codecs.raylift import tabular
@@ -22,35 +19,34 @@ from serve_apps.model_server.inputs.column_type import ColumnType
 from serve_apps.model_server.inputs.documents import Lists, Records, SingleValues
 from serve_apps.model_server.inputs.schema import Schema
 from serve_apps.model_server.inputs.signature import Column, Signature
+from serve_apps.model_server.loading.estimators import (
+    dict_fields,
+    has_text_vectorizer,
+    is_sklearn,
+    outermost,
+    vectorizer_kind,
+    wants_table,
+)
 from serve_apps.model_server.loading.examples import rows_to_try
 from serve_apps.model_server.model import Model
 from serve_apps.model_server.predictors.base import InputKind
 from serve_apps.model_server.predictors.cannot_answer import not_fitted, takes_no_request
-from serve_apps.model_server.predictors.sklearn import SklearnPredictor, estimators_in
+from serve_apps.model_server.predictors.sklearn import SklearnPredictor
 
 _log = logging.getLogger(__name__)
 
-_INNER: Final = ("best_estimator_", "estimator_", "regressor_", "estimators_", "calibrated_classifiers_", "estimator")
-"""Attributes of scikit-learn's wrappers for the estimators that get the inputs; the first that there is counts."""
-_MEMBERS: Final = 16
-"""Members of an ensemble that are looked at: a forest has a thousand that are alike."""
-_MOST_NAMES: Final = 200
-"""A vectorizer of more names has seen words rather than fields."""
-_PROBE: Final = "ab cd"
-_ROWS: Final[Mapping[InputKind, Sequence[Any]]] = MappingProxyType(
-    {
-        InputKind.TABLE: ([[0.5]], [["text"]]),
-        InputKind.TEXTS: (["text"],),
-        InputKind.SERIES: (["text"], [0.5]),
-        InputKind.RECORDS: ([{"a": 0.5, "b": "text"}],),
-        InputKind.LISTS: ([["a", "b"]], [[0.5, 1.5]]),
-    }
-)
-"""Tried where the schema says nothing."""
+_ROWS: Final[Mapping[InputKind, Sequence[Any]]] = {
+    InputKind.TABLE: ([[0.5]], [["text"]]),
+    InputKind.TEXTS: (["text"],),
+    InputKind.SERIES: (["text"], [0.5]),
+    InputKind.RECORDS: ([{"a": 0.5, "b": "text"}],),
+    InputKind.LISTS: ([["a", "b"]], [[0.5, 1.5]]),
+}
+"""Rows for models without a schema."""
 
 
 def with_input_kind(model: Model) -> Model:
-    """The model with the schema of what it takes.
+    """The model with the schema of its kind of inputs.
 
     Raises:
         CannotAnswer: No request can be built for it.
@@ -62,29 +58,29 @@ def with_input_kind(model: Model) -> Model:
     errors: list[Exception] = []
     for kind in kinds:
         candidate = replace(model, schema=schema_of_kind(kind, model, predictor.estimator))
-        error = _error(candidate, kind)
+        error = _error_of(candidate, kind)
         if error is None:
             return candidate
         errors.append(error)
-    _refuse_hopeless(model, predictor.estimator, errors)
-    # Made-up values may be none that it takes: what its structure says stands.
+    _refuse_unusable(model, predictor.estimator, errors)
+    # The generated values may be wrong for the model: its structure decides.
     return replace(model, schema=schema_of_kind(kinds[0], model, predictor.estimator))
 
 
 def candidates(estimator: Any, signature: Signature | None) -> Sequence[InputKind]:
-    """Kinds that a model may take, the most likely first."""
-    first = list(_first_to_see(estimator))
-    said = list(dict.fromkeys(kind for kind in map(_kind_of, first) if kind is not None))
-    if said:
-        return said
-    if all(_wants_table(one) for one in first):
+    """Possible kinds of a model's inputs, the likeliest first."""
+    first = list(outermost(estimator))
+    known = list(dict.fromkeys(kind for kind in map(vectorizer_kind, first) if kind is not None))
+    if known:
+        return known
+    if all(wants_table(one) for one in first):
         return (InputKind.TABLE,)
     if signature is not None and (signature.columns or signature.tensors):
         return _by_signature(signature)
-    if _has_text_vectorizer(estimator):
+    if has_text_vectorizer(estimator):
         return (InputKind.SERIES, InputKind.TEXTS, InputKind.TABLE)
-    if any(_is(one, "FunctionTransformer") and not hasattr(one, "n_features_in_") for one in first):
-        # Had it been fitted on a table, it would know its width.
+    if any(is_sklearn(one, "FunctionTransformer") and not hasattr(one, "n_features_in_") for one in first):
+        # After a fit on a table it would have n_features_in_.
         return (InputKind.SERIES, InputKind.TEXTS, InputKind.RECORDS, InputKind.LISTS, InputKind.TABLE)
     return (InputKind.TABLE, InputKind.SERIES, InputKind.TEXTS, InputKind.RECORDS, InputKind.LISTS)
 
@@ -100,18 +96,18 @@ def schema_of_kind(kind: InputKind, model: Model, estimator: Any) -> Schema:
         case InputKind.SERIES:
             columns = signature.columns if signature is not None else ()
             only = columns[0] if len(columns) == 1 and not columns[0].is_array else Column(None, None)
-            if _has_text_vectorizer(estimator):
+            if has_text_vectorizer(estimator):
                 return SingleValues(replace(only, type=ColumnType.STRING), is_series=True)
             return SingleValues(only, is_series=True, takes_missing=True)
         case InputKind.RECORDS:
-            return Records(_known_names(estimator) or _optional(signature))
+            return Records(dict_fields(estimator) or _optional(signature))
         case InputKind.LISTS:
             name = _only_name(signature)
             return Lists(() if name is None else (Column(name, ColumnType.NESTED, is_array=True),))
 
 
 def _table(model: Model) -> Schema:
-    """The model's schema; of rows that were lists, MLflow says no more than that each is an array."""
+    """The model's schema. For rows that were lists, MLflow's signature only says that each is an array."""
     columns = model.signature.columns if model.signature is not None else ()
     count = model.predictor.features.count
     if len(columns) == 1 and columns[0].is_array and columns[0].name is None and count is not None:
@@ -134,91 +130,9 @@ def _by_signature(signature: Signature) -> Sequence[InputKind]:
     return (InputKind.TABLE,)
 
 
-def _first_to_see(model: Any) -> Iterator[Any]:
-    """The estimators that are given the inputs as they come."""
-    steps, union = getattr(model, "steps", None), getattr(model, "transformer_list", None)
-    if isinstance(steps, list):
-        inner = [step for _, step in steps if step not in (None, "passthrough")][:1]
-    elif isinstance(union, list):
-        inner = [one for _, one in union if one not in ("drop", "passthrough")]
-    elif _is_of_sklearn(model) and not hasattr(model, "transformers"):
-        inner = next((list(_members(getattr(model, name))) for name in _INNER if hasattr(model, name)), [])
-    else:
-        inner = []
-    for one in inner:
-        yield from _first_to_see(one)
-    if not inner:
-        yield model
-
-
-def _has_text_vectorizer(estimator: Any) -> bool:
-    return any(_kind_of(one) is InputKind.TEXTS for one in estimators_in(estimator))
-
-
-def _members(inner: Any) -> Iterable[Any]:
-    if isinstance(inner, np.ndarray):
-        inner = inner.ravel().tolist()
-    members: list[Any] = list(inner)[:_MEMBERS] if isinstance(inner, (list, tuple)) else [inner]
-    return [one for one in members if hasattr(one, "__dict__")]
-
-
-def _kind_of(estimator: Any) -> InputKind | None:
-    """The kind that a vectorizer takes; None for any other estimator."""
-    if hasattr(estimator, "build_analyzer"):
-        return InputKind.LISTS if _takes_tokens(estimator) else InputKind.TEXTS
-    if _is(estimator, "DictVectorizer"):
-        return InputKind.RECORDS
-    if _is(estimator, "FeatureHasher"):
-        return InputKind.RECORDS if estimator.input_type == "dict" else InputKind.LISTS
-    return None
-
-
-def _takes_tokens(vectorizer: Any) -> bool:
-    """Tell whether a text vectorizer's functions do nothing, because its documents are lists of words already."""
-    if not any(callable(getattr(vectorizer, name, None)) for name in ("analyzer", "tokenizer", "preprocessor")):
-        return False
-    try:
-        tokens: list[Any] = list(vectorizer.build_analyzer()(_PROBE))
-    except Exception as error:  # noqa: BLE001 - somebody's own function, which may raise anything at a text
-        _log.info("%s does not take a text: %r", type(vectorizer).__name__, error)
-        return True
-    words: Iterable[str] = getattr(vectorizer, "vocabulary_", ())
-    return tokens == list(_PROBE) and (not words or any(len(word) > 1 for word in words))
-
-
-def _wants_table(estimator: Any) -> bool:
-    if _is(estimator, "FunctionTransformer"):
-        return False
-    return _is_of_sklearn(estimator) or hasattr(estimator, "n_features_in_")
-
-
-def _is_of_sklearn(estimator: Any) -> bool:
-    return type(estimator).__module__.partition(".")[0] == "sklearn"
-
-
-def _is(estimator: Any, name: str) -> bool:
-    return any(kind.__name__ == name and kind.__module__.startswith("sklearn.") for kind in type(estimator).__mro__)
-
-
 def _only_name(signature: Signature | None) -> str | None:
     columns = signature.columns if signature is not None else ()
     return columns[0].name if len(columns) == 1 else None
-
-
-def _known_names(estimator: Any) -> tuple[Column, ...]:
-    """The fields that a DictVectorizer has seen: those with values in their names were text, the others numbers."""
-    found = next((one for one in _first_to_see(estimator) if _is(one, "DictVectorizer")), None)
-    if found is None:
-        return ()
-    names: Iterable[str] = found.feature_names_
-    types: dict[str, ColumnType] = {}
-    for feature in names:
-        name, separator, _ = str(feature).partition(found.separator)
-        kind = ColumnType.STRING if separator else ColumnType.DOUBLE
-        types[name] = kind if types.get(name, kind) is kind else ColumnType.NESTED
-    if len(types) > _MOST_NAMES:
-        return ()
-    return tuple(Column(name, kind, required=False) for name, kind in types.items())
 
 
 def _optional(signature: Signature | None) -> tuple[Column, ...]:
@@ -226,17 +140,17 @@ def _optional(signature: Signature | None) -> tuple[Column, ...]:
     return tuple(replace(column, required=False) for column in columns if column.name is not None)
 
 
-def _error(candidate: Model, kind: InputKind) -> Exception | None:
-    """The error that the model raised at the last row that was tried; None where it answered one."""
+def _error_of(candidate: Model, kind: InputKind) -> Exception | None:
+    """Last error of the model on the rows tried; None if it predicted one."""
     error: Exception = ValueError("no row could be made of its schema")
     for row in (*rows_to_try(candidate), *_ROWS[kind]):
         try:
             batch = candidate.schema.batch(tabular(row, candidate))
         except PlatformError:
-            continue  # a row of another form than this kind's
+            continue  # a row of another kind
         try:
             candidate.predictor.predict(batch, {})
-        except Exception as raised:  # noqa: BLE001 - what it raises says which form it does not take
+        except Exception as raised:  # noqa: BLE001 - the error tells which kind it does not take
             error = raised
             continue
         return None
@@ -244,11 +158,11 @@ def _error(candidate: Model, kind: InputKind) -> Exception | None:
     return error
 
 
-def _refuse_hopeless(model: Model, estimator: Any, errors: Sequence[Exception]) -> None:
+def _refuse_unusable(model: Model, estimator: Any, errors: Sequence[Exception]) -> None:
     from sklearn.exceptions import NotFittedError
 
     if any(isinstance(error, NotFittedError) for error in errors):
         raise not_fitted(estimator)
-    # Rows that were made up prove nothing; those of the logged example are such as the model was made for.
+    # Generated rows prove nothing; the logged example is one that the model was made for.
     if model.example is not None and all(isinstance(error, (AttributeError, TypeError)) for error in errors):
         raise takes_no_request(estimator, f"{type(errors[0]).__name__}: {errors[0]}")

@@ -1,4 +1,4 @@
-"""Loading a model version. The only module of the replica that imports MLflow, and only for models that need it."""
+"""Loads a model version. The only module of the replica that imports MLflow, and only for models that need it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping
 from importlib import import_module
 from importlib.metadata import version as version_of_package
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, Final
 
 import yaml
@@ -25,7 +24,7 @@ from serve_apps.model_server.loading.artifacts import NotProxied, fetch
 from serve_apps.model_server.loading.examples import logged_example
 from serve_apps.model_server.loading.fast_path_check import accelerated
 from serve_apps.model_server.loading.input_kind import with_input_kind
-from serve_apps.model_server.loading.native_flavors import Unknown, read_lightgbm, read_sklearn, read_xgboost
+from serve_apps.model_server.loading.native_flavors import UnknownFormat, read_lightgbm, read_sklearn, read_xgboost
 from serve_apps.model_server.loading.numerics import other_numerics
 from serve_apps.model_server.model import Model
 from serve_apps.model_server.predictors.base import Predictor
@@ -39,15 +38,15 @@ _SKLEARN: Final = "sklearn"
 
 
 def load_model(name: str, version: str, model_uri: str, mlflow_url: str) -> Model:
-    """Download a model version and load it: natively where the replica knows its library, else as a Python function.
+    """Download and load a model version, with its library if the replica supports it, else as a Python function.
 
     Raises:
-        RuntimeError: It does not load; the message begins with the reason and what to do about it.
+        RuntimeError: It does not load; the message begins with the reason and says what to do.
     """
     started = time.perf_counter()
-    # For models that call MLflow, which reads it when it is asked.
+    # For models that call MLflow, which reads it on use.
     os.environ["MLFLOW_TRACKING_URI"] = mlflow_url  # noqa: TID251
-    # Some models read their files only when they are asked. The directory lives as long as they may.
+    # Some models read their files at prediction. The directory lives as long as they may.
     directory = tempfile.TemporaryDirectory(prefix="raylift-model-", ignore_cleanup_errors=True)
     try:
         path = _download(model_uri, mlflow_url, Path(directory.name))
@@ -80,7 +79,7 @@ def _download(model_uri: str, mlflow_url: str, directory: Path) -> Path:
 
 
 def load_directory(name: str, version: str, path: Path) -> Model:
-    """Load the model whose MLmodel file lies in a directory."""
+    """Load the model of a directory with an MLmodel file."""
     mlmodel: dict[str, Any] = yaml.safe_load((path / "MLmodel").read_text())
     signature = parse_signature(mlmodel)
     predictor = _predictor(path, mlmodel)
@@ -90,8 +89,8 @@ def load_directory(name: str, version: str, path: Path) -> Model:
     other = other_numerics((table.numerics if table is not None else None) or {}, numerics())
     if other is not None:
         _log.warning("%s version %s: %s", name, version, other)
-    for said in origin.disagreements:
-        _log.warning("%s version %s: %s", name, version, said)
+    for disagreement in origin.disagreements:
+        _log.warning("%s version %s: %s", name, version, disagreement)
     model = Model(
         name=name,
         version=version,
@@ -106,15 +105,15 @@ def load_directory(name: str, version: str, path: Path) -> Model:
     return accelerated(with_input_kind(model))
 
 
-_kept: Final[list[tempfile.TemporaryDirectory[str]]] = []
+_model_directories: Final[list[tempfile.TemporaryDirectory[str]]] = []
 
 
 def _keep_or_clean(directory: tempfile.TemporaryDirectory[str], model: Model, path: Path) -> None:
     has_code = (path / "code").exists()
     if isinstance(model.predictor, PyfuncPredictor) or has_code:
-        _kept.append(directory)
+        _model_directories.append(directory)
     else:
-        # Replicas are killed rather than closed, so what is not needed goes now.
+        # Replicas are killed without cleanup, so the files go now.
         directory.cleanup()
 
 
@@ -122,10 +121,10 @@ def _predictor(path: Path, mlmodel: Mapping[str, Any]) -> Predictor:
     flavors: Mapping[str, Any] = mlmodel.get("flavors", {})
     backend = flavors.get("keras", {}).get("keras_backend")
     if backend:
-        # Keras reads it when it is imported. The deployment's own variable wins.
+        # Keras reads it at import. The deployment's own variable has priority.
         os.environ.setdefault("KERAS_BACKEND", backend)  # noqa: TID251
     function: Mapping[str, Any] = flavors.get("python_function", {})
-    # MLflow gives a model of scikit-learn without the method that answers no function.
+    # MLflow writes no python_function flavour for a scikit-learn model without the predicting method.
     loader = function.get("loader_module", "") if function or _SKLEARN not in flavors else f"mlflow.{_SKLEARN}"
     native = _NATIVE.get(loader)
     if native is not None:
@@ -139,12 +138,12 @@ def _predictor(path: Path, mlmodel: Mapping[str, Any]) -> Predictor:
 def _read(flavor: str, read: Callable[[Path, Mapping[str, Any]], Any], path: Path, flavors: Mapping[str, Any]) -> Any:
     try:
         return read(path, flavors.get(flavor, {}))
-    except Unknown as reason:
+    except UnknownFormat as reason:
         _log.info("MLflow's %s loader loads %s: %s", flavor, path.name, reason)
     return import_module(f"mlflow.{flavor}").load_model(str(path))
 
 
-# Below, each library is imported only for its own models: a replica holds one, and imports are most of its start.
+# Each library is imported only for its own models: a replica holds one, and imports take most of its start.
 
 
 def _sklearn(path: Path, flavors: Mapping[str, Any], predict_fn: str) -> Predictor:
@@ -169,9 +168,11 @@ def _lightgbm(path: Path, flavors: Mapping[str, Any], predict_fn: str) -> Predic
     return BoosterPredictor(model) if isinstance(model, lightgbm.Booster) else LightGBMPredictor(model)
 
 
-_NATIVE: Final[Mapping[str, Callable[[Path, Mapping[str, Any], str], Predictor]]] = MappingProxyType(
-    {"mlflow.sklearn": _sklearn, "mlflow.xgboost": _xgboost, "mlflow.lightgbm": _lightgbm}
-)
+_NATIVE: Final[Mapping[str, Callable[[Path, Mapping[str, Any], str], Predictor]]] = {
+    "mlflow.sklearn": _sklearn,
+    "mlflow.xgboost": _xgboost,
+    "mlflow.lightgbm": _lightgbm,
+}
 
 
 def _reason(name: str, version: str, error: Exception) -> str:
@@ -179,7 +180,7 @@ def _reason(name: str, version: str, error: Exception) -> str:
         return str(error)
     if isinstance(error, UnknownTable):
         return f"No request can be built for the model, {CANNOT_ANSWER}. {error}"
-    said = " ".join(str(error).split())
+    message = " ".join(str(error).split())
     hint = ""
     if isinstance(error, ModuleNotFoundError):
         hint = (
@@ -190,4 +191,4 @@ def _reason(name: str, version: str, error: Exception) -> str:
         hint = " The packages here differ from those the model was made with: pin them in the job's requirements."
     elif isinstance(error, FileNotFoundError):
         hint = " Its artifacts are incomplete: is there an MLmodel file among them?"
-    return f"{name} version {version} does not load. {type(error).__name__}: {said}{hint}"
+    return f"{name} version {version} does not load. {type(error).__name__}: {message}{hint}"

@@ -1,6 +1,6 @@
-"""Reads models of the flavours that have a predictor of their own, as MLflow's loaders do, without importing MLflow.
+"""Loads models of the flavours with a native predictor as MLflow does, without importing MLflow.
 
-What is written in a way that is not known here is left to MLflow's loader (``Unknown``).
+Models saved in an unknown way are left to MLflow's loader (``UnknownFormat``).
 """
 
 from __future__ import annotations
@@ -17,40 +17,40 @@ _XGBOOST_CLASSES: Final = "xgboost."
 _LIGHTGBM_BOOSTER: Final = "lightgbm.basic.Booster"
 
 
-class Unknown(Exception):
-    """Only MLflow knows how to load this one."""
+class UnknownFormat(Exception):
+    """The model can only be loaded by MLflow."""
 
 
 def read_sklearn(path: Path, flavor: Mapping[str, Any]) -> Any:
-    """A scikit-learn estimator.
+    """Load a scikit-learn estimator.
 
     Raises:
-        Unknown: see there.
+        UnknownFormat: It must be loaded by MLflow.
     """
-    return _unpickle(path / _known(flavor, "pickled_model"), flavor, flavor.get("serialization_format", "pickle"))
+    return _unpickle(path / _data_file(flavor, "pickled_model"), flavor, flavor.get("serialization_format", "pickle"))
 
 
 def read_xgboost(path: Path, flavor: Mapping[str, Any]) -> Any:
-    """A booster, or a model of XGBoost's scikit-learn interface.
+    """Load a booster or a model of XGBoost's scikit-learn interface.
 
     Raises:
-        Unknown: see there.
+        UnknownFormat: It must be loaded by MLflow.
     """
     module, _, name = str(flavor.get("model_class", "xgboost.core.Booster")).rpartition(".")
     if not module.startswith(_XGBOOST_CLASSES):
-        raise Unknown(f"its class is {module}.{name}")
+        raise UnknownFormat(f"its class is {module}.{name}")
     model = getattr(importlib.import_module(module), name)()
-    model.load_model(str(path / _known(flavor, "data")))
+    model.load_model(str(path / _data_file(flavor, "data")))
     return model
 
 
 def read_lightgbm(path: Path, flavor: Mapping[str, Any]) -> Any:
-    """A booster, or a model of LightGBM's scikit-learn interface.
+    """Load a booster or a model of LightGBM's scikit-learn interface.
 
     Raises:
-        Unknown: see there.
+        UnknownFormat: It must be loaded by MLflow.
     """
-    file = path / _known(flavor, "data")
+    file = path / _data_file(flavor, "data")
     if flavor.get("model_class", _LIGHTGBM_BOOSTER) != _LIGHTGBM_BOOSTER:
         return _unpickle(file, flavor, flavor.get("serialization_format", "cloudpickle"))
     import lightgbm
@@ -58,25 +58,25 @@ def read_lightgbm(path: Path, flavor: Mapping[str, Any]) -> Any:
     return lightgbm.Booster(model_file=str(file))
 
 
-def _known(flavor: Mapping[str, Any], data: str) -> str:
-    """The name of the model's file."""
+def _data_file(flavor: Mapping[str, Any], data: str) -> str:
+    """Name of the model's file."""
     if flavor.get("code"):
-        raise Unknown("it brings code of its own")
+        raise UnknownFormat("it brings code of its own")
     if not isinstance(flavor.get(data), str):
-        raise Unknown(f"its MLmodel file does not say {data}")
+        raise UnknownFormat(f"its MLmodel file does not say {data}")
     return flavor[data]
 
 
 def _unpickle(file: Path, flavor: Mapping[str, Any], how: str) -> Any:
-    # MLflow's own setting, which its loader would read, too.
+    # MLflow's own setting.
     if os.getenv(_ALLOW_PICKLE, "true").lower() not in {"true", "1"}:  # noqa: TID251
-        raise Unknown(f"{_ALLOW_PICKLE} is set")
+        raise UnknownFormat(f"{_ALLOW_PICKLE} is set")
     if how == "skops":
         import skops.io
 
         return skops.io.load(file, trusted=flavor.get("skops_trusted_types"))
     if how not in {"pickle", "cloudpickle"}:
-        raise Unknown(f"its serialization_format is {how}")
+        raise UnknownFormat(f"its serialization_format is {how}")
     with file.open("rb") as stream:
-        # What cloudpickle wrote says by itself where it needs cloudpickle.
-        return pickle.load(stream)  # noqa: S301 - a model is code; it runs in a process of its own
+        # Data of cloudpickle names cloudpickle where it needs it.
+        return pickle.load(stream)  # noqa: S301 - a model is code and runs in its own process

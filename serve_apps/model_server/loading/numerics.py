@@ -1,23 +1,22 @@
-"""The arithmetic that trained a version, compared with the replica's own."""
+"""Compares the arithmetic of a version's training with the replica's."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from types import MappingProxyType
 from typing import Any, Final
 
-_NAMES: Final[Mapping[str, str]] = MappingProxyType({"openblas": "OpenBLAS", "mkl": "MKL", "blis": "BLIS"})
+_NAMES: Final[Mapping[str, str]] = {"openblas": "OpenBLAS", "mkl": "MKL", "blis": "BLIS"}
 
 
 def other_numerics(trained: Mapping[str, Any], here: Mapping[str, Any]) -> str | None:
-    """Say that the replica computes with another NumPy or other BLAS kernels than the version was trained with.
+    """Describe how the replica's NumPy or BLAS kernels differ from the training's.
 
     Args:
-        trained: what job_entrypoints/tracking/numerics.py reported of the script; {} where it reported nothing.
-        here: the same of this process.
+        trained: Record of job_entrypoints/tracking/numerics.py from the script; {} without one.
+        here: The same record of this process.
 
     Returns:
-        A sentence; None where they are the same, as far as both are known.
+        A sentence; None if they are equal, as far as both are known.
     """
     if not trained or not here:
         return None
@@ -31,7 +30,7 @@ def other_numerics(trained: Mapping[str, Any], here: Mapping[str, Any]) -> str |
 
 
 def _same(trained: Sequence[Mapping[str, Any]], here: Sequence[Mapping[str, Any]], package: str | None) -> bool:
-    """Compare the kernels of one package; a process that has not loaded as much computes with as much of it."""
+    """Compare the kernels of one package. A process that has loaded fewer of them uses those."""
     ours, theirs = ([kernel for kernel in kernels if kernel["of"] == package] for kernels in (here, trained))
     return all(kernel in theirs for kernel in ours) or all(kernel in ours for kernel in theirs)
 

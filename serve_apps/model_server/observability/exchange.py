@@ -1,53 +1,88 @@
-"""What those who count and log are told of the requests to a replica."""
+"""A prediction request with its response, as metrics, logs and payload logs see it."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+from raylift.api.headers import TRACED
+from raylift.domain.model_counters import ProtocolName
 from serve_apps.model_server.codecs.base import Response
+
+STATUS_CLIENT_GONE: Final = 499
+"""Status in logs of a request whose client disconnected before the response."""
+
+PROTOCOLS: Final = {
+    "/predict": ProtocolName.RAYLIFT,
+    "/infer": ProtocolName.OPEN_INFERENCE,
+    "/invocations": ProtocolName.MLFLOW,
+    "/v1:predict": ProtocolName.KSERVE_V1,
+}
+_TRACED: Final = TRACED.lower().encode("ascii")
+_ID: Final = re.compile(rb"[\x21-\x7e]{1,128}")
+_TRACE: Final = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 @dataclass(slots=True)
 class Exchange:
-    """One prediction request and its answer."""
+    """A prediction request and its response."""
 
     route: str
-    """Below the version's own: ``/predict``, ``/infer``, ``/invocations``, ``/v1:predict``."""
+    """Path below the version's route: ``/predict``, ``/infer``, ``/invocations`` or ``/v1:predict``."""
     headers: Sequence[tuple[bytes, bytes]]
-    """Of the request, as ASGI has them."""
+    """ASGI's headers of the request."""
     body: bytes = b""
     response: Response | None = None
-    """None where the client has gone before there was one."""
+    """None if the client disconnected before it."""
     seconds: float = 0.0
-    """From the first byte of the body until the answer was ready to be sent."""
+    """Time from the complete body to the response."""
     rows: int = 0
-    """Of the request; 0 where it was refused before they were read."""
+    """Rows of the request; 0 if it was refused before they were read."""
     rows_together: int = 0
-    """That were computed together with it, its own among them; 0 where none were."""
+    """Rows that were computed together with its own, which are included; 0 if none were computed."""
 
-    def header(self, name: bytes) -> str | None:
-        """The first of the request's headers of this name, which is in lower case."""
-        return next((value.decode("latin-1") for key, value in self.headers if key == name), None)
+    @property
+    def protocol(self) -> ProtocolName:
+        return PROTOCOLS.get(self.route, ProtocolName.OTHER)
+
+    @property
+    def request_id(self) -> str | None:
+        """X-Request-ID, which Ray Serve adds where it is absent; None if it is malformed."""
+        return self._header(b"x-request-id", _ID)
+
+    @property
+    def traceparent(self) -> str | None:
+        """W3C's traceparent; None if it is absent or malformed."""
+        return self._header(b"traceparent", _TRACE)
+
+    @property
+    def is_traced(self) -> bool:
+        """True if the client named the request itself, and so may search for it."""
+        return any(name == _TRACED for name, _ in self.headers)
+
+    def _header(self, name: bytes, shape: re.Pattern[bytes]) -> str | None:
+        value = next((value for key, value in self.headers if key == name), None)
+        return value.decode("ascii") if value is not None and shape.fullmatch(value) else None
 
 
-class Watch(Protocol):
-    """Told on the loop, before and after each request: must be quick, and must not raise."""
+class RequestObserver(Protocol):
+    """Observes every prediction request. Called on the event loop: must be quick and must not raise."""
 
     def began(self, route: str) -> None: ...
 
     def ended(self, exchange: Exchange) -> None:
-        """Told of each that began."""
+        """Called once for each ``began``."""
         ...
 
 
-class _Unwatched:
+class _Unobserved:
     def began(self, route: str) -> None:
-        """Nobody counts."""
+        """Do nothing."""
 
     def ended(self, exchange: Exchange) -> None:
-        """Nobody counts."""
+        """Do nothing."""
 
 
-UNWATCHED: Final[Watch] = _Unwatched()
+UNOBSERVED: Final[RequestObserver] = _Unobserved()

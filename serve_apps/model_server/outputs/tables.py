@@ -1,4 +1,4 @@
-"""Answers of other libraries as NumPy's, pandas' and Python's own: sparse matrices, tensors, Arrow's and Polars' tables."""
+"""Outputs of other libraries (sparse matrices, tensors, Arrow, Polars) as types of NumPy, pandas and Python."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from serve_apps.model_server.errors import UnusableAnswer
+from serve_apps.model_server.errors import UnusableOutput
 
 _KNOWN = (np.ndarray, np.generic, pd.DataFrame, pd.Series, dict, list, tuple, str, bytes, int, float, type(None))
 
 
 def plain(answer: Any) -> Any:
-    """The answer as an array, a frame, a series, a dict, a list or tuple, or one value."""
+    """The output as an array, a frame, a series, a dict, a list or tuple, or one value."""
     if isinstance(answer, _KNOWN):
         return answer
     if isinstance(answer, (pd.Index, pd.api.extensions.ExtensionArray)):
@@ -31,16 +31,16 @@ def plain(answer: Any) -> Any:
 
 
 def column_names(frame: pd.DataFrame) -> list[str]:
-    """Names of a frame's columns as JSON has them.
+    """Names of a frame's columns as text.
 
     Raises:
-        UnusableAnswer: Two columns have one name.
+        UnusableOutput: Two columns have one name.
     """
     names = [str(name) for name in frame.columns]
     if len(set(names)) < len(names):
-        twice = next(name for name in names if names.count(name) > 1)
-        raise UnusableAnswer(
-            f"The model answered a frame with {names.count(twice)} columns of the same name, {twice}: rename them."
+        repeated = next(name for name in names if names.count(name) > 1)
+        raise UnusableOutput(
+            f"The model answered a frame with {names.count(repeated)} columns of the same name, {repeated}: rename them."
         )
     return names
 
@@ -54,7 +54,7 @@ def _tensor(answer: Any) -> Any:
         tensor = answer.detach().cpu()
         try:
             return tensor.numpy()
-        except TypeError:  # bfloat16, whose values are all float32's
+        except TypeError:  # bfloat16; float32 holds all its values
             return tensor.float().numpy()
     return answer.numpy() if callable(getattr(answer, "numpy", None)) else None  # TensorFlow
 
@@ -82,7 +82,7 @@ def _array(answer: Any) -> Any:
 
 
 def _frame(names: Sequence[str], columns: Sequence[list[Any]]) -> pd.DataFrame:
-    """A frame that holds the very values, so that integers beside missing values stay integers."""
+    """A frame of objects: integers beside missing values stay integers."""
     frame = pd.DataFrame({index: pd.Series(values, dtype=object) for index, values in enumerate(columns)})
     frame.columns = list(names)
     return frame

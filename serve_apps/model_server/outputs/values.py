@@ -1,4 +1,4 @@
-"""Values that libraries answer with, as JSON writes them."""
+"""Values of a model's output as JSON writes them."""
 
 from __future__ import annotations
 
@@ -7,43 +7,42 @@ import datetime
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 from functools import singledispatch
-from types import MappingProxyType
 from typing import Any, Final
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from serve_apps.model_server.errors import UnusableAnswer
+from serve_apps.model_server.errors import UnusableOutput
 from serve_apps.model_server.outputs.tables import column_names, plain
 
 _PLAIN_KINDS: Final = frozenset("biuU")
-"""NumPy's kinds whose ``tolist`` is JSON already."""
+"""NumPy's kinds whose ``tolist`` gives JSON's values."""
 
 
 def entries_of(answer: Any) -> list[Any]:
-    """The entries of an answer, however many: of a frame its records, of one value that value.
+    """Entries of an output: records of a frame, or the value itself of a single value.
 
     Raises:
-        UnusableAnswer: A frame has two columns of one name, or an array has values that JSON has no form for.
+        UnusableOutput: A frame has two columns of one name, or an array has values without a form in JSON.
     """
     answer = plain(answer)
     if isinstance(answer, np.ndarray):
         return listed(answer)
     if isinstance(answer, pd.DataFrame):
         names = column_names(answer)
-        columns = [listed_series(answer.iloc[:, index]) for index in range(len(names))]
+        columns = [listed(answer.iloc[:, index].to_numpy()) for index in range(len(names))]
         return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
     if isinstance(answer, pd.Series):
-        return listed_series(answer)
+        return listed(answer.to_numpy())
     return list(answer) if isinstance(answer, (list, tuple)) else [answer]
 
 
 def listed(array: NDArray[Any]) -> list[Any]:
-    """The array as lists of values that ``json_value`` or JSON itself knows.
+    """The array as lists of values that JSON or ``json_value`` writes.
 
     Raises:
-        UnusableAnswer: JSON has no form for them.
+        UnusableOutput: JSON has no form for them.
     """
     kind = array.dtype.kind
     if kind in _PLAIN_KINDS or (kind == "f" and array.itemsize <= 8):
@@ -53,15 +52,11 @@ def listed(array: NDArray[Any]) -> list[Any]:
     return array.tolist() if special is None else special(array)
 
 
-def listed_series(series: pd.Series) -> list[Any]:
-    return listed(series.to_numpy())
-
-
 def json_value(value: Any) -> Any:
-    """The value in a form one step nearer to JSON: what orjson and the json module call for types they do not know.
+    """Convert a value that orjson and the json module do not know one step towards JSON.
 
     Raises:
-        UnusableAnswer: There is no such form.
+        UnusableOutput: It has no form in JSON.
     """
     if value is pd.NA or value is pd.NaT:
         return None
@@ -78,14 +73,14 @@ def _form(value: Any) -> Any:
     return known
 
 
-def _no_json(what: str) -> UnusableAnswer:
-    return UnusableAnswer(
+def _no_json(what: str) -> UnusableOutput:
+    return UnusableOutput(
         f"The model answered values of the type {what}, which JSON has no form for: convert them to numbers or text."
     )
 
 
 def duration(value: Any) -> str | None:
-    """A timedelta in ISO 8601's form: ``PT1M30S``."""
+    """A timedelta in ISO 8601: ``PT1M30S``."""
     if isinstance(value, np.timedelta64) and np.datetime_data(value)[0] in ("Y", "M", "generic"):
         return None if np.isnat(value) else str(value)
     delta: Any = pd.Timedelta(value)
@@ -106,7 +101,7 @@ def _moment(value: Any) -> str | None:
         return None
     try:
         return pd.Timestamp(value).isoformat()
-    except ValueError:  # beyond the years that a Timestamp has
+    except ValueError:  # outside the years of a Timestamp
         return str(value)
 
 
@@ -116,7 +111,7 @@ def _base64(value: bytes | bytearray | memoryview) -> str:
 
 def _scalar(value: np.generic) -> Any:
     item = value.item()
-    if isinstance(item, np.generic):  # longer than a double
+    if isinstance(item, np.generic):  # longer than float64
         return float(item)
     return list(item) if isinstance(value, np.void) and isinstance(item, tuple) else item
 
@@ -146,15 +141,13 @@ def _refused(array: NDArray[Any]) -> list[Any]:
     raise _no_json(str(array.dtype))
 
 
-_ARRAYS: Final[Mapping[str, Callable[[NDArray[Any]], list[Any]]]] = MappingProxyType(
-    {
-        "M": _each(_moment),
-        "m": _each(duration),
-        "V": _records,
-        "f": lambda array: array.astype(np.float64).tolist(),
-        "c": _refused,
-    }
-)
+_ARRAYS: Final[Mapping[str, Callable[[NDArray[Any]], list[Any]]]] = {
+    "M": _each(_moment),
+    "m": _each(duration),
+    "V": _records,
+    "f": lambda array: array.astype(np.float64).tolist(),
+    "c": _refused,
+}
 
 _FORMS: Final[tuple[tuple[type, Callable[[Any], Any]], ...]] = (
     (np.ndarray, lambda value: listed(value) if value.ndim else value[()]),

@@ -1,4 +1,4 @@
-"""What every loaded model can do, whichever library it comes from."""
+"""Interface of a loaded model of any library."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ class InputKind(StrEnum):
     """Kind of a model's inputs, beyond the names and types of columns."""
 
     TABLE = "table"
-    """A frame or an array, as its schema says."""
+    """A frame or an array, by its schema."""
     TEXTS = "texts"
-    """A one-dimensional array with a text a row."""
+    """A one-dimensional array with a text for each row."""
     SERIES = "series"
-    """A pandas Series with a value a row."""
+    """A pandas Series with a value for each row."""
     RECORDS = "records"
-    """A list with a dictionary a row."""
+    """A list with a dictionary for each row."""
     LISTS = "lists"
-    """A list with a list a row, of any length."""
+    """A list with a list of any length for each row."""
 
 
 class Predictor(Protocol):
     @property
     def flavor(self) -> str:
-        """The MLflow flavour it was loaded by."""
+        """MLflow flavour that loaded it."""
         ...
 
     @property
@@ -37,23 +37,23 @@ class Predictor(Protocol):
 
     @property
     def classes(self) -> Sequence[Any] | None:
-        """The class of each column of probabilities; None for a model that has none."""
+        """Classes in the order of the probabilities' columns; None for a model without probabilities."""
         ...
 
     @property
     def predicts_labels(self) -> bool:
-        """Whether predictions are of ``classes``; a native booster's are probabilities."""
+        """True if predictions are ``classes``. A native booster's are probabilities."""
         ...
 
     @property
     def refusals(self) -> tuple[type[Exception], ...]:
-        """What the model raises when it is the inputs that are wrong."""
+        """Errors of the library that wrong inputs explain."""
         ...
 
     def predict(self, batch: Batch, params: Mapping[str, Any]) -> Any:
-        """What the library itself answers, untouched."""
+        """The library's own predictions, unchanged."""
         ...
 
     def probabilities(self, batch: Batch) -> NDArray[Any]:
-        """A row per input row, a column per class. Only called where ``classes`` is not None."""
+        """Array of (rows, classes). Only called if ``classes`` is not None."""
         ...

@@ -1,4 +1,4 @@
-"""Models that load and can answer no request: the version is unhealthy, and says why."""
+"""Errors of models that load but cannot answer any request: the version becomes unhealthy with the reason."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from raylift.domain.replica import CANNOT_ANSWER
 
 
 class CannotAnswer(Exception):
-    """No request can be built for the model; the message says why, and what to do."""
+    """No request can be built for the model. The message says why, and what to do."""
 
 
 def lacks_method(model: Any, method: str) -> CannotAnswer:
-    """The error of a model without the method that answers."""
+    """Error of a model without the predicting method."""
     name = type(model).__name__
     last = _last_step(model)
     if last is not None:
@@ -27,10 +27,10 @@ def not_fitted(model: Any) -> CannotAnswer:
 
 
 def takes_no_request(model: Any, reason: str) -> CannotAnswer:
-    """The error of a model that refuses every form of inputs, for a reason that no value explains."""
+    """Error of a model that refuses every kind of inputs for a reason that no value explains."""
     name = type(model).__name__
     return CannotAnswer(
-        f"{name} takes no inputs that a request can have, {CANNOT_ANSWER}. Of its input example it said: {reason}."
+        f"{name} takes no inputs that a request can have, {CANNOT_ANSWER}. With its input example it raised: {reason}."
     )
 
 
@@ -42,7 +42,7 @@ def _lacks(name: str, model: Any, method: str) -> CannotAnswer:
 
 
 def _last_step(model: Any) -> Any:
-    """The last step of a pipeline; None of any other model."""
+    """Last step of a pipeline; None for any other model."""
     steps = getattr(model, "steps", None)
     last: Any = steps[-1][1] if isinstance(steps, list) and steps else None
     return None if isinstance(last, str) else last

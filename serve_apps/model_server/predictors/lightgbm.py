@@ -1,4 +1,4 @@
-"""LightGBM: its scikit-learn API and its native boosters."""
+"""Predictors of LightGBM: its scikit-learn API and its native boosters."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from serve_apps.model_server.inputs.features import Batch
 from serve_apps.model_server.predictors.fast_paths import lightgbm as lightgbm_path
-from serve_apps.model_server.predictors.fast_paths.fast_path import FastPath
+from serve_apps.model_server.predictors.fast_paths.fast_path import FastPath, both_classes
 from serve_apps.model_server.predictors.records.lightgbm import features_of
 from serve_apps.model_server.predictors.sklearn import classes_of
 
@@ -40,7 +40,7 @@ class LightGBMPredictor:
 
 
 class BoosterPredictor:
-    """A native booster. It answers what ``Booster.predict`` answers: for a classifier, probabilities."""
+    """A native booster. It predicts as ``Booster.predict`` does: probabilities for a classifier."""
 
     flavor = "lightgbm"
     predicts_labels = False
@@ -58,8 +58,7 @@ class BoosterPredictor:
         return self._booster.predict(batch, num_threads=1)
 
     def probabilities(self, batch: Batch) -> NDArray[Any]:
-        predicted = np.asarray(self._booster.predict(batch, num_threads=1))
-        return predicted if predicted.ndim == 2 else np.column_stack([1.0 - predicted, predicted])
+        return both_classes(np.asarray(self._booster.predict(batch, num_threads=1)))
 
 
 def _classes(booster: lightgbm.Booster) -> Sequence[int] | None:

@@ -1,4 +1,4 @@
-"""Any model that MLflow can load as a Python function."""
+"""Predictor of any model that MLflow loads as a Python function."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _PYTHON_MODEL: Final = "mlflow.pyfunc.model"
 
 
 class PythonFunction(Protocol):
-    """The part of ``mlflow.pyfunc.PyFuncModel`` that is used."""
+    """The used part of ``mlflow.pyfunc.PyFuncModel``."""
 
     @property
     def metadata(self) -> Any: ...
@@ -38,7 +38,7 @@ class PyfuncPredictor:
     features = Features()
 
     def __init__(self, model: PythonFunction, refusals: tuple[type[Exception], ...]) -> None:
-        """``refusals`` are MLflow's own errors, which this module does not import."""
+        """``refusals`` are MLflow's errors. This module does not import MLflow."""
         self._is_of_library = model.loader_module != _PYTHON_MODEL
         self._model = _checked_as(model, _WholeOutputs(_implementation(model))) if model.loader_module == _ONNX else model
         raw = _raw_model(model) if self._is_of_library else None
@@ -48,7 +48,7 @@ class PyfuncPredictor:
         self._probabilities = _checked_as(model, _Probabilities(raw)) if has_probabilities else None
         self.refusals = (*refusals, ValueError, TypeError, KeyError)
         self._has_signature = model.metadata is not None and model.metadata.signature is not None
-        self._formed = form_of(None if self._has_signature else model.loader_module, raw)
+        self._input_form = form_of(None if self._has_signature else model.loader_module, raw)
 
     @property
     def why_no_probabilities(self) -> str:
@@ -58,7 +58,7 @@ class PyfuncPredictor:
 
     def predict(self, batch: Batch, params: Mapping[str, Any]) -> Any:
         try:
-            return _drained(self._model.predict(self._formed(batch), params=dict(params) or None))
+            return _without_iterators(self._model.predict(self._input_form(batch), params=dict(params) or None))
         except Exception as error:
             refused = refusal(
                 error,
@@ -77,21 +77,21 @@ class PyfuncPredictor:
         return np.asarray(self._probabilities.predict(batch))
 
 
-def _drained(answer: Any) -> Any:
-    """The answer with a list in the place of each iterator: they can be read but once."""
+def _without_iterators(answer: Any) -> Any:
+    """The output with lists for iterators, which can be read only once."""
     if isinstance(answer, Iterator):
-        return [_drained(value) for value in answer]
-    # By their types, of which a long list has few.
+        return [_without_iterators(value) for value in answer]
+    # Types first: a long list has few.
     if type(answer) in (list, tuple) and any(issubclass(kind, Iterator) for kind in set(map(type, answer))):
-        return type(answer)(_drained(value) for value in answer)
+        return type(answer)(_without_iterators(value) for value in answer)
     if type(answer) is dict:
-        return {name: _drained(value) for name, value in answer.items()}
+        return {name: _without_iterators(value) for name, value in answer.items()}
     return answer
 
 
 @dataclass(frozen=True, slots=True)
 class _Probabilities:
-    """Asks a library's model for probabilities, where MLflow asks it for predictions."""
+    """Model whose predictions are a library's probabilities."""
 
     model: Any
 
@@ -101,7 +101,7 @@ class _Probabilities:
 
 @dataclass(frozen=True, slots=True)
 class _WholeOutputs:
-    """Asks MLflow's ONNX wrapper by tensors: its answer to a frame has all outputs flattened."""
+    """Calls MLflow's ONNX wrapper with tensors: its output for a frame has all outputs flattened."""
 
     wrapper: Any
 
@@ -117,7 +117,7 @@ class _WholeOutputs:
 
 
 def _checked_as(model: Any, implementation: Any) -> PythonFunction:
-    """``implementation`` behind MLflow's checks of the model's inputs."""
+    """A PyFuncModel of ``implementation``, with MLflow's checks of the inputs."""
     return type(model)(model.metadata, implementation)
 
 

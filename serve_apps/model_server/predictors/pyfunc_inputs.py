@@ -1,9 +1,8 @@
-"""Rows in the form that a flavour of MLflow takes, where no signature says which: a frame, a list, or an array of a dtype."""
+"""Converts rows for flavours of MLflow without a signature: to a frame, a list, or an array of a dtype."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from types import MappingProxyType
 from typing import Any, Final
 
 import numpy as np
@@ -11,7 +10,7 @@ import pandas as pd
 
 
 def form_of(loader_module: str | None, raw: Any) -> Callable[[Any], Any]:
-    """The step that makes an array what the flavour takes; anything else stays as it is."""
+    """Conversion of an array for the flavour; other inputs stay unchanged."""
     make = _FORMS.get(loader_module or "")
     if make is None:
         return _as_it_is
@@ -36,7 +35,7 @@ def _list(raw: Any) -> Callable[[Any], Any]:
 
 
 def _numbers_of_pytorch(network: Any) -> Callable[[Any], Any]:
-    """Numbers in the dtype of the network's own, as MLflow makes them of a frame. JSON's have none."""
+    """Conversion of numbers to the network's dtype, as MLflow converts a frame."""
     import torch  # pyright: ignore[reportMissingImports] - of the model's environment
 
     layers = network.modules() if isinstance(network, torch.nn.Module) else ()
@@ -45,16 +44,14 @@ def _numbers_of_pytorch(network: Any) -> Callable[[Any], Any]:
     if weights is None or not weights.is_floating_point() or weights.dtype == torch.bfloat16:
         return _as_it_is
     dtype = torch.empty(0, dtype=weights.dtype).numpy().dtype
-    # An embedding's inputs are indices.
+    # Inputs of an embedding are indices.
     kinds = "f" if isinstance(layer, (torch.nn.Embedding, torch.nn.EmbeddingBag)) else "fiub"
     return lambda array: array.astype(dtype) if array.dtype.kind in kinds else array
 
 
-_FORMS: Final[Mapping[str, Callable[[Any], Callable[[Any], Any]]]] = MappingProxyType(
-    {
-        "mlflow.spacy": _frame,
-        "mlflow.transformers": _list,
-        "mlflow.sentence_transformers": _list,
-        "mlflow.pytorch": _numbers_of_pytorch,
-    }
-)
+_FORMS: Final[Mapping[str, Callable[[Any], Callable[[Any], Any]]]] = {
+    "mlflow.spacy": _frame,
+    "mlflow.transformers": _list,
+    "mlflow.sentence_transformers": _list,
+    "mlflow.pytorch": _numbers_of_pytorch,
+}

@@ -1,4 +1,4 @@
-"""Models of scikit-learn, and anything that looks like one."""
+"""Predictor of scikit-learn models and of those with its interface."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class SklearnPredictor:
     refusals: tuple[type[Exception], ...] = (ValueError, TypeError, KeyError, IndexError)
 
     def __init__(self, model: Any, predict_fn: str = "predict") -> None:
-        """``predict_fn`` is the method that whoever logged the model chose for MLflow's ``predict``."""
+        """``predict_fn`` is the method that MLflow's ``predict`` calls, as chosen when the model was logged."""
         if not hasattr(model, predict_fn):
             raise lacks_method(model, predict_fn)
         single_threaded(model)
@@ -35,7 +35,7 @@ class SklearnPredictor:
 
     @property
     def estimator(self) -> Any:
-        """The library's own object."""
+        """The library's object."""
         return self._model
 
     def fast_path(self) -> FastPath | None:
@@ -52,7 +52,7 @@ class SklearnPredictor:
 
 
 def fast_path_of(model: Any) -> FastPath | None:
-    """The fast path of a model whose class is a library's own; of a subclass nobody knows what it does."""
+    """Fast path of a model of a library's own class; None for subclasses, whose behaviour is unknown."""
     # Each family is imported only for its own models: scikit-learn's packages take long to import.
     match type(model).__module__.split(".")[:2]:
         case ["sklearn", "linear_model" | "svm"] if hasattr(model, "coef_"):
@@ -88,7 +88,7 @@ def fast_path_of(model: Any) -> FastPath | None:
 
 
 def stages_of(model: Any) -> ColumnStages | None:
-    """The stages of a model that begins with a ColumnTransformer; None for any other."""
+    """Stages of a model that begins with a ColumnTransformer; None for any other."""
     match type(model).__module__.split(".")[:2]:
         case ["sklearn", "model_selection"] if hasattr(model, "best_estimator_"):
             return stages_of(model.best_estimator_)
@@ -109,7 +109,7 @@ def features_of(model: Any) -> Features:
 
 
 def classes_of(model: Any) -> Sequence[Any] | None:
-    """The classes of a classifier with probabilities; None for any other model and for one of several outputs."""
+    """Classes of a classifier with probabilities; None for other models and for several outputs."""
     classes = getattr(model, "classes_", None)
     if classes is None or not hasattr(model, "predict_proba"):
         return None
@@ -118,9 +118,9 @@ def classes_of(model: Any) -> Sequence[Any] | None:
 
 
 def single_threaded(model: Any) -> None:
-    """Make a model predict on one thread: starting more costs more than a row does, and a replica has a fraction of a CPU.
+    """Make a model predict on one thread: starting threads takes longer than a row, and a replica has a fraction of a CPU.
 
-    What it predicts stays the same bit by bit.
+    Predictions stay equal bit by bit.
     """
     for estimator in estimators_in(model):
         if getattr(estimator, "n_jobs", None) not in (None, 1):
@@ -128,7 +128,7 @@ def single_threaded(model: Any) -> None:
 
 
 def estimators_in(model: Any) -> Iterator[Any]:
-    """A model and the ones inside it: pipelines' steps, ensembles' members, the best of a search."""
+    """A model and the estimators inside it: steps of pipelines, members of ensembles, the best of a search."""
     return _estimators(model, set())
 
 

@@ -1,4 +1,4 @@
-"""XGBoost: its scikit-learn API and its native boosters."""
+"""Predictors of XGBoost: its scikit-learn API and its native boosters."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from serve_apps.model_server.inputs.features import Batch, Features
 from serve_apps.model_server.predictors.fast_paths import xgboost as xgboost_path
-from serve_apps.model_server.predictors.fast_paths.fast_path import FastPath
+from serve_apps.model_server.predictors.fast_paths.fast_path import FastPath, both_classes
 from serve_apps.model_server.predictors.records.xgboost import features_of
 from serve_apps.model_server.predictors.sklearn import classes_of, single_threaded
 
@@ -40,7 +40,7 @@ class XGBoostPredictor:
         return xgboost_path.estimator_path(self._model)
 
     def predict(self, batch: Batch, params: Mapping[str, Any]) -> Any:
-        return self._model.predict(self._rows(batch), **_known(params, ("output_margin", "iteration_range", "base_margin")))
+        return self._model.predict(self._rows(batch), **_only(params, ("output_margin", "iteration_range", "base_margin")))
 
     def probabilities(self, batch: Batch) -> NDArray[Any]:
         return self._model.predict_proba(self._rows(batch))  # pyright: ignore[reportAttributeAccessIssue]
@@ -50,7 +50,7 @@ class XGBoostPredictor:
 
 
 class BoosterPredictor:
-    """A native booster. It answers what ``Booster.predict`` answers: for a classifier, probabilities."""
+    """A native booster. It predicts as ``Booster.predict`` does: probabilities for a classifier."""
 
     flavor = "xgboost"
     predicts_labels = False
@@ -68,27 +68,24 @@ class BoosterPredictor:
         return xgboost_path.booster_path(self._booster, None if self.classes is None else len(self.classes))
 
     def predict(self, batch: Batch, params: Mapping[str, Any]) -> Any:
-        known = _known(
+        options = _only(
             params, ("output_margin", "pred_leaf", "pred_contribs", "pred_interactions", "iteration_range", "strict_shape")
         )
-        return self._booster.predict(self._matrix(batch), **known)
+        return self._booster.predict(self._matrix(batch), **options)
 
     def probabilities(self, batch: Batch) -> NDArray[Any]:
         predicted = self._booster.predict(self._matrix(batch))
-        if self._objective == _MULTICLASS:
-            return predicted
-        positive = predicted.astype(np.float64)
-        return np.column_stack([1.0 - positive, positive])
+        return predicted if self._objective == _MULTICLASS else both_classes(predicted.astype(np.float64))
 
     def _matrix(self, batch: Batch) -> xgboost.DMatrix:
         types = self._booster.feature_types or []
-        # Codes are categories only where the library is told so.
-        told = {"feature_types": types, "enable_categorical": True} if "c" in types else {}
-        return xgboost.DMatrix(_as_trained_on(batch, self.features), nthread=1, **told)
+        # The library reads codes as categories only with these arguments.
+        categorical = {"feature_types": types, "enable_categorical": True} if "c" in types else {}
+        return xgboost.DMatrix(_as_trained_on(batch, self.features), nthread=1, **categorical)
 
 
 def _as_trained_on(batch: Batch, features: Features) -> Batch:
-    """A frame has no names for a model that was trained on an array."""
+    """The batch as an array if the model was trained on one: a frame's names would be refused."""
     return batch.to_numpy() if features.names is None and isinstance(batch, pd.DataFrame) else batch
 
 
@@ -98,5 +95,5 @@ def _classes(objective: str, count: int) -> Sequence[int] | None:
     return list(range(count)) if objective == _MULTICLASS else None
 
 
-def _known(params: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+def _only(params: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
     return {name: value for name, value in params.items() if name in names}

@@ -1,4 +1,4 @@
-"""The Serve application of one model version."""
+"""Ray Serve application of a model version."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ from raylift.domain.model_counters import ProcessKind
 from raylift.domain.replica import ObserverConfig, ReplicaSpec
 from raylift.ingress.access_token import only_from_ingress
 from raylift.ray_internals.serve_replica import ServeQueue, keep_internal_server_on_loopback, set_code_version
-from serve_apps.model_server.ray.environment_check import require_promised_environment
+from serve_apps.model_server.ray.environment_check import require_environment
 
 DEPLOYMENT_NAME: Final = "model"
 
 _METRICS_INTERVAL_SECONDS: Final = 1.0
-# Serve's own 10 and 30 seconds would make every scaling decision that much later.
+# With Serve's defaults of 10 and 30 seconds each scaling decision would come that much later.
 _LOOK_BACK_SECONDS: Final = 3.0
 _RETRY_AFTER_SECONDS: Final = 1
-# Of the replicas there are: where new processes are needed, the old ones go when the new ones answer. Serve's own 0 would end
-# the only replica of a version first.
+# Percent of the replicas. If new processes are needed, the old ones end when the new ones answer. With Serve's default of 0 the
+# only replica of a version would end first.
 _MAX_SURGE_PERCENT: Final = 100
 
 
 @serve.ingress()
 class ModelReplica:
-    """Loads a model version, then answers for it as a plain ASGI application: no framework stands in the request path."""
+    """Loads a model version, then answers for it as a plain ASGI application without a framework."""
 
     async def __init__(
         self,
@@ -51,39 +51,39 @@ class ModelReplica:
         counters_dir: str | None = None,
         environment: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
-        # Before anything of the model is imported: libraries read their variables when they are.
-        os.environ.update(environment)  # noqa: TID251 - the process is the model's own
+        # Before the model's libraries are imported: they read their variables at import.
+        os.environ.update(environment)  # noqa: TID251 - the process belongs to the model
         keep_internal_server_on_loopback()
-        require_promised_environment(ray.get_runtime_context().runtime_env, platform.node())
-        # Imported here: whoever only builds applications need not load NumPy, pandas and MLflow.
+        require_environment(ray.get_runtime_context().runtime_env, platform.node())
+        # Imported here: processes that only build applications do not need NumPy, pandas and MLflow.
         from serve_apps.model_server.loading.loader import load_model
         from serve_apps.model_server.observability.observer import Observer
         from serve_apps.model_server.server.asgi import ReplicaApp
-        from serve_apps.model_server.server.poison_requests import refusing_deadly
+        from serve_apps.model_server.server.poison_requests import refuse_poison_requests
 
         self._ingress_token = ingress_token
         _log_where_serve_does()
-        # In a thread: the loop may be the one that answers Serve's control plane, and loading may take a minute.
+        # In a thread: Serve's control plane may use this loop, and loading may take a minute.
         observer = self._observer = Observer(model_name, version, ProcessKind.REPLICA, counters_dir)
         model = await asyncio.to_thread(observer.loading, load_model, model_name, version, model_uri, mlflow_url)
-        self._replica_app = await asyncio.to_thread(ReplicaApp, model, max_body_bytes, watch=observer)
+        self._replica_app = await asyncio.to_thread(ReplicaApp, model, max_body_bytes, observer=observer)
         in_serve, in_app = ServeQueue(), self._replica_app
         observer.sample(lambda: in_serve.held() + in_app.queued())
-        self._asgi = refusing_deadly(self._replica_app, model_name, version, worked_on_dir)
+        self._asgi = refuse_poison_requests(self._replica_app, model_name, version, worked_on_dir)
 
     @property
     def replica_app(self) -> Any:
-        """What answers, for the short way to it (short_way.py)."""
+        """The application that answers, for requests that bypass Serve (ray_internals/serve_bypass.py)."""
         return self._replica_app
 
     def reconfigure(self, user_config: dict[str, Any]) -> None:
-        """What changes without a new process. Serve calls it after the constructor and whenever these values change."""
+        """Apply settings that change without a new process. Serve calls it after the constructor and when they change."""
         batching = user_config["batching"]
         self._replica_app.set_batching(Batching(**batching) if batching else None)
         self._observer.configure(ObserverConfig.of(user_config["observer"]))
 
     def __del__(self) -> None:
-        """Serve calls it when it ends a replica in peace."""
+        """Write what is buffered. Serve calls it when it ends a replica in order."""
         if hasattr(self, "_observer"):
             self._observer.close()
 
@@ -92,10 +92,10 @@ class ModelReplica:
 
 
 def build(spec: ReplicaSpec) -> serve.Application:
-    """The application of one model version, to be run under its route.
+    """Build the application of a model version, to be run under its route.
 
-    The replica's own arguments hold nothing but the version's identity, and the code version is fixed, so that running it
-    again with other scaling values reconfigures it in place; other resources or another environment restart its replicas.
+    The replica's arguments hold only the version's identity, and the code version is fixed. Running it again with other scaling
+    values therefore reconfigures it in place; other resources or another environment restart its replicas.
     """
     deployment = serve.deployment(ModelReplica).options(  # pyright: ignore[reportFunctionMemberAccess]
         name=DEPLOYMENT_NAME,
@@ -130,7 +130,7 @@ def build(spec: ReplicaSpec) -> serve.Application:
 
 
 def _log_where_serve_does() -> None:
-    """Have the replica's own lines in the log that Serve keeps of it."""
+    """Write the replica's log lines to Serve's log of it."""
     ours, serves = logging.getLogger("serve_apps"), logging.getLogger("ray.serve")
     ours.handlers = serves.handlers
     ours.setLevel(serves.level)
@@ -139,7 +139,7 @@ def _log_where_serve_does() -> None:
 
 def _autoscaling(spec: ReplicaSpec) -> AutoscalingConfig:
     with warnings.catch_warnings():
-        # metrics_interval_s is to move to an environment variable of the whole cluster in some later Ray.
+        # A later Ray moves metrics_interval_s to an environment variable of the whole cluster.
         warnings.simplefilter("ignore", DeprecationWarning)
         return AutoscalingConfig(
             min_replicas=spec.config.min_replicas,

@@ -1,7 +1,7 @@
-"""Whether a replica runs in the environment of its version.
+"""Checks that a replica runs in the environment of its version.
 
-Ray passes over a field of a runtime_env that it does not know. On a node without Raylift's plugin a replica would therefore
-load its model with the base's packages, and may answer differently without a word. A job's wrapper looks as well
+Ray ignores fields of a runtime_env that it does not know. On a node without Raylift's plugin a replica would therefore load its
+model with the base's packages and might predict differently without an error. A job's wrapper has the same check
 (job_entrypoints/script/environment_check.py).
 """
 
@@ -17,11 +17,11 @@ from raylift.domain.replica import LACKS_PLUGIN
 from raylift.engines.environments.runtime_env import PLUGIN_NAME, READY
 
 
-def require_promised_environment(runtime_env: Mapping[str, Any], node: str, prefix: str = sys.prefix) -> None:
-    """Go on only where this process runs in the overlay that its ``runtime_env`` asks for.
+def require_environment(runtime_env: Mapping[str, Any], node: str, prefix: str = sys.prefix) -> None:
+    """Check that this process runs in the overlay of its ``runtime_env``.
 
     Raises:
-        RuntimeError: It does not; says what to do about the node.
+        RuntimeError: It does not; the message says what to do on the node.
     """
     field = runtime_env.get(PLUGIN_NAME)
     if field is None:

@@ -1,8 +1,8 @@
-"""Adaptive batching: requests that come together are computed together.
+"""Adaptive batching: requests that arrive together are computed together.
 
-Nobody waits for nothing. A request starts a computation in the loop's next turn, and takes along what has come by then; what
-comes while a computation runs is the next one's. Only where the last computation had company, and a wait is allowed, the next
-one waits for as much company again, at most that long.
+A request starts a computation in the loop's next turn, together with all that have arrived by then. Requests that arrive during
+a computation form the next one. If the last computation had several requests and waiting is allowed, the next one waits until
+as many have arrived again, at most ``wait_ms``.
 """
 
 from __future__ import annotations
@@ -18,91 +18,91 @@ import numpy as np
 
 from raylift.domain.deployment import Batching
 from raylift.domain.errors import PlatformError
-from serve_apps.model_server.model import Answer, Model, Question
+from serve_apps.model_server.model import Model, PredictionRequest, PredictionResult
 
-Outcome = Answer | Exception
+Outcome = PredictionResult | Exception
 
 _MS: Final = 1000
 
 
 @dataclass(slots=True)
 class _Waiting:
-    question: Question
+    request: PredictionRequest
     rows: int
-    outcome: asyncio.Future[tuple[Answer, int]]
+    outcome: asyncio.Future[tuple[PredictionResult, int]]
 
 
 class Batcher:
-    """Asks one model on behalf of many requests. Belongs to one event loop.
+    """Predicts requests of a model in groups. Belongs to one event loop.
 
-    Requests are taken in the order of their coming. A request that fails takes none with it: the others of its group are
-    then asked one by one. One whose client has gone is dropped before it is computed.
+    Requests are taken in the order of arrival. If a group fails, its requests are predicted one by one, so that one bad request
+    does not fail the others. A request whose client has disconnected is dropped before it is computed.
     """
 
     def __init__(self, model: Model, limits: Batching, executor: Executor | None) -> None:
-        """``executor`` computes. None: the loop itself does, as is right for what takes less than a change of threads."""
+        """``executor`` runs the computations. None: the loop runs them, which is faster for a quick model."""
         self._model = model
         self._limits = limits
         self._executor = executor
         self._waiting: deque[_Waiting] = deque()
         self._rows = 0
-        self._company = 1
+        self._last_size = 1
         self._is_busy = False
-        """A computation runs or is scheduled."""
-        self._pause: asyncio.TimerHandle | None = None
+        """True while a computation runs or is scheduled."""
+        self._timer: asyncio.TimerHandle | None = None
 
     @property
     def waiting(self) -> int:
-        """How many requests have not begun to be computed."""
+        """Number of requests whose computation has not begun."""
         return len(self._waiting)
 
-    def takes(self, question: Question) -> bool:
-        """Whether a question can be computed with others: its inputs are an array, it has no parameters, and it is small."""
-        return question.is_array and not question.params and 2 * len(question.batch) <= self._limits.max_rows
+    def accepts(self, request: PredictionRequest) -> bool:
+        """Tell whether a request can be computed with others: an array without parameters, at most half a group."""
+        return request.is_array and not request.params and 2 * len(request.batch) <= self._limits.max_rows
 
-    async def ask(self, question: Question) -> tuple[Answer, int]:
-        """The answer, and how many rows were computed together with it. Raises as :meth:`Model.ask` does."""
+    async def predict(self, request: PredictionRequest) -> tuple[PredictionResult, int]:
+        """Result of a request, and the number of rows computed with it. Raises as :meth:`Model.predict` does."""
         loop = asyncio.get_running_loop()
-        waiting = _Waiting(question, len(question.batch), loop.create_future())
+        waiting = _Waiting(request, len(request.batch), loop.create_future())
         self._waiting.append(waiting)
         self._rows += waiting.rows
         if not self._is_busy:
             self._is_busy = True
             loop.call_soon(self._begin)
-        elif self._pause is not None and self._is_enough():
-            self._pause.cancel()
+        elif self._timer is not None and self._is_enough():
+            self._timer.cancel()
             self._compute()
         return await waiting.outcome
 
     def _begin(self) -> None:
         if self._limits.wait_ms > 0 and not self._is_enough():
             loop = asyncio.get_running_loop()
-            self._pause = loop.call_later(self._limits.wait_ms / _MS, self._compute)
+            self._timer = loop.call_later(self._limits.wait_ms / _MS, self._compute)
         else:
             self._compute()
 
     def _is_enough(self) -> bool:
-        """Whether as many have come as were there the last time."""
-        return len(self._waiting) >= self._company or self._rows >= self._limits.max_rows
+        """Tell whether as many requests wait as the last group had, or the limit of rows is reached."""
+        return len(self._waiting) >= self._last_size or self._rows >= self._limits.max_rows
 
     def _compute(self) -> None:
-        self._pause = None
+        self._timer = None
         group = self._next_group()
         if not group:
             self._is_busy = False
             return
-        self._company = len(group)
-        questions = [waiting.question for waiting in group]
+        self._last_size = len(group)
+        requests = [waiting.request for waiting in group]
         if self._executor is None:
-            self._deliver(group, answer_all(self._model, questions))
+            self._deliver(group, predict_all(self._model, requests))
             return
-        running = asyncio.get_running_loop().run_in_executor(self._executor, answer_all, self._model, questions)
+        running = asyncio.get_running_loop().run_in_executor(self._executor, predict_all, self._model, requests)
         running.add_done_callback(lambda done: self._deliver(group, done.result()))
 
     def _deliver(self, group: Sequence[_Waiting], outcomes: Sequence[Outcome]) -> None:
         rows = sum(waiting.rows for waiting in group)
         for waiting, outcome in zip(group, outcomes, strict=True):
-            if waiting.outcome.done():  # cancelled meanwhile
+            if waiting.outcome.done():  # cancelled in the meantime
                 continue
             if isinstance(outcome, Exception):
                 waiting.outcome.set_exception(outcome)
@@ -114,7 +114,7 @@ class Batcher:
             self._is_busy = False
 
     def _next_group(self) -> list[_Waiting]:
-        """The first that wait, as many as fit and are alike."""
+        """The longest-waiting requests that are alike and fit the limit of rows."""
         group: list[_Waiting] = []
         rows = 0
         while self._waiting:
@@ -130,48 +130,46 @@ class Batcher:
         return group
 
 
-def answer_all(model: Model, questions: Sequence[Question]) -> list[Outcome]:
-    """The answers of questions that are alike, computed together; where that fails, each by itself."""
-    if len(questions) == 1:
-        return [_outcome(model.ask, questions[0])]
+def predict_all(model: Model, requests: Sequence[PredictionRequest]) -> list[Outcome]:
+    """Predict requests that are alike together; one by one if that fails."""
+    if len(requests) == 1:
+        return [_outcome(model.predict, requests[0])]
     together = replace(
-        questions[0],
-        batch=np.concatenate([question.batch for question in questions]),
-        predictions=any(question.predictions for question in questions),
-        probabilities=any(question.probabilities for question in questions) and model.classes is not None,
+        requests[0],
+        batch=np.concatenate([request.batch for request in requests]),
+        predictions=any(request.predictions for request in requests),
+        probabilities=any(request.probabilities for request in requests) and model.classes is not None,
     )
     try:
-        whole = model.ask(together)
+        result = model.predict(together)
     except PlatformError:
-        return [_outcome(model.ask, question) for question in questions]
-    return _parts(whole, questions, model)
+        return [_outcome(model.predict, request) for request in requests]
+    return _parts(result, requests, model)
 
 
-def _parts(whole: Answer, questions: Sequence[Question], model: Model) -> list[Outcome]:
+def _parts(result: PredictionResult, requests: Sequence[PredictionRequest], model: Model) -> list[Outcome]:
     parts: list[Outcome] = []
     start = 0
-    for question in questions:
-        end = start + len(question.batch)
-        if question.probabilities and whole.probabilities is None:
-            parts.append(_outcome(model.ask, question))  # the model has none, and says so
+    for request in requests:
+        end = start + len(request.batch)
+        if request.probabilities and result.probabilities is None:
+            parts.append(_outcome(model.predict, request))  # raises that the model has none
         else:
-            parts.append(_part(whole, question, slice(start, end)))
+            part = result.part(start, end)
+            predictions = part.predictions if request.predictions else None
+            parts.append(
+                replace(part, predictions=predictions, probabilities=part.probabilities if request.probabilities else None)
+            )
         start = end
     return parts
 
 
-def _part(whole: Answer, question: Question, rows: slice) -> Answer:
-    predictions = whole.predictions[rows] if question.predictions else None
-    probabilities = whole.probabilities[rows] if question.probabilities and whole.probabilities is not None else None
-    return Answer(predictions, probabilities, whole.seconds)
-
-
-def _outcome(ask: Callable[[Question], Answer], question: Question) -> Outcome:
+def _outcome(ask: Callable[[PredictionRequest], PredictionResult], request: PredictionRequest) -> Outcome:
     try:
-        return ask(question)
+        return ask(request)
     except PlatformError as error:
         return error
 
 
 def _alike(one: _Waiting, other: _Waiting) -> bool:
-    return one.question.batch.dtype == other.question.batch.dtype
+    return one.request.batch.dtype == other.request.batch.dtype

@@ -1,4 +1,4 @@
-"""A version's own OpenAPI document, typed from its signature."""
+"""OpenAPI document of a version, typed from its signature."""
 
 from __future__ import annotations
 
@@ -13,27 +13,25 @@ from serve_apps.model_server.jsonify import dumps
 from serve_apps.model_server.loading.examples import example_requests
 from serve_apps.model_server.model import Model
 
-_JSON_TYPES: Final[Mapping[ColumnType, Mapping[str, Any]]] = MappingProxyType(
-    {
-        ColumnType.BOOLEAN: {"type": "boolean"},
-        ColumnType.INTEGER: {"type": "integer", "format": "int32"},
-        ColumnType.LONG: {"type": "integer", "format": "int64"},
-        ColumnType.FLOAT: {"type": ["number", "null"], "format": "float"},
-        ColumnType.DOUBLE: {"type": ["number", "null"], "format": "double"},
-        ColumnType.STRING: {"type": ["string", "null"]},
-        ColumnType.BINARY: {"type": "string", "contentEncoding": "base64"},
-        ColumnType.DATETIME: {"type": ["string", "null"], "format": "date-time"},
-        ColumnType.NESTED: {},
-    }
-)
+_JSON_TYPES: Final[Mapping[ColumnType, Mapping[str, Any]]] = {
+    ColumnType.BOOLEAN: {"type": "boolean"},
+    ColumnType.INTEGER: {"type": "integer", "format": "int32"},
+    ColumnType.LONG: {"type": "integer", "format": "int64"},
+    ColumnType.FLOAT: {"type": ["number", "null"], "format": "float"},
+    ColumnType.DOUBLE: {"type": ["number", "null"], "format": "double"},
+    ColumnType.STRING: {"type": ["string", "null"]},
+    ColumnType.BINARY: {"type": "string", "contentEncoding": "base64"},
+    ColumnType.DATETIME: {"type": ["string", "null"], "format": "date-time"},
+    ColumnType.NESTED: {},
+}
 _OBJECT: Final = {"type": "object"}
 _OF_CSV: Final = ("/predict", "/invocations")
-_ANYTHING: Final[Mapping[str, Any]] = MappingProxyType({})
-"""What a function answers to a body that is no table is its own."""
+_ANYTHING: Final[Mapping[str, Any]] = {}
+"""Schema of MLflow's responses: a function's output to inputs that are no table may be anything."""
 
 
 def document(model: Model) -> bytes:
-    """The document as JSON. Asks the model for its examples, so it takes as long as some predictions."""
+    """The document as JSON. Its examples take some predictions of the model."""
     examples = example_requests(model)
     paths = {
         "": {"get": _operation("metadata", "Name, inputs and outputs (Open Inference Protocol)", _OBJECT)},
@@ -97,8 +95,7 @@ def _request(model: Model) -> dict[str, Any]:
 
 
 def _params(model: Model) -> dict[str, Any]:
-    declared = (model.signature.params if model.signature else None) or ()
-    return {parameter.name: _parameter(parameter) for parameter in declared}
+    return {parameter.name: _parameter(parameter) for parameter in model.declared_params}
 
 
 def _inputs(model: Model) -> dict[str, Any]:

@@ -1,9 +1,8 @@
-"""Ends what ends processes: a request that two processes died over is refused by the third.
+"""Refuses a request that has already crashed two processes.
 
-A prediction whose process goes away is sent again by the ingress and by the gateway, since it changes nothing. If the request
-itself is what kills processes, that must end, whichever way it takes: so each process notes, in a file that all processes
-of the version on this machine share, which requests it works on. What is found there of a request that just comes in was left
-by a process that died over it.
+The ingress and the gateway send a prediction again if its process dies, since it changes nothing. A request that crashes every
+process must not go on for ever. All processes of a version on a machine share a file: each records there the requests that it
+works on. A request that is recorded when it arrives was left by a process that crashed.
 """
 
 from __future__ import annotations
@@ -19,20 +18,21 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
-from raylift.api.headers import MODEL_VERSION, PREDICTION_ID, raw
+from raylift.api.headers import PREDICTION_ID, raw
 from raylift.ingress.access_token import App, Receive, Scope, Send
 from serve_apps.model_server.codecs.base import Codec
 from serve_apps.model_server.codecs.mlflow_scoring import ScoringCodec
-from serve_apps.model_server.codecs.open_inference import OpenInferenceCodec
+from serve_apps.model_server.codecs.open_inference.codec import OpenInferenceCodec
 from serve_apps.model_server.codecs.raylift import RayliftCodec
 from serve_apps.model_server.errors import ProcessesDied
+from serve_apps.model_server.server.http import send_response, version_header
 
-MOST_DEATHS: Final = 2
+_MAX_CRASHES: Final = 2
 
 _HEADER: Final = raw(PREDICTION_ID)
 _ID_BYTES: Final = 16
 _SLOTS: Final = 64
-"""Requests that one process works on at a time; what is beyond is not noted."""
+"""Requests that one process records at a time; further ones are not recorded."""
 _PROCESSES: Final = 16
 _REGION: Final = _SLOTS * _ID_BYTES
 _NOTHING: Final = bytes(_ID_BYTES)
@@ -40,11 +40,11 @@ _CODECS: Final[dict[str, Codec]] = {"/predict": RayliftCodec(), "/invocations": 
 _OTHERS: Final = OpenInferenceCodec()
 
 
-class WorkedOn:
-    """The requests that this machine's processes of one version work on, or died over.
+class InFlightRequests:
+    """Requests that the processes of a version on this machine work on, or crashed on.
 
-    Each process has a region of the file, and the regions are taken in turns: what a dead process left stays until as many
-    processes have started after it as there are regions.
+    Each process has a region of the file, and takes the regions in turns: the records of a dead process stay until as many
+    processes have started as there are regions.
     """
 
     def __init__(self, path: Path) -> None:
@@ -55,13 +55,13 @@ class WorkedOn:
         self._page = mmap.mmap(self._file, size)
         self._free = self._claim()
 
-    def deaths(self, request: bytes) -> int:
-        """How many processes died over the request, if none works on it."""
+    def crashes(self, request: bytes) -> int:
+        """Number of processes that crashed on a request, while no process works on it."""
         return self._page[:].count(request)
 
     @contextmanager
-    def noted(self, request: bytes) -> Iterator[None]:
-        """This process works on it."""
+    def recorded(self, request: bytes) -> Iterator[None]:
+        """Record a request while this process works on it."""
         if not self._free:
             yield
             return
@@ -78,7 +78,7 @@ class WorkedOn:
         os.close(self._file)
 
     def _claim(self) -> list[int]:
-        """The places of a region that no living process has; none where there are that many processes."""
+        """Slots of a region that no living process has; none if all regions are taken."""
         _lock(self._file, _PROCESSES, wait=True)
         try:
             for offset in range(_PROCESSES):
@@ -93,37 +93,37 @@ class WorkedOn:
             _unlock(self._file, _PROCESSES)
 
 
-def refusing_deadly(app: App, model_name: str, version: str, directory: str | None) -> App:
-    """``app``, but for requests that processes died over.
+def refuse_poison_requests(app: App, model_name: str, version: str, directory: str | None) -> App:
+    """Wrap ``app`` so that it refuses a request that crashed two processes.
 
-    One that one process died over is asked when no other such request is: most of them were only there when it died, and are
-    not to be there again. One that two died over is refused.
+    A request that one process crashed on is answered while no other such request is: most of them only were in a process that
+    another request crashed, and must not share one with it again.
 
     Args:
-        app: answers for the version.
-        model_name: whose.
-        version: which.
-        directory: where this machine's processes note what they work on; None: ``app`` as it is.
+        app: Answers for the version.
+        model_name: Name of the model.
+        version: Version of the model.
+        directory: Directory of the shared files; None: return ``app`` unchanged.
     """
     if directory is None:
         return app
-    worked_on = WorkedOn(Path(directory) / quote(f"{model_name}:{version}", safe=""))
-    alone = asyncio.Lock()
+    in_flight = InFlightRequests(Path(directory) / quote(f"{model_name}:{version}", safe=""))
+    one_suspect = asyncio.Lock()
 
     async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
         request = _request(scope)
         if request is None:
             await app(scope, receive, send)
             return
-        if not worked_on.deaths(request):
-            with worked_on.noted(request):
+        if not in_flight.crashes(request):
+            with in_flight.recorded(request):
                 await app(scope, receive, send)
             return
-        async with alone:
-            if worked_on.deaths(request) >= MOST_DEATHS:
+        async with one_suspect:
+            if in_flight.crashes(request) >= _MAX_CRASHES:
                 await _refuse(scope, send, model_name, version)
                 return
-            with worked_on.noted(request):
+            with in_flight.recorded(request):
                 await app(scope, receive, send)
 
     return guarded
@@ -140,24 +140,18 @@ def _request(scope: Scope) -> bytes | None:
 
 async def _refuse(scope: Scope, send: Send, model_name: str, version: str) -> None:
     error = ProcessesDied(
-        f"{MOST_DEATHS} processes of version {version} of {model_name!r} died while they worked on this request. "
+        f"{_MAX_CRASHES} processes of version {version} of {model_name!r} died while they worked on this request. "
         "It is not tried again.",
         model_name=model_name,
         model_version=version,
     )
     path: str = scope["path"]
-    answer = _CODECS.get(f"/{path.rpartition('/')[2]}", _OTHERS).error(error, path)
-    headers = [
-        (b"content-type", answer.media_type.encode("latin-1")),
-        (b"content-length", str(len(answer.body)).encode()),
-        (raw(MODEL_VERSION), version.encode("latin-1")),
-    ]
-    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-    await send({"type": "http.response.body", "body": answer.body})
+    response = _CODECS.get(f"/{path.rpartition('/')[2]}", _OTHERS).error(error, path)
+    await send_response(send, response, version_header(version))
 
 
 def _lock(file: int, place: int, *, wait: bool = False) -> bool:
-    """Whether the lock at ``place`` could be had. The kernel gives it back when the process ends, however it does."""
+    """Lock a byte of the file; False if another process has it. The kernel unlocks it when the process ends in any way."""
     command = fcntl.F_OFD_SETLKW if wait else fcntl.F_OFD_SETLK
     try:
         fcntl.fcntl(file, command, _flock(fcntl.F_WRLCK, place))

@@ -19,7 +19,7 @@ from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 from pydantic import BaseModel
 
 from serve_apps.model_server.loading.loader import load_directory, load_model
-from serve_apps.model_server.model import Question
+from serve_apps.model_server.model import PredictionRequest
 from tests.integration.model_server.replicas import Registry, Replica, log_function
 
 
@@ -204,7 +204,7 @@ def test_backend_of_keras_is_the_one_that_mlflow_recorded(
     described["flavors"]["keras"] = {"keras_backend": "torch"}
     (tmp_path / "model" / "MLmodel").write_text(yaml.safe_dump(described))
     model = load_directory("m", "1", tmp_path / "model")
-    assert model.ask(Question([[1.0]])).predictions == [backend]
+    assert model.predict(PredictionRequest([[1.0]])).predictions == [backend]
 
 
 def _echo(registry: Registry, name: str, signature: Any = None) -> Replica:

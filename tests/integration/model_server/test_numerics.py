@@ -12,7 +12,7 @@ import pytest
 from sklearn.linear_model import LinearRegression
 
 from job_entrypoints.tracking.numerics import numerics
-from serve_apps.model_server.codecs.v2_metadata import metadata
+from serve_apps.model_server.codecs.open_inference.metadata import metadata
 from serve_apps.model_server.loading.loader import load_directory
 
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from serve_apps.gateway.predictions.duplicate_keys import repeated_key
+from serve_apps.model_server.repeated_keys import repeated_key
 
 _KEYS = ("model_name", "alias")
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 import scipy.sparse as sp
 
-from serve_apps.model_server.errors import UnusableAnswer
+from serve_apps.model_server.errors import UnusableOutput
 from serve_apps.model_server.jsonify import dumps, loads
 from serve_apps.model_server.outputs.rows import row_count, rows_of
 
@@ -106,7 +106,7 @@ def test_answer_to_one_row_may_have_any_length(answer: Any, rows: list[Any]) -> 
     ],
 )
 def test_answer_that_is_not_one_a_row_is_refused(answer: Any, came: str) -> None:
-    with pytest.raises(UnusableAnswer) as refused:
+    with pytest.raises(UnusableOutput) as refused:
         rows_of(answer, 2)
     assert came in refused.value.detail
 

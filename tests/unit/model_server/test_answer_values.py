@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from serve_apps.model_server.errors import UnusableAnswer
+from serve_apps.model_server.errors import UnusableOutput
 from serve_apps.model_server.jsonify import dumps
 
 
@@ -85,12 +85,12 @@ def test_value_has_its_form_in_json(value: Any, said: Any) -> None:
     ],
 )
 def test_value_without_a_form_is_refused_with_its_type(value: Any, named: str) -> None:
-    with pytest.raises(UnusableAnswer, match=f"values of the type {named}, which JSON has no form for"):
+    with pytest.raises(UnusableOutput, match=f"values of the type {named}, which JSON has no form for"):
         dumps({"value": value})
 
 
 def test_value_that_holds_itself_is_refused() -> None:
     value: list[Any] = [1]
     value.append(value)
-    with pytest.raises(UnusableAnswer, match="nested too deeply"):
+    with pytest.raises(UnusableOutput, match="nested too deeply"):
         dumps(value)

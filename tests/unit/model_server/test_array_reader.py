@@ -110,7 +110,7 @@ def test_a_library_gets_the_frame_it_would_have_had() -> None:
     records = [{"b": 2, "a": 1.5}]
     array = reader.read(records)
     assert array is not None
-    frame: Any = reader.for_library(array)
+    frame: Any = reader.as_library_input(array)
     wanted: Any = schema.batch(from_records(records))
     assert frame.equals(wanted)
     assert frame.equals(schema.batch(from_columns({"a": 1.5, "b": 2})))

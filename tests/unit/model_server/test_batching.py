@@ -16,7 +16,7 @@ from serve_apps.model_server.errors import InputsRefused, NoProbabilities
 from serve_apps.model_server.inputs.array import PlainArray
 from serve_apps.model_server.inputs.fast_reader import ArrayReader
 from serve_apps.model_server.inputs.features import Features
-from serve_apps.model_server.model import Model, Question
+from serve_apps.model_server.model import Model, PredictionRequest
 from serve_apps.model_server.observability.exchange import Exchange
 from serve_apps.model_server.server.asgi import ReplicaApp
 from serve_apps.model_server.server.batching import Batcher
@@ -54,14 +54,14 @@ def _model(recorder: Recorder) -> Model:
     return Model("m", "1", recorder, PlainArray(None, (-1, 1)), None, "3", reader=reader, is_groupable=True)
 
 
-def _question(*values: float, dtype: type = np.float64, **asked: Any) -> Question:
-    return Question(np.array([[value] for value in values], dtype=dtype), is_array=True, **asked)
+def _request(*values: float, dtype: type = np.float64, **asked: Any) -> PredictionRequest:
+    return PredictionRequest(np.array([[value] for value in values], dtype=dtype), is_array=True, **asked)
 
 
 async def test_what_comes_together_is_computed_together() -> None:
     recorder = Recorder()
     batcher = Batcher(_model(recorder), _LIMITS, None)
-    answers = await asyncio.gather(*(batcher.ask(_question(value, value)) for value in (1.0, 2.0, 3.0)))
+    answers = await asyncio.gather(*(batcher.predict(_request(value, value)) for value in (1.0, 2.0, 3.0)))
     assert recorder.groups == [[1.0, 1.0, 2.0, 2.0, 3.0, 3.0]]
     assert [(answer.predictions.tolist(), together) for answer, together in answers] == [
         ([2.0, 2.0], 6),
@@ -73,7 +73,7 @@ async def test_what_comes_together_is_computed_together() -> None:
 async def test_rows_are_counted_and_the_order_is_that_of_coming() -> None:
     recorder = Recorder()
     batcher = Batcher(_model(recorder), _LIMITS, None)
-    await asyncio.gather(*(batcher.ask(_question(value, value, value)) for value in (1.0, 2.0, 3.0)))
+    await asyncio.gather(*(batcher.predict(_request(value, value, value)) for value in (1.0, 2.0, 3.0)))
     assert recorder.groups == [[1.0] * 3 + [2.0] * 3, [3.0] * 3]
 
 
@@ -81,14 +81,14 @@ async def test_other_types_are_computed_apart() -> None:
     recorder = Recorder()
     batcher = Batcher(_model(recorder), _LIMITS, None)
     kinds = (np.float64, np.int64, np.float64)
-    await asyncio.gather(*(batcher.ask(_question(value, dtype=kind)) for value, kind in zip((1, 2, 3), kinds, strict=True)))
+    await asyncio.gather(*(batcher.predict(_request(value, dtype=kind)) for value, kind in zip((1, 2, 3), kinds, strict=True)))
     assert recorder.groups == [[1.0], [2], [3.0]]
 
 
 async def test_a_bad_request_fails_alone() -> None:
     batcher = Batcher(_model(Recorder()), _LIMITS, None)
     good, bad, other = await asyncio.gather(
-        *(batcher.ask(_question(value)) for value in (1.0, -1.0, 3.0)), return_exceptions=True
+        *(batcher.predict(_request(value)) for value in (1.0, -1.0, 3.0)), return_exceptions=True
     )
     assert isinstance(good, tuple) and good[0].predictions.tolist() == [2.0]
     assert isinstance(bad, InputsRefused)
@@ -98,9 +98,9 @@ async def test_a_bad_request_fails_alone() -> None:
 async def test_each_gets_the_kind_of_answer_it_asked_for() -> None:
     batcher = Batcher(_model(Recorder(classes=[0, 1])), _LIMITS, None)
     plain, both, only = await asyncio.gather(
-        batcher.ask(_question(0.5)),
-        batcher.ask(_question(0.25, probabilities=True)),
-        batcher.ask(_question(0.125, probabilities=True, predictions=False)),
+        batcher.predict(_request(0.5)),
+        batcher.predict(_request(0.25, probabilities=True)),
+        batcher.predict(_request(0.125, probabilities=True, predictions=False)),
     )
     assert (plain[0].predictions.tolist(), plain[0].probabilities) == ([1.0], None)
     assert both[0].probabilities is not None and both[0].probabilities.tolist() == [[0.25, 0.75]]
@@ -110,7 +110,7 @@ async def test_each_gets_the_kind_of_answer_it_asked_for() -> None:
 async def test_probabilities_that_are_not_there_are_refused_to_those_who_ask() -> None:
     batcher = Batcher(_model(Recorder()), _LIMITS, None)
     good, refused = await asyncio.gather(
-        batcher.ask(_question(1.0)), batcher.ask(_question(1.0, probabilities=True)), return_exceptions=True
+        batcher.predict(_request(1.0)), batcher.predict(_request(1.0, probabilities=True)), return_exceptions=True
     )
     assert isinstance(good, tuple)
     assert isinstance(refused, NoProbabilities)
@@ -121,9 +121,9 @@ async def test_what_comes_during_a_computation_is_the_next_group() -> None:
     recorder.go.clear()
     with ThreadPoolExecutor(1) as executor:
         batcher = Batcher(_model(recorder), _LIMITS, executor)
-        first = asyncio.create_task(batcher.ask(_question(1.0)))
+        first = asyncio.create_task(batcher.predict(_request(1.0)))
         await _turns()
-        later = [asyncio.create_task(batcher.ask(_question(value))) for value in (2.0, 3.0)]
+        later = [asyncio.create_task(batcher.predict(_request(value))) for value in (2.0, 3.0)]
         await _turns()
         recorder.go.set()
         await asyncio.gather(first, *later)
@@ -135,9 +135,9 @@ async def test_a_client_that_has_gone_is_not_computed() -> None:
     recorder.go.clear()
     with ThreadPoolExecutor(1) as executor:
         batcher = Batcher(_model(recorder), _LIMITS, executor)
-        first = asyncio.create_task(batcher.ask(_question(1.0)))
+        first = asyncio.create_task(batcher.predict(_request(1.0)))
         await _turns()
-        gone, stays = (asyncio.create_task(batcher.ask(_question(value))) for value in (2.0, 3.0))
+        gone, stays = (asyncio.create_task(batcher.predict(_request(value))) for value in (2.0, 3.0))
         await _turns()
         gone.cancel()
         await _turns()
@@ -149,29 +149,29 @@ async def test_a_client_that_has_gone_is_not_computed() -> None:
 async def test_who_is_alone_does_not_wait_and_who_had_company_waits_for_it() -> None:
     recorder = Recorder()
     batcher = Batcher(_model(recorder), Batching(max_rows=8, wait_ms=3_600_000), None)
-    await batcher.ask(_question(1.0))  # an hour, if it waited
+    await batcher.predict(_request(1.0))  # an hour, if it waited
     # Two had company once more: then each waits until the other is there.
-    await asyncio.gather(batcher.ask(_question(2.0)), batcher.ask(_question(3.0)))
-    first = asyncio.create_task(batcher.ask(_question(4.0)))
+    await asyncio.gather(batcher.predict(_request(2.0)), batcher.predict(_request(3.0)))
+    first = asyncio.create_task(batcher.predict(_request(4.0)))
     await _turns()
     assert not first.done()
-    await asyncio.gather(first, batcher.ask(_question(5.0)))
+    await asyncio.gather(first, batcher.predict(_request(5.0)))
     assert recorder.groups == [[1.0], [2.0, 3.0], [4.0, 5.0]]
 
 
 def test_parameters_large_requests_and_frames_are_not_grouped() -> None:
     batcher = Batcher(_model(Recorder()), _LIMITS, None)
-    assert batcher.takes(_question(1.0))
-    assert not batcher.takes(_question(1.0, params={"a": 1}))
-    assert not batcher.takes(_question(*range(5)))
-    assert not batcher.takes(Question([[1.0]]))
+    assert batcher.accepts(_request(1.0))
+    assert not batcher.accepts(_request(1.0, params={"a": 1}))
+    assert not batcher.accepts(_request(*range(5)))
+    assert not batcher.accepts(PredictionRequest([[1.0]]))
 
 
 @pytest.mark.parametrize(("batching", "groups"), [(_LIMITS, 1), (None, 3), (Batching(max_rows=1, wait_ms=0), 3)])
 async def test_a_replica_groups_where_it_is_told_to(batching: Batching | None, groups: int) -> None:
     recorder = Recorder()
     watch = Seen()
-    app = ReplicaApp(_model(recorder), batching=batching, watch=watch)
+    app = ReplicaApp(_model(recorder), batching=batching, observer=watch)
     recorder.groups.clear()
     statuses = await asyncio.gather(*(_post(app, b'{"inputs": [[%d]]}' % value) for value in (1, 2, 3)))
     assert statuses == [200, 200, 200]

@@ -43,7 +43,7 @@ from sklearn.preprocessing import (
 from job_entrypoints.tracking import training_table as hooks
 from raylift.domain.errors import PlatformError
 from serve_apps.model_server.codecs.mlflow_scoring import ScoringCodec
-from serve_apps.model_server.codecs.open_inference import OpenInferenceCodec
+from serve_apps.model_server.codecs.open_inference.codec import OpenInferenceCodec
 from serve_apps.model_server.codecs.raylift import tabular
 from serve_apps.model_server.inputs.column_reader import ColumnReader
 from serve_apps.model_server.inputs.schema import schema_of
@@ -51,6 +51,7 @@ from serve_apps.model_server.inputs.training_table import parse_training_table
 from serve_apps.model_server.loading.fast_path_check import accelerated
 from serve_apps.model_server.model import Model
 from serve_apps.model_server.predictors.sklearn import SklearnPredictor
+from serve_apps.model_server.server.speed import is_quick
 
 _COUNT: Final = 300
 _NUMBERS: Final = ["age", "income", "rooms"]
@@ -172,14 +173,14 @@ def _loaded(estimator: Any, frame: pd.DataFrame = _FRAME) -> Model:
 def _answers(model: Model, inputs: Any) -> tuple[bool, Any]:
     """Whether the short way was taken, and the answer, or what the refusal says."""
     try:
-        question = model.question(inputs, lambda given: tabular(given, model), probabilities=model.classes is not None)
+        request = model.prediction_request(inputs, lambda given: tabular(given, model), probabilities=model.classes is not None)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            answer = model.ask(question)
+            answer = model.predict(request)
     except PlatformError as error:
         return False, str(error)
     probabilities = None if answer.probabilities is None else answer.probabilities.tobytes()
-    return question.is_array, (answer.predictions.dtype, answer.predictions.tolist(), probabilities)
+    return request.is_array, (answer.predictions.dtype, answer.predictions.tolist(), probabilities)
 
 
 def _by_library(model: Model) -> Model:
@@ -302,8 +303,8 @@ def test_mlflows_forms_of_columns_take_the_short_way(body: Any) -> None:
     model = _model("ordinal, stages")
     answers: list[Any] = []
     for asked in (model, _by_library(model)):
-        question = ScoringCodec().decode(orjson.dumps(body), {"content-type": "application/json"}, asked)
-        answers.append((question.is_array, asked.ask(question).predictions.tolist()))
+        request = ScoringCodec().decode(orjson.dumps(body), {"content-type": "application/json"}, asked)
+        answers.append((request.is_array, asked.predict(request).predictions.tolist()))
     assert answers == [(True, answers[0][1]), (False, answers[0][1])]
 
 
@@ -313,8 +314,8 @@ def test_tensors_by_name_take_the_short_way() -> None:
     tensors = [{"name": n, "shape": [1], "datatype": kind, "data": [_RECORD[n]]} for n, kind in datatypes.items()]
     answers: list[Any] = []
     for asked in (model, _by_library(model)):
-        question = OpenInferenceCodec().decode(orjson.dumps({"inputs": tensors}), {}, asked)
-        answers.append((question.is_array, asked.ask(question).predictions.tolist()))
+        request = OpenInferenceCodec().decode(orjson.dumps({"inputs": tensors}), {}, asked)
+        answers.append((request.is_array, asked.predict(request).predictions.tolist()))
     assert answers == [(True, answers[0][1]), (False, answers[0][1])]
 
 
@@ -324,4 +325,4 @@ def test_trees_behind_columns_are_grouped_and_products_are_not() -> None:
 
 
 def test_a_model_of_columns_is_timed_by_its_own_path() -> None:
-    assert _model("one-hot, histograms").is_quick()
+    assert is_quick(_model("one-hot, histograms"))

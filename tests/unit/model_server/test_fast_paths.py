@@ -169,9 +169,11 @@ def test_every_bit_is_the_librarys(make: Callable[[], Any]) -> None:
     assert model.fast is not None
     for start, size in ((0, 1), (1, 1), (5, 2), (9, 7), (0, 40), (0, len(_ROWS)), (80, 1), (81, 1)):
         rows = _ROWS[start : start + size]
-        question = model.question(rows.tolist(), lambda inputs: tabular(inputs, model), probabilities=model.classes is not None)
-        answer = model.ask(question)
-        assert question.is_array
+        request = model.prediction_request(
+            rows.tolist(), lambda inputs: tabular(inputs, model), probabilities=model.classes is not None
+        )
+        answer = model.predict(request)
+        assert request.is_array
         batch = model.schema.batch(from_rows(rows.tolist()))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -199,8 +201,8 @@ def test_a_frames_numbers_lie_by_column(given: str, *, is_fast: bool, is_named: 
             forms |= {"records": frame.to_dict("records"), "columns": frame.to_dict("list")}
         if given not in forms:
             continue
-        question = model.question(forms[given], lambda inputs: tabular(inputs, model), probabilities=True)
-        probabilities = model.ask(question).probabilities
+        request = model.prediction_request(forms[given], lambda inputs: tabular(inputs, model), probabilities=True)
+        probabilities = model.predict(request).probabilities
         assert probabilities is not None
         assert probabilities.tobytes() == library.predict_proba(frame if is_named else rows).tobytes()
 
@@ -214,8 +216,8 @@ def test_what_goes_another_way_has_no_fast_path(make: Callable[[], Any]) -> None
     predictor = make()
     model = _model(predictor)
     assert model.fast is None
-    question = model.question(_X[:3].tolist(), lambda inputs: tabular(inputs, model))
-    assert model.ask(question).predictions.tolist() == predictor.predict(_X[:3], {}).tolist()
+    request = model.prediction_request(_X[:3].tolist(), lambda inputs: tabular(inputs, model))
+    assert model.predict(request).predictions.tolist() == predictor.predict(_X[:3], {}).tolist()
 
 
 def test_one_bit_of_difference_switches_the_fast_path_off(caplog: pytest.LogCaptureFixture) -> None:
@@ -272,7 +274,7 @@ def test_a_signature_of_another_order_is_read_by_name() -> None:
     columns = tuple(Column(name, ColumnType.DOUBLE) for name in _NAMES[::-1])
     model = _model(SklearnPredictor(forest), Signature(columns=columns))
     records: Any = _FRAME.iloc[:40, ::-1].to_dict("records")
-    answer = model.ask(model.question(records, lambda inputs: tabular(inputs, model), probabilities=True))
+    answer = model.predict(model.prediction_request(records, lambda inputs: tabular(inputs, model), probabilities=True))
     assert answer.probabilities is not None
     assert answer.probabilities.tobytes() == forest.predict_proba(_FRAME.iloc[:40]).tobytes()
 
@@ -281,9 +283,9 @@ def test_integers_are_taken_where_the_signature_says_double() -> None:
     predictor = SklearnPredictor(RandomForestClassifier(30, random_state=0).fit(_FRAME, _BINARY))
     model = _model(predictor, Signature(columns=tuple(Column(name, ColumnType.DOUBLE) for name in _NAMES)))
     for inputs in ([[1, 2, 3, 4, 5, 6]], [dict.fromkeys(_NAMES[::-1], 1)], {name: [1, 2.5] for name in _NAMES}):
-        question = model.question(inputs, lambda given: tabular(given, model))
-        assert question.is_array
-        assert question.batch.dtype == np.float64
+        request = model.prediction_request(inputs, lambda given: tabular(given, model))
+        assert request.is_array
+        assert request.batch.dtype == np.float64
 
 
 def test_trees_are_grouped_and_products_of_matrices_are_not() -> None:

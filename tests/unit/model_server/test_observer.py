@@ -168,7 +168,7 @@ class TestPayloads:
         assert list(kept(tmp_path)["inputs"]) == ["first"]
 
     def test_a_full_list_drops_and_counts(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(payload_log, "_MAX_WAITING", 2)
+        monkeypatch.setattr(payload_log, "_MAX_BUFFERED", 2)
         watch = observer(tmp_path, payload_log=PayloadLog(1.0), payloads=payloads(tmp_path))
         for _ in range(5):
             watch.ended(exchange())

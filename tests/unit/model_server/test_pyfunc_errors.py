@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from serve_apps.model_server.error_text import said
+from serve_apps.model_server.errors import describe_error
 from serve_apps.model_server.predictors.pyfunc_errors import refusal
 
 _FRAME = pd.DataFrame({"price": [10.0]})
@@ -143,4 +143,4 @@ def test_named_kinds_of_errors_are_refusals_whatever_they_say() -> None:
     ],
 )
 def test_words_of_a_library_have_no_traces_and_paths(error: Exception, words: str) -> None:
-    assert said(error) == f"{type(error).__name__}: {words}"
+    assert describe_error(error) == f"{type(error).__name__}: {words}"

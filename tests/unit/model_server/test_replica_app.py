@@ -254,7 +254,7 @@ def test_answer_that_is_no_json_is_500_in_the_protocols_shape() -> None:
 
 
 class _FailingCodec(RayliftCodec):
-    def encode(self, answer: Any, question: Any, model: Any) -> Any:
+    def encode(self, result: Any, request: Any, model: Any) -> Any:
         raise KeyError("/secret/place")
 
 

@@ -70,17 +70,17 @@ def _decoded(body: Any, model: Model) -> Any:
 
 @pytest.mark.parametrize("body", _PLAIN.values(), ids=_PLAIN.keys())
 def test_plain_numbers_are_read_in_one_step(body: Any) -> None:
-    question, by_frame = _decoded(body, _MODEL), _decoded(body, replace(_MODEL, reader=None, fast=None))
-    assert question.is_array
-    assert question.batch.tolist() == by_frame.batch[_NAMES].to_numpy().tolist()
-    assert _MODEL.ask(question).predictions.tolist() == _MODEL.ask(by_frame).predictions.tolist()
+    request, by_frame = _decoded(body, _MODEL), _decoded(body, replace(_MODEL, reader=None, fast=None))
+    assert request.is_array
+    assert request.batch.tolist() == by_frame.batch[_NAMES].to_numpy().tolist()
+    assert _MODEL.predict(request).predictions.tolist() == _MODEL.predict(by_frame).predictions.tolist()
 
 
 @pytest.mark.parametrize("body", _BY_FRAME.values(), ids=_BY_FRAME.keys())
 def test_all_else_becomes_a_frame_first(body: Any) -> None:
-    question, by_frame = _decoded(body, _MODEL), _decoded(body, replace(_MODEL, reader=None, fast=None))
-    assert not question.is_array
-    pd.testing.assert_frame_equal(question.batch, by_frame.batch)
+    request, by_frame = _decoded(body, _MODEL), _decoded(body, replace(_MODEL, reader=None, fast=None))
+    assert not request.is_array
+    pd.testing.assert_frame_equal(request.batch, by_frame.batch)
 
 
 @pytest.mark.parametrize("body", _WRONG.values(), ids=_WRONG.keys())
@@ -96,9 +96,9 @@ def test_what_is_wrong_is_refused_as_before(body: Any) -> None:
 @pytest.mark.parametrize("columns", [None, [0, 1, 2], _NAMES])
 def test_a_model_of_arrays_takes_columns_as_they_come(columns: Any) -> None:
     model = _model(is_named=False)
-    question = _decoded({"dataframe_split": {"columns": columns, "data": _ROWS}}, model)
-    assert question.is_array
-    assert question.batch.tolist() == _ROWS
+    request = _decoded({"dataframe_split": {"columns": columns, "data": _ROWS}}, model)
+    assert request.is_array
+    assert request.batch.tolist() == _ROWS
 
 
 def test_columns_of_one_name_are_not_columns_of_an_array() -> None:

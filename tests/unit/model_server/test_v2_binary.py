@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serve_apps.model_server.codecs import v2_binary
-from serve_apps.model_server.codecs.v2_datatypes import DTYPES
+from serve_apps.model_server.codecs.open_inference import binary_tensors
+from serve_apps.model_server.codecs.open_inference.datatypes import DTYPES
 from serve_apps.model_server.inputs.features import Features
 from serve_apps.model_server.inputs.schema import Anything
 from serve_apps.model_server.model import Model
@@ -153,5 +153,5 @@ def test_a_length_that_is_none(length: str) -> None:
 def test_any_bytes_come_back(elements: list[bytes]) -> None:
     array = np.empty(len(elements), dtype=object)
     array[:] = elements
-    raw = v2_binary.to_raw(array)
-    assert v2_binary.from_raw(memoryview(raw), "BYTES", (len(elements),), "x").tolist() == elements
+    raw = binary_tensors.to_raw(array)
+    assert binary_tensors.from_raw(memoryview(raw), "BYTES", (len(elements),), "x").tolist() == elements

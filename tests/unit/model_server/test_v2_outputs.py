@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 
-from serve_apps.model_server.codecs.v2_outputs import named_outputs, output_tensor
-from serve_apps.model_server.errors import UnusableAnswer
+from serve_apps.model_server.codecs.open_inference.outputs import named_outputs, output_tensor
+from serve_apps.model_server.errors import UnusableOutput
 from serve_apps.model_server.jsonify import dumps, loads
 
 
@@ -83,7 +83,7 @@ def test_columns_keys_and_fields_are_outputs_of_their_own() -> None:
     ],
 )
 def test_answer_that_no_tensor_holds_is_refused(answer: Any, binary: bool, said: str) -> None:
-    with pytest.raises(UnusableAnswer, match=said):
+    with pytest.raises(UnusableOutput, match=said):
         [output_tensor(name, array, binary=binary) for name, array in named_outputs(answer)]
 
 

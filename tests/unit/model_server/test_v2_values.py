@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from raylift.domain.errors import InvalidRequest
-from serve_apps.model_server.codecs.open_inference import OpenInferenceCodec
+from serve_apps.model_server.codecs.open_inference.codec import OpenInferenceCodec
 from serve_apps.model_server.inputs.column_type import ColumnType
 from serve_apps.model_server.inputs.dataframe import NamedColumns
 from serve_apps.model_server.inputs.schema import Anything, Schema

@@ -16,7 +16,7 @@ TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 def watched(predictor: FakePredictor | None = None, **options: Any) -> tuple[ReplicaApp, Seen]:
     watch = Seen()
-    return ReplicaApp(_model(predictor), watch=watch, **options), watch
+    return ReplicaApp(_model(predictor), observer=watch, **options), watch
 
 
 @pytest.mark.parametrize(

@@ -144,5 +144,6 @@ def _check_submission_id(chosen: str) -> None:
         or chosen in {".", ".."}
         or _UNSAFE_IN_PATHS & set(chosen)
     ):
-        detail = f"must have 1 to {_MAX_ID_LENGTH} printable characters, none of {' '.join(sorted(_UNSAFE_IN_PATHS))}, and be no . or .."
+        unsafe = " ".join(sorted(_UNSAFE_IN_PATHS))
+        detail = f"must have 1 to {_MAX_ID_LENGTH} printable characters, none of {unsafe}, and be no . or .."
         raise refusal([FieldError("submission_id", detail)])

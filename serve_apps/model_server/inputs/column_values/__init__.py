@@ -1,1 +1,1 @@
-"""Values of one column, as the training table had them."""
+"""Values of a column, converted to a dtype."""

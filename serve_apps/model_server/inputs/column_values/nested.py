@@ -1,17 +1,17 @@
-"""Values of arrays, maps and objects, as a signature describes them, to the types that MLflow enforces without a loss.
+"""Converts values of arrays, maps and objects to the types of a signature, without loss.
 
-MLflow itself refuses a whole number where it wants floating point, which every JSON writer writes.
+MLflow itself refuses an integer where it wants floating point, and JSON writers write integers.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from types import MappingProxyType
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from serve_apps.model_server.inputs.column_type import NUMPY_DTYPES
 from serve_apps.model_server.inputs.values import (
     Mistyped,
     Values,
@@ -22,24 +22,15 @@ from serve_apps.model_server.inputs.values import (
     to_texts,
 )
 
-_NUMBERS: Final[Mapping[str, np.dtype[Any]]] = MappingProxyType(
-    {
-        "boolean": np.dtype(np.bool_),
-        "integer": np.dtype(np.int32),
-        "long": np.dtype(np.int64),
-        "float": np.dtype(np.float32),
-        "double": np.dtype(np.float64),
-    }
-)
 _NARROW: Final = frozenset({"integer", "float"})
-"""Types whose values MLflow wants in NumPy's own: it refuses Python's, which are wider."""
+"""Types that MLflow wants as NumPy's: it refuses Python's wider ones."""
 
 
 def nested_column(values: Values, spec: Mapping[str, Any] | None) -> NDArray[Any]:
-    """A column of lists and objects; as it came where the signature does not describe them.
+    """A column of lists and objects; unchanged if the signature does not describe them.
 
     Raises:
-        Mistyped: Something in a row is of another type.
+        Mistyped: A value in a row is of another type.
     """
     objects = to_objects(values)
     if spec is not None:
@@ -52,10 +43,10 @@ def nested_column(values: Values, spec: Mapping[str, Any] | None) -> NDArray[Any
 
 
 def nested_value(value: Any, spec: Mapping[str, Any]) -> Any:
-    """The value with every number in it as ``spec`` wants it. What is missing stays missing: MLflow says where it may.
+    """The value with every number in the type of ``spec``. Missing values stay: MLflow checks where they may be.
 
     Raises:
-        Mistyped: Something in it is of another type.
+        Mistyped: A value in it is of another type.
     """
     if is_missing(value):
         return None
@@ -85,8 +76,8 @@ def _property(value: Any, spec: Mapping[str, Any] | None) -> Any:
 def _leaf(value: Any, name: str) -> Any:
     if name == "string":
         wants, converted = "text", _or_none(to_texts, value)
-    elif name in _NUMBERS:
-        wants, converted = f"{name} values", _or_none(lambda values: to_dtype(values, _NUMBERS[name]), value)
+    elif name in NUMPY_DTYPES:
+        wants, converted = f"{name} values", _or_none(lambda values: to_dtype(values, NUMPY_DTYPES[name]), value)
     else:
         return value
     if converted is None:

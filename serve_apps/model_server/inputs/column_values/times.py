@@ -1,4 +1,4 @@
-"""Dates, times and durations: ISO 8601 text to pandas' columns of a given unit and zone, exactly or not at all."""
+"""Dates, times and durations: ISO 8601 text to a column of a given unit and zone, without loss or not at all."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from serve_apps.model_server.inputs.values import Mistyped, Values, decoded, is_missing, refuse, to_objects
+from serve_apps.model_server.inputs.values import Mistyped, Values, decode_text, is_missing, refuse, to_objects
 
 _OFFSET: Final = re.compile(r"(?:[zZ]|[+-]\d\d(?::?\d\d)?)$")
 _UTC: Final = frozenset({"UTC", "utc", "Etc/UTC", "UTC+00:00"})
@@ -21,15 +21,14 @@ _WANTS_NEARER: Final = "dates and times in the years 1677 to 2262, as a column o
 _UNITS: Final = {"s": "second", "ms": "millisecond", "us": "microsecond", "ns": "nanosecond"}
 
 default_dtype: Final = str(pd.to_datetime(pd.Series(["2026-01-31"])).dtype)
-"""The dtype that this pandas itself gives to dates in text: ``datetime64[us]`` from pandas 3 on, ``datetime64[ns]`` before."""
+"""Dtype of the installed pandas for dates in text: ``datetime64[us]`` from pandas 3 on, ``datetime64[ns]`` before."""
 
 
 def to_times(values: Values, dtype: str = default_dtype) -> Any:
-    """The values as a column of ``dtype``. Text with an offset becomes UTC in a column that has no zone.
+    """The values as a column of ``dtype``. Times with an offset become UTC in a column without a zone.
 
     Raises:
-        Mistyped: A value is no time, lies outside of what the unit holds, is finer than the unit, or has no offset where the
-            column has a zone other than UTC.
+        Mistyped: A value is no time, the unit cannot hold it exactly, or it has no offset for a zone other than UTC.
     """
     unit, zone = _parts(dtype)
     objects = _texts_and_times(values, zone)
@@ -38,19 +37,19 @@ def to_times(values: Values, dtype: str = default_dtype) -> Any:
 
 
 def to_durations(values: Values, dtype: str) -> NDArray[Any]:
-    """The values as a column of ``timedelta64`` of a unit.
+    """The values as a ``timedelta64`` column of a unit.
 
     Raises:
-        Mistyped: A value is no duration, or one that the unit does not hold.
+        Mistyped: A value is no duration, or the unit cannot hold it exactly.
     """
     unit, _ = _parts(dtype)
     moments = np.empty(len(values), dtype=f"timedelta64[{unit}]")
     for row, value in enumerate(to_objects(values)):
         try:
-            taken: Any = None if is_missing(value) else pd.Timedelta(_only_text(value)).as_unit(unit, round_ok=False)
+            duration: Any = None if is_missing(value) else pd.Timedelta(_only_text(value)).as_unit(unit, round_ok=False)
         except (ValueError, TypeError, OverflowError):
             raise refuse(row, value, _WANTS_DURATIONS) from None
-        moments[row] = np.timedelta64("NaT") if taken is None else taken.to_timedelta64()
+        moments[row] = np.timedelta64("NaT") if duration is None else duration.to_timedelta64()
     return moments
 
 
@@ -69,7 +68,7 @@ def _texts_and_times(values: Values, zone: str | None) -> NDArray[Any]:
         if is_missing(value):
             objects[row] = None
         elif isinstance(value, bytes):
-            objects[row] = decoded(row, value)
+            objects[row] = decode_text(row, value)
         elif not isinstance(value, (str, pd.Timestamp, np.datetime64)):
             raise refuse(row, value, _WANTS)
         if zone is not None and zone not in _UTC and _lacks_offset(objects[row]):
@@ -84,7 +83,7 @@ def _lacks_offset(value: Any) -> bool:
 
 
 def _parsed(objects: NDArray[Any], unit: Any) -> pd.Series:
-    """The times in UTC and in the unit."""
+    """The times in UTC and in ``unit``."""
     together = _parsed_together(objects, unit)
     if together is not None:
         return together
@@ -93,26 +92,26 @@ def _parsed(objects: NDArray[Any], unit: Any) -> pd.Series:
 
 
 def _parsed_together(objects: NDArray[Any], unit: Any) -> pd.Series | None:
-    """The same in one step. None where a time cannot be held, or where one is far away and another one fine."""
+    """All times in one step; None if one is out of range or finer than the unit."""
     try:
-        whole = pd.to_datetime(pd.Series(objects, dtype=object), format="ISO8601", utc=True)
-        taken = whole.dt.as_unit(unit)
+        parsed = pd.to_datetime(pd.Series(objects, dtype=object), format="ISO8601", utc=True)
+        converted = parsed.dt.as_unit(unit)
     except (ValueError, OverflowError):
         return None
-    return taken if bool(((taken == whole) | whole.isna()).all()) else None
+    return converted if bool(((converted == parsed) | parsed.isna()).all()) else None
 
 
 def _parsed_alone(row: int, value: Any, unit: Any) -> Any:
     if value is None:
         return pd.NaT
     try:
-        whole: Any = pd.to_datetime(value, format="ISO8601", utc=True)
+        parsed: Any = pd.to_datetime(value, format="ISO8601", utc=True)
     except pd.errors.OutOfBoundsDatetime:
         raise refuse(row, value, _WANTS_NEARER) from None
     except (ValueError, OverflowError):
         raise refuse(row, value, _WANTS) from None
     try:
-        return whole.as_unit(unit, round_ok=False)
+        return parsed.as_unit(unit, round_ok=False)
     except pd.errors.OutOfBoundsDatetime:
         raise refuse(row, value, _WANTS_NEARER) from None
     except ValueError:

@@ -1,6 +1,6 @@
-"""Values of one column, to the column that a slice of the training table would be.
+"""Converts a column to the dtype that it has in the training table.
 
-Each value is read by itself. The dtype comes from the training table, never from the other values of a request.
+Each value is converted by itself: the dtype never depends on the other values of a request.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ import datetime
 import decimal
 import re
 from collections.abc import Callable, Mapping
-from types import MappingProxyType
 from typing import Any, Final
 
 import numpy as np
@@ -35,7 +34,7 @@ from serve_apps.model_server.inputs.values import (
 _SHOWN: Final = 10
 _MASKED: Final = frozenset({"boolean", "Float32", "Float64", *(f"{u}Int{bits}" for u in ("", "U") for bits in (8, 16, 32, 64))})
 _SPARSE: Final = re.compile(r"Sparse\[(?P<dtype>\w+), (?P<fill>.+)\]")
-_FILLS: Final[Mapping[str, Any]] = MappingProxyType({"False": False, "True": True})
+_FILLS: Final[Mapping[str, Any]] = {"False": False, "True": True}
 _TEXTS: Final = frozenset({"str", "string", "string[python]", "string[pyarrow]"})
 
 
@@ -43,9 +42,9 @@ def as_trained(values: Values, column: TrainedColumn, *, refuses_unseen: bool = 
     """The values as an array of the column's dtype.
 
     Args:
-        values: As they came from JSON, a tensor or a file.
-        column: What the training table says of the column.
-        refuses_unseen: The library answers no category that its training did not have.
+        values: From JSON, a tensor or a file.
+        column: The column of the training table.
+        refuses_unseen: The library refuses categories that it was not trained on.
 
     Raises:
         Mistyped: The dtype cannot hold a value.
@@ -78,16 +77,16 @@ def _is_numpy(dtype: str) -> bool:
 
 
 def _extension(values: Values, dtype: str) -> Any:
-    """A column of any other pandas dtype: period, pyarrow."""
+    """A column of any other pandas dtype, such as a period or a pyarrow one."""
     listed = [None if is_missing(value) else value for value in to_objects(values)]
     try:
         return pd.array(listed, dtype=dtype)  # pyright: ignore[reportArgumentType, reportCallIssue]
     except (ValueError, TypeError, OverflowError, ArithmeticError):
-        row = next((row for row, value in enumerate(listed) if not _is_taken(value, dtype)), 0)
+        row = next((row for row, value in enumerate(listed) if not _fits(value, dtype)), 0)
         raise refuse(row, listed[row], f"values of pandas' {dtype}") from None
 
 
-def _is_taken(value: Any, dtype: str) -> bool:
+def _fits(value: Any, dtype: str) -> bool:
     try:
         pd.array([value], dtype=dtype)  # pyright: ignore[reportArgumentType, reportCallIssue]
     except (ValueError, TypeError, OverflowError, ArithmeticError):
@@ -96,9 +95,9 @@ def _is_taken(value: Any, dtype: str) -> bool:
 
 
 def _objects(values: Values, column: TrainedColumn) -> NDArray[Any]:
-    """A column of Python's own values, with the missing value that the training had."""
-    read = _OBJECTS.get(column.values)
-    objects = to_objects(values) if read is None else _read_each(values, read, column.values)
+    """A column of Python objects, with the missing value of the training."""
+    reader = _OBJECTS.get(column.values)
+    objects = to_objects(values) if reader is None else _read_each(values, *reader)
     missing = [row for row, value in enumerate(objects) if is_missing(value)]
     if missing:
         objects[missing] = MISSING[column.missing]
@@ -112,7 +111,7 @@ def _read_each(values: Values, read: Callable[[Any], Any], wants: str) -> NDArra
             try:
                 objects[row] = read(value.decode() if isinstance(value, bytes) and read is not _bytes else value)
             except (ValueError, TypeError, ArithmeticError):
-                raise refuse(row, value, _WANTS.get(wants, wants)) from None
+                raise refuse(row, value, wants) from None
     return objects
 
 
@@ -126,7 +125,7 @@ def _boolean(value: Any) -> bool:
     return bool(to_dtype([value], np.dtype(bool))[0])
 
 
-def _whole(value: Any) -> int:
+def _integer(value: Any) -> int:
     if isinstance(value, int):
         return int(value)
     number = _number(value)
@@ -162,39 +161,24 @@ def _decimal(value: Any) -> decimal.Decimal:
     return decimal.Decimal(value if isinstance(value, (str, int)) else repr(_number(value)))
 
 
-_OBJECTS: Final[Mapping[str, Callable[[Any], Any]]] = MappingProxyType(
-    {
-        "string": _text,
-        "boolean": _boolean,
-        "integer": _whole,
-        "floating": _number,
-        "mixed-integer-float": _as_given,
-        "bytes": _bytes,
-        "date": _date,
-        "datetime": _moment,
-        "decimal": _decimal,
-    }
-)
-"""By pandas' name for the values of an object column; values of any other kind stay as they came."""
-_WANTS: Final[Mapping[str, str]] = MappingProxyType(
-    {
-        "string": "text",
-        "boolean": "true or false",
-        "integer": "integers",
-        "floating": "numbers",
-        "mixed-integer-float": "numbers",
-        "bytes": "base64",
-        "date": 'dates ("2026-01-31")',
-        "datetime": 'dates and times as ISO 8601 text ("2026-01-31T12:00:00")',
-        "decimal": "decimal numbers",
-    }
-)
+_OBJECTS: Final[Mapping[str, tuple[Callable[[Any], Any], str]]] = {
+    "string": (_text, "text"),
+    "boolean": (_boolean, "true or false"),
+    "integer": (_integer, "integers"),
+    "floating": (_number, "numbers"),
+    "mixed-integer-float": (_as_given, "numbers"),
+    "bytes": (_bytes, "base64"),
+    "date": (_date, 'dates ("2026-01-31")'),
+    "datetime": (_moment, 'dates and times as ISO 8601 text ("2026-01-31T12:00:00")'),
+    "decimal": (_decimal, "decimal numbers"),
+}
+"""Converters and wanted values by pandas' name for the values of an object column. Other kinds stay unchanged."""
 
 
 def _category(values: Values, column: TrainedColumn, *, refuses_unseen: bool) -> pd.Categorical:
-    """A category column with the categories of the training in their order, and behind them those that it did not have.
+    """A category column: the categories of the training in their order, then the unseen ones.
 
-    A library then sees what it would see in a frame of the user's own: a value that it does not know.
+    The library then gets the same as from a frame of the user's: a value that it does not know.
     """
     known = column.categories
     if known is None:
@@ -215,7 +199,7 @@ def _category(values: Values, column: TrainedColumn, *, refuses_unseen: bool) ->
 
 
 def _in_categories(values: Values, categories: pd.Index) -> NDArray[Any]:
-    """The values as the categories are: of their type, and None where missing."""
+    """The values in the type of the categories; None if missing."""
     dtype: Any = categories.dtype
     if isinstance(dtype, pd.IntervalDtype):
         by_text = {str(interval): interval for interval in categories}
@@ -233,7 +217,7 @@ def _in_categories(values: Values, categories: pd.Index) -> NDArray[Any]:
         ColumnType.DOUBLE: "floating",
     }.get(kind or ColumnType.NESTED)
     objects = _nulls_as_none(values)
-    return objects if read is None else _read_each(objects, _OBJECTS[read], read)
+    return objects if read is None else _read_each(objects, *_OBJECTS[read])
 
 
 def _interval(value: Any, by_text: Mapping[str, Any]) -> Any:

@@ -1,6 +1,6 @@
-"""Reads CSV (RFC 4180, UTF-8) as text: which value a field stands for is for the column's type to say (from_text.py).
+"""Reads CSV (RFC 4180, UTF-8) as text; from_text.py converts the fields.
 
-An empty field without quotes is missing, and one in quotes is an empty text.
+An empty field without quotes is missing; one in quotes is an empty text.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from serve_apps.model_server.errors import MalformedBody
 
 _OTHER_SEPARATORS: Final = (";", "\t", "|")
 _LAST: Final = "last"
-"""Fills a row that is put behind the last one: a quotation mark that is never closed would take it in."""
+"""Fields of a row appended to the table: an unclosed quotation mark would swallow it."""
 _WRONG_COUNT: Final = re.compile(r"Row #(\d+): Expected (\d+) columns, got (\d+)")
 
 Fields = Sequence[str | None]
-"""The fields of one column, None where nothing stands between two commas."""
+"""The fields of a column; None for an empty one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,14 +32,14 @@ class CsvTable:
 
     header: Sequence[str]
     columns: Sequence[Fields]
-    """In the order of ``header``, all of one length."""
+    """In the order of ``header``, of one length."""
 
 
 def read_csv_table(body: bytes) -> CsvTable:
     """Read a table with a header.
 
     Raises:
-        MalformedBody: It is no such table; the message names the line's number where one is wrong.
+        MalformedBody: It is not a table; the message names the wrong line.
     """
     text = _decoded(body).rstrip("\r\n")
     header = _header(text)
@@ -51,7 +51,7 @@ def read_csv_table(body: bytes) -> CsvTable:
             read_options=arrow.ReadOptions(
                 autogenerate_column_names=True, use_threads=False, block_size=len(body) + 64 * len(header)
             ),
-            # A blank line is a row only where a row is one field.
+            # A blank line is a row only in a table of one column.
             parse_options=arrow.ParseOptions(newlines_in_values=True, ignore_empty_lines=len(header) > 1),
             convert_options=arrow.ConvertOptions(
                 column_types=dict.fromkeys(names, pa.string()),
@@ -61,7 +61,7 @@ def read_csv_table(body: bytes) -> CsvTable:
             ),
         )
     except pa.ArrowInvalid as error:
-        raise MalformedBody(_said(str(error))) from None
+        raise MalformedBody(_describe(str(error))) from None
     columns: list[list[str | None]] = [column.to_pylist() for column in table.columns]
     if any(fields[-1] != _LAST for fields in columns):
         raise MalformedBody("The CSV opens a quotation mark that it does not close.")
@@ -94,8 +94,8 @@ def _refuse_other_separators(header: Sequence[str]) -> None:
         raise MalformedBody(f"The columns of the CSV seem to be separated by {other!r}: separate them by commas.")
 
 
-def _said(error: str) -> str:
-    """An error of Arrow in our words."""
+def _describe(error: str) -> str:
+    """Arrow's error as a sentence for clients."""
     found = _WRONG_COUNT.search(error)
     if found is None:
         return f"The CSV cannot be read: {error.partition(': ')[2] or error}"

@@ -1,1 +1,1 @@
-"""Predictions from plain columns, bit-identical to the library's."""
+"""Fast predictions from plain columns, bit-identical to the library's."""

@@ -1,8 +1,7 @@
-"""Models that begin with a ColumnTransformer, taken apart: what happens to each column, and the fast path behind it.
+"""Splits models that begin with a ColumnTransformer: the operations on each column, and the fast path after them.
 
-Two kinds of columns are understood. Numbers pass through scalers and imputers, which are a few operations. What an encoder of
-categories reads has few values that matter: each is what the library makes of it, asked once when the model is loaded
-(``inputs/column_reader.py``).
+Numbers go through scalers and imputers, which are a few operations. Encoders of categories read few values: the library
+transforms each of them once, at load (``loading/column_tables.py``).
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ PathOf = Callable[[Any], FastPath | None]
 
 @dataclass(frozen=True, slots=True)
 class NumberBlock:
-    """Some columns of numbers, and where in a transformed row they end up."""
+    """Columns of numbers, and their place in a transformed row."""
 
     columns: tuple[str, ...]
     outputs: slice
@@ -50,22 +49,22 @@ class NumberBlock:
 
 @dataclass(frozen=True, slots=True)
 class ColumnStages:
-    """From a frame to transformed rows, and from these to answers."""
+    """Steps from a frame to transformed rows, and from these to predictions."""
 
     transform: Callable[[Any], Any]
-    """The library's own: from a frame to an array, which may be a sparse one."""
+    """The library's transformation of a frame to an array, which may be sparse."""
     numbers: Sequence[NumberBlock]
     encoded: Mapping[str, Sequence[Any]]
-    """The columns that encoders read, and the values that these know: text, numbers, booleans."""
+    """Columns that encoders read, with their known values: text, numbers, booleans."""
     path: FastPath
 
 
 def column_stages_of(model: Any, path_of: PathOf) -> ColumnStages | None:
-    """The stages of a model; None where one of its parts is not understood. ``path_of`` finds the path of a model of arrays."""
-    taken_apart = _behind_transformer(model, path_of)
-    if taken_apart is None:
+    """Stages of a model; None if a part is not understood. ``path_of`` finds the path of a model of arrays."""
+    split = _behind_transformer(model, path_of)
+    if split is None:
         return None
-    transformer, path = taken_apart
+    transformer, path = split
     if type(transformer) is not ColumnTransformer or transformer.transformer_weights:
         return None
     if not hasattr(transformer, "feature_names_in_"):
@@ -86,18 +85,18 @@ def column_stages_of(model: Any, path_of: PathOf) -> ColumnStages | None:
 
 
 def stages_of_numbers(names: Sequence[str], path: FastPath) -> ColumnStages:
-    """The stages of a model that takes a frame of numbers as one array: integers, booleans and floating point side by side."""
+    """Stages of a model that takes a frame of integers, booleans and floating point as one array."""
     block = NumberBlock(tuple(names), slice(0, len(names)), ())
     return ColumnStages(lambda frame: frame.to_numpy(), [block], {}, path)
 
 
 def _behind_transformer(model: Any, path_of: PathOf) -> tuple[Any, FastPath] | None:
-    """A model's ColumnTransformer, and the path of what follows."""
+    """A model's ColumnTransformer, and the path of its other steps."""
     if type(model) is Pipeline:
         first, *between = [step for step in flattened(model) if step is not None and not isinstance(step, str)]
         last = path_of(between.pop()) if between and type(first) is ColumnTransformer else None
         path = None if last is None else after_steps(between, last)
-        # Of a sparse matrix scalers multiply by the inverse, which gives other bits than dividing.
+        # For a sparse matrix scalers multiply by the inverse, which gives other bits than dividing.
         if path is not None and first.sparse_output_:
             path = None if between else _of_sparse(path)
         return None if path is None else (first, path)
@@ -119,7 +118,7 @@ def _of_sparse(path: FastPath) -> FastPath | None:
 
 
 def flattened(pipeline: Any) -> Iterator[Any]:
-    """The steps of a pipeline, and of the pipelines in it."""
+    """Steps of a pipeline and of the pipelines in it."""
     for _, estimator in pipeline.steps:
         if type(estimator) is Pipeline:
             yield from flattened(estimator)
@@ -128,7 +127,7 @@ def flattened(pipeline: Any) -> Iterator[Any]:
 
 
 def _chains(transformer: Any) -> Iterator[tuple[tuple[str, ...], Sequence[Any], slice]]:
-    """The columns, the estimators and the outputs of each part of a ColumnTransformer that has any."""
+    """Columns, estimators and outputs of each part of a ColumnTransformer that has columns."""
     names = transformer.feature_names_in_
     for name, estimator, _ in transformer.transformers_:
         columns = tuple(str(column) for column in names[transformer._transformer_to_input_indices[name]])
@@ -139,9 +138,9 @@ def _chains(transformer: Any) -> Iterator[tuple[tuple[str, ...], Sequence[Any], 
 
 
 def _categories(chain: Sequence[Any], columns: Sequence[str]) -> Mapping[str, Sequence[Any]] | None:
-    """The values of each column that a chain of estimators knows; None for a chain that encodes no categories.
+    """Known values of each column of a chain of estimators; None for a chain without an encoder.
 
-    Each of them must be one that looks at every column by itself, so that a value's outputs do not depend on other columns.
+    Each estimator must treat every column independently: a value's outputs then do not depend on other columns.
     """
     encoder = next((estimator for estimator in chain if type(estimator) in _ENCODERS), None)
     if encoder is None or any(type(estimator) not in (*_ENCODERS, *_SCALERS, SimpleImputer) for estimator in chain):
@@ -160,12 +159,12 @@ def _values(categories: NDArray[Any]) -> list[Any]:
 
 
 def _is_value(value: Any) -> bool:
-    """Tells the values that JSON has, missing ones apart."""
+    """Tell whether a value exists in JSON and is not missing."""
     return type(value) in (str, int, bool) or (type(value) is float and np.isfinite(value))
 
 
 def _is_identity(estimator: Any) -> bool:
-    """Tells what "passthrough" becomes, and the check that histogram gradient boosting makes of its numbers."""
+    """Tell whether an estimator is "passthrough", or the check that histogram gradient boosting makes of its numbers."""
     if type(estimator) is not FunctionTransformer:
         return False
     function = estimator.func

@@ -1,4 +1,4 @@
-"""scikit-learn's gradient boosting: a first guess, and trees that correct it."""
+"""scikit-learn's gradient boosting: an initial prediction, and trees that correct it."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from sklearn.dummy import DummyClassifier, DummyRegressor
 from sklearn.ensemble import GradientBoostingClassifier, GradientBoostingRegressor
 from sklearn.ensemble._gradient_boosting import predict_stages
 
-from serve_apps.model_server.predictors.fast_paths.fast_path import FastPath, all_in_float32
+from serve_apps.model_server.predictors.fast_paths.fast_path import FastPath, Labels, all_in_float32
 
 _LANDMARKS: Final = 200
 
 
 def gradient_boosting_path(model: Any) -> FastPath | None:
-    """The path of a gradient boosting whose first guess is the same for every row; None for any other."""
+    """Path of a gradient boosting whose initial prediction is the same for every row; None for any other."""
     kind = type(model)
     if kind not in (GradientBoostingClassifier, GradientBoostingRegressor):
         return None
@@ -25,7 +25,7 @@ def gradient_boosting_path(model: Any) -> FastPath | None:
     scores = _Stages(model)
     if kind is GradientBoostingRegressor:
         return FastPath(all_in_float32, scores, _flat, landmarks=_landmarks(model))
-    return FastPath(all_in_float32, scores, _Labels(model.classes_), _Probabilities(model), _landmarks(model))
+    return FastPath(all_in_float32, scores, Labels(model.classes_, _label_indices), _Probabilities(model), _landmarks(model))
 
 
 class _Stages:
@@ -40,12 +40,8 @@ class _Stages:
         return raw
 
 
-class _Labels:
-    def __init__(self, classes: NDArray[Any]) -> None:
-        self.classes = classes
-
-    def __call__(self, scores: NDArray[Any]) -> NDArray[Any]:
-        return self.classes[(scores[:, 0] >= 0).astype(int) if scores.shape[1] == 1 else scores.argmax(axis=1)]
+def _label_indices(scores: NDArray[Any]) -> NDArray[Any]:
+    return (scores[:, 0] >= 0).astype(int) if scores.shape[1] == 1 else scores.argmax(axis=1)
 
 
 class _Probabilities:

@@ -1,7 +1,7 @@
-"""scikit-learn's histogram gradient boosting: a first guess, and many small trees that correct it.
+"""scikit-learn's histogram gradient boosting: an initial prediction, and many small trees that correct it.
 
-The library asks one tree after the other, each in a parallel loop of its own: 600 microseconds for a row of 100 trees on one
-thread, and many milliseconds where other processes hold the cores that its threads wait for.
+The library evaluates one tree after the other, each in a parallel loop: 600 µs for a row of 100 trees on one thread, and many
+milliseconds if other processes hold the cores that its threads wait for.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
-from serve_apps.model_server.predictors.fast_paths.fast_path import FastPath
+from serve_apps.model_server.predictors.fast_paths.fast_path import FastPath, Labels
 from serve_apps.model_server.predictors.fast_paths.leaf_masks import MOST_LEAVES, Categories, LeafMasks
 
 _FEW_ROWS: Final = 16
-"""Up to here all conditions at once are faster than one tree after the other."""
+"""Limit of rows up to which all conditions at once are faster than one tree after the other."""
 _LANDMARKS: Final = 400
 
 
 def hist_gradient_boosting_path(model: Any) -> FastPath | None:
-    """The path from an array of numbers; None for a model of another class, or with categories that are no numbers."""
+    """Path from an array of numbers; None for another class, or with categories that are no numbers."""
     path = encoded_path(model)
     if path is None or model._preprocessor is None:
         return path
@@ -39,18 +39,18 @@ def hist_gradient_boosting_path(model: Any) -> FastPath | None:
 
 
 def encoded_path(model: Any) -> FastPath | None:
-    """The path from what a model's own preprocessing gives: float64, categories first, as their numbers."""
+    """Path from the model's preprocessed rows: float64, categories first, as codes."""
     kind = type(model)
     if kind not in (HistGradientBoostingClassifier, HistGradientBoostingRegressor):
         return None
     scores, landmarks = _Scores(model), _landmarks(model)
     if kind is HistGradientBoostingRegressor:
         return FastPath(_as_float64, scores, _Values(model), landmarks=landmarks)
-    return FastPath(_as_float64, scores, _Labels(model.classes_), model._loss.predict_proba, landmarks)
+    return FastPath(_as_float64, scores, Labels(model.classes_, _label_indices), model._loss.predict_proba, landmarks)
 
 
 class _Encode:
-    """The model's own preprocessing of an array: categories first, as their places among those that it knows."""
+    """The model's own preprocessing of an array: categories first, as codes."""
 
     def __init__(self, is_categorical: NDArray[np.bool_], categories: Sequence[NDArray[Any]]) -> None:
         self.categorical, self.numerical = np.flatnonzero(is_categorical), np.flatnonzero(~is_categorical)
@@ -58,7 +58,7 @@ class _Encode:
 
     def __call__(self, rows: NDArray[Any]) -> NDArray[Any] | None:
         given = rows.take(self.categorical, axis=1)
-        # Of a category the library refuses infinity.
+        # The library refuses an infinite category.
         if rows.dtype == np.float32 or np.isinf(given).any():
             return None
         encoded = np.empty(rows.shape)
@@ -71,7 +71,7 @@ class _Encode:
 
 
 class _Scores:
-    """``_raw_predict``, in an array that lies by column as the library's does."""
+    """``_raw_predict``, in a column-major array as the library's."""
 
     def __init__(self, model: Any) -> None:
         self.trees = [tree for iteration in model._predictors for tree in iteration]
@@ -88,7 +88,7 @@ class _Scores:
     def _at_once(self, rows: NDArray[Any], masks: LeafMasks) -> NDArray[Any]:
         values = masks(rows).reshape(len(rows), -1, self.outputs)
         values[:, 0] += self.first
-        # One tree after the other, as a plain sum would not.
+        # One tree after the other; a plain sum adds in another order.
         return np.asfortranarray(np.add.accumulate(values, axis=1)[:, -1])
 
     def _in_turn(self, rows: NDArray[Any]) -> NDArray[Any]:
@@ -102,13 +102,13 @@ class _Scores:
         return [tree.nodes for tree in self.trees], [self._categories(tree) for tree in self.trees]
 
     def _categories(self, tree: Any) -> list[Categories]:
-        """The categories that each categorical condition of a tree sends to the right."""
+        """Categories that each categorical condition of a tree sends to the right."""
         nodes = tree.nodes[tree.nodes["is_categorical"] == 1]
         found: dict[int, Categories] = {}
         for node in nodes:
             left = _bits(tree.raw_left_cat_bitsets[node["bitset_idx"]])
             known = _bits(self.known_categories[self.category_index[node["feature_idx"]]])
-            # One that was never seen goes where missing values go.
+            # An unknown category goes where missing values go.
             found[int(node["bitset_idx"])] = ~left & (known | (not node["missing_go_to_left"]))
         return [found[index] for index in sorted(found)]
 
@@ -125,16 +125,12 @@ class _Values:
         return self.inverse(scores.ravel().copy())
 
 
-class _Labels:
-    def __init__(self, classes: NDArray[Any]) -> None:
-        self.classes = classes
-
-    def __call__(self, scores: NDArray[Any]) -> NDArray[Any]:
-        return self.classes[(scores.ravel() > 0).astype(int) if scores.shape[1] == 1 else scores.argmax(axis=1)]
+def _label_indices(scores: NDArray[Any]) -> NDArray[Any]:
+    return (scores.ravel() > 0).astype(int) if scores.shape[1] == 1 else scores.argmax(axis=1)
 
 
 def _as_float64(rows: NDArray[Any]) -> NDArray[Any]:
-    # NaN is a missing value, and infinity a number like any other.
+    # NaN is a missing value; infinity is an ordinary number.
     return np.ascontiguousarray(rows, dtype=np.float64)
 
 

@@ -1,7 +1,7 @@
-"""Scores of boosted trees with few leaves each: all conditions of all trees at once, without a walk.
+"""Scores of boosted trees with few leaves each: evaluates all conditions of all trees at once.
 
-Each tree has a word of 64 bits, one for each of its leaves from left to right. A condition that sends a row to the right rules
-out the leaves on its left. The lowest bit that is left is the row's leaf. (The algorithm is known as QuickScorer.)
+Each tree has a word of 64 bits, one for each leaf from left to right. A condition that sends a row to the right excludes the
+leaves on its left. The lowest remaining bit is the row's leaf (the QuickScorer algorithm).
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ _CATEGORIES: Final = 256
 _CONDITION: Final = np.dtype(
     [("feature", np.intp), ("threshold", np.float64), ("missing_right", np.bool_), ("mask", np.uint64)]
 )
-# A tree of one leaf has a condition, too: one that sends no row to the right.
+# A tree of one leaf has a condition, too: it sends no row to the right.
 _NEVER: Final = (0, np.inf, False, _ALL)
 
 Categories = NDArray[np.bool_]
-"""One condition's answer for each of 256 categories: True sends it to the right."""
+"""Result of a condition for each of 256 categories: True sends it to the right."""
 
 
 class LeafMasks:
@@ -33,8 +33,8 @@ class LeafMasks:
     """
 
     def __init__(self, trees: Sequence[NDArray[Any]], categories: Sequence[Sequence[Categories]]) -> None:
-        """``categories`` are those of each tree's categorical conditions, by the number that its nodes give them."""
-        flattened = [_Tree(nodes, mine) for nodes, mine in zip(trees, categories, strict=True)]
+        """``categories`` of each tree's categorical conditions, by their number in its nodes."""
+        flattened = [_Tree(nodes, rights) for nodes, rights in zip(trees, categories, strict=True)]
         conditions = np.array([row for tree in flattened for row in tree.conditions], dtype=_CONDITION)
         self.starts = _starts([len(tree.conditions) for tree in flattened])
         self.first_leaf = _starts([len(tree.values) for tree in flattened])
@@ -48,7 +48,7 @@ class LeafMasks:
         self.categories_right: NDArray[np.bool_] = np.array(rights, dtype=np.bool_).reshape(-1, _CATEGORIES)
 
     def __call__(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
-        """From rows to (rows, trees)."""
+        """Values in an array of (rows, trees)."""
         values = rows.take(self.features, axis=1)
         goes_right = values > self.thresholds
         if len(self.categorical):
@@ -61,7 +61,7 @@ class LeafMasks:
         return self.values.take(leaves + self.first_leaf)
 
     def _by_category(self, values: NDArray[np.float64]) -> NDArray[np.bool_]:
-        # Missing ones are decided afterwards. Negative ones are none that an encoder gives.
+        # Missing values are handled afterwards. Encoders give no negative codes.
         codes = np.nan_to_num(values, nan=0.0).astype(np.intp)
         return self.categories_right[np.arange(len(self.categorical)), codes]
 
@@ -76,7 +76,7 @@ class _Tree:
         self._leaves_below(0)
 
     def _leaves_below(self, index: int) -> int:
-        """Adds a node and what is below it. The bits of its leaves."""
+        """Add a node and its subtree; return the bits of its leaves."""
         node = self.nodes[index]
         if node["is_leaf"]:
             self.values.append(float(node["value"]))

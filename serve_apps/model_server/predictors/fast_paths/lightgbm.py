@@ -1,6 +1,6 @@
-"""The fast path of LightGBM: its C interface, called with nothing in between.
+"""LightGBM's fast path: direct calls of its C interface.
 
-The Python package makes the same calls, and prepares each anew; what is prepared here once is its configuration.
+The Python package makes the same calls, and builds their configuration anew each time.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 from lightgbm import basic
 from numpy.typing import NDArray
 
-from serve_apps.model_server.predictors.fast_paths.fast_path import FastPath, not_infinite
+from serve_apps.model_server.predictors.fast_paths.fast_path import FastPath, Labels, both_classes, not_infinite, unchanged
 
 _LIB: Final[Any] = getattr(basic, "_LIB")  # noqa: B009 - the package's own handle of its library; it exports no other
 _FLOAT64: Final = 1  # C_API_DTYPE_FLOAT64
@@ -25,17 +25,17 @@ _FLOAT32_EXACT: Final = 2**24
 
 
 def booster_path(booster: lightgbm.Booster) -> FastPath | None:
-    """The path of a native booster; None for one with categories, which only the library knows how to read."""
+    """Path of a native booster; None for one with categories, which only the library can read."""
     if booster.pandas_categorical:  # pyright: ignore[reportAttributeAccessIssue]
         return None
-    return FastPath(_as_float64, _Booster(booster), _itself, _both_classes)
+    return FastPath(_as_float64, _Booster(booster), unchanged, both_classes)
 
 
 def estimator_path(model: lightgbm.LGBMModel) -> FastPath | None:
-    """The path of a model of the scikit-learn API; None for classes, objectives and ways to predict of the user's own.
+    """Path of a model of the scikit-learn API; None for a user's classes, objectives and prediction parameters.
 
-    What such a model was made with, it passes on to its predictions: ``pred_early_stop``, say, adds no more trees to a row
-    that seems decided, and the rows tried at load need not seem so.
+    The library passes a model's ``pred_…`` parameters to its predictions. ``pred_early_stop``, for instance, stops adding trees
+    to a row that seems decided, and the rows of the check at load may not seem so.
     """
     booster = model.booster_
     if any(name.startswith("pred_") for name in model.get_params()):
@@ -43,14 +43,14 @@ def estimator_path(model: lightgbm.LGBMModel) -> FastPath | None:
     if booster.pandas_categorical or callable(model.objective_):  # pyright: ignore[reportAttributeAccessIssue]
         return None
     if type(model) is lightgbm.LGBMClassifier:
-        return FastPath(_as_float64, _Booster(booster), _Labels(np.asarray(model.classes_)), _both_classes)
+        return FastPath(_as_float64, _Booster(booster), Labels(np.asarray(model.classes_), _label_indices), both_classes)
     if type(model) in (lightgbm.LGBMRegressor, lightgbm.LGBMRanker):
-        return FastPath(_as_float64, _Booster(booster), _itself)
+        return FastPath(_as_float64, _Booster(booster), unchanged)
     return None
 
 
 class _Booster:
-    """Predicts with one thread, in which every row is computed by itself."""
+    """Predicts on one thread, each row independently."""
 
     def __init__(self, booster: lightgbm.Booster) -> None:
         self.booster = booster  # keeps the handle alive
@@ -84,28 +84,16 @@ class _Booster:
         return answer if self.outputs == 1 else answer.reshape(count, self.outputs)
 
 
-class _Labels:
-    def __init__(self, classes: NDArray[Any]) -> None:
-        self.classes = classes
-
-    def __call__(self, scores: NDArray[Any]) -> NDArray[Any]:
-        return self.classes[_both_classes(scores).argmax(axis=1)]
-
-
-def _both_classes(scores: NDArray[Any]) -> NDArray[Any]:
-    return scores if scores.ndim == 2 else np.column_stack((1.0 - scores, scores))
-
-
-def _itself(scores: NDArray[Any]) -> NDArray[Any]:
-    return scores
+def _label_indices(scores: NDArray[Any]) -> NDArray[Any]:
+    return both_classes(scores).argmax(axis=1)
 
 
 def _as_float64(rows: NDArray[Any]) -> NDArray[np.float64] | None:
-    # The library reads an array of integers as float32, a frame of them as float64: up to here both are the same.
+    # The library reads an array of integers as float32 and a frame of them as float64: up to here both are equal.
     if rows.dtype.kind == "i" and not (rows.max() <= _FLOAT32_EXACT and rows.min() >= -_FLOAT32_EXACT):
         return None
-    taken = not_infinite(rows)
-    return None if taken is None else np.ascontiguousarray(taken, dtype=np.float64)
+    accepted = not_infinite(rows)
+    return None if accepted is None else np.ascontiguousarray(accepted, dtype=np.float64)
 
 
 def _check(status: int) -> None:

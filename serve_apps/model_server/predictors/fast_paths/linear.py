@@ -1,4 +1,4 @@
-"""scikit-learn's linear models: one product of matrices."""
+"""scikit-learn's linear models: one matrix product."""
 
 from __future__ import annotations
 
@@ -11,32 +11,32 @@ from scipy.special import expit
 from sklearn.linear_model import LogisticRegression, SGDRegressor
 from sklearn.linear_model._base import LinearClassifierMixin, LinearModel
 
-from serve_apps.model_server.predictors.fast_paths.fast_path import FastPath, all_finite
+from serve_apps.model_server.predictors.fast_paths.fast_path import FastPath, Labels, all_finite, unchanged
 
 _AT_ONCE: Final = 1_000_000
-"""Products of single numbers that are held in memory at once."""
+"""Limit of products that are in memory at once."""
 
 _Model: Any = LinearModel
 _Classifier: Any = LinearClassifierMixin
 
 
 def linear_path(model: Any) -> FastPath | None:
-    """The path of a linear model; None for a classifier that has methods of its own, and for what only looks like one."""
+    """Path of a linear model; None for a classifier with methods of its own, and for other models."""
     kind = type(model)
     if not isinstance(model.coef_, np.ndarray):  # made sparse
         return None
     if isinstance(model, _Classifier):
         return _classifier(model, kind)
     if kind is SGDRegressor:
-        return FastPath(all_finite, _Flat(model), _itself, multiplies=True)
-    return FastPath(all_finite, _Product(model), _itself, multiplies=True) if isinstance(model, _Model) else None
+        return FastPath(all_finite, _Flat(model), unchanged, multiplies=True)
+    return FastPath(all_finite, _Product(model), unchanged, multiplies=True) if isinstance(model, _Model) else None
 
 
 def _classifier(model: Any, kind: Any) -> FastPath | None:
     if kind.predict is not _Classifier.predict or kind.decision_function is not _Classifier.decision_function:
         return None
     classes = model.classes_
-    labels = _Labels(classes)
+    labels = Labels(classes, _label_indices)
     if getattr(kind, "predict_proba", None) is LogisticRegression.predict_proba:
         probabilities = _sigmoid if len(classes) <= 2 else _softmax
         return FastPath(all_finite, _Decision(model), labels, probabilities, multiplies=True)
@@ -44,7 +44,7 @@ def _classifier(model: Any, kind: Any) -> FastPath | None:
 
 
 def sequential(path: FastPath) -> FastPath | None:
-    """The path for rows that the library has in a sparse matrix: a product of that adds up one column after the other."""
+    """Path for rows that the library has as a sparse matrix: its product adds one column after the other."""
     scores = path.scores
     if not isinstance(scores, _Product):
         return None
@@ -56,7 +56,7 @@ class _Product:
 
     def __init__(self, model: Any) -> None:
         coefficients: NDArray[Any] = model.coef_
-        # The transposed view, as scikit-learn multiplies by it: another layout of the same numbers may give other bits.
+        # The transposed view, as in scikit-learn: another layout of the same numbers may give other bits.
         self.coefficients = coefficients if coefficients.ndim == 1 else coefficients.T
         self.intercept = model.intercept_
 
@@ -76,7 +76,7 @@ class _Decision(_Product):
 
 
 class _Sequential:
-    """The product of a sparse matrix with one of coefficients. What is zero adds nothing."""
+    """Product of a sparse matrix with coefficients. Zeros add nothing."""
 
     def __init__(self, product: _Product) -> None:
         self.product = product
@@ -95,7 +95,7 @@ class _Sequential:
 
 
 class _Flat(_Product):
-    """``SGDRegressor._decision_function``, whose one vector of coefficients is multiplied as a column."""
+    """``SGDRegressor._decision_function``: its coefficients are multiplied as a column."""
 
     def __init__(self, model: Any) -> None:
         super().__init__(model)
@@ -105,17 +105,8 @@ class _Flat(_Product):
         return (product + self.intercept).ravel()
 
 
-class _Labels:
-    def __init__(self, classes: NDArray[Any]) -> None:
-        self.classes = classes
-
-    def __call__(self, scores: NDArray[Any]) -> NDArray[Any]:
-        indices = (scores > 0).astype(np.intp) if scores.ndim == 1 else scores.argmax(axis=1)
-        return self.classes.take(indices, axis=0)
-
-
-def _itself(scores: NDArray[Any]) -> NDArray[Any]:
-    return scores
+def _label_indices(scores: NDArray[Any]) -> NDArray[Any]:
+    return (scores > 0).astype(np.intp) if scores.ndim == 1 else scores.argmax(axis=1)
 
 
 def _sigmoid(scores: NDArray[Any]) -> NDArray[Any]:

@@ -1,4 +1,4 @@
-"""scikit-learn's pipelines of scalers and imputers before a model that has a fast path."""
+"""scikit-learn's pipelines of scalers and imputers before a model with a fast path."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from serve_apps.model_server.predictors.fast_paths.fast_path import FastPath
 
 
 def pipeline_path(model: Any, path_of: Callable[[Any], FastPath | None]) -> FastPath | None:
-    """The path of a pipeline, None where one of its steps has none. ``path_of`` finds that of its last step."""
+    """Path of a pipeline; None if a step has none. ``path_of`` finds the path of the last step."""
     if type(model) is not Pipeline or not model.steps:
         return None
     last = path_of(model.steps[-1][1])
@@ -25,16 +25,16 @@ def pipeline_path(model: Any, path_of: Callable[[Any], FastPath | None]) -> Fast
 
 
 def after_steps(estimators: Sequence[Any], last: FastPath) -> FastPath | None:
-    """``last`` behind some scalers and imputers, None where one of them is anything else."""
+    """``last`` after some scalers and imputers; None if one of them is anything else."""
     steps = steps_of(estimators)
     if not steps:
         return None if steps is None else last
-    # The landmarks are those of scaled values, which say nothing of what comes in.
+    # The landmarks are scaled values, which differ from the inputs.
     return replace(last, prepare=_Steps(steps, last), landmarks=())
 
 
 def steps_of(estimators: Sequence[Any]) -> list[Step] | None:
-    """The operations of fitted scalers and imputers, and of pipelines of them, on float64; None where one is anything else."""
+    """Operations of fitted scalers, imputers and pipelines of them on float64; None if one is anything else."""
     steps: list[Step] = []
     for estimator in estimators:
         if estimator is None or isinstance(estimator, str):  # "passthrough"
@@ -56,7 +56,7 @@ class _Steps:
         self.prepare_last = last.prepare
 
     def __call__(self, rows: NDArray[Any]) -> NDArray[Any] | None:
-        # Scalers compute float32 in float32: that is theirs. Infinity they refuse.
+        # The library predicts for float32, which scalers keep, and for infinity, which they refuse.
         if rows.dtype == np.float32 or np.isinf(rows).any():
             return None
         rows = rows.astype(np.float64)  # a copy: the steps change it
@@ -113,12 +113,12 @@ class _Imputer:
 
 
 def _is_plain(imputer: Any) -> bool:
-    """Whether it only puts a number where one is missing: no column is dropped, none is added."""
+    """Tell whether an imputer only fills missing numbers, without dropping or adding columns."""
     missing = imputer.missing_values
     if imputer.add_indicator or not (isinstance(missing, float) and np.isnan(missing)):
         return False
     try:
-        # Those of the most frequent values are objects where columns of several types were seen.
+        # The most frequent values are objects if columns of several types were seen.
         return not np.isnan(np.asarray(imputer.statistics_, dtype=np.float64)).any()
     except (TypeError, ValueError):  # text
         return False

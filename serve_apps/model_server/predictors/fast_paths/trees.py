@@ -1,7 +1,7 @@
-"""scikit-learn's decision trees and the forests of them.
+"""scikit-learn's decision trees and forests.
 
-A forest asks its trees one after the other: 2 microseconds a tree to ask, far less to answer. For a few rows it is faster to
-walk down all trees at once, level by level, in one table of all nodes; for many rows scikit-learn's own walk is.
+A forest calls its trees one after the other: 2 µs for a call, far less for its walk. For a few rows it is faster to walk down
+all trees at once, level by level, in one table of all nodes; for many rows scikit-learn's own walk is faster.
 """
 
 from __future__ import annotations
@@ -15,21 +15,18 @@ from numpy.typing import NDArray
 from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor, RandomForestClassifier, RandomForestRegressor
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor, ExtraTreeClassifier, ExtraTreeRegressor
 
-from serve_apps.model_server.predictors.fast_paths.fast_path import FastPath, all_in_float32
+from serve_apps.model_server.predictors.fast_paths.fast_path import FastPath, Labels, all_in_float32, unchanged
 
 _FORESTS: Final = (RandomForestClassifier, ExtraTreesClassifier, RandomForestRegressor, ExtraTreesRegressor)
 _TREES: Final = (DecisionTreeClassifier, ExtraTreeClassifier, DecisionTreeRegressor, ExtraTreeRegressor)
 _LEAF: Final = -1
 _TABLE_NODES: Final = 2_000_000
-"""A table takes some 50 bytes a node beside the forest itself."""
+"""Limit of a table, which takes about 50 bytes for a node."""
 _LANDMARKS: Final = 200
-
-Walk = Any
-"""Rows in float32 to the sum, over the trees, of their leaves' values: (rows, values of a leaf)."""
 
 
 def tree_path(model: Any) -> FastPath | None:
-    """The path of a tree or a forest with one output; None for any other."""
+    """Path of a tree or a forest with one output; None for any other."""
     kind = type(model)
     if kind in _FORESTS:
         trees = [estimator.tree_ for estimator in model.estimators_]
@@ -43,16 +40,16 @@ def tree_path(model: Any) -> FastPath | None:
     classes = getattr(model, "classes_", None)
     if classes is None:
         return FastPath(all_in_float32, scores, _first, landmarks=_landmarks(trees))
-    return FastPath(all_in_float32, scores, _Labels(classes), _itself, _landmarks(trees))
+    return FastPath(all_in_float32, scores, Labels(classes, _label_indices), unchanged, _landmarks(trees))
 
 
 class _Mean:
-    """The mean of the trees, added up in their order as scikit-learn does."""
+    """Mean of the trees, added in scikit-learn's order."""
 
     def __init__(self, trees: Sequence[Any]) -> None:
         self.trees = trees
         depth = max(tree.max_depth for tree in trees)
-        # A level of the table costs about what asking one tree does.
+        # A level of the table costs about as much as a call of a tree.
         is_small = sum(tree.node_count for tree in trees) <= _TABLE_NODES
         self.table = _Table(trees, depth) if is_small and len(trees) > depth else None
 
@@ -68,7 +65,7 @@ class _Mean:
 
 
 class _Table:
-    """All nodes of all trees. A leaf leads to itself, so that every walk may take as many steps as the longest."""
+    """All nodes of all trees. A leaf leads to itself, so that every walk may have as many steps as the longest."""
 
     def __init__(self, trees: Sequence[Any], depth: int) -> None:
         counts = np.cumsum([0, *(tree.node_count for tree in trees)])
@@ -76,7 +73,7 @@ class _Table:
         self.depth = depth
         self.features = np.zeros(counts[-1], dtype=np.intp)
         self.thresholds = np.empty(counts[-1], dtype=np.float64)
-        # The left child of node i at 2 i, the right one at 2 i + 1.
+        # The left child of node i is at 2 i, the right one at 2 i + 1.
         self.children = np.empty(2 * counts[-1], dtype=np.intp)
         self.values = np.concatenate([tree.value[:, 0, :] for tree in trees])
         for tree, (start, end) in zip(trees, pairwise(counts), strict=True):
@@ -98,24 +95,16 @@ class _Table:
             goes_right = values.take(self.features.take(nodes) + offsets) > self.thresholds.take(nodes)
             nodes = self.children.take(2 * nodes + goes_right)
         leaves = self.values.take(nodes, axis=0).reshape(len(self.roots), -1)
-        # One tree after the other, as a plain sum would not. Adding 0.0 makes of -0.0 what starting at 0.0 does.
+        # One tree after the other; a plain sum adds in another order. Adding 0.0 turns -0.0 into 0.0, as a sum from 0.0 does.
         return (np.add.accumulate(leaves, axis=0)[-1] + 0.0).reshape(count, -1)
-
-
-class _Labels:
-    def __init__(self, classes: NDArray[Any]) -> None:
-        self.classes = classes
-
-    def __call__(self, scores: NDArray[Any]) -> NDArray[Any]:
-        return self.classes.take(scores.argmax(axis=1), axis=0)
 
 
 def _first(scores: NDArray[Any]) -> NDArray[Any]:
     return scores[:, 0]
 
 
-def _itself(scores: NDArray[Any]) -> NDArray[Any]:
-    return scores
+def _label_indices(scores: NDArray[Any]) -> NDArray[Any]:
+    return scores.argmax(axis=1)
 
 
 def _landmarks(trees: Sequence[Any]) -> list[tuple[int, float]]:

@@ -1,6 +1,6 @@
-"""The fast path of XGBoost: its C interface, called on the array itself.
+"""XGBoost's fast path: direct calls of its C interface.
 
-The Python package makes the same call (``Booster.inplace_predict``), after looking for a dozen kinds of frames.
+The Python package makes the same call (``Booster.inplace_predict``) after checks for a dozen kinds of frames.
 """
 
 from __future__ import annotations
@@ -16,29 +16,29 @@ import xgboost
 from numpy.typing import NDArray
 from xgboost import core
 
-from serve_apps.model_server.predictors.fast_paths.fast_path import FastPath, not_infinite
+from serve_apps.model_server.predictors.fast_paths.fast_path import FastPath, both_classes, not_infinite, unchanged
 
 _LIB: Final[Any] = getattr(core, "_LIB")  # noqa: B009 - the package's own handle of its library; it exports no other
 _TREES: Final = ("gbtree", "dart")
 
 
 def booster_path(booster: xgboost.Booster, classes: int | None) -> FastPath | None:
-    """The path of a native booster; ``classes`` is how many it gives probabilities of, None for none."""
+    """Path of a native booster. ``classes``: number of classes with probabilities, None without probabilities."""
     if not _is_plain(booster):
         return None
-    return FastPath(_contiguous, _Booster(booster, (0, 0)), _itself, None if classes is None else _both_classes_in_float64)
+    return FastPath(_contiguous, _Booster(booster, (0, 0)), unchanged, None if classes is None else _both_classes_in_float64)
 
 
 def estimator_path(model: Any) -> FastPath | None:
-    """The path of a model of the scikit-learn API; None for subclasses, several labels a row, and softmax objectives."""
+    """Path of a model of the scikit-learn API; None for subclasses, several labels for a row, and softmax objectives."""
     booster: xgboost.Booster = model.get_booster()
     if not (_is_plain(booster) and isinstance(model.missing, float) and math.isnan(model.missing)):
         return None
     scores = _Booster(booster, model._get_iteration_range(None))
     if type(model) in (xgboost.XGBRegressor, xgboost.XGBRFRegressor):
-        return FastPath(_contiguous, scores, _itself)
+        return FastPath(_contiguous, scores, unchanged)
     if type(model) in (xgboost.XGBClassifier, xgboost.XGBRFClassifier) and model.objective in _LABELS:
-        return FastPath(_contiguous, scores, _LABELS[model.objective], _both_classes)
+        return FastPath(_contiguous, scores, _LABELS[model.objective], both_classes)
     return None
 
 
@@ -76,20 +76,20 @@ class _Booster:
         )
         if status != 0:
             raise core.XGBoostError(_LIB.XGBGetLastError().decode())
-        # The library answers in memory of its own, which its next answer in this thread overwrites.
+        # The result is in the library's memory, which its next prediction in this thread overwrites.
         return np.ctypeslib.as_array(values, tuple(shape[: dimensions.value])).copy()
 
 
 def _is_plain(booster: xgboost.Booster) -> bool:
-    """Whether it is made of trees, and of numbers alone."""
+    """Tell whether a booster has only trees and numeric features."""
     kind = json.loads(booster.save_config())["learner"]["gradient_booster"]["name"]
     return kind in _TREES and "c" not in (booster.feature_types or ())
 
 
 def _contiguous(rows: NDArray[Any]) -> NDArray[Any] | None:
-    """The rows in the type that they have: the library makes float32 of each, and a step between could round twice."""
-    taken = not_infinite(rows)
-    return None if taken is None else np.ascontiguousarray(taken)
+    """Rows in their own type: the library converts them to float32, and a step between could round twice."""
+    accepted = not_infinite(rows)
+    return None if accepted is None else np.ascontiguousarray(accepted)
 
 
 def _binary(scores: NDArray[Any]) -> NDArray[Any]:
@@ -100,18 +100,8 @@ def _highest(scores: NDArray[Any]) -> NDArray[Any]:
     return scores.argmax(axis=1)
 
 
-def _both_classes(scores: NDArray[Any]) -> NDArray[Any]:
-    return scores if scores.ndim == 2 else np.column_stack((1.0 - scores, scores))
-
-
 def _both_classes_in_float64(scores: NDArray[Any]) -> NDArray[Any]:
-    if scores.ndim == 2:
-        return scores
-    return _both_classes(scores.astype(np.float64))
-
-
-def _itself(scores: NDArray[Any]) -> NDArray[Any]:
-    return scores
+    return scores if scores.ndim == 2 else both_classes(scores.astype(np.float64))
 
 
 _LABELS: Final[dict[str, Callable[[NDArray[Any]], NDArray[Any]]]] = {"binary:logistic": _binary, "multi:softprob": _highest}

@@ -1,1 +1,1 @@
-"""Records that a library itself keeps of its training table."""
+"""A library's own records of its training table."""

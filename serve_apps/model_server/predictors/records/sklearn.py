@@ -1,4 +1,4 @@
-"""scikit-learn's own records of its training table: what its encoders, imputers and scalers learned of each column."""
+"""scikit-learn's own records of its training table: the columns of its encoders, imputers and scalers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from serve_apps.model_server.inputs.values import TEXT_DTYPE
 _NUMERIC: Final = frozenset(
     {"linear_model", "svm", "tree", "neighbors", "naive_bayes", "neural_network", "discriminant_analysis", "cluster", "mixture"}
 )
-"""scikit-learn's packages whose models read every column as a number."""
+"""scikit-learn packages whose models read every column as a number."""
 _SCALERS: Final = frozenset(
     {
         "StandardScaler",
@@ -31,7 +31,7 @@ _ENSEMBLES: Final = frozenset(
 
 
 def trained_columns(model: Any) -> Mapping[str, TrainedColumn]:
-    """The columns that a model's parts say something of, by name."""
+    """Columns that a model's parts have records of, by name."""
     names = getattr(model, "feature_names_in_", None)
     return {} if names is None else dict(_learned(model, [str(name) for name in names]))
 

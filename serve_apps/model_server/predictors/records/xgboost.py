@@ -1,4 +1,4 @@
-"""XGBoost's own records of its training table: names, and the categories that it keeps from 3.1 on."""
+"""XGBoost's own records of its training table: names, and from 3.1 on categories."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ def features_of(booster: xgboost.Booster) -> Features:
 
 def _columns(booster: xgboost.Booster, signed: Mapping[str, ColumnType | None]) -> Mapping[str, TrainedColumn]:
     types = dict(zip(booster.feature_names or (), booster.feature_types or (), strict=False))
-    kept = _categories(booster) if _CATEGORY in types.values() else {}
+    known = _categories(booster) if _CATEGORY in types.values() else {}
     columns: dict[str, TrainedColumn] = {}
     for name in booster.feature_names or ():
-        categories = kept.get(name)
+        categories = known.get(name)
         if categories is not None:
             columns[name] = TrainedColumn(name, "category", "nan", categories=categories)
         elif types.get(name) == _CATEGORY and signed.get(name) is ColumnType.STRING:
@@ -48,5 +48,5 @@ def _columns(booster: xgboost.Booster, signed: Mapping[str, ColumnType | None]) 
 def _categories(booster: xgboost.Booster) -> Mapping[str, pd.Index]:
     if not hasattr(booster, "get_categories"):
         return {}
-    kept: Any = booster.get_categories(export_to_arrow=True).to_arrow()
-    return {name: pd.Index(values.to_pylist()) for name, values in kept if values is not None}
+    known: Any = booster.get_categories(export_to_arrow=True).to_arrow()
+    return {name: pd.Index(values.to_pylist()) for name, values in known if values is not None}

@@ -1,4 +1,4 @@
-"""What the Open Inference Protocol asks of a model: its metadata, and whether it is ready."""
+"""Metadata and readiness of a model in the Open Inference Protocol."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from serve_apps.model_server.codecs.base import Response
-from serve_apps.model_server.codecs.open_inference import PREDICT_PROBA
-from serve_apps.model_server.codecs.v2_datatypes import OF_COLUMN, name_of
-from serve_apps.model_server.codecs.v2_hinted import columns_of
-from serve_apps.model_server.codecs.v2_outputs import PREDICT
+from serve_apps.model_server.codecs.open_inference.codec import PREDICT_PROBA
+from serve_apps.model_server.codecs.open_inference.datatypes import OF_COLUMN, name_of
+from serve_apps.model_server.codecs.open_inference.outputs import PREDICT
+from serve_apps.model_server.codecs.open_inference.type_hints import columns_of
 from serve_apps.model_server.inputs.signature import Column, Tensor
 from serve_apps.model_server.jsonify import dumps
 from serve_apps.model_server.model import Model
@@ -22,7 +22,7 @@ def ready(model: Model) -> Response:
 
 
 def metadata(model: Model) -> Response:
-    """Name, version, inputs and outputs. Inputs are as ``OpenInferenceCodec`` takes them."""
+    """Name, version, outputs, and inputs as ``OpenInferenceCodec`` reads them."""
     body: dict[str, Any] = {
         "name": model.name,
         "versions": [model.version],
@@ -39,13 +39,13 @@ def metadata(model: Model) -> Response:
 
 
 def _columns(model: Model) -> Sequence[Column]:
-    if model.signature is not None and model.signature.from_type_hint:
+    if model.signature is not None and model.takes_raw_inputs:
         return list(columns_of(model.signature))
     return model.schema.columns
 
 
 def _column_metadata(column: Column) -> dict[str, Any]:
-    # A column of unknown type is called FP64: that is what most are, and BYTES are taken, too.
+    # A column of unknown type is FP64, as most are; BYTES are accepted, too.
     datatype = "FP64" if column.type is None else OF_COLUMN.get(column.type, "BYTES")
     return {"name": column.name, "datatype": datatype, "shape": [-1]}
 

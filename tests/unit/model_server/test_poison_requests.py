@@ -13,15 +13,15 @@ from typing import Any
 import pytest
 
 from raylift.api.headers import PREDICTION_ID
-from serve_apps.model_server.server.poison_requests import WorkedOn, refusing_deadly
+from serve_apps.model_server.server.poison_requests import InFlightRequests, refuse_poison_requests
 
 ID = b"0a1b2c3d-0000-4000-8000-000000000001"
 OTHER = b"0a1b2c3d-0000-4000-8000-000000000002"[::-1]
 DIES = """
 import os, sys
 from pathlib import Path
-from serve_apps.model_server.server.poison_requests import WorkedOn
-with WorkedOn(Path(sys.argv[1])).noted(sys.argv[2].encode()[:16]):
+from serve_apps.model_server.server.poison_requests import InFlightRequests
+with InFlightRequests(Path(sys.argv[1])).recorded(sys.argv[2].encode()[:16]):
     os._exit(7)
 """
 
@@ -32,8 +32,8 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def worked_on(path: Path) -> Iterator[WorkedOn]:
-    notes = WorkedOn(path)
+def in_flight(path: Path) -> Iterator[InFlightRequests]:
+    notes = InFlightRequests(path)
     yield notes
     notes.close()
 
@@ -63,43 +63,43 @@ async def ask(
     return sent[0]["status"], json.loads(sent[1]["body"])
 
 
-def test_what_is_done_leaves_nothing(worked_on: WorkedOn) -> None:
-    with worked_on.noted(ID[:16]):
-        assert worked_on.deaths(ID[:16]) == 1
-    with pytest.raises(ValueError, match="a model's"), worked_on.noted(ID[:16]):
+def test_what_is_done_leaves_nothing(in_flight: InFlightRequests) -> None:
+    with in_flight.recorded(ID[:16]):
+        assert in_flight.crashes(ID[:16]) == 1
+    with pytest.raises(ValueError, match="a model's"), in_flight.recorded(ID[:16]):
         raise ValueError("a model's")
-    assert worked_on.deaths(ID[:16]) == 0
+    assert in_flight.crashes(ID[:16]) == 0
 
 
-def test_what_a_process_died_over_is_known_to_those_after_it(path: Path, worked_on: WorkedOn) -> None:
+def test_what_a_process_died_over_is_known_to_those_after_it(path: Path, in_flight: InFlightRequests) -> None:
     die(path, ID, 2)
-    assert (worked_on.deaths(ID[:16]), worked_on.deaths(OTHER[:16])) == (2, 0)
-    after = WorkedOn(path)
-    assert after.deaths(ID[:16]) == 2
+    assert (in_flight.crashes(ID[:16]), in_flight.crashes(OTHER[:16])) == (2, 0)
+    after = InFlightRequests(path)
+    assert after.crashes(ID[:16]) == 2
     after.close()
 
 
-def test_no_two_living_processes_share_a_place(path: Path, worked_on: WorkedOn) -> None:
-    others = [WorkedOn(path) for _ in range(20)]  # More than have a place.
-    with worked_on.noted(ID[:16]):
+def test_no_two_living_processes_share_a_place(path: Path, in_flight: InFlightRequests) -> None:
+    others = [InFlightRequests(path) for _ in range(20)]  # More than have a place.
+    with in_flight.recorded(ID[:16]):
         for other in others:
-            with other.noted(OTHER[:16]):
-                assert worked_on.deaths(ID[:16]) == 1
+            with other.recorded(OTHER[:16]):
+                assert in_flight.crashes(ID[:16]) == 1
     for other in others:
         other.close()
 
 
-def test_more_requests_than_places_are_answered_all_the_same(worked_on: WorkedOn) -> None:
-    notes = [worked_on.noted(b"%016d" % number) for number in range(200)]
+def test_more_requests_than_places_are_answered_all_the_same(in_flight: InFlightRequests) -> None:
+    notes = [in_flight.recorded(b"%016d" % number) for number in range(200)]
     for note in notes:
         note.__enter__()
     for note in notes:
         note.__exit__(None, None, None)
-    assert [worked_on.deaths(b"%016d" % number) for number in range(200)] == [0] * 200
+    assert [in_flight.crashes(b"%016d" % number) for number in range(200)] == [0] * 200
 
 
 async def test_one_that_two_died_over_is_refused_in_each_protocols_words(tmp_path: Path, path: Path) -> None:
-    app = refusing_deadly(_ok, "m", "1", str(tmp_path))
+    app = refuse_poison_requests(_ok, "m", "1", str(tmp_path))
     die(path, ID, 1)
     assert (await ask(app, ID))[0] == 200
     die(path, ID, 1)
@@ -129,7 +129,7 @@ async def test_those_that_were_there_when_one_died_are_asked_one_by_one(tmp_path
         now -= 1
         await _ok(scope, receive, send)
 
-    guarded = refusing_deadly(app, "m", "1", str(tmp_path))
+    guarded = refuse_poison_requests(app, "m", "1", str(tmp_path))
     asked = [asyncio.create_task(ask(guarded, request)) for request in (*ids, OTHER)]
     while len(together) < 2:  # noqa: ASYNC110 - nothing says when all that can have begun
         await asyncio.sleep(0)

@@ -1,4 +1,4 @@
-"""Input tensors of the Open Inference Protocol, whichever way they are written."""
+"""Input tensors of the Open Inference Protocol, in JSON or raw bytes."""
 
 from __future__ import annotations
 
@@ -10,34 +10,34 @@ from typing import Any, Final
 from numpy.typing import NDArray
 
 from raylift.domain.errors import InvalidRequest
-from serve_apps.model_server.codecs import v2_binary
-from serve_apps.model_server.codecs.v2_binary import RawTensors
-from serve_apps.model_server.codecs.v2_datatypes import DTYPES
-from serve_apps.model_server.codecs.v2_json import from_json
+from serve_apps.model_server.codecs.open_inference import binary_tensors
+from serve_apps.model_server.codecs.open_inference.binary_tensors import RawTensors
+from serve_apps.model_server.codecs.open_inference.datatypes import DTYPES
+from serve_apps.model_server.codecs.open_inference.json_values import from_json
 
 _MOST_DIMENSIONS: Final = 32
 _MOST_VALUES: Final = 2**40
-"""More than any body holds: of a shape with a zero in it, other lengths may claim anything."""
+"""Limit of the other lengths of a shape with a zero, which no data restricts."""
 
 
 @dataclass(frozen=True, slots=True)
 class InputTensor:
-    """One tensor of a request."""
+    """A tensor of a request."""
 
     name: str
     datatype: str
     array: NDArray[Any]
-    """Of objects for BYTES, and for integers and booleans some of which are null."""
+    """Object array for BYTES, and for integers and booleans with nulls."""
     parameters: Mapping[str, Any]
     where: str
-    """Its name in an error."""
+    """Name of the tensor in errors."""
 
 
 def input_tensor(index: int, given: Any, raw: RawTensors) -> InputTensor:
-    """Read one entry of ``inputs``; its values stand in it, or are the next of the raw ones.
+    """Read an entry of ``inputs``, with its values in JSON or the next raw bytes.
 
     Raises:
-        InvalidRequest: something of it is wrong; the message says where.
+        InvalidRequest: The entry is wrong; the message says where.
     """
     where = f"inputs[{index}]"
     tensor = checked_object(given, where)
@@ -58,10 +58,10 @@ def input_tensor(index: int, given: Any, raw: RawTensors) -> InputTensor:
     if datatype not in DTYPES:
         raise InvalidRequest(f"{where} has the datatype {datatype}; known are {', '.join(sorted(DTYPES))}.")
     parameters = checked_object(tensor.get("parameters"), f"{where}.parameters")
-    if v2_binary.SIZE in parameters:
+    if binary_tensors.SIZE in parameters:
         if "data" in tensor:
-            raise InvalidRequest(f"{where} has both data and parameters.{v2_binary.SIZE}.")
-        array = v2_binary.from_raw(raw.take(parameters, where), datatype, tuple(shape), where)
+            raise InvalidRequest(f"{where} has both data and parameters.{binary_tensors.SIZE}.")
+        array = binary_tensors.from_raw(raw.take(parameters, where), datatype, tuple(shape), where)
     elif "data" in tensor:
         array = from_json(tensor["data"], datatype, shape, where)
     else:
@@ -70,7 +70,11 @@ def input_tensor(index: int, given: Any, raw: RawTensors) -> InputTensor:
 
 
 def checked_object(value: Any, where: str) -> dict[str, Any]:
-    """An object; an empty one for null, which clients write for what is not set."""
+    """Return an object; an empty one for null, which clients send for unset fields.
+
+    Raises:
+        InvalidRequest: It is no object.
+    """
     if value is None:
         return {}
     if not isinstance(value, dict):

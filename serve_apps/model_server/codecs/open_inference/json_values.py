@@ -1,4 +1,4 @@
-"""Values of an input tensor that are written as JSON."""
+"""Values of an input tensor in JSON."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raylift.domain.errors import InvalidRequest
-from serve_apps.model_server.codecs.v2_datatypes import DTYPES
+from serve_apps.model_server.codecs.open_inference.datatypes import DTYPES
 from serve_apps.model_server.inputs.values import describe_value
 
 
 def from_json(data: Any, datatype: str, shape: Sequence[int], where: str) -> NDArray[Any]:
-    """The array of a datatype and shape. Integers and booleans some of which are null are an array of objects.
+    """Values as an array of a datatype and shape. Integers and booleans with nulls become an object array.
 
     Raises:
-        InvalidRequest: There are more or fewer values than the shape wants, or one is not of the datatype.
+        InvalidRequest: The number of values differs from the shape's, or a value is not of the datatype.
     """
     dtype = DTYPES[datatype]
     plain = _plain(data, dtype)
@@ -32,17 +32,17 @@ def from_json(data: Any, datatype: str, shape: Sequence[int], where: str) -> NDA
     elif dtype.kind == "f":
         array = _floats(values, datatype, shape, where)
     else:
-        array = _whole(values, datatype, shape, where)
+        array = _integers(values, datatype, shape, where)
     return array.reshape(tuple(shape))
 
 
 def row_at(index: int, shape: Sequence[int]) -> int:
-    """The row that a value lies in, of a tensor of this shape."""
+    """Row of a value in a tensor of this shape."""
     return index // max(1, math.prod(shape[1:]))
 
 
 def _plain(data: Any, dtype: np.dtype[Any]) -> NDArray[Any] | None:
-    """Numbers that need no look one by one: floats where floats are wanted, integers where INT64 is. None for all others."""
+    """Values that need no check one by one: floats for a float type, integers for INT64; None for others."""
     first = data
     while type(first) is list and first:
         first = first[0]
@@ -50,7 +50,7 @@ def _plain(data: Any, dtype: np.dtype[Any]) -> NDArray[Any] | None:
         return None
     try:
         array = np.array(data)
-    except (ValueError, OverflowError):  # ragged, for one
+    except (ValueError, OverflowError):  # for instance ragged
         return None
     if dtype.kind != "f":
         return array if array.dtype == dtype == np.int64 else None
@@ -73,14 +73,14 @@ def _floats(values: Sequence[Any], datatype: str, shape: Sequence[int], where: s
             raise _refused(value, index, datatype, shape, where) from None
     with np.errstate(over="ignore"):
         array = given.astype(dtype)
-    overflown = np.isinf(array) & ~np.isinf(given)
-    if overflown.any():
-        index = int(np.argmax(overflown))
+    overflowed = np.isinf(array) & ~np.isinf(given)
+    if overflowed.any():
+        index = int(np.argmax(overflowed))
         raise _refused(values[index], index, datatype, shape, where)
     return array
 
 
-def _whole(values: Sequence[Any], datatype: str, shape: Sequence[int], where: str) -> NDArray[Any]:
+def _integers(values: Sequence[Any], datatype: str, shape: Sequence[int], where: str) -> NDArray[Any]:
     dtype = DTYPES[datatype]
     low, high = (0, 1) if dtype.kind == "b" else (int(np.iinfo(dtype).min), int(np.iinfo(dtype).max))
     for index, value in enumerate(values):
@@ -96,8 +96,8 @@ def _refused(value: Any, index: int, datatype: str, shape: Sequence[int], where:
     dtype = DTYPES[datatype]
     limits: Any = np.iinfo(dtype) if dtype.kind in "iu" else np.finfo(dtype) if dtype.kind == "f" else None
     bounds = f" ({limits.min} to {limits.max})" if limits is not None else ""
-    said = f"{describe_value(value)} in row {row_at(index, shape)}"
-    return InvalidRequest(f"{where} holds {said}, which is not {datatype}{bounds}.")
+    place = f"{describe_value(value)} in row {row_at(index, shape)}"
+    return InvalidRequest(f"{where} holds {place}, which is not {datatype}{bounds}.")
 
 
 def _objects(values: Sequence[Any]) -> NDArray[Any]:
@@ -107,7 +107,7 @@ def _objects(values: Sequence[Any]) -> NDArray[Any]:
 
 
 def _flat(data: Any) -> list[Any]:
-    """The values of a tensor in row-major order, flat or nested as they come."""
+    """Values of a tensor in row-major order, from a flat or nested list."""
     if not isinstance(data, list):
         return [data]
     while any(isinstance(item, list) for item in data):

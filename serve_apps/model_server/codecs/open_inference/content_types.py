@@ -1,4 +1,4 @@
-"""``parameters.content_type`` of requests and tensors, by the names of MLServer's codecs: how a tensor's values are written."""
+"""``parameters.content_type`` of requests and tensors: the encoding of a tensor's values, by the names of MLServer's codecs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from raylift.domain.errors import InvalidRequest
-from serve_apps.model_server.codecs.v2_json import row_at
+from serve_apps.model_server.codecs.open_inference.json_values import row_at
 from serve_apps.model_server.inputs.column_type import ColumnType
 from serve_apps.model_server.inputs.values import describe_value
 
@@ -25,27 +25,27 @@ _KNOWN: Final = (ARRAY, FRAME, *sorted(_ENCODINGS))
 
 
 def content_type_of(parameters: Mapping[str, Any], where: str) -> str | None:
-    """The content type that the parameters of a request or a tensor name.
+    """Content type in the parameters of a request or a tensor.
 
     Raises:
-        InvalidRequest: It is none that is known here.
+        InvalidRequest: It is unknown.
     """
     given = parameters.get(CONTENT_TYPE)
     if given is not None and given not in _KNOWN:
-        said = f'"{given}"' if isinstance(given, str) else describe_value(given)
-        raise InvalidRequest(f"{where} has the content_type {said}; known are {', '.join(_KNOWN)}.")
+        name = f'"{given}"' if isinstance(given, str) else describe_value(given)
+        raise InvalidRequest(f"{where} has the content_type {name}; known are {', '.join(_KNOWN)}.")
     return given
 
 
 def decoded(
     array: NDArray[Any], datatype: str, wanted: ColumnType | None, encoding: str | None, where: str, *, keeps_bytes: bool
 ) -> NDArray[Any]:
-    """The values of a tensor as its content type says that they are written.
+    """Values of a tensor, decoded by its content type.
 
-    Text is decoded, but for columns that are binary, and with ``keeps_bytes`` what was base64.
+    Bytes become text, except for binary columns and, with ``keeps_bytes``, those from base64.
 
     Raises:
-        InvalidRequest: They are not written so; the message names the row.
+        InvalidRequest: A value is not encoded so; the message names the row.
     """
     if datatype != "BYTES":
         if encoding in _ENCODINGS:
@@ -67,8 +67,8 @@ def _each(array: NDArray[Any], read: Callable[[Any], Any], where: str, wants: st
         try:
             values[index] = None if value is None else read(value)
         except (ValueError, TypeError, OverflowError):
-            said = f"{describe_value(value)} in row {row_at(index, array.shape)}"
-            raise InvalidRequest(f"{where} holds {said}, which is not {wants}.") from None
+            place = f"{describe_value(value)} in row {row_at(index, array.shape)}"
+            raise InvalidRequest(f"{where} holds {place}, which is not {wants}.") from None
     return values.reshape(array.shape)
 
 

@@ -1,4 +1,4 @@
-"""A model's answer as tensors of the Open Inference Protocol."""
+"""A model's output as tensors of the Open Inference Protocol."""
 
 from __future__ import annotations
 
@@ -11,34 +11,33 @@ import orjson
 import pandas as pd
 from numpy.typing import NDArray
 
-from serve_apps.model_server.codecs import v2_binary
-from serve_apps.model_server.codecs.v2_datatypes import datatype_of
-from serve_apps.model_server.errors import UnusableAnswer
+from serve_apps.model_server.codecs.open_inference import binary_tensors
+from serve_apps.model_server.codecs.open_inference.datatypes import name_of
+from serve_apps.model_server.errors import UnusableOutput
+from serve_apps.model_server.inputs.column_type import LARGEST_EXACT
 from serve_apps.model_server.jsonify import dumps
 from serve_apps.model_server.outputs.tables import column_names, plain
 from serve_apps.model_server.outputs.values import entries_of, listed
 
 PREDICT = "predict"
-"""The output of a model that does not name its own."""
+"""Name of an output that the model does not name."""
 
 _NUMBERS: Final = frozenset("biuf")
-_EXACT: Final = 2**53
-"""Up to here float64 holds every integer."""
 
 
 @dataclass(frozen=True, slots=True)
 class OutputTensor:
-    """One tensor of an answer: its JSON, and its raw bytes where it is to be binary."""
+    """An output tensor: its JSON, and its raw bytes if it is binary."""
 
     entry: dict[str, Any]
     raw: bytes = b""
 
 
 def named_outputs(predictions: Any) -> list[tuple[str, NDArray[Any]]]:
-    """A frame's columns, a dict's arrays and a record array's fields are outputs of their own; anything else is ``predict``.
+    """Columns of a frame, arrays of a dict and fields of a record array as outputs; any other output as ``predict``.
 
     Raises:
-        UnusableAnswer: A frame has two columns of one name.
+        UnusableOutput: A frame has two columns of one name.
     """
     if isinstance(predictions, np.ndarray) and predictions.dtype.names is None:
         return [(PREDICT, np.atleast_1d(predictions))]
@@ -53,16 +52,16 @@ def named_outputs(predictions: Any) -> list[tuple[str, NDArray[Any]]]:
 
 
 def output_tensor(name: str, array: NDArray[Any], *, binary: bool) -> OutputTensor:
-    """One entry of ``outputs``. Values of a type that the protocol has no word for go as text.
+    """An entry of ``outputs``. Values of types that the protocol lacks become text.
 
     Raises:
-        UnusableAnswer: They have no form in JSON, or are missing where raw bytes cannot say so.
+        UnusableOutput: They have no form in JSON, or a value is missing in binary output.
     """
     if array.dtype.kind not in _NUMBERS:
         array = _by_value(array)
     elif array.itemsize > 8:
         array = array.astype(np.float64)
-    datatype = "BOOL" if _are_booleans(array) else datatype_of(array)
+    datatype = "BOOL" if _are_booleans(array) else name_of(array.dtype)
     entry: dict[str, Any] = {"name": name, "shape": list(array.shape), "datatype": datatype}
     flat = array.reshape(-1)
     if not binary:
@@ -70,8 +69,8 @@ def output_tensor(name: str, array: NDArray[Any], *, binary: bool) -> OutputTens
         return OutputTensor({**entry, "data": _texts(values, name) if datatype == "BYTES" else values})
     if flat.dtype.kind in "OU":
         flat = _raw_texts(flat, name)
-    raw = v2_binary.to_raw(flat)
-    return OutputTensor({**entry, "parameters": {v2_binary.SIZE: len(raw)}}, raw)
+    raw = binary_tensors.to_raw(flat)
+    return OutputTensor({**entry, "parameters": {binary_tensors.SIZE: len(raw)}}, raw)
 
 
 def _tensor(values: Any) -> NDArray[Any]:
@@ -91,7 +90,7 @@ def _tensor(values: Any) -> NDArray[Any]:
 
 
 def _by_value(array: NDArray[Any]) -> NDArray[Any]:
-    """Numbers where all objects are numbers of one kind, NaN where one is missing; else the objects, None where one is."""
+    """Objects as an array of numbers if they are of one kind, NaN for missing ones; else as objects, None for missing ones."""
     if array.dtype.kind == "U":
         return array
     flat = np.empty(array.size, dtype=object)
@@ -105,7 +104,7 @@ def _by_value(array: NDArray[Any]) -> NDArray[Any]:
     if (
         kinds
         and kinds <= {np.integer, np.floating}
-        and all(abs(value) <= _EXACT for value in given if _kind(value) is np.integer)
+        and all(abs(value) <= LARGEST_EXACT for value in given if _kind(value) is np.integer)
     ):
         return np.array([np.nan if value is None else value for value in flat], dtype=np.float64).reshape(array.shape)
     return flat.reshape(array.shape)
@@ -129,7 +128,7 @@ def _kind(value: Any) -> type:
 
 
 def _are_booleans(array: NDArray[Any]) -> bool:
-    """Tell whether objects are booleans, some of which are missing."""
+    """Tell whether objects are booleans, with missing ones."""
     return array.dtype.kind == "O" and {_kind(value) for value in array.reshape(-1) if value is not None} == {np.bool_}
 
 
@@ -144,19 +143,19 @@ def _text(value: Any, name: str, row: int) -> str:
         try:
             return value.decode()
         except UnicodeDecodeError:
-            raise UnusableAnswer(
+            raise UnusableOutput(
                 f"The output {name} has bytes that are no UTF-8 text at {row}: ask for raw bytes (binary_data)."
             ) from None
     form = dumps(value)
-    said = orjson.loads(form)
-    return said if isinstance(said, str) else form.decode()
+    text = orjson.loads(form)
+    return text if isinstance(text, str) else form.decode()
 
 
 def _raw_texts(flat: NDArray[Any], name: str) -> NDArray[Any]:
     texts = np.empty(flat.size, dtype=object)
     for row, value in enumerate(listed(flat)):
         if value is None:
-            raise UnusableAnswer(
+            raise UnusableOutput(
                 f"The output {name} has no value at {row}, which raw bytes cannot say: ask for JSON (binary_data: false)."
             )
         texts[row] = value if isinstance(value, bytes) else _text(value, name, row).encode()

@@ -1,7 +1,7 @@
-"""The binary tensor extension: JSON first, then the raw bytes of its tensors, in their order.
+"""Binary tensor extension: JSON, then the raw bytes of its tensors in their order.
 
-Source: the Open Inference Protocol, binary tensor data extension. Numbers are little-endian and row-major; each element of
-BYTES follows its length in four bytes; bfloat16 is the upper half of a float32.
+Source: the Open Inference Protocol, binary tensor data extension. Numbers are little-endian and row-major. Each BYTES element
+follows its length in four bytes. bfloat16 is the upper half of a float32.
 """
 
 from __future__ import annotations
@@ -15,32 +15,32 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raylift.domain.errors import InvalidRequest
-from serve_apps.model_server.codecs.v2_datatypes import DTYPES
+from serve_apps.model_server.codecs.open_inference.datatypes import DTYPES
 from serve_apps.model_server.errors import MalformedBody
 
 JSON_LENGTH: Final = "inference-header-content-length"
-"""The header that says where JSON ends and raw tensors begin."""
+"""Header with the length of the JSON part in bytes."""
 MEDIA_TYPE: Final = "application/octet-stream"
 SIZE: Final = "binary_data_size"
-"""A tensor's parameter: how many of the raw bytes are its own."""
+"""Parameter of a tensor: the number of its raw bytes."""
 
 _LENGTH: Final = struct.Struct("<I")
 _MOST_DIGITS: Final = 18
-"""Of a length: more bytes than there are."""
+"""Limit of a length's digits."""
 
 
 class RawTensors:
-    """The raw part of a request, handed out piece by piece."""
+    """Raw part of a request, read tensor by tensor."""
 
     def __init__(self, raw: memoryview) -> None:
         self._raw = raw
         self._at = 0
 
     def take(self, parameters: Mapping[str, Any], where: str) -> memoryview:
-        """The next tensor's bytes.
+        """Bytes of the next tensor.
 
         Raises:
-            InvalidRequest: its size is no number of bytes, or there are fewer left.
+            InvalidRequest: Its size is no number of bytes, or more than is left.
         """
         size = parameters[SIZE]
         if not isinstance(size, int) or isinstance(size, bool) or size < 0:
@@ -55,14 +55,14 @@ class RawTensors:
     def refuse_more(self) -> None:
         left = len(self._raw) - self._at
         if left:
-            raise InvalidRequest(f"The body has {left} raw bytes more than its tensors name in {SIZE}.")
+            raise InvalidRequest(f"The body has {left} raw bytes more than the {SIZE} of its tensors.")
 
 
 def split(body: bytes, json_length: str | None) -> tuple[bytes, RawTensors]:
-    """The JSON of a body, and the raw tensors behind it: none without the header.
+    """Split a body into its JSON and its raw tensors. Without the header there are none.
 
     Raises:
-        MalformedBody: the header is no length, or one beyond the body's.
+        MalformedBody: The header is no length, or larger than the body.
     """
     if json_length is None:
         return body, RawTensors(memoryview(b""))
@@ -79,11 +79,11 @@ def from_raw(raw: memoryview, datatype: str, shape: tuple[int, ...], where: str)
     """Raw bytes as an array of a datatype and shape.
 
     Raises:
-        InvalidRequest: they are more or fewer than the shape wants.
+        InvalidRequest: Their number differs from the shape's.
     """
     count = math.prod(shape)
     if datatype == "BYTES":
-        # The array last: a shape may claim what no memory holds.
+        # Elements first: a shape may claim more than any memory holds.
         elements = _elements(raw, count, where)
         array = np.empty(count, dtype=object)
         array[:] = elements
@@ -96,12 +96,12 @@ def from_raw(raw: memoryview, datatype: str, shape: tuple[int, ...], where: str)
     array = np.frombuffer(raw, dtype=wanted).reshape(shape)
     if datatype == "BF16":
         return (array.astype(np.uint32) << 16).view(np.float32)
-    # Models may want to write to it, and a request's bytes are read-only.
+    # A copy: models may write to it, and the bytes of a request are read-only.
     return array.astype(DTYPES[datatype], copy=True)
 
 
 def to_raw(array: NDArray[Any]) -> bytes:
-    """The array's raw bytes. Elements of an object array are bytes already."""
+    """Raw bytes of an array. Elements of an object array must be bytes."""
     if array.dtype.kind == "O":
         return b"".join(_LENGTH.pack(len(element)) + element for element in array.reshape(-1))
     return np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<")).tobytes()

@@ -1,4 +1,4 @@
-"""Tensors for a Python function with a type hint, which is given lists of Python's own values, as JSON would have them."""
+"""Tensors for a Python function with a type hint: it takes lists of Python values, as JSON has them."""
 
 from __future__ import annotations
 
@@ -16,19 +16,17 @@ _RECORDS = ("object", "map")
 
 
 def columns_of(signature: Signature) -> Iterator[Column]:
-    """The tensors that a request has: one, or of records one for each of their fields."""
+    """Tensors of a request: one, or one for each field of a record."""
     for column in signature.columns:
         nested = column.nested or {}
         for name, field in nested.get("properties", {}).items():
-            kind = field["type"]
-            known = kind in {each.value for each in ColumnType}
-            yield Column(name, ColumnType(kind) if known else ColumnType.NESTED, field.get("required", True))
+            yield Column(name, ColumnType.of(field["type"]), field.get("required", True))
         if nested.get("type") not in _RECORDS:
             yield Column(column.name or "input", column.type)
 
 
 def types_of(names: Sequence[str], signature: Signature) -> dict[str | None, ColumnType | None]:
-    """The type of each tensor; that of the only one whatever it is called."""
+    """Type of each tensor by its name. A single tensor may have any name."""
     columns = list(columns_of(signature))
     if len(columns) == 1 and not _is_of_records(signature):
         return dict.fromkeys(names, columns[0].type)
@@ -36,10 +34,10 @@ def types_of(names: Sequence[str], signature: Signature) -> dict[str | None, Col
 
 
 def values_of(arrays: Mapping[str, NDArray[Any]], signature: Signature) -> list[Any]:
-    """A value a row, or a record a row where the hint is of dictionaries or classes.
+    """A value for each row; a record if the hint is of dictionaries or classes.
 
     Raises:
-        WrongInputs: There are several tensors and the function takes no records, or they are of several lengths.
+        WrongInputs: There are several tensors and the function takes no records, or their lengths differ.
     """
     columns = {name: array.tolist() if array.ndim else [array.item()] for name, array in arrays.items()}
     if not _is_of_records(signature):
