@@ -79,7 +79,7 @@ class JobSettings(_Section):
     nice: int = 10
     """Added to the niceness of job processes, so that the platform and the models answer while jobs train."""
     quotas: QuotaSettings = QuotaSettings()
-    """What each owner may have at a time (docs/admission.md)."""
+    """What each owner may have at a time (docs/guides/queue.md)."""
     start_timeout_seconds: float = 600.0
     """Seconds that Ray may take to start an attempt before it counts as lost. Its environment is built before that."""
 
@@ -171,7 +171,7 @@ class GatewaySettings(_Section):
 
 
 class RetentionSettings(_Section):
-    """How long what is over is kept (docs/retention.md). null: for ever."""
+    """How long what is over is kept (docs/reference/retention.md). null: for ever."""
 
     finished_jobs_days: Annotated[float | None, Field(ge=0)] = 90.0
     """Days after its end until a job's record goes, with its events, its files and, unless another job has them, its script."""
@@ -190,7 +190,7 @@ class RetentionSettings(_Section):
 
 
 class ObservabilitySettings(_Section):
-    """What replicas write of requests (docs/observability.md)."""
+    """What replicas write of requests (docs/guides/monitoring.md)."""
 
     slow_request_seconds: Annotated[float | None, Field(ge=0)] = 1.0
     """A prediction that takes longer gets a line in its replica's log, as errors do, and requests that clients named
@@ -240,7 +240,7 @@ class PlatformSettings(_Section):
 
     @property
     def attempts_dir(self) -> Path:
-        """One directory per attempt: what the wrapper is given and what it leaves (docs/architecture.md)."""
+        """One directory per attempt: what the wrapper is given and what it leaves (docs/internals/architecture.md)."""
         return self.state_dir / "attempts"
 
     @property

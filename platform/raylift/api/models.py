@@ -30,7 +30,7 @@ class BatchingUpdate(BaseModel):
 
 
 class PayloadLogConfig(BaseModel):
-    """Keeps a sample of requests with their answers, as Parquet files (docs/observability.md)."""
+    """Keeps a sample of requests with their answers, as Parquet files (docs/guides/monitoring.md)."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
@@ -139,7 +139,7 @@ class Lineage(BaseModel):
 
 
 class SchemaView(BaseModel):
-    """Origin of the schema that the version's requests are built from (docs/inference.md)."""
+    """Origin of the schema that the version's requests are built from (docs/reference/protocols.md)."""
 
     source: Annotated[
         str,

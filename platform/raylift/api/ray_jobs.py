@@ -28,7 +28,8 @@ class JobSubmitRequest(BaseModel):
         dict[str, Any] | None, Field(description="working_dir, py_modules, pip or uv, env_vars, excludes, config.")
     ] = None
     metadata: Annotated[
-        dict[str, str] | None, Field(description="Kept and given back; keys beginning with raylift. choose, docs/ray_jobs.md.")
+        dict[str, str] | None,
+        Field(description="Kept and given back; keys beginning with raylift. choose, docs/guides/ray_jobs.md."),
     ] = None
     entrypoint_num_cpus: Annotated[float | None, Field(ge=0)] = None
     entrypoint_num_gpus: Annotated[float | None, Field(ge=0)] = None

@@ -51,7 +51,7 @@ JOB_MOVES: Final[Mapping[JobState, frozenset[JobState]]] = {
     S.FAILED: frozenset(),
     S.CANCELLED: frozenset(),
 }
-"""Every move a job may make. docs/lifecycle.md explains each arrow."""
+"""Every move a job may make. docs/internals/lifecycle.md explains each arrow."""
 
 STATUS_OF: Final[Mapping[JobState, JobStatus]] = {
     S.QUEUED: JobStatus.QUEUED,
@@ -70,7 +70,7 @@ ACTIVE_STATES: Final = frozenset(S) - FINAL_STATES - {S.QUEUED}
 
 
 class Reason(StrEnum):
-    """Why a job waits, failed or was cancelled: a closed list, documented in docs/lifecycle.md."""
+    """Why a job waits, failed or was cancelled: a closed list, documented in docs/internals/lifecycle.md."""
 
     WAITING_FOR_CAPACITY = "waiting_for_capacity"
     WAITING_FOR_QUOTA = "waiting_for_quota"

@@ -64,7 +64,7 @@ HTTP_STATUS: Final[Mapping[str, int]] = {
     "engine_unavailable": 503,
     "stale_lease": 503,
 }
-"""Every code an error of the platform may carry. docs/errors.md says what to do about each."""
+"""Every code an error of the platform may carry. docs/reference/errors.md says what to do about each."""
 
 
 class MalformedBody(PlatformError):

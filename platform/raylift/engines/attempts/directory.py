@@ -1,6 +1,6 @@
 """The attempt directory: what the supervisor gives the wrapper, and what the wrapper leaves.
 
-docs/architecture.md describes the files. The wrapper's side is ``job_entrypoints.attempt.record``.
+docs/internals/architecture.md describes the files. The wrapper's side is ``job_entrypoints.attempt.record``.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Which waiting jobs may start now. A pure function: Raylift admits, Ray schedules. docs/admission.md explains it."""
+"""Which waiting jobs may start now. A pure function: Raylift admits, Ray schedules. docs/guides/queue.md explains it."""
 
 from __future__ import annotations
 
