@@ -1,5 +1,6 @@
-"""Run every cell of the fault table on real platforms: ``python tests/e2e/fault_table.py`` writes docs/internals/reliability.md.
+"""Run every cell of the fault table on real platforms.
 
+``python tests/e2e/fault_table.py`` writes docs/internals/reliability.md.
 Takes about forty minutes on two quiet cores. ``--minutes`` ends it earlier: cells not run are said to be so. With ``--results``
 a later run goes on where it ended.
 """
