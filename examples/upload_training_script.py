@@ -7,7 +7,7 @@ is shorter; on the command line, `raylift train --follow`.
     python examples/upload_training_script.py --script my_model.py --experiment my_exp --model my_model \
         --requirements scikit-learn
 
-Exit codes: 0 the model is registered, 1 the job failed or was cancelled, 2 the upload was refused, 4 the platform does not answer.
+Exit codes: 0 the model is registered, 1 the job failed or was cancelled, 2 the upload was refused, 4 no answer.
 """
 
 from __future__ import annotations
