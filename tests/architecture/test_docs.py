@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote
 
 import pytest
+import typer.main
+
+from raylift.cli.app import app
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
@@ -58,6 +63,36 @@ def test_generated_pages_are_current() -> None:
     environment = os.environ | {"PYTHONPATH": f"{ROOT / 'platform'}{os.pathsep}{ROOT}"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("page", PAGES, ids=names(PAGES))
+def test_python_compiles(page: Path) -> None:
+    for number, block in enumerate(blocks(page, "python")):
+        compile(block, f"{page.name}, block {number}", "exec")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=names(PAGES))
+def test_commands_and_options_exist(page: Path) -> None:
+    lines = [line for block in blocks(page, "bash|console") for line in block.replace("\\\n", " ").splitlines()]
+    written = [shlex.split(call) for line in lines for call in re.findall(r"(?:^|^\$ |&& |\$\()(raylift [^|;&)#]*)", line)]
+    wrong = [call for call in written if not is_known(call[1:])]
+    assert not wrong
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    return re.findall(rf"^```(?:{language})\n(.*?)^```", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+
+
+def is_known(call: list[str]) -> bool:
+    """Whether the words after ``raylift`` are a command with options that it has."""
+    command: Any = typer.main.get_command(app)
+    words = iter(call)
+    while hasattr(command, "commands"):
+        command = command.commands.get(next(words, ""))
+    if command is None:
+        return False
+    options = {name for option in command.params for name in (*option.opts, *option.secondary_opts)} | {"--help"}
+    return {word.partition("=")[0] for word in words if re.match(r"--?[a-z]", word)} <= options
 
 
 def links(page: Path) -> list[str]:
