@@ -5,7 +5,7 @@ UP ?=
 BIN := .venv/bin
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: help demo up down status test test-all check bench-serving constraints clean
+.PHONY: help demo up down status test test-all check docs docs-site bench-serving constraints clean
 
 help:
 	@echo "make demo         install, start, train, deploy, predict; leaves the platform running"
@@ -15,6 +15,7 @@ help:
 	@echo "make test-all     make test, large clients, scripts of twelve libraries, and the differential test on 20,000 requests: hours"
 	@echo "make bench-serving  Raylift beside other model servers, with wrk (a Debian package); BENCH=\"--only lr --quick\""
 	@echo "make constraints  resolve the pins of constraints.txt anew"
+	@echo "make docs         write the reference pages that come from the code; make docs-site builds the site in build/site"
 	@echo "make clean        remove the environment and what tools leave behind"
 
 # Stamps: made anew when what they are made from changes.
@@ -47,14 +48,20 @@ status:
 	@raylift status
 
 check: .venv/.dev
-	@python .ci/stages.py lint types imports unit architecture
+	@python .ci/stages.py lint types imports unit architecture docs
 
 test: .venv/.dev
-	@python .ci/stages.py lint imports architecture types unit contract integration --beside e2e
+	@python .ci/stages.py lint imports architecture docs types unit contract integration --beside e2e
 
 # What takes too long for every change.
 test-all: test
 	@RAYLIFT_EXAMPLES=400 python .ci/stages.py nightly frameworks differential
+
+docs: .venv/.dev
+	@PYTHONPATH=platform:. python .ci/reference.py
+
+docs-site: .venv/.dev
+	@python .ci/stages.py docs
 
 # Options of the benchmark, e.g. make bench-serving BENCH="--only lr --quick"
 bench-serving: .venv/.dev

@@ -22,6 +22,11 @@ STAGES: dict[str, list[list[str]]] = {
     "imports": [["lint-imports"]],
     "unit": [["pytest", "-q", "-n", "2", "--durations=25", "tests/unit"]],
     "architecture": [["pytest", "-q", "tests/architecture"]],
+    # --quiet: warnings and errors only; the site is strict, so that both fail.
+    "docs": [
+        ["env", "NO_MKDOCS_2_WARNING=1", "mkdocs", "build", "--quiet", "--config-file", ".mkdocs.yml"],
+        ["python", ".ci/site.py", "build/site"],
+    ],
     "contract": [["pytest", "-q", "-n", "2", "--durations=10", "tests/contract"]],
     # A file stays with one process: its tests share a server, a cluster or a model.
     "integration": [["pytest", "-q", "-n", "2", "--dist", "loadfile", "--durations=25", "tests/integration"]],

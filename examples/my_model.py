@@ -1,4 +1,4 @@
-"""The smallest thing worth uploading: a random forest, one metric, one logged model."""
+"""A small training script: a random forest, one metric, one logged model."""
 
 import mlflow
 import mlflow.sklearn

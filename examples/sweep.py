@@ -1,4 +1,4 @@
-"""A script to sweep over: it reads its parameters from environment variables and logs the metric that the best is chosen by.
+"""A script for a sweep. It reads its parameters from environment variables and logs the metric that decides the best job.
 
 raylift train examples/sweep.py --model digits --requirements scikit-learn \
     --sweep MAX_DEPTH=4,8,16 --sweep N_ESTIMATORS=20,60 --metric accuracy --register-best --follow

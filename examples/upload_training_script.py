@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-r"""Upload a training script over the plain REST API, wait for it, and print how to ask the model it made.
+r"""Upload a training script over the plain REST API, wait for its end, and print a prediction request for its model.
 
-Standard library only: this is what any HTTP client in any language has to do. From Python, `from raylift import Client`
+Standard library only: any HTTP client in any language can do the same. From Python, `from raylift import Client`
 is shorter; on the command line, `raylift train --follow`.
 
     python examples/upload_training_script.py --script my_model.py --experiment my_exp --model my_model \
         --requirements scikit-learn
 
-Exit codes: 0 the model is there, 1 the job failed or was cancelled, 2 the upload was refused, 4 the platform does not answer.
+Exit codes: 0 the model is registered, 1 the job failed or was cancelled, 2 the upload was refused, 4 no answer.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from typing import Any
 FINAL = {"completed", "failed", "cancelled"}
 SAMPLES: dict[str, list[Any]] = {"BYTES": ["a", "b"], "BOOL": [True, False]}
 AWAY_SECONDS = 60
-"""How long the platform may be away, e.g. while it restarts, before waiting gives up."""
+"""Seconds without an answer, e.g. while the platform restarts, before waiting ends."""
 
 
 class Refused(Exception):
@@ -42,7 +42,7 @@ class Refused(Exception):
 
 
 class Platform:
-    """The REST API, as far as it is needed here."""
+    """The part of the REST API that this script needs."""
 
     def __init__(self, url: str, api_key: str | None) -> None:
         self.url = url.rstrip("/")
@@ -132,7 +132,7 @@ def upload(platform: Platform, options: argparse.Namespace) -> Any:
 
 
 def wait(platform: Platform, job_id: str) -> Any:
-    """Poll the job until it has ended, telling what it does."""
+    """Poll the job until its end, and print its phases."""
     started = answered = time.monotonic()
     shown = ""
     while True:
@@ -172,7 +172,7 @@ def report(platform: Platform, job: dict[str, Any]) -> int:
 
 
 def curl(platform: Platform, name: str, version: str) -> str:
-    """A command to paste, with inputs of the names and types that the model wants."""
+    """A command to paste, with inputs of the names and types of the model."""
     body = {"model_name": name, "model_version": version, "inputs": sample_inputs(platform, name, version)}
     return f"curl -X POST {platform.url}/mlops/inference -H 'Content-Type: application/json' -d {shlex.quote(json.dumps(body))}"
 
@@ -180,7 +180,7 @@ def curl(platform: Platform, name: str, version: str) -> str:
 def sample_inputs(platform: Platform, name: str, version: str) -> Any:
     path = f"/v2/models/{urllib.parse.quote(name)}/versions/{version}"
     try:
-        # The Open Inference Protocol's description of the model. Its first replica may have to start for it.
+        # The Open Inference Protocol's description of the model. A replica may have to start first.
         wanted = platform.call("GET", path, headers={"X-Scale-Up-Timeout": "120"}, timeout=130)["inputs"]
     except (OSError, Refused) as error:
         say(f"the deployment does not say what it wants ({error}); put its columns into the command")

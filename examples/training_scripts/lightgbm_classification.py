@@ -1,4 +1,4 @@
-"""LightGBM on synthetic data whose size comes from environment variables, as settings of a job do.
+"""LightGBM on synthetic data. Environment variables set the size and the learning rate.
 
     N_SAMPLES      rows, 100 to 1000000 (default 2000)
     N_FEATURES     columns, 4 to 500 (default 20)

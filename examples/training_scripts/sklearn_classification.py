@@ -1,4 +1,4 @@
-"""A random forest on synthetic data, with everything about it logged by hand: parameters, metrics, tables, signature.
+"""A random forest on synthetic data. The script itself logs parameters, metrics, tables and signature.
 
 Runs on the platform, where MLFLOW_TRACKING_URI and the experiment are set, and with plain ``python``, where MLflow writes
 into the current directory.
@@ -80,7 +80,7 @@ def main() -> None:
         mlflow.log_metrics(metrics)
         log_tables(model, x_test, y_test)
 
-        # The signature is what the endpoint checks requests against. cloudpickle, because MLflow's default (skops) refuses
+        # The endpoint checks requests against the signature. cloudpickle, because MLflow's default (skops) refuses
         # tree models unless each of their types is listed.
         mlflow.sklearn.log_model(
             model,

@@ -44,7 +44,7 @@ def evaluate(model: xgb.XGBRegressor, features: pd.DataFrame, target: pd.Series)
 
 
 def log_learning_curve(model: xgb.XGBRegressor, every: int = 10) -> None:
-    """The validation error on the way, so that the early stop can be seen in MLflow."""
+    """Log the validation error of each round: MLflow then shows the early stop."""
     errors = model.evals_result()["validation_0"]["rmse"]
     for step in range(0, len(errors), every):
         mlflow.log_metric("validation_rmse", errors[step], step=step)

@@ -27,7 +27,7 @@ def environment_mismatch(attempt: Attempt, prefix: str = sys.prefix) -> str | No
         f"Ray's node {os.uname().nodename} started the job in {prefix}, without its requirements "
         f"({', '.join(attempt.environment_lock)}): Ray on this node does not have Raylift's plugin. Start the node with "
         "Raylift installed and RAY_RUNTIME_ENV_PLUGINS in the environment of its `ray start`, or set "
-        "environments.mechanism: ray_uv (docs/environments.md, Without the plugin)."
+        "environments.mechanism: ray_uv (docs/guides/environments.md, Without the plugin)."
     )
 
 

@@ -79,7 +79,7 @@ class JobSettings(_Section):
     nice: int = 10
     """Added to the niceness of job processes, so that the platform and the models answer during training."""
     quotas: QuotaSettings = QuotaSettings()
-    """Limits per owner (docs/admission.md)."""
+    """Limits per owner (docs/guides/queue.md)."""
     start_timeout_seconds: float = 600.0
     """Seconds for Ray to start an attempt before it counts as lost. Its environment is built before that."""
 
@@ -171,7 +171,7 @@ class GatewaySettings(_Section):
 
 
 class RetentionSettings(_Section):
-    """Retention of finished work (docs/retention.md). null: forever."""
+    """Retention of finished work (docs/reference/retention.md). null: forever."""
 
     finished_jobs_days: Annotated[float | None, Field(ge=0)] = 90.0
     """Days after a job's end until its record, events, files and unshared script are deleted."""
@@ -190,7 +190,7 @@ class RetentionSettings(_Section):
 
 
 class ObservabilitySettings(_Section):
-    """Logs and payload logs of replicas (docs/observability.md)."""
+    """Logs and payload logs of replicas (docs/guides/monitoring.md)."""
 
     slow_request_seconds: Annotated[float | None, Field(ge=0)] = 1.0
     """Slower predictions are logged by their replica. null: none. Errors, and requests with X-Request-ID or traceparent from
@@ -240,7 +240,7 @@ class PlatformSettings(_Section):
 
     @property
     def attempts_dir(self) -> Path:
-        """One directory per attempt, for the wrapper's input and output (docs/architecture.md)."""
+        """One directory per attempt, for the wrapper's input and output (docs/internals/architecture.md)."""
         return self.state_dir / "attempts"
 
     @property

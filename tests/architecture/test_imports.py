@@ -51,4 +51,4 @@ def test_private_names_of_ray_are_in_one_room_only() -> None:
         for path in (ROOT / package).rglob("*.py"):
             if room not in path.parents:
                 found = [name for name in private if name in path.read_text(encoding="utf-8")]
-                assert not found, f"{path} names {found}: move it to raylift.ray_internals and docs/ray_internals.md"
+                assert not found, f"{path} names {found}: move it to raylift.ray_internals and docs/internals/ray_internals.md"

@@ -32,7 +32,7 @@ from raylift import Client
 
 _SHOWN = 25
 _KEPT_BYTES = 48 * 1024
-"""A larger body is not kept for a second try by the ingress: its client sends it again, as docs/inference.md says."""
+"""A larger body is not kept for a second try by the ingress: its client sends it again, as docs/guides/deployments.md says."""
 _BROKEN = frozenset({0, 502})
 _SERVING = {"downscale_delay_seconds": 8.0, "upscale_delay_seconds": 2.0}
 """Versions that nobody asks for a few seconds are parked, so that many are over ten minutes."""

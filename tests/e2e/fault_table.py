@@ -1,5 +1,6 @@
-"""Run every cell of the fault table on real platforms and write it to docs/reliability.md: ``python tests/e2e/fault_table.py``.
+"""Run every cell of the fault table on real platforms.
 
+``python tests/e2e/fault_table.py`` writes docs/internals/reliability.md.
 Takes about forty minutes on two quiet cores. ``--minutes`` ends it earlier: cells not run are said to be so. With ``--results``
 a later run goes on where it ended.
 """
@@ -158,7 +159,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--victim", action="append", default=[], help="only this one, e.g. raylet; may be repeated")
     parser.add_argument("--moment", action="append", default=[], choices=list(Moment))
     parser.add_argument("--results", type=Path, help="a file of outcomes, to go on with")
-    parser.add_argument("--output", type=Path, default=ROOT / "docs" / "reliability.md")
+    parser.add_argument("--output", type=Path, default=ROOT / "docs" / "internals" / "reliability.md")
     parser.add_argument("--keep", action="store_true", help="keep the state directories")
     return parser.parse_args()
 

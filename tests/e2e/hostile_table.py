@@ -1,7 +1,7 @@
 """Run every hostile script on a real platform that serves a model, and write what becomes of each.
 
-``python tests/e2e/hostile_table.py`` writes docs/reliability.md, in some five minutes on two quiet cores. While a script runs,
-/readyz and a prediction are asked for all the time: one that is not answered is a fault; the worst and the median are shown.
+``python tests/e2e/hostile_table.py`` writes docs/internals/reliability.md, in some five minutes on two quiet
+cores. It asks for /readyz and a prediction while each script runs: a request without an answer is a fault.
 """
 
 from __future__ import annotations
@@ -218,7 +218,7 @@ def _write(rows: list[Row], path: Path) -> None:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", help="scripts whose name has this in it; writes nothing")
-    parser.add_argument("--output", type=Path, default=ROOT / "docs" / "reliability.md")
+    parser.add_argument("--output", type=Path, default=ROOT / "docs" / "internals" / "reliability.md")
     return parser.parse_args()
 
 

@@ -1,4 +1,4 @@
-"""The lines of docs/inference.md that say which client to use, run as they are printed; and KServe's client."""
+"""The lines of docs/guides/predict.md that say which client to use, run as they are printed; and KServe's client."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from raylift.launcher.local_platform import LocalPlatform
 from tests.e2e.protocol_models import Served
 
 KSERVE = "kserve==0.21.0"
-DOCUMENT = Path(__file__).parents[2] / "docs" / "inference.md"
+DOCUMENT = Path(__file__).parents[2] / "docs" / "guides" / "predict.md"
 FLOWERS = [[5.1, 3.5, 1.4, 0.2], [6.7, 3.0, 5.2, 2.3]]
 
 
 def documented(served: Served, platform: LocalPlatform) -> dict[str, str]:
-    """The snippets of docs/inference.md by what stands above them, with this platform's addresses and names."""
-    text = DOCUMENT.read_text(encoding="utf-8").partition("## Which client, which line")[2].partition("\n## ")[0]
+    """The snippets of docs/guides/predict.md by what stands above them, with this platform's addresses and names."""
+    text = DOCUMENT.read_text(encoding="utf-8").partition("## Pick a client")[2].partition("\n## ")[0]
     blocks = re.findall(r"\*\*(.+?)\*\*[^\n]*\n\n```(?:python|bash)\n(.*?)```", text, re.DOTALL)
     port = str(urlsplit(served.url).port)
     replaced = {"127.0.0.1:8000": f"127.0.0.1:{port}", '"8000/': f'"{port}/', "127.0.0.1:8001": platform.urls["grpc"]}

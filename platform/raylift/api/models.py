@@ -29,7 +29,7 @@ class BatchingUpdate(BaseModel):
 
 
 class PayloadLogConfig(BaseModel):
-    """Sample of requests with their answers, stored as Parquet files (docs/observability.md)."""
+    """Sample of requests with their answers, stored as Parquet files (docs/guides/monitoring.md)."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
@@ -131,7 +131,7 @@ class Lineage(BaseModel):
 
 
 class SchemaView(BaseModel):
-    """Origin of the schema of the version's requests (docs/inference.md)."""
+    """Origin of the schema of the version's requests (docs/reference/protocols.md)."""
 
     source: Annotated[
         str,

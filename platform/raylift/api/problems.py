@@ -23,6 +23,6 @@ class Problem(BaseModel):
     title: str
     status: int
     detail: str
-    code: Annotated[str, Field(description="Stable; see docs/errors.md.")]
+    code: Annotated[str, Field(description="Stable; see docs/reference/errors.md.")]
     instance: str | None = None
     errors: list[ProblemField] | None = None

@@ -29,7 +29,7 @@ class JobSubmitRequest(BaseModel):
     ] = None
     metadata: Annotated[
         dict[str, str] | None,
-        Field(description="Stored and returned; keys that begin with raylift. are options (docs/ray_jobs.md)."),
+        Field(description="Stored and returned; keys that begin with raylift. are options (docs/guides/ray_jobs.md)."),
     ] = None
     entrypoint_num_cpus: Annotated[float | None, Field(ge=0)] = None
     entrypoint_num_gpus: Annotated[float | None, Field(ge=0)] = None

@@ -23,7 +23,7 @@ from raylift.client.http.errors import described
 
 
 class ExitCode(IntEnum):
-    """Stable codes: scripts branch on them. docs/cli.md lists them."""
+    """Stable codes: scripts branch on them. docs/reference/cli.md lists them."""
 
     OK = 0
     FAILED = 1

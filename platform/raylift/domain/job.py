@@ -51,7 +51,7 @@ JOB_MOVES: Final[Mapping[JobState, frozenset[JobState]]] = {
     S.FAILED: frozenset(),
     S.CANCELLED: frozenset(),
 }
-"""Every allowed move. docs/lifecycle.md explains each arrow."""
+"""Every allowed move. docs/internals/lifecycle.md explains each arrow."""
 
 STATUS_OF: Final[Mapping[JobState, JobStatus]] = {
     S.QUEUED: JobStatus.QUEUED,
@@ -70,7 +70,7 @@ ACTIVE_STATES: Final = frozenset(S) - FINAL_STATES - {S.QUEUED}
 
 
 class Reason(StrEnum):
-    """Reason of a wait, a failure or a cancellation: a closed list, documented in docs/lifecycle.md."""
+    """Reason of a wait, a failure or a cancellation: a closed list, documented in docs/internals/lifecycle.md."""
 
     WAITING_FOR_CAPACITY = "waiting_for_capacity"
     WAITING_FOR_QUOTA = "waiting_for_quota"

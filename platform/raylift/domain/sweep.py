@@ -37,7 +37,7 @@ SWEEP_MOVES: Final[Mapping[SweepState, frozenset[SweepState]]] = {
     S.FAILED: frozenset(),
     S.CANCELLED: frozenset(),
 }
-"""Every allowed move. docs/sweeps.md explains them."""
+"""Every allowed move. docs/guides/sweeps.md explains them."""
 
 FINAL_SWEEP_STATES: Final = frozenset(s for s, moves in SWEEP_MOVES.items() if not moves)
 

@@ -1,1 +1,1 @@
-"""Code that uses private names of Ray. docs/ray_internals.md lists them."""
+"""Code that uses private names of Ray. docs/internals/ray_internals.md lists them."""

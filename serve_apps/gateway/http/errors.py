@@ -62,7 +62,7 @@ HTTP_STATUS: Final[Mapping[str, int]] = {
     "engine_unavailable": 503,
     "stale_lease": 503,
 }
-"""All error codes of the platform. docs/errors.md has advice for each."""
+"""All error codes of the platform. docs/reference/errors.md has advice for each."""
 
 
 class MalformedBody(PlatformError):

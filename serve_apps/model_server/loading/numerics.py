@@ -25,7 +25,7 @@ def other_numerics(trained: Mapping[str, Any], here: Mapping[str, Any]) -> str |
         return None
     return (
         f"It was trained with {_in_words(trained)}; this replica computes with {_in_words(here)}. Answers may differ in their "
-        "last digits. docs/environments.md, The same arithmetic, says which variables choose the kernels."
+        "last digits. docs/guides/environments.md, The same arithmetic, says which variables choose the kernels."
     )
 
 

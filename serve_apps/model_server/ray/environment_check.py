@@ -33,5 +33,6 @@ def require_environment(runtime_env: Mapping[str, Any], node: str, prefix: str =
     raise RuntimeError(
         f"Ray's node {node} started the replica in {prefix}, without the version's packages ({', '.join(lock)}): "
         f"{LACKS_PLUGIN}. Start the node with Raylift installed and RAY_RUNTIME_ENV_PLUGINS in the "
-        "environment of its `ray start`, or set environments.mechanism: ray_uv (docs/environments.md, Without the plugin)."
+        "environment of its `ray start`, or set environments.mechanism: ray_uv "
+        "(docs/guides/environments.md, Without the plugin)."
     )

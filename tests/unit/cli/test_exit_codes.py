@@ -16,7 +16,7 @@ from typer.testing import Result
 from raylift.cli.exits import ExitCode
 
 COMMAND = [sys.executable, "-c", "from raylift.cli.app import main; main()"]
-DOCS = Path(__file__).parents[3] / "docs" / "cli.md"
+DOCS = Path(__file__).parents[3] / "docs" / "reference" / "cli.md"
 MODELS = "/mlops/models"
 
 

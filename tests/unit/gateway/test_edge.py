@@ -20,7 +20,7 @@ from serve_apps.gateway.http import errors
 from serve_apps.model_server import errors as replica_errors
 from tests.unit.gateway.conftest import Platform
 
-ERRORS_PAGE = Path(__file__).parents[3] / "docs" / "errors.md"
+ERRORS_PAGE = Path(__file__).parents[3] / "docs" / "reference" / "errors.md"
 
 
 def kinds(kind: type[PlatformError]) -> set[type[PlatformError]]:
@@ -35,7 +35,7 @@ class TestErrors:
         replicas = {kind.code: replica_errors.status_of(kind("")) for kind in theirs}
         assert rows == {code: str(status) for code, status in {**replicas, **errors.HTTP_STATUS}.items()}
 
-    @pytest.mark.parametrize("page", ["errors.md", "inference.md"])
+    @pytest.mark.parametrize("page", ["errors.md", "protocols.md"])
     def test_examples_are_as_errors_are_told(self, page: str) -> None:
         text = ERRORS_PAGE.with_name(page).read_text(encoding="utf-8")
         example = next(json.loads(block) for block in re.findall(r"```json\n(.*?)```", text, re.DOTALL) if '"urn:' in block)

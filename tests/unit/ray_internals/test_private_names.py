@@ -1,4 +1,4 @@
-"""Private names of Ray that docs/ray_internals.md lists: the installed release has each in the form that we use."""
+"""Private names of Ray that docs/internals/ray_internals.md lists: the installed release has each in the form that we use."""
 
 from __future__ import annotations
 
@@ -203,4 +203,4 @@ def test_page_lists_every_switch(tmp_path: Path) -> None:
 
 def test_page_names_the_installed_release() -> None:
     release = ".".join(ray.__version__.split(".")[:2])
-    assert f"Ray {release}" in PAGE, "check the names of docs/ray_internals.md with the new release, and say so there"
+    assert f"Ray {release}" in PAGE, "check the names of docs/internals/ray_internals.md with the new release, and say so there"

@@ -1,6 +1,6 @@
 """The attempt directory: the wrapper's instructions, and the files that the wrapper leaves.
 
-docs/architecture.md describes the files; ``job_entrypoints.contract`` names them.
+docs/internals/architecture.md describes the files; ``job_entrypoints.contract`` names them.
 """
 
 from __future__ import annotations

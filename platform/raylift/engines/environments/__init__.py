@@ -1,7 +1,7 @@
 """Environments of jobs and replicas: requirements are resolved into a lock, and a lock is built into an overlay.
 
 ``locking`` resolves, ``overlays`` builds, ``plugin`` starts Ray's workers in an overlay, and ``inventory`` lists and removes
-overlays. docs/environments.md is for users; docs/adr/0004 says why Ray's own fields are not used.
+overlays. docs/guides/environments.md is for users; docs/adr/0004 says why Ray's own fields are not used.
 """
 
 from __future__ import annotations

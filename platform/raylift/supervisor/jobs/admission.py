@@ -1,4 +1,4 @@
-"""Decides which waiting jobs may start now. Pure: Raylift admits, Ray schedules. See docs/admission.md."""
+"""Decides which waiting jobs may start now. Pure: Raylift admits, Ray schedules. See docs/guides/queue.md."""
 
 from __future__ import annotations
 
