@@ -5,14 +5,15 @@ UP ?=
 BIN := .venv/bin
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: help demo up down status test test-all check bench-serving constraints clean
+.PHONY: help demo up down status test test-all compat check bench-serving constraints clean
 
 help:
 	@echo "make demo         install, start, train, deploy, predict; leaves the platform running"
 	@echo "make up | down    start or stop the platform of ~/.raylift"
 	@echo "make check        lint, types, import contracts, unit and architecture tests: half a minute"
-	@echo "make test         all of it: also the contract, integration and end-to-end tests on real engines"
+	@echo "make test         also the contract, integration and end-to-end tests on real engines, and the built wheel"
 	@echo "make test-all     make test, large clients, scripts of twelve libraries, and the differential test on 20,000 requests: hours"
+	@echo "make compat       test the newest releases of Ray, MLflow and the rest, in environments of their own; PACKAGES=\"ray mlflow\""
 	@echo "make bench-serving  Raylift beside other model servers, with wrk (a Debian package); BENCH=\"--only lr --quick\""
 	@echo "make constraints  resolve the pins of constraints.txt anew"
 	@echo "make clean        remove the environment and what tools leave behind"
@@ -50,11 +51,15 @@ check: .venv/.dev
 	@python .ci/stages.py lint types imports unit architecture
 
 test: .venv/.dev
-	@python .ci/stages.py lint types imports unit architecture contract integration e2e
+	@python .ci/stages.py lint types imports unit architecture contract integration e2e release
 
 # What takes too long for every change.
 test-all: test
 	@RAYLIFT_EXAMPLES=400 python .ci/stages.py nightly frameworks differential
+
+# Packages to test in their newest releases, e.g. make compat PACKAGES="ray mlflow"; without: all.
+compat: .venv/.dev
+	@python .ci/compat.py $(PACKAGES)
 
 # Options of the benchmark, e.g. make bench-serving BENCH="--only lr --quick"
 bench-serving: .venv/.dev
