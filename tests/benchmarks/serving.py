@@ -60,7 +60,7 @@ def in_turns(peers: Sequence[Peer], clients: int, rounds: int, seconds: int, scr
     """Measure all peers round after round, and print the medians."""
     rates, medians = defaultdict[str, list[float]](list), defaultdict[str, list[float]](list)
     for peer in peers:
-        measure(peer, clients, 1, scratch)  # to warm it
+        measure(peer, clients, 1, scratch)  # warms it up
     for _ in range(rounds):
         for peer in peers:
             rate, median = measure(peer, clients, seconds, scratch)
@@ -78,7 +78,7 @@ def in_turns(peers: Sequence[Peer], clients: int, rounds: int, seconds: int, scr
 
 @contextmanager
 def platform(names: Sequence[str], cache: Path) -> Iterator[str]:
-    """A platform of its own that serves the models; the gateway's address."""
+    """Start a platform that serves the models. Yields the gateway's address."""
     state_dir = Path(tempfile.mkdtemp(prefix="rl-bench-", dir="/tmp"))
     started = LocalPlatform.start(state_dir, overrides=_OVERRIDES)
     try:
