@@ -50,7 +50,7 @@ NAMES: Final[dict[str, dict[str, tuple[str, ...]]]] = {
     },
     "mlflow.utils.import_hooks": {"notify_module_loaded": ("module",)},
 }
-"""Names of MLflow that the hooks replace or call, by module; each with the first parameters that the hooks rely on."""
+"""Names of MLflow that the hooks replace or call, by module. Each has the first parameters that the hooks rely on."""
 
 TEXTS: Final = [
     ("mlflow.tracking.fluent", "Exception raised while enabling autologging for %s: %s"),
@@ -77,7 +77,7 @@ HOOKS: Final = Path(__file__).parents[3] / "job_entrypoints" / "tracking"
 
 @functools.cache
 def source_of(module: str) -> ast.Module | None:
-    """The parsed source of a module of MLflow, which is not imported; None if there is no such module."""
+    """The parsed source of a module of MLflow, without importing it. None if there is no such module."""
     spec = importlib.util.find_spec("mlflow")
     assert spec is not None
     assert spec.submodule_search_locations
@@ -89,7 +89,7 @@ def source_of(module: str) -> ast.Module | None:
 
 
 def definitions(body: list[ast.stmt]) -> dict[str, ast.stmt]:
-    """The statements that bind names, by name, those under ``if`` and ``try`` included."""
+    """The statements that bind names, by name, those below ``if`` and ``try`` included."""
     found: dict[str, ast.stmt] = {}
     for statement in body:
         match statement:

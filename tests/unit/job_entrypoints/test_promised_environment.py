@@ -23,16 +23,16 @@ def _overlay(folder: Path, lock: list[str]) -> str:
     return str(folder)
 
 
-def test_the_overlay_of_the_jobs_lock_is_what_was_promised(tmp_path: Path) -> None:
+def test_overlay_of_the_job_s_lock_is_accepted(tmp_path: Path) -> None:
     assert broken_promise(_attempt(tmp_path), _overlay(tmp_path, sorted(LOCK))) is None
 
 
 @pytest.mark.parametrize("lock", [[], ["humanize==4.9.0"]])
-def test_the_overlay_of_another_lock_is_not(tmp_path: Path, lock: list[str]) -> None:
+def test_overlay_of_another_lock_is_refused(tmp_path: Path, lock: list[str]) -> None:
     assert broken_promise(_attempt(tmp_path), _overlay(tmp_path, lock)) is not None
 
 
-def test_the_base_is_not_and_it_is_said_what_to_do() -> None:
+def test_base_is_refused_with_a_hint() -> None:
     message = broken_promise(_attempt(Path("/nowhere")))
     assert message is not None
     for part in (sys.prefix, "humanize==4.9.0", "RAY_RUNTIME_ENV_PLUGINS", "environments.mechanism: ray_uv"):
@@ -40,5 +40,5 @@ def test_the_base_is_not_and_it_is_said_what_to_do() -> None:
 
 
 @pytest.mark.parametrize("fields", [{"environment_lock": []}, {"in_overlay": False}, {"in_overlay": None}])
-def test_the_base_and_rays_own_environments_promise_nothing(tmp_path: Path, fields: dict[str, Any]) -> None:
+def test_jobs_of_the_base_and_of_ray_s_environments_are_accepted(tmp_path: Path, fields: dict[str, Any]) -> None:
     assert broken_promise(_attempt(tmp_path, **fields)) is None

@@ -1,4 +1,4 @@
-"""The wrapper imports nothing of the platform, so what both must agree on is written twice and compared here."""
+"""The wrapper imports no module of the platform. Names that both need are written twice and compared here."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PACKAGE = Path(str(job_entrypoints.__file__)).parent
 MODULES = sorted([*PACKAGE.glob("*.py"), *(PACKAGE / "script").glob("*.py")])
 
 
-def test_names_of_the_domain() -> None:
+def test_names_equal_those_of_the_domain() -> None:
     assert record.TAG_JOB_ID == identifiers.TAG_JOB_ID
     assert identifiers.adopted_job_id("x") == record.ADOPTED_JOB_PREFIX + "x"
     limits = (progress.OUT_OF_MEMORY, progress.PROCESS_LIMIT, progress.DISK_LIMIT)
@@ -52,8 +52,8 @@ def _imported(path: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: path.name)
-def test_the_wrapper_is_alone(path: Path) -> None:
-    # Not even mlflow_hooks names MLflow: it is handed the modules that the script imported.
+def test_wrapper_imports_no_platform_module(path: Path) -> None:
+    # Not even mlflow_hooks imports MLflow: it gets the modules that the script imported.
     assert _imported(path) <= sys.stdlib_module_names | {"job_entrypoints"}
 
 
@@ -72,7 +72,7 @@ SLOW = {
 }
 
 
-def test_what_every_job_pays_for_stays_light() -> None:
+def test_wrapper_imports_few_modules() -> None:
     import subprocess
 
     code = "import sys; import job_entrypoints.train; print(*sys.modules)"
