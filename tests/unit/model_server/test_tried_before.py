@@ -1,4 +1,4 @@
-"""Requests that processes died over. A process that dies is one that never gives its note back."""
+"""Requests that crashed processes. A process that dies does not remove its note."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ async def ask(
     return sent[0]["status"], json.loads(sent[1]["body"])
 
 
-def test_what_is_done_leaves_nothing(worked_on: WorkedOn) -> None:
+def test_answered_request_leaves_no_note(worked_on: WorkedOn) -> None:
     with worked_on.noted(ID[:16]):
         assert worked_on.deaths(ID[:16]) == 1
     with pytest.raises(ValueError, match="a model's"), worked_on.noted(ID[:16]):
@@ -71,7 +71,7 @@ def test_what_is_done_leaves_nothing(worked_on: WorkedOn) -> None:
     assert worked_on.deaths(ID[:16]) == 0
 
 
-def test_what_a_process_died_over_is_known_to_those_after_it(path: Path, worked_on: WorkedOn) -> None:
+def test_later_processes_know_a_request_that_crashed_one(path: Path, worked_on: WorkedOn) -> None:
     die(path, ID, 2)
     assert (worked_on.deaths(ID[:16]), worked_on.deaths(OTHER[:16])) == (2, 0)
     after = WorkedOn(path)
@@ -79,8 +79,8 @@ def test_what_a_process_died_over_is_known_to_those_after_it(path: Path, worked_
     after.close()
 
 
-def test_no_two_living_processes_share_a_place(path: Path, worked_on: WorkedOn) -> None:
-    others = [WorkedOn(path) for _ in range(20)]  # More than have a place.
+def test_live_processes_share_no_slot(path: Path, worked_on: WorkedOn) -> None:
+    others = [WorkedOn(path) for _ in range(20)]  # More processes than slots.
     with worked_on.noted(ID[:16]):
         for other in others:
             with other.noted(OTHER[:16]):
@@ -89,7 +89,7 @@ def test_no_two_living_processes_share_a_place(path: Path, worked_on: WorkedOn) 
         other.close()
 
 
-def test_more_requests_than_places_are_answered_all_the_same(worked_on: WorkedOn) -> None:
+def test_more_requests_than_slots_are_answered(worked_on: WorkedOn) -> None:
     notes = [worked_on.noted(b"%016d" % number) for number in range(200)]
     for note in notes:
         note.__enter__()
@@ -98,7 +98,7 @@ def test_more_requests_than_places_are_answered_all_the_same(worked_on: WorkedOn
     assert [worked_on.deaths(b"%016d" % number) for number in range(200)] == [0] * 200
 
 
-async def test_one_that_two_died_over_is_refused_in_each_protocols_words(tmp_path: Path, path: Path) -> None:
+async def test_request_that_crashed_two_processes_is_refused(tmp_path: Path, path: Path) -> None:
     app = refusing_deadly(_ok, "m", "1", str(tmp_path))
     die(path, ID, 1)
     assert (await ask(app, ID))[0] == 200
@@ -113,7 +113,7 @@ async def test_one_that_two_died_over_is_refused_in_each_protocols_words(tmp_pat
     assert (await ask(app, ID, "/ready", "GET"))[0] == 200
 
 
-async def test_those_that_were_there_when_one_died_are_asked_one_by_one(tmp_path: Path, path: Path) -> None:
+async def test_requests_present_at_a_crash_are_retried_one_by_one(tmp_path: Path, path: Path) -> None:
     ids = [b"%08d-aaaa-bbbb-cccc" % number for number in range(3)]
     for suspect in ids:
         die(path, suspect, 1)
@@ -133,7 +133,7 @@ async def test_those_that_were_there_when_one_died_are_asked_one_by_one(tmp_path
     asked = [asyncio.create_task(ask(guarded, request)) for request in (*ids, OTHER)]
     while len(together) < 2:  # noqa: ASYNC110 - nothing says when all that can have begun
         await asyncio.sleep(0)
-    assert len(together) == 2  # A suspect, and the one that nobody died over.
+    assert len(together) == 2  # A suspect, and a request that crashed no process.
     go_on.set()
     assert [status for status, _ in await asyncio.gather(*asked)] == [200] * 4
     assert max(together) == 2
