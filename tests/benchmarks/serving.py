@@ -1,15 +1,17 @@
-"""Raylift's answers beside those of other servers: requests a second and p50, in turns in one run, with wrk.
+"""Compares Raylift with other model servers: requests a second and the median latency, in turns in one run, with wrk.
 
     make bench-serving [BENCH="--only lr,rf --quick"]
     python tests/benchmarks/serving.py [--only lr,lr-frame,rf,lightgbm,xgboost,pipeline,pipeline-lr,bodies,bits]
                                        [--peers floor,…] [--clients 1,8] [--quick]
 
-Single rows of 20 features, the same model file everywhere, every server with one worker process in an environment of its own
-(--cache). Absolute figures move by a factor of two from hour to hour: the medians of the ratios within a round count.
-``bodies``: 100 rows and 1 MB against the floor. ``bits``: 10,000 random rows a model, one by one and in groups, each answer
-compared with the library's own, bit by bit. ``lr-frame``: the logistic regression with named columns, beside MLflow alone.
-``pipeline``: nine columns of numbers and text,
-filled, scaled and one-hot encoded, before histogram gradient boosting; ``pipeline-lr``: the same before a logistic regression.
+Requests are single rows of 20 features. Every server has the same model file and one worker process in an environment of its
+own (--cache). Absolute figures vary by a factor of two from hour to hour: the medians of the ratios within a round count.
+
+- ``bodies``: 100 rows and 1 MB against the floor.
+- ``bits``: 10,000 random rows a model, one by one and in batches. Compares each answer with the library's own, bit by bit.
+- ``lr-frame``: the logistic regression with named columns, beside MLflow only.
+- ``pipeline``: nine columns of numbers and text, imputed, scaled and one-hot encoded, before histogram gradient boosting.
+- ``pipeline-lr``: the same before a logistic regression.
 """
 
 from __future__ import annotations

@@ -84,7 +84,7 @@ def test_only_route_of_a_table_gets_every_request(seen: TrafficTable, sole: Targ
 
 
 class TestDrawing:
-    def test_by_weight(self) -> None:
+    def test_random_choice_follows_the_weights(self) -> None:
         chances = random.Random(7)
         counts = Counter(drawn({"3": 90.0, "4": 10.0}, chances.random()) for _ in range(20_000))
         assert abs(counts["4"] / 20_000 - 0.1) < 0.01
@@ -101,7 +101,7 @@ class TestDrawing:
 class TestKeeping:
     KEYS = tuple(f"user-{number}" for number in range(20_000))
 
-    def test_by_weight(self) -> None:
+    def test_sticky_choice_follows_the_weights(self) -> None:
         counts = Counter(kept({"3": 90.0, "4": 10.0}, key, salt="m") for key in self.KEYS)
         assert abs(counts["4"] / len(self.KEYS) - 0.1) < 0.01
 

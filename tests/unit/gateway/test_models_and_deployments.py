@@ -21,7 +21,7 @@ def registered(platform: Platform) -> None:
 
 
 class TestModels:
-    async def test_the_list(self, client: httpx.AsyncClient, platform: Platform) -> None:
+    async def test_list_has_every_model(self, client: httpx.AsyncClient, platform: Platform) -> None:
         platform.registry.register("other", "1")
         platform.registry.aliases["m", "champion"] = "1"
         for version, status in [
@@ -162,7 +162,7 @@ class TestDeployments:
         assert (row.wanted, row.generation) == (False, generation)
         assert (await client.put(DEPLOYMENT)).json()["status"] == "pending"
 
-    async def test_the_list(self, client: httpx.AsyncClient, platform: Platform) -> None:
+    async def test_list_has_every_deployment(self, client: httpx.AsyncClient, platform: Platform) -> None:
         platform.deploy("m", "1")
         platform.deploy("other", "1")
 
