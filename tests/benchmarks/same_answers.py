@@ -3,7 +3,7 @@
     python tests/benchmarks/same_answers.py
 
 ``mlflow models serve`` and MLServer run in environments of their own (serving_peers.py installs them). Prints the table of
-docs/inference.md. The exit code is 1 if an answer differs.
+docs/reference/protocols.md. The exit code is 1 if an answer differs.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ from raylift import Client
 
 _SHOWN = 25
 _KEPT_BYTES = 48 * 1024
-"""The ingress keeps no larger body for a second attempt: the client sends it again (docs/inference.md)."""
+"""The ingress keeps no larger body for a second attempt: the client sends it again (docs/guides/deployments.md)."""
 _BROKEN = frozenset({0, 502})
 _SERVING = {"downscale_delay_seconds": 8.0, "upscale_delay_seconds": 2.0}
 """A version without requests scales to zero after seconds, so that many do so within ten minutes."""

@@ -1,4 +1,4 @@
-"""Run every cell of the fault table on real platforms and write it to docs/reliability.md.
+"""Run every cell of the fault table on real platforms and write it to docs/internals/reliability.md.
 
     python tests/e2e/fault_table.py
 

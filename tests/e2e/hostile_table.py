@@ -1,4 +1,4 @@
-"""Run every hostile script on a real platform that serves a model, and write the results to docs/reliability.md.
+"""Run every hostile script on a real platform that serves a model, and write the results to docs/internals/reliability.md.
 
     python tests/e2e/hostile_table.py
 

@@ -1,4 +1,4 @@
-"""The client snippets of docs/inference.md, run as printed, and KServe's client."""
+"""The client snippets of docs/guides/predict.md, run as printed, and KServe's client."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ FLOWERS = [[5.1, 3.5, 1.4, 0.2], [6.7, 3.0, 5.2, 2.3]]
 
 
 def documented(served: Served, platform: LocalPlatform) -> dict[str, str]:
-    """The snippets of docs/inference.md by their headings, with the addresses and names of this platform."""
+    """The snippets of docs/guides/predict.md by their headings, with the addresses and names of this platform."""
     text = DOCUMENT.read_text(encoding="utf-8").partition("## Which client, which line")[2].partition("\n## ")[0]
     blocks = re.findall(r"\*\*(.+?)\*\*[^\n]*\n\n```(?:python|bash)\n(.*?)```", text, re.DOTALL)
     port = str(urlsplit(served.url).port)
