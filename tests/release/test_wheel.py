@@ -51,15 +51,16 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def programs(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The ``bin`` of a new environment that holds the wheel and its dependencies at the versions of constraints.txt."""
+def programs(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The ``bin`` of a new environment with the wheel and its dependencies at the versions of constraints.txt."""
     folder = tmp_path_factory.mktemp("environment")
     python = folder / "bin" / "python"
     uv = (sys.executable, "-m", "uv")
     run(*uv, "venv", "--quiet", "--allow-existing", "--python", sys.executable, folder, cwd=folder)
     constraints = ("--constraint", ROOT / "constraints.txt")
     run(*uv, "pip", "install", "--quiet", "--python", python, *constraints, f"{wheel}[server]", cwd=folder)
-    return python.parent
+    yield python.parent
+    shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="module")
@@ -74,10 +75,13 @@ def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def url(programs: Path, empty: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a platform that was started from the wheel."""
     state = tmp_path_factory.mktemp("state")
+    config = state / "slow_machine.yaml"
+    # The first start in an environment compiles every module.
+    config.write_text("startup: {timeout_seconds: 300}", encoding="ascii")
     ports = ("--port", "0", "--dashboard-port", "0", "--mlflow-port", "0")
     try:
         started: dict[str, Any] = json.loads(
-            run(programs / "raylift", "up", "--state-dir", state, *ports, "--output", "json", cwd=empty)
+            run(programs / "raylift", "up", "--state-dir", state, "--config", config, *ports, "--output", "json", cwd=empty)
         )
         yield started["urls"]["api"]
     finally:
