@@ -11,6 +11,7 @@ help:
 	@echo "make demo         install, start, train, deploy, predict; leaves the platform running"
 	@echo "make up | down    start or stop the platform of ~/.raylift"
 	@echo "make check        lint, types, import contracts, unit and architecture tests: half a minute"
+	@echo "make compat       test the newest releases of Ray, MLflow and the rest, in environments of their own; PACKAGES=\"ray mlflow\""
 	@echo "make test         all of it: also the contract, integration and end-to-end tests on real engines"
 	@echo "make test-all     make test, large clients, scripts of twelve libraries, and the differential test on 20,000 requests: hours"
 	@echo "make bench-serving  Raylift beside other model servers, with wrk (a Debian package); BENCH=\"--only lr --quick\""
@@ -51,7 +52,7 @@ check: .venv/.dev
 	@python .ci/stages.py lint types imports unit architecture docs
 
 test: .venv/.dev
-	@python .ci/stages.py lint imports architecture docs types unit contract integration --beside e2e
+	@python .ci/stages.py lint imports architecture docs types unit contract integration release --beside e2e
 
 # What takes too long for every change.
 test-all: test
@@ -71,6 +72,11 @@ bench-serving: .venv/.dev
 constraints: .venv/.uv
 	@uv pip compile pyproject.toml --extra server --extra postgres --group dev --universal --python-version 3.11 \
 		--no-annotate --upgrade --quiet --custom-compile-command "make constraints" -o constraints.txt
+
+# Packages to test in their newest releases, e.g. make compat PACKAGES="ray mlflow"; without: all.
+.PHONY: compat
+compat: .venv/.dev
+	@python .ci/compat.py $(PACKAGES)
 
 clean:
 	rm -rf .venv build dist .pytest_cache .ruff_cache .import_linter_cache .hypothesis

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Script in, endpoint out. Leaves the platform running. Options are those of `raylift up`.
+# Train an example, deploy it, predict. Leaves the platform running. Options are those of `raylift up`.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -33,6 +33,7 @@ STAGES: dict[str, list[list[str]]] = {
     "e2e": [["pytest", "-q", "--durations=25", "-m", "not nightly", "tests/e2e"]],
     "nightly": [["pytest", "-q", "-m", "nightly", "tests/e2e"]],
     "frameworks": [["pytest", "-q", "tests/frameworks"]],
+    "release": [["pytest", "-q", "--durations=5", "tests/release"]],
     "differential": [["pytest", "-q", "-n", "2", "tests/unit/model_server/test_library_answers.py"]],
 }
 _TESTS_RUN = re.compile(r"(\d+) (passed|failed|error)")

@@ -1,4 +1,4 @@
-"""For all tests."""
+"""Hypothesis profile and signal handling for all tests."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from hypothesis import settings
 
 
 def pytest_configure() -> None:
-    # CI looks at the same examples each time, so that its verdict is about the change; by hand, new ones are looked for.
-    # No deadlines: how long an example takes says more about what else runs on the machine.
+    # CI generates the same examples in each run, so its verdict depends on the change only. Runs by hand generate new ones.
+    # No deadlines: the time of an example depends on the load of the machine.
     settings.register_profile("raylift", derandomize=bool(os.environ.get("CI")), deadline=None)
     settings.load_profile("raylift")
-    # A shell that runs the tests in the background ignores Ctrl-C, and so would every process they start.
+    # A shell that runs the tests in the background ignores Ctrl-C. Processes of the tests would inherit that.
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)

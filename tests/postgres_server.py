@@ -1,4 +1,4 @@
-"""A PostgreSQL server of the tests' own, from the machine's binaries: a free port, a temporary directory, gone afterwards."""
+"""A PostgreSQL server for the tests, from the machine's binaries: a free port and a temporary directory, removed afterwards."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _STOP_SECONDS = 30
 
 
 class PostgresServer:
-    """Running from ``start`` to ``stop``. Databases are cheap: one a test."""
+    """A server that runs from ``start`` to ``stop``. Databases are cheap: each test has its own."""
 
     def __init__(self) -> None:
         self._bin = _binaries()
@@ -73,7 +73,7 @@ class PostgresServer:
 
     def stop(self) -> None:
         if self._process is not None:
-            # Fast shutdown: sessions are ended, nothing is waited for.
+            # Fast shutdown: the server ends all sessions and waits for none.
             self._process.send_signal(signal.SIGINT)
             try:
                 self._process.wait(_STOP_SECONDS)
@@ -84,7 +84,7 @@ class PostgresServer:
 
     @contextlib.contextmanager
     def database(self, template: str = "template0") -> Generator[str]:
-        """A new database, a copy of ``template`` if given: its name. It is dropped at the end."""
+        """Create a database, a copy of ``template`` if given. Returns its name. It is dropped at the end."""
         name = f"t{next(self._names)}"
         self._execute(f"CREATE DATABASE {name} TEMPLATE {template}")
         try:
@@ -141,7 +141,7 @@ def running_postgres() -> Generator[PostgresServer]:
 
 
 def _binaries() -> Path:
-    # Debian's first: what it puts on the PATH are wrappers that know its own clusters only.
+    # Debian's folder first: the commands on its PATH are wrappers that know Debian's own clusters only.
     for directory in sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda p: float(p.parent.name), reverse=True):
         if (directory / "initdb").exists() and (directory / "postgres").exists():
             return directory
@@ -152,7 +152,7 @@ def _binaries() -> Path:
 
 
 def _account() -> tuple[int, int] | None:
-    """User and group for the server when we are root, as which PostgreSQL refuses to run."""
+    """User and group for the server if the tests run as root, which PostgreSQL refuses."""
     if os.geteuid() != 0:
         return None
     for name in ("postgres", "nobody"):

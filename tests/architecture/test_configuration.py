@@ -1,4 +1,4 @@
-"""cluster_configs/local.yaml documents every setting, and says the defaults that the code has."""
+"""cluster_configs/local.yaml documents every setting and has the default values of the code."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ SECTIONS = {
 
 
 @pytest.mark.parametrize("section", SECTIONS)
-def test_the_file_says_the_code_s_defaults(section: str) -> None:
+def test_file_has_the_defaults_of_the_code(section: str) -> None:
     written: dict[str, Any] = yaml.safe_load(TEXT)[section]
     assert written == SECTIONS[section]().model_dump(mode="json")
 
 
-def test_every_value_is_there_and_explained() -> None:
+def test_every_setting_is_in_the_file_with_a_comment() -> None:
     lines = TEXT.splitlines()
     for name in leaf_names(LocalConfig):
         at = next((number for number, line in enumerate(lines) if line.strip().startswith(f"{name}:")), None)
@@ -47,7 +47,7 @@ def test_every_value_is_there_and_explained() -> None:
         assert "#" in lines[at] or explained_above(lines, at), f"{name} has no comment"
 
 
-def test_every_setting_has_a_docstring() -> None:
+def test_every_setting_has_a_docstring_in_the_code() -> None:
     source = (ROOT / "platform" / "raylift" / "settings.py").read_text(encoding="utf-8").splitlines()
     for section in SECTIONS.values():
         for name in section.model_fields:
@@ -55,7 +55,7 @@ def test_every_setting_has_a_docstring() -> None:
             assert source[at + 1].strip().startswith('"""'), f"{name} has no docstring"
 
 
-def test_the_file_is_what_is_loaded() -> None:
+def test_file_is_loaded_as_the_default_configuration() -> None:
     assert load_config().ports.gateway == 8000
 
 
@@ -68,7 +68,7 @@ def leaf_names(model: type[BaseModel]) -> list[str]:
 
 
 def explained_above(lines: list[str], at: int) -> bool:
-    """Return True where a comment is above the value, or above the first one of its section."""
+    """True if a comment stands above the value, or above the first value of its section."""
     for line in reversed(lines[:at]):
         if line.strip().startswith("#") or "#" in line:
             return True

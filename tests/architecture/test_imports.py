@@ -1,4 +1,4 @@
-"""Packages that each part may load. Contracts between modules are import-linter's (pyproject.toml)."""
+"""Weight of imports: packages that a process must not load. import-linter holds the contracts between modules."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ def loaded_after(statement: str) -> set[str]:
 
 
 @pytest.mark.parametrize("statement", ["import raylift", "from raylift import Client", "import raylift.cli.app"])
-def test_the_client_is_light(statement: str) -> None:
+def test_client_loads_no_server_package(statement: str) -> None:
     assert not loaded_after(statement) & HEAVY
 
 
-def test_the_wrapper_uses_the_standard_library_only() -> None:
+def test_wrapper_uses_the_standard_library_only() -> None:
     # Not even mlflow_hooks imports MLflow: it receives the modules that the script has imported.
     for path in (ROOT / "job_entrypoints").rglob("*.py"):
         foreign = imported(path) - set(sys.stdlib_module_names) - {"job_entrypoints", "__future__"}
@@ -34,7 +34,7 @@ def test_the_wrapper_uses_the_standard_library_only() -> None:
 
 
 def imported(path: Path) -> set[str]:
-    """Return the packages that a file imports, at the top or inside functions."""
+    """Packages that a file imports, at the top or inside functions."""
     names: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):

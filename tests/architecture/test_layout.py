@@ -1,4 +1,4 @@
-"""The rules of the tree that no linter knows."""
+"""Rules for files and folders that no linter checks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PACKAGES = ("platform/raylift", "serve_apps", "job_entrypoints")
 GRAB_BAGS = {"utils", "util", "helpers", "helper", "common", "misc", "shared", "base_utils"}
 LARGEST_FILE = 400
 LARGER_FOR_NOW: dict[str, int] = {}
-"""Files that are over the limit, with their lines: these numbers may only shrink."""
+"""Files over the limit, with their number of lines. The numbers may only shrink."""
 
 
 def python_files() -> list[Path]:
@@ -25,7 +25,7 @@ def tracked_files() -> list[Path]:
     return [path for name in listed.decode().split("\0") if name and (path := ROOT / name).is_file()]
 
 
-def test_platform_is_no_package() -> None:
+def test_platform_folder_is_no_package() -> None:
     assert not (ROOT / "platform" / "__init__.py").exists(), "it would shadow the standard library's platform module"
 
 
@@ -41,11 +41,11 @@ def test_files_stay_small(path: Path) -> None:
     assert lines <= limit, f"{lines} lines: one subject a file"
 
 
-def test_tests_are_no_packages() -> None:
+def test_test_folders_are_no_packages() -> None:
     assert not list((ROOT / "tests").rglob("__init__.py"))
 
 
-def test_no_registry_is_named() -> None:
+def test_no_file_names_a_package_registry() -> None:
     """Package indexes are settings of the machine (of uv and pip), not of the project."""
     hosts = [b"pypi" + b".org", b"python" + b"hosted.org", b"registry." + b"npmjs.org", b"deb." + b"debian.org"]
     naming = [path for path in tracked_files() if any(host in path.read_bytes() for host in hosts)]

@@ -1,4 +1,4 @@
-"""No status is a string literal outside the domain: a comparison or an assignment of one is where two truths begin."""
+"""Statuses are string literals in the domain only. Elsewhere, code compares and assigns members of the enums."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_statuses_are_enum_members(path: Path) -> None:
 
 
 def status_literals(tree: ast.AST) -> Iterator[ast.Constant]:
-    """Status words compared with, assigned to or passed as something called status, state, reason or phase."""
+    """Status words that are compared with, assigned to or passed as a name such as status, state, reason or phase."""
     for node in ast.walk(tree):
         match node:
             case ast.Compare(left=left, comparators=others) if any(is_subject(side) for side in (left, *others)):
@@ -64,7 +64,7 @@ def words(node: ast.expr) -> Iterator[ast.Constant]:
             yield candidate
 
 
-def test_the_search_finds_what_it_is_for() -> None:
+def test_search_finds_status_words() -> None:
     tree = ast.parse(
         'if job.status == "failed": pass\nstate = "queued"\nf(reason="timeout")\nx in {"ready"}\nstatus in ("ready", "a")'
     )

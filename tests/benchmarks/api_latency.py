@@ -1,9 +1,9 @@
-"""How fast the API answers while jobs train: an upload within 50 ms, a status query within 10 ms, at the median.
+"""Latency of the API while jobs train. Goals at the median: 50 ms for an upload, 10 ms for a status query.
 
     python tests/benchmarks/api_latency.py [--url http://127.0.0.1:8000] [--uploads 100]
 
-Against a running platform. Hands in four jobs that each keep a core busy, waits until they run, then measures in turns;
-the same figures without jobs stand beside them, taken in the same run, with the ratio.
+Needs a running platform. Submits four jobs that each keep a core busy, waits until they run, then measures uploads and
+queries in turns. The same run measures both without jobs, and prints the ratio.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def upload(http: httpx.Client, script: str, cpus: float, **fields: object) -> ht
 
 
 def measure(http: httpx.Client, uploads: int) -> tuple[list[float], list[float]]:
-    """Milliseconds of uploads and of status queries, in turns. What is uploaded is cancelled, so that nothing more trains."""
+    """Milliseconds of uploads and of status queries, in turns. Each uploaded job is cancelled at once."""
     taken: list[float] = []
     asked: list[float] = []
     for _ in range(uploads):

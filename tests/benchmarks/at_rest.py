@@ -28,12 +28,12 @@ import psutil
 from raylift.launcher import LocalPlatform
 
 _MARK = "RAYLIFT_AT_REST"
-"""An environment variable by which the processes of the engines are found."""
+"""Environment variable that marks the processes of the engines."""
 _OVERRIDES = {"ports": {"gateway": 0, "ray_dashboard": 0, "mlflow": 0}, "startup": {"timeout_seconds": 300}}
 
 
 Processes = Callable[[], list[psutil.Process]]
-"""Lists the processes of one side that run now."""
+"""Lists the running processes of one side."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Cost:
     start_seconds: float
     pss_bytes: int
     cpu_percent: Mapping[str, float]
-    """By process."""
+    """CPU seconds by process."""
 
 
 def cpu_seconds(processes: Processes) -> dict[str, float]:
@@ -56,9 +56,9 @@ def cpu_seconds(processes: Processes) -> dict[str, float]:
 
 
 def name_of(process: psutil.Process) -> str:
-    """A short name that is the same for the same part on both sides."""
+    """A short name of a process, the same for the same part on both sides."""
     words = process.cmdline()
-    if len(words) == 1:  # Ray's workers name themselves.
+    if len(words) == 1:  # Ray's workers set their own titles.
         return words[0].split(" (")[0]
     for known in ("gcs_server", "raylet", "dashboard.py", "monitor.py", "mlflow", "haproxy", "warm_pool", "ray.util.client"):
         if any(known in word for word in words[:6]):

@@ -2,9 +2,9 @@
 
     python -m tests.benchmarks.environments [--rounds 3]
 
-Seconds from handing a job in to its first line, the time of resolving included where that is ours to do. Every round takes
-another version of the package, so that each mechanism begins with nothing: ours with an empty cache of downloads, Ray's as
-it is. The mechanisms take turns. What Ray keeps of one environment is deleted after its round: each is a copy of the base.
+Measures seconds from submission to the first line, including our resolving. Each round uses another version of the package,
+so that no mechanism has it cached: ours begins with an empty download cache, Ray's with its own state. The mechanisms take
+turns. Each round ends with the removal of Ray's environment, a copy of the base.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ MakeEnvironment = Callable[[str], dict[str, Any]]
 
 
 def first_line(cluster: Cluster, make: MakeEnvironment, version: str | None) -> float:
-    """Seconds until a job, which imports the package if there is a version, has printed its first line."""
+    """Seconds until a job prints its first line. The job imports the package if a version is given."""
     check = "" if version is None else f"import humanize; assert humanize.__version__ == {version!r}; "
     begun = time.time()
     runtime_env = make(version) if version else {}
@@ -42,7 +42,7 @@ def first_line(cluster: Cluster, make: MakeEnvironment, version: str | None) -> 
 
 
 def failure(cluster: Cluster, runtime_env: dict[str, Any]) -> float:
-    """Seconds until Ray says that an environment cannot be had."""
+    """Seconds until Ray reports that an environment cannot be built."""
     begun = time.time()
     job, _ = cluster.run("true", runtime_env, seconds=_LONGEST)
     if job["status"] != "FAILED":
@@ -51,13 +51,13 @@ def failure(cluster: Cluster, runtime_env: dict[str, Any]) -> float:
 
 
 def occupied(*folders: Path) -> int:
-    """Bytes on disk; a file with several names counts once."""
+    """Bytes on disk. A file with several names counts once."""
     files = {(s.st_dev, s.st_ino): s.st_blocks * 512 for folder in folders for p in folder.rglob("*") if (s := p.lstat())}
     return sum(files.values())
 
 
 class Measured:
-    """One run's figures by name, in the order in which they came up."""
+    """Figures of one run by name, in the order of measurement."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, list[float]] = {}
@@ -105,7 +105,7 @@ def run(cluster: Cluster, rounds: int) -> Measured:
     except EnvironmentUnresolvable as error:
         measured.add("impossible requirement, ours, fails", time.time() - begun)
         print(f"  {error.detail}")
-    # The cluster is set to try once; Ray's default is three times.
+    # The cluster tries once. Ray's default is three times.
     measured.add("impossible requirement, Ray's pip, fails", failure(cluster, {"pip": ["humanize==999"]}))
     return measured
 

@@ -1,10 +1,10 @@
-"""From the upload to the script's first line, beside `ray job submit` of the same script, in turns in one run.
+"""Time from the upload to the script's first line, beside `ray job submit` of the same script, in turns in one run.
 
     python tests/benchmarks/first_line.py [--rounds 10] [--row 20] [--state-dir DIR]
 
-Alone: each is handed in when the one before is over. In a row: all are handed in one after the other without waiting. Starts a
-platform of its own (SQLite) and stops it afterwards; with --state-dir it takes the one that runs there, which should have
-nothing else to do. Goal: at most 1.1 times the raw submission, at the median.
+Alone: each job is submitted after the one before has ended. In a row: all jobs are submitted without waiting. Starts a
+platform of its own (SQLite) and stops it afterwards. With --state-dir it uses the running platform, which should be idle.
+Goal: at most 1.1 times the raw submission, at the median.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ MIB = 2**20
 
 
 class Submission:
-    """One script that was handed in. ``path`` is its resource, ``log`` where its output is."""
+    """One submitted script. ``path`` is its resource, ``log`` the resource of its output."""
 
     def __init__(self, http: httpx.Client, path: str, log: str, began: float) -> None:
         self.http = http
@@ -39,7 +39,7 @@ class Submission:
         return answer
 
     def first_line(self) -> float:
-        """Seconds from handing in to the first line, which the script itself looked at the clock for."""
+        """Seconds from the submission to the first line. The script prints the time of its first line."""
         output: str = self.http.get(self.log).raise_for_status().json()["logs"]
         return float(output.partition("first line at ")[2].split()[0]) - self.began
 
@@ -66,7 +66,7 @@ def to_ray(http: httpx.Client, script: Path) -> Submit:
             "entrypoint": f"python -u {script}",
             "entrypoint_num_cpus": cpus,
             "entrypoint_memory": 256 * MIB,
-            # As Raylift's are, and as a user's usually are: a process of its own, not one that is left over.
+            # A new process, as Raylift and most users start it, not a reused one.
             "runtime_env": {"env_vars": {"BENCH": submission_id}},
         }
         began = time.time()
@@ -77,7 +77,7 @@ def to_ray(http: httpx.Client, script: Path) -> Submit:
 
 
 def finished(submissions: list[Submission]) -> list[float]:
-    """Seconds to the first line of each. Waits until all are over, so that their ends do not slow the next one's start."""
+    """Seconds to the first line of each. Waits until all have ended, so that none delays the next start."""
     end = time.monotonic() + 180
     for submission in submissions:
         while submission.state()["status"] not in ENDED:
@@ -93,7 +93,7 @@ def report(name: str, theirs: list[float], ours: list[float]) -> None:
 
 
 def report_phases(jobs: list[dict[str, Any]], lines: list[float]) -> None:
-    """What the platform says of the same time: its phases until the script's process is there, and what is left beside them."""
+    """The platform's own account of that time: the phases until the script's process exists, and the rest."""
     before = [{name: job["phases"].get(name, 0.0) for name in ("queued", "environment", "starting")} for job in jobs]
     parts = {name: statistics.median(phases[name] for phases in before) for name in before[0]}
     rest = statistics.median(line - sum(phases.values()) for line, phases in zip(lines, before, strict=True))
@@ -115,7 +115,7 @@ def main() -> None:
         script = running.record.state_dir / "first_line.py"
         script.write_text(SCRIPT)
         raylift, ray = to_raylift(gateway), to_ray(dashboard, script)
-        finished([ray(1), raylift(1)])  # The first of each warms it up.
+        finished([ray(1), raylift(1)])  # The first submission of each side warms it up.
         print(f"{'submit to first line, s':32} {'ray job submit':>15} {'raylift':>9} {'ratio':>7} {'goal':>6}")
         theirs, ours, jobs = list[float](), list[float](), list[dict[str, Any]]()
         for _ in range(chosen.rounds):
@@ -125,7 +125,7 @@ def main() -> None:
             jobs.append(mine.state())
         report(f"alone, {chosen.rounds} rounds in turns", theirs, ours)
         report_phases(jobs, ours)
-        # A tenth of a CPU each, so that neither side is held back by anything but the machine.
+        # A tenth of a CPU each, so that only the machine limits both sides.
         rows = [finished([submit(0.1) for _ in range(chosen.row)]) for submit in (ray, raylift, raylift, ray)]
         report(f"{chosen.row} in a row, twice", rows[0] + rows[3], rows[1] + rows[2])
 

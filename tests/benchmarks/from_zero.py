@@ -1,10 +1,10 @@
-"""The first request to a version without a process, and what hundreds of versions that nobody calls cost.
+"""The first request to a version without a process, and the cost of hundreds of idle versions.
 
     python tests/benchmarks/from_zero.py --url http://127.0.0.1:8000 --mlflow http://127.0.0.1:5000
 
-Against a running platform with nothing else to do; ``--ray 127.0.0.1:PORT`` (its head's address) adds Ray Serve's own way in
-the same run: an application with ``min_replicas=0`` that unpickles the same model. Goals: at most 1 s at the median, and the
-Serve controller under a tenth of a core with 300 registered versions.
+Needs a running idle platform. ``--ray 127.0.0.1:PORT`` (the address of its head) also measures Ray Serve alone: an
+application with ``min_replicas=0`` that unpickles the same model. Goals: at most 1 s at the median, and the Serve controller
+below a tenth of a core with 300 registered versions.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def wait_until_parked(http: httpx.Client, versions: list[tuple[str, str]], timeo
 
 
 def first_requests(http: httpx.Client, versions: list[tuple[str, str]]) -> dict[str, list[float]]:
-    """Seconds by kind of model; every second by the route that names only a model."""
+    """Seconds by kind of model. Every second request names only the model."""
     took: dict[str, list[float]] = {}
     for number, (name, version) in enumerate(versions):
         began = time.perf_counter()
@@ -104,7 +104,7 @@ def first_requests(http: httpx.Client, versions: list[tuple[str, str]]) -> dict[
 
 
 def ray_serve_first_request(address: str, model_uri: str, http: httpx.Client) -> float:
-    """Ray Serve's own: an application that rests at zero replicas and is asked."""
+    """Ray Serve alone: seconds until an application at zero replicas answers."""
     import ray
     from ray import serve
 
@@ -123,7 +123,7 @@ def ray_serve_first_request(address: str, model_uri: str, http: httpx.Client) ->
             return self._model.predict(pd.DataFrame((await request.json())["inputs"])).tolist()
 
     serve.run(Idiom.bind(model_uri), name="bench-idiom", route_prefix="/bench-idiom")
-    time.sleep(3)  # Until HAProxy knows it.
+    time.sleep(3)  # Until HAProxy has the route.
     try:
         began = time.perf_counter()
         http.post("/bench-idiom", json={"inputs": ROWS}).raise_for_status()
@@ -134,7 +134,7 @@ def ray_serve_first_request(address: str, model_uri: str, http: httpx.Client) ->
 
 
 def cpu_seconds() -> dict[str, float]:
-    """CPU time of each part's processes so far."""
+    """CPU seconds of each part's processes so far."""
     used = dict.fromkeys(PROCESSES, 0.0)
     for process in psutil.process_iter(["cmdline", "cpu_times"]):
         line = " ".join(process.info["cmdline"] or [])

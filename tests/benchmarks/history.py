@@ -1,9 +1,10 @@
-"""Does the past slow the present? The same questions to a gateway whose store has 100 finished jobs, and one with 100,000.
+"""Latency of a gateway whose store has 100,000 finished jobs, beside one with 100.
 
     python tests/benchmarks/history.py [--jobs 100000] [--rounds 60] [--database postgresql+psycopg://…]
 
-Starts two real gateways under uvicorn, on stores of its own, and asks them in turns. Goal: at most 1.5 times as long. Also the
-log of a job that printed 1 GiB, beside one that printed 64 KiB: its end, a range, and the job's resource.
+Starts two real gateways under uvicorn, each with a store of its own, and sends requests to both in turns. Goal: at most 1.5
+times as long. Also measures the log of a job that printed 1 GiB beside one that printed 64 KiB: its end, a range, and the
+resource of the job.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ GOAL = 1.5
 
 @dataclass
 class Gateway:
-    """One that answers, and a store behind it with ``jobs``, the oldest first."""
+    """A running gateway, and a store behind it with ``jobs``, the oldest first."""
 
     http: httpx.Client
     jobs: list[Job]
@@ -76,7 +77,7 @@ QUESTIONS = {
     "one job": "/mlops/training/jobs/{job}",
     "its events": "/mlops/training/jobs/{job}/events",
 }
-"""Both gateways write pages of the same length: of the hundred, each filter leaves five at least."""
+"""Chosen so that both gateways write pages of equal length: each filter leaves at least five of a hundred jobs."""
 
 
 def job_number(number: int) -> Job:
@@ -104,7 +105,7 @@ def job_number(number: int) -> Job:
 
 
 def fill(store: Store, jobs: Sequence[Job]) -> None:
-    """As the platform would have left them, in large transactions."""
+    """Add finished jobs as the platform would have left them, in large transactions."""
     with store._database.write() as session:
         session.execute(insert_into(session, ScriptRow), [{"sha256": jobs[0].spec.script_sha256, "content": SCRIPT}])
     for start in range(0, len(jobs), 5000):
@@ -166,7 +167,7 @@ def write_log(directory: Path, size: int) -> None:
 
 
 def taken(http: httpx.Client, path: str, **headers: str) -> float:
-    """Milliseconds of one answer."""
+    """Milliseconds of one request."""
     began = time.perf_counter()
     http.get(path, headers=headers).raise_for_status()
     return (time.perf_counter() - began) * 1000

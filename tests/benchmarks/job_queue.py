@@ -1,13 +1,12 @@
-"""10,000 jobs that wait: how fast they are taken, what they cost while they wait, and how fast they are drained.
+"""10,000 waiting jobs: the rate of uploads, the cost while they wait, and the rate at which they run.
 
     python tests/benchmarks/job_queue.py [--quick] [--part waiting|drain|burst] [--jobs 10000] [--clients 8]
         [--drain 16] [--rounds 3] [--burst 200] [--raw-burst 30]
 
-Starts a platform of its own (SQLite) and stops it afterwards; with --state-dir it takes the one that runs there, whose
-configuration must give the owner ``waits`` the quota that OVERRIDES gives. Every figure has its counterpart from the same run
-beside it. Goals:
-at least 300 uploads a second, the supervisor below 10 % of a core with its memory flat, a status query's median unmoved, at
-least 0.9 times the rate of raw Ray running the same jobs.
+Starts a platform of its own (SQLite) and stops it afterwards. With --state-dir it uses the running platform, whose
+configuration must give the owner ``waits`` the quota of OVERRIDES. Each figure has its counterpart from the same run beside it.
+Goals: at least 300 uploads a second; the supervisor below 10 % of a core and its memory flat; an unchanged median of a status
+query; at least 0.9 times the rate of Ray alone with the same jobs.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ from own_platform import platform
 from raylift.launcher import LocalPlatform
 from raylift.launcher.processes.platform_processes import processes_of
 
-# Nobody drains the queue before it is measured: the owner of the waiting jobs may run none.
+# The owner of the waiting jobs may run none, so the queue stays full while it is measured.
 OVERRIDES = {"jobs": {"quotas": {"owners": {"waits": {"max_running_jobs": 0}}}}}
 MIB = 2**20
 JOB = {"script_content": "pass", "experiment_name": "queue", "autolog": False, "resources": {"cpus": 0.1, "memory": "128MiB"}}
@@ -44,7 +43,7 @@ def client(url: str) -> httpx.Client:
 
 
 def upload_many(url: str, count: int, clients: int, owner: str) -> float:
-    """Uploads a second, by clients that each keep one connection."""
+    """Uploads a second, by clients with one connection each."""
     turns = iter(range(count))
     guard = threading.Lock()
 
@@ -75,7 +74,7 @@ def core_share(process: psutil.Process, seconds: float) -> float:
 
 
 def last_of(url: str, owner: str) -> str:
-    """The job of this owner that was handed in last."""
+    """The newest job of this owner."""
     with client(url) as http:
         page = http.get("/mlops/training/jobs", params={"owner": owner, "limit": 1}).raise_for_status().json()
     job_id: str = page["jobs"][0]["job_id"]
@@ -109,7 +108,7 @@ def finished(http: httpx.Client, owner: str) -> int:
 
 
 def drain(url: str, count: int) -> float:
-    """Jobs a second from the first upload to the last end."""
+    """Jobs a second, from the first upload to the last end."""
     owner = f"drain-{uuid.uuid4().hex[:6]}"
     start = time.perf_counter()
     upload_many(url, count, 4, owner)
@@ -119,7 +118,7 @@ def drain(url: str, count: int) -> float:
 
 
 def drain_raw(ray_url: str, count: int) -> float:
-    """The same jobs by Ray's own REST API, all handed over at once: Ray decides how many run at a time."""
+    """Jobs a second by Ray's own REST API. All are submitted at once; Ray decides how many run at a time."""
     prefix = f"raw-{uuid.uuid4().hex[:6]}"
     start = time.perf_counter()
     submit_raw(ray_url, prefix, count)
@@ -152,7 +151,7 @@ def finished_raw(http: httpx.Client, prefix: str) -> int:
 
 
 def memory_of(processes: list[psutil.Process]) -> int:
-    """Bytes that these processes take together; what they share is counted once."""
+    """Bytes of these processes together. Shared memory counts once."""
     total = 0
     for process in processes:
         with suppress(psutil.NoSuchProcess, FileNotFoundError, ProcessLookupError):
@@ -162,7 +161,7 @@ def memory_of(processes: list[psutil.Process]) -> int:
 
 
 def memory_at_most(running: LocalPlatform, seconds: float, submit: Callable[[], object]) -> float:
-    """MiB that all processes of the platform, jobs included, take more at most in the time after ``submit``."""
+    """Largest growth in MiB of all processes of the platform, jobs included, after ``submit``."""
     used = [memory_of(processes_of(running.record.instance))]
     submit()
     end = time.monotonic() + seconds

@@ -1,4 +1,4 @@
-"""A platform of a benchmark's own on free ports, or one that runs already."""
+"""A platform for one benchmark on free ports, or one that runs already."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _FREE_PORTS = {"ports": {"gateway": 0, "ray_dashboard": 0, "mlflow": 0}, "startu
 
 @contextmanager
 def platform(found: Path | None, overrides: Mapping[str, Any] | None = None) -> Iterator[LocalPlatform]:
-    """The one whose state directory is ``found``; without one, a new one (SQLite), stopped and removed afterwards."""
+    """The platform with state directory ``found``. Without one: a new platform (SQLite), stopped and removed afterwards."""
     if found is not None:
         running = LocalPlatform.find(found)
         if running is None:
             raise SystemExit(f"no platform runs at {found}")
         yield running
         return
-    # Else `timeout` and `kill` would leave it running.
+    # Otherwise `timeout` and `kill` would leave it running.
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     state_dir = Path(tempfile.mkdtemp(prefix="rlb-"))
     running = LocalPlatform.start(state_dir, overrides={**_FREE_PORTS, **(overrides or {})})

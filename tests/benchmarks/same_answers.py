@@ -1,4 +1,4 @@
-"""The same model files and the same bodies at other servers and at a replica: are the answers the same?
+"""Compares the answers of other servers with a replica's, for the same model files and request bodies.
 
     python tests/benchmarks/same_answers.py
 
@@ -40,9 +40,9 @@ class Body:
     content: bytes
     media_type: str = JSON
     column: int | None = None
-    """Of our probabilities: what the peer answers, which serves a booster itself; None: it answers what we do."""
+    """Column of our probabilities that a peer answers if it serves the booster itself. None: all columns."""
     to_peer: bytes | None = None
-    """What the peer is sent; None: the same."""
+    """The peer's request body. None: the same as ours."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def compared(key: str, url: str, ours: httpx.Response, body: Body) -> str:
 
 
 def values_of(answer: dict[str, Any], column: int | None = None) -> list[Any]:
-    """Names, datatypes and values of V2 outputs. MLServer adds an axis of 1 to a plain column: that alone is let pass."""
+    """Names, datatypes and values of V2 outputs. MLServer's additional axis of 1 on a plain column is ignored."""
     if column is None:
         return [(output["name"], output["datatype"], np.ravel(output["data"]).tolist()) for output in answer["outputs"]]
     (output,) = answer["outputs"]

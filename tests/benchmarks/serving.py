@@ -1,15 +1,17 @@
-"""Raylift's answers beside those of other servers: requests a second and p50, in turns in one run, with wrk.
+"""Compares Raylift with other model servers: requests a second and the median latency, in turns in one run, with wrk.
 
     make bench-serving [BENCH="--only lr,rf --quick"]
     python tests/benchmarks/serving.py [--only lr,lr-frame,rf,lightgbm,xgboost,pipeline,pipeline-lr,bodies,bits]
                                        [--peers floor,…] [--clients 1,8] [--quick]
 
-Single rows of 20 features, the same model file everywhere, every server with one worker process in an environment of its own
-(--cache). Absolute figures move by a factor of two from hour to hour: the medians of the ratios within a round count.
-``bodies``: 100 rows and 1 MB against the floor. ``bits``: 10,000 random rows a model, one by one and in groups, each answer
-compared with the library's own, bit by bit. ``lr-frame``: the logistic regression with named columns, beside MLflow alone.
-``pipeline``: nine columns of numbers and text,
-filled, scaled and one-hot encoded, before histogram gradient boosting; ``pipeline-lr``: the same before a logistic regression.
+Requests are single rows of 20 features. Every server has the same model file and one worker process in an environment of its
+own (--cache). Absolute figures vary by a factor of two from hour to hour: the medians of the ratios within a round count.
+
+- ``bodies``: 100 rows and 1 MB against the floor.
+- ``bits``: 10,000 random rows a model, one by one and in batches. Compares each answer with the library's own, bit by bit.
+- ``lr-frame``: the logistic regression with named columns, beside MLflow only.
+- ``pipeline``: nine columns of numbers and text, imputed, scaled and one-hot encoded, before histogram gradient boosting.
+- ``pipeline-lr``: the same before a logistic regression.
 """
 
 from __future__ import annotations
@@ -60,7 +62,7 @@ def in_turns(peers: Sequence[Peer], clients: int, rounds: int, seconds: int, scr
     """Measure all peers round after round, and print the medians."""
     rates, medians = defaultdict[str, list[float]](list), defaultdict[str, list[float]](list)
     for peer in peers:
-        measure(peer, clients, 1, scratch)  # to warm it
+        measure(peer, clients, 1, scratch)  # warms it up
     for _ in range(rounds):
         for peer in peers:
             rate, median = measure(peer, clients, seconds, scratch)
@@ -78,7 +80,7 @@ def in_turns(peers: Sequence[Peer], clients: int, rounds: int, seconds: int, scr
 
 @contextmanager
 def platform(names: Sequence[str], cache: Path) -> Iterator[str]:
-    """A platform of its own that serves the models; the gateway's address."""
+    """Start a platform that serves the models. Yields the gateway's address."""
     state_dir = Path(tempfile.mkdtemp(prefix="rl-bench-", dir="/tmp"))
     started = LocalPlatform.start(state_dir, overrides=_OVERRIDES)
     try:

@@ -1,4 +1,4 @@
-"""Answers over HTTP beside the library's own, bit by bit."""
+"""Compares answers over HTTP with the library's own, bit by bit."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ import numpy as np
 import serving_models
 
 _TOGETHER = 16
-"""Requests in flight, so that groups are made where they are made at all."""
+"""Requests in flight, so that replicas can form batches."""
 
 
 def check(url: str, model: str, directory: Path, count: int) -> str:
-    """Ask for ``count`` random rows, one a request, and for the same rows in requests of 1 to 40.
+    """Request ``count`` random rows, one a request, and the same rows in requests of 1 to 40.
 
-    Each is compared with the library's ``predict`` and ``predict_proba`` of the same rows in one call of the same size.
+    Compares each answer with the library's ``predict`` and ``predict_proba`` of the same rows in one call of the same size.
     """
     library: Any = joblib.load(directory / "model.joblib")
     if hasattr(library, "n_jobs"):
@@ -35,7 +35,7 @@ def check(url: str, model: str, directory: Path, count: int) -> str:
 
 async def _differences(url: str, library: Any, rows: list[Any], table: Any, parts: list[tuple[int, int]]) -> int:
     limit = asyncio.Semaphore(_TOGETHER)
-    # One by one, a forest would take scikit-learn a minute; its rows do not depend on each other, a product's last bit does.
+    # Row by row, a forest takes scikit-learn a minute. Its rows are independent; the last bit of a matrix product is not.
     multiplies = hasattr(library, "coef_") or hasattr(library[-1] if hasattr(library, "steps") else None, "coef_")
     whole = None if multiplies else (library.predict(table), library.predict_proba(table))
     async with httpx.AsyncClient(timeout=60, trust_env=False) as client:

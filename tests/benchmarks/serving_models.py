@@ -1,4 +1,4 @@
-"""The models of the serving benchmark, made once in the cache: two classes, of 20 numbers or of a table of mixed columns."""
+"""Models of the serving benchmark, made once in the cache: two classes, from 20 numbers or from a table of mixed columns."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 FEATURES = 20
 COLUMNS = [f"c{number}" for number in range(FEATURES)]
 FRAME = "lr-frame"
-"""The logistic regression as most are logged: trained on a frame, with a signature of named columns."""
+"""A logistic regression as most are logged: trained on a frame, with a signature of named columns."""
 PIPELINES = ("pipeline", "pipeline-lr")
-"""The commonest models of tables: numbers filled and scaled, text one-hot encoded, then a model. Trained on a frame."""
+"""The most common table models: numbers imputed and scaled, text one-hot encoded, then a model. Trained on a frame."""
 NUMBERS = ["age", "income", "balance", "visits", "tenure", "rating"]
 TEXTS: dict[str, list[str]] = {
     "city": ["Bonn", "Köln", "Ulm", "Jena", "Kiel"],
@@ -72,7 +72,7 @@ def make(name: str, cache: Path) -> Path:
 
 
 def register(name: str, directory: Path, mlflow_url: str) -> None:
-    """Register a model with the platform's MLflow as version 1 of its name."""
+    """Register a model with the platform's MLflow as version 1."""
     model = joblib.load(directory / "model.joblib")
     mlflow.set_tracking_uri(mlflow_url)
     flavor: Any = _flavors.get(name, mlflow_sklearn)
@@ -83,7 +83,7 @@ def register(name: str, directory: Path, mlflow_url: str) -> None:
 
 
 def sample(name: str, count: int, seed: int) -> list[Any]:
-    """Rows to ask for: lists of numbers, or records for a pipeline."""
+    """Rows of a request: lists of numbers, or records for a pipeline."""
     random = np.random.default_rng(seed)
     if name in PIPELINES:
         return _mixed(count, random).to_dict("records")
@@ -91,7 +91,7 @@ def sample(name: str, count: int, seed: int) -> list[Any]:
 
 
 def batch(name: str, rows: list[Any]) -> Any:
-    """The same rows as the library takes them."""
+    """The same rows in the form that the library takes."""
     return pd.DataFrame(rows) if name in PIPELINES else np.array(rows)
 
 

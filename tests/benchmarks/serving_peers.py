@@ -1,4 +1,4 @@
-"""The servers that the serving benchmark compares: how each is installed, started, asked and ended."""
+"""The servers of the serving benchmark: how each is installed, started, called and ended."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ _ENVIRONMENTS: Mapping[str, Sequence[str]] = {
     "bentoml": ("bentoml",),
     "mlflow": ("mlflow",),
 }
-"""What each environment holds besides the libraries of the models, which are the same everywhere."""
+"""Packages of each environment besides the libraries of the models, which are the same everywhere."""
 
 
 @dataclass(frozen=True)
 class Peer:
-    """A running server and the one request that it is asked again and again."""
+    """A running server and the one request that is sent to it."""
 
     name: str
     url: str
@@ -50,14 +50,14 @@ class Server:
     command: Sequence[str]
     path: str
     shape: str
-    """The form of its requests: ``inputs``, ``split`` (MLflow's of a frame) or ``v2``."""
+    """The form of its requests: ``inputs``, ``split`` (MLflow's form of a frame) or ``v2``."""
     environment: Mapping[str, str] = field(default_factory=dict[str, str])
     alone: bool = False
-    """Takes so much of the machine even when idle that it runs only while it is measured."""
+    """True for a server that loads the machine even when idle: it runs only while it is measured."""
 
 
 def install(cache: Path) -> None:
-    """Make the peers' environments where they are not there yet."""
+    """Make the missing environments of the peers."""
     for name, packages in _ENVIRONMENTS.items():
         python = cache / name / "bin/python"
         stamp = cache / name / ".installed"
@@ -72,7 +72,7 @@ def install(cache: Path) -> None:
 
 
 def servers(model: str, directory: Path, cache: Path) -> dict[str, Server]:
-    """Every peer of one model, MLflow alone of the frame's; ``{port}`` in a command is where it is to listen."""
+    """Every peer of a model; for the frame's model MLflow only. ``{port}`` in a command is the port to listen on."""
     joblib = str(directory / "model.joblib")
     plain = (str(cache / "plain/bin/uvicorn"), "plain:app", "--port", "{port}", "--log-level", "warning", "--no-access-log")
     ours = {"FAST": "1", "PYTHONPATH": f"{REPOSITORY}:{REPOSITORY / 'platform'}"}
@@ -116,7 +116,7 @@ def servers(model: str, directory: Path, cache: Path) -> dict[str, Server]:
 
 
 def body_of(shape: str, rows: list[Any]) -> bytes:
-    """A request for rows, which are lists of numbers, or records."""
+    """A request for rows, which are lists of numbers or records."""
     if shape == "inputs":
         return json.dumps({"inputs": rows}).encode()
     is_mixed = isinstance(rows[0], dict)
@@ -140,13 +140,13 @@ def _column(name: str, values: list[Any]) -> dict[str, Any]:
 
 @contextmanager
 def running(server: Server, model: str, directory: Path, scratch: Path) -> Iterator[str]:
-    """Start a server; its address, from when it answers until it is ended."""
+    """Start a server. Yields its address once it answers, and ends it afterwards."""
     port = _free_port()
     folder = scratch / f"mlserver-{model}"
     if "{dir}" in server.command:
         _configure_mlserver(folder, port, model, directory)
     command = [part.format(port=port, dir=folder) for part in server.command]
-    # Not the repository's own variables: each peer is alone with its environment.
+    # Without the repository's own variables: each peer has only its environment.
     environment = {key: os.environ[key] for key in ("HOME", "PATH", "LANG", "TMPDIR") if key in os.environ}
     environment |= {"OMP_NUM_THREADS": "1", "BENTOML_DO_NOT_TRACK": "True", **server.environment}
     with (scratch / f"{server.name.split()[0]}-{port}.log").open("wb") as log:
@@ -162,7 +162,7 @@ def running(server: Server, model: str, directory: Path, scratch: Path) -> Itera
 
 
 def start_all(wanted: Sequence[Server], model: str, directory: Path, scratch: Path, stack: ExitStack) -> dict[str, str]:
-    """Start servers one after the other and keep them until the stack is closed; addresses by name."""
+    """Start servers one after the other and keep them until the stack closes. Returns the addresses by name."""
     return {server.name: stack.enter_context(running(server, model, directory, scratch)) for server in wanted}
 
 
@@ -173,7 +173,7 @@ def _configure_mlserver(folder: Path, port: int, model: str, directory: Path) ->
         "xgboost": ("mlserver_xgboost.XGBoostModel", "model.json"),
     }
     implementation, file = kinds.get(model, ("mlserver_sklearn.SKLearnModel", "model.joblib"))
-    # In the process that answers, which is faster than its pool of workers (and that does not start with today's uvloop).
+    # In the process that answers: it is faster than the pool of workers, which does not start with today's uvloop.
     settings: dict[str, Any] = {"host": "127.0.0.1", "debug": False, "parallel_workers": 0}
     settings |= {"http_port": port, "grpc_port": _free_port(), "metrics_port": _free_port()}
     described = {"name": model, "implementation": implementation, "parameters": {"uri": str(directory / file)}}
@@ -198,7 +198,7 @@ def _wait(url: str, body: bytes, process: subprocess.Popen[Any], name: str) -> N
 
 
 def _end(process: subprocess.Popen[Any]) -> None:
-    """End a server and what it started: all of it is one session."""
+    """End a server and all processes of its session."""
     for sent, patience in ((signal.SIGTERM, 20), (signal.SIGKILL, 10)):
         try:
             os.killpg(process.pid, sent)

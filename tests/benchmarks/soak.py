@@ -1,10 +1,10 @@
-"""Mixed load while everything changes underneath: no request may fail, and each answer must be the library's own to the bit.
+"""Mixed load during changes: no request may fail, and each answer must equal the library's own to the bit.
 
     python tests/benchmarks/soak.py --minutes 10
 
-Starts a platform of its own. Clients ask five models of four flavours and a Python function, in several versions, by every
-protocol and kind of route, with bodies from one row to three thousand. Meanwhile versions are deployed, traffic and aliases
-move, replicas are killed, scaled, replaced and parked. Exits with 1 when a request failed or an answer was wrong.
+Starts a platform of its own. Clients call several versions of five models (four flavours and a Python function) by every
+protocol and kind of route, with bodies of one to three thousand rows. Meanwhile versions are deployed, traffic and aliases
+move, and replicas are killed, scaled, replaced and scaled to zero. Exits with 1 if a request failed or an answer was wrong.
 """
 
 from __future__ import annotations
@@ -32,22 +32,22 @@ from raylift import Client
 
 _SHOWN = 25
 _KEPT_BYTES = 48 * 1024
-"""A larger body is not kept for a second try by the ingress: its client sends it again, as docs/guides/deployments.md says."""
+"""The ingress keeps no larger body for a second attempt: the client sends it again (docs/guides/deployments.md)."""
 _BROKEN = frozenset({0, 502})
 _SERVING = {"downscale_delay_seconds": 8.0, "upscale_delay_seconds": 2.0}
-"""Versions that nobody asks for a few seconds are parked, so that many are over ten minutes."""
+"""A version without requests scales to zero after seconds, so that many do so within ten minutes."""
 
 
 @dataclass
 class Tally:
-    """What came of the requests. Shared by all clients."""
+    """Results of the requests. Shared by all clients."""
 
     seconds: defaultdict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     failed: Counter[str] = field(default_factory=Counter[str])
     wrong: Counter[str] = field(default_factory=Counter[str])
     sent_again: Counter[str] = field(default_factory=Counter[str])
     log: list[str] = field(default_factory=list[str])
-    """Of the run, with seconds since its start: the events, and what failed."""
+    """Events and failures, with seconds since the start."""
     began: float = field(default_factory=time.monotonic)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -72,7 +72,7 @@ class Tally:
 
 
 class Asking(threading.Thread):
-    """One client, with a connection that it keeps."""
+    """A client that keeps its connection."""
 
     def __init__(
         self, url: str, seed: int, made: list[SoakModel], asked: dict[str, Inputs], tally: Tally, pause: float
@@ -100,7 +100,7 @@ class Asking(threading.Thread):
                 self._tally.count(asked, took, wrong=asked.wrong(version, content))
 
     def _answer(self, asked: Asked) -> tuple[int, str | None, bytes]:
-        """Status, version and content; status 0 where the connection broke."""
+        """Status, version and content. The status is 0 if the connection broke."""
         try:
             return self._ask(asked)
         except (OSError, http.client.HTTPException) as error:
@@ -117,7 +117,7 @@ class Asking(threading.Thread):
 
 
 def soak(events: Events, asking: list[Asking], *, seconds: float, every: float) -> None:
-    """Ask and change for so long."""
+    """Send requests and make changes for the given time."""
     for client in asking:
         client.start()
     until = time.monotonic() + seconds
@@ -134,7 +134,7 @@ def soak(events: Events, asking: list[Asking], *, seconds: float, every: float) 
 
 
 def report(tally: Tally, events: Events, minutes: float) -> bool:
-    """Print the tables; whether all went well."""
+    """Print the tables. Returns True if no request failed and no answer was wrong."""
     print(f"\n| {minutes:g} minutes | requests | failed | wrong | sent again | median ms | 99 % ms | worst ms |\n{'|---' * 8}|")
     every: list[float] = []
     for kind, seconds in sorted(tally.seconds.items()):

@@ -1,4 +1,4 @@
-"""What happens to the platform under the soak's load: one event after another, chosen by chance."""
+"""Random events on the platform during the soak test."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ class Events:
     models: list[SoakModel]
     chance: random.Random
     note: Note
-    """Told of what was done, with names and numbers, for whoever looks for the reason of a failure."""
+    """Log of the changes, with names and numbers, to find the cause of a failure."""
     done: Counter[str] = field(default_factory=Counter[str])
     _killed: Counter[str] = field(default_factory=Counter[str])
 
     def happen(self) -> None:
-        """One event. The platform may refuse it, where another stands in its way."""
+        """Make one event. The platform may refuse it if another one is in its way."""
         model = self.chance.choice(self.models)
         event, name = self.chance.choice(_EVENTS)
         try:
@@ -48,7 +48,7 @@ class Events:
             self.note(f"{name}, {model.name}: {told}")
 
     def register(self, model: SoakModel) -> str | None:
-        """The next version; requests name it when it answers."""
+        """Register the next version. Requests name it once it answers."""
         if model.registered == len(model.artifacts):
             return None
         artifact = model.artifacts[model.registered]
@@ -57,7 +57,7 @@ class Events:
         return f"version {made.version}"
 
     def look(self) -> None:
-        """Have requests name the versions that answer by now."""
+        """Let requests name the versions that answer by now."""
         for row in self.client.deployments.list():
             for model in self.models:
                 if row.model_name == model.name and row.status in ANSWERING and row.model_version not in model.answering:
@@ -111,7 +111,7 @@ class Events:
         return f"version {version}, {rows} rows"
 
     def _kill(self, mark: str, condition: Callable[[str], bool]) -> str | None:
-        """SIGKILL for one process of the platform's that bears the mark."""
+        """Send SIGKILL to one process of the platform whose command line has the mark."""
         found: list[tuple[psutil.Process, str]] = []
         for process in processes_of(self.platform.record.instance):
             try:
@@ -122,7 +122,7 @@ class Events:
                 found.append((process, line))
         if not found:
             return None
-        # Each in its turn: a version whose processes die again and again is given up, and rightly.
+        # Kills rotate over the versions: a version whose processes die repeatedly is rightly taken down.
         process, line = min(found, key=lambda one: (self._killed[one[1]], self.chance.random()))
         self._killed[line] += 1
         process.send_signal(signal.SIGKILL)
@@ -148,10 +148,10 @@ _EVENTS: tuple[tuple[Callable[[Events, SoakModel], str | None], str], ...] = (
 
 
 def begin(events: Events, versions: int, *, seconds: float) -> None:
-    """Register the first versions of each model and wait until they answer; each alias stands for the first.
+    """Register the first versions of each model, point each alias at the first, and wait until they answer.
 
     Raises:
-        SystemExit: they do not.
+        SystemExit: A version does not answer.
     """
     registry = mlflow.MlflowClient()
     for model in events.models:

@@ -1,4 +1,4 @@
-"""The models of the soak: several flavours, several versions each, and what the libraries themselves answer for its inputs."""
+"""The models of the soak test: several flavours with several versions each, and the libraries' own answers to its inputs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sklearn.linear_model import LogisticRegression
 FEATURES = 8
 COLUMNS = [f"f{number}" for number in range(FEATURES)]
 SMALL, MEDIUM, LARGE = 1, 40, 3000
-"""Rows of a request; the last make half a megabyte."""
+"""Rows of a request. The largest makes half a megabyte."""
 VERSIONS = 5
 
 _NAMED = frozenset({"line", "xgboost", "lightgbm", "function"})
@@ -27,7 +27,7 @@ _NAMED = frozenset({"line", "xgboost", "lightgbm", "function"})
 
 @dataclass(frozen=True)
 class Inputs:
-    """The rows of one request, in the forms that routes take."""
+    """The rows of one request, in the forms that the routes take."""
 
     rows: list[list[float]]
     name: str
@@ -47,12 +47,12 @@ class Expected:
 class SoakModel:
     name: str
     artifacts: list[Any]
-    """What MLflow logged: that of version n at n - 1."""
+    """Models that MLflow logged. Version n is at index n - 1."""
     expected: list[dict[str, Expected]]
-    """By version, then by the name of the inputs."""
+    """Answers of the library, by version and by the name of the inputs."""
     registered: int = 0
     answering: list[str] = field(default_factory=list[str])
-    """Versions that are deployed and load: requests may name them."""
+    """Versions that are deployed and ready. Requests may name them."""
 
     @property
     def is_named(self) -> bool:
@@ -61,7 +61,7 @@ class SoakModel:
 
 def _function(factor: float) -> Any:
     class Function(mlflow.pyfunc.PythonModel):
-        """Made here, so that it is pickled whole: replicas have no tests to import."""
+        """Defined here so that it is pickled whole: a replica cannot import the tests."""
 
         def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]
             return model_input["f0"] * factor + model_input["f1"]
@@ -79,7 +79,7 @@ _MAKE: dict[str, Callable[[int], Any]] = {
 
 
 def inputs() -> dict[str, Inputs]:
-    """Several of each size, by name."""
+    """Several inputs of each size, by name."""
     rng = np.random.default_rng(7)
     sizes = [SMALL] * 24 + [MEDIUM] * 4 + [LARGE]
     made = (Inputs(rng.random((rows, FEATURES)).tolist(), f"{rows} rows, {number}") for number, rows in enumerate(sizes))
@@ -87,7 +87,7 @@ def inputs() -> dict[str, Inputs]:
 
 
 def models(asked: dict[str, Inputs]) -> list[SoakModel]:
-    """Train and log all versions of all models; none is registered yet."""
+    """Train and log all versions of all models. Registers none."""
     rng = np.random.default_rng(0)
     frame = pd.DataFrame(rng.random((400, FEATURES)), columns=COLUMNS)
     made: list[SoakModel] = []

@@ -1,4 +1,4 @@
-"""The requests of the soak: one of each protocol and route, and whether an answer is what the library itself would say."""
+"""The requests of the soak test: one of each protocol and route, and the comparison of an answer with the library's own."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ VERSION_HEADER = "X-Raylift-Model-Version"
 
 @dataclass(frozen=True)
 class Asked:
-    """A request, and what the answer is held against."""
+    """A request, and the comparison of its answer."""
 
     kind: str
     model: SoakModel
@@ -24,12 +24,12 @@ class Asked:
     path: str
     body: bytes
     read: Callable[[Any, Expected], bool]
-    """Whether a parsed answer says what the library says."""
+    """Returns True if a parsed answer equals the library's."""
     version: str | None = None
-    """That must answer; None: whichever the platform chose, as the answer's header says."""
+    """Version that must answer. None: any version; a header of the answer names it."""
 
     def wrong(self, version: str | None, content: bytes) -> str | None:
-        """What is wrong with an answer of status 200; None: nothing."""
+        """Describe the difference in an answer with status 200. None: it is right."""
         if version is None or (self.version is not None and version != self.version):
             return f"version {version} answered for version {self.version}"
         expected = self.model.expected[int(version) - 1][self.inputs.name]
@@ -37,7 +37,7 @@ class Asked:
 
 
 def some_request(chance: random.Random, models: list[SoakModel], inputs: dict[str, Inputs]) -> Asked:
-    """One of any kind."""
+    """A random request."""
     model = chance.choice(models)
     kind = chance.choice(_KINDS)
     asked = inputs[chance.choice(list(inputs))]
@@ -117,6 +117,6 @@ def _tensor(answer: Any, expected: Expected) -> bool:
 
 
 def _predictions(answer: Any, expected: Expected) -> bool:
-    # MLflow says a series as records of one column.
+    # MLflow returns a series as records of one column.
     said = [row["0"] if isinstance(row, dict) else row for row in answer["predictions"]]
     return said == expected.predictions

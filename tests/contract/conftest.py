@@ -1,4 +1,4 @@
-"""One suite for every database the store runs on. PostgreSQL is a real server, started from the machine's binaries."""
+"""Fixtures for the store on SQLite and on PostgreSQL. PostgreSQL is a real server from the machine's binaries."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def migrated_template(postgres: PostgresServer) -> Generator[str]:
 
 @pytest.fixture(params=BOTH)
 def empty_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Generator[str]:
-    """The address of a database that has no tables yet."""
+    """The address of an empty database without tables."""
     if request.param == "sqlite":
         yield f"sqlite:///{tmp_path}/store.db"
         return
@@ -43,7 +43,7 @@ def empty_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Genera
 
 @pytest.fixture(params=BOTH)
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Generator[str]:
-    """The address of a migrated, empty database."""
+    """The address of an empty database with all tables."""
     if request.param == "sqlite":
         url = f"sqlite:///{tmp_path}/store.db"
         store = Store.open(url)
@@ -58,7 +58,7 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Generator[st
 
 @pytest.fixture
 def open_store(database_url: str) -> Generator[Callable[[], Store]]:
-    """Opens the same database once more, as another process would."""
+    """Open the same database again, as another process would."""
     opened: list[Store] = []
 
     def open_another() -> Store:

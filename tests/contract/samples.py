@@ -1,4 +1,4 @@
-"""Jobs to fill a store with. Time stands still at NOW unless a test moves it."""
+"""Sample jobs. The clock stands still at NOW unless a test moves it."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def add(
 
 
 def start(store: Store, lease: Lease, job: Job, *, now: datetime = NOW) -> Job:
-    """Hand a queued job to Ray, so to say."""
+    """Move a queued job to ``running``."""
     return store.jobs.move(lease, job, JobState.STARTING, now=now, submission_id=submission_id(job.job_id, job.attempt))
 
 

@@ -1,4 +1,4 @@
-"""What several threads and processes do at once. Each case counts on the database alone: no sleeps, no order of threads."""
+"""Threads and processes that use the store at once. Only the database orders them: no test sleeps."""
 
 from __future__ import annotations
 
@@ -48,14 +48,14 @@ for n in range(50):
 
 
 def at_once(acts: Sequence[Callable[[], T]]) -> list[T | Exception]:
-    """Run all of them from one starting line; what each returned or raised."""
+    """Start all calls at the same moment. Returns the result or the exception of each."""
     line = threading.Barrier(len(acts))
 
     def run(act: Callable[[], T]) -> T | Exception:
         line.wait()
         try:
             return act()
-        except Exception as error:  # noqa: BLE001 (the outcome is looked at)
+        except Exception as error:  # noqa: BLE001 (the caller checks it)
             return error
 
     with ThreadPoolExecutor(len(acts)) as pool:
@@ -99,16 +99,16 @@ def test_one_of_several_processes_gets_the_lease(database_url: str, store: Store
     assert sorted(got) == ["1", "none", "none", "none"]
 
 
-def test_several_processes_upload_and_none_is_told_that_the_database_is_locked(database_url: str, store: Store) -> None:
+def test_uploads_of_several_processes_meet_no_locked_database(database_url: str, store: Store) -> None:
     processes_at_once(UPLOAD, [[database_url]] * 3, "go")
     assert store.jobs.count_by_status()[JobStatus.QUEUED] == 150
 
 
-def test_one_key_makes_one_job(open_store: Callable[[], Store], store: Store) -> None:
+def test_concurrent_uploads_with_one_key_make_one_job(open_store: Callable[[], Store], store: Store) -> None:
     stores = [open_store() for _ in range(8)]
     for round_ in range(10):
         key = IdempotencyKey(f"k{round_}", "body", expires_at=after(3600))
-        # Also over an expired key of the same name.
+        # The same for an expired key.
         old = IdempotencyKey(f"k{round_}", "old", expires_at=after(-1))
         add(store, now=after(-2), idempotency=old)
         jobs = at_once([lambda s=s, k=key: add(s, idempotency=k) for s in stores])
@@ -117,7 +117,7 @@ def test_one_key_makes_one_job(open_store: Callable[[], Store], store: Store) ->
     assert store.jobs.count_by_status()[JobStatus.QUEUED] == 20
 
 
-def test_one_key_with_two_bodies_makes_one_job(open_store: Callable[[], Store], store: Store) -> None:
+def test_concurrent_uploads_of_two_bodies_with_one_key_make_one_job(open_store: Callable[[], Store], store: Store) -> None:
     stores = [open_store() for _ in range(8)]
     keys = [IdempotencyKey("k", f"body{n % 2}", expires_at=after(3600)) for n in range(8)]
     outcomes = at_once([lambda s=s, k=k: add(s, idempotency=k) for s, k in zip(stores, keys, strict=True)])
@@ -126,7 +126,7 @@ def test_one_key_with_two_bodies_makes_one_job(open_store: Callable[[], Store], 
     assert len(store.jobs.list(JobFilter(), limit=9).jobs) == 1
 
 
-def test_one_of_many_moves_is_made(open_store: Callable[[], Store], store: Store, lease: Lease) -> None:
+def test_one_of_many_concurrent_moves_is_made(open_store: Callable[[], Store], store: Store, lease: Lease) -> None:
     stores = [open_store() for _ in range(8)]
     for _ in range(5):
         job = add(store)
@@ -136,7 +136,7 @@ def test_one_of_many_moves_is_made(open_store: Callable[[], Store], store: Store
         assert [e.after for e in store.jobs.events(job.job_id)] == [JobState.QUEUED, JobState.STARTING]
 
 
-def test_a_cancel_that_races_with_a_move_is_never_lost(open_store: Callable[[], Store], store: Store, lease: Lease) -> None:
+def test_cancel_during_a_move_is_not_lost(open_store: Callable[[], Store], store: Store, lease: Lease) -> None:
     canceller, mover = open_store(), open_store()
     for _ in range(20):
         job = add(store)
@@ -152,7 +152,7 @@ def test_a_cancel_that_races_with_a_move_is_never_lost(open_store: Callable[[], 
         assert (both.state, both.cancel_requested_at) == (JobState.STARTING, after(1))
 
 
-def test_a_cancel_that_races_with_the_end(open_store: Callable[[], Store], store: Store, lease: Lease) -> None:
+def test_cancel_during_the_last_move_is_kept_or_refused(open_store: Callable[[], Store], store: Store, lease: Lease) -> None:
     canceller, mover = open_store(), open_store()
     for _ in range(20):
         job = add(store)
@@ -166,8 +166,8 @@ def test_a_cancel_that_races_with_the_end(open_store: Callable[[], Store], store
         assert store.jobs.get(job.job_id).state is JobState.FAILED
 
 
-def test_a_takeover_that_races_with_a_move(open_store: Callable[[], Store], store: Store) -> None:
-    """Either the move came first and the new supervisor sees it, or it is refused: never a write after the takeover."""
+def test_move_during_a_takeover_is_seen_or_refused(open_store: Callable[[], Store], store: Store) -> None:
+    """The move comes first and the new supervisor sees it, or it is refused. No write follows the takeover."""
     old, new = open_store(), open_store()
     for round_ in range(20):
         held = store.leases.acquire("supervisor", f"old{round_}", now=after(round_ * 100), seconds=15)
@@ -185,7 +185,7 @@ def test_a_takeover_that_races_with_a_move(open_store: Callable[[], Store], stor
         assert after_all is (JobState.QUEUED if isinstance(moved, StaleLease) else JobState.STARTING)
 
 
-def test_the_script_of_a_new_job_outlives_the_delete_of_the_old_one(
+def test_script_of_a_new_job_survives_the_delete_of_an_old_job(
     open_store: Callable[[], Store], store: Store, lease: Lease
 ) -> None:
     deleter, uploader = open_store(), open_store()
@@ -200,7 +200,7 @@ def test_the_script_of_a_new_job_outlives_the_delete_of_the_old_one(
             store.jobs.script(added.spec.script_sha256)
 
 
-def test_one_of_many_deletes_is_made(open_store: Callable[[], Store], store: Store, lease: Lease) -> None:
+def test_one_of_many_concurrent_deletes_is_made(open_store: Callable[[], Store], store: Store, lease: Lease) -> None:
     stores = [open_store() for _ in range(4)]
     for _ in range(5):
         done = finish(store, lease, add(store))
@@ -209,14 +209,16 @@ def test_one_of_many_deletes_is_made(open_store: Callable[[], Store], store: Sto
         assert len([o for o in outcomes if isinstance(o, JobNotFound)]) == 3
 
 
-def test_one_of_many_adoptions_is_made(open_store: Callable[[], Store]) -> None:
+def test_one_of_many_concurrent_adoptions_is_made(open_store: Callable[[], Store]) -> None:
     stores = [open_store() for _ in range(4)]
     adopted = at_once([lambda s=s: s.jobs.adopt(spec_of(), SCRIPT, job_id="job_1", submission_id="1", now=NOW) for s in stores])
     assert len([job for job in adopted if isinstance(job, Job)]) == 1
     assert adopted.count(None) == 3
 
 
-def test_the_position_in_the_queue_is_right_while_it_moves(open_store: Callable[[], Store], store: Store, lease: Lease) -> None:
+def test_queue_position_is_right_while_jobs_leave_the_queue(
+    open_store: Callable[[], Store], store: Store, lease: Lease
+) -> None:
     jobs = [add(store, now=after(n)) for n in range(20)]
     last = jobs[-1]
     readers = [open_store() for _ in range(3)]

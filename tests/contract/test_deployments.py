@@ -17,7 +17,7 @@ def ensure(store: Store, name: str = "churn", version: str = "1") -> Deployment:
     return store.deployments.ensure(name, version, model_uri=f"models:/{name}/{version}", config=CONFIG, now=NOW)
 
 
-def test_a_deployment_comes_back_as_it_was_entered(store: Store) -> None:
+def test_deployment_is_read_as_it_was_added(store: Store) -> None:
     entered = store.deployments.ensure(
         "churn",
         "3",
@@ -43,18 +43,18 @@ def test_a_deployment_comes_back_as_it_was_entered(store: Store) -> None:
     assert store.deployments.get("churn", "3") == entered
 
 
-def test_entering_it_again_changes_nothing(store: Store) -> None:
+def test_adding_a_deployment_twice_changes_nothing(store: Store) -> None:
     first = ensure(store)
     again = store.deployments.ensure("churn", "1", model_uri="other", config=DeploymentConfig(), now=after(1), wanted=False)
     assert again == first
 
 
-def test_one_that_is_not_wanted_starts_stopped(store: Store) -> None:
+def test_unwanted_deployment_starts_as_stopped(store: Store) -> None:
     entered = store.deployments.ensure("churn", "1", model_uri="u", config=CONFIG, now=NOW, wanted=False)
     assert (entered.wanted, entered.status) == (False, DeploymentStatus.STOPPED)
 
 
-def test_what_is_wanted_counts_up(store: Store, lease: Lease) -> None:
+def test_each_change_of_the_target_raises_its_generation(store: Store, lease: Lease) -> None:
     first = ensure(store)
     ready = store.deployments.observe(
         lease, first, now=after(1), status=DeploymentStatus.UNHEALTHY, replicas=1, message="no", applied_generation=1
@@ -79,25 +79,25 @@ def test_what_is_wanted_counts_up(store: Store, lease: Lease) -> None:
     assert store.deployments.get("churn", "1") == gone
 
 
-def test_an_observation_of_what_is_no_longer_wanted_is_dropped(store: Store, lease: Lease) -> None:
+def test_observation_of_an_older_target_is_dropped(store: Store, lease: Lease) -> None:
     seen = ensure(store)
     wanted = store.deployments.want("churn", "1", now=after(1), wanted=False)
     assert store.deployments.observe(lease, seen, now=after(2), status=DeploymentStatus.READY) is None
     assert store.deployments.get("churn", "1") == wanted
 
 
-def test_demand_is_noted_and_changes_nothing_else(store: Store, lease: Lease) -> None:
+def test_scale_up_request_is_stored_and_changes_nothing_else(store: Store, lease: Lease) -> None:
     first = ensure(store)
     store.deployments.request_scale_up("churn", "1", now=after(5))
     assert store.deployments.get("churn", "1") == replace(first, demanded_at=after(5))
-    # What the supervisor saw before that is still worth writing down.
+    # An observation that the supervisor made before the request is still stored.
     assert store.deployments.observe(lease, first, now=after(6), status=DeploymentStatus.STARTING) is not None
     assert store.deployments.get("churn", "1").demanded_at == after(5)
     store.deployments.request_scale_up("churn", "2", now=after(5))
     assert len(store.deployments.list()) == 1
 
 
-def test_whoever_deploys_a_version_demands_it(store: Store) -> None:
+def test_deploying_a_version_requests_a_scale_up(store: Store) -> None:
     assert ensure(store).demanded_at is None
     entered = store.deployments.ensure("churn", "2", model_uri="u", config=CONFIG, now=NOW, scale_up=True)
     assert entered.demanded_at == NOW
@@ -105,13 +105,13 @@ def test_whoever_deploys_a_version_demands_it(store: Store) -> None:
     assert store.deployments.want("churn", "1", now=after(3), wanted=False).demanded_at == after(2)
 
 
-def test_a_deleted_deployment_cannot_be_observed(store: Store, lease: Lease) -> None:
+def test_deleted_deployment_takes_no_observation(store: Store, lease: Lease) -> None:
     seen = ensure(store)
     store.deployments.delete("churn", "1")
     assert store.deployments.observe(lease, seen, now=after(2), status=DeploymentStatus.READY) is None
 
 
-def test_a_stale_supervisor_observes_nothing(store: Store, lease: Lease) -> None:
+def test_observation_of_a_stale_supervisor_is_refused(store: Store, lease: Lease) -> None:
     seen = ensure(store)
     store.leases.acquire("supervisor", "second", now=after(60), seconds=15)
     with pytest.raises(StaleLease):
@@ -119,13 +119,13 @@ def test_a_stale_supervisor_observes_nothing(store: Store, lease: Lease) -> None
     assert store.deployments.get("churn", "1") == seen
 
 
-def test_an_observation_changes_only_what_it_may(store: Store, lease: Lease) -> None:
+def test_observation_changes_only_observed_fields(store: Store, lease: Lease) -> None:
     facts = {"generation": 7}
     with pytest.raises(TypeError, match="generation"):
         store.deployments.observe(lease, ensure(store), now=NOW, status=DeploymentStatus.READY, **facts)  # pyright: ignore[reportArgumentType]
 
 
-def test_the_list_goes_by_name_and_number(store: Store) -> None:
+def test_list_is_ordered_by_name_and_version_number(store: Store) -> None:
     for name, version in [("b", "10"), ("b", "9"), ("a", "2"), ("B", "1")]:
         ensure(store, name, version)
     assert [(d.model_name, d.version) for d in store.deployments.list()] == [("B", "1"), ("a", "2"), ("b", "9"), ("b", "10")]
@@ -133,7 +133,7 @@ def test_the_list_goes_by_name_and_number(store: Store) -> None:
     assert store.deployments.list("c") == []
 
 
-def test_unknown_deployments(store: Store) -> None:
+def test_unknown_deployment_is_not_found(store: Store) -> None:
     ensure(store)
     with pytest.raises(DeploymentNotFound):
         store.deployments.get("churn", "2")

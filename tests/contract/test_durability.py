@@ -31,7 +31,7 @@ while True:
 """
 
 
-def test_what_was_acknowledged_is_there_after_a_kill(database_url: str, open_store: Callable[[], Store]) -> None:
+def test_acknowledged_jobs_are_stored_after_a_kill(database_url: str, open_store: Callable[[], Store]) -> None:
     process = subprocess.Popen([sys.executable, "-c", UPLOAD_FOR_EVER, database_url], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     acknowledged = [process.stdout.readline().strip() for _ in range(100)]
@@ -42,26 +42,26 @@ def test_what_was_acknowledged_is_there_after_a_kill(database_url: str, open_sto
         assert store.jobs.get(job_id).job_id == job_id
         assert len(store.jobs.events(job_id)) == 1
         assert store.jobs.script(store.jobs.get(job_id).spec.script_sha256)
-    # At most one more: the one that was committed but not printed yet.
+    # One more job at most: committed, but not printed yet.
     assert store.jobs.count_by_status()[JobStatus.QUEUED] in {len(acknowledged), len(acknowledged) + 1}
-    # And the killed writer left no lock behind.
+    # The killed writer left no lock.
     add(store)
 
 
 @pytest.mark.postgres
-def test_a_database_that_restarts_is_found_again(postgres: PostgresServer, migrated_template: str) -> None:
+def test_store_reconnects_to_a_restarted_database(postgres: PostgresServer, migrated_template: str) -> None:
     with postgres.database(migrated_template) as name:
         store = Store.open(postgres.url(name))
         job = add(store)
         postgres.disconnect(name)
-        # The pool tests a connection before it lends it.
+        # The pool tests a connection before it returns it.
         assert store.jobs.get(job.job_id) == job
         store.close()
 
 
 @pytest.mark.postgres
-def test_a_database_whose_machine_went_away_is_given_up_within_half_a_minute(postgres: PostgresServer) -> None:
-    """Nobody says that the connection is broken then, and the kernel would send again for a quarter of an hour."""
+def test_unreachable_database_is_given_up_within_half_a_minute(postgres: PostgresServer) -> None:
+    """The server's machine sends no reset. The kernel would send again for a quarter of an hour."""
     store = Store.open(postgres.url("postgres"))
     connection = store.changes._database.bare_connection()
     with closing(connection), socket.socket(fileno=os.dup(connection.fileno())) as tcp:
@@ -71,7 +71,7 @@ def test_a_database_whose_machine_went_away_is_given_up_within_half_a_minute(pos
 
 
 @pytest.mark.postgres
-def test_a_database_that_is_away_is_named_and_not_more(postgres: PostgresServer) -> None:
+def test_error_names_the_unreachable_database_without_password(postgres: PostgresServer) -> None:
     url = make_url(postgres.url("no_such_database")).set(password="s3cret")
     store = Store.open(url.render_as_string(hide_password=False))
     for act in (store.ping, store.migrate, lambda: add(store), lambda: store.jobs.list(JobFilter(), limit=1)):
@@ -82,9 +82,9 @@ def test_a_database_that_is_away_is_named_and_not_more(postgres: PostgresServer)
     store.close()
 
 
-def test_a_store_that_answers(store: Store) -> None:
+def test_reachable_store_is_healthy(store: Store) -> None:
     store.ping()
 
 
-def test_only_postgresql_may_have_many_nodes(store: Store, database_url: str) -> None:
+def test_only_postgresql_allows_several_nodes(store: Store, database_url: str) -> None:
     assert store.supports_many_nodes is database_url.startswith("postgresql")

@@ -1,4 +1,4 @@
-"""Feedback to predictions, on both databases."""
+"""Feedback to predictions."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ def told(request_id: str, true_value: Any, at: datetime = NOW, *, version: str =
 
 
 @pytest.mark.parametrize("value", [1, 0.5, "yes", True, [1, 0], {"a": [None, 2]}, [], "", 0, False])
-def test_a_value_comes_back_as_it_was_told(store: Store, value: Any) -> None:
+def test_feedback_is_read_as_it_was_sent(store: Store, value: Any) -> None:
     store.feedback.put([told("r1", value)])
     (found,) = store.feedback.page("churn", "1", limit=10).feedback
     assert found == told("r1", value)
     assert type(found.true_value) is type(value)
 
 
-def test_what_is_told_last_counts_also_within_one_list(store: Store) -> None:
+def test_last_feedback_of_a_prediction_counts_even_within_a_list(store: Store) -> None:
     store.feedback.put([told("r1", 1), told("r2", 2), told("r1", 3)])
     store.feedback.put([told("r2", 4, after(5))])
     page = store.feedback.page("churn", "1", limit=10)
@@ -35,7 +35,7 @@ def test_what_is_told_last_counts_also_within_one_list(store: Store) -> None:
     assert store.feedback.count("churn", "1") == 2
 
 
-def test_pages_are_newest_first_and_whole_while_more_is_told(store: Store) -> None:
+def test_pages_are_newest_first_and_complete_while_feedback_arrives(store: Store) -> None:
     store.feedback.put([told(f"r{number}", number, after(number // 2)) for number in range(10)])
     first = store.feedback.page("churn", "1", limit=4)
     store.feedback.put([told("later", 99, after(60))])
@@ -48,24 +48,24 @@ def test_pages_are_newest_first_and_whole_while_more_is_told(store: Store) -> No
     assert seen == [f"r{number}" for number in range(9, -1, -1)]
 
 
-def test_a_cursor_that_is_none_is_refused(store: Store) -> None:
+def test_malformed_cursor_is_refused(store: Store) -> None:
     with pytest.raises(InvalidRequest, match="not a cursor"):
         store.feedback.page("churn", "1", limit=4, cursor="x")
 
 
-def test_versions_are_apart(store: Store) -> None:
+def test_versions_have_separate_feedback(store: Store) -> None:
     store.feedback.put([told("r1", 1), told("r1", 2, version="2")])
     assert [one.true_value for one in store.feedback.page("churn", "2", limit=10).feedback] == [2]
     assert store.feedback.count("churn", "3") == 0
 
 
-def test_what_is_old_is_forgotten(store: Store) -> None:
+def test_old_feedback_is_deleted(store: Store) -> None:
     store.feedback.put([told("old", 1), told("young", 2, after(100))])
     assert not store.feedback.forget_before(after(50))
     assert [one.request_id for one in store.feedback.page("churn", "1", limit=10).feedback] == ["young"]
 
 
-def test_many_may_tell_of_the_same_requests_at_once(open_store: Callable[[], Store]) -> None:
+def test_concurrent_feedback_to_the_same_predictions_is_stored(open_store: Callable[[], Store]) -> None:
     stores = [open_store() for _ in range(4)]
 
     def tell(number: int) -> None:

@@ -1,4 +1,4 @@
-"""The job machine against a model of it: whatever is done in whatever order, the store says what the model says."""
+"""Property test of the job machine: after any sequence of operations, the store agrees with a simple model."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _NUMBERS = itertools.count()
 
 
 class JobMachine(RuleBasedStateMachine):
-    """``model`` is what every job must be; ``past`` are views of jobs that a slow supervisor may still hold."""
+    """State of the test. ``model`` holds every job as it must be. ``past`` holds old views, as a slow supervisor may have."""
 
     jobs = Bundle("jobs")
 
@@ -196,7 +196,7 @@ class JobMachine(RuleBasedStateMachine):
             assert is_open == ([job.attempt] if job.submission_id and job.state in {S.STARTING, S.SCRIPT} else [])
 
     def _take_over(self) -> Lease:
-        # Each holder's lease is over at once, so that the next may take it.
+        # The lease expires at once, so the next supervisor can take it.
         holder = f"supervisor {next(_NUMBERS)}"
         lease = self.store.leases.acquire("supervisor", holder, now=NOW, seconds=0)
         assert lease is not None
@@ -214,12 +214,12 @@ class JobMachine(RuleBasedStateMachine):
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_the_store_agrees_with_the_model(store: Store) -> None:
+def test_store_agrees_with_the_model(store: Store) -> None:
     class Machine(JobMachine):
         def __init__(self) -> None:
             super().__init__(store)
 
     how = settings(max_examples=12, stateful_step_count=20, deadline=None, database=None, derandomize=True)
-    # Databases on a busy machine are slow, and most rules need a job first: neither is a fault.
+    # Databases on a busy machine are slow, and most rules need a job first. Neither is a fault.
     unhurried = settings(how, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
     run_state_machine_as_test(Machine, settings=unhurried)

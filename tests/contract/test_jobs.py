@@ -22,7 +22,7 @@ def ids(jobs: Sequence[Job | QueuedJob]) -> list[str]:
     return [job.job_id for job in jobs]
 
 
-def test_a_job_comes_back_as_it_was_sent(store: Store) -> None:
+def test_job_is_read_as_it_was_added(store: Store) -> None:
     spec = JobSpec(
         script_sha256=spec_of().script_sha256,
         script_name="träin.py",
@@ -48,7 +48,7 @@ def test_a_job_comes_back_as_it_was_sent(store: Store) -> None:
     assert store.jobs.script(spec.script_sha256) == SCRIPT
 
 
-def test_times_are_utc_in_and_out(store: Store) -> None:
+def test_times_are_stored_and_read_in_utc(store: Store) -> None:
     elsewhere = NOW.astimezone(timezone(timedelta(hours=9)))
     job = add(store, now=elsewhere)
     read = store.jobs.get(job.job_id)
@@ -58,7 +58,7 @@ def test_times_are_utc_in_and_out(store: Store) -> None:
         add(store, now=datetime(2026, 1, 1))  # noqa: DTZ001
 
 
-def test_no_lock_and_an_empty_lock_are_different(store: Store, lease: Lease) -> None:
+def test_missing_lock_differs_from_an_empty_lock(store: Store, lease: Lease) -> None:
     assert add(store, environment_lock=()).spec.environment_lock == ()
     job = add(store, environment_lock=None)
     assert store.jobs.get(job.job_id).spec.environment_lock is None
@@ -66,34 +66,34 @@ def test_no_lock_and_an_empty_lock_are_different(store: Store, lease: Lease) -> 
     assert store.jobs.amend(lease, job, environment_lock=()).environment_lock == ()
 
 
-def test_environment_values_are_never_printed(store: Store) -> None:
+def test_values_of_environment_variables_are_not_printed(store: Store) -> None:
     job = add(store, environment={"TOKEN": "s3cret"})
     assert store.jobs.get(job.job_id).spec.environment == {"TOKEN": "s3cret"}
     assert "s3cret" not in repr(store.jobs.get(job.job_id))
 
 
-def test_errors_of_the_database_do_not_show_values(store: Store) -> None:
+def test_database_errors_show_no_values(store: Store) -> None:
     with pytest.raises(Exception, match="INSERT") as caught:  # noqa: PT012 (the statement fails, not the spec)
         spec = replace(spec_of(environment={"TOKEN": "s3cret"}), experiment_name=None)  # pyright: ignore[reportArgumentType]
         store.jobs.add(spec, SCRIPT, job_id="job_1", now=NOW)
     assert "s3cret" not in str(caught.value)
 
 
-def test_a_script_that_is_not_what_the_spec_names_is_refused(store: Store) -> None:
+def test_script_that_differs_from_the_spec_s_hash_is_refused(store: Store) -> None:
     with pytest.raises(ValueError, match="SHA-256"):
         store.jobs.add(spec_of(), b"something else", job_id="job_1", now=NOW)
     with pytest.raises(JobNotFound):
         store.jobs.get("job_1")
 
 
-def test_the_same_id_twice_is_an_error_and_changes_nothing(store: Store) -> None:
+def test_second_job_with_the_same_id_is_refused(store: Store) -> None:
     first = add(store, job_id="job_1")
     with pytest.raises(ValueError, match="job_1"):
         add(store, job_id="job_1", model_name="other")
     assert store.jobs.get("job_1") == first
 
 
-def test_unknown_jobs_and_scripts(store: Store) -> None:
+def test_unknown_jobs_and_scripts_are_not_found(store: Store) -> None:
     for job_id in ("job_none", "job_\0", "job_\ud800", ""):
         with pytest.raises(JobNotFound):
             store.jobs.get(job_id)
@@ -107,7 +107,7 @@ def test_unknown_jobs_and_scripts(store: Store) -> None:
         store.jobs.script("0" * 64)
 
 
-def test_a_damaged_script_is_not_handed_out(store: Store) -> None:
+def test_damaged_script_is_not_returned(store: Store) -> None:
     job = add(store)
     with store._database.write() as session:
         session.execute(update(ScriptRow).values(content=b"rm -rf"))
@@ -116,8 +116,8 @@ def test_a_damaged_script_is_not_handed_out(store: Store) -> None:
 
 
 class TestList:
-    def test_pages_go_from_new_to_old_and_miss_nothing_while_jobs_are_added(self, store: Store) -> None:
-        # Several at one instant: the id decides among them.
+    def test_pages_are_newest_first_and_complete_while_jobs_are_added(self, store: Store) -> None:
+        # Several jobs have the same time: the id orders them.
         jobs = [add(store, now=after(n // 3), job_id=f"job_{9 - n // 3}{n % 3}") for n in range(10)]
         expected = ids(jobs)[::-1]
         page = store.jobs.list(EVERYTHING, limit=4)
@@ -128,17 +128,17 @@ class TestList:
             seen += ids(page.jobs)
         assert seen == expected
 
-    def test_the_last_page_has_no_cursor_though_it_be_full(self, store: Store) -> None:
+    def test_full_last_page_has_no_cursor(self, store: Store) -> None:
         for n in range(4):
             add(store, now=after(n))
         assert store.jobs.list(EVERYTHING, limit=4).next_cursor is None
         assert store.jobs.list(EVERYTHING, limit=5).next_cursor is None
 
-    def test_of_an_empty_store(self, store: Store) -> None:
+    def test_page_of_an_empty_store_is_empty(self, store: Store) -> None:
         page = store.jobs.list(EVERYTHING, limit=10)
         assert (page.jobs, page.next_cursor) == ([], None)
 
-    def test_by_status_model_experiment_and_tag(self, store: Store, lease: Lease) -> None:
+    def test_jobs_are_filtered_by_status_model_experiment_and_tag(self, store: Store, lease: Lease) -> None:
         plain = add(store)
         a = add(store, model_name="a", experiment_name="x", tags={"team": "red", "env": "dev"}, now=after(1))
         b = add(store, model_name="b", experiment_name="x", tags={"team": "blue"}, now=after(2))
@@ -160,20 +160,20 @@ class TestList:
         assert found(model_name="\0", experiment_name="\ud800") == []
 
     @pytest.mark.parametrize("tag", [("team", "red"), ("team", None)])
-    def test_pages_of_a_tag(self, store: Store, tag: tuple[str, str | None]) -> None:
+    def test_filter_by_tag_has_pages(self, store: Store, tag: tuple[str, str | None]) -> None:
         jobs = [add(store, now=after(n), tags={"team": "red"}) for n in range(5)]
         page = store.jobs.list(JobFilter(tag=tag), limit=3)
         rest = store.jobs.list(JobFilter(tag=tag), limit=3, cursor=page.next_cursor)
         assert ids(page.jobs + rest.jobs) == ids(jobs)[::-1]
 
-    def test_tags_of_any_length(self, store: Store) -> None:
+    def test_tags_may_have_any_length(self, store: Store) -> None:
         tags = {"k" * 5000: "v" * 5000, "k" * 5001: "☃" * 5000}
         job = add(store, tags=tags)
         assert store.jobs.get(job.job_id).spec.tags == tags
         assert ids(store.jobs.list(JobFilter(tag=("k" * 5000, None)), limit=9).jobs) == [job.job_id]
 
     @pytest.mark.parametrize("status", JobStatus)
-    def test_a_status_shows_every_state_that_it_stands_for(self, store: Store, lease: Lease, status: JobStatus) -> None:
+    def test_filter_by_status_finds_every_internal_state_of_it(self, store: Store, lease: Lease, status: JobStatus) -> None:
         queued = add(store, now=after(0))
         resolving = store.jobs.move(lease, add(store, now=after(1)), JobState.ENVIRONMENT, now=NOW)
         starting = start(store, lease, add(store, now=after(2)))
@@ -198,14 +198,14 @@ class TestList:
         ["", "x", "äö", "=", "e30", "W10", "AAAA", "[]", base64.urlsafe_b64encode(b'["2026-01-01T00:00:00","a"]').decode()]
         + [base64.urlsafe_b64encode(text).decode() for text in (b'["2026-01-01T00:00:00Z",1]', b"[" * 5000, b'["NaN","a"]')],
     )
-    def test_a_bad_cursor_is_named(self, store: Store, cursor: str) -> None:
+    def test_malformed_cursor_is_refused(self, store: Store, cursor: str) -> None:
         with pytest.raises(InvalidRequest) as caught:
             store.jobs.list(EVERYTHING, limit=1, cursor=cursor)
         assert [error.field for error in caught.value.errors] == ["cursor"]
 
 
 class TestQueue:
-    def test_goes_by_priority_then_age_then_id(self, store: Store) -> None:
+    def test_queue_is_ordered_by_priority_then_age_then_id(self, store: Store) -> None:
         late = add(store, now=after(5), job_id="job_a")
         early = add(store, now=after(1), job_id="job_b")
         urgent = add(store, now=after(9), priority=100)
@@ -218,7 +218,7 @@ class TestQueue:
         assert sorted(positions, key=lambda job_id: positions[job_id] or 0) == expected
         assert sorted(positions.values(), key=lambda p: p or 0) == list(range(1, 8))
 
-    def test_admitted_jobs_have_no_position(self, store: Store, lease: Lease) -> None:
+    def test_admitted_job_has_no_queue_position(self, store: Store, lease: Lease) -> None:
         first, second = add(store), add(store, now=after(1))
         assert store.jobs.queue_position(second) == 2
         admitted = start(store, lease, first)
@@ -226,7 +226,7 @@ class TestQueue:
         assert store.jobs.queue_position(second) == 1
         assert ids(store.jobs.queue_heads(5)) == [second.job_id]
 
-    def test_in_states_oldest_first(self, store: Store, lease: Lease) -> None:
+    def test_jobs_in_states_are_listed_oldest_first(self, store: Store, lease: Lease) -> None:
         jobs = [add(store, now=after(n)) for n in (2, 0, 1)]
         active = [start(store, lease, job) for job in jobs]
         assert store.jobs.in_states([JobState.STARTING, JobState.SCRIPT]) == [active[1], active[2], active[0]]
@@ -234,17 +234,17 @@ class TestQueue:
 
 
 class TestCancel:
-    def test_is_remembered_once(self, store: Store) -> None:
+    def test_cancel_request_is_stored_once(self, store: Store) -> None:
         job = add(store)
         asked = store.jobs.request_cancel(job.job_id, now=after(1))
         assert asked == replace(job, cancel_requested_at=after(1))
         assert store.jobs.request_cancel(job.job_id, now=after(2)) == asked
 
-    def test_leaves_a_finished_job_as_it_is(self, store: Store, lease: Lease) -> None:
+    def test_cancel_leaves_a_finished_job_unchanged(self, store: Store, lease: Lease) -> None:
         done = finish(store, lease, add(store))
         assert store.jobs.request_cancel(done.job_id, now=after(1)) == done
 
-    def test_the_supervisor_finds_them_wherever_they_are(self, store: Store, lease: Lease) -> None:
+    def test_supervisor_finds_cancel_requests_in_every_state(self, store: Store, lease: Lease) -> None:
         add(store)
         waiting, running, over = add(store), start(store, lease, add(store)), add(store)
         second = store.jobs.request_cancel(running.job_id, now=after(2))
@@ -255,7 +255,7 @@ class TestCancel:
 
 
 class TestDelete:
-    def test_removes_every_trace(self, store: Store, lease: Lease) -> None:
+    def test_delete_removes_every_row_of_a_job(self, store: Store, lease: Lease) -> None:
         done = finish(store, lease, add(store, tags={"team": "red"}))
         assert store.jobs.delete(done.job_id) == done
         with pytest.raises(JobNotFound):
@@ -266,13 +266,13 @@ class TestDelete:
         with pytest.raises(NotFound):
             store.jobs.script(done.spec.script_sha256)
 
-    def test_keeps_a_script_that_another_job_runs(self, store: Store, lease: Lease) -> None:
+    def test_delete_keeps_a_script_of_another_job(self, store: Store, lease: Lease) -> None:
         other = add(store)
         done = finish(store, lease, add(store))
         store.jobs.delete(done.job_id)
         assert store.jobs.script(other.spec.script_sha256) == SCRIPT
 
-    def test_refuses_a_job_that_is_not_final(self, store: Store, lease: Lease) -> None:
+    def test_delete_of_an_unfinished_job_is_refused(self, store: Store, lease: Lease) -> None:
         job = start(store, lease, add(store))
         with pytest.raises(JobNotFinished):
             store.jobs.delete(job.job_id)
@@ -280,7 +280,7 @@ class TestDelete:
 
 
 class TestAdopt:
-    def test_enters_a_job_that_ray_runs_already(self, store: Store) -> None:
+    def test_adoption_adds_a_job_that_ray_runs(self, store: Store) -> None:
         spec = spec_of(origin=Origin.RAY)
         job = store.jobs.adopt(spec, SCRIPT, job_id="job_raysubmit_1", submission_id="raysubmit_1", now=NOW)
         assert job is not None
@@ -289,7 +289,7 @@ class TestAdopt:
         assert [(e.before, e.after) for e in store.jobs.events(job.job_id)] == [(None, JobState.STARTING)]
         assert [(a.number, a.submission_id, a.created_at) for a in store.jobs.attempts(job.job_id)] == [(1, "raysubmit_1", NOW)]
 
-    def test_is_done_once(self, store: Store) -> None:
+    def test_adoption_is_made_once(self, store: Store) -> None:
         first = store.jobs.adopt(spec_of(), SCRIPT, job_id="job_1", submission_id="1", now=NOW)
         assert store.jobs.adopt(spec_of(), SCRIPT, job_id="job_1", submission_id="1", now=after(1)) is None
         assert store.jobs.get("job_1") == first

@@ -46,20 +46,20 @@ def table_names(store: Store) -> set[str]:
         return set(inspect(connection).get_table_names())
 
 
-def test_the_migrations_make_the_tables(empty_store: Store) -> None:
+def test_migrations_make_the_tables_of_the_code(empty_store: Store) -> None:
     empty_store.migrate()
     with alembic(empty_store) as config:
         command.check(config)
 
 
-def test_migrating_again_keeps_what_is_there(store: Store) -> None:
+def test_repeated_migration_keeps_the_data(store: Store) -> None:
     job = add(store)
     store.migrate()
     store.migrate()
     assert store.jobs.get(job.job_id) == job
 
 
-def test_down_and_up_again(empty_store: Store) -> None:
+def test_database_can_be_downgraded_and_upgraded(empty_store: Store) -> None:
     empty_store.migrate()
     with alembic(empty_store) as config:
         command.downgrade(config, "base")
@@ -68,7 +68,7 @@ def test_down_and_up_again(empty_store: Store) -> None:
     assert table_names(empty_store) == TABLES | {"alembic_version"}
 
 
-def test_a_migration_that_fails_leaves_nothing_half_done(empty_store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_migration_is_rolled_back(empty_store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     upgrade = command.upgrade
 
     def upgrade_and_fail(config: Config, revision: str) -> None:
@@ -84,14 +84,14 @@ def test_a_migration_that_fails_leaves_nothing_half_done(empty_store: Store, mon
     assert table_names(empty_store) > TABLES
 
 
-def test_a_database_of_a_newer_release_is_left_alone(store: Store) -> None:
+def test_database_of_a_newer_release_is_refused(store: Store) -> None:
     with store._database.write() as session:
         session.execute(text("UPDATE alembic_version SET version_num = '9999'"))
     with pytest.raises(RuntimeError, match="newer release"):
         store.migrate()
 
 
-def test_two_processes_that_start_at_once_on_an_empty_database(empty_database_url: str, empty_store: Store) -> None:
+def test_two_processes_migrate_an_empty_database_at_once(empty_database_url: str, empty_store: Store) -> None:
     processes = [
         subprocess.Popen(
             [sys.executable, "-c", MIGRATE, empty_database_url], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True

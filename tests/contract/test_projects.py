@@ -31,21 +31,21 @@ def counts(store: Store) -> tuple[int, int]:
         return projects or 0, session.scalar(select(func.count()).select_from(JobProjectRow)) or 0
 
 
-def test_a_job_has_its_project(store: Store) -> None:
+def test_project_of_a_job_is_stored(store: Store) -> None:
     job = upload(store)
     assert store.jobs.get(job.job_id) == job
     assert (job.spec.project_sha256, job.spec.entrypoint) == (PROJECT.sha256, "train.py")
     assert store.jobs.project(PROJECT.sha256) == PROJECT.content
 
 
-def test_a_project_is_kept_once(store: Store) -> None:
+def test_project_of_two_jobs_is_stored_once(store: Store) -> None:
     upload(store)
     upload(store)
     upload(store, project=None)
     assert counts(store) == (1, 3)
 
 
-def test_a_project_goes_with_its_last_job(store: Store, lease: Lease) -> None:
+def test_project_is_deleted_with_its_last_job(store: Store, lease: Lease) -> None:
     jobs = [upload(store), upload(store)]
     other = upload(store, OTHER, OTHER.sha256)
     for job in jobs:
@@ -59,13 +59,13 @@ def test_a_project_goes_with_its_last_job(store: Store, lease: Lease) -> None:
     assert store.jobs.get(other.job_id)
 
 
-def test_a_job_without_a_project_leaves_projects_alone(store: Store, lease: Lease) -> None:
+def test_job_without_a_project_changes_no_project(store: Store, lease: Lease) -> None:
     upload(store)
     store.jobs.delete(finish(store, lease, add(store)).job_id)
     assert counts(store) == (1, 1)
 
 
-def test_a_job_whose_project_is_nowhere_is_not_taken(store: Store) -> None:
+def test_job_with_an_unknown_project_is_refused(store: Store) -> None:
     with pytest.raises(NotFound):
         upload(store, project=None)
     assert counts(store) == (0, 0)
@@ -73,13 +73,13 @@ def test_a_job_whose_project_is_nowhere_is_not_taken(store: Store) -> None:
 
 
 @pytest.mark.parametrize("project", [OTHER, replace(OTHER, sha256=PROJECT.sha256)])
-def test_a_project_that_is_another_is_not_taken(store: Store, project: PackedProject) -> None:
+def test_project_with_another_hash_is_refused(store: Store, project: PackedProject) -> None:
     with pytest.raises(ValueError, match="SHA-256"):
         upload(store, project)
     assert counts(store) == (0, 0)
 
 
-def test_damage_is_noticed(store: Store) -> None:
+def test_damaged_project_is_not_returned(store: Store) -> None:
     upload(store)
     with store._database.write() as session:
         row = session.get(ProjectRow, PROJECT.sha256)
@@ -89,7 +89,7 @@ def test_damage_is_noticed(store: Store) -> None:
         store.jobs.project(PROJECT.sha256)
 
 
-def test_uploads_and_deletions_at_once_never_lose_a_project(open_store: Callable[[], Store], lease: Lease) -> None:
+def test_concurrent_uploads_and_deletes_lose_no_project(open_store: Callable[[], Store], lease: Lease) -> None:
     errors: list[BaseException] = []
 
     def play() -> None:

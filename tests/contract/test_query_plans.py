@@ -1,4 +1,4 @@
-"""Every query of the hot paths reads a range of an index: seen in the database's own plan, not in a stopwatch."""
+"""Every frequent query reads a range of an index. The database's own query plan proves it, without a stopwatch."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def plan_of(store: Store, statement: str, parameters: object) -> str:
     with store._database.write() as session:
         connection = session.connection()
         if store.supports_many_nodes:
-            # Tables of a test are small: without this the planner would rightly read and sort them whole.
+            # The test's tables are small. Without this setting, the planner would rightly read and sort whole tables.
             for way in ("seqscan", "bitmapscan", "sort"):
                 connection.execute(text(f"SET LOCAL enable_{way} = off"))
             (plan,) = connection.exec_driver_sql(f"EXPLAIN (FORMAT JSON) {statement}", parameters).one()  # pyright: ignore[reportArgumentType]
@@ -64,7 +64,7 @@ def check(store: Store, act: Callable[[], object]) -> None:
     assert statements
     for statement, parameters in statements:
         plan = plan_of(store, statement, parameters)
-        # SQLite: no sort, and no scan but along an index. PostgreSQL: the same, in its words.
+        # SQLite: no sort, and no scan except along an index. PostgreSQL: the same in its own terms.
         assert "TEMP B-TREE" not in plan, statement
         assert not re.search(r"SCAN (?!\w+ USING (COVERING )?INDEX)", plan), (statement, plan)
         assert '"Seq Scan"' not in plan, (statement, plan)
@@ -73,12 +73,12 @@ def check(store: Store, act: Callable[[], object]) -> None:
 
 @pytest.mark.parametrize("cursor", [None, CURSOR], ids=["first", "next"])
 @pytest.mark.parametrize("wanted", LISTS, ids=str)
-def test_lists(store: Store, wanted: JobFilter, cursor: str | None) -> None:
+def test_list_queries_read_index_ranges(store: Store, wanted: JobFilter, cursor: str | None) -> None:
     add(store)
     check(store, lambda: store.jobs.list(wanted, limit=50, cursor=cursor))
 
 
-def test_the_queue(store: Store) -> None:
+def test_queue_queries_read_index_ranges(store: Store) -> None:
     job = add(store)
     check(store, lambda: store.jobs.queue_heads(100))
     check(store, lambda: store.jobs.queue_heads(100, nodes=[Resources(2.0, 2**30), Resources(8.0, 2**20, 1.0)]))
@@ -86,7 +86,7 @@ def test_the_queue(store: Store) -> None:
     check(store, lambda: store.jobs.queue_position(job))
 
 
-def test_the_supervisors_looks(store: Store) -> None:
+def test_queries_of_the_supervisor_read_index_ranges(store: Store) -> None:
     job = add(store)
     check(store, lambda: store.jobs.get(job.job_id))
     check(store, lambda: store.jobs.request_cancel(job.job_id, now=NOW))
@@ -95,7 +95,7 @@ def test_the_supervisors_looks(store: Store) -> None:
     check(store, store.jobs.cancelling)
 
 
-def test_moves_and_deletes(store: Store) -> None:
+def test_moves_and_deletes_read_index_ranges(store: Store) -> None:
     lease = store.leases.acquire("supervisor", "a", now=NOW, seconds=15)
     assert lease is not None
     job = add(store, tags={"team": "red"})
@@ -107,5 +107,5 @@ def test_moves_and_deletes(store: Store) -> None:
     check(store, move_and_delete)
 
 
-def test_an_adoption_of_what_is_there(store: Store) -> None:
+def test_repeated_adoption_reads_index_ranges(store: Store) -> None:
     check(store, lambda: store.jobs.adopt(spec_of(), b"import mlflow\n", job_id="job_1", submission_id="s", now=NOW))

@@ -1,4 +1,4 @@
-"""The queue as admission reads it, quotas, and the mark that says whether anything was written."""
+"""The queue as admission reads it, quotas, and the change mark of the store."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def add_within(store: Store, max_queued: int, owner: str = "ann") -> Job:
 
 
 class TestHeads:
-    def test_no_owner_hides_another(self, store: Store) -> None:
+    def test_jobs_of_one_owner_do_not_hide_another_owner(self, store: Store) -> None:
         for n in range(20):
             add(store, now=after(n), owner="ann", priority=90)
         late = add(store, now=after(99), owner="bob", priority=0)
@@ -31,18 +31,18 @@ class TestHeads:
         assert [job.owner for job in heads] == ["ann", "ann", "ann", "bob"]
         assert heads[-1].job_id == late.job_id
 
-    def test_each_owner_s_by_priority_then_age(self, store: Store) -> None:
+    def test_jobs_of_an_owner_are_ordered_by_priority_then_age(self, store: Store) -> None:
         late, early = add(store, now=after(2)), add(store, now=after(1))
         urgent = add(store, now=after(3), priority=51)
         assert [job.job_id for job in store.jobs.queue_heads(9)] == [urgent.job_id, early.job_id, late.job_id]
 
-    def test_say_what_admission_needs(self, store: Store) -> None:
+    def test_queue_rows_have_the_fields_of_admission(self, store: Store) -> None:
         job = add(store, owner="ann", priority=7, resources=Resources(0.5, 3 * GIB, 1.0))
         (head,) = store.jobs.queue_heads(1)
         assert (head.job_id, head.owner, head.priority, head.created_at) == (job.job_id, "ann", 7, NOW)
         assert head.resources == Resources(0.5, 3 * GIB, 1.0)
 
-    def test_what_no_node_could_hold_does_not_hide_the_rest(self, store: Store) -> None:
+    def test_jobs_too_large_for_every_node_do_not_hide_others(self, store: Store) -> None:
         for n in range(5):
             add(store, now=after(n), resources=Resources(64.0, GIB))
         add(store, now=after(6), resources=Resources(1.0, GIB, 1.0))
@@ -50,13 +50,13 @@ class TestHeads:
         nodes = [Resources(0.1, 2 * GIB), Resources(8.0, GIB // 2)]
         assert [job.job_id for job in store.jobs.queue_heads(2, nodes=nodes)] == [small.job_id]
 
-    def test_only_jobs_that_wait(self, store: Store, lease: Lease) -> None:
+    def test_queue_holds_only_waiting_jobs(self, store: Store, lease: Lease) -> None:
         start(store, lease, add(store))
         assert store.jobs.queue_heads(5) == []
 
 
 class TestQuota:
-    def test_counts_the_owner_s_waiting_jobs(self, store: Store, lease: Lease) -> None:
+    def test_quota_counts_the_waiting_jobs_of_an_owner(self, store: Store, lease: Lease) -> None:
         first, _ = add_within(store, 2), add_within(store, 2)
         with pytest.raises(QuotaExceeded, match="quota is 2"):
             add_within(store, 2)
@@ -64,7 +64,7 @@ class TestQuota:
         start(store, lease, first)
         add_within(store, 2)
 
-    def test_holds_when_uploads_come_together(self, store: Store) -> None:
+    def test_quota_holds_for_concurrent_uploads(self, store: Store) -> None:
         def attempt(_: int) -> bool:
             try:
                 add_within(store, 5)
@@ -77,7 +77,7 @@ class TestQuota:
         assert sum(taken) == 5
         assert len(store.jobs.list(JobFilter(owner="ann"), limit=50).jobs) == 5
 
-    def test_held_are_the_admitted_jobs(self, store: Store, lease: Lease) -> None:
+    def test_admitted_jobs_hold_resources(self, store: Store, lease: Lease) -> None:
         for _ in range(2):
             start(store, lease, add(store, owner="ann", resources=Resources(0.5, GIB, 1.0)))
         add(store, owner="ann")
@@ -87,7 +87,7 @@ class TestQuota:
         assert store.jobs.held_by("nobody") == Held()
 
 
-def test_lists_by_owner(store: Store, lease: Lease) -> None:
+def test_jobs_are_listed_by_owner(store: Store, lease: Lease) -> None:
     mine, _ = add(store, owner="ann"), add(store, owner="bob")
     started = start(store, lease, add(store, owner="ann", now=after(1)))
     assert store.jobs.list(JobFilter(owner="ann"), limit=9).jobs == [started, mine]
@@ -96,13 +96,13 @@ def test_lists_by_owner(store: Store, lease: Lease) -> None:
 
 
 class TestChanges:
-    def test_the_mark_stays_while_nobody_writes(self, store: Store) -> None:
+    def test_change_mark_stays_without_writes(self, store: Store) -> None:
         mark = store.changes.mark()
         store.jobs.list(JobFilter(), limit=5)
         store.jobs.queue_heads(5)
         assert store.changes.mark() == mark
 
-    def test_every_write_changes_it(self, store: Store, lease: Lease, open_store: Callable[[], Store]) -> None:
+    def test_every_write_changes_the_change_mark(self, store: Store, lease: Lease, open_store: Callable[[], Store]) -> None:
         marks = [store.changes.mark()]
         job = add(open_store())
         marks.append(store.changes.mark())
@@ -112,7 +112,7 @@ class TestChanges:
         marks.append(store.changes.mark())
         assert len(set(marks)) == 4
 
-    def test_what_is_committed_after_the_mark_changes_it_again(self, store: Store) -> None:
+    def test_later_commit_changes_the_change_mark_again(self, store: Store) -> None:
         with store._database.write() as session:
             session.connection().exec_driver_sql("DELETE FROM idempotency_keys")
             during = store.changes.mark()

@@ -19,14 +19,14 @@ def submit(store: Store, submission_id: str) -> Job:
     return store.jobs.add(spec_of(ray=request), SCRIPT, job_id=new_job_id(NOW.timestamp()), now=NOW)
 
 
-def test_a_job_is_found_by_the_submission_id_that_its_client_chose(store: Store) -> None:
+def test_job_is_found_by_the_submission_id_of_its_client(store: Store) -> None:
     job = submit(store, "mine")
     submit(store, "other")
     assert store.jobs.of_submission("mine") == job == store.jobs.get(job.job_id)
     assert store.jobs.of_submission("nobody's") is None
 
 
-def test_a_submission_id_is_one_job_s(store: Store) -> None:
+def test_submission_id_belongs_to_one_job(store: Store) -> None:
     job, platform_job = submit(store, "mine"), add(store)
     for taken in ("mine", platform_job.job_id):
         with pytest.raises(SubmissionIdTaken, match="already exists"):
@@ -35,7 +35,7 @@ def test_a_submission_id_is_one_job_s(store: Store) -> None:
     assert sum(store.jobs.count_by_status().values()) == 2
 
 
-def test_a_submission_id_is_free_once_its_job_is_deleted(store: Store, lease: Lease) -> None:
+def test_submission_id_is_free_after_its_job_is_deleted(store: Store, lease: Lease) -> None:
     first = submit(store, "mine")
     finish(store, lease, first)
     store.jobs.delete(first.job_id)
@@ -46,7 +46,7 @@ def test_a_submission_id_is_free_once_its_job_is_deleted(store: Store, lease: Le
         store.jobs.get(first.job_id)
 
 
-def test_a_package_lives_until_its_time_is_over(store: Store) -> None:
+def test_package_is_kept_until_it_expires(store: Store) -> None:
     packages = store.ray_packages
     packages.keep("a.zip", b"a", expires_at=NOW + DAY)
     packages.keep("b.zip", b"b", expires_at=NOW + DAY)
@@ -59,7 +59,7 @@ def test_a_package_lives_until_its_time_is_over(store: Store) -> None:
     assert (packages.read("a.zip"), packages.read("b.zip"), packages.read("d.zip")) == (b"a", None, b"d")
 
 
-def test_a_package_may_be_uploaded_again(store: Store) -> None:
+def test_package_can_be_uploaded_again(store: Store) -> None:
     for content in (b"first", b"second"):
         store.ray_packages.keep("a.zip", content, expires_at=after(60))
     assert store.ray_packages.read("a.zip") == b"second"

@@ -44,7 +44,7 @@ def closed(store: Store, lease: Lease, sweep: Sweep) -> Sweep:
     return store.sweeps.move(lease, sweep, SweepState.COMPLETED, now=after(1), message="done")
 
 
-def test_a_sweep_and_its_jobs_are_there_together(store: Store) -> None:
+def test_sweep_and_its_jobs_are_added_together(store: Store) -> None:
     spec_fields: dict[str, Any] = {
         "metric": "loss",
         "mode": SweepMode.MIN,
@@ -57,11 +57,11 @@ def test_a_sweep_and_its_jobs_are_there_together(store: Store) -> None:
     assert store.sweeps.jobs(sweep_id) == added.jobs
     assert [job.spec.sweep and dict(job.spec.sweep.parameters) for job in store.sweeps.jobs(sweep_id)] == grid(PARAMETERS)
     assert list(store.sweeps.get(sweep_id).spec.parameters) == ["lr", "depth"]
-    # In the order of the table.
+    # In the order of the sweep's table.
     assert store.jobs.in_states([JobState.QUEUED]) == added.jobs
 
 
-def test_a_sweep_that_cannot_be_added_whole_is_not_added(store: Store) -> None:
+def test_sweep_is_added_whole_or_not_at_all(store: Store) -> None:
     taken = add(store)
     spec = SweepSpec(parameters={"a": ("1", "2")}, script_name="train.py", experiment_name="churn")
     pairs = [(new_job_id(), spec_of()), (taken.job_id, spec_of())]
@@ -72,7 +72,7 @@ def test_a_sweep_that_cannot_be_added_whole_is_not_added(store: Store) -> None:
     assert store.jobs.list(JobFilter(), limit=9).jobs == [taken]
 
 
-def test_a_repeated_upload_is_one_sweep(store: Store) -> None:
+def test_repeated_upload_makes_one_sweep(store: Store) -> None:
     key = IdempotencyKey("k", "body", expires_at=after(60))
     first = add_sweep(store, idempotency=key)
     assert not first.repeated
@@ -82,7 +82,7 @@ def test_a_repeated_upload_is_one_sweep(store: Store) -> None:
     assert len(store.jobs.list(JobFilter(), limit=99).jobs) == len(first.jobs)
 
 
-def test_jobs_are_listed_by_their_sweep(store: Store) -> None:
+def test_jobs_are_filtered_by_sweep(store: Store) -> None:
     added, other = add_sweep(store), add(store)
     page = store.jobs.list(JobFilter(sweep_id=added.sweep.sweep_id), limit=3)
     rest = store.jobs.list(JobFilter(sweep_id=added.sweep.sweep_id), limit=3, cursor=page.next_cursor)
@@ -90,7 +90,7 @@ def test_jobs_are_listed_by_their_sweep(store: Store) -> None:
     assert other not in page.jobs
 
 
-def test_pages_of_sweeps_are_newest_first_with_counts(store: Store, lease: Lease) -> None:
+def test_pages_of_sweeps_are_newest_first_with_status_counts(store: Store, lease: Lease) -> None:
     first, second, third = (add_sweep(store, now=after(seconds)) for seconds in (0, 1, 2))
     finish(store, lease, first.jobs[0])
     page = store.sweeps.list(limit=2)
@@ -101,7 +101,7 @@ def test_pages_of_sweeps_are_newest_first_with_counts(store: Store, lease: Lease
     assert (last.sweeps[0].counts[JobStatus.COMPLETED], last.sweeps[0].counts[JobStatus.QUEUED]) == (1, 3)
 
 
-def test_a_sweep_is_due_until_it_runs_and_again_when_all_its_jobs_have_ended(store: Store, lease: Lease) -> None:
+def test_sweep_is_due_before_it_runs_and_after_its_last_job(store: Store, lease: Lease) -> None:
     added = add_sweep(store)
     assert store.sweeps.due() == [added.sweep]
     running = store.sweeps.move(lease, added.sweep, SweepState.RUNNING, now=NOW, parent_run_id="r", mlflow_experiment_id="1")
@@ -109,7 +109,7 @@ def test_a_sweep_is_due_until_it_runs_and_again_when_all_its_jobs_have_ended(sto
     assert store.sweeps.due() == []
     for job in added.jobs[1:]:
         finish(store, lease, job)
-    add_sweep(store)  # Its jobs wait: they are not this one's.
+    add_sweep(store)  # The other sweep's jobs wait, not those of this one.
     assert running not in store.sweeps.due()
     finish(store, lease, added.jobs[0])
     assert running in store.sweeps.due()
@@ -118,7 +118,7 @@ def test_a_sweep_is_due_until_it_runs_and_again_when_all_its_jobs_have_ended(sto
     assert over.sweep_id not in {sweep.sweep_id for sweep in store.sweeps.due()}
 
 
-def test_moves_are_guarded(store: Store, lease: Lease) -> None:
+def test_moves_of_sweeps_are_guarded_by_lease_and_state(store: Store, lease: Lease) -> None:
     sweep = add_sweep(store).sweep
     with pytest.raises(IllegalMove):
         store.sweeps.move(lease, sweep, SweepState.COMPLETED, now=NOW)
@@ -131,7 +131,7 @@ def test_moves_are_guarded(store: Store, lease: Lease) -> None:
         store.sweeps.move(lease, store.sweeps.get(sweep.sweep_id), SweepState.CLOSING, now=NOW)
 
 
-def test_cancelling_a_sweep_cancels_what_has_not_ended(store: Store, lease: Lease) -> None:
+def test_cancelling_a_sweep_cancels_its_unfinished_jobs(store: Store, lease: Lease) -> None:
     added, other = add_sweep(store), add(store)
     done = finish(store, lease, added.jobs[0])
     first = store.sweeps.request_cancel(added.sweep.sweep_id, now=after(1))
@@ -144,14 +144,14 @@ def test_cancelling_a_sweep_cancels_what_has_not_ended(store: Store, lease: Leas
         store.sweeps.request_cancel("sweep_unknown", now=NOW)
 
 
-def test_a_sweep_whose_best_is_chosen_is_not_cancelled(store: Store, lease: Lease) -> None:
+def test_sweep_with_a_chosen_best_job_is_not_cancelled(store: Store, lease: Lease) -> None:
     added = add_sweep(store)
     ended(store, lease, added)
     closing = store.sweeps.move(lease, added.sweep, SweepState.CLOSING, now=NOW)
     assert store.sweeps.request_cancel(closing.sweep_id, now=after(1)) == closing
 
 
-def test_a_sweep_is_forgotten_after_its_jobs(store: Store, lease: Lease) -> None:
+def test_sweep_is_deleted_after_its_jobs(store: Store, lease: Lease) -> None:
     added, other = add_sweep(store), add_sweep(store)
     with pytest.raises(SweepNotFinished):
         store.sweeps.delete(added.sweep.sweep_id)
@@ -173,7 +173,7 @@ def test_a_sweep_is_forgotten_after_its_jobs(store: Store, lease: Lease) -> None
     assert store.sweeps.get(other.sweep.sweep_id) == other.sweep
 
 
-def test_jobs_wait_for_their_sweep_to_open_and_for_their_turn(store: Store, lease: Lease) -> None:
+def test_jobs_wait_until_their_sweep_opens_and_has_a_free_slot(store: Store, lease: Lease) -> None:
     opening, limited, free = add_sweep(store), add_sweep(store, max_parallel=2), add_sweep(store)
     for added in (limited, free):
         store.sweeps.move(lease, added.sweep, SweepState.RUNNING, now=NOW)
@@ -189,7 +189,7 @@ def test_jobs_wait_for_their_sweep_to_open_and_for_their_turn(store: Store, leas
     assert frozenset().union(*map(store.sweeps.held_back, sweeps)) == held_back
 
 
-def test_a_turn_is_nobody_s_who_fits_nowhere_and_no_owner_hides_another(store: Store, lease: Lease) -> None:
+def test_job_that_fits_no_node_takes_no_slot_of_its_sweep(store: Store, lease: Lease) -> None:
     added, other = add_sweep(store, max_parallel=1), add(store, owner="ann", now=after(9))
     store.sweeps.move(lease, added.sweep, SweepState.RUNNING, now=NOW)
     before, behind = add(store, now=after(-1)), add(store, now=after(1))
@@ -199,10 +199,8 @@ def test_a_turn_is_nobody_s_who_fits_nowhere_and_no_owner_hides_another(store: S
     assert store.jobs.has_queued_jobs()
 
 
-def test_ever_so_many_jobs_that_wait_for_their_turn_are_told_from_the_rest_in_few_parameters(
-    store: Store, lease: Lease
-) -> None:
-    # PostgreSQL takes 65,535 parameters in a statement.
+def test_many_waiting_sweep_jobs_need_few_query_parameters(store: Store, lease: Lease) -> None:
+    # PostgreSQL takes at most 65,535 parameters in a statement.
     added, other = add_sweep(store, max_parallel=1), add(store, now=after(9))
     store.sweeps.move(lease, added.sweep, SweepState.RUNNING, now=NOW)
     with recorded(store) as statements:

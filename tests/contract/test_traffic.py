@@ -1,4 +1,4 @@
-"""Traffic tables, aliases and their audit, on both databases."""
+"""Traffic tables, aliases and their audit."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ SECOND = TrafficTable((Route(Target("4"), 1.0),))
 
 
 def moved(store: Store, alias: str, version: str | None, *, name: str = "churn") -> object:
-    """What the supervisor does that has just looked at MLflow."""
+    """Report the aliases of MLflow to the store, as the supervisor does."""
     known = next((record for record in store.traffic.aliases(name) if record.alias == alias), None)
     return store.traffic.observe(name, alias, version, now=after(9), known=known)
 
 
-def test_a_table_comes_back_as_it_was_put(store: Store) -> None:
+def test_traffic_table_is_read_as_it_was_put(store: Store) -> None:
     assert store.traffic.get("churn") is None
     put = store.traffic.put("churn", FIRST, who="ann", now=NOW)
     assert put == TrafficRecord("churn", 1, FIRST, NOW, "ann")
@@ -33,7 +33,7 @@ def test_a_table_comes_back_as_it_was_put(store: Store) -> None:
     assert store.traffic.list() == [put]
 
 
-def test_each_change_is_a_revision_and_a_row_of_the_audit(store: Store) -> None:
+def test_each_change_adds_a_revision_and_an_audit_row(store: Store) -> None:
     store.traffic.put("churn", FIRST, who="ann", now=NOW)
     store.traffic.put("churn", SECOND, who="bob", now=after(1))
     gone = store.traffic.put("churn", None, who="ann", now=after(2), action=TrafficAction.DELETE)
@@ -53,13 +53,13 @@ def test_each_change_is_a_revision_and_a_row_of_the_audit(store: Store) -> None:
     assert store.traffic.at_revision("churn", 9) is None
 
 
-def test_the_same_table_again_is_no_change(store: Store) -> None:
+def test_putting_the_same_table_again_changes_nothing(store: Store) -> None:
     first = store.traffic.put("churn", FIRST, who="ann", now=NOW)
     assert store.traffic.put("churn", FIRST, who="bob", now=after(1)) == first
     assert len(store.traffic.history("churn", limit=10)) == 1
 
 
-def test_whoever_saw_another_revision_changes_nothing(store: Store) -> None:
+def test_change_based_on_another_revision_is_refused(store: Store) -> None:
     store.traffic.put("churn", FIRST, who="ann", now=NOW, expected_revision=0)
     with pytest.raises(TrafficChanged) as refused:
         store.traffic.put("churn", SECOND, who="bob", now=after(1), expected_revision=0)
@@ -69,7 +69,7 @@ def test_whoever_saw_another_revision_changes_nothing(store: Store) -> None:
     assert record.table == FIRST
 
 
-def test_an_alias_that_moves_in_mlflow_is_audited_once(store: Store) -> None:
+def test_alias_move_in_mlflow_is_audited_once(store: Store) -> None:
     assert moved(store, "champion", "3") is not None
     assert moved(store, "champion", "3") is None
     assert moved(store, "champion", None) is not None
@@ -80,7 +80,7 @@ def test_an_alias_that_moves_in_mlflow_is_audited_once(store: Store) -> None:
     assert [(a.alias, a.version) for a in store.traffic.aliases()] == [("champion", None)]
 
 
-def test_an_announced_move_is_the_announcers_whoever_sees_it_first(store: Store) -> None:
+def test_announced_alias_move_is_credited_to_its_announcer(store: Store) -> None:
     known = store.traffic.announce("churn", "champion", "3", who="ann", action=TrafficAction.ROLLBACK, now=NOW)
     assert moved(store, "champion", "3") is not None
     assert store.traffic.observe("churn", "champion", "3", now=after(1), known=known) is None
@@ -88,7 +88,7 @@ def test_an_announced_move_is_the_announcers_whoever_sees_it_first(store: Store)
     assert (change.who, change.action, change.after_version) == ("ann", TrafficAction.ROLLBACK, "3")
 
 
-def test_another_move_than_the_announced_one_is_mlflows(store: Store) -> None:
+def test_alias_move_that_differs_from_the_announced_one_is_mlflow_s(store: Store) -> None:
     store.traffic.announce("churn", "champion", "3", who="ann", action=TrafficAction.ALIAS, now=NOW)
     moved(store, "champion", "4")
     store.traffic.announce("churn", "champion", "5", who="ann", action=TrafficAction.ALIAS, now=after(-100))
@@ -96,7 +96,7 @@ def test_another_move_than_the_announced_one_is_mlflows(store: Store) -> None:
     assert [change.who for change in store.traffic.history("churn", limit=10)] == ["mlflow", "mlflow"]
 
 
-def test_a_look_that_began_before_a_move_reports_nothing(store: Store) -> None:
+def test_alias_listing_older_than_a_move_changes_nothing(store: Store) -> None:
     moved(store, "champion", "3")
     (stale,) = store.traffic.aliases("churn")
     known = store.traffic.announce("churn", "champion", "4", who="ann", action=TrafficAction.ALIAS, now=NOW)
@@ -105,7 +105,7 @@ def test_a_look_that_began_before_a_move_reports_nothing(store: Store) -> None:
     assert store.traffic.aliases("churn")[0].version == "4"
 
 
-def test_the_last_change_of_what_counts(store: Store) -> None:
+def test_last_change_of_the_table_or_a_listed_alias_is_found(store: Store) -> None:
     assert store.traffic.last_change("churn", aliases=["champion"]) is None
     store.traffic.put("churn", FIRST, who="ann", now=NOW)
     moved(store, "champion", "3")
@@ -119,7 +119,7 @@ def test_the_last_change_of_what_counts(store: Store) -> None:
     assert store.traffic.last_change("churn", aliases=["other"], table=False) is None
 
 
-def test_writers_at_the_same_time_lose_no_change(open_store: Callable[[], Store]) -> None:
+def test_concurrent_writers_lose_no_change(open_store: Callable[[], Store]) -> None:
     def write(store: Store, number: int) -> None:
         for round_ in range(5):
             weight = float(1 + number * 100 + round_)

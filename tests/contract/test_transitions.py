@@ -35,7 +35,7 @@ def job_in(store: Store, lease: Lease, state: JobState) -> Job:
 
 
 @pytest.mark.parametrize(("before", "to"), list(itertools.product(JobState, JobState)))
-def test_exactly_the_moves_of_the_table_are_made(store: Store, lease: Lease, before: JobState, to: JobState) -> None:
+def test_only_moves_of_the_transition_table_are_made(store: Store, lease: Lease, before: JobState, to: JobState) -> None:
     job = job_in(store, lease, before)
     events = store.jobs.events(job.job_id)
     if to not in JOB_MOVES[before]:
@@ -52,12 +52,12 @@ def test_exactly_the_moves_of_the_table_are_made(store: Store, lease: Lease, bef
     assert store.jobs.events(job.job_id) == [*events, latest]
 
 
-def test_the_upload_is_the_first_event(store: Store) -> None:
+def test_upload_is_the_first_event(store: Store) -> None:
     job = add(store)
     assert store.jobs.events(job.job_id) == [Event(job.job_id, 1, NOW, None, S.QUEUED, 1)]
 
 
-def test_every_fact_is_kept(store: Store, lease: Lease) -> None:
+def test_every_fact_of_a_move_is_stored(store: Store, lease: Lease) -> None:
     job = start(store, lease, add(store))
     facts = {
         "infrastructure_losses": 2,
@@ -77,19 +77,19 @@ def test_every_fact_is_kept(store: Store, lease: Lease) -> None:
     assert moved == store.jobs.get(job.job_id) == expected
 
 
-def test_a_metric_that_is_not_a_number_is_kept(store: Store, lease: Lease) -> None:
+def test_metric_that_is_nan_is_stored(store: Store, lease: Lease) -> None:
     job = store.jobs.amend(lease, add(store), metrics={"loss": math.nan, "gain": -math.inf})
     metrics = store.jobs.get(job.job_id).metrics
     assert math.isnan(metrics["loss"])
     assert metrics["gain"] == -math.inf
 
 
-def test_what_no_database_keeps_is_replaced_in_messages(store: Store, lease: Lease) -> None:
+def test_characters_that_databases_refuse_are_replaced_in_messages(store: Store, lease: Lease) -> None:
     job = store.jobs.move(lease, add(store), S.FAILED, now=NOW, message="a\0b\ud800c ☃")
     assert job.message == store.jobs.events(job.job_id)[-1].message == "a\ufffdb\ufffdc ☃"
 
 
-def test_seconds_add_up_over_attempts(store: Store, lease: Lease) -> None:
+def test_run_seconds_add_up_over_attempts(store: Store, lease: Lease) -> None:
     job = add(store)
     job = start(store, lease, job, now=after(2))
     job = store.jobs.move(lease, job, S.QUEUED, now=after(5), attempt=2)
@@ -98,12 +98,12 @@ def test_seconds_add_up_over_attempts(store: Store, lease: Lease) -> None:
     assert job.phases == {"queued": 2.5, "starting": 3.5}
 
 
-def test_a_clock_set_back_takes_no_seconds_away(store: Store, lease: Lease) -> None:
+def test_clock_set_back_reduces_no_run_seconds(store: Store, lease: Lease) -> None:
     assert start(store, lease, add(store), now=after(-60)).phases == {"queued": 0.0}
 
 
 class TestGuards:
-    def test_a_twin_that_was_taken_over_from_writes_nothing(self, store: Store, lease: Lease) -> None:
+    def test_supervisor_that_lost_its_lease_writes_nothing(self, store: Store, lease: Lease) -> None:
         job = add(store)
         newer = store.leases.acquire("supervisor", "second", now=after(16), seconds=15)
         assert newer is not None
@@ -115,21 +115,21 @@ class TestGuards:
         assert len(store.jobs.events(job.job_id)) == 1
         assert start(store, newer, job).state is S.STARTING
 
-    def test_a_lease_that_has_expired_still_writes_while_nobody_took_it(self, store: Store, lease: Lease) -> None:
+    def test_expired_lease_still_writes_until_it_is_taken(self, store: Store, lease: Lease) -> None:
         assert start(store, lease, add(store), now=after(3600)).state is S.STARTING
 
-    def test_a_released_lease_writes_nothing(self, store: Store, lease: Lease) -> None:
+    def test_released_lease_writes_nothing(self, store: Store, lease: Lease) -> None:
         job = add(store)
         store.leases.release(lease)
         with pytest.raises(StaleLease):
             start(store, lease, job)
 
-    def test_a_made_up_lease_writes_nothing(self, store: Store, lease: Lease) -> None:
+    def test_unknown_lease_writes_nothing(self, store: Store, lease: Lease) -> None:
         for forged in (replace(lease, token=lease.token + 1), replace(lease, holder="x"), replace(lease, name="x")):
             with pytest.raises(StaleLease):
                 start(store, forged, add(store))
 
-    def test_a_job_that_has_moved_on_is_told_from_a_lost_lease(self, store: Store, lease: Lease) -> None:
+    def test_error_tells_a_moved_job_from_a_lost_lease(self, store: Store, lease: Lease) -> None:
         seen = add(store)
         moved = start(store, lease, seen)
         for act in (
@@ -141,45 +141,45 @@ class TestGuards:
             assert caught.value.facts["state"] is S.STARTING
         assert store.jobs.get(seen.job_id) == moved
 
-    def test_a_job_that_went_round_through_the_queue_is_another(self, store: Store, lease: Lease) -> None:
+    def test_job_that_returned_to_the_queue_is_not_moved_by_an_old_view(self, store: Store, lease: Lease) -> None:
         seen = add(store)
         resolving = store.jobs.move(lease, seen, S.ENVIRONMENT, now=after(1))
         store.jobs.move(lease, resolving, S.QUEUED, now=after(2))
         with pytest.raises(StaleJob):
             start(store, lease, seen)
 
-    def test_another_attempt_is_another(self, store: Store, lease: Lease) -> None:
+    def test_move_of_another_attempt_is_refused(self, store: Store, lease: Lease) -> None:
         seen = add(store)
         store.jobs.amend(lease, seen, attempt=2)
         with pytest.raises(StaleJob):
             start(store, lease, seen)
 
-    def test_a_deleted_job(self, store: Store, lease: Lease) -> None:
+    def test_move_of_a_deleted_job_is_refused(self, store: Store, lease: Lease) -> None:
         done = finish(store, lease, add(store))
         store.jobs.delete(done.job_id)
         with pytest.raises(JobNotFound):
             store.jobs.amend(lease, done, model_version="1")
 
-    def test_a_cancel_that_came_in_between_is_kept_and_returned(self, store: Store, lease: Lease) -> None:
+    def test_cancel_request_before_a_move_is_kept_and_returned(self, store: Store, lease: Lease) -> None:
         seen = add(store)
         store.jobs.request_cancel(seen.job_id, now=after(1))
         assert start(store, lease, seen, now=after(2)).cancel_requested_at == after(1)
 
 
 class TestAmend:
-    def test_changes_facts_and_writes_no_event(self, store: Store, lease: Lease) -> None:
+    def test_amend_changes_facts_without_an_event(self, store: Store, lease: Lease) -> None:
         job = add(store)
         amended = store.jobs.amend(lease, job, reason=Reason.WAITING_FOR_CAPACITY, message="waits for 2 CPUs")
         assert amended == store.jobs.get(job.job_id)
         assert amended == replace(job, reason=Reason.WAITING_FOR_CAPACITY, message="waits for 2 CPUs")
         assert len(store.jobs.events(job.job_id)) == 1
 
-    def test_needs_something_to_change(self, store: Store, lease: Lease) -> None:
+    def test_amend_without_facts_is_refused(self, store: Store, lease: Lease) -> None:
         with pytest.raises(ValueError, match="changes something"):
             store.jobs.amend(lease, add(store))
 
     @pytest.mark.parametrize("field", ["state", "status", "job_id", "cancel_requested_at", "phases", "nonsense"])
-    def test_leaves_to_move_what_is_moves(self, store: Store, lease: Lease, field: str) -> None:
+    def test_amend_refuses_fields_that_only_a_move_changes(self, store: Store, lease: Lease, field: str) -> None:
         job = add(store)
         with pytest.raises(TypeError, match=field):
             store.jobs.amend(lease, job, **{field: None})  # pyright: ignore[reportArgumentType]
@@ -188,7 +188,7 @@ class TestAmend:
 
 
 class TestAttempts:
-    def test_one_that_succeeds(self, store: Store, lease: Lease) -> None:
+    def test_attempt_that_succeeds_is_stored(self, store: Store, lease: Lease) -> None:
         job = add(store)
         assert store.jobs.attempts(job.job_id) == []
         job = start(store, lease, job, now=after(1))
@@ -199,11 +199,11 @@ class TestAttempts:
         job = store.jobs.move(lease, job, S.REGISTRATION, now=after(4), exit_code=0, usage=USAGE)
         ended = replace(attempt, started_at=after(2), finished_at=after(4), exit_code=0, usage=USAGE)
         assert store.jobs.attempts(job.job_id) == [ended]
-        # What becomes of the model is not the attempt's doing.
+        # The registration does not belong to the attempt.
         store.jobs.move(lease, job, S.FAILED, now=after(5), reason=Reason.REGISTRATION_ERROR)
         assert store.jobs.attempts(job.job_id) == [ended]
 
-    def test_one_that_is_lost_and_one_that_fails(self, store: Store, lease: Lease) -> None:
+    def test_lost_attempt_and_failed_attempt_are_stored(self, store: Store, lease: Lease) -> None:
         job = start(store, lease, add(store), now=after(1))
         job = store.jobs.amend(lease, job, deadline_at=after(700), stop_reason=Reason.TIMEOUT, started_at=after(1))
         job = store.jobs.move(
@@ -234,7 +234,7 @@ class TestAttempts:
             usage=USAGE,
         )
 
-    def test_an_amended_submission_is_an_attempt_too(self, store: Store, lease: Lease) -> None:
+    def test_amended_submission_is_stored_as_an_attempt(self, store: Store, lease: Lease) -> None:
         job = store.jobs.move(lease, add(store), S.ENVIRONMENT, now=after(1))
         job = store.jobs.amend(lease, job, submission_id="s")
         assert [(a.submission_id, a.created_at) for a in store.jobs.attempts(job.job_id)] == [("s", after(1))]

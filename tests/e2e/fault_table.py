@@ -1,8 +1,9 @@
-"""Run every cell of the fault table on real platforms.
+"""Run every cell of the fault table on real platforms and write it to docs/internals/reliability.md.
 
-``python tests/e2e/fault_table.py`` writes docs/internals/reliability.md.
-Takes about forty minutes on two quiet cores. ``--minutes`` ends it earlier: cells not run are said to be so. With ``--results``
-a later run goes on where it ended.
+    python tests/e2e/fault_table.py
+
+Takes about forty minutes on two idle cores. ``--minutes`` ends it earlier and marks the remaining cells as not run. With
+``--results`` a later run continues after the last result.
 """
 
 from __future__ import annotations
@@ -32,16 +33,16 @@ from tests.e2e.faults import Fault, Moment, Outcome, Postgres, Victim  # noqa: E
 Cell = tuple[Victim, Moment]
 BEGIN, END = "<!-- fault table: begin -->", "<!-- fault table: end -->"
 NO_PROCESS = {(Victim.WRAPPER, moment) for moment in Moment if moment is not Moment.RUNNING}
-"""Moments at which the jobs in question have no wrapper."""
+"""Moments in which the jobs of a cell have no wrapper."""
 ORDER = (Moment.RUNNING, Moment.REGISTERING, Moment.BUILDING, Moment.QUEUED, Moment.DEPLOYING)
-"""The most telling first, for runs that are cut short."""
+"""The most informative victims first, for runs that end early."""
 
 
 def main() -> int:
     options = _options()
     deadline = time.monotonic() + options.minutes * 60
     done: dict[Cell, Outcome | str] = _read(options.results)
-    # On SQLite, the default; PostgreSQL's own cells on a second platform.
+    # On SQLite, the default. The cells of PostgreSQL run on a second platform.
     cells = [
         (victim, moment)
         for moment in ORDER
@@ -74,7 +75,7 @@ def _run(
         "startup": {"timeout_seconds": 300},
         "serving": {"downscale_delay_seconds": 5.0},
         "jobs": {"stop_grace_seconds": 2.0, "max_infrastructure_losses": 10},
-        # The tree that this script lies in, also where another one is installed.
+        # The tree of this script, even if another one is installed.
         "environment": {"set": {"PYTHONPATH": f"{ROOT / 'platform'}{os.pathsep}{ROOT}"}},
     }
     database_url = None

@@ -1,4 +1,4 @@
-"""One cell of the fault table: jobs are handed in, a process is killed at a moment of their lives, and nothing may be lost."""
+"""One cell of the fault table: submit jobs, kill a process at a moment of their lives, and check that nothing is lost."""
 
 from __future__ import annotations
 
@@ -47,9 +47,9 @@ class Victim(StrEnum):
 
 
 NEEDS_UP = frozenset({Victim.RAYLET, Victim.GCS, Victim.EVERYTHING})
-"""What nobody starts again but `raylift up`."""
+"""Victims that only `raylift up` starts again."""
 
-# A lock that the script's daemon inherits: a later attempt that starts while anything of a former one lives finds it taken.
+# The script's daemon inherits a lock. A later attempt finds it taken if any process of an earlier attempt lives.
 _EVIDENCE = """
 import fcntl, os, sys, time
 place = os.path.join(os.environ["FAULT_EVIDENCE"], os.environ["RAYLIFT_JOB_ID"])
@@ -68,7 +68,7 @@ if os.fork() == 0:
     os._exit(0)
 time.sleep(float(os.environ["FAULT_SECONDS"]))
 """
-# What mlflow.log_model records, without the seconds that importing MLflow takes; enough to be registered.
+# The files of mlflow.log_model, without the seconds that importing MLflow takes. Enough for a registration.
 _LOG_MODEL = """
 import json, urllib.request
 def call(method, path, **body):
@@ -95,7 +95,7 @@ LogisticRegression().fit([[0.0], [1.0], [2.0], [3.0]], [0, 0, 1, 1])
 
 @dataclass
 class Outcome:
-    """What became of a cell's jobs."""
+    """Result of a cell's jobs."""
 
     victim: Victim
     moment: Moment
@@ -117,7 +117,7 @@ class Outcome:
 
 
 class Postgres(PostgresServer):
-    """One that can be killed and started again on what it left."""
+    """A server that can be killed and started again on the same data."""
 
     def crash(self) -> int:
         assert self._process is not None
@@ -148,7 +148,7 @@ class Postgres(PostgresServer):
 
 
 class Fault:
-    """A platform, its store and where its jobs leave evidence."""
+    """A platform, its store, and the folder of the jobs' evidence."""
 
     def __init__(
         self,
@@ -167,7 +167,7 @@ class Fault:
         self.evidence.mkdir(exist_ok=True)
 
     def run(self, victim: Victim, moment: Moment, jobs: int) -> Outcome:
-        """Hand in the jobs, kill at the moment, bring back what `raylift up` brings back, wait, and look."""
+        """Submit the jobs, kill at the moment, run `raylift up` if it is needed, wait, and check."""
         outcome = Outcome(victim, moment, jobs)
         names = [f"{moment}-{uuid.uuid4().hex[:8]}" for _ in range(jobs)]
         acknowledged: dict[str, str] = {}
@@ -193,7 +193,7 @@ class Fault:
         return outcome
 
     def kill(self, victim: Victim) -> int:
-        """SIGKILL; returns how many processes."""
+        """Send SIGKILL. Returns the number of processes."""
         if victim is Victim.POSTGRESQL:
             assert self._postgres is not None
             return self._postgres.crash()
@@ -204,7 +204,7 @@ class Fault:
         return len(victims)
 
     def _hand_in(self, moment: Moment, names: list[str], acknowledged: dict[str, str]) -> None:
-        """Upload each until it is acknowledged: the key makes it one job, however often the connection breaks."""
+        """Upload each job until it is acknowledged. The idempotency key makes it one job, even if connections break."""
         with_model = moment in {Moment.REGISTERING, Moment.DEPLOYING}
         script = _EVIDENCE + {Moment.REGISTERING: _LOG_MODEL, Moment.DEPLOYING: _REAL_MODEL}.get(moment, "")
         give_up = time.monotonic() + 170
@@ -303,7 +303,7 @@ class Fault:
             of_jobs = [process.pid for process in self.platform.processes() if _variable(process, "RAYLIFT_JOB_ID") in job_ids]
             return of_jobs + ([process.pid for process in processes_of(former)] if former else [])
 
-        # Ray's actor of a submission, and its watcher, take a moment to go.
+        # Ray's actor of a submission and its watcher take a moment to end.
         with contextlib.suppress(AssertionError):
             _until(lambda: not left(), 30, "")
         outcome.left_processes = len(left())
@@ -322,7 +322,7 @@ def _is(process: psutil.Process, victim: Victim) -> bool:
         case Victim.GATEWAY:
             return line.startswith("ray::ServeReplica:gateway")
         case Victim.WRAPPER:
-            # Anchor and monitor at once; Ray's shell around them is spared.
+            # Anchor and monitor at once. Ray's shell around them survives.
             return "job_entrypoints.train" in line and "/bin/sh" not in line
         case Victim.RAYLET:
             return name == "raylet"
@@ -351,6 +351,6 @@ def _until(condition: Callable[[], bool], seconds: float, otherwise: str) -> Non
 
 
 def evidence_of(state_dir: Path, job_id: str) -> int:
-    """How often the job's script was started."""
+    """Number of starts of the job's script."""
     starts = state_dir / "evidence" / f"{job_id}.starts"
     return len(starts.read_text(encoding="ascii").splitlines()) if starts.exists() else 0

@@ -1,4 +1,4 @@
-"""Scripts that do harm, by intent or by mistake, and how the job of each has to end."""
+"""Scripts that do harm, on purpose or by mistake, and the expected end of each job."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Hostile:
     reason: Reason | None = Reason.SCRIPT_ERROR
     timeout_seconds: int = 60
     cancel_when: str | None = None
-    """Cancelled once it has printed this."""
+    """The job is cancelled once it has printed this text."""
 
 
 _DAEMON: Final = """

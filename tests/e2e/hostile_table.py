@@ -1,4 +1,4 @@
-"""Run every hostile script on a real platform that serves a model, and write what becomes of each.
+"""Run every hostile script on a real platform that serves a model, and write the results to docs/internals/reliability.md.
 
 ``python tests/e2e/hostile_table.py`` writes docs/internals/reliability.md, in some five minutes on two quiet
 cores. It asks for /readyz and a prediction while each script runs: a request without an answer is a fault.
@@ -33,7 +33,7 @@ from tests.e2e.hostile_scripts import SCRIPTS, Hostile  # noqa: E402
 BEGIN, END = "<!-- hostile table: begin -->", "<!-- hostile table: end -->"
 MODEL: Final = "answers-all-the-while"
 WRAPPER_ENDS_WITHIN_SECONDS: Final = 10.0
-"""It reports, then ends; the job is over when the report has been read."""
+"""The script reports and then ends. The job is over when its report has been read."""
 QUESTION: Final = {"model_name": MODEL, "inputs": [[2.5]]}
 TRAIN: Final = """
 from sklearn.linear_model import LogisticRegression
@@ -50,14 +50,14 @@ OVERRIDES: Final[dict[str, Any]] = {
         "max_scratch_bytes": 256 * 2**20,
         "max_log_bytes": 2**20,
     },
-    # The tree that this script lies in, also where another one is installed.
+    # The tree of this script, even if another one is installed.
     "environment": {"set": {"PYTHONPATH": f"{ROOT / 'platform'}{os.pathsep}{ROOT}"}},
 }
 
 
 @dataclass
 class Asking:
-    """Asks two questions over and over, each on a thread of its own."""
+    """Sends two requests in a loop, each on a thread of its own."""
 
     url: str
     seconds: dict[str, list[float]] = field(default_factory=dict[str, list[float]])
@@ -96,7 +96,7 @@ class Asking:
 
 @dataclass
 class Row:
-    """What became of one script."""
+    """Result of one script."""
 
     hostile: Hostile
     job: Job
@@ -180,7 +180,7 @@ def _until_printed(job: Job, text: str) -> None:
 
 
 def _left_by(job: Job, state_dir: Path) -> list[str]:
-    """Processes and large files that are still there when the job is over, and its wrapper has had the time to end after it."""
+    """Processes and large files that remain after the job has ended and its wrapper had time to end."""
     give_up = time.monotonic() + WRAPPER_ENDS_WITHIN_SECONDS
     while (found := _processes_of(job)) and time.monotonic() < give_up:
         time.sleep(0.1)
@@ -197,9 +197,9 @@ def _processes_of(job: Job) -> list[str]:
 def _is_of(directory: Path, job_id: str) -> bool:
     try:
         command = (directory / "cmdline").read_bytes()
-        # One that clears its environment names its job as an argument.
+        # A process that cleared its environment has its job as an argument.
         marked = job_id.encode() in (directory / "environ").read_bytes() + command
-        # Ray's own processes of the submission end by themselves, and later.
+        # Ray's own processes of the submission end by themselves, later.
         return marked and not command.startswith(b"ray::")
     except OSError:
         return False

@@ -1,6 +1,6 @@
-"""Asks a platform with KServe's own client, and prints what it was answered: run by the Python of an environment with kserve.
+"""Sends requests to a platform with KServe's client and prints the answers.
 
-It has one of its own because kserve wants protobuf below 7 and psutil below 6, and the platform newer ones.
+Runs in an environment of its own: kserve needs protobuf below 7 and psutil below 6, and the platform needs newer ones.
 """
 
 from __future__ import annotations

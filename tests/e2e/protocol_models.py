@@ -1,4 +1,4 @@
-"""The models that the protocol tests ask: one of each flavour, logged with their input examples."""
+"""The models of the protocol tests: one of each flavour, logged with an input example."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ PEOPLE = pd.DataFrame({"age": [23, 45, 31, 60], "city": ["Rome", "Oslo", "Rome",
 
 
 class Echo(PythonModel):
-    """The frame that it is given."""
+    """Returns the frame of the request."""
 
     def predict(self, context: Any, model_input: Any, params: Any = None) -> Any:
         return model_input
 
 
 class Scale(PythonModel):
-    """Its column, times the parameter ``factor``."""
+    """Returns the column ``x`` times the parameter ``factor``."""
 
     def predict(self, context: Any, model_input: Any, params: Any = None) -> Any:
         return (model_input["x"] * (params or {})["factor"]).to_numpy()
@@ -41,7 +41,7 @@ class Scale(PythonModel):
 
 @dataclass(frozen=True)
 class Logged:
-    """One model: how MLflow logs it, and what it is asked with."""
+    """A model, the function that logs it, and its input example."""
 
     log: Callable[..., Any]
     model: Any
@@ -49,12 +49,12 @@ class Logged:
     options: dict[str, Any] = field(default_factory=dict[str, Any])
 
     def expected(self, inputs: Any) -> Any:
-        """What the library itself says."""
+        """The library's own answer."""
         return self.model.predict(inputs)
 
 
 def models() -> dict[str, Logged]:
-    """By name: sklearn on arrays and on frames, xgboost, lightgbm, and functions with and without a signature."""
+    """The models by name: scikit-learn on arrays and frames, XGBoost, LightGBM, and functions with and without a signature."""
     pickled = {"serialization_format": "cloudpickle"}
     linear = LogisticRegression(max_iter=500).fit(_IRIS.data, _IRIS.target)
     pipeline: Any = make_pipeline(
@@ -91,11 +91,11 @@ class Served:
 
 
 def register(models: dict[str, Logged], prefix: str, mlflow_url: str) -> None:
-    """Log and register each model as ``{prefix}-{name}``, version 1, by MLflow's own client alone."""
+    """Log and register each model as ``{prefix}-{name}``, version 1, with MLflow's own client only."""
     former = mlflow.get_tracking_uri()
     mlflow.set_tracking_uri(mlflow_url)
     try:
-        # Not ``set_experiment``: it sets MLFLOW_EXPERIMENT_ID for this whole process and all that it starts.
+        # Not ``set_experiment``: it sets MLFLOW_EXPERIMENT_ID for this process and all its children.
         experiment = mlflow.create_experiment(prefix)
         for name, logged in models.items():
             with mlflow.start_run(experiment_id=experiment), warnings.catch_warnings():

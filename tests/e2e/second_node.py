@@ -1,6 +1,7 @@
-"""A further Ray node on this machine, for tests: ``python second_node.py HOST:PORT`` (the GCS'), until SIGTERM.
+"""A further Ray node on this machine: ``python second_node.py HOST:PORT`` (address of the GCS). Runs until SIGTERM.
 
-``ray start --address`` would not do: it takes 127.0.0.1 for the machine's address to others, where the head does not listen.
+``ray start --address`` does not work here: it replaces 127.0.0.1 by the machine's other address, on which the head does not
+listen.
 """
 
 from __future__ import annotations

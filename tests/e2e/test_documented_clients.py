@@ -1,4 +1,4 @@
-"""The lines of docs/guides/predict.md that say which client to use, run as they are printed; and KServe's client."""
+"""The client snippets of docs/guides/predict.md, run as printed, and KServe's client."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ def documented(served: Served, platform: LocalPlatform) -> dict[str, str]:
     return {name: re.sub("|".join(map(re.escape, replaced)), lambda found: replaced[found[0]], code) for name, code in blocks}
 
 
-def test_the_documented_lines(platform: LocalPlatform, served: Served) -> None:
+def test_documented_snippets_run(platform: LocalPlatform, served: Served) -> None:
     snippets = documented(served, platform)
     curl = shlex.split(snippets.pop("curl"))
-    # As curl sends it.
+    # as curl sends it
     kind = {"Content-Type": "application/x-www-form-urlencoded"}
     answer = httpx.post(curl[2], content=curl[curl.index("-d") + 1], headers=kind, timeout=120)
     frame = pd.DataFrame({"age": [45, 23], "city": ["Oslo", "Rome"]})
@@ -58,8 +58,8 @@ def test_the_documented_lines(platform: LocalPlatform, served: Served) -> None:
 
 
 @pytest.mark.nightly
-def test_kserves_client(platform: LocalPlatform, served: Served, tmp_path: Path) -> None:
-    """KServe's own packages do not go together with ours: the client runs in an environment of its own."""
+def test_kserve_client_gets_predictions(platform: LocalPlatform, served: Served, tmp_path: Path) -> None:
+    """KServe's packages conflict with ours: the client runs in an environment of its own."""
     uv, python = str(Path(sys.executable).with_name("uv")), str(tmp_path / "kserve/bin/python")
     subprocess.run([uv, "venv", "-q", "-p", sys.executable, str(tmp_path / "kserve")], check=True, timeout=60)
     subprocess.run([uv, "pip", "install", "-q", "-p", python, KSERVE], check=True, timeout=300)

@@ -1,4 +1,4 @@
-"""Environments on a real platform: a download that takes its time, and who holds what it brought."""
+"""Environments on a real platform: a slow download, and the jobs and versions that hold an environment."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def index() -> Iterator[SlowIndex]:
 
 
 def _until(condition: Callable[[], bool]) -> None:
-    """Wait for what no event tells of; the test's own time limit is the bound."""
+    """Poll until the condition holds. The time limit of the test bounds it."""
     while not condition():
         time.sleep(0.1)
 
@@ -36,7 +36,7 @@ def _package(index: SlowIndex, weight: int) -> str:
     return f"{name} @ {index.wheel_url(name)}"
 
 
-def test_a_download_is_a_phase_with_its_bytes_and_a_cancel_ends_it(client: Client, index: SlowIndex) -> None:
+def test_download_is_a_phase_with_bytes_and_a_cancel_ends_it(client: Client, index: SlowIndex) -> None:
     requirement = _package(index, 200 * _MIB)
     job = client.train(script_content="print(1)", experiment="slow", requirements=[requirement])
     _until(lambda: (seen := job.refresh().view.environment_progress) is not None and seen.downloaded > 0)
@@ -54,7 +54,7 @@ def test_a_download_is_a_phase_with_its_bytes_and_a_cancel_ends_it(client: Clien
     assert not any(each.hash == environment.hash for each in client.environments.list())
 
 
-def test_another_job_that_waits_for_the_same_keeps_the_download(client: Client, index: SlowIndex) -> None:
+def test_cancel_keeps_a_download_that_another_job_waits_for(client: Client, index: SlowIndex) -> None:
     requirement = _package(index, 8 * _MIB)
     first, second = [
         client.train(script_content="print('ran')", experiment="slow", requirements=[requirement]) for _ in range(2)
@@ -66,7 +66,7 @@ def test_another_job_that_waits_for_the_same_keeps_the_download(client: Client, 
     assert not index.broken_off.is_set()
 
 
-def test_who_holds_an_environment_is_named_until_it_is_gone(client: Client, index: SlowIndex) -> None:
+def test_holders_of_an_environment_are_listed_until_they_are_gone(client: Client, index: SlowIndex) -> None:
     requirement = _package(index, 1000)
     model = f"holds-{uuid.uuid4().hex[:6]}"
     job = client.train(script_content=TRAIN, model=model, requirements=[requirement]).wait(timeout=300)

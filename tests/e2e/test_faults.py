@@ -1,4 +1,4 @@
-"""The decisive cells of the fault table, small: ``tests/e2e/fault_table.py`` runs all of them."""
+"""The most important cells of the fault table, on a small scale. ``tests/e2e/fault_table.py`` runs all of them."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from tests.e2e.faults import Fault, Moment, Victim
 @pytest.mark.parametrize(
     ("victim", "moment"),
     [
-        # Nobody is left to say how the attempt ended, and its daemons live on.
+        # No process is left that could report the end of the attempt, and its daemons live on.
         (Victim.WRAPPER, Moment.RUNNING),
-        # MLflow comes back, and no version is made twice.
+        # MLflow restarts, and no version is registered twice.
         (Victim.MLFLOW, Moment.REGISTERING),
         (Victim.SUPERVISOR, Moment.REGISTERING),
     ],
 )
-def test_nothing_is_lost_doubled_or_left(platform: LocalPlatform, victim: Victim, moment: Moment) -> None:
+def test_killed_process_loses_doubles_and_leaves_nothing(platform: LocalPlatform, victim: Victim, moment: Moment) -> None:
     fault = Fault(platform)
     try:
         outcome = fault.run(victim, moment, jobs=5)

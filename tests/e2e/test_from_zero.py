@@ -1,4 +1,4 @@
-"""From parked to parked again, while somebody asks all the time: no request fails, and every answer is the same."""
+"""Versions scale to zero and back while requests arrive: none fails, and all answers are equal."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def deployment(http: httpx.Client, name: str, version: int) -> dict[str, Any]:
 
 
 def wait(condition: Callable[[], bool], *, meanwhile: Callable[[], None] = lambda: None) -> None:
-    """The test's own time limit is the bound."""
+    """Poll until the condition holds. The time limit of the test bounds it."""
     while not condition():
         meanwhile()
         time.sleep(0.05)
@@ -83,7 +83,7 @@ def ask(http: httpx.Client, name: str, version: int, x: float = 3.0) -> httpx.Re
 
 
 def replicas(platform: LocalPlatform, name: str) -> list[int]:
-    """The processes of its versions, those that are about to end included."""
+    """Replica processes of the model's versions, those that are about to end included."""
     ours = {process.pid for process in processes_of(platform.record.instance)}
     found = ((process.pid, process.info["cmdline"] or []) for process in psutil.process_iter(["cmdline"]))
     return [pid for pid, command in found if pid in ours and f"ServeReplica:{name}:" in " ".join(command)]
@@ -93,18 +93,18 @@ def is_parked(http: httpx.Client, name: str, version: int) -> bool:
     return deployment(http, name, version).get("status") == "scaled_to_zero"
 
 
-def test_registered_versions_are_proven_and_parked_without_a_process_each(http: httpx.Client, platform: LocalPlatform) -> None:
+def test_registered_versions_are_checked_and_scaled_to_zero(http: httpx.Client, platform: LocalPlatform) -> None:
     wait(lambda: all(is_parked(http, "line", version + 1) for version in range(VERSIONS)))
     wait(lambda: not replicas(platform, "line"))
     answers = [ask(http, "line", version + 1) for version in range(VERSIONS)]
     assert [answer.status_code for answer in answers] == [200] * VERSIONS
     assert {round(answer.json()["predictions"][0], 9) for answer in answers} == {6.0}
     by_name = {"model_name": "line", "inputs": [{"x": 3.0}]}
-    # The gateway's picture of a model may be a second old.
+    # The gateway's view of a model may be a second old.
     wait(lambda: http.post("/mlops/inference", json=by_name).json()["model_version"] == str(VERSIONS))
 
 
-def test_from_parked_to_its_own_replicas_and_back_no_request_fails(http: httpx.Client) -> None:
+def test_scaling_from_zero_and_back_fails_no_request(http: httpx.Client) -> None:
     wait(lambda: is_parked(http, "line", 1))
     answers: set[tuple[int, str]] = set()
 
@@ -115,7 +115,7 @@ def test_from_parked_to_its_own_replicas_and_back_no_request_fails(http: httpx.C
     wait(lambda: deployment(http, "line", 1)["replicas"] > 0, meanwhile=note)
     for _ in range(100):
         note()
-    # So seldom that the autoscaler takes the replica away.
+    # Rarely enough for the autoscaler to remove the replica.
     wait(lambda: is_parked(http, "line", 1), meanwhile=lambda: time.sleep(0.5))
     wait(lambda: "line:1" not in http.get("/-/routes").text, meanwhile=note)
     note()
@@ -123,7 +123,7 @@ def test_from_parked_to_its_own_replicas_and_back_no_request_fails(http: httpx.C
     assert len(answers) == 1
 
 
-def test_a_model_that_crashes_its_process_takes_no_other_version_down(http: httpx.Client) -> None:
+def test_model_that_crashes_its_process_stops_no_other_version(http: httpx.Client) -> None:
     wait(lambda: is_parked(http, "fragile", 1))
     assert ask(http, "fragile", 1).json()["predictions"] == [3.0]
     assert ask(http, "line", 2).status_code == 200
@@ -133,7 +133,7 @@ def test_a_model_that_crashes_its_process_takes_no_other_version_down(http: http
     assert ask(http, "fragile", 1).status_code == 200
 
 
-def test_the_warm_process_may_be_killed(http: httpx.Client, platform: LocalPlatform) -> None:
+def test_killed_warm_process_costs_no_request(http: httpx.Client, platform: LocalPlatform) -> None:
     wait(lambda: is_parked(http, "line", 3))
     assert ask(http, "line", 3).status_code == 200
     warm = [p for p in processes_of(platform.record.instance) if "serve_apps.warm_pool.fork_server" in p.cmdline()]

@@ -1,4 +1,4 @@
-"""``kill -9`` of the supervisor and of the gateway in the middle of jobs: none is lost, no version is doubled."""
+"""``kill -9`` of the supervisor and of the gateway while jobs run: no job is lost and no version is registered twice."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ def processes(platform: LocalPlatform, title: str) -> list[psutil.Process]:
 def command_line(process: psutil.Process) -> str:
     try:
         return " ".join(process.cmdline())
-    except psutil.NoSuchProcess:  # A zombie, too: it was killed, and nobody has asked for its exit code yet.
+    except psutil.NoSuchProcess:  # A zombie counts as dead: it was killed, but its exit code has not been collected.
         return ""
 
 
 def kill(platform: LocalPlatform, title: str) -> int:
-    """SIGKILL what carries the title; wait for it to be there first, since it may be on its way back."""
+    """Send SIGKILL to the process with this title. Waits for it first, since it may be starting."""
     end = time.monotonic() + 60
     while not (victims := processes(platform, title)):
         assert time.monotonic() < end, f"no {title} came back"
@@ -45,13 +45,13 @@ def kill(platform: LocalPlatform, title: str) -> int:
     return len(victims)
 
 
-def test_nothing_is_lost_and_nothing_doubled(platform: LocalPlatform) -> None:
+def test_killed_supervisor_and_gateway_lose_and_double_nothing(platform: LocalPlatform) -> None:
     suffix = uuid.uuid4().hex[:6]
     names = [f"kill-{number}-{suffix}" for number in range(JOBS)]
     acknowledged: dict[str, str] = {}
 
     def hand_in() -> None:
-        # The key makes it one job, however often the connection breaks under the upload.
+        # The idempotency key makes it one job, however often the connection breaks during the upload.
         for name in names:
             while name not in acknowledged:
                 try:

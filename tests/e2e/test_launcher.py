@@ -1,4 +1,4 @@
-"""`raylift up`, `status`, `doctor`, `down` as a user runs them, on real engines."""
+"""`raylift up`, `status`, `doctor` and `down` as a user runs them, on real engines."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def raylift(*arguments: str, timeout: float = 300) -> subprocess.CompletedProces
 
 @pytest.fixture(scope="module")
 def other_state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The state directory of a second platform, beside the one that all tests share."""
+    """The state directory of a second platform, besides the shared one."""
     state_dir = tmp_path_factory.mktemp("other")
     yield state_dir
     found = LocalPlatform.find(state_dir)
@@ -54,12 +54,12 @@ def other_state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         found.stop()
 
 
-def test_everything_listens_on_the_loopback_interface_only(platform: LocalPlatform) -> None:
+def test_all_ports_listen_on_the_loopback_interface_only(platform: LocalPlatform) -> None:
     elsewhere = [listener for listener in listeners_of(platform.record.instance) if listener[0] not in LOOPBACK]
     assert not elsewhere
 
 
-def test_up_again_finds_it_running(platform: LocalPlatform) -> None:
+def test_second_up_finds_the_running_platform(platform: LocalPlatform) -> None:
     done = raylift("up", "--state-dir", str(platform.record.state_dir))
     assert done.returncode == 0
     assert "Already running" in done.stderr
@@ -76,13 +76,13 @@ def test_status_shows_every_part(platform: LocalPlatform) -> None:
     assert set(shown["jobs"]) == {"queued", "running", "completed", "failed", "cancelled"}
 
 
-def test_doctor_knows_its_own_platform(platform: LocalPlatform) -> None:
+def test_doctor_accepts_the_running_platform(platform: LocalPlatform) -> None:
     done = raylift("doctor", "--state-dir", str(platform.record.state_dir))
     assert done.returncode == 0, done.stdout
     assert "held by the platform that runs" in done.stdout
 
 
-def test_the_public_pages_answer(platform: LocalPlatform) -> None:
+def test_public_pages_answer(platform: LocalPlatform) -> None:
     pages = [url for name, url in platform.urls.items() if name != "grpc"]
     for url in (*pages, f"{platform.url}/readyz", f"{platform.url}/openapi.json"):
         answer = httpx.get(url, follow_redirects=True, trust_env=False, timeout=30)
@@ -107,7 +107,7 @@ mlflow.pyfunc.log_model(name="model", python_model=Setting())
 """
 
 
-def test_an_owners_arithmetic_reaches_jobs_replicas_and_warm_processes(platform: LocalPlatform, client: Client) -> None:
+def test_numerical_settings_reach_jobs_replicas_and_warm_processes(platform: LocalPlatform, client: Client) -> None:
     name, value = ARITHMETIC
     overridden = client.train(script_content=WHAT_IS_SET, env={name: "AVX2"})
     job = client.train(script_content=WHAT_IS_SET, model="setting").wait(timeout=300)
@@ -123,12 +123,12 @@ def commands(platform: LocalPlatform, words: str) -> list[psutil.Process]:
     return [process for process in processes_of(platform.record.instance) if words in " ".join(process.cmdline())]
 
 
-def test_the_raylet_begins_the_platform_s_workers_in_the_short_way(platform: LocalPlatform) -> None:
+def test_raylet_starts_platform_workers_with_our_setup_worker(platform: LocalPlatform) -> None:
     command = " ".join(psutil.Process(platform.record.pids["raylet"]).cmdline())
     assert f" {SETUP_WORKER} " in command
 
 
-def test_a_taken_port_is_named_before_anything_starts(other_state: Path) -> None:
+def test_taken_port_is_reported_before_anything_starts(other_state: Path) -> None:
     with closing(socket.socket()) as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen(1)
@@ -139,7 +139,7 @@ def test_a_taken_port_is_named_before_anything_starts(other_state: Path) -> None
     assert read_record(other_state) is None
 
 
-def test_an_interrupted_start_leaves_nothing(other_state: Path) -> None:
+def test_interrupted_start_leaves_no_process(other_state: Path) -> None:
     with subprocess.Popen(
         [RAYLIFT, "up", "--state-dir", str(other_state), *FREE_PORTS],
         stderr=subprocess.PIPE,
@@ -173,10 +173,10 @@ time.sleep(600)
 """
 
 
-def test_a_second_platform_lives_dies_and_resumes_beside_the_first(
+def test_second_platform_is_killed_and_resumes_beside_the_first(
     platform: LocalPlatform, other_state: Path, tmp_path: Path
 ) -> None:
-    """Started, killed in half with a job running, started again with all that it held, stopped: the first never notices."""
+    """Start a second platform, kill it during a job, start it again with its state, and stop it. The first is not affected."""
     second = up(other_state)
     assert not [listener for listener in listeners_of(second["instance"]) if listener[0] not in LOOPBACK]
     with Client(second["urls"]["api"]) as client:

@@ -1,4 +1,4 @@
-"""A request that names a model gets the same answer whichever way it takes: HAProxy's, or the gateway's."""
+"""A request that names only a model gets the same answer from HAProxy's fast route and from the gateway."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ BY_THE_GATEWAY = {
 
 @pytest.fixture(scope="module")
 def model(platform: LocalPlatform) -> str:
-    """A model of one version, which HAProxy knows."""
+    """A model with one version, which HAProxy has in its map."""
     name = f"named-{uuid.uuid4().hex[:6]}"
     with Client(platform.url, timeout=300) as client:
         client.train(script_content=SCRIPT, model=name, experiment=name, cpus=0.5).wait()
@@ -91,13 +91,13 @@ def body_of(text: str, model: str) -> bytes:
 
 
 def seen_by_the_gateway(http: httpx.Client) -> float:
-    """Predictions by a model's name that the gateway has answered."""
+    """Number of predictions by a model's name that the gateway has answered."""
     lines = re.findall(r'^raylift_http_requests_total{.*route="/mlops/inference".*} (\S+)$', http.get("/metrics").text, re.M)
     return sum(map(float, lines))
 
 
 def said(answer: httpx.Response) -> tuple[int, str | None, str | None, Any]:
-    """What the answer says. How long it took is not part of it, nor who found out that a body is no JSON."""
+    """Content of an answer, without the inference time and without the reporter of malformed JSON."""
     content = answer.json()
     content.pop("inference_time_ms", None)
     version = answer.headers.get("x-raylift-model-version")
@@ -112,12 +112,14 @@ def said(answer: httpx.Response) -> tuple[int, str | None, str | None, Any]:
     [*((text, False) for text in STRAIGHT.values()), *((text, True) for text in BY_THE_GATEWAY.values())],
     ids=[*STRAIGHT, *BY_THE_GATEWAY],
 )
-def test_both_ways_say_the_same(http: httpx.Client, model: str, text: str, passes_the_gateway: bool) -> None:
+def test_fast_route_and_gateway_give_the_same_answer(
+    http: httpx.Client, model: str, text: str, passes_the_gateway: bool
+) -> None:
     body, headers = body_of(text, model), {"content-type": "application/json"}
     before = seen_by_the_gateway(http)
     whole = http.post("/mlops/inference", content=body, headers=headers)
     between = seen_by_the_gateway(http)
-    # HAProxy does not look into a body of unknown length.
+    # HAProxy does not inspect a body of unknown length.
     chunked = http.post("/mlops/inference", content=iter([body[:20], body[20:]]), headers=headers)
     assert (between - before, seen_by_the_gateway(http) - between) == (float(passes_the_gateway), 1.0)
     assert said(whole) == said(chunked)

@@ -1,4 +1,4 @@
-"""A real second node joins a platform and leaves it again, with the store on PostgreSQL, as more than one node needs it."""
+"""A real second node joins a platform and leaves it. The store is on PostgreSQL, which several nodes need."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ class Spoken(mlflow.pyfunc.PythonModel):
 import pandas as pd
 mlflow.pyfunc.log_model(name="model", python_model=Spoken(), input_example=pd.DataFrame({"n": [1_000_000]}))
 """
-"""Needs a package that the base does not have, to train and to answer."""
+"""A script whose training and predictions need a package that the base lacks."""
 
 
 @pytest.fixture(scope="module")
 def platform() -> Iterator[LocalPlatform]:
-    """Two CPUs, one of them for jobs."""
+    """A platform with two CPUs, one of them for jobs."""
     state_dir = Path(tempfile.mkdtemp(prefix="rln-"))
     with running_postgres() as server, server.database() as name:
         own = {"database": server.url(name), "resources": {"cpus": 2}}
@@ -60,7 +60,7 @@ def platform() -> Iterator[LocalPlatform]:
 
 @contextmanager
 def second_node(platform: LocalPlatform, *, with_plugin: bool = True) -> Generator[str]:
-    """A node of four CPUs, on the same machine; its id. It leaves when the block does."""
+    """Add a node of four CPUs on the same machine. Yields its id, and removes the node afterwards."""
     (raylet,) = (process for process in platform.processes() if process.name() == "raylet")
     known, environment = nodes(platform), psutil.Process(raylet.pid).environ()
     gcs = f"127.0.0.1:{platform.record.platform_ports.internal['gcs']}"
@@ -85,14 +85,14 @@ def second_node(platform: LocalPlatform, *, with_plugin: bool = True) -> Generat
 
 
 def nodes(platform: LocalPlatform) -> set[str]:
-    """The ids of the nodes that live, as Ray's dashboard has them."""
+    """Ids of the live nodes, from Ray's dashboard."""
     answer = httpx.get(f"{platform.record.ray_dashboard_url}/nodes?view=summary", timeout=30, trust_env=False)
     summary: list[dict[str, Any]] = answer.raise_for_status().json()["data"]["summary"]
     return {node["raylet"]["nodeId"] for node in summary if node["raylet"].get("state") == "ALIVE"}
 
 
 def node_of(platform: LocalPlatform, job: Job) -> str:
-    """Where its present attempt runs."""
+    """The node of the job's current attempt."""
     submission = job.refresh().view.ray_submission_id
     answer = httpx.get(f"{platform.record.ray_dashboard_url}/api/jobs/{submission}", timeout=30, trust_env=False)
     node: str = answer.raise_for_status().json()["driver_node_id"]
@@ -120,7 +120,7 @@ class Uploads:
         self.flag = flag
 
     def hold(self, cpus: float) -> Job:
-        """A job that runs until the flag is there."""
+        """Submit a job that runs until the flag file exists."""
         return self._upload(cpus, script_content=HOLD, args=[str(self.flag)])
 
     def short(self, cpus: float) -> Job:
@@ -145,7 +145,7 @@ def uploads(platform: LocalPlatform, tmp_path: Path) -> Iterator[Uploads]:
         yield Uploads(client, tmp_path / "flag")
 
 
-def test_jobs_follow_the_nodes(platform: LocalPlatform, uploads: Uploads) -> None:
+def test_jobs_run_on_a_new_node_and_survive_its_loss(platform: LocalPlatform, uploads: Uploads) -> None:
     assert not uploads.is_taken(3)
     with second_node(platform) as worker:
         patiently(lambda: uploads.is_taken(3))
@@ -154,11 +154,11 @@ def test_jobs_follow_the_nodes(platform: LocalPlatform, uploads: Uploads) -> Non
         assert node_of(platform, runs) == worker
         waits = uploads.short(3)
         patiently(waits_because(waits, "waiting_for_capacity"))
-    # Its node has left: one attempt is lost, and neither can be held by what is there.
+    # The node has left. One attempt is lost, and no remaining node can hold either job.
     patiently(waits_because(waits, "waiting_for_node"))
     patiently(waits_because(runs, "waiting_for_node"))
     assert not uploads.is_taken(3)
-    # They reserve nothing: what the head can hold goes on.
+    # Waiting jobs reserve nothing: jobs that fit the head go on.
     assert uploads.short(1).wait(timeout=120).status == "completed"
     uploads.flag.touch()
     with second_node(platform):
@@ -166,7 +166,7 @@ def test_jobs_follow_the_nodes(platform: LocalPlatform, uploads: Uploads) -> Non
     assert (runs.view.attempt, waits.view.attempt) == (2, 1)
 
 
-def test_nobody_else_is_started_on_the_node_that_a_large_job_waits_for(platform: LocalPlatform, uploads: Uploads) -> None:
+def test_node_is_reserved_for_a_waiting_large_job(platform: LocalPlatform, uploads: Uploads) -> None:
     with second_node(platform) as worker:
         patiently(lambda: uploads.is_taken(4))
         before = uploads.hold(3)
@@ -181,7 +181,7 @@ def test_nobody_else_is_started_on_the_node_that_a_large_job_waits_for(platform:
         assert {job.wait(timeout=240).status for job in (before, large, *small)} == {"completed"}
 
 
-def test_on_a_node_without_the_plugin_ray_builds_the_environments(platform: LocalPlatform, uploads: Uploads) -> None:
+def test_ray_builds_environments_on_a_node_without_the_plugin(platform: LocalPlatform, uploads: Uploads) -> None:
     client = uploads.client
     with second_node(platform, with_plugin=False) as worker:
         # More than the head has for jobs.

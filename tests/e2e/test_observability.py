@@ -1,4 +1,4 @@
-"""What a version does can be seen: counts, statistics, its log's lines, its payloads; and told what it should have done."""
+"""Observability of a version: counts, statistics, log lines, payloads and feedback."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
 def wait(condition: Callable[[], bool]) -> None:
-    """The test's own time limit is the bound."""
+    """Poll until the condition holds. The time limit of the test bounds it."""
     while not condition():
         time.sleep(0.1)
 
 
 @pytest.fixture(scope="module")
 def name(platform: LocalPlatform) -> str:
-    """A version with a replica of its own, all of whose requests are kept."""
+    """A version with one replica. The payloads of all its requests are kept."""
     model = f"seen-{uuid.uuid4().hex[:6]}"
     command = [sys.executable, "-c", REGISTER, platform.record.mlflow_url, model]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
@@ -54,7 +54,7 @@ def name(platform: LocalPlatform) -> str:
 
 
 def samples(http: httpx.Client, model: str) -> dict[tuple[str, str], float]:
-    """By name, and the value of the label beside model and version."""
+    """Values by metric name and by the labels other than model and version."""
     found: dict[tuple[str, str], float] = {}
     for family in text_string_to_metric_families(http.get("/metrics").text):
         for sample in family.samples:
@@ -69,7 +69,7 @@ def replica_of(platform: LocalPlatform, model: str) -> psutil.Process:
     return process
 
 
-def test_what_a_version_does_is_seen(platform: LocalPlatform, client: Client, name: str) -> None:
+def test_requests_show_in_metrics_statistics_logs_and_payloads(platform: LocalPlatform, client: Client, name: str) -> None:
     route = f"/v2/models/{name}/versions/1"
     ids = [uuid.uuid4().hex for _ in range(3)]
     with httpx.Client(base_url=platform.url, timeout=60) as http:
@@ -130,7 +130,7 @@ def _payloads_are_kept(platform: LocalPlatform, name: str, ids: set[str]) -> Non
     assert set(frame["status"]) == {200, 422}
 
 
-def test_counts_survive_the_process_that_counted(platform: LocalPlatform, name: str) -> None:
+def test_counts_survive_the_process_that_made_them(platform: LocalPlatform, name: str) -> None:
     with httpx.Client(base_url=platform.url, timeout=60) as http:
         route = f"/v2/models/{name}/versions/1/infer"
         tensor = {"name": "x", "shape": [1], "datatype": "FP64", "data": [1.0]}

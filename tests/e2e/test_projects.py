@@ -1,4 +1,4 @@
-"""A project with a package, a data file and its requirements: uploaded, trained, registered, run again, compared."""
+"""A project with a package, a data file and requirements: uploaded, trained, registered, rerun and compared."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def project(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_project_trains_registers_answers_and_runs_again(client: Client, project: Path) -> None:
+def test_project_trains_registers_answers_and_reruns(client: Client, project: Path) -> None:
     name = f"shop-{uuid.uuid4().hex[:8]}"
     job = client.train(project, entrypoint="jobs/train.py", model=name, args=["--n", "1"], env={"SECRET": "s3"}, cpus=0.5)
     job.wait(timeout=240, progress=False)
@@ -63,7 +63,7 @@ def test_a_project_trains_registers_answers_and_runs_again(client: Client, proje
     again = job.rerun().wait(timeout=240, progress=False)
     assert again.view.project_sha256 == job.view.project_sha256
     assert again.view.environment_lock == job.view.environment_lock
-    assert again.logs().splitlines()[-1] == job.logs().splitlines()[-1]  # Warnings before it have the time of day.
+    assert again.logs().splitlines()[-1] == job.logs().splitlines()[-1]  # Earlier warnings contain the time of day.
     assert client.jobs.diff(job, again).same
 
     (project / "jobs/beside.py").write_text("FACTOR = 600\n")
@@ -79,7 +79,7 @@ def test_a_project_trains_registers_answers_and_runs_again(client: Client, proje
         job.project()
 
 
-def test_a_model_whose_class_is_the_project_s_own(client: Client, tmp_path: Path) -> None:
+def test_model_of_a_class_in_the_project_answers(client: Client, tmp_path: Path) -> None:
     (tmp_path / "pkg").mkdir()
     (tmp_path / "pkg/__init__.py").write_text(
         "from sklearn.base import BaseEstimator, RegressorMixin\n"
@@ -97,7 +97,7 @@ def test_a_model_whose_class_is_the_project_s_own(client: Client, tmp_path: Path
     assert client.predict(name, [[4.0]], timeout=120).predictions == [8.0]
 
 
-def test_metadata_in_a_script_is_its_requirements(client: Client) -> None:
+def test_inline_metadata_of_a_script_gives_its_requirements(client: Client) -> None:
     script = (
         '# /// script\n# requires-python = ">=3.11"\n# dependencies = ["tinydb==4.8.2"]\n# ///\nimport tinydb\nprint("found")\n'
     )

@@ -1,4 +1,4 @@
-"""Other people's clients, unmodified, against a real platform: Triton's, KServe's and MLflow's."""
+"""Unmodified clients of Triton, KServe and MLflow against a real platform."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def tensor(name: str, values: Any, datatype: str, *, binary: bool = True) -> Inf
     return given
 
 
-def test_triton_sees_the_server_and_its_models(triton: Any, served: Served) -> None:
+def test_triton_client_reads_server_and_model_metadata(triton: Any, served: Served) -> None:
     iris = served.name("iris")
     assert triton.is_server_live()
     assert triton.is_server_ready()
@@ -61,7 +61,7 @@ def test_triton_sees_the_server_and_its_models(triton: Any, served: Served) -> N
 
 
 @pytest.mark.parametrize("version", ["", "1"])
-def test_triton_infers_with_its_defaults(triton: Any, served: Served, version: str) -> None:
+def test_triton_client_infers_with_its_defaults(triton: Any, served: Served, version: str) -> None:
     answer = triton.infer(served.name("iris"), [tensor("x", ROWS, "FP64")], model_version=version, request_id="7")
     assert (answer.get_response()["id"], answer.get_response()["model_version"]) == ("7", "1")
     assert answer.as_numpy("predict").tolist() == served.expected("iris", ROWS).tolist()
@@ -69,7 +69,7 @@ def test_triton_infers_with_its_defaults(triton: Any, served: Served, version: s
 
 @pytest.mark.parametrize("binary_in", [True, False])
 @pytest.mark.parametrize("binary_out", [True, False])
-def test_triton_chooses_its_outputs(triton: Any, served: Served, *, binary_in: bool, binary_out: bool) -> None:
+def test_triton_client_selects_outputs(triton: Any, served: Served, *, binary_in: bool, binary_out: bool) -> None:
     wanted = [InferRequestedOutput(name, binary_data=binary_out) for name in ("predict_proba", "predict")]
     answer = triton.infer(served.name("iris"), [tensor("x", ROWS, "FP64", binary=binary_in)], outputs=wanted)
     assert [output["name"] for output in answer.get_response()["outputs"]] == ["predict_proba", "predict"]
@@ -78,7 +78,7 @@ def test_triton_chooses_its_outputs(triton: Any, served: Served, *, binary_in: b
 
 
 @pytest.mark.parametrize("binary", [True, False])
-def test_triton_sends_text_and_gets_text(triton: Any, served: Served, *, binary: bool) -> None:
+def test_triton_client_sends_and_receives_text(triton: Any, served: Served, *, binary: bool) -> None:
     cities = np.array(["Oslo", "Rome"], dtype=object)
     inputs = [tensor("city", cities, "BYTES", binary=binary), tensor("age", [[45], [23]], "INT64", binary=binary)]
     expected = served.expected("people", pd.DataFrame({"age": [45, 23], "city": ["Oslo", "Rome"]})).tolist()
@@ -86,12 +86,12 @@ def test_triton_sends_text_and_gets_text(triton: Any, served: Served, *, binary:
     assert [value.decode() if isinstance(value, bytes) else value for value in got] == expected
 
 
-def test_triton_passes_parameters(triton: Any, served: Served) -> None:
+def test_triton_client_passes_parameters(triton: Any, served: Served) -> None:
     column = [tensor("x", [1.0, 2.0], "FP64")]
     assert triton.infer(served.name("scale"), column, parameters={"factor": 3}).as_numpy("predict").tolist() == [3.0, 6.0]
 
 
-def test_every_datatype_comes_back_as_it_went(triton: Any, served: Served) -> None:
+def test_every_datatype_is_returned_unchanged(triton: Any, served: Served) -> None:
     columns: dict[str, Any] = {
         "BOOL": np.array([True, False]),
         "FP16": np.array([1.5, -2.0], np.float16),
@@ -110,7 +110,7 @@ def test_every_datatype_comes_back_as_it_went(triton: Any, served: Served) -> No
         assert back.tolist() == array.tolist(), name
 
 
-def test_triton_is_told_what_is_wrong(triton: Any, served: Served) -> None:
+def test_triton_client_gets_clear_errors(triton: Any, served: Served) -> None:
     with pytest.raises(InferenceServerException, match="4 features, got 2") as refused:
         triton.infer(served.name("iris"), [tensor("x", [[1.0, 2.0]], "FP64")])
     assert refused.value.status() == "400"
@@ -119,7 +119,7 @@ def test_triton_is_told_what_is_wrong(triton: Any, served: Served) -> None:
     assert absent.value.status() == "404"
 
 
-def test_triton_over_grpc(platform: LocalPlatform, served: Served) -> None:
+def test_triton_grpc_client_infers(platform: LocalPlatform, served: Served) -> None:
     iris, people = served.name("iris"), served.name("people")
     client: Any
     with grpc_triton.InferenceServerClient(platform.urls["grpc"]) as client:
@@ -154,7 +154,7 @@ def test_triton_over_grpc(platform: LocalPlatform, served: Served) -> None:
         assert absent.value.status() == "StatusCode.NOT_FOUND"
 
 
-def test_a_grpc_front_that_dies_comes_back(platform: LocalPlatform) -> None:
+def test_killed_grpc_front_restarts(platform: LocalPlatform) -> None:
     front = psutil.Process(pids_by_component(platform.record.instance)["grpc"])
     front.kill()
     front.wait(30)
@@ -163,7 +163,7 @@ def test_a_grpc_front_that_dies_comes_back(platform: LocalPlatform) -> None:
 
 
 @pytest.mark.parametrize("model", ["iris", "people", "boosted", "light"])
-def test_mlflows_scoring_client(served: Served, model: str) -> None:
+def test_mlflow_scoring_client_gets_predictions(served: Served, model: str) -> None:
     address = urlsplit(served.url)
     route = f"{address.port}/v2/models/{served.name(model)}/versions/1"
     client = ScoringServerClient(address.hostname, route)
@@ -174,7 +174,7 @@ def test_mlflows_scoring_client(served: Served, model: str) -> None:
     assert answer[0].tolist() == served.expected(model, example).tolist()
 
 
-def test_mlflows_scoring_client_with_params(served: Served) -> None:
+def test_mlflow_scoring_client_passes_params(served: Served) -> None:
     address = urlsplit(served.url)
     client = ScoringServerClient(address.hostname, f"{address.port}/v2/models/{served.name('scale')}")
     frame = served.models["scale"].example
@@ -183,7 +183,7 @@ def test_mlflows_scoring_client_with_params(served: Served) -> None:
 
 
 @pytest.mark.parametrize("model", ["iris", "people", "boosted", "light", "scale"])
-def test_mlflows_serving_input_of_each_flavour(served: Served, model: str) -> None:
+def test_mlflow_serving_input_of_each_flavour_is_answered(served: Served, model: str) -> None:
     logged = served.models[model]
     body = convert_input_example_to_serving_input(logged.example)
     kind = {"Content-Type": "application/json"}
@@ -198,15 +198,15 @@ def test_mlflows_serving_input_of_each_flavour(served: Served, model: str) -> No
     [(PEOPLE.to_csv(index=False).encode(), "text/csv"), (PEOPLE.to_parquet(), "application/vnd.apache.parquet")],
     ids=["csv", "parquet"],
 )
-def test_tables(served: Served, content: bytes, kind: str) -> None:
+def test_tables_of_mlflow_are_answered(served: Served, content: bytes, kind: str) -> None:
     for route in (served.name("people"), f"{served.name('people')}/versions/1"):
         url = f"{served.url}/v2/models/{route}/invocations"
         answer = httpx.post(url, content=content, headers={"Content-Type": kind}, timeout=120)
         assert answer.json() == {"predictions": served.expected("people", PEOPLE).tolist()}
 
 
-def test_mlflows_deployments(platform: LocalPlatform, served: Served, tmp_path: Path) -> None:
-    """The command for what it prints, its client for the rest: each command takes MLflow seconds to start."""
+def test_mlflow_deployments_command_and_client_work(platform: LocalPlatform, served: Served, tmp_path: Path) -> None:
+    """The command for its output, its client for the rest: each command takes MLflow seconds to start."""
     name, target = f"{served.name('people')}/1", platform.url.replace("http://", "raylift://")
 
     def mlflow(command: str, *words: str) -> str:

@@ -1,4 +1,4 @@
-"""Ray's own command line and client, unmodified, at the platform's address: the durable queue is behind them."""
+"""Ray's unmodified command line and client at the platform's address, in front of the durable queue."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class RayCli:
 
 
 def environment() -> dict[str, str]:
-    # RAY_ADDRESS would win over --address.
+    # RAY_ADDRESS would override --address.
     kept = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
     return {**kept, "RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
 
@@ -91,14 +91,12 @@ def wait_for(jobs: JobSubmissionClient, submission_id: str, *wanted: JobStatus) 
         time.sleep(0.2)
 
 
-def test_a_working_dir_with_requirements_is_trained_registered_and_served(
-    ray: RayCli, client: Client, jobs: JobSubmissionClient
-) -> None:
+def test_working_dir_with_requirements_is_trained_and_served(ray: RayCli, client: Client, jobs: JobSubmissionClient) -> None:
     for name, text in FILES.items():
         path = ray.cwd / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
-    (ray.cwd / "out").mkdir()  # Empty, as scripts want it that write there.
+    (ray.cwd / "out").mkdir()  # Empty, as scripts expect it that write there.
     model, submission_id = f"ray-{uuid.uuid4().hex[:6]}", new_id()
     runtime_env = {"pip": ["tinydb==4.8.2"], "env_vars": {"SECRET": "s3"}}
     metadata = {"raylift.model_name": model, "raylift.experiment_name": "ray-cli", "raylift.tag.team": "blue", "own": "kept"}
@@ -125,7 +123,7 @@ def test_a_working_dir_with_requirements_is_trained_registered_and_served(
     assert any(listed.submission_id == again.job_id for listed in jobs.list_jobs())
 
 
-def test_a_shell_command_runs_under_the_same_rules(ray: RayCli, client: Client, jobs: JobSubmissionClient) -> None:
+def test_shell_command_is_limited_and_tracked_as_a_script_is(ray: RayCli, client: Client, jobs: JobSubmissionClient) -> None:
     (ray.cwd / "fit.py").write_text(FIT)
     model = f"shell-{uuid.uuid4().hex[:6]}"
     submission_id = jobs.submit_job(
@@ -138,12 +136,12 @@ def test_a_shell_command_runs_under_the_same_rules(ray: RayCli, client: Client, 
     assert "fitted 2 in the shell" in said, said
     wait_for(jobs, submission_id, JobStatus.SUCCEEDED)
     job = client.jobs.get(submission_id)
-    # The Python process that the shell started is tracked as a script is: autologged, and its model registered.
+    # The shell's Python process is tracked as a script is: autologged, and its model registered.
     assert (job.model_name, job.model_version) == (model, "1"), job.view
     assert job.view.command is not None
 
 
-def test_a_shell_command_whose_wrapper_is_killed_is_made_again(client: Client, jobs: JobSubmissionClient) -> None:
+def test_shell_command_runs_again_after_its_wrapper_is_killed(client: Client, jobs: JobSubmissionClient) -> None:
     submission_id = jobs.submit_job(entrypoint="echo begun; sleep 4; echo finished")
     while "begun" not in jobs.get_job_logs(submission_id):
         time.sleep(0.1)
@@ -160,11 +158,11 @@ def _runs(command: list[str] | None, job_id: str) -> bool:
     return any(job_id in word for word in command or ()) and "job_entrypoints.train" in " ".join(command or ())
 
 
-def test_a_job_that_waits_is_stopped_before_its_code_starts(ray: RayCli, jobs: JobSubmissionClient) -> None:
+def test_waiting_job_is_stopped_before_its_code_starts(ray: RayCli, jobs: JobSubmissionClient) -> None:
     (ray.cwd / "sleeper.py").write_text(SLEEPER)
     (ray.cwd / "marker.py").write_text(f"open({str(ray.cwd / 'started')!r}, 'w').close()\n")
     blocker, waiting = new_id(), new_id()
-    cpus = str(os.cpu_count())  # All that the one node has for jobs.
+    cpus = str(os.cpu_count())  # All CPUs that the node has for jobs.
     for submission_id, script in ((blocker, "sleeper.py"), (waiting, "marker.py")):
         options = ("--no-wait", "--submission-id", submission_id, "--working-dir", ".", "--entrypoint-num-cpus", cpus)
         ray("submit", *options, "--", "python", script)
@@ -181,7 +179,7 @@ def test_a_job_that_waits_is_stopped_before_its_code_starts(ray: RayCli, jobs: J
     assert not jobs.stop_job(blocker)
 
 
-def test_a_failing_script_fails_the_command(ray: RayCli, jobs: JobSubmissionClient) -> None:
+def test_failing_script_fails_the_submit_command(ray: RayCli, jobs: JobSubmissionClient) -> None:
     (ray.cwd / "bad.py").write_text("print('before')\nraise SystemExit('no data today')\n")
     submission_id = new_id()
     said = ray("submit", "--submission-id", submission_id, "--working-dir", ".", "--", "python", "bad.py", code=1)
@@ -200,7 +198,7 @@ def test_a_failing_script_fails_the_command(ray: RayCli, jobs: JobSubmissionClie
     assert submission_id not in ray("list")
 
 
-def test_the_log_is_followed_while_it_grows(ray: RayCli, jobs: JobSubmissionClient) -> None:
+def test_log_is_followed_while_it_grows(ray: RayCli, jobs: JobSubmissionClient) -> None:
     go_on = ray.cwd / "go-on"
     entrypoint = f"echo first; while [ ! -e {go_on} ]; do sleep 0.1; done; echo last"
     submission_id = jobs.submit_job(entrypoint=entrypoint)

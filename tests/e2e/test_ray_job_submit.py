@@ -1,4 +1,4 @@
-"""Ray's own command line, straight at Ray's dashboard: the job is adopted, its model registered and deployed."""
+"""Ray's command line with the address of Ray's dashboard: the job is adopted, its model registered and deployed."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def adopted(client: Client, submission_id: str) -> Job:
             time.sleep(0.5)
 
 
-def test_a_job_handed_straight_to_ray_is_adopted(platform: LocalPlatform, tmp_path: Path) -> None:
+def test_job_submitted_directly_to_ray_is_adopted(platform: LocalPlatform, tmp_path: Path) -> None:
     name = f"by-ray-{uuid.uuid4().hex[:6]}"
     (tmp_path / "my_model.py").write_text(SCRIPT)
     (tmp_path / "beside.txt").write_text("data")
@@ -55,7 +55,7 @@ def test_a_job_handed_straight_to_ray_is_adopted(platform: LocalPlatform, tmp_pa
         assert [version.lineage.job_id for version in client.models.get(name).versions] == [job.job_id]
 
 
-def test_an_adopted_job_can_be_cancelled(platform: LocalPlatform, tmp_path: Path) -> None:
+def test_adopted_job_can_be_cancelled(platform: LocalPlatform, tmp_path: Path) -> None:
     (tmp_path / "sleeper.py").write_text("import time\nprint('asleep', flush=True)\ntime.sleep(300)\n")
     submission = f"raysubmit_{uuid.uuid4().hex[:10]}"
     entrypoint = ["python", "-m", "job_entrypoints.train", "--script", "sleeper.py", "--experiment", "by-ray"]
@@ -68,7 +68,7 @@ def test_an_adopted_job_can_be_cancelled(platform: LocalPlatform, tmp_path: Path
         job.cancel()
         job.wait(60, progress=False, raise_on_failure=False)
         assert job.status == "cancelled"
-    # Ray notices a moment later; which of its words it has for it depends on who was first to end the wrapper.
+    # Ray reports it a moment later. Its status depends on which process ended the wrapper first.
     end = time.monotonic() + 30
     while "RUNNING" in (said := ray(platform, "status", submission, cwd=tmp_path).stdout):
         assert time.monotonic() < end, said

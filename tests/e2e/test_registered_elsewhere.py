@@ -1,4 +1,4 @@
-"""A version that no job made, registered with MLflow's own client: it is found, deployed, and answers by alias, too."""
+"""A version that MLflow's own client registered, without a job: it is found, deployed, and answers by alias too."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ MlflowClient().set_registered_model_alias(name, "champion", "1")
 """
 
 
-def test_a_version_registered_with_mlflows_client_is_deployed(platform: LocalPlatform) -> None:
+def test_version_registered_with_mlflow_client_is_deployed(platform: LocalPlatform) -> None:
     name = f"elsewhere-{uuid.uuid4().hex[:6]}"
     command = [sys.executable, "-c", REGISTER, platform.record.mlflow_url, name]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)

@@ -1,4 +1,4 @@
-"""A job's variables are its replicas', but for its secrets, until others are set."""
+"""Replicas get the environment variables of their job, except secrets, until others are set."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ with mlflow.start_run():
 ASKED = {"name": ["SCALE", "API_TOKEN", "MODE"]}
 
 
-def test_a_jobs_variables_reach_its_replicas(client: Client) -> None:
+def test_variables_of_a_job_reach_its_replicas(client: Client) -> None:
     name = f"variables-{uuid.uuid4().hex[:6]}"
-    # Neither Ray nor a shell may read the dollar.
+    # Neither Ray nor a shell may interpret the dollar sign.
     given = {"SCALE": "$HOME ${X} 2", "API_TOKEN": "hidden"}
     job = client.train(script_content=SCRIPT, model=name, env=given, cpus=0.5, memory="1GiB")
     job.wait(240, progress=False)

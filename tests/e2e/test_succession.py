@@ -1,4 +1,4 @@
-"""A name's way from one version to the next, and a notebook that trains the first, on a real platform."""
+"""A model name moves from one version to the next, and a notebook trains the first one, on a real platform."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def patiently(condition: Callable[[], bool]) -> None:
         time.sleep(0.2)
 
 
-def test_a_rerun_takes_over_only_when_it_is_asked_to(platform: LocalPlatform, client: Client, tmp_path: Path) -> None:
+def test_rerun_takes_over_only_if_it_is_asked_to(platform: LocalPlatform, client: Client, tmp_path: Path) -> None:
     name = f"succession-{uuid.uuid4().hex[:8]}"
     notebook = tmp_path / "analysis.ipynb"
     cells = [{"cell_type": "code", "source": cell, "outputs": [], "metadata": {}} for cell in CELLS]

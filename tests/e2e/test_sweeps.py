@@ -1,4 +1,4 @@
-"""Sweeps on a real platform: the best is registered exactly once, whatever is killed; cancelled and deleted as one."""
+"""Sweeps on a real platform: the best is registered exactly once despite kills; a sweep is cancelled and deleted as one."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ with mlflow.start_run():
 GRID = {"lr": [0.01, 0.1], "depth": [3, 5]}
 
 
-def test_the_best_of_a_grid_is_registered_and_deployed(platform: LocalPlatform, client: Client) -> None:
+def test_best_job_of_a_grid_is_registered_and_deployed(platform: LocalPlatform, client: Client) -> None:
     name = f"sweep-{uuid.uuid4().hex[:6]}"
     sweep = client.train(
         script_content=SCRIPT,
@@ -73,7 +73,7 @@ def test_the_best_of_a_grid_is_registered_and_deployed(platform: LocalPlatform, 
 
 
 def _is_nested(platform: LocalPlatform, parent_run_id: str | None, sweep_id: str) -> None:
-    """What MLflow's pages draw a tree from, and what its tables compare runs by."""
+    """Check the tags of MLflow's run tree, and the parameters in its comparison tables."""
     assert parent_run_id is not None
     mlflow = MlflowClient(platform.urls["mlflow"])
     parent = mlflow.get_run(parent_run_id)
@@ -90,7 +90,7 @@ def _is_nested(platform: LocalPlatform, parent_run_id: str | None, sweep_id: str
     assert {run.data.tags["raylift.sweep.lr"] for run in children} == {"0.01", "0.1"}
 
 
-def test_a_supervisor_killed_in_the_middle_registers_the_best_once(platform: LocalPlatform) -> None:
+def test_killed_supervisor_registers_the_best_job_once(platform: LocalPlatform) -> None:
     name = f"sweep-{uuid.uuid4().hex[:6]}"
     with Client(platform.url, timeout=60) as client:
         sweep = client.train(
@@ -114,8 +114,8 @@ def test_a_supervisor_killed_in_the_middle_registers_the_best_once(platform: Loc
 
         waiting = threading.Thread(target=wait)
         waiting.start()
-        # At whatever it does: opening, handing out jobs, choosing, registering. Later each time: on a slow machine it would
-        # be killed for ever before its predecessor's lease has run out.
+        # Kills it in any step: opening, starting jobs, choosing, registering. The pauses grow: on a slow machine, the next
+        # supervisor would otherwise be killed before its predecessor's lease has expired.
         for seconds in itertools.count(4):
             if ended.wait(seconds):
                 break
@@ -135,7 +135,7 @@ def test_a_supervisor_killed_in_the_middle_registers_the_best_once(platform: Loc
         assert [(run.info.run_id, run.info.status) for run in parents] == [(sweep.view.mlflow_run_id, "FINISHED")]
 
 
-def test_a_sweep_is_cancelled_and_deleted_as_one(client: Client) -> None:
+def test_sweep_is_cancelled_and_deleted_as_one(client: Client) -> None:
     experiment = f"sweep-{uuid.uuid4().hex[:6]}"
     sweep = client.train(
         script_content=ENDLESS, experiment=experiment, cpus=0.5, memory="256MiB", sweep={"n": [1, 2, 3]}, max_parallel=1
@@ -151,7 +151,7 @@ def test_a_sweep_is_cancelled_and_deleted_as_one(client: Client) -> None:
     assert sweep.sweep_id not in {other.sweep_id for other in client.sweeps.list()}
 
 
-def test_parameters_as_arguments(client: Client) -> None:
+def test_sweep_parameters_are_passed_as_arguments(client: Client) -> None:
     experiment = f"sweep-{uuid.uuid4().hex[:6]}"
     sweep = client.train(
         script_content=WITH_ARGUMENTS,
@@ -168,7 +168,7 @@ def test_parameters_as_arguments(client: Client) -> None:
 
 
 @pytest.mark.nightly
-def test_ray_tune_inside_a_job(client: Client) -> None:
+def test_ray_tune_runs_inside_a_job(client: Client) -> None:
     job = client.train(script_content=TUNE, experiment="tune", requirements=["ray[tune]"], timeout=300).wait(
         400, raise_on_failure=False
     )

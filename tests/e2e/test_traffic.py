@@ -1,4 +1,4 @@
-"""Traffic on a real platform: tables and aliases move under load, and no request is lost."""
+"""Traffic on a real platform: tables and aliases change under load, and no request fails."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ FLIPS = 50
 
 @dataclass
 class Load:
-    """Clients that ask without a pause, and what they were answered."""
+    """Clients that send requests without a pause, and their answers."""
 
     url: str
     model: str
@@ -64,7 +64,7 @@ class Load:
                     self.failures.append(repr(error))
                     continue
                 version = answer.headers.get("x-raylift-model-version", "")
-                # Each version predicts its own number: the one that the header names must have answered.
+                # Each version predicts its own number: the header must name the version that answered.
                 if answer.status_code != 200 or answer.json()["predictions"] != [float(version or "nan")]:
                     self.failures.append(f"{answer.status_code} version {version}: {answer.text[:300]}")
                 self.answered[version] = self.answered.get(version, 0) + 1
@@ -72,7 +72,7 @@ class Load:
 
 @pytest.fixture(scope="module")
 def model(platform: LocalPlatform) -> str:
-    """A model whose versions 1, 2 and 3 predict 1, 2 and 3, with a process each."""
+    """A model whose versions 1, 2 and 3 predict 1, 2 and 3, with one process each."""
     name = f"traffic-{uuid.uuid4().hex[:6]}"
     with Client(platform.url, timeout=300) as client:
         for answer in ("1", "2", "3"):
@@ -105,7 +105,7 @@ def by_alias(client: Client, model: str) -> str | None:
     return client.predict(model, [{"age": 0.1}], alias="champion").model_version
 
 
-def test_a_change_of_traffic_loses_no_request(platform: LocalPlatform, client: Client, model: str, load: Load) -> None:
+def test_change_of_traffic_fails_no_request(platform: LocalPlatform, client: Client, model: str, load: Load) -> None:
     for version in itertools.islice(itertools.cycle(["1", "2"]), FLIPS):
         client.traffic.set(model, {version: 1})
         until(lambda version=version: version_of(client, model) == version, seconds=30)
@@ -117,9 +117,7 @@ def test_a_change_of_traffic_loses_no_request(platform: LocalPlatform, client: C
     assert [change.revision for change in changes] == list(range(FLIPS + 1, 0, -1))
 
 
-def test_an_alias_that_moves_in_mlflow_moves_the_traffic(
-    platform: LocalPlatform, client: Client, model: str, load: Load
-) -> None:
+def test_alias_move_in_mlflow_moves_the_traffic(platform: LocalPlatform, client: Client, model: str, load: Load) -> None:
     mlflow = MlflowClient(platform.record.mlflow_url, platform.record.mlflow_url)
     mlflow.set_registered_model_alias(model, "champion", "1")
     client.traffic.set(model, {"champion": 1})
@@ -143,7 +141,7 @@ def test_an_alias_that_moves_in_mlflow_moves_the_traffic(
     assert load.failures == []
 
 
-def test_a_split_is_sticky_and_rolled_back_in_one_call(client: Client, platform: LocalPlatform, model: str) -> None:
+def test_split_is_sticky_and_rolled_back_in_one_call(client: Client, platform: LocalPlatform, model: str) -> None:
     client.traffic.set(model, {"3": 1})
     client.traffic.set(model, {"1": 50, "2": 50}, sticky_header="X-User")
     body = {"model_name": model, "inputs": [{"age": 0.1}]}
@@ -160,7 +158,7 @@ def test_a_split_is_sticky_and_rolled_back_in_one_call(client: Client, platform:
     until(lambda: version_of(client, model) == "3")
 
 
-def test_a_shadow_version_gets_copies(client: Client, platform: LocalPlatform, model: str) -> None:
+def test_shadow_version_gets_copies_of_requests(client: Client, platform: LocalPlatform, model: str) -> None:
     client.traffic.set(model, {"1": 1}, shadow=["2"])
     with httpx.Client(base_url=platform.url, timeout=60) as http:
 

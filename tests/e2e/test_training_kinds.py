@@ -1,4 +1,4 @@
-"""However a script tracks and logs, it ends as the one version it should, and the version answers."""
+"""Each way to track and log a model leads to exactly one version, and the version answers."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ NO_MODEL = "import mlflow\nwith mlflow.start_run(): mlflow.log_metric('loss', 0.
 
 @dataclass(frozen=True)
 class Kinds:
-    """Jobs that were all handed in at once, by kind."""
+    """Jobs by kind, all submitted at once."""
 
     client: Client
     jobs: Mapping[str, Job]
@@ -156,14 +156,14 @@ def kinds(platform: LocalPlatform) -> Iterator[Kinds]:
         yield Kinds(client, jobs, suffix)
 
 
-def test_a_plain_xgboost_script_becomes_a_regressor_that_answers(kinds: Kinds) -> None:
+def test_plain_xgboost_script_becomes_a_regressor_that_answers(kinds: Kinds) -> None:
     job = kinds.completed("xgboost")
     assert job.model_version == "1"
     prediction = kinds.client.predict(kinds.model("xgboost"), [[1.0, 1.0, 1.0, 1.0]])
     assert isinstance(prediction.predictions[0], float)
 
 
-def test_a_plain_lightgbm_script_on_a_frame_answers_with_probabilities_by_column_name(kinds: Kinds) -> None:
+def test_plain_lightgbm_script_answers_with_probabilities_by_name(kinds: Kinds) -> None:
     kinds.completed("lightgbm")
     rows = {"tenure": [0.0, 0.0], "age": [2.0, -2.0], "income": [0.0, 0.0]}
     prediction = kinds.client.predict(kinds.model("lightgbm"), rows, proba=True)
@@ -173,7 +173,7 @@ def test_a_plain_lightgbm_script_on_a_frame_answers_with_probabilities_by_column
     assert prediction.classes == [0, 1]
 
 
-def test_of_several_models_the_one_called_model_is_registered_and_the_job_says_so(kinds: Kinds) -> None:
+def test_model_called_model_is_registered_among_several(kinds: Kinds) -> None:
     job = kinds.completed("several")
     assert job.model_version == "1"
     assert "'model'" in (job.message or "")
@@ -185,7 +185,7 @@ def test_runs_in_another_experiment_are_found(kinds: Kinds) -> None:
     assert job.metrics["depth"] == 2.0
 
 
-def test_a_version_the_script_registered_itself_is_adopted_and_not_doubled(kinds: Kinds) -> None:
+def test_version_registered_by_the_script_is_adopted(kinds: Kinds) -> None:
     job = kinds.completed("itself")
     assert job.model_version == "1"
     versions = kinds.client.models.get(kinds.model("itself")).versions
@@ -193,32 +193,32 @@ def test_a_version_the_script_registered_itself_is_adopted_and_not_doubled(kinds
     assert versions[0].lineage.job_id == job.job_id
 
 
-def test_any_pyfunc_answers(kinds: Kinds) -> None:
+def test_pyfunc_model_answers(kinds: Kinds) -> None:
     kinds.completed("pyfunc")
     assert kinds.client.predict(kinds.model("pyfunc"), {"a": [1.0, 2.0]}).predictions
 
 
-def test_a_run_made_with_the_client_is_the_jobs_run(kinds: Kinds) -> None:
+def test_run_made_with_the_client_belongs_to_the_job(kinds: Kinds) -> None:
     job = kinds.completed("client")
     assert job.model_version is None
     assert job.metrics == {"made_by_client": 1.0}
 
 
-def test_a_job_that_logged_no_model_fails_and_says_how_to_log_one(kinds: Kinds) -> None:
+def test_job_without_a_model_fails_and_says_how_to_log_one(kinds: Kinds) -> None:
     job = kinds.ended("none")
     assert (job.status, job.reason) == ("failed", "no_model_logged")
     assert "log_model" in (job.message or "")
     assert job.metrics == {"loss": 0.5}
 
 
-def test_a_failed_job_shows_what_it_tracked(kinds: Kinds, platform: LocalPlatform) -> None:
+def test_failed_job_shows_its_metrics(kinds: Kinds, platform: LocalPlatform) -> None:
     job = kinds.ended("fails")
     assert (job.status, dict(job.metrics)) == ("failed", {"loss": 3.0})
     run = MlflowClient(platform.record.mlflow_url).get_run(job.mlflow_run_id or "")
     assert (run.info.status, run.data.params) == ("FAILED", {"rate": "10"})
 
 
-def test_a_version_is_not_deployed_when_the_job_says_so_and_can_be_deployed_later(kinds: Kinds) -> None:
+def test_version_of_a_job_without_deploy_can_be_deployed_later(kinds: Kinds) -> None:
     kinds.completed("undeployed")
     name = kinds.model("undeployed")
     assert kinds.client.deployments.get(name, 1).status == "stopped"
@@ -226,7 +226,7 @@ def test_a_version_is_not_deployed_when_the_job_says_so_and_can_be_deployed_late
     assert kinds.client.predict(name, [[5.1, 3.5, 1.4, 0.2]]).predictions == [0]
 
 
-def test_a_model_that_does_not_load_is_unhealthy_with_the_reason_and_others_go_on(kinds: Kinds) -> None:
+def test_model_that_does_not_load_is_unhealthy_with_the_reason(kinds: Kinds) -> None:
     kinds.completed("broken")
     deployment = settled(kinds.client, kinds.model("broken"))
     assert deployment.status == "unhealthy"
@@ -234,7 +234,7 @@ def test_a_model_that_does_not_load_is_unhealthy_with_the_reason_and_others_go_o
 
 
 def settled(client: Client, name: str, seconds: float = 120) -> Any:
-    """The deployment of version 1 once it is no longer on its way."""
+    """The deployment of version 1, once it is neither pending nor starting."""
     end = time.monotonic() + seconds
     while True:
         deployment = client.deployments.get(name, 1)

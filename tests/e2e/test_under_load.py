@@ -1,4 +1,4 @@
-"""Versions that are asked too much, or whose processes die: a real platform, over HTTP."""
+"""Overload and dying replicas of versions on a real platform, over HTTP."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ for name in sys.argv[3:]:
 """
 NAMES = ("busy", "burst", "alone", "twins", "parked", "killed", "loop", "bystander")
 WAITS = 1000.0
-"""What makes the model wait for the file ``go on``."""
+"""Input that makes the model wait for the file ``go on``."""
 DIES = -1.0
 
 
@@ -83,13 +83,13 @@ def http(platform: LocalPlatform, registered: None) -> Iterator[httpx.Client]:
 
 
 def wait(condition: Callable[[], bool]) -> None:
-    """The test's own time limit is the bound."""
+    """Poll until the condition holds. The time limit of the test bounds it."""
     while not condition():
         time.sleep(0.1)
 
 
 def deploy(http: httpx.Client, name: str, **config: Any) -> None:
-    """Change the deployment of version 1, and wait until it has as many replicas as it must."""
+    """Change the deployment of version 1, and wait until it has the required number of replicas."""
     path = f"/mlops/models/{name}/versions/1/deployment"
     wait(lambda: http.get(path).status_code == 200)
     assert http.put(path, json=config).status_code == 200
@@ -117,7 +117,7 @@ def deaths(directory: Path, x: float) -> int:
 
 @contextmanager
 def asked_all_the_time(platform: LocalPlatform, name: str, *, clients: int, x: float = 0.0) -> Iterator[Counter[str]]:
-    """Predictions by several clients; yields what they were answered, by status and, where it is not 200, by text."""
+    """Send predictions from several clients. Yields their statuses, with the text of each answer other than 200."""
     over = threading.Event()
     answers: Counter[str] = Counter()
 
@@ -148,7 +148,7 @@ ROUTES: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize(("path", "asked"), ROUTES.values(), ids=ROUTES)
-def test_what_does_not_fit_into_the_queue_is_refused_while_what_fits_waits(
+def test_requests_beyond_the_queue_are_refused_while_others_wait(
     http: httpx.Client, platform: LocalPlatform, directory: Path, path: str, asked: dict[str, Any]
 ) -> None:
     (directory / "go on").unlink(missing_ok=True)
@@ -165,7 +165,7 @@ def test_what_does_not_fit_into_the_queue_is_refused_while_what_fits_waits(
 
     with ThreadPoolExecutor(30) as executor:
         asking = [executor.submit(ask) for _ in range(30)]
-        # Whoever is refused is told so while not one of the others has been answered.
+        # Refusals arrive before any of the other requests is answered.
         wait(lambda: len(refused) >= 20)
         assert not answered
         (directory / "go on").touch()
@@ -182,7 +182,7 @@ def test_what_does_not_fit_into_the_queue_is_refused_while_what_fits_waits(
         assert {answer.json()["code"] for answer in refused} == {"queue_full"}
 
 
-def test_a_burst_brings_replicas_that_go_again(http: httpx.Client, platform: LocalPlatform) -> None:
+def test_burst_adds_replicas_that_are_removed_afterwards(http: httpx.Client, platform: LocalPlatform) -> None:
     config = {"max_replicas": 2, "target_ongoing_requests": 1, "upscale_delay_s": 0, "downscale_delay_s": 3}
     deploy(http, "burst", min_replicas=1, **config)
     path = "/mlops/models/burst/versions/1/deployment"
@@ -194,7 +194,7 @@ def test_a_burst_brings_replicas_that_go_again(http: httpx.Client, platform: Loc
 
 
 @pytest.mark.parametrize(("name", "replicas", "x"), [("twins", 2, -1.0), ("alone", 1, -2.0), ("parked", 0, -3.0)])
-def test_a_request_that_kills_processes_kills_two_and_is_told_so(
+def test_request_that_kills_processes_kills_two_and_is_refused(
     http: httpx.Client, platform: LocalPlatform, directory: Path, name: str, replicas: int, x: float
 ) -> None:
     if replicas:
@@ -214,7 +214,7 @@ def test_a_request_that_kills_processes_kills_two_and_is_told_so(
     assert http.post(f"/v2/models/{name}/infer", json=tensor(0.0)).status_code == 200
 
 
-def test_replicas_that_are_killed_cost_no_request(http: httpx.Client, platform: LocalPlatform) -> None:
+def test_killed_replicas_fail_no_request(http: httpx.Client, platform: LocalPlatform) -> None:
     deploy(http, "killed", min_replicas=2, max_replicas=2)
     with asked_all_the_time(platform, "killed", clients=4, x=0.01) as answers:
         for _ in range(2):
@@ -224,7 +224,7 @@ def test_replicas_that_are_killed_cost_no_request(http: httpx.Client, platform: 
     assert set(answers) == {"200"}, json.dumps(answers)
 
 
-def test_a_version_whose_only_replica_is_killed_answers_all_the_while(http: httpx.Client, platform: LocalPlatform) -> None:
+def test_version_answers_while_its_only_replica_is_killed(http: httpx.Client, platform: LocalPlatform) -> None:
     deploy(http, "alone", min_replicas=1, max_replicas=1)
     with asked_all_the_time(platform, "alone", clients=3) as answers:
         (pid,) = pids(platform, "alone")
@@ -233,9 +233,7 @@ def test_a_version_whose_only_replica_is_killed_answers_all_the_while(http: http
     assert set(answers) == {"200"}, json.dumps(answers)
 
 
-def test_a_version_whose_processes_die_over_and_over_is_given_up_and_no_other_one_notices(
-    http: httpx.Client, platform: LocalPlatform
-) -> None:
+def test_crash_looping_version_is_taken_down_and_others_answer(http: httpx.Client, platform: LocalPlatform) -> None:
     deploy(http, "loop", min_replicas=1, max_replicas=1)
     path = "/mlops/models/loop/versions/1/deployment"
     answers: set[tuple[int, str]] = set()

@@ -1,4 +1,4 @@
-"""The platform of the end-to-end tests, for environments that take minutes to build."""
+"""The platform of the end-to-end tests, with time-outs for environments that take minutes to build."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""A script of each library trains, registers, and is answered as the library answers; its environment is built once.
+"""A script of each library trains and registers a model that answers as the library does. Its environment is built once.
 
-``make test-all`` runs them: they download some gigabytes. Spark needs Java.
+``make test-all`` runs these tests: they download some gigabytes. Spark needs Java.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ SECONDS = 1200
 
 @pytest.fixture(autouse=True)
 def room(client: Client) -> Iterator[None]:
-    """Ends each test's processes: together they would fill a small machine."""
+    """End each test's processes: together they would fill a small machine."""
     yield
     for deployment in client.deployments.list():
         client.deployments.delete(deployment.model_name, deployment.model_version)
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
-def test_it_answers_as_its_library(client: Client, platform: LocalPlatform, script: Path) -> None:
+def test_model_answers_as_its_library(client: Client, platform: LocalPlatform, script: Path) -> None:
     name = f"{script.stem.replace('_', '-')}-{uuid.uuid4().hex[:6]}"
     variables = VARIABLES.get(script.stem, {})
     job = completed(client.train(script, model=name, env=variables, memory="4GiB", timeout=SECONDS))
@@ -59,7 +59,7 @@ def completed(job: Job) -> Job:
 
 
 def built(client: Client, job: Job) -> tuple[Any, ...]:
-    """The environment of a job, and when it was built."""
+    """The environment of a job, and the time it was built."""
     environment = client.environments.get(job.job_id)
     assert environment.hash is not None
     assert environment.built
@@ -67,7 +67,7 @@ def built(client: Client, job: Job) -> tuple[Any, ...]:
 
 
 def assert_alike(answer: Any, expected: Any) -> None:
-    """Compare numbers closely, and all else exactly. An answer may have more fields than are expected."""
+    """Compare numbers closely, and all else exactly. An answer may have additional fields."""
     if isinstance(expected, dict):
         for name, value in expected.items():
             assert_alike(answer[name], value)

@@ -1,4 +1,4 @@
-"""A job as the API shows it, for the scripted platforms of the client's and the command line's tests."""
+"""A job as the API shows it, for the scripted platforms of the client and command line tests."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 
 def job_resource(status: str, **changes: Any) -> dict[str, Any]:
-    """All fields of one that was uploaded with the defaults; ``changes`` replace some of them."""
+    """All fields of a job uploaded with the defaults. ``changes`` replace some of them."""
     return {
         "job_id": "job_1",
         "status": status,

@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-_ALLOW_PICKLE: Final = "MLFLOW_ALLOW_PICKLE_DESERIALIZATION"
+_ALLOW_PICKLE: Final = ("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "MLFLOW_ALLOW_MODEL_CODE_EXECUTION")
+"""MLflow's own settings, which its loaders read too. The second one is new in MLflow 3.18 and replaces the first."""
 _XGBOOST_CLASSES: Final = "xgboost."
 _LIGHTGBM_BOOSTER: Final = "lightgbm.basic.Booster"
 
@@ -68,9 +69,9 @@ def _data_file(flavor: Mapping[str, Any], data: str) -> str:
 
 
 def _unpickle(file: Path, flavor: Mapping[str, Any], how: str) -> Any:
-    # MLflow's own setting.
-    if os.getenv(_ALLOW_PICKLE, "true").lower() not in {"true", "1"}:  # noqa: TID251
-        raise UnknownFormat(f"{_ALLOW_PICKLE} is set")
+    for variable in _ALLOW_PICKLE:
+        if os.getenv(variable, "true").lower() not in {"true", "1"}:  # noqa: TID251
+            raise UnknownFormat(f"{variable} is set")
     if how == "skops":
         import skops.io
 

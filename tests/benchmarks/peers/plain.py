@@ -1,4 +1,4 @@
-"""The floor: FastAPI on uvicorn and the library's ``predict``; with FAST=1, Raylift's fast path of the same model and orjson.
+"""The floor: FastAPI on uvicorn and the library's ``predict``. With FAST=1: Raylift's fast path of the same model, and orjson.
 
 MODEL=model.joblib [FAST=1 PYTHONPATH=…] uvicorn plain:app
 """

@@ -1,9 +1,9 @@
-"""Ray Serve as its documentation shows it: a FastAPI gateway that calls a deployment handle, with the default proxy.
+"""Ray Serve as in its documentation: a FastAPI gateway that calls a deployment handle, with the default proxy.
 
-python ray_idiom.py PORT MODEL      a Ray of its own, which ends with it
+python ray_idiom.py PORT MODEL      starts a Ray of its own, which ends with it
 """
 
-# No postponed annotations here: FastAPI reads them in the replica, where this script's imports are not.
+# No postponed annotations: FastAPI reads them in the replica, which lacks this script's imports.
 import signal
 import sys
 from typing import Any

@@ -1,7 +1,7 @@
 # /// script
 # dependencies = ["jax"]
 # ///
-"""A regression of JAX as a Python function."""
+"""A regression in JAX, logged as a Python function."""
 
 import jax
 import jax.numpy as jnp

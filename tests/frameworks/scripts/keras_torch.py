@@ -1,7 +1,7 @@
 # /// script
 # dependencies = ["keras", "torch==2.13.0"]
 # ///
-"""A network of Keras on the backend that KERAS_BACKEND names: PyTorch."""
+"""A network of Keras on PyTorch, the backend that KERAS_BACKEND names."""
 
 import keras
 import mlflow

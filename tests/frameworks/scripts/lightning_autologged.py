@@ -1,7 +1,7 @@
 # /// script
 # dependencies = ["torch==2.13.0", "lightning"]
 # ///
-"""A module of Lightning, whose epochs and model autologging logs."""
+"""A module of Lightning. Autologging logs its epochs and its model."""
 
 import lightning
 import mlflow

@@ -1,7 +1,7 @@
 # /// script
 # dependencies = ["pmdarima"]
 # ///
-"""A forecast of pmdarima: one row says how far."""
+"""A forecast of pmdarima. A request is one row with the number of periods."""
 
 import mlflow
 import numpy as np

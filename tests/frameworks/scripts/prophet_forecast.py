@@ -1,7 +1,7 @@
 # /// script
 # dependencies = ["prophet"]
 # ///
-"""A forecast of Prophet. Its intervals are drawn at random, so the expected answer is the forecast itself."""
+"""A forecast of Prophet. Its intervals are random, so the test compares the forecast only."""
 
 import mlflow
 import numpy as np

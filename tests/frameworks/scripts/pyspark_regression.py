@@ -1,7 +1,7 @@
 # /// script
 # dependencies = ["pyspark"]
 # ///
-"""A pipeline of Spark's ML library."""
+"""A pipeline of Spark's machine learning library."""
 
 import mlflow
 import pandas as pd

@@ -1,7 +1,7 @@
 # /// script
 # dependencies = ["torch==2.13.0"]
 # ///
-"""A network of PyTorch, logged with a signature."""
+"""A network of PyTorch with a signature."""
 
 import mlflow
 import numpy as np

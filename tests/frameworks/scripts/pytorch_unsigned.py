@@ -1,7 +1,7 @@
 # /// script
 # dependencies = ["torch==2.13.0"]
 # ///
-"""A network of PyTorch without a signature: plain numbers go in."""
+"""A network of PyTorch without a signature. Requests are plain numbers."""
 
 import mlflow
 import torch

@@ -1,7 +1,7 @@
 # /// script
 # dependencies = ["spacy"]
 # ///
-"""A text categorizer of spaCy, trained from a blank pipeline."""
+"""A text classifier of spaCy, trained from a blank pipeline."""
 
 import mlflow
 import spacy

@@ -1,7 +1,7 @@
 # /// script
 # dependencies = ["statsmodels"]
 # ///
-"""A linear regression of statsmodels, by a formula."""
+"""A linear regression of statsmodels with a formula."""
 
 import mlflow
 import numpy as np

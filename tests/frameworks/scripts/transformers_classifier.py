@@ -1,7 +1,7 @@
 # /// script
 # dependencies = ["torch==2.13.0", "transformers", "tokenizers"]
 # ///
-"""A text classifier of transformers, as small as can be, made from a configuration."""
+"""The smallest possible text classifier of transformers, made from a configuration."""
 
 import mlflow
 import torch

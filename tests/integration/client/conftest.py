@@ -1,4 +1,4 @@
-"""The real gateway on a real port, in a thread; a hand that plays the supervisor; a wire that can be cut."""
+"""Fixtures: the real gateway on a real port, a thread that plays the supervisor, and a proxy whose connections can be cut."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from tests.unit.gateway.engine_fakes import FakeCluster, FakeRegistry
 
 @contextlib.contextmanager
 def served(app: Any, sock: socket.socket) -> Iterator[str]:
-    """``app`` under uvicorn on the socket, in a thread of its own."""
+    """Run ``app`` under uvicorn on the socket, in a thread of its own."""
     config = uvicorn.Config(app, log_level="error", access_log=False, timeout_graceful_shutdown=1)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [sock]}, daemon=True)
@@ -56,7 +56,7 @@ def listening() -> socket.socket:
 
 
 class Wire(threading.Thread):
-    """Passes bytes on between a port of its own and the platform's, until it is cut."""
+    """A proxy between a port of its own and the platform's. The test can cut its connections."""
 
     def __init__(self, target: tuple[str, int]) -> None:
         super().__init__(daemon=True)
@@ -80,7 +80,7 @@ class Wire(threading.Thread):
                 threading.Thread(target=_pump, args=(source, sink), daemon=True).start()
 
     def cut(self) -> None:
-        """Break every connection that there is; new ones are taken."""
+        """Break every open connection. New ones are accepted."""
         for sock in self._open:
             with contextlib.suppress(OSError):
                 sock.shutdown(socket.SHUT_RDWR)
@@ -126,7 +126,7 @@ REPLICA = Starlette(
         Route("/v2/models/{name}/versions/{version}", _metadata),
     ]
 )
-"""Stands where Ray Serve's ingress and the versions' replicas stand."""
+"""Fake of Ray Serve's ingress and of the versions' replicas."""
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The SDK and the command line against the real gateway over real connections; only the engines are stand-ins."""
+"""The SDK and the command line against the real gateway over real connections. Only the engines are fakes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ EXAMPLE = Path(__file__).parents[3] / "examples" / "upload_training_script.py"
 Until = Callable[..., None]
 
 
-def test_a_job_from_upload_to_deletion(client: Client, platform: Any):
+def test_job_is_uploaded_followed_and_deleted(client: Client, platform: Any):
     job = client.train(script_content="print('hi')", model="churn", tags={"team": "a"}, env={"TOKEN": "secret"})
     assert (job.status, job.is_final, job.phase, job.tags) == ("queued", False, "queued", {"team": "a"})
     assert job.script() == "print('hi')"
@@ -44,7 +44,7 @@ def test_a_job_from_upload_to_deletion(client: Client, platform: Any):
         job.refresh()
 
 
-def test_a_failure_brings_its_output(client: Client, platform: Any):
+def test_failed_job_raises_with_its_output(client: Client, platform: Any):
     job = client.train(script_content="raise ValueError('age')", model="churn")
     platform.start(job.job_id, b"ValueError: age\n")
     platform.finish(job.job_id, JobState.FAILED, reason=Reason.SCRIPT_ERROR, message="exit code 1", exit_code=1)
@@ -52,7 +52,7 @@ def test_a_failure_brings_its_output(client: Client, platform: Any):
         job.wait(progress=False)
 
 
-def test_refusals_name_every_field(client: Client):
+def test_refused_upload_names_every_wrong_field(client: Client):
     with pytest.raises(InvalidRequest) as caught:
         client.train(script_content="x = 1\ndef broken(:\n", model="churn", requirements=["not a requirement!!"], timeout=1)
     places = {(error.field.partition("[")[0], error.line) for error in caught.value.errors}
@@ -60,16 +60,14 @@ def test_refusals_name_every_field(client: Client):
     assert {field for field, _ in places} >= {"script_content", "requirements", "timeout_seconds"}
 
 
-def test_an_upload_whose_connection_breaks_is_one_job(client: Client, wire: Any):
+def test_upload_over_a_broken_connection_makes_one_job(client: Client, wire: Any):
     first = client.train(script_content="pass", model="m", idempotency_key="k")
     wire.cut()
     assert client.train(script_content="pass", model="m", idempotency_key="k").job_id == first.job_id
     assert len(list(client.jobs.list())) == 1
 
 
-def test_following_across_broken_connections_loses_and_doubles_nothing(
-    client: Client, wire: Any, platform: Any, patiently: Until
-):
+def test_followed_log_is_complete_across_broken_connections(client: Client, wire: Any, platform: Any, patiently: Until):
     job = client.train(script_content="pass", model="m")
     platform.start(job.job_id)
     seen: list[str] = []
@@ -95,7 +93,7 @@ def _told(lines: Any, so_far: list[str]) -> list[str]:
     return so_far
 
 
-def test_models_deployments_and_predictions(client: Client, platform: Any):
+def test_models_are_listed_deployed_and_called(client: Client, platform: Any):
     platform.registry.register("churn", "1")
     platform.registry.register("churn", "2")
     platform.deploy("churn", "1")
@@ -140,7 +138,7 @@ def queued(platform: Any, patiently: Until) -> str:
     return platform.store.jobs.queue_heads(1)[0].job_id
 
 
-def test_the_command_line_follows_a_job(url: str, platform: Any, tmp_path: Path, patiently: Until):
+def test_command_line_follows_a_job(url: str, platform: Any, tmp_path: Path, patiently: Until):
     (tmp_path / "my_model.py").write_text("print('hi')")
     process = command(url, *COMMAND, "train", str(tmp_path / "my_model.py"), "--model", "churn", "--follow")
     job_id = queued(platform, patiently)
@@ -155,7 +153,7 @@ def test_the_command_line_follows_a_job(url: str, platform: Any, tmp_path: Path,
     assert "registered as churn version 1" in err
 
 
-def test_the_command_line_speaks_json(url: str, platform: Any, client: Client):
+def test_command_line_prints_json(url: str, platform: Any, client: Client):
     job = client.train(script_content="pass", model="churn")
     out, _ = command(url, *COMMAND, "jobs", "show", job.job_id, "-o", "json").communicate(timeout=60)
     assert json.loads(out)["job_id"] == job.job_id
@@ -168,7 +166,7 @@ def upload(url: str, script: Path, *args: str) -> subprocess.Popen[str]:
     return command(url, sys.executable, str(EXAMPLE), "--script", str(script), "--experiment", "e", *args)
 
 
-def test_the_upload_example_prints_metrics_version_and_a_command(url: str, platform: Any, tmp_path: Path, patiently: Until):
+def test_upload_example_prints_metrics_version_and_a_command(url: str, platform: Any, tmp_path: Path, patiently: Until):
     (tmp_path / "my_model.py").write_text("print('grün')", encoding="utf-8")
     process = upload(
         url, tmp_path / "my_model.py", "--model", "churn", "--requirements", "a", "b", "--env", "K=V=W", "--env", "L="
@@ -189,7 +187,7 @@ def test_the_upload_example_prints_metrics_version_and_a_command(url: str, platf
     assert "queued" in err
 
 
-def test_the_upload_example_fails_with_reason_and_output(url: str, platform: Any, tmp_path: Path, patiently: Until):
+def test_upload_example_fails_with_reason_and_output(url: str, platform: Any, tmp_path: Path, patiently: Until):
     (tmp_path / "s.py").write_text("pass")
     process = upload(url, tmp_path / "s.py")
     job_id = queued(platform, patiently)
@@ -201,7 +199,7 @@ def test_the_upload_example_fails_with_reason_and_output(url: str, platform: Any
     assert "  ValueError: age" in err
 
 
-def test_the_upload_example_names_the_line_of_a_syntax_error(url: str, tmp_path: Path):
+def test_upload_example_names_the_line_of_a_syntax_error(url: str, tmp_path: Path):
     (tmp_path / "s.py").write_text("x = 1\ndef broken(:\n")
     process = upload(url, tmp_path / "s.py")
     _, err = process.communicate(timeout=60)

@@ -1,4 +1,4 @@
-"""The registry's door against MLflow's real store."""
+"""The registry adapter against MLflow's real store."""
 
 from __future__ import annotations
 
@@ -42,21 +42,21 @@ def registry(url: str, mlflow: MlflowClient) -> Registry:
     return Registry(url)
 
 
-def test_a_version_is_found_by_its_number_and_by_its_alias(registry: Registry) -> None:
+def test_version_is_found_by_its_number_and_by_its_alias(registry: Registry) -> None:
     assert registry.version("churn", "1").tags == {"team": "growth"}
     assert registry.version_of_alias("churn", "champion") == "1"
     assert [model.name for model in registry.models()] == ["churn"]
 
 
 @pytest.mark.parametrize("version", ["2", "01", "+1", " 1", "\u0661", "latest", "1.0", "", "../1"])
-def test_a_version_has_one_name(registry: Registry, version: str) -> None:
+def test_other_spellings_of_a_version_number_are_not_found(registry: Registry, version: str) -> None:
     with pytest.raises(VersionNotFound) as refused:
         registry.version("churn", version)
     assert refused.value.facts["versions"] == ["1"]
 
 
 @pytest.mark.parametrize("name", ["nobody", "a/b", "../../x", "churn:1", "", "it's", 'say "x"'])
-def test_a_name_that_nobody_could_have_is_not_found(registry: Registry, name: str) -> None:
+def test_impossible_model_name_is_not_found(registry: Registry, name: str) -> None:
     with pytest.raises(ModelNotFound):
         registry.model(name)
     with pytest.raises(ModelNotFound):
@@ -66,7 +66,7 @@ def test_a_name_that_nobody_could_have_is_not_found(registry: Registry, name: st
     assert registry.versions(name) == []
 
 
-def test_metrics_are_as_they_were_logged(url: str, mlflow: MlflowClient, registry: Registry) -> None:
+def test_metrics_are_read_as_they_were_logged(url: str, mlflow: MlflowClient, registry: Registry) -> None:
     run = mlflow.create_run("0", tags={TAG_JOB_ID: "job_1"}).info.run_id
     logged = {"loss": math.inf, "gain": -math.inf, "score": 0.5, "zero": 0.0}
     for name, value in logged.items():
@@ -87,14 +87,14 @@ def store(tmp_path: Path) -> Iterator[Store]:
     opened.close()
 
 
-def test_versions_come_and_go_with_the_registry(
+def test_versions_follow_the_registry(
     url: str, mlflow: MlflowClient, registry: Registry, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = PlatformSettings(
         state_dir=tmp_path, database_url="sqlite://", mlflow_url=url, ray_dashboard_url="http://x", gateway_url="http://x"
     )
     tracking = Tracking(url)
-    # The artifacts of these versions lie nowhere.
+    # These versions have no artifacts.
     monkeypatch.setattr(tracking, "requirements_of", lambda version: [])
     sync = RegistrySync(settings, store, registry, tracking, lambda: NOW)
     lease = store.leases.acquire("supervisor", "me", now=NOW, seconds=60)
@@ -115,7 +115,7 @@ def test_versions_come_and_go_with_the_registry(
     assert {(row.model_name, row.version) for row in store.deployments.list()} == {("churn", "1"), ("brief", "1")}
 
 
-def test_requirements_that_cannot_be_met_make_the_version_unhealthy_and_say_why(
+def test_version_with_impossible_requirements_is_unhealthy(
     url: str, mlflow: MlflowClient, registry: Registry, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def unresolvable(*_: object, **__: object) -> tuple[str, ...]:
@@ -134,7 +134,7 @@ def test_requirements_that_cannot_be_met_make_the_version_unhealthy_and_say_why(
     assert (row.status, row.message) == ("unhealthy", "no such package: zzz")
 
 
-def test_a_model_of_an_older_mlflow_is_registered_from_its_run(url: str, mlflow: MlflowClient, registry: Registry) -> None:
+def test_model_of_an_older_mlflow_is_registered_from_its_run(url: str, mlflow: MlflowClient, registry: Registry) -> None:
     run = mlflow.create_run("0", tags={TAG_JOB_ID: "job_old"})
     tracking = Tracking(url)
     runs = tracking.runs_of_job("job_old")

@@ -15,7 +15,7 @@ from tests.integration.environments.private_ray import Cluster, private_ray
 
 @pytest.fixture(scope="session")
 def make_wheel() -> Callable[..., Path]:
-    """Write a wheel of one module, ``VERSION`` in it, and of one console script."""
+    """Write a wheel with one module, which has ``VERSION``, and one console script."""
 
     def make(name: str, version: str, *requires: str, folder: Path, weight: int = 0) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
@@ -68,7 +68,7 @@ def build_wheel(folder, config_settings=None, metadata_directory=None):
 
 @pytest.fixture
 def sdist(tmp_path: Path) -> Callable[..., Path]:
-    """Write a source distribution with ``source`` bytes, which builds a wheel of ``weight`` bytes."""
+    """Write a source distribution with ``source`` bytes that builds a wheel of ``weight`` bytes."""
 
     def make(name: str, version: str, *, source: int, weight: int) -> Path:
         files = {

@@ -1,4 +1,4 @@
-"""A Ray cluster of one's own: for the tests of the plugin and for the benchmark."""
+"""A private Ray cluster for the tests of the plugin and for the benchmark."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ class Cluster:
 
     def submit(self, entrypoint: str, runtime_env: dict[str, Any]) -> str:
         submission = f"test-{uuid.uuid4().hex[:8]}"
-        # Its own variable: Ray keeps what it set up for one text of a runtime_env.
+        # A variable of its own makes the text unique: Ray caches the environment of each runtime_env text.
         runtime_env = {"env_vars": {"TEST_JOB": submission}, **runtime_env}
         self._call("/api/jobs/", {"submission_id": submission, "entrypoint": entrypoint, "runtime_env": runtime_env})
         return submission
 
     def run(self, entrypoint: str, runtime_env: dict[str, Any], *, seconds: float = 90) -> tuple[dict[str, Any], str]:
-        """Submit a job and wait for its end: what Ray says of it, and its output."""
+        """Submit a job and wait for its end. Returns Ray's status and the job's output."""
         submission = self.submit(entrypoint, runtime_env)
         deadline = time.monotonic() + seconds
         job: dict[str, Any] = {}
@@ -75,7 +75,7 @@ class Cluster:
 
 @contextlib.contextmanager
 def private_ray(*, with_plugin: bool = True) -> Iterator[Cluster]:
-    """A Ray head of our own, with the plugin or without, on ports that nobody uses."""
+    """Start a Ray head with or without the plugin, on free ports."""
     marker = uuid.uuid4().hex
     with tempfile.TemporaryDirectory(prefix="rl-env-", dir="/tmp", ignore_cleanup_errors=True) as name:
         folder = Path(name)
@@ -135,7 +135,7 @@ def _wait_until_up(cluster: Cluster, head: subprocess.Popen[bytes]) -> None:
     while time.monotonic() < deadline:
         assert head.poll() is None, (cluster.folder / "head.log").read_text()
         try:
-            # The dashboard answers before the node's agent does, and only a job shows that both are there.
+            # The dashboard answers before the node's agent does. Only a job shows that both are ready.
             job, _ = cluster.run("true", {})
         except OSError:
             time.sleep(0.2)
@@ -146,7 +146,7 @@ def _wait_until_up(cluster: Cluster, head: subprocess.Popen[bytes]) -> None:
 
 
 def _end(marker: str) -> None:
-    """Kill every process that inherited the marker: Ray's own leave the head's process group."""
+    """Kill every process that inherited the marker. Some of Ray's processes leave the head's process group."""
     wanted = f"{_MARKER}={marker}".encode()
     for process in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):

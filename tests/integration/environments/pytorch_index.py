@@ -1,4 +1,4 @@
-"""PyTorch's own index, played by a proxy on loopback that answers for its host itself."""
+"""A fake of PyTorch's package index: a proxy on loopback that answers for its host."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ HOST = "download.pytorch.org"
 
 
 class PytorchIndex(ThreadingHTTPServer):
-    """``wheels`` by the name of a build, such as cpu; ``asked`` has the paths of all requests."""
+    """``wheels`` by the name of a build, such as cpu. ``asked`` has the paths of all requests."""
 
     def __init__(self, certificate: Path) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
@@ -34,7 +34,7 @@ class PytorchIndex(ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_port}"
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing of clients that hang up."""
+        """Ignore clients that hang up."""
 
 
 @contextmanager
@@ -75,7 +75,7 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base's name
-        """Say nothing."""
+        """Log nothing."""
 
     def do_CONNECT(self) -> None:
         if self.path != f"{HOST}:443":
@@ -83,7 +83,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         self.send_response(200)
         self.end_headers()
-        # From here on the client speaks to the index, as it believes.
+        # From here on, the client believes that it speaks to the index.
         with self.server.tls.wrap_socket(self.connection, server_side=True) as self.connection:
             self.rfile, self.wfile = self.connection.makefile("rb"), self.connection.makefile("wb", 0)
             with self.rfile, self.wfile:
@@ -92,7 +92,7 @@ class _Handler(BaseHTTPRequestHandler):
                     self.handle_one_request()
 
     def finish(self) -> None:
-        """Leave what is closed already."""
+        """Ignore sockets that are already closed."""
         if not self.wfile.closed:
             super().finish()
 
@@ -105,7 +105,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self, *, body: bool) -> None:
         self.server.asked.append(self.path)
         path = PurePosixPath(self.path.replace("%2B", "+"))
-        # /whl/cpu/torch/ is a page, /whl/cpu/torch-….whl a file.
+        # /whl/cpu/torch/ is a page, /whl/cpu/torch-….whl is a file.
         build = path.parent.name
         wheels = self.server.wheels.get(build, [])
         content = next((wheel.read_bytes() for wheel in wheels if wheel.name == path.name), None)

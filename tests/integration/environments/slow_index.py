@@ -1,4 +1,4 @@
-"""A package index on loopback that takes its time."""
+"""A slow package index on loopback."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ _JSON = "application/vnd.pypi.simple.v1+json"
 
 
 class SlowIndex:
-    """Has version 1.0 of packages whose weight the test chooses; sends their wheels piece by piece."""
+    """Has version 1.0 of packages whose size the test chooses. Sends their wheels piece by piece."""
 
     def __init__(self, *, bytes_per_second: int) -> None:
         self.wheels: dict[str, bytes] = {}
         self.pause = _PIECE / bytes_per_second
         self.begun = threading.Event()
-        """The download of a wheel has begun."""
+        """Set when the download of a wheel has begun."""
         self.broken_off = threading.Event()
-        """The other side has hung up in the middle of one."""
+        """Set when a client has hung up during a download."""
         self.closing = threading.Event()
         self.tells_sizes = False
-        """Its pages are JSON, with the sizes of files, as PyPI's."""
+        """True: its pages are JSON with the sizes of files, as PyPI's are."""
         self._server = _Server(self)
 
     @property
@@ -83,7 +83,7 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base's name
-        """Say nothing."""
+        """Log nothing."""
 
     def do_HEAD(self) -> None:
         self._answer(body=False)
@@ -106,7 +106,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _wheel(self, content: bytes, *, body: bool) -> None:
         asked = self.headers.get("Range")
         if asked:
-            # uv reads the metadata at the end of a wheel first: at once.
+            # uv reads the metadata at the end of a wheel first: no delay for that.
             start, _, end = asked.removeprefix("bytes=").partition("-")
             first = int(start) if start else len(content) - int(end)
             part = content[first : int(end) + 1 if start and end else None]

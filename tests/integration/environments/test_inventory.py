@@ -1,4 +1,4 @@
-"""What is kept and what goes, with overlays that the real uv built and real processes in them."""
+"""Retention of overlays that the real uv built, with real processes in them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _MIB = 2**20
 
 @contextmanager
 def _running(python: Path, *, code: str = "", clean: bool = True) -> Iterator[subprocess.Popen[str]]:
-    """A script that runs in an overlay until the end of the block."""
+    """Run a script in an overlay until the end of the block."""
     script = f"{code}\nprint('here', flush=True)\nimport time; time.sleep(100)"
     process = subprocess.Popen(
         [python, "-"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={"PATH": os.defpath} if clean else None
@@ -46,12 +46,12 @@ def _versions(root: Path) -> list[str]:
 
 
 def _occupied(root: Path) -> int:
-    """Bytes on disk: a file that has several names is there once."""
+    """Bytes on disk. A file with several names counts once."""
     files = {(status.st_dev, status.st_ino): status for path in root.rglob("*") if (status := path.lstat())}
     return sum(status.st_size for status in files.values())
 
 
-def test_list_and_remove(root: Path, wheels) -> None:
+def test_overlays_are_listed_and_removed(root: Path, wheels) -> None:
     wheels("probe", "1.0")
     wheels("probe", "2.0")
     for version in ("1.0", "2.0", "1.0"):
@@ -65,7 +65,7 @@ def test_list_and_remove(root: Path, wheels) -> None:
     assert [each.lock for each in list_overlays(root)] == [("probe==1.0",)]
 
 
-def test_longest_unused_go_first_until_the_rest_fits(root: Path, wheels) -> None:
+def test_longest_unused_overlays_are_removed_until_the_rest_fits(root: Path, wheels) -> None:
     for version in ("1.0", "2.0", "3.0"):
         wheels("probe", version, weight=_MIB)
         ensure_overlay([f"probe=={version}"], root)
@@ -75,7 +75,7 @@ def test_longest_unused_go_first_until_the_rest_fits(root: Path, wheels) -> None
     assert _versions(root) == ["3.0", "1.0"]
 
 
-def test_what_has_just_been_built_stays_even_if_it_alone_is_too_large(root: Path, wheels) -> None:
+def test_newest_overlay_is_kept_even_if_it_is_over_the_limit(root: Path, wheels) -> None:
     for version in ("1.0", "2.0"):
         wheels("probe", version, weight=_MIB)
         ensure_overlay([f"probe=={version}"], root)
@@ -83,7 +83,7 @@ def test_what_has_just_been_built_stays_even_if_it_alone_is_too_large(root: Path
     assert _versions(root) == ["2.0"]
 
 
-def test_the_space_is_free_again_downloads_included(root: Path, wheels) -> None:
+def test_removal_frees_the_space_of_downloads_too(root: Path, wheels) -> None:
     for version in ("1.0", "2.0"):
         wheels("probe", version, weight=5 * _MIB)
         ensure_overlay([f"probe=={version}"], root)
@@ -94,7 +94,7 @@ def test_the_space_is_free_again_downloads_included(root: Path, wheels) -> None:
     assert _occupied(root) < _MIB
 
 
-def test_a_cache_of_the_user_is_left_alone(root: Path, wheels, monkeypatch, tmp_path: Path) -> None:
+def test_cache_of_the_user_is_kept(root: Path, wheels, monkeypatch, tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     monkeypatch.setenv("UV_CACHE_DIR", str(cache))
     wheels("probe", "1.0", weight=_MIB)
@@ -103,10 +103,10 @@ def test_a_cache_of_the_user_is_left_alone(root: Path, wheels, monkeypatch, tmp_
     assert _occupied(cache) > _MIB
 
 
-def test_who_does_not_want_to_wait_for_a_long_build_need_not(root: Path, wheels) -> None:
+def test_removal_need_not_wait_for_a_long_build(root: Path, wheels) -> None:
     wheels("probe", "1.0", weight=_MIB)
     ensure_overlay(["probe==1.0"], root)
-    # Every uv that is at work holds this lock, and what drops downloads waits until it is alone.
+    # Each running uv holds this lock. The removal of downloads waits until it holds the lock alone.
     with (root / ".cache" / ".lock").open() as cache:
         fcntl.flock(cache, fcntl.LOCK_SH)
         assert remove_overlay(root, environment_hash(["probe==1.0"]), wait=False)
@@ -118,7 +118,7 @@ def test_who_does_not_want_to_wait_for_a_long_build_need_not(root: Path, wheels)
     assert _occupied(root / ".cache") < _MIB
 
 
-def test_one_in_use_is_never_removed(root: Path, wheels) -> None:
+def test_overlay_in_use_is_not_removed(root: Path, wheels) -> None:
     wheels("probe", "1.0")
     python = ensure_overlay(["probe==1.0"], root)
     with _running(python, code="import probe"):
@@ -139,7 +139,7 @@ def test_one_in_use_is_never_removed(root: Path, wheels) -> None:
     ],
     ids=["forks away", "closes all its files", "starts another program"],
 )
-def test_hostile_processes_keep_it_as_well(root: Path, wheels, daemonize: str) -> None:
+def test_hostile_process_keeps_its_overlay_from_removal(root: Path, wheels, daemonize: str) -> None:
     wheels("probe", "1.0")
     python = ensure_overlay(["probe==1.0"], root)
     environment = {"PATH": os.defpath, "VIRTUAL_ENV": str(python.parent.parent)}
@@ -157,7 +157,7 @@ def test_hostile_processes_keep_it_as_well(root: Path, wheels, daemonize: str) -
         process.stdout.close()
 
 
-def test_one_that_a_worker_is_about_to_start_in_stays(root: Path, wheels) -> None:
+def test_overlay_of_a_starting_worker_is_kept(root: Path, wheels) -> None:
     wheels("probe", "1.0")
     python = ensure_overlay(["probe==1.0"], root, expected=True)
     assert [overlay.in_use for overlay in list_overlays(root)] == [True]
@@ -167,7 +167,7 @@ def test_one_that_a_worker_is_about_to_start_in_stays(root: Path, wheels) -> Non
     assert make_room(root, 0) == [environment_hash(["probe==1.0"])]
 
 
-def test_use_counts_up_to_its_end(root: Path, wheels) -> None:
+def test_end_of_a_use_counts_as_the_last_use(root: Path, wheels) -> None:
     for version in ("1.0", "2.0"):
         wheels("probe", version)
     with _running(ensure_overlay(["probe==1.0"], root)):
@@ -176,7 +176,7 @@ def test_use_counts_up_to_its_end(root: Path, wheels) -> None:
     assert _versions(root) == ["2.0", "1.0"]
 
 
-def test_broken_builds_go_first_whatever_the_size(root: Path, wheels) -> None:
+def test_broken_builds_are_removed_first(root: Path, wheels) -> None:
     wheels("probe", "1.0")
     ensure_overlay(["probe==1.0"], root)
     broken = overlay_directory(["probe==9.0"], root)
@@ -188,7 +188,7 @@ def test_broken_builds_go_first_whatever_the_size(root: Path, wheels) -> None:
     assert _versions(root) == ["1.0"]
 
 
-def test_what_a_power_cut_left_empty_is_built_again(root: Path, wheels) -> None:
+def test_overlay_left_empty_by_a_power_cut_is_built_again(root: Path, wheels) -> None:
     wheels("probe", "1.0")
     python = ensure_overlay(["probe==1.0"], root)
     directory = overlay_directory(["probe==1.0"], root)
@@ -203,7 +203,7 @@ def test_what_a_power_cut_left_empty_is_built_again(root: Path, wheels) -> None:
     assert _versions(root) == ["1.0"]
 
 
-def test_one_that_is_being_built_is_no_broken_one(root: Path) -> None:
+def test_running_build_does_not_count_as_broken(root: Path) -> None:
     half = overlay_directory(["probe==9.0"], root)
     (half / "bin").mkdir(parents=True)
     with build_lock(half):
@@ -213,7 +213,7 @@ def test_one_that_is_being_built_is_no_broken_one(root: Path) -> None:
     assert make_room(root, 0) == [half.name]
 
 
-def test_a_failed_build_is_listed_with_its_reason_and_can_be_removed(root: Path, wheels) -> None:
+def test_failed_build_is_listed_with_its_reason_and_can_be_removed(root: Path, wheels) -> None:
     wheels("probe", "1.0")
     with pytest.raises(EnvironmentBuildFailed):
         ensure_overlay(["probe==2.0"], root)
@@ -225,7 +225,7 @@ def test_a_failed_build_is_listed_with_its_reason_and_can_be_removed(root: Path,
     assert list_overlays(root) == []
 
 
-def test_a_build_that_succeeds_at_last_is_no_longer_failed(root: Path, wheels) -> None:
+def test_later_success_clears_a_failed_build(root: Path, wheels) -> None:
     wheels("probe", "1.0")
     with pytest.raises(EnvironmentBuildFailed):
         ensure_overlay(["probe==2.0"], root)
@@ -234,8 +234,8 @@ def test_a_build_that_succeeds_at_last_is_no_longer_failed(root: Path, wheels) -
     assert [(overlay.built, overlay.message) for overlay in list_overlays(root)] == [(True, None)]
 
 
-def test_builders_and_removers_at_the_same_time(root: Path, wheels) -> None:
-    """Who gets an interpreter for a worker finds it there and whole, while others remove whatever they can."""
+def test_concurrent_builds_and_removals_leave_whole_overlays(root: Path, wheels) -> None:
+    """A worker's interpreter exists and is whole when it is returned, while other processes remove overlays."""
     versions = [f"{number % 4}.0" for number in range(24)]
     for version in set(versions):
         wheels("probe", version)
@@ -264,7 +264,7 @@ def _remove_until(stop: Path, root: Path) -> int:
     return removed
 
 
-def test_sizes_say_what_is_shared_and_count_once_what_is(root: Path, wheels) -> None:
+def test_sizes_name_shared_bytes_and_count_them_once(root: Path, wheels) -> None:
     wheels("common", "1.0", weight=4 * _MIB)
     for version in ("1.0", "2.0"):
         wheels("probe", version, weight=_MIB)
@@ -279,15 +279,15 @@ def test_sizes_say_what_is_shared_and_count_once_what_is(root: Path, wheels) -> 
     assert 6 * _MIB < disk_bytes([first, second, alone]) <= _occupied(root) < 6.5 * _MIB
     assert make_room(root, 7 * _MIB) == []
     oldest = [environment_hash([f"probe=={version}", "common==1.0"]) for version in ("1.0", "2.0")]
-    # All that the first one has, others have as well: by itself it frees nothing.
+    # Others have all files of the first one: its removal alone frees nothing.
     assert make_room(root, 6 * _MIB) == oldest
 
 
-def test_what_is_kept_of_a_package_built_from_source_counts(root: Path, sdist) -> None:
+def test_size_counts_the_cached_files_of_a_source_build(root: Path, sdist) -> None:
     sdist("built", "1.0", source=3 * _MIB, weight=2 * _MIB)
     ensure_overlay(["built==1.0"], root)
     (overlay,) = list_overlays(root)
-    # The files in the overlay, the wheel that was built, and the source.
+    # The files in the overlay, the built wheel, and the source.
     assert overlay.size_bytes == pytest.approx(7 * _MIB, rel=0.03)
     assert overlay.shared_bytes == 0
     assert disk_bytes([overlay]) == pytest.approx(_occupied(root), rel=0.03)

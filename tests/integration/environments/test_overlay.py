@@ -1,4 +1,4 @@
-"""Overlays built by the real uv."""
+"""Overlays that the real uv builds."""
 
 from __future__ import annotations
 
@@ -42,20 +42,20 @@ def test_nothing_of_the_base_is_installed_again(root: Path, wheels) -> None:
     assert sum(path.stat().st_size for path in python.parent.parent.rglob("*") if path.is_file()) < 20_000_000
 
 
-def test_console_scripts(root: Path, wheels) -> None:
+def test_console_scripts_run_in_the_overlay(root: Path, wheels) -> None:
     wheels("probe", "1.0")
     python = ensure_overlay(["probe==1.0"], root)
     assert _run(python.parent / "probe-say") == "1.0"
 
 
-def test_built_once(root: Path, wheels, monkeypatch) -> None:
+def test_overlay_is_built_once(root: Path, wheels, monkeypatch) -> None:
     wheels("probe", "1.0")
     first = ensure_overlay(["probe==1.0"], root)
     monkeypatch.setattr(overlay, "run_uv", None)
     assert ensure_overlay(["probe==1.0"], root) == first
 
 
-def test_built_once_by_many_processes(root: Path, wheels) -> None:
+def test_overlay_is_built_once_by_many_processes(root: Path, wheels) -> None:
     wheels("probe", "1.0")
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(4, mp_context=context) as pool:
@@ -85,7 +85,7 @@ def test_overlay_whose_interpreter_is_gone_is_built_anew(root: Path, wheels) -> 
     assert _run(ensure_overlay(["probe==1.0"], root), "-c", "import probe; print(probe.VERSION)") == "1.0"
 
 
-def test_failure_says_why_and_leaves_nothing(root: Path, wheels) -> None:
+def test_failed_build_says_why_and_leaves_no_files(root: Path, wheels) -> None:
     wheels("probe", "1.0")
     with pytest.raises(EnvironmentBuildFailed, match=r"^The environment of probe==2.0 could not be built: .*probe==2.0"):
         ensure_overlay(["probe==2.0"], root)

@@ -25,13 +25,13 @@ def root(cluster) -> Path:
     return cluster.folder / "environments"
 
 
-def test_job_runs_in_the_overlay(cluster, root: Path) -> None:
+def test_job_runs_in_its_overlay(cluster, root: Path) -> None:
     job, output = cluster.run(_SAY, runtime_env_for(_LOCK, root))
     assert job["status"] == "SUCCEEDED", job["message"]
     assert f"{overlay_directory(_LOCK, root) / 'bin' / 'python'} 4.9.0" in output
 
 
-def test_second_job_uses_what_is_built(cluster, root: Path) -> None:
+def test_second_job_uses_the_built_overlay(cluster, root: Path) -> None:
     cluster.run(_SAY, runtime_env_for(_LOCK, root))
     ready = overlay_directory(_LOCK, root) / ".ok"
     built = ready.stat().st_ino, ready.stat().st_mtime_ns
@@ -48,7 +48,7 @@ def test_removed_overlay_is_built_again(cluster, root: Path) -> None:
 
 
 def _remove_once_unused(root: Path, name: str) -> None:
-    # The worker that ran the job goes a little later than the job ends.
+    # The job's worker ends a little later than the job.
     deadline = time.monotonic() + 60
     while True:
         try:
@@ -60,7 +60,7 @@ def _remove_once_unused(root: Path, name: str) -> None:
             return
 
 
-def test_a_build_makes_room_and_what_runs_stays(cluster) -> None:
+def test_build_removes_unused_overlays_only(cluster) -> None:
     root = cluster.folder / "small"
     idle = ensure_overlay(["humanize==4.10.0"], root)
     out = cluster.drive(f"""
@@ -88,7 +88,7 @@ print(json.dumps(sorted(name for name in os.listdir({str(root)!r}) if not name.s
 """)
     both = [environment_hash([f"humanize=={version}"]) for version in ("4.9.0", "4.11.0")]
     assert json.loads(out.splitlines()[-1]) == sorted(both)
-    # The driver is gone, and its actors with it.
+    # The driver has ended, and its actors with it.
     for name in both:
         _remove_once_unused(root, name)
 
@@ -99,7 +99,7 @@ def test_job_without_a_lock_runs_in_the_base(cluster, root: Path) -> None:
     assert str(root) not in output
 
 
-def test_broken_lock_fails_with_our_message_and_is_not_remembered(cluster, root: Path, make_wheel) -> None:
+def test_broken_lock_fails_with_our_message_and_is_not_cached(cluster, root: Path, make_wheel) -> None:
     wheel = root.parent / "wheels" / "raylift_probe-1.0-py3-none-any.whl"
     lock = (f"raylift-probe @ {wheel.as_uri()}",)
     same = {"env_vars": {"TEST_JOB": "the same each time"}} | runtime_env_for(lock, root)
@@ -112,10 +112,10 @@ def test_broken_lock_fails_with_our_message_and_is_not_remembered(cluster, root:
     assert not overlay_directory(lock, root).exists()
 
     make_wheel("raylift-probe", "1.0", folder=wheel.parent)
-    # An attempt with a variable of its own is built anew at once.
+    # An attempt with another variable is built anew at once.
     job, _ = cluster.run("python -c 'import raylift_probe'", runtime_env_for(lock, root))
     assert job["status"] == "SUCCEEDED", job["message"]
-    # Of the very same text Ray forgets the failure BAD_RUNTIME_ENV_CACHE_TTL_SECONDS after it was asked for it once more.
+    # Ray caches the failure of an equal text for BAD_RUNTIME_ENV_CACHE_TTL_SECONDS after its last request.
     ended = _run_until_success(cluster, same)
     assert ended["status"] == "SUCCEEDED", ended["message"]
 
@@ -129,7 +129,7 @@ def _run_until_success(cluster, runtime_env: dict[str, Any]) -> dict[str, Any]:
         time.sleep(0.5)
 
 
-def test_actor_runs_in_the_overlay(cluster, root: Path) -> None:
+def test_actor_runs_in_its_overlay(cluster, root: Path) -> None:
     out = cluster.drive(f"""
 import json, ray
 ray.init(address="auto", log_to_driver=False)
@@ -174,7 +174,7 @@ print(json.dumps(found))
 
 
 @pytest.mark.timeout(400)
-def test_the_uv_field_of_ray_does_the_same_where_the_plugin_is_missing(cluster, root: Path) -> None:
+def test_ray_uv_field_replaces_a_missing_plugin(cluster, root: Path) -> None:
     """Slow: Ray copies the whole base."""
     runtime_env = runtime_env_for(("humanize==4.9.0",), root, mechanism=RAY_UV)
     job, output = cluster.run(_SAY, runtime_env, seconds=350)

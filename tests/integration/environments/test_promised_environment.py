@@ -1,4 +1,4 @@
-"""A job's wrapper and a version's replica on two real Ray clusters: one has the plugin, one passes over its field."""
+"""The environment check of wrappers and replicas, on two real Ray clusters: only one has the plugin."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def _run(cluster: Cluster, root: Path, folder: Path) -> dict[str, Any]:
 
 
 def _deployed(cluster: Cluster, root: Path) -> str:
-    """What Serve says of a version that there is not, in an environment: whatever it says comes from inside a replica."""
+    """Serve's message for a version that does not exist, in an environment. It comes from inside a replica."""
     return cluster.drive(f"""
 RUNTIME_ENV = {runtime_env_for(LOCK, root)!r}
 import ray
@@ -43,7 +43,7 @@ serve.shutdown()
 """)
 
 
-def test_with_the_plugin_they_run_in_their_overlay(cluster: Cluster, root: Path, tmp_path: Path) -> None:
+def test_job_and_replica_run_in_their_overlay_with_the_plugin(cluster: Cluster, root: Path, tmp_path: Path) -> None:
     progress = _run(cluster, root, tmp_path)
     assert (progress["outcome"], progress["exit_code"]) == ("exited", 0)
     said = _deployed(cluster, root)
@@ -51,7 +51,7 @@ def test_with_the_plugin_they_run_in_their_overlay(cluster: Cluster, root: Path,
     assert "RAY_RUNTIME_ENV_PLUGINS" not in said
 
 
-def test_without_the_plugin_they_do_not_run_at_all(root: Path, tmp_path: Path) -> None:
+def test_job_and_replica_refuse_to_run_without_the_plugin(root: Path, tmp_path: Path) -> None:
     with private_ray(with_plugin=False) as plain:
         progress = _run(plain, root, tmp_path)
         said = _deployed(plain, root)

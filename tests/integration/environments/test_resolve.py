@@ -1,4 +1,4 @@
-"""The resolver with the real uv: against a directory of wheels alone, and against the index that this machine has."""
+"""The resolver with the real uv, against a folder of wheels and against the machine's package index."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _NO_INDEX = ("UV_INDEX", "UV_DEFAULT_INDEX", "UV_INDEX_URL", "UV_EXTRA_INDEX_URL
 
 @pytest.fixture
 def wheels(monkeypatch, tmp_path: Path, make_wheel):
-    """Nothing but a directory of wheels to resolve from."""
+    """Resolve from a folder of wheels only."""
     folder = tmp_path / "wheels"
     folder.mkdir()
     for name in _NO_INDEX:
@@ -35,7 +35,7 @@ def _resolve(tmp_path: Path, *requirements: str) -> tuple[str, ...]:
     return resolve(requirements, cache_dir=tmp_path / "cache")
 
 
-def test_newest_with_what_it_needs_beyond_the_base(wheels, tmp_path: Path) -> None:
+def test_newest_version_is_locked_with_the_packages_the_base_lacks(wheels, tmp_path: Path) -> None:
     wheels("probe", "1.0")
     wheels("probe", "2.0", "probe-part>=1", "numpy>=1", "packaging", "absent; python_version < '3'")
     wheels("probe-part", "1.5")
@@ -57,7 +57,7 @@ def test_requirement_wins_over_the_base(wheels, tmp_path: Path) -> None:
     assert _resolve(tmp_path, "probe") == ("joblib==0.9", "probe==2.0")
 
 
-def test_what_would_break_comes_along(wheels, tmp_path: Path) -> None:
+def test_packages_that_would_break_are_locked_too(wheels, tmp_path: Path) -> None:
     wheels("joblib", "0.9")
     wheels("scikit-learn", "0.1", "joblib<1", "numpy")
     lock = _resolve(tmp_path, "joblib<1")
@@ -66,7 +66,7 @@ def test_what_would_break_comes_along(wheels, tmp_path: Path) -> None:
     assert not any(pin.startswith("numpy") for pin in lock)
 
 
-def test_what_ray_needs_does_not_give_way(wheels, tmp_path: Path) -> None:
+def test_requirement_against_a_need_of_ray_is_refused(wheels, tmp_path: Path) -> None:
     wheels("probe", "1.0", "protobuf<3")
     wheels("protobuf", "2.0")
     with pytest.raises(EnvironmentUnresolvable) as failure:
@@ -75,7 +75,7 @@ def test_what_ray_needs_does_not_give_way(wheels, tmp_path: Path) -> None:
         assert part in failure.value.detail
 
 
-def test_ray_below_a_requirement_does_not_give_way(wheels, tmp_path: Path) -> None:
+def test_requirement_of_another_ray_is_refused(wheels, tmp_path: Path) -> None:
     wheels("probe", "1.0", "ray<2")
     with pytest.raises(EnvironmentUnresolvable) as failure:
         _resolve(tmp_path, "probe")
@@ -83,7 +83,7 @@ def test_ray_below_a_requirement_does_not_give_way(wheels, tmp_path: Path) -> No
     assert "ray<2" in failure.value.detail
 
 
-def test_contradiction_names_both_sides(wheels, tmp_path: Path) -> None:
+def test_contradiction_names_both_requirements(wheels, tmp_path: Path) -> None:
     wheels("probe", "1.0", "part>2")
     wheels("part", "1.0")
     wheels("part", "3.0")
@@ -91,13 +91,13 @@ def test_contradiction_names_both_sides(wheels, tmp_path: Path) -> None:
         _resolve(tmp_path, "probe", "part<2")
 
 
-def test_direct_reference(wheels, tmp_path: Path) -> None:
+def test_direct_reference_is_locked(wheels, tmp_path: Path) -> None:
     wheel = wheels("probe", "1.0", "part")
     wheels("part", "1.0")
     assert _resolve(tmp_path, f"probe @ {wheel.as_uri()}") == ("part==1.0", f"probe @ {wheel.as_uri()}")
 
 
-def test_platform_itself_may_be_named(wheels, tmp_path: Path) -> None:
+def test_requirement_of_the_platform_is_satisfied(wheels, tmp_path: Path) -> None:
     wheels("probe", "1.0", "raylift")
     assert _resolve(tmp_path, "probe", "raylift") == ("probe==1.0",)
 
@@ -112,12 +112,12 @@ def test_impossible_requirement_is_named() -> None:
         resolve(["no-such-package-raylift-zzz==1.0"])
 
 
-def test_package_of_the_index(tmp_path: Path) -> None:
+def test_package_of_the_index_is_locked(tmp_path: Path) -> None:
     assert _resolve(tmp_path, "humanize==4.9.0", "scikit-learn") == ("humanize==4.9.0",)
 
 
 class TestIndexThatGoesAway:
-    """What was resolved once resolves again without a network; what was not says that the index is out of reach."""
+    """Cached packages resolve without a network. Others fail with a message that the index is out of reach."""
 
     @pytest.fixture(autouse=True)
     def environment(self, monkeypatch) -> None:
@@ -133,7 +133,7 @@ class TestIndexThatGoesAway:
             assert _resolve(tmp_path, "probe") == ("probe==1.0",)
         assert _resolve(tmp_path, "probe") == ("probe==1.0",)
 
-    def test_others_say_why(self, monkeypatch, tmp_path: Path) -> None:
+    def test_uncached_package_fails_without_a_network(self, monkeypatch, tmp_path: Path) -> None:
         (tmp_path / "index").mkdir()
         with _index(tmp_path / "index") as url:
             monkeypatch.setenv("PIP_INDEX_URL", url)
@@ -143,7 +143,7 @@ class TestIndexThatGoesAway:
 
 @contextmanager
 def _index(folder: Path) -> Iterator[str]:
-    """A package index over HTTP: folders of wheels, listed as the standard library lists them."""
+    """A package index over HTTP: folders of wheels, listed by the standard library's server."""
     handler = partial(_QuietHandler, directory=str(folder))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever, daemon=True)
@@ -157,4 +157,4 @@ def _index(folder: Path) -> Iterator[str]:
 
 class _QuietHandler(http.server.SimpleHTTPRequestHandler):
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  (the standard library's name)
-        """Say nothing."""
+        """Log nothing."""

@@ -1,4 +1,4 @@
-"""Downloads that take their time: how far they are, and how they end when nobody waits any more."""
+"""Slow downloads: their progress, and their end when no job waits for them any more."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LOCK = ("heavy==1.0", "light==1.0")
 
 @pytest.fixture
 def root(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    # TERM: Ray's processes have none.
+    # Ray's processes have no TERM.
     for name in ("TERM", "UV_CACHE_DIR", "UV_FIND_LINKS", "PIP_FIND_LINKS", "PIP_NO_INDEX", "UV_INDEX", "PIP_EXTRA_INDEX_URL"):
         monkeypatch.delenv(name, raising=False)
     return tmp_path / "environments"
@@ -49,7 +49,7 @@ def _in_background(work: Callable[[], object]) -> tuple[threading.Thread, list[B
     def run() -> None:
         try:
             work()
-        except BaseException as error:  # noqa: BLE001 - looked at by the test
+        except BaseException as error:  # noqa: BLE001 - the test checks it
             errors.append(error)
 
     thread = threading.Thread(target=run)
@@ -67,7 +67,7 @@ def _records(directory: Path, thread: threading.Thread) -> list[BuildRecord]:
     return seen
 
 
-def test_the_bytes_of_a_download_grow_up_to_its_size(root: Path, index: SlowIndex) -> None:
+def test_bytes_of_a_download_grow_up_to_its_size(root: Path, index: SlowIndex) -> None:
     thread, errors = _in_background(lambda: ensure_overlay(LOCK, root))
     seen = [record.downloads for record in _records(overlay_directory(LOCK, root), thread) if record.downloads]
     assert errors == []
@@ -80,7 +80,7 @@ def test_the_bytes_of_a_download_grow_up_to_its_size(root: Path, index: SlowInde
     assert done[0] < whole / 2 < done[-1] <= seen[-1].size
 
 
-def test_a_package_that_is_named_by_its_address_has_bytes_as_well(root: Path, index: SlowIndex) -> None:
+def test_download_of_a_direct_reference_has_bytes(root: Path, index: SlowIndex) -> None:
     lock = [f"heavy @ {index.wheel_url('heavy')}"]
     thread, errors = _in_background(lambda: ensure_overlay(lock, root))
     seen = [record.downloads for record in _records(overlay_directory(lock, root), thread) if record.downloads]
@@ -88,7 +88,7 @@ def test_a_package_that_is_named_by_its_address_has_bytes_as_well(root: Path, in
     assert len({downloads.done for downloads in seen}) > 2
 
 
-def test_a_cancelled_download_ends_and_leaves_nothing(root: Path, index: SlowIndex, cancel: threading.Event) -> None:
+def test_cancelled_download_ends_and_leaves_nothing(root: Path, index: SlowIndex, cancel: threading.Event) -> None:
     thread, errors = _in_background(lambda: ensure_overlay(LOCK, root, cancelled=cancel.is_set))
     assert index.begun.wait(30)
     cancel.set()
@@ -99,7 +99,7 @@ def test_a_cancelled_download_ends_and_leaves_nothing(root: Path, index: SlowInd
     assert not overlay_directory(LOCK, root).exists()
 
 
-def test_who_waits_for_the_build_of_another_process_need_not(root: Path, index: SlowIndex, cancel: threading.Event) -> None:
+def test_wait_for_the_build_of_another_process_can_be_cancelled(root: Path, index: SlowIndex, cancel: threading.Event) -> None:
     building, _ = _in_background(lambda: ensure_overlay(LOCK, root))
     assert index.begun.wait(30)
     waiting, errors = _in_background(lambda: ensure_overlay(LOCK, root, cancelled=cancel.is_set))
@@ -110,7 +110,7 @@ def test_who_waits_for_the_build_of_another_process_need_not(root: Path, index: 
     assert is_built(overlay_directory(LOCK, root))
 
 
-def test_a_download_that_fails_says_which(root: Path, index: SlowIndex) -> None:
+def test_failed_download_names_the_package(root: Path, index: SlowIndex) -> None:
     thread, errors = _in_background(lambda: ensure_overlay(LOCK, root))
     assert index.begun.wait(30)
     index.closing.set()

@@ -1,4 +1,4 @@
-"""Builds of PyTorch. PyTorch's own index is played by a proxy: what uv does with it is uv's own."""
+"""Builds of PyTorch from its own index, which a proxy plays."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def root(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def own_index(monkeypatch: pytest.MonkeyPatch) -> Iterator[SlowIndex]:
-    """The platform's own package index: it has a PyTorch for CUDA."""
+    """The platform's own package index. It has a PyTorch for CUDA."""
     with slow_index(bytes_per_second=10**9) as index:
         monkeypatch.setenv("UV_DEFAULT_INDEX", index.url)
         index.add("torch", 1000, requires=("nvidia-cublas-cu13", "light"))
@@ -51,12 +51,12 @@ def pytorch(
 
 
 @pytest.mark.usefixtures("own_index")
-def test_a_build_that_was_asked_for_comes_from_pytorchs_index(root: Path, pytorch: PytorchIndex) -> None:
+def test_requested_build_comes_from_pytorch_index(root: Path, pytorch: PytorchIndex) -> None:
     lock = lock_of(["torch"], root, torch_backend="cpu")
     assert lock[0] == "light==1.0"
     name, _, url = lock[1].partition(" @ ")
     assert (name, url.partition("#")[0]) == ("torch", f"https://{HOST}/whl/cpu/torch-1.0%2Bcpu-py3-none-any.whl")
-    # The lock says it all: nobody who builds it needs to know of the choice.
+    # The lock holds the address of the build: building it needs no further option.
     python = ensure_overlay(lock, root)
     run = subprocess.run([python, "-c", "import torch; print(torch.VERSION)"], capture_output=True, text=True, check=True)
     assert run.stdout == "1.0+cpu\n"
@@ -64,27 +64,27 @@ def test_a_build_that_was_asked_for_comes_from_pytorchs_index(root: Path, pytorc
 
 
 @pytest.mark.usefixtures("own_index", "pytorch")
-def test_each_build_is_an_environment_of_its_own(root: Path) -> None:
+def test_each_build_has_an_environment_of_its_own(root: Path) -> None:
     locks = [lock_of(["torch"], root, torch_backend=build) for build in ("auto", "cpu", "cu128")]
     assert len({environment_hash(lock) for lock in locks}) == 3
-    # From memory, too.
+    # From the cache, too.
     assert [lock_of(["torch"], root, torch_backend=build) for build in ("auto", "cpu", "cu128")] == locks
 
 
 @pytest.mark.usefixtures("own_index")
-def test_what_is_not_pytorch_needs_no_index_of_pytorch(root: Path, pytorch: PytorchIndex) -> None:
+def test_other_packages_do_not_use_pytorch_index(root: Path, pytorch: PytorchIndex) -> None:
     assert lock_of(["light"], root, torch_backend="cpu") == ("light==1.0",)
     assert pytorch.asked == []
 
 
 @pytest.mark.usefixtures("own_index")
-def test_auto_leaves_the_choice_to_the_platforms_index(root: Path, pytorch: PytorchIndex) -> None:
+def test_auto_takes_the_build_of_the_platform_index(root: Path, pytorch: PytorchIndex) -> None:
     assert lock_of(["torch"], root) == ("light==1.0", "nvidia-cublas-cu13==1.0", "torch==1.0")
     assert pytorch.asked == []
 
 
 @pytest.mark.usefixtures("own_index")
-def test_an_index_that_cannot_be_reached_is_named(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unreachable_index_is_named(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))
         monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{nobody.getsockname()[1]}")
@@ -93,15 +93,15 @@ def test_an_index_that_cannot_be_reached_is_named(root: Path, monkeypatch: pytes
 
 
 @pytest.mark.usefixtures("own_index")
-def test_a_build_that_uv_does_not_know_is_refused_with_those_it_does(root: Path) -> None:
+def test_unknown_build_is_refused_with_the_known_ones(root: Path) -> None:
     with pytest.raises(EnvironmentUnresolvable, match=r"invalid value 'cu999'.*cu128"):
         lock_of(["torch"], root, torch_backend="cu999")
 
 
-def test_needless_cuda_is_told_with_its_size(root: Path, own_index: SlowIndex) -> None:
+def test_needless_cuda_download_is_reported_with_its_size(root: Path, own_index: SlowIndex) -> None:
     lock = lock_of(["torch"], root)
     note = cuda_note(lock, cache_dir=download_cache(root), torch_backend="auto")
-    # A plain index does not say how large its files are; one with PyPI's JSON does.
+    # A plain index does not give the size of its files. One with PyPI's JSON does.
     assert note is not None
     assert "does not say how many" in note
     own_index.tells_sizes = True
@@ -112,7 +112,7 @@ def test_needless_cuda_is_told_with_its_size(root: Path, own_index: SlowIndex) -
     assert "`torch_backend: cpu`" in note
 
 
-def test_nothing_is_said_where_there_is_no_cuda(root: Path) -> None:
+def test_no_note_without_cuda_packages(root: Path) -> None:
     assert cuda_note(["light==1.0", "torch==1.0"], cache_dir=root, torch_backend="auto") is None
-    # XGBoost brings nvidia-nccl along: no word of PyTorch helps.
+    # XGBoost needs nvidia-nccl: a hint about PyTorch would not help.
     assert cuda_note(["nvidia-nccl-cu12==2", "xgboost==3"], cache_dir=root, torch_backend="auto") is None

@@ -28,7 +28,7 @@ Behaviour = Callable[[Request, bytes], Awaitable[Response]]
 
 @contextlib.asynccontextmanager
 async def served(app: Any, sock: socket.socket) -> AsyncIterator[str]:
-    """``app`` under uvicorn on the socket, in this event loop."""
+    """Run ``app`` under uvicorn on the socket, in this event loop."""
     config = uvicorn.Config(app, log_level="error", access_log=False, timeout_graceful_shutdown=1)
     server = uvicorn.Server(config)
     task = asyncio.create_task(server.serve(sockets=[sock]))
@@ -49,11 +49,11 @@ def listening() -> socket.socket:
 
 @dataclass
 class Replica:
-    """Stands where Ray Serve's ingress and a version's replicas stand. Keeps what it is asked; what it does can be changed."""
+    """Fake of Ray Serve's ingress and of a version's replicas. Keeps its requests. Its behaviour can be changed."""
 
     seen: list[tuple[str, str, dict[str, str], bytes]] = field(default_factory=list)
     behaviours: list[Behaviour] = field(default_factory=list)
-    """For the next requests, one each; after them it echoes."""
+    """Behaviour for the next requests, one each. Afterwards it echoes."""
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "http":
@@ -83,12 +83,12 @@ def answers(status: int, body: str, kind: str = "text/plain", **headers: str) ->
 
 
 def dies() -> Behaviour:
-    """The connection is closed before the answer, as by a process that was killed."""
+    """Close the connection before the answer, as a killed process does."""
 
     async def behaviour(request: Request, _: bytes) -> Response:
         class Cut(Response):
             async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-                # uvicorn hides its transport; an answer that breaks its own promise makes it close the connection.
+                # uvicorn hides its transport. An answer shorter than its Content-Length makes it close the connection.
                 await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"10")]})
 
         return Cut()
@@ -150,7 +150,7 @@ def platform(tmp_path: Path, migrated: Path, upstream_socket: socket.socket) -> 
 
 @pytest.fixture
 async def world(platform: Platform, upstream_socket: socket.socket) -> AsyncIterator[World]:
-    """The gateway and, where it sends things, a replica; each a server of its own."""
+    """The gateway and a replica behind it, each a server of its own."""
     replica = Replica()
     with listening() as sock:
         async with (

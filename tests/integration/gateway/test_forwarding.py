@@ -1,4 +1,4 @@
-"""Inference through the gateway: sent on as it is, held while a version starts, sent again where that is safe."""
+"""Inference through the gateway: requests are forwarded unchanged, held while a version starts, and retried if it is safe."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ async def infer(
 
 
 class TestSendingOn:
-    async def test_the_body_goes_on_as_it_is(self, world: World) -> None:
+    async def test_body_is_forwarded_unchanged(self, world: World) -> None:
         world.platform.deploy("m", "3")
         raw = b'{ "model_name":"m" , "model_version": 3,\n "inputs": [[1.0, 2.50]]}'
         headers = {
@@ -49,13 +49,13 @@ class TestSendingOn:
         assert sent["content-type"] == "application/json"
         assert "x-request-timeout-seconds" not in sent
 
-    async def test_nan_as_python_writes_it_goes_on(self, world: World) -> None:
+    async def test_python_style_nan_is_forwarded(self, world: World) -> None:
         world.platform.deploy("m", "3")
         raw = b'{"model_name": "m", "inputs": [[NaN, -Infinity]]}'
         answer = await world.client.post(INFERENCE, content=raw)
         assert (answer.status_code, answer.content) == (200, raw)
 
-    async def test_the_answer_comes_back_as_it_is(self, world: World) -> None:
+    async def test_answer_is_returned_unchanged(self, world: World) -> None:
         world.platform.deploy("m", "3")
         problem = '{"status": 422, "detail": "needs 20 features"}'
         world.replica.behaviours.append(answers(422, problem, "application/problem+json", **{"x-y": "z"}))
@@ -63,7 +63,7 @@ class TestSendingOn:
         assert (answer.status_code, answer.text, answer.headers["x-y"]) == (422, problem, "z")
         assert answer.headers["content-type"] == "application/problem+json"
 
-    async def test_large_bodies_and_answers(self, world: World) -> None:
+    async def test_large_bodies_and_answers_pass(self, world: World) -> None:
         world.platform.deploy("m", "3")
         rows = [[float(n)] * 20 for n in range(20_000)]
         answer = await infer(world, inputs=rows)
@@ -78,14 +78,14 @@ class TestSendingOn:
         world.replica.behaviours.append(stream)
         assert (await infer(world)).content == b"a" * 1000 + b"b" * 1000
 
-    async def test_names_that_need_quoting(self, world: World) -> None:
+    async def test_model_names_are_quoted_in_paths(self, world: World) -> None:
         world.platform.deploy("my model", "1")
         await infer(world, model_name="my model")
         assert world.replica.paths == ["/v2/models/my%20model/versions/1/predict"]
 
 
 class TestCsv:
-    async def test_the_query_chooses_and_goes_on_with_the_body(self, world: World) -> None:
+    async def test_query_selects_the_model_and_is_forwarded_with_the_body(self, world: World) -> None:
         world.platform.deploy("m", "2")
         world.platform.deploy("m", "3")
         address = f"{INFERENCE}?model_name=m&model_version=2&return_probabilities=true"
@@ -104,14 +104,14 @@ class TestCsv:
             ("?model_name=m&model_version=1&alias=a", "alias"),
         ],
     )
-    async def test_a_query_that_chooses_nothing_is_refused(self, world: World, query: str, field: str) -> None:
+    async def test_query_without_a_valid_model_is_refused(self, world: World, query: str, field: str) -> None:
         answer = await world.client.post(INFERENCE + query, content=b"a\n1\n", headers={"content-type": "text/csv"})
         assert answer.status_code == 422
         assert [error["field"] for error in answer.json()["errors"]] == [field]
 
 
 class TestChoosing:
-    async def test_the_newest_that_is_ready(self, world: World) -> None:
+    async def test_newest_ready_version_is_chosen(self, world: World) -> None:
         for version, status in [
             ("2", "ready"),
             ("9", "scaled_to_zero"),
@@ -124,13 +124,13 @@ class TestChoosing:
         assert world.replica.paths == ["/v2/models/m/versions/10/predict"]
 
     @pytest.mark.parametrize("version", ["2", 2])
-    async def test_a_version(self, world: World, version: Any) -> None:
+    async def test_named_version_is_chosen(self, world: World, version: Any) -> None:
         world.platform.deploy("m", "2")
         world.platform.deploy("m", "3")
         await infer(world, model_version=version)
         assert world.replica.paths == ["/v2/models/m/versions/2/predict"]
 
-    async def test_an_alias(self, world: World) -> None:
+    async def test_version_of_a_named_alias_is_chosen(self, world: World) -> None:
         world.platform.deploy("m", "2")
         world.platform.deploy("m", "3")
         world.platform.registry.register("m", "2")
@@ -139,14 +139,14 @@ class TestChoosing:
         assert world.replica.paths == ["/v2/models/m/versions/2/predict"]
         assert (await infer(world, alias="nobody")).status_code == 404
 
-    async def test_the_registry_is_asked_for_nothing_that_is_deployed(self, world: World) -> None:
+    async def test_deployed_version_needs_no_registry_lookup(self, world: World) -> None:
         world.platform.deploy("m", "2")
         world.platform.registry.down = True
         assert (await infer(world)).status_code == 200
         assert (await infer(world, model_version="2")).status_code == 200
         assert world.platform.registry.asked == 0
 
-    async def test_what_is_not_there(self, world: World) -> None:
+    async def test_unknown_model_version_or_alias_is_404(self, world: World) -> None:
         world.platform.deploy("m", "2")
         world.platform.registry.register("m", "2")
         unknown = await infer(world, model_name="nope")
@@ -157,7 +157,7 @@ class TestChoosing:
         away = await infer(world, model_name="other")
         assert (away.status_code, away.json()["code"]) == (503, "engine_unavailable")
 
-    async def test_what_cannot_answer_says_so_at_once(self, world: World) -> None:
+    async def test_version_that_cannot_answer_is_refused_at_once(self, world: World) -> None:
         world.platform.deploy("sick", "1", DeploymentStatus.UNHEALTHY, message="no module named torch")
         world.platform.deploy("gone", "1")
         world.platform.store.deployments.want("gone", "1", now=world.platform.lease.expires_at, wanted=False)
@@ -183,7 +183,7 @@ class TestChoosing:
             ({"alias": "a", "model_version": "1"}, "alias"),
         ],
     )
-    async def test_a_choice_that_is_none(self, world: World, body: dict[str, Any], field: str) -> None:
+    async def test_malformed_model_or_version_is_refused(self, world: World, body: dict[str, Any], field: str) -> None:
         answer = await infer(world, **body)
         assert (answer.status_code, answer.headers["content-type"]) == (422, "application/problem+json")
         assert [error["field"] for error in answer.json()["errors"]] == [field]
@@ -191,10 +191,10 @@ class TestChoosing:
     @pytest.mark.parametrize(
         ("raw", "status"), [(b"{", 400), (b"", 400), (b"[1]", 422), (b'{"inputs": NaN', 400), (b"NaN", 422)]
     )
-    async def test_a_body_that_is_none(self, world: World, raw: bytes, status: int) -> None:
+    async def test_malformed_body_is_refused(self, world: World, raw: bytes, status: int) -> None:
         assert (await world.client.post(INFERENCE, content=raw)).status_code == status
 
-    async def test_what_was_just_deployed_is_not_refused_by_an_old_picture(self, world: World) -> None:
+    async def test_new_deployment_is_found_despite_a_stale_cache(self, world: World) -> None:
         world.platform.registry.register("m", "1")
         world.platform.deploy("m", "1")
         now = world.platform.lease.expires_at
@@ -208,7 +208,7 @@ class TestChoosing:
 
 
 class TestHolding:
-    async def test_a_version_that_starts_is_waited_for(self, world: World) -> None:
+    async def test_request_waits_for_a_starting_version(self, world: World) -> None:
         world.platform.deploy("m", "1", DeploymentStatus.STARTING, replicas=0)
         held = [asyncio.create_task(infer(world)) for _ in range(20)]
         await asyncio.sleep(0.5)
@@ -217,7 +217,7 @@ class TestHolding:
         assert {answer.status_code for answer in await asyncio.gather(*held)} == {200}
         assert len(world.replica.seen) == 20
 
-    async def test_a_version_whose_deployment_follows_is_waited_for(self, world: World) -> None:
+    async def test_request_waits_for_a_deployment_that_is_not_there_yet(self, world: World) -> None:
         world.platform.registry.register("m", "1", created_at=world.platform.lease.expires_at)
         held = asyncio.create_task(infer(world, model_version=1))
         newest = asyncio.create_task(infer(world))
@@ -225,13 +225,13 @@ class TestHolding:
         world.platform.deploy("m", "1")
         assert ((await held).status_code, (await newest).status_code) == (200, 200)
 
-    async def test_it_is_waited_for_so_long_and_no_longer(self, world: World) -> None:
+    async def test_wait_ends_at_its_timeout(self, world: World) -> None:
         world.platform.deploy("m", "1", DeploymentStatus.PENDING, replicas=0)
         answer = await infer(world, patience=0.4)
         assert (answer.status_code, answer.json()["code"], answer.headers["retry-after"]) == (503, "deployment_not_ready", "5")
         assert world.replica.seen == []
 
-    async def test_what_goes_wrong_meanwhile_ends_the_wait(self, world: World) -> None:
+    async def test_failed_start_ends_the_wait(self, world: World) -> None:
         world.platform.deploy("m", "1", DeploymentStatus.STARTING, replicas=0)
         held = asyncio.create_task(infer(world))
         await asyncio.sleep(0.2)
@@ -239,7 +239,7 @@ class TestHolding:
         answer = await held
         assert (answer.status_code, answer.json()["code"]) == (503, "deployment_unhealthy")
 
-    async def test_no_more_wait_than_its_replicas_could_take(self, world: World) -> None:
+    async def test_no_more_requests_wait_than_the_replicas_could_queue(self, world: World) -> None:
         world.platform.deploy("m", "1", DeploymentStatus.STARTING, replicas=0)
         few = DeploymentConfig(max_replicas=1, target_ongoing_requests=1, max_ongoing_requests=1, max_queued_requests=2)
         world.platform.store.deployments.want("m", "1", now=world.platform.lease.expires_at, config=few)
@@ -249,7 +249,7 @@ class TestHolding:
             refused, _ = await asyncio.wait(asked, return_when=asyncio.FIRST_COMPLETED)
         assert [(task.result().status_code, task.result().json()["code"]) for task in refused] == [(429, "queue_full")] * 2
         assert all(task.result().headers["retry-after"] == "1" for task in refused)
-        # Another model's are not among them.
+        # Requests for another model do not count.
         world.platform.deploy("other", "1")
         assert (await infer(world, model_name="other")).status_code == 200
         world.platform.deploy("m", "1", DeploymentStatus.READY)
@@ -258,10 +258,10 @@ class TestHolding:
         assert (await infer(world)).status_code == 200
 
     @pytest.mark.parametrize("patience", ["-1", "soon", "nan", "inf", "1_0"])
-    async def test_a_timeout_that_is_none(self, world: World, patience: Any) -> None:
+    async def test_malformed_scale_up_timeout_is_refused(self, world: World, patience: Any) -> None:
         assert (await infer(world, patience=patience)).status_code == 422
 
-    async def test_a_version_without_replicas_calls_for_them_and_is_waited_for(self, world: World) -> None:
+    async def test_request_scales_a_version_up_and_waits(self, world: World) -> None:
         world.platform.deploy("m", "1", DeploymentStatus.SCALED_TO_ZERO, replicas=0)
         answer = await infer(world, patience=0.3)
         assert (answer.status_code, answer.json()["code"]) == (503, "deployment_not_ready")
@@ -270,7 +270,7 @@ class TestHolding:
         assert row is not None
         assert row.demanded_at is not None
 
-    async def test_a_slow_model_is_not_cut_off_once_it_runs(self, world: World) -> None:
+    async def test_slow_prediction_is_not_cut_off(self, world: World) -> None:
         world.platform.deploy("m", "1", DeploymentStatus.READY)
 
         async def slow(_: Request, body: bytes) -> Response:
@@ -282,26 +282,26 @@ class TestHolding:
 
 
 class TestTryingAgain:
-    async def test_an_absent_route_is_waited_for(self, world: World) -> None:
+    async def test_request_waits_for_a_missing_route(self, world: World) -> None:
         world.platform.deploy("m", "1")
         absent = answers(503, "{}", "application/problem+json", **{"X-Raylift-No-Route": "1"})
         world.replica.behaviours += [absent, absent, answers(503, "no replica", "text/plain")]
         assert (await infer(world)).status_code == 200
         assert len(world.replica.seen) == 4
 
-    async def test_an_absent_route_is_not_waited_for_without_end(self, world: World) -> None:
+    async def test_wait_for_a_missing_route_ends(self, world: World) -> None:
         world.platform.deploy("m", "1")
         world.replica.behaviours += [answers(503, "{}", "application/json", **{"X-Raylift-No-Route": "1"})] * 100
         answer = await infer(world, patience=0.4)
         assert (answer.status_code, answer.json()["code"]) == (503, "deployment_not_ready")
 
-    async def test_a_replica_that_goes_away_is_survived(self, world: World) -> None:
+    async def test_request_survives_a_lost_replica(self, world: World) -> None:
         world.platform.deploy("m", "1")
         world.replica.behaviours += [dies(), answers(500, "Internal Server Error")]
         assert (await infer(world)).status_code == 200
         assert len(world.replica.seen) == 3
 
-    async def test_a_request_that_kills_replicas_is_given_up(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test_request_that_kills_replicas_is_refused(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("serve_apps.gateway.predictions.dispatcher._PAUSES_AFTER_BREAK", (0.0, 0.0))
         world.platform.deploy("m", "1")
         world.replica.behaviours += [dies()] * 10
@@ -309,27 +309,27 @@ class TestTryingAgain:
         assert (answer.status_code, answer.json()["code"]) == (502, "replica_failed")
         assert len(world.replica.seen) == 3
 
-    async def test_what_may_have_changed_something_is_not_sent_again(self, world: World) -> None:
+    async def test_request_with_side_effects_is_not_sent_again(self, world: World) -> None:
         world.platform.deploy("m", "1")
         world.replica.behaviours += [dies()]
         answer = await world.client.post("/v2/models/m/versions/1/load")
         assert answer.status_code == 502
         assert answer.json() == {"error": "A replica of version 1 of 'm' broke off while it worked on the request."}
 
-    async def test_a_replicas_own_errors_are_not_tried_again(self, world: World) -> None:
+    async def test_errors_of_a_replica_are_not_retried(self, world: World) -> None:
         world.platform.deploy("m", "1")
         for status in (400, 422, 429, 500, 503):
             world.replica.behaviours.append(answers(status, "{}", "application/problem+json"))
             assert (await infer(world)).status_code == status
         assert len(world.replica.seen) == 5
 
-    async def test_a_full_queue_is_429(self, world: World) -> None:
+    async def test_full_queue_of_a_replica_is_429(self, world: World) -> None:
         world.platform.deploy("m", "1")
         world.replica.behaviours.append(answers(429, "Request dropped due to backpressure", **{"Retry-After": "2"}))
         answer = await infer(world)
         assert (answer.status_code, answer.json()["code"], answer.headers["retry-after"]) == (429, "queue_full", "2")
 
-    async def test_an_ingress_that_is_away_is_waited_for(self, platform: Platform, upstream_socket: socket.socket) -> None:
+    async def test_request_waits_for_an_unreachable_ingress(self, platform: Platform, upstream_socket: socket.socket) -> None:
         # Bound but not listening: connections are refused.
         platform.deploy("m", "1")
         with listening() as sock:
@@ -340,7 +340,7 @@ class TestTryingAgain:
 
 
 class TestModelRoutes:
-    async def test_a_route_that_serve_does_not_have_yet_is_held(self, world: World) -> None:
+    async def test_request_for_a_route_that_serve_lacks_is_held(self, world: World) -> None:
         world.platform.deploy("m", "1", DeploymentStatus.STARTING, replicas=0)
         held = asyncio.create_task(
             world.client.post(
@@ -364,13 +364,13 @@ class TestModelRoutes:
             ("/v2/models/m/versions/1", "/v2/models/m/versions/1"),
         ],
     )
-    async def test_name_routes_lead_to_the_newest(self, world: World, path: str, sent: str) -> None:
+    async def test_by_name_routes_lead_to_the_newest_version(self, world: World, path: str, sent: str) -> None:
         world.platform.deploy("m", "1")
         world.platform.deploy("m", "2")
         await world.client.get(path)
         assert world.replica.paths == [sent]
 
-    async def test_what_comes_back_to_us_goes_no_further(self, world: World) -> None:
+    async def test_request_that_returns_to_the_gateway_is_not_forwarded_again(self, world: World) -> None:
         world.platform.deploy("m", "1")
         answer = await world.client.post("/v2/models/m/versions/1/infer", headers={"X-Raylift-Forwarded": "1"})
         assert (answer.status_code, answer.headers["x-raylift-no-route"]) == (503, "1")
@@ -378,7 +378,9 @@ class TestModelRoutes:
         assert "error" in answer.json()
         assert world.replica.seen == []
 
-    async def test_a_gateway_that_sends_to_itself_ends(self, platform: Platform, upstream_socket: socket.socket) -> None:
+    async def test_gateway_that_forwards_to_itself_answers_503(
+        self, platform: Platform, upstream_socket: socket.socket
+    ) -> None:
         platform.deploy("m", "1")
         async with (
             served(create_app(platform.services), upstream_socket) as url,
@@ -401,7 +403,7 @@ class TestModelRoutes:
         ("status", "replicas"),
         [(DeploymentStatus.SCALED_TO_ZERO, 0), (DeploymentStatus.STARTING, 0), (DeploymentStatus.READY, 1)],
     )
-    async def test_a_look_at_a_version_that_answers_wakes_nothing(
+    async def test_probe_of_a_version_scales_nothing_up(
         self, world: World, probe: str, said: bytes, status: DeploymentStatus, replicas: int
     ) -> None:
         world.platform.deploy("m", "1", status, replicas=replicas, ready_at=datetime.now(UTC))
@@ -412,18 +414,18 @@ class TestModelRoutes:
         assert world.platform.store.deployments.get("m", "1").demanded_at is None
         assert world.replica.seen == []
 
-    async def test_errors_are_in_the_protocols_words(self, world: World) -> None:
+    async def test_errors_have_the_form_of_the_protocol(self, world: World) -> None:
         answer = await world.client.get("/v2/models/nope")
         assert (answer.status_code, list(answer.json()), answer.headers["content-type"]) == (404, ["error"], "application/json")
 
 
 class TestTheServerItself:
-    async def test_metadata_and_health(self, world: World) -> None:
+    async def test_server_metadata_and_health_answer(self, world: World) -> None:
         assert (await world.client.get("/v2")).json()["name"] == "raylift"
         for path in ("/v2/health/live", "/v2/health/ready"):
             assert (await world.client.get(path)).json() == {"live": True, "ready": True}
 
-    async def test_the_index(self, world: World) -> None:
+    async def test_repository_index_lists_versions_with_their_state(self, world: World) -> None:
         world.platform.deploy("a", "1")
         world.platform.deploy("a", "2", DeploymentStatus.UNHEALTHY, replicas=0, message="why")
         world.platform.deploy("b", "1", DeploymentStatus.STARTING, replicas=0)
@@ -439,7 +441,7 @@ class TestTheServerItself:
         assert (await world.client.post("/v2/repository/index", content=b"{")).status_code == 400
 
 
-async def test_a_chunked_body_over_the_limit_is_413(world: World) -> None:
+async def test_chunked_body_over_the_limit_is_413(world: World) -> None:
     async def endless() -> AsyncIterator[bytes]:
         for _ in range(200):
             yield b" " * 1024 * 1024
@@ -447,11 +449,11 @@ async def test_a_chunked_body_over_the_limit_is_413(world: World) -> None:
     try:
         answer = await world.client.post(INFERENCE, content=endless())
     except httpx.HTTPError:
-        return  # Answered while the body was still being sent; the connection is closed then.
+        return  # The answer came while the body was still being sent. The connection is closed then.
     assert answer.status_code == 413
 
 
-async def test_a_measured_body_over_the_limit_is_413_unread(world: World) -> None:
+async def test_body_with_a_length_over_the_limit_is_413_unread(world: World) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", int(world.url.rsplit(":", 1)[1]))
     writer.write(b"POST /mlops/inference HTTP/1.1\r\nHost: x\r\nContent-Length: 999999999999\r\n\r\n")
     head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)

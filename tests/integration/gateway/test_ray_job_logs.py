@@ -1,4 +1,4 @@
-"""The log of a job through a WebSocket, as Ray's clients follow it."""
+"""The log of a job over a WebSocket, as Ray's clients read it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ async def started(world: World, output: bytes) -> Job:
     return job
 
 
-async def test_the_log_is_followed_to_its_end(world: World) -> None:
+async def test_log_is_followed_to_its_end(world: World) -> None:
     job = await started(world, b"one\n")
     async with aiohttp.ClientSession(world.url) as session, session.ws_connect("/api/jobs/mine/logs/tail") as socket:
         assert await socket.receive_str(timeout=30) == "one\n"
@@ -28,14 +28,14 @@ async def test_the_log_is_followed_to_its_end(world: World) -> None:
         assert (end.type, socket.close_code) == (aiohttp.WSMsgType.CLOSE, aiohttp.WSCloseCode.OK)
 
 
-async def test_a_job_that_is_not_there_has_no_log(world: World) -> None:
+async def test_unknown_job_has_no_log(world: World) -> None:
     async with aiohttp.ClientSession(world.url) as session:
         with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
             await session.ws_connect("/api/jobs/nobody/logs/tail")
     assert refused.value.status == 404
 
 
-async def test_a_page_of_another_site_reads_no_log(world: World) -> None:
+async def test_page_of_another_site_reads_no_log(world: World) -> None:
     await started(world, b"secret\n")
     async with aiohttp.ClientSession(world.url) as session:
         for headers in ({"Origin": "https://evil.example"}, {"Sec-Fetch-Site": "cross-site"}):

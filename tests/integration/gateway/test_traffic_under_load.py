@@ -1,4 +1,4 @@
-"""Traffic changes while clients ask without a pause: no request is lost, and each change is followed."""
+"""Traffic changes while clients send requests without a pause: none fails, and each change takes effect."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ async def until_it_answers(world: World, version: str) -> None:
             pass
 
 
-async def test_tables_and_aliases_move_under_load(world: World) -> None:
+async def test_tables_and_aliases_change_under_load(world: World) -> None:
     for version in ("1", "2", "3"):
         world.platform.registry.register("m", version)
         world.platform.deploy("m", version)
@@ -56,6 +56,6 @@ async def test_tables_and_aliases_move_under_load(world: World) -> None:
     assert len(statuses) > FLIPS
     assert wrong == []
     history = (await world.client.get("/mlops/models/m/traffic/history?limit=500")).json()["changes"]
-    # Where its aliases were when the last table named them has a row of its own.
+    # The aliases' versions at the time of the last table have a row of their own.
     revisions = [change["revision"] for change in history if change["revision"] is not None]
     assert revisions == list(range(FLIPS + 1, 0, -1))

@@ -1,4 +1,4 @@
-"""The gRPC front's own process between Triton's client and a server that can be told what to answer."""
+"""The process of the gRPC front, between Triton's client and a fake server with chosen answers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ANSWER = {"model_name": "m", "model_version": "3", "outputs": []}
 
 
 class Upstream(ThreadingHTTPServer):
-    """Stands where the ingress stands."""
+    """Fake of the ingress."""
 
     daemon_threads = True
 
@@ -37,7 +37,7 @@ class Upstream(ThreadingHTTPServer):
         self.gone = threading.Event()
 
     def forget(self) -> None:
-        """As it was in the beginning."""
+        """Reset the fake."""
         self.seen.clear()
         self.hold.set()
         self.gone.clear()
@@ -55,7 +55,7 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         upstream.seen.append((self.command, self.path, {k.lower(): v for k, v in self.headers.items()}, body))
         if not upstream.hold.is_set():
-            # Readable without having been sent anything: the connection was closed.
+            # Readable without data: the connection was closed.
             self.connection.recv(1)
             upstream.gone.set()
             return
@@ -69,7 +69,7 @@ class _Handler(BaseHTTPRequestHandler):
     do_POST = do_GET  # noqa: N815 - the name that http.server wants
 
     def log_message(self, *args: Any, **options: Any) -> None:
-        """Nothing."""
+        """Log nothing."""
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +102,7 @@ def client(front: str) -> Iterator[Any]:
 
 @contextmanager
 def front_of(port: int) -> Iterator[str]:
-    """A front in front of a port of this machine; its address."""
+    """Start a front for a port of this machine. Yields its address."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         listen = f"127.0.0.1:{free.getsockname()[1]}"
@@ -127,7 +127,7 @@ def tensor() -> InferInput:
     return given
 
 
-def test_a_call_is_one_request_with_its_metadata(client: Any, upstream: Upstream) -> None:
+def test_call_is_one_request_with_its_metadata(client: Any, upstream: Upstream) -> None:
     upstream.infers(**{"X-Raylift-Model-Version": "3"})
     answer = client.infer("a model", [tensor()], headers={"x-user": "ann", "traceparent": "00-1"}, client_timeout=20)
     assert answer.get_response().model_version == "3"
@@ -139,7 +139,7 @@ def test_a_call_is_one_request_with_its_metadata(client: Any, upstream: Upstream
     assert body[int(headers["inference-header-content-length"]) :] == np.array([0.5]).tobytes()
 
 
-def test_a_version_has_its_own_route(client: Any, upstream: Upstream) -> None:
+def test_call_with_a_version_uses_its_route(client: Any, upstream: Upstream) -> None:
     upstream.infers()
     client.infer("m", [tensor()], model_version="3")
     upstream.answer = (200, {}, json.dumps({"name": "m", "versions": ["3"], "platform": "p", "inputs": [], "more": 1}).encode())
@@ -163,7 +163,9 @@ def test_a_version_has_its_own_route(client: Any, upstream: Upstream) -> None:
         (418, b"", "UNKNOWN", ""),
     ],
 )
-def test_errors(front: str, upstream: Upstream, status: int, body: bytes, code: str, detail: str) -> None:
+def test_http_errors_become_grpc_statuses(
+    front: str, upstream: Upstream, status: int, body: bytes, code: str, detail: str
+) -> None:
     upstream.answer = (status, {"Retry-After": "2"}, body)
     with grpc.insecure_channel(front) as channel, pytest.raises(grpc.RpcError) as refused:
         GRPCInferenceServiceStub(channel).ModelInfer(messages.ModelInferRequest(model_name="m"))
@@ -172,7 +174,7 @@ def test_errors(front: str, upstream: Upstream, status: int, body: bytes, code: 
     assert ("retry-after", "2") in [tuple(pair) for pair in error.trailing_metadata()]
 
 
-def test_what_is_wrong_with_a_call_is_said_without_asking(client: Any, upstream: Upstream) -> None:
+def test_malformed_call_is_refused_without_a_request(client: Any, upstream: Upstream) -> None:
     wrong = tensor()
     wrong._get_tensor().datatype = "FP65"
     wrong._raw_content = None
@@ -182,14 +184,14 @@ def test_what_is_wrong_with_a_call_is_said_without_asking(client: Any, upstream:
     assert upstream.seen == []
 
 
-def test_not_ready_is_no_error(client: Any, upstream: Upstream) -> None:
+def test_not_ready_is_an_answer_and_no_error(client: Any, upstream: Upstream) -> None:
     upstream.answer = (503, {}, b"{}")
     assert not client.is_server_live()
     assert not client.is_server_ready()
     assert not client.is_model_ready("m")
 
 
-def test_a_call_that_is_given_up_ends_its_request(client: Any, upstream: Upstream) -> None:
+def test_cancelled_call_ends_its_request(client: Any, upstream: Upstream) -> None:
     upstream.hold.clear()
     with pytest.raises(InferenceServerException) as late:
         client.infer("m", [tensor()], client_timeout=0.5)
@@ -197,7 +199,7 @@ def test_a_call_that_is_given_up_ends_its_request(client: Any, upstream: Upstrea
     assert upstream.gone.wait(30)
 
 
-def test_a_platform_that_is_away() -> None:
+def test_unreachable_platform_is_unavailable() -> None:
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))
         with front_of(nobody.getsockname()[1]) as front, InferenceServerClient(front) as client:

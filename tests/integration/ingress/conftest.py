@@ -1,4 +1,4 @@
-"""The real HAProxy with our rules, between a client and two servers that say what reached them: a replica and the gateway."""
+"""The real HAProxy with our rules, between a client and two servers that echo their requests: a replica and the gateway."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ backend nobody
 
 
 class _Says(BaseHTTPRequestHandler):
-    """Answers with what it was asked. The query may ask it for another answer, or to break off."""
+    """Echoes its request. The query can ask for another answer, or for a broken connection."""
 
     protocol_version = "HTTP/1.1"
     server: Server  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -105,7 +105,7 @@ class _Says(BaseHTTPRequestHandler):
         return body
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name that the class calls it by
-        """Nothing: pytest has enough to show."""
+        """Log nothing: pytest prints enough."""
 
 
 class Server(ThreadingHTTPServer):
@@ -116,12 +116,12 @@ class Server(ThreadingHTTPServer):
         self.who = who
         self.asked: list[str] = []
         self.requests: list[str | None] = []
-        """The names of the requests, as the ingress gave them."""
+        """Ids of the requests, as the ingress set them."""
         self._broken: dict[str, int] = {}
         self._lock = threading.Lock()
 
     def breaks(self, key: str, times: int) -> bool:
-        """Whether it is to break off: the first ``times`` times that it is asked with this key."""
+        """True for the first ``times`` requests with this key: the connection breaks."""
         with self._lock:
             self._broken[key] = self._broken.get(key, 0) + 1
             return self._broken[key] <= times
@@ -146,7 +146,7 @@ class Ingress:
         return self.directory / "node" / "a.sock"
 
     def reload(self) -> None:
-        """As Ray Serve does it: a second process takes the listeners over and tells the first to finish."""
+        """Reload as Ray Serve does: a second process takes over the listeners and tells the first to finish."""
         self.replaced.append(self.process)
         self.process = _start(self.config, "-sf", str(self.process.pid), "-x", str(self.runtime_socket))
         _wait_until_answering(self.runtime_socket, self.process.pid)
@@ -215,7 +215,7 @@ def _wait_until_answering(path: Path, pid: int) -> None:
                 if f"\nPid: {pid}\n".encode() in _all(client):
                     return
         except (FileNotFoundError, ConnectionRefusedError):
-            time.sleep(0.02)  # Not yet there.
+            time.sleep(0.02)  # Not there yet.
             continue
         time.sleep(0.02)
     raise AssertionError("HAProxy does not answer")

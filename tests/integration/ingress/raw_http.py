@@ -1,4 +1,4 @@
-"""HTTP as no client of Python sends it, on a connection of which one sees every byte."""
+"""Raw HTTP on a connection whose bytes the test writes and reads itself."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def post(path: str, body: bytes, *headers: str, version: str = "1.1") -> bytes:
 
 
 class Raw:
-    """A connection of which one sees every byte."""
+    """A connection whose bytes the test writes and reads."""
 
     def __init__(self, port: int) -> None:
         self._socket = socket.create_connection(("127.0.0.1", port), timeout=30)

@@ -1,4 +1,4 @@
-"""What clients are told when Ray Serve or HAProxy answers in a replica's place, and what is sent again."""
+"""Answers of Ray Serve or HAProxy in place of a replica, and requests that are sent again."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from tests.integration.ingress.raw_http import Raw, post
 
 
 @pytest.mark.parametrize(("status", "told"), [(429, 429), (503, 503), (500, 503), (404, 503)])
-def test_plain_text_of_the_engine_becomes_a_problem(http: httpx.Client, status: int, told: int) -> None:
+def test_plain_text_error_of_the_engine_becomes_a_problem(http: httpx.Client, status: int, told: int) -> None:
     answer = http.post(f"{INFERENCE}?status={status}", content=PLAIN)
     problem = answer.json()
     assert (answer.status_code, problem["status"]) == (told, told)
     assert answer.headers["content-type"] == "application/problem+json"
     assert problem["code"] == ("queue_full" if told == 429 else "deployment_not_ready")
     assert answer.headers["retry-after"] == "1"
-    # And in the words of the Open Inference Protocol beneath its prefix, whichever way a request takes.
+    # Below its prefix, the error has the form of the Open Inference Protocol, on every route.
     for path in ("/v2/models/churn/infer", f"{ROUTE}/infer"):
         answer = http.post(f"{path}?status={status}")
         assert (answer.status_code, answer.headers["content-type"]) == (told, "application/json")
@@ -29,18 +29,18 @@ def test_plain_text_of_the_engine_becomes_a_problem(http: httpx.Client, status: 
     assert answer.json()["code"] == problem["code"]
 
 
-def test_a_gateway_that_has_too_much_to_do_says_so_as_it_says_all_else(http: httpx.Client) -> None:
+def test_error_of_an_overloaded_gateway_is_a_problem(http: httpx.Client) -> None:
     answer = http.get("/mlops/models?status=429")
     assert (answer.status_code, answer.json()["code"], answer.headers["retry-after"]) == (429, "queue_full", "1")
     assert answer.headers["content-type"] == "application/problem+json"
 
 
-def test_answers_of_replicas_are_left_alone(http: httpx.Client) -> None:
+def test_answers_of_replicas_are_not_changed(http: httpx.Client) -> None:
     assert http.post("/v2/models/churn/invocations?status=415").text.startswith("Request dropped")
     assert http.post("/v2/models/churn/infer?status=500&kind=application/json").status_code == 500
 
 
-def test_nobody_there_is_said_in_each_familys_words(http: httpx.Client) -> None:
+def test_unavailable_server_gives_the_error_of_each_protocol(http: httpx.Client) -> None:
     answer = http.post(INFERENCE, content=PLAIN.replace(b"churn", b"gone"))
     assert (answer.status_code, answer.headers["content-type"]) == (503, "application/problem+json")
     assert (answer.json()["code"], answer.headers["retry-after"]) == ("deployment_not_ready", "1")
@@ -50,30 +50,30 @@ def test_nobody_there_is_said_in_each_familys_words(http: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize("path", [INFERENCE, "/v2/models/churn/infer", f"{ROUTE}/predict"])
-def test_a_prediction_whose_replica_breaks_off_is_sent_again(http: httpx.Client, ingress: Ingress, path: str) -> None:
+def test_prediction_is_sent_again_after_its_replica_breaks_off(http: httpx.Client, ingress: Ingress, path: str) -> None:
     answer = http.post(f"{path}?breaks={path}", content=PLAIN)
     assert (answer.status_code, answer.json()["who"]) == (200, "replica")
     assert answer.json()["body"] == PLAIN.decode()
     assert len([line for line in ingress.replica.asked if f"breaks={path}" in line]) == 2
 
 
-def test_what_may_not_be_done_twice_is_not_sent_again(ingress: Ingress) -> None:
+def test_request_with_side_effects_is_not_sent_again(ingress: Ingress) -> None:
     raw = Raw(ingress.port)
     raw.send(post("/mlops/training/upload?breaks=upload", PLAIN, "Connection: close"))
-    # Where HAProxy's own connection had been used before, it closes the client's without a word.
+    # If HAProxy's own connection was used before, it closes the client's without an answer.
     assert raw.rest()[:12] in {b"", b"HTTP/1.1 502"}
     raw.close()
     assert len([line for line in ingress.gateway.asked if "breaks=upload" in line]) == 1
 
 
-def test_a_request_that_always_breaks_off_is_given_up(http: httpx.Client, ingress: Ingress) -> None:
+def test_request_that_always_breaks_off_is_refused(http: httpx.Client, ingress: Ingress) -> None:
     answer = http.post(f"{INFERENCE}?breaks=poison&times=99", content=PLAIN)
     assert (answer.status_code, answer.json()["code"]) == (502, "replica_failed")
     assert len([line for line in ingress.replica.asked if "breaks=poison" in line]) <= 4
 
 
 @pytest.mark.parametrize("path", [INFERENCE, "/v2/models/churn/infer", f"{ROUTE}/predict"])
-def test_a_prediction_that_is_sent_again_has_the_name_that_it_had(http: httpx.Client, ingress: Ingress, path: str) -> None:
+def test_prediction_that_is_sent_again_keeps_its_request_id(http: httpx.Client, ingress: Ingress, path: str) -> None:
     ingress.replica.requests.clear()
     forged = {PREDICTION_ID: "0" * 36}
     for name in ("one", "other"):
@@ -85,14 +85,14 @@ def test_a_prediction_that_is_sent_again_has_the_name_that_it_had(http: httpx.Cl
     assert first not in {second, forged[PREDICTION_ID]}
 
 
-def test_what_the_gateway_sends_on_keeps_its_name(http: httpx.Client) -> None:
+def test_request_forwarded_by_the_gateway_keeps_its_request_id(http: httpx.Client) -> None:
     headers = {PREDICTION_ID: "0a1b2c3d-0000-4000-8000-000000000001", FORWARDED: "1"}
     told = http.post(f"{ROUTE}/predict", content=PLAIN, headers={**headers, INGRESS: TOKEN}).json()
     assert told["headers"][PREDICTION_ID.lower()] == headers[PREDICTION_ID]
     assert told["headers"][FORWARDED.lower()] == "1"
 
 
-def test_clients_cannot_say_that_the_gateway_sends_it(http: httpx.Client) -> None:
+def test_client_cannot_pose_as_the_gateway(http: httpx.Client) -> None:
     forged = {PREDICTION_ID: "0a1b2c3d-0000-4000-8000-000000000001", FORWARDED: "1"}
     for headers in (forged, {**forged, INGRESS: "guessed"}):
         told = http.post(f"{ROUTE}/predict", content=PLAIN, headers=headers).json()

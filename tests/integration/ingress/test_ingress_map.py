@@ -1,4 +1,4 @@
-"""The map of names: changed while HAProxy runs, and when it is replaced."""
+"""The map of model names: changes while HAProxy runs, and a reload of HAProxy."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def who(ingress: Ingress) -> str:
     return httpx.post(ingress.url + INFERENCE, content=PLAIN, trust_env=False).json()["who"]
 
 
-def test_changes_are_seen_at_once(ingress: Ingress, names: IngressMap) -> None:
+def test_map_changes_take_effect_at_once(ingress: Ingress, names: IngressMap) -> None:
     assert who(ingress) == "replica"
     names.put({name: route for name, route in NAMES.items() if name != "churn"})
     assert who(ingress) == "gateway"
@@ -34,15 +34,15 @@ def test_changes_are_seen_at_once(ingress: Ingress, names: IngressMap) -> None:
     assert who(ingress) == "replica"
 
 
-def test_hundreds_of_models_fit(ingress: Ingress, names: IngressMap) -> None:
+def test_map_holds_hundreds_of_models(ingress: Ingress, names: IngressMap) -> None:
     many = {f"model-{number}" + "x" * 100: f"/v2/models/model-{number}/versions/{number}" for number in range(1000)}
     names.put({**many, **NAMES})
     assert who(ingress) == "replica"
     assert names_file(ingress.directory).read_text().count("\n") == 1000 + len(NAMES)
 
 
-def test_what_a_new_haproxy_missed_is_made_good(ingress: Ingress, names: IngressMap) -> None:
-    # It read the file, and then, before it took the socket over, the file and the former one were changed.
+def test_changes_that_a_new_haproxy_missed_are_sent_again(ingress: Ingress, names: IngressMap) -> None:
+    # The new HAProxy read the file. Before it took over the socket, the file and the old process were changed.
     stale = {name: route for name, route in NAMES.items() if name != "churn"}
     names.put(stale)
     names_file(ingress.directory).write_text("".join(f"{name} {route}\n" for name, route in NAMES.items()))
@@ -51,15 +51,15 @@ def test_what_a_new_haproxy_missed_is_made_good(ingress: Ingress, names: Ingress
     assert who(ingress) == "replica"
 
 
-def test_the_map_outlives_a_reload(ingress: Ingress, names: IngressMap) -> None:
+def test_map_survives_a_reload(ingress: Ingress, names: IngressMap) -> None:
     names.put({"churn": NAMES["churn"]})
     ingress.reload()
     assert who(ingress) == "replica"
     assert httpx.get(f"{ingress.url}/v2/models/5", trust_env=False).json()["who"] == "gateway"
 
 
-def test_connections_of_a_replaced_haproxy_go_to_the_gateway(ingress: Ingress) -> None:
-    """It answers them until they close, and hears of no change any more."""
+def test_requests_at_a_replaced_haproxy_go_to_the_gateway(ingress: Ingress) -> None:
+    """The old process answers its connections until they close, and gets no further changes."""
     connection = Raw(ingress.port)
     connection.send(post(INFERENCE, PLAIN))
     assert connection.answer()[1]["who"] == "replica"
@@ -69,7 +69,7 @@ def test_connections_of_a_replaced_haproxy_go_to_the_gateway(ingress: Ingress) -
     connection.close()
 
 
-def test_a_socket_that_nobody_listens_at_is_no_error(ingress: Ingress, names: IngressMap) -> None:
+def test_socket_without_a_listener_is_no_error(ingress: Ingress, names: IngressMap) -> None:
     import socket
 
     left = ingress.directory / "former"
@@ -80,7 +80,7 @@ def test_a_socket_that_nobody_listens_at_is_no_error(ingress: Ingress, names: In
     (left / "a.sock").unlink()
 
 
-def test_a_haproxy_without_the_map_is_told_of(ingress: Ingress, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_haproxy_without_the_map_is_reported(ingress: Ingress, tmp_path_factory: pytest.TempPathFactory) -> None:
     elsewhere = tmp_path_factory.mktemp("h")
     (elsewhere / "node").mkdir()
     (elsewhere / "node" / "a.sock").symlink_to(ingress.runtime_socket)

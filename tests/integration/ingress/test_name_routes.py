@@ -1,4 +1,4 @@
-"""Which requests go straight to a version's replicas although they name only a model, and which the gateway gets."""
+"""Requests by a model's name that go straight to its replicas, and those that go to the gateway."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ STRAIGHT = {
     "other escapes": rb'{"inputs": ["a\"b\\c\n\/"], "model_name": "churn"}',
     "utf-8": '{"inputs": ["Zürich ☃"], "model_name": "churn"}'.encode(),
     "name among values": b'{"inputs": {"name": ["model_name "]}, "model_name": "churn"}',
-    # The replica finds out about these: it knows JSON better than the ingress does.
+    # The replica refuses these: it parses JSON fully, and the ingress does not.
     "a number": b'{"model_name": 5, "inputs": []}',
     "no end": b'{"model_name": "churn", "inputs": [',
     "more after the end": PLAIN + PLAIN.replace(b"model_name", b"modelname"),
@@ -62,7 +62,7 @@ TO_THE_GATEWAY = {
 
 
 @pytest.mark.parametrize("body", STRAIGHT.values(), ids=STRAIGHT)
-def test_plain_bodies_go_straight_to_the_version(http: httpx.Client, body: bytes) -> None:
+def test_plain_bodies_go_straight_to_the_replica(http: httpx.Client, body: bytes) -> None:
     told = http.post(INFERENCE, content=body).json()
     assert (told["who"], told["path"]) == ("replica", f"{ROUTE}/predict")
     assert told["body"].encode("latin-1") == body
@@ -70,7 +70,7 @@ def test_plain_bodies_go_straight_to_the_version(http: httpx.Client, body: bytes
 
 
 @pytest.mark.parametrize("body", TO_THE_GATEWAY.values(), ids=TO_THE_GATEWAY)
-def test_bodies_that_leave_any_doubt_go_to_the_gateway_as_they_are(http: httpx.Client, body: bytes) -> None:
+def test_ambiguous_bodies_go_to_the_gateway_unchanged(http: httpx.Client, body: bytes) -> None:
     told = http.post(INFERENCE, content=body).json()
     assert (told["who"], told["path"]) == ("gateway", INFERENCE)
     assert told["body"].encode("latin-1") == body
@@ -90,13 +90,13 @@ ODD_HEADERS = [
 
 
 @pytest.mark.parametrize("headers", ODD_HEADERS, ids=str)
-def test_headers_that_the_gateway_judges_go_to_it(http: httpx.Client, headers: dict[str, str]) -> None:
+def test_requests_with_headers_for_the_gateway_go_to_it(http: httpx.Client, headers: dict[str, str]) -> None:
     assert http.post(INFERENCE, content=PLAIN, headers=headers).json()["who"] == "gateway"
     assert http.post("/v2/models/churn/infer", content=b"{}", headers=headers).json()["who"] == "gateway"
 
 
 @pytest.mark.parametrize("kind", ["text/csv", "Text/CSV; charset=utf-8"])
-def test_a_csv_goes_to_the_gateway_whatever_it_looks_like(http: httpx.Client, kind: str) -> None:
+def test_csv_always_goes_to_the_gateway(http: httpx.Client, kind: str) -> None:
     headers = {"Content-Type": kind}
     told = http.post(f"{INFERENCE}?model_name=other", content=PLAIN, headers=headers).json()
     assert (told["who"], told["body"].encode("latin-1")) == ("gateway", PLAIN)
@@ -106,7 +106,7 @@ def test_a_csv_goes_to_the_gateway_whatever_it_looks_like(http: httpx.Client, ki
 @pytest.mark.parametrize(
     "headers", [{"X-Scale-Up-Timeout": "60"}, {"X-Scale-Up-Timeout": "0.5"}, {"X-Request-ID": "mine-1"}], ids=str
 )
-def test_good_headers_do_not_stand_in_the_way(http: httpx.Client, headers: dict[str, str]) -> None:
+def test_valid_headers_allow_the_fast_route(http: httpx.Client, headers: dict[str, str]) -> None:
     told = http.post(INFERENCE, content=PLAIN, headers=headers).json()
     assert told["who"] == "replica"
     ((name, value),) = headers.items()
@@ -130,7 +130,7 @@ def test_good_headers_do_not_stand_in_the_way(http: httpx.Client, headers: dict[
         ("POST", "/v1/models/churn:predict?x=1", "/v1:predict?x=1"),
     ],
 )
-def test_paths_that_name_a_model_become_its_versions(http: httpx.Client, method: str, path: str, beneath: str) -> None:
+def test_by_name_paths_become_paths_of_the_version(http: httpx.Client, method: str, path: str, beneath: str) -> None:
     told = http.request(method, path).json()
     assert (told["who"], told["path"]) == ("replica", ROUTE + beneath)
     assert "x-raylift-named" not in told["headers"]
@@ -164,12 +164,12 @@ def test_paths_that_name_a_model_become_its_versions(http: httpx.Client, method:
         ("GET", "/v1/models"),
     ],
 )
-def test_other_paths_are_left_as_they_are(http: httpx.Client, method: str, path: str) -> None:
+def test_other_paths_are_not_changed(http: httpx.Client, method: str, path: str) -> None:
     told = http.request(method, path, content=PLAIN if method == "POST" else None).json()
     assert (told["who"], told["path"]) == ("gateway", path)
 
 
-def test_what_the_ingress_says_cannot_be_said_by_clients(http: httpx.Client) -> None:
+def test_client_cannot_send_headers_of_the_ingress(http: httpx.Client) -> None:
     forged = {"X-Raylift-Ingress": "mine", "X-Raylift-Named": "1", "X-Request-Timeout-Seconds": "0.001"}
     told = http.post("/v2/models/churn/infer", headers=forged).json()
     assert told["headers"]["x-raylift-ingress"] == TOKEN

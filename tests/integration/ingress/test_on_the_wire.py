@@ -1,4 +1,4 @@
-"""Requests in shapes that clients seldom send: in pieces, without an end, several at once."""
+"""Unusual requests: in pieces, without an end, several at once."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ def raw(ingress: Ingress) -> Iterator[Raw]:
     connection.close()
 
 
-def test_chunked_bodies_go_to_the_gateway_whole(raw: Raw) -> None:
+def test_chunked_bodies_reach_the_gateway_whole(raw: Raw) -> None:
     pieces = b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in (PLAIN[:10], PLAIN[10:], b""))
     raw.send(post(INFERENCE, pieces, "Transfer-Encoding: chunked"))
     _, told = raw.answer()
     assert (told["who"], told["body"]) == ("gateway", PLAIN.decode())
 
 
-def test_requests_on_one_connection_are_judged_one_by_one(raw: Raw) -> None:
+def test_requests_on_one_connection_are_routed_one_by_one(raw: Raw) -> None:
     bodies = [PLAIN, PLAIN.replace(b"churn", b"other"), PLAIN]
     raw.send(b"".join(post(INFERENCE, body) for body in bodies))
     answers = [raw.answer()[1] for _ in bodies]
@@ -35,7 +35,7 @@ def test_requests_on_one_connection_are_judged_one_by_one(raw: Raw) -> None:
     assert ["x-raylift-named" in told["headers"] for told in answers] == [True, False, True]
 
 
-def test_a_client_that_waits_to_be_told_to_go_on_is_told(raw: Raw) -> None:
+def test_client_that_expects_100_continue_gets_it(raw: Raw) -> None:
     raw.send(post(INFERENCE, PLAIN, "Expect: 100-continue")[: -len(PLAIN)])
     assert raw.answer() == (100, {})
     raw.send(PLAIN)
@@ -49,23 +49,23 @@ def test_a_client_that_waits_to_be_told_to_go_on_is_told(raw: Raw) -> None:
         (("X-Request-ID: mine",), True),
         (("traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",), True),
         (("X-Raylift-Traced: 1",), False),
-        # What the gateway sends on: it gives an id to those that had none.
+        # Forwarded by the gateway, which sets a missing id.
         ((*FORWARDED, "X-Request-ID: given"), False),
         ((*FORWARDED, "X-Request-ID: mine", "X-Raylift-Traced: 1"), True),
-        (("X-Raylift-Forwarded: 1", "X-Request-ID: mine"), True),  # Only the gateway can say so.
+        (("X-Raylift-Forwarded: 1", "X-Request-ID: mine"), True),  # Only the gateway can set this.
     ],
 )
-def test_requests_that_clients_named_themselves_are_marked(raw: Raw, headers: tuple[str, ...], is_traced: bool) -> None:
+def test_requests_with_an_id_of_the_client_are_marked(raw: Raw, headers: tuple[str, ...], is_traced: bool) -> None:
     raw.send(post(INFERENCE, PLAIN, *headers))
     assert ("x-raylift-traced" in raw.answer()[1]["headers"]) == is_traced
 
 
-def test_http_1_0_is_understood(raw: Raw) -> None:
+def test_http_1_0_request_is_answered(raw: Raw) -> None:
     raw.send(post(INFERENCE, PLAIN, version="1.0"))
     assert raw.answer()[1]["who"] == "replica"
 
 
-def test_a_body_in_small_pieces_is_read_whole(raw: Raw) -> None:
+def test_body_in_small_pieces_is_read_whole(raw: Raw) -> None:
     request = post(INFERENCE, PLAIN)
     for start in range(0, len(request), 7):
         raw.send(request[start : start + 7])
@@ -73,7 +73,7 @@ def test_a_body_in_small_pieces_is_read_whole(raw: Raw) -> None:
 
 
 @pytest.mark.timeout(60)
-def test_a_body_that_never_ends_is_given_up(raw: Raw) -> None:
+def test_body_that_never_ends_is_refused(raw: Raw) -> None:
     raw.send(post(INFERENCE, PLAIN)[:-5])
     status, told = raw.answer()
     assert (status, told["code"]) == (408, "body_late")

@@ -1,4 +1,4 @@
-"""Real processes: an attempt's directory as the supervisor makes it, the wrapper run on it. And a real MLflow server."""
+"""Real processes: an attempt's directory as the supervisor makes it, the wrapper in it, and a real MLflow server."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MEBIBYTE = 2**20
 
 @dataclass(frozen=True)
 class Result:
-    """What a finished wrapper left."""
+    """Result of a finished wrapper."""
 
     directory: Path
     exit_code: int
@@ -43,7 +43,7 @@ class Result:
 
 @dataclass(frozen=True)
 class Running:
-    """A wrapper that runs."""
+    """A running wrapper."""
 
     directory: Path
     process: subprocess.Popen[bytes]
@@ -101,7 +101,7 @@ def make_attempt(tmp_path: Path) -> Callable[..., Path]:
 
 @pytest.fixture
 def start(make_attempt: Callable[..., Path]) -> Iterator[Callable[..., Running]]:
-    """Start the wrapper on a script; whatever still runs at the end of the test is killed."""
+    """Start the wrapper on a script. Processes that remain are killed at the end of the test."""
     started: list[Running] = []
 
     def begin(source: str, **overrides: Any) -> Running:
@@ -119,7 +119,7 @@ def start(make_attempt: Callable[..., Path]) -> Iterator[Callable[..., Running]]
             running.process.kill()
             running.process.wait()
         if running.process.stdout is not None:
-            # Of a test that failed before it read: else the next one is blamed for the pipe.
+            # A failed test may not have read the pipe. Unread, it would fail the next test.
             running.process.stdout.close()
 
 
@@ -131,7 +131,7 @@ def run(start: Callable[..., Running]) -> Callable[..., Result]:
 
 @pytest.fixture
 def pids_with() -> Callable[[str], list[int]]:
-    """The processes that have a marker in their environment, wherever in the process tree they are."""
+    """All processes with a marker in their environment, in any process tree."""
 
     def find(marker: str) -> list[int]:
         found: list[int] = []
@@ -169,7 +169,7 @@ def mlflow_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         _wait_for(url, server)
         yield url
     finally:
-        # Its own process group, so no other server is touched.
+        # A process group of its own, so that no other server is killed.
         os.killpg(server.pid, signal.SIGTERM)
         server.wait(20)
 

@@ -1,4 +1,4 @@
-"""``python -m job_entrypoints.train --script …`` as Ray's Jobs API runs it: in Ray's working directory, nothing prepared."""
+"""``python -m job_entrypoints.train --script …`` as Ray's Jobs API runs it, in Ray's working directory."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def _submit(
         "RAY_JOB_CONFIG_JSON_ENV_VAR": json.dumps({"runtime_env": {}, "metadata": {"job_submission_id": submission_id}}),
         "MLFLOW_TRACKING_URI": "http://127.0.0.1:9",
         "OMP_NUM_THREADS": "3",
-        # An attempt that the platform will not see is kept where temporary files are.
+        # The attempt of a job that the platform does not know lies in the folder of temporary files.
         "TMPDIR": str(directory),
     }
     environment.pop("MKL_NUM_THREADS", None)
@@ -47,7 +47,7 @@ def _submit(
     return subprocess.run(command, cwd=directory, env=environment, capture_output=True, text=True, check=False, timeout=60)
 
 
-def test_makes_its_own_attempt(working_directory: Path, tmp_path: Path) -> None:
+def test_direct_submission_makes_its_own_attempt(working_directory: Path, tmp_path: Path) -> None:
     done = _submit(
         working_directory,
         tmp_path,
@@ -75,14 +75,14 @@ def test_makes_its_own_attempt(working_directory: Path, tmp_path: Path) -> None:
     assert directory.stat().st_mode & 0o777 == 0o700
 
 
-def test_given_cpus_size_the_thread_pools(working_directory: Path, tmp_path: Path) -> None:
+def test_cpus_option_sets_the_thread_pools(working_directory: Path, tmp_path: Path) -> None:
     done = _submit(working_directory, tmp_path, "--cpus", "2", "--experiment", "exp")
-    # OMP_NUM_THREADS may be the user's own runtime_env here, so it stays.
+    # OMP_NUM_THREADS may come from the user's runtime_env here, so it stays.
     assert "job_raysubmit_X exp 3 2\n" in done.stdout
 
 
 @pytest.mark.parametrize("submission_id", ["", "../escape", ".."])
-def test_runs_without_the_platform_and_says_so(submission_id: str, working_directory: Path, tmp_path: Path) -> None:
+def test_script_runs_without_the_platform_with_a_note(submission_id: str, working_directory: Path, tmp_path: Path) -> None:
     (working_directory / "my_model.py").write_text("print('ran')")
     done = _submit(working_directory, tmp_path, submission_id=submission_id)
     assert (done.returncode, done.stdout) == (0, "ran\n")
@@ -90,7 +90,7 @@ def test_runs_without_the_platform_and_says_so(submission_id: str, working_direc
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["working_dir"]
 
 
-def test_a_script_that_is_not_there(working_directory: Path, tmp_path: Path) -> None:
+def test_missing_script_is_reported(working_directory: Path, tmp_path: Path) -> None:
     (working_directory / "my_model.py").unlink()
     done = _submit(working_directory, tmp_path)
     assert done.returncode == 70

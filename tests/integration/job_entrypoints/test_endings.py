@@ -1,4 +1,4 @@
-"""How a script ended, as its record tells it: real processes, ended in every way that scripts end."""
+"""The record of a script's end. Real processes end in every way that scripts end."""
 
 from __future__ import annotations
 
@@ -37,34 +37,32 @@ LINKS = "import atexit\natexit.register(lambda: print('🏃 View run able-cow at
         ),
     ],
 )
-def test_the_record_names_the_exception_whatever_is_printed_after_it(
-    ending: str, code: int, message: str, run: Callable[..., Any]
-) -> None:
+def test_record_names_the_exception_despite_later_output(ending: str, code: int, message: str, run: Callable[..., Any]) -> None:
     result = run(LINKS + ending)
     assert (result.exit_code, result.progress["exit_code"]) == (code, code), result.output
     assert message in result.progress["message"]
     assert "View run" not in result.progress["message"]
 
 
-def test_a_forked_childs_exception_is_not_the_scripts(run: Callable[..., Any]) -> None:
+def test_exception_of_a_forked_child_is_not_the_script_s(run: Callable[..., Any]) -> None:
     result = run(
         "import os, sys\nif os.fork() == 0:\n    raise ValueError('of the child')\nos.wait()\nsys.exit('of the parent')"
     )
     assert result.progress["message"] == "of the parent"
 
 
-def test_a_commands_python_is_heard_too(run: Callable[..., Any]) -> None:
+def test_exception_of_a_command_s_python_is_recorded(run: Callable[..., Any]) -> None:
     result = run("", command="python -c 'raise ValueError(12)'; status=$?; echo bye; exit $status")
     assert (result.exit_code, result.progress["message"]) == (1, "ValueError: 12")
 
 
-def test_a_lone_script_is_told_of_projects(run: Callable[..., Any]) -> None:
+def test_missing_module_of_a_single_script_gets_a_hint_at_projects(run: Callable[..., Any]) -> None:
     result = run("from no_such_sibling import load")
     assert "raylift train . --entrypoint my_model.py" in result.progress["message"]
     assert "Traceback" in result.output
 
 
-def test_a_thread_that_outlives_the_script_is_named(start: Callable[..., Any]) -> None:
+def test_record_names_a_thread_that_outlives_the_script(start: Callable[..., Any]) -> None:
     running = start(
         "import threading, time\n"
         "threading.Thread(target=time.sleep, args=(60,), name='gpu-watch').start()\nprint('last line', flush=True)",
@@ -79,7 +77,7 @@ def test_a_thread_that_outlives_the_script_is_named(start: Callable[..., Any]) -
     assert "[raylift] stopped: its time limit of 60 s is over: SIGTERM" in result.output
 
 
-def test_a_script_at_work_to_the_last_is_not_held_by_anything(start: Callable[..., Any]) -> None:
+def test_busy_script_is_not_reported_as_held_by_a_thread(start: Callable[..., Any]) -> None:
     running = start("import threading, time\nprint('at work', flush=True)\ntime.sleep(60)")
     running.wait_for_output("at work")
     (running.directory / "stop").touch()
@@ -88,7 +86,7 @@ def test_a_script_at_work_to_the_last_is_not_held_by_anything(start: Callable[..
     assert "[raylift] stopped: as asked" in result.output
 
 
-def test_a_pipe_in_the_place_of_the_stop_file_holds_nothing_up(start: Callable[..., Any]) -> None:
+def test_pipe_in_place_of_the_stop_file_delays_nothing(start: Callable[..., Any]) -> None:
     running = start("import os, time\nos.mkfifo('../stop')\ntime.sleep(60)")
     assert running.wait().progress["outcome"] == "stopped"
 
@@ -114,7 +112,7 @@ def _tree(running: Any) -> list[int]:
     return [running.process.pid, *descendants(running.process.pid)]
 
 
-def test_sigterm_that_ray_sends_to_every_process_reaches_the_script_once(start: Callable[..., Any]) -> None:
+def test_sigterm_to_every_process_reaches_the_script_once(start: Callable[..., Any]) -> None:
     running = start(COUNT)
     running.wait_for_output("ready")
     send(_tree(running), signal.SIGTERM)
@@ -124,7 +122,7 @@ def test_sigterm_that_ray_sends_to_every_process_reaches_the_script_once(start: 
     assert "saved" in result.output
 
 
-def test_a_stop_file_followed_by_rays_sigterm_is_one_sigterm(start: Callable[..., Any]) -> None:
+def test_stop_file_and_ray_s_sigterm_give_one_sigterm(start: Callable[..., Any]) -> None:
     running = start(COUNT)
     running.wait_for_output("ready")
     (running.directory / "stop").write_text("the job was cancelled")
@@ -136,7 +134,7 @@ def test_a_stop_file_followed_by_rays_sigterm_is_one_sigterm(start: Callable[...
 
 
 @pytest.mark.parametrize("how", ["stop file", "SIGTERM to the anchor"])
-def test_sigterm_reaches_the_script_where_ray_sends_none(how: str, start: Callable[..., Any]) -> None:
+def test_script_gets_sigterm_without_ray_s(how: str, start: Callable[..., Any]) -> None:
     running = start(COUNT.replace("+ 3", "+ 30"))
     running.wait_for_output("ready")
     if how == "stop file":
@@ -146,7 +144,7 @@ def test_sigterm_reaches_the_script_where_ray_sends_none(how: str, start: Callab
     assert "SIGTERM 1\n" in running.wait().output
 
 
-def test_the_grace_period_of_a_shell_command_is_whole(start: Callable[..., Any], tmp_path: Path) -> None:
+def test_shell_command_has_its_whole_grace_period(start: Callable[..., Any], tmp_path: Path) -> None:
     script = tmp_path / "saves.py"
     script.write_text(COUNT.replace("+ 3", "+ 30"))
     running = start("", command=f"bash -c '{sys.executable} {script}; echo after'", stop_grace_seconds=20.0)

@@ -1,4 +1,4 @@
-"""Scripts that will not end, eat memory, hide, shout or crash: each gets its outcome, and nothing of it is left running."""
+"""Scripts that do not end, use too much memory, hide or crash: each has the right outcome and leaves no process."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ HOSTILE_TO_STOP = {
 
 @pytest.mark.parametrize("by", ["file", "signal"])
 @pytest.mark.parametrize("name", HOSTILE_TO_STOP)
-def test_stop_ends_everything(name: str, by: str, start: Callable[..., Any], pids_with: Callable[[str], list[int]]) -> None:
+def test_stop_ends_every_process(name: str, by: str, start: Callable[..., Any], pids_with: Callable[[str], list[int]]) -> None:
     running = start(HOSTILE_TO_STOP[name], stop_grace_seconds=0.5)
     running.wait_for_output("ready")
     if by == "file":
@@ -69,7 +69,7 @@ def test_stop_ends_everything(name: str, by: str, start: Callable[..., Any], pid
     assert pids_with(f"RAYLIFT_JOB_ID={running.directory.name.removesuffix('-a1')}") == []
 
 
-def test_stop_leaves_time_to_save(start: Callable[..., Any]) -> None:
+def test_stop_leaves_the_script_time_to_save(start: Callable[..., Any]) -> None:
     running = start(
         "import signal, sys, time\n"
         "def save(*a):\n    time.sleep(0.5); print('saved'); sys.exit(0)\n"
@@ -82,7 +82,7 @@ def test_stop_leaves_time_to_save(start: Callable[..., Any]) -> None:
     assert "saved" in result.output
 
 
-def test_stop_before_the_start(make_attempt: Callable[..., Path]) -> None:
+def test_stop_before_the_start_runs_no_script(make_attempt: Callable[..., Path]) -> None:
     directory = make_attempt("print('must not run')")
     (directory / "stop").touch()
     command = [sys.executable, "-m", "job_entrypoints.train", "--attempt-dir", str(directory)]
@@ -156,7 +156,7 @@ def test_memory_shared_by_forked_children_counts_once(run: Callable[..., Any]) -
     assert 200 * MEBIBYTE < result.progress["usage"]["peak_memory_bytes"] < 400 * MEBIBYTE
 
 
-def test_starting_programs_from_a_large_process_is_no_breach(run: Callable[..., Any]) -> None:
+def test_starting_programs_from_a_large_process_is_within_the_limit(run: Callable[..., Any]) -> None:
     result = run(
         "import subprocess\nb = b'x' * (300 << 20)\nfor _ in range(150): subprocess.run(['/bin/true'])\nprint('fine')",
         memory_bytes=400 * MEBIBYTE,
@@ -164,19 +164,19 @@ def test_starting_programs_from_a_large_process_is_no_breach(run: Callable[..., 
     assert (result.progress["outcome"], result.output) == ("exited", "fine\n")
 
 
-def test_daemons_end_with_the_script(run: Callable[..., Any], pids_with: Callable[[str], list[int]]) -> None:
+def test_daemons_are_ended_with_the_script(run: Callable[..., Any], pids_with: Callable[[str], list[int]]) -> None:
     result = run(DAEMON + "for _ in range(3): daemon()\nprint('done')")
     assert (result.exit_code, result.output) == (0, "done\n")
     assert pids_with(f"RAYLIFT_JOB_ID={result.directory.name.removesuffix('-a1')}") == []
 
 
-def test_script_goes_on_without_its_output(run: Callable[..., Any]) -> None:
+def test_script_continues_after_its_output_is_closed(run: Callable[..., Any]) -> None:
     result = run("import os, time\nprint('a')\nos.close(1); os.close(2)\ntime.sleep(0.3)\nopen('ran', 'w')\nos._exit(4)")
     assert (result.exit_code, result.output) == (4, "a\n")
     assert (result.directory / "work" / "ran").exists()
 
 
-def test_processor_time_of_the_whole_tree_is_counted(run: Callable[..., Any]) -> None:
+def test_cpu_time_of_the_whole_tree_is_counted(run: Callable[..., Any]) -> None:
     result = run(
         "import subprocess, sys, time\nburn = 'import time\\nwhile time.process_time() < 0.5: pass'\n"
         "subprocess.run([sys.executable, '-c', burn])\nsubprocess.run([sys.executable, '-c', burn])"
@@ -187,7 +187,7 @@ def test_processor_time_of_the_whole_tree_is_counted(run: Callable[..., Any]) ->
 
 
 @pytest.mark.parametrize("source", ["import ctypes; ctypes.string_at(0)", "import os; os._exit(9)"])
-def test_crash_writes_the_record(source: str, run: Callable[..., Any]) -> None:
+def test_crash_is_recorded(source: str, run: Callable[..., Any]) -> None:
     result = run(source)
     assert result.progress["state"] == "finished"
     assert result.progress["script_started_at"] < result.progress["finished_at"]
@@ -203,7 +203,7 @@ ENDINGS = {
 
 
 @pytest.mark.parametrize("name", ENDINGS)
-def test_it_ends_as_python_would_end_it(name: str, run: Callable[..., Any]) -> None:
+def test_script_ends_as_under_plain_python(name: str, run: Callable[..., Any]) -> None:
     source, code, message = ENDINGS[name]
     result = run(source)
     assert (result.exit_code, result.progress["outcome"], result.progress["exit_code"]) == (code, "exited", code)

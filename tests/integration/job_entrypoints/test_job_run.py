@@ -1,4 +1,4 @@
-"""The job's run in a real MLflow: what a script logs outside of a run of its own is in one run, and ends with the script."""
+"""The job's run in a real MLflow: values logged outside of own runs belong to one run, which ends with the script."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PARENT = "mlflow.parentRunId"
 
 @pytest.fixture
 def runs_of(start: Callable[..., Any], mlflow_url: str) -> Callable[..., tuple[Any, list[Any]]]:
-    """Run a script; its result and its runs, oldest first."""
+    """Run a script. Returns its result and its runs, oldest first."""
 
     def run_and_search(source: str, **overrides: Any) -> tuple[Any, list[Any]]:
         result = start(source, mlflow_url=mlflow_url, autolog=True, memory_bytes=2 << 30, **overrides).wait(300)
@@ -31,7 +31,7 @@ def runs_of(start: Callable[..., Any], mlflow_url: str) -> Callable[..., tuple[A
     return run_and_search
 
 
-def test_a_metric_logged_after_a_plain_fit_is_in_its_run(runs_of: Callable[..., Any]) -> None:
+def test_metric_logged_after_a_fit_is_in_the_job_s_run(runs_of: Callable[..., Any]) -> None:
     result, (only,) = runs_of(
         DATA
         + FIT
@@ -47,7 +47,7 @@ def test_a_metric_logged_after_a_plain_fit_is_in_its_run(runs_of: Callable[..., 
     assert f"active {only.info.run_id}" in result.output
 
 
-def test_further_fits_have_runs_beneath_the_jobs_with_all_their_own(runs_of: Callable[..., Any]) -> None:
+def test_further_fits_have_child_runs_of_the_job_s_run(runs_of: Callable[..., Any]) -> None:
     result, (job, second, third) = runs_of(
         DATA
         + "mlflow.log_metric('rows', 60)\nmlflow.log_param('data', 'v1')\n"
@@ -66,7 +66,7 @@ def test_further_fits_have_runs_beneath_the_jobs_with_all_their_own(runs_of: Cal
     assert {run.info.status for run in (job, second, third)} == {"FINISHED"}
 
 
-def test_what_is_logged_outside_of_a_scripts_own_runs_is_apart_from_them(runs_of: Callable[..., Any]) -> None:
+def test_values_logged_outside_of_own_runs_are_in_the_job_s_run(runs_of: Callable[..., Any]) -> None:
     result, (own, job) = runs_of(
         DATA + "with mlflow.start_run(run_name='own'):\n    " + FIT + "    mlflow.log_metric('inside', 1)\n"
         "mlflow.log_metric('auc', 0.75)\n",
@@ -77,14 +77,14 @@ def test_what_is_logged_outside_of_a_scripts_own_runs_is_apart_from_them(runs_of
     assert (dict(job.data.metrics), job.data.tags["raylift.job_run"]) == ({"auc": 0.75}, "*")
 
 
-def test_threads_log_into_the_jobs_run(runs_of: Callable[..., Any]) -> None:
+def test_threads_log_into_the_job_s_run(runs_of: Callable[..., Any]) -> None:
     script = "from threading import Thread\nt = Thread(target=mlflow.log_metric, args=('auc', 0.75))\nt.start()\nt.join()\n"
     result, (only,) = runs_of(DATA + FIT + script)
     assert result.exit_code == 0, result.output
     assert only.data.metrics["auc"] == 0.75
 
 
-def test_another_experiment_has_a_jobs_run_of_its_own(runs_of: Callable[..., Any]) -> None:
+def test_another_experiment_has_another_job_s_run(runs_of: Callable[..., Any]) -> None:
     result, runs = runs_of(DATA + FIT + "mlflow.set_experiment('elsewhere too')\nmlflow.log_metric('auc', 0.75)\n")
     assert result.exit_code == 0, result.output
     assert [("auc" in run.data.metrics, PARENT in run.data.tags) for run in runs] == [(False, False), (True, False)]
@@ -100,7 +100,7 @@ def test_another_experiment_has_a_jobs_run_of_its_own(runs_of: Callable[..., Any
         FIT + "mlflow.log_metric('auc', 0.5)\nimport sys; sys.exit(3)",
     ],
 )
-def test_the_open_runs_of_a_script_that_fails_fail(ending: str, runs_of: Callable[..., Any]) -> None:
+def test_open_runs_of_a_failing_script_fail(ending: str, runs_of: Callable[..., Any]) -> None:
     result, runs = runs_of(DATA + ending)
     assert result.exit_code in {1, 3}
     assert {run.info.status for run in runs} == {"FAILED"}, result.output

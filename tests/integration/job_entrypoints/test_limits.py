@@ -1,4 +1,4 @@
-"""Processes, disk and cores: what a script takes beyond its share ends it, and it alone."""
+"""Limits on processes, disk and CPUs: a script beyond its share is ended, and nothing else."""
 
 from __future__ import annotations
 
@@ -46,13 +46,13 @@ DISK_FILLERS = {
 
 
 @pytest.mark.parametrize("name", FORK_BOMBS)
-def test_fork_bomb_ends_itself_only(name: str, run: Callable[..., Any], pids_with: Callable[[str], list[int]]) -> None:
+def test_fork_bomb_ends_only_its_own_job(name: str, run: Callable[..., Any], pids_with: Callable[[str], list[int]]) -> None:
     result = run(FORK_BOMBS[name], max_processes=200, memory_bytes=8192 * MEBIBYTE)
     assert (result.exit_code, result.progress["outcome"]) == (137, "process_limit"), result.output[-500:]
     message = result.progress["message"]
     assert "at most 200" in message
     assert int(message.split("the script had ")[1].split()[0]) >= 200
-    # Where the kernel can hold it, no fork beyond the limit succeeds, however slow we are to look.
+    # If the kernel holds the limit, no fork beyond it succeeds, however slow the watchdog is.
     by_kernel = any("pids" in place.controllers for place in (find_place(), find_pids_place()) if place)
     assert message.endswith("(cgroup)" if by_kernel else "(watchdog)")
     assert message in result.output
@@ -60,7 +60,7 @@ def test_fork_bomb_ends_itself_only(name: str, run: Callable[..., Any], pids_wit
 
 
 @pytest.mark.parametrize("name", DISK_FILLERS)
-def test_disk_filler_is_ended_and_its_files_go(name: str, run: Callable[..., Any]) -> None:
+def test_script_that_fills_the_disk_is_ended_and_its_files_removed(name: str, run: Callable[..., Any]) -> None:
     result = run(DISK_FILLERS[name], max_scratch_bytes=64 * MEBIBYTE)
     assert (result.exit_code, result.progress["outcome"]) == (137, "disk_limit"), result.output[-500:]
     assert "of at most 64 MiB (jobs.max_scratch_bytes)" in result.progress["message"]
@@ -68,7 +68,7 @@ def test_disk_filler_is_ended_and_its_files_go(name: str, run: Callable[..., Any
     assert not (result.directory / "tmp").exists()
 
 
-def test_what_a_project_brings_does_not_count(make_attempt: Callable[..., Path]) -> None:
+def test_files_of_the_project_do_not_count(make_attempt: Callable[..., Path]) -> None:
     directory = make_attempt("import time\nopen('result', 'w').write('x')\ntime.sleep(2.5)", max_scratch_bytes=MEBIBYTE)
     (directory / "work").mkdir()
     (directory / "work" / "data.csv").write_bytes(b"x" * (4 * MEBIBYTE))
@@ -77,7 +77,7 @@ def test_what_a_project_brings_does_not_count(make_attempt: Callable[..., Path])
     assert (directory / "work" / "result").exists()
 
 
-def test_temporary_files_lie_with_the_attempt_and_go_with_the_script(run: Callable[..., Any]) -> None:
+def test_temporary_files_are_removed_with_the_script(run: Callable[..., Any]) -> None:
     result = run(
         "import multiprocessing, os, tempfile\n"
         "path = os.path.realpath(tempfile.mkdtemp())\nprint(path)\n"
@@ -90,12 +90,12 @@ def test_temporary_files_lie_with_the_attempt_and_go_with_the_script(run: Callab
     assert not (result.directory / "tmp").exists()
 
 
-def test_a_tmpdir_of_the_users_own_stays(run: Callable[..., Any], tmp_path: Path) -> None:
+def test_tmpdir_of_the_user_is_kept(run: Callable[..., Any], tmp_path: Path) -> None:
     result = run("import tempfile\nprint(tempfile.gettempdir())", environment={"TMPDIR": str(tmp_path)})
     assert result.output == f"{tmp_path}\n"
 
 
-def test_cores_and_thread_pools_follow_the_cpus(run: Callable[..., Any]) -> None:
+def test_affinity_and_thread_pools_follow_the_cpus(run: Callable[..., Any]) -> None:
     names = list(THREAD_POOLS)
     result = run(
         f"import json, os\nprint(json.dumps([len(os.sched_getaffinity(0)), *(os.environ[n] for n in {names!r})]))", cpus=1
@@ -108,7 +108,7 @@ def test_cores_and_thread_pools_follow_the_cpus(run: Callable[..., Any]) -> None
     assert run("pass", cpus=everything).progress["usage"]["cpu_enforced_by"] is None
 
 
-def test_jobs_beside_each_other_run_on_different_cores(start: Callable[..., Any]) -> None:
+def test_concurrent_jobs_run_on_different_cores(start: Callable[..., Any]) -> None:
     script = "import os, time\nprint('on', *os.sched_getaffinity(0))\ntime.sleep(1000)"
     running = [start(script, cpus=0.5, stop_grace_seconds=0.1) for _ in range(min(2, len(os.sched_getaffinity(0))))]
     cores = [job.wait_for_output("on ").strip() for job in running]
@@ -118,18 +118,18 @@ def test_jobs_beside_each_other_run_on_different_cores(start: Callable[..., Any]
     assert len(set(cores)) == len(running)
 
 
-def test_the_script_is_what_the_kernel_would_take_first(run: Callable[..., Any]) -> None:
+def test_kernel_would_kill_the_script_before_the_monitor(run: Callable[..., Any]) -> None:
     result = run("import os\nfor pid in ('self', os.getppid()): print(open(f'/proc/{pid}/oom_score_adj').read().strip())")
     script, monitor = (int(word) for word in result.output.split())
     assert script == 1000
     assert monitor < script
 
 
-def test_a_real_cgroup_holds_everything_and_is_ended_at_once() -> None:
-    # Without controllers: where v1 still has them, none of its limits can be tried.
+def test_cgroup_holds_all_processes_and_kills_them_at_once() -> None:
+    # Without controllers: if v1 has them, no limit of v2 can be tested.
     group = make_cgroup(f"test-{os.getpid()}", UNIFIED, memory_bytes=0, max_tasks=0, cpus=0)
     if group is None:
-        # Not root, or no cgroup v2: others hold the limits.
+        # Not root, or no cgroup v2: the watchdog holds the limits.
         assert UNIFIED is None or not os.access(UNIFIED.path, os.W_OK)
         return
     bomb = subprocess.Popen(

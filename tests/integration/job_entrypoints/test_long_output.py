@@ -1,4 +1,4 @@
-"""Output beyond its cap, from real scripts."""
+"""Output of real scripts beyond its limit."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 MEBIBYTE = 2**20
 
 
-def test_hundreds_of_megabytes_keep_head_and_tail(run: Callable[..., Any]) -> None:
+def test_long_output_keeps_its_head_and_tail(run: Callable[..., Any]) -> None:
     result = run(
         "import sys\nfor i in range(300):\n    sys.stdout.write(f'block {i} ' + 'x' * (1 << 20) + '\\n')\nprint('the end')",
         max_log_bytes=4 * MEBIBYTE,
@@ -26,17 +26,17 @@ def test_hundreds_of_megabytes_keep_head_and_tail(run: Callable[..., Any]) -> No
     assert not (result.directory / "output.tail").exists()
 
 
-def test_bytes_are_not_touched(run: Callable[..., Any]) -> None:
+def test_output_bytes_are_not_changed(run: Callable[..., Any]) -> None:
     result = run("import os\nos.write(1, bytes(range(256)) * 10)\nos.write(2, b'\\xff no newline')")
     assert (result.directory / "output.log").read_bytes() == bytes(range(256)) * 10 + b"\xff no newline"
     assert result.stdout == bytes(range(256)) * 10 + b"\xff no newline"
 
 
-def test_a_reader_that_does_not_read_stops_neither_the_watch_nor_the_end(start: Callable[..., Any]) -> None:
-    # Nobody reads the wrapper's stdout pipe until communicate().
+def test_unread_output_blocks_neither_watchdog_nor_end(start: Callable[..., Any]) -> None:
+    # The wrapper's stdout pipe is not read until communicate().
     running = start("for i in range(40000): print('y' * 100)", max_log_bytes=64 * MEBIBYTE, stop_grace_seconds=0.2)
     running.wait_for_output("y")
-    # A pipe of 64 KiB may be full with half of that: what does not fit into the rest of a page begins the next one.
+    # A pipe of 64 KiB may be full at half of that: a write that does not fit into the rest of a page begins the next one.
     running.wait_until(lambda: (running.directory / "output.log").stat().st_size > 30_000)
     (running.directory / "stop").touch()
     running.wait_until(lambda: '"finished"' in (running.directory / "progress.json").read_text(), 30)

@@ -1,4 +1,4 @@
-"""A notebook's script in an interpreter of its own, as the wrapper starts it."""
+"""The script of a notebook in an interpreter of its own, as the wrapper starts it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def run(tmp_path: Path, *sources: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, runner, "0", told, str(script)], capture_output=True, text=True, cwd=tmp_path)
 
 
-def test_a_traceback_names_cells_and_shows_their_lines(tmp_path: Path) -> None:
+def test_traceback_names_cells_and_shows_their_lines(tmp_path: Path) -> None:
     ended = run(tmp_path, "def f(x):\n    return 1 / x\n", "print('before')\nf(0)")
     assert (ended.returncode, ended.stdout) == (1, "before\n")
     lines = ended.stderr.splitlines()
@@ -35,7 +35,7 @@ def test_a_traceback_names_cells_and_shows_their_lines(tmp_path: Path) -> None:
     assert "script_runner" not in ended.stderr
 
 
-def test_processes_find_what_cells_define(tmp_path: Path) -> None:
+def test_child_processes_find_definitions_of_cells(tmp_path: Path) -> None:
     pool = (
         "if __name__ == '__main__':\n"
         "    import multiprocessing\n"

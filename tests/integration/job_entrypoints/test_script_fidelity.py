@@ -1,4 +1,4 @@
-"""A script runs under the wrapper as it does with ``python script.py``."""
+"""A script behaves under the wrapper as with ``python script.py``."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ EXITS = {
 
 
 @pytest.mark.parametrize("name", EXITS)
-def test_ends_and_prints_as_plain_python(name: str, run: Callable[..., Any]) -> None:
+def test_script_ends_and_prints_as_under_plain_python(name: str, run: Callable[..., Any]) -> None:
     source, code = EXITS[name]
     result = run(source, args=["--epochs", "3 x"])
     plain = subprocess.run(
@@ -56,7 +56,7 @@ def test_ends_and_prints_as_plain_python(name: str, run: Callable[..., Any]) -> 
     assert result.stdout == plain.stdout
 
 
-def test_the_last_line_of_a_failure_is_its_message(run: Callable[..., Any]) -> None:
+def test_last_line_of_a_failure_is_its_message(run: Callable[..., Any]) -> None:
     assert run("raise ValueError('column price is missing')").progress["message"] == "ValueError: column price is missing"
 
 
@@ -70,7 +70,7 @@ def test_the_last_line_of_a_failure_is_its_message(run: Callable[..., Any]) -> N
         ("raise KeyboardInterrupt", 2),
     ],
 )
-def test_ended_by_a_signal(source: str, number: int, run: Callable[..., Any]) -> None:
+def test_end_by_a_signal_is_recorded(source: str, number: int, run: Callable[..., Any]) -> None:
     result = run(source)
     assert (result.progress["outcome"], result.progress["signal"], result.progress["exit_code"]) == ("signaled", number, None)
     assert result.exit_code == 128 + number
@@ -93,7 +93,7 @@ def test_multiprocessing_finds_the_script(method: str, run: Callable[..., Any]) 
     assert (result.exit_code, result.output) == (0, "[0, 2, 4, 6]\n")
 
 
-def test_joblib_with_two_processes(run: Callable[..., Any]) -> None:
+def test_joblib_runs_two_processes(run: Callable[..., Any]) -> None:
     result = run("""
         from joblib import Parallel, delayed
 
@@ -105,7 +105,7 @@ def test_joblib_with_two_processes(run: Callable[..., Any]) -> None:
     assert "[0, 1, 4, 9, 16]\n" in result.output
 
 
-def test_pickles_its_own_classes_and_imports_modules_beside_it(
+def test_script_pickles_own_classes_and_imports_its_neighbours(
     make_attempt: Callable[..., Any], start: Callable[..., Any]
 ) -> None:
     running = start("""
@@ -120,7 +120,7 @@ def test_pickles_its_own_classes_and_imports_modules_beside_it(
     assert running.wait().output == "True\n42 work\n"
 
 
-def test_thread_pools_and_priority(run: Callable[..., Any]) -> None:
+def test_script_has_its_thread_pools_and_priority(run: Callable[..., Any]) -> None:
     result = run(
         """
         import os, resource
@@ -135,7 +135,7 @@ def test_thread_pools_and_priority(run: Callable[..., Any]) -> None:
     assert result.output == f"2 2 7 3\n1000 (0, 0)\n{result.directory.name.removesuffix('-a1')} a$HOME b\n"
 
 
-def test_a_script_is_not_run_without_its_requirements(run: Callable[..., Any]) -> None:
+def test_script_is_not_run_without_its_requirements(run: Callable[..., Any]) -> None:
     result = run("print('ran')", environment_lock=["humanize==4.9.0"], in_overlay=True)
     assert (result.exit_code, result.progress["outcome"]) == (78, "environment_error")
     assert result.progress["script_started_at"] is None
@@ -144,6 +144,6 @@ def test_a_script_is_not_run_without_its_requirements(run: Callable[..., Any]) -
     assert "ran" not in result.output.splitlines()
 
 
-def test_ray_train_is_imported_without_further_requirements(start: Callable[..., Any]) -> None:
+def test_ray_train_imports_without_further_requirements(start: Callable[..., Any]) -> None:
     result = start("import ray.train\nprint('imported')").wait(120)
     assert "imported" in result.output

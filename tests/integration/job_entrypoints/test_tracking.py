@@ -1,4 +1,4 @@
-"""What a script's runs and models look like in a real MLflow server: found by the job's tag, however they were made."""
+"""Runs and models of a script in a real MLflow server: the job's tag finds them, however they were made."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Tracked:
 
 @pytest.fixture
 def track(run: Callable[..., Any], mlflow_url: str) -> Callable[..., Tracked]:
-    """Run a script and search every experiment for what carries its job's tag."""
+    """Run a script and search every experiment for runs and models with its job's tag."""
 
     def run_and_search(source: str, **overrides: Any) -> Tracked:
         defaults: dict[str, Any] = {
@@ -83,7 +83,7 @@ def track(run: Callable[..., Any], mlflow_url: str) -> Callable[..., Tracked]:
 
 
 @pytest.mark.parametrize("name", PLAIN_SCRIPTS)
-def test_a_script_without_a_line_of_mlflow_is_tracked(name: str, track: Callable[..., Tracked]) -> None:
+def test_script_without_mlflow_code_is_tracked(name: str, track: Callable[..., Tracked]) -> None:
     tracked = track(PLAIN_SCRIPTS[name])
     assert tracked.result.exit_code == 0, tracked.result.output
     assert "Traceback" not in tracked.result.output
@@ -104,7 +104,7 @@ FOREST = (
 
 
 @pytest.mark.parametrize("autolog", [True, False])
-def test_a_forest_logged_by_its_positional_name_is_the_only_model(autolog: bool, track: Callable[..., Tracked]) -> None:
+def test_forest_logged_by_a_positional_name_is_the_only_model(autolog: bool, track: Callable[..., Tracked]) -> None:
     script = (
         FOREST
         + "    import time; t = time.time()\n    mlflow.sklearn.log_model(model, 'model')\n    print('took', time.time() - t)"
@@ -145,7 +145,7 @@ def test_models_are_tagged_with_their_class_kind_and_origin(track: Callable[...,
     assert [model.tags["raylift.autologged"] for model in explicit.models] == ["false"]
 
 
-def test_what_the_user_says_explicitly_stays(track: Callable[..., Tracked]) -> None:
+def test_explicit_options_of_the_user_are_kept(track: Callable[..., Tracked]) -> None:
     tracked = track(
         "import mlflow\nfrom sklearn.linear_model import LogisticRegression\n" + DATA + "m = LogisticRegression().fit(X, y)\n"
         "mlflow.sklearn.log_model(m, name='mine', serialization_format='skops',"
@@ -158,7 +158,7 @@ def test_what_the_user_says_explicitly_stays(track: Callable[..., Tracked]) -> N
     assert flavors["sklearn"]["serialization_format"] == "skops"
 
 
-def test_own_autolog_calls_win(track: Callable[..., Tracked]) -> None:
+def test_autolog_calls_of_the_script_win(track: Callable[..., Tracked]) -> None:
     fit = "from sklearn.linear_model import LogisticRegression\n" + DATA + "LogisticRegression().fit(X, y)\n"
     assert track("import mlflow\nmlflow.autolog(disable=True)\n" + fit).runs == []
     assert track("import mlflow\nmlflow.sklearn.autolog(disable=True)\n" + fit).runs == []
@@ -167,7 +167,7 @@ def test_own_autolog_calls_win(track: Callable[..., Tracked]) -> None:
     assert track(fit, autolog=False).runs == []
 
 
-def test_every_run_is_found_however_it_was_made(track: Callable[..., Tracked]) -> None:
+def test_every_kind_of_run_is_found(track: Callable[..., Tracked]) -> None:
     tracked = track(
         """
         import subprocess, sys
@@ -188,14 +188,14 @@ def test_every_run_is_found_however_it_was_made(track: Callable[..., Tracked]) -
     )
     assert tracked.result.exit_code == 0, tracked.result.output
     names = {run.info.run_name for run in tracked.runs}
-    # "second" gave the tag a value of its own: explicit, so it stays, and the run is its own.
+    # "second" set another value of the tag explicitly. That stays, and the run is its own.
     assert names == {"parent", "nested", "elsewhere", "client", "client positional", "client named", "child"}
     assert all(
         run.data.tags["own"] == "tag" for run in tracked.runs if run.info.run_name in {"client positional", "client named"}
     )
 
 
-def test_jobs_that_make_the_same_experiment_at_once(start: Callable[..., Any], mlflow_url: str) -> None:
+def test_concurrent_jobs_create_one_experiment(start: Callable[..., Any], mlflow_url: str) -> None:
     script = "import mlflow\nprint('loaded')\nimport time; time.sleep(AT - time.time())\nwith mlflow.start_run(): pass"
     script = script.replace("AT", str(time.time() + 12))
     jobs = [start(script, mlflow_url=mlflow_url, experiment_name="new") for _ in range(3)]
@@ -219,14 +219,14 @@ def test_models_without_a_run_are_found(track: Callable[..., Tracked]) -> None:
     assert {model.name for model in tracked.models} == {"without_run", "external", "by_client"}
 
 
-def test_a_script_that_registers_by_itself(track: Callable[..., Tracked], mlflow_url: str) -> None:
+def test_version_registered_by_the_script_is_found(track: Callable[..., Tracked], mlflow_url: str) -> None:
     tracked = track(FOREST + "    mlflow.sklearn.log_model(model, name='model', registered_model_name='self_made')")
     assert tracked.result.exit_code == 0, tracked.result.output
     version = MlflowClient(mlflow_url).get_model_version("self_made", "1")
     assert version.source == f"models:/{tracked.models[0].model_id}"
 
 
-def test_asynchronous_logging_arrives(track: Callable[..., Tracked]) -> None:
+def test_asynchronously_logged_values_are_stored(track: Callable[..., Tracked]) -> None:
     tracked = track(
         "import mlflow\nwith mlflow.start_run():\n"
         "    for i in range(300): mlflow.log_metric('m', i, step=i, synchronous=False)",
@@ -234,13 +234,13 @@ def test_asynchronous_logging_arrives(track: Callable[..., Tracked]) -> None:
     assert tracked.runs[0].data.metrics["m"] == 299
 
 
-def test_a_failing_script_leaves_its_run_failed(track: Callable[..., Tracked]) -> None:
+def test_run_of_a_failing_script_is_failed(track: Callable[..., Tracked]) -> None:
     tracked = track("import mlflow\nwith mlflow.start_run():\n    raise ValueError('half way')")
     assert (tracked.result.exit_code, tracked.runs[0].info.status) == (1, "FAILED")
     assert tracked.result.progress["message"] == "ValueError: half way"
 
 
-def test_a_hook_that_fails_says_so_and_the_script_goes_on(start: Callable[..., Any], make_attempt: Callable[..., Any]) -> None:
+def test_failing_hook_prints_a_line_and_the_script_goes_on(start: Callable[..., Any], make_attempt: Callable[..., Any]) -> None:
     running = start(
         """
         import pathlib, sys
@@ -268,7 +268,7 @@ def test_scripts_without_mlflow_do_not_load_it(run: Callable[..., Any]) -> None:
     assert result.output == "[]\n"
 
 
-def test_the_libraries_that_bring_mlflow_in_are_those_it_autologs() -> None:
+def test_libraries_that_import_mlflow_are_those_it_autologs() -> None:
     source = textwrap.dedent(inspect.getsource(fluent.autolog))
     tables = {
         node.targets[0].id: ast.literal_eval(node.value)
@@ -302,7 +302,7 @@ mlflow.pyfunc.log_model(name="model", python_model=Doubled())
 
 
 @pytest.mark.parametrize("script", [PLAIN_SCRIPTS["sklearn"], FUNCTION], ids=["with a table", "without one"])
-def test_the_arithmetic_of_the_script_is_recorded_with_the_model(track: Callable[..., Tracked], script: str) -> None:
+def test_numerics_of_the_script_are_recorded_with_the_model(track: Callable[..., Tracked], script: str) -> None:
     (model,) = track(script).models
     record = json.loads(mlflow.artifacts.load_text(f"{model.artifact_location}/raylift_table.json"))
     assert record["numerics"]["numpy"] == numpy.__version__

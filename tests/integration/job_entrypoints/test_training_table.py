@@ -1,4 +1,4 @@
-"""The file that the hooks write beside a logged model, in a real MLflow server: the schema of the table it was trained on."""
+"""The training table file beside each logged model, in a real MLflow server."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ COLUMNS = [
 
 @pytest.fixture
 def tables_of(run: Callable[..., Any], mlflow_url: str, tmp_path: Path) -> Callable[..., dict[str, Any]]:
-    """Run a script as a job and read the file of each model that it logged, by the model's name."""
+    """Run a script as a job, and read the file of each model that it logged, by the model's name."""
 
     def read(source: str, *, autolog: bool = True) -> dict[str, Any]:
         result = run(source, mlflow_url=mlflow_url, autolog=autolog, experiment_name=f"table-{tmp_path.name}")
@@ -83,14 +83,14 @@ def tables_of(run: Callable[..., Any], mlflow_url: str, tmp_path: Path) -> Calla
 
 
 @pytest.mark.parametrize("script", SCRIPTS.values(), ids=SCRIPTS.keys())
-def test_the_frame_of_the_fit_is_recorded(script: str, tables_of: Callable[..., dict[str, Any]]) -> None:
+def test_frame_of_the_fit_is_recorded(script: str, tables_of: Callable[..., dict[str, Any]]) -> None:
     tables = tables_of(script)
     assert tables
     for table in tables.values():
         assert (table["source"], table["columns"]) == ("training", COLUMNS)
 
 
-def test_boosters_have_the_table_of_their_data_set(tables_of: Callable[..., dict[str, Any]]) -> None:
+def test_table_of_a_booster_s_data_set_is_recorded(tables_of: Callable[..., dict[str, Any]]) -> None:
     tables = tables_of(
         TABLE
         + """
@@ -111,7 +111,7 @@ mlflow.xgboost.log_model(fitted.get_booster(), name="xgboost, booster")
         assert [column["name"] for column in table["columns"]] == ["x", "grade"], name
 
 
-def test_a_functions_table_is_that_of_its_signature(tables_of: Callable[..., dict[str, Any]]) -> None:
+def test_table_of_a_function_is_that_of_its_signature(tables_of: Callable[..., dict[str, Any]]) -> None:
     tables = tables_of(
         TABLE
         + """
@@ -130,7 +130,7 @@ mlflow.pyfunc.log_model(name="nothing", python_model=Sum())
     assert tables["nothing"]["source"] == "none"
 
 
-def test_an_array_has_its_dtype_recorded(tables_of: Callable[..., dict[str, Any]]) -> None:
+def test_dtype_of_an_array_is_recorded(tables_of: Callable[..., dict[str, Any]]) -> None:
     tables = tables_of(
         TABLE
         + """

@@ -1,4 +1,4 @@
-"""Whatever is killed with SIGKILL, the script and its daemons end, and a record says what happened."""
+"""SIGKILL of any process of the wrapper: the script and its daemons end, and a record says what happened."""
 
 from __future__ import annotations
 
@@ -33,7 +33,9 @@ def _read_progress(directory: Path) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("victim", ["anchor", "group of the anchor", "monitor", "script"])
-def test_nothing_outlives_a_kill(victim: str, start: Callable[..., Any], pids_with: Callable[[str], list[int]]) -> None:
+def test_no_process_survives_a_kill_of_the_wrapper(
+    victim: str, start: Callable[..., Any], pids_with: Callable[[str], list[int]]
+) -> None:
     running = start(SCRIPT)
     running.wait_for_output("daemon runs")
     running.wait_for_output("ready")
@@ -41,7 +43,7 @@ def test_nothing_outlives_a_kill(victim: str, start: Callable[..., Any], pids_wi
     assert len(pids_with(marker)) == 2
     progress = _read_progress(running.directory)
     if victim == "group of the anchor":
-        # What Ray does when its own job supervisor is lost.
+        # Ray does this when it loses its own job supervisor.
         os.killpg(running.process.pid, signal.SIGKILL)
     else:
         pids = {"anchor": running.process.pid, "monitor": progress["wrapper_pid"], "script": progress["script_pid"]}
@@ -58,7 +60,7 @@ def test_nothing_outlives_a_kill(victim: str, start: Callable[..., Any], pids_wi
         assert "killed" in progress["message"]
 
 
-def test_a_script_that_stops_its_keeper_is_watched_all_the_same(start: Callable[..., Any]) -> None:
+def test_script_that_stops_its_monitor_is_still_watched(start: Callable[..., Any]) -> None:
     running = start(
         "import os, signal, time\nos.kill(os.getppid(), signal.SIGSTOP)\nheld = b'x' * (256 << 20)\ntime.sleep(60)",
         memory_bytes=128 << 20,
@@ -67,7 +69,7 @@ def test_a_script_that_stops_its_keeper_is_watched_all_the_same(start: Callable[
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"job_id": "job_X"}', None])
-def test_an_unreadable_attempt_is_recorded(content: str | None, tmp_path: Path) -> None:
+def test_unreadable_attempt_is_recorded(content: str | None, tmp_path: Path) -> None:
     if content is not None:
         (tmp_path / "attempt.json").write_text(content)
     done = subprocess.run(
@@ -79,7 +81,7 @@ def test_an_unreadable_attempt_is_recorded(content: str | None, tmp_path: Path) 
     assert (progress["outcome"], progress["state"]) == ("wrapper_error", "finished")
 
 
-def test_a_missing_script_is_the_users_error(start: Callable[..., Any]) -> None:
+def test_missing_script_is_recorded_as_a_user_error(start: Callable[..., Any]) -> None:
     running = start("", script="other.py")
     result = running.wait()
     assert result.progress["outcome"] == "exited"

@@ -1,4 +1,4 @@
-"""Models in a real MLflow registry, asked through the replica's own ASGI application."""
+"""Models in a real MLflow registry, behind the replica's own ASGI application."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ log_function: Callable[..., Any] = pyfunc.log_model
 
 @dataclass(frozen=True)
 class Replica:
-    """A loaded version, and requests to it below its route."""
+    """A loaded version, and requests below its route."""
 
     model: Model
     app: ReplicaApp
@@ -61,7 +61,7 @@ class Registry:
         self.url = url
 
     def register(self, name: str, log: Callable[..., Any], *arguments: Any, **options: Any) -> str:
-        """Log a model with one of MLflow's ``log_model`` functions and register it; the version's URI."""
+        """Log a model with one of MLflow's ``log_model`` functions and register it. Returns the version's URI."""
         with mlflow.start_run(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             log(*arguments, name="model", registered_model_name=name, pip_requirements=[], **options)

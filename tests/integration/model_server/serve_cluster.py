@@ -1,4 +1,4 @@
-"""A private Ray cluster with Serve behind HAProxy, on free ports, ended by the ids of its own processes."""
+"""A private Ray cluster with Serve behind HAProxy, on free ports. Its own processes are ended by their ids."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ class ServeCluster:
         return f"http://127.0.0.1:{self.http_port}"
 
     def deploy(self, specs: list[dict[str, Any]]) -> None:
-        """Run applications from a short driver, which does not wait for them."""
+        """Run applications from a short driver that does not wait for them."""
         self._order(specs=specs)
 
     def delete(self, name: str) -> None:
-        """Have an application end, as the platform does."""
+        """End an application, as the platform does."""
         self._order(specs=[], delete=[name])
 
     def _order(self, **what: Any) -> None:
@@ -120,7 +120,7 @@ def _environment(directory: Path, base: int) -> dict[str, str]:
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{inherited.get('PATH', os.defpath)}",
         "PYTHONPATH": f"{_REPOSITORY / 'platform'}{os.pathsep}{_REPOSITORY}",
         _MARK: str(directory),
-        "SPT_NOENV": "1",  # else Ray writes its processes' titles over their environment, where the mark is
+        "SPT_NOENV": "1",  # otherwise Ray writes its processes' titles over their environment, which has the mark
         "RAY_AUTH_MODE": "disabled",
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
@@ -151,7 +151,7 @@ def _environment(directory: Path, base: int) -> dict[str, str]:
 
 
 def _free_block(size: int) -> int:
-    """The first of ``size`` ports in a row that nobody listens on."""
+    """The first of ``size`` consecutive free ports."""
     for base in range(21000 + (os.getpid() * 37) % 6000, 32000, size):
         if all(_is_free(port) for port in range(base, base + size)):
             return base
@@ -168,7 +168,7 @@ def _is_free(port: int) -> bool:
 
 
 def _end(mark: str) -> None:
-    """Kill what carries this cluster's mark in its environment, and nothing else."""
+    """Kill the processes with this cluster's mark in their environment, and no others."""
     for _ in range(3):
         for process in psutil.process_iter():
             try:

@@ -1,4 +1,4 @@
-"""Runs applications on a cluster: one JSON object on standard input says which."""
+"""Runs applications on a cluster. A JSON object on standard input lists them."""
 
 from __future__ import annotations
 

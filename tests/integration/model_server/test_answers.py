@@ -1,4 +1,4 @@
-"""Answers and refusals of MLflow's functions, over every protocol."""
+"""Answers and refusals of MLflow's functions by every protocol."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.integration.model_server.replicas import Registry, Replica, log_funct
 
 
 class Forms(PythonModel):
-    """Its column in many forms, chosen by a parameter."""
+    """Returns its column in a form that a parameter selects."""
 
     def predict(self, context: Any, model_input: Any, params: Any = None) -> Any:
         x = model_input["x"].to_numpy()
@@ -65,20 +65,20 @@ _X = {"x": [1.5, -2.0]}
         ("generator", [1.5, -2.0]),
     ],
 )
-def test_answer_has_one_entry_a_row(forms: Replica, form: str, predictions: list[Any]) -> None:
+def test_answer_has_one_entry_for_each_row(forms: Replica, form: str, predictions: list[Any]) -> None:
     assert forms.predicted(_X, params={"form": form})["predictions"] == predictions
 
 
 @pytest.mark.parametrize(
     ("form", "said"), [("twice", "same name, p"), ("complex", "complex128"), ("total", "one value (-0.5) for 2 rows")]
 )
-def test_answer_without_a_form_is_refused_with_what_came(forms: Replica, form: str, said: str) -> None:
+def test_answer_of_an_unknown_form_is_refused_with_its_type(forms: Replica, form: str, said: str) -> None:
     failed = forms.predict(_X, params={"form": form})
     assert (failed.status_code, failed.json()["code"]) == (500, "prediction_failed")
     assert said in failed.json()["detail"]
 
 
-def test_scoring_and_tensors_have_their_own_forms(forms: Replica) -> None:
+def test_scoring_and_tensors_have_forms_of_their_own(forms: Replica) -> None:
     def scored(form: str) -> Any:
         return forms.post(
             "/invocations", {"dataframe_split": {"columns": ["x"], "data": [[1.5], [-2]]}, "params": {"form": form}}
@@ -96,7 +96,7 @@ def test_scoring_and_tensors_have_their_own_forms(forms: Replica) -> None:
     ]
 
 
-def test_numbers_beside_text_stay_numbers(registry: Registry) -> None:
+def test_numbers_in_rows_with_text_stay_numbers(registry: Registry) -> None:
     replica = registry.replica("price", log_function, python_model=Price())
     assert replica.predicted([[34, "Oslo"], [51, "Rome"]])["predictions"] == [68, 51]
     assert replica.predicted([[0.5, "Oslo"]])["predictions"] == [1.0]
@@ -135,20 +135,20 @@ def test_native_model_with_predict_proba_has_probabilities(registry: Registry, t
     assert answer["classes"] == ["no", "yes"]
 
 
-def test_function_says_why_it_has_no_probabilities(forms: Replica) -> None:
+def test_function_without_probabilities_says_why(forms: Replica) -> None:
     refused = forms.predict(_X, return_probabilities=True)
     assert refused.json()["code"] == "no_probabilities"
     assert "Python function, which only has predict" in refused.json()["detail"]
 
 
 @pytest.mark.parametrize("charset", ["utf-8", '"UTF-8"'])
-def test_charset_may_stand_in_quotes(forms: Replica, charset: str) -> None:
+def test_charset_may_be_quoted(forms: Replica, charset: str) -> None:
     body = b'{"dataframe_split": {"columns": ["x"], "data": [[1.5]]}, "params": {"form": "generator"}}'
     headers = {"content-type": f"application/json; charset={charset}"}
     assert forms.request("POST", "/invocations", content=body, headers=headers).json() == {"predictions": [1.5]}
 
 
-def test_column_given_twice_is_refused_by_every_protocol(forms: Replica) -> None:
+def test_duplicate_column_is_refused_by_every_protocol(forms: Replica) -> None:
     split = b'{"dataframe_split": {"columns": ["x", "x"], "data": [[1, 2]]}}'
     records = b'{"dataframe_records": [{"x": 1, "x": 2}]}'
     parquet = pd.DataFrame([[1.0, 2.0]], columns=["x", "x"])

@@ -1,4 +1,4 @@
-"""Python functions of every kind of signature, asked in the platform's own protocol."""
+"""Python functions with every kind of signature, called by the platform's own protocol."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.integration.model_server.replicas import Registry, Replica, log_funct
 
 
 class Echo(PythonModel):
-    """What it was given, as types and values."""
+    """Returns its input as types and values."""
 
     def predict(self, context, model_input, params=None):
         if isinstance(model_input, pd.DataFrame):
@@ -35,7 +35,7 @@ class Echo(PythonModel):
 
 
 class Mixed(PythonModel):
-    """Everything a model may answer that is not JSON."""
+    """Returns every kind of value that is not JSON."""
 
     def predict(self, context, model_input, params=None):
         return pd.DataFrame(
@@ -84,7 +84,7 @@ class HintedRecords(PythonModel):
 
 
 class Iterators(PythonModel):
-    """Answers once what its text names."""
+    """Returns the form that its text names."""
 
     def predict(self, context, model_input, params=None):
         kind = np.asarray(model_input["kind"])[0]
@@ -125,7 +125,7 @@ def _tensor(name: str, shape: list[int], datatype: str, data: list[Any]) -> dict
         ),
     ],
 )
-def test_type_hinted_functions_are_asked_with_tensors(
+def test_type_hinted_function_takes_tensors(
     registry: Registry, model: type[PythonModel], tensors: list[Any], answer: list[Any]
 ) -> None:
     replica = registry.replica(f"v2-{model.__name__}-{len(tensors[0]['shape'])}", log_function, python_model=model())
@@ -152,7 +152,7 @@ def test_type_hinted_function_of_one_value_refuses_two_tensors(registry: Registr
         ("dict of iterators", {"x": [1, 2], "y": ["a", "b"]}),
     ],
 )
-def test_iterators_are_answered_whole(registry: Registry, kind: str, answer: Any) -> None:
+def test_iterator_is_answered_whole(registry: Registry, kind: str, answer: Any) -> None:
     replica = registry.replica(f"iterators-{kind.replace(' ', '-')}", log_function, python_model=Iterators())
     asked = {"kind": [kind, kind]}
     scored = replica.post("/invocations", {"inputs": asked})
@@ -171,14 +171,14 @@ def test_flat_list_goes_into_the_only_column(registry: Registry, kind: DataType,
     assert replica.predicted([[value] for value in flat])["predictions"] == doubled
 
 
-def test_flat_list_of_texts_is_a_text_a_row_without_a_signature(registry: Registry) -> None:
+def test_flat_list_of_texts_is_one_text_a_row_without_a_signature(registry: Registry) -> None:
     replica = registry.replica("silent-texts", log_function, python_model=Doubles())
     assert replica.predicted(["a", "bc"])["predictions"] == ["aa", "bcbc"]
     refused = replica.predict([1.5, 2.5])
     assert (refused.status_code, "flat list" in refused.text) == (422, True)
 
 
-def test_shape_that_a_library_refuses_is_told_without_a_signature(registry: Registry) -> None:
+def test_shape_that_a_library_refuses_is_reported(registry: Registry) -> None:
     replica = registry.replica("multiplies", log_function, python_model=Multiplies())
     assert replica.predicted([[2.0]])["predictions"] == [[1.0]]
     refused = replica.predict([[1.0, 2.0, 3.0]])
@@ -193,7 +193,7 @@ class ShowsBackend(PythonModel):
 
 
 @pytest.mark.parametrize(("variable", "backend"), [(None, "torch"), ("jax", "jax")])
-def test_backend_of_keras_is_the_one_that_mlflow_recorded(
+def test_keras_backend_is_the_recorded_one_unless_set(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str | None, backend: str
 ) -> None:
     monkeypatch.setenv("KERAS_BACKEND", variable or "")
@@ -211,7 +211,7 @@ def _echo(registry: Registry, name: str, signature: Any = None) -> Replica:
     return registry.replica(name, log_function, python_model=Echo(), signature=signature)
 
 
-def test_without_a_signature(registry: Registry) -> None:
+def test_function_without_a_signature_takes_any_table(registry: Registry) -> None:
     replica = _echo(registry, "echo")
     assert replica.predicted({"a": [1], "b": ["x"]})["predictions"] == [{"types": ["int64", "str"], "rows": 1, "params": None}]
     assert replica.predicted([{"a": 1.5}])["predictions"] == [{"types": ["float64"], "rows": 1, "params": None}]
@@ -220,7 +220,7 @@ def test_without_a_signature(registry: Registry) -> None:
     assert (refused.status_code, refused.json()["code"]) == (422, "no_probabilities")
 
 
-def test_every_type_of_column(registry: Registry) -> None:
+def test_every_column_type_is_converted(registry: Registry) -> None:
     types = ("boolean", "integer", "long", "float", "double", "string", "binary", "datetime")
     replica = _echo(registry, "echo-types", ModelSignature(Schema([ColSpec(DataType[name], name) for name in types])))
     row = {
@@ -239,7 +239,7 @@ def test_every_type_of_column(registry: Registry) -> None:
     assert [entry["field"] for entry in refused.json()["errors"]] == ["inputs.long", "inputs.datetime"]
 
 
-def test_parameters(registry: Registry) -> None:
+def test_parameters_are_checked_and_have_defaults(registry: Registry) -> None:
     frame = pd.DataFrame({"a": [1.0]})
     signature = infer_signature(frame, params={"factor": 2.5, "names": ["x"], "count": 1, "flag": True})
     replica = _echo(registry, "echo-params", signature)
@@ -257,7 +257,7 @@ def test_parameters(registry: Registry) -> None:
     assert replica.predict({"a": 1}, params=[1]).status_code == 422
 
 
-def test_named_tensors(registry: Registry) -> None:
+def test_named_tensors_are_passed_as_arrays(registry: Registry) -> None:
     signature = ModelSignature(
         Schema([TensorSpec(np.dtype("float32"), (-1, 2), "image"), TensorSpec(np.dtype("int64"), (-1,), "id")])
     )
@@ -273,20 +273,20 @@ def test_named_tensors(registry: Registry) -> None:
     assert replica.post("/infer", {"inputs": inputs}).status_code == 200
 
 
-def test_nested_columns(registry: Registry) -> None:
+def test_nested_columns_are_passed_as_objects(registry: Registry) -> None:
     frame = pd.DataFrame({"words": [["a", "b"]], "user": [{"id": 1}]})
     replica = _echo(registry, "echo-nested", infer_signature(frame))
     assert replica.predicted([{"words": ["a"], "user": {"id": 2}}])["predictions"][0]["rows"] == 1
 
 
-def test_type_hints(registry: Registry) -> None:
+def test_type_hints_define_the_input(registry: Registry) -> None:
     replica = registry.replica("hinted", log_function, python_model=Hinted())
     assert replica.predicted(["a", "b"])["predictions"] == ["A", "B"]
     refused = replica.predict([1])
     assert refused.status_code == 422
 
 
-def test_what_is_not_json_becomes_json(registry: Registry) -> None:
+def test_values_that_are_not_json_become_json(registry: Registry) -> None:
     replica = registry.replica("mixed", log_function, python_model=Mixed())
     first, second = replica.predicted([[1]])["predictions"]
     assert first == {
@@ -304,7 +304,7 @@ def test_what_is_not_json_becomes_json(registry: Registry) -> None:
     assert (second["real"], second["time"], second["text"], second["list"]) == (None, None, None, {"b": "aGk="})
 
 
-def test_a_failing_model_is_500_without_its_traceback(registry: Registry) -> None:
+def test_failing_model_is_500_without_its_traceback(registry: Registry) -> None:
     replica = registry.replica("fails", log_function, python_model=Fails())
     failed = replica.predict([[1]])
     assert failed.status_code == 500
@@ -319,13 +319,13 @@ def test_a_failing_model_is_500_without_its_traceback(registry: Registry) -> Non
     ("uri", "said"),
     [("models:/no-such-model/1", "no-such-model"), ("runs:/0123456789abcdef/model", "0123456789abcdef")],
 )
-def test_what_is_not_there_does_not_load(registry: Registry, uri: str, said: str) -> None:
+def test_missing_model_does_not_load(registry: Registry, uri: str, said: str) -> None:
     with pytest.raises(RuntimeError, match="x version 1 does not load") as raised:
         load_model("x", "1", uri, registry.url)
     assert said in str(raised.value)
 
 
-def test_a_missing_package_is_named(registry: Registry) -> None:
+def test_missing_package_is_named(registry: Registry) -> None:
     uri = registry.register("packageless", log_function, loader_module="a_module_nobody_has")
     with pytest.raises(RuntimeError) as raised:
         load_model("packageless", "1", uri, registry.url)

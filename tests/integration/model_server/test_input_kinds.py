@@ -1,4 +1,4 @@
-"""Texts, dictionaries, Series and lists are recognised wherever they stand; a model that can answer nothing says so at load."""
+"""Models of texts, dictionaries, Series and lists are recognised. A model that can answer nothing says so when it loads."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ _TOKENS = [text.split() for text in _TEXTS]
 
 
 class Lower(BaseEstimator, TransformerMixin):
-    """A cleaner of texts as people write it."""
+    """A typical cleaner of texts, as a transformer."""
 
     def fit(self, X: Any, y: Any = None) -> Lower:  # noqa: N803
         return self
@@ -55,7 +55,7 @@ class Lower(BaseEstimator, TransformerMixin):
 
 
 class Lengths(BaseEstimator, TransformerMixin):
-    """Of a pandas Series of texts."""
+    """A cleaner of a pandas Series of texts."""
 
     def fit(self, X: Any, y: Any = None) -> Lengths:  # noqa: N803
         return self
@@ -86,7 +86,7 @@ def _lengths(texts: Any) -> Any:
 
 
 def _replica(directory: Path, name: str, model: Any, **options: Any) -> Replica:
-    """A replica of what MLflow writes of a model."""
+    """A replica of a model that MLflow saved."""
     save_model(model, str(directory / name), serialization_format="cloudpickle", pip_requirements=[], **options)
     loaded = load_directory(name, "1", directory / name)
     return Replica(loaded, ReplicaApp(loaded))
@@ -115,7 +115,7 @@ _OF_TEXTS: dict[str, Any] = {
 
 @pytest.mark.parametrize("is_signed", [False, True])
 @pytest.mark.parametrize("name", _OF_TEXTS)
-def test_texts_wherever_the_vectorizer_stands(tmp_path: Path, name: str, is_signed: bool) -> None:
+def test_text_models_are_recognised_at_any_vectorizer_position(tmp_path: Path, name: str, is_signed: bool) -> None:
     model = _OF_TEXTS[name].fit(_TEXTS, _MOODS)
     options = {"signature": infer_signature(_TEXTS[:5], _MOODS[:5])} if is_signed else {}
     replica = _replica(tmp_path, f"texts-{name.replace(' ', '-')}-{is_signed}", model, **options)
@@ -138,7 +138,7 @@ def test_texts_wherever_the_vectorizer_stands(tmp_path: Path, name: str, is_sign
     assert (content.keys(), "example" in content["application/json"]) == ({"application/json", "text/csv"}, True)
 
 
-def test_texts_of_an_array_and_of_a_named_series(tmp_path: Path) -> None:
+def test_models_fitted_on_text_arrays_and_series_take_texts(tmp_path: Path) -> None:
     model = _words().fit(_TEXTS, _MOODS)
     array = _replica(tmp_path, "texts-of-an-array", model, signature=infer_signature(np.array(_TEXTS)))
     named = _replica(tmp_path, "texts-of-a-series", model, signature=infer_signature(pd.Series(_TEXTS, name="review")))
@@ -149,7 +149,7 @@ def test_texts_of_an_array_and_of_a_named_series(tmp_path: Path) -> None:
     assert named.predict({"text": _ASKED}).status_code == 422
 
 
-def test_a_column_that_selects_the_text_wants_a_frame(tmp_path: Path) -> None:
+def test_column_selector_for_text_takes_a_frame(tmp_path: Path) -> None:
     frame = pd.DataFrame({"text": _TEXTS, "stars": np.arange(30) % 5})
     prepared = ColumnTransformer([("t", TfidfVectorizer(), "text"), ("s", StandardScaler(), ["stars"])])
     model: Any = make_pipeline(prepared, LogisticRegression()).fit(frame, _MOODS)
@@ -160,7 +160,7 @@ def test_a_column_that_selects_the_text_wants_a_frame(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("is_signed", [False, True])
-def test_selectors_of_a_frame_want_a_frame(tmp_path: Path, is_signed: bool) -> None:
+def test_frame_selectors_take_a_frame(tmp_path: Path, is_signed: bool) -> None:
     frame = pd.DataFrame({"title": _TEXTS, "body": _TEXTS[::-1]})
     union = FeatureUnion([(name, make_pipeline(Field(name), TfidfVectorizer())) for name in frame])
     model: Any = make_pipeline(union, LogisticRegression()).fit(frame, _MOODS)
@@ -182,7 +182,7 @@ _OF_RECORDS: dict[str, Any] = {
 
 @pytest.mark.parametrize("is_signed", [False, True])
 @pytest.mark.parametrize("name", _OF_RECORDS)
-def test_dictionaries_wherever_the_vectorizer_stands(tmp_path: Path, name: str, is_signed: bool) -> None:
+def test_dictionary_models_are_recognised_at_any_position(tmp_path: Path, name: str, is_signed: bool) -> None:
     rides = [{key: value for key, value in ride.items() if key != "tags"} for ride in _RIDES]
     model = _OF_RECORDS[name].fit(rides, _PRICES)
     replica = _replica(
@@ -207,7 +207,7 @@ def test_dictionaries_wherever_the_vectorizer_stands(tmp_path: Path, name: str, 
     assert replica.predict([[1, 2]]).status_code == 422
 
 
-def test_what_is_null_or_left_out_is_not_in_the_dictionary(tmp_path: Path) -> None:
+def test_null_or_missing_values_are_not_in_the_dictionary(tmp_path: Path) -> None:
     model: Any = make_pipeline(DictVectorizer(), Ridge()).fit(_RIDES, _PRICES)
     replica = _replica(tmp_path, "records-sparse", model, signature=infer_signature([{"route": "1_2"}, {"distance": 3}]))
     asked: list[dict[str, Any]] = [{"route": "1_2"}, {"distance": 3, "tags": ["a", "new"]}, {"unheard": 1}]
@@ -233,7 +233,7 @@ _OF_LISTS: dict[str, Any] = {
 
 @pytest.mark.parametrize("is_signed", [False, True])
 @pytest.mark.parametrize("name", _OF_LISTS)
-def test_lists_of_words(tmp_path: Path, name: str, is_signed: bool) -> None:
+def test_models_of_word_lists_take_lists(tmp_path: Path, name: str, is_signed: bool) -> None:
     model = _OF_LISTS[name].fit(_TOKENS, _MOODS)
     options = {"signature": infer_signature(_TOKENS[:5])} if is_signed else {}
     replica = _replica(tmp_path, f"lists-{name.replace(' ', '-')}-{is_signed}", model, **options)
@@ -248,7 +248,7 @@ def test_lists_of_words(tmp_path: Path, name: str, is_signed: bool) -> None:
 
 @pytest.mark.parametrize("first", [FunctionTransformer(_lengths), Lengths()], ids=["function", "class"])
 @pytest.mark.parametrize("is_signed", [False, True])
-def test_a_series(tmp_path: Path, first: Any, is_signed: bool) -> None:
+def test_models_of_a_series_take_a_series(tmp_path: Path, first: Any, is_signed: bool) -> None:
     series = pd.Series(_TEXTS)
     model: Any = make_pipeline(first, LinearRegression()).fit(series, np.arange(30))
     options = {"signature": infer_signature(series)} if is_signed else {}
@@ -258,7 +258,7 @@ def test_a_series(tmp_path: Path, first: Any, is_signed: bool) -> None:
     assert replica.predicted({"text": _ASKED})["predictions"] == expected
 
 
-def test_numbers_stay_a_table(tmp_path: Path) -> None:
+def test_numeric_models_take_a_table(tmp_path: Path) -> None:
     numbers = np.random.default_rng(0).normal(size=(40, 3))
     rows: Any = numbers.tolist()
     doubled: Any = make_pipeline(FunctionTransformer(np.abs), LinearRegression()).fit(numbers, numbers[:, 0])
@@ -294,12 +294,12 @@ _NUMBERS: Any = np.random.default_rng(0).normal(size=(50, 2))
         ("not-fitted", LogisticRegression(), "LogisticRegression is not fitted, so it cannot answer requests"),
     ],
 )
-def test_a_model_that_can_answer_nothing_says_so(tmp_path: Path, name: str, model: Any, said: str) -> None:
+def test_model_that_can_answer_nothing_says_so(tmp_path: Path, name: str, model: Any, said: str) -> None:
     with pytest.raises(CannotAnswer, match=said):
         _replica(tmp_path, f"nothing-{name}", model)
 
 
-def test_the_method_that_was_chosen_answers(tmp_path: Path) -> None:
+def test_chosen_method_answers(tmp_path: Path) -> None:
     model = PCA(1).fit(_NUMBERS)
     replica = _replica(tmp_path, "projected", model, pyfunc_predict_fn="transform")
     assert replica.predicted(_NUMBERS[:3].tolist())["predictions"] == model.transform(_NUMBERS[:3]).tolist()

@@ -1,4 +1,4 @@
-"""Every kind of model, registered, loaded and asked: what the replica answers is what the library itself answers."""
+"""Every kind of model, registered and loaded: the replica's answers are the library's own."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def _people_pipeline() -> Any:
     [("integers", np.array([0, 1, 2])), ("texts", np.array(["a", "b", "c"])), ("booleans", np.array([False, True, True]))],
 )
 @pytest.mark.parametrize("is_signed", [False, True])
-def test_classifier_of_an_array(registry: Registry, name: str, classes: np.ndarray, is_signed: bool) -> None:
+def test_classifier_trained_on_an_array_answers(registry: Registry, name: str, classes: np.ndarray, is_signed: bool) -> None:
     model: Any = RandomForestClassifier(10, random_state=0, n_jobs=2).fit(_X, classes[_Y])
     signature = infer_signature(_X, model.predict(_X)) if is_signed else None
     replica = _sklearn(registry, f"forest-{name}-{is_signed}", model, signature=signature)
@@ -83,7 +83,7 @@ def test_classifier_of_an_array(registry: Registry, name: str, classes: np.ndarr
 
 
 @pytest.mark.parametrize("is_signed", [False, True])
-def test_classifier_of_a_frame(registry: Registry, is_signed: bool) -> None:
+def test_classifier_trained_on_a_frame_answers(registry: Registry, is_signed: bool) -> None:
     model: Any = LogisticRegression(max_iter=500).fit(_IRIS.data, _IRIS.target)
     signature = infer_signature(_IRIS.data, model.predict(_IRIS.data)) if is_signed else None
     replica = _sklearn(registry, f"iris-{is_signed}", model, signature=signature)
@@ -107,7 +107,7 @@ def test_classifier_of_a_frame(registry: Registry, is_signed: bool) -> None:
 
 
 @pytest.mark.parametrize("is_signed", [False, True])
-def test_pipeline_with_text_columns(registry: Registry, is_signed: bool) -> None:
+def test_pipeline_with_text_columns_answers(registry: Registry, is_signed: bool) -> None:
     model: Any = _people_pipeline()
     signature = infer_signature(_PEOPLE, _BOUGHT) if is_signed else None
     replica = _sklearn(registry, f"people-{is_signed}", model, signature=signature)
@@ -136,7 +136,7 @@ def test_signature_names_every_mistyped_column(registry: Registry) -> None:
     }
 
 
-def test_columns_that_may_be_missing(registry: Registry) -> None:
+def test_optional_columns_may_be_missing(registry: Registry) -> None:
     frame = pd.DataFrame({"a": [1.0, np.nan, 3.0, 4.0], "b": [0.0, 1.0, 0.0, 1.0]})
     model: Any = DecisionTreeClassifier(random_state=0).fit(frame, [0, 1, 0, 1])
     replica = _sklearn(registry, "gaps", model, signature=infer_signature(frame))
@@ -145,7 +145,7 @@ def test_columns_that_may_be_missing(registry: Registry) -> None:
     assert replica.predicted({"b": [1]})["predictions"] == expected[:1]
 
 
-def test_a_model_that_takes_no_nulls_says_so(registry: Registry) -> None:
+def test_model_that_takes_no_nulls_says_so(registry: Registry) -> None:
     replica = _sklearn(registry, "no-nulls", LogisticRegression().fit(_X, _Y))
     refused = replica.predict([[None] * 6])
     assert refused.status_code == 422
@@ -154,7 +154,7 @@ def test_a_model_that_takes_no_nulls_says_so(registry: Registry) -> None:
 
 
 @pytest.mark.parametrize("outputs", [1, 2])
-def test_regressors(registry: Registry, outputs: int) -> None:
+def test_regressors_answer(registry: Registry, outputs: int) -> None:
     target = np.column_stack([_DIABETES.target * (index + 1) for index in range(outputs)])
     model: Any = RandomForestRegressor(5, random_state=0).fit(_DIABETES.data, target if outputs > 1 else target.ravel())
     replica = _sklearn(
@@ -167,7 +167,7 @@ def test_regressors(registry: Registry, outputs: int) -> None:
     assert refused.json()["code"] == "no_probabilities"
 
 
-def test_classifier_of_several_outputs(registry: Registry) -> None:
+def test_classifier_with_several_outputs_answers(registry: Registry) -> None:
     model: Any = MultiOutputClassifier(LogisticRegression()).fit(_X, np.column_stack([_Y, _Y > 0]))
     replica = _sklearn(registry, "several", model)
     assert replica.predicted(_X[:5].tolist())["predictions"] == model.predict(_X[:5]).tolist()
@@ -186,7 +186,7 @@ def test_classifier_of_several_outputs(registry: Registry) -> None:
         ("clusters", KMeans(3, random_state=0, n_init=1)),
     ],
 )
-def test_other_estimators(registry: Registry, name: str, model: Any) -> None:
+def test_other_estimators_answer(registry: Registry, name: str, model: Any) -> None:
     model.fit(_X, _Y)
     replica = _sklearn(registry, name, model)
     assert replica.predicted(_X[:30].tolist())["predictions"] == model.predict(_X[:30]).tolist()
@@ -194,7 +194,7 @@ def test_other_estimators(registry: Registry, name: str, model: Any) -> None:
     assert replica.predict(_X[:30].tolist(), return_probabilities=True).status_code == wanted
 
 
-def test_text_pipeline(registry: Registry) -> None:
+def test_text_pipeline_takes_rows_and_columns(registry: Registry) -> None:
     texts = ["good film", "bad film", "great", "awful"]
     model: Any = make_pipeline(TfidfVectorizer(), LogisticRegression()).fit(texts, [1, 0, 1, 0])
     replica = _sklearn(registry, "texts", model)
@@ -204,19 +204,19 @@ def test_text_pipeline(registry: Registry) -> None:
     assert named.predicted({"text": ["good", "awful"]})["predictions"] == [1, 0]
 
 
-def test_the_method_chosen_at_logging_answers(registry: Registry) -> None:
+def test_predict_method_chosen_at_logging_answers(registry: Registry) -> None:
     model: Any = LogisticRegression().fit(_X, _Y)
     replica = _sklearn(registry, "chosen", model, pyfunc_predict_fn="predict_proba")
     assert replica.predicted(_X[:3].tolist())["predictions"] == model.predict_proba(_X[:3]).tolist()
 
 
-def test_safe_format(registry: Registry) -> None:
+def test_model_in_skops_format_answers(registry: Registry) -> None:
     model: Any = make_pipeline(StandardScaler(), Ridge()).fit(_X, _Y)
     replica = registry.replica("skops", log_sklearn, model, serialization_format="skops")
     assert replica.predicted(_X[:3].tolist())["predictions"] == model.predict(_X[:3]).tolist()
 
 
-def test_integers_of_an_integer_signature(registry: Registry) -> None:
+def test_integer_signature_takes_integers_only(registry: Registry) -> None:
     numbers = np.arange(60).reshape(-1, 2)
     model: Any = LinearRegression().fit(numbers, numbers[:, 0])
     replica = _sklearn(registry, "whole", model, signature=infer_signature(numbers))
@@ -229,7 +229,7 @@ def test_integers_of_an_integer_signature(registry: Registry) -> None:
 
 @pytest.mark.parametrize("is_frame", [False, True])
 @pytest.mark.parametrize("kind", [xgboost.XGBClassifier, xgboost.XGBRegressor])
-def test_xgboost_models(registry: Registry, kind: Any, is_frame: bool) -> None:
+def test_xgboost_models_answer(registry: Registry, kind: Any, is_frame: bool) -> None:
     data: Any = pd.DataFrame(_X, columns=[f"c{index}" for index in range(6)]) if is_frame else _X
     model: Any = kind(n_estimators=10, n_jobs=2, random_state=0).fit(data, _Y)
     replica = registry.replica(f"xgb-{kind.__name__}-{is_frame}", log_xgboost, model)
@@ -249,7 +249,7 @@ def test_xgboost_models(registry: Registry, kind: Any, is_frame: bool) -> None:
     ("objective", "options"), [("binary:logistic", {}), ("multi:softprob", {"num_class": 3}), ("reg:squarederror", {})]
 )
 @pytest.mark.parametrize("is_frame", [False, True])
-def test_xgboost_boosters(registry: Registry, objective: str, options: dict[str, Any], is_frame: bool) -> None:
+def test_xgboost_boosters_answer(registry: Registry, objective: str, options: dict[str, Any], is_frame: bool) -> None:
     data: Any = pd.DataFrame(_X, columns=[f"c{index}" for index in range(6)]) if is_frame else _X
     target = (_Y > 0).astype(int) if objective.startswith("binary") else _Y
     booster: Any = xgboost.train({"objective": objective, "seed": 0, **options}, xgboost.DMatrix(data, target), 5)
@@ -276,12 +276,12 @@ def test_xgboost_boosters(registry: Registry, objective: str, options: dict[str,
         assert answer.status_code == 422
 
 
-def test_xgboost_with_categories(registry: Registry) -> None:
+def test_xgboost_model_with_categories_answers(registry: Registry) -> None:
     frame = _PEOPLE.astype({"city": "category"})
     model: Any = xgboost.XGBClassifier(n_estimators=5, enable_categorical=True, random_state=0).fit(frame, _BOUGHT == "yes")
     signature = infer_signature(_PEOPLE, model.predict(frame))
     replica = registry.replica("xgb-categories", log_xgboost, model, signature=signature)
-    rows = _PEOPLE[1:3]  # two of the three cities, in another order than that of training
+    rows = _PEOPLE[1:3]  # two of the three cities, in another order than in training
     assert (
         replica.predicted(rows.to_dict("list"), return_probabilities=True)["probabilities"]
         == model.predict_proba(frame[1:3]).tolist()
@@ -293,7 +293,7 @@ def test_xgboost_with_categories(registry: Registry) -> None:
 
 @pytest.mark.parametrize("is_frame", [False, True])
 @pytest.mark.parametrize("kind", [lightgbm.LGBMClassifier, lightgbm.LGBMRegressor])
-def test_lightgbm_models(registry: Registry, kind: Any, is_frame: bool) -> None:
+def test_lightgbm_models_answer(registry: Registry, kind: Any, is_frame: bool) -> None:
     data: Any = pd.DataFrame(_X, columns=[f"a column {index}" for index in range(6)]) if is_frame else _X
     target = np.array(["x", "y", "z"])[_Y] if kind is lightgbm.LGBMClassifier else _Y
     model: Any = kind(n_estimators=10, n_jobs=2, random_state=0, verbose=-1).fit(data, target)
@@ -311,7 +311,7 @@ def test_lightgbm_models(registry: Registry, kind: Any, is_frame: bool) -> None:
 
 @pytest.mark.parametrize(("objective", "options"), [("binary", {}), ("multiclass", {"num_class": 3}), ("regression", {})])
 @pytest.mark.parametrize("is_frame", [False, True])
-def test_lightgbm_boosters(registry: Registry, objective: str, options: dict[str, Any], is_frame: bool) -> None:
+def test_lightgbm_boosters_answer(registry: Registry, objective: str, options: dict[str, Any], is_frame: bool) -> None:
     data: Any = pd.DataFrame(_X, columns=[f"c{index}" for index in range(6)]) if is_frame else _X
     target = (_Y > 0).astype(int) if objective == "binary" else _Y
     booster: Any = lightgbm.train(
@@ -333,7 +333,7 @@ def test_lightgbm_boosters(registry: Registry, objective: str, options: dict[str
 
 
 @pytest.mark.parametrize("is_signed", [False, True])
-def test_lightgbm_with_categories(registry: Registry, is_signed: bool) -> None:
+def test_lightgbm_model_with_categories_answers(registry: Registry, is_signed: bool) -> None:
     frame = _PEOPLE.astype({"city": "category"})
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

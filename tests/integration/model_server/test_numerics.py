@@ -1,4 +1,4 @@
-"""A version's record of the arithmetic that trained it, against the replica's own."""
+"""Numerical libraries recorded at training, compared with the replica's own."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from serve_apps.model_server.loading.loader import load_directory
 
 
 def said(directory: Path, trained: dict[str, Any] | None) -> Any:
-    """The V2 metadata's word on a model that was trained with this arithmetic."""
+    """The note in the V2 metadata of a model that was trained with these numerics."""
     mlflow.sklearn.save_model(LinearRegression().fit([[0.0], [1.0]], [0, 1]), directory, serialization_format="cloudpickle")
     if trained is not None:
         record = {"version": 1, "source": "none", "numerics": trained}
@@ -25,15 +25,15 @@ def said(directory: Path, trained: dict[str, Any] | None) -> Any:
     return json.loads(metadata(load_directory("m", "1", directory)).body)["parameters"]["other_numerics"]
 
 
-def test_a_replica_with_other_numerics_says_so(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_replica_with_other_numerics_says_so(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     sentence = said(tmp_path / "model", {"numpy": "1.26.4", "blas": []})
     assert f"trained with NumPy 1.26.4; this replica computes with NumPy {np.__version__}" in sentence
     assert sentence in caplog.text
 
 
-def test_a_replica_with_the_same_numerics_says_nothing(tmp_path: Path) -> None:
+def test_replica_with_the_same_numerics_says_nothing(tmp_path: Path) -> None:
     assert said(tmp_path / "model", numerics()) is None
 
 
-def test_a_version_without_a_record_says_nothing(tmp_path: Path) -> None:
+def test_version_without_recorded_numerics_says_nothing(tmp_path: Path) -> None:
     assert said(tmp_path / "model", None) is None

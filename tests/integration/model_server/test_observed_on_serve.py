@@ -1,4 +1,4 @@
-"""What is seen of a replica under real Ray Serve: its queue, its log's lines, and what it writes when it ends in peace."""
+"""Observability of a replica under real Ray Serve: its queue, its log lines, and its files at a graceful end."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ CONFIG = {"min_replicas": 1, "max_replicas": 1, "max_ongoing_requests": 1, "targ
 
 def _waiting_model() -> Callable[[list[str]], list[str]]:
     def waits(model_input: list[str]) -> list[str]:
-        """Answers when the file of that name is there."""
+        """Answers once the named file exists."""
         while not Path(model_input[0]).exists():
             time.sleep(0.05)
         return model_input
@@ -44,7 +44,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def cluster(registry: Registry, root: Path) -> Iterator[ServeCluster]:
     registry.register("waits", log_function, python_model=_waiting_model())
-    # What is kept is written when the replica ends: neither so many bytes nor so many seconds come together here.
+    # Written only when the replica ends: neither the byte limit nor the time limit is reached here.
     files = PayloadFiles(str(root / "payloads"), file_bytes=1 << 30, file_seconds=3600.0)
     observer = ObserverConfig(slow_seconds=0.0, payload_log=PayloadLog(1.0), payloads=files)
     spec: dict[str, Any] = {
@@ -59,13 +59,13 @@ def cluster(registry: Registry, root: Path) -> Iterator[ServeCluster]:
     with serve_cluster() as running:
         running.deploy([spec])
         running.wait_for("waits:1", lambda application: application.get("status") == "RUNNING")
-        # HAProxy learns of it a moment later.
+        # HAProxy gets the route a moment later.
         _wait(lambda: httpx.get(f"{running.url}/v2/models/waits/versions/1/ready").status_code == 200)
         yield running
 
 
 def _wait(condition: Callable[[], bool]) -> None:
-    """The test's own time limit is the bound."""
+    """Poll until the condition holds. The time limit of the test bounds it."""
     while not condition():
         time.sleep(0.1)
 
@@ -75,7 +75,7 @@ def _seen(root: Path) -> VersionCounts:
     return counts
 
 
-def test_what_serve_holds_is_queued(cluster: ServeCluster, root: Path) -> None:
+def test_requests_that_serve_holds_count_as_queued(cluster: ServeCluster, root: Path) -> None:
     go = root / "go"
     with (
         httpx.Client(base_url=f"{cluster.url}/v2/models/waits/versions/1", timeout=120) as client,
@@ -84,7 +84,7 @@ def test_what_serve_holds_is_queued(cluster: ServeCluster, root: Path) -> None:
         asked: list[Future[httpx.Response]] = []
 
         def one_more_is_held() -> bool:
-            # While HAProxy does not know the replica yet, Serve's own proxy takes requests, and holds them elsewhere.
+            # Until HAProxy has the replica, Serve's own proxy takes requests and holds them elsewhere.
             asked.append(many.submit(client.post, "/predict", json={"inputs": [str(go)]}))
             return (_seen(root).ongoing, _seen(root).now(counters.NOW_QUEUED) > 0) == (1, True)
 
@@ -97,7 +97,7 @@ def test_what_serve_holds_is_queued(cluster: ServeCluster, root: Path) -> None:
     assert (seen.processes(ProcessKind.REPLICA), seen.of(counters.LOADS)) == (1, 1)
 
 
-def test_ids_are_in_the_replicas_log_and_given_back(cluster: ServeCluster, root: Path) -> None:
+def test_request_ids_are_logged_and_returned(cluster: ServeCluster, root: Path) -> None:
     (root / "go").touch()
     trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
     url = f"{cluster.url}/v2/models/waits/versions/1/predict"
@@ -110,7 +110,7 @@ def test_ids_are_in_the_replicas_log_and_given_back(cluster: ServeCluster, root:
     _wait(lambda: all(any(line in log.read_text() for log in (cluster.logs / "serve").glob("replica_*")) for line in lines))
 
 
-def test_a_replica_that_ends_in_peace_writes_what_it_has_kept(cluster: ServeCluster, root: Path) -> None:
+def test_gracefully_ended_replica_writes_its_pending_payloads(cluster: ServeCluster, root: Path) -> None:
     assert not (root / "payloads").exists()
     cluster.delete("waits:1")
     directory = version_directory(root / "payloads", "waits", "1")

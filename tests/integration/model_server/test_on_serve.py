@@ -25,7 +25,7 @@ _MODEL = RandomForestClassifier(20, random_state=0).fit(_FRAME.data.to_numpy(), 
 
 def _busy_model() -> Callable[[list[float]], list[float]]:
     def busy(model_input: list[float]) -> list[float]:
-        """Computes for as many seconds as it is told."""
+        """Computes for the number of seconds in its input."""
         end = time.monotonic() + model_input[0]
         while time.monotonic() < end:
             sum(range(1000))
@@ -72,11 +72,11 @@ def _replicas(application: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _pids(application: dict[str, Any]) -> set[int]:
-    """Of the replicas that have a process; one that has only just been asked for has none yet."""
+    """Process ids of the replicas that have a process."""
     return {replica["pid"] for replica in _replicas(application) if replica.get("pid")}
 
 
-def test_answers_through_haproxy(cluster: ServeCluster) -> None:
+def test_replica_answers_through_haproxy(cluster: ServeCluster) -> None:
     cluster.wait_for("iris:1", _is_running)
     rows = _FRAME.data.to_numpy()[::10].tolist()
     with httpx.Client(base_url=f"{cluster.url}/v2/models/iris/versions/1", timeout=60) as client:
@@ -96,9 +96,9 @@ def test_answers_through_haproxy(cluster: ServeCluster) -> None:
         assert client.get("/nothing-here").status_code == 404
 
 
-def test_a_slow_prediction_keeps_nobody_waiting_and_its_replica_alive(cluster: ServeCluster) -> None:
+def test_slow_prediction_delays_no_other_and_keeps_its_replica(cluster: ServeCluster) -> None:
     before = _replicas(cluster.wait_for("slow:1", _is_running))
-    seconds = 45.0  # Serve gives a replica up that does not answer for 30
+    seconds = 45.0  # Serve stops a replica that does not answer for 30 seconds.
     with (
         httpx.Client(base_url=f"{cluster.url}/v2/models/slow/versions/1", timeout=120) as client,
         ThreadPoolExecutor(1) as executor,
@@ -114,7 +114,7 @@ def test_a_slow_prediction_keeps_nobody_waiting_and_its_replica_alive(cluster: S
     assert [replica["pid"] for replica in after] == [replica["pid"] for replica in before]
 
 
-def test_requests_that_come_together_get_their_own_answers(cluster: ServeCluster, registry: Registry) -> None:
+def test_concurrent_requests_get_their_own_answers(cluster: ServeCluster, registry: Registry) -> None:
     cluster.deploy(
         [_spec(registry, "iris", {"min_replicas": 1, "max_replicas": 1, "batching": {"max_rows": 64, "wait_ms": 1}})]
     )
@@ -135,14 +135,14 @@ def test_requests_that_come_together_get_their_own_answers(cluster: ServeCluster
     assert [answer.json()["probabilities"][0] for answer in answers] == _MODEL.predict_proba(rows).tolist()
 
 
-def test_loading_is_logged_where_serve_logs(cluster: ServeCluster) -> None:
+def test_loading_is_logged_in_serve_s_log(cluster: ServeCluster) -> None:
     (replica,) = _replicas(cluster.wait_for("iris:1", _is_running))
     log = cluster.logs / replica["log_file_path"].lstrip("/")
     assert "Loaded iris version 1 with its sklearn flavour in" in log.read_text()
 
 
-def test_quick_predictions_do_not_pass_through_serve(cluster: ServeCluster) -> None:
-    """And those of a Python function do."""
+def test_quick_predictions_bypass_serve(cluster: ServeCluster) -> None:
+    """Predictions of a Python function pass through it."""
 
     def log_of(name: str) -> str:
         (replica,) = _replicas(cluster.wait_for(f"{name}:1", _is_running))
@@ -154,7 +154,7 @@ def test_quick_predictions_do_not_pass_through_serve(cluster: ServeCluster) -> N
 
 
 @pytest.mark.parametrize(("name", "row"), [("iris", [[5.1, 3.5, 1.4, 0.2]]), ("slow", [0.0])])
-def test_each_answer_has_one_request_id_whichever_way_it_takes(cluster: ServeCluster, name: str, row: Any) -> None:
+def test_each_answer_has_one_request_id_on_every_route(cluster: ServeCluster, name: str, row: Any) -> None:
     cluster.wait_for(f"{name}:1", _is_running)
     with httpx.Client(base_url=f"{cluster.url}/v2/models/{name}/versions/1", timeout=60) as client:
         given = client.post("/predict", json={"inputs": row}, headers={"x-request-id": "mine"})
@@ -164,7 +164,7 @@ def test_each_answer_has_one_request_id_whichever_way_it_takes(cluster: ServeClu
     assert made[0] != made[1]
 
 
-def test_first_request_wakes_a_version_that_sleeps(cluster: ServeCluster) -> None:
+def test_first_request_scales_a_version_up_from_zero(cluster: ServeCluster) -> None:
     asleep = cluster.wait_for("asleep:1", _is_running)
     assert _replicas(asleep) == []
     answer = httpx.post(
@@ -175,14 +175,14 @@ def test_first_request_wakes_a_version_that_sleeps(cluster: ServeCluster) -> Non
     assert len(_replicas(cluster.application("asleep:1"))) == 1
 
 
-def test_a_model_that_does_not_load_says_why(cluster: ServeCluster) -> None:
+def test_model_that_does_not_load_says_why(cluster: ServeCluster) -> None:
     failed = cluster.wait_for("broken:1", lambda application: application.get("status") in ("DEPLOY_FAILED", "UNHEALTHY"), 240)
     said = failed["message"] + failed["deployments"]["model"]["message"]
     assert "broken version 1 does not load" in said
     assert "The module no_such_module is missing: add the package that holds it to the job's requirements." in said
 
 
-def test_other_scaling_keeps_the_process(cluster: ServeCluster, registry: Registry) -> None:
+def test_changed_scaling_keeps_the_process(cluster: ServeCluster, registry: Registry) -> None:
     before = _replicas(cluster.wait_for("iris:1", _is_running))
     cluster.deploy([_spec(registry, "iris", {"min_replicas": 1, "max_replicas": 3, "max_ongoing_requests": 10})])
 
@@ -202,7 +202,7 @@ def test_other_scaling_keeps_the_process(cluster: ServeCluster, registry: Regist
     ],
     ids=["in place", "new processes"],
 )
-def test_a_change_of_the_only_replica_fails_no_request(
+def test_replacement_of_the_only_replica_fails_no_request(
     cluster: ServeCluster, registry: Registry, config: dict[str, Any], code_version: str
 ) -> None:
     before = _pids(cluster.wait_for("iris:1", _is_running))
@@ -233,8 +233,8 @@ def test_a_change_of_the_only_replica_fails_no_request(
     assert (after == before) == (code_version == "1")
 
 
-def test_a_crowd_at_a_quick_model_gets_another_replica(cluster: ServeCluster, registry: Registry) -> None:
-    """Serve's autoscaling knows of requests that it does not see. They wait for company here, as they would in a crowd."""
+def test_many_requests_to_a_quick_model_add_a_replica(cluster: ServeCluster, registry: Registry) -> None:
+    """Serve's autoscaling counts requests that bypass it. Here they wait for company, as they would under load."""
     batching = {"max_rows": 64, "wait_ms": 50}
     cluster.deploy([_spec(registry, "iris", {"max_replicas": 2, "target_ongoing_requests": 2, "batching": batching})])
     stop = threading.Event()

@@ -1,4 +1,4 @@
-"""The Open Inference Protocol on real models."""
+"""The Open Inference Protocol with real models."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def _tensor(name: str, array: Any, datatype: str = "FP64", **more: Any) -> dict[
     return {"name": name, "shape": list(values.shape), "datatype": datatype, "data": values.tolist(), **more}
 
 
-def test_one_array(forest: Replica) -> None:
+def test_one_tensor_is_the_table(forest: Replica) -> None:
     rows = _IRIS.data[::20]
     flat = {"name": "x", "shape": list(rows.shape), "datatype": "FP64", "data": rows.ravel().tolist()}
     for tensor in (flat, _tensor("x", rows)):
@@ -59,7 +59,7 @@ def test_one_array(forest: Replica) -> None:
         }
 
 
-def test_outputs_that_are_asked_for(forest: Replica) -> None:
+def test_requested_outputs_are_returned(forest: Replica) -> None:
     rows = _IRIS.data[:3]
     body = {"inputs": [_tensor("x", rows)], "outputs": [{"name": "predict_proba"}, {"name": "predict"}]}
     first, second = forest.post("/infer", body).json()["outputs"]
@@ -75,7 +75,7 @@ def test_outputs_that_are_asked_for(forest: Replica) -> None:
     assert "logits" in refused.json()["error"]
 
 
-def test_columns_by_name(people: Replica) -> None:
+def test_tensors_are_columns_by_name(people: Replica) -> None:
     columns = [
         {"name": "city", "shape": [2, 1], "datatype": "BYTES", "data": ["Oslo", "Rome"]},
         {"name": "age", "shape": [2], "datatype": "INT64", "data": [45, 23]},
@@ -89,7 +89,7 @@ def test_columns_by_name(people: Replica) -> None:
     assert "Missing column: city" in lacking.json()["error"]
 
 
-def test_one_column_of_its_own(registry: Registry) -> None:
+def test_tensor_with_one_column_is_taken(registry: Registry) -> None:
     frame = pd.DataFrame({"x": [1.0, 2.0, 3.0]})
     model = LinearRegression().fit(frame, [2.0, 4.0, 6.0])
     replica = registry.replica("v2-line", log_sklearn, model, signature=infer_signature(frame), **_PICKLED)
@@ -98,8 +98,8 @@ def test_one_column_of_its_own(registry: Registry) -> None:
         assert replica.post("/infer", {"inputs": [tensor]}).json()["outputs"][0]["data"] == expected
 
 
-def test_columns_that_have_numbers(registry: Registry) -> None:
-    """A frame that was made of an array has columns 0, 1, …; JSON and tensors can only have names."""
+def test_numbered_columns_are_addressed_as_text(registry: Registry) -> None:
+    """A frame made of an array has columns 0, 1, …. JSON and tensors only allow text as names."""
     frame = pd.DataFrame(_IRIS.data)
     model = RandomForestClassifier(3, random_state=0).fit(frame, _IRIS.target)
     replica = registry.replica("v2-numbered", log_sklearn, model, input_example=frame[:2], **_PICKLED)
@@ -120,7 +120,7 @@ class Scale(PythonModel):
         return (model_input["x"] * params["factor"]).to_numpy()
 
 
-def test_parameters_that_the_signature_declares(registry: Registry) -> None:
+def test_declared_parameters_are_passed(registry: Registry) -> None:
     signature = infer_signature(pd.DataFrame({"x": [1.0]}), np.array([1.0]), params={"factor": 2.0})
     replica = registry.replica("v2-scale", log_function, python_model=Scale(), signature=signature)
     body = {"inputs": [_tensor("x", [1.0, 2.0])]}
@@ -136,7 +136,7 @@ def test_parameters_that_the_signature_declares(registry: Registry) -> None:
     assert "params.factor wants numbers" in refused.json()["error"]
 
 
-def test_texts_one_a_row(registry: Registry) -> None:
+def test_text_tensor_has_one_text_a_row(registry: Registry) -> None:
     texts = np.array(["good day", "bad night", "nice day", "awful night"])
     model: Any = make_pipeline(CountVectorizer(), LogisticRegression()).fit(texts, [1, 0, 1, 0])
     replica = registry.replica("v2-texts", log_sklearn, model, input_example=texts, **_PICKLED)
@@ -167,7 +167,7 @@ def test_texts_one_a_row(registry: Registry) -> None:
         ([_tensor("x", [1, 2]), _tensor("x", [3, 4])], "The tensor x is given twice"),
     ],
 )
-def test_what_is_wrong_is_said(forest: Replica, inputs: list[Any], said: str) -> None:
+def test_wrong_tensors_are_refused_with_a_reason(forest: Replica, inputs: list[Any], said: str) -> None:
     refused = forest.post("/infer", {"inputs": inputs})
     assert refused.status_code == 400
     assert refused.headers["content-type"] == "application/json"
@@ -176,13 +176,13 @@ def test_what_is_wrong_is_said(forest: Replica, inputs: list[Any], said: str) ->
 
 
 @pytest.mark.parametrize("body", [b"{", b"[]", b'{"inputs": 1}', b"\xff"])
-def test_what_is_no_request(forest: Replica, body: bytes) -> None:
+def test_malformed_request_is_refused(forest: Replica, body: bytes) -> None:
     refused = forest.request("POST", "/infer", content=body)
     assert refused.status_code == 400
     assert list(refused.json()) == ["error"]
 
 
-def test_metadata_says_what_infer_takes(forest: Replica, people: Replica) -> None:
+def test_metadata_describes_the_input_of_infer(forest: Replica, people: Replica) -> None:
     assert forest.get("").json() == {
         "name": "v2-forest",
         "versions": ["1"],
@@ -202,5 +202,5 @@ def test_metadata_says_what_infer_takes(forest: Replica, people: Replica) -> Non
     assert described["outputs"][0]["datatype"] == "BYTES"
 
 
-def test_ready(forest: Replica) -> None:
+def test_version_is_ready(forest: Replica) -> None:
     assert forest.get("/ready").json() == {"name": "v2-forest", "ready": True}

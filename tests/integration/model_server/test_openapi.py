@@ -1,4 +1,4 @@
-"""Each version's own document: valid, and its example requests work as they are printed."""
+"""The OpenAPI document of each version is valid, and its example requests work as printed."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Counts(PythonModel):
 
 
 class Refuses(PythonModel):
-    """Nobody asks a function what was not meant for it."""
+    """Fails when it is called: a document must not call the function."""
 
     def predict(self, context: Any, model_input: Any, params: Any = None) -> Any:
         raise AssertionError("it was called")
@@ -66,7 +66,7 @@ MODELS: dict[str, tuple[tuple[Any, tuple[Any, ...], dict[str, Any]], set[str]]] 
     "no-signature-frame": ((log_sklearn, (_FRAMED,), _PICKLED), _ALL),
     "tensor": ((log_sklearn, (_LINEAR,), {**_PICKLED, "signature": infer_signature(_IRIS.data.to_numpy())}), _ALL),
     "columns": ((log_sklearn, (_FRAMED,), {**_PICKLED, "signature": infer_signature(_IRIS.data)}), _ALL),
-    # "text" is no city that the encoder knows: only the logged example has one.
+    # The encoder does not know "text" as a city: only the logged example has a known one.
     "example": ((log_sklearn, (_PIPELINE,), {**_PICKLED, "input_example": _PEOPLE}), _ALL),
     "array-example": ((log_sklearn, (_LINEAR,), {**_PICKLED, "input_example": _IRIS.data.to_numpy()[:3]}), _ALL),
     "no-city": ((log_sklearn, (_PIPELINE,), {**_PICKLED, "signature": infer_signature(_PEOPLE)}), set()),
@@ -84,7 +84,7 @@ def replicas(registry: Registry) -> dict[str, Replica]:
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_the_examples_work_as_printed(replicas: dict[str, Replica], name: str) -> None:
+def test_printed_examples_work(replicas: dict[str, Replica], name: str) -> None:
     replica = replicas[name]
     document = replica.get("/openapi.json").json()
     validate(document)
@@ -102,7 +102,7 @@ def test_the_examples_work_as_printed(replicas: dict[str, Replica], name: str) -
         Draft202012Validator(schema).validate(answer.json())
 
 
-def test_the_logged_example_is_cut_to_one_row(replicas: dict[str, Replica]) -> None:
+def test_logged_example_is_cut_to_one_row(replicas: dict[str, Replica]) -> None:
     document = replicas["example"].get("/openapi.json").json()
     examples = {
         path: item["post"]["requestBody"]["content"]["application/json"]["example"]
@@ -128,7 +128,7 @@ def test_params_are_shown_with_their_defaults(replicas: dict[str, Replica]) -> N
         assert example["params"] == _PARAMS
 
 
-def test_a_function_is_not_called_for_its_document(registry: Registry) -> None:
+def test_document_is_made_without_calling_the_function(registry: Registry) -> None:
     signature = infer_signature(_TYPED[["real"]])
     replica = registry.replica("openapi-refuses", log_function, python_model=Refuses(), signature=signature)
     document = replica.get("/openapi.json").json()

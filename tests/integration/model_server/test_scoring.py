@@ -1,4 +1,4 @@
-"""``/invocations`` against MLflow's own scoring server, on the same models and the same bodies."""
+"""``/invocations`` beside MLflow's own scoring server, with the same models and the same bodies."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _TEXTS = np.array(["good day", "bad night", "nice day", "awful night"])
 
 
 class Sums(PythonModel):
-    """A frame in, a frame out."""
+    """Takes and returns a frame."""
 
     def predict(self, context: Any, model_input: Any, params: Any = None) -> Any:
         factor = (params or {}).get("factor", 1)
@@ -48,7 +48,7 @@ class Sums(PythonModel):
 
 
 class Describes(PythonModel):
-    """Anything in, what it was out."""
+    """Returns its input."""
 
     def predict(self, context: Any, model_input: Any, params: Any = None) -> Any:
         if isinstance(model_input, dict):
@@ -57,7 +57,7 @@ class Describes(PythonModel):
 
 
 class Details(PythonModel):
-    """Anything in, its values' types out: of a frame for each column."""
+    """Returns the types of its input's values, of a frame for each column."""
 
     def predict(self, context: Any, model_input: Any, params: Any = None) -> Any:
         if not isinstance(model_input, pd.DataFrame):
@@ -170,7 +170,7 @@ _EXTRA = {"dataframe_records": [{**record, "unasked": 1} for record in _RECORDS[
         ("unsigned", {"inputs": {"a": 1.5, "b": "text"}}),
     ],
 )
-def test_the_same_answers(pairs: dict[str, Pair], name: str, body: dict[str, Any]) -> None:
+def test_answers_equal_mlflow_s(pairs: dict[str, Pair], name: str, body: dict[str, Any]) -> None:
     content = json.dumps(body).encode()
     ours, theirs = pairs[name].ours(content), pairs[name].theirs(content)
     assert theirs.status_code == 200, theirs.text
@@ -180,7 +180,7 @@ def test_the_same_answers(pairs: dict[str, Pair], name: str, body: dict[str, Any
 
 
 @pytest.mark.parametrize("name", ["frame", "frame-signed", "array", "function", "function-signed"])
-def test_the_same_answers_to_csv(pairs: dict[str, Pair], name: str) -> None:
+def test_answers_to_csv_equal_mlflow_s(pairs: dict[str, Pair], name: str) -> None:
     content = _ROWS.to_csv(index=False).encode()
     for content_type in ("text/csv", "text/csv; charset=utf-8"):
         ours, theirs = pairs[name].ours(content, content_type), pairs[name].theirs(content, content_type)
@@ -189,14 +189,14 @@ def test_the_same_answers_to_csv(pairs: dict[str, Pair], name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["frame", "frame-signed", "array", "function", "function-signed"])
-def test_the_same_answers_to_parquet(pairs: dict[str, Pair], name: str) -> None:
+def test_answers_to_parquet_equal_mlflow_s(pairs: dict[str, Pair], name: str) -> None:
     for content in (_ROWS.to_parquet(index=False), _ROWS.to_parquet()):
         ours, theirs = pairs[name].ours(content, PARQUET), pairs[name].theirs(content, PARQUET)
         assert theirs.status_code == 200, theirs.text
         assert ours.json() == theirs.json()
 
 
-def test_what_is_no_parquet(pairs: dict[str, Pair]) -> None:
+def test_malformed_parquet_is_refused(pairs: dict[str, Pair]) -> None:
     for content in (b"", b"PAR1", _ROWS.to_parquet()[:-20]):
         refused = pairs["frame"].ours(content, PARQUET)
         assert (refused.status_code, refused.json()["error_code"]) == (400, "BAD_REQUEST")
@@ -232,7 +232,7 @@ def test_what_is_no_parquet(pairs: dict[str, Pair]) -> None:
         ("function-signed", json.dumps({**_SPLIT, "params": {"factor": "much"}}).encode()),
     ],
 )
-def test_the_same_refusals(pairs: dict[str, Pair], name: str, body: bytes) -> None:
+def test_refusals_equal_mlflow_s(pairs: dict[str, Pair], name: str, body: bytes) -> None:
     ours, theirs = pairs[name].ours(body), pairs[name].theirs(body)
     assert ours.status_code == theirs.status_code == 400, (ours.text, theirs.text)
     assert ours.json()["error_code"] == theirs.json()["error_code"], (ours.text, theirs.text)
@@ -243,13 +243,13 @@ def test_the_same_refusals(pairs: dict[str, Pair], name: str, body: bytes) -> No
 @pytest.mark.parametrize(
     "content_type", ["text/plain", "application/json; charset=latin-1", "application/json; version=2", "application/xml"]
 )
-def test_content_types_that_are_not_taken(pairs: dict[str, Pair], content_type: str) -> None:
+def test_other_content_types_are_refused(pairs: dict[str, Pair], content_type: str) -> None:
     ours, theirs = pairs["frame"].ours(b"{}", content_type), pairs["frame"].theirs(b"{}", content_type)
     assert ours.status_code == theirs.status_code == 415
     assert ours.headers["content-type"].startswith("text/plain")
 
 
-def test_nan_goes_in_as_python_writes_it_and_comes_out_as_null(pairs: dict[str, Pair]) -> None:
+def test_python_style_nan_is_taken_and_returned_as_null(pairs: dict[str, Pair]) -> None:
     body = json.dumps({"dataframe_records": [{"a": float("nan"), "b": 1.0}]}).encode()
     ours = pairs["function"].ours(body)
     assert ours.json() == {"predictions": [{"sum": 1.0, "text": "1.0"}]}
@@ -257,7 +257,7 @@ def test_nan_goes_in_as_python_writes_it_and_comes_out_as_null(pairs: dict[str, 
     assert boosted.json() == pairs["booster"].theirs(b'{"inputs": [[NaN, 1, 2, 3]]}').json()
 
 
-def test_the_small_neighbours(pairs: dict[str, Pair]) -> None:
+def test_ping_health_and_version_answer(pairs: dict[str, Pair]) -> None:
     replica = pairs["frame"].replica
     for path in ("/ping", "/health"):
         assert (replica.get(path).status_code, replica.get(path).text) == (200, "\n")
@@ -269,7 +269,7 @@ def test_rows_deeper_than_arrays_are_refused(pairs: dict[str, Pair]) -> None:
     assert refused.status_code == 400, refused.text
 
 
-def test_rows_by_position_are_taken_where_mlflow_takes_none(pairs: dict[str, Pair]) -> None:
+def test_rows_by_position_are_taken_unlike_in_mlflow(pairs: dict[str, Pair]) -> None:
     content = json.dumps(_ARRAY).encode()
     assert pairs["frame-signed"].theirs(content).status_code == 400
     assert pairs["frame-signed"].ours(content).json() == pairs["frame-signed"].ours(json.dumps(_SPLIT).encode()).json()

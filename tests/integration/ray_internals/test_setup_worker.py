@@ -1,4 +1,4 @@
-"""The first step of a worker's start leaves the same variables and arguments as Ray's own file of that name."""
+"""Our first step of a worker's start sets the same variables and arguments as Ray's own file."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ OURS = {"RAYLIFT_SUBMISSION_ID": "job_1-a1"}
 
 
 def as_started_by(setup_worker: Path, context: Mapping[str, Any], worker: Path) -> Any:
-    """What the worker finds: its arguments, its variables, its flags."""
+    """Arguments, variables and flags of a worker."""
     command = [sys.executable, str(setup_worker), str(worker), "--node-ip-address=127.0.0.1", "a b", "--language=PYTHON"]
     command += [f"--serialized-runtime-env-context={json.dumps(context)}", "--runtime-env-hash=-7", "it's $HOME"]
     environment = {"PATH": os.environ["PATH"], "HOME": "/somewhere", "TAKEN": "before"}
@@ -49,32 +49,32 @@ def worker(tmp_path: Path) -> Path:
         {"env_vars": OURS, "py_executable": f"{sys.executable} -OO"},
         {"env_vars": {**OURS, "PATH": "/first:${PATH}", "A": "$TAKEN", "B": "[${A}]", "C": "${NOT_THERE}"}},
         {"env_vars": {**OURS, "A": "a b's", "TAKEN": ""}},
-        # Left to Ray's own file: nothing of the platform's, or something that it alone knows.
+        # Left to Ray's own file: not a process of the platform, or with an option that only Ray's file handles.
         {"env_vars": {"A": "${TAKEN}"}},
         {},
         {"env_vars": OURS, "command_prefix": ["echo", "prefixed", ">&2;"]},
     ],
 )
-def test_a_worker_finds_what_ray_s_own_file_leaves_it(context: dict[str, Any], worker: Path) -> None:
+def test_worker_gets_the_same_as_from_ray_s_own_file(context: dict[str, Any], worker: Path) -> None:
     whole = json.loads(RuntimeEnvContext(**context).serialize())
 
     assert as_started_by(SETUP_WORKER, whole, worker) == as_started_by(RAYS_OWN, whole, worker)
 
 
 @pytest.mark.parametrize("prefix", [[], ["true", "&&"]], ids=["by our file", "by Ray's own file"])
-def test_a_job_s_tasks_start_in_its_working_directory(prefix: list[str], worker: Path, tmp_path: Path) -> None:
+def test_tasks_of_a_job_start_in_its_working_directory(prefix: list[str], worker: Path, tmp_path: Path) -> None:
     context = RuntimeEnvContext(command_prefix=prefix, env_vars={**OURS, WORKING_DIRECTORY: str(tmp_path)})
 
     assert as_started_by(SETUP_WORKER, json.loads(context.serialize()), worker)[-1] == str(tmp_path)
 
 
-def test_a_working_directory_that_is_on_another_machine_is_passed_over(worker: Path, tmp_path: Path) -> None:
+def test_missing_working_directory_is_ignored(worker: Path, tmp_path: Path) -> None:
     context = RuntimeEnvContext(env_vars={**OURS, WORKING_DIRECTORY: str(tmp_path / "elsewhere")})
 
     assert as_started_by(SETUP_WORKER, json.loads(context.serialize()), worker)[-1] == str(Path.cwd())
 
 
-def test_the_platform_s_workers_go_without_importing_ray() -> None:
+def test_platform_workers_start_without_importing_ray() -> None:
     context = RuntimeEnvContext(env_vars=OURS).serialize()
     loading = "import runpy, sys; sys.argv = sys.argv[1:]; import os; os.execvp = lambda *_: print('ray' in sys.modules)"
     command = [sys.executable, "-c", f"{loading}; runpy.run_path(sys.argv[0], run_name='__main__')", str(SETUP_WORKER), "w.py"]
@@ -99,7 +99,7 @@ def test_the_platform_s_workers_go_without_importing_ray() -> None:
         {"env_vars": OURS, "of_a_later_ray": None},
     ],
 )
-def test_what_is_not_known_is_left_to_ray(context: dict[str, Any]) -> None:
+def test_unknown_context_is_left_to_ray(context: dict[str, Any]) -> None:
     arguments = ["w.py", "--language=PYTHON", f"--serialized-runtime-env-context={json.dumps(context)}"]
 
     assert worker_command(arguments) is None

@@ -28,15 +28,15 @@ PATIENCE = 110.0
 
 @dataclass
 class Warm:
-    """A pool with a real warm process, and questions to versions."""
+    """A pool with a real warm process, and requests to versions."""
 
     pool: WarmPool[Forwarder] = field(init=False)
     asked: list[Deployment] = field(default_factory=list[Deployment])
     deployed: list[Deployment] | None = None
-    """Deployments that are there; None: all that were asked for."""
+    """Existing deployments. None: all versions that were requested."""
 
     async def ask(self, deployment: Deployment, body: bytes) -> Answer:
-        """As the gateway does: what reached no process is sent again."""
+        """Sends a request again if it reached no process, as the gateway does."""
         self.asked.append(deployment)
         limit = asyncio.get_running_loop().time() + PATIENCE
         route = version_route(deployment.model_name, deployment.version) + "/predict"
@@ -71,7 +71,7 @@ def kill(pid: int) -> None:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    """Wait for what no event tells of; the test's own time limit is the bound."""
+    """Poll until the condition holds. The time limit of the test bounds it."""
     while not condition():  # noqa: ASYNC110
         await asyncio.sleep(0.02)
 
@@ -85,7 +85,7 @@ PoolMaker = Callable[..., Any]
 
 @pytest.fixture
 def warm_pool(registry: Registry, tmp_path: Path) -> PoolMaker:
-    """Makes pools with settings of the test's."""
+    """Makes pools with chosen settings."""
 
     @asynccontextmanager
     async def make(**serving: Any) -> AsyncIterator[Warm]:

@@ -1,4 +1,4 @@
-"""Versions answered by forks of a real warm process: the same answers, and each alone with what its code does."""
+"""Versions answered by forks of a real warm process: the same answers as a replica's, and no effect on each other."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _BODY = json.dumps({"inputs": _X[:5].tolist(), "return_probabilities": True}).en
 
 @pytest.fixture(scope="session")
 def models(registry: Registry) -> dict[str, Any]:
-    """Names of registered models, and what a replica answers for each."""
+    """Names of registered models, and a replica's answers for each."""
     forest = RandomForestClassifier(10, random_state=0).fit(_X, _Y)
     linear = LogisticRegression().fit(_X, _Y)
     made: dict[str, Any] = {}
@@ -42,7 +42,7 @@ def models(registry: Registry) -> dict[str, Any]:
         made[name] = replica.post("/predict", json.loads(_BODY)).json()
 
     def dangerous(model_input):  # pyright: ignore[reportUnknownParameterType, reportMissingParameterType] - MLflow reads hints
-        """Ends its process when it is asked to, prints, and is slow when it is asked to."""
+        """Ends its process, prints, or is slow, as its input says."""
         import os
         import time
         from pathlib import Path
@@ -64,11 +64,11 @@ def models(registry: Registry) -> dict[str, Any]:
 
 def comparable(body: bytes) -> dict[str, Any]:
     answer = json.loads(body)
-    # What differs from one request to the next.
+    # Differs between requests.
     return {key: value for key, value in answer.items() if key not in {"timing", "duration_ms", "inference_time_ms"}}
 
 
-async def test_it_answers_as_a_replica_does(models: dict[str, Any], warm_pool: PoolMaker) -> None:
+async def test_fork_answers_as_a_replica_does(models: dict[str, Any], warm_pool: PoolMaker) -> None:
     async with warm_pool() as warm:
         for name, expected in models.items():
             status, body = await warm.answer(deployment_of(name), _BODY)
@@ -76,7 +76,7 @@ async def test_it_answers_as_a_replica_does(models: dict[str, Any], warm_pool: P
             assert comparable(body).get("probabilities") == expected.get("probabilities")
 
 
-async def test_a_fork_has_the_variables_of_its_version(models: dict[str, Any], warm_pool: PoolMaker) -> None:
+async def test_fork_has_the_variables_of_its_version(models: dict[str, Any], warm_pool: PoolMaker) -> None:
     text = json.dumps({"inputs": [{"text": "$SCALE"}]}).encode()
     with_scale = deployment_of("warm-dangerous", config=DeploymentConfig(environment={"SCALE": "$2 {x}"}))
     async with warm_pool() as warm:
@@ -85,7 +85,7 @@ async def test_a_fork_has_the_variables_of_its_version(models: dict[str, Any], w
         assert json.loads((await warm.answer(changed, text))[1])["predictions"] == ["unset"]
 
 
-async def test_each_version_has_a_process_of_its_own_that_stays(models: dict[str, Any], warm_pool: PoolMaker) -> None:
+async def test_each_version_keeps_a_process_of_its_own(models: dict[str, Any], warm_pool: PoolMaker) -> None:
     async with warm_pool() as warm:
         forest, linear = [deployment_of(name) for name in models]
         pids = await warm.pid(forest), await warm.pid(linear)
@@ -95,7 +95,7 @@ async def test_each_version_has_a_process_of_its_own_that_stays(models: dict[str
     await until(lambda: all(is_gone(pid) for pid in pids))
 
 
-async def test_a_model_that_crashes_takes_no_other_down(models: dict[str, Any], warm_pool: PoolMaker) -> None:
+async def test_model_that_crashes_stops_no_other(models: dict[str, Any], warm_pool: PoolMaker) -> None:
     async with warm_pool() as warm:
         forest, dangerous = deployment_of("warm-forest"), deployment_of("warm-dangerous")
         pid = await warm.pid(forest)
@@ -110,9 +110,7 @@ async def test_a_model_that_crashes_takes_no_other_down(models: dict[str, Any], 
         assert (await warm.answer(dangerous, text))[0] == 200
 
 
-async def test_one_that_is_killed_while_it_answers_is_replaced(
-    models: dict[str, Any], warm_pool: PoolMaker, tmp_path: Path
-) -> None:
+async def test_fork_killed_during_an_answer_is_replaced(models: dict[str, Any], warm_pool: PoolMaker, tmp_path: Path) -> None:
     begun = tmp_path / "begun"
     async with warm_pool() as warm:
         dangerous = deployment_of("warm-dangerous")
@@ -122,15 +120,13 @@ async def test_one_that_is_killed_while_it_answers_is_replaced(
         kill(pid)
         with pytest.raises(BrokenOff):
             await asked
-        # While the kernel takes it apart, its socket may still accept what nobody will read.
+        # While the kernel ends the process, its socket may still accept data that is never read.
         await until(lambda: is_gone(pid))
         assert (await warm.answer(dangerous, json.dumps({"inputs": [{"text": "fine"}]}).encode()))[0] == 200
         assert await warm.pid(dangerous) != pid
 
 
-async def test_the_warm_process_itself_is_replaced_and_its_forks_end_with_it(
-    models: dict[str, Any], warm_pool: PoolMaker
-) -> None:
+async def test_killed_warm_process_is_replaced_and_its_forks_end(models: dict[str, Any], warm_pool: PoolMaker) -> None:
     async with warm_pool() as warm:
         forest = deployment_of("warm-forest")
         pid = await warm.pid(forest)
@@ -139,7 +135,7 @@ async def test_the_warm_process_itself_is_replaced_and_its_forks_end_with_it(
         assert (await warm.answer(forest, _BODY))[0] == 200
 
 
-async def test_the_longest_unused_makes_room(models: dict[str, Any], warm_pool: PoolMaker) -> None:
+async def test_longest_unused_fork_is_ended_for_a_new_one(models: dict[str, Any], warm_pool: PoolMaker) -> None:
     async with warm_pool(warm_models=1) as warm:
         forest, linear = deployment_of("warm-forest"), deployment_of("warm-linear")
         pid = await warm.pid(forest)
@@ -147,16 +143,16 @@ async def test_the_longest_unused_makes_room(models: dict[str, Any], warm_pool: 
         await until(lambda: is_gone(pid))
         async with warm.pool.process_of(linear, asyncio.get_running_loop().time() + 60):
             with pytest.raises(NoWarmProcess):
-                await warm.pid(forest)  # Nobody is taken away in the middle of a request.
+                await warm.pid(forest)  # A fork is not ended during a request.
 
 
-async def test_who_is_idle_ends(models: dict[str, Any], warm_pool: PoolMaker) -> None:
+async def test_idle_warm_process_is_stopped(models: dict[str, Any], warm_pool: PoolMaker) -> None:
     async with warm_pool(warm_idle_seconds=0.1) as warm:
         pid = await warm.pid(deployment_of("warm-forest"))
         await until(lambda: is_gone(pid))
 
 
-async def test_the_process_of_a_deleted_deployment_ends(models: dict[str, Any], warm_pool: PoolMaker) -> None:
+async def test_process_of_a_deleted_deployment_is_stopped(models: dict[str, Any], warm_pool: PoolMaker) -> None:
     async with warm_pool() as warm:
         forest, linear = [deployment_of(name) for name in models]
         pid, other = await warm.pid(forest), await warm.pid(linear)
@@ -165,7 +161,7 @@ async def test_the_process_of_a_deleted_deployment_ends(models: dict[str, Any], 
         assert not is_gone(other)
 
 
-async def test_the_process_of_a_deployment_that_was_changed_ends(models: dict[str, Any], warm_pool: PoolMaker) -> None:
+async def test_process_of_a_changed_deployment_is_stopped(models: dict[str, Any], warm_pool: PoolMaker) -> None:
     async with warm_pool() as warm:
         forest = deployment_of(next(iter(models)))
         pid = await warm.pid(forest)
@@ -173,13 +169,13 @@ async def test_the_process_of_a_deployment_that_was_changed_ends(models: dict[st
         await until(lambda: is_gone(pid))
 
 
-async def test_memory_is_bounded(models: dict[str, Any], warm_pool: PoolMaker) -> None:
+async def test_memory_of_warm_processes_is_bounded(models: dict[str, Any], warm_pool: PoolMaker) -> None:
     async with warm_pool(warm_memory_bytes=1) as warm:
         pid = await warm.pid(deployment_of("warm-forest"))
         await until(lambda: is_gone(pid))
 
 
-async def test_what_does_not_load_is_tried_once(warm_pool: PoolMaker) -> None:
+async def test_model_that_does_not_load_is_tried_once(warm_pool: PoolMaker) -> None:
     async with warm_pool() as warm:
         nobody = deployment_of("nobody-registered-this")
         assert warm.pool.can_answer(nobody)
@@ -188,14 +184,14 @@ async def test_what_does_not_load_is_tried_once(warm_pool: PoolMaker) -> None:
         assert not warm.pool.can_answer(nobody)
 
 
-async def test_a_request_waits_no_longer_than_it_may(models: dict[str, Any], warm_pool: PoolMaker) -> None:
+async def test_request_waits_no_longer_than_its_timeout(models: dict[str, Any], warm_pool: PoolMaker) -> None:
     async with warm_pool() as warm:
         with pytest.raises(StillLoading):
             async with warm.pool.process_of(deployment_of("warm-forest"), asyncio.get_running_loop().time()):
                 pass
 
 
-async def test_whoever_wants_more_than_a_share_gets_a_process_elsewhere(warm_pool: PoolMaker) -> None:
+async def test_version_that_asks_for_more_than_a_share_is_refused(warm_pool: PoolMaker) -> None:
     async with warm_pool() as warm:
         assert warm.pool.can_answer(deployment_of("m"))
         assert not warm.pool.can_answer(deployment_of("m", config=DeploymentConfig(memory_bytes=2**30)))
@@ -207,7 +203,7 @@ async def test_whoever_wants_more_than_a_share_gets_a_process_elsewhere(warm_poo
 
 
 def overlay(root: Path, lock: tuple[str, ...], module: str, source: str) -> None:
-    """An environment as if it had been built."""
+    """An environment that looks as if it had been built."""
     directory = overlay_directory(lock, root)
     packages = directory / "lib" / "python3" / "site-packages"
     packages.mkdir(parents=True)
@@ -217,7 +213,7 @@ def overlay(root: Path, lock: tuple[str, ...], module: str, source: str) -> None
     (directory / ".ok").write_text("{}")
 
 
-async def test_a_built_environment_is_seen(registry: Registry, warm_pool: PoolMaker, tmp_path: Path) -> None:
+async def test_newly_built_environment_is_used(registry: Registry, warm_pool: PoolMaker, tmp_path: Path) -> None:
     def scaled(model_input: list[float]) -> list[float]:
         import warm_pool_extra  # pyright: ignore[reportMissingImports]
 
@@ -233,7 +229,7 @@ async def test_a_built_environment_is_seen(registry: Registry, warm_pool: PoolMa
         assert (status, json.loads(body)["predictions"]) == (200, [3.0, 6.0])
 
 
-async def test_an_environment_with_other_packages_than_the_warm_ones_is_not_for_it(
+async def test_environment_with_other_base_packages_is_refused(
     models: dict[str, Any], warm_pool: PoolMaker, tmp_path: Path
 ) -> None:
     lock = ("numpy==1.0",)
@@ -245,9 +241,7 @@ async def test_an_environment_with_other_packages_than_the_warm_ones_is_not_for_
         assert not warm.pool.can_answer(deployment)
 
 
-async def test_what_warm_processes_answer_is_counted_and_outlives_them(
-    models: dict[str, Any], warm_pool: PoolMaker, tmp_path: Path
-) -> None:
+async def test_counts_of_warm_processes_survive_them(models: dict[str, Any], warm_pool: PoolMaker, tmp_path: Path) -> None:
     async with warm_pool() as warm:
         deployment = deployment_of("warm-dangerous")
         assert (await warm.answer(deployment, json.dumps({"inputs": [{"text": "fine"}]}).encode()))[0] == 200

@@ -1,4 +1,4 @@
-"""Everything the server serializes, its own view types accept."""
+"""The API's own view types accept everything that the server serializes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _PLAIN = {type(None): None, str: "text", int: 3, bool: True, datetime: datetime(
 
 
 def _views() -> list[type[BaseModel]]:
-    """The schemas of answers: those of requests refuse what they do not know."""
+    """Schemas of answers. Schemas of requests refuse unknown fields."""
     modules = [importlib.import_module(f"raylift.api.{module.name}") for module in pkgutil.iter_modules(raylift.api.__path__)]
     found = {
         value
@@ -32,7 +32,7 @@ def _views() -> list[type[BaseModel]]:
 
 
 def _sample(kind: Any, number: float) -> Any:
-    """A value of the annotation, with ``number`` wherever a float may be."""
+    """A value of the annotation. ``number`` is used for each float."""
     origin, arguments = get_origin(kind), get_args(kind)
     if origin is Annotated:
         return _sample(arguments[0], number)
@@ -48,18 +48,18 @@ def _sample(kind: Any, number: float) -> Any:
         return number
     if issubclass(kind, BaseModel):
         if kind.model_config.get("extra") == "forbid":
-            number = 0.5  # Also a request's: what it takes is finite.
+            number = 0.5  # Also used in requests, which take finite numbers only.
         return kind.model_construct(**{name: _sample(field.annotation, number) for name, field in kind.model_fields.items()})
     return _PLAIN[kind]
 
 
 @pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf, 0.5], ids=str)
 @pytest.mark.parametrize("view", _views(), ids=lambda view: view.__name__)
-def test_every_view_reads_what_it_wrote(view: type[BaseModel], number: float) -> None:
+def test_every_view_reads_its_own_json(view: type[BaseModel], number: float) -> None:
     wire = _sample(view, number).model_dump_json(by_alias=True)
     assert view.model_validate_json(wire).model_dump_json(by_alias=True) == wire
 
 
-def test_a_metric_that_is_no_number_is_nan_again() -> None:
+def test_nan_metric_survives_json() -> None:
     seen = JobView.model_validate(job_resource("completed", metrics={"f1": 0.5, "auc": None}))
     assert (seen.metrics["f1"], math.isnan(seen.metrics["auc"])) == (0.5, True)

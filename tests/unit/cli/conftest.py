@@ -1,4 +1,4 @@
-"""A platform of scripted answers on a real port of the loopback: the command line opens its own connections."""
+"""A platform with scripted answers on a real loopback port: the command line opens its own connections."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Reply:
 
 @dataclass
 class Platform:
-    """Answers each (method, path) with what was scripted for it, in order; the last answer stays."""
+    """Returns the scripted answers of each (method, path) in order. The last answer is repeated."""
 
     url: str = ""
     replies: dict[tuple[str, str], list[Reply]] = field(default_factory=dict)

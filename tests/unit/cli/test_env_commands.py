@@ -24,7 +24,7 @@ BEGUN = BUILT | {"built": False, "in_use": False, "size": None, "created_at": No
 NOTHING = BUILT | {"hash": None, "lock": [], "size": 0}
 
 
-def test_list(run: Run, platform: Any):
+def test_list_shows_environments(run: Run, platform: Any):
     broken = BEGUN | {"hash": "b" * 24, "message": "it broke"}
     platform.on("GET", PATH, {"environments": [broken, BUILT], "size": 2**20, "max_size": 2**30})
     done = run("env", "list")
@@ -37,7 +37,7 @@ def test_list(run: Run, platform: Any):
     assert json.loads(run("env", "list", "-o", "json").stdout)["max_size"] == 2**30
 
 
-def test_show_by_hash_and_by_job(run: Run, platform: Any):
+def test_show_takes_a_hash_or_a_job(run: Run, platform: Any):
     platform.on("GET", f"{PATH}/{HASH}", BUILT)
     platform.on("GET", f"{PATH}/job_1", BUILT)
     platform.on("GET", f"{PATH}/job_2", NOTHING)
@@ -60,14 +60,14 @@ def test_prewarm_waits_until_it_is_built(run: Run, platform: Any, tmp_path: Path
     assert [body for method, _, body, _ in platform.requests if method == "POST"] == [{"requirements": ["probe", "humanize"]}]
 
 
-def test_prewarm_without_waiting(run: Run, platform: Any):
+def test_prewarm_can_return_at_once(run: Run, platform: Any):
     platform.on("POST", PATH, BEGUN, status=202)
     done = run("env", "prewarm", "--requirements", "probe", "--no-wait", "-o", "json")
     assert json.loads(done.stdout)["built"] is False
     assert len(platform.requests) == 1
 
 
-def test_prewarm_that_fails(run: Run, platform: Any):
+def test_failed_prewarm_ends_with_1(run: Run, platform: Any):
     platform.on("POST", PATH, BEGUN, status=202)
     platform.on("GET", f"{PATH}/{HASH}", BEGUN | {"message": "the build broke"})
     done = run("env", "prewarm", "--requirements", "probe")
@@ -75,25 +75,25 @@ def test_prewarm_that_fails(run: Run, platform: Any):
     assert "the build broke" in done.stderr
 
 
-def test_prewarm_of_nothing(run: Run, platform: Any):
+def test_prewarm_without_requirements_is_wrong_usage(run: Run, platform: Any):
     assert run("env", "prewarm").exit_code == 2
     assert platform.requests == []
 
 
-def test_prewarm_of_what_cannot_be(run: Run, platform: Any):
+def test_prewarm_of_impossible_requirements_is_refused(run: Run, platform: Any):
     platform.on("POST", PATH, {"detail": "No packages meet the requirements nope", "code": "environment_error"}, status=422)
     done = run("env", "prewarm", "--requirements", "nope")
     assert done.exit_code == 2
     assert "nope" in done.stderr
 
 
-def test_prewarm_gives_up(run: Run, platform: Any):
+def test_prewarm_ends_at_its_timeout(run: Run, platform: Any):
     platform.on("POST", PATH, BEGUN, status=202)
     platform.on("GET", f"{PATH}/{HASH}", BEGUN)
     assert run("env", "prewarm", "--requirements", "probe", "--timeout", "0").exit_code == 5
 
 
-def test_rm(run: Run, platform: Any):
+def test_rm_deletes_an_environment(run: Run, platform: Any):
     platform.on("DELETE", f"{PATH}/{HASH}", None, status=204)
     platform.on("DELETE", f"{PATH}/{'b' * 24}", {"detail": "it is in use", "code": "environment_in_use"}, status=409)
     assert run("env", "rm", HASH).exit_code == 0
@@ -102,7 +102,7 @@ def test_rm(run: Run, platform: Any):
     assert "it is in use" in refused.stderr
 
 
-def test_prewarm_tells_a_word_first_and_then_each_tenth_of_the_download(run: Run, platform: Any):
+def test_prewarm_prints_a_note_then_each_tenth_of_the_download(run: Run, platform: Any):
     looks = [BEGUN | {"progress": {"downloaded": done, "size": 4 * 2**20}} for done in (0, 2**20, 2**20 + 1, 3 * 2**20)]
     platform.on("POST", PATH, BEGUN | {"note": "5 GiB of CUDA"}, status=202)
     platform.on("GET", f"{PATH}/{HASH}", *looks, BUILT)
@@ -116,6 +116,6 @@ def test_prewarm_tells_a_word_first_and_then_each_tenth_of_the_download(run: Run
     assert platform.requests[0][2] == {"requirements": ["torch"], "torch_backend": "cpu"}
 
 
-def test_sizes_say_what_is_shared(run: Run, platform: Any):
+def test_show_prints_shared_sizes(run: Run, platform: Any):
     platform.on("GET", f"{PATH}/{HASH}", BUILT | {"own_size": 2**18, "shared_size": 3 * 2**18})
     assert "1 MiB: 256 KiB of its own, 768 KiB shared" in run("env", "show", HASH).stdout

@@ -1,4 +1,4 @@
-"""The exit codes and the two streams, seen from outside: real processes."""
+"""Exit codes, standard output and standard error of real processes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def raylift(*args: str, **env: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([*COMMAND, *args], capture_output=True, text=True, env=os.environ | env, timeout=60, check=False)
 
 
-def test_ok_is_0_and_only_data_is_on_stdout(platform: Any):
+def test_success_is_0_with_only_data_on_stdout(platform: Any):
     platform.on("GET", MODELS, {"models": []})
     done = raylift("models", "list", "-o", "json")
     assert (done.returncode, done.stdout, done.stderr) == (0, '{\n  "models": []\n}\n', "")
@@ -43,14 +43,14 @@ def test_ok_is_0_and_only_data_is_on_stdout(platform: Any):
         (503, "engine_unavailable", ExitCode.UNAVAILABLE),
     ],
 )
-def test_an_answer_that_says_no(run: Callable[..., Result], platform: Any, status: int, code: str, exit_code: ExitCode):
+def test_refusals_have_their_exit_codes(run: Callable[..., Result], platform: Any, status: int, code: str, exit_code: ExitCode):
     platform.refuse("POST", "/mlops/inference", status, code, "This is why.")
     done = run("predict", "churn", "-i", "[[1]]")
     assert (done.exit_code, done.stdout) == (exit_code, "")
     assert done.stderr.startswith("Error: This is why.\n")
 
 
-def test_nobody_there_is_4_without_a_traceback():
+def test_unreachable_platform_is_4_without_a_traceback():
     done = raylift("models", "list", "--url", "http://127.0.0.1:9")
     assert (done.returncode, done.stdout) == (4, "")
     assert done.stderr.startswith("Error: Nothing answers at http://127.0.0.1:9")
@@ -64,12 +64,12 @@ def test_wrong_usage_is_2(args: list[str]):
     assert "Traceback" not in done.stderr
 
 
-def test_colours_are_for_terminals(platform: Any):
+def test_colours_are_printed_on_terminals_only(platform: Any):
     platform.on("GET", MODELS, {"models": []})
     assert "\x1b" not in raylift("models", "list").stdout
 
 
-def test_ctrl_c_detaches_and_says_how_to_come_back(platform: Any, job: Any, job_id: str, tmp_path: Path):
+def test_ctrl_c_detaches_and_prints_how_to_resume(platform: Any, job: Any, job_id: str, tmp_path: Path):
     accepted = {"job_id": job_id, "status": "queued", "created_at": "2026-01-02T03:04:05Z", "message": "m", "links": {}}
     (tmp_path / "t.py").write_text("pass")
     platform.on("POST", "/mlops/training/upload", accepted, status=202)
@@ -88,7 +88,7 @@ def test_ctrl_c_detaches_and_says_how_to_come_back(platform: Any, job: Any, job_
     assert "Traceback" not in err
 
 
-def test_a_reader_that_goes_away_is_no_traceback(platform: Any, job: Any):
+def test_closed_pipe_gives_no_traceback(platform: Any, job: Any):
     platform.on("GET", "/mlops/training/jobs", {"jobs": [job()] * 2000, "next_cursor": None})
     process = subprocess.Popen([*COMMAND, "jobs", "list"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout is not None
@@ -100,7 +100,7 @@ def test_a_reader_that_goes_away_is_no_traceback(platform: Any, job: Any):
     process.wait(30)
 
 
-def test_options_before_and_after_the_command(run: Callable[..., Result], platform: Any):
+def test_options_may_stand_before_or_after_the_command(run: Callable[..., Result], platform: Any):
     platform.on("GET", MODELS, {"models": []})
     assert run("--url", "http://127.0.0.1:9", "models", "list", "--url", platform.url, "--api-key", "k").exit_code == 0
     assert platform.requests[0][3]["Authorization"] == "Bearer k"
@@ -108,13 +108,13 @@ def test_options_before_and_after_the_command(run: Callable[..., Result], platfo
     assert platform.requests[1][3]["Authorization"] == "Bearer j"
 
 
-def test_version(run: Callable[..., Result]):
+def test_version_is_printed(run: Callable[..., Result]):
     assert run("version").stdout == run("--version").stdout
     assert run("version").stdout.startswith("raylift 0.")
     assert run("version", "-o", "json").stdout.startswith('{\n  "version": "0.')
 
 
-def test_every_code_and_command_is_documented(run: Callable[..., Result]):
+def test_every_exit_code_and_command_is_documented(run: Callable[..., Result]):
     page = DOCS.read_text(encoding="utf-8")
     for code in ExitCode:
         assert f"| {code.value} |" in page
@@ -124,7 +124,7 @@ def test_every_code_and_command_is_documented(run: Callable[..., Result]):
     assert "130 interrupted" in " ".join(run("--help").stdout.split())
 
 
-def test_one_thing_that_is_wrong_is_said_once(run: Callable[..., Result], platform: Any):
+def test_single_error_is_printed_once(run: Callable[..., Result], platform: Any):
     error = {"field": "resources.cpus", "detail": "no node could ever hold 999 CPUs"}
     detail = "resources.cpus no node could ever hold 999 CPUs"
     platform.refuse("POST", "/mlops/inference", 422, "invalid_request", detail, errors=[error])

@@ -29,21 +29,21 @@ def test_list_fits_80_columns(run: Run, platform: Any, job: Any, job_id: str):
     assert platform.requests[0][1] == f"{JOBS}?status=failed&model_name=churn&tag=a%3Db&limit=3"
 
 
-def test_a_long_name_stays_one_line_in_a_pipe(run: Run, platform: Any, job: Any):
+def test_long_name_stays_on_one_line_in_a_pipe(run: Run, platform: Any, job: Any):
     platform.on("GET", JOBS, {"jobs": [job(model_name="m" * 128)], "next_cursor": None})
     lines = run("jobs", "list").stdout.splitlines()
     assert len(lines) == 2
     assert "m" * 128 in lines[1]
 
 
-def test_json_is_what_the_api_gave(run: Run, platform: Any, job: Any, job_id: str):
+def test_json_output_is_the_api_s_answer(run: Run, platform: Any, job: Any, job_id: str):
     platform.on("GET", JOBS, {"jobs": [job()], "next_cursor": None})
     platform.on("GET", f"{JOBS}/{job_id}", job())
     assert json.loads(run("jobs", "list", "-o", "json").stdout) == {"jobs": [job()], "next_cursor": None}
     assert json.loads(run("jobs", "show", job_id, "-o", "json").stdout) == job()
 
 
-def test_show(run: Run, platform: Any, job: Any, job_id: str):
+def test_show_prints_the_facts_of_a_job(run: Run, platform: Any, job: Any, job_id: str):
     usage = {"cpu_seconds": 3.21, "peak_memory_bytes": 2**28, "wall_seconds": 2.0, "memory_enforced_by": "watchdog"}
     seen = job("completed", model_version="3", metrics={"accuracy": 0.987654321}, usage=usage, phases={"script": 2.04})
     platform.on("GET", f"{JOBS}/{job_id}", seen)
@@ -56,7 +56,7 @@ def test_show(run: Run, platform: Any, job: Any, job_id: str):
     assert "reason" not in facts
 
 
-def test_logs(run: Run, platform: Any, job: Any, job_id: str):
+def test_logs_prints_the_output(run: Run, platform: Any, job: Any, job_id: str):
     platform.on("GET", f"{JOBS}/{job_id}", job("completed"))
     platform.on("GET", f"{JOBS}/{job_id}/logs", "one\ntwo\nthree")
     assert run("jobs", "logs", job_id).stdout == "one\ntwo\nthree\n"
@@ -66,14 +66,14 @@ def test_logs(run: Run, platform: Any, job: Any, job_id: str):
     assert run("jobs", "logs", job_id, "--tail", "2", "--follow").exit_code == 2
 
 
-def test_logs_follow(run: Run, platform: Any, job: Any, job_id: str):
+def test_logs_follow_prints_output_as_it_comes(run: Run, platform: Any, job: Any, job_id: str):
     platform.on("GET", f"{JOBS}/{job_id}", job("running"))
     platform.on("GET", f"{JOBS}/{job_id}/logs", "data: one\n\nevent: end\ndata: completed\n\n")
     assert run("jobs", "logs", job_id, "-f").stdout == "one\n"
     assert json.loads(run("jobs", "logs", job_id, "-f", "-o", "json").stdout) == {"line": "one"}
 
 
-def test_wait(run: Run, platform: Any, job: Any, job_id: str):
+def test_wait_ends_with_the_job(run: Run, platform: Any, job: Any, job_id: str):
     platform.on("GET", f"{JOBS}/{job_id}", job("completed"))
     assert run("jobs", "wait", job_id).exit_code == 0
     platform.on("GET", f"{JOBS}/{job_id}", job("cancelled", reason="cancelled_by_user"))
@@ -84,7 +84,7 @@ def test_wait(run: Run, platform: Any, job: Any, job_id: str):
     assert "is still running" in done.stderr
 
 
-def test_cancel(run: Run, platform: Any, job: Any, job_id: str):
+def test_cancel_requests_the_cancel(run: Run, platform: Any, job: Any, job_id: str):
     platform.on("POST", f"{JOBS}/{job_id}/cancel", job("running"), status=202)
     platform.on("GET", f"{JOBS}/{job_id}", job("running"))
     done = run("jobs", "cancel", job_id)
@@ -95,7 +95,7 @@ def test_cancel(run: Run, platform: Any, job: Any, job_id: str):
     assert json.loads(run("jobs", "cancel", job_id, "-o", "json").stdout) == job("running")
 
 
-def test_rerun(run: Run, platform: Any, job: Any, job_id: str):
+def test_rerun_makes_a_new_job(run: Run, platform: Any, job: Any, job_id: str):
     accepted = {"job_id": "job_2", "status": "queued", "created_at": "2026-01-02T03:04:05Z", "message": "m", "links": {}}
     platform.on("GET", f"{JOBS}/{job_id}", job("completed"))
     platform.on("POST", f"{JOBS}/{job_id}/rerun", accepted, status=202)
@@ -103,7 +103,7 @@ def test_rerun(run: Run, platform: Any, job: Any, job_id: str):
     assert json.loads(run("jobs", "rerun", job_id, "-o", "json").stdout) == accepted
 
 
-def test_rerun_with_changes(run: Run, platform: Any, job: Any, job_id: str):
+def test_rerun_takes_changes(run: Run, platform: Any, job: Any, job_id: str):
     accepted = {"job_id": "job_2", "status": "queued", "created_at": "2026-01-02T03:04:05Z", "message": "m", "links": {}}
     platform.on("GET", f"{JOBS}/{job_id}", job("completed"))
     platform.on("POST", f"{JOBS}/{job_id}/rerun", accepted, status=202)
@@ -131,7 +131,7 @@ def test_parameters_are_shown_with_their_values(run: Run, platform: Any, job: An
     assert (lines["parameters"], lines["environment"]) == ("lr=0.1, depth=3", "TOKEN")
 
 
-def test_delete(run: Run, platform: Any, job_id: str):
+def test_delete_removes_a_job(run: Run, platform: Any, job_id: str):
     platform.on("DELETE", f"{JOBS}/{job_id}", None, status=204)
     done = run("jobs", "delete", job_id)
     assert (done.exit_code, done.stdout, done.stderr) == (0, "", f"{job_id} is deleted\n")
@@ -140,7 +140,7 @@ def test_delete(run: Run, platform: Any, job_id: str):
     assert (done.exit_code, done.stderr) == (1, "Error: It still runs.\n")
 
 
-def test_events(run: Run, platform: Any, job_id: str):
+def test_events_lists_transitions(run: Run, platform: Any, job_id: str):
     event = {"at": "2026-01-02T03:04:05Z", "before": "script", "after": "failed", "status": "failed", "attempt": 2}
     events = {"job_id": job_id, "events": [event | {"reason": "script_error", "message": "exit code 1"}]}
     platform.on("GET", f"{JOBS}/{job_id}/events", events)
@@ -180,7 +180,7 @@ def test_diff_shows_what_differs(run: Run, platform: Any):
     assert json.loads(run("jobs", "diff", "job_a", "job_b", "--output", "json").stdout) == diff
 
 
-def test_diff_of_the_same(run: Run, platform: Any):
+def test_diff_of_equal_jobs_says_so(run: Run, platform: Any):
     nothing: dict[str, Any] = {"removed": [], "added": []}
     diff = {"first": "a", "second": "b", "same": True, "script": None, "args": None}
     diff |= dict.fromkeys(("requirements", "environment_lock"), nothing)

@@ -45,7 +45,7 @@ MODEL = {"model_name": "churn", "created_at": "2026-01-02T03:04:05Z", "aliases":
 PATH = "/mlops/models/churn/versions/3/deployment"
 
 
-def test_models(run: Run, platform: Any):
+def test_models_are_listed_and_shown(run: Run, platform: Any):
     summary = MODEL | {"latest_version": "3", "updated_at": None, "ready_versions": ["2", "3"]}
     platform.on("GET", "/mlops/models", {"models": [summary]})
     platform.on("GET", "/mlops/models/churn", MODEL | {"description": None, "versions": [VERSION]})
@@ -59,7 +59,7 @@ def test_models(run: Run, platform: Any):
     assert json.loads(run("models", "show", "churn", "3", "-o", "json").stdout) == VERSION
 
 
-def test_deployments(run: Run, platform: Any):
+def test_deployments_are_listed_changed_and_deleted(run: Run, platform: Any):
     platform.on("GET", "/mlops/deployments", {"deployments": [DEPLOYMENT]})
     platform.on("GET", PATH, DEPLOYMENT)
     platform.on("PUT", PATH, DEPLOYMENT)
@@ -97,7 +97,7 @@ def test_deployments(run: Run, platform: Any):
 ANSWER = {"model_name": "churn", "model_version": "3", "predictions": [0, 1], "inference_time_ms": 0.8}
 
 
-def test_predict(run: Run, platform: Any):
+def test_predict_prints_predictions(run: Run, platform: Any):
     platform.on("POST", "/mlops/inference", ANSWER)
     done = run("predict", "churn", "--inputs", '{"a": [1, 2]}', "--version", "3")
     assert (done.exit_code, done.stdout.split()) == (0, ["PREDICTION", "0", "1"])
@@ -110,7 +110,7 @@ def test_predict(run: Run, platform: Any):
     }
 
 
-def test_predict_with_probabilities(run: Run, platform: Any):
+def test_predict_prints_probabilities(run: Run, platform: Any):
     platform.on("POST", "/mlops/inference", ANSWER | {"probabilities": [[0.9, 0.1], [0.2, 0.8]], "classes": ["no", "yes"]})
     done = run("predict", "churn", "-i", "[[1], [2]]", "--proba", "--alias", "champion")
     assert [line.split() for line in done.stdout.splitlines()] == [
@@ -121,7 +121,7 @@ def test_predict_with_probabilities(run: Run, platform: Any):
     assert platform.sent("POST", "/mlops/inference")[0]["return_probabilities"] is True
 
 
-def test_json_from_a_file_and_stdin(run: Run, platform: Any, tmp_path: Path):
+def test_inputs_are_read_from_a_file_and_stdin(run: Run, platform: Any, tmp_path: Path):
     platform.on("POST", "/mlops/inference", ANSWER)
     text = '[{"a": 1}]'
     (tmp_path / "x.json").write_text("\ufeff" + text, encoding="utf-8")
@@ -131,7 +131,7 @@ def test_json_from_a_file_and_stdin(run: Run, platform: Any, tmp_path: Path):
 
 
 @pytest.mark.parametrize("name", ["x.csv", "@x.csv", "X.CSV", "-"])
-def test_a_csv_is_sent_as_it_is(run: Run, platform: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str):
+def test_csv_is_sent_unchanged(run: Run, platform: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str):
     platform.on("POST", "/mlops/inference", ANSWER)
     text = '\ufeffzip,country\r\n01234,NA\r\n"",\r\n'
     monkeypatch.chdir(tmp_path)
@@ -154,7 +154,7 @@ def test_a_csv_is_sent_as_it_is(run: Run, platform: Any, tmp_path: Path, monkeyp
         ('{"a": [Infinity]}', "a holds an infinite number"),
     ],
 )
-def test_inputs_that_are_none(run: Run, platform: Any, inputs: str, words: str):
+def test_malformed_inputs_are_wrong_usage(run: Run, platform: Any, inputs: str, words: str):
     done = run("predict", "churn", "-i", inputs)
     assert done.exit_code == 2
     assert words in done.stderr

@@ -21,7 +21,7 @@ STATS: dict[str, Any] = {
 TOLD = {"request_id": "r1", "true_value": [1, "ü"], "received_at": "2026-01-02T03:04:05Z"}
 
 
-def test_stats(run: Run, platform: Any):
+def test_stats_prints_statistics(run: Run, platform: Any):
     platform.on("GET", f"{VERSION}/stats", STATS)
     facts = run("models", "stats", "churn", "3").stdout
     for text in ("200", "5 (2.50%)", "wrong_inputs=5", "1.25 ms", "200 MiB", "2 (1 of them queued)", "0.50 s"):
@@ -29,7 +29,7 @@ def test_stats(run: Run, platform: Any):
     assert json.loads(run("models", "stats", "churn", "3", "-o", "json").stdout) == STATS
 
 
-def test_stats_of_a_version_that_was_never_asked(run: Run, platform: Any):
+def test_stats_of_an_unused_version_are_empty(run: Run, platform: Any):
     nothing = STATS | {key: None for key in STATS if key.startswith("latency") or key in {"since", "mean_batch_rows"}}
     platform.on("GET", f"{VERSION}/stats", nothing | {"load_mean_seconds": None, "error_rate": None, "errors": 0})
     assert run("models", "stats", "churn", "3").exit_code == 0
@@ -42,7 +42,7 @@ def test_feedback_is_listed(run: Run, platform: Any):
     assert row.split()[:3] == ["r1", "[1,", '"ü"]']
 
 
-def test_feedback_is_told(run: Run, platform: Any, tmp_path: Path):
+def test_feedback_is_sent(run: Run, platform: Any, tmp_path: Path):
     platform.on("POST", f"{VERSION}/feedback", {"accepted": 1})
     told = run("models", "feedback", "churn", "3", "--request-id", "r1", "--true-value", "[1, 0]")
     assert "told of 1 requests" in told.stderr
@@ -64,6 +64,6 @@ def test_feedback_is_told(run: Run, platform: Any, tmp_path: Path):
         (["--file", "x", "--request-id", "r1"], "cannot be used together"),
     ],
 )
-def test_what_cannot_be_told(run: Run, options: list[str], said: str):
+def test_malformed_feedback_is_wrong_usage(run: Run, options: list[str], said: str):
     refused = run("models", "feedback", "churn", "3", *options)
     assert (refused.exit_code, said in " ".join(refused.stderr.split())) == (2, True), refused.stderr

@@ -1,4 +1,4 @@
-"""For whom jobs run, as the command line says it, and how it tells of a full quota."""
+"""The owner option of the command line, and its message about a full quota."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def owner_sent(platform: Any) -> str | None:
     return headers.get("X-Raylift-Owner")
 
 
-def test_the_option_goes_before_the_environment(run: Run, script: str, platform: Any, monkeypatch: pytest.MonkeyPatch):
+def test_owner_option_overrides_the_environment(run: Run, script: str, platform: Any, monkeypatch: pytest.MonkeyPatch):
     platform.on("POST", UPLOAD, ACCEPTED, status=202)
     monkeypatch.delenv("RAYLIFT_OWNER", raising=False)
     assert (run("train", script).exit_code, owner_sent(platform)) == (0, None)
@@ -42,7 +42,7 @@ def test_the_option_goes_before_the_environment(run: Run, script: str, platform:
     assert (run("train", script, "--owner", "ann").exit_code, owner_sent(platform)) == (0, "ann")
 
 
-def test_what_is_no_name_is_wrong_usage(run: Run, script: str, platform: Any, monkeypatch: pytest.MonkeyPatch):
+def test_malformed_owner_is_wrong_usage(run: Run, script: str, platform: Any, monkeypatch: pytest.MonkeyPatch):
     told = run("train", script, "--owner", "Ann Smith")
     assert (told.exit_code, told.stdout) == (2, "")
     assert told.stderr.startswith("Error: 'Ann Smith' is no owner's name")
@@ -51,7 +51,7 @@ def test_what_is_no_name_is_wrong_usage(run: Run, script: str, platform: Any, mo
     assert platform.requests == []
 
 
-def test_list_takes_an_owner_and_show_tells_it(run: Run, platform: Any, job: Any, job_id: str):
+def test_list_filters_by_owner_and_show_prints_it(run: Run, platform: Any, job: Any, job_id: str):
     platform.on("GET", JOBS, {"jobs": [job(owner="ann")], "next_cursor": None})
     platform.on("GET", f"{JOBS}/{job_id}", job("queued", owner="ann", reason="waiting_for_quota", message="2 running jobs"))
     assert run("jobs", "list", "--owner", "ann").exit_code == 0
@@ -62,7 +62,7 @@ def test_list_takes_an_owner_and_show_tells_it(run: Run, platform: Any, job: Any
     assert "2 running jobs" in shown
 
 
-def test_a_full_quota_says_what_to_do_and_when(run: Run, script: str, platform: Any):
+def test_full_quota_prints_what_to_do_and_when(run: Run, script: str, platform: Any):
     detail = "2 jobs of 'ann' wait already. Wait until some have started, cancel some, or have the quota raised."
     body = {"title": "No", "status": 429, "detail": detail, "code": "quota_exceeded", "owner": "ann"}
     platform.on("POST", UPLOAD, body, status=429, headers={"Retry-After": "10"})

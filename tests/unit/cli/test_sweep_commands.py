@@ -73,7 +73,7 @@ def script(tmp_path: Path) -> str:
     return str(path)
 
 
-def test_values_are_sent_as_they_were_typed(run: Run, platform: Any, script: str) -> None:
+def test_parameter_values_are_sent_as_typed(run: Run, platform: Any, script: str) -> None:
     platform.on("POST", UPLOAD, ACCEPTED, status=202)
     options = ["--sweep", "lr=0.010,1e-1", "--sweep", "eq=a=b", "--sweep-as", "arguments", "--metric", "acc", "--mode", "min"]
     result = run("train", script, "-m", "churn", *options, "--register-best", "--max-parallel", "2")
@@ -99,13 +99,13 @@ def test_values_are_sent_as_they_were_typed(run: Run, platform: Any, script: str
         (["--register-best"], "are of a sweep"),
     ],
 )
-def test_wrong_usage_is_said(run: Run, script: str, options: list[str], says: str) -> None:
+def test_wrong_usage_of_sweeps_is_explained(run: Run, script: str, options: list[str], says: str) -> None:
     result = run("train", script, *options)
     assert result.exit_code == 2
     assert says in result.stderr
 
 
-def test_follow_shows_the_table_the_best_first(run: Run, platform: Any, script: str, job: Any) -> None:
+def test_follow_prints_the_table_with_the_best_first(run: Run, platform: Any, script: str, job: Any) -> None:
     platform.on("POST", UPLOAD, ACCEPTED, status=202)
     best = row("job_2", "0.1", 0.9, model_version="4")
     platform.on("GET", SWEEP, sweep_json("completed", row("job_1", "0.01", 0.5), best, best=best))
@@ -122,7 +122,7 @@ def test_follow_shows_the_table_the_best_first(run: Run, platform: Any, script: 
 
 
 @pytest.mark.parametrize(("status", "code"), [("ready", 0), ("unhealthy", 1)])
-def test_follow_waits_for_the_first_health_check_of_the_best(
+def test_follow_waits_for_the_best_version_to_be_checked(
     run: Run, platform: Any, script: str, job: Any, status: str, code: int
 ) -> None:
     platform.on("POST", UPLOAD, ACCEPTED, status=202)
@@ -145,7 +145,7 @@ def test_follow_ends_with_1_when_the_sweep_fails(run: Run, platform: Any, script
     assert "failed (script_error)" in result.stdout
 
 
-def test_show_list_cancel_delete(run: Run, platform: Any) -> None:
+def test_sweeps_are_shown_listed_cancelled_and_deleted(run: Run, platform: Any) -> None:
     answer = sweep_json("running", row("job_1", "0.01", 0.5))
     platform.on("GET", SWEEP, answer)
     platform.on("GET", SWEEPS, {"sweeps": [answer], "next_cursor": "more"})

@@ -20,7 +20,7 @@ MOVE = CHANGE | {
 }  # fmt: skip
 
 
-def test_show_and_set(run: Run, platform: Any):
+def test_table_is_shown_and_set(run: Run, platform: Any):
     platform.on("GET", PATH, VIEW)
     platform.on("PUT", PATH, VIEW)
     shown = run("traffic", "show", "churn")
@@ -43,12 +43,12 @@ def test_show_and_set(run: Run, platform: Any):
     ]
 
 
-def test_a_route_that_is_none(run: Run):
+def test_malformed_route_is_wrong_usage(run: Run):
     refused = run("traffic", "set", "churn", "3")
     assert (refused.exit_code, "VERSION=WEIGHT" in refused.stderr) == (2, True)
 
 
-def test_one_version_with_a_part_asks_for_the_rest(run: Run, platform: Any):
+def test_partial_share_of_a_single_version_is_wrong_usage(run: Run, platform: Any):
     platform.on("PUT", PATH, VIEW)
     refused = run("traffic", "set", "churn", "2=10")
     assert (refused.exit_code, platform.sent("PUT", PATH)) == (2, [])
@@ -67,7 +67,7 @@ def test_aliases_are_listed(run: Run, platform: Any):
     assert json.loads(run("models", "alias", "list", "churn", "-o", "json").stdout) == {"next": "4", "champion": "3"}
 
 
-def test_history(run: Run, platform: Any):
+def test_history_prints_changes(run: Run, platform: Any):
     platform.on("GET", f"{PATH}/history", {"model_name": "churn", "changes": [CHANGE, MOVE], "next_before": None})
     _, put, move = run("traffic", "history", "churn").stdout.splitlines()
     assert put.split()[:5] == ["2", "put", "ann", "newest", "3=90"]
@@ -75,7 +75,7 @@ def test_history(run: Run, platform: Any):
     assert move.split()[:7] == ["1", "alias", "mlflow", "next:", "none", "next:", "4"]
 
 
-def test_rollback(run: Run, platform: Any):
+def test_rollback_restores_a_table(run: Run, platform: Any):
     path = "/mlops/models/churn/rollback"
     platform.on("POST", path, VIEW)
     run("traffic", "rollback", "churn")
@@ -84,12 +84,12 @@ def test_rollback(run: Run, platform: Any):
     assert run("traffic", "rollback", "churn", "--revision", "1", "--alias", "next").exit_code == 2
 
 
-def test_delete_says_what_follows(run: Run, platform: Any):
+def test_delete_prints_which_version_answers_now(run: Run, platform: Any):
     platform.on("DELETE", PATH, VIEW | {"routes": []})
     assert "newest version that answers" in run("traffic", "delete", "churn").stderr
 
 
-def test_aliases(run: Run, platform: Any):
+def test_aliases_are_set_and_deleted(run: Run, platform: Any):
     path = "/mlops/models/churn/aliases/champion"
     platform.on("PUT", path, ALIAS)
     platform.on("DELETE", path, ALIAS | {"version": None, "previous_version": "4"})

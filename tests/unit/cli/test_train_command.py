@@ -35,7 +35,7 @@ def taken(platform: Any) -> None:
     platform.on("POST", UPLOAD, ACCEPTED, status=202)
 
 
-def test_the_id_is_the_data_and_the_rest_is_talk(run: Run, script: Path, platform: Any, job_id: str):
+def test_stdout_has_the_job_id_only(run: Run, script: Path, platform: Any, job_id: str):
     done = run("train", str(script))
     assert (done.exit_code, done.stdout) == (0, job_id + "\n")
     assert f"raylift jobs logs {job_id} --follow" in done.stderr
@@ -45,7 +45,7 @@ def test_the_id_is_the_data_and_the_rest_is_talk(run: Run, script: Path, platfor
     )
 
 
-def test_every_option_arrives(run: Run, script: Path, platform: Any, tmp_path: Path):
+def test_every_option_is_sent(run: Run, script: Path, platform: Any, tmp_path: Path):
     (tmp_path / "r.txt").write_text("pandas>=2\n# no\n")
     args = "--experiment E --model M --requirements scikit-learn --requirements xgboost>=2 --env A=1 --env B=x=y"
     args += " --arg --depth --arg 3 --cpus 2 --memory 4GiB --gpus 0.5 --timeout 90 --tag team=a --priority 70 --max-retries 2"
@@ -74,12 +74,12 @@ def test_every_option_arrives(run: Run, script: Path, platform: Any, tmp_path: P
     assert platform.requests[0][3]["Idempotency-Key"] == "k"
 
 
-def test_json_is_what_the_api_gave(run: Run, script: Path):
+def test_json_output_is_the_api_s_answer(run: Run, script: Path):
     assert json.loads(run("train", str(script), "--output", "json").stdout) == ACCEPTED
     assert json.loads(run("--output", "json", "train", str(script)).stdout) == ACCEPTED
 
 
-def test_a_syntax_error_has_file_line_and_column(run: Run, script: Path, platform: Any):
+def test_syntax_error_has_file_line_and_column(run: Run, script: Path, platform: Any):
     errors = [
         {"field": "script_content", "detail": "invalid syntax", "line": 2, "column": 12},
         {"field": "requirements", "detail": "'??' is no requirement"},
@@ -118,7 +118,7 @@ JOB = f"/mlops/training/jobs/{ACCEPTED['job_id']}"
 STREAM = "id: 4\ndata: one\n\nid: 8\ndata: two\n\nevent: end\ndata: completed\n\n"
 
 
-def test_follow_shows_output_on_stdout_and_phases_on_stderr(run: Run, script: Path, platform: Any, job: Any):
+def test_follow_prints_output_on_stdout_and_phases_on_stderr(run: Run, script: Path, platform: Any, job: Any):
     done_job = job("completed", metrics={"accuracy": 0.93}, model_version="3", duration_seconds=1.5, phases={"script": 1.5})
     platform.on("GET", JOB, job("running", phase="script"), done_job)
     platform.on("GET", LOGS, STREAM, headers={"Content-Type": "text/event-stream"})
@@ -144,7 +144,7 @@ def test_follow_waits_for_the_first_health_check(run: Run, script: Path, platfor
     assert ("no xgboost" in done.stderr) == bool(code)
 
 
-def test_notes_of_the_platform_are_said(run: Run, script: Path, platform: Any):
+def test_notes_of_the_platform_are_printed(run: Run, script: Path, platform: Any):
     platform.on("POST", UPLOAD, ACCEPTED | {"notes": ["Hashes are not checked."]}, status=202)
     done = run("train", str(script))
     assert (done.exit_code, done.stdout.strip()) == (0, ACCEPTED["job_id"])
@@ -159,7 +159,7 @@ def test_follow_ends_with_1_when_the_job_fails(run: Run, script: Path, platform:
     assert done.stderr.splitlines()[-1].endswith("failed: script_error: exit code 1")
 
 
-def test_follow_with_json_gives_the_job_on_stdout_alone(run: Run, script: Path, platform: Any, job: Any):
+def test_follow_with_json_prints_only_the_job_on_stdout(run: Run, script: Path, platform: Any, job: Any):
     platform.on("GET", JOB, job("completed"))
     platform.on("GET", LOGS, STREAM)
     done = run("train", str(script), "-f", "-o", "json")
@@ -167,7 +167,7 @@ def test_follow_with_json_gives_the_job_on_stdout_alone(run: Run, script: Path, 
     assert "one\ntwo\n" in done.stderr
 
 
-def test_a_project_is_uploaded_with_its_entrypoint(run: Run, tmp_path: Path, platform: Any, job_id: str):
+def test_project_is_uploaded_with_its_entrypoint(run: Run, tmp_path: Path, platform: Any, job_id: str):
     (tmp_path / "fit.py").write_text("print(1)")
     done = run("train", str(tmp_path), "--entrypoint", "fit.py", "--model", "churn")
     assert (done.exit_code, done.stdout) == (0, job_id + "\n")
@@ -175,7 +175,7 @@ def test_a_project_is_uploaded_with_its_entrypoint(run: Run, tmp_path: Path, pla
     assert b'name="entrypoint"\r\n\r\nfit.py' in body and pack_directory(tmp_path).content in body
 
 
-def test_an_entrypoint_s_errors_have_file_line_and_column(run: Run, tmp_path: Path, platform: Any):
+def test_errors_of_an_entrypoint_have_file_line_and_column(run: Run, tmp_path: Path, platform: Any):
     errors = [{"field": "entrypoint", "detail": "does not compile", "line": 3, "column": 5}]
     platform.refuse("POST", UPLOAD, 422, "invalid_request", "entrypoint does not compile", errors=errors)
     done = run("train", str(tmp_path), "--entrypoint", "jobs/fit.py")
@@ -183,7 +183,7 @@ def test_an_entrypoint_s_errors_have_file_line_and_column(run: Run, tmp_path: Pa
     assert f"{tmp_path}/jobs/fit.py:3:5: does not compile" in done.stderr
 
 
-def test_a_project_without_an_entrypoint_or_with_what_it_may_not_hold(run: Run, tmp_path: Path, platform: Any):
+def test_project_without_entrypoint_or_with_bad_files_is_refused(run: Run, tmp_path: Path, platform: Any):
     done = run("train", str(tmp_path))
     assert done.exit_code == 2
     assert "name the script in it, e.g. --entrypoint train.py" in done.stderr

@@ -1,4 +1,4 @@
-"""On a machine that has only the client."""
+"""The command line on a machine that has only the client."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ def raylift(*args: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize("command", ["up", "down", "status", "doctor"])
-def test_commands_of_the_platform_name_the_extra(command: str):
+def test_platform_commands_name_the_missing_extra(command: str):
     done = raylift(command, "--state-dir", "x")
     assert (done.returncode, done.stdout) == (2, "")
     assert 'pip install "raylift[server]"' in done.stderr
 
 
-def test_the_rest_works_without_it():
+def test_other_commands_work_without_the_server():
     assert raylift("version").returncode == 0
     assert raylift("jobs", "list", "--url", "http://127.0.0.1:9").returncode == 4

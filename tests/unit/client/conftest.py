@@ -1,4 +1,4 @@
-"""A platform made of scripted answers, at the level of the transport: nothing of the SDK is patched."""
+"""A platform with scripted answers at the level of the transport. No part of the SDK is patched."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Answer = httpx.Response | Exception | Callable[[httpx.Request], httpx.Response]
 
 
 class FakeClock(Clock):
-    """Sleeping only moves the time."""
+    """Sleeping only moves the clock."""
 
     def __init__(self) -> None:
         self.time = 1000.0
@@ -33,7 +33,7 @@ class FakeClock(Clock):
 
 @dataclass
 class ScriptedPlatform:
-    """Answers each (method, path) with what was scripted for it, in order; the last answer stays."""
+    """Returns the scripted answers of each (method, path) in order. The last answer is repeated."""
 
     answers: dict[tuple[str, str], list[Answer]] = field(default_factory=dict)
     requests: list[httpx.Request] = field(default_factory=list)

@@ -37,7 +37,7 @@ Problem = Callable[..., httpx.Response]
         (503, Unavailable),
     ],
 )
-def test_a_status_has_its_exception(client: Client, platform: Any, make_problem: Problem, status: int, kind: type[APIError]):
+def test_each_status_has_its_exception(client: Client, platform: Any, make_problem: Problem, status: int, kind: type[APIError]):
     platform.on("POST", "/x", make_problem(status, "a_code", "a sentence", versions=["1", "2"]))
     with pytest.raises(kind) as caught:
         client.request("POST", "/x")
@@ -49,7 +49,7 @@ def test_a_status_has_its_exception(client: Client, platform: Any, make_problem:
     assert f"a sentence ({status} a_code)" in str(error)
 
 
-def test_field_errors_have_their_place(client: Client, platform: Any, make_problem: Problem):
+def test_field_errors_have_line_and_column(client: Client, platform: Any, make_problem: Problem):
     errors = [
         {"field": "script_content", "detail": "invalid syntax", "line": 2, "column": 12},
         {"field": "priority", "detail": "no"},
@@ -61,7 +61,7 @@ def test_field_errors_have_their_place(client: Client, platform: Any, make_probl
     assert "script_content, line 2, column 12: invalid syntax\n  priority: no" in str(caught.value)
 
 
-def test_errors_of_other_shapes_are_understood(client: Client, platform: Any):
+def test_errors_of_other_forms_are_read(client: Client, platform: Any):
     platform.on("GET", "/html", httpx.Response(500, text="<h1>Oh\n  no</h1>"))
     platform.on("GET", "/v2", httpx.Response(404, json={"error": "Model x not found"}))
     platform.on("GET", "/list", httpx.Response(400, json=[1]))
@@ -80,14 +80,14 @@ def test_errors_of_other_shapes_are_understood(client: Client, platform: Any):
         assert words in caught.value.detail
 
 
-def test_an_answer_that_is_no_json_is_no_traceback_of_json(client: Client, platform: Any):
+def test_answer_that_is_not_json_is_an_api_error(client: Client, platform: Any):
     platform.on("GET", "/x", httpx.Response(200, text="<html>please log in"))
     with pytest.raises(APIError, match="is not JSON: '<html>please log in'") as caught:
         client.request("GET", "/x")
     assert caught.value.code == "unexpected_answer"
 
 
-def test_an_answer_of_another_shape_says_which_field(client: Client, platform: Any):
+def test_unexpected_answer_names_the_wrong_field(client: Client, platform: Any):
     platform.on("GET", "/mlops/models", httpx.Response(200, json={"models": [{"model_name": "m"}]}))
     with pytest.raises(APIError, match=r"not a ModelList: models\.0\.latest_version"):
         client.models.list()
@@ -98,7 +98,7 @@ def test_fields_of_a_newer_platform_are_ignored(client: Client, platform: Any, m
     assert client.jobs.get("job_1").status == "running"
 
 
-def test_a_get_is_sent_again_until_it_arrives(client: Client, platform: Any, clock: Any):
+def test_get_is_retried_until_it_arrives(client: Client, platform: Any, clock: Any):
     refused = httpx.ConnectError("refused")
     broken = httpx.RemoteProtocolError("closed")
     platform.on("GET", "/x", refused, broken, httpx.Response(502), httpx.Response(200, json={"ok": True}))
@@ -106,7 +106,7 @@ def test_a_get_is_sent_again_until_it_arrives(client: Client, platform: Any, clo
     assert clock.slept == [0.25, 0.5, 1.0]
 
 
-def test_after_four_attempts_the_failure_is_believed(client: Client, platform: Any):
+def test_get_fails_after_four_attempts(client: Client, platform: Any):
     platform.on("GET", "/x", httpx.ConnectError("[Errno 111] Connection refused"))
     with pytest.raises(ConnectionFailed, match=r"Nothing answers at http://platform.test: .*refused") as caught:
         client.request("GET", "/x")
@@ -114,14 +114,14 @@ def test_after_four_attempts_the_failure_is_believed(client: Client, platform: A
     assert (caught.value.method, caught.value.timed_out) == ("GET", False)
 
 
-def test_a_post_is_sent_again_only_when_it_never_left(client: Client, platform: Any):
+def test_post_is_retried_only_if_it_was_not_sent(client: Client, platform: Any):
     platform.on("POST", "/x", httpx.ConnectError("refused"), httpx.ReadError("reset"), httpx.Response(200, json={}))
     with pytest.raises(ConnectionFailed, match="broke during POST /x"):
         client.request("POST", "/x")
     assert len(platform.requests) == 2
 
 
-def test_no_answer_in_time_is_not_tried_again(client: Client, platform: Any):
+def test_timeout_is_not_retried(client: Client, platform: Any):
     platform.on("GET", "/x", httpx.ReadTimeout("slow"))
     with pytest.raises(ConnectionFailed, match="did not answer GET /x in time") as caught:
         client.request("GET", "/x")
@@ -129,7 +129,7 @@ def test_no_answer_in_time_is_not_tried_again(client: Client, platform: Any):
     assert len(platform.requests) == 1
 
 
-def test_client_errors_are_not_tried_again(client: Client, platform: Any, make_problem: Problem):
+def test_client_errors_are_not_retried(client: Client, platform: Any, make_problem: Problem):
     platform.on("GET", "/x", make_problem(404, "job_not_found", "no"))
     with pytest.raises(NotFound):
         client.request("GET", "/x")
@@ -150,7 +150,7 @@ def test_url_and_key_come_from_the_environment(monkeypatch: pytest.MonkeyPatch, 
     assert platform.requests[1].headers["Authorization"] == "Bearer other"
 
 
-def test_without_environment_it_is_this_machine(monkeypatch: pytest.MonkeyPatch, platform: Any):
+def test_default_url_is_this_machine(monkeypatch: pytest.MonkeyPatch, platform: Any):
     monkeypatch.delenv("RAYLIFT_URL", raising=False)
     monkeypatch.delenv("RAYLIFT_API_KEY", raising=False)
     platform.on("GET", "/x", httpx.Response(204))
@@ -161,12 +161,12 @@ def test_without_environment_it_is_this_machine(monkeypatch: pytest.MonkeyPatch,
 
 
 @pytest.mark.parametrize("url", ["ftp://x", "localhost:8000", "http://"])
-def test_an_address_that_is_none_is_refused(url: str):
+def test_malformed_url_is_refused(url: str):
     with pytest.raises(ValueError, match="write http://HOST:PORT"):
         Client(url)
 
 
-def test_a_path_prefix_is_kept(platform: Any):
+def test_path_prefix_of_the_url_is_kept(platform: Any):
     platform.on("GET", "/ml/raylift/mlops/models", httpx.Response(200, json={"models": []}))
     with Client("https://host/ml/raylift/", transport=httpx.MockTransport(platform)) as client:
         assert client.models.list() == []

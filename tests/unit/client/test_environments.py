@@ -24,14 +24,14 @@ BEGUN = BUILT | {"built": False, "size": None, "created_at": None, "last_used_at
 ONE = f"{PATH}/{BUILT['hash']}"
 
 
-def test_list_and_get(client: Client, platform: Any):
+def test_environments_are_listed_and_read(client: Client, platform: Any):
     platform.on("GET", PATH, httpx.Response(200, json={"environments": [BUILT], "size": 429549, "max_size": 10}))
     platform.on("GET", ONE, httpx.Response(200, json=BUILT))
     assert [seen.lock for seen in client.environments.list()] == [["humanize==4.9.0"]]
     assert client.environments.get("a" * 24).size == 429549
 
 
-def test_prewarm_and_wait(client: Client, platform: Any, tmp_path: Path):
+def test_prewarm_waits_for_the_build(client: Client, platform: Any, tmp_path: Path):
     file = tmp_path / "requirements.txt"
     file.write_text("humanize\n")
     platform.on("POST", PATH, httpx.Response(202, json=BEGUN))
@@ -42,26 +42,26 @@ def test_prewarm_and_wait(client: Client, platform: Any, tmp_path: Path):
     assert platform.bodies() == [{"requirements": ["humanize"]}]
 
 
-def test_wait_ends_with_a_build_that_failed(client: Client, platform: Any):
+def test_wait_raises_for_a_failed_build(client: Client, platform: Any):
     platform.on("POST", PATH, httpx.Response(202, json=BEGUN))
     platform.on("GET", ONE, httpx.Response(200, json=BEGUN | {"message": "it broke"}))
     assert client.environments.wait(client.environments.prewarm(["humanize"])).message == "it broke"
 
 
-def test_wait_gives_up(client: Client, platform: Any):
+def test_wait_ends_at_its_timeout(client: Client, platform: Any):
     platform.on("POST", PATH, httpx.Response(202, json=BEGUN))
     platform.on("GET", ONE, httpx.Response(200, json=BEGUN))
     with pytest.raises(TimeoutError, match="not built after 3 s"):
         client.environments.wait(client.environments.prewarm(["humanize"]), timeout=3)
 
 
-def test_nothing_is_waited_for_where_nothing_is_needed(client: Client, platform: Any):
+def test_prewarm_without_a_build_returns_at_once(client: Client, platform: Any):
     platform.on("POST", PATH, httpx.Response(200, json=BUILT | {"hash": None, "lock": []}))
     assert client.environments.wait(client.environments.prewarm(["numpy"])).hash is None
     assert len(platform.requests) == 1
 
 
-def test_refusals(client: Client, platform: Any):
+def test_refusals_raise_their_exceptions(client: Client, platform: Any):
     platform.on("POST", PATH, problem(422, "environment_error", "No packages meet the requirements nope: …"))
     platform.on("DELETE", ONE, problem(409, "environment_in_use", "in use"))
     with pytest.raises(InvalidRequest, match="nope"):
@@ -70,7 +70,7 @@ def test_refusals(client: Client, platform: Any):
         client.environments.delete("a" * 24)
 
 
-def test_delete(client: Client, platform: Any):
+def test_environment_is_deleted(client: Client, platform: Any):
     platform.on("DELETE", ONE, httpx.Response(204))
     client.environments.delete("a" * 24)
     assert [request.method for request in platform.requests] == ["DELETE"]

@@ -10,14 +10,14 @@ def decode(*chunks: bytes) -> list[StreamEvent]:
     return list(decode_events(chunks))
 
 
-def test_fields_are_read_as_the_standard_has_them():
+def test_fields_are_read_as_in_the_standard():
     assert decode(b": hello\n\nid: 7\nevent: log\ndata: a\ndata:b\nretry: 5\nnonsense\n\ndata\n\n") == [
         StreamEvent("a\nb", "log", "7"),
         StreamEvent("", "message", "7"),
     ]
 
 
-def test_an_event_that_is_cut_off_is_dropped():
+def test_incomplete_event_is_dropped():
     assert decode(b"data: whole\n\ndata: ha") == [StreamEvent("whole")]
     assert decode(b"data: whole\n\ndata: half\n") == [StreamEvent("whole")]
 
@@ -31,7 +31,7 @@ def test_only_cr_and_lf_end_a_line():
 @given(st.lists(st.text(st.characters(exclude_characters="\r\n", exclude_categories=["Cs"])), min_size=1), st.integers(1, 7))
 def test_any_chunking_gives_the_same_events(lines: list[str], size: int):
     raw = "".join(f"id: {number}\r\ndata: {line}\r\n\r\n" for number, line in enumerate(lines)).encode()
-    # The last CR LF may not be split from what follows: a decoder has to wait for it, so something follows.
+    # The last CR LF must be followed by data: a decoder has to wait after a CR.
     raw += b":\n"
     chunks = [raw[start : start + size] for start in range(0, len(raw), size)]
     assert [event.data for event in decode(*chunks)] == lines

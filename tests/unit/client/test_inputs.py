@@ -47,12 +47,12 @@ class Colour(str, enum.Enum):  # noqa: UP042
         ([], []),
     ],
 )
-def test_what_people_hold_becomes_json(given: Any, sent: Any):
+def test_common_input_types_become_json(given: Any, sent: Any):
     assert to_inputs(given) == sent
     json.dumps(to_inputs(given), allow_nan=False)
 
 
-def test_a_frame_is_sent_as_columns():
+def test_frame_is_sent_as_columns():
     frame = pd.DataFrame(
         {
             "float": [1.5, np.nan],
@@ -81,7 +81,7 @@ def test_a_frame_is_sent_as_columns():
     assert to_inputs(pd.DataFrame(np.ones((1, 2)))) == {"0": [1.0], "1": [1.0]}
 
 
-def test_a_frame_with_a_name_twice_is_refused():
+def test_frame_with_a_duplicate_column_is_refused():
     with pytest.raises(ValueError, match="more than one column named 'a'"):
         to_inputs(pd.DataFrame([[1, 2, 3]], columns=["a", "b", "a"]))
     with pytest.raises(ValueError, match="more than one column named '1'"):
@@ -89,23 +89,23 @@ def test_a_frame_with_a_name_twice_is_refused():
 
 
 @pytest.mark.parametrize("array", [np.array([1.0, 2.0]), np.array(3.0), np.float64(1)])
-def test_an_array_that_could_be_a_row_or_a_column_is_refused(array: Any):
+def test_ambiguous_one_dimensional_array_is_refused(array: Any):
     with pytest.raises((ValueError, TypeError), match=r"reshape\(1, -1\) for one row"):
         to_inputs(array)
 
 
 @pytest.mark.parametrize("data", [{"income": [1.0, float("inf")]}, pd.DataFrame({"income": [-np.inf]})])
-def test_infinity_is_refused_by_column(data: Any):
+def test_infinity_is_refused_with_its_column(data: Any):
     with pytest.raises(ValueError, match="income holds an infinite number"):
         to_inputs(data)
 
 
 @pytest.mark.parametrize("data", ["text", b"bytes", 5, None, {1, 2}, object()])
-def test_what_is_no_inputs_is_refused_by_type(data: Any):
+def test_other_types_are_refused_by_name(data: Any):
     with pytest.raises(TypeError, match=f"a {type(data).__name__} cannot be a model's inputs"):
         to_inputs(data)
 
 
-def test_a_value_that_json_has_no_form_for_is_refused():
+def test_value_without_a_json_form_is_refused():
     with pytest.raises(TypeError, match="image holds a bytes"):
         to_inputs({"image": [b"\x00"]})

@@ -20,7 +20,7 @@ def views(platform: Any, *jobs: dict[str, Any] | Exception) -> None:
     platform.on("GET", JOB, *(job if isinstance(job, Exception) else httpx.Response(200, json=job) for job in jobs))
 
 
-def test_waiting_ends_with_the_job(client: Client, platform: Any, clock: Any, make_job: Make):
+def test_wait_ends_with_the_job(client: Client, platform: Any, clock: Any, make_job: Make):
     done = make_job("completed", metrics={"accuracy": 0.9}, model_version="3", duration_seconds=2.5)
     views(platform, make_job("queued"), make_job("running", "script"), done)
     job = client.jobs.get("job_1").wait(progress=False)
@@ -29,7 +29,7 @@ def test_waiting_ends_with_the_job(client: Client, platform: Any, clock: Any, ma
     assert repr(job) == "<Job job_1 completed>"
 
 
-def test_a_failure_is_raised_with_reason_message_and_output(client: Client, platform: Any, make_job: Make):
+def test_wait_raises_a_failure_with_reason_message_and_output(client: Client, platform: Any, make_job: Make):
     views(platform, make_job("failed", reason="script_error", message="exit code 1", logs="Traceback\nValueError: age\n"))
     with pytest.raises(JobFailed, match=r"job_1 failed with script_error: exit code 1\nTraceback\nValueError: age") as caught:
         client.jobs.get("job_1").wait(progress=False)
@@ -38,18 +38,18 @@ def test_a_failure_is_raised_with_reason_message_and_output(client: Client, plat
     assert caught.value.job.job_id == "job_1"
 
 
-def test_a_cancelled_job_is_raised_too(client: Client, platform: Any, make_job: Make):
+def test_wait_raises_for_a_cancelled_job(client: Client, platform: Any, make_job: Make):
     views(platform, make_job("cancelled", reason="cancelled_by_user"))
     with pytest.raises(JobCancelled, match="job_1 was cancelled"):
         client.jobs.get("job_1").wait(progress=False)
 
 
-def test_or_returned_when_that_is_wanted(client: Client, platform: Any, make_job: Make):
+def test_wait_can_return_a_failed_job(client: Client, platform: Any, make_job: Make):
     views(platform, make_job("failed", reason="timeout"))
     assert client.jobs.get("job_1").wait(progress=False, raise_on_failure=False).reason == "timeout"
 
 
-def test_waiting_no_longer_than_the_timeout(client: Client, platform: Any, clock: Any, make_job: Make):
+def test_wait_ends_at_its_timeout(client: Client, platform: Any, clock: Any, make_job: Make):
     views(platform, make_job("running", "script"))
     job = client.jobs.get("job_1")
     with pytest.raises(JobWaitTimeout, match=r"job_1 is still running \(script\) after 1.2 s") as caught:
@@ -59,7 +59,7 @@ def test_waiting_no_longer_than_the_timeout(client: Client, platform: Any, clock
     assert sum(clock.slept) == pytest.approx(1.2)
 
 
-def test_a_platform_that_restarts_is_waited_for(client: Client, platform: Any, make_job: Make):
+def test_wait_survives_a_restart_of_the_platform(client: Client, platform: Any, make_job: Make):
     refused = httpx.ConnectError("refused")
     views(platform, make_job("running"), *[refused] * 12, make_job("completed"))
     seen: list[tuple[str | None, bool]] = []
@@ -68,7 +68,7 @@ def test_a_platform_that_restarts_is_waited_for(client: Client, platform: Any, m
     assert seen == [(None, True), (None, True), (None, True), ("completed", False)]
 
 
-def test_but_not_for_ever(client: Client, platform: Any, clock: Any, make_job: Make):
+def test_wait_ends_if_the_platform_stays_away(client: Client, platform: Any, clock: Any, make_job: Make):
     views(platform, make_job("running"), httpx.ConnectError("refused"))
     started = clock.now()
     with pytest.raises(ConnectionFailed):
@@ -76,7 +76,7 @@ def test_but_not_for_ever(client: Client, platform: Any, clock: Any, make_job: M
     assert 60 < clock.now() - started < 70
 
 
-def test_the_list_is_fetched_page_by_page_as_it_is_read(client: Client, platform: Any, make_job: Make):
+def test_list_is_fetched_page_by_page_as_it_is_read(client: Client, platform: Any, make_job: Make):
     def page(request: httpx.Request) -> httpx.Response:
         start = int(request.url.params.get("cursor", "0"))
         size = int(request.url.params["limit"])
@@ -101,7 +101,7 @@ def test_the_list_is_fetched_page_by_page_as_it_is_read(client: Client, platform
     assert [job.job_id for job in client.jobs.list(limit=3, page_size=2)] == ["job_0", "job_1", "job_2"]
 
 
-def test_what_a_list_says_of_a_job_costs_no_request(client: Client, platform: Any, make_job: Make):
+def test_fields_of_a_listed_job_need_no_request(client: Client, platform: Any, make_job: Make):
     platform.on("GET", "/mlops/training/jobs", httpx.Response(200, json={"jobs": [make_job()], "next_cursor": None}))
     views(platform, make_job("completed", metrics={"a": 1.0}))
     (job,) = client.jobs.list()
@@ -111,7 +111,7 @@ def test_what_a_list_says_of_a_job_costs_no_request(client: Client, platform: An
     assert (len(platform.requests), job.status) == (2, "completed")
 
 
-def test_the_rest_of_a_handle(client: Client, platform: Any, make_job: Make, accepted: dict[str, Any]):
+def test_handle_reads_cancels_reruns_and_deletes(client: Client, platform: Any, make_job: Make, accepted: dict[str, Any]):
     views(platform, make_job())
     platform.on("POST", JOB + "/cancel", httpx.Response(202, json=make_job()))
     platform.on("POST", JOB + "/rerun", httpx.Response(202, json=accepted | {"job_id": "job_2"}))
@@ -143,7 +143,7 @@ class _Chunks(httpx.SyncByteStream):
             yield chunk
 
 
-def test_following_resumes_where_it_was(client: Client, platform: Any, make_job: Make):
+def test_follow_resumes_at_its_position(client: Client, platform: Any, make_job: Make):
     views(platform, *[make_job("running")] * 5, make_job("completed"))
     platform.on(
         "GET",
@@ -159,20 +159,20 @@ def test_following_resumes_where_it_was(client: Client, platform: Any, make_job:
     assert asked == [None, "8", "8", "18", "2:0"]
 
 
-def test_following_ends_when_the_job_has_even_if_the_stream_does_not_say_so(client: Client, platform: Any, make_job: Make):
+def test_follow_ends_with_the_job_without_an_end_event(client: Client, platform: Any, make_job: Make):
     views(platform, make_job("running"), make_job("running"), make_job("completed"))
     platform.on("GET", JOB + "/logs", stream(b"id: 2\ndata: a\n\n"), stream(b"id: 4\ndata: b\n\n"), stream())
     assert list(client.jobs.get("job_1").logs(follow=True)) == ["a", "b"]
 
 
-def test_following_a_platform_that_is_gone_ends_with_an_error(client: Client, platform: Any, make_job: Make):
+def test_follow_raises_if_the_platform_stays_away(client: Client, platform: Any, make_job: Make):
     views(platform, make_job("running"), make_job("running"))
     platform.on("GET", JOB + "/logs", httpx.ConnectError("refused"))
     with pytest.raises(ConnectionFailed):
         list(client.jobs.get("job_1").logs(follow=True))
 
 
-def test_progress_off_a_terminal_is_a_line_per_phase(capsys: pytest.CaptureFixture[str], make_job: Make):
+def test_progress_without_a_terminal_is_one_line_per_phase(capsys: pytest.CaptureFixture[str], make_job: Make):
     with ProgressDisplay("job_1") as display:
         for phases in ({"queued": 0.2}, {"queued": 0.7}):
             display(JobView.model_validate(make_job("queued", phases=phases, reason="waiting_for_capacity")), None)
@@ -190,7 +190,7 @@ def test_progress_off_a_terminal_is_a_line_per_phase(capsys: pytest.CaptureFixtu
     ]
 
 
-def test_progress_of_a_download_is_a_line_a_tenth(capsys: pytest.CaptureFixture[str], make_job: Make):
+def test_progress_of_a_download_is_one_line_per_tenth(capsys: pytest.CaptureFixture[str], make_job: Make):
     looks = [{"downloaded": done, "size": 2**21} for done in (0, 2**20, 2**20 + 1)]
     with ProgressDisplay("job_1") as display:
         for look in looks:
@@ -212,4 +212,4 @@ def test_progress_on_a_terminal_is_one_live_line(make_job: Make):
         display(JobView.model_validate(make_job("completed", phases={"script": 3.0})), None)
     last = screen.getvalue()
     assert "job_1 completed (script 3.0 s)\n" in last.replace("\r", "")
-    assert "\x1b[?25h" in last  # the cursor is shown again
+    assert "\x1b[?25h" in last  # the cursor is visible again

@@ -34,7 +34,7 @@ def deployments(platform: ScriptedPlatform) -> Any:
 
 @pytest.mark.parametrize("uri", ["models:/churn/3", "models:/churn@champion", "models:/churn/latest"])
 @pytest.mark.parametrize("name", ["churn", "churn/3"])
-def test_a_registered_version_is_deployed(deployments: Any, platform: ScriptedPlatform, uri: str, name: str) -> None:
+def test_registered_version_is_deployed(deployments: Any, platform: ScriptedPlatform, uri: str, name: str) -> None:
     config = {"min_replicas": "1", "cpus": "0.5", "memory": "1GiB", "batch_max_rows": "32", "batch_wait_ms": "2"}
     made = deployments.create_deployment(name, uri, config=config)
     assert (made["name"], made["flavor"], made["status"]) == ("churn/3", "python_function", "ready")
@@ -42,13 +42,13 @@ def test_a_registered_version_is_deployed(deployments: Any, platform: ScriptedPl
     assert platform.bodies() == [{"min_replicas": 1, "cpus": 0.5, "memory": "1GiB", "batching": batching}]
 
 
-def test_one_value_of_batching_leaves_the_other_alone(deployments: Any, platform: ScriptedPlatform) -> None:
+def test_one_batching_option_leaves_the_other_unchanged(deployments: Any, platform: ScriptedPlatform) -> None:
     deployments.update_deployment("churn/3", config={"batch_wait_ms": "1"})
     deployments.update_deployment("churn/3", config={"batch_max_rows": "8"})
     assert platform.bodies() == [{"batching": {"wait_ms": 1.0}}, {"batching": {"max_rows": 8}}]
 
 
-def test_batching_is_ended_by_groups_of_one(deployments: Any, platform: ScriptedPlatform) -> None:
+def test_batch_max_rows_1_ends_batching(deployments: Any, platform: ScriptedPlatform) -> None:
     deployments.update_deployment("churn/3", config={"batch_max_rows": 1})
     assert platform.bodies() == [{"batching": None}]
 
@@ -73,19 +73,19 @@ def test_batching_is_ended_by_groups_of_one(deployments: Any, platform: Scripted
         (lambda _: mlflow_deployments.run_local("churn", "models:/churn/3"), "raylift up"),
     ],
 )
-def test_what_is_wrong_is_said(deployments: Any, call: Callable[[Any], Any], said: str) -> None:
+def test_wrong_arguments_are_explained(deployments: Any, call: Callable[[Any], Any], said: str) -> None:
     with pytest.raises(MlflowException, match=re.escape(said)):
         call(deployments)
 
 
 @pytest.mark.parametrize("target", ["raylift", "raylift://"])
-def test_the_environment_names_the_platform(monkeypatch: pytest.MonkeyPatch, target: str) -> None:
+def test_environment_variable_names_the_platform(monkeypatch: pytest.MonkeyPatch, target: str) -> None:
     monkeypatch.setenv("RAYLIFT_URL", "https://models.example")
     client: Any = get_deploy_client(target)
     assert client._client.base_url == "https://models.example"
 
 
-def test_an_update_needs_a_deployment(deployments: Any, platform: ScriptedPlatform) -> None:
+def test_update_needs_a_deployment(deployments: Any, platform: ScriptedPlatform) -> None:
     platform.on("GET", PATH, problem(404, "deployment_not_found", "churn/3 is not deployed"))
     with pytest.raises(MlflowException, match="not deployed") as absent:
         deployments.update_deployment("churn/3", config={"min_replicas": 1})
@@ -102,14 +102,14 @@ def test_delete_may_be_repeated(deployments: Any, platform: ScriptedPlatform) ->
         deployments.delete_deployment("churn/3")
 
 
-def test_what_is_out_of_service_is_not_listed(deployments: Any, platform: ScriptedPlatform) -> None:
+def test_stopped_deployment_is_not_listed(deployments: Any, platform: ScriptedPlatform) -> None:
     stopped = {**DEPLOYMENT, "model_version": "2", "status": "stopped"}
     platform.on("GET", "/mlops/deployments", httpx.Response(200, json={"deployments": [stopped, DEPLOYMENT]}))
     assert [entry["name"] for entry in deployments.list_deployments()] == ["churn/3"]
 
 
 @pytest.mark.parametrize(("name", "asked"), [("churn", {}), ("churn/3", {"model_version": "3"})])
-def test_prediction(deployments: Any, platform: ScriptedPlatform, name: str, asked: dict[str, str]) -> None:
+def test_predict_returns_predictions(deployments: Any, platform: ScriptedPlatform, name: str, asked: dict[str, str]) -> None:
     answer = {"model_name": "churn", "model_version": "3", "predictions": [1, 0], "inference_time_ms": 0.5}
     platform.on("POST", "/mlops/inference", httpx.Response(200, json=answer))
     predicted = deployments.predict(name, pd.DataFrame({"age": [1, 2]}))
@@ -126,14 +126,14 @@ def test_prediction(deployments: Any, platform: ScriptedPlatform, name: str, ask
         (500, "INTERNAL_ERROR"),
     ],
 )
-def test_the_platforms_errors_are_mlflows(deployments: Any, platform: ScriptedPlatform, status: int, code: str) -> None:
+def test_errors_become_mlflow_exceptions(deployments: Any, platform: ScriptedPlatform, status: int, code: str) -> None:
     platform.on("GET", PATH, problem(status, "some_code", "what it says"))
     with pytest.raises(MlflowException, match="what it says") as refused:
         deployments.get_deployment("churn/3")
     assert refused.value.error_code == code
 
 
-def test_its_connections_are_closed_with_it() -> None:
+def test_connections_are_closed_with_the_client() -> None:
     client: Any = get_deploy_client("raylift://platform:8000")
     http = client._client._connection._http
     del client

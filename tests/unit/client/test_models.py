@@ -42,7 +42,7 @@ VERSION = {
 PATH = "/mlops/models/churn/versions/3"
 
 
-def test_models_and_versions(client: Client, platform: Any):
+def test_models_and_versions_are_read(client: Client, platform: Any):
     model = {"model_name": "churn", "created_at": "2026-01-02T03:04:05Z", "aliases": {"champion": "3"}}
     summary = model | {"latest_version": "3", "updated_at": None, "ready_versions": ["3"]}
     platform.on("GET", "/mlops/models", httpx.Response(200, json={"models": [summary]}))
@@ -53,7 +53,7 @@ def test_models_and_versions(client: Client, platform: Any):
     assert client.models.version("churn", 3).lineage.job_id == "job_1"
 
 
-def test_deployments(client: Client, platform: Any):
+def test_deployments_are_read_changed_and_deleted(client: Client, platform: Any):
     path = PATH + "/deployment"
     platform.on("GET", "/mlops/deployments", httpx.Response(200, json={"deployments": [DEPLOYMENT]}))
     platform.on("GET", path, httpx.Response(200, json=DEPLOYMENT))

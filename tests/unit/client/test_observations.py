@@ -13,7 +13,7 @@ VERSION = "/mlops/models/churn/versions/3"
 ANSWER = {"model_name": "churn", "model_version": "3", "predictions": [1], "inference_time_ms": 0.1}
 
 
-def test_stats(client: Client, platform: Any):
+def test_stats_are_read(client: Client, platform: Any):
     platform.on("GET", f"{VERSION}/stats", httpx.Response(200, json=STATS))
     stats = client.models.stats("churn", 3)
     assert (stats.requests, stats.error_rate, stats.latency_p95_ms, stats.errors_by_kind) == (
@@ -24,14 +24,14 @@ def test_stats(client: Client, platform: Any):
     )
 
 
-def test_a_prediction_knows_its_request(client: Client, platform: Any):
+def test_prediction_has_its_request_id(client: Client, platform: Any):
     platform.on("POST", "/mlops/inference", httpx.Response(200, json=ANSWER))
     first, second = client.predict("churn", [[1.0]]), client.predict("churn", [[1.0]], request_id="mine")
     assert [request.headers["x-request-id"] for request in platform.requests] == [first.request_id, "mine"]
     assert (len(first.request_id or ""), second.request_id) == (32, "mine")
 
 
-def test_true_values_are_told_by_request(client: Client, platform: Any):
+def test_feedback_is_sent_by_request_id(client: Client, platform: Any):
     platform.on("POST", f"{VERSION}/feedback", httpx.Response(200, json={"accepted": 2}))
     assert client.models.send_feedback("churn", 3, {"r1": 1, "r2": [0, 1]}) == 2
     assert json.loads(platform.requests[0].content) == {
@@ -51,7 +51,7 @@ def test_feedback_is_read_page_by_page(client: Client, platform: Any):
     assert [request.url.params.get("cursor") for request in platform.requests] == [None, "next"]
 
 
-def test_a_payload_log_is_asked_for_and_ended(client: Client, platform: Any):
+def test_payload_log_is_started_and_ended(client: Client, platform: Any):
     view = {
         "model_name": "churn", "model_version": "3", "status": "ready", "replicas": 1, "message": None, "min_replicas": 0,
         "max_replicas": 2, "target_ongoing_requests": 8.0, "max_ongoing_requests": 64, "max_queued_requests": 1024,

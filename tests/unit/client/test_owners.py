@@ -1,4 +1,4 @@
-"""For whom jobs run, as the SDK says it, and what it makes of a full quota."""
+"""The SDK's owner, and its error for a full quota."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def owner_sent(platform: Any, accepted: dict[str, Any]) -> Callable[..., str | N
     return sent
 
 
-def test_an_argument_goes_before_the_environment(owner_sent: Callable[..., str | None], monkeypatch: pytest.MonkeyPatch):
+def test_owner_argument_overrides_the_environment(owner_sent: Callable[..., str | None], monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delenv("RAYLIFT_OWNER", raising=False)
     assert owner_sent() is None
     assert owner_sent(owner="ann") == "ann"
@@ -37,7 +37,7 @@ def test_an_argument_goes_before_the_environment(owner_sent: Callable[..., str |
 
 
 @pytest.mark.parametrize("name", ["Ann Smith", "jürgen", "-ann", "a" * 65, "ann\n"])
-def test_what_is_no_name_is_told_before_anything_is_sent(name: str, monkeypatch: pytest.MonkeyPatch):
+def test_malformed_owner_is_refused_before_any_request(name: str, monkeypatch: pytest.MonkeyPatch):
     with pytest.raises(ValueError, match=r"is no owner.s name .*write 1 to 64 letters"):
         Client(owner=name)
     monkeypatch.setenv("RAYLIFT_OWNER", name)
@@ -45,13 +45,13 @@ def test_what_is_no_name_is_told_before_anything_is_sent(name: str, monkeypatch:
         Client()
 
 
-def test_jobs_of_an_owner_are_asked_for(client: Client, platform: Any, make_job: Callable[..., Any]):
+def test_list_filters_by_owner(client: Client, platform: Any, make_job: Callable[..., Any]):
     platform.on("GET", JOBS, httpx.Response(200, json={"jobs": [make_job(owner="ann")], "next_cursor": None}))
     assert [job.summary.owner for job in client.jobs.list(owner="ann")] == ["ann"]
     assert platform.requests[-1].url.params["owner"] == "ann"
 
 
-def test_a_full_quota_is_not_knocked_at_again(client: Client, platform: Any, make_problem: Callable[..., Any], clock: Any):
+def test_full_quota_is_not_retried(client: Client, platform: Any, make_problem: Callable[..., Any], clock: Any):
     detail = "2 jobs of 'ann' wait already. Wait until some have started, cancel some, or have the quota raised."
     full = make_problem(429, "quota_exceeded", detail, {"Retry-After": "10"}, owner="ann", max_queued_jobs=2)
     platform.on("POST", UPLOAD, full)

@@ -17,7 +17,7 @@ Problem = Callable[..., httpx.Response]
 ANSWER = {"model_name": "churn", "model_version": "3", "predictions": [0, 1], "inference_time_ms": 0.8}
 
 
-def test_the_least_that_can_be_asked(client: Client, platform: Any):
+def test_predict_with_the_fewest_arguments(client: Client, platform: Any):
     platform.on("POST", INFERENCE, httpx.Response(200, json=ANSWER))
     answer = client.predict("churn", np.ones((2, 2)))
     assert platform.bodies() == [{"model_name": "churn", "inputs": [[1.0, 1.0], [1.0, 1.0]]}]
@@ -26,7 +26,7 @@ def test_the_least_that_can_be_asked(client: Client, platform: Any):
     assert answer.to_numpy().tolist() == [0, 1]
 
 
-def test_the_most(client: Client, platform: Any):
+def test_predict_with_all_arguments(client: Client, platform: Any):
     more = {"probabilities": [[0.9, 0.1], [0.2, 0.8]], "classes": ["no", "yes"]}
     platform.on("POST", INFERENCE, httpx.Response(200, json=ANSWER | more))
     answer = client.predict("churn", {"a": [1, 2]}, version=3, alias="champion", proba=True, params={"t": 1})
@@ -44,7 +44,7 @@ def test_the_most(client: Client, platform: Any):
 
 
 @pytest.mark.parametrize("is_file", [True, False])
-def test_a_csv_is_sent_as_it_is(client: Client, platform: Any, tmp_path: Path, is_file: bool):
+def test_csv_is_sent_unchanged(client: Client, platform: Any, tmp_path: Path, is_file: bool):
     platform.on("POST", INFERENCE, httpx.Response(200, json=ANSWER))
     content = b"zip,country\n01234,NA\n"
     (tmp_path / "rows.csv").write_bytes(content)
@@ -56,7 +56,7 @@ def test_a_csv_is_sent_as_it_is(client: Client, platform: Any, tmp_path: Path, i
     assert request.headers["x-scale-up-timeout"] == "60"
 
 
-def test_not_now_is_obeyed_within_the_timeout(client: Client, platform: Any, clock: Any, make_problem: Problem):
+def test_retry_after_is_obeyed_within_the_timeout(client: Client, platform: Any, clock: Any, make_problem: Problem):
     later = make_problem(503, "deployment_not_ready", "starting", {"Retry-After": "7"})
     full = make_problem(429, "queue_full", "full", {"Retry-After": "1"})
     platform.on("POST", INFERENCE, later, later, later, later, later, full, httpx.Response(200, json=ANSWER))
@@ -66,7 +66,7 @@ def test_not_now_is_obeyed_within_the_timeout(client: Client, platform: Any, clo
     assert waits == ["60", "53", "46", "39", "32", "25", "24"]
 
 
-def test_and_no_longer(client: Client, platform: Any, clock: Any, make_problem: Problem):
+def test_retries_end_at_the_timeout(client: Client, platform: Any, clock: Any, make_problem: Problem):
     platform.on("POST", INFERENCE, make_problem(503, "deployment_not_ready", "starting", {"Retry-After": "7"}))
     with pytest.raises(Unavailable, match="starting") as caught:
         client.predict("churn", [[1]], timeout=20)
@@ -74,25 +74,25 @@ def test_and_no_longer(client: Client, platform: Any, clock: Any, make_problem: 
     assert clock.slept == [7.0, 7.0]
 
 
-def test_a_version_that_does_not_load_is_not_waited_for(client: Client, platform: Any, clock: Any, make_problem: Problem):
+def test_unhealthy_version_is_not_retried(client: Client, platform: Any, clock: Any, make_problem: Problem):
     platform.on("POST", INFERENCE, make_problem(503, "deployment_unhealthy", "no module named x", {"Retry-After": "5"}))
     with pytest.raises(Unavailable, match="no module named x"):
         client.predict("churn", [[1]])
     assert clock.slept == []
 
 
-def test_wrong_inputs_are_said_by_the_platform(client: Client, platform: Any, make_problem: Problem):
+def test_errors_in_the_inputs_come_from_the_platform(client: Client, platform: Any, make_problem: Problem):
     platform.on("POST", INFERENCE, make_problem(422, "invalid_request", "The model wants 20 features; 2 came."))
     with pytest.raises(InvalidRequest, match="wants 20 features"):
         client.predict("churn", [[1, 2]])
 
 
-def test_a_lost_connection_is_no_lost_prediction(client: Client, platform: Any):
+def test_prediction_is_retried_after_a_lost_connection(client: Client, platform: Any):
     platform.on("POST", INFERENCE, httpx.ReadError("reset"), httpx.Response(502), httpx.Response(200, json=ANSWER))
     assert client.predict("churn", [[1]]).predictions == [0, 1]
 
 
-def test_arrays_are_the_only_ones_to_need_numpy():
+def test_only_arrays_need_numpy():
     code = """
 import sys
 sys.modules["numpy"] = None

@@ -31,7 +31,7 @@ def packed(root: Path) -> set[str]:
     return {file.path for file in unpack(pack_directory(root).content)}
 
 
-def test_the_same_files_are_the_same_bytes(tmp_path: Path) -> None:
+def test_equal_files_give_equal_archives(tmp_path: Path) -> None:
     files = {"train.py": "1", "pkg/a.py": "2", "data/x.csv": "3"}
     first = pack_directory(write(tmp_path / "a", files))
     second = write(tmp_path / "b", dict(reversed(files.items())))
@@ -39,13 +39,13 @@ def test_the_same_files_are_the_same_bytes(tmp_path: Path) -> None:
     assert pack_directory(second) == first
 
 
-def test_what_is_left_out_unless_someone_says_otherwise(tmp_path: Path) -> None:
+def test_default_exclusions_can_be_overridden(tmp_path: Path) -> None:
     files = [".git/config", ".venv/bin/python", "venv/x", "pkg/__pycache__/a.pyc", "a.pyc", "pkg/a.py", ".env", ".gitignore"]
     write(tmp_path, dict.fromkeys(files, ""))
     assert packed(tmp_path) == {"pkg/a.py", ".env", ".gitignore"}
     write(tmp_path, {".gitignore": "!venv/\n.env\n", ".rayliftignore": "!.env\n"})
     assert packed(tmp_path) == {"pkg/a.py", ".env", ".gitignore", ".rayliftignore", "venv/x"}
-    # Everything but Python files: that is no wish for all the Python files of a virtual environment.
+    # All files except Python files. That does not mean the Python files of a virtual environment.
     write(tmp_path, {".venv/lib/a.py": "", ".gitignore": "*\n!*/\n!*.py\n", ".rayliftignore": ""})
     assert packed(tmp_path) == {"pkg/a.py"}
 
@@ -83,7 +83,7 @@ IGNORES = {
 }
 
 
-def test_ignore_files_mean_what_they_mean_to_git(tmp_path: Path) -> None:
+def test_ignore_files_follow_git_s_rules(tmp_path: Path) -> None:
     write(tmp_path, dict.fromkeys(FILES, "") | IGNORES)
     git = ["git", "-C", str(tmp_path), "-c", "core.excludesFile=/dev/null"]
     subprocess.run([*git, "init", "-q"], check=True)
@@ -98,7 +98,7 @@ def test_empty_directories_are_kept(tmp_path: Path) -> None:
     assert packed(tmp_path) == {"train.py", ".gitignore", "out/plots/"}
 
 
-def test_links(tmp_path: Path) -> None:
+def test_links_out_of_the_project_and_to_folders_are_refused(tmp_path: Path) -> None:
     root = write(tmp_path / "p", {"train.py": "1"})
     (root / "same.py").symlink_to("train.py")
     assert packed(root) == {"train.py", "same.py"}
@@ -113,7 +113,7 @@ def test_links(tmp_path: Path) -> None:
         pack_directory(root)
 
 
-def test_what_is_no_file(tmp_path: Path) -> None:
+def test_special_files_are_refused(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(ValueError, match="neither a file nor a directory"):
         pack_directory(tmp_path)
@@ -131,7 +131,7 @@ def parts(request: httpx.Request) -> dict[str, bytes]:
     return found
 
 
-def test_a_project_is_uploaded(client: Client, platform: Any, accepted: dict[str, Any], tmp_path: Path) -> None:
+def test_project_folder_is_uploaded(client: Client, platform: Any, accepted: dict[str, Any], tmp_path: Path) -> None:
     write(tmp_path, {"jobs/fit.py": "print(1)"})
     platform.on("POST", UPLOAD, httpx.ReadError("gone"), httpx.Response(202, json=accepted))
     job = client.train(tmp_path, entrypoint="jobs/fit.py", env={"A": "1"}, args=["x y"], requirements=["numpy"], autolog=False)
@@ -147,7 +147,7 @@ def test_a_project_is_uploaded(client: Client, platform: Any, accepted: dict[str
     assert not {"model_name", "script_content", "script_name"} & form.keys()
 
 
-def test_an_archive_is_uploaded_as_it_is(client: Client, platform: Any, accepted: dict[str, Any], tmp_path: Path) -> None:
+def test_archive_is_uploaded_unchanged(client: Client, platform: Any, accepted: dict[str, Any], tmp_path: Path) -> None:
     (tmp_path / "p.zip").write_bytes(b"PK whatever")
     platform.on("POST", UPLOAD, httpx.Response(202, json=accepted))
     client.train(tmp_path / "p.zip", entrypoint="train.py", model="churn")
@@ -155,7 +155,7 @@ def test_an_archive_is_uploaded_as_it_is(client: Client, platform: Any, accepted
     assert (form["project"], form["experiment_name"], form["model_name"]) == (b"PK whatever", b"churn", b"churn")
 
 
-def test_arguments_that_contradict_each_other(client: Client, tmp_path: Path) -> None:
+def test_contradicting_arguments_are_refused(client: Client, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="is a directory: name the script"):
         client.train(tmp_path)
     with pytest.raises(ValueError, match="an entrypoint is of a project"):
@@ -164,7 +164,7 @@ def test_arguments_that_contradict_each_other(client: Client, tmp_path: Path) ->
         client.train(tmp_path / "nope", entrypoint="x.py")
 
 
-def test_what_is_wrong_with_a_project(
+def test_wrong_projects_are_refused(
     client: Client, platform: Any, make_problem: Callable[..., httpx.Response], tmp_path: Path
 ) -> None:
     errors = [{"field": "entrypoint", "detail": "does not compile", "line": 2, "column": 1}]
@@ -174,7 +174,7 @@ def test_what_is_wrong_with_a_project(
     assert caught.value.errors[0].line == 2
 
 
-def test_the_archive_of_a_job(client: Client, platform: Any, make_job: Callable[..., dict[str, Any]]) -> None:
+def test_archive_of_a_job_is_downloaded(client: Client, platform: Any, make_job: Callable[..., dict[str, Any]]) -> None:
     platform.on(
         "GET", "/mlops/training/jobs/job_1", httpx.Response(200, json=make_job(project_sha256="a" * 64, entrypoint="x.py"))
     )
@@ -183,7 +183,7 @@ def test_the_archive_of_a_job(client: Client, platform: Any, make_job: Callable[
     assert (job.project(), job.view.entrypoint) == (b"\x1f\x8b", "x.py")
 
 
-def test_the_difference_of_two_jobs(client: Client, platform: Any, make_job: Callable[..., dict[str, Any]]) -> None:
+def test_difference_of_two_jobs_is_read(client: Client, platform: Any, make_job: Callable[..., dict[str, Any]]) -> None:
     empty: dict[str, list[str]] = {"removed": [], "added": []}
     answer = {"first": "job_1", "second": "job_2", "same": False, "script": "-a\n+b\n", "project": [], "requirements": empty}
     answer |= {"environment_lock": empty, "args": None, "environment": [{"name": "A", "change": "changed"}]}

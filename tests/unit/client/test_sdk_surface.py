@@ -32,14 +32,14 @@ SNAPSHOT = [
 HEAVY = "ray mlflow sqlalchemy fastapi starlette numpy pandas rich typer packaging"
 
 
-def test_the_public_names_are_these():
+def test_public_names_are_unchanged():
     assert sorted(raylift.client.__all__) == SNAPSHOT
     assert sorted(raylift.__all__) == sorted([*SNAPSHOT, "__version__"])
     assert all(getattr(raylift, name) is getattr(raylift.client, name) for name in SNAPSHOT)
     assert set(SNAPSHOT) <= set(dir(raylift))
 
 
-def test_another_name_is_an_attribute_error():
+def test_unknown_name_is_an_attribute_error():
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         _ = raylift.nonsense  # pyright: ignore[reportAttributeAccessIssue]
 
@@ -48,14 +48,14 @@ def test_another_name_is_an_attribute_error():
     ("statement", "unloaded"),
     [
         ("import raylift", HEAVY + " httpx pydantic raylift.client"),
-        # The budget is 400 ms on a slow machine, of which httpx and Pydantic take nearly all.
+        # The budget is 400 ms on a slow machine. httpx and Pydantic take nearly all of it.
         ("from raylift import Client; Client('http://x').close()", HEAVY),
         ("import raylift.client.jobs.job, raylift.client.inputs; raylift.client.inputs.to_inputs({'a': [1.0]})", HEAVY),
         ("import raylift.cli.app", "ray mlflow sqlalchemy fastapi numpy pandas"),
     ],
 )
-def test_imports_are_light(statement: str, unloaded: str):
-    # httpx loads rich for its own command line, where it finds click: that is not ours to mend.
+def test_import_of_the_sdk_is_light(statement: str, unloaded: str):
+    # httpx loads rich for its own command line if click is installed. That cannot be avoided here.
     assert not loaded_after(statement, unloaded) - (loaded_after("import httpx", "rich") if "httpx" not in unloaded else set())
 
 
@@ -65,7 +65,7 @@ def loaded_after(statement: str, modules: str) -> set[str]:
     return set(done.stdout.split())
 
 
-def test_the_tree_in_the_docstring_of_errors_names_them_all():
+def test_docstring_of_errors_names_every_exception():
     import raylift.client.http.errors as errors
 
     public = [getattr(raylift, name) for name in SNAPSHOT]

@@ -66,7 +66,7 @@ def answer(status: str = "running", **changes: Any) -> httpx.Response:
     return httpx.Response(200, json=sweep_json(status, **changes))
 
 
-def test_train_with_a_sweep_makes_one(client: Client, platform: Any) -> None:
+def test_train_with_a_sweep_makes_a_sweep(client: Client, platform: Any) -> None:
     platform.on("POST", UPLOAD, httpx.Response(202, json=ACCEPTED))
     sweep = client.train(
         script_content="1", sweep={"lr": (0.1, 1)}, metric="acc", mode="min", register_best=True, max_parallel=2
@@ -85,7 +85,7 @@ def test_train_with_a_sweep_makes_one(client: Client, platform: Any) -> None:
     }
 
 
-def test_without_a_sweep_nothing_of_it_is_sent(client: Client, platform: Any, accepted: dict[str, Any]) -> None:
+def test_train_without_a_sweep_sends_no_sweep_fields(client: Client, platform: Any, accepted: dict[str, Any]) -> None:
     platform.on("POST", UPLOAD, httpx.Response(202, json=accepted))
     assert client.train(script_content="1").job_id == "job_1"
     assert "sweep" not in json.loads(platform.requests[0].content)
@@ -93,7 +93,7 @@ def test_without_a_sweep_nothing_of_it_is_sent(client: Client, platform: Any, ac
         client.train(script_content="1", metric="acc")  # pyright: ignore[reportCallIssue]
 
 
-def test_wait_looks_until_it_has_ended_and_outlives_a_restart(client: Client, platform: Any, clock: Any) -> None:
+def test_wait_ends_with_the_sweep_and_survives_a_restart(client: Client, platform: Any, clock: Any) -> None:
     platform.on("GET", SWEEP, answer(), httpx.ConnectError("restarting"), answer(), answer("completed"))
     seen: list[str | None] = []
     sweep = client.sweeps.get("sweep_1").wait(report=lambda view, _: seen.append(view and view.status))
@@ -101,7 +101,7 @@ def test_wait_looks_until_it_has_ended_and_outlives_a_restart(client: Client, pl
 
 
 @pytest.mark.parametrize("status", ["failed", "cancelled"])
-def test_a_sweep_that_did_not_complete_raises_unless_told_not_to(client: Client, platform: Any, status: str) -> None:
+def test_unsuccessful_sweep_raises_unless_disabled(client: Client, platform: Any, status: str) -> None:
     platform.on("GET", SWEEP, answer(status, message="why"))
     sweep = client.sweeps.get("sweep_1")
     with pytest.raises(SweepFailed, match=f"sweep_1 {status}: why"):
@@ -109,14 +109,14 @@ def test_a_sweep_that_did_not_complete_raises_unless_told_not_to(client: Client,
     assert sweep.wait(raise_on_failure=False).message == "why"
 
 
-def test_waiting_ends_in_time(client: Client, platform: Any, clock: Any) -> None:
+def test_wait_ends_at_its_timeout(client: Client, platform: Any, clock: Any) -> None:
     platform.on("GET", SWEEP, answer())
     with pytest.raises(SweepWaitTimeout, match="still running after 3 s"):
         client.sweeps.get("sweep_1").wait(3)
 
 
 @pytest.mark.parametrize(("mode", "order"), [("max", ["b", "a", "c", "e", "d"]), ("min", ["a", "b", "c", "e", "d"])])
-def test_the_table_is_sorted_by_the_metric(client: Client, platform: Any, mode: str, order: list[str]) -> None:
+def test_table_is_sorted_by_the_metric(client: Client, platform: Any, mode: str, order: list[str]) -> None:
     jobs = [
         row("c", "3"),
         row("a", "1", metrics={"acc": 0.1}, model_version="7"),
@@ -135,7 +135,7 @@ def test_the_table_is_sorted_by_the_metric(client: Client, platform: Any, mode: 
     assert [job.job_id for job in sweep.jobs()] == ["c", "a", "e", "d", "b"]
 
 
-def test_cancel_delete_and_list(client: Client, platform: Any) -> None:
+def test_sweeps_are_cancelled_deleted_and_listed(client: Client, platform: Any) -> None:
     platform.on("GET", SWEEP, answer("cancelled"))
     platform.on("POST", f"{SWEEP}/cancel", httpx.Response(202, json=sweep_json()))
     platform.on("DELETE", SWEEP, httpx.Response(204))

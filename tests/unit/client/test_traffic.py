@@ -30,7 +30,7 @@ def sent(platform: Any, method: str) -> list[Any]:
     return [json.loads(request.content) for request in platform.requests if request.method == method]
 
 
-def test_tables(client: Client, platform: Any):
+def test_traffic_table_is_read_put_and_deleted(client: Client, platform: Any):
     for method in ("GET", "PUT", "DELETE"):
         platform.on(method, PATH, httpx.Response(200, json=VIEW))
     assert client.traffic.get("churn").versions[1].model_version == "4"
@@ -47,7 +47,7 @@ def test_tables(client: Client, platform: Any):
     assert put.headers["if-match"] == '"1"'
 
 
-def test_a_table_that_changed_meanwhile(client: Client, platform: Any):
+def test_put_over_a_changed_table_is_a_conflict(client: Client, platform: Any):
     problem = {"title": "Precondition Failed", "status": 412, "detail": "It is at revision 2.", "code": "traffic_changed"}
     platform.on("PUT", PATH, httpx.Response(412, json=problem))
     with pytest.raises(APIError) as refused:
@@ -55,7 +55,7 @@ def test_a_table_that_changed_meanwhile(client: Client, platform: Any):
     assert refused.value.code == "traffic_changed"
 
 
-def test_history_and_rollback(client: Client, platform: Any):
+def test_history_is_read_and_rolled_back(client: Client, platform: Any):
     change = {
         "sequence": 1, "at": "2026-01-02T03:04:05Z", "who": "mlflow", "action": "alias", "revision": None, "before": None,
         "after": None, "alias": "champion", "before_version": "3", "after_version": "4",
@@ -69,7 +69,7 @@ def test_history_and_rollback(client: Client, platform: Any):
     assert sent(platform, "POST") == [{}, {"revision": 1}]
 
 
-def test_aliases(client: Client, platform: Any):
+def test_aliases_are_read_set_and_deleted(client: Client, platform: Any):
     path = "/mlops/models/churn/aliases/champion"
     platform.on("PUT", path, httpx.Response(200, json=ALIAS))
     platform.on("DELETE", path, httpx.Response(200, json=ALIAS | {"version": None}))

@@ -25,7 +25,7 @@ def uploaded(platform: Any) -> TrainingUpload:
     return TrainingUpload.model_validate(platform.bodies()[-1])
 
 
-def test_a_file_is_uploaded_under_its_name(client: Client, platform: Any, tmp_path: Path, accepted: dict[str, Any]):
+def test_file_is_uploaded_under_its_name(client: Client, platform: Any, tmp_path: Path, accepted: dict[str, Any]):
     script = tmp_path / "my_model.py"
     script.write_text("print('grün')\r\n", encoding="utf-8", newline="")
     job = client.train(
@@ -52,12 +52,12 @@ def test_a_file_is_uploaded_under_its_name(client: Client, platform: Any, tmp_pa
     assert (job.job_id, repr(job), job.acknowledgement) == ("job_1", "<Job job_1>", accepted)
 
 
-def test_what_is_not_said_is_as_the_contract_has_it(client: Client, platform: Any):
+def test_omitted_arguments_have_the_defaults_of_the_api(client: Client, platform: Any):
     client.train(script_content="pass", experiment="e")
     assert uploaded(platform) == TrainingUpload(script_content="pass", experiment_name="e")
 
 
-def test_the_experiment_is_named_after_the_model_or_the_script(client: Client, platform: Any, tmp_path: Path):
+def test_experiment_is_named_after_the_model_or_the_script(client: Client, platform: Any, tmp_path: Path):
     (tmp_path / "fit_it.py").write_text("pass")
     client.train(str(tmp_path / "fit_it.py"))
     assert uploaded(platform).experiment_name == "fit_it"
@@ -67,7 +67,7 @@ def test_the_experiment_is_named_after_the_model_or_the_script(client: Client, p
     assert uploaded(platform).experiment_name == "e"
 
 
-def test_a_file_that_is_not_utf_8_is_left_for_the_platform_to_refuse(client: Client, platform: Any, tmp_path: Path):
+def test_file_that_is_not_utf_8_is_sent_as_bytes(client: Client, platform: Any, tmp_path: Path):
     (tmp_path / "latin.py").write_bytes(b"# caf\xe9\n")
     client.train(tmp_path / "latin.py")
     body = uploaded(platform)
@@ -83,7 +83,7 @@ def test_a_file_that_is_not_utf_8_is_left_for_the_platform_to_refuse(client: Cli
         (b"#!/usr/bin/python\n# -*- coding: cp1252 -*-\nx = '\xc3\xa4'\n", "base64"),
     ],
 )
-def test_a_script_that_declares_its_encoding_is_sent_as_bytes(raw: bytes, encoding: str, tmp_path: Path):
+def test_script_with_a_declared_encoding_is_sent_as_bytes(raw: bytes, encoding: str, tmp_path: Path):
     (tmp_path / "train.py").write_bytes(raw)
     script = read_script(tmp_path / "train.py", None, None)
     assert script.encoding == encoding
@@ -91,7 +91,7 @@ def test_a_script_that_declares_its_encoding_is_sent_as_bytes(raw: bytes, encodi
     assert sent == raw
 
 
-def test_a_script_and_its_source_are_one_too_many(client: Client):
+def test_script_and_script_content_together_are_refused(client: Client):
     with pytest.raises(ValueError, match="script_content"):
         client.train("a.py", script_content="pass")
     with pytest.raises(ValueError, match="script_content"):
@@ -100,7 +100,7 @@ def test_a_script_and_its_source_are_one_too_many(client: Client):
         client.train("no-such-file.py")
 
 
-def test_a_broken_connection_does_not_make_two_jobs(client: Client, platform: Any, accepted: dict[str, Any]):
+def test_upload_after_a_broken_connection_makes_one_job(client: Client, platform: Any, accepted: dict[str, Any]):
     answers = (httpx.ReadError("reset"), httpx.Response(503), httpx.Response(202, json=accepted))
     platform.on("POST", UPLOAD, *answers)
     client.train(script_content="pass", model="m")
@@ -111,25 +111,25 @@ def test_a_broken_connection_does_not_make_two_jobs(client: Client, platform: An
     assert keys[3] != keys[0]
 
 
-def test_the_key_can_be_given(client: Client, platform: Any):
+def test_idempotency_key_can_be_given(client: Client, platform: Any):
     client.train(script_content="pass", model="m", idempotency_key="mine")
     assert platform.requests[0].headers["Idempotency-Key"] == "mine"
 
 
-def test_a_platform_that_is_away_is_an_error(client: Client, platform: Any):
+def test_unreachable_platform_is_an_error(client: Client, platform: Any):
     platform.on("POST", UPLOAD, httpx.ConnectError("refused"))
     with pytest.raises(ConnectionFailed):
         client.train(script_content="pass", model="m")
 
 
-def test_a_refusal_names_the_line(client: Client, platform: Any, make_problem: Callable[..., httpx.Response]):
+def test_refused_script_names_the_line(client: Client, platform: Any, make_problem: Callable[..., httpx.Response]):
     errors = [{"field": "script_content", "detail": "invalid syntax", "line": 2, "column": 12}]
     platform.on("POST", UPLOAD, make_problem(422, "invalid_request", "The script does not compile.", errors=errors))
     with pytest.raises(InvalidRequest, match="line 2, column 12"):
         client.train(script_content="x = 1\ndef broken(:\n", model="m")
 
 
-def test_a_requirements_file_is_read_with_what_it_includes(client: Client, platform: Any, tmp_path: Path):
+def test_requirements_file_is_read_with_its_includes(client: Client, platform: Any, tmp_path: Path):
     (tmp_path / "base.txt").write_text("numpy>=2  # arrays\n\n# nothing\n")
     file = tmp_path / "requirements.txt"
     file.write_text(
@@ -147,36 +147,36 @@ def test_a_requirements_file_is_read_with_what_it_includes(client: Client, platf
 @pytest.mark.parametrize(
     "line", ["--index-url https://example.test", "-e .", "-c x.txt", "--pre", "numpy @ file:///croot/numpy/work"]
 )
-def test_lines_that_a_job_cannot_have_are_refused_by_file_and_line(tmp_path: Path, line: str):
+def test_unsupported_requirement_lines_name_file_and_line(tmp_path: Path, line: str):
     (tmp_path / "r.txt").write_text(f"# a comment\n{line}\n")
     with pytest.raises(ValueError, match=r"r\.txt:2: .*(remove the line|write)"):
         read_requirements(tmp_path / "r.txt")
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-8-sig"])
-def test_a_requirements_file_of_another_encoding_is_read(tmp_path: Path, encoding: str):
+def test_requirements_file_of_another_encoding_is_read(tmp_path: Path, encoding: str):
     (tmp_path / "r.txt").write_bytes("humanize==4.9.0 --hash=sha256:0\r\nrich\r\n".encode(encoding))
     assert read_requirements(tmp_path / "r.txt") == ["humanize==4.9.0 --hash=sha256:0", "rich"]
 
 
-def test_letters_that_cannot_be_told_are_refused_by_file_and_line(tmp_path: Path):
+def test_undecodable_requirement_names_file_and_line(tmp_path: Path):
     (tmp_path / "r.txt").write_bytes("rich\nhüpf==1\n".encode("latin-1"))
     with pytest.raises(ValueError, match=r"r\.txt:2: is not UTF-8; save it as UTF-8"):
         read_requirements(tmp_path / "r.txt")
 
 
-def test_a_file_that_includes_itself_is_refused(tmp_path: Path):
+def test_requirements_file_that_includes_itself_is_refused(tmp_path: Path):
     (tmp_path / "r.txt").write_text("-r r.txt")
     with pytest.raises(ValueError, match="includes itself"):
         read_requirements(tmp_path / "r.txt")
 
 
-def test_a_package_where_a_list_belongs_is_explained():
+def test_single_requirement_instead_of_a_list_is_explained():
     with pytest.raises(ValueError, match=r"pass a list: requirements=\['scikit-learn'\]"):
         read_requirements("scikit-learn")
 
 
-def test_a_notebook_is_sent_without_its_outputs(client: Client, platform: Any, tmp_path: Path):
+def test_notebook_is_sent_without_its_outputs(client: Client, platform: Any, tmp_path: Path):
     cell = {"cell_type": "code", "source": ["x = 1"], "outputs": [{"data": {"image/png": "A" * 1000}}]}
     (tmp_path / "analysis.ipynb").write_text(json.dumps({"cells": [cell], "nbformat": 4}))
     client.train(tmp_path / "analysis.ipynb")

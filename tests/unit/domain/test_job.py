@@ -24,13 +24,13 @@ def test_every_state_has_its_moves_and_its_status() -> None:
     assert set(STATUS_OF.values()) == set(JobStatus)
 
 
-def test_moves_lead_to_states_and_never_to_where_one_is() -> None:
+def test_moves_lead_to_other_known_states() -> None:
     for state, moves in JOB_MOVES.items():
         assert moves <= set(JobState)
         assert state not in moves
 
 
-def test_every_state_can_be_reached_from_the_queue() -> None:
+def test_every_state_is_reachable_from_queued() -> None:
     reached = {S.QUEUED}
     while True:
         further = reached.union(*(JOB_MOVES[state] for state in reached))
@@ -40,19 +40,19 @@ def test_every_state_can_be_reached_from_the_queue() -> None:
     assert reached == set(JobState)
 
 
-def test_the_final_states_are_those_of_the_final_statuses() -> None:
+def test_final_states_have_final_statuses() -> None:
     assert {S.COMPLETED, S.FAILED, S.CANCELLED} == FINAL_STATES
     assert {STATUS_OF[state] for state in FINAL_STATES} == {JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELLED}
     assert FINAL_STATES | ACTIVE_STATES | {S.QUEUED} == set(JobState)
 
 
-def test_every_state_that_is_not_final_can_fail_and_can_be_cancelled_until_the_script_has_ended() -> None:
+def test_open_states_can_fail_or_be_cancelled_until_registration() -> None:
     for state in set(JobState) - FINAL_STATES:
         assert S.FAILED in JOB_MOVES[state]
         assert (S.CANCELLED in JOB_MOVES[state]) == (state is not S.REGISTRATION)
 
 
-def test_a_spec_does_not_print_environment_values() -> None:
+def test_spec_does_not_print_environment_values() -> None:
     spec = JobSpec("0" * 64, "train.py", "churn", environment={"TOKEN": "s3cret"})
     assert "s3cret" not in repr(spec)
 
@@ -62,7 +62,7 @@ def test_a_spec_does_not_print_environment_values() -> None:
     [StaleJob("moved on", job_id="job_1", state=S.FAILED), InvalidRequest("bad", [FieldError("cursor", "no", line=1)], more=1)],
     ids=lambda error: type(error).__name__,
 )
-def test_errors_cross_processes_whole(error: InvalidRequest | StaleJob) -> None:
+def test_errors_are_pickled_whole(error: InvalidRequest | StaleJob) -> None:
     copy = pickle.loads(pickle.dumps(error))
     assert type(copy) is type(error)
     assert (str(copy), copy.facts) == (str(error), error.facts)

@@ -20,5 +20,5 @@ JOB = Job("job_A", JobSpec("0" * 64, "train.py", "exp"), JobState.QUEUED, create
         (JobState.FAILED, Reason.TIMEOUT, Reason.TIMEOUT),
     ],
 )
-def test_a_waiting_job_says_why(state: JobState, reason: Reason | None, shown: Reason | None) -> None:
+def test_waiting_job_has_a_reason(state: JobState, reason: Reason | None, shown: Reason | None) -> None:
     assert replace(JOB, state=state, reason=reason).shown_reason is shown

@@ -1,4 +1,4 @@
-"""Sums of counts, and quantiles of histograms."""
+"""Sums of counters, and quantiles of histograms."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ BOUNDS = (1.0, 2.0, 4.0)
         (0.99, (1, 0, 0, 99), 4.0),
     ],
 )
-def test_quantiles_are_as_prometheus_estimates_them(share: float, counts: tuple[int, ...], expected: float | None) -> None:
+def test_quantiles_equal_prometheus_estimates(share: float, counts: tuple[int, ...], expected: float | None) -> None:
     assert quantile(share, list(accumulate(counts)), BOUNDS) == expected
 
 
 @given(st.lists(st.floats(0.00001, 59.0), min_size=1), st.floats(0.0, 1.0))
-def test_a_quantile_is_in_the_bucket_of_the_value(values: list[float], share: float) -> None:
+def test_quantile_lies_in_the_bucket_of_the_value(values: list[float], share: float) -> None:
     cumulative = [float(sum(value <= bound for value in values)) for bound in SECONDS_BOUNDS] + [float(len(values))]
     estimate = quantile(share, cumulative, SECONDS_BOUNDS)
     assert estimate is not None
@@ -43,7 +43,7 @@ def test_a_quantile_is_in_the_bucket_of_the_value(values: list[float], share: fl
     assert 0 <= estimate <= above * (1 + 1e-9)
 
 
-def test_counts_of_another_release_are_added_by_name() -> None:
+def test_counters_of_another_release_are_added_by_name() -> None:
     old = ProcessCounts("m", "1", ProcessKind.REPLICA, NOW, {"rows": 2.0, "of.another.release": 1.0}, is_alive=False)
     new = ProcessCounts("m", "1", ProcessKind.WARM, NOW - timedelta(days=1), dict.fromkeys(NAMES, 1.0))
     both = counts_of([old, new])
@@ -53,6 +53,6 @@ def test_counts_of_another_release_are_added_by_name() -> None:
     assert (both.processes(ProcessKind.WARM), both.processes(ProcessKind.REPLICA)) == (1, 0)
 
 
-def test_parts_of_a_batch_add_up_to_a_whole_one() -> None:
+def test_parts_of_a_batch_add_up_to_one_batch() -> None:
     thirds = ProcessCounts("m", "1", ProcessKind.REPLICA, NOW, {"batch_rows.le.4.0": 1 / 3 + 1 / 3 + 1 / 3})
     assert counts_of([thirds]).buckets(["batch_rows.le.2.0", "batch_rows.le.4.0"]) == [0.0, 1.0]

@@ -15,7 +15,7 @@ FILES = [
 ]
 
 
-def test_the_order_of_the_files_does_not_count() -> None:
+def test_hash_does_not_depend_on_the_order_of_files() -> None:
     packed = pack(FILES)
     assert pack(reversed(FILES)) == packed
     assert hashlib.sha256(gzip.decompress(packed.content)).hexdigest() == packed.sha256 == digest_of(packed.content)
@@ -32,11 +32,11 @@ def test_the_order_of_the_files_does_not_count() -> None:
         [*FILES[:-1], ProjectFile("out", b"")],
     ],
 )
-def test_everything_else_does(other: list[ProjectFile]) -> None:
+def test_hash_depends_on_names_contents_and_modes(other: list[ProjectFile]) -> None:
     assert pack(other).sha256 != pack(FILES).sha256
 
 
-def test_unpacking_gives_them_back() -> None:
+def test_packed_files_are_unpacked_unchanged() -> None:
     assert sorted(unpack(pack(FILES).content), key=lambda file: file.path) == sorted(FILES, key=lambda file: file.path)
 
 
@@ -65,6 +65,6 @@ def test_paths_are_normalised(name: str, path: str) -> None:
         "/x" * 600,
     ],
 )
-def test_paths_that_are_none_in_a_project(name: str) -> None:
+def test_invalid_paths_are_refused(name: str) -> None:
     with pytest.raises(UnsafePath):
         checked_path(name)

@@ -24,7 +24,7 @@ from raylift.domain.quantities import format_bytes, parse_bytes
         (17, 17),
     ],
 )
-def test_amounts_as_kubernetes_and_ray_write_them(text: str | int, count: int) -> None:
+def test_quantities_of_kubernetes_and_ray_are_read(text: str | int, count: int) -> None:
     assert parse_bytes(text) == count
 
 
@@ -32,13 +32,13 @@ def test_amounts_as_kubernetes_and_ray_write_them(text: str | int, count: int) -
     "text",
     ["", "GiB", "1 XiB", "-1", "1e9", "0", "0.5", 0, -1, "1,5G", "ki", "1ki B C", "nan", "\uff19GiB", "\u0661G", "1.\u0665G"],
 )
-def test_what_is_no_amount(text: str | int) -> None:
+def test_malformed_quantity_is_refused(text: str | int) -> None:
     with pytest.raises(ValueError, match=r"."):
         parse_bytes(text)
 
 
 @given(st.integers(1, 2**50))
-def test_what_is_printed_is_read_as_nearly_the_same(count: int) -> None:
+def test_printed_quantity_is_read_as_nearly_the_same(count: int) -> None:
     # Two decimals of the unit are kept.
     assert parse_bytes(format_bytes(count)) == pytest.approx(count, rel=0.005)
 
@@ -49,6 +49,6 @@ def test_whole_units_round_trip(count: int, unit: int) -> None:
         assert parse_bytes(format_bytes(count * unit)) == count * unit
 
 
-def test_printed() -> None:
+def test_quantities_are_printed_in_the_largest_unit() -> None:
     counts = [1, 1023, 1024, 1536, 2**31, 5 * 2**40]
     assert [format_bytes(n) for n in counts] == ["1 B", "1023 B", "1 KiB", "1.5 KiB", "2 GiB", "5 TiB"]

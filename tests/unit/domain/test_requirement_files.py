@@ -16,22 +16,22 @@ def test_every_encoding_is_read(encoding: str) -> None:
     assert read(decode_requirements(TEXT.encode(encoding))) == [(1, "humanize==4.9.0"), (2, "rich")]
 
 
-def test_big_endian_with_a_mark() -> None:
+def test_big_endian_file_with_a_byte_order_mark_is_read() -> None:
     assert decode_requirements(b"\xfe\xff" + "rich".encode("utf-16-be")) == "rich"
 
 
-def test_a_declared_encoding_is_taken() -> None:
+def test_declared_encoding_is_used() -> None:
     text = "# -*- coding: latin-1 -*-\nrich  # für\n"
     assert decode_requirements(text.encode("latin-1")) == text
 
 
-def test_letters_of_a_requirement_must_be_certain() -> None:
+def test_requirement_with_undecodable_letters_is_refused() -> None:
     with pytest.raises(UnreadableText) as refused:
         decode_requirements("rich\n\nhüpf\n".encode("latin-1"))
     assert refused.value.line == 3
 
 
-def test_continued_lines_hashes_and_comments() -> None:
+def test_continued_lines_hashes_and_comments_are_read() -> None:
     text = (
         "# by uv export\n\n"
         "humanize==4.9.0 ; python_full_version >= '3.11' \\\n    --hash=sha256:58 \\\n    --hash sha256:ce\n    # via x\n"
@@ -55,7 +55,7 @@ def test_continued_lines_hashes_and_comments() -> None:
 @pytest.mark.parametrize(
     ("text", "name"), [("-r b.txt", "b.txt"), ("-rb.txt", "b.txt"), ("--requirement=b.txt", "b.txt"), ("rich", None)]
 )
-def test_included_files(text: str, name: str | None) -> None:
+def test_included_files_are_read(text: str, name: str | None) -> None:
     (line,) = requirement_lines([text])
     assert line.included == name
 
@@ -88,7 +88,7 @@ def test_included_files(text: str, name: str | None) -> None:
         ("dist/x-1.0-py3-none-any.whl", "of your machine"),
     ],
 )
-def test_lines_that_a_job_cannot_have_say_what_to_do(text: str, words: str) -> None:
+def test_unsupported_lines_say_what_to_do(text: str, words: str) -> None:
     assert words in (line_problem(text) or "")
 
 
@@ -102,5 +102,5 @@ def test_lines_that_a_job_cannot_have_say_what_to_do(text: str, words: str) -> N
         "numpy[extra]==2.*",
     ],
 )
-def test_requirements_have_no_problem(text: str) -> None:
+def test_valid_requirements_have_no_problem(text: str) -> None:
     assert line_problem(text) is None

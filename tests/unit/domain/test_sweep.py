@@ -24,7 +24,7 @@ def job(job_id: str, metrics: Mapping[str, float], state: JobState = JobState.CO
     return Job(job_id, JobSpec("0" * 64, "train.py", "exp"), state, NOW, NOW, metrics=metrics)
 
 
-def test_the_last_parameter_changes_fastest() -> None:
+def test_last_parameter_changes_fastest() -> None:
     assert grid({"lr": ("1", "2"), "depth": ("3", "5")}) == [
         {"lr": "1", "depth": "3"},
         {"lr": "1", "depth": "5"},
@@ -33,14 +33,14 @@ def test_the_last_parameter_changes_fastest() -> None:
     ]
 
 
-def test_every_state_has_its_moves_and_is_reached() -> None:
+def test_every_state_has_its_moves_and_is_reachable() -> None:
     assert set(SWEEP_MOVES) == set(SweepState)
     assert {to for moves in SWEEP_MOVES.values() for to in moves} == set(SweepState) - {SweepState.OPENING}
     assert {state.value for state in FINAL_SWEEP_STATES} == {"completed", "failed", "cancelled"}
 
 
 @pytest.mark.parametrize(("mode", "best"), [(SweepMode.MAX, "b"), (SweepMode.MIN, "a")])
-def test_the_best_by_the_metric_and_the_first_of_equals(mode: SweepMode, best: str) -> None:
+def test_best_job_by_the_metric_is_the_first_of_equals(mode: SweepMode, best: str) -> None:
     jobs = [job("a", {"acc": 0.1}), job("b", {"acc": 0.9}), job("c", {"acc": 0.9}), job("d", {"acc": 0.1})]
     chosen = choose_best(jobs, "acc", mode)
     assert chosen is not None
@@ -58,7 +58,7 @@ def test_the_best_by_the_metric_and_the_first_of_equals(mode: SweepMode, best: s
         job("x", {"acc": 9.0}, JobState.REGISTRATION),
     ],
 )
-def test_without_a_number_of_a_completed_job_nobody_wins(loser: Job) -> None:
+def test_no_job_is_best_without_a_finite_metric(loser: Job) -> None:
     assert choose_best([loser], "acc", SweepMode.MAX) is None
     winner = job("b", {"acc": -1.0})
     assert choose_best([loser, winner], "acc", SweepMode.MAX) is winner
@@ -77,5 +77,5 @@ def test_without_a_number_of_a_completed_job_nobody_wins(loser: Job) -> None:
         (SweepState.COMPLETED, [JobState.FAILED], JobStatus.COMPLETED),
     ],
 )
-def test_the_status_says_how_far_it_is(state: SweepState, jobs: list[JobState], status: JobStatus) -> None:
+def test_status_shows_the_progress(state: SweepState, jobs: list[JobState], status: JobStatus) -> None:
     assert status_of(state, count_by_status(job("x", {}, state) for state in jobs)) is status

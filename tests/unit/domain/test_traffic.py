@@ -1,4 +1,4 @@
-"""Traffic tables: what is wrong with one, and which version a request goes to."""
+"""Checks of traffic tables, and the choice of a version for a request."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class TestProblems:
             table(("3", 1), sticky=Sticky(field="params.user_id")),
         ],
     )
-    def test_what_is_right(self, right: TrafficTable) -> None:
+    def test_valid_tables_have_no_problem(self, right: TrafficTable) -> None:
         assert problems_of(right) == []
 
     @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ class TestProblems:
             (table(("3", 1.0), sticky=Sticky(field="a\0")), "sticky.field"),
         ],
     )
-    def test_what_is_wrong_is_named(self, wrong: TrafficTable, field: str) -> None:
+    def test_problems_of_a_table_are_named(self, wrong: TrafficTable, field: str) -> None:
         assert [problem.field for problem in problems_of(wrong)] == [field]
 
 
@@ -79,66 +79,66 @@ class TestProblems:
         (table(("3", 1.0), shadow=("4",)), None),
     ],
 )
-def test_what_gets_every_request(seen: TrafficTable, sole: Target | None) -> None:
+def test_only_route_of_a_table_gets_every_request(seen: TrafficTable, sole: Target | None) -> None:
     assert seen.sole_target == sole
 
 
 class TestDrawing:
-    def test_by_weight(self) -> None:
+    def test_random_choice_follows_the_weights(self) -> None:
         chances = random.Random(7)
         counts = Counter(choose_weighted({"3": 90.0, "4": 10.0}, chances.random()) for _ in range(20_000))
         assert abs(counts["4"] / 20_000 - 0.1) < 0.01
 
-    def test_the_ends_of_the_range(self) -> None:
+    def test_first_and_last_random_numbers_have_a_route(self) -> None:
         weights = {"3": 0.1, "4": 0.2, "5": 0.7}
         assert choose_weighted(weights, 0.0) == "3"
         assert choose_weighted(weights, 1.0 - 2**-53) == "5"
 
-    def test_two_names_of_one_version_count_together(self) -> None:
+    def test_shares_of_two_names_of_one_version_add_up(self) -> None:
         assert weights_of([("3", 1.0), ("4", 0.0), ("3", 2.0), ("5", 1.0)]) == {"3": 3.0, "5": 1.0}
 
 
 class TestKeeping:
     KEYS = tuple(f"user-{number}" for number in range(20_000))
 
-    def test_by_weight(self) -> None:
+    def test_sticky_choice_follows_the_weights(self) -> None:
         counts = Counter(choose_sticky({"3": 90.0, "4": 10.0}, key, salt="m") for key in self.KEYS)
         assert abs(counts["4"] / len(self.KEYS) - 0.1) < 0.01
 
-    def test_a_key_stays_whatever_the_order_of_the_routes(self) -> None:
+    def test_sticky_choice_does_not_depend_on_the_order_of_routes(self) -> None:
         one, other = {"3": 2.0, "4": 1.0}, {"4": 1.0, "3": 2.0}
         assert all(choose_sticky(one, key, salt="m") == choose_sticky(other, key, salt="m") for key in self.KEYS[:500])
 
-    def test_what_a_key_gets_never_changes(self) -> None:
-        """Across releases and machines: a golden value."""
+    def test_sticky_choice_is_stable(self) -> None:
+        """Golden values: the same across releases and machines."""
         weights = {"3": 50.0, "4": 30.0, "5": 20.0}
         assert "".join(choose_sticky(weights, key, salt="churn") for key in self.KEYS[:20]) == GOLDEN
 
-    def test_only_as_many_keys_move_as_must(self) -> None:
+    def test_changed_weights_move_as_few_keys_as_possible(self) -> None:
         before, after = {"3": 90.0, "4": 10.0}, {"3": 80.0, "4": 20.0}
         moves = Counter((choose_sticky(before, key, salt="m"), choose_sticky(after, key, salt="m")) for key in self.KEYS)
         assert moves["4", "3"] == 0
         assert abs(moves["3", "4"] / len(self.KEYS) - 0.1) < 0.01
 
-    def test_a_version_that_comes_or_goes_moves_no_key_between_the_others(self) -> None:
+    def test_added_or_removed_version_moves_no_key_between_others(self) -> None:
         three, two = {"3": 1.0, "4": 1.0, "5": 1.0}, {"3": 1.0, "4": 1.0}
         moves = Counter((choose_sticky(three, key, salt="m"), choose_sticky(two, key, salt="m")) for key in self.KEYS)
         assert moves["3", "4"] == moves["4", "3"] == 0
 
-    def test_models_are_independent(self) -> None:
+    def test_sticky_choices_of_models_are_independent(self) -> None:
         weights = {"1": 1.0, "2": 1.0}
         same = sum(choose_sticky(weights, key, salt="a") == choose_sticky(weights, key, salt="b") for key in self.KEYS)
         assert abs(same / len(self.KEYS) - 0.5) < 0.02
 
 
-def test_numbers_are_versions_and_other_texts_aliases() -> None:
+def test_numbers_are_versions_and_other_names_are_aliases() -> None:
     assert target_of("3") == Target(version="3")
     assert target_of("champion") == Target(alias="champion")
     assert target_of("٣") == Target(alias="٣")
 
 
 @pytest.mark.parametrize(("text", "is_one"), [("a-b_1", True), ("latest", False), ("V12", False), ("", False), ("a b", False)])
-def test_names_that_mlflow_takes(text: str, is_one: bool) -> None:
+def test_alias_names_follow_mlflow_s_rules(text: str, is_one: bool) -> None:
     assert is_alias(text) is is_one
 
 

@@ -31,7 +31,7 @@ def prepare(tmp_path: Path) -> AttemptDirectory:
     return directory
 
 
-def test_a_project_is_the_working_directory_and_its_script_runs_where_it_lies(tmp_path: Path) -> None:
+def test_project_is_the_working_directory_of_its_script(tmp_path: Path) -> None:
     path = prepare(tmp_path).path
     attempt = read_attempt(str(path))
     assert attempt.working_directory == str(path / "work")
@@ -43,14 +43,14 @@ def test_a_project_is_the_working_directory_and_its_script_runs_where_it_lies(tm
     assert (path / "source/train.py").read_bytes() == b"print(1)"
 
 
-def test_preparing_again_leaves_alone_what_the_script_has_made(tmp_path: Path) -> None:
+def test_repeated_preparation_keeps_files_of_the_script(tmp_path: Path) -> None:
     path = prepare(tmp_path).path
     (path / "work/data/x.csv").write_bytes(b"changed")
     prepare(tmp_path)
     assert (path / "work/data/x.csv").read_bytes() == b"changed"
 
 
-def test_half_a_project_is_unpacked_again(tmp_path: Path) -> None:
+def test_incomplete_project_is_unpacked_again(tmp_path: Path) -> None:
     path = prepare(tmp_path).path
     (path / "work").rename(path / ".work")
     (path / ".work/run.sh").unlink()
@@ -60,14 +60,14 @@ def test_half_a_project_is_unpacked_again(tmp_path: Path) -> None:
     assert not (path / "work/stray").exists()
 
 
-def test_a_single_script_has_an_empty_working_directory(tmp_path: Path) -> None:
+def test_single_script_has_an_empty_working_directory(tmp_path: Path) -> None:
     job = Job("job_1", JobSpec("0" * 64, "t.py", "e"), JobState.STARTING, created_at=NOW, entered_at=NOW)
     AttemptDirectory(tmp_path, "s").prepare(job, b"", mlflow_url="http://x", settings=JobSettings())
     assert "script_path" not in json.loads((tmp_path / "s/attempt.json").read_bytes())
     assert not (tmp_path / "s/work").exists()
 
 
-def test_the_tags_of_its_runs_are_the_jobs_own_and_those_given(tmp_path: Path) -> None:
+def test_tags_of_runs_are_the_job_s_own_and_the_given_ones(tmp_path: Path) -> None:
     spec = JobSpec("0" * 64, "t.py", "e", tags={"team": "a"})
     job = Job("job_1", spec, JobState.STARTING, created_at=NOW, entered_at=NOW)
     directory = AttemptDirectory(tmp_path, "s")
@@ -75,7 +75,7 @@ def test_the_tags_of_its_runs_are_the_jobs_own_and_those_given(tmp_path: Path) -
     assert read_attempt(str(directory.path)).tags == {"team": "a", "mlflow.parentRunId": "r"}
 
 
-def test_the_wrapper_is_told_whether_it_has_to_be_in_an_overlay(tmp_path: Path) -> None:
+def test_attempt_says_if_the_wrapper_must_run_in_an_overlay(tmp_path: Path) -> None:
     job = Job("job_1", JobSpec("0" * 64, "t.py", "e"), JobState.STARTING, created_at=NOW, entered_at=NOW)
     for in_overlay in (True, False):
         directory = AttemptDirectory(tmp_path, f"s{in_overlay}")
@@ -84,7 +84,7 @@ def test_the_wrapper_is_told_whether_it_has_to_be_in_an_overlay(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("done", ["removed", "closed", "a file in its place", "a link in its place", "a link as the sign"])
-def test_a_stop_is_written_whatever_the_script_did_to_its_directory(tmp_path: Path, done: str) -> None:
+def test_stop_file_is_written_despite_a_hostile_script(tmp_path: Path, done: str) -> None:
     directory = AttemptDirectory(tmp_path, "job_1-a1")
     match done:
         case "closed":
@@ -98,7 +98,7 @@ def test_a_stop_is_written_whatever_the_script_did_to_its_directory(tmp_path: Pa
             (directory.path / "stop").symlink_to(tmp_path / "nowhere" / "stop")
         case _:
             pass
-    directory.stop_requested_at()  # Does not raise: the supervisor asks this of all jobs, one after the other.
+    directory.stop_requested_at()  # Raises nothing: the supervisor does this for all jobs, one after the other.
     directory.request_stop()
     assert directory.stop_requested_at() is not None
     assert (directory.path / "stop").is_file()

@@ -1,4 +1,4 @@
-"""Counts outlive the processes that counted, are never counted twice, and never go backwards."""
+"""Counters survive the processes that counted, are never counted twice, and never decrease."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def one(directory: Path) -> VersionCounts:
     return counts
 
 
-def test_what_a_process_counts_is_seen_at_once(tmp_path: Path) -> None:
+def test_counts_of_a_process_are_visible_at_once(tmp_path: Path) -> None:
     file = process(tmp_path, 3)
     assert one(tmp_path).requests == 3
     file.values[NAMES.index(REQUESTS)] += 1
@@ -44,7 +44,7 @@ def test_what_a_process_counts_is_seen_at_once(tmp_path: Path) -> None:
     file.close()
 
 
-def test_the_dead_keep_their_counts_and_lose_their_gauges(tmp_path: Path) -> None:
+def test_dead_process_keeps_its_counts_and_loses_its_gauges(tmp_path: Path) -> None:
     process(tmp_path, 3).close()
     alive = process(tmp_path, 2)
     seen = one(tmp_path)
@@ -57,7 +57,7 @@ def test_the_dead_keep_their_counts_and_lose_their_gauges(tmp_path: Path) -> Non
     assert (one(tmp_path).requests, list(tmp_path.glob("*.live"))) == (5, [])
 
 
-def test_what_a_dead_process_had_not_answered_is_an_error(tmp_path: Path) -> None:
+def test_open_requests_of_a_dead_process_are_errors(tmp_path: Path) -> None:
     process(tmp_path, 5, finished=3).close()
     for _ in range(2):
         seen = one(tmp_path)
@@ -65,7 +65,7 @@ def test_what_a_dead_process_had_not_answered_is_an_error(tmp_path: Path) -> Non
         merge_dead(tmp_path)
 
 
-def test_a_killed_process_loses_nothing(tmp_path: Path) -> None:
+def test_killed_process_loses_no_counts(tmp_path: Path) -> None:
     script = (
         "import sys, time; from pathlib import Path; from tests.unit.engines.test_counter_files import process;"
         "file = process(Path(sys.argv[1]), 7); print('counted', flush=True); time.sleep(600)"
@@ -81,7 +81,7 @@ def test_a_killed_process_loses_nothing(tmp_path: Path) -> None:
     assert one(tmp_path).requests == 7
 
 
-def test_folding_that_was_broken_off_counts_nothing_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_interrupted_fold_counts_nothing_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     process(tmp_path, 3).close()
     with monkeypatch.context() as broken:
 
@@ -96,7 +96,7 @@ def test_folding_that_was_broken_off_counts_nothing_twice(tmp_path: Path, monkey
     assert (one(tmp_path).requests, len(list(tmp_path.glob("*.live")))) == (3, 0)
 
 
-def test_a_reader_that_is_overtaken_by_folding_counts_nothing_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reader_during_a_fold_counts_nothing_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     process(tmp_path, 5).close()
     merge_dead(tmp_path)
     process(tmp_path, 4).close()
@@ -104,7 +104,7 @@ def test_a_reader_that_is_overtaken_by_folding_counts_nothing_twice(tmp_path: Pa
 
     def listed(directory: Path, suffix: str) -> object:
         if suffix == ".totals":
-            # Between reading the processes' files and the totals, another process folds.
+            # Another process folds between the reads of the processes' files and of the totals.
             monkeypatch.setattr(counter_files, "_files", files)
             merge_dead(directory)
         return files(directory, suffix)
@@ -113,7 +113,7 @@ def test_a_reader_that_is_overtaken_by_folding_counts_nothing_twice(tmp_path: Pa
     assert one(tmp_path).requests == 9
 
 
-def test_versions_are_apart_and_one_can_be_asked_for(tmp_path: Path) -> None:
+def test_versions_are_counted_separately(tmp_path: Path) -> None:
     process(tmp_path, 1).close()
     process(tmp_path, 2, version="2").close()
     assert sorted(counts.requests for counts in read_counts(tmp_path)) == [1, 2]
@@ -122,14 +122,14 @@ def test_versions_are_apart_and_one_can_be_asked_for(tmp_path: Path) -> None:
     assert read_counts(tmp_path, ("m", "2")) == []
 
 
-def test_what_is_no_file_of_counts_is_passed_over(tmp_path: Path) -> None:
+def test_other_files_are_ignored(tmp_path: Path) -> None:
     (tmp_path / "x.live").write_bytes(b"rubbish")
     (tmp_path / "y.totals").write_bytes(b"{}\n")
     process(tmp_path, 1).close()
     assert one(tmp_path).requests == 1
 
 
-def test_counts_of_versions_that_are_gone_are_forgotten_in_time(tmp_path: Path) -> None:
+def test_counts_of_deleted_versions_are_removed_later(tmp_path: Path) -> None:
     process(tmp_path, 1).close()
     process(tmp_path, 2, version="2").close()
     merge_dead(tmp_path)
@@ -139,6 +139,6 @@ def test_counts_of_versions_that_are_gone_are_forgotten_in_time(tmp_path: Path) 
     assert one(tmp_path).version == "2"
 
 
-def test_a_directory_that_is_not_there_has_nothing(tmp_path: Path) -> None:
+def test_missing_directory_has_no_counts(tmp_path: Path) -> None:
     assert read_counts(tmp_path / "none") == []
     assert merge_dead(tmp_path / "none") == 0

@@ -1,4 +1,4 @@
-"""Versions that load, and whose processes die."""
+"""Versions that load, but whose processes die."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def seen(
     return [loops.judged({KEY: app}, start + every * number)[KEY].state for number, app in zip(count(), apps, strict=False)]
 
 
-def test_dying_again_and_again_is_a_failure_that_says_so() -> None:
+def test_repeated_deaths_are_a_failure_with_a_message() -> None:
     loops = CrashLoops()
     assert ApplicationState.FAILED not in seen(loops, [DEAD, WELL] * (MOST_DEATHS - 1))
     failed = loops.judged({KEY: DEAD}, 20.0)[KEY]
@@ -29,24 +29,24 @@ def test_dying_again_and_again_is_a_failure_that_says_so() -> None:
     assert f"died {MOST_DEATHS} times in 20 s" in failed.message
 
 
-def test_one_death_counts_once_however_often_it_is_seen() -> None:
+def test_death_counts_once() -> None:
     assert set(seen(CrashLoops(), [DEAD] * 50)) == {ApplicationState.STARTING}
 
 
-def test_deaths_long_ago_are_forgotten() -> None:
+def test_old_deaths_do_not_count() -> None:
     rare = seen(CrashLoops(), [DEAD, WELL] * 20, every=WITHIN_SECONDS / MOST_DEATHS)
     assert ApplicationState.FAILED not in rare
 
 
 @pytest.mark.parametrize("between", [WELL, None])
-def test_whoever_tries_again_begins_anew(between: ApplicationSnapshot | None) -> None:
+def test_new_try_resets_the_count(between: ApplicationSnapshot | None) -> None:
     loops = CrashLoops()
     assert seen(loops, [DEAD, WELL] * MOST_DEATHS)[-2] is ApplicationState.FAILED
     loops.judged({KEY: between} if between else {}, 30.0)
     assert ApplicationState.FAILED not in seen(loops, [DEAD, WELL] * (MOST_DEATHS - 1), start=31.0)
 
 
-def test_only_the_version_itself_fails() -> None:
+def test_other_versions_do_not_fail() -> None:
     loops = CrashLoops()
     for number in range(2 * MOST_DEATHS):
         judged = loops.judged({KEY: WELL if number % 2 else DEAD, ("m", "2"): WELL}, float(number))

@@ -34,13 +34,13 @@ FORGED = {
 
 
 @pytest.mark.parametrize("name", FORGED)
-def test_what_no_wrapper_writes_is_refused(name: str) -> None:
+def test_malformed_record_is_refused(name: str) -> None:
     with pytest.raises(ValueError):
         read_progress(FORGED[name])
 
 
 @pytest.mark.parametrize("outcome", OUTCOMES)
-def test_what_the_wrapper_writes_is_read(tmp_path: Path, outcome: str) -> None:
+def test_record_of_the_wrapper_is_read(tmp_path: Path, outcome: str) -> None:
     writer, usage = Writer(str(tmp_path)), Usage()
     writer.started(8)
     begun = read_progress((tmp_path / "progress.json").read_bytes())

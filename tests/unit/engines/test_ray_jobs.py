@@ -25,13 +25,13 @@ class Dashboard:
         return self.submitted[-1]
 
 
-def test_a_node_is_avoided_by_its_label() -> None:
+def test_avoided_node_is_excluded_by_its_label() -> None:
     dashboard = Dashboard()
     assert dashboard.submit(avoid_nodes=["ab12", "cd34"])["entrypoint_label_selector"] == {"ray.io/node-id": "!in(ab12,cd34)"}
     assert "entrypoint_label_selector" not in dashboard.submit()
 
 
-def test_a_job_says_where_it_runs() -> None:
+def test_job_has_its_node() -> None:
     runs = {"type": "SUBMISSION", "submission_id": "a", "status": "RUNNING", "entrypoint": "x", "driver_node_id": "ab12"}
     waits = {"type": "SUBMISSION", "submission_id": "b", "status": "PENDING", "entrypoint": "x", "driver_node_id": None}
     assert [job.node_id for job in Dashboard(runs, waits).ray.list()] == ["ab12", None]

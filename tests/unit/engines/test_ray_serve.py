@@ -1,4 +1,4 @@
-"""The door to Ray Serve, as far as it needs no cluster."""
+"""The adapter of Ray Serve, without a cluster."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def _settings(directory: Path) -> PlatformSettings:
     )
 
 
-def test_one_that_cannot_be_built_does_not_keep_the_others_waiting(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_application_that_does_not_build_delays_no_other(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     settings = _settings(tmp_path)
     config = settings.serving.default_deployment()
     good = Deployment("good", "1", "models:/good/1", config, status=DeploymentStatus.PENDING, created_at=NOW, updated_at=NOW)
@@ -48,7 +48,7 @@ def test_one_that_cannot_be_built_does_not_keep_the_others_waiting(monkeypatch: 
     assert "precision" in refused["bad", "1"]
 
 
-def test_changed_variables_need_new_processes_and_are_not_rays_to_show(tmp_path: Path) -> None:
+def test_changed_variables_start_new_processes_and_are_not_shown(tmp_path: Path) -> None:
     settings = _settings(tmp_path)
     config = settings.serving.default_deployment()
     plain = Deployment("m", "1", "models:/m/1", config, status=DeploymentStatus.PENDING, created_at=NOW, updated_at=NOW)
@@ -71,7 +71,7 @@ def test_changed_variables_need_new_processes_and_are_not_rays_to_show(tmp_path:
         ("churn version 1 does not load. TimeoutError: MLflow is away", ApplicationState.STARTING),
     ],
 )
-def test_a_model_that_can_answer_nothing_has_failed_at_its_first_try(
+def test_model_that_can_answer_nothing_fails_at_its_first_try(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, raised: str, state: ApplicationState
 ) -> None:
     said = f"A replica failed to start with exception. Retrying 2 more time(s). Error:\nTraceback …\nRuntimeError: {raised}"

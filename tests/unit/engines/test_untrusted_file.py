@@ -1,4 +1,4 @@
-"""What a hostile script may put in place of a file of its attempt: nothing of it stops, fills or fools the platform."""
+"""Hostile replacements of an attempt's files: none stops, fills or deceives the platform."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ INSTEAD: dict[str, Callable[[Path], object]] = {
 
 
 @pytest.mark.parametrize("make", INSTEAD.values(), ids=INSTEAD.keys())
-def test_what_is_no_file_is_none(tmp_path: Path, make: Callable[[Path], object]) -> None:
+def test_special_files_are_not_read(tmp_path: Path, make: Callable[[Path], object]) -> None:
     path = tmp_path / "file"
     make(path)
     assert open_plain(path) is None
@@ -37,7 +37,7 @@ def test_what_is_no_file_is_none(tmp_path: Path, make: Callable[[Path], object])
 
 
 @pytest.mark.parametrize("make", INSTEAD.values(), ids=INSTEAD.keys())
-def test_no_progress_and_no_log_is_read_from_it(tmp_path: Path, make: Callable[[Path], object]) -> None:
+def test_progress_and_log_are_not_read_from_special_files(tmp_path: Path, make: Callable[[Path], object]) -> None:
     directory = AttemptDirectory(tmp_path, "a")
     directory.path.mkdir()
     make(directory.path / "progress.json")
@@ -48,7 +48,7 @@ def test_no_progress_and_no_log_is_read_from_it(tmp_path: Path, make: Callable[[
     assert (log.size(), log.tail(), log.last_lines(5)) == (0, "", "")
 
 
-def test_a_file_is_read_up_to_its_limit(tmp_path: Path) -> None:
+def test_file_is_read_up_to_the_limit(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"12345")
     assert (read_plain(path, 5), plain_size(path)) == (b"12345", 5)
@@ -56,7 +56,7 @@ def test_a_file_is_read_up_to_its_limit(tmp_path: Path) -> None:
         read_plain(path, 4)
 
 
-def test_a_terabyte_of_nothing_is_not_read(tmp_path: Path) -> None:
+def test_sparse_terabyte_file_is_not_read(tmp_path: Path) -> None:
     directory = AttemptDirectory(tmp_path, "a")
     directory.path.mkdir()
     os.truncate(os.open(directory.path / "progress.json", os.O_CREAT | os.O_RDWR), 2**40)

@@ -9,7 +9,7 @@ import pytest
 
 @pytest.fixture
 def make_distribution(tmp_path: Path) -> Callable[[str], Distribution]:
-    """A distribution that has nothing but the metadata given."""
+    """A distribution with the given metadata only."""
 
     def make(metadata: str) -> Distribution:
         folder = tmp_path / f"{len(list(tmp_path.iterdir()))}.dist-info"

@@ -9,7 +9,7 @@ from raylift.engines.environments.base import base_site_directories, satisfies_b
 
 @pytest.fixture
 def installed(monkeypatch, make_distribution):
-    """A base of a few distributions of our own."""
+    """A base environment with a few distributions of the test."""
 
     def install(*metadata: str) -> None:
         dists = {dist.metadata["Name"]: dist for dist in map(make_distribution, metadata)}
@@ -18,7 +18,7 @@ def installed(monkeypatch, make_distribution):
     return install
 
 
-def test_site_directories_hold_what_is_imported() -> None:
+def test_site_directories_contain_the_imported_packages() -> None:
     assert any((directory / "packaging").is_dir() for directory in base_site_directories())
 
 
@@ -38,7 +38,7 @@ def test_site_directories_hold_what_is_imported() -> None:
         ("frame[everything-twice]", True),
     ],
 )
-def test_satisfied_by_the_base(installed, requirement: str, expected: bool) -> None:
+def test_requirement_is_satisfied_by_the_base(installed, requirement: str, expected: bool) -> None:
     installed(
         "Name: frame\nVersion: 2.5\nRequires-Dist: engine>=1; extra == 'fast'\nRequires-Dist: absent; extra == 'slow'\n"
         "Requires-Dist: frame[fast,slow]; extra == 'all'\nRequires-Dist: frame[everything-twice]; extra == 'everything-twice'\n"
@@ -48,6 +48,6 @@ def test_satisfied_by_the_base(installed, requirement: str, expected: bool) -> N
     assert satisfies_base(Requirement(requirement)) is expected
 
 
-def test_pre_release_in_the_base_counts(installed) -> None:
+def test_pre_release_in_the_base_satisfies_a_requirement(installed) -> None:
     installed("Name: frame\nVersion: 3.0rc1")
     assert satisfies_base(Requirement("frame>=2"))

@@ -30,25 +30,25 @@ def _pins(*lines: str) -> list[Requirement]:
     return [Requirement(line) for line in lines]
 
 
-def test_constraints_leave_installers_free(base: FrozenBase) -> None:
+def test_constraints_do_not_pin_installers(base: FrozenBase) -> None:
     assert "numpy==2.4" in base.constraints()
     assert "setuptools==65" not in base.constraints()
     assert "setuptools==65" in base.pins()
 
 
-def test_limits_are_those_of_the_running_ray(base: FrozenBase) -> None:
+def test_limits_come_from_the_installed_ray(base: FrozenBase) -> None:
     assert base.limits_of_ray() == ["ray==2.60.0", "protobuf>=3.20", "fastapi>=0.133"]
     assert FrozenBase({}).limits_of_ray() == []
 
 
-def test_what_an_older_package_breaks(base: FrozenBase) -> None:
+def test_packages_that_an_older_package_breaks_are_found(base: FrozenBase) -> None:
     assert base.broken_by(_pins("numpy==1.26.4")) == ["pandas"]
     assert base.broken_by(_pins("numpy==1.26.4", "pandas==2.3")) == []
     assert base.broken_by(_pins("numpy==2.4", "humanize==4.9")) == []
     assert base.broken_by(_pins("numpy @ https://example.org/numpy.whl")) == []
 
 
-def test_stand_ins_are_for_what_no_index_has(base: FrozenBase) -> None:
+def test_metadata_wheels_cover_packages_that_no_index_has(base: FrozenBase) -> None:
     def names(*, no_index: bool) -> set[str]:
         return {dist.metadata["Name"] for dist in base.not_on_index(no_index=no_index)}
 
@@ -56,14 +56,14 @@ def test_stand_ins_are_for_what_no_index_has(base: FrozenBase) -> None:
     assert names(no_index=True) == set(base.distributions) - {"setuptools"}
 
 
-def test_editable_install_needs_a_stand_in(make_distribution) -> None:
+def test_editable_install_needs_a_metadata_wheel(make_distribution) -> None:
     dist = make_distribution("Name: mine\nVersion: 1")
     assert not needs_metadata_wheel(dist)
     (dist._path / "direct_url.json").write_text("{}")
     assert needs_metadata_wheel(dist)
 
 
-def test_stand_in_has_the_metadata_and_nothing_else(make_distribution, tmp_path) -> None:
+def test_metadata_wheel_has_metadata_only(make_distribution, tmp_path) -> None:
     dist = make_distribution(
         "Name: My.Torch\nVersion: 2.9.0+cpu\nRequires-Dist: numpy>=2\nRequires-Python: >=3.9\nHome-page: x"
     )

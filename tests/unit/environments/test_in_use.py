@@ -1,4 +1,4 @@
-"""The two marks of use, on bare directories: no uv, no Ray."""
+"""The two marks of use on plain directories, without uv and Ray."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ def _free(directory: Path) -> bool:
         return free
 
 
-def test_a_directory_that_nobody_uses_can_be_claimed(overlay: Path) -> None:
+def test_unused_directory_can_be_claimed(overlay: Path) -> None:
     assert _free(overlay)
     assert not is_locked(overlay)
     assert _free(overlay.with_name("f" * 24)), "one that is not there, or half built, has no lock file"
 
 
-def test_a_process_that_holds_the_lock_is_seen_until_it_ends(overlay: Path) -> None:
+def test_lock_of_a_process_is_seen_until_it_ends(overlay: Path) -> None:
     code = f"""
 import sys, time
 from raylift.engines.environments.overlays.mark import hold
@@ -52,7 +52,7 @@ hold({str(overlay / "last_used")!r})
 print(flush=True)
 time.sleep(60)
 """
-    # Read from stdin, so that no command line names the overlay: the lock alone has to do.
+    # Read from stdin, so no command line names the overlay: only the lock marks the use.
     with subprocess.Popen([sys.executable, "-"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin
         process.stdin.write(code)
@@ -67,7 +67,7 @@ time.sleep(60)
     assert _free(overlay)
 
 
-def test_the_lock_is_not_handed_to_programs_that_are_started(overlay: Path) -> None:
+def test_started_programs_do_not_inherit_the_lock(overlay: Path) -> None:
     code = f"""
 import subprocess, sys
 from raylift.engines.environments.overlays.mark import hold
@@ -81,7 +81,7 @@ print(subprocess.Popen(["sleep", "60"], stdout=subprocess.DEVNULL, stderr=subpro
         os.kill(int(done.stdout), 9)
 
 
-def test_a_forked_process_keeps_the_lock(overlay: Path) -> None:
+def test_forked_process_keeps_the_lock(overlay: Path) -> None:
     code = f"""
 import os, time
 from raylift.engines.environments.overlays.mark import hold
@@ -98,12 +98,12 @@ print(child)
         os.kill(int(done.stdout), 9)
 
 
-def test_a_mark_that_cannot_be_set_does_no_harm(tmp_path: Path) -> None:
+def test_failed_mark_is_ignored(tmp_path: Path) -> None:
     hold(str(tmp_path / "nothing"))
 
 
 @pytest.mark.parametrize("how", ["cmdline", "environ"])
-def test_a_process_that_names_it_is_seen(overlay: Path, how: str) -> None:
+def test_process_with_the_overlay_in_its_command_line_is_seen(overlay: Path, how: str) -> None:
     argument, variables = (str(overlay / "bin"), {}) if how == "cmdline" else ("x", {"VIRTUAL_ENV": str(overlay)})
     with subprocess.Popen(
         ["sh", "-c", "echo; read x", argument], stdin=-1, stdout=-1, env={"PATH": os.defpath, **variables}
@@ -116,20 +116,20 @@ def test_a_process_that_names_it_is_seen(overlay: Path, how: str) -> None:
         shell.kill()
 
 
-def test_one_who_asks_for_it_keeps_it_for_as_long(overlay: Path) -> None:
+def test_request_for_an_overlay_keeps_it_for_a_while(overlay: Path) -> None:
     with shared(overlay):
         assert not _free(overlay)
     assert _free(overlay)
 
 
-def test_who_claims_it_keeps_others_from_beginning(overlay: Path) -> None:
+def test_claim_keeps_others_from_starting(overlay: Path) -> None:
     with exclusive(overlay) as free, (overlay / "last_used").open() as file:
         assert free
         with pytest.raises(BlockingIOError):
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
 
 
-def test_a_worker_that_is_expected_keeps_it_until_it_has_started(overlay: Path) -> None:
+def test_expected_worker_keeps_the_overlay_until_it_starts(overlay: Path) -> None:
     note_use(overlay, expected=True)
     assert is_expected(overlay)
     assert not _free(overlay)
@@ -139,7 +139,7 @@ def test_a_worker_that_is_expected_keeps_it_until_it_has_started(overlay: Path) 
     assert _free(overlay)
 
 
-def test_a_worker_that_never_comes_is_not_waited_for_forever(overlay: Path) -> None:
+def test_wait_for_an_expected_worker_ends(overlay: Path) -> None:
     note_use(overlay, expected=True)
     os.utime(overlay / ".expected", (1000, 1000))
     assert not is_expected(overlay)

@@ -23,7 +23,7 @@ def test_cache_of_the_caller_wins() -> None:
     assert "UV_CACHE_DIR" not in _environment({"UV_NO_CACHE": "1"}, cache_dir=Path("/c"))
 
 
-def test_defaults_give_way() -> None:
+def test_settings_of_the_user_override_defaults() -> None:
     assert _environment({"UV_HTTP_TIMEOUT": "99"}, defaults={"UV_HTTP_TIMEOUT": "1"})["UV_HTTP_TIMEOUT"] == "99"
 
 
@@ -40,11 +40,11 @@ def test_defaults_give_way() -> None:
         ({}, "UV_FIND_LINKS", None),
     ],
 )
-def test_settings_of_pip_hold_for_uv(given: dict[str, str], name: str, expected: str | None) -> None:
+def test_settings_of_pip_apply_to_uv(given: dict[str, str], name: str, expected: str | None) -> None:
     assert _environment(given).get(name) == expected
 
 
-def test_own_links_come_first() -> None:
+def test_own_find_links_come_first() -> None:
     assert _environment({"UV_FIND_LINKS": "/mine"}, find_links=Path("/stand-ins"))["UV_FIND_LINKS"] == "/stand-ins,/mine"
 
 
@@ -56,7 +56,7 @@ def test_own_links_come_first() -> None:
         "  \u2570\u2500\u25b6 Because a was not\n      found, b.\x1b[0m\n\nhint: c",
     ],
 )
-def test_report_becomes_one_line(report: str) -> None:
+def test_report_of_uv_becomes_one_line(report: str) -> None:
     assert one_line(report) == "Because a was not found, b. hint: c"
 
 

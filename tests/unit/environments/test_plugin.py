@@ -20,7 +20,7 @@ from raylift.engines.environments.runtime_env import PLUGIN_NAME
 _LOG = logging.getLogger(__name__)
 
 
-def test_nothing_to_add_is_no_field() -> None:
+def test_empty_lock_gives_no_field() -> None:
     assert runtime_env_for((), "/envs") == {}
 
 
@@ -31,7 +31,7 @@ def test_equal_locks_are_one_environment() -> None:
     assert environment_hash(["b==1", "a==1"]) == environment_hash(("a==1", "b==1", "b==1")) != environment_hash(["a==1"])
 
 
-def test_ray_is_told_of_the_class() -> None:
+def test_ray_gets_the_class_of_the_plugin() -> None:
     module, _, name = json.loads(PLUGINS_VALUE)[0]["class"].rpartition(".")
     assert getattr(sys.modules[module], name) is EnvironmentPlugin
 
@@ -63,13 +63,13 @@ def test_worker_starts_in_the_overlay(tmp_path: Path) -> None:
     assert context.env_vars == {"A": "1", "VIRTUAL_ENV": str(directory), "PATH": f"{directory}/bin:{os.environ['PATH']}"}
 
 
-def test_path_of_the_user_stays_behind_the_overlay(tmp_path: Path) -> None:
+def test_path_of_the_user_follows_the_overlay(tmp_path: Path) -> None:
     context = RuntimeEnvContext(env_vars={"PATH": "/mine"})
     EnvironmentPlugin().modify_context([], runtime_env_for(["a==1"], tmp_path), context, _LOG)
     assert context.env_vars["PATH"].endswith("/bin:/mine")
 
 
-async def test_overlay_is_asked_for_each_time_and_never_deleted(monkeypatch, tmp_path: Path) -> None:
+async def test_overlay_is_requested_each_time_and_not_deleted(monkeypatch, tmp_path: Path) -> None:
     asked: list[tuple[list[str], Path]] = []
     monkeypatch.setattr(plugin_module, "ensure_overlay", lambda lock, root, *, expected: asked.append((lock, root)))
     plugin, runtime_env = EnvironmentPlugin(), runtime_env_for(["a==1"], tmp_path)
@@ -80,7 +80,7 @@ async def test_overlay_is_asked_for_each_time_and_never_deleted(monkeypatch, tmp
     assert plugin.delete_uri("any", _LOG) == 0
 
 
-def test_agent_loads_little() -> None:
+def test_plugin_loads_few_modules_in_the_agent() -> None:
     package = "raylift.engines.environments"
     script = f"import sys, {package}.overlays.overlay, {package}.locking.resolve; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)

@@ -15,7 +15,7 @@ _LOCK = ("humanize==4.9.0",)
 
 
 class Index:
-    """Counts how often it is asked."""
+    """Resolver that counts its calls."""
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, ...]] = []
@@ -42,7 +42,7 @@ def _later(monkeypatch: pytest.MonkeyPatch, by: timedelta) -> None:
     monkeypatch.setattr(lock_cache, "datetime", Clock)
 
 
-def test_the_same_set_in_any_order_is_looked_up_once(index: Index, tmp_path: Path) -> None:
+def test_equal_requirements_in_any_order_are_resolved_once(index: Index, tmp_path: Path) -> None:
     assert lock_of(["humanize==4.9.0", "rich>=13"], tmp_path) == _LOCK
     index.lock = ()
     assert lock_of(["rich>=13", "humanize==4.9.0", "rich>=13"], tmp_path) == _LOCK
@@ -53,7 +53,7 @@ def test_the_same_set_in_any_order_is_looked_up_once(index: Index, tmp_path: Pat
     ("requirement", "still_believed"),
     [("humanize==4.9.0", True), ("humanize", False), ("humanize>=4", False), ("humanize==4.*", False)],
 )
-def test_ranges_are_looked_up_again_before_long(
+def test_lock_of_ranges_expires_soon(
     index: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, requirement: str, *, still_believed: bool
 ) -> None:
     lock_of([requirement], tmp_path)
@@ -67,13 +67,13 @@ def test_ranges_are_looked_up_again_before_long(
     assert len(index.asked) == (2 if still_believed else 3)
 
 
-def test_a_direct_reference_is_looked_up_each_time(index: Index, tmp_path: Path) -> None:
+def test_direct_reference_is_resolved_each_time(index: Index, tmp_path: Path) -> None:
     for _ in range(2):
         lock_of(["humanize==4.9.0", "mine @ git+https://example.org/mine.git"], tmp_path)
     assert len(index.asked) == 2
 
 
-def test_another_index_or_another_base_is_asked(index: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_index_or_base_is_resolved_again(index: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     base = tmp_path / "base"
     base.mkdir()
     monkeypatch.setattr(lock_cache, "base_site_directories", lambda: (base,))
@@ -87,14 +87,14 @@ def test_another_index_or_another_base_is_asked(index: Index, tmp_path: Path, mo
     assert len(index.asked) == 3
 
 
-def test_who_wants_it_afresh_gets_it_and_so_does_the_next(index: Index, tmp_path: Path) -> None:
+def test_forced_resolution_replaces_the_cached_lock(index: Index, tmp_path: Path) -> None:
     lock_of(["humanize"], tmp_path)
     index.lock = ("humanize==5",)
     assert lock_of(["humanize"], tmp_path, refresh=True) == ("humanize==5",)
     assert lock_of(["humanize"], tmp_path) == ("humanize==5",)
 
 
-def test_what_is_removed_is_looked_up_again(index: Index, tmp_path: Path) -> None:
+def test_removed_lock_is_resolved_again(index: Index, tmp_path: Path) -> None:
     lock_of(["humanize==4.9.0"], tmp_path)
     forget_lock_of(overlay_directory(["rich==13"], tmp_path))
     lock_of(["humanize==4.9.0"], tmp_path)
@@ -104,7 +104,7 @@ def test_what_is_removed_is_looked_up_again(index: Index, tmp_path: Path) -> Non
     assert len(index.asked) == 2
 
 
-def test_what_is_no_longer_believed_is_deleted(index: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_expired_lock_is_deleted(index: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lock_of(["humanize"], tmp_path)
     forget_expired(tmp_path)
     assert len(list(tmp_path.rglob("*.json"))) == 1
@@ -113,7 +113,7 @@ def test_what_is_no_longer_believed_is_deleted(index: Index, tmp_path: Path, mon
     assert list(tmp_path.rglob("*.json")) == []
 
 
-def test_a_damaged_memory_is_none(index: Index, tmp_path: Path) -> None:
+def test_damaged_cache_file_is_ignored(index: Index, tmp_path: Path) -> None:
     lock_of(["humanize"], tmp_path)
     for path in tmp_path.rglob("*.json"):
         path.write_text("{")

@@ -29,12 +29,12 @@ def no_subprocess(monkeypatch) -> None:
         ["absent; python_version<'3'"],
     ],
 )
-def test_what_the_base_has_costs_nothing(requirements: list[str]) -> None:
+def test_requirement_of_the_base_needs_no_resolution(requirements: list[str]) -> None:
     assert resolve(requirements) == ()
 
 
 @pytest.mark.parametrize("requirement", ["ray==2.9.0", "Ray<2", "ray[serve]==1.0", "ray @ https://example.org/ray.whl"])
-def test_another_ray_is_refused_and_both_are_named(requirement: str) -> None:
+def test_another_ray_is_refused_with_both_versions(requirement: str) -> None:
     with pytest.raises(EnvironmentUnresolvable) as failure:
         resolve(["humanize", requirement])
     assert requirement.lower() in failure.value.detail.lower()
@@ -42,18 +42,18 @@ def test_another_ray_is_refused_and_both_are_named(requirement: str) -> None:
 
 
 @pytest.mark.parametrize("line", ["-r other.txt", "--index-url https://example.org", "./folder", "a b", ""])
-def test_only_requirements_are_taken(line: str) -> None:
+def test_options_are_refused_as_requirements(line: str) -> None:
     with pytest.raises(EnvironmentUnresolvable, match="PEP 508"):
         resolve([line])
 
 
 @pytest.mark.parametrize("kind", [EnvironmentUnresolvable, EnvironmentBuildFailed])
-def test_errors_cross_processes(kind) -> None:
+def test_errors_are_pickled(kind) -> None:
     error = pickle.loads(pickle.dumps(kind("no", lock=("a==1",))))
     assert (type(error), error.detail, error.facts, error.code) == (kind, "no", {"lock": ("a==1",)}, Reason.ENVIRONMENT_ERROR)
 
 
-def test_our_sentence_is_found_in_rays_report() -> None:
+def test_our_message_is_found_in_ray_s_report() -> None:
     report = (
         "runtime_env setup failed: Failed to set up.\n[Node 10.0.0.1] Traceback (most recent call last):\n  File x\n"
         "raylift.engines.environments.errors.EnvironmentBuildFailed: The environment of a==1 could not be built: no wheel\n\n"

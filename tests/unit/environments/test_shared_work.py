@@ -1,4 +1,4 @@
-"""Work that several wait for."""
+"""Work that several callers wait for."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from raylift.engines.environments.shared_work import SharedWork
 
 
 class Slow:
-    """A task that ends when it is told to, or when nobody waits for it."""
+    """A task that ends when the test says so, or when no caller waits for it."""
 
     def __init__(self) -> None:
         self.runs = 0
@@ -40,7 +40,7 @@ def _result(work: SharedWork[str], who: str, task: Callable[[Callable[[], bool]]
     return result
 
 
-def test_it_is_done_once_for_all(work: SharedWork[str]) -> None:
+def test_work_is_done_once_for_all_callers(work: SharedWork[str]) -> None:
     slow = Slow()
     assert (work.ask("a", "key", slow), work.ask("b", "key", slow)) == (None, None)
     slow.go_on.set()
@@ -48,7 +48,7 @@ def test_it_is_done_once_for_all(work: SharedWork[str]) -> None:
     assert slow.runs == 1
 
 
-def test_it_stops_when_the_last_one_leaves(work: SharedWork[str]) -> None:
+def test_work_stops_when_its_last_caller_leaves(work: SharedWork[str]) -> None:
     slow = Slow()
     work.ask("a", "key", slow)
     work.ask("b", "key", slow)
@@ -58,7 +58,7 @@ def test_it_stops_when_the_last_one_leaves(work: SharedWork[str]) -> None:
     assert slow.stopped.wait(10)
 
 
-def test_a_failure_is_told_to_all_that_waited_and_to_nobody_later(work: SharedWork[str]) -> None:
+def test_failure_reaches_all_waiting_callers_and_no_later_one(work: SharedWork[str]) -> None:
     def fail(_: object) -> str:
         raise ValueError("no")
 

@@ -22,21 +22,21 @@ PACKAGES = ("humanize==4.9.0", "numpy>=2")
         "# what it needs\r\n\r\nhumanize==4.9.0  # the old one\r\nnumpy \\\r\n>=2",
     ],
 )
-def test_every_form_of_packages(field: str, value: Any) -> None:
+def test_every_form_of_package_lists_is_translated(field: str, value: Any) -> None:
     requirements, rest = translate_runtime_env({field: value})
     assert tuple(line.replace(" ", "") for line in requirements) == PACKAGES
     assert rest == {}
 
 
-def test_what_the_clients_of_ray_make_of_it() -> None:
-    """Ray's RuntimeEnv fills in its defaults before it sends."""
+def test_runtime_env_of_ray_s_client_is_translated() -> None:
+    """Ray's RuntimeEnv fills in defaults before it is sent."""
     pip = {"packages": ["a"], "pip_check": False, "pip_version": "==24.0"}
     pip["pip_install_options"] = ["--disable-pip-version-check", "--no-cache-dir"]
     uv = {"packages": ["a"], "uv_check": False, "uv_pip_install_options": ["--no-cache", "--link-mode=hardlink"]}
     assert translate_runtime_env({"pip": pip}) == translate_runtime_env({"uv": uv}) == (("a",), {})
 
 
-def test_the_rest_is_handed_back_as_it_was() -> None:
+def test_other_fields_are_returned_unchanged() -> None:
     rest = {"env_vars": {"A": "1"}, "working_dir": "gcs://x.zip", "config": {"setup_timeout_seconds": 9}}
     given = {**rest, "pip": ["a"]}
     assert translate_runtime_env(given) == (("a",), rest)
@@ -46,7 +46,7 @@ def test_the_rest_is_handed_back_as_it_was() -> None:
 
 
 @pytest.mark.parametrize("empty", [None, [], {}, ""])
-def test_nothing_is_nothing(empty: Any) -> None:
+def test_empty_runtime_env_has_no_requirements(empty: Any) -> None:
     assert translate_runtime_env({"pip": empty, "uv": empty, "conda": empty}) == ((), {})
 
 
@@ -74,7 +74,7 @@ def test_nothing_is_nothing(empty: Any) -> None:
         ({"uv": {"packages": ["a"], "pip_install_options": []}}, "uv.pip_install_options", "no field"),
     ],
 )
-def test_what_cannot_be_honoured_is_refused_and_named(runtime_env: dict[str, Any], field: str, says: str) -> None:
+def test_unsupported_options_are_refused_by_name(runtime_env: dict[str, Any], field: str, says: str) -> None:
     with pytest.raises(InvalidRequest) as refusal:
         translate_runtime_env(runtime_env)
     (error,) = refusal.value.errors
@@ -82,5 +82,5 @@ def test_what_cannot_be_honoured_is_refused_and_named(runtime_env: dict[str, Any
     assert says in error.detail
 
 
-def test_a_direct_reference_is_no_path() -> None:
+def test_direct_reference_is_not_taken_for_a_path() -> None:
     assert translate_runtime_env({"pip": "lib @ https://example.org/lib-1.0-py3-none-any.whl"})[0]

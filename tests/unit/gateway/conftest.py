@@ -22,7 +22,7 @@ from tests.unit.gateway.engine_fakes import FakeCluster, FakeRegistry
 
 @dataclass
 class Platform:
-    """A gateway's world: a real store, fake engines, and hands to play the supervisor."""
+    """The services behind a gateway: a real store, fake engines, and methods that play the supervisor."""
 
     settings: PlatformSettings
     store: Store
@@ -38,7 +38,7 @@ class Platform:
         return job
 
     def start(self, job_id: str, output: bytes = b"") -> Job:
-        """The job's script runs and has printed ``output``."""
+        """Let the job's script run and print ``output``."""
         job = self.store.jobs.get(job_id)
         submission_id = f"{job_id}-a{job.attempt}"
         job = self.move(job, JobState.STARTING, submission_id=submission_id)

@@ -1,4 +1,4 @@
-"""Stand-ins for the engines behind ``raylift.services.ports``."""
+"""Fakes of the engines behind ``raylift.services.ports``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who may talk to a replica's own port."""
+"""Access to a replica's own port."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ async def _status(token: str | None, *headers: tuple[bytes, bytes]) -> int:
     return answers[0]["status"]
 
 
-async def test_the_ingress_is_let_in() -> None:
+async def test_request_with_the_token_passes() -> None:
     assert await _status(_TOKEN, (b"host", b"x"), (_HEADER, _TOKEN.encode())) == 200
 
 
@@ -44,18 +44,18 @@ async def test_the_ingress_is_let_in() -> None:
         (b"authorization", _TOKEN.encode()),
     ],
 )
-async def test_strangers_are_not(header: tuple[bytes, bytes]) -> None:
+async def test_request_without_the_token_is_refused(header: tuple[bytes, bytes]) -> None:
     assert await _status(_TOKEN, header) == 403
     assert await _status(_TOKEN) == 403
 
 
-async def test_without_a_token_there_is_no_door() -> None:
+async def test_every_request_passes_without_a_configured_token() -> None:
     assert only_from_ingress(_inner, None) is _inner
     assert await _status(None) == 200
 
 
-async def test_what_is_no_request_passes() -> None:
-    """A server tells the application when it starts and ends: nobody outside can say that."""
+async def test_lifespan_messages_pass() -> None:
+    """A server sends them at its start and end. No client can."""
     seen: list[str] = []
 
     async def inner(scope: Scope, receive: Receive, send: Send) -> None:

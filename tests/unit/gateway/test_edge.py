@@ -1,4 +1,4 @@
-"""What holds for every request."""
+"""Behaviour of every route: errors, ids, headers and health."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class TestErrors:
         assert rows == {code: str(status) for code, status in {**replicas, **errors.HTTP_STATUS}.items()}
 
     @pytest.mark.parametrize("page", ["errors.md", "protocols.md"])
-    def test_examples_are_as_errors_are_told(self, page: str) -> None:
+    def test_documented_examples_equal_the_errors(self, page: str) -> None:
         text = ERRORS_PAGE.with_name(page).read_text(encoding="utf-8")
         example = next(json.loads(block) for block in re.findall(r"```json\n(.*?)```", text, re.DOTALL) if '"urn:' in block)
         told = problem_of(InvalidRequest(""), example["status"], "")
@@ -44,14 +44,14 @@ class TestErrors:
         assert example["title"] in {told["title"], "Unprocessable Entity"}
         assert example["type"] == f"urn:raylift:error:{example['code']}"
 
-    async def test_v2_claims_what_is_built(self, client: httpx.AsyncClient) -> None:
+    async def test_v2_lists_the_available_extensions(self, client: httpx.AsyncClient) -> None:
         assert (await client.get("/v2")).json()["extensions"] == ["binary_tensor_data", "model_repository"]
 
     def test_every_error_of_the_domain_has_a_status(self) -> None:
         ours = {kind for kind in kinds(PlatformError) if kind.__module__.startswith(("raylift.", "serve_apps.gateway"))}
         assert {kind.code for kind in ours} <= set(errors.HTTP_STATUS)
 
-    async def test_a_route_that_is_not_there(self, client: httpx.AsyncClient) -> None:
+    async def test_unknown_route_is_404(self, client: httpx.AsyncClient) -> None:
         answer = await client.get("/mlops/nothing")
         assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")
         assert answer.json() | {"detail": ""} == {
@@ -59,11 +59,11 @@ class TestErrors:
             "instance": "/mlops/nothing",
         }  # fmt: skip
 
-    async def test_a_method_that_is_not_taken(self, client: httpx.AsyncClient) -> None:
+    async def test_other_method_is_405(self, client: httpx.AsyncClient) -> None:
         answer = await client.put("/mlops/training/upload")
         assert (answer.status_code, answer.json()["code"], answer.headers["allow"]) == (405, "method_not_allowed", "POST")
 
-    async def test_a_defect_shows_an_id_and_no_trace(
+    async def test_defect_shows_an_id_and_no_traceback(
         self, client: httpx.AsyncClient, platform: Platform, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         def broken(_: str) -> None:
@@ -76,7 +76,7 @@ class TestErrors:
 
 
 class TestEveryRequest:
-    async def test_it_has_an_id(self, client: httpx.AsyncClient) -> None:
+    async def test_every_answer_has_a_request_id(self, client: httpx.AsyncClient) -> None:
         given = await client.get("/healthz", headers={"x-request-id": "mine"})
         assert given.headers["x-request-id"] == "mine"
         made = await client.get("/healthz")
@@ -111,7 +111,7 @@ class TestEveryRequest:
 
 
 class TestHealth:
-    async def test_all_is_well(self, client: httpx.AsyncClient) -> None:
+    async def test_healthy_platform_is_ready(self, client: httpx.AsyncClient) -> None:
         assert (await client.get("/healthz")).json() == {"live": True}
         answer = await client.get("/readyz")
         assert answer.status_code == 200
@@ -122,20 +122,20 @@ class TestHealth:
             "supervisor": "up",
         }
 
-    async def test_a_supervisor_that_is_not_at_work_is_named(self, client: httpx.AsyncClient, platform: Platform) -> None:
+    async def test_silent_supervisor_is_reported(self, client: httpx.AsyncClient, platform: Platform) -> None:
         platform.store.leases.renew(platform.lease, now=datetime.now(UTC) - timedelta(minutes=1), seconds=15)
         answer = await client.get("/readyz")
         assert answer.status_code == 503
         assert answer.json()["parts"]["supervisor"]["state"] == "down"
 
-    async def test_what_is_away_is_named(self, client: httpx.AsyncClient, platform: Platform) -> None:
+    async def test_unreachable_part_is_reported(self, client: httpx.AsyncClient, platform: Platform) -> None:
         platform.registry.down = True
         answer = await client.get("/readyz")
         assert answer.status_code == 503
         assert answer.json()["parts"]["mlflow"] == {"state": "down", "detail": "MLflow is away"}
         assert answer.json()["parts"]["store"]["state"] == "up"
 
-    async def test_a_part_that_hangs_holds_up_nobody(self) -> None:
+    async def test_hanging_part_delays_no_other_answer(self) -> None:
         release = threading.Event()
         asked: list[int] = []
 
@@ -155,7 +155,7 @@ class TestHealth:
         health.close()
 
 
-async def test_metrics(client: httpx.AsyncClient, platform: Platform) -> None:
+async def test_metrics_are_in_prometheus_format(client: httpx.AsyncClient, platform: Platform) -> None:
     await client.post("/mlops/training/upload", json={"script_content": "print(1)", "experiment_name": "e"})
     await client.get("/mlops/training/jobs/job_1")
     await client.get("/no/such/path")
@@ -172,6 +172,6 @@ async def test_metrics(client: httpx.AsyncClient, platform: Platform) -> None:
     assert any(line.startswith('raylift_http_request_seconds_bucket{le="0.05",method="POST"') for line in lines)
 
 
-async def test_the_front_door(client: httpx.AsyncClient) -> None:
+async def test_root_page_links_to_the_docs(client: httpx.AsyncClient) -> None:
     assert (await client.get("/")).headers["location"] == "/docs"
     assert (await client.get("/docs")).status_code == 200

@@ -1,4 +1,4 @@
-"""``/mlops/environments`` over the real uv and local wheels: no index is asked, no Ray runs."""
+"""``/mlops/environments`` with the real uv and local wheels, without an index and without Ray."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PATH = "/mlops/environments"
 
 @pytest.fixture(autouse=True)
 def probe(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A package ``probe`` 1.0 in a directory of wheels, which is all that uv looks into."""
+    """A package ``probe`` 1.0 in a folder of wheels, the only source of uv."""
     for name in ("UV_CACHE_DIR", "UV_FIND_LINKS"):
         monkeypatch.delenv(name, raising=False)
     wheels = tmp_path / "wheels"
@@ -56,7 +56,7 @@ async def _until(client: httpx.AsyncClient, path: str, met: Callable[[dict[str, 
     raise AssertionError(path)
 
 
-async def test_none_at_first(client: httpx.AsyncClient) -> None:
+async def test_list_is_empty_at_first(client: httpx.AsyncClient) -> None:
     answer = (await client.get(PATH)).json()
     assert answer == {"environments": [], "size": 0, "max_size": EnvironmentSettings().max_bytes}
 
@@ -76,14 +76,14 @@ async def test_prewarm_builds_in_the_background(client: httpx.AsyncClient, root:
     assert ensure_overlay(["probe==1.0"], root).exists()
 
 
-async def test_prewarm_of_what_is_there_answers_at_once(client: httpx.AsyncClient, root: Path) -> None:
+async def test_prewarm_of_a_built_environment_answers_at_once(client: httpx.AsyncClient, root: Path) -> None:
     ensure_overlay(["probe==1.0"], root)
     answer = await client.post(PATH, json={"requirements": ["probe"]})
     assert answer.status_code == 200
     assert answer.json()["built"]
 
 
-async def test_prewarm_of_what_the_platform_has_needs_nothing(client: httpx.AsyncClient, root: Path) -> None:
+async def test_prewarm_of_packages_of_the_base_builds_nothing(client: httpx.AsyncClient, root: Path) -> None:
     answer = await client.post(PATH, json={"requirements": ["numpy", "scikit-learn"]})
     assert answer.status_code == 200
     assert (answer.json()["hash"], answer.json()["lock"], answer.json()["built"]) == (None, [], True)
@@ -100,13 +100,15 @@ async def test_prewarm_of_what_the_platform_has_needs_nothing(client: httpx.Asyn
         (["not a requirement"], "invalid_request", "not a requirement"),
     ],
 )
-async def test_prewarm_of_what_cannot_be(client: httpx.AsyncClient, requirements: list[str], code: str, named: str) -> None:
+async def test_prewarm_of_impossible_requirements_is_refused(
+    client: httpx.AsyncClient, requirements: list[str], code: str, named: str
+) -> None:
     answer = await client.post(PATH, json={"requirements": requirements})
     assert (answer.status_code, answer.json()["code"]) == (422, code)
     assert named in answer.json()["detail"]
 
 
-async def test_a_build_that_fails_says_why(client: httpx.AsyncClient, tmp_path: Path) -> None:
+async def test_failed_build_says_why(client: httpx.AsyncClient, tmp_path: Path) -> None:
     wheel = tmp_path / "wheels" / "probe-1.0-py3-none-any.whl"
     with zipfile.ZipFile(wheel, "a") as archive:
         archive.writestr("probe-1.0.dist-info/entry_points.txt", "[console_scripts]\nbroken")
@@ -117,7 +119,7 @@ async def test_a_build_that_fails_says_why(client: httpx.AsyncClient, tmp_path: 
     assert (await client.delete(begun.headers["location"])).status_code == 204
 
 
-async def test_the_api_answers_while_it_resolves(client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_api_answers_during_a_resolution(client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
     begun, go_on = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
 
@@ -134,7 +136,7 @@ async def test_the_api_answers_while_it_resolves(client: httpx.AsyncClient, monk
     assert (await posted).status_code == 200
 
 
-async def test_one_in_use_cannot_be_removed(client: httpx.AsyncClient, root: Path) -> None:
+async def test_environment_in_use_cannot_be_removed(client: httpx.AsyncClient, root: Path) -> None:
     python = ensure_overlay(["probe==1.0"], root)
     path = f"{PATH}/{environment_hash(['probe==1.0'])}"
     command = [python, "-c", "print(flush=True); input()"]
@@ -153,13 +155,13 @@ async def test_one_in_use_cannot_be_removed(client: httpx.AsyncClient, root: Pat
 
 
 @pytest.mark.parametrize("name", ["nope", "..", ".cache", "0" * 24])
-async def test_there_is_no_such_environment(client: httpx.AsyncClient, root: Path, name: str) -> None:
+async def test_unknown_environment_is_404(client: httpx.AsyncClient, root: Path, name: str) -> None:
     (root / ".cache").mkdir(parents=True)
     assert (await client.delete(f"{PATH}/{name}")).status_code in {404, 405}
     assert (root / ".cache").exists()
 
 
-async def test_the_environment_of_a_job(client: httpx.AsyncClient, platform: Platform, root: Path) -> None:
+async def test_environment_of_a_job_is_read(client: httpx.AsyncClient, platform: Platform, root: Path) -> None:
     accepted = await client.post(
         "/mlops/training/upload", json={"script_content": "print(1)", "experiment_name": "e", "requirements": ["probe"]}
     )
@@ -174,7 +176,7 @@ async def test_the_environment_of_a_job(client: httpx.AsyncClient, platform: Pla
     assert (await client.get(f"{PATH}/job_nope")).json()["code"] == "job_not_found"
 
 
-async def test_the_environment_of_a_job_that_needs_none(client: httpx.AsyncClient, platform: Platform) -> None:
+async def test_job_without_requirements_has_no_environment(client: httpx.AsyncClient, platform: Platform) -> None:
     accepted = await client.post("/mlops/training/upload", json={"script_content": "print(1)", "experiment_name": "e"})
     job_id = accepted.json()["job_id"]
     platform.move(platform.store.jobs.get(job_id), JobState.STARTING, submission_id="s", environment_lock=())
@@ -187,7 +189,7 @@ async def _job(client: httpx.AsyncClient, **fields: Any) -> str:
     return (await client.post("/mlops/training/upload", json=body)).json()["job_id"]
 
 
-async def test_a_download_is_seen_at_the_job_and_at_its_environment(
+async def test_download_shows_at_the_job_and_at_its_environment(
     client: httpx.AsyncClient, platform: Platform, root: Path
 ) -> None:
     job = platform.store.jobs.get(await _job(client))
@@ -201,14 +203,14 @@ async def test_a_download_is_seen_at_the_job_and_at_its_environment(
     assert (environment["progress"], environment["note"]) == ({"downloaded": 10, "size": 40}, "a word")
 
 
-async def test_prewarm_says_a_word_before_needless_cuda(client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_prewarm_notes_a_needless_cuda_download(client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(service, "missing_gpu_note", lambda *_, **__: "5 GiB of CUDA")
     begun = await client.post(PATH, json={"requirements": ["probe"]})
     assert begun.json()["note"] == "5 GiB of CUDA"
     await _until(client, begun.headers["location"], lambda seen: seen["built"])
 
 
-async def test_prewarm_takes_a_build_of_pytorch(client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_prewarm_takes_a_torch_backend(client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
     monkeypatch.setattr(service, "lock_of", lambda *_, torch_backend, **__: asked.append(torch_backend) or ())
     await client.post(PATH, json={"requirements": ["probe"]})
@@ -218,7 +220,7 @@ async def test_prewarm_takes_a_build_of_pytorch(client: httpx.AsyncClient, monke
     assert refused.status_code == 422
 
 
-async def test_a_build_of_pytorch_is_kept_for_reruns(client: httpx.AsyncClient, platform: Platform) -> None:
+async def test_torch_backend_is_kept_for_reruns(client: httpx.AsyncClient, platform: Platform) -> None:
     job_id = await _job(client, torch_backend="cpu")
     assert (await client.get(f"/mlops/training/jobs/{job_id}")).json()["torch_backend"] == "cpu"
     again = (await client.post(f"/mlops/training/jobs/{job_id}/rerun")).json()["job_id"]
@@ -232,7 +234,9 @@ async def test_a_build_of_pytorch_is_kept_for_reruns(client: httpx.AsyncClient, 
     assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, "torch_backend")
 
 
-async def test_jobs_and_deployments_that_hold_it_are_named(client: httpx.AsyncClient, platform: Platform, root: Path) -> None:
+async def test_jobs_and_deployments_that_hold_an_environment_are_listed(
+    client: httpx.AsyncClient, platform: Platform, root: Path
+) -> None:
     lock = ("probe==1.0",)
     ensure_overlay(lock, root, expected=True)
     path = f"{PATH}/{environment_hash(lock)}"
@@ -253,7 +257,7 @@ class TestLeftToRay:
     def settings(self, settings: Any) -> Any:
         return settings.model_copy(update={"environments": EnvironmentSettings(mechanism="ray_uv")})
 
-    async def test_there_is_nothing_to_prewarm(self, client: httpx.AsyncClient) -> None:
+    async def test_prewarm_is_refused_without_the_overlay_mechanism(self, client: httpx.AsyncClient) -> None:
         answer = await client.post(PATH, json={"requirements": ["probe"]})
         assert (answer.status_code, answer.json()["code"]) == (409, "conflict")
         assert "ray_uv" in answer.json()["detail"]

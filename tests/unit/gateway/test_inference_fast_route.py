@@ -1,4 +1,4 @@
-"""The way past the framework, and how a request that the ingress sent ahead finds back to it."""
+"""The fast route of predictions past the web framework, and lost requests that the ingress had routed to a version."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ async def _ask(method: str, path: str, headers: dict[str, str] | None = None) ->
         return (await client.request(method, path, headers=headers, content=b"{}")).text
 
 
-async def test_the_one_route_goes_past_the_framework() -> None:
+async def test_inference_route_bypasses_the_framework() -> None:
     assert await _ask("POST", _PATH) == f"hot {_PATH} {{}}"
     assert await _ask("GET", _PATH) == f"framework {_PATH}"
     assert await _ask("POST", "/mlops/train") == "framework /mlops/train"
 
 
-async def test_a_request_that_was_sent_to_a_version_which_is_gone_finds_back() -> None:
-    """The ingress had changed its path when nobody took it: it is a request by name again."""
+async def test_request_to_a_removed_version_becomes_a_by_name_request() -> None:
+    """The ingress changed its path, but no replica took it. It is a request by name again."""
     assert await _ask("POST", _LOST, {NAMED: "1"}) == f"hot {_PATH} {{}}"
 
 
@@ -50,5 +50,5 @@ async def test_a_request_that_was_sent_to_a_version_which_is_gone_finds_back() -
         ("POST", "/v2/models/churn/versions/3/infer", {NAMED: "1"}),
     ],
 )
-async def test_a_request_that_names_a_version_itself_stays_one(method: str, path: str, headers: dict[str, str]) -> None:
+async def test_request_that_names_a_version_is_not_changed(method: str, path: str, headers: dict[str, str]) -> None:
     assert await _ask(method, path, headers) == f"framework {path}"

@@ -28,13 +28,13 @@ async def logs(client: httpx.AsyncClient, job_id: str, headers: dict[str, str] |
     return await client.get(f"{JOBS}/{job_id}/logs", params=query, headers=headers)
 
 
-async def test_before_the_script_started_there_is_nothing(client: httpx.AsyncClient, job_id: str) -> None:
+async def test_log_is_empty_before_the_script_starts(client: httpx.AsyncClient, job_id: str) -> None:
     answer = await logs(client, job_id)
     assert (answer.status_code, answer.text, answer.headers["content-type"]) == (200, "", "text/plain; charset=utf-8")
 
 
 @pytest.mark.parametrize("final", [False, True])
-async def test_the_whole_log(client: httpx.AsyncClient, platform: Platform, job_id: str, final: bool) -> None:
+async def test_whole_log_is_read(client: httpx.AsyncClient, platform: Platform, job_id: str, final: bool) -> None:
     output = "zeile ä\n".encode() * 100_000
     platform.start(job_id, output)
     if final:
@@ -44,7 +44,7 @@ async def test_the_whole_log(client: httpx.AsyncClient, platform: Platform, job_
     assert answer.headers["content-type"] == "text/plain; charset=utf-8"
 
 
-async def test_a_part_of_a_finished_log(client: httpx.AsyncClient, platform: Platform, job_id: str) -> None:
+async def test_part_of_a_finished_log_is_read(client: httpx.AsyncClient, platform: Platform, job_id: str) -> None:
     platform.start(job_id, b"0123456789")
     platform.finish(job_id)
     answer = await logs(client, job_id, {"Range": "bytes=3-5"})
@@ -61,7 +61,7 @@ async def test_a_part_of_a_finished_log(client: httpx.AsyncClient, platform: Pla
         ("bytes=5-3", 422, "invalid_request"),
     ],
 )
-async def test_a_part_that_is_none(
+async def test_malformed_range_is_refused(
     client: httpx.AsyncClient, platform: Platform, job_id: str, asked: str, status: int, code: str
 ) -> None:
     platform.start(job_id, b"0123456789")
@@ -73,7 +73,7 @@ async def test_a_part_that_is_none(
     assert answer.headers.get("content-range") == ("bytes */10" if status == 416 else None)
 
 
-async def test_the_resource_carries_the_tail(client: httpx.AsyncClient, platform: Platform, job_id: str) -> None:
+async def test_job_resource_has_the_end_of_the_log(client: httpx.AsyncClient, platform: Platform, job_id: str) -> None:
     platform.start(job_id, b"first\n" + "ä".encode() * 40_000 + b"\xff\n")
     tail = (await client.get(f"{JOBS}/{job_id}")).json()["logs"]
     assert len(tail.encode()) <= 64 * 1024 + 2
@@ -93,19 +93,19 @@ async def test_the_resource_carries_the_tail(client: httpx.AsyncClient, platform
         (b"n\n" * 200_000, 100_000, "n\n" * 100_000),
         (b"10%\r" * 200_000 + b"done", 3, "10%\r10%\rdone"),
         (b"a\r\nb\r\nc\r\n", 2, "b\r\nc\r\n"),
-        # The block that is read first begins between the two halves of a line's end.
+        # The first block starts between CR and LF.
         (b"a\r\nb\r\n" + b"c" * (64 * 1024 - 1), 2, "b\r\n" + "c" * (64 * 1024 - 1)),
         (b"a\r\nb\r\n" + b"c" * (64 * 1024 - 1), 1, "c" * (64 * 1024 - 1)),
     ],
 )
-async def test_the_last_lines(
+async def test_last_lines_are_read(
     client: httpx.AsyncClient, platform: Platform, job_id: str, output: bytes, count: int, expected: str
 ) -> None:
     platform.start(job_id, output)
     assert (await logs(client, job_id, tail=count)).text == expected
 
 
-async def test_the_last_lines_of_a_progress_bar_take_no_more_reading_than_others(
+async def test_last_lines_of_a_progress_bar_need_few_reads(
     platform: Platform, job_id: str, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     taken: list[int] = []
@@ -121,7 +121,7 @@ async def test_the_last_lines_of_a_progress_bar_take_no_more_reading_than_others
     assert taken == [64 * 1024]
 
 
-async def test_last_lines_that_are_too_long_are_cut_and_it_is_said(
+async def test_last_lines_over_the_limit_are_cut_with_a_note(
     client: httpx.AsyncClient, platform: Platform, job_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("raylift.services.jobs.logs.TAIL_LINES_BYTES", 128 * 1024)
@@ -132,7 +132,7 @@ async def test_last_lines_that_are_too_long_are_cut_and_it_is_said(
     assert (await logs(client, job_id, tail=1)).text == "last"
 
 
-async def test_the_log_of_an_attempt(client: httpx.AsyncClient, platform: Platform, job_id: str) -> None:
+async def test_log_of_an_attempt_is_read(client: httpx.AsyncClient, platform: Platform, job_id: str) -> None:
     job = platform.start(job_id, b"one\n")
     platform.move(job, JobState.QUEUED, attempt=2, submission_id=None)
     assert (await logs(client, job_id)).text == "one\n"
@@ -143,7 +143,9 @@ async def test_the_log_of_an_attempt(client: httpx.AsyncClient, platform: Platfo
 
 
 class TestFollowing:
-    async def test_a_finished_log_is_told_and_ended(self, client: httpx.AsyncClient, platform: Platform, job_id: str) -> None:
+    async def test_finished_log_is_streamed_to_its_end(
+        self, client: httpx.AsyncClient, platform: Platform, job_id: str
+    ) -> None:
         platform.start(job_id, b"one\r\ntwo\n\n10%\r20%\nlast")
         platform.finish(job_id)
         answer = await logs(client, job_id, follow=True)
@@ -157,17 +159,17 @@ class TestFollowing:
             'id: 22\nevent: end\ndata: {"status":"completed"}\n\n'
         )
 
-    async def test_it_goes_on_where_it_broke_off(self, client: httpx.AsyncClient, platform: Platform, job_id: str) -> None:
+    async def test_stream_resumes_at_the_last_event(self, client: httpx.AsyncClient, platform: Platform, job_id: str) -> None:
         platform.start(job_id, b"one\ntwo\n")
         platform.finish(job_id)
         answer = await logs(client, job_id, {"Last-Event-ID": "4"}, follow=True)
         assert answer.text.startswith("id: 8\ndata: two\n\nid: 8\nevent: end\n")
 
     @pytest.mark.parametrize("last", ["-1", "x", "1.5", "²", "0:1", ":1", "2:", "1:2:3", "9" * 5000])
-    async def test_a_position_that_is_none(self, client: httpx.AsyncClient, job_id: str, last: str) -> None:
+    async def test_malformed_position_is_refused(self, client: httpx.AsyncClient, job_id: str, last: str) -> None:
         assert (await logs(client, job_id, {"Last-Event-ID": last.encode()}, follow=True)).status_code == 422  # pyright: ignore[reportArgumentType]
 
-    async def test_lines_are_told_when_they_are_whole(self, platform: Platform, job_id: str, client: httpx.AsyncClient) -> None:
+    async def test_only_whole_lines_are_streamed(self, platform: Platform, job_id: str, client: httpx.AsyncClient) -> None:
         events = follow(platform, job_id)
         platform.start(job_id, b"one\ntw")
         assert await anext(events) == Lines("one\n", 4)
@@ -176,7 +178,7 @@ class TestFollowing:
         platform.finish(job_id, JobState.FAILED)
         assert [event async for event in events] == [Lines("end", 11), Ended(platform.store.jobs.get(job_id).status, 11)]
 
-    async def test_another_attempt_begins_anew(self, platform: Platform, job_id: str, client: httpx.AsyncClient) -> None:
+    async def test_next_attempt_restarts_the_stream(self, platform: Platform, job_id: str, client: httpx.AsyncClient) -> None:
         events = follow(platform, job_id)
         job = platform.start(job_id, b"one\n")
         assert await anext(events) == Lines("one\n", 4)
@@ -184,7 +186,7 @@ class TestFollowing:
         platform.start(job_id, b"two\n")
         assert [await anext(events), await anext(events)] == [AttemptStarted(2), Lines("two\n", 4, 2)]
 
-    async def test_what_an_attempt_printed_last_comes_before_the_next_one(
+    async def test_end_of_an_attempt_precedes_the_next_attempt(
         self, platform: Platform, job_id: str, client: httpx.AsyncClient
     ) -> None:
         events = follow(platform, job_id)
@@ -202,7 +204,7 @@ class TestFollowing:
         ]
 
     @pytest.mark.parametrize("last", ["10", "1:10"])
-    async def test_a_client_that_was_away_over_a_retry_misses_nothing(
+    async def test_client_away_during_a_retry_misses_nothing(
         self, client: httpx.AsyncClient, platform: Platform, job_id: str, last: str
     ) -> None:
         retried(platform, platform.start(job_id, b"the first\n"), b"two, and much longer\n")
@@ -214,7 +216,7 @@ class TestFollowing:
             'id: 2:21\nevent: end\ndata: {"status":"completed"}\n\n'
         )
 
-    async def test_it_goes_on_in_the_attempt_where_it_broke_off(
+    async def test_stream_resumes_in_the_attempt_of_the_last_event(
         self, client: httpx.AsyncClient, platform: Platform, job_id: str
     ) -> None:
         retried(platform, platform.start(job_id, b"one\n"), b"two\nthree\n")
@@ -222,7 +224,7 @@ class TestFollowing:
         answer = await logs(client, job_id, {"Last-Event-ID": "2:4"}, follow=True)
         assert answer.text.startswith("id: 2:10\ndata: three\n\nid: 2:10\nevent: end\n")
 
-    async def test_a_position_in_an_attempt_that_there_is_not(
+    async def test_position_in_an_unknown_attempt_is_refused(
         self, client: httpx.AsyncClient, platform: Platform, job_id: str
     ) -> None:
         platform.start(job_id, b"one\n")
@@ -230,7 +232,7 @@ class TestFollowing:
         answer = await logs(client, job_id, {"Last-Event-ID": "7:2"}, follow=True)
         assert answer.text.startswith('id: 0\nevent: attempt\ndata: {"attempt":1}\n\nid: 4\ndata: one\n\n')
 
-    async def test_from_an_attempt_on(self, client: httpx.AsyncClient, platform: Platform, job_id: str) -> None:
+    async def test_stream_can_start_at_an_attempt(self, client: httpx.AsyncClient, platform: Platform, job_id: str) -> None:
         retried(platform, platform.start(job_id, b"one\n"), b"two\n")
         platform.finish(job_id)
         from_first = (await logs(client, job_id, follow=True, attempt=1)).text
@@ -240,16 +242,16 @@ class TestFollowing:
         assert resumed.text.startswith("id: 2:4\ndata: two\n\n")
 
     @pytest.mark.parametrize("final", [False, True])
-    async def test_a_line_without_end_is_cut_between_characters(
+    async def test_endless_line_is_cut_between_characters(
         self, platform: Platform, job_id: str, client: httpx.AsyncClient, final: bool
     ) -> None:
         platform.start(job_id, ("€" * 30_000).encode())
         if final:
             platform.finish(job_id)
-        # 64 KiB are 21,845 characters and a byte.
+        # 64 KiB are 21,845 characters and one byte.
         assert await anext(follow(platform, job_id)) == Lines("€" * 21_845, 64 * 1024 - 1)
 
-    async def test_a_log_that_was_cut_is_followed_on(self, platform: Platform, job_id: str, client: httpx.AsyncClient) -> None:
+    async def test_truncated_log_is_followed_on(self, platform: Platform, job_id: str, client: httpx.AsyncClient) -> None:
         events = follow(platform, job_id)
         job = platform.start(job_id, b"x\n" * 100)
         assert await anext(events) == Lines("x\n" * 100, 200)
@@ -258,7 +260,7 @@ class TestFollowing:
         platform.finish(job_id)
         assert [event async for event in events] == [Ended(platform.store.jobs.get(job_id).status, 6)]
 
-    async def test_another_attempt_shows_as_an_event_at_zero(self) -> None:
+    async def test_next_attempt_is_an_event_at_position_zero(self) -> None:
         async def events() -> AsyncIterator[LogEvent]:
             yield AttemptStarted(2)
 
@@ -266,7 +268,7 @@ class TestFollowing:
 
 
 def retried(platform: Platform, job: Job, output: bytes) -> None:
-    """The job's first attempt is over, and the second has printed ``output``."""
+    """A job whose first attempt has ended, and whose second has printed ``output``."""
     platform.move(job, JobState.QUEUED, attempt=2, submission_id=None)
     platform.start(job.job_id, output)
 
@@ -275,7 +277,7 @@ def follow(platform: Platform, job_id: str) -> AsyncIterator[LogEvent]:
     return LogFollower(platform.store, platform.services.logs, poll_seconds=0.01).follow(job_id)
 
 
-async def test_followers_do_not_hold_each_other_up(client: httpx.AsyncClient, platform: Platform, job_id: str) -> None:
+async def test_followers_do_not_delay_each_other(client: httpx.AsyncClient, platform: Platform, job_id: str) -> None:
     platform.start(job_id, b"one\n")
     following = [asyncio.create_task(logs(client, job_id, follow=True)) for _ in range(50)]
     await asyncio.sleep(0)
@@ -284,7 +286,7 @@ async def test_followers_do_not_hold_each_other_up(client: httpx.AsyncClient, pl
     assert all("event: end" in answer.text for answer in await asyncio.gather(*following))
 
 
-async def test_the_store_is_asked_once_for_all_followers_of_a_job(
+async def test_all_followers_of_a_job_share_one_store_query(
     platform: Platform, job_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     platform.start(job_id, b"one\n")
@@ -302,7 +304,7 @@ async def test_the_store_is_asked_once_for_all_followers_of_a_job(
     assert asked == [job_id]
 
 
-async def test_what_is_printed_while_the_store_is_away_is_told(
+async def test_output_is_streamed_while_the_store_is_down(
     platform: Platform, job_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     platform.start(job_id, b"one\n")
@@ -324,7 +326,7 @@ async def test_what_is_printed_while_the_store_is_away_is_told(
     assert await anext(events) == Ended(JobStatus.COMPLETED, 8)
 
 
-async def test_a_log_that_was_removed_says_so(client: httpx.AsyncClient, platform: Platform, job_id: str) -> None:
+async def test_removed_log_says_so(client: httpx.AsyncClient, platform: Platform, job_id: str) -> None:
     platform.start(job_id, b"hello\n")
     platform.finish(job_id)
     shutil.rmtree(platform.settings.attempts_dir)

@@ -24,7 +24,7 @@ async def job(client: httpx.AsyncClient, job_id: str) -> dict[str, Any]:
     return answer.json()
 
 
-async def test_a_job_from_upload_to_end(client: httpx.AsyncClient, platform: Platform) -> None:
+async def test_job_is_shown_from_upload_to_end(client: httpx.AsyncClient, platform: Platform) -> None:
     job_id = await upload(client, environment={"TOKEN": "hunter2"}, model_name="m")
     platform.start(job_id, b"working\n")
     running = await job(client, job_id)
@@ -47,7 +47,7 @@ async def test_a_job_from_upload_to_end(client: httpx.AsyncClient, platform: Pla
     assert "deployment" in (await job(client, job_id))["phases"]
 
 
-async def test_a_failed_job_says_why(client: httpx.AsyncClient, platform: Platform) -> None:
+async def test_failed_job_says_why(client: httpx.AsyncClient, platform: Platform) -> None:
     job_id = await upload(client)
     platform.start(job_id)
     platform.finish(job_id, JobState.FAILED, reason=Reason.SCRIPT_ERROR, message="ValueError: no", exit_code=1)
@@ -58,13 +58,13 @@ async def test_a_failed_job_says_why(client: httpx.AsyncClient, platform: Platfo
 
 
 @pytest.mark.parametrize("path", ["", "/logs", "/script", "/events", "/logs?follow=true", "/logs?tail=3"])
-async def test_an_unknown_job_is_404(client: httpx.AsyncClient, path: str) -> None:
+async def test_unknown_job_is_404(client: httpx.AsyncClient, path: str) -> None:
     answer = await client.get(f"{JOBS}/job_nope{path}")
     assert (answer.status_code, answer.json()["code"]) == (404, "job_not_found")
     assert answer.headers["content-type"] == "application/problem+json"
 
 
-async def test_the_lists_pages_and_filters(client: httpx.AsyncClient) -> None:
+async def test_list_has_pages_and_filters(client: httpx.AsyncClient) -> None:
     ids = [
         await upload(client, model_name=f"m{n % 2}", experiment_name=f"e{n}", tags={"n": str(n), "a:b": "x"}) for n in range(5)
     ]
@@ -99,13 +99,13 @@ async def test_the_lists_pages_and_filters(client: httpx.AsyncClient) -> None:
         ({"cursor": "?"}, "cursor"),
     ],
 )
-async def test_a_bad_query_is_named(client: httpx.AsyncClient, query: dict[str, Any], field: str) -> None:
+async def test_malformed_query_is_named(client: httpx.AsyncClient, query: dict[str, Any], field: str) -> None:
     answer = await client.get(JOBS, params=query)
     assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
     assert [error["field"] for error in answer.json()["errors"]] == [field]
 
 
-async def test_cancelling_is_wanted_once_and_answered_always(client: httpx.AsyncClient, platform: Platform) -> None:
+async def test_repeated_cancel_gives_the_same_answer(client: httpx.AsyncClient, platform: Platform) -> None:
     job_id = await upload(client)
     platform.start(job_id)
     first = await client.post(f"{JOBS}/{job_id}/cancel")
@@ -120,7 +120,7 @@ async def test_cancelling_is_wanted_once_and_answered_always(client: httpx.Async
     assert (await client.post(f"{JOBS}/job_nope/cancel")).status_code == 404
 
 
-async def test_a_rerun_uses_what_the_first_used(client: httpx.AsyncClient, platform: Platform) -> None:
+async def test_rerun_uses_the_spec_of_the_first_job(client: httpx.AsyncClient, platform: Platform) -> None:
     job_id = await upload(client, environment={"A": "1"}, args=["x"], resources={"cpus": 0.5}, requirements=["humanize"])
     first = platform.move(platform.store.jobs.get(job_id), JobState.ENVIRONMENT, environment_lock=("humanize==4.9.0",))
     answer = await client.post(f"{JOBS}/{job_id}/rerun")
@@ -134,7 +134,7 @@ async def test_a_rerun_uses_what_the_first_used(client: httpx.AsyncClient, platf
     assert (await client.post(f"{JOBS}/job_nope/rerun")).status_code == 404
 
 
-async def test_events_tell_every_transition(client: httpx.AsyncClient, platform: Platform) -> None:
+async def test_events_list_every_transition(client: httpx.AsyncClient, platform: Platform) -> None:
     job_id = await upload(client)
     platform.start(job_id)
     events = (await client.get(f"{JOBS}/{job_id}/events")).json()["events"]
@@ -146,7 +146,7 @@ async def test_events_tell_every_transition(client: httpx.AsyncClient, platform:
 
 
 class TestDelete:
-    async def test_a_finished_job_goes_with_its_logs(self, client: httpx.AsyncClient, platform: Platform) -> None:
+    async def test_delete_removes_a_finished_job_and_its_logs(self, client: httpx.AsyncClient, platform: Platform) -> None:
         job_id = await upload(client)
         platform.start(job_id, b"out")
         refused = await client.delete(f"{JOBS}/{job_id}")
@@ -160,7 +160,7 @@ class TestDelete:
         assert (await client.get(f"{JOBS}/{job_id}")).status_code == 404
         assert (await client.delete(f"{JOBS}/{job_id}")).status_code == 404
 
-    async def test_nothing_outside_the_attempts_is_touched(self, client: httpx.AsyncClient, platform: Platform) -> None:
+    async def test_delete_touches_no_file_outside_the_attempts(self, client: httpx.AsyncClient, platform: Platform) -> None:
         job_id = await upload(client)
         found = platform.store.jobs.get(job_id)
         precious = platform.settings.state_dir / "precious"

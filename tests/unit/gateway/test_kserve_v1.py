@@ -7,7 +7,7 @@ from raylift.domain.deployment import DeploymentStatus
 from tests.unit.gateway.conftest import Platform
 
 
-async def test_the_models_of_which_a_version_answers(client: httpx.AsyncClient, platform: Platform) -> None:
+async def test_list_has_the_models_with_an_answering_version(client: httpx.AsyncClient, platform: Platform) -> None:
     assert (await client.get("/v1/models")).json() == {"models": []}
     platform.deploy("b", "1")
     platform.deploy("b", "2", DeploymentStatus.SCALED_TO_ZERO)
@@ -25,7 +25,7 @@ async def test_the_models_of_which_a_version_answers(client: httpx.AsyncClient, 
         (DeploymentStatus.UNHEALTHY, False),
     ],
 )
-async def test_whether_a_model_is_ready(
+async def test_model_is_ready_if_a_version_answers(
     client: httpx.AsyncClient, platform: Platform, status: DeploymentStatus, ready: bool
 ) -> None:
     platform.deploy("m", "1", status)
@@ -33,7 +33,7 @@ async def test_whether_a_model_is_ready(
     assert (answer.status_code, answer.json()) == (200, {"name": "m", "ready": ready})
 
 
-async def test_errors_are_the_protocols(client: httpx.AsyncClient, platform: Platform) -> None:
+async def test_errors_have_the_form_of_the_protocol(client: httpx.AsyncClient, platform: Platform) -> None:
     for method, path in (("GET", "/v1/models/nope"), ("POST", "/v1/models/nope:predict"), ("POST", "/v1/models/m:explain")):
         answer = await client.request(method, path)
         assert answer.status_code == (405 if path.endswith("explain") else 404), answer.text
@@ -44,12 +44,12 @@ async def test_errors_are_the_protocols(client: httpx.AsyncClient, platform: Pla
     assert (wrong.status_code, list(wrong.json())) == (400, ["error"])
 
 
-async def test_a_registry_that_is_away_is_no_model_that_is_not_ready(client: httpx.AsyncClient, platform: Platform) -> None:
+async def test_unreachable_registry_is_503_and_not_an_unready_model(client: httpx.AsyncClient, platform: Platform) -> None:
     platform.registry.down = True
     assert (await client.get("/v1/models/m")).status_code == 503
 
 
-async def test_the_document_says_how_it_fails(client: httpx.AsyncClient) -> None:
+async def test_document_lists_the_errors(client: httpx.AsyncClient) -> None:
     paths = (await client.get("/openapi.json")).json()["paths"]
     answers = paths["/v1/models/{model}:predict"]["post"]["responses"]
     assert sorted(answers) == ["200", "400", "404", "503"]

@@ -22,7 +22,7 @@ def registered(platform: Platform) -> None:
 
 
 class TestModels:
-    async def test_the_list(self, client: httpx.AsyncClient, platform: Platform) -> None:
+    async def test_list_has_every_model(self, client: httpx.AsyncClient, platform: Platform) -> None:
         platform.registry.register("other", "1")
         platform.registry.aliases["m", "champion"] = "1"
         for version, status in [
@@ -36,13 +36,13 @@ class TestModels:
         assert first["ready_versions"] == ["10", "1"]
         assert (second["model_name"], second["ready_versions"]) == ("other", [])
 
-    async def test_one_model_newest_version_first(self, client: httpx.AsyncClient, platform: Platform) -> None:
+    async def test_versions_of_a_model_are_newest_first(self, client: httpx.AsyncClient, platform: Platform) -> None:
         platform.deploy("m", "1")
         model = (await client.get("/mlops/models/m")).json()
         assert [version["model_version"] for version in model["versions"]] == ["2", "1"]
         assert [version["deployment"] and version["deployment"]["status"] for version in model["versions"]] == [None, "ready"]
 
-    async def test_lineage_from_the_job(self, client: httpx.AsyncClient, platform: Platform) -> None:
+    async def test_lineage_comes_from_the_job(self, client: httpx.AsyncClient, platform: Platform) -> None:
         body = {"script_content": "print(1)", "experiment_name": "e", "requirements": ["humanize"]}
         job_id = (await client.post("/mlops/training/upload", json=body)).json()["job_id"]
         platform.start(job_id)
@@ -56,7 +56,7 @@ class TestModels:
         }  # fmt: skip
         assert version["metrics"] == {"a": 1.0}
 
-    async def test_lineage_from_tags_when_the_job_was_deleted(self, client: httpx.AsyncClient, platform: Platform) -> None:
+    async def test_lineage_of_a_deleted_job_comes_from_tags(self, client: httpx.AsyncClient, platform: Platform) -> None:
         tags = {TAG_JOB_ID: "job_gone", TAG_SCRIPT_SHA256: "abc", TAG_REQUIREMENTS: "numpy\nscipy"}
         platform.registry.register("m", "4", tags=tags)
         lineage = (await client.get("/mlops/models/m/versions/4")).json()["lineage"]
@@ -72,18 +72,18 @@ class TestModels:
             ("/mlops/models/m/versions/2/deployment", "deployment_not_found"),
         ],
     )
-    async def test_what_is_not_there(self, client: httpx.AsyncClient, path: str, code: str) -> None:
+    async def test_unknown_model_is_404(self, client: httpx.AsyncClient, path: str, code: str) -> None:
         answer = await client.get(path)
         assert (answer.status_code, answer.json()["code"]) == (404, code)
 
-    async def test_a_registry_that_is_away_is_503(self, client: httpx.AsyncClient, platform: Platform) -> None:
+    async def test_unreachable_registry_is_503(self, client: httpx.AsyncClient, platform: Platform) -> None:
         platform.registry.down = True
         answer = await client.get("/mlops/models")
         assert (answer.status_code, answer.json()["code"]) == (503, "engine_unavailable")
 
 
 class TestDeployments:
-    async def test_a_registered_version_is_deployed(self, client: httpx.AsyncClient, platform: Platform) -> None:
+    async def test_registered_version_is_deployed(self, client: httpx.AsyncClient, platform: Platform) -> None:
         answer = await client.put(
             DEPLOYMENT, json={"min_replicas": 1, "memory": "1GiB", "batching": {"max_rows": 64, "wait_ms": 2}}
         )
@@ -101,18 +101,18 @@ class TestDeployments:
         )
         assert (await client.get(DEPLOYMENT)).json() == view
 
-    async def test_without_a_body_it_has_the_defaults(self, client: httpx.AsyncClient) -> None:
+    async def test_deployment_without_a_body_has_the_defaults(self, client: httpx.AsyncClient) -> None:
         answer = await client.put(DEPLOYMENT)
         assert (answer.status_code, answer.json()["max_ongoing_requests"]) == (201, 64)
 
-    async def test_how_it_scales_and_when_it_refuses(self, client: httpx.AsyncClient) -> None:
+    async def test_scaling_and_queue_settings_are_stored(self, client: httpx.AsyncClient) -> None:
         view = (await client.put(DEPLOYMENT, json={})).json()
         assert (view["max_queued_requests"], view["upscale_delay_s"], view["downscale_delay_s"]) == (128, 3, 300)
         changed = {"max_queued_requests": 5, "upscale_delay_s": 0, "downscale_delay_s": 1.5}
         view = (await client.put(DEPLOYMENT, json=changed)).json()
         assert {name: view[name] for name in changed} == changed
 
-    async def test_what_is_left_out_stays(self, client: httpx.AsyncClient, platform: Platform) -> None:
+    async def test_omitted_settings_are_kept(self, client: httpx.AsyncClient, platform: Platform) -> None:
         await client.put(DEPLOYMENT, json={"max_replicas": 4, "memory": "1GiB", "batching": {"max_rows": 64, "wait_ms": 2}})
         before = platform.store.deployments.get("m", "1").generation
         view = (await client.put(DEPLOYMENT, json={"min_replicas": 2, "max_replicas": None})).json()
@@ -121,9 +121,7 @@ class TestDeployments:
         assert (view["min_replicas"], view["memory"], view["batching"]) == (2, None, None)
         assert platform.store.deployments.get("m", "1").generation == before + 2
 
-    async def test_variables_are_set_and_taken_away_and_never_shown(
-        self, client: httpx.AsyncClient, platform: Platform
-    ) -> None:
+    async def test_variables_are_set_and_removed_and_not_shown(self, client: httpx.AsyncClient, platform: Platform) -> None:
         view = (await client.put(DEPLOYMENT, json={"environment": {"KERAS_BACKEND": "torch", "SCALE": "2"}})).json()
         assert view["environment"] == {"KERAS_BACKEND": "***", "SCALE": "***"}
         await client.put(DEPLOYMENT, json={"environment": {"SCALE": None, "MODE": "x"}})
@@ -132,7 +130,7 @@ class TestDeployments:
         assert platform.store.deployments.get("m", "1").config.environment == {"KERAS_BACKEND": "torch", "MODE": "x"}
         assert (await client.put(DEPLOYMENT, json={"environment": None})).json()["environment"] == {}
 
-    async def test_one_value_of_batching_or_payload_log_leaves_the_other(self, client: httpx.AsyncClient) -> None:
+    async def test_one_value_of_batching_or_payload_log_keeps_the_other(self, client: httpx.AsyncClient) -> None:
         assert (await client.put(DEPLOYMENT, json={"batching": {"max_rows": 8}})).json()["batching"] == {
             "max_rows": 8, "wait_ms": 0.0,
         }  # fmt: skip
@@ -144,19 +142,19 @@ class TestDeployments:
         view = (await client.put(DEPLOYMENT, json={"batching": {"wait_ms": 3}})).json()
         assert view["batching"] == {"max_rows": 64, "wait_ms": 3.0}
 
-    async def test_a_model_whose_name_no_path_can_have(self, client: httpx.AsyncClient, platform: Platform) -> None:
+    async def test_model_name_that_no_path_can_hold_is_refused(self, client: httpx.AsyncClient, platform: Platform) -> None:
         platform.registry.register("a b", "1")
         refused = await client.put("/mlops/models/a%20b/versions/1/deployment", json={})
         assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, "model_name")
         assert "Register the model under such a name" in refused.json()["detail"]
         assert (await client.put("/mlops/models/c%20d/versions/1/deployment", json={})).status_code == 404
 
-    async def test_an_unhealthy_one_is_tried_again(self, client: httpx.AsyncClient, platform: Platform) -> None:
+    async def test_put_of_an_unhealthy_deployment_tries_again(self, client: httpx.AsyncClient, platform: Platform) -> None:
         platform.deploy("m", "1", DeploymentStatus.UNHEALTHY, message="broken")
         view = (await client.put(DEPLOYMENT, json={})).json()
         assert (view["status"], view["message"]) == ("pending", None)
 
-    async def test_stopping_and_starting_again(self, client: httpx.AsyncClient, platform: Platform) -> None:
+    async def test_deployment_is_stopped_and_started_again(self, client: httpx.AsyncClient, platform: Platform) -> None:
         platform.deploy("m", "1")
         assert (await client.delete(DEPLOYMENT)).json()["status"] == "stopped"
         generation = platform.store.deployments.get("m", "1").generation
@@ -165,7 +163,7 @@ class TestDeployments:
         assert (row.wanted, row.generation) == (False, generation)
         assert (await client.put(DEPLOYMENT)).json()["status"] == "pending"
 
-    async def test_the_list(self, client: httpx.AsyncClient, platform: Platform) -> None:
+    async def test_list_has_every_deployment(self, client: httpx.AsyncClient, platform: Platform) -> None:
         platform.deploy("m", "1")
         platform.deploy("other", "1")
 
@@ -198,10 +196,10 @@ class TestDeployments:
             ({"replicas": 3}, "replicas"),
         ],
     )
-    async def test_what_is_wrong_is_named(
+    async def test_wrong_settings_are_named(
         self, client: httpx.AsyncClient, platform: Platform, update: dict[str, Any], field: str
     ) -> None:
-        for _ in range(2):  # New, and changed: the same rules.
+        for _ in range(2):  # The same rules for a new deployment and for a change.
             answer = await client.put(DEPLOYMENT, json=update)
             assert answer.status_code == 422, answer.text
             assert [error["field"] for error in answer.json()["errors"]] == [field]
@@ -211,5 +209,5 @@ class TestDeployments:
         ("content", "kind", "status"),
         [(b"{", "application/json", 400), (b"[]", "application/json", 422), (b"{}", "text/plain", 415)],
     )
-    async def test_a_body_that_is_none(self, client: httpx.AsyncClient, content: bytes, kind: str, status: int) -> None:
+    async def test_malformed_body_is_refused(self, client: httpx.AsyncClient, content: bytes, kind: str, status: int) -> None:
         assert (await client.put(DEPLOYMENT, content=content, headers={"content-type": kind})).status_code == status

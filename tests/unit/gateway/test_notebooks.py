@@ -1,4 +1,4 @@
-"""Notebooks over HTTP."""
+"""Upload of notebooks over HTTP."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ async def taken(client: httpx.AsyncClient, answer: httpx.Response) -> dict[str, 
     return (await client.get(answer.json()["links"]["self"])).json()
 
 
-async def test_a_notebook_is_taken_as_the_script_of_its_cells(client: httpx.AsyncClient) -> None:
+async def test_notebook_becomes_the_script_of_its_cells(client: httpx.AsyncClient) -> None:
     answer = await send(client, "analysis.ipynb", book("%pip install humanize", "%matplotlib inline\nprint(1)"))
     job = await taken(client, answer)
     assert (job["script_name"], job["requirements"], job["requirements_source"]) == (
@@ -39,18 +39,18 @@ async def test_a_notebook_is_taken_as_the_script_of_its_cells(client: httpx.Asyn
     assert "# %% analysis.ipynb cell 2\npass\nprint(1)\n" in script
 
 
-async def test_a_notebook_as_json(client: httpx.AsyncClient) -> None:
+async def test_notebook_is_uploaded_as_json(client: httpx.AsyncClient) -> None:
     body = {"script_content": book("x = 1").decode(), "script_name": "a.ipynb", "experiment_name": "e"}
     assert (await taken(client, await client.post(UPLOAD, json=body)))["script_name"] == "a.ipynb.py"
 
 
-async def test_packages_of_a_notebook_are_added_to_those_of_the_request(client: httpx.AsyncClient) -> None:
+async def test_packages_of_a_notebook_are_added_to_the_requirements(client: httpx.AsyncClient) -> None:
     answer = await send(client, "a.ipynb", book("!pip install humanize rich"), requirements="rich")
     job = await taken(client, answer)
     assert (job["requirements"], job["requirements_source"]) == (["rich", "humanize"], "request")
 
 
-async def test_a_notebook_of_a_project(client: httpx.AsyncClient, platform: Platform) -> None:
+async def test_notebook_of_a_project_is_the_entrypoint(client: httpx.AsyncClient, platform: Platform) -> None:
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
         archive.writestr("nb/a.ipynb", book("import lib"))
@@ -72,13 +72,13 @@ async def test_a_notebook_of_a_project(client: httpx.AsyncClient, platform: Plat
         ("a.py", b"get_ipython().run_line_magic('run', 'b.py')\n", "line 1: get_ipython() runs a notebook's magic"),
     ],
 )
-async def test_what_cannot_be_run_is_named(client: httpx.AsyncClient, name: str, content: bytes, words: str) -> None:
+async def test_unsupported_cells_are_named(client: httpx.AsyncClient, name: str, content: bytes, words: str) -> None:
     answer = await send(client, name, content)
     assert answer.status_code == 422, answer.text
     assert words in answer.json()["errors"][0]["detail"]
 
 
-async def test_an_exported_script_runs_without_its_magics(client: httpx.AsyncClient) -> None:
+async def test_exported_script_runs_without_its_magics(client: httpx.AsyncClient) -> None:
     exported = b"#!/usr/bin/env python\n# coding: utf-8\nget_ipython().run_line_magic('matplotlib', 'inline')\nprint(1)\n"
     answer = await send(client, "a.py", exported)
     script = (await client.get(f"{answer.json()['links']['self']}/script")).text

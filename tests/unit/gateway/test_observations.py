@@ -1,4 +1,4 @@
-"""Statistics, metrics and feedback over a real store and real files of counts; the processes are played."""
+"""Statistics, metrics and feedback with a real store and real counter files. The processes are simulated."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def registered(platform: Platform) -> None:
 
 @pytest.fixture
 def replica(platform: Platform) -> Iterator[Observer]:
-    """A process of the version that has answered two requests and refused one."""
+    """A process of the version that answered two requests and refused one."""
     observer = Observer("m", "1", ProcessKind.REPLICA, str(platform.settings.counters_dir))
     observer.loading(lambda: None)
     for seconds, error in ((0.002, None), (0.002, None), (0.02, "wrong_inputs")):
@@ -51,7 +51,7 @@ def of(name: str, **labels: str) -> tuple[str, frozenset[tuple[str, str]]]:
 
 
 @pytest.mark.usefixtures("replica")
-async def test_metrics_say_what_the_processes_counted(client: httpx.AsyncClient) -> None:
+async def test_metrics_show_the_counts_of_the_processes(client: httpx.AsyncClient) -> None:
     seen = await samples(client)
     assert seen[of("raylift_predictions_total", protocol="raylift")] == 3
     assert seen[of("raylift_predictions_total", protocol="mlflow")] == 0
@@ -60,7 +60,7 @@ async def test_metrics_say_what_the_processes_counted(client: httpx.AsyncClient)
     assert seen[of("raylift_prediction_seconds_bucket", le="0.001")] == 0
     assert seen[of("raylift_prediction_seconds_bucket", le="0.0025")] == 2
     assert seen[of("raylift_prediction_seconds_bucket", le="+Inf")] == 3
-    # Two requests of two rows each that were computed together are one batch of four.
+    # Two requests of two rows each, computed together, are one batch of four.
     assert seen[of("raylift_prediction_batch_rows_count")] == 1
     assert seen[of("raylift_prediction_batch_rows_sum")] == 4
     assert seen[of("raylift_prediction_batch_rows_bucket", le="2.0")] == 0
@@ -69,7 +69,7 @@ async def test_metrics_say_what_the_processes_counted(client: httpx.AsyncClient)
     assert seen[of("raylift_model_load_seconds_count")] == 1
 
 
-async def test_stats_say_it_to_people(client: httpx.AsyncClient, replica: Observer) -> None:
+async def test_statistics_summarise_the_counts(client: httpx.AsyncClient, replica: Observer) -> None:
     replica.began("/infer")
     stats = (await client.get(f"{VERSION}/stats")).json()
     assert stats["requests"] == 4
@@ -83,13 +83,13 @@ async def test_stats_say_it_to_people(client: httpx.AsyncClient, replica: Observ
     assert datetime.fromisoformat(stats["since"]) <= datetime.now(UTC)
 
 
-async def test_a_version_that_was_never_asked_has_empty_statistics(client: httpx.AsyncClient) -> None:
+async def test_unused_version_has_empty_statistics(client: httpx.AsyncClient) -> None:
     stats = (await client.get(f"{VERSION}/stats")).json()
     assert (stats["requests"], stats["error_rate"], stats["since"], stats["latency_p50_ms"]) == (0, None, None, None)
     assert (await client.get("/mlops/models/m/versions/9/stats")).status_code == 404
 
 
-async def test_feedback_is_told_and_read(client: httpx.AsyncClient) -> None:
+async def test_feedback_is_stored_and_read(client: httpx.AsyncClient) -> None:
     one = await client.post(f"{VERSION}/feedback", json={"request_id": "r1", "true_value": 1})
     assert (one.status_code, one.json()) == (200, {"accepted": 1})
     entries = [{"request_id": "r1", "true_value": [0]}, {"request_id": "r2", "true_value": "yes"}]
@@ -124,7 +124,7 @@ async def test_wrong_feedback_is_refused_whole(client: httpx.AsyncClient, body: 
     assert (await client.get(f"{VERSION}/feedback")).json()["feedback"] == []
 
 
-async def test_feedback_to_what_is_not_there(client: httpx.AsyncClient) -> None:
+async def test_feedback_to_an_unknown_version_is_404(client: httpx.AsyncClient) -> None:
     answer = await client.post("/mlops/models/m/versions/9/feedback", json={"request_id": "r1", "true_value": 1})
     assert answer.status_code == 404
     assert (
@@ -133,7 +133,7 @@ async def test_feedback_to_what_is_not_there(client: httpx.AsyncClient) -> None:
     assert (await client.post(f"{VERSION}/feedback", content=b"a=1")).status_code == 415
 
 
-async def test_a_payload_log_is_asked_for_and_ended(client: httpx.AsyncClient) -> None:
+async def test_payload_log_is_started_and_ended(client: httpx.AsyncClient) -> None:
     path = f"{VERSION}/deployment"
     put = (await client.put(path, json={"payload_log": {"sample_rate": 0.5}})).json()
     assert put["payload_log"] == {"sample_rate": 0.5, "max_body_bytes": 65536}

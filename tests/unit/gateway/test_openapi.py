@@ -1,4 +1,4 @@
-"""The OpenAPI document: complete, and true of what the gateway answers."""
+"""The OpenAPI document is complete, and describes the gateway's real answers."""
 
 from __future__ import annotations
 
@@ -45,13 +45,13 @@ def references(node: Any) -> set[str]:
     return set[str]().union(*(references(value) for value in node)) if isinstance(node, list) else set()
 
 
-async def test_every_endpoint_of_the_contract_is_there(document: dict[str, Any]) -> None:
+async def test_every_endpoint_of_the_contract_is_listed(document: dict[str, Any]) -> None:
     assert document["openapi"].startswith("3.1")
     for path, methods in CONTRACT.items():
         assert set(document["paths"][path]) == methods, path
 
 
-async def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
+async def test_every_reference_exists(document: dict[str, Any]) -> None:
     schemas = document["components"]["schemas"]
     for reference in references(document):
         assert reference.removeprefix("#/components/schemas/") in schemas
@@ -59,7 +59,7 @@ async def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None
         Draft202012Validator.check_schema(schema)
 
 
-async def test_every_refusal_is_of_its_family(document: dict[str, Any]) -> None:
+async def test_every_error_has_the_form_of_its_protocol(document: dict[str, Any]) -> None:
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
             refusals = {status: answer for status, answer in operation["responses"].items() if status >= "400"}
@@ -80,7 +80,7 @@ async def test_operations_have_names_and_summaries(document: dict[str, Any]) -> 
     assert all(operation.get("description") for operation in operations)
 
 
-async def test_answers_are_as_described(client: httpx.AsyncClient, document: dict[str, Any]) -> None:
+async def test_answers_match_their_schemas(client: httpx.AsyncClient, document: dict[str, Any]) -> None:
     accepted = await client.post("/mlops/training/upload", json={"script_content": "print(1)", "experiment_name": "e"})
     job = accepted.json()["links"]["self"]
     answers = {

@@ -1,4 +1,4 @@
-"""Owners, their quotas, and why a job waits, through the API."""
+"""Owners, their quotas, and the reason of a waiting job, over the API."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ async def job_id_of(client: httpx.AsyncClient, owner: str | None = None, **resou
     return answer.json()["job_id"]
 
 
-async def test_an_upload_names_its_owner(client: httpx.AsyncClient) -> None:
+async def test_upload_has_its_owner(client: httpx.AsyncClient) -> None:
     anns, nobodys = await job_id_of(client, "ann"), await job_id_of(client)
     assert (await job(client, anns))["owner"] == "ann"
     assert (await job(client, nobodys))["owner"] == "local"
@@ -52,13 +52,13 @@ async def test_an_upload_names_its_owner(client: httpx.AsyncClient) -> None:
 
 
 @pytest.mark.parametrize("owner", ["a b", "../x", "-ann", "a" * 65, "ann;bob"])
-async def test_an_owner_is_a_bare_name(client: httpx.AsyncClient, owner: str) -> None:
+async def test_malformed_owner_is_refused(client: httpx.AsyncClient, owner: str) -> None:
     answer = await hand_in(client, owner)
     assert answer.status_code == 422
     assert [error["field"] for error in answer.json()["errors"]] == ["X-Raylift-Owner"]
 
 
-async def test_a_full_queue_says_what_to_do(client: httpx.AsyncClient) -> None:
+async def test_full_queue_says_what_to_do(client: httpx.AsyncClient) -> None:
     for _ in range(2):
         await job_id_of(client, "ann")
     answer = await hand_in(client, "ann")
@@ -68,12 +68,12 @@ async def test_a_full_queue_says_what_to_do(client: httpx.AsyncClient) -> None:
     await job_id_of(client, "bob")
 
 
-async def test_a_rerun_counts_as_well(client: httpx.AsyncClient) -> None:
+async def test_rerun_counts_against_the_quota(client: httpx.AsyncClient) -> None:
     first, _ = await job_id_of(client, "ann"), await job_id_of(client, "ann")
     assert (await client.post(f"{JOBS}/{first}/rerun")).status_code == 429
 
 
-async def test_a_job_over_its_quota_says_that_it_waits_for_it(client: httpx.AsyncClient, platform: Platform) -> None:
+async def test_job_over_its_quota_says_that_it_waits_for_it(client: httpx.AsyncClient, platform: Platform) -> None:
     running, waiting = await job_id_of(client, "ann"), await job_id_of(client, "ann")
     assert (await job(client, waiting))["reason"] == "waiting_for_capacity"
     platform.start(running)
@@ -84,14 +84,14 @@ async def test_a_job_over_its_quota_says_that_it_waits_for_it(client: httpx.Asyn
     assert [item["reason"] for item in listed] == ["waiting_for_quota"]
 
 
-async def test_what_alone_breaks_the_quota_is_refused(client: httpx.AsyncClient) -> None:
+async def test_job_larger_than_the_quota_is_refused(client: httpx.AsyncClient) -> None:
     answer = await hand_in(client, None, cpus=4, memory="5GiB")
     assert answer.status_code == 422
     assert {error["field"] for error in answer.json()["errors"]} == {"resources.cpus", "resources.memory"}
     assert "'local' may have 3" in answer.text
 
 
-async def test_a_job_whose_node_has_left_says_so_until_one_joins(client: httpx.AsyncClient, platform: Platform) -> None:
+async def test_job_without_a_fitting_node_says_so_until_one_joins(client: httpx.AsyncClient, platform: Platform) -> None:
     job_id = await job_id_of(client, None, cpus=2)
     platform.cluster.members = [FakeNode(cpus=1.0)]
     platform.services.uploads._capacity._read_at = float("-inf")
@@ -103,7 +103,7 @@ async def test_a_job_whose_node_has_left_says_so_until_one_joins(client: httpx.A
     assert (await job(client, job_id))["reason"] == "waiting_for_capacity"
 
 
-async def test_a_job_that_was_lost_says_why_and_what_it_waits_for_now(client: httpx.AsyncClient, platform: Platform) -> None:
+async def test_lost_job_says_why_and_what_it_waits_for(client: httpx.AsyncClient, platform: Platform) -> None:
     job_id, other = await job_id_of(client, "ann", cpus=2), await job_id_of(client, "ann")
     lost = platform.start(job_id)
     platform.move(lost, JobState.QUEUED, reason=Reason.NODE_LOST, message="Attempt 1: It is gone. Queued again.", attempt=2)
@@ -120,7 +120,7 @@ async def test_a_job_that_was_lost_says_why_and_what_it_waits_for_now(client: ht
     assert seen["message"].startswith("Attempt 1: It is gone. Queued again. It waits for another node: ")
 
 
-async def test_a_rerun_that_alone_breaks_the_quota_is_refused(client: httpx.AsyncClient, platform: Platform) -> None:
+async def test_rerun_larger_than_the_quota_is_refused(client: httpx.AsyncClient, platform: Platform) -> None:
     job_id = await job_id_of(client, None, cpus=2)
     platform.services.training._quotas = QuotaSettings(default=OwnerQuota(max_cpus=1.0))
     answer = await client.post(f"{JOBS}/{job_id}/rerun")

@@ -49,17 +49,17 @@ async def refused(
     return {error["field"]: error for error in answer.json()["errors"]}
 
 
-async def test_projects_that_wait_for_each_other_keep_nobody_else_waiting(client: httpx.AsyncClient) -> None:
+async def test_waiting_project_uploads_delay_no_other_request(client: httpx.AsyncClient) -> None:
     with UNPACKING:
         uploads = [asyncio.create_task(send(client, zipped())) for _ in range(60)]
-        # While these are answered the uploads get as far as they can.
+        # Meanwhile the uploads proceed as far as they can.
         for _ in range(100):
             answer = await asyncio.wait_for(client.get("/mlops/training/jobs"), 30)
             assert answer.json()["jobs"] == []
     assert {upload.status_code for upload in await asyncio.gather(*uploads)} == {202}
 
 
-async def test_a_project_is_taken(client: httpx.AsyncClient) -> None:
+async def test_project_is_accepted(client: httpx.AsyncClient) -> None:
     job = await taken(client, zipped())
     packed = pack(ProjectFile(name, text.encode()) for name, text in FILES.items())
     assert (job["project_sha256"], job["entrypoint"], job["script_name"]) == (packed.sha256, "train.py", "train.py")
@@ -70,7 +70,7 @@ async def test_a_project_is_taken(client: httpx.AsyncClient) -> None:
     assert (answer.headers["content-type"], answer.content) == ("application/gzip", packed.content)
 
 
-async def test_an_entrypoint_deeper_down(client: httpx.AsyncClient) -> None:
+async def test_entrypoint_in_a_subfolder_is_accepted(client: httpx.AsyncClient) -> None:
     job = await taken(client, zipped({"jobs/fit.py": "1\n"}), "./jobs/fit.py", requirements="scipy")
     assert (job["entrypoint"], job["script_name"]) == ("jobs/fit.py", "fit.py")
     assert (job["requirements"], job["requirements_source"]) == (["scipy"], "request")
@@ -100,7 +100,7 @@ async def test_single_scripts_have_no_project(client: httpx.AsyncClient) -> None
         (zipped({"requirements.txt": "a\nb c\n"}), "train.py", "requirements", "in requirements.txt, line 2: 'b c' is not"),
     ],
 )
-async def test_what_is_wrong_is_named(
+async def test_wrong_projects_are_named(
     client: httpx.AsyncClient, archive: bytes, entrypoint: str | None, field: str, detail: str
 ) -> None:
     errors = await refused(client, archive, entrypoint)
@@ -108,26 +108,26 @@ async def test_what_is_wrong_is_named(
     assert detail in errors[field]["detail"]
 
 
-async def test_where_an_entrypoint_does_not_compile(client: httpx.AsyncClient) -> None:
+async def test_syntax_error_of_an_entrypoint_has_its_place(client: httpx.AsyncClient) -> None:
     errors = await refused(client, zipped({"train.py": "x = 1\ndef f(:\n"}))
     assert (errors["entrypoint"]["line"], errors["entrypoint"]["column"]) == (2, 7)
 
 
-async def test_every_wrong_field_is_named(client: httpx.AsyncClient) -> None:
+async def test_all_errors_are_reported_at_once(client: httpx.AsyncClient) -> None:
     errors = await refused(client, zipped({"requirements.txt": "!!"}), timeout_seconds="1", args='["a\\u0000b"]')
     assert set(errors) == {"requirements", "timeout_seconds", "args[0]"}
     errors = await refused(client, b"", "x", script_content="1", script_name="a.py", tags="{")
     assert set(errors) == {"script_content", "script_name", "tags"}
 
 
-async def test_parts_that_do_not_go_together(client: httpx.AsyncClient) -> None:
+async def test_conflicting_parts_are_refused(client: httpx.AsyncClient) -> None:
     answer = await client.post(UPLOAD, data={"experiment_name": "e", "project": "text", "entrypoint": "x"}, files={"x": b""})
     assert "file part" in answer.text
     answer = await client.post(UPLOAD, json={"script_content": "1", "experiment_name": "e", "entrypoint": "x.py"})
     assert [error["field"] for error in answer.json()["errors"]] == ["entrypoint"]
 
 
-async def test_limits(client: httpx.AsyncClient, platform: Platform) -> None:
+async def test_limits_of_projects_are_enforced(client: httpx.AsyncClient, platform: Platform) -> None:
     limit = platform.settings.jobs.max_project_bytes
     answer = await send(client, b"PK\x03\x04" + bytes(limit))
     assert (answer.status_code, answer.json()["code"]) == (413, "too_large")
@@ -137,7 +137,7 @@ async def test_limits(client: httpx.AsyncClient, platform: Platform) -> None:
     assert "body is larger" in answer.text
 
 
-async def test_the_same_files_in_another_archive_are_the_same_body(client: httpx.AsyncClient) -> None:
+async def test_equal_files_in_another_archive_are_the_same_body(client: httpx.AsyncClient) -> None:
     deflated = io.BytesIO()
     with zipfile.ZipFile(deflated, "w", zipfile.ZIP_DEFLATED) as archive:
         for name in reversed(FILES):
@@ -147,7 +147,7 @@ async def test_the_same_files_in_another_archive_are_the_same_body(client: httpx
     assert (await send(client, zipped({"pkg/__init__.py": "x = 2\n"}), key="k")).status_code == 422
 
 
-async def test_a_rerun_repeats_exactly_what_ran(client: httpx.AsyncClient, platform: Platform) -> None:
+async def test_rerun_uses_the_same_project_and_lock(client: httpx.AsyncClient, platform: Platform) -> None:
     settings: dict[str, Any] = {"resources": '{"cpus": 0.5, "memory": "1GiB"}', "tags": '{"a": "b"}', "autolog": "false"}
     job = await taken(client, zipped(), environment='{"SECRET": "s3"}', args='["--n", "3"]', max_retries="2", **settings)
     lock = ("numpy==2.0.0",)
@@ -156,14 +156,14 @@ async def test_a_rerun_repeats_exactly_what_ran(client: httpx.AsyncClient, platf
     again = platform.store.jobs.get((await client.post(f"{job['links']['self']}/rerun")).json()["job_id"])
     assert again.spec == replace(first.spec, environment_lock=lock, take_traffic=False)
     assert again.spec.environment == {"SECRET": "s3"}
-    # Before it was admitted itself, it has its lock in its spec alone.
+    # Before its admission, its lock is only in its spec.
     third = platform.store.jobs.get((await client.post(f"/mlops/training/jobs/{again.job_id}/rerun")).json()["job_id"])
     assert third.spec == again.spec
     compared = (await client.get(f"{job['links']['self']}/diff/{third.job_id}")).json()
     assert compared["same"]
 
 
-async def test_a_project_goes_with_its_last_job(client: httpx.AsyncClient, platform: Platform) -> None:
+async def test_project_is_deleted_with_its_last_job(client: httpx.AsyncClient, platform: Platform) -> None:
     job = await taken(client, zipped())
     again = (await client.post(f"{job['links']['self']}/rerun")).json()["links"]["self"]
     platform.move(platform.store.jobs.get(job["job_id"]), JobState.CANCELLED)
@@ -171,7 +171,7 @@ async def test_a_project_goes_with_its_last_job(client: httpx.AsyncClient, platf
     assert (await client.get(f"{again}/project")).status_code == 200
 
 
-async def test_the_difference_between_two_jobs(client: httpx.AsyncClient, platform: Platform) -> None:
+async def test_difference_between_two_jobs_is_read(client: httpx.AsyncClient, platform: Platform) -> None:
     first = await taken(client, zipped({"a.txt": "1"}), environment='{"A": "1", "SAME": "x", "GONE": "s3cret"}', args="[]")
     second = await taken(
         client,

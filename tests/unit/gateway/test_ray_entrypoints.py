@@ -16,7 +16,7 @@ from serve_apps.gateway.uploads.ray_requests import python_script
         ("python 'my train.py'", "my train.py", ()),
     ],
 )
-def test_a_python_script_with_arguments_needs_no_shell(entrypoint: str, path: str, args: tuple[str, ...]) -> None:
+def test_python_script_with_arguments_needs_no_shell(entrypoint: str, path: str, args: tuple[str, ...]) -> None:
     script = python_script(entrypoint)
     assert script is not None
     assert (script.path, script.args) == (path, args)
@@ -51,5 +51,5 @@ def test_a_python_script_with_arguments_needs_no_shell(entrypoint: str, path: st
         "python 'unclosed.py",
     ],
 )
-def test_all_else_is_a_shell_s(entrypoint: str) -> None:
+def test_other_entrypoints_are_shell_commands(entrypoint: str) -> None:
     assert python_script(entrypoint) is None

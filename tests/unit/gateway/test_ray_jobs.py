@@ -1,4 +1,4 @@
-"""The HTTP shapes of Ray's Jobs API: read with Ray's own models, sent as Ray's own client sends them."""
+"""The HTTP interface of Ray's Jobs API, read with Ray's own models and called as Ray's own client calls it."""
 
 from __future__ import annotations
 
@@ -56,18 +56,18 @@ async def details(client: httpx.AsyncClient, submission_id: str) -> JobDetails:
     return JobDetails(**answer.json())
 
 
-def test_the_fields_are_ray_s() -> None:
+def test_fields_are_those_of_ray() -> None:
     assert set(OwnDetails.model_fields) == set(JobDetails.model_fields)
     assert set(OwnRequest.model_fields) == set(JobSubmitRequest.__dataclass_fields__)
 
 
-async def test_the_version(client: httpx.AsyncClient) -> None:
+async def test_version_is_answered(client: httpx.AsyncClient) -> None:
     answer = VersionResponse(**(await client.get("/api/version")).json())
     assert answer.version == CURRENT_VERSION
     assert answer.ray_version.startswith("2.")
 
 
-async def test_a_package_is_uploaded_once(client: httpx.AsyncClient) -> None:
+async def test_package_is_uploaded_once(client: httpx.AsyncClient) -> None:
     missing = await client.get(PACKAGE)
     assert (missing.status_code, missing.text) == (404, f"Package gcs://{NAME} does not exist")
     await upload(client)
@@ -83,13 +83,13 @@ async def test_a_package_is_uploaded_once(client: httpx.AsyncClient) -> None:
         ("/api/packages/s3/a.zip", zipped(), 400, "no package of a Ray client"),
     ],
 )
-async def test_a_package_is_checked(client: httpx.AsyncClient, path: str, content: bytes, status: int, words: str) -> None:
+async def test_package_is_checked(client: httpx.AsyncClient, path: str, content: bytes, status: int, words: str) -> None:
     answer = await client.put(path, content=content)
     assert (answer.status_code, answer.headers["content-type"]) == (status, "text/plain; charset=utf-8")
     assert words in answer.text
 
 
-async def test_a_script_of_a_working_dir_becomes_a_project_s_job(client: httpx.AsyncClient) -> None:
+async def test_script_of_a_working_dir_becomes_a_project_job(client: httpx.AsyncClient) -> None:
     await upload(client)
     metadata = {"raylift.model_name": "oak", "own": "kept"}
     runtime_env = {"working_dir": f"gcs://{NAME}", "pip": ["tinydb"], "env_vars": {"SECRET": "s3"}}
@@ -109,7 +109,7 @@ async def test_a_script_of_a_working_dir_becomes_a_project_s_job(client: httpx.A
     assert (job["requirements"], job["environment"], job["command"]) == (["tinydb"], {"SECRET": "***"}, None)
 
 
-async def test_modules_go_with_the_project(client: httpx.AsyncClient, platform: Platform) -> None:
+async def test_py_modules_are_added_to_the_project(client: httpx.AsyncClient, platform: Platform) -> None:
     await upload(client)
     await upload(client, "/api/packages/gcs/_ray_pkg_2.zip", {"shop/__init__.py": ""})
     runtime_env = {"working_dir": f"gcs://{NAME}", "py_modules": ["gcs://_ray_pkg_2.zip"]}
@@ -118,7 +118,7 @@ async def test_modules_go_with_the_project(client: httpx.AsyncClient, platform: 
     assert job.spec.project_sha256
 
 
-async def test_one_project_is_unpacked_at_a_time(client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_projects_are_unpacked_one_at_a_time(client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
     alone: list[bool] = []
 
     def watched(archive: bytes, settings: JobSettings) -> dict[str, ProjectFile]:
@@ -134,7 +134,7 @@ async def test_one_project_is_unpacked_at_a_time(client: httpx.AsyncClient, monk
     assert not UNPACKING.locked()
 
 
-async def test_modules_are_together_no_larger_than_a_project(client: httpx.AsyncClient, platform: Platform) -> None:
+async def test_py_modules_together_have_the_limit_of_a_project(client: httpx.AsyncClient, platform: Platform) -> None:
     limit = platform.settings.jobs.max_project_unpacked_bytes
     await upload(client, files={"big.bin": "0123456789abcdef" * (3 * 1024 * 1024 // 16)})
     again = ["gcs://" + NAME] * (limit // (3 * 1024 * 1024) + 1)
@@ -142,7 +142,7 @@ async def test_modules_are_together_no_larger_than_a_project(client: httpx.Async
     assert (answer.status_code, "128 MiB" in answer.text) == (413, True), answer.text
 
 
-async def test_any_other_command_is_a_shell_s(client: httpx.AsyncClient) -> None:
+async def test_other_entrypoint_is_a_shell_command(client: httpx.AsyncClient) -> None:
     command = "cd sub && ./run.sh $HOME"
     submission_id = await submitted(client, command, entrypoint_num_cpus=0.5)
     assert submission_id.startswith("job_")
@@ -153,7 +153,7 @@ async def test_any_other_command_is_a_shell_s(client: httpx.AsyncClient) -> None
     assert (await details(client, rerun)).entrypoint == command
 
 
-async def test_a_rerun_has_an_id_of_its_own(client: httpx.AsyncClient) -> None:
+async def test_rerun_has_a_submission_id_of_its_own(client: httpx.AsyncClient) -> None:
     first = await details(client, await submitted(client, submission_id="mine"))
     rerun = (await client.post(f"/mlops/training/jobs/{first.job_id}/rerun")).json()["job_id"]
     assert (await details(client, rerun)).submission_id == rerun
@@ -176,20 +176,20 @@ async def test_a_rerun_has_an_id_of_its_own(client: httpx.AsyncClient) -> None:
         ({"entrypoint": 5}, 400, "entrypoint"),
     ],
 )
-async def test_refusals_are_texts(client: httpx.AsyncClient, fields: dict[str, Any], status: int, words: str) -> None:
+async def test_refusals_are_plain_text(client: httpx.AsyncClient, fields: dict[str, Any], status: int, words: str) -> None:
     answer = await client.post("/api/jobs/", json={"entrypoint": "true"} | fields)
     assert (answer.status_code, answer.headers["content-type"]) == (status, "text/plain; charset=utf-8"), answer.text
     assert words in answer.text
     assert (await client.get("/api/jobs/")).json() == []
 
 
-async def test_a_script_that_is_not_in_the_working_dir(client: httpx.AsyncClient) -> None:
+async def test_script_missing_from_the_working_dir_is_refused(client: httpx.AsyncClient) -> None:
     await upload(client)
     answer = await submit(client, "python tain.py", runtime_env={"working_dir": f"gcs://{NAME}"})
     assert (answer.status_code, "did you mean 'train.py'" in answer.text) == (400, True)
 
 
-async def test_a_submission_id_is_refused_the_second_time_as_ray_does(client: httpx.AsyncClient) -> None:
+async def test_used_submission_id_is_refused_as_ray_does(client: httpx.AsyncClient) -> None:
     await submitted(client, submission_id="mine")
     answer = await submit(client, submission_id="mine")
     assert answer.status_code == 500
@@ -199,14 +199,14 @@ async def test_a_submission_id_is_refused_the_second_time_as_ray_does(client: ht
 
 @pytest.mark.parametrize("method", ["get", "delete"])
 @pytest.mark.parametrize("path", ["", "/logs", "/stop"])
-async def test_a_job_that_is_not_there(client: httpx.AsyncClient, method: str, path: str) -> None:
+async def test_unknown_job_is_404(client: httpx.AsyncClient, method: str, path: str) -> None:
     if path:
         method = {"/logs": "get", "/stop": "post"}[path]
     answer = await client.request(method, f"/api/jobs/nobody{path}")
     assert (answer.status_code, answer.text) == (404, "Job nobody does not exist")
 
 
-async def test_every_status_has_ray_s_word(client: httpx.AsyncClient, platform: Platform) -> None:
+async def test_every_status_has_ray_s_name(client: httpx.AsyncClient, platform: Platform) -> None:
     ids = [await submitted(client) for _ in range(4)]
     for job_id in ids[1:]:
         platform.start(job_id)
@@ -222,7 +222,7 @@ async def test_every_status_has_ray_s_word(client: httpx.AsyncClient, platform: 
     assert failed.end_time >= failed.start_time
 
 
-async def test_stop_and_delete(client: httpx.AsyncClient, platform: Platform) -> None:
+async def test_job_is_stopped_and_deleted(client: httpx.AsyncClient, platform: Platform) -> None:
     await submitted(client, submission_id="mine")
     running = await client.delete("/api/jobs/mine")
     assert (running.status_code, "non-terminal state PENDING" in running.text) == (500, True)
@@ -236,14 +236,14 @@ async def test_stop_and_delete(client: httpx.AsyncClient, platform: Platform) ->
     assert (await client.get("/api/jobs/mine")).status_code == 404
 
 
-async def test_the_log(client: httpx.AsyncClient, platform: Platform) -> None:
+async def test_log_is_read(client: httpx.AsyncClient, platform: Platform) -> None:
     job_id = await submitted(client)
     assert (await client.get(f"/api/jobs/{job_id}/logs")).json() == {"logs": ""}
     platform.start(job_id, "one\nzwö\n".encode())
     assert (await client.get(f"/api/jobs/{job_id}/logs")).json() == {"logs": "one\nzwö\n"}
 
 
-async def test_the_owner_comes_in_a_header(client: httpx.AsyncClient, platform: Platform) -> None:
+async def test_owner_comes_in_a_header(client: httpx.AsyncClient, platform: Platform) -> None:
     answer = await client.post("/api/jobs/", json={"entrypoint": "true"}, headers={"X-Raylift-Owner": "blue"})
     assert platform.services.ray_jobs.find(answer.json()["submission_id"]).spec.owner == "blue"
     refused = await client.post("/api/jobs/", json={"entrypoint": "true"}, headers={"X-Raylift-Owner": "no owner"})

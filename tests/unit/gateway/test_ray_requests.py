@@ -22,7 +22,7 @@ def refused(**fields: Any) -> str:
     return caught.value.detail
 
 
-def test_a_script_s_request_is_an_upload() -> None:
+def test_request_with_a_script_becomes_an_upload() -> None:
     asked = translated(
         runtime_env={"working_dir": "gcs://_ray_pkg_1.zip", "uv": ["tinydb"], "env_vars": {"A": "1"}, "excludes": ["x"]},
         entrypoint_num_cpus=2,
@@ -37,7 +37,7 @@ def test_a_script_s_request_is_an_upload() -> None:
     assert asked.request.runtime_env == {"working_dir": "gcs://_ray_pkg_1.zip", "uv": ["tinydb"], "excludes": ["x"]}
 
 
-def test_metadata_choose_what_the_fields_of_an_upload_choose() -> None:
+def test_metadata_set_the_fields_of_an_upload() -> None:
     metadata = {
         "raylift.experiment_name": "trees",
         "raylift.model_name": "oak",
@@ -55,7 +55,7 @@ def test_metadata_choose_what_the_fields_of_an_upload_choose() -> None:
     assert upload.tags == {"team": "blue"}
 
 
-def test_what_nobody_chose() -> None:
+def test_omitted_fields_have_defaults() -> None:
     upload = translated().upload
     assert (upload.timeout_seconds, upload.resources.cpus, upload.model_name) == (3600, 1.0, None)
     assert translated(entrypoint_num_cpus=0, entrypoint_memory=0).upload.resources == upload.resources
@@ -80,12 +80,12 @@ def test_what_nobody_chose() -> None:
         ({"entrypoint_num_cpus": 0.01}, ["entrypoint_num_cpus", "greater than or equal to 0.1"]),
     ],
 )
-def test_what_the_platform_does_not_have_is_named_in_ray_s_words(fields: dict[str, Any], words: list[str]) -> None:
+def test_unsupported_options_are_named_as_in_ray(fields: dict[str, Any], words: list[str]) -> None:
     detail = refused(**fields)
     for word in words:
         assert word in detail
 
 
-def test_all_that_is_wrong_is_told_a_line_each() -> None:
+def test_each_error_has_a_line() -> None:
     detail = refused(runtime_env={"image_uri": "i"}, metadata={"raylift.x": "1"}, entrypoint_resources={"a": 1.0})
     assert len(detail.splitlines()) == 3

@@ -26,7 +26,7 @@ _KEYS = ("model_name", "alias")
         '{"other": 1, "other": 2}',
     ],
 )
-def test_a_key_that_is_there_once_is_not_repeated(body: str) -> None:
+def test_single_key_is_not_repeated(body: str) -> None:
     assert repeated_key(body.encode(), _KEYS) is None
 
 
@@ -40,12 +40,12 @@ def test_a_key_that_is_there_once_is_not_repeated(body: str) -> None:
         ('{"model_name"\n:"a",\t"model_name" :"b"}', "model_name"),
     ],
 )
-def test_a_key_that_is_there_twice_is_named(body: str, key: str) -> None:
+def test_repeated_key_is_named(body: str, key: str) -> None:
     assert repeated_key(body.encode(), _KEYS) == key
 
 
-def test_what_is_too_deep_to_look_through_is_taken_for_repeated() -> None:
-    """Better refused than read in one of two ways."""
+def test_too_deep_object_counts_as_repeated() -> None:
+    """A refusal is better than an ambiguous reading."""
     depth = 200_000
     body = f'{{"model_name": "a", "inputs": {"[" * depth}{"]" * depth}, "model_name": "b"}}'.encode()
     assert repeated_key(body, _KEYS) == "model_name"

@@ -1,4 +1,4 @@
-"""Reruns with changes, and parameters, over HTTP."""
+"""Reruns with changes and parameters over HTTP."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ async def rerun(client: httpx.AsyncClient, platform: Platform, job_id: str, chan
     return platform.store.jobs.get(answer.json()["job_id"]).spec
 
 
-async def test_a_plain_rerun_changes_the_traffic_alone(client: httpx.AsyncClient, platform: Platform, first: str) -> None:
+async def test_plain_rerun_only_changes_the_traffic_option(client: httpx.AsyncClient, platform: Platform, first: str) -> None:
     before, after = platform.store.jobs.get(first).spec, await rerun(client, platform, first)
     assert before.take_traffic
     assert not after.take_traffic
@@ -44,7 +44,7 @@ async def test_a_plain_rerun_changes_the_traffic_alone(client: httpx.AsyncClient
     assert (await rerun(client, platform, first, {"take_traffic": True})).take_traffic
 
 
-async def test_a_rerun_takes_changes(client: httpx.AsyncClient, platform: Platform, first: str) -> None:
+async def test_rerun_takes_changes(client: httpx.AsyncClient, platform: Platform, first: str) -> None:
     changes = {
         "args": ["--b"],
         "environment": {"EXTRA": "2"},
@@ -74,7 +74,7 @@ async def test_a_rerun_takes_changes(client: httpx.AsyncClient, platform: Platfo
         ({"colour": "red"}, "colour"),
     ],
 )
-async def test_a_wrong_change_is_named(client: httpx.AsyncClient, first: str, changes: Any, field: str) -> None:
+async def test_wrong_change_is_named(client: httpx.AsyncClient, first: str, changes: Any, field: str) -> None:
     answer = await client.post(f"{JOBS}/{first}/rerun", json=changes)
     assert answer.status_code == 422, answer.text
     assert [error["field"] for error in answer.json()["errors"]] == [field]
@@ -109,13 +109,13 @@ async def test_parameters_are_shown_and_secrets_are_not(client: httpx.AsyncClien
         ({"sweep": {"parameters": {"lr": [1, 2]}}}, "params.lr"),
     ],
 )
-async def test_a_wrong_parameter_is_named(client: httpx.AsyncClient, changes: Any, field: str) -> None:
+async def test_wrong_parameter_is_named(client: httpx.AsyncClient, changes: Any, field: str) -> None:
     answer = await client.post(UPLOAD, json={**FIRST, **changes})
     assert answer.status_code == 422, answer.text
     assert [error["field"] for error in answer.json()["errors"]] == [field]
 
 
-async def test_an_upload_may_leave_traffic_alone(client: httpx.AsyncClient, platform: Platform) -> None:
+async def test_upload_may_take_no_traffic(client: httpx.AsyncClient, platform: Platform) -> None:
     form = {"experiment_name": "e", "take_traffic": "false", "params": '{"lr": 0.1}'}
     answer = await client.post(UPLOAD, data=form, files={"script": ("t.py", b"pass")})
     assert answer.status_code == 202, answer.text
@@ -123,7 +123,7 @@ async def test_an_upload_may_leave_traffic_alone(client: httpx.AsyncClient, plat
     assert (spec.take_traffic, spec.params) == (False, {"lr": "0.1"})
 
 
-async def test_only_held_versions_answer_503_with_the_way_out(client: httpx.AsyncClient, platform: Platform) -> None:
+async def test_model_with_only_held_versions_is_503_with_a_hint(client: httpx.AsyncClient, platform: Platform) -> None:
     platform.registry.register("m", "4")
     platform.deploy("m", "4")
     held = await client.put("/mlops/models/m/versions/4/deployment", json={"take_traffic": False})

@@ -52,7 +52,7 @@ EACH = [
 ]
 
 
-async def test_an_upload_with_a_sweep_makes_its_jobs(client: httpx.AsyncClient, platform: Platform) -> None:
+async def test_upload_with_a_sweep_makes_its_jobs(client: httpx.AsyncClient, platform: Platform) -> None:
     answer = await send(client, GRID, environment={"A": "1"})
     made = answer.json()
     assert answer.headers["location"] == made["links"]["self"] == f"{SWEEPS}/{made['sweep_id']}"
@@ -67,7 +67,7 @@ async def test_an_upload_with_a_sweep_makes_its_jobs(client: httpx.AsyncClient, 
     assert {job["job_id"] for job in listed} == {job["job_id"] for job in made["jobs"]}
 
 
-async def test_a_form_takes_a_sweep_too(client: httpx.AsyncClient, platform: Platform) -> None:
+async def test_form_takes_a_sweep(client: httpx.AsyncClient, platform: Platform) -> None:
     form = {
         "experiment_name": "e",
         "args": "-v",
@@ -100,7 +100,7 @@ async def test_a_form_takes_a_sweep_too(client: httpx.AsyncClient, platform: Pla
         ({"parameters": {"a": [1]}, "random": 3}, "sweep.random", ""),
     ],
 )
-async def test_what_is_wrong_is_said_and_nothing_is_stored(
+async def test_wrong_sweep_is_refused_and_nothing_is_stored(
     client: httpx.AsyncClient, platform: Platform, sweep: Any, field: str, says: str
 ) -> None:
     answer = await send(client, sweep, environment={"TAKEN": "1"})
@@ -110,7 +110,7 @@ async def test_what_is_wrong_is_said_and_nothing_is_stored(
     assert platform.store.sweeps.list(limit=1).sweeps == []
 
 
-async def test_a_repeated_upload_gets_the_first_answer(client: httpx.AsyncClient) -> None:
+async def test_repeated_upload_gets_the_first_answer(client: httpx.AsyncClient) -> None:
     first, again = await send(client, GRID, key="k"), await send(client, GRID, key="k")
     assert again.json() == first.json()
     assert (first.headers.get("idempotency-replayed"), again.headers["idempotency-replayed"]) == (None, "true")
@@ -118,7 +118,7 @@ async def test_a_repeated_upload_gets_the_first_answer(client: httpx.AsyncClient
     assert (await send(client, None, key="k")).status_code == 422
 
 
-async def test_a_job_that_waits_for_its_sweep_says_so(client: httpx.AsyncClient, platform: Platform) -> None:
+async def test_job_that_waits_for_its_sweep_says_so(client: httpx.AsyncClient, platform: Platform) -> None:
     made = await make(client, {"parameters": {"lr": [1, 2, 3]}, "max_parallel": 1})
     assert [row["reason"] for row in (await show(client, made["sweep_id"]))["jobs"]] == ["waiting_for_sweep"] * 3
     sweep = platform.store.sweeps.get(made["sweep_id"])
@@ -131,7 +131,7 @@ async def test_a_job_that_waits_for_its_sweep_says_so(client: httpx.AsyncClient,
     assert (last["reason"], "of which 1 run at a time" in last["message"]) == ("waiting_for_sweep", True)
 
 
-async def test_the_table_and_the_best_so_far(client: httpx.AsyncClient, platform: Platform) -> None:
+async def test_table_shows_the_best_job_so_far(client: httpx.AsyncClient, platform: Platform) -> None:
     made = await make(client, {"parameters": {"lr": [1, 2, 3]}, "metric": "acc", "register": "best"}, model_name="m")
     a, b, c = (job["job_id"] for job in made["jobs"])
     fresh = await show(client, made["sweep_id"])
@@ -153,13 +153,13 @@ async def test_the_table_and_the_best_so_far(client: httpx.AsyncClient, platform
     assert [(item["sweep_id"], item["counts"]["failed"]) for item in listed["sweeps"]] == [(made["sweep_id"], 1)]
 
 
-async def test_cancelled_and_deleted_as_one(client: httpx.AsyncClient, platform: Platform) -> None:
+async def test_sweep_is_cancelled_and_deleted_as_one(client: httpx.AsyncClient, platform: Platform) -> None:
     made = await make(client, {"parameters": {"lr": [1, 2]}})
     a, b = (job["job_id"] for job in made["jobs"])
     finish(platform, a)
     path = f"{SWEEPS}/{made['sweep_id']}"
     assert (await client.delete(path)).json()["code"] == "sweep_not_finished"
-    # It may be the best.
+    # It may be the best job.
     assert (await client.delete(f"{JOBS}/{a}")).json()["code"] == "job_not_finished"
     answer = await client.post(f"{path}/cancel")
     assert answer.status_code == 202
@@ -172,7 +172,7 @@ async def test_cancelled_and_deleted_as_one(client: httpx.AsyncClient, platform:
         assert (await client.get(gone)).status_code == 404
 
 
-async def test_a_rerun_of_a_sweeps_job_is_a_job_by_itself(client: httpx.AsyncClient, platform: Platform) -> None:
+async def test_rerun_of_a_sweep_job_is_a_single_job(client: httpx.AsyncClient, platform: Platform) -> None:
     made = await make(client, {"parameters": {"lr": [1]}, "metric": "acc", "register": "best"}, model_name="m")
     again = (await client.post(f"{JOBS}/{made['jobs'][0]['job_id']}/rerun")).json()
     job = platform.store.jobs.get(again["job_id"])
@@ -181,6 +181,6 @@ async def test_a_rerun_of_a_sweeps_job_is_a_job_by_itself(client: httpx.AsyncCli
 
 
 @pytest.mark.parametrize(("method", "path"), [("GET", ""), ("POST", "/cancel"), ("DELETE", "")])
-async def test_an_unknown_sweep(client: httpx.AsyncClient, method: str, path: str) -> None:
+async def test_unknown_sweep_is_404(client: httpx.AsyncClient, method: str, path: str) -> None:
     answer = await client.request(method, f"{SWEEPS}/sweep_none{path}")
     assert (answer.status_code, answer.json()["code"]) == (404, "sweep_not_found")

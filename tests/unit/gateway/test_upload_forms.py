@@ -33,23 +33,23 @@ async def refused(client: httpx.AsyncClient, *parts: tuple[str, Any]) -> dict[st
     return {error["field"]: error["detail"] for error in answer.json()["errors"]}
 
 
-async def test_a_file_part_is_the_script_and_names_it(client: httpx.AsyncClient) -> None:
+async def test_file_part_is_the_script_and_gives_its_name(client: httpx.AsyncClient) -> None:
     job = await taken(client, script())
     assert job["script_name"] == "fit.py"
     assert (await client.get(job["links"]["script"])).content == SCRIPT
 
 
 @pytest.mark.parametrize("file_name", ["-", "63", "train.txt"])
-async def test_a_file_name_that_is_no_scripts_says_nothing(client: httpx.AsyncClient, file_name: str) -> None:
+async def test_other_file_name_gives_no_script_name(client: httpx.AsyncClient, file_name: str) -> None:
     assert (await taken(client, script(file_name)))["script_name"] == "train.py"
 
 
-async def test_a_given_script_name_wins(client: httpx.AsyncClient) -> None:
+async def test_script_name_field_overrides_the_file_name(client: httpx.AsyncClient) -> None:
     assert (await taken(client, script("a/b.py"), text("script_name", "c.py")))["script_name"] == "c.py"
     assert (await taken(client, script("C:\\x\\b.py")))["script_name"] == "b.py"
 
 
-async def test_all_fields(client: httpx.AsyncClient) -> None:
+async def test_all_fields_are_read(client: httpx.AsyncClient) -> None:
     job = await taken(
         client,
         script(),
@@ -74,17 +74,17 @@ async def test_all_fields(client: httpx.AsyncClient) -> None:
     assert (job["model_name"], job["timeout_seconds"], job["autolog"], job["priority"]) == (None, 61, False, 7)
 
 
-async def test_lists_as_json(client: httpx.AsyncClient) -> None:
+async def test_lists_may_be_json(client: httpx.AsyncClient) -> None:
     job = await taken(client, script(), text("requirements", '["numpy", "scipy"]'), text("args", '["a", "b c"]'))
     assert (job["requirements"], job["args"]) == (["numpy", "scipy"], ["a", "b c"])
 
 
-async def test_script_content_as_a_field(client: httpx.AsyncClient) -> None:
+async def test_script_content_may_be_a_field(client: httpx.AsyncClient) -> None:
     job = await taken(client, text("script_content", "cHJpbnQoMSk="), text("script_encoding", "base64"))
     assert (await client.get(job["links"]["script"])).content == b"print(1)"
 
 
-async def test_a_script_part_keeps_the_encoding_that_it_declares(client: httpx.AsyncClient) -> None:
+async def test_script_part_keeps_its_declared_encoding(client: httpx.AsyncClient) -> None:
     source = "# -*- coding: cp1252 -*-\nx = '€'\n".encode("cp1252")
     job = await taken(client, script(content=source))
     assert (await client.get(job["links"]["script"])).content == source
@@ -106,18 +106,18 @@ async def test_a_script_part_keeps_the_encoding_that_it_declares(client: httpx.A
         ([script(content=b"def f(:")], "script_content", "does not compile"),
     ],
 )
-async def test_what_is_wrong_is_named(client: httpx.AsyncClient, parts: list[tuple[str, Any]], field: str, detail: str) -> None:
+async def test_wrong_fields_are_named(client: httpx.AsyncClient, parts: list[tuple[str, Any]], field: str, detail: str) -> None:
     errors = await refused(client, *parts)
     assert list(errors) == [field]
     assert detail in errors[field]
 
 
-async def test_unreadable_parts_and_unknown_fields_are_named_together(client: httpx.AsyncClient) -> None:
+async def test_errors_of_parts_and_fields_are_reported_together(client: httpx.AsyncClient) -> None:
     errors = await refused(client, script(content=b"def f(:"), text("tags", "{"), text("requirements", "!!"), text("nope", "1"))
     assert set(errors) == {"tags", "nope"}
 
 
-async def test_the_same_form_with_another_boundary_is_the_same_body(client: httpx.AsyncClient) -> None:
+async def test_equal_forms_with_other_boundaries_are_the_same_body(client: httpx.AsyncClient) -> None:
     key = {"Idempotency-Key": "k"}
     first, second = [await send(client, [text("experiment_name", "t"), script()], **key) for _ in range(2)]
     assert first.request.headers["content-type"] != second.request.headers["content-type"]
@@ -125,23 +125,23 @@ async def test_the_same_form_with_another_boundary_is_the_same_body(client: http
 
 
 @pytest.mark.parametrize("content_type", ["multipart/form-data", "multipart/form-data; boundary=x"])
-async def test_a_broken_form_is_400(client: httpx.AsyncClient, content_type: str) -> None:
+async def test_broken_form_is_400(client: httpx.AsyncClient, content_type: str) -> None:
     answer = await client.post(UPLOAD, content=b"--y\r\nnonsense", headers={"content-type": content_type})
     assert (answer.status_code, answer.json()["code"]) == (400, "malformed_body")
 
 
-async def test_a_form_over_the_limit_is_413(client: httpx.AsyncClient) -> None:
+async def test_form_over_the_limit_is_413(client: httpx.AsyncClient) -> None:
     answer = await send(client, [text("experiment_name", "t"), script(content=b"#" * (12 * 2**20))])
     assert (answer.status_code, answer.json()["code"]) == (413, "too_large")
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be", "utf-8-sig"])
-async def test_a_requirements_file_of_another_encoding_is_read(client: httpx.AsyncClient, encoding: str) -> None:
+async def test_requirements_file_of_another_encoding_is_read(client: httpx.AsyncClient, encoding: str) -> None:
     job = await taken(client, script(), ("requirements_file", ("r.txt", "humanize==4.9.0\r\n".encode(encoding))))
     assert job["requirements"] == ["humanize==4.9.0"]
 
 
-async def test_hashes_are_taken_with_a_note(client: httpx.AsyncClient) -> None:
+async def test_hashes_are_ignored_with_a_note(client: httpx.AsyncClient) -> None:
     hashed = b"humanize==4.9.0 ; python_version >= '3.11' \\\n    --hash=sha256:58 \\\n    --hash=sha256:ce\n    # via x\n"
     answer = await send(client, [text("experiment_name", "e"), script(), ("requirements_file", ("r.txt", hashed))])
     assert answer.status_code == 202, answer.text
@@ -161,8 +161,6 @@ async def test_hashes_are_taken_with_a_note(client: httpx.AsyncClient) -> None:
         ("rich\nhüpf\n".encode("latin-1"), "in r.txt, line 2: is not UTF-8"),
     ],
 )
-async def test_what_is_wrong_with_a_requirements_file_names_it_and_the_line(
-    client: httpx.AsyncClient, content: bytes, words: str
-) -> None:
+async def test_errors_of_a_requirements_file_name_file_and_line(client: httpx.AsyncClient, content: bytes, words: str) -> None:
     errors = await refused(client, script(), ("requirements_file", ("r.txt", content)))
     assert words in errors["requirements"]

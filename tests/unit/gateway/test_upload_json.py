@@ -14,13 +14,13 @@ def fields(**more: Any) -> dict[str, Any]:
 
 
 def refused(answer: httpx.Response) -> dict[str, dict[str, Any]]:
-    """The errors of a 422, by field."""
+    """The errors of a 422 answer by field."""
     assert answer.status_code == 422, answer.text
     assert answer.headers["content-type"] == "application/problem+json"
     return {error["field"]: error for error in answer.json()["errors"]}
 
 
-async def test_an_upload_is_stored_and_acknowledged(client: httpx.AsyncClient) -> None:
+async def test_upload_is_stored_and_acknowledged(client: httpx.AsyncClient) -> None:
     answer = await client.post(UPLOAD, json=fields(model_name="churn", requirements=["scikit-learn"]))
     assert answer.status_code == 202
     body = answer.json()
@@ -111,19 +111,19 @@ async def test_base64_is_decoded(client: httpx.AsyncClient) -> None:
         ({"max_retries": -1}, "max_retries", "greater than or equal"),
     ],
 )
-async def test_what_is_wrong_is_named(client: httpx.AsyncClient, change: dict[str, Any], field: str, detail: str) -> None:
+async def test_wrong_fields_are_named(client: httpx.AsyncClient, change: dict[str, Any], field: str, detail: str) -> None:
     errors = refused(await client.post(UPLOAD, json=fields(**change)))
     assert list(errors) == [field]
     assert detail in errors[field]["detail"]
     assert (await client.get("/mlops/training/jobs")).json()["jobs"] == []
 
 
-async def test_a_syntax_error_has_line_and_column(client: httpx.AsyncClient) -> None:
+async def test_syntax_error_has_line_and_column(client: httpx.AsyncClient) -> None:
     error = refused(await client.post(UPLOAD, json=fields(script_content="x = 1\ndef broken(:\n")))["script_content"]
     assert (error["line"], error["column"]) == (2, 12)
 
 
-async def test_all_fields_of_a_wrong_type_are_named(client: httpx.AsyncClient) -> None:
+async def test_all_errors_are_reported_at_once(client: httpx.AsyncClient) -> None:
     wrong = {"script_content": "def broken(:", "timeout_seconds": "soon", "environment": {"PATH": "/x", "A": 1}, "unknown": 1}
     errors = refused(await client.post(UPLOAD, json=wrong))
     assert set(errors) == {"experiment_name", "timeout_seconds", "environment.A", "unknown"}
@@ -136,7 +136,7 @@ async def test_all_fields_with_wrong_content_are_named(client: httpx.AsyncClient
     assert ", and 3 more" in answer.json()["detail"]
 
 
-async def test_values_are_not_echoed(client: httpx.AsyncClient) -> None:
+async def test_errors_do_not_echo_values(client: httpx.AsyncClient) -> None:
     answer = await client.post(UPLOAD, json=fields(environment={"TOKEN": ["hunter2"]}))
     assert answer.status_code == 422
     assert "hunter2" not in answer.text
@@ -154,13 +154,13 @@ async def test_values_are_not_echoed(client: httpx.AsyncClient) -> None:
         "async def f():\n    await f()\n",
     ],
 )
-async def test_scripts_that_compile_are_taken_as_they_are(client: httpx.AsyncClient, script: str) -> None:
+async def test_valid_scripts_are_stored_unchanged(client: httpx.AsyncClient, script: str) -> None:
     answer = await client.post(UPLOAD, json=fields(script_content=script))
     assert answer.status_code == 202, answer.text
     assert (await client.get(answer.json()["links"]["script"])).content == script.encode()
 
 
-async def test_a_script_keeps_the_encoding_that_it_declares(client: httpx.AsyncClient) -> None:
+async def test_script_keeps_its_declared_encoding(client: httpx.AsyncClient) -> None:
     source = "# coding: latin-1\nx = 'ä'\n"
     carried = base64.b64encode(source.encode("latin-1")).decode()
     for body in ({"script_content": source}, {"script_content": carried, "script_encoding": "base64"}):
@@ -171,19 +171,19 @@ async def test_a_script_keeps_the_encoding_that_it_declares(client: httpx.AsyncC
         assert script.text == source
 
 
-async def test_the_gateways_own_future_imports_are_not_the_scripts(client: httpx.AsyncClient) -> None:
-    # This module's annotations are strings; a script's are evaluated. compile() would inherit that flag.
+async def test_future_imports_of_the_gateway_do_not_apply_to_scripts(client: httpx.AsyncClient) -> None:
+    # Annotations of this module are strings, those of a script are evaluated. compile() would inherit that flag.
     answer = await client.post(UPLOAD, json=fields(script_content="x: (yield) = 1\n"))
     assert answer.status_code == 422
 
 
 @pytest.mark.parametrize("size", [1024 * 1024 + 1, 5 * 1024 * 1024])
-async def test_a_script_over_the_limit_is_413(client: httpx.AsyncClient, size: int) -> None:
+async def test_script_over_the_limit_is_413(client: httpx.AsyncClient, size: int) -> None:
     answer = await client.post(UPLOAD, json=fields(script_content="#" * size))
     assert (answer.status_code, answer.json()["code"]) == (413, "too_large")
 
 
-async def test_a_script_of_the_limit_is_taken(client: httpx.AsyncClient) -> None:
+async def test_script_at_the_limit_is_accepted(client: httpx.AsyncClient) -> None:
     assert (await client.post(UPLOAD, json=fields(script_content="#" * 1024 * 1024))).status_code == 202
 
 
@@ -202,14 +202,16 @@ async def test_a_script_of_the_limit_is_taken(client: httpx.AsyncClient) -> None
         (b"x", "", 415, "unsupported_media_type"),
     ],
 )
-async def test_bodies_that_are_no_upload(client: httpx.AsyncClient, content: bytes, kind: str, status: int, code: str) -> None:
+async def test_malformed_bodies_are_refused(
+    client: httpx.AsyncClient, content: bytes, kind: str, status: int, code: str
+) -> None:
     answer = await client.post(UPLOAD, content=content, headers={"content-type": kind} if kind else {})
     assert (answer.status_code, answer.json()["code"]) == (status, code)
     assert answer.headers["content-type"] == "application/problem+json"
 
 
 class TestIdempotency:
-    async def test_the_same_upload_again_is_the_same_job(self, client: httpx.AsyncClient) -> None:
+    async def test_repeated_upload_is_the_same_job(self, client: httpx.AsyncClient) -> None:
         key = {"Idempotency-Key": "k1"}
         first = await client.post(UPLOAD, json=fields(), headers=key)
         second = await client.post(UPLOAD, json=dict(reversed(fields().items())), headers=key)
@@ -218,16 +220,16 @@ class TestIdempotency:
         assert (first.headers.get("idempotency-replayed"), second.headers["idempotency-replayed"]) == (None, "true")
         assert len((await client.get("/mlops/training/jobs")).json()["jobs"]) == 1
 
-    async def test_another_body_is_refused(self, client: httpx.AsyncClient) -> None:
+    async def test_another_body_with_the_same_key_is_refused(self, client: httpx.AsyncClient) -> None:
         key = {"Idempotency-Key": "k1"}
         await client.post(UPLOAD, json=fields(), headers=key)
         answer = await client.post(UPLOAD, json=fields(priority=51), headers=key)
         assert (answer.status_code, answer.json()["code"]) == (422, "idempotency_mismatch")
 
-    async def test_without_a_key_every_upload_is_a_job(self, client: httpx.AsyncClient) -> None:
+    async def test_every_upload_without_a_key_is_a_new_job(self, client: httpx.AsyncClient) -> None:
         first, second = [(await client.post(UPLOAD, json=fields())).json()["job_id"] for _ in range(2)]
         assert first != second
 
     @pytest.mark.parametrize("key", ["", "x" * 256])
-    async def test_a_key_that_is_none(self, client: httpx.AsyncClient, key: str) -> None:
+    async def test_malformed_key_is_refused(self, client: httpx.AsyncClient, key: str) -> None:
         assert list(refused(await client.post(UPLOAD, json=fields(), headers={"Idempotency-Key": key}))) == ["Idempotency-Key"]

@@ -1,4 +1,4 @@
-"""Which requests to a version without a replica call for one."""
+"""Scale-up requests for a version without a replica."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ class Pool:
     ("method", "hold_seconds", "error", "called"),
     [
         ("POST", 60.0, StillLoading(), True),
-        # The supervisor's proof that a version loads is one: a slow model is no reason for a replica that nobody asked for.
+        # The supervisor's load check of a slow model: no reason to start a replica without a client.
         ("GET", 20.0, StillLoading(), False),
         ("GET", 20.0, NoWarmProcess(), True),
         ("GET", 0.0, NoWarmProcess(), False),
         ("POST", 0.0, NoWarmProcess(), True),
     ],
 )
-async def test_who_calls_for_a_replica(method: str, hold_seconds: float, error: Exception, called: bool) -> None:
+async def test_unanswered_requests_ask_for_a_replica(method: str, hold_seconds: float, error: Exception, called: bool) -> None:
     calls: list[str] = []
     scale_up_requests: Any = SimpleNamespace(on_held_request=lambda deployment: calls.append(deployment.version))
     pool: Any = Pool(error)

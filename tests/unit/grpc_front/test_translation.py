@@ -28,8 +28,8 @@ def sent(asked: Any) -> tuple[dict[str, Any], bytes]:
 
 
 @pytest.mark.parametrize("name", sorted(service_pb2.DESCRIPTOR.message_types_by_name))
-def test_messages_are_tritons(name: str) -> None:
-    """Field by field, as far as there are both: the wire knows numbers and types only."""
+def test_messages_equal_triton_s(name: str) -> None:
+    """Compares the common fields. The wire format has only numbers and types."""
     theirs = service_pb2.DESCRIPTOR.message_types_by_name[name]
     try:
         ours = message(name).DESCRIPTOR
@@ -43,7 +43,7 @@ def test_messages_are_tritons(name: str) -> None:
     ]
 
 
-def test_raw_tensors_go_as_they_are() -> None:
+def test_raw_tensors_are_forwarded_unchanged() -> None:
     asked = request(id="7", inputs=[tensor("x", "FP32", [2]), tensor("y", "INT8", [1, 1])])
     asked.raw_input_contents.extend([b"\x00\x00\x80\x3f\x00\x00\x00\x40", b"\xff"])
     said, raw = sent(asked)
@@ -76,7 +76,7 @@ def test_typed_contents_become_raw(datatype: str, field: str, values: list[Any],
     assert sent(request(inputs=[tensor("x", datatype, [2], contents={field: values})]))[1] == raw
 
 
-def test_parameters_and_outputs_go_along() -> None:
+def test_parameters_and_outputs_are_forwarded() -> None:
     said, _ = sent(
         request(
             parameters={
@@ -102,12 +102,12 @@ def test_parameters_and_outputs_go_along() -> None:
         ("UINT8", {"uint_contents": [256]}, "not UINT8"),
     ],
 )
-def test_contents_that_do_not_fit(datatype: str, contents: dict[str, Any], said: str) -> None:
+def test_contents_of_a_wrong_length_are_refused(datatype: str, contents: dict[str, Any], said: str) -> None:
     with pytest.raises(InvalidRequest, match=said):
         http_body(request(inputs=[tensor("x", datatype, [1], contents=contents)]))
 
 
-def test_raw_contents_that_do_not_fit() -> None:
+def test_raw_contents_of_a_wrong_length_are_refused() -> None:
     asked = request(inputs=[tensor("x", "INT8", [1]), tensor("y", "INT8", [1])])
     asked.raw_input_contents.append(b"\x01")
     with pytest.raises(InvalidRequest, match="2 inputs and 1 raw_input_contents"):
@@ -118,7 +118,7 @@ def test_raw_contents_that_do_not_fit() -> None:
         http_body(both)
 
 
-def test_an_answer_is_cut_into_its_outputs() -> None:
+def test_answer_is_split_into_its_outputs() -> None:
     raw = np.array([1.5, 2.5]).tobytes()
     outputs = [
         {"name": "a", "shape": [2], "datatype": "FP64", "parameters": {"binary_data_size": 16}},

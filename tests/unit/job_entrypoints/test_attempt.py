@@ -12,7 +12,7 @@ from job_entrypoints.contract import OUTCOMES
 from raylift.domain import job as domain
 
 
-def test_reads_what_the_supervisor_writes(tmp_path: Path) -> None:
+def test_attempt_of_the_supervisor_is_read(tmp_path: Path) -> None:
     record = {"job_id": "job_1", "script": "a.py", "args": ["x"], "cpus": 2, "memory_bytes": 5, "mlflow_url": "http://m"}
     (tmp_path / "attempt.json").write_text(json.dumps(record))
     attempt = read_attempt(str(tmp_path))
@@ -25,19 +25,19 @@ def test_reads_what_the_supervisor_writes(tmp_path: Path) -> None:
     assert attempt.stop_requested()
 
 
-def test_a_direct_submission_runs_where_it_lies(tmp_path: Path) -> None:
+def test_direct_submission_runs_in_its_own_folder(tmp_path: Path) -> None:
     attempt = Attempt(str(tmp_path), {"job_id": "job_1", "script": "a.py", "script_path": "/w/a.py", "origin": "ray"})
     assert (attempt.script_path, attempt.working_directory) == ("/w/a.py", str(Path.cwd()))
 
 
 @pytest.mark.parametrize("text", ["", "nonsense", "[]", '{"job_id": "x"}', "null"])
-def test_anything_else_is_named(text: str, tmp_path: Path) -> None:
+def test_malformed_attempt_is_named(text: str, tmp_path: Path) -> None:
     (tmp_path / "attempt.json").write_text(text)
     with pytest.raises(AttemptUnreadable, match=r"attempt\.json"):
         read_attempt(str(tmp_path))
 
 
-def test_write_json_replaces_in_one_step_and_leaves_nothing(tmp_path: Path) -> None:
+def test_write_json_replaces_in_one_step_and_leaves_no_other_file(tmp_path: Path) -> None:
     path = tmp_path / "p.json"
     write_json(str(path), {"a": 1})
     with path.open() as before:
@@ -48,7 +48,7 @@ def test_write_json_replaces_in_one_step_and_leaves_nothing(tmp_path: Path) -> N
     assert path.stat().st_mode & 0o777 == 0o600
 
 
-def test_progress_has_the_agreed_shape(tmp_path: Path) -> None:
+def test_progress_has_the_agreed_fields(tmp_path: Path) -> None:
     progress = Progress(str(tmp_path))
     progress.started(123)
     started = json.loads((tmp_path / "progress.json").read_text())
@@ -71,7 +71,7 @@ def test_progress_has_the_agreed_shape(tmp_path: Path) -> None:
         assert (finished["usage"]["memory_enforced_by"], finished["usage"]["cpu_enforced_by"]) == ("watchdog", "affinity")
 
 
-def test_progress_of_a_script_that_never_started(tmp_path: Path) -> None:
+def test_progress_of_a_script_that_did_not_start(tmp_path: Path) -> None:
     Progress(str(tmp_path)).finished("stopped")
     finished = json.loads((tmp_path / "progress.json").read_text())
     assert (finished["script_started_at"], finished["usage"]["wall_seconds"]) == (None, 0.0)

@@ -39,7 +39,7 @@ def test_lightning_waits_until_mlflow_pytorch_is_complete(monkeypatch: pytest.Mo
         ("Unable to infer the signature", None),
     ],
 )
-def test_a_failure_is_noted(tmp_path: Path, said: str, noted: str | None) -> None:
+def test_autologging_failure_is_noted(tmp_path: Path, said: str, noted: str | None) -> None:
     notes = str(tmp_path / "script.json")
     autologging.switch_on(SimpleNamespace(autolog=lambda **_: None), notes, log_models=True)
     logger = logging.getLogger("mlflow.tracking.fluent")
@@ -51,7 +51,7 @@ def test_a_failure_is_noted(tmp_path: Path, said: str, noted: str | None) -> Non
     assert read_notes(notes).get(AUTOLOG_FAILURE) == noted
 
 
-def test_the_library_is_the_one_that_the_script_imports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failure_names_the_library_of_the_script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     script = tmp_path / "train.py"
     for name in ("torch", "transformers", "sklearn"):
         monkeypatch.setitem(sys.modules, name, ModuleType(name))

@@ -1,5 +1,7 @@
-"""Against directories that look like cgroup v2: what is written where, and what is read from it. The kernel's own part is
-tested in tests/integration/job_entrypoints/test_limits.py, as far as a machine has it."""
+"""Reads and writes of cgroup files, on folders that imitate cgroup v2.
+
+tests/integration/job_entrypoints/test_limits.py tests the kernel's part, if the machine has cgroups.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,7 @@ ALL = frozenset({"memory", "pids", "cpu"})
 
 
 def _tree(root: Path, own: str, controllers: dict[str, str]) -> str:
-    """A process in ``own`` of a mount at ``root``/mount; returns its place in /proc."""
+    """A process in ``own`` of a mount at ``root``/mount. Returns its folder in /proc."""
     mount = root / "mount"
     for name, handed_on in controllers.items():
         directory = mount / name.lstrip("/")
@@ -28,7 +30,7 @@ def _tree(root: Path, own: str, controllers: dict[str, str]) -> str:
     return str(root)
 
 
-def test_the_nearest_cgroup_that_hands_memory_on(tmp_path: Path) -> None:
+def test_nearest_cgroup_with_a_delegated_memory_controller_is_used(tmp_path: Path) -> None:
     tree = {"/": "cpu memory pids", "/user": "memory pids", "/user/app": "memory pids", "/user/app/ours.scope": ""}
     place = find_place(_tree(tmp_path, "/user/app/ours.scope", tree))
     assert place is not None
@@ -40,18 +42,18 @@ def test_the_nearest_cgroup_that_hands_memory_on(tmp_path: Path) -> None:
     [("/", {"/": ""}), ("/", {"/": "hugetlb"}), ("/a/b", {"/": "", "/a": "pids", "/a/b": ""}), ("/gone", {"/": "memory"})],
     ids=["no controllers", "others", "memory is not handed on", "a cgroup that cannot be seen"],
 )
-def test_no_place(own: str, tree: dict[str, str], tmp_path: Path) -> None:
+def test_no_writable_cgroup_gives_none(own: str, tree: dict[str, str], tmp_path: Path) -> None:
     assert find_place(_tree(tmp_path, own, tree)) is None
 
 
-def test_no_cgroup_v2_at_all(tmp_path: Path) -> None:
+def test_machine_without_cgroup_v2_gives_none(tmp_path: Path) -> None:
     (tmp_path / "mountinfo").write_text("35 24 0:30 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n")
     (tmp_path / "cgroup").write_text("4:memory:/x\n")
     assert find_place(str(tmp_path)) is None
     assert find_place(str(tmp_path / "nothing")) is None
 
 
-def test_the_pids_controller_of_v1(tmp_path: Path) -> None:
+def test_pids_controller_of_v1_is_used(tmp_path: Path) -> None:
     own = tmp_path / "pids" / "jobs"
     own.mkdir(parents=True)
     (own / "cgroup.procs").write_text("")
@@ -74,7 +76,7 @@ def _files(group: Cgroup) -> dict[str, str]:
     return {path.name: path.read_text() for path in Path(group.path).iterdir()}
 
 
-def test_the_limits_are_written(tmp_path: Path) -> None:
+def test_limits_are_written(tmp_path: Path) -> None:
     group = make_cgroup("job_1-a1", Place(str(tmp_path), ALL), memory_bytes=2**29, max_tasks=100, cpus=1.5)
     assert group is not None
     assert Path(group.path) == tmp_path / "raylift-job_1-a1"
@@ -85,7 +87,7 @@ def test_the_limits_are_written(tmp_path: Path) -> None:
     assert _files(group)["cgroup.procs"] == "0"
 
 
-def test_only_what_there_is_a_controller_for(tmp_path: Path) -> None:
+def test_limits_without_a_controller_are_skipped(tmp_path: Path) -> None:
     group = make_cgroup("x", Place(str(tmp_path), frozenset({"memory", "io"})), memory_bytes=1, max_tasks=9, cpus=1)
     assert group is not None
     assert _files(group).keys() == {"memory.max", "memory.oom.group"}
@@ -95,14 +97,14 @@ def test_only_what_there_is_a_controller_for(tmp_path: Path) -> None:
     assert (unlimited.memory, unlimited.pids, unlimited.cpu) == (True, False, False)
 
 
-def test_a_place_that_refuses_is_done_without(tmp_path: Path) -> None:
+def test_cgroup_that_refuses_writes_is_not_used(tmp_path: Path) -> None:
     assert make_cgroup("x", None, memory_bytes=1, max_tasks=1, cpus=1) is None
     assert make_cgroup("x", Place(str(tmp_path / "nowhere"), ALL), memory_bytes=1, max_tasks=1, cpus=1) is None
     (tmp_path / "raylift-x").mkdir()
     assert make_cgroup("x", Place(str(tmp_path), ALL), memory_bytes=1, max_tasks=1, cpus=1) is None
 
 
-def test_what_the_kernel_says(tmp_path: Path) -> None:
+def test_events_of_the_kernel_are_read(tmp_path: Path) -> None:
     group = Cgroup(str(tmp_path), ALL)
     assert not group.ran_out_of_memory()
     assert not group.was_refused_a_process()
@@ -118,7 +120,7 @@ def test_what_the_kernel_says(tmp_path: Path) -> None:
     assert (group.peak_memory_bytes(), group.peak_tasks()) == (22, 33)
 
 
-def test_what_killed_wrappers_left_is_removed_later(tmp_path: Path) -> None:
+def test_cgroups_of_killed_wrappers_are_removed_later(tmp_path: Path) -> None:
     for name, mtime in (("raylift-old", 0), ("raylift-new", None), ("other", 0)):
         (tmp_path / name).mkdir()
         if mtime is not None:

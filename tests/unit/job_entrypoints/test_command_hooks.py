@@ -27,26 +27,26 @@ def shell(command: str, tmp_path: Path, **environment: str) -> list[dict[str, ob
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
-def test_every_python_of_the_shell_is_hooked_and_leaves_no_trace(tmp_path: Path) -> None:
+def test_each_python_of_the_shell_is_hooked_without_traces(tmp_path: Path) -> None:
     path = os.pathsep.join([str(tmp_path), str(ROOT)])
     shown = shell("$PYTHON $SHOW; $PYTHON $SHOW", tmp_path, PYTHONPATH=path)
     expected = {"hooked": 1, "path": path, "instructions": None, "folder": False}
     assert shown == [expected, expected]
 
 
-def test_what_those_start_in_turn_is_not_hooked(tmp_path: Path) -> None:
+def test_their_child_processes_are_not_hooked(tmp_path: Path) -> None:
     code = "import os, subprocess, sys; subprocess.run([sys.executable, os.environ['SHOW']], check=True)"
     (shown,) = shell(f'$PYTHON -c "{code}"', tmp_path)
     assert shown == {"hooked": 0, "path": None, "instructions": None, "folder": False}
 
 
-def test_the_environment_s_own_sitecustomize_is_run_too(tmp_path: Path) -> None:
+def test_sitecustomize_of_the_environment_runs_too(tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text("import os; os.environ['RAYLIFT_COMMAND_HOOKS'] = 'its own'\n")
     (shown,) = shell("$PYTHON $SHOW", tmp_path, PYTHONPATH=os.pathsep.join([str(tmp_path), str(ROOT)]))
     assert (shown["instructions"], shown["hooked"]) == ("its own", 1)
 
 
-def test_the_folder_comes_first(tmp_path: Path) -> None:
+def test_command_site_is_first_on_the_path(tmp_path: Path) -> None:
     environment = {"PYTHONPATH": "/a"}
     hook_pythons_of_command(environment, "{}")
     assert environment == {"PYTHONPATH": f"{SITE_FOLDER}{os.pathsep}/a", INSTRUCTIONS: "{}"}

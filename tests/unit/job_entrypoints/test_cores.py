@@ -22,7 +22,7 @@ input()
 
 @pytest.fixture
 def take(tmp_path: Path) -> Iterator[Callable[[float], tuple[list[int], Callable[[], None]]]]:
-    """Another monitor takes cores of a machine with four; returns which, and how to end it."""
+    """Start another monitor that takes cores of a machine with four. Returns its cores, and a function that ends it."""
     started: list[subprocess.Popen[str]] = []
 
     def begin(cpus: float) -> tuple[list[int], Callable[[], None]]:
@@ -41,7 +41,7 @@ def take(tmp_path: Path) -> Iterator[Callable[[float], tuple[list[int], Callable
         end(process)
 
 
-def test_jobs_beside_each_other_get_different_cores(take: Callable[[float], tuple[list[int], Callable[[], None]]]) -> None:
+def test_concurrent_jobs_get_different_cores(take: Callable[[float], tuple[list[int], Callable[[], None]]]) -> None:
     first, end_first = take(1.5)
     second, _ = take(1)
     third, _ = take(0.5)
@@ -49,17 +49,17 @@ def test_jobs_beside_each_other_get_different_cores(take: Callable[[float], tupl
     assert sorted(first + second + third) == [0, 1, 2, 3]
     fourth, _ = take(3)
     assert len(set(fourth)) == 3
-    # Whatever ended a monitor, its cores are free again.
+    # Cores are free again after any end of a monitor.
     end_first()
     assert take(2)[0] == first
 
 
-def test_all_cores_or_an_unknown_number_need_no_choice(tmp_path: Path) -> None:
+def test_all_cores_or_an_unknown_number_set_no_affinity(tmp_path: Path) -> None:
     everything = len(os.sched_getaffinity(0))
     for cpus in (0, everything, everything + 3):
         assert CpuAffinity(cpus, str(tmp_path / "cores")).cores == []
     assert not (tmp_path / "cores").exists()
 
 
-def test_a_place_that_cannot_be_written_leaves_all_cores(tmp_path: Path) -> None:
+def test_unwritable_lock_folder_leaves_all_cores(tmp_path: Path) -> None:
     assert CpuAffinity(0.5, str(tmp_path / "nowhere" / "cores")).cores == []

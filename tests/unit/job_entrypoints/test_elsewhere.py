@@ -18,7 +18,7 @@ from job_entrypoints.tracking.tracking_uri import TrackingUri
         ([None], "MLflow's own place"),
     ],
 )
-def test_another_tracking_address_is_noted_without_its_secrets(uris: list[str], noted: str | None, tmp_path: Path) -> None:
+def test_other_tracking_address_is_noted_without_its_secrets(uris: list[str], noted: str | None, tmp_path: Path) -> None:
     path = str(tmp_path / "script.json")
     set_uri = TrackingUri("http://job", path).after(lambda uri: f"set {uri}")
     for uri in uris:
@@ -26,6 +26,6 @@ def test_another_tracking_address_is_noted_without_its_secrets(uris: list[str], 
     assert read_notes(path).get(TRACKING_URI) == noted
 
 
-def test_a_job_without_mlflow_notes_nothing(tmp_path: Path) -> None:
+def test_job_without_mlflow_notes_nothing(tmp_path: Path) -> None:
     TrackingUri(None, str(tmp_path / "script.json")).check("sqlite:///mlflow.db")
     assert list(tmp_path.iterdir()) == []

@@ -46,20 +46,20 @@ class Odd(Exception):
         (SystemExit(("a", 1)), "('a', 1)"),
     ],
 )
-def test_an_exception_is_told_by_type_and_text(error: BaseException, said: str) -> None:
+def test_message_has_type_and_text_of_the_exception(error: BaseException, said: str) -> None:
     assert said in (describe(error, "train.py", project=True) or "")
 
 
 @pytest.mark.parametrize("code", [None, 0, 3, True])
-def test_an_exit_code_says_it_all(code: object) -> None:
+def test_exit_code_without_a_text_gives_no_message(code: object) -> None:
     assert describe(SystemExit(code), "train.py", project=False) is None
 
 
-def test_an_exception_without_a_text_is_told_by_its_type() -> None:
+def test_exception_without_a_text_gives_its_type() -> None:
     assert (describe(Odd(), "train.py", project=False) or "").endswith("Odd")
 
 
-def test_a_missing_module_hints_at_requirements_and_projects() -> None:
+def test_missing_module_hints_at_requirements_and_projects() -> None:
     error = _raised(lambda: __import__("no_such_module"))
     alone = describe(error, "/attempt/source/train.py", project=False) or ""
     assert "No module named 'no_such_module'" in alone
@@ -72,7 +72,7 @@ def test_a_missing_module_hints_at_requirements_and_projects() -> None:
     assert "The installed json does not have it" in of_a_package
 
 
-def test_a_missing_file_hints_at_projects() -> None:
+def test_missing_file_hints_at_projects() -> None:
     relative = _raised(lambda: open("data/churn.csv"))  # noqa: PTH123, SIM115
     assert "raylift train . --entrypoint train.py" in (describe(relative, "train.py", project=False) or "")
     assert ".rayliftignore" in (describe(relative, "train.py", project=True) or "")
@@ -82,12 +82,12 @@ def test_a_missing_file_hints_at_projects() -> None:
     assert "--entrypoint" in (describe(grouped, "train.py", project=False) or "")
 
 
-def test_a_missing_program_is_no_missing_file() -> None:
+def test_missing_program_does_not_hint_at_projects() -> None:
     error = _raised(lambda: subprocess.run(["no-such-program"], check=True))
     assert "--entrypoint" not in (describe(error, "train.py", project=False) or "")
 
 
-def test_a_notebooks_magic_is_named() -> None:
+def test_magic_of_a_notebook_is_named() -> None:
     error = _raised(lambda: eval("get_ipython()", {}))
     said = describe(error, "train.py", project=False) or ""
     assert "get_ipython" in said

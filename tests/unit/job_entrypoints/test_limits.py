@@ -1,4 +1,4 @@
-"""With a cgroup that only looks like one: what a breach is called, and who held what."""
+"""Reasons of breaches and the mechanisms that held them, with an imitated cgroup."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def group(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "group" / "raylift-a1"
 
 
-def test_memory_that_the_kernel_refused(attempt: Attempt, group: Path) -> None:
+def test_kernel_oom_kill_is_out_of_memory(attempt: Attempt, group: Path) -> None:
     limits = Limits(attempt, os.getpid())
     assert limits.check()[0] is None
     (group / "memory.events").write_text("oom_kill 1\n")
@@ -45,7 +45,7 @@ def test_memory_that_the_kernel_refused(attempt: Attempt, group: Path) -> None:
     assert (usage.memory_enforced_by, usage.cpu_enforced_by, usage.peak_memory_bytes) == ("cgroup", "cgroup", 513 * MEBIBYTE)
 
 
-def test_a_process_that_the_kernel_refused(attempt: Attempt, group: Path) -> None:
+def test_fork_refused_by_the_kernel_is_process_limit(attempt: Attempt, group: Path) -> None:
     limits = Limits(attempt, os.getpid())
     (group / "pids.events").write_text("max 1\n")
     (group / "pids.peak").write_text("100\n")
@@ -56,7 +56,7 @@ def test_a_process_that_the_kernel_refused(attempt: Attempt, group: Path) -> Non
     assert "cgroup" in breach.message
 
 
-def test_without_a_cgroup_the_keeper_watches(attempt: Attempt, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_watchdog_holds_the_limits_without_a_cgroup(attempt: Attempt, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "find_place", lambda: None)
     limits = Limits(attempt, os.getpid())
     assert limits.check()[0] is None

@@ -22,7 +22,7 @@ MAPPED = f"{MEMFD}\nimport mmap\nmapped = mmap.mmap(m, 48 << 20)\nfor i in range
 
 @contextmanager
 def _child(source: str) -> Iterator[subprocess.Popen[bytes]]:
-    """A process that has done ``source``, and does ``os.close(m)`` when it is told to go on."""
+    """A process that has run ``source``. It runs ``os.close(m)`` when it gets a line."""
     code = f"import os, sys\n{source}\nprint(flush=True)\ninput()\nos.close(m)\nprint(flush=True)\ninput()"
     child = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert child.stdout is not None
@@ -42,7 +42,7 @@ def _go_on(child: subprocess.Popen[bytes]) -> None:
     child.stdout.readline()
 
 
-def test_a_memfd_is_a_breach_though_nobody_maps_it() -> None:
+def test_unmapped_memfd_is_a_breach() -> None:
     watchdog = Watchdog(os.getpid(), 40 * MEBIBYTE)
     with _child(MEMFD):
         watchdog._files.measure()
@@ -51,7 +51,7 @@ def test_a_memfd_is_a_breach_though_nobody_maps_it() -> None:
     assert watchdog.peak >= 48 * MEBIBYTE
 
 
-def test_what_is_open_and_mapped_counts_once() -> None:
+def test_open_and_mapped_file_counts_once() -> None:
     watchdog = Watchdog(os.getpid(), 90 * MEBIBYTE)
     with _child(MAPPED):
         assert watchdog._files.measure() >= 48 * MEBIBYTE
@@ -60,13 +60,13 @@ def test_what_is_open_and_mapped_counts_once() -> None:
     assert 48 * MEBIBYTE <= watchdog.peak < 90 * MEBIBYTE
 
 
-def test_two_processes_with_one_file_hold_it_once() -> None:
+def test_file_open_in_two_processes_counts_once() -> None:
     files = MemoryFiles(os.getpid())
     with _child(f"{MEMFD}\nif os.fork() == 0:\n    import time\n    time.sleep(5)\n    os._exit(0)"):
         assert 48 * MEBIBYTE <= files.measure() < 50 * MEBIBYTE
 
 
-def test_what_was_closed_since_the_last_look_is_no_breach() -> None:
+def test_file_closed_since_the_last_check_is_no_breach() -> None:
     watchdog = Watchdog(os.getpid(), 40 * MEBIBYTE)
     with _child(MEMFD) as child:
         watchdog._files.measure()
@@ -76,7 +76,7 @@ def test_what_was_closed_since_the_last_look_is_no_breach() -> None:
     assert watchdog._files.used == 0
 
 
-def test_an_open_file_in_dev_shm_counts_and_one_that_was_there_before_does_not() -> None:
+def test_open_file_in_dev_shm_counts_unless_it_is_older_than_the_job() -> None:
     path = Path(f"/dev/shm/raylift_test_{os.getpid()}")
     source = f"m = os.open({str(path)!r}, os.O_RDWR | os.O_CREAT)\n"
     try:
@@ -92,7 +92,7 @@ def test_an_open_file_in_dev_shm_counts_and_one_that_was_there_before_does_not()
         path.unlink()
 
 
-def test_files_of_the_scripts_directory_have_a_limit_of_their_own() -> None:
+def test_files_of_the_script_s_folder_have_their_own_limit() -> None:
     path = Path(f"/dev/shm/raylift_test_{os.getpid()}")
     try:
         with _child(f"m = os.open({str(path)!r}, os.O_RDWR | os.O_CREAT)\n{FILL}"):
@@ -103,7 +103,7 @@ def test_files_of_the_scripts_directory_have_a_limit_of_their_own() -> None:
         path.unlink()
 
 
-def test_growing_shared_memory_is_looked_at_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_growing_shared_memory_is_checked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     files = MemoryFiles(os.getpid())
     with _child(MEMFD):
         files._shared_at_walk = module._shared_memory()

@@ -1,4 +1,4 @@
-"""The hooks on modules that only look like MLflow's; the real ones are in tests/integration."""
+"""The hooks on fake MLflow modules. tests/integration uses the real ones."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ JOB_RUN: dict[str, Any] = {
         "set_tags",
     )
 } | {"_active_experiment_id": None, "MlflowException": Exception}
-"""What the job's run needs of MLflow's fluent module."""
+"""Names of MLflow's fluent module that the job's run uses."""
 
 
 def _patched(name: str, script: str = "pass", wanted: bool = True, **attributes: Any) -> Any:
@@ -47,7 +47,7 @@ def _patched(name: str, script: str = "pass", wanted: bool = True, **attributes:
         ("'log_model'", False),
     ],
 )
-def test_scripts_that_log_models_themselves(script: str, expected: bool) -> None:
+def test_log_model_calls_of_a_script_are_found(script: str, expected: bool) -> None:
     assert mlflow_hooks.logs_models(compile(script, "s", "exec")) is expected
 
 
@@ -63,12 +63,12 @@ def test_autolog_leaves_models_to_scripts_that_log_them() -> None:
     assert calls == [True, False]
 
 
-def test_an_attribute_that_a_new_mlflow_renamed_is_noticed() -> None:
+def test_renamed_attribute_of_mlflow_raises() -> None:
     with pytest.raises(AttributeError, match="_get_default_serialization_format"):
         _patched("mlflow.sklearn")
 
 
-def test_defaults_of_serialization() -> None:
+def test_default_serialization_is_pickle_or_cloudpickle() -> None:
     sklearn = _patched("mlflow.sklearn", _get_default_serialization_format=lambda: "skops")
     assert sklearn._get_default_serialization_format() == "cloudpickle"
     pytorch = _patched("mlflow.pytorch", _get_default_serialization_format=lambda export_model: "pt2")
@@ -86,7 +86,7 @@ def test_only_the_advice_on_the_format_is_filtered(caplog: pytest.LogCaptureFixt
     assert caplog.messages == ["Something else"]
 
 
-def test_client_calls_carry_the_jobs_tags(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_client_calls_have_the_job_s_tags(monkeypatch: pytest.MonkeyPatch) -> None:
     class Client:
         def create_run(self, experiment_id: str, start_time: Any = None, tags: Any = None, run_name: Any = None) -> Any:
             return tags
@@ -107,7 +107,7 @@ def test_client_calls_carry_the_jobs_tags(monkeypatch: pytest.MonkeyPatch) -> No
     assert client.create_logged_model("0", "n") == job
 
 
-def test_the_scripts_experiment_replaces_the_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_experiment_of_the_script_replaces_the_job_s(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "of the job")
 
     class AlreadyThere(Exception):
@@ -148,12 +148,12 @@ def test_requirements_come_from_this_process() -> None:
     assert warned == [["pytest==0.1", "nowhere==1", "pytest>=1"]]
 
 
-def test_unknown_modules_are_a_fault() -> None:
+def test_unknown_module_raises() -> None:
     with pytest.raises(ValueError, match=r"mlflow\.nothing"):
         _patched("mlflow.nothing")
 
 
-def test_torchvision_is_demanded_only_where_it_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_torchvision_is_required_only_if_it_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
     def demanded(model: Any) -> list[str]:
         return [module._get_pinned_requirement(name) for name in ("torch", "torchvision")]
 

@@ -10,7 +10,7 @@ import raylift
 from job_entrypoints.tracking.model_requirements import process_requirements
 
 LOADED = (hypothesis, raylift)
-"""Named by the scripts below."""
+"""The scripts below import it."""
 
 
 def _requirements(tmp_path: Path, source: str, fallback: tuple[str, ...] = (), lock: tuple[str, ...] = ()) -> list[str]:
@@ -19,7 +19,7 @@ def _requirements(tmp_path: Path, source: str, fallback: tuple[str, ...] = (), l
     return process_requirements(fallback, lock, str(script))
 
 
-def test_what_the_script_imports_by_name_is_pinned(tmp_path: Path) -> None:
+def test_packages_that_the_script_imports_are_pinned(tmp_path: Path) -> None:
     found = _requirements(
         tmp_path, "import os, json\nimport hypothesis.strategies as st\nfrom pytest import raises\nimport not_loaded"
     )
@@ -28,13 +28,13 @@ def test_what_the_script_imports_by_name_is_pinned(tmp_path: Path) -> None:
     assert not [line for line in found if line.startswith(("os", "json", "not"))]
 
 
-def test_the_platform_is_no_requirement(tmp_path: Path) -> None:
+def test_platform_is_no_requirement(tmp_path: Path) -> None:
     assert "raylift" not in str(
         _requirements(tmp_path, "import raylift, job_entrypoints", fallback=("mlflow==3.17.2", "ray==2.60.0"))
     )
 
 
-def test_the_flavours_own_and_the_locks_pins_stand_as_they_are(tmp_path: Path) -> None:
+def test_pins_of_the_flavour_and_the_lock_are_kept(tmp_path: Path) -> None:
     found = _requirements(
         tmp_path,
         "import pytest",
@@ -46,7 +46,7 @@ def test_the_flavours_own_and_the_locks_pins_stand_as_they_are(tmp_path: Path) -
     assert not [line for line in found if line.startswith(("never-installed", "Pytest"))]
 
 
-def test_modules_beside_the_script_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_imports_of_modules_next_to_the_script_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "beside_the_script.py").write_text("import hypothesis")
     monkeypatch.syspath_prepend(str(tmp_path))
     import beside_the_script  # pyright: ignore[reportMissingImports, reportUnusedImport]  # noqa: F401
@@ -54,7 +54,7 @@ def test_modules_beside_the_script_count(tmp_path: Path, monkeypatch: pytest.Mon
     assert f"hypothesis=={version('hypothesis')}" in _requirements(tmp_path, "import beside_the_script")
 
 
-def test_modules_elsewhere_in_the_project_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_imports_of_other_modules_of_the_project_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "jobs").mkdir()
     script = tmp_path / "jobs" / "fit.py"
     script.write_text("import above_the_script")
@@ -67,7 +67,7 @@ def test_modules_elsewhere_in_the_project_count(tmp_path: Path, monkeypatch: pyt
     assert wanted not in process_requirements((), (), str(script))
 
 
-def test_names_that_differ_from_their_distribution(tmp_path: Path) -> None:
+def test_module_names_are_mapped_to_distributions(tmp_path: Path) -> None:
     import dateutil.parser
     import yaml
 
@@ -78,6 +78,6 @@ def test_names_that_differ_from_their_distribution(tmp_path: Path) -> None:
     assert f"pyyaml=={version('pyyaml')}" in [line.lower() for line in found]
 
 
-def test_a_script_that_changed_or_vanished_is_no_fault(tmp_path: Path) -> None:
+def test_changed_or_deleted_script_is_no_error(tmp_path: Path) -> None:
     assert isinstance(process_requirements((), (), str(tmp_path / "gone.py")), list)
     assert isinstance(_requirements(tmp_path, "def broken(:"), list)

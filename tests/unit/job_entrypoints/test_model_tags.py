@@ -20,7 +20,7 @@ GRID = {"C": [1.0]}
 
 
 class Booster:
-    """A model of a library that is not scikit-learn."""
+    """A model of a library other than scikit-learn."""
 
 
 @pytest.mark.parametrize(
@@ -41,11 +41,11 @@ class Booster:
         (Booster(), "Booster", "predictor"),
     ],
 )
-def test_a_model_is_tagged_with_its_class_and_kind(model: Any, shown: str, kind: str) -> None:
+def test_model_is_tagged_with_its_class_and_kind(model: Any, shown: str, kind: str) -> None:
     assert model_tags(model, autologged=False) == {TAG_AUTOLOGGED: "false", TAG_MODEL_CLASS: shown, TAG_MODEL_KIND: kind}
 
 
-def test_an_object_that_cannot_be_told_has_no_class() -> None:
+def test_unknown_object_has_no_class_tag() -> None:
     assert model_tags(None, autologged=True) == {TAG_AUTOLOGGED: "true"}
 
 
@@ -59,7 +59,7 @@ def _safety(session: object) -> ModuleType:
     return module
 
 
-def test_the_scripts_own_tags_win() -> None:
+def test_tags_of_the_script_win() -> None:
     log = tagged_models(_log, lambda: None)
     assert log(xgb_model=Booster(), tags={TAG_MODEL_KIND: "mine", "a": "b"})["tags"] == {
         TAG_AUTOLOGGED: "false",
@@ -70,12 +70,12 @@ def test_the_scripts_own_tags_win() -> None:
     assert "tags" not in log(model=Booster(), model_id="m-1")
 
 
-def test_autologging_is_told_from_the_script() -> None:
+def test_autologged_models_are_marked() -> None:
     assert tagged_models(_log, lambda: _safety(object()))(sk_model=PCA())["tags"][TAG_AUTOLOGGED] == "true"
     assert tagged_models(_log, lambda: _safety(None))(sk_model=PCA())["tags"][TAG_AUTOLOGGED] == "false"
 
 
-def test_an_object_that_answers_wrongly_is_logged_all_the_same(capsys: pytest.CaptureFixture[str]) -> None:
+def test_object_with_broken_attributes_is_still_logged(capsys: pytest.CaptureFixture[str]) -> None:
     class Odd(LogisticRegression):
         def __sklearn_tags__(self) -> Any:
             raise RuntimeError("not now")

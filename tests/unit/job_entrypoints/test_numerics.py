@@ -14,18 +14,18 @@ print(json.dumps([numerics(), "numpy" in sys.modules]))
 
 
 def reported(before: str, **environment: str) -> tuple[dict[str, Any], bool]:
-    """What a process of its own reports, and whether it has imported NumPy."""
+    """Numerics that a new process reports, and True if it has imported NumPy."""
     command = [sys.executable, "-c", f"import sys\n{before}{REPORT}"]
     done = subprocess.run(command, capture_output=True, text=True, check=True, env={**os.environ, **environment})
     found, has_numpy = json.loads(done.stdout)
     return found, has_numpy
 
 
-def test_a_process_without_numpy_reports_nothing_and_imports_nothing() -> None:
+def test_process_without_numpy_reports_and_imports_nothing() -> None:
     assert reported("") == ({}, False)
 
 
-def test_a_process_with_numpy_reports_its_version_and_kernels() -> None:
+def test_process_with_numpy_reports_its_version_and_kernels() -> None:
     import numpy
 
     found, _ = reported("import numpy")
@@ -34,7 +34,7 @@ def test_a_process_with_numpy_reports_its_version_and_kernels() -> None:
     assert all(kernel.keys() == {"name", "version", "architecture", "of"} for kernel in found["blas"])
 
 
-def test_the_kernel_is_the_one_that_the_environment_chose() -> None:
+def test_kernel_is_the_one_of_the_environment_variable() -> None:
     seen = "import numpy, threadpoolctl; print([one['architecture'] for one in threadpoolctl.threadpool_info()]); sys.exit()"
     chosen = {"OPENBLAS_CORETYPE": "Prescott"}
     command = [sys.executable, "-c", f"import sys; {seen}"]
@@ -43,6 +43,6 @@ def test_the_kernel_is_the_one_that_the_environment_chose() -> None:
     assert str([kernel["architecture"] for kernel in found["blas"]]) == done.stdout.strip()
 
 
-def test_without_threadpoolctl_only_numpys_version_is_known() -> None:
+def test_only_the_numpy_version_is_known_without_threadpoolctl() -> None:
     found, _ = reported("import numpy; sys.modules['threadpoolctl'] = None")
     assert found["blas"] == []

@@ -1,4 +1,4 @@
-"""The cap: whatever comes, in whatever portions, the head and the tail stay and what is missing is counted."""
+"""The output limit: for any input in any pieces, head and tail are kept and the missing bytes are counted."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ def _log(directory: Path, portions: list[bytes], cap: int) -> bytes:
     return log
 
 
-def test_below_the_cap_nothing_is_touched(tmp_path: Path) -> None:
+def test_output_below_the_limit_is_unchanged(tmp_path: Path) -> None:
     assert _log(tmp_path, [b"a\n", b"\xff\x00", b"b"], 100) == b"a\n\xff\x00b"
 
 
-def test_beyond_the_head_but_within_the_cap_nothing_is_lost(tmp_path: Path) -> None:
+def test_output_between_head_and_limit_is_kept(tmp_path: Path) -> None:
     log = _log(tmp_path, [b"0123456789\n"] * 9, 100)
     assert b"[raylift] 0 bytes of output are left out here\n" in log
     assert LEFT_OUT.sub(b"", LONG.sub(b"", log)) == b"0123456789\n" * 9
 
 
-def test_beyond_the_cap_the_tail_starts_with_a_whole_line(tmp_path: Path) -> None:
+def test_tail_beyond_the_limit_starts_with_a_whole_line(tmp_path: Path) -> None:
     lines = [f"line {number:04}\n".encode() for number in range(1000)]
     log = _log(tmp_path, lines, 100)
     assert log.startswith(b"line 0000\nline 0001\n")
@@ -52,7 +52,7 @@ def test_beyond_the_cap_the_tail_starts_with_a_whole_line(tmp_path: Path) -> Non
     assert all(re.fullmatch(rb"line \d{4}", line) for line in tail.splitlines())
 
 
-def test_something_else_in_the_tail_s_place_costs_the_tail_only(tmp_path: Path) -> None:
+def test_replaced_tail_file_loses_the_tail_only(tmp_path: Path) -> None:
     (tmp_path / "output.tail").mkdir()
     output = Output(str(tmp_path), 100, os.open(os.devnull, os.O_WRONLY))
     output.write(b"x" * 1000)
@@ -61,9 +61,7 @@ def test_something_else_in_the_tail_s_place_costs_the_tail_only(tmp_path: Path) 
 
 
 @given(st.lists(st.binary(max_size=60), max_size=30), st.integers(min_value=2, max_value=200))
-def test_head_and_tail_are_what_came_and_the_count_is_right(
-    tmp_path_factory: pytest.TempPathFactory, portions: list[bytes], cap: int
-) -> None:
+def test_head_tail_and_count_are_right(tmp_path_factory: pytest.TempPathFactory, portions: list[bytes], cap: int) -> None:
     written = b"".join(portions)
     log = _log(tmp_path_factory.mktemp("output"), portions, cap)
     head_size = cap - cap // 2
@@ -78,7 +76,7 @@ def test_head_and_tail_are_what_came_and_the_count_is_right(
     assert len(tail) <= max(cap // 2, 1)
 
 
-def test_own_lines_stand_alone_and_the_last_line_is_known(tmp_path: Path) -> None:
+def test_own_lines_are_separate_and_the_last_line_is_known(tmp_path: Path) -> None:
     sink = os.open(os.devnull, os.O_WRONLY)
     output = Output(str(tmp_path), 1000, sink)
     assert output.last_line() is None
@@ -91,7 +89,7 @@ def test_own_lines_stand_alone_and_the_last_line_is_known(tmp_path: Path) -> Non
     assert output.last_line() == "ValueError: bad"
 
 
-def test_a_full_pipe_keeps_what_it_could_not_take() -> None:
+def test_output_that_a_full_pipe_refused_is_kept() -> None:
     reader, writer = os.pipe()
     relay = Relay(writer)
     relay.write(b"x" * 200_000)
@@ -106,7 +104,7 @@ def test_a_full_pipe_keeps_what_it_could_not_take() -> None:
     assert taken == 200_000
 
 
-def test_a_reader_that_left_is_forgotten() -> None:
+def test_closed_pipe_is_ignored() -> None:
     reader, writer = os.pipe()
     os.close(reader)
     relay = Relay(writer)
@@ -116,7 +114,7 @@ def test_a_reader_that_left_is_forgotten() -> None:
     os.close(writer)
 
 
-def test_no_stdout_at_all() -> None:
+def test_missing_stdout_is_ignored() -> None:
     relay = Relay(999)
     relay.write(b"x")
     assert not relay.is_behind

@@ -41,5 +41,5 @@ def test_the_base_is_not_and_it_is_said_what_to_do() -> None:
 
 
 @pytest.mark.parametrize("fields", [{"environment_lock": []}, {"in_overlay": False}, {"in_overlay": None}])
-def test_the_base_and_rays_own_environments_promise_nothing(tmp_path: Path, fields: dict[str, Any]) -> None:
+def test_jobs_of_the_base_and_of_ray_s_environments_are_accepted(tmp_path: Path, fields: dict[str, Any]) -> None:
     assert environment_mismatch(_attempt(tmp_path, **fields)) is None

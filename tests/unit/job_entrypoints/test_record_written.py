@@ -11,7 +11,7 @@ from job_entrypoints.attempt.record import write_json
 @pytest.mark.parametrize(
     "done", ["directory removed", "directory closed", "file in its place", "link in its place", "record replaced"]
 )
-def test_the_record_is_written_whatever_the_script_did_to_its_place(tmp_path: Path, done: str) -> None:
+def test_record_is_written_despite_a_hostile_script(tmp_path: Path, done: str) -> None:
     directory = tmp_path / "attempt"
     path = directory / "progress.json"
     match done:

@@ -27,7 +27,7 @@ def _write(path: Path, size: int) -> None:
     path.write_bytes(b"x" * size)
 
 
-def test_what_was_there_before_does_not_count_and_neither_does_the_output(tmp_path: Path) -> None:
+def test_older_files_and_the_output_do_not_count(tmp_path: Path) -> None:
     _write(tmp_path / "work" / "of_the_project.csv", 4 * MEBIBYTE)
     scratch = DiskUsage(str(tmp_path), os.getpid(), 100 * MEBIBYTE)
     _write(tmp_path / "output.log", 8 * MEBIBYTE)
@@ -38,7 +38,7 @@ def test_what_was_there_before_does_not_count_and_neither_does_the_output(tmp_pa
     assert _measured(scratch) >= 4 * MEBIBYTE
 
 
-def test_a_file_with_two_names_counts_once_and_holes_do_not(tmp_path: Path) -> None:
+def test_file_with_two_names_counts_once_and_holes_do_not_count(tmp_path: Path) -> None:
     scratch = DiskUsage(str(tmp_path), os.getpid(), 100 * MEBIBYTE)
     _write(tmp_path / "a", MEBIBYTE)
     os.link(tmp_path / "a", tmp_path / "b")
@@ -47,7 +47,7 @@ def test_a_file_with_two_names_counts_once_and_holes_do_not(tmp_path: Path) -> N
     assert MEBIBYTE <= _measured(scratch) < 1.2 * MEBIBYTE
 
 
-def test_what_was_deleted_while_it_is_open_counts(tmp_path: Path) -> None:
+def test_deleted_open_file_counts(tmp_path: Path) -> None:
     scratch = DiskUsage(str(tmp_path), os.getpid(), 100 * MEBIBYTE)
     code = (
         "import os, sys; f = open(sys.argv[1], 'wb', 0); os.unlink(sys.argv[1]); f.write(b'x' * (2 << 20)); "
@@ -64,7 +64,7 @@ def test_what_was_deleted_while_it_is_open_counts(tmp_path: Path) -> None:
     assert _measured(scratch) < MEBIBYTE
 
 
-def test_a_walk_is_cut_into_portions_and_ends_early_at_the_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_walk_has_portions_and_ends_early_at_the_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     scratch = DiskUsage(str(tmp_path), os.getpid(), 20 * 4096)
     for number in range(100):
         _write(tmp_path / "work" / str(number), 4096)
@@ -79,7 +79,7 @@ def test_a_walk_is_cut_into_portions_and_ends_early_at_the_limit(tmp_path: Path,
     assert scratch.used < 60 * 4096
 
 
-def test_a_disk_that_fills_is_looked_at_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_filling_disk_is_checked_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     scratch = DiskUsage(str(tmp_path), os.getpid(), MEBIBYTE)
     monkeypatch.setattr(scratch._sum, "_rest_until", time.monotonic() + 3600)
     _write(tmp_path / "big", 2 * MEBIBYTE)
@@ -90,14 +90,14 @@ def test_a_disk_that_fills_is_looked_at_at_once(tmp_path: Path, monkeypatch: pyt
     assert scratch.check_at_the_end()
 
 
-def test_no_job_may_take_all_that_is_left_of_the_disk(tmp_path: Path) -> None:
+def test_limit_leaves_part_of_the_free_disk(tmp_path: Path) -> None:
     scratch = DiskUsage(str(tmp_path), os.getpid(), 2**60)
     room = os.statvfs(tmp_path)
     assert scratch.is_limited_by_room
     assert scratch.limit < 0.9 * room.f_bavail * room.f_frsize
 
 
-def test_the_script_may_remove_the_directory(tmp_path: Path) -> None:
+def test_removed_directory_is_no_error(tmp_path: Path) -> None:
     directory = tmp_path / "attempt"
     directory.mkdir()
     scratch = DiskUsage(str(directory), os.getpid(), MEBIBYTE)

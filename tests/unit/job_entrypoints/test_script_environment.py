@@ -12,7 +12,7 @@ def _attempt(**record: Any) -> Attempt:
     return Attempt("/attempts/x", {"job_id": "job_1", "script": "a.py", **record})
 
 
-def test_the_users_values_win_over_ours_and_ours_over_what_is_inherited() -> None:
+def test_values_of_the_user_win_over_ours_and_inherited_ones() -> None:
     environment = script_environment(
         _attempt(cpus=2.9, environment={"MKL_NUM_THREADS": "9", "PYTHONUNBUFFERED": "0"}),
         {"OMP_NUM_THREADS": "64", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "7", "RAY_ADDRESS": "1.2.3.4:1"},
@@ -23,7 +23,7 @@ def test_the_users_values_win_over_ours_and_ours_over_what_is_inherited() -> Non
     assert environment["RAY_ADDRESS"] == "1.2.3.4:1"
 
 
-def test_rays_tasks_have_the_jobs_variables_and_track_for_it() -> None:
+def test_ray_tasks_have_the_job_s_variables_and_tracking() -> None:
     inherited = {"RAY_JOB_CONFIG_JSON_ENV_VAR": json.dumps({"runtime_env": {"env_vars": {"A": "1"}}, "metadata": {"m": "x"}})}
     environment = script_environment(_attempt(environment={"SECRET": "s"}, mlflow_url="http://mlflow"), inherited)
     config = json.loads(environment["RAY_JOB_CONFIG_JSON_ENV_VAR"])
@@ -41,7 +41,7 @@ def test_less_than_one_cpu_is_one_thread() -> None:
     assert script_environment(_attempt(cpus=0.25), {})["OMP_NUM_THREADS"] == "1"
 
 
-def test_what_the_jobs_runs_are_found_by_cannot_be_overridden() -> None:
+def test_tags_that_find_the_job_s_runs_cannot_be_overridden() -> None:
     environment = script_environment(
         _attempt(
             mlflow_url="http://mlflow",
@@ -63,13 +63,13 @@ def test_what_the_jobs_runs_are_found_by_cannot_be_overridden() -> None:
     assert not {"MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "PYTHONDONTWRITEBYTECODE"} & environment.keys()
 
 
-def test_a_run_context_that_is_no_object_is_replaced() -> None:
+def test_run_context_that_is_no_object_is_replaced() -> None:
     for nonsense in ("{", "[1]", "3"):
         environment = script_environment(_attempt(environment={"MLFLOW_RUN_CONTEXT": nonsense}), {})
         assert json.loads(environment["MLFLOW_RUN_CONTEXT"]) == {"raylift.job_id": "job_1"}
 
 
-def test_in_rays_own_form_what_is_inherited_may_be_the_users() -> None:
+def test_inherited_variables_are_kept_for_direct_submissions() -> None:
     unknown = script_environment(_attempt(origin="ray"), {"OMP_NUM_THREADS": "3", "MKL_NUM_THREADS": "5"})
     assert (unknown["OMP_NUM_THREADS"], unknown["MKL_NUM_THREADS"], unknown["LOKY_MAX_CPU_COUNT"]) == ("3", "5", "3")
     assert "OMP_NUM_THREADS" not in script_environment(_attempt(origin="ray"), {})

@@ -39,7 +39,7 @@ ctypes.CDLL(None).syscall({{'x86_64': 60, 'aarch64': 93}}[os.uname().machine], 0
 
 @contextmanager
 def _running(source: str) -> Iterator[int]:
-    """A process that has printed a line; it and what it forked are ended."""
+    """A process that has printed a line. It and its forks are ended."""
     process = subprocess.Popen([sys.executable, "-c", source], stdout=subprocess.PIPE, start_new_session=True)
     assert process.stdout is not None
     process.stdout.readline()
@@ -57,7 +57,7 @@ def _seen(pages: SharedPages, root: int) -> dict[int, Counted]:
     return now
 
 
-def test_what_forked_processes_share_counts_once() -> None:
+def test_memory_shared_by_forks_counts_once() -> None:
     pages = SharedPages()
     with _running(FORKING) as root:
         now = _seen(pages, root)
@@ -68,7 +68,7 @@ def test_what_forked_processes_share_counts_once() -> None:
         assert HELD < pages.private.at_least <= pages.private.at_most < 2 * HELD
 
 
-def test_growth_counts_at_once_and_what_may_be_shared_does_not() -> None:
+def test_growth_counts_at_once_unless_it_may_be_shared() -> None:
     pages = SharedPages()
     with _running(FORKING) as root:
         now = _seen(pages, root)
@@ -90,7 +90,7 @@ def test_growth_counts_at_once_and_what_may_be_shared_does_not() -> None:
         assert pages.private.at_least == one.private, "a number that was another process's is not known"
 
 
-def test_memory_that_goes_from_one_process_to_the_next_counts_once() -> None:
+def test_memory_moved_between_processes_counts_once() -> None:
     pages = SharedPages()
     with _running(FORKING) as root:
         now = _seen(pages, root)
@@ -104,18 +104,18 @@ def test_memory_that_goes_from_one_process_to_the_next_counts_once() -> None:
         assert pages.private.at_least == exact + HELD
 
 
-def test_the_peak_of_forked_processes_is_what_they_had_together() -> None:
+def test_peak_of_forks_is_their_total() -> None:
     with _running(FORKING):
         watchdog = Watchdog(os.getpid(), 2**40)
         _look_for_a_while(watchdog, lambda: watchdog.peak > HELD)
     assert HELD < watchdog.peak < 2 * HELD
 
 
-def test_a_process_whose_first_thread_has_ended_is_seen() -> None:
+def test_process_whose_first_thread_ended_is_counted() -> None:
     with _running(WITHOUT_ITS_FIRST_THREAD) as root:
         assert count(root).private > HELD
         watchdog = Watchdog(os.getpid(), HELD + HELD // 2)
-        # It was there before, and reads as somebody else's.
+        # Otherwise the memory file counts as older than the job.
         watchdog._files._since = 0.0
         watchdog._files.measure()
         watchdog.check()

@@ -14,7 +14,7 @@ from job_entrypoints.linux import process_tree
 MEBIBYTE = 2**20
 
 
-def test_the_root_itself_does_not_count() -> None:
+def test_root_process_does_not_count() -> None:
     watchdog = Watchdog(os.getpid(), 1)
     held = mmap.mmap(-1, 32 * MEBIBYTE)
     held.write(b"x" * len(held))
@@ -24,13 +24,13 @@ def test_the_root_itself_does_not_count() -> None:
     assert watchdog.peak < 32 * MEBIBYTE
 
 
-def test_looks_more_often_when_there_is_little_room() -> None:
+def test_checks_are_more_frequent_near_the_limit() -> None:
     far = Watchdog(os.getpid(), 64 * 2**30).check()
     near = Watchdog(os.getpid(), 8 * MEBIBYTE).check()
     assert near < far
 
 
-def test_a_breach_and_its_size() -> None:
+def test_breach_has_its_size() -> None:
     reader, writer = os.pipe()
     go_reader, go_writer = os.pipe()
     child = os.fork()
@@ -67,7 +67,7 @@ def test_processes_and_their_threads_count() -> None:
     assert not Watchdog(os.getpid(), 2**40, max_tasks=0).is_over_tasks
 
 
-def test_the_slow_way_finds_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_slow_walk_finds_the_same_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     children = [subprocess.Popen(["/bin/sh", "-c", "sleep 30 & wait"]) for _ in range(2)]
     try:
         by_kernel = process_tree.descendants(os.getpid())
@@ -81,6 +81,6 @@ def test_the_slow_way_finds_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
             child.wait()
 
 
-def test_a_script_that_asked_for_nothing_may_not_take_the_machine() -> None:
+def test_script_without_a_request_has_a_memory_limit() -> None:
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     assert 0.7 * total < machine_limit() < 0.9 * total

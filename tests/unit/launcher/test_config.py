@@ -14,19 +14,19 @@ def written(folder: Path, text: str) -> Path:
     return path
 
 
-def test_a_file_of_the_user_is_laid_over_the_defaults(tmp_path: Path) -> None:
+def test_file_of_the_user_overrides_the_defaults(tmp_path: Path) -> None:
     config = load_config(written(tmp_path, "ports: {gateway: 9000}\nresources: {object_store_memory: 1GiB}"))
     assert config.ports.gateway == 9000
     assert config.ports.mlflow == 5000
     assert config.resources.object_store_memory == 2**30
 
 
-def test_overrides_go_before_the_file(tmp_path: Path) -> None:
+def test_overrides_win_over_the_file(tmp_path: Path) -> None:
     config = load_config(written(tmp_path, "ports: {gateway: 9000}"), {"ports": {"gateway": 9001}})
     assert config.ports.gateway == 9001
 
 
-def test_an_empty_file_changes_nothing(tmp_path: Path) -> None:
+def test_empty_file_changes_nothing(tmp_path: Path) -> None:
     assert load_config(written(tmp_path, "# nothing\n")) == load_config()
 
 
@@ -42,18 +42,18 @@ def test_an_empty_file_changes_nothing(tmp_path: Path) -> None:
         ("a: [", "is not YAML"),
     ],
 )
-def test_what_is_wrong_is_named(tmp_path: Path, text: str, says: str) -> None:
+def test_wrong_settings_are_named(tmp_path: Path, text: str, says: str) -> None:
     with pytest.raises(LauncherError) as caught:
         load_config(written(tmp_path, text))
     assert says in str(caught.value)
 
 
-def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(LauncherError, match="cannot be read"):
         load_config(tmp_path / "none.yaml")
 
 
-def test_jobs_never_get_the_reserve() -> None:
+def test_jobs_do_not_get_the_serving_reserve() -> None:
     config = load_config(overrides={"resources": {"cpus": 4}, "supervisor": {"serving_reserve_cpus": 1.5}})
     assert config.job_cpus() == 4
     assert config.ray_cpus() == 6

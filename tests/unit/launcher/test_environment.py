@@ -32,7 +32,7 @@ def record(tmp_path: Path) -> RunRecord:
     )
 
 
-def test_only_what_is_listed_is_inherited() -> None:
+def test_only_listed_variables_are_inherited() -> None:
     user = {
         "HOME": "/h",
         "LC_ALL": "C",
@@ -49,7 +49,7 @@ def test_only_what_is_listed_is_inherited() -> None:
     assert not {"AWS_SECRET_ACCESS_KEY", "RAY_ADDRESS", "RAYLIFT_DATABASE_URL", "PYTHONPATH"} & environment.keys()
 
 
-def test_arithmetic_is_inherited_and_thread_counts_are_not() -> None:
+def test_numerical_settings_are_inherited_and_thread_counts_are_not() -> None:
     arithmetic = {
         "OPENBLAS_CORETYPE": "Haswell",
         "OPENBLAS_L2_SIZE": "524288",
@@ -67,21 +67,21 @@ def test_arithmetic_is_inherited_and_thread_counts_are_not() -> None:
     assert not threads.keys() & environment.keys()
 
 
-def test_jobs_do_not_learn_the_database(record: RunRecord) -> None:
+def test_jobs_do_not_get_the_database_url(record: RunRecord) -> None:
     base = base_environment(load_config().environment, "abc", Path("/t"), {"RAYLIFT_DATABASE_URL": "postgresql://u:secret@h/d"})
     environment = head_environment(base, record, attempts_dir=record.state_dir / "attempts", cores=2)
     assert "secret" not in str(environment)
 
 
-def test_the_environment_goes_before_the_configuration(tmp_path: Path) -> None:
+def test_environment_overrides_the_configuration(tmp_path: Path) -> None:
     config = load_config(overrides={"database": "postgresql://a/b"})
     assert database_url(config, tmp_path, {"RAYLIFT_DATABASE_URL": "postgresql://c/d"}) == "postgresql://c/d"
     assert database_url(config, tmp_path, {}) == "postgresql://a/b"
     assert database_url(load_config(), tmp_path, {}) == f"sqlite:///{tmp_path}/raylift.db"
 
 
-def test_socket_paths_fit(record: RunRecord) -> None:
-    """Whatever the state directory's length; HAProxy binds under a temporary name of 14 more characters."""
+def test_socket_paths_are_short_enough(record: RunRecord) -> None:
+    """For any length of the state directory. HAProxy binds under a temporary name of 14 more characters."""
     deep = session_path(Path("/" + "d" * 200))
     assert len(str(deep / "h" / NODE_ID / "a.sock")) + 14 <= LONGEST_SOCKET_PATH
     assert (
@@ -89,7 +89,7 @@ def test_socket_paths_fit(record: RunRecord) -> None:
     )
 
 
-def test_two_state_directories_have_two_sessions() -> None:
+def test_each_state_directory_has_its_session() -> None:
     assert session_path(Path("/a")) != session_path(Path("/b"))
     assert session_path(Path("/a")) == session_path(Path("/a"))
 
@@ -117,7 +117,9 @@ listen stats
 
 
 @pytest.mark.parametrize(("host", "expected"), [("127.0.0.1", "127.0.0.1:8000"), ("0.0.0.0", "*:8000")])
-def test_haproxy_opens_the_api_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, host: str, expected: str) -> None:
+def test_haproxy_opens_only_the_api_to_the_network(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, host: str, expected: str
+) -> None:
     lines = corrected(tmp_path, monkeypatch, host=host)
     assert [line for line in lines if line.startswith("bind")] == [
         "bind 127.0.0.1:9101",
@@ -126,26 +128,26 @@ def test_haproxy_opens_the_api_only(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     ]
 
 
-def test_our_rules_come_before_rays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_our_haproxy_rules_precede_ray_s(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lines = corrected(tmp_path, monkeypatch, host="127.0.0.1")
     token, named = "http-request set-header X-Raylift-Ingress secret", "http-request del-header X-Raylift-Named"
     (forwarded,) = [line for line in lines if line.startswith("http-request del-header X-Raylift-Forwarded ")]
     assert forwarded.endswith(" unless { req.fhdr(X-Raylift-Ingress) -m str secret }")
-    # The client's token is looked at before ours takes its place.
+    # The client's token is checked before ours replaces it.
     order = ["bind 127.0.0.1:8000", forwarded, token, named, "# Ray's own rules"]
     assert sorted(order, key=lines.index) == order
     assert not [line for line in lines if line.startswith("errorfile")]
     assert [line.split()[2] for line in lines if line.startswith("http-error ")] == ["408", "502", "503"]
 
 
-def test_the_token_is_for_its_owner_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_token_file_is_readable_by_its_owner_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     corrected(tmp_path, monkeypatch, host="127.0.0.1")
     readable = [path for path in tmp_path.iterdir() if path.is_file() and "secret" in path.read_text(encoding="ascii")]
     assert [(path.name, path.stat().st_mode & 0o777) for path in readable if path.name != "c.cfg"] == [("ingress-rules", 0o600)]
 
 
 def corrected(directory: Path, monkeypatch: pytest.MonkeyPatch, *, host: str) -> list[str]:
-    """The lines of Ray's file as HAProxy gets it."""
+    """The lines of Ray's file as HAProxy gets them."""
     config, files = directory / "c.cfg", haproxy.IngressFiles(directory)
     config.write_text(HAPROXY_CONFIG, encoding="ascii")
     monkeypatch.setattr(haproxy, "haproxy_binary", lambda: "/bin/true")
@@ -155,11 +157,11 @@ def corrected(directory: Path, monkeypatch: pytest.MonkeyPatch, *, host: str) ->
 
 
 @pytest.mark.parametrize(("cores", "threads"), [(1, "1"), (2, "1"), (3, "1"), (4, "2"), (64, "4")])
-def test_the_ingress_leaves_cores_to_those_behind_it(record: RunRecord, cores: int, threads: str) -> None:
+def test_ingress_leaves_cores_to_the_processes_behind_it(record: RunRecord, cores: int, threads: str) -> None:
     environment = head_environment({}, record, attempts_dir=record.state_dir / "attempts", cores=cores)
     assert environment["RAY_SERVE_HAPROXY_NBTHREAD"] == threads
 
 
-def test_serve_finds_the_short_way(record: RunRecord) -> None:
+def test_serve_loads_our_middleware(record: RunRecord) -> None:
     environment = head_environment({}, record, attempts_dir=record.state_dir / "attempts", cores=2)
     assert environment["RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH"] == f"{middlewares.__module__}.{middlewares.__name__}"

@@ -39,7 +39,7 @@ backend grpc-iris-1
 
 @pytest.fixture
 def rewrite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Rewrite:
-    """What HAProxy is started with in the place of a file."""
+    """The text that HAProxy starts with in place of Ray's file."""
     monkeypatch.setattr(haproxy, "haproxy_binary", lambda: "/bin/true")
 
     def rewritten(content: str) -> str:
@@ -58,7 +58,7 @@ def section(config: str, name: str) -> list[str]:
     return [line.strip() for line in lines]
 
 
-def test_what_no_replica_takes_goes_to_the_gateway_before_it_goes_to_rays_proxy(rewrite: Rewrite) -> None:
+def test_requests_without_a_replica_go_to_the_gateway_first(rewrite: Rewrite) -> None:
     config = rewrite(CONFIG)
     gateway = "server gateway-127.0.0.1:30001 127.0.0.1:30001 check backup"
     fallback = "server fallback 127.0.0.1:8500 check backup"
@@ -66,21 +66,21 @@ def test_what_no_replica_takes_goes_to_the_gateway_before_it_goes_to_rays_proxy(
     assert section(config, "http-iris-1")[-3:] == ["server SERVE_REPLICA-c 127.0.0.1:30003 check", gateway, fallback]
 
 
-def test_only_versions_have_a_standby(rewrite: Rewrite) -> None:
+def test_only_versions_have_a_fallback(rewrite: Rewrite) -> None:
     config = rewrite(CONFIG)
     assert section(config, "http-other-1") == section(CONFIG, "http-other-1")
     assert section(config, "http-gateway") == section(CONFIG, "http-gateway")
     assert section(config, "grpc-iris-1") == section(CONFIG, "grpc-iris-1")
 
 
-def test_without_a_gateway_there_is_no_standby(rewrite: Rewrite) -> None:
+def test_no_fallback_without_a_gateway(rewrite: Rewrite) -> None:
     content = "".join(line for line in CONFIG.splitlines(keepends=True) if "SERVE_REPLICA-a" not in line and "-b " not in line)
     config = rewrite(content)
     for name in ("http-churn-3", "http-iris-1"):
         assert section(config, name) == section(content, name)
 
 
-def test_no_line_is_written_about_a_request(rewrite: Rewrite) -> None:
+def test_haproxy_logs_no_requests(rewrite: Rewrite) -> None:
     config = rewrite(
         "global\n    log /dev/null local0 info\n" + CONFIG.replace("    http-reuse", "    log global\n    http-reuse")
     )

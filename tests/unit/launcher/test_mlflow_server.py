@@ -1,4 +1,4 @@
-"""MLflow's database before MLflow starts on it. On a half-made one the real MLflow ends."""
+"""Preparation of MLflow's database. MLflow does not start on an incomplete one."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def tables(database: Path) -> list[tuple[object, ...]]:
     return execute(database, "SELECT name FROM sqlite_master")
 
 
-def test_a_database_that_was_never_finished_is_begun_anew(files: MlflowFiles) -> None:
-    """Killed while MLflow made its tables: MLflow would not start on it again."""
+def test_incomplete_database_is_made_anew(files: MlflowFiles) -> None:
+    """MLflow was killed while it made its tables, and would not start on them again."""
     prepare_mlflow(files, {})
     execute(files.database, "CREATE TABLE experiments (id)")
     prepare_mlflow(files, {})
@@ -38,7 +38,7 @@ def test_a_database_that_was_never_finished_is_begun_anew(files: MlflowFiles) ->
 
 
 @pytest.mark.parametrize("said_so", [True, False])
-def test_one_that_holds_anything_stays(files: MlflowFiles, said_so: bool) -> None:
+def test_database_with_runs_is_kept(files: MlflowFiles, said_so: bool) -> None:
     prepare_mlflow(files, {})
     execute(files.database, "CREATE TABLE runs (id)")
     execute(files.database, "INSERT INTO runs VALUES (1)")
@@ -48,7 +48,7 @@ def test_one_that_holds_anything_stays(files: MlflowFiles, said_so: bool) -> Non
     assert execute(files.database, "SELECT id FROM runs") == [(1,)]
 
 
-def test_an_upgrade_that_does_not_come_to_its_end_changes_nothing(files: MlflowFiles, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_interrupted_upgrade_changes_nothing(files: MlflowFiles, monkeypatch: pytest.MonkeyPatch) -> None:
     prepare_mlflow(files, {})
     execute(files.database, "CREATE TABLE runs (id)")
     files.mark_created()

@@ -22,24 +22,24 @@ def listener() -> Iterator[int]:
         yield taken.getsockname()[1]
 
 
-def test_a_taken_port_is_refused_with_its_holder(listener: int) -> None:
+def test_taken_port_is_refused_with_its_holder(listener: int) -> None:
     with pytest.raises(PortTaken) as caught:
         require_free(ANY.model_copy(update={"mlflow": listener}), "127.0.0.1")
     assert f"Port {listener} is taken: MLflow wants it, and process {os.getpid()}" in caught.value.detail
     assert "--mlflow-port" in (caught.value.hint or "")
 
 
-def test_what_listens_is_seen(listener: int) -> None:
+def test_listening_port_counts_as_taken(listener: int) -> None:
     assert not is_free(listener)
     assert listener in listening_ports()
 
 
-def test_zero_chooses_from_the_block() -> None:
+def test_port_zero_is_chosen_from_the_block() -> None:
     with choose_ports(ANY, "127.0.0.1") as ports:
         assert {ports.gateway, ports.ray_dashboard, ports.mlflow} <= set(range(ports.block, ports.block + BLOCK_SIZE))
 
 
-def test_grpc_has_a_port_only_where_it_is_wanted(listener: int) -> None:
+def test_grpc_has_a_port_only_if_requested(listener: int) -> None:
     with choose_ports(ANY, "127.0.0.1") as ports:
         assert "grpc" not in ports.as_dict()
     with choose_ports(ANY.model_copy(update={"grpc": 0}), "127.0.0.1") as ports:
@@ -49,20 +49,20 @@ def test_grpc_has_a_port_only_where_it_is_wanted(listener: int) -> None:
         require_free(ANY.model_copy(update={"grpc": listener}), "127.0.0.1")
 
 
-def test_two_launchers_never_choose_the_same_block() -> None:
+def test_two_launchers_choose_different_blocks() -> None:
     with ExitStack() as stack:
         blocks = [stack.enter_context(choose_ports(ANY, "127.0.0.1")).block for _ in range(3)]
     assert len(set(blocks)) == 3
 
 
-def test_a_block_that_was_asked_for_must_be_free() -> None:
+def test_requested_block_must_be_free() -> None:
     with choose_ports(ANY, "127.0.0.1") as first, ExitStack() as stack:
         same = choose_ports(ANY.model_copy(update={"internal": first.block}), "127.0.0.1")
         with pytest.raises(PortTaken, match=str(first.block)):
             stack.enter_context(same)
 
 
-def test_no_port_has_two_uses() -> None:
+def test_each_port_has_one_use() -> None:
     ports = PlatformPorts(gateway=20015, ray_dashboard=20016, mlflow=20017, block=20000)
     used = [*ports.internal.values(), *ports.replicas, *ports.replicas_grpc, *ports.workers, 20015, 20016, 20017, 20000]
     assert len(used) == len(set(used))

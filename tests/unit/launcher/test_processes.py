@@ -12,18 +12,18 @@ import pytest
 from raylift.launcher.processes.platform_processes import MARK, end_all, instances_with, processes_of
 
 ROOT = Path(__file__).resolve().parents[3]
-# Forks a child that leaves the session and outlives its parent, as a job's daemon does, and says its pid.
+# Forks a child that leaves the session and outlives its parent, as a job's daemon does, and prints its pid.
 DAEMON = """
 import subprocess, sys
 child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(300)"], start_new_session=True)
 print(child.pid, flush=True)
 """
-# Its child has no environment at all.
+# Its child has an empty environment.
 SHELL = """
 import subprocess, sys
 subprocess.run([sys.executable, "-c", "import time; print(1, flush=True); time.sleep(300)"], env={})
 """
-# What a job's script leaves when all of its wrapper was killed: no parent, no session, no environment.
+# A process of a script whose wrapper was killed: without parent, session and environment.
 FORGOTTEN = """
 import os, subprocess, sys
 from job_entrypoints.linux.process_control import mark_attempt
@@ -52,7 +52,7 @@ def first_line(process: subprocess.Popen[str]) -> str:
     return process.stdout.readline()
 
 
-def test_an_orphaned_daemon_is_found_and_ended(instance: str) -> None:
+def test_orphaned_daemon_is_found_and_ended(instance: str) -> None:
     with started(DAEMON, instance) as parent:
         daemon = psutil.Process(int(first_line(parent)))
         parent.wait()
@@ -61,7 +61,7 @@ def test_an_orphaned_daemon_is_found_and_ended(instance: str) -> None:
     assert not daemon.is_running() or daemon.status() == psutil.STATUS_ZOMBIE
 
 
-def test_a_child_that_cleared_its_environment_is_ended_too(instance: str) -> None:
+def test_child_with_a_cleared_environment_is_ended(instance: str) -> None:
     with started(SHELL, instance) as parent:
         first_line(parent)
         assert len(processes_of(instance)) == 2
@@ -69,7 +69,7 @@ def test_a_child_that_cleared_its_environment_is_ended_too(instance: str) -> Non
         assert not processes_of(instance)
 
 
-def test_what_a_job_left_without_parent_and_environment_is_ended_too(instance: str) -> None:
+def test_job_process_without_parent_and_environment_is_ended(instance: str) -> None:
     with started(FORGOTTEN, instance) as parent:
         daemon = psutil.Process(int(first_line(parent)))
         parent.wait()
@@ -79,8 +79,8 @@ def test_what_a_job_left_without_parent_and_environment_is_ended_too(instance: s
     assert not daemon.is_running() or daemon.status() == psutil.STATUS_ZOMBIE
 
 
-def test_an_instance_is_found_by_what_its_processes_have_in_common(instance: str, tmp_path: Path) -> None:
-    """All of a platform have their temporary files in one place: what finds it when its record is gone."""
+def test_instance_is_found_by_its_temporary_folder(instance: str, tmp_path: Path) -> None:
+    """All processes of a platform share one temporary folder. It identifies them if the record is lost."""
     place = str(tmp_path)
     with subprocess.Popen(["sleep", "300"], env={MARK: instance, "TMPDIR": place}) as process:
         assert instances_with("TMPDIR", place) == {instance}
@@ -88,7 +88,7 @@ def test_an_instance_is_found_by_what_its_processes_have_in_common(instance: str
         process.kill()
 
 
-def test_others_are_left_alone(instance: str) -> None:
+def test_processes_of_others_are_not_ended(instance: str) -> None:
     other = uuid.uuid4().hex
     with started("print(1, flush=True); import time; time.sleep(300)", other) as bystander:
         first_line(bystander)
@@ -97,8 +97,8 @@ def test_others_are_left_alone(instance: str) -> None:
         bystander.kill()
 
 
-def test_the_caller_is_never_among_them(monkeypatch: pytest.MonkeyPatch, instance: str) -> None:
-    """`raylift down` from within a job's process tree must not end itself half-way."""
+def test_caller_is_not_ended(monkeypatch: pytest.MonkeyPatch, instance: str) -> None:
+    """`raylift down` inside of a job's process tree must not end itself."""
     code = (
         "import sys; sys.path.insert(0, 'platform')\n"
         "from raylift.launcher.processes.platform_processes import processes_of\n"
@@ -108,7 +108,7 @@ def test_the_caller_is_never_among_them(monkeypatch: pytest.MonkeyPatch, instanc
         assert first_line(process).strip() == "[]"
 
 
-# A wrapper by its command line, with a script below it that saves when it is asked to stop.
+# A wrapper by its command line, and a script below it that saves when it is stopped.
 SCRIPT = """
 import pathlib, signal, sys, time
 
@@ -127,8 +127,8 @@ pathlib.Path(sys.argv[4]).write_text(str(code))
 """
 
 
-def test_scripts_may_save_and_their_wrappers_never_hear_of_it(instance: str, tmp_path: Path) -> None:
-    """What a wrapper writes of a script that was ended with the platform would count as the job's failure."""
+def test_scripts_can_save_and_wrappers_get_no_signal(instance: str, tmp_path: Path) -> None:
+    """A wrapper would record the script's end with the platform as a failure of the job."""
     saved, outcome = tmp_path / "saved", tmp_path / "outcome"
     command = [sys.executable, "-c", WRAPPER, "job_entrypoints.train", SCRIPT, str(saved), str(outcome)]
     with subprocess.Popen(command, env={MARK: instance}, stdout=subprocess.PIPE, text=True) as wrapper:

@@ -29,7 +29,7 @@ def record_of(state_dir: Path, **changes: object) -> RunRecord:
     return RunRecord.model_validate({**fields, **changes})
 
 
-def test_it_comes_back_as_it_was(tmp_path: Path) -> None:
+def test_record_is_read_as_it_was_written(tmp_path: Path) -> None:
     record = record_of(tmp_path, pids={"raylet": 7}, ready=True)
     write_record(record)
     assert read_record(tmp_path) == record
@@ -38,24 +38,24 @@ def test_it_comes_back_as_it_was(tmp_path: Path) -> None:
     assert read_record(tmp_path) is None
 
 
-def test_this_machine_reaches_an_open_platform_by_its_loopback(tmp_path: Path) -> None:
+def test_local_url_of_an_open_platform_is_the_loopback(tmp_path: Path) -> None:
     assert record_of(tmp_path).gateway_url == "http://127.0.0.1:1"
 
 
-def test_a_broken_record_is_named(tmp_path: Path) -> None:
+def test_broken_record_is_named(tmp_path: Path) -> None:
     (tmp_path / "run.json").write_text("{}", encoding="ascii")
     with pytest.raises(LauncherError, match=r"run\.json"):
         read_record(tmp_path)
 
 
 @pytest.mark.parametrize("content", ["", '{"instance": "of-a-for'])
-def test_half_a_record_is_told_from_another_s(tmp_path: Path, content: str) -> None:
+def test_incomplete_record_differs_from_a_foreign_one(tmp_path: Path, content: str) -> None:
     (tmp_path / "run.json").write_text(content, encoding="ascii")
     with pytest.raises(IncompleteRecord, match="raylift up"):
         read_record(tmp_path)
 
 
-def test_what_half_a_record_no_longer_names_is_ended_before_a_start(tmp_path: Path) -> None:
+def test_start_ends_processes_of_an_incomplete_record(tmp_path: Path) -> None:
     (tmp_path / "run.json").write_bytes(b"")
     place = str(temp_path(session_path(tmp_path)))
     with (
@@ -63,7 +63,7 @@ def test_what_half_a_record_no_longer_names_is_ended_before_a_start(tmp_path: Pa
         subprocess.Popen(["sleep", "300"], env={MARK: "nobody-knows", "TMPDIR": place}) as left,
         subprocess.Popen(["sleep", "300"], env={MARK: "another", "TMPDIR": f"{place}-of-another"}) as bystander,
     ):
-        # The start ends here, once the way is clear: its port is taken.
+        # After that the start ends, since its port is taken.
         with pytest.raises(PortTaken):
             LocalPlatform.start(tmp_path, overrides={"ports": {"gateway": taken.getsockname()[1]}})
         assert left.wait(timeout=10) == -signal.SIGKILL
@@ -71,8 +71,8 @@ def test_what_half_a_record_no_longer_names_is_ended_before_a_start(tmp_path: Pa
         bystander.kill()
 
 
-def test_a_copied_directory_has_no_platform_of_its_own(tmp_path: Path) -> None:
-    """Else `raylift down` on the copy would end the platform of the first."""
+def test_copied_state_directory_has_no_platform(tmp_path: Path) -> None:
+    """Otherwise `raylift down` on the copy would end the platform of the original."""
     first = tmp_path / "first"
     first.mkdir()
     write_record(record_of(first, ready=True))
@@ -81,7 +81,7 @@ def test_a_copied_directory_has_no_platform_of_its_own(tmp_path: Path) -> None:
     assert read_record(first) is not None
 
 
-def test_a_moved_directory_takes_its_record_along(tmp_path: Path) -> None:
+def test_moved_state_directory_keeps_its_record(tmp_path: Path) -> None:
     first, moved = tmp_path / "first", tmp_path / "moved"
     first.mkdir()
     write_record(record_of(first, ready=True))
@@ -91,8 +91,8 @@ def test_a_moved_directory_takes_its_record_along(tmp_path: Path) -> None:
     assert (found.state_dir, found.session_dir) == (moved, first / "session")
 
 
-def test_a_platform_that_is_being_stopped_does_not_count_as_running(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`raylift down` may be killed while it holds everything still: the next `up` has to clear that away."""
+def test_stopping_platform_does_not_count_as_running(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`raylift down` may be killed before it has ended all. The next `up` has to end the rest."""
     write_record(record_of(tmp_path, ready=True))
     platform = LocalPlatform.find(tmp_path)
     assert platform is not None
@@ -108,12 +108,12 @@ def test_a_platform_that_is_being_stopped_does_not_count_as_running(tmp_path: Pa
     assert not found.ready
 
 
-def test_processes_of_a_former_boot_do_not_count(tmp_path: Path) -> None:
-    """Their ids live, but belong to others now."""
+def test_process_ids_of_a_former_boot_do_not_count(tmp_path: Path) -> None:
+    """Their ids exist, but belong to other processes now."""
     assert not is_running(record_of(tmp_path, pids={"mlflow": 1, "gcs_server": 1, "raylet": 1}, ready=True))
 
 
-def test_stopping_a_dead_platform_clears_it_away(tmp_path: Path) -> None:
+def test_stop_of_a_dead_platform_removes_its_record(tmp_path: Path) -> None:
     record = record_of(tmp_path)
     make_session(record.session_dir)
     write_record(record)
@@ -124,12 +124,12 @@ def test_stopping_a_dead_platform_clears_it_away(tmp_path: Path) -> None:
     assert LocalPlatform.find(tmp_path) is None
 
 
-def test_one_at_a_time(tmp_path: Path) -> None:
+def test_only_one_launcher_works_at_a_time(tmp_path: Path) -> None:
     with exclusive(tmp_path), pytest.raises(LauncherError, match="Another"), exclusive(tmp_path):
         pass
 
 
-def test_a_session_directory_of_somebody_else_is_not_touched(tmp_path: Path) -> None:
+def test_session_directory_of_another_user_is_not_touched(tmp_path: Path) -> None:
     link = tmp_path / "session"
     link.symlink_to(tmp_path)
     with pytest.raises(LauncherError, match="another user"):
@@ -137,7 +137,7 @@ def test_a_session_directory_of_somebody_else_is_not_touched(tmp_path: Path) -> 
     assert tmp_path.exists()
 
 
-def test_the_last_logs_are_kept(tmp_path: Path) -> None:
+def test_logs_of_the_last_run_are_kept(tmp_path: Path) -> None:
     logs = tmp_path / "session" / "r" / "session_x" / "logs"
     logs.mkdir(parents=True)
     (logs / "raylet.out").write_text("why", encoding="ascii")

@@ -1,4 +1,4 @@
-"""Models of every library with a predictor of its own, fitted on a drawn table."""
+"""Models of every library with a predictor of its own, fitted on a random table."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ from tests.unit.model_server.drawn_tables import CATEGORIES, NULLABLE, NUMERIC, 
 
 @dataclass(frozen=True)
 class Family:
-    """Models that are made, fitted and asked alike."""
+    """Models that are made, fitted and called alike."""
 
     kinds: tuple[str, ...]
-    """Kinds of columns that they take."""
+    """Kinds of columns that the models take."""
     make: Callable[[pd.DataFrame], Any]
     predictor: Callable[[Any], Predictor]
     is_classifier: bool = False
 
 
 def _seconds(frame: pd.DataFrame) -> Any:
-    """Times as numbers in their own unit, as many scripts make them."""
+    """Times as integers in a unit of their own, as many scripts make them."""
     return np.column_stack([frame[name].astype("int64").to_numpy() / 1e6 for name in frame.columns])
 
 
@@ -87,7 +87,7 @@ _HISTOGRAM: dict[str, Any] = {"max_iter": 5, "min_samples_leaf": 2}
 _CODED = (*NUMERIC, *CATEGORIES)
 _PLAIN = tuple(kind for kind in NUMERIC if kind not in ("gaps", "float32"))
 _WIDE = tuple(kind for kind in NUMERIC if kind != "float32")
-"""Of a frame of float32 pandas gives an array that cannot be written to, which scikit-learn's forests do not take."""
+"""pandas turns a frame of float32 into a read-only array, which scikit-learn's forests refuse."""
 _BOOSTERS = (*NUMERIC, *NULLABLE, *CATEGORIES)
 _XGBOOST_KINDS = tuple(kind for kind in _BOOSTERS if kind != "numbered")
 """XGBoost does not train on categories of pandas' nullable integers."""
@@ -116,7 +116,7 @@ FAMILIES: dict[str, Family] = {
     "pipeline, linear": Family(_TABLES, _pipeline(LinearRegression), SklearnPredictor),
     "pipeline, logistic": Family(_TABLES, _pipeline(LogisticRegression), SklearnPredictor, True),
     "pipeline, histogram": Family(
-        # Gradient boosting of histograms takes no sparse matrix.
+        # Histogram gradient boosting takes no sparse matrix.
         _TABLES,
         _pipeline(lambda: HistGradientBoostingRegressor(**_HISTOGRAM), sparse_threshold=0.0),
         SklearnPredictor,

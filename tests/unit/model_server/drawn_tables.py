@@ -1,4 +1,4 @@
-"""Strategies for training tables: columns of every dtype that a request can hold, with and without gaps."""
+"""Hypothesis strategies for training tables: columns of every dtype that a request can hold, with and without gaps."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _numbers = st.floats(-1e6, 1e6, width=32).map(lambda value: round(value, 3))
 
 @dataclass(frozen=True)
 class Kind:
-    """One kind of column: its values, and how pandas makes a column of them."""
+    """A kind of column: its values, and the function that makes a pandas column of them."""
 
     values: st.SearchStrategy[Any]
     column: Callable[[list[Any]], pd.Series]
@@ -76,7 +76,7 @@ KINDS: dict[str, Kind] = {
 
 @st.composite
 def tables(draw: st.DrawFn, kinds: tuple[str, ...], *, rows: int = 16) -> pd.DataFrame:
-    """A table of one to four columns of the given kinds. No column is all gaps: no library learns anything of one."""
+    """A table of one to four columns of the given kinds. No column consists of gaps only: a library learns nothing from it."""
     chosen = draw(st.lists(st.sampled_from(kinds), min_size=1, max_size=4))
     columns: dict[str, pd.Series] = {}
     for index, kind in enumerate(chosen):

@@ -1,4 +1,4 @@
-"""Answers as one entry a row, and those that are not."""
+"""Answers with one entry for each row, and other answers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def _said(answer: Any, count: int | None = 2) -> Any:
 
 
 class _Tensor:
-    """As PyTorch's: no array until it is detached from its graph."""
+    """As PyTorch's tensors: no array until it is detached from its graph."""
 
     def detach(self) -> _Tensor:
         return self
@@ -68,7 +68,7 @@ class _Tensor:
         (range(2), [0, 1]),
     ],
 )
-def test_answer_has_one_entry_a_row(answer: Any, rows: list[Any]) -> None:
+def test_answer_has_one_entry_for_each_row(answer: Any, rows: list[Any]) -> None:
     assert _said(answer) == rows
 
 
@@ -105,7 +105,7 @@ def test_answer_to_one_row_may_have_any_length(answer: Any, rows: list[Any]) -> 
         (pd.DataFrame([[1, 2], [3, 4]], columns=[1, "1"]), "a frame with 2 columns of the same name, 1"),
     ],
 )
-def test_answer_that_is_not_one_a_row_is_refused(answer: Any, came: str) -> None:
+def test_answer_without_one_entry_for_each_row_is_refused(answer: Any, came: str) -> None:
     with pytest.raises(UnusableOutput) as refused:
         rows_of(answer, 2)
     assert came in refused.value.detail

@@ -70,7 +70,7 @@ class _Own:
         ("\ud800", "\ud800"),
     ],
 )
-def test_value_has_its_form_in_json(value: Any, said: Any) -> None:
+def test_value_becomes_json(value: Any, said: Any) -> None:
     assert json.loads(dumps({"value": value}))["value"] == said
 
 
@@ -89,7 +89,7 @@ def test_value_without_a_form_is_refused_with_its_type(value: Any, named: str) -
         dumps({"value": value})
 
 
-def test_value_that_holds_itself_is_refused() -> None:
+def test_value_that_contains_itself_is_refused() -> None:
     value: list[Any] = [1]
     value.append(value)
     with pytest.raises(UnusableOutput, match="nested too deeply"):

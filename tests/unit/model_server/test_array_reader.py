@@ -1,4 +1,4 @@
-"""The short way for inputs: the same array as the schema's, or none at all."""
+"""The fast reader of inputs gives the same array as the schema, or none."""
 
 from __future__ import annotations
 
@@ -46,12 +46,12 @@ def _reader(schema: Schema) -> ArrayReader:
 @pytest.mark.filterwarnings("ignore:overflow encountered in cast")
 @pytest.mark.parametrize("schema", _SCHEMAS.values(), ids=_SCHEMAS.keys())
 @given(rows=st.lists(st.lists(_MOSTLY, min_size=1, max_size=3), min_size=1, max_size=4))
-def test_what_it_reads_is_what_the_schema_reads(schema: Schema, rows: list[list[Any]]) -> None:
+def test_fast_reader_agrees_with_the_schema(schema: Schema, rows: list[list[Any]]) -> None:
     array = _reader(schema).read(rows)
     if array is None:
         return
     batch: Any = schema.batch(from_rows(rows))
-    # A frame of several types becomes one array in the library: in float64, as those of numbers do.
+    # The library makes one float64 array of a frame of several types, as of numbers.
     wanted = np.asarray(batch, dtype=array.dtype)
     assert array.flags["C_CONTIGUOUS"]
     assert array.tobytes() == np.ascontiguousarray(wanted).tobytes()
@@ -93,18 +93,18 @@ def test_columns_and_records_are_read_by_name(name: str) -> None:
         1,
     ],
 )
-def test_whatever_is_unusual_is_left_to_the_schema(inputs: Any) -> None:
+def test_unusual_inputs_are_left_to_the_schema(inputs: Any) -> None:
     assert _reader(_SCHEMAS["double"]).read(inputs) is None
 
 
-def test_fractions_are_no_integers() -> None:
+def test_fractions_are_not_read_as_integers() -> None:
     rows = [[1.5, 2.0]]
     assert _reader(_SCHEMAS["long"]).read(rows) is None
     with pytest.raises(WrongInputs):
         _SCHEMAS["long"].batch(from_rows(rows))
 
 
-def test_a_library_gets_the_frame_it_would_have_had() -> None:
+def test_library_gets_the_same_frame_as_from_the_schema() -> None:
     schema = _SCHEMAS["double"]
     reader = _reader(schema)
     records = [{"b": 2, "a": 1.5}]
@@ -124,5 +124,5 @@ def test_a_library_gets_the_frame_it_would_have_had() -> None:
         (Column("a", ColumnType.DOUBLE), Column("a", ColumnType.DOUBLE)),
     ],
 )
-def test_several_types_are_no_array(columns: tuple[Column, ...]) -> None:
+def test_columns_of_several_types_give_no_array(columns: tuple[Column, ...]) -> None:
     assert array_reader_of(NamedColumns(columns), Features()) is None

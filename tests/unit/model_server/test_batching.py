@@ -1,4 +1,4 @@
-"""What is grouped, what is not, and that nobody suffers from it."""
+"""Requests that are computed together, requests that are not, and the effect on the others."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _LIMITS = Batching(max_rows=8, wait_ms=0)
 
 
 class Recorder:
-    """Doubles each row's first value, and remembers how many rows came together. Refuses negative ones."""
+    """Doubles the first value of each row, and records the number of rows of each call. Refuses negative values."""
 
     flavor = "sklearn"
     predicts_labels = True
@@ -58,7 +58,7 @@ def _request(*values: float, dtype: type = np.float64, **asked: Any) -> Predicti
     return PredictionRequest(np.array([[value] for value in values], dtype=dtype), is_array=True, **asked)
 
 
-async def test_what_comes_together_is_computed_together() -> None:
+async def test_concurrent_requests_are_computed_together() -> None:
     recorder = Recorder()
     batcher = Batcher(_model(recorder), _LIMITS, None)
     answers = await asyncio.gather(*(batcher.predict(_request(value, value)) for value in (1.0, 2.0, 3.0)))
@@ -70,14 +70,14 @@ async def test_what_comes_together_is_computed_together() -> None:
     ]
 
 
-async def test_rows_are_counted_and_the_order_is_that_of_coming() -> None:
+async def test_batches_count_rows_and_keep_the_order_of_arrival() -> None:
     recorder = Recorder()
     batcher = Batcher(_model(recorder), _LIMITS, None)
     await asyncio.gather(*(batcher.predict(_request(value, value, value)) for value in (1.0, 2.0, 3.0)))
     assert recorder.groups == [[1.0] * 3 + [2.0] * 3, [3.0] * 3]
 
 
-async def test_other_types_are_computed_apart() -> None:
+async def test_requests_of_other_types_are_computed_separately() -> None:
     recorder = Recorder()
     batcher = Batcher(_model(recorder), _LIMITS, None)
     kinds = (np.float64, np.int64, np.float64)
@@ -85,7 +85,7 @@ async def test_other_types_are_computed_apart() -> None:
     assert recorder.groups == [[1.0], [2], [3.0]]
 
 
-async def test_a_bad_request_fails_alone() -> None:
+async def test_bad_request_in_a_batch_fails_alone() -> None:
     batcher = Batcher(_model(Recorder()), _LIMITS, None)
     good, bad, other = await asyncio.gather(
         *(batcher.predict(_request(value)) for value in (1.0, -1.0, 3.0)), return_exceptions=True
@@ -95,7 +95,7 @@ async def test_a_bad_request_fails_alone() -> None:
     assert isinstance(other, tuple) and other[0].predictions.tolist() == [6.0]
 
 
-async def test_each_gets_the_kind_of_answer_it_asked_for() -> None:
+async def test_each_request_gets_the_kind_of_answer_it_asked_for() -> None:
     batcher = Batcher(_model(Recorder(classes=[0, 1])), _LIMITS, None)
     plain, both, only = await asyncio.gather(
         batcher.predict(_request(0.5)),
@@ -107,7 +107,7 @@ async def test_each_gets_the_kind_of_answer_it_asked_for() -> None:
     assert only[0].predictions is None
 
 
-async def test_probabilities_that_are_not_there_are_refused_to_those_who_ask() -> None:
+async def test_missing_probabilities_are_refused_only_if_requested() -> None:
     batcher = Batcher(_model(Recorder()), _LIMITS, None)
     good, refused = await asyncio.gather(
         batcher.predict(_request(1.0)), batcher.predict(_request(1.0, probabilities=True)), return_exceptions=True
@@ -116,7 +116,7 @@ async def test_probabilities_that_are_not_there_are_refused_to_those_who_ask() -
     assert isinstance(refused, NoProbabilities)
 
 
-async def test_what_comes_during_a_computation_is_the_next_group() -> None:
+async def test_requests_during_a_computation_are_the_next_batch() -> None:
     recorder = Recorder()
     recorder.go.clear()
     with ThreadPoolExecutor(1) as executor:
@@ -130,7 +130,7 @@ async def test_what_comes_during_a_computation_is_the_next_group() -> None:
     assert recorder.groups == [[1.0], [2.0, 3.0]]
 
 
-async def test_a_client_that_has_gone_is_not_computed() -> None:
+async def test_request_of_a_disconnected_client_is_not_computed() -> None:
     recorder = Recorder()
     recorder.go.clear()
     with ThreadPoolExecutor(1) as executor:
@@ -146,7 +146,7 @@ async def test_a_client_that_has_gone_is_not_computed() -> None:
     assert recorder.groups == [[1.0], [3.0]]
 
 
-async def test_who_is_alone_does_not_wait_and_who_had_company_waits_for_it() -> None:
+async def test_single_request_does_not_wait_and_later_ones_do() -> None:
     recorder = Recorder()
     batcher = Batcher(_model(recorder), Batching(max_rows=8, wait_ms=3_600_000), None)
     await batcher.predict(_request(1.0))  # an hour, if it waited
@@ -159,7 +159,7 @@ async def test_who_is_alone_does_not_wait_and_who_had_company_waits_for_it() -> 
     assert recorder.groups == [[1.0], [2.0, 3.0], [4.0, 5.0]]
 
 
-def test_parameters_large_requests_and_frames_are_not_grouped() -> None:
+def test_parameters_large_requests_and_frames_are_not_batched() -> None:
     batcher = Batcher(_model(Recorder()), _LIMITS, None)
     assert batcher.accepts(_request(1.0))
     assert not batcher.accepts(_request(1.0, params={"a": 1}))
@@ -168,7 +168,7 @@ def test_parameters_large_requests_and_frames_are_not_grouped() -> None:
 
 
 @pytest.mark.parametrize(("batching", "groups"), [(_LIMITS, 1), (None, 3), (Batching(max_rows=1, wait_ms=0), 3)])
-async def test_a_replica_groups_where_it_is_told_to(batching: Batching | None, groups: int) -> None:
+async def test_replica_batches_if_it_is_configured(batching: Batching | None, groups: int) -> None:
     recorder = Recorder()
     watch = Seen()
     app = ReplicaApp(_model(recorder), batching=batching, observer=watch)
@@ -182,7 +182,7 @@ async def test_a_replica_groups_where_it_is_told_to(batching: Batching | None, g
 
 
 class Seen:
-    """Notes what a watch is told."""
+    """Records the calls of the observer."""
 
     def __init__(self) -> None:
         self.began_routes: list[str] = []
@@ -196,7 +196,7 @@ class Seen:
 
 
 async def _turns() -> None:
-    """Let the loop turn until everything that can go on has gone on."""
+    """Run the event loop until no task can proceed."""
     for _ in range(10):
         await asyncio.sleep(0)
 

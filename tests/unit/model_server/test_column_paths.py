@@ -1,4 +1,4 @@
-"""Fast paths from columns of text, numbers and booleans: bit by bit the library's answers, and declined where it has no say."""
+"""Fast paths for columns of text, numbers and booleans: the library's answers bit by bit, or no fast path."""
 
 from __future__ import annotations
 
@@ -171,7 +171,7 @@ def _loaded(estimator: Any, frame: pd.DataFrame = _FRAME) -> Model:
 
 
 def _answers(model: Model, inputs: Any) -> tuple[bool, Any]:
-    """Whether the short way was taken, and the answer, or what the refusal says."""
+    """True if the fast path was taken, and the answer or the message of the refusal."""
     try:
         request = model.prediction_request(inputs, lambda given: tabular(given, model), probabilities=model.classes is not None)
         with warnings.catch_warnings():
@@ -192,7 +192,7 @@ def _wanted(model: Model, records: Any) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("name", _PIPELINES)
-def test_every_bit_of_a_pipeline_is_the_librarys(name: str) -> None:
+def test_pipeline_answers_equal_the_library_s_bit_by_bit(name: str) -> None:
     model = _model(name)
     assert isinstance(model.reader, ColumnReader)
     table: Any = _FRAME.astype(object).where(_FRAME.notna(), None)
@@ -210,14 +210,14 @@ def test_every_bit_of_a_pipeline_is_the_librarys(name: str) -> None:
 @pytest.mark.parametrize("name", _PIPELINES)
 @settings(max_examples=15, deadline=None)
 @given(records=st.lists(st.fixed_dictionaries(_CELLS), min_size=1, max_size=4))
-def test_whatever_a_request_holds_the_answer_is_the_librarys(name: str, records: list[dict[str, Any]]) -> None:
+def test_answers_to_random_requests_equal_the_library_s(name: str, records: list[dict[str, Any]]) -> None:
     model = _model(name)
     asked = _wanted(model, records)
     assert _answers(model, asked)[1] == _answers(_by_library(model), asked)[1]
 
 
 @pytest.mark.parametrize("name", _LEFT_ALONE)
-def test_a_pipeline_that_is_not_understood_is_the_librarys(name: str) -> None:
+def test_unknown_pipeline_has_no_fast_path(name: str) -> None:
     model = _model(name)
     assert model.fast is None
     asked = _wanted(model, [_RECORD])
@@ -241,13 +241,13 @@ def test_a_pipeline_that_is_not_understood_is_the_librarys(name: str) -> None:
     ],
     ids=str,
 )
-def test_an_unusual_value_goes_by_the_schema(change: dict[str, Any]) -> None:
+def test_unusual_value_is_read_by_the_schema(change: dict[str, Any]) -> None:
     model = _model("ordinal, stages")
     assert _answers(model, [_RECORD])[0]
     assert _answers(model, [_RECORD | change]) == (False, _answers(_by_library(model), [_RECORD | change])[1])
 
 
-def test_an_unknown_category_is_refused_where_the_encoder_refuses() -> None:
+def test_unknown_category_is_refused_if_the_encoder_refuses_it() -> None:
     model = _model("one-hot, refusing")
     assert _answers(model, _wanted(model, [_RECORD]))[0]
     is_short, said = _answers(model, _wanted(model, [_RECORD | {"city": "Rom"}]))
@@ -255,8 +255,8 @@ def test_an_unknown_category_is_refused_where_the_encoder_refuses() -> None:
     assert "unknown categories" in said
 
 
-def test_an_encoder_knows_an_integer_that_it_keeps_as_floating_point() -> None:
-    """With a gap beside them, scikit-learn keeps categories of integers as floating point."""
+def test_encoder_knows_integers_that_it_keeps_as_floats() -> None:
+    """scikit-learn keeps integer categories as floating point if the column had gaps."""
     frame = pd.DataFrame({"code": pd.Categorical([10, None] * 20, [10, 20])})
     encoder = OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-9, encoded_missing_value=-1)
     pipeline = make_pipeline(ColumnTransformer([("c", encoder, ["code"])]), LinearRegression())
@@ -266,7 +266,7 @@ def test_an_encoder_knows_an_integer_that_it_keeps_as_floating_point() -> None:
     assert values == pipeline.predict(frame[:1]).tolist()
 
 
-def test_histograms_know_the_categories_of_a_frame() -> None:
+def test_histogram_boosting_knows_the_categories_of_a_frame() -> None:
     frame = _FRAME.astype({"city": "category", "plan": "category"})
     library: Any = HistGradientBoostingClassifier(max_iter=20).fit(frame, _THREE)
     model = _loaded(library, frame)
@@ -281,7 +281,7 @@ def test_histograms_know_the_categories_of_a_frame() -> None:
     assert probabilities == library.predict_proba(asked).tobytes()
 
 
-def test_one_bit_of_difference_switches_the_column_path_off(caplog: pytest.LogCaptureFixture) -> None:
+def test_one_bit_of_difference_disables_the_fast_path(caplog: pytest.LogCaptureFixture) -> None:
     pipeline: Any = _PIPELINES["one-hot, logistic"]()
     original: Callable[[Any], Any] = pipeline.predict_proba
     pipeline.predict_proba = lambda frame: np.nextafter(original(frame), 2)
@@ -299,7 +299,7 @@ def test_one_bit_of_difference_switches_the_column_path_off(caplog: pytest.LogCa
     ],
     ids=["records", "split"],
 )
-def test_mlflows_forms_of_columns_take_the_short_way(body: Any) -> None:
+def test_mlflow_forms_of_columns_take_the_fast_path(body: Any) -> None:
     model = _model("ordinal, stages")
     answers: list[Any] = []
     for asked in (model, _by_library(model)):
@@ -308,7 +308,7 @@ def test_mlflows_forms_of_columns_take_the_short_way(body: Any) -> None:
     assert answers == [(True, answers[0][1]), (False, answers[0][1])]
 
 
-def test_tensors_by_name_take_the_short_way() -> None:
+def test_named_tensors_take_the_fast_path() -> None:
     model = _model("ordinal, stages")
     datatypes = {"age": "FP64", "income": "FP64", "rooms": "INT64", "city": "BYTES", "plan": "BYTES", "member": "BOOL"}
     tensors = [{"name": n, "shape": [1], "datatype": kind, "data": [_RECORD[n]]} for n, kind in datatypes.items()]
@@ -319,10 +319,10 @@ def test_tensors_by_name_take_the_short_way() -> None:
     assert answers == [(True, answers[0][1]), (False, answers[0][1])]
 
 
-def test_trees_behind_columns_are_grouped_and_products_are_not() -> None:
+def test_tree_pipelines_are_batched_and_linear_ones_are_not() -> None:
     assert not _model("one-hot, logistic").is_groupable
     assert _model("sparse, forest").is_groupable
 
 
-def test_a_model_of_columns_is_timed_by_its_own_path() -> None:
+def test_model_of_columns_is_timed_by_its_own_path() -> None:
     assert is_quick(_model("one-hot, histograms"))

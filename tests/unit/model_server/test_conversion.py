@@ -33,7 +33,7 @@ T = ColumnType
         (T.NESTED, [[1, 2], {"a": 1}], [[1, 2], {"a": 1}], "object"),
     ],
 )
-def test_converts(wanted: ColumnType, values: Any, expected: list[Any], dtype: str) -> None:
+def test_values_are_converted(wanted: ColumnType, values: Any, expected: list[Any], dtype: str) -> None:
     converted = convert(values, wanted)
     assert isinstance(converted, np.ndarray)
     assert converted.dtype == dtype
@@ -65,7 +65,7 @@ def test_converts(wanted: ColumnType, values: Any, expected: list[Any], dtype: s
         (T.DATETIME, [17], "row 0 has 17"),
     ],
 )
-def test_names_the_row_that_is_wrong(wanted: ColumnType, values: Any, said: str) -> None:
+def test_error_names_the_wrong_row(wanted: ColumnType, values: Any, said: str) -> None:
     with pytest.raises(Mistyped) as raised:
         convert(values, wanted)
     assert said in str(raised.value)
@@ -78,7 +78,7 @@ def test_times_with_an_offset_become_utc() -> None:
 
 
 @pytest.mark.parametrize("values", [["a", None], np.array([b"a", None], dtype=object)])
-def test_text_has_pandas_own_dtype(values: Any) -> None:
+def test_text_has_the_dtype_of_pandas(values: Any) -> None:
     converted = convert(values, T.STRING)
     assert converted.dtype == TEXT_DTYPE
     assert converted[0] == "a"
@@ -86,7 +86,7 @@ def test_text_has_pandas_own_dtype(values: Any) -> None:
 
 
 @pytest.mark.parametrize(("wanted", "dtype"), [(T.LONG, "Int64"), (T.INTEGER, "Int32"), (T.BOOLEAN, "boolean")])
-def test_an_optional_column_may_have_gaps(wanted: ColumnType, dtype: str) -> None:
+def test_optional_column_may_have_gaps(wanted: ColumnType, dtype: str) -> None:
     converted = convert([1, None], wanted, is_optional=True)
     assert converted.dtype == dtype
     assert converted.isna().tolist() == [False, True]
@@ -108,20 +108,20 @@ def test_an_optional_column_may_have_gaps(wanted: ColumnType, dtype: str) -> Non
         (np.array([1.5], dtype=np.float32), "float64"),
     ],
 )
-def test_a_column_of_unknown_type(values: Any, dtype: str) -> None:
+def test_column_of_unknown_type_is_kept(values: Any, dtype: str) -> None:
     column = untyped(values)
     assert column.dtype == dtype
     assert [pd.isna(value) for value in column] == [value is None for value in values]
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "int16", "uint64", "float16", "float32", "bool", "str", "object"])
-def test_arrays_of_every_kind(dtype: str) -> None:
+def test_arrays_of_every_dtype_are_converted(dtype: str) -> None:
     values = ["a", "b"] if dtype in ("str", "object") else [0, 1]
     converted = to_dtype(values, np.dtype(dtype))
     assert converted.dtype.kind == np.dtype(dtype).kind
     assert converted.tolist() == values
 
 
-def test_an_unsigned_array_takes_nothing_below_zero() -> None:
+def test_unsigned_array_takes_no_negative_values() -> None:
     with pytest.raises(Mistyped, match="integers from 0 to 255; row 1 has -1"):
         to_dtype([1, -1], np.dtype("uint8"))

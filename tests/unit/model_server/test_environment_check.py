@@ -12,7 +12,7 @@ from serve_apps.model_server.ray.environment_check import require_environment
 LOCK = ("rich==14.0.0", "humanize==4.9.0")
 
 
-def test_in_the_overlay_of_its_lock_and_without_a_promise_it_goes_on(tmp_path: Path) -> None:
+def test_replica_in_its_overlay_or_without_a_lock_starts(tmp_path: Path) -> None:
     (tmp_path / READY).write_text(json.dumps({"lock": LOCK}))
     require_environment(runtime_env_for(LOCK, tmp_path), "n1", str(tmp_path))
     require_environment({"env_vars": {}}, "n1", "/base")
@@ -20,7 +20,7 @@ def test_in_the_overlay_of_its_lock_and_without_a_promise_it_goes_on(tmp_path: P
 
 
 @pytest.mark.parametrize("held", [None, ["humanize==4.9.0"]])
-def test_elsewhere_it_says_which_node_and_what_to_do(tmp_path: Path, held: list[str] | None) -> None:
+def test_replica_elsewhere_names_the_node_and_what_to_do(tmp_path: Path, held: list[str] | None) -> None:
     if held is not None:
         (tmp_path / READY).write_text(json.dumps({"lock": held}))
     with pytest.raises(RuntimeError, match=r"node n1 .*rich==14.0.0.*RAY_RUNTIME_ENV_PLUGINS.*ray_uv"):

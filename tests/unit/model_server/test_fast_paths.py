@@ -1,4 +1,4 @@
-"""Fast paths of real models: bit by bit what the library's own methods answer, and switched off where they are not."""
+"""Fast paths of real models: the library's answers bit by bit, and disabled if they differ."""
 
 from __future__ import annotations
 
@@ -163,7 +163,7 @@ def _model(predictor: Any, signature: Signature | None = None) -> Model:
 
 
 @pytest.mark.parametrize("make", _FAST.values(), ids=_FAST.keys())
-def test_every_bit_is_the_librarys(make: Callable[[], Any]) -> None:
+def test_answers_equal_the_library_s_bit_by_bit(make: Callable[[], Any]) -> None:
     predictor = make()
     model = _model(predictor)
     assert model.fast is not None
@@ -186,8 +186,8 @@ def test_every_bit_is_the_librarys(make: Callable[[], Any]) -> None:
 @pytest.mark.parametrize("is_named", [True, False])
 @pytest.mark.parametrize("is_fast", [True, False])
 @pytest.mark.parametrize("given", ["rows", "records", "columns"])
-def test_a_frames_numbers_lie_by_column(given: str, *, is_fast: bool, is_named: bool) -> None:
-    """As pandas has them: a product of matrices shows it in the last bit of a few of many rows."""
+def test_numbers_of_a_frame_are_stored_by_column(given: str, *, is_fast: bool, is_named: bool) -> None:
+    """As in pandas. The order shows in the last bit of some rows of a matrix product."""
     data: Any = _FRAME if is_named else _X
     library: Any = LogisticRegression().fit(data, _BINARY)
     model = _model(SklearnPredictor(library))
@@ -212,7 +212,7 @@ def _is_text(answer: Any) -> bool:
 
 
 @pytest.mark.parametrize("make", _SLOW.values(), ids=_SLOW.keys())
-def test_what_goes_another_way_has_no_fast_path(make: Callable[[], Any]) -> None:
+def test_other_models_have_no_fast_path(make: Callable[[], Any]) -> None:
     predictor = make()
     model = _model(predictor)
     assert model.fast is None
@@ -220,7 +220,7 @@ def test_what_goes_another_way_has_no_fast_path(make: Callable[[], Any]) -> None
     assert model.predict(request).predictions.tolist() == predictor.predict(_X[:3], {}).tolist()
 
 
-def test_one_bit_of_difference_switches_the_fast_path_off(caplog: pytest.LogCaptureFixture) -> None:
+def test_one_bit_of_difference_disables_the_fast_path(caplog: pytest.LogCaptureFixture) -> None:
     forest = RandomForestClassifier(30, random_state=0).fit(_X, _BINARY)
     original: Callable[[Any], Any] = forest.predict_proba
     forest.predict_proba = lambda rows: np.nextafter(original(rows), 2)
@@ -233,7 +233,7 @@ def test_one_bit_of_difference_switches_the_fast_path_off(caplog: pytest.LogCapt
 
 @pytest.mark.filterwarnings("ignore:overflow encountered in cast")
 @pytest.mark.parametrize("value", [np.inf, -np.inf, 1e39])
-def test_what_the_library_refuses_is_refused(value: float) -> None:
+def test_inputs_that_the_library_refuses_are_refused(value: float) -> None:
     model = _model(SklearnPredictor(RandomForestClassifier(30).fit(_X, _BINARY)))
     rows = _X[:1].copy()
     rows[0, 2] = value
@@ -241,13 +241,13 @@ def test_what_the_library_refuses_is_refused(value: float) -> None:
         model.compute(rows)
 
 
-def test_missing_values_of_a_forest_are_the_librarys_business() -> None:
+def test_forest_with_missing_values_uses_the_library() -> None:
     forest = RandomForestClassifier(30, random_state=0).fit(_X, _BINARY)
     holes = np.where(np.arange(_X.size).reshape(_X.shape) % 7 == 0, np.nan, _X)
     assert _model(SklearnPredictor(forest)).compute(holes).probabilities.tobytes() == forest.predict_proba(holes).tobytes()
 
 
-def test_missing_values_are_a_boosters_own() -> None:
+def test_booster_takes_missing_values() -> None:
     holes = np.where(np.arange(_X.size).reshape(_X.shape) % 7 == 0, np.nan, _X)
     classifier: Any = lightgbm.LGBMClassifier(verbose=-1, **_BOOSTED).fit(holes, _BINARY)
     model = _model(LightGBMPredictor(classifier))
@@ -256,8 +256,8 @@ def test_missing_values_are_a_boosters_own() -> None:
 
 
 @pytest.mark.parametrize("api", [lightgbm.LGBMClassifier, xgboost.XGBClassifier])
-def test_large_integers_become_what_the_library_makes_of_them(api: Any) -> None:
-    """Times in seconds, say: float32 has not one value for each, and LightGBM reads an array of integers as that."""
+def test_large_integers_are_converted_as_in_the_library(api: Any) -> None:
+    """For example times in seconds: float32 cannot hold each of them, and LightGBM converts an array of integers to it."""
     random = np.random.default_rng(0)
     moments = random.integers(1_700_000_000, 1_700_002_000, (2000, 3))
     classifier = api(n_estimators=30, verbosity=-1 if api is lightgbm.LGBMClassifier else 0)
@@ -269,7 +269,7 @@ def test_large_integers_become_what_the_library_makes_of_them(api: Any) -> None:
     assert model.compute(asked).probabilities.tobytes() == classifier.predict_proba(asked).tobytes()
 
 
-def test_a_signature_of_another_order_is_read_by_name() -> None:
+def test_signature_in_another_order_is_read_by_name() -> None:
     forest: Any = RandomForestClassifier(5, random_state=0).fit(_FRAME, _BINARY)
     columns = tuple(Column(name, ColumnType.DOUBLE) for name in _NAMES[::-1])
     model = _model(SklearnPredictor(forest), Signature(columns=columns))
@@ -279,7 +279,7 @@ def test_a_signature_of_another_order_is_read_by_name() -> None:
     assert answer.probabilities.tobytes() == forest.predict_proba(_FRAME.iloc[:40]).tobytes()
 
 
-def test_integers_are_taken_where_the_signature_says_double() -> None:
+def test_integers_are_accepted_for_double_columns() -> None:
     predictor = SklearnPredictor(RandomForestClassifier(30, random_state=0).fit(_FRAME, _BINARY))
     model = _model(predictor, Signature(columns=tuple(Column(name, ColumnType.DOUBLE) for name in _NAMES)))
     for inputs in ([[1, 2, 3, 4, 5, 6]], [dict.fromkeys(_NAMES[::-1], 1)], {name: [1, 2.5] for name in _NAMES}):
@@ -288,7 +288,7 @@ def test_integers_are_taken_where_the_signature_says_double() -> None:
         assert request.batch.dtype == np.float64
 
 
-def test_trees_are_grouped_and_products_of_matrices_are_not() -> None:
+def test_tree_models_are_batched_and_linear_ones_are_not() -> None:
     wide, labels = make_classification(300, 40, n_informative=20, n_classes=3, random_state=0)
     assert _model(SklearnPredictor(RandomForestClassifier(30).fit(wide, labels))).is_groupable
     assert not _model(SklearnPredictor(LogisticRegression(max_iter=500).fit(wide, labels))).is_groupable

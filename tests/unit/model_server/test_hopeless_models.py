@@ -1,4 +1,4 @@
-"""The words by which the supervisor knows a model that no request can be built for."""
+"""The phrase that marks a model for which no request can be built."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from serve_apps.model_server.predictors.cannot_answer import CannotAnswer, not_f
         (TimeoutError("MLflow is away"), False),
     ],
 )
-def test_a_model_without_a_request_is_told_from_one_to_try_again(
+def test_model_without_a_possible_request_is_marked(
     monkeypatch: pytest.MonkeyPatch, error: Exception, is_hopeless: bool
 ) -> None:
     def fails(name: str, version: str, path: Path) -> None:

@@ -1,4 +1,4 @@
-"""An endpoint says of any rows, by any protocol, what the library says of that slice of its training table."""
+"""Differential test: by any protocol, an endpoint answers any rows as the library answers that slice of its training table."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ from tests.unit.model_server.drawn_models import FAMILIES, Family
 from tests.unit.model_server.drawn_tables import tables
 
 EXAMPLES = int(os.environ.get("RAYLIFT_EXAMPLES", "8"))
-"""Tables drawn of each family of models."""
+"""Random tables for each family of models."""
 REQUESTS = 4
-"""Rows, orders of columns and protocols drawn for each table: 20,000 requests altogether take 400 tables a family."""
+"""Random rows, column orders and protocols for each table. 20,000 requests in total take 400 tables a family."""
 
 Request = tuple[str, bytes, str]
-"""A path beneath the version's route, a body and its content type."""
+"""A path below the version's route, a body and its content type."""
 
 
 def _json(path: str, body: Any) -> Request:
@@ -130,7 +130,7 @@ def _served(family: Family, fitted: Any, frame: pd.DataFrame) -> Model:
 @pytest.mark.parametrize("name", FAMILIES)
 @settings(deadline=None, max_examples=EXAMPLES, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(data=st.data())
-def test_an_endpoint_says_what_its_library_says(name: str, data: st.DataObject) -> None:
+def test_endpoint_answers_as_its_library(name: str, data: st.DataObject) -> None:
     family = FAMILIES[name]
     frame = data.draw(tables(family.kinds))
     target = np.resize([0, 1, 2], len(frame)) if family.is_classifier else np.arange(len(frame)) % 7 - 2.5

@@ -26,7 +26,7 @@ POINT = {"type": "object", "properties": {"x": {"type": "float"}, "tags": {"type
         (None, [1, "a"], [1, "a"]),
     ],
 )
-def test_whole_numbers_become_what_the_signature_says(spec: Any, value: Any, expected: Any) -> None:
+def test_whole_numbers_get_the_type_of_the_signature(spec: Any, value: Any, expected: Any) -> None:
     (converted,) = nested_column([value], spec)
     assert repr(converted) == repr(expected)
 
@@ -40,6 +40,6 @@ def test_whole_numbers_become_what_the_signature_says(spec: Any, value: Any, exp
         (POINT, {"x": 1, "tags": [1]}, "wants text in it; it has 1"),
     ],
 )
-def test_a_value_of_another_type_is_refused(spec: Any, value: Any, said: str) -> None:
+def test_value_of_another_type_is_refused(spec: Any, value: Any, said: str) -> None:
     with pytest.raises(Mistyped, match=said):
         nested_column([value], spec)

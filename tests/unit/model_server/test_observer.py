@@ -1,4 +1,4 @@
-"""What a replica writes of its requests: lines for some, payloads for a sample."""
+"""Log lines for some requests of a replica, and payloads for a sample."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class TestLines:
             ({}, exchange(headers=(*HEADERS, (b"x-raylift-traced", b"1"))), logging.INFO),
         ],
     )
-    def test_errors_slow_requests_and_those_that_clients_named_get_one(
+    def test_errors_slow_requests_and_named_requests_are_logged(
         self, tmp_path: Path, caplog: pytest.LogCaptureFixture, config: dict[str, Any], seen: Exchange, level: int | None
     ) -> None:
         caplog.set_level(logging.INFO, "serve_apps.model_server.observability.observer")
@@ -82,13 +82,13 @@ class TestLines:
         if level is not None:
             assert f"request_id=r-1 traceparent={TRACE} model=m version=1 route=/predict status=" in caplog.text
 
-    def test_ids_that_are_none_are_not_written(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    def test_malformed_ids_are_not_logged(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
         caplog.set_level(logging.INFO, "serve_apps.model_server.observability.observer")
         headers = ((b"x-request-id", b"a b\x1b[31m"), (b"traceparent", b"00-zz"))
         observer(tmp_path).ended(exchange(422, error="wrong_inputs", headers=headers))
         assert "request_id=- traceparent=- " in caplog.text
 
-    def test_a_client_that_went_is_an_error(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    def test_disconnected_client_is_an_error(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
         caplog.set_level(logging.INFO, "serve_apps.model_server.observability.observer")
         watch = observer(tmp_path)
         watch.began("/predict")
@@ -99,11 +99,11 @@ class TestLines:
 
 
 class TestCounts:
-    def test_an_error_of_no_known_kind_is_counted_as_other(self, tmp_path: Path) -> None:
+    def test_unknown_kind_of_error_is_counted_as_other(self, tmp_path: Path) -> None:
         observer(tmp_path).ended(exchange(400, error="invented_tomorrow"))
         assert counted(tmp_path).of(counters.errors_of(ErrorKind.OTHER)) == 1
 
-    def test_loading_is_timed_and_its_failure_counted(self, tmp_path: Path) -> None:
+    def test_load_time_and_load_failures_are_counted(self, tmp_path: Path) -> None:
         watch = observer(tmp_path)
         assert watch.loading(str, 7) == "7"
         with pytest.raises(ValueError, match="invalid literal"):
@@ -112,14 +112,14 @@ class TestCounts:
         assert (seen.of(counters.LOADS), seen.of(counters.LOAD_FAILURES)) == (1, 1)
         assert seen.of(counters.LOAD_SECONDS) >= 0
 
-    def test_memory_and_queue_are_looked_at(self, tmp_path: Path) -> None:
+    def test_memory_and_queue_are_sampled(self, tmp_path: Path) -> None:
         watch = observer(tmp_path)
         watch.sample(lambda: 3)
         watch.close()
         assert counted(tmp_path).now(counters.NOW_QUEUED) == 3
         assert counted(tmp_path).now(counters.NOW_MEMORY_BYTES) > 1_000_000
 
-    def test_where_nothing_can_be_written_requests_are_answered_all_the_same(self, tmp_path: Path) -> None:
+    def test_requests_are_answered_if_no_counts_can_be_written(self, tmp_path: Path) -> None:
         (tmp_path / "file").touch()
         watch = Observer("m", "1", ProcessKind.REPLICA, str(tmp_path / "file"))
         watch.began("/predict")
@@ -127,7 +127,7 @@ class TestCounts:
 
 
 class TestPayloads:
-    def test_all_are_kept_where_all_are_asked_for(self, tmp_path: Path) -> None:
+    def test_sample_rate_1_keeps_all_payloads(self, tmp_path: Path) -> None:
         watch = observer(tmp_path, payload_log=PayloadLog(1.0), payloads=payloads(tmp_path))
         watch.ended(exchange(body=b'{"inputs": [[1]]}'))
         watch.ended(exchange(422, error="wrong_inputs", body=b"\xff", answer=b"no", headers=()))
@@ -143,14 +143,14 @@ class TestPayloads:
         assert (second["error"], second["inputs_bytes"], second["request_id"]) == ("wrong_inputs", 1, "")
         assert counted(tmp_path).of(counters.PAYLOADS_WRITTEN) == 2
 
-    def test_large_bodies_are_left_out(self, tmp_path: Path) -> None:
+    def test_large_bodies_are_omitted(self, tmp_path: Path) -> None:
         watch = observer(tmp_path, payload_log=PayloadLog(1.0, max_body_bytes=10), payloads=payloads(tmp_path))
         watch.ended(exchange(body=b"x" * 11, answer=b"y" * 10))
         watch.close()
         (row,) = kept(tmp_path).to_dict("records")
         assert (pd.isna(row["inputs"]), row["inputs_bytes"], row["outputs"]) == (True, 11, "y" * 10)
 
-    def test_a_sample_is_a_sample(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_sample_rate_keeps_its_share(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         numbers = iter([0.1, 0.3, 0.25, 0.2])
         monkeypatch.setattr(payload_log.random, "random", lambda: next(numbers))
         watch = observer(tmp_path, payload_log=PayloadLog(0.25), payloads=payloads(tmp_path))
@@ -159,7 +159,7 @@ class TestPayloads:
         watch.close()
         assert list(kept(tmp_path)["inputs"]) == ["0", "3"]
 
-    def test_it_is_ended_and_begun_while_the_process_runs(self, tmp_path: Path) -> None:
+    def test_payload_log_is_ended_and_started_at_run_time(self, tmp_path: Path) -> None:
         watch = observer(tmp_path, payload_log=PayloadLog(1.0), payloads=payloads(tmp_path))
         watch.ended(exchange(body=b"first"))
         watch.configure(ObserverConfig(payloads=payloads(tmp_path)))
@@ -167,7 +167,7 @@ class TestPayloads:
         watch.close()
         assert list(kept(tmp_path)["inputs"]) == ["first"]
 
-    def test_a_full_list_drops_and_counts(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_full_list_drops_payloads_and_counts_them(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(payload_log, "_MAX_BUFFERED", 2)
         watch = observer(tmp_path, payload_log=PayloadLog(1.0), payloads=payloads(tmp_path))
         for _ in range(5):
@@ -176,7 +176,7 @@ class TestPayloads:
         seen = counted(tmp_path)
         assert (seen.of(counters.PAYLOADS_WRITTEN), seen.of(counters.PAYLOADS_DROPPED)) == (2, 3)
 
-    def test_what_cannot_be_written_is_counted_and_harms_nobody(self, tmp_path: Path) -> None:
+    def test_failed_writes_are_counted_and_affect_no_request(self, tmp_path: Path) -> None:
         (tmp_path / "payloads").touch()
         watch = observer(tmp_path, payload_log=PayloadLog(1.0), payloads=payloads(tmp_path))
         watch.ended(exchange())
@@ -185,13 +185,13 @@ class TestPayloads:
 
 
 class TestFiles:
-    def test_a_name_that_is_no_file_name_stays_below_the_root(self, tmp_path: Path) -> None:
+    def test_odd_model_names_stay_below_the_root(self, tmp_path: Path) -> None:
         names = ("..", "a/b", "ü" * 250, ".", "churn")
         directories = {version_directory(tmp_path, name, "1") for name in names}
         assert len(directories) == len(names)
         assert all(directory.resolve().parent.parent == tmp_path.resolve() for directory in directories)
 
-    def test_the_old_and_the_too_many_go(self, tmp_path: Path) -> None:
+    def test_old_and_excess_files_are_removed(self, tmp_path: Path) -> None:
         row = Payload("r", datetime.now(UTC), "m", "1", "raylift", 200, None, 1.0, 1, "{}", "{}", 2, 2, None)
         files = [write_payloads(tmp_path, [row]) for _ in range(3)]
         size = files[0].stat().st_size

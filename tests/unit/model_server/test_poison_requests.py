@@ -1,4 +1,4 @@
-"""Requests that processes died over. A process that dies is one that never gives its note back."""
+"""Requests that crashed processes. A process that dies does not remove its note."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ async def ask(
     return sent[0]["status"], json.loads(sent[1]["body"])
 
 
-def test_what_is_done_leaves_nothing(in_flight: InFlightRequests) -> None:
+def test_answered_request_leaves_no_note(in_flight: InFlightRequests) -> None:
     with in_flight.recorded(ID[:16]):
         assert in_flight.crashes(ID[:16]) == 1
     with pytest.raises(ValueError, match="a model's"), in_flight.recorded(ID[:16]):
@@ -71,7 +71,7 @@ def test_what_is_done_leaves_nothing(in_flight: InFlightRequests) -> None:
     assert in_flight.crashes(ID[:16]) == 0
 
 
-def test_what_a_process_died_over_is_known_to_those_after_it(path: Path, in_flight: InFlightRequests) -> None:
+def test_later_processes_know_a_request_that_crashed_one(path: Path, in_flight: InFlightRequests) -> None:
     die(path, ID, 2)
     assert (in_flight.crashes(ID[:16]), in_flight.crashes(OTHER[:16])) == (2, 0)
     after = InFlightRequests(path)
@@ -79,7 +79,7 @@ def test_what_a_process_died_over_is_known_to_those_after_it(path: Path, in_flig
     after.close()
 
 
-def test_no_two_living_processes_share_a_place(path: Path, in_flight: InFlightRequests) -> None:
+def test_live_processes_share_no_slot(path: Path, in_flight: InFlightRequests) -> None:
     others = [InFlightRequests(path) for _ in range(20)]  # More than have a place.
     with in_flight.recorded(ID[:16]):
         for other in others:
@@ -89,7 +89,7 @@ def test_no_two_living_processes_share_a_place(path: Path, in_flight: InFlightRe
         other.close()
 
 
-def test_more_requests_than_places_are_answered_all_the_same(in_flight: InFlightRequests) -> None:
+def test_more_requests_than_slots_are_answered(in_flight: InFlightRequests) -> None:
     notes = [in_flight.recorded(b"%016d" % number) for number in range(200)]
     for note in notes:
         note.__enter__()
@@ -98,7 +98,7 @@ def test_more_requests_than_places_are_answered_all_the_same(in_flight: InFlight
     assert [in_flight.crashes(b"%016d" % number) for number in range(200)] == [0] * 200
 
 
-async def test_one_that_two_died_over_is_refused_in_each_protocols_words(tmp_path: Path, path: Path) -> None:
+async def test_request_that_crashed_two_processes_is_refused(tmp_path: Path, path: Path) -> None:
     app = refuse_poison_requests(_ok, "m", "1", str(tmp_path))
     die(path, ID, 1)
     assert (await ask(app, ID))[0] == 200
@@ -113,7 +113,7 @@ async def test_one_that_two_died_over_is_refused_in_each_protocols_words(tmp_pat
     assert (await ask(app, ID, "/ready", "GET"))[0] == 200
 
 
-async def test_those_that_were_there_when_one_died_are_asked_one_by_one(tmp_path: Path, path: Path) -> None:
+async def test_requests_present_at_a_crash_are_retried_one_by_one(tmp_path: Path, path: Path) -> None:
     ids = [b"%08d-aaaa-bbbb-cccc" % number for number in range(3)]
     for suspect in ids:
         die(path, suspect, 1)
@@ -133,7 +133,7 @@ async def test_those_that_were_there_when_one_died_are_asked_one_by_one(tmp_path
     asked = [asyncio.create_task(ask(guarded, request)) for request in (*ids, OTHER)]
     while len(together) < 2:  # noqa: ASYNC110 - nothing says when all that can have begun
         await asyncio.sleep(0)
-    assert len(together) == 2  # A suspect, and the one that nobody died over.
+    assert len(together) == 2  # A suspect, and a request that crashed no process.
     go_on.set()
     assert [status for status, _ in await asyncio.gather(*asked)] == [200] * 4
     assert max(together) == 2

@@ -1,4 +1,4 @@
-"""Errors of Python functions: which are the inputs', and what of their words reaches a client."""
+"""Errors of Python functions: those of the inputs, and the words of them that reach a client."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def _of_formula() -> Exception:
 
 
 @pytest.mark.parametrize("code", ['x["price"]', "x.iterrows()", "x.price", "x.columns"])
-def test_rows_where_columns_are_wanted_are_refused_with_a_hint(code: str) -> None:
+def test_rows_for_a_model_of_columns_are_refused_with_a_hint(code: str) -> None:
     refused = refusal(_raised(code, _ROWS), _ROWS, is_of_library=False)
     assert refused is not None
     assert "wants its columns by name" in refused.detail
@@ -48,7 +48,7 @@ def test_missing_column_is_named(code: str) -> None:
     assert refused.errors[0].field == "inputs.promo"
 
 
-def test_names_of_a_formula_are_columns() -> None:
+def test_missing_name_of_a_formula_is_a_missing_column() -> None:
     by_name, by_row = refusal(_of_formula(), _FRAME, is_of_library=True), refusal(_of_formula(), _ROWS, is_of_library=True)
     assert by_name is not None
     assert "It asks for promo" in by_name.detail
@@ -59,7 +59,7 @@ def test_names_of_a_formula_are_columns() -> None:
 @pytest.mark.parametrize(
     "code", ["undefined_name", "1 / 0", "x.dtype", 'x.append("y")', '{"Oslo": 1}["Rome"]', 'raise OSError("disk")']
 )
-def test_failure_of_a_function_is_its_own(code: str) -> None:
+def test_failure_of_a_function_is_not_blamed_on_the_inputs(code: str) -> None:
     assert refusal(_raised(code, _FRAME), _FRAME, is_of_library=False) is None
 
 
@@ -78,21 +78,21 @@ def test_failure_of_a_function_is_its_own(code: str) -> None:
         (OSError("No such file"), False),
     ],
 )
-def test_errors_of_a_library_are_the_inputs_unless_it_is_broken(error: Exception, is_refusal: bool) -> None:
+def test_library_errors_are_blamed_on_inputs_unless_it_is_broken(error: Exception, is_refusal: bool) -> None:
     assert (refusal(error, np.zeros((1, 3)), is_of_library=True) is not None) == is_refusal
 
 
 def _of_numpy_within(function: str) -> Exception:
-    """An error that NumPy's own code raises beneath a function of the user's."""
+    """An error that NumPy's own code raises below a function of the user."""
     return _raised(f"import numpy as np\n{function}", None)
 
 
-def test_shape_that_a_library_beneath_a_function_refuses_is_the_inputs() -> None:
+def test_shape_refused_by_a_library_below_is_an_input_error() -> None:
     error = _of_numpy_within("np.linalg.inv(np.zeros((2, 3)))")
     assert refusal(error, np.zeros((2, 3)), is_of_library=False) is not None
 
 
-def test_error_of_a_functions_own_code_stays_its_own() -> None:
+def test_error_of_a_function_s_own_code_is_a_model_error() -> None:
     assert refusal(_raised('raise RuntimeError("wrong shape")', None), np.zeros((2, 3)), is_of_library=False) is None
 
 
@@ -111,7 +111,7 @@ def test_refusal_without_a_signature_says_what_to_do(batch: Any, hint: str) -> N
     assert "signature" not in with_one.detail
 
 
-def test_named_kinds_of_errors_are_refusals_whatever_they_say() -> None:
+def test_listed_error_types_are_refusals() -> None:
     refused = refusal(ValueError("no"), np.zeros((1, 3)), is_of_library=False, has_signature=False, refusals=(ValueError,))
     assert refused is not None
     assert "Send columns by name" in refused.detail
@@ -142,5 +142,5 @@ def test_named_kinds_of_errors_are_refusals_whatever_they_say() -> None:
         ),
     ],
 )
-def test_words_of_a_library_have_no_traces_and_paths(error: Exception, words: str) -> None:
+def test_library_messages_are_shown_without_traces_and_paths(error: Exception, words: str) -> None:
     assert describe_error(error) == f"{type(error).__name__}: {words}"

@@ -1,4 +1,4 @@
-"""A key that an object has twice is refused, wherever it stands; bodies that only look so are read."""
+"""A repeated key of an object is refused at any place. Bodies that only look so are read."""
 
 from __future__ import annotations
 

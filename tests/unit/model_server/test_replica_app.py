@@ -1,4 +1,4 @@
-"""Routes, methods, bodies and errors of the replica, with a predictor that is made up."""
+"""Routes, methods, bodies and errors of the replica, with a fake predictor."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def _predict(body: Any, **model: Any) -> httpx.Response:
     return _ask(ReplicaApp(_model(**model)), "POST", "/predict", json=body)
 
 
-def test_the_answer_is_complete() -> None:
+def test_answer_is_complete() -> None:
     answer = _predict({"model_name": "x", "model_version": 3, "alias": None, "inputs": [[1, 2]]})
     assert answer.status_code == 200
     body = answer.json()
@@ -75,12 +75,12 @@ def test_the_answer_is_complete() -> None:
 
 
 @pytest.mark.parametrize(("method", "path"), [("POST", "/predict"), ("POST", "/nothing"), ("GET", "/ready"), ("GET", "")])
-def test_every_answer_says_which_version_gave_it(method: str, path: str) -> None:
+def test_every_answer_names_its_version(method: str, path: str) -> None:
     answer = _ask(ReplicaApp(_model()), method, path, json={"inputs": [[1, 2]]})
     assert answer.headers["x-raylift-model-version"] == "7"
 
 
-def test_probabilities_come_when_asked_for() -> None:
+def test_probabilities_are_returned_on_request() -> None:
     answer = _predict({"inputs": [[1, 2]], "return_probabilities": True}, predictor=FakePredictor(classes=["no", "yes"])).json()
     assert (answer["probabilities"], answer["classes"]) == ([[0.5, 0.5]], ["no", "yes"])
 
@@ -90,7 +90,7 @@ def _predict_csv(body: bytes, query: str = "", **model: Any) -> httpx.Response:
     return _ask(app, "POST", f"/predict{query}", content=body, headers={"content-type": "text/csv"})
 
 
-def test_a_csv_is_answered_as_json_is() -> None:
+def test_csv_gets_the_same_answer_as_json() -> None:
     schema = NamedColumns((Column("age", ColumnType.LONG), Column("city", ColumnType.STRING)))
     predictor = FakePredictor(lambda batch: batch["city"].to_numpy(), classes=["no", "yes"])
     query = "?model_name=m&return_probabilities=true"
@@ -101,12 +101,12 @@ def test_a_csv_is_answered_as_json_is() -> None:
 
 
 @pytest.mark.parametrize("query", ["?x=1", "?return_probabilities=1", "?return_probabilities=true&return_probabilities=true"])
-def test_a_query_that_a_csv_does_not_have_is_refused(query: str) -> None:
+def test_unknown_query_of_a_csv_is_refused(query: str) -> None:
     assert _predict_csv(b"a,b\n1,2\n", query).status_code == 422
 
 
 @pytest.mark.parametrize(("body", "status"), [(b"a,b\n1\n", 400), (b"a\n1\n", 422), (b"a,b\n1,2\n", 200)])
-def test_a_csv_that_does_not_fit_is_refused(body: bytes, status: int) -> None:
+def test_csv_that_does_not_fit_is_refused(body: bytes, status: int) -> None:
     assert _predict_csv(body).status_code == status
 
 
@@ -141,14 +141,14 @@ def test_wrong_requests_name_their_fields(body: dict[str, Any], fields: list[str
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"1", b"\xff\xfe", b'{"inputs": NaN', b"[" * 100_000])
-def test_what_is_no_object_is_400(body: bytes) -> None:
+def test_body_that_is_no_object_is_400(body: bytes) -> None:
     answer = _ask(ReplicaApp(_model()), "POST", "/predict", content=body)
     assert answer.status_code == 400
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.json()["code"] == "malformed_body"
 
 
-def test_nan_as_python_writes_it_is_read() -> None:
+def test_python_style_nan_is_read() -> None:
     answer = _ask(
         ReplicaApp(_model(FakePredictor(lambda batch: batch[:, 0]))),
         "POST",
@@ -169,7 +169,7 @@ def test_nan_as_python_writes_it_is_read() -> None:
         ({"instances": [[1.0, 2.0]], "rows": 1}, 400, "Unknown fields: rows"),
     ],
 )
-def test_kserve_v1(body: Any, status: int, said: str) -> None:
+def test_kserve_v1_requests_are_answered(body: Any, status: int, said: str) -> None:
     answer = _ask(ReplicaApp(_model()), "POST", "/v1:predict", json=body)
     assert answer.status_code == status
     assert said in answer.text
@@ -189,7 +189,7 @@ def test_kserve_v1(body: Any, status: int, said: str) -> None:
         ("BOOL", [0, 2], "inputs[0] (x) holds 2 in row 0, which is not BOOL."),
     ],
 )
-def test_no_value_of_a_tensor_is_cut_off(datatype: str, data: list[Any], said: str) -> None:
+def test_tensor_values_that_would_be_truncated_are_refused(datatype: str, data: list[Any], said: str) -> None:
     tensor = {"name": "x", "shape": [1, 2], "datatype": datatype, "data": data}
     body = json.dumps({"inputs": [tensor]}).encode()
     answer = _ask(ReplicaApp(_model()), "POST", "/infer", content=body)
@@ -204,14 +204,14 @@ def test_no_value_of_a_tensor_is_cut_off(datatype: str, data: list[Any], said: s
         ([1] * 99 + [2], [1.0, 2.0], "has 100 dimensions"),
     ],
 )
-def test_shapes_that_no_array_has(shape: list[int], data: list[float], said: str) -> None:
+def test_impossible_shapes_are_refused(shape: list[int], data: list[float], said: str) -> None:
     tensor = {"name": "x", "shape": shape, "datatype": "FP64", "data": data}
     answer = _ask(ReplicaApp(_model()), "POST", "/infer", json={"inputs": [tensor]})
     assert answer.status_code == 400
     assert said in answer.json()["error"]
 
 
-def test_null_stands_for_what_is_not_set() -> None:
+def test_null_means_not_set() -> None:
     tensor = {"name": "x", "shape": [1, 2], "datatype": "FP64", "data": [1, 2], "parameters": None}
     body = {"id": None, "parameters": None, "inputs": [tensor]}
     for outputs in (None, [{"name": "predict", "parameters": None}]):
@@ -229,7 +229,7 @@ def test_compressed_bodies_are_refused(path: str) -> None:
 
 
 @pytest.mark.parametrize(("datatype", "data"), [("INT32", [1, 2.0]), ("INT8", [True, 1]), ("BOOL", [1, False])])
-def test_whole_values_of_a_tensor_are_taken(datatype: str, data: list[Any]) -> None:
+def test_tensor_values_that_fit_are_accepted(datatype: str, data: list[Any]) -> None:
     tensor = {"name": "x", "shape": [1, 2], "datatype": datatype, "data": data}
     assert _ask(ReplicaApp(_model()), "POST", "/infer", json={"inputs": [tensor]}).status_code == 200
 
@@ -238,13 +238,13 @@ def test_whole_values_of_a_tensor_are_taken(datatype: str, data: list[Any]) -> N
     ("error", "status", "code"),
     [(ValueError("too hot"), 422, "inputs_refused"), (OSError("no disk"), 500, "prediction_failed")],
 )
-def test_what_the_model_raises(error: Exception, status: int, code: str) -> None:
+def test_errors_of_the_model_have_their_statuses(error: Exception, status: int, code: str) -> None:
     answer = _predict({"inputs": [[1, 2]]}, predictor=FakePredictor(error))
     assert (answer.status_code, answer.json()["code"]) == (status, code)
     assert str(error) in answer.json()["detail"]
 
 
-def test_answer_that_is_no_json_is_500_in_the_protocols_shape() -> None:
+def test_answer_that_is_no_json_is_500_in_the_protocol_s_form() -> None:
     model = _model(FakePredictor(lambda batch: [object()]))
     app = ReplicaApp(model)
     failed = _ask(app, "POST", "/predict", json={"inputs": [[1, 2]]})
@@ -258,7 +258,7 @@ class _FailingCodec(RayliftCodec):
         raise KeyError("/secret/place")
 
 
-def test_defect_of_the_replica_is_500_without_its_words(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_defect_of_the_replica_is_500_without_its_text(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(asgi, "RayliftCodec", _FailingCodec)
     failed = _ask(ReplicaApp(_model()), "POST", "/predict", json={"inputs": [[1, 2]]})
     assert (failed.status_code, failed.json()["code"]) == (500, "internal_error")
@@ -277,21 +277,21 @@ def test_defect_of_the_replica_is_500_without_its_words(monkeypatch: pytest.Monk
         ("POST", "/predict/more", 404, None),
     ],
 )
-def test_wrong_methods_and_paths(method: str, path: str, status: int, allow: str | None) -> None:
+def test_wrong_methods_and_paths_are_refused(method: str, path: str, status: int, allow: str | None) -> None:
     answer = _ask(ReplicaApp(_model()), method, path)
     assert answer.status_code == status
     assert answer.headers.get("allow") == allow
 
 
 @pytest.mark.parametrize("path", ["/predict", "/infer", "/invocations"])
-def test_a_body_over_the_limit_is_413(path: str) -> None:
+def test_body_over_the_limit_is_413(path: str) -> None:
     answer = _ask(
         ReplicaApp(_model(), max_body_bytes=100), "POST", path, content=b" " * 101, headers={"content-type": "application/json"}
     )
     assert answer.status_code == 413
 
 
-def test_a_body_in_pieces_is_put_together_and_measured() -> None:
+def test_body_in_pieces_is_joined_and_measured() -> None:
     async def pieces() -> Any:
         for piece in (b'{"inputs"', b": [[1,", b" 2]]}"):
             yield piece
@@ -300,8 +300,8 @@ def test_a_body_in_pieces_is_put_together_and_measured() -> None:
     assert _ask(ReplicaApp(_model(), max_body_bytes=12), "POST", "/predict", content=pieces()).status_code == 413
 
 
-def test_a_slow_model_holds_up_nobody() -> None:
-    """While a prediction waits, the replica still says that it is ready."""
+def test_slow_model_delays_no_other_request() -> None:
+    """During a prediction, the replica still reports that it is ready."""
     may_end = threading.Event()
 
     def slow(batch: Any) -> Any:
@@ -309,7 +309,7 @@ def test_a_slow_model_holds_up_nobody() -> None:
         return np.zeros(len(batch))
 
     predictor = FakePredictor()
-    app = ReplicaApp(_model(predictor, schema=PlainArray(None, (-1, -1))))  # cannot be tried, so it counts as slow
+    app = ReplicaApp(_model(predictor, schema=PlainArray(None, (-1, -1))))  # It cannot be timed, so it counts as slow.
     predictor.answer = slow
 
     async def ask() -> tuple[int, int]:
@@ -324,7 +324,7 @@ def test_a_slow_model_holds_up_nobody() -> None:
     assert asyncio.run(ask()) == (200, 200)
 
 
-def test_a_quick_model_answers_on_the_loop_and_large_bodies_in_a_thread() -> None:
+def test_quick_model_answers_on_the_loop_unless_the_body_is_large() -> None:
     predictor = FakePredictor()
     app = ReplicaApp(_model(predictor))
     predictor.threads.clear()
@@ -347,14 +347,14 @@ def test_a_quick_model_answers_on_the_loop_and_large_bodies_in_a_thread() -> Non
         ),
     ],
 )
-def test_its_document_is_valid_openapi(model: Model) -> None:
+def test_document_is_valid_openapi(model: Model) -> None:
     document = _ask(ReplicaApp(model), "GET", "/openapi.json").json()
     validate(document)
     assert document["servers"] == [{"url": _ROUTE}]
     assert set(document["paths"]) == {"/", "/predict", "/infer", "/invocations", "/ready"}
 
 
-def test_its_document_is_typed_from_the_signature() -> None:
+def test_document_has_the_types_of_the_signature() -> None:
     schema = NamedColumns((Column("age", ColumnType.LONG), Column("note", ColumnType.STRING, required=False)))
     document = json.loads(_ask(ReplicaApp(_model(schema=schema)), "GET", "/openapi.json").content)
     body = document["paths"]["/predict"]["post"]["requestBody"]["content"]["application/json"]["schema"]
@@ -364,7 +364,7 @@ def test_its_document_is_typed_from_the_signature() -> None:
     assert (rows["items"]["minItems"], rows["items"]["maxItems"]) == (2, 2)
 
 
-async def test_nobody_computes_for_a_client_that_has_gone() -> None:
+async def test_request_of_a_disconnected_client_is_not_computed() -> None:
     go, started = threading.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
 
@@ -374,7 +374,7 @@ async def test_nobody_computes_for_a_client_that_has_gone() -> None:
         return np.zeros(len(batch))
 
     predictor = FakePredictor(slow)
-    predictor.flavor = "python_function"  # these are never quick
+    predictor.flavor = "python_function"  # never quick
     app = ReplicaApp(_model(predictor))
     running = [asyncio.create_task(_post(app, None)) for _ in range(4)]  # as many as there are threads
     await started.wait()

@@ -1,4 +1,4 @@
-"""A version's columns: the training table first, then the library's own records, then the signature."""
+"""The columns of a version: from the training table, else from the library's own records, else from the signature."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ TABLE = TrainingTable("training", (TrainedColumn("b", "float32", "nan"), Trained
 ROWS = 60
 
 
-def test_the_table_gives_order_types_and_what_may_be_left_out() -> None:
+def test_table_gives_order_types_and_optional_columns() -> None:
     signed = (Column("a", T.LONG), Column("b", T.DOUBLE))
     resolved = resolve_columns(signed, Features(("b", "a"), 2), TABLE)
     assert [(column.name, column.type, column.required) for column in resolved.columns] == [
@@ -43,7 +43,7 @@ def test_the_table_gives_order_types_and_what_may_be_left_out() -> None:
     assert resolved.disagreements == ("the signature has the columns in another order than the model was trained on",)
 
 
-def test_what_only_the_signature_has_is_taken_and_not_used() -> None:
+def test_column_only_in_the_signature_is_accepted_and_ignored() -> None:
     signature = Signature(columns=(Column("id", T.LONG), Column("b", T.STRING), Column("a", T.LONG)))
     schema, origin = schema_of(signature, Features(("b", "a"), 2), is_native=True, table=TABLE)
     assert list(schema.batch(Columns({"a": [1], "b": [0.5], "id": [7]})).columns) == ["b", "a"]
@@ -55,20 +55,20 @@ def test_what_only_the_signature_has_is_taken_and_not_used() -> None:
         schema.batch(Columns({"a": [1], "b": [0.5], "other": [7]}))
 
 
-def test_a_models_own_order_goes_before_the_signatures() -> None:
+def test_order_of_the_model_wins_over_the_signature_s() -> None:
     signed = (Column("a", T.LONG), Column("b", T.STRING))
     resolved = resolve_columns(signed, Features(("b", "a"), 2), None)
     assert [(column.name, column.type) for column in resolved.columns] == [("b", T.STRING), ("a", T.LONG)]
     assert resolved.source == "model"
 
 
-def test_a_table_of_more_columns_than_the_model_gives_the_models() -> None:
+def test_table_with_more_columns_gives_those_of_the_model() -> None:
     table = TrainingTable("signature", (TrainedColumn("a", "int8"), TrainedColumn("b", "str"), TrainedColumn("c", "bool")))
     resolved = resolve_columns((), Features(("c", "a"), 2), table)
     assert [(column.name, column.trained) for column in resolved.columns] == [("c", table.columns[2]), ("a", table.columns[0])]
 
 
-def test_scikit_learn_says_what_its_parts_learned() -> None:
+def test_columns_are_read_from_the_parts_of_a_pipeline() -> None:
     frame = pd.DataFrame(
         {
             "text": pd.Series(["a", None, "b"] * 2, dtype=object),
@@ -95,7 +95,7 @@ def _boosted(kind: Any, frame: pd.DataFrame, **options: Any) -> Any:
     return kind(n_estimators=20, **options).fit(frame, target)
 
 
-def test_lightgbm_from_elsewhere_has_its_categories_again() -> None:
+def test_lightgbm_model_without_a_table_has_its_categories() -> None:
     frame = pd.DataFrame({"x y": np.linspace(0, 9, ROWS), "city": pd.Categorical(np.resize(["oslo", "rome", "bern"], ROWS))})
     model = _boosted(lightgbm.LGBMRegressor, frame, verbose=-1, min_child_samples=2, min_data_per_group=1)
     predictor = LightGBMPredictor(model)
@@ -106,7 +106,7 @@ def test_lightgbm_from_elsewhere_has_its_categories_again() -> None:
     np.testing.assert_array_equal(predictor.predict(batch, {}), model.predict(frame.iloc[rows]))
 
 
-def test_lightgbm_whose_categories_may_be_two_columns_is_refused() -> None:
+def test_lightgbm_model_with_ambiguous_categories_is_refused() -> None:
     codes = np.resize([0, 1, 2], ROWS)
     frame = pd.DataFrame(
         {"grade": pd.Categorical.from_codes(codes, [10, 20, 30], ordered=True), "n": np.resize([2, 0, 1, 1], ROWS)}
@@ -117,7 +117,7 @@ def test_lightgbm_whose_categories_may_be_two_columns_is_refused() -> None:
         schema_of(None, predictor.features, is_native=True)
 
 
-def test_xgboost_from_elsewhere_has_the_categories_of_its_file() -> None:
+def test_xgboost_model_without_a_table_has_its_file_s_categories() -> None:
     frame = pd.DataFrame({"city": pd.Categorical(np.resize(["oslo", "rome", "bern"], ROWS)), "x": np.linspace(0, 9, ROWS)})
     model = _boosted(xgboost.XGBRegressor, frame, max_depth=3, enable_categorical=True)
     predictor = XGBoostPredictor(model)
@@ -129,7 +129,7 @@ def test_xgboost_from_elsewhere_has_the_categories_of_its_file() -> None:
         schema.batch(Columns({"city": ["zz"], "x": [1.0]}))
 
 
-def test_names_that_a_data_set_was_given_go_by_the_tables_too() -> None:
+def test_feature_names_of_a_data_set_are_found_in_the_table() -> None:
     frame = pd.DataFrame(np.linspace(0, 9, 2 * ROWS).reshape(ROWS, 2))
     data = lightgbm.Dataset(frame, np.linspace(0, 1, ROWS), feature_name=["width", "height"])
     booster = lightgbm.train({"verbose": -1, "min_data_in_leaf": 2}, data, num_boost_round=5)

@@ -24,7 +24,7 @@ def _fields(error: WrongInputs) -> dict[str, str]:
     return {entry.field: entry.detail for entry in error.errors}
 
 
-def test_columns_are_found_by_name_in_whatever_order() -> None:
+def test_columns_are_found_by_name_in_any_order() -> None:
     frame = _PEOPLE.batch(Columns({"score": [1], "name": ["a"], "age": [3.0]}))
     assert list(frame.columns) == ["age", "name", "score"]
     assert frame.dtypes["age"] == np.int64
@@ -32,7 +32,7 @@ def test_columns_are_found_by_name_in_whatever_order() -> None:
     assert frame.loc[0, "name"] == "a"
 
 
-def test_rows_are_taken_in_the_models_order() -> None:
+def test_rows_are_read_in_the_order_of_the_model() -> None:
     frame = _PEOPLE.batch(Rows([[3, "a", 0.5], [4, "b", None]]))
     assert frame["name"].tolist() == ["a", "b"]
     assert np.isnan(frame["score"][1])
@@ -60,18 +60,18 @@ def test_unexpected_columns_can_be_ignored() -> None:
     assert list(frame.columns) == ["age", "name"]
 
 
-def test_an_optional_column_is_filled_for_models_that_look_for_it() -> None:
+def test_missing_optional_column_is_added() -> None:
     filling = NamedColumns(_PEOPLE.columns, fill_optional=True)
     frame = filling.batch(Columns({"age": [1, 2], "name": ["a", "b"]}))
     assert frame["score"].isna().tolist() == [True, True]
 
 
-def test_a_wrong_count_of_rows_values_names_the_columns() -> None:
+def test_wrong_number_of_values_names_the_columns() -> None:
     with pytest.raises(WrongInputs, match=r"The model wants 3 features \(age, name, score\), got 2\."):
         _PEOPLE.batch(Rows([[1, "a"]]))
 
 
-def test_columns_of_one_type_make_a_frame_of_one_block() -> None:
+def test_columns_of_one_type_make_one_block() -> None:
     doubles = NamedColumns((Column("a", ColumnType.DOUBLE), Column("b", ColumnType.DOUBLE)))
     frame = doubles.batch(Columns({"b": [2, 4], "a": [1, 3]}))
     pd.testing.assert_frame_equal(frame, pd.DataFrame({"a": [1.0, 3.0], "b": [2.0, 4.0]}))
@@ -87,12 +87,12 @@ def test_no_rows_are_refused(schema: Any, inputs: Any) -> None:
 
 
 class TestPlainArray:
-    def test_columns_are_taken_in_the_order_given(self) -> None:
+    def test_columns_are_read_in_the_given_order(self) -> None:
         batch = PlainArray(None, (-1, 2)).batch(Columns({"feature_1": [1, 3], "feature_0": [2, 4]}))
         np.testing.assert_array_equal(batch, [[1.0, 2.0], [3.0, 4.0]])
         assert batch.dtype == np.float64
 
-    def test_the_count_of_features_is_checked(self) -> None:
+    def test_number_of_features_is_checked(self) -> None:
         with pytest.raises(WrongInputs, match="The model wants 20 features, got 2"):
             PlainArray(None, (-1, 20)).batch(Columns({"a": [1], "b": [2]}))
         with pytest.raises(WrongInputs, match="The model wants 20 features, got 3"):
@@ -102,11 +102,11 @@ class TestPlainArray:
         batch = PlainArray(None, (-1, 2)).batch(Rows([[1, None], [None, 2.5]]))
         np.testing.assert_array_equal(batch, [[1, np.nan], [np.nan, 2.5]])
 
-    def test_text_goes_as_objects_when_nothing_is_known(self) -> None:
+    def test_text_becomes_objects_without_a_schema(self) -> None:
         batch = PlainArray(None, (-1, 2)).batch(Rows([[1, "a"], [2, "b"]]))
         assert batch.tolist() == [[1.0, "a"], [2.0, "b"]]
 
-    def test_text_is_refused_where_numbers_are_known_to_be_wanted(self) -> None:
+    def test_text_is_refused_for_a_numeric_model(self) -> None:
         with pytest.raises(WrongInputs) as raised:
             PlainArray(np.dtype("float64"), (-1, 2)).batch(Rows([[1, "a"]]))
         assert _fields(raised.value) == {"inputs[*][1]": 'wants numbers; row 0 has "a"'}
@@ -117,11 +117,11 @@ class TestPlainArray:
         with pytest.raises(WrongInputs, match=r"wants the shape \[-1, 2, 2\], got \[1, 2\]"):
             schema.batch(Rows([[1, 2]]))
 
-    def test_one_feature_may_come_as_a_flat_array(self) -> None:
+    def test_single_feature_may_be_a_flat_array(self) -> None:
         assert PlainArray(None, (-1, 1)).batch(Rows(np.array([1, 2, 3]))).shape == (3, 1)
 
 
-def test_columns_without_names_go_by_order() -> None:
+def test_unnamed_columns_are_read_by_position() -> None:
     schema = PlainColumns((Column(None, ColumnType.LONG), Column(None, ColumnType.STRING)))
     frame = schema.batch(Columns({"x": [1], "y": ["a"]}))
     assert list(frame.columns) == [0, 1]
@@ -154,7 +154,7 @@ class TestInputs:
             from_columns({"a": [1, 2], "b": 1})
         assert list(_fields(raised.value)) == ["inputs.b"]
 
-    def test_a_flat_list_is_told_what_is_wanted(self) -> None:
+    def test_flat_list_is_refused_with_the_expected_form(self) -> None:
         with pytest.raises(WrongInputs, match=r"a list of rows is wanted. Write one row as \[\[…, …\]\]"):
             from_rows([1.0, 2.0])
 
@@ -166,30 +166,30 @@ class TestInputs:
 
 
 class TestChoice:
-    """Which shape a model wants, from its signature and its memory."""
+    """The schema of a model, from its signature and its recorded feature names."""
 
-    def test_a_signature_with_names_goes_before_the_models_memory(self) -> None:
+    def test_signature_with_names_wins_over_the_model_s_names(self) -> None:
         schema, _ = schema_of(Signature(columns=_PEOPLE.columns), Features(count=3), is_native=True)
         assert isinstance(schema, NamedColumns)
         assert schema.fill_optional
 
-    def test_a_frames_names_without_a_signature(self) -> None:
+    def test_names_of_the_training_frame_are_used_without_a_signature(self) -> None:
         schema, _ = schema_of(None, Features(("a", "b"), 2), is_native=True)
         assert [(column.name, column.type) for column in schema.columns] == [("a", None), ("b", None)]
 
-    def test_a_tensor_signature_and_a_frames_names(self) -> None:
+    def test_names_of_the_frame_are_used_with_a_tensor_signature(self) -> None:
         schema, _ = schema_of(Signature(tensors=(Tensor(None, "float64", (-1, 2)),)), Features(("a", "b"), 2), is_native=True)
         assert isinstance(schema, NamedColumns)
 
-    def test_an_array_without_a_signature(self) -> None:
+    def test_model_of_an_array_without_a_signature_takes_arrays(self) -> None:
         assert schema_of(None, Features(count=4), is_native=True) == (PlainArray(None, (-1, 4)), Origin("model"))
 
-    def test_a_function_without_a_signature_takes_anything(self) -> None:
+    def test_function_without_a_signature_takes_anything(self) -> None:
         schema, _ = schema_of(None, Features(), is_native=False)
         assert isinstance(schema, Anything)
         assert schema.batch(Rows([[1, 2]])).tolist() == [[1, 2]]
         assert schema.batch(Columns({"a": [1]})).to_dict("list") == {"a": [1]}
 
-    def test_a_type_hint_takes_what_comes(self) -> None:
+    def test_type_hint_without_columns_takes_anything(self) -> None:
         schema, _ = schema_of(Signature(from_type_hint=True), Features(), is_native=False)
         assert schema.batch(Raw(["x"])) == ["x"]

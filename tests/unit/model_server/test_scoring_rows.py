@@ -1,4 +1,4 @@
-"""MLflow's scoring bodies of plain numbers are read in one step, and mean what they mean by way of a frame."""
+"""MLflow scoring bodies of plain numbers are read in one step, with the same result as by a frame."""
 
 from __future__ import annotations
 
@@ -77,14 +77,14 @@ def test_plain_numbers_are_read_in_one_step(body: Any) -> None:
 
 
 @pytest.mark.parametrize("body", _BY_FRAME.values(), ids=_BY_FRAME.keys())
-def test_all_else_becomes_a_frame_first(body: Any) -> None:
+def test_other_bodies_become_a_frame_first(body: Any) -> None:
     request, by_frame = _decoded(body, _MODEL), _decoded(body, replace(_MODEL, reader=None, fast=None))
     assert not request.is_array
     pd.testing.assert_frame_equal(request.batch, by_frame.batch)
 
 
 @pytest.mark.parametrize("body", _WRONG.values(), ids=_WRONG.keys())
-def test_what_is_wrong_is_refused_as_before(body: Any) -> None:
+def test_malformed_bodies_are_refused_as_by_a_frame(body: Any) -> None:
     refusals: list[str] = []
     for model in (_MODEL, replace(_MODEL, reader=None, fast=None)):
         with pytest.raises(PlatformError) as refusal:
@@ -94,14 +94,14 @@ def test_what_is_wrong_is_refused_as_before(body: Any) -> None:
 
 
 @pytest.mark.parametrize("columns", [None, [0, 1, 2], _NAMES])
-def test_a_model_of_arrays_takes_columns_as_they_come(columns: Any) -> None:
+def test_model_of_arrays_takes_columns_in_their_order(columns: Any) -> None:
     model = _model(is_named=False)
     request = _decoded({"dataframe_split": {"columns": columns, "data": _ROWS}}, model)
     assert request.is_array
     assert request.batch.tolist() == _ROWS
 
 
-def test_columns_of_one_name_are_not_columns_of_an_array() -> None:
+def test_duplicate_columns_are_refused_for_arrays() -> None:
     model = _model(is_named=False)
     body = {"dataframe_split": {"columns": ["a", "a", "b"], "data": _ROWS}}
     with pytest.raises(InvalidRequest, match="The column a is given more than once"):

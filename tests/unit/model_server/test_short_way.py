@@ -1,4 +1,4 @@
-"""Which requests go past Ray Serve, and what Serve is told of them."""
+"""Requests that bypass Ray Serve's queue, and the metrics that Serve gets of them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SMALL = {"content-length": "20"}
 
 
 class Metrics:
-    """What Serve's manager has of it."""
+    """Fake of Serve's metrics manager."""
 
     def __init__(self) -> None:
         self.ongoing = 0.0
@@ -43,7 +43,7 @@ class Metrics:
 
 
 class Rig:
-    """A short way between an application and a Serve that both only note what comes."""
+    """The bypass between an application and a Serve that both only record requests."""
 
     def __init__(self, places: int = 2, *, is_quick: bool = True) -> None:
         self.metrics = Metrics()
@@ -85,7 +85,7 @@ class Rig:
         return answer
 
 
-async def test_a_small_prediction_goes_past_serve_which_is_told() -> None:
+async def test_small_prediction_bypasses_serve_and_is_counted() -> None:
     rig = Rig()
     await rig.ask()
     assert rig.came == ["app"]
@@ -106,14 +106,14 @@ async def test_a_small_prediction_goes_past_serve_which_is_told() -> None:
         ({}, {"type": "websocket"}),
     ],
 )
-async def test_all_else_is_serves(headers: dict[str, str], scope: dict[str, Any]) -> None:
+async def test_other_requests_go_through_serve(headers: dict[str, str], scope: dict[str, Any]) -> None:
     rig = Rig()
     await rig.ask(headers, **scope)
     assert rig.came == ["serve"]
     assert rig.metrics.recorded == []
 
 
-async def test_what_finds_no_place_queues_in_serve() -> None:
+async def test_request_without_a_free_slot_queues_in_serve() -> None:
     rig = Rig(places=1)
     rig.hold.clear()
     first = asyncio.ensure_future(rig.ask())
@@ -125,7 +125,7 @@ async def test_what_finds_no_place_queues_in_serve() -> None:
     await asyncio.gather(first, second)
 
 
-async def test_a_request_is_over_in_the_loops_next_turn() -> None:
+async def test_request_ends_in_the_next_turn_of_the_loop() -> None:
     rig = Rig()
     await rig.ask()
     assert (int(rig.metrics.ongoing), rig.places.locked()) == (1, False)
@@ -137,7 +137,7 @@ async def test_a_request_is_over_in_the_loops_next_turn() -> None:
     assert rig.came == ["app"] * 4
 
 
-async def test_a_request_whose_client_goes_gives_its_place_back() -> None:
+async def test_request_of_a_disconnected_client_frees_its_slot() -> None:
     rig = Rig(places=1)
     rig.hold.clear()
     asked = asyncio.ensure_future(rig.ask())
@@ -151,7 +151,7 @@ async def test_a_request_whose_client_goes_gives_its_place_back() -> None:
     assert int(rig.metrics.ongoing) == 0
 
 
-async def test_the_requests_id_comes_back_and_one_without_gets_one() -> None:
+async def test_request_id_is_returned_or_made() -> None:
     rig = Rig(places=5)
     assert await rig.ask({**_SMALL, "x-request-id": "mine"}) == [(b"x-request-id", b"mine")]
     assert await rig.ask({**_SMALL, PREDICTION_ID.lower(): "ingress"}) == [(b"x-request-id", b"ingress")]
@@ -165,7 +165,7 @@ async def test_the_requests_id_comes_back_and_one_without_gets_one() -> None:
 
 
 @pytest.mark.parametrize("is_quick", [True, False])
-async def test_a_version_that_has_recent_request_is_not_idle(monkeypatch: pytest.MonkeyPatch, *, is_quick: bool) -> None:
+async def test_recent_requests_count_as_ongoing(monkeypatch: pytest.MonkeyPatch, *, is_quick: bool) -> None:
     """Serve's autoscaling sees it, whichever way the request took; and then no more, to the last bit."""
     monkeypatch.setattr("raylift.ray_internals.serve_bypass._RECENT_SECONDS", 0.0)
     rig = Rig(is_quick=is_quick)
@@ -179,7 +179,7 @@ async def test_a_version_that_has_recent_request_is_not_idle(monkeypatch: pytest
     assert rig.metrics.ongoing == 0
 
 
-async def test_a_process_without_a_quick_model_hands_everything_on() -> None:
+async def test_process_without_a_quick_model_passes_all_requests_on() -> None:
     came: list[str] = []
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
@@ -190,9 +190,9 @@ async def test_a_process_without_a_quick_model_hands_everything_on() -> None:
     assert came == ["/x"]
 
 
-def test_another_release_of_ray_is_said_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+def test_unknown_release_of_ray_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     class Unknown:
-        """A replica of Serve's that has no semaphore."""
+        """A Serve replica without a semaphore."""
 
         _user_callable_wrapper = SimpleNamespace(
             user_callable=SimpleNamespace(

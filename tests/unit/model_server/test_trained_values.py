@@ -1,4 +1,4 @@
-"""Columns of a request, in the dtypes of the training table."""
+"""Columns of a request in the dtypes of the training table."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ _MIXED = TrainedColumn("x", "object", "nan", "mixed")
     ],
     ids=lambda value: value.dtype if isinstance(value, TrainedColumn) else "",
 )
-def test_a_column_is_a_slice_of_the_training_table(column: TrainedColumn, values: Any, expected: pd.Series) -> None:
+def test_column_equals_a_slice_of_the_training_table(column: TrainedColumn, values: Any, expected: pd.Series) -> None:
     built = as_trained(values, column)
     series = pd.Series(built, dtype=object) if built.dtype == object else pd.Series(built)
     pd.testing.assert_series_equal(series, expected)
@@ -87,17 +87,17 @@ def test_a_column_is_a_slice_of_the_training_table(column: TrainedColumn, values
         (TrainedColumn("x", "period[M]"), ["2026-01", "soon"], 'row 1 has "soon"'),
     ],
 )
-def test_a_value_without_a_place_is_refused(column: TrainedColumn, values: Any, said: str) -> None:
+def test_value_that_the_dtype_cannot_hold_is_refused(column: TrainedColumn, values: Any, said: str) -> None:
     with pytest.raises(Mistyped, match=said):
         as_trained(values, column)
 
 
-def test_an_unseen_category_is_refused_on_demand() -> None:
+def test_unseen_category_is_refused_on_demand() -> None:
     with pytest.raises(Mistyped, match='wants one of the categories "oslo", "rome"; row 1 has "bern"'):
         as_trained(["oslo", "bern"], _CITIES, refuses_unseen=True)
 
 
-def test_far_and_fine_times_may_stand_together() -> None:
+def test_distant_and_precise_times_may_be_mixed() -> None:
     times = as_trained(["9999-12-31", "2026-01-01T00:00:00.000001000"], TrainedColumn("x", "datetime64[us]"))
     assert [str(time) for time in times] == ["9999-12-31T00:00:00.000000", "2026-01-01T00:00:00.000001"]
 

@@ -1,4 +1,4 @@
-"""Tensors as raw bytes, both ways, and what may be wrong with them."""
+"""Tensors as raw bytes in requests and answers, and their errors."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _HEADER = "Inference-Header-Content-Length"
 
 
 class Echo:
-    """Answers what it is given, so that what arrived can be looked at."""
+    """Returns its input, so that tests see what arrived."""
 
     flavor = "sklearn"
     predicts_labels = False
@@ -58,7 +58,7 @@ def _tensor(datatype: str, shape: list[int], size: int, **more: Any) -> dict[str
 
 
 @pytest.mark.parametrize("datatype", sorted(DTYPES.keys() - {"BYTES", "BF16"}))
-def test_numbers_come_and_go_as_they_are(datatype: str) -> None:
+def test_numbers_are_returned_unchanged(datatype: str) -> None:
     array = np.array([[0, 1, 1], [1, 0, 1]], dtype=DTYPES[datatype])
     raw = array.astype(array.dtype.newbyteorder("<")).tobytes()
     request = {"inputs": [_tensor(datatype, [2, 3], len(raw))], "parameters": {"binary_data_output": True}}
@@ -76,7 +76,7 @@ def test_numbers_come_and_go_as_they_are(datatype: str) -> None:
     assert answer.content[length:] == raw
 
 
-def test_text_comes_back_as_it_went() -> None:
+def test_text_is_returned_unchanged() -> None:
     raw = b"".join(struct.pack("<I", len(text)) + text for text in ("köln".encode(), b"", b"\x00"))
     request = {"inputs": [_tensor("BYTES", [3, 1], len(raw))], "parameters": {"binary_data_output": True}}
     answer = _infer(request, raw)
@@ -85,7 +85,7 @@ def test_text_comes_back_as_it_went() -> None:
     assert answer.content[length:] == raw
 
 
-def test_bytes_that_are_no_text_are_refused_with_their_row() -> None:
+def test_bytes_that_are_not_text_are_refused_with_their_row() -> None:
     raw = b"".join(struct.pack("<I", len(text)) + text for text in (b"text", b"\xff\x00"))
     refused = _infer({"inputs": [_tensor("BYTES", [2, 1], len(raw))]}, raw)
     assert refused.status_code == 400
@@ -100,7 +100,7 @@ def test_bfloat16_is_read() -> None:
     assert answer.json()["outputs"][0] == {"name": "predict", "shape": [1, 2], "datatype": "FP32", "data": [1.5, -2.0]}
 
 
-def test_each_output_says_for_itself_what_it_is_to_be() -> None:
+def test_each_output_chooses_its_own_form() -> None:
     raw = np.array([[1.0, 2.0]]).tobytes()
     request = {
         "inputs": [_tensor("FP64", [1, 2], len(raw))],
@@ -113,7 +113,7 @@ def test_each_output_says_for_itself_what_it_is_to_be() -> None:
     assert answer.json()["outputs"][0]["data"] == [1.0, 2.0]
 
 
-def test_raw_and_written_tensors_beside_each_other() -> None:
+def test_raw_and_json_tensors_can_be_mixed() -> None:
     raw = np.array([1, 2], dtype=np.int64).tobytes()
     written = {"name": "b", "shape": [2], "datatype": "FP64", "data": [0.5, 1.5]}
     answer = _infer({"inputs": [written, {**_tensor("INT64", [2], len(raw)), "name": "a"}]}, raw)
@@ -133,24 +133,24 @@ def test_raw_and_written_tensors_beside_each_other() -> None:
         (_tensor("BYTES", [2**40], 0), b"", "0 BYTES elements in 0 raw bytes"),
         (_tensor("BYTES", [1], 4), b"\xff\xff\xff\xff", "0 BYTES elements in 4 raw bytes"),
         (_tensor("FP64", [10**18, 10], 8), bytes(8), "has 8 raw bytes"),
-        # 2**64: nothing, to whoever counts in 64 bits.
+        # 2**64: zero if counted in 64 bits.
         (_tensor("FP64", [2**32, 2**32], 0), b"", "has 0 raw bytes"),
     ],
 )
-def test_what_is_wrong_is_said(tensor: dict[str, Any], raw: bytes, said: str) -> None:
+def test_malformed_tensors_are_refused_with_a_reason(tensor: dict[str, Any], raw: bytes, said: str) -> None:
     refused = _infer({"inputs": [tensor]}, raw)
     assert (refused.status_code, list(refused.json())) == (400, ["error"])
     assert said in refused.json()["error"]
 
 
 @pytest.mark.parametrize("length", ["x", "-1", "99999", "1.5", "+2", "1" * 5000])
-def test_a_length_that_is_none(length: str) -> None:
+def test_malformed_header_length_is_refused(length: str) -> None:
     refused = _infer({"inputs": []}, b"", **{_HEADER: length})
     assert (refused.status_code, list(refused.json())) == (400, ["error"])
 
 
 @given(st.lists(st.binary(max_size=20), max_size=8))
-def test_any_bytes_come_back(elements: list[bytes]) -> None:
+def test_random_bytes_are_returned_unchanged(elements: list[bytes]) -> None:
     array = np.empty(len(elements), dtype=object)
     array[:] = elements
     raw = binary_tensors.to_raw(array)

@@ -53,11 +53,11 @@ def _written(answer: Any) -> list[Any]:
         (np.array([b"text"]), "BYTES", [1], ["text"]),
     ],
 )
-def test_answer_is_a_tensor_of_its_datatype(answer: Any, datatype: str, shape: list[int], data: list[Any]) -> None:
+def test_answer_becomes_a_tensor_of_its_datatype(answer: Any, datatype: str, shape: list[int], data: list[Any]) -> None:
     assert _written(answer) == [["predict", datatype, shape, data]]
 
 
-def test_columns_keys_and_fields_are_outputs_of_their_own() -> None:
+def test_columns_keys_and_fields_become_separate_outputs() -> None:
     both = [["a", "INT64", [2], [1, 2]], ["b", "BYTES", [2], ["x", None]]]
     frame = pd.DataFrame({"a": [1, 2], "b": ["x", None]})
     structured = np.array([(1, "x"), (2, None)], dtype=[("a", "i8"), ("b", "O")])
@@ -82,7 +82,7 @@ def test_columns_keys_and_fields_are_outputs_of_their_own() -> None:
         ([True, None], True, "no value at 1"),
     ],
 )
-def test_answer_that_no_tensor_holds_is_refused(answer: Any, binary: bool, said: str) -> None:
+def test_answer_that_no_tensor_can_hold_is_refused(answer: Any, binary: bool, said: str) -> None:
     with pytest.raises(UnusableOutput, match=said):
         [output_tensor(name, array, binary=binary) for name, array in named_outputs(answer)]
 

@@ -1,4 +1,4 @@
-"""Values of V2 input tensors: their bounds, nulls, and content types."""
+"""Values of V2 input tensors: bounds, nulls, and content types."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_number_that_does_not_fit_is_refused(datatype: str, data: list[Any], sai
         ("BOOL", [1, 0.0, False]),
     ],
 )
-def test_number_that_fits_is_taken(datatype: str, data: list[Any]) -> None:
+def test_number_that_fits_is_accepted(datatype: str, data: list[Any]) -> None:
     given = [np.nan if value is None else float(value) for value in data]
     np.testing.assert_allclose(_read([_tensor(datatype, data)]).astype(np.float64), given, rtol=1e-6)
 
@@ -99,7 +99,7 @@ def test_base64_is_decoded_to_text_and_to_bytes(level: str) -> None:
     assert _read([_tensor("BYTES", texts, by_tensor)], **by_request).tolist() == ["ß".encode(), None]
 
 
-def test_times_are_read_where_no_column_says_so() -> None:
+def test_times_are_read_without_a_column_type() -> None:
     frame = _read([_tensor("BYTES", ["2026-01-31T12:00:00", None], "datetime"), _tensor("FP64", [1, 2], name="y")])
     assert frame["x"].tolist() == [pd.Timestamp("2026-01-31T12:00:00"), pd.NaT]
     typed = _read([_tensor("BYTES", ["2026-01-31T12:00:00", None], "datetime", "when")], _WHEN)
@@ -120,13 +120,13 @@ def test_times_are_read_where_no_column_says_so() -> None:
         (_tensor("BYTES", ["a"]), {"content_type": 1}, "The request has the content_type 1; known are"),
     ],
 )
-def test_content_that_is_not_as_it_says_is_refused(tensor: dict[str, Any], parameters: dict[str, Any], said: str) -> None:
+def test_content_that_contradicts_its_type_is_refused(tensor: dict[str, Any], parameters: dict[str, Any], said: str) -> None:
     with pytest.raises(InvalidRequest) as refused:
         _read([tensor], _WHEN if tensor["name"] == "text" else None, **parameters)
     assert said in refused.value.detail
 
 
-def test_content_type_says_whether_one_tensor_is_an_array_or_a_column() -> None:
+def test_content_type_makes_one_tensor_an_array_or_a_column() -> None:
     assert isinstance(_read([_tensor("FP64", [1.5], "pd")]), pd.DataFrame)
     assert isinstance(_read([_tensor("FP64", [1.5], "np")]), np.ndarray)
     assert isinstance(_read([_tensor("FP64", [1.5], "np")], content_type="pd"), pd.DataFrame)

@@ -1,4 +1,4 @@
-"""What a replica's application tells its watch of each request."""
+"""Calls of a replica's observer for each request."""
 
 from __future__ import annotations
 
@@ -44,14 +44,14 @@ def test_each_request_ends_with_its_kind_of_error(path: str, request_: dict[str,
     assert (exchange.response.error is None) == (answered.status_code == 200)
 
 
-def test_metadata_and_pages_that_are_not_there_are_no_predictions() -> None:
+def test_metadata_and_unknown_pages_are_no_predictions() -> None:
     app, watch = watched()
     for method, path in (("GET", ""), ("GET", "/ready"), ("GET", "/predict"), ("POST", "/nothing")):
         _ask(app, method, path)
     assert (watch.began_routes, watch.exchanges) == ([], [])
 
 
-def test_a_client_that_goes_leaves_no_response() -> None:
+def test_disconnected_client_gets_no_response() -> None:
     app, watch = watched()
 
     async def go_away() -> None:
@@ -73,7 +73,7 @@ def test_a_client_that_goes_leaves_no_response() -> None:
     assert [exchange.response for exchange in watch.exchanges] == [None]
 
 
-def test_traceparent_is_given_back_as_it_came() -> None:
+def test_traceparent_is_returned_unchanged() -> None:
     app, _ = watched()
     body = {"inputs": [[1, 2]]}
     assert _ask(app, "POST", "/predict", json=body, headers={"traceparent": TRACE}).headers["traceparent"] == TRACE

@@ -16,7 +16,7 @@ def test_all_three_must_fit_one_node() -> None:
     assert "no node" in both.detail
 
 
-def test_the_error_says_what_the_largest_node_has() -> None:
+def test_error_names_the_resources_of_the_largest_node() -> None:
     shortfall = Capacity(FakeCluster([FakeNode(cpus=2)])).shortfall(Resources(2.5, 1))
     assert shortfall is not None
     assert (shortfall.resource, "the largest has 2 CPUs" in shortfall.detail) == ("cpus", True)
@@ -27,7 +27,7 @@ def test_rounding_refuses_nothing() -> None:
     assert Capacity(FakeCluster([FakeNode(cpus=0.3)])).shortfall(Resources(0.1 + 0.2, 1)) is None
 
 
-def test_the_last_known_nodes_count_while_the_cluster_is_away() -> None:
+def test_last_known_nodes_count_while_the_cluster_is_down() -> None:
     now = [0.0]
     cluster = FakeCluster([FakeNode(cpus=2)])
     capacity = Capacity(cluster, monotonic=lambda: now[0])
@@ -39,11 +39,11 @@ def test_the_last_known_nodes_count_while_the_cluster_is_away() -> None:
     assert cluster.looked == 2
 
 
-def test_nothing_is_infeasible_before_the_cluster_was_ever_seen() -> None:
+def test_any_request_is_feasible_before_the_cluster_is_known() -> None:
     assert Capacity(FakeCluster(down=True)).shortfall(Resources(1e6, 1)) is None
 
 
-def test_a_cluster_has_gpus_when_a_node_does_or_none_is_known() -> None:
+def test_cluster_has_gpus_if_a_node_has_or_none_is_known() -> None:
     assert not Capacity(FakeCluster([FakeNode(cpus=2)])).has_gpus()
     assert Capacity(FakeCluster([FakeNode(cpus=2), FakeNode(cpus=2, gpus=1)])).has_gpus()
     assert Capacity(FakeCluster([])).has_gpus()

@@ -50,12 +50,12 @@ def test_code_cells_run_in_order_and_other_cells_do_not() -> None:
     assert (names["a"], names["b"], names["c"]) == (1, 2, 3)
 
 
-def test_a_notebook_of_nbformat_3() -> None:
+def test_notebook_of_nbformat_3_is_read() -> None:
     old = {"worksheets": [{"cells": [{"cell_type": "code", "input": ["x = 1\n", "y = 2"], "language": "python"}]}]}
     assert run(json.dumps({"metadata": {"name": ""}, "nbformat": 3, **old}).encode())["y"] == 2
 
 
-def test_a_traceback_names_the_cell_and_its_line() -> None:
+def test_traceback_names_the_cell_and_its_line() -> None:
     content = book("import os", {"cell_type": "markdown", "source": "x"}, "def f():\n    return 1 / 0\n", "\nf()")
     with pytest.raises(ZeroDivisionError) as raised:
         run(content)
@@ -63,7 +63,7 @@ def test_a_traceback_names_the_cell_and_its_line() -> None:
     assert [(str(path), line) for path, line in frames] == [("a.ipynb cell 3", 2), ("a.ipynb cell 2", 2)]
 
 
-def test_the_script_is_plain_python_and_a_future_import_holds_below() -> None:
+def test_script_is_plain_python_with_its_future_imports() -> None:
     made = read(book("from __future__ import annotations", "def f(x: Nothing): pass\nn = f.__annotations__['x']"))
     assert (
         run(book("from __future__ import annotations", "def f(x: Nothing): pass\nn = f.__annotations__['x']"))["n"] == "Nothing"
@@ -73,7 +73,7 @@ def test_the_script_is_plain_python_and_a_future_import_holds_below() -> None:
     assert callable(names["display"])
 
 
-def test_packages_of_pip_are_requirements() -> None:
+def test_pip_install_lines_become_requirements() -> None:
     made = read(
         book(
             "%pip install -q humanize 'rich>=13'  # why\n!pip3 install -U pandas > /dev/null\n",
@@ -83,13 +83,13 @@ def test_packages_of_pip_are_requirements() -> None:
     assert (made.errors, made.packages) == ([], ["humanize", "rich>=13", "pandas", "polars"])
 
 
-def test_what_only_shows_something_is_nothing() -> None:
+def test_display_magics_are_removed() -> None:
     shown = ["%matplotlib inline", "%config InlineBackend.figure_format = 'retina'", "%load_ext autoreload", "%autoreload 2"]
     cell = "\n".join([*shown, "len?", "?len", "len??", "x = 1"])
     assert run(book(cell))["x"] == 1
 
 
-def test_timing_runs_the_code(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_timing_magics_run_the_code(monkeypatch: pytest.MonkeyPatch) -> None:
     import os
 
     monkeypatch.delenv("OF_A_NOTEBOOK", raising=False)
@@ -120,7 +120,7 @@ def test_lines_that_only_look_like_magics_are_kept() -> None:
         (["await f()"], "cell 1, line 1"),
     ],
 )
-def test_what_a_job_cannot_run_names_cell_and_line(cells: list[str], words: str) -> None:
+def test_unsupported_magic_names_cell_and_line(cells: list[str], words: str) -> None:
     assert words in problem(book(*cells))
 
 
@@ -140,15 +140,15 @@ def test_what_a_job_cannot_run_names_cell_and_line(cells: list[str], words: str)
         (b"[" * 100_000, "not"),
     ],
 )
-def test_what_is_no_notebook_is_said(content: bytes, words: str) -> None:
+def test_malformed_notebook_is_refused(content: bytes, words: str) -> None:
     assert words in problem(content)
 
 
-def test_thousands_of_lines_that_look_like_magics_are_given_up() -> None:
+def test_thousands_of_magic_like_lines_are_refused() -> None:
     assert "too many magics" in str(translate_cell("?x\n" * 5000).problems)
 
 
-def test_an_exported_script_gets_the_same_treatment() -> None:
+def test_exported_script_is_treated_the_same() -> None:
     source = (
         "# In[1]:\nget_ipython().run_line_magic('matplotlib', 'inline')\n"
         "get_ipython().run_line_magic('pip', 'install humanize')\nget_ipython().system('pip install -q rich')\n"

@@ -1,4 +1,4 @@
-"""Archives as people make them, and as people make them who mean harm."""
+"""Common archives and malicious archives."""
 
 from __future__ import annotations
 
@@ -71,13 +71,13 @@ def refusal(archive: bytes, limits: JobSettings = LIMITS) -> str:
     ],
     ids=["deflated", "stored", "pax", "gnu", "dot", "directories"],
 )
-def test_the_same_files_are_the_same_project(archive: bytes) -> None:
+def test_equal_files_are_the_same_project(archive: bytes) -> None:
     files = read_project(archive, LIMITS)
     assert {path: file.content for path, file in files.items()} == FILES
     assert pack(files.values()).sha256 == pack(read_project(zipped(FILES), LIMITS).values()).sha256
 
 
-def test_whether_a_file_is_executable_is_kept() -> None:
+def test_executable_bit_is_kept() -> None:
     entry = zipfile.ZipInfo("run.sh")
     entry.external_attr = (stat.S_IFREG | 0o755) << 16
     buffer = io.BytesIO()
@@ -88,17 +88,17 @@ def test_whether_a_file_is_executable_is_kept() -> None:
 
 
 @pytest.mark.parametrize("name", ["../evil.py", "/etc/cron.d/x", "a/../../x", "C:\\evil.py", "a\\..\\b", "a\nb.py", "x" * 300])
-def test_paths_out_of_the_project(name: str) -> None:
+def test_paths_out_of_the_project_are_refused(name: str) -> None:
     assert repr(name) in refusal(tarred((name, b"", {})))
     assert repr(name) in refusal(zip_with_name(name))
 
 
-def test_a_name_that_goes_on_behind_a_null_byte() -> None:
+def test_name_with_a_null_byte_is_refused() -> None:
     assert "control characters" in refusal(zip_with_name("nul\0.py"))
 
 
 def zip_with_name(name: str) -> bytes:
-    """Zipfile itself cuts names at null bytes and turns no backslash into a slash; the archive has the name as it is."""
+    """Zipfile itself cuts names at null bytes and changes no backslash. The archive has the name unchanged."""
     stand_in = "\x7f" * len(name.encode())
     return zipped({stand_in: b""}).replace(stand_in.encode(), name.encode())
 
@@ -113,12 +113,12 @@ def zip_with_name(name: str) -> bytes:
         (tarfile.FIFOTYPE, "no regular file"),
     ],
 )
-def test_what_is_no_file_in_a_tar(kind: bytes, word: str) -> None:
+def test_special_files_of_a_tar_are_refused(kind: bytes, word: str) -> None:
     assert word in refusal(tarred(("x", b"", {"type": kind, "linkname": "/etc/passwd"})))
 
 
 @pytest.mark.parametrize("kind", [stat.S_IFLNK, stat.S_IFCHR, stat.S_IFIFO])
-def test_what_is_no_file_in_a_zip(kind: int) -> None:
+def test_special_files_of_a_zip_are_refused(kind: int) -> None:
     entry = zipfile.ZipInfo("x")
     entry.external_attr = (kind | 0o777) << 16
     buffer = io.BytesIO()
@@ -127,7 +127,7 @@ def test_what_is_no_file_in_a_zip(kind: int) -> None:
     assert "no regular file" in refusal(buffer.getvalue())
 
 
-def test_a_file_behind_a_link_to_a_directory_is_not_reached() -> None:
+def test_file_behind_a_link_to_a_directory_is_refused() -> None:
     assert "link" in refusal(tarred(("d", b"", {"type": tarfile.SYMTYPE, "linkname": "/tmp"}), ("d/x", b"!", {})))
 
 
@@ -143,7 +143,7 @@ def test_a_file_behind_a_link_to_a_directory_is_not_reached() -> None:
         (["a", "a/b"], "both as a file and as a directory"),
     ],
 )
-def test_names_that_meet(names: list[str], word: str) -> None:
+def test_colliding_names_are_refused(names: list[str], word: str) -> None:
     assert word in refusal(tarred(*((name, b"", {}) for name in names)))
 
 
@@ -167,11 +167,11 @@ def test_empty_directories_are_kept_and_no_others(archive: bytes) -> None:
 @pytest.mark.parametrize(
     ("name", "word"), [("../out", "'..'"), ("/out", "absolute"), ("A", "case does not count"), ("a", "both as a file")]
 )
-def test_directories_that_no_project_may_have(name: str, word: str) -> None:
+def test_forbidden_directories_are_refused(name: str, word: str) -> None:
     assert word in refusal(tarred(("a", b"", {}), (name, b"", DIRECTORY)))
 
 
-def test_bombs() -> None:
+def test_archive_bombs_are_refused() -> None:
     zeros = b"\0" * (6 << 20)
     assert "bombs" in refusal(zipped({"x": zeros}))
     assert "bombs" in refusal(plain({"x": zeros}))
@@ -181,7 +181,7 @@ def test_bombs() -> None:
         read_project(b"PK\x03\x04" + b"x" * (2 << 20), LIMITS)
 
 
-def test_a_zip_whose_directory_lies_about_sizes() -> None:
+def test_zip_with_wrong_sizes_in_its_directory_is_refused() -> None:
     content = b"\0" * (6 << 20)
     honest = zipped({"x": content})
     size = struct.pack("<L", len(content))
@@ -189,8 +189,8 @@ def test_a_zip_whose_directory_lies_about_sizes() -> None:
     assert refusal(honest.replace(size, struct.pack("<L", 10)))
 
 
-def test_a_zip_of_overlapping_files() -> None:
-    """Many entries of the directory that share one file: the kernel of the smallest bombs."""
+def test_zip_of_overlapping_files_is_refused() -> None:
+    """Many entries of the directory share one file, as in the smallest archive bombs."""
     content = b"\0" * (1 << 20)
     one = zipped({"a": content})
     start = one.index(b"PK\x01\x02")
@@ -201,7 +201,7 @@ def test_a_zip_of_overlapping_files() -> None:
     assert refusal(one[:start] + entries + bytes(tail))
 
 
-def test_too_many_files_and_directories() -> None:
+def test_too_many_files_and_directories_are_refused() -> None:
     many = {f"f{n}": b"" for n in range(51)}
     assert "more than 50 files" in refusal(zipped(many))
     assert "more than 50 files" in refusal(plain(many))
@@ -209,12 +209,12 @@ def test_too_many_files_and_directories() -> None:
     assert "more than 50 files" in refusal(zipped({f"d{n}/": b"" for n in range(200)}))
 
 
-def test_headers_that_never_end() -> None:
+def test_endless_headers_are_refused() -> None:
     long = tarred(("x", b"", {"pax_headers": {"comment": "\0" * (9 << 20)}}))
     assert "headers" in refusal(long, LIMITS)
 
 
-def test_sparse_files() -> None:
+def test_sparse_files_are_refused() -> None:
     header = tarfile.TarInfo("x")
     header.type = tarfile.GNUTYPE_SPARSE
     raw = bytearray(header.tobuf(tarfile.GNU_FORMAT))
@@ -239,34 +239,34 @@ def test_sparse_files() -> None:
         zipped({"empty/": b""}),
         zipped({"x": b"1"}, zipfile.ZIP_LZMA),
     ],
-    # Their bytes hold the time at which they were made.
+    # Their bytes contain the time of their creation.
     ids=range(11),
 )
-def test_what_is_no_archive_or_no_whole_one(archive: bytes) -> None:
+def test_other_or_truncated_files_are_refused(archive: bytes) -> None:
     assert refusal(archive)
 
 
-def test_a_file_without_a_name() -> None:
+def test_file_without_a_name_is_refused() -> None:
     archive = bytearray(zipped({"x": b""}))
     archive[archive.index(b"PK\x01\x02") + 28] = 0  # the length of the name, in the directory
     assert "damaged" in refusal(bytes(archive))
 
 
-def test_an_encrypted_zip() -> None:
+def test_encrypted_zip_is_refused() -> None:
     archive = bytearray(zipped({"x": b"1"}))
     for signature, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
         archive[archive.index(signature) + offset] |= 1
     assert "encrypted" in refusal(bytes(archive))
 
 
-def test_a_damaged_file_in_a_zip() -> None:
+def test_damaged_file_in_a_zip_is_refused() -> None:
     archive = zipped({"x": b"hello world"}, zipfile.ZIP_STORED)
     assert "damaged" in refusal(archive.replace(b"hello", b"jello"))
 
 
 @settings(max_examples=150, deadline=None)
 @given(at=st.integers(0, 10**6), value=st.integers(0, 255), zip_file=st.booleans())
-def test_any_damage_is_told_or_harmless(at: int, value: int, zip_file: bool) -> None:
+def test_random_damage_is_refused_or_harmless(at: int, value: int, zip_file: bool) -> None:
     whole = bytearray(zipped(FILES) if zip_file else gzip.decompress(plain(FILES)))
     whole[at % len(whole)] = value
     archive = bytes(whole) if zip_file else gzip.compress(bytes(whole), 1)

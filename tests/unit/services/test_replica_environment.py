@@ -1,4 +1,4 @@
-"""Which of a job's variables its replicas have."""
+"""Environment variables of a job that its replicas get."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def spec(environment: dict[str, str], params: dict[str, str] | None = None) -> J
         ("MONKEYS", "3"),
     ],
 )
-def test_a_variable_of_the_model_is_taken(name: str, value: str) -> None:
+def test_variable_of_the_model_is_passed_on(name: str, value: str) -> None:
     assert job_variables(spec({name: value})) == {name: value}
 
 
@@ -50,16 +50,16 @@ def test_a_variable_of_the_model_is_taken(name: str, value: str) -> None:
         ("CERTIFICATE", "-----BEGIN RSA PRIVATE KEY-----"),
     ],
 )
-def test_a_secret_stays_with_the_job(name: str, value: str) -> None:
+def test_secret_is_not_passed_on(name: str, value: str) -> None:
     assert job_variables(spec({name: value})) == {}
 
 
-def test_parameters_are_no_secrets() -> None:
+def test_parameters_are_passed_on() -> None:
     assert job_variables(spec({"TOKENS": "5"}, {"TOKENS": "5"})) == {"TOKENS": "5"}
     swept = replace(spec({"TOKENS": "5"}), sweep=SweepPart("sweep_1", {"TOKENS": "5"}))
     assert job_variables(swept) == {"TOKENS": "5"}
 
 
 @pytest.mark.parametrize("name", ["OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "HOME", "RAY_ADDRESS", "PYTHONPATH"])
-def test_what_is_of_the_jobs_machine_or_the_platform_stays(name: str) -> None:
+def test_variables_of_the_machine_or_platform_are_not_passed_on(name: str) -> None:
     assert job_variables(spec({name: "8"})) == {}

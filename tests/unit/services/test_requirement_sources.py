@@ -34,20 +34,20 @@ def errors(sourced: Sourced) -> list[str]:
     return [error.detail for error in sourced.errors]
 
 
-def test_nobody_asks_for_any() -> None:
+def test_no_source_gives_no_requirements() -> None:
     assert found() == Sourced() == found(train_py="")
 
 
-def test_the_script_s_own_metadata() -> None:
+def test_inline_metadata_of_the_script_is_used() -> None:
     assert found(INLINE) == Sourced(("requests<3", "rich"), "script metadata", [])
     assert found(INLINE.replace("\n", "\r\n")).requirements == ("requests<3", "rich")
 
 
-def test_the_request_wins() -> None:
+def test_requirements_of_the_request_win() -> None:
     assert found(INLINE, "numpy", requirements_txt="scipy") == Sourced(("numpy",), "request", [])
 
 
-def test_metadata_wins_over_the_project_unless_it_says_nothing_of_dependencies() -> None:
+def test_metadata_with_dependencies_wins_over_the_project() -> None:
     assert found(INLINE, requirements_txt="scipy").source == "script metadata"
     none = found("# /// script\n# dependencies = []\n# ///\n", requirements_txt="scipy")
     assert (none.requirements, none.source) == ((), "script metadata")
@@ -55,7 +55,7 @@ def test_metadata_wins_over_the_project_unless_it_says_nothing_of_dependencies()
     assert found(silent, requirements_txt="scipy") == Sourced(("scipy",), "requirements.txt", [])
 
 
-def test_the_files_of_a_project_by_nearness_and_kind() -> None:
+def test_project_files_are_chosen_by_distance_and_kind() -> None:
     pyproject = '[project]\nname = "x"\ndependencies = ["pandas", "rich"]\n'
     assert found(path="jobs/train.py", jobs__requirements_txt="a", requirements_txt="b") == Sourced(
         ("a",), "jobs/requirements.txt", []
@@ -65,7 +65,7 @@ def test_the_files_of_a_project_by_nearness_and_kind() -> None:
     assert found(pyproject_toml="[tool.ruff]\nline-length = 100\n") == Sourced()
 
 
-def test_a_requirements_file_with_all_that_is_usual() -> None:
+def test_requirements_file_with_common_lines_is_read() -> None:
     text = "\ufeff# ours\nnumpy >= 2 ; python_version > '3'  # why\n\n-r more/base_txt\npandas \\\n  >=2\n"
     assert found(requirements_txt=text.replace("_txt", ".txt"), more__base_txt="scipy\r\nrich\r\n").requirements == (
         "numpy >= 2 ; python_version > '3'",
@@ -89,29 +89,29 @@ def test_a_requirements_file_with_all_that_is_usual() -> None:
         ("a\n" * 1001, "has more than 1000 requirements"),
     ],
 )
-def test_lines_that_are_none(text: str, detail: str) -> None:
+def test_unsupported_lines_are_refused(text: str, detail: str) -> None:
     [error] = errors(found(requirements_txt=text))
     assert detail in error
 
 
 def chain(levels: int, *, times: int = 1) -> dict[str, ProjectFile]:
-    """``requirements.txt`` and as many files below it, of which each includes the next so many times."""
+    """``requirements.txt`` and as many further files. Each includes the next one the given number of times."""
     names = ["requirements.txt", *(f"r{level}.txt" for level in range(levels))]
     texts = [f"-r {below}\n" * times for below in names[1:]] + ["numpy\n"]
     return {name: ProjectFile(name, text.encode()) for name, text in zip(names, texts, strict=True)}
 
 
-def test_a_file_that_is_included_again_and_again_is_read_once() -> None:
-    # Read each time, the last would be read 2**49 times.
+def test_file_that_is_included_repeatedly_is_read_once() -> None:
+    # Without that, the last file would be read 2**49 times.
     assert find_requirements((), b"", "train.py", chain(49, times=2)) == Sourced(("numpy",), "requirements.txt", [])
 
 
-def test_files_that_include_each_other_too_deep() -> None:
+def test_too_deep_includes_are_refused() -> None:
     [error] = errors(find_requirements((), b"", "train.py", chain(1500)))
     assert error == "in r48.txt, line 1: 'r49.txt' is included more than 50 levels deep; use fewer files"
 
 
-def test_nothing_is_read_beyond_the_most_that_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reading_stops_at_the_limit_of_requirements(monkeypatch: pytest.MonkeyPatch) -> None:
     looked_at: list[str] = []
     monkeypatch.setattr(sources, "requirement_problem", looked_at.append)
     assert "has more than 1000 requirements" in errors(found(requirements_txt="numpy\n" * 5000))[0]
@@ -120,18 +120,18 @@ def test_nothing_is_read_beyond_the_most_that_may_be(monkeypatch: pytest.MonkeyP
     assert ("has more than 1000 requirements" in wrong[0], len(wrong), len(looked_at)) == (True, 1, 1001)
 
 
-def test_wrong_lines_count_as_well() -> None:
+def test_wrong_lines_count_against_the_limit() -> None:
     assert "has more than 1000 requirements" in errors(found(requirements_txt="-e .\n" * 5000))[0]
 
 
 @pytest.mark.parametrize("name", ["requirements.txt", "pyproject.toml"])
-def test_a_file_that_is_too_large_to_be_one(name: str) -> None:
+def test_too_large_requirements_file_is_refused(name: str) -> None:
     files = {name: ProjectFile(name, b"#" * (1024 * 1024 + 1))}
     [error] = errors(find_requirements((), b"", "train.py", files))
     assert error == f"in {name}, line 1: has 1048577 bytes; a file that names requirements may have 1048576"
 
 
-def test_a_file_that_is_not_utf_8() -> None:
+def test_undecodable_requirements_file_is_refused() -> None:
     files = {"requirements.txt": ProjectFile("requirements.txt", b"numpy\n\xff\n")}
     assert errors(find_requirements((), b"", "train.py", files)) == [
         "in requirements.txt, line 2: is not UTF-8; save it as UTF-8"
@@ -147,7 +147,7 @@ def test_a_file_that_is_not_utf_8() -> None:
         ('[project]\nrequires-python = ">=4"\ndependencies = []\n', "line 2: requires Python >=4; the platform has 3."),
     ],
 )
-def test_what_is_wrong_with_a_pyproject(text: str, detail: str) -> None:
+def test_errors_of_a_pyproject_are_named(text: str, detail: str) -> None:
     [error] = errors(found(pyproject_toml=text))
     assert detail in error
 
@@ -162,33 +162,33 @@ def test_what_is_wrong_with_a_pyproject(text: str, detail: str) -> None:
         ("# dependencies = [", "in train.py, line 3: is not TOML"),
     ],
 )
-def test_what_is_wrong_with_metadata(block: str, detail: str) -> None:
+def test_errors_of_metadata_are_named(block: str, detail: str) -> None:
     [error] = errors(found(f"'''doc'''\n# /// script\n{block}\n# ///\n"))
     assert detail in error
 
 
-def test_the_python_that_metadata_asks_for_counts_whoever_names_the_requirements() -> None:
+def test_requires_python_of_metadata_always_counts() -> None:
     assert errors(found('# /// script\n# requires-python = ">=4"\n# ///\n', "numpy"))
 
 
-def test_two_blocks() -> None:
+def test_two_metadata_blocks_are_refused() -> None:
     assert errors(found(INLINE + "\n" + INLINE)) == [
         "in train.py, line 12: opens a second block of script metadata; there may be one"
     ]
 
 
-def test_blocks_are_found_as_the_pep_says() -> None:
+def test_metadata_blocks_are_found_as_in_the_pep() -> None:
     text = "# /// other\n# a\n# ///\n# b\n# ///\n# /// script\n# never closed\nx = 1\n    # /// script\n    # ///\n"
     assert [(block.kind, block.content) for block in metadata_blocks(text)] == [("other", "a\n///\nb")]
 
 
-def test_a_script_that_opens_blocks_all_the_time_is_read_in_no_time() -> None:
+def test_script_with_many_open_blocks_is_read_quickly() -> None:
     started = time.process_time()
     assert not list(metadata_blocks("# /// script\n" * 80_000))
-    assert time.process_time() - started < 10  # The expression in the PEP takes an hour.
+    assert time.process_time() - started < 10  # The regular expression of the PEP takes an hour.
 
 
-def test_a_projects_file_with_hashes_in_utf_16() -> None:
+def test_project_file_with_hashes_in_utf_16_is_read() -> None:
     raw = "-r more.txt\r\nhumanize==4.9.0 --hash=sha256:58\r\n".encode("utf-16")
     files = {"requirements.txt": ProjectFile("requirements.txt", raw), "more.txt": ProjectFile("more.txt", b"rich")}
     sourced = find_requirements((), b"", "train.py", files)

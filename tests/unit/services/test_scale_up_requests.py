@@ -1,4 +1,4 @@
-"""When a version that warm processes answer for calls for processes of its own."""
+"""Scale-up requests of versions that warm processes answer for."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def slower(config: DeploymentConfig, seconds: float) -> Deployment:
         (SCALED_TO_ZERO, [0.0, 70.0], 1, 0),  # The second is a first again.
     ],
 )
-async def test_requests_that_go_on_as_long_as_its_deployment_says_call_for_them(
+async def test_lasting_requests_scale_a_version_up(
     deployment: Deployment, times: list[float], in_flight: int, called: int
 ) -> None:
     calls: list[tuple[str, str]] = []

@@ -43,7 +43,7 @@ def message(
     return SweepService(store, nothing, quotas=QuotaSettings(), reasons=nothing).details("sweep_A").sweep.message
 
 
-def test_a_sweep_whose_first_job_lacks_the_metric_says_so_at_once() -> None:
+def test_sweep_warns_at_once_if_its_first_job_lacks_the_metric() -> None:
     said = message({"accuracy": 0.9}) or ""
     assert "'auc'" in said
     assert "they have: accuracy" in said
@@ -58,7 +58,7 @@ def test_a_sweep_whose_first_job_lacks_the_metric_says_so_at_once() -> None:
         ({}, JobState.COMPLETED, SweepState.COMPLETED),
     ],
 )
-def test_a_sweep_with_its_metric_or_nothing_to_judge_by_does_not(
+def test_sweep_with_its_metric_or_without_one_has_no_warning(
     metrics: dict[str, float], state: JobState, sweep: SweepState
 ) -> None:
     assert message(metrics, state, sweep) is None

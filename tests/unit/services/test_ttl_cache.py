@@ -39,7 +39,7 @@ def fresh(source: Source, now: list[float]) -> TtlCache[str, str]:
     return TtlCache(source, seconds=1, stale_seconds=60, monotonic=lambda: now[0])
 
 
-async def test_it_is_kept_as_long_as_it_is_fresh(fresh: TtlCache[str, str], source: Source, now: list[float]) -> None:
+async def test_value_is_cached_until_it_expires(fresh: TtlCache[str, str], source: Source, now: list[float]) -> None:
     assert [await fresh.get("a"), await fresh.get("a"), await fresh.get("b")] == ["a1", "a1", "b2"]
     now[0] += 0.5
     assert await fresh.get("a") == "a1"
@@ -48,7 +48,7 @@ async def test_it_is_kept_as_long_as_it_is_fresh(fresh: TtlCache[str, str], sour
     assert await fresh.get("a") == "a4"
 
 
-async def test_one_look_serves_all_that_wait(fresh: TtlCache[str, str], source: Source) -> None:
+async def test_one_lookup_serves_all_waiting_callers(fresh: TtlCache[str, str], source: Source) -> None:
     source.gate = threading.Event()
     waiting = [asyncio.create_task(fresh.get("a")) for _ in range(10)]
     await asyncio.sleep(0)
@@ -58,7 +58,7 @@ async def test_one_look_serves_all_that_wait(fresh: TtlCache[str, str], source: 
     assert source.asked == 1
 
 
-async def test_a_refusal_is_kept_too(fresh: TtlCache[str, str], source: Source, now: list[float]) -> None:
+async def test_refusal_is_cached(fresh: TtlCache[str, str], source: Source, now: list[float]) -> None:
     source.fails = ModelNotFound("no")
     for _ in range(3):
         with pytest.raises(ModelNotFound):
@@ -68,7 +68,7 @@ async def test_a_refusal_is_kept_too(fresh: TtlCache[str, str], source: Source, 
     assert await fresh.get("a") == "a2"
 
 
-async def test_what_was_known_serves_while_the_source_is_away(
+async def test_stale_value_is_served_while_the_source_is_down(
     fresh: TtlCache[str, str], source: Source, now: list[float]
 ) -> None:
     assert await fresh.get("a") == "a1"

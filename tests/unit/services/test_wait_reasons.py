@@ -26,11 +26,11 @@ def explained(state: JobState, environments: Path, *, after: float = 60, **field
     return reasons.explained([job])[0]
 
 
-def test_a_job_whose_requirements_are_resolved_names_them(tmp_path: Path) -> None:
+def test_job_in_resolution_names_its_requirements(tmp_path: Path) -> None:
     assert "torch>=2, humanize" in (explained(JobState.ENVIRONMENT, tmp_path).message or "")
 
 
-def test_a_job_that_is_slow_to_start_says_what_it_waits_for(tmp_path: Path) -> None:
+def test_slow_start_says_what_the_job_waits_for(tmp_path: Path) -> None:
     building = explained(JobState.STARTING, tmp_path, environment_lock=LOCK)
     assert building.reason is Reason.BUILDING_ENVIRONMENT
     assert "package-4==1 and 2 more" in (building.message or "")
@@ -43,11 +43,11 @@ def test_a_job_that_is_slow_to_start_says_what_it_waits_for(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("state", [JobState.STARTING, JobState.SCRIPT])
-def test_a_job_that_has_just_begun_or_runs_says_nothing(state: JobState, tmp_path: Path) -> None:
+def test_new_or_running_job_has_no_reason(state: JobState, tmp_path: Path) -> None:
     assert explained(state, tmp_path, after=1).message is None
 
 
-def test_a_job_whose_environment_is_built_says_how_far_the_download_is(tmp_path: Path) -> None:
+def test_job_in_environment_build_shows_download_progress(tmp_path: Path) -> None:
     building = explained(JobState.ENVIRONMENT, tmp_path, environment_lock=LOCK, message="5 GiB are CUDA.")
     assert "nothing downloaded yet: package-0==1" in (building.message or "")
     write_record(overlay_directory(LOCK, tmp_path), LOCK, downloads=Downloads(2**20, 3 * 2**20))

@@ -34,7 +34,7 @@ def written(database: Database) -> list[str]:
 
 
 class Counted:
-    """A database whose first transaction waits until all others stand in line behind it."""
+    """A database whose first transaction waits until all others queue behind it."""
 
     def __init__(self, database: Database) -> None:
         self.database = database
@@ -52,7 +52,7 @@ class Counted:
 
 
 def together(counted: Counted, names: list[str]) -> list[str | BaseException]:
-    """Write the first alone and the others, which come meanwhile, behind it."""
+    """Write the first transaction alone, and the others in the queue behind it."""
     group = GroupCommit(counted.write)
     with ThreadPoolExecutor(len(names)) as pool:
         futures = [pool.submit(group.run, lambda session: insert(session, names[0]))]
@@ -64,20 +64,20 @@ def together(counted: Counted, names: list[str]) -> list[str | BaseException]:
         return [future.exception() or future.result() for future in futures]
 
 
-def test_those_who_wait_share_a_commit(database: Database) -> None:
+def test_waiting_transactions_share_a_commit(database: Database) -> None:
     counted = Counted(database)
     assert together(counted, ["a", "b", "c", "d"]) == ["a", "b", "c", "d"]
     assert counted.transactions == 2
     assert written(database) == ["a", "b", "c", "d"]
 
 
-def test_one_that_fails_takes_nobody_with_it(database: Database) -> None:
+def test_failed_transaction_leaves_the_others_committed(database: Database) -> None:
     outcomes = together(Counted(database), ["a", "b", "b", "c"])
     assert sum(isinstance(outcome, BaseException) for outcome in outcomes) == 1
     assert written(database) == ["a", "b", "c"]
 
 
-def test_a_commit_that_fails_is_everybodys_failure(database: Database) -> None:
+def test_failed_commit_fails_every_transaction(database: Database) -> None:
     counted = Counted(database)
     write = counted.write
 

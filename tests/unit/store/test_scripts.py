@@ -27,7 +27,7 @@ def database(tmp_path: Path) -> Database:
     return Database(url)
 
 
-def test_a_script_that_an_upload_brought_which_was_undone_is_brought_by_the_next(database: Database) -> None:
+def test_script_of_an_undone_upload_is_stored_by_the_next_one(database: Database) -> None:
     with database.write() as session:
         undone = session.begin_nested()
         scripts.keep(session, SHA, CONTENT)
@@ -39,7 +39,7 @@ def test_a_script_that_an_upload_brought_which_was_undone_is_brought_by_the_next
     database.close()
 
 
-def test_a_script_that_is_there_is_looked_for_once_in_a_transaction(database: Database) -> None:
+def test_existing_script_is_queried_once_in_a_transaction(database: Database) -> None:
     with database.write() as session:
         scripts.keep(session, SHA, CONTENT)
     asked: list[str] = []

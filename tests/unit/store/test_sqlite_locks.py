@@ -11,8 +11,8 @@ from raylift.store import Store
 OPEN_AND_CLOSE = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.execute('SELECT count(*) FROM jobs'); c.close()"
 
 
-def test_opening_the_store_again_in_one_process_keeps_the_locks_of_what_is_open(tmp_path: Path) -> None:
-    """Else another process believes that it closes the last connection, and takes the write-ahead log from under ours."""
+def test_second_open_in_a_process_keeps_the_locks_of_the_first(tmp_path: Path) -> None:
+    """Otherwise another process takes its connection for the last one, and deletes the write-ahead log that ours uses."""
     file = tmp_path / "raylift.db"
     store = Store.open(f"sqlite:///{file}")
     store.migrate()

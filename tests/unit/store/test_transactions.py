@@ -27,7 +27,7 @@ def pragma(database: Database, name: str) -> object:
         return session.execute(text(f"PRAGMA {name}")).scalar_one()
 
 
-def test_sqlite_syncs_every_commit_and_waits_for_its_turn(database: Database) -> None:
+def test_sqlite_syncs_every_commit_and_waits_for_locks(database: Database) -> None:
     assert pragma(database, "journal_mode") == "wal"
     full = 2
     assert pragma(database, "synchronous") == full
@@ -35,7 +35,7 @@ def test_sqlite_syncs_every_commit_and_waits_for_its_turn(database: Database) ->
     assert pragma(database, "busy_timeout") == 30_000
 
 
-def test_the_file_is_its_owners_alone(database: Database, tmp_path: Path) -> None:
+def test_database_file_is_readable_by_its_owner_only(database: Database, tmp_path: Path) -> None:
     with database.write() as session:
         session.execute(text("CREATE TABLE t (a)"))
         modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in (tmp_path / "deep").iterdir()}
@@ -43,17 +43,17 @@ def test_the_file_is_its_owners_alone(database: Database, tmp_path: Path) -> Non
     assert set(modes.values()) == {0o600}
 
 
-def test_a_writer_holds_the_database_from_its_beginning(database: Database, tmp_path: Path) -> None:
+def test_writer_locks_the_database_from_its_start(database: Database, tmp_path: Path) -> None:
     with database.write() as session:
         session.execute(text("SELECT 1"))
         with closing(sqlite3.connect(tmp_path / "deep" / "store.db", timeout=0)) as other:
             with pytest.raises(sqlite3.OperationalError, match="locked"):
                 other.execute("BEGIN IMMEDIATE")
-            # Readers are never in the way, nor hindered.
+            # Readers neither block nor are blocked.
             other.execute("SELECT * FROM sqlite_master").fetchall()
 
 
-def test_what_fails_is_undone(database: Database) -> None:
+def test_failed_transaction_is_rolled_back(database: Database) -> None:
     with database.write() as session:
         session.execute(text("CREATE TABLE t (a)"))
 
@@ -68,7 +68,7 @@ def test_what_fails_is_undone(database: Database) -> None:
         assert session.execute(text("SELECT count(*) FROM t")).scalar_one() == 0
 
 
-def test_a_reader_writes_nothing(database: Database) -> None:
+def test_read_transaction_cannot_write(database: Database) -> None:
     with database.write() as session:
         session.execute(text("CREATE TABLE t (a)"))
     with database.read() as session:
@@ -77,7 +77,7 @@ def test_a_reader_writes_nothing(database: Database) -> None:
         assert session.execute(text("SELECT count(*) FROM t")).scalar_one() == 0
 
 
-def test_threads_take_turns(database: Database) -> None:
+def test_writers_of_several_threads_take_turns(database: Database) -> None:
     with database.write() as session:
         session.execute(text("CREATE TABLE t (a INTEGER)"))
         session.execute(text("INSERT INTO t VALUES (0)"))
@@ -97,7 +97,7 @@ def test_threads_take_turns(database: Database) -> None:
         assert session.execute(text("SELECT a FROM t")).scalar_one() == 200
 
 
-def test_a_store_without_tables_says_that_it_does_not_answer(tmp_path: Path) -> None:
+def test_store_without_tables_is_unavailable(tmp_path: Path) -> None:
     store = Store.open(f"sqlite:///{tmp_path}/store.db")
     with pytest.raises(EngineUnavailable):
         store.jobs.get("job_1")
@@ -111,7 +111,7 @@ def test_other_databases_are_refused(url: str) -> None:
 
 
 @pytest.mark.parametrize("url", ["postgresql://u@h/d", "postgresql+psycopg://u@h/d", "postgresql+psycopg2://u@h/d"])
-def test_postgresql_is_reached_through_psycopg(url: str) -> None:
+def test_postgresql_uses_psycopg(url: str) -> None:
     database = Database(url)
     assert database.url.drivername == "postgresql+psycopg"
     database.close()

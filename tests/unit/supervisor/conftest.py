@@ -1,4 +1,4 @@
-"""Jobs and deployments to plan for."""
+"""Jobs and deployments for the planners."""
 
 from __future__ import annotations
 

@@ -64,20 +64,20 @@ def reserved_for(
 
 
 class TestRoom:
-    def test_admits_in_order_what_fits(self) -> None:
+    def test_fitting_jobs_are_admitted_in_order(self) -> None:
         assert admitted(in_line(1, 1, 1)) == ["job_0", "job_1"]
 
-    def test_counts_what_runs_already(self, make_job: Make) -> None:
+    def test_running_jobs_take_room(self, make_job: Make) -> None:
         assert admitted(in_line(1), [make_job(JobState.SCRIPT, cpus=1.5)]) == []
 
-    def test_memory_limits_as_well_as_cpus(self) -> None:
+    def test_memory_limits_admission_too(self) -> None:
         jobs = [queued(f"job_{n}", 0.1, memory_bytes=5 * GIB) for n in range(3)]
         assert len(admitted(jobs, nodes=[node(8, gib=10)])) == 2
 
     def test_tenths_of_cpus_add_up(self) -> None:
         assert len(admitted(in_line(*[0.1] * 10), nodes=[node(1)], max_starting=20)) == 10
 
-    def test_few_are_on_their_way_at_a_time(self) -> None:
+    def test_few_jobs_start_at_a_time(self) -> None:
         assert len(admitted(in_line(*[0.1] * 10), nodes=[node(4)], starting=3, max_starting=4)) == 1
 
     def test_one_node_must_hold_all_of_a_request(self) -> None:
@@ -85,31 +85,31 @@ class TestRoom:
         assert not fits_some(Resources(3, GIB), [node(2), node(2)])
         assert not fits_some(Resources(1, GIB, gpus=1), [node(2)])
 
-    def test_nothing_is_admitted_without_nodes(self) -> None:
+    def test_no_job_is_admitted_without_nodes(self) -> None:
         assert admitted(in_line(1), nodes=[]) == []
 
 
 class TestOrder:
-    def test_priority_goes_before_everything(self) -> None:
+    def test_higher_priority_goes_first(self) -> None:
         jobs = [queued("job_old", 2, owner="a", age=99), queued("job_urgent", 2, owner="b", priority=51)]
         assert admitted(jobs) == ["job_urgent"]
 
-    def test_who_holds_less_goes_first(self, make_job: Make) -> None:
+    def test_owner_with_the_smaller_share_goes_first(self, make_job: Make) -> None:
         running = [make_job(JobState.SCRIPT, job_id="job_R", cpus=1, owner="a", created_at=EARLIER)]
         jobs = [queued("job_a", owner="a", age=99), queued("job_b", owner="b")]
         assert admitted(jobs, running) == ["job_b"]
 
-    def test_what_has_passed_a_job_does_not_count_against_it(self, make_job: Make) -> None:
+    def test_jobs_that_passed_a_waiting_job_do_not_count_against_it(self, make_job: Make) -> None:
         running = [make_job(JobState.SCRIPT, job_id="job_R", cpus=1, owner="a", created_at=NOW)]
         jobs = [queued("job_a", owner="a", age=99), queued("job_b", owner="b")]
         assert admitted(jobs, running) == ["job_a"]
 
-    def test_owners_take_turns(self) -> None:
+    def test_owners_with_equal_shares_take_turns(self) -> None:
         jobs = [queued(f"job_a{n}", owner="a", age=99 - n) for n in range(9)] + [queued("job_b", owner="b")]
         assert admitted(jobs, nodes=[node(3)]) == ["job_a0", "job_b", "job_a1"]
 
-    def test_the_share_is_that_of_the_scarcest_resource(self, make_job: Make) -> None:
-        # One CPU of eight is an eighth; a tenth of a CPU with half of the memory is a half.
+    def test_share_is_that_of_the_scarcest_resource(self, make_job: Make) -> None:
+        # One CPU of eight is an eighth. A tenth of a CPU with half of the memory is a half.
         running = [
             make_job(JobState.SCRIPT, job_id="job_R", cpus=1, owner="a", created_at=EARLIER),
             make_job(JobState.SCRIPT, job_id="job_S", cpus=0.1, memory_bytes=8 * GIB, owner="b", created_at=EARLIER),
@@ -117,22 +117,22 @@ class TestOrder:
         jobs = [queued("job_b", owner="b", age=99), queued("job_a", owner="a")]
         assert admitted(jobs, running, [node(8)], max_starting=1) == ["job_a"]
 
-    def test_age_decides_between_equals(self) -> None:
+    def test_older_job_goes_first_between_equals(self) -> None:
         assert admitted([queued("job_a", 2, owner="a"), queued("job_b", 2, owner="b", age=1)]) == ["job_b"]
 
 
 class TestReservation:
-    def test_a_large_job_that_does_not_fit_yet_is_not_starved(self, make_job: Make) -> None:
+    def test_large_job_that_does_not_fit_yet_is_not_starved(self, make_job: Make) -> None:
         assert admitted(in_line(2, 1, 1), [make_job(JobState.SCRIPT, cpus=1)]) == []
 
-    def test_small_jobs_use_the_nodes_that_are_not_reserved(self, make_job: Make) -> None:
+    def test_small_jobs_use_nodes_without_a_reservation(self, make_job: Make) -> None:
         running = [make_job(JobState.SCRIPT, job_id="job_R", cpus=1), make_job(JobState.SCRIPT, job_id="job_S", cpus=3)]
         assert admitted(in_line(4, 1), running, [node(4), node(2)]) == ["job_1"]
 
-    def test_a_job_no_node_could_hold_reserves_nothing(self) -> None:
+    def test_job_that_fits_no_node_reserves_nothing(self) -> None:
         assert admitted(in_line(64, 1)) == ["job_1"]
 
-    def test_it_is_kept_against_owners_who_hold_less(self, make_job: Make) -> None:
+    def test_reservation_is_kept_against_owners_with_smaller_shares(self, make_job: Make) -> None:
         running = [
             make_job(JobState.SCRIPT, cpus=1, owner="a", created_at=EARLIER),
             make_job(JobState.SCRIPT, job_id="job_S", cpus=1, owner="b"),
@@ -142,7 +142,7 @@ class TestReservation:
         assert reserved_for(jobs, running, [node(2)], "job_large") == "job_large"
         assert admitted(jobs, running[:1], reserved_for="job_large") == []
 
-    def test_it_is_kept_while_no_more_may_start(self, make_job: Make) -> None:
+    def test_reservation_is_kept_while_no_more_jobs_may_start(self, make_job: Make) -> None:
         jobs = [queued("job_large", 2), queued("job_small", age=9)]
         decided = admit(
             jobs,
@@ -155,7 +155,7 @@ class TestReservation:
         )
         assert (decided.admitted, decided.reserved_for, decided.reserved_node) == ([], "job_large", "node_0")
 
-    def test_younger_jobs_leave_enough_of_the_quota_for_a_large_one(self, make_job: Make) -> None:
+    def test_younger_jobs_leave_quota_for_a_large_one(self, make_job: Make) -> None:
         running = [make_job(JobState.SCRIPT, cpus=2, owner="b")]
         jobs = [queued("job_b", 4, owner="b", age=9), queued("job_large", 4, owner="a", age=5), queued("job_small", owner="a")]
         nodes = [node(4), node(2)]
@@ -163,12 +163,12 @@ class TestReservation:
         assert admitted(jobs, running, nodes, **how) == ["job_small"]
         assert admitted(jobs, running, nodes, quotas={"a": Quota(max_running_jobs=1)}, **how) == []
 
-    def test_it_gives_way_to_a_higher_priority(self, make_job: Make) -> None:
+    def test_reservation_yields_to_a_higher_priority(self, make_job: Make) -> None:
         running = [make_job(JobState.SCRIPT, cpus=1)]
         jobs = [queued("job_large", 2), queued("job_urgent", 1, priority=51)]
         assert admitted(jobs, running, reserved_for="job_large") == ["job_urgent"]
 
-    def test_a_job_without_gpus_leaves_those_that_have_some_to_others(self, make_job: Make) -> None:
+    def test_job_without_gpus_avoids_nodes_with_gpus(self, make_job: Make) -> None:
         running = [
             make_job(JobState.SCRIPT, job_id="job_R", cpus=1, gpus=1.0),
             make_job(JobState.SCRIPT, job_id="job_S", cpus=1),
@@ -176,7 +176,7 @@ class TestReservation:
         jobs = [queued("job_large", 4, age=9), queued("job_gpu", 1, gpus=1.0)]
         assert admitted(jobs, running, [node(4, gpus=2), node(4)]) == ["job_gpu"]
 
-    def test_a_busy_gpu_does_not_make_its_node_a_better_one(self, make_job: Make) -> None:
+    def test_busy_gpu_does_not_make_its_node_preferred(self, make_job: Make) -> None:
         running = [
             make_job(JobState.SCRIPT, job_id="job_R", cpus=1, gpus=1.0),
             make_job(JobState.SCRIPT, job_id="job_S", cpus=3),
@@ -186,54 +186,54 @@ class TestReservation:
 
 
 class TestPlaces:
-    def test_a_job_is_counted_where_it_runs(self, make_job: Make) -> None:
+    def test_job_counts_on_the_node_it_runs_on(self, make_job: Make) -> None:
         running = [make_job(JobState.SCRIPT, job_id="job_R", cpus=1)]
         nodes = [node(2), node(1)]
-        # Where it would fit best leaves the large node free; where it is does not.
+        # The best fit would leave the large node free. The real node does not.
         assert decide(in_line(2), running, nodes, {}).placed == {"job_0": "node_0"}
         assert decide(in_line(2), running, nodes, {"job_R": "node_0"}).placed == {}
 
-    def test_the_roomiest_node_by_what_really_runs_there_is_set_aside(self, make_job: Make) -> None:
+    def test_node_with_the_most_real_room_is_reserved(self, make_job: Make) -> None:
         running = [make_job(JobState.SCRIPT, job_id="job_R", cpus=1), make_job(JobState.SCRIPT, job_id="job_S", cpus=2)]
         for places in ({"job_R": "node_0", "job_S": "node_1"}, {"job_R": "node_1", "job_S": "node_0"}):
             decided = decide(in_line(4), running, [node(4), node(4)], places)
             assert (decided.reserved_for, decided.reserved_node) == ("job_0", places["job_R"])
 
-    def test_a_node_that_a_started_job_waits_for_is_overfull(self, make_job: Make) -> None:
-        # Ray started job_S, which was taken to go to node_0, in the place of job_R on node_1.
+    def test_node_that_a_started_job_waits_for_is_full(self, make_job: Make) -> None:
+        # Ray started job_S, planned for node_0, in place of job_R on node_1.
         running = [make_job(JobState.STARTING, job_id="job_R", cpus=4), make_job(JobState.SCRIPT, job_id="job_S", cpus=1)]
         places = {"job_R": "node_1", "job_S": "node_1"}
         decided = decide(in_line(1), running, [node(2), node(4)], places)
         assert (decided.placed, decided.overfull) == ({"job_0": "node_0"}, {"node_1"})
         assert decide(in_line(1), running[:1], [node(2), node(4)], places).overfull == frozenset()
 
-    def test_a_node_that_has_left_took_its_jobs_along(self, make_job: Make) -> None:
+    def test_jobs_of_a_removed_node_do_not_count(self, make_job: Make) -> None:
         running = [make_job(JobState.SCRIPT, job_id="job_R", cpus=2)]
         assert decide(in_line(2), running, [node(2)], {"job_R": "gone"}).placed == {"job_0": "node_0"}
 
 
 class TestQuota:
-    def test_bounds_the_jobs_that_run(self, make_job: Make) -> None:
+    def test_quota_limits_running_jobs(self, make_job: Make) -> None:
         running = [make_job(JobState.SCRIPT, cpus=0.1)]
         assert admitted(in_line(0.1, 0.1, 0.1), running, quotas={"local": Quota(max_running_jobs=2)}) == ["job_0"]
 
-    def test_bounds_cpus_and_memory(self) -> None:
+    def test_quota_limits_cpus_and_memory(self) -> None:
         assert len(admitted(in_line(*[0.1] * 5), quotas={"local": Quota(max_cpus=0.3)})) == 3
         assert len(admitted(in_line(*[0.1] * 5), quotas={"local": Quota(max_memory_bytes=2 * GIB)})) == 2
 
-    def test_others_pass_a_job_over_its_quota(self) -> None:
+    def test_other_jobs_pass_a_job_over_its_quota(self) -> None:
         jobs = [queued("job_a", 2, owner="a", age=9), queued("job_b", owner="b")]
         assert admitted(jobs, quotas={"a": Quota(max_running_jobs=0)}) == ["job_b"]
 
-    def test_a_job_over_its_quota_reserves_nothing(self, make_job: Make) -> None:
+    def test_job_over_its_quota_reserves_nothing(self, make_job: Make) -> None:
         running = [make_job(JobState.SCRIPT, cpus=1, owner="a")]
         jobs = [queued("job_a", 2, owner="a", priority=90), queued("job_b", owner="b")]
         assert admitted(jobs, running, quotas={"a": Quota(max_cpus=2)}) == ["job_b"]
 
-    def test_small_jobs_of_an_owner_do_not_eat_the_quota_a_large_one_of_its_waits_for(self, make_job: Make) -> None:
+    def test_small_jobs_leave_the_quota_to_a_waiting_large_one(self, make_job: Make) -> None:
         running = [make_job(JobState.SCRIPT, cpus=1, owner="a")]
         jobs = [queued("job_large", 2, owner="a", age=9), queued("job_small", 1, owner="a")]
         assert admitted(jobs, running, [node(4)], quotas={"a": Quota(max_cpus=2)}) == []
 
-    def test_a_job_that_breaks_the_quota_by_itself_does_not_hold_others_back(self) -> None:
+    def test_job_larger_than_its_quota_delays_no_other(self) -> None:
         assert admitted(in_line(2, 1), [], [node(4)], quotas={"local": Quota(max_cpus=1)}) == ["job_1"]

@@ -1,4 +1,4 @@
-"""Whatever is asked for: nothing is given twice, and nobody waits for ever."""
+"""Properties of admission: no resource is given twice, and no job waits forever."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def job_of(queued: QueuedJob) -> Job:
 
 
 class Ray(Enum):
-    """Where Ray starts what is let go: it knows nothing of admission's plans but the node to avoid."""
+    """Ray's way to place started jobs. It does not know admission's plans, except for the node to avoid."""
 
     AS_ADMISSION_THINKS = auto()
     WHERE_LEAST_IS_LEFT = auto()
@@ -109,7 +109,7 @@ class World:
         return fits_some(wanted, self.nodes.values()) and self.quotas.get(owner, Quota()).exceeded_by(wanted, NOTHING) is None
 
     def _heads(self) -> list[QueuedJob]:
-        """As the store gives them: the first of each owner."""
+        """The queue heads of each owner, as the store returns them."""
         return [job for owner in OWNERS for job in islice((j for j in self.waiting.values() if j.owner == owner), 50)]
 
     def _let_ray_start(self) -> None:
@@ -146,7 +146,7 @@ NOTHING = held_by_owner([])["nobody"]
 
 @settings(deadline=None)
 @given(nodes, st.dictionaries(st.sampled_from(OWNERS), quotas), st.lists(requests, max_size=25))
-def test_all_that_can_run_is_run_and_nothing_is_given_twice(
+def test_every_job_that_fits_runs_and_no_resource_is_given_twice(
     cluster: list[Resources], limits: dict[str, Quota], uploads: list[tuple[str, Resources, int]]
 ) -> None:
     world = World(named(cluster), limits)
@@ -167,7 +167,7 @@ def test_all_that_can_run_is_run_and_nothing_is_given_twice(
 
 
 @settings(max_examples=60, deadline=None)
-@example(  # Jobs that run were once counted where they would fit best, not where they are: no node ever looked empty.
+@example(  # Running jobs once counted on their best fit instead of their real node: no node ever looked empty.
     [Resources(1.0, 4 * GIB, 1.0), Resources(1.0, 16 * GIB)],
     {},
     Resources(0.1, GIB),
@@ -176,7 +176,7 @@ def test_all_that_can_run_is_run_and_nothing_is_given_twice(
     2,
     Ray.AS_ADMISSION_THINKS,
 )
-@example(  # A job that was let go once waited in Ray for ever: Ray started all later ones on the node that it waited for.
+@example(  # A started job once waited in Ray forever: Ray started all later ones on the node that it waited for.
     [Resources(1.0, 4 * GIB), Resources(2.0, 16 * GIB, 1.0)],
     {},
     Resources(0.1, GIB),
@@ -185,7 +185,7 @@ def test_all_that_can_run_is_run_and_nothing_is_given_twice(
     2,
     Ray.WHERE_MOST_IS_LEFT,
 )
-@example(  # Ann's small jobs passed her large one and made her share larger than bob's: the reservation was always his.
+@example(  # Ann's small jobs passed her large one and made her share larger than Bob's: the reservation was always his.
     [Resources(1.0, 16 * GIB, 1.0), Resources(2.0, 16 * GIB)],
     {},
     Resources(0.5, 16 * GIB),
@@ -204,7 +204,7 @@ def test_all_that_can_run_is_run_and_nothing_is_given_twice(
     Ray.WHERE_MOST_IS_LEFT,
 )
 @given(nodes, st.dictionaries(st.sampled_from(OWNERS), quotas), wants, wants, wants, st.integers(1, 5), st.sampled_from(Ray))
-def test_no_job_starves_while_others_keep_coming(
+def test_no_job_starves_while_others_arrive(
     cluster: list[Resources],
     limits: dict[str, Quota],
     mine: Resources,
@@ -213,7 +213,7 @@ def test_no_job_starves_while_others_keep_coming(
     length: int,
     ray: Ray,
 ) -> None:
-    """One job of ann's, while ann herself, bob and cid hand in others without end, and Ray places them as it likes."""
+    """One job of Ann, while Ann, Bob and Cid submit others without end, and Ray places them in any way."""
     world = World(named(cluster), limits, ray)
     rounds: dict[str, int] = {}
 

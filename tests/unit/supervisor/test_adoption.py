@@ -1,4 +1,4 @@
-"""Ray's records of what is over: when they are cleared away, and that no other is."""
+"""Removal of Ray's records of ended jobs, and of no others."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ EMPTY_SCRIPT = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855
 
 
 class Records:
-    """In the place of Ray's."""
+    """Fake of Ray's job records."""
 
     def __init__(self) -> None:
         self.deleted: list[str] = []
@@ -61,7 +61,7 @@ def adoption(tmp_path: Path, store: Store, records: Records) -> Adoption:
 
 @pytest.fixture
 def ended(store: Store) -> Callable[[int], RaySnapshot]:
-    """Ray's list of so many jobs that have ended, all recorded in the store."""
+    """Ray's list with the given number of ended jobs, all recorded in the store."""
     lease = store.leases.acquire("supervisor", "me", now=NOW, seconds=15)
     assert lease is not None
 
@@ -79,7 +79,9 @@ def ended(store: Store) -> Callable[[int], RaySnapshot]:
     return make
 
 
-def test_records_go_when_no_job_starts(adoption: Adoption, records: Records, ended: Callable[[int], RaySnapshot]) -> None:
+def test_records_are_removed_when_no_job_starts(
+    adoption: Adoption, records: Records, ended: Callable[[int], RaySnapshot]
+) -> None:
     snapshot = ended(3)
     assert not adoption.has_much_to_forget(others_start=False)
     adoption.scan(snapshot, active=["job_001-a1"])
@@ -90,12 +92,12 @@ def test_records_go_when_no_job_starts(adoption: Adoption, records: Records, end
     assert not adoption.has_much_to_forget(others_start=False)
 
 
-def test_a_long_list_is_cleared_away_also_while_jobs_start(adoption: Adoption, ended: Callable[[int], RaySnapshot]) -> None:
+def test_long_list_is_removed_even_while_jobs_start(adoption: Adoption, ended: Callable[[int], RaySnapshot]) -> None:
     adoption.scan(ended(60), active=[])
     assert adoption.has_much_to_forget(others_start=True)
 
 
-def test_what_ray_does_not_delete_now_is_deleted_later(
+def test_record_that_ray_keeps_is_deleted_later(
     adoption: Adoption, records: Records, ended: Callable[[int], RaySnapshot]
 ) -> None:
     snapshot = ended(2)

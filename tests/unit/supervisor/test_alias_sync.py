@@ -1,4 +1,4 @@
-"""Aliases that move in MLflow are seen, once, and are not taken for the platform's own moves."""
+"""Alias moves in MLflow are recorded once, and moves by the platform are not taken for MLflow's."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def moves(store: Store, name: str) -> list[tuple[str, str | None, str | None]]:
     return [(c.who, c.before_version, c.after_version) for c in store.traffic.history(name, limit=9) if c.alias]
 
 
-def test_moves_are_written_once(store: Store, registry: FakeRegistry, watch: AliasSync) -> None:
+def test_alias_move_is_recorded_once(store: Store, registry: FakeRegistry, watch: AliasSync) -> None:
     for version in ("1", "2"):
         registry.aliases["m", "champion"] = version
         watch.sync_all()
@@ -55,16 +55,14 @@ def test_moves_are_written_once(store: Store, registry: FakeRegistry, watch: Ali
     assert moves(store, "m") == [("mlflow", "2", None), ("mlflow", "1", "2"), ("mlflow", None, "1")]
 
 
-def test_between_two_looks_at_all_only_routed_models_are_asked(store: Store, registry: FakeRegistry, watch: AliasSync) -> None:
+def test_only_routed_models_are_read_between_two_full_syncs(store: Store, registry: FakeRegistry, watch: AliasSync) -> None:
     store.traffic.put("m", TABLE, who="ann", now=NOW)
     registry.aliases |= {("m", "champion"): "1", ("other", "champion"): "1"}
     watch.sync_routed()
     assert (len(moves(store, "m")), len(moves(store, "other")), registry.asked) == (1, 0, 1)
 
 
-def test_a_model_that_is_deleted_has_neither_aliases_nor_a_table(
-    store: Store, registry: FakeRegistry, watch: AliasSync
-) -> None:
+def test_deleted_model_loses_its_aliases_and_table(store: Store, registry: FakeRegistry, watch: AliasSync) -> None:
     store.traffic.put("m", TABLE, who="ann", now=NOW)
     registry.aliases["m", "champion"] = "1"
     watch.sync_routed()
@@ -77,12 +75,12 @@ def test_a_model_that_is_deleted_has_neither_aliases_nor_a_table(
     assert (newest.who, newest.action, newest.before) == ("mlflow", TrafficAction.DELETE, TABLE)
 
 
-def test_what_the_platform_moves_is_not_taken_for_mlflows(store: Store, registry: FakeRegistry, watch: AliasSync) -> None:
+def test_alias_move_by_the_platform_is_not_credited_to_mlflow(store: Store, registry: FakeRegistry, watch: AliasSync) -> None:
     registry.aliases["m", "champion"] = "1"
     watch.sync_all()
 
     class Quick(FakeRegistry):
-        """The supervisor looks in the moment between MLflow's move and the platform's own record of it."""
+        """The supervisor reads between MLflow's move and the platform's own record of it."""
 
         def set_alias(self, name: str, alias: str, version: str) -> None:
             registry.set_alias(name, alias, version)

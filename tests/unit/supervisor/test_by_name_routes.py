@@ -16,23 +16,23 @@ READY = Deployment(
 ROUTE = {"churn": "/v2/models/churn/versions/9"}
 
 
-def test_the_newest_version_that_answers_gets_the_model() -> None:
+def test_newest_answering_version_gets_the_route() -> None:
     older, newest = replace(READY, version="9"), replace(READY, version="10")
     assert by_name_routes([newest, older]) == {"churn": "/v2/models/churn/versions/10"}
 
 
-def test_a_newer_version_that_does_not_answer_yet_changes_nothing() -> None:
+def test_newer_starting_version_changes_no_route() -> None:
     for status in (DeploymentStatus.PENDING, DeploymentStatus.STARTING, DeploymentStatus.UNHEALTHY):
         assert by_name_routes([READY, replace(READY, version="10", status=status, replicas=0, ready_at=None)]) == ROUTE
 
 
-def test_a_newer_version_without_a_process_is_left_to_the_gateway_which_starts_one() -> None:
+def test_newer_version_at_zero_is_left_to_the_gateway() -> None:
     asleep = replace(READY, version="10", status=DeploymentStatus.SCALED_TO_ZERO, replicas=0)
     for status in (DeploymentStatus.SCALED_TO_ZERO, DeploymentStatus.PENDING, DeploymentStatus.STARTING):
         assert by_name_routes([READY, replace(asleep, status=status)]) == {}, "the requests went back to the older one"
 
 
-def test_replicas_go_on_while_a_change_is_applied() -> None:
+def test_route_is_kept_while_a_change_is_applied() -> None:
     assert by_name_routes([replace(READY, status=DeploymentStatus.STARTING)]) == ROUTE
 
 
@@ -63,14 +63,14 @@ THIRD, NINTH, CHAMPION = Target("3"), Target("9"), Target(alias="champion")
 ROWS = [READY, replace(READY, version="3")]
 
 
-def test_a_table_of_one_version_sends_its_requests_there() -> None:
+def test_table_with_one_version_gives_its_route() -> None:
     older = {"churn": "/v2/models/churn/versions/3"}
     assert by_name_routes(ROWS, tables=[record((THIRD, 1.0))]) == older
     assert by_name_routes(ROWS, tables=[record((THIRD, 1.0), (NINTH, 0.0), sticky=Sticky(header="X-User"))]) == older
     assert by_name_routes(ROWS, tables=[replace(record((THIRD, 1.0)), table=None)]) == ROUTE
 
 
-def test_an_alias_is_where_it_was_last_seen() -> None:
+def test_alias_in_a_table_has_its_last_known_version() -> None:
     table = record((CHAMPION, 1.0))
     for version, routes in (("3", {"churn": "/v2/models/churn/versions/3"}), ("4", {}), (None, {})):
         assert by_name_routes(ROWS, tables=[table], aliases=[AliasRecord("churn", "champion", version, 1)]) == routes

@@ -43,12 +43,12 @@ BEST = autologged("SVC", ModelKind.PREDICTOR, "run-5", model="best_estimator")
         (["churn", "churn", "model"], 1),
     ],
 )
-def test_named_like_the_registered_model_then_model_then_the_last(names: list[str], chosen: int) -> None:
+def test_choice_is_the_model_s_name_then_model_then_the_last(names: list[str], chosen: int) -> None:
     models = logged(*names)
     assert choose_model(models, "churn") == models[chosen]
 
 
-def test_no_model_is_none() -> None:
+def test_no_logged_model_gives_none() -> None:
     assert choose_model([], "churn") is None
 
 
@@ -65,11 +65,11 @@ def test_no_model_is_none() -> None:
         ([DUMMY], DUMMY),
     ],
 )
-def test_supervised_then_the_last_among_autologged_models(models: list[LoggedModel], chosen: LoggedModel) -> None:
+def test_choice_among_autologged_models_is_supervised_then_last(models: list[LoggedModel], chosen: LoggedModel) -> None:
     assert choose_model(models, "churn") == chosen
 
 
-def test_an_explicitly_logged_model_precedes_autologged_ones() -> None:
+def test_explicitly_logged_model_precedes_autologged_ones() -> None:
     (explicit,) = logged("scaler")
     assert choose_model([explicit, LOGISTIC], "churn") == explicit
 
@@ -87,16 +87,16 @@ def test_an_explicitly_logged_model_precedes_autologged_ones() -> None:
         ("KMeans", None),
     ],
 )
-def test_the_upload_chooses_by_name_class_or_run(register: str, chosen: LoggedModel | None) -> None:
+def test_upload_can_choose_by_name_class_or_run(register: str, chosen: LoggedModel | None) -> None:
     models = [LOGISTIC, PCA, DUMMY, SEARCH, BEST]
     assert choose_model(models, "churn", register, [run("run-1", name="upbeat-cow-1")]) == chosen
 
 
-def test_a_class_inside_a_search_is_found_where_no_plain_one_is() -> None:
+def test_class_inside_a_search_is_found_without_a_plain_one() -> None:
     assert choose_model([LOGISTIC, SEARCH], "churn", "SVC") == SEARCH
 
 
-def test_the_message_names_what_was_chosen_and_the_others() -> None:
+def test_message_names_the_chosen_model_and_the_others() -> None:
     said = choice(LOGISTIC, [LOGISTIC, PCA, SEARCH], [run("run-1", name="upbeat-cow-1")])
     assert "LogisticRegression ('model' of run upbeat-cow-1)" in said
     assert "PCA ('model')" in said
@@ -105,7 +105,7 @@ def test_the_message_names_what_was_chosen_and_the_others() -> None:
     assert choice(LOGISTIC, [LOGISTIC], []) == ""
 
 
-def test_a_choice_that_matches_nothing_is_told_with_what_there_is() -> None:
+def test_choice_without_a_match_lists_the_models() -> None:
     said = no_model("churn", "KMeans", [LOGISTIC, PCA], [])
     assert "'KMeans'" in said
     assert "LogisticRegression" in said
@@ -123,22 +123,22 @@ def test_a_choice_that_matches_nothing_is_told_with_what_there_is() -> None:
         ("of somebody", "mlflow.sklearn.log_model", False),
     ],
 )
-def test_advice_is_in_the_words_of_the_scripts_library(library: str | None, call: str, autologs: bool) -> None:
+def test_hint_names_the_library_of_the_script(library: str | None, call: str, autologs: bool) -> None:
     said = no_model("churn", None, [], [], ScriptNotes(library=library))
     assert call in said
     assert ("leave autolog on" in said) is autologs
 
 
-def test_autologging_that_failed_is_told() -> None:
+def test_failed_autologging_is_reported() -> None:
     said = no_model("churn", None, [], [], ScriptNotes(autolog_failure="keras: no module"))
     assert "Autologging failed (keras: no module)." in said
 
 
-def test_runs_are_counted() -> None:
+def test_message_counts_the_runs() -> None:
     assert "2 MLflow runs" in no_model("churn", None, [], [run("a"), run("b")])
 
 
-def test_the_run_that_made_the_version_is_the_jobs() -> None:
+def test_run_of_the_version_is_the_job_s_run() -> None:
     runs = [run("a"), run("b"), run("c", parent="a")]
     assert choose_run(runs, "a") == runs[0]
     assert choose_run(runs, None) == runs[1]
@@ -146,7 +146,7 @@ def test_the_run_that_made_the_version_is_the_jobs() -> None:
     assert choose_run([], None) is None
 
 
-def test_a_job_with_several_runs_says_whose_metrics_it_shows() -> None:
+def test_job_with_several_runs_names_the_run_of_its_metrics() -> None:
     runs = [run("a", name="first"), run("b", name="second"), run("c", parent="b", name="candidate")]
     said = whose_metrics(runs[1], runs)
     assert "those of run second" in said
@@ -156,6 +156,6 @@ def test_a_job_with_several_runs_says_whose_metrics_it_shows() -> None:
     assert "and 2 more" in whose_metrics(runs[0], [runs[0], *(run(str(number)) for number in range(7))])
 
 
-def test_in_a_sweep_the_last_run_beneath_its_own_is_the_jobs() -> None:
+def test_last_child_run_is_the_job_s_run_in_a_sweep() -> None:
     runs = [run("a", parent="sweep"), run("b", parent="sweep"), run("c", parent="b")]
     assert choose_run(runs, None) == runs[1]

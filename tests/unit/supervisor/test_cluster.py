@@ -11,7 +11,7 @@ WORKER = {"NodeID": "w", "Alive": True, "Resources": {"CPU": 8.0, "memory": 50.0
 DEAD = {"NodeID": "d", "Alive": False, "Resources": {"CPU": 64.0}}
 
 
-def test_the_serving_reserve_is_the_heads(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_serving_reserve_is_on_the_head(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ray, "nodes", lambda: [HEAD, DEAD, WORKER])
     nodes = Cluster(serving_reserve_cpus=1.0).nodes()
     assert [(node.node_id, node.cpus, node.memory_bytes, node.gpus) for node in nodes] == [
@@ -20,7 +20,7 @@ def test_the_serving_reserve_is_the_heads(monkeypatch: pytest.MonkeyPatch) -> No
     ]
 
 
-def test_a_cluster_that_does_not_answer_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_silent_cluster_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
     def away() -> None:
         raise ConnectionError("gone")
 

@@ -37,7 +37,7 @@ RUNS = [
         ("KILLED", STOPPED_AT, ["own, open", "job's", "ended by the stop"]),
     ],
 )
-def test_open_runs_end_with_the_job_and_its_own_as_it_does(status: str, stopped_at: datetime | None, ended: list[str]) -> None:
+def test_open_runs_end_with_the_status_of_the_job(status: str, stopped_at: datetime | None, ended: list[str]) -> None:
     tracking: Any = Tracking()
     end_runs(tracking, RUNS, status, stopped_at=stopped_at)
     assert tracking.ended == [(name, status) for name in ended]
@@ -53,5 +53,5 @@ def test_open_runs_end_with_the_job_and_its_own_as_it_does(status: str, stopped_
         (Reason.NODE_LOST, "FAILED"),
     ],
 )
-def test_what_ends_a_script_from_outside_kills_its_runs(reason: Reason, status: str) -> None:
+def test_runs_of_a_stopped_script_are_killed(reason: Reason, status: str) -> None:
     assert status_of_runs(reason) == status

@@ -1,4 +1,4 @@
-"""The executor on a real store (SQLite): what it does when its engines fail in ways that nobody foresaw."""
+"""The job executor on a real store (SQLite), with engines that fail in unexpected ways."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ NOW = datetime(2026, 1, 2, tzinfo=UTC)
 
 
 class Failing:
-    """Stands for an engine: every method raises."""
+    """A failing engine: every method raises."""
 
     def __init__(self, error: Exception) -> None:
         self.error = error
@@ -89,14 +89,14 @@ def world(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[World]:
 
 @pytest.fixture
 def uv(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Resolves everything into humanize, and builds it at once."""
+    """Resolves everything to humanize, and builds it at once."""
     monkeypatch.setattr(preparation, "lock_of", lambda *_, **__: ("humanize==4.9.0",))
     monkeypatch.setattr(preparation, "ensure_overlay", lambda *_, **__: Path("python"))
     monkeypatch.setattr(preparation, "make_room_after_build", lambda *_: None)
 
 
 @pytest.mark.parametrize("world", [RuntimeError("a defect")], indirect=True)
-def test_a_job_whose_next_step_always_fails_does_not_keep_its_place_for_ever(world: World) -> None:
+def test_job_fails_after_ten_failures_of_a_step(world: World) -> None:
     job = world.job(JobState.STARTING)
     for _ in range(9):
         with pytest.raises(RuntimeError):
@@ -105,14 +105,14 @@ def test_a_job_whose_next_step_always_fails_does_not_keep_its_place_for_ever(wor
     ended = world.store.jobs.get(job.job_id)
     assert (ended.state, ended.reason) == (JobState.FAILED, Reason.SUBMISSION_ERROR)
     assert "a defect" in (ended.message or "")
-    # Should Ray have taken it all the same.
+    # In case Ray took it.
     assert AttemptDirectory(world.settings.attempts_dir, "job_A-a1").stop_requested_at() is not None
 
 
 @pytest.mark.parametrize("world", [EngineUnavailable("MLflow is away")], indirect=True)
-def test_a_registration_is_given_ten_minutes_from_the_first_try_not_from_the_scripts_end(world: World) -> None:
+def test_registration_is_given_up_ten_minutes_after_its_first_try(world: World) -> None:
     job = world.job(JobState.STARTING, JobState.SCRIPT, JobState.REGISTRATION)
-    # The platform was down for an hour; MLflow is not up again yet.
+    # The platform was down for an hour, and MLflow is not up again yet.
     world.now = NOW + timedelta(hours=1)
     for minutes in (0, 9):
         world.now += timedelta(minutes=minutes)
@@ -124,7 +124,7 @@ def test_a_registration_is_given_ten_minutes_from_the_first_try_not_from_the_scr
 
 
 @pytest.mark.parametrize("world", [RuntimeError("Ray was asked for something")], indirect=True)
-def test_a_job_cancelled_since_admission_looked_is_not_let_go(world: World) -> None:
+def test_job_cancelled_during_admission_is_not_started(world: World) -> None:
     world.job()
     world.executor.start(world.lease, world.store.jobs.request_cancel("job_A", now=NOW))
     ended = world.store.jobs.get("job_A")
@@ -133,7 +133,7 @@ def test_a_job_cancelled_since_admission_looked_is_not_let_go(world: World) -> N
 
 @pytest.mark.parametrize("world", [RuntimeError("Ray was asked")], indirect=True)
 @pytest.mark.usefixtures("uv")
-def test_requirements_are_resolved_in_the_step_that_lets_the_job_go(world: World) -> None:
+def test_requirements_are_resolved_in_the_step_that_starts_the_job(world: World) -> None:
     job = world.job(requirements=("humanize",))
     with pytest.raises(RuntimeError, match="Ray was asked"):
         world.executor.start(world.lease, job)
@@ -145,7 +145,7 @@ def test_requirements_are_resolved_in_the_step_that_lets_the_job_go(world: World
 @pytest.mark.parametrize("world", [RuntimeError("Ray was asked for something")], indirect=True)
 @pytest.mark.parametrize(("module", "step"), [(preparation, "lock_of"), (submit, "runtime_env_for")])
 @pytest.mark.usefixtures("uv")
-def test_a_cancel_before_the_submission_keeps_the_job_from_ray(
+def test_job_cancelled_before_its_submission_does_not_reach_ray(
     world: World, monkeypatch: pytest.MonkeyPatch, module: ModuleType, step: str
 ) -> None:
     job = world.job(JobState.ENVIRONMENT, requirements=("humanize",))
@@ -159,13 +159,13 @@ def test_a_cancel_before_the_submission_keeps_the_job_from_ray(
     world.executor.execute(world.lease, job, Prepare())
     ended = world.store.jobs.get(job.job_id)
     assert (ended.state, ended.reason) == (JobState.CANCELLED, Reason.CANCELLED_BY_USER)
-    # Should an earlier try of the submission have reached Ray all the same.
+    # In case an earlier try of the submission reached Ray.
     assert AttemptDirectory(world.settings.attempts_dir, "job_A-a1").stop_requested_at() is not None
 
 
 @pytest.mark.parametrize("world", [RuntimeError("Ray was asked")], indirect=True)
 @pytest.mark.parametrize(("mechanism", "in_overlay"), [("overlay", True), ("ray_uv", False)])
-def test_the_wrapper_is_told_whether_ray_was_told_of_the_overlay(world: World, mechanism: str, *, in_overlay: bool) -> None:
+def test_attempt_says_if_ray_was_asked_for_the_overlay(world: World, mechanism: str, *, in_overlay: bool) -> None:
     job = world.job(JobState.STARTING)
     environments = EnvironmentSettings.model_validate({"mechanism": mechanism})
     settings = world.settings.model_copy(update={"environments": environments})
@@ -177,7 +177,7 @@ def test_the_wrapper_is_told_whether_ray_was_told_of_the_overlay(world: World, m
 
 
 class Recording:
-    """Stands for Ray: takes every submission, and keeps its runtime_env."""
+    """Fake of Ray: takes every submission, and keeps its runtime_env."""
 
     def __init__(self) -> None:
         self.runtime_envs: list[dict[str, Any]] = []
@@ -188,7 +188,7 @@ class Recording:
 
 @pytest.mark.parametrize("world", [RuntimeError("not asked")], indirect=True)
 @pytest.mark.usefixtures("uv")
-def test_after_a_node_without_the_plugin_ray_builds_the_environment(world: World) -> None:
+def test_ray_builds_the_environment_after_a_node_lacked_the_plugin(world: World) -> None:
     ray: Any = Recording()
     engine: Any = Failing(RuntimeError("not asked"))
     executor = JobExecutor(world.settings, world.store, ray, engine, engine, lambda: NOW, Placement(), world.preparation)
@@ -208,7 +208,7 @@ def test_after_a_node_without_the_plugin_ray_builds_the_environment(world: World
 
 @pytest.mark.parametrize("world", [RuntimeError("Ray was asked")], indirect=True)
 @pytest.mark.usefixtures("uv")
-def test_a_known_environment_that_is_not_there_is_a_phase_of_its_own(world: World) -> None:
+def test_missing_environment_is_a_phase_of_its_own(world: World) -> None:
     with pytest.raises(RuntimeError, match="Ray was asked"):
         world.executor.start(world.lease, world.job(lock=("humanize==4.9.0",)))
     event = world.store.jobs.events("job_A")[1]
@@ -217,7 +217,7 @@ def test_a_known_environment_that_is_not_there_is_a_phase_of_its_own(world: Worl
 
 @pytest.mark.parametrize("world", [RuntimeError("Ray was asked")], indirect=True)
 @pytest.mark.usefixtures("uv")
-def test_a_build_that_fails_ends_the_job(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_build_ends_the_job(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object, **__: object) -> None:
         raise EnvironmentBuildFailed("no compiler")
 
@@ -229,7 +229,7 @@ def test_a_build_that_fails_ends_the_job(world: World, monkeypatch: pytest.Monke
 
 @pytest.mark.parametrize("world", [RuntimeError("Ray was asked")], indirect=True)
 @pytest.mark.usefixtures("uv")
-def test_a_cancelled_job_ends_the_build_that_it_alone_waits_for(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cancel_ends_a_build_that_no_other_job_waits_for(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     ended = threading.Event()
 
     def slow(*_: object, cancelled: Callable[[], bool], **__: object) -> None:
@@ -249,7 +249,7 @@ def test_a_cancelled_job_ends_the_build_that_it_alone_waits_for(world: World, mo
 
 @pytest.mark.parametrize("world", [RuntimeError("Ray was asked")], indirect=True)
 @pytest.mark.usefixtures("uv")
-def test_a_word_about_the_environment_is_kept_in_an_event(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_note_on_the_environment_is_stored_in_an_event(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(preparation, "missing_gpu_note", lambda *_, **__: "5 GiB of CUDA")
     with pytest.raises(RuntimeError, match="Ray was asked"):
         world.executor.start(world.lease, world.job(requirements=("torch",)))

@@ -1,4 +1,4 @@
-"""The map of names is brought up to date before applications are taken down."""
+"""The ingress map is updated before applications are deleted."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ class DeafIngress(IngressMap):
         raise EngineUnavailable("HAProxy did not take the map of names: it is deaf")
 
 
-def test_the_map_is_what_the_rows_want(store: Store, ingress: IngressMap, tmp_path: Path) -> None:
+def test_map_has_the_routes_of_the_deployments(store: Store, ingress: IngressMap, tmp_path: Path) -> None:
     RoutePublisher(store, ingress).before([], [_CHURN, _IRIS])
     assert names_file(tmp_path).read_text() == "churn /v2/models/churn/versions/9\niris /v2/models/iris/versions/1\n"
 
 
-def test_a_version_leaves_the_map_before_its_application_goes(store: Store, ingress: IngressMap, tmp_path: Path) -> None:
+def test_version_leaves_the_map_before_its_application_is_deleted(store: Store, ingress: IngressMap, tmp_path: Path) -> None:
     keeper = RoutePublisher(store, ingress)
     keeper.before([], [_CHURN, _IRIS])
     actions: list[Any] = [Delete(("churn", "9")), Deploy(_IRIS, load_check=False)]
@@ -55,7 +55,7 @@ def test_a_version_leaves_the_map_before_its_application_goes(store: Store, ingr
     assert names_file(tmp_path).read_text() == "iris /v2/models/iris/versions/1\n"
 
 
-def test_while_the_ingress_does_not_take_the_map_nothing_is_taken_down(
+def test_no_application_is_deleted_while_the_map_is_not_accepted(
     store: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     keeper = RoutePublisher(store, DeafIngress(tmp_path))
@@ -65,6 +65,6 @@ def test_while_the_ingress_does_not_take_the_map_nothing_is_taken_down(
     assert "it is deaf" in caplog.text
 
 
-def test_without_an_ingress_of_ours_everything_may_be_done(store: Store) -> None:
+def test_applications_are_deleted_without_an_ingress_of_ours(store: Store) -> None:
     actions: list[Any] = [Delete(("churn", "9")), Deploy(_IRIS, load_check=False)]
     assert RoutePublisher(store, None).before(actions, [_CHURN, _IRIS]) == actions

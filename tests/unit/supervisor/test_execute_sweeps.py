@@ -1,4 +1,4 @@
-"""The executor on a real store (SQLite): what it repeats, what it adopts, and what it does when MLflow says no."""
+"""The sweep executor on a real store (SQLite): repeated steps, adopted runs, and refusals by MLflow."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PARAMETERS = {"lr": ("1", "2")}
 
 
 class Mlflow:
-    """Runs, logged models and versions in memory; fails where it is told to."""
+    """Runs, logged models and versions in memory. Fails if the test says so."""
 
     def __init__(self) -> None:
         self.made: list[ModelVersion] = []
@@ -121,7 +121,7 @@ def world(tmp_path: Path) -> Iterator[World]:
     made.store.close()
 
 
-def test_from_opening_to_the_registered_best(world: World) -> None:
+def test_sweep_runs_from_opening_to_the_registered_best(world: World) -> None:
     running = world.attend()
     assert (running.state, running.parent_run_id, running.mlflow_experiment_id) == (SweepState.RUNNING, "parent", "7")
     assert world.attend() == running
@@ -137,11 +137,11 @@ def test_from_opening_to_the_registered_best(world: World) -> None:
 
 
 @pytest.mark.parametrize("at", ["registered", "close"])
-def test_a_step_that_broke_off_is_repeated_and_registers_nothing_twice(world: World, at: str) -> None:
+def test_interrupted_step_is_repeated_and_registers_once(world: World, at: str) -> None:
     world.attend()
     world.finish_jobs()
     world.attend()
-    # "registered": MLflow did it, and the answer was lost.
+    # "registered": MLflow did it, but the answer was lost.
     world.mlflow.fail_at = {at: EngineUnavailable("away")}
     with pytest.raises(EngineUnavailable):
         world.attend()
@@ -152,7 +152,7 @@ def test_a_step_that_broke_off_is_repeated_and_registers_nothing_twice(world: Wo
     assert world.job("job_B").model_version == "1"
 
 
-def test_no_parent_run_keeps_no_job_waiting(world: World) -> None:
+def test_jobs_start_without_a_parent_run(world: World) -> None:
     world.mlflow.fail_at = {"open": MlflowRefused("the experiment is deleted", error_code="INVALID_STATE")}
     running = world.attend()
     assert (running.state, running.parent_run_id) == (SweepState.RUNNING, None)
@@ -162,7 +162,7 @@ def test_no_parent_run_keeps_no_job_waiting(world: World) -> None:
     assert world.mlflow.closed == []
 
 
-def test_a_refused_registration_fails_the_sweep_and_says_why(world: World) -> None:
+def test_refused_registration_fails_the_sweep_with_a_message(world: World) -> None:
     world.attend()
     world.finish_jobs()
     world.mlflow.fail_at = {"models": MlflowRefused("no such thing", error_code="INVALID_STATE")}
@@ -172,14 +172,14 @@ def test_a_refused_registration_fails_the_sweep_and_says_why(world: World) -> No
     assert world.mlflow.closed[0]["status"] == "FAILED"
 
 
-def test_a_parent_run_that_is_gone_does_not_matter(world: World) -> None:
+def test_deleted_parent_run_is_ignored(world: World) -> None:
     world.attend()
     world.finish_jobs()
     world.mlflow.fail_at = {"close": MlflowRefused("deleted", error_code="INVALID_STATE")}
     assert world.attend(2).state is SweepState.COMPLETED
 
 
-def test_a_step_that_always_fails_is_given_up(world: World) -> None:
+def test_step_that_always_fails_ends_the_sweep(world: World) -> None:
     world.attend()
     world.finish_jobs()
     world.attend()
@@ -192,5 +192,5 @@ def test_a_step_that_always_fails_is_given_up(world: World) -> None:
     assert "a defect" in (ended.message or "")
 
 
-def test_a_sweep_that_is_gone_is_left_alone(world: World) -> None:
+def test_deleted_sweep_is_ignored(world: World) -> None:
     world.executor.attend(world.lease, "sweep_gone")

@@ -1,4 +1,4 @@
-"""Real processes: what an attempt leaves behind is found by what it inherited, and nothing else is touched."""
+"""Real processes: an attempt's remaining processes are found by their inheritance, and no others are ended."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def start() -> Iterator[Start]:
         process.communicate()
 
 
-def test_everything_that_carries_the_submission_is_ended_and_nothing_else(start: Start) -> None:
+def test_only_processes_of_the_submission_are_ended(start: Start) -> None:
     attempt, next_attempt = f"job_{uuid.uuid4().hex}-a1", f"job_{uuid.uuid4().hex}-a2"
     left = start(RAYLIFT_SUBMISSION_ID=attempt)
     other = start(RAYLIFT_SUBMISSION_ID=next_attempt)
@@ -60,7 +60,7 @@ def test_everything_that_carries_the_submission_is_ended_and_nothing_else(start:
     assert end_orphans(next_attempt) == 2
 
 
-def test_a_submission_made_straight_to_ray_is_known_by_rays_own_variable(start: Start) -> None:
+def test_direct_submission_is_found_by_ray_s_own_variable(start: Start) -> None:
     submission = f"raysubmit_{uuid.uuid4().hex}"
     left = start(RAY_JOB_CONFIG_JSON_ENV_VAR=json.dumps({"metadata": {"job_submission_id": submission}}))
     mentions = start(RAY_JOB_CONFIG_JSON_ENV_VAR=json.dumps({"metadata": {"note": f"after {submission}"}}))
@@ -69,14 +69,14 @@ def test_a_submission_made_straight_to_ray_is_known_by_rays_own_variable(start: 
     assert mentions.poll() is None
 
 
-def test_another_platform_with_the_same_submission_is_left_alone(start: Start) -> None:
+def test_equal_submission_of_another_platform_is_not_ended(start: Start) -> None:
     submission = f"raysubmit_{uuid.uuid4().hex}"
     elsewhere = start(RAYLIFT_SUBMISSION_ID=submission, RAYLIFT_INSTANCE="another")
     assert end_orphans(submission) == 0
     assert elsewhere.poll() is None
 
 
-def test_a_daemon_that_cleared_its_environment_is_known_by_the_wrappers_mark(start: Start) -> None:
+def test_daemon_with_a_cleared_environment_is_found_by_its_mark(start: Start) -> None:
     submission = f"job_{uuid.uuid4().hex}-a1"
     code = (
         "import os, sys; from job_entrypoints.linux.process_control import mark_attempt; mark_attempt(sys.argv[1]);"

@@ -1,4 +1,4 @@
-"""The loop with a real store: what it hands out, and that nothing keeps it from that. Ray does not answer here."""
+"""The supervisor's loop on a real store, without Ray: its tasks, and independence from hanging engines."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class NoRay:
 
 
 class Hands:
-    """In the place of the job executor: MLflow hangs until ``mlflow_answers``."""
+    """Fake of the job executor: MLflow hangs until ``mlflow_answers``."""
 
     def __init__(self) -> None:
         self.mlflow_answers = threading.Event()
@@ -65,7 +65,7 @@ class Hands:
 
 
 class Serve:
-    """In the place of Ray Serve: counts how often it is asked."""
+    """Fake of Ray Serve that counts its calls."""
 
     def __init__(self) -> None:
         self.asked = 0
@@ -77,7 +77,7 @@ class Serve:
 
 
 class SchemaTags:
-    """In the place of the tags: remembers which versions were asked for their schema."""
+    """Fake of the schema tags that records the requested versions."""
 
     def __init__(self) -> None:
         self.asked: list[str] = []
@@ -152,7 +152,7 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
     made.store.close()
 
 
-def test_a_job_is_stopped_while_mlflow_hangs(bench: Bench) -> None:
+def test_job_is_stopped_while_mlflow_hangs(bench: Bench) -> None:
     for n in range(20):
         bench.job(f"job_{n:02}", JobState.STARTING, JobState.SCRIPT, JobState.REGISTRATION)
     bench.job("job_99", JobState.STARTING, JobState.SCRIPT)
@@ -164,7 +164,7 @@ def test_a_job_is_stopped_while_mlflow_hangs(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("left", ["a file in its place", "what nobody thought of"])
-def test_what_a_script_makes_of_its_directory_keeps_no_other_job_from_being_watched(
+def test_hostile_attempt_directory_delays_no_other_job(
     bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, left: str
 ) -> None:
     (tmp_path / "attempts").mkdir()
@@ -187,7 +187,7 @@ def test_what_a_script_makes_of_its_directory_keeps_no_other_job_from_being_watc
     assert bench.hands.told == ["job_99"]
 
 
-def test_a_small_job_starts_behind_any_number_of_large_ones(bench: Bench) -> None:
+def test_small_job_starts_behind_many_large_ones(bench: Bench) -> None:
     # The cluster is not asked: SQLite is for one node only.
     bench.starter.nodes = {"a": Resources(4.0, 8 * GIB), "b": Resources(2.0, 8 * GIB)}
     bench.starter._nodes_read_at = float("inf")
@@ -201,7 +201,7 @@ def test_a_small_job_starts_behind_any_number_of_large_ones(bench: Bench) -> Non
     assert bench.hands.told == ["job_99"]
 
 
-def test_ray_serve_is_not_asked_again_because_jobs_were_written(bench: Bench) -> None:
+def test_written_jobs_cause_no_call_to_ray_serve(bench: Bench) -> None:
     config = DeploymentConfig(min_replicas=1)
     bench.store.deployments.ensure("churn", "1", model_uri="models:/churn/1", config=config, now=NOW)
     (row,) = bench.store.deployments.list()

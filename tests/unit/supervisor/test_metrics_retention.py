@@ -1,4 +1,4 @@
-"""On a real SQLite store and real files: what is old goes, what is young stays, and looking again is safe."""
+"""Retention of observations on a real SQLite store and real files. Repetition is safe."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def opened(root: Path) -> Store:
     return store
 
 
-def test_counts_are_kept_as_long_as_the_version_is_deployed(tmp_path: Path) -> None:
+def test_counts_are_kept_while_the_version_is_deployed(tmp_path: Path) -> None:
     store = opened(tmp_path)
     for version in ("1", "2"):
         CounterFile(tmp_path / "counters", "m", version, ProcessKind.WARM, started_at=NOW).close()
@@ -50,7 +50,7 @@ def test_counts_are_kept_as_long_as_the_version_is_deployed(tmp_path: Path) -> N
     store.close()
 
 
-def test_payloads_go_by_age_and_by_size(tmp_path: Path) -> None:
+def test_payloads_are_removed_by_age_and_size(tmp_path: Path) -> None:
     store = opened(tmp_path)
     row = Payload("r", NOW, "m", "1", "raylift", 200, None, 1.0, 1, "{}", "{}", 2, 2, None)
     old, young = (write_payloads(tmp_path / "payloads", [row]) for _ in range(2))
@@ -65,7 +65,7 @@ def test_payloads_go_by_age_and_by_size(tmp_path: Path) -> None:
     store.close()
 
 
-def test_feedback_goes_by_age(tmp_path: Path) -> None:
+def test_feedback_is_removed_by_age(tmp_path: Path) -> None:
     store = opened(tmp_path)
     store.feedback.put([Feedback("m", "1", "r1", 1, NOW)])
     look(tmp_path, store, timedelta(days=400), feedback_days=None)

@@ -12,7 +12,7 @@ SUBMISSION = {"type": "SUBMISSION", "submission_id": "job_1-a1", "status": "RUNN
 
 
 class Ray:
-    """Ray's list, counted; ``meanwhile`` happens while it is being made."""
+    """Ray's list of jobs, with a count of calls. ``meanwhile`` runs during the call."""
 
     def __init__(self) -> None:
         self.lists = 0
@@ -28,7 +28,7 @@ class Ray:
         return httpx.Response(self.status, json=[SUBMISSION])
 
 
-def test_is_read_once_a_second_at_work_and_less_often_without_jobs() -> None:
+def test_list_is_read_each_second_and_less_often_without_jobs() -> None:
     ray = Ray()
     for tenth in range(61):
         ray.now = tenth / 10
@@ -40,7 +40,7 @@ def test_is_read_once_a_second_at_work_and_less_often_without_jobs() -> None:
     assert ray.lists == 9
 
 
-def test_says_nothing_of_what_was_done_since() -> None:
+def test_list_says_nothing_of_later_submissions() -> None:
     ray = Ray()
     snapshot = ray.view.snapshot(has_jobs=True)
     assert snapshot.speaks_of("job_1")
@@ -50,7 +50,7 @@ def test_says_nothing_of_what_was_done_since() -> None:
     assert ray.view.snapshot(has_jobs=True).speaks_of("job_1")
 
 
-def test_says_nothing_of_what_was_done_while_it_was_taken() -> None:
+def test_list_says_nothing_of_submissions_during_its_call() -> None:
     ray = Ray()
     ray.meanwhile = lambda: ray.view.touch("job_1")
     snapshot = ray.view.snapshot(has_jobs=True)
@@ -58,7 +58,7 @@ def test_says_nothing_of_what_was_done_while_it_was_taken() -> None:
     assert snapshot.speaks_of("job_2")
 
 
-def test_without_an_answer_it_speaks_of_nothing() -> None:
+def test_failed_call_gives_no_observation() -> None:
     ray = Ray()
     ray.status = 500
     snapshot = ray.view.snapshot(has_jobs=True)

@@ -20,7 +20,7 @@ def seen(job_id: str, node_id: str | None) -> RaySnapshot:
     return RaySnapshot({name: RayJob(name, RayJobStatus.RUNNING, "x", node_id=node_id)}, answers=True)
 
 
-def test_a_job_is_where_it_was_taken_to_go_until_ray_says_where_it_runs(make_job: Make) -> None:
+def test_job_counts_on_its_planned_node_until_ray_reports_one(make_job: Make) -> None:
     placement, job = Placement(), make_job(JobState.STARTING, job_id="job_A")
     assert placement.places([job], NOTHING_SEEN) == {}
     placement.follow({}, Decision(placed={"job_A": "n1"}), NODES)
@@ -29,16 +29,16 @@ def test_a_job_is_where_it_was_taken_to_go_until_ray_says_where_it_runs(make_job
     assert placement.places([job], seen("job_A", "n2")) == {"job_A": "n2"}
 
 
-def test_what_is_over_is_forgotten_and_what_is_on_its_way_is_not(make_job: Make) -> None:
+def test_ended_jobs_are_forgotten_and_starting_ones_are_kept(make_job: Make) -> None:
     placement, job = Placement(), make_job(JobState.STARTING, job_id="job_A")
     placement.follow({}, Decision(placed={"job_A": "n1"}), NODES)
-    placement.follow({}, Decision(), NODES)  # Not seen as active yet.
+    placement.follow({}, Decision(), NODES)  # Not active yet.
     assert placement.places([job], NOTHING_SEEN) == {"job_A": "n1"}
     placement.follow({}, Decision(), NODES)
     assert placement.places([job], NOTHING_SEEN) == {}
 
 
-def test_only_the_job_it_is_for_is_started_on_the_node_that_is_set_aside() -> None:
+def test_reserved_node_is_only_for_its_job() -> None:
     placement = Placement()
     placement.follow({"job_old": "n1"}, Decision(placed={"job_new": "n2"}, reserved_for="job_large", reserved_node="n1"), NODES)
     assert placement.to_avoid("job_new", SMALL) == ["n1"]
@@ -49,14 +49,14 @@ def test_only_the_job_it_is_for_is_started_on_the_node_that_is_set_aside() -> No
     assert placement.to_avoid("job_new", SMALL) == []
 
 
-def test_new_jobs_are_kept_off_a_node_that_another_waits_for() -> None:
+def test_new_jobs_avoid_a_node_that_another_job_waits_for() -> None:
     placement = Placement()
     placement.follow({"job_waits": "n1"}, Decision(placed={"job_new": "n2"}, overfull=frozenset({"n1"})), NODES)
     assert placement.to_avoid("job_new", SMALL) == ["n1"]
     assert placement.to_avoid("job_waits", SMALL) == []
 
 
-def test_a_job_is_kept_off_nodes_that_have_too_little_for_jobs() -> None:
+def test_job_avoids_nodes_with_too_few_resources() -> None:
     placement = Placement()
     placement.follow({}, Decision(placed={"job_A": "n1"}), NODES)
     assert placement.to_avoid("job_A", LARGE) == ["n2"]

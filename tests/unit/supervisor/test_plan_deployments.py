@@ -9,7 +9,7 @@ from raylift.supervisor.deployments.plan import Delete, Deploy, DeploymentAction
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 KEY = ("churn", "1")
 REGISTERED = Deployment("churn", "1", "models:/churn/1", DeploymentConfig(), DeploymentStatus.PENDING, NOW, NOW)
-"""By somebody, without a job: nobody waits for it."""
+"""Registered without a job: no client waits for it."""
 PENDING = replace(REGISTERED, demanded_at=NOW)
 STARTING = replace(PENDING, status=DeploymentStatus.STARTING, applied_generation=1)
 READY = replace(STARTING, status=DeploymentStatus.READY, replicas=1, ready_at=NOW)
@@ -58,63 +58,63 @@ def test_what_no_warm_process_can_prove_is_deployed_for_that() -> None:
         assert plan(row, None) == [Deploy(row, load_check=True)]
 
 
-def test_variables_that_are_read_late_need_no_process_of_their_own() -> None:
+def test_variables_read_late_need_no_process_of_their_own() -> None:
     row = replace(REGISTERED, config=DeploymentConfig(environment={"SCALE": "2"}))
     assert plan(row, None) == [LoadCheck(row)]
 
 
-def test_a_parked_version_rests_until_it_is_called() -> None:
+def test_version_at_zero_rests_until_it_is_requested() -> None:
     assert plan(SCALED_TO_ZERO, None, LATER) == []
     called = replace(SCALED_TO_ZERO, demanded_at=LATER)
     assert plan(called, None, LATER) == [Deploy(called, load_check=True)]
     assert plan(replace(SCALED_TO_ZERO, demanded_at=None), None) == []
 
 
-def test_a_version_whose_application_is_gone_is_parked() -> None:
-    """As all are after the head was started anew."""
+def test_version_with_a_lost_application_is_scaled_to_zero() -> None:
+    """All versions are in that state after the head restarts."""
     assert plan(READY, None, LATER) == [Observe(READY, DeploymentStatus.SCALED_TO_ZERO, 0, None)]
 
 
-def test_of_hundreds_of_parked_versions_only_those_called_or_kept_are_brought_back() -> None:
+def test_only_requested_or_kept_versions_are_restored() -> None:
     rows = [replace(SCALED_TO_ZERO, version=str(number)) for number in range(300)]
     rows[7] = replace(rows[7], demanded_at=LATER)
     rows[9] = replace(rows[9], config=DeploymentConfig(min_replicas=1))
     assert plan_all(rows, {}, LATER) == [Deploy(rows[7], load_check=True), Deploy(rows[9], load_check=True)]
 
 
-def test_a_version_that_keeps_replicas_is_brought_back_with_them() -> None:
+def test_version_with_min_replicas_is_restored_with_them() -> None:
     row = replace(READY, config=DeploymentConfig(min_replicas=1))
     assert plan(row, None, LATER) == [Deploy(row, load_check=True)]
 
 
-def test_few_start_at_a_time() -> None:
+def test_few_versions_start_at_a_time() -> None:
     rows = [replace(PENDING, version=str(n)) for n in range(5)]
     assert len(plan_all(rows, {})) == 2
     assert len(plan_all([replace(STARTING, version="9"), *rows], {("churn", "9"): app(ApplicationState.STARTING)})) == 1
     assert len(plan_all([replace(REGISTERED, version=str(n)) for n in range(5)], {})) == 2
 
 
-def test_versions_that_were_starting_when_ray_died_are_started_again() -> None:
+def test_starting_versions_are_restarted_after_ray_died() -> None:
     rows = [replace(STARTING, version=str(n)) for n in range(3)]
     assert plan_all(rows, {}) == [Deploy(row, load_check=True) for row in rows[:2]]
 
 
-def test_what_is_seen_is_written_down_once() -> None:
+def test_observation_is_stored_once() -> None:
     assert plan(STARTING, app(ApplicationState.RUNNING, 1)) == [Observe(STARTING, DeploymentStatus.READY, 1, None)]
     assert plan(READY, app(ApplicationState.RUNNING, 1)) == []
 
 
-def test_without_replicas_it_is_parked_after_the_gateway_was_told() -> None:
+def test_version_without_replicas_is_scaled_to_zero_later() -> None:
     assert plan(READY, app(ApplicationState.RUNNING, 0)) == [Observe(READY, DeploymentStatus.SCALED_TO_ZERO, 0, None)]
     assert plan(SCALED_TO_ZERO, app(ApplicationState.RUNNING, 0)) == [Delete(KEY)]
 
 
-def test_what_keeps_replicas_is_never_parked() -> None:
+def test_version_with_min_replicas_is_not_scaled_to_zero() -> None:
     row = replace(SCALED_TO_ZERO, config=DeploymentConfig(min_replicas=1))
     assert plan(row, app(ApplicationState.RUNNING, 0)) == []
 
 
-def test_a_model_that_does_not_load_is_unhealthy_and_taken_down_and_not_tried_again() -> None:
+def test_model_that_does_not_load_is_unhealthy_and_deleted() -> None:
     assert plan(STARTING, app(ApplicationState.FAILED, message="no module named x")) == [
         Observe(STARTING, DeploymentStatus.UNHEALTHY, 0, "no module named x")
     ]
@@ -123,39 +123,39 @@ def test_a_model_that_does_not_load_is_unhealthy_and_taken_down_and_not_tried_ag
     assert plan(unhealthy, None) == []
 
 
-def test_a_version_that_a_node_cannot_start_in_its_overlay_starts_over_however_many_start() -> None:
+def test_version_without_its_overlay_restarts_beyond_the_limit() -> None:
     seen = ApplicationSnapshot(ApplicationState.FAILED, 0, "no plugin", lacks_plugin=True)
     rows = [replace(STARTING, version=version) for version in "12"]
     again = [Deploy(row, load_check=True, leave_environment_to_ray=True) for row in rows]
     assert plan_all(rows, {(row.model_name, row.version): seen for row in rows}) == again
 
 
-def test_an_unhealthy_version_that_was_changed_is_tried_again() -> None:
+def test_changed_unhealthy_version_is_tried_again() -> None:
     row = replace(STARTING, status=DeploymentStatus.UNHEALTHY, generation=2)
     assert plan(row, None, LATER) == [Deploy(row, load_check=True)]
 
 
-def test_a_change_is_applied_to_a_running_version() -> None:
+def test_change_is_applied_to_a_running_version() -> None:
     row = replace(READY, generation=2)
     assert plan(row, app(ApplicationState.RUNNING, 1)) == [Deploy(row, load_check=False)]
 
 
-def test_a_replica_that_recovers_does_not_make_a_version_starting_again() -> None:
+def test_recovering_replica_keeps_the_version_ready() -> None:
     assert plan(READY, app(ApplicationState.STARTING, 0)) == []
 
 
-def test_what_is_not_wanted_is_taken_down_and_then_stopped() -> None:
+def test_unwanted_version_is_deleted_and_then_stopped() -> None:
     row = replace(READY, wanted=False, generation=2)
     assert plan(row, app(ApplicationState.RUNNING, 1)) == [Delete(KEY)]
     assert plan(row, app(ApplicationState.DELETING)) == []
     assert plan(row, None) == [Observe(row, DeploymentStatus.STOPPED, 0, None)]
 
 
-def test_an_application_nobody_knows_is_taken_down() -> None:
+def test_unknown_application_is_deleted() -> None:
     assert plan_all([], {KEY: app(ApplicationState.RUNNING, 1)}) == [Delete(KEY)]
     assert plan_all([], {KEY: app(ApplicationState.DELETING)}) == []
 
 
-def test_a_version_wanted_again_waits_for_its_old_application_to_be_gone() -> None:
+def test_version_wanted_again_waits_until_its_old_application_ends() -> None:
     row = replace(READY, generation=3)
     assert plan(row, app(ApplicationState.DELETING)) == []

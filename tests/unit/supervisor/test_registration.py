@@ -25,7 +25,7 @@ NOW = datetime(2026, 1, 2, tzinfo=UTC)
 Make = Callable[..., Job]
 
 
-def test_our_own_version_comes_before_those_the_script_registered(make_job: Make) -> None:
+def test_version_of_the_platform_precedes_the_script_s(make_job: Make) -> None:
     job = make_job(JobState.REGISTRATION)
     theirs = [ModelVersion("churn", version, NOW) for version in ("9", "10")]
     ours = ModelVersion("churn", "8", NOW, tags={TAG_JOB_ID: job.job_id})
@@ -34,7 +34,7 @@ def test_our_own_version_comes_before_those_the_script_registered(make_job: Make
     assert choose_version(job, []) is None
 
 
-def test_twins_are_what_the_platform_made_twice_of_one_model(make_job: Make) -> None:
+def test_duplicate_versions_are_those_the_platform_made_twice(make_job: Make) -> None:
     job = make_job(JobState.REGISTRATION)
     ours = {TAG_JOB_ID: job.job_id}
     first, twin = (ModelVersion("churn", number, NOW, tags=ours, source="models:/m-1") for number in ("9", "10"))
@@ -47,7 +47,7 @@ def test_twins_are_what_the_platform_made_twice_of_one_model(make_job: Make) -> 
     assert twins_of(job, first, others) == []
 
 
-def test_lineage_is_tagged_and_what_mlflow_would_cut_is_left_out(make_job: Make) -> None:
+def test_lineage_is_tagged_without_values_too_long_for_mlflow(make_job: Make) -> None:
     job = make_job(JobState.REGISTRATION, environment_lock=("humanize==4.9.0",))
     tags = lineage_tags(job)
     assert tags[TAG_JOB_ID] == job.job_id
@@ -57,7 +57,7 @@ def test_lineage_is_tagged_and_what_mlflow_would_cut_is_left_out(make_job: Make)
 
 
 class Tracking:
-    """MLflow with one job's runs and models in memory."""
+    """Fake of MLflow with one job's runs and models in memory."""
 
     def __init__(self, runs: list[TrackedRun], models: list[LoggedModel]) -> None:
         self.runs, self.models = runs, models
@@ -86,7 +86,7 @@ class Tracking:
     def tag_version(self, *_: object) -> None: ...
 
 
-def test_what_was_logged_outside_of_any_run_is_shown_with_the_model(make_job: Make) -> None:
+def test_metrics_logged_outside_of_runs_are_shown_with_the_model(make_job: Make) -> None:
     job_run = TrackedRun("job", "1", NOW, metrics={"auc": 0.75, "loss": 0.1, "training_r2_score": 0.3}, outside={"auc", "loss"})
     own = TrackedRun("own", "1", NOW, "job", name="able-cow", metrics={"loss": 0.2, "training_accuracy_score": 0.9})
     model = LoggedModel("m-1", "model", "own", NOW, "models:/m-1", ("SVC",))
@@ -99,19 +99,19 @@ def test_what_was_logged_outside_of_any_run_is_shown_with_the_model(make_job: Ma
     assert "those of run able-cow" in made.message
 
 
-def test_message_says_where_autologging_failed(make_job: Make) -> None:
+def test_message_names_the_library_whose_autologging_failed(make_job: Make) -> None:
     mlflow: Any = Tracking([TrackedRun("run", "1", NOW)], [LoggedModel("m-1", "model", "run", NOW, "models:/m-1", ("SVC",))])
     notes = ScriptNotes(autolog_failure="keras: no module")
     made = register(make_job(JobState.REGISTRATION), mlflow, mlflow, notes)
     assert made.message == "Registered as churn version 1. Autologging failed (keras: no module)."
 
 
-def test_the_model_that_the_upload_chose_is_registered(make_job: Make) -> None:
+def test_model_chosen_by_the_upload_is_registered(make_job: Make) -> None:
     job = make_job(JobState.REGISTRATION)
     job = replace(job, spec=replace(job.spec, register="PCA"))
     models = [LoggedModel(f"m-{name}", "model", "run", NOW, f"models:/m-{name}", (name,)) for name in ("SVC", "PCA", "KMeans")]
     mlflow: Any = Tracking([TrackedRun("run", "1", NOW)], models)
-    # The script registered another one under the name: that was not what was asked for.
+    # The script registered another one under that name, which was not the requested one.
     mlflow.versions_made.append(ModelVersion("churn", "7", NOW, run_id="run", source="models:/m-SVC"))
     assert register_model(job, mlflow, mlflow).version == mlflow.versions_made[-1]
     assert mlflow.versions_made[-1].source == "models:/m-PCA"

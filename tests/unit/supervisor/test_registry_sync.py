@@ -15,7 +15,7 @@ NOW = datetime(2026, 1, 2, tzinfo=UTC)
 
 
 class ManyVersions:
-    """A registry with one model of many versions, which counts what it is asked for."""
+    """A registry with one model of many versions, which counts its calls."""
 
     def __init__(self, count: int) -> None:
         self.count = count
@@ -36,7 +36,7 @@ class ManyVersions:
         ]
 
 
-def test_none_is_missed_when_many_are_registered_and_few_are_looked_at_afterwards(tmp_path: Path) -> None:
+def test_sync_finds_all_versions_then_reads_only_new_ones(tmp_path: Path) -> None:
     store = Store.open(f"sqlite:///{tmp_path}/store.db")
     store.migrate()
     lease = store.leases.acquire("supervisor", "me", now=NOW, seconds=60)
@@ -50,7 +50,7 @@ def test_none_is_missed_when_many_are_registered_and_few_are_looked_at_afterward
     sync.sync(lease)
     rows = store.deployments.list()
     assert len(rows) == 450
-    # Nobody waits for them: they are proven and parked, not started.
+    # No client waits for them: they are checked and scaled to zero, not started.
     assert {(row.status, row.demanded_at) for row in rows} == {(DeploymentStatus.PENDING, None)}
     registry.asked.clear()
     registry.count = 451

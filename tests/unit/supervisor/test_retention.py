@@ -1,4 +1,4 @@
-"""On a real SQLite store and real directories: what is old goes, what is young or runs stays, and looking again is safe."""
+"""Retention on a real SQLite store and real folders. Young and running jobs are kept. Repetition is safe."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ DAY = timedelta(days=1)
 
 
 class World:
-    """A platform's store and its attempts' directories; time is where it is put."""
+    """A platform's store and the folders of its attempts. The test sets the clock."""
 
     def __init__(self, root: Path) -> None:
         self.attempts = root / "attempts"
@@ -78,7 +78,7 @@ def world(tmp_path: Path) -> Iterator[World]:
     made.store.close()
 
 
-def test_first_the_working_directory_goes_then_the_log_then_the_record(world: World) -> None:
+def test_working_directory_then_log_then_record_are_removed(world: World) -> None:
     job = world.finished()
     directory = world.attempts / f"{job.job_id}-a1"
     world.look(DAY / 2)
@@ -97,14 +97,14 @@ def test_first_the_working_directory_goes_then_the_log_then_the_record(world: Wo
     world.look(DAY * 91)
 
 
-def test_a_record_takes_its_files_along_but_not_a_script_that_others_run(world: World) -> None:
+def test_removed_record_keeps_a_script_of_other_jobs(world: World) -> None:
     old, young = world.finished(), add(world.store)
     world.look(DAY * 91, logs_days=None)
     assert (world.has(old), world.names()) == (False, set())
     assert world.store.jobs.script(young.spec.script_sha256) == SCRIPT
 
 
-def test_what_runs_or_waits_is_left_alone_however_old(world: World) -> None:
+def test_old_running_and_queued_jobs_are_kept(world: World) -> None:
     running = start(world.store, world.lease, add(world.store))
     waiting = add(world.store)
     world.directory(f"{running.job_id}-a1")
@@ -114,21 +114,21 @@ def test_what_runs_or_waits_is_left_alone_however_old(world: World) -> None:
     assert world.names() == {f"{running.job_id}-a1"}
 
 
-def test_the_oldest_go_when_there_are_too_many(world: World) -> None:
+def test_oldest_jobs_beyond_the_number_are_removed(world: World) -> None:
     jobs = [world.finished(now=NOW + timedelta(seconds=n)) for n in range(4)]
     world.look(DAY / 2, max_finished_jobs=3)
     assert [world.has(job) for job in jobs] == [False, True, True, True]
     assert f"{jobs[0].job_id}-a1" not in world.names()
 
 
-def test_nothing_goes_where_nothing_is_set(world: World) -> None:
+def test_nothing_is_removed_without_limits(world: World) -> None:
     job = world.finished()
     world.look(DAY * 10000, finished_jobs_days=None, max_finished_jobs=None, logs_days=None, scratch_days=None)
     assert world.has(job)
     assert (world.attempts / f"{job.job_id}-a1" / "work").exists()
 
 
-def test_packages_of_ray_s_clients_go_all_when_their_time_is_over(world: World) -> None:
+def test_expired_packages_of_ray_s_clients_are_removed(world: World) -> None:
     packages = world.store.ray_packages
     for number in range(50):
         packages.keep(f"{number}.zip", b"x", expires_at=NOW + DAY)
@@ -140,7 +140,7 @@ def test_packages_of_ray_s_clients_go_all_when_their_time_is_over(world: World) 
     assert packages.read("young.zip") == b"y"
 
 
-def test_directories_that_no_job_accounts_for_go_after_a_day(world: World) -> None:
+def test_directories_without_a_job_are_removed_after_a_day(world: World) -> None:
     orphan, young, dotted = (world.directory(name) for name in ("job_gone-a1", "raysubmit_new", ".cores-host"))
     adopted = world.directory("raysubmit_known")
     world.store.jobs.adopt(spec_of(), SCRIPT, job_id="job_raysubmit_known", submission_id="raysubmit_known", now=NOW)
@@ -150,7 +150,7 @@ def test_directories_that_no_job_accounts_for_go_after_a_day(world: World) -> No
     assert world.names() == {young.name, dotted.name, adopted.name}
 
 
-def test_a_directory_that_a_script_made_hard_to_remove(world: World) -> None:
+def test_directory_that_is_hard_to_remove_is_removed(world: World) -> None:
     job = world.finished()
     work = world.attempts / f"{job.job_id}-a1" / "work"
     (work / "locked").mkdir()

@@ -1,4 +1,4 @@
-"""The tag of a version that says where its schema comes from."""
+"""The tag that names the source of a version's schema."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SCHEMA = {"source": "training", "disagreements": ["another order"]}
 
 
 class Registry:
-    """A registry of one version, which remembers its tags."""
+    """A registry of one version that keeps its tags."""
 
     def __init__(self, *, is_gone: bool = False) -> None:
         self.tags: dict[str, str] = {}
@@ -30,7 +30,7 @@ class Registry:
 
 
 class GatewayClient:
-    """A gateway that answers with one body."""
+    """A gateway client that returns one body."""
 
     def __init__(self, metadata: dict[str, Any] | None) -> None:
         self._metadata = metadata
@@ -43,26 +43,26 @@ def _tag(registry: Registry, metadata: dict[str, Any] | None) -> None:
     SchemaTag(cast("Any", GatewayClient(metadata)), cast("Any", registry)).ask_and_write("churn", "3")
 
 
-def test_a_versions_metadata_becomes_its_tag() -> None:
+def test_metadata_of_a_version_becomes_its_tag() -> None:
     registry = Registry()
     _tag(registry, {"parameters": {"schema": SCHEMA}})
     assert json.loads(registry.tags[TAG_SCHEMA]) == SCHEMA
 
 
-def test_what_is_too_long_for_a_tag_is_counted() -> None:
+def test_columns_too_many_for_a_tag_are_counted() -> None:
     registry = Registry()
     _tag(registry, {"parameters": {"schema": {"source": "training", "disagreements": ["x" * 100] * 60}}})
     assert json.loads(registry.tags[TAG_SCHEMA])["disagreements"] == ["60, named in the replica's log"]
 
 
-def test_a_version_without_metadata_gets_no_tag() -> None:
+def test_version_without_metadata_gets_no_tag() -> None:
     registry = Registry()
     _tag(registry, None)
     _tag(registry, {"name": "of another server"})
     assert registry.tags == {}
 
 
-def test_a_version_that_was_deleted_meanwhile_is_left_alone() -> None:
+def test_version_deleted_meanwhile_is_ignored() -> None:
     registry = Registry(is_gone=True)
     _tag(registry, {"parameters": {"schema": SCHEMA}})
     assert registry.tags == {}

@@ -9,7 +9,7 @@ from raylift.supervisor.serial_tasks import SerialTaskRunner
 
 
 class Bench:
-    """Work that starts when the test says so, and a clock that the test moves."""
+    """Tasks that start when the test says so, and a clock that the test moves."""
 
     def __init__(self) -> None:
         self.time = 0.0
@@ -30,7 +30,7 @@ def failing() -> None:
     raise EngineUnavailable("not just now")
 
 
-def test_one_piece_at_a_time_in_a_lane_and_lanes_side_by_side() -> None:
+def test_lane_runs_one_task_at_a_time_and_lanes_run_in_parallel() -> None:
     bench, done = Bench(), list[str]()
     assert bench.tasks.run("a", lambda: done.append("a1"))
     assert not bench.tasks.run("a", lambda: done.append("a2"))
@@ -41,7 +41,7 @@ def test_one_piece_at_a_time_in_a_lane_and_lanes_side_by_side() -> None:
     assert not bench.tasks.busy("a")
 
 
-def test_a_failure_rests_the_lane_longer_each_time() -> None:
+def test_repeated_failures_lengthen_the_pause_of_a_lane() -> None:
     bench = Bench()
     bench.tasks.run("a", failing)
     bench.work_off()
@@ -55,7 +55,7 @@ def test_a_failure_rests_the_lane_longer_each_time() -> None:
     assert bench.tasks.run("a", failing)
 
 
-def test_a_defect_does_not_end_the_lane() -> None:
+def test_defect_does_not_end_the_lane() -> None:
     bench = Bench()
     bench.tasks.run("a", lambda: [][0])
     bench.work_off()
@@ -63,7 +63,7 @@ def test_a_defect_does_not_end_the_lane() -> None:
     assert bench.tasks.run("a", failing)
 
 
-def test_work_that_returns_pauses_between_its_runs() -> None:
+def test_periodic_task_pauses_between_its_runs() -> None:
     bench, done = Bench(), list[int]()
     assert bench.tasks.run("serve", lambda: done.append(1), pause_seconds=5.0)
     bench.work_off()

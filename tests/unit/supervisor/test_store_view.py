@@ -1,4 +1,4 @@
-"""The view reads again when, and only when, something may be different. With a real store."""
+"""The view reads again only when something may have changed, on a real store."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def add(store: Store, job_id: str, cpus: float = 1.0, priority: int = 50) -> Non
     store.jobs.add(spec, b"", job_id=job_id, now=NOW)
 
 
-def test_reads_nothing_while_nobody_writes(store: Store) -> None:
+def test_view_reads_nothing_without_writes(store: Store) -> None:
     view = StoreView(store)
     assert view.refresh([NODE])
     assert not view.refresh([NODE])
@@ -43,7 +43,7 @@ def test_reads_nothing_while_nobody_writes(store: Store) -> None:
     assert view.refresh([NODE], again=True)
 
 
-def test_knows_that_jobs_wait_for_a_node_that_there_is_not(store: Store) -> None:
+def test_view_knows_jobs_that_wait_for_a_missing_node(store: Store) -> None:
     view = StoreView(store)
     add(store, "job_1", cpus=64)
     view.refresh([NODE])
@@ -51,7 +51,7 @@ def test_knows_that_jobs_wait_for_a_node_that_there_is_not(store: Store) -> None
     assert view.jobs_wait
 
 
-def test_a_job_is_active_or_waits(store: Store) -> None:
+def test_each_job_is_active_or_waiting(store: Store) -> None:
     view = StoreView(store)
     add(store, "job_1")
     add(store, "job_2")
@@ -65,7 +65,7 @@ def test_a_job_is_active_or_waits(store: Store) -> None:
     assert [job.job_id for job in view.cancelled] == ["job_2"]
 
 
-def test_tells_at_once_that_something_was_written(store: Store) -> None:
+def test_view_notices_a_write_at_once(store: Store) -> None:
     view = StoreView(store)
     view.refresh([NODE])
     assert not view.was_written_to()
@@ -75,7 +75,7 @@ def test_tells_at_once_that_something_was_written(store: Store) -> None:
     assert not view.was_written_to()
 
 
-def test_a_small_job_is_found_behind_any_number_of_large_ones(store: Store) -> None:
+def test_small_job_is_found_behind_many_large_ones(store: Store) -> None:
     for n in range(60):
         add(store, f"large_{n:02}", cpus=4)
     add(store, "small", cpus=1, priority=1)
@@ -102,7 +102,7 @@ def test_a_small_job_is_found_behind_any_number_of_large_ones(store: Store) -> N
     assert decide() == (["small"], "large_01")
 
 
-def test_asks_for_no_more_while_it_has_all_that_wait(store: Store) -> None:
+def test_view_reads_no_more_when_it_has_all_waiting_jobs(store: Store) -> None:
     view = StoreView(store)
     add(store, "job_1", cpus=2)
     view.refresh([NODE])

@@ -1,4 +1,4 @@
-"""Which version answers for a name after a job, on a real store (SQLite)."""
+"""The version that answers for a name after a job, on a real store (SQLite)."""
 
 from __future__ import annotations
 
@@ -44,14 +44,14 @@ def version(number: str, *aliases: str) -> ModelVersion:
 
 
 def answer(store: Store, number: str, status: DeploymentStatus = DeploymentStatus.READY) -> None:
-    """Let a version have answered, and be in ``status``."""
+    """Mark a version as having answered, with the given ``status``."""
     lease = store.leases.acquire("supervisor", "me", now=NOW, seconds=60)
     row = store.deployments.get("churn", number)
     assert lease
     assert store.deployments.observe(lease, row, now=NOW, status=status, replicas=1, ready_at=NOW)
 
 
-def test_a_version_has_the_variables_of_its_job_but_its_secrets(store: Store, job: Job) -> None:
+def test_version_has_the_variables_of_its_job_without_secrets(store: Store, job: Job) -> None:
     environment = {"KERAS_BACKEND": "torch", "API_TOKEN": "hidden"}
     registered(store, replace(job, spec=replace(job.spec, environment=environment)), "1")
     assert store.deployments.get("churn", "1").config.environment == {"KERAS_BACKEND": "torch"}
@@ -66,14 +66,14 @@ def answering(store: Store) -> str | None:
     return row.version if row else None
 
 
-def test_a_first_version_answers_for_the_name(store: Store, job: Job) -> None:
+def test_first_version_answers_for_the_name(store: Store, job: Job) -> None:
     said = registered(store, job, "1")
     answer(store, "1")
     assert said == "It answers requests that name only churn once it is ready; no version answered them before."
     assert answering(store) == "1"
 
 
-def test_a_new_version_takes_over_and_the_old_one_is_named(store: Store, job: Job) -> None:
+def test_new_version_takes_over_and_the_old_one_is_named(store: Store, job: Job) -> None:
     registered(store, job, "9")
     answer(store, "9")
     said = registered(store, job, "10")
@@ -82,7 +82,7 @@ def test_a_new_version_takes_over_and_the_old_one_is_named(store: Store, job: Jo
     assert answering(store) == "10"
 
 
-def test_a_version_that_holds_back_leaves_the_name_alone(store: Store, job: Job) -> None:
+def test_held_version_does_not_take_over(store: Store, job: Job) -> None:
     registered(store, job, "9")
     answer(store, "9")
     said = registered(store, holding(job), "10")
@@ -92,7 +92,7 @@ def test_a_version_that_holds_back_leaves_the_name_alone(store: Store, job: Job)
     assert by_name_routes(store.deployments.list()) == {"churn": "/v2/models/churn/versions/9"}
 
 
-def test_a_held_version_takes_over_from_nothing_by_itself(store: Store, job: Job) -> None:
+def test_held_version_does_not_take_over_from_a_stopped_one(store: Store, job: Job) -> None:
     registered(store, job, "9")
     answer(store, "9")
     registered(store, holding(job), "10")
@@ -102,7 +102,7 @@ def test_a_held_version_takes_over_from_nothing_by_itself(store: Store, job: Job
     assert by_name_routes(store.deployments.list()) == {}
 
 
-def test_one_that_holds_back_answers_where_no_other_does(store: Store, job: Job) -> None:
+def test_held_version_answers_if_no_other_did_before(store: Store, job: Job) -> None:
     registered(store, job, "9")
     store.deployments.want("churn", "9", now=NOW, wanted=False)
     said = registered(store, holding(job), "10")
@@ -111,18 +111,18 @@ def test_one_that_holds_back_answers_where_no_other_does(store: Store, job: Job)
     assert answering(store) == "10"
 
 
-def test_one_that_still_starts_is_what_answers_before(store: Store, job: Job) -> None:
+def test_starting_version_counts_as_the_answering_one(store: Store, job: Job) -> None:
     registered(store, job, "9")
     assert "go on to version 9" in registered(store, holding(job), "10")
 
 
-def test_a_job_that_ends_after_a_newer_version_does_not_claim_the_name(store: Store, job: Job) -> None:
+def test_job_that_ends_after_a_newer_version_does_not_take_over(store: Store, job: Job) -> None:
     registered(store, job, "10")
     answer(store, "10")
     assert "go on to version 10" in registered(store, job, "9")
 
 
-def test_the_sentence_is_the_same_when_the_step_is_repeated(store: Store, job: Job) -> None:
+def test_repeated_step_gives_the_same_message(store: Store, job: Job) -> None:
     registered(store, job, "9")
     answer(store, "9")
     said = registered(store, job, "10")
@@ -130,7 +130,7 @@ def test_the_sentence_is_the_same_when_the_step_is_repeated(store: Store, job: J
     assert registered(store, job, "10") == said
 
 
-def test_a_traffic_table_goes_before_everything(store: Store, job: Job) -> None:
+def test_traffic_table_overrides_the_takeover(store: Store, job: Job) -> None:
     registered(store, job, "9")
     store.traffic.put("churn", TrafficTable((Route(Target("9"), 1.0),)), who="ann", now=NOW)
     assert registered(store, job, "10") == (
@@ -139,7 +139,7 @@ def test_a_traffic_table_goes_before_everything(store: Store, job: Job) -> None:
 
 
 @pytest.mark.parametrize("seen_already", [False, True])
-def test_an_alias_of_the_table_that_the_script_moved_is_told(store: Store, job: Job, *, seen_already: bool) -> None:
+def test_alias_of_the_table_moved_by_the_script_is_named(store: Store, job: Job, *, seen_already: bool) -> None:
     registered(store, job, "9")
     store.traffic.observe("churn", "champion", "9", now=NOW, known=None)
     store.traffic.put("churn", TrafficTable((Route(Target(alias="champion"), 1.0),)), who="ann", now=NOW)
@@ -148,11 +148,11 @@ def test_an_alias_of_the_table_that_the_script_moved_is_told(store: Store, job: 
     assert "its alias 'champion' is this version now, in place of version 9" in registered(store, job, "10", "champion")
 
 
-def test_a_version_that_is_not_deployed_says_nothing(store: Store, job: Job) -> None:
+def test_undeployed_version_gives_no_message(store: Store, job: Job) -> None:
     assert registered(store, replace(job, spec=replace(job.spec, deploy=False)), "1") == ""
 
 
-def test_a_held_version_in_a_table_gets_its_route() -> None:
+def test_held_version_in_a_table_gets_its_route() -> None:
     config = DeploymentConfig(take_traffic=False)
     row = Deployment("churn", "9", "models:/churn/9", config, DeploymentStatus.READY, NOW, NOW, replicas=1, ready_at=NOW)
     table = TrafficRecord("churn", 1, TrafficTable((Route(Target("9"), 1.0),)), NOW, "ann")

@@ -13,7 +13,7 @@ def a_moment_after(seconds: float) -> object:
 
 
 class Stop(threading.Event):
-    """Waiting only moves the time."""
+    """Waiting only moves the clock."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -42,25 +42,25 @@ class Store:
         return self.stop.now - begun
 
 
-def test_what_is_written_while_it_rests_is_seen_at_once() -> None:
+def test_write_during_a_pause_starts_a_tick_at_once() -> None:
     store = Store(written_at=0.05)
     store.timer.found(news=False)
     assert store.wait() == a_moment_after(0.05)
 
 
-def test_ticks_are_no_more_while_much_is_written() -> None:
+def test_many_writes_do_not_add_ticks() -> None:
     store = Store(written_at=0.0)
     store.timer.found(news=True)
     assert store.wait() == a_moment_after(0.2)
 
 
-def test_nothing_written_is_the_steady_pace() -> None:
+def test_ticks_are_regular_without_writes() -> None:
     store = Store()
     store.timer.found(news=False)
     assert store.wait() == a_moment_after(0.2)
 
 
-def test_a_tick_or_a_look_that_fails_is_not_repeated_every_few_milliseconds() -> None:
+def test_failing_tick_is_not_repeated_every_few_milliseconds() -> None:
     store = Store(error=EngineUnavailable("no database"))
     store.timer.found(news=False)
     with pytest.raises(EngineUnavailable):
@@ -68,7 +68,7 @@ def test_a_tick_or_a_look_that_fails_is_not_repeated_every_few_milliseconds() ->
     assert store.wait() == a_moment_after(0.2)
 
 
-def test_a_stop_is_heeded_within_a_moment() -> None:
+def test_stop_ends_the_pause_at_once() -> None:
     store = Store()
     store.stop.set()
     assert store.wait() == a_moment_after(0.0)

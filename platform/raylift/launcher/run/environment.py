@@ -1,7 +1,7 @@
 """Environment variables of the launcher's processes: listed ones of the user, and those that the platform needs.
 
-Jobs inherit the Ray head's environment, so it must not contain secrets such as the database's address. docs/internals/ray_internals.md
-lists the private switches of Ray.
+Jobs inherit the Ray head's environment, so it must not contain secrets such as the database's address.
+docs/internals/ray_internals.md lists the private switches of Ray.
 """
 
 from __future__ import annotations

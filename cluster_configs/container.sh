@@ -1,0 +1,14 @@
+#!/bin/sh
+# Start the platform, keep the container alive, and stop the platform on SIGTERM. Options are those of `raylift up`.
+set -eu
+stop() {
+    raylift down
+    exit 0
+}
+trap stop TERM INT
+raylift up --host 0.0.0.0 "$@"
+# `wait` ends at a signal, where a plain `sleep` would delay it.
+while true; do
+    sleep 3600 &
+    wait $!
+done
