@@ -28,8 +28,8 @@ STAGES: dict[str, list[list[str]]] = {
         ["python", ".ci/site.py", "build/site"],
     ],
     "contract": [["pytest", "-q", "-n", "2", "--durations=10", "tests/contract"]],
-    # A file stays with one process: its tests share a server, a cluster or a model.
-    "integration": [["pytest", "-q", "-n", "2", "--dist", "loadfile", "--durations=25", "tests/integration"]],
+    # tests/integration/conftest.py says which tests stay in one process.
+    "integration": [["pytest", "-q", "-n", "2", "--dist", "loadgroup", "--durations=25", "tests/integration"]],
     "e2e": [["pytest", "-q", "--durations=25", "-m", "not nightly", "tests/e2e"]],
     "nightly": [["pytest", "-q", "-m", "nightly", "tests/e2e"]],
     "frameworks": [["pytest", "-q", "tests/frameworks"]],

@@ -44,7 +44,7 @@ def build(settings_json: str) -> serve.Application:
     """The Ray Serve application of the gateway, for the route prefix ``/``."""
     settings = PlatformSettings.model_validate_json(settings_json)
     # Without runtime_env Serve would use the caller's. MLflow's client must not wait minutes for a server that is down.
-    from raylift.engines.mlflow.client import CLIENT_ENVIRONMENT
+    from raylift.engines.mlflow_engine.client import CLIENT_ENVIRONMENT
 
     deployment = serve.deployment(GatewayReplica).options(  # pyright: ignore[reportFunctionMemberAccess]
         name=DEPLOYMENT_NAME,
@@ -64,8 +64,8 @@ def build(settings_json: str) -> serve.Application:
 
 def _connect(settings: PlatformSettings) -> Any:
     # Imported in the replica: the process that deploys needs none of it, and MLflow alone takes seconds.
-    from raylift.engines.mlflow.registry import Registry
-    from raylift.engines.ray.cluster import Cluster
+    from raylift.engines.mlflow_engine.registry import Registry
+    from raylift.engines.ray_engine.cluster import Cluster
     from raylift.services.container import Services
     from raylift.store import Store
     from serve_apps.gateway.rest_api import create_app

@@ -23,7 +23,7 @@ def message(name: str) -> Any:
 
 def _pool() -> DescriptorPool:
     pool = DescriptorPool()
-    for file in FileDescriptorSet.FromString(files(__package__).joinpath("open_inference.binpb").read_bytes()).file:
+    for file in FileDescriptorSet.FromString(files("serve_apps.grpc_front").joinpath("open_inference.binpb").read_bytes()).file:
         pool.AddSerializedFile(file.SerializeToString())
     return pool
 

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import ray
 
-from raylift.engines.mlflow.client import CLIENT_ENVIRONMENT
+from raylift.engines.mlflow_engine.client import CLIENT_ENVIRONMENT
 from raylift.settings import PlatformSettings
 
 NAMESPACE: Final = "raylift"
@@ -78,12 +78,12 @@ def _assemble(settings: PlatformSettings) -> Any:
     """Wire the loop to the real engines."""
     # Imported here: drivers unpickle the actor's class and need none of this.
     from raylift.engines.gateway_client import GatewayClient
-    from raylift.engines.mlflow.registry import Registry
-    from raylift.engines.mlflow.sweep_runs import SweepRuns
-    from raylift.engines.mlflow.tracking import Tracking
-    from raylift.engines.ray.cluster import Cluster
-    from raylift.engines.ray.jobs import RayJobs
-    from raylift.engines.ray.serve import RayServe
+    from raylift.engines.mlflow_engine.registry import Registry
+    from raylift.engines.mlflow_engine.sweep_runs import SweepRuns
+    from raylift.engines.mlflow_engine.tracking import Tracking
+    from raylift.engines.ray_engine.cluster import Cluster
+    from raylift.engines.ray_engine.jobs import RayJobs
+    from raylift.engines.ray_engine.serve import RayServe
     from raylift.ingress.route_map import IngressMap
     from raylift.store import Store
     from raylift.supervisor.deployments.alias_sync import AliasSync

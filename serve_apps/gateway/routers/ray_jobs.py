@@ -20,7 +20,7 @@ from raylift.api.ray_jobs import (
     VersionResponse,
 )
 from raylift.domain.errors import NotFound
-from raylift.engines.ray.jobs import ray_release
+from raylift.engines.ray_engine.jobs import ray_release
 from raylift.services.container import Services
 from serve_apps.gateway.http.bodies import parse_model, read_body
 from serve_apps.gateway.http.responses import json_body, json_response, plain_errors

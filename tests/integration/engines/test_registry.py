@@ -14,8 +14,8 @@ from mlflow import MlflowClient
 from job_entrypoints.contract import TAG_JOB_ID
 from raylift.domain.errors import ModelNotFound, VersionNotFound
 from raylift.engines.environments import EnvironmentUnresolvable
-from raylift.engines.mlflow.registry import Registry
-from raylift.engines.mlflow.tracking import Tracking
+from raylift.engines.mlflow_engine.registry import Registry
+from raylift.engines.mlflow_engine.tracking import Tracking
 from raylift.settings import PlatformSettings
 from raylift.store import Store
 from raylift.supervisor.deployments.registry_sync import RegistrySync

@@ -62,6 +62,9 @@ class Registry:
 
     def register(self, name: str, log: Callable[..., Any], *arguments: Any, **options: Any) -> str:
         """Log a model with one of MLflow's ``log_model`` functions and register it. Returns the version's URI."""
+        # Tests of other folders in the same process have tracking servers of their own.
+        mlflow.set_tracking_uri(self.url)
+        mlflow.set_experiment("models")
         with mlflow.start_run(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             log(*arguments, name="model", registered_model_name=name, pip_requirements=[], **options)

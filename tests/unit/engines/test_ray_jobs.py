@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 
 from raylift.domain.job import Resources
-from raylift.engines.ray.jobs import RayJobs
+from raylift.engines.ray_engine.jobs import RayJobs
 
 
 class Dashboard:

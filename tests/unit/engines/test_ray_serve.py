@@ -12,7 +12,7 @@ from ray import serve
 from ray.serve.schema import ApplicationStatusOverview, DeploymentStatusOverview, ServeStatus
 
 from raylift.domain.deployment import ApplicationState, Deployment, DeploymentStatus
-from raylift.engines.ray.serve import RayServe
+from raylift.engines.ray_engine.serve import RayServe
 from raylift.settings import PlatformSettings
 from serve_apps.model_server.predictors.cannot_answer import lacks_method
 from serve_apps.model_server.ray.app import build

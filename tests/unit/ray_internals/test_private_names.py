@@ -123,8 +123,8 @@ def test_request_metadata_has_our_fields() -> None:
 def test_bypass_finds_a_replica_in_serve_s_shape() -> None:
     class Found:
         def __init__(self) -> None:
-            quick = type("App", (), {"route": "/m", "prediction_paths": frozenset({"/m/p"}), "is_quick": True})()
-            quick.largest_quick_body = 10
+            answers = {"route": "/m", "prediction_paths": frozenset({"/m/p"}), "is_quick": True, "largest_quick_body": 10}
+            quick = type("App", (), answers)()
             ours = type("Ours", (), {"app": None, "replica_app": quick})()
             self._user_callable_wrapper = type("Wrapper", (), {"user_callable": ours})()
             self._semaphore, self._metrics_manager = object(), object()

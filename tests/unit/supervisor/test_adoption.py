@@ -11,7 +11,7 @@ import pytest
 
 from raylift.domain.errors import EngineUnavailable
 from raylift.domain.job import JobSpec, JobState
-from raylift.engines.ray.jobs import RayJob, RayJobStatus
+from raylift.engines.ray_engine.jobs import RayJob, RayJobStatus
 from raylift.settings import PlatformSettings
 from raylift.store import Store
 from raylift.supervisor.jobs.adopt_ray_jobs import Adoption

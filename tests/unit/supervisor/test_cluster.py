@@ -4,7 +4,7 @@ import pytest
 import ray
 
 from raylift.domain.errors import EngineUnavailable
-from raylift.engines.ray.cluster import Cluster
+from raylift.engines.ray_engine.cluster import Cluster
 
 HEAD = {"NodeID": "h", "Alive": True, "Resources": {"CPU": 3.0, "memory": 100.0, "node:__internal_head__": 1.0}}
 WORKER = {"NodeID": "w", "Alive": True, "Resources": {"CPU": 8.0, "memory": 50.0, "GPU": 2.0}}

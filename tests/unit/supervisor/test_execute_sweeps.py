@@ -16,7 +16,7 @@ from raylift.domain.job import Job, JobSpec, JobState, SweepPart
 from raylift.domain.lease import Lease
 from raylift.domain.model_version import LoggedModel, ModelVersion, TrackedRun
 from raylift.domain.sweep import Sweep, SweepRegistration, SweepSpec, SweepState, grid
-from raylift.engines.mlflow.client import MlflowRefused
+from raylift.engines.mlflow_engine.client import MlflowRefused
 from raylift.settings import PlatformSettings
 from raylift.store import Store
 from raylift.supervisor.sweeps.execute import SweepExecutor

@@ -5,7 +5,7 @@ from typing import Any
 
 import httpx
 
-from raylift.engines.ray.jobs import RayJobs
+from raylift.engines.ray_engine.jobs import RayJobs
 from raylift.supervisor.jobs.ray_snapshot import RayView
 
 SUBMISSION = {"type": "SUBMISSION", "submission_id": "job_1-a1", "status": "RUNNING", "entrypoint": "x"}

@@ -3,7 +3,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from raylift.domain.job import Job, JobState, Resources
-from raylift.engines.ray.jobs import RayJob, RayJobStatus
+from raylift.engines.ray_engine.jobs import RayJob, RayJobStatus
 from raylift.supervisor.jobs.admission import Decision
 from raylift.supervisor.jobs.placement import Placement
 from raylift.supervisor.jobs.ray_snapshot import RaySnapshot

@@ -8,7 +8,7 @@ import pytest
 
 from raylift.domain.job import FINAL_STATES, Job, JobState, Origin, Reason, Usage
 from raylift.engines.attempts.progress import Outcome, Progress
-from raylift.engines.ray.jobs import RayJob, RayJobStatus
+from raylift.engines.ray_engine.jobs import RayJob, RayJobStatus
 from raylift.settings import JobSettings
 from raylift.supervisor.jobs.plan import (
     Finish,

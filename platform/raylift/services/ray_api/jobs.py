@@ -9,7 +9,7 @@ from typing import Final
 from job_entrypoints.contract import adopted_job_id
 from raylift.domain.errors import FieldError, InvalidRequest, JobNotFinished, JobNotFound
 from raylift.domain.job import Job, JobStatus, Origin, RayRequest
-from raylift.engines.ray.jobs import RayJobStatus
+from raylift.engines.ray_engine.jobs import RayJobStatus
 from raylift.services.jobs.logs import JobLogs
 from raylift.services.jobs.training import JobDetails, TrainingService
 from raylift.services.ray_api.field_names import refusal

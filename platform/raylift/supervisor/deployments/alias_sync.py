@@ -8,7 +8,7 @@ from datetime import datetime
 
 from raylift.domain.errors import ModelNotFound
 from raylift.domain.traffic import AliasRecord, TrafficAction, TrafficRecord
-from raylift.engines.mlflow.registry import Registry
+from raylift.engines.mlflow_engine.registry import Registry
 from raylift.store import Store
 from raylift.store.repositories.traffic import MLFLOW
 

@@ -10,7 +10,7 @@ from typing import Final
 from raylift.domain.deployment import ANSWERING, Deployment, DeploymentStatus
 from raylift.domain.lease import Lease
 from raylift.engines.gateway_client import GatewayClient
-from raylift.engines.ray.serve import RayServe
+from raylift.engines.ray_engine.serve import RayServe
 from raylift.store import Store
 from raylift.supervisor.deployments.plan import Delete, Deploy, DeploymentAction, Observe
 from raylift.supervisor.deployments.schema_tag import SchemaTag

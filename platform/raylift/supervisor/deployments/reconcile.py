@@ -8,7 +8,7 @@ from typing import Final
 
 from raylift.domain.deployment import Deployment, DeploymentStatus
 from raylift.domain.lease import Lease
-from raylift.engines.ray.serve import RayServe
+from raylift.engines.ray_engine.serve import RayServe
 from raylift.settings import ServingSettings
 from raylift.store import Store
 from raylift.supervisor.deployments.execute import DeploymentExecutor

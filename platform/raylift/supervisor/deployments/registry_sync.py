@@ -17,8 +17,8 @@ from raylift.domain.lease import Lease
 from raylift.domain.model_version import ModelVersion
 from raylift.engines.environments import EnvironmentUnresolvable
 from raylift.engines.environments.locking.lock_cache import lock_of
-from raylift.engines.mlflow.registry import Registry
-from raylift.engines.mlflow.tracking import Tracking
+from raylift.engines.mlflow_engine.registry import Registry
+from raylift.engines.mlflow_engine.tracking import Tracking
 from raylift.services.models.lineage import find_job
 from raylift.settings import PlatformSettings
 from raylift.store import Store

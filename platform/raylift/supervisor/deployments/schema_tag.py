@@ -10,7 +10,7 @@ from typing import Any, Final
 from raylift.domain.errors import VersionNotFound
 from raylift.domain.identifiers import TAG_SCHEMA
 from raylift.engines.gateway_client import GatewayClient
-from raylift.engines.mlflow.registry import Registry
+from raylift.engines.mlflow_engine.registry import Registry
 
 log = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from typing import Final
 from job_entrypoints.contract import adopted_job_id
 from raylift.domain.job import Job, JobSpec, Origin, Resources
 from raylift.engines.attempts.directory import AttemptDirectory
-from raylift.engines.ray.jobs import RAY_JOB_ENDED, RayJob, RayJobs
+from raylift.engines.ray_engine.jobs import RAY_JOB_ENDED, RayJob, RayJobs
 from raylift.services.models.lineage import find_job
 from raylift.settings import PlatformSettings
 from raylift.store import Store

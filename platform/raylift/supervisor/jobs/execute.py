@@ -14,10 +14,10 @@ from raylift.domain.lease import Lease
 from raylift.domain.script_notes import ScriptNotes
 from raylift.engines.attempts.orphan_processes import end_orphans
 from raylift.engines.environments import EnvironmentBuildFailed, EnvironmentUnresolvable
-from raylift.engines.mlflow.client import MlflowRefused
-from raylift.engines.mlflow.registry import Registry
-from raylift.engines.mlflow.tracking import Tracking
-from raylift.engines.ray.jobs import RayJobs, SubmissionRefused
+from raylift.engines.mlflow_engine.client import MlflowRefused
+from raylift.engines.mlflow_engine.registry import Registry
+from raylift.engines.mlflow_engine.tracking import Tracking
+from raylift.engines.ray_engine.jobs import RayJobs, SubmissionRefused
 from raylift.settings import PlatformSettings
 from raylift.store import Store
 from raylift.supervisor.jobs.end_runs import FINISHED, RunEnder, status_of_runs

@@ -10,7 +10,7 @@ from typing import Final
 from raylift.domain.job import Job, JobState, Origin, Reason, Usage
 from raylift.engines.attempts.progress import Outcome, Progress
 from raylift.engines.environments import build_failure_in
-from raylift.engines.ray.jobs import RAY_JOB_ENDED, RayJob, RayJobStatus
+from raylift.engines.ray_engine.jobs import RAY_JOB_ENDED, RayJob, RayJobStatus
 from raylift.settings import JobSettings
 
 _PATIENCE: Final = timedelta(seconds=3)

@@ -14,7 +14,7 @@ from raylift.domain.job import Job
 from raylift.engines.attempts.directory import AttemptDirectory
 from raylift.engines.attempts.orphan_processes import is_of_attempt
 from raylift.engines.attempts.progress import Progress
-from raylift.engines.ray.jobs import RayJob, RayJobs
+from raylift.engines.ray_engine.jobs import RayJob, RayJobs
 from raylift.settings import PlatformSettings
 from raylift.supervisor.jobs.plan import ObservedAttempt
 

@@ -16,8 +16,8 @@ from raylift.domain.identifiers import TAG_ENVIRONMENT_LOCK, TAG_REQUIREMENTS, T
 from raylift.domain.job import Job
 from raylift.domain.model_version import LoggedModel, ModelVersion, TrackedRun
 from raylift.domain.script_notes import ScriptNotes
-from raylift.engines.mlflow.registry import Registry
-from raylift.engines.mlflow.tracking import Tracking
+from raylift.engines.mlflow_engine.registry import Registry
+from raylift.engines.mlflow_engine.tracking import Tracking
 from raylift.store import Store
 from raylift.supervisor.deployments import succession
 from raylift.supervisor.jobs.choose_model import (

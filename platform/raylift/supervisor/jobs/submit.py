@@ -9,7 +9,7 @@ from raylift.domain.identifiers import MLFLOW_PARENT_RUN, TAG_SWEEP_ID, TAG_SWEE
 from raylift.domain.job import Job, Reason
 from raylift.engines.attempts.directory import AttemptDirectory
 from raylift.engines.environments import OVERLAY, RAY_UV, runtime_env_for
-from raylift.engines.ray.jobs import RayJobs
+from raylift.engines.ray_engine.jobs import RayJobs
 from raylift.settings import PlatformSettings
 from raylift.store import Store
 from raylift.supervisor.jobs.placement import Placement

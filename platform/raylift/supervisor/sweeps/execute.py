@@ -13,10 +13,10 @@ from raylift.domain.job import Job
 from raylift.domain.lease import Lease
 from raylift.domain.model_version import TrackedRun
 from raylift.domain.sweep import Sweep, SweepState
-from raylift.engines.mlflow.client import MlflowRefused
-from raylift.engines.mlflow.registry import Registry
-from raylift.engines.mlflow.sweep_runs import SweepRuns
-from raylift.engines.mlflow.tracking import Tracking
+from raylift.engines.mlflow_engine.client import MlflowRefused
+from raylift.engines.mlflow_engine.registry import Registry
+from raylift.engines.mlflow_engine.sweep_runs import SweepRuns
+from raylift.engines.mlflow_engine.tracking import Tracking
 from raylift.settings import PlatformSettings
 from raylift.store import Store
 from raylift.supervisor.jobs.registration import NoModelLogged, deploy, register_model

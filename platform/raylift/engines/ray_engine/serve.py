@@ -21,8 +21,8 @@ from raylift.domain.identifiers import application_name, version_of_application
 from raylift.domain.replica import CANNOT_ANSWER, LACKS_PLUGIN, ReplicaSpec
 from raylift.engines.environments import RAY_UV, build_failure_in, runtime_env_for
 from raylift.engines.metrics.observing import observer_config
-from raylift.engines.mlflow.client import CLIENT_ENVIRONMENT
-from raylift.engines.ray.crash_loops import CrashLoops
+from raylift.engines.mlflow_engine.client import CLIENT_ENVIRONMENT
+from raylift.engines.ray_engine.crash_loops import CrashLoops
 from raylift.settings import PlatformSettings
 
 log = logging.getLogger(__name__)

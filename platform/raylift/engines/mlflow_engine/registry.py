@@ -11,7 +11,7 @@ from mlflow import MlflowClient
 from job_entrypoints.contract import TAG_JOB_ID
 from raylift.domain.errors import EngineUnavailable, ModelNotFound, VersionNotFound
 from raylift.domain.model_version import LoggedModel, ModelVersion, RegisteredModel
-from raylift.engines.mlflow.client import (
+from raylift.engines.mlflow_engine.client import (
     ABSENT,
     DUPLICATE,
     MlflowRefused,

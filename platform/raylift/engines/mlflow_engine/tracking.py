@@ -26,7 +26,7 @@ from job_entrypoints.contract import (
 )
 from raylift.domain.identifiers import MLFLOW_PARENT_RUN
 from raylift.domain.model_version import LoggedModel, ModelKind, ModelVersion, TrackedRun
-from raylift.engines.mlflow.client import ABSENT, connect, every_page, metrics_of, mlflow_errors, moment
+from raylift.engines.mlflow_engine.client import ABSENT, connect, every_page, metrics_of, mlflow_errors, moment
 
 _TAG_MODELS: Final = "mlflow.log-model.history"
 """On a run: the models that an MLflow older than 3 logged."""
