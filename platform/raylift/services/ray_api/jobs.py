@@ -28,7 +28,7 @@ RAY_STATUS: Final[Mapping[JobStatus, RayJobStatus]] = {
 MAX_LISTED: Final = 1000
 """Ray's API has no pages."""
 _MAX_ID_LENGTH: Final = 255
-_UNSAFE_IN_PATHS: Final = frozenset("/?#%")
+_UNSAFE: Final = frozenset("/?#%")
 """Ray's clients put the id unescaped into the path of a URL."""
 
 
@@ -138,12 +138,6 @@ def submission_id_of(job: Job) -> str:
 
 
 def _check_submission_id(chosen: str) -> None:
-    if (
-        not 1 <= len(chosen) <= _MAX_ID_LENGTH
-        or not chosen.isprintable()
-        or chosen in {".", ".."}
-        or _UNSAFE_IN_PATHS & set(chosen)
-    ):
-        unsafe = " ".join(sorted(_UNSAFE_IN_PATHS))
-        detail = f"must have 1 to {_MAX_ID_LENGTH} printable characters, none of {unsafe}, and be no . or .."
+    if not 1 <= len(chosen) <= _MAX_ID_LENGTH or not chosen.isprintable() or chosen in {".", ".."} or _UNSAFE & set(chosen):
+        detail = f"must have 1 to {_MAX_ID_LENGTH} printable characters, none of {' '.join(sorted(_UNSAFE))}, and be no . or .."
         raise refusal([FieldError("submission_id", detail)])
