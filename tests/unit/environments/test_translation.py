@@ -71,7 +71,7 @@ def test_nothing_is_nothing(empty: Any) -> None:
             "--index-url",
         ),
         ({"uv": {"packages": ["a"], "uv_pip_install_options": ["--pre"]}}, "uv.uv_pip_install_options", "--pre"),
-        ({"uv": {"packages": ["a"], "pip_install_options": []}}, "uv.pip_install_options", "no field"),
+        ({"uv": {"packages": ["a"], "pip_install_options": []}}, "uv.pip_install_options", "not a known field"),
     ],
 )
 def test_what_cannot_be_honoured_is_refused_and_named(runtime_env: dict[str, Any], field: str, says: str) -> None:
