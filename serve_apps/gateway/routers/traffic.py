@@ -16,7 +16,7 @@ from raylift.services.container import Services
 from raylift.services.traffic.tables import AliasMove, TrafficState
 from serve_apps.gateway.http.bodies import parse_model, read_body, require_json
 from serve_apps.gateway.http.responses import json_body, json_response, problems
-from serve_apps.gateway.views import traffic
+from serve_apps.gateway.views import traffic as views
 
 _MAX_BODY_BYTES: Final = 256 * 1024
 _PATH: Final = "/models/{name}/traffic"
@@ -46,7 +46,7 @@ def traffic_router(services: Services) -> APIRouter:
     async def put(request: Request, name: str) -> Response:
         """Give the model a traffic table, in the place of the one it has."""
         update = await _body(request, TrafficUpdate)
-        table = traffic.table_of(update)
+        table = views.table_of(update)
         return await changed(name, services.traffic.put, name, table, who=owner(request), expected_revision=_if_match(request))
 
     @router.delete(
@@ -67,7 +67,7 @@ def traffic_router(services: Services) -> APIRouter:
         ] = None,
     ) -> Response:
         """Who changed the traffic and the aliases, when, and from what to what; newest first."""
-        return json_response(traffic.history(name, services.traffic.history(name, limit=limit, before=before), limit))
+        return json_response(views.history(name, services.traffic.history(name, limit=limit, before=before), limit))
 
     @router.post(
         "/models/{name}/rollback",
@@ -159,4 +159,4 @@ def _if_match(request: Request) -> int | None:
 
 
 def _answer(state: TrafficState) -> Response:
-    return json_response(traffic.traffic_view(state), headers={"ETag": f'"{state.record.revision}"'})
+    return json_response(views.traffic_view(state), headers={"ETag": f'"{state.record.revision}"'})

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -123,10 +124,8 @@ def test_request_metadata_has_our_fields() -> None:
 def test_bypass_finds_a_replica_in_serve_s_shape() -> None:
     class Found:
         def __init__(self) -> None:
-            quick = type("App", (), {"route": "/m", "prediction_paths": frozenset({"/m/p"}), "is_quick": True})()
-            quick.largest_quick_body = 10
-            ours = type("Ours", (), {"app": None, "replica_app": quick})()
-            self._user_callable_wrapper = type("Wrapper", (), {"user_callable": ours})()
+            quick = SimpleNamespace(route="/m", prediction_paths=frozenset({"/m/p"}), is_quick=True, largest_quick_body=10)
+            self._user_callable_wrapper = SimpleNamespace(user_callable=SimpleNamespace(app=None, replica_app=quick))
             self._semaphore, self._metrics_manager = object(), object()
 
         async def answer(self, scope: Any, receive: Any, send: Any) -> None: ...

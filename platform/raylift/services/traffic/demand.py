@@ -84,7 +84,9 @@ class Demand:
         asked.told = asked.last
         # Beside the request, which need not wait for the store.
         task = asyncio.create_task(
-            asyncio.to_thread(self._store.deployments.demand, deployment.model_name, deployment.version, now=self._clock())
+            asyncio.to_thread(
+                self._store.deployments.request_scale_up, deployment.model_name, deployment.version, now=self._clock()
+            )
         )
         self._telling.add(task)
         task.add_done_callback(self._told)

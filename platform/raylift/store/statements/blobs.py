@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any, Final, cast
 
-from sqlalchemy import Table, bindparam, delete, exists, select
+from sqlalchemy import BindParameter, Table, bindparam, delete, exists, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 from sqlalchemy.sql.dml import ReturningInsert
 
@@ -24,7 +24,7 @@ class Blobs:
         self, kind: str, row: type[Base], reference: InstrumentedAttribute[str], digest: Callable[[bytes], str]
     ) -> None:
         # Built once: building a statement takes more CPU time than executing it.
-        table, sha = cast("Table", row.__table__), bindparam("sha")
+        table, sha = cast("Table", row.__table__), cast("BindParameter[str]", bindparam("sha"))
         found = select(table.c.sha256).where(table.c.sha256 == sha)
         self._kind, self._row, self._digest = kind, row, digest
         self._share = found.with_for_update(read=True, key_share=True)

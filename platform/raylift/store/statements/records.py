@@ -34,7 +34,7 @@ def execute(session: Session, statement: Update | Delete) -> None:
 
 def columns(record: Any) -> dict[str, Any]:
     """Return the record's fields by column name."""
-    return {name: getattr(record, name) for name in _names(type(record))}
+    return {name: getattr(record, name) for name in _names(record.__class__)}
 
 
 def job_columns(job: Job) -> dict[str, Any]:
