@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any, Final
 
-import ray.util
+from ray import util
 
 _log = logging.getLogger(__name__)
 
@@ -22,7 +22,8 @@ def keep_internal_server_on_loopback() -> None:
     Serve binds it to every interface, and it unpickles requests of any sender. Other listeners use the node's address. Call
     this in a deployment's constructor, before Serve opens the server.
     """
-    if ray.util.get_node_ip_address() != _LOOPBACK:
+    node: Any = util
+    if node.get_node_ip_address() != _LOOPBACK:
         return
     # Imported here, because only a replica's process needs it.
     from ray.serve._private import replica
@@ -50,8 +51,8 @@ class ServeQueue:
         # Imported here, because only a replica's process has the actor.
         from ray._private import worker
 
-        actors: Any = worker.global_worker.actors
-        found = (getattr(actor, _REPLICA, None) for actor in actors.values())
+        process: Any = worker.global_worker
+        found = (getattr(actor, _REPLICA, None) for actor in process.actors.values())
         self._replica: Any = next((replica for replica in found if hasattr(replica, _QUEUED)), None)
         if self._replica is None:
             _log.warning("Requests queued by Ray Serve are not counted: this release of Ray stores their number elsewhere")

@@ -71,7 +71,7 @@ def test_empty_runtime_env_has_no_requirements(empty: Any) -> None:
             "--index-url",
         ),
         ({"uv": {"packages": ["a"], "uv_pip_install_options": ["--pre"]}}, "uv.uv_pip_install_options", "--pre"),
-        ({"uv": {"packages": ["a"], "pip_install_options": []}}, "uv.pip_install_options", "no field"),
+        ({"uv": {"packages": ["a"], "pip_install_options": []}}, "uv.pip_install_options", "not a known field"),
     ],
 )
 def test_unsupported_options_are_refused_by_name(runtime_env: dict[str, Any], field: str, says: str) -> None:
