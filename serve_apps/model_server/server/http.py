@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Coroutine, Iterable
 from typing import Any, Final, TypeVar
 
+from raylift.api.headers import MODEL_VERSION, TRACEPARENT, raw
 from raylift.ingress.access_token import Receive, Send
 from serve_apps.model_server.codecs.base import Response
 from serve_apps.model_server.errors import BodyTooLarge
@@ -18,13 +19,13 @@ _CONTENT_TYPES: Final = {
     media_type: (b"content-type", media_type.encode("latin-1"))
     for media_type in ("application/json", "application/problem+json", "text/plain")
 }
-_TRACE: Final = b"traceparent"
+_TRACE: Final = raw(TRACEPARENT)
 """W3C's header, returned unchanged. Ray Serve returns X-Request-ID."""
 
 
 def version_header(version: str) -> Header:
     """Header that names the version: the client may have named only the model."""
-    return b"x-raylift-model-version", version.encode("latin-1")
+    return raw(MODEL_VERSION), version.encode("latin-1")
 
 
 async def read_body(receive: Receive, max_bytes: int) -> bytes:
