@@ -11,9 +11,9 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from raylift.domain.deployment import Batching, DeploymentConfig
 from raylift.domain.identifiers import TORCH_BACKEND
 from raylift.domain.job import AUTO_TORCH_BACKEND
+from raylift.domain.models.deployment import Batching, DeploymentConfig
 from raylift.domain.quota import Quota
 
 

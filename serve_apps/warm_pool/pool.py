@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any, Final, Generic, Protocol, TypeVar
 
 from raylift.domain.backoff import backoff
-from raylift.domain.deployment import Deployment
 from raylift.domain.errors import EngineUnavailable
+from raylift.domain.models.deployment import Deployment
 from raylift.settings import PlatformSettings
 from serve_apps.warm_pool.fork_server import SOCKET
 from serve_apps.warm_pool.process import WarmProcess

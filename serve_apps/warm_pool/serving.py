@@ -14,9 +14,9 @@ from typing import Final
 
 import uvicorn
 
-from raylift.domain.deployment import Batching
-from raylift.domain.model_counters import ProcessKind
-from raylift.domain.replica import ObserverConfig
+from raylift.domain.models.counters import ProcessKind
+from raylift.domain.models.deployment import Batching
+from raylift.domain.models.replica import ObserverConfig
 from serve_apps.model_server.loading.loader import load_model
 from serve_apps.model_server.observability.observer import Observer
 from serve_apps.model_server.server.asgi import ReplicaApp

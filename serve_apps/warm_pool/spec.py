@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from pathlib import Path
 
-from raylift.domain.deployment import Deployment
+from raylift.domain.models.deployment import Deployment
 from raylift.engines.environments.overlays.overlay import is_built, overlay_directory
 from raylift.engines.metrics.observing import observer_config
 from raylift.settings import PlatformSettings

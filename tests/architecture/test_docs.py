@@ -84,7 +84,7 @@ def blocks(page: Path, language: str) -> list[str]:
 
 
 def is_known(call: list[str]) -> bool:
-    """Whether the words after ``raylift`` are a command with options that it has."""
+    """Return True if the words after ``raylift`` are a command with options that it has."""
     command: Any = typer.main.get_command(app)
     words = iter(call)
     while hasattr(command, "commands"):

@@ -12,6 +12,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("platform/raylift", "serve_apps", "job_entrypoints")
 GRAB_BAGS = {"utils", "util", "helpers", "helper", "common", "misc", "shared", "base_utils"}
 LARGEST_FILE = 400
+LARGEST_FOLDER = 16
 LARGER_FOR_NOW: dict[str, int] = {}
 """Files over the limit, with their number of lines. The numbers may only shrink."""
 
@@ -39,6 +40,13 @@ def test_files_stay_small(path: Path) -> None:
     lines = len(path.read_text(encoding="utf-8").splitlines())
     limit = LARGER_FOR_NOW.get(str(path.relative_to(ROOT)), LARGEST_FILE)
     assert lines <= limit, f"{lines} lines: one subject a file"
+
+
+def test_folders_have_few_files() -> None:
+    folders = {path.parent for path in python_files()}
+    counts = {folder: sum(1 for path in folder.glob("*.py") if path.stem != "__init__") for folder in folders}
+    large = {str(folder.relative_to(ROOT)): count for folder, count in counts.items() if count > LARGEST_FOLDER}
+    assert not large, f"make rooms by subject: {large}"
 
 
 def test_test_folders_are_no_packages() -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from raylift.domain.deployment import DeploymentStatus
 from raylift.domain.job import JobState, JobStatus, Reason
+from raylift.domain.models.deployment import DeploymentStatus
 from raylift.domain.sweep import SweepState
 
 ROOT = Path(__file__).resolve().parents[2]

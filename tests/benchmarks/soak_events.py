@@ -15,7 +15,7 @@ from soak_models import SoakModel
 from soak_requests import ALIAS
 
 from raylift import Client, RayliftError
-from raylift.domain.deployment import ANSWERING
+from raylift.domain.models.deployment import ANSWERING
 from raylift.launcher import LocalPlatform
 from raylift.launcher.processes.platform_processes import processes_of
 

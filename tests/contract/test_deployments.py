@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from raylift.domain.deployment import Batching, Deployment, DeploymentConfig, DeploymentStatus
 from raylift.domain.errors import DeploymentNotFound, StaleLease
 from raylift.domain.lease import Lease
+from raylift.domain.models.deployment import Batching, Deployment, DeploymentConfig, DeploymentStatus
 from raylift.store import Store
 from tests.contract.samples import NOW, after
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from raylift.domain.errors import InvalidRequest
-from raylift.domain.feedback import Feedback
+from raylift.domain.models.feedback import Feedback
 from raylift.store import Store
 from tests.contract.samples import NOW, after
 

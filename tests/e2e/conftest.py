@@ -56,7 +56,7 @@ def platform() -> Iterator[LocalPlatform]:
 
 @pytest.fixture(autouse=True)
 def collected() -> Iterator[None]:
-    """What a test leaves open is its own error, not that of whichever test the collector happens to run in."""
+    """Collect garbage after each test: a resource that a test leaves open is reported as that test's error."""
     yield
     gc.collect()
 

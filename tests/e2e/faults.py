@@ -16,8 +16,8 @@ from typing import Any
 import psutil
 
 from raylift import Client, RayliftError
-from raylift.domain.deployment import DeploymentStatus
 from raylift.domain.job import FINAL_STATES, Job, JobState, JobStatus
+from raylift.domain.models.deployment import DeploymentStatus
 from raylift.engines.mlflow_engine.registry import Registry
 from raylift.launcher import LocalPlatform
 from raylift.launcher.processes.platform_processes import processes_of

@@ -27,7 +27,7 @@ from mlflow.protos.databricks_pb2 import (
 from raylift.api.models import DeploymentView
 from raylift.client.client import Client
 from raylift.client.http.errors import APIError, ConnectionFailed, InvalidRequest, NotFound, RayliftError, Unavailable
-from raylift.domain.deployment import DeploymentStatus
+from raylift.domain.models.deployment import DeploymentStatus
 
 _FLAVOR: Final = "python_function"
 """Flavor that MLflow's command line prints: every model has this one. Raylift chooses the flavor to load by itself."""

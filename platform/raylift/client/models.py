@@ -23,7 +23,7 @@ from raylift.api.traffic import AliasView
 from raylift.client.http.connection import Connection
 from raylift.client.http.errors import RayliftError
 from raylift.client.jobs.waiting import wait_until_final
-from raylift.domain.deployment import DeploymentStatus
+from raylift.domain.models.deployment import DeploymentStatus
 
 _UNDECIDED: Final = (DeploymentStatus.PENDING, DeploymentStatus.STARTING)
 Report = Callable[[DeploymentView | None, RayliftError | None], None]

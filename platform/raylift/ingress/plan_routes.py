@@ -6,8 +6,8 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 
 from raylift.api.paths import version_route
-from raylift.domain.deployment import Deployment
 from raylift.domain.identifiers import MODEL_NAME, version_number
+from raylift.domain.models.deployment import Deployment
 from raylift.domain.traffic import AliasRecord, TrafficRecord
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Protocol
 
-from raylift.domain.model_version import ModelVersion, RegisteredModel
+from raylift.domain.models.version import ModelVersion, RegisteredModel
 
 Clock = Callable[[], datetime]
 

@@ -10,8 +10,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
-from raylift.domain import model_counters as counters
-from raylift.domain.model_counters import ErrorKind, ProcessKind, ProtocolName, VersionCounts
+from raylift.domain.models import counters
+from raylift.domain.models.counters import ErrorKind, ProcessKind, ProtocolName, VersionCounts
 
 _LABELS: Final = ("model", "version")
 

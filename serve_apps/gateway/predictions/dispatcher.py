@@ -10,8 +10,8 @@ from typing import Final, Protocol
 from fastapi import Request, Response
 
 from raylift.api.headers import SCALE_UP_TIMEOUT
-from raylift.domain.deployment import Deployment, DeploymentConfig
 from raylift.domain.errors import FieldError, InvalidRequest
+from raylift.domain.models.deployment import Deployment, DeploymentConfig
 from raylift.services.traffic.routing import HOLD_POLL_SECONDS, InferenceRouting, Starting, not_ready
 from serve_apps.gateway.http.errors import QueueFull, ReplicaFailed
 from serve_apps.gateway.http.paths import route_path

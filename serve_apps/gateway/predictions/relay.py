@@ -10,8 +10,8 @@ import orjson
 from fastapi import Request, Response
 
 from raylift.api.headers import FORWARDED, MODEL_VERSION, NO_ROUTE
-from raylift.domain.deployment import Deployment
 from raylift.domain.errors import DeploymentNotReady
+from raylift.domain.models.deployment import Deployment
 from raylift.services.container import Services
 from raylift.services.traffic.routing import RETRY_AFTER_SECONDS, InferenceRouting, Starting, Wanted, not_ready
 from serve_apps.gateway.http.bodies import read_body

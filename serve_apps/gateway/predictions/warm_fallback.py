@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Final
 
-from raylift.domain.deployment import Deployment
+from raylift.domain.models.deployment import Deployment
 from raylift.services.traffic.scale_up_requests import ScaleUpRequests
 from serve_apps.gateway.http.paths import route_path
 from serve_apps.gateway.predictions.forwarder import Answer, Forwarder, ForwardRequest, NotReached

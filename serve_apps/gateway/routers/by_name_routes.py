@@ -11,7 +11,7 @@ from fastapi.concurrency import run_in_threadpool
 
 import raylift
 from raylift.api.paths import V2_MODELS
-from raylift.domain.deployment import Deployment, DeploymentStatus
+from raylift.domain.models.deployment import Deployment, DeploymentStatus
 from raylift.services.container import Services
 from raylift.services.traffic.routing import Wanted
 from serve_apps.gateway.http.bodies import parse_object, read_body

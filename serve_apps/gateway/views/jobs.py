@@ -9,8 +9,8 @@ from typing import Final
 
 from raylift.api import paths
 from raylift.api.training import DownloadProgress, EventView, JobAccepted, JobSummary, JobView, ResourceView, UsageView
-from raylift.domain.deployment import Deployment, DeploymentStatus
 from raylift.domain.job import STATUS_OF, Event, Job, JobState, JobStatus
+from raylift.domain.models.deployment import Deployment, DeploymentStatus
 from raylift.engines.environments.uv.process import Downloads
 from raylift.services.jobs.training import JobDetails
 from serve_apps.gateway.http.paths import job_links, route_path

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 from typing import Final
 
 from raylift.api.observations import StatsView
-from raylift.domain import model_counters as counters
-from raylift.domain.model_counters import ErrorKind, ProcessKind, ProtocolName, VersionCounts, quantile
+from raylift.domain.models import counters
+from raylift.domain.models.counters import ErrorKind, ProcessKind, ProtocolName, VersionCounts, quantile
 from raylift.services.models.metrics import Statistics
 
 _MS: Final = 1000.0

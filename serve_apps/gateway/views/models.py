@@ -17,8 +17,8 @@ from raylift.api.models import (
     SchemaView,
     VersionView,
 )
-from raylift.domain.deployment import Deployment, DeploymentStatus
 from raylift.domain.identifiers import TAG_SCHEMA
+from raylift.domain.models.deployment import Deployment, DeploymentStatus
 from raylift.domain.quantities import parse_bytes
 from raylift.services.models.deployments import DeploymentChanges
 from raylift.services.models.lineage import Origins

@@ -15,7 +15,7 @@ from raylift.api.traffic import (
     TrafficView,
     VersionShare,
 )
-from raylift.domain.deployment import Deployment
+from raylift.domain.models.deployment import Deployment
 from raylift.domain.traffic import Route, Sticky, Target, TrafficChange, TrafficTable, target_of, weights_of
 from raylift.services.traffic.routing import newest_answering, takes_requests
 from raylift.services.traffic.tables import TrafficState

@@ -15,7 +15,7 @@ from typing import Any, Final
 import yaml
 
 from job_entrypoints.tracking.numerics import numerics
-from raylift.domain.replica import CANNOT_ANSWER
+from raylift.domain.models.replica import CANNOT_ANSWER
 from serve_apps.model_server.inputs.features import UnknownTable
 from serve_apps.model_server.inputs.schema import schema_of
 from serve_apps.model_server.inputs.signature import parse_signature

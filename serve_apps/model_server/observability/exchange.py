@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from raylift.api.headers import TRACED
-from raylift.domain.model_counters import ProtocolName
+from raylift.domain.models.counters import ProtocolName
 from serve_apps.model_server.codecs.base import Response
 
 STATUS_CLIENT_GONE: Final = 499

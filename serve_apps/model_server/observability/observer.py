@@ -13,9 +13,9 @@ from typing import Final, ParamSpec, TypeVar
 
 import psutil
 
-from raylift.domain import model_counters as counters
-from raylift.domain.model_counters import ErrorKind, ProcessKind, ProtocolName
-from raylift.domain.replica import ObserverConfig
+from raylift.domain.models import counters
+from raylift.domain.models.counters import ErrorKind, ProcessKind, ProtocolName
+from raylift.domain.models.replica import ObserverConfig
 from raylift.engines.metrics.counter_files import CounterFile
 from serve_apps.model_server.observability.exchange import PROTOCOLS, STATUS_CLIENT_GONE, Exchange
 from serve_apps.model_server.observability.payload_log import PayloadLogger

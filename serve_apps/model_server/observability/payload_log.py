@@ -12,9 +12,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from raylift.domain.deployment import PayloadLog
-from raylift.domain.model_counters import ErrorKind
-from raylift.domain.replica import PayloadFiles
+from raylift.domain.models.counters import ErrorKind
+from raylift.domain.models.deployment import PayloadLog
+from raylift.domain.models.replica import PayloadFiles
 from raylift.engines.metrics.payload_files import Payload, write_payloads
 from serve_apps.model_server.observability.exchange import STATUS_CLIENT_GONE, Exchange
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from raylift.domain.replica import CANNOT_ANSWER
+from raylift.domain.models.replica import CANNOT_ANSWER
 
 
 class CannotAnswer(Exception):

@@ -17,9 +17,9 @@ from ray import serve
 from ray.serve.config import AutoscalingConfig, BackpressureConfig
 from ray.serve.schema import LoggingConfig
 
-from raylift.domain.deployment import Batching
-from raylift.domain.model_counters import ProcessKind
-from raylift.domain.replica import ObserverConfig, ReplicaSpec
+from raylift.domain.models.counters import ProcessKind
+from raylift.domain.models.deployment import Batching
+from raylift.domain.models.replica import ObserverConfig, ReplicaSpec
 from raylift.ingress.access_token import only_from_ingress
 from raylift.ray_internals.serve_replica import ServeQueue, keep_internal_server_on_loopback, set_code_version
 from serve_apps.model_server.ray.environment_check import require_environment

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from raylift.domain.replica import LACKS_PLUGIN
+from raylift.domain.models.replica import LACKS_PLUGIN
 from raylift.engines.environments.runtime_env import PLUGIN_NAME, READY
 
 

@@ -11,8 +11,8 @@ from time import perf_counter
 from typing import Final
 
 from raylift.api.paths import version_route
-from raylift.domain.deployment import Batching
 from raylift.domain.errors import PlatformError
+from raylift.domain.models.deployment import Batching
 from raylift.ingress.access_token import Receive, Scope, Send
 from serve_apps.model_server.codecs.base import Codec, Headers, Response
 from serve_apps.model_server.codecs.kserve_v1 import KServeV1Codec

@@ -16,8 +16,8 @@ from typing import Final
 
 import numpy as np
 
-from raylift.domain.deployment import Batching
 from raylift.domain.errors import PlatformError
+from raylift.domain.models.deployment import Batching
 from serve_apps.model_server.model import Model, PredictionRequest, PredictionResult
 
 Outcome = PredictionResult | Exception

@@ -15,8 +15,8 @@ import pandas as pd
 import pytest
 
 from raylift import Client, Conflict, InvalidRequest, JobFailed, NotFound, Unavailable
-from raylift.domain.deployment import DeploymentStatus
 from raylift.domain.job import JobState, Reason
+from raylift.domain.models.deployment import DeploymentStatus
 
 COMMAND = [sys.executable, "-c", "from raylift.cli.app import main; main()"]
 EXAMPLE = Path(__file__).parents[3] / "examples" / "upload_training_script.py"

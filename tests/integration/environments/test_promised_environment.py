@@ -30,7 +30,7 @@ RUNTIME_ENV = {runtime_env_for(LOCK, root)!r}
 import ray
 from ray import serve
 from serve_apps.model_server.ray.app import build
-from raylift.domain.replica import ReplicaSpec
+from raylift.domain.models.replica import ReplicaSpec
 ray.init(address="auto", log_to_driver=False)
 serve.start(proxy_location="Disabled")
 spec = ReplicaSpec("m", "1", "file:///nowhere", "http://127.0.0.1:9", initial_replicas=1, runtime_env=RUNTIME_ENV)

@@ -14,7 +14,7 @@ import pytest
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from raylift.domain.deployment import DeploymentConfig, DeploymentStatus
+from raylift.domain.models.deployment import DeploymentConfig, DeploymentStatus
 from serve_apps.gateway.rest_api import create_app
 from tests.integration.gateway.conftest import World, answers, dies, listening, served
 from tests.unit.gateway.conftest import Platform

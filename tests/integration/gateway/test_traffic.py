@@ -10,7 +10,7 @@ import pytest
 from starlette.requests import Request
 from starlette.responses import Response
 
-from raylift.domain.deployment import DeploymentStatus
+from raylift.domain.models.deployment import DeploymentStatus
 from serve_apps.gateway.predictions import shadowing
 from tests.integration.gateway.conftest import World, dies
 

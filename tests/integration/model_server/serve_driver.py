@@ -11,9 +11,9 @@ from ray import serve
 from ray.serve.config import HTTPOptions
 
 from raylift.api.paths import version_route
-from raylift.domain.deployment import DeploymentConfig
 from raylift.domain.identifiers import application_name
-from raylift.domain.replica import ObserverConfig, ReplicaSpec
+from raylift.domain.models.deployment import DeploymentConfig
+from raylift.domain.models.replica import ObserverConfig, ReplicaSpec
 from serve_apps.model_server.ray.app import build
 
 _CONFIG = TypeAdapter(DeploymentConfig)

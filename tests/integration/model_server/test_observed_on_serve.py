@@ -12,10 +12,10 @@ import httpx
 import pandas as pd
 import pytest
 
-from raylift.domain import model_counters as counters
-from raylift.domain.deployment import PayloadLog
-from raylift.domain.model_counters import ProcessKind, ProtocolName, VersionCounts
-from raylift.domain.replica import ObserverConfig, PayloadFiles
+from raylift.domain.models import counters
+from raylift.domain.models.counters import ProcessKind, ProtocolName, VersionCounts
+from raylift.domain.models.deployment import PayloadLog
+from raylift.domain.models.replica import ObserverConfig, PayloadFiles
 from raylift.engines.metrics.counter_files import read_counts
 from raylift.engines.metrics.payload_files import version_directory
 from tests.integration.model_server.replicas import Registry, log_function

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from raylift.api.paths import version_route
-from raylift.domain.deployment import Deployment, DeploymentConfig, DeploymentStatus
+from raylift.domain.models.deployment import Deployment, DeploymentConfig, DeploymentStatus
 from raylift.settings import PlatformSettings, ServingSettings
 from serve_apps.gateway.predictions.forwarder import Answer, Forwarder, NotReached
 from serve_apps.warm_pool.pool import WarmPool

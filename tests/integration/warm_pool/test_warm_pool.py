@@ -15,8 +15,8 @@ from mlflow.models import infer_signature
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 
-from raylift.domain.deployment import DeploymentConfig
-from raylift.domain.model_counters import ErrorKind, ProcessKind, errors_of
+from raylift.domain.models.counters import ErrorKind, ProcessKind, errors_of
+from raylift.domain.models.deployment import DeploymentConfig
 from raylift.engines.environments.overlays.overlay import overlay_directory
 from raylift.engines.metrics.counter_files import read_counts
 from serve_apps.gateway.predictions.forwarder import BrokenOff

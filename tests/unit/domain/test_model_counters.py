@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raylift.domain.model_counters import NAMES, SECONDS_BOUNDS, ProcessCounts, ProcessKind, counts_of, quantile
+from raylift.domain.models.counters import NAMES, SECONDS_BOUNDS, ProcessCounts, ProcessKind, counts_of, quantile
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 BOUNDS = (1.0, 2.0, 4.0)

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from raylift.domain import model_counters as counters
-from raylift.domain.model_counters import NAMES, ErrorKind, ProcessKind, ProtocolName, VersionCounts
+from raylift.domain.models import counters
+from raylift.domain.models.counters import NAMES, ErrorKind, ProcessKind, ProtocolName, VersionCounts
 from raylift.engines.metrics import counter_files
 from raylift.engines.metrics.counter_files import CounterFile, merge_dead, read_counts, remove_totals
 

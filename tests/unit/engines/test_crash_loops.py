@@ -6,7 +6,7 @@ from itertools import count
 
 import pytest
 
-from raylift.domain.deployment import ApplicationSnapshot, ApplicationState
+from raylift.domain.models.deployment import ApplicationSnapshot, ApplicationState
 from raylift.engines.ray_engine.crash_loops import MOST_DEATHS, WITHIN_SECONDS, CrashLoops
 
 KEY = ("m", "1")

@@ -11,7 +11,7 @@ import pytest
 from ray import serve
 from ray.serve.schema import ApplicationStatusOverview, DeploymentStatusOverview, ServeStatus
 
-from raylift.domain.deployment import ApplicationState, Deployment, DeploymentStatus
+from raylift.domain.models.deployment import ApplicationState, Deployment, DeploymentStatus
 from raylift.engines.ray_engine.serve import RayServe
 from raylift.settings import PlatformSettings
 from serve_apps.model_server.predictors.cannot_answer import lacks_method

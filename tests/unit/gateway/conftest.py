@@ -10,9 +10,9 @@ from typing import Any
 import httpx
 import pytest
 
-from raylift.domain.deployment import DeploymentConfig, DeploymentStatus
 from raylift.domain.job import Job, JobState
 from raylift.domain.lease import Lease
+from raylift.domain.models.deployment import DeploymentConfig, DeploymentStatus
 from raylift.services.container import Services
 from raylift.settings import PlatformSettings
 from raylift.store import Store

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from raylift.domain.errors import EngineUnavailable, ModelNotFound, VersionNotFound
-from raylift.domain.model_version import ModelVersion, RegisteredModel
+from raylift.domain.models.version import ModelVersion, RegisteredModel
 
 LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
 

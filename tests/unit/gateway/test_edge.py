@@ -12,8 +12,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from raylift.domain.deployment import DeploymentStatus
 from raylift.domain.errors import InvalidRequest, PlatformError
+from raylift.domain.models.deployment import DeploymentStatus
 from raylift.ingress.problems import problem_of
 from raylift.services.cluster.health import HealthService
 from serve_apps.gateway.http import errors

@@ -14,8 +14,8 @@ import httpx
 import pytest
 
 import raylift.services.requirements.environments as service
-from raylift.domain.deployment import DeploymentConfig
 from raylift.domain.job import JobState
+from raylift.domain.models.deployment import DeploymentConfig
 from raylift.engines.environments.inventory import list_overlays
 from raylift.engines.environments.overlays.build_record import write_record
 from raylift.engines.environments.overlays.overlay import ensure_overlay, environment_hash, overlay_directory

@@ -3,7 +3,7 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from raylift.domain.deployment import DeploymentStatus
+from raylift.domain.models.deployment import DeploymentStatus
 from tests.unit.gateway.conftest import Platform
 
 

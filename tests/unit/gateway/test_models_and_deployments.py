@@ -6,8 +6,8 @@ import httpx
 import pytest
 
 from job_entrypoints.contract import TAG_JOB_ID
-from raylift.domain.deployment import DeploymentStatus
 from raylift.domain.identifiers import TAG_ENVIRONMENT_LOCK, TAG_REQUIREMENTS, TAG_SCRIPT_SHA256
+from raylift.domain.models.deployment import DeploymentStatus
 from tests.unit.gateway.conftest import Platform
 
 DEPLOYMENT = "/mlops/models/m/versions/1/deployment"

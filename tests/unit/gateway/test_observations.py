@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
 from raylift.domain.job import JobState, Reason
-from raylift.domain.model_counters import ProcessKind
+from raylift.domain.models.counters import ProcessKind
 from serve_apps.model_server.codecs.base import Response
 from serve_apps.model_server.observability.exchange import Exchange
 from serve_apps.model_server.observability.observer import Observer

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from raylift.domain.deployment import DeploymentStatus
+from raylift.domain.models.deployment import DeploymentStatus
 from tests.unit.gateway.conftest import Platform
 
 MODEL = "/mlops/models/m"

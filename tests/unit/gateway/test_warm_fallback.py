@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from raylift.domain.deployment import Deployment, DeploymentConfig, DeploymentStatus
+from raylift.domain.models.deployment import Deployment, DeploymentConfig, DeploymentStatus
 from serve_apps.gateway.predictions.warm_fallback import WarmFallback
 from serve_apps.warm_pool.pool import NoWarmProcess, StillLoading
 

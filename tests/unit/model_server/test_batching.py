@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from raylift.domain.deployment import Batching
+from raylift.domain.models.deployment import Batching
 from serve_apps.model_server.errors import InputsRefused, NoProbabilities
 from serve_apps.model_server.inputs.array import PlainArray
 from serve_apps.model_server.inputs.fast_reader import ArrayReader

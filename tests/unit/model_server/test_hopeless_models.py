@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from raylift.domain.replica import CANNOT_ANSWER
+from raylift.domain.models.replica import CANNOT_ANSWER
 from serve_apps.model_server.inputs.features import UnknownTable
 from serve_apps.model_server.loading import loader
 from serve_apps.model_server.predictors.cannot_answer import CannotAnswer, not_fitted

@@ -166,7 +166,7 @@ async def test_request_id_is_returned_or_made() -> None:
 
 @pytest.mark.parametrize("is_quick", [True, False])
 async def test_recent_requests_count_as_ongoing(monkeypatch: pytest.MonkeyPatch, *, is_quick: bool) -> None:
-    """Serve's autoscaling sees it, whichever way the request took; and then no more, to the last bit."""
+    """Serve's autoscaling sees a request on both ways, and later sees exactly none."""
     monkeypatch.setattr("raylift.ray_internals.serve_bypass._RECENT_SECONDS", 0.0)
     rig = Rig(is_quick=is_quick)
     for _ in range(2):

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from raylift.domain.deployment import Deployment, DeploymentConfig, DeploymentStatus
+from raylift.domain.models.deployment import Deployment, DeploymentConfig, DeploymentStatus
 from raylift.services.traffic.scale_up_requests import ScaleUpRequests
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from raylift.domain.deployment import Deployment, DeploymentConfig, DeploymentStatus
+from raylift.domain.models.deployment import Deployment, DeploymentConfig, DeploymentStatus
 from raylift.domain.traffic import AliasRecord, Route, Sticky, Target, TrafficRecord, TrafficTable
 from raylift.ingress.plan_routes import by_name_routes
 

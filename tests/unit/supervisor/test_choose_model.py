@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from raylift.domain.model_version import LoggedModel, ModelKind, TrackedRun
+from raylift.domain.models.version import LoggedModel, ModelKind, TrackedRun
 from raylift.domain.script_notes import ScriptNotes
 from raylift.supervisor.jobs.choose_model import choice, choose_model, choose_run, no_model, whose_metrics
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from raylift.domain.job import Reason
-from raylift.domain.model_version import TrackedRun
+from raylift.domain.models.version import TrackedRun
 from raylift.supervisor.jobs.end_runs import end_runs, status_of_runs
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)

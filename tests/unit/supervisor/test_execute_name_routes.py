@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from raylift.domain.deployment import Deployment, DeploymentConfig, DeploymentStatus
 from raylift.domain.errors import EngineUnavailable
+from raylift.domain.models.deployment import Deployment, DeploymentConfig, DeploymentStatus
 from raylift.ingress.route_map import IngressMap, names_file
 from raylift.store import Store
 from raylift.supervisor.deployments.plan import Delete, Deploy

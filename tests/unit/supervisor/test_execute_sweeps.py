@@ -14,7 +14,7 @@ from job_entrypoints.contract import TAG_JOB_ID
 from raylift.domain.errors import EngineUnavailable
 from raylift.domain.job import Job, JobSpec, JobState, SweepPart
 from raylift.domain.lease import Lease
-from raylift.domain.model_version import LoggedModel, ModelVersion, TrackedRun
+from raylift.domain.models.version import LoggedModel, ModelVersion, TrackedRun
 from raylift.domain.sweep import Sweep, SweepRegistration, SweepSpec, SweepState, grid
 from raylift.engines.mlflow_engine.client import MlflowRefused
 from raylift.settings import PlatformSettings

@@ -12,10 +12,10 @@ from typing import Any, cast
 
 import pytest
 
-from raylift.domain.deployment import ApplicationSnapshot, ApplicationState, DeploymentConfig, DeploymentStatus
 from raylift.domain.errors import EngineUnavailable
 from raylift.domain.job import Job, JobSpec, JobState, Resources
 from raylift.domain.lease import Lease
+from raylift.domain.models.deployment import ApplicationSnapshot, ApplicationState, DeploymentConfig, DeploymentStatus
 from raylift.settings import PlatformSettings
 from raylift.store import Store
 from raylift.supervisor.deployments.execute import DeploymentExecutor

@@ -7,9 +7,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from raylift.domain.deployment import DeploymentConfig
-from raylift.domain.feedback import Feedback
-from raylift.domain.model_counters import ProcessKind
+from raylift.domain.models.counters import ProcessKind
+from raylift.domain.models.deployment import DeploymentConfig
+from raylift.domain.models.feedback import Feedback
 from raylift.engines.metrics.counter_files import CounterFile, read_counts
 from raylift.engines.metrics.payload_files import Payload, write_payloads
 from raylift.settings import PlatformSettings, RetentionSettings

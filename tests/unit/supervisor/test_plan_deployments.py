@@ -3,7 +3,13 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from raylift.domain.deployment import ApplicationSnapshot, ApplicationState, Deployment, DeploymentConfig, DeploymentStatus
+from raylift.domain.models.deployment import (
+    ApplicationSnapshot,
+    ApplicationState,
+    Deployment,
+    DeploymentConfig,
+    DeploymentStatus,
+)
 from raylift.supervisor.deployments.plan import Delete, Deploy, DeploymentAction, LoadCheck, Observe, plan_deployments
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
@@ -37,9 +43,9 @@ def plan(
     return plan_all([row], {KEY: seen} if seen else {}, now, warm=warm)
 
 
-def test_a_version_that_somebody_waits_for_is_deployed_and_proven() -> None:
+def test_requested_version_is_deployed_with_a_load_check() -> None:
     assert plan(PENDING, None) == [Deploy(PENDING, load_check=True)]
-    # However long nobody was there to do it.
+    # Also when the supervisor was away for long.
     assert plan(PENDING, None, LATER) == [Deploy(PENDING, load_check=True)]
 
 

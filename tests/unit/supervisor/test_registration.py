@@ -10,7 +10,7 @@ import pytest
 from job_entrypoints.contract import TAG_JOB_ID
 from raylift.domain.identifiers import TAG_REQUIREMENTS
 from raylift.domain.job import Job, JobState
-from raylift.domain.model_version import LoggedModel, ModelVersion, TrackedRun
+from raylift.domain.models.version import LoggedModel, ModelVersion, TrackedRun
 from raylift.domain.script_notes import ScriptNotes
 from raylift.supervisor.jobs.registration import (
     NoModelLogged,

@@ -5,8 +5,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
-from raylift.domain.deployment import DeploymentStatus
-from raylift.domain.model_version import ModelVersion
+from raylift.domain.models.deployment import DeploymentStatus
+from raylift.domain.models.version import ModelVersion
 from raylift.settings import PlatformSettings
 from raylift.store import Store
 from raylift.supervisor.deployments.registry_sync import RegistrySync

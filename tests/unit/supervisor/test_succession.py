@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from raylift.domain.deployment import Deployment, DeploymentConfig, DeploymentStatus
 from raylift.domain.job import Job, JobState
-from raylift.domain.model_version import ModelVersion
+from raylift.domain.models.deployment import Deployment, DeploymentConfig, DeploymentStatus
+from raylift.domain.models.version import ModelVersion
 from raylift.domain.traffic import Route, Target, TrafficRecord, TrafficTable
 from raylift.ingress.plan_routes import by_name_routes
 from raylift.services.traffic.routing import newest_answering

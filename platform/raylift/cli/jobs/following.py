@@ -15,8 +15,8 @@ from raylift.cli.exits import ExitCode, stop
 from raylift.cli.printing import cell, pairs, say
 from raylift.client import Client, Job, NotFound, RayliftError
 from raylift.client.jobs.progress import ProgressDisplay
-from raylift.domain.deployment import DeploymentStatus
 from raylift.domain.job import JobStatus
+from raylift.domain.models.deployment import DeploymentStatus
 
 
 def follow(job: Job, *, logs_on_stderr: bool) -> None:

@@ -24,7 +24,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from raylift.domain.model_counters import NAMES, ProcessCounts, ProcessKind, VersionCounts, counts_of
+from raylift.domain.models.counters import NAMES, ProcessCounts, ProcessKind, VersionCounts, counts_of
 
 log = logging.getLogger(__name__)
 

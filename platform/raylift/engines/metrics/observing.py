@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from raylift.domain.deployment import DeploymentConfig
-from raylift.domain.replica import ObserverConfig, PayloadFiles
+from raylift.domain.models.deployment import DeploymentConfig
+from raylift.domain.models.replica import ObserverConfig, PayloadFiles
 from raylift.settings import PlatformSettings
 
 

@@ -10,7 +10,7 @@ from mlflow import MlflowClient
 
 from job_entrypoints.contract import TAG_JOB_ID
 from raylift.domain.errors import EngineUnavailable, ModelNotFound, VersionNotFound
-from raylift.domain.model_version import LoggedModel, ModelVersion, RegisteredModel
+from raylift.domain.models.version import LoggedModel, ModelVersion, RegisteredModel
 from raylift.engines.mlflow_engine.client import (
     ABSENT,
     DUPLICATE,

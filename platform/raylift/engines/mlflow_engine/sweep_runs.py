@@ -10,7 +10,7 @@ from mlflow.entities import Metric, Param
 
 from job_entrypoints.contract import TAG_JOB_ID
 from raylift.domain.identifiers import TAG_SWEEP_ID
-from raylift.domain.model_version import TrackedRun
+from raylift.domain.models.version import TrackedRun
 from raylift.engines.mlflow_engine.client import DUPLICATE, connect, every_page, mlflow_errors, moment
 
 

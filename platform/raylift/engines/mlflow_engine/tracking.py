@@ -25,7 +25,7 @@ from job_entrypoints.contract import (
     TAG_MODEL_KIND,
 )
 from raylift.domain.identifiers import MLFLOW_PARENT_RUN
-from raylift.domain.model_version import LoggedModel, ModelKind, ModelVersion, TrackedRun
+from raylift.domain.models.version import LoggedModel, ModelKind, ModelVersion, TrackedRun
 from raylift.engines.mlflow_engine.client import ABSENT, connect, every_page, metrics_of, mlflow_errors, moment
 
 _TAG_MODELS: Final = "mlflow.log-model.history"

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from raylift.domain.deployment import ApplicationSnapshot, ApplicationState
+from raylift.domain.models.deployment import ApplicationSnapshot, ApplicationState
 
 Key = tuple[str, str]
 

@@ -15,10 +15,10 @@ from ray.serve.exceptions import RayServeException
 from ray.serve.schema import ApplicationStatusOverview, DeploymentStatusOverview
 
 from raylift.api.paths import version_route
-from raylift.domain.deployment import READ_AT_START, ApplicationSnapshot, ApplicationState, Deployment
 from raylift.domain.errors import EngineUnavailable
 from raylift.domain.identifiers import application_name, version_of_application
-from raylift.domain.replica import CANNOT_ANSWER, LACKS_PLUGIN, ReplicaSpec
+from raylift.domain.models.deployment import READ_AT_START, ApplicationSnapshot, ApplicationState, Deployment
+from raylift.domain.models.replica import CANNOT_ANSWER, LACKS_PLUGIN, ReplicaSpec
 from raylift.engines.environments import RAY_UV, build_failure_in, runtime_env_for
 from raylift.engines.metrics.observing import observer_config
 from raylift.engines.mlflow_engine.client import CLIENT_ENVIRONMENT

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from raylift.domain.deployment import DeploymentStatus
 from raylift.domain.job import JobStatus, Reason
+from raylift.domain.models.deployment import DeploymentStatus
 from raylift.store import Store
 
 

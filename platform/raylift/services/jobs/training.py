@@ -7,10 +7,10 @@ from datetime import timedelta
 from typing import Final
 
 from raylift.api.headers import IDEMPOTENCY_KEY
-from raylift.domain.deployment import Deployment
 from raylift.domain.errors import DeploymentNotFound, FieldError, InvalidRequest, JobNotFinished, NotFound
 from raylift.domain.identifiers import new_job_id
 from raylift.domain.job import Event, Job, JobState
+from raylift.domain.models.deployment import Deployment
 from raylift.engines.environments.overlays.build_record import BuildRecord
 from raylift.services.cluster.capacity import Capacity
 from raylift.services.jobs.logs import JobLogs, LogFile, removal_note

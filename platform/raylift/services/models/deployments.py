@@ -8,10 +8,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from job_entrypoints.contract import TAG_JOB_ID
-from raylift.domain.deployment import Batching, Deployment, DeploymentConfig, PayloadLog
 from raylift.domain.errors import DeploymentNotFound, FieldError, InvalidRequest
 from raylift.domain.identifiers import unservable_name
 from raylift.domain.job import Resources
+from raylift.domain.models.deployment import Batching, Deployment, DeploymentConfig, PayloadLog
 from raylift.services.cluster.capacity import Capacity
 from raylift.services.models.lineage import environment_lock_of, job_of
 from raylift.services.models.replica_environment import changed, check_environment, job_variables

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from raylift.domain.errors import DeploymentNotFound
-from raylift.domain.feedback import Feedback, Truth
-from raylift.domain.model_counters import VersionCounts
+from raylift.domain.models.counters import VersionCounts
+from raylift.domain.models.feedback import Feedback, Truth
 from raylift.engines.metrics.counter_files import read_counts
 from raylift.services.ports import Clock, Registry, utc_now
 from raylift.store import Store

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass, replace
 
-from raylift.domain.deployment import Deployment
 from raylift.domain.errors import DeploymentNotFound
 from raylift.domain.identifiers import version_number
-from raylift.domain.model_version import ModelVersion, RegisteredModel
+from raylift.domain.models.deployment import Deployment
+from raylift.domain.models.version import ModelVersion, RegisteredModel
 from raylift.services.models.lineage import Origins, origins_of
 from raylift.services.ports import Registry
 from raylift.store import Store

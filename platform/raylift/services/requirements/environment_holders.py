@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from raylift.domain.deployment import DeploymentStatus
 from raylift.domain.job import ACTIVE_STATES
 from raylift.domain.listing import listed
+from raylift.domain.models.deployment import DeploymentStatus
 from raylift.engines.environments.overlays.in_use import is_expected, processes_in
 from raylift.engines.environments.overlays.overlay import environment_hash
 from raylift.store import Store

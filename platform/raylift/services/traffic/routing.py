@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final
 
-from raylift.domain.deployment import Deployment, DeploymentStatus
 from raylift.domain.errors import (
     DeploymentNotReady,
     DeploymentStopped,
@@ -21,7 +20,8 @@ from raylift.domain.errors import (
     VersionNotFound,
 )
 from raylift.domain.identifiers import version_number
-from raylift.domain.model_version import ModelVersion
+from raylift.domain.models.deployment import Deployment, DeploymentStatus
+from raylift.domain.models.version import ModelVersion
 from raylift.domain.traffic import Sticky, Target, TrafficTable, choose_sticky, choose_weighted, weights_of
 from raylift.services.ports import Clock, Registry, utc_now
 from raylift.services.ttl_cache import TtlCache

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from raylift.domain.deployment import Deployment
+from raylift.domain.models.deployment import Deployment
 from raylift.services.ports import Clock, utc_now
 from raylift.store import Store
 

@@ -6,8 +6,8 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from raylift.api.paths import deployment as deployment_path
-from raylift.domain.deployment import Deployment, DeploymentStatus
 from raylift.domain.errors import Conflict, FieldError, InvalidRequest, ModelNotFound, VersionNotFound
+from raylift.domain.models.deployment import Deployment, DeploymentStatus
 from raylift.domain.traffic import (
     Target,
     TrafficAction,

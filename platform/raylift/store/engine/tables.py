@@ -15,9 +15,9 @@ from pydantic import PlainSerializer
 from sqlalchemy import BigInteger, Enum, ForeignKey, Index, LargeBinary, MetaData, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from raylift.domain.deployment import DeploymentConfig, DeploymentStatus
-from raylift.domain.feedback import Truth
 from raylift.domain.job import JobSpec, JobState, JobStatus, Reason, Usage
+from raylift.domain.models.deployment import DeploymentConfig, DeploymentStatus
+from raylift.domain.models.feedback import Truth
 from raylift.domain.sweep import SweepSpec, SweepState
 from raylift.domain.traffic import TrafficAction, TrafficTable
 from raylift.store.engine.columns import CleanText, JsonOf, Key, UtcDateTime

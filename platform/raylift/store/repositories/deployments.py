@@ -9,9 +9,9 @@ from typing import Any, TypedDict, Unpack
 from sqlalchemy import ColumnElement, delete, func, select, update
 from sqlalchemy.orm import Session
 
-from raylift.domain.deployment import Deployment, DeploymentConfig, DeploymentStatus
 from raylift.domain.errors import DeploymentNotFound
 from raylift.domain.lease import Lease
+from raylift.domain.models.deployment import Deployment, DeploymentConfig, DeploymentStatus
 from raylift.store.engine.tables import DeploymentRow
 from raylift.store.engine.transactions import Database, insert_into
 from raylift.store.statements.lease_guard import guard

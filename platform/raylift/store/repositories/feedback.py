@@ -9,7 +9,7 @@ from typing import Final
 
 from sqlalchemy import delete, func, select, tuple_
 
-from raylift.domain.feedback import Feedback
+from raylift.domain.models.feedback import Feedback
 from raylift.store.engine.tables import FeedbackRow
 from raylift.store.engine.transactions import Database, insert_into
 from raylift.store.statements.pages import cut, decode_cursor

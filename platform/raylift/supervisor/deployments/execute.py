@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Final
 
-from raylift.domain.deployment import ANSWERING, Deployment, DeploymentStatus
 from raylift.domain.lease import Lease
+from raylift.domain.models.deployment import ANSWERING, Deployment, DeploymentStatus
 from raylift.engines.gateway_client import GatewayClient
 from raylift.engines.ray_engine.serve import RayServe
 from raylift.store import Store

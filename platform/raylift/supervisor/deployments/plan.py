@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from raylift.domain.deployment import ANSWERING, ApplicationSnapshot, ApplicationState, Deployment, DeploymentStatus
+from raylift.domain.models.deployment import ANSWERING, ApplicationSnapshot, ApplicationState, Deployment, DeploymentStatus
 
 Key = tuple[str, str]
 """(model name, version)"""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from raylift.domain.deployment import Deployment
 from raylift.domain.errors import EngineUnavailable
+from raylift.domain.models.deployment import Deployment
 from raylift.ingress.plan_routes import by_name_routes
 from raylift.ingress.route_map import IngressMap
 from raylift.store import Store

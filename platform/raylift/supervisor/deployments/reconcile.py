@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Final
 
-from raylift.domain.deployment import Deployment, DeploymentStatus
 from raylift.domain.lease import Lease
+from raylift.domain.models.deployment import Deployment, DeploymentStatus
 from raylift.engines.ray_engine.serve import RayServe
 from raylift.settings import ServingSettings
 from raylift.store import Store

@@ -10,11 +10,11 @@ from typing import Final
 from packaging.requirements import InvalidRequirement, Requirement
 
 from job_entrypoints.contract import TAG_JOB_ID
-from raylift.domain.deployment import DeploymentStatus
 from raylift.domain.identifiers import unservable_name
 from raylift.domain.job import Job
 from raylift.domain.lease import Lease
-from raylift.domain.model_version import ModelVersion
+from raylift.domain.models.deployment import DeploymentStatus
+from raylift.domain.models.version import ModelVersion
 from raylift.engines.environments import EnvironmentUnresolvable
 from raylift.engines.environments.locking.lock_cache import lock_of
 from raylift.engines.mlflow_engine.registry import Registry

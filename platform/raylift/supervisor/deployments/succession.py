@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from raylift.domain.deployment import Deployment, DeploymentConfig
 from raylift.domain.job import Job
-from raylift.domain.model_version import ModelVersion
+from raylift.domain.models.deployment import Deployment, DeploymentConfig
+from raylift.domain.models.version import ModelVersion
 from raylift.domain.traffic import TrafficTable
 from raylift.services.models.replica_environment import job_variables
 from raylift.services.traffic.routing import newest_answering, takes_requests

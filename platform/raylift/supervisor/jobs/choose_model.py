@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from raylift.domain.listing import listed
-from raylift.domain.model_version import LoggedModel, ModelKind, TrackedRun
+from raylift.domain.models.version import LoggedModel, ModelKind, TrackedRun
 from raylift.domain.script_notes import ScriptNotes
 
 _RANK: Final = {ModelKind.PREDICTOR: 2, ModelKind.OTHER: 1, ModelKind.BASELINE: 0}

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from raylift.domain.errors import EngineUnavailable
 from raylift.domain.job import Job, Reason
-from raylift.domain.model_version import TrackedRun
+from raylift.domain.models.version import TrackedRun
 from raylift.engines.mlflow_engine.client import MlflowRefused
 from raylift.engines.mlflow_engine.tracking import Tracking
 from raylift.supervisor.jobs.choose_model import choose_run

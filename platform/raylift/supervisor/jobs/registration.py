@@ -10,11 +10,11 @@ from datetime import datetime
 from typing import Final
 
 from job_entrypoints.contract import TAG_JOB_ID
-from raylift.domain.deployment import DeploymentConfig
 from raylift.domain.errors import PlatformError
 from raylift.domain.identifiers import TAG_ENVIRONMENT_LOCK, TAG_REQUIREMENTS, TAG_SCRIPT_SHA256, TAG_SWEEP_ID
 from raylift.domain.job import Job
-from raylift.domain.model_version import LoggedModel, ModelVersion, TrackedRun
+from raylift.domain.models.deployment import DeploymentConfig
+from raylift.domain.models.version import LoggedModel, ModelVersion, TrackedRun
 from raylift.domain.script_notes import ScriptNotes
 from raylift.engines.mlflow_engine.registry import Registry
 from raylift.engines.mlflow_engine.tracking import Tracking

@@ -11,7 +11,7 @@ from raylift.domain.errors import EngineUnavailable, PlatformError, StaleLease, 
 from raylift.domain.identifiers import TAG_SWEEP_PARAMETER
 from raylift.domain.job import Job
 from raylift.domain.lease import Lease
-from raylift.domain.model_version import TrackedRun
+from raylift.domain.models.version import TrackedRun
 from raylift.domain.sweep import Sweep, SweepState
 from raylift.engines.mlflow_engine.client import MlflowRefused
 from raylift.engines.mlflow_engine.registry import Registry

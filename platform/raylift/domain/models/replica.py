@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
-from raylift.domain.deployment import DeploymentConfig, PayloadLog
+from raylift.domain.models.deployment import DeploymentConfig, PayloadLog
 
 CANNOT_ANSWER: Final = "so it cannot answer requests"
 """Part of the error of a model that cannot answer any request. A restart does not help."""

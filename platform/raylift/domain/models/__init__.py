@@ -1,0 +1,1 @@
+"""Model versions: their deployments, replicas, metrics and feedback."""
