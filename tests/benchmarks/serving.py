@@ -47,7 +47,7 @@ def measure(peer: Peer, clients: int, seconds: int, scratch: Path) -> tuple[floa
     """Requests a second and the median latency in milliseconds. Any answer but 200 ends the benchmark."""
     script = scratch / "body.lua"
     script.write_text(_LUA.format(body=peer.body.decode()))
-    command = ["wrk", "-t1", f"-c{clients}", f"-d{seconds}s", "--latency", "-s", str(script), peer.url]
+    command = ["wrk", "-t1", f"-c{clients}", f"-d{seconds}s", "--latency", "--timeout", "30s", "-s", str(script), peer.url]
     said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     if "Non-2xx" in said or "Socket errors" in said:
         raise SystemExit(f"{peer.name}: {said}")
