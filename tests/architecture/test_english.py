@@ -63,9 +63,9 @@ def faults(source: str) -> list[str]:
         if comment and (match := _NOT_SAID.search(comment[1])):
             found.append(f"{number}: says {match[0]!r}")
     for node in ast.walk(tree):
-        is_test = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_")
-        if is_test and len(node.name) >= _LONGEST_TEST_NAME:
-            found.append(f"{node.lineno}: a test name of {len(node.name)} characters")
+        name = node.name if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) else ""
+        if name.startswith("test_") and len(name) >= _LONGEST_TEST_NAME:
+            found.append(f"{node.lineno}: a test name of {len(name)} characters")
     return found
 
 
