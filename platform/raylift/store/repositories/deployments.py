@@ -15,7 +15,7 @@ from raylift.domain.models.deployment import Deployment, DeploymentConfig, Deplo
 from raylift.store.engine.tables import DeploymentRow
 from raylift.store.engine.transactions import Database, insert_into
 from raylift.store.statements.lease_guard import guard
-from raylift.store.statements.records import changed, columns, execute, from_row
+from raylift.store.statements.records import changed, check_fields, columns, execute, from_row
 
 
 class DeploymentFacts(TypedDict, total=False):
@@ -120,6 +120,7 @@ class DeploymentRepository:
         Raises:
             StaleLease: another supervisor has taken over.
         """
+        check_fields(changes, DeploymentFacts, "deployment")
         with self._database.write() as session:
             unchanged = DeploymentRow.generation == deployment.generation
             statement = update(DeploymentRow).where(

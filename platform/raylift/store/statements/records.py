@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import fields
 from functools import cache
 from typing import Any, Final, TypeVar
@@ -26,6 +27,13 @@ def changed(session: Session, statement: Update | Delete, row: type[Base], kind:
     """Execute an UPDATE or DELETE of at most one row and return its record; None where no row matched."""
     found = session.scalars(statement.returning(row).execution_options(**_UNSYNCHRONIZED)).one_or_none()
     return None if found is None else from_row(kind, found)
+
+
+def check_fields(changes: Mapping[str, Any], allowed: type, kind: str) -> None:
+    """Raise TypeError for a field that the TypedDict ``allowed`` does not have. Types alone do not hold at run time."""
+    unknown = sorted(changes.keys() - allowed.__annotations__.keys())
+    if unknown:
+        raise TypeError(f"a supervisor cannot change {', '.join(unknown)} of a {kind}")
 
 
 def execute(session: Session, statement: Update | Delete) -> None:

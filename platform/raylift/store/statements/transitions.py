@@ -16,7 +16,7 @@ from raylift.store.engine.tables import EventRow, JobRow
 from raylift.store.engine.transactions import insert_into
 from raylift.store.statements import attempts
 from raylift.store.statements.lease_guard import guard
-from raylift.store.statements.records import changed, columns
+from raylift.store.statements.records import changed, check_fields, columns
 
 
 class JobFacts(TypedDict, total=False):
@@ -60,7 +60,7 @@ def move(
     """See ``JobRepository.move``."""
     if to not in JOB_MOVES[job.state]:
         raise IllegalMove(f"{job.job_id} cannot move from {job.state} to {to}")
-
+    check_fields(facts, JobFacts, "job")
     changes: dict[str, Any] = dict.fromkeys(_OF_THE_ATTEMPT) if to is JobState.QUEUED else {}
     changes |= facts
     changes |= {
@@ -81,6 +81,7 @@ def move(
 
 def amend(session: Session, lease: Lease, job: Job, amendment: JobAmendment) -> Job:
     """See ``JobRepository.amend``."""
+    check_fields(amendment, JobAmendment, "job")
     if not amendment:
         raise ValueError("an amendment changes something")
     amended = _compare_and_set(session, lease, job, dict(amendment))
