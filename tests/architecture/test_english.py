@@ -62,10 +62,12 @@ def faults(source: str) -> list[str]:
         comment = re.search(r"(?:^|\s)#\s(.*)", line)
         if comment and (match := _NOT_SAID.search(comment[1])):
             found.append(f"{number}: says {match[0]!r}")
-    for node in ast.walk(tree):
-        name = node.name if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) else ""
-        if name.startswith("test_") and len(name) >= _LONGEST_TEST_NAME:
-            found.append(f"{node.lineno}: a test name of {len(name)} characters")
+    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    found.extend(
+        f"{function.lineno}: a test name of {len(function.name)} characters"
+        for function in functions
+        if function.name.startswith("test_") and len(function.name) >= _LONGEST_TEST_NAME
+    )
     return found
 
 
