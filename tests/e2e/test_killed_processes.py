@@ -7,6 +7,7 @@ import time
 import uuid
 
 import psutil
+import pytest
 
 from raylift import Client, RayliftError
 from raylift.launcher.local_platform import LocalPlatform
@@ -45,6 +46,7 @@ def kill(platform: LocalPlatform, title: str) -> int:
     return len(victims)
 
 
+@pytest.mark.nightly
 def test_killed_supervisor_and_gateway_lose_and_double_nothing(platform: LocalPlatform) -> None:
     suffix = uuid.uuid4().hex[:6]
     names = [f"kill-{number}-{suffix}" for number in range(JOBS)]

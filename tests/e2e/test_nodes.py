@@ -22,7 +22,7 @@ from raylift.launcher import LocalPlatform
 from tests.e2e.conftest import OVERRIDES
 from tests.postgres_server import running_postgres
 
-pytestmark = [pytest.mark.postgres, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.postgres, pytest.mark.timeout(900), pytest.mark.nightly]
 
 HOLD = """
 import pathlib, sys, time
