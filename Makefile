@@ -52,7 +52,7 @@ check: .venv/.dev
 	@python .ci/stages.py lint types imports unit architecture docs
 
 test: .venv/.dev
-	@python .ci/stages.py lint imports architecture docs types unit contract integration release --beside e2e
+	@python .ci/stages.py lint imports architecture docs types unit contract --beside e2e --then integration release
 
 # What takes too long for every change.
 test-all: test

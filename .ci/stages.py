@@ -1,7 +1,8 @@
-"""Run stages of the checks: ``stages.py lint types unit --beside integration e2e``.
+"""Run stages of the checks: ``stages.py lint types unit --beside e2e --then integration``.
 
-The stages of a lane run one after the other, the lanes beside each other: tests of real engines wait most of their time, and
-leave the processor to the others. A lane ends with its first stage that fails, and the others with the stage they are at.
+The stages of a lane run one after the other, the lanes beside each other: end-to-end tests wait for much of their time, and
+leave the processor to the others. A lane ends with its first stage that fails, and the others with the stage they are at. What
+follows ``--then`` begins when all before it is green.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 BESIDE = "--beside"
+THEN = "--then"
 STAGES: dict[str, list[list[str]]] = {
     "lint": [["ruff", "check", "--quiet", "."], ["ruff", "format", "--check", "--quiet", "."]],
     "types": [["basedpyright"]],
@@ -100,21 +102,28 @@ def say(stage: str, line: str) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    lanes: list[list[str]] = [[]]
-    for argument in arguments:
-        if argument == BESIDE:
-            lanes.append([])
-        else:
-            lanes[-1].append(argument)
     stop = threading.Event()
-    running = [Lane(names, stop) for names in lanes]
-    for lane in running:
-        lane.start()
-    for lane in running:
-        lane.join()
-    print("─" * 80, *(line for lane in running for line in lane.report), sep="\n", flush=True)
-    print(f"{sum(lane.passed for lane in running)} passed, {sum(lane.failed for lane in running)} failed", flush=True)
-    return int(any(lane.is_red for lane in running))
+    all_lanes: list[Lane] = []
+    for phase in split(arguments, THEN):
+        lanes = [Lane(names, stop) for names in split(phase, BESIDE)]
+        for lane in lanes:
+            lane.start()
+        for lane in lanes:
+            lane.join()
+        all_lanes += lanes
+    print("─" * 80, *(line for lane in all_lanes for line in lane.report), sep="\n", flush=True)
+    print(f"{sum(lane.passed for lane in all_lanes)} passed, {sum(lane.failed for lane in all_lanes)} failed", flush=True)
+    return int(any(lane.is_red for lane in all_lanes))
+
+
+def split(words: list[str], separator: str) -> list[list[str]]:
+    parts: list[list[str]] = [[]]
+    for word in words:
+        if word == separator:
+            parts.append([])
+        else:
+            parts[-1].append(word)
+    return parts
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ import inspect
 import json
 import re
 import textwrap
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -195,10 +194,18 @@ def test_every_kind_of_run_is_found(track: Callable[..., Tracked]) -> None:
     )
 
 
-def test_concurrent_jobs_create_one_experiment(start: Callable[..., Any], mlflow_url: str) -> None:
-    script = "import mlflow\nprint('loaded')\nimport time; time.sleep(AT - time.time())\nwith mlflow.start_run(): pass"
-    script = script.replace("AT", str(time.time() + 12))
+def test_concurrent_jobs_create_one_experiment(start: Callable[..., Any], mlflow_url: str, tmp_path: Path) -> None:
+    go = tmp_path / "go"
+    script = f"""
+        import mlflow, pathlib, time
+        print("loaded", flush=True)
+        while not pathlib.Path({str(go)!r}).exists(): time.sleep(0.001)
+        with mlflow.start_run(): pass
+    """
     jobs = [start(script, mlflow_url=mlflow_url, experiment_name="new") for _ in range(3)]
+    for job in jobs:
+        job.wait_for_output("loaded", seconds=120)
+    go.touch()
     results = [job.wait() for job in jobs]
     assert [result.exit_code for result in results] == [0, 0, 0], [result.output for result in results]
 
