@@ -131,10 +131,12 @@ def build(spec: ReplicaSpec) -> serve.Application:
 
 def _log_where_serve_does() -> None:
     """Write the replica's log lines to Serve's log of it."""
-    ours, serves = logging.getLogger("serve_apps"), logging.getLogger("ray.serve")
-    ours.handlers = serves.handlers
-    ours.setLevel(serves.level)
-    ours.propagate = False
+    serves = logging.getLogger("ray.serve")
+    for name in ("serve_apps", "raylift"):
+        ours = logging.getLogger(name)
+        ours.handlers = serves.handlers
+        ours.setLevel(serves.level)
+        ours.propagate = False
 
 
 def _autoscaling(spec: ReplicaSpec) -> AutoscalingConfig:
