@@ -121,7 +121,7 @@ if TYPE_CHECKING:
         autolog: bool
         deploy: NotRequired[bool]
         tags: dict[str, str]
-        """Of the job's runs."""
+        """MLflow tags for the job's runs."""
         cpus: float
         """0: unknown, thread pools are left as they are."""
         memory_bytes: int
@@ -168,7 +168,7 @@ if TYPE_CHECKING:
         signal: int | None
         message: str | None
         held_by: str | None
-        """Of a stopped script whose main thread had ended before: a sentence on what kept its process."""
+        """Sentence on the threads that kept the process of a stopped script after its main thread had ended; else None."""
         tracking_uri: str | None
         library: str | None
         autolog_failure: str | None

@@ -16,6 +16,8 @@ log = logging.getLogger(__name__)
 
 _FIRST_PAUSE: Final = 0.5
 _LONGEST_PAUSE: Final = 15.0
+MAX_STEP_TRIES: Final = 10
+"""Tries of a step of a job or a sweep that fails for an unknown reason. Their pauses sum up to about two minutes."""
 _THREADS: Final = 8
 _MLFLOW_THREADS: Final = 8
 """Separate threads for tasks that ask MLflow: while it hangs, jobs are still started, watched and stopped."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from raylift.api.headers import TRACED
+from raylift.api.headers import REQUEST_ID, TRACED, TRACEPARENT, raw
 from raylift.domain.models.counters import ProtocolName
 from serve_apps.model_server.codecs.base import Response
 
@@ -20,7 +20,9 @@ PROTOCOLS: Final = {
     "/invocations": ProtocolName.MLFLOW,
     "/v1:predict": ProtocolName.KSERVE_V1,
 }
-_TRACED: Final = TRACED.lower().encode("ascii")
+_REQUEST_ID: Final = raw(REQUEST_ID)
+_TRACEPARENT: Final = raw(TRACEPARENT)
+_TRACED: Final = raw(TRACED)
 _ID: Final = re.compile(rb"[\x21-\x7e]{1,128}")
 _TRACE: Final = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
@@ -50,12 +52,12 @@ class Exchange:
     @property
     def request_id(self) -> str | None:
         """X-Request-ID, which Ray Serve adds where it is absent; None if it is malformed."""
-        return self._header(b"x-request-id", _ID)
+        return self._header(_REQUEST_ID, _ID)
 
     @property
     def traceparent(self) -> str | None:
         """W3C's traceparent; None if it is absent or malformed."""
-        return self._header(b"traceparent", _TRACE)
+        return self._header(_TRACEPARENT, _TRACE)
 
     @property
     def is_traced(self) -> bool:

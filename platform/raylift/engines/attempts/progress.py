@@ -42,7 +42,7 @@ class Progress:
     signal: int | None = None
     message: str | None = None
     held_by: str | None = None
-    """Of a stopped script whose main thread had ended before: a sentence on what kept its process."""
+    """Sentence on the threads that kept the process of a stopped script after its main thread had ended; else None."""
     notes: ScriptNotes = field(default_factory=ScriptNotes)
     finished_at: datetime | None = None
     usage: Usage | None = None

@@ -38,13 +38,12 @@ from raylift.supervisor.jobs.plan_start import Build, EnterEnvironment, Observed
 from raylift.supervisor.jobs.preparation import Preparation
 from raylift.supervisor.jobs.registration import NoModelLogged, deploy, register
 from raylift.supervisor.jobs.submit import JobSubmitter
+from raylift.supervisor.serial_tasks import MAX_STEP_TRIES
 
 log = logging.getLogger(__name__)
 
 _REGISTRATION_PATIENCE: Final = timedelta(minutes=10)
 """Time for which a registration is repeated while MLflow does not answer, from the first try of this supervisor."""
-_TRIES: Final = 10
-"""Of a step that fails for an unknown reason. The pauses between them sum up to about two minutes."""
 _STEP_FAILED: Final = {
     JobState.ENVIRONMENT: Reason.ENVIRONMENT_ERROR,
     JobState.STARTING: Reason.SUBMISSION_ERROR,
@@ -123,7 +122,7 @@ class JobExecutor:
         """End a job whose step always fails: it would hold its resources for ever."""
         failures = self._failures[job.job_id] = self._failures.get(job.job_id, 0) + 1
         reason = _STEP_FAILED.get(job.state)
-        if reason is None or failures < _TRIES:
+        if reason is None or failures < MAX_STEP_TRIES:
             return False
         self._close(job)
         message = f"Failed {failures} times, the last time with {type(error).__name__}: {error}. The supervisor's log has more."

@@ -20,12 +20,10 @@ from raylift.engines.mlflow_engine.tracking import Tracking
 from raylift.settings import PlatformSettings
 from raylift.store import Store
 from raylift.supervisor.jobs.registration import NoModelLogged, deploy, register_model
+from raylift.supervisor.serial_tasks import MAX_STEP_TRIES
 from raylift.supervisor.sweeps.plan import CloseSweep, ConcludeSweep, OpenSweep, SweepAction, plan_sweep
 
 log = logging.getLogger(__name__)
-
-_TRIES: Final = 10
-"""Of a step that fails for an unknown reason. The pauses between them sum up to about two minutes."""
 
 _TAG: Final = 500
 """Maximum characters of a tag that shows the values of a parameter. The sweep has all of them."""
@@ -159,7 +157,7 @@ class SweepExecutor:
     def _give_up(self, lease: Lease, sweep: Sweep, action: SweepAction | None, error: Exception) -> bool:
         """End a sweep whose last step always fails. One that cannot be opened runs without a parent run."""
         failures = self._failures[sweep.sweep_id] = self._failures.get(sweep.sweep_id, 0) + 1
-        if failures < _TRIES or isinstance(action, CloseSweep) or action is None:
+        if failures < MAX_STEP_TRIES or isinstance(action, CloseSweep) or action is None:
             return False
         cause = error.detail if isinstance(error, PlatformError) else f"{type(error).__name__}: {error}"
         message = f"Failed {failures} times, the last time with {cause}. The supervisor's log has more."
