@@ -90,6 +90,15 @@ class Models:
         return self._connection.view(AliasView, "DELETE", paths.alias(model, alias))
 
 
+_OPTIONAL_PARTS: Final = ("batching", "payload_log", "environment")
+
+
+def deployment_body(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Body of a change to a deployment: None keeps a value, ``False`` turns an optional part off."""
+    changes = {field: value for field, value in fields.items() if value is not None}
+    return {field: None if field in _OPTIONAL_PARTS and value is False else value for field, value in changes.items()}
+
+
 class Deployments:
     """``client.deployments``: at most one for each model version."""
 
@@ -127,7 +136,7 @@ class Deployments:
         ``False`` turns batching or the payload log off; a mapping may change one of their values. ``environment`` sets
         variables of the replicas, or removes those with the value None; ``False`` removes all.
         """
-        body: dict[str, Any] = {
+        fields: dict[str, Any] = {
             "min_replicas": min_replicas,
             "max_replicas": max_replicas,
             "target_ongoing_requests": target_ongoing_requests,
@@ -142,10 +151,7 @@ class Deployments:
             "take_traffic": take_traffic,
             "environment": environment,
         }
-        body = {field: value for field, value in body.items() if value is not None}
-        for field in ("batching", "payload_log", "environment"):
-            if body.get(field) is False:
-                body[field] = None
+        body = deployment_body(fields)
         return self._connection.view(DeploymentView, "PUT", paths.deployment(name, version), json=body, resend=True)
 
     def wait(

@@ -12,6 +12,7 @@ from raylift.cli.exits import wrong_usage
 from raylift.cli.options import ModelArgument, VersionArgument, assignments
 from raylift.cli.printing import print_facts, print_table, say
 from raylift.cli.session import Session, command
+from raylift.client.models import deployment_body
 from raylift.domain.quantities import format_bytes
 
 app = typer.Typer(help="Deployments: the model versions that answer, and their replicas.", no_args_is_help=True)
@@ -114,7 +115,7 @@ def set_deployment(
     if no_batching and batching:
         option = "--batch-rows" if batch_rows is not None else "--batch-wait-ms"
         raise wrong_usage(option, "cannot be used together with --no-batching")
-    body: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "min_replicas": min_replicas,
         "max_replicas": max_replicas,
         "target_ongoing_requests": target_ongoing_requests,
@@ -124,15 +125,12 @@ def set_deployment(
         "downscale_delay_s": downscale_delay_s,
         "cpus": cpus,
         "memory": memory,
-        "batching": batching or None,
-        "payload_log": None if payload_log is None else {"sample_rate": payload_log},
+        "batching": False if no_batching else batching or None,
+        "payload_log": False if no_payload_log else None if payload_log is None else {"sample_rate": payload_log},
         "take_traffic": take_traffic,
         "environment": {**assignments(env, "--env"), **dict.fromkeys(unset_env or ())} or None,
     }
-    body = {field: value for field, value in body.items() if value is not None}
-    body |= {"batching": None} if no_batching else {}
-    body |= {"payload_log": None} if no_payload_log else {}
-    return session.client.request("PUT", paths.deployment(name, version), json=body)
+    return session.client.request("PUT", paths.deployment(name, version), json=deployment_body(fields))
 
 
 @command(app, "delete")
