@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, IPvAnyNetwork
 
 from raylift.domain.identifiers import TORCH_BACKEND
 from raylift.domain.job import AUTO_TORCH_BACKEND
@@ -159,7 +159,15 @@ class EnvironmentSettings(_Section):
         return self.torch_backend if asked is None else asked
 
 
+HostName = Annotated[str, Field(pattern=r"^(\*|[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])$")]
+
+
 class GatewaySettings(_Section):
+    allowed_hosts: tuple[HostName, ...] = ()
+    """Names that requests may have in ``Host``, without ports, in addition to loopback names: those of a reverse proxy, and of
+    this machine where ``host`` is not loopback. ``*``: every name, which lets web pages reach the platform."""
+    trusted_proxies: tuple[IPvAnyNetwork, ...] = ()
+    """Addresses and networks of reverse proxies whose ``X-Forwarded-*`` headers are believed. Those of others are removed."""
     replicas: int = 1
     """Processes of the gateway."""
     max_body_bytes: int = 100 * 1024 * 1024

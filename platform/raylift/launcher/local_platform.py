@@ -17,6 +17,7 @@ from raylift.launcher.errors import LauncherError
 from raylift.launcher.processes.platform_processes import end_all, instances_with, pids_by_component, processes_of
 from raylift.launcher.progress import NoProgress, Progress
 from raylift.launcher.run.config import load_config
+from raylift.launcher.run.exposure import names_note, require_authentication
 from raylift.launcher.run.ports import choose_ports
 from raylift.launcher.run.record import IncompleteRecord, RunRecord, delete_record, exclusive, read_record, write_record
 from raylift.launcher.run.session import keep_logs, remove_session, session_path, temp_path
@@ -58,7 +59,10 @@ class LocalPlatform:
             raise LauncherError("raylift up runs on Linux only, for now.", hint="On macOS and Windows, run it in a container.")
         config_file = config_file.resolve() if config_file else None
         config = load_config(config_file, overrides)
+        require_authentication(config)
         progress = progress or NoProgress()
+        if note := names_note(config):
+            progress.say(note)
         state_dir = state_dir.expanduser().resolve()
         with exclusive(state_dir):
             try:

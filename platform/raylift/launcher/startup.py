@@ -14,6 +14,8 @@ from typing import Final
 import httpx
 
 from raylift.domain.errors import PlatformError
+from raylift.ingress.allowed_hosts import allowed_hosts
+from raylift.ingress.guard import Guard
 from raylift.ingress.haproxy import IngressFiles
 from raylift.launcher.errors import LauncherError
 from raylift.launcher.parts.driver_process import DriverProcess
@@ -88,7 +90,12 @@ def start_everything(config: LocalConfig, record: RunRecord, progress: Progress)
     settings.attempts_dir.mkdir(mode=0o700, exist_ok=True)
     settings.environments_dir.mkdir(mode=0o700, exist_ok=True)
     assert settings.ingress is not None  # noqa: S101 - platform_settings sets it
-    IngressFiles(record.session_dir).write(host=record.host, port=record.ports["gateway"], token=settings.ingress.token)
+    IngressFiles(record.session_dir).write(
+        host=record.host,
+        port=record.ports["gateway"],
+        token=settings.ingress.token,
+        guard=Guard(allowed_hosts(settings), tuple(map(str, settings.gateway.trusted_proxies))),
+    )
 
     base = base_environment(config.environment, record.instance, temp_path(record.session_dir))
     head_env = head_environment(base, record, attempts_dir=settings.attempts_dir, cores=config.job_cpus())

@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 
 from raylift.api.paths import RAY_API
 from raylift.domain.errors import FieldError, InvalidRequest, NotFound, PlatformError
+from raylift.ingress.allowed_hosts import HOST_REFUSED
 from raylift.ingress.problems import PROBLEM_JSON, problem_of
 
 _LOG: Final = logging.getLogger(__name__)
@@ -23,6 +24,7 @@ REQUEST_ID: Final = "raylift.request_id"
 HTTP_STATUS: Final[Mapping[str, int]] = {
     "malformed_body": 400,
     "cross_origin_refused": 403,
+    "host_refused": 403,
     "not_found": 404,
     "job_not_found": 404,
     "sweep_not_found": 404,
@@ -83,6 +85,12 @@ class CrossOriginRefused(PlatformError):
     """A browser sent the request for a page of another site."""
 
     code = "cross_origin_refused"
+
+
+class HostRefused(PlatformError):
+    """The request names a host that the platform does not answer for."""
+
+    code = HOST_REFUSED
 
 
 class QueueFull(PlatformError):

@@ -1,4 +1,4 @@
-"""Middleware of all requests: request id, limit of the body, cross-origin check, metrics. Plain ASGI for speed."""
+"""Middleware of all requests: request id, limit of the body, check of host and origin, metrics. Plain ASGI for speed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import time
 import uuid
 from collections.abc import Callable
 from typing import Final
-from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -15,10 +14,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from raylift.api.headers import REQUEST_ID as REQUEST_ID_HEADER
 from raylift.domain.errors import InvalidRequest, PlatformError
 from serve_apps.gateway.http.bodies import body_too_large
-from serve_apps.gateway.http.errors import REQUEST_ID, CrossOriginRefused, error_response
+from serve_apps.gateway.http.errors import REQUEST_ID, error_response
+from serve_apps.gateway.http.hosts import Hosts
 
 _ACCEPTABLE_ID: Final = re.compile(r"[\x21-\x7e]{1,128}")
-_SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _POLICY_VIOLATION: Final = 1008
 
 Observe = Callable[[Scope, int, float], None]
@@ -28,15 +27,15 @@ Observe = Callable[[Scope, int, float], None]
 class Edge:
     """Wraps the application. Calls ``observe`` when an answer is complete."""
 
-    def __init__(self, app: ASGIApp, *, max_body_bytes: int, observe: Observe, echo_request_id: bool) -> None:
+    def __init__(self, app: ASGIApp, *, max_body_bytes: int, hosts: Hosts, observe: Observe, echo_request_id: bool) -> None:
         self._app = app
+        self._hosts = hosts
         self._echo_request_id = echo_request_id
         self._max_body_bytes = max_body_bytes
         self._observe = observe
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "websocket" and _is_cross_origin(Headers(scope=scope)):
-            # Browsers let any page open a WebSocket, without a preflight request.
+        if scope["type"] == "websocket" and self._hosts.refusal(scope, Headers(scope=scope)):
             await send({"type": "websocket.close", "code": _POLICY_VIOLATION})
             return
         if scope["type"] != "http":
@@ -69,8 +68,8 @@ class Edge:
     def _refusal(self, scope: Scope, headers: Headers) -> PlatformError | None:
         if "\0" in scope["path"] or b"%00" in scope["query_string"]:
             return InvalidRequest("The address holds a null byte.")
-        if scope["method"] not in _SAFE_METHODS and _is_cross_origin(headers):
-            return CrossOriginRefused("A page of another site may not do this.")
+        if refusal := self._hosts.refusal(scope, headers):
+            return refusal
         length = headers.get("content-length", "")
         if length.isdecimal() and int(length) > self._max_body_bytes:
             return body_too_large(self._max_body_bytes)
@@ -95,12 +94,3 @@ class Edge:
 def _request_id(headers: Headers) -> str:
     given = headers.get(REQUEST_ID_HEADER)
     return given if given and _ACCEPTABLE_ID.fullmatch(given) else uuid.uuid4().hex
-
-
-def _is_cross_origin(headers: Headers) -> bool:
-    """True if a browser sends this for a page of another site, which must not upload code."""
-    origin = headers.get("origin")
-    if origin is None:
-        return headers.get("sec-fetch-site") == "cross-site"
-    hosts = {headers.get("host"), headers.get("x-forwarded-host")}
-    return urlsplit(origin).netloc not in hosts

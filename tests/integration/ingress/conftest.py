@@ -9,6 +9,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -19,8 +20,10 @@ import httpx
 import pytest
 
 from raylift.api.headers import PREDICTION_ID
+from raylift.ingress.allowed_hosts import LOOPBACK_NAMES
+from raylift.ingress.guard import Guard
 from raylift.ingress.haproxy import haproxy_binary
-from raylift.ingress.haproxy_config import error_rules, frontend_rules
+from raylift.ingress.haproxy_config import defaults_rules, frontend_rules
 from raylift.ingress.route_map import IngressMap, names_file
 
 BUFFER_BYTES = 64 * 1024
@@ -44,7 +47,7 @@ defaults
     option idle-close-on-response
     option redispatch 1
     retry-on conn-failure empty-response
-{errors}frontend http_frontend
+{defaults}frontend http_frontend
     bind 127.0.0.1:{port}
 {rules}    acl is_version path_beg {route}/
     acl is_version path {route}
@@ -60,6 +63,13 @@ backend gateway
     server one 127.0.0.1:{gateway}
 backend nobody
 """
+
+
+_UPGRADED = (
+    b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"
+)
+"""The answer to the key of RFC 6455."""
 
 
 class _Says(BaseHTTPRequestHandler):
@@ -78,6 +88,10 @@ class _Says(BaseHTTPRequestHandler):
             self.close_connection = True
             self.connection.shutdown(socket.SHUT_RDWR)
             return
+        time.sleep(float(query.get("sleeps", ["0"])[0]))
+        if "streams" in query or "tunnels" in query:
+            self._speak_twice(query)
+            return
         status = int(query.get("status", ["200"])[0])
         told = {
             "who": self.server.who,
@@ -93,6 +107,15 @@ class _Says(BaseHTTPRequestHandler):
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(text)
+
+    def _speak_twice(self, query: dict[str, list[str]]) -> None:
+        """Stream two lines with a silence between them, in a body without a length or on an upgraded connection."""
+        tunnel = "tunnels" in query
+        head = _UPGRADED if tunnel else b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"
+        self.wfile.write(head + b"first\n")
+        time.sleep(float(query["tunnels" if tunnel else "streams"][0]))
+        self.wfile.write(b"second\n")
+        self.close_connection = True
 
     do_GET = do_POST = do_HEAD = do_DELETE = _answer  # noqa: N815 - the base class' names
 
@@ -154,12 +177,18 @@ class Ingress:
 
 @pytest.fixture(scope="module")
 def ingress() -> Iterator[Ingress]:
+    with running_ingress(Guard(frozenset(LOOPBACK_NAMES))) as running:
+        yield running
+
+
+@contextmanager
+def running_ingress(guard: Guard) -> Iterator[Ingress]:
     servers = Server("replica"), Server("gateway")
     for server in servers:
         threading.Thread(target=server.serve_forever, daemon=True).start()
     with tempfile.TemporaryDirectory(prefix="rl-", dir="/tmp") as name:
         directory = Path(name)
-        running = _ingress(directory, *servers)
+        running = _ingress(directory, *servers, guard)
         try:
             yield running
         finally:
@@ -177,7 +206,7 @@ def http(ingress: Ingress) -> Iterator[httpx.Client]:
         yield client
 
 
-def _ingress(directory: Path, replica: Server, gateway: Server) -> Ingress:
+def _ingress(directory: Path, replica: Server, gateway: Server, guard: Guard) -> Ingress:
     names, config = names_file(directory), directory / "c.cfg"
     (directory / "node").mkdir()
     IngressMap(directory).put(NAMES)
@@ -188,8 +217,8 @@ def _ingress(directory: Path, replica: Server, gateway: Server) -> Ingress:
         _CONFIG.format(
             directory=directory,
             buffer=BUFFER_BYTES,
-            errors=error_rules(),
-            rules=frontend_rules(names, token=TOKEN, buffer_bytes=BUFFER_BYTES),
+            defaults=defaults_rules(),
+            rules=frontend_rules(names, token=TOKEN, buffer_bytes=BUFFER_BYTES, guard=guard),
             port=port,
             route=ROUTE,
             replica=replica.server_port,

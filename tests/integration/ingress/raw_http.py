@@ -9,14 +9,14 @@ from typing import Any
 
 def post(path: str, body: bytes, *headers: str, version: str = "1.1") -> bytes:
     length = () if any("Transfer-Encoding" in header for header in headers) else (f"Content-Length: {len(body)}",)
-    return "\r\n".join([f"POST {path} HTTP/{version}", "Host: x", *length, *headers, "", ""]).encode() + body
+    return "\r\n".join([f"POST {path} HTTP/{version}", "Host: 127.0.0.1", *length, *headers, "", ""]).encode() + body
 
 
 class Raw:
     """A connection whose bytes the test writes and reads."""
 
-    def __init__(self, port: int) -> None:
-        self._socket = socket.create_connection(("127.0.0.1", port), timeout=30)
+    def __init__(self, port: int, source: str = "127.0.0.1") -> None:
+        self._socket = socket.create_connection(("127.0.0.1", port), timeout=30, source_address=(source, 0))
         self._file = self._socket.makefile("rb")
 
     def send(self, data: bytes) -> None:

@@ -125,5 +125,5 @@ def platform(settings: PlatformSettings, migrated: Path) -> Iterator[Platform]:
 async def client(platform: Platform) -> AsyncIterator[httpx.AsyncClient]:
     app = create_app(platform.services)
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-    async with app.router.lifespan_context(app), httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
+    async with app.router.lifespan_context(app), httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
         yield client

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from raylift.ingress import haproxy
+from raylift.ingress.guard import Guard
 
 Rewrite = Callable[[str], str]
 
@@ -44,7 +45,7 @@ def rewrite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Rewrite:
 
     def rewritten(content: str) -> str:
         files = haproxy.IngressFiles(tmp_path)
-        files.write(host="127.0.0.1", port=8000, token="secret")
+        files.write(host="127.0.0.1", port=8000, token="secret", guard=Guard(frozenset({"localhost"})))
         config = tmp_path / "c.cfg"
         config.write_text(content)
         subprocess.run([files.wrapper, "-f", config], check=True)

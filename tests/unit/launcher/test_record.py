@@ -42,6 +42,12 @@ def test_local_url_of_an_open_platform_is_the_loopback(tmp_path: Path) -> None:
     assert record_of(tmp_path).gateway_url == "http://127.0.0.1:1"
 
 
+def test_address_that_others_reach_is_told(tmp_path: Path) -> None:
+    assert "0.0.0.0:1," in str(record_of(tmp_path).listens_on)
+    assert "10.0.0.5:1," in str(record_of(tmp_path, host="10.0.0.5").listens_on)
+    assert record_of(tmp_path, host="127.0.0.1").listens_on is None
+
+
 def test_broken_record_is_named(tmp_path: Path) -> None:
     (tmp_path / "run.json").write_text("{}", encoding="ascii")
     with pytest.raises(LauncherError, match=r"run\.json"):

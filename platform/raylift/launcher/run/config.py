@@ -67,6 +67,7 @@ class LocalConfig(_Section):
     """A complete local configuration. ``cluster_configs/local.yaml`` explains each value and has its default."""
 
     host: Annotated[str, Field(min_length=1)]
+    insecure_no_auth: bool
     ports: Ports
     resources: Resources
     database: str | None

@@ -14,6 +14,7 @@ from typing import Final
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from raylift.launcher.errors import LauncherError
+from raylift.launcher.run.exposure import is_loopback
 from raylift.launcher.run.ports import PlatformPorts
 
 _NAME: Final = "run.json"
@@ -49,6 +50,13 @@ class RunRecord(BaseModel):
     def local_host(self) -> str:
         """Host at which this machine reaches the API."""
         return "127.0.0.1" if self.host == "0.0.0.0" else self.host  # noqa: S104 - compared, not bound
+
+    @property
+    def listens_on(self) -> str | None:
+        """Sentence on an address of the API that other machines reach; None for loopback."""
+        if is_loopback(self.host):
+            return None
+        return f"{self.host}:{self.ports['gateway']}, open to other machines, and the API does not ask who calls"
 
     @property
     def gateway_url(self) -> str:

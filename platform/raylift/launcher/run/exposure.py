@@ -1,0 +1,48 @@
+"""Decision whether the API may listen on an address that other machines reach."""
+
+from __future__ import annotations
+
+import getpass
+from ipaddress import ip_address
+from typing import Final
+
+from raylift.launcher.errors import LauncherError
+from raylift.launcher.run.config import LocalConfig
+
+_EVERY_ADDRESS: Final = ("0.0.0.0", "::")  # noqa: S104 - compared, not bound
+
+
+class OpenWithoutAuthentication(LauncherError):
+    """The API would run code for whoever reaches its port."""
+
+
+def require_authentication(config: LocalConfig) -> None:
+    """Raise OpenWithoutAuthentication where other machines reach the API and nothing asks who they are."""
+    if is_loopback(config.host) or has_authentication(config) or config.insecure_no_auth:
+        return
+    raise OpenWithoutAuthentication(
+        f"host is {config.host}: everybody who reaches that address could run code as the user "
+        f"{getpass.getuser()}, because the API does not ask who calls it.",
+        hint="Keep 127.0.0.1 and put a reverse proxy with passwords in front (docs/guides/team_server.md). If a firewall or a "
+        "container keeps others away, insist: raylift up --insecure-no-auth (in a file: insecure_no_auth: true).",
+    )
+
+
+def has_authentication(config: LocalConfig) -> bool:
+    """Return True where the API asks its callers who they are. It cannot yet."""
+    return False
+
+
+def names_note(config: LocalConfig) -> str | None:
+    """Return a sentence where other machines reach the API, but by no name that it answers for; else None."""
+    if config.gateway.allowed_hosts or config.host not in _EVERY_ADDRESS:
+        return None
+    return "Other machines get 403 until you say by which names they call this one: raylift up --allowed-host NAME."
+
+
+def is_loopback(host: str) -> bool:
+    """Return True for an address or a name that only this machine reaches."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
