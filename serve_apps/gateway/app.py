@@ -12,6 +12,7 @@ from ray.serve.schema import LoggingConfig
 from raylift.ingress.access_token import only_from_ingress
 from raylift.ray_internals.serve_replica import keep_internal_server_on_loopback
 from raylift.settings import PlatformSettings
+from serve_apps.gateway.supervisor_watch import Revive, watch_supervisor
 
 DEPLOYMENT_NAME: Final = "gateway"
 
@@ -24,11 +25,12 @@ _MAX_QUEUED_REQUESTS: Final = 1000
 class GatewayReplica:
     """One stateless replica of the gateway."""
 
-    async def __init__(self, settings_json: str) -> None:
+    async def __init__(self, settings_json: str, revive_supervisor: Revive) -> None:
         keep_internal_server_on_loopback()
         settings = PlatformSettings.model_validate_json(settings_json)
         self._ingress_token = settings.ingress.token if settings.ingress else None
         self._gateway = await asyncio.to_thread(_connect, settings)
+        self._watch = asyncio.create_task(watch_supervisor(settings, revive_supervisor))
 
     def __serve_build_asgi_app__(self) -> Any:
         gateway = self._gateway
@@ -40,8 +42,8 @@ class GatewayReplica:
         return only_from_ingress(asgi, self._ingress_token)
 
 
-def build(settings_json: str) -> serve.Application:
-    """The Ray Serve application of the gateway, for the route prefix ``/``."""
+def build(settings_json: str, revive_supervisor: Revive) -> serve.Application:
+    """The Ray Serve application of the gateway, for the route prefix ``/``. Its replicas call ``revive_supervisor``."""
     settings = PlatformSettings.model_validate_json(settings_json)
     # Without runtime_env Serve would use the caller's. MLflow's client must not wait minutes for a server that is down.
     from raylift.engines.mlflow_engine.client import CLIENT_ENVIRONMENT
@@ -59,7 +61,7 @@ def build(settings_json: str) -> serve.Application:
         graceful_shutdown_wait_loop_s=1,
         logging_config=LoggingConfig(enable_access_log=False),
     )
-    return deployment.bind(settings_json)
+    return deployment.bind(settings_json, revive_supervisor)
 
 
 def _connect(settings: PlatformSettings) -> Any:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import subprocess
+import sys
 import threading
 import time
 import uuid
@@ -37,6 +39,8 @@ class Moment(StrEnum):
 
 class Victim(StrEnum):
     SUPERVISOR = "supervisor"
+    SUPERVISOR_FOR_GOOD = "supervisor, for good"
+    """By a script that tells Ray not to restart it."""
     GATEWAY = "gateway"
     WRAPPER = "wrapper"
     RAYLET = "raylet"
@@ -86,6 +90,12 @@ run = call("POST", "runs/create", experiment_id="0", start_time=int(time.time() 
 made = call("POST", "logged-models", experiment_id="0", name="model", source_run_id=run, tags=tags)
 model = made["model"]["info"]["model_id"]
 call("PATCH", "logged-models/" + model, model_id=model, status="LOGGED_MODEL_READY")
+"""
+_AS_RAY_S_WORKERS = {"RAY_AUTH_MODE": "disabled", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+_KILL_FOR_GOOD = """
+import ray, sys
+ray.init(sys.argv[1], namespace="raylift", log_to_driver=False)
+ray.kill(ray.get_actor("supervisor"), no_restart=True)
 """
 _REAL_MODEL = """
 from sklearn.linear_model import LogisticRegression
@@ -197,6 +207,12 @@ class Fault:
         if victim is Victim.POSTGRESQL:
             assert self._postgres is not None
             return self._postgres.crash()
+        if victim is Victim.SUPERVISOR_FOR_GOOD:
+            address = self.platform.record.ray_address
+            environment = {**os.environ, **_AS_RAY_S_WORKERS}
+            subprocess.run([sys.executable, "-c", _KILL_FOR_GOOD, address], check=True, env=environment, timeout=120)
+            assert LocalPlatform.start(self.platform.record.state_dir, overrides=self._overrides).found_running
+            return len([process for process in self.platform.processes() if _is(process, Victim.SUPERVISOR)])
         victims = [process for process in self.platform.processes() if _is(process, victim)]
         for process in victims:
             with contextlib.suppress(psutil.NoSuchProcess):
@@ -332,7 +348,7 @@ def _is(process: psutil.Process, victim: Victim) -> bool:
             return ("mlflow" in line and "server" in line) and "raylift.launcher" not in line and "ray::" not in line
         case Victim.EVERYTHING:
             return True
-        case Victim.POSTGRESQL:
+        case Victim.POSTGRESQL | Victim.SUPERVISOR_FOR_GOOD:
             return False
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import threading
+import time
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any, Self
 
 import psutil
 
+from raylift.domain.listing import listed
 from raylift.launcher.errors import LauncherError
 from raylift.launcher.processes.platform_processes import end_all, instances_with, pids_by_component, processes_of
 from raylift.launcher.progress import NoProgress, Progress
@@ -25,6 +27,11 @@ from raylift.launcher.startup import new_record, start_everything
 
 _MAIN = ("mlflow_keeper", "gcs_server", "raylet", "dashboard")
 """Processes that are not restarted. Without one of them, `raylift up` ends the rest and starts everything again."""
+
+
+_ACTORS = ("supervisor", "gateway")
+"""Processes that Ray, Ray Serve or the gateway start again."""
+_PAUSE_SECONDS = 0.5
 
 
 class LocalPlatform:
@@ -72,7 +79,7 @@ class LocalPlatform:
                 _end_unrecorded(state_dir, grace_seconds=config.jobs.stop_grace_seconds)
                 former = None
             if former is not None:
-                if is_running(former):
+                if is_running(former) and _has_recovered(former, progress, config.startup.timeout_seconds):
                     return cls(former, found_running=True)
                 progress.say("Ending the rest of a former platform.")
                 _end(former)
@@ -123,6 +130,21 @@ class LocalPlatform:
 def is_running(record: RunRecord) -> bool:
     """Return True where the start was completed and the main processes live."""
     return record.ready and set(_MAIN) <= pids_by_component(record.instance).keys()
+
+
+def _has_recovered(record: RunRecord, progress: Progress, timeout: float) -> bool:
+    """Wait until Ray and the gateway have replaced ended actors. Returns False if they do not within ``timeout`` seconds."""
+    if not _missing_actors(record):
+        return True
+    deadline = time.monotonic() + timeout
+    with progress.step("Platform", f"its {listed(_missing_actors(record))} to come back"):
+        while _missing_actors(record) and time.monotonic() < deadline:
+            time.sleep(_PAUSE_SECONDS)
+    return not _missing_actors(record)
+
+
+def _missing_actors(record: RunRecord) -> list[str]:
+    return sorted(set(_ACTORS) - pids_by_component(record.instance).keys())
 
 
 @contextmanager

@@ -74,6 +74,20 @@ def ensure_supervisor(settings: PlatformSettings) -> int:
     return pid
 
 
+def revive_supervisor(settings: PlatformSettings) -> bool:
+    """Start the supervisor unless it exists; one that Ray restarts exists. Returns True if it was gone.
+
+    Raises:
+        RuntimeError: it cannot start.
+    """
+    try:
+        ray.get_actor(NAME, namespace=NAMESPACE)
+    except ValueError:
+        ensure_supervisor(settings)
+        return True
+    return False
+
+
 def _assemble(settings: PlatformSettings) -> Any:
     """Wire the loop to the real engines."""
     # Imported here: drivers unpickle the actor's class and need none of this.

@@ -17,7 +17,7 @@ from ray import serve
 from ray.serve.config import HTTPOptions
 
 from raylift.settings import PlatformSettings
-from raylift.supervisor.actor import ensure_supervisor
+from raylift.supervisor.actor import ensure_supervisor, revive_supervisor
 from serve_apps.gateway.app import build
 
 NAMESPACE: Final = "raylift"
@@ -43,7 +43,7 @@ def main() -> None:
     # At the same time, because both import for seconds.
     with ThreadPoolExecutor(max_workers=1) as thread:
         supervisor = thread.submit(ensure_supervisor, order.settings)
-        serve.run(build(order.settings.model_dump_json()), name=GATEWAY, route_prefix="/")
+        serve.run(build(order.settings.model_dump_json(), revive_supervisor), name=GATEWAY, route_prefix="/")
         _report("gateway", "ready")
         _report("supervisor", str(supervisor.result()))
     ray.shutdown()

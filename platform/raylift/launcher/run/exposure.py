@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from ipaddress import ip_address
 from typing import Final
 
@@ -21,8 +20,8 @@ def require_authentication(config: LocalConfig) -> None:
     if is_loopback(config.host) or has_authentication(config) or config.insecure_no_auth:
         return
     raise OpenWithoutAuthentication(
-        f"host is {config.host}: everybody who reaches that address could run code as the user "
-        f"{getpass.getuser()}, because the API does not ask who calls it.",
+        f"host is {config.host}: everybody who reaches that address could run code as the platform's user, because the API "
+        "does not ask who calls it.",
         hint="Keep 127.0.0.1 and put a reverse proxy with passwords in front (docs/guides/team_server.md). If a firewall or a "
         "container keeps others away, insist: raylift up --insecure-no-auth (in a file: insecure_no_auth: true).",
     )

@@ -49,7 +49,7 @@ class HealthService:
 def check_supervisor(store: Store) -> None:
     """Raise EngineUnavailable unless a supervisor holds the lease."""
     if store.leases.held(SUPERVISOR, now=datetime.now(UTC)) is None:
-        raise EngineUnavailable("No supervisor runs; Ray starts another within seconds.")
+        raise EngineUnavailable("No supervisor runs; another starts within seconds.")
 
 
 def _state(check: Callable[[], object]) -> PartState:
