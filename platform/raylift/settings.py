@@ -16,6 +16,8 @@ from raylift.domain.job import AUTO_TORCH_BACKEND
 from raylift.domain.models.deployment import Batching, DeploymentConfig
 from raylift.domain.quota import Quota
 
+HostName = Annotated[str, Field(pattern=r"^(\*|[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])$")]
+
 
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -154,12 +156,13 @@ class EnvironmentSettings(_Section):
     torch_backend: Annotated[str, Field(pattern=TORCH_BACKEND.pattern)] = AUTO_TORCH_BACKEND
     """PyTorch build of jobs whose upload names none: ``auto``, ``cpu``, ``cu128``, …"""
 
+    http_hosts: tuple[HostName, ...] = ()
+    """Hosts whose files requirements may name by ``http://`` addresses, without ports. Others need ``https``. Variables (UV_*)
+    set package indexes, which may be http."""
+
     def backend_of(self, asked: str | None) -> str:
         """Return the PyTorch build for an upload that names ``asked``."""
         return self.torch_backend if asked is None else asked
-
-
-HostName = Annotated[str, Field(pattern=r"^(\*|[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])$")]
 
 
 class GatewaySettings(_Section):

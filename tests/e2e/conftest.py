@@ -29,6 +29,8 @@ OVERRIDES = {
     # Else each model that was asked keeps its process for five minutes.
     "serving": {"downscale_delay_seconds": 60.0},
     "jobs": {"stop_grace_seconds": 3.0},
+    # Of the index that some tests start.
+    "environments": {"http_hosts": ["127.0.0.1"]},
     # Else a payload is seen after half a minute.
     "observability": {"payload_file_seconds": 0.5},
 }

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
+from urllib.parse import SplitResult, urlsplit
 
 HASHES_DROPPED: Final = (
     "The hashes of requirements are not checked: a job's packages are resolved and locked by name and version "
@@ -23,6 +24,8 @@ _MARKS: Final = (
 """Byte order marks; of two with the same beginning, the longer one comes first."""
 _DECLARED: Final = re.compile(rb"^[ \t\f]*#.*?coding[:=][ \t]*([-\w.]+)")
 
+_SCHEMES: Final = frozenset({"https", "git+https", "http"})
+
 _COMMENT: Final = re.compile(r"(^|\s+)#.*$")
 _HASH: Final = re.compile(r"\s+--hash(=|\s+)\S+")
 _INCLUDE: Final = re.compile(r"(?:-r|--requirement)(?:\s+|=)(.+)|-r(\S.*)")
@@ -31,6 +34,8 @@ _EDITABLE: Final = re.compile(r"(?:-e|--editable)(?:\s+|=)?(.+)")
 _INDEX: Final = re.compile(r"(-i|--index-url|--extra-index-url|-f|--find-links|--no-index|--trusted-host)\b.*")
 _EGG: Final = re.compile(r"((?:\w+\+)?\w[\w+.]*://[^#\s]+)#(?:\S*&)?egg=([\w.-]+)\S*")
 _FILE: Final = re.compile(r"([\w.-]+(?:\[.*?\])?)\s*@\s*file:.*", re.IGNORECASE)
+_DIRECT: Final = re.compile(r"[\w.-]+\s*(?:\[[^\]]*\])?\s*@\s*(\S+).*")
+"""``name @ address``."""
 _ADDRESS: Final = re.compile(r"(\w+\+)?\w[\w+.]*://.*")
 _PATH: Final = re.compile(r"([.~/\\]|[A-Za-z]:[\\/]).*|[^@]*\.(whl|zip|tar\.gz|tgz)", re.IGNORECASE)
 
@@ -95,9 +100,12 @@ def requirement_lines(lines: Iterable[str]) -> Iterator[RequirementLine]:
 def line_problem(text: str) -> str | None:
     """Return why a line cannot be a job's requirement and what to write instead; None where it can.
 
-    The syntax of PEP 508 is not checked here.
+    The syntax of PEP 508 is not checked here, and not whose addresses may be http (``http_host``).
     """
     shown = repr(text[:200])
+    if "$" in text:
+        # uv would replace it by a value of the platform's environment and send that away.
+        return f"{shown} holds a $, and variables are not replaced: write the value"
     if text.startswith("-"):
         return _option_problem(text, shown)
     if " --" in text:
@@ -108,6 +116,8 @@ def line_problem(text: str) -> str | None:
             f"{shown} names a file of the machine that wrote it, as `pip freeze` does in a conda environment: write "
             f"{found[1]}==VERSION (`pip list --format=freeze` writes such lines), or remove the line"
         )
+    if found := _DIRECT.fullmatch(text):
+        return _address_problem(found[1], shown)
     if _ADDRESS.fullmatch(text):
         named = _EGG.fullmatch(text)
         wanted = f"{named[2]} @ {named[1]}" if named else f"NAME @ {text.partition('#')[0]}"
@@ -115,6 +125,31 @@ def line_problem(text: str) -> str | None:
     if _PATH.fullmatch(text):
         return f"{shown} names a file or directory of your machine: name a version, or an https:// or git+https:// address"
     return None
+
+
+def http_host(text: str) -> str | None:
+    """Return the host of a requirement's ``http://`` address, in lower case; None for other requirements."""
+    found = _DIRECT.fullmatch(text)
+    parts = _split(found[1]) if found else None
+    return (parts.hostname or "") if parts is not None and parts.scheme == "http" else None
+
+
+def _address_problem(address: str, shown: str) -> str | None:
+    parts = _split(address)
+    if parts is None or (parts.scheme in _SCHEMES and not parts.hostname):
+        return f"{shown} has an address without a host: write https://HOST/… or git+https://HOST/…"
+    if parts.scheme in _SCHEMES:
+        return None
+    if parts.scheme.endswith("file") or "://" not in address:
+        return f"{shown} names a file or directory: name a version, or an https:// or git+https:// address"
+    return f"{shown} has an address of the kind {parts.scheme}: write an https:// or git+https:// address"
+
+
+def _split(address: str) -> SplitResult | None:
+    try:
+        return urlsplit(address)
+    except ValueError:
+        return None
 
 
 def _option_problem(text: str, shown: str) -> str:

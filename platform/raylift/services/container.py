@@ -57,7 +57,7 @@ class Services:
     ) -> Self:
         capacity = Capacity(cluster)
         logs = JobLogs(store, settings.attempts_dir)
-        uploads = UploadChecks(settings.jobs, capacity)
+        uploads = UploadChecks(settings.jobs, capacity, settings.environments.http_hosts)
         reasons = WaitReasons(store, capacity, settings.jobs.quotas, settings.environments_dir, clock)
         training = TrainingService(
             store,

@@ -63,7 +63,7 @@ def training_router(services: Services) -> APIRouter:
 
         The field ``sweep`` makes a job for each combination of parameters. The answer then names the sweep and its jobs.
         """
-        read = await read_upload(request, services.settings.jobs)
+        read = await read_upload(request, services.settings.jobs, services.settings.environments.http_hosts)
         submit = run_in_upload_thread if read.project is None else run_in_project_thread
         taken, notes = await submit(_submit, services, read, request.headers)
         replayed = {"Idempotency-Replayed": "true"} if taken.repeated else {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -44,8 +44,8 @@ class ReadUpload:
         return hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-async def read_upload(request: Request, settings: JobSettings) -> ReadUpload:
-    """Read the body.
+async def read_upload(request: Request, settings: JobSettings, http_hosts: Collection[str]) -> ReadUpload:
+    """Read the body. Requirements may name files of ``http_hosts`` by http.
 
     Raises:
         UnsupportedMediaType: it is neither JSON nor a form.
@@ -59,7 +59,7 @@ async def read_upload(request: Request, settings: JobSettings) -> ReadUpload:
             fields = parse_object(await read_body(request, max_bytes=limit))
             return ReadUpload(_upload(fields, strict=True))
         case "multipart/form-data":
-            form = await read_form(request, max_bytes=limit + settings.max_project_bytes)
+            form = await read_form(request, max_bytes=limit + settings.max_project_bytes, http_hosts=http_hosts)
             return ReadUpload(_upload(form.fields, form.errors, strict=False), form.project)
         case other:
             raise UnsupportedMediaType(f"Send {JSON} or {MULTIPART}, not {other or 'a body without Content-Type'}.")

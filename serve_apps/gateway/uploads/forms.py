@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any, Final
@@ -45,7 +45,7 @@ class UploadForm:
         self.errors.append(FieldError(name, detail))
 
 
-async def read_form(request: Request, *, max_bytes: int) -> UploadForm:
+async def read_form(request: Request, *, max_bytes: int, http_hosts: Collection[str]) -> UploadForm:
     """Read all parts. Errors of single parts are in ``errors``.
 
     Raises:
@@ -64,12 +64,12 @@ async def read_form(request: Request, *, max_bytes: int) -> UploadForm:
     except (MultiPartException, HTTPException, KeyError) as error:
         raise MalformedBody(f"The body is not a form: {getattr(error, 'message', error)}") from error
     try:
-        return await _collect(data)
+        return await _collect(data, http_hosts)
     finally:
         await data.close()
 
 
-async def _collect(data: FormData) -> UploadForm:
+async def _collect(data: FormData, http_hosts: Collection[str]) -> UploadForm:
     parts: defaultdict[str, list[str]] = defaultdict(list)
     form = UploadForm()
     from_files: list[str] = []
@@ -78,7 +78,7 @@ async def _collect(data: FormData) -> UploadForm:
             await _take_project(part, form)
             continue
         if name == _REQUIREMENTS_FILE:
-            from_files += await _requirements_of(part, form)
+            from_files += await _requirements_of(part, form, http_hosts)
             continue
         text = await _part_text(part, name, form)
         if text is not None:
@@ -112,9 +112,10 @@ async def _take_project(part: UploadFile | str, form: UploadForm) -> None:
         form.project = await part.read()
 
 
-async def _requirements_of(part: UploadFile | str, form: UploadForm) -> list[str]:
+async def _requirements_of(part: UploadFile | str, form: UploadForm, http_hosts: Collection[str]) -> list[str]:
     raw, name = (part.encode(), None) if isinstance(part, str) else (await part.read(), part.filename)
-    lines, problems = read_uploaded(PurePosixPath((name or "requirements.txt").replace("\\", "/")).name, raw)
+    file_name = PurePosixPath((name or "requirements.txt").replace("\\", "/")).name
+    lines, problems = read_uploaded(file_name, raw, http_hosts)
     for problem in problems:
         form.refuse("requirements", problem)
     return lines

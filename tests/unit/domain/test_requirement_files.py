@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from raylift.domain.requirement_files import UnreadableText, decode_requirements, line_problem, requirement_lines
+from raylift.domain.requirement_files import UnreadableText, decode_requirements, http_host, line_problem, requirement_lines
 
 TEXT = "humanize==4.9.0  # größer\r\nrich\r\n"
 
@@ -86,6 +86,19 @@ def test_included_files_are_read(text: str, name: str | None) -> None:
         ("./lib", "of your machine"),
         ("C:\\lib", "of your machine"),
         ("dist/x-1.0-py3-none-any.whl", "of your machine"),
+        ("x @ /etc", "names a file or directory"),
+        ("x@./lib", "names a file or directory"),
+        ("x[a,b] @ ~/lib", "names a file or directory"),
+        ("x @ git+file:///srv/x.git", "names a file or directory"),
+        ("x @ C:\\lib", "names a file or directory"),
+        ("x @ git+ssh://git@example.test/x.git", "git+ssh: write an https:// or git+https://"),
+        ("x @ git+http://example.test/x.git", "git+http: write an https:// or git+https://"),
+        ("x @ ftp://example.test/x.whl", "ftp: write an https:// or git+https://"),
+        ("x @ https:///x.whl", "without a host"),
+        ("x @ https://[x/x.whl", "without a host"),
+        ("x @ https://example.test/${RAYLIFT_DATABASE_URL}/x.whl", "variables are not replaced"),
+        ("${NAME}", "variables are not replaced"),
+        ("x==1 ; python_version > '$V'", "variables are not replaced"),
     ],
 )
 def test_unsupported_lines_say_what_to_do(text: str, words: str) -> None:
@@ -104,3 +117,16 @@ def test_unsupported_lines_say_what_to_do(text: str, words: str) -> None:
 )
 def test_valid_requirements_have_no_problem(text: str) -> None:
     assert line_problem(text) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "host"),
+    [
+        ("x @ http://Index.test:8080/x.whl", "index.test"),
+        ("x[a]@http://u:p@index.test/x.whl ; python_version > '3'", "index.test"),
+        ("x @ https://index.test/x.whl", None),
+        ("x", None),
+    ],
+)
+def test_host_of_an_http_address_is_found(text: str, host: str | None) -> None:
+    assert http_host(text) == host

@@ -261,3 +261,11 @@ class TestLeftToRay:
         answer = await client.post(PATH, json={"requirements": ["probe"]})
         assert (answer.status_code, answer.json()["code"]) == (409, "conflict")
         assert "ray_uv" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    "line", ["x @ /etc", "x @ file:///etc", "x @ git+file:///etc", "./lib", "-e .", "x @ http://127.0.0.1/x.whl", "x==${HOME}"]
+)
+async def test_prewarm_refuses_paths_variables_and_http(client: httpx.AsyncClient, line: str) -> None:
+    answer = await client.post(PATH, json={"requirements": ["numpy", line]})
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "requirements[1]")

@@ -168,6 +168,8 @@ async def test_rerun_has_a_submission_id_of_its_own(client: httpx.AsyncClient) -
         ({"runtime_env": {"working_dir": "https://example.com/a.zip"}}, 400, "nothing is fetched from elsewhere"),
         ({"runtime_env": {"conda": {"dependencies": []}}}, 400, "conda"),
         ({"runtime_env": {"pip": ["no == requirement"]}}, 400, "runtime_env.pip[0]"),
+        ({"runtime_env": {"pip": ["x @ /etc"]}}, 400, "names a file or directory"),
+        ({"runtime_env": {"uv": {"packages": ["x==${HOME}"]}}}, 400, "variables are not replaced"),
         ({"runtime_env": {"env_vars": {"PATH": "/"}}}, 400, "runtime_env.env_vars.PATH"),
         ({"entrypoint_num_cpus": 64}, 400, "entrypoint_num_cpus no node of the cluster"),
         ({"metadata": {"raylift.timeout_seconds": "5"}}, 400, "metadata.raylift.timeout_seconds"),

@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Collection
 
 import pytest
 
 from raylift.domain.project import ProjectFile
 from raylift.services.requirements import sources
 from raylift.services.requirements.pep723 import metadata_blocks
-from raylift.services.requirements.sources import Sourced, find_requirements
+from raylift.services.requirements.sources import Sourced, find_requirements, read_uploaded, with_packages
 
 OWN = ".".join(map(str, sys.version_info[:2]))
 INLINE = f"""#!/usr/bin/env python
@@ -86,6 +87,11 @@ def test_requirements_file_with_common_lines_is_read() -> None:
         ("-r ../../etc/passwd\n", "in requirements.txt, line 1: there is no '../../etc/passwd' in the project"),
         ("\n-r requirements.txt\n", "in requirements.txt, line 2: 'requirements.txt' includes itself"),
         ("x @ file:///etc/passwd\n", "names a file of the machine that wrote it"),
+        ("numpy\nx @ /etc\n", "in requirements.txt, line 2: 'x @ /etc' names a file or directory"),
+        (
+            "numpy\nx @ http://index.test/x.whl\n",
+            "in requirements.txt, line 2: 'x @ http://index.test/x.whl' has an http:// address",
+        ),
         ("a\n" * 1001, "has more than 1000 requirements"),
     ],
 )
@@ -113,7 +119,7 @@ def test_too_deep_includes_are_refused() -> None:
 
 def test_reading_stops_at_the_limit_of_requirements(monkeypatch: pytest.MonkeyPatch) -> None:
     looked_at: list[str] = []
-    monkeypatch.setattr(sources, "requirement_problem", looked_at.append)
+    monkeypatch.setattr(sources, "requirement_problem", lambda line, _: looked_at.append(line))
     assert "has more than 1000 requirements" in errors(found(requirements_txt="numpy\n" * 5000))[0]
     assert len(looked_at) == 1001
     wrong = errors(found(pyproject_toml=f"[project]\ndependencies = {['numpy'] * 5000}"))
@@ -193,3 +199,27 @@ def test_project_file_with_hashes_in_utf_16_is_read() -> None:
     files = {"requirements.txt": ProjectFile("requirements.txt", raw), "more.txt": ProjectFile("more.txt", b"rich")}
     sourced = find_requirements((), b"", "train.py", files)
     assert (sourced.requirements, len(sourced.notes), errors(sourced)) == (("rich", "humanize==4.9.0"), 1, [])
+
+
+HTTP = "x @ http://index.test/x.whl"
+BLOCK = f'# /// script\n# dependencies = ["{HTTP}"]\n# ///\n'
+
+
+@pytest.mark.parametrize(
+    "way", ["request", "script metadata", "requirements.txt", "pyproject.toml", "notebook", "uploaded file"]
+)
+def test_http_addresses_need_an_allowed_host_however_they_arrive(way: str) -> None:
+    def problems(hosts: Collection[str]) -> list[str]:
+        if way == "uploaded file":
+            return read_uploaded("r.txt", HTTP.encode(), hosts)[1]
+        if way == "notebook":
+            return [error.detail for error in with_packages(Sourced(), [HTTP], hosts).errors]
+        contents = {"requirements.txt": HTTP, "pyproject.toml": f'[project]\ndependencies = ["{HTTP}"]\n'}
+        files = {way: ProjectFile(way, contents[way].encode())} if way in contents else None
+        script = BLOCK.encode() if way == "script metadata" else b""
+        given = [HTTP] if way == "request" else []
+        return [error.detail for error in find_requirements(given, script, "train.py", files, hosts).errors]
+
+    [problem] = problems(())
+    assert "has an http:// address" in problem
+    assert problems({"index.test"}) == []

@@ -57,3 +57,20 @@ def test_sync_finds_all_versions_then_reads_only_new_ones(tmp_path: Path) -> Non
     sync.sync(lease)
     assert (len(store.deployments.list()), registry.asked) == (451, [200])
     store.close()
+
+
+def test_requirements_of_a_foreign_model_are_checked_as_a_job_s_are(tmp_path: Path) -> None:
+    store = Store.open(f"sqlite:///{tmp_path}/store.db")
+    store.migrate()
+    lease = store.leases.acquire("supervisor", "me", now=NOW, seconds=60)
+    assert lease is not None
+    settings = PlatformSettings(
+        state_dir=tmp_path, database_url="", mlflow_url="", ray_dashboard_url="", gateway_url="http://gateway.invalid"
+    )
+    tracking: Any = SimpleNamespace(requirements_of=lambda version: ["mlflow==3", "x @ file:///etc"])
+    registry: Any = ManyVersions(1)
+    RegistrySync(settings, store, registry, tracking, lambda: NOW).sync(lease)
+    [row] = store.deployments.list()
+    assert row.status is DeploymentStatus.UNHEALTHY
+    assert "requirements.txt: 'x @ file:///etc' names a file" in str(row.message)
+    store.close()

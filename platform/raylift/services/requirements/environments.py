@@ -87,7 +87,7 @@ class EnvironmentService:
             raise Conflict(
                 f"environments.mechanism is {self._settings.mechanism}: Ray builds environments itself, when a job starts."
             )
-        lines, errors = check_requirements(requirements)
+        lines, errors = check_requirements(requirements, self._settings.http_hosts)
         if errors:
             raise InvalidRequest.of(*errors)
         # Not from the cache: prewarming is for the newest packages.

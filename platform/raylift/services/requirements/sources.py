@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import sys
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import PurePosixPath
@@ -62,7 +62,11 @@ class _Place:
 
 
 def find_requirements(
-    given: Sequence[str], script: bytes, script_path: str, files: Mapping[str, ProjectFile] | None
+    given: Sequence[str],
+    script: bytes,
+    script_path: str,
+    files: Mapping[str, ProjectFile] | None,
+    http_hosts: Collection[str] = (),
 ) -> Sourced:
     """Find the requirements of a job.
 
@@ -71,30 +75,31 @@ def find_requirements(
         script: the script, or the project's entrypoint.
         script_path: its name, or its path in the project.
         files: files of the project by path; None for a single script.
+        http_hosts: hosts whose addresses may be http.
     """
-    inline, errors = _inline(script, script_path)
+    inline, errors = _inline(script, script_path, http_hosts)
     if given:
-        requirements, wrong = check_requirements(given)
+        requirements, wrong = check_requirements(given, http_hosts)
         notes = (HASHES_DROPPED,) if any(line.hashes for line in requirement_lines(given)) else ()
         return Sourced(requirements, FROM_REQUEST if requirements else None, [*errors, *wrong], notes)
     if inline is not None or errors:
         found = inline or Sourced(source=FROM_SCRIPT)
         return Sourced(found.requirements, found.source, [*errors, *found.errors])
-    return _of_project(script_path, files) if files else Sourced()
+    return _of_project(script_path, files, http_hosts) if files else Sourced()
 
 
-def with_packages(sourced: Sourced, packages: Sequence[str]) -> Sourced:
+def with_packages(sourced: Sourced, packages: Sequence[str], http_hosts: Collection[str] = ()) -> Sourced:
     """Add the packages of a notebook's ``%pip install`` lines to the requirements."""
     if not packages:
         return sourced
-    found, wrong = check_requirements(packages)
+    found, wrong = check_requirements(packages, http_hosts)
     added = tuple(item for item in dict.fromkeys(found) if item not in sourced.requirements)
     errors = [FieldError(_FIELD, f"%pip install: {error.detail}") for error in wrong]
     source = sourced.source or FROM_NOTEBOOK
     return Sourced((*sourced.requirements, *added), source, [*sourced.errors, *errors], sourced.notes)
 
 
-def _inline(script: bytes, path: str) -> tuple[Sourced | None, list[FieldError]]:
+def _inline(script: bytes, path: str, http_hosts: Collection[str]) -> tuple[Sourced | None, list[FieldError]]:
     """Read the script's own metadata; None where it has no dependencies field."""
     blocks = [block for block in metadata_blocks(script.decode("utf-8-sig", "replace")) if block.kind == "script"]
     if not blocks:
@@ -108,24 +113,24 @@ def _inline(script: bytes, path: str) -> tuple[Sourced | None, list[FieldError]]
     errors = list(_python_errors(table.get("requires-python"), place))
     if "dependencies" not in table:
         return None, errors
-    return _toml_list(table["dependencies"], place, FROM_SCRIPT), errors
+    return _toml_list(table["dependencies"], place, FROM_SCRIPT, http_hosts), errors
 
 
-def _of_project(script_path: str, files: Mapping[str, ProjectFile]) -> Sourced:
+def _of_project(script_path: str, files: Mapping[str, ProjectFile], http_hosts: Collection[str]) -> Sourced:
     beside = PurePosixPath(script_path).parent
     folders = list(dict.fromkeys([beside, PurePosixPath()]))
     for path in (str(folder / _REQUIREMENTS) for folder in folders):
         if path in files:
-            return _requirements_file(path, files)
+            return _requirements_file(path, files, http_hosts)
     for path in (str(folder / _PYPROJECT) for folder in folders):
         if path in files:
-            found = _pyproject(path, files)
+            found = _pyproject(path, files, http_hosts)
             if found is not None:
                 return found
     return Sourced()
 
 
-def _pyproject(path: str, files: Mapping[str, ProjectFile]) -> Sourced | None:
+def _pyproject(path: str, files: Mapping[str, ProjectFile], http_hosts: Collection[str]) -> Sourced | None:
     place = _place(path, files)
     table = place if isinstance(place, FieldError) else _toml(place)
     if isinstance(place, FieldError) or isinstance(table, FieldError):
@@ -134,26 +139,26 @@ def _pyproject(path: str, files: Mapping[str, ProjectFile]) -> Sourced | None:
     if not isinstance(project, dict) or "dependencies" not in project:
         return None  # It only has settings of tools.
     fields: dict[str, Any] = project  # pyright: ignore[reportUnknownVariableType] # TOML
-    found = _toml_list(fields["dependencies"], place, path)
+    found = _toml_list(fields["dependencies"], place, path, http_hosts)
     found.errors = [*_python_errors(fields.get("requires-python"), place), *found.errors]
     return found
 
 
-def _toml_list(value: object, place: _Place, source: str) -> Sourced:
+def _toml_list(value: object, place: _Place, source: str, http_hosts: Collection[str]) -> Sourced:
     """Check a list of requirements in TOML."""
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):  # pyright: ignore[reportUnknownVariableType]
         return Sourced(source=source, errors=[place.error("dependencies must be a list of strings", near="dependencies")])
     items = cast("list[str]", value)
     if len(items) > MAX_REQUIREMENTS:
         return Sourced(source=source, errors=[_too_many(place)])
-    problems = [(item, requirement_problem(item)) for item in items]
+    problems = [(item, requirement_problem(item, http_hosts)) for item in items]
     errors = [place.error(problem, near=item.splitlines()[0] if item else "") for item, problem in problems if problem]
     return Sourced(tuple(item.strip() for item in items), source, errors)
 
 
-def _requirements_file(path: str, files: Mapping[str, ProjectFile]) -> Sourced:
+def _requirements_file(path: str, files: Mapping[str, ProjectFile], http_hosts: Collection[str]) -> Sourced:
     # Reading ends at the limit; invalid lines count, too.
-    reader = _Includes(files)
+    reader = _Includes(files, http_hosts)
     items = list(islice(reader.lines(path, ()), MAX_REQUIREMENTS + 1))
     if len(items) > MAX_REQUIREMENTS:
         return Sourced(source=path, errors=[_too_many(_Place(path, ""))])
@@ -162,7 +167,7 @@ def _requirements_file(path: str, files: Mapping[str, ProjectFile]) -> Sourced:
     return Sourced(found, path, [item for item in items if isinstance(item, FieldError)], notes)
 
 
-def read_uploaded(name: str, raw: bytes) -> tuple[list[str], list[str]]:
+def read_uploaded(name: str, raw: bytes, http_hosts: Collection[str] = ()) -> tuple[list[str], list[str]]:
     """Return the requirements of an uploaded requirements.txt, with their hashes, and its errors."""
     place = _place(name, {name: ProjectFile(name, raw)})
     if isinstance(place, FieldError):
@@ -170,7 +175,7 @@ def read_uploaded(name: str, raw: bytes) -> tuple[list[str], list[str]]:
     valid: list[str] = []
     problems: list[str] = []
     for line in requirement_lines(place.text.splitlines()):
-        problem = requirement_problem(line.text)
+        problem = requirement_problem(line.text, http_hosts)
         if problem:
             problems.append(place.error(problem, line=line.number).detail)
         else:
@@ -183,6 +188,7 @@ class _Includes:
     """Reads a requirements.txt and the files that it includes, each file once."""
 
     files: Mapping[str, ProjectFile]
+    http_hosts: Collection[str]
     _seen: set[str] = field(default_factory=set[str])
     hashed: list[str] = field(default_factory=list[str])
     """Requirements that had hashes."""
@@ -198,7 +204,7 @@ class _Includes:
             if line.included is not None:
                 yield from self._included(line.included, place, line.number, (*above, path))
                 continue
-            problem = requirement_problem(line.text)
+            problem = requirement_problem(line.text, self.http_hosts)
             if line.hashes:
                 self.hashed.append(line.text)
             yield place.error(problem, line=line.number) if problem else line.text

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -46,8 +46,9 @@ class CheckedUpload:
 class UploadChecks:
     """Validates content; the types of the fields are right already. Nothing of the script is executed."""
 
-    def __init__(self, settings: JobSettings, capacity: Capacity) -> None:
+    def __init__(self, settings: JobSettings, capacity: Capacity, http_hosts: Collection[str] = ()) -> None:
         self._settings = settings
+        self._http_hosts = http_hosts
         self._capacity = capacity
 
     def check(self, request: UploadRequest) -> CheckedUpload:
@@ -65,8 +66,8 @@ class UploadChecks:
     def _checked(self, request: UploadRequest) -> CheckedUpload:
         source = read_source(request, self._settings)
         name = source.entrypoint or script_name(request, source)
-        found = find_requirements(request.requirements, source.script, name, source.files)
-        sourced = with_packages(found, source.packages)
+        found = find_requirements(request.requirements, source.script, name, source.files, self._http_hosts)
+        sourced = with_packages(found, source.packages, self._http_hosts)
         errors = [
             *check_owner(request.owner, request.resources, self._settings.quotas),
             *source.errors,

@@ -20,6 +20,7 @@ from raylift.engines.environments.locking.lock_cache import lock_of
 from raylift.engines.mlflow_engine.registry import Registry
 from raylift.engines.mlflow_engine.tracking import Tracking
 from raylift.services.models.lineage import find_job
+from raylift.services.requirements.lines import check_requirements
 from raylift.settings import PlatformSettings
 from raylift.store import Store
 from raylift.supervisor.deployments.succession import config_for
@@ -131,6 +132,9 @@ class RegistrySync:
 
     def _lock(self, version: ModelVersion) -> tuple[str, ...]:
         wanted = [line for line in self._tracking.requirements_of(version) if _is_the_models_own(line)]
+        _, errors = check_requirements(wanted, self._settings.environments.http_hosts)
+        if errors:
+            raise EnvironmentUnresolvable(f"The model's requirements.txt: {errors[0].detail}")
         return lock_of(wanted, self._settings.environments_dir, torch_backend=self._settings.environments.torch_backend)
 
 
