@@ -16,7 +16,7 @@ from raylift.cli.jobs import commands as jobs
 from raylift.cli.jobs import sweeps, train
 from raylift.cli.models import commands as models
 from raylift.cli.models import deployments, predict, traffic
-from raylift.cli.printing import Output, print_json
+from raylift.cli.printing import Output, echo, print_json
 from raylift.cli.session import Defaults, KeyOption, OutputOption, UrlOption, output_format
 
 EPILOG: Final = (
@@ -47,7 +47,7 @@ def main() -> None:
 
 def _print_version(requested: bool) -> None:
     if requested:
-        typer.echo(f"raylift {__version__}")
+        echo(f"raylift {__version__}")
         raise typer.Exit
 
 
@@ -70,7 +70,7 @@ def print_version(ctx: typer.Context, output: OutputOption = None) -> None:
     if output_format(ctx, output) is Output.JSON:
         print_json({"version": __version__})
     else:
-        typer.echo(f"raylift {__version__}")
+        echo(f"raylift {__version__}")
 
 
 def _add_platform_commands() -> None:

@@ -9,6 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 from raylift.api.problems import ProblemField
+from raylift.cli.printing import echo
 from raylift.client import (
     APIError,
     ConnectionFailed,
@@ -75,7 +76,7 @@ def _located(field: ProblemField, script: str | None) -> str:
 
 def stop(message: str, code: ExitCode) -> typer.Exit:
     """Print a message on stderr and return the exception for the caller to raise."""
-    typer.echo(message, err=True)
+    echo(message, err=True)
     return typer.Exit(code)
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from raylift.cli.exits import ExitCode, stop
-from raylift.cli.printing import Output, print_facts, print_json, print_table, say
+from raylift.cli.printing import Output, echo, print_facts, print_json, print_table, say
 from raylift.cli.session import OutputOption, output_format
 
 if TYPE_CHECKING:
@@ -160,9 +160,9 @@ def doctor(
         print_json([{"name": f.name, "level": f.level, "detail": f.detail, "advice": f.advice} for f in findings])
     else:
         for finding in findings:
-            typer.echo(f"{_SIGNS[finding.level]} {finding.level:<4}  {finding.name}: {finding.detail}")
+            echo(f"{_SIGNS[finding.level]} {finding.level:<4}  {finding.name}: {finding.detail}")
             if finding.advice:
-                typer.echo(f"          {finding.advice}")
+                echo(f"          {finding.advice}")
     if any(finding.level is Level.FAIL for finding in findings):
         raise typer.Exit(ExitCode.FAILED)
 

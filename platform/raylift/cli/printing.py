@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -13,6 +14,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from raylift.client.terminal_text import printable
+
 _PIPE_WIDTH: Final = 10_000
 """In a pipe a row is one line, and long values are not cut."""
 
@@ -22,8 +25,14 @@ class Output(StrEnum):
     JSON = "json"
 
 
+def echo(text: str, *, err: bool = False, nl: bool = True) -> None:
+    """Print text of the platform or of a job, on a terminal without escape sequences: a script could forge what is shown."""
+    stream = sys.stderr if err else sys.stdout
+    typer.echo(printable(text) if stream.isatty() else text, err=err, nl=nl)
+
+
 def print_json(answer: Any) -> None:
-    typer.echo(json.dumps(answer, indent=2, ensure_ascii=False))
+    echo(json.dumps(answer, indent=2, ensure_ascii=False))
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
@@ -35,7 +44,7 @@ def table_of(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for position, name in enumerate(columns):
         # Users copy the first column, which identifies the row: it is never broken.
-        table.add_column(name.upper(), no_wrap=position == 0, overflow="fold")
+        table.add_column(Text(printable(name.upper())), no_wrap=position == 0, overflow="fold")
     for row in rows:
         table.add_row(*(Text(cell(value)) for value in row))
     return table
@@ -48,13 +57,13 @@ def print_facts(facts: Iterable[tuple[str, object]]) -> None:
     table.add_column(overflow="fold")
     for name, value in facts:
         if value not in (None, "", (), [], {}):
-            table.add_row(name, Text(cell(value)))
+            table.add_row(Text(printable(name)), Text(cell(value)))
     _print(table)
 
 
 def say(message: str) -> None:
     """Print a message on stderr."""
-    typer.echo(message, err=True)
+    echo(message, err=True)
 
 
 def say_next_page(cursor: str | None) -> None:
@@ -73,7 +82,7 @@ def cell(value: object) -> str:
         case datetime():
             return f"{value.astimezone():%Y-%m-%d %H:%M:%S}"
         case _:
-            return str(value)
+            return printable(str(value))
 
 
 def age(moment: datetime, now: datetime | None = None) -> str:
@@ -99,4 +108,4 @@ def _print(table: Table) -> None:
     with wide.capture() as text:
         wide.print(table)
     for line in text.get().splitlines():
-        typer.echo(line.rstrip())
+        echo(line.rstrip())

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Protocol
 
 from rich.console import Console
+from rich.markup import escape
 
 
 class Progress(Protocol):
@@ -33,7 +34,7 @@ class ConsoleProgress:
     def step(self, name: str, waiting_for: str) -> Generator[None]:
         began = time.monotonic()
         if self._console.is_terminal:
-            with self._console.status(f"[bold]{name}[/bold]: waiting for {waiting_for}", spinner="dots"):
+            with self._console.status(f"[bold]{name}[/bold]: waiting for {escape(waiting_for)}", spinner="dots"):
                 yield
         else:
             self._console.print(f"  {name}: waiting for {waiting_for}", markup=False, soft_wrap=True)

@@ -14,7 +14,7 @@ from raylift.cli.jobs.diff import print_diff
 from raylift.cli.jobs.following import detaching, print_lines, say_outcome
 from raylift.cli.jobs.train import announce
 from raylift.cli.options import CursorOption, LimitOption, ParamOption, assignments
-from raylift.cli.printing import age, cell, pairs, print_facts, print_json, print_table, say, say_next_page
+from raylift.cli.printing import age, cell, echo, pairs, print_facts, print_json, print_table, say, say_next_page
 from raylift.cli.session import Session, command
 from raylift.client.jobs.progress import downloaded
 from raylift.domain.job import JobStatus
@@ -79,7 +79,7 @@ def logs(
     text = job.logs()
     if tail is not None:
         text = "".join(text.splitlines(keepends=True)[-tail:] if tail else [])
-    session.print({"job_id": job_id, "logs": text}, lambda: typer.echo(text, nl=bool(text) and not text.endswith("\n")))
+    session.print({"job_id": job_id, "logs": text}, lambda: echo(text, nl=bool(text) and not text.endswith("\n")))
 
 
 @command(app, "wait")

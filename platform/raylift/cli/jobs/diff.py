@@ -6,10 +6,8 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-import typer
-
 from raylift.api.job_diff import JobDiff, ListDifference, NameDifference, ValueDifference
-from raylift.cli.printing import say
+from raylift.cli.printing import echo, say
 
 _SIGNS: Final = {"removed": "-", "added": "+", "changed": "~"}
 
@@ -32,11 +30,11 @@ def print_diff(diff: JobDiff) -> None:
     for title, lines in sections.items():
         for number, line in enumerate(lines):
             if number == 0:
-                typer.echo(f"{title}:")
-            typer.echo(f"  {line}")
+                echo(f"{title}:")
+            echo(f"  {line}")
     if diff.script:
-        typer.echo("script:")
-        typer.echo(diff.script, nl=False)
+        echo("script:")
+        echo(diff.script, nl=False)
 
 
 def _lists(difference: ListDifference) -> Iterator[str]:

@@ -7,12 +7,10 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from threading import Thread
 
-import typer
-
 from raylift.api.models import DeploymentView
 from raylift.api.training import JobView
 from raylift.cli.exits import ExitCode, stop
-from raylift.cli.printing import cell, pairs, say
+from raylift.cli.printing import cell, echo, pairs, say
 from raylift.client import Client, Job, NotFound, RayliftError
 from raylift.client.jobs.progress import ProgressDisplay
 from raylift.domain.job import JobStatus
@@ -25,7 +23,7 @@ def follow(job: Job, *, logs_on_stderr: bool) -> None:
     with detaching(job):
         phases.start()
         for line in job.logs(follow=True):
-            typer.echo(line, err=logs_on_stderr)
+            echo(line, err=logs_on_stderr)
         phases.join()
     if phases.error is not None:
         raise phases.error
@@ -49,7 +47,7 @@ def print_lines(job: Job, *, as_json: bool) -> None:
     """Print output as it comes, without phases. With ``as_json`` each line is a JSON object."""
     with detaching(job):
         for line in job.logs(follow=True):
-            typer.echo(json.dumps({"line": line}, ensure_ascii=False) if as_json else line)
+            echo(json.dumps({"line": line}, ensure_ascii=False) if as_json else line)
 
 
 def say_outcome(view: JobView) -> ExitCode:

@@ -13,7 +13,7 @@ from raylift.api import paths
 from raylift.api.sweeps import SweepRow, SweepView
 from raylift.cli.exits import ExitCode, stop
 from raylift.cli.jobs.following import await_health
-from raylift.cli.printing import cell, pairs, print_json, print_table, say, table_of
+from raylift.cli.printing import cell, echo, pairs, print_json, print_table, say, table_of
 from raylift.cli.session import Session
 from raylift.client import RayliftError, Sweep
 from raylift.client.jobs.sweeps import by_metric
@@ -28,7 +28,7 @@ def announce_sweep(session: Session, sweep: Sweep) -> None:
     if session.as_json:
         print_json(sweep.acknowledgement)
         return
-    typer.echo(sweep.sweep_id)
+    echo(sweep.sweep_id)
     count = len((sweep.acknowledgement or {}).get("jobs", []))
     say(f"{count} jobs are queued. raylift sweeps show {sweep.sweep_id}   shows their table.")
 

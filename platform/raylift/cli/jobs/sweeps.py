@@ -10,7 +10,7 @@ from raylift.api import paths
 from raylift.api.sweeps import SweepPage, SweepView
 from raylift.cli.jobs.sweep_table import nonzero, print_sweep_table
 from raylift.cli.options import CursorOption, LimitOption
-from raylift.cli.printing import age, pairs, print_facts, print_table, say, say_next_page
+from raylift.cli.printing import age, echo, pairs, print_facts, print_table, say, say_next_page
 from raylift.cli.session import Session, command
 
 app = typer.Typer(
@@ -37,7 +37,7 @@ def list_sweeps(session: Session, limit: LimitOption = 20, cursor: CursorOption 
 
 def _print(view: SweepView) -> None:
     print_facts(_facts(view))
-    typer.echo()
+    echo()
     print_sweep_table(view)
 
 

@@ -29,7 +29,7 @@ from raylift.cli.options import (
     all_requirements,
     assignments,
 )
-from raylift.cli.printing import print_json, say
+from raylift.cli.printing import echo, print_json, say
 from raylift.cli.session import Session, command
 from raylift.client import InvalidRequest, Job, Sweep
 from raylift.domain.sweep import SweepMode, SweepPassing
@@ -155,7 +155,7 @@ def announce(session: Session, job: Job) -> None:
     if session.as_json:
         print_json(job.acknowledgement)
         return
-    typer.echo(job.job_id)
+    echo(job.job_id)
     _say_notes(job)
     say(f"Queued. raylift jobs logs {job.job_id} --follow   shows its output,")
     say(f"        raylift jobs show {job.job_id}            how it gets on.")

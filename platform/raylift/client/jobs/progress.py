@@ -7,10 +7,12 @@ from typing import Final, Self
 
 from rich.console import Console
 from rich.status import Status
+from rich.text import Text
 
 from raylift.api.training import DownloadProgress, JobView
 from raylift.client.http.errors import RayliftError
 from raylift.client.jobs.waiting import is_final
+from raylift.client.terminal_text import printable
 from raylift.domain.quantities import format_bytes
 
 _STEPS: Final = 10
@@ -55,17 +57,17 @@ class ProgressDisplay:
         self._unavailable = False
         if view.environment_note is not None and view.environment_note != self._note:
             self._note = view.environment_note
-            self._console.print(f"Note: {self._note}", markup=False)
+            self._console.print(f"Note: {printable(self._note)}", markup=False)
         if self._status is not None and not is_final(view):
-            self._status.update(_plain(view))
+            self._status.update(Text(_plain(view)))
         elif (state := (view.phase, view.reason, step_of(view.environment_progress))) != self._printed:
             self._printed = state
             self._console.print(_plain(view), markup=False)
 
     def _show_error(self, error: RayliftError | None) -> None:
-        text = f"{self._job_id}: trying again, the platform does not answer ({error})"
+        text = printable(f"{self._job_id}: trying again, the platform does not answer ({error})")
         if self._status is not None:
-            self._status.update(text.replace("[", r"\["))
+            self._status.update(Text(text))
         elif not self._unavailable:
             self._console.print(text, markup=False)
         self._unavailable = True
@@ -84,4 +86,4 @@ def _plain(view: JobView) -> str:
         words.append(downloaded(view.environment_progress))
     if view.queue_position is not None:
         words.append(f"number {view.queue_position} in the queue")
-    return " ".join(words) + (f" ({earlier})" if earlier else "")
+    return printable(" ".join(words)) + (f" ({earlier})" if earlier else "")
