@@ -152,7 +152,8 @@ def doctor(
 ) -> None:
     """Check this machine and print advice. Exit code 1 if the platform cannot run on it."""
     from raylift.launcher import load_config
-    from raylift.launcher.doctor import Level, examine
+    from raylift.launcher.doctor import examine
+    from raylift.launcher.findings import Level
 
     with _launcher_errors():
         findings = examine(load_config(config), state_dir.expanduser().resolve())

@@ -8,8 +8,6 @@ import os
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
@@ -20,31 +18,16 @@ from packaging.specifiers import SpecifierSet
 from raylift.domain.quantities import format_bytes
 from raylift.ingress.haproxy import haproxy_binary
 from raylift.launcher.errors import PortTaken
+from raylift.launcher.findings import Finding, Level
 from raylift.launcher.local_platform import is_running
 from raylift.launcher.run.config import LocalConfig, usable_cores
 from raylift.launcher.run.ports import require_free
 from raylift.launcher.run.record import read_record
+from raylift.launcher.security_checks import security_findings
 from raylift.launcher.startup import database_url
 
 GIB: Final = 2**30
 _ENGINES: Final = ("ray", "mlflow", "scikit-learn", "uv")
-
-
-class Level(StrEnum):
-    OK = "ok"
-    INFO = "info"
-    WARN = "warn"
-    FAIL = "fail"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One line of the report. ``advice`` says how to correct a problem."""
-
-    name: str
-    level: Level
-    detail: str
-    advice: str | None = None
 
 
 def examine(config: LocalConfig, state_dir: Path) -> list[Finding]:
@@ -52,7 +35,14 @@ def examine(config: LocalConfig, state_dir: Path) -> list[Finding]:
     findings = [_system(), _python(), _installer(), *(_version(name) for name in _ENGINES), _haproxy()]
     findings += [_cores(), _memory(), _shared_memory(config), _state_directory(state_dir), _disk(state_dir)]
     findings += [_ports(config, state_dir), _database(config, state_dir), _cgroup()]
+    findings += security_findings(config, host=_host(config, state_dir), euid=os.geteuid())
     return findings
+
+
+def _host(config: LocalConfig, state_dir: Path) -> str:
+    """Return the address of the platform that runs, else of the one that would be started."""
+    record = read_record(state_dir)
+    return record.host if record is not None and is_running(record) else config.host
 
 
 def _system() -> Finding:

@@ -27,6 +27,7 @@ from raylift.launcher.progress import Progress
 from raylift.launcher.run.config import LocalConfig
 from raylift.launcher.run.environment import base_environment, head_environment, mlflow_environment
 from raylift.launcher.run.ports import PlatformPorts, is_free
+from raylift.launcher.run.private_files import make_files_private, make_private
 from raylift.launcher.run.record import RunRecord, write_record
 from raylift.launcher.run.session import make_session, session_path, temp_path
 from raylift.settings import IngressSettings, PlatformSettings
@@ -86,7 +87,7 @@ def start_everything(config: LocalConfig, record: RunRecord, progress: Progress)
     write_record(record)
     make_session(record.session_dir)
     logs_dir = record.state_dir / "logs"
-    logs_dir.mkdir(exist_ok=True)
+    make_private(logs_dir)
     settings.attempts_dir.mkdir(mode=0o700, exist_ok=True)
     settings.environments_dir.mkdir(mode=0o700, exist_ok=True)
     assert settings.ingress is not None  # noqa: S101 - platform_settings sets it
@@ -101,6 +102,7 @@ def start_everything(config: LocalConfig, record: RunRecord, progress: Progress)
     head_env = head_environment(base, record, attempts_dir=settings.attempts_dir, cores=config.job_cpus())
     with progress.step("Store", f"migrations of {_without_password(settings.database_url)}"):
         _migrate(settings.database_url)
+    make_files_private(record.state_dir, "raylift.db*")
     files, mlflow_env = MlflowFiles(record.state_dir), mlflow_environment(base)
     prepare_mlflow(files, mlflow_env)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import subprocess
+import sys
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
@@ -13,6 +14,8 @@ import pytest
 from raylift.launcher.errors import LauncherError
 from raylift.launcher.parts import mlflow_server
 from raylift.launcher.parts.mlflow_server import MlflowFiles, prepare_mlflow
+from raylift.launcher.processes.starting import start
+from raylift.launcher.run.private_files import PRIVATE_UMASK
 
 
 @pytest.fixture
@@ -67,3 +70,18 @@ def test_interrupted_upgrade_changes_nothing(files: MlflowFiles, monkeypatch: py
     prepare_mlflow(files, {})
     assert tables(files.database) == [("runs",), ("of_the_new_version",)]
     assert not files.draft.exists()
+
+
+def test_files_are_closed_for_others(files: MlflowFiles) -> None:
+    """Also those of a directory that an earlier version made."""
+    files.artifacts.mkdir(parents=True)
+    files.database.touch()
+    files.root.chmod(0o755)
+    prepare_mlflow(files, {})
+    modes = [path.stat().st_mode & 0o777 for path in (files.root, files.artifacts, files.log.parent, files.database)]
+    assert modes == [0o700, 0o700, 0o700, 0o600]
+    script = "import sys; open(sys.argv[1], 'w').close()"
+    made = files.root / "made"
+    command = [sys.executable, "-c", script, str(made)]
+    assert start(command, directory=files.root, environment={}, log=files.log, umask=PRIVATE_UMASK).wait() == 0
+    assert made.stat().st_mode & 0o777 == 0o600

@@ -151,3 +151,14 @@ def test_logs_of_the_last_run_are_kept(tmp_path: Path) -> None:
     for _ in range(2):
         keep_logs(tmp_path / "session", tmp_path / "logs")
     assert (tmp_path / "logs" / "ray" / "raylet.out").read_text(encoding="ascii") == "why"
+
+
+def test_state_directory_is_closed_for_others(tmp_path: Path) -> None:
+    new, own, foreign = tmp_path / "a" / "new", tmp_path / "own", tmp_path / "foreign"
+    for directory in (own, foreign):
+        directory.mkdir()
+        directory.chmod(0o755)
+    (own / "run.lock").touch()
+    for directory, mode in ((new, 0o700), (own, 0o700), (foreign, 0o755)):
+        with exclusive(directory):
+            assert directory.stat().st_mode & 0o777 == mode

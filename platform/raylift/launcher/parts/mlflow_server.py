@@ -12,6 +12,7 @@ from pathlib import Path
 
 from raylift.launcher.errors import LauncherError
 from raylift.launcher.processes.starting import start, tail
+from raylift.launcher.run.private_files import PRIVATE_UMASK, make_files_private, make_private
 
 
 class MlflowFiles:
@@ -44,8 +45,8 @@ def prepare_mlflow(files: MlflowFiles, environment: Mapping[str, str]) -> None:
     is upgraded first. MLflow changes tables one by one and does not start after an interruption in between. So an incomplete
     new database is deleted, and an upgrade is made in a copy.
     """
-    files.artifacts.mkdir(parents=True, exist_ok=True)
-    files.log.parent.mkdir(parents=True, exist_ok=True)
+    for directory in (files.root, files.artifacts, files.log.parent):
+        make_private(directory)
     if files.being_made.exists() and not _holds_runs(files.database):
         _remove_database(files.database)
     version = importlib.metadata.version("mlflow")
@@ -58,6 +59,7 @@ def prepare_mlflow(files: MlflowFiles, environment: Mapping[str, str]) -> None:
         # A permanent setting: writers do not block readers, and a write costs half.
         connection.execute("PRAGMA journal_mode=WAL")
     files.schema_of.write_text(version, encoding="ascii")
+    make_files_private(files.root, f"{files.database.name}*")
 
 
 def start_mlflow(files: MlflowFiles, environment: Mapping[str, str], *, port: int, workers: int) -> subprocess.Popen[bytes]:
@@ -72,7 +74,7 @@ def start_mlflow(files: MlflowFiles, environment: Mapping[str, str], *, port: in
         # A log line per request would fill the disk.
         *("--uvicorn-opts", "--no-access-log"),
     ]
-    return start(command, directory=files.root, environment=environment, log=files.log, restarting=True)
+    return start(command, directory=files.root, environment=environment, log=files.log, restarting=True, umask=PRIVATE_UMASK)
 
 
 def _upgrade(files: MlflowFiles, environment: Mapping[str, str]) -> None:

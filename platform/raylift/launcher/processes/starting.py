@@ -19,11 +19,18 @@ _TAIL_BYTES: Final = 16 * 1024
 
 
 def start(
-    command: Sequence[str], *, directory: Path, environment: Mapping[str, str], log: Path, restarting: bool = False
+    command: Sequence[str],
+    *,
+    directory: Path,
+    environment: Mapping[str, str],
+    log: Path,
+    restarting: bool = False,
+    umask: int = -1,
 ) -> subprocess.Popen[bytes]:
     """Start a process in a session of its own, with its output in ``log``.
 
     ``restarting``: ``restart.py`` restarts it whenever it ends. The returned process then ends only if the first start fails.
+    ``umask``: mask of the files that it makes; -1: that of this process.
     """
     runner = [sys.executable, "-m", "raylift.launcher.parts.restart"] if restarting else []
     with log.open("wb") as output:
@@ -35,6 +42,7 @@ def start(
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            umask=umask,
         )
 
 

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from raylift.launcher.errors import LauncherError
 from raylift.launcher.run.exposure import is_loopback
 from raylift.launcher.run.ports import PlatformPorts
+from raylift.launcher.run.private_files import make_private
 
 _NAME: Final = "run.json"
 
@@ -147,8 +148,11 @@ def exclusive(state_dir: Path) -> Generator[None]:
     Raises:
         LauncherError: another one is running.
     """
-    state_dir.mkdir(parents=True, exist_ok=True)
-    with (state_dir / "run.lock").open("w", encoding="ascii") as file:
+    lock = state_dir / "run.lock"
+    if lock.exists() or not state_dir.exists():
+        # An existing directory without our lock may be meant for other things, too.
+        make_private(state_dir)
+    with lock.open("w", encoding="ascii") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
