@@ -44,6 +44,8 @@ class Guard:
 def guard_rules(guard: Guard, *, token: str) -> Iterator[str]:
     """Yield the lines for HAProxy's ``http_frontend``. Requests of the gateway carry ``token``."""
     yield f"timeout http-request {guard.head_seconds}s"
+    # Browsers open connections in advance: such ones are closed without an error.
+    yield "option http-ignore-probes"
     yield f"timeout client {guard.silence_seconds}s"
     yield "stick-table type ipv6 size 100k expire 1m store conn_cur"
     yield f"tcp-request connection track-sc0 src unless {{ src {_listed([*guard.unlimited, *guard.proxies])} }}"

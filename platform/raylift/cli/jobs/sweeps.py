@@ -37,7 +37,7 @@ def list_sweeps(session: Session, limit: LimitOption = 20, cursor: CursorOption 
 
 def _print(view: SweepView) -> None:
     print_facts(_facts(view))
-    echo()
+    echo("")
     print_sweep_table(view)
 
 
