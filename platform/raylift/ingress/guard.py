@@ -28,7 +28,7 @@ class Guard:
     """Limits of all clients."""
 
     hosts: frozenset[str]
-    """Names that requests may have in ``Host``, without ports; ``*`` stands for every name."""
+    """Names that requests may have in ``Host``, without ports; ``*`` allows every name."""
     proxies: tuple[str, ...] = ()
     """Addresses and networks of proxies, whose ``X-Forwarded-*`` and ``Forwarded`` are kept."""
     head_seconds: int = 20

@@ -41,7 +41,7 @@ def test_port_is_not_part_of_a_name(header: str, name: str) -> None:
     assert host_name(header) == name
 
 
-def test_platform_answers_for_loopback_names_its_own_address_and_listed_names() -> None:
+def test_loopback_names_own_address_and_listed_names_are_allowed() -> None:
     names = allowed_hosts(settings(url="http://10.0.0.5:8000", allowed_hosts=["Models.Example"]))
     assert names == {"127.0.0.1", "localhost", "[::1]", "10.0.0.5", "models.example"}
 

@@ -1,4 +1,4 @@
-"""What `raylift doctor` says about root, sandboxes and open addresses."""
+"""Findings of `raylift doctor` on root, sandboxes and open addresses."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ _EVERY_ADDRESS: Final = ("0.0.0.0", "::")  # noqa: S104 - compared, not bound
 
 
 class OpenWithoutAuthentication(LauncherError):
-    """The API would run code for whoever reaches its port."""
+    """The API would run code for every program that reaches its port."""
 
 
 def require_authentication(config: LocalConfig) -> None:
