@@ -237,6 +237,8 @@ class PlatformSettings(_Section):
     """MLflow's tracking server, for jobs, replicas, the supervisor and the gateway."""
     ray_dashboard_url: str
     """Ray's dashboard, which serves the Ray Jobs API."""
+    ray_token_file: Path | None = None
+    """File of the token that Ray's ports require. None: they require none."""
     gateway_url: str
     """The platform's ingress, for the gateway."""
     ingress: IngressSettings | None = None

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from own_platform import platform
+from own_platform import platform, ray_headers
 
 SCRIPT = "import time; print('first line at', time.time(), flush=True)"
 ENDED = {"completed", "failed", "cancelled", "SUCCEEDED", "FAILED", "STOPPED"}
@@ -110,7 +110,9 @@ def main() -> None:
     with (
         platform(chosen.state_dir) as running,
         httpx.Client(base_url=running.url, timeout=60, trust_env=False) as gateway,
-        httpx.Client(base_url=running.record.ray_dashboard_url, timeout=60, trust_env=False) as dashboard,
+        httpx.Client(
+            base_url=running.record.ray_dashboard_url, headers=ray_headers(), timeout=60, trust_env=False
+        ) as dashboard,
     ):
         script = running.record.state_dir / "first_line.py"
         script.write_text(SCRIPT)

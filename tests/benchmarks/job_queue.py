@@ -23,7 +23,7 @@ from pathlib import Path
 
 import httpx
 import psutil
-from own_platform import platform
+from own_platform import platform, ray_headers
 
 from raylift.launcher import LocalPlatform
 from raylift.launcher.processes.platform_processes import processes_of
@@ -40,6 +40,10 @@ def report(name: str, value: str, beside: str = "", ratio: float | None = None, 
 
 def client(url: str) -> httpx.Client:
     return httpx.Client(base_url=url, timeout=120, trust_env=False)
+
+
+def client_of_ray(url: str) -> httpx.Client:
+    return httpx.Client(base_url=url, headers=ray_headers(), timeout=120, trust_env=False)
 
 
 def upload_many(url: str, count: int, clients: int, owner: str) -> float:
@@ -122,7 +126,7 @@ def drain_raw(ray_url: str, count: int) -> float:
     prefix = f"raw-{uuid.uuid4().hex[:6]}"
     start = time.perf_counter()
     submit_raw(ray_url, prefix, count)
-    with client(ray_url) as http:
+    with client_of_ray(ray_url) as http:
         wait_until(lambda: finished_raw(http, prefix) == count, 300)
     return count / (time.perf_counter() - start)
 
@@ -138,7 +142,7 @@ def submit_raw(ray_url: str, prefix: str, count: int) -> None:
         }
         http.post("/api/jobs/", json=body).raise_for_status()
 
-    with client(ray_url) as http, ThreadPoolExecutor(4) as pool:
+    with client_of_ray(ray_url) as http, ThreadPoolExecutor(4) as pool:
         list(pool.map(submit, range(count)))
 
 
@@ -206,7 +210,7 @@ def measure_burst(running: LocalPlatform, jobs: int, raw: int, seconds: float) -
     ray_url = running.record.ray_dashboard_url
     prefix = f"burst-{uuid.uuid4().hex[:6]}"
     theirs = memory_at_most(running, seconds / 2, lambda: submit_raw(ray_url, prefix, raw))
-    with client(ray_url) as http:
+    with client_of_ray(ray_url) as http:
         wait_until(lambda: finished_raw(http, prefix) == raw, 300)
     ours = memory_at_most(running, seconds, lambda: upload_many(running.url, jobs, 8, "burst"))
     report(f"{jobs} jobs at once, MiB more at most", f"{ours:.0f}", f"raw Ray, {raw} jobs {theirs:.0f}")

@@ -91,7 +91,6 @@ made = call("POST", "logged-models", experiment_id="0", name="model", source_run
 model = made["model"]["info"]["model_id"]
 call("PATCH", "logged-models/" + model, model_id=model, status="LOGGED_MODEL_READY")
 """
-_AS_RAY_S_WORKERS = {"RAY_AUTH_MODE": "disabled", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 _KILL_FOR_GOOD = """
 import ray, sys
 ray.init(sys.argv[1], namespace="raylift", log_to_driver=False)
@@ -209,7 +208,9 @@ class Fault:
             return self._postgres.crash()
         if victim is Victim.SUPERVISOR_FOR_GOOD:
             address = self.platform.record.ray_address
-            environment = {**os.environ, **_AS_RAY_S_WORKERS}
+            token = str(self.platform.record.ray_token_file)
+            own = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": token, "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+            environment = {**os.environ, **own}
             subprocess.run([sys.executable, "-c", _KILL_FOR_GOOD, address], check=True, env=environment, timeout=120)
             assert LocalPlatform.start(self.platform.record.state_dir, overrides=self._overrides).found_running
             return len([process for process in self.platform.processes() if _is(process, Victim.SUPERVISOR)])

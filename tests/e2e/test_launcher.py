@@ -92,7 +92,19 @@ def test_public_pages_answer(platform: LocalPlatform) -> None:
 def test_jobs_inherit_no_secret(platform: LocalPlatform) -> None:
     head = psutil.Process(platform.record.pids["raylet"]).environ()
     assert head["RAYLIFT_INSTANCE"] == platform.record.instance
-    assert not [name for name in head if "DATABASE" in name or "SECRET" in name or "TOKEN" in name]
+    named = {name for name in head if "DATABASE" in name or "SECRET" in name or "TOKEN" in name}
+    assert named == {"RAY_AUTH_TOKEN_PATH"}
+    assert platform.record.ray_token_file.stat().st_mode & 0o777 == 0o600
+
+
+def test_strangers_are_refused(platform: LocalPlatform) -> None:
+    jobs = f"{platform.record.ray_dashboard_url}/api/jobs/"
+    assert httpx.get(jobs, trust_env=False, timeout=30).status_code == 401
+    token = platform.record.ray_token_file.read_text(encoding="ascii")
+    assert httpx.get(jobs, headers={"Authorization": f"Bearer {token}"}, trust_env=False, timeout=30).status_code == 200
+    for path in ("/mlops/training/jobs", "/v2/models/none/versions/1", "/-/healthz"):
+        answer = httpx.get(f"{platform.url}{path}", headers={"Host": "evil.example"}, trust_env=False, timeout=30)
+        assert (answer.status_code, answer.json()["code"]) == (403, "host_refused")
 
 
 WHAT_IS_SET = """

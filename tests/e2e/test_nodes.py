@@ -84,9 +84,15 @@ def second_node(platform: LocalPlatform, *, with_plugin: bool = True) -> Generat
     patiently(lambda: joined not in nodes(platform))
 
 
+def of_ray(platform: LocalPlatform, path: str) -> httpx.Response:
+    """Answer of Ray's dashboard."""
+    headers = {"Authorization": f"Bearer {platform.record.ray_token_file.read_text(encoding='ascii')}"}
+    return httpx.get(f"{platform.record.ray_dashboard_url}{path}", headers=headers, timeout=30, trust_env=False)
+
+
 def nodes(platform: LocalPlatform) -> set[str]:
     """Ids of the live nodes, from Ray's dashboard."""
-    answer = httpx.get(f"{platform.record.ray_dashboard_url}/nodes?view=summary", timeout=30, trust_env=False)
+    answer = of_ray(platform, "/nodes?view=summary")
     summary: list[dict[str, Any]] = answer.raise_for_status().json()["data"]["summary"]
     return {node["raylet"]["nodeId"] for node in summary if node["raylet"].get("state") == "ALIVE"}
 
@@ -94,7 +100,7 @@ def nodes(platform: LocalPlatform) -> set[str]:
 def node_of(platform: LocalPlatform, job: Job) -> str:
     """The node of the job's current attempt."""
     submission = job.refresh().view.ray_submission_id
-    answer = httpx.get(f"{platform.record.ray_dashboard_url}/api/jobs/{submission}", timeout=30, trust_env=False)
+    answer = of_ray(platform, f"/api/jobs/{submission}")
     node: str = answer.raise_for_status().json()["driver_node_id"]
     return node
 

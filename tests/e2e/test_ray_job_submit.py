@@ -23,7 +23,8 @@ LogisticRegression(max_iter=500).fit(*load_iris(return_X_y=True))
 
 def ray(platform: LocalPlatform, *words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     command = [str(Path(sys.executable).with_name("ray")), "job", *words]
-    environment = {**os.environ, "RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
+    environment = {**os.environ, "RAY_AUTH_MODE": "token", "RAY_USAGE_STATS_ENABLED": "0"}
+    environment["RAY_AUTH_TOKEN_PATH"] = str(platform.record.ray_token_file)
     environment["RAY_ADDRESS"] = platform.record.ray_dashboard_url
     return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=100, check=False)
 

@@ -187,6 +187,7 @@ def _print_platform(platform: LocalPlatform) -> None:
         [
             *((_TITLES[name], url) for name, url in platform.urls.items()),
             ("Listens on", record.listens_on),
+            ("Ray's token", record.ray_token_file),
             ("Internal ports", f"{record.platform_ports.block} to {record.platform_ports.workers.stop - 1}"),
             ("State", record.state_dir),
             ("Logs", f"{record.state_dir / 'logs'}, Ray's in {record.session_dir / 'r' / 'session_latest' / 'logs'}"),

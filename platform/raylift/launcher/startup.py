@@ -28,6 +28,7 @@ from raylift.launcher.run.config import LocalConfig
 from raylift.launcher.run.environment import base_environment, head_environment, mlflow_environment
 from raylift.launcher.run.ports import PlatformPorts, is_free
 from raylift.launcher.run.private_files import make_files_private, make_private
+from raylift.launcher.run.ray_token import make_ray_token
 from raylift.launcher.run.record import RunRecord, write_record
 from raylift.launcher.run.session import make_session, session_path, temp_path
 from raylift.settings import IngressSettings, PlatformSettings
@@ -58,6 +59,7 @@ def platform_settings(config: LocalConfig, record: RunRecord, environ: Mapping[s
         database_url=database_url(config, record.state_dir, environ),
         mlflow_url=record.mlflow_url,
         ray_dashboard_url=record.ray_dashboard_url,
+        ray_token_file=record.ray_token_file,
         gateway_url=record.gateway_url,
         ingress=IngressSettings(directory=IngressFiles(record.session_dir).haproxy, token=secrets.token_hex(16)),
         jobs=config.jobs,
@@ -98,6 +100,7 @@ def start_everything(config: LocalConfig, record: RunRecord, progress: Progress)
         guard=Guard(allowed_hosts(settings), tuple(map(str, settings.gateway.trusted_proxies))),
     )
 
+    make_ray_token(record.state_dir)
     base = base_environment(config.environment, record.instance, temp_path(record.session_dir))
     head_env = head_environment(base, record, attempts_dir=settings.attempts_dir, cores=config.job_cpus())
     with progress.step("Store", f"migrations of {_without_password(settings.database_url)}"):

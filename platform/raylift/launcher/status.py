@@ -56,7 +56,7 @@ def read_status(record: RunRecord) -> PlatformStatus:
     components = (
         store,
         _judge("mlflow", pids.get("mlflow"), ports["mlflow"], f"{record.mlflow_url}/health"),
-        _judge("ray", raylet, ports["ray_dashboard"], f"{record.ray_dashboard_url}/api/version"),
+        _judge("ray", raylet, ports["ray_dashboard"], f"{record.ray_dashboard_url}/api/gcs_healthz"),
         _judge("ingress", pids.get("haproxy"), ports["gateway"], f"{record.gateway_url}/-/healthz"),
         _judge("gateway", pids.get("gateway"), ports["gateway"], f"{record.gateway_url}/readyz"),
         _alive("supervisor", pids.get("supervisor")),

@@ -122,7 +122,7 @@ def _assemble(settings: PlatformSettings) -> Any:
     from serve_apps.model_server.ray.app import build
 
     store, monotonic = Store.open(settings.database_url), time.monotonic
-    ray_jobs, serve = RayJobs(settings.ray_dashboard_url), RayServe(settings, build)
+    ray_jobs, serve = RayJobs(settings.ray_dashboard_url, settings.ray_token_file), RayServe(settings, build)
     tracking, registry = Tracking(settings.mlflow_url), Registry(settings.mlflow_url)
     cluster = Cluster(settings.supervisor.serving_reserve_cpus)
     gateway_client = GatewayClient(settings.gateway_url)

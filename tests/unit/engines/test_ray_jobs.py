@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -13,7 +14,7 @@ class Dashboard:
     def __init__(self, *jobs: dict[str, Any]) -> None:
         self.submitted: list[dict[str, Any]] = []
         self.jobs = list(jobs)
-        self.ray = RayJobs("http://ray.test", httpx.MockTransport(self.answer))
+        self.ray = RayJobs("http://ray.test", transport=httpx.MockTransport(self.answer))
 
     def answer(self, request: httpx.Request) -> httpx.Response:
         if request.method == "POST":
@@ -35,3 +36,16 @@ def test_job_has_its_node() -> None:
     runs = {"type": "SUBMISSION", "submission_id": "a", "status": "RUNNING", "entrypoint": "x", "driver_node_id": "ab12"}
     waits = {"type": "SUBMISSION", "submission_id": "b", "status": "PENDING", "entrypoint": "x", "driver_node_id": None}
     assert [job.node_id for job in Dashboard(runs, waits).ray.list()] == ["ab12", None]
+
+
+def test_calls_carry_the_token_of_ray(tmp_path: Path) -> None:
+    token_file, asked = tmp_path / "token", list[str | None]()
+    token_file.write_text("secret\n", encoding="ascii")
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request.headers.get("authorization"))
+        return httpx.Response(200, json=[])
+
+    for file in (token_file, None):
+        RayJobs("http://ray.test", file, httpx.MockTransport(answer)).list()
+    assert asked == ["Bearer secret", None]

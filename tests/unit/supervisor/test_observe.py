@@ -20,7 +20,7 @@ class Ray:
         self.meanwhile: Callable[[], Any] = lambda: None
         self.now = 0.0
         transport = httpx.MockTransport(self.answer)
-        self.view = RayView(RayJobs("http://ray.test", transport), lambda: self.now)
+        self.view = RayView(RayJobs("http://ray.test", transport=transport), lambda: self.now)
 
     def answer(self, _request: httpx.Request) -> httpx.Response:
         self.lists += 1

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
+from pathlib import Path
 from typing import Any, Final
 
 import httpx
@@ -71,9 +72,15 @@ class RayJobs:
         EngineUnavailable: from every method, when the dashboard does not answer.
     """
 
-    def __init__(self, dashboard_url: str, transport: httpx.BaseTransport | None = None) -> None:
+    def __init__(
+        self, dashboard_url: str, token_file: Path | None = None, transport: httpx.BaseTransport | None = None
+    ) -> None:
+        """``token_file``: the token that the dashboard requires; None: it requires none."""
+        headers = {"Authorization": f"Bearer {token_file.read_text(encoding='ascii').strip()}"} if token_file else {}
         # trust_env=False: the dashboard is on this machine or this cluster, never behind the user's proxy.
-        self._http = httpx.Client(base_url=dashboard_url, timeout=_TIMEOUT, transport=transport, trust_env=False)
+        self._http = httpx.Client(
+            base_url=dashboard_url, timeout=_TIMEOUT, transport=transport, headers=headers, trust_env=False
+        )
 
     def submit(
         self,

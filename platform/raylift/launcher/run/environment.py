@@ -58,8 +58,8 @@ def head_environment(base: Mapping[str, str], record: RunRecord, *, attempts_dir
         ATTEMPTS_DIR_VARIABLE: str(attempts_dir),
         "MLFLOW_TRACKING_URI": record.mlflow_url,
         "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-        # Otherwise a token file in the home directory would turn it on.
-        "RAY_AUTH_MODE": "disabled",
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN_PATH": str(record.ray_token_file),
         "RAY_USAGE_STATS_ENABLED": "0",
         # Despite its name, 0 keeps 127.0.0.1 as the node's address, which all listeners use.
         "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",

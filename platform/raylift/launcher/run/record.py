@@ -17,6 +17,7 @@ from raylift.launcher.errors import LauncherError
 from raylift.launcher.run.exposure import is_loopback
 from raylift.launcher.run.ports import PlatformPorts
 from raylift.launcher.run.private_files import make_private
+from raylift.launcher.run.ray_token import ray_token_file
 
 _NAME: Final = "run.json"
 
@@ -66,6 +67,11 @@ class RunRecord(BaseModel):
     @property
     def ray_dashboard_url(self) -> str:
         return f"http://127.0.0.1:{self.ports['ray_dashboard']}"
+
+    @property
+    def ray_token_file(self) -> Path:
+        """File of the token that Ray's dashboard and other ports require."""
+        return ray_token_file(self.state_dir)
 
     @property
     def mlflow_url(self) -> str:
