@@ -14,7 +14,7 @@ from tests.e2e.faults import Fault, Moment, Victim
         # No process is left that could report the end of the attempt, and its daemons live on.
         (Victim.WRAPPER, Moment.RUNNING),
         # MLflow restarts, and no version is registered twice.
-        (Victim.MLFLOW, Moment.REGISTERING),
+        pytest.param(Victim.MLFLOW, Moment.REGISTERING, marks=pytest.mark.nightly),
         (Victim.SUPERVISOR, Moment.REGISTERING),
     ],
 )
