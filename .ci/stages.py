@@ -18,6 +18,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 BESIDE = "--beside"
 THEN = "--then"
+LIMITS = ("tests/integration/job_entrypoints/test_limits.py", "tests/integration/job_entrypoints/test_hostile_scripts.py")
+"""Limits of CPU, memory and time are measured: nothing else runs beside these tests."""
 STAGES: dict[str, list[list[str]]] = {
     "lint": [["ruff", "check", "--quiet", "."], ["ruff", "format", "--check", "--quiet", "."]],
     "types": [["basedpyright"]],
@@ -33,14 +35,13 @@ STAGES: dict[str, list[list[str]]] = {
     # tests/integration/conftest.py says which tests stay in one process.
     "integration": [
         [
-            *("pytest", "-q", "-n", "2", "--dist", "loadgroup", "--durations=15"),
-            *("tests/integration", "--ignore=tests/integration/job_entrypoints"),
+            *("pytest", "-q", "-n", "2", "--dist", "loadgroup", "--durations=25", "-m", "not nightly", "tests/integration"),
+            *(f"--ignore={file}" for file in LIMITS),
         ],
-        # Limits of CPU, memory and time are measured: nothing else runs.
-        ["pytest", "-q", "--durations=15", "tests/integration/job_entrypoints"],
+        ["pytest", "-q", "--durations=15", "-m", "not nightly", *LIMITS],
     ],
     "e2e": [["pytest", "-q", "--durations=25", "-m", "not nightly", "tests/e2e"]],
-    "nightly": [["pytest", "-q", "-m", "nightly", "tests/e2e"]],
+    "nightly": [["pytest", "-q", "-m", "nightly", "tests/e2e", "tests/integration"]],
     "frameworks": [["pytest", "-q", "tests/frameworks"]],
     "release": [["pytest", "-q", "--durations=5", "tests/release"]],
     "differential": [["pytest", "-q", "-n", "2", "tests/unit/model_server/test_library_answers.py"]],

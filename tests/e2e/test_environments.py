@@ -54,6 +54,7 @@ def test_download_is_a_phase_with_bytes_and_a_cancel_ends_it(client: Client, ind
     assert not any(each.hash == environment.hash for each in client.environments.list())
 
 
+@pytest.mark.nightly
 def test_cancel_keeps_a_download_that_another_job_waits_for(client: Client, index: SlowIndex) -> None:
     requirement = _package(index, 8 * _MIB)
     first, second = [
@@ -66,6 +67,7 @@ def test_cancel_keeps_a_download_that_another_job_waits_for(client: Client, inde
     assert not index.broken_off.is_set()
 
 
+@pytest.mark.nightly
 def test_holders_of_an_environment_are_listed_until_they_are_gone(client: Client, index: SlowIndex) -> None:
     requirement = _package(index, 1000)
     model = f"holds-{uuid.uuid4().hex[:6]}"

@@ -14,9 +14,10 @@ from tests.e2e.faults import Fault, Moment, Victim
         # No process is left that could report the end of the attempt, and its daemons live on.
         (Victim.WRAPPER, Moment.RUNNING),
         # MLflow restarts, and no version is registered twice.
-        (Victim.MLFLOW, Moment.REGISTERING),
-        # Ray restarts none. The gateway does, and `raylift up` waits for it. (Nightly tests kill one that Ray restarts.)
+        pytest.param(Victim.MLFLOW, Moment.REGISTERING, marks=pytest.mark.nightly),
+        # Ray restarts none. The gateway does, and `raylift up` waits for it.
         (Victim.SUPERVISOR_FOR_GOOD, Moment.REGISTERING),
+        pytest.param(Victim.SUPERVISOR, Moment.REGISTERING, marks=pytest.mark.nightly),
     ],
 )
 def test_killed_process_loses_doubles_and_leaves_nothing(platform: LocalPlatform, victim: Victim, moment: Moment) -> None:

@@ -123,6 +123,7 @@ def test_scaling_from_zero_and_back_fails_no_request(http: httpx.Client) -> None
     assert len(answers) == 1
 
 
+@pytest.mark.nightly
 def test_model_that_crashes_its_process_stops_no_other_version(http: httpx.Client) -> None:
     wait(lambda: is_parked(http, "fragile", 1))
     assert ask(http, "fragile", 1).json()["predictions"] == [3.0]
@@ -133,6 +134,7 @@ def test_model_that_crashes_its_process_stops_no_other_version(http: httpx.Clien
     assert ask(http, "fragile", 1).status_code == 200
 
 
+@pytest.mark.nightly
 def test_killed_warm_process_costs_no_request(http: httpx.Client, platform: LocalPlatform) -> None:
     wait(lambda: is_parked(http, "line", 3))
     assert ask(http, "line", 3).status_code == 200

@@ -185,6 +185,7 @@ time.sleep(600)
 """
 
 
+@pytest.mark.nightly
 def test_second_platform_is_killed_and_resumes_beside_the_first(
     platform: LocalPlatform, other_state: Path, tmp_path: Path
 ) -> None:

@@ -130,6 +130,7 @@ def _payloads_are_kept(platform: LocalPlatform, name: str, ids: set[str]) -> Non
     assert set(frame["status"]) == {200, 422}
 
 
+@pytest.mark.nightly
 def test_counts_survive_the_process_that_made_them(platform: LocalPlatform, name: str) -> None:
     with httpx.Client(base_url=platform.url, timeout=60) as http:
         route = f"/v2/models/{name}/versions/1/infer"

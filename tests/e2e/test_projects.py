@@ -97,6 +97,7 @@ def test_model_of_a_class_in_the_project_answers(client: Client, tmp_path: Path)
     assert client.predict(name, [[4.0]], timeout=120).predictions == [8.0]
 
 
+@pytest.mark.nightly
 def test_inline_metadata_of_a_script_gives_its_requirements(client: Client) -> None:
     script = (
         '# /// script\n# requires-python = ">=3.11"\n# dependencies = ["tinydb==4.8.2"]\n# ///\nimport tinydb\nprint("found")\n'

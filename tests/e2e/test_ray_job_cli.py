@@ -123,6 +123,7 @@ def test_working_dir_with_requirements_is_trained_and_served(ray: RayCli, client
     assert any(listed.submission_id == again.job_id for listed in jobs.list_jobs())
 
 
+@pytest.mark.nightly
 def test_shell_command_is_limited_and_tracked_as_a_script_is(ray: RayCli, client: Client, jobs: JobSubmissionClient) -> None:
     (ray.cwd / "fit.py").write_text(FIT)
     model = f"shell-{uuid.uuid4().hex[:6]}"
@@ -141,6 +142,7 @@ def test_shell_command_is_limited_and_tracked_as_a_script_is(ray: RayCli, client
     assert job.view.command is not None
 
 
+@pytest.mark.nightly
 def test_shell_command_runs_again_after_its_wrapper_is_killed(client: Client, jobs: JobSubmissionClient) -> None:
     submission_id = jobs.submit_job(entrypoint="echo begun; sleep 4; echo finished")
     while "begun" not in jobs.get_job_logs(submission_id):

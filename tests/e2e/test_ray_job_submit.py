@@ -9,6 +9,8 @@ import time
 import uuid
 from pathlib import Path
 
+import pytest
+
 from raylift import Client, Job, NotFound
 from raylift.launcher.local_platform import LocalPlatform
 
@@ -56,6 +58,7 @@ def test_job_submitted_directly_to_ray_is_adopted(platform: LocalPlatform, tmp_p
         assert [version.lineage.job_id for version in client.models.get(name).versions] == [job.job_id]
 
 
+@pytest.mark.nightly
 def test_adopted_job_can_be_cancelled(platform: LocalPlatform, tmp_path: Path) -> None:
     (tmp_path / "sleeper.py").write_text("import time\nprint('asleep', flush=True)\ntime.sleep(300)\n")
     submission = f"raysubmit_{uuid.uuid4().hex[:10]}"

@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from mlflow import MlflowClient
 
 from raylift import Client
@@ -33,6 +34,7 @@ def patiently(condition: Callable[[], bool]) -> None:
         time.sleep(0.2)
 
 
+@pytest.mark.nightly
 def test_rerun_takes_over_only_if_it_is_asked_to(platform: LocalPlatform, client: Client, tmp_path: Path) -> None:
     name = f"succession-{uuid.uuid4().hex[:8]}"
     notebook = tmp_path / "analysis.ipynb"

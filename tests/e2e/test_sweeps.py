@@ -90,6 +90,7 @@ def _is_nested(platform: LocalPlatform, parent_run_id: str | None, sweep_id: str
     assert {run.data.tags["raylift.sweep.lr"] for run in children} == {"0.01", "0.1"}
 
 
+@pytest.mark.nightly
 def test_killed_supervisor_registers_the_best_job_once(platform: LocalPlatform) -> None:
     name = f"sweep-{uuid.uuid4().hex[:6]}"
     with Client(platform.url, timeout=60) as client:

@@ -182,6 +182,7 @@ def test_requests_beyond_the_queue_are_refused_while_others_wait(
         assert {answer.json()["code"] for answer in refused} == {"queue_full"}
 
 
+@pytest.mark.nightly
 def test_burst_adds_replicas_that_are_removed_afterwards(http: httpx.Client, platform: LocalPlatform) -> None:
     config = {"max_replicas": 2, "target_ongoing_requests": 1, "upscale_delay_s": 0, "downscale_delay_s": 3}
     deploy(http, "burst", min_replicas=1, **config)
@@ -193,7 +194,14 @@ def test_burst_adds_replicas_that_are_removed_afterwards(http: httpx.Client, pla
     assert set(answers + later) == {"200"}
 
 
-@pytest.mark.parametrize(("name", "replicas", "x"), [("twins", 2, -1.0), ("alone", 1, -2.0), ("parked", 0, -3.0)])
+@pytest.mark.parametrize(
+    ("name", "replicas", "x"),
+    [
+        ("alone", 1, -1.0),
+        pytest.param("twins", 2, -2.0, marks=pytest.mark.nightly),
+        pytest.param("parked", 0, -3.0, marks=pytest.mark.nightly),
+    ],
+)
 def test_request_that_kills_processes_kills_two_and_is_refused(
     http: httpx.Client, platform: LocalPlatform, directory: Path, name: str, replicas: int, x: float
 ) -> None:
@@ -224,6 +232,7 @@ def test_killed_replicas_fail_no_request(http: httpx.Client, platform: LocalPlat
     assert set(answers) == {"200"}, json.dumps(answers)
 
 
+@pytest.mark.nightly
 def test_version_answers_while_its_only_replica_is_killed(http: httpx.Client, platform: LocalPlatform) -> None:
     deploy(http, "alone", min_replicas=1, max_replicas=1)
     with asked_all_the_time(platform, "alone", clients=3) as answers:
@@ -233,6 +242,7 @@ def test_version_answers_while_its_only_replica_is_killed(http: httpx.Client, pl
     assert set(answers) == {"200"}, json.dumps(answers)
 
 
+@pytest.mark.nightly
 def test_crash_looping_version_is_taken_down_and_others_answer(http: httpx.Client, platform: LocalPlatform) -> None:
     deploy(http, "loop", min_replicas=1, max_replicas=1)
     path = "/mlops/models/loop/versions/1/deployment"

@@ -13,8 +13,9 @@ ON_SERVE: Final = ("test_on_serve.py", "test_observed_on_serve.py")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests of a file together: they share a server, a cluster or a model."""
+    """Keep the tests of a file together where they share a server, a cluster or a model."""
     for item in items:
-        if HERE in item.path.parents:
+        # Each of the wrapper's tests starts processes of its own.
+        if HERE in item.path.parents and item.path.parent.name != "job_entrypoints":
             group = "serve" if item.path.name in ON_SERVE else item.path.relative_to(HERE).as_posix()
             item.add_marker(pytest.mark.xdist_group(group))

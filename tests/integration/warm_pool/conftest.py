@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
 from raylift.api.paths import version_route
 from raylift.domain.models.deployment import Deployment, DeploymentConfig, DeploymentStatus
@@ -30,6 +31,7 @@ PATIENCE = 110.0
 class Warm:
     """A pool with a real warm process, and requests to versions."""
 
+    state_dir: Path
     pool: WarmPool[Forwarder] = field(init=False)
     asked: list[Deployment] = field(default_factory=list[Deployment])
     deployed: list[Deployment] | None = None
@@ -83,29 +85,43 @@ def is_gone(pid: int) -> bool:
 PoolMaker = Callable[..., Any]
 
 
+@asynccontextmanager
+async def running_pool(state_dir: Path, mlflow_url: str, **serving: Any) -> AsyncIterator[Warm]:
+    settings = PlatformSettings(
+        state_dir=state_dir,
+        database_url="sqlite://",
+        mlflow_url=mlflow_url,
+        ray_dashboard_url="http://ray.invalid",
+        gateway_url="http://gateway.invalid",
+        serving=ServingSettings(**serving),
+    )
+    warm = Warm(state_dir)
+    pool = warm.pool = WarmPool(
+        settings,
+        lambda socket: Forwarder("http://warm", socket=socket),
+        lambda _: warm.asked if warm.deployed is None else warm.deployed,
+    )
+    try:
+        yield warm
+    finally:
+        await pool.close()
+
+
 @pytest.fixture
 def warm_pool(registry: Registry, tmp_path: Path) -> PoolMaker:
-    """Makes pools with chosen settings."""
+    """Makes pools with chosen settings, each with a warm process of its own."""
+    return lambda **serving: running_pool(tmp_path, registry.url, **serving)
 
-    @asynccontextmanager
-    async def make(**serving: Any) -> AsyncIterator[Warm]:
-        settings = PlatformSettings(
-            state_dir=tmp_path,
-            database_url="sqlite://",
-            mlflow_url=registry.url,
-            ray_dashboard_url="http://ray.invalid",
-            gateway_url="http://gateway.invalid",
-            serving=ServingSettings(**serving),
-        )
-        warm = Warm()
-        pool = warm.pool = WarmPool(
-            settings,
-            lambda socket: Forwarder("http://warm", socket=socket),
-            lambda _: warm.asked if warm.deployed is None else warm.deployed,
-        )
-        try:
-            yield warm
-        finally:
-            await pool.close()
 
-    return make
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def shared_pool(registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Warm]:
+    """One pool with the default settings: a warm process takes seconds to start."""
+    async with running_pool(tmp_path_factory.mktemp("warm"), registry.url) as warm:
+        yield warm
+
+
+@pytest.fixture
+def warm(shared_pool: Warm) -> Warm:
+    """The shared pool, with every requested version deployed."""
+    shared_pool.deployed = None
+    return shared_pool

@@ -22,7 +22,10 @@ from raylift.engines.metrics.counter_files import read_counts
 from serve_apps.gateway.predictions.forwarder import BrokenOff
 from serve_apps.warm_pool.pool import NoWarmProcess, StillLoading
 from tests.integration.model_server.replicas import Registry, log_function, log_sklearn
-from tests.integration.warm_pool.conftest import PoolMaker, deployment_of, is_gone, kill, parent_of, until
+from tests.integration.warm_pool.conftest import PoolMaker, Warm, deployment_of, is_gone, kill, parent_of, until
+
+shared = pytest.mark.asyncio(loop_scope="session")
+"""Mark of the tests that use the shared pool: they run in its event loop."""
 
 _X = np.random.default_rng(3).random((60, 4))
 _Y = (_X.sum(axis=1) > 2).astype(int)
@@ -68,12 +71,12 @@ def comparable(body: bytes) -> dict[str, Any]:
     return {key: value for key, value in answer.items() if key not in {"timing", "duration_ms", "inference_time_ms"}}
 
 
-async def test_fork_answers_as_a_replica_does(models: dict[str, Any], warm_pool: PoolMaker) -> None:
-    async with warm_pool() as warm:
-        for name, expected in models.items():
-            status, body = await warm.answer(deployment_of(name), _BODY)
-            assert (status, comparable(body)["predictions"]) == (200, expected["predictions"])
-            assert comparable(body).get("probabilities") == expected.get("probabilities")
+@shared
+async def test_fork_answers_as_a_replica_does(models: dict[str, Any], warm: Warm) -> None:
+    for name, expected in models.items():
+        status, body = await warm.answer(deployment_of(name), _BODY)
+        assert (status, comparable(body)["predictions"]) == (200, expected["predictions"])
+        assert comparable(body).get("probabilities") == expected.get("probabilities")
 
 
 async def test_fork_has_the_variables_of_its_version(models: dict[str, Any], warm_pool: PoolMaker) -> None:
@@ -95,44 +98,44 @@ async def test_each_version_keeps_a_process_of_its_own(models: dict[str, Any], w
     await until(lambda: all(is_gone(pid) for pid in pids))
 
 
-async def test_model_that_crashes_stops_no_other(models: dict[str, Any], warm_pool: PoolMaker) -> None:
-    async with warm_pool() as warm:
-        forest, dangerous = deployment_of("warm-forest"), deployment_of("warm-dangerous")
-        pid = await warm.pid(forest)
-        text = json.dumps({"inputs": [{"text": "fine"}]}).encode()
-        assert (await warm.answer(dangerous, text))[0] == 200
-        doomed = await warm.pid(dangerous)
-        with pytest.raises(BrokenOff):
-            await warm.ask(dangerous, json.dumps({"inputs": [{"text": "crash"}]}).encode())
-        await until(lambda: is_gone(doomed))
-        assert await warm.pid(forest) == pid
-        assert (await warm.answer(forest, _BODY))[0] == 200
-        assert (await warm.answer(dangerous, text))[0] == 200
+@shared
+async def test_model_that_crashes_stops_no_other(models: dict[str, Any], warm: Warm) -> None:
+    forest, dangerous = deployment_of("warm-forest"), deployment_of("warm-dangerous")
+    pid = await warm.pid(forest)
+    text = json.dumps({"inputs": [{"text": "fine"}]}).encode()
+    assert (await warm.answer(dangerous, text))[0] == 200
+    doomed = await warm.pid(dangerous)
+    with pytest.raises(BrokenOff):
+        await warm.ask(dangerous, json.dumps({"inputs": [{"text": "crash"}]}).encode())
+    await until(lambda: is_gone(doomed))
+    assert await warm.pid(forest) == pid
+    assert (await warm.answer(forest, _BODY))[0] == 200
+    assert (await warm.answer(dangerous, text))[0] == 200
 
 
-async def test_fork_killed_during_an_answer_is_replaced(models: dict[str, Any], warm_pool: PoolMaker, tmp_path: Path) -> None:
+@shared
+async def test_fork_killed_during_an_answer_is_replaced(models: dict[str, Any], warm: Warm, tmp_path: Path) -> None:
     begun = tmp_path / "begun"
-    async with warm_pool() as warm:
-        dangerous = deployment_of("warm-dangerous")
-        pid = await warm.pid(dangerous)
-        asked = asyncio.create_task(warm.ask(dangerous, json.dumps({"inputs": [{"text": f"wait {begun}"}]}).encode()))
-        await until(begun.exists)
-        kill(pid)
-        with pytest.raises(BrokenOff):
-            await asked
-        # While the kernel ends the process, its socket may still accept data that is never read.
-        await until(lambda: is_gone(pid))
-        assert (await warm.answer(dangerous, json.dumps({"inputs": [{"text": "fine"}]}).encode()))[0] == 200
-        assert await warm.pid(dangerous) != pid
+    dangerous = deployment_of("warm-dangerous")
+    pid = await warm.pid(dangerous)
+    asked = asyncio.create_task(warm.ask(dangerous, json.dumps({"inputs": [{"text": f"wait {begun}"}]}).encode()))
+    await until(begun.exists)
+    kill(pid)
+    with pytest.raises(BrokenOff):
+        await asked
+    # While the kernel ends the process, its socket may still accept data that is never read.
+    await until(lambda: is_gone(pid))
+    assert (await warm.answer(dangerous, json.dumps({"inputs": [{"text": "fine"}]}).encode()))[0] == 200
+    assert await warm.pid(dangerous) != pid
 
 
-async def test_killed_warm_process_is_replaced_and_its_forks_end(models: dict[str, Any], warm_pool: PoolMaker) -> None:
-    async with warm_pool() as warm:
-        forest = deployment_of("warm-forest")
-        pid = await warm.pid(forest)
-        kill(parent_of(pid))
-        await until(lambda: is_gone(pid))
-        assert (await warm.answer(forest, _BODY))[0] == 200
+@shared
+async def test_killed_warm_process_is_replaced_and_its_forks_end(models: dict[str, Any], warm: Warm) -> None:
+    forest = deployment_of("warm-forest")
+    pid = await warm.pid(forest)
+    kill(parent_of(pid))
+    await until(lambda: is_gone(pid))
+    assert (await warm.answer(forest, _BODY))[0] == 200
 
 
 async def test_longest_unused_fork_is_ended_for_a_new_one(models: dict[str, Any], warm_pool: PoolMaker) -> None:
@@ -152,21 +155,21 @@ async def test_idle_warm_process_is_stopped(models: dict[str, Any], warm_pool: P
         await until(lambda: is_gone(pid))
 
 
-async def test_process_of_a_deleted_deployment_is_stopped(models: dict[str, Any], warm_pool: PoolMaker) -> None:
-    async with warm_pool() as warm:
-        forest, linear = [deployment_of(name) for name in models]
-        pid, other = await warm.pid(forest), await warm.pid(linear)
-        warm.deployed = [linear]
-        await until(lambda: is_gone(pid))
-        assert not is_gone(other)
+@shared
+async def test_process_of_a_deleted_deployment_is_stopped(models: dict[str, Any], warm: Warm) -> None:
+    forest, linear = deployment_of("warm-forest"), deployment_of("warm-linear")
+    pid, other = await warm.pid(forest), await warm.pid(linear)
+    warm.deployed = [linear]
+    await until(lambda: is_gone(pid))
+    assert not is_gone(other)
 
 
-async def test_process_of_a_changed_deployment_is_stopped(models: dict[str, Any], warm_pool: PoolMaker) -> None:
-    async with warm_pool() as warm:
-        forest = deployment_of(next(iter(models)))
-        pid = await warm.pid(forest)
-        warm.deployed = [replace(forest, generation=2)]
-        await until(lambda: is_gone(pid))
+@shared
+async def test_process_of_a_changed_deployment_is_stopped(models: dict[str, Any], warm: Warm) -> None:
+    forest = deployment_of("warm-forest")
+    pid = await warm.pid(forest)
+    warm.deployed = [replace(forest, generation=2)]
+    await until(lambda: is_gone(pid))
 
 
 async def test_memory_of_warm_processes_is_bounded(models: dict[str, Any], warm_pool: PoolMaker) -> None:
@@ -175,13 +178,13 @@ async def test_memory_of_warm_processes_is_bounded(models: dict[str, Any], warm_
         await until(lambda: is_gone(pid))
 
 
-async def test_model_that_does_not_load_is_tried_once(warm_pool: PoolMaker) -> None:
-    async with warm_pool() as warm:
-        nobody = deployment_of("nobody-registered-this")
-        assert warm.pool.can_answer(nobody)
-        with pytest.raises(NoWarmProcess):
-            await warm.pid(nobody)
-        assert not warm.pool.can_answer(nobody)
+@shared
+async def test_model_that_does_not_load_is_tried_once(warm: Warm) -> None:
+    nobody = deployment_of("nobody-registered-this")
+    assert warm.pool.can_answer(nobody)
+    with pytest.raises(NoWarmProcess):
+        await warm.pid(nobody)
+    assert not warm.pool.can_answer(nobody)
 
 
 async def test_request_waits_no_longer_than_its_timeout(models: dict[str, Any], warm_pool: PoolMaker) -> None:
@@ -213,7 +216,8 @@ def overlay(root: Path, lock: tuple[str, ...], module: str, source: str) -> None
     (directory / ".ok").write_text("{}")
 
 
-async def test_newly_built_environment_is_used(registry: Registry, warm_pool: PoolMaker, tmp_path: Path) -> None:
+@shared
+async def test_newly_built_environment_is_used(registry: Registry, warm: Warm) -> None:
     def scaled(model_input: list[float]) -> list[float]:
         import warm_pool_extra  # pyright: ignore[reportMissingImports]
 
@@ -222,23 +226,20 @@ async def test_newly_built_environment_is_used(registry: Registry, warm_pool: Po
     registry.register("warm-extra", log_function, python_model=scaled, input_example=None)
     lock = ("warm-pool-extra==1.0",)
     deployment = deployment_of("warm-extra", environment_lock=lock)
-    async with warm_pool() as warm:
-        assert not warm.pool.can_answer(deployment)  # Not built yet.
-        overlay(tmp_path / "environments", lock, "warm_pool_extra", "FACTOR = 3")
-        status, body = await warm.answer(deployment, json.dumps({"inputs": [1.0, 2.0]}).encode())
-        assert (status, json.loads(body)["predictions"]) == (200, [3.0, 6.0])
+    assert not warm.pool.can_answer(deployment)  # Not built yet.
+    overlay(warm.state_dir / "environments", lock, "warm_pool_extra", "FACTOR = 3")
+    status, body = await warm.answer(deployment, json.dumps({"inputs": [1.0, 2.0]}).encode())
+    assert (status, json.loads(body)["predictions"]) == (200, [3.0, 6.0])
 
 
-async def test_environment_with_other_base_packages_is_refused(
-    models: dict[str, Any], warm_pool: PoolMaker, tmp_path: Path
-) -> None:
+@shared
+async def test_environment_with_other_base_packages_is_refused(warm: Warm) -> None:
     lock = ("numpy==1.0",)
-    overlay(tmp_path / "environments", lock, "numpy", "raise RuntimeError('the wrong one')")
-    deployment = deployment_of("warm-forest", environment_lock=lock)
-    async with warm_pool() as warm:
-        with pytest.raises(NoWarmProcess, match="numpy"):
-            await warm.pid(deployment)
-        assert not warm.pool.can_answer(deployment)
+    overlay(warm.state_dir / "environments", lock, "numpy", "raise RuntimeError('the wrong one')")
+    deployment = deployment_of("warm-numpy", environment_lock=lock)
+    with pytest.raises(NoWarmProcess, match="numpy"):
+        await warm.pid(deployment)
+    assert not warm.pool.can_answer(deployment)
 
 
 async def test_counts_of_warm_processes_survive_them(models: dict[str, Any], warm_pool: PoolMaker, tmp_path: Path) -> None:

@@ -70,9 +70,11 @@ class Serve:
     def __init__(self) -> None:
         self.asked = 0
         self.seen: dict[tuple[str, str], ApplicationSnapshot] = {}
+        self.takes: Callable[[], None] = lambda: None
 
     def observe(self) -> dict[tuple[str, str], ApplicationSnapshot]:
         self.asked += 1
+        self.takes()
         return self.seen
 
 
@@ -229,6 +231,18 @@ def test_written_jobs_cause_no_call_to_ray_serve(bench: Bench) -> None:
     bench.seconds += 10
     look()
     assert bench.serve.asked == asked + 2, "a replica may have died meanwhile"
+
+
+def test_slow_ray_serve_is_asked_less_often_while_nothing_changes(bench: Bench) -> None:
+    def half_a_second() -> None:
+        bench.seconds += 0.5
+
+    bench.serve.takes = half_a_second
+    bench.deployments.reconcile(bench.lease)
+    for pause, asked in ((10, 1), (6, 2), (10, 2), (6, 3)):
+        bench.seconds += pause
+        bench.deployments.reconcile(bench.lease)
+        assert bench.serve.asked == asked
 
 
 def test_a_periodic_task_runs_when_it_is_due(bench: Bench) -> None:

@@ -18,10 +18,13 @@ from raylift.supervisor.serial_tasks import SerialTaskRunner
 
 _IDLE_SECONDS: Final = 2.0
 """Age of the last look at Ray Serve after which it is due again, while no version comes or goes."""
+_IDLE_SHARE: Final = 0.02
+"""Share of the time that idle looks may take. With hundreds of versions, one takes half a second."""
+_IDLE_MAX_SECONDS: Final = 15.0
 
 
 class DeploymentReconciler:
-    """One reconciliation at a time. While nothing changes, Ray Serve is asked every two seconds."""
+    """One reconciliation at a time. While nothing changes, Ray Serve is asked every two seconds, or less often if it is slow."""
 
     def __init__(
         self,
@@ -48,6 +51,7 @@ class DeploymentReconciler:
         self._settled: Sequence[Deployment] | None = None
         """Rows of the last look at Ray Serve, where it left nothing to do."""
         self._serve_asked_at = float("-inf")
+        self._idle_seconds = _IDLE_SECONDS
 
     def notice_change(self) -> None:
         """Make a reconciliation due: the store was written to."""
@@ -78,10 +82,12 @@ class DeploymentReconciler:
 
         Its status costs milliseconds for each application, and most writes to the store concern jobs.
         """
-        if rows == self._settled and self._monotonic() - self._serve_asked_at < _IDLE_SECONDS:
+        if rows == self._settled and self._monotonic() - self._serve_asked_at < self._idle_seconds:
             return []
         self._serve_asked_at = self._monotonic()
         observed = self._serve.observe()
+        took = self._monotonic() - self._serve_asked_at
+        self._idle_seconds = min(max(_IDLE_SECONDS, took / _IDLE_SHARE), _IDLE_MAX_SECONDS)
         warm = self._settings.warm_models > 0
         actions = plan_deployments(rows, observed, self._clock(), max_starting=self._settings.max_starting, warm=warm)
         is_settled = not actions and not any(row.wanted and row.status is DeploymentStatus.STARTING for row in rows)

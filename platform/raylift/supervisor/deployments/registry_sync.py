@@ -27,13 +27,13 @@ from raylift.supervisor.deployments.succession import config_for
 
 log = logging.getLogger(__name__)
 
-_RECENT: Final = 200
-"""Most recently changed versions that one sync reads."""
+_RECENT: Final = 20
+"""Most recently changed versions that one sync reads first; more if it knows none of them."""
 _MOST: Final = 10_000
 """Versions that MLflow lists at once."""
 
-_MODELS_A_SYNC: Final = 20
-"""Models whose deployments one sync compares with the registry."""
+_MODELS_A_SYNC: Final = 4
+"""Models whose deployments one sync compares with the registry, in turn: one request to MLflow each."""
 
 _PLATFORMS_OWN: Final = frozenset({"mlflow", "mlflow-skinny", "ray"})
 """Packages of every replica. Pins of a model must not replace the platform's."""
