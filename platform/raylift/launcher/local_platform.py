@@ -29,8 +29,8 @@ _MAIN = ("mlflow_keeper", "gcs_server", "raylet", "dashboard")
 """Processes that are not restarted. Without one of them, `raylift up` ends the rest and starts everything again."""
 
 
-_ACTORS = ("supervisor", "gateway")
-"""Processes that Ray, Ray Serve or the gateway start again."""
+_ACTORS = ("supervisor", "gateway", "serve_controller")
+"""Processes that Ray, Ray Serve or the gateway start again, but for those that a script killed together."""
 _PAUSE_SECONDS = 0.5
 
 

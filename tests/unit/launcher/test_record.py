@@ -13,6 +13,7 @@ from raylift.launcher import local_platform
 from raylift.launcher.errors import LauncherError, PortTaken
 from raylift.launcher.local_platform import LocalPlatform, is_running
 from raylift.launcher.processes.platform_processes import MARK
+from raylift.launcher.progress import NoProgress
 from raylift.launcher.run.record import IncompleteRecord, RunRecord, delete_record, exclusive, read_record, write_record
 from raylift.launcher.run.session import keep_logs, make_session, remove_session, session_path, temp_path
 
@@ -117,6 +118,18 @@ def test_stopping_platform_does_not_count_as_running(tmp_path: Path, monkeypatch
 def test_process_ids_of_a_former_boot_do_not_count(tmp_path: Path) -> None:
     """Their ids exist, but belong to other processes now."""
     assert not is_running(record_of(tmp_path, pids={"mlflow": 1, "gcs_server": 1, "raylet": 1}, ready=True))
+
+
+@pytest.mark.parametrize("titles", [(), ("ray::SupervisorActor", "ray::ServeReplica:gateway:gateway", "ray::ServeController")])
+def test_platform_recovers_when_all_its_actors_are_there(tmp_path: Path, titles: tuple[str, ...]) -> None:
+    record = record_of(tmp_path, instance=f"recovers-{len(titles)}", ready=True)
+    actors = [subprocess.Popen([title, "300"], executable="/bin/sleep", env={MARK: record.instance}) for title in titles]
+    try:
+        assert local_platform._has_recovered(record, NoProgress(), timeout=0.1) == bool(titles)
+    finally:
+        for actor in actors:
+            actor.kill()
+            actor.wait()
 
 
 def test_stop_of_a_dead_platform_removes_its_record(tmp_path: Path) -> None:

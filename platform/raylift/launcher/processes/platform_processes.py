@@ -22,7 +22,11 @@ from raylift.engines.attempts.orphan_processes import is_of_any_attempt
 MARK: Final = INSTANCE_VARIABLE
 _RESTARTING: Final = "raylift.launcher.parts.restart"
 _GRPC: Final = "serve_apps.grpc_front"
-_TITLES: Final = {"ray::SupervisorActor": "supervisor", "ray::ServeReplica:gateway:": "gateway"}
+_TITLES: Final = {
+    "ray::SupervisorActor": "supervisor",
+    "ray::ServeReplica:gateway:": "gateway",
+    "ray::ServeController": "serve_controller",
+}
 _SERVER_GRACE_SECONDS: Final = 5.0
 _KILL_SECONDS: Final = 15.0
 _PAUSE_SECONDS: Final = 0.02
