@@ -13,7 +13,7 @@ help:
 	@echo "make check        lint, types, import contracts, unit and architecture tests: half a minute"
 	@echo "make compat       test the newest releases of Ray, MLflow and the rest, in environments of their own; PACKAGES=\"ray mlflow\""
 	@echo "make test         all of it: also the contract, integration and end-to-end tests on real engines"
-	@echo "make test-all     make test, large clients, scripts of twelve libraries, and the differential test on 20,000 requests: hours"
+	@echo "make test-all     make test, further faults and kinds of jobs on real engines, scripts of twelve libraries, and the differential test on 20,000 requests: hours"
 	@echo "make bench-serving  Raylift beside other model servers, with wrk (a Debian package); BENCH=\"--only lr --quick\""
 	@echo "make constraints  resolve the pins of constraints.txt anew"
 	@echo "make docs         write the reference pages that come from the code; make docs-site builds the site in build/site"

@@ -58,8 +58,8 @@ def cpu_seconds(processes: Processes) -> dict[str, float]:
 def name_of(process: psutil.Process) -> str:
     """A short name of a process, the same for the same part on both sides."""
     words = process.cmdline()
-    if len(words) == 1:  # Ray's workers set their own titles.
-        return words[0].split(" (")[0]
+    if len(words) == 1 or words[0].startswith("ray-dashboard-"):  # They set their own titles.
+        return words[0].split(" (")[0].rstrip("\0 ")
     for known in ("gcs_server", "raylet", "dashboard.py", "monitor.py", "mlflow", "haproxy", "warm_pool", "ray.util.client"):
         if any(known in word for word in words[:6]):
             return known

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from typing import Final
 
-_PEEK_SECONDS: Final = 0.01
+_PEEK_SECONDS: Final = 0.03
 
 
 class TickTimer:
@@ -14,7 +14,7 @@ class TickTimer:
 
     Args:
         seconds: the pause between two ticks.
-        was_written_to: returns True after a write since the last tick; called every few milliseconds.
+        was_written_to: returns True after a write since the last tick; called every 30 milliseconds.
         monotonic: seconds that never go back.
     """
 
@@ -27,7 +27,7 @@ class TickTimer:
     def wait(self, stop: threading.Event) -> None:
         """Return when the next tick is due, or ``stop`` is set. Raises errors of ``was_written_to``, once a pause at most."""
         begun = self._monotonic()
-        # Not idle until a tick reports it: a tick that fails must not be repeated every few milliseconds.
+        # Not idle until a tick reports it: a tick that fails must not be repeated at each of them.
         is_idle, self._is_idle = self._is_idle, False
         while not stop.wait(_PEEK_SECONDS) and self._monotonic() - begun < self._seconds:
             if is_idle and self._was_written_to():

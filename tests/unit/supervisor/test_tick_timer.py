@@ -9,7 +9,7 @@ from raylift.supervisor.tick_timer import TickTimer
 
 
 def a_moment_after(seconds: float) -> object:
-    return pytest.approx(seconds + 0.01, abs=0.011)
+    return pytest.approx(seconds + 0.015, abs=0.016)
 
 
 class Stop(threading.Event):

@@ -24,7 +24,7 @@ _IDLE_MAX_SECONDS: Final = 15.0
 
 
 class DeploymentReconciler:
-    """One reconciliation at a time. While nothing changes, Ray Serve is asked every two seconds, or less often if it is slow."""
+    """One reconciliation at a time. Without changes, Ray Serve is asked every two seconds, less often if it is slow."""
 
     def __init__(
         self,
