@@ -455,7 +455,7 @@ async def test_chunked_body_over_the_limit_is_413(world: World) -> None:
 
 async def test_body_with_a_length_over_the_limit_is_413_unread(world: World) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", int(world.url.rsplit(":", 1)[1]))
-    writer.write(b"POST /mlops/inference HTTP/1.1\r\nHost: x\r\nContent-Length: 999999999999\r\n\r\n")
+    writer.write(b"POST /mlops/inference HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 999999999999\r\n\r\n")
     head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)
     assert b" 413 " in head.splitlines()[0]
     assert json.loads(await asyncio.wait_for(reader.readuntil(b"}"), 10))["code"] == "too_large"
