@@ -12,6 +12,8 @@ ON_SERVE: Final = ("test_on_serve.py", "test_observed_on_serve.py")
 """Files that start Ray Serve with HAProxy, whose files Ray puts at one place of the machine."""
 
 
+# First: xdist reads the marks in the same hook.
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep the tests of a file together where they share a server, a cluster or a model."""
     for item in items:
