@@ -18,8 +18,14 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 BESIDE = "--beside"
 THEN = "--then"
-LIMITS = ("tests/integration/job_entrypoints/test_limits.py", "tests/integration/job_entrypoints/test_hostile_scripts.py")
-"""Limits of CPU, memory and time are measured: nothing else runs beside these tests."""
+ALONE = (
+    # Limits of CPU, memory and time are measured.
+    "tests/integration/job_entrypoints/test_limits.py",
+    "tests/integration/job_entrypoints/test_hostile_scripts.py",
+    # Ray puts files of HAProxy at one place of the machine, and test_on_serve.py has a cluster with HAProxy, too.
+    "tests/integration/model_server/test_observed_on_serve.py",
+)
+"""Integration tests that nothing else may run beside."""
 STAGES: dict[str, list[list[str]]] = {
     "lint": [["ruff", "check", "--quiet", "."], ["ruff", "format", "--check", "--quiet", "."]],
     "types": [["basedpyright"]],
@@ -32,13 +38,13 @@ STAGES: dict[str, list[list[str]]] = {
         ["python", ".ci/site.py", "build/site"],
     ],
     "contract": [["pytest", "-q", "-n", "2", "--durations=10", "tests/contract"]],
-    # tests/integration/conftest.py says which tests stay in one process.
+    # The tests of a file stay in one process: they share a server, a cluster or a model.
     "integration": [
         [
-            *("pytest", "-q", "-n", "2", "--dist", "loadgroup", "--durations=25", "-m", "not nightly", "tests/integration"),
-            *(f"--ignore={file}" for file in LIMITS),
+            *("pytest", "-q", "-n", "2", "--dist", "loadfile", "--durations=25", "-m", "not nightly", "tests/integration"),
+            *(f"--ignore={file}" for file in ALONE),
         ],
-        ["pytest", "-q", "--durations=15", "-m", "not nightly", *LIMITS],
+        ["pytest", "-q", "--durations=15", "-m", "not nightly", *ALONE],
     ],
     "e2e": [["pytest", "-q", "--durations=25", "-m", "not nightly", "tests/e2e"]],
     "nightly": [["pytest", "-q", "-m", "nightly", "tests/e2e", "tests/integration"]],
