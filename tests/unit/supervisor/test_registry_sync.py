@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
+import pytest
+
+from raylift.domain.lease import Lease
 from raylift.domain.models.deployment import DeploymentStatus
 from raylift.domain.models.version import ModelVersion
 from raylift.settings import PlatformSettings
@@ -36,14 +40,29 @@ class ManyVersions:
         ]
 
 
-def test_sync_finds_all_versions_then_reads_only_new_ones(tmp_path: Path) -> None:
-    store = Store.open(f"sqlite:///{tmp_path}/store.db")
-    store.migrate()
-    lease = store.leases.acquire("supervisor", "me", now=NOW, seconds=60)
-    assert lease is not None
-    settings = PlatformSettings(
+@pytest.fixture
+def settings(tmp_path: Path) -> PlatformSettings:
+    return PlatformSettings(
         state_dir=tmp_path, database_url="", mlflow_url="", ray_dashboard_url="", gateway_url="http://gateway.invalid"
     )
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    opened = Store.open(f"sqlite:///{tmp_path}/store.db")
+    opened.migrate()
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def lease(store: Store) -> Lease:
+    held = store.leases.acquire("supervisor", "me", now=NOW, seconds=60)
+    assert held is not None
+    return held
+
+
+def test_sync_finds_all_versions_then_reads_only_new_ones(settings: PlatformSettings, store: Store, lease: Lease) -> None:
     registry: Any = ManyVersions(45)
     tracking: Any = SimpleNamespace(requirements_of=lambda version: [])
     sync = RegistrySync(settings, store, registry, tracking, lambda: NOW)
@@ -56,21 +75,14 @@ def test_sync_finds_all_versions_then_reads_only_new_ones(tmp_path: Path) -> Non
     registry.count = 46
     sync.sync(lease)
     assert (len(store.deployments.list()), registry.asked) == (46, [20])
-    store.close()
 
 
-def test_requirements_of_a_foreign_model_are_checked_as_a_job_s_are(tmp_path: Path) -> None:
-    store = Store.open(f"sqlite:///{tmp_path}/store.db")
-    store.migrate()
-    lease = store.leases.acquire("supervisor", "me", now=NOW, seconds=60)
-    assert lease is not None
-    settings = PlatformSettings(
-        state_dir=tmp_path, database_url="", mlflow_url="", ray_dashboard_url="", gateway_url="http://gateway.invalid"
-    )
+def test_requirements_of_a_foreign_model_are_checked_as_a_job_s_are(
+    settings: PlatformSettings, store: Store, lease: Lease
+) -> None:
     tracking: Any = SimpleNamespace(requirements_of=lambda version: ["mlflow==3", "x @ file:///etc"])
     registry: Any = ManyVersions(1)
     RegistrySync(settings, store, registry, tracking, lambda: NOW).sync(lease)
     [row] = store.deployments.list()
     assert row.status is DeploymentStatus.UNHEALTHY
     assert "requirements.txt: 'x @ file:///etc' names a file" in str(row.message)
-    store.close()
