@@ -17,6 +17,8 @@ class WarmSpec:
     model_uri: str
     mlflow_url: str
     max_body_bytes: int
+    files: dict[str, str] | None = None
+    """As in ``ReplicaSpec``."""
     batching: dict[str, float] | None = None
     """Fields of the deployment's ``Batching``."""
     counters_dir: str | None = None

@@ -41,7 +41,7 @@ def serve(spec: WarmSpec, listener: socket.socket, report: Report) -> int:
         observer = Observer(spec.model_name, spec.version, ProcessKind.WARM, spec.counters_dir)
         if spec.observer is not None:
             observer.configure(ObserverConfig.of(spec.observer))
-        model = observer.loading(load_model, spec.model_name, spec.version, spec.model_uri, spec.mlflow_url)
+        model = observer.loading(load_model, spec.model_name, spec.version, spec.model_uri, spec.mlflow_url, spec.files)
         batching = Batching(int(spec.batching["max_rows"]), spec.batching["wait_ms"]) if spec.batching else None
         replica_app = ReplicaApp(model, spec.max_body_bytes, batching=batching, observer=observer)
         observer.sample(replica_app.queued)

@@ -13,15 +13,16 @@ from serve_apps.warm_pool.protocol import WarmSpec
 
 
 def warm_spec(deployment: Deployment, settings: PlatformSettings) -> WarmSpec | None:
-    """Description of a deployment; None if its environment is not built on this machine."""
+    """Description of a deployment; None if its environment is not built on this machine, or its files are not recorded."""
     packages = packages_of(deployment, settings)
-    if packages is None:
+    if packages is None or deployment.files is None:
         return None
     return WarmSpec(
         model_name=deployment.model_name,
         version=deployment.version,
         model_uri=deployment.model_uri,
         mlflow_url=settings.mlflow_url,
+        files=deployment.files,
         max_body_bytes=settings.gateway.max_body_bytes,
         batching=asdict(deployment.config.batching) if deployment.config.batching else None,
         counters_dir=str(settings.counters_dir),

@@ -85,6 +85,9 @@ class Tracking:
 
     def tag_version(self, *_: object) -> None: ...
 
+    def file_digests(self, model_uri: str) -> dict[str, str]:
+        return {"MLmodel": model_uri}
+
 
 def test_metrics_logged_outside_of_runs_are_shown_with_the_model(make_job: Make) -> None:
     job_run = TrackedRun("job", "1", NOW, metrics={"auc": 0.75, "loss": 0.1, "training_r2_score": 0.3}, outside={"auc", "loss"})

@@ -18,6 +18,7 @@ from raylift.api.paths import version_route
 from raylift.domain.errors import EngineUnavailable
 from raylift.domain.identifiers import application_name, version_of_application
 from raylift.domain.models.deployment import READ_AT_START, ApplicationSnapshot, ApplicationState, Deployment
+from raylift.domain.models.files import NOT_AS_REGISTERED
 from raylift.domain.models.replica import CANNOT_ANSWER, LACKS_PLUGIN, ReplicaSpec
 from raylift.engines.environments import RAY_UV, build_failure_in, runtime_env_for
 from raylift.engines.metrics.observing import observer_config
@@ -116,6 +117,7 @@ class RayServe:
             version=deployment.version,
             model_uri=deployment.model_uri,
             mlflow_url=self._settings.mlflow_url,
+            files=deployment.files,
             config=config,
             initial_replicas=max(1, config.min_replicas) if load_check else None,
             upscale_delay_seconds=_first(config.upscale_delay_s, serving.upscale_delay_seconds),
@@ -152,7 +154,7 @@ def _seen(overview: ApplicationStatusOverview) -> ApplicationSnapshot:
             return ApplicationSnapshot(ApplicationState.DELETING, replicas)
         case "DEPLOY_FAILED":
             return _failed(overview, replicas)
-        case _ if any(_startup_failed(deployment) or CANNOT_ANSWER in deployment.message for deployment in deployments):
+        case _ if any(_startup_failed(deployment) or _is_hopeless(deployment.message) for deployment in deployments):
             return _failed(overview, replicas)
         case _:
             died = any(_replica_died(deployment) for deployment in deployments)
@@ -172,6 +174,11 @@ def _replica_died(deployment: DeploymentStatusOverview) -> bool:
 def _startup_failed(deployment: DeploymentStatusOverview) -> bool:
     """True if Ray Serve has given up a deployment. While it still tries, the deployment is UPDATING."""
     return _value(deployment.status_trigger) == _STARTUP_FAILED and _value(deployment.status) in {"UNHEALTHY", "DEPLOY_FAILED"}
+
+
+def _is_hopeless(message: str) -> bool:
+    """True for an error of a replica's start that a restart does not help."""
+    return CANNOT_ANSWER in message or NOT_AS_REGISTERED in message
 
 
 def _value(status: Any) -> Any:
