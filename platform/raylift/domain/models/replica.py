@@ -14,6 +14,10 @@ LACKS_PLUGIN: Final = "Ray on this node does not have Raylift's plugin"
 """Part of the error of a replica that runs without its version's packages."""
 
 
+CONFINEMENT: Final = "RAYLIFT_CONFINEMENT"
+"""Variable of a replica's runtime_env with its ``Confinement``, read before the process starts (ray_internals/setup_worker.py)."""
+
+
 @dataclass(frozen=True, slots=True)
 class PayloadFiles:
     """Directory of payload logs, and the limits after which a file is written."""
