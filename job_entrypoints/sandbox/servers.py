@@ -11,6 +11,7 @@ import sys
 from job_entrypoints.linux.landlock import Ruleset, abi_version
 from job_entrypoints.linux.namespaces import hide, leave_ipc_and_mounts
 from job_entrypoints.linux.privileges import drop_bounding_set, drop_capabilities, forbid_new_privileges
+from job_entrypoints.linux.read_only import keep_writable
 from job_entrypoints.sandbox.paths import devices, readable
 
 TYPE_CHECKING = False
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 CAPABILITIES = "capabilities"
 LANDLOCK = "landlock"
 MOUNT_NAMESPACE = "mount namespace"
+_SHARED_MEMORY = "/dev/shm"  # noqa: S108 - not a temporary file of ours
 
 
 class NoLandlock(RuntimeError):
@@ -31,18 +33,19 @@ def confine(
     protected: Iterable[str],
     read: Iterable[str] = (),
     write: Iterable[str] = (),
-    hidden: Iterable[str] = (),
     kept: Iterable[str] = (),
     required: bool = False,
 ) -> tuple[str, ...]:
     """Confine this process, for ever, to programs, this Python, and the paths below. Missing paths are left out.
 
+    Call it in a working directory outside of the protected folders.
+
     Args:
-        protected: the platform's folders. Nothing in them is readable, also where they lie below a readable one.
-        read: files and folders that it may read and execute, in protected folders too.
+        protected: the platform's folders. They are empty for it but for the paths below: Landlock alone would leave their
+            sockets and modes open. Needs own mounts, which not every machine has.
+        read: files and folders that it may read and execute.
         write: files and folders that it may change.
-        hidden: folders that become empty for it: Landlock does not see sockets. Needs own mounts, which not every machine has.
-        kept: paths in hidden folders that stay visible.
+        kept: folders with sockets to connect to.
         required: fail without Landlock.
 
     Returns:
@@ -52,29 +55,30 @@ def confine(
         NoLandlock: ``required``, and the kernel has none.
         OSError: the kernel refuses a step that it offers.
     """
-    read, write, kept = list(read), list(write), list(kept)
+    protected, read, write = list(protected), list(read), list(write)
     held = [CAPABILITIES]
     abi = abi_version()
     if required and abi == 0:
-        raise NoLandlock("This machine's kernel has no Landlock (Linux 5.13 or newer), and serving.isolation is required")
-    rules = _rules(readable(sys.executable, (), protected), read, write) if abi else None
-    if leave_ipc_and_mounts() and all([hide(path, except_for=_below(path, kept)) for path in hidden]):
+        raise NoLandlock("this machine's kernel has no Landlock (Linux 5.13 or newer), and serving.isolation is required")
+    python = readable(sys.executable, (), protected)
+    if leave_ipc_and_mounts() and _close_mounts(protected, [*read, *write, *kept], [*write, *kept]):
         held.append(MOUNT_NAMESPACE)
     drop_bounding_set()
     drop_capabilities()
     forbid_new_privileges()
-    if rules is not None:
+    if abi:
+        rules = Ruleset(scoped=True)
+        rules.allow_reading((*python, *read))
+        rules.allow_writing((*devices(), *write))
         rules.restrict_self()
         rules.close()
         held.append(LANDLOCK)
     return tuple(sorted(held))
 
 
-def _rules(python: Iterable[str], read: list[str], write: list[str]) -> Ruleset:
-    rules = Ruleset(scoped=True)
-    rules.allow_reading((*python, *read))
-    rules.allow_writing((*devices(), *write))
-    return rules
+def _close_mounts(hidden: list[str], visible: list[str], writable: list[str]) -> bool:
+    shown = all([hide(folder, except_for=_below(folder, visible)) for folder in hidden])
+    return keep_writable((*writable, _SHARED_MEMORY)) and shown
 
 
 def _below(folder: str, paths: Iterable[str]) -> list[str]:

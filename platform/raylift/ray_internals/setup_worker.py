@@ -73,11 +73,15 @@ def confine_replica(variables: Mapping[str, str], arguments: list[str]) -> None:
 
     asked: dict[str, Any] = json.loads(variables[CONFINEMENT])
     options = dict(argument.split("=", 1) for argument in arguments if argument.startswith((_TEMP_DIR, _SESSION)))
-    logs = f"{options[_TEMP_DIR[:-1]]}/{options[_SESSION[:-1]]}/logs"
+    rays = options[_TEMP_DIR[:-1]]
     for directory in asked["write"]:
         os.makedirs(directory, mode=0o700, exist_ok=True)  # noqa: PTH103 (as above)
+    temp = _own_temp_directory()
+    # Else the directory of Ray's session, by which it would reach what is hidden.
+    os.chdir(temp)
+    asked["write"] += [f"{rays}/{options[_SESSION[:-1]]}/logs", temp]
     try:
-        held = confine(**{**asked, "write": [*asked["write"], logs, _own_temp_directory()]})
+        held = confine(**asked, kept=[rays])
     except (OSError, RuntimeError) as error:
         # Ray would try again for ever without a word. The replica says it and loads nothing.
         os.environ[NOT_CONFINED] = str(error)
