@@ -39,9 +39,10 @@ def keep_writable(paths: Iterable[str]) -> bool:
         False where the kernel refuses; some of it may hold.
     """
     existing = [os.fsencode(path) for path in paths if os.path.exists(path)]
-    bound = all([_libc.mount(path, path, None, ctypes.c_ulong(_MS_BIND | _MS_REC), None) == 0 for path in existing])
-    closed = _change(b"/", _Attributes(added=_RDONLY))
-    return bound and closed and all([_change(path, _Attributes(removed=_RDONLY)) for path in existing])
+    for path in existing:
+        if _libc.mount(path, path, None, ctypes.c_ulong(_MS_BIND | _MS_REC), None) != 0:
+            return False
+    return _change(b"/", _Attributes(added=_RDONLY)) and all(_change(path, _Attributes(removed=_RDONLY)) for path in existing)
 
 
 def _change(path: bytes, attributes: _Attributes) -> bool:

@@ -77,8 +77,9 @@ def confine(
 
 
 def _close_mounts(hidden: list[str], visible: list[str], writable: list[str]) -> bool:
-    shown = all([hide(folder, except_for=_below(folder, visible)) for folder in hidden])
-    return keep_writable((*writable, _SHARED_MEMORY)) and shown
+    # Each of them, also after one that failed.
+    shown = [hide(folder, except_for=_below(folder, visible)) for folder in hidden]
+    return keep_writable((*writable, _SHARED_MEMORY)) and all(shown)
 
 
 def _below(folder: str, paths: Iterable[str]) -> list[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict, Field, IPvAnyNetwork
 
@@ -120,6 +121,12 @@ class ServingSettings(_Section):
     warm_memory_bytes: int = Field(default=2 * 1024**3, gt=0)
     """Memory limit of all warm processes together. Beyond it the least recently used ones end."""
 
+    isolation: Literal["required", "best", "none"] = "best"
+    """Confinement of processes that load models (docs/internals/security.md). ``required``: a machine without Landlock loads no
+    model. ``best``: what the machine has. ``none``: models may do what the platform may."""
+    readable_paths: tuple[Path, ...] = ()
+    """Files and directories that models may read besides their own files, such as a cache of pretrained weights."""
+
     def default_deployment(self) -> DeploymentConfig:
         """Return the default configuration of a deployment."""
         return DeploymentConfig(
@@ -222,10 +229,10 @@ class IngressSettings(_Section):
     token: str
     """Token that replicas require of requests. Only the ingress knows it."""
 
-    @property
-    def worked_on(self) -> Path:
-        """Directory in which processes record the requests in progress (poison_requests.py)."""
-        return self.directory / "worked-on"
+    def worked_on_by(self, model_name: str, version: str) -> Path:
+        """Directory in which a version's processes record the requests in progress (poison_requests.py)."""
+        # Beside HAProxy's directory, which they may not see.
+        return self.directory.with_name("worked-on") / quote(f"{model_name}:{version}", safe="")
 
 
 class PlatformSettings(_Section):
@@ -241,6 +248,8 @@ class PlatformSettings(_Section):
     """File of the token that Ray's ports require. None: they require none."""
     gateway_url: str
     """The platform's ingress, for the gateway."""
+    session_dir: Path | None = None
+    """Directory of this machine's sockets: Ray's, HAProxy's, and temporary files. None: unknown, so not hidden from models."""
     ingress: IngressSettings | None = None
     """None: an ingress without a map of names. The gateway then handles all requests that name only a model."""
     jobs: JobSettings = JobSettings()

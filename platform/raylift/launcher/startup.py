@@ -61,6 +61,7 @@ def platform_settings(config: LocalConfig, record: RunRecord, environ: Mapping[s
         ray_dashboard_url=record.ray_dashboard_url,
         ray_token_file=record.ray_token_file,
         gateway_url=record.gateway_url,
+        session_dir=record.session_dir,
         ingress=IngressSettings(directory=IngressFiles(record.session_dir).haproxy, token=secrets.token_hex(16)),
         jobs=config.jobs,
         serving=config.serving,

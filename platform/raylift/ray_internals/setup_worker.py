@@ -91,7 +91,7 @@ def confine_replica(variables: Mapping[str, str], arguments: list[str]) -> None:
 
 def _own_temp_directory() -> str:
     """Make a directory for temporary files, where other replicas have none. The token's file is out of reach from now on."""
-    directory = f"{os.environ.get('TMPDIR', '/tmp')}/model-{os.getpid()}-{time.time_ns()}"
+    directory = f"{os.environ.get('TMPDIR', '/tmp')}/model-{os.getpid()}-{time.time_ns()}"  # noqa: S108 (mode 0700, and it must not exist)
     os.mkdir(directory, mode=0o700)  # noqa: PTH102 (as above)
     os.environ["TMPDIR"] = directory
     if _TOKEN_PATH in os.environ and _TOKEN not in os.environ:

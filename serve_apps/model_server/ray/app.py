@@ -22,6 +22,7 @@ from raylift.domain.models.deployment import Batching
 from raylift.domain.models.replica import ObserverConfig, ReplicaSpec
 from raylift.ingress.access_token import only_from_ingress
 from raylift.ray_internals.serve_replica import ServeQueue, keep_internal_server_on_loopback, set_code_version
+from serve_apps.model_server.ray.confinement_check import require_confinement
 from serve_apps.model_server.ray.environment_check import require_environment
 
 DEPLOYMENT_NAME: Final = "model"
@@ -52,6 +53,7 @@ class ModelReplica:
         environment: Mapping[str, str] = MappingProxyType({}),
         files: Mapping[str, str] | None = None,
     ) -> None:
+        require_confinement()
         # Before the model's libraries are imported: they read their variables at import.
         os.environ.update(environment)  # noqa: TID251 - the process belongs to the model
         keep_internal_server_on_loopback()

@@ -50,11 +50,11 @@ def test_dead_process_keeps_its_counts_and_loses_its_gauges(tmp_path: Path) -> N
     seen = one(tmp_path)
     assert (seen.requests, seen.processes(ProcessKind.REPLICA), seen.now(counters.NOW_MEMORY_BYTES)) == (5, 1, 100)
     assert merge_dead(tmp_path) == 1
-    assert (one(tmp_path).requests, len(list(tmp_path.glob("*.live")))) == (5, 1)
+    assert (one(tmp_path).requests, len(list(tmp_path.glob("*/*.live")))) == (5, 1)
     alive.close()
     assert merge_dead(tmp_path) == 1
     assert merge_dead(tmp_path) == 0
-    assert (one(tmp_path).requests, list(tmp_path.glob("*.live"))) == (5, [])
+    assert (one(tmp_path).requests, list(tmp_path.glob("*/*.live"))) == (5, [])
 
 
 def test_open_requests_of_a_dead_process_are_errors(tmp_path: Path) -> None:
@@ -91,9 +91,9 @@ def test_interrupted_fold_counts_nothing_twice(tmp_path: Path, monkeypatch: pyte
         broken.setattr(Path, "unlink", refuse)
         with pytest.raises(KeyboardInterrupt):
             merge_dead(tmp_path)
-    assert (one(tmp_path).requests, len(list(tmp_path.glob("*.live")))) == (3, 1)
+    assert (one(tmp_path).requests, len(list(tmp_path.glob("*/*.live")))) == (3, 1)
     merge_dead(tmp_path)
-    assert (one(tmp_path).requests, len(list(tmp_path.glob("*.live")))) == (3, 0)
+    assert (one(tmp_path).requests, len(list(tmp_path.glob("*/*.live")))) == (3, 0)
 
 
 def test_reader_during_a_fold_counts_nothing_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

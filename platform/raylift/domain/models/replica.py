@@ -15,7 +15,13 @@ LACKS_PLUGIN: Final = "Ray on this node does not have Raylift's plugin"
 
 
 CONFINEMENT: Final = "RAYLIFT_CONFINEMENT"
-"""Variable of a replica's runtime_env with its ``Confinement``, read before the process starts (ray_internals/setup_worker.py)."""
+"""Variable of a replica's runtime_env: its ``Confinement``, read before the process starts (ray_internals/setup_worker.py)."""
+CONFINED_BY: Final = "RAYLIFT_CONFINED_BY"
+"""Variable of a replica's process: what holds."""
+NOT_CONFINED: Final = "RAYLIFT_NOT_CONFINED"
+"""Variable of a replica's process that could not be confined: the reason."""
+CANNOT_CONFINE: Final = "The model was not loaded, because its process cannot be confined"
+"""Beginning of the error of a version whose processes have to be confined and cannot be. A restart does not help."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +58,21 @@ class ObserverConfig:
             PayloadLog(**sample) if sample else None,
             PayloadFiles(**files) if files else None,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Confinement:
+    """Arguments of ``job_entrypoints.sandbox.servers.confine``, as JSON values."""
+
+    protected: list[str]
+    """Directories of the platform."""
+    read: list[str] = field(default_factory=list[str])
+    write: list[str] = field(default_factory=list[str])
+    """Directories; made if they are missing."""
+    required: bool = False
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
 
 
 @dataclass(frozen=True, slots=True)
