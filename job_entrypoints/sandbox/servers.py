@@ -38,8 +38,6 @@ def confine(
 ) -> tuple[str, ...]:
     """Confine this process, for ever, to programs, this Python, and the paths below. Missing paths are left out.
 
-    Call it in a working directory outside of the protected folders.
-
     Args:
         protected: the platform's folders. They are empty for it but for the paths below: Landlock alone would leave their
             sockets and modes open. Needs own mounts, which not every machine has.
@@ -78,8 +76,15 @@ def confine(
 
 def _close_mounts(hidden: list[str], visible: list[str], writable: list[str]) -> bool:
     # Each of them, also after one that failed.
+    here = os.getcwd()  # noqa: PTH109 - pathlib takes milliseconds of every start
     shown = [hide(folder, except_for=_below(folder, visible)) for folder in hidden]
-    return keep_writable((*writable, _SHARED_MEMORY)) and all(shown)
+    closed = keep_writable((*writable, _SHARED_MEMORY)) and all(shown)
+    # By its name again: the folder that this process is in lies below the new mounts, and leads to what is hidden.
+    try:
+        os.chdir(here)
+    except OSError:
+        os.chdir("/")
+    return closed
 
 
 def _below(folder: str, paths: Iterable[str]) -> list[str]:

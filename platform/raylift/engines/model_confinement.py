@@ -23,7 +23,7 @@ def confinement_of(deployment: Deployment, settings: PlatformSettings) -> Confin
     protected = [settings.state_dir, *([settings.session_dir] if settings.session_dir is not None else [])]
     return Confinement(
         protected=[str(path) for path in protected],
-        read=[str(path) for path in (*overlay, *settings.serving.readable_paths)],
+        read=[str(path) for path in (*overlay, *(path.expanduser() for path in settings.serving.readable_paths))],
         write=[str(path) for path in written],
         required=settings.serving.isolation == "required",
     )

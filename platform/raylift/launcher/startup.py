@@ -111,7 +111,14 @@ def start_everything(config: LocalConfig, record: RunRecord, progress: Progress)
     prepare_mlflow(files, mlflow_env)
 
     # MLflow and Ray are the slowest, so they start at the same time.
-    mlflow = start_mlflow(files, mlflow_env, port=record.ports["mlflow"], workers=config.mlflow.workers)
+    mlflow = start_mlflow(
+        files,
+        mlflow_env,
+        port=record.ports["mlflow"],
+        workers=config.mlflow.workers,
+        protected=[record.state_dir, record.session_dir],
+        readable=[path.expanduser() for path in config.mlflow.readable_paths],
+    )
     ray_log = logs_dir / "ray-start.log"
     head = start_head(config, record, head_env, log=ray_log)
     with progress.step("Ray", f"the head on {record.ray_address} and its dashboard"):
