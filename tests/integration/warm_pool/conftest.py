@@ -89,14 +89,18 @@ PoolMaker = Callable[..., Any]
 
 
 @asynccontextmanager
-async def running_pool(state_dir: Path, mlflow_url: str, **serving: Any) -> AsyncIterator[Warm]:
+async def running_pool(
+    state_dir: Path, mlflow_url: str, *, session_dir: Path | None = None, **serving: Any
+) -> AsyncIterator[Warm]:
+    # Not confined by default: these models are in SQLite and folders of the tests.
     settings = PlatformSettings(
         state_dir=state_dir,
         database_url="sqlite://",
         mlflow_url=mlflow_url,
         ray_dashboard_url="http://ray.invalid",
         gateway_url="http://gateway.invalid",
-        serving=ServingSettings(**serving),
+        session_dir=session_dir,
+        serving=ServingSettings(**{"isolation": "none", **serving}),
     )
     warm = Warm(state_dir)
     pool = warm.pool = WarmPool(
