@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from tests.integration.model_server.replicas import Registry, log_function, log_
 from tests.integration.warm_pool.conftest import Warm, deployment_of, running_pool
 
 SECRET = "a decoy"
+DECOY = Path(tempfile.gettempdir(), f"decoy-{os.getpid()}")
 
 own_loop = pytest.mark.asyncio(loop_scope="module")
 
@@ -77,14 +79,14 @@ def attack(model_input):  # pyright: ignore[reportUnknownParameterType, reportMi
         "read": lambda path: Path(path).read_text(),
         "list": os.listdir,
         "write": lambda path: Path(path).write_text("overwritten"),
-        "chmod": lambda path: os.chmod(path, 0o777),
+        "chmod": lambda path: Path(path).chmod(0o777),
         "temp": lambda name: Path(os.environ["TMPDIR"], name).write_text("overwritten"),
         "unlink": os.unlink,
         "connect": connect,
         "thread": in_a_thread,
         "environ": lambda pid: Path(f"/proc/{pid}/environ").read_bytes(),
-        "memory": lambda pid: Path(f"/proc/{pid}/mem").open("rb"),
-        "cwd": lambda pid: os.listdir(f"/proc/{pid}/cwd"),
+        "memory": lambda pid: os.open(f"/proc/{pid}/mem", os.O_RDONLY),
+        "cwd": lambda pid: list(Path(f"/proc/{pid}/cwd").iterdir()),
         "signal": lambda pid: os.kill(int(pid), signal.SIGCONT),
     }
 
@@ -175,13 +177,13 @@ async def test_changed_file_is_refused_and_named(server: MlflowServer, models: R
 
     (pickle,) = server.files.artifacts.rglob("model.pkl")
     before = pickle.read_bytes()
-    pickle.write_bytes(b"cos\nsystem\n(S'touch /tmp/decoy_of_a_test'\ntR.")
+    pickle.write_bytes(b"cos\nsystem\n(S'touch %s'\ntR." % str(DECOY).encode())
     changed = deployment_of("honest", generation=2, files=registered)
     with pytest.raises(NoWarmProcess, match=r"honest version 1 is not as it was registered.*model\.pkl changed"):
         await pool.pid(changed)
     with pytest.raises(RuntimeError, match=r"model\.pkl changed\. Register the model as a new version"):
         load_model("honest", "1", "models:/honest/1", server.url, registered)
-    assert not Path("/tmp/decoy_of_a_test").exists()
+    assert not os.path.exists(DECOY), "nothing of the changed file was run"  # noqa: PTH110, ASYNC240
 
     pickle.write_bytes(before)
     (added := pickle.with_name("code") / "sitecustomize.py").parent.mkdir()
