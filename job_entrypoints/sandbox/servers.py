@@ -76,7 +76,7 @@ def confine(
 
 def _close_mounts(hidden: list[str], visible: list[str], writable: list[str]) -> bool:
     # Each of them, also after one that failed.
-    here = os.getcwd()  # noqa: PTH109 - pathlib takes milliseconds of every start
+    here = os.getcwd()
     shown = [hide(folder, except_for=_below(folder, visible)) for folder in hidden]
     closed = keep_writable((*writable, _SHARED_MEMORY)) and all(shown)
     # By its name again: the folder that this process is in lies below the new mounts, and leads to what is hidden.
