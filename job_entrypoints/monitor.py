@@ -34,8 +34,8 @@ from job_entrypoints.contract import (
 from job_entrypoints.limits.enforcement import Limits
 from job_entrypoints.linux.process_control import become_subreaper, go_first
 from job_entrypoints.linux.process_tree import descendants, end_at_once, kill_group_of, send
-from job_entrypoints.script.environment_check import environment_mismatch
 from job_entrypoints.sandbox.environment import interpreter, overlay_of_job
+from job_entrypoints.script.environment_check import environment_mismatch
 from job_entrypoints.script.process import short_temporary_directory, start_script
 
 TYPE_CHECKING = False

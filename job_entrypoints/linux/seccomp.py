@@ -44,7 +44,12 @@ _Instruction = tuple[int, int, int, int]
 
 
 class _Filter(ctypes.Structure):
-    _fields_ = (("code", ctypes.c_uint16), ("if_true", ctypes.c_uint8), ("if_false", ctypes.c_uint8), ("value", ctypes.c_uint32))
+    _fields_ = (
+        ("code", ctypes.c_uint16),
+        ("if_true", ctypes.c_uint8),
+        ("if_false", ctypes.c_uint8),
+        ("value", ctypes.c_uint32),
+    )
 
 
 class _Program(ctypes.Structure):
@@ -112,7 +117,9 @@ def _of_others_limits() -> list[_Instruction]:
 
 def _of_sockets(*, udp: bool, internet: bool) -> list[_Instruction]:
     refused_internet = [] if internet else [_error(errno.EACCES)]
-    stream_only = [] if udp else [_argument(1), (_AND, 0, 0, _SOCK_TYPE), (_JUMP_EQUAL, 1, 0, _SOCK_STREAM), _error(errno.EACCES)]
+    stream_only = (
+        [] if udp else [_argument(1), (_AND, 0, 0, _SOCK_TYPE), (_JUMP_EQUAL, 1, 0, _SOCK_STREAM), _error(errno.EACCES)]
+    )
     known = [(_JUMP_EQUAL, len(_PROTOCOLS) - place, 0, protocol) for place, protocol in enumerate(_PROTOCOLS)]
     of_internet = [*refused_internet, *stream_only, _argument(2), *known, _error(errno.EPROTONOSUPPORT)]
     return [

@@ -8,8 +8,8 @@ if TYPE_CHECKING:
     from typing import Any, NoReturn
 
 SENTENCE = (
-    "This job runs in a sandbox, which cannot reach Ray: upload it with isolation \"cluster\" (raylift train --isolation cluster, "
-    'Client.train(…, isolation="cluster")).'
+    'This job runs in a sandbox, which cannot reach Ray: upload it with isolation "cluster" '
+    '(raylift train --isolation cluster; Client.train(…, isolation="cluster")).'
 )
 
 

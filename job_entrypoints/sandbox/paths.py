@@ -9,9 +9,30 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-_PROGRAMS = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/opt", "/nix", "/proc", "/sys", "/var/cache/fontconfig")
+_PROGRAMS = (
+    "/usr",
+    "/bin",
+    "/sbin",
+    "/lib",
+    "/lib32",
+    "/lib64",
+    "/libx32",
+    "/opt",
+    "/nix",
+    "/proc",
+    "/sys",
+    "/var/cache/fontconfig",
+)
 _CONFIGURATION = (
-    *("alternatives", "bash.bashrc", "ca-certificates", "ca-certificates.conf", "crypto-policies", "default/locale", "environment.d"),
+    *(
+        "alternatives",
+        "bash.bashrc",
+        "ca-certificates",
+        "ca-certificates.conf",
+        "crypto-policies",
+        "default/locale",
+        "environment.d",
+    ),
     *("fonts", "gai.conf", "group", "host.conf", "hostname", "hosts", "inputrc", "ld.so.cache", "ld.so.conf", "ld.so.conf.d"),
     *("locale.alias", "locale.conf", "localtime", "machine-id", "magic", "mime.types", "nsswitch.conf", "OpenCL", "os-release"),
     *("passwd", "pki", "profile", "protocols", "resolv.conf", "services", "shells", "ssl/certs", "ssl/openssl.cnf", "terminfo"),
@@ -46,7 +67,7 @@ def readable(python: str, more: Iterable[str], protected: Iterable[str]) -> list
 
 
 def devices() -> list[str]:
-    """Devices to read and write, GPUs among them. A GPU that the job may not use is hidden by CUDA_VISIBLE_DEVICES as before."""
+    """Devices to read and write, GPUs among them. CUDA_VISIBLE_DEVICES chooses among these."""
     try:
         gpus = [name for name in os.listdir("/dev") if name.startswith(_GPU_PREFIX)]
     except OSError:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import resource
 import signal
-import sys
 import zlib
 
 from job_entrypoints.contract import NOTES_FOLDER
