@@ -67,7 +67,7 @@ def readable(python: str, more: Iterable[str], protected: Iterable[str]) -> list
 
 
 def devices() -> list[str]:
-    """Devices to read and write, GPUs among them. A GPU that the job may not use is hidden by CUDA_VISIBLE_DEVICES as before."""
+    """Devices to read and write, GPUs among them. CUDA_VISIBLE_DEVICES chooses among these."""
     try:
         gpus = [name for name in os.listdir("/dev") if name.startswith(_GPU_PREFIX)]
     except OSError:

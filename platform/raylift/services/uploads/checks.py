@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from typing import Final
 
 from raylift.domain.errors import FieldError, InvalidRequest
-from raylift.domain.job import JobSpec
+from raylift.domain.job import JobSpec, Network
 from raylift.domain.project import PackedProject, pack
 from raylift.domain.sweep import SweepSpec
 from raylift.services.cluster.capacity import Capacity
 from raylift.services.requirements.sources import Sourced, find_requirements, with_packages
 from raylift.services.uploads.archives import UNPACKING
 from raylift.services.uploads.environment_variables import check_arguments, check_params, check_total, check_variables
+from raylift.services.uploads.isolation import check_isolation
 from raylift.services.uploads.request import UploadRequest
 from raylift.services.uploads.resources import check_fit, check_memory, check_owner
 from raylift.services.uploads.sources import Source, read_source, script_name
@@ -77,7 +78,7 @@ class UploadChecks:
         if errors:
             raise InvalidRequest.of(*errors)
         packed = pack(source.files.values()) if source.files is not None else None
-        spec = _spec(request, source, sourced, packed)
+        spec = _spec(request, source, sourced, packed, default_network=Network(self._settings.network))
         return CheckedUpload(spec, source.script, packed, sweep_spec(request.sweep, spec), sourced.notes)
 
     def _plain_fields(self, request: UploadRequest) -> Iterator[FieldError]:
@@ -95,6 +96,7 @@ class UploadChecks:
         if request.register is not None and request.model_name is None:
             yield FieldError("register", "chooses the model to register, but there is no model_name to register it as")
         yield from _tags(request.tags)
+        yield from check_isolation(request.isolation, request.owner)
         yield from check_sweep(request, self._settings.max_sweep_jobs)
 
     def _timeout(self, seconds: int) -> Iterator[FieldError]:
@@ -116,7 +118,9 @@ def _tags(tags: Mapping[str, str]) -> Iterator[FieldError]:
             yield FieldError(field, f"is longer than {_MAX_TAG_VALUE} characters or holds a null byte")
 
 
-def _spec(request: UploadRequest, source: Source, sourced: Sourced, project: PackedProject | None) -> JobSpec:
+def _spec(
+    request: UploadRequest, source: Source, sourced: Sourced, project: PackedProject | None, *, default_network: Network
+) -> JobSpec:
     return JobSpec(
         script_sha256=hashlib.sha256(source.script).hexdigest(),
         script_name=script_name(request, source),
@@ -134,6 +138,8 @@ def _spec(request: UploadRequest, source: Source, sourced: Sourced, project: Pac
         deploy=request.deploy,
         register=request.register,
         take_traffic=request.take_traffic,
+        isolation=request.isolation,
+        network=request.network or default_network,
         params=request.params,
         tags=request.tags,
         owner=request.owner,
