@@ -155,7 +155,9 @@ class JobAccepted(BaseModel):
     status: str
     created_at: datetime
     message: str
-    notes: Annotated[list[str], Field(description="Deviations from the upload's own values.")] = []
+    notes: Annotated[
+        list[str], Field(description="Deviations from the upload's own values, and warnings about its script.")
+    ] = []
     links: dict[str, str]
 
 

@@ -19,6 +19,7 @@ from raylift.services.uploads.environment_variables import check_arguments, chec
 from raylift.services.uploads.isolation import check_isolation
 from raylift.services.uploads.request import UploadRequest
 from raylift.services.uploads.resources import check_fit, check_memory, check_owner
+from raylift.services.uploads.script_warnings import script_warnings
 from raylift.services.uploads.sources import Source, read_source, script_name
 from raylift.services.uploads.sweeps import check_sweep, sweep_spec
 from raylift.settings import JobSettings
@@ -79,7 +80,10 @@ class UploadChecks:
             raise InvalidRequest.of(*errors)
         packed = pack(source.files.values()) if source.files is not None else None
         spec = _spec(request, source, sourced, packed, default_network=Network(self._settings.network))
-        return CheckedUpload(spec, source.script, packed, sweep_spec(request.sweep, spec), sourced.notes)
+        warnings = (
+            [] if request.command is not None else script_warnings(source.script, name, source.files or (), spec.requirements)
+        )
+        return CheckedUpload(spec, source.script, packed, sweep_spec(request.sweep, spec), [*sourced.notes, *warnings])
 
     def _plain_fields(self, request: UploadRequest) -> Iterator[FieldError]:
         if "\0" in request.experiment_name or not request.experiment_name.strip():
