@@ -170,7 +170,7 @@ class _ForkServer:
             os._exit(code)
 
     def _pass_on(self, descriptor: int) -> None:
-        """Send a child's reports to the gateway, under that child's name whatever they say."""
+        """Send a child's reports to the gateway, all of them under that child's name."""
         reports = self._reports[descriptor]
         received = os.read(descriptor, _READ_BYTES)
         if not received:

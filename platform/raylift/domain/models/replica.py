@@ -86,7 +86,7 @@ class ReplicaSpec:
     mlflow_url: str
     config: DeploymentConfig = field(default_factory=DeploymentConfig)
     files: Mapping[str, str] | None = None
-    """Digests of its files (models/files.py). None: whatever MLflow has is loaded."""
+    """Digests of its files (models/files.py). None: they are not checked."""
     initial_replicas: int | None = None
     """Replicas at the first deployment; None: ``min_replicas``. 1 checks that a version loads before it scales to zero."""
     upscale_delay_seconds: float = 3.0

@@ -78,8 +78,8 @@ def start_mlflow(
 ) -> subprocess.Popen[bytes]:
     """Start the server; it is restarted whenever it ends.
 
-    It reads and writes its own files, and none below ``protected``, whatever a client wants of it. ``readable``: files of the
-    machine that it needs besides, such as the credentials of an artifact store.
+    It is confined to its own files, and reads none below ``protected`` for a client. ``readable``: files of the machine that it
+    needs besides, such as the credentials of an artifact store.
 
     Raises:
         LauncherError: Raylift is not installed as its sources are.

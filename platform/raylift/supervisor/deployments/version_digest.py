@@ -11,7 +11,7 @@ from raylift.engines.mlflow_engine.registry import Registry
 def read_and_tag(version: ModelVersion, registry: Registry) -> dict[str, str]:
     """Return path → SHA-256 of a version's files, and tag the version with their digest. May be repeated.
 
-    The tag is for people: whoever may write to MLflow may change it. The store's copy decides what is loaded.
+    The tag is for people: everybody who may write to MLflow may change it. The store's copy decides what is loaded.
 
     Raises:
         EngineUnavailable: MLflow does not answer.
