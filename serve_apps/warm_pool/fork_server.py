@@ -180,7 +180,7 @@ class _ForkServer:
         reports.unfinished = rest[:_READ_BYTES]
         for line in lines:
             if (report := _read_report(line)) is not None:
-                self._send(Event(report.kind, reports.child, report.text[:_TEXT_LIMIT], reports.pid))
+                self._send(Event(report.kind, reports.child, str(report.text)[:_TEXT_LIMIT], reports.pid))
 
     def _close_reports(self, descriptor: int) -> None:
         self._selector.unregister(descriptor)
@@ -217,7 +217,7 @@ def _read_report(line: bytes) -> Event | None:
         event = decode_event(line)
     except (ValueError, KeyError, TypeError):
         return None
-    return event if event.kind in _OF_CHILDREN and isinstance(event.text, str) else None
+    return event if event.kind in _OF_CHILDREN else None
 
 
 def _detach(directory: str, keep: set[int]) -> None:

@@ -93,6 +93,7 @@ async def running_pool(
     state_dir: Path, mlflow_url: str, *, session_dir: Path | None = None, **serving: Any
 ) -> AsyncIterator[Warm]:
     # Not confined by default: these models are in SQLite and folders of the tests.
+    serving.setdefault("isolation", "none")
     settings = PlatformSettings(
         state_dir=state_dir,
         database_url="sqlite://",
@@ -100,7 +101,7 @@ async def running_pool(
         ray_dashboard_url="http://ray.invalid",
         gateway_url="http://gateway.invalid",
         session_dir=session_dir,
-        serving=ServingSettings(**{"isolation": "none", **serving}),
+        serving=ServingSettings(**serving),
     )
     warm = Warm(state_dir)
     pool = warm.pool = WarmPool(

@@ -36,7 +36,7 @@ own_loop = pytest.mark.asyncio(loop_scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
     with mlflow_server(tmp_path_factory.mktemp("platform")) as started:
         yield started
-    mlflow.set_tracking_uri(None)
+    mlflow.set_tracking_uri("")
 
 
 @pytest.fixture(scope="module")

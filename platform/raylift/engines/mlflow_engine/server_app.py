@@ -38,6 +38,8 @@ def create_app() -> Any:
                     error_code=PERMISSION_DENIED,
                 )
 
+    # Its public way, entry points, would hold for every client in this environment, too.
+    known: Any = registry._artifact_repository_registry  # pyright: ignore[reportPrivateUsage]
     for scheme in ("", "file"):
-        registry._artifact_repository_registry.register(scheme, OwnArtifacts)
+        known.register(scheme, OwnArtifacts)
     return app

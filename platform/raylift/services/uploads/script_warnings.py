@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import PurePosixPath
-from typing import Final, cast
+from typing import Final
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
@@ -94,7 +94,7 @@ def _undefined(tree: ast.Module, name: str) -> Iterator[str]:
     )
     seen: set[str] = set()
     for message in messages:
-        (undefined,) = cast("tuple[str]", message.message_args)
+        (undefined,) = message.message_args
         if undefined not in seen:
             seen.add(undefined)
             yield f"{name}, line {message.lineno}: {undefined} is not defined."
