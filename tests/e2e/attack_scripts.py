@@ -1,7 +1,7 @@
 """Attacks that a script may try on the platform, on other jobs and on the machine. Each only reads, or acts on decoys.
 
-A script gets the place of things that it could find out by itself as a JSON object in the parameter ``TARGETS``. Its last line of
-output is ``GOT: `` and a JSON list of what it got. A script that finds itself without ``no_new_privs`` does nothing.
+A script gets the places of things that it could find out by itself, as a JSON object in the variable ``TARGETS``. Its last line
+of output is ``GOT: `` and a JSON list of what it got. A script that finds itself without ``no_new_privs`` does nothing.
 """
 
 from __future__ import annotations
@@ -126,7 +126,7 @@ for pid in T["decoys"]:
         """
 for path in T["tokens"]:
     attempt("read " + path, lambda: read(path))
-attempt("a variable", lambda: [name for name in os.environ if name.startswith("RAY_") or "TOKEN" in name] or None)
+attempt("a variable", lambda: [name for name in os.environ if name.startswith("RAY_")] or None)
 """,
     ),
     Attack(
@@ -149,7 +149,7 @@ for port in T["ports"]:
         """
 for port in T["ports"]:
     attempt(f"{port} by Fast Open", lambda: socket.socket().sendto(b"x", socket.MSG_FASTOPEN, ("127.0.0.1", port)))
-    attempt(f"{port} by MPTCP", lambda: socket.socket(socket.AF_INET, socket.SOCK_STREAM, 262).connect(("127.0.0.1", port)) is None)
+    attempt(f"{port} by MPTCP", lambda: socket.socket(2, socket.SOCK_STREAM, 262).connect(("127.0.0.1", port)) is None)
 code = "import socket; socket.create_connection(('127.0.0.1', %d), 3)" % T["ports"][0]
 attempt("by a child", lambda: subprocess.run([sys.executable, "-c", code], stderr=subprocess.DEVNULL).returncode == 0)
 """,
@@ -196,7 +196,8 @@ for path in ("/etc/shadow", "/root/.bash_history", "/proc/kcore", "/dev/mem", *T
     attempt("read " + path, lambda: read(path))
 attempt("opened a kernel setting", lambda: os.close(os.open("/proc/sys/kernel/core_pattern", os.O_WRONLY)) or True)
 attempt("listed the home", lambda: os.listdir(T["home"]) or None)
-attempt("became root", lambda: subprocess.run(["su", "-c", "true"], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode == 0 and os.getuid() != 0)
+quiet = {"stdin": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+attempt("became root", lambda: subprocess.run(["su", "-c", "true"], **quiet).returncode == 0 and os.getuid() != 0)
 """,
     ),
     Attack(
