@@ -1,7 +1,7 @@
 """``python -I -S build.py REQUEST COMMAND…``: runs the installer confined, since building a package runs its code.
 
 REQUEST is JSON with the lists ``read``, ``write`` and ``hide`` of paths, and ``ports``, which are refused. The process confines
-itself, starts the command, and ends whatever the command leaves behind.
+itself, starts the command, and ends what the command leaves behind.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Run every attack on a real platform, as root and as another user, and write what it got to docs/internals/reliability.md.
 
-``python tests/e2e/attack_table.py`` takes some four minutes. Where it is started by root, a second platform runs as the user
-``nobody``; else there is only the one of this user.
+``python tests/e2e/attack_table.py`` takes some four minutes. Where it is started by root, a second platform runs as another user;
+else there is only the one of this user.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import json
 import os
 import re
 import shutil
-import subprocess
 import sys
 import tempfile
 from datetime import UTC, datetime
@@ -75,7 +74,7 @@ def attack(only: str | None) -> dict[str, list[str]]:
 
 
 def _as_nobody(only: str | None) -> dict[str, list[str]]:
-    """Run them as a user without rights. Folders on the way to Python that are closed to it are opened in this process alone."""
+    """Run them as a user without rights. Closed folders on the way to Python are opened in that process alone."""
     home = Path(tempfile.mkdtemp(prefix="rl-nobody-", dir="/tmp"))
     os.chown(home, NOBODY, NOBODY)
     report = home / "report.json"
@@ -85,7 +84,7 @@ def _as_nobody(only: str | None) -> dict[str, list[str]]:
             needed = [sys.prefix, sys.base_prefix, str(ROOT), *filter(os.path.isabs, sys.path)]
             leave_ipc_and_mounts()
             for folder, kept in closed_above(sorted(set(needed))).items():
-                hide(folder, except_for=[path for path in kept if os.path.exists(path)])
+                hide(folder, except_for=kept)
             become_user(NOBODY)
             command = [sys.executable, __file__, "--report", str(report), *(["--only", only] if only else [])]
             kept = {name: value for name, value in os.environ.items() if not name.startswith(("RAY_", "RAYLIFT_"))}
