@@ -60,11 +60,11 @@ def hide(path: str, *, except_for: Iterable[str] = ()) -> bool:
     try:
         if not _mount(b"tmpfs", path, b"tmpfs", _EMPTY, b"size=1m,mode=755"):
             return False
-        shown = all([_show(each, descriptor) for each, descriptor in kept])
+        shown = [_show(each, descriptor) for each, descriptor in kept]
     finally:
         for _, descriptor in kept:
             os.close(descriptor)
-    return _mount(None, path, None, _MS_REMOUNT | _MS_RDONLY | _EMPTY, b"size=1m,mode=755") and shown
+    return _mount(None, path, None, _MS_REMOUNT | _MS_RDONLY | _EMPTY, b"size=1m,mode=755") and all(shown)
 
 
 def _show(path: str, descriptor: int) -> bool:

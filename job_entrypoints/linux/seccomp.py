@@ -12,6 +12,10 @@ import ctypes
 import errno
 import os
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 _PR_SET_SECCOMP = 22
 _SECCOMP_MODE_FILTER = 2
 _PR_SET_NO_NEW_PRIVS = 38
@@ -78,7 +82,7 @@ def refuse_ways_around(*, udp: bool = True, internet: bool = True) -> bool:
     return libc.prctl(_PR_SET_SECCOMP, ctypes.c_ulong(_SECCOMP_MODE_FILTER), ctypes.byref(argument), 0, 0) == 0
 
 
-def _program(architecture: int, calls: dict[str, object], *, udp: bool, internet: bool) -> list[_Instruction]:
+def _program(architecture: int, calls: Mapping[str, object], *, udp: bool, internet: bool) -> list[_Instruction]:
     program: list[_Instruction] = [
         (_LOAD, 0, 0, _ARCHITECTURE),
         (_JUMP_EQUAL, 1, 0, architecture),

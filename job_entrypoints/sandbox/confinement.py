@@ -13,7 +13,7 @@ from job_entrypoints.linux.namespaces import hide, leave_ipc_and_mounts
 from job_entrypoints.linux.privileges import become_user, drop_bounding_set, drop_capabilities, forbid_new_privileges
 from job_entrypoints.linux.seccomp import refuse_ways_around
 from job_entrypoints.sandbox.job_user import JobUser, reserve_user
-from job_entrypoints.sandbox.paths import closed_above, devices, readable
+from job_entrypoints.sandbox.paths import SOCKETS, closed_above, devices, readable
 from job_entrypoints.sandbox.port_rules import ask_for_rules, make_rules, parse_ranges
 
 TYPE_CHECKING = False
@@ -27,8 +27,6 @@ OWN_USER = "uid"
 IPC_NAMESPACE = "ipc namespace"
 MOUNT_NAMESPACE = "mount namespace"
 
-_SOCKETS = ("/run/postgresql", "/run/user", "/run/dbus", "/run/docker.sock", "/run/containerd", "/run/podman", "/tmp/.X11-unix")  # noqa: S108
-"""Sockets with a path are no files to Landlock: those of the platform's user would answer a script of the same user."""
 _REPORT_BYTES = 1024
 
 
@@ -76,7 +74,7 @@ class Sandbox:
             held.append(LANDLOCK)
         elif self._attempt.isolation_required:
             raise CannotConfine(
-                "this machine cannot confine the script (no Landlock: it needs Linux 5.13 or newer), and jobs.isolation is required"
+                "jobs.isolation is required, and this machine has no Landlock (Linux 5.13 or newer) to confine it"
             )
         os.write(self._reporter, ",".join(sorted(held)).encode())
 
@@ -100,10 +98,11 @@ class Sandbox:
         """Hide sockets, and folders that the job's user could not pass with all but what the job needs in them."""
         needed = self._needed()
         closed = closed_above(needed) if self._user is not None else {}
-        hidden = {path: [] for path in (*_SOCKETS, *self._attempt.protected_paths)} if self._user is None else closed
-        for path in (*_SOCKETS, *self._attempt.protected_paths):
+        hidden = {path: [] for path in (*SOCKETS, *self._attempt.protected_paths)} if self._user is None else closed
+        for path in (*SOCKETS, *self._attempt.protected_paths):
             hidden.setdefault(path, [])
-        return all([hide(path, except_for=_below(path, needed)) for path in hidden])
+        done = [hide(path, except_for=_below(path, needed)) for path in hidden]
+        return all(done)
 
     def _restrict_files_and_ports(self) -> bool:
         abi = abi_version()

@@ -46,6 +46,13 @@ _DEVICES = (
 _GPU_PREFIX = "nvidia"
 
 
+SOCKETS = (
+    *("/run/postgresql", "/run/user", "/run/dbus", "/run/docker.sock", "/run/containerd", "/run/podman"),
+    "/tmp/.X11-unix",  # noqa: S108
+)
+"""Sockets with a path are no files to Landlock: those of the platform's user would answer a script of the same user."""
+
+
 def readable(python: str, more: Iterable[str], protected: Iterable[str]) -> list[str]:
     """Paths to read and execute.
 

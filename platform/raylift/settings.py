@@ -94,9 +94,9 @@ class JobSettings(_Section):
     writable_paths: tuple[Path, ...] = ()
     """Folders that sandboxed scripts may write, as absolute paths."""
     first_user: Annotated[int, Field(gt=0, lt=2**31)] = 1_900_000_000
-    """Where the platform runs as root, each sandboxed job has a user of its own: a number from here on."""
+    """First number of the users for jobs. A platform that runs as root gives each sandboxed job a user of its own."""
     users: Annotated[int, Field(ge=0, le=2**20)] = 100_000
-    """Count of those numbers. 0: scripts run as root, confined by the rest."""
+    """Count of these numbers. 0: sandboxed scripts of root run as root."""
     start_timeout_seconds: float = 600.0
     """Seconds for Ray to start an attempt before it counts as lost. Its environment is built before that."""
 
