@@ -28,11 +28,21 @@ OUTPUT_FILE = "output.log"
 """The script's stdout and stderr, as they come."""
 OUTPUT_TAIL_FILE = "output.tail"
 """The last part of a long output, until the script has ended."""
-NOTES_FILE = "script.json"
-"""Notes of the script's process to its monitor (attempt/notes.py)."""
+NOTES_FOLDER = "notes"
+NOTES_FILE = f"{NOTES_FOLDER}/script.json"
+"""Notes of the script's process to its monitor (attempt/notes.py), in a folder that a sandboxed script may write."""
 SOURCE_FOLDER = "source"
 WORK_FOLDER = "work"
 TEMPORARY_FOLDER = "tmp"
+
+# Isolation and network of an attempt.
+SANDBOX = "sandbox"
+"""The script reaches its own work, its data and MLflow."""
+CLUSTER = "cluster"
+"""The script runs as the platform's user and may use Ray."""
+FULL_NETWORK = "full"
+MLFLOW_ONLY = "mlflow-only"
+NO_NETWORK = "none"
 
 OVERLAY_READY_FILE = ".ok"
 """In an overlay: written last, as JSON ``{"lock": […], …}``."""
@@ -49,6 +59,10 @@ INSTANCE_VARIABLE = "RAYLIFT_INSTANCE"
 ATTEMPTS_DIR_VARIABLE = "RAYLIFT_ATTEMPTS_DIR"
 WORKING_DIRECTORY_VARIABLE = "RAYLIFT_WORKING_DIRECTORY"
 """The directory in which a job's Ray tasks and actors start (raylift/ray_internals/setup_worker.py)."""
+OVERLAY_VARIABLE = "RAYLIFT_OVERLAY"
+"""The directory of the job's overlay. A sandboxed job's wrapper runs in the base: an overlay may run code at a start."""
+REFUSED_PORTS_VARIABLE = "RAYLIFT_REFUSED_PORTS"
+"""TCP ports of the platform that builds of packages cannot reach, such as ``8000,20000-20999``."""
 RAY_JOB_CONFIG_VARIABLE = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 """Ray's own: a submission's runtime_env and metadata, as JSON."""
 
@@ -138,6 +152,20 @@ if TYPE_CHECKING:
         max_scratch_bytes: NotRequired[int]
         """Bytes that it may write in its directory; 0: no limit."""
         nice: NotRequired[int]
+        isolation: NotRequired[str]
+        """``SANDBOX`` or ``CLUSTER``; absent: ``CLUSTER``."""
+        isolation_required: NotRequired[bool]
+        """Do not run the script where the machine cannot confine it."""
+        network: NotRequired[str]
+        """Of a sandboxed script."""
+        readable_paths: NotRequired[list[str]]
+        writable_paths: NotRequired[list[str]]
+        protected_paths: NotRequired[list[str]]
+        """Folders of the platform that stay closed, even if they lie in a readable one."""
+        refused_ports: NotRequired[str]
+        """TCP ports of the platform, such as ``8000,20000-20999``."""
+        job_users: NotRequired[list[int]]
+        """First number and count of the users for jobs, where the platform runs as root."""
 
     class UsageRecord(TypedDict):
         """Consumption of a script and of every process that it started."""
@@ -149,6 +177,8 @@ if TYPE_CHECKING:
         """None where no script ran."""
         cpu_enforced_by: Literal["cgroup", "affinity"] | None
         """None where the script may use every core."""
+        isolated_by: NotRequired[list[str]]
+        """Mechanisms that confined the script; empty for a job of the cluster."""
 
     class StartedRecord(TypedDict):
         """progress.json while the script runs. Times are seconds since the epoch."""

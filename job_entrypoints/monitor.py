@@ -10,6 +10,7 @@ import fcntl
 import os
 import select
 import signal
+import sys
 import time
 
 from job_entrypoints.attempt.notes import AUTOLOG_FAILURE, ENDED_AT, ERROR, HELD_BY, LIBRARY, TRACKING_URI, read_notes, text_of
@@ -33,14 +34,16 @@ from job_entrypoints.contract import (
 from job_entrypoints.limits.enforcement import Limits
 from job_entrypoints.linux.process_control import become_subreaper, go_first
 from job_entrypoints.linux.process_tree import descendants, end_at_once, kill_group_of, send
+from job_entrypoints.sandbox.environment import interpreter, overlay_of_job
 from job_entrypoints.script.environment_check import environment_mismatch
-from job_entrypoints.script.process import start_script
+from job_entrypoints.script.process import short_temporary_directory, start_script
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
     from job_entrypoints.attempt.record import Attempt
+    from job_entrypoints.sandbox.confinement import Sandbox
 
 _READ_BYTES = 1 << 18
 _PIPE_BYTES = 1 << 20
@@ -76,6 +79,7 @@ class Monitor:
         self._anchor_pid = anchor_pid
         self._output = Output(attempt.directory, attempt.max_log_bytes)
         self._limits: Limits
+        self._sandbox: Sandbox | None = None
         self._script_pid = -1
         self._status: int | None = None
         """The script's wait status, once it has ended."""
@@ -95,7 +99,7 @@ class Monitor:
         if self.attempt.stop_requested():
             self.progress.finished(STOPPED, message="stopped before its script started")
             return EXIT_STOPPED
-        mismatch = environment_mismatch(self.attempt)
+        mismatch = environment_mismatch(self.attempt, (overlay_of_job() if self.attempt.is_sandboxed else None) or sys.prefix)
         if mismatch is not None:
             self._output.say(mismatch)
             self._output.finish()
@@ -107,7 +111,12 @@ class Monitor:
         self._pipe, writer = os.pipe2(os.O_CLOEXEC)
         _widen(self._pipe)
         os.set_blocking(self._pipe, False)
-        self._script_pid = start_script(self.attempt, writer, self._limits.confine)
+        if self.attempt.is_sandboxed:
+            # Jobs of the cluster do not pay for it.
+            from job_entrypoints.sandbox.confinement import Sandbox
+
+            self._sandbox = Sandbox(self.attempt, interpreter(self.attempt))
+        self._script_pid = start_script(self.attempt, writer, self._limits.confine, self._sandbox)
         os.close(writer)
         go_first()
         self.progress.started(self._script_pid)
@@ -254,6 +263,7 @@ class Monitor:
         if breach is not None:
             self._end(breach.outcome, breach.message)
         self._limits.close(self.usage)
+        self.usage.isolated_by = self._sandbox.held() if self._sandbox is not None else []
         status = self._status if self._status is not None else 0
         code = os.WEXITSTATUS(status) if os.WIFEXITED(status) else None
         number = os.WTERMSIG(status) if os.WIFSIGNALED(status) else None
@@ -293,6 +303,8 @@ class Monitor:
     def _remove_files(self, outcome: str) -> None:
         """Remove temporary files, and after a breach of the disk limit the working directory too. The record is written."""
         remove_tree(self.attempt.temporary_directory)
+        if self.attempt.is_sandboxed and os.path.islink(link := short_temporary_directory(self.attempt)):
+            os.unlink(link)
         if outcome == DISK_LIMIT and not self.attempt.from_ray:
             remove_tree(self.attempt.working_directory)
 

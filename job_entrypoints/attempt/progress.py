@@ -23,6 +23,7 @@ class Usage:
         self.peak_memory_bytes = 0
         self.memory_enforced_by: Literal["cgroup", "watchdog"] | None = None
         self.cpu_enforced_by: Literal["cgroup", "affinity"] | None = None
+        self.isolated_by: list[str] = []
 
     def as_record(self, wall_seconds: float) -> UsageRecord:
         return {
@@ -31,6 +32,7 @@ class Usage:
             "wall_seconds": round(wall_seconds, 3),
             "memory_enforced_by": self.memory_enforced_by,
             "cpu_enforced_by": self.cpu_enforced_by,
+            "isolated_by": self.isolated_by,
         }
 
 

@@ -8,8 +8,11 @@ import os
 from job_entrypoints.attempt.notes import read_small
 from job_entrypoints.contract import (
     ATTEMPT_FILE,
+    FULL_NETWORK,
     NOTES_FILE,
+    NOTES_FOLDER,
     ORIGIN_RAY,
+    SANDBOX,
     SOURCE_FOLDER,
     STOP_FILE,
     TEMPORARY_FOLDER,
@@ -54,6 +57,15 @@ class Attempt:
         self.max_processes = int(record.get("max_processes") or 0)
         self.max_scratch_bytes = int(record.get("max_scratch_bytes") or 0)
         self.nice = int(record.get("nice") or 0)
+        self.is_sandboxed = record.get("isolation") == SANDBOX
+        self.isolation_required = bool(record.get("isolation_required"))
+        self.network: str = record.get("network") or FULL_NETWORK
+        self.readable_paths: list[str] = list(record.get("readable_paths") or ())
+        self.writable_paths: list[str] = list(record.get("writable_paths") or ())
+        self.protected_paths: list[str] = list(record.get("protected_paths") or ())
+        self.refused_ports: str = record.get("refused_ports") or ""
+        first, count = record.get("job_users") or (0, 0)
+        self.job_users = (int(first), int(count))
         self.environment_lock: list[str] = list(record.get("environment_lock") or ())
         self.in_overlay = bool(record.get("in_overlay"))
         self.from_ray = record.get("origin") == ORIGIN_RAY
@@ -64,6 +76,14 @@ class Attempt:
     def path(self, *names: str) -> str:
         """A path inside the attempt's directory."""
         return os.path.join(self.directory, *names)
+
+    def folders_to_read(self) -> list[str]:
+        """Folders of the attempt that a sandboxed script may read."""
+        return [self.path(SOURCE_FOLDER)]
+
+    def folders_to_write(self) -> list[str]:
+        """Folders of the attempt that a sandboxed script may write."""
+        return [self.working_directory, self.temporary_directory, self.path(NOTES_FOLDER)]
 
     def hook_instructions(self) -> str:
         """JSON for the hooks in the script's process."""
@@ -76,6 +96,7 @@ class Attempt:
                 "is_project": self.has_project,
                 "notes": self.path(NOTES_FILE),
                 "tracking_uri": self.mlflow_url,
+                "sandboxed": self.is_sandboxed,
             }
         )
 

@@ -61,6 +61,10 @@ _TABLES = frozenset(
 """Modules that tracking/training_table.py patches after their import. MLflow's own hooks come later, on top of these."""
 
 
+_RAY = "ray"
+_SANDBOXED = '"sandboxed": true'
+
+
 def install(instructions: str, script: Callable[[], CodeType]) -> None:
     """Watch this process's imports. ``instructions`` (JSON) is parsed, and ``script`` called, only when needed."""
     sys.meta_path.insert(0, ImportWatch(instructions, script))
@@ -81,7 +85,7 @@ class ImportWatch:
             # this search has not asked: so it begins again.
             _attempt(lambda: __import__("mlflow"))
             return self._real_spec(name, path, target)
-        if name not in _PATCHED and name not in _TABLES:
+        if name not in _PATCHED and name not in _TABLES and not (name == _RAY and _SANDBOXED in self._instructions):
             return None
         spec = self._real_spec(name, path, target)
         if spec is not None and spec.loader is not None:
@@ -102,6 +106,10 @@ class ImportWatch:
         return None
 
     def _patch(self, module: ModuleType) -> None:
+        if module.__name__ == _RAY:
+            from job_entrypoints.sandbox.no_ray import refuse_init
+
+            refuse_init(module)
         if module.__name__ in _TABLES:
             from job_entrypoints.tracking import training_table
 

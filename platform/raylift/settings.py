@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict, Field, IPvAnyNetwork
 
 from raylift.domain.identifiers import TORCH_BACKEND
 from raylift.domain.job import AUTO_TORCH_BACKEND
 from raylift.domain.models.deployment import Batching, DeploymentConfig
+from raylift.domain.ports import refused_ports
 from raylift.domain.quota import Quota
 
 HostName = Annotated[str, Field(pattern=r"^(\*|[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])$")]
@@ -82,6 +84,19 @@ class JobSettings(_Section):
     """Added to the niceness of job processes, so that the platform and the models answer during training."""
     quotas: QuotaSettings = QuotaSettings()
     """Limits per owner (docs/guides/queue.md)."""
+    isolation: Literal["required", "best", "none"] = "best"
+    """Sandbox of scripts. ``best``: with what the machine has. ``required``: a script does not start on a machine that cannot
+    confine it. ``none``: no sandbox; every script may do what the platform's user may."""
+    network: Literal["full", "mlflow-only", "none"] = "full"
+    """Network of sandboxed scripts whose upload names none. ``full``: all but the platform's ports."""
+    readable_paths: tuple[Path, ...] = ()
+    """Data that sandboxed scripts may read, as absolute paths of files and folders."""
+    writable_paths: tuple[Path, ...] = ()
+    """Folders that sandboxed scripts may write, as absolute paths."""
+    first_user: Annotated[int, Field(gt=0, lt=2**31)] = 1_900_000_000
+    """First number of the users for jobs. A platform that runs as root gives each sandboxed job a user of its own."""
+    users: Annotated[int, Field(ge=0, le=2**20)] = 100_000
+    """Count of these numbers. 0: sandboxed scripts of root run as root."""
     start_timeout_seconds: float = 600.0
     """Seconds for Ray to start an attempt before it counts as lost. Its environment is built before that."""
 
@@ -119,6 +134,12 @@ class ServingSettings(_Section):
     """Idle seconds after which a warm process ends."""
     warm_memory_bytes: int = Field(default=2 * 1024**3, gt=0)
     """Memory limit of all warm processes together. Beyond it the least recently used ones end."""
+
+    isolation: Literal["required", "best", "none"] = "best"
+    """Confinement of processes that load models (docs/internals/security.md). ``required``: a machine without Landlock loads no
+    model. ``best``: what the machine has. ``none``: models may do what the platform may."""
+    readable_paths: tuple[Path, ...] = ()
+    """Files and directories that models may read besides their own files, such as a cache of pretrained weights."""
 
     def default_deployment(self) -> DeploymentConfig:
         """Return the default configuration of a deployment."""
@@ -222,10 +243,10 @@ class IngressSettings(_Section):
     token: str
     """Token that replicas require of requests. Only the ingress knows it."""
 
-    @property
-    def worked_on(self) -> Path:
-        """Directory in which processes record the requests in progress (poison_requests.py)."""
-        return self.directory / "worked-on"
+    def worked_on_by(self, model_name: str, version: str) -> Path:
+        """Directory in which a version's processes record the requests in progress (poison_requests.py)."""
+        # Beside HAProxy's directory, which they may not see.
+        return self.directory.with_name("worked-on") / quote(f"{model_name}:{version}", safe="")
 
 
 class PlatformSettings(_Section):
@@ -241,6 +262,10 @@ class PlatformSettings(_Section):
     """File of the token that Ray's ports require. None: they require none."""
     gateway_url: str
     """The platform's ingress, for the gateway."""
+    session_dir: Path | None = None
+    """Directory of this machine's sockets: Ray's, HAProxy's, and temporary files. None: unknown, so not hidden from models."""
+    internal_ports: str = "6379,8076-8078,8265,10001-19999,30000-31000,52365"
+    """TCP ports of Ray and Serve, which sandboxed scripts cannot reach: Ray's defaults. The launcher sets its own."""
     ingress: IngressSettings | None = None
     """None: an ingress without a map of names. The gateway then handles all requests that name only a model."""
     jobs: JobSettings = JobSettings()
@@ -250,6 +275,18 @@ class PlatformSettings(_Section):
     environments: EnvironmentSettings = EnvironmentSettings()
     retention: RetentionSettings = RetentionSettings()
     observability: ObservabilitySettings = ObservabilitySettings()
+
+    @property
+    def protected_paths(self) -> tuple[Path, ...]:
+        """Folders that are closed for sandboxed scripts, but for their own attempt."""
+        return (self.state_dir, *([] if self.ingress is None else [self.ingress.directory.parent]))
+
+    @property
+    def refused_ports(self) -> str:
+        """TCP ports that sandboxed scripts cannot reach, such as ``8000,20000-20999``: the platform's, but for MLflow's."""
+        return refused_ports(
+            self.internal_ports, local=(self.gateway_url, self.ray_dashboard_url, self.database_url), reached=self.mlflow_url
+        )
 
     @property
     def attempts_dir(self) -> Path:

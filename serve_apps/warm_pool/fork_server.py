@@ -3,10 +3,13 @@
 Run as ``python -m serve_apps.warm_pool.fork_server``. A child shares the memory of the imported libraries, starts within
 milliseconds, and serves one model: if the model's code crashes, no other process is affected. The server itself runs no model
 code, has one thread, and no connection to Ray or the store. It ends when its stdin ends, and its children with it.
+
+A child runs its model's code. So it reports by a pipe of its own, and has no descriptor of the server or of other children.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import gc
 import importlib
@@ -17,18 +20,21 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Final
 
-from serve_apps.warm_pool.protocol import Event, EventKind, Serve, decode_command, encode
+from serve_apps.warm_pool.protocol import Event, EventKind, Serve, decode_command, decode_event, encode, take_spec
 
 SOCKET: Final = "http"
 _BACKLOG: Final = 1024
 _PR_SET_PDEATHSIG: Final = 1
 _READ_BYTES: Final = 65536
 _OOM_SCORE: Final = "500"
+_STDERR: Final = 2
+_TEXT_LIMIT: Final = 600
+_OF_CHILDREN: Final = frozenset({EventKind.LOADED, EventKind.LOAD_FAILED})
 _LIBRARIES: Final = (
     "numpy",
     "pandas",
@@ -43,6 +49,7 @@ _LIBRARIES: Final = (
     "uvicorn",
     "uvicorn.lifespan.on",
     "uvicorn.protocols.http.httptools_impl",
+    "job_entrypoints.sandbox.servers",
     "serve_apps.model_server.server.asgi",
     "serve_apps.model_server.loading.loader",
     "serve_apps.model_server.observability.observer",
@@ -73,10 +80,22 @@ def main() -> None:
     _ForkServer(events).run()
 
 
+@dataclass(slots=True)
+class _Reports:
+    """Reports of a child."""
+
+    child: str
+    pid: int
+    unfinished: bytes = b""
+
+
 class _ForkServer:
     def __init__(self, events: int) -> None:
         self._events = events
         self._children: dict[str, int] = {}
+        self._reports: dict[int, _Reports] = {}
+        """Pipes of the children, by their descriptors."""
+        self._selector = selectors.DefaultSelector()
         self._signals, wakeup = socket.socketpair()
         self._signals.setblocking(False)
         wakeup.setblocking(False)
@@ -87,7 +106,7 @@ class _ForkServer:
         # A Python handler, so that signals write to the wakeup descriptor.
         signal.signal(signal.SIGCHLD, _ignore)
         self._send(Event(EventKind.WARM))
-        with selectors.DefaultSelector() as selector:
+        with self._selector as selector:
             selector.register(0, selectors.EVENT_READ)
             selector.register(self._signals, selectors.EVENT_READ)
             self._serve_commands(selector)
@@ -98,6 +117,9 @@ class _ForkServer:
         buffer = b""
         while True:
             ready = {key.fd for key, _ in selector.select()}
+            # Reports first: the last one of a child comes before its end.
+            for descriptor in ready & self._reports.keys():
+                self._pass_on(descriptor)
             if self._signals.fileno() in ready:
                 self._signals.recv(_READ_BYTES)
                 self._reap()
@@ -122,28 +144,48 @@ class _ForkServer:
         listener = socket.socket(socket.AF_UNIX)
         listener.bind(str(Path(command.directory) / SOCKET))
         listener.listen(_BACKLOG)
+        reports, written = os.pipe()
         pid = os.fork()
         if pid == 0:
-            self._run_child(command, listener)
+            self._run_child(command, listener, written)
         listener.close()
+        os.close(written)
         self._children[command.child] = pid
+        self._reports[reports] = _Reports(command.child, pid)
+        self._selector.register(reports, selectors.EVENT_READ)
 
-    def _run_child(self, command: Serve, listener: socket.socket) -> None:
+    def _run_child(self, command: Serve, listener: socket.socket, reports: int) -> None:
         code = 1
         try:
-            _detach(command.directory)
+            _detach(command.directory, keep={listener.fileno(), reports})
             from serve_apps.warm_pool.serving import serve
 
-            code = serve(command.spec, listener, self._reporter(command.child))
+            spec = take_spec(Path(command.directory))
+            code = serve(spec, command.directory, listener, lambda kind, text: _report(reports, kind, text))
         except BaseException:
-            logging.getLogger(__name__).exception("%s version %s", command.spec.model_name, command.spec.version)
+            logging.getLogger(__name__).exception("a warm process failed")
         finally:
             # Without returning to the parent's loop or running its exit handlers.
             sys.stderr.flush()
             os._exit(code)
 
-    def _reporter(self, child: str) -> Callable[[EventKind, str], None]:
-        return lambda kind, text: self._send(Event(kind, child, text[:600], os.getpid()))
+    def _pass_on(self, descriptor: int) -> None:
+        """Send a child's reports to the gateway, all of them under that child's name."""
+        reports = self._reports[descriptor]
+        received = os.read(descriptor, _READ_BYTES)
+        if not received:
+            self._close_reports(descriptor)
+            return
+        *lines, rest = (reports.unfinished + received).split(b"\n")
+        reports.unfinished = rest[:_READ_BYTES]
+        for line in lines:
+            if (report := _read_report(line)) is not None:
+                self._send(Event(report.kind, reports.child, str(report.text)[:_TEXT_LIMIT], reports.pid))
+
+    def _close_reports(self, descriptor: int) -> None:
+        self._selector.unregister(descriptor)
+        os.close(descriptor)
+        del self._reports[descriptor]
 
     def _reap(self) -> None:
         while self._children:
@@ -152,11 +194,12 @@ class _ForkServer:
                 return
             child = next(name for name, number in self._children.items() if number == pid)
             del self._children[child]
+            for descriptor in [each for each, reports in self._reports.items() if reports.child == child]:
+                self._close_reports(descriptor)
             code = os.waitstatus_to_exitcode(status)
             self._send(Event(EventKind.ENDED, child, f"signal {-code}" if code < 0 else f"exit code {code}", pid))
 
     def _send(self, event: Event) -> None:
-        # Shorter than PIPE_BUF, so that writes of several processes do not mix.
         os.write(self._events, encode(event))
 
 
@@ -164,7 +207,24 @@ def _ignore(signum: int, frame: FrameType | None) -> None:
     """Do nothing: the signal has written to the wakeup descriptor."""
 
 
-def _detach(directory: str) -> None:
+def _report(descriptor: int, kind: EventKind, text: str) -> None:
+    os.write(descriptor, encode(Event(kind, text=text[:_TEXT_LIMIT])))
+
+
+def _read_report(line: bytes) -> Event | None:
+    """Read a report of a child; None for what only the server may tell, or for what its model's code wrote there."""
+    try:
+        event = decode_event(line)
+    except (ValueError, KeyError, TypeError):
+        return None
+    return event if event.kind in _OF_CHILDREN else None
+
+
+def _detach(directory: str, keep: set[int]) -> None:
+    others = [int(entry.name) for entry in Path("/proc/self/fd").iterdir() if int(entry.name) > _STDERR]
+    for descriptor in set(others) - keep:
+        with contextlib.suppress(OSError):  # the listing's own, which is closed already
+            os.close(descriptor)
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

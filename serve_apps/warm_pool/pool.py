@@ -114,6 +114,8 @@ class WarmPool(Generic[C]):
         """Tell whether a warm process may answer for the version."""
         if self._limits.warm_models == 0 or not deployment.fits_warm_process or _key(deployment) in self._load_failures:
             return False
+        if deployment.files is None:
+            return False  # The supervisor records them within a moment.
         return packages_of(deployment, self._settings) is not None
 
     @asynccontextmanager

@@ -49,7 +49,8 @@ class WarmProcess:
 
     def serve(self, child: str, directory: Path, spec: WarmSpec) -> None:
         """Start a child for a version."""
-        self._send(protocol.Serve(child, str(directory), spec))
+        protocol.write_spec(directory, spec)
+        self._send(protocol.Serve(child, str(directory)))
 
     def end(self, child: str) -> None:
         """Kill a child. The event ENDED follows."""

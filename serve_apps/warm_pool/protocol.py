@@ -1,11 +1,18 @@
-"""Messages between the gateway and the fork server: JSON, an object a line, over its stdin and stdout."""
+"""Messages between the gateway and the fork server: JSON, an object a line, over its stdin and stdout.
+
+The version goes to the child alone, in a file: what the fork server has in memory, every later child has.
+"""
 
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
+
+_SPEC_FILE: Final = "version.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +24,8 @@ class WarmSpec:
     model_uri: str
     mlflow_url: str
     max_body_bytes: int
+    files: dict[str, str] | None = None
+    """As in ``ReplicaSpec``."""
     batching: dict[str, float] | None = None
     """Fields of the deployment's ``Batching``."""
     counters_dir: str | None = None
@@ -27,6 +36,8 @@ class WarmSpec:
     """site-packages of the version's environment; empty for the base."""
     worked_on_dir: str | None = None
     """As in ``ReplicaSpec``."""
+    confinement: dict[str, Any] | None = None
+    """Fields of a ``Confinement``; None: the process may do what the platform may."""
     environment: dict[str, str] = field(default_factory=dict[str, str], repr=False)
     """Environment variables of the version."""
 
@@ -37,8 +48,7 @@ class Serve:
 
     child: str
     directory: str
-    """Directory of its socket and temporary files. The sender removes it."""
-    spec: WarmSpec
+    """Directory of its socket, its version and temporary files. The sender removes it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +76,20 @@ class Event:
     pid: int = 0
 
 
+def write_spec(directory: Path, spec: WarmSpec) -> None:
+    """Write a version for the child that will serve it. It has secrets, so only this user may read it."""
+    with os.fdopen(os.open(directory / _SPEC_FILE, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        json.dump(asdict(spec), file)
+
+
+def take_spec(directory: Path) -> WarmSpec:
+    """Read the version and remove its file."""
+    file = directory / _SPEC_FILE
+    spec = WarmSpec(**json.loads(file.read_text()))
+    file.unlink()
+    return spec
+
+
 def encode(message: Serve | End | Event) -> bytes:
     return json.dumps({"is": type(message).__name__, **asdict(message)}).encode() + b"\n"
 
@@ -73,7 +97,7 @@ def encode(message: Serve | End | Event) -> bytes:
 def decode_command(line: bytes) -> Serve | End:
     fields: dict[str, Any] = json.loads(line)
     if fields["is"] == Serve.__name__:
-        return Serve(fields["child"], fields["directory"], WarmSpec(**fields["spec"]))
+        return Serve(fields["child"], fields["directory"])
     return End(fields["child"])
 
 

@@ -14,9 +14,10 @@ from typing import Final
 
 import uvicorn
 
+from job_entrypoints.sandbox.servers import confine
 from raylift.domain.models.counters import ProcessKind
 from raylift.domain.models.deployment import Batching
-from raylift.domain.models.replica import ObserverConfig
+from raylift.domain.models.replica import Confinement, ObserverConfig
 from serve_apps.model_server.loading.loader import load_model
 from serve_apps.model_server.observability.observer import Observer
 from serve_apps.model_server.server.asgi import ReplicaApp
@@ -31,17 +32,18 @@ _KEEP_ALIVE_SECONDS: Final = 75
 Report = Callable[[EventKind, str], None]
 
 
-def serve(spec: WarmSpec, listener: socket.socket, report: Report) -> int:
+def serve(spec: WarmSpec, directory: str, listener: socket.socket, report: Report) -> int:
     """Load a version and answer until killed. Returns the exit code."""
     os.environ.update(spec.environment)  # noqa: TID251 - the process belongs to the model
     tempfile.tempdir = None  # TMPDIR is the child's own
     try:
+        _confine(spec, directory)
         for packages in spec.packages_dirs:
             _add_packages(Path(packages))
         observer = Observer(spec.model_name, spec.version, ProcessKind.WARM, spec.counters_dir)
         if spec.observer is not None:
             observer.configure(ObserverConfig.of(spec.observer))
-        model = observer.loading(load_model, spec.model_name, spec.version, spec.model_uri, spec.mlflow_url)
+        model = observer.loading(load_model, spec.model_name, spec.version, spec.model_uri, spec.mlflow_url, spec.files)
         batching = Batching(int(spec.batching["max_rows"]), spec.batching["wait_ms"]) if spec.batching else None
         replica_app = ReplicaApp(model, spec.max_body_bytes, batching=batching, observer=observer)
         observer.sample(replica_app.queued)
@@ -54,6 +56,19 @@ def serve(spec: WarmSpec, listener: socket.socket, report: Report) -> int:
     config = uvicorn.Config(app, log_config=None, access_log=False, timeout_keep_alive=_KEEP_ALIVE_SECONDS)
     uvicorn.Server(config).run(sockets=[listener])
     return 0
+
+
+def _confine(spec: WarmSpec, directory: str) -> None:
+    """Confine this process, which has one thread, before anything of the version is opened."""
+    if spec.confinement is None:
+        return
+    asked = Confinement(**spec.confinement)
+    for path in asked.write:
+        Path(path).mkdir(mode=0o700, parents=True, exist_ok=True)
+    # Else the gateway's directory, by which it would reach what is hidden.
+    os.chdir(directory)
+    held = confine(protected=asked.protected, read=asked.read, write=[*asked.write, directory], required=asked.required)
+    _log.info("%s version %s is confined by: %s", spec.model_name, spec.version, ", ".join(held))
 
 
 def _add_packages(packages: Path) -> None:

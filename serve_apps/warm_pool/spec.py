@@ -8,26 +8,30 @@ from pathlib import Path
 from raylift.domain.models.deployment import Deployment
 from raylift.engines.environments.overlays.overlay import is_built, overlay_directory
 from raylift.engines.metrics.observing import observer_config
+from raylift.engines.model_confinement import confinement_of
 from raylift.settings import PlatformSettings
 from serve_apps.warm_pool.protocol import WarmSpec
 
 
 def warm_spec(deployment: Deployment, settings: PlatformSettings) -> WarmSpec | None:
-    """Description of a deployment; None if its environment is not built on this machine."""
+    """Description of a deployment; None if its environment is not built on this machine, or its files are not recorded."""
     packages = packages_of(deployment, settings)
-    if packages is None:
+    if packages is None or deployment.files is None:
         return None
+    ingress, confinement = settings.ingress, confinement_of(deployment, settings)
     return WarmSpec(
         model_name=deployment.model_name,
         version=deployment.version,
         model_uri=deployment.model_uri,
         mlflow_url=settings.mlflow_url,
+        files=deployment.files,
         max_body_bytes=settings.gateway.max_body_bytes,
         batching=asdict(deployment.config.batching) if deployment.config.batching else None,
         counters_dir=str(settings.counters_dir),
         observer=observer_config(deployment.config, settings).as_json(),
         packages_dirs=[str(directory) for directory in packages],
-        worked_on_dir=str(settings.ingress.worked_on) if settings.ingress else None,
+        worked_on_dir=str(ingress.worked_on_by(deployment.model_name, deployment.version)) if ingress else None,
+        confinement=confinement.as_json() if confinement is not None else None,
         environment=dict(deployment.config.environment),
     )
 

@@ -142,3 +142,13 @@ def test_unknown_deployment_is_not_found(store: Store) -> None:
     with pytest.raises(DeploymentNotFound):
         store.deployments.delete("churn", "2")
     assert len(store.deployments.list()) == 1
+
+
+def test_files_are_recorded_once(store: Store, lease: Lease) -> None:
+    row = ensure(store)
+    assert row.files is None
+    store.deployments.record_files(lease, row, {"MLmodel": "5e"}, now=after(1))
+    store.deployments.record_files(lease, row, {"MLmodel": "other"}, now=after(2))
+    assert store.deployments.get(row.model_name, row.version).files == {"MLmodel": "5e"}
+    given = store.deployments.ensure("churn", "9", model_uri="u", config=CONFIG, now=NOW, files={})
+    assert given.files == {}

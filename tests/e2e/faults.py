@@ -242,6 +242,8 @@ class Fault:
                             memory="1GiB" if moment is Moment.DEPLOYING else "256MiB",
                             autolog=moment is Moment.DEPLOYING,
                             deploy=moment is Moment.DEPLOYING,
+                            # Its script leaves evidence outside of its folder.
+                            isolation="cluster",
                             idempotency_key=name,
                         )
                         acknowledged[name] = job.job_id

@@ -195,7 +195,9 @@ def test_second_platform_is_killed_and_resumes_beside_the_first(
     with Client(second["urls"]["api"]) as client:
         client.train(script_content=MODEL_SCRIPT, model="resumed").wait(timeout=300)
         saved = tmp_path / "saved"
-        job_id = client.train(script_content=SAVING_SCRIPT, experiment="saving", env={"SAVE_TO": str(saved)}).job_id
+        job_id = client.train(
+            script_content=SAVING_SCRIPT, experiment="saving", env={"SAVE_TO": str(saved)}, isolation="cluster"
+        ).job_id
         until(lambda: client.jobs.get(job_id).status is JobStatus.RUNNING)
 
     for component in ("raylet", "mlflow"):

@@ -142,7 +142,7 @@ class Uploads:
         return True
 
     def _upload(self, cpus: float, **what: Any) -> Job:
-        return self.client.train(experiment="nodes", cpus=cpus, memory="64MiB", autolog=False, **what)
+        return self.client.train(experiment="nodes", cpus=cpus, memory="64MiB", autolog=False, isolation="cluster", **what)
 
 
 @pytest.fixture

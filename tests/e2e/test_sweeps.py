@@ -170,8 +170,8 @@ def test_sweep_parameters_are_passed_as_arguments(client: Client) -> None:
 
 @pytest.mark.nightly
 def test_ray_tune_runs_inside_a_job(client: Client) -> None:
-    job = client.train(script_content=TUNE, experiment="tune", requirements=["ray[tune]"], timeout=300).wait(
-        400, raise_on_failure=False
-    )
+    job = client.train(
+        script_content=TUNE, experiment="tune", requirements=["ray[tune]"], timeout=300, isolation="cluster"
+    ).wait(400, raise_on_failure=False)
     assert job.status == "completed", (job.reason, job.message, job.logs()[-2000:])
     assert job.metrics == {"score": 0.0}

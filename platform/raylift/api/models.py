@@ -110,6 +110,12 @@ class DeploymentView(BaseModel):
         dict[str, str], Field(description="Environment variables of the replicas; values are not shown.")
     ] = {}
     route: str
+    digest: Annotated[
+        str | None,
+        Field(
+            description="SHA-256 over the list of the version's registered files. Others are not loaded. null: not read yet."
+        ),
+    ] = None
     created_at: datetime
     updated_at: datetime
     ready_at: datetime | None

@@ -15,6 +15,17 @@ from raylift.domain.identifiers import MODEL_NAME, TORCH_BACKEND
 _SCRIPT_NAME: Final = re.compile(r"[^/\\\x00-\x1f\x7f]+\.(py|ipynb)")
 
 
+Isolation = Annotated[
+    Literal["sandbox", "cluster"],
+    Field(
+        description="`sandbox`: the script reaches its own work, its data and MLflow. `cluster`: it may use Ray and everything "
+        "that the platform's user may.",
+    ),
+]
+Network = Annotated[
+    Literal["full", "mlflow-only", "none"],
+    Field(description="Network of a sandboxed script. `full`: all but the platform's own ports."),
+]
 TorchBackend = Annotated[
     str,
     Field(
@@ -82,6 +93,8 @@ class TrainingUpload(BaseModel):
     take_traffic: Annotated[
         bool, Field(description="Let the version answer requests that name only the model. A traffic table has precedence.")
     ] = True
+    isolation: Annotated[Isolation | None, Field(description="null: `sandbox`.")] = None
+    network: Annotated[Network | None, Field(description="null: the platform's setting.")] = None
     params: Annotated[
         dict[str, Value],
         Field(description="Parameters without secrets: visible environment variables of the script, and MLflow params."),
@@ -127,6 +140,8 @@ class RerunRequest(BaseModel):
     params: Annotated[dict[str, Value], Field(description="Parameters to set; the others stay.")] = {}
     resources: RerunResources = RerunResources()
     deploy: Annotated[bool | None, Field(description="Deploy the registered version.")] = None
+    isolation: Isolation | None = None
+    network: Network | None = None
     take_traffic: Annotated[
         bool,
         Field(description="Let the version answer requests that name only the model, instead of the present version."),
@@ -140,7 +155,9 @@ class JobAccepted(BaseModel):
     status: str
     created_at: datetime
     message: str
-    notes: Annotated[list[str], Field(description="Deviations from the upload's own values.")] = []
+    notes: Annotated[
+        list[str], Field(description="Deviations from the upload's own values, and warnings about its script.")
+    ] = []
     links: dict[str, str]
 
 
@@ -160,6 +177,7 @@ class UsageView(BaseModel):
     cpu_enforced_by: Annotated[
         Literal["cgroup", "affinity"] | None, Field(description="null: it could use every core, with limited thread pools.")
     ] = None
+    isolated_by: Annotated[list[str], Field(description="Mechanisms that confined the script; empty: nothing did.")] = []
 
 
 class JobSummary(BaseModel):
@@ -226,6 +244,8 @@ class JobView(JobSummary):
         str | None, Field(alias="register", description="Selection of the model by the upload: name, class or run.")
     ] = None
     take_traffic: Annotated[bool, Field(description="Its version may answer requests that name only the model.")] = True
+    isolation: Isolation = "sandbox"
+    network: Network = "full"
     phases: Annotated[dict[str, Figure], Field(description="Seconds spent in each phase.")]
     usage: Annotated[
         UsageView | None,

@@ -39,6 +39,15 @@ TorchBackendOption = Annotated[
 ]
 
 
+IsolationOption = Annotated[
+    str | None,
+    typer.Option(help="sandbox: its own work, its data and MLflow (default). cluster: also Ray.", metavar="sandbox|cluster"),
+]
+NetworkOption = Annotated[
+    str | None, typer.Option(help="Network of a sandboxed script; default: a setting.", metavar="full|mlflow-only|none")
+]
+
+
 def assignments(texts: list[str] | None, option: str) -> dict[str, str]:
     """``["K=V"]`` as ``{"K": "V"}``."""
     parts = [text.partition("=") for text in texts or ()]

@@ -123,6 +123,8 @@ class Client:
         deploy: bool = True,
         register: str | None = None,
         take_traffic: bool = True,
+        isolation: Literal["sandbox", "cluster"] | None = None,
+        network: Literal["full", "mlflow-only", "none"] | None = None,
         params: Mapping[str, str | float] | None = None,
         tags: Mapping[str, str] | None = None,
         idempotency_key: str | None = None,
@@ -162,6 +164,9 @@ class Client:
                 models first, then supervised ones, then the last.
             take_traffic: Let the version answer requests that name only the model, if the model has no traffic table.
                 False: the version that answers them now continues.
+            isolation: "sandbox": the script reaches its own work, its data and MLflow. "cluster": it may use Ray and everything
+                that the platform's user may. None: "sandbox".
+            network: Network of a sandboxed script: "full" is all but the platform's own ports. None: the platform's setting.
             params: Parameters without secrets: environment variables of the script and MLflow params of its run.
             tags: Tags of the job, its runs and the version.
             idempotency_key: Two uploads with the same key make one job. None: a new key.
@@ -196,6 +201,8 @@ class Client:
         }
         optional = {
             "take_traffic": None if take_traffic else False,
+            "isolation": isolation,
+            "network": network,
             "params": dict(params) if params else None,
             "register": register,
             "torch_backend": torch_backend,

@@ -98,6 +98,24 @@ class Origin(StrEnum):
     """Submitted directly to Ray's Jobs API with ``job_entrypoints.train`` and adopted by the supervisor."""
 
 
+class Isolation(StrEnum):
+    """Surroundings of a job's script."""
+
+    SANDBOX = "sandbox"
+    """Its own work, its data and MLflow."""
+    CLUSTER = "cluster"
+    """Everything that the platform's user reaches, Ray included."""
+
+
+class Network(StrEnum):
+    """Network of a sandboxed script."""
+
+    FULL = "full"
+    """Everything but the ports of the platform."""
+    MLFLOW_ONLY = "mlflow-only"
+    NONE = "none"
+
+
 AUTO_TORCH_BACKEND: Final = "auto"
 """Takes the PyTorch build that the platform's package index has."""
 
@@ -177,6 +195,8 @@ class JobSpec:
     """A shell command to run instead of a Python script. Its text is stored as the script."""
     python_path: tuple[str, ...] = ()
     """Folders of the project for PYTHONPATH; ``.`` is the project itself."""
+    isolation: Isolation = Isolation.SANDBOX
+    network: Network = Network.FULL
     ray: RayRequest | None = None
     """Set for jobs that came through Ray's Jobs API."""
     sweep: SweepPart | None = None
@@ -194,6 +214,8 @@ class Usage:
     """``cgroup``, ``watchdog``, or None where nothing ran."""
     cpu_enforced_by: str | None = None
     """``cgroup``, ``affinity``, or None where it may use every core."""
+    isolated_by: tuple[str, ...] = ()
+    """Mechanisms that confined the script; empty for a job of the cluster."""
 
 
 @dataclass(frozen=True, slots=True)

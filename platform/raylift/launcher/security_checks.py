@@ -2,49 +2,41 @@
 
 from __future__ import annotations
 
-import ctypes
-import shutil
-from typing import Final
-
+from job_entrypoints.sandbox.machine import ABI_OF_SCOPES, ABI_OF_TCP, LANDLOCK, OWN_USER, abi_version, mechanisms
 from raylift.launcher.findings import Finding, Level
 from raylift.launcher.run.config import LocalConfig
 from raylift.launcher.run.exposure import has_authentication, is_loopback
 
-_LANDLOCK_CREATE_RULESET: Final = 444
-"""System call; the same number on every architecture."""
-_ASK_VERSION: Final = 1
-
 
 def security_findings(config: LocalConfig, *, host: str, euid: int) -> list[Finding]:
     """Check the user with the effective id ``euid``, the kernel's sandboxes, and the API's address ``host``."""
-    return [_user(euid), _sandbox(landlock_version(), shutil.which("bwrap")), _address(config, host)]
+    held = mechanisms(config.jobs.first_user)
+    return [_user(euid, held), _sandbox(config, held), _address(config, host)]
 
 
-def landlock_version() -> int:
-    """Return the version of Landlock's interface that the running kernel offers; 0 without Landlock."""
-    try:
-        version: int = ctypes.CDLL(None, use_errno=True).syscall(_LANDLOCK_CREATE_RULESET, None, 0, _ASK_VERSION)
-    except (OSError, AttributeError):
-        return 0
-    return max(version, 0)
+def _user(euid: int, held: list[str]) -> Finding:
+    if euid != 0:
+        return Finding("user", Level.OK, f"not root (uid {euid})")
+    if OWN_USER in held:
+        return Finding("user", Level.OK, "root; each sandboxed script gets a user of its own")
+    advice = "Scripts of jobs run as root, too: give Raylift a user of its own (docs/guides/team_server.md)."
+    return Finding("user", Level.WARN, "root", advice)
 
 
-def _user(euid: int) -> Finding:
-    if euid == 0:
-        advice = "Scripts of jobs run as root, too: give Raylift a user of its own (docs/guides/team_server.md)."
-        return Finding("user", Level.WARN, "root", advice)
-    return Finding("user", Level.OK, f"not root (uid {euid})")
-
-
-def _sandbox(landlock: int, bubblewrap: str | None) -> Finding:
-    held = [f"Landlock {landlock}"] if landlock else []
-    held += ["bubblewrap"] if bubblewrap else []
-    missing = [name for name, found in (("Landlock", landlock), ("bubblewrap", bubblewrap)) if not found]
-    if held:
-        lacks = f", no {missing[0]}" if missing else ""
-        return Finding("sandbox", Level.OK, f"{' and '.join(held)}{lacks}")
-    advice = "Nothing on this machine can confine scripts: use Linux 5.13 or newer with Landlock, or install bubblewrap."
-    return Finding("sandbox", Level.WARN, "no Landlock, no bubblewrap", advice)
+def _sandbox(config: LocalConfig, held: list[str]) -> Finding:
+    if config.jobs.isolation == "none":
+        advice = "Scripts may do what the platform's user may: set jobs.isolation to best or required."
+        return Finding("sandbox", Level.WARN, "off (jobs.isolation: none)", advice)
+    found = ", ".join(held)
+    if LANDLOCK not in held:
+        advice = "This machine cannot confine scripts: use Linux 5.13 or newer with Landlock (lsm=landlock,… at boot)."
+        return Finding("sandbox", Level.WARN, f"no Landlock; {found}", advice)
+    version = abi_version()
+    if version < ABI_OF_SCOPES:
+        missing = "signals and TCP ports" if version < ABI_OF_TCP else "signals"
+        advice = f"Scripts reach {missing} of the platform: Linux 6.12 or newer confines them, too."
+        return Finding("sandbox", Level.WARN, f"Landlock {version}; {found}", advice)
+    return Finding("sandbox", Level.OK, f"{found} (Landlock {version})")
 
 
 def _address(config: LocalConfig, host: str) -> Finding:

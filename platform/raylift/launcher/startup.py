@@ -26,7 +26,7 @@ from raylift.launcher.processes.starting import answers, start, tail, wait_for
 from raylift.launcher.progress import Progress
 from raylift.launcher.run.config import LocalConfig
 from raylift.launcher.run.environment import base_environment, head_environment, mlflow_environment
-from raylift.launcher.run.ports import PlatformPorts, is_free
+from raylift.launcher.run.ports import BLOCK_SIZE, PlatformPorts, is_free
 from raylift.launcher.run.private_files import make_files_private, make_private
 from raylift.launcher.run.ray_token import make_ray_token
 from raylift.launcher.run.record import RunRecord, write_record
@@ -61,6 +61,8 @@ def platform_settings(config: LocalConfig, record: RunRecord, environ: Mapping[s
         ray_dashboard_url=record.ray_dashboard_url,
         ray_token_file=record.ray_token_file,
         gateway_url=record.gateway_url,
+        session_dir=record.session_dir,
+        internal_ports=_internal_ports(record.platform_ports),
         ingress=IngressSettings(directory=IngressFiles(record.session_dir).haproxy, token=secrets.token_hex(16)),
         jobs=config.jobs,
         serving=config.serving,
@@ -70,6 +72,12 @@ def platform_settings(config: LocalConfig, record: RunRecord, environ: Mapping[s
         retention=config.retention,
         observability=config.observability,
     )
+
+
+def _internal_ports(ports: PlatformPorts) -> str:
+    """List the ports of Ray, Serve and HAProxy, and gRPC's."""
+    block = f"{ports.block}-{ports.block + BLOCK_SIZE - 1}"
+    return block if ports.grpc is None else f"{block},{ports.grpc}"
 
 
 def database_url(config: LocalConfig, state_dir: Path, environ: Mapping[str, str] | None = None) -> str:
@@ -110,7 +118,14 @@ def start_everything(config: LocalConfig, record: RunRecord, progress: Progress)
     prepare_mlflow(files, mlflow_env)
 
     # MLflow and Ray are the slowest, so they start at the same time.
-    mlflow = start_mlflow(files, mlflow_env, port=record.ports["mlflow"], workers=config.mlflow.workers)
+    mlflow = start_mlflow(
+        files,
+        mlflow_env,
+        port=record.ports["mlflow"],
+        workers=config.mlflow.workers,
+        protected=[record.state_dir, record.session_dir],
+        readable=[path.expanduser() for path in config.mlflow.readable_paths],
+    )
     ray_log = logs_dir / "ray-start.log"
     head = start_head(config, record, head_env, log=ray_log)
     with progress.step("Ray", f"the head on {record.ray_address} and its dashboard"):

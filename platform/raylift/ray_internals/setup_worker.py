@@ -4,7 +4,9 @@ The raylet runs this file by its path before every worker with a runtime_env. Ra
 worker imports it again, which costs half a second of CPU. This file uses only the standard library.
 
 It handles only processes of the platform, which have a ``RAYLIFT_`` variable, and only fields that it knows. Ray's own file
-handles all others. In both cases tasks and actors of a job start in its working directory.
+handles all others. In both cases tasks and actors of a job start in its working directory, and replicas of models are confined.
+Confinement by Landlock holds for one thread and for what it starts. So it has to come before the worker, which has many threads
+when the model's code runs.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import re
 import runpy
 import shlex
 import sys
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -24,6 +27,12 @@ _LANGUAGE = "--language="
 _OURS = "RAYLIFT_"
 WORKING_DIRECTORY = "RAYLIFT_WORKING_DIRECTORY"
 """As job_entrypoints.contract.WORKING_DIRECTORY_VARIABLE, whose import would delay every worker's start."""
+CONFINEMENT = "RAYLIFT_CONFINEMENT"
+"""As raylift.domain.models.replica.CONFINEMENT. Replicas only; JSON with the arguments of ``confine``."""
+CONFINED, NOT_CONFINED = "RAYLIFT_CONFINED_BY", "RAYLIFT_NOT_CONFINED"
+"""As in raylift.domain.models.replica: what holds, or why nothing does."""
+_TEMP_DIR, _SESSION = "--temp-dir=", "--session-name="
+_TOKEN, _TOKEN_PATH = "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"
 _UNUSED = ("command_prefix", "override_worker_entrypoint", "java_jars")
 """Fields of Ray's ``RuntimeEnvContext`` that have to be empty: containers, conda, Java."""
 
@@ -49,10 +58,50 @@ def worker_command(arguments: list[str]) -> tuple[dict[str, str], list[str]] | N
     return variables, ["bash", "-c", " ".join(["exec", python, *map(shlex.quote, rest)])]
 
 
-def enter_working_directory(arguments: list[str]) -> None:
-    """Enter the job's working directory, if this machine has it."""
+def variables_of(arguments: list[str]) -> dict[str, str]:
+    """Return the variables of the worker's runtime_env."""
     contexts = [argument.removeprefix(_CONTEXT) for argument in arguments if argument.startswith(_CONTEXT)]
-    variables: dict[str, str] = json.loads(contexts[-1]).get("env_vars") or {} if contexts else {}
+    return json.loads(contexts[-1]).get("env_vars") or {} if contexts else {}
+
+
+def confine_replica(variables: Mapping[str, str], arguments: list[str]) -> None:
+    """Confine this process to the files of its model version and of Ray. Does nothing for other workers."""
+    if CONFINEMENT not in variables:
+        return
+    # Imported here: only replicas wait for it.
+    from job_entrypoints.sandbox.servers import confine
+
+    asked: dict[str, Any] = json.loads(variables[CONFINEMENT])
+    options = dict(argument.split("=", 1) for argument in arguments if argument.startswith((_TEMP_DIR, _SESSION)))
+    rays = options[_TEMP_DIR[:-1]]
+    for directory in asked["write"]:
+        os.makedirs(directory, mode=0o700, exist_ok=True)  # noqa: PTH103 (as above)
+    temp = _own_temp_directory()
+    # Else the directory of Ray's session, by which it would reach what is hidden.
+    os.chdir(temp)
+    asked["write"] += [f"{rays}/{options[_SESSION[:-1]]}/logs", temp]
+    try:
+        held = confine(**asked, kept=[rays])
+    except (OSError, RuntimeError) as error:
+        # Ray would try again for ever without a word. The replica says it and loads nothing.
+        os.environ[NOT_CONFINED] = str(error)
+    else:
+        os.environ[CONFINED] = ", ".join(held)
+
+
+def _own_temp_directory() -> str:
+    """Make a directory for temporary files, where other replicas have none. The token's file is out of reach from now on."""
+    directory = f"{os.environ.get('TMPDIR', '/tmp')}/model-{os.getpid()}-{time.time_ns()}"  # noqa: S108 (mode 0700, and it must not exist)
+    os.mkdir(directory, mode=0o700)  # noqa: PTH102 (as above)
+    os.environ["TMPDIR"] = directory
+    if _TOKEN_PATH in os.environ and _TOKEN not in os.environ:
+        with open(os.environ.pop(_TOKEN_PATH), encoding="ascii") as file:  # noqa: PTH123 (as above)
+            os.environ[_TOKEN] = file.read().strip()
+    return directory
+
+
+def enter_working_directory(variables: Mapping[str, str]) -> None:
+    """Enter the job's working directory, if this machine has it."""
     directory = variables.get(WORKING_DIRECTORY)
     if directory is not None and os.path.isdir(directory):  # noqa: PTH112 (importing pathlib takes some milliseconds)
         os.chdir(directory)
@@ -73,7 +122,9 @@ def rays_own() -> str:
 
 
 def main() -> None:
-    enter_working_directory(sys.argv[1:])
+    variables = variables_of(sys.argv[1:])
+    enter_working_directory(variables)
+    confine_replica(variables, sys.argv[1:])
     known = worker_command(sys.argv[1:])
     if known is None:
         sys.argv[0] = rays_own()

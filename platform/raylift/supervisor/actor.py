@@ -139,7 +139,7 @@ def _assemble(settings: PlatformSettings) -> Any:
         settings.serving,
         store,
         serve,
-        DeploymentExecutor(store, serve, gateway_client, SchemaTag(gateway_client, registry), _now),
+        DeploymentExecutor(store, serve, gateway_client, registry, SchemaTag(gateway_client, registry), _now),
         RoutePublisher(store, IngressMap(settings.ingress.directory) if settings.ingress else None),
         tasks,
         clock=_now,

@@ -15,7 +15,7 @@ from raylift.api.headers import IDEMPOTENCY_KEY, OWNER_HEADER
 from raylift.api.sweeps import SweepAccepted
 from raylift.api.training import EventList, JobAccepted, JobPage, JobView, RerunRequest, TrainingUpload
 from raylift.domain.identifiers import OWNER
-from raylift.domain.job import JobStatus
+from raylift.domain.job import Isolation, JobStatus, Network
 from raylift.domain.quantities import parse_bytes
 from raylift.services.container import Services
 from raylift.services.jobs.reruns import RerunChanges
@@ -157,6 +157,8 @@ def _changes(asked: RerunRequest) -> RerunChanges:
         gpus=wanted.gpus,
         deploy=asked.deploy,
         take_traffic=asked.take_traffic,
+        isolation=Isolation(asked.isolation) if asked.isolation else None,
+        network=Network(asked.network) if asked.network else None,
     )
 
 

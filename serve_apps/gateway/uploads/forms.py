@@ -161,7 +161,9 @@ def _take(name: str, values: Sequence[str], form: UploadForm) -> None:
         form.fields[name] = _json(name, values[0], form)
     elif name == "script_content" and name in form.fields:
         form.refuse(name, "is given twice: as the part 'script' and as the field 'script_content'")
-    elif not (name in {"model_name", "register", "torch_backend"} and not values[0]):  # An empty field of a form is null.
+    elif not (
+        name in {"model_name", "register", "torch_backend", "isolation", "network"} and not values[0]
+    ):  # An empty field of a form is null.
         form.fields[name] = values[0]
 
 
@@ -202,6 +204,8 @@ FORM_SCHEMA: Final[dict[str, Any]] = {
         "model_name": {"type": "string"},
         "register": {"type": "string"},
         "torch_backend": {"type": "string"},
+        "isolation": {"type": "string", "enum": ["sandbox", "cluster"]},
+        "network": {"type": "string", "enum": ["full", "mlflow-only", "none"]},
         "requirements": {"type": "array", "items": {"type": "string"}, "description": "Repeated, or one JSON list."},
         "requirements_file": {"type": "string", "format": "binary", "description": "A requirements.txt."},
         "args": {"type": "array", "items": {"type": "string"}, "description": "Repeated, or one JSON list."},

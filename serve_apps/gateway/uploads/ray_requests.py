@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from raylift.api.ray_jobs import JobSubmitRequest
 from raylift.api.training import TrainingUpload
 from raylift.domain.errors import FieldError
-from raylift.domain.job import RayRequest
+from raylift.domain.job import Isolation, RayRequest
 from raylift.engines.environments.translation import translate_runtime_env
 from raylift.services.ray_api.field_names import ENV_VARS, METADATA_FIELDS, METADATA_PREFIX, TAG_PREFIX, refusal
 from raylift.services.ray_api.jobs import RaySubmission
@@ -27,6 +27,8 @@ _IGNORED: Final = frozenset({"excludes", "config", "_ray_commit", "_ray_release"
 _HONOURED: Final = (WORKING_DIR, PY_MODULES, "pip", "uv", ENV_VARS)
 _COMMAND_EXPERIMENT: Final = "Default"
 """MLflow's default experiment, for commands that name no script."""
+_RAYS_CLIENTS: Final = Isolation.CLUSTER
+"""Scripts of Ray's clients expect Ray."""
 _INTERPRETERS: Final = frozenset({"python", "python3"})
 _UNBUFFERED: Final = "-u"
 """Interpreter option without effect here: output is never buffered."""
@@ -68,7 +70,9 @@ def ray_submission(request: JobSubmitRequest, *, default_timeout_seconds: int, o
     }
     if script:
         fields |= {"entrypoint": script.path, "args": list(script.args)}
-    upload = upload_request(_upload(fields), command=None if script else request.entrypoint, owner=owner)
+    upload = upload_request(
+        _upload(fields), command=None if script else request.entrypoint, owner=owner, default_isolation=_RAYS_CLIENTS
+    )
     shown = {name: value for name, value in runtime_env.items() if name != ENV_VARS}
     chosen_id = request.submission_id or request.job_id
     return RaySubmission(upload, RayRequest(request.entrypoint, chosen_id, dict(request.metadata or {}), shown))

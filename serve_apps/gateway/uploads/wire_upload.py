@@ -8,14 +8,19 @@ from collections.abc import Mapping
 from raylift.api.sweeps import SweepRequest, Value
 from raylift.api.training import TrainingUpload
 from raylift.domain.identifiers import DEFAULT_OWNER
-from raylift.domain.job import Resources
+from raylift.domain.job import Isolation, Network, Resources
 from raylift.domain.quantities import parse_bytes
 from raylift.domain.sweep import SweepMode, SweepPassing, SweepRegistration
 from raylift.services.uploads.request import RequestedSweep, UploadRequest
 
 
 def upload_request(
-    upload: TrainingUpload, *, project: bytes | None = None, command: str | None = None, owner: str | None = None
+    upload: TrainingUpload,
+    *,
+    project: bytes | None = None,
+    command: str | None = None,
+    owner: str | None = None,
+    default_isolation: Isolation = Isolation.SANDBOX,
 ) -> UploadRequest:
     """Build the request of an upload.
 
@@ -24,6 +29,7 @@ def upload_request(
         project: the archive of a project; then ``upload.entrypoint`` names its script.
         command: a shell command to run in place of a script.
         owner: the value of the owner's header; None: the default owner.
+        default_isolation: of an upload that names none.
     """
     asked = upload.resources
     return UploadRequest(
@@ -47,6 +53,8 @@ def upload_request(
         deploy=upload.deploy,
         register=upload.registers,
         take_traffic=upload.take_traffic,
+        isolation=Isolation(upload.isolation) if upload.isolation else default_isolation,
+        network=Network(upload.network) if upload.network else None,
         params=texts_of(upload.params),
         tags=upload.tags,
         sweep=_sweep(upload.sweep) if upload.sweep else None,

@@ -88,6 +88,8 @@ def job_view(details: JobDetails, now: datetime) -> JobView:
         deploy=spec.deploy,
         registers=spec.register,
         take_traffic=spec.take_traffic,
+        isolation=spec.isolation.value,
+        network=spec.network.value,
         phases=_phases(job, details.deployment, now),
         usage=_usage(job),
         logs=details.log_tail,

@@ -19,6 +19,7 @@ from raylift.api.models import (
 )
 from raylift.domain.identifiers import TAG_SCHEMA
 from raylift.domain.models.deployment import Deployment, DeploymentStatus
+from raylift.domain.models.files import digest_of
 from raylift.domain.quantities import parse_bytes
 from raylift.services.models.deployments import DeploymentChanges
 from raylift.services.models.lineage import Origins
@@ -82,6 +83,7 @@ def deployment_view(deployment: Deployment) -> DeploymentView:
         take_traffic=config.take_traffic,
         environment=dict.fromkeys(config.environment, MASK),
         route=route_path(deployment.model_name, deployment.version),
+        digest=None if deployment.files is None else digest_of(deployment.files),
         created_at=deployment.created_at,
         updated_at=deployment.updated_at,
         ready_at=deployment.ready_at,

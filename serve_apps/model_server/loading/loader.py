@@ -15,12 +15,13 @@ from typing import Any, Final
 import yaml
 
 from job_entrypoints.tracking.numerics import numerics
+from raylift.domain.models.files import NOT_AS_REGISTERED, difference
 from raylift.domain.models.replica import CANNOT_ANSWER
+from raylift.engines.model_files.digests import download
 from serve_apps.model_server.inputs.features import UnknownTable
 from serve_apps.model_server.inputs.schema import schema_of
 from serve_apps.model_server.inputs.signature import parse_signature
 from serve_apps.model_server.inputs.training_table import read_training_table
-from serve_apps.model_server.loading.artifacts import NotProxied, fetch
 from serve_apps.model_server.loading.examples import logged_example
 from serve_apps.model_server.loading.fast_path_check import accelerated
 from serve_apps.model_server.loading.input_kind import with_input_kind
@@ -37,8 +38,19 @@ _log = logging.getLogger(__name__)
 _SKLEARN: Final = "sklearn"
 
 
-def load_model(name: str, version: str, model_uri: str, mlflow_url: str) -> Model:
+class _Changed(Exception):
+    """The version's files are not those that were registered."""
+
+
+def load_model(name: str, version: str, model_uri: str, mlflow_url: str, registered: Mapping[str, str] | None = None) -> Model:
     """Download and load a model version, with its library if the replica supports it, else as a Python function.
+
+    Args:
+        name: Name of the model.
+        version: Its number.
+        model_uri: URI that MLflow resolves.
+        mlflow_url: MLflow's server.
+        registered: Digests of the version's files. Others are refused before any of them is opened. None: all are loaded.
 
     Raises:
         RuntimeError: It does not load; the message begins with the reason and says what to do.
@@ -49,7 +61,7 @@ def load_model(name: str, version: str, model_uri: str, mlflow_url: str) -> Mode
     # Some models read their files at prediction. The directory lives as long as they may.
     directory = tempfile.TemporaryDirectory(prefix="raylift-model-", ignore_cleanup_errors=True)
     try:
-        path = _download(model_uri, mlflow_url, Path(directory.name))
+        path = _checked_copy(model_uri, mlflow_url, Path(directory.name), registered)
         model = load_directory(name, version, path)
     except Exception as error:
         directory.cleanup()
@@ -65,17 +77,12 @@ def load_model(name: str, version: str, model_uri: str, mlflow_url: str) -> Mode
     return model
 
 
-def _download(model_uri: str, mlflow_url: str, directory: Path) -> Path:
-    try:
-        fetch(model_uri, mlflow_url, directory / "model")
-        return directory / "model"
-    except NotProxied as reason:
-        _log.info("MLflow's client downloads %s: %s", model_uri, reason)
-    import mlflow
-    import mlflow.artifacts
-
-    mlflow.set_tracking_uri(mlflow_url)
-    return Path(mlflow.artifacts.download_artifacts(artifact_uri=model_uri, dst_path=str(directory)))
+def _checked_copy(model_uri: str, mlflow_url: str, directory: Path, registered: Mapping[str, str] | None) -> Path:
+    """Make this process's own copy and compare it: what MLflow has may change between a check and its use."""
+    path, found = download(model_uri, mlflow_url, directory)
+    if registered is not None and (changes := difference(registered, found)) is not None:
+        raise _Changed(changes)
+    return path
 
 
 def load_directory(name: str, version: str, path: Path) -> Model:
@@ -180,6 +187,11 @@ def _reason(name: str, version: str, error: Exception) -> str:
         return str(error)
     if isinstance(error, UnknownTable):
         return f"No request can be built for the model, {CANNOT_ANSWER}. {error}"
+    if isinstance(error, _Changed):
+        return (
+            f"{name} version {version} is {NOT_AS_REGISTERED}: {error}. Register the model as a new version, "
+            "or restore its files in MLflow and PUT the deployment."
+        )
     message = " ".join(str(error).split())
     hint = ""
     if isinstance(error, ModuleNotFoundError):

@@ -22,6 +22,7 @@ from raylift.domain.models.deployment import Batching
 from raylift.domain.models.replica import ObserverConfig, ReplicaSpec
 from raylift.ingress.access_token import only_from_ingress
 from raylift.ray_internals.serve_replica import ServeQueue, keep_internal_server_on_loopback, set_code_version
+from serve_apps.model_server.ray.confinement_check import require_confinement
 from serve_apps.model_server.ray.environment_check import require_environment
 
 DEPLOYMENT_NAME: Final = "model"
@@ -50,7 +51,9 @@ class ModelReplica:
         worked_on_dir: str | None = None,
         counters_dir: str | None = None,
         environment: Mapping[str, str] = MappingProxyType({}),
+        files: Mapping[str, str] | None = None,
     ) -> None:
+        require_confinement()
         # Before the model's libraries are imported: they read their variables at import.
         os.environ.update(environment)  # noqa: TID251 - the process belongs to the model
         keep_internal_server_on_loopback()
@@ -65,7 +68,7 @@ class ModelReplica:
         _log_where_serve_does()
         # In a thread: Serve's control plane may use this loop, and loading may take a minute.
         observer = self._observer = Observer(model_name, version, ProcessKind.REPLICA, counters_dir)
-        model = await asyncio.to_thread(observer.loading, load_model, model_name, version, model_uri, mlflow_url)
+        model = await asyncio.to_thread(observer.loading, load_model, model_name, version, model_uri, mlflow_url, files)
         self._replica_app = await asyncio.to_thread(ReplicaApp, model, max_body_bytes, observer=observer)
         in_serve, in_app = ServeQueue(), self._replica_app
         observer.sample(lambda: in_serve.held() + in_app.queued())
@@ -126,6 +129,7 @@ def build(spec: ReplicaSpec) -> serve.Application:
         spec.worked_on_dir,
         spec.counters_dir,
         dict(spec.config.environment),
+        None if spec.files is None else dict(spec.files),
     )
 
 

@@ -16,7 +16,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
-from urllib.parse import quote
 
 from raylift.api.headers import PREDICTION_ID, raw
 from raylift.ingress.access_token import App, Receive, Scope, Send
@@ -28,6 +27,7 @@ from serve_apps.model_server.errors import ProcessesDied
 from serve_apps.model_server.server.http import send_response, version_header
 
 _MAX_CRASHES: Final = 2
+_FILE: Final = "in-flight"
 
 _HEADER: Final = raw(PREDICTION_ID)
 _ID_BYTES: Final = 16
@@ -103,11 +103,11 @@ def refuse_poison_requests(app: App, model_name: str, version: str, directory: s
         app: Answers for the version.
         model_name: Name of the model.
         version: Version of the model.
-        directory: Directory of the shared files; None: return ``app`` unchanged.
+        directory: Directory of the file that the version's processes on this machine share; None: return ``app`` unchanged.
     """
     if directory is None:
         return app
-    in_flight = InFlightRequests(Path(directory) / quote(f"{model_name}:{version}", safe=""))
+    in_flight = InFlightRequests(Path(directory) / _FILE)
     one_suspect = asyncio.Lock()
 
     async def guarded(scope: Scope, receive: Receive, send: Send) -> None:

@@ -68,7 +68,7 @@ def test_record_names_a_thread_that_outlives_the_script(start: Callable[..., Any
         "threading.Thread(target=time.sleep, args=(60,), name='gpu-watch').start()\nprint('last line', flush=True)",
         stop_grace_seconds=1.0,
     )
-    running.wait_until(lambda: (running.directory / "script.json").exists())
+    running.wait_until(lambda: (running.directory / "notes" / "script.json").exists())
     (running.directory / "stop").write_text("its time limit of 60 s is over")
     result = running.wait()
     assert result.progress["outcome"] == "stopped"

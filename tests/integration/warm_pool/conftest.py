@@ -10,11 +10,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import mlflow
 import pytest
 import pytest_asyncio
 
 from raylift.api.paths import version_route
 from raylift.domain.models.deployment import Deployment, DeploymentConfig, DeploymentStatus
+from raylift.engines.model_files.digests import file_digests
 from raylift.settings import PlatformSettings, ServingSettings
 from serve_apps.gateway.predictions.forwarder import Answer, Forwarder, NotReached
 from serve_apps.warm_pool.pool import WarmPool
@@ -61,6 +63,7 @@ class Warm:
 
 def deployment_of(name: str, **changes: Any) -> Deployment:
     config = changes.pop("config", DeploymentConfig())
+    changes.setdefault("files", file_digests(f"models:/{name}/1", mlflow.get_tracking_uri()))
     return Deployment(name, "1", f"models:/{name}/1", config, DeploymentStatus.SCALED_TO_ZERO, NOW, NOW, **changes)
 
 
@@ -86,13 +89,18 @@ PoolMaker = Callable[..., Any]
 
 
 @asynccontextmanager
-async def running_pool(state_dir: Path, mlflow_url: str, **serving: Any) -> AsyncIterator[Warm]:
+async def running_pool(
+    state_dir: Path, mlflow_url: str, *, session_dir: Path | None = None, **serving: Any
+) -> AsyncIterator[Warm]:
+    # Not confined by default: these models are in SQLite and folders of the tests.
+    serving.setdefault("isolation", "none")
     settings = PlatformSettings(
         state_dir=state_dir,
         database_url="sqlite://",
         mlflow_url=mlflow_url,
         ray_dashboard_url="http://ray.invalid",
         gateway_url="http://gateway.invalid",
+        session_dir=session_dir,
         serving=ServingSettings(**serving),
     )
     warm = Warm(state_dir)

@@ -236,7 +236,7 @@ async def test_newly_built_environment_is_used(registry: Registry, warm: Warm) -
 async def test_environment_with_other_base_packages_is_refused(warm: Warm) -> None:
     lock = ("numpy==1.0",)
     overlay(warm.state_dir / "environments", lock, "numpy", "raise RuntimeError('the wrong one')")
-    deployment = deployment_of("warm-numpy", environment_lock=lock)
+    deployment = deployment_of("warm-numpy", environment_lock=lock, files={})
     with pytest.raises(NoWarmProcess, match="numpy"):
         await warm.pid(deployment)
     assert not warm.pool.can_answer(deployment)

@@ -14,7 +14,13 @@ import pytest
 from raylift.domain.models import counters
 from raylift.domain.models.counters import NAMES, ErrorKind, ProcessKind, ProtocolName, VersionCounts
 from raylift.engines.metrics import counter_files
-from raylift.engines.metrics.counter_files import CounterFile, merge_dead, read_counts, remove_totals
+from raylift.engines.metrics.counter_files import (
+    CounterFile,
+    counters_directory,
+    merge_dead,
+    read_counts,
+    remove_totals,
+)
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 REQUESTS = counters.requests_of(ProtocolName.RAYLIFT)
@@ -50,11 +56,11 @@ def test_dead_process_keeps_its_counts_and_loses_its_gauges(tmp_path: Path) -> N
     seen = one(tmp_path)
     assert (seen.requests, seen.processes(ProcessKind.REPLICA), seen.now(counters.NOW_MEMORY_BYTES)) == (5, 1, 100)
     assert merge_dead(tmp_path) == 1
-    assert (one(tmp_path).requests, len(list(tmp_path.glob("*.live")))) == (5, 1)
+    assert (one(tmp_path).requests, len(list(tmp_path.glob("*/*.live")))) == (5, 1)
     alive.close()
     assert merge_dead(tmp_path) == 1
     assert merge_dead(tmp_path) == 0
-    assert (one(tmp_path).requests, list(tmp_path.glob("*.live"))) == (5, [])
+    assert (one(tmp_path).requests, list(tmp_path.glob("*/*.live"))) == (5, [])
 
 
 def test_open_requests_of_a_dead_process_are_errors(tmp_path: Path) -> None:
@@ -91,9 +97,9 @@ def test_interrupted_fold_counts_nothing_twice(tmp_path: Path, monkeypatch: pyte
         broken.setattr(Path, "unlink", refuse)
         with pytest.raises(KeyboardInterrupt):
             merge_dead(tmp_path)
-    assert (one(tmp_path).requests, len(list(tmp_path.glob("*.live")))) == (3, 1)
+    assert (one(tmp_path).requests, len(list(tmp_path.glob("*/*.live")))) == (3, 1)
     merge_dead(tmp_path)
-    assert (one(tmp_path).requests, len(list(tmp_path.glob("*.live")))) == (3, 0)
+    assert (one(tmp_path).requests, len(list(tmp_path.glob("*/*.live")))) == (3, 0)
 
 
 def test_reader_during_a_fold_counts_nothing_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -142,3 +148,32 @@ def test_counts_of_deleted_versions_are_removed_later(tmp_path: Path) -> None:
 def test_missing_directory_has_no_counts(tmp_path: Path) -> None:
     assert read_counts(tmp_path / "none") == []
     assert merge_dead(tmp_path / "none") == 0
+
+
+def test_process_of_a_version_cannot_count_for_another(tmp_path: Path) -> None:
+    honest, hostile = process(tmp_path, 3), process(tmp_path, 2, version="2")
+    (own,), (others,) = (list(tmp_path.glob(f"{directory.name}/*.live")) for directory in _directories(tmp_path))
+    forged = own.read_bytes().replace(b'"version": "2"', b'"version": "1"')
+    own.with_name(f"{own.parent.name}.forged.live").write_bytes(forged)
+    own.with_name(others.name).write_bytes(others.read_bytes())
+    own.with_name(f"{own.parent.name}.linked.live").symlink_to(others)
+    assert {counts.version: counts.requests for counts in read_counts(tmp_path)} == {"1": 3, "2": 2}
+    honest.close()
+    hostile.close()
+    merge_dead(tmp_path)
+    assert {counts.version: counts.requests for counts in read_counts(tmp_path)} == {"1": 3, "2": 2}
+
+
+def _directories(root: Path) -> list[Path]:
+    """Directories of version 2 and of version 1."""
+    return [counters_directory(root, "m/odd name", version) for version in ("2", "1")]
+
+
+def test_counts_of_an_older_release_are_kept(tmp_path: Path) -> None:
+    file = process(tmp_path, 3)
+    (path,) = tmp_path.glob("*/*.live")
+    path.rename(tmp_path / path.name)
+    file.close()
+    assert one(tmp_path).requests == 3
+    assert merge_dead(tmp_path) == 1
+    assert one(tmp_path).requests == 3

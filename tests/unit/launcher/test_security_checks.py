@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import subprocess
-from pathlib import Path
-
 import pytest
 
+from job_entrypoints.sandbox.machine import abi_version, mechanisms
 from raylift.launcher import security_checks
 from raylift.launcher.findings import Level
 from raylift.launcher.run.config import load_config
-from raylift.launcher.security_checks import landlock_version, security_findings
+from raylift.launcher.security_checks import security_findings
 
 
 def levels(*, euid: int = 1000, host: str = "127.0.0.1") -> dict[str, Level]:
     return {finding.name: finding.level for finding in security_findings(load_config(), host=host, euid=euid)}
 
 
-def test_root_and_open_addresses_are_warned_of() -> None:
+def test_root_and_open_addresses_are_warned_of(monkeypatch: pytest.MonkeyPatch) -> None:
     assert levels()["user"] is levels()["address"] is Level.OK
+    monkeypatch.setattr(security_checks, "mechanisms", lambda _: ["landlock"])
     assert levels(euid=0)["user"] is Level.WARN
     assert levels(host="0.0.0.0")["address"] is Level.WARN
     found = security_findings(load_config(), host="0.0.0.0", euid=0)
@@ -26,27 +25,29 @@ def test_root_and_open_addresses_are_warned_of() -> None:
 
 
 @pytest.mark.parametrize(
-    ("landlock", "bubblewrap", "level", "says"),
+    ("held", "version", "level", "says"),
     [
-        (4, "/usr/bin/bwrap", Level.OK, "Landlock 4 and bubblewrap"),
-        (4, None, Level.OK, "Landlock 4, no bubblewrap"),
-        (0, "/usr/bin/bwrap", Level.OK, "bubblewrap, no Landlock"),
-        (0, None, Level.WARN, "no Landlock, no bubblewrap"),
+        (["landlock", "uid"], 7, Level.OK, "landlock, uid (Landlock 7)"),
+        (["landlock"], 5, Level.WARN, "Landlock 5; landlock"),
+        (["no_new_privs", "seccomp"], 0, Level.WARN, "no Landlock; no_new_privs, seccomp"),
     ],
 )
 def test_missing_sandboxes_are_named(
-    monkeypatch: pytest.MonkeyPatch, landlock: int, bubblewrap: str | None, level: Level, says: str
+    monkeypatch: pytest.MonkeyPatch, held: list[str], version: int, level: Level, says: str
 ) -> None:
-    monkeypatch.setattr(security_checks, "landlock_version", lambda: landlock)
-    monkeypatch.setattr(security_checks.shutil, "which", lambda _: bubblewrap)
+    monkeypatch.setattr(security_checks, "mechanisms", lambda _: held)
+    monkeypatch.setattr(security_checks, "abi_version", lambda: version)
     found = next(finding for finding in security_findings(load_config(), host="::1", euid=1) if finding.name == "sandbox")
     assert (found.level, found.detail) == (level, says)
 
 
-def test_landlock_is_asked_of_the_running_kernel() -> None:
-    modules = Path("/sys/kernel/security/lsm")
-    if modules.exists():
-        assert (landlock_version() > 0) == ("landlock" in modules.read_text(encoding="ascii"))
-    else:
-        release = subprocess.run(["uname", "-r"], capture_output=True, text=True, check=True).stdout
-        assert landlock_version() == 0 or tuple(map(int, release.split(".")[:2])) >= (5, 13)
+def test_sandbox_that_is_off_is_warned_of() -> None:
+    config = load_config(overrides={"jobs": {"isolation": "none"}})
+    found = next(finding for finding in security_findings(config, host="::1", euid=1) if finding.name == "sandbox")
+    assert found.level is Level.WARN
+
+
+def test_mechanisms_are_tried_on_the_running_kernel() -> None:
+    held = mechanisms(1_900_000_000)
+    assert "no_new_privs" in held
+    assert ("landlock" in held) == (abi_version() > 0)

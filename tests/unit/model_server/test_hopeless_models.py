@@ -26,7 +26,7 @@ def test_model_without_a_possible_request_is_marked(
     def fails(name: str, version: str, path: Path) -> None:
         raise error
 
-    monkeypatch.setattr(loader, "_download", lambda *_: Path("nowhere"))
+    monkeypatch.setattr(loader, "download", lambda *_: (Path("nowhere"), {}))
     monkeypatch.setattr(loader, "load_directory", fails)
     with pytest.raises(RuntimeError) as caught:
         loader.load_model("m", "1", "models:/m/1", "http://mlflow.test")

@@ -28,7 +28,7 @@ with InFlightRequests(Path(sys.argv[1])).recorded(sys.argv[2].encode()[:16]):
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    return tmp_path / "m%3A1"
+    return tmp_path / "in-flight"
 
 
 @pytest.fixture

@@ -64,6 +64,8 @@ def test_first_step_of_ray_has_our_arguments() -> None:
     text = own.read_text(encoding="utf-8")
     for option in (setup_worker._CONTEXT, setup_worker._LANGUAGE):
         assert f'"{option.rstrip("=")}"' in text
+    for option in (setup_worker._TEMP_DIR, setup_worker._SESSION):
+        assert f'f"{option}{{' in source(services.start_raylet)
 
 
 def test_internal_server_is_opened_by_a_replaceable_function() -> None:

@@ -63,6 +63,9 @@ class Mlflow:
 
     def tag_version(self, *_: object) -> None: ...
 
+    def file_digests(self, model_uri: str) -> dict[str, str]:
+        return {"MLmodel": model_uri}
+
     def _fail(self, at: str) -> None:
         if at in self.fail_at:
             raise self.fail_at[at]

@@ -107,7 +107,9 @@ class Bench:
         self.schema_tags = SchemaTags()
         self.seconds = 0.0
         monotonic = lambda: self.seconds  # noqa: E731
-        executor = DeploymentExecutor(self.store, cast("Any", self.serve), unused, cast("Any", self.schema_tags), lambda: NOW)
+        executor = DeploymentExecutor(
+            self.store, cast("Any", self.serve), unused, unused, cast("Any", self.schema_tags), lambda: NOW
+        )
         self.threads = TaskThreads()
         tasks = self.threads.runner(monotonic)
         self.view, ray_view, placement = StoreView(self.store), RayView(cast("Any", NoRay()), time.monotonic), Placement()
@@ -204,7 +206,7 @@ def test_small_job_starts_behind_many_large_ones(bench: Bench) -> None:
 
 def test_written_jobs_cause_no_call_to_ray_serve(bench: Bench) -> None:
     config = DeploymentConfig(min_replicas=1)
-    bench.store.deployments.ensure("churn", "1", model_uri="models:/churn/1", config=config, now=NOW)
+    bench.store.deployments.ensure("churn", "1", model_uri="models:/churn/1", config=config, now=NOW, files={})
     (row,) = bench.store.deployments.list()
     bench.store.deployments.observe(
         bench.lease, row, now=NOW, status=DeploymentStatus.STARTING, replicas=0, message=None, applied_generation=row.generation

@@ -43,7 +43,7 @@ def test_counts_are_kept_while_the_version_is_deployed(tmp_path: Path) -> None:
     for version in ("1", "2"):
         CounterFile(tmp_path / "counters", "m", version, ProcessKind.WARM, started_at=NOW).close()
     look(tmp_path, store)
-    assert not list((tmp_path / "counters").glob("*.live"))
+    assert not list((tmp_path / "counters").glob("*/*.live"))
     assert len(read_counts(tmp_path / "counters")) == 2
     look(tmp_path, store, timedelta(days=2))
     assert [counts.version for counts in read_counts(tmp_path / "counters")] == ["1"]

@@ -10,11 +10,20 @@ from raylift.domain.models.deployment import (
     DeploymentConfig,
     DeploymentStatus,
 )
-from raylift.supervisor.deployments.plan import Delete, Deploy, DeploymentAction, LoadCheck, Observe, plan_deployments
+from raylift.supervisor.deployments.plan import (
+    Delete,
+    Deploy,
+    DeploymentAction,
+    LoadCheck,
+    Observe,
+    RecordFiles,
+    plan_deployments,
+)
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 KEY = ("churn", "1")
-REGISTERED = Deployment("churn", "1", "models:/churn/1", DeploymentConfig(), DeploymentStatus.PENDING, NOW, NOW)
+FILES = {"MLmodel": "5e"}
+REGISTERED = Deployment("churn", "1", "models:/churn/1", DeploymentConfig(), DeploymentStatus.PENDING, NOW, NOW, files=FILES)
 """Registered without a job: no client waits for it."""
 PENDING = replace(REGISTERED, demanded_at=NOW)
 STARTING = replace(PENDING, status=DeploymentStatus.STARTING, applied_generation=1)
@@ -47,6 +56,16 @@ def test_requested_version_is_deployed_with_a_load_check() -> None:
     assert plan(PENDING, None) == [Deploy(PENDING, load_check=True)]
     # Also when the supervisor was away for long.
     assert plan(PENDING, None, LATER) == [Deploy(PENDING, load_check=True)]
+
+
+def test_nothing_is_loaded_before_the_files_are_recorded() -> None:
+    for row in (PENDING, READY, SCALED_TO_ZERO, REGISTERED):
+        unknown = replace(row, files=None)
+        assert plan(unknown, None) == [RecordFiles(unknown)]
+    # Unreadable files were reported; only a change makes the supervisor read them again.
+    given_up = replace(PENDING, files=None, status=DeploymentStatus.UNHEALTHY, applied_generation=1)
+    assert plan(given_up, None) == []
+    assert plan(replace(given_up, generation=2), None) == [RecordFiles(replace(given_up, generation=2))]
 
 
 def test_a_version_that_nobody_waits_for_is_proven_without_an_application() -> None:

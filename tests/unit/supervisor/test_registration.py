@@ -12,6 +12,7 @@ from raylift.domain.identifiers import TAG_REQUIREMENTS
 from raylift.domain.job import Job, JobState
 from raylift.domain.models.version import LoggedModel, ModelVersion, TrackedRun
 from raylift.domain.script_notes import ScriptNotes
+from raylift.engines.mlflow_engine.client import MlflowRefused
 from raylift.supervisor.jobs.registration import (
     NoModelLogged,
     choose_version,
@@ -63,6 +64,7 @@ class Tracking:
         self.runs, self.models = runs, models
         self.added: list[tuple[str, dict[str, float]]] = []
         self.versions_made: list[ModelVersion] = []
+        self.unreadable: MlflowRefused | None = None
 
     def runs_of_job(self, _: str) -> list[TrackedRun]:
         return self.runs
@@ -84,6 +86,11 @@ class Tracking:
         return self.versions_made[-1]
 
     def tag_version(self, *_: object) -> None: ...
+
+    def file_digests(self, model_uri: str) -> dict[str, str]:
+        if self.unreadable is not None:
+            raise self.unreadable
+        return {"MLmodel": model_uri}
 
 
 def test_metrics_logged_outside_of_runs_are_shown_with_the_model(make_job: Make) -> None:
@@ -117,3 +124,12 @@ def test_model_chosen_by_the_upload_is_registered(make_job: Make) -> None:
     assert mlflow.versions_made[-1].source == "models:/m-PCA"
     with pytest.raises(NoModelLogged, match="'Lasso'"):
         register_model(replace(job, spec=replace(job.spec, register="Lasso")), Tracking([], models), Tracking([], models))  # type: ignore[arg-type]
+
+
+def test_registration_returns_the_digests_of_the_version(make_job: Make) -> None:
+    mlflow: Any = Tracking([TrackedRun("run", "1", NOW)], [LoggedModel("m-1", "model", "run", NOW, "models:/m-1", ("SVC",))])
+    assert register(make_job(JobState.REGISTRATION), mlflow, mlflow).files == {"MLmodel": "models:/churn/1"}
+    # The deployment reports it; the job has done its part.
+    mlflow.unreadable = MlflowRefused("no bucket", error_code="INTERNAL_ERROR")
+    made = register(make_job(JobState.REGISTRATION), mlflow, mlflow)
+    assert (made.version is not None, made.files) == (True, None)

@@ -13,7 +13,7 @@ from raylift.cli.exits import wrong_usage
 from raylift.cli.jobs.diff import print_diff
 from raylift.cli.jobs.following import detaching, print_lines, say_outcome
 from raylift.cli.jobs.train import announce
-from raylift.cli.options import CursorOption, LimitOption, ParamOption, assignments
+from raylift.cli.options import CursorOption, IsolationOption, LimitOption, NetworkOption, ParamOption, assignments
 from raylift.cli.printing import age, cell, echo, pairs, print_facts, print_json, print_table, say, say_next_page
 from raylift.cli.session import Session, command
 from raylift.client.jobs.progress import downloaded
@@ -122,6 +122,8 @@ def rerun(
     param: ParamOption = None,
     cpus: Annotated[float | None, typer.Option(help="Logical CPUs, fractions allowed.")] = None,
     memory: Annotated[str | None, typer.Option(help="Memory limit, e.g. 512MiB.")] = None,
+    isolation: IsolationOption = None,
+    network: NetworkOption = None,
     no_deploy: Annotated[bool, typer.Option("--no-deploy", help="Register the version without deploying it.")] = False,
     take_traffic: Annotated[
         bool, typer.Option("--take-traffic", help="Let the new version answer requests that name only the model.")
@@ -140,6 +142,8 @@ def rerun(
         memory=memory,
         deploy=False if no_deploy else None,
         take_traffic=take_traffic,
+        isolation=isolation,
+        network=network,
     )
     announce(session, job)
 

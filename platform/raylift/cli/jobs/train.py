@@ -22,6 +22,8 @@ from raylift.cli.jobs.sweep_options import (
 )
 from raylift.cli.jobs.sweep_table import announce_sweep, follow_sweep
 from raylift.cli.options import (
+    IsolationOption,
+    NetworkOption,
     ParamOption,
     RequirementsFileOption,
     RequirementsOption,
@@ -85,6 +87,8 @@ def train(
             "--no-take-traffic", help="Requests that name only the model stay with the version that answers them now."
         ),
     ] = False,
+    isolation: IsolationOption = None,
+    network: NetworkOption = None,
     param: ParamOption = None,
     sweep: SweepOption = None,
     sweep_as: SweepAsOption = SweepPassing.ENVIRONMENT,
@@ -132,6 +136,8 @@ def train(
             deploy=not no_deploy,
             register=register,
             take_traffic=not no_take_traffic,
+            isolation=isolation,
+            network=network,
             params=assignments(param, "--param"),
             tags=assignments(tag, "--tag"),
             idempotency_key=idempotency_key,

@@ -206,6 +206,8 @@ class Job:
         gpus: float | None = None,
         deploy: bool | None = None,
         take_traffic: bool = False,
+        isolation: Literal["sandbox", "cluster"] | None = None,
+        network: Literal["full", "mlflow-only", "none"] | None = None,
     ) -> Job:
         """Run the same script or project again in the same locked environment, and return the new job.
 
@@ -221,6 +223,8 @@ class Job:
             deploy: Deploy the registered version.
             take_traffic: True lets the new version answer requests that name only the model. False: another version that
                 answers them now continues.
+            isolation: "sandbox" or "cluster".
+            network: Network of a sandboxed script.
         """
         resources = {"cpus": cpus, "memory": memory, "gpus": gpus}
         body: dict[str, Any] = {
@@ -230,6 +234,8 @@ class Job:
             "resources": {name: value for name, value in resources.items() if value is not None},
             "deploy": deploy,
             "take_traffic": take_traffic or None,
+            "isolation": isolation,
+            "network": network,
         }
         changes = {name: value for name, value in body.items() if value is not None and value != {}}
         return accepted(self._connection, self._connection.json("POST", paths.job(self._job_id, "rerun"), json=changes or None))

@@ -32,6 +32,8 @@ class TrainOptions(TypedDict, total=False):
     deploy: bool
     register: str | None
     take_traffic: bool
+    isolation: Literal["sandbox", "cluster"] | None
+    network: Literal["full", "mlflow-only", "none"] | None
     params: Mapping[str, str | float] | None
     tags: Mapping[str, str] | None
     idempotency_key: str | None

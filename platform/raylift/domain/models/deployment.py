@@ -119,6 +119,8 @@ class Deployment:
     ready_at: datetime | None = None
     """Time of the first READY status."""
     tags: dict[str, str] = field(default_factory=dict[str, str])
+    files: dict[str, str] | None = field(default=None, repr=False)
+    """path → SHA-256 of the version's files as they were registered. None: not recorded yet, so nothing of it is loaded."""
     demanded_at: datetime | None = None
     """Time of the last request for replicas of its own: by a deployment, or by continuing predictions."""
 

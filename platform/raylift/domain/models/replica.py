@@ -14,6 +14,16 @@ LACKS_PLUGIN: Final = "Ray on this node does not have Raylift's plugin"
 """Part of the error of a replica that runs without its version's packages."""
 
 
+CONFINEMENT: Final = "RAYLIFT_CONFINEMENT"
+"""Variable of a replica's runtime_env: its ``Confinement``, read before the process starts (ray_internals/setup_worker.py)."""
+CONFINED_BY: Final = "RAYLIFT_CONFINED_BY"
+"""Variable of a replica's process: what holds."""
+NOT_CONFINED: Final = "RAYLIFT_NOT_CONFINED"
+"""Variable of a replica's process that could not be confined: the reason."""
+CANNOT_CONFINE: Final = "The model was not loaded, because its process cannot be confined"
+"""Beginning of the error of a version whose processes have to be confined and cannot be. A restart does not help."""
+
+
 @dataclass(frozen=True, slots=True)
 class PayloadFiles:
     """Directory of payload logs, and the limits after which a file is written."""
@@ -51,6 +61,21 @@ class ObserverConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class Confinement:
+    """Arguments of ``job_entrypoints.sandbox.servers.confine``, as JSON values."""
+
+    protected: list[str]
+    """Directories of the platform."""
+    read: list[str] = field(default_factory=list[str])
+    write: list[str] = field(default_factory=list[str])
+    """Directories; made if they are missing."""
+    required: bool = False
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
 class ReplicaSpec:
     """Input of :func:`serve_apps.model_server.ray.app.build`."""
 
@@ -60,6 +85,8 @@ class ReplicaSpec:
     """``models:/name/version``, or another URI that MLflow loads."""
     mlflow_url: str
     config: DeploymentConfig = field(default_factory=DeploymentConfig)
+    files: Mapping[str, str] | None = None
+    """Digests of its files (models/files.py). None: they are not checked."""
     initial_replicas: int | None = None
     """Replicas at the first deployment; None: ``min_replicas``. 1 checks that a version loads before it scales to zero."""
     upscale_delay_seconds: float = 3.0

@@ -13,23 +13,24 @@ import subprocess
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from job_entrypoints.contract import (
     ATTEMPT_FILE,
     ORIGIN_RAY,
     OUTPUT_FILE,
     PROGRESS_FILE,
+    SANDBOX,
     SOURCE_FOLDER,
     STOP_FILE,
     TEMPORARY_FOLDER,
     WORK_FOLDER,
 )
-from raylift.domain.job import Job
+from raylift.domain.job import Isolation, Job, JobSpec
 from raylift.domain.project import unpack
 from raylift.engines.attempts.progress import Progress, read_progress
 from raylift.engines.attempts.untrusted_file import read_plain
-from raylift.settings import JobSettings
+from raylift.settings import JobSettings, PlatformSettings
 
 if TYPE_CHECKING:
     from job_entrypoints.contract import AttemptRecord
@@ -56,6 +57,7 @@ class AttemptDirectory:
         project: bytes | None = None,
         run_tags: Mapping[str, str] | None = None,
         in_overlay: bool = False,
+        platform: PlatformSettings | None = None,
     ) -> None:
         """Write the wrapper's instructions and the script. Safe to repeat until the attempt has started.
 
@@ -66,7 +68,8 @@ class AttemptDirectory:
             settings: Limits of jobs.
             project: Archive of the job's project. It becomes the working directory, and the script runs from there.
             run_tags: Tags of the job's runs besides its own.
-            in_overlay: Ray starts the wrapper in the job's overlay. The wrapper refuses to run the script elsewhere.
+            in_overlay: the node has the job's overlay. The wrapper refuses to run the script elsewhere.
+            platform: Folders and ports that a sandboxed script cannot reach. None: there is no sandbox.
         """
         source = self.path / SOURCE_FOLDER
         source.mkdir(parents=True, exist_ok=True)
@@ -82,6 +85,8 @@ class AttemptDirectory:
         record["python_path"] = [str(self.path / WORK_FOLDER / folder) for folder in job.spec.python_path]
         record["tags"] |= dict(run_tags or {})
         record["in_overlay"] = in_overlay
+        if platform is not None and is_sandboxed(job.spec, settings):
+            record |= _sandbox_record(job.spec, platform)
         if project is not None and job.spec.entrypoint is not None:
             record["script_path"] = str(self.path / WORK_FOLDER / job.spec.entrypoint)
         self._write_record(record)
@@ -207,6 +212,28 @@ def _remove_tree(path: Path) -> None:
             subprocess.run(command, check=False, capture_output=True)
     if path.exists():
         log.warning("%s cannot be removed completely", path)
+
+
+def is_sandboxed(spec: JobSpec, settings: JobSettings) -> bool:
+    """Return True where the wrapper has to confine the job's script."""
+    return spec.isolation is Isolation.SANDBOX and settings.isolation != "none"
+
+
+def _sandbox_record(spec: JobSpec, platform: PlatformSettings) -> AttemptRecord:
+    settings = platform.jobs
+    return cast(
+        "AttemptRecord",
+        {
+            "isolation": SANDBOX,
+            "isolation_required": settings.isolation == "required",
+            "network": spec.network.value,
+            "readable_paths": [str(path) for path in settings.readable_paths],
+            "writable_paths": [str(path) for path in settings.writable_paths],
+            "protected_paths": [str(path) for path in platform.protected_paths],
+            "refused_ports": platform.refused_ports,
+            "job_users": [settings.first_user, settings.users],
+        },
+    )
 
 
 def _attempt_record(job: Job, submission_id: str, mlflow_url: str, settings: JobSettings) -> AttemptRecord:

@@ -93,6 +93,7 @@ class _Used(_Record):
     wall_seconds: _Amount = 0.0
     memory_enforced_by: Literal["cgroup", "watchdog"] | None = None
     cpu_enforced_by: Literal["cgroup", "affinity"] | None = None
+    isolated_by: tuple[Annotated[str, Field(max_length=40)], ...] = Field(default=(), max_length=16)
 
 
 class _Started(_Record):

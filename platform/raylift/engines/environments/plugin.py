@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
+from job_entrypoints.contract import INSTANCE_VARIABLE, OVERLAY_VARIABLE
+from job_entrypoints.sandbox.port_server import serve_rules
 from raylift.engines.environments.inventory import make_room_after_build
 from raylift.engines.environments.overlays.overlay import (
     ensure_overlay,
@@ -27,6 +29,8 @@ class EnvironmentPlugin(RuntimeEnvPlugin):
 
     def __init__(self) -> None:
         self._clearing: set[asyncio.Task[None]] = set()
+        # This agent lives as long as the node, so it keeps the sandbox's rules of ports for all jobs.
+        serve_rules(os.environ.get(INSTANCE_VARIABLE, ""))
 
     @staticmethod
     def validate(runtime_env_dict: Mapping[str, Any]) -> None:
@@ -56,8 +60,11 @@ class EnvironmentPlugin(RuntimeEnvPlugin):
     def modify_context(
         self, uris: list[str], runtime_env: Mapping[str, Any], context: RuntimeEnvContext, logger: logging.Logger
     ) -> None:
-        """Start the worker with the overlay's Python, and put its ``bin`` first on PATH."""
+        """Start the worker with the overlay's Python, and put its ``bin`` first on PATH; or only name the overlay."""
         directory = overlay_directory(*_config(runtime_env)[:2])
+        if runtime_env[PLUGIN_NAME].get("starts_workers") is False:
+            context.env_vars[OVERLAY_VARIABLE] = str(directory)
+            return
         context.py_executable = str(overlay_python(directory))
         path = context.env_vars.get("PATH", os.environ.get("PATH", os.defpath))
         context.env_vars["PATH"] = f"{directory / 'bin'}{os.pathsep}{path}"

@@ -25,7 +25,12 @@ PLUGINS_VALUE: Final = json.dumps([{"class": "raylift.engines.environments.plugi
 
 
 def runtime_env_for(
-    lock: Sequence[str], root: Path | str, *, mechanism: str = OVERLAY, max_bytes: int | None = None
+    lock: Sequence[str],
+    root: Path | str,
+    *,
+    mechanism: str = OVERLAY,
+    max_bytes: int | None = None,
+    starts_workers: bool = True,
 ) -> dict[str, Any]:
     """Return the part of a runtime_env that runs a job, an actor or a replica in the environment of ``lock``.
 
@@ -34,6 +39,8 @@ def runtime_env_for(
         root: directory of all overlays.
         mechanism: OVERLAY, or RAY_UV for a cluster whose nodes do not have the plugin.
         max_bytes: limit of all overlays, beyond which the least recently used are removed. None: unlimited.
+        starts_workers: False builds the overlay, but starts Ray's worker in the base: packages of an overlay may run code when
+            an interpreter starts. RAYLIFT_OVERLAY then names the overlay.
     """
     if not lock:
         return {}
@@ -43,4 +50,5 @@ def runtime_env_for(
         # The lock is complete, hence --no-deps. The option also replaces Ray's own --no-cache.
         return {"uv": {"packages": pins, "uv_pip_install_options": ["--no-deps"]}}
     limit = {} if max_bytes is None else {"max_bytes": max_bytes}
-    return {PLUGIN_NAME: {"lock": pins, "root": str(root), **limit}}
+    worker = {} if starts_workers else {"starts_workers": False}
+    return {PLUGIN_NAME: {"lock": pins, "root": str(root), **limit, **worker}}

@@ -4,6 +4,8 @@ A file has a line of JSON, which names its process and the counters, and then th
 memory: an increment needs no system call, and the counts survive the process. The process holds a lock on the file until it
 ends. The supervisor adds the files of dead processes to a file of totals for each version, and removes them. Readers need no
 lock.
+
+Each version has a directory of its own for its processes, which run code of others and may write nowhere else.
 """
 
 from __future__ import annotations
@@ -51,7 +53,8 @@ class CounterFile:
             "pid": os.getpid(),
             "names": NAMES,
         }
-        directory.mkdir(parents=True, exist_ok=True)
+        directory = counters_directory(directory, model_name, version)
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         name = f"{_key(model_name, version)}.{uuid.uuid4().hex}"
         line = _line(header)
         size = len(line) + _ITEM * len(NAMES)
@@ -81,10 +84,15 @@ class CounterFile:
         os.close(self._descriptor)
 
 
+def counters_directory(root: Path, model_name: str, version: str) -> Path:
+    """Directory of the files of a version's processes."""
+    return root / _key(model_name, version)
+
+
 def read_counts(directory: Path, version: tuple[str, str] | None = None) -> list[VersionCounts]:
     """Read the counts of every version, or of one (model name, version)."""
     pattern = _key(*version) + "." if version else ""
-    found = [path for path in _files(directory, _LIVE) if path.name.startswith(pattern)]
+    found = [path for path in _live_files(directory) if path.name.startswith(pattern)]
     live = {path.name: counts for path in found if (counts := _read_live(path)) is not None}
     # Totals come last: a file that is removed during this read is in them.
     totals = [totals for path in _files(directory, _TOTALS) if path.name.startswith(pattern) and (totals := _read_totals(path))]
@@ -103,7 +111,7 @@ def merge_dead(directory: Path) -> int:
         if not is_locked:
             return 0
         dead: dict[str, list[Path]] = defaultdict(list)
-        for path in _files(directory, _LIVE):
+        for path in _live_files(directory):
             if not _is_locked(path):
                 dead[path.name.partition(".")[0]].append(path)
         for key, paths in dead.items():
@@ -173,6 +181,8 @@ def _read_totals(path: Path) -> _Totals | None:
 def _counts(path: Path, content: bytes, *, is_alive: bool) -> ProcessCounts | None:
     try:
         header = _header(content)
+        if not path.name.startswith(_key(header["model_name"], header["version"])):
+            raise ValueError("it names another version")  # noqa: TRY301 - handled as any other wrong content
         values = array(_DOUBLE, content[content.index(b"\n") + 1 :])
         counts = dict(zip(header["names"], values, strict=True))
         started_at = datetime.fromisoformat(header["started_at"]).astimezone(UTC)
@@ -196,6 +206,14 @@ def _line(header: Mapping[str, Any]) -> bytes:
 
 def _files(directory: Path, suffix: str) -> Iterator[Path]:
     return iter(sorted(directory.glob(f"*{suffix}")))
+
+
+def _live_files(directory: Path) -> Iterator[Path]:
+    """Files of processes; those of older releases are not in a directory of their version. A link is no file of ours."""
+    for path in sorted([*directory.glob(f"*{_LIVE}"), *directory.glob(f"*/*{_LIVE}")]):
+        is_of_version = path.parent == directory or path.name.startswith(f"{path.parent.name}.")
+        if is_of_version and not path.is_symlink():
+            yield path
 
 
 def _is_locked(path: Path) -> bool:

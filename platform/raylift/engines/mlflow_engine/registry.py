@@ -9,7 +9,7 @@ from typing import Any
 from mlflow import MlflowClient
 
 from job_entrypoints.contract import TAG_JOB_ID
-from raylift.domain.errors import EngineUnavailable, ModelNotFound, VersionNotFound
+from raylift.domain.errors import EngineUnavailable, ModelNotFound, PlatformError, VersionNotFound
 from raylift.domain.models.version import LoggedModel, ModelVersion, RegisteredModel
 from raylift.engines.mlflow_engine.client import (
     ABSENT,
@@ -22,6 +22,7 @@ from raylift.engines.mlflow_engine.client import (
     moment,
     quoted,
 )
+from raylift.engines.model_files.digests import file_digests
 
 
 class Registry:
@@ -33,6 +34,7 @@ class Registry:
 
     def __init__(self, mlflow_url: str) -> None:
         self._client: MlflowClient = connect(mlflow_url)
+        self._mlflow_url = mlflow_url
 
     def models(self) -> list[RegisteredModel]:
         """All registered models, by name."""
@@ -137,6 +139,22 @@ class Registry:
             for key, value in tags.items():
                 if version.tags.get(key) != value:
                     self._client.set_model_version_tag(version.name, version.version, key, value)
+
+    def file_digests(self, model_uri: str) -> dict[str, str]:
+        """Return path → SHA-256 of a version's files, in hexadecimal. Reads all of them.
+
+        Raises:
+            MlflowRefused: they cannot be read; the message says why.
+        """
+        try:
+            with mlflow_errors():
+                return file_digests(model_uri, self._mlflow_url)
+        except PlatformError:
+            raise
+        except Exception as error:  # Artifact stores have errors of their own libraries.
+            raise MlflowRefused(
+                f"The files of {model_uri} cannot be read. {type(error).__name__}: {error}", error_code="INTERNAL_ERROR"
+            ) from error
 
     def ping(self) -> None:
         """Raise EngineUnavailable if the registry does not answer."""

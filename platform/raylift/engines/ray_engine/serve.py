@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 import time
@@ -18,10 +19,12 @@ from raylift.api.paths import version_route
 from raylift.domain.errors import EngineUnavailable
 from raylift.domain.identifiers import application_name, version_of_application
 from raylift.domain.models.deployment import READ_AT_START, ApplicationSnapshot, ApplicationState, Deployment
-from raylift.domain.models.replica import CANNOT_ANSWER, LACKS_PLUGIN, ReplicaSpec
+from raylift.domain.models.files import NOT_AS_REGISTERED
+from raylift.domain.models.replica import CANNOT_ANSWER, CANNOT_CONFINE, CONFINEMENT, LACKS_PLUGIN, ReplicaSpec
 from raylift.engines.environments import RAY_UV, build_failure_in, runtime_env_for
 from raylift.engines.metrics.observing import observer_config
 from raylift.engines.mlflow_engine.client import CLIENT_ENVIRONMENT
+from raylift.engines.model_confinement import confinement_of
 from raylift.engines.ray_engine.crash_loops import CrashLoops
 from raylift.settings import PlatformSettings
 
@@ -98,10 +101,13 @@ class RayServe:
         return self._crash_loops.judged(seen, time.monotonic())
 
     def _replica_spec(self, deployment: Deployment, *, load_check: bool) -> ReplicaSpec:
-        config, serving = deployment.config, self._settings.serving
+        config, serving, ingress = deployment.config, self._settings.serving, self._settings.ingress
         left_to_ray = (deployment.model_name, deployment.version) in self._left_to_ray
         # The replica sets all others itself: Ray shows env_vars to its users, and expands $ in their values.
         early = {name: value for name, value in config.environment.items() if name.startswith(READ_AT_START)}
+        confinement = confinement_of(deployment, self._settings)
+        if confinement is not None:
+            early[CONFINEMENT] = json.dumps(confinement.as_json())
         runtime_env: dict[str, Any] = {
             **runtime_env_for(
                 deployment.environment_lock,
@@ -116,6 +122,7 @@ class RayServe:
             version=deployment.version,
             model_uri=deployment.model_uri,
             mlflow_url=self._settings.mlflow_url,
+            files=deployment.files,
             config=config,
             initial_replicas=max(1, config.min_replicas) if load_check else None,
             upscale_delay_seconds=_first(config.upscale_delay_s, serving.upscale_delay_seconds),
@@ -124,10 +131,10 @@ class RayServe:
             # A change of these needs new processes; anything else is changed in place.
             code_version=f"{config.cpus}/{config.memory_bytes}{_digest(config.environment)}",
             max_body_bytes=self._settings.gateway.max_body_bytes,
-            ingress_token=self._settings.ingress.token if self._settings.ingress else None,
+            ingress_token=ingress.token if ingress else None,
             counters_dir=str(self._settings.counters_dir),
             observer=observer_config(config, self._settings),
-            worked_on_dir=str(self._settings.ingress.worked_on) if self._settings.ingress else None,
+            worked_on_dir=str(ingress.worked_on_by(deployment.model_name, deployment.version)) if ingress else None,
         )
 
 
@@ -152,7 +159,7 @@ def _seen(overview: ApplicationStatusOverview) -> ApplicationSnapshot:
             return ApplicationSnapshot(ApplicationState.DELETING, replicas)
         case "DEPLOY_FAILED":
             return _failed(overview, replicas)
-        case _ if any(_startup_failed(deployment) or CANNOT_ANSWER in deployment.message for deployment in deployments):
+        case _ if any(_startup_failed(deployment) or _is_hopeless(deployment.message) for deployment in deployments):
             return _failed(overview, replicas)
         case _:
             died = any(_replica_died(deployment) for deployment in deployments)
@@ -172,6 +179,11 @@ def _replica_died(deployment: DeploymentStatusOverview) -> bool:
 def _startup_failed(deployment: DeploymentStatusOverview) -> bool:
     """True if Ray Serve has given up a deployment. While it still tries, the deployment is UPDATING."""
     return _value(deployment.status_trigger) == _STARTUP_FAILED and _value(deployment.status) in {"UNHEALTHY", "DEPLOY_FAILED"}
+
+
+def _is_hopeless(message: str) -> bool:
+    """True for an error of a replica's start that a restart does not help."""
+    return any(phrase in message for phrase in (CANNOT_ANSWER, CANNOT_CONFINE, NOT_AS_REGISTERED))
 
 
 def _value(status: Any) -> Any:

@@ -7,12 +7,17 @@ import importlib.metadata
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Final
 
 from raylift.launcher.errors import LauncherError
+from raylift.launcher.parts.confined import confined
 from raylift.launcher.processes.starting import start, tail
 from raylift.launcher.run.private_files import PRIVATE_UMASK, make_files_private, make_private
+
+_APP: Final = "raylift"
 
 
 class MlflowFiles:
@@ -62,19 +67,50 @@ def prepare_mlflow(files: MlflowFiles, environment: Mapping[str, str]) -> None:
     make_files_private(files.root, f"{files.database.name}*")
 
 
-def start_mlflow(files: MlflowFiles, environment: Mapping[str, str], *, port: int, workers: int) -> subprocess.Popen[bytes]:
-    """Start the server; it is restarted whenever it ends."""
+def start_mlflow(
+    files: MlflowFiles,
+    environment: Mapping[str, str],
+    *,
+    port: int,
+    workers: int,
+    protected: Sequence[Path],
+    readable: Sequence[Path] = (),
+) -> subprocess.Popen[bytes]:
+    """Start the server; it is restarted whenever it ends.
+
+    It is confined to its own files, and reads none below ``protected`` for a client. ``readable``: files of the machine that it
+    needs besides, such as the credentials of an artifact store.
+
+    Raises:
+        LauncherError: Raylift is not installed as its sources are.
+    """
+    if not importlib.metadata.entry_points(group="mlflow.app", name=_APP):
+        raise LauncherError(
+            "MLflow does not find Raylift's application of its server.",
+            hint="Install Raylift again: `pip install .` or `pip install -e .` in its sources.",
+        )
+    temp = Path(environment.get("TMPDIR", tempfile.gettempdir())) / "mlflow"
+    temp.mkdir(mode=0o700, exist_ok=True)
     command = [
         *(sys.executable, "-m", "mlflow", "server"),
         *("--backend-store-uri", files.database_url),
         *("--artifacts-destination", str(files.artifacts)),
+        # It opens local artifacts in that directory only (engines/mlflow_engine/server_app.py).
+        *("--app-name", _APP),
         "--serve-artifacts",
         *("--host", "127.0.0.1", "--port", str(port)),
         *("--workers", str(workers)),
         # A log line per request would fill the disk.
         *("--uvicorn-opts", "--no-access-log"),
     ]
-    return start(command, directory=files.root, environment=environment, log=files.log, restarting=True, umask=PRIVATE_UMASK)
+    return start(
+        confined(command, protected=protected, read=readable, write=[files.root, temp]),
+        directory=files.root,
+        environment={**environment, "TMPDIR": str(temp)},
+        log=files.log,
+        restarting=True,
+        umask=PRIVATE_UMASK,
+    )
 
 
 def _upgrade(files: MlflowFiles, environment: Mapping[str, str]) -> None:

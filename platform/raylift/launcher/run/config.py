@@ -57,6 +57,7 @@ class HeadEnvironment(_Section):
 
 class MlflowServer(_Section):
     workers: Annotated[int, Field(ge=1)]
+    readable_paths: tuple[Path, ...]
 
 
 class Startup(_Section):

@@ -13,11 +13,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from job_entrypoints.contract import ATTEMPTS_DIR_VARIABLE
+from job_entrypoints.contract import ATTEMPTS_DIR_VARIABLE, REFUSED_PORTS_VARIABLE
 from raylift.engines.environments import PLUGINS_VALUE, PLUGINS_VARIABLE
 from raylift.ingress.haproxy import BUFFER_BYTES, IngressFiles
 from raylift.launcher.processes.platform_processes import MARK
 from raylift.launcher.run.config import HeadEnvironment
+from raylift.launcher.run.ports import BLOCK_SIZE
 from raylift.launcher.run.record import RunRecord
 
 _SERVE_BYPASS: Final = "raylift.ray_internals.serve_bypass.middlewares"
@@ -56,6 +57,7 @@ def head_environment(base: Mapping[str, str], record: RunRecord, *, attempts_dir
     return {
         **base,
         ATTEMPTS_DIR_VARIABLE: str(attempts_dir),
+        REFUSED_PORTS_VARIABLE: _refused_ports(record),
         "MLFLOW_TRACKING_URI": record.mlflow_url,
         "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
         "RAY_AUTH_MODE": "token",
@@ -68,6 +70,13 @@ def head_environment(base: Mapping[str, str], record: RunRecord, *, attempts_dir
         **_jobs(),
         **_serve(record, cores),
     }
+
+
+def _refused_ports(record: RunRecord) -> str:
+    """List all ports of the platform. No build needs one of them."""
+    ports = record.platform_ports
+    public = (port for port in record.ports.values() if port != ports.block)
+    return ",".join([f"{ports.block}-{ports.block + BLOCK_SIZE - 1}", *map(str, public)])
 
 
 def _jobs() -> dict[str, str]:

@@ -6,9 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from raylift.domain.errors import FieldError
-from raylift.domain.job import Job, JobSpec, Origin, Resources
+from raylift.domain.job import Isolation, Job, JobSpec, Network, Origin, Resources
 from raylift.services.cluster.capacity import Capacity
 from raylift.services.uploads.environment_variables import check_arguments, check_params, check_total, check_variables
+from raylift.services.uploads.isolation import check_isolation
 from raylift.services.uploads.resources import check_fit, check_memory
 
 
@@ -25,6 +26,8 @@ class RerunChanges:
     memory_bytes: int | None = None
     gpus: float | None = None
     deploy: bool | None = None
+    isolation: Isolation | None = None
+    network: Network | None = None
     take_traffic: bool = False
     """Let the new version answer requests that name only the model."""
 
@@ -51,6 +54,8 @@ def rerun_spec(first: Job, changes: RerunChanges) -> JobSpec:
         ),
         deploy=spec.deploy if changes.deploy is None else changes.deploy,
         take_traffic=changes.take_traffic,
+        isolation=changes.isolation or spec.isolation,
+        network=changes.network or spec.network,
     )
 
 
@@ -68,6 +73,7 @@ def check_rerun(
             yield FieldError("args", "belongs to a script; this job runs a shell command")
         yield from check_arguments(changes.args)
     yield from check_total(spec.args, spec.environment)
+    yield from check_isolation(spec.isolation, spec.owner)
     if changes.memory_bytes is not None:
         yield from check_memory(changes.memory_bytes, least_memory_bytes)
     if (changes.cpus, changes.memory_bytes, changes.gpus) != (None, None, None):

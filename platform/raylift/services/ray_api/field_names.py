@@ -20,6 +20,8 @@ METADATA_FIELDS: Final = (
     "deploy",
     "register",
     "torch_backend",
+    "isolation",
+    "network",
 )
 """Fields of an upload that metadata keys set, each as ``raylift.<field>``."""
 ENV_VARS: Final = "env_vars"

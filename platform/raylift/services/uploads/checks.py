@@ -9,15 +9,17 @@ from dataclasses import dataclass
 from typing import Final
 
 from raylift.domain.errors import FieldError, InvalidRequest
-from raylift.domain.job import JobSpec
+from raylift.domain.job import JobSpec, Network
 from raylift.domain.project import PackedProject, pack
 from raylift.domain.sweep import SweepSpec
 from raylift.services.cluster.capacity import Capacity
 from raylift.services.requirements.sources import Sourced, find_requirements, with_packages
 from raylift.services.uploads.archives import UNPACKING
 from raylift.services.uploads.environment_variables import check_arguments, check_params, check_total, check_variables
+from raylift.services.uploads.isolation import check_isolation
 from raylift.services.uploads.request import UploadRequest
 from raylift.services.uploads.resources import check_fit, check_memory, check_owner
+from raylift.services.uploads.script_warnings import script_warnings
 from raylift.services.uploads.sources import Source, read_source, script_name
 from raylift.services.uploads.sweeps import check_sweep, sweep_spec
 from raylift.settings import JobSettings
@@ -77,8 +79,11 @@ class UploadChecks:
         if errors:
             raise InvalidRequest.of(*errors)
         packed = pack(source.files.values()) if source.files is not None else None
-        spec = _spec(request, source, sourced, packed)
-        return CheckedUpload(spec, source.script, packed, sweep_spec(request.sweep, spec), sourced.notes)
+        spec = _spec(request, source, sourced, packed, default_network=Network(self._settings.network))
+        warnings = (
+            [] if request.command is not None else script_warnings(source.script, name, source.files or (), spec.requirements)
+        )
+        return CheckedUpload(spec, source.script, packed, sweep_spec(request.sweep, spec), [*sourced.notes, *warnings])
 
     def _plain_fields(self, request: UploadRequest) -> Iterator[FieldError]:
         if "\0" in request.experiment_name or not request.experiment_name.strip():
@@ -95,6 +100,7 @@ class UploadChecks:
         if request.register is not None and request.model_name is None:
             yield FieldError("register", "chooses the model to register, but there is no model_name to register it as")
         yield from _tags(request.tags)
+        yield from check_isolation(request.isolation, request.owner)
         yield from check_sweep(request, self._settings.max_sweep_jobs)
 
     def _timeout(self, seconds: int) -> Iterator[FieldError]:
@@ -116,7 +122,9 @@ def _tags(tags: Mapping[str, str]) -> Iterator[FieldError]:
             yield FieldError(field, f"is longer than {_MAX_TAG_VALUE} characters or holds a null byte")
 
 
-def _spec(request: UploadRequest, source: Source, sourced: Sourced, project: PackedProject | None) -> JobSpec:
+def _spec(
+    request: UploadRequest, source: Source, sourced: Sourced, project: PackedProject | None, *, default_network: Network
+) -> JobSpec:
     return JobSpec(
         script_sha256=hashlib.sha256(source.script).hexdigest(),
         script_name=script_name(request, source),
@@ -134,6 +142,8 @@ def _spec(request: UploadRequest, source: Source, sourced: Sourced, project: Pac
         deploy=request.deploy,
         register=request.register,
         take_traffic=request.take_traffic,
+        isolation=request.isolation,
+        network=request.network or default_network,
         params=request.params,
         tags=request.tags,
         owner=request.owner,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from raylift.domain.identifiers import DEFAULT_OWNER
-from raylift.domain.job import Resources
+from raylift.domain.job import Isolation, Network, Resources
 from raylift.domain.sweep import SweepMode, SweepPassing, SweepRegistration
 
 
@@ -54,6 +54,9 @@ class UploadRequest:
     register: str | None = None
     """Name, class or run of the logged model to register."""
     take_traffic: bool = True
+    isolation: Isolation = Isolation.SANDBOX
+    network: Network | None = None
+    """Network of a sandboxed script. None: the platform's setting."""
     params: Mapping[str, str] = field(default_factory=dict[str, str])
     """Parameters as text: environment variables of the script and MLflow params."""
     tags: Mapping[str, str] = field(default_factory=dict[str, str])

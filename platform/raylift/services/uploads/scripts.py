@@ -14,6 +14,7 @@ from typing import Final, Literal
 from raylift.domain.errors import FieldError, TooLarge
 from raylift.domain.quantities import format_bytes
 from raylift.services.uploads.magics import looks_like_a_magic
+from raylift.services.uploads.syntax_versions import other_version
 
 FIELD: Final = "script_content"
 
@@ -130,7 +131,9 @@ def compile_problem(script: bytes, script_name: str) -> FieldError | None:
                 "(.ipynb), or name packages as requirements and remove the line"
             )
             return FieldError(FIELD, detail, line=line)
-        return FieldError(FIELD, f"does not compile: {error.msg} (line {line})", line=line, column=column or None)
+        version = other_version(error.msg, _line_of(script, line))
+        clause = f": {version}" if version is not None else ""
+        return FieldError(FIELD, f"does not compile: {error.msg} (line {line}){clause}", line=line, column=column or None)
     except (RecursionError, MemoryError):
         return FieldError(FIELD, "does not compile: it is nested too deeply")
     except (ValueError, OverflowError) as error:
@@ -139,5 +142,10 @@ def compile_problem(script: bytes, script_name: str) -> FieldError | None:
 
 
 def _is_a_magic(script: bytes, line: int) -> bool:
+    return looks_like_a_magic(_line_of(script, line))
+
+
+def _line_of(script: bytes, line: int) -> str:
+    """Return a line by its number from 1; empty if there is none."""
     lines = script.decode("utf-8", "replace").splitlines()
-    return 0 < line <= len(lines) and looks_like_a_magic(lines[line - 1])
+    return lines[line - 1] if 0 < line <= len(lines) else ""

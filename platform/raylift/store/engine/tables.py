@@ -290,6 +290,7 @@ class DeploymentRow(Base):
     ready_at: Mapped[datetime | None]
     tags: Mapped[dict[str, str]]
     demanded_at: Mapped[datetime | None]
+    files: Mapped[dict[str, str] | None]
 
 
 class TrafficRow(Base):

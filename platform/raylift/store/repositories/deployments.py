@@ -43,11 +43,13 @@ class DeploymentRepository:
         job_id: str | None = None,
         environment_lock: tuple[str, ...] = (),
         tags: Mapping[str, str] | None = None,
+        files: Mapping[str, str] | None = None,
         scale_up: bool = False,
     ) -> Deployment:
         """Insert a version's deployment, or return the existing one unchanged.
 
-        ``scale_up``: start replicas of its own at once.
+        ``files``: digests of the version's files; None: the supervisor records them. ``scale_up``: start replicas of its own
+        at once.
         """
         blank = Deployment(
             model_name,
@@ -61,6 +63,7 @@ class DeploymentRepository:
             job_id=job_id,
             environment_lock=tuple(environment_lock),
             tags=dict(tags or {}),
+            files=None if files is None else dict(files),
             demanded_at=now if scale_up else None,
         )
         with self._database.write() as session:
@@ -128,6 +131,19 @@ class DeploymentRepository:
             )
             values = {"status": status, "updated_at": now, **changes}
             return changed(session, statement.values(values), DeploymentRow, Deployment)
+
+    def record_files(self, lease: Lease, deployment: Deployment, files: Mapping[str, str], *, now: datetime) -> None:
+        """Record the digests of a version's files, once: recorded ones stay.
+
+        Raises:
+            StaleLease: another supervisor has taken over.
+        """
+        with self._database.write() as session:
+            is_unrecorded = DeploymentRow.files.is_(None), DeploymentRow.created_at == deployment.created_at
+            statement = update(DeploymentRow).where(
+                *_is(deployment.model_name, deployment.version), *is_unrecorded, guard(session, lease)
+            )
+            execute(session, statement.values(files=dict(files), updated_at=now))
 
     def request_scale_up(self, model_name: str, version: str, *, now: datetime) -> None:
         """Request replicas for the version. No effect without such a deployment."""

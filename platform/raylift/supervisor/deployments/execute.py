@@ -7,13 +7,17 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Final
 
+from raylift.domain.errors import VersionNotFound
 from raylift.domain.lease import Lease
 from raylift.domain.models.deployment import ANSWERING, Deployment, DeploymentStatus
 from raylift.engines.gateway_client import GatewayClient
+from raylift.engines.mlflow_engine.client import MlflowRefused
+from raylift.engines.mlflow_engine.registry import Registry
 from raylift.engines.ray_engine.serve import RayServe
 from raylift.store import Store
 from raylift.supervisor.deployments.plan import Delete, Deploy, DeploymentAction, Observe
 from raylift.supervisor.deployments.schema_tag import SchemaTag
+from raylift.supervisor.deployments.version_digest import read_and_tag
 
 log = logging.getLogger(__name__)
 
@@ -25,8 +29,15 @@ class DeploymentExecutor:
     """Executes planned deployment actions against Ray Serve, the gateway and the store."""
 
     def __init__(
-        self, store: Store, serve: RayServe, gateway_client: GatewayClient, schema_tag: SchemaTag, clock: Callable[[], datetime]
+        self,
+        store: Store,
+        serve: RayServe,
+        gateway_client: GatewayClient,
+        registry: Registry,
+        schema_tag: SchemaTag,
+        clock: Callable[[], datetime],
     ) -> None:
+        self._registry = registry
         self._gateway = gateway_client
         self._schema_tag = schema_tag
         self._store = store
@@ -74,6 +85,30 @@ class DeploymentExecutor:
             ready_at=now(),
         )
         log.info("%s version %s loads; it is scaled to zero", row.model_name, row.version)
+
+    def record_files(self, lease: Lease, row: Deployment) -> None:
+        """Record the digests of a version that was registered elsewhere or by an older release.
+
+        Files that cannot be read make it unhealthy.
+
+        Raises:
+            EngineUnavailable: MLflow did not answer.
+            StaleLease: another supervisor has taken over.
+        """
+        try:
+            files = read_and_tag(self._registry.version(row.model_name, row.version), self._registry)
+        except (MlflowRefused, VersionNotFound) as error:
+            self._store.deployments.observe(
+                lease,
+                row,
+                now=self._clock(),
+                status=DeploymentStatus.UNHEALTHY,
+                message=error.detail,
+                applied_generation=row.generation,
+            )
+            return
+        self._store.deployments.record_files(lease, row, files, now=self._clock())
+        log.info("%s version %s: the digests of its %d files are recorded", row.model_name, row.version, len(files))
 
     def _observe(self, lease: Lease, action: Observe) -> None:
         row, now = action.deployment, self._clock()

@@ -43,6 +43,13 @@ class LoadCheck:
 
 
 @dataclass(frozen=True, slots=True)
+class RecordFiles:
+    """Record the digests of a version's files. Nothing of a version is loaded before."""
+
+    deployment: Deployment
+
+
+@dataclass(frozen=True, slots=True)
 class Delete:
     """Take an application down."""
 
@@ -59,7 +66,7 @@ class Observe:
     message: str | None
 
 
-DeploymentAction = Deploy | LoadCheck | Delete | Observe
+DeploymentAction = Deploy | LoadCheck | RecordFiles | Delete | Observe
 
 
 def plan_deployments(
@@ -105,6 +112,8 @@ def _plan_one(row: Deployment, app: ApplicationSnapshot | None, now: datetime, *
         if app is not None:
             return Delete((row.model_name, row.version))
         return None if row.wanted else _observe(row, DeploymentStatus.STOPPED, 0, None)
+    if row.files is None:
+        return RecordFiles(row)
     if app is None:
         return _plan_scaled_to_zero(row, now, changed=changed, warm=warm)
     if changed:

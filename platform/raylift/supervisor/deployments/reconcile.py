@@ -12,7 +12,7 @@ from raylift.engines.ray_engine.serve import RayServe
 from raylift.settings import ServingSettings
 from raylift.store import Store
 from raylift.supervisor.deployments.execute import DeploymentExecutor
-from raylift.supervisor.deployments.plan import DeploymentAction, LoadCheck, plan_deployments
+from raylift.supervisor.deployments.plan import DeploymentAction, LoadCheck, RecordFiles, plan_deployments
 from raylift.supervisor.deployments.publish_routes import RoutePublisher
 from raylift.supervisor.serial_tasks import SerialTaskRunner
 
@@ -75,6 +75,9 @@ class DeploymentReconciler:
             if isinstance(action, LoadCheck):
                 name = f"load check {action.deployment.model_name} {action.deployment.version}"
                 self._tasks.run(name, lambda row=action.deployment: self._executor.load_check(lease, row))
+            elif isinstance(action, RecordFiles):
+                name = f"files {action.deployment.model_name} {action.deployment.version}"
+                self._tasks.run(name, lambda row=action.deployment: self._executor.record_files(lease, row), asks_mlflow=True)
         self._executor.execute(lease, self._routes.before(actions, rows))
 
     def _planned(self, rows: Sequence[Deployment]) -> list[DeploymentAction]:

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from job_entrypoints.contract import adopted_job_id
-from raylift.domain.job import Job, JobSpec, Origin, Resources
+from raylift.domain.job import Isolation, Job, JobSpec, Origin, Resources
 from raylift.engines.attempts.directory import AttemptDirectory
 from raylift.engines.ray_engine.jobs import RAY_JOB_ENDED, RayJob, RayJobs
 from raylift.services.models.lineage import find_job
@@ -114,6 +114,7 @@ class Adoption:
             deploy=fields.get("deploy", True),
             tags=fields["tags"],
             origin=Origin.RAY,
+            isolation=Isolation.CLUSTER,
         )
         job: Job | None = self._store.jobs.adopt(
             spec, script, job_id=adopted_job_id(ray_job.submission_id), submission_id=ray_job.submission_id, now=self._clock()

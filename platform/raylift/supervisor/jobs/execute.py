@@ -209,7 +209,8 @@ class JobExecutor:
         self._runs.end(job, FINISHED)
         answers = ""
         if made.version is not None:
-            answers = deploy(job, made.version, self._store, self._settings.serving.default_deployment(), now=self._clock())
+            config = self._settings.serving.default_deployment()
+            answers = deploy(job, made.version, self._store, config, now=self._clock(), files=made.files)
         self._move(
             lease,
             job,

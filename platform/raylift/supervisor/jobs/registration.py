@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
@@ -16,10 +16,12 @@ from raylift.domain.job import Job
 from raylift.domain.models.deployment import DeploymentConfig
 from raylift.domain.models.version import LoggedModel, ModelVersion, TrackedRun
 from raylift.domain.script_notes import ScriptNotes
+from raylift.engines.mlflow_engine.client import MlflowRefused
 from raylift.engines.mlflow_engine.registry import Registry
 from raylift.engines.mlflow_engine.tracking import Tracking
 from raylift.store import Store
 from raylift.supervisor.deployments import succession
+from raylift.supervisor.deployments.version_digest import read_and_tag
 from raylift.supervisor.jobs.choose_model import (
     autolog_failed,
     choice,
@@ -51,6 +53,8 @@ class Registered:
     run: TrackedRun | None = None
     version: ModelVersion | None = None
     metrics: dict[str, float] = field(default_factory=dict)
+    files: Mapping[str, str] | None = None
+    """Digests of the version's files; None without a version, or where they cannot be read."""
 
 
 def register(job: Job, tracking: Tracking, registry: Registry, notes: ScriptNotes = NO_NOTES) -> Registered:
@@ -107,10 +111,29 @@ def register_model(job: Job, tracking: Tracking, registry: Registry, notes: Scri
         version = _without_twins(job, registry.register(name, model, lineage_tags(job)), registry)
         message = f"Registered as {name} version {version.version}{choice(model, logged, runs)}."
     run = _with_metrics_of_the_job(choose_run(runs, version.run_id), runs, tracking)
-    return _registered(job, tracking, run, version, f"{message}{whose_metrics(run, runs)}")
+    made_now = _registered(job, tracking, run, version, f"{message}{whose_metrics(run, runs)}")
+    # Its script has ended, and no client knows the version yet: these are the files that the job made.
+    return replace(made_now, files=_files_of(version, registry))
 
 
-def deploy(job: Job, version: ModelVersion, store: Store, config: DeploymentConfig, *, now: datetime) -> str:
+def _files_of(version: ModelVersion, registry: Registry) -> dict[str, str] | None:
+    try:
+        return read_and_tag(version, registry)
+    except MlflowRefused as error:
+        # The job is not to blame. The supervisor tries again for the deployment, which says so.
+        log.warning("%s version %s: %s", version.name, version.version, error.detail)
+        return None
+
+
+def deploy(
+    job: Job,
+    version: ModelVersion,
+    store: Store,
+    config: DeploymentConfig,
+    *,
+    now: datetime,
+    files: Mapping[str, str] | None = None,
+) -> str:
     """Give a version that was registered for a job its deployment, unless it has one.
 
     Returns a sentence on the version that answers for the model's name from now on.
@@ -124,6 +147,7 @@ def deploy(job: Job, version: ModelVersion, store: Store, config: DeploymentConf
         wanted=job.spec.deploy,
         job_id=job.job_id,
         environment_lock=job.environment_lock or (),
+        files=files,
         # The user who trained a model is about to call it.
         scale_up=True,
     )

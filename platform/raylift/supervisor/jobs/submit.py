@@ -7,7 +7,7 @@ from typing import Any, Final
 from job_entrypoints.contract import JOB_ID_VARIABLE, SUBMISSION_ID_VARIABLE, wrapper_command
 from raylift.domain.identifiers import MLFLOW_PARENT_RUN, TAG_SWEEP_ID, TAG_SWEEP_PARAMETER, submission_id
 from raylift.domain.job import Job, Reason
-from raylift.engines.attempts.directory import AttemptDirectory
+from raylift.engines.attempts.directory import AttemptDirectory, is_sandboxed
 from raylift.engines.environments import OVERLAY, RAY_UV, runtime_env_for
 from raylift.engines.ray_engine.jobs import RayJobs
 from raylift.settings import PlatformSettings
@@ -44,6 +44,7 @@ class JobSubmitter:
             project=self._store.jobs.project(job.spec.project_sha256) if job.spec.project_sha256 else None,
             run_tags=self._sweep_tags(job),
             in_overlay=mechanism == OVERLAY,
+            platform=self._settings,
         )
         runtime_env = self._runtime_env(job, directory.path.name, mechanism)
         # The last check: the job was read before its requirements were resolved, which may take minutes.
@@ -87,6 +88,7 @@ class JobSubmitter:
                 self._settings.environments_dir,
                 mechanism=mechanism,
                 max_bytes=self._settings.environments.max_bytes,
+                starts_workers=not is_sandboxed(job.spec, self._settings.jobs),
             ),
         }
 

@@ -128,7 +128,8 @@ class SweepExecutor:
         made = register_model(best, self._tracking, self._registry)
         if made.version is None:
             raise NoModelLogged(made.message)
-        answers = deploy(best, made.version, self._store, self._settings.serving.default_deployment(), now=self._clock())
+        config = self._settings.serving.default_deployment()
+        answers = deploy(best, made.version, self._store, config, now=self._clock(), files=made.files)
         if best.model_version == made.version.version:
             return best
         return self._store.jobs.amend(

@@ -20,7 +20,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from raylift.domain.job import AUTO_TORCH_BACKEND
 from raylift.engines.environments.base import base_site_directories
 from raylift.engines.environments.locking.resolve import resolve
-from raylift.engines.environments.overlays.overlay import download_cache, environment_hash
+from raylift.engines.environments.overlays.overlay import environment_hash, resolver_cache
 from raylift.engines.environments.uv.process import Cancelled
 
 _LOG: Final = logging.getLogger(__name__)
@@ -59,7 +59,7 @@ def lock_of(
     cached = None if refresh or life is None else _load(path)
     if cached is not None and not _is_expired(cached):
         return tuple(cached["lock"])
-    lock = resolve(requirements, cache_dir=download_cache(root), torch_backend=torch_backend, cancelled=cancelled)
+    lock = resolve(requirements, cache_dir=resolver_cache(root), torch_backend=torch_backend, cancelled=cancelled)
     if lock and life is not None:
         _write(path, lock, datetime.now(UTC) + life)
     return lock

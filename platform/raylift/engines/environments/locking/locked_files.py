@@ -56,6 +56,7 @@ def files_of(
             cache_dir=cache_dir,
             timeout=_SECONDS,
             cancelled=cancelled,
+            writes=[Path(name)],
         )
         packages: list[dict[str, Any]] = tomllib.loads(lock.read_text()).get("packages", [])
     return [_file(package) for package in packages]

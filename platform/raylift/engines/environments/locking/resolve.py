@@ -168,6 +168,7 @@ def _compile(lines: Sequence[str], constraints: Sequence[str], base: FrozenBase,
             timeout=_TIMEOUT_SECONDS,
             find_links=wheels,
             defaults=_HTTP_SETTINGS,
+            writes=[folder],
         )
         return [Requirement(line) for line in lock.read_text().splitlines() if line.strip() and not line.startswith(("#", "-"))]
 

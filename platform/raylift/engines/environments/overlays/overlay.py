@@ -7,7 +7,8 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,7 +23,7 @@ from raylift.engines.environments.overlays.in_use import install_mark, note_use,
 from raylift.engines.environments.overlays.sizes import as_record, packages_in, size_of
 from raylift.engines.environments.runtime_env import READY
 from raylift.engines.environments.uv.commands import InstallerFailure, run_uv
-from raylift.engines.environments.uv.process import Cancelled
+from raylift.engines.environments.uv.process import Cancelled, Report
 
 _BUILD_SECONDS: Final = 1800.0
 _FORMAT: Final = 2
@@ -53,6 +54,11 @@ def overlay_python(directory: Path) -> Path:
 def download_cache(root: Path) -> Path:
     """Return uv's cache for the overlays below ``root``: on their file system, so that packages are linked, not copied."""
     return root / ".cache"
+
+
+def resolver_cache(root: Path) -> Path:
+    """Return uv's cache for resolutions, which may run code of packages: nothing is installed from it."""
+    return root / ".cache-resolve"
 
 
 def is_built(directory: Path) -> bool:
@@ -129,19 +135,14 @@ def _build(lock: Sequence[str], directory: Path, cancelled: Cancelled) -> None:
     cache = download_cache(directory.parent)
     try:
         run_uv(["venv", "--python", sys.executable, str(directory)], cache_dir=cache, timeout=_BUILD_SECONDS)
-        python = overlay_python(directory)
         _see_base(directory)
-        run_uv(
-            # The lock is complete, hence --no-deps. uv does not see the base and would install it again.
-            ["pip", "install", "--python", str(python), "--no-deps", "--requirements", "-"],
-            stdin="\n".join(lock) + "\n",
-            cache_dir=cache,
-            timeout=_BUILD_SECONDS,
-            # uv copies files that it cannot link.
-            defaults={"UV_LINK_MODE": "hardlink"},
-            cancelled=cancelled,
-            report=ProgressFile(directory, lock, note).report,
-        )
+        report = ProgressFile(directory, lock, note).report
+        try:
+            _install(lock, directory, cache, cancelled, report, defaults={"UV_NO_BUILD": "1"})
+        except InstallerFailure:
+            # A package may have to be built. Its code sees a cache of its own: others install from the common one.
+            with tempfile.TemporaryDirectory(prefix=".build-", dir=directory.parent) as own:
+                _install(lock, directory, Path(own), cancelled, report, defaults={"UV_CACHE_DIR": own})
         _finish(lock, directory)
     except BuildCancelled:
         _clear(directory)
@@ -153,6 +154,29 @@ def _build(lock: Sequence[str], directory: Path, cancelled: Cancelled) -> None:
         write_record(directory, lock, message)
         raise EnvironmentBuildFailed(message, lock=tuple(lock)) from None
     drop_record(directory)
+
+
+def _install(
+    lock: Sequence[str],
+    directory: Path,
+    cache: Path,
+    cancelled: Cancelled,
+    report: Report,
+    *,
+    defaults: Mapping[str, str],
+) -> None:
+    run_uv(
+        # The lock is complete, hence --no-deps. uv does not see the base and would install it again.
+        ["pip", "install", "--python", str(overlay_python(directory)), "--no-deps", "--requirements", "-"],
+        stdin="\n".join(lock) + "\n",
+        cache_dir=cache,
+        timeout=_BUILD_SECONDS,
+        # uv copies files that it cannot link.
+        defaults={"UV_LINK_MODE": "hardlink", **defaults},
+        cancelled=cancelled,
+        report=report,
+        writes=[directory],
+    )
 
 
 def _see_base(directory: Path) -> None:

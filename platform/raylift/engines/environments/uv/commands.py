@@ -55,6 +55,7 @@ def run_uv(
     defaults: Mapping[str, str] | None = None,
     cancelled: Cancelled = lambda: False,
     report: Report | None = None,
+    writes: Sequence[Path] | None = None,
 ) -> None:
     """Run uv and wait for it. After a technical failure, run it again offline with its cache.
 
@@ -67,6 +68,8 @@ def run_uv(
         defaults: settings of uv that the environment may override.
         cancelled: polled while uv runs; True kills uv and its children.
         report: receives the progress of downloads.
+        writes: folders that it may write, besides its cache. It may then build packages, whose code is confined to them. None:
+            it runs no code of packages.
 
     Raises:
         InstallerFailure: uv failed; has its message in one line.
@@ -78,8 +81,14 @@ def run_uv(
     if _is_on(environment, "PIP_NO_INDEX") and arguments[0] == "pip":
         command.append("--no-index")
 
+    reads = [] if find_links is None else [find_links]
+
     def once(more: Mapping[str, str]) -> None:
-        code, output = run(command, stdin, {**environment, **more}, timeout=timeout, cancelled=cancelled, report=report)
+        variables = {**environment, **more}
+        written = None if writes is None else [*writes, _cache_of(variables)]
+        code, output = run(
+            command, stdin, variables, timeout=timeout, cancelled=cancelled, report=report, writes=written, reads=reads
+        )
         if code is None:
             raise InstallerFailure(f"uv did not finish within {timeout:.0f} seconds")
         if code != 0:
@@ -124,6 +133,15 @@ def uv_environment(
     links = environment.get("UV_FIND_LINKS") or ",".join(_existing(environment.get("PIP_FIND_LINKS", "").split()))
     links = ",".join(filter(None, [str(find_links) if find_links else "", links]))
     return result | ({"UV_FIND_LINKS": links} if links else {})
+
+
+def _cache_of(environment: Mapping[str, str]) -> Path:
+    """Return uv's cache, and create it."""
+    named = environment.get("UV_CACHE_DIR")
+    shared = environment.get("XDG_CACHE_HOME") or Path(environment.get("HOME", "/nonexistent"), ".cache")
+    cache = Path(named) if named else Path(shared, "uv")
+    cache.mkdir(parents=True, exist_ok=True)
+    return cache
 
 
 def one_line(output: str) -> str:

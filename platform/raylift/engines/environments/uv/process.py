@@ -16,14 +16,17 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from raylift.engines.environments.errors import BuildCancelled
+from raylift.engines.environments.uv.confined import clean_environment, confined
 
 Cancelled = Callable[[], bool]
 """Returns True after the result is no longer needed."""
 
 _LOOK_SECONDS: Final = 0.1
+_END_SECONDS: Final = 5.0
 _MAX_OUTPUT: Final = 256 * 1024
 _ERASE: Final = "\x1b[2K"
 """Terminal sequence before each line that uv redraws."""
@@ -73,6 +76,8 @@ def run(
     timeout: float,
     cancelled: Cancelled,
     report: Report | None,
+    writes: Sequence[Path] | None = None,
+    reads: Sequence[Path] = (),
 ) -> tuple[int | None, str]:
     """Run uv to its end. Returns its exit code, or None after a timeout, and the end of its output.
 
@@ -83,6 +88,8 @@ def run(
         timeout: seconds after which it and its children are killed.
         cancelled: polled while it runs; True kills it.
         report: receives the progress of downloads. uv shows it only on a terminal, so it gets one.
+        writes: folders to which uv is confined. None: it is not confined.
+        reads: further paths that it may read then.
 
     Raises:
         BuildCancelled: ``cancelled`` returned True.
@@ -96,6 +103,10 @@ def run(
     ):
         stdin_file.write(stdin)
         stdin_file.seek(0)
+        own = Path(empty).resolve()
+        if writes is not None:
+            command = confined(command, environment, writes=[*writes, own], reads=reads)
+            environment = {**clean_environment(environment), "TMPDIR": empty}
         process = subprocess.Popen(
             command,
             stdin=stdin_file,
@@ -110,9 +121,19 @@ def run(
             text = _follow(process, ours, time.monotonic() + timeout, cancelled, report)
         finally:
             if process.returncode is None:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
+                _end(process, gently=writes is not None)
     return (None, "") if text is None else (process.returncode, _after_bars(text))
+
+
+def _end(process: subprocess.Popen[bytes], *, gently: bool) -> None:
+    """Kill uv and its children. The process that confines uv also finds builds that left its session."""
+    if gently:
+        process.terminate()
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(_END_SECONDS)
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
 
 
 def _follow(

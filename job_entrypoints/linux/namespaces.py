@@ -1,0 +1,89 @@
+"""Namespaces of one process: System V IPC of its own, and mounts of its own that hide files and sockets.
+
+Root makes them directly. Other users need a user namespace around them, which not every machine allows.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import stat
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_CLONE_NEWNS = 0x00020000
+_CLONE_NEWIPC = 0x08000000
+_CLONE_NEWUSER = 0x10000000
+_MS_RDONLY, _MS_NOSUID, _MS_NODEV, _MS_NOEXEC, _MS_REMOUNT = 1, 2, 4, 8, 32
+_MS_BIND, _MS_REC, _MS_PRIVATE = 1 << 12, 1 << 14, 1 << 18
+_EMPTY = _MS_NOSUID | _MS_NODEV | _MS_NOEXEC
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def leave_ipc_and_mounts() -> bool:
+    """Get own namespaces for System V IPC and mounts. Returns False where the machine does not let this user have them."""
+    uid, gid = os.geteuid(), os.getegid()
+    if _libc.unshare(_CLONE_NEWNS | _CLONE_NEWIPC) == 0:
+        return _keep_mounts_here()
+    if uid == 0 or _libc.unshare(_CLONE_NEWUSER | _CLONE_NEWNS | _CLONE_NEWIPC) != 0:
+        return False
+    try:
+        # The same numbers inside and outside. A user may map only itself, and only after it gave up setgroups.
+        _write("/proc/self/setgroups", "deny")
+        _write("/proc/self/gid_map", f"{gid} {gid} 1")
+        _write("/proc/self/uid_map", f"{uid} {uid} 1")
+    except OSError:
+        return False  # A security module of the machine allows the namespace and nothing in it.
+    return _keep_mounts_here()
+
+
+def hide(path: str, *, except_for: Iterable[str] = ()) -> bool:
+    """Put an empty folder over a folder, or /dev/null over another file, for this process alone.
+
+    Args:
+        path: a missing one counts as hidden.
+        except_for: absolute paths below it that stay visible. Everybody may enter the folders on the way to them.
+
+    Returns:
+        False if it could not be hidden. ``leave_ipc_and_mounts`` comes first.
+    """
+    try:
+        is_folder = stat.S_ISDIR(os.stat(path).st_mode)
+    except OSError:
+        return True
+    if not is_folder:
+        return _mount(b"/dev/null", path, None, _MS_BIND, None)
+    kept = [(each, os.open(each, os.O_PATH | os.O_CLOEXEC)) for each in except_for if os.path.exists(each)]
+    try:
+        if not _mount(b"tmpfs", path, b"tmpfs", _EMPTY, b"size=1m,mode=755"):
+            return False
+        shown = [_show(each, descriptor) for each, descriptor in kept]
+    finally:
+        for _, descriptor in kept:
+            os.close(descriptor)
+    return _mount(None, path, None, _MS_REMOUNT | _MS_RDONLY | _EMPTY, b"size=1m,mode=755") and all(shown)
+
+
+def _show(path: str, descriptor: int) -> bool:
+    """Make a path of a hidden folder visible again by its open descriptor."""
+    is_folder = stat.S_ISDIR(os.fstat(descriptor).st_mode)
+    os.makedirs(path if is_folder else os.path.dirname(path), mode=0o755, exist_ok=True)
+    if not is_folder:
+        os.close(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o644))
+    return _mount(f"/proc/self/fd/{descriptor}".encode(), path, None, _MS_BIND | _MS_REC, None)
+
+
+def _keep_mounts_here() -> bool:
+    return _mount(None, "/", None, _MS_REC | _MS_PRIVATE, None)
+
+
+def _mount(source: bytes | None, target: str, kind: bytes | None, flags: int, data: bytes | None) -> bool:
+    return bool(_libc.mount(source, os.fsencode(target), kind, ctypes.c_ulong(flags), data) == 0)
+
+
+def _write(path: str, text: str) -> None:
+    with open(path, "w", encoding="ascii") as file:
+        file.write(text)

@@ -1,0 +1,1 @@
+"""The sandbox of a script: its files, ports, user and namespaces."""

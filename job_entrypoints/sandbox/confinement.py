@@ -1,0 +1,137 @@
+"""Confines the process of a script before it becomes the script (docs/adr/0028).
+
+The order matters: namespaces and the user need privileges, capabilities go next, Landlock comes last, since it forbids mounts.
+"""
+
+from __future__ import annotations
+
+import os
+
+from job_entrypoints.contract import FULL_NETWORK, INSTANCE_VARIABLE, MLFLOW_ONLY, NO_NETWORK
+from job_entrypoints.linux.landlock import ABI_OF_SCOPES, ABI_OF_TCP, Ruleset, abi_version, restrict_self
+from job_entrypoints.linux.namespaces import hide, leave_ipc_and_mounts
+from job_entrypoints.linux.privileges import become_user, drop_bounding_set, drop_capabilities, forbid_new_privileges
+from job_entrypoints.linux.seccomp import refuse_ways_around
+from job_entrypoints.sandbox.job_user import JobUser, reserve_user
+from job_entrypoints.sandbox.paths import SOCKETS, closed_above, devices, readable
+from job_entrypoints.sandbox.port_rules import ask_for_rules, make_rules, parse_ranges
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from job_entrypoints.attempt.record import Attempt
+
+NO_NEW_PRIVILEGES = "no_new_privs"
+LANDLOCK = "landlock"
+SECCOMP = "seccomp"
+OWN_USER = "uid"
+IPC_NAMESPACE = "ipc namespace"
+MOUNT_NAMESPACE = "mount namespace"
+
+_REPORT_BYTES = 1024
+
+
+class CannotConfine(Exception):
+    """The machine lacks what ``jobs.isolation: required`` asks for."""
+
+
+class Sandbox:
+    """The sandbox of one attempt: prepared in the monitor, entered in the script's process."""
+
+    def __init__(self, attempt: Attempt, python: str) -> None:
+        self._attempt = attempt
+        self._read = [*readable(python, attempt.readable_paths, attempt.protected_paths), *attempt.folders_to_read()]
+        self._written = [*attempt.folders_to_write(), *attempt.writable_paths]
+        self._user = self._reserve_user()
+        self._report, self._reporter = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        self._ports = self._port_rules() if attempt.network == FULL_NETWORK else None
+
+    def prepare(self) -> None:
+        """Give the job's folders to its user, where it has one."""
+        if self._user is not None:
+            self._user.own((*self._attempt.folders_to_read(), *self._attempt.folders_to_write()))
+
+    def enter(self) -> None:
+        """Confine the calling process for good.
+
+        Raises:
+            CannotConfine: the settings require a sandbox, and this machine's kernel has no Landlock.
+            OSError: the kernel refuses a step that it offers.
+        """
+        held: list[str] = []
+        if leave_ipc_and_mounts():
+            held += [IPC_NAMESPACE, *([MOUNT_NAMESPACE] if self._hide() else [])]
+        drop_bounding_set()
+        if self._user is not None and not closed_above(self._needed()):
+            become_user(self._user.uid)
+            held.append(OWN_USER)
+        drop_capabilities()
+        forbid_new_privileges()
+        held.append(NO_NEW_PRIVILEGES)
+        network = self._attempt.network
+        if refuse_ways_around(udp=network == FULL_NETWORK, internet=network != NO_NETWORK):
+            held.append(SECCOMP)
+        if self._restrict_files_and_ports():
+            held.append(LANDLOCK)
+        elif self._attempt.isolation_required:
+            raise CannotConfine(
+                "jobs.isolation is required, and this machine has no Landlock (Linux 5.13 or newer) to confine it"
+            )
+        os.write(self._reporter, ",".join(sorted(held)).encode())
+
+    def held(self) -> list[str]:
+        """The mechanisms that held, once the script has started; [] where it could not be confined."""
+        try:
+            report = os.read(self._report, _REPORT_BYTES).decode()
+        except OSError:
+            return []
+        return report.split(",") if report else []
+
+    def _reserve_user(self) -> JobUser | None:
+        first, count = self._attempt.job_users
+        register = self._attempt.path("..", f".users-{os.uname().nodename}")
+        return reserve_user(first, count, self._attempt.submission_id, register)
+
+    def _needed(self) -> list[str]:
+        return [path for path in (*self._read, *self._written) if os.path.exists(path)]
+
+    def _hide(self) -> bool:
+        """Hide sockets, and folders that the job's user could not pass with all but what the job needs in them."""
+        needed = self._needed()
+        closed = closed_above(needed) if self._user is not None else {}
+        hidden = {path: [] for path in (*SOCKETS, *self._attempt.protected_paths)} if self._user is None else closed
+        for path in (*SOCKETS, *self._attempt.protected_paths):
+            hidden.setdefault(path, [])
+        done = [hide(path, except_for=_below(path, needed)) for path in hidden]
+        return all(done)
+
+    def _restrict_files_and_ports(self) -> bool:
+        abi = abi_version()
+        if abi == 0:
+            return False
+        limited = self._attempt.network != FULL_NETWORK and abi >= ABI_OF_TCP
+        rules = Ruleset(connect=limited, scoped=abi >= ABI_OF_SCOPES)
+        rules.allow_reading(self._read)
+        rules.allow_writing((*self._written, *devices()))
+        if self._attempt.network == MLFLOW_ONLY:
+            rules.allow_ports(self._mlflow_ports())
+        rules.restrict_self()
+        if self._ports is not None:
+            restrict_self(self._ports)
+        return True
+
+    def _port_rules(self) -> int | None:
+        if abi_version() < ABI_OF_TCP:
+            return None
+        ports = self._attempt.refused_ports
+        given = ask_for_rules(os.environ.get(INSTANCE_VARIABLE, ""), ports)
+        return given if given is not None else make_rules(parse_ranges(ports)).descriptor
+
+    def _mlflow_ports(self) -> list[int]:
+        url = self._attempt.mlflow_url or ""
+        scheme, _, rest = url.partition("://")
+        port = rest.partition("/")[0].rpartition(":")[2]
+        return [int(port)] if port.isdecimal() else [443 if scheme == "https" else 80]
+
+
+def _below(folder: str, paths: list[str]) -> list[str]:
+    return [path for path in paths if path.startswith(folder.rstrip("/") + "/")]

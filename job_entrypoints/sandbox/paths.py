@@ -1,0 +1,129 @@
+"""Files that a sandboxed script may read and write, besides its own folders."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+_PROGRAMS = (
+    "/usr",
+    "/bin",
+    "/sbin",
+    "/lib",
+    "/lib32",
+    "/lib64",
+    "/libx32",
+    "/opt",
+    "/nix",
+    "/proc",
+    "/sys",
+    "/var/cache/fontconfig",
+)
+_CONFIGURATION = (
+    *(
+        "alternatives",
+        "bash.bashrc",
+        "ca-certificates",
+        "ca-certificates.conf",
+        "crypto-policies",
+        "default/locale",
+        "environment.d",
+    ),
+    *("fonts", "gai.conf", "group", "host.conf", "hostname", "hosts", "inputrc", "ld.so.cache", "ld.so.conf", "ld.so.conf.d"),
+    *("locale.alias", "locale.conf", "localtime", "machine-id", "magic", "mime.types", "nsswitch.conf", "OpenCL", "os-release"),
+    *("passwd", "pki", "profile", "protocols", "resolv.conf", "services", "shells", "ssl/certs", "ssl/openssl.cnf", "terminfo"),
+    *("timezone", "vulkan"),
+)
+"""Of /etc. The rest has keys and passwords, which root could read without any capability."""
+_DEVICES = (
+    *("null", "zero", "full", "random", "urandom", "tty", "ptmx", "pts", "shm"),
+    *("dri", "kfd", "infiniband", "nvidia-caps", "dxg"),
+)
+_GPU_PREFIX = "nvidia"
+
+
+SOCKETS = (
+    *("/run/postgresql", "/run/user", "/run/dbus", "/run/docker.sock", "/run/containerd", "/run/podman"),
+    "/tmp/.X11-unix",  # noqa: S108
+)
+"""Sockets with a path are no files to Landlock: those of the platform's user would answer a script of the same user."""
+
+
+def readable(python: str, more: Iterable[str], protected: Iterable[str]) -> list[str]:
+    """Paths to read and execute.
+
+    Args:
+        python: the script's interpreter.
+        more: further paths, as set by the operator.
+        protected: folders of the platform; nothing at or below them is in the answer.
+    """
+    prefix = os.path.dirname(os.path.dirname(python))
+    package = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    # The first entry is the folder in which the wrapper was started, which may be a user's home.
+    imported = [path for path in sys.path[1:] if os.path.isabs(path)]
+    home_of_python = os.path.dirname(os.path.dirname(os.path.realpath(python)))
+    named = [*_PROGRAMS, *(f"/etc/{name}" for name in _CONFIGURATION), sys.prefix, sys.base_prefix, home_of_python]
+    hidden = [os.path.realpath(path) for path in protected]
+    found = {part for path in (*named, package, *imported, *more) for part in _outside(os.path.realpath(path), hidden)}
+    # An environment of the job lies in the platform's own folder.
+    return [*found, prefix]
+
+
+def devices() -> list[str]:
+    """Devices to read and write, GPUs among them. CUDA_VISIBLE_DEVICES chooses among these."""
+    try:
+        gpus = [name for name in os.listdir("/dev") if name.startswith(_GPU_PREFIX)]
+    except OSError:
+        gpus = []
+    return [f"/dev/{name}" for name in {*_DEVICES, *gpus}]
+
+
+def closed_above(paths: Iterable[str]) -> dict[str, list[str]]:
+    """Map each highest folder that other users may not enter to those of ``paths`` that lie below it."""
+    found: dict[str, list[str]] = {}
+    for path in paths:
+        folder = next((folder for folder in _parents(path) if not _is_open(folder)), None)
+        if folder is not None:
+            found.setdefault(folder, []).append(path)
+    return found
+
+
+def _outside(path: str, hidden: list[str]) -> Iterator[str]:
+    """Yield ``path``, or the parts of it that have nothing hidden in them."""
+    if any(_is_below(path, each) for each in hidden):
+        return
+    if not any(_is_below(each, path) for each in hidden):
+        if os.path.exists(path):
+            yield path
+        return
+    try:
+        names = os.listdir(path)
+    except OSError:
+        return
+    for name in names:
+        part = os.path.join(path, name)
+        if not os.path.islink(part):
+            yield from _outside(part, hidden)
+
+
+def _is_below(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(folder.rstrip("/") + "/")
+
+
+def _parents(path: str) -> list[str]:
+    """The folders above a path, from the root on."""
+    parents: list[str] = []
+    while (parent := os.path.dirname(path)) != path:
+        parents.append(path := parent)
+    return parents[::-1]
+
+
+def _is_open(folder: str) -> bool:
+    try:
+        return bool(os.stat(folder).st_mode & 0o001)
+    except OSError:
+        return True

@@ -1,0 +1,90 @@
+"""The TCP ports of a script with the full network: all but the platform's own.
+
+Landlock lists what is allowed, so this takes tens of thousands of rules, and the time of them. A process that lives longer than
+a job (the environment agent of each node) keeps the rules and gives them to wrappers by their descriptor.
+"""
+
+from __future__ import annotations
+
+import _socket  # The module socket takes some milliseconds of every job's start.
+import os
+import struct
+
+from job_entrypoints.linux.landlock import Ruleset
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    PortRange = tuple[int, int]
+    """First and last port."""
+
+_REGISTERED = 10_000
+"""Ports below are services of their own kind: databases, object stores, web."""
+_KNOWN_ABOVE = (11211, 11434, 15672, 19530, 27017, 27018, 27019, 29400, 29500, 29501, 50051, 61616)
+"""memcached, Ollama, RabbitMQ, Milvus, MongoDB, PyTorch's rendezvous, gRPC, ActiveMQ."""
+_CHOSEN_BY_THE_KERNEL = 0
+_EPHEMERAL_FILE = "/proc/sys/net/ipv4/ip_local_port_range"
+_ANSWER_SECONDS = 1.0
+_PEER = struct.Struct("3i")
+_DESCRIPTOR = struct.Struct("i")
+
+
+def make_rules(refused: Iterable[PortRange]) -> Ruleset:
+    """Build the rules: about 40 ms of computing."""
+    rules = Ruleset(files=False, connect=True, bind=True)
+    rules.allow_ports(allowed_ports(refused))
+    return rules
+
+
+def allowed_ports(refused: Iterable[PortRange]) -> list[int]:
+    """Ports of known services, and those that the kernel chooses, without the refused ones."""
+    first, last = _ephemeral()
+    allowed = {_CHOSEN_BY_THE_KERNEL, *range(1, _REGISTERED), *_KNOWN_ABOVE, *range(first, last + 1)}
+    for begin, end in refused:
+        allowed.difference_update(range(begin, end + 1))
+    return sorted(allowed)
+
+
+def parse_ranges(text: str) -> list[PortRange]:
+    """Read ``8000,20000-20999``. Raises ValueError."""
+    bounds = (part.partition("-") for part in text.split(",") if part)
+    return [(int(first), int(last or first)) for first, _, last in bounds]
+
+
+def ask_for_rules(instance: str, ports: str) -> int | None:
+    """Get a descriptor of the rules from this machine's server of them; None where there is none."""
+    connection = _socket.socket(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
+    try:
+        connection.settimeout(_ANSWER_SECONDS)
+        connection.connect(server_address(instance))
+        if not is_of_own_user(connection):
+            return None  # Any user may take the name.
+        connection.send(ports.encode())
+        _, ancillary, _, _ = connection.recvmsg(16, _socket.CMSG_SPACE(_DESCRIPTOR.size))
+    except OSError:
+        return None
+    finally:
+        connection.close()
+    rights = [data for level, kind, data in ancillary if (level, kind) == (_socket.SOL_SOCKET, _socket.SCM_RIGHTS)]
+    return int(_DESCRIPTOR.unpack(rights[0])[0]) if rights else None
+
+
+def server_address(instance: str) -> str:
+    """The abstract socket of the server. Sandboxed scripts cannot reach it."""
+    return f"\0raylift-ports-{instance}"
+
+
+def is_of_own_user(connection: _socket.socket) -> bool:
+    """True if the process at the other end runs as this process's user."""
+    _, uid, _ = _PEER.unpack(connection.getsockopt(_socket.SOL_SOCKET, _socket.SO_PEERCRED, _PEER.size))
+    return bool(uid == os.geteuid())
+
+
+def _ephemeral() -> PortRange:
+    try:
+        with open(_EPHEMERAL_FILE, encoding="ascii") as file:
+            first, last = file.read().split()
+    except (OSError, ValueError):
+        return 32768, 60999
+    return int(first), int(last)

@@ -1,0 +1,1 @@
+"""Files of model versions: their download and their digests."""

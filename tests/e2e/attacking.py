@@ -1,0 +1,82 @@
+"""Runs the attacks of ``attack_scripts`` on a platform, with decoys where an attack would do harm."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import raylift
+from job_entrypoints import contract
+from raylift import Client, Job
+from raylift.launcher import LocalPlatform
+from tests.e2e.attack_scripts import Attack
+
+MARK: Final = "GOT: "
+
+
+@contextmanager
+def targets(platform: LocalPlatform, other: Job) -> Iterator[dict[str, Any]]:
+    """Places of what the attacks want. ``other`` is a job of somebody else that has ended, with a model."""
+    record = platform.record
+    state, session = record.state_dir, record.session_dir
+    attempt = state / "attempts" / f"{other.job_id}-a1"
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(900)"]) as decoy:
+        try:
+            yield {
+                "state_dir": str(state),
+                "store": [str(path) for path in state.glob("raylift.db*")] + [str(path) for path in state.rglob("mlflow.db")],
+                "other_attempt": [
+                    str(attempt / name) for name in ("attempt.json", "progress.json", "output.log", "source/train.py")
+                ],
+                "own_attempt": str(attempt),
+                "pids": [process.pid for process in platform.processes()][:12],
+                "decoys": [decoy.pid],
+                "tokens": [
+                    str(path)
+                    for path in (record.ray_token_file, session / "ingress-rules", state / "run.json")
+                    if path.exists()
+                ],
+                "sockets": [str(path) for path in session.rglob("*") if path.is_socket()],
+                "ports": _ports(platform),
+                "api": record.gateway_url,
+                "gcs": record.ray_address,
+                "models": [str(path) for path in state.rglob("MLmodel")][:3],
+                "environments": _environments(state),
+                "wrapper": str(Path(contract.__file__)),
+                "disks": [str(path) for path in Path("/dev").glob("[sv]da")],
+                "home": str(Path.home()),
+            }
+        finally:
+            decoy.kill()
+
+
+def run(client: Client, attack: Attack, places: dict[str, Any]) -> list[str]:
+    """Run one attack as a job. Returns what it got."""
+    job = client.train(
+        script_content=attack.script, experiment="attacks", env={"TARGETS": json.dumps(places)}, memory="512MiB", autolog=False
+    )
+    job.wait(120, progress=False, raise_on_failure=False)
+    lines = [line for line in job.logs().splitlines() if line.startswith(MARK)]
+    if not lines:
+        return [f"no report: {job.status}, {job.message}"]
+    return json.loads(lines[-1].removeprefix(MARK))
+
+
+def _ports(platform: LocalPlatform) -> list[int]:
+    ports = platform.record.platform_ports
+    public = [port for name, port in platform.record.ports.items() if name not in {"mlflow", "block"}]
+    return [
+        *public,
+        *(port for name, port in ports.internal.items() if name in {"gcs", "node_manager", "agent_http", "fallback_http"}),
+    ]
+
+
+def _environments(state: Path) -> list[str]:
+    folders = [path for path in sys.path if "site-packages" in path]
+    return [*folders, str(Path(os.__file__).parent), str(Path(raylift.__file__).parent), str(state / "environments")]

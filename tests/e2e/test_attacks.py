@@ -1,0 +1,53 @@
+"""Scripts that attack the platform get nothing. `attack_table.py` runs all attacks, as root and as another user."""
+
+from __future__ import annotations
+
+import uuid
+
+import pytest
+
+from raylift import Client
+from raylift.launcher import LocalPlatform
+from tests.e2e.attack_scripts import ATTACKS, Attack
+from tests.e2e.attacking import run, targets
+
+TRAIN = """
+from sklearn.linear_model import LogisticRegression
+LogisticRegression().fit([[0.0], [1.0], [2.0], [3.0]], [0, 0, 1, 1])
+"""
+
+
+def test_attacks_get_nothing(platform: LocalPlatform, client: Client) -> None:
+    other = client.train(script_content=TRAIN, model=f"victim-{uuid.uuid4().hex[:6]}", deploy=False).wait(240, progress=False)
+    everything = Attack("all of them in one script", "\n".join(attack.body for attack in ATTACKS))
+    with targets(platform, other) as places:
+        assert places["store"]
+        assert places["models"]
+        assert places["sockets"]
+        assert run(client, everything, places) == []
+
+
+def test_job_says_what_confined_it(client: Client) -> None:
+    job = client.train(script_content="pass", experiment="attacks", autolog=False).wait(120, progress=False)
+    assert {"landlock", "no_new_privs"} <= set(job.view.usage.isolated_by if job.view.usage else ())
+    assert job.view.isolation == "sandbox"
+
+
+@pytest.mark.parametrize("network", ["mlflow-only", "full"])
+def test_script_logs_to_mlflow_from_the_sandbox(client: Client, network: str) -> None:
+    name = f"sandboxed-{network}-{uuid.uuid4().hex[:6]}"
+    job = client.train(script_content=TRAIN, model=name, deploy=False, network=network).wait(240, progress=False)  # type: ignore[arg-type]
+    assert job.model_version == "1"
+
+
+def test_script_that_calls_ray_asks_for_the_cluster(client: Client) -> None:
+    code = "import ray\nray.init(namespace='attacks')\nprint('nodes:', len(ray.nodes()))"
+    refused = client.train(script_content=code, experiment="attacks", autolog=False).wait(
+        120, progress=False, raise_on_failure=False
+    )
+    assert refused.reason == "script_error"
+    assert "--isolation cluster" in (refused.message or "")
+    allowed = refused.rerun(isolation="cluster").wait(120, progress=False)
+    assert "nodes: 1" in allowed.logs()
+    assert allowed.view.usage is not None
+    assert allowed.view.usage.isolated_by == []
