@@ -6,6 +6,7 @@ head's environment and must not see the database's address.
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -181,6 +182,15 @@ class GatewaySettings(_Section):
     """Retention of packages uploaded by `ray job submit`, after their last use by a client. Jobs keep their own copy."""
 
 
+class AuthMode(StrEnum):
+    """Who asks."""
+
+    LOCAL = "local"
+    """Everybody who reaches the API may do everything. For loopback only."""
+    KEYS = "keys"
+    """Every request needs a key (docs/guides/access.md)."""
+
+
 class RetentionSettings(_Section):
     """Retention of finished work (docs/reference/retention.md). null: forever."""
 
@@ -196,6 +206,8 @@ class RetentionSettings(_Section):
     """Days until a file of a payload log is deleted."""
     payload_max_bytes: Annotated[int | None, Field(ge=0)] = 10 * 1024**3
     """Size limit of all payload logs. Beyond it the oldest files are deleted."""
+    audit_days: Annotated[float | None, Field(ge=0)] = 365.0
+    """Days until an entry of the audit is deleted."""
     feedback_days: Annotated[float | None, Field(ge=0)] = 365.0
     """Days until feedback on a prediction is deleted."""
 
@@ -243,6 +255,8 @@ class PlatformSettings(_Section):
     """The platform's ingress, for the gateway."""
     ingress: IngressSettings | None = None
     """None: an ingress without a map of names. The gateway then handles all requests that name only a model."""
+    auth: AuthMode = AuthMode.LOCAL
+    """``local``: no keys. ``keys``: every request needs one."""
     jobs: JobSettings = JobSettings()
     serving: ServingSettings = ServingSettings()
     supervisor: SupervisorSettings = SupervisorSettings()
