@@ -43,7 +43,8 @@ def test_one_request_has_one_entry(store: Store) -> None:
 
 def test_rolled_back_change_leaves_no_entry(store: Store) -> None:
     job = add(store)
-    with acting(Act("ann", "job.delete", job.job_id)) as act, pytest.raises(JobNotFinished):
+    act = Act("ann", "job.delete", job.job_id)
+    with acting(act), pytest.raises(JobNotFinished):
         store.jobs.delete(job.job_id)
     assert entries(store) == []
     assert not act.is_recorded

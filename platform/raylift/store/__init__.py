@@ -5,6 +5,7 @@ from __future__ import annotations
 from raylift.store.database import Store
 from raylift.store.engine.trail import Act, acting, declare
 from raylift.store.repositories.audit import AuditPage
+from raylift.store.repositories.keys import WorkspaceRepository
 from raylift.store.repositories.sweeps import AddedSweep, SweepListing, SweepPage
 from raylift.store.statements.idempotency import IdempotencyKey
 from raylift.store.statements.pages import JobFilter, JobPage
@@ -19,6 +20,7 @@ __all__ = [
     "Store",
     "SweepListing",
     "SweepPage",
+    "WorkspaceRepository",
     "acting",
     "declare",
 ]

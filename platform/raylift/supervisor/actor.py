@@ -125,7 +125,8 @@ def _assemble(settings: PlatformSettings) -> Any:
     ray_jobs, serve = RayJobs(settings.ray_dashboard_url, settings.ray_token_file), RayServe(settings, build)
     tracking, registry = Tracking(settings.mlflow_url), Registry(settings.mlflow_url)
     cluster = Cluster(settings.supervisor.serving_reserve_cpus)
-    gateway_client = GatewayClient(settings.gateway_url)
+    token = settings.ingress.token if settings.ingress else None
+    gateway_client = GatewayClient(settings.gateway_url, ingress_token=token)
 
     view, ray_view, placement = StoreView(store), RayView(ray_jobs, monotonic), Placement()
     tasks = TaskThreads().runner(monotonic)

@@ -9,6 +9,7 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from raylift.api.access import KeyCreation, KeyRotation
 from raylift.api.environments import EnvironmentRequest
 from raylift.api.inference import InferenceRequest
 from raylift.api.models import DeploymentUpdate
@@ -33,6 +34,8 @@ _OWN_BODIES: Final[tuple[type[BaseModel], ...]] = (
     AliasUpdate,
     FeedbackEntry,
     FeedbackBody,
+    KeyCreation,
+    KeyRotation,
     Problem,
 )
 

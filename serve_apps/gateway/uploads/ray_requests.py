@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from raylift.api.ray_jobs import JobSubmitRequest
 from raylift.api.training import TrainingUpload
 from raylift.domain.errors import FieldError
+from raylift.domain.identifiers import DEFAULT_WORKSPACE
 from raylift.domain.job import RayRequest
 from raylift.engines.environments.translation import translate_runtime_env
 from raylift.services.ray_api.field_names import ENV_VARS, METADATA_FIELDS, METADATA_PREFIX, TAG_PREFIX, refusal
@@ -44,7 +45,13 @@ class PythonScript:
     args: tuple[str, ...]
 
 
-def ray_submission(request: JobSubmitRequest, *, default_timeout_seconds: int, owner: str | None = None) -> RaySubmission:
+def ray_submission(
+    request: JobSubmitRequest,
+    *,
+    default_timeout_seconds: int,
+    owner: str | None = None,
+    workspace: str = DEFAULT_WORKSPACE,
+) -> RaySubmission:
     """Translate a submission.
 
     Raises:
@@ -68,7 +75,7 @@ def ray_submission(request: JobSubmitRequest, *, default_timeout_seconds: int, o
     }
     if script:
         fields |= {"entrypoint": script.path, "args": list(script.args)}
-    upload = upload_request(_upload(fields), command=None if script else request.entrypoint, owner=owner)
+    upload = upload_request(_upload(fields), command=None if script else request.entrypoint, owner=owner, workspace=workspace)
     shown = {name: value for name, value in runtime_env.items() if name != ENV_VARS}
     chosen_id = request.submission_id or request.job_id
     return RaySubmission(upload, RayRequest(request.entrypoint, chosen_id, dict(request.metadata or {}), shown))

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from raylift.api.sweeps import SweepRequest, Value
 from raylift.api.training import TrainingUpload
-from raylift.domain.identifiers import DEFAULT_OWNER
+from raylift.domain.identifiers import DEFAULT_OWNER, DEFAULT_WORKSPACE
 from raylift.domain.job import Resources
 from raylift.domain.quantities import parse_bytes
 from raylift.domain.sweep import SweepMode, SweepPassing, SweepRegistration
@@ -15,7 +15,12 @@ from raylift.services.uploads.request import RequestedSweep, UploadRequest
 
 
 def upload_request(
-    upload: TrainingUpload, *, project: bytes | None = None, command: str | None = None, owner: str | None = None
+    upload: TrainingUpload,
+    *,
+    project: bytes | None = None,
+    command: str | None = None,
+    owner: str | None = None,
+    workspace: str = DEFAULT_WORKSPACE,
 ) -> UploadRequest:
     """Build the request of an upload.
 
@@ -23,7 +28,8 @@ def upload_request(
         upload: the fields.
         project: the archive of a project; then ``upload.entrypoint`` names its script.
         command: a shell command to run in place of a script.
-        owner: the value of the owner's header; None: the default owner.
+        owner: the name of the caller; None: the default owner.
+        workspace: the caller's workspace.
     """
     asked = upload.resources
     return UploadRequest(
@@ -51,6 +57,7 @@ def upload_request(
         tags=upload.tags,
         sweep=_sweep(upload.sweep) if upload.sweep else None,
         owner=DEFAULT_OWNER if owner is None else owner,
+        workspace=workspace,
     )
 
 

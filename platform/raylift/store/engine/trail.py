@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 
 from raylift.domain.audit import AuditEntry, Outcome
 from raylift.domain.identifiers import new_entry_id
-from raylift.store.engine.tables import AuditRow
+from raylift.store.engine.access_tables import AuditRow
 
 T = TypeVar("T")
 
@@ -61,17 +61,17 @@ _current: ContextVar[Act | None] = ContextVar("raylift_act", default=None)
 
 
 @contextmanager
-def acting(act: Act) -> Generator[Act]:
-    """Record ``act`` in the first write transaction of this context, and of threads that copy it."""
+def acting(act: Act | None) -> Generator[None]:
+    """Record ``act`` in the first write transaction of this context, and of threads that copy it. None: record nothing."""
     token = _current.set(act)
     try:
-        yield act
+        yield
     finally:
         _current.reset(token)
 
 
-def declare(act: Act) -> None:
-    """As ``acting``, for the rest of the present context."""
+def declare(act: Act | None) -> None:
+    """Replace the act of the present context, within ``acting``."""
     _current.set(act)
 
 

@@ -11,8 +11,8 @@ from sqlalchemy import Select, delete, literal, select, tuple_
 
 from raylift.domain.audit import AuditEntry, AuditFilter
 from raylift.store.engine import trail
+from raylift.store.engine.access_tables import AuditRow
 from raylift.store.engine.columns import Key, UtcDateTime
-from raylift.store.engine.tables import AuditRow
 from raylift.store.engine.transactions import Database
 from raylift.store.statements.pages import cut, decode_cursor
 from raylift.store.statements.records import execute, from_row

@@ -11,7 +11,8 @@ from raylift.domain.access import AccessKey
 from raylift.domain.errors import KeyNotFound
 from raylift.domain.identifiers import DEFAULT_WORKSPACE
 from raylift.store.engine import trail
-from raylift.store.engine.tables import AccessKeyRow, JobRow, ModelWorkspaceRow, SweepRow
+from raylift.store.engine.access_tables import AccessKeyRow, ModelWorkspaceRow
+from raylift.store.engine.tables import JobRow, SweepRow
 from raylift.store.engine.transactions import Database, insert_into
 from raylift.store.statements.records import changed, columns, execute, from_row
 

@@ -7,7 +7,8 @@ from sqlalchemy.orm import Session
 
 from raylift.domain.errors import ModelTaken
 from raylift.domain.identifiers import DEFAULT_WORKSPACE
-from raylift.store.engine.tables import DeploymentRow, JobRow, ModelWorkspaceRow
+from raylift.store.engine.access_tables import ModelWorkspaceRow
+from raylift.store.engine.tables import DeploymentRow, JobRow
 from raylift.store.engine.transactions import insert_into
 
 
