@@ -247,6 +247,8 @@ class PlatformSettings(_Section):
     """SQLAlchemy URL, ``sqlite:///…`` or ``postgresql+psycopg://…``."""
     mlflow_url: str
     """MLflow's tracking server, for jobs, replicas, the supervisor and the gateway."""
+    mlflow_secret: str | None = None
+    """Signs the credentials that MLflow requires in keys mode. None: it requires none."""
     ray_dashboard_url: str
     """Ray's dashboard, which serves the Ray Jobs API."""
     ray_token_file: Path | None = None

@@ -162,9 +162,9 @@ def mlflow_backend(port: int, credential: str) -> str:
 
 def _look_up(maps: KeyMaps, asks: str) -> Iterator[str]:
     """Set ``raylift_key`` and ``raylift_expires`` by a bearer token, or by a password, as browsers send it."""
-    by_password = "req.fhdr(authorization),word(2,\\ ),b64dec,regsub(^[^:]*:,)"
+    by_basic = "req.fhdr(authorization),word(2,\\ ),b64dec,regsub(^[^:]*:,)"
     yield f"http-request set-var(txn.raylift_token) http_auth_bearer if {asks}"
-    yield f"http-request set-var(txn.raylift_token) {by_password} if {asks} {{ req.fhdr(authorization) -i -m beg Basic\\  }}"
+    yield f"http-request set-var(txn.raylift_token) {by_basic} if {asks} {{ req.fhdr(authorization) -i -m beg Basic\\  }}"
     yield (
         "http-request set-var(txn.raylift_digest) var(txn.raylift_token),sha2(256),hex,lower"
         f" if {asks} {{ var(txn.raylift_token) -m found }}"

@@ -56,6 +56,7 @@ class AttemptDirectory:
         project: bytes | None = None,
         run_tags: Mapping[str, str] | None = None,
         in_overlay: bool = False,
+        variables: Mapping[str, str] | None = None,
     ) -> None:
         """Write the wrapper's instructions and the script. Safe to repeat until the attempt has started.
 
@@ -66,6 +67,7 @@ class AttemptDirectory:
             settings: Limits of jobs.
             project: Archive of the job's project. It becomes the working directory, and the script runs from there.
             run_tags: Tags of the job's runs besides its own.
+            variables: Environment variables of the platform for the script. They win over the user's.
             in_overlay: Ray starts the wrapper in the job's overlay. The wrapper refuses to run the script elsewhere.
         """
         source = self.path / SOURCE_FOLDER
@@ -82,6 +84,7 @@ class AttemptDirectory:
         record["python_path"] = [str(self.path / WORK_FOLDER / folder) for folder in job.spec.python_path]
         record["tags"] |= dict(run_tags or {})
         record["in_overlay"] = in_overlay
+        record["environment"] |= dict(variables or {})
         if project is not None and job.spec.entrypoint is not None:
             record["script_path"] = str(self.path / WORK_FOLDER / job.spec.entrypoint)
         self._write_record(record)

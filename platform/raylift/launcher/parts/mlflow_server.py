@@ -12,6 +12,7 @@ from pathlib import Path
 
 from raylift.launcher.errors import LauncherError
 from raylift.launcher.processes.starting import start, tail
+from raylift.launcher.run.access_files import SECRET_FILE_VARIABLE
 from raylift.launcher.run.private_files import PRIVATE_UMASK, make_files_private, make_private
 
 
@@ -62,8 +63,10 @@ def prepare_mlflow(files: MlflowFiles, environment: Mapping[str, str]) -> None:
     make_files_private(files.root, f"{files.database.name}*")
 
 
-def start_mlflow(files: MlflowFiles, environment: Mapping[str, str], *, port: int, workers: int) -> subprocess.Popen[bytes]:
-    """Start the server; it is restarted whenever it ends."""
+def start_mlflow(
+    files: MlflowFiles, environment: Mapping[str, str], *, port: int, workers: int, secret_file: Path | None = None
+) -> subprocess.Popen[bytes]:
+    """Start the server; it is restarted whenever it ends. With ``secret_file``, it requires a credential."""
     command = [
         *(sys.executable, "-m", "mlflow", "server"),
         *("--backend-store-uri", files.database_url),
@@ -73,7 +76,10 @@ def start_mlflow(files: MlflowFiles, environment: Mapping[str, str], *, port: in
         *("--workers", str(workers)),
         # A log line per request would fill the disk.
         *("--uvicorn-opts", "--no-access-log"),
+        *(("--app-name", "raylift") if secret_file else ()),
     ]
+    if secret_file is not None:
+        environment = {**environment, SECRET_FILE_VARIABLE: str(secret_file)}
     return start(command, directory=files.root, environment=environment, log=files.log, restarting=True, umask=PRIVATE_UMASK)
 
 

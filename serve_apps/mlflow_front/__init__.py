@@ -1,0 +1,1 @@
+"""MLflow's server behind a credential."""
