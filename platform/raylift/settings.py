@@ -183,7 +183,7 @@ class GatewaySettings(_Section):
 
 
 class AuthMode(StrEnum):
-    """Who asks."""
+    """Proof that the API asks of its callers."""
 
     LOCAL = "local"
     """Everybody who reaches the API may do everything. For loopback only."""

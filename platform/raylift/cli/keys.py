@@ -106,7 +106,7 @@ def login(
         typer.Option("--key", help="The key. Default: it is asked for, or read from standard input.", show_default=False),
     ] = None,
 ) -> None:
-    """Keep a key for a platform: `raylift --url URL login`. Later commands and the SDK send it to that address only."""
+    """Keep a key for a platform: `raylift login --url URL`. Later commands and the SDK send it to that address only."""
     given = key or (typer.prompt("Key", hide_input=True) if sys.stdin.isatty() else sys.stdin.readline())
     token = str(given).strip()
     if not token:

@@ -14,7 +14,7 @@ from typing import Final
 import httpx
 
 from raylift.domain.errors import PlatformError
-from raylift.domain.mlflow_credentials import Bearer, mint
+from raylift.engines.mlflow_engine.signed_credentials import Bearer, mint
 from raylift.ingress.allowed_hosts import allowed_hosts
 from raylift.ingress.guard import Guard
 from raylift.ingress.haproxy import Door, IngressFiles

@@ -18,8 +18,8 @@ from raylift.services.access.audit import AuditService
 from raylift.services.access.callers import Callers
 from raylift.settings import AuthMode, PlatformSettings
 from raylift.store import Act, acting, declare
-from serve_apps.gateway.access.visit import Visit, enter
 from serve_apps.gateway.http.errors import REQUEST_ID
+from serve_apps.gateway.http.visit import Visit, enter
 
 _REFUSED: Final = frozenset({401, 403})
 

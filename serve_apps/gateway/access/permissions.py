@@ -20,7 +20,7 @@ from raylift.domain.access import Action, Principal, least_role, may, sees
 from raylift.domain.errors import Forbidden, JobNotFound, ModelNotFound, PlatformError, SweepNotFound, Unauthenticated
 from raylift.services.container import Services
 from raylift.store import Act, declare
-from serve_apps.gateway.access.visit import Visit, owner_of, visit_of
+from serve_apps.gateway.http.visit import Visit, owner_of, visit_of
 
 
 class Kind(Enum):

@@ -15,7 +15,7 @@ from raylift.api.paths import RAY_API
 from raylift.domain.errors import FieldError, InvalidRequest, NotFound, PlatformError
 from raylift.ingress.allowed_hosts import HOST_REFUSED
 from raylift.ingress.problems import PROBLEM_JSON, problem_of
-from serve_apps.gateway.access.visit import note_error
+from serve_apps.gateway.http.visit import note_error
 
 _LOG: Final = logging.getLogger(__name__)
 

@@ -27,9 +27,9 @@ from raylift.domain.audit import AuditFilter, Outcome
 from raylift.services.access.keys import CreatedKey, KeyRequest
 from raylift.services.container import Services
 from serve_apps.gateway.access.permissions import Action, Kind, needs
-from serve_apps.gateway.access.visit import principal_of
 from serve_apps.gateway.http.bodies import read_model
 from serve_apps.gateway.http.responses import json_body, json_response, problems
+from serve_apps.gateway.http.visit import principal_of
 
 _MAX_BODY_BYTES: Final = 64 * 1024
 _MAX_PAGE: Final = 1000

@@ -15,9 +15,9 @@ from raylift.domain.models.deployment import Deployment, DeploymentStatus
 from raylift.services.container import Services
 from raylift.services.traffic.routing import Wanted
 from serve_apps.gateway.access.permissions import Action, Kind, needs
-from serve_apps.gateway.access.visit import principal_of
 from serve_apps.gateway.http.bodies import parse_object, read_body
 from serve_apps.gateway.http.responses import plain_json
+from serve_apps.gateway.http.visit import principal_of
 from serve_apps.gateway.predictions.dispatcher import Dispatcher
 from serve_apps.gateway.predictions.relay import Relay
 

@@ -12,8 +12,8 @@ from raylift.domain.errors import EngineUnavailable, Unavailable
 from raylift.services.container import Services
 from raylift.services.traffic.routing import Wanted
 from serve_apps.gateway.access.permissions import Action, Kind, needs
-from serve_apps.gateway.access.visit import principal_of
 from serve_apps.gateway.http.responses import SCALE_UP, plain_json
+from serve_apps.gateway.http.visit import principal_of
 from serve_apps.gateway.predictions.dispatcher import Dispatcher
 from serve_apps.gateway.predictions.relay import V1_PREDICT, Relay, version_that_answers
 

@@ -9,9 +9,9 @@ from raylift.api.models import DeploymentList, DeploymentUpdate, DeploymentView,
 from raylift.api.paths import MLOPS
 from raylift.services.container import Services
 from serve_apps.gateway.access.permissions import Action, Kind, needs
-from serve_apps.gateway.access.visit import principal_of
 from serve_apps.gateway.http.bodies import read_model
 from serve_apps.gateway.http.responses import json_body, json_response, problems
+from serve_apps.gateway.http.visit import principal_of
 from serve_apps.gateway.views.models import deployment_changes, deployment_view, model_summary, model_view, version_view
 
 _MAX_BODY_BYTES = 1024 * 1024

@@ -23,9 +23,9 @@ from raylift.engines.ray_engine.jobs import ray_release
 from raylift.services.access.cluster import require_cluster
 from raylift.services.container import Services
 from serve_apps.gateway.access.permissions import Action, Kind, needs
-from serve_apps.gateway.access.visit import owner_of, principal_of
 from serve_apps.gateway.http.bodies import parse_model, read_body
 from serve_apps.gateway.http.responses import json_body, json_response, plain_errors
+from serve_apps.gateway.http.visit import owner_of, principal_of
 from serve_apps.gateway.uploads.ray_requests import ray_submission
 from serve_apps.gateway.uploads.threads import run_in_project_thread, run_in_upload_thread
 from serve_apps.gateway.views.ray_jobs import ray_job_details

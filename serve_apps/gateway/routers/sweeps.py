@@ -12,8 +12,8 @@ from raylift.api.sweeps import SweepPage, SweepView
 from raylift.services.container import Services
 from raylift.services.jobs.training import MAX_PAGE
 from serve_apps.gateway.access.permissions import Action, Kind, needs
-from serve_apps.gateway.access.visit import principal_of
 from serve_apps.gateway.http.responses import json_response, problems
+from serve_apps.gateway.http.visit import principal_of
 from serve_apps.gateway.views.sweeps import sweep_summary, sweep_view
 
 

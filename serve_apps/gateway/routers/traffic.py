@@ -14,9 +14,9 @@ from raylift.domain.errors import FieldError, InvalidRequest
 from raylift.services.container import Services
 from raylift.services.traffic.tables import AliasMove, TrafficState
 from serve_apps.gateway.access.permissions import Action, Kind, needs
-from serve_apps.gateway.access.visit import owner_of
 from serve_apps.gateway.http.bodies import read_model
 from serve_apps.gateway.http.responses import header, json_body, json_response, problems
+from serve_apps.gateway.http.visit import owner_of
 from serve_apps.gateway.views.traffic import table_of, traffic_history, traffic_view
 
 _MAX_BODY_BYTES: Final = 256 * 1024

@@ -21,9 +21,9 @@ from raylift.services.jobs.reruns import RerunChanges
 from raylift.services.jobs.training import MAX_KEY_LENGTH, MAX_PAGE, Submission
 from raylift.store import AddedSweep, JobFilter
 from serve_apps.gateway.access.permissions import Action, Kind, needs
-from serve_apps.gateway.access.visit import principal_of, visit_of
 from serve_apps.gateway.http.bodies import read_model
 from serve_apps.gateway.http.responses import header, json_body, json_response, problems
+from serve_apps.gateway.http.visit import principal_of, visit_of
 from serve_apps.gateway.uploads.bodies import ReadUpload, read_upload
 from serve_apps.gateway.uploads.forms import FORM_SCHEMA, MULTIPART
 from serve_apps.gateway.uploads.threads import run_in_project_thread, run_in_upload_thread

@@ -4,8 +4,7 @@ RayliftError
 ├── ConnectionFailed        no answer: refused, broken, or too late (``timed_out``)
 ├── APIError                error answer, also of any other status
 │   ├── InvalidRequest      400, 422: ``errors`` names each field
-│   ├── Unauthenticated     401: no valid key
-│   ├── Forbidden           403: the key's role does not allow it
+│   ├── Unauthenticated, Forbidden   401: no valid key; 403: its role does not allow it
 │   ├── NotFound            404
 │   ├── Conflict            409, e.g. deleting a job that runs
 │   ├── TooLarge            413

@@ -6,7 +6,7 @@ import os
 import time
 from typing import Final
 
-from raylift.domain.mlflow_credentials import Bearer, mint
+from raylift.engines.mlflow_engine.signed_credentials import Bearer, mint
 
 VARIABLE: Final = "MLFLOW_TRACKING_TOKEN"
 """MLflow's own variable: its client sends the value as a bearer token."""

@@ -10,9 +10,9 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from raylift.engines.mlflow_engine.guarded_app import SECRET_FILE_VARIABLE
 from raylift.launcher.errors import LauncherError
 from raylift.launcher.processes.starting import start, tail
-from raylift.launcher.run.access_files import SECRET_FILE_VARIABLE
 from raylift.launcher.run.private_files import PRIVATE_UMASK, make_files_private, make_private
 
 

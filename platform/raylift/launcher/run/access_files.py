@@ -13,8 +13,6 @@ from raylift.ingress.keys import KeyMaps
 from raylift.services.access.keys import first_admin_key
 from raylift.store import Store
 
-SECRET_FILE_VARIABLE: Final = "RAYLIFT_MLFLOW_SECRET_FILE"  # noqa: S105 - a variable's name
-"""Names the file of MLflow's secret to its process (serve_apps/mlflow_front)."""
 _ADMIN_KEY: Final = "admin-key.json"
 _MLFLOW_SECRET: Final = "mlflow-secret"  # noqa: S105 - a file's name
 

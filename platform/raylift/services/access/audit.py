@@ -1,4 +1,4 @@
-"""Reads the audit, and records requests that no transaction tells of."""
+"""Reads the audit, and records requests that have no transaction of their own."""
 
 from __future__ import annotations
 

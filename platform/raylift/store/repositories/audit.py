@@ -34,7 +34,7 @@ class AuditRepository:
         self._database = database
 
     def add(self, entry: AuditEntry) -> None:
-        """Store an entry that tells of no transaction: a refused request."""
+        """Store an entry in a transaction of its own, such as that of a refused request."""
         with self._database.write() as session:
             trail.add_entry(session, entry)
 

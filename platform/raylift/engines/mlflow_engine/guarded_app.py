@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from pathlib import Path
 from typing import Any, Final
 
-from raylift.domain.mlflow_credentials import Bearer, read
+from raylift.engines.mlflow_engine.signed_credentials import Bearer, read
 
 SECRET_FILE_VARIABLE: Final = "RAYLIFT_MLFLOW_SECRET_FILE"  # noqa: S105 - a variable's name
 _OPEN: Final = frozenset({"/health", "/version"})

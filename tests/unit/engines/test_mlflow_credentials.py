@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from raylift.domain.mlflow_credentials import Bearer, mint, read
+from raylift.engines.mlflow_engine.signed_credentials import Bearer, mint, read
 
 SECRET = "0" * 64
 

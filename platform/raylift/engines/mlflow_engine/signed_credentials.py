@@ -1,4 +1,4 @@
-"""Credentials that MLflow's own port requires in keys mode: signed, so that MLflow's processes need no store. Pure."""
+"""Credentials that MLflow's own port requires in keys mode: signed, so that MLflow's processes need no store."""
 
 from __future__ import annotations
 

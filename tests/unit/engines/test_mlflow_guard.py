@@ -9,8 +9,8 @@ from typing import Any
 import httpx
 import pytest
 
-from raylift.domain.mlflow_credentials import Bearer, mint
-from serve_apps.mlflow_front.app import only_with_credential
+from raylift.engines.mlflow_engine.signed_credentials import Bearer, mint
+from raylift.engines.mlflow_engine.guarded_app import only_with_credential
 
 SECRET = "0" * 64
 

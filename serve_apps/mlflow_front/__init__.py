@@ -1,1 +1,0 @@
-"""MLflow's server behind a credential."""
