@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
@@ -166,7 +166,7 @@ def _new(created: CreatedKey) -> NewKeyView:
     return NewKeyView(**_fields(created.key), key=created.token)
 
 
-def _fields(key: AccessKey) -> dict[str, object]:
-    shown = asdict(key) | {"models": list(key.models)}
+def _fields(key: AccessKey) -> dict[str, Any]:
+    shown: dict[str, Any] = asdict(key) | {"models": list(key.models)}
     del shown["sha256"]
     return shown

@@ -9,8 +9,8 @@ from typing import Any
 import httpx
 import pytest
 
-from raylift.engines.mlflow_engine.signed_credentials import Bearer, mint
 from raylift.engines.mlflow_engine.guarded_app import only_with_credential
+from raylift.engines.mlflow_engine.signed_credentials import Bearer, mint
 
 SECRET = "0" * 64
 

@@ -37,7 +37,7 @@ def routes(keyed: KeyedPlatform) -> Iterator[tuple[str, str, Permission]]:
         path = route.path_format
         for name in route.param_convertors:
             path = path.replace(f"{{{name}}}", {"version": "1", "protocol": "gcs"}.get(name, f"no-{name}".replace("_", "-")))
-        for method in sorted(route.methods - {"HEAD"}):
+        for method in sorted((route.methods or set()) - {"HEAD"}):
             yield method, path, permission
 
 

@@ -1,4 +1,4 @@
-"""MLflow's ASGI application, for holders of a credential: ``mlflow server --app-name raylift``.
+"""MLflow's ASGI application, for holders of a credential: ``mlflow server --app-name raylift-keys``.
 
 MLflow's port is on loopback, where every user of the machine reaches it. Users come through the platform's ingress, which
 checks their key and adds a credential.
@@ -14,6 +14,8 @@ from typing import Any, Final
 
 from raylift.engines.mlflow_engine.signed_credentials import Bearer, read
 
+APP_NAME: Final = "raylift-keys"
+"""Entry point of the group ``mlflow.app`` (pyproject.toml)."""
 SECRET_FILE_VARIABLE: Final = "RAYLIFT_MLFLOW_SECRET_FILE"  # noqa: S105 - a variable's name
 _OPEN: Final = frozenset({"/health", "/version"})
 _READS: Final = frozenset({"GET", "HEAD"})

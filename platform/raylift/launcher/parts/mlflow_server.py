@@ -10,7 +10,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from raylift.engines.mlflow_engine.guarded_app import SECRET_FILE_VARIABLE
+from raylift.engines.mlflow_engine.guarded_app import APP_NAME, SECRET_FILE_VARIABLE
 from raylift.launcher.errors import LauncherError
 from raylift.launcher.processes.starting import start, tail
 from raylift.launcher.run.private_files import PRIVATE_UMASK, make_files_private, make_private
@@ -76,7 +76,7 @@ def start_mlflow(
         *("--workers", str(workers)),
         # A log line per request would fill the disk.
         *("--uvicorn-opts", "--no-access-log"),
-        *(("--app-name", "raylift") if secret_file else ()),
+        *(("--app-name", APP_NAME) if secret_file else ()),
     ]
     if secret_file is not None:
         environment = {**environment, SECRET_FILE_VARIABLE: str(secret_file)}
