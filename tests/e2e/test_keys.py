@@ -80,7 +80,7 @@ def keyed() -> Iterator[Keyed]:
             keyed.keys["expired"] = admin.keys.create("old", role="admin", expires_days=1 / 86400).key
         with keyed.client("submitter") as client:
             job = client.train(script_content=SCRIPT, model="iris", experiment="iris").wait(timeout=400)
-            keyed.job_id = job.id
+            keyed.job_id = job.job_id
         with keyed.client("viewer") as client:
             client.deployments.wait("iris", "1", timeout=200)
         yield keyed
@@ -162,7 +162,7 @@ def test_user_of_the_platform_notices_nothing(keyed: Keyed) -> None:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("RAYLIFT")} | own
     for command in (["jobs", "list"], ["keys", "list"], ["whoami"], ["audit", "--limit", "5"]):
         done = subprocess.run(
-            [sys.executable, "-m", "raylift.cli", *command],
+            [sys.executable, "-c", "from raylift.cli.app import main; main()", *command],
             env=environment,
             capture_output=True,
             text=True,
@@ -177,14 +177,14 @@ def test_triton_over_http_sends_its_key(keyed: Keyed) -> None:
     given = InferInput("x", [2, 4], "FP64")
     given.set_data_from_numpy(np.asarray(ROWS))
     answer = client.infer("iris", [given], headers={"Authorization": f"Bearer {keyed.keys['app']}"})
-    assert answer.as_numpy("predict").tolist() == [0, 2]
+    assert list(answer.as_numpy("predict")) == [0, 2]  # pyright: ignore[reportArgumentType]
     with pytest.raises(InferenceServerException, match="401"):
         client.infer("iris", [given])
     client.close()
 
 
 def test_grpc_asks_for_the_key_in_its_metadata(keyed: Keyed) -> None:
-    client = grpc_triton.InferenceServerClient(keyed.platform.urls["grpc"])
+    client: Any = grpc_triton.InferenceServerClient(keyed.platform.urls["grpc"])
     given = grpc_triton.InferInput("x", [2, 4], "FP64")
     given.set_data_from_numpy(np.asarray(ROWS))
     for version in ("", "1"):

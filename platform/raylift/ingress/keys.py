@@ -64,10 +64,10 @@ class KeyMaps:
 def key_entries(keys: Iterable[AccessKey], now: datetime) -> dict[str, str]:
     """Return the map of valid keys: ``digest`` → ``expires:sees:workspace:limit:mlflow``, and an entry for each allowed model.
 
-    MLflow has no workspaces. It opens to everybody while all keys are of one workspace, and to admins only afterwards.
+    MLflow has no workspaces. It opens to all while the keys but for admins' are of one workspace, and else to admins only.
     """
     valid = sorted((key for key in keys if key.is_valid(now)), key=lambda key: key.key_id)
-    is_shared = len({key.workspace for key in valid}) <= 1
+    is_shared = len({key.workspace for key in valid if key.principal().visible_workspace is not None}) <= 1
     entries: dict[str, str] = {}
     for key in valid:
         principal = key.principal()

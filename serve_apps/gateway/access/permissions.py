@@ -5,7 +5,7 @@ A route's dependencies contain ``needs(…)``. tests/unit/gateway/test_permissio
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final
@@ -61,7 +61,7 @@ class Permission:
         visit = visit_of(connection.scope)
         names = [str(named[parameter]) for parameter in (self.of.value if self.of else ()) if parameter in named]
         if self.verb is not None:
-            _declare(connection, visit, self.verb, names[0] if names else None)
+            _declare(connection, visit, self.verb, _target(names, named))
         if visit.is_checked and self.action is Action.PREDICT:
             return
         caller = visit.caller
@@ -100,6 +100,12 @@ def require_permissions(routers: Iterable[APIRouter]) -> None:
         for route in router.routes:
             if permission_of(route) is None:
                 raise ValueError(f"{getattr(route, 'path', route)} says no permission")
+
+
+def _target(names: Sequence[str], named: Mapping[str, Any]) -> str | None:
+    """Return the thing that a request changes: its id or name, and a model's version or alias after a slash."""
+    part = named.get("version", named.get("alias"))
+    return None if not names else names[0] if part is None else f"{names[0]}/{part}"
 
 
 def _declare(connection: HTTPConnection, visit: Visit, verb: str, target: str | None) -> None:

@@ -12,7 +12,7 @@ from raylift.domain.errors import EngineUnavailable, Unauthenticated
 from raylift.domain.identifiers import DEFAULT_WORKSPACE
 from raylift.services.ports import Clock, utc_now
 from raylift.services.ttl_cache import TtlCache
-from raylift.store import Store
+from raylift.store import Store, acting
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +71,9 @@ class Callers:
         self._uses_written_at = now
         used, self._used = self._used, set()
         try:
-            self._store.keys.used(used, now=now)
+            # Not a change of the request that happens to come now.
+            with acting(None):
+                self._store.keys.used(used, now=now)
         except EngineUnavailable as error:
             log.warning("times of last use are not written: %s", error)
 
