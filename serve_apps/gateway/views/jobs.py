@@ -48,6 +48,7 @@ def job_summary(job: Job, now: datetime) -> JobSummary:
         script_name=spec.script_name,
         priority=spec.priority,
         owner=spec.owner,
+        workspace=spec.workspace,
         tags=dict(spec.tags),
         sweep_id=spec.sweep.sweep_id if spec.sweep else None,
         sweep_parameters=dict(spec.sweep.parameters) if spec.sweep else None,

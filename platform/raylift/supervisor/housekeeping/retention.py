@@ -55,6 +55,9 @@ class Retention:
             pass
         while self._store.ray_packages.forget_expired(now):
             pass
+        if (days := self._settings.audit_days) is not None:
+            while self._store.audit.forget_before(now - timedelta(days=days)):
+                pass
         remove_old_metrics(self._platform_settings, self._store, now)
         if jobs or directories:
             log.info("removed %d finished jobs, and files of %d attempts", jobs, directories)
@@ -105,7 +108,7 @@ class Retention:
 
 
 def remove_old_metrics(settings: PlatformSettings, store: Store, now: datetime) -> None:
-    """Remove counts of versions without deployment, and old payloads, feedback and audit entries. May be repeated."""
+    """Remove counts of versions without deployment, old payloads and feedback. May be repeated, and interrupted anywhere."""
     retention = settings.retention
     merge_dead(settings.counters_dir)
     versions = [(row.model_name, row.version) for row in store.deployments.list()]
@@ -114,9 +117,6 @@ def remove_old_metrics(settings: PlatformSettings, store: Store, now: datetime) 
     removed = remove_payloads(settings.payloads_dir, before=before, max_bytes=retention.payload_max_bytes)
     if removed:
         log.info("removed %d files of payloads", removed)
-    if retention.audit_days is not None:
-        while store.audit.forget_before(now - timedelta(days=retention.audit_days)):
-            pass
     if retention.feedback_days is not None:
         while store.feedback.forget_before(now - timedelta(days=retention.feedback_days)):
             pass
