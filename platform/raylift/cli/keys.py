@@ -46,8 +46,12 @@ def _print_list(found: KeyList) -> None:
     columns = ("id", "name", "role", "workspace", "models", "state", "last used")
     print_table(
         columns,
-        ((k.key_id, k.name, k.role, k.workspace, ", ".join(k.models), _state(k), age(k.last_used_at)) for k in found.keys),
+        ((k.key_id, k.name, k.role, k.workspace, ", ".join(k.models), _state(k), _age(k)) for k in found.keys),
     )
+
+
+def _age(key: KeyView) -> str:
+    return "never" if key.last_used_at is None else age(key.last_used_at)
 
 
 def _state(key: KeyView) -> str:
