@@ -254,6 +254,7 @@ class EventView(BaseModel):
     attempt: int
     reason: str | None
     message: str | None
+    who: Annotated[str | None, Field(description="Caller that uploaded or cancelled the job; null: the platform.")] = None
 
 
 class EventList(BaseModel):

@@ -122,8 +122,9 @@ def training_router(services: Services) -> APIRouter:
         dependencies=[needs(services, Action.READ, of=Kind.JOB)],
     )
     def events(job_id: str) -> Response:
-        """List every transition of the job, with its time and reason."""
-        found = [event_view(event) for event in training.events(job_id)]
+        """List every transition of the job, with its time and reason, and the caller of those that a user made."""
+        job, canceller = training.get(job_id), services.audit.author("job.cancel", job_id)
+        found = [event_view(event, job, canceller) for event in training.events(job_id)]
         return json_response(EventList(job_id=job_id, events=found))
 
     @router.post(

@@ -9,7 +9,7 @@ from typing import Final
 
 from raylift.api import paths
 from raylift.api.training import DownloadProgress, EventView, JobAccepted, JobSummary, JobView, ResourceView, UsageView
-from raylift.domain.job import STATUS_OF, Event, Job, JobState, JobStatus
+from raylift.domain.job import STATUS_OF, Event, Job, JobState, JobStatus, Reason
 from raylift.domain.models.deployment import Deployment, DeploymentStatus
 from raylift.engines.environments.uv.process import Downloads
 from raylift.services.jobs.training import JobDetails
@@ -101,7 +101,8 @@ def download_progress(downloads: Downloads | None) -> DownloadProgress | None:
     return None if downloads is None else DownloadProgress(downloaded=downloads.done, size=downloads.size)
 
 
-def event_view(event: Event) -> EventView:
+def event_view(event: Event, job: Job, canceller: str | None) -> EventView:
+    who = job.spec.owner if event.before is None else canceller if event.reason is Reason.CANCELLED_BY_USER else None
     return EventView(
         at=event.at,
         before=event.before,
@@ -110,6 +111,7 @@ def event_view(event: Event) -> EventView:
         attempt=event.attempt,
         reason=event.reason,
         message=event.message,
+        who=who,
     )
 
 

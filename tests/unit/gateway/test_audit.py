@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
+from raylift.domain.job import JobState, Reason
 from raylift.settings import PlatformSettings
 from tests.unit.gateway.conftest import Platform
 from tests.unit.gateway.keyed import KeyedPlatform, keyed_platform
@@ -132,3 +133,11 @@ async def test_local_mode_records_the_owner_of_the_header(client: httpx.AsyncCli
     (entry,) = (await client.get("/mlops/audit")).json()["entries"]
     assert (entry["who"], entry["action"], entry["key_id"]) == ("ann", "job.submit", None)
     assert (await client.get("/mlops/whoami")).json()["auth"] == "local"
+
+
+async def test_events_of_a_job_name_the_same_callers(keyed: KeyedPlatform) -> None:
+    job_id = (await keyed.send("submitter", "POST", UPLOAD, json=SCRIPT)).json()["job_id"]
+    await keyed.send("deployer", "POST", f"/mlops/training/jobs/{job_id}/cancel")
+    keyed.platform.move(keyed.platform.store.jobs.get(job_id), JobState.CANCELLED, reason=Reason.CANCELLED_BY_USER)
+    events = (await keyed.send("viewer", "GET", f"/mlops/training/jobs/{job_id}/events")).json()["events"]
+    assert [(event["after"], event["who"]) for event in events] == [("queued", "submitter"), ("cancelled", "deployer")]

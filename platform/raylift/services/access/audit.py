@@ -37,6 +37,11 @@ class AuditService:
     def every(self, wanted: AuditFilter) -> Iterator[AuditEntry]:
         return self._store.audit.every(wanted)
 
+    def author(self, action: str, target: str) -> str | None:
+        """Return the caller of the last committed action on the target; None where the audit has none."""
+        found = self._store.audit.list(AuditFilter(action=action, target=target, outcome=Outcome.DONE), limit=1).entries
+        return found[0].who if found else None
+
     def is_due(self, act: Act) -> bool:
         """Return False for requests of unknown callers beyond 20 a minute for one address."""
         if act.who:
