@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         Clock,
         Conflict,
         ConnectionFailed,
+        Forbidden,
         InvalidRequest,
         Job,
         JobCancelled,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
         SweepFailed,
         SweepWaitTimeout,
         TooLarge,
+        Unauthenticated,
         Unavailable,
     )
 
@@ -46,6 +48,7 @@ __all__ = [
     "Clock",
     "Conflict",
     "ConnectionFailed",
+    "Forbidden",
     "InvalidRequest",
     "Job",
     "JobCancelled",
@@ -59,6 +62,7 @@ __all__ = [
     "SweepFailed",
     "SweepWaitTimeout",
     "TooLarge",
+    "Unauthenticated",
     "Unavailable",
     "__version__",
 ]

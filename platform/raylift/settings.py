@@ -6,6 +6,7 @@ head's environment and must not see the database's address.
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import quote
@@ -202,6 +203,15 @@ class GatewaySettings(_Section):
     """Retention of packages uploaded by `ray job submit`, after their last use by a client. Jobs keep their own copy."""
 
 
+class AuthMode(StrEnum):
+    """Proof that the API asks of its callers."""
+
+    LOCAL = "local"
+    """Everybody who reaches the API may do everything. For loopback only."""
+    KEYS = "keys"
+    """Every request needs a key (docs/guides/access.md)."""
+
+
 class RetentionSettings(_Section):
     """Retention of finished work (docs/reference/retention.md). null: forever."""
 
@@ -217,6 +227,8 @@ class RetentionSettings(_Section):
     """Days until a file of a payload log is deleted."""
     payload_max_bytes: Annotated[int | None, Field(ge=0)] = 10 * 1024**3
     """Size limit of all payload logs. Beyond it the oldest files are deleted."""
+    audit_days: Annotated[float | None, Field(ge=0)] = 365.0
+    """Days until an entry of the audit is deleted."""
     feedback_days: Annotated[float | None, Field(ge=0)] = 365.0
     """Days until feedback on a prediction is deleted."""
 
@@ -256,6 +268,8 @@ class PlatformSettings(_Section):
     """SQLAlchemy URL, ``sqlite:///…`` or ``postgresql+psycopg://…``."""
     mlflow_url: str
     """MLflow's tracking server, for jobs, replicas, the supervisor and the gateway."""
+    mlflow_secret: str | None = None
+    """Signs the credentials that MLflow requires in keys mode. None: it requires none."""
     ray_dashboard_url: str
     """Ray's dashboard, which serves the Ray Jobs API."""
     ray_token_file: Path | None = None
@@ -268,6 +282,8 @@ class PlatformSettings(_Section):
     """TCP ports of Ray and Serve, which sandboxed scripts cannot reach: Ray's defaults. The launcher sets its own."""
     ingress: IngressSettings | None = None
     """None: an ingress without a map of names. The gateway then handles all requests that name only a model."""
+    auth: AuthMode = AuthMode.LOCAL
+    """``local``: no keys. ``keys``: every request needs one."""
     jobs: JobSettings = JobSettings()
     serving: ServingSettings = ServingSettings()
     supervisor: SupervisorSettings = SupervisorSettings()

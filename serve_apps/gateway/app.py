@@ -11,7 +11,7 @@ from ray.serve.schema import LoggingConfig
 
 from raylift.ingress.access_token import only_from_ingress
 from raylift.ray_internals.serve_replica import keep_internal_server_on_loopback
-from raylift.settings import PlatformSettings
+from raylift.settings import AuthMode, PlatformSettings
 from serve_apps.gateway.supervisor_watch import Revive, watch_supervisor
 
 DEPLOYMENT_NAME: Final = "gateway"
@@ -66,12 +66,16 @@ def build(settings_json: str, revive_supervisor: Revive) -> serve.Application:
 
 def _connect(settings: PlatformSettings) -> Any:
     # Imported in the replica: the process that deploys needs none of it, and MLflow alone takes seconds.
+    from raylift.engines.mlflow_engine.credentials import use_credential
     from raylift.engines.mlflow_engine.registry import Registry
     from raylift.engines.ray_engine.cluster import Cluster
     from raylift.services.container import Services
     from raylift.store import Store
     from serve_apps.gateway.rest_api import create_app
 
+    if settings.auth is AuthMode.KEYS and settings.ingress is None:
+        raise ValueError("auth: keys needs the platform's own ingress: it checks keys of predictions")
+    use_credential(settings.mlflow_secret)
     store = Store.open(settings.database_url)
     services = Services.assemble(
         settings, store=store, registry=Registry(settings.mlflow_url), cluster=Cluster(settings.supervisor.serving_reserve_cpus)

@@ -12,6 +12,8 @@ from starlette.middleware import Middleware
 import raylift
 from raylift.api.paths import INFERENCE
 from raylift.services.container import Services
+from serve_apps.gateway.access.door import Door
+from serve_apps.gateway.access.permissions import require_permissions
 from serve_apps.gateway.http import openapi
 from serve_apps.gateway.http.errors import install_error_handlers
 from serve_apps.gateway.http.hosts import Hosts
@@ -22,6 +24,7 @@ from serve_apps.gateway.predictions.forwarder import Forwarder
 from serve_apps.gateway.predictions.inference_fast_route import FastRoute, InferenceFastRoute
 from serve_apps.gateway.predictions.shadowing import Shadowing
 from serve_apps.gateway.predictions.warm_fallback import WarmFallback
+from serve_apps.gateway.routers.access import audit_router, keys_router
 from serve_apps.gateway.routers.by_name_routes import by_name_router, server_router
 from serve_apps.gateway.routers.environments import environments_router
 from serve_apps.gateway.routers.health import health_router
@@ -83,11 +86,12 @@ def create_app(services: Services, *, echo_request_id: bool = True, warm_process
                 observe=metrics.observe,
                 echo_request_id=echo_request_id,
             ),
+            Middleware(Door, settings=services.settings, callers=services.callers, audit=services.audit),
             Middleware(InferenceFastRoute, route=FastRoute(INFERENCE, "POST", infer)),
         ],
     )
     install_error_handlers(app)
-    for router in (
+    routers = (
         training_router(services),
         sweeps_router(services),
         job_logs_router(services),
@@ -95,19 +99,23 @@ def create_app(services: Services, *, echo_request_id: bool = True, warm_process
         ray_jobs_router(services),
         ray_job_logs_router(services),
         ray_packages_router(services),
-        inference_router(infer),
+        inference_router(services, infer),
         models_router(services),
         deployments_router(services),
         observations_router(services),
         traffic_router(services),
         aliases_router(services),
         environments_router(services),
+        keys_router(services),
+        audit_router(services),
         health_router(services, metrics),
         kserve_v1_router(services, dispatcher),
         server_router(services),
         # Last: it matches every path below /v2/models.
         by_name_router(services, dispatcher),
-    ):
+    )
+    require_permissions(routers)
+    for router in routers:
         app.include_router(router)
     app.openapi = lambda: openapi.document(app)
     return app

@@ -23,6 +23,12 @@ _ENVIRONMENT: Final = {
 }
 
 
+def _environment() -> dict[str, str]:
+    """Return the variables of Ray's head, which a replica has, too, without the platform's credential for MLflow."""
+    inherited = {name: value for name, value in os.environ.items() if name != "MLFLOW_TRACKING_TOKEN"}  # noqa: TID251
+    return {**inherited, **_ENVIRONMENT}
+
+
 class WarmProcess:
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
@@ -37,7 +43,7 @@ class WarmProcess:
                 "serve_apps.warm_pool.fork_server",
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
-                env={**os.environ, **_ENVIRONMENT},  # noqa: TID251 - as a replica it has the variables of Ray's head
+                env=_environment(),
             )
         )
 

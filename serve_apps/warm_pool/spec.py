@@ -8,6 +8,7 @@ from pathlib import Path
 from raylift.domain.models.deployment import Deployment
 from raylift.engines.environments.overlays.overlay import is_built, overlay_directory
 from raylift.engines.metrics.observing import observer_config
+from raylift.engines.mlflow_engine.credentials import replica_variables
 from raylift.engines.model_confinement import confinement_of
 from raylift.settings import PlatformSettings
 from serve_apps.warm_pool.protocol import WarmSpec
@@ -32,7 +33,10 @@ def warm_spec(deployment: Deployment, settings: PlatformSettings) -> WarmSpec | 
         packages_dirs=[str(directory) for directory in packages],
         worked_on_dir=str(ingress.worked_on_by(deployment.model_name, deployment.version)) if ingress else None,
         confinement=confinement.as_json() if confinement is not None else None,
-        environment=dict(deployment.config.environment),
+        environment={
+            **deployment.config.environment,
+            **replica_variables(settings.mlflow_secret, f"{deployment.model_name}:{deployment.version}"),
+        },
     )
 
 

@@ -14,6 +14,10 @@ INFERENCE: Final = f"{MLOPS}/inference"
 MODELS: Final = f"{MLOPS}/models"
 DEPLOYMENTS: Final = f"{MLOPS}/deployments"
 ENVIRONMENTS: Final = f"{MLOPS}/environments"
+KEYS: Final = f"{MLOPS}/keys"
+AUDIT: Final = f"{MLOPS}/audit"
+AUDIT_EXPORT: Final = f"{AUDIT}/export"
+WHOAMI: Final = f"{MLOPS}/whoami"
 V1_MODELS: Final = "/v1/models"
 """KServe's V1 protocol."""
 V2_MODELS: Final = "/v2/models"
@@ -66,6 +70,14 @@ def alias(name: str, alias: str) -> str:
 
 def environment(name: str) -> str:
     return _below(ENVIRONMENTS, name)
+
+
+def key(key_id: str) -> str:
+    return _below(KEYS, key_id)
+
+
+def key_rotation(key_id: str) -> str:
+    return _below(KEYS, key_id, "rotate")
 
 
 def version_route(model_name: str, version: str) -> str:

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from raylift.api.figures import Amount, Figure, OptionalAmount
 from raylift.api.sweeps import SweepRequest, Value
-from raylift.domain.identifiers import MODEL_NAME, TORCH_BACKEND
+from raylift.domain.identifiers import DEFAULT_WORKSPACE, MODEL_NAME, TORCH_BACKEND
 
 _SCRIPT_NAME: Final = re.compile(r"[^/\\\x00-\x1f\x7f]+\.(py|ipynb)")
 
@@ -194,7 +194,8 @@ class JobSummary(BaseModel):
     mlflow_run_id: str | None
     script_name: str
     priority: int
-    owner: Annotated[str, Field(description="Owner from the upload's X-Raylift-Owner.")]
+    owner: Annotated[str, Field(description="Name of the key that uploaded it; in local mode X-Raylift-Owner.")]
+    workspace: Annotated[str, Field(description="The workspace that sees it.")] = DEFAULT_WORKSPACE
     tags: dict[str, str]
     sweep_id: Annotated[str | None, Field(description="Its sweep.")] = None
     sweep_parameters: Annotated[dict[str, str] | None, Field(description="Its parameters in the sweep.")] = None
@@ -273,6 +274,7 @@ class EventView(BaseModel):
     attempt: int
     reason: str | None
     message: str | None
+    who: Annotated[str | None, Field(description="Caller that uploaded or cancelled the job; null: the platform.")] = None
 
 
 class EventList(BaseModel):

@@ -49,6 +49,16 @@ AllowedHost = Annotated[
         show_default=False,
     ),
 ]
+Auth = Annotated[
+    str | None,
+    typer.Option(
+        "--auth",
+        metavar="MODE",
+        envvar="RAYLIFT_AUTH",
+        help="local: no keys, for this machine only. keys: every request needs a key. Default: local.",
+        show_default=False,
+    ),
+]
 InsecureNoAuth = Annotated[
     bool,
     typer.Option(
@@ -70,8 +80,9 @@ def up(
     config: ConfigFile = None,
     host: Annotated[
         str | None,
-        typer.Option(help="Address of the API; with 0.0.0.0 other machines can reach it (needs --insecure-no-auth)."),
+        typer.Option(help="Address of the API; with 0.0.0.0 other machines can reach it (needs --auth keys)."),
     ] = None,
+    auth: Auth = None,
     allowed_host: AllowedHost = None,
     insecure_no_auth: InsecureNoAuth = False,
     port: Annotated[int | None, typer.Option(help="Port of the API; 0 chooses a free one.")] = None,
@@ -91,7 +102,7 @@ def up(
             config_file=config,
             overrides={
                 **_ports({"gateway": port, "ray_dashboard": dashboard_port, "mlflow": mlflow_port, "grpc": grpc_port}),
-                **_exposure(host, allowed_host, insecure_no_auth=insecure_no_auth),
+                **_exposure(host, auth, allowed_host, insecure_no_auth=insecure_no_auth),
             },
             progress=ConsoleProgress(),
         )
@@ -172,8 +183,9 @@ def _ports(ports: dict[str, int | None]) -> dict[str, Any]:
     return {"ports": {name: port for name, port in ports.items() if port is not None}}
 
 
-def _exposure(host: str | None, allowed_hosts: list[str] | None, *, insecure_no_auth: bool) -> dict[str, Any]:
-    overrides: dict[str, Any] = {"host": host} if host is not None else {}
+def _exposure(host: str | None, auth: str | None, allowed_hosts: list[str] | None, *, insecure_no_auth: bool) -> dict[str, Any]:
+    given = {"host": host, "auth": auth}
+    overrides: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     if allowed_hosts:
         overrides["gateway"] = {"allowed_hosts": allowed_hosts}
     if insecure_no_auth:
@@ -188,6 +200,7 @@ def _print_platform(platform: LocalPlatform) -> None:
             *((_TITLES[name], url) for name, url in platform.urls.items()),
             ("Listens on", record.listens_on),
             ("Ray's token", record.ray_token_file),
+            ("Admin key", record.admin_key_file),
             ("Internal ports", f"{record.platform_ports.block} to {record.platform_ports.workers.stop - 1}"),
             ("State", record.state_dir),
             ("Logs", f"{record.state_dir / 'logs'}, Ray's in {record.session_dir / 'r' / 'session_latest' / 'logs'}"),

@@ -8,11 +8,13 @@ from raylift.client.http.errors import (
     APIError,
     Conflict,
     ConnectionFailed,
+    Forbidden,
     InvalidRequest,
     NotFound,
     RayliftError,
     ServerError,
     TooLarge,
+    Unauthenticated,
     Unavailable,
 )
 from raylift.client.jobs.job import Job, JobCancelled, JobFailed, JobWaitTimeout
@@ -25,6 +27,7 @@ __all__ = [
     "Clock",
     "Conflict",
     "ConnectionFailed",
+    "Forbidden",
     "InvalidRequest",
     "Job",
     "JobCancelled",
@@ -38,5 +41,6 @@ __all__ = [
     "SweepFailed",
     "SweepWaitTimeout",
     "TooLarge",
+    "Unauthenticated",
     "Unavailable",
 ]

@@ -13,8 +13,11 @@ from typing import Any, Final, Literal, Self, Unpack, overload
 import httpx
 
 from raylift.api import paths
+from raylift.api.access import WhoAmI
 from raylift.api.headers import IDEMPOTENCY_KEY, REQUEST_ID
 from raylift.api.inference import InferenceResponse
+from raylift.client.access import Audit, Keys, whoami
+from raylift.client.credentials import find_key
 from raylift.client.environments import Environments
 from raylift.client.http.connection import Clock, Connection, Content
 from raylift.client.inputs import to_inputs
@@ -53,8 +56,9 @@ class Client:
 
         Args:
             base_url: Address of the platform. None: environment variable RAYLIFT_URL, else http://127.0.0.1:8000.
-            api_key: Sent as ``Authorization: Bearer``. None: RAYLIFT_API_KEY, else not sent.
-            owner: Owner of jobs, sent as ``X-Raylift-Owner``; names, but does not authenticate. None: RAYLIFT_OWNER, else
+            api_key: Sent as ``Authorization: Bearer``. None: RAYLIFT_API_KEY, else the key that `raylift login` keeps for this
+                address, else that of the user's own platform.
+            owner: Owner of jobs, sent as ``X-Raylift-Owner``, for a platform that asks for no keys. None: RAYLIFT_OWNER, else
                 not sent.
             timeout: Seconds for one answer.
             transport: Sends the requests, e.g. httpx.MockTransport in tests.
@@ -65,9 +69,10 @@ class Client:
         """
         # The SDK is a root: it reads its own settings.
         env = os.environ  # noqa: TID251
+        url = base_url or env.get("RAYLIFT_URL") or DEFAULT_URL
         self._connection = Connection(
-            base_url=base_url or env.get("RAYLIFT_URL") or DEFAULT_URL,
-            api_key=api_key or env.get("RAYLIFT_API_KEY") or None,
+            base_url=url,
+            api_key=api_key or find_key(url, env),
             owner=_owner(owner or env.get("RAYLIFT_OWNER")),
             timeout=timeout,
             transport=transport,
@@ -79,10 +84,20 @@ class Client:
         self.deployments = Deployments(self._connection)
         self.traffic = Traffic(self._connection)
         self.environments = Environments(self._connection)
+        self.keys = Keys(self._connection)
+        self.audit = Audit(self._connection)
 
     @property
     def base_url(self) -> str:
         return self._connection.base_url
+
+    def with_key(self, api_key: str) -> Client:
+        """A client of the same platform that sends another key."""
+        return Client(self.base_url, api_key)
+
+    def whoami(self) -> WhoAmI:
+        """The caller as the platform knows it: name, role, workspace."""
+        return whoami(self._connection)
 
     def __enter__(self) -> Self:
         return self

@@ -100,8 +100,30 @@ class DeploymentNotFound(NotFound):
     code = "deployment_not_found"
 
 
+class KeyNotFound(NotFound):
+    code = "key_not_found"
+
+
 class Conflict(PlatformError):
     code = "conflict"
+
+
+class ModelTaken(Conflict):
+    """A model of this name belongs to another workspace."""
+
+    code = "model_taken"
+
+
+class Unauthenticated(PlatformError):
+    """The request has no valid key."""
+
+    code = "unauthenticated"
+
+
+class Forbidden(PlatformError):
+    """The caller's role, or the limits of its key, do not allow this. Carries ``action`` and ``role``, the least one."""
+
+    code = "forbidden"
 
 
 class JobNotFinished(Conflict):

@@ -24,6 +24,9 @@ OWNER_FORM: Final = "1 to 64 letters, digits, dots, dashes and underscores, begi
 DEFAULT_OWNER: Final = "local"
 """Owner of jobs that were uploaded without one."""
 
+DEFAULT_WORKSPACE: Final = "default"
+"""Workspace of everything that local mode makes, and of models that were registered without a job."""
+
 TAG_SCRIPT_SHA256: Final = "raylift.script_sha256"
 TAG_REQUIREMENTS: Final = "raylift.requirements"
 TAG_ENVIRONMENT_LOCK: Final = "raylift.environment_lock"
@@ -42,6 +45,11 @@ TAG_SWEEP_PARAMETER: Final = "raylift.sweep."
 def new_job_id(now: float | None = None) -> str:
     """Make a job id: ``job_`` and a ULID (48 bits of milliseconds, 80 random bits), so ids sort by age."""
     return f"job_{_ulid(now)}"
+
+
+def new_entry_id(now: float | None = None) -> str:
+    """Make the id of an audit entry: ``audit_`` and a ULID."""
+    return f"audit_{_ulid(now)}"
 
 
 def new_sweep_id(now: float | None = None) -> str:

@@ -8,7 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
 
-from raylift.domain.identifiers import DEFAULT_OWNER
+from raylift.domain.identifiers import DEFAULT_OWNER, DEFAULT_WORKSPACE
 
 
 class JobStatus(StrEnum):
@@ -180,6 +180,8 @@ class JobSpec:
     tags: Mapping[str, str] = field(default_factory=dict[str, str])
     owner: str = DEFAULT_OWNER
     """Name that fair share and quotas are counted under."""
+    workspace: str = DEFAULT_WORKSPACE
+    """Workspace that sees the job (raylift.domain.access)."""
     origin: Origin = Origin.PLATFORM
     environment_lock: tuple[str, ...] | None = None
     """Pinned requirements of a rerun, used instead of resolving ``requirements`` again."""

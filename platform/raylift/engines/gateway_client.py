@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import httpx
 
-from raylift.api.headers import SCALE_UP_TIMEOUT
+from raylift.api.headers import CHECKED, INGRESS, SCALE_UP_TIMEOUT
 from raylift.api.paths import version_route
 from raylift.domain.errors import EngineUnavailable
 
@@ -15,8 +15,13 @@ _MARGIN_SECONDS: Final = 5.0
 
 
 class GatewayClient:
-    def __init__(self, gateway_url: str, transport: httpx.BaseTransport | None = None) -> None:
-        self._http = httpx.Client(base_url=gateway_url, transport=transport, trust_env=False)
+    """Args: the platform's address; the ingress's token, which spares it a key; a transport for tests."""
+
+    def __init__(
+        self, gateway_url: str, transport: httpx.BaseTransport | None = None, *, ingress_token: str | None = None
+    ) -> None:
+        headers = {} if ingress_token is None else {INGRESS: ingress_token, CHECKED: "1"}
+        self._http = httpx.Client(base_url=gateway_url, headers=headers, transport=transport, trust_env=False)
 
     def metadata(self, model_name: str, version: str, *, seconds: float) -> Mapping[str, Any] | None:
         """Metadata of a version in the Open Inference Protocol. Starts a replica if there is none.

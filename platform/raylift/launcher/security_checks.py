@@ -44,5 +44,7 @@ def _address(config: LocalConfig, host: str) -> Finding:
         return Finding("address", Level.OK, f"{host}: this machine only")
     if has_authentication(config):
         return Finding("address", Level.OK, f"{host}, with authentication")
-    advice = "Everybody who reaches it runs code as the platform's user: use 127.0.0.1 and a reverse proxy with passwords."
+    advice = (
+        "Everybody who reaches it runs code as the platform's user: use 127.0.0.1, or require keys (raylift up --auth keys)."
+    )
     return Finding("address", Level.WARN, f"{host}, open to other machines without authentication", advice)

@@ -14,9 +14,10 @@ from typing import Final
 import httpx
 
 from raylift.domain.errors import PlatformError
+from raylift.engines.mlflow_engine.signed_credentials import Bearer, mint
 from raylift.ingress.allowed_hosts import allowed_hosts
 from raylift.ingress.guard import Guard
-from raylift.ingress.haproxy import IngressFiles
+from raylift.ingress.haproxy import Door, IngressFiles
 from raylift.launcher.errors import LauncherError
 from raylift.launcher.parts.driver_process import DriverProcess
 from raylift.launcher.parts.mlflow_server import MlflowFiles, prepare_mlflow, start_mlflow
@@ -24,6 +25,7 @@ from raylift.launcher.parts.ray_head import start_head, wait_for_head
 from raylift.launcher.processes.platform_processes import pids_by_component
 from raylift.launcher.processes.starting import answers, start, tail, wait_for
 from raylift.launcher.progress import Progress
+from raylift.launcher.run.access_files import admin_key_file, mlflow_secret, mlflow_secret_file, prepare_keys
 from raylift.launcher.run.config import LocalConfig
 from raylift.launcher.run.environment import base_environment, head_environment, mlflow_environment
 from raylift.launcher.run.ports import BLOCK_SIZE, PlatformPorts, is_free
@@ -31,7 +33,7 @@ from raylift.launcher.run.private_files import make_files_private, make_private
 from raylift.launcher.run.ray_token import make_ray_token
 from raylift.launcher.run.record import RunRecord, write_record
 from raylift.launcher.run.session import make_session, session_path, temp_path
-from raylift.settings import IngressSettings, PlatformSettings
+from raylift.settings import AuthMode, IngressSettings, PlatformSettings
 from raylift.store import Store
 
 DATABASE_VARIABLE: Final = "RAYLIFT_DATABASE_URL"
@@ -48,6 +50,7 @@ def new_record(state_dir: Path, config: LocalConfig, ports: PlatformPorts, *, co
         session_dir=session_path(state_dir),
         stop_grace_seconds=config.jobs.stop_grace_seconds,
         config_file=config_file,
+        auth=config.auth,
     )
 
 
@@ -64,6 +67,8 @@ def platform_settings(config: LocalConfig, record: RunRecord, environ: Mapping[s
         session_dir=record.session_dir,
         internal_ports=_internal_ports(record.platform_ports),
         ingress=IngressSettings(directory=IngressFiles(record.session_dir).haproxy, token=secrets.token_hex(16)),
+        auth=config.auth,
+        mlflow_secret=mlflow_secret(record.state_dir) if config.auth is AuthMode.KEYS else None,
         jobs=config.jobs,
         serving=config.serving,
         supervisor=config.supervisor,
@@ -106,13 +111,16 @@ def start_everything(config: LocalConfig, record: RunRecord, progress: Progress)
         port=record.ports["gateway"],
         token=settings.ingress.token,
         guard=Guard(allowed_hosts(settings), tuple(map(str, settings.gateway.trusted_proxies))),
+        door=_door(settings, record),
     )
 
     make_ray_token(record.state_dir)
     base = base_environment(config.environment, record.instance, temp_path(record.session_dir))
     head_env = head_environment(base, record, attempts_dir=settings.attempts_dir, cores=config.job_cpus())
     with progress.step("Store", f"migrations of {_without_password(settings.database_url)}"):
-        _migrate(settings.database_url)
+        made = _prepare_store(settings, record)
+    if made:
+        progress.say(f"Your admin key is in {admin_key_file(record.state_dir)}; raylift and the SDK find it there.")
     make_files_private(record.state_dir, "raylift.db*")
     files, mlflow_env = MlflowFiles(record.state_dir), mlflow_environment(base)
     prepare_mlflow(files, mlflow_env)
@@ -125,6 +133,7 @@ def start_everything(config: LocalConfig, record: RunRecord, progress: Progress)
         workers=config.mlflow.workers,
         protected=[record.state_dir, record.session_dir],
         readable=[path.expanduser() for path in config.mlflow.readable_paths],
+        secret_file=mlflow_secret_file(record.state_dir) if config.auth is AuthMode.KEYS else None,
     )
     ray_log = logs_dir / "ray-start.log"
     head = start_head(config, record, head_env, log=ray_log)
@@ -173,11 +182,24 @@ def _start_grpc(record: RunRecord, environment: Mapping[str, str], config: Local
     )
 
 
-def _migrate(url: str) -> None:
+def _door(settings: PlatformSettings, record: RunRecord) -> Door | None:
+    """Return what the ingress needs to check keys; None in local mode."""
+    if settings.mlflow_secret is None:
+        return None
+    return Door(record.ports["mlflow"], mint(settings.mlflow_secret, Bearer.PLATFORM, "ingress"))
+
+
+def _prepare_store(settings: PlatformSettings, record: RunRecord) -> bool:
+    """Migrate the store. In keys mode, also prepare the keys; returns True where an admin key was made."""
+    url = settings.database_url
     try:
         store = Store.open(url)
         try:
             store.migrate()
+            if settings.auth is AuthMode.LOCAL or settings.ingress is None:
+                return False
+            directory = settings.ingress.directory
+            return prepare_keys(store, record.state_dir, url=record.gateway_url, ingress_directory=directory)
         finally:
             store.close()
     except (PlatformError, RuntimeError, ValueError, OSError) as error:

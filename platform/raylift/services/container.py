@@ -6,6 +6,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Self
 
+from raylift.domain.access import Principal
+from raylift.domain.models.deployment import Deployment
+from raylift.services.access.audit import AuditService
+from raylift.services.access.callers import Callers, ModelWorkspaces
+from raylift.services.access.keys import KeyService
 from raylift.services.cluster.capacity import Capacity
 from raylift.services.cluster.counts import StatusCounter
 from raylift.services.cluster.health import HealthService, check_supervisor
@@ -27,7 +32,7 @@ from raylift.services.traffic.scale_up_requests import ScaleUpRequests
 from raylift.services.traffic.tables import TrafficService
 from raylift.services.uploads.checks import UploadChecks
 from raylift.settings import PlatformSettings
-from raylift.store import Store
+from raylift.store import Store, WorkspaceRepository
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +55,15 @@ class Services:
     status_counts: StatusCounter
     observations: ObservationService
     health: HealthService
+    callers: Callers
+    keys: KeyService
+    audit: AuditService
+    workspaces: WorkspaceRepository
+    model_workspaces: ModelWorkspaces
+
+    def shown_deployments(self, principal: Principal, model_name: str | None = None) -> list[Deployment]:
+        """Return the deployments whose models exist for the caller."""
+        return self.model_workspaces.shown(principal, self.deployments.list(model_name), lambda row: row.model_name)
 
     @classmethod
     def assemble(
@@ -95,4 +109,9 @@ class Services:
                     "supervisor": partial(check_supervisor, store),
                 }
             ),
+            callers=Callers(store, clock=clock),
+            keys=KeyService(store, clock=clock),
+            audit=AuditService(store, clock=clock),
+            workspaces=store.workspaces,
+            model_workspaces=ModelWorkspaces(store),
         )

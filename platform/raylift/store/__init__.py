@@ -3,8 +3,24 @@
 from __future__ import annotations
 
 from raylift.store.database import Store
+from raylift.store.engine.trail import Act, acting, declare
+from raylift.store.repositories.audit import AuditPage
+from raylift.store.repositories.keys import WorkspaceRepository
 from raylift.store.repositories.sweeps import AddedSweep, SweepListing, SweepPage
 from raylift.store.statements.idempotency import IdempotencyKey
 from raylift.store.statements.pages import JobFilter, JobPage
 
-__all__ = ["AddedSweep", "IdempotencyKey", "JobFilter", "JobPage", "Store", "SweepListing", "SweepPage"]
+__all__ = [
+    "Act",
+    "AddedSweep",
+    "AuditPage",
+    "IdempotencyKey",
+    "JobFilter",
+    "JobPage",
+    "Store",
+    "SweepListing",
+    "SweepPage",
+    "WorkspaceRepository",
+    "acting",
+    "declare",
+]

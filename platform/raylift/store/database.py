@@ -5,10 +5,12 @@ from __future__ import annotations
 from raylift.store import migrations
 from raylift.store.engine.changes import Changes
 from raylift.store.engine.transactions import Database
+from raylift.store.repositories.audit import AuditRepository
 from raylift.store.repositories.deployments import DeploymentRepository
 from raylift.store.repositories.feedback import FeedbackRepository
 from raylift.store.repositories.finished_jobs import HistoryRepository
 from raylift.store.repositories.jobs import JobRepository
+from raylift.store.repositories.keys import KeyRepository, WorkspaceRepository
 from raylift.store.repositories.leases import LeaseRepository
 from raylift.store.repositories.ray_packages import RayPackageRepository
 from raylift.store.repositories.sweeps import SweepRepository
@@ -26,6 +28,9 @@ class Store:
         self.feedback = FeedbackRepository(self._database)
         self.changes = Changes(self._database)
         self.history = HistoryRepository(self._database)
+        self.keys = KeyRepository(self._database)
+        self.workspaces = WorkspaceRepository(self._database)
+        self.audit = AuditRepository(self._database)
         self.leases = LeaseRepository(self._database)
         self.ray_packages = RayPackageRepository(self._database)
         self.traffic = TrafficRepository(self._database)

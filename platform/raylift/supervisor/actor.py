@@ -92,6 +92,7 @@ def _assemble(settings: PlatformSettings) -> Any:
     """Wire the loop to the real engines."""
     # Imported here: drivers unpickle the actor's class and need none of this.
     from raylift.engines.gateway_client import GatewayClient
+    from raylift.engines.mlflow_engine.credentials import use_credential
     from raylift.engines.mlflow_engine.registry import Registry
     from raylift.engines.mlflow_engine.sweep_runs import SweepRuns
     from raylift.engines.mlflow_engine.tracking import Tracking
@@ -121,11 +122,13 @@ def _assemble(settings: PlatformSettings) -> Any:
     from raylift.supervisor.sweeps.execute import SweepExecutor
     from serve_apps.model_server.ray.app import build
 
+    use_credential(settings.mlflow_secret)
     store, monotonic = Store.open(settings.database_url), time.monotonic
     ray_jobs, serve = RayJobs(settings.ray_dashboard_url, settings.ray_token_file), RayServe(settings, build)
     tracking, registry = Tracking(settings.mlflow_url), Registry(settings.mlflow_url)
     cluster = Cluster(settings.supervisor.serving_reserve_cpus)
-    gateway_client = GatewayClient(settings.gateway_url)
+    token = settings.ingress.token if settings.ingress else None
+    gateway_client = GatewayClient(settings.gateway_url, ingress_token=token)
 
     view, ray_view, placement = StoreView(store), RayView(ray_jobs, monotonic), Placement()
     tasks = TaskThreads().runner(monotonic)
@@ -157,6 +160,7 @@ def _assemble(settings: PlatformSettings) -> Any:
             aliases=AliasSync(store, registry, _now),
             registry=RegistrySync(settings, store, registry, tracking, _now),
             retention=Retention(settings, store, _now),
+            keys=_key_publisher(settings, store),
         ),
     )
     return Supervisor(
@@ -169,6 +173,16 @@ def _assemble(settings: PlatformSettings) -> Any:
         clock=_now,
         monotonic=monotonic,
     )
+
+
+def _key_publisher(settings: PlatformSettings, store: Any) -> Any:
+    from raylift.ingress.keys import KeyMaps
+    from raylift.settings import AuthMode
+    from raylift.supervisor.housekeeping.publish_keys import KeyPublisher
+
+    if settings.auth is not AuthMode.KEYS or settings.ingress is None:
+        return None
+    return KeyPublisher(store, KeyMaps(settings.ingress.directory), _now)
 
 
 def _run_to_the_end(supervisor: Any) -> None:

@@ -11,6 +11,7 @@ from raylift.store import Store
 from raylift.supervisor.deployments.alias_sync import AliasSync
 from raylift.supervisor.deployments.reconcile import DeploymentReconciler
 from raylift.supervisor.deployments.registry_sync import RegistrySync
+from raylift.supervisor.housekeeping.publish_keys import PAUSE_SECONDS, KeyPublisher
 from raylift.supervisor.housekeeping.retention import Retention
 
 
@@ -35,6 +36,7 @@ def periodic_tasks(
     aliases: AliasSync,
     registry: RegistrySync,
     retention: Retention,
+    keys: KeyPublisher | None,
 ) -> Sequence[PeriodicTask]:
     """Return the table of all periodic tasks."""
     pause = settings.supervisor.registry_sync_seconds
@@ -46,5 +48,6 @@ def periodic_tasks(
         PeriodicTask("all aliases", 15.0, lambda _: aliases.sync_all(), asks_mlflow=True),
         PeriodicTask("registry", pause, registry.sync, is_due=lambda: deploys_registered, asks_mlflow=True),
         PeriodicTask("sweeps without jobs", 60.0, lambda _: store.sweeps.forget_empty()),
+        *((PeriodicTask("keys", PAUSE_SECONDS, lambda _: keys.publish()),) if keys else ()),
         PeriodicTask("retention", 300.0, lambda _: retention.remove_expired()),
     )

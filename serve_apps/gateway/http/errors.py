@@ -15,14 +15,20 @@ from raylift.api.paths import RAY_API
 from raylift.domain.errors import FieldError, InvalidRequest, NotFound, PlatformError
 from raylift.ingress.allowed_hosts import HOST_REFUSED
 from raylift.ingress.problems import PROBLEM_JSON, problem_of
+from serve_apps.gateway.http.visit import note_error
 
 _LOG: Final = logging.getLogger(__name__)
 
 REQUEST_ID: Final = "raylift.request_id"
 """Key of the request's id in the ASGI scope."""
 
+CHALLENGE: Final = 'Basic realm="raylift", charset="UTF-8"'
+"""WWW-Authenticate: programs send a bearer token all the same; browsers ask for a password, which is the key."""
+
 HTTP_STATUS: Final[Mapping[str, int]] = {
     "malformed_body": 400,
+    "unauthenticated": 401,
+    "forbidden": 403,
     "cross_origin_refused": 403,
     "host_refused": 403,
     "not_found": 404,
@@ -34,7 +40,9 @@ HTTP_STATUS: Final[Mapping[str, int]] = {
     "environment_not_found": 404,
     "method_not_allowed": 405,
     "body_late": 408,
+    "key_not_found": 404,
     "conflict": 409,
+    "model_taken": 409,
     "job_not_finished": 409,
     "sweep_not_finished": 409,
     "submission_id_taken": 409,
@@ -129,6 +137,8 @@ def error_response(path: str, error: PlatformError, headers: Mapping[str, str] |
     retry_after = error.facts.get("retry_after_seconds")
     if retry_after is not None:
         sent["Retry-After"] = f"{retry_after:g}"
+    if status == 401:
+        sent["WWW-Authenticate"] = CHALLENGE
     if path.startswith(RAY_API):
         return Response(error.detail, _RAY_STATUS.get(status, status), sent, "text/plain")
     if path == "/v2" or (path.startswith(_PROTOCOLS) and not path.endswith(_OWN_PREDICT)):
@@ -147,13 +157,16 @@ def install_error_handlers(app: FastAPI) -> None:
 
 def on_platform_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, PlatformError)  # noqa: S101 - registered for this class
+    note_error(request.scope, error.code)
     if HTTP_STATUS.get(error.code, 500) >= 500:
-        _LOG.warning("%s %s: %s: %s", request.method, request.url.path, error.code, error.detail)
+        method = request.scope.get("method", "WEBSOCKET")
+        _LOG.warning("%s %s: %s: %s", method, request.url.path, error.code, error.detail)
     return error_response(request.url.path, error)
 
 
 def _on_validation_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101
+    note_error(request.scope, InvalidRequest.code)
     errors = [FieldError(str(item["loc"][-1]), item["msg"]) for item in error.errors()]
     return error_response(request.url.path, InvalidRequest(f"{errors[0].field}: {errors[0].detail}", errors))
 
@@ -176,6 +189,7 @@ def _on_http_exception(request: Request, error: Exception) -> Response:
 
 def _on_defect(request: Request, error: Exception) -> Response:
     # The server logs the traceback. The caller gets the request id.
+    note_error(request.scope, InternalError.code)
     request_id = str(request.scope.get(REQUEST_ID, ""))
     _LOG.error("Request %s, %s %s: %r", request_id, request.method, request.url.path, error)
     return error_response(request.url.path, InternalError("Something broke in the platform.", request_id=request_id))

@@ -9,6 +9,7 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from raylift.api.access import KeyCreation, KeyRotation
 from raylift.api.environments import EnvironmentRequest
 from raylift.api.inference import InferenceRequest
 from raylift.api.models import DeploymentUpdate
@@ -33,8 +34,28 @@ _OWN_BODIES: Final[tuple[type[BaseModel], ...]] = (
     AliasUpdate,
     FeedbackEntry,
     FeedbackBody,
+    KeyCreation,
+    KeyRotation,
     Problem,
 )
+
+
+_SCHEMES: Final = {
+    "key": {"type": "http", "scheme": "bearer", "description": "With `auth: keys`: a key of the platform."},
+    "password": {"type": "http", "scheme": "basic", "description": "For browsers: any name, and the key as the password."},
+}
+_REFUSALS: Final = {
+    "401": "With `auth: keys`: the request has no valid key.",
+    "403": "The role of the key does not allow this, or the request comes from a page of another site.",
+}
+
+
+def _refusal_content(path: str) -> dict[str, Any]:
+    if path.startswith(RAY_API):
+        return {"text/plain": {"schema": {"type": "string"}}}
+    if path.startswith((KSERVE_V1, "/v2")):
+        return {"application/json": {"schema": {"type": "object", "properties": {"error": {"type": "string"}}}}}
+    return {PROBLEM_JSON: {"schema": {"$ref": "#/components/schemas/Problem"}}}
 
 
 def document(app: FastAPI) -> dict[str, Any]:
@@ -58,8 +79,12 @@ def _complete(described: dict[str, Any]) -> dict[str, Any]:
     components.pop("HTTPValidationError", None)
     components.pop("ValidationError", None)
     problem = {PROBLEM_JSON: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    described["components"]["securitySchemes"] = _SCHEMES
+    described["security"] = [{name: []} for name in _SCHEMES]
     for path, operations in described["paths"].items():
         for operation in operations.values():
+            for status, description in _REFUSALS.items():
+                operation["responses"].setdefault(status, {"description": description, "content": _refusal_content(path)})
             refused = operation["responses"].get("422")
             if refused and path.startswith((RAY_API, KSERVE_V1)):
                 del operation["responses"]["422"]  # These families answer with 400.

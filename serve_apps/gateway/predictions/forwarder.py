@@ -18,6 +18,7 @@ from yarl import URL
 
 from raylift.api.headers import (
     BROKEN_OFF,
+    CHECKED,
     FAILURE,
     FORWARDED,
     MODEL_VERSION,
@@ -44,6 +45,9 @@ _NOT_FORWARDED: Final = _HOP_BY_HOP | {
     "host",
     "content-length",
     "expect",
+    # Replicas must not see keys. The gateway has checked this one.
+    "authorization",
+    CHECKED.lower(),
     REQUEST_TIMEOUT.lower(),
     FORWARDED.lower(),
     SHADOW.lower(),
@@ -195,7 +199,7 @@ class Forwarder:
 def onward_headers(headers: Iterable[tuple[str, str]], request_id: str) -> dict[str, str]:
     """Headers of the forwarded request."""
     onward = {name: value for name, value in headers if name.lower() not in _NOT_FORWARDED}
-    return {**onward, FORWARDED: "1", REQUEST_ID: request_id}
+    return {**onward, FORWARDED: "1", CHECKED: "1", REQUEST_ID: request_id}
 
 
 async def _read(response: aiohttp.ClientResponse) -> bytes:

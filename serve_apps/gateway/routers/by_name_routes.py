@@ -14,8 +14,10 @@ from raylift.api.paths import V2_MODELS
 from raylift.domain.models.deployment import Deployment, DeploymentStatus
 from raylift.services.container import Services
 from raylift.services.traffic.routing import Wanted
+from serve_apps.gateway.access.permissions import Action, Kind, needs
 from serve_apps.gateway.http.bodies import parse_object, read_body
 from serve_apps.gateway.http.responses import plain_json
+from serve_apps.gateway.http.visit import principal_of
 from serve_apps.gateway.predictions.dispatcher import Dispatcher
 from serve_apps.gateway.predictions.relay import Relay
 
@@ -35,38 +37,38 @@ def server_router(services: Services) -> APIRouter:
     """Build the server routes of the Open Inference Protocol."""
     router = APIRouter(prefix="/v2", tags=["open inference protocol"])
 
-    @router.get("")
+    @router.get("", dependencies=[needs(services, Action.PUBLIC)])
     def server() -> Response:
         """Return the server's metadata."""
         extensions = ["binary_tensor_data", "model_repository"]
         return plain_json({"name": "raylift", "version": raylift.__version__, "extensions": extensions})
 
-    @router.get("/health/live")
+    @router.get("/health/live", dependencies=[needs(services, Action.PUBLIC)])
     async def live() -> Response:
         """Show that the gateway answers."""
         return plain_json({"live": True, "ready": True})
 
-    @router.get("/health/ready")
+    @router.get("/health/ready", dependencies=[needs(services, Action.PUBLIC)])
     async def ready() -> Response:
         """Show that the store answers: the choice of a version needs it."""
         is_ready = (await services.health.parts())["store"].ok
         return plain_json({"live": True, "ready": is_ready}, 200 if is_ready else 503)
 
-    @router.get("/models")
-    def models() -> Response:
+    @router.get("/models", dependencies=[needs(services, Action.PREDICT)])
+    def models(request: Request) -> Response:
         """List the deployed models with their versions."""
         versions: defaultdict[str, list[str]] = defaultdict(list)
-        for row in services.deployments.list():
+        for row in services.shown_deployments(principal_of(request)):
             if row.answers:
                 versions[row.model_name].append(row.version)
         return plain_json({"models": [{"name": name, "versions": found} for name, found in versions.items()]})
 
-    @router.post("/repository/index")
+    @router.post("/repository/index", dependencies=[needs(services, Action.PREDICT)])
     async def index(request: Request) -> Response:
         """List every deployed version with its state; `{"ready": true}` selects those that answer."""
         raw = await read_body(request, max_bytes=_MAX_INDEX_BODY)
         only_ready = bool(parse_object(raw).get("ready")) if raw.strip() else False
-        rows = await run_in_threadpool(services.deployments.list)
+        rows = await run_in_threadpool(services.shown_deployments, principal_of(request))
         return plain_json(list(_index(rows, only_ready=only_ready)))
 
     return router
@@ -77,13 +79,21 @@ def by_name_router(services: Services, dispatcher: Dispatcher) -> APIRouter:
     router = APIRouter(prefix=V2_MODELS, tags=["open inference protocol"], include_in_schema=False)
     relay = Relay(services, dispatcher)
 
-    @router.api_route("/{model}/versions/{version}", methods=_METHODS)
-    @router.api_route("/{model}/versions/{version}/{beneath:path}", methods=_METHODS)
+    @router.api_route(
+        "/{model}/versions/{version}", methods=_METHODS, dependencies=[needs(services, Action.PREDICT, of=Kind.MODEL)]
+    )
+    @router.api_route(
+        "/{model}/versions/{version}/{beneath:path}",
+        methods=_METHODS,
+        dependencies=[needs(services, Action.PREDICT, of=Kind.MODEL)],
+    )
     async def version_route(request: Request, model: str, version: str, beneath: str = "") -> Response:
         return await relay.answer(request, Wanted(model, version), beneath)
 
-    @router.api_route("/{model}", methods=_METHODS)
-    @router.api_route("/{model}/{beneath:path}", methods=_METHODS)
+    @router.api_route("/{model}", methods=_METHODS, dependencies=[needs(services, Action.PREDICT, of=Kind.MODEL)])
+    @router.api_route(
+        "/{model}/{beneath:path}", methods=_METHODS, dependencies=[needs(services, Action.PREDICT, of=Kind.MODEL)]
+    )
     async def by_name_route(request: Request, model: str, beneath: str = "") -> Response:
         return await relay.answer(request, Wanted(model), beneath)
 

@@ -11,6 +11,7 @@ from raylift.api.environments import EnvironmentList, EnvironmentRequest, Enviro
 from raylift.api.paths import ENVIRONMENTS, MLOPS
 from raylift.engines.environments.inventory import Overlay, disk_bytes
 from raylift.services.container import Services
+from serve_apps.gateway.access.permissions import Action, Kind, needs
 from serve_apps.gateway.http.bodies import read_model
 from serve_apps.gateway.http.responses import json_body, json_response, problems
 from serve_apps.gateway.views.jobs import download_progress
@@ -21,7 +22,7 @@ _MAX_BODY_BYTES = 1024 * 1024
 def environments_router(services: Services) -> APIRouter:
     router = APIRouter(prefix=MLOPS, tags=["environments"])
 
-    @router.get("/environments", responses={200: {"model": EnvironmentList}})
+    @router.get("/environments", responses={200: {"model": EnvironmentList}}, dependencies=[needs(services, Action.READ)])
     def environments() -> Response:
         """List all environments on the gateway's machine, and their use."""
         return json_response(_list(services.environments.list(), services.environments.max_bytes))
@@ -34,6 +35,7 @@ def environments_router(services: Services) -> APIRouter:
             **problems(400, 409, 413, 415, 422),
         },
         openapi_extra={"requestBody": json_body(EnvironmentRequest)},
+        dependencies=[needs(services, Action.SUBMIT, "environment.build")],
     )
     async def prewarm(request: Request) -> Response:
         """Resolve requirements and build their environment now, so that no job has to wait for it."""
@@ -44,12 +46,22 @@ def environments_router(services: Services) -> APIRouter:
             json_response(view, 202, {"Location": f"{ENVIRONMENTS}/{view.hash}"}) if prewarmed.building else json_response(view)
         )
 
-    @router.get("/environments/{name}", responses={200: {"model": EnvironmentView}, **problems(404, 503)})
+    @router.get(
+        "/environments/{name}",
+        responses={200: {"model": EnvironmentView}, **problems(404, 503)},
+        dependencies=[needs(services, Action.READ, of=Kind.ENVIRONMENT)],
+    )
     def environment(name: str) -> Response:
         """Show one environment, by its hash or by the id of a job that needs it."""
         return json_response(_view(services.environments.get(name)))
 
-    @router.delete("/environments/{name}", status_code=204, response_class=Response, responses=problems(404, 409))
+    @router.delete(
+        "/environments/{name}",
+        status_code=204,
+        response_class=Response,
+        responses=problems(404, 409),
+        dependencies=[needs(services, Action.DEPLOY, "environment.remove", of=Kind.ENVIRONMENT)],
+    )
     def remove(name: str) -> Response:
         """Remove an environment that is not in use. The next job that needs it builds it again."""
         services.environments.remove(name)

@@ -10,6 +10,7 @@ from fastapi.responses import RedirectResponse
 from pydantic import BaseModel
 
 from raylift.services.container import Services
+from serve_apps.gateway.access.permissions import Action, needs
 from serve_apps.gateway.http.responses import json_response
 from serve_apps.gateway.metrics.platform import Metrics
 
@@ -36,12 +37,16 @@ class Readiness(BaseModel):
 def health_router(services: Services, metrics: Metrics) -> APIRouter:
     router = APIRouter(tags=["health"])
 
-    @router.get("/healthz", responses={200: {"model": Liveness}})
+    @router.get("/healthz", responses={200: {"model": Liveness}}, dependencies=[needs(services, Action.PUBLIC)])
     async def healthz() -> Response:
         """Show that the gateway answers."""
         return json_response(Liveness(live=True))
 
-    @router.get("/readyz", responses={200: {"model": Readiness}, 503: {"model": Readiness, "description": "A part is down."}})
+    @router.get(
+        "/readyz",
+        responses={200: {"model": Readiness}, 503: {"model": Readiness, "description": "A part is down."}},
+        dependencies=[needs(services, Action.PUBLIC)],
+    )
     async def readyz() -> Response:
         """Check the store, Ray, MLflow and the supervisor, each within two seconds."""
         states = await services.health.parts()
@@ -49,12 +54,16 @@ def health_router(services: Services, metrics: Metrics) -> APIRouter:
         ready = all(part.ok for part in states.values())
         return json_response(Readiness(ready=ready, parts=parts), 200 if ready else 503)
 
-    @router.get("/metrics", responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}})
+    @router.get(
+        "/metrics",
+        responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+        dependencies=[needs(services, Action.MONITOR)],
+    )
     async def prometheus() -> Response:
         """Metrics in Prometheus' text format."""
         return Response(await run_in_threadpool(metrics.exposition), headers={"Content-Type": metrics.content_type})
 
-    @router.get("/", include_in_schema=False)
+    @router.get("/", include_in_schema=False, dependencies=[needs(services, Action.PUBLIC)])
     async def root() -> Response:
         return RedirectResponse("/docs")
 

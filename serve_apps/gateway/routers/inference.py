@@ -17,6 +17,7 @@ from raylift.api.paths import INFERENCE
 from raylift.domain.errors import FieldError, InvalidRequest
 from raylift.services.container import Services
 from raylift.services.traffic.routing import StickyKey, Wanted
+from serve_apps.gateway.access.permissions import Action, Permission, needs, require_model
 from serve_apps.gateway.http.bodies import media_type, read_body
 from serve_apps.gateway.http.errors import REQUEST_ID, MalformedBody, UnsupportedMediaType
 from serve_apps.gateway.http.responses import SCALE_UP, json_body, problems
@@ -50,8 +51,12 @@ def inference_endpoint(services: Services, dispatcher: Dispatcher) -> Endpoint:
     max_bytes = services.settings.gateway.max_body_bytes
     default_hold = services.settings.serving.scale_up_timeout_seconds
 
+    permission = Permission(services, Action.PREDICT, None, None)
+
     async def infer(request: Request) -> Response:
         """Predict with a version, an alias, or by the model's traffic table; without a table, with the newest ready version."""
+        # Requests come by the fast route, which knows no dependencies.
+        await permission.decide(request, {})
         body = await read_body(request, max_bytes=max_bytes)
         encoding = request.headers.get("content-encoding", "")
         if encoding.lower() not in ("", "identity"):
@@ -65,8 +70,10 @@ def inference_endpoint(services: Services, dispatcher: Dispatcher) -> Endpoint:
             fields = _fields(body) if len(body) <= _PARSED_IN_LOOP else await run_in_threadpool(_fields, body)
             # Other content types are read as JSON, too.
             headers["content-type"] = "application/json"
+        wanted = _wanted(fields, sticky_key_of(request, body, fields))
+        await require_model(services, request, wanted.model_name)
         forward_request = ForwardRequest(
-            wanted=_wanted(fields, sticky_key_of(request, body, fields)),
+            wanted=wanted,
             method="POST",
             beneath=f"/predict?{request.url.query}" if headers["content-type"] == _CSV else "/predict",
             headers=headers,
@@ -79,13 +86,14 @@ def inference_endpoint(services: Services, dispatcher: Dispatcher) -> Endpoint:
     return infer
 
 
-def inference_router(infer: Endpoint) -> APIRouter:
+def inference_router(services: Services, infer: Endpoint) -> APIRouter:
     """Document the route in FastAPI. Requests take the fast route before it."""
     router = APIRouter(tags=["inference"])
     router.add_api_route(
         INFERENCE,
         infer,
         methods=["POST"],
+        dependencies=[needs(services, Action.PREDICT)],
         response_model=None,
         responses={200: {"model": InferenceResponse}, **problems(400, 404, 413, 422, 429, 502, 503)},
         openapi_extra={"requestBody": _BODY, "parameters": [SCALE_UP, *_QUERY]},

@@ -18,6 +18,7 @@ from raylift.domain.errors import FieldError, InvalidRequest
 from raylift.services.container import Services
 from raylift.services.jobs.log_follower import AttemptStarted, Ended, Heartbeat, Lines, LogEvent
 from raylift.services.jobs.logs import LogFile
+from serve_apps.gateway.access.permissions import Action, Kind, needs
 from serve_apps.gateway.http.errors import RangeNotSatisfiable, error_response
 from serve_apps.gateway.http.responses import problems
 
@@ -37,6 +38,7 @@ def job_logs_router(services: Services) -> APIRouter:
             200: {"content": {"text/plain": {"schema": {"type": "string"}}, _EVENTS: {"schema": {"type": "string"}}}},
             **problems(404, 410, 416, 422, 503),
         },
+        dependencies=[needs(services, Action.READ, of=Kind.JOB)],
     )
     async def logs(
         request: Request,

@@ -11,6 +11,7 @@ from raylift.api.job_diff import JobDiff
 from raylift.api.paths import TRAINING
 from raylift.services.container import Services
 from raylift.services.uploads.scripts import encoding_of
+from serve_apps.gateway.access.permissions import Action, Kind, needs
 from serve_apps.gateway.http.responses import json_response, problems
 from serve_apps.gateway.views import job_diff
 
@@ -24,6 +25,7 @@ def job_sources_router(services: Services) -> APIRouter:
     @router.get(
         "/jobs/{job_id}/script",
         responses={200: {"content": {"text/x-python": {"schema": {"type": "string"}}}}, **problems(404, 503)},
+        dependencies=[needs(services, Action.READ, of=Kind.JOB)],
     )
     def script(job_id: str) -> Response:
         """Return the uploaded script, or the entrypoint of a project."""
@@ -34,13 +36,18 @@ def job_sources_router(services: Services) -> APIRouter:
     @router.get(
         "/jobs/{job_id}/project",
         responses={200: {"content": {GZIP: {"schema": {"type": "string", "format": "binary"}}}}, **problems(404, 503)},
+        dependencies=[needs(services, Action.READ, of=Kind.JOB)],
     )
     def project(job_id: str) -> Response:
         """Return the job's project as a .tar.gz. Its SHA-256 is that of the tar in it."""
         sha256, archive = training.project(job_id)
         return Response(archive, 200, {"Content-Disposition": f'attachment; filename="{sha256[:12]}.tar.gz"'}, GZIP)
 
-    @router.get("/jobs/{job_id}/diff/{other_id}", responses={200: {"model": JobDiff}, **problems(404, 503)})
+    @router.get(
+        "/jobs/{job_id}/diff/{other_id}",
+        responses={200: {"model": JobDiff}, **problems(404, 503)},
+        dependencies=[needs(services, Action.READ, of=Kind.JOB)],
+    )
     def diff(job_id: str, other_id: str) -> Response:
         """Compare the second job with the first. Values of variables are compared, and never shown."""
         return json_response(job_diff.job_diff(services.comparison.compare(job_id, other_id)))

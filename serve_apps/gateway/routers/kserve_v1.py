@@ -11,7 +11,9 @@ from raylift.api.paths import V1_MODELS
 from raylift.domain.errors import EngineUnavailable, Unavailable
 from raylift.services.container import Services
 from raylift.services.traffic.routing import Wanted
+from serve_apps.gateway.access.permissions import Action, Kind, needs
 from serve_apps.gateway.http.responses import SCALE_UP, plain_json
+from serve_apps.gateway.http.visit import principal_of
 from serve_apps.gateway.predictions.dispatcher import Dispatcher
 from serve_apps.gateway.predictions.relay import V1_PREDICT, Relay, version_that_answers
 
@@ -37,10 +39,10 @@ def kserve_v1_router(services: Services, dispatcher: Dispatcher) -> APIRouter:
     router = APIRouter(prefix=V1_MODELS, tags=["kserve v1"])
     relay = Relay(services, dispatcher)
 
-    @router.get("")
-    async def models() -> Response:
+    @router.get("", dependencies=[needs(services, Action.PREDICT)])
+    async def models(request: Request) -> Response:
         """List the models with a version that answers."""
-        rows = await run_in_threadpool(services.deployments.list)
+        rows = await run_in_threadpool(services.shown_deployments, principal_of(request))
         return plain_json({"models": sorted({row.model_name for row in rows if row.answers})})
 
     @router.post(
@@ -50,12 +52,13 @@ def kserve_v1_router(services: Services, dispatcher: Dispatcher) -> APIRouter:
             "requestBody": {"required": True, "content": {"application/json": {"schema": _BODY}}},
             "parameters": [SCALE_UP],
         },
+        dependencies=[needs(services, Action.PREDICT, of=Kind.MODEL)],
     )
     async def predict(request: Request, model: str) -> Response:
         """Predict: `{"instances": […]}` to `{"predictions": […]}`."""
         return await relay.answer(request, Wanted(model), V1_PREDICT)
 
-    @router.get("/{model}", responses={404: _ERRORS[404]})
+    @router.get("/{model}", responses={404: _ERRORS[404]}, dependencies=[needs(services, Action.PREDICT, of=Kind.MODEL)])
     async def model_state(model: str) -> Response:
         """Show whether a version answers now. One that is scaled to zero does: the call starts it."""
         return plain_json({"name": model, "ready": await _is_ready(services, model)})

@@ -11,6 +11,7 @@ from raylift.api.observations import FeedbackAccepted, FeedbackBody, FeedbackEnt
 from raylift.api.paths import MLOPS
 from raylift.domain.errors import FieldError, InvalidRequest
 from raylift.services.container import Services
+from serve_apps.gateway.access.permissions import Action, Kind, needs
 from serve_apps.gateway.http.bodies import parse_model, parse_object, read_body, require_json
 from serve_apps.gateway.http.responses import json_response, problems
 from serve_apps.gateway.views.metrics import stats_view
@@ -24,7 +25,11 @@ def observations_router(services: Services) -> APIRouter:
     router = APIRouter(prefix=MLOPS, tags=["observations"])
     service = services.observations
 
-    @router.get(_VERSION + "/stats", responses={200: {"model": StatsView}, **problems(404, 503)})
+    @router.get(
+        _VERSION + "/stats",
+        responses={200: {"model": StatsView}, **problems(404, 503)},
+        dependencies=[needs(services, Action.READ, of=Kind.MODEL)],
+    )
     def stats(name: str, version: str) -> Response:
         """Show requests, errors, latency, batches, replicas and memory of one version. ``/metrics`` has the same."""
         return json_response(stats_view(service.statistics(name, version)))
@@ -33,6 +38,7 @@ def observations_router(services: Services) -> APIRouter:
         _VERSION + "/feedback",
         responses={200: {"model": FeedbackAccepted}, **problems(400, 404, 413, 415, 422, 503)},
         openapi_extra={"requestBody": _feedback_body()},
+        dependencies=[needs(services, Action.PREDICT, of=Kind.MODEL)],
     )
     async def send_feedback(request: Request, name: str, version: str) -> Response:
         """Send the true values of predictions by request id: one, or a list. A later value replaces an earlier one."""
@@ -41,7 +47,11 @@ def observations_router(services: Services) -> APIRouter:
         values = _values(raw)
         return json_response(FeedbackAccepted(accepted=await run_in_threadpool(service.put_feedback, name, version, values)))
 
-    @router.get(_VERSION + "/feedback", responses={200: {"model": FeedbackPage}, **problems(404, 422, 503)})
+    @router.get(
+        _VERSION + "/feedback",
+        responses={200: {"model": FeedbackPage}, **problems(404, 422, 503)},
+        dependencies=[needs(services, Action.READ, of=Kind.MODEL)],
+    )
     def feedback(
         name: str,
         version: str,

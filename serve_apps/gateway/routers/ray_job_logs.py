@@ -10,6 +10,7 @@ from raylift.api.ray_jobs import JobLogsResponse
 from raylift.domain.errors import EngineUnavailable, JobNotFound
 from raylift.services.container import Services
 from raylift.services.jobs.log_follower import AttemptStarted, Ended, Heartbeat, Lines
+from serve_apps.gateway.access.permissions import Action, Kind, needs
 from serve_apps.gateway.http.responses import json_response, plain_errors
 
 
@@ -17,12 +18,16 @@ def ray_job_logs_router(services: Services) -> APIRouter:
     router = APIRouter(prefix="/api", tags=["Ray Jobs"])
     jobs = services.ray_jobs
 
-    @router.get("/jobs/{job_or_submission_id}/logs", responses={200: {"model": JobLogsResponse}, **plain_errors(404, 503)})
+    @router.get(
+        "/jobs/{job_or_submission_id}/logs",
+        responses={200: {"model": JobLogsResponse}, **plain_errors(404, 503)},
+        dependencies=[needs(services, Action.READ, of=Kind.RAY_JOB)],
+    )
     def logs(job_or_submission_id: str) -> Response:
         """Return the output of the newest attempt."""
         return json_response(JobLogsResponse(logs=jobs.logs(job_or_submission_id)))
 
-    @router.websocket("/jobs/{job_or_submission_id}/logs/tail")
+    @router.websocket("/jobs/{job_or_submission_id}/logs/tail", dependencies=[needs(services, Action.READ, of=Kind.RAY_JOB)])
     async def tail(websocket: WebSocket, job_or_submission_id: str) -> None:
         """Send the whole log in text messages, and what follows, until the job has ended."""
         try:

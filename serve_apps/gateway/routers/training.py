@@ -8,21 +8,22 @@ from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
-from starlette.datastructures import Headers
 
 from raylift.api import paths
 from raylift.api.headers import IDEMPOTENCY_KEY, OWNER_HEADER
 from raylift.api.sweeps import SweepAccepted
 from raylift.api.training import EventList, JobAccepted, JobPage, JobView, RerunRequest, TrainingUpload
-from raylift.domain.identifiers import OWNER
+from raylift.domain.identifiers import DEFAULT_WORKSPACE, OWNER
 from raylift.domain.job import Isolation, JobStatus, Network
 from raylift.domain.quantities import parse_bytes
 from raylift.services.container import Services
 from raylift.services.jobs.reruns import RerunChanges
 from raylift.services.jobs.training import MAX_KEY_LENGTH, MAX_PAGE, Submission
 from raylift.store import AddedSweep, JobFilter
+from serve_apps.gateway.access.permissions import Action, Kind, needs
 from serve_apps.gateway.http.bodies import read_model
 from serve_apps.gateway.http.responses import header, json_body, json_response, problems
+from serve_apps.gateway.http.visit import principal_of, visit_of
 from serve_apps.gateway.uploads.bodies import ReadUpload, read_upload
 from serve_apps.gateway.uploads.forms import FORM_SCHEMA, MULTIPART
 from serve_apps.gateway.uploads.threads import run_in_project_thread, run_in_upload_thread
@@ -57,6 +58,7 @@ def training_router(services: Services) -> APIRouter:
         status_code=202,
         responses={202: {"model": JobAccepted | SweepAccepted}, **problems(400, 413, 415, 422, 429, 503)},
         openapi_extra={"requestBody": _UPLOAD_BODY, "parameters": [_IDEMPOTENCY_KEY, _OWNER]},
+        dependencies=[needs(services, Action.SUBMIT, "job.submit")],
     )
     async def upload(request: Request) -> Response:
         """Upload a script, or a project. After the answer the job is stored and will end in exactly one final state.
@@ -65,15 +67,16 @@ def training_router(services: Services) -> APIRouter:
         """
         read = await read_upload(request, services.settings.jobs, services.settings.environments.http_hosts)
         submit = run_in_upload_thread if read.project is None else run_in_project_thread
-        taken, notes = await submit(_submit, services, read, request.headers)
+        taken, notes = await submit(_submit, services, read, request)
         replayed = {"Idempotency-Replayed": "true"} if taken.repeated else {}
         if isinstance(taken, AddedSweep):
             return json_response(sweep_accepted(taken, notes), 202, {"Location": paths.sweep(taken.sweep.sweep_id), **replayed})
         view = accepted(taken.job, _QUEUED, notes)
         return json_response(view, 202, {"Location": paths.job(taken.job.job_id), **replayed})
 
-    @router.get("/jobs", responses={200: {"model": JobPage}, **problems(422, 503)})
+    @router.get("/jobs", responses={200: {"model": JobPage}, **problems(422, 503)}, dependencies=[needs(services, Action.READ)])
     def jobs(
+        request: Request,
         status: JobStatus | None = None,
         model_name: str | None = None,
         experiment_name: str | None = None,
@@ -84,33 +87,51 @@ def training_router(services: Services) -> APIRouter:
         cursor: Annotated[str | None, Query(description="next_cursor of the page before.")] = None,
     ) -> Response:
         """List jobs, newest first, a page at a time."""
-        wanted = JobFilter(status, model_name, experiment_name, _tag(tag) if tag else None, sweep_id=sweep_id, owner=owner)
+        workspace = principal_of(request).visible_workspace
+        wanted = JobFilter(
+            status, model_name, experiment_name, _tag(tag) if tag else None, sweep_id=sweep_id, owner=owner, workspace=workspace
+        )
         page = training.page(wanted, limit=limit, cursor=cursor or None)
         now = datetime.now(UTC)
         jobs = [job_summary(job, now) for job in page.jobs]
         return json_response(JobPage(jobs=jobs, next_cursor=page.next_cursor))
 
-    @router.get("/jobs/{job_id}", responses={200: {"model": JobView}, **problems(404, 503)})
+    @router.get(
+        "/jobs/{job_id}",
+        responses={200: {"model": JobView}, **problems(404, 503)},
+        dependencies=[needs(services, Action.READ, of=Kind.JOB)],
+    )
     def job(job_id: str) -> Response:
         """Show one job, with the end of its output."""
         return json_response(job_view(training.details(job_id), datetime.now(UTC)))
 
-    @router.delete("/jobs/{job_id}", status_code=204, responses=problems(404, 409, 503))
+    @router.delete(
+        "/jobs/{job_id}",
+        status_code=204,
+        responses=problems(404, 409, 503),
+        dependencies=[needs(services, Action.SUBMIT, "job.delete", of=Kind.JOB)],
+    )
     def delete(job_id: str) -> Response:
         """Delete a finished job with its events and its log. Its MLflow runs and model versions stay."""
         training.delete(job_id)
         return Response(status_code=204)
 
-    @router.get("/jobs/{job_id}/events", responses={200: {"model": EventList}, **problems(404, 503)})
+    @router.get(
+        "/jobs/{job_id}/events",
+        responses={200: {"model": EventList}, **problems(404, 503)},
+        dependencies=[needs(services, Action.READ, of=Kind.JOB)],
+    )
     def events(job_id: str) -> Response:
-        """List every transition of the job, with its time and reason."""
-        found = [event_view(event) for event in training.events(job_id)]
+        """List every transition of the job, with its time and reason, and the caller of those that a user made."""
+        job, canceller = training.get(job_id), services.audit.author("job.cancel", job_id)
+        found = [event_view(event, job, canceller) for event in training.events(job_id)]
         return json_response(EventList(job_id=job_id, events=found))
 
     @router.post(
         "/jobs/{job_id}/cancel",
         status_code=202,
         responses={202: {"model": JobView}, 200: {"model": JobView, "description": "It had ended."}, **problems(404, 503)},
+        dependencies=[needs(services, Action.SUBMIT, "job.cancel", of=Kind.JOB)],
     )
     def cancel(job_id: str) -> Response:
         """Request that a job stops. Idempotent; a job that has ended stays as it is."""
@@ -123,6 +144,7 @@ def training_router(services: Services) -> APIRouter:
         status_code=202,
         responses={202: {"model": JobAccepted}, **problems(400, 404, 413, 415, 422, 429, 503)},
         openapi_extra={"requestBody": {**json_body(RerunRequest), "required": False}},
+        dependencies=[needs(services, Action.SUBMIT, "job.rerun", of=Kind.JOB)],
     )
     async def rerun(request: Request, job_id: str) -> Response:
         """Run a job again with the same script and locked requirements, and with the changes in the body, if there is one.
@@ -130,20 +152,28 @@ def training_router(services: Services) -> APIRouter:
         Its version is deployed. It answers requests that name only the model where ``take_traffic`` is set.
         """
         asked = await read_model(request, RerunRequest, max_bytes=_MAX_RERUN_BYTES, optional=True)
-        again = await run_in_threadpool(training.rerun, job_id, _changes(asked))
+        by = None if visit_of(request.scope).is_local else principal_of(request).name
+        again = await run_in_threadpool(training.rerun, job_id, _changes(asked), owner=by)
         return json_response(accepted(again, _RERUN), 202, {"Location": paths.job(again.job_id)})
 
     return router
 
 
-def _submit(services: Services, read: ReadUpload, headers: Headers) -> tuple[Submission | AddedSweep, Sequence[str]]:
-    key = headers.get(IDEMPOTENCY_KEY)
-    request = upload_request(read.upload, project=read.project, owner=headers.get(OWNER_HEADER))
+def _submit(services: Services, read: ReadUpload, asked: Request) -> tuple[Submission | AddedSweep, Sequence[str]]:
+    workspace = principal_of(asked).workspace
+    key = _scoped(asked.headers.get(IDEMPOTENCY_KEY), workspace)
+    owner = asked.headers.get(OWNER_HEADER) if visit_of(asked.scope).is_local else principal_of(asked).name
+    request = upload_request(read.upload, project=read.project, owner=owner, workspace=workspace)
     checked = services.uploads.check(request)
     body_sha256 = read.fingerprint(checked.spec.project_sha256) if key is not None else ""
     if checked.sweep is not None:
         return services.sweeps.submit(checked.sweep, checked, key=key, body_sha256=body_sha256), checked.notes
     return services.training.submit(checked, key=key, body_sha256=body_sha256), checked.notes
+
+
+def _scoped(key: str | None, workspace: str) -> str | None:
+    """Return the Idempotency-Key within its workspace: workspaces do not share keys."""
+    return key if key is None or workspace == DEFAULT_WORKSPACE else f"{workspace}/{key}"
 
 
 def _changes(asked: RerunRequest) -> RerunChanges:

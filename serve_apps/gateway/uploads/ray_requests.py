@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from raylift.api.ray_jobs import JobSubmitRequest
 from raylift.api.training import TrainingUpload
 from raylift.domain.errors import FieldError
+from raylift.domain.identifiers import DEFAULT_WORKSPACE
 from raylift.domain.job import Isolation, RayRequest
 from raylift.engines.environments.translation import translate_runtime_env
 from raylift.services.ray_api.field_names import ENV_VARS, METADATA_FIELDS, METADATA_PREFIX, TAG_PREFIX, refusal
@@ -46,7 +47,13 @@ class PythonScript:
     args: tuple[str, ...]
 
 
-def ray_submission(request: JobSubmitRequest, *, default_timeout_seconds: int, owner: str | None = None) -> RaySubmission:
+def ray_submission(
+    request: JobSubmitRequest,
+    *,
+    default_timeout_seconds: int,
+    owner: str | None = None,
+    workspace: str = DEFAULT_WORKSPACE,
+) -> RaySubmission:
     """Translate a submission.
 
     Raises:
@@ -71,7 +78,11 @@ def ray_submission(request: JobSubmitRequest, *, default_timeout_seconds: int, o
     if script:
         fields |= {"entrypoint": script.path, "args": list(script.args)}
     upload = upload_request(
-        _upload(fields), command=None if script else request.entrypoint, owner=owner, default_isolation=_RAYS_CLIENTS
+        _upload(fields),
+        command=None if script else request.entrypoint,
+        owner=owner,
+        workspace=workspace,
+        default_isolation=_RAYS_CLIENTS,
     )
     shown = {name: value for name, value in runtime_env.items() if name != ENV_VARS}
     chosen_id = request.submission_id or request.job_id

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from raylift.api.sweeps import SweepRequest, Value
 from raylift.api.training import TrainingUpload
-from raylift.domain.identifiers import DEFAULT_OWNER
+from raylift.domain.identifiers import DEFAULT_OWNER, DEFAULT_WORKSPACE
 from raylift.domain.job import Isolation, Network, Resources
 from raylift.domain.quantities import parse_bytes
 from raylift.domain.sweep import SweepMode, SweepPassing, SweepRegistration
@@ -21,6 +21,7 @@ def upload_request(
     command: str | None = None,
     owner: str | None = None,
     default_isolation: Isolation = Isolation.SANDBOX,
+    workspace: str = DEFAULT_WORKSPACE,
 ) -> UploadRequest:
     """Build the request of an upload.
 
@@ -28,8 +29,9 @@ def upload_request(
         upload: the fields.
         project: the archive of a project; then ``upload.entrypoint`` names its script.
         command: a shell command to run in place of a script.
-        owner: the value of the owner's header; None: the default owner.
         default_isolation: of an upload that names none.
+        owner: the name of the caller; None: the default owner.
+        workspace: the caller's workspace.
     """
     asked = upload.resources
     return UploadRequest(
@@ -59,6 +61,7 @@ def upload_request(
         tags=upload.tags,
         sweep=_sweep(upload.sweep) if upload.sweep else None,
         owner=DEFAULT_OWNER if owner is None else owner,
+        workspace=workspace,
     )
 
 

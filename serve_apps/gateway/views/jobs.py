@@ -9,7 +9,7 @@ from typing import Final
 
 from raylift.api import paths
 from raylift.api.training import DownloadProgress, EventView, JobAccepted, JobSummary, JobView, ResourceView, UsageView
-from raylift.domain.job import STATUS_OF, Event, Job, JobState, JobStatus
+from raylift.domain.job import STATUS_OF, Event, Job, JobState, JobStatus, Reason
 from raylift.domain.models.deployment import Deployment, DeploymentStatus
 from raylift.engines.environments.uv.process import Downloads
 from raylift.services.jobs.training import JobDetails
@@ -48,6 +48,7 @@ def job_summary(job: Job, now: datetime) -> JobSummary:
         script_name=spec.script_name,
         priority=spec.priority,
         owner=spec.owner,
+        workspace=spec.workspace,
         tags=dict(spec.tags),
         sweep_id=spec.sweep.sweep_id if spec.sweep else None,
         sweep_parameters=dict(spec.sweep.parameters) if spec.sweep else None,
@@ -102,7 +103,8 @@ def download_progress(downloads: Downloads | None) -> DownloadProgress | None:
     return None if downloads is None else DownloadProgress(downloaded=downloads.done, size=downloads.size)
 
 
-def event_view(event: Event) -> EventView:
+def event_view(event: Event, job: Job, canceller: str | None) -> EventView:
+    who = job.spec.owner if event.before is None else canceller if event.reason is Reason.CANCELLED_BY_USER else None
     return EventView(
         at=event.at,
         before=event.before,
@@ -111,6 +113,7 @@ def event_view(event: Event) -> EventView:
         attempt=event.attempt,
         reason=event.reason,
         message=event.message,
+        who=who,
     )
 
 

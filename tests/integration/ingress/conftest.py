@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from raylift.ingress.allowed_hosts import LOOPBACK_NAMES
 from raylift.ingress.guard import Guard
 from raylift.ingress.haproxy import haproxy_binary
 from raylift.ingress.haproxy_config import defaults_rules, frontend_rules
+from raylift.ingress.keys import KeyMaps, mlflow_backend
 from raylift.ingress.route_map import IngressMap, names_file
 
 BUFFER_BYTES = 64 * 1024
@@ -62,7 +64,7 @@ backend gateway
     http-reuse always
     server one 127.0.0.1:{gateway}
 backend nobody
-"""
+{more}"""
 
 
 _UPGRADED = (
@@ -182,13 +184,14 @@ def ingress() -> Iterator[Ingress]:
 
 
 @contextmanager
-def running_ingress(guard: Guard) -> Iterator[Ingress]:
+def running_ingress(guard: Guard, *, asks_for_keys: bool = False) -> Iterator[Ingress]:
+    """Run HAProxy. With ``asks_for_keys``, MLflow is a server that echoes, too: that of the gateway."""
     servers = Server("replica"), Server("gateway")
     for server in servers:
         threading.Thread(target=server.serve_forever, daemon=True).start()
     with tempfile.TemporaryDirectory(prefix="rl-", dir="/tmp") as name:
         directory = Path(name)
-        running = _ingress(directory, *servers, guard)
+        running = _ingress(directory, *servers, guard, asks_for_keys=asks_for_keys)
         try:
             yield running
         finally:
@@ -206,7 +209,10 @@ def http(ingress: Ingress) -> Iterator[httpx.Client]:
         yield client
 
 
-def _ingress(directory: Path, replica: Server, gateway: Server, guard: Guard) -> Ingress:
+def _ingress(directory: Path, replica: Server, gateway: Server, guard: Guard, *, asks_for_keys: bool) -> Ingress:
+    keys = KeyMaps(directory) if asks_for_keys else None
+    if keys:
+        keys.put((), {}, datetime.now(UTC))
     names, config = names_file(directory), directory / "c.cfg"
     (directory / "node").mkdir()
     IngressMap(directory).put(NAMES)
@@ -218,7 +224,8 @@ def _ingress(directory: Path, replica: Server, gateway: Server, guard: Guard) ->
             directory=directory,
             buffer=BUFFER_BYTES,
             defaults=defaults_rules(),
-            rules=frontend_rules(names, token=TOKEN, buffer_bytes=BUFFER_BYTES, guard=guard),
+            rules=frontend_rules(names, token=TOKEN, buffer_bytes=BUFFER_BYTES, guard=guard, keys=keys),
+            more=mlflow_backend(gateway.server_port, "the-credential") if keys else "",
             port=port,
             route=ROUTE,
             replica=replica.server_port,

@@ -69,7 +69,7 @@ async def test_every_error_has_the_form_of_its_protocol(document: dict[str, Any]
 
 
 def _media_type(path: str) -> str:
-    families = {"/api/": "text/plain", "/v1/": "application/json"}
+    families = {"/api/": "text/plain", "/v1/": "application/json", "/v2": "application/json"}
     return next((kind for prefix, kind in families.items() if path.startswith(prefix)), "application/problem+json")
 
 

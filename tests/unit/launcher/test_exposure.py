@@ -28,6 +28,7 @@ def test_only_loopback_needs_no_authentication(host: str, loopback: bool) -> Non
     with pytest.raises(OpenWithoutAuthentication, match="--insecure-no-auth"):
         require_authentication(config)
     require_authentication(load_config(overrides={"host": host, "insecure_no_auth": True}))
+    require_authentication(load_config(overrides={"host": host, "auth": "keys"}))
 
 
 def test_open_platform_is_refused_before_anything_starts(tmp_path: Path) -> None:

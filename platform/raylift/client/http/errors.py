@@ -4,6 +4,7 @@ RayliftError
 ├── ConnectionFailed        no answer: refused, broken, or too late (``timed_out``)
 ├── APIError                error answer, also of any other status
 │   ├── InvalidRequest      400, 422: ``errors`` names each field
+│   ├── Unauthenticated, Forbidden   401: no valid key; 403: its role does not allow it
 │   ├── NotFound            404
 │   ├── Conflict            409, e.g. deleting a job that runs
 │   ├── TooLarge            413
@@ -77,6 +78,14 @@ class InvalidRequest(APIError):
     """The request is wrong."""
 
 
+class Unauthenticated(APIError):
+    """The platform asks for a key, and got none that is valid."""
+
+
+class Forbidden(APIError):
+    """The role of the key, or its list of models, does not allow this."""
+
+
 class NotFound(APIError):
     """The job, model, version or deployment does not exist."""
 
@@ -107,6 +116,8 @@ def described(error: ProblemField) -> str:
 
 _ERRORS: Final[Mapping[int, type[APIError]]] = {
     400: InvalidRequest,
+    401: Unauthenticated,
+    403: Forbidden,
     404: NotFound,
     409: Conflict,
     413: TooLarge,

@@ -58,6 +58,7 @@ class AttemptDirectory:
         run_tags: Mapping[str, str] | None = None,
         in_overlay: bool = False,
         platform: PlatformSettings | None = None,
+        variables: Mapping[str, str] | None = None,
     ) -> None:
         """Write the wrapper's instructions and the script. Safe to repeat until the attempt has started.
 
@@ -70,6 +71,7 @@ class AttemptDirectory:
             run_tags: Tags of the job's runs besides its own.
             in_overlay: the node has the job's overlay. The wrapper refuses to run the script elsewhere.
             platform: Folders and ports that a sandboxed script cannot reach. None: there is no sandbox.
+            variables: Environment variables of the platform for the script. They win over the user's.
         """
         source = self.path / SOURCE_FOLDER
         source.mkdir(parents=True, exist_ok=True)
@@ -87,6 +89,7 @@ class AttemptDirectory:
         record["in_overlay"] = in_overlay
         if platform is not None and is_sandboxed(job.spec, settings):
             record |= _sandbox_record(job.spec, platform)
+        record["environment"] |= dict(variables or {})
         if project is not None and job.spec.entrypoint is not None:
             record["script_path"] = str(self.path / WORK_FOLDER / job.spec.entrypoint)
         self._write_record(record)

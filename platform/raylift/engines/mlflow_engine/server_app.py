@@ -11,7 +11,10 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+
+APP_NAME: Final = "raylift"
+"""Entry point of the group ``mlflow.app`` (pyproject.toml)."""
 
 
 def create_app() -> Any:

@@ -19,7 +19,8 @@ _SCHEME: Final = "mlflow-artifacts:/"
 _SECONDS: Final = 60.0
 _AT_A_TIME: Final = 4
 _CHUNK_BYTES: Final = 1024 * 1024
-_CREDENTIALS: Final = ("MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_AUTH")
+_CREDENTIALS: Final = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_AUTH")
+_TOKEN: Final = "MLFLOW_TRACKING_TOKEN"  # noqa: S105 - a variable's name
 
 
 class NotProxied(Exception):
@@ -117,4 +118,7 @@ def _json(url: str) -> Any:
 def _open(url: str) -> Any:
     if not url.startswith(("http://", "https://")):
         raise NotProxied(f"{url} is no HTTP address")
-    return urllib.request.urlopen(url, timeout=_SECONDS)  # noqa: S310 - the scheme is checked
+    token = os.getenv(_TOKEN)  # noqa: TID251 - MLflow's own setting
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    request = urllib.request.Request(url, headers=headers)  # noqa: S310 - the scheme is checked
+    return urllib.request.urlopen(request, timeout=_SECONDS)  # noqa: S310

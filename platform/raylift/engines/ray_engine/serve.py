@@ -24,6 +24,7 @@ from raylift.domain.models.replica import CANNOT_ANSWER, CANNOT_CONFINE, CONFINE
 from raylift.engines.environments import RAY_UV, build_failure_in, runtime_env_for
 from raylift.engines.metrics.observing import observer_config
 from raylift.engines.mlflow_engine.client import CLIENT_ENVIRONMENT
+from raylift.engines.mlflow_engine.credentials import replica_variables
 from raylift.engines.model_confinement import confinement_of
 from raylift.engines.ray_engine.crash_loops import CrashLoops
 from raylift.settings import PlatformSettings
@@ -115,7 +116,12 @@ class RayServe:
                 mechanism=RAY_UV if left_to_ray else self._settings.environments.mechanism,
                 max_bytes=self._settings.environments.max_bytes,
             ),
-            "env_vars": {**early, "MLFLOW_TRACKING_URI": self._settings.mlflow_url, **CLIENT_ENVIRONMENT},
+            "env_vars": {
+                **early,
+                "MLFLOW_TRACKING_URI": self._settings.mlflow_url,
+                **CLIENT_ENVIRONMENT,
+                **replica_variables(self._settings.mlflow_secret, f"{deployment.model_name}:{deployment.version}"),
+            },
         }
         return ReplicaSpec(
             model_name=deployment.model_name,

@@ -10,14 +10,14 @@ import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final
 
+from raylift.engines.mlflow_engine.guarded_app import APP_NAME as APP_WITH_CREDENTIALS
+from raylift.engines.mlflow_engine.guarded_app import SECRET_FILE_VARIABLE
+from raylift.engines.mlflow_engine.server_app import APP_NAME as APP
 from raylift.launcher.errors import LauncherError
 from raylift.launcher.parts.confined import confined
 from raylift.launcher.processes.starting import start, tail
 from raylift.launcher.run.private_files import PRIVATE_UMASK, make_files_private, make_private
-
-_APP: Final = "raylift"
 
 
 class MlflowFiles:
@@ -75,28 +75,34 @@ def start_mlflow(
     workers: int,
     protected: Sequence[Path],
     readable: Sequence[Path] = (),
+    secret_file: Path | None = None,
 ) -> subprocess.Popen[bytes]:
     """Start the server; it is restarted whenever it ends.
 
     It is confined to its own files, and reads none below ``protected`` for a client. ``readable``: files of the machine that it
-    needs besides, such as the credentials of an artifact store.
+    needs besides, such as the credentials of an artifact store. With ``secret_file``, one of its own files, it requires a
+    credential.
 
     Raises:
         LauncherError: Raylift is not installed as its sources are.
     """
-    if not importlib.metadata.entry_points(group="mlflow.app", name=_APP):
+    name = APP_WITH_CREDENTIALS if secret_file else APP
+    if not importlib.metadata.entry_points(group="mlflow.app", name=name):
         raise LauncherError(
             "MLflow does not find Raylift's application of its server.",
             hint="Install Raylift again: `pip install .` or `pip install -e .` in its sources.",
         )
     temp = Path(environment.get("TMPDIR", tempfile.gettempdir())) / "mlflow"
     temp.mkdir(mode=0o700, exist_ok=True)
+    variables = {**environment, "TMPDIR": str(temp)}
+    if secret_file is not None:
+        variables[SECRET_FILE_VARIABLE] = str(secret_file)
     command = [
         *(sys.executable, "-m", "mlflow", "server"),
         *("--backend-store-uri", files.database_url),
         *("--artifacts-destination", str(files.artifacts)),
         # It opens local artifacts in that directory only (engines/mlflow_engine/server_app.py).
-        *("--app-name", _APP),
+        *("--app-name", name),
         "--serve-artifacts",
         *("--host", "127.0.0.1", "--port", str(port)),
         *("--workers", str(workers)),
@@ -106,7 +112,7 @@ def start_mlflow(
     return start(
         confined(command, protected=protected, read=readable, write=[files.root, temp]),
         directory=files.root,
-        environment={**environment, "TMPDIR": str(temp)},
+        environment=variables,
         log=files.log,
         restarting=True,
         umask=PRIVATE_UMASK,

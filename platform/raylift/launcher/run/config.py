@@ -14,6 +14,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from raylift.domain.quantities import parse_bytes
 from raylift.launcher.errors import LauncherError
 from raylift.settings import (
+    AuthMode,
     EnvironmentSettings,
     GatewaySettings,
     JobSettings,
@@ -67,6 +68,7 @@ class Startup(_Section):
 class LocalConfig(_Section):
     """A complete local configuration. ``cluster_configs/local.yaml`` explains each value and has its default."""
 
+    auth: AuthMode
     host: Annotated[str, Field(min_length=1)]
     insecure_no_auth: bool
     ports: Ports

@@ -7,6 +7,7 @@ from typing import Final
 
 from raylift.launcher.errors import LauncherError
 from raylift.launcher.run.config import LocalConfig
+from raylift.settings import AuthMode
 
 _EVERY_ADDRESS: Final = ("0.0.0.0", "::")  # noqa: S104 - compared, not bound
 
@@ -22,14 +23,14 @@ def require_authentication(config: LocalConfig) -> None:
     raise OpenWithoutAuthentication(
         f"host is {config.host}: everybody who reaches that address could run code as the platform's user, because the API "
         "does not ask who calls it.",
-        hint="Keep 127.0.0.1 and put a reverse proxy with passwords in front (docs/guides/team_server.md). If a firewall or a "
-        "container keeps others away, insist: raylift up --insecure-no-auth (in a file: insecure_no_auth: true).",
+        hint="Require keys: raylift up --auth keys (docs/guides/access.md). If a firewall or a container keeps others away, "
+        "insist: raylift up --insecure-no-auth (in a file: insecure_no_auth: true).",
     )
 
 
 def has_authentication(config: LocalConfig) -> bool:
-    """Return True where the API asks its callers who they are. It cannot yet."""
-    return False
+    """Return True where every request needs a key."""
+    return config.auth is AuthMode.KEYS
 
 
 def names_note(config: LocalConfig) -> str | None:

@@ -13,11 +13,14 @@ from typing import Final
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from raylift.ingress.keys import MLFLOW
 from raylift.launcher.errors import LauncherError
+from raylift.launcher.run.access_files import admin_key_file
 from raylift.launcher.run.exposure import is_loopback
 from raylift.launcher.run.ports import PlatformPorts
 from raylift.launcher.run.private_files import make_private
 from raylift.launcher.run.ray_token import ray_token_file
+from raylift.settings import AuthMode
 
 _NAME: Final = "run.json"
 
@@ -41,6 +44,8 @@ class RunRecord(BaseModel):
     """The user's configuration file, if any."""
     pids: dict[str, int] = {}
     """Main processes by component."""
+    auth: AuthMode = AuthMode.LOCAL
+    """``keys``: every request needs a key."""
     ready: bool = False
     """True after a completed start."""
 
@@ -58,7 +63,9 @@ class RunRecord(BaseModel):
         """Sentence on an address of the API that other machines reach; None for loopback."""
         if is_loopback(self.host):
             return None
-        return f"{self.host}:{self.ports['gateway']}, open to other machines, and the API does not ask who calls"
+        return f"{self.host}:{self.ports['gateway']}, open to other machines" + (
+            "; every request needs a key" if self.auth is AuthMode.KEYS else ", and the API does not ask who calls"
+        )
 
     @property
     def gateway_url(self) -> str:
@@ -74,6 +81,11 @@ class RunRecord(BaseModel):
         return ray_token_file(self.state_dir)
 
     @property
+    def admin_key_file(self) -> Path | None:
+        """File of the admin key of the platform's user, in keys mode."""
+        return admin_key_file(self.state_dir) if self.auth is AuthMode.KEYS else None
+
+    @property
     def mlflow_url(self) -> str:
         return f"http://127.0.0.1:{self.ports['mlflow']}"
 
@@ -86,7 +98,7 @@ class RunRecord(BaseModel):
             "api": self.gateway_url,
             "docs": f"{self.gateway_url}/docs",
             "ray_dashboard": self.ray_dashboard_url,
-            "mlflow": self.mlflow_url,
+            "mlflow": self.mlflow_url if self.auth is AuthMode.LOCAL else f"{self.gateway_url}{MLFLOW}/",
             **({"grpc": f"{self.local_host}:{self.ports['grpc']}"} if "grpc" in self.ports else {}),
         }
 

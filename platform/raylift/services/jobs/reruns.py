@@ -32,8 +32,8 @@ class RerunChanges:
     """Let the new version answer requests that name only the model."""
 
 
-def rerun_spec(first: Job, changes: RerunChanges) -> JobSpec:
-    """Return the spec of a job that runs ``first`` again, in the same locked environment."""
+def rerun_spec(first: Job, changes: RerunChanges, owner: str | None = None) -> JobSpec:
+    """Return the spec of a job that runs ``first`` again, in the same locked environment. None keeps its owner."""
     spec, asked = first.spec, first.spec.resources
     # A rerun that was never admitted has its lock in the spec alone.
     lock = spec.environment_lock if first.environment_lock is None else first.environment_lock
@@ -41,6 +41,7 @@ def rerun_spec(first: Job, changes: RerunChanges) -> JobSpec:
         spec,
         environment_lock=lock,
         origin=Origin.PLATFORM,
+        owner=spec.owner if owner is None else owner,
         sweep=None,
         # A submission id that a client chose belongs to its first job.
         ray=None if spec.ray is None else replace(spec.ray, submission_id=None),

@@ -82,8 +82,8 @@ class SweepService:
         best = _best(sweep, jobs)
         return SweepDetails(_warned(sweep, jobs, best), jobs, best)
 
-    def page(self, *, limit: int, cursor: str | None) -> SweepPage:
-        return self._store.sweeps.list(limit=limit, cursor=cursor)
+    def page(self, *, limit: int, cursor: str | None, workspace: str | None = None) -> SweepPage:
+        return self._store.sweeps.list(limit=limit, cursor=cursor, workspace=workspace)
 
     def cancel(self, sweep_id: str) -> SweepDetails:
         """Request that all jobs of a sweep stop. Returns at once; idempotent; a finished sweep stays as it is."""

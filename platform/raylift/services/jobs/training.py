@@ -134,7 +134,7 @@ class TrainingService:
         """Request that a job stops. Returns at once; idempotent; a finished job stays as it is."""
         return self._store.jobs.request_cancel(job_id, now=self._clock())
 
-    def rerun(self, job_id: str, changes: RerunChanges | None = None) -> Job:
+    def rerun(self, job_id: str, changes: RerunChanges | None = None, *, owner: str | None = None) -> Job:
         """Add a job with the same script, command or project and the same locked requirements.
 
         Raises:
@@ -142,7 +142,7 @@ class TrainingService:
             QuotaExceeded: the owner has as many waiting jobs as its quota allows.
         """
         first, changes = self._store.jobs.get(job_id), changes or RerunChanges()
-        spec = rerun_spec(first, changes)
+        spec = rerun_spec(first, changes, owner)
         errors = list(check_rerun(first.spec, changes, spec, self._capacity, self._min_memory_bytes))
         errors += check_quota(spec.owner, spec.resources, self._quotas)
         if errors:

@@ -99,9 +99,9 @@ class RayJobsService:
         """Return the job and its place in the queue. Raises JobNotFound."""
         return self._training.details(self.find(job_or_submission_id).job_id)
 
-    def newest(self) -> Sequence[Job]:
-        """Return the newest 1000 jobs of every origin, newest first."""
-        return self._training.page(JobFilter(), limit=MAX_LISTED, cursor=None).jobs
+    def newest(self, workspace: str | None = None) -> Sequence[Job]:
+        """Return the newest 1000 jobs of every origin, of one workspace or of all, newest first."""
+        return self._training.page(JobFilter(workspace=workspace), limit=MAX_LISTED, cursor=None).jobs
 
     def stop(self, job_or_submission_id: str) -> bool:
         """Request that the job stops. A waiting job never starts. Returns False when it had ended already."""

@@ -147,6 +147,7 @@ def _spec(
         params=request.params,
         tags=request.tags,
         owner=request.owner,
+        workspace=request.workspace,
         project_sha256=project.sha256 if project else None,
         entrypoint=source.entrypoint,
         requirements_source=sourced.source,

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from raylift.domain.identifiers import DEFAULT_OWNER
+from raylift.domain.identifiers import DEFAULT_OWNER, DEFAULT_WORKSPACE
 from raylift.domain.job import Isolation, Network, Resources
 from raylift.domain.sweep import SweepMode, SweepPassing, SweepRegistration
 
@@ -62,3 +62,4 @@ class UploadRequest:
     tags: Mapping[str, str] = field(default_factory=dict[str, str])
     sweep: RequestedSweep | None = None
     owner: str = DEFAULT_OWNER
+    workspace: str = DEFAULT_WORKSPACE

@@ -15,6 +15,9 @@ from pydantic import PlainSerializer
 from sqlalchemy import BigInteger, Enum, ForeignKey, Index, LargeBinary, MetaData, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+from raylift.domain.access import Role
+from raylift.domain.audit import Outcome
+from raylift.domain.identifiers import DEFAULT_WORKSPACE
 from raylift.domain.job import JobSpec, JobState, JobStatus, Reason, Usage
 from raylift.domain.models.deployment import DeploymentConfig, DeploymentStatus
 from raylift.domain.models.feedback import Truth
@@ -57,6 +60,8 @@ class Base(DeclarativeBase):
         Reason: _names(Reason),
         DeploymentStatus: _names(DeploymentStatus),
         TrafficAction: _names(TrafficAction),
+        Role: _names(Role),
+        Outcome: _names(Outcome),
         JobSpec: JsonOf(JobSpec),
         SweepState: _names(SweepState),
         SweepSpec: JsonOf(SweepSpec),
@@ -119,6 +124,7 @@ class JobRow(Base):
     queue_rank: Mapped[int]
     """Negative priority, so an ascending index has the order of the queue."""
     owner: Mapped[str] = mapped_column(Key)
+    workspace: Mapped[str] = mapped_column(Key, server_default=DEFAULT_WORKSPACE)
     cpus: Mapped[float]
     memory_bytes: Mapped[int] = mapped_column(BigInteger)
     gpus: Mapped[float]
@@ -132,6 +138,8 @@ class JobRow(Base):
         Index(None, "experiment_name", "status", "created_at", "job_id"),
         Index(None, "owner", "created_at", "job_id"),
         Index(None, "owner", "status", "created_at", "job_id"),
+        Index(None, "workspace", "created_at", "job_id"),
+        Index(None, "workspace", "status", "created_at", "job_id"),
         Index(None, "state", "queue_rank", "created_at", "job_id"),
         Index(None, "state", "owner", "queue_rank", "created_at", "job_id"),
         # SQLite uses a partial index only where it can prove the condition, so these are literals.
@@ -188,9 +196,11 @@ class SweepRow(Base):
     parent_run_id: Mapped[str | None]
     best_job_id: Mapped[str | None] = mapped_column(Key)
     """No foreign key: the choice outlives the job's row."""
+    workspace: Mapped[str] = mapped_column(Key, server_default=DEFAULT_WORKSPACE)
 
     __table_args__ = (
         Index(None, "created_at", "sweep_id"),
+        Index(None, "workspace", "created_at", "sweep_id"),
         Index(
             "ix_sweeps_unfinished",
             "created_at",

@@ -19,6 +19,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
 from raylift.domain.errors import EngineUnavailable
+from raylift.store.engine import trail
 from raylift.store.engine.group_commit import GroupCommit
 from raylift.store.engine.tables import Base
 
@@ -46,7 +47,7 @@ class Database:
         self._writing_engine = self._engine.execution_options(raylift_writes=True)
         # A second SQLite writer polls in its sleep. A lock is faster between the threads of one process.
         self._turn: AbstractContextManager[Any] = Lock() if self.is_sqlite else nullcontext()
-        self._group = GroupCommit(self.write)
+        self._group = GroupCommit(self._transaction)
 
     @contextmanager
     def read(self) -> Generator[Session]:
@@ -65,6 +66,13 @@ class Database:
         Raises:
             EngineUnavailable: the database does not answer, or another process keeps it locked.
         """
+        with self._transaction() as session:
+            act = trail.begin(session)
+            yield session
+            trail.record(session, act)
+
+    @contextmanager
+    def _transaction(self) -> Generator[Session]:
         with _named_failures(), self._turn, Session(self._writing_engine, expire_on_commit=False) as session, session.begin():
             yield session
 
@@ -77,7 +85,7 @@ class Database:
             EngineUnavailable: as ``write``.
         """
         if self.is_sqlite:
-            return self._group.run(work)
+            return self._group.run(trail.recorded(work))
         with self.write() as session:  # PostgreSQL groups commits itself.
             return work(session)
 

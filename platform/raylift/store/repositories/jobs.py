@@ -16,10 +16,11 @@ from raylift.domain.job import Attempt, Event, Job, JobSpec, JobState, JobStatus
 from raylift.domain.lease import Lease
 from raylift.domain.project import PackedProject
 from raylift.domain.quota import Held
+from raylift.store.engine import trail
 from raylift.store.engine.columns import Key, UtcDateTime, utc
 from raylift.store.engine.tables import AttemptRow, EventRow, JobProjectRow, JobRow, JobTagRow, SweepJobRow
 from raylift.store.engine.transactions import Database, dialect_insert, dialect_of, insert_into
-from raylift.store.statements import attempts, idempotency, queue, ray_submissions, transitions
+from raylift.store.statements import attempts, idempotency, queue, ray_submissions, transitions, workspaces
 from raylift.store.statements.blobs import projects, scripts
 from raylift.store.statements.idempotency import IdempotencyKey
 from raylift.store.statements.pages import JobFilter, JobPage, cut, decode_cursor
@@ -68,6 +69,7 @@ class JobRepository:
                     return _get(session, first)
             if max_queued is not None:
                 queue.check_room(session, spec.owner, max_queued)
+            workspaces.claim_model(session, spec.model_name, spec.workspace)
             scripts.keep(session, spec.script_sha256, script)
             if spec.project_sha256 is not None:
                 projects.keep(session, spec.project_sha256, project and project.content)
@@ -77,6 +79,7 @@ class JobRepository:
                 ray_submissions.claim(session, spec.ray.submission_id, job_id)
             if idempotency is not None:
                 _prune(session, now)
+            trail.name_target(session, job_id)
             return job
 
         return self._database.write_together(commit)
@@ -300,6 +303,8 @@ def _matching(wanted: JobFilter, *, after: tuple[datetime, str] | None) -> Selec
         query = query.where(JobRow.experiment_name == wanted.experiment_name)
     if wanted.owner is not None:
         query = query.where(JobRow.owner == wanted.owner)
+    if wanted.workspace is not None:
+        query = query.where(JobRow.workspace == wanted.workspace)
     if wanted.tag is not None:
         key, value = wanted.tag
         query = query.join(JobTagRow, JobTagRow.job_id == JobRow.job_id).where(JobTagRow.key == _indexed(key))

@@ -15,12 +15,13 @@ from raylift.domain.job import Job, JobSpec, JobState, JobStatus
 from raylift.domain.lease import Lease
 from raylift.domain.project import PackedProject
 from raylift.domain.sweep import FINAL_SWEEP_STATES, SWEEP_MOVES, Sweep, SweepSpec, SweepState
+from raylift.store.engine import trail
 from raylift.store.engine.columns import Key, UtcDateTime, utc
 from raylift.store.engine.tables import JobRow, SweepJobRow, SweepRow
 from raylift.store.engine.transactions import Database, insert_into
 from raylift.store.repositories import jobs
 from raylift.store.statements import idempotency as idempotency_keys
-from raylift.store.statements import queue
+from raylift.store.statements import queue, workspaces
 from raylift.store.statements.blobs import projects, scripts
 from raylift.store.statements.idempotency import IdempotencyKey
 from raylift.store.statements.lease_guard import guard
@@ -103,10 +104,11 @@ class SweepRepository:
                     return _repeated(session, known)
             if max_queued is not None:
                 queue.check_room(session, first_spec.owner, max_queued, more=len(specs))
+            workspaces.claim_model(session, first_spec.model_name, first_spec.workspace)
             scripts.keep(session, first_spec.script_sha256, script)
             if first_spec.project_sha256 is not None:
                 projects.keep(session, first_spec.project_sha256, project and project.content)
-            session.execute(insert_into(session, SweepRow), columns(sweep))
+            session.execute(insert_into(session, SweepRow), columns(sweep) | {"workspace": first_spec.workspace})
             made = [Job(job_id, job, JobState.QUEUED, created_at=utc(now), entered_at=utc(now)) for job_id, job in specs]
             for position, job in enumerate(made):
                 if not jobs.insert(session, job):
@@ -115,6 +117,7 @@ class SweepRepository:
                 session.execute(insert_into(session, SweepJobRow), row)
             if idempotency is not None:
                 idempotency_keys.prune(session, now)
+            trail.name_target(session, sweep_id)
             return AddedSweep(sweep, made, repeated=False)
 
     def get(self, sweep_id: str) -> Sweep:
@@ -145,9 +148,11 @@ class SweepRepository:
         at_work = len(members) - len(waiting)
         return frozenset(waiting[max(sweep.spec.max_parallel - at_work, 0) :])
 
-    def list(self, *, limit: int, cursor: str | None = None) -> SweepPage:
-        """Return one page of sweeps, newest first. Raises InvalidRequest for an invalid cursor."""
+    def list(self, *, limit: int, cursor: str | None = None, workspace: str | None = None) -> SweepPage:
+        """Return one page of sweeps, of one workspace or of all, newest first. Raises InvalidRequest for an invalid cursor."""
         query = select(SweepRow).order_by(SweepRow.created_at.desc(), SweepRow.sweep_id.desc())
+        if workspace is not None:
+            query = query.where(SweepRow.workspace == workspace)
         if cursor is not None:
             created_at, sweep_id = decode_cursor(cursor)
             after = tuple_(literal(created_at, UtcDateTime()), literal(sweep_id, Key()))

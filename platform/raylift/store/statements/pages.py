@@ -29,6 +29,7 @@ class JobFilter:
     """A tag's key and value; None: any value."""
     sweep_id: str | None = None
     owner: str | None = None
+    workspace: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,6 +54,7 @@ def job_columns(job: Job) -> dict[str, Any]:
         "experiment_name": job.spec.experiment_name,
         "queue_rank": -job.spec.priority,
         "owner": job.spec.owner,
+        "workspace": job.spec.workspace,
         "cpus": job.spec.resources.cpus,
         "memory_bytes": job.spec.resources.memory_bytes,
         "gpus": job.spec.resources.gpus,

@@ -55,6 +55,9 @@ class Retention:
             pass
         while self._store.ray_packages.forget_expired(now):
             pass
+        if (days := self._settings.audit_days) is not None:
+            while self._store.audit.forget_before(now - timedelta(days=days)):
+                pass
         remove_old_metrics(self._platform_settings, self._store, now)
         if jobs or directories:
             log.info("removed %d finished jobs, and files of %d attempts", jobs, directories)

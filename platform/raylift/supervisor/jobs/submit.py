@@ -9,6 +9,7 @@ from raylift.domain.identifiers import MLFLOW_PARENT_RUN, TAG_SWEEP_ID, TAG_SWEE
 from raylift.domain.job import Job, Reason
 from raylift.engines.attempts.directory import AttemptDirectory, is_sandboxed
 from raylift.engines.environments import OVERLAY, RAY_UV, runtime_env_for
+from raylift.engines.mlflow_engine.credentials import job_variables
 from raylift.engines.ray_engine.jobs import RayJobs
 from raylift.settings import PlatformSettings
 from raylift.store import Store
@@ -16,6 +17,9 @@ from raylift.supervisor.jobs.placement import Placement
 
 _RAY_STOP_MARGIN_SECONDS: Final = 5.0
 """Delay of Ray's SIGKILL after the wrapper's own, so that the wrapper can still report."""
+
+
+_CREDENTIAL_MARGIN_SECONDS: Final = 60.0
 
 
 class JobSubmitter:
@@ -45,6 +49,7 @@ class JobSubmitter:
             run_tags=self._sweep_tags(job),
             in_overlay=mechanism == OVERLAY,
             platform=self._settings,
+            variables=self._mlflow_credential(job),
         )
         runtime_env = self._runtime_env(job, directory.path.name, mechanism)
         # The last check: the job was read before its requirements were resolved, which may take minutes.
@@ -63,6 +68,12 @@ class JobSubmitter:
             avoid_nodes=self._placement.to_avoid(job.job_id, job.spec.resources),
         )
         return True
+
+    def _mlflow_credential(self, job: Job) -> dict[str, str]:
+        # From now on: it may wait for Ray, run to its deadline, and log its model while it stops.
+        jobs = self._settings.jobs
+        seconds = jobs.start_timeout_seconds + job.spec.timeout_seconds + jobs.stop_grace_seconds + _CREDENTIAL_MARGIN_SECONDS
+        return job_variables(self._settings.mlflow_secret, job.job_id, seconds=seconds)
 
     def mechanism(self, job: Job) -> str:
         """Return the mechanism of the job's environment: Ray's own once an attempt came to a node without the plugin."""

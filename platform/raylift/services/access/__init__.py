@@ -1,0 +1,1 @@
+"""Keys, callers, workspaces and the audit."""

@@ -1,0 +1,105 @@
+"""Access keys, and the workspaces of jobs, sweeps and models."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+
+from sqlalchemy import select, update
+
+from raylift.domain.access import AccessKey
+from raylift.domain.errors import KeyNotFound
+from raylift.domain.identifiers import DEFAULT_WORKSPACE
+from raylift.store.engine import trail
+from raylift.store.engine.access_tables import AccessKeyRow, ModelWorkspaceRow
+from raylift.store.engine.tables import JobRow, SweepRow
+from raylift.store.engine.transactions import Database, insert_into
+from raylift.store.statements.records import changed, columns, execute, from_row
+
+
+class KeyRepository:
+    """Keys are stored as SHA-256 of their token."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def add(self, key: AccessKey) -> None:
+        """Store a new key; durable on return."""
+        with self._database.write() as session:
+            session.execute(insert_into(session, AccessKeyRow), columns(key))
+            trail.name_target(session, key.key_id)
+
+    def list(self) -> list[AccessKey]:
+        """Return all keys, revoked ones included, oldest first."""
+        with self._database.read() as session:
+            query = select(AccessKeyRow).order_by(AccessKeyRow.created_at, AccessKeyRow.key_id)
+            return [from_row(AccessKey, row) for row in session.scalars(query)]
+
+    def unrevoked(self) -> list[AccessKey]:
+        """Return the keys that are not revoked. Expired ones are among them."""
+        with self._database.read() as session:
+            query = select(AccessKeyRow).where(AccessKeyRow.revoked_at.is_(None))
+            return [from_row(AccessKey, row) for row in session.scalars(query)]
+
+    def get(self, key_id: str) -> AccessKey:
+        """Raises KeyNotFound."""
+        with self._database.read() as session:
+            row = session.get(AccessKeyRow, key_id)
+            if row is None:
+                raise KeyNotFound(f"There is no key {key_id}.", key_id=key_id)
+            return from_row(AccessKey, row)
+
+    def revoke(self, key_id: str, *, now: datetime) -> AccessKey:
+        """Revoke a key. Idempotent. Raises KeyNotFound."""
+        with self._database.write() as session:
+            statement = update(AccessKeyRow).where(AccessKeyRow.key_id == key_id, AccessKeyRow.revoked_at.is_(None))
+            execute(session, statement.values(revoked_at=now))
+        return self.get(key_id)
+
+    def replace(self, key_id: str, successor: AccessKey, *, now: datetime, expires_at: datetime) -> AccessKey:
+        """Add ``successor``, and let the former key expire at ``expires_at`` or before. Raises KeyNotFound."""
+        with self._database.write() as session:
+            valid = (AccessKeyRow.key_id == key_id, AccessKeyRow.revoked_at.is_(None))
+            former = changed(session, update(AccessKeyRow).where(*valid).values(revoked_at=None), AccessKeyRow, AccessKey)
+            if former is None or former.is_expired(now):
+                raise KeyNotFound(f"There is no valid key {key_id}.", key_id=key_id)
+            ends = expires_at if former.expires_at is None else min(former.expires_at, expires_at)
+            execute(session, update(AccessKeyRow).where(*valid).values(expires_at=ends))
+            session.execute(insert_into(session, AccessKeyRow), columns(successor))
+            trail.name_target(session, key_id)
+        return successor
+
+    def used(self, digests: Collection[str], *, now: datetime) -> None:
+        """Write the time of the last use."""
+        if not digests:
+            return
+        with self._database.write() as session:
+            execute(session, update(AccessKeyRow).where(AccessKeyRow.sha256.in_(sorted(digests))).values(last_used_at=now))
+
+
+class WorkspaceRepository:
+    """Workspaces of things."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def of_job(self, job_id: str) -> str | None:
+        """Return the job's workspace; None if it does not exist."""
+        with self._database.read() as session:
+            return session.scalar(select(JobRow.workspace).where(JobRow.job_id == job_id))
+
+    def of_sweep(self, sweep_id: str) -> str | None:
+        """Return the sweep's workspace; None if it does not exist."""
+        with self._database.read() as session:
+            return session.scalar(select(SweepRow.workspace).where(SweepRow.sweep_id == sweep_id))
+
+    def of_models(self) -> dict[str, str]:
+        """Return the workspaces of models that do not belong to the default one."""
+        with self._database.read() as session:
+            query = select(ModelWorkspaceRow.model_name, ModelWorkspaceRow.workspace)
+            return {name: workspace for name, workspace in session.execute(query) if workspace != DEFAULT_WORKSPACE}
+
+    def names(self) -> Sequence[str]:
+        """Return the workspaces of keys, sorted."""
+        with self._database.read() as session:
+            return sorted({DEFAULT_WORKSPACE, *session.scalars(select(AccessKeyRow.workspace).distinct())})

@@ -1,0 +1,1 @@
+"""The gateway's door: callers, permissions of routes, and audit."""

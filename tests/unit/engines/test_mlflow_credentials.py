@@ -1,0 +1,33 @@
+"""Credentials for MLflow's port."""
+
+from __future__ import annotations
+
+import pytest
+
+from raylift.engines.mlflow_engine.signed_credentials import Bearer, mint, read
+
+SECRET = "0" * 64
+
+
+def test_credential_names_its_bearer() -> None:
+    text = mint(SECRET, Bearer.JOB, "job_1.a b", expires=100.0)
+    credential = read(SECRET, text, now=99.0)
+    assert credential is not None
+    assert (credential.bearer, credential.subject) == (Bearer.JOB, "job_1.a b")
+
+
+def test_credential_ends_with_its_time() -> None:
+    assert read(SECRET, mint(SECRET, Bearer.JOB, "job_1", expires=100.0), now=100.0) is None
+    assert read(SECRET, mint(SECRET, Bearer.PLATFORM, "gateway"), now=1e12) is not None
+
+
+@pytest.mark.parametrize("text", ["", ".", "a.b.c.d.e", "rlm.platform..0.", "é" * 5])
+def test_other_texts_are_refused(text: str) -> None:
+    assert read(SECRET, text, now=0.0) is None
+
+
+def test_changed_credentials_are_refused() -> None:
+    text = mint(SECRET, Bearer.REPLICA, "churn:1", expires=100.0)
+    for changed in (text.replace("replica", "platform"), text.replace(".100.", ".999."), text[:-1], text + "0"):
+        assert read(SECRET, changed, now=0.0) is None
+    assert read("1" * 64, text, now=0.0) is None
