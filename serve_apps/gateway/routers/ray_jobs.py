@@ -18,9 +18,10 @@ from raylift.api.ray_jobs import (
     JobSubmitResponse,
     VersionResponse,
 )
+from raylift.domain.access import Principal
 from raylift.domain.errors import NotFound
 from raylift.engines.ray_engine.jobs import ray_release
-from raylift.services.access.cluster import require_cluster
+from raylift.services.access.cluster import require_right_to
 from raylift.services.container import Services
 from serve_apps.gateway.access.permissions import Action, Kind, needs
 from serve_apps.gateway.http.bodies import parse_model, read_body
@@ -64,9 +65,7 @@ def ray_jobs_router(services: Services) -> APIRouter:
         asked = parse_model(JobSubmitRequest, await read_body(request, max_bytes=_MAX_REQUEST_BYTES))
         has_project = not _PACKAGES.isdisjoint(asked.runtime_env or ())
         submit = run_in_project_thread if has_project else run_in_upload_thread
-        # Ray's clients expect Ray: their jobs run outside of the sandbox.
-        require_cluster(principal_of(request))
-        submission_id = await submit(_submit, services, asked, owner_of(request), principal_of(request).workspace)
+        submission_id = await submit(_submit, services, asked, owner_of(request), principal_of(request))
         return json_response(JobSubmitResponse(job_id=submission_id, submission_id=submission_id))
 
     @router.get(
@@ -137,7 +136,8 @@ def ray_packages_router(services: Services) -> APIRouter:
     return router
 
 
-def _submit(services: Services, asked: JobSubmitRequest, owner: str, workspace: str) -> str:
+def _submit(services: Services, asked: JobSubmitRequest, owner: str, caller: Principal) -> str:
     timeout = services.settings.jobs.max_timeout_seconds
-    submission = ray_submission(asked, default_timeout_seconds=timeout, owner=owner, workspace=workspace)
+    submission = ray_submission(asked, default_timeout_seconds=timeout, owner=owner, workspace=caller.workspace)
+    require_right_to(submission.upload.isolation, caller)
     return services.ray_jobs.submit(submission)

@@ -16,6 +16,7 @@ from raylift.api.training import EventList, JobAccepted, JobPage, JobView, Rerun
 from raylift.domain.identifiers import DEFAULT_WORKSPACE, OWNER
 from raylift.domain.job import Isolation, JobStatus, Network
 from raylift.domain.quantities import parse_bytes
+from raylift.services.access.cluster import require_right_to
 from raylift.services.container import Services
 from raylift.services.jobs.reruns import RerunChanges
 from raylift.services.jobs.training import MAX_KEY_LENGTH, MAX_PAGE, Submission
@@ -153,7 +154,9 @@ def training_router(services: Services) -> APIRouter:
         """
         asked = await read_model(request, RerunRequest, max_bytes=_MAX_RERUN_BYTES, optional=True)
         by = None if visit_of(request.scope).is_local else principal_of(request).name
-        again = await run_in_threadpool(training.rerun, job_id, _changes(asked), owner=by)
+        changes = _changes(asked)
+        require_right_to(changes.isolation or (await run_in_threadpool(training.get, job_id)).spec.isolation, principal_of(request))
+        again = await run_in_threadpool(training.rerun, job_id, changes, owner=by)
         return json_response(accepted(again, _RERUN), 202, {"Location": paths.job(again.job_id)})
 
     return router
@@ -164,6 +167,7 @@ def _submit(services: Services, read: ReadUpload, asked: Request) -> tuple[Submi
     key = _scoped(asked.headers.get(IDEMPOTENCY_KEY), workspace)
     owner = asked.headers.get(OWNER_HEADER) if visit_of(asked.scope).is_local else principal_of(asked).name
     request = upload_request(read.upload, project=read.project, owner=owner, workspace=workspace)
+    require_right_to(request.isolation, principal_of(asked))
     checked = services.uploads.check(request)
     body_sha256 = read.fingerprint(checked.spec.project_sha256) if key is not None else ""
     if checked.sweep is not None:

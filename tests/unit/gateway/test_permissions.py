@@ -215,7 +215,22 @@ async def test_ray_jobs_need_the_right_to_the_cluster(keyed: KeyedPlatform) -> N
     refused = await keyed.send("submitter", "POST", "/api/jobs/", json=body)
     assert refused.status_code == 403
     assert "need the role deployer" in refused.text
+    sandboxed = body | {"metadata": {"raylift.isolation": "sandbox"}}
+    assert (await keyed.send("submitter", "POST", "/api/jobs/", json=sandboxed)).status_code == 200
     assert (await keyed.send("deployer", "POST", "/api/jobs/", json=body)).status_code == 200
+
+
+async def test_uploads_and_reruns_need_the_right_to_the_cluster(keyed: KeyedPlatform) -> None:
+    clustered = SCRIPT | {"isolation": "cluster"}
+    refused = await keyed.send("submitter", "POST", UPLOAD, json=clustered)
+    assert (refused.status_code, refused.json()["code"]) == (403, "forbidden")
+    assert "raylift.isolation" in refused.json()["detail"]
+    of_a_deployer = (await keyed.send("deployer", "POST", UPLOAD, json=clustered)).json()["job_id"]
+    of_a_submitter = (await upload(keyed, "submitter"))["job_id"]
+    rerun = "/mlops/training/jobs/{}/rerun"
+    assert (await keyed.send("submitter", "POST", rerun.format(of_a_deployer))).status_code == 403
+    assert (await keyed.send("submitter", "POST", rerun.format(of_a_deployer), json={"isolation": "sandbox"})).status_code == 202
+    assert (await keyed.send("submitter", "POST", rerun.format(of_a_submitter), json={"isolation": "cluster"})).status_code == 403
 
 
 async def test_websocket_of_a_log_asks_for_a_key(keyed: KeyedPlatform) -> None:

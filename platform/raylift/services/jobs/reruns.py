@@ -9,7 +9,6 @@ from raylift.domain.errors import FieldError
 from raylift.domain.job import Isolation, Job, JobSpec, Network, Origin, Resources
 from raylift.services.cluster.capacity import Capacity
 from raylift.services.uploads.environment_variables import check_arguments, check_params, check_total, check_variables
-from raylift.services.uploads.isolation import check_isolation
 from raylift.services.uploads.resources import check_fit, check_memory
 
 
@@ -74,7 +73,6 @@ def check_rerun(
             yield FieldError("args", "belongs to a script; this job runs a shell command")
         yield from check_arguments(changes.args)
     yield from check_total(spec.args, spec.environment)
-    yield from check_isolation(spec.isolation, spec.owner)
     if changes.memory_bytes is not None:
         yield from check_memory(changes.memory_bytes, least_memory_bytes)
     if (changes.cpus, changes.memory_bytes, changes.gpus) != (None, None, None):

@@ -16,7 +16,6 @@ from raylift.services.cluster.capacity import Capacity
 from raylift.services.requirements.sources import Sourced, find_requirements, with_packages
 from raylift.services.uploads.archives import UNPACKING
 from raylift.services.uploads.environment_variables import check_arguments, check_params, check_total, check_variables
-from raylift.services.uploads.isolation import check_isolation
 from raylift.services.uploads.request import UploadRequest
 from raylift.services.uploads.resources import check_fit, check_memory, check_owner
 from raylift.services.uploads.script_warnings import script_warnings
@@ -100,7 +99,6 @@ class UploadChecks:
         if request.register is not None and request.model_name is None:
             yield FieldError("register", "chooses the model to register, but there is no model_name to register it as")
         yield from _tags(request.tags)
-        yield from check_isolation(request.isolation, request.owner)
         yield from check_sweep(request, self._settings.max_sweep_jobs)
 
     def _timeout(self, seconds: int) -> Iterator[FieldError]:
