@@ -7,7 +7,7 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Column, Text
 from sqlalchemy.types import TypeEngine
 
-from raylift.store.engine import access_tables as _access_tables  # noqa: F401 (adds its tables to Base)
+from raylift.store.engine import access_tables as _access_tables  # noqa: F401  # pyright: ignore[reportUnusedImport] - it adds its tables to Base
 from raylift.store.engine.columns import Key
 from raylift.store.engine.tables import Base
 
