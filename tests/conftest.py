@@ -13,6 +13,8 @@ def pytest_configure() -> None:
     # No deadlines: the time of an example depends on the load of the machine.
     settings.register_profile("raylift", derandomize=bool(os.environ.get("CI")), deadline=None)
     settings.load_profile("raylift")
+    # Threads of OpenMP otherwise spin while they wait for each other. Beside other tests, that takes three times the CPU.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # A shell that runs the tests in the background ignores Ctrl-C. Processes of the tests would inherit that.
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -10,6 +10,7 @@ import pytest
 from raylift.domain.lease import Lease
 from raylift.store import Store
 from tests.contract.samples import NOW
+from tests.migrated_store import open_migrated
 from tests.postgres_server import PostgresServer, running_postgres
 
 BOTH = [pytest.param("sqlite"), pytest.param("postgresql", marks=pytest.mark.postgres)]
@@ -45,11 +46,8 @@ def empty_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Genera
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Generator[str]:
     """The address of an empty database with all tables."""
     if request.param == "sqlite":
-        url = f"sqlite:///{tmp_path}/store.db"
-        store = Store.open(url)
-        store.migrate()
-        store.close()
-        yield url
+        open_migrated(tmp_path / "store.db").close()
+        yield f"sqlite:///{tmp_path}/store.db"
         return
     server: PostgresServer = request.getfixturevalue("postgres")
     with server.database(request.getfixturevalue("migrated_template")) as name:

@@ -16,6 +16,7 @@ from raylift.settings import PlatformSettings
 from raylift.store import Store
 from raylift.supervisor.jobs.adopt_ray_jobs import Adoption
 from raylift.supervisor.jobs.ray_snapshot import RaySnapshot
+from tests.migrated_store import open_migrated
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 EMPTY_SCRIPT = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
@@ -36,8 +37,7 @@ class Records:
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
-    opened = Store.open(f"sqlite:///{tmp_path / 'raylift.db'}")
-    opened.migrate()
+    opened = open_migrated(tmp_path / "raylift.db")
     yield opened
     opened.close()
 

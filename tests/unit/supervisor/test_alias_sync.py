@@ -13,6 +13,7 @@ from raylift.domain.traffic import Route, Target, TrafficAction, TrafficTable
 from raylift.services.traffic.tables import TrafficService
 from raylift.store import Store
 from raylift.supervisor.deployments.alias_sync import AliasSync
+from tests.migrated_store import open_migrated
 from tests.unit.gateway.engine_fakes import FakeRegistry
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -21,8 +22,7 @@ TABLE = TrafficTable((Route(Target(alias="champion"), 1.0),))
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
-    store = Store.open(f"sqlite:///{tmp_path}/store.db")
-    store.migrate()
+    store = open_migrated(tmp_path / "store.db")
     yield store
     store.close()
 

@@ -21,12 +21,12 @@ from raylift.engines.attempts.directory import AttemptDirectory
 from raylift.engines.environments.errors import BuildCancelled, EnvironmentBuildFailed
 from raylift.engines.environments.runtime_env import PLUGIN_NAME
 from raylift.settings import EnvironmentSettings, PlatformSettings
-from raylift.store import Store
 from raylift.supervisor.jobs import preparation, submit
 from raylift.supervisor.jobs.execute import JobExecutor
 from raylift.supervisor.jobs.placement import Placement
 from raylift.supervisor.jobs.plan import CANCELLED_BEFORE_ITS_SCRIPT, Prepare, Register, Retry, Submit
 from raylift.supervisor.jobs.preparation import Preparation
+from tests.migrated_store import open_migrated
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 
@@ -54,8 +54,7 @@ class World:
             ray_dashboard_url="http://ray",
             gateway_url="http://gateway",
         )
-        self.store = Store.open(self.settings.database_url)
-        self.store.migrate()
+        self.store = open_migrated(state_dir / "raylift.db")
         lease = self.store.leases.acquire("supervisor", "me", now=NOW, seconds=15)
         assert lease is not None
         self.lease: Lease = lease

@@ -16,6 +16,7 @@ from raylift.ingress.route_map import IngressMap, names_file
 from raylift.store import Store
 from raylift.supervisor.deployments.plan import Delete, Deploy
 from raylift.supervisor.deployments.publish_routes import RoutePublisher
+from tests.migrated_store import open_migrated
 
 _NOW = datetime(2026, 1, 2, tzinfo=UTC)
 _CHURN = Deployment(
@@ -26,8 +27,7 @@ _IRIS = replace(_CHURN, model_name="iris", version="1")
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
-    opened = Store.open(f"sqlite:///{tmp_path}/store.db")
-    opened.migrate()
+    opened = open_migrated(tmp_path / "store.db")
     yield opened
     opened.close()
 

@@ -18,8 +18,8 @@ from raylift.domain.models.version import LoggedModel, ModelVersion, TrackedRun
 from raylift.domain.sweep import Sweep, SweepRegistration, SweepSpec, SweepState, grid
 from raylift.engines.mlflow_engine.client import MlflowRefused
 from raylift.settings import PlatformSettings
-from raylift.store import Store
 from raylift.supervisor.sweeps.execute import SweepExecutor
+from tests.migrated_store import open_migrated
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 SCRIPT = b"pass"
@@ -80,8 +80,7 @@ class World:
             ray_dashboard_url="http://ray",
             gateway_url="http://gateway",
         )
-        self.store = Store.open(self.settings.database_url)
-        self.store.migrate()
+        self.store = open_migrated(state_dir / "raylift.db")
         lease = self.store.leases.acquire("supervisor", "me", now=NOW, seconds=15)
         assert lease is not None
         self.lease: Lease = lease

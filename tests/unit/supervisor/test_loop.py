@@ -17,7 +17,6 @@ from raylift.domain.job import Job, JobSpec, JobState, Resources
 from raylift.domain.lease import Lease
 from raylift.domain.models.deployment import ApplicationSnapshot, ApplicationState, DeploymentConfig, DeploymentStatus
 from raylift.settings import PlatformSettings
-from raylift.store import Store
 from raylift.supervisor.deployments.execute import DeploymentExecutor
 from raylift.supervisor.deployments.publish_routes import RoutePublisher
 from raylift.supervisor.deployments.reconcile import DeploymentReconciler
@@ -31,6 +30,7 @@ from raylift.supervisor.loop import Subjects, Supervisor
 from raylift.supervisor.periodic import PeriodicTask
 from raylift.supervisor.serial_tasks import TaskThreads
 from raylift.supervisor.store_view import StoreView
+from tests.migrated_store import open_migrated
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 EMPTY_SCRIPT = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
@@ -97,8 +97,7 @@ class Bench:
             ray_dashboard_url="http://ray",
             gateway_url="http://gateway",
         )
-        self.store = Store.open(settings.database_url)
-        self.store.migrate()
+        self.store = open_migrated(state_dir / "raylift.db")
         lease = self.store.leases.acquire("supervisor", "me", now=NOW, seconds=15)
         assert lease is not None
         self.lease = lease

@@ -15,6 +15,7 @@ from raylift.engines.metrics.payload_files import Payload, write_payloads
 from raylift.settings import PlatformSettings, RetentionSettings
 from raylift.store import Store
 from raylift.supervisor.housekeeping.retention import remove_old_metrics
+from tests.migrated_store import open_migrated
 
 NOW = datetime.now(UTC)
 
@@ -32,8 +33,7 @@ def look(root: Path, store: Store, after: timedelta = timedelta(0), **retention:
 
 
 def opened(root: Path) -> Store:
-    store = Store.open(f"sqlite:///{root}/store.db")
-    store.migrate()
+    store = open_migrated(root / "store.db")
     store.deployments.ensure("m", "1", model_uri="models:/m/1", config=DeploymentConfig(), now=NOW)
     return store
 

@@ -14,6 +14,7 @@ from raylift.domain.models.version import ModelVersion
 from raylift.settings import PlatformSettings
 from raylift.store import Store
 from raylift.supervisor.deployments.registry_sync import RegistrySync
+from tests.migrated_store import open_migrated
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 
@@ -49,8 +50,7 @@ def settings(tmp_path: Path) -> PlatformSettings:
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
-    opened = Store.open(f"sqlite:///{tmp_path}/store.db")
-    opened.migrate()
+    opened = open_migrated(tmp_path / "store.db")
     yield opened
     opened.close()
 

@@ -14,9 +14,9 @@ from raylift.domain.errors import JobNotFound, NotFound
 from raylift.domain.job import Job
 from raylift.domain.lease import Lease
 from raylift.settings import PlatformSettings, RetentionSettings
-from raylift.store import Store
 from raylift.supervisor.housekeeping.retention import Retention
 from tests.contract.samples import NOW, SCRIPT, add, finish, spec_of, start
+from tests.migrated_store import open_migrated
 
 DAY = timedelta(days=1)
 
@@ -27,8 +27,7 @@ class World:
     def __init__(self, root: Path) -> None:
         self.attempts = root / "attempts"
         self.attempts.mkdir()
-        self.store = Store.open(f"sqlite:///{root}/store.db")
-        self.store.migrate()
+        self.store = open_migrated(root / "store.db")
         self.now: datetime = NOW
         lease = self.store.leases.acquire("supervisor", "me", now=NOW, seconds=15)
         assert lease is not None

@@ -13,6 +13,7 @@ from raylift.domain.quota import Quota
 from raylift.store import Store
 from raylift.supervisor.jobs.admission import admit
 from raylift.supervisor.store_view import StoreView
+from tests.migrated_store import open_migrated
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 NODE = Resources(2.0, 2**34)
@@ -20,8 +21,7 @@ NODE = Resources(2.0, 2**34)
 
 @pytest.fixture
 def store(tmp_path: Path) -> Generator[Store]:
-    store = Store.open(f"sqlite:///{tmp_path}/store.db")
-    store.migrate()
+    store = open_migrated(tmp_path / "store.db")
     yield store
     store.close()
 

@@ -17,6 +17,7 @@ from raylift.ingress.plan_routes import by_name_routes
 from raylift.services.traffic.routing import newest_answering
 from raylift.store import Store
 from raylift.supervisor.jobs.registration import deploy
+from tests.migrated_store import open_migrated
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 Make = Callable[..., Job]
@@ -24,8 +25,7 @@ Make = Callable[..., Job]
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
-    opened = Store.open(f"sqlite:///{tmp_path}/store.db")
-    opened.migrate()
+    opened = open_migrated(tmp_path / "store.db")
     yield opened
     opened.close()
 
