@@ -102,13 +102,17 @@ class Ruleset:
 
     def allow_ports(self, ports: Iterable[int]) -> None:
         """Allow TCP ports, for what the ruleset handles of connecting and listening. Port 0: any that the kernel chooses."""
-        rule = _Port(self._net, 0)
-        argument, descriptor, kind, flags = ctypes.byref(rule), self.descriptor, _RULE_NET_PORT, 0
         if not self._net:
             return
+        rule = _Port(self._net, 0)
+        # Tens of thousands of calls: what does not change is converted once.
+        add_rule, number = _libc.syscall, ctypes.c_long(_SYS_ADD_RULE)
+        fixed = (ctypes.c_int(self.descriptor), ctypes.c_int(_RULE_NET_PORT), ctypes.byref(rule), ctypes.c_uint32(0))
         for port in ports:
             rule.port = port
-            _call(_SYS_ADD_RULE, descriptor, kind, argument, flags)
+            if add_rule(number, *fixed) < 0:
+                error = ctypes.get_errno()
+                raise OSError(error, os.strerror(error))
 
     def restrict_self(self) -> None:
         """Restrict the calling thread and all that it starts, for ever. Sets ``no_new_privs``, which Landlock needs."""

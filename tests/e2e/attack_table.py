@@ -1,6 +1,6 @@
 """Run every attack on a real platform, as root and as another user, and write what it got to docs/internals/reliability.md.
 
-``python tests/e2e/attack_table.py`` takes some four minutes. Where it is started by root, a second platform runs as another user;
+``python tests/e2e/attack_table.py`` takes some four minutes. Started by root, it runs a second platform as another user;
 else there is only the one of this user.
 """
 

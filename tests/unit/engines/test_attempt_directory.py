@@ -3,14 +3,15 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from job_entrypoints.attempt.record import read_attempt
-from raylift.domain.job import Job, JobSpec, JobState
+from job_entrypoints.attempt.record import Attempt, read_attempt
+from raylift.domain.job import Isolation, Job, JobSpec, JobState, Network
 from raylift.domain.project import ProjectFile, pack
 from raylift.engines.attempts.directory import AttemptDirectory
-from raylift.settings import JobSettings
+from raylift.settings import JobSettings, PlatformSettings
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 PROJECT = pack(
@@ -103,3 +104,29 @@ def test_stop_file_is_written_despite_a_hostile_script(tmp_path: Path, done: str
     assert directory.stop_requested_at() is not None
     assert (directory.path / "stop").is_file()
     assert directory.path.stat().st_mode & 0o700 == 0o700
+
+
+def test_attempt_of_a_sandboxed_job_names_what_is_closed(tmp_path: Path) -> None:
+    platform = PlatformSettings(
+        state_dir=tmp_path,
+        database_url="sqlite:///x",
+        mlflow_url="http://127.0.0.1:5000",
+        ray_dashboard_url="http://127.0.0.1:8265",
+        gateway_url="http://127.0.0.1:8000",
+        internal_ports="4990-5010",
+        jobs=JobSettings(isolation="required", readable_paths=(Path("/data"),)),
+    )
+    sandboxed = _prepared(tmp_path, platform, isolation=Isolation.SANDBOX, network=Network.MLFLOW_ONLY)
+    assert (sandboxed.is_sandboxed, sandboxed.isolation_required, sandboxed.network) == (True, True, "mlflow-only")
+    assert (sandboxed.readable_paths, sandboxed.protected_paths) == (["/data"], [str(tmp_path)])
+    assert sandboxed.refused_ports == "4990-4999,5001-5010,8000,8265"
+    assert not _prepared(tmp_path, platform, isolation=Isolation.CLUSTER).is_sandboxed
+    off = platform.model_copy(update={"jobs": JobSettings(isolation="none")})
+    assert not _prepared(tmp_path, off, isolation=Isolation.SANDBOX).is_sandboxed
+
+
+def _prepared(tmp_path: Path, platform: PlatformSettings, **spec: Any) -> Attempt:
+    job = Job("job_1", JobSpec("0" * 64, "t.py", "e", **spec), JobState.STARTING, created_at=NOW, entered_at=NOW)
+    directory = AttemptDirectory(tmp_path, "s")
+    directory.prepare(job, b"", mlflow_url=platform.mlflow_url, settings=platform.jobs, platform=platform)
+    return read_attempt(str(directory.path))

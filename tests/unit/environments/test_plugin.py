@@ -85,3 +85,12 @@ def test_plugin_loads_few_modules_in_the_agent() -> None:
     script = f"import sys, {package}.overlays.overlay, {package}.locking.resolve; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert {"ray", "mlflow", "sqlalchemy", "fastapi", "numpy", "httpx", "pydantic"}.isdisjoint(done.stdout.split())
+
+
+def test_sandboxed_job_starts_in_the_base_and_gets_its_overlay_by_name(tmp_path: Path) -> None:
+    runtime_env = runtime_env_for(["a==1"], tmp_path, starts_workers=False)
+    context = RuntimeEnvContext()
+    before = context.py_executable
+    EnvironmentPlugin().modify_context([], runtime_env, context, _LOG)
+    assert context.py_executable == before
+    assert context.env_vars == {"RAYLIFT_OVERLAY": str(overlay_directory(["a==1"], tmp_path))}

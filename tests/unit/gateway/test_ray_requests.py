@@ -6,7 +6,7 @@ import pytest
 
 from raylift.api.ray_jobs import JobSubmitRequest
 from raylift.domain.errors import InvalidRequest
-from raylift.domain.job import Resources
+from raylift.domain.job import Isolation, Network, Resources
 from raylift.services.ray_api.jobs import RaySubmission
 from serve_apps.gateway.uploads.ray_requests import ray_submission
 
@@ -89,3 +89,10 @@ def test_unsupported_options_are_named_as_in_ray(fields: dict[str, Any], words: 
 def test_each_error_has_a_line() -> None:
     detail = refused(runtime_env={"image_uri": "i"}, metadata={"raylift.x": "1"}, entrypoint_resources={"a": 1.0})
     assert len(detail.splitlines()) == 3
+
+
+def test_scripts_of_rays_clients_use_the_cluster_unless_they_say_otherwise() -> None:
+    assert translated().upload.isolation is Isolation.CLUSTER
+    asked = translated(metadata={"raylift.isolation": "sandbox", "raylift.network": "mlflow-only"}).upload
+    assert (asked.isolation, asked.network) == (Isolation.SANDBOX, Network.MLFLOW_ONLY)
+    assert "metadata.raylift.isolation" in refused(metadata={"raylift.isolation": "jail"})
