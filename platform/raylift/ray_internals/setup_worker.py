@@ -58,14 +58,15 @@ def worker_command(arguments: list[str]) -> tuple[dict[str, str], list[str]] | N
     return variables, ["bash", "-c", " ".join(["exec", python, *map(shlex.quote, rest)])]
 
 
-def variables_of(arguments: list[str]) -> dict[str, str]:
-    """Return the variables of the worker's runtime_env."""
+def context_of(arguments: list[str]) -> dict[str, Any]:
+    """Return the worker's ``RuntimeEnvContext`` as JSON; empty without a runtime_env."""
     contexts = [argument.removeprefix(_CONTEXT) for argument in arguments if argument.startswith(_CONTEXT)]
-    return json.loads(contexts[-1]).get("env_vars") or {} if contexts else {}
+    return json.loads(contexts[-1]) if contexts else {}
 
 
-def confine_replica(variables: Mapping[str, str], arguments: list[str]) -> None:
+def confine_replica(context: Mapping[str, Any], arguments: list[str]) -> None:
     """Confine this process to the files of its model version and of Ray. Does nothing for other workers."""
+    variables: dict[str, str] = context.get("env_vars") or {}
     if CONFINEMENT not in variables:
         return
     # Imported here: only replicas wait for it.
@@ -79,6 +80,8 @@ def confine_replica(variables: Mapping[str, str], arguments: list[str]) -> None:
     temp = _own_temp_directory()
     # Else the directory of Ray's session, by which it would reach what is hidden.
     os.chdir(temp)
+    # Of an environment that Ray has made itself, by its ``uv`` field.
+    asked["read"].append((context.get("py_executable") or "").partition(" ")[0].rpartition("/bin/")[0])
     asked["write"] += [f"{rays}/{options[_SESSION[:-1]]}/logs", temp]
     try:
         held = confine(**asked, kept=[rays])
@@ -122,9 +125,9 @@ def rays_own() -> str:
 
 
 def main() -> None:
-    variables = variables_of(sys.argv[1:])
-    enter_working_directory(variables)
-    confine_replica(variables, sys.argv[1:])
+    context = context_of(sys.argv[1:])
+    enter_working_directory(context.get("env_vars") or {})
+    confine_replica(context, sys.argv[1:])
     known = worker_command(sys.argv[1:])
     if known is None:
         sys.argv[0] = rays_own()

@@ -73,14 +73,15 @@ def places(tmp_path: Path) -> tuple[Path, Path]:
     return state, session
 
 
-def started(places: tuple[Path, Path], confinement: Confinement | None, worker: Path, **environ: str) -> Any:
+def started(places: tuple[Path, Path], confinement: Confinement | None, worker: Path, python: str = sys.executable) -> Any:
     state, session = places
     worker.write_text(WORKER)
     variables = {"RAYLIFT_X": "1"} if confinement is None else {CONFINEMENT: json.dumps(confinement.as_json())}
     command = [sys.executable, str(SETUP_WORKER), str(worker), str(state), str(session), "--language=PYTHON"]
     command += [f"--temp-dir={session / 'r'}", "--session-name=session_1"]
-    command += [f"--serialized-runtime-env-context={json.dumps({'env_vars': variables})}"]
-    given = {**os.environ, "TMPDIR": str(session / "t"), "RAY_AUTH_TOKEN_PATH": str(state / "ray-token"), **environ}
+    context = {"env_vars": variables, "py_executable": python}
+    command += [f"--serialized-runtime-env-context={json.dumps(context)}"]
+    given = {**os.environ, "TMPDIR": str(session / "t"), "RAY_AUTH_TOKEN_PATH": str(state / "ray-token")}
     done = subprocess.run(command, env=given, cwd=session, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
@@ -103,6 +104,16 @@ def test_replica_reaches_its_own_files_only(places: tuple[Path, Path], tmp_path:
     # Ray's core has no other way to it, since its file is out of reach.
     assert found["environ"]["RAY_AUTH_TOKEN"] == SECRET
     assert (places[0] / "raylift.db").read_text() == SECRET
+
+
+@pytest.mark.skipif(not abi_version(), reason="needs Landlock")
+def test_replica_reads_the_environment_that_ray_made_for_it(places: tuple[Path, Path], tmp_path: Path) -> None:
+    """As for the field ``uv``: it lies in Ray's session, which is closed otherwise."""
+    environment, worker = places[1] / "r" / "session_1" / "runtime_resources" / "uv" / "1", tmp_path / "worker.py"
+    (environment / "bin").mkdir(parents=True)
+    (environment / "bin" / "python").symlink_to(sys.executable)
+    found = started(places, confinement_for(places, worker), worker, str(environment / "bin" / "python"))
+    assert found["environ"][CONFINED_BY]
 
 
 def test_other_workers_are_not_confined(places: tuple[Path, Path], tmp_path: Path) -> None:
