@@ -255,6 +255,13 @@ def test_mlflow_client_comes_through_the_platform(keyed: Keyed, monkeypatch: pyt
             client.search_experiments()
 
 
+def test_dashboard_of_ray_comes_through_the_platform(keyed: Keyed) -> None:
+    for path in ("/ray/", "/ray/api/version", "/ray/api/v0/nodes"):
+        assert keyed.send("admin", "GET", path).status_code == 200, path
+        for who, status in (("deployer", 403), ("wrong", 401), (None, 401)):
+            assert keyed.send(who, "GET", path).status_code == status
+
+
 def test_port_of_mlflow_asks_for_a_credential(keyed: Keyed) -> None:
     url = keyed.platform.record.mlflow_url
     assert httpx.get(f"{url}/health", trust_env=False).status_code == 200
