@@ -89,7 +89,7 @@ def frontend_rules(names: Path, *, token: str, buffer_bytes: int, guard: Guard, 
     routed = "if { var(txn.raylift_route) -m found }"
     lines = [
         *guard_rules(guard, token=token),
-        *mark_inside(token),
+        *mark_inside(token, guard.proxies),
         "# Only requests from the gateway have the token; it forwards the one that it received.",
         f"http-request del-header {headers.FORWARDED} unless {{ req.fhdr({headers.INGRESS}) -m str {token} }}",
         f"http-request set-header {headers.INGRESS} {token}",

@@ -7,7 +7,7 @@ map, the model's workspace in another. The supervisor keeps both maps; the gatew
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -81,12 +81,18 @@ def _mlflow(key: AccessKey, *, is_shared: bool) -> str:
     return "write" if may(principal, Action.SUBMIT) else "read"
 
 
-def mark_inside(token: str) -> Iterator[str]:
-    """Yield rules that recognize the platform's own requests, before the token is added to all."""
+def mark_inside(token: str, proxies: Sequence[str] = ()) -> Iterator[str]:
+    """Yield rules that recognize the platform's own requests, before the token is added to all.
+
+    They also name the client's address, for the audit. ``proxies`` are believed in it.
+    """
     inside = f"{{ req.fhdr({headers.INGRESS}) -m str {token} }}"
     yield f"http-request set-var(txn.raylift_inside) bool(true) if {inside}"
     yield f"http-request del-header {headers.CHECKED} unless {inside}"
     yield f"http-request set-header {headers.ADDRESS} %[src] unless {inside}"
+    if proxies:
+        behind = f"!{inside} {{ src {' '.join(proxies)} }} {{ req.hdr_ip(x-forwarded-for,-1) -m found }}"
+        yield f"http-request set-header {headers.ADDRESS} %[req.hdr_ip(x-forwarded-for,-1)] if {behind}"
 
 
 def key_rules(maps: KeyMaps) -> Iterator[str]:
