@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 from mlflow import MlflowClient
 from mlflow.deployments import get_deploy_client
+from ray.exceptions import AuthenticationError
 from ray.job_submission import JobSubmissionClient
 from tritonclient import grpc as grpc_triton
 from tritonclient.http import InferenceServerClient, InferInput
@@ -209,9 +210,13 @@ def test_ray_clients_send_their_key(keyed: Keyed) -> None:
     client = JobSubmissionClient(keyed.url, headers={"Authorization": f"Bearer {keyed.keys['deployer']}"})
     submission_id = client.submit_job(entrypoint="echo hello")
     assert submission_id in {job.submission_id for job in client.list_jobs()}
-    for who, status in (("submitter", "403"), ("viewer", "403"), ("wrong", "401")):
+    for who, words in (
+        ("submitter", "need the role deployer"),
+        ("viewer", "needs the role submitter"),
+        ("wrong", "unknown or revoked"),
+    ):
         refused = JobSubmissionClient(keyed.url, headers={"Authorization": f"Bearer {keyed.keys[who]}"})
-        with pytest.raises(RuntimeError, match=status):
+        with pytest.raises(AuthenticationError, match=words):
             refused.submit_job(entrypoint="echo hello")
     other = JobSubmissionClient(keyed.url, headers={"Authorization": f"Bearer {keyed.keys['other']}"})
     assert other.list_jobs() == []
@@ -231,7 +236,7 @@ def test_ray_command_line_sends_its_key(keyed: Keyed) -> None:
 
 
 def test_mlflow_deployment_commands_send_their_key(keyed: Keyed, monkeypatch: pytest.MonkeyPatch) -> None:
-    target = f"raylift:{keyed.url}"
+    target = keyed.url.replace("http://", "raylift://")
     monkeypatch.setenv("RAYLIFT_API_KEY", keyed.keys["viewer"])
     client: Any = get_deploy_client(target)
     assert [deployment["name"] for deployment in client.list_deployments()]
@@ -253,6 +258,13 @@ def test_mlflow_client_comes_through_the_platform(keyed: Keyed, monkeypatch: pyt
         monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", keyed.keys[who])
         with pytest.raises(Exception, match=r"40[13]|not authorized|may not use MLflow|no key"):
             client.search_experiments()
+
+
+def test_dashboard_of_ray_comes_through_the_platform(keyed: Keyed) -> None:
+    for path in ("/ray/", "/ray/api/version", "/ray/api/v0/nodes"):
+        assert keyed.send("admin", "GET", path).status_code == 200, path
+        for who, status in (("deployer", 403), ("wrong", 401), (None, 401)):
+            assert keyed.send(who, "GET", path).status_code == status
 
 
 def test_port_of_mlflow_asks_for_a_credential(keyed: Keyed) -> None:

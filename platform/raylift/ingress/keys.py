@@ -1,4 +1,4 @@
-"""Keys at the ingress: maps of keys and workspaces, and HAProxy's rules for requests that pass the gateway by.
+"""Keys at the ingress: maps of keys and workspaces, and HAProxy's rules for predictions that pass the gateway by.
 
 A version's own routes lead from HAProxy to its replicas. So HAProxy looks the key up itself: the SHA-256 of the token in one
 map, the model's workspace in another. The supervisor keeps both maps; the gateway decides about everything else.
@@ -7,7 +7,7 @@ map, the model's workspace in another. The supervisor keeps both maps; the gatew
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -30,14 +30,8 @@ _OWN: Final = "own"
 _LIMITED: Final = "limited"
 
 CHALLENGE: Final = 'Basic realm=\\"raylift\\", charset=\\"UTF-8\\"'
-MLFLOW: Final = "/mlflow"
-"""Path of MLflow's pages and API behind the platform's address."""
-_MLFLOW_BACKEND: Final = "raylift-mlflow"
-_NO_KEY: Final = "The request has no key, or one that is unknown, revoked or expired. Send `Authorization: Bearer KEY`."
+NO_KEY: Final = "The request has no key, or one that is unknown, revoked or expired. Send `Authorization: Bearer KEY`."
 _NO_MODEL: Final = "No such model is registered."
-_NOT_MLFLOW: Final = (
-    "This key may not use MLflow. MLflow shows all workspaces, so with several of them it is for admins; a viewer only reads."
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +56,7 @@ class KeyMaps:
 
 
 def key_entries(keys: Iterable[AccessKey], now: datetime) -> dict[str, str]:
-    """Return the map of valid keys: ``digest`` → ``expires:sees:workspace:limit:mlflow``, and an entry for each allowed model.
+    """Return the map of keys: ``digest`` → ``expires:sees:workspace:limit:mlflow:ray``, and an entry for each allowed model.
 
     MLflow has no workspaces. It opens to all while the keys but for admins' are of one workspace, and else to admins only.
     """
@@ -74,7 +68,8 @@ def key_entries(keys: Iterable[AccessKey], now: datetime) -> dict[str, str]:
         expires = _NEVER if key.expires_at is None else int(key.expires_at.timestamp())
         sees = _ALL if principal.visible_workspace is None else _OWN
         limit = _LIMITED if key.models else "none"
-        entries[key.sha256] = f"{expires}:{sees}:{key.workspace}:{limit}:{_mlflow(key, is_shared=is_shared)}"
+        ray = "yes" if may(principal, Action.ADMINISTER) else "no"
+        entries[key.sha256] = f"{expires}:{sees}:{key.workspace}:{limit}:{_mlflow(key, is_shared=is_shared)}:{ray}"
         entries |= {f"{key.sha256}/{model}": "1" for model in key.models}
     return entries
 
@@ -86,12 +81,18 @@ def _mlflow(key: AccessKey, *, is_shared: bool) -> str:
     return "write" if may(principal, Action.SUBMIT) else "read"
 
 
-def mark_inside(token: str) -> Iterator[str]:
-    """Yield rules that recognize the platform's own requests, before the token is added to all."""
+def mark_inside(token: str, proxies: Sequence[str] = ()) -> Iterator[str]:
+    """Yield rules that recognize the platform's own requests, before the token is added to all.
+
+    They also name the client's address, for the audit. ``proxies`` are believed in it.
+    """
     inside = f"{{ req.fhdr({headers.INGRESS}) -m str {token} }}"
     yield f"http-request set-var(txn.raylift_inside) bool(true) if {inside}"
     yield f"http-request del-header {headers.CHECKED} unless {inside}"
     yield f"http-request set-header {headers.ADDRESS} %[src] unless {inside}"
+    if proxies:
+        behind = f"!{inside} {{ src {' '.join(proxies)} }} {{ req.hdr_ip(x-forwarded-for,-1) -m found }}"
+        yield f"http-request set-header {headers.ADDRESS} %[req.hdr_ip(x-forwarded-for,-1)] if {behind}"
 
 
 def key_rules(maps: KeyMaps) -> Iterator[str]:
@@ -99,68 +100,27 @@ def key_rules(maps: KeyMaps) -> Iterator[str]:
     asks = "{ var(txn.raylift_model) -m found } !{ var(txn.raylift_inside) -m found }"
     yield f"http-request set-var(txn.raylift_model) path,field(4,/) if {{ path_reg ^{V2_MODELS}/[^/]+/versions/ }}"
     yield "http-request set-var(txn.raylift_model) var(txn.raylift_name) if { var(txn.raylift_route) -m found }"
-    yield from _look_up(maps, asks)
-    yield from _answers(asks + " !{ var(txn.raylift_key) -m found }", 401, Unauthenticated.code, _NO_KEY)
-    yield from _answers(asks + " { date,sub(txn.raylift_expires) ge 0 }", 401, Unauthenticated.code, _NO_KEY)
+    yield from look_up(maps, asks)
+    yield from answers(asks + " !{ var(txn.raylift_key) -m found }", 401, Unauthenticated.code, NO_KEY)
+    yield from answers(asks + " { date,sub(txn.raylift_expires) ge 0 }", 401, Unauthenticated.code, NO_KEY)
     yield f"http-request set-var(txn.raylift_own) var(txn.raylift_key),field(3,:) if {asks}"
     workspace = f"var(txn.raylift_model),map_str({maps.workspaces},{DEFAULT_WORKSPACE})"
     yield f"http-request set-var(txn.raylift_workspace) {workspace} if {asks}"
     foreign = (
         f"!{{ var(txn.raylift_key),field(2,:) -m str {_ALL} }} !{{ var(txn.raylift_own),strcmp(txn.raylift_workspace) eq 0 }}"
     )
-    yield from _answers(f"{asks} {foreign}", 404, ModelNotFound.code, _NO_MODEL)
+    yield from answers(f"{asks} {foreign}", 404, ModelNotFound.code, _NO_MODEL)
     yield f"http-request set-var(txn.raylift_pair) var(txn.raylift_digest),concat(/,txn.raylift_model) if {asks}"
     unlisted = (
         f"{{ var(txn.raylift_key),field(4,:) -m str {_LIMITED} }} !{{ var(txn.raylift_pair),map_str({maps.keys}) -m found }}"
     )
-    yield from _answers(f"{asks} {unlisted}", 404, ModelNotFound.code, _NO_MODEL)
+    yield from answers(f"{asks} {unlisted}", 404, ModelNotFound.code, _NO_MODEL)
     yield f"http-request set-header {headers.CHECKED} 1 if {asks}"
     # Replicas must not see keys.
     yield f"http-request del-header Authorization if {asks}"
 
 
-def mlflow_rules(maps: KeyMaps) -> Iterator[str]:
-    """Yield rules that let keys through to MLflow, below ``/mlflow/``."""
-    asks = f"{{ path_beg {MLFLOW}/ }}"
-    reads = "{ method GET HEAD } or { method POST } { path_end /search /graphql }"
-    yield f"http-request redirect code 308 location {MLFLOW}/ if {{ path {MLFLOW} }}"
-    yield from _look_up(maps, asks)
-    problem = "http-request set-var(txn.raylift_words) str(problem) if " + asks
-    yield problem
-    yield from _answers(asks + " !{ var(txn.raylift_key) -m found }", 401, Unauthenticated.code, _NO_KEY)
-    yield from _answers(asks + " { date,sub(txn.raylift_expires) ge 0 }", 401, Unauthenticated.code, _NO_KEY)
-    yield f"http-request set-var(txn.raylift_mlflow) var(txn.raylift_key),field(5,:) if {asks}"
-    yield f"http-request set-var(txn.raylift_reads) bool(true) if {asks} {reads.split(' or ')[0]}"
-    yield f"http-request set-var(txn.raylift_reads) bool(true) if {asks} {reads.split(' or ')[1]}"
-    yield from _answers(asks + " !{ var(txn.raylift_mlflow) -m str read write }", 403, "forbidden", _NOT_MLFLOW)
-    only_reads = "{ var(txn.raylift_mlflow) -m str read } !{ var(txn.raylift_reads) -m found }"
-    yield from _answers(f"{asks} {only_reads}", 403, "forbidden", _NOT_MLFLOW)
-    # A page of another site could use the password that a browser remembers.
-    yield f"http-request set-var(txn.raylift_origin) req.fhdr(origin),regsub(^https?://,) if {asks}"
-    yield f"http-request set-var(txn.raylift_host) req.fhdr(host) if {asks}"
-    other = "{ var(txn.raylift_origin) -m found } !{ var(txn.raylift_origin),strcmp(txn.raylift_host) eq 0 }"
-    yield from _answers(f"{asks} {other}", 403, "cross_origin_refused", "A page of another site may not do this.")
-    yield f"use_backend {_MLFLOW_BACKEND} if {asks}"
-
-
-def mlflow_backend(port: int, credential: str) -> str:
-    """Return HAProxy's section for MLflow at ``port`` of this machine, which requires ``credential``."""
-    lines = [
-        f"backend {_MLFLOW_BACKEND}",
-        "    mode http",
-        "    timeout server 3600s",
-        f"    http-request set-path %[path,regsub(^{MLFLOW},)]",
-        # MLflow answers for its own address only. The origin was compared with the host above.
-        f"    http-request set-header Host 127.0.0.1:{port}",
-        "    http-request del-header Origin",
-        f"    http-request del-header {headers.INGRESS}",
-        f'    http-request set-header Authorization "Bearer {credential}"',
-        f"    server mlflow 127.0.0.1:{port}",
-    ]
-    return "\n" + "".join(f"{line}\n" for line in lines)
-
-
-def _look_up(maps: KeyMaps, asks: str) -> Iterator[str]:
+def look_up(maps: KeyMaps, asks: str) -> Iterator[str]:
     """Set ``raylift_key`` and ``raylift_expires`` by a bearer token, or by a password, as browsers send it."""
     by_basic = "req.fhdr(authorization),word(2,\\ ),b64dec,regsub(^[^:]*:,)"
     yield f"http-request set-var(txn.raylift_token) http_auth_bearer if {asks}"
@@ -176,15 +136,13 @@ def _look_up(maps: KeyMaps, asks: str) -> Iterator[str]:
     yield f"http-request set-var(txn.raylift_expires) var(txn.raylift_key),field(1,:),add(0) if {asks}"
 
 
-def _answers(condition: str, status: int, code: str, detail: str) -> Iterator[str]:
+def answers(condition: str, status: int, code: str, detail: str) -> Iterator[str]:
     """Yield the refusal in the words of both families. The backquotes and quotes of ``detail`` need no escape."""
     challenge = f' hdr WWW-Authenticate "{CHALLENGE}"' if status == 401 else ""
     problem = json.dumps(problem_document(code, status, detail, {}))
+    protocol = "{ var(txn.raylift_words) -m str protocol }"
     for words, kind, body in (
-        ("problem", PROBLEM_JSON, problem),
-        ("protocol", "application/json", json.dumps({"error": detail})),
+        (f"!{protocol}", PROBLEM_JSON, problem),
+        (protocol, "application/json", json.dumps({"error": detail})),
     ):
-        yield (
-            f"http-request return status {status} content-type {kind}{challenge} string '{body}'"
-            f" if {condition} {{ var(txn.raylift_words) -m str {words} }}"
-        )
+        yield f"http-request return status {status} content-type {kind}{challenge} string '{body}' if {condition} {words}"

@@ -16,8 +16,9 @@ import httpx
 from raylift.domain.errors import PlatformError
 from raylift.engines.mlflow_engine.signed_credentials import Bearer, mint
 from raylift.ingress.allowed_hosts import allowed_hosts
+from raylift.ingress.engine_pages import EnginePages
 from raylift.ingress.guard import Guard
-from raylift.ingress.haproxy import Door, IngressFiles
+from raylift.ingress.haproxy import IngressFiles
 from raylift.launcher.errors import LauncherError
 from raylift.launcher.parts.driver_process import DriverProcess
 from raylift.launcher.parts.mlflow_server import MlflowFiles, prepare_mlflow, start_mlflow
@@ -111,7 +112,7 @@ def start_everything(config: LocalConfig, record: RunRecord, progress: Progress)
         port=record.ports["gateway"],
         token=settings.ingress.token,
         guard=Guard(allowed_hosts(settings), tuple(map(str, settings.gateway.trusted_proxies))),
-        door=_door(settings, record),
+        pages=_engine_pages(settings, record),
     )
 
     make_ray_token(record.state_dir)
@@ -182,11 +183,13 @@ def _start_grpc(record: RunRecord, environment: Mapping[str, str], config: Local
     )
 
 
-def _door(settings: PlatformSettings, record: RunRecord) -> Door | None:
-    """Return what the ingress needs to check keys; None in local mode."""
+def _engine_pages(settings: PlatformSettings, record: RunRecord) -> EnginePages | None:
+    """Return the pages that the ingress opens to keys; None in local mode, where they have ports of their own."""
     if settings.mlflow_secret is None:
         return None
-    return Door(record.ports["mlflow"], mint(settings.mlflow_secret, Bearer.PLATFORM, "ingress"))
+    token = make_ray_token(record.state_dir).read_text(encoding="ascii")
+    credential = mint(settings.mlflow_secret, Bearer.PLATFORM, "ingress")
+    return EnginePages(record.ports["mlflow"], credential, record.ports["ray_dashboard"], token)
 
 
 def _prepare_store(settings: PlatformSettings, record: RunRecord) -> bool:

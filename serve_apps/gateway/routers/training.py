@@ -13,7 +13,7 @@ from raylift.api import paths
 from raylift.api.headers import IDEMPOTENCY_KEY, OWNER_HEADER
 from raylift.api.sweeps import SweepAccepted
 from raylift.api.training import EventList, JobAccepted, JobPage, JobView, RerunRequest, TrainingUpload
-from raylift.domain.identifiers import DEFAULT_WORKSPACE, OWNER
+from raylift.domain.identifiers import OWNER
 from raylift.domain.job import Isolation, JobStatus, Network
 from raylift.domain.quantities import parse_bytes
 from raylift.services.access.cluster import require_right_to
@@ -163,21 +163,19 @@ def training_router(services: Services) -> APIRouter:
 
 
 def _submit(services: Services, read: ReadUpload, asked: Request) -> tuple[Submission | AddedSweep, Sequence[str]]:
-    workspace = principal_of(asked).workspace
-    key = _scoped(asked.headers.get(IDEMPOTENCY_KEY), workspace)
-    owner = asked.headers.get(OWNER_HEADER) if visit_of(asked.scope).is_local else principal_of(asked).name
+    caller, is_local = principal_of(asked), visit_of(asked.scope).is_local
+    workspace = caller.workspace
+    key = asked.headers.get(IDEMPOTENCY_KEY)
+    if key and not is_local:
+        key = f"{workspace}/{key}"  # Workspaces do not share keys.
+    owner = asked.headers.get(OWNER_HEADER) if is_local else caller.name
     request = upload_request(read.upload, project=read.project, owner=owner, workspace=workspace)
-    require_right_to(request.isolation, principal_of(asked))
+    require_right_to(request.isolation, caller)
     checked = services.uploads.check(request)
     body_sha256 = read.fingerprint(checked.spec.project_sha256) if key is not None else ""
     if checked.sweep is not None:
         return services.sweeps.submit(checked.sweep, checked, key=key, body_sha256=body_sha256), checked.notes
     return services.training.submit(checked, key=key, body_sha256=body_sha256), checked.notes
-
-
-def _scoped(key: str | None, workspace: str) -> str | None:
-    """Return the Idempotency-Key within its workspace: workspaces do not share keys."""
-    return key if key is None or workspace == DEFAULT_WORKSPACE else f"{workspace}/{key}"
 
 
 def _changes(asked: RerunRequest) -> RerunChanges:

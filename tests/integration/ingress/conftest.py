@@ -22,10 +22,11 @@ import pytest
 
 from raylift.api.headers import PREDICTION_ID
 from raylift.ingress.allowed_hosts import LOOPBACK_NAMES
+from raylift.ingress.engine_pages import EnginePages
 from raylift.ingress.guard import Guard
 from raylift.ingress.haproxy import haproxy_binary
 from raylift.ingress.haproxy_config import defaults_rules, frontend_rules
-from raylift.ingress.keys import KeyMaps, mlflow_backend
+from raylift.ingress.keys import KeyMaps
 from raylift.ingress.route_map import IngressMap, names_file
 
 BUFFER_BYTES = 64 * 1024
@@ -185,7 +186,7 @@ def ingress() -> Iterator[Ingress]:
 
 @contextmanager
 def running_ingress(guard: Guard, *, asks_for_keys: bool = False) -> Iterator[Ingress]:
-    """Run HAProxy. With ``asks_for_keys``, MLflow is a server that echoes, too: that of the gateway."""
+    """Run HAProxy. With ``asks_for_keys``, MLflow and Ray are the server of the gateway."""
     servers = Server("replica"), Server("gateway")
     for server in servers:
         threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -225,7 +226,9 @@ def _ingress(directory: Path, replica: Server, gateway: Server, guard: Guard, *,
             buffer=BUFFER_BYTES,
             defaults=defaults_rules(),
             rules=frontend_rules(names, token=TOKEN, buffer_bytes=BUFFER_BYTES, guard=guard, keys=keys),
-            more=mlflow_backend(gateway.server_port, "the-credential") if keys else "",
+            more=EnginePages(gateway.server_port, "the-credential", gateway.server_port, "the-token").backends()
+            if keys
+            else "",
             port=port,
             route=ROUTE,
             replica=replica.server_port,

@@ -101,6 +101,14 @@ def test_headers_of_proxies_are_kept_from_trusted_ones_only(
     assert names & told["headers"].keys() == (names if kept else set())
 
 
+@pytest.mark.parametrize(("source", "address"), [("127.0.0.10", "127.0.0.10"), (PROXY, "10.0.0.1")])
+def test_address_for_the_audit_is_the_clients(strict: Ingress, source: str, address: str) -> None:
+    raw = Raw(strict.port, source)
+    raw.send(post("/mlops/training/upload", b"{}", "X-Forwarded-For: 1.2.3.4, 10.0.0.1", "X-Raylift-Address: 6.6.6.6"))
+    assert raw.answer()[1]["headers"]["x-raylift-address"] == address
+    raw.close()
+
+
 def test_connection_that_sends_its_head_slowly_is_closed(strict: Ingress) -> None:
     with connected(strict) as sock:
         sock.sendall(b"POST /mlops HTTP/1.1\r\nHost: localhost\r\n")

@@ -187,3 +187,11 @@ class TestMlflow:
 
     def test_bare_path_is_redirected(self, keyed: Ingress) -> None:
         assert send(keyed, None, "GET", "/mlflow").headers["location"] == "/mlflow/"
+
+
+def test_dashboard_of_ray_is_for_admins(keyed: Ingress) -> None:
+    told = send(keyed, "admin", "GET", "/ray/api/jobs/?x=1").json()
+    assert (told["path"], told["headers"]["authorization"]) == ("/api/jobs/?x=1", "Bearer the-token")
+    for who, status in (("red", 403), ("viewer", 403), ("only-churn", 403), (None, 401), ("wrong", 401), ("expired", 401)):
+        assert send(keyed, who, "GET", "/ray/").status_code == status, who
+    assert send(keyed, "admin", "POST", "/ray/api/jobs/", Origin="https://evil.example").status_code == 403

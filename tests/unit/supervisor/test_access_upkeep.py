@@ -36,7 +36,7 @@ def test_published_keys_follow_the_store(store: Store, tmp_path: Path) -> None:
     created = keys.create(LOCAL, KeyRequest("ann", Role.VIEWER, "red", ("churn",)))
     publisher.publish()
     lines = maps.keys.read_text().splitlines()
-    assert lines == [f"{created.key.sha256} 99999999999:own:red:limited:no", f"{created.key.sha256}/churn 1"]
+    assert lines == [f"{created.key.sha256} 99999999999:own:red:limited:no:no", f"{created.key.sha256}/churn 1"]
     assert created.token not in maps.keys.read_text()
     keys.revoke(created.key.key_id)
     publisher.publish()

@@ -13,7 +13,7 @@ from typing import Final
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from raylift.ingress.keys import MLFLOW
+from raylift.ingress.engine_pages import MLFLOW, RAY
 from raylift.launcher.errors import LauncherError
 from raylift.launcher.run.access_files import admin_key_file
 from raylift.launcher.run.exposure import is_loopback
@@ -94,11 +94,12 @@ class RunRecord(BaseModel):
         return f"127.0.0.1:{self.platform_ports.internal['gcs']}"
 
     def urls(self) -> dict[str, str]:
+        is_local = self.auth is AuthMode.LOCAL
         return {
             "api": self.gateway_url,
             "docs": f"{self.gateway_url}/docs",
-            "ray_dashboard": self.ray_dashboard_url,
-            "mlflow": self.mlflow_url if self.auth is AuthMode.LOCAL else f"{self.gateway_url}{MLFLOW}/",
+            "ray_dashboard": self.ray_dashboard_url if is_local else f"{self.gateway_url}{RAY}/",
+            "mlflow": self.mlflow_url if is_local else f"{self.gateway_url}{MLFLOW}/",
             **({"grpc": f"{self.local_host}:{self.ports['grpc']}"} if "grpc" in self.ports else {}),
         }
 
