@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from raylift.store.database import Store
+from raylift.store.engine.key_ring import KeyRing
 from raylift.store.repositories.sweeps import AddedSweep, SweepListing, SweepPage
 from raylift.store.statements.idempotency import IdempotencyKey
 from raylift.store.statements.pages import JobFilter, JobPage
 
-__all__ = ["AddedSweep", "IdempotencyKey", "JobFilter", "JobPage", "Store", "SweepListing", "SweepPage"]
+__all__ = ["AddedSweep", "IdempotencyKey", "JobFilter", "JobPage", "KeyRing", "Store", "SweepListing", "SweepPage"]
