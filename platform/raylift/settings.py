@@ -233,6 +233,8 @@ class PlatformSettings(_Section):
     """Directory of all persistent data. On a cluster: a file system that every node mounts at this path."""
     database_url: str
     """SQLAlchemy URL, ``sqlite:///…`` or ``postgresql+psycopg://…``."""
+    encryption_key_file: Path | None = None
+    """File of the keys that encrypt secrets in the store. None: a file beside SQLite's."""
     mlflow_url: str
     """MLflow's tracking server, for jobs, replicas, the supervisor and the gateway."""
     ray_dashboard_url: str

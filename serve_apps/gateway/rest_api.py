@@ -33,6 +33,7 @@ from serve_apps.gateway.routers.models import deployments_router, models_router
 from serve_apps.gateway.routers.observations import observations_router
 from serve_apps.gateway.routers.ray_job_logs import ray_job_logs_router
 from serve_apps.gateway.routers.ray_jobs import ray_jobs_router, ray_packages_router
+from serve_apps.gateway.routers.secrets import secrets_router
 from serve_apps.gateway.routers.sweeps import sweeps_router
 from serve_apps.gateway.routers.traffic import aliases_router, traffic_router
 from serve_apps.gateway.routers.training import training_router
@@ -102,6 +103,7 @@ def create_app(services: Services, *, echo_request_id: bool = True, warm_process
         traffic_router(services),
         aliases_router(services),
         environments_router(services),
+        secrets_router(services),
         health_router(services, metrics),
         kserve_v1_router(services, dispatcher),
         server_router(services),

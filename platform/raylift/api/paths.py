@@ -14,6 +14,7 @@ INFERENCE: Final = f"{MLOPS}/inference"
 MODELS: Final = f"{MLOPS}/models"
 DEPLOYMENTS: Final = f"{MLOPS}/deployments"
 ENVIRONMENTS: Final = f"{MLOPS}/environments"
+SECRETS: Final = f"{MLOPS}/secrets"
 V1_MODELS: Final = "/v1/models"
 """KServe's V1 protocol."""
 V2_MODELS: Final = "/v2/models"
@@ -66,6 +67,10 @@ def alias(name: str, alias: str) -> str:
 
 def environment(name: str) -> str:
     return _below(ENVIRONMENTS, name)
+
+
+def secret(name: str) -> str:
+    return _below(SECRETS, name)
 
 
 def version_route(model_name: str, version: str) -> str:

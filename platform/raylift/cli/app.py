@@ -10,7 +10,7 @@ from typing import Annotated, Final
 import typer
 
 from raylift import __version__
-from raylift.cli import env
+from raylift.cli import env, secrets
 from raylift.cli.exits import ExitCode, PlatformGroup, stop
 from raylift.cli.jobs import commands as jobs
 from raylift.cli.jobs import sweeps, train
@@ -100,4 +100,5 @@ app.add_typer(models.app, name="models")
 app.add_typer(deployments.app, name="deployments")
 app.add_typer(traffic.app, name="traffic")
 app.add_typer(env.app, name="env")
+app.add_typer(secrets.app, name="secrets")
 _add_platform_commands()

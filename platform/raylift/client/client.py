@@ -25,6 +25,7 @@ from raylift.client.jobs.sweeps import Sweep, Sweeps, SweepValues, accepted_swee
 from raylift.client.jobs.upload import SweepOptions, TrainOptions, upload_body
 from raylift.client.models import Deployments, Models
 from raylift.client.prediction import Prediction
+from raylift.client.secrets import Secrets
 from raylift.client.traffic import Traffic
 from raylift.domain.identifiers import OWNER, OWNER_FORM
 
@@ -79,6 +80,7 @@ class Client:
         self.deployments = Deployments(self._connection)
         self.traffic = Traffic(self._connection)
         self.environments = Environments(self._connection)
+        self.secrets = Secrets(self._connection)
 
     @property
     def base_url(self) -> str:
@@ -112,6 +114,7 @@ class Client:
         requirements: Iterable[str] | str | PathLike[str] = (),
         torch_backend: str | None = None,
         env: Mapping[str, str] | None = None,
+        secrets: Iterable[str] = (),
         args: Iterable[str] = (),
         cpus: float = 1.0,
         memory: int | str = "2GiB",
@@ -149,6 +152,7 @@ class Client:
             torch_backend: Build of PyTorch: "cpu", "cu128", … from PyTorch's own index; "auto" from the platform's package
                 index. None: the platform's setting.
             env: Environment variables of the script.
+            secrets: Names of secrets of the platform. The script gets their variables; those in ``env`` have precedence.
             args: ``sys.argv[1:]`` of the script.
             cpus: Logical CPUs, request and limit; fractions are allowed.
             memory: Bytes, or a string such as "4GiB".
@@ -197,6 +201,7 @@ class Client:
         optional = {
             "take_traffic": None if take_traffic else False,
             "params": dict(params) if params else None,
+            "secrets": list(secrets) or None,
             "register": register,
             "torch_backend": torch_backend,
             "sweep": sweep_body(

@@ -14,6 +14,7 @@ from typing import Final
 import httpx
 
 from raylift.domain.errors import PlatformError
+from raylift.engines.attempts.old_variables import remove_old_variables
 from raylift.ingress.allowed_hosts import allowed_hosts
 from raylift.ingress.guard import Guard
 from raylift.ingress.haproxy import IngressFiles
@@ -30,9 +31,10 @@ from raylift.launcher.run.ports import PlatformPorts, is_free
 from raylift.launcher.run.private_files import make_files_private, make_private
 from raylift.launcher.run.ray_token import make_ray_token
 from raylift.launcher.run.record import RunRecord, write_record
+from raylift.launcher.run.secret_keys import key_file, prepare_keys
 from raylift.launcher.run.session import make_session, session_path, temp_path
 from raylift.settings import IngressSettings, PlatformSettings
-from raylift.store import Store
+from raylift.store import open_store
 
 DATABASE_VARIABLE: Final = "RAYLIFT_DATABASE_URL"
 
@@ -57,6 +59,7 @@ def platform_settings(config: LocalConfig, record: RunRecord, environ: Mapping[s
     return PlatformSettings(
         state_dir=record.state_dir,
         database_url=database_url(config, record.state_dir, environ),
+        encryption_key_file=key_file(record, environ),
         mlflow_url=record.mlflow_url,
         ray_dashboard_url=record.ray_dashboard_url,
         ray_token_file=record.ray_token_file,
@@ -104,7 +107,11 @@ def start_everything(config: LocalConfig, record: RunRecord, progress: Progress)
     base = base_environment(config.environment, record.instance, temp_path(record.session_dir))
     head_env = head_environment(base, record, attempts_dir=settings.attempts_dir, cores=config.job_cpus())
     with progress.step("Store", f"migrations of {_without_password(settings.database_url)}"):
-        _migrate(settings.database_url)
+        prepare_keys(record, os.environ)
+        missing = _migrate(settings)
+        remove_old_variables(settings.attempts_dir)
+    if missing:
+        progress.say(missing)
     make_files_private(record.state_dir, "raylift.db*")
     files, mlflow_env = MlflowFiles(record.state_dir), mlflow_environment(base)
     prepare_mlflow(files, mlflow_env)
@@ -158,11 +165,14 @@ def _start_grpc(record: RunRecord, environment: Mapping[str, str], config: Local
     )
 
 
-def _migrate(url: str) -> None:
+def _migrate(settings: PlatformSettings) -> str | None:
+    """Create or upgrade the tables. Returns a sentence where keys of secrets are missing."""
+    url, file = settings.database_url, settings.encryption_key_file
     try:
-        store = Store.open(url)
+        store = open_store(settings)
         try:
             store.migrate()
+            lacks_keys = bool(store.secrets.missing_keys())
         finally:
             store.close()
     except (PlatformError, RuntimeError, ValueError, OSError) as error:
@@ -170,6 +180,9 @@ def _migrate(url: str) -> None:
             f"The store {_without_password(url)} cannot be used: {error}",
             hint=f"Its address comes from {DATABASE_VARIABLE}, else from database in the configuration.",
         ) from error
+    if not lacks_keys:
+        return None
+    return f"Some secrets cannot be decrypted: their key is not in {file}. Restore that file, or store the secrets again."
 
 
 def _wait_until_ready(record: RunRecord, driver: DriverProcess, timeout: float) -> None:

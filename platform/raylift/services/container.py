@@ -22,6 +22,7 @@ from raylift.services.ports import Clock, Cluster, Registry, utc_now
 from raylift.services.ray_api.jobs import RayJobsService
 from raylift.services.ray_api.packages import RayPackages
 from raylift.services.requirements.environments import EnvironmentService
+from raylift.services.secrets import SecretService
 from raylift.services.traffic.routing import InferenceRouting
 from raylift.services.traffic.scale_up_requests import ScaleUpRequests
 from raylift.services.traffic.tables import TrafficService
@@ -34,6 +35,7 @@ from raylift.store import Store
 class Services:
     settings: PlatformSettings
     uploads: UploadChecks
+    secrets: SecretService
     training: TrainingService
     sweeps: SweepService
     ray_jobs: RayJobsService
@@ -57,7 +59,8 @@ class Services:
     ) -> Self:
         capacity = Capacity(cluster)
         logs = JobLogs(store, settings.attempts_dir)
-        uploads = UploadChecks(settings.jobs, capacity, settings.environments.http_hosts)
+        secrets = SecretService(store, clock=clock)
+        uploads = UploadChecks(settings.jobs, capacity, secrets, settings.environments.http_hosts)
         reasons = WaitReasons(store, capacity, settings.jobs.quotas, settings.environments_dir, clock)
         training = TrainingService(
             store,
@@ -65,6 +68,7 @@ class Services:
             settings.gateway,
             jobs=settings.jobs,
             capacity=capacity,
+            secrets=secrets,
             reasons=reasons,
             clock=clock,
         )
@@ -72,6 +76,7 @@ class Services:
         return cls(
             settings=settings,
             uploads=uploads,
+            secrets=secrets,
             training=training,
             sweeps=SweepService(store, training, quotas=settings.jobs.quotas, reasons=reasons, clock=clock),
             ray_jobs=RayJobsService(store, uploads, training, packages, logs),

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
-from raylift.store.database import Store
+from raylift.store.database import Store, open_store
 from raylift.store.engine.key_ring import KeyRing
 from raylift.store.repositories.sweeps import AddedSweep, SweepListing, SweepPage
 from raylift.store.statements.idempotency import IdempotencyKey
 from raylift.store.statements.pages import JobFilter, JobPage
 
-__all__ = ["AddedSweep", "IdempotencyKey", "JobFilter", "JobPage", "KeyRing", "Store", "SweepListing", "SweepPage"]
+__all__ = [
+    "AddedSweep",
+    "IdempotencyKey",
+    "JobFilter",
+    "JobPage",
+    "KeyRing",
+    "Store",
+    "SweepListing",
+    "SweepPage",
+    "open_store",
+]

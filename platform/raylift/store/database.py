@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from raylift.settings import PlatformSettings
 from raylift.store import migrations
 from raylift.store.engine.changes import Changes
 from raylift.store.engine.key_ring import KeyRing
@@ -15,6 +16,12 @@ from raylift.store.repositories.ray_packages import RayPackageRepository
 from raylift.store.repositories.secrets import SecretRepository
 from raylift.store.repositories.sweeps import SweepRepository
 from raylift.store.repositories.traffic import TrafficRepository
+
+
+def open_store(settings: PlatformSettings) -> Store:
+    """Open the store of a platform. Raises ValueError as ``Store.open``."""
+    file = settings.encryption_key_file
+    return Store.open(settings.database_url, None if file is None else KeyRing(file))
 
 
 class Store:

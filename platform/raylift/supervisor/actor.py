@@ -99,7 +99,7 @@ def _assemble(settings: PlatformSettings) -> Any:
     from raylift.engines.ray_engine.jobs import RayJobs
     from raylift.engines.ray_engine.serve import RayServe
     from raylift.ingress.route_map import IngressMap
-    from raylift.store import Store
+    from raylift.store import open_store
     from raylift.supervisor.deployments.alias_sync import AliasSync
     from raylift.supervisor.deployments.execute import DeploymentExecutor
     from raylift.supervisor.deployments.publish_routes import RoutePublisher
@@ -121,7 +121,7 @@ def _assemble(settings: PlatformSettings) -> Any:
     from raylift.supervisor.sweeps.execute import SweepExecutor
     from serve_apps.model_server.ray.app import build
 
-    store, monotonic = Store.open(settings.database_url), time.monotonic
+    store, monotonic = open_store(settings), time.monotonic
     ray_jobs, serve = RayJobs(settings.ray_dashboard_url, settings.ray_token_file), RayServe(settings, build)
     tracking, registry = Tracking(settings.mlflow_url), Registry(settings.mlflow_url)
     cluster = Cluster(settings.supervisor.serving_reserve_cpus)

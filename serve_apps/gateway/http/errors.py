@@ -32,6 +32,7 @@ HTTP_STATUS: Final[Mapping[str, int]] = {
     "version_not_found": 404,
     "deployment_not_found": 404,
     "environment_not_found": 404,
+    "secret_not_found": 404,
     "method_not_allowed": 405,
     "body_late": 408,
     "conflict": 409,
@@ -62,6 +63,7 @@ HTTP_STATUS: Final[Mapping[str, int]] = {
     "deployment_unhealthy": 503,
     "deployment_stopped": 503,
     "engine_unavailable": 503,
+    "secret_unreadable": 503,
     "stale_lease": 503,
 }
 """All error codes of the platform. docs/reference/errors.md has advice for each."""

@@ -151,6 +151,7 @@ def _changes(asked: RerunRequest) -> RerunChanges:
     return RerunChanges(
         args=asked.args,
         environment=asked.environment,
+        secrets=asked.secrets,
         params=texts_of(asked.params),
         cpus=wanted.cpus,
         memory_bytes=None if wanted.memory is None else parse_bytes(wanted.memory),

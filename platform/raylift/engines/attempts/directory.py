@@ -13,7 +13,7 @@ import subprocess
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from job_entrypoints.contract import (
     ATTEMPT_FILE,
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_RECORD_LIMIT: Final = 2**20
+_RECORD_LIMIT: Final = 2**23
 """Bytes of a JSON file here: attempt.json has the user's environment variables and arguments."""
 
 
@@ -56,6 +56,7 @@ class AttemptDirectory:
         project: bytes | None = None,
         run_tags: Mapping[str, str] | None = None,
         in_overlay: bool = False,
+        secrets: Mapping[str, str] | None = None,
     ) -> None:
         """Write the wrapper's instructions and the script. Safe to repeat until the attempt has started.
 
@@ -66,6 +67,7 @@ class AttemptDirectory:
             settings: Limits of jobs.
             project: Archive of the job's project. It becomes the working directory, and the script runs from there.
             run_tags: Tags of the job's runs besides its own.
+            secrets: Variables of the job's secrets. The wrapper masks their values in the output.
             in_overlay: Ray starts the wrapper in the job's overlay. The wrapper refuses to run the script elsewhere.
         """
         source = self.path / SOURCE_FOLDER
@@ -78,13 +80,27 @@ class AttemptDirectory:
         draft.replace(source / job.spec.script_name)
         if project is not None:
             self._unpack(project)
-        record = _attempt_record(job, self.path.name, mlflow_url, settings)
+        record = _attempt_record(job, self.path.name, mlflow_url, settings, secrets or {})
         record["python_path"] = [str(self.path / WORK_FOLDER / folder) for folder in job.spec.python_path]
         record["tags"] |= dict(run_tags or {})
         record["in_overlay"] = in_overlay
         if project is not None and job.spec.entrypoint is not None:
             record["script_path"] = str(self.path / WORK_FOLDER / job.spec.entrypoint)
         self._write_record(record)
+
+    def remove_variables(self) -> bool:
+        """Remove environment variables from the wrapper's instructions, where the wrapper has not done so. Safe to repeat."""
+        try:
+            content = read_plain(self.path / ATTEMPT_FILE, _RECORD_LIMIT)
+            record: Any = json.loads(content) if content is not None else None
+            if not isinstance(record, dict) or not record.get("environment"):
+                return False
+            self._write_record(cast("AttemptRecord", {**record, "environment": {}}))
+        except (ValueError, OSError, RecursionError) as error:
+            # The script has damaged the file or the directory.
+            log.warning("%s: its variables cannot be removed: %s", self.path, error)
+            return False
+        return True
 
     def request_stop(self, cause: str = "") -> None:
         """Ask the wrapper to end the script, or not to start it.
@@ -170,7 +186,8 @@ class AttemptDirectory:
 
     def _write_record(self, record: AttemptRecord) -> None:
         draft = self.path / f".{ATTEMPT_FILE}"
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+        draft.unlink(missing_ok=True)  # The script may have put a link there.
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
             json.dump(record, file)
         draft.replace(self.path / ATTEMPT_FILE)
 
@@ -209,7 +226,9 @@ def _remove_tree(path: Path) -> None:
         log.warning("%s cannot be removed completely", path)
 
 
-def _attempt_record(job: Job, submission_id: str, mlflow_url: str, settings: JobSettings) -> AttemptRecord:
+def _attempt_record(
+    job: Job, submission_id: str, mlflow_url: str, settings: JobSettings, secrets: Mapping[str, str]
+) -> AttemptRecord:
     spec = job.spec
     return {
         "job_id": job.job_id,
@@ -219,7 +238,8 @@ def _attempt_record(job: Job, submission_id: str, mlflow_url: str, settings: Job
         "script_sha256": spec.script_sha256,
         "command": spec.command,
         "args": list(spec.args),
-        "environment": dict(spec.environment),
+        "environment": {**secrets, **spec.environment},
+        "masked": [name for name in secrets if name not in spec.environment],
         "experiment_name": spec.experiment_name,
         "model_name": spec.model_name,
         "mlflow_url": mlflow_url,

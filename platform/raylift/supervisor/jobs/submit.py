@@ -7,6 +7,7 @@ from typing import Any, Final
 from job_entrypoints.contract import JOB_ID_VARIABLE, SUBMISSION_ID_VARIABLE, wrapper_command
 from raylift.domain.identifiers import MLFLOW_PARENT_RUN, TAG_SWEEP_ID, TAG_SWEEP_PARAMETER, submission_id
 from raylift.domain.job import Job, Reason
+from raylift.domain.secret import DEFAULT_WORKSPACE
 from raylift.engines.attempts.directory import AttemptDirectory
 from raylift.engines.environments import OVERLAY, RAY_UV, runtime_env_for
 from raylift.engines.ray_engine.jobs import RayJobs
@@ -32,6 +33,7 @@ class JobSubmitter:
 
         Raises:
             SubmissionRefused: Ray does not take the submission.
+            SecretNotFound, SecretUnreadable: the values of a secret or of a variable cannot be had.
             EngineUnavailable: Ray does not answer.
         """
         directory = self.directory(job)
@@ -44,6 +46,7 @@ class JobSubmitter:
             project=self._store.jobs.project(job.spec.project_sha256) if job.spec.project_sha256 else None,
             run_tags=self._sweep_tags(job),
             in_overlay=mechanism == OVERLAY,
+            secrets=self._store.secrets.values(DEFAULT_WORKSPACE, job.spec.secrets).variables,
         )
         runtime_env = self._runtime_env(job, directory.path.name, mechanism)
         # The last check: the job was read before its requirements were resolved, which may take minutes.
