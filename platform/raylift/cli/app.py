@@ -77,6 +77,7 @@ def _add_platform_commands() -> None:
     """Add ``up``, ``down``, ``status`` and ``doctor``. Without the server extra they only print how to install it."""
     if find_spec("ray") is not None and find_spec("raylift.cli.platform") is not None:
         import_module("raylift.cli.platform").register(app)
+        import_module("raylift.cli.state").register(app, secrets.app)
         return
     for name, text in _PLATFORM_COMMANDS.items():
         app.command(name, help=text, context_settings={"ignore_unknown_options": True})(_without_server(name))

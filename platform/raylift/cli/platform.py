@@ -21,7 +21,7 @@ from raylift.cli.session import OutputOption, output_format
 if TYPE_CHECKING:
     from raylift.launcher import LocalPlatform
 
-_DEFAULT_STATE: Final = Path("~/.raylift")
+DEFAULT_STATE: Final = Path("~/.raylift")
 _TITLES: Final = {"api": "API", "docs": "API docs", "ray_dashboard": "Ray dashboard", "mlflow": "MLflow", "grpc": "gRPC"}
 _SIGNS: Final = {"ok": "✓", "info": "·", "warn": "!", "fail": "✗"}
 
@@ -66,7 +66,7 @@ def register(app: typer.Typer) -> None:
 
 def up(
     ctx: typer.Context,
-    state_dir: StateDir = _DEFAULT_STATE,
+    state_dir: StateDir = DEFAULT_STATE,
     config: ConfigFile = None,
     host: Annotated[
         str | None,
@@ -85,7 +85,7 @@ def up(
     from raylift.launcher.progress import ConsoleProgress
 
     signal.signal(signal.SIGTERM, _as_interrupt)
-    with _launcher_errors():
+    with launcher_errors():
         platform = LocalPlatform.start(
             state_dir,
             config_file=config,
@@ -104,11 +104,11 @@ def up(
     say(f"Stop it with: raylift down{_state_option(state_dir)}")
 
 
-def down(state_dir: StateDir = _DEFAULT_STATE) -> None:
+def down(state_dir: StateDir = DEFAULT_STATE) -> None:
     """Stop what `raylift up` started, jobs included. The platform's state stays in the state directory."""
     from raylift.launcher import LocalPlatform
 
-    with _launcher_errors():
+    with launcher_errors():
         platform = LocalPlatform.find(state_dir)
         if platform is None:
             say(f"Nothing runs on {state_dir.expanduser()}.")
@@ -119,13 +119,13 @@ def down(state_dir: StateDir = _DEFAULT_STATE) -> None:
     say(f"Stopped: {len(ended)} processes. State is kept in {platform.record.state_dir}.")
 
 
-def status(ctx: typer.Context, state_dir: StateDir = _DEFAULT_STATE, output: OutputOption = None) -> None:
+def status(ctx: typer.Context, state_dir: StateDir = DEFAULT_STATE, output: OutputOption = None) -> None:
     """Show the platform's components and the number of jobs by status. Exit code 1 unless all components are healthy."""
     from raylift.launcher import LocalPlatform
     from raylift.launcher.status import read_status
 
     as_json = output_format(ctx, output) is Output.JSON
-    with _launcher_errors():
+    with launcher_errors():
         platform = LocalPlatform.find(state_dir)
     if platform is None:
         if as_json:
@@ -148,14 +148,14 @@ def status(ctx: typer.Context, state_dir: StateDir = _DEFAULT_STATE, output: Out
 
 
 def doctor(
-    ctx: typer.Context, state_dir: StateDir = _DEFAULT_STATE, config: ConfigFile = None, output: OutputOption = None
+    ctx: typer.Context, state_dir: StateDir = DEFAULT_STATE, config: ConfigFile = None, output: OutputOption = None
 ) -> None:
     """Check this machine and print advice. Exit code 1 if the platform cannot run on it."""
     from raylift.launcher import load_config
     from raylift.launcher.doctor import examine
     from raylift.launcher.findings import Level
 
-    with _launcher_errors():
+    with launcher_errors():
         findings = examine(load_config(config), state_dir.expanduser().resolve())
     if output_format(ctx, output) is Output.JSON:
         print_json([{"name": f.name, "level": f.level, "detail": f.detail, "advice": f.advice} for f in findings])
@@ -196,11 +196,11 @@ def _print_platform(platform: LocalPlatform) -> None:
 
 
 def _state_option(state_dir: Path) -> str:
-    return "" if state_dir == _DEFAULT_STATE else f" --state-dir {state_dir}"
+    return "" if state_dir == DEFAULT_STATE else f" --state-dir {state_dir}"
 
 
 @contextmanager
-def _launcher_errors() -> Generator[None]:
+def launcher_errors() -> Generator[None]:
     """Turns errors of the launcher into messages and exit codes."""
     from raylift.launcher import LauncherError
 

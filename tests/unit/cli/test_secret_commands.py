@@ -20,7 +20,7 @@ def taken(platform: Any) -> None:
 
 
 def test_value_comes_from_standard_input(run: Run, platform: Any) -> None:
-    done = run("secrets", "set", "AWS", input="hunter2\n")
+    done = run("secrets", "set", "AWS", stdin="hunter2\n")
     assert done.exit_code == 0
     assert platform.sent("PUT", f"{PATH}/AWS") == [{"variables": {"AWS": "hunter2"}}]
     assert "hunter2" not in done.output
@@ -30,7 +30,7 @@ def test_value_comes_from_standard_input(run: Run, platform: Any) -> None:
 def test_value_comes_from_a_file(run: Run, platform: Any, tmp_path: Path) -> None:
     file = tmp_path / "key.pem"
     file.write_text("-----BEGIN\nkey\n-----END\n")
-    run("secrets", "set", "AWS", "--key", "PEM", input="hunter2")
+    run("secrets", "set", "AWS", "--key", "PEM", stdin="hunter2")
     assert run("secrets", "set", "AWS", "--file", str(file)).exit_code == 0
     assert platform.sent("PUT", f"{PATH}/AWS") == [
         {"variables": {"PEM": "hunter2"}},
@@ -59,7 +59,7 @@ def test_two_sources_are_wrong_usage(run: Run, tmp_path: Path) -> None:
     file = tmp_path / "x"
     file.write_text("A=1")
     assert run("secrets", "set", "AWS", "--file", str(file), "--env-file", str(file)).exit_code == 2
-    assert run("secrets", "set", "AWS", "--key", "A", "--key", "B", input="x").exit_code == 2
+    assert run("secrets", "set", "AWS", "--key", "A", "--key", "B", stdin="x").exit_code == 2
 
 
 def test_secrets_are_listed_and_deleted(run: Run, platform: Any) -> None:
@@ -73,12 +73,14 @@ def test_secrets_are_listed_and_deleted(run: Run, platform: Any) -> None:
     assert run("secrets", "rm", "GONE").exit_code == 3
 
 
-def test_train_and_rerun_name_secrets(run: Run, platform: Any, tmp_path: Path, job_id: str, job: dict[str, Any]) -> None:
+def test_train_and_rerun_name_secrets(
+    run: Run, platform: Any, tmp_path: Path, job_id: str, job: Callable[..., dict[str, Any]]
+) -> None:
     script = tmp_path / "a.py"
     script.write_text("pass")
     accepted = {"job_id": job_id, "status": "queued", "created_at": TIME, "message": "m", "links": {"self": "/x"}}
     platform.on("POST", "/mlops/training/upload", accepted, status=202)
-    platform.on("GET", f"/mlops/training/jobs/{job_id}", job)
+    platform.on("GET", f"/mlops/training/jobs/{job_id}", job())
     platform.on("POST", f"/mlops/training/jobs/{job_id}/rerun", accepted, status=202)
     assert run("train", str(script), "--secret", "AWS", "--secret", "HF").exit_code == 0
     assert platform.sent("POST", "/mlops/training/upload")[0]["secrets"] == ["AWS", "HF"]
