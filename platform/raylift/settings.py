@@ -165,12 +165,24 @@ class EnvironmentSettings(_Section):
         return self.torch_backend if asked is None else asked
 
 
+class TlsSettings(_Section):
+    """TLS of the API and of gRPC. A changed certificate is used within ten seconds, without a restart."""
+
+    cert: Path | None = None
+    """File of the certificate with its chain, in PEM. null: no TLS."""
+    key: Path | None = None
+    """File of its key, in PEM, not encrypted. null: it is in the file of the certificate."""
+    hsts_seconds: Annotated[int, Field(ge=0)] = 31_536_000
+    """``max-age`` of Strict-Transport-Security, which forbids browsers to use http for this host. 0: the header is not sent."""
+
+
 class GatewaySettings(_Section):
     allowed_hosts: tuple[HostName, ...] = ()
     """Names that requests may have in ``Host``, without ports, in addition to loopback names: those of a reverse proxy, and of
     this machine where ``host`` is not loopback. ``*``: every name, which lets web pages reach the platform."""
     trusted_proxies: tuple[IPvAnyNetwork, ...] = ()
     """Addresses and networks of reverse proxies whose ``X-Forwarded-*`` headers are believed. Those of others are removed."""
+    tls: TlsSettings = TlsSettings()
     replicas: int = 1
     """Processes of the gateway."""
     max_body_bytes: int = 100 * 1024 * 1024

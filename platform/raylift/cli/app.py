@@ -17,7 +17,7 @@ from raylift.cli.jobs import sweeps, train
 from raylift.cli.models import commands as models
 from raylift.cli.models import deployments, predict, traffic
 from raylift.cli.printing import Output, echo, print_json
-from raylift.cli.session import Defaults, KeyOption, OutputOption, UrlOption, output_format
+from raylift.cli.session import CaOption, Defaults, KeyOption, OutputOption, UrlOption, output_format
 
 EPILOG: Final = (
     "Exit codes: 0 ok, 1 it failed (e.g. the job), 2 wrong usage or request, 3 not found, "
@@ -56,12 +56,13 @@ def root(
     ctx: typer.Context,
     url: UrlOption = None,
     api_key: KeyOption = None,
+    ca: CaOption = None,
     output: OutputOption = None,
     version: Annotated[
         bool, typer.Option("--version", help="Print the version and exit.", is_eager=True, callback=_print_version)
     ] = False,
 ) -> None:
-    ctx.obj = Defaults(url, api_key, output)
+    ctx.obj = Defaults(url, api_key, ca, output)
 
 
 @app.command("version")

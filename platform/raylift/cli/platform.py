@@ -49,6 +49,30 @@ AllowedHost = Annotated[
         show_default=False,
     ),
 ]
+TlsCert = Annotated[
+    Path | None,
+    typer.Option(
+        "--tls-cert",
+        metavar="FILE",
+        envvar="RAYLIFT_TLS_CERT",
+        help="Certificate of the API with its chain, in PEM. Default: gateway.tls.cert.",
+        show_default=False,
+        exists=True,
+        dir_okay=False,
+    ),
+]
+TlsKey = Annotated[
+    Path | None,
+    typer.Option(
+        "--tls-key",
+        metavar="FILE",
+        envvar="RAYLIFT_TLS_KEY",
+        help="Key of the certificate, in PEM. Default: it is in the same file.",
+        show_default=False,
+        exists=True,
+        dir_okay=False,
+    ),
+]
 InsecureNoAuth = Annotated[
     bool,
     typer.Option(
@@ -74,6 +98,8 @@ def up(
     ] = None,
     allowed_host: AllowedHost = None,
     insecure_no_auth: InsecureNoAuth = False,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
     port: Annotated[int | None, typer.Option(help="Port of the API; 0 chooses a free one.")] = None,
     dashboard_port: Annotated[int | None, typer.Option(help="Port of Ray's dashboard; 0 chooses a free one.")] = None,
     mlflow_port: Annotated[int | None, typer.Option(help="Port of MLflow; 0 chooses a free one.")] = None,
@@ -91,7 +117,7 @@ def up(
             config_file=config,
             overrides={
                 **_ports({"gateway": port, "ray_dashboard": dashboard_port, "mlflow": mlflow_port, "grpc": grpc_port}),
-                **_exposure(host, allowed_host, insecure_no_auth=insecure_no_auth),
+                **_exposure(host, allowed_host, tls_cert, tls_key, insecure_no_auth=insecure_no_auth),
             },
             progress=ConsoleProgress(),
         )
@@ -172,10 +198,16 @@ def _ports(ports: dict[str, int | None]) -> dict[str, Any]:
     return {"ports": {name: port for name, port in ports.items() if port is not None}}
 
 
-def _exposure(host: str | None, allowed_hosts: list[str] | None, *, insecure_no_auth: bool) -> dict[str, Any]:
+def _exposure(
+    host: str | None, allowed_hosts: list[str] | None, cert: Path | None, key: Path | None, *, insecure_no_auth: bool
+) -> dict[str, Any]:
     overrides: dict[str, Any] = {"host": host} if host is not None else {}
-    if allowed_hosts:
-        overrides["gateway"] = {"allowed_hosts": allowed_hosts}
+    gateway: dict[str, Any] = {"allowed_hosts": allowed_hosts} if allowed_hosts else {}
+    tls = {name: str(path) for name, path in (("cert", cert), ("key", key)) if path is not None}
+    if tls:
+        gateway["tls"] = tls
+    if gateway:
+        overrides["gateway"] = gateway
     if insecure_no_auth:
         overrides["insecure_no_auth"] = True
     return overrides

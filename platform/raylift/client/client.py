@@ -46,6 +46,7 @@ class Client:
         api_key: str | None = None,
         *,
         owner: str | None = None,
+        ca: str | PathLike[str] | None = None,
         timeout: float = 30.0,
         transport: httpx.BaseTransport | None = None,
         clock: Clock | None = None,
@@ -57,12 +58,14 @@ class Client:
             api_key: Sent as ``Authorization: Bearer``. None: RAYLIFT_API_KEY, else not sent.
             owner: Owner of jobs, sent as ``X-Raylift-Owner``; names, but does not authenticate. None: RAYLIFT_OWNER, else
                 not sent.
+            ca: File of certificates, in PEM, that the platform's certificate is checked with. None: RAYLIFT_CA, else
+                SSL_CERT_FILE, else the authorities that this machine trusts.
             timeout: Seconds for one answer.
             transport: Sends the requests, e.g. httpx.MockTransport in tests.
             clock: Replaces the machine's clock in tests.
 
         Raises:
-            ValueError: The address or the owner's name is malformed.
+            ValueError: The address or the owner's name is malformed, or the file ``ca`` cannot be used.
         """
         # The SDK is a root: it reads its own settings.
         env = os.environ  # noqa: TID251
@@ -70,6 +73,7 @@ class Client:
             base_url=base_url or env.get("RAYLIFT_URL") or DEFAULT_URL,
             api_key=api_key or env.get("RAYLIFT_API_KEY") or None,
             owner=_owner(owner or env.get("RAYLIFT_OWNER")),
+            ca=ca or env.get("RAYLIFT_CA") or None,
             timeout=timeout,
             transport=transport,
             clock=clock or Clock(),

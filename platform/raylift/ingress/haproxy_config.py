@@ -18,6 +18,7 @@ from raylift.api import headers
 from raylift.api.paths import INFERENCE, V1_MODELS, V2_MODELS
 from raylift.ingress.guard import Guard, guard_rules, tunnel_rules
 from raylift.ingress.problems import PROBLEM_JSON, problem_document
+from raylift.ingress.tls import https_rules
 
 _BODY_SECONDS: Final = 10
 """Timeout for a body that the ingress reads; answered with 408."""
@@ -73,7 +74,7 @@ def largest_body(buffer_bytes: int) -> int:
     return max(0, buffer_bytes - _HEADROOM_BYTES)
 
 
-def frontend_rules(names: Path, *, token: str, buffer_bytes: int, guard: Guard) -> str:
+def frontend_rules(names: Path, *, token: str, buffer_bytes: int, guard: Guard, hsts_seconds: int = 0) -> str:
     """Return the lines for HAProxy's ``http_frontend``.
 
     Args:
@@ -81,11 +82,14 @@ def frontend_rules(names: Path, *, token: str, buffer_bytes: int, guard: Guard) 
         token: required by replicas; letters and digits.
         buffer_bytes: HAProxy's ``tune.bufsize``.
         guard: limits of all clients.
+        hsts_seconds: time for which browsers use https only, once they did. 0: no limit, or no TLS.
     """
     by_protocol = f"{{ path_beg {V1_MODELS}/ {V2_MODELS}/ }}"
     routed = "if { var(txn.raylift_route) -m found }"
     lines = [
         *guard_rules(guard, token=token),
+        *https_rules(hsts_seconds),
+        *_page_rules(),
         "# Only requests from the gateway have the token; it forwards the one that it received.",
         f"http-request del-header {headers.FORWARDED} unless {{ req.fhdr({headers.INGRESS}) -m str {token} }}",
         f"http-request set-header {headers.INGRESS} {token}",
@@ -119,6 +123,12 @@ def frontend_rules(names: Path, *, token: str, buffer_bytes: int, guard: Guard) 
         *_failures(),
     ]
     return "".join(f"    {line}\n" for line in lines)
+
+
+def _page_rules() -> Iterator[str]:
+    """Forbid browsers to guess types and to show pages of the platform in frames of other sites. Predictions are no pages."""
+    for name, value in (("X-Content-Type-Options", "nosniff"), ("X-Frame-Options", "DENY"), ("Referrer-Policy", "same-origin")):
+        yield f"http-after-response set-header {name} {value} unless {{ var(txn.raylift_family) -m found }}"
 
 
 def _traced() -> Iterator[str]:

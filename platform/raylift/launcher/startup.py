@@ -15,9 +15,10 @@ import httpx
 
 from raylift.domain.errors import PlatformError
 from raylift.engines.attempts.old_variables import remove_old_variables
-from raylift.ingress.allowed_hosts import allowed_hosts
+from raylift.ingress.allowed_hosts import ANY_HOST, allowed_hosts
 from raylift.ingress.guard import Guard
-from raylift.ingress.haproxy import IngressFiles
+from raylift.ingress.haproxy import IngressFiles, Tls
+from raylift.ingress.tls import CertificateUnusable, read_certificate
 from raylift.launcher.errors import LauncherError
 from raylift.launcher.parts.driver_process import DriverProcess
 from raylift.launcher.parts.mlflow_server import MlflowFiles, prepare_mlflow, start_mlflow
@@ -30,10 +31,10 @@ from raylift.launcher.run.environment import base_environment, head_environment,
 from raylift.launcher.run.ports import PlatformPorts, is_free
 from raylift.launcher.run.private_files import make_files_private, make_private
 from raylift.launcher.run.ray_token import make_ray_token
-from raylift.launcher.run.record import RunRecord, write_record
+from raylift.launcher.run.record import RunRecord, local_host, write_record
 from raylift.launcher.run.secret_keys import key_file, prepare_keys
 from raylift.launcher.run.session import make_session, session_path, temp_path
-from raylift.settings import IngressSettings, PlatformSettings
+from raylift.settings import IngressSettings, PlatformSettings, TlsSettings
 from raylift.store import open_store
 
 DATABASE_VARIABLE: Final = "RAYLIFT_DATABASE_URL"
@@ -49,8 +50,16 @@ def new_record(state_dir: Path, config: LocalConfig, ports: PlatformPorts, *, co
         state_dir=state_dir,
         session_dir=session_path(state_dir),
         stop_grace_seconds=config.jobs.stop_grace_seconds,
+        tls_name=_tls_name(config),
         config_file=config_file,
     )
+
+
+def _tls_name(config: LocalConfig) -> str | None:
+    """Return the name by which clients call an API with TLS: an allowed host, else the address that it listens on."""
+    if config.gateway.tls.cert is None:
+        return None
+    return next((name for name in config.gateway.allowed_hosts if name != ANY_HOST), local_host(config.host))
 
 
 def platform_settings(config: LocalConfig, record: RunRecord, environ: Mapping[str, str] | None = None) -> PlatformSettings:
@@ -68,7 +77,10 @@ def platform_settings(config: LocalConfig, record: RunRecord, environ: Mapping[s
         jobs=config.jobs,
         serving=config.serving,
         supervisor=config.supervisor,
-        gateway=config.gateway,
+        # With TLS the platform calls itself by another address than others do.
+        gateway=config.gateway.model_copy(
+            update={"allowed_hosts": (*config.gateway.allowed_hosts, local_host(record.host))} if record.tls_name else {}
+        ),
         environments=config.environments,
         retention=config.retention,
         observability=config.observability,
@@ -101,6 +113,7 @@ def start_everything(config: LocalConfig, record: RunRecord, progress: Progress)
         port=record.ports["gateway"],
         token=settings.ingress.token,
         guard=Guard(allowed_hosts(settings), tuple(map(str, settings.gateway.trusted_proxies))),
+        tls=_tls(config.gateway.tls, record),
     )
 
     make_ray_token(record.state_dir)
@@ -148,12 +161,27 @@ def start_everything(config: LocalConfig, record: RunRecord, progress: Progress)
     return done
 
 
+def _tls(settings: TlsSettings, record: RunRecord) -> Tls | None:
+    if settings.cert is None:
+        return None
+    try:
+        certificate = read_certificate(settings.cert, settings.key)
+    except CertificateUnusable as error:
+        raise LauncherError(
+            f"TLS: {error}.", hint="gateway.tls.cert and gateway.tls.key are PEM files without password."
+        ) from error
+    return Tls(certificate, record.platform_ports.internal["ingress"], settings.hsts_seconds)
+
+
 def _start_grpc(record: RunRecord, environment: Mapping[str, str], config: LocalConfig, log: Path) -> None:
+    tls = config.gateway.tls
     command = [
         *(sys.executable, "-m", "serve_apps.grpc_front"),
         *("--listen", f"{record.host}:{record.ports['grpc']}"),
         *("--ingress", record.gateway_url),
         *("--max-body-bytes", str(config.gateway.max_body_bytes)),
+        *(("--tls-cert", str(tls.cert)) if tls.cert else ()),
+        *(("--tls-key", str(tls.key)) if tls.cert and tls.key else ()),
     ]
     process = start(command, directory=record.state_dir, environment=environment, log=log, restarting=True)
     wait_for(

@@ -99,6 +99,7 @@ def _assemble(settings: PlatformSettings) -> Any:
     from raylift.engines.ray_engine.jobs import RayJobs
     from raylift.engines.ray_engine.serve import RayServe
     from raylift.ingress.route_map import IngressMap
+    from raylift.ingress.tls import CertificateReload
     from raylift.store import open_store
     from raylift.supervisor.deployments.alias_sync import AliasSync
     from raylift.supervisor.deployments.execute import DeploymentExecutor
@@ -125,6 +126,7 @@ def _assemble(settings: PlatformSettings) -> Any:
     ray_jobs, serve = RayJobs(settings.ray_dashboard_url, settings.ray_token_file), RayServe(settings, build)
     tracking, registry = Tracking(settings.mlflow_url), Registry(settings.mlflow_url)
     cluster = Cluster(settings.supervisor.serving_reserve_cpus)
+    tls = settings.gateway.tls
     gateway_client = GatewayClient(settings.gateway_url)
 
     view, ray_view, placement = StoreView(store), RayView(ray_jobs, monotonic), Placement()
@@ -157,6 +159,9 @@ def _assemble(settings: PlatformSettings) -> Any:
             aliases=AliasSync(store, registry, _now),
             registry=RegistrySync(settings, store, registry, tracking, _now),
             retention=Retention(settings, store, _now),
+            certificate=CertificateReload(settings.ingress.directory, tls.cert, tls.key)
+            if settings.ingress and tls.cert
+            else None,
         ),
     )
     return Supervisor(

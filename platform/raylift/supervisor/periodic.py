@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from raylift.domain.lease import Lease
+from raylift.ingress.tls import CertificateReload
 from raylift.settings import PlatformSettings
 from raylift.store import Store
 from raylift.supervisor.deployments.alias_sync import AliasSync
@@ -21,7 +22,7 @@ class PeriodicTask:
     name: str
     pause_seconds: float
     """At least so long after the last run has ended."""
-    run: Callable[[Lease], None]
+    run: Callable[[Lease], object]
     is_due: Callable[[], bool] = lambda: True
     """Further condition, asked at every tick."""
     asks_mlflow: bool = False
@@ -35,6 +36,7 @@ def periodic_tasks(
     aliases: AliasSync,
     registry: RegistrySync,
     retention: Retention,
+    certificate: CertificateReload | None,
 ) -> Sequence[PeriodicTask]:
     """Return the table of all periodic tasks."""
     pause = settings.supervisor.registry_sync_seconds
@@ -46,5 +48,6 @@ def periodic_tasks(
         PeriodicTask("all aliases", 15.0, lambda _: aliases.sync_all(), asks_mlflow=True),
         PeriodicTask("registry", pause, registry.sync, is_due=lambda: deploys_registered, asks_mlflow=True),
         PeriodicTask("sweeps without jobs", 60.0, lambda _: store.sweeps.forget_empty()),
+        *([PeriodicTask("certificate", 10.0, lambda _: certificate.refresh())] if certificate else []),
         PeriodicTask("retention", 300.0, lambda _: retention.remove_expired()),
     )

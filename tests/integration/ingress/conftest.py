@@ -25,6 +25,7 @@ from raylift.ingress.guard import Guard
 from raylift.ingress.haproxy import haproxy_binary
 from raylift.ingress.haproxy_config import defaults_rules, frontend_rules
 from raylift.ingress.route_map import IngressMap, names_file
+from raylift.ingress.tls import listener, write_pem
 
 BUFFER_BYTES = 64 * 1024
 TOKEN = "0123456789abcdef"
@@ -48,7 +49,7 @@ defaults
     option redispatch 1
     retry-on conn-failure empty-response
 {defaults}frontend http_frontend
-    bind 127.0.0.1:{port}
+    bind 127.0.0.1:{port} {listener}
 {rules}    acl is_version path_beg {route}/
     acl is_version path {route}
     use_backend version if is_version
@@ -182,13 +183,14 @@ def ingress() -> Iterator[Ingress]:
 
 
 @contextmanager
-def running_ingress(guard: Guard) -> Iterator[Ingress]:
+def running_ingress(guard: Guard, *, pem: str | None = None, **rules: Any) -> Iterator[Ingress]:
+    """Start HAProxy with our rules; with TLS where there is a certificate."""
     servers = Server("replica"), Server("gateway")
     for server in servers:
         threading.Thread(target=server.serve_forever, daemon=True).start()
     with tempfile.TemporaryDirectory(prefix="rl-", dir="/tmp") as name:
         directory = Path(name)
-        running = _ingress(directory, *servers, guard)
+        running = _ingress(directory, *servers, guard, pem, rules)
         try:
             yield running
         finally:
@@ -206,7 +208,9 @@ def http(ingress: Ingress) -> Iterator[httpx.Client]:
         yield client
 
 
-def _ingress(directory: Path, replica: Server, gateway: Server, guard: Guard) -> Ingress:
+def _ingress(
+    directory: Path, replica: Server, gateway: Server, guard: Guard, pem: str | None, rules: dict[str, Any]
+) -> Ingress:
     names, config = names_file(directory), directory / "c.cfg"
     (directory / "node").mkdir()
     IngressMap(directory).put(NAMES)
@@ -218,7 +222,8 @@ def _ingress(directory: Path, replica: Server, gateway: Server, guard: Guard) ->
             directory=directory,
             buffer=BUFFER_BYTES,
             defaults=defaults_rules(),
-            rules=frontend_rules(names, token=TOKEN, buffer_bytes=BUFFER_BYTES, guard=guard),
+            rules=frontend_rules(names, token=TOKEN, buffer_bytes=BUFFER_BYTES, guard=guard, **rules),
+            listener=listener(write_pem(directory, pem)) if pem else "",
             port=port,
             route=ROUTE,
             replica=replica.server_port,
