@@ -19,6 +19,10 @@ from raylift.domain.quota import Quota
 HostName = Annotated[str, Field(pattern=r"^(\*|[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])$")]
 
 
+Origin = Annotated[str, Field(pattern=r"^(\*|https?://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?)$")]
+"""Scheme, host and port of a page, as browsers send it: in lower case, without the default port and without a path."""
+
+
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -180,6 +184,9 @@ class GatewaySettings(_Section):
     allowed_hosts: tuple[HostName, ...] = ()
     """Names that requests may have in ``Host``, without ports, in addition to loopback names: those of a reverse proxy, and of
     this machine where ``host`` is not loopback. ``*``: every name, which lets web pages reach the platform."""
+    allowed_origins: tuple[Origin, ...] = ()
+    """Origins of web pages that may ask for predictions, such as ``https://app.example``. Pages of others may do nothing.
+    ``*``: every page."""
     trusted_proxies: tuple[IPvAnyNetwork, ...] = ()
     """Addresses and networks of reverse proxies whose ``X-Forwarded-*`` headers are believed. Those of others are removed."""
     tls: TlsSettings = TlsSettings()

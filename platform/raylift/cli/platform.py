@@ -49,6 +49,17 @@ AllowedHost = Annotated[
         show_default=False,
     ),
 ]
+AllowedOrigin = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--allowed-origin",
+        metavar="ORIGIN",
+        envvar="RAYLIFT_ALLOWED_ORIGINS",
+        help="Web pages that may ask for predictions, e.g. https://app.example; may be repeated. Default: "
+        "gateway.allowed_origins.",
+        show_default=False,
+    ),
+]
 TlsCert = Annotated[
     Path | None,
     typer.Option(
@@ -97,6 +108,7 @@ def up(
         typer.Option(help="Address of the API; with 0.0.0.0 other machines can reach it (needs --insecure-no-auth)."),
     ] = None,
     allowed_host: AllowedHost = None,
+    allowed_origin: AllowedOrigin = None,
     insecure_no_auth: InsecureNoAuth = False,
     tls_cert: TlsCert = None,
     tls_key: TlsKey = None,
@@ -117,7 +129,7 @@ def up(
             config_file=config,
             overrides={
                 **_ports({"gateway": port, "ray_dashboard": dashboard_port, "mlflow": mlflow_port, "grpc": grpc_port}),
-                **_exposure(host, allowed_host, tls_cert, tls_key, insecure_no_auth=insecure_no_auth),
+                **_exposure(host, allowed_host, allowed_origin, tls_cert, tls_key, insecure_no_auth=insecure_no_auth),
             },
             progress=ConsoleProgress(),
         )
@@ -199,10 +211,18 @@ def _ports(ports: dict[str, int | None]) -> dict[str, Any]:
 
 
 def _exposure(
-    host: str | None, allowed_hosts: list[str] | None, cert: Path | None, key: Path | None, *, insecure_no_auth: bool
+    host: str | None,
+    allowed_hosts: list[str] | None,
+    allowed_origins: list[str] | None,
+    cert: Path | None,
+    key: Path | None,
+    *,
+    insecure_no_auth: bool,
 ) -> dict[str, Any]:
     overrides: dict[str, Any] = {"host": host} if host is not None else {}
     gateway: dict[str, Any] = {"allowed_hosts": allowed_hosts} if allowed_hosts else {}
+    if allowed_origins:
+        gateway["allowed_origins"] = allowed_origins
     tls = {name: str(path) for name, path in (("cert", cert), ("key", key)) if path is not None}
     if tls:
         gateway["tls"] = tls

@@ -10,6 +10,7 @@ which uses a warm process or holds them until a replica is ready.
 from __future__ import annotations
 
 import shlex
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -82,7 +83,9 @@ class IngressFiles:
         """HAProxy's directory: Ray's configuration and sockets, and our map of names."""
         return self.session / "h"
 
-    def write(self, *, host: str, port: int, token: str, guard: Guard, tls: Tls | None = None) -> None:
+    def write(
+        self, *, host: str, port: int, token: str, guard: Guard, tls: Tls | None = None, origins: Collection[str] = ()
+    ) -> None:
         """Write the wrapper, the rules and an empty map. The API listens on ``host``; replicas require ``token``."""
         self.haproxy.mkdir(exist_ok=True)
         IngressMap(self.haproxy).put({})
@@ -93,6 +96,7 @@ class IngressFiles:
             token=token,
             buffer_bytes=BUFFER_BYTES,
             guard=guard,
+            origins=origins,
             hsts_seconds=tls.hsts_seconds if tls else 0,
         )
         rules.write_text(lines, encoding="ascii")

@@ -9,13 +9,14 @@ strict, but never too lax. The replica checks the rest that both could read diff
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from raylift.api import headers
 from raylift.api.paths import INFERENCE, V1_MODELS, V2_MODELS
+from raylift.ingress.cors import cors_rules
 from raylift.ingress.guard import Guard, guard_rules, tunnel_rules
 from raylift.ingress.problems import PROBLEM_JSON, problem_document
 from raylift.ingress.tls import https_rules
@@ -74,7 +75,9 @@ def largest_body(buffer_bytes: int) -> int:
     return max(0, buffer_bytes - _HEADROOM_BYTES)
 
 
-def frontend_rules(names: Path, *, token: str, buffer_bytes: int, guard: Guard, hsts_seconds: int = 0) -> str:
+def frontend_rules(
+    names: Path, *, token: str, buffer_bytes: int, guard: Guard, hsts_seconds: int = 0, origins: Collection[str] = ()
+) -> str:
     """Return the lines for HAProxy's ``http_frontend``.
 
     Args:
@@ -82,6 +85,7 @@ def frontend_rules(names: Path, *, token: str, buffer_bytes: int, guard: Guard, 
         token: required by replicas; letters and digits.
         buffer_bytes: HAProxy's ``tune.bufsize``.
         guard: limits of all clients.
+        origins: pages of other sites that may ask for predictions.
         hsts_seconds: time for which browsers use https only, once they did. 0: no limit, or no TLS.
     """
     by_protocol = f"{{ path_beg {V1_MODELS}/ {V2_MODELS}/ }}"
@@ -90,6 +94,7 @@ def frontend_rules(names: Path, *, token: str, buffer_bytes: int, guard: Guard, 
         *guard_rules(guard, token=token),
         *https_rules(hsts_seconds),
         *_page_rules(),
+        *cors_rules(origins, token=token),
         "# Only requests from the gateway have the token; it forwards the one that it received.",
         f"http-request del-header {headers.FORWARDED} unless {{ req.fhdr({headers.INGRESS}) -m str {token} }}",
         f"http-request set-header {headers.INGRESS} {token}",
@@ -157,9 +162,6 @@ def _doubts() -> Iterator[str]:
     doubts = (
         # A process that is being replaced no longer receives changes of the map.
         "{ stopping }",
-        # The request may come from a page of another site.
-        "{ req.fhdr(origin) -m found }",
-        "{ req.fhdr(sec-fetch-site) -m found }",
         "{ req.fhdr(content-encoding) -m found }",
         # For CSV the model's name is in the query.
         f"{{ path {INFERENCE} }} {{ req.fhdr(content-type) -i -m beg text/csv }}",

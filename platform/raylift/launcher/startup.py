@@ -114,6 +114,7 @@ def start_everything(config: LocalConfig, record: RunRecord, progress: Progress)
         token=settings.ingress.token,
         guard=Guard(allowed_hosts(settings), tuple(map(str, settings.gateway.trusted_proxies))),
         tls=_tls(config.gateway.tls, record),
+        origins=settings.gateway.allowed_origins,
     )
 
     make_ray_token(record.state_dir)
