@@ -28,6 +28,8 @@ _PLATFORM_COMMANDS: Final = {
     "down": "Stop what `raylift up` started.",
     "status": "Show what runs on this machine.",
     "doctor": "Check this machine and print advice.",
+    "backup": "Write all that the platform keeps to a file.",
+    "restore": "Restore a backup into an empty state directory.",
 }
 
 app = typer.Typer(
@@ -75,7 +77,7 @@ def print_version(ctx: typer.Context, output: OutputOption = None) -> None:
 
 
 def _add_platform_commands() -> None:
-    """Add ``up``, ``down``, ``status`` and ``doctor``. Without the server extra they only print how to install it."""
+    """Add commands of a platform on this machine. Without the server extra they only print how to install it."""
     if find_spec("ray") is not None and find_spec("raylift.cli.platform") is not None:
         import_module("raylift.cli.platform").register(app)
         import_module("raylift.cli.state").register(app, secrets.app)
