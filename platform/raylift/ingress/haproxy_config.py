@@ -18,6 +18,7 @@ from raylift.api import headers
 from raylift.api.paths import INFERENCE, V1_MODELS, V2_MODELS
 from raylift.ingress.cors import cors_rules
 from raylift.ingress.guard import Guard, guard_rules, tunnel_rules
+from raylift.ingress.limits import Limits, limit_rules
 from raylift.ingress.problems import PROBLEM_JSON, problem_document
 from raylift.ingress.tls import https_rules
 
@@ -76,7 +77,14 @@ def largest_body(buffer_bytes: int) -> int:
 
 
 def frontend_rules(
-    names: Path, *, token: str, buffer_bytes: int, guard: Guard, hsts_seconds: int = 0, origins: Collection[str] = ()
+    names: Path,
+    *,
+    token: str,
+    buffer_bytes: int,
+    guard: Guard,
+    origins: Collection[str] = (),
+    limits: Limits | None = None,
+    hsts_seconds: int = 0,
 ) -> str:
     """Return the lines for HAProxy's ``http_frontend``.
 
@@ -86,6 +94,7 @@ def frontend_rules(
         buffer_bytes: HAProxy's ``tune.bufsize``.
         guard: limits of all clients.
         origins: pages of other sites that may ask for predictions.
+        limits: limits of each client. None: no limits.
         hsts_seconds: time for which browsers use https only, once they did. 0: no limit, or no TLS.
     """
     by_protocol = f"{{ path_beg {V1_MODELS}/ {V2_MODELS}/ }}"
@@ -95,6 +104,7 @@ def frontend_rules(
         *https_rules(hsts_seconds),
         *_page_rules(),
         *cors_rules(origins, token=token),
+        *limit_rules(limits or Limits(), token=token),
         "# Only requests from the gateway have the token; it forwards the one that it received.",
         f"http-request del-header {headers.FORWARDED} unless {{ req.fhdr({headers.INGRESS}) -m str {token} }}",
         f"http-request set-header {headers.INGRESS} {token}",

@@ -18,6 +18,7 @@ from raylift.engines.attempts.old_variables import remove_old_variables
 from raylift.ingress.allowed_hosts import ANY_HOST, allowed_hosts
 from raylift.ingress.guard import Guard
 from raylift.ingress.haproxy import IngressFiles, Tls
+from raylift.ingress.limits import Limits
 from raylift.ingress.tls import CertificateUnusable, read_certificate
 from raylift.launcher.errors import LauncherError
 from raylift.launcher.parts.driver_process import DriverProcess
@@ -115,6 +116,7 @@ def start_everything(config: LocalConfig, record: RunRecord, progress: Progress)
         guard=Guard(allowed_hosts(settings), tuple(map(str, settings.gateway.trusted_proxies))),
         tls=_tls(config.gateway.tls, record),
         origins=settings.gateway.allowed_origins,
+        limits=Limits(**settings.gateway.limits.model_dump()),
     )
 
     make_ray_token(record.state_dir)

@@ -51,6 +51,7 @@ HTTP_STATUS: Final[Mapping[str, int]] = {
     "idempotency_mismatch": 422,
     "environment_error": 422,
     "queue_full": 429,
+    "rate_limited": 429,
     "quota_exceeded": 429,
     "platform_error": 500,
     "internal_error": 500,

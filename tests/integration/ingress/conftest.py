@@ -24,6 +24,7 @@ from raylift.ingress.allowed_hosts import LOOPBACK_NAMES
 from raylift.ingress.guard import Guard
 from raylift.ingress.haproxy import haproxy_binary
 from raylift.ingress.haproxy_config import defaults_rules, frontend_rules
+from raylift.ingress.limits import limit_tables
 from raylift.ingress.route_map import IngressMap, names_file
 from raylift.ingress.tls import listener, write_pem
 
@@ -63,7 +64,7 @@ backend gateway
     http-reuse always
     server one 127.0.0.1:{gateway}
 backend nobody
-"""
+{tables}"""
 
 
 _UPGRADED = (
@@ -223,6 +224,7 @@ def _ingress(
             directory=directory,
             buffer=BUFFER_BYTES,
             defaults=defaults_rules(),
+            tables=limit_tables(),
             rules=frontend_rules(names, token=TOKEN, buffer_bytes=BUFFER_BYTES, guard=guard, **rules),
             listener=listener(write_pem(directory, pem)) if pem else "",
             port=port,
