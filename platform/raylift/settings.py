@@ -203,7 +203,9 @@ class GatewaySettings(_Section):
     trusted_proxies: tuple[IPvAnyNetwork, ...] = ()
     """Addresses and networks of reverse proxies whose ``X-Forwarded-*`` headers are believed. Those of others are removed."""
     tls: TlsSettings = TlsSettings()
+    """TLS of the API and of gRPC."""
     limits: LimitSettings = LimitSettings()
+    """Limits of each client."""
     replicas: int = 1
     """Processes of the gateway."""
     max_body_bytes: int = 100 * 1024 * 1024

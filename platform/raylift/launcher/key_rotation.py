@@ -25,7 +25,7 @@ class Rotation:
     changed: int
     """Rows whose values were encrypted again."""
     source: str
-    """Where the keys come from: a file, or the variable."""
+    """File or variable that has the keys."""
 
 
 def rotate_keys(state_dir: Path, *, config_file: Path | None = None, environ: Mapping[str, str] | None = None) -> Rotation:

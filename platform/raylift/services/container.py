@@ -60,7 +60,7 @@ class Services:
         capacity = Capacity(cluster)
         logs = JobLogs(store, settings.attempts_dir)
         secrets = SecretService(store, clock=clock)
-        uploads = UploadChecks(settings.jobs, capacity, secrets, settings.environments.http_hosts)
+        uploads = UploadChecks(settings.jobs, capacity, secrets.check, settings.environments.http_hosts)
         reasons = WaitReasons(store, capacity, settings.jobs.quotas, settings.environments_dir, clock)
         training = TrainingService(
             store,

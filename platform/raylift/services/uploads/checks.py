@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,7 +14,6 @@ from raylift.domain.project import PackedProject, pack
 from raylift.domain.sweep import SweepSpec
 from raylift.services.cluster.capacity import Capacity
 from raylift.services.requirements.sources import Sourced, find_requirements, with_packages
-from raylift.services.secrets import SecretService
 from raylift.services.uploads.archives import UNPACKING
 from raylift.services.uploads.environment_variables import check_arguments, check_params, check_total, check_variables
 from raylift.services.uploads.request import UploadRequest
@@ -48,12 +47,16 @@ class UploadChecks:
     """Validates content; the types of the fields are right already. Nothing of the script is executed."""
 
     def __init__(
-        self, settings: JobSettings, capacity: Capacity, secrets: SecretService, http_hosts: Collection[str] = ()
+        self,
+        settings: JobSettings,
+        capacity: Capacity,
+        check_secrets: Callable[[Sequence[str]], Iterable[FieldError]],
+        http_hosts: Collection[str] = (),
     ) -> None:
         self._settings = settings
         self._http_hosts = http_hosts
         self._capacity = capacity
-        self._secrets = secrets
+        self._check_secrets = check_secrets
 
     def check(self, request: UploadRequest) -> CheckedUpload:
         """Return the job that the request asks for.
@@ -93,7 +96,7 @@ class UploadChecks:
         yield from check_params(request.params, request.environment, request.sweep.parameters if request.sweep else ())
         yield from check_arguments(request.args)
         yield from check_total(request.args, {**request.environment, **request.params})
-        yield from self._secrets.check(request.secrets)
+        yield from self._check_secrets(request.secrets)
         yield from self._timeout(request.timeout_seconds)
         yield from check_memory(request.resources.memory_bytes, self._settings.min_memory_bytes)
         yield from check_fit(request.resources, self._capacity)
