@@ -32,7 +32,9 @@ def reloading_credentials(certificate: Path, key: Path | None) -> grpc.ServerCre
             log.warning("The certificate of gRPC is not reloaded: %s", error)
             return None
 
-    return grpc.dynamic_ssl_server_credentials(_configuration(certificate, key), changed)
+    first = _configuration(certificate, key)
+    # None keeps the present one, which the stubs do not know.
+    return grpc.dynamic_ssl_server_credentials(first, changed)  # pyright: ignore[reportArgumentType]
 
 
 def _configuration(certificate: Path, key: Path | None) -> grpc.ServerCertificateConfiguration:

@@ -22,7 +22,7 @@ class PeriodicTask:
     name: str
     pause_seconds: float
     """At least so long after the last run has ended."""
-    run: Callable[[Lease], object]
+    run: Callable[[Lease], None]
     is_due: Callable[[], bool] = lambda: True
     """Further condition, asked at every tick."""
     asks_mlflow: bool = False
@@ -48,6 +48,13 @@ def periodic_tasks(
         PeriodicTask("all aliases", 15.0, lambda _: aliases.sync_all(), asks_mlflow=True),
         PeriodicTask("registry", pause, registry.sync, is_due=lambda: deploys_registered, asks_mlflow=True),
         PeriodicTask("sweeps without jobs", 60.0, lambda _: store.sweeps.forget_empty()),
-        *([PeriodicTask("certificate", 10.0, lambda _: certificate.refresh())] if certificate else []),
+        *([PeriodicTask("certificate", 10.0, _refreshing(certificate))] if certificate else []),
         PeriodicTask("retention", 300.0, lambda _: retention.remove_expired()),
     )
+
+
+def _refreshing(certificate: CertificateReload) -> Callable[[Lease], None]:
+    def refresh(_: Lease) -> None:
+        certificate.refresh()
+
+    return refresh

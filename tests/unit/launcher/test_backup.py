@@ -76,7 +76,7 @@ def test_restored_directory_has_everything(state: Path, tmp_path: Path) -> None:
     target = tmp_path / "new"
     restored = restore_backup(file, target)
     assert restored.settings == target / "settings.yaml"
-    assert restored.settings.read_text() == "jobs:\n  nice: 5\n"
+    assert (target / "settings.yaml").read_text() == "jobs:\n  nice: 5\n"
     with closing(open_store(target)) as store:
         assert store.jobs.get("job_1").spec.environment == {"TOKEN": VALUE}
         assert store.secrets.values("default", ["AWS"]).variables == {"KEY": VALUE}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -51,7 +52,8 @@ def keys_in_use(session: Session) -> set[str]:
     """Return ids of the keys of secrets and deployments."""
     found: set[str] = set()
     for sealed in (_DEPLOYMENTS, _SECRETS):
-        for document in session.scalars(select(type_coerce(sealed.table.c[sealed.column], JSON))):
+        documents: Iterable[Any] = session.scalars(select(type_coerce(sealed.table.c[sealed.column], JSON)))
+        for document in documents:
             found |= {key_of(value) for value in sealed.values_of(document).values()}
     return found
 
