@@ -107,6 +107,8 @@ def test_another_key_reads_names_and_no_values(database_url: str, store: Store, 
         found = stranger.jobs.get(job.job_id).spec.environment
         assert list(found) == ["TOKEN"]
         assert "TOKEN" in found
+        assert found == stranger.jobs.get(job.job_id).spec.environment
+        assert found != {"OTHER": VALUE}
         with pytest.raises(SecretUnreadable):
             found["TOKEN"]
         with pytest.raises(SecretUnreadable):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any, Final, cast
 from weakref import WeakKeyDictionary
 
 from sqlalchemy import Dialect, Engine
@@ -41,6 +41,14 @@ class SealedVariables(Mapping[str, str]):
     def __contains__(self, name: object) -> bool:
         # Mapping's own would decrypt.
         return name in self._sealed
+
+    def __eq__(self, other: object) -> bool:
+        # Rows are compared often, and most have not changed: that needs no key.
+        if isinstance(other, SealedVariables) and self._sealed == other._sealed:
+            return True
+        return isinstance(other, Mapping) and self.keys() == other.keys() and dict(self) == dict(cast("Any", other))
+
+    __hash__ = None
 
     def __repr__(self) -> str:
         return f"<{len(self._sealed)} variables>"
