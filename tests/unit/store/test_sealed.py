@@ -31,7 +31,8 @@ def test_equal_values_are_equal_whatever_their_encryption(tmp_path: Path) -> Non
     keys = KeyRing(tmp_path / "keys", made_on_demand=True)
     first, second = (SealedVariables(seal_variables({"A": "1"}, keys), keys) for _ in range(2))
     assert first == second == {"A": "1"}
-    assert {"A": "1"} == first
+    plain = {"A": "1"}
+    assert plain == first
     assert first != SealedVariables(seal_variables({"A": "2"}, keys), keys)
     assert copy.deepcopy(first) == {"A": "1"}
     assert type(copy.deepcopy(first)) is dict

@@ -48,8 +48,6 @@ class SealedVariables(Mapping[str, str]):
             return True
         return isinstance(other, Mapping) and self.keys() == other.keys() and dict(self) == dict(cast("Any", other))
 
-    __hash__ = None
-
     def __repr__(self) -> str:
         return f"<{len(self._sealed)} variables>"
 
