@@ -56,7 +56,6 @@ test: .venv/.dev
 
 # What takes too long for every change.
 test-all: test
-	@command -v chromium >/dev/null || { apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium; }
 	@RAYLIFT_EXAMPLES=400 python .ci/stages.py nightly frameworks differential
 
 docs: .venv/.dev

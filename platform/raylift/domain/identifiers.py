@@ -24,6 +24,9 @@ OWNER_FORM: Final = "1 to 64 letters, digits, dots, dashes and underscores, begi
 DEFAULT_OWNER: Final = "local"
 """Owner of jobs that were uploaded without one."""
 
+DEFAULT_WORKSPACE: Final = "default"
+"""Workspace of everything that local mode makes, and of models that were registered without a job."""
+
 TAG_SCRIPT_SHA256: Final = "raylift.script_sha256"
 TAG_REQUIREMENTS: Final = "raylift.requirements"
 TAG_ENVIRONMENT_LOCK: Final = "raylift.environment_lock"

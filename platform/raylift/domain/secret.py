@@ -8,9 +8,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
-DEFAULT_WORKSPACE: Final = "default"
-"""Workspace of all secrets and jobs."""
-
 SECRET_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,127}")
 NAME_FORM: Final = "1 to 128 letters, digits, dots, dashes and underscores, beginning with a letter or an underscore"
 MAX_SECRETS: Final = 16

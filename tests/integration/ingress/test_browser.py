@@ -22,7 +22,7 @@ from tests.integration.ingress.conftest import running_ingress
 GUIDE = Path(__file__).parents[3] / "docs" / "guides" / "browser.md"
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
-pytestmark = [pytest.mark.nightly, pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium: apt-get install chromium")]
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium: apt-get install chromium")
 
 
 class _Quiet(SimpleHTTPRequestHandler):

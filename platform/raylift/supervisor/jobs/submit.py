@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any, Final
 
 from job_entrypoints.contract import JOB_ID_VARIABLE, SUBMISSION_ID_VARIABLE, wrapper_command
-from raylift.domain.identifiers import MLFLOW_PARENT_RUN, TAG_SWEEP_ID, TAG_SWEEP_PARAMETER, submission_id
+from raylift.domain.identifiers import DEFAULT_WORKSPACE, MLFLOW_PARENT_RUN, TAG_SWEEP_ID, TAG_SWEEP_PARAMETER, submission_id
 from raylift.domain.job import Job, Reason
-from raylift.domain.secret import DEFAULT_WORKSPACE
 from raylift.engines.attempts.directory import AttemptDirectory
 from raylift.engines.environments import OVERLAY, RAY_UV, runtime_env_for
 from raylift.engines.ray_engine.jobs import RayJobs
