@@ -127,6 +127,9 @@ if TYPE_CHECKING:
         """Run by a shell, in the place of a Python script."""
         args: list[str]
         environment: dict[str, str]
+        """Empty again once the wrapper has read it."""
+        masked: NotRequired[list[str]]
+        """Variables whose values are secrets: they are masked in the output."""
         python_path: NotRequired[list[str]]
         """Folders for PYTHONPATH."""
         experiment_name: str

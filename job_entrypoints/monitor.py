@@ -42,6 +42,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from job_entrypoints.attempt.masking import Mask
     from job_entrypoints.attempt.record import Attempt
     from job_entrypoints.sandbox.confinement import Sandbox
 
@@ -77,7 +78,8 @@ class Monitor:
         self.progress = Progress(attempt.directory)
         self.usage = Usage()
         self._anchor_pid = anchor_pid
-        self._output = Output(attempt.directory, attempt.max_log_bytes)
+        self._mask = _mask_of(attempt)
+        self._output = Output(attempt.directory, attempt.max_log_bytes, mask=self._mask)
         self._limits: Limits
         self._sandbox: Sandbox | None = None
         self._script_pid = -1
@@ -267,7 +269,8 @@ class Monitor:
         status = self._status if self._status is not None else 0
         code = os.WEXITSTATUS(status) if os.WIFEXITED(status) else None
         number = os.WTERMSIG(status) if os.WIFSIGNALED(status) else None
-        notes = read_notes(self.attempt.path(NOTES_FILE))
+        self._output.end()
+        notes = self._notes()
         message = (text_of(notes, ERROR) or self._output.last_line()) if code else None
         if self._verdict is not None:
             outcome, message = self._verdict
@@ -291,6 +294,16 @@ class Monitor:
         own = {STOPPED: EXIT_STOPPED, WRAPPER_ERROR: EXIT_WRAPPER_ERROR, **dict.fromkeys(OVER_A_LIMIT, EXIT_OVER_A_LIMIT)}
         return own.get(outcome, code if code is not None else 128 + (number or 0))
 
+    def _notes(self) -> dict[str, Any]:
+        """The script's notes, without values of its secrets. Then the file has served."""
+        path = self.attempt.path(NOTES_FILE)
+        notes = read_notes(path)
+        mask = self._mask
+        if mask is None:
+            return notes
+        remove_tree(path)
+        return {name: mask.text(value) if isinstance(value, str) else value for name, value in notes.items()}
+
     def _held_by(self, notes: dict[str, Any]) -> str | None:
         """A sentence on what kept the process after its main thread had ended; None if the main thread was at work."""
         holders, ended_at = text_of(notes, HELD_BY), notes.get(ENDED_AT)
@@ -307,6 +320,14 @@ class Monitor:
             os.unlink(link)
         if outcome == DISK_LIMIT and not self.attempt.from_ray:
             remove_tree(self.attempt.working_directory)
+
+
+def _mask_of(attempt: Attempt) -> Mask | None:
+    if not attempt.masked:
+        return None
+    from job_entrypoints.attempt.masking import Mask  # Its imports cost jobs without secrets some milliseconds.
+
+    return Mask([attempt.environment[name] for name in attempt.masked])
 
 
 def _widen(pipe: int) -> None:

@@ -16,6 +16,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from job_entrypoints.attempt.masking import Mask
+
 _PIPE_BUF = 4096
 _PORTION = 1 << 20
 _DRAIN_SECONDS = 5.0
@@ -26,7 +28,8 @@ _LAST_BYTES = 4096
 class Output:
     """Takes the script's bytes. Never raises: a full disk or a reader that left must not end the script."""
 
-    def __init__(self, directory: str, cap: int, own_stdout: int = 1) -> None:
+    def __init__(self, directory: str, cap: int, own_stdout: int = 1, mask: Mask | None = None) -> None:
+        self._mask = mask
         self._log = _open(f"{directory}/{OUTPUT_FILE}")
         self._tail_path = f"{directory}/{OUTPUT_TAIL_FILE}"
         self._tail = -1
@@ -39,6 +42,14 @@ class Output:
         self.relay = Relay(own_stdout)
 
     def write(self, data: bytes) -> None:
+        self._write(data if self._mask is None else self._mask.apply(data))
+
+    def end(self) -> None:
+        """Write what the mask holds back. The script writes no more."""
+        if self._mask is not None:
+            self._write(self._mask.flush())
+
+    def _write(self, data: bytes) -> None:
         self._last = (self._last + data)[-_LAST_BYTES:]
         head, rest = data[: self._head_left], data[self._head_left :]
         if head:
@@ -52,7 +63,8 @@ class Output:
     def say(self, message: str) -> None:
         """Write a line of the wrapper among the script's."""
         line = f"[raylift] {message}\n".encode()
-        self.write(line if self._ends_line else b"\n" + line)
+        begins_line = self._ends_line and not (self._mask is not None and self._mask.holds_back)
+        self.write(line if begins_line else b"\n" + line)
 
     def last_line(self) -> str | None:
         """The last line that is not empty: after a traceback, the error itself. Links that MLflow prints are skipped."""
@@ -61,6 +73,7 @@ class Output:
 
     def finish(self) -> None:
         """Append the tail, if there is one, and wait a few seconds for a slow reader of stdout."""
+        self.end()
         if self._beyond:
             length = min(self._beyond, self._tail_size)
             start = self._beyond % self._tail_size if self._beyond > length else 0

@@ -46,6 +46,7 @@ class Attempt:
         self.submission_id: str = record.get("submission_id") or os.path.basename(self.directory)
         self.args: list[str] = list(record.get("args") or ())
         self.environment: dict[str, str] = dict(record.get("environment") or {})
+        self.masked: list[str] = [name for name in record.get("masked") or () if name in self.environment]
         self.experiment_name: str | None = record.get("experiment_name")
         self.mlflow_url: str | None = record.get("mlflow_url")
         self.autolog = bool(record.get("autolog", True))
@@ -127,19 +128,23 @@ class Attempt:
 
 
 def read_attempt(directory: str) -> Attempt:
-    """Read the attempt that was prepared in ``directory``.
+    """Read the attempt that was prepared in ``directory``, and remove its variables from the file: they may be secrets.
 
     Raises:
         AttemptUnreadable: attempt.json is missing or malformed.
     """
+    path = os.path.join(directory, ATTEMPT_FILE)
     try:
-        with open(os.path.join(directory, ATTEMPT_FILE), encoding="utf-8") as file:
+        with open(path, encoding="utf-8") as file:
             record = json.load(file)
     except (OSError, ValueError) as error:
         raise AttemptUnreadable(f"{directory}/{ATTEMPT_FILE} cannot be read: {error}") from error
     if not isinstance(record, dict):
         raise AttemptUnreadable(f"{directory}/{ATTEMPT_FILE} is not an object")
-    return Attempt(directory, record)
+    attempt = Attempt(directory, record)
+    if attempt.environment:
+        write_json(path, {**record, "environment": {}})
+    return attempt
 
 
 def write_json(path: str, record: Mapping[str, Any]) -> None:

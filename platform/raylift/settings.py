@@ -22,6 +22,10 @@ from raylift.domain.quota import Quota
 HostName = Annotated[str, Field(pattern=r"^(\*|[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])$")]
 
 
+Origin = Annotated[str, Field(pattern=r"^(\*|https?://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?)$")]
+"""Scheme, host and port of a page, as browsers send it: in lower case, without the default port and without a path."""
+
+
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -187,12 +191,43 @@ class EnvironmentSettings(_Section):
         return self.torch_backend if asked is None else asked
 
 
+class TlsSettings(_Section):
+    """TLS of the API and of gRPC. A changed certificate is used within ten seconds, without a restart."""
+
+    cert: Path | None = None
+    """File of the certificate with its chain, in PEM. null: no TLS."""
+    key: Path | None = None
+    """File of its key, in PEM, not encrypted. null: it is in the file of the certificate."""
+    hsts_seconds: Annotated[int, Field(ge=0)] = 31_536_000
+    """``max-age`` of Strict-Transport-Security, which forbids browsers to use http for this host. 0: the header is not sent."""
+
+
+class LimitSettings(_Section):
+    """Limits of each client: of a key, by its bearer token, else of an address. null: no limit."""
+
+    requests_per_minute: Annotated[int | None, Field(ge=1)] = None
+    """Requests in the last minute; further ones get 429."""
+    concurrent_requests: Annotated[int | None, Field(ge=1)] = None
+    """Requests in progress."""
+    uploads_per_hour: Annotated[int | None, Field(ge=1)] = None
+    """Uploads of jobs and sweeps in the last hour."""
+    address_requests_per_minute: Annotated[int | None, Field(ge=1)] = None
+    """Requests of one address with any key or none. Loopback and trusted proxies have no such limit."""
+
+
 class GatewaySettings(_Section):
     allowed_hosts: tuple[HostName, ...] = ()
     """Names that requests may have in ``Host``, without ports, in addition to loopback names: those of a reverse proxy, and of
     this machine where ``host`` is not loopback. ``*``: every name, which lets web pages reach the platform."""
+    allowed_origins: tuple[Origin, ...] = ()
+    """Origins of web pages that may ask for predictions, such as ``https://app.example``. Pages of others may do nothing.
+    ``*``: every page."""
     trusted_proxies: tuple[IPvAnyNetwork, ...] = ()
     """Addresses and networks of reverse proxies whose ``X-Forwarded-*`` headers are believed. Those of others are removed."""
+    tls: TlsSettings = TlsSettings()
+    """TLS of the API and of gRPC."""
+    limits: LimitSettings = LimitSettings()
+    """Limits of each client."""
     replicas: int = 1
     """Processes of the gateway."""
     max_body_bytes: int = 100 * 1024 * 1024
@@ -266,6 +301,8 @@ class PlatformSettings(_Section):
     """Directory of all persistent data. On a cluster: a file system that every node mounts at this path."""
     database_url: str
     """SQLAlchemy URL, ``sqlite:///…`` or ``postgresql+psycopg://…``."""
+    encryption_key_file: Path | None = None
+    """File of the keys that encrypt secrets in the store. None: a file beside SQLite's."""
     mlflow_url: str
     """MLflow's tracking server, for jobs, replicas, the supervisor and the gateway."""
     mlflow_secret: str | None = None

@@ -70,13 +70,13 @@ def _connect(settings: PlatformSettings) -> Any:
     from raylift.engines.mlflow_engine.registry import Registry
     from raylift.engines.ray_engine.cluster import Cluster
     from raylift.services.container import Services
-    from raylift.store import Store
+    from raylift.store import open_store
     from serve_apps.gateway.rest_api import create_app
 
     if settings.auth is AuthMode.KEYS and settings.ingress is None:
         raise ValueError("auth: keys needs the platform's own ingress: it checks keys of predictions")
     use_credential(settings.mlflow_secret)
-    store = Store.open(settings.database_url)
+    store = open_store(settings)
     services = Services.assemble(
         settings, store=store, registry=Registry(settings.mlflow_url), cluster=Cluster(settings.supervisor.serving_reserve_cpus)
     )

@@ -36,6 +36,7 @@ from serve_apps.gateway.routers.models import deployments_router, models_router
 from serve_apps.gateway.routers.observations import observations_router
 from serve_apps.gateway.routers.ray_job_logs import ray_job_logs_router
 from serve_apps.gateway.routers.ray_jobs import ray_jobs_router, ray_packages_router
+from serve_apps.gateway.routers.secrets import secrets_router
 from serve_apps.gateway.routers.sweeps import sweeps_router
 from serve_apps.gateway.routers.traffic import aliases_router, traffic_router
 from serve_apps.gateway.routers.training import training_router
@@ -108,6 +109,7 @@ def create_app(services: Services, *, echo_request_id: bool = True, warm_process
         environments_router(services),
         keys_router(services),
         audit_router(services),
+        secrets_router(services),
         health_router(services, metrics),
         kserve_v1_router(services, dispatcher),
         server_router(services),

@@ -6,10 +6,12 @@ import argparse
 import asyncio
 import signal
 import sys
+from pathlib import Path
 from typing import Final
 
 import grpc
 
+from serve_apps.grpc_front.credentials import reloading_credentials
 from serve_apps.grpc_front.service import InferenceService
 
 _GRACE_SECONDS: Final = 5.0
@@ -22,11 +24,14 @@ def main() -> None:
     parser.add_argument("--listen", required=True, help="HOST:PORT of the service")
     parser.add_argument("--ingress", required=True, help="URL of the platform")
     parser.add_argument("--max-body-bytes", type=int, required=True, help="largest message")
+    parser.add_argument("--tls-cert", type=Path, help="certificate with its chain, in PEM; without: no TLS")
+    parser.add_argument("--tls-key", type=Path, help="its key; without: in the same file")
     options = parser.parse_args()
-    asyncio.run(_serve(options.listen, options.ingress, options.max_body_bytes))
+    credentials = reloading_credentials(options.tls_cert, options.tls_key) if options.tls_cert else None
+    asyncio.run(_serve(options.listen, options.ingress, options.max_body_bytes, credentials))
 
 
-async def _serve(listen: str, ingress: str, max_body_bytes: int) -> None:
+async def _serve(listen: str, ingress: str, max_body_bytes: int, credentials: grpc.ServerCredentials | None) -> None:
     server = grpc.aio.server(
         options=[
             ("grpc.max_receive_message_length", max_body_bytes),
@@ -38,7 +43,10 @@ async def _serve(listen: str, ingress: str, max_body_bytes: int) -> None:
     )
     service = InferenceService(ingress)
     server.add_generic_rpc_handlers((service.handlers(),))
-    server.add_insecure_port(listen)
+    if credentials is None:
+        server.add_insecure_port(listen)
+    else:
+        server.add_secure_port(listen, credentials)
     await server.start()
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

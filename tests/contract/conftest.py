@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from raylift.domain.lease import Lease
-from raylift.store import Store
+from raylift.store import KeyRing, Store
 from tests.contract.samples import NOW
 from tests.migrated_store import open_migrated
 from tests.postgres_server import PostgresServer, running_postgres
@@ -55,12 +55,17 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Generator[st
 
 
 @pytest.fixture
-def open_store(database_url: str) -> Generator[Callable[[], Store]]:
+def keys(tmp_path: Path) -> KeyRing:
+    return KeyRing(tmp_path / "keys", made_on_demand=True)
+
+
+@pytest.fixture
+def open_store(database_url: str, keys: KeyRing) -> Generator[Callable[[], Store]]:
     """Open the same database again, as another process would."""
     opened: list[Store] = []
 
     def open_another() -> Store:
-        opened.append(Store.open(database_url))
+        opened.append(Store.open(database_url, keys))
         return opened[-1]
 
     yield open_another

@@ -18,6 +18,7 @@ KEYS: Final = f"{MLOPS}/keys"
 AUDIT: Final = f"{MLOPS}/audit"
 AUDIT_EXPORT: Final = f"{AUDIT}/export"
 WHOAMI: Final = f"{MLOPS}/whoami"
+SECRETS: Final = f"{MLOPS}/secrets"
 V1_MODELS: Final = "/v1/models"
 """KServe's V1 protocol."""
 V2_MODELS: Final = "/v2/models"
@@ -78,6 +79,10 @@ def key(key_id: str) -> str:
 
 def key_rotation(key_id: str) -> str:
     return _below(KEYS, key_id, "rotate")
+
+
+def secret(name: str) -> str:
+    return _below(SECRETS, name)
 
 
 def version_route(model_name: str, version: str) -> str:

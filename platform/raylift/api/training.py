@@ -74,6 +74,10 @@ class TrainingUpload(BaseModel):
     requirements: Annotated[list[str], Field(description="PEP 508 requirements.")] = []
     torch_backend: TorchBackend | None = None
     environment: Annotated[dict[str, str], Field(description="Environment variables of the script.")] = {}
+    secrets: Annotated[
+        list[str],
+        Field(description="Names of secrets whose variables the script gets. Variables in environment have precedence."),
+    ] = []
     args: Annotated[list[str], Field(description="The script's sys.argv[1:].")] = []
     timeout_seconds: Annotated[int, Field(description="Seconds the script may run; 60 to 3600 by default.")] = 600
     resources: ResourceRequest = ResourceRequest()
@@ -137,6 +141,7 @@ class RerunRequest(BaseModel):
 
     args: Annotated[list[str] | None, Field(description="Replaces all arguments.")] = None
     environment: Annotated[dict[str, str], Field(description="Variables to set; the others stay.")] = {}
+    secrets: Annotated[list[str] | None, Field(description="Replaces all secrets.")] = None
     params: Annotated[dict[str, Value], Field(description="Parameters to set; the others stay.")] = {}
     resources: RerunResources = RerunResources()
     deploy: Annotated[bool | None, Field(description="Deploy the registered version.")] = None
@@ -234,6 +239,7 @@ class JobView(JobSummary):
     ] = None
     environment_note: Annotated[str | None, Field(description="Hint about the downloads.")] = None
     environment: Annotated[dict[str, str], Field(description="Names of the variables; values are masked.")]
+    secrets: Annotated[list[str], Field(description="Names of its secrets.")] = []
     args: list[str]
     params: Annotated[dict[str, str], Field(description="Parameters without secrets.")] = {}
     resources: ResourceView

@@ -10,14 +10,14 @@ from typing import Annotated, Final
 import typer
 
 from raylift import __version__
-from raylift.cli import audit, env, keys
+from raylift.cli import audit, env, keys, secrets
 from raylift.cli.exits import ExitCode, PlatformGroup, stop
 from raylift.cli.jobs import commands as jobs
 from raylift.cli.jobs import sweeps, train
 from raylift.cli.models import commands as models
 from raylift.cli.models import deployments, predict, traffic
 from raylift.cli.printing import Output, echo, print_json
-from raylift.cli.session import Defaults, KeyOption, OutputOption, UrlOption, output_format
+from raylift.cli.session import CaOption, Defaults, KeyOption, OutputOption, UrlOption, output_format
 
 EPILOG: Final = (
     "Exit codes: 0 ok, 1 it failed (e.g. the job), 2 wrong usage or request, 3 not found, "
@@ -28,6 +28,8 @@ _PLATFORM_COMMANDS: Final = {
     "down": "Stop what `raylift up` started.",
     "status": "Show what runs on this machine.",
     "doctor": "Check this machine and print advice.",
+    "backup": "Write all that the platform keeps to a file.",
+    "restore": "Restore a backup into an empty state directory.",
 }
 
 app = typer.Typer(
@@ -56,12 +58,13 @@ def root(
     ctx: typer.Context,
     url: UrlOption = None,
     api_key: KeyOption = None,
+    ca: CaOption = None,
     output: OutputOption = None,
     version: Annotated[
         bool, typer.Option("--version", help="Print the version and exit.", is_eager=True, callback=_print_version)
     ] = False,
 ) -> None:
-    ctx.obj = Defaults(url, api_key, output)
+    ctx.obj = Defaults(url, api_key, ca, output)
 
 
 @app.command("version")
@@ -74,9 +77,10 @@ def print_version(ctx: typer.Context, output: OutputOption = None) -> None:
 
 
 def _add_platform_commands() -> None:
-    """Add ``up``, ``down``, ``status`` and ``doctor``. Without the server extra they only print how to install it."""
+    """Add commands of a platform on this machine. Without the server extra they only print how to install it."""
     if find_spec("ray") is not None and find_spec("raylift.cli.platform") is not None:
         import_module("raylift.cli.platform").register(app)
+        import_module("raylift.cli.state").register(app, secrets.app)
         return
     for name, text in _PLATFORM_COMMANDS.items():
         app.command(name, help=text, context_settings={"ignore_unknown_options": True})(_without_server(name))
@@ -103,4 +107,5 @@ app.add_typer(env.app, name="env")
 app.add_typer(keys.app, name="keys")
 keys.register(app)
 audit.register(app)
+app.add_typer(secrets.app, name="secrets")
 _add_platform_commands()

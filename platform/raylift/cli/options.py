@@ -24,6 +24,10 @@ ParamOption = Annotated[
         metavar="K=V",
     ),
 ]
+SecretOption = Annotated[
+    list[str] | None,
+    typer.Option("--secret", help="Secret whose variables the script gets; may be repeated.", metavar="NAME"),
+]
 RequirementsOption = Annotated[
     list[str] | None, typer.Option("--requirements", help="A PEP 508 requirement; may be repeated.", metavar="PACKAGE")
 ]

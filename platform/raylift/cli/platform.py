@@ -6,7 +6,7 @@ Commands import the launcher when they run: it imports Ray, which is slow and no
 from __future__ import annotations
 
 import signal
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -21,7 +21,7 @@ from raylift.cli.session import OutputOption, output_format
 if TYPE_CHECKING:
     from raylift.launcher import LocalPlatform
 
-_DEFAULT_STATE: Final = Path("~/.raylift")
+DEFAULT_STATE: Final = Path("~/.raylift")
 _TITLES: Final = {"api": "API", "docs": "API docs", "ray_dashboard": "Ray dashboard", "mlflow": "MLflow", "grpc": "gRPC"}
 _SIGNS: Final = {"ok": "✓", "info": "·", "warn": "!", "fail": "✗"}
 
@@ -59,6 +59,41 @@ Auth = Annotated[
         show_default=False,
     ),
 ]
+AllowedOrigin = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--allowed-origin",
+        metavar="ORIGIN",
+        envvar="RAYLIFT_ALLOWED_ORIGINS",
+        help="Web pages that may ask for predictions, e.g. https://app.example; may be repeated. Default: "
+        "gateway.allowed_origins.",
+        show_default=False,
+    ),
+]
+TlsCert = Annotated[
+    Path | None,
+    typer.Option(
+        "--tls-cert",
+        metavar="FILE",
+        envvar="RAYLIFT_TLS_CERT",
+        help="Certificate of the API with its chain, in PEM. Default: gateway.tls.cert.",
+        show_default=False,
+        exists=True,
+        dir_okay=False,
+    ),
+]
+TlsKey = Annotated[
+    Path | None,
+    typer.Option(
+        "--tls-key",
+        metavar="FILE",
+        envvar="RAYLIFT_TLS_KEY",
+        help="Key of the certificate, in PEM. Default: it is in the same file.",
+        show_default=False,
+        exists=True,
+        dir_okay=False,
+    ),
+]
 InsecureNoAuth = Annotated[
     bool,
     typer.Option(
@@ -76,7 +111,7 @@ def register(app: typer.Typer) -> None:
 
 def up(
     ctx: typer.Context,
-    state_dir: StateDir = _DEFAULT_STATE,
+    state_dir: StateDir = DEFAULT_STATE,
     config: ConfigFile = None,
     host: Annotated[
         str | None,
@@ -84,7 +119,10 @@ def up(
     ] = None,
     auth: Auth = None,
     allowed_host: AllowedHost = None,
+    allowed_origin: AllowedOrigin = None,
     insecure_no_auth: InsecureNoAuth = False,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
     port: Annotated[int | None, typer.Option(help="Port of the API; 0 chooses a free one.")] = None,
     dashboard_port: Annotated[int | None, typer.Option(help="Port of Ray's dashboard; 0 chooses a free one.")] = None,
     mlflow_port: Annotated[int | None, typer.Option(help="Port of MLflow; 0 chooses a free one.")] = None,
@@ -96,13 +134,20 @@ def up(
     from raylift.launcher.progress import ConsoleProgress
 
     signal.signal(signal.SIGTERM, _as_interrupt)
-    with _launcher_errors():
+    with launcher_errors():
         platform = LocalPlatform.start(
             state_dir,
             config_file=config,
             overrides={
                 **_ports({"gateway": port, "ray_dashboard": dashboard_port, "mlflow": mlflow_port, "grpc": grpc_port}),
-                **_exposure(host, auth, allowed_host, insecure_no_auth=insecure_no_auth),
+                **_exposure(
+                    host,
+                    auth,
+                    allowed_host,
+                    allowed_origin,
+                    {"cert": tls_cert, "key": tls_key},
+                    insecure_no_auth=insecure_no_auth,
+                ),
             },
             progress=ConsoleProgress(),
         )
@@ -115,11 +160,11 @@ def up(
     say(f"Stop it with: raylift down{_state_option(state_dir)}")
 
 
-def down(state_dir: StateDir = _DEFAULT_STATE) -> None:
+def down(state_dir: StateDir = DEFAULT_STATE) -> None:
     """Stop what `raylift up` started, jobs included. The platform's state stays in the state directory."""
     from raylift.launcher import LocalPlatform
 
-    with _launcher_errors():
+    with launcher_errors():
         platform = LocalPlatform.find(state_dir)
         if platform is None:
             say(f"Nothing runs on {state_dir.expanduser()}.")
@@ -130,13 +175,13 @@ def down(state_dir: StateDir = _DEFAULT_STATE) -> None:
     say(f"Stopped: {len(ended)} processes. State is kept in {platform.record.state_dir}.")
 
 
-def status(ctx: typer.Context, state_dir: StateDir = _DEFAULT_STATE, output: OutputOption = None) -> None:
+def status(ctx: typer.Context, state_dir: StateDir = DEFAULT_STATE, output: OutputOption = None) -> None:
     """Show the platform's components and the number of jobs by status. Exit code 1 unless all components are healthy."""
     from raylift.launcher import LocalPlatform
     from raylift.launcher.status import read_status
 
     as_json = output_format(ctx, output) is Output.JSON
-    with _launcher_errors():
+    with launcher_errors():
         platform = LocalPlatform.find(state_dir)
     if platform is None:
         if as_json:
@@ -159,14 +204,14 @@ def status(ctx: typer.Context, state_dir: StateDir = _DEFAULT_STATE, output: Out
 
 
 def doctor(
-    ctx: typer.Context, state_dir: StateDir = _DEFAULT_STATE, config: ConfigFile = None, output: OutputOption = None
+    ctx: typer.Context, state_dir: StateDir = DEFAULT_STATE, config: ConfigFile = None, output: OutputOption = None
 ) -> None:
     """Check this machine and print advice. Exit code 1 if the platform cannot run on it."""
     from raylift.launcher import load_config
     from raylift.launcher.doctor import examine
     from raylift.launcher.findings import Level
 
-    with _launcher_errors():
+    with launcher_errors():
         findings = examine(load_config(config), state_dir.expanduser().resolve())
     if output_format(ctx, output) is Output.JSON:
         print_json([{"name": f.name, "level": f.level, "detail": f.detail, "advice": f.advice} for f in findings])
@@ -183,14 +228,29 @@ def _ports(ports: dict[str, int | None]) -> dict[str, Any]:
     return {"ports": {name: port for name, port in ports.items() if port is not None}}
 
 
-def _exposure(host: str | None, auth: str | None, allowed_hosts: list[str] | None, *, insecure_no_auth: bool) -> dict[str, Any]:
-    given = {"host": host, "auth": auth}
-    overrides: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-    if allowed_hosts:
-        overrides["gateway"] = {"allowed_hosts": allowed_hosts}
+def _exposure(
+    host: str | None,
+    auth: str | None,
+    allowed_hosts: list[str] | None,
+    allowed_origins: list[str] | None,
+    tls: dict[str, Path | None],
+    *,
+    insecure_no_auth: bool,
+) -> dict[str, Any]:
+    overrides = _given({"host": host, "auth": auth})
+    gateway = _given({"allowed_hosts": allowed_hosts or None, "allowed_origins": allowed_origins or None})
+    files = _given(tls)
+    if files:
+        gateway["tls"] = {name: str(path) for name, path in files.items()}
+    if gateway:
+        overrides["gateway"] = gateway
     if insecure_no_auth:
         overrides["insecure_no_auth"] = True
     return overrides
+
+
+def _given(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def _print_platform(platform: LocalPlatform) -> None:
@@ -209,11 +269,11 @@ def _print_platform(platform: LocalPlatform) -> None:
 
 
 def _state_option(state_dir: Path) -> str:
-    return "" if state_dir == _DEFAULT_STATE else f" --state-dir {state_dir}"
+    return "" if state_dir == DEFAULT_STATE else f" --state-dir {state_dir}"
 
 
 @contextmanager
-def _launcher_errors() -> Generator[None]:
+def launcher_errors() -> Generator[None]:
     """Turns errors of the launcher into messages and exit codes."""
     from raylift.launcher import LauncherError
 

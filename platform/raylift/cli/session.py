@@ -27,6 +27,12 @@ UrlOption = Annotated[
 KeyOption = Annotated[
     str | None, typer.Option("--api-key", metavar="KEY", help="API key (env RAYLIFT_API_KEY).", show_default=False)
 ]
+CaOption = Annotated[
+    str | None,
+    typer.Option(
+        "--ca", metavar="FILE", help="Certificates that the platform's is checked with (env RAYLIFT_CA).", show_default=False
+    ),
+]
 OutputOption = Annotated[
     Output | None,
     typer.Option("--output", "-o", help="table (default), or json: the answer of the API.", show_default=False),
@@ -40,6 +46,7 @@ class Defaults:
 
     url: str | None = None
     api_key: str | None = None
+    ca: str | None = None
     output: Output | None = None
 
 
@@ -71,7 +78,7 @@ def command(
     The command gets an open session as its first argument and returns the API's answer, which is printed: as JSON with
     ``--output json``, else as a ``view`` by ``show``. Without these two the command prints by itself.
 
-    The decorator adds ``--url``, ``--api-key`` and ``--output``; with ``takes_owner`` also ``--owner``. Errors of the
+    The decorator adds ``--url``, ``--api-key``, ``--ca`` and ``--output``; with ``takes_owner`` also ``--owner``. Errors of the
     platform become exit codes in ``PlatformGroup``.
     """
 
@@ -109,12 +116,13 @@ def _open_session(
     owner: OwnerOption = None,
     url: UrlOption = None,
     api_key: KeyOption = None,
+    ca: CaOption = None,
     output: OutputOption = None,
 ) -> Generator[Session]:
     """Session of one command. Options after the command override those before it."""
     defaults = _defaults(ctx)
     try:
-        client = Client(url or defaults.url, api_key or defaults.api_key, owner=owner)
+        client = Client(url or defaults.url, api_key or defaults.api_key, owner=owner, ca=ca or defaults.ca)
     except ValueError as error:
         raise stop(f"Error: {error}", ExitCode.USAGE) from error
     with client:

@@ -28,6 +28,7 @@ from raylift.client.jobs.sweeps import Sweep, Sweeps, SweepValues, accepted_swee
 from raylift.client.jobs.upload import SweepOptions, TrainOptions, upload_body
 from raylift.client.models import Deployments, Models
 from raylift.client.prediction import Prediction
+from raylift.client.secrets import Secrets
 from raylift.client.traffic import Traffic
 from raylift.domain.identifiers import OWNER, OWNER_FORM
 
@@ -48,6 +49,7 @@ class Client:
         api_key: str | None = None,
         *,
         owner: str | None = None,
+        ca: str | PathLike[str] | None = None,
         timeout: float = 30.0,
         transport: httpx.BaseTransport | None = None,
         clock: Clock | None = None,
@@ -60,12 +62,14 @@ class Client:
                 address, else that of the user's own platform.
             owner: Owner of jobs, sent as ``X-Raylift-Owner``, for a platform that asks for no keys. None: RAYLIFT_OWNER, else
                 not sent.
+            ca: File of certificates, in PEM, that the platform's certificate is checked with. None: RAYLIFT_CA, else
+                SSL_CERT_FILE, else the authorities that this machine trusts.
             timeout: Seconds for one answer.
             transport: Sends the requests, e.g. httpx.MockTransport in tests.
             clock: Replaces the machine's clock in tests.
 
         Raises:
-            ValueError: The address or the owner's name is malformed.
+            ValueError: The address or the owner's name is malformed, or the file ``ca`` cannot be used.
         """
         # The SDK is a root: it reads its own settings.
         env = os.environ  # noqa: TID251
@@ -74,6 +78,7 @@ class Client:
             base_url=url,
             api_key=api_key or find_key(url, env),
             owner=_owner(owner or env.get("RAYLIFT_OWNER")),
+            ca=ca or env.get("RAYLIFT_CA") or None,
             timeout=timeout,
             transport=transport,
             clock=clock or Clock(),
@@ -86,6 +91,7 @@ class Client:
         self.environments = Environments(self._connection)
         self.keys = Keys(self._connection)
         self.audit = Audit(self._connection)
+        self.secrets = Secrets(self._connection)
 
     @property
     def base_url(self) -> str:
@@ -127,6 +133,7 @@ class Client:
         requirements: Iterable[str] | str | PathLike[str] = (),
         torch_backend: str | None = None,
         env: Mapping[str, str] | None = None,
+        secrets: Iterable[str] = (),
         args: Iterable[str] = (),
         cpus: float = 1.0,
         memory: int | str = "2GiB",
@@ -166,6 +173,7 @@ class Client:
             torch_backend: Build of PyTorch: "cpu", "cu128", … from PyTorch's own index; "auto" from the platform's package
                 index. None: the platform's setting.
             env: Environment variables of the script.
+            secrets: Names of secrets of the platform. The script gets their variables; those in ``env`` have precedence.
             args: ``sys.argv[1:]`` of the script.
             cpus: Logical CPUs, request and limit; fractions are allowed.
             memory: Bytes, or a string such as "4GiB".
@@ -219,6 +227,7 @@ class Client:
             "isolation": isolation,
             "network": network,
             "params": dict(params) if params else None,
+            "secrets": list(secrets) or None,
             "register": register,
             "torch_backend": torch_backend,
             "sweep": sweep_body(

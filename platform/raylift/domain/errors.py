@@ -80,6 +80,16 @@ class SweepNotFound(NotFound):
     code = "sweep_not_found"
 
 
+class SecretNotFound(NotFound):
+    code = "secret_not_found"
+
+
+class SecretUnreadable(PlatformError):
+    """A stored value cannot be decrypted: its key is missing."""
+
+    code = "secret_unreadable"
+
+
 class LogRemoved(PlatformError):
     """The log is older than the retention and was deleted."""
 

@@ -164,6 +164,8 @@ class JobSpec:
     requirements: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
     """Environment variables of the script. Values may be secrets: never printed or logged."""
+    secrets: tuple[str, ...] = ()
+    """Names of secrets whose variables the script gets. Variables of ``environment`` have precedence."""
     args: tuple[str, ...] = ()
     timeout_seconds: int = 600
     resources: Resources = field(default_factory=Resources)

@@ -11,6 +11,7 @@ from typing import Final
 
 from raylift.api import headers
 from raylift.domain.errors import Forbidden, Unauthenticated
+from raylift.ingress.cors import CROSS_ORIGIN_REFUSED
 from raylift.ingress.keys import NO_KEY, KeyMaps, answers, look_up
 
 MLFLOW: Final = "/mlflow"
@@ -48,11 +49,9 @@ def page_rules(maps: KeyMaps) -> Iterator[str]:
     yield from _mlflow_rights()
     yield f"http-request set-var(txn.raylift_ray) var(txn.raylift_key),field(6,:) if {{ path_beg {RAY}/ }}"
     yield from answers(f"{{ path_beg {RAY}/ }} !{{ var(txn.raylift_ray) -m str yes }}", 403, Forbidden.code, _NOT_RAY)
-    # Such a page could use the password that the browser remembers.
-    yield f"http-request set-var(txn.raylift_origin) req.fhdr(origin),regsub(^https?://,) if {asks}"
-    yield f"http-request set-var(txn.raylift_host) req.fhdr(host) if {asks}"
-    other = "{ var(txn.raylift_origin) -m found } !{ var(txn.raylift_origin),strcmp(txn.raylift_host) eq 0 }"
-    yield from answers(f"{asks} {other}", 403, "cross_origin_refused", _OTHER_SITE)
+    # Such a page could use the password that the browser remembers, also for reads and WebSockets (cors.py refuses changes).
+    other = "{ var(txn.raylift_page) -m found } !raylift_own_page"
+    yield from answers(f"{asks} {other}", 403, CROSS_ORIGIN_REFUSED, _OTHER_SITE)
     for path, backend in _BACKENDS.items():
         yield f"use_backend {backend} if {{ path_beg {path}/ }}"
 

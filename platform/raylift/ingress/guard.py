@@ -47,7 +47,7 @@ def guard_rules(guard: Guard, *, token: str) -> Iterator[str]:
     # Browsers open connections in advance: such ones are closed without an error.
     yield "option http-ignore-probes"
     yield f"timeout client {guard.silence_seconds}s"
-    yield "stick-table type ipv6 size 100k expire 1m store conn_cur"
+    yield "stick-table type ipv6 size 100k expire 1m store conn_cur,gpc0,gpc0_rate(60s)"
     yield f"tcp-request connection track-sc0 src unless {{ src {_listed([*guard.unlimited, *guard.proxies])} }}"
     yield f"tcp-request connection reject if {{ sc0_conn_cur gt {guard.connections} }}"
     if ANY_HOST not in guard.hosts:

@@ -10,6 +10,7 @@ which uses a warm process or holds them until a replica is ready.
 from __future__ import annotations
 
 import shlex
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,7 +22,9 @@ from raylift.ingress.engine_pages import EnginePages
 from raylift.ingress.guard import Guard
 from raylift.ingress.haproxy_config import defaults_rules, frontend_rules
 from raylift.ingress.keys import KeyMaps
+from raylift.ingress.limits import Limits, limit_tables
 from raylift.ingress.route_map import IngressMap, names_file
+from raylift.ingress.tls import Certificate, listener, write_pem
 
 BUFFER_BYTES: Final = 64 * 1024
 """HAProxy's ``tune.bufsize``. Bodies that it reads, and requests that it may send again, have to fit into it."""
@@ -39,10 +42,10 @@ sed -i -E \\
     -e '/^[[:space:]]*bind 127\\.0\\.0\\.1:{port}$/r {rules}' \\
     -e 's/^([[:space:]]*)log global$/\\1no log/' \\
     -e 's/^([[:space:]]*bind )\\*?:([0-9]+)/\\1127.0.0.1:\\2/' \\
-    -e 's/^([[:space:]]*bind )127\\.0\\.0\\.1:{port}$/\\1{host}:{port}/' \\
+    -e 's|^([[:space:]]*bind )127\\.0\\.0\\.1:{port}$|{binds}|' \\
     "$config"
 awk '{add_gateway}' "$config" "$config" > "$config.new" && mv "$config.new" "$config"
-cat {backends} >> "$config"
+cat {sections} >> "$config"
 exec {binary} "$@"
 """
 
@@ -61,6 +64,15 @@ _GATEWAY_SECTION: Final = "http-gateway"
 
 
 @dataclass(frozen=True, slots=True)
+class Tls:
+    """TLS of the API's port. The platform's own processes use a second port, on loopback, without it."""
+
+    certificate: Certificate
+    plain_port: int
+    hsts_seconds: int
+
+
+@dataclass(frozen=True, slots=True)
 class IngressFiles:
     """Files for HAProxy in the session's directory."""
 
@@ -76,7 +88,18 @@ class IngressFiles:
         """HAProxy's directory: Ray's configuration and sockets, and our map of names."""
         return self.session / "h"
 
-    def write(self, *, host: str, port: int, token: str, guard: Guard, pages: EnginePages | None = None) -> None:
+    def write(
+        self,
+        *,
+        host: str,
+        port: int,
+        token: str,
+        guard: Guard,
+        origins: Collection[str] = (),
+        limits: Limits | None = None,
+        tls: Tls | None = None,
+        pages: EnginePages | None = None,
+    ) -> None:
         """Write the wrapper, the rules and empty maps. The API listens on ``host``; replicas require ``token``.
 
         With ``pages``, requests need keys.
@@ -86,22 +109,34 @@ class IngressFiles:
         keys = KeyMaps(self.haproxy) if pages else None
         if keys:
             keys.put((), {}, datetime.now(UTC))
-        rules, defaults = self.session / "ingress-rules", self.session / "ingress-defaults"
-        backends = self.session / "ingress-backends"
-        for path in (rules, backends):
+        rules, defaults, sections = (self.session / f"ingress-{name}" for name in ("rules", "defaults", "sections"))
+        for path in (rules, sections):
             path.touch(mode=0o600)
-        backends.write_text(pages.backends() if pages else "", encoding="ascii")
-        lines = frontend_rules(names_file(self.haproxy), token=token, buffer_bytes=BUFFER_BYTES, guard=guard, keys=keys)
+        lines = frontend_rules(
+            names_file(self.haproxy),
+            token=token,
+            buffer_bytes=BUFFER_BYTES,
+            guard=guard,
+            origins=origins,
+            limits=limits,
+            hsts_seconds=tls.hsts_seconds if tls else 0,
+            keys=keys,
+        )
         rules.write_text(lines, encoding="ascii")
         defaults.write_text(defaults_rules(), encoding="ascii")
+        sections.write_text(limit_tables() + (pages.backends() if pages else ""), encoding="ascii")
         address = "*" if host == "0.0.0.0" else host  # noqa: S104 - compared, not bound
+        binds = f"\\1{address}:{port}"
+        if tls is not None:
+            pem = write_pem(self.haproxy, tls.certificate.pem)
+            binds = f"{binds} {listener(pem)}\\n\\1127.0.0.1:{tls.plain_port}"
         self.wrapper.write_text(
             _WRAPPER.format(
-                host=address,
+                binds=binds,
                 port=port,
                 rules=rules,
                 defaults=defaults,
-                backends=backends,
+                sections=sections,
                 add_gateway=_ADD_GATEWAY.format(gateway=_GATEWAY_SECTION),
                 binary=shlex.quote(haproxy_binary()),
             ),

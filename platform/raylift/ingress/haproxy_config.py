@@ -9,17 +9,20 @@ strict, but never too lax. The replica checks the rest that both could read diff
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from raylift.api import headers
 from raylift.api.paths import INFERENCE, V1_MODELS, V2_MODELS
+from raylift.ingress.cors import cors_rules
 from raylift.ingress.engine_pages import page_rules
 from raylift.ingress.guard import Guard, guard_rules, tunnel_rules
-from raylift.ingress.keys import KeyMaps, key_rules, mark_inside
+from raylift.ingress.keys import KeyMaps, key_rules, mark_inside, token_rules
+from raylift.ingress.limits import Limits, limit_rules
 from raylift.ingress.problems import PROBLEM_JSON, problem_document
+from raylift.ingress.tls import https_rules
 
 _BODY_SECONDS: Final = 10
 """Timeout for a body that the ingress reads; answered with 408."""
@@ -75,7 +78,17 @@ def largest_body(buffer_bytes: int) -> int:
     return max(0, buffer_bytes - _HEADROOM_BYTES)
 
 
-def frontend_rules(names: Path, *, token: str, buffer_bytes: int, guard: Guard, keys: KeyMaps | None = None) -> str:
+def frontend_rules(
+    names: Path,
+    *,
+    token: str,
+    buffer_bytes: int,
+    guard: Guard,
+    origins: Collection[str] = (),
+    limits: Limits | None = None,
+    hsts_seconds: int = 0,
+    keys: KeyMaps | None = None,
+) -> str:
     """Return the lines for HAProxy's ``http_frontend``.
 
     Args:
@@ -83,12 +96,20 @@ def frontend_rules(names: Path, *, token: str, buffer_bytes: int, guard: Guard, 
         token: required by replicas; letters and digits.
         buffer_bytes: HAProxy's ``tune.bufsize``.
         guard: limits of all clients.
+        origins: pages of other sites that may ask for predictions.
+        limits: limits of each client. None: no limits.
+        hsts_seconds: time for which browsers use https only, once they did. 0: no limit, or no TLS.
         keys: maps of keys; None: requests need none.
     """
     by_protocol = f"{{ path_beg {V1_MODELS}/ {V2_MODELS}/ }}"
     routed = "if { var(txn.raylift_route) -m found }"
     lines = [
         *guard_rules(guard, token=token),
+        *https_rules(hsts_seconds),
+        *_page_rules(),
+        *cors_rules(origins, token=token),
+        *token_rules(),
+        *limit_rules(limits or Limits(), token=token),
         *mark_inside(token, guard.proxies),
         "# Only requests from the gateway have the token; it forwards the one that it received.",
         f"http-request del-header {headers.FORWARDED} unless {{ req.fhdr({headers.INGRESS}) -m str {token} }}",
@@ -127,6 +148,12 @@ def frontend_rules(names: Path, *, token: str, buffer_bytes: int, guard: Guard, 
     return "".join(f"    {line}\n" for line in lines)
 
 
+def _page_rules() -> Iterator[str]:
+    """Forbid browsers to guess types and to show pages of the platform in frames of other sites. Predictions are no pages."""
+    for name, value in (("X-Content-Type-Options", "nosniff"), ("X-Frame-Options", "DENY"), ("Referrer-Policy", "same-origin")):
+        yield f"http-after-response set-header {name} {value} unless {{ var(txn.raylift_family) -m found }}"
+
+
 def _traced() -> Iterator[str]:
     """Mark requests with an id from the client. The gateway adds ids to all and sets the mark itself."""
     first = f"!{{ req.fhdr({headers.FORWARDED}) -m found }}"
@@ -153,9 +180,6 @@ def _doubts() -> Iterator[str]:
     doubts = (
         # A process that is being replaced no longer receives changes of the map.
         "{ stopping }",
-        # The request may come from a page of another site.
-        "{ req.fhdr(origin) -m found }",
-        "{ req.fhdr(sec-fetch-site) -m found }",
         "{ req.fhdr(content-encoding) -m found }",
         # For CSV the model's name is in the query.
         f"{{ path {INFERENCE} }} {{ req.fhdr(content-type) -i -m beg text/csv }}",

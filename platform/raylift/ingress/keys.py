@@ -81,6 +81,17 @@ def _mlflow(key: AccessKey, *, is_shared: bool) -> str:
     return "write" if may(principal, Action.SUBMIT) else "read"
 
 
+def token_rules() -> Iterator[str]:
+    """Yield rules that set ``raylift_digest``, the SHA-256 of a bearer token, or of a password, as browsers send it."""
+    by_basic = "req.fhdr(authorization),word(2,\\ ),b64dec,regsub(^[^:]*:,)"
+    yield "http-request set-var(txn.raylift_token) http_auth_bearer if { req.fhdr(authorization) -m found }"
+    yield f"http-request set-var(txn.raylift_token) {by_basic} if {{ req.fhdr(authorization) -i -m beg Basic\\  }}"
+    yield (
+        "http-request set-var(txn.raylift_digest) var(txn.raylift_token),sha2(256),hex,lower"
+        " if { var(txn.raylift_token) -m found }"
+    )
+
+
 def mark_inside(token: str, proxies: Sequence[str] = ()) -> Iterator[str]:
     """Yield rules that recognize the platform's own requests, before the token is added to all.
 
@@ -121,14 +132,7 @@ def key_rules(maps: KeyMaps) -> Iterator[str]:
 
 
 def look_up(maps: KeyMaps, asks: str) -> Iterator[str]:
-    """Set ``raylift_key`` and ``raylift_expires`` by a bearer token, or by a password, as browsers send it."""
-    by_basic = "req.fhdr(authorization),word(2,\\ ),b64dec,regsub(^[^:]*:,)"
-    yield f"http-request set-var(txn.raylift_token) http_auth_bearer if {asks}"
-    yield f"http-request set-var(txn.raylift_token) {by_basic} if {asks} {{ req.fhdr(authorization) -i -m beg Basic\\  }}"
-    yield (
-        "http-request set-var(txn.raylift_digest) var(txn.raylift_token),sha2(256),hex,lower"
-        f" if {asks} {{ var(txn.raylift_token) -m found }}"
-    )
+    """Set ``raylift_key`` and ``raylift_expires`` by the digest of the token."""
     yield (
         f"http-request set-var(txn.raylift_key) var(txn.raylift_digest),map_str({maps.keys})"
         f" if {asks} {{ var(txn.raylift_digest) -m found }}"

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import logging
-import socket
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
 from raylift.domain.errors import EngineUnavailable
+from raylift.ingress.runtime_socket import ask, runtime_sockets
 
 log = logging.getLogger(__name__)
 
 _FILE: Final = "names.map"
-_SOCKETS: Final = "*/a.sock"
-"""Ray Serve puts each socket into a folder named after the node."""
 _AT_ONCE: Final = 32
 """Entries per command, which has to fit into HAProxy's buffer."""
-_TIMEOUT_SECONDS: Final = 5.0
 
 
 def names_file(directory: Path) -> Path:
@@ -42,7 +39,7 @@ class IngressMap:
             EngineUnavailable: a running HAProxy did not accept the map.
         """
         self._write("".join(f"{name} {route}\n" for name, route in routes.items()))
-        for path in self._directory.glob(_SOCKETS):
+        for path in runtime_sockets(self._directory):
             self._push(path, routes)
 
     def _write(self, content: str) -> None:
@@ -56,28 +53,20 @@ class IngressMap:
 
     def _push(self, path: Path, routes: Mapping[str, str]) -> None:
         try:
-            if _entries(_ask(path, f"show map {self._file}")) == routes:
+            if _entries(ask(path, f"show map {self._file}")) == routes:
                 return
             # As a new version of the map, so that the change is atomic.
-            version = _version(_ask(path, f"prepare map {self._file}"))
+            version = _version(ask(path, f"prepare map {self._file}"))
             entries = [f"{name} {route}\n" for name, route in routes.items()]
             for start in range(0, len(entries), _AT_ONCE):
                 lines = "".join(entries[start : start + _AT_ONCE])
-                _expect_nothing(_ask(path, f"add map @{version} {self._file} <<\n{lines}"))
-            _expect_nothing(_ask(path, f"commit map @{version} {self._file}"))
+                _expect_nothing(ask(path, f"add map @{version} {self._file} <<\n{lines}"))
+            _expect_nothing(ask(path, f"commit map @{version} {self._file}"))
         except ConnectionRefusedError:
             # The socket of a former HAProxy. The next one reads the file.
             log.debug("no process listens at %s", path)
         except (OSError, ValueError) as error:
             raise EngineUnavailable(f"HAProxy did not take the map of {self._file.stem}: {error}") from error
-
-
-def _ask(path: Path, command: str) -> str:
-    with socket.socket(socket.AF_UNIX) as client:
-        client.settimeout(_TIMEOUT_SECONDS)
-        client.connect(str(path))
-        client.sendall(f"{command}\n".encode("ascii"))
-        return b"".join(iter(lambda: client.recv(65536), b"")).decode("ascii", "replace").strip()
 
 
 def _entries(shown: str) -> dict[str, str]:

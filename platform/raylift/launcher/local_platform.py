@@ -104,7 +104,7 @@ class LocalPlatform:
     @property
     def url(self) -> str:
         """URL of the API."""
-        return self.record.gateway_url
+        return self.record.url
 
     @property
     def urls(self) -> dict[str, str]:

@@ -14,11 +14,14 @@ from typing import Final
 import httpx
 
 from raylift.domain.errors import PlatformError
+from raylift.engines.attempts.old_variables import remove_old_variables
 from raylift.engines.mlflow_engine.signed_credentials import Bearer, mint
-from raylift.ingress.allowed_hosts import allowed_hosts
+from raylift.ingress.allowed_hosts import ANY_HOST, allowed_hosts
 from raylift.ingress.engine_pages import EnginePages
 from raylift.ingress.guard import Guard
-from raylift.ingress.haproxy import IngressFiles
+from raylift.ingress.haproxy import IngressFiles, Tls
+from raylift.ingress.limits import Limits
+from raylift.ingress.tls import CertificateUnusable, read_certificate
 from raylift.launcher.errors import LauncherError
 from raylift.launcher.parts.driver_process import DriverProcess
 from raylift.launcher.parts.mlflow_server import MlflowFiles, prepare_mlflow, start_mlflow
@@ -32,10 +35,11 @@ from raylift.launcher.run.environment import base_environment, head_environment,
 from raylift.launcher.run.ports import BLOCK_SIZE, PlatformPorts, is_free
 from raylift.launcher.run.private_files import make_files_private, make_private
 from raylift.launcher.run.ray_token import make_ray_token
-from raylift.launcher.run.record import RunRecord, write_record
+from raylift.launcher.run.record import RunRecord, local_host, write_record
+from raylift.launcher.run.secret_keys import key_file, prepare_encryption_keys
 from raylift.launcher.run.session import make_session, session_path, temp_path
-from raylift.settings import AuthMode, IngressSettings, PlatformSettings
-from raylift.store import Store
+from raylift.settings import AuthMode, IngressSettings, PlatformSettings, TlsSettings
+from raylift.store import open_store
 
 DATABASE_VARIABLE: Final = "RAYLIFT_DATABASE_URL"
 
@@ -50,9 +54,17 @@ def new_record(state_dir: Path, config: LocalConfig, ports: PlatformPorts, *, co
         state_dir=state_dir,
         session_dir=session_path(state_dir),
         stop_grace_seconds=config.jobs.stop_grace_seconds,
+        tls_name=_tls_name(config),
         config_file=config_file,
         auth=config.auth,
     )
+
+
+def _tls_name(config: LocalConfig) -> str | None:
+    """Return the name by which clients call an API with TLS: an allowed host, else the address that it listens on."""
+    if config.gateway.tls.cert is None:
+        return None
+    return next((name for name in config.gateway.allowed_hosts if name != ANY_HOST), local_host(config.host))
 
 
 def platform_settings(config: LocalConfig, record: RunRecord, environ: Mapping[str, str] | None = None) -> PlatformSettings:
@@ -61,29 +73,34 @@ def platform_settings(config: LocalConfig, record: RunRecord, environ: Mapping[s
     return PlatformSettings(
         state_dir=record.state_dir,
         database_url=database_url(config, record.state_dir, environ),
+        encryption_key_file=key_file(record, environ),
         mlflow_url=record.mlflow_url,
         ray_dashboard_url=record.ray_dashboard_url,
         ray_token_file=record.ray_token_file,
         gateway_url=record.gateway_url,
         session_dir=record.session_dir,
-        internal_ports=_internal_ports(record.platform_ports),
+        internal_ports=_internal_ports(record),
         ingress=IngressSettings(directory=IngressFiles(record.session_dir).haproxy, token=secrets.token_hex(16)),
         auth=config.auth,
         mlflow_secret=mlflow_secret(record.state_dir) if config.auth is AuthMode.KEYS else None,
         jobs=config.jobs,
         serving=config.serving,
         supervisor=config.supervisor,
-        gateway=config.gateway,
+        # With TLS the platform calls itself by another address than others do.
+        gateway=config.gateway.model_copy(
+            update={"allowed_hosts": (*config.gateway.allowed_hosts, local_host(record.host))} if record.tls_name else {}
+        ),
         environments=config.environments,
         retention=config.retention,
         observability=config.observability,
     )
 
 
-def _internal_ports(ports: PlatformPorts) -> str:
-    """List the ports of Ray, Serve and HAProxy, and gRPC's."""
-    block = f"{ports.block}-{ports.block + BLOCK_SIZE - 1}"
-    return block if ports.grpc is None else f"{block},{ports.grpc}"
+def _internal_ports(record: RunRecord) -> str:
+    """List the ports of Ray, Serve and HAProxy, gRPC's, and that of the API with TLS: ``gateway_url`` has another one."""
+    ports = record.platform_ports
+    more = (ports.grpc, ports.gateway if record.tls_name else None)
+    return ",".join([f"{ports.block}-{ports.block + BLOCK_SIZE - 1}", *(str(port) for port in more if port is not None)])
 
 
 def database_url(config: LocalConfig, state_dir: Path, environ: Mapping[str, str] | None = None) -> str:
@@ -113,15 +130,20 @@ def start_everything(config: LocalConfig, record: RunRecord, progress: Progress)
         token=settings.ingress.token,
         guard=Guard(allowed_hosts(settings), tuple(map(str, settings.gateway.trusted_proxies))),
         pages=_engine_pages(settings, record),
+        tls=_tls(config.gateway.tls, record),
+        origins=settings.gateway.allowed_origins,
+        limits=Limits(**settings.gateway.limits.model_dump()),
     )
 
     make_ray_token(record.state_dir)
     base = base_environment(config.environment, record.instance, temp_path(record.session_dir))
     head_env = head_environment(base, record, attempts_dir=settings.attempts_dir, cores=config.job_cpus())
     with progress.step("Store", f"migrations of {_without_password(settings.database_url)}"):
-        made = _prepare_store(settings, record)
-    if made:
-        progress.say(f"Your admin key is in {admin_key_file(record.state_dir)}; raylift and the SDK find it there.")
+        prepare_encryption_keys(record, os.environ)
+        news = _prepare_store(settings, record)
+        remove_old_variables(settings.attempts_dir)
+    for sentence in news:
+        progress.say(sentence)
     make_files_private(record.state_dir, "raylift.db*")
     files, mlflow_env = MlflowFiles(record.state_dir), mlflow_environment(base)
     prepare_mlflow(files, mlflow_env)
@@ -166,12 +188,27 @@ def start_everything(config: LocalConfig, record: RunRecord, progress: Progress)
     return done
 
 
+def _tls(settings: TlsSettings, record: RunRecord) -> Tls | None:
+    if settings.cert is None:
+        return None
+    try:
+        certificate = read_certificate(settings.cert, settings.key)
+    except CertificateUnusable as error:
+        raise LauncherError(
+            f"TLS: {error}.", hint="gateway.tls.cert and gateway.tls.key are PEM files without password."
+        ) from error
+    return Tls(certificate, record.platform_ports.internal["ingress"], settings.hsts_seconds)
+
+
 def _start_grpc(record: RunRecord, environment: Mapping[str, str], config: LocalConfig, log: Path) -> None:
+    tls = config.gateway.tls
     command = [
         *(sys.executable, "-m", "serve_apps.grpc_front"),
         *("--listen", f"{record.host}:{record.ports['grpc']}"),
         *("--ingress", record.gateway_url),
         *("--max-body-bytes", str(config.gateway.max_body_bytes)),
+        *(("--tls-cert", str(tls.cert)) if tls.cert else ()),
+        *(("--tls-key", str(tls.key)) if tls.cert and tls.key else ()),
     ]
     process = start(command, directory=record.state_dir, environment=environment, log=log, restarting=True)
     wait_for(
@@ -192,17 +229,22 @@ def _engine_pages(settings: PlatformSettings, record: RunRecord) -> EnginePages 
     return EnginePages(record.ports["mlflow"], credential, record.ports["ray_dashboard"], token)
 
 
-def _prepare_store(settings: PlatformSettings, record: RunRecord) -> bool:
-    """Migrate the store. In keys mode, also prepare the keys; returns True where an admin key was made."""
-    url = settings.database_url
+def _prepare_store(settings: PlatformSettings, record: RunRecord) -> list[str]:
+    """Migrate the store and, in keys mode, prepare the keys of callers. Returns sentences for the user."""
+    url, news = settings.database_url, list[str]()
     try:
-        store = Store.open(url)
+        store = open_store(settings)
         try:
             store.migrate()
-            if settings.auth is AuthMode.LOCAL or settings.ingress is None:
-                return False
-            directory = settings.ingress.directory
-            return prepare_keys(store, record.state_dir, url=record.gateway_url, ingress_directory=directory)
+            if store.secrets.missing_keys():
+                file = settings.encryption_key_file
+                news.append(
+                    f"Some secrets cannot be decrypted: their key is not in {file}. Restore that file, or store the secrets again."
+                )
+            if settings.auth is AuthMode.KEYS and settings.ingress is not None:
+                directory = settings.ingress.directory
+                if prepare_keys(store, record.state_dir, url=record.url, ingress_directory=directory):
+                    news.append(f"Your admin key is in {admin_key_file(record.state_dir)}; raylift and the SDK find it there.")
         finally:
             store.close()
     except (PlatformError, RuntimeError, ValueError, OSError) as error:
@@ -210,6 +252,7 @@ def _prepare_store(settings: PlatformSettings, record: RunRecord) -> bool:
             f"The store {_without_password(url)} cannot be used: {error}",
             hint=f"Its address comes from {DATABASE_VARIABLE}, else from database in the configuration.",
         ) from error
+    return news
 
 
 def _wait_until_ready(record: RunRecord, driver: DriverProcess, timeout: float) -> None:

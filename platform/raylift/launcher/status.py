@@ -14,7 +14,7 @@ from raylift.launcher.processes.platform_processes import pids_by_component
 from raylift.launcher.run.config import load_config
 from raylift.launcher.run.record import RunRecord
 from raylift.launcher.startup import database_url
-from raylift.store import Store
+from raylift.store import KeyRing, Store
 
 
 class Health(StrEnum):
@@ -84,7 +84,7 @@ def _alive(name: str, pid: int | None, port: int | None = None) -> Component:
 
 def _store(record: RunRecord) -> tuple[Component, dict[str, int]]:
     try:
-        store = Store.open(database_url(load_config(record.config_file), record.state_dir))
+        store = Store.open(database_url(load_config(record.config_file), record.state_dir), KeyRing(None))
         try:
             counts = {str(status): count for status, count in store.jobs.count_by_status().items()}
         finally:

@@ -27,6 +27,7 @@ from raylift.services.ports import Clock, Cluster, Registry, utc_now
 from raylift.services.ray_api.jobs import RayJobsService
 from raylift.services.ray_api.packages import RayPackages
 from raylift.services.requirements.environments import EnvironmentService
+from raylift.services.secrets import SecretService
 from raylift.services.traffic.routing import InferenceRouting
 from raylift.services.traffic.scale_up_requests import ScaleUpRequests
 from raylift.services.traffic.tables import TrafficService
@@ -39,6 +40,7 @@ from raylift.store import Store, WorkspaceRepository
 class Services:
     settings: PlatformSettings
     uploads: UploadChecks
+    secrets: SecretService
     training: TrainingService
     sweeps: SweepService
     ray_jobs: RayJobsService
@@ -71,7 +73,8 @@ class Services:
     ) -> Self:
         capacity = Capacity(cluster)
         logs = JobLogs(store, settings.attempts_dir)
-        uploads = UploadChecks(settings.jobs, capacity, settings.environments.http_hosts)
+        secrets = SecretService(store, clock=clock)
+        uploads = UploadChecks(settings.jobs, capacity, secrets.check, settings.environments.http_hosts)
         reasons = WaitReasons(store, capacity, settings.jobs.quotas, settings.environments_dir, clock)
         training = TrainingService(
             store,
@@ -79,6 +82,7 @@ class Services:
             settings.gateway,
             jobs=settings.jobs,
             capacity=capacity,
+            secrets=secrets,
             reasons=reasons,
             clock=clock,
         )
@@ -86,6 +90,7 @@ class Services:
         return cls(
             settings=settings,
             uploads=uploads,
+            secrets=secrets,
             training=training,
             sweeps=SweepService(store, training, quotas=settings.jobs.quotas, reasons=reasons, clock=clock),
             ray_jobs=RayJobsService(store, uploads, training, packages, logs),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from raylift.store.database import Store
+from raylift.store.database import Store, open_store
+from raylift.store.engine.key_ring import KeyRing
 from raylift.store.engine.trail import Act, acting, declare
 from raylift.store.repositories.audit import AuditPage
 from raylift.store.repositories.keys import WorkspaceRepository
@@ -17,10 +18,12 @@ __all__ = [
     "IdempotencyKey",
     "JobFilter",
     "JobPage",
+    "KeyRing",
     "Store",
     "SweepListing",
     "SweepPage",
     "WorkspaceRepository",
     "acting",
     "declare",
+    "open_store",
 ]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from raylift.settings import PlatformSettings
 from raylift.store import migrations
 from raylift.store.engine.changes import Changes
+from raylift.store.engine.key_ring import KeyRing
 from raylift.store.engine.transactions import Database
 from raylift.store.repositories.audit import AuditRepository
 from raylift.store.repositories.deployments import DeploymentRepository
@@ -13,15 +15,22 @@ from raylift.store.repositories.jobs import JobRepository
 from raylift.store.repositories.keys import KeyRepository, WorkspaceRepository
 from raylift.store.repositories.leases import LeaseRepository
 from raylift.store.repositories.ray_packages import RayPackageRepository
+from raylift.store.repositories.secrets import SecretRepository
 from raylift.store.repositories.sweeps import SweepRepository
 from raylift.store.repositories.traffic import TrafficRepository
+
+
+def open_store(settings: PlatformSettings) -> Store:
+    """Open the store of a platform. Raises ValueError as ``Store.open``."""
+    file = settings.encryption_key_file
+    return Store.open(settings.database_url, None if file is None else KeyRing(file))
 
 
 class Store:
     """Synchronous and thread-safe; async callers use it in threads."""
 
-    def __init__(self, database_url: str) -> None:
-        self._database = Database(database_url)
+    def __init__(self, database_url: str, keys: KeyRing | None = None) -> None:
+        self._database = Database(database_url, keys)
         self.jobs = JobRepository(self._database)
         self.sweeps = SweepRepository(self._database)
         self.deployments = DeploymentRepository(self._database)
@@ -33,16 +42,21 @@ class Store:
         self.audit = AuditRepository(self._database)
         self.leases = LeaseRepository(self._database)
         self.ray_packages = RayPackageRepository(self._database)
+        self.secrets = SecretRepository(self._database)
         self.traffic = TrafficRepository(self._database)
 
     @classmethod
-    def open(cls, database_url: str) -> Store:
+    def open(cls, database_url: str, keys: KeyRing | None = None) -> Store:
         """Open ``sqlite:////absolute/path.db`` (created if absent) or ``postgresql://…``. Then call ``migrate`` once.
+
+        Args:
+            database_url: URL of SQLAlchemy.
+            keys: keys of secret values. None: a file beside SQLite's; for PostgreSQL, secret values are refused.
 
         Raises:
             ValueError: another kind of database, or a SQLite that is not a file on a local disk.
         """
-        return cls(database_url)
+        return cls(database_url, keys)
 
     @property
     def supports_many_nodes(self) -> bool:

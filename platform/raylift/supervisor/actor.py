@@ -100,7 +100,8 @@ def _assemble(settings: PlatformSettings) -> Any:
     from raylift.engines.ray_engine.jobs import RayJobs
     from raylift.engines.ray_engine.serve import RayServe
     from raylift.ingress.route_map import IngressMap
-    from raylift.store import Store
+    from raylift.ingress.tls import CertificateReload
+    from raylift.store import open_store
     from raylift.supervisor.deployments.alias_sync import AliasSync
     from raylift.supervisor.deployments.execute import DeploymentExecutor
     from raylift.supervisor.deployments.publish_routes import RoutePublisher
@@ -123,11 +124,11 @@ def _assemble(settings: PlatformSettings) -> Any:
     from serve_apps.model_server.ray.app import build
 
     use_credential(settings.mlflow_secret)
-    store, monotonic = Store.open(settings.database_url), time.monotonic
+    store, monotonic = open_store(settings), time.monotonic
     ray_jobs, serve = RayJobs(settings.ray_dashboard_url, settings.ray_token_file), RayServe(settings, build)
     tracking, registry = Tracking(settings.mlflow_url), Registry(settings.mlflow_url)
     cluster = Cluster(settings.supervisor.serving_reserve_cpus)
-    token = settings.ingress.token if settings.ingress else None
+    token, tls = settings.ingress.token if settings.ingress else None, settings.gateway.tls
     gateway_client = GatewayClient(settings.gateway_url, ingress_token=token)
 
     view, ray_view, placement = StoreView(store), RayView(ray_jobs, monotonic), Placement()
@@ -161,6 +162,9 @@ def _assemble(settings: PlatformSettings) -> Any:
             registry=RegistrySync(settings, store, registry, tracking, _now),
             retention=Retention(settings, store, _now),
             keys=_key_publisher(settings, store),
+            certificate=CertificateReload(settings.ingress.directory, tls.cert, tls.key)
+            if settings.ingress and tls.cert
+            else None,
         ),
     )
     return Supervisor(

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from raylift.domain.lease import Lease
+from raylift.ingress.tls import CertificateReload
 from raylift.settings import PlatformSettings
 from raylift.store import Store
 from raylift.supervisor.deployments.alias_sync import AliasSync
@@ -37,6 +38,7 @@ def periodic_tasks(
     registry: RegistrySync,
     retention: Retention,
     keys: KeyPublisher | None,
+    certificate: CertificateReload | None,
 ) -> Sequence[PeriodicTask]:
     """Return the table of all periodic tasks."""
     pause = settings.supervisor.registry_sync_seconds
@@ -49,5 +51,13 @@ def periodic_tasks(
         PeriodicTask("registry", pause, registry.sync, is_due=lambda: deploys_registered, asks_mlflow=True),
         PeriodicTask("sweeps without jobs", 60.0, lambda _: store.sweeps.forget_empty()),
         *((PeriodicTask("keys", PAUSE_SECONDS, lambda _: keys.publish()),) if keys else ()),
+        *([PeriodicTask("certificate", 10.0, _refreshing(certificate))] if certificate else []),
         PeriodicTask("retention", 300.0, lambda _: retention.remove_expired()),
     )
+
+
+def _refreshing(certificate: CertificateReload) -> Callable[[Lease], None]:
+    def refresh(_: Lease) -> None:
+        certificate.refresh()
+
+    return refresh

@@ -33,6 +33,7 @@ class Kind(Enum):
     KEY = ("key_id",)
     ENVIRONMENT = ("name",)
     PACKAGE = ("package_name",)
+    SECRET = ("name",)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

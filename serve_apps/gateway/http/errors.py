@@ -38,6 +38,7 @@ HTTP_STATUS: Final[Mapping[str, int]] = {
     "version_not_found": 404,
     "deployment_not_found": 404,
     "environment_not_found": 404,
+    "secret_not_found": 404,
     "method_not_allowed": 405,
     "body_late": 408,
     "key_not_found": 404,
@@ -58,6 +59,7 @@ HTTP_STATUS: Final[Mapping[str, int]] = {
     "idempotency_mismatch": 422,
     "environment_error": 422,
     "queue_full": 429,
+    "rate_limited": 429,
     "quota_exceeded": 429,
     "platform_error": 500,
     "internal_error": 500,
@@ -70,6 +72,7 @@ HTTP_STATUS: Final[Mapping[str, int]] = {
     "deployment_unhealthy": 503,
     "deployment_stopped": 503,
     "engine_unavailable": 503,
+    "secret_unreadable": 503,
     "stale_lease": 503,
 }
 """All error codes of the platform. docs/reference/errors.md has advice for each."""

@@ -17,6 +17,7 @@ from raylift.api.observations import FeedbackBody, FeedbackEntry
 from raylift.api.paths import RAY_API
 from raylift.api.problems import Problem
 from raylift.api.ray_jobs import JobSubmitRequest
+from raylift.api.secrets import SecretRequest
 from raylift.api.traffic import AliasUpdate, RollbackRequest, TrafficUpdate
 from raylift.api.training import RerunRequest, TrainingUpload
 from raylift.ingress.problems import PROBLEM_JSON
@@ -28,6 +29,7 @@ _OWN_BODIES: Final[tuple[type[BaseModel], ...]] = (
     InferenceRequest,
     DeploymentUpdate,
     EnvironmentRequest,
+    SecretRequest,
     JobSubmitRequest,
     TrafficUpdate,
     RollbackRequest,

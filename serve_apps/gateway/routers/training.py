@@ -155,7 +155,9 @@ def training_router(services: Services) -> APIRouter:
         asked = await read_model(request, RerunRequest, max_bytes=_MAX_RERUN_BYTES, optional=True)
         by = None if visit_of(request.scope).is_local else principal_of(request).name
         changes = _changes(asked)
-        require_right_to(changes.isolation or (await run_in_threadpool(training.get, job_id)).spec.isolation, principal_of(request))
+        require_right_to(
+            changes.isolation or (await run_in_threadpool(training.get, job_id)).spec.isolation, principal_of(request)
+        )
         again = await run_in_threadpool(training.rerun, job_id, changes, owner=by)
         return json_response(accepted(again, _RERUN), 202, {"Location": paths.job(again.job_id)})
 
@@ -183,6 +185,7 @@ def _changes(asked: RerunRequest) -> RerunChanges:
     return RerunChanges(
         args=asked.args,
         environment=asked.environment,
+        secrets=asked.secrets,
         params=texts_of(asked.params),
         cpus=wanted.cpus,
         memory_bytes=None if wanted.memory is None else parse_bytes(wanted.memory),

@@ -23,7 +23,17 @@ from serve_apps.gateway.uploads.forms import MULTIPART, read_form
 # JSON may escape each byte of a script as \u00xx, and there are other fields.
 _ESCAPED: Final = 6
 _OTHER_FIELDS_BYTES: Final = 4 * 1024 * 1024
-_NEWER_FIELDS: Final = ("entrypoint", "sweep", "params", "take_traffic", "registers", "torch_backend", "isolation", "network")
+_NEWER_FIELDS: Final = (
+    "entrypoint",
+    "sweep",
+    "params",
+    "take_traffic",
+    "registers",
+    "torch_backend",
+    "isolation",
+    "network",
+    "secrets",
+)
 _DEFAULTS: Final = {name: TrainingUpload.model_fields[name].get_default(call_default_factory=True) for name in _NEWER_FIELDS}
 """Left out of the fingerprint at their default: idempotency keys of an older release keep their meaning."""
 

@@ -18,7 +18,7 @@ from raylift.domain.errors import FieldError
 from raylift.domain.identifiers import DEFAULT_WORKSPACE
 from raylift.domain.job import Isolation, RayRequest
 from raylift.engines.environments.translation import translate_runtime_env
-from raylift.services.ray_api.field_names import ENV_VARS, METADATA_FIELDS, METADATA_PREFIX, TAG_PREFIX, refusal
+from raylift.services.ray_api.field_names import ENV_VARS, METADATA_FIELDS, METADATA_PREFIX, SECRETS, TAG_PREFIX, refusal
 from raylift.services.ray_api.jobs import RaySubmission
 from raylift.services.ray_api.packages import PY_MODULES, WORKING_DIR
 from serve_apps.gateway.uploads.wire_upload import upload_request
@@ -99,6 +99,8 @@ def _of_metadata(metadata: Mapping[str, str]) -> tuple[dict[str, Any], list[Fiel
             fields["tags"][key.removeprefix(TAG_PREFIX)] = value
         elif not key.startswith(METADATA_PREFIX):
             continue
+        elif name == SECRETS:
+            fields[name] = [part.strip() for part in value.split(",") if part.strip()]
         elif name in METADATA_FIELDS:
             fields[name] = value
         else:

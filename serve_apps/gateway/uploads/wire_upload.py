@@ -46,6 +46,7 @@ def upload_request(
         requirements=tuple(upload.requirements),
         torch_backend=upload.torch_backend,
         environment=upload.environment,
+        secrets=tuple(upload.secrets),
         args=tuple(upload.args),
         timeout_seconds=upload.timeout_seconds,
         resources=Resources(asked.cpus, parse_bytes(asked.memory), asked.gpus),

@@ -80,6 +80,7 @@ def job_view(details: JobDetails, now: datetime) -> JobView:
         environment_note=details.build.note if details.build else None,
         environment_progress=download_progress(details.build.downloads) if details.build else None,
         environment=dict.fromkeys(spec.environment, MASK),
+        secrets=list(spec.secrets),
         args=list(spec.args),
         params=dict(spec.params),
         resources=ResourceView(cpus=asked.cpus, memory=asked.memory_bytes, gpus=asked.gpus),

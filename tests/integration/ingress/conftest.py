@@ -27,7 +27,9 @@ from raylift.ingress.guard import Guard
 from raylift.ingress.haproxy import haproxy_binary
 from raylift.ingress.haproxy_config import defaults_rules, frontend_rules
 from raylift.ingress.keys import KeyMaps
+from raylift.ingress.limits import limit_tables
 from raylift.ingress.route_map import IngressMap, names_file
+from raylift.ingress.tls import listener, write_pem
 
 BUFFER_BYTES = 64 * 1024
 TOKEN = "0123456789abcdef"
@@ -51,7 +53,7 @@ defaults
     option redispatch 1
     retry-on conn-failure empty-response
 {defaults}frontend http_frontend
-    bind 127.0.0.1:{port}
+    bind 127.0.0.1:{port} {listener}
 {rules}    acl is_version path_beg {route}/
     acl is_version path {route}
     use_backend version if is_version
@@ -65,7 +67,7 @@ backend gateway
     http-reuse always
     server one 127.0.0.1:{gateway}
 backend nobody
-{more}"""
+{sections}"""
 
 
 _UPGRADED = (
@@ -102,6 +104,7 @@ class _Says(BaseHTTPRequestHandler):
             "method": self.command,
             "headers": {name.lower(): value for name, value in self.headers.items()},
             "body": body.decode("latin-1"),
+            "predictions": [0.5],
         }
         text = b"Request dropped due to backpressure" if status != 200 else json.dumps(told).encode()
         self.send_response(status)
@@ -185,14 +188,18 @@ def ingress() -> Iterator[Ingress]:
 
 
 @contextmanager
-def running_ingress(guard: Guard, *, asks_for_keys: bool = False) -> Iterator[Ingress]:
-    """Run HAProxy. With ``asks_for_keys``, MLflow and Ray are the server of the gateway."""
+def running_ingress(guard: Guard, *, pem: str | None = None, asks_for_keys: bool = False, **rules: Any) -> Iterator[Ingress]:
+    """Run HAProxy with our rules, and with TLS where there is a certificate.
+
+    With ``asks_for_keys``, MLflow and Ray are the server of the gateway.
+    """
     servers = Server("replica"), Server("gateway")
     for server in servers:
         threading.Thread(target=server.serve_forever, daemon=True).start()
     with tempfile.TemporaryDirectory(prefix="rl-", dir="/tmp") as name:
         directory = Path(name)
-        running = _ingress(directory, *servers, guard, asks_for_keys=asks_for_keys)
+        keys = KeyMaps(directory) if asks_for_keys else None
+        running = _ingress(directory, *servers, guard, pem, {"keys": keys, **rules})
         try:
             yield running
         finally:
@@ -210,10 +217,13 @@ def http(ingress: Ingress) -> Iterator[httpx.Client]:
         yield client
 
 
-def _ingress(directory: Path, replica: Server, gateway: Server, guard: Guard, *, asks_for_keys: bool) -> Ingress:
-    keys = KeyMaps(directory) if asks_for_keys else None
-    if keys:
-        keys.put((), {}, datetime.now(UTC))
+def _ingress(
+    directory: Path, replica: Server, gateway: Server, guard: Guard, pem: str | None, rules: dict[str, Any]
+) -> Ingress:
+    pages = ""
+    if rules["keys"]:
+        rules["keys"].put((), {}, datetime.now(UTC))
+        pages = EnginePages(gateway.server_port, "the-credential", gateway.server_port, "the-token").backends()
     names, config = names_file(directory), directory / "c.cfg"
     (directory / "node").mkdir()
     IngressMap(directory).put(NAMES)
@@ -225,10 +235,9 @@ def _ingress(directory: Path, replica: Server, gateway: Server, guard: Guard, *,
             directory=directory,
             buffer=BUFFER_BYTES,
             defaults=defaults_rules(),
-            rules=frontend_rules(names, token=TOKEN, buffer_bytes=BUFFER_BYTES, guard=guard, keys=keys),
-            more=EnginePages(gateway.server_port, "the-credential", gateway.server_port, "the-token").backends()
-            if keys
-            else "",
+            sections=limit_tables() + pages,
+            rules=frontend_rules(names, token=TOKEN, buffer_bytes=BUFFER_BYTES, guard=guard, **rules),
+            listener=listener(write_pem(directory, pem)) if pem else "",
             port=port,
             route=ROUTE,
             replica=replica.server_port,

@@ -229,8 +229,12 @@ async def test_uploads_and_reruns_need_the_right_to_the_cluster(keyed: KeyedPlat
     of_a_submitter = (await upload(keyed, "submitter"))["job_id"]
     rerun = "/mlops/training/jobs/{}/rerun"
     assert (await keyed.send("submitter", "POST", rerun.format(of_a_deployer))).status_code == 403
-    assert (await keyed.send("submitter", "POST", rerun.format(of_a_deployer), json={"isolation": "sandbox"})).status_code == 202
-    assert (await keyed.send("submitter", "POST", rerun.format(of_a_submitter), json={"isolation": "cluster"})).status_code == 403
+    assert (
+        await keyed.send("submitter", "POST", rerun.format(of_a_deployer), json={"isolation": "sandbox"})
+    ).status_code == 202
+    assert (
+        await keyed.send("submitter", "POST", rerun.format(of_a_submitter), json={"isolation": "cluster"})
+    ).status_code == 403
 
 
 async def test_websocket_of_a_log_asks_for_a_key(keyed: KeyedPlatform) -> None:

@@ -63,7 +63,7 @@ def test_requested_block_must_be_free() -> None:
 
 
 def test_each_port_has_one_use() -> None:
-    ports = PlatformPorts(gateway=20015, ray_dashboard=20016, mlflow=20017, block=20000)
-    used = [*ports.internal.values(), *ports.replicas, *ports.replicas_grpc, *ports.workers, 20015, 20016, 20017, 20000]
+    ports = PlatformPorts(gateway=20016, ray_dashboard=20017, mlflow=20018, block=20000)
+    used = [*ports.internal.values(), *ports.replicas, *ports.replicas_grpc, *ports.workers, 20016, 20017, 20018, 20000]
     assert len(used) == len(set(used))
     assert max(used) < 20000 + BLOCK_SIZE

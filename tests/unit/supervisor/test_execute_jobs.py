@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import ModuleType
@@ -106,6 +108,39 @@ def test_job_fails_after_ten_failures_of_a_step(world: World) -> None:
     assert "a defect" in (ended.message or "")
     # In case Ray took it.
     assert AttemptDirectory(world.settings.attempts_dir, "job_A-a1").stop_requested_at() is not None
+
+
+@pytest.mark.parametrize("world", [RuntimeError("Ray was asked")], indirect=True)
+def test_attempt_has_the_values_of_secrets_until_its_end(world: World) -> None:
+    world.store.secrets.put("default", "AWS", {"KEY": "hunter2", "BOTH": "of the secret"}, by="ada", now=NOW)
+    spec = replace(world.job().spec, secrets=("AWS",), environment={"BOTH": "of the job", "PLAIN": "1"})
+    world.store.jobs.add(spec, b"pass", job_id="job_B", now=NOW)
+    job = world.store.jobs.get("job_B")
+    job = world.store.jobs.move(world.lease, job, JobState.STARTING, now=NOW, submission_id="job_B-a1")
+    with pytest.raises(RuntimeError, match="Ray was asked"):
+        world.executor.execute(world.lease, job, Submit())
+    file = world.settings.attempts_dir / "job_B-a1" / "attempt.json"
+    record = json.loads(file.read_text())
+    assert record["environment"] == {"KEY": "hunter2", "BOTH": "of the job", "PLAIN": "1"}
+    assert record["masked"] == ["KEY"]
+    assert file.stat().st_mode & 0o777 == 0o600
+    world.executor._close(job)
+    assert json.loads(file.read_text())["environment"] == {}
+
+
+@pytest.mark.parametrize("world", [RuntimeError("Ray was asked")], indirect=True)
+def test_job_fails_where_its_secret_was_deleted(world: World) -> None:
+    spec = replace(world.job().spec, secrets=("GONE",))
+    world.store.jobs.add(spec, b"pass", job_id="job_B", now=NOW)
+    job = world.store.jobs.get("job_B")
+    job = world.store.jobs.move(world.lease, job, JobState.STARTING, now=NOW, submission_id="job_B-a1")
+    world.executor.execute(world.lease, job, Submit())
+    ended = world.store.jobs.get("job_B")
+    assert (ended.state, ended.reason, ended.message) == (
+        JobState.FAILED,
+        Reason.SUBMISSION_ERROR,
+        "There is no secret GONE.",
+    )
 
 
 @pytest.mark.parametrize("world", [EngineUnavailable("MLflow is away")], indirect=True)

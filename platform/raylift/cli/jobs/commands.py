@@ -119,6 +119,9 @@ def rerun(
         list[str] | None,
         typer.Option("--env", help="Environment variable to set; the others stay; may be repeated.", metavar="K=V"),
     ] = None,
+    secret: Annotated[
+        list[str] | None, typer.Option("--secret", help="Secret; replaces all earlier ones; may be repeated.", metavar="NAME")
+    ] = None,
     param: ParamOption = None,
     cpus: Annotated[float | None, typer.Option(help="Logical CPUs, fractions allowed.")] = None,
     memory: Annotated[str | None, typer.Option(help="Memory limit, e.g. 512MiB.")] = None,
@@ -137,6 +140,7 @@ def rerun(
     job = session.client.jobs.get(job_id).rerun(
         args=arg,
         env=assignments(env, "--env"),
+        secrets=secret,
         params=assignments(param, "--param"),
         cpus=cpus,
         memory=memory,
@@ -210,6 +214,7 @@ def _facts(job: JobView) -> list[tuple[str, object]]:
         ("environment progress", downloaded(job.environment_progress) if job.environment_progress else None),
         ("parameters", pairs({**job.params, **(job.sweep_parameters or {})})),
         ("environment", ", ".join(name for name in job.environment if name not in job.params)),
+        ("secrets", ", ".join(job.secrets)),
         ("asked for", f"{job.resources.cpus:g} CPU, {format_bytes(job.resources.memory)}, {job.resources.gpus:g} GPU"),
         ("used", f"{usage.cpu_seconds:.1f} CPU s, {format_bytes(usage.peak_memory_bytes)} at most" if usage else None),
         ("time limit", f"{job.timeout_seconds} s"),

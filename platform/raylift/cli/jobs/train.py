@@ -27,6 +27,7 @@ from raylift.cli.options import (
     ParamOption,
     RequirementsFileOption,
     RequirementsOption,
+    SecretOption,
     TorchBackendOption,
     all_requirements,
     assignments,
@@ -63,6 +64,7 @@ def train(
     env: Annotated[
         list[str] | None, typer.Option("--env", help="Environment variable of the script; may be repeated.", metavar="K=V")
     ] = None,
+    secret: SecretOption = None,
     arg: Annotated[
         list[str] | None, typer.Option("--arg", help="Argument of the script; may be repeated.", metavar="TEXT")
     ] = None,
@@ -125,6 +127,7 @@ def train(
             requirements=all_requirements(requirements, requirements_file),
             torch_backend=torch_backend,
             env=assignments(env, "--env"),
+            secrets=secret or [],
             args=arg or [],
             cpus=cpus,
             memory=memory,

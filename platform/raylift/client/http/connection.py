@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import ssl
 import time
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from os import PathLike
 from typing import Any, Final, TypeVar
 
 import httpx
@@ -65,6 +67,16 @@ class Form:
     """(file name, content, media type) by name of the part."""
 
 
+def _trusting(ca: str | PathLike[str] | None) -> ssl.SSLContext | bool:
+    """Return the authorities that certificates may be of: those of the file, else of SSL_CERT_FILE or the machine."""
+    if ca is None:
+        return True
+    try:
+        return ssl.create_default_context(cafile=ca)
+    except OSError as error:
+        raise ValueError(f"{ca} is no file of certificates in PEM: {error.strerror or error}") from error
+
+
 class Connection:
     """Kept-alive connections to one platform. Thread-safe."""
 
@@ -77,6 +89,7 @@ class Connection:
         timeout: float,
         transport: httpx.BaseTransport | None,
         clock: Clock,
+        ca: str | PathLike[str] | None = None,
     ) -> None:
         url = httpx.URL(base_url.rstrip("/"))
         if url.scheme not in {"http", "https"} or not url.host:
@@ -92,6 +105,7 @@ class Connection:
                 **({OWNER_HEADER: owner} if owner else {}),
             },
             transport=transport,
+            verify=_trusting(ca),
             # A proxy of the environment cannot reach this machine's loopback.
             trust_env=url.host not in {"127.0.0.1", "localhost", "::1"},
         )

@@ -200,6 +200,7 @@ class Job:
         *,
         args: Iterable[str] | None = None,
         env: Mapping[str, str] | None = None,
+        secrets: Iterable[str] | None = None,
         params: Mapping[str, str | float] | None = None,
         cpus: float | None = None,
         memory: int | str | None = None,
@@ -216,6 +217,7 @@ class Job:
         Args:
             args: Replaces all arguments.
             env: Environment variables to set; the others stay.
+            secrets: Replaces all secrets.
             params: Parameters to set; the others stay.
             cpus: Logical CPUs.
             memory: Bytes, or a string such as "4GiB".
@@ -230,6 +232,7 @@ class Job:
         body: dict[str, Any] = {
             "args": None if args is None else [str(arg) for arg in args],
             "environment": {name: str(value) for name, value in (env or {}).items()},
+            "secrets": None if secrets is None else list(secrets),
             "params": dict(params or {}),
             "resources": {name: value for name, value in resources.items() if value is not None},
             "deploy": deploy,

@@ -21,6 +21,7 @@ class TrainOptions(TypedDict, total=False):
     requirements: Iterable[str] | str | PathLike[str]
     torch_backend: str | None
     env: Mapping[str, str] | None
+    secrets: Iterable[str]
     args: Iterable[str]
     cpus: float
     memory: int | str

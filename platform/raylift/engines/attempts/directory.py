@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_RECORD_LIMIT: Final = 2**20
+_RECORD_LIMIT: Final = 2**23
 """Bytes of a JSON file here: attempt.json has the user's environment variables and arguments."""
 
 
@@ -59,6 +59,7 @@ class AttemptDirectory:
         in_overlay: bool = False,
         platform: PlatformSettings | None = None,
         variables: Mapping[str, str] | None = None,
+        secrets: Mapping[str, str] | None = None,
     ) -> None:
         """Write the wrapper's instructions and the script. Safe to repeat until the attempt has started.
 
@@ -72,6 +73,7 @@ class AttemptDirectory:
             in_overlay: the node has the job's overlay. The wrapper refuses to run the script elsewhere.
             platform: Folders and ports that a sandboxed script cannot reach. None: there is no sandbox.
             variables: Environment variables of the platform for the script. They win over the user's.
+            secrets: Variables of the job's secrets. The wrapper masks their values in the output.
         """
         source = self.path / SOURCE_FOLDER
         source.mkdir(parents=True, exist_ok=True)
@@ -83,7 +85,7 @@ class AttemptDirectory:
         draft.replace(source / job.spec.script_name)
         if project is not None:
             self._unpack(project)
-        record = _attempt_record(job, self.path.name, mlflow_url, settings)
+        record = _attempt_record(job, self.path.name, mlflow_url, settings, secrets or {})
         record["python_path"] = [str(self.path / WORK_FOLDER / folder) for folder in job.spec.python_path]
         record["tags"] |= dict(run_tags or {})
         record["in_overlay"] = in_overlay
@@ -93,6 +95,20 @@ class AttemptDirectory:
         if project is not None and job.spec.entrypoint is not None:
             record["script_path"] = str(self.path / WORK_FOLDER / job.spec.entrypoint)
         self._write_record(record)
+
+    def remove_variables(self) -> bool:
+        """Remove environment variables from the wrapper's instructions, where the wrapper has not done so. Safe to repeat."""
+        try:
+            content = read_plain(self.path / ATTEMPT_FILE, _RECORD_LIMIT)
+            record: Any = json.loads(content) if content is not None else None
+            if not isinstance(record, dict) or not record.get("environment"):
+                return False
+            self._write_record(cast("AttemptRecord", {**record, "environment": {}}))
+        except (ValueError, OSError, RecursionError) as error:
+            # The script has damaged the file or the directory.
+            log.warning("%s: its variables cannot be removed: %s", self.path, error)
+            return False
+        return True
 
     def request_stop(self, cause: str = "") -> None:
         """Ask the wrapper to end the script, or not to start it.
@@ -178,7 +194,8 @@ class AttemptDirectory:
 
     def _write_record(self, record: AttemptRecord) -> None:
         draft = self.path / f".{ATTEMPT_FILE}"
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+        draft.unlink(missing_ok=True)  # The script may have put a link there.
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
             json.dump(record, file)
         draft.replace(self.path / ATTEMPT_FILE)
 
@@ -239,7 +256,9 @@ def _sandbox_record(spec: JobSpec, platform: PlatformSettings) -> AttemptRecord:
     )
 
 
-def _attempt_record(job: Job, submission_id: str, mlflow_url: str, settings: JobSettings) -> AttemptRecord:
+def _attempt_record(
+    job: Job, submission_id: str, mlflow_url: str, settings: JobSettings, secrets: Mapping[str, str]
+) -> AttemptRecord:
     spec = job.spec
     return {
         "job_id": job.job_id,
@@ -249,7 +268,8 @@ def _attempt_record(job: Job, submission_id: str, mlflow_url: str, settings: Job
         "script_sha256": spec.script_sha256,
         "command": spec.command,
         "args": list(spec.args),
-        "environment": dict(spec.environment),
+        "environment": {**secrets, **spec.environment},
+        "masked": [name for name in secrets if name not in spec.environment],
         "experiment_name": spec.experiment_name,
         "model_name": spec.model_name,
         "mlflow_url": mlflow_url,

@@ -16,7 +16,7 @@ from ray.serve.exceptions import RayServeException
 from ray.serve.schema import ApplicationStatusOverview, DeploymentStatusOverview
 
 from raylift.api.paths import version_route
-from raylift.domain.errors import EngineUnavailable
+from raylift.domain.errors import EngineUnavailable, SecretUnreadable
 from raylift.domain.identifiers import application_name, version_of_application
 from raylift.domain.models.deployment import READ_AT_START, ApplicationSnapshot, ApplicationState, Deployment
 from raylift.domain.models.files import NOT_AS_REGISTERED
@@ -75,6 +75,8 @@ class RayServe:
                 serve.run_many([target], wait_for_ingress_deployment_creation=False, wait_for_applications_running=False)
             except (RayServeException, ValueError) as error:
                 refused[deployment.model_name, deployment.version] = f"Ray Serve refused the deployment: {error}"
+            except SecretUnreadable as error:
+                refused[deployment.model_name, deployment.version] = f"Its variables cannot be read: {error}"
             except (RayError, TimeoutError, ConnectionError) as error:
                 raise EngineUnavailable(f"Ray Serve does not answer: {error}") from error
         return refused

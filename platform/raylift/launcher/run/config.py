@@ -108,12 +108,20 @@ def load_config(user_file: Path | None = None, overrides: Mapping[str, Any] | No
     if overrides:
         values = _merged(values, overrides)
     try:
-        return LocalConfig.model_validate(values)
+        return _with_absolute_paths(LocalConfig.model_validate(values))
     except ValidationError as error:
         lines = [f"  {'.'.join(map(str, fault['loc']))}: {_reason(fault['type'], fault['msg'])}" for fault in error.errors()]
         raise LauncherError(
             f"{source} is invalid:\n" + "\n".join(lines), hint="cluster_configs/local.yaml documents every key."
         ) from error
+
+
+def _with_absolute_paths(config: LocalConfig) -> LocalConfig:
+    """Resolve files of the configuration, which other processes read from other directories."""
+    tls = config.gateway.tls
+    paths = {name: path.expanduser().absolute() for name, path in (("cert", tls.cert), ("key", tls.key)) if path is not None}
+    gateway = config.gateway.model_copy(update={"tls": tls.model_copy(update=paths)})
+    return config.model_copy(update={"gateway": gateway})
 
 
 def usable_cores() -> int:

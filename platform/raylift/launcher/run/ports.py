@@ -53,6 +53,7 @@ class PlatformPorts:
             "haproxy_stats",
             "fallback_http",
             "fallback_grpc",
+            "ingress",
         )
         return {name: self.block + 1 + position for position, name in enumerate(names)}
 
@@ -84,7 +85,7 @@ def choose_ports(wanted: Ports, host: str) -> Generator[PlatformPorts]:
     """
     require_free(wanted, host)
     with _reserved_block(wanted.internal) as block:
-        spare = iter(range(block + 15, block + 20))
+        spare = iter(range(block + 16, block + 20))
         yield PlatformPorts(
             gateway=wanted.gateway or next(spare),
             ray_dashboard=wanted.ray_dashboard or next(spare),

@@ -40,6 +40,8 @@ class RunRecord(BaseModel):
     """Directory of Ray's and HAProxy's sockets and logs. `raylift down` removes it."""
     stop_grace_seconds: float = 10.0
     """Time for scripts of running jobs to save when the platform stops."""
+    tls_name: str | None = None
+    """Host name of the API's certificate. None: no TLS."""
     config_file: Path | None = None
     """The user's configuration file, if any."""
     pids: dict[str, int] = {}
@@ -56,7 +58,7 @@ class RunRecord(BaseModel):
     @property
     def local_host(self) -> str:
         """Host at which this machine reaches the API."""
-        return "127.0.0.1" if self.host == "0.0.0.0" else self.host  # noqa: S104 - compared, not bound
+        return local_host(self.host)
 
     @property
     def listens_on(self) -> str | None:
@@ -68,7 +70,15 @@ class RunRecord(BaseModel):
         )
 
     @property
+    def url(self) -> str:
+        """URL of the API for clients."""
+        return f"https://{self.tls_name}:{self.ports['gateway']}" if self.tls_name else self.gateway_url
+
+    @property
     def gateway_url(self) -> str:
+        """URL of the API for the platform's own processes, without TLS."""
+        if self.tls_name:
+            return f"http://127.0.0.1:{self.platform_ports.internal['ingress']}"
         return f"http://{self.local_host}:{self.ports['gateway']}"
 
     @property
@@ -96,12 +106,17 @@ class RunRecord(BaseModel):
     def urls(self) -> dict[str, str]:
         is_local = self.auth is AuthMode.LOCAL
         return {
-            "api": self.gateway_url,
-            "docs": f"{self.gateway_url}/docs",
-            "ray_dashboard": self.ray_dashboard_url if is_local else f"{self.gateway_url}{RAY}/",
-            "mlflow": self.mlflow_url if is_local else f"{self.gateway_url}{MLFLOW}/",
-            **({"grpc": f"{self.local_host}:{self.ports['grpc']}"} if "grpc" in self.ports else {}),
+            "api": self.url,
+            "docs": f"{self.url}/docs",
+            "ray_dashboard": self.ray_dashboard_url if is_local else f"{self.url}{RAY}/",
+            "mlflow": self.mlflow_url if is_local else f"{self.url}{MLFLOW}/",
+            **({"grpc": f"{self.tls_name or self.local_host}:{self.ports['grpc']}"} if "grpc" in self.ports else {}),
         }
+
+
+def local_host(host: str) -> str:
+    """Return the address at which this machine reaches a server that listens on ``host``."""
+    return "127.0.0.1" if host == "0.0.0.0" else host  # noqa: S104 - compared, not bound
 
 
 class IncompleteRecord(LauncherError):

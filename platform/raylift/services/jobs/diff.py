@@ -22,6 +22,7 @@ _SETTINGS: Final = (
     "python_path",
     "experiment_name",
     "model_name",
+    "secrets",
     "requirements_source",
     "torch_backend",
     "timeout_seconds",

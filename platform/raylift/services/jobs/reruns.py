@@ -19,6 +19,7 @@ class RerunChanges:
     args: Sequence[str] | None = None
     environment: Mapping[str, str] = field(default_factory=dict[str, str])
     """Variables to set; the others stay."""
+    secrets: Sequence[str] | None = None
     params: Mapping[str, str] = field(default_factory=dict[str, str])
     """Parameters to set; the others stay."""
     cpus: float | None = None
@@ -46,6 +47,7 @@ def rerun_spec(first: Job, changes: RerunChanges, owner: str | None = None) -> J
         ray=None if spec.ray is None else replace(spec.ray, submission_id=None),
         args=spec.args if changes.args is None else tuple(changes.args),
         environment={**spec.environment, **changes.environment, **changes.params},
+        secrets=spec.secrets if changes.secrets is None else tuple(changes.secrets),
         params={**spec.params, **changes.params},
         resources=Resources(
             asked.cpus if changes.cpus is None else changes.cpus,

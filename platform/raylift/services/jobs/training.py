@@ -17,6 +17,7 @@ from raylift.services.jobs.logs import JobLogs, LogFile, removal_note
 from raylift.services.jobs.reruns import RerunChanges, check_rerun, rerun_spec
 from raylift.services.jobs.wait_reasons import WaitReasons
 from raylift.services.ports import Clock, utc_now
+from raylift.services.secrets import SecretService
 from raylift.services.uploads.checks import CheckedUpload
 from raylift.services.uploads.resources import check_quota
 from raylift.settings import GatewaySettings, JobSettings
@@ -58,6 +59,7 @@ class TrainingService:
         *,
         jobs: JobSettings,
         capacity: Capacity,
+        secrets: SecretService,
         reasons: WaitReasons,
         clock: Clock = utc_now,
     ) -> None:
@@ -67,6 +69,7 @@ class TrainingService:
         self._quotas = jobs.quotas
         self._min_memory_bytes = jobs.min_memory_bytes
         self._capacity = capacity
+        self._secrets = secrets
         self._reasons = reasons
         self._clock = clock
 
@@ -144,6 +147,7 @@ class TrainingService:
         first, changes = self._store.jobs.get(job_id), changes or RerunChanges()
         spec = rerun_spec(first, changes, owner)
         errors = list(check_rerun(first.spec, changes, spec, self._capacity, self._min_memory_bytes))
+        errors += self._secrets.check(spec.workspace, spec.secrets)
         errors += check_quota(spec.owner, spec.resources, self._quotas)
         if errors:
             raise InvalidRequest.of(*errors)

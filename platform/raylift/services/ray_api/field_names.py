@@ -10,6 +10,8 @@ from raylift.services.ray_api.packages import WORKING_DIR
 
 METADATA_PREFIX: Final = "raylift."
 TAG_PREFIX: Final = "raylift.tag."
+SECRETS: Final = "secrets"
+"""Names of secrets, separated by commas."""
 METADATA_FIELDS: Final = (
     "experiment_name",
     "model_name",
@@ -22,6 +24,7 @@ METADATA_FIELDS: Final = (
     "torch_backend",
     "isolation",
     "network",
+    SECRETS,
 )
 """Fields of an upload that metadata keys set, each as ``raylift.<field>``."""
 ENV_VARS: Final = "env_vars"

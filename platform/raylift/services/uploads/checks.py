@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -47,10 +47,17 @@ class CheckedUpload:
 class UploadChecks:
     """Validates content; the types of the fields are right already. Nothing of the script is executed."""
 
-    def __init__(self, settings: JobSettings, capacity: Capacity, http_hosts: Collection[str] = ()) -> None:
+    def __init__(
+        self,
+        settings: JobSettings,
+        capacity: Capacity,
+        check_secrets: Callable[[str, Sequence[str]], Iterable[FieldError]],
+        http_hosts: Collection[str] = (),
+    ) -> None:
         self._settings = settings
         self._http_hosts = http_hosts
         self._capacity = capacity
+        self._check_secrets = check_secrets
 
     def check(self, request: UploadRequest) -> CheckedUpload:
         """Return the job that the request asks for.
@@ -93,6 +100,7 @@ class UploadChecks:
         yield from check_params(request.params, request.environment, request.sweep.parameters if request.sweep else ())
         yield from check_arguments(request.args)
         yield from check_total(request.args, {**request.environment, **request.params})
+        yield from self._check_secrets(request.workspace, request.secrets)
         yield from self._timeout(request.timeout_seconds)
         yield from check_memory(request.resources.memory_bytes, self._settings.min_memory_bytes)
         yield from check_fit(request.resources, self._capacity)
@@ -131,6 +139,7 @@ def _spec(
         requirements=sourced.requirements,
         torch_backend=request.torch_backend,
         environment={**request.environment, **request.params},
+        secrets=request.secrets,
         args=request.args,
         timeout_seconds=request.timeout_seconds,
         resources=request.resources,

@@ -44,6 +44,8 @@ class UploadRequest:
     torch_backend: str | None = None
     environment: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
     """Environment variables of the script. Values may be secrets."""
+    secrets: tuple[str, ...] = ()
+    """Names of secrets whose variables the script gets."""
     args: tuple[str, ...] = ()
     timeout_seconds: int = 600
     resources: Resources = field(default_factory=Resources)

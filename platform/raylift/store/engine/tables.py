@@ -24,6 +24,7 @@ from raylift.domain.models.feedback import Truth
 from raylift.domain.sweep import SweepSpec, SweepState
 from raylift.domain.traffic import TrafficAction, TrafficTable
 from raylift.store.engine.columns import CleanText, JsonOf, Key, UtcDateTime
+from raylift.store.engine.sealed import SealedJsonOf, SealedVariablesColumn
 
 
 def _finite_or_name(value: float) -> float | str:
@@ -62,11 +63,11 @@ class Base(DeclarativeBase):
         TrafficAction: _names(TrafficAction),
         Role: _names(Role),
         Outcome: _names(Outcome),
-        JobSpec: JsonOf(JobSpec),
+        JobSpec: SealedJsonOf(JobSpec),
         SweepState: _names(SweepState),
         SweepSpec: JsonOf(SweepSpec),
         Usage: JsonOf(Usage),
-        DeploymentConfig: JsonOf(DeploymentConfig),
+        DeploymentConfig: SealedJsonOf(DeploymentConfig),
         TrafficTable: JsonOf(TrafficTable),
         Mapping[str, float]: JsonOf(dict[str, Number]),
         dict[str, str]: JsonOf(dict[str, str]),
@@ -360,6 +361,19 @@ class FeedbackRow(Base):
     received_at: Mapped[datetime] = mapped_column(index=True)
 
     __table_args__ = (Index(None, "model_name", "version", "received_at", "request_id"),)
+
+
+class SecretRow(Base):
+    """A secret. ``variables`` has its names in clear text and its values encrypted."""
+
+    __tablename__ = "secrets"
+
+    workspace: Mapped[str] = mapped_column(Key, primary_key=True)
+    name: Mapped[str] = mapped_column(Key, primary_key=True)
+    variables: Mapped[Mapping[str, str]] = mapped_column(SealedVariablesColumn(), nullable=False)
+    created_at: Mapped[datetime]
+    updated_at: Mapped[datetime]
+    updated_by: Mapped[str]
 
 
 class LeaseRow(Base):

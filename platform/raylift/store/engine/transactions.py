@@ -14,13 +14,15 @@ from typing import Any, Final, TypeVar, cast
 from filelock import FileLock
 from sqlalchemy import URL, Connection, Engine, NullPool, Table, create_engine, event, func, make_url, select
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import InterfaceError, OperationalError, StatementError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
-from raylift.domain.errors import EngineUnavailable
+from raylift.domain.errors import EngineUnavailable, PlatformError
 from raylift.store.engine import trail
 from raylift.store.engine.group_commit import GroupCommit
+from raylift.store.engine.key_ring import KEY_FILE, KeyRing
+from raylift.store.engine.sealed import use_keys
 from raylift.store.engine.tables import Base
 
 T = TypeVar("T")
@@ -38,12 +40,14 @@ _MIGRATION_LOCK: Final = 0x7261796C696674
 class Database:
     """One database and its connections. No network calls inside a transaction."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, keys: KeyRing | None = None) -> None:
         self.url = _driver_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         if self.is_sqlite:
             _prepare_file(_file_of(self.url))
+        self.keys = _keys_beside(self.url) if keys is None else keys
         self._engine = _sqlite_engine(self.url) if self.is_sqlite else _postgresql_engine(self.url)
+        use_keys(self._engine, self.keys)
         self._writing_engine = self._engine.execution_options(raylift_writes=True)
         # A second SQLite writer polls in its sleep. A lock is faster between the threads of one process.
         self._turn: AbstractContextManager[Any] = Lock() if self.is_sqlite else nullcontext()
@@ -85,7 +89,8 @@ class Database:
             EngineUnavailable: as ``write``.
         """
         if self.is_sqlite:
-            return self._group.run(trail.recorded(work))
+            with _named_failures():
+                return self._group.run(trail.recorded(work))
         with self.write() as session:  # PostgreSQL groups commits itself.
             return work(session)
 
@@ -104,6 +109,12 @@ class Database:
             broken = connection.exec_driver_sql("PRAGMA foreign_key_check").fetchall()
             if broken:
                 raise RuntimeError(f"the migration left rows that refer to nothing: {broken[:5]}")
+
+    def empty_log(self) -> None:
+        """Copy SQLite's write-ahead log into the database and empty it, as far as present readers allow."""
+        if self.is_sqlite:
+            with closing(self.bare_connection()) as connection:
+                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def bare_connection(self) -> Any:
         """Open a driver connection without transactions. The caller closes it.
@@ -155,6 +166,16 @@ def _named_failures() -> Generator[None]:
         yield
     except (OperationalError, InterfaceError, PoolTimeout) as error:
         raise EngineUnavailable("The database does not answer; try again.", retry_after_seconds=_RETRY_SECONDS) from error
+    except StatementError as error:
+        # SQLAlchemy wraps errors of column types, such as a missing key.
+        if isinstance(error.orig, PlatformError):
+            raise error.orig from None
+        raise
+
+
+def _keys_beside(url: URL) -> KeyRing:
+    is_sqlite = url.get_backend_name() == "sqlite"
+    return KeyRing(_file_of(url).with_name(KEY_FILE), made_on_demand=True) if is_sqlite else KeyRing(None)
 
 
 def _driver_url(text: str) -> URL:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from raylift.domain.errors import EngineUnavailable, StaleJob, StaleLease
+from raylift.domain.errors import EngineUnavailable, SecretNotFound, SecretUnreadable, StaleJob, StaleLease
 from raylift.domain.identifiers import submission_id
 from raylift.domain.job import Job, JobState, Reason
 from raylift.domain.lease import Lease
@@ -179,7 +179,7 @@ class JobExecutor:
         try:
             if not self._submitter.submit(job):
                 self._finish(lease, job, CANCELLED_BEFORE_ITS_SCRIPT)
-        except SubmissionRefused as error:
+        except (SubmissionRefused, SecretNotFound, SecretUnreadable) as error:
             self._move(lease, job, JobState.FAILED, reason=Reason.SUBMISSION_ERROR, message=error.detail)
 
     def _stop(self, lease: Lease, job: Job, reason: Reason) -> None:
@@ -264,9 +264,11 @@ class JobExecutor:
         """
         if job.submission_id is None:
             return
-        self._submitter.directory(job).request_stop()
+        directory = self._submitter.directory(job)
+        directory.request_stop()
         if lost:
             end_orphans(job.submission_id)
+        directory.remove_variables()
 
     def _move(
         self, lease: Lease, job: Job, to: JobState, *, reason: Reason | None = None, message: str | None = None, **changes: Any

@@ -36,6 +36,7 @@ class JobSubmitter:
 
         Raises:
             SubmissionRefused: Ray does not take the submission.
+            SecretNotFound, SecretUnreadable: the values of a secret or of a variable cannot be had.
             EngineUnavailable: Ray does not answer.
         """
         directory = self.directory(job)
@@ -50,6 +51,7 @@ class JobSubmitter:
             in_overlay=mechanism == OVERLAY,
             platform=self._settings,
             variables=self._mlflow_credential(job),
+            secrets=self._store.secrets.values(job.spec.workspace, job.spec.secrets).variables,
         )
         runtime_env = self._runtime_env(job, directory.path.name, mechanism)
         # The last check: the job was read before its requirements were resolved, which may take minutes.
