@@ -238,9 +238,8 @@ def _prepare_store(settings: PlatformSettings, record: RunRecord) -> list[str]:
             store.migrate()
             if store.secrets.missing_keys():
                 file = settings.encryption_key_file
-                news.append(
-                    f"Some secrets cannot be decrypted: their key is not in {file}. Restore that file, or store the secrets again."
-                )
+                lost = f"Some secrets cannot be decrypted: their key is not in {file}."
+                news.append(f"{lost} Restore that file, or store the secrets again.")
             if settings.auth is AuthMode.KEYS and settings.ingress is not None:
                 directory = settings.ingress.directory
                 if prepare_keys(store, record.state_dir, url=record.url, ingress_directory=directory):

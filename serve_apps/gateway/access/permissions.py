@@ -33,7 +33,7 @@ class Kind(Enum):
     KEY = ("key_id",)
     ENVIRONMENT = ("name",)
     PACKAGE = ("package_name",)
-    SECRET = ("name",)
+    SECRET = ("secret_name",)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

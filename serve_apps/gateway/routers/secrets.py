@@ -32,16 +32,16 @@ def secrets_router(services: Services) -> APIRouter:
         return json_response(SecretList(secrets=[_view(secret) for secret in found]))
 
     @router.get(
-        "/{name}",
+        "/{secret_name}",
         responses={200: {"model": SecretView}, **problems(404, 503)},
         dependencies=[needs(services, Action.READ, of=Kind.SECRET)],
     )
-    def get_secret(request: Request, name: str) -> Response:
+    def get_secret(request: Request, secret_name: str) -> Response:
         """Show one secret, without its values."""
-        return json_response(_view(secrets.get(principal_of(request).workspace, name)))
+        return json_response(_view(secrets.get(principal_of(request).workspace, secret_name)))
 
     @router.put(
-        "/{name}",
+        "/{secret_name}",
         responses={
             200: {"model": SecretView, "description": "It existed and has only these variables now."},
             201: {"model": SecretView, "description": "It is new."},
@@ -50,23 +50,23 @@ def secrets_router(services: Services) -> APIRouter:
         openapi_extra={"requestBody": json_body(SecretRequest), "parameters": [_OWNER]},
         dependencies=[needs(services, Action.SUBMIT, "secret.set", of=Kind.SECRET)],
     )
-    async def put_secret(request: Request, name: str) -> Response:
+    async def put_secret(request: Request, secret_name: str) -> Response:
         """Store a secret, or replace all values of an existing one. Jobs that start later get the new values."""
         asked = await read_model(request, SecretRequest, max_bytes=_MAX_BODY_BYTES)
         workspace, by = principal_of(request).workspace, owner_of(request)
-        secret, is_new = await run_in_threadpool(secrets.put, workspace, name, asked.variables_of(name), by=by)
+        secret, is_new = await run_in_threadpool(secrets.put, workspace, secret_name, asked.variables_of(secret_name), by=by)
         return json_response(_view(secret), 201 if is_new else 200)
 
     @router.delete(
-        "/{name}",
+        "/{secret_name}",
         status_code=204,
         response_class=Response,
         responses=problems(404, 503),
         dependencies=[needs(services, Action.SUBMIT, "secret.delete", of=Kind.SECRET)],
     )
-    def delete_secret(request: Request, name: str) -> Response:
+    def delete_secret(request: Request, secret_name: str) -> Response:
         """Delete a secret. A job that names it and has not started yet will fail."""
-        secrets.delete(principal_of(request).workspace, name)
+        secrets.delete(principal_of(request).workspace, secret_name)
         return Response(status_code=204)
 
     return router
