@@ -22,7 +22,7 @@ from job_entrypoints.linux.process_control import become_subreaper
 from job_entrypoints.linux.process_tree import end_at_once
 from job_entrypoints.linux.seccomp import refuse_ways_around
 from job_entrypoints.sandbox.paths import SOCKETS, devices, readable
-from job_entrypoints.sandbox.port_rules import ask_for_rules, make_rules, parse_ranges
+from job_entrypoints.sandbox.port_rules import ask_for_rules, make_rules
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def _port_rules(refused: str) -> int | None:
     if not refused or abi_version() < ABI_OF_TCP:
         return None
     given = ask_for_rules(os.environ.get(INSTANCE_VARIABLE, ""), refused)
-    return given if given is not None else make_rules(parse_ranges(refused)).descriptor
+    return given if given is not None else make_rules(refused).descriptor
 
 
 def _end(code: int) -> None:

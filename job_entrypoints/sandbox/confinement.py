@@ -14,7 +14,7 @@ from job_entrypoints.linux.privileges import become_user, drop_bounding_set, dro
 from job_entrypoints.linux.seccomp import refuse_ways_around
 from job_entrypoints.sandbox.job_user import JobUser, reserve_user
 from job_entrypoints.sandbox.paths import SOCKETS, closed_above, devices, readable
-from job_entrypoints.sandbox.port_rules import ask_for_rules, make_rules, parse_ranges
+from job_entrypoints.sandbox.port_rules import ask_for_rules, make_rules
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -122,12 +122,14 @@ class Sandbox:
     def _port_rules(self) -> int | None:
         if abi_version() < ABI_OF_TCP:
             return None
-        ports = self._attempt.refused_ports
+        ports = ";".join([self._attempt.refused_ports, *map(str, self._mlflow_ports())])
         given = ask_for_rules(os.environ.get(INSTANCE_VARIABLE, ""), ports)
-        return given if given is not None else make_rules(parse_ranges(ports)).descriptor
+        return given if given is not None else make_rules(ports).descriptor
 
     def _mlflow_ports(self) -> list[int]:
-        url = self._attempt.mlflow_url or ""
+        url = self._attempt.mlflow_url
+        if not url:
+            return []
         scheme, _, rest = url.partition("://")
         port = rest.partition("/")[0].rpartition(":")[2]
         return [int(port)] if port.isdecimal() else [443 if scheme == "https" else 80]

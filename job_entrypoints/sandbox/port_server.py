@@ -7,7 +7,7 @@ import socket
 import threading
 
 from job_entrypoints.linux.landlock import ABI_OF_TCP, Ruleset, abi_version
-from job_entrypoints.sandbox.port_rules import is_of_own_user, make_rules, parse_ranges, server_address
+from job_entrypoints.sandbox.port_rules import is_of_own_user, make_rules, server_address
 
 log = logging.getLogger(__name__)
 
@@ -51,5 +51,5 @@ def _answer(connection: socket.socket, kept: dict[str, Ruleset]) -> None:
     if rules is None:
         if len(kept) >= _MOST_SETS:
             kept.pop(next(iter(kept))).close()
-        rules = kept[ports] = make_rules(parse_ranges(ports))
+        rules = kept[ports] = make_rules(ports)
     socket.send_fds(connection, [b"r"], [rules.descriptor])
