@@ -74,6 +74,17 @@ def confine(
     return tuple(sorted(held))
 
 
+def caches_in(temp: str) -> dict[str, str]:
+    """Variables that lead libraries to a directory for temporary files, where they would write to a home, /tmp or their own."""
+    return {
+        "JAVA_TOOL_OPTIONS": f"-Djava.io.tmpdir={temp}",
+        "MPLCONFIGDIR": f"{temp}/matplotlib",
+        "NUMBA_CACHE_DIR": f"{temp}/numba",
+        "SPARK_LOCAL_DIRS": temp,
+        "TRITON_CACHE_DIR": f"{temp}/triton",
+    }
+
+
 def _close_mounts(hidden: list[str], visible: list[str], writable: list[str]) -> bool:
     # Each of them, also after one that failed.
     here = os.getcwd()

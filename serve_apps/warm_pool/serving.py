@@ -14,7 +14,7 @@ from typing import Final
 
 import uvicorn
 
-from job_entrypoints.sandbox.servers import confine
+from job_entrypoints.sandbox.servers import caches_in, confine
 from raylift.domain.models.counters import ProcessKind
 from raylift.domain.models.deployment import Batching
 from raylift.domain.models.replica import Confinement, ObserverConfig
@@ -67,6 +67,8 @@ def _confine(spec: WarmSpec, directory: str) -> None:
         Path(path).mkdir(mode=0o700, parents=True, exist_ok=True)
     # Else the gateway's directory, by which it would reach what is hidden.
     os.chdir(directory)
+    for name, value in caches_in(directory).items():
+        os.environ.setdefault(name, value)  # noqa: TID251 - the process belongs to the model
     held = confine(protected=asked.protected, read=asked.read, write=[*asked.write, directory], required=asked.required)
     _log.info("%s version %s is confined by: %s", spec.model_name, spec.version, ", ".join(held))
 

@@ -70,7 +70,7 @@ def confine_replica(context: Mapping[str, Any], arguments: list[str]) -> None:
     if CONFINEMENT not in variables:
         return
     # Imported here: only replicas wait for it.
-    from job_entrypoints.sandbox.servers import confine
+    from job_entrypoints.sandbox.servers import caches_in, confine
 
     asked: dict[str, Any] = json.loads(variables[CONFINEMENT])
     options = dict(argument.split("=", 1) for argument in arguments if argument.startswith((_TEMP_DIR, _SESSION)))
@@ -80,6 +80,8 @@ def confine_replica(context: Mapping[str, Any], arguments: list[str]) -> None:
     temp = _own_temp_directory()
     # Else the directory of Ray's session, by which it would reach what is hidden.
     os.chdir(temp)
+    for name, value in caches_in(temp).items():
+        os.environ.setdefault(name, value)
     # Of an environment that Ray has made itself, by its ``uv`` field.
     asked["read"].append((context.get("py_executable") or "").partition(" ")[0].rpartition("/bin/")[0])
     asked["write"] += [f"{rays}/{options[_SESSION[:-1]]}/logs", temp]

@@ -101,6 +101,9 @@ def test_replica_reaches_its_own_files_only(places: tuple[Path, Path], tmp_path:
     assert [got[:3] for got in found["allowed"]] == ["got"] * 4
     assert "CapEff:\t0000000000000000" in found["status"]
     assert "landlock" in found["environ"][CONFINED_BY]
+    temp = found["environ"]["TMPDIR"]
+    assert Path(temp).parent == places[1] / "t"
+    assert found["environ"]["NUMBA_CACHE_DIR"].startswith(temp)
     # Ray's core has no other way to it, since its file is out of reach.
     assert found["environ"]["RAY_AUTH_TOKEN"] == SECRET
     assert (places[0] / "raylift.db").read_text() == SECRET

@@ -234,6 +234,21 @@ def test_written_jobs_cause_no_call_to_ray_serve(bench: Bench) -> None:
     assert bench.serve.asked == asked + 2, "a replica may have died meanwhile"
 
 
+def test_files_are_recorded_before_a_version_is_deployed(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench.store.deployments.ensure("churn", "1", model_uri="models:/churn/1", config=DeploymentConfig(), now=NOW, scale_up=True)
+    recorded: list[str] = []
+    done = threading.Event()
+
+    def record(_lease: Lease, row: Any) -> None:
+        recorded.append(f"{row.model_name} {row.version}")
+        done.set()
+
+    monkeypatch.setattr(bench.deployments._executor, "record_files", record)
+    bench.deployments.reconcile(bench.lease)
+    assert done.wait(30)
+    assert recorded == ["churn 1"]
+
+
 def test_slow_ray_serve_is_asked_less_often_while_nothing_changes(bench: Bench) -> None:
     def half_a_second() -> None:
         bench.seconds += 0.5

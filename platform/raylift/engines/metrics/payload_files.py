@@ -103,10 +103,10 @@ def _all_files(root: Path) -> Iterator[Path]:
 
 
 def _remove_empty(root: Path) -> None:
-    for pattern in ("*/*/date=*", "*/*", "*"):
-        for directory in root.glob(pattern):
-            with suppress(OSError):  # not empty, or gone
-                directory.rmdir()
+    # A version's own directory stays: its processes are confined to it, and could not make it again.
+    for directory in root.glob("*/*/date=*"):
+        with suppress(OSError):  # not empty, or gone
+            directory.rmdir()
 
 
 def _schema(arrow: Any) -> Any:
