@@ -14,6 +14,7 @@ SNAPSHOT = [
     "Clock",
     "Conflict",
     "ConnectionFailed",
+    "Forbidden",
     "InvalidRequest",
     "Job",
     "JobCancelled",
@@ -27,6 +28,7 @@ SNAPSHOT = [
     "SweepFailed",
     "SweepWaitTimeout",
     "TooLarge",
+    "Unauthenticated",
     "Unavailable",
 ]
 HEAVY = "ray mlflow sqlalchemy fastapi starlette numpy pandas rich typer packaging"
