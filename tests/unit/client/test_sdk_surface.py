@@ -72,5 +72,5 @@ def test_docstring_of_errors_names_every_exception():
 
     public = [getattr(raylift, name) for name in SNAPSHOT]
     kinds = [kind for kind in public if isinstance(kind, type) and issubclass(kind, raylift.RayliftError)]
-    assert len(kinds) == 14
+    assert len(kinds) == 16
     assert all(kind.__name__ in (errors.__doc__ or "") and kind.__doc__ for kind in kinds)
