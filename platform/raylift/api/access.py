@@ -8,7 +8,6 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 
 from raylift.domain.access import Role
-from raylift.domain.audit import Outcome
 from raylift.domain.identifiers import DEFAULT_WORKSPACE
 
 
@@ -31,7 +30,7 @@ class KeyRotation(BaseModel):
 class KeyView(BaseModel):
     key_id: Annotated[str, Field(description="Visible part of the key.")]
     name: str
-    role: Role
+    role: str
     workspace: str
     models: list[str]
     created_at: datetime
@@ -54,7 +53,7 @@ class KeyList(BaseModel):
 
 class WhoAmI(BaseModel):
     name: str
-    role: Role
+    role: str
     workspace: str
     key_id: str | None
     models: list[str] | None
@@ -72,7 +71,7 @@ class AuditEntryView(BaseModel):
     action: str
     target: str | None
     request_id: str | None
-    outcome: Outcome
+    outcome: str
     detail: Annotated[str | None, Field(description="Error code of a refused or failed request.")]
 
 

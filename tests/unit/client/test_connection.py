@@ -11,10 +11,12 @@ from raylift import (
     Client,
     Conflict,
     ConnectionFailed,
+    Forbidden,
     InvalidRequest,
     NotFound,
     ServerError,
     TooLarge,
+    Unauthenticated,
     Unavailable,
 )
 
@@ -25,8 +27,8 @@ Problem = Callable[..., httpx.Response]
     ("status", "kind"),
     [
         (400, InvalidRequest),
-        (401, APIError),
-        (403, APIError),
+        (401, Unauthenticated),
+        (403, Forbidden),
         (404, NotFound),
         (409, Conflict),
         (413, TooLarge),

@@ -14,6 +14,7 @@ SNAPSHOT = [
     "Clock",
     "Conflict",
     "ConnectionFailed",
+    "Forbidden",
     "InvalidRequest",
     "Job",
     "JobCancelled",
@@ -27,6 +28,7 @@ SNAPSHOT = [
     "SweepFailed",
     "SweepWaitTimeout",
     "TooLarge",
+    "Unauthenticated",
     "Unavailable",
 ]
 HEAVY = "ray mlflow sqlalchemy fastapi starlette numpy pandas rich typer packaging"
@@ -70,5 +72,5 @@ def test_docstring_of_errors_names_every_exception():
 
     public = [getattr(raylift, name) for name in SNAPSHOT]
     kinds = [kind for kind in public if isinstance(kind, type) and issubclass(kind, raylift.RayliftError)]
-    assert len(kinds) == 14
+    assert len(kinds) == 16
     assert all(kind.__name__ in (errors.__doc__ or "") and kind.__doc__ for kind in kinds)

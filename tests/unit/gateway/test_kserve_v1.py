@@ -52,5 +52,5 @@ async def test_unreachable_registry_is_503_and_not_an_unready_model(client: http
 async def test_document_lists_the_errors(client: httpx.AsyncClient) -> None:
     paths = (await client.get("/openapi.json")).json()["paths"]
     answers = paths["/v1/models/{model}:predict"]["post"]["responses"]
-    assert sorted(answers) == ["200", "400", "404", "503"]
+    assert sorted(answers) == ["200", "400", "401", "403", "404", "503"]
     assert list(answers["400"]["content"]) == ["application/json"]
