@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import shutil
 import tempfile
 import time
@@ -31,6 +32,8 @@ OVERRIDES = {
     "jobs": {"stop_grace_seconds": 3.0},
     # Of the index that some tests start.
     "environments": {"http_hosts": ["127.0.0.1"]},
+    # The tree of these tests, even if another one is installed.
+    "environment": {"set": {"PYTHONPATH": f"{HERE.parents[1] / 'platform'}{os.pathsep}{HERE.parents[1]}"}},
     # Else a payload is seen after half a minute.
     "observability": {"payload_file_seconds": 0.5},
 }
