@@ -74,11 +74,12 @@ class Client:
         # The SDK is a root: it reads its own settings.
         env = os.environ  # noqa: TID251
         url = base_url or env.get("RAYLIFT_URL") or DEFAULT_URL
+        self._ca = ca or env.get("RAYLIFT_CA") or None
         self._connection = Connection(
             base_url=url,
             api_key=api_key or find_key(url, env),
             owner=_owner(owner or env.get("RAYLIFT_OWNER")),
-            ca=ca or env.get("RAYLIFT_CA") or None,
+            ca=self._ca,
             timeout=timeout,
             transport=transport,
             clock=clock or Clock(),
@@ -99,7 +100,7 @@ class Client:
 
     def with_key(self, api_key: str) -> Client:
         """A client of the same platform that sends another key."""
-        return Client(self.base_url, api_key)
+        return Client(self.base_url, api_key, ca=self._ca)
 
     def whoami(self) -> WhoAmI:
         """The caller as the platform knows it: name, role, workspace."""
