@@ -2,7 +2,13 @@ from __future__ import annotations
 
 import pytest
 
-from raylift.domain.requirement_files import UnreadableText, decode_requirements, http_host, line_problem, requirement_lines
+from raylift.domain.sources.requirement_files import (
+    UnreadableText,
+    decode_requirements,
+    http_host,
+    line_problem,
+    requirement_lines,
+)
 
 TEXT = "humanize==4.9.0  # größer\r\nrich\r\n"
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from raylift.domain.models.version import LoggedModel, ModelKind, TrackedRun
-from raylift.domain.script_notes import ScriptNotes
+from raylift.domain.sources.script_notes import ScriptNotes
 from raylift.supervisor.jobs.choose_model import choice, choose_model, choose_run, no_model, whose_metrics
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)

@@ -11,7 +11,7 @@ from job_entrypoints.contract import TAG_JOB_ID
 from raylift.domain.identifiers import TAG_REQUIREMENTS
 from raylift.domain.job import Job, JobState
 from raylift.domain.models.version import LoggedModel, ModelVersion, TrackedRun
-from raylift.domain.script_notes import ScriptNotes
+from raylift.domain.sources.script_notes import ScriptNotes
 from raylift.engines.mlflow_engine.client import MlflowRefused
 from raylift.supervisor.jobs.registration import (
     NoModelLogged,

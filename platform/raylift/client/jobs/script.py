@@ -11,7 +11,7 @@ from os import PathLike
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from raylift.domain.requirement_files import UnreadableText, decode_requirements, line_problem, requirement_lines
+from raylift.domain.sources.requirement_files import UnreadableText, decode_requirements, line_problem, requirement_lines
 
 _DECLARATION: Final = re.compile(rb"(?:[^\n]*\n)?[ \t\f]*#[^\n]*?coding[:=][ \t]*(?!utf-?8\b)[-\w.]", re.IGNORECASE)
 """Declaration of an encoding other than UTF-8, in one of the first two lines."""

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from job_entrypoints import contract
 from raylift.domain.job import Usage
-from raylift.domain.script_notes import ScriptNotes
+from raylift.domain.sources.script_notes import ScriptNotes
 
 _MAX_TEXT: Final = 4000
 

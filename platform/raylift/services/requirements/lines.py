@@ -9,7 +9,7 @@ from typing import Final
 from packaging.requirements import InvalidRequirement, Requirement
 
 from raylift.domain.errors import FieldError
-from raylift.domain.requirement_files import http_host, line_problem, requirement_lines
+from raylift.domain.sources.requirement_files import http_host, line_problem, requirement_lines
 
 MAX_REQUIREMENTS: Final = 1000
 

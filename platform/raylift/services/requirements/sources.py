@@ -18,7 +18,7 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 from raylift.domain.errors import FieldError
 from raylift.domain.project import ProjectFile
-from raylift.domain.requirement_files import HASHES_DROPPED, UnreadableText, decode_requirements, requirement_lines
+from raylift.domain.sources.requirement_files import HASHES_DROPPED, UnreadableText, decode_requirements, requirement_lines
 from raylift.services.requirements.lines import MAX_REQUIREMENTS, check_requirements, requirement_problem
 from raylift.services.requirements.pep723 import metadata_blocks
 

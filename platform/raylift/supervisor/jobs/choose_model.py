@@ -7,7 +7,7 @@ from typing import Final
 
 from raylift.domain.listing import listed
 from raylift.domain.models.version import LoggedModel, ModelKind, TrackedRun
-from raylift.domain.script_notes import ScriptNotes
+from raylift.domain.sources.script_notes import ScriptNotes
 
 _RANK: Final = {ModelKind.PREDICTOR: 2, ModelKind.OTHER: 1, ModelKind.BASELINE: 0}
 

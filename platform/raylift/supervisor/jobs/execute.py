@@ -11,7 +11,7 @@ from raylift.domain.errors import EngineUnavailable, SecretNotFound, SecretUnrea
 from raylift.domain.identifiers import submission_id
 from raylift.domain.job import Job, JobState, Reason
 from raylift.domain.lease import Lease
-from raylift.domain.script_notes import ScriptNotes
+from raylift.domain.sources.script_notes import ScriptNotes
 from raylift.engines.attempts.orphan_processes import end_orphans
 from raylift.engines.environments import EnvironmentBuildFailed, EnvironmentUnresolvable
 from raylift.engines.mlflow_engine.client import MlflowRefused

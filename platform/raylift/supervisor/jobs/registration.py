@@ -15,7 +15,7 @@ from raylift.domain.identifiers import TAG_ENVIRONMENT_LOCK, TAG_REQUIREMENTS, T
 from raylift.domain.job import Job
 from raylift.domain.models.deployment import DeploymentConfig
 from raylift.domain.models.version import LoggedModel, ModelVersion, TrackedRun
-from raylift.domain.script_notes import ScriptNotes
+from raylift.domain.sources.script_notes import ScriptNotes
 from raylift.engines.mlflow_engine.client import MlflowRefused
 from raylift.engines.mlflow_engine.registry import Registry
 from raylift.engines.mlflow_engine.tracking import Tracking

@@ -1,0 +1,1 @@
+"""What users upload: rules of scripts and of requirement files."""
