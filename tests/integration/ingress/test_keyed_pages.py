@@ -28,8 +28,8 @@ PREFLIGHT = {
 
 @pytest.fixture
 def client() -> Iterator[httpx.Client]:
-    rules = {"asks_for_keys": True, "origins": (APP,), "limits": Limits(requests_per_minute=4)}
-    with running_ingress(Guard(frozenset(LOOPBACK_NAMES)), **rules) as running:
+    guard, limits = Guard(frozenset(LOOPBACK_NAMES)), Limits(requests_per_minute=4)
+    with running_ingress(guard, asks_for_keys=True, origins=(APP,), limits=limits) as running:
         key = AccessKey(KEY.key_id, KEY.sha256, "ann", Role.ADMIN, "default", (), NOW, "admin")
         KeyMaps(running.directory).put([key], {}, NOW)
         with httpx.Client(base_url=running.url, timeout=30, trust_env=False) as connected:
