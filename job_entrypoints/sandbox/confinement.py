@@ -9,11 +9,11 @@ import os
 
 from job_entrypoints.contract import FULL_NETWORK, INSTANCE_VARIABLE, MLFLOW_ONLY, NO_NETWORK
 from job_entrypoints.linux.landlock import ABI_OF_SCOPES, ABI_OF_TCP, Ruleset, abi_version, restrict_self
-from job_entrypoints.linux.namespaces import hide, leave_ipc_and_mounts
+from job_entrypoints.linux.namespaces import hide, leave_ipc_and_mounts, make_read_only
 from job_entrypoints.linux.privileges import become_user, drop_bounding_set, drop_capabilities, forbid_new_privileges
 from job_entrypoints.linux.seccomp import refuse_ways_around
 from job_entrypoints.sandbox.job_user import JobUser, reserve_user
-from job_entrypoints.sandbox.paths import SOCKETS, closed_above, devices, readable
+from job_entrypoints.sandbox.paths import SHARED_MEMORY, SOCKETS, closed_above, devices, readable
 from job_entrypoints.sandbox.port_rules import ask_for_rules, make_rules
 
 TYPE_CHECKING = False
@@ -102,7 +102,7 @@ class Sandbox:
         for path in (*SOCKETS, *self._attempt.protected_paths):
             hidden.setdefault(path, [])
         done = [hide(path, except_for=_below(path, needed)) for path in hidden]
-        return all(done)
+        return make_read_only(except_for=(*self._written, SHARED_MEMORY)) and all(done)
 
     def _restrict_files_and_ports(self) -> bool:
         abi = abi_version()

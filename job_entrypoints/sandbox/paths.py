@@ -46,6 +46,7 @@ _DEVICES = (
 _GPU_PREFIX = "nvidia"
 
 
+SHARED_MEMORY = "/dev/shm"  # noqa: S108 - POSIX shared memory
 SOCKETS = (
     *("/run/postgresql", "/run/user", "/run/dbus", "/run/docker.sock", "/run/containerd", "/run/podman"),
     "/tmp/.X11-unix",  # noqa: S108
