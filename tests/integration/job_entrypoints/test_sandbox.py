@@ -106,6 +106,25 @@ print(json.dumps([writes("here"), writes(os.path.expanduser("~/there")), writes(
     assert list(outside.iterdir()) == []
 
 
+def test_slash_tmp_is_the_jobs_own(sandboxed: Callable[..., Any]) -> None:
+    result = sandboxed("", command="echo kept > /tmp/rl-attack-$$ && cat /tmp/rl-attack-$$; ls /tmp", args=[])
+    if "mount namespace" in result.progress["usage"]["isolated_by"]:
+        assert "kept" in result.output
+    assert not list(Path("/tmp").glob("rl-attack-*"))
+
+
+def test_long_temporary_directory_has_a_short_name(sandboxed: Callable[..., Any], state_dir: Path) -> None:
+    source = """
+import json, os, tempfile
+with tempfile.NamedTemporaryFile() as file:
+    print(json.dumps([len(os.environ["TMPDIR"]) < 40, os.path.samefile(os.path.dirname(file.name), os.environ["TMPDIR"])]))
+"""
+    result = sandboxed(source)
+    assert len(str(result.directory)) > 70
+    assert told(result) == [True, True]
+    assert not [path for path in Path("/tmp").glob("rl-*") if path.is_symlink() and str(state_dir) in str(path.readlink())]
+
+
 def test_script_changes_no_mode_of_files_outside(sandboxed: Callable[..., Any]) -> None:
     outside = Path(tempfile.mkdtemp(prefix="rl-decoy-"))
     try:
