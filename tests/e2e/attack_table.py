@@ -59,7 +59,7 @@ def main() -> int:
 
 def attack(only: str | None) -> dict[str, list[str]]:
     """Run the attacks on a platform of this process's user. Returns what each got, and the mechanisms that held."""
-    state_dir = Path(tempfile.mkdtemp(prefix="rl-atk-", dir="/tmp"))
+    state_dir = Path(tempfile.mkdtemp(prefix="rl-atk-", dir="/var/tmp"))
     platform = LocalPlatform.start(state_dir, overrides=OVERRIDES)
     try:
         with Client(platform.url, timeout=120) as client:
@@ -75,7 +75,7 @@ def attack(only: str | None) -> dict[str, list[str]]:
 
 def _as_nobody(only: str | None) -> dict[str, list[str]]:
     """Run them as a user without rights. Closed folders on the way to Python are opened in that process alone."""
-    home = Path(tempfile.mkdtemp(prefix="rl-nobody-", dir="/tmp"))
+    home = Path(tempfile.mkdtemp(prefix="rl-nobody-", dir="/var/tmp"))
     os.chown(home, NOBODY, NOBODY)
     report = home / "report.json"
     child = os.fork()
