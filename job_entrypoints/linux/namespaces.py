@@ -20,7 +20,20 @@ _MS_RDONLY, _MS_NOSUID, _MS_NODEV, _MS_NOEXEC, _MS_REMOUNT = 1, 2, 4, 8, 32
 _MS_BIND, _MS_REC, _MS_PRIVATE = 1 << 12, 1 << 14, 1 << 18
 _EMPTY = _MS_NOSUID | _MS_NODEV | _MS_NOEXEC
 
+_SYS_MOUNT_SETATTR = 442
+_AT_FDCWD, _AT_RECURSIVE = -100, 0x8000
+_READ_ONLY = 1
+
 _libc = ctypes.CDLL(None, use_errno=True)
+
+
+class _MountAttributes(ctypes.Structure):
+    _fields_ = (
+        ("set", ctypes.c_uint64),
+        ("clear", ctypes.c_uint64),
+        ("propagation", ctypes.c_uint64),
+        ("user_namespace", ctypes.c_uint64),
+    )
 
 
 def leave_ipc_and_mounts() -> bool:
@@ -56,7 +69,7 @@ def hide(path: str, *, except_for: Iterable[str] = ()) -> bool:
         return True
     if not is_folder:
         return _mount(b"/dev/null", path, None, _MS_BIND, None)
-    kept = [(each, os.open(each, os.O_PATH | os.O_CLOEXEC)) for each in except_for if os.path.exists(each)]
+    kept = _opened(except_for)
     try:
         if not _mount(b"tmpfs", path, b"tmpfs", _EMPTY, b"size=1m,mode=755"):
             return False
@@ -65,6 +78,51 @@ def hide(path: str, *, except_for: Iterable[str] = ()) -> bool:
         for _, descriptor in kept:
             os.close(descriptor)
     return _mount(None, path, None, _MS_REMOUNT | _MS_RDONLY | _EMPTY, b"size=1m,mode=755") and all(shown)
+
+
+def replace(path: str, folder: str, *, except_for: Iterable[str]) -> bool:
+    """Show ``folder`` in the place of the folder ``path``, for this process alone. The rest is as in ``hide``."""
+    kept = _opened(except_for)
+    try:
+        if not _mount(os.fsencode(folder), path, None, _MS_BIND, None):
+            return False
+        shown = [_show(each, descriptor) for each, descriptor in kept]
+    finally:
+        for _, descriptor in kept:
+            os.close(descriptor)
+    return all(shown)
+
+
+def _opened(paths: Iterable[str]) -> list[tuple[str, int]]:
+    return [(path, os.open(path, os.O_PATH | os.O_CLOEXEC)) for path in paths if os.path.exists(path)]
+
+
+def make_read_only(*, except_for: Iterable[str], mounts: Iterable[str] = ()) -> bool:
+    """Make every file system read-only for this process alone, but for what lies at and below the given paths.
+
+    Landlock does not keep an owner from changing modes, times and attributes of its files. A read-only mount does.
+
+    Args:
+        except_for: paths.
+        mounts: mounts of this process (``replace``) that stay writable, without the mounts below them.
+
+    Returns:
+        False if the kernel refuses (it needs Linux 5.12). ``leave_ipc_and_mounts`` comes first.
+    """
+    writable = [path for path in except_for if os.path.exists(path)]
+    bound = [_mount(os.fsencode(path), path, None, _MS_BIND | _MS_REC, None) for path in writable]
+    if not all(bound) or not _set_read_only("/", read_only=True):
+        return False
+    freed = [_set_read_only(path, read_only=False) for path in writable]
+    freed += [_set_read_only(path, read_only=False, recursive=False) for path in mounts]
+    return all(freed)
+
+
+def _set_read_only(path: str, *, read_only: bool, recursive: bool = True) -> bool:
+    wanted = _MountAttributes(set=_READ_ONLY if read_only else 0, clear=0 if read_only else _READ_ONLY)
+    target, size = ctypes.c_char_p(os.fsencode(path)), ctypes.c_size_t(ctypes.sizeof(wanted))
+    flags = ctypes.c_uint(_AT_RECURSIVE if recursive else 0)
+    return bool(_libc.syscall(_SYS_MOUNT_SETATTR, ctypes.c_int(_AT_FDCWD), target, flags, ctypes.byref(wanted), size) == 0)
 
 
 def _show(path: str, descriptor: int) -> bool:

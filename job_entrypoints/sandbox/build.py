@@ -16,12 +16,12 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspa
 
 from job_entrypoints.contract import INSTANCE_VARIABLE
 from job_entrypoints.linux.landlock import ABI_OF_SCOPES, ABI_OF_TCP, Ruleset, abi_version, restrict_self
-from job_entrypoints.linux.namespaces import hide, leave_ipc_and_mounts
+from job_entrypoints.linux.namespaces import hide, leave_ipc_and_mounts, make_read_only
 from job_entrypoints.linux.privileges import drop_bounding_set, drop_capabilities, forbid_new_privileges
 from job_entrypoints.linux.process_control import become_subreaper
 from job_entrypoints.linux.process_tree import end_at_once
 from job_entrypoints.linux.seccomp import refuse_ways_around
-from job_entrypoints.sandbox.paths import SOCKETS, devices, readable
+from job_entrypoints.sandbox.paths import SHARED_MEMORY, SOCKETS, devices, readable
 from job_entrypoints.sandbox.port_rules import ask_for_rules, make_rules
 
 TYPE_CHECKING = False
@@ -50,6 +50,7 @@ def _confine(request: dict[str, Any]) -> None:
     if leave_ipc_and_mounts():
         for path in (*SOCKETS, *request["hide"]):
             hide(path, except_for=[each for each in kept if each.startswith(path + "/")])
+        make_read_only(except_for=(*request["write"], SHARED_MEMORY))
     drop_bounding_set()
     drop_capabilities()
     forbid_new_privileges()

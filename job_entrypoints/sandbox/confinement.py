@@ -9,11 +9,11 @@ import os
 
 from job_entrypoints.contract import FULL_NETWORK, INSTANCE_VARIABLE, MLFLOW_ONLY, NO_NETWORK
 from job_entrypoints.linux.landlock import ABI_OF_SCOPES, ABI_OF_TCP, Ruleset, abi_version, restrict_self
-from job_entrypoints.linux.namespaces import hide, leave_ipc_and_mounts
+from job_entrypoints.linux.namespaces import hide, leave_ipc_and_mounts, make_read_only, replace
 from job_entrypoints.linux.privileges import become_user, drop_bounding_set, drop_capabilities, forbid_new_privileges
 from job_entrypoints.linux.seccomp import refuse_ways_around
 from job_entrypoints.sandbox.job_user import JobUser, reserve_user
-from job_entrypoints.sandbox.paths import SOCKETS, closed_above, devices, readable
+from job_entrypoints.sandbox.paths import SHARED_MEMORY, SOCKETS, TEMPORARY, closed_above, devices, readable
 from job_entrypoints.sandbox.port_rules import ask_for_rules, make_rules
 
 TYPE_CHECKING = False
@@ -61,7 +61,7 @@ class Sandbox:
         if leave_ipc_and_mounts():
             held += [IPC_NAMESPACE, *([MOUNT_NAMESPACE] if self._hide() else [])]
         drop_bounding_set()
-        if self._user is not None and not closed_above(self._needed()):
+        if self._user is not None and not closed_above(self._needed(), self._user.uid):
             become_user(self._user.uid)
             held.append(OWN_USER)
         drop_capabilities()
@@ -97,12 +97,14 @@ class Sandbox:
     def _hide(self) -> bool:
         """Hide sockets, and folders that the job's user could not pass with all but what the job needs in them."""
         needed = self._needed()
-        closed = closed_above(needed) if self._user is not None else {}
-        hidden = {path: [] for path in (*SOCKETS, *self._attempt.protected_paths)} if self._user is None else closed
-        for path in (*SOCKETS, *self._attempt.protected_paths):
-            hidden.setdefault(path, [])
+        # With a user of the job's own: also the folders that are closed to it.
+        passed = closed_above(needed, self._user.uid) if self._user is not None else {}
+        hidden = dict.fromkeys((*passed, *SOCKETS, *self._attempt.protected_paths))
         done = [hide(path, except_for=_below(path, needed)) for path in hidden]
-        return all(done)
+        # Java and many shell scripts write there without asking TMPDIR.
+        own_tmp = replace(TEMPORARY, self._attempt.temporary_directory, except_for=_below(TEMPORARY, needed))
+        closed = make_read_only(except_for=(*self._written, SHARED_MEMORY), mounts=[TEMPORARY] if own_tmp else [])
+        return closed and own_tmp and all(done)
 
     def _restrict_files_and_ports(self) -> bool:
         abi = abi_version()

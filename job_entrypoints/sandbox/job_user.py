@@ -9,11 +9,15 @@ import fcntl
 import os
 import zlib
 
+from job_entrypoints.linux.proc import read
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _TRIES = 1000
+_CHOWN, _SETGID, _SETUID = 0, 6, 7
+"""Capabilities, by number."""
 
 
 class JobUser:
@@ -41,7 +45,7 @@ def reserve_user(first: int, count: int, job: str, register: str) -> JobUser | N
         job: a name, from which the first try is computed: numbers are not used again soon.
         register: the file that the monitors of this machine share.
     """
-    if os.geteuid() != 0 or count < 1:
+    if os.geteuid() != 0 or count < 1 or not _may_change_users() or not _is_mapped(first + count - 1):
         return None
     try:
         descriptor = os.open(register, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
@@ -57,3 +61,16 @@ def reserve_user(first: int, count: int, job: str, register: str) -> JobUser | N
         return JobUser(first + place, descriptor)
     os.close(descriptor)
     return None
+
+
+def _may_change_users() -> bool:
+    """True with the capabilities that it takes. Containers may leave them out."""
+    text = read("/proc/self/status")
+    held = int(text.partition(b"\nCapEff:")[2].split(None, 1)[0], 16)
+    return all(held >> capability & 1 for capability in (_CHOWN, _SETGID, _SETUID))
+
+
+def _is_mapped(uid: int) -> bool:
+    """True if the user exists in this user namespace. A container without root outside has some 65,000."""
+    lines = [list(map(int, line.split())) for line in read("/proc/self/uid_map").splitlines()]
+    return any(begin <= uid < begin + length for begin, _, length in lines)

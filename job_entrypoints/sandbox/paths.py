@@ -46,6 +46,8 @@ _DEVICES = (
 _GPU_PREFIX = "nvidia"
 
 
+SHARED_MEMORY = "/dev/shm"  # noqa: S108 - POSIX shared memory
+TEMPORARY = "/tmp"  # noqa: S108
 SOCKETS = (
     *("/run/postgresql", "/run/user", "/run/dbus", "/run/docker.sock", "/run/containerd", "/run/podman"),
     "/tmp/.X11-unix",  # noqa: S108
@@ -82,11 +84,11 @@ def devices() -> list[str]:
     return [f"/dev/{name}" for name in {*_DEVICES, *gpus}]
 
 
-def closed_above(paths: Iterable[str]) -> dict[str, list[str]]:
-    """Map each highest folder that other users may not enter to those of ``paths`` that lie below it."""
+def closed_above(paths: Iterable[str], user: int = -1) -> dict[str, list[str]]:
+    """Map each highest folder that ``user``, with no group, may not enter to those of ``paths`` that lie below it."""
     found: dict[str, list[str]] = {}
     for path in paths:
-        folder = next((folder for folder in _parents(path) if not _is_open(folder)), None)
+        folder = next((folder for folder in _parents(path) if not _is_open(folder, user)), None)
         if folder is not None:
             found.setdefault(folder, []).append(path)
     return found
@@ -122,8 +124,9 @@ def _parents(path: str) -> list[str]:
     return parents[::-1]
 
 
-def _is_open(folder: str) -> bool:
+def _is_open(folder: str, user: int) -> bool:
     try:
-        return bool(os.stat(folder).st_mode & 0o001)
+        found = os.stat(folder)
+        return bool(found.st_mode & (0o100 if found.st_uid == user else 0o001))
     except OSError:
         return True

@@ -115,9 +115,11 @@ def _make_temporary_directory(attempt: Attempt) -> str:
 def _link(path: str, link: str) -> str:
     """Make the link. Returns it, or the path where another user has taken its name."""
     try:
-        if os.path.islink(link):
-            os.unlink(link)
-        os.symlink(path, link)
+        # The sandbox may show the directory itself in the place of /tmp: so the link is in both.
+        for place in (link, os.path.join(path, os.path.basename(link))):
+            if os.path.islink(place):
+                os.unlink(place)
+            os.symlink(path, place)
     except OSError:
         return path
     return link

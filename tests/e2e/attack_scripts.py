@@ -190,6 +190,15 @@ attempt("wrote the wrapper", lambda: os.close(os.open(T["wrapper"], os.O_RDWR)) 
 """,
     ),
     Attack(
+        "modes and times of files of the same user (decoys)",
+        """
+for path in T["decoy_files"]:
+    attempt("changed the mode", lambda: os.chmod(path, 0o600) is None)
+    attempt("changed the times", lambda: os.utime(path, (1, 1)) is None)
+    attempt("made a link", lambda: os.link(path, "linked") is None)
+""",
+    ),
+    Attack(
         "the machine: password hashes, disks, kernel settings, home",
         """
 for path in ("/etc/shadow", "/root/.bash_history", "/proc/kcore", "/dev/mem", *T["disks"]):

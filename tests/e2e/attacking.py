@@ -26,6 +26,8 @@ def targets(platform: LocalPlatform, other: Job) -> Iterator[dict[str, Any]]:
     record = platform.record
     state, session = record.state_dir, record.session_dir
     attempt = state / "attempts" / f"{other.job_id}-a1"
+    decoy_file = state / "decoy"
+    decoy_file.write_text("decoy")
     with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(900)"]) as decoy:
         try:
             yield {
@@ -37,6 +39,7 @@ def targets(platform: LocalPlatform, other: Job) -> Iterator[dict[str, Any]]:
                 "own_attempt": str(attempt),
                 "pids": [process.pid for process in platform.processes()][:12],
                 "decoys": [decoy.pid],
+                "decoy_files": [str(decoy_file)],
                 "tokens": [
                     str(path)
                     for path in (record.ray_token_file, session / "ingress-rules", state / "run.json")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -40,11 +40,11 @@ TorchBackendOption = Annotated[
 
 
 IsolationOption = Annotated[
-    str | None,
-    typer.Option(help="sandbox: its own work, its data and MLflow (default). cluster: also Ray.", metavar="sandbox|cluster"),
+    Literal["sandbox", "cluster"] | None,
+    typer.Option(help="sandbox: its own work, its data and MLflow (default). cluster: also Ray."),
 ]
 NetworkOption = Annotated[
-    str | None, typer.Option(help="Network of a sandboxed script; default: a setting.", metavar="full|mlflow-only|none")
+    Literal["full", "mlflow-only", "none"] | None, typer.Option(help="Network of a sandboxed script; default: a setting.")
 ]
 
 

@@ -18,12 +18,12 @@ from job_entrypoints.linux.landlock import ABI_OF_SCOPES, abi_version
 pytestmark = pytest.mark.skipif(abi_version() < ABI_OF_SCOPES, reason="this kernel's Landlock cannot confine all of it")
 
 TRY = """
-import json, os, socket
+import errno, json, os, socket
 def attempt(step):
     try:
         return step() or "done"
     except OSError as error:
-        return type(error).__name__
+        return "refused" if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS) else type(error).__name__
 def reads(path):
     return attempt(lambda: open(path).read())
 def connects(port):
@@ -84,7 +84,7 @@ print(json.dumps([reads(path) for path in paths]))
 """
     refused = told(sandboxed(source))
     assert len(refused) == 7
-    assert set(refused) <= {"PermissionError", "FileNotFoundError"}
+    assert set(refused) <= {"refused", "FileNotFoundError"}
 
 
 def test_script_writes_only_into_its_own_folders(sandboxed: Callable[..., Any], state_dir: Path) -> None:
@@ -102,8 +102,50 @@ print(json.dumps([writes("here"), writes(os.path.expanduser("~/there")), writes(
 """
     here, there, *refused = told(sandboxed(source))
     assert (here, there) == ("done", "done")
-    assert set(refused) <= {"PermissionError", "FileNotFoundError"}
+    assert set(refused) <= {"refused", "FileNotFoundError"}
     assert list(outside.iterdir()) == []
+
+
+def test_slash_tmp_is_the_jobs_own(sandboxed: Callable[..., Any]) -> None:
+    result = sandboxed("", command="echo kept > /tmp/rl-attack-$$ && cat /tmp/rl-attack-$$; ls /tmp", args=[])
+    if "mount namespace" in result.progress["usage"]["isolated_by"]:
+        assert "kept" in result.output
+    assert not list(Path("/tmp").glob("rl-attack-*"))
+
+
+def test_long_temporary_directory_has_a_short_name(sandboxed: Callable[..., Any], state_dir: Path) -> None:
+    source = """
+import json, os, tempfile
+with tempfile.NamedTemporaryFile() as file:
+    print(json.dumps([len(os.environ["TMPDIR"]) < 40, os.path.samefile(os.path.dirname(file.name), os.environ["TMPDIR"])]))
+"""
+    result = sandboxed(source)
+    assert len(str(result.directory)) > 70
+    assert told(result) == [True, True]
+    assert not [path for path in Path("/tmp").glob("rl-*") if path.is_symlink() and str(state_dir) in str(path.readlink())]
+
+
+def test_script_changes_no_mode_of_files_outside(sandboxed: Callable[..., Any]) -> None:
+    outside = Path(tempfile.mkdtemp(prefix="rl-decoy-"))
+    try:
+        outside.chmod(0o755)
+        (outside / "file").write_text("x")
+        source = f"""
+{TRY}
+path = {str(outside / "file")!r}
+ways = [lambda: os.chmod(path, 0), lambda: os.utime(path, (1, 1)), lambda: os.link(path, "here")]
+ways += [lambda: os.setxattr(path, "user.a", b"b")]
+open("own", "w").close()
+os.chmod("own", 0o600)
+print(json.dumps([attempt(way) for way in ways]))
+"""
+        # As root it is another user's file; in a sandbox of the same user it is on a read-only file system.
+        users = [1_900_000_000, 1000], [0, 0]
+        for job_users in users:
+            assert "done" not in told(sandboxed(source, job_users=job_users, readable_paths=[str(outside)]))
+        assert (outside / "file").stat().st_mode & 0o777 == 0o644
+    finally:
+        shutil.rmtree(outside)
 
 
 def test_script_sends_no_signal_to_its_wrapper(sandboxed: Callable[..., Any]) -> None:
@@ -123,7 +165,7 @@ ways = [attempt(lambda: socket.socket().sendto(b"x", socket.MSG_FASTOPEN, ("127.
         attempt(lambda: socket.socket(socket.AF_INET, socket.SOCK_STREAM, 262).connect(("127.0.0.1", {ports[0]})))]
 print(json.dumps([connects({ports[0]}), *ways, connects({ports[1]}), connects(own)]))
 """
-        assert told(sandboxed(source)) == ["PermissionError", "PermissionError", "OSError", "done", "done"]
+        assert told(sandboxed(source)) == ["refused", "refused", "OSError", "done", "done"]
 
 
 def test_network_of_mlflow_only_reaches_mlflow_only(sandboxed: Callable[..., Any]) -> None:
@@ -135,8 +177,8 @@ print(json.dumps([connects({ports[0]}), connects({ports[1]}), attempt(lambda: so
 """
         limited = told(sandboxed(source, network="mlflow-only", mlflow_url=f"http://127.0.0.1:{ports[0]}"))
         none = told(sandboxed(source, network="none", mlflow_url=f"http://127.0.0.1:{ports[0]}"))
-    assert limited == ["done", "PermissionError", "PermissionError"]
-    assert none == ["PermissionError"] * 3
+    assert limited == ["done", "refused", "refused"]
+    assert none == ["refused"] * 3
 
 
 def test_usage_names_the_mechanisms_that_held(sandboxed: Callable[..., Any], run: Callable[..., Any]) -> None:
@@ -210,7 +252,7 @@ wrote = attempt(lambda: open({str(results / "x")!r}, "w").close())
 print(json.dumps([reads({str(data / "table.csv")!r}), wrote, attempt(lambda: open({str(data / "x")!r}, "w").close())]))
 """
         answers = told(sandboxed(source, readable_paths=[str(data)], writable_paths=[str(results)]))
-        assert answers == ["a,b", "done", "PermissionError"]
+        assert answers == ["a,b", "done", "refused"]
     finally:
         shutil.rmtree(data)
         shutil.rmtree(results)

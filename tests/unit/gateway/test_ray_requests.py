@@ -91,7 +91,7 @@ def test_each_error_has_a_line() -> None:
     assert len(detail.splitlines()) == 3
 
 
-def test_scripts_of_rays_clients_use_the_cluster_unless_they_say_otherwise() -> None:
+def test_scripts_of_rays_clients_use_the_cluster_by_default() -> None:
     assert translated().upload.isolation is Isolation.CLUSTER
     asked = translated(metadata={"raylift.isolation": "sandbox", "raylift.network": "mlflow-only"}).upload
     assert (asked.isolation, asked.network) == (Isolation.SANDBOX, Network.MLFLOW_ONLY)

@@ -28,7 +28,12 @@ from raylift.ray_internals.serve_bypass import ReplicaBehind, replica_behind
 ROOT = Path(__file__).resolve().parents[3]
 RAY = Path(ray.__file__).parent
 PAGE = (ROOT / "docs" / "internals" / "ray_internals.md").read_text(encoding="utf-8")
-NOT_RAYS = {"RAYLIFT_ATTEMPTS_DIR", "MLFLOW_TRACKING_URI", "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"}
+NOT_RAYS = {
+    "RAYLIFT_ATTEMPTS_DIR",
+    "RAYLIFT_REFUSED_PORTS",
+    "MLFLOW_TRACKING_URI",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR",
+}
 JOB_SWITCHES = {"RAY_JOB_CONFIG_JSON_ENV_VAR", "RAY_JOB_STOP_WAIT_TIME_S", "SPT_NOENV"}
 
 
