@@ -41,6 +41,7 @@ _BIND_TCP = 1 << 0
 _SCOPE_ABSTRACT_SOCKETS = 1 << 0
 _SCOPE_SIGNALS = 1 << 1
 
+ABI_OF_MOVES = 2
 ABI_OF_TCP = 4
 ABI_OF_SCOPES = 6
 
@@ -86,11 +87,15 @@ class Ruleset:
         """
         abi = abi_version()
         self._files = _file_rights(abi) if files else 0
+        # Every ruleset refuses to move files between folders, also one that is not about files.
+        moves = _REFER if not files and abi >= ABI_OF_MOVES else 0
         self._net = (_CONNECT_TCP * connect | _BIND_TCP * bind) if abi >= ABI_OF_TCP else 0
         scopes = (_SCOPE_ABSTRACT_SOCKETS | _SCOPE_SIGNALS) if scoped and abi >= ABI_OF_SCOPES else 0
-        attributes = _RulesetAttributes(self._files, self._net, scopes)
+        attributes = _RulesetAttributes(self._files | moves, self._net, scopes)
         size = 8 if abi < ABI_OF_TCP else 16 if abi < ABI_OF_SCOPES else 24
         self.descriptor = _call(_SYS_CREATE_RULESET, ctypes.byref(attributes), ctypes.c_size_t(size), ctypes.c_uint32(0))
+        if moves:
+            self._add_path("/", moves)
 
     def allow_reading(self, paths: Iterable[str]) -> None:
         """Allow to read and execute files, and to list folders, at and below each path. Missing paths are left out."""
@@ -123,16 +128,19 @@ class Ruleset:
 
     def _allow(self, paths: Iterable[str], rights: int) -> None:
         for path in paths:
-            try:
-                opened = os.open(path, os.O_PATH | os.O_CLOEXEC)
-            except OSError:
-                continue  # What is not there or not reachable needs no rule.
-            try:
-                is_folder = stat.S_ISDIR(os.fstat(opened).st_mode)
-                allowed = rights & self._files & (-1 if is_folder else _OF_FILES)
-                _call(_SYS_ADD_RULE, self.descriptor, _RULE_PATH_BENEATH, ctypes.byref(_PathBeneath(allowed, opened)), 0)
-            finally:
-                os.close(opened)
+            self._add_path(path, rights & self._files)
+
+    def _add_path(self, path: str, rights: int) -> None:
+        try:
+            opened = os.open(path, os.O_PATH | os.O_CLOEXEC)
+        except OSError:
+            return  # What is not there or not reachable needs no rule.
+        try:
+            is_folder = stat.S_ISDIR(os.fstat(opened).st_mode)
+            allowed = rights & (-1 if is_folder else _OF_FILES)
+            _call(_SYS_ADD_RULE, self.descriptor, _RULE_PATH_BENEATH, ctypes.byref(_PathBeneath(allowed, opened)), 0)
+        finally:
+            os.close(opened)
 
 
 def restrict_self(descriptor: int) -> None:
@@ -149,7 +157,7 @@ def restrict_self(descriptor: int) -> None:
 
 def _file_rights(abi: int) -> int:
     """Rights of files that the kernel knows. Version 1 refuses every move of a file between folders."""
-    later = ((2, _REFER), (3, _TRUNCATE), (5, _IOCTL_DEV))
+    later = ((ABI_OF_MOVES, _REFER), (3, _TRUNCATE), (5, _IOCTL_DEV))
     return _FIRST_ABI_RIGHTS | sum(right for version, right in later if abi >= version)
 
 

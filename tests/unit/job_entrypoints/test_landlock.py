@@ -59,6 +59,19 @@ print(os.path.getsize("b/file"))
     assert _restricted(code) == "3"
 
 
+def test_ruleset_of_ports_leaves_moves_between_folders_alone(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    code = f"""
+rules = Ruleset(); rules.allow_writing([{str(tmp_path)!r}]); rules.restrict_self()
+ports = Ruleset(files=False, connect=True); ports.allow_ports([80]); ports.restrict_self()
+os.chdir({str(tmp_path)!r})
+open("a/file", "w").write("moved"); os.rename("a/file", "b/file")
+print(open("b/file").read())
+"""
+    assert _restricted(code) == "moved"
+
+
 @pytest.mark.skipif(abi_version() < ABI_OF_TCP, reason="this kernel's Landlock knows no TCP")
 def test_only_allowed_ports_can_be_connected() -> None:
     with socket.create_server(("127.0.0.1", 0)) as allowed, socket.create_server(("127.0.0.1", 0)) as other:

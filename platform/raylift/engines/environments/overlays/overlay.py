@@ -138,11 +138,13 @@ def _build(lock: Sequence[str], directory: Path, cancelled: Cancelled) -> None:
         _see_base(directory)
         report = ProgressFile(directory, lock, note).report
         try:
-            _install(lock, directory, cache, cancelled, report, defaults={"UV_NO_BUILD": "1"})
+            # Wheels alone run no code. So uv is not confined, and links files from the common cache.
+            _install(lock, directory, cache, cancelled, report, options=["--no-build"])
         except InstallerFailure:
             # A package may have to be built. Its code sees a cache of its own: others install from the common one.
             with tempfile.TemporaryDirectory(prefix=".build-", dir=directory.parent) as own:
-                _install(lock, directory, Path(own), cancelled, report, defaults={"UV_CACHE_DIR": own})
+                confined = {"UV_CACHE_DIR": own}
+                _install(lock, directory, Path(own), cancelled, report, defaults=confined, writes=[directory])
         _finish(lock, directory)
     except BuildCancelled:
         _clear(directory)
@@ -163,19 +165,21 @@ def _install(
     cancelled: Cancelled,
     report: Report,
     *,
-    defaults: Mapping[str, str],
+    options: Sequence[str] = (),
+    defaults: Mapping[str, str] | None = None,
+    writes: Sequence[Path] | None = None,
 ) -> None:
     run_uv(
         # The lock is complete, hence --no-deps. uv does not see the base and would install it again.
-        ["pip", "install", "--python", str(overlay_python(directory)), "--no-deps", "--requirements", "-"],
+        ["pip", "install", "--python", str(overlay_python(directory)), "--no-deps", *options, "--requirements", "-"],
         stdin="\n".join(lock) + "\n",
         cache_dir=cache,
         timeout=_BUILD_SECONDS,
         # uv copies files that it cannot link.
-        defaults={"UV_LINK_MODE": "hardlink", **defaults},
+        defaults={"UV_LINK_MODE": "hardlink", **(defaults or {})},
         cancelled=cancelled,
         report=report,
-        writes=[directory],
+        writes=writes,
     )
 
 
