@@ -28,6 +28,7 @@ _LIMIT = 1 << 16
 
 def add_notes(path: str, notes: Mapping[str, Any]) -> None:
     """Add to the notes in the file."""
+    os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
     temporary = f"{path}.{os.getpid()}.tmp"
     with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "w", encoding="utf-8") as file:
         json.dump({**read_notes(path), **notes}, file)

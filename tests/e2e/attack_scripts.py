@@ -68,7 +68,7 @@ ATTACKS: Final = (
 for path in T["store"]:
     attempt("read " + path, lambda: read(path))
     attempt("opened for writing " + path, lambda: os.close(os.open(path, os.O_RDWR)) or True)
-attempt("listed", lambda: os.listdir(T["state_dir"]))
+attempt("listed", lambda: "raylift.db" in os.listdir(T["state_dir"]))
 """,
     ),
     Attack(
@@ -76,8 +76,9 @@ attempt("listed", lambda: os.listdir(T["state_dir"]))
         """
 for path in T["other_attempt"]:
     attempt("read " + path, lambda: read(path))
-    attempt("wrote " + path, lambda: open(path, "ab").close() or True)
-attempt("listed", lambda: os.listdir(os.path.dirname(T["own_attempt"])) or None)
+    attempt("opened for writing " + path, lambda: os.close(os.open(path, os.O_WRONLY)) or True)
+attempts, other = os.path.split(T["other_folder"])
+attempt("listed", lambda: other in os.listdir(attempts))
 """,
     ),
     Attack(
@@ -86,7 +87,7 @@ attempt("listed", lambda: os.listdir(os.path.dirname(T["own_attempt"])) or None)
 own = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 for name in ("attempt.json", "progress.json", "stop", "output.log"):
     attempt("read " + name, lambda: read(own + "/" + name))
-    attempt("wrote " + name, lambda: open(own + "/" + name, "ab").close() or True)
+    attempt("opened for writing " + name, lambda: os.close(os.open(own + "/" + name, os.O_WRONLY)) or True)
 attempt("replaced its source", lambda: os.rename(own + "/source", own + "/was") or True)
 """,
     ),
@@ -97,8 +98,10 @@ for pid in others():
     for name in ("environ", "mem", "maps"):
         attempt(f"read {name}", lambda: read(f"/proc/{pid}/{name}"))
     attempt("opened mem for writing", lambda: os.close(os.open(f"/proc/{pid}/mem", os.O_RDWR)) or True)
-    for name in ("fd", "root", "cwd"):
+    for name in ("root", "cwd"):
         attempt(f"listed {name}", lambda: os.listdir(f"/proc/{pid}/{name}") or None)
+    for number in range(10):
+        attempt("saw an open file", lambda: os.readlink(f"/proc/{pid}/fd/{number}"))
 """,
     ),
     Attack(

@@ -48,10 +48,10 @@ def main() -> int:
         options.report.write_text(json.dumps(attack(options.only)), encoding="utf-8")
         return 0
     columns = {"root" if os.geteuid() == 0 else f"uid {os.geteuid()}": attack(options.only)}
+    print(json.dumps(columns, indent=1), flush=True)
     if os.geteuid() == 0:
         columns["another user"] = _as_nobody(options.only)
-    for name, column in columns.items():
-        print(name, json.dumps(column, indent=1))
+        print(json.dumps(columns["another user"], indent=1), flush=True)
     if not options.only:
         _write(columns, options.output)
     return int(any(got for column in columns.values() for key, got in column.items() if key != "held"))
@@ -59,7 +59,7 @@ def main() -> int:
 
 def attack(only: str | None) -> dict[str, list[str]]:
     """Run the attacks on a platform of this process's user. Returns what each got, and the mechanisms that held."""
-    state_dir = Path(tempfile.mkdtemp(prefix="rl-atk-", dir="/tmp"))
+    state_dir = Path(tempfile.mkdtemp(prefix="rl-atk-", dir="/var/tmp"))
     platform = LocalPlatform.start(state_dir, overrides=OVERRIDES)
     try:
         with Client(platform.url, timeout=120) as client:
@@ -75,7 +75,7 @@ def attack(only: str | None) -> dict[str, list[str]]:
 
 def _as_nobody(only: str | None) -> dict[str, list[str]]:
     """Run them as a user without rights. Closed folders on the way to Python are opened in that process alone."""
-    home = Path(tempfile.mkdtemp(prefix="rl-nobody-", dir="/tmp"))
+    home = Path(tempfile.mkdtemp(prefix="rl-nobody-", dir="/var/tmp"))
     os.chown(home, NOBODY, NOBODY)
     report = home / "report.json"
     child = os.fork()
@@ -92,7 +92,9 @@ def _as_nobody(only: str | None) -> dict[str, list[str]]:
             os.execve(sys.executable, command, {**kept, "HOME": str(home), "PYTHONDONTWRITEBYTECODE": "1"})
         finally:
             os._exit(1)
-    os.waitpid(child, 0)
+    if os.waitpid(child, 0)[1] != 0:
+        shutil.rmtree(home)
+        raise SystemExit("the platform of another user did not run")
     found: dict[str, list[str]] = json.loads(report.read_text(encoding="utf-8"))
     shutil.rmtree(home)
     return found

@@ -36,7 +36,7 @@ def targets(platform: LocalPlatform, other: Job) -> Iterator[dict[str, Any]]:
                 "other_attempt": [
                     str(attempt / name) for name in ("attempt.json", "progress.json", "output.log", "source/train.py")
                 ],
-                "own_attempt": str(attempt),
+                "other_folder": str(attempt),
                 "pids": [process.pid for process in platform.processes()][:12],
                 "decoys": [decoy.pid],
                 "decoy_files": [str(decoy_file)],
