@@ -1,1 +1,1 @@
-"""What users upload: rules of scripts and of requirement files."""
+"""Rules of uploaded sources: requirement files and notes on scripts."""
