@@ -13,6 +13,7 @@ import raylift
 from raylift.api.paths import INFERENCE
 from raylift.services.container import Services
 from serve_apps.gateway.http import openapi
+from serve_apps.gateway.http.conditional import ConditionalGet
 from serve_apps.gateway.http.errors import install_error_handlers
 from serve_apps.gateway.http.hosts import Hosts
 from serve_apps.gateway.http.middleware import Edge
@@ -23,6 +24,7 @@ from serve_apps.gateway.predictions.inference_fast_route import FastRoute, Infer
 from serve_apps.gateway.predictions.shadowing import Shadowing
 from serve_apps.gateway.predictions.warm_fallback import WarmFallback
 from serve_apps.gateway.routers.by_name_routes import by_name_router, server_router
+from serve_apps.gateway.routers.console import console_router
 from serve_apps.gateway.routers.environments import environments_router
 from serve_apps.gateway.routers.health import health_router
 from serve_apps.gateway.routers.inference import inference_endpoint, inference_router
@@ -30,7 +32,9 @@ from serve_apps.gateway.routers.job_logs import job_logs_router
 from serve_apps.gateway.routers.job_sources import job_sources_router
 from serve_apps.gateway.routers.kserve_v1 import kserve_v1_router
 from serve_apps.gateway.routers.models import deployments_router, models_router
+from serve_apps.gateway.routers.job_attempts import job_attempts_router
 from serve_apps.gateway.routers.observations import observations_router
+from serve_apps.gateway.routers.overview import overview_router
 from serve_apps.gateway.routers.ray_job_logs import ray_job_logs_router
 from serve_apps.gateway.routers.ray_jobs import ray_jobs_router, ray_packages_router
 from serve_apps.gateway.routers.sweeps import sweeps_router
@@ -75,6 +79,8 @@ def create_app(services: Services, *, echo_request_id: bool = True, warm_process
         description=_DESCRIPTION,
         lifespan=lifespan,
         redirect_slashes=False,
+        docs_url=None,  # The console's router has them: FastAPI's page loads its code from another site.
+        redoc_url=None,
         middleware=[
             Middleware(
                 Edge,
@@ -84,6 +90,7 @@ def create_app(services: Services, *, echo_request_id: bool = True, warm_process
                 echo_request_id=echo_request_id,
             ),
             Middleware(InferenceFastRoute, route=FastRoute(INFERENCE, "POST", infer)),
+            Middleware(ConditionalGet),
         ],
     )
     install_error_handlers(app)
@@ -92,6 +99,8 @@ def create_app(services: Services, *, echo_request_id: bool = True, warm_process
         sweeps_router(services),
         job_logs_router(services),
         job_sources_router(services),
+        job_attempts_router(services),
+        overview_router(services),
         ray_jobs_router(services),
         ray_job_logs_router(services),
         ray_packages_router(services),
@@ -105,6 +114,7 @@ def create_app(services: Services, *, echo_request_id: bool = True, warm_process
         health_router(services, metrics),
         kserve_v1_router(services, dispatcher),
         server_router(services),
+        console_router(),
         # Last: it matches every path below /v2/models.
         by_name_router(services, dispatcher),
     ):

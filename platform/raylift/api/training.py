@@ -185,6 +185,10 @@ class JobSummary(BaseModel):
     started_at: datetime | None
     finished_at: datetime | None
     duration_seconds: Annotated[float | None, Field(description="Script start to end; up to now while it runs.")]
+    phase: Annotated[
+        str, Field(description="The finer state: queued, environment, starting, script, registration, or the status.")
+    ]
+    resources: ResourceView
     links: dict[str, str]
 
 
@@ -193,9 +197,6 @@ class JobView(JobSummary):
 
     model_config = ConfigDict(populate_by_name=True)
 
-    phase: Annotated[
-        str, Field(description="The finer state: queued, environment, starting, script, registration, or the status.")
-    ]
     queue_position: Annotated[
         int | None, Field(description="Position by priority and age, from 1; null after admission. Fair share may differ.")
     ] = None
@@ -217,7 +218,6 @@ class JobView(JobSummary):
     environment: Annotated[dict[str, str], Field(description="Names of the variables; values are masked.")]
     args: list[str]
     params: Annotated[dict[str, str], Field(description="Parameters without secrets.")] = {}
-    resources: ResourceView
     timeout_seconds: int
     max_retries: int
     autolog: bool

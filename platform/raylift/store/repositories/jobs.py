@@ -7,7 +7,7 @@ from datetime import datetime
 from functools import cache
 from typing import Any, Final, Unpack
 
-from sqlalchemy import ColumnElement, Select, and_, delete, func, literal, select, tuple_, update
+from sqlalchemy import ColumnElement, Select, and_, delete, func, literal, or_, select, tuple_, update
 from sqlalchemy.orm import InstrumentedAttribute, Session
 from sqlalchemy.sql.dml import ReturningInsert
 
@@ -300,6 +300,9 @@ def _matching(wanted: JobFilter, *, after: tuple[datetime, str] | None) -> Selec
         query = query.where(JobRow.experiment_name == wanted.experiment_name)
     if wanted.owner is not None:
         query = query.where(JobRow.owner == wanted.owner)
+    if wanted.text is not None:
+        named = (JobRow.job_id, JobRow.model_name, JobRow.experiment_name, JobRow.owner)
+        query = query.where(or_(*(column.icontains(wanted.text, autoescape=True) for column in named)))
     if wanted.tag is not None:
         key, value = wanted.tag
         query = query.join(JobTagRow, JobTagRow.job_id == JobRow.job_id).where(JobTagRow.key == _indexed(key))

@@ -1,0 +1,41 @@
+"""``/mlops/overview``: the platform at a glance."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Response
+from fastapi.concurrency import run_in_threadpool
+
+import raylift
+from raylift.api.overview import Overview, PartView, UploadLimits
+from raylift.api.paths import OVERVIEW
+from raylift.services.container import Services
+from serve_apps.gateway.http.responses import json_response, problems
+
+
+def overview_router(services: Services) -> APIRouter:
+    router = APIRouter(tags=["platform"])
+    jobs = services.settings.jobs
+    limits = UploadLimits(
+        max_script_bytes=jobs.max_script_bytes,
+        min_timeout_seconds=jobs.min_timeout_seconds,
+        max_timeout_seconds=jobs.max_timeout_seconds,
+    )
+
+    @router.get(OVERVIEW, responses={200: {"model": Overview}, **problems(503)})
+    async def overview() -> Response:
+        """Count jobs and deployments by status, and check each part of the platform."""
+        states = await services.health.parts()
+        counts = await run_in_threadpool(services.status_counts.take)
+        return json_response(
+            Overview(
+                version=raylift.__version__,
+                parts={name: PartView(ok=part.ok, detail=part.detail) for name, part in states.items()},
+                jobs=dict(counts.jobs),
+                deployments=dict(counts.deployments),
+                failures=dict(counts.failed_jobs),
+                mlflow_url=services.settings.mlflow_url,
+                limits=limits,
+            )
+        )
+
+    return router
