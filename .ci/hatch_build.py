@@ -10,7 +10,7 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 sys.path.insert(0, str(Path(__file__).parent))
-from console import ConsoleNotBuilt, build  # noqa: E402 - found by the line above
+from console import ConsoleNotBuilt, build
 
 REQUIRED = "RAYLIFT_REQUIRE_CONSOLE"
 
@@ -18,7 +18,7 @@ REQUIRED = "RAYLIFT_REQUIRE_CONSOLE"
 class ConsoleHook(BuildHookInterface[Any]):
     """Builds the console. Without npm the install goes on: ``/console/`` and ``raylift doctor`` then say what is missing."""
 
-    def initialize(self, version: str, build_data: dict[str, Any]) -> None:  # noqa: ARG002
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         try:
             build(Path(self.root))
         except ConsoleNotBuilt as error:

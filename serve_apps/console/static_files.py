@@ -20,7 +20,7 @@ POLICY: Final = (
 )
 """Content-Security-Policy of every page: its own origin, no inline code."""
 
-HOW_TO_BUILD: Final = "The console is not built. Run `make console` in the source tree (it needs the npm registry once), or install a wheel."
+HOW_TO_BUILD: Final = "The console is not built: run `make console` in the source tree. It needs the npm registry once."
 
 _TYPES: Final = {
     ".html": "text/html; charset=utf-8",

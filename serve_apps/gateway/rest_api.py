@@ -12,6 +12,10 @@ from starlette.middleware import Middleware
 import raylift
 from raylift.api.paths import INFERENCE
 from raylift.services.container import Services
+from serve_apps.gateway.console.job_attempts import job_attempts_router
+from serve_apps.gateway.console.overview import overview_router
+from serve_apps.gateway.console.pages import console_router
+from serve_apps.gateway.console.signatures import signatures_router
 from serve_apps.gateway.http import openapi
 from serve_apps.gateway.http.conditional import ConditionalGet
 from serve_apps.gateway.http.errors import install_error_handlers
@@ -24,7 +28,6 @@ from serve_apps.gateway.predictions.inference_fast_route import FastRoute, Infer
 from serve_apps.gateway.predictions.shadowing import Shadowing
 from serve_apps.gateway.predictions.warm_fallback import WarmFallback
 from serve_apps.gateway.routers.by_name_routes import by_name_router, server_router
-from serve_apps.gateway.routers.console import console_router
 from serve_apps.gateway.routers.environments import environments_router
 from serve_apps.gateway.routers.health import health_router
 from serve_apps.gateway.routers.inference import inference_endpoint, inference_router
@@ -32,9 +35,7 @@ from serve_apps.gateway.routers.job_logs import job_logs_router
 from serve_apps.gateway.routers.job_sources import job_sources_router
 from serve_apps.gateway.routers.kserve_v1 import kserve_v1_router
 from serve_apps.gateway.routers.models import deployments_router, models_router
-from serve_apps.gateway.routers.job_attempts import job_attempts_router
 from serve_apps.gateway.routers.observations import observations_router
-from serve_apps.gateway.routers.overview import overview_router
 from serve_apps.gateway.routers.ray_job_logs import ray_job_logs_router
 from serve_apps.gateway.routers.ray_jobs import ray_jobs_router, ray_packages_router
 from serve_apps.gateway.routers.sweeps import sweeps_router
@@ -106,6 +107,7 @@ def create_app(services: Services, *, echo_request_id: bool = True, warm_process
         ray_packages_router(services),
         inference_router(infer),
         models_router(services),
+        signatures_router(services),
         deployments_router(services),
         observations_router(services),
         traffic_router(services),

@@ -51,6 +51,10 @@ def deployment(name: str, number: str | int) -> str:
     return version(name, number) + "/deployment"
 
 
+def signature(name: str, number: str | int) -> str:
+    return version(name, number) + "/signature"
+
+
 def stats(name: str, number: str | int) -> str:
     return version(name, number) + "/stats"
 

@@ -8,8 +8,16 @@ from datetime import datetime
 from typing import Final
 
 from raylift.api import paths
-from raylift.api.attempts import AttemptView
-from raylift.api.training import DownloadProgress, EventView, JobAccepted, JobSummary, JobView, ResourceView, UsageView
+from raylift.api.training import (
+    AttemptView,
+    DownloadProgress,
+    EventView,
+    JobAccepted,
+    JobSummary,
+    JobView,
+    ResourceView,
+    UsageView,
+)
 from raylift.domain.job import STATUS_OF, Attempt, Event, Job, JobState, JobStatus, Usage
 from raylift.domain.models.deployment import Deployment, DeploymentStatus
 from raylift.engines.environments.uv.process import Downloads

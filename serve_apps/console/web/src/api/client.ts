@@ -37,7 +37,7 @@ export async function dataOf<T>(call: Promise<Answer<T>>): Promise<T> {
 export function problemOf(error: unknown, response: Response): Problem {
   if (typeof error === "object" && error !== null && "detail" in error) return error as Problem;
   const detail = typeof error === "string" && error ? error.slice(0, 500) : `The platform answered ${response.status}.`;
-  return { type: "about:blank", title: response.statusText, status: response.status, detail, code: "unknown" };
+  return { title: response.statusText, status: response.status, detail, code: "unknown" };
 }
 
 export function messageOf(error: unknown): string {

@@ -6,11 +6,11 @@ import { answered, failed } from "./connection";
 const LONGEST_PAUSE_SECONDS = 30;
 
 /** Options of the call: pass them to `api.GET`. */
-export interface Call {
+export type Call = {
   headers: Record<string, string>;
   signal: AbortSignal;
   cache: "no-store";
-}
+};
 
 export interface Polled<T> {
   data: T | undefined;

@@ -16,7 +16,14 @@ export type VersionView = Schemas["VersionView"];
 export type DeploymentView = Schemas["DeploymentView"];
 export type TrafficView = Schemas["TrafficView"];
 export type SignatureView = Schemas["SignatureView"];
-export type Problem = Schemas["Problem"];
+/** Error of the API. The optional members are absent or null. */
+export interface Problem {
+  title: string;
+  status: number;
+  detail: string;
+  code: string;
+  errors?: Schemas["ProblemField"][] | null;
+}
 
 export type JobStatus = JobSummary["status"];
 export type DeploymentStatus = DeploymentView["status"];

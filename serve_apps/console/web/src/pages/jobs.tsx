@@ -202,7 +202,7 @@ function Row({ job, isPicked, onPick }: RowProps) {
       <td class="col-owner">{job.owner}</td>
       <td class="right number nowrap">
         {metric(job.resources.cpus)} CPU · {bytes(job.resources.memory)}
-        {job.resources.gpus > 0 && ` · ${metric(job.resources.gpus)} GPU`}
+        {(job.resources.gpus ?? 0) > 0 && ` · ${metric(job.resources.gpus)} GPU`}
       </td>
       <td class="right number nowrap">{job.started_at ? duration(elapsed(job)) : "—"}</td>
       <td class="right number nowrap">

@@ -3,7 +3,8 @@
 const UNITS = ["B", "KiB", "MiB", "GiB", "TiB"];
 
 /** 1610612736 → "1.5 GiB". */
-export function bytes(count: number): string {
+export function bytes(count: number | null): string {
+  if (count === null) return "—";
   let unit = 0;
   let value = count;
   while (value >= 1024 && unit < UNITS.length - 1) {
@@ -15,7 +16,8 @@ export function bytes(count: number): string {
 }
 
 /** 0.42 → "420 ms", 12.3 → "12.3 s", 125 → "2 min 05 s", 7500 → "2 h 05 min". */
-export function duration(seconds: number): string {
+export function duration(seconds: number | null): string {
+  if (seconds === null) return "—";
   if (seconds < 0.0005) return "0 s";
   if (seconds < 0.9995) return `${Math.round(seconds * 1000)} ms`;
   if (seconds < 59.95) return `${seconds.toFixed(1)} s`;
@@ -61,8 +63,8 @@ export function grouped(value: number): string {
   return String(value).replace(/\B(?=(\d{3})+(?!\d))/g, "\u202f");
 }
 
-export function plural(count: number, noun: string, nouns = `${noun}s`): string {
-  return `${grouped(count)} ${count === 1 ? noun : nouns}`;
+export function plural(count: number | null, noun: string, nouns = `${noun}s`): string {
+  return `${metric(count)} ${count === 1 ? noun : nouns}`;
 }
 
 /** "out_of_memory" → "out of memory". */

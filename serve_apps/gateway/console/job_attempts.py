@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Response
 
-from raylift.api.attempts import AttemptList
 from raylift.api.paths import TRAINING
+from raylift.api.training import AttemptList
 from raylift.services.container import Services
 from serve_apps.gateway.http.responses import json_response, problems
 from serve_apps.gateway.views.jobs import attempt_view
