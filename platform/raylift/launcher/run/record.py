@@ -13,6 +13,7 @@ from typing import Final
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from raylift.api.paths import CONSOLE, DOCS_PAGE
 from raylift.launcher.errors import LauncherError
 from raylift.launcher.run.exposure import is_loopback
 from raylift.launcher.run.ports import PlatformPorts
@@ -84,7 +85,8 @@ class RunRecord(BaseModel):
     def urls(self) -> dict[str, str]:
         return {
             "api": self.gateway_url,
-            "docs": f"{self.gateway_url}/docs",
+            "console": f"{self.gateway_url}{CONSOLE}",
+            "docs": f"{self.gateway_url}{DOCS_PAGE}",
             "ray_dashboard": self.ray_dashboard_url,
             "mlflow": self.mlflow_url,
             **({"grpc": f"{self.local_host}:{self.ports['grpc']}"} if "grpc" in self.ports else {}),

@@ -3,7 +3,7 @@ import { api } from "../api/client";
 import { usePoll } from "../api/poll";
 import type { DeploymentView } from "../api/types";
 import { link, query, withQuery } from "../router";
-import { bytes, metric } from "../ui/format";
+import { bytes, quantity } from "../ui/format";
 import { Ago, Empty, Failure, Loading, PageHead } from "../ui/parts";
 import { State } from "../ui/state";
 
@@ -70,7 +70,7 @@ function Deployments({ items }: { items: DeploymentView[] }) {
                 {item.replicas} <span class="muted">of {item.max_replicas}</span>
               </td>
               <td class="right number nowrap">
-                {metric(item.cpus as number)} CPU{item.memory !== null && ` · ${bytes(item.memory)}`}
+                {quantity(item.cpus)} CPU{item.memory !== null && ` · ${bytes(item.memory)}`}
               </td>
               <td class="right number nowrap">
                 <Ago at={item.updated_at} />

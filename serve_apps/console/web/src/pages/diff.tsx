@@ -4,7 +4,7 @@ import { api } from "../api/client";
 import { usePoll } from "../api/poll";
 import type { JobDiff } from "../api/types";
 import { link } from "../router";
-import { metric, shortId } from "../ui/format";
+import { bytes, metric, shortId, words } from "../ui/format";
 import { Empty, Failure, Loading, PageHead } from "../ui/parts";
 
 export function DiffPage({ first, second }: { first: string; second: string }) {
@@ -101,10 +101,10 @@ function Values({ items }: { items: JobDiff["settings"] }) {
       <tbody>
         {items.map((item) => (
           <tr key={item.name}>
-            <th scope="row">{item.name}</th>
-            <td class="right number">{shown(item.first)}</td>
-            <td class="right number">{shown(item.second)}</td>
-            <td class="right number">{changeOf(item.first, item.second)}</td>
+            <th scope="row">{words(item.name.replace(/_bytes$/, ""))}</th>
+            <td class="right number">{shown(item.name, item.first)}</td>
+            <td class="right number">{shown(item.name, item.second)}</td>
+            <td class="right number">{changeOf(item.name, item.first, item.second)}</td>
           </tr>
         ))}
       </tbody>
@@ -138,14 +138,14 @@ function kindOf(line: string): string {
   return line.startsWith("+") ? "added" : line.startsWith("-") ? "removed" : "";
 }
 
-function shown(value: unknown): string {
+function shown(name: string, value: unknown): string {
   if (value === null || value === undefined) return "—";
-  if (typeof value === "number") return metric(value);
+  if (typeof value === "number") return name.endsWith("_bytes") ? bytes(value) : metric(value);
   return typeof value === "string" ? value : JSON.stringify(value);
 }
 
-function changeOf(first: unknown, second: unknown): string {
+function changeOf(name: string, first: unknown, second: unknown): string {
   if (typeof first !== "number" || typeof second !== "number") return "";
   const change = second - first;
-  return `${change > 0 ? "+" : "−"}${metric(Math.abs(change))}`;
+  return `${change > 0 ? "+" : "−"}${shown(name, Math.abs(change))}`;
 }

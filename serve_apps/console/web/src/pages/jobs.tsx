@@ -6,7 +6,7 @@ import { usePoll } from "../api/poll";
 import type { JobStatus, JobSummary } from "../api/types";
 import { link, navigate, query, setQuery, withQuery } from "../router";
 import { now } from "../ui/clock";
-import { bytes, duration, grouped, metric, shortId, words } from "../ui/format";
+import { bytes, duration, grouped, quantity, shortId, words } from "../ui/format";
 import { Ago, Empty, Failure, Loading, PageHead } from "../ui/parts";
 import { State } from "../ui/state";
 
@@ -201,8 +201,8 @@ function Row({ job, isPicked, onPick }: RowProps) {
       </td>
       <td class="col-owner">{job.owner}</td>
       <td class="right number nowrap">
-        {metric(job.resources.cpus)} CPU · {bytes(job.resources.memory)}
-        {(job.resources.gpus ?? 0) > 0 && ` · ${metric(job.resources.gpus)} GPU`}
+        {quantity(job.resources.cpus)} CPU · {bytes(job.resources.memory)}
+        {(job.resources.gpus ?? 0) > 0 && ` · ${quantity(job.resources.gpus)} GPU`}
       </td>
       <td class="right number nowrap">{job.started_at ? duration(elapsed(job)) : "—"}</td>
       <td class="right number nowrap">

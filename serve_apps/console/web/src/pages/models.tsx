@@ -3,7 +3,7 @@ import { api } from "../api/client";
 import { usePoll } from "../api/poll";
 import type { ModelSummary, ModelView, TrafficView, VersionView } from "../api/types";
 import { link } from "../router";
-import { metric } from "../ui/format";
+import { metric, percent } from "../ui/format";
 import { Ago, Empty, Failure, Loading, PageHead } from "../ui/parts";
 import { State } from "../ui/state";
 
@@ -130,7 +130,7 @@ function Traffic({ traffic }: { traffic: TrafficView }) {
         {shares.map((item, index) => (
           <li key={index}>
             <span class={`swatch share-${index % 4}`} aria-hidden="true" />
-            <b class="number">{metric(Math.round((item.share ?? 0) * 1000) / 10)} %</b> v{item.model_version ?? "?"}
+            <b class="number">{percent(item.share)}</b> v{item.model_version ?? "?"}
             {item.alias && <span class="muted"> by alias {item.alias}</span>}
           </li>
         ))}
@@ -220,5 +220,5 @@ function metricNames(versions: VersionView[]): string[] {
 function shareOf(traffic: TrafficView | undefined, version: string): string {
   const shares = traffic?.versions.filter((item) => item.model_version === version && !item.shadow) ?? [];
   const sum = shares.reduce((total, item) => total + (item.share ?? 0), 0);
-  return sum ? `${metric(Math.round(sum * 1000) / 10)} %` : "—";
+  return sum ? percent(sum) : "—";
 }

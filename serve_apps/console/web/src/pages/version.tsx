@@ -6,8 +6,8 @@ import type { DeploymentView, VersionView } from "../api/types";
 import { link } from "../router";
 import { AsCode } from "../ui/as_code";
 import { Confirm } from "../ui/dialog";
-import { bytes, metric, shortId } from "../ui/format";
-import { Ago, Copy, Empty, Facts, Failure, Loading, PageHead } from "../ui/parts";
+import { bytes, metric, quantity, shortId } from "../ui/format";
+import { Ago, Copy, Facts, Failure, Loading, PageHead } from "../ui/parts";
 import { command, curl, python } from "../ui/snippets";
 import { State } from "../ui/state";
 
@@ -111,9 +111,10 @@ function Actions({ version, onDone }: { version: VersionView; onDone: () => void
 
 function NotDeployed() {
   return (
-    <Empty title="Not deployed">
-      <p>Deploy it, and it answers requests.</p>
-    </Empty>
+    <section aria-labelledby="deployment">
+      <h2 id="deployment">Deployment</h2>
+      <p class="muted">None: requests for this version are not answered. Deploy it, and they are.</p>
+    </section>
   );
 }
 
@@ -126,7 +127,7 @@ function Deployment({ deployment }: { deployment: DeploymentView }) {
         items={[
           ["Replicas", `${deployment.replicas} of ${deployment.min_replicas} to ${deployment.max_replicas}`],
           ["Ready", <Ago at={deployment.ready_at} />],
-          ["CPUs a replica", metric(deployment.cpus as number)],
+          ["CPUs a replica", quantity(deployment.cpus)],
           ["Memory a replica", deployment.memory === null ? "—" : bytes(deployment.memory)],
           ["Requests a replica", `${deployment.max_ongoing_requests} at once, ${deployment.max_queued_requests} waiting`],
           ["Batching", deployment.batching ? `${deployment.batching.max_rows} rows, ${deployment.batching.wait_ms} ms` : "off"],

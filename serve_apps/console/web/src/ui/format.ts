@@ -22,8 +22,8 @@ export function duration(seconds: number | null): string {
   if (seconds < 0.9995) return `${Math.round(seconds * 1000)} ms`;
   if (seconds < 59.95) return `${seconds.toFixed(1)} s`;
   const whole = Math.round(seconds);
-  if (whole < 3600) return `${Math.floor(whole / 60)} min ${two(whole % 60)} s`;
-  if (whole < 86_400) return `${Math.floor(whole / 3600)} h ${two(Math.floor((whole % 3600) / 60))} min`;
+  if (whole < 3600) return whole % 60 ? `${Math.floor(whole / 60)} min ${two(whole % 60)} s` : `${whole / 60} min`;
+  if (whole < 86_400) return whole % 3600 ? `${Math.floor(whole / 3600)} h ${two(Math.floor((whole % 3600) / 60))} min` : `${whole / 3600} h`;
   return `${Math.floor(whole / 86_400)} d ${Math.floor((whole % 86_400) / 3600)} h`;
 }
 
@@ -50,12 +50,22 @@ export function clock(iso: string): string {
   return `${two(at.getHours())}:${two(at.getMinutes())}:${two(at.getSeconds())}`;
 }
 
-/** A metric with four significant digits; whole numbers whole. */
+/** A metric with four significant digits, so that a column of them is aligned; whole numbers whole. */
 export function metric(value: number | null): string {
   if (value === null) return "NaN";
   if (Number.isInteger(value) && Math.abs(value) < 1e15) return grouped(value);
   const size = Math.abs(value);
-  return size !== 0 && (size < 1e-4 || size >= 1e7) ? value.toExponential(3) : trimmed(value.toPrecision(4));
+  return size < 1e-4 || size >= 1e7 ? value.toExponential(3) : value.toPrecision(4);
+}
+
+/** A quantity without needless zeros: 0.5, 2, 33.3. */
+export function quantity(value: number | null): string {
+  return trimmed(metric(value));
+}
+
+/** 0.333 → "33.3 %". */
+export function percent(share: number | null): string {
+  return `${quantity(Math.round((share ?? 0) * 1000) / 10)} %`;
 }
 
 /** 12345 → "12 345", with narrow spaces that do not break. */
@@ -64,7 +74,7 @@ export function grouped(value: number): string {
 }
 
 export function plural(count: number | null, noun: string, nouns = `${noun}s`): string {
-  return `${metric(count)} ${count === 1 ? noun : nouns}`;
+  return `${quantity(count)} ${count === 1 ? noun : nouns}`;
 }
 
 /** "out_of_memory" → "out of memory". */

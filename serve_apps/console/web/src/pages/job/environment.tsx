@@ -1,6 +1,6 @@
 /** The packages, variables and limits that the job ran with. */
 import type { JobView } from "../../api/types";
-import { bytes, duration, metric } from "../../ui/format";
+import { bytes, duration, quantity } from "../../ui/format";
 import { Copy, Facts } from "../../ui/parts";
 
 export function EnvironmentTab({ job }: { job: JobView }) {
@@ -24,9 +24,9 @@ export function EnvironmentTab({ job }: { job: JobView }) {
         <h2 id="request">Request</h2>
         <Facts
           items={[
-            ["CPUs", metric(job.resources.cpus)],
+            ["CPUs", quantity(job.resources.cpus)],
             ["Memory", bytes(job.resources.memory)],
-            ["GPUs", metric(job.resources.gpus)],
+            ["GPUs", quantity(job.resources.gpus)],
             ["Timeout", duration(job.timeout_seconds)],
             ["Retries", String(job.max_retries)],
             ["Priority", String(job.priority)],

@@ -5,7 +5,7 @@ import { usePoll } from "../../api/poll";
 import type { JobView } from "../../api/types";
 import { LogViewer } from "../../log/viewer";
 import { link, query, withQuery } from "../../router";
-import { bytes, duration, metric, plural, shortId, words } from "../../ui/format";
+import { bytes, duration, plural, shortId, words } from "../../ui/format";
 import { Ago, Copy, Facts, Failure, Loading, PageHead, Tabs } from "../../ui/parts";
 import { State } from "../../ui/state";
 import { elapsed } from "../jobs";
@@ -124,7 +124,7 @@ function JobFacts({ job }: { job: JobView }) {
         ["Owner", job.owner],
         ["Created", <Ago at={job.created_at} />],
         ["Ran", job.started_at ? `${duration(elapsed(job))} of ${duration(job.timeout_seconds)}` : "—"],
-        ["CPU", usage ? `${duration(usage.cpu_seconds)} on ${metric(job.resources.cpus)}` : plural(job.resources.cpus, "CPU")],
+        ["CPU", usage ? `${duration(usage.cpu_seconds)} on ${plural(job.resources.cpus, "CPU")}` : plural(job.resources.cpus, "CPU")],
         ["Memory", usage ? <Memory peak={usage.peak_memory_bytes} limit={job.resources.memory} /> : bytes(job.resources.memory)],
         ...((job.exit_code ?? 0) !== 0 ? ([["Exit code", String(job.exit_code)]] as [string, string][]) : []),
         ...(Object.keys(job.tags).length
@@ -146,7 +146,8 @@ function Identifier({ id }: { id: string }) {
 function Memory({ peak, limit }: { peak: number; limit: number }) {
   return (
     <span class="memory">
-      <meter value={Math.min(peak, limit)} max={limit} high={limit * 0.9} aria-label="Peak of memory" /> {bytes(peak)} of {bytes(limit)}
+      {bytes(peak)} of {bytes(limit)}
+      <meter value={Math.min(peak, limit)} max={limit} high={limit * 0.9} aria-label="Peak of memory" />
     </span>
   );
 }

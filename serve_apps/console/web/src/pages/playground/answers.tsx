@@ -1,6 +1,6 @@
 /** Answers of one version, or of two side by side. */
 import type { components } from "../../api/schema";
-import { duration, metric } from "../../ui/format";
+import { duration, metric, percent } from "../../ui/format";
 
 export interface Reply {
   answer: components["schemas"]["InferenceResponse"];
@@ -61,7 +61,7 @@ function Shares({ shares, classes }: { shares: Numbers | undefined; classes: Rep
         <li key={index}>
           <span>{text(classes?.[index] ?? index)}</span>
           <meter value={share ?? 0} max={1} aria-label={`Probability of ${text(classes?.[index] ?? index)}`} />
-          <span class="number">{metric(Math.round((share ?? 0) * 1000) / 10)} %</span>
+          <span class="number">{percent(share)}</span>
         </li>
       ))}
     </ul>
