@@ -50,10 +50,10 @@ status:
 	@raylift status
 
 check: .venv/.dev
-	@python .ci/stages.py lint types imports unit architecture docs
+	@python .ci/stages.py lint types imports console unit architecture docs
 
 test: .venv/.dev
-	@python .ci/stages.py lint imports architecture docs types unit contract --beside e2e --then integration release
+	@python .ci/stages.py lint imports console architecture docs types unit contract --beside e2e --then integration release
 
 # What takes too long for every change.
 test-all: test

