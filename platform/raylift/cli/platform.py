@@ -26,7 +26,10 @@ _TITLES: Final = {
     "console": "Console",
     "api": "API",
     "docs": "API docs",
-    "ray_dashboard": "Ray dashboard", "mlflow": "MLflow", "grpc": "gRPC"}
+    "ray_dashboard": "Ray dashboard",
+    "mlflow": "MLflow",
+    "grpc": "gRPC",
+}
 _SIGNS: Final = {"ok": "✓", "info": "·", "warn": "!", "fail": "✗"}
 
 StateDir = Annotated[

@@ -18,6 +18,7 @@ from tests.e2e.console.conftest import Watched
 pytestmark = pytest.mark.timeout(600)
 
 AXE: Final = Path("serve_apps/console/web/node_modules/axe-core/axe.min.js")
+RUN_AXE: Final = "axe.run().then(found => JSON.stringify(found.violations))"
 ROOT: Final = Path(__file__).resolve().parents[3]
 FIRST_PAGE_BYTES: Final = 150_000
 FIRST_PAGE_REQUESTS: Final = 10
@@ -44,11 +45,13 @@ def violations(page: Page) -> list[str]:
     session.send("Runtime.evaluate", {"expression": source})
     found: dict[str, Any] = session.send(
         "Runtime.evaluate",
-        {"expression": "axe.run().then(found => JSON.stringify(found.violations))", "awaitPromise": True, "returnByValue": True},
+        {
+            "expression": "axe.run().then(found => JSON.stringify(found.violations))",
+            "awaitPromise": True,
+            "returnByValue": True,
+        },
     )
-    return [
-        f"{item['id']}: {item['help']}: {item['nodes'][0]['html'][:160]}" for item in json.loads(found["result"]["value"])
-    ]
+    return [f"{item['id']}: {item['help']}: {item['nodes'][0]['html'][:160]}" for item in json.loads(found["result"]["value"])]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -135,7 +138,9 @@ def test_two_selected_jobs_are_compared(watched: Watched, job_ids: list[str]) ->
     first, second = job_ids
     experiment = httpx.get(f"{watched.url}/mlops/training/jobs/{first}").json()["experiment_name"]
     page = watched.open(f"/console/jobs?experiment={experiment}")
-    for box in page.locator("tbody input[type=checkbox]").all():
+    boxes = page.locator("tbody input[type=checkbox]")
+    expect(boxes).to_have_count(2)
+    for box in boxes.all():
         box.check()
     page.get_by_role("link", name="Compare two jobs").click()
     expect(page).to_have_url(re.compile(f"/jobs/({first}|{second})/diff/({first}|{second})$"))

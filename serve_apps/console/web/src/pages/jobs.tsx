@@ -11,7 +11,7 @@ import { Ago, Empty, Failure, Loading, PageHead } from "../ui/parts";
 import { State } from "../ui/state";
 
 const STATUSES: JobStatus[] = ["running", "queued", "failed", "completed", "cancelled"];
-const PAGE = 100;
+const PAGE = 50;
 
 export function JobsPage() {
   const values = query.value;
