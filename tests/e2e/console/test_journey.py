@@ -77,7 +77,7 @@ def test_log_is_text_follows_and_finds(watched: Watched, client: Client) -> None
     # A progress bar stays one line, and few of 3,000 lines are in the page.
     expect(page.locator(".log-bar")).to_contain_text(re.compile(r"3.005 lines"))
     assert page.locator(".log-line").count() < 150
-    assert page.title() == "Raylift"
+    assert page.title() == f"{job.experiment_name} · Raylift"
     page.keyboard.press("/")
     page.keyboard.type("<script>")
     expect(page.get_by_text("1 of 1")).to_be_visible()

@@ -39,7 +39,7 @@ def job_ids(url: str) -> list[str]:
 
 
 def violations(page: Page) -> list[str]:
-    """What axe-core finds. It runs outside the page's policy, as the browser's own tools do."""
+    """Return the violations that axe-core finds. It runs outside the page's policy, as the browser's own tools do."""
     source = (ROOT / AXE).read_text(encoding="utf-8")
     session = page.context.new_cdp_session(page)
     session.send("Runtime.evaluate", {"expression": source})

@@ -1,4 +1,4 @@
-"""What the console asks beyond the rest of the API: overview, attempts, signatures, search, and logs as they were printed."""
+"""Routes made for the console: overview, attempts, signatures, search, and logs as they were printed."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 /** Reads a resource again and again: with its ETag, not in a hidden tab, with longer pauses while the platform is away. */
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useState } from "preact/hooks";
 import { type Answer, ApiError, problemOf } from "./client";
 import { answered, failed } from "./connection";
 
@@ -12,6 +12,8 @@ export type Call = {
   cache: "no-store";
 };
 
+type Read<T> = (call: Call) => Promise<Answer<T>>;
+
 export interface Polled<T> {
   data: T | undefined;
   /** The platform's refusal, e.g. 404. A platform that does not answer is no error: the banner says so. */
@@ -20,95 +22,120 @@ export interface Polled<T> {
   refresh: () => void;
 }
 
-interface Known {
-  tag: string;
-  data: unknown;
-}
-
-/** Newest answers by key, so that a page that is opened again is there at once. */
-const known = new Map<string, Known>();
-
 /** Seconds to wait after `failures` failed polls in a row. */
 export function pauseAfter(failures: number, seconds: number): number {
   return Math.min(seconds * 2 ** failures, Math.max(seconds, LONGEST_PAUSE_SECONDS));
 }
 
+/** The poll of one resource, for all parts of the page that show it. It keeps its last answer when nobody looks. */
+class Poll<T> {
+  data: T | undefined;
+  error: ApiError | undefined;
+  private tag = "";
+  private read: Read<T> | undefined;
+  private readonly watchers = new Map<() => void, number>();
+  private stop = new AbortController();
+  private timer: ReturnType<typeof setTimeout> | undefined;
+  private failures = 0;
+  private isReading = false;
+
+  /** Call `redraw` after each change. Returns what ends that. */
+  watch(read: Read<T>, seconds: number, redraw: () => void): () => void {
+    this.read = read;
+    this.watchers.set(redraw, seconds);
+    if (this.watchers.size === 1) {
+      this.stop = new AbortController();
+      document.addEventListener("visibilitychange", this.onVisibility);
+    }
+    void this.run();
+    return () => {
+      this.watchers.delete(redraw);
+      if (this.watchers.size) return;
+      this.stop.abort();
+      this.isReading = false;
+      clearTimeout(this.timer);
+      document.removeEventListener("visibilitychange", this.onVisibility);
+    };
+  }
+
+  readonly run = async (): Promise<void> => {
+    const { stop } = this;
+    if (this.isReading || stop.signal.aborted) return;
+    clearTimeout(this.timer);
+    this.isReading = true;
+    try {
+      await this.once(stop.signal);
+      this.failures = 0;
+      answered();
+    } catch (error) {
+      if (stop.signal.aborted) return;
+      this.refused(error);
+    }
+    if (stop.signal.aborted) return;
+    this.isReading = false;
+    this.plan();
+  };
+
+  private async once(signal: AbortSignal): Promise<void> {
+    const headers: Record<string, string> = this.tag ? { "If-None-Match": this.tag } : {};
+    const answer = await this.read?.({ headers, signal, cache: "no-store" });
+    if (!answer || signal.aborted || answer.response.status === 304) return;
+    if (!answer.response.ok) throw new ApiError(answer.response.status, problemOf(answer.error, answer.response));
+    this.tag = answer.response.headers.get("ETag") ?? "";
+    this.data = answer.data;
+    this.error = undefined;
+    this.redraw();
+  }
+
+  private refused(error: unknown): void {
+    if (error instanceof ApiError && error.status < 500) {
+      this.failures = 0;
+      answered();
+      this.error = error;
+      this.redraw();
+    } else {
+      this.failures += 1;
+      failed();
+    }
+  }
+
+  private plan(): void {
+    const pauses = [...this.watchers.values()].filter((seconds) => seconds > 0);
+    if (document.hidden || (!pauses.length && !this.failures)) return;
+    this.timer = setTimeout(() => void this.run(), 1000 * pauseAfter(this.failures, Math.min(...pauses, pauses.length ? Infinity : 2)));
+  }
+
+  private readonly onVisibility = (): void => {
+    if (document.hidden) clearTimeout(this.timer);
+    else void this.run();
+  };
+
+  private redraw(): void {
+    for (const redraw of this.watchers.keys()) redraw();
+  }
+}
+
+const polls = new Map<string, Poll<unknown>>();
+
+function pollOf<T>(key: string): Poll<T> {
+  let poll = polls.get(key);
+  if (!poll) {
+    poll = new Poll();
+    polls.set(key, poll);
+  }
+  return poll as Poll<T>;
+}
+
 /**
  * Poll a resource.
  *
- * @param key Names the resource with all its parameters. A new key starts anew.
+ * @param key Names the resource with all its parameters. Parts of the page with the same key share one poll.
  * @param read Makes the call.
  * @param seconds Pause between two polls; 0 reads once.
  */
-export function usePoll<T>(key: string, read: (call: Call) => Promise<Answer<T>>, seconds = 2): Polled<T> {
-  const [, redraw] = useState(0);
-  const state = useRef<{ key: string; error: ApiError | undefined; run: () => void }>({ key, error: undefined, run: () => {} });
-  const reader = useRef(read);
-  reader.current = read;
-  if (state.current.key !== key) state.current = { key, error: undefined, run: state.current.run };
-
-  useEffect(() => {
-    const stop = new AbortController();
-    let timer: number | undefined;
-    let failures = 0;
-    let isReading = false;
-
-    async function run(): Promise<void> {
-      if (isReading || stop.signal.aborted) return;
-      clearTimeout(timer);
-      isReading = true;
-      try {
-        await once();
-        failures = 0;
-        answered();
-      } catch (error) {
-        if (stop.signal.aborted) return;
-        if (error instanceof ApiError && error.status < 500) {
-          failures = 0;
-          answered();
-          state.current.error = error;
-          redraw((count) => count + 1);
-        } else {
-          failures += 1;
-          failed();
-        }
-      } finally {
-        isReading = false;
-      }
-      plan();
-    }
-
-    async function once(): Promise<void> {
-      const before = known.get(key);
-      const headers: Record<string, string> = before ? { "If-None-Match": before.tag } : {};
-      const { data, error, response } = await reader.current({ headers, signal: stop.signal, cache: "no-store" });
-      if (stop.signal.aborted || response.status === 304) return;
-      if (!response.ok) throw new ApiError(response.status, problemOf(error, response));
-      known.set(key, { tag: response.headers.get("ETag") ?? "", data });
-      state.current.error = undefined;
-      redraw((count) => count + 1);
-    }
-
-    function plan(): void {
-      clearTimeout(timer);
-      if (stop.signal.aborted || document.hidden || (seconds === 0 && failures === 0)) return;
-      timer = setTimeout(() => void run(), 1000 * pauseAfter(failures, seconds || 2));
-    }
-
-    function onVisibility(): void {
-      if (document.hidden) clearTimeout(timer);
-      else if (seconds > 0 || failures > 0) void run();
-    }
-
-    state.current.run = () => void run();
-    document.addEventListener("visibilitychange", onVisibility);
-    void run();
-    return () => {
-      stop.abort();
-      clearTimeout(timer);
-      document.removeEventListener("visibilitychange", onVisibility);
-    };
-  }, [key, seconds]);
-
-  return { data: known.get(key)?.data as T | undefined, error: state.current.error, refresh: () => state.current.run() };
+export function usePoll<T>(key: string, read: Read<T>, seconds = 2): Polled<T> {
+  const [, count] = useState(0);
+  const poll = pollOf<T>(key);
+  useEffect(() => poll.watch(read, seconds, () => count((number) => number + 1)), [key, seconds]);
+  return { data: poll.data, error: poll.error, refresh: () => void poll.run() };
 }

@@ -1,6 +1,6 @@
 /** Dialogs on the browser's own element: focus stays in it, Esc closes it. */
 import type { ComponentChildren } from "preact";
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import { messageOf } from "../api/client";
 
 export interface DialogProps {
@@ -12,7 +12,7 @@ export interface DialogProps {
 
 export function Dialog({ title, onClose, children, wide }: DialogProps) {
   const element = useRef<HTMLDialogElement>(null);
-  useEffect(() => element.current?.showModal(), []);
+  useLayoutEffect(() => element.current?.showModal(), []);
   return (
     <dialog
       ref={element}

@@ -1,6 +1,6 @@
 /** Small parts that every page uses. */
 import type { ComponentChildren } from "preact";
-import { useState } from "preact/hooks";
+import { useEffect, useState } from "preact/hooks";
 import type { ApiError } from "../api/client";
 import { now } from "./clock";
 import { ago, moment } from "./format";
@@ -41,13 +41,17 @@ async function copyText(text: string): Promise<void> {
 }
 
 export interface Heading {
-  title: ComponentChildren;
+  /** Also the title of the browser's tab. */
+  title: string;
   above?: ComponentChildren;
   beside?: ComponentChildren;
   actions?: ComponentChildren;
 }
 
 export function PageHead({ title, above, beside, actions }: Heading) {
+  useEffect(() => {
+    document.title = `${title} · Raylift`;
+  }, [title]);
   return (
     <header class="page-head">
       <div class="page-title">

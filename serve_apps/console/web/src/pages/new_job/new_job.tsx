@@ -105,7 +105,7 @@ export function NewJobPage() {
             </fieldset>
             {error !== undefined && (
               <p class="field-error" role="alert">
-                {messageOf(error)}
+                {summaryOf(error)}
               </p>
             )}
             <div class="form-end">
@@ -128,6 +128,13 @@ export function NewJobPage() {
       </form>
     </>
   );
+}
+
+/** One sentence at the button; what is wrong with a field is beside the field. */
+function summaryOf(error: unknown): string {
+  const wrong = error instanceof ApiError ? (error.problem.errors?.length ?? 0) : 0;
+  if (!wrong) return messageOf(error);
+  return `Nothing was sent: ${wrong === 1 ? "one thing above is" : `${wrong} things above are`} wrong.`;
 }
 
 async function upload(draft: Draft, key: string): Promise<string> {
@@ -182,14 +189,22 @@ function DropZone({ file, onFile }: { file: File | undefined; onFile: (file: Fil
   );
 }
 
-/** Where the script does not compile: line and column. */
+/** Fields that have a place of their own in the form. */
+const FIELDS = new Set([
+  ...["entrypoint", "model_name", "experiment_name", "resources.cpus", "resources.memory", "timeout_seconds"],
+  ...["requirements", "args", "environment"],
+]);
+const SOURCES = new Set(["script_content", "script", "project", "script_name"]);
+
+/** What is wrong beyond the form's fields; of a script that does not compile the line and the column. */
 function ScriptErrors({ error }: { error: ApiError | undefined }) {
-  const found = error?.problem.errors?.filter((item) => ["script_content", "script", "project", "script_name"].includes(item.field));
+  const found = error?.problem.errors?.filter((item) => !FIELDS.has(item.field));
   if (!found?.length) return null;
   return (
     <ul class="field-error" role="alert">
       {found.map((item, index) => (
         <li key={index}>
+          {SOURCES.has(item.field) ? "" : `${item.field} `}
           {item.line ? `Line ${item.line}${item.column ? `, column ${item.column}` : ""}: ` : ""}
           {item.detail}
         </li>
