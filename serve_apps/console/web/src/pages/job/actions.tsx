@@ -56,8 +56,10 @@ function Cancel({ job, onDone, onClose }: { job: JobView; onDone: () => void; on
 
 function RunAgain({ job, onClose }: { job: JobView; onClose: () => void }) {
   const [cpus, setCpus] = useState(String(job.resources.cpus));
-  const [memory, setMemory] = useState(bytes(job.resources.memory).replace(" ", ""));
-  const isOther = Number(cpus) !== job.resources.cpus || memory !== bytes(job.resources.memory).replace(" ", "");
+  const before = amount(job.resources.memory);
+  // A job that ran out of memory gets twice as much, unless somebody says otherwise.
+  const [memory, setMemory] = useState(job.reason === "out_of_memory" ? amount(2 * job.resources.memory) : before);
+  const isOther = Number(cpus) !== job.resources.cpus || memory !== before;
   const resources = isOther ? { cpus: Number(cpus), memory } : undefined;
   const run = async () => {
     const path = { job_id: job.job_id };
@@ -85,6 +87,11 @@ function RunAgain({ job, onClose }: { job: JobView; onClose: () => void }) {
       />
     </Confirm>
   );
+}
+
+/** 2147483648 → "2GiB", as the API takes it. */
+function amount(count: number): string {
+  return bytes(count).replace(" ", "");
 }
 
 function Delete({ job, onClose }: { job: JobView; onClose: () => void }) {
