@@ -59,8 +59,13 @@ function RunAgain({ job, onClose }: { job: JobView; onClose: () => void }) {
   const before = amount(job.resources.memory);
   // A job that ran out of memory gets twice as much, unless somebody says otherwise.
   const [memory, setMemory] = useState(job.reason === "out_of_memory" ? amount(2 * job.resources.memory) : before);
-  const isOther = Number(cpus) !== job.resources.cpus || memory !== before;
-  const resources = isOther ? { cpus: Number(cpus), memory } : undefined;
+  const changes = {
+    ...(Number(cpus) !== job.resources.cpus && { cpus: Number(cpus) }),
+    ...(memory !== before && { memory }),
+  };
+  const resources = Object.keys(changes).length ? changes : undefined;
+  const words = Object.entries(changes).flatMap(([name, value]) => [`--${name}`, String(value)]);
+  const options = Object.entries(changes).map(([name, value]) => `${name}=${literal(value)}`);
   const run = async () => {
     const path = { job_id: job.job_id };
     const body = (resources ? { resources } : {}) as never;
@@ -81,8 +86,8 @@ function RunAgain({ job, onClose }: { job: JobView; onClose: () => void }) {
         </label>
       </div>
       <AsCode
-        cli={command("jobs", "rerun", job.job_id, ...(resources ? ["--cpus", cpus, "--memory", memory] : []))}
-        python={python(`client.jobs.get("${job.job_id}").rerun(${resources ? `cpus=${cpus}, memory=${literal(memory)}` : ""})`)}
+        cli={command("jobs", "rerun", job.job_id, ...words)}
+        python={python(`client.jobs.get("${job.job_id}").rerun(${options.join(", ")})`)}
         curl={curl("POST", `/mlops/training/jobs/${job.job_id}/rerun`, resources && { resources })}
       />
     </Confirm>
