@@ -23,6 +23,9 @@ STAMP = "sources.sha256"
 COMPRESSED = {".html", ".js", ".css", ".svg"}
 NOT_SOURCES = {"node_modules", "schema.d.ts", "tests"}
 TIMEOUT_SECONDS = 600
+# Where the registry cannot be reached, the install shall go on soon.
+PATIENCE = ("--fetch-retries=1", "--fetch-retry-mintimeout=1000", "--fetch-timeout=60000")
+NPM_CI = ("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error", *PATIENCE)
 
 
 class ConsoleNotBuilt(Exception):
@@ -45,7 +48,7 @@ def build(root: Path = ROOT, *, force: bool = False) -> bool:
     if not force and stamp.is_file() and stamp.read_text(encoding="ascii") == wanted:
         return False
     if not _is_installed(web):
-        _node(web, "npm", "ci", "--ignore-scripts", "--omit=dev", "--no-audit", "--no-fund", "--loglevel=error")
+        _node(web, *NPM_CI, "--omit=dev")
     shutil.rmtree(static, ignore_errors=True)
     _node(web, "node", str(web / "node_modules" / "vite" / "bin" / "vite.js"), "build", "--logLevel", "warn")
     for path in sorted(static.rglob("*")):
@@ -70,7 +73,7 @@ def fingerprint(web: Path) -> str:
 
 def install(root: Path = ROOT) -> None:
     """Install all packages of the lock file, with those of the checks."""
-    _node(root / WEB, "npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error")
+    _node(root / WEB, *NPM_CI)
 
 
 def is_complete(root: Path = ROOT) -> bool:

@@ -40,6 +40,8 @@ def job_ids(url: str) -> list[str]:
 
 def violations(page: Page) -> list[str]:
     """Return the violations that axe-core finds. It runs outside the page's policy, as the browser's own tools do."""
+    if not (ROOT / AXE).is_file():
+        pytest.fail(f"There is no {AXE}: python .ci/console_check.py installs it")
     source = (ROOT / AXE).read_text(encoding="utf-8")
     session = page.context.new_cdp_session(page)
     session.send("Runtime.evaluate", {"expression": source})
