@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import TypeVar
+
 from fastapi import APIRouter, Response
 from fastapi.concurrency import run_in_threadpool
 
@@ -10,6 +13,8 @@ from raylift.api.overview import Overview, PartView, UploadLimits
 from raylift.api.paths import OVERVIEW
 from raylift.services.container import Services
 from serve_apps.gateway.http.responses import json_response, problems
+
+Name = TypeVar("Name", bound=str)
 
 
 def overview_router(services: Services) -> APIRouter:
@@ -30,12 +35,16 @@ def overview_router(services: Services) -> APIRouter:
             Overview(
                 version=raylift.__version__,
                 parts={name: PartView(ok=part.ok, detail=part.detail) for name, part in states.items()},
-                jobs=dict(counts.jobs),
-                deployments=dict(counts.deployments),
-                failures=dict(counts.failed_jobs),
+                jobs=_by_name(counts.jobs),
+                deployments=_by_name(counts.deployments),
+                failures=_by_name(counts.failed_jobs),
                 mlflow_url=services.settings.mlflow_url,
                 limits=limits,
             )
         )
 
     return router
+
+
+def _by_name(counts: Mapping[Name, int]) -> dict[str, int]:
+    return {str(name): count for name, count in counts.items()}
