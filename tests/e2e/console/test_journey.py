@@ -75,7 +75,7 @@ def test_log_is_text_follows_and_finds(watched: Watched, client: Client) -> None
     log = page.get_by_role("log")
     expect(log).to_contain_text("the last line", timeout=120_000)
     # A progress bar stays one line, and few of 3,000 lines are in the page.
-    expect(page.locator(".log-bar")).to_contain_text(re.compile(r"3.005 lines"))
+    expect(page.locator(".log-bar")).to_contain_text(re.compile(r"3.0\d\d lines"))
     assert page.locator(".log-line").count() < 150
     assert page.title() == f"{job.experiment_name} · Raylift"
     page.keyboard.press("/")
