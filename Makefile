@@ -16,6 +16,7 @@ help:
 	@echo "make test-all     make test, further faults and kinds of jobs on real engines, scripts of twelve libraries, and the differential test on 20,000 requests: hours"
 	@echo "make bench-serving  Raylift beside other model servers, with wrk (a Debian package); BENCH=\"--only lr --quick\""
 	@echo "make constraints  resolve the pins of constraints.txt anew"
+	@echo "make console      build the web console; an install does it, too"
 	@echo "make docs         write the reference pages that come from the code; make docs-site builds the site in build/site"
 	@echo "make clean        remove the environment and what tools leave behind"
 
@@ -49,14 +50,19 @@ status:
 	@raylift status
 
 check: .venv/.dev
-	@python .ci/stages.py lint types imports unit architecture docs
+	@python .ci/stages.py lint types imports console unit architecture docs
 
 test: .venv/.dev
-	@python .ci/stages.py lint imports architecture docs types unit contract --beside e2e --then integration release
+	@python .ci/stages.py lint imports console architecture docs types unit contract --beside e2e --then integration release
 
 # What takes too long for every change.
 test-all: test
 	@RAYLIFT_EXAMPLES=400 python .ci/stages.py nightly frameworks differential
+
+# Types of the console's client, its type check and its unit tests need the packages of the checks, too.
+.PHONY: console
+console: .venv/.dev
+	@python .ci/console.py
 
 docs: .venv/.dev
 	@PYTHONPATH=platform:. python .ci/reference.py
@@ -79,5 +85,5 @@ compat: .venv/.dev
 	@python .ci/compat.py $(PACKAGES)
 
 clean:
-	rm -rf .venv build dist .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv build dist serve_apps/console/static serve_apps/console/web/node_modules .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -25,6 +25,7 @@ The model answers at $RAYLIFT_URL/mlops/inference. Try it:
   curl -X POST $RAYLIFT_URL/mlops/inference -H 'Content-Type: application/json' \\
     -d '{"model_name": "demo", "inputs": {$(python -c 'print(", ".join(f"\"feature_{i}\": [0.5]" for i in range(20)))')}}'
 
+Console        $RAYLIFT_URL/console/
 API and docs   $RAYLIFT_URL/docs
 Ray dashboard  $(url ray_dashboard)
 MLflow         $(url mlflow)

@@ -30,6 +30,7 @@ STAGES: dict[str, list[list[str]]] = {
     "lint": [["ruff", "check", "--quiet", "."], ["ruff", "format", "--check", "--quiet", "."]],
     "types": [["basedpyright"]],
     "imports": [["lint-imports"]],
+    "console": [["python", ".ci/console_check.py"]],
     "unit": [["pytest", "-q", "-n", "2", "--durations=25", "tests/unit"]],
     "architecture": [["pytest", "-q", "tests/architecture"]],
     # --quiet: warnings and errors only; the site is strict, so that both fail.

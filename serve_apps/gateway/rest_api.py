@@ -14,7 +14,12 @@ from raylift.api.paths import INFERENCE
 from raylift.services.container import Services
 from serve_apps.gateway.access.door import Door
 from serve_apps.gateway.access.permissions import require_permissions
+from serve_apps.gateway.console.job_attempts import job_attempts_router
+from serve_apps.gateway.console.overview import overview_router
+from serve_apps.gateway.console.pages import console_router
+from serve_apps.gateway.console.signatures import signatures_router
 from serve_apps.gateway.http import openapi
+from serve_apps.gateway.http.conditional import ConditionalGet
 from serve_apps.gateway.http.errors import install_error_handlers
 from serve_apps.gateway.http.hosts import Hosts
 from serve_apps.gateway.http.middleware import Edge
@@ -79,6 +84,8 @@ def create_app(services: Services, *, echo_request_id: bool = True, warm_process
         description=_DESCRIPTION,
         lifespan=lifespan,
         redirect_slashes=False,
+        docs_url=None,  # The console's router has them: FastAPI's page loads its code from another site.
+        redoc_url=None,
         middleware=[
             Middleware(
                 Edge,
@@ -89,6 +96,7 @@ def create_app(services: Services, *, echo_request_id: bool = True, warm_process
             ),
             Middleware(Door, settings=services.settings, callers=services.callers, audit=services.audit),
             Middleware(InferenceFastRoute, route=FastRoute(INFERENCE, "POST", infer)),
+            Middleware(ConditionalGet),
         ],
     )
     install_error_handlers(app)
@@ -97,11 +105,14 @@ def create_app(services: Services, *, echo_request_id: bool = True, warm_process
         sweeps_router(services),
         job_logs_router(services),
         job_sources_router(services),
+        job_attempts_router(services),
+        overview_router(services),
         ray_jobs_router(services),
         ray_job_logs_router(services),
         ray_packages_router(services),
         inference_router(services, infer),
         models_router(services),
+        signatures_router(services),
         deployments_router(services),
         observations_router(services),
         traffic_router(services),
@@ -113,6 +124,7 @@ def create_app(services: Services, *, echo_request_id: bool = True, warm_process
         health_router(services, metrics),
         kserve_v1_router(services, dispatcher),
         server_router(services),
+        console_router(services),
         # Last: it matches every path below /v2/models.
         by_name_router(services, dispatcher),
     )

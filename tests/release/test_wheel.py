@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
+import httpx
 import pytest
 
 import raylift
@@ -20,6 +22,7 @@ pytestmark = pytest.mark.timeout(900)
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 SCRIPT: Final = ROOT / "examples" / "training_scripts" / "sklearn_classification.py"
+CONSOLE: Final = "serve_apps/console"
 PACKAGES: Final = ("platform/raylift", "serve_apps", "job_entrypoints")
 
 
@@ -90,10 +93,14 @@ def url(programs: Path, empty: Path, tmp_path_factory: pytest.TempPathFactory) -
 
 def test_wheel_holds_every_file_of_the_packages(wheel: Path) -> None:
     listed = subprocess.run(["git", "ls-files", *PACKAGES], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    expected = {name.removeprefix("platform/") for name in listed.splitlines()} | {"raylift/launcher/local.yaml"}
+    in_git = [name for name in listed.splitlines() if not name.startswith(f"{CONSOLE}/web/")]
+    expected = {name.removeprefix("platform/") for name in in_git} | {"raylift/launcher/local.yaml"}
     with zipfile.ZipFile(wheel) as archive:
         held = {name for name in archive.namelist() if ".dist-info/" not in name}
-    assert held == expected
+    built = {name for name in held if name.startswith(f"{CONSOLE}/static/")}
+    assert held - built == expected
+    assert {f"{CONSOLE}/static/index.html", f"{CONSOLE}/static/docs.html"} <= built
+    assert any(name.endswith(".js.gz") for name in built)
 
 
 def test_packages_come_from_the_wheel(programs: Path, empty: Path) -> None:
@@ -101,6 +108,13 @@ def test_packages_come_from_the_wheel(programs: Path, empty: Path) -> None:
     places = run(programs / "python", "-c", code, cwd=empty).split()
     assert all(Path(place).is_relative_to(programs.parent) for place in places)
     assert run(programs / "raylift", "--version", cwd=empty).strip() == f"raylift {raylift.__version__}"
+
+
+def test_wheel_shows_the_console(url: str) -> None:
+    page = httpx.get(f"{url}/console/jobs")
+    assert page.status_code == 200
+    (script,) = re.findall(r'src="(/console/assets/[^"]+\.js)"', page.text)
+    assert httpx.get(f"{url}{script}").headers["cache-control"].endswith("immutable")
 
 
 def test_wheel_trains_and_predicts(programs: Path, empty: Path, url: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -183,3 +183,34 @@ class ModelSummary(BaseModel):
 
 class ModelList(BaseModel):
     models: list[ModelSummary]
+
+
+class ColumnView(BaseModel):
+    name: str
+    type: Annotated[str, Field(description="MLflow's name: long, double, string, boolean, datetime, array, object, …")]
+    required: bool
+
+
+class TensorView(BaseModel):
+    name: str | None
+    dtype: Annotated[str, Field(description="NumPy's name, e.g. float64.")]
+    shape: Annotated[list[int], Field(description="-1: any length.")]
+
+
+class ParameterView(BaseModel):
+    name: str
+    type: str
+    default: Any
+
+
+class SignatureView(BaseModel):
+    """Inputs of a version, from its files. Both lists are empty where the files name no inputs."""
+
+    model_config = ConfigDict(protected_namespaces=())
+
+    model_name: str
+    model_version: str
+    inputs: Annotated[list[ColumnView], Field(description="Named columns.")]
+    tensors: Annotated[list[TensorView], Field(description="Tensors, for a model that takes no columns.")]
+    params: Annotated[list[ParameterView], Field(description="Parameters of a prediction.")]
+    example: Annotated[Any, Field(description="The logged input example as MLflow stores it; null without one.")] = None

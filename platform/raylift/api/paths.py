@@ -23,12 +23,15 @@ V1_MODELS: Final = "/v1/models"
 """KServe's V1 protocol."""
 V2_MODELS: Final = "/v2/models"
 """The Open Inference Protocol, and all routes of versions."""
+OVERVIEW: Final = f"{MLOPS}/overview"
+CONSOLE: Final = "/console/"
+DOCS_PAGE: Final = "/docs"
 RAY_API: Final = "/api/"
 """Ray's Jobs API."""
 
 
 def job(job_id: str, what: str = "") -> str:
-    """Return the path of a job, or of ``what`` below it: logs, script, project, events, cancel, rerun."""
+    """Return the path of a job, or of ``what`` below it: logs, script, project, events, attempts, cancel, rerun."""
     return _below(JOBS, job_id, what)
 
 
@@ -51,6 +54,10 @@ def version(name: str, number: str | int) -> str:
 
 def deployment(name: str, number: str | int) -> str:
     return version(name, number) + "/deployment"
+
+
+def signature(name: str, number: str | int) -> str:
+    return version(name, number) + "/signature"
 
 
 def stats(name: str, number: str | int) -> str:

@@ -172,6 +172,10 @@ class ResourceView(BaseModel):
     gpus: Figure
 
 
+NO_RESOURCES: Final = ResourceView(cpus=0, memory=0, gpus=0)
+"""In lists of a platform that does not tell them, which a newer client also reads."""
+
+
 class UsageView(BaseModel):
     """Resources that the last attempt consumed, over its whole process tree."""
 
@@ -209,6 +213,10 @@ class JobSummary(BaseModel):
     started_at: datetime | None
     finished_at: datetime | None
     duration_seconds: Annotated[float | None, Field(description="Script start to end; up to now while it runs.")]
+    phase: Annotated[
+        str, Field(description="The finer state: queued, environment, starting, script, registration, or the status.")
+    ] = ""
+    resources: Annotated[ResourceView, Field(description="What it asks for.")] = NO_RESOURCES
     links: dict[str, str]
 
 
@@ -217,9 +225,6 @@ class JobView(JobSummary):
 
     model_config = ConfigDict(populate_by_name=True)
 
-    phase: Annotated[
-        str, Field(description="The finer state: queued, environment, starting, script, registration, or the status.")
-    ]
     queue_position: Annotated[
         int | None, Field(description="Position by priority and age, from 1; null after admission. Fair share may differ.")
     ] = None
@@ -242,7 +247,6 @@ class JobView(JobSummary):
     secrets: Annotated[list[str], Field(description="Names of its secrets.")] = []
     args: list[str]
     params: Annotated[dict[str, str], Field(description="Parameters without secrets.")] = {}
-    resources: ResourceView
     timeout_seconds: int
     max_retries: int
     autolog: bool
@@ -286,3 +290,22 @@ class EventView(BaseModel):
 class EventList(BaseModel):
     job_id: str
     events: list[EventView]
+
+
+class AttemptView(BaseModel):
+    """One submission of a job to Ray."""
+
+    number: Annotated[int, Field(description="From 1.")]
+    ray_submission_id: str
+    created_at: datetime
+    started_at: Annotated[datetime | None, Field(description="Start of the script.")]
+    finished_at: datetime | None
+    exit_code: int | None
+    reason: Annotated[str | None, Field(description="Reason of its failure.")]
+    message: str | None
+    usage: UsageView | None
+
+
+class AttemptList(BaseModel):
+    job_id: str
+    attempts: Annotated[list[AttemptView], Field(description="Oldest first.")]

@@ -22,7 +22,14 @@ if TYPE_CHECKING:
     from raylift.launcher import LocalPlatform
 
 DEFAULT_STATE: Final = Path("~/.raylift")
-_TITLES: Final = {"api": "API", "docs": "API docs", "ray_dashboard": "Ray dashboard", "mlflow": "MLflow", "grpc": "gRPC"}
+_TITLES: Final = {
+    "console": "Console",
+    "api": "API",
+    "docs": "API docs",
+    "ray_dashboard": "Ray dashboard",
+    "mlflow": "MLflow",
+    "grpc": "gRPC",
+}
 _SIGNS: Final = {"ok": "✓", "info": "·", "warn": "!", "fail": "✗"}
 
 StateDir = Annotated[

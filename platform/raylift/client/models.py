@@ -16,6 +16,7 @@ from raylift.api.models import (
     ModelSummary,
     ModelView,
     PayloadLogConfig,
+    SignatureView,
     VersionView,
 )
 from raylift.api.observations import FeedbackAccepted, FeedbackPage, FeedbackView, StatsView
@@ -45,6 +46,10 @@ class Models:
     def version(self, name: str, version: str | int) -> VersionView:
         """One version with its lineage (job, script, requirements, run), metrics and deployment."""
         return self._connection.view(VersionView, "GET", paths.version(name, version))
+
+    def signature(self, name: str, version: str | int) -> SignatureView:
+        """Return the inputs of a version, from its files. Starts no process."""
+        return self._connection.view(SignatureView, "GET", paths.signature(name, version))
 
     def stats(self, name: str, version: str | int) -> StatsView:
         """Requests, errors, latency, batches, replicas and memory of one version since its first process started."""

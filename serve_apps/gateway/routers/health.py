@@ -1,4 +1,4 @@
-"""``/healthz``, ``/readyz``, ``/metrics`` and ``/``."""
+"""``/healthz``, ``/readyz`` and ``/metrics``."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from typing import Final, Literal
 
 from fastapi import APIRouter, Response
 from fastapi.concurrency import run_in_threadpool
-from fastapi.responses import RedirectResponse
 from pydantic import BaseModel
 
 from raylift.services.container import Services
@@ -62,9 +61,5 @@ def health_router(services: Services, metrics: Metrics) -> APIRouter:
     async def prometheus() -> Response:
         """Metrics in Prometheus' text format."""
         return Response(await run_in_threadpool(metrics.exposition), headers={"Content-Type": metrics.content_type})
-
-    @router.get("/", include_in_schema=False, dependencies=[needs(services, Action.PUBLIC)])
-    async def root() -> Response:
-        return RedirectResponse("/docs")
 
     return router

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Iterator
-from typing import Annotated, Final
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Annotated, Final, Literal
 
 import orjson
 from fastapi import APIRouter, Query, Request, Response
@@ -51,6 +51,13 @@ def job_logs_router(services: Services) -> APIRouter:
         attempt: Annotated[
             int | None, Query(ge=1, description="Log of this attempt, followed: from it on. Default: the newest.")
         ] = None,
+        position: Annotated[
+            str | None, Query(description="With follow: id of the event to resume after. Last-Event-ID has precedence.")
+        ] = None,
+        encoding: Annotated[
+            Literal["lines", "json"],
+            Query(description="With follow: a data line for each line of output, or one JSON text with its carriage returns."),
+        ] = "lines",
     ) -> Response:
         """Return the output of the script.
 
@@ -59,14 +66,18 @@ def job_logs_router(services: Services) -> APIRouter:
         With `follow`, each event has whole lines, a `data` line each. Its `id` is the byte offset after it, `2:OFFSET` in
         the second attempt and so on; `Last-Event-ID` resumes from there. The event `attempt` marks a new attempt, whose
         offsets begin at 0; the output of earlier attempts is complete by then. The last event is `end`, with the job's
-        status.
+        status. With `tail`, it begins that many lines before the end.
         """
         job = await run_in_threadpool(services.training.get, job_id)
         log = await run_in_threadpool(services.logs.existing, job, attempt)
         if follow:
-            begin, offset = _position(request, attempt)
+            last = request.headers.get("last-event-id", position)
+            begin, offset = (attempt, 0) if last is None else _position(last)
+            if last is None and tail is not None and log is not None:
+                begin, offset = log.attempt, await run_in_threadpool(log.start_of_last_lines, tail)
             events = services.follower.follow(job_id, attempt=begin, offset=offset)
-            return StreamingResponse(_encoded(events), media_type=_EVENTS, headers={"Cache-Control": "no-store"})
+            write = _lines if encoding == "lines" else _text
+            return StreamingResponse(_encoded(events, write), media_type=_EVENTS, headers={"Cache-Control": "no-store"})
         if log is None or not log.size():
             return Response("", media_type=_PLAIN)
         if tail is not None:
@@ -105,11 +116,8 @@ class _FinishedLog(FileResponse):
         return error_response(path, InvalidRequest.of(FieldError("Range", detail)))
 
 
-def _position(request: Request, attempt: int | None) -> tuple[int | None, int]:
-    """Return (attempt, offset) to follow from: the client's last event, else the start of the requested attempt."""
-    last = request.headers.get("last-event-id")
-    if last is None:
-        return attempt, 0
+def _position(last: str) -> tuple[int, int]:
+    """Return (attempt, offset) to follow from, after the client's last event."""
     match = _POSITION.fullmatch(last)
     if not match:
         detail = "must be the id of an event: a byte offset, or ATTEMPT:OFFSET"
@@ -132,11 +140,11 @@ def _up_to(log: LogFile, end: int) -> Iterator[bytes]:
         yield data
 
 
-async def _encoded(events: AsyncIterator[LogEvent]) -> AsyncIterator[bytes]:
+async def _encoded(events: AsyncIterator[LogEvent], write: Callable[[Lines], bytes]) -> AsyncIterator[bytes]:
     async for event in events:
         match event:
             case Lines():
-                yield _lines(event)
+                yield write(event)
             case AttemptStarted():
                 data = orjson.dumps({"attempt": event.attempt})
                 yield b"id: %b\nevent: attempt\ndata: %b\n\n" % (_event_id(event.attempt, 0), data)
@@ -152,3 +160,7 @@ def _lines(event: Lines) -> bytes:
     text = event.text.replace("\r\n", "\n").replace("\r", "\n").removesuffix("\n")
     data = "".join(f"data: {line}\n" for line in text.split("\n"))
     return b"id: %b\n%b\n" % (_event_id(event.attempt, event.offset), data.encode())
+
+
+def _text(event: Lines) -> bytes:
+    return b"id: %b\ndata: %b\n\n" % (_event_id(event.attempt, event.offset), orjson.dumps(event.text))

@@ -84,13 +84,25 @@ def training_router(services: Services) -> APIRouter:
         owner: Annotated[str | None, Query(description="Only jobs that named this owner.")] = None,
         tag: Annotated[str | None, Query(description="A tag's name, or name=value (or name:value).")] = None,
         sweep_id: Annotated[str | None, Query(description="Only the jobs of this sweep.")] = None,
+        q: Annotated[
+            str | None,
+            Query(max_length=200, description="Text in the id, or in the name of the model, experiment or owner."),
+        ] = None,
         limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 50,
         cursor: Annotated[str | None, Query(description="next_cursor of the page before.")] = None,
     ) -> Response:
         """List jobs, newest first, a page at a time."""
         workspace = principal_of(request).visible_workspace
+        tagged = _tag(tag) if tag else None
         wanted = JobFilter(
-            status, model_name, experiment_name, _tag(tag) if tag else None, sweep_id=sweep_id, owner=owner, workspace=workspace
+            status,
+            model_name,
+            experiment_name,
+            tagged,
+            sweep_id=sweep_id,
+            owner=owner,
+            workspace=workspace,
+            text=q or None,
         )
         page = training.page(wanted, limit=limit, cursor=cursor or None)
         now = datetime.now(UTC)

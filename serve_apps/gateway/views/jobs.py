@@ -8,8 +8,17 @@ from datetime import datetime
 from typing import Final
 
 from raylift.api import paths
-from raylift.api.training import DownloadProgress, EventView, JobAccepted, JobSummary, JobView, ResourceView, UsageView
-from raylift.domain.job import STATUS_OF, Event, Job, JobState, JobStatus, Reason
+from raylift.api.training import (
+    AttemptView,
+    DownloadProgress,
+    EventView,
+    JobAccepted,
+    JobSummary,
+    JobView,
+    ResourceView,
+    UsageView,
+)
+from raylift.domain.job import STATUS_OF, Attempt, Event, Job, JobState, JobStatus, Reason, Usage
 from raylift.domain.models.deployment import Deployment, DeploymentStatus
 from raylift.engines.environments.uv.process import Downloads
 from raylift.services.jobs.training import JobDetails
@@ -57,16 +66,16 @@ def job_summary(job: Job, now: datetime) -> JobSummary:
         started_at=job.started_at,
         finished_at=job.finished_at,
         duration_seconds=duration(job, now),
+        phase=job.state.value,
+        resources=ResourceView(cpus=spec.resources.cpus, memory=spec.resources.memory_bytes, gpus=spec.resources.gpus),
         links=_links(job),
     )
 
 
 def job_view(details: JobDetails, now: datetime) -> JobView:
     job, spec = details.job, details.job.spec
-    asked = spec.resources
     return JobView(
         **dict(job_summary(job, now)),
-        phase=job.state.value,
         queue_position=details.queue_position,
         metrics=dict(job.metrics),
         script_sha256=spec.script_sha256,
@@ -83,7 +92,6 @@ def job_view(details: JobDetails, now: datetime) -> JobView:
         secrets=list(spec.secrets),
         args=list(spec.args),
         params=dict(spec.params),
-        resources=ResourceView(cpus=asked.cpus, memory=asked.memory_bytes, gpus=asked.gpus),
         timeout_seconds=spec.timeout_seconds,
         max_retries=spec.max_retries,
         autolog=spec.autolog,
@@ -93,7 +101,7 @@ def job_view(details: JobDetails, now: datetime) -> JobView:
         isolation=spec.isolation.value,
         network=spec.network.value,
         phases=_phases(job, details.deployment, now),
-        usage=_usage(job),
+        usage=_usage(job.usage),
         logs=details.log_tail,
         exit_code=job.exit_code,
         ray_submission_id=job.submission_id,
@@ -115,6 +123,20 @@ def event_view(event: Event, job: Job, canceller: str | None) -> EventView:
         reason=event.reason,
         message=event.message,
         who=who,
+    )
+
+
+def attempt_view(attempt: Attempt) -> AttemptView:
+    return AttemptView(
+        number=attempt.number,
+        ray_submission_id=attempt.submission_id,
+        created_at=attempt.created_at,
+        started_at=attempt.started_at,
+        finished_at=attempt.finished_at,
+        exit_code=attempt.exit_code,
+        reason=attempt.reason,
+        message=attempt.message,
+        usage=_usage(attempt.usage),
     )
 
 
@@ -148,8 +170,7 @@ def _phases(job: Job, deployment: Deployment | None, now: datetime) -> dict[str,
     return {name: round(max(seconds, 0.0), 3) for name, seconds in phases.items()}
 
 
-def _usage(job: Job) -> UsageView | None:
-    usage = job.usage
+def _usage(usage: Usage | None) -> UsageView | None:
     if usage is None:
         return None
     rounded = {"cpu_seconds": round(usage.cpu_seconds, 3), "wall_seconds": round(usage.wall_seconds, 3)}

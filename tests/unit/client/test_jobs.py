@@ -213,3 +213,21 @@ def test_progress_on_a_terminal_is_one_live_line(make_job: Make):
     last = screen.getvalue()
     assert "job_1 completed (script 3.0 s)\n" in last.replace("\r", "")
     assert "\x1b[?25h" in last  # the cursor is visible again
+
+
+def test_attempts_are_listed(client: Client, platform: Any, make_job: Make):
+    at = "2026-03-01T12:00:00Z"
+    attempt = {
+        "number": 1,
+        "ray_submission_id": "job_1-a1",
+        "created_at": at,
+        "started_at": at,
+        "finished_at": at,
+        "exit_code": 1,
+        "reason": "script_error",
+        "message": "it fell",
+        "usage": None,
+    }
+    views(platform, make_job("failed", reason="script_error"))
+    platform.on("GET", f"{JOB}/attempts", httpx.Response(200, json={"job_id": "job_1", "attempts": [attempt]}))
+    assert [(item.number, item.reason) for item in client.jobs.get("job_1").attempts()] == [(1, "script_error")]

@@ -75,3 +75,11 @@ def test_deployments_are_read_changed_and_deleted(client: Client, platform: Any)
         {"environment": None},
     ]
     assert dict(platform.requests[0].url.params) == {"model_name": "churn"}
+
+
+def test_signature_has_the_inputs_of_a_version(client: Client, platform: Any):
+    column = {"name": "months", "type": "long", "required": True}
+    answer = {"model_name": "churn", "model_version": "3", "inputs": [column], "tensors": [], "params": [], "example": None}
+    platform.on("GET", "/mlops/models/churn/versions/3/signature", httpx.Response(200, json=answer))
+    signature = client.models.signature("churn", 3)
+    assert [(column.name, column.type) for column in signature.inputs] == [("months", "long")]

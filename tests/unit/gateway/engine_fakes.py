@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from raylift.domain.errors import EngineUnavailable, ModelNotFound, VersionNotFound
-from raylift.domain.models.version import ModelVersion, RegisteredModel
+from raylift.domain.models.version import ModelSignature, ModelVersion, RegisteredModel
 
 LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -38,6 +38,7 @@ class FakeCluster:
 class FakeRegistry:
     registered: dict[str, dict[str, ModelVersion]] = field(default_factory=dict)
     aliases: dict[tuple[str, str], str] = field(default_factory=dict)
+    signatures: dict[tuple[str, str], ModelSignature] = field(default_factory=dict)
     down: bool = False
     asked: int = 0
 
@@ -69,6 +70,11 @@ class FakeRegistry:
         if found is None:
             raise VersionNotFound(f"no version {version}", model_name=name, versions=list(self.registered[name]))
         return found
+
+    def signature(self, version: ModelVersion) -> ModelSignature:
+        self.asked += 1
+        self.ping()
+        return self.signatures.get((version.name, version.version), ModelSignature())
 
     def version_of_alias(self, name: str, alias: str) -> str:
         self.model(name)

@@ -170,8 +170,3 @@ async def test_metrics_are_in_prometheus_format(client: httpx.AsyncClient, platf
     assert 'raylift_http_requests_total{method="GET",route="/mlops/training/jobs/{job_id}",status="404"} 1.0' in lines
     assert 'raylift_http_requests_total{method="*",route="(none)",status="404"} 1.0' in lines
     assert any(line.startswith('raylift_http_request_seconds_bucket{le="0.05",method="POST"') for line in lines)
-
-
-async def test_root_page_links_to_the_docs(client: httpx.AsyncClient) -> None:
-    assert (await client.get("/")).headers["location"] == "/docs"
-    assert (await client.get("/docs")).status_code == 200

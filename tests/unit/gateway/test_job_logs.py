@@ -12,7 +12,7 @@ from raylift.domain.errors import EngineUnavailable
 from raylift.domain.job import Job, JobState, JobStatus
 from raylift.services.jobs.log_follower import AttemptStarted, Ended, Lines, LogEvent, LogFollower
 from raylift.services.jobs.logs import LogFile
-from serve_apps.gateway.routers.job_logs import _encoded
+from serve_apps.gateway.routers.job_logs import _encoded, _lines
 from tests.unit.gateway.conftest import Platform
 
 JOBS = "/mlops/training/jobs"
@@ -264,7 +264,7 @@ class TestFollowing:
         async def events() -> AsyncIterator[LogEvent]:
             yield AttemptStarted(2)
 
-        assert [event async for event in _encoded(events())] == [b'id: 2:0\nevent: attempt\ndata: {"attempt":2}\n\n']
+        assert [event async for event in _encoded(events(), _lines)] == [b'id: 2:0\nevent: attempt\ndata: {"attempt":2}\n\n']
 
 
 def retried(platform: Platform, job: Job, output: bytes) -> None:

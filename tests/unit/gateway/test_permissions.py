@@ -11,14 +11,15 @@ from fastapi import APIRouter
 from fastapi.routing import APIRoute, APIWebSocketRoute
 
 from raylift.domain.access import LEAST_ROLE, Action, Principal, Role, may, new_token
+from raylift.domain.job import JobState, Reason
 from raylift.settings import PlatformSettings
 from serve_apps.gateway.access.permissions import Permission, permission_of, require_permissions
 from tests.unit.gateway.keyed import KeyedPlatform, keyed_platform
 
 UPLOAD = "/mlops/training/upload"
 SCRIPT = {"script_content": "print(1)", "experiment_name": "demo"}
-NOT_OURS = {"/openapi.json", "/docs", "/docs/oauth2-redirect", "/redoc"}
-"""FastAPI's own pages. They are the same on every platform."""
+NOT_OURS = {"/openapi.json"}
+"""FastAPI's own document. It is the same on every platform."""
 
 
 @pytest.fixture
@@ -170,6 +171,18 @@ class TestWorkspaces:
                 counts[who] = len(answer if items is None else answer[items])
             assert counts["viewer"] == red, path
             assert counts["admin"] == counts["viewer"] + counts["other"], path
+
+    async def test_overview_counts_what_the_caller_sees(self, keyed: KeyedPlatform) -> None:
+        job_id = (await upload(keyed, "submitter", model_name="churn"))["job_id"]
+        await upload(keyed, "other")
+        keyed.platform.registry.register("churn", "1")
+        keyed.platform.deploy("churn", "1")
+        keyed.platform.start(job_id)
+        keyed.platform.move(keyed.platform.store.jobs.get(job_id), JobState.FAILED, reason=Reason.SCRIPT_ERROR, message="fell")
+        seen = {who: (await keyed.send(who, "GET", "/mlops/overview")).json() for who in ("viewer", "other", "admin")}
+        counts = {who: (of["jobs"]["queued"], of["jobs"]["failed"], of["deployments"]["ready"]) for who, of in seen.items()}
+        assert counts == {"viewer": (0, 1, 1), "other": (1, 0, 0), "admin": (1, 1, 1)}
+        assert [of["failures"] for of in seen.values()] == [{"script_error": 1}, {}, {"script_error": 1}]
 
     async def test_models_of_another_workspace_are_not_found(self, keyed: KeyedPlatform) -> None:
         await upload(keyed, "submitter", model_name="churn")

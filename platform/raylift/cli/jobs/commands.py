@@ -39,6 +39,9 @@ def list_jobs(
     owner: Annotated[str | None, typer.Option(help="Only jobs of this owner.")] = None,
     tag: Annotated[str | None, typer.Option(metavar="K[=V]", help="Only jobs with this tag.")] = None,
     sweep: Annotated[str | None, typer.Option(help="Only jobs of this sweep.")] = None,
+    search: Annotated[
+        str | None, typer.Option("--search", "-q", help="Only jobs with this text in id, model, experiment or owner.")
+    ] = None,
     limit: LimitOption = 20,
     cursor: CursorOption = None,
 ) -> Any:
@@ -50,6 +53,7 @@ def list_jobs(
         "owner": owner,
         "tag": tag,
         "sweep_id": sweep,
+        "q": search,
         "limit": limit,
         "cursor": cursor,
     }

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, Literal, overload
 
 from raylift.api import paths
-from raylift.api.training import EventList, EventView, JobAccepted, JobSummary, JobView
+from raylift.api.training import AttemptList, AttemptView, EventList, EventView, JobAccepted, JobSummary, JobView
 from raylift.client.http.connection import Connection
 from raylift.client.http.errors import RayliftError
 from raylift.client.jobs.log_stream import follow_log
@@ -189,6 +189,10 @@ class Job:
     def events(self) -> list[EventView]:
         """All transitions, oldest first."""
         return self._connection.view(EventList, "GET", paths.job(self._job_id, "events")).events
+
+    def attempts(self) -> list[AttemptView]:
+        """Return every submission to Ray, oldest first."""
+        return self._connection.view(AttemptList, "GET", paths.job(self._job_id, "attempts")).attempts
 
     def cancel(self) -> Job:
         """Ask the job to stop and return at once; ``wait`` for the end. A job that has ended does not change."""

@@ -46,6 +46,7 @@ class Jobs:
         tag: str | None = None,
         owner: str | None = None,
         sweep: str | None = None,
+        text: str | None = None,
         limit: int | None = None,
         page_size: int = 50,
     ) -> Iterator[Job]:
@@ -58,6 +59,7 @@ class Jobs:
             tag: ``"key"`` or ``"key=value"``.
             owner: Only jobs of this owner.
             sweep: Only jobs of the sweep with this id.
+            text: Only jobs with this text in their id, model, experiment or owner.
             limit: Number of jobs at most. None: all.
             page_size: Jobs per request.
         """
@@ -68,6 +70,7 @@ class Jobs:
             "tag": tag,
             "owner": owner,
             "sweep_id": sweep,
+            "q": text,
         }
         size = page_size if limit is None else min(page_size, limit)
         pages = self._connection.pages(JobPage, paths.JOBS, filters | {"limit": size})

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,40 @@ class ModelVersion:
     def uri(self) -> str:
         """MLflow URI that a replica loads."""
         return f"models:/{self.name}/{self.version}"
+
+
+@dataclass(frozen=True, slots=True)
+class InputColumn:
+    name: str
+    type: str
+    """MLflow's name: long, double, string, boolean, datetime, array, object and so on."""
+    required: bool
+
+
+@dataclass(frozen=True, slots=True)
+class InputTensor:
+    name: str | None
+    dtype: str
+    shape: tuple[int, ...]
+    """-1: any length."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelParameter:
+    name: str
+    type: str
+    default: Any
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSignature:
+    """Inputs of a version: named columns, or tensors; neither where its files name none."""
+
+    columns: tuple[InputColumn, ...] = ()
+    tensors: tuple[InputTensor, ...] = ()
+    params: tuple[ModelParameter, ...] = ()
+    example: Any = None
+    """The input example as MLflow stores it, if it is JSON."""
 
 
 class ModelKind(StrEnum):

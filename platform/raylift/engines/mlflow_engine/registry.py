@@ -10,7 +10,7 @@ from mlflow import MlflowClient
 
 from job_entrypoints.contract import TAG_JOB_ID
 from raylift.domain.errors import EngineUnavailable, ModelNotFound, PlatformError, VersionNotFound
-from raylift.domain.models.version import LoggedModel, ModelVersion, RegisteredModel
+from raylift.domain.models.version import LoggedModel, ModelSignature, ModelVersion, RegisteredModel
 from raylift.engines.mlflow_engine.client import (
     ABSENT,
     DUPLICATE,
@@ -22,6 +22,7 @@ from raylift.engines.mlflow_engine.client import (
     moment,
     quoted,
 )
+from raylift.engines.mlflow_engine.signatures import read_signature
 from raylift.engines.model_files.digests import file_digests
 
 
@@ -33,8 +34,8 @@ class Registry:
     """
 
     def __init__(self, mlflow_url: str) -> None:
-        self._client: MlflowClient = connect(mlflow_url)
         self._mlflow_url = mlflow_url
+        self._client: MlflowClient = connect(mlflow_url)
 
     def models(self) -> list[RegisteredModel]:
         """All registered models, by name."""
@@ -80,6 +81,10 @@ class Registry:
             # MLflow takes "01", "+1" and digits of other scripts as 1. Here a version has one name.
             raise self._no_such_version(name, f"version {version}")
         return _model_version(found, self._metrics(found.run_id))
+
+    def signature(self, version: ModelVersion) -> ModelSignature:
+        """Inputs of a version, read from its files."""
+        return read_signature(self._client, self._mlflow_url, version)
 
     def version_of_alias(self, name: str, alias: str) -> str:
         """The version of an alias. Raises VersionNotFound if the model has no such alias."""

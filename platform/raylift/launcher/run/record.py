@@ -13,6 +13,7 @@ from typing import Final
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from raylift.api.paths import CONSOLE, DOCS_PAGE
 from raylift.ingress.engine_pages import MLFLOW, RAY
 from raylift.launcher.errors import LauncherError
 from raylift.launcher.run.access_files import admin_key_file
@@ -107,7 +108,8 @@ class RunRecord(BaseModel):
         is_local = self.auth is AuthMode.LOCAL
         return {
             "api": self.url,
-            "docs": f"{self.url}/docs",
+            "console": f"{self.url}{CONSOLE}",
+            "docs": f"{self.url}{DOCS_PAGE}",
             "ray_dashboard": self.ray_dashboard_url if is_local else f"{self.url}{RAY}/",
             "mlflow": self.mlflow_url if is_local else f"{self.url}{MLFLOW}/",
             **({"grpc": f"{self.tls_name or self.local_host}:{self.ports['grpc']}"} if "grpc" in self.ports else {}),

@@ -1,13 +1,13 @@
-"""Counts of jobs and deployments by status, for metrics."""
+"""Counts of jobs and deployments by status, for metrics and the overview."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from raylift.domain.job import JobStatus, Reason
-from raylift.domain.models.deployment import DeploymentStatus
+from raylift.domain.models.deployment import Deployment, DeploymentStatus
 from raylift.store import Store
 
 
@@ -25,10 +25,15 @@ class StatusCounter:
         self._store = store
 
     def take(self) -> StatusCounts:
-        jobs = self._store.jobs.count_by_status()
-        deployments = Counter(deployment.status for deployment in self._store.deployments.list())
+        """Count those of all workspaces."""
+        return self.of(self._store.deployments.list())
+
+    def of(self, deployments: Iterable[Deployment], *, workspace: str | None = None) -> StatusCounts:
+        """Count these deployments, and the jobs of one workspace; None: of all."""
+        jobs = self._store.jobs.count_by_status(workspace)
+        statuses = Counter(deployment.status for deployment in deployments)
         return StatusCounts(
             {status: jobs.get(status, 0) for status in JobStatus},
-            {status: deployments[status] for status in DeploymentStatus},
-            self._store.history.failed_by_reason(),
+            {status: statuses[status] for status in DeploymentStatus},
+            self._store.history.failed_by_reason(workspace),
         )

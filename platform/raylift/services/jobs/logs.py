@@ -71,6 +71,14 @@ class LogFile:
         note = f"[raylift] {left_out} bytes before this are left out, too many for so few lines; the whole log has them\n"
         return note + text.decode("utf-8", "replace")
 
+    def start_of_last_lines(self, count: int) -> int:
+        """Return the byte at which the last ``count`` lines begin, at most 8 MiB before the end."""
+        if count <= 0:
+            return self.size()
+        start, data = self._back_to(self.size(), count)
+        lines = data.splitlines(keepends=True)
+        return start + sum(map(len, lines[:-count]))
+
     def _back_to(self, end: int, count: int) -> tuple[int, bytes]:
         """Return (offset, bytes from there to ``end``) with the last ``count`` lines, if the limit allows it."""
         blocks: list[bytes] = []

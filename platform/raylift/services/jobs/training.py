@@ -9,7 +9,7 @@ from typing import Final
 from raylift.api.headers import IDEMPOTENCY_KEY
 from raylift.domain.errors import DeploymentNotFound, FieldError, InvalidRequest, JobNotFinished, NotFound
 from raylift.domain.identifiers import new_job_id
-from raylift.domain.job import Event, Job, JobState
+from raylift.domain.job import Attempt, Event, Job, JobState
 from raylift.domain.models.deployment import Deployment
 from raylift.engines.environments.overlays.build_record import BuildRecord
 from raylift.services.cluster.capacity import Capacity
@@ -132,6 +132,10 @@ class TrainingService:
     def events(self, job_id: str) -> list[Event]:
         self._store.jobs.get(job_id)
         return self._store.jobs.events(job_id)
+
+    def attempts(self, job_id: str) -> list[Attempt]:
+        self._store.jobs.get(job_id)
+        return self._store.jobs.attempts(job_id)
 
     def cancel(self, job_id: str) -> Job:
         """Request that a job stops. Returns at once; idempotent; a finished job stays as it is."""

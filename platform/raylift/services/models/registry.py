@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Final
 
 from raylift.domain.errors import DeploymentNotFound
 from raylift.domain.identifiers import version_number
 from raylift.domain.models.deployment import Deployment
-from raylift.domain.models.version import ModelVersion, RegisteredModel
+from raylift.domain.models.version import ModelSignature, ModelVersion, RegisteredModel
 from raylift.services.models.lineage import Origins, origins_of
 from raylift.services.ports import Registry
 from raylift.store import Store
+
+_MAX_SIGNATURES: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +45,8 @@ class ModelService:
     def __init__(self, store: Store, registry: Registry) -> None:
         self._store = store
         self._registry = registry
+        # The files of a version never change.
+        self._signatures: dict[tuple[str, str, datetime], ModelSignature] = {}
 
     def list(self) -> list[ModelOutline]:
         ready: dict[str, list[str]] = defaultdict(list)
@@ -76,3 +82,15 @@ class ModelService:
         except DeploymentNotFound:
             deployment = None
         return VersionRecord(registered, origins_of(self._store, registered), deployment)
+
+    def signature(self, name: str, version: str) -> tuple[ModelVersion, ModelSignature]:
+        """Return a version with its inputs. Starts no process. Raises ModelNotFound or VersionNotFound."""
+        registered = self._registry.version(name, version)
+        key = (name, registered.version, registered.created_at)
+        signature = self._signatures.get(key)
+        if signature is None:
+            signature = self._registry.signature(registered)
+            while len(self._signatures) >= _MAX_SIGNATURES:
+                self._signatures.pop(next(iter(self._signatures)))
+            self._signatures[key] = signature
+        return registered, signature

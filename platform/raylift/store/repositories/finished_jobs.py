@@ -41,9 +41,11 @@ class HistoryRepository:
             rows = session.execute(select(JobRow.job_id, JobRow.finished_at).where(JobRow.job_id.in_(job_ids))).all()
         return {row.job_id: row.finished_at for row in rows}
 
-    def failed_by_reason(self) -> dict[Reason, int]:
-        """Count the stored failed jobs by reason."""
+    def failed_by_reason(self, workspace: str | None = None) -> dict[Reason, int]:
+        """Count the stored failed jobs of a workspace by reason; None: of all."""
         query = select(JobRow.reason, func.count()).where(JobRow.status == JobStatus.FAILED).group_by(JobRow.reason)
+        if workspace is not None:
+            query = query.where(JobRow.workspace == workspace)
         with self._database.read() as session:
             return {reason: count for reason, count in session.execute(query).tuples() if reason is not None}
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from functools import cache
 from typing import Any, Final, Unpack
 
-from sqlalchemy import ColumnElement, Select, and_, delete, func, literal, select, tuple_, update
+from sqlalchemy import ColumnElement, Select, and_, delete, func, literal, or_, select, tuple_, update
 from sqlalchemy.orm import InstrumentedAttribute, Session
 from sqlalchemy.sql.dml import ReturningInsert
 
@@ -148,10 +148,13 @@ class JobRepository:
             query = select(JobRow).where(asked).order_by(JobRow.cancel_requested_at, JobRow.job_id)
             return [from_row(Job, row) for row in session.scalars(query)]
 
-    def count_by_status(self) -> dict[JobStatus, int]:
-        """Count jobs by status, zeros included."""
+    def count_by_status(self, workspace: str | None = None) -> dict[JobStatus, int]:
+        """Count the jobs of a workspace by status, zeros included; None: of all."""
+        query = select(JobRow.status, func.count()).group_by(JobRow.status)
+        if workspace is not None:
+            query = query.where(JobRow.workspace == workspace)
         with self._database.read() as session:
-            counts = dict(session.execute(select(JobRow.status, func.count()).group_by(JobRow.status)).all())
+            counts = dict(session.execute(query).all())
         return {status: counts.get(status, 0) for status in JobStatus}
 
     def queue_position(self, job: Job) -> int | None:
@@ -295,16 +298,18 @@ def _matching(wanted: JobFilter, *, after: tuple[datetime, str] | None) -> Selec
     query = select(JobRow)
     created_at: InstrumentedAttribute[datetime] = JobRow.created_at
     job_id: InstrumentedAttribute[str] = JobRow.job_id
-    if wanted.status is not None:
-        query = query.where(JobRow.status == wanted.status)
-    if wanted.model_name is not None:
-        query = query.where(JobRow.model_name == wanted.model_name)
-    if wanted.experiment_name is not None:
-        query = query.where(JobRow.experiment_name == wanted.experiment_name)
-    if wanted.owner is not None:
-        query = query.where(JobRow.owner == wanted.owner)
-    if wanted.workspace is not None:
-        query = query.where(JobRow.workspace == wanted.workspace)
+    for column, value in (
+        (JobRow.status, wanted.status),
+        (JobRow.model_name, wanted.model_name),
+        (JobRow.experiment_name, wanted.experiment_name),
+        (JobRow.owner, wanted.owner),
+        (JobRow.workspace, wanted.workspace),
+    ):
+        if value is not None:
+            query = query.where(column == value)
+    if wanted.text is not None:
+        named = (JobRow.job_id, JobRow.model_name, JobRow.experiment_name, JobRow.owner)
+        query = query.where(or_(*(column.icontains(wanted.text, autoescape=True) for column in named)))
     if wanted.tag is not None:
         key, value = wanted.tag
         query = query.join(JobTagRow, JobTagRow.job_id == JobRow.job_id).where(JobTagRow.key == _indexed(key))

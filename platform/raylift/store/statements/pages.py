@@ -30,6 +30,8 @@ class JobFilter:
     sweep_id: str | None = None
     owner: str | None = None
     workspace: str | None = None
+    text: str | None = None
+    """Text in the job's id, or in the name of its model, experiment or owner, in any case of letters."""
 
 
 @dataclass(frozen=True, slots=True)

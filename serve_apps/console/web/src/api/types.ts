@@ -1,0 +1,29 @@
+/** Names of the API's schemas. `npm run types` writes schema.d.ts from the platform's OpenAPI document. */
+import type { components } from "./schema";
+
+type Schemas = components["schemas"];
+
+export type JobSummary = Schemas["JobSummary"];
+export type JobView = Schemas["JobView"];
+export type JobPage = Schemas["JobPage"];
+export type EventView = Schemas["EventView"];
+export type AttemptView = Schemas["AttemptView"];
+export type JobDiff = Schemas["JobDiff"];
+export type Overview = Schemas["Overview"];
+export type ModelSummary = Schemas["ModelSummary"];
+export type ModelView = Schemas["ModelView"];
+export type VersionView = Schemas["VersionView"];
+export type DeploymentView = Schemas["DeploymentView"];
+export type TrafficView = Schemas["TrafficView"];
+export type SignatureView = Schemas["SignatureView"];
+/** Error of the API. The optional members are absent or null. */
+export interface Problem {
+  title: string;
+  status: number;
+  detail: string;
+  code: string;
+  errors?: Schemas["ProblemField"][] | null;
+}
+
+export type JobStatus = JobSummary["status"];
+export type DeploymentStatus = DeploymentView["status"];

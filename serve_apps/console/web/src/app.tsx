@@ -1,0 +1,137 @@
+/** The frame of every page: navigation, the banner of a platform that is away, and the page of the address. */
+import { signal } from "@preact/signals";
+import type { ComponentChildren, JSX } from "preact";
+import { useEffect } from "preact/hooks";
+import { api } from "./api/client";
+import { answeredAt, isAway } from "./api/connection";
+import { usePoll } from "./api/poll";
+import { startKeys } from "./keys/keys";
+import { Help, isHelpOpen } from "./keys/help";
+import { isPaletteOpen, Palette } from "./keys/palette";
+import { DeploymentsPage } from "./pages/deployments";
+import { DiffPage } from "./pages/diff";
+import { JobPage } from "./pages/job/job";
+import { JobsPage } from "./pages/jobs";
+import { ModelPage, ModelsPage } from "./pages/models";
+import { NewJobPage } from "./pages/new_job/new_job";
+import { OverviewPage } from "./pages/overview";
+import { PlaygroundPage } from "./pages/playground/playground";
+import { VersionPage } from "./pages/version";
+import { link, match, type Params, path } from "./router";
+import { now } from "./ui/clock";
+import { duration } from "./ui/format";
+import { Empty } from "./ui/parts";
+import { nextTheme, theme } from "./ui/theme";
+
+const PAGES: [string, (params: Params) => JSX.Element][] = [
+  ["", () => <OverviewPage />],
+  ["jobs", () => <JobsPage />],
+  ["jobs/:", ([id = ""]) => <JobPage key={id} id={id} />],
+  ["jobs/:/diff/:", ([first = "", second = ""]) => <DiffPage first={first} second={second} />],
+  ["new", () => <NewJobPage />],
+  ["models", () => <ModelsPage />],
+  ["models/:", ([name = ""]) => <ModelPage key={name} name={name} />],
+  ["models/:/:", ([name = "", version = ""]) => <VersionPage key={`${name}/${version}`} name={name} version={version} />],
+  ["deployments", () => <DeploymentsPage />],
+  ["playground", () => <PlaygroundPage />],
+];
+
+const SECTIONS: [string, string, string][] = [
+  ["", "Overview", "g o"],
+  ["jobs", "Jobs", "g j"],
+  ["models", "Models", "g m"],
+  ["deployments", "Deployments", "g d"],
+  ["playground", "Playground", "g p"],
+];
+
+/** Number of running and waiting jobs, beside "Jobs" in the navigation. */
+const unfinished = signal<number | undefined>(undefined);
+
+export function App() {
+  useEffect(startKeys, []);
+  return (
+    <div class="frame">
+      <a class="skip" href="#content">
+        Skip to content
+      </a>
+      <Navigation />
+      <main id="content">
+        <Away />
+        <Page />
+      </main>
+      {isPaletteOpen.value && <Palette />}
+      {isHelpOpen.value && <Help />}
+    </div>
+  );
+}
+
+function Page(): ComponentChildren {
+  const here = path.value;
+  for (const [pattern, draw] of PAGES) {
+    const params = match(pattern, here);
+    if (params) return draw(params);
+  }
+  return (
+    <Empty title="There is no such page">
+      <p>
+        <a href={link("")}>Overview</a>
+      </p>
+    </Empty>
+  );
+}
+
+function Navigation() {
+  const { data } = usePoll("overview", (call) => api.GET("/mlops/overview", call), 5);
+  const down = Object.entries(data?.parts ?? {}).filter(([, part]) => !part.ok);
+  unfinished.value = data && (data.jobs.queued ?? 0) + (data.jobs.running ?? 0);
+  const section = path.value.split("/")[1] ?? "";
+  return (
+    <nav class="side" aria-label="Main">
+      <a class="brand" href={link("")}>
+        <img src={new URL("./styles/raylift.svg", import.meta.url).href} alt="" width="20" height="20" />
+        Raylift
+      </a>
+      <a class="button primary new-job" href={link("new")} aria-keyshortcuts="n">
+        New job
+      </a>
+      <ul>
+        {SECTIONS.map(([name, label, keys]) => (
+          <li key={name}>
+            <a href={link(name)} aria-current={section === name ? "page" : undefined} title={keys}>
+              {label}
+              {name === "jobs" && !!unfinished.value && <span class="count">{unfinished.value}</span>}
+            </a>
+          </li>
+        ))}
+      </ul>
+      <div class="side-end">
+        {down.length > 0 && (
+          <p class="part-down" role="status">
+            {down.map(([name]) => name).join(", ")} {down.length === 1 ? "is" : "are"} down
+          </p>
+        )}
+        <a href="/docs">API reference</a>
+        <button type="button" class="quiet" onClick={() => (isPaletteOpen.value = true)}>
+          Go to… <kbd>Ctrl K</kbd>
+        </button>
+        <button type="button" class="quiet" onClick={() => (isHelpOpen.value = true)}>
+          Keys <kbd>?</kbd>
+        </button>
+        <button type="button" class="quiet" onClick={nextTheme}>
+          Theme: {theme.value}
+        </button>
+        {data && <span class="muted">Raylift {data.version}</span>}
+      </div>
+    </nav>
+  );
+}
+
+function Away() {
+  if (!isAway.value) return null;
+  const age = (now.value - answeredAt.value) / 1000;
+  return (
+    <p class="banner" role="alert">
+      The platform does not answer. What you see is {duration(Math.max(1, Math.round(age)))} old; it goes on by itself.
+    </p>
+  );
+}

@@ -1,0 +1,84 @@
+/** All deployments: what is cold, slow to come, or broken. */
+import { api } from "../api/client";
+import { usePoll } from "../api/poll";
+import type { DeploymentView } from "../api/types";
+import { link, query, withQuery } from "../router";
+import { bytes, quantity } from "../ui/format";
+import { Ago, Empty, Failure, Loading, PageHead } from "../ui/parts";
+import { State } from "../ui/state";
+
+export function DeploymentsPage() {
+  const { data, error } = usePoll("deployments", (call) => api.GET("/mlops/deployments", call), 2);
+  const isAll = query.value.get("stopped") === "true";
+  const shown = data?.deployments.filter((item) => isAll || item.status !== "stopped") ?? [];
+  const hidden = (data?.deployments.length ?? 0) - shown.length;
+  return (
+    <>
+      <PageHead
+        title="Deployments"
+        actions={
+          (hidden > 0 || isAll) && (
+            <a href={withQuery({ stopped: isAll ? null : "true" })}>{isAll ? "Hide stopped ones" : `Show ${hidden} stopped`}</a>
+          )
+        }
+      />
+      {error && <Failure error={error} what="list of deployments" />}
+      {!data && !error && <Loading />}
+      {data && shown.length === 0 && (
+        <Empty title="No deployments">
+          <p>A version that a job registers is deployed by itself. Others are deployed on their page.</p>
+          <a class="button" href={link("models")}>
+            Models
+          </a>
+        </Empty>
+      )}
+      {shown.length > 0 && <Deployments items={shown} />}
+    </>
+  );
+}
+
+function Deployments({ items }: { items: DeploymentView[] }) {
+  return (
+    <div class="table-box">
+      <table>
+        <thead>
+          <tr>
+            <th class="col-state">State</th>
+            <th>Version</th>
+            <th class="col-why">Why</th>
+            <th class="right">Replicas</th>
+            <th class="right">Each</th>
+            <th class="right">Changed</th>
+          </tr>
+        </thead>
+        <tbody>
+          {items.map((item) => (
+            <tr key={`${item.model_name} ${item.model_version}`}>
+              <td class="col-state">
+                <State state={item.status} />
+              </td>
+              <td>
+                <a href={link("models", item.model_name, item.model_version)} data-row>
+                  {item.model_name}
+                  <span class="version"> v{item.model_version}</span>
+                </a>
+              </td>
+              <td class="col-why muted">
+                <span class="why">{item.message}</span>
+              </td>
+              <td class="right number nowrap">
+                {item.replicas} <span class="muted">of {item.max_replicas}</span>
+              </td>
+              <td class="right number nowrap">
+                {quantity(item.cpus)} CPU{item.memory !== null && ` · ${bytes(item.memory)}`}
+              </td>
+              <td class="right number nowrap">
+                <Ago at={item.updated_at} />
+              </td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </div>
+  );
+}

@@ -1,0 +1,117 @@
+/** Cancel, run again, delete: each asks first and shows itself as code. */
+import { useState } from "preact/hooks";
+import { api, dataOf } from "../../api/client";
+import type { JobView } from "../../api/types";
+import { link, navigate } from "../../router";
+import { AsCode } from "../../ui/as_code";
+import { Confirm } from "../../ui/dialog";
+import { bytes } from "../../ui/format";
+import { command, curl, literal, python } from "../../ui/snippets";
+
+type Asked = "cancel" | "rerun" | "delete" | undefined;
+
+export function JobActions({ job, onDone }: { job: JobView; onDone: () => void }) {
+  const [asked, ask] = useState<Asked>();
+  const isFinal = job.finished_at !== null;
+  const close = () => ask(undefined);
+  return (
+    <>
+      {!isFinal && (
+        <button type="button" onClick={() => ask("cancel")}>
+          Cancel
+        </button>
+      )}
+      <button type="button" onClick={() => ask("rerun")}>
+        Run again
+      </button>
+      {isFinal && (
+        <button type="button" class="quiet" onClick={() => ask("delete")}>
+          Delete
+        </button>
+      )}
+      {asked === "cancel" && <Cancel job={job} onDone={onDone} onClose={close} />}
+      {asked === "rerun" && <RunAgain job={job} onClose={close} />}
+      {asked === "delete" && <Delete job={job} onClose={close} />}
+    </>
+  );
+}
+
+function Cancel({ job, onDone, onClose }: { job: JobView; onDone: () => void; onClose: () => void }) {
+  const path = { job_id: job.job_id };
+  const cancel = async () => {
+    await dataOf(api.POST("/mlops/training/jobs/{job_id}/cancel", { params: { path } }));
+    onDone();
+  };
+  return (
+    <Confirm title="Cancel this job?" action="Cancel the job" isDangerous onConfirm={cancel} onClose={onClose}>
+      <p>{job.started_at ? "The script gets a signal to stop, and is ended after the grace time." : "It leaves the queue."} Its log stays.</p>
+      <AsCode
+        cli={command("jobs", "cancel", job.job_id)}
+        python={python(`client.jobs.get("${job.job_id}").cancel()`)}
+        curl={curl("POST", `/mlops/training/jobs/${job.job_id}/cancel`)}
+      />
+    </Confirm>
+  );
+}
+
+function RunAgain({ job, onClose }: { job: JobView; onClose: () => void }) {
+  const [cpus, setCpus] = useState(String(job.resources.cpus));
+  const before = amount(job.resources.memory);
+  // A job that ran out of memory gets twice as much, unless somebody says otherwise.
+  const [memory, setMemory] = useState(job.reason === "out_of_memory" ? amount(2 * job.resources.memory) : before);
+  const changes = {
+    ...(Number(cpus) !== job.resources.cpus && { cpus: Number(cpus) }),
+    ...(memory !== before && { memory }),
+  };
+  const resources = Object.keys(changes).length ? changes : undefined;
+  const words = Object.entries(changes).flatMap(([name, value]) => [`--${name}`, String(value)]);
+  const options = Object.entries(changes).map(([name, value]) => `${name}=${literal(value)}`);
+  const run = async () => {
+    const path = { job_id: job.job_id };
+    const body = (resources ? { resources } : {}) as never;
+    const made = await dataOf(api.POST("/mlops/training/jobs/{job_id}/rerun", { params: { path }, body }));
+    navigate(link("jobs", made.job_id));
+  };
+  return (
+    <Confirm title="Run this job again?" action="Run again" onConfirm={run} onClose={onClose}>
+      <p>The same script and the same locked packages make a new job.</p>
+      <div class="field-row">
+        <label>
+          CPUs
+          <input type="number" min="0.1" step="any" required value={cpus} onInput={(event) => setCpus(event.currentTarget.value)} />
+        </label>
+        <label>
+          Memory
+          <input required value={memory} onInput={(event) => setMemory(event.currentTarget.value)} />
+        </label>
+      </div>
+      <AsCode
+        cli={command("jobs", "rerun", job.job_id, ...words)}
+        python={python(`client.jobs.get("${job.job_id}").rerun(${options.join(", ")})`)}
+        curl={curl("POST", `/mlops/training/jobs/${job.job_id}/rerun`, resources && { resources })}
+      />
+    </Confirm>
+  );
+}
+
+/** 2147483648 → "2GiB", as the API takes it. */
+function amount(count: number): string {
+  return bytes(count).replace(" ", "");
+}
+
+function Delete({ job, onClose }: { job: JobView; onClose: () => void }) {
+  const remove = async () => {
+    await dataOf(api.DELETE("/mlops/training/jobs/{job_id}", { params: { path: { job_id: job.job_id } } }));
+    navigate(link("jobs"));
+  };
+  return (
+    <Confirm title="Delete this job?" action="Delete" isDangerous onConfirm={remove} onClose={onClose}>
+      <p>Its log and its history are removed for good. Its MLflow runs and model versions stay.</p>
+      <AsCode
+        cli={command("jobs", "delete", job.job_id)}
+        python={python(`client.jobs.get("${job.job_id}").delete()`)}
+        curl={curl("DELETE", `/mlops/training/jobs/${job.job_id}`)}
+      />
+    </Confirm>
+  );
+}

@@ -1,0 +1,202 @@
+/** One version: where it comes from, how good it is, and whether it answers. */
+import { useState } from "preact/hooks";
+import { api, dataOf } from "../api/client";
+import { usePoll } from "../api/poll";
+import type { DeploymentView, VersionView } from "../api/types";
+import { link } from "../router";
+import { AsCode } from "../ui/as_code";
+import { Confirm } from "../ui/dialog";
+import { bytes, metric, quantity, shortId } from "../ui/format";
+import { Ago, Copy, Facts, Failure, Loading, PageHead } from "../ui/parts";
+import { command, curl, python } from "../ui/snippets";
+import { State } from "../ui/state";
+
+export function VersionPage({ name, version }: { name: string; version: string }) {
+  const params = { path: { name, version } };
+  const { data, error, refresh } = usePoll(
+    `version ${name} ${version}`,
+    (call) => api.GET("/mlops/models/{name}/versions/{version}", { ...call, params }),
+    3,
+  );
+  if (error) return <Failure error={error} what="version" />;
+  if (!data) return <Loading />;
+  return (
+    <>
+      <PageHead
+        above={
+          <>
+            <a href={link("models")}>Models</a> / <a href={link("models", name)}>{name}</a>
+          </>
+        }
+        title={`${name} v${version}`}
+        beside={
+          <>
+            {data.deployment ? <State state={data.deployment.status} /> : <span class="muted">not deployed</span>}
+            {data.aliases.map((alias) => (
+              <span key={alias} class="tag">
+                {alias}
+              </span>
+            ))}
+          </>
+        }
+        actions={<Actions version={data} onDone={refresh} />}
+      />
+      {data.deployment ? <Deployment deployment={data.deployment} /> : <NotDeployed />}
+      <div class="columns">
+        <Metrics version={data} />
+        <Lineage version={data} />
+      </div>
+    </>
+  );
+}
+
+function Actions({ version, onDone }: { version: VersionView; onDone: () => void }) {
+  const [asked, ask] = useState<"deploy" | "stop">();
+  const { model_name: name, model_version: number, deployment } = version;
+  const isStopped = !deployment || deployment.status === "stopped";
+  const path = { name, version: number };
+  const address = "/mlops/models/{name}/versions/{version}/deployment";
+  const shown = address.replace("{name}", encodeURIComponent(name)).replace("{version}", number);
+  return (
+    <>
+      <a class="button" href={`${link("playground")}?model=${encodeURIComponent(name)}&version=${number}`}>
+        Playground
+      </a>
+      <button type="button" onClick={() => ask(isStopped ? "deploy" : "stop")}>
+        {isStopped ? "Deploy" : "Stop"}
+      </button>
+      {asked === "deploy" && (
+        <Confirm
+          title={`Deploy ${name} v${number}?`}
+          action="Deploy"
+          onClose={() => ask(undefined)}
+          onConfirm={async () => {
+            await dataOf(api.PUT(address, { params: { path }, body: {} as never }));
+            onDone();
+          }}
+        >
+          <p>It gets replicas of its own, and scales to zero when nobody asks it.</p>
+          <AsCode
+            cli={command("deployments", "set", name, number)}
+            python={python(`client.deployments.put("${name}", "${number}")`)}
+            curl={curl("PUT", shown, {})}
+          />
+        </Confirm>
+      )}
+      {asked === "stop" && (
+        <Confirm
+          title={`Stop ${name} v${number}?`}
+          action="Stop"
+          isDangerous
+          onClose={() => ask(undefined)}
+          onConfirm={async () => {
+            await dataOf(api.DELETE(address, { params: { path } }));
+            onDone();
+          }}
+        >
+          <p>
+            {deployment?.replicas ?? 0} replicas → 0. Requests for this version are answered with an error, until somebody deploys
+            it again.
+          </p>
+          <AsCode
+            cli={command("deployments", "delete", name, number)}
+            python={python(`client.deployments.delete("${name}", "${number}")`)}
+            curl={curl("DELETE", shown)}
+          />
+        </Confirm>
+      )}
+    </>
+  );
+}
+
+function NotDeployed() {
+  return (
+    <section aria-labelledby="deployment">
+      <h2 id="deployment">Deployment</h2>
+      <p class="muted">None: requests for this version are not answered. Deploy it, and they are.</p>
+    </section>
+  );
+}
+
+function Deployment({ deployment }: { deployment: DeploymentView }) {
+  return (
+    <section aria-labelledby="deployment">
+      <h2 id="deployment">Deployment</h2>
+      {deployment.message && <p class={`reason reason-${deployment.status === "unhealthy" ? "failed" : "queued"}`}>{deployment.message}</p>}
+      <Facts
+        items={[
+          ["Replicas", `${deployment.replicas} of ${deployment.min_replicas} to ${deployment.max_replicas}`],
+          ["Ready", <Ago at={deployment.ready_at} />],
+          ["CPUs a replica", quantity(deployment.cpus)],
+          ["Memory a replica", deployment.memory === null ? "—" : bytes(deployment.memory)],
+          ["Requests a replica", `${deployment.max_ongoing_requests} at once, ${deployment.max_queued_requests} waiting`],
+          ["Batching", deployment.batching ? `${deployment.batching.max_rows} rows, ${deployment.batching.wait_ms} ms` : "off"],
+          ["Route", <RouteText route={deployment.route} />],
+        ]}
+      />
+    </section>
+  );
+}
+
+function RouteText({ route }: { route: string }) {
+  return (
+    <span class="identifier">
+      <code>{route}</code> <Copy text={location.origin + route} label="the address" />
+    </span>
+  );
+}
+
+function Metrics({ version }: { version: VersionView }) {
+  const metrics = Object.entries(version.metrics).sort(([first], [second]) => first.localeCompare(second));
+  return (
+    <section aria-labelledby="metrics">
+      <h2 id="metrics">Metrics</h2>
+      {!metrics.length && <p class="muted">Its run has none.</p>}
+      <table class="figures">
+        <tbody>
+          {metrics.map(([name, value]) => (
+            <tr key={name}>
+              <th scope="row">{name}</th>
+              <td class="right number">{metric(value as number | null)}</td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </section>
+  );
+}
+
+function Lineage({ version }: { version: VersionView }) {
+  const { lineage } = version;
+  return (
+    <section aria-labelledby="lineage">
+      <h2 id="lineage">Where it comes from</h2>
+      <Facts
+        items={[
+          ["Registered", <Ago at={version.created_at} />],
+          ["Job", lineage.job_id ? <a href={link("jobs", lineage.job_id)}>{shortId(lineage.job_id)}</a> : "—"],
+          [
+            "Script",
+            lineage.job_id && lineage.script_sha256 ? (
+              <a href={`${link("jobs", lineage.job_id)}?tab=script`}>
+                <code>{lineage.script_sha256.slice(0, 12)}</code>
+              </a>
+            ) : (
+              "—"
+            ),
+          ],
+          [
+            "Packages",
+            lineage.job_id && lineage.environment_lock ? (
+              <a href={`${link("jobs", lineage.job_id)}?tab=environment`}>{lineage.environment_lock.length} locked</a>
+            ) : (
+              "—"
+            ),
+          ],
+          ["MLflow run", lineage.mlflow_run_id ? <code>{lineage.mlflow_run_id.slice(0, 12)}</code> : "—"],
+          ["Schema from", version.schema_origin?.source ?? "—"],
+        ]}
+      />
+    </section>
+  );
+}

@@ -1,0 +1,1 @@
+"""Routes that the console needs: its pages, the overview, attempts, signatures."""
