@@ -2,6 +2,9 @@
 import { signal } from "@preact/signals";
 import type { ComponentChildren, JSX } from "preact";
 import { useEffect } from "preact/hooks";
+import { keyIs } from "./access/key";
+import { SignIn } from "./access/sign_in";
+import { Who } from "./access/who";
 import { api } from "./api/client";
 import { answeredAt, isAway } from "./api/connection";
 import { usePoll } from "./api/poll";
@@ -49,6 +52,7 @@ const unfinished = signal<number | undefined>(undefined);
 
 export function App() {
   useEffect(startKeys, []);
+  if (keyIs.value !== "accepted") return <SignIn />;
   return (
     <div class="frame">
       <a class="skip" href="#content">
@@ -110,6 +114,7 @@ function Navigation() {
             {down.map(([name]) => name).join(", ")} {down.length === 1 ? "is" : "are"} down
           </p>
         )}
+        <Who />
         <a href="/docs">API reference</a>
         <button type="button" class="quiet" onClick={() => (isPaletteOpen.value = true)}>
           Go to… <kbd>Ctrl K</kbd>

@@ -1,9 +1,10 @@
 /** The typed client, and errors of the API as one kind of value. */
 import createClient from "openapi-fetch";
+import { send } from "../access/key";
 import type { paths } from "./schema";
 import type { Problem } from "./types";
 
-export const api = createClient<paths>({ baseUrl: location.origin });
+export const api = createClient<paths>({ baseUrl: location.origin, fetch: send });
 
 /** Thrown for every answer that is no success. `problem.errors` names the fields that are wrong. */
 export class ApiError extends Error {

@@ -4,7 +4,7 @@ import { usePoll } from "../api/poll";
 import type { DeploymentView, JobSummary, Overview } from "../api/types";
 import { link } from "../router";
 import { grouped, plural, words } from "../ui/format";
-import { Ago, Loading, PageHead } from "../ui/parts";
+import { Ago, Failure, Loading, PageHead } from "../ui/parts";
 import { State, StateIcon } from "../ui/state";
 import { JobsTable } from "./jobs";
 
@@ -14,6 +14,8 @@ export function OverviewPage() {
   const overview = usePoll("overview", (call) => api.GET("/mlops/overview", call), 5);
   const jobs = usePoll("recent jobs", (call) => api.GET("/mlops/training/jobs", { ...call, params: { query: { limit: RECENT } } }));
   const deployments = usePoll("deployments", (call) => api.GET("/mlops/deployments", call), 5);
+  const error = overview.error ?? jobs.error;
+  if (error) return <Failure error={error} what="overview" />;
   if (!overview.data || !jobs.data) return <Loading />;
   const isFresh = jobs.data.jobs.length === 0;
   const broken = deployments.data?.deployments.filter((item) => item.status === "unhealthy") ?? [];

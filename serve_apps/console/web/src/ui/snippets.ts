@@ -1,4 +1,5 @@
-/** Commands, Python and curl for an action, as they can be pasted. Every function is pure but for the page's own address. */
+/** Commands, Python and curl for an action, as they can be pasted. Every function is pure but for the page's own address and key. */
+import { hasKey } from "../access/key";
 
 const DEFAULT = "http://127.0.0.1:8000";
 
@@ -38,9 +39,14 @@ function text(value: string): string {
   return JSON.stringify(value);
 }
 
+/** curl with its method, and with the key of the shell's environment where the platform asks for one. */
+export function curlWords(method: string): string[] {
+  const key = hasKey() ? ["-H", '"Authorization: Bearer $RAYLIFT_API_KEY"'] : [];
+  return ["curl", ...(method === "GET" ? [] : ["-X", method]), ...key];
+}
+
 /** curl of a request; `body` is sent as JSON. */
 export function curl(method: string, path: string, body?: unknown): string {
-  const parts = ["curl", ...(method === "GET" ? [] : ["-X", method]), shell(origin() + path)];
-  const line = parts.join(" ");
+  const line = [...curlWords(method), shell(origin() + path)].join(" ");
   return body === undefined ? line : `${line} \\\n  -H 'Content-Type: application/json' \\\n  -d ${shell(JSON.stringify(body))}`;
 }

@@ -33,6 +33,9 @@ export function EnvironmentTab({ job }: { job: JobView }) {
             ["Autolog", job.autolog ? "yes" : "no"],
             ["Deploy", job.deploy ? "yes" : "no"],
             ["Takes traffic", job.take_traffic ? "yes" : "no"],
+            ["Isolation", job.isolation],
+            ["Network", job.network],
+            ...(job.secrets.length ? ([["Secrets", job.secrets.join(", ")]] as [string, string][]) : []),
             ...(job.usage
               ? ([
                   ["Memory held by", job.usage.memory_enforced_by ?? "—"],

@@ -1,5 +1,6 @@
 /** One job: its state with the reason, its phases, log, metrics, script, environment and history. */
 import { useRef, useState } from "preact/hooks";
+import { hasKey } from "../../access/key";
 import { api } from "../../api/client";
 import { usePoll } from "../../api/poll";
 import type { JobView } from "../../api/types";
@@ -121,7 +122,7 @@ function JobFacts({ job }: { job: JobView }) {
         ["Job", <Identifier id={job.job_id} />],
         ["Experiment", <a href={`${link("jobs")}?experiment=${encodeURIComponent(job.experiment_name)}`}>{job.experiment_name}</a>],
         ["Model version", version ? <a href={link("models", job.model_name ?? "", job.model_version ?? "")}>{`${job.model_name} v${job.model_version}`}</a> : "—"],
-        ["Owner", job.owner],
+        ["Owner", hasKey() ? `${job.owner} in ${job.workspace}` : job.owner],
         ["Created", <Ago at={job.created_at} />],
         ["Ran", job.started_at ? `${duration(elapsed(job))} of ${duration(job.timeout_seconds)}` : "—"],
         ["CPU", usage ? `${duration(usage.cpu_seconds)} on ${plural(job.resources.cpus, "CPU")}` : plural(job.resources.cpus, "CPU")],

@@ -1,5 +1,7 @@
 /** The script as it was sent, with line numbers. */
 import { useEffect, useState } from "preact/hooks";
+import { Download } from "../../access/download";
+import { send } from "../../access/key";
 import { messageOf } from "../../api/client";
 import type { JobView } from "../../api/types";
 import { Code } from "../../ui/code";
@@ -10,7 +12,7 @@ export function ScriptTab({ job }: { job: JobView }) {
   const [error, setError] = useState<string>();
   const address = `/mlops/training/jobs/${encodeURIComponent(job.job_id)}`;
   useEffect(() => {
-    fetch(`${address}/script`)
+    send(`${address}/script`)
       .then(async (answer) => {
         if (!answer.ok) throw new Error(`The platform answered ${answer.status}.`);
         setText(await answer.text());
@@ -33,9 +35,9 @@ export function ScriptTab({ job }: { job: JobView }) {
         )}
         <span class="spread" />
         {job.project_sha256 && (
-          <a class="button quiet" href={`${address}/project`} download>
+          <Download path={`${address}/project`} name={`${job.project_sha256.slice(0, 12)}.tar.gz`}>
             Download the project
-          </a>
+          </Download>
         )}
         <Copy text={text} label="the script" />
       </div>

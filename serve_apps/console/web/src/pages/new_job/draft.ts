@@ -1,5 +1,5 @@
 /** What a new job asks for, as the form has it, and the same as a request and as code. Pure. */
-import { command, literal, origin, python, shell } from "../../ui/snippets";
+import { command, curlWords, literal, origin, python, shell } from "../../ui/snippets";
 
 export interface Draft {
   file: File | undefined;
@@ -135,7 +135,7 @@ export function codeOf(draft: Draft): { cli: string; python: string; curl: strin
 }
 
 function curlOf(draft: Draft, file: string, isArchive: boolean): string {
-  const parts = [`curl -X POST ${shell(`${origin()}/mlops/training/upload`)}`];
+  const parts = [[...curlWords("POST"), shell(`${origin()}/mlops/training/upload`)].join(" ")];
   parts.push(`-F ${shell(`${isArchive ? "project" : "script"}=@${file}`)}`);
   if (isArchive) parts.push(`-F ${shell(`entrypoint=${draft.entrypoint}`)}`);
   for (const [name, value] of Object.entries(fieldsOf(draft))) {

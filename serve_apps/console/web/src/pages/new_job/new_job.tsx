@@ -1,6 +1,7 @@
 /** A new job: drop a script or a project, look at what it asks for, send it once. */
 import type { ComponentChildren } from "preact";
 import { useRef, useState } from "preact/hooks";
+import { send } from "../../access/key";
 import { ApiError, api, messageOf, problemOf, randomToken } from "../../api/client";
 import { usePoll } from "../../api/poll";
 import { link, navigate } from "../../router";
@@ -139,7 +140,7 @@ function summaryOf(error: unknown): string {
 
 async function upload(draft: Draft, key: string): Promise<string> {
   const { body, headers } = requestOf(draft);
-  const response = await fetch("/mlops/training/upload", { method: "POST", headers: { ...headers, "Idempotency-Key": key }, body });
+  const response = await send("/mlops/training/upload", { method: "POST", headers: { ...headers, "Idempotency-Key": key }, body });
   const answer: unknown = await response.json().catch(() => undefined);
   if (!response.ok) throw new ApiError(response.status, problemOf(answer, response));
   return (answer as { job_id: string }).job_id;
