@@ -215,6 +215,13 @@ def test_progress_on_a_terminal_is_one_live_line(make_job: Make):
     assert "\x1b[?25h" in last  # the cursor is visible again
 
 
+def test_list_of_an_older_platform_is_read(client: Client, platform: Any, make_job: Make):
+    older = {name: value for name, value in make_job("running").items() if name not in {"phase", "resources", "workspace"}}
+    platform.on("GET", "/mlops/training/jobs", httpx.Response(200, json={"jobs": [older], "next_cursor": None}))
+    (job,) = client.jobs.list()
+    assert (job.status, job.summary.phase, job.summary.resources.cpus) == ("running", "", 0)
+
+
 def test_attempts_are_listed(client: Client, platform: Any, make_job: Make):
     at = "2026-03-01T12:00:00Z"
     attempt = {
