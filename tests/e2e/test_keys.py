@@ -110,8 +110,10 @@ def test_predictions_need_a_key_of_the_workspace(keyed: Keyed, path: str, body: 
 
 
 READS = [
+    "/mlops/overview",
     "/mlops/training/jobs",
     "/mlops/models/iris",
+    "/mlops/models/iris/versions/1/signature",
     "/mlops/models/iris/versions/1/stats",
     "/mlops/deployments",
     "/mlops/environments",
@@ -133,8 +135,8 @@ def test_nothing_is_read_without_a_valid_key(keyed: Keyed, path: str) -> None:
     assert keyed.send("admin", "GET", path).status_code == 200
 
 
-def test_health_needs_no_key(keyed: Keyed) -> None:
-    for path in ("/healthz", "/readyz", "/v2/health/live", "/openapi.json"):
+def test_health_and_pages_need_no_key(keyed: Keyed) -> None:
+    for path in ("/healthz", "/readyz", "/v2/health/live", "/openapi.json", "/console/", "/docs"):
         assert keyed.send(None, "GET", path).status_code == 200
 
 

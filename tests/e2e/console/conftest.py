@@ -13,6 +13,14 @@ from playwright.sync_api import Browser, Page, Request, Route, sync_playwright
 from raylift.launcher import LocalPlatform
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+BROWSER_ARGUMENTS = ("--no-sandbox", "--disable-dev-shm-usage")
+
+
+def browser_program() -> str:
+    program = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if program is None:
+        pytest.fail("There is no Chromium: apt-get install chromium")
+    return program
 
 
 @pytest.fixture(scope="session")
@@ -23,11 +31,8 @@ def url(platform: LocalPlatform) -> str:
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """One browser for the tests of a file: Playwright's event loop must not outlive it."""
-    program = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if program is None:
-        pytest.fail("There is no Chromium: apt-get install chromium")
     with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=program, args=["--no-sandbox", "--disable-dev-shm-usage"])
+        launched = playwright.chromium.launch(executable_path=browser_program(), args=BROWSER_ARGUMENTS)
         yield launched
         launched.close()
 
