@@ -240,6 +240,12 @@ def test_shell_command_is_confined_too(sandboxed: Callable[..., Any], state_dir:
     assert result.progress["exit_code"] == 0
 
 
+def test_message_of_a_closed_file_names_the_setting(sandboxed: Callable[..., Any], state_dir: Path) -> None:
+    (state_dir / "table.csv").write_text("a,b")
+    result = sandboxed(f"import pandas as pd\npd.read_csv({str(state_dir / 'table.csv')!r})")
+    assert "jobs.readable_paths" in result.progress["message"]
+
+
 def test_named_folders_are_readable_and_writable(sandboxed: Callable[..., Any]) -> None:
     data, results = Path(tempfile.mkdtemp(prefix="rl-data-")), Path(tempfile.mkdtemp(prefix="rl-results-"))
     try:

@@ -92,3 +92,15 @@ def test_magic_of_a_notebook_is_named() -> None:
     said = describe(error, "train.py", project=False) or ""
     assert "get_ipython" in said
     assert "notebook" in said
+
+
+@pytest.mark.parametrize("kind", [PermissionError, FileNotFoundError])
+def test_path_outside_of_a_sandbox_names_the_setting(kind: type[OSError]) -> None:
+    error = kind(13, "Permission denied", "/data/table.csv")
+    assert "jobs.readable_paths" in (describe(error, "train.py", project=False, sandboxed=True) or "")
+    assert "sandbox" not in (describe(error, "train.py", project=False) or "")
+
+
+def test_refused_port_names_the_sandbox() -> None:
+    error = PermissionError(13, "Permission denied")
+    assert "refuses ports" in (describe(error, "train.py", project=False, sandboxed=True) or "")
