@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 
@@ -10,11 +11,14 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 _SHOWN_OF_A_GROUP = 5
+_CLOSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT)
 _BEHIND_THE_SANDBOX = (
     "The script runs in a sandbox. If the path is on the platform's machine, the operator can open it (jobs.readable_paths, "
     "jobs.writable_paths). Else bring the file with a project: raylift train . --entrypoint SCRIPT"
 )
-_REFUSED_BY_THE_SANDBOX = "The script runs in a sandbox, which refuses ports and processes of the platform, and what the job's network does not allow."
+_REFUSED_BY_THE_SANDBOX = (
+    "The script runs in a sandbox, which refuses ports and processes of the platform, and networks that the job does not have."
+)
 
 
 def describe(error: BaseException, script: str, *, project: bool, sandboxed: bool = False) -> str | None:
@@ -58,7 +62,7 @@ def _hint(error: BaseException, script: str, *, project: bool, sandboxed: bool) 
     if isinstance(error, BaseExceptionGroup):
         hints = (_hint(member, script, project=project, sandboxed=sandboxed) for member in error.exceptions)
         return next(filter(None, hints), None)
-    if sandboxed and isinstance(error, PermissionError | FileNotFoundError) and _is_outside(error.filename):
+    if sandboxed and isinstance(error, OSError) and error.errno in _CLOSED and _is_outside(error.filename):
         return _BEHIND_THE_SANDBOX
     if sandboxed and isinstance(error, PermissionError) and error.filename is None:
         return _REFUSED_BY_THE_SANDBOX
