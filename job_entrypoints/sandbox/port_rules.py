@@ -17,19 +17,15 @@ if TYPE_CHECKING:
     PortRange = tuple[int, int]
     """First and last port."""
 
-_REGISTERED = 10_000
-"""Ports below are services of their own kind: databases, object stores, web."""
-_KNOWN_ABOVE = (11211, 11434, 15672, 19530, 27017, 27018, 27019, 29400, 29500, 29501, 50051, 61616)
-"""memcached, Ollama, RabbitMQ, Milvus, MongoDB, PyTorch's rendezvous, gRPC, ActiveMQ."""
 _CHOSEN_BY_THE_KERNEL = 0
-_EPHEMERAL_FILE = "/proc/sys/net/ipv4/ip_local_port_range"
+_LAST = 65_535
 _ANSWER_SECONDS = 1.0
 _PEER = struct.Struct("3i")
 _DESCRIPTOR = struct.Struct("i")
 
 
 def make_rules(ports: str) -> Ruleset:
-    """Build the rules of ``ports``: 60 ms of computing. Raises ValueError for malformed text.
+    """Build the rules of ``ports``: 0.1 s of computing. Raises ValueError for malformed text.
 
     Args:
         ports: refused ports and ranges, such as ``8000,20000-20999``; after a semicolon, ports that are open all the same.
@@ -40,10 +36,9 @@ def make_rules(ports: str) -> Ruleset:
 
 
 def allowed_ports(ports: str) -> list[int]:
-    """Ports of known services, and those that the kernel chooses, without the refused ones, and the open ones."""
+    """All ports without the refused ones, and the open ones. Port 0 stands for one that the kernel chooses."""
     refused, _, opened = ports.partition(";")
-    first, last = _ephemeral()
-    allowed = {_CHOSEN_BY_THE_KERNEL, *range(1, _REGISTERED), *_KNOWN_ABOVE, *range(first, last + 1)}
+    allowed = {_CHOSEN_BY_THE_KERNEL, *range(1, _LAST + 1)}
     for begin, end in _ranges(refused):
         allowed.difference_update(range(begin, end + 1))
     for begin, end in _ranges(opened):
@@ -83,12 +78,3 @@ def is_of_own_user(connection: _socket.socket) -> bool:
     """True if the process at the other end runs as this process's user."""
     _, uid, _ = _PEER.unpack(connection.getsockopt(_socket.SOL_SOCKET, _socket.SO_PEERCRED, _PEER.size))
     return bool(uid == os.geteuid())
-
-
-def _ephemeral() -> PortRange:
-    try:
-        with open(_EPHEMERAL_FILE, encoding="ascii") as file:
-            first, last = file.read().split()
-    except (OSError, ValueError):
-        return 32768, 60999
-    return int(first), int(last)

@@ -39,6 +39,10 @@ failed = False
 """True if the script ended with an exception, or with an exit code other than 0."""
 
 
+def _described(error: BaseException, script: str, settings: dict[str, Any]) -> str | None:
+    return describe(error, script, project=bool(settings["is_project"]), sandboxed=bool(settings.get("sandboxed")))
+
+
 def note_end(instructions: str, script: str, error: BaseException | None) -> None:
     """Note an exception, and the threads and processes that Python waits for. Never raises: the script's error comes first."""
     global failed
@@ -46,7 +50,7 @@ def note_end(instructions: str, script: str, error: BaseException | None) -> Non
     try:
         notes: dict[str, Any] = {}
         settings: dict[str, Any] = json.loads(instructions)
-        described = describe(error, script, project=bool(settings["is_project"])) if error is not None else None
+        described = _described(error, script, settings) if error is not None else None
         if described:
             notes[ERROR] = described
         if holders := _holders():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 
@@ -10,20 +11,29 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 _SHOWN_OF_A_GROUP = 5
+_CLOSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT)
+_BEHIND_THE_SANDBOX = (
+    "The script runs in a sandbox. If the path is on the platform's machine, the operator can open it (jobs.readable_paths, "
+    "jobs.writable_paths). Else bring the file with a project: raylift train . --entrypoint SCRIPT"
+)
+_REFUSED_BY_THE_SANDBOX = (
+    "The script runs in a sandbox, which refuses ports and processes of the platform, and networks that the job does not have."
+)
 
 
-def describe(error: BaseException, script: str, *, project: bool) -> str | None:
+def describe(error: BaseException, script: str, *, project: bool, sandboxed: bool = False) -> str | None:
     """Type and text of an exception, with its notes, the members of its group and a hint; None for a plain exit code.
 
     Args:
         error: The exception that ended the script.
         script: The script's path.
         project: True if it was uploaded with the files beside it.
+        sandboxed: True if it ran in a sandbox.
     """
     if isinstance(error, SystemExit):
         # As in Python: a number is an exit code, anything else is printed.
         return None if error.code is None or isinstance(error.code, int) else _text(error.code)
-    hint = _hint(error, os.path.basename(script), project=project)
+    hint = _hint(error, os.path.basename(script), project=project, sandboxed=sandboxed)
     return f"{_described(error)}. {hint}" if hint else _described(error)
 
 
@@ -48,9 +58,14 @@ def _text(value: object) -> str:
         return ""
 
 
-def _hint(error: BaseException, script: str, *, project: bool) -> str | None:
+def _hint(error: BaseException, script: str, *, project: bool, sandboxed: bool) -> str | None:
     if isinstance(error, BaseExceptionGroup):
-        return next(filter(None, (_hint(member, script, project=project) for member in error.exceptions)), None)
+        hints = (_hint(member, script, project=project, sandboxed=sandboxed) for member in error.exceptions)
+        return next(filter(None, hints), None)
+    if sandboxed and isinstance(error, OSError) and error.errno in _CLOSED and _is_outside(error.filename):
+        return _BEHIND_THE_SANDBOX
+    if sandboxed and isinstance(error, PermissionError) and error.filename is None:
+        return _REFUSED_BY_THE_SANDBOX
     if isinstance(error, ModuleNotFoundError) and error.name:
         return _missing_module(error.name, script, project=project)
     if isinstance(error, FileNotFoundError) and isinstance(error.filename, str) and not _from_subprocess(error.__traceback__):
@@ -81,6 +96,10 @@ def _missing_file(name: str, script: str, *, project: bool) -> str | None:
         "A script that is uploaded alone runs in an empty directory. To bring the files beside it, upload them as a project: "
         f"raylift train . --entrypoint {script}"
     )
+
+
+def _is_outside(name: object) -> bool:
+    return isinstance(name, str) and os.path.isabs(name) and not name.startswith(os.getcwd() + os.sep)
 
 
 def _from_subprocess(trace: TracebackType | None) -> bool:

@@ -63,7 +63,8 @@ DIES = -1.0
 
 @pytest.fixture(scope="module")
 def directory() -> Iterator[Path]:
-    made = Path(tempfile.mkdtemp(prefix="raylift-e2e-"))
+    # Models may write there: their processes are confined.
+    made = Path(tempfile.mkdtemp(prefix="raylift-e2e-", dir="/dev/shm"))
     yield made
     shutil.rmtree(made)
 

@@ -240,6 +240,12 @@ def test_shell_command_is_confined_too(sandboxed: Callable[..., Any], state_dir:
     assert result.progress["exit_code"] == 0
 
 
+def test_message_of_a_closed_file_names_the_setting(sandboxed: Callable[..., Any], state_dir: Path) -> None:
+    (state_dir / "table.csv").write_text("a,b")
+    result = sandboxed(f"import pandas as pd\npd.read_csv({str(state_dir / 'table.csv')!r})")
+    assert "jobs.readable_paths" in result.progress["message"]
+
+
 def test_named_folders_are_readable_and_writable(sandboxed: Callable[..., Any]) -> None:
     data, results = Path(tempfile.mkdtemp(prefix="rl-data-")), Path(tempfile.mkdtemp(prefix="rl-results-"))
     try:
@@ -265,3 +271,42 @@ def _server(ports: Any) -> socket.socket:
         except OSError:
             continue
     raise AssertionError("no port is free")
+
+
+LIBRARIES = """
+import json, os, pathlib, shutil, sqlite3, tempfile
+import joblib, matplotlib, numpy as np
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.model_selection import cross_val_score
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+
+def square(number):
+    return number * number
+
+x = np.random.default_rng(0).normal(size=(60, 3))
+plt.plot(x[:, 0])
+plt.savefig("curve.png")
+os.makedirs("a"); os.makedirs("b")
+pathlib.Path("a/file").write_text("moved")
+os.rename("a/file", "b/file")
+with tempfile.NamedTemporaryFile("w", delete=False) as written:
+    written.write("from tmp")
+shutil.move(written.name, "b/from_tmp")
+with sqlite3.connect("data.db") as database:
+    database.execute("create table t (n int)")
+shared = np.memmap(f"/dev/shm/rl-{os.getpid()}", mode="w+", shape=(4,))
+os.unlink(shared.filename)
+scores = cross_val_score(RandomForestClassifier(10, n_jobs=2), x, x[:, 0] > 0, cv=2, n_jobs=2)
+print(json.dumps([
+    os.path.getsize("curve.png") > 1000,
+    pathlib.Path("b/file").read_text() + pathlib.Path("b/from_tmp").read_text(),
+    joblib.Parallel(2, backend="loky")(joblib.delayed(square)(n) for n in range(3)),
+    len(scores),
+    pathlib.Path.home().joinpath(".cache").exists() or os.access(pathlib.Path.home(), os.W_OK),
+]))
+"""
+
+
+def test_libraries_work_in_the_sandbox(sandboxed: Callable[..., Any]) -> None:
+    assert told(sandboxed(LIBRARIES)) == [True, "movedfrom tmp", [0, 1, 4], 2, True]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import subprocess
 from collections.abc import Callable
 
@@ -92,3 +93,15 @@ def test_magic_of_a_notebook_is_named() -> None:
     said = describe(error, "train.py", project=False) or ""
     assert "get_ipython" in said
     assert "notebook" in said
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS, errno.ENOENT])
+def test_path_outside_of_a_sandbox_names_the_setting(number: int) -> None:
+    error = OSError(number, "closed", "/data/table.csv")
+    assert "jobs.readable_paths" in (describe(error, "train.py", project=False, sandboxed=True) or "")
+    assert "sandbox" not in (describe(error, "train.py", project=False) or "")
+
+
+def test_refused_port_names_the_sandbox() -> None:
+    error = PermissionError(13, "Permission denied")
+    assert "refuses ports" in (describe(error, "train.py", project=False, sandboxed=True) or "")

@@ -134,13 +134,14 @@ def _build(lock: Sequence[str], directory: Path, cancelled: Cancelled) -> None:
     write_record(directory, lock, note=note)
     cache = download_cache(directory.parent)
     try:
-        run_uv(["venv", "--python", sys.executable, str(directory)], cache_dir=cache, timeout=_BUILD_SECONDS)
-        _see_base(directory)
+        _make_empty(directory, cache)
         report = ProgressFile(directory, lock, note).report
         try:
             # Wheels alone run no code. So uv is not confined, and links files from the common cache.
             _install(lock, directory, cache, cancelled, report, options=["--no-build"])
         except InstallerFailure:
+            # uv takes packages of a failed installation for installed ones.
+            _make_empty(directory, cache)
             # A package may have to be built. Its code sees a cache of its own: others install from the common one.
             with tempfile.TemporaryDirectory(prefix=".build-", dir=directory.parent) as own:
                 confined = {"UV_CACHE_DIR": own}
@@ -181,6 +182,12 @@ def _install(
         report=report,
         writes=writes,
     )
+
+
+def _make_empty(directory: Path, cache: Path) -> None:
+    """Make the virtual environment anew, with the base's packages only."""
+    run_uv(["venv", "--clear", "--python", sys.executable, str(directory)], cache_dir=cache, timeout=_BUILD_SECONDS)
+    _see_base(directory)
 
 
 def _see_base(directory: Path) -> None:
