@@ -63,7 +63,8 @@ class Warm:
 
 def deployment_of(name: str, **changes: Any) -> Deployment:
     config = changes.pop("config", DeploymentConfig())
-    changes.setdefault("files", file_digests(f"models:/{name}/1", mlflow.get_tracking_uri()))
+    if "files" not in changes:
+        changes["files"] = file_digests(f"models:/{name}/1", mlflow.get_tracking_uri())
     return Deployment(name, "1", f"models:/{name}/1", config, DeploymentStatus.SCALED_TO_ZERO, NOW, NOW, **changes)
 
 

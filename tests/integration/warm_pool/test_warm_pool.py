@@ -180,7 +180,7 @@ async def test_memory_of_warm_processes_is_bounded(models: dict[str, Any], warm_
 
 @shared
 async def test_model_that_does_not_load_is_tried_once(warm: Warm) -> None:
-    nobody = deployment_of("nobody-registered-this")
+    nobody = deployment_of("nobody-registered-this", files={})
     assert warm.pool.can_answer(nobody)
     with pytest.raises(NoWarmProcess):
         await warm.pid(nobody)
@@ -196,13 +196,13 @@ async def test_request_waits_no_longer_than_its_timeout(models: dict[str, Any], 
 
 async def test_version_that_asks_for_more_than_a_share_is_refused(warm_pool: PoolMaker) -> None:
     async with warm_pool() as warm:
-        assert warm.pool.can_answer(deployment_of("m"))
-        assert not warm.pool.can_answer(deployment_of("m", config=DeploymentConfig(memory_bytes=2**30)))
-        assert not warm.pool.can_answer(deployment_of("m", config=DeploymentConfig(cpus=2)))
-        assert not deployment_of("m", environment_lock=("py4j==0.10.9", "pyspark==4.1.0")).fits_warm_process
-        assert deployment_of("m", environment_lock=("pysparkling==0.6",)).fits_warm_process
+        assert warm.pool.can_answer(deployment_of("m", files={}))
+        assert not warm.pool.can_answer(deployment_of("m", files={}, config=DeploymentConfig(memory_bytes=2**30)))
+        assert not warm.pool.can_answer(deployment_of("m", files={}, config=DeploymentConfig(cpus=2)))
+        assert not deployment_of("m", files={}, environment_lock=("py4j==0.10.9", "pyspark==4.1.0")).fits_warm_process
+        assert deployment_of("m", files={}, environment_lock=("pysparkling==0.6",)).fits_warm_process
     async with warm_pool(warm_models=0) as off:
-        assert not off.pool.can_answer(deployment_of("m"))
+        assert not off.pool.can_answer(deployment_of("m", files={}))
 
 
 def overlay(root: Path, lock: tuple[str, ...], module: str, source: str) -> None:

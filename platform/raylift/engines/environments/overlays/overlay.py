@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -26,6 +27,8 @@ from raylift.engines.environments.uv.commands import InstallerFailure, run_uv
 from raylift.engines.environments.uv.process import Cancelled, Report
 
 _BUILD_SECONDS: Final = 1800.0
+_NEEDS_A_BUILD: Final = re.compile(r"building (from source|source distributions).{0,200} is disabled", re.IGNORECASE)
+"""uv's words, with ``--no-build``, for a package that has no wheel."""
 _FORMAT: Final = 2
 """Changes with the way of building, so that overlays of older releases are not used."""
 _LOCKS: Final = ".locks"
@@ -139,10 +142,12 @@ def _build(lock: Sequence[str], directory: Path, cancelled: Cancelled) -> None:
         try:
             # Wheels alone run no code. So uv is not confined, and links files from the common cache.
             _install(lock, directory, cache, cancelled, report, options=["--no-build"])
-        except InstallerFailure:
+        except InstallerFailure as failure:
+            if not _NEEDS_A_BUILD.search(str(failure)):
+                raise
             # uv takes packages of a failed installation for installed ones.
             _make_empty(directory, cache)
-            # A package may have to be built. Its code sees a cache of its own: others install from the common one.
+            # The code of the package that is built sees a cache of its own: others install from the common one.
             with tempfile.TemporaryDirectory(prefix=".build-", dir=directory.parent) as own:
                 confined = {"UV_CACHE_DIR": own}
                 _install(lock, directory, Path(own), cancelled, report, defaults=confined, writes=[directory])
