@@ -95,7 +95,8 @@ def test_logging_and_proxied_artifacts_work(server: MlflowServer, monkeypatch: p
     mlflow.set_tracking_uri(server.url)
     monkeypatch.chdir(tmp_path)
     try:
-        with mlflow.start_run() as run:
+        # Another test of this process may have chosen an experiment.
+        with mlflow.start_run(experiment_id="0") as run:
             mlflow.log_metric("loss", 0.5)
             mlflow.log_text("hello", "notes/a.txt")
             mlflow.log_dict({"a": 1}, "notes/b.json")
