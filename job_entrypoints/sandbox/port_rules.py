@@ -36,7 +36,7 @@ def make_rules(ports: str) -> Ruleset:
 
 
 def allowed_ports(ports: str) -> list[int]:
-    """All ports without the refused ones, and the open ones. Port 0 stands for one that the kernel chooses."""
+    """All ports without the refused ones, and the open ones. With port 0, the kernel chooses one."""
     refused, _, opened = ports.partition(";")
     allowed = {_CHOSEN_BY_THE_KERNEL, *range(1, _LAST + 1)}
     for begin, end in _ranges(refused):
