@@ -128,9 +128,14 @@ def _set_read_only(path: str, *, read_only: bool, recursive: bool = True) -> boo
 def _show(path: str, descriptor: int) -> bool:
     """Make a path of a hidden folder visible again by its open descriptor."""
     is_folder = stat.S_ISDIR(os.fstat(descriptor).st_mode)
-    os.makedirs(path if is_folder else os.path.dirname(path), mode=0o755, exist_ok=True)
-    if not is_folder:
-        os.close(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o644))
+    # The platform may run with a mask that closes new folders for others.
+    mask = os.umask(0o022)
+    try:
+        os.makedirs(path if is_folder else os.path.dirname(path), mode=0o755, exist_ok=True)
+        if not is_folder:
+            os.close(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o644))
+    finally:
+        os.umask(mask)
     return _mount(f"/proc/self/fd/{descriptor}".encode(), path, None, _MS_BIND | _MS_REC, None)
 
 

@@ -188,6 +188,14 @@ def test_usage_names_the_mechanisms_that_held(sandboxed: Callable[..., Any], run
     assert run("pass").progress["usage"]["isolated_by"] == []
 
 
+def test_platform_that_closes_new_files_for_others_runs_scripts(sandboxed: Callable[..., Any]) -> None:
+    mask = os.umask(0o077)
+    try:
+        assert told(sandboxed("import json; print(json.dumps('ran'))")) == "ran"
+    finally:
+        os.umask(mask)
+
+
 def test_script_has_no_capability_and_nothing_of_the_platform(sandboxed: Callable[..., Any]) -> None:
     source = """
 import json, os
