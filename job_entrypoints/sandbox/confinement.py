@@ -41,7 +41,7 @@ class Sandbox:
         self._attempt = attempt
         self._read = [*readable(python, attempt.readable_paths, attempt.protected_paths), *attempt.folders_to_read()]
         self._written = [*attempt.folders_to_write(), *attempt.writable_paths]
-        self._user = self._reserve_user()
+        self._user = self._reserve_user(python)
         self._report, self._reporter = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         self._ports = self._port_rules() if attempt.network == FULL_NETWORK else None
 
@@ -86,8 +86,10 @@ class Sandbox:
             return []
         return report.split(",") if report else []
 
-    def _reserve_user(self) -> JobUser | None:
+    def _reserve_user(self, python: str) -> JobUser | None:
         first, count = self._attempt.job_users
+        if is_closed_python(python):
+            return None  # Root reads it as its owner, without any capability.
         register = self._attempt.path("..", f".users-{os.uname().nodename}")
         return reserve_user(first, count, self._attempt.submission_id, register)
 

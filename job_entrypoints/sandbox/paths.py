@@ -44,6 +44,8 @@ _DEVICES = (
     *("dri", "kfd", "infiniband", "nvidia-caps", "dxg"),
 )
 _GPU_PREFIX = "nvidia"
+_NOBODY = -1
+"""No user: one that owns nothing."""
 
 
 SHARED_MEMORY = "/dev/shm"  # noqa: S108 - POSIX shared memory
@@ -84,7 +86,7 @@ def devices() -> list[str]:
     return [f"/dev/{name}" for name in {*_DEVICES, *gpus}]
 
 
-def closed_above(paths: Iterable[str], user: int = -1) -> dict[str, list[str]]:
+def closed_above(paths: Iterable[str], user: int = _NOBODY) -> dict[str, list[str]]:
     """Map each highest folder that ``user``, with no group, may not enter to those of ``paths`` that lie below it."""
     found: dict[str, list[str]] = {}
     for path in paths:
@@ -92,6 +94,12 @@ def closed_above(paths: Iterable[str], user: int = -1) -> dict[str, list[str]]:
         if folder is not None:
             found.setdefault(folder, []).append(path)
     return found
+
+
+def is_closed_python(python: str) -> bool:
+    """True where other users may not enter the folder of the interpreter or of the base itself, whatever is above it."""
+    folders = (os.path.dirname(os.path.dirname(python)), sys.prefix, sys.base_prefix)
+    return not all(_is_open(folder, _NOBODY) for folder in folders)
 
 
 def _outside(path: str, hidden: list[str]) -> Iterator[str]:

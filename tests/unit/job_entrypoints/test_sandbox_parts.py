@@ -14,7 +14,7 @@ from job_entrypoints.attempt.record import Attempt
 from job_entrypoints.linux.landlock import ABI_OF_TCP, abi_version
 from job_entrypoints.sandbox.environment import interpreter, sandbox_environment
 from job_entrypoints.sandbox.job_user import reserve_user
-from job_entrypoints.sandbox.paths import closed_above, readable
+from job_entrypoints.sandbox.paths import closed_above, is_closed_python, readable
 from job_entrypoints.sandbox.port_rules import allowed_ports, ask_for_rules, server_address
 from job_entrypoints.sandbox.port_server import serve_rules
 
@@ -105,3 +105,12 @@ def test_each_running_job_has_another_user(tmp_path: Path) -> None:
         third = reserve_user(1_000_000, 0, "job", register)
         os._exit(int(second is None or second.uid == first.uid or third is not None))
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def test_python_in_a_closed_folder_is_left_to_its_owner(tmp_path: Path) -> None:
+    python = tmp_path / "venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.parents[1].chmod(0o755)
+    assert not is_closed_python(str(python))
+    python.parents[1].chmod(0o700)
+    assert is_closed_python(str(python))
