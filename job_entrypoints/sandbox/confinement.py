@@ -13,7 +13,7 @@ from job_entrypoints.linux.namespaces import hide, leave_ipc_and_mounts, make_re
 from job_entrypoints.linux.privileges import become_user, drop_bounding_set, drop_capabilities, forbid_new_privileges
 from job_entrypoints.linux.seccomp import refuse_ways_around
 from job_entrypoints.sandbox.job_user import JobUser, reserve_user
-from job_entrypoints.sandbox.paths import SHARED_MEMORY, SOCKETS, TEMPORARY, closed_above, devices, readable
+from job_entrypoints.sandbox.paths import SHARED_MEMORY, SOCKETS, TEMPORARY, closed_above, devices, is_closed_python, readable
 from job_entrypoints.sandbox.port_rules import ask_for_rules, make_rules
 
 TYPE_CHECKING = False
