@@ -97,7 +97,7 @@ def closed_above(paths: Iterable[str], user: int = _NOBODY) -> dict[str, list[st
 
 
 def is_closed_python(python: str) -> bool:
-    """True where other users may not enter the folder of the interpreter or of the base itself, whatever is above it."""
+    """True where other users may not enter the folder of the interpreter or of the base itself."""
     folders = (os.path.dirname(os.path.dirname(python)), sys.prefix, sys.base_prefix)
     return not all(_is_open(folder, _NOBODY) for folder in folders)
 
