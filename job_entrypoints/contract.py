@@ -160,7 +160,7 @@ if TYPE_CHECKING:
         isolation_required: NotRequired[bool]
         """Do not run the script where the machine cannot confine it."""
         network: NotRequired[str]
-        """Of a sandboxed script."""
+        """Network of a sandboxed script: ``FULL_NETWORK``, ``MLFLOW_ONLY`` or ``NO_NETWORK``."""
         readable_paths: NotRequired[list[str]]
         writable_paths: NotRequired[list[str]]
         protected_paths: NotRequired[list[str]]

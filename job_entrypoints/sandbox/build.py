@@ -14,15 +14,14 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 
-from job_entrypoints.contract import INSTANCE_VARIABLE
-from job_entrypoints.linux.landlock import ABI_OF_SCOPES, ABI_OF_TCP, Ruleset, abi_version, restrict_self
+from job_entrypoints.linux.landlock import ABI_OF_SCOPES, Ruleset, abi_version, restrict_self
 from job_entrypoints.linux.namespaces import hide, leave_ipc_and_mounts, make_read_only
 from job_entrypoints.linux.privileges import drop_bounding_set, drop_capabilities, forbid_new_privileges
 from job_entrypoints.linux.process_control import become_subreaper
 from job_entrypoints.linux.process_tree import end_at_once
 from job_entrypoints.linux.seccomp import refuse_ways_around
-from job_entrypoints.sandbox.paths import SHARED_MEMORY, SOCKETS, devices, readable
-from job_entrypoints.sandbox.port_rules import ask_for_rules, make_rules
+from job_entrypoints.sandbox.paths import SHARED_MEMORY, SOCKETS, below, devices, readable
+from job_entrypoints.sandbox.port_rules import rules_for
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -46,10 +45,10 @@ def main() -> int:
 
 def _confine(request: dict[str, Any]) -> None:
     kept = [*request["read"], *request["write"]]
-    ports = _port_rules(request["ports"])
+    ports = rules_for(request["ports"]) if request["ports"] else None
     if leave_ipc_and_mounts():
         for path in (*SOCKETS, *request["hide"]):
-            hide(path, except_for=[each for each in kept if each.startswith(path + "/")])
+            hide(path, except_for=below(path, kept))
         make_read_only(except_for=(*request["write"], SHARED_MEMORY))
     drop_bounding_set()
     drop_capabilities()
@@ -64,13 +63,6 @@ def _confine(request: dict[str, Any]) -> None:
     rules.restrict_self()
     if ports is not None:
         restrict_self(ports)
-
-
-def _port_rules(refused: str) -> int | None:
-    if not refused or abi_version() < ABI_OF_TCP:
-        return None
-    given = ask_for_rules(os.environ.get(INSTANCE_VARIABLE, ""), refused)
-    return given if given is not None else make_rules(refused).descriptor
 
 
 def _end(code: int) -> None:

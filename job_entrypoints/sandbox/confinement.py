@@ -7,14 +7,23 @@ from __future__ import annotations
 
 import os
 
-from job_entrypoints.contract import FULL_NETWORK, INSTANCE_VARIABLE, MLFLOW_ONLY, NO_NETWORK
+from job_entrypoints.contract import FULL_NETWORK, MLFLOW_ONLY, NO_NETWORK
 from job_entrypoints.linux.landlock import ABI_OF_SCOPES, ABI_OF_TCP, Ruleset, abi_version, restrict_self
 from job_entrypoints.linux.namespaces import hide, leave_ipc_and_mounts, make_read_only, replace
 from job_entrypoints.linux.privileges import become_user, drop_bounding_set, drop_capabilities, forbid_new_privileges
 from job_entrypoints.linux.seccomp import refuse_ways_around
 from job_entrypoints.sandbox.job_user import JobUser, reserve_user
-from job_entrypoints.sandbox.paths import SHARED_MEMORY, SOCKETS, TEMPORARY, closed_above, devices, is_closed_python, readable
-from job_entrypoints.sandbox.port_rules import ask_for_rules, make_rules
+from job_entrypoints.sandbox.paths import (
+    SHARED_MEMORY,
+    SOCKETS,
+    TEMPORARY,
+    below,
+    closed_above,
+    devices,
+    is_closed_python,
+    readable,
+)
+from job_entrypoints.sandbox.port_rules import rules_for
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -102,9 +111,9 @@ class Sandbox:
         # With a user of the job's own: also the folders that are closed to it.
         passed = closed_above(needed, self._user.uid) if self._user is not None else {}
         hidden = dict.fromkeys((*passed, *SOCKETS, *self._attempt.protected_paths))
-        done = [hide(path, except_for=_below(path, needed)) for path in hidden]
+        done = [hide(path, except_for=below(path, needed)) for path in hidden]
         # Java and many shell scripts write there without asking TMPDIR.
-        own_tmp = replace(TEMPORARY, self._attempt.temporary_directory, except_for=_below(TEMPORARY, needed))
+        own_tmp = replace(TEMPORARY, self._attempt.temporary_directory, except_for=below(TEMPORARY, needed))
         closed = make_read_only(except_for=(*self._written, SHARED_MEMORY), mounts=[TEMPORARY] if own_tmp else [])
         return closed and own_tmp and all(done)
 
@@ -124,11 +133,7 @@ class Sandbox:
         return True
 
     def _port_rules(self) -> int | None:
-        if abi_version() < ABI_OF_TCP:
-            return None
-        ports = ";".join([self._attempt.refused_ports, *map(str, self._mlflow_ports())])
-        given = ask_for_rules(os.environ.get(INSTANCE_VARIABLE, ""), ports)
-        return given if given is not None else make_rules(ports).descriptor
+        return rules_for(";".join([self._attempt.refused_ports, *map(str, self._mlflow_ports())]))
 
     def _mlflow_ports(self) -> list[int]:
         url = self._attempt.mlflow_url
@@ -137,7 +142,3 @@ class Sandbox:
         scheme, _, rest = url.partition("://")
         port = rest.partition("/")[0].rpartition(":")[2]
         return [int(port)] if port.isdecimal() else [443 if scheme == "https" else 80]
-
-
-def _below(folder: str, paths: list[str]) -> list[str]:
-    return [path for path in paths if path.startswith(folder.rstrip("/") + "/")]

@@ -38,7 +38,7 @@ _CONFIGURATION = (
     *("passwd", "pki", "profile", "protocols", "resolv.conf", "services", "shells", "ssl/certs", "ssl/openssl.cnf", "terminfo"),
     *("timezone", "vulkan"),
 )
-"""Of /etc. The rest has keys and passwords, which root could read without any capability."""
+"""Names in /etc that a script may read. The rest has keys and passwords, which root could read without any capability."""
 _DEVICES = (
     *("null", "zero", "full", "random", "urandom", "tty", "ptmx", "pts", "shm"),
     *("dri", "kfd", "infiniband", "nvidia-caps", "dxg"),
@@ -100,6 +100,11 @@ def is_closed_python(python: str) -> bool:
     """True where other users may not enter the folder of the interpreter or of the base itself."""
     folders = (os.path.dirname(os.path.dirname(python)), sys.prefix, sys.base_prefix)
     return not all(_is_open(folder, _NOBODY) for folder in folders)
+
+
+def below(folder: str, paths: Iterable[str]) -> list[str]:
+    """Those of ``paths`` that lie in ``folder``, by their names."""
+    return [path for path in paths if path.startswith(folder.rstrip("/") + "/")]
 
 
 def _outside(path: str, hidden: list[str]) -> Iterator[str]:

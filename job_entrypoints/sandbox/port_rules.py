@@ -10,7 +10,8 @@ import _socket  # The module socket takes some milliseconds of every job's start
 import os
 import struct
 
-from job_entrypoints.linux.landlock import Ruleset
+from job_entrypoints.contract import INSTANCE_VARIABLE
+from job_entrypoints.linux.landlock import ABI_OF_TCP, Ruleset, abi_version
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -67,6 +68,14 @@ def ask_for_rules(instance: str, ports: str) -> int | None:
         connection.close()
     rights = [data for level, kind, data in ancillary if (level, kind) == (_socket.SOL_SOCKET, _socket.SCM_RIGHTS)]
     return int(_DESCRIPTOR.unpack(rights[0])[0]) if rights else None
+
+
+def rules_for(ports: str) -> int | None:
+    """A descriptor of the rules of ``ports``: the server's, or one that is built here. None where Landlock knows no TCP."""
+    if abi_version() < ABI_OF_TCP:
+        return None
+    given = ask_for_rules(os.environ.get(INSTANCE_VARIABLE, ""), ports)
+    return given if given is not None else make_rules(ports).descriptor
 
 
 def server_address(instance: str) -> str:

@@ -11,7 +11,7 @@ import sys
 from job_entrypoints.linux.landlock import Ruleset, abi_version
 from job_entrypoints.linux.namespaces import hide, leave_ipc_and_mounts, make_read_only
 from job_entrypoints.linux.privileges import drop_bounding_set, drop_capabilities, forbid_new_privileges
-from job_entrypoints.sandbox.paths import devices, readable
+from job_entrypoints.sandbox.paths import SHARED_MEMORY, devices, readable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 CAPABILITIES = "capabilities"
 LANDLOCK = "landlock"
 MOUNT_NAMESPACE = "mount namespace"
-_SHARED_MEMORY = "/dev/shm"  # noqa: S108 - not a temporary file of ours
 
 
 class NoLandlock(RuntimeError):
@@ -88,7 +87,7 @@ def _close_mounts(hidden: list[str], visible: list[str], writable: list[str]) ->
     # Each of them, also after one that failed.
     here = os.getcwd()
     shown = [hide(folder, except_for=_below(folder, visible)) for folder in hidden]
-    closed = make_read_only(except_for=(*writable, _SHARED_MEMORY)) and all(shown)
+    closed = make_read_only(except_for=(*writable, SHARED_MEMORY)) and all(shown)
     # By its name again: the folder that this process is in lies below the new mounts, and leads to what is hidden.
     try:
         os.chdir(here)

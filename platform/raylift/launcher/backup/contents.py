@@ -20,7 +20,7 @@ FOLDERS: Final = ("payloads", "counters")
 SETTINGS: Final = "settings.yaml"
 KEYS: Final = "secrets-key"
 ATTEMPT_FILES: Final = ("output.log", "progress.json")
-"""Of each attempt. Its instructions may have variables in clear text, and its script is in the store."""
+"""Files that a backup has of each attempt. Its instructions may have variables in clear text; its script is in the store."""
 
 
 class Manifest(BaseModel):

@@ -52,7 +52,7 @@ _SETTINGS: Final = (
     *(".netrc", ".gitconfig", ".config/git", ".config/uv", ".config/pip", ".pip", ".pydistutils.cfg", ".cargo", ".rustup"),
     ".local",
 )
-"""Of the home directory: settings of installers and compilers."""
+"""Settings of installers and compilers, below the home directory."""
 _SYSTEM_SETTINGS: Final = ("/etc/uv", "/etc/pip.conf", "/etc/gitconfig", "/etc/ssl", "/etc/xdg/uv", "/etc/xdg/pip")
 _NAMED_FILES: Final = (
     "SSL_CERT_FILE",
