@@ -93,6 +93,11 @@ def replace(path: str, folder: str, *, except_for: Iterable[str]) -> bool:
     return all(shown)
 
 
+def show_file(source: str, path: str) -> bool:
+    """Show the file ``source`` in the place of the file ``path``, for this process alone."""
+    return _mount(os.fsencode(source), path, None, _MS_BIND, None)
+
+
 def _opened(paths: Iterable[str]) -> list[tuple[str, int]]:
     return [(path, os.open(path, os.O_PATH | os.O_CLOEXEC)) for path in paths if os.path.exists(path)]
 

@@ -9,9 +9,10 @@ import os
 
 from job_entrypoints.contract import FULL_NETWORK, MLFLOW_ONLY, NO_NETWORK
 from job_entrypoints.linux.landlock import ABI_OF_SCOPES, ABI_OF_TCP, Ruleset, abi_version, restrict_self
-from job_entrypoints.linux.namespaces import hide, leave_ipc_and_mounts, make_read_only, replace
+from job_entrypoints.linux.namespaces import hide, leave_ipc_and_mounts, make_read_only, replace, show_file
 from job_entrypoints.linux.privileges import become_user, drop_bounding_set, drop_capabilities, forbid_new_privileges
 from job_entrypoints.linux.seccomp import refuse_ways_around
+from job_entrypoints.sandbox.environment import own_folders
 from job_entrypoints.sandbox.job_user import JobUser, reserve_user
 from job_entrypoints.sandbox.paths import (
     SHARED_MEMORY,
@@ -37,6 +38,7 @@ IPC_NAMESPACE = "ipc namespace"
 MOUNT_NAMESPACE = "mount namespace"
 
 _REPORT_BYTES = 1024
+_ACCOUNTS = "/etc/passwd"
 
 
 class CannotConfine(Exception):
@@ -111,11 +113,23 @@ class Sandbox:
         # With a user of the job's own: also the folders that are closed to it.
         passed = closed_above(needed, self._user.uid) if self._user is not None else {}
         hidden = dict.fromkeys((*passed, *SOCKETS, *self._attempt.protected_paths))
-        done = [hide(path, except_for=below(path, needed)) for path in hidden]
+        named = self._name_user() if self._user is not None else True
+        done = [named, *(hide(path, except_for=below(path, needed)) for path in hidden)]
         # Java and many shell scripts write there without asking TMPDIR.
         own_tmp = replace(TEMPORARY, self._attempt.temporary_directory, except_for=below(TEMPORARY, needed))
         closed = make_read_only(except_for=(*self._written, SHARED_MEMORY), mounts=[TEMPORARY] if own_tmp else [])
         return closed and own_tmp and all(done)
+
+    def _name_user(self) -> bool:
+        """Give the job's user a name in /etc/passwd: Spark's JVM does not start without, and ``getpass.getuser`` fails."""
+        assert self._user is not None  # noqa: S101 - asked for
+        uid, own = self._user.uid, self._attempt.path("passwd")
+        with open(_ACCOUNTS, encoding="utf-8") as known:
+            accounts = known.read().rstrip("\n")
+        with open(own, "w", encoding="utf-8") as written:
+            written.write(f"{accounts}\njob:x:{uid}:{uid}::{own_folders(self._attempt)[0]}:/bin/sh\n")
+        os.chmod(own, 0o644)
+        return show_file(own, _ACCOUNTS)
 
     def _restrict_files_and_ports(self) -> bool:
         abi = abi_version()

@@ -281,6 +281,11 @@ def _server(ports: Any) -> socket.socket:
     raise AssertionError("no port is free")
 
 
+def test_user_of_the_script_has_a_name(sandboxed: Callable[..., Any]) -> None:
+    source = "import json, os, pwd; user = pwd.getpwuid(os.getuid()); print(json.dumps([user.pw_name, os.access(user.pw_dir, os.W_OK)]))"
+    assert told(sandboxed(source))[1]
+
+
 LIBRARIES = """
 import json, os, pathlib, shutil, sqlite3, tempfile
 import joblib, matplotlib, numpy as np
