@@ -39,6 +39,8 @@ _CONFIGURATION = (
     *("timezone", "vulkan"),
 )
 """Names in /etc that a script may read. The rest has keys and passwords, which root could read without any capability."""
+_JAVA_CONFIGURATION = "java-"
+"""Start of the names in /etc of Debian's Java environments: their management and logging read files there."""
 _DEVICES = (
     *("null", "zero", "full", "random", "urandom", "tty", "ptmx", "pts", "shm"),
     *("dri", "kfd", "infiniband", "nvidia-caps", "dxg"),
@@ -70,7 +72,8 @@ def readable(python: str, more: Iterable[str], protected: Iterable[str]) -> list
     # The first entry is the folder in which the wrapper was started, which may be a user's home.
     imported = [path for path in sys.path[1:] if os.path.isabs(path)]
     home_of_python = os.path.dirname(os.path.dirname(os.path.realpath(python)))
-    named = [*_PROGRAMS, *(f"/etc/{name}" for name in _CONFIGURATION), sys.prefix, sys.base_prefix, home_of_python]
+    java = [name for name in os.listdir("/etc") if name.startswith(_JAVA_CONFIGURATION)]
+    named = [*_PROGRAMS, *(f"/etc/{name}" for name in (*_CONFIGURATION, *java)), sys.prefix, sys.base_prefix, home_of_python]
     hidden = [os.path.realpath(path) for path in protected]
     found = {part for path in (*named, package, *imported, *more) for part in _outside(os.path.realpath(path), hidden)}
     # An environment of the job lies in the platform's own folder.
