@@ -141,6 +141,8 @@ def frontend_rules(
         f"http-request set-header {headers.NAMED} 1 {routed} {{ path {INFERENCE} }}",
         f"http-request del-header {headers.REQUEST_TIMEOUT} {routed}",
         f"http-request set-path %[var(txn.raylift_route)]%[var(txn.raylift_beneath)] {routed}",
+        # The rules behind this one, ours of pages and Ray's of health checks (one for each version), are not for predictions.
+        "http-request allow if { var(txn.raylift_family) -m found }",
         f"http-response set-header X-Content-Type-Options nosniff {routed}",
         *_failures(),
         *(page_rules(keys) if keys else ()),

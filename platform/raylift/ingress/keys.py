@@ -107,25 +107,37 @@ def mark_inside(token: str, proxies: Sequence[str] = ()) -> Iterator[str]:
 
 
 def key_rules(maps: KeyMaps) -> Iterator[str]:
-    """Yield rules that check keys of predictions, once the version's route is known and before it replaces the path."""
-    asks = "{ var(txn.raylift_model) -m found } !{ var(txn.raylift_inside) -m found }"
+    """Yield rules that check keys of predictions, once the version's route is known and before it replaces the path.
+
+    ``raylift_good`` says that the key is valid, ``raylift_allowed`` that it may predict with the model. Each refusal looks at one
+    of them first: HAProxy reads every rule of every request.
+    """
+    asks, good, allowed = (f"{{ var(txn.raylift_{name}) -m found }}" for name in ("asks", "good", "allowed"))
     yield f"http-request set-var(txn.raylift_model) path,field(4,/) if {{ path_reg ^{V2_MODELS}/[^/]+/versions/ }}"
     yield "http-request set-var(txn.raylift_model) var(txn.raylift_name) if { var(txn.raylift_route) -m found }"
+    yield (
+        "http-request set-var(txn.raylift_asks) bool(true)"
+        " if { var(txn.raylift_model) -m found } !{ var(txn.raylift_inside) -m found }"
+    )
     yield from look_up(maps, asks)
-    yield from answers(asks + " !{ var(txn.raylift_key) -m found }", 401, Unauthenticated.code, NO_KEY)
-    yield from answers(asks + " { date,sub(txn.raylift_expires) ge 0 }", 401, Unauthenticated.code, NO_KEY)
-    yield f"http-request set-var(txn.raylift_own) var(txn.raylift_key),field(3,:) if {asks}"
+    yield (
+        f"http-request set-var(txn.raylift_good) bool(true) if {asks} {{ var(txn.raylift_key) -m found }}"
+        " { date,sub(txn.raylift_expires) lt 0 }"
+    )
+    yield f"http-request set-var(txn.raylift_own) var(txn.raylift_key),field(3,:) if {good}"
     workspace = f"var(txn.raylift_model),map_str({maps.workspaces},{DEFAULT_WORKSPACE})"
-    yield f"http-request set-var(txn.raylift_workspace) {workspace} if {asks}"
-    foreign = (
-        f"!{{ var(txn.raylift_key),field(2,:) -m str {_ALL} }} !{{ var(txn.raylift_own),strcmp(txn.raylift_workspace) eq 0 }}"
-    )
-    yield from answers(f"{asks} {foreign}", 404, ModelNotFound.code, _NO_MODEL)
-    yield f"http-request set-var(txn.raylift_pair) var(txn.raylift_digest),concat(/,txn.raylift_model) if {asks}"
-    unlisted = (
-        f"{{ var(txn.raylift_key),field(4,:) -m str {_LIMITED} }} !{{ var(txn.raylift_pair),map_str({maps.keys}) -m found }}"
-    )
-    yield from answers(f"{asks} {unlisted}", 404, ModelNotFound.code, _NO_MODEL)
+    yield f"http-request set-var(txn.raylift_workspace) {workspace} if {good}"
+    for sees in (
+        f"{{ var(txn.raylift_key),field(2,:) -m str {_ALL} }}",
+        "{ var(txn.raylift_own),strcmp(txn.raylift_workspace) eq 0 }",
+    ):
+        yield f"http-request set-var(txn.raylift_allowed) bool(true) if {good} {sees}"
+    limited = f"{allowed} {{ var(txn.raylift_key),field(4,:) -m str {_LIMITED} }}"
+    yield f"http-request set-var(txn.raylift_pair) var(txn.raylift_digest),concat(/,txn.raylift_model) if {limited}"
+    unlisted = f"{{ var(txn.raylift_pair) -m found }} !{{ var(txn.raylift_pair),map_str({maps.keys}) -m found }}"
+    yield f"http-request unset-var(txn.raylift_allowed) if {unlisted}"
+    yield from answers(f"!{allowed} {asks} !{good}", 401, Unauthenticated.code, NO_KEY)
+    yield from answers(f"!{allowed} {asks}", 404, ModelNotFound.code, _NO_MODEL)
     yield f"http-request set-header {headers.CHECKED} 1 if {asks}"
     # Replicas must not see keys.
     yield f"http-request del-header Authorization if {asks}"

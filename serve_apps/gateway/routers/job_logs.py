@@ -24,6 +24,11 @@ from serve_apps.gateway.http.responses import problems
 
 _PLAIN: Final = "text/plain; charset=utf-8"
 _EVENTS: Final = "text/event-stream"
+_EVENT: Final = {
+    "type": "object",
+    "description": "`attempt` and `end`: JSON. Without a name: the log, as a JSON string, or as it is with encoding=lines.",
+    "properties": {"id": {"type": "string"}, "event": {"type": "string"}, "data": {"type": "string"}},
+}
 _CHUNK_BYTES: Final = 256 * 1024
 _MAX_LINES: Final = 100_000
 _POSITION: Final = re.compile(r"(?:([1-9][0-9]{0,8}):)?([0-9]{1,18})")
@@ -35,7 +40,7 @@ def job_logs_router(services: Services) -> APIRouter:
     @router.get(
         "/jobs/{job_id}/logs",
         responses={
-            200: {"content": {"text/plain": {"schema": {"type": "string"}}, _EVENTS: {"schema": {"type": "string"}}}},
+            200: {"content": {"text/plain": {"schema": {"type": "string"}}, _EVENTS: {"schema": _EVENT}}},
             **problems(404, 410, 416, 422, 503),
         },
         dependencies=[needs(services, Action.READ, of=Kind.JOB)],
