@@ -109,8 +109,8 @@ def mark_inside(token: str, proxies: Sequence[str] = ()) -> Iterator[str]:
 def key_rules(maps: KeyMaps) -> Iterator[str]:
     """Yield rules that check keys of predictions, once the version's route is known and before it replaces the path.
 
-    ``raylift_good`` says that the key is valid, ``raylift_allowed`` that it may predict with the model. Each refusal looks at one
-    of them first: HAProxy reads every rule of every request.
+    ``raylift_good`` says that the key is valid, ``raylift_allowed`` that it may predict with the model. Each refusal looks at
+    one of them first: HAProxy reads every rule of every request.
     """
     asks, good, allowed = (f"{{ var(txn.raylift_{name}) -m found }}" for name in ("asks", "good", "allowed"))
     yield f"http-request set-var(txn.raylift_model) path,field(4,/) if {{ path_reg ^{V2_MODELS}/[^/]+/versions/ }}"
