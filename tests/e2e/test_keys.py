@@ -269,6 +269,25 @@ def test_dashboard_of_ray_comes_through_the_platform(keyed: Keyed) -> None:
             assert keyed.send(who, "GET", path).status_code == status
 
 
+def test_credential_of_a_job_for_mlflow_ends_with_the_job(keyed: Keyed) -> None:
+    url = f"{keyed.platform.record.mlflow_url}/api/2.0/mlflow/experiments/search"
+    script = f"""
+import os, urllib.request
+token = os.environ["MLFLOW_TRACKING_TOKEN"]
+request = urllib.request.Request({url!r}, b'{{"max_results": 1}}', {{"Authorization": "Bearer " + token}})
+request.add_header("Content-Type", "application/json")
+print(urllib.request.urlopen(request).status, token.encode().hex())
+"""
+    with keyed.client("submitter") as client:
+        status, token = client.train(script_content=script).wait(timeout=400).logs().split()[:2]
+    assert status == "200"
+    headers = {"Authorization": f"Bearer {bytes.fromhex(token).decode()}"}
+    end = time.monotonic() + 90
+    while httpx.post(url, json={"max_results": 1}, headers=headers, trust_env=False).status_code != 401:
+        assert time.monotonic() < end, "the credential is good after the end"
+        time.sleep(0.2)
+
+
 def test_port_of_mlflow_asks_for_a_credential(keyed: Keyed) -> None:
     url = keyed.platform.record.mlflow_url
     assert httpx.get(f"{url}/health", trust_env=False).status_code == 200

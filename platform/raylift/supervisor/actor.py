@@ -93,6 +93,8 @@ def _assemble(settings: PlatformSettings) -> Any:
     # Imported here: drivers unpickle the actor's class and need none of this.
     from raylift.engines.gateway_client import GatewayClient
     from raylift.engines.mlflow_engine.credentials import use_credential
+    from raylift.engines.mlflow_engine.live_jobs import FILE as LIVE_JOBS_FILE
+    from raylift.engines.mlflow_engine.live_jobs import LiveJobs
     from raylift.engines.mlflow_engine.registry import Registry
     from raylift.engines.mlflow_engine.sweep_runs import SweepRuns
     from raylift.engines.mlflow_engine.tracking import Tracking
@@ -108,6 +110,7 @@ def _assemble(settings: PlatformSettings) -> Any:
     from raylift.supervisor.deployments.reconcile import DeploymentReconciler
     from raylift.supervisor.deployments.registry_sync import RegistrySync
     from raylift.supervisor.deployments.schema_tag import SchemaTag
+    from raylift.supervisor.housekeeping.publish_live_jobs import LiveJobsPublisher
     from raylift.supervisor.housekeeping.retention import Retention
     from raylift.supervisor.jobs.adopt_ray_jobs import Adoption
     from raylift.supervisor.jobs.execute import JobExecutor
@@ -162,6 +165,9 @@ def _assemble(settings: PlatformSettings) -> Any:
             registry=RegistrySync(settings, store, registry, tracking, _now),
             retention=Retention(settings, store, _now),
             keys=_key_publisher(settings, store),
+            live_jobs=LiveJobsPublisher(store, LiveJobs(settings.state_dir / "mlflow" / LIVE_JOBS_FILE), _now)
+            if settings.mlflow_secret
+            else None,
             certificate=CertificateReload(settings.ingress.directory, tls.cert, tls.key)
             if settings.ingress and tls.cert
             else None,

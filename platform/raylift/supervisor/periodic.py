@@ -13,6 +13,8 @@ from raylift.supervisor.deployments.alias_sync import AliasSync
 from raylift.supervisor.deployments.reconcile import DeploymentReconciler
 from raylift.supervisor.deployments.registry_sync import RegistrySync
 from raylift.supervisor.housekeeping.publish_keys import PAUSE_SECONDS, KeyPublisher
+from raylift.supervisor.housekeeping.publish_live_jobs import PAUSE_SECONDS as LIVE_JOBS_PAUSE_SECONDS
+from raylift.supervisor.housekeeping.publish_live_jobs import LiveJobsPublisher
 from raylift.supervisor.housekeeping.retention import Retention
 
 
@@ -38,6 +40,7 @@ def periodic_tasks(
     registry: RegistrySync,
     retention: Retention,
     keys: KeyPublisher | None,
+    live_jobs: LiveJobsPublisher | None,
     certificate: CertificateReload | None,
 ) -> Sequence[PeriodicTask]:
     """Return the table of all periodic tasks."""
@@ -51,6 +54,7 @@ def periodic_tasks(
         PeriodicTask("registry", pause, registry.sync, is_due=lambda: deploys_registered, asks_mlflow=True),
         PeriodicTask("sweeps without jobs", 60.0, lambda _: store.sweeps.forget_empty()),
         *((PeriodicTask("keys", PAUSE_SECONDS, lambda _: keys.publish()),) if keys else ()),
+        *((PeriodicTask("live jobs", LIVE_JOBS_PAUSE_SECONDS, lambda _: live_jobs.publish()),) if live_jobs else ()),
         *([PeriodicTask("certificate", 10.0, _refreshing(certificate))] if certificate else []),
         PeriodicTask("retention", 300.0, lambda _: retention.remove_expired()),
     )

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
 from raylift.engines.mlflow_engine.guarded_app import only_with_credential
+from raylift.engines.mlflow_engine.live_jobs import LiveJobs
 from raylift.engines.mlflow_engine.signed_credentials import Bearer, mint
 
 SECRET = "0" * 64
@@ -21,8 +23,15 @@ async def echo(scope: Any, _receive: Any, send: Any) -> None:
 
 
 @pytest.fixture
-async def mlflow() -> AsyncIterator[httpx.AsyncClient]:
-    transport = httpx.ASGITransport(only_with_credential(echo, SECRET))  # pyright: ignore[reportArgumentType]
+def jobs(tmp_path: Path) -> LiveJobs:
+    """The supervisor's side of the file."""
+    return LiveJobs(tmp_path / "live")
+
+
+@pytest.fixture
+async def mlflow(tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
+    app = only_with_credential(echo, SECRET, LiveJobs(tmp_path / "live"))
+    transport = httpx.ASGITransport(app)  # pyright: ignore[reportArgumentType]
     async with httpx.AsyncClient(transport=transport, base_url="http://mlflow") as client:
         yield client
 
@@ -35,6 +44,29 @@ async def test_jobs_and_the_platform_may_do_everything(mlflow: httpx.AsyncClient
     for kind in (Bearer.JOB, Bearer.PLATFORM):
         for method in ("GET", "POST", "PUT", "DELETE"):
             assert (await mlflow.request(method, "/api/x", headers=bearer(kind))).status_code == 200
+
+
+async def test_credential_of_a_job_ends_with_the_job(mlflow: httpx.AsyncClient, jobs: LiveJobs) -> None:
+    now = time.time()
+    headers = {"Authorization": f"Bearer {mint(SECRET, Bearer.JOB, 'job_1', issued=now, expires=now + 600)}"}
+    steps: list[tuple[list[str], float, int]] = [
+        (["job_0"], now - 5, 200),  # A look before the job began says nothing of it.
+        (["job_0", "job_1"], now + 5, 200),
+        (["job_0"], now + 10, 401),
+        (["job_0", "job_1"], now + 15, 200),  # Its next attempt.
+        ([], now + 20, 401),
+    ]
+    for live, looked_at, status in steps:
+        jobs.publish(live, looked_at=looked_at)
+        assert (await mlflow.post("/api/x", headers=headers)).status_code == status, looked_at
+
+
+async def test_job_between_two_looks_is_over_a_minute_later(mlflow: httpx.AsyncClient, jobs: LiveJobs) -> None:
+    now = time.time()
+    headers = {"Authorization": f"Bearer {mint(SECRET, Bearer.JOB, 'job_1', issued=now, expires=now + 600)}"}
+    for looked_at, status in ((now - 1, 200), (now + 30, 200), (now + 61, 401)):
+        jobs.publish([], looked_at=looked_at)
+        assert (await mlflow.get("/api/x", headers=headers)).status_code == status, looked_at
 
 
 async def test_replicas_only_read(mlflow: httpx.AsyncClient) -> None:

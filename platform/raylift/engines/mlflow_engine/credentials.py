@@ -19,10 +19,11 @@ def use_credential(secret: str | None) -> None:
 
 
 def job_variables(secret: str | None, job_id: str, *, seconds: float) -> dict[str, str]:
-    """Return the variables of a job's script, whose credential is good for ``seconds``."""
+    """Return the variables of a job's script, whose credential is good for ``seconds``, and no longer than the job lives."""
     if secret is None:
         return {}
-    return {VARIABLE: mint(secret, Bearer.JOB, job_id, expires=time.time() + seconds)}
+    now = time.time()
+    return {VARIABLE: mint(secret, Bearer.JOB, job_id, issued=now, expires=now + seconds)}
 
 
 def replica_variables(secret: str | None, version: str) -> dict[str, str]:

@@ -12,6 +12,8 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from pathlib import Path
 from typing import Any, Final
 
+from raylift.engines.mlflow_engine.live_jobs import FILE as LIVE_JOBS_FILE
+from raylift.engines.mlflow_engine.live_jobs import LiveJobs
 from raylift.engines.mlflow_engine.signed_credentials import Bearer, read
 
 APP_NAME: Final = "raylift-keys"
@@ -31,15 +33,16 @@ def create_app() -> App:
     """Return MLflow's application behind the secret in the file that RAYLIFT_MLFLOW_SECRET_FILE names."""
     from raylift.engines.mlflow_engine import server_app
 
-    secret = Path(os.environ[SECRET_FILE_VARIABLE]).read_text(encoding="ascii").strip()  # noqa: TID251 - a root
-    return only_with_credential(server_app.create_app(), secret)
+    file = Path(os.environ[SECRET_FILE_VARIABLE])  # noqa: TID251 - a root
+    secret = file.read_text(encoding="ascii").strip()
+    return only_with_credential(server_app.create_app(), secret, LiveJobs(file.with_name(LIVE_JOBS_FILE)))
 
 
-def only_with_credential(app: App, secret: str) -> App:
-    """Wrap ``app`` to answer requests without a valid credential with 401. Replicas may only read."""
+def only_with_credential(app: App, secret: str, jobs: LiveJobs) -> App:
+    """Wrap ``app`` to answer requests without a valid credential with 401. Replicas only read, jobs only while they live."""
 
     async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan" or (scope["type"] == "http" and _is_allowed(scope, secret)):
+        if scope["type"] == "lifespan" or (scope["type"] == "http" and _is_allowed(scope, secret, jobs)):
             await app(scope, receive, send)
         elif scope["type"] == "http":
             headers = [(b"content-type", b"application/json"), (b"content-length", str(len(_BODY)).encode())]
@@ -51,12 +54,14 @@ def only_with_credential(app: App, secret: str) -> App:
     return guarded
 
 
-def _is_allowed(scope: Scope, secret: str) -> bool:
+def _is_allowed(scope: Scope, secret: str, jobs: LiveJobs) -> bool:
     if scope["path"] in _OPEN:
         return True
     text = next((value for name, value in scope["headers"] if name == b"authorization"), b"").decode("latin-1")
     scheme, _, token = text.partition(" ")
     credential = read(secret, token.strip(), now=time.time()) if scheme.lower() == "bearer" else None
     if credential is None:
+        return False
+    if credential.bearer is Bearer.JOB and jobs.has_ended(credential.subject, issued=credential.issued):
         return False
     return credential.bearer is not Bearer.REPLICA or scope["method"] in _READS

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import math
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -28,11 +29,14 @@ class Credential:
     bearer: Bearer
     subject: str
     """Id of the job or name of the version."""
+    issued: float
+    """Seconds since 1970."""
 
 
-def mint(secret: str, bearer: Bearer, subject: str, *, expires: float | None = None) -> str:
-    """Return a credential. ``expires`` are seconds since 1970; None: never."""
-    body = f"{_PREFIX}.{bearer}.{subject.encode().hex()}.{_NEVER if expires is None else int(expires)}"
+def mint(secret: str, bearer: Bearer, subject: str, *, issued: float = 0.0, expires: float | None = None) -> str:
+    """Return a credential. ``issued`` and ``expires`` are seconds since 1970; ``expires`` None: never."""
+    end = _NEVER if expires is None else int(expires)
+    body = f"{_PREFIX}.{bearer}.{subject.encode().hex()}.{math.ceil(issued)}.{end}"
     return f"{body}.{_signature(secret, body)}"
 
 
@@ -41,10 +45,10 @@ def read(secret: str, text: str, *, now: float) -> Credential | None:
     body, _, signature = text.rpartition(".")
     if not hmac.compare_digest(_signature(secret, body).encode(), signature.encode()):
         return None
-    _, bearer, subject, expires = body.split(".")
+    _, bearer, subject, issued, expires = body.split(".")
     if int(expires) != _NEVER and int(expires) <= now:
         return None
-    return Credential(Bearer(bearer), bytes.fromhex(subject).decode())
+    return Credential(Bearer(bearer), bytes.fromhex(subject).decode(), float(issued))
 
 
 def _signature(secret: str, body: str) -> str:
