@@ -98,7 +98,7 @@ def test_replica_answers_through_haproxy(cluster: ServeCluster) -> None:
 
 def test_slow_prediction_delays_no_other_and_keeps_its_replica(cluster: ServeCluster) -> None:
     before = _replicas(cluster.wait_for("slow:1", _is_running))
-    seconds = 45.0  # Serve stops a replica that does not answer for 30 seconds.
+    seconds = 12.0  # Longer than a question below waits: a replica that does not answer meanwhile fails the test.
     with (
         httpx.Client(base_url=f"{cluster.url}/v2/models/slow/versions/1", timeout=120) as client,
         ThreadPoolExecutor(1) as executor,
@@ -108,6 +108,7 @@ def test_slow_prediction_delays_no_other_and_keeps_its_replica(cluster: ServeClu
         while not slow.done():
             assert client.get("/ready", timeout=10).json() == {"name": "slow", "ready": True}
             answered += 1
+            time.sleep(0.1)
         assert answered > 1
         assert slow.result().json()["predictions"] == [seconds]
     after = _replicas(cluster.application("slow:1"))
