@@ -53,7 +53,7 @@ check: .venv/.dev
 	@python .ci/stages.py lint types imports console unit architecture docs
 
 test: .venv/.dev
-	@python .ci/stages.py lint imports console architecture docs types unit contract --beside e2e --then integration release
+	@python .ci/stages.py lint imports console architecture docs types unit contract integration --beside e2e clusters --then limits --beside release
 
 # What takes too long for every change.
 test-all: test

@@ -18,14 +18,18 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 BESIDE = "--beside"
 THEN = "--then"
-ALONE = (
-    # Limits of CPU, memory and time are measured.
+LIMITS = (
     "tests/integration/job_entrypoints/test_limits.py",
     "tests/integration/job_entrypoints/test_hostile_scripts.py",
-    # Ray puts files of HAProxy at one place of the machine, and test_on_serve.py has a cluster with HAProxy, too.
-    "tests/integration/model_server/test_observed_on_serve.py",
 )
-"""Integration tests that nothing else may run beside."""
+"""Integration tests that measure CPU, memory and time. They wait for most of theirs, and want the rest of the machine calm."""
+CLUSTERS = (
+    "tests/integration/environments/test_plugin.py",
+    "tests/integration/environments/test_promised_environment.py",
+    "tests/integration/model_server/test_observed_on_serve.py",
+    "tests/integration/model_server/test_on_serve.py",
+)
+"""Integration tests on clusters of Ray. In one process, they share them, and Ray's files of HAProxy, which have one place."""
 STAGES: dict[str, list[list[str]]] = {
     "lint": [["ruff", "check", "--quiet", "."], ["ruff", "format", "--check", "--quiet", "."]],
     "types": [["basedpyright"]],
@@ -43,10 +47,11 @@ STAGES: dict[str, list[list[str]]] = {
     "integration": [
         [
             *("pytest", "-q", "-n", "2", "--dist", "loadfile", "--durations=25", "-m", "not nightly", "tests/integration"),
-            *(f"--ignore={file}" for file in ALONE),
+            *(f"--ignore={file}" for file in (*LIMITS, *CLUSTERS)),
         ],
-        ["pytest", "-q", "--durations=15", "-m", "not nightly", *ALONE],
     ],
+    "clusters": [["pytest", "-q", "--durations=15", "-m", "not nightly", *CLUSTERS]],
+    "limits": [["pytest", "-q", "--durations=5", "-m", "not nightly", *LIMITS]],
     "e2e": [["pytest", "-q", "--durations=25", "-m", "not nightly", "tests/e2e"]],
     "nightly": [["pytest", "-q", "-m", "nightly", "tests/e2e", "tests/integration"]],
     "frameworks": [["pytest", "-q", "tests/frameworks"]],

@@ -21,7 +21,8 @@ from raylift.launcher.local_platform import LocalPlatform
 from tests.e2e.protocol_models import PICKLED, Logged, is_found, register
 
 CLIENTS = 4
-FLIPS = 50
+FLIPS = 20
+"""The gateway alone is asked during 50, in tests/integration/gateway/test_traffic_under_load.py."""
 
 
 @dataclass
