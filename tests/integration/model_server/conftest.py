@@ -7,7 +7,6 @@ import mlflow
 import pytest
 
 from tests.integration.model_server.replicas import Registry
-from tests.integration.model_server.serve_cluster import ServeCluster, serve_cluster
 
 
 @pytest.fixture(scope="session")
@@ -19,10 +18,3 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
     mlflow.set_experiment("models")
     yield Registry(url)
     mlflow.set_tracking_uri(None)
-
-
-@pytest.fixture(scope="session")
-def serving() -> Iterator[ServeCluster]:
-    """A cluster for all files that need one. They run in one process: Ray puts files of HAProxy at one place of the machine."""
-    with serve_cluster() as running:
-        yield running
