@@ -1,8 +1,9 @@
-"""Run stages of the checks: ``stages.py lint types unit --beside e2e --then integration``.
+"""Run stages of the checks: ``stages.py lint types --beside limits --then unit integration --beside e2e``.
 
 The stages of a lane run one after the other, the lanes beside each other: end-to-end tests wait for much of their time, and
-leave the processor to the others. A lane ends with its first stage that fails, and the others with the stage they are at. What
-follows ``--then`` begins when all before it is green.
+leave the processor to the others. The tests of limits wait, too, and many processes would disturb them: they run beside the
+types. A lane ends with its first stage that fails, and the others with the stage they are at. What follows ``--then`` begins
+when all before it is green.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ LIMITS = (
     "tests/integration/job_entrypoints/test_limits.py",
     "tests/integration/job_entrypoints/test_hostile_scripts.py",
 )
-"""Integration tests that measure CPU, memory and time. They wait for most of theirs, and want the rest of the machine calm."""
+"""Integration tests that measure CPU, memory and time."""
 CLUSTERS = (
     "tests/integration/environments/test_plugin.py",
     "tests/integration/environments/test_promised_environment.py",
@@ -55,6 +56,7 @@ STAGES: dict[str, list[list[str]]] = {
     "e2e": [["pytest", "-q", "--durations=25", "-m", "not nightly", "tests/e2e"]],
     "nightly": [["pytest", "-q", "-m", "nightly", "tests/e2e", "tests/integration"]],
     "frameworks": [["pytest", "-q", "tests/frameworks"]],
+    "walk": [["bash", ".ci/walk"]],
     "release": [["pytest", "-q", "--durations=5", "tests/release"]],
     "differential": [["pytest", "-q", "-n", "2", "tests/unit/model_server/test_library_answers.py"]],
 }
