@@ -69,6 +69,7 @@ class Lane:
     def __init__(self, names: list[str], stop: threading.Event) -> None:
         self._names = names
         self._stop = stop
+        self._cpu = 0.0
         self.report: list[str] = []
         self.passed = self.failed = 0
         self.is_red = False
@@ -85,10 +86,12 @@ class Lane:
             if self._stop.is_set():
                 self.report.append(f"     {name} was not run")
                 continue
-            began = time.monotonic()
+            began, self._cpu = time.monotonic(), 0.0
             say(name, "─" * 60)
             is_green = all(self._command(name, command) for command in STAGES[name])
-            self.report.append(f"{'ok  ' if is_green else 'FAIL'} {name:<13} {time.monotonic() - began:6.1f} s")
+            self.report.append(
+                f"{'ok  ' if is_green else 'FAIL'} {name:<13} {time.monotonic() - began:6.1f} s, {self._cpu:6.1f} s of CPU"
+            )
             if not is_green:
                 self.is_red = True
                 # A stage that is no test run counts as one failure.
@@ -112,6 +115,10 @@ class Lane:
             for line in process.stdout:
                 say(stage, line.rstrip())
                 last = line if line.strip() else last
+            # With all its children but those that outlive their parents, as a platform's processes do.
+            _, status, usage = os.wait4(process.pid, 0)
+            process.returncode = os.waitstatus_to_exitcode(status)
+            self._cpu += usage.ru_utime + usage.ru_stime
         if command[0] == "pytest":
             counts = {outcome: int(count) for count, outcome in _TESTS_RUN.findall(last)}
             self.passed += counts.get("passed", 0)
