@@ -2,6 +2,8 @@
 PYTHON ?= python3
 # Options of `raylift up`, e.g. make up UP="--port 9000".
 UP ?=
+# A further lane of `make test`: CI's acceptance walk.
+WALK ?=
 BIN := .venv/bin
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
@@ -53,7 +55,8 @@ check: .venv/.dev
 	@python .ci/stages.py lint types imports console unit architecture docs
 
 test: .venv/.dev
-	@python .ci/stages.py lint imports console architecture docs types unit contract --beside e2e --then integration release
+	@python .ci/stages.py lint console types --beside limits \
+		--then imports architecture docs unit contract integration --beside e2e clusters release $(WALK)
 
 # What takes too long for every change.
 test-all: test

@@ -1,8 +1,9 @@
-"""Run stages of the checks: ``stages.py lint types unit --beside e2e --then integration``.
+"""Run stages of the checks: ``stages.py lint types --beside limits --then unit integration --beside e2e``.
 
 The stages of a lane run one after the other, the lanes beside each other: end-to-end tests wait for much of their time, and
-leave the processor to the others. A lane ends with its first stage that fails, and the others with the stage they are at. What
-follows ``--then`` begins when all before it is green.
+leave the processor to the others. The tests of limits wait, too, and many processes would disturb them: they run beside the
+types. A lane ends with its first stage that fails, and the others with the stage they are at. What follows ``--then`` begins
+when all before it is green.
 """
 
 from __future__ import annotations
@@ -18,14 +19,18 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 BESIDE = "--beside"
 THEN = "--then"
-ALONE = (
-    # Limits of CPU, memory and time are measured.
+LIMITS = (
     "tests/integration/job_entrypoints/test_limits.py",
     "tests/integration/job_entrypoints/test_hostile_scripts.py",
-    # Ray puts files of HAProxy at one place of the machine, and test_on_serve.py has a cluster with HAProxy, too.
-    "tests/integration/model_server/test_observed_on_serve.py",
 )
-"""Integration tests that nothing else may run beside."""
+"""Integration tests that measure CPU, memory and time."""
+CLUSTERS = (
+    "tests/integration/environments/test_plugin.py",
+    "tests/integration/environments/test_promised_environment.py",
+    "tests/integration/model_server/test_observed_on_serve.py",
+    "tests/integration/model_server/test_on_serve.py",
+)
+"""Integration tests on clusters of Ray. In one process, they share them, and Ray's files of HAProxy, which have one place."""
 STAGES: dict[str, list[list[str]]] = {
     "lint": [["ruff", "check", "--quiet", "."], ["ruff", "format", "--check", "--quiet", "."]],
     "types": [["basedpyright"]],
@@ -43,13 +48,15 @@ STAGES: dict[str, list[list[str]]] = {
     "integration": [
         [
             *("pytest", "-q", "-n", "2", "--dist", "loadfile", "--durations=25", "-m", "not nightly", "tests/integration"),
-            *(f"--ignore={file}" for file in ALONE),
+            *(f"--ignore={file}" for file in (*LIMITS, *CLUSTERS)),
         ],
-        ["pytest", "-q", "--durations=15", "-m", "not nightly", *ALONE],
     ],
+    "clusters": [["pytest", "-q", "--durations=15", "-m", "not nightly", *CLUSTERS]],
+    "limits": [["pytest", "-q", "--durations=5", "-m", "not nightly", *LIMITS]],
     "e2e": [["pytest", "-q", "--durations=25", "-m", "not nightly", "tests/e2e"]],
     "nightly": [["pytest", "-q", "-m", "nightly", "tests/e2e", "tests/integration"]],
     "frameworks": [["pytest", "-q", "tests/frameworks"]],
+    "walk": [["bash", ".ci/walk"]],
     "release": [["pytest", "-q", "--durations=5", "tests/release"]],
     "differential": [["pytest", "-q", "-n", "2", "tests/unit/model_server/test_library_answers.py"]],
 }
@@ -62,6 +69,7 @@ class Lane:
     def __init__(self, names: list[str], stop: threading.Event) -> None:
         self._names = names
         self._stop = stop
+        self._cpu = 0.0
         self.report: list[str] = []
         self.passed = self.failed = 0
         self.is_red = False
@@ -78,10 +86,12 @@ class Lane:
             if self._stop.is_set():
                 self.report.append(f"     {name} was not run")
                 continue
-            began = time.monotonic()
+            began, self._cpu = time.monotonic(), 0.0
             say(name, "─" * 60)
             is_green = all(self._command(name, command) for command in STAGES[name])
-            self.report.append(f"{'ok  ' if is_green else 'FAIL'} {name:<13} {time.monotonic() - began:6.1f} s")
+            self.report.append(
+                f"{'ok  ' if is_green else 'FAIL'} {name:<13} {time.monotonic() - began:6.1f} s, {self._cpu:6.1f} s of CPU"
+            )
             if not is_green:
                 self.is_red = True
                 # A stage that is no test run counts as one failure.
@@ -105,6 +115,10 @@ class Lane:
             for line in process.stdout:
                 say(stage, line.rstrip())
                 last = line if line.strip() else last
+            # With all its children but those that outlive their parents, as a platform's processes do.
+            _, status, usage = os.wait4(process.pid, 0)
+            process.returncode = os.waitstatus_to_exitcode(status)
+            self._cpu += usage.ru_utime + usage.ru_stime
         if command[0] == "pytest":
             counts = {outcome: int(count) for count, outcome in _TESTS_RUN.findall(last)}
             self.passed += counts.get("passed", 0)

@@ -84,7 +84,7 @@ def served(platform: LocalPlatform) -> Served:
     with httpx.Client(base_url=platform.url) as http:
         while not names <= set(http.get("/v1/models").json()["models"]):
             assert time.monotonic() < end, "they were not found"
-            time.sleep(0.1)
+            time.sleep(0.3)
     return registered
 
 

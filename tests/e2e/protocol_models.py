@@ -20,6 +20,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
+from raylift import Client, NotFound
+
+PICKLED = {"serialization_format": "cloudpickle"}
 _IRIS: Any = load_iris()
 ROWS: Any = _IRIS.data[::30]
 PEOPLE = pd.DataFrame({"age": [23, 45, 31, 60], "city": ["Rome", "Oslo", "Rome", "Bonn"]})
@@ -55,7 +58,6 @@ class Logged:
 
 def models() -> dict[str, Logged]:
     """The models by name: scikit-learn on arrays and frames, XGBoost, LightGBM, and functions with and without a signature."""
-    pickled = {"serialization_format": "cloudpickle"}
     linear = LogisticRegression(max_iter=500).fit(_IRIS.data, _IRIS.target)
     pipeline: Any = make_pipeline(
         ColumnTransformer([("city", OneHotEncoder(), ["city"])], remainder="passthrough"), LogisticRegression()
@@ -66,8 +68,8 @@ def models() -> dict[str, Logged]:
     scaled = pd.DataFrame({"x": [1.0, 2.0]})
     signature = infer_signature(scaled, np.array([1.0]), params={"factor": 2.0})
     return {
-        "iris": Logged(mlflow.sklearn.log_model, linear, ROWS, pickled),
-        "people": Logged(mlflow.sklearn.log_model, pipeline, PEOPLE, pickled),
+        "iris": Logged(mlflow.sklearn.log_model, linear, ROWS, PICKLED),
+        "people": Logged(mlflow.sklearn.log_model, pipeline, PEOPLE, PICKLED),
         "boosted": Logged(mlflow.xgboost.log_model, booster, ROWS),
         "light": Logged(mlflow.lightgbm.log_model, light, ROWS),
         "scale": Logged(mlflow.pyfunc.log_model, Scale(), scaled, {"signature": signature}),
@@ -91,12 +93,13 @@ class Served:
 
 
 def register(models: dict[str, Logged], prefix: str, mlflow_url: str) -> None:
-    """Log and register each model as ``{prefix}-{name}``, version 1, with MLflow's own client only."""
+    """Log and register each model as the next version of ``{prefix}-{name}``, with MLflow's own client only."""
     former = mlflow.get_tracking_uri()
     mlflow.set_tracking_uri(mlflow_url)
     try:
         # Not ``set_experiment``: it sets MLFLOW_EXPERIMENT_ID for this process and all its children.
-        experiment = mlflow.create_experiment(prefix)
+        found = mlflow.get_experiment_by_name(prefix)
+        experiment = found.experiment_id if found else mlflow.create_experiment(prefix)
         for name, logged in models.items():
             with mlflow.start_run(experiment_id=experiment), warnings.catch_warnings():
                 warnings.simplefilter("ignore")
@@ -114,3 +117,12 @@ def register(models: dict[str, Logged], prefix: str, mlflow_url: str) -> None:
                 )
     finally:
         mlflow.set_tracking_uri(former)
+
+
+def is_found(client: Client, name: str, version: str) -> bool:
+    """Tell whether the supervisor has found the version in MLflow's registry."""
+    try:
+        client.deployments.get(name, version)
+    except NotFound:
+        return False
+    return True

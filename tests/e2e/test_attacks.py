@@ -33,7 +33,8 @@ def test_job_says_what_confined_it(client: Client) -> None:
     assert job.view.isolation == "sandbox"
 
 
-@pytest.mark.parametrize("network", ["mlflow-only", "full"])
+# With the whole network, the default, the jobs of other tests log to MLflow.
+@pytest.mark.parametrize("network", ["mlflow-only", pytest.param("full", marks=pytest.mark.nightly)])
 def test_script_logs_to_mlflow_from_the_sandbox(client: Client, network: str) -> None:
     name = f"sandboxed-{network}-{uuid.uuid4().hex[:6]}"
     job = client.train(script_content=TRAIN, model=name, deploy=False, network=network).wait(240, progress=False)  # type: ignore[arg-type]

@@ -42,7 +42,7 @@ for name, info, versions in (("line", line, int(count)), ("fragile", fragile, 1)
     for _ in range(versions):
         client.create_model_version(name, info.model_uri, model_id=info.model_id)
 """
-VERSIONS = 4
+VERSIONS = 3
 
 
 SOON = {"downscale_delay_s": 4.0, "upscale_delay_s": 1.0}
@@ -75,7 +75,7 @@ def wait(condition: Callable[[], bool], *, meanwhile: Callable[[], None] = lambd
     """Poll until the condition holds. The time limit of the test bounds it."""
     while not condition():
         meanwhile()
-        time.sleep(0.05)
+        time.sleep(0.2)  # Each look asks the gateway, and some read the list of all processes.
 
 
 def ask(http: httpx.Client, name: str, version: int, x: float = 3.0) -> httpx.Response:

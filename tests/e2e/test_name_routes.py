@@ -10,23 +10,17 @@ from http import HTTPStatus
 from typing import Any
 
 import httpx
+import mlflow
+import pandas as pd
 import pytest
+from sklearn.linear_model import Ridge
 
 from raylift import Client
 from raylift.ingress.haproxy import IngressFiles
 from raylift.ingress.route_map import names_file
 from raylift.launcher.local_platform import LocalPlatform
+from tests.e2e.protocol_models import PICKLED, Logged, is_found, register
 
-SCRIPT = """
-import mlflow
-from sklearn.datasets import load_diabetes
-from sklearn.linear_model import Ridge
-
-frame = load_diabetes(as_frame=True)
-model = Ridge().fit(frame.data[["age", "bmi"]], frame.target)
-example = frame.data[["age", "bmi"]].head(2)
-mlflow.sklearn.log_model(model, name="model", input_example=example, pip_requirements=["scikit-learn"])
-"""
 ROW = '{"age": 0.1, "bmi": -0.2}'
 ROWS = f"[{', '.join([ROW] * 4000)}]"
 STRAIGHT = {
@@ -68,9 +62,15 @@ BY_THE_GATEWAY = {
 @pytest.fixture(scope="module")
 def model(platform: LocalPlatform) -> str:
     """A model with one version, which HAProxy has in its map."""
-    name = f"named-{uuid.uuid4().hex[:6]}"
+    prefix, example = f"named-{uuid.uuid4().hex[:6]}", pd.DataFrame({"age": [0.1, 0.2, 0.3], "bmi": [0.3, -0.1, 0.2]})
+    ridge = Ridge().fit(example, [1.0, 2.0, 4.0])
+    register({"model": Logged(mlflow.sklearn.log_model, ridge, example, PICKLED)}, prefix, platform.record.mlflow_url)
+    name = f"{prefix}-model"
     with Client(platform.url, timeout=300) as client:
-        client.train(script_content=SCRIPT, model=name, experiment=name, cpus=0.5).wait()
+        end = time.monotonic() + 120
+        while not is_found(client, name, "1"):
+            assert time.monotonic() < end, "the version was not found"
+            time.sleep(0.2)
         client.deployments.put(name, "1", min_replicas=1)
     names = names_file(IngressFiles(platform.record.session_dir).haproxy)
     end = time.monotonic() + 120

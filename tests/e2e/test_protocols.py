@@ -217,13 +217,13 @@ def test_mlflow_deployments_command_and_client_work(platform: LocalPlatform, ser
 
     said = mlflow("create", "--name", name, "-m", f"models:/{name}", "-C", "max_replicas=3")
     assert f"python_function deployment {name} is created" in said
-    assert name in mlflow("list")
     rows = tmp_path / "rows.json"
     PEOPLE.to_json(rows, orient="records")
     expected = served.expected("people", PEOPLE).tolist()
     assert json.loads(mlflow("predict", "--name", name, "-I", str(rows))) == {"predictions": expected}
 
     client: Any = get_deploy_client(target)
+    assert name in {entry["name"] for entry in client.list_deployments()}
     assert client.get_deployment(name)["max_replicas"] == 3
     client.update_deployment(name, config={"max_replicas": 2})
     assert client.get_deployment(name)["max_replicas"] == 2

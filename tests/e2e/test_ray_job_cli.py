@@ -165,9 +165,11 @@ def test_waiting_job_is_stopped_before_its_code_starts(ray: RayCli, jobs: JobSub
     (ray.cwd / "marker.py").write_text(f"open({str(ray.cwd / 'started')!r}, 'w').close()\n")
     blocker, waiting = new_id(), new_id()
     cpus = str(os.cpu_count())  # All CPUs that the node has for jobs.
-    for submission_id, script in ((blocker, "sleeper.py"), (waiting, "marker.py")):
-        options = ("--no-wait", "--submission-id", submission_id, "--working-dir", ".", "--entrypoint-num-cpus", cpus)
-        ray("submit", *options, "--", "python", script)
+    # The client for the first one: each command takes Ray seconds to start.
+    package = {"working_dir": str(ray.cwd)}
+    jobs.submit_job(entrypoint="python sleeper.py", submission_id=blocker, runtime_env=package, entrypoint_num_cpus=float(cpus))
+    options = ("--no-wait", "--submission-id", waiting, "--working-dir", ".", "--entrypoint-num-cpus", cpus)
+    ray("submit", *options, "--", "python", "marker.py")
     wait_for(jobs, blocker, JobStatus.RUNNING)
     info = jobs.get_job_info(waiting)
     assert info.status == JobStatus.PENDING
@@ -175,8 +177,8 @@ def test_waiting_job_is_stopped_before_its_code_starts(ray: RayCli, jobs: JobSub
     assert "place 1 in the queue" in info.message
     assert "was stopped" in ray("stop", waiting)
     assert "asleep" in ray("logs", blocker)
-    assert "was stopped" in ray("stop", blocker)
-    assert jobs.get_job_status(blocker) == JobStatus.STOPPED
+    assert jobs.stop_job(blocker)
+    wait_for(jobs, blocker, JobStatus.STOPPED)
     assert not (ray.cwd / "started").exists()
     assert not jobs.stop_job(blocker)
 
@@ -197,7 +199,7 @@ def test_failing_script_fails_the_submit_command(ray: RayCli, jobs: JobSubmissio
     assert submission_id in ray("list")
     assert "deleted successfully" in ray("delete", submission_id)
     assert "does not exist" in ray("status", submission_id, code=1)
-    assert submission_id not in ray("list")
+    assert submission_id not in {job.submission_id for job in jobs.list_jobs()}
 
 
 def test_log_is_followed_while_it_grows(ray: RayCli, jobs: JobSubmissionClient) -> None:

@@ -30,6 +30,7 @@ MlflowClient().set_registered_model_alias(name, "champion", "1")
 """
 
 
+@pytest.mark.nightly
 def test_version_registered_with_mlflow_client_is_deployed(platform: LocalPlatform) -> None:
     name = f"elsewhere-{uuid.uuid4().hex[:6]}"
     command = [sys.executable, "-c", REGISTER, platform.record.mlflow_url, name]

@@ -50,6 +50,8 @@ def test_best_job_of_a_grid_is_registered_and_deployed(platform: LocalPlatform, 
         script_content=SCRIPT,
         model=name,
         tags={"team": "a"},
+        # Else each job also logs a confusion matrix, with matplotlib.
+        autolog=False,
         cpus=0.5,
         memory="512MiB",
         sweep=GRID,

@@ -127,6 +127,7 @@ def asked_all_the_time(platform: LocalPlatform, name: str, *, clients: int, x: f
             while not over.is_set():
                 answer = client.post(f"/v2/models/{name}/versions/1/predict", json=body(name, x))
                 answers["200" if answer.status_code == 200 else f"{answer.status_code} {answer.text}"] += 1
+                over.wait(0.02)  # Without a pause, the clients take the processor from the processes that start.
 
     with ThreadPoolExecutor(clients) as executor:
         asking = [executor.submit(ask) for _ in range(clients)]

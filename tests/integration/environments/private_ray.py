@@ -74,15 +74,13 @@ class Cluster:
 
 
 @contextlib.contextmanager
-def private_ray(*, with_plugin: bool = True) -> Iterator[Cluster]:
-    """Start a Ray head with or without the plugin, on free ports."""
+def private_ray() -> Iterator[Cluster]:
+    """Start a Ray head with the plugin, on free ports."""
     marker = uuid.uuid4().hex
     with tempfile.TemporaryDirectory(prefix="rl-env-", dir="/tmp", ignore_cleanup_errors=True) as name:
         folder = Path(name)
         gcs, dashboard, *others = _free_ports(9)
         environment = _head_environment(marker)
-        if not with_plugin:
-            del environment[PLUGINS_VARIABLE]
         names = ("ray-client-server-port", "dashboard-agent-listen-port", "metrics-export-port", "runtime-env-agent-port")
         names += ("node-manager-port", "object-manager-port", "dashboard-agent-grpc-port")
         command = [str(Path(sys.executable).parent / "ray"), "start", "--head", "--block", "--disable-usage-stats"]

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from raylift.engines.environments import runtime_env_for
-from tests.integration.environments.private_ray import Cluster, private_ray
+from tests.integration.environments.private_ray import Cluster
+from tests.integration.model_server.serve_cluster import ServeCluster
 
 LOCK = ("humanize==4.9.0",)
 
@@ -51,10 +52,10 @@ def test_job_and_replica_run_in_their_overlay_with_the_plugin(cluster: Cluster, 
     assert "RAY_RUNTIME_ENV_PLUGINS" not in said
 
 
-def test_job_and_replica_refuse_to_run_without_the_plugin(root: Path, tmp_path: Path) -> None:
-    with private_ray(with_plugin=False) as plain:
-        progress = _run(plain, root, tmp_path)
-        said = _deployed(plain, root)
+def test_job_and_replica_refuse_to_run_without_the_plugin(serving: ServeCluster, root: Path, tmp_path: Path) -> None:
+    plain = Cluster(serving.address, f"http://127.0.0.1:{serving.dashboard_port}", serving.environment, tmp_path)
+    progress = _run(plain, root, tmp_path)
+    said = _deployed(plain, root)
     assert (progress["outcome"], progress["script_started_at"]) == ("environment_error", None)
     assert "RAY_RUNTIME_ENV_PLUGINS" in progress["message"]
     assert "RAY_RUNTIME_ENV_PLUGINS" in said

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from raylift.domain.models.replica import ObserverConfig, PayloadFiles
 from raylift.engines.metrics.counter_files import read_counts
 from raylift.engines.metrics.payload_files import version_directory
 from tests.integration.model_server.replicas import Registry, log_function
-from tests.integration.model_server.serve_cluster import ServeCluster, serve_cluster
+from tests.integration.model_server.serve_cluster import ServeCluster
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(400)]
 
@@ -42,7 +42,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def cluster(registry: Registry, root: Path) -> Iterator[ServeCluster]:
+def cluster(registry: Registry, root: Path, serving: ServeCluster) -> ServeCluster:
     registry.register("waits", log_function, python_model=_waiting_model())
     # Written only when the replica ends: neither the byte limit nor the time limit is reached here.
     files = PayloadFiles(str(root / "payloads"), file_bytes=1 << 30, file_seconds=3600.0)
@@ -56,12 +56,11 @@ def cluster(registry: Registry, root: Path) -> Iterator[ServeCluster]:
         "counters_dir": str(root / "counters"),
         "observer": observer.as_json(),
     }
-    with serve_cluster() as running:
-        running.deploy([spec])
-        running.wait_for("waits:1", lambda application: application.get("status") == "RUNNING")
-        # HAProxy gets the route a moment later.
-        _wait(lambda: httpx.get(f"{running.url}/v2/models/waits/versions/1/ready").status_code == 200)
-        yield running
+    serving.deploy([spec])
+    serving.wait_for("waits:1", lambda application: application.get("status") == "RUNNING")
+    # HAProxy gets the route a moment later.
+    _wait(lambda: httpx.get(f"{serving.url}/v2/models/waits/versions/1/ready").status_code == 200)
+    return serving
 
 
 def _wait(condition: Callable[[], bool]) -> None:

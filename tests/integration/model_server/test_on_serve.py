@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -15,7 +15,7 @@ from sklearn.datasets import load_iris
 from sklearn.ensemble import RandomForestClassifier
 
 from tests.integration.model_server.replicas import Registry, log_function, log_sklearn
-from tests.integration.model_server.serve_cluster import ServeCluster, serve_cluster
+from tests.integration.model_server.serve_cluster import ServeCluster
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(400)]
 
@@ -35,21 +35,20 @@ def _busy_model() -> Callable[[list[float]], list[float]]:
 
 
 @pytest.fixture(scope="module")
-def cluster(registry: Registry) -> Iterator[ServeCluster]:
+def cluster(registry: Registry, serving: ServeCluster) -> ServeCluster:
     for name in ("iris", "asleep"):
         registry.register(name, log_sklearn, _MODEL, serialization_format="cloudpickle")
     registry.register("broken", log_function, loader_module="no_such_module")
     registry.register("slow", log_function, python_model=_busy_model())
-    with serve_cluster() as running:
-        running.deploy(
-            [
-                _spec(registry, "iris", {"min_replicas": 1, "max_replicas": 1}),
-                _spec(registry, "asleep", {"min_replicas": 0, "max_replicas": 1}),
-                _spec(registry, "slow", {"min_replicas": 1, "max_replicas": 1}),
-                _spec(registry, "broken", {"min_replicas": 0, "max_replicas": 1}, initial_replicas=1),
-            ]
-        )
-        yield running
+    serving.deploy(
+        [
+            _spec(registry, "iris", {"min_replicas": 1, "max_replicas": 1}),
+            _spec(registry, "asleep", {"min_replicas": 0, "max_replicas": 1}),
+            _spec(registry, "slow", {"min_replicas": 1, "max_replicas": 1}),
+            _spec(registry, "broken", {"min_replicas": 0, "max_replicas": 1}, initial_replicas=1),
+        ]
+    )
+    return serving
 
 
 def _spec(registry: Registry, name: str, config: dict[str, Any], **more: Any) -> dict[str, Any]:
@@ -98,7 +97,7 @@ def test_replica_answers_through_haproxy(cluster: ServeCluster) -> None:
 
 def test_slow_prediction_delays_no_other_and_keeps_its_replica(cluster: ServeCluster) -> None:
     before = _replicas(cluster.wait_for("slow:1", _is_running))
-    seconds = 45.0  # Serve stops a replica that does not answer for 30 seconds.
+    seconds = 12.0  # Longer than a question below waits: a replica that does not answer meanwhile fails the test.
     with (
         httpx.Client(base_url=f"{cluster.url}/v2/models/slow/versions/1", timeout=120) as client,
         ThreadPoolExecutor(1) as executor,
@@ -108,6 +107,7 @@ def test_slow_prediction_delays_no_other_and_keeps_its_replica(cluster: ServeClu
         while not slow.done():
             assert client.get("/ready", timeout=10).json() == {"name": "slow", "ready": True}
             answered += 1
+            time.sleep(0.1)
         assert answered > 1
         assert slow.result().json()["predictions"] == [seconds]
     after = _replicas(cluster.application("slow:1"))
@@ -213,6 +213,7 @@ def test_replacement_of_the_only_replica_fails_no_request(
         with httpx.Client(base_url=f"{cluster.url}/v2/models/iris/versions/1", timeout=60) as client:
             while not stop.is_set():
                 statuses[client.post("/predict", json={"inputs": [[5.1, 3.5, 1.4, 0.2]]}).status_code] += 1
+                stop.wait(0.01)  # Without a pause, the clients take the processor from the replica that starts.
 
     def is_applied(application: dict[str, Any]) -> bool:
         wanted = application["deployments"]["model"]["deployment_config"]["user_config"]["batching"] == config.get("batching")
@@ -244,8 +245,8 @@ def test_many_requests_to_a_quick_model_add_a_replica(cluster: ServeCluster, reg
             while not stop.is_set():
                 assert client.post("/predict", json={"inputs": [[5.1, 3.5, 1.4, 0.2]]}).status_code == 200
 
-    with ThreadPoolExecutor(16) as executor:
-        clients = [executor.submit(ask_all_the_time) for _ in range(16)]
+    with ThreadPoolExecutor(8) as executor:
+        clients = [executor.submit(ask_all_the_time) for _ in range(8)]
         try:
             cluster.wait_for("iris:1", lambda application: _is_running(application) and len(_pids(application)) == 2)
         finally:
