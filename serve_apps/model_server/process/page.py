@@ -37,4 +37,5 @@ class CountPage:
         counted, asked = self._values[_ONGOING], self._values[_ASKED]
         # Written so that what is no number counts as none.
         ongoing = float(int(counted)) if 0 <= counted <= _MOST else 0.0
-        return ongoing + (_RECENT_WEIGHT if asked > 0 and monotonic() - asked < _RECENT_SECONDS else 0.0)
+        is_recent = asked > 0 and 0 <= monotonic() - asked < _RECENT_SECONDS
+        return ongoing + (_RECENT_WEIGHT if is_recent else 0.0)
