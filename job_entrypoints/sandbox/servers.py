@@ -11,6 +11,7 @@ import sys
 from job_entrypoints.linux.landlock import Ruleset, abi_version, restrict_self
 from job_entrypoints.linux.namespaces import hide, leave_ipc_and_mounts, make_read_only
 from job_entrypoints.linux.privileges import drop_bounding_set, drop_capabilities, forbid_new_privileges
+from job_entrypoints.linux.seccomp import refuse_ways_around
 from job_entrypoints.sandbox.paths import SHARED_MEMORY, devices, readable
 from job_entrypoints.sandbox.port_rules import rules_for
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 CAPABILITIES = "capabilities"
 LANDLOCK = "landlock"
 MOUNT_NAMESPACE = "mount namespace"
+SECCOMP = "seccomp"
 
 
 class NoLandlock(RuntimeError):
@@ -48,7 +50,7 @@ def confine(
         required: fail without Landlock.
 
     Returns:
-        What holds: CAPABILITIES, LANDLOCK, MOUNT_NAMESPACE.
+        What holds: CAPABILITIES, LANDLOCK, MOUNT_NAMESPACE, SECCOMP.
 
     Raises:
         NoLandlock: ``required``, and the kernel has none.
@@ -67,6 +69,8 @@ def confine(
     drop_bounding_set()
     drop_capabilities()
     forbid_new_privileges()
+    if refused_ports and refuse_ways_around():
+        held.append(SECCOMP)
     if abi:
         rules = Ruleset(scoped=True)
         rules.allow_reading((*python, *read))

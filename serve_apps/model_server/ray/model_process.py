@@ -120,9 +120,11 @@ class ModelHost:
         try:
             self._ask("close")
             self._read_until_the_end(time.monotonic() + _CLOSE_SECONDS)
-        except (OSError, ModelEnded) as error:
+        except OSError as error:
             _log.warning("The model's process did not end in order: %s", error)
         self._end()
+        self._reap()
+        self._release()
 
     def _read_until_the_end(self, deadline: float) -> None:
         waiting = select.poll()
@@ -225,6 +227,8 @@ class ModelHost:
         for answer in self._answers.values():
             if not answer.done():
                 answer.set_exception(ModelEnded(text))
+        self._is_closing = True
+        self._release()
         if self._is_loaded:
             _log.error("%s. The replica ends.", text)
             # As if the model had ended this process: Serve starts another replica at once.
@@ -241,6 +245,11 @@ class ModelHost:
         size = os.fstat(self._started.output).st_size
         text = os.pread(self._started.output, _MOST_OUTPUT, max(0, size - _MOST_OUTPUT)).decode(errors="replace").strip()
         return f": {text}" if text else ""
+
+    def _release(self) -> None:
+        self._channel.close()
+        os.close(self._process)
+        os.close(self._started.output)
 
     def _end(self) -> None:
         signal.pidfd_send_signal(self._process, signal.SIGKILL)
