@@ -28,7 +28,7 @@ class ServingProcess(Protocol):
 
 
 class HandedServer:
-    """Stands for the process's HTTP server, where Serve has a ``uvicorn.Server``."""
+    """The process's HTTP server, in the form of the ``uvicorn.Server`` that Serve expects."""
 
     def __init__(self, process: ServingProcess) -> None:
         self._process = process

@@ -144,7 +144,7 @@ async def answer_when_free(app: App, slots: Slots, scope: Scope, receive: Receiv
 
 
 async def _until_gone(app: App, scope: Scope, receive: Receive, send: Send) -> None:
-    """Answer. The application cancels its own work if the client leaves: then nobody is there to get an answer."""
+    """Answer. The application cancels its own work if the client leaves: then there is no answer."""
     try:
         await app(scope, receive, send)
     except asyncio.CancelledError:

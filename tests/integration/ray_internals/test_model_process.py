@@ -100,7 +100,7 @@ def places(tmp_path: Path) -> tuple[Path, Path]:
 
 
 def started(places: tuple[Path, Path], confinement: Confinement | None, variables: dict[str, str], port: int = 1) -> Any:
-    """What the worker and the model found. The model is a program in the place of its environment's Python."""
+    """Findings of the worker and of the model, which is a program in the place of its environment's Python."""
     state, session = places
     python = session / "r" / "session_1" / "uv" / "bin" / "python"
     python.parent.mkdir(parents=True)

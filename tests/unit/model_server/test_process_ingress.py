@@ -173,7 +173,7 @@ async def test_cancelled_request_frees_its_slot() -> None:
     assert (rig.ongoing, rig.slots.held, rig.slots.take()) == (0, 0, True)
 
 
-async def test_application_that_drops_the_work_of_a_client_that_left_is_no_error() -> None:
+async def test_dropped_work_of_a_client_that_left_is_no_error() -> None:
     rig = Rig(slots=1)
 
     async def dropping(scope: Scope, receive: Receive, send: Send) -> None:
