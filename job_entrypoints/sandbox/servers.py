@@ -8,10 +8,12 @@ from __future__ import annotations
 import os
 import sys
 
-from job_entrypoints.linux.landlock import Ruleset, abi_version
+from job_entrypoints.linux.landlock import Ruleset, abi_version, restrict_self
 from job_entrypoints.linux.namespaces import hide, leave_ipc_and_mounts, make_read_only
 from job_entrypoints.linux.privileges import drop_bounding_set, drop_capabilities, forbid_new_privileges
+from job_entrypoints.linux.seccomp import refuse_ways_around
 from job_entrypoints.sandbox.paths import SHARED_MEMORY, devices, readable
+from job_entrypoints.sandbox.port_rules import rules_for
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 CAPABILITIES = "capabilities"
 LANDLOCK = "landlock"
 MOUNT_NAMESPACE = "mount namespace"
+SECCOMP = "seccomp"
 
 
 class NoLandlock(RuntimeError):
@@ -32,6 +35,7 @@ def confine(
     read: Iterable[str] = (),
     write: Iterable[str] = (),
     kept: Iterable[str] = (),
+    refused_ports: str = "",
     required: bool = False,
 ) -> tuple[str, ...]:
     """Confine this process, for ever, to programs, this Python, and the paths below. Missing paths are left out.
@@ -42,10 +46,11 @@ def confine(
         read: files and folders that it may read and execute.
         write: files and folders that it may change.
         kept: folders with sockets to connect to.
+        refused_ports: TCP ports and ranges that it may neither connect to nor listen on (port_rules.py); "": none.
         required: fail without Landlock.
 
     Returns:
-        What holds: CAPABILITIES, LANDLOCK, MOUNT_NAMESPACE.
+        What holds: CAPABILITIES, LANDLOCK, MOUNT_NAMESPACE, SECCOMP.
 
     Raises:
         NoLandlock: ``required``, and the kernel has none.
@@ -56,18 +61,25 @@ def confine(
     abi = abi_version()
     if required and abi == 0:
         raise NoLandlock("this machine's kernel has no Landlock (Linux 5.13 or newer), and serving.isolation is required")
+    # Before it is confined: another process of this machine may give them.
+    ports = rules_for(refused_ports) if refused_ports else None
     python = readable(sys.executable, (), protected)
     if leave_ipc_and_mounts() and _close_mounts(protected, [*read, *write, *kept], [*write, *kept]):
         held.append(MOUNT_NAMESPACE)
     drop_bounding_set()
     drop_capabilities()
     forbid_new_privileges()
+    if refused_ports and refuse_ways_around():
+        held.append(SECCOMP)
     if abi:
         rules = Ruleset(scoped=True)
         rules.allow_reading((*python, *read))
         rules.allow_writing((*devices(), *write))
         rules.restrict_self()
         rules.close()
+        if ports is not None:
+            restrict_self(ports)
+            os.close(ports)
         held.append(LANDLOCK)
     return tuple(sorted(held))
 

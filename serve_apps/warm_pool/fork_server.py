@@ -9,8 +9,6 @@ A child runs its model's code. So it reports by a pipe of its own, and has no de
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import gc
 import importlib
 import logging
@@ -25,14 +23,13 @@ from pathlib import Path
 from types import FrameType
 from typing import Final
 
+from job_entrypoints.sandbox.model_process import close_descriptors, end_with_parent
 from serve_apps.warm_pool.protocol import Event, EventKind, Serve, decode_command, decode_event, encode, take_spec
 
 SOCKET: Final = "http"
 _BACKLOG: Final = 1024
-_PR_SET_PDEATHSIG: Final = 1
 _READ_BYTES: Final = 65536
 _OOM_SCORE: Final = "500"
-_STDERR: Final = 2
 _TEXT_LIMIT: Final = 600
 _OF_CHILDREN: Final = frozenset({EventKind.LOADED, EventKind.LOAD_FAILED})
 _LIBRARIES: Final = (
@@ -49,10 +46,7 @@ _LIBRARIES: Final = (
     "uvicorn",
     "uvicorn.lifespan.on",
     "uvicorn.protocols.http.httptools_impl",
-    "job_entrypoints.sandbox.servers",
-    "serve_apps.model_server.server.asgi",
-    "serve_apps.model_server.loading.loader",
-    "serve_apps.model_server.observability.observer",
+    "serve_apps.model_server.process.version",
     "serve_apps.model_server.predictors.lightgbm",
     "serve_apps.model_server.predictors.xgboost",
     # Last: only models of other libraries need it.
@@ -221,13 +215,10 @@ def _read_report(line: bytes) -> Event | None:
 
 
 def _detach(directory: str, keep: set[int]) -> None:
-    others = [int(entry.name) for entry in Path("/proc/self/fd").iterdir() if int(entry.name) > _STDERR]
-    for descriptor in set(others) - keep:
-        with contextlib.suppress(OSError):  # the listing's own, which is closed already
-            os.close(descriptor)
+    close_descriptors(keep)
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    end_with_parent()
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     os.close(nothing)

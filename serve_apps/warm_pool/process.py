@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Final, Self
 
+from job_entrypoints.sandbox.model_process import without_rays
 from serve_apps.warm_pool import protocol
 from serve_apps.warm_pool.protocol import Event, WarmSpec
 
@@ -24,8 +25,9 @@ _ENVIRONMENT: Final = {
 
 
 def _environment() -> dict[str, str]:
-    """Return the variables of Ray's head, which a replica has, too, without the platform's credential for MLflow."""
-    inherited = {name: value for name, value in os.environ.items() if name != "MLFLOW_TRACKING_TOKEN"}  # noqa: TID251
+    """Return the variables of Ray's head, as a replica's model has them: without the platform's credentials."""
+    inherited = without_rays(os.environ)  # noqa: TID251 - those that this process got
+    inherited.pop("MLFLOW_TRACKING_TOKEN", None)
     return {**inherited, **_ENVIRONMENT}
 
 

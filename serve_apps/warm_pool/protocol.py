@@ -12,30 +12,17 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
 
+from serve_apps.model_server.process.spec import VersionSpec
+
 _SPEC_FILE: Final = "version.json"
 
 
 @dataclass(frozen=True, slots=True)
-class WarmSpec:
+class WarmSpec(VersionSpec):
     """Version for a warm process."""
 
-    model_name: str
-    version: str
-    model_uri: str
-    mlflow_url: str
-    max_body_bytes: int
-    files: dict[str, str] | None = None
-    """As in ``ReplicaSpec``."""
-    batching: dict[str, float] | None = None
-    """Fields of the deployment's ``Batching``."""
-    counters_dir: str | None = None
-    """Directory of its counters; None: it counts in memory only."""
-    observer: dict[str, Any] | None = None
-    """Fields of an ``ObserverConfig``."""
     packages_dirs: list[str] = field(default_factory=list[str])
     """site-packages of the version's environment; empty for the base."""
-    worked_on_dir: str | None = None
-    """As in ``ReplicaSpec``."""
     confinement: dict[str, Any] | None = None
     """Fields of a ``Confinement``; None: the process may do what the platform may."""
     environment: dict[str, str] = field(default_factory=dict[str, str], repr=False)

@@ -14,14 +14,10 @@ from typing import Final
 
 import uvicorn
 
-from job_entrypoints.sandbox.servers import caches_in, confine
+from job_entrypoints.sandbox.model_process import confine_process
+from job_entrypoints.sandbox.servers import caches_in
 from raylift.domain.models.counters import ProcessKind
-from raylift.domain.models.deployment import Batching
-from raylift.domain.models.replica import Confinement, ObserverConfig
-from serve_apps.model_server.loading.loader import load_model
-from serve_apps.model_server.observability.observer import Observer
-from serve_apps.model_server.server.asgi import ReplicaApp
-from serve_apps.model_server.server.poison_requests import refuse_poison_requests
+from serve_apps.model_server.process.version import LoadedVersion
 from serve_apps.warm_pool.protocol import EventKind, WarmSpec
 
 _log = logging.getLogger(__name__)
@@ -40,20 +36,13 @@ def serve(spec: WarmSpec, directory: str, listener: socket.socket, report: Repor
         _confine(spec, directory)
         for packages in spec.packages_dirs:
             _add_packages(Path(packages))
-        observer = Observer(spec.model_name, spec.version, ProcessKind.WARM, spec.counters_dir)
-        if spec.observer is not None:
-            observer.configure(ObserverConfig.of(spec.observer))
-        model = observer.loading(load_model, spec.model_name, spec.version, spec.model_uri, spec.mlflow_url, spec.files)
-        batching = Batching(int(spec.batching["max_rows"]), spec.batching["wait_ms"]) if spec.batching else None
-        replica_app = ReplicaApp(model, spec.max_body_bytes, batching=batching, observer=observer)
-        observer.sample(replica_app.queued)
-        app = refuse_poison_requests(replica_app, spec.model_name, spec.version, spec.worked_on_dir)
+        version = LoadedVersion.load(spec, ProcessKind.WARM)
     except Exception as error:  # noqa: BLE001 - loading runs the model's own code, which may raise anything
         _log.info("%s version %s does not load in a warm process: %s", spec.model_name, spec.version, error)
         report(EventKind.LOAD_FAILED, str(error))
         return 1
     report(EventKind.LOADED, "")
-    config = uvicorn.Config(app, log_config=None, access_log=False, timeout_keep_alive=_KEEP_ALIVE_SECONDS)
+    config = uvicorn.Config(version.app, log_config=None, access_log=False, timeout_keep_alive=_KEEP_ALIVE_SECONDS)
     uvicorn.Server(config).run(sockets=[listener])
     return 0
 
@@ -62,14 +51,9 @@ def _confine(spec: WarmSpec, directory: str) -> None:
     """Confine this process, which has one thread, before anything of the version is opened."""
     if spec.confinement is None:
         return
-    asked = Confinement(**spec.confinement)
-    for path in asked.write:
-        Path(path).mkdir(mode=0o700, parents=True, exist_ok=True)
-    # Else the gateway's directory, by which it would reach what is hidden.
-    os.chdir(directory)
     for name, value in caches_in(directory).items():
         os.environ.setdefault(name, value)  # noqa: TID251 - the process belongs to the model
-    held = confine(protected=asked.protected, read=asked.read, write=[*asked.write, directory], required=asked.required)
+    held = confine_process(spec.confinement, directory)
     _log.info("%s version %s is confined by: %s", spec.model_name, spec.version, ", ".join(held))
 
 

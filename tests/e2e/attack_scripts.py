@@ -55,6 +55,8 @@ class Attack:
     name: str
     """As in the table."""
     body: str
+    of_models: bool = True
+    """A model can try it, too."""
 
     @property
     def script(self) -> str:
@@ -90,6 +92,7 @@ for name in ("attempt.json", "progress.json", "stop", "output.log"):
     attempt("opened for writing " + name, lambda: os.close(os.open(own + "/" + name, os.O_WRONLY)) or True)
 attempt("replaced its source", lambda: os.rename(own + "/source", own + "/was") or True)
 """,
+        of_models=False,
     ),
     Attack(
         "/proc of others: environ, mem, maps, fd, root",
@@ -231,3 +234,52 @@ attempt("a user namespace", lambda: os.waitstatus_to_exitcode(os.wait()[1]) != 0
 """,
     ),
 )
+
+MODEL: Final = f'''
+import mlflow
+
+BEGIN, END = {_BEGIN!r}, {_END!r}
+ATTACKS = {{each_name: body for each_name, body in {[(each.name, each.body) for each in ATTACKS if each.of_models]!r}}}
+
+
+class Attacks(mlflow.pyfunc.PythonModel):
+    """Tries everything while it is loaded, and again while it predicts. Answers with what it got."""
+
+    def load_context(self, context):
+        import os
+
+        self.at_load = [self.outcome(name) for name in ATTACKS] if "TARGETS" in os.environ else []
+
+    def predict(self, context, model_input, params=None):
+        import os
+
+        names = list(model_input["text"])
+        if names == ["where"]:
+            return [os.environ.get("RAYLIFT_CONFINED_BY", "") if self.at_load else ""]
+        if names == ["at load"]:
+            return self.at_load
+        return [self.outcome(name) for name in names]
+
+    def outcome(self, name):
+        import json, subprocess, sys
+
+        if name.startswith("Ray"):
+            # Its core may end the process that it is in.
+            command = [sys.executable, "-c", BEGIN + ATTACKS[name] + END]
+            try:
+                said = subprocess.run(command, capture_output=True, text=True, timeout=60).stdout
+            except subprocess.TimeoutExpired:
+                return "[]"
+            return said.rpartition("GOT: ")[2].strip() or "[]"
+        found = {{}}
+        try:
+            exec(BEGIN + ATTACKS[name], found)
+        except SystemExit:
+            return json.dumps(["it is not confined"])
+        return json.dumps(sorted(set(map(str, found["got"]))))
+
+
+with mlflow.start_run():
+    mlflow.pyfunc.log_model(name="model", python_model=Attacks())
+'''
+"""Script that logs a model which attacks. It does nothing where it finds itself without ``no_new_privs``."""

@@ -25,11 +25,12 @@ from job_entrypoints.linux.privileges import become_user  # noqa: E402
 from job_entrypoints.sandbox.paths import closed_above  # noqa: E402
 from raylift import Client  # noqa: E402
 from raylift.launcher import LocalPlatform  # noqa: E402
-from tests.e2e.attack_scripts import ATTACKS  # noqa: E402
-from tests.e2e.attacking import run, targets  # noqa: E402
+from tests.e2e.attack_scripts import ATTACKS, Attack  # noqa: E402
+from tests.e2e.attacking import run, run_model, targets  # noqa: E402
 
 BEGIN, END = "<!-- attack table: begin -->", "<!-- attack table: end -->"
 NOBODY: Final = 65534
+_OF_MODEL: Final = "model: "
 TRAIN: Final = """
 from sklearn.linear_model import LogisticRegression
 LogisticRegression().fit([[0.0], [1.0], [2.0], [3.0]], [0, 0, 1, 1])
@@ -67,10 +68,11 @@ def attack(only: str | None) -> dict[str, list[str]]:
             held = other.view.usage.isolated_by if other.view.usage else []
             with targets(platform, other) as places:
                 got = {each.name: run(client, each, places) for each in ATTACKS if not only or only in each.name}
+                model = {} if only else run_model(client, "attacker", places)
     finally:
         platform.stop()
         shutil.rmtree(state_dir)
-    return {"held": held, **got}
+    return {"held": held, **got, **{_OF_MODEL + name: found for name, found in model.items()}}
 
 
 def _as_nobody(only: str | None) -> dict[str, list[str]]:
@@ -101,16 +103,28 @@ def _as_nobody(only: str | None) -> dict[str, list[str]]:
 
 
 def _write(columns: dict[str, dict[str, list[str]]], path: Path) -> None:
-    lines = ["| attack | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
+    heads = [head for column in columns for head in (column, f"a model, {column}")]
+    lines = ["| attack | " + " | ".join(heads) + " |", "|---" * (len(heads) + 1) + "|"]
     for each in ATTACKS:
-        cells = ["; ".join(column[each.name])[:200].replace("|", "\\|") for column in columns.values()]
-        lines.append("| " + " | ".join([each.name, *(f"**{cell}**" if cell else "nothing" for cell in cells)]) + " |")
-    lines.append("| *held by* | " + " | ".join(", ".join(column["held"]) for column in columns.values()) + " |")
+        lines.append(
+            "| " + " | ".join([each.name, *(cell for found in columns.values() for cell in _cells(each, found))]) + " |"
+        )
+    lines.append("| *held by* | " + " | ".join(", ".join(column["held"]) + " | " for column in columns.values()) + " |")
     kernel = os.uname().release.partition("-")[0]
     note = f"Run on {datetime.now(UTC):%Y-%m-%d}, Linux {kernel}."
     table = "\n".join([BEGIN, "", *lines, "", note, "", END])
     text = path.read_text(encoding="utf-8")
     path.write_text(re.sub(f"{BEGIN}.*{END}", lambda _: table, text, flags=re.DOTALL), encoding="utf-8")
+
+
+def _cells(attack: Attack, found: dict[str, list[str]]) -> tuple[str, str]:
+    """Return what a script got, and what a model got."""
+    return _cell(found[attack.name]), _cell(found[_OF_MODEL + attack.name]) if attack.of_models else "-"
+
+
+def _cell(got: list[str]) -> str:
+    text = "; ".join(got)[:200].replace("|", "\\|")
+    return f"**{text}**" if text else "nothing"
 
 
 def _options() -> argparse.Namespace:

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +16,7 @@ import raylift
 from job_entrypoints import contract
 from raylift import Client, Job
 from raylift.launcher import LocalPlatform
-from tests.e2e.attack_scripts import Attack
+from tests.e2e.attack_scripts import ATTACKS, MODEL, Attack
 
 MARK: Final = "GOT: "
 
@@ -69,6 +70,27 @@ def run(client: Client, attack: Attack, places: dict[str, Any]) -> list[str]:
     if not lines:
         return [f"no report: {job.status}, {job.message}"]
     return json.loads(lines[-1].removeprefix(MARK))
+
+
+def run_model(client: Client, name: str, places: dict[str, Any]) -> dict[str, list[str]]:
+    """Run the attacks in the replica of a model, while it is loaded and while it predicts. Returns what each got."""
+    job = client.train(script_content=MODEL, model=name, cpus=0.5, memory="1GiB")
+    job.wait(240, progress=False)
+    client.deployments.wait(name, "1", timeout=240)
+    client.deployments.put(name, "1", min_replicas=1, environment={"TARGETS": json.dumps(places)})
+    names = [each.name for each in ATTACKS if each.of_models]
+    # A warm process, or the replica without the variable, may answer first.
+    while not _answers(client, name, "where")[0]:
+        time.sleep(0.5)
+    loaded = _answers(client, name, "at load")
+    found = {each: set[str]() for each in names}
+    for each, at_load in zip(names, loaded, strict=True):
+        found[each] |= {*json.loads(at_load), *json.loads(_answers(client, name, each)[0])}
+    return {each: sorted(got) for each, got in found.items()}
+
+
+def _answers(client: Client, name: str, *rows: str) -> list[str]:
+    return client.predict(name, {"text": list(rows)}).predictions
 
 
 def _ports(platform: LocalPlatform) -> list[int]:

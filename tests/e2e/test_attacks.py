@@ -9,7 +9,7 @@ import pytest
 from raylift import Client
 from raylift.launcher import LocalPlatform
 from tests.e2e.attack_scripts import ATTACKS, Attack
-from tests.e2e.attacking import run, targets
+from tests.e2e.attacking import run, run_model, targets
 
 TRAIN = """
 from sklearn.linear_model import LogisticRegression
@@ -25,6 +25,18 @@ def test_attacks_get_nothing(platform: LocalPlatform, client: Client) -> None:
         assert places["models"]
         assert places["sockets"]
         assert run(client, everything, places) == []
+
+
+def test_attacking_model_gets_nothing(platform: LocalPlatform, client: Client) -> None:
+    """Its process has neither Ray's connection nor its token, and cannot reach the replica that has."""
+    other = client.train(script_content=TRAIN, model=f"victim-{uuid.uuid4().hex[:6]}", deploy=False).wait(240, progress=False)
+    name = f"attacking-{uuid.uuid4().hex[:6]}"
+    with targets(platform, other) as places:
+        replicas = [process.pid for process in platform.processes() if "ray::ServeReplica" in " ".join(process.cmdline())]
+        places["pids"] += replicas
+        got = run_model(client, name, places)
+    assert {attack: found for attack, found in got.items() if found} == {}
+    client.deployments.delete(name, "1")
 
 
 def test_job_says_what_confined_it(client: Client) -> None:

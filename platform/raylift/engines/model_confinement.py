@@ -1,4 +1,4 @@
-"""Files that a process which loads a model version may use. A pickle runs code as soon as it is loaded."""
+"""Files and ports that a process which loads a model version may use. A pickle runs code as soon as it is loaded."""
 
 from __future__ import annotations
 
@@ -25,5 +25,6 @@ def confinement_of(deployment: Deployment, settings: PlatformSettings) -> Confin
         protected=[str(path) for path in protected],
         read=[str(path) for path in (*overlay, *(path.expanduser() for path in settings.serving.readable_paths))],
         write=[str(path) for path in written],
+        refused_ports=settings.refused_ports,
         required=settings.serving.isolation == "required",
     )

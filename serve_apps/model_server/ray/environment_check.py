@@ -17,8 +17,8 @@ from raylift.domain.models.replica import LACKS_PLUGIN
 from raylift.engines.environments.runtime_env import PLUGIN_NAME, READY
 
 
-def require_environment(runtime_env: Mapping[str, Any], node: str, prefix: str = sys.prefix) -> None:
-    """Check that this process runs in the overlay of its ``runtime_env``.
+def require_environment(runtime_env: Mapping[str, Any], node: str, overlay: str | None) -> None:
+    """Check that the node's plugin has named the overlay of ``runtime_env``, in which the model's process runs.
 
     Raises:
         RuntimeError: It does not; the message says what to do on the node.
@@ -27,6 +27,7 @@ def require_environment(runtime_env: Mapping[str, Any], node: str, prefix: str =
     if field is None:
         return
     lock = sorted(field["lock"])
+    prefix = overlay or sys.prefix
     ready = Path(prefix, READY)
     if ready.is_file() and sorted(json.loads(ready.read_bytes())["lock"]) == lock:
         return

@@ -141,18 +141,6 @@ def test_loading_is_logged_in_serve_s_log(cluster: ServeCluster) -> None:
     assert "Loaded iris version 1 with its sklearn flavour in" in log.read_text()
 
 
-def test_quick_predictions_bypass_serve(cluster: ServeCluster) -> None:
-    """Predictions of a Python function pass through it."""
-
-    def log_of(name: str) -> str:
-        (replica,) = _replicas(cluster.wait_for(f"{name}:1", _is_running))
-        return (cluster.logs / replica["log_file_path"].lstrip("/")).read_text()
-
-    said = "Small predictions do not pass through Ray Serve"
-    assert said in log_of("iris")
-    assert said not in log_of("slow")
-
-
 @pytest.mark.parametrize(("name", "row"), [("iris", [[5.1, 3.5, 1.4, 0.2]]), ("slow", [0.0])])
 def test_each_answer_has_one_request_id_on_every_route(cluster: ServeCluster, name: str, row: Any) -> None:
     cluster.wait_for(f"{name}:1", _is_running)

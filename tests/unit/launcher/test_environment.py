@@ -15,7 +15,6 @@ from raylift.launcher.run.environment import base_environment, head_environment
 from raylift.launcher.run.record import RunRecord
 from raylift.launcher.run.session import session_path
 from raylift.launcher.startup import database_url
-from raylift.ray_internals.serve_bypass import middlewares
 
 NODE_ID = "f" * 56
 LONGEST_SOCKET_PATH = 107
@@ -161,8 +160,3 @@ def corrected(directory: Path, monkeypatch: pytest.MonkeyPatch, *, host: str) ->
 def test_ingress_leaves_cores_to_the_processes_behind_it(record: RunRecord, cores: int, threads: str) -> None:
     environment = head_environment({}, record, attempts_dir=record.state_dir / "attempts", cores=cores)
     assert environment["RAY_SERVE_HAPROXY_NBTHREAD"] == threads
-
-
-def test_serve_loads_our_middleware(record: RunRecord) -> None:
-    environment = head_environment({}, record, attempts_dir=record.state_dir / "attempts", cores=2)
-    assert environment["RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH"] == f"{middlewares.__module__}.{middlewares.__name__}"

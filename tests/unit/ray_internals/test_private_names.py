@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import re
-from collections.abc import Mapping
-from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,17 +12,18 @@ from typing import Any
 import pytest
 import ray
 from ray import serve
-from ray._private import ray_constants, services, worker
+from ray._private import ray_constants, services
 from ray._private.runtime_env.context import RuntimeEnvContext
 from ray._private.runtime_env.plugin import RuntimeEnvPlugin
 from ray.scripts.scripts import main
-from ray.serve._private import common, haproxy, haproxy_templates, http_util, replica, utils
+from ray.serve._private import common, haproxy, haproxy_templates, replica
+from ray.serve.config import HTTPOptions
 
 from raylift.ingress.haproxy import BUFFER_BYTES
 from raylift.launcher.run.environment import head_environment
 from raylift.launcher.run.record import RunRecord
 from raylift.ray_internals import setup_worker
-from raylift.ray_internals.serve_bypass import ReplicaBehind, replica_behind
+from raylift.ray_internals.serve_ingress import HandedServer, count_requests_of
 
 ROOT = Path(__file__).resolve().parents[3]
 RAY = Path(ray.__file__).parent
@@ -69,8 +69,6 @@ def test_first_step_of_ray_has_our_arguments() -> None:
     text = own.read_text(encoding="utf-8")
     for option in (setup_worker._CONTEXT, setup_worker._LANGUAGE):
         assert f'"{option.rstrip("=")}"' in text
-    for option in (setup_worker._TEMP_DIR, setup_worker._SESSION):
-        assert f'f"{option}{{' in source(services.start_raylet)
 
 
 def test_internal_server_is_opened_by_a_replaceable_function() -> None:
@@ -86,59 +84,80 @@ def test_deployment_has_a_code_version() -> None:
     assert "self._version" in source(type(Model))
 
 
-def test_replica_counts_its_queue() -> None:
-    assert isinstance(worker.global_worker.actors, Mapping)
-    assert "self._replica_impl" in source(replica.ReplicaActor)
-    assert "self._num_queued_requests = 0" in source(replica.Replica)
-
-
-def test_replica_is_reachable_from_its_middleware() -> None:
-    """Serve passes a bound method of the replica to RequestIdMiddleware, which is the innermost."""
-
-    async def app(scope: Any, receive: Any, send: Any) -> None: ...
-
-    assert http_util.RequestIdMiddleware(app)._app is app
-    assert re.search(r"start_asgi_http_server\(\s*self\._direct_ingress_asgi", source(replica.Replica))
-    assert source(http_util._apply_middlewares).index("Middleware(RequestIdMiddleware)]") > 0
-
-
-def test_replica_has_what_the_bypass_reads() -> None:
+def test_replica_starts_its_http_server_by_a_replaceable_function() -> None:
+    assert parameters(replica.start_asgi_http_server) == ["app", "http_options", "event_loop", "enable_so_reuseport"]
     text = source(replica.Replica)
-    assert "self._user_callable_wrapper = UserCallableWrapper(" in text
-    assert "self._semaphore = Semaphore(" in text
+    assert re.search(r"start_asgi_http_server\(\s*self\._direct_ingress_asgi,\s*options,\s*event_loop=", text)
     assert "self._metrics_manager = create_replica_metrics_manager(" in text
-    assert isinstance(inspect.getattr_static(replica.UserCallableWrapper, "user_callable"), property)
-    assert (
-        parameters(utils.Semaphore.acquire) == parameters(utils.Semaphore.release) == parameters(utils.Semaphore.locked) == []
-    )
+    # What Serve does with the server, and with its task.
+    assert set(re.findall(r"_direct_ingress_http_server\.(\w+)", text)) == {"should_exit"}
+    assert set(re.findall(r"_direct_ingress_http_server_task\.(\w+)", text)) == {"cancel"}
+    assert {"host", "port", "keep_alive_timeout_s"} <= set(HTTPOptions.model_fields)
 
 
-def test_metrics_manager_counts_requests() -> None:
+def test_metrics_manager_has_one_number_of_ongoing_requests() -> None:
     manager = replica.ReplicaMetricsManager
-    assert parameters(manager._change_num_ongoing_requests) == ["request_metadata", "delta"]
-    assert parameters(manager.inc_num_ongoing_requests) == parameters(manager.dec_num_ongoing_requests) == ["request_metadata"]
-    assert {"route", "latency_ms", "is_error"} <= set(parameters(manager.record_request_metrics))
     assert "self._num_ongoing_requests += delta" in source(manager._change_num_ongoing_requests)
+    assert "return self._num_ongoing_requests" in source(manager.get_num_ongoing_requests)
+    assert "RUNNING_REQUESTS_KEY: self._num_ongoing_requests" in source(manager._add_autoscaling_metrics_point_async)
+    assert "self._metrics_manager.get_num_ongoing_requests()" in source(replica.Replica.get_num_ongoing_requests)
+    assert "self.get_num_ongoing_requests()" in source(replica.Replica._drain_ongoing_requests)
 
 
-def test_request_metadata_has_our_fields() -> None:
-    names = {field.name for field in fields(common.RequestMetadata)}
-    assert {"request_id", "internal_request_id", "_request_protocol", "is_direct_ingress"} <= names
-    assert common.RequestProtocol.HTTP == "HTTP"
-
-
-def test_bypass_finds_a_replica_in_serve_s_shape() -> None:
-    class Found:
+def test_serve_reads_the_requests_of_the_model_s_process_with_its_own() -> None:
+    class Manager:
         def __init__(self) -> None:
-            answers = {"route": "/m", "prediction_paths": frozenset({"/m/p"}), "is_quick": True, "largest_quick_body": 10}
-            quick = type("App", (), answers)()
-            ours = type("Ours", (), {"app": None, "replica_app": quick})()
-            self._user_callable_wrapper = type("Wrapper", (), {"user_callable": ours})()
-            self._semaphore, self._metrics_manager = object(), object()
+            self._num_ongoing_requests = 0
 
-        async def answer(self, scope: Any, receive: Any, send: Any) -> None: ...
+        def change(self, delta: int) -> None:
+            self._num_ongoing_requests += delta
 
-    assert isinstance(replica_behind(http_util.RequestIdMiddleware(Found().answer)), ReplicaBehind)
+    elsewhere, manager, other = [3.0], Manager(), Manager()
+    manager.change(1)
+    count_requests_of(manager, lambda: elsewhere[0])
+    assert manager._num_ongoing_requests == 4
+    manager.change(2)
+    elsewhere[0] = 0.5
+    manager.change(-1)
+    assert manager._num_ongoing_requests == 2.5
+    manager.change(-2)
+    elsewhere[0] = 0.0
+    assert (manager._num_ongoing_requests, other._num_ongoing_requests) == (0, 0)
+
+
+async def test_serve_stops_the_handed_server_as_its_own() -> None:
+    """Its task ends when the process has answered every request."""
+    drained = asyncio.Event()
+
+    class Process:
+        def ongoing(self) -> float:
+            return 0.0
+
+        async def listen(self, listener: Any, keep_alive_seconds: int, serves: Any) -> None: ...
+
+        async def stop_accepting(self) -> None:
+            await drained.wait()
+
+    server = HandedServer(Process())
+    task = asyncio.ensure_future(server.serve())
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert not server.should_exit
+    for _ in range(2):  # Serve does it twice.
+        server.should_exit = True
+    await asyncio.sleep(0)
+    assert server.should_exit
+    assert not task.done()
+    drained.set()
+    await asyncio.wait_for(task, 30)
+
+
+def test_serve_s_pages_need_no_more_than_their_path() -> None:
+    """As serve_apps/model_server/ray/model_process.py asks for them."""
+    text = source(replica.Replica._direct_ingress_asgi)
+    before = text[: text.index("If the HTTP path does not match")]
+    assert set(re.findall(r'scope\.get\("(\w+)"', before)) == {"root_path", "method", "path"}
+    assert "/-/healthz" in before
 
 
 @pytest.mark.parametrize(

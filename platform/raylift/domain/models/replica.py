@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
@@ -14,12 +15,12 @@ LACKS_PLUGIN: Final = "Ray on this node does not have Raylift's plugin"
 """Part of the error of a replica that runs without its version's packages."""
 
 
-CONFINEMENT: Final = "RAYLIFT_CONFINEMENT"
-"""Variable of a replica's runtime_env: its ``Confinement``, read before the process starts (ray_internals/setup_worker.py)."""
+MODEL_PROCESS: Final = "RAYLIFT_MODEL_PROCESS"
+"""Variable of a replica's runtime_env: its ``ModelProcess`` as JSON (ray_internals/setup_worker.py)."""
 CONFINED_BY: Final = "RAYLIFT_CONFINED_BY"
-"""Variable of a replica's process: what holds."""
+"""Variable of a model's process: what holds."""
 NOT_CONFINED: Final = "RAYLIFT_NOT_CONFINED"
-"""Variable of a replica's process that could not be confined: the reason."""
+"""Variable of a model's process that could not be confined: the reason."""
 CANNOT_CONFINE: Final = "The model was not loaded, because its process cannot be confined"
 """Beginning of the error of a version whose processes have to be confined and cannot be. A restart does not help."""
 
@@ -69,10 +70,30 @@ class Confinement:
     read: list[str] = field(default_factory=list[str])
     write: list[str] = field(default_factory=list[str])
     """Directories; made if they are missing."""
+    refused_ports: str = ""
+    """TCP ports and ranges of the platform."""
     required: bool = False
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelProcess:
+    """Start of a replica's model process: arguments of ``job_entrypoints.sandbox.model_process.start``."""
+
+    name: str
+    """For lists of processes."""
+    environment: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Variables that are read when a process starts."""
+    confinement: Confinement | None = None
+    """None: the process may do what the platform may."""
+    threads: int | None = None
+    """OMP_NUM_THREADS, where nothing sets it."""
+
+    def as_text(self) -> str:
+        """Return it as JSON for a variable. Ray would expand ``$`` in it."""
+        return json.dumps(asdict(self)).replace("$", r"\u0024")
 
 
 @dataclass(frozen=True, slots=True)

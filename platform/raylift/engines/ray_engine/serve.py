@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 import time
@@ -20,7 +19,7 @@ from raylift.domain.errors import EngineUnavailable, SecretUnreadable
 from raylift.domain.identifiers import application_name, version_of_application
 from raylift.domain.models.deployment import READ_AT_START, ApplicationSnapshot, ApplicationState, Deployment
 from raylift.domain.models.files import NOT_AS_REGISTERED
-from raylift.domain.models.replica import CANNOT_ANSWER, CANNOT_CONFINE, CONFINEMENT, LACKS_PLUGIN, ReplicaSpec
+from raylift.domain.models.replica import CANNOT_ANSWER, CANNOT_CONFINE, LACKS_PLUGIN, MODEL_PROCESS, ModelProcess, ReplicaSpec
 from raylift.engines.environments import RAY_UV, build_failure_in, runtime_env_for
 from raylift.engines.metrics.observing import observer_config
 from raylift.engines.mlflow_engine.client import CLIENT_ENVIRONMENT
@@ -106,20 +105,25 @@ class RayServe:
     def _replica_spec(self, deployment: Deployment, *, load_check: bool) -> ReplicaSpec:
         config, serving, ingress = deployment.config, self._settings.serving, self._settings.ingress
         left_to_ray = (deployment.model_name, deployment.version) in self._left_to_ray
-        # The replica sets all others itself: Ray shows env_vars to its users, and expands $ in their values.
+        # The model's process gets all others later: Ray shows env_vars to its users.
         early = {name: value for name, value in config.environment.items() if name.startswith(READ_AT_START)}
-        confinement = confinement_of(deployment, self._settings)
-        if confinement is not None:
-            early[CONFINEMENT] = json.dumps(confinement.as_json())
+        model_process = ModelProcess(
+            f"{deployment.model_name}:{deployment.version}",
+            early,
+            confinement_of(deployment, self._settings),
+            # As Ray sets it for its workers.
+            threads=max(1, int(config.cpus)),
+        )
         runtime_env: dict[str, Any] = {
             **runtime_env_for(
                 deployment.environment_lock,
                 self._settings.environments_dir,
                 mechanism=RAY_UV if left_to_ray else self._settings.environments.mechanism,
                 max_bytes=self._settings.environments.max_bytes,
+                starts_workers=False,
             ),
             "env_vars": {
-                **early,
+                MODEL_PROCESS: model_process.as_text(),
                 "MLFLOW_TRACKING_URI": self._settings.mlflow_url,
                 **CLIENT_ENVIRONMENT,
                 **replica_variables(self._settings.mlflow_secret, f"{deployment.model_name}:{deployment.version}"),

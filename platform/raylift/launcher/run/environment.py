@@ -21,7 +21,6 @@ from raylift.launcher.run.config import HeadEnvironment
 from raylift.launcher.run.ports import BLOCK_SIZE
 from raylift.launcher.run.record import RunRecord
 
-_SERVE_BYPASS: Final = "raylift.ray_internals.serve_bypass.middlewares"
 _WEEK: Final = 7 * 24 * 3600
 
 
@@ -108,7 +107,6 @@ def _serve(record: RunRecord, cores: int) -> dict[str, str]:
         "RAY_SERVE_METRICS_EXPORT_INTERVAL_MS": "5000",
         # Requests are answered on the loop that receives them. (Long computations run in threads of ours.)
         "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
-        "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": _SERVE_BYPASS,
         # The default buffers the last thousand lines of every log.
         "RAY_SERVE_REQUEST_PATH_LOG_BUFFER_SIZE": "1",
         "RAY_SERVE_HAPROXY_BINARY_PATH": str(files.wrapper),
