@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Final
@@ -25,6 +26,7 @@ from raylift.store import IdempotencyKey, JobFilter, JobPage, Store
 
 MAX_KEY_LENGTH: Final = 255
 MAX_PAGE: Final = 500
+MAX_PLACES: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +119,19 @@ class TrainingService:
     def page(self, wanted: JobFilter, *, limit: int, cursor: str | None) -> JobPage:
         page = self._store.jobs.list(wanted, limit=limit, cursor=cursor)
         return replace(page, jobs=self._reasons.explained(page.jobs))
+
+    def queue(self, limit: int) -> list[Job]:
+        """Return the first waiting jobs by priority and age, with what they wait for."""
+        return self._reasons.explained(self._store.jobs.queued(limit))
+
+    def queued_by_owner(self) -> dict[str, int]:
+        return self._store.jobs.queued_by_owner()
+
+    def places(self, jobs: Sequence[Job]) -> dict[str, int]:
+        """Return the places in the queue of those that wait there, by job id, from 1. Places beyond 1000 are left out."""
+        if not any(job.state is JobState.QUEUED for job in jobs):
+            return {}
+        return {job_id: place for place, job_id in enumerate(self._store.jobs.first_in_queue(MAX_PLACES), 1)}
 
     def script(self, job_id: str) -> tuple[Job, bytes]:
         job = self._store.jobs.get(job_id)
