@@ -133,7 +133,7 @@ def test_signature_is_that_of_the_newest_version_or_of_a_named_one(run: Run, pla
         "aliases": {},
         "created_at": "2026-01-02T03:04:05Z",
         "updated_at": "2026-01-02T03:04:05Z",
-        "versions": [],
+        "versions": [{"model_version": "7"}, {"model_version": "2"}],
     }
     found = {
         "model_name": "churn",

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from raylift.api import paths
-from raylift.api.models import ModelView, SignatureView
+from raylift.api.models import SignatureView
 from raylift.cli.exits import ExitCode, stop
 from raylift.cli.names import complete_model
 from raylift.cli.printing import echo, print_table, say
@@ -33,9 +33,10 @@ def signature(session: Session, reference: Reference) -> Any:
     """Show the inputs of a version, with an example. Starts no process."""
     name, _, version = reference.partition("@")
     if not version:
-        version = ModelView.model_validate(session.client.request("GET", paths.model(name))).latest_version or ""
-        if not version:
+        versions = session.client.request("GET", paths.model(name))["versions"]
+        if not versions:
             raise stop(f"Error: {name} has no version", ExitCode.NOT_FOUND)
+        version = str(versions[0]["model_version"])
     return session.client.request("GET", paths.signature(name, version))
 
 
