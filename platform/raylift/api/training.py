@@ -211,6 +211,16 @@ class UsageView(BaseModel):
     isolated_by: Annotated[list[str], Field(description="Mechanisms that confined the script; empty: nothing did.")] = []
 
 
+class LiveUsageView(BaseModel):
+    """What a running script uses now, over its whole process tree."""
+
+    at: Annotated[datetime, Field(description="Time of the measurement, at most two seconds old.")]
+    cpus: Annotated[Figure, Field(description="CPUs in use in the last two seconds.")]
+    cpu_seconds: Figure
+    memory_bytes: int
+    processes: int
+
+
 class JobSummary(BaseModel):
     """A job in a list."""
 
@@ -288,6 +298,7 @@ class JobView(JobSummary):
         UsageView | None,
         Field(description="Of the last attempt; null where its wrapper was killed before it could write it."),
     ]
+    live_usage: Annotated[LiveUsageView | None, Field(description="null where its script does not run.")] = None
     logs: Annotated[str, Field(description="The last 64 KiB of output.")]
     exit_code: int | None
     ray_submission_id: str | None

@@ -93,6 +93,7 @@ class Services:
             capacity=capacity,
             secrets=secrets,
             reasons=reasons,
+            attempts_dir=settings.attempts_dir,
             clock=clock,
         )
         packages = RayPackages(store, settings, clock=clock)

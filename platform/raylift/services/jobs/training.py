@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Final
 
 from raylift.api.headers import IDEMPOTENCY_KEY
@@ -12,6 +13,8 @@ from raylift.domain.errors import DeploymentNotFound, FieldError, InvalidRequest
 from raylift.domain.identifiers import new_job_id
 from raylift.domain.job import Attempt, Event, Job, JobState
 from raylift.domain.models.deployment import Deployment
+from raylift.engines.attempts.directory import AttemptDirectory
+from raylift.engines.attempts.progress import LiveUsage
 from raylift.engines.environments.overlays.build_record import BuildRecord
 from raylift.services.cluster.capacity import Capacity
 from raylift.services.jobs.logs import JobLogs, LogFile, removal_note
@@ -40,6 +43,8 @@ class JobDetails:
     """Deployment of the version that it registered."""
     build: BuildRecord | None = None
     """Record of the build of the environment that it waits for."""
+    live_usage: LiveUsage | None = None
+    """Of a script that runs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +68,11 @@ class TrainingService:
         capacity: Capacity,
         secrets: SecretService,
         reasons: WaitReasons,
+        attempts_dir: Path,
         clock: Clock = utc_now,
     ) -> None:
         self._store = store
+        self._attempts_dir = attempts_dir
         self._logs = logs
         self._settings = settings
         self._quotas = jobs.quotas
@@ -111,6 +118,7 @@ class TrainingService:
             queue_position=self._store.jobs.queue_position(job) if job.state is JobState.QUEUED else None,
             deployment=self._deployment_of(job),
             build=self._reasons.build_of(job),
+            live_usage=self._live_usage(job),
         )
 
     def get(self, job_id: str) -> Job:
@@ -190,6 +198,11 @@ class TrainingService:
         submission_ids = [attempt.submission_id for attempt in self._store.jobs.attempts(job_id)]
         self._store.jobs.delete(job_id)
         self._logs.remove(submission_ids)
+
+    def _live_usage(self, job: Job) -> LiveUsage | None:
+        if job.state is not JobState.SCRIPT or job.submission_id is None:
+            return None
+        return AttemptDirectory(self._attempts_dir, job.submission_id).live_usage()
 
     def _deployment_of(self, job: Job) -> Deployment | None:
         if job.spec.model_name is None or job.model_version is None:
