@@ -16,7 +16,7 @@ def settings_router(services: Services) -> APIRouter:
     router = APIRouter(tags=["platform"])
 
     @router.get(
-        SETTINGS, responses={200: {"model": SettingsView}, **problems()}, dependencies=[needs(services, Action.ADMINISTER)]
+        SETTINGS, responses={200: {"model": SettingsView}}, dependencies=[needs(services, Action.ADMINISTER)]
     )
     def settings() -> Response:
         """Show the effective settings and the versions. Secrets are masked."""
