@@ -1,12 +1,12 @@
 import { describe, expect, test } from "vitest";
 import type { SweepRow, SweepView } from "../src/api/types";
-import { stateOf as keyState } from "../src/pages/admin/access";
-import { sectionsOf } from "../src/pages/admin/settings";
+import { stateOf as keyState } from "../src/pages/admin/key_state";
+import { sectionsOf } from "../src/pages/admin/sections";
 import { EMPTY, codeOf, fieldsOf } from "../src/pages/new_job/draft";
 import { entrypointOf, tarOf } from "../src/pages/new_job/folder";
 import { countOf, NO_SWEEP, parametersOf, shapeOf, sweepOf } from "../src/pages/new_job/sweep_fields";
 import { codesOf } from "../src/pages/playground/code";
-import { truthOf } from "../src/pages/playground/feedback";
+import { truthOf } from "../src/pages/playground/truth";
 import { axesOf, isChosen, placeOf, ranked, readBrushes, written } from "../src/pages/sweep/coordinates";
 
 function row(id: string, parameters: Record<string, string>, metrics: Record<string, unknown> = {}, status = "completed"): SweepRow {
@@ -77,7 +77,7 @@ describe("a dropped folder", () => {
     expect(tar.length % 512).toBe(0);
     expect(text.startsWith("a.py\0")).toBe(true);
     expect(text.slice(512, 520)).toBe("print(1)");
-    expect(text).toContain(`137 path=${name}\n`);
+    expect(text).toContain(`139 path=${name}\n`);
     const sum = tar.slice(0, 512).reduce((total, byte, at) => total + (at >= 148 && at < 156 ? 32 : byte), 0);
     expect(parseInt(text.slice(148, 154), 8)).toBe(sum);
   });

@@ -9,6 +9,7 @@ import { Confirm, Dialog } from "../../ui/dialog";
 import { Ago, Copy, Empty, Failure, Loading, PageHead } from "../../ui/parts";
 import { command, curl, literal, python } from "../../ui/snippets";
 import { State } from "../../ui/state";
+import { stateOf } from "./key_state";
 
 const ROLES = ["viewer", "submitter", "deployer", "admin"] as const;
 const MEANS: Record<string, string> = {
@@ -47,12 +48,6 @@ export function AccessPage() {
       {revoked && <Revoke item={revoked} onClose={() => setRevoked(undefined)} onDone={refresh} />}
     </>
   );
-}
-
-/** State of a key in the words of `State`. */
-export function stateOf(item: KeyView, at: number): "ready" | "cancelled" | "stopped" {
-  if (item.revoked_at) return "cancelled";
-  return item.expires_at && Date.parse(item.expires_at) <= at ? "stopped" : "ready";
 }
 
 const WORD = { ready: "valid", cancelled: "revoked", stopped: "expired" };

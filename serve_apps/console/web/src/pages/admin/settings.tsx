@@ -3,6 +3,7 @@ import { api } from "../../api/client";
 import { usePoll } from "../../api/poll";
 import { query, setQuery } from "../../router";
 import { Failure, Loading, PageHead } from "../../ui/parts";
+import { type Leaf, sectionsOf } from "./sections";
 
 const NAMES: Record<string, string> = { raylift: "Raylift", python: "Python", ray: "Ray", mlflow: "MLflow" };
 
@@ -69,32 +70,4 @@ function Section({ name, leaves }: { name: string; leaves: Leaf[] }) {
       </dl>
     </section>
   );
-}
-
-export type Leaf = [string, string];
-
-/** Settings by their first name; those without a section first, as "platform". */
-export function sectionsOf(settings: Record<string, unknown>): [string, Leaf[]][] {
-  const own: Leaf[] = [];
-  const sections: [string, Leaf[]][] = [["platform", own]];
-  for (const [name, value] of Object.entries(settings)) {
-    if (isTable(value)) sections.push([name, leavesOf(name, value)]);
-    else own.push([name, shown(value)]);
-  }
-  return sections;
-}
-
-function leavesOf(path: string, table: Record<string, unknown>): Leaf[] {
-  return Object.entries(table).flatMap(([name, value]) => {
-    const here = `${path}.${name}`;
-    return isTable(value) && Object.keys(value).length ? leavesOf(here, value) : [[here, shown(value)] as Leaf];
-  });
-}
-
-function isTable(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
-}
-
-function shown(value: unknown): string {
-  return typeof value === "string" ? value : JSON.stringify(value);
 }

@@ -1,6 +1,7 @@
 /** Sends what really happened, for the quality of a version over time. */
 import { useState } from "preact/hooks";
 import { api, dataOf, messageOf } from "../../api/client";
+import { truthOf } from "./truth";
 
 export interface FeedbackProps {
   model: string;
@@ -46,21 +47,4 @@ export function Feedback({ model, version, requestId, rows }: FeedbackProps) {
       )}
     </form>
   );
-}
-
-/** The typed values: JSON where it is some, else text; one for each row. Throws a sentence. */
-export function truthOf(text: string, rows: number): unknown {
-  const values = rows === 1 ? [text] : text.split(",");
-  const read = values.map((value) => {
-    const typed = value.trim();
-    try {
-      return JSON.parse(typed) as unknown;
-    } catch {
-      return typed;
-    }
-  });
-  if (rows === 1) return read[0];
-  const list = read.length === 1 && Array.isArray(read[0]) ? (read[0] as unknown[]) : read;
-  if (list.length !== rows) throw new Error(`${rows} rows were asked: give ${rows} values, with commas between them.`);
-  return list;
 }
