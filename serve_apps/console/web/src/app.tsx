@@ -128,15 +128,17 @@ function Navigation() {
         </a>
       )}
       <ul>
-        {[...SECTIONS, ...(mayAdminister ? ADMIN : [])].map(([name, label, keys]) => (
-          <li key={name}>
-            <a href={link(name)} aria-current={section === name ? "page" : undefined} title={keys}>
-              {label}
-              {name === "jobs" && !!unfinished.value && <span class="count">{unfinished.value}</span>}
-            </a>
-          </li>
+        {SECTIONS.map(([name, label, keys]) => (
+          <Section key={name} name={name} label={label} keys={keys} isHere={section === name} />
         ))}
       </ul>
+      {mayAdminister && (
+        <ul aria-label="Administration">
+          {ADMIN.map(([name, label, keys]) => (
+            <Section key={name} name={name} label={label} keys={keys} isHere={section === name} />
+          ))}
+        </ul>
+      )}
       <div class="side-end">
         {down.length > 0 && (
           <p class="part-down" role="status">
@@ -157,6 +159,24 @@ function Navigation() {
         {data && <span class="muted">Raylift {data.version}</span>}
       </div>
     </nav>
+  );
+}
+
+interface SectionProps {
+  name: string;
+  label: string;
+  keys: string;
+  isHere: boolean;
+}
+
+function Section({ name, label, keys, isHere }: SectionProps) {
+  return (
+    <li>
+      <a href={link(name)} aria-current={isHere ? "page" : undefined} title={keys}>
+        {label}
+        {name === "jobs" && !!unfinished.value && <span class="count">{unfinished.value}</span>}
+      </a>
+    </li>
   );
 }
 

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import type { SweepRow, SweepView } from "../src/api/types";
 import { stateOf as keyState } from "../src/pages/admin/key_state";
-import { sectionsOf } from "../src/pages/admin/sections";
+import { sectionsOf, unitOf } from "../src/pages/admin/sections";
 import { EMPTY, codeOf, fieldsOf } from "../src/pages/new_job/draft";
 import { entrypointOf, tarOf } from "../src/pages/new_job/folder";
 import { countOf, NO_SWEEP, parametersOf, shapeOf, sweepOf } from "../src/pages/new_job/sweep_fields";
@@ -113,6 +113,10 @@ test("settings are shown by section, leaf by leaf", () => {
     ["platform", [["auth", "local"]]],
     ["jobs", [["jobs.nice", "10"], ["jobs.quotas.default.max_cpus", "null"]]],
   ]);
+});
+
+test("large amounts have their unit", () => {
+  expect([unitOf("max_log_bytes", "67108864"), unitOf("hsts_seconds", "7200"), unitOf("nice", "10"), unitOf("x_bytes", "null")]).toEqual(["64 MiB", "2 h", "", ""]);
 });
 
 test("keys are valid, revoked or expired", () => {

@@ -1,4 +1,5 @@
 /** Settings as sections of names and values. Pure. */
+import { bytes, duration } from "../../ui/format";
 
 export type Leaf = [string, string];
 
@@ -26,4 +27,12 @@ function isTable(value: unknown): value is Record<string, unknown> {
 
 function shown(value: unknown): string {
   return typeof value === "string" ? value : JSON.stringify(value);
+}
+
+/** A large number of bytes or seconds in words; "" where the number says enough. */
+export function unitOf(name: string, value: string): string {
+  const number = Number(value);
+  if (!/^\d+$/.test(value) || number < 1000) return "";
+  if (/bytes$/.test(name)) return bytes(number);
+  return /_seconds$/.test(name) ? duration(number) : "";
 }

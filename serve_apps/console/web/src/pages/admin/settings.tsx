@@ -3,7 +3,7 @@ import { api } from "../../api/client";
 import { usePoll } from "../../api/poll";
 import { query, setQuery } from "../../router";
 import { Failure, Loading, PageHead } from "../../ui/parts";
-import { type Leaf, sectionsOf } from "./sections";
+import { type Leaf, sectionsOf, unitOf } from "./sections";
 
 const NAMES: Record<string, string> = { raylift: "Raylift", python: "Python", ray: "Ray", mlflow: "MLflow" };
 
@@ -40,7 +40,7 @@ export function SettingsPage() {
               value={query.value.get("q") ?? ""}
               onInput={(event) => setQuery({ q: event.currentTarget.value })}
             />
-            <span class="muted">As they are in effect; secrets are hidden. They change with the file of `raylift up --config`.</span>
+            <span class="muted">As they are in effect; secrets are hidden. They change with the file of <code>raylift up --config</code>.</span>
           </div>
           <div class="settings">
             {sectionsOf(data.settings).map(([section, leaves]) => (
@@ -63,7 +63,7 @@ function Section({ name, leaves }: { name: string; leaves: Leaf[] }) {
           <div key={key}>
             <dt>{key.startsWith(`${name}.`) ? key.slice(name.length + 1) : key}</dt>
             <dd>
-              <code>{value}</code>
+              <code>{value}</code> <span class="muted">{unitOf(key, value)}</span>
             </dd>
           </div>
         ))}

@@ -2,7 +2,7 @@
 import type { JSX } from "preact";
 import { useRef, useState } from "preact/hooks";
 import type { SweepRow } from "../../api/types";
-import { metric, shortId } from "../../ui/format";
+import { quantity, shortId } from "../../ui/format";
 import { type Axis, type Brush, type Brushes, isChosen, placeOf } from "./coordinates";
 
 const HEIGHT = 260;
@@ -133,10 +133,10 @@ function ticksOf(axis: Axis): [number, string][] {
   }
   const { low, high } = axis.scale;
   return low === high
-    ? [[0.5, metric(low)]]
+    ? [[0.5, quantity(low)]]
     : [
-        [0, metric(low)],
-        [1, metric(high)],
+        [0, quantity(low)],
+        [1, quantity(high)],
       ];
 }
 

@@ -140,8 +140,8 @@ function SweepTable({ axes, rows, best, hovered, onHover, onChoose }: TableProps
               onPointerEnter={() => onHover(row.job_id)}
               onPointerLeave={() => onHover(undefined)}
             >
-              <td class="col-state" title={row.message ?? undefined}>
-                <State state={row.status} detail={row.job_id === best ? "best" : row.reason ? words(row.reason) : undefined} />
+              <td class="col-state" title={row.reason ? `${words(row.reason)} ${row.message ?? ""}` : undefined}>
+                <State state={row.status} detail={row.job_id === best ? "best" : undefined} />
               </td>
               {axes.map((axis) =>
                 axis.isMetric ? (
