@@ -22,6 +22,8 @@ ATTEMPT_FILE = "attempt.json"
 """``AttemptRecord``: the wrapper's instructions. The platform writes it, or the wrapper of a job handed straight to Ray."""
 PROGRESS_FILE = "progress.json"
 """``StartedRecord``, then ``FinishedRecord``; written by the wrapper."""
+LIVE_USAGE_FILE = "usage.json"
+"""``LiveUsageRecord``; written by the wrapper every two seconds while the script runs."""
 STOP_FILE = "stop"
 """Its existence asks the wrapper to end the script, or not to start it. Its text is the reason."""
 OUTPUT_FILE = "output.log"
@@ -182,6 +184,17 @@ if TYPE_CHECKING:
         """None where the script may use every core."""
         isolated_by: NotRequired[list[str]]
         """Mechanisms that confined the script; empty for a job of the cluster."""
+
+    class LiveUsageRecord(TypedDict):
+        """usage.json: what the script and its processes use now."""
+
+        at: float
+        """Seconds since the epoch."""
+        cpu_seconds: float
+        cpus: float
+        """CPUs in use since the record before."""
+        memory_bytes: int
+        processes: int
 
     class StartedRecord(TypedDict):
         """progress.json while the script runs. Times are seconds since the epoch."""

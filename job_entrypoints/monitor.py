@@ -32,6 +32,7 @@ from job_entrypoints.contract import (
     WRAPPER_ERROR,
 )
 from job_entrypoints.limits.enforcement import Limits
+from job_entrypoints.limits.live_usage import LiveUsage
 from job_entrypoints.linux.process_control import become_subreaper, go_first
 from job_entrypoints.linux.process_tree import descendants, end_at_once, kill_group_of, send
 from job_entrypoints.sandbox.environment import interpreter, overlay_of_job
@@ -154,6 +155,7 @@ class Monitor:
     def _watch(self) -> None:
         """Loop until the script and every process that it started have ended."""
         check_at = stop_at = time.monotonic()
+        live = LiveUsage(self.attempt.directory, os.getpid())
         while True:
             self._wait(min(check_at, stop_at, self._terminate_at or stop_at))
             self.reap()
@@ -163,6 +165,7 @@ class Monitor:
                 check_at = time.monotonic() + pause
                 if breach is not None:
                     self._end(breach.outcome, breach.message)
+            live.write_when_due(self._limits.memory_now(), self.usage.cpu_seconds)
             if now >= stop_at or self._terminated:
                 stop_at = now + _STOP_POLL_SECONDS
                 self._check_for_stop()

@@ -48,6 +48,9 @@ class Cgroup:
         """The kernel's count, with files that it keeps in memory. Before Linux 5.19: the present value."""
         return _read_number(self.path, "memory.peak") or _read_number(self.path, "memory.current")
 
+    def memory_bytes(self) -> int:
+        return _read_number(self.path, "memory.current")
+
     def peak_tasks(self) -> int:
         return _read_number(self.path, "pids.peak") or _read_number(self.path, "pids.current")
 

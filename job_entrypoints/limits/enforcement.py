@@ -71,6 +71,12 @@ class Limits:
             pause = min(pause, _WALKING_SECONDS) if self._disk.is_walking else pause
         return breach, pause
 
+    def memory_now(self) -> int:
+        """Bytes in use as of the last check."""
+        if self._cgroup is not None and self._cgroup.memory:
+            return self._cgroup.memory_bytes()
+        return self._watchdog.used
+
     def at_the_end(self) -> Breach | None:
         """The breach, if any, of a script that has ended by itself."""
         breach = self._breach_of_cgroup()

@@ -35,6 +35,8 @@ class Watchdog:
     def __init__(self, root: int, limit: int, max_tasks: int = 0, scratch: str | None = None) -> None:
         self.limit = limit
         self.max_tasks = max_tasks
+        self.used = 0
+        """As of the last check."""
         self.peak = 0
         self.tasks = 0
         self.is_over_memory = False
@@ -55,7 +57,8 @@ class Watchdog:
             return 0.0  # A fork bomb is ended, not measured.
         self._files.check(self.limit - self._at_most())
         self._measure(parents)
-        self.peak = max(self.peak, self._at_least())
+        self.used = self._at_least()
+        self.peak = max(self.peak, self.used)
         self.is_over_memory = self._at_least() > self.limit
         return self._pause(time.monotonic() - began)
 

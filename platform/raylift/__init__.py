@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from raylift.client import (
         APIError,
+        AsyncClient,
         Client,
         Clock,
         Conflict,
@@ -44,6 +45,7 @@ __version__ = "0.2.0"
 
 __all__ = [
     "APIError",
+    "AsyncClient",
     "Client",
     "Clock",
     "Conflict",
@@ -72,6 +74,11 @@ def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module("raylift.client"), name)
+
+
+def load_ipython_extension(shell: Any) -> None:
+    """``%load_ext raylift``: the magics ``%raylift`` and ``%%raylift train``."""
+    import_module("raylift.cli.magic").register(shell)
 
 
 def __dir__() -> list[str]:

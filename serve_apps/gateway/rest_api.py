@@ -14,9 +14,11 @@ from raylift.api.paths import INFERENCE
 from raylift.services.container import Services
 from serve_apps.gateway.access.door import Door
 from serve_apps.gateway.access.permissions import require_permissions
+from serve_apps.gateway.console.cluster import cluster_router
 from serve_apps.gateway.console.job_attempts import job_attempts_router
 from serve_apps.gateway.console.overview import overview_router
 from serve_apps.gateway.console.pages import console_router
+from serve_apps.gateway.console.settings import settings_router
 from serve_apps.gateway.console.signatures import signatures_router
 from serve_apps.gateway.http import openapi
 from serve_apps.gateway.http.conditional import ConditionalGet
@@ -107,6 +109,8 @@ def create_app(services: Services, *, echo_request_id: bool = True, warm_process
         job_sources_router(services),
         job_attempts_router(services),
         overview_router(services),
+        cluster_router(services),
+        settings_router(services),
         ray_jobs_router(services),
         ray_job_logs_router(services),
         ray_packages_router(services),

@@ -34,6 +34,9 @@ class EnvironmentView(BaseModel):
     message: Annotated[str | None, Field(description="Reason of a failed build.")]
     progress: Annotated[DownloadProgress | None, Field(description="During download and build.")] = None
     note: Annotated[str | None, Field(description="Hint about the downloads.")] = None
+    used_by: Annotated[
+        list[str], Field(description="Jobs by id, deployments as `NAME version V (STATUS)`; in the answer for one environment.")
+    ] = []
 
 
 class EnvironmentList(BaseModel):

@@ -172,6 +172,28 @@ class ResourceView(BaseModel):
     gpus: Figure
 
 
+class UploadCheck(BaseModel):
+    """Answer to an upload with ``dry_run=true``: what would happen. Nothing is stored."""
+
+    script_name: str
+    entrypoint: str | None
+    experiment_name: str
+    model_name: str | None
+    owner: str
+    workspace: str
+    requirements: list[str]
+    requirements_source: Annotated[str | None, Field(description="Request, script metadata, or a file of the project.")]
+    resources: ResourceView
+    timeout_seconds: int
+    isolation: Isolation
+    network: Network
+    jobs: Annotated[int, Field(description="Number of jobs that it would make: of a sweep, one for each combination.")]
+    nodes: Annotated[list[str], Field(description="Names of the nodes that could hold one job; empty while none is known.")]
+    queue_position: Annotated[int, Field(description="Place of the first job by priority and age, from 1.")]
+    waits_for: Annotated[str | None, Field(description="What the first job would wait for; null: it would start at once.")]
+    notes: Annotated[list[str], Field(description="Deviations from the upload's own values, and warnings about its script.")]
+
+
 NO_RESOURCES: Final = ResourceView(cpus=0, memory=0, gpus=0)
 """In lists of a platform that does not tell them, which a newer client also reads."""
 
@@ -187,6 +209,16 @@ class UsageView(BaseModel):
         Literal["cgroup", "affinity"] | None, Field(description="null: it could use every core, with limited thread pools.")
     ] = None
     isolated_by: Annotated[list[str], Field(description="Mechanisms that confined the script; empty: nothing did.")] = []
+
+
+class LiveUsageView(BaseModel):
+    """What a running script uses now, over its whole process tree."""
+
+    at: Annotated[datetime, Field(description="Time of the measurement, at most two seconds old.")]
+    cpus: Annotated[Figure, Field(description="CPUs in use in the last two seconds.")]
+    cpu_seconds: Figure
+    memory_bytes: int
+    processes: int
 
 
 class JobSummary(BaseModel):
@@ -217,6 +249,13 @@ class JobSummary(BaseModel):
         str, Field(description="The finer state: queued, environment, starting, script, registration, or the status.")
     ] = ""
     resources: Annotated[ResourceView, Field(description="What it asks for.")] = NO_RESOURCES
+    queue_position: Annotated[
+        int | None,
+        Field(
+            description="Position by priority and age, from 1; null after admission, and in lists beyond 1000. Fair share may "
+            "differ."
+        ),
+    ] = None
     links: dict[str, str]
 
 
@@ -225,9 +264,6 @@ class JobView(JobSummary):
 
     model_config = ConfigDict(populate_by_name=True)
 
-    queue_position: Annotated[
-        int | None, Field(description="Position by priority and age, from 1; null after admission. Fair share may differ.")
-    ] = None
     metrics: Annotated[dict[str, Figure], Field(description="null is NaN.")]
     script_sha256: str
     project_sha256: Annotated[str | None, Field(description="Of the project's archive; null for a single script.")] = None
@@ -262,6 +298,7 @@ class JobView(JobSummary):
         UsageView | None,
         Field(description="Of the last attempt; null where its wrapper was killed before it could write it."),
     ]
+    live_usage: Annotated[LiveUsageView | None, Field(description="null where its script does not run.")] = None
     logs: Annotated[str, Field(description="The last 64 KiB of output.")]
     exit_code: int | None
     ray_submission_id: str | None

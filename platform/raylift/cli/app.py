@@ -10,7 +10,7 @@ from typing import Annotated, Final
 import typer
 
 from raylift import __version__
-from raylift.cli import audit, env, keys, secrets
+from raylift.cli import audit, cluster, env, keys, secrets
 from raylift.cli.exits import ExitCode, PlatformGroup, stop
 from raylift.cli.jobs import commands as jobs
 from raylift.cli.jobs import sweeps, train
@@ -26,7 +26,7 @@ EPILOG: Final = (
 _PLATFORM_COMMANDS: Final = {
     "up": "Start a platform on this machine.",
     "down": "Stop what `raylift up` started.",
-    "status": "Show what runs on this machine.",
+    "status": "Show what runs on this machine, or at a URL.",
     "doctor": "Check this machine and print advice.",
     "backup": "Write all that the platform keeps to a file.",
     "restore": "Restore a backup into an empty state directory.",
@@ -82,8 +82,25 @@ def _add_platform_commands() -> None:
         import_module("raylift.cli.platform").register(app)
         import_module("raylift.cli.state").register(app, secrets.app)
         return
+    app.command("status", help=_PLATFORM_COMMANDS["status"])(_status_without_server)
     for name, text in _PLATFORM_COMMANDS.items():
+        if name == "status":
+            continue
         app.command(name, help=text, context_settings={"ignore_unknown_options": True})(_without_server(name))
+
+
+def _status_without_server(
+    ctx: typer.Context,
+    url: cluster.UrlArgument = None,
+    state_dir: Annotated[str | None, typer.Option(hidden=True)] = None,
+    api_key: KeyOption = None,
+    ca: CaOption = None,
+    output: OutputOption = None,
+) -> None:
+    if url is None:
+        _without_server("status")(None)
+    else:
+        cluster.show_status(ctx, url, api_key, ca, output)
 
 
 def _without_server(name: str) -> Callable[[list[str] | None], None]:
@@ -98,6 +115,7 @@ def _without_server(name: str) -> Callable[[list[str] | None], None]:
 
 train.register(app)
 predict.register(app)
+cluster.register(app)
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(sweeps.app, name="sweeps")
 app.add_typer(models.app, name="models")

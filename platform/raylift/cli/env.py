@@ -9,6 +9,7 @@ import typer
 from raylift.api import paths
 from raylift.api.environments import EnvironmentList, EnvironmentView
 from raylift.cli.exits import ExitCode, stop, wrong_usage
+from raylift.cli.names import complete_job
 from raylift.cli.options import RequirementsFileOption, RequirementsOption, TorchBackendOption, all_requirements
 from raylift.cli.printing import age, print_facts, print_table, say
 from raylift.cli.session import Session, command
@@ -51,7 +52,15 @@ def _print(environment: EnvironmentView) -> None:
 @command(app, "show", EnvironmentView, _print)
 def show(
     session: Session,
-    name: Annotated[str, typer.Argument(metavar="HASH", help="The environment's hash, or a job's id.", show_default=False)],
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="HASH",
+            help="The environment's hash, or a job's id, or @last for the newest job.",
+            show_default=False,
+            autocompletion=complete_job,
+        ),
+    ],
 ) -> Any:
     """Show one environment, or that of a job."""
     return session.client.request("GET", paths.environment(name))

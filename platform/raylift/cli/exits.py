@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from enum import IntEnum
 from typing import Any
 
@@ -78,6 +79,20 @@ def stop(message: str, code: ExitCode) -> typer.Exit:
     """Print a message on stderr and return the exception for the caller to raise."""
     echo(message, err=True)
     return typer.Exit(code)
+
+
+def stop_as_json(error: RayliftError) -> typer.Exit:
+    """Print an error on stderr as a problem document, and return the exception for the caller to raise."""
+    return stop(json.dumps(problem_of(error), indent=2, ensure_ascii=False), code_of(error))
+
+
+def problem_of(error: RayliftError) -> dict[str, Any]:
+    """The error as a problem document. One without an answer of the platform has the status 0."""
+    if not isinstance(error, APIError):
+        code = "connection_failed" if isinstance(error, ConnectionFailed) else "failed"
+        return {"status": 0, "code": code, "detail": str(error)}
+    document = {"status": error.status, "code": error.code, "detail": error.detail}
+    return {**error.problem, **document}
 
 
 def wrong_usage(what: str, message: str) -> typer.Exit:

@@ -10,7 +10,6 @@ import typer
 from raylift.cli.exits import wrong_usage
 from raylift.client.jobs.script import read_requirements
 
-ModelArgument = Annotated[str, typer.Argument(help="The model.", show_default=False)]
 VersionArgument = Annotated[str, typer.Argument(help="The version of the model.", show_default=False)]
 
 LimitOption = Annotated[int, typer.Option("--limit", "-n", help="Maximum length of the list.", min=1)]

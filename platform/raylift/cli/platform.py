@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from raylift.cli.cluster import UrlArgument, show_status
 from raylift.cli.exits import ExitCode, stop
 from raylift.cli.printing import Output, echo, print_facts, print_json, print_table, say
-from raylift.cli.session import OutputOption, output_format
+from raylift.cli.session import CaOption, KeyOption, OutputOption, output_format
 
 if TYPE_CHECKING:
     from raylift.launcher import LocalPlatform
@@ -182,8 +183,18 @@ def down(state_dir: StateDir = DEFAULT_STATE) -> None:
     say(f"Stopped: {len(ended)} processes. State is kept in {platform.record.state_dir}.")
 
 
-def status(ctx: typer.Context, state_dir: StateDir = DEFAULT_STATE, output: OutputOption = None) -> None:
+def status(
+    ctx: typer.Context,
+    url: UrlArgument = None,
+    state_dir: StateDir = DEFAULT_STATE,
+    api_key: KeyOption = None,
+    ca: CaOption = None,
+    output: OutputOption = None,
+) -> None:
     """Show the platform's components and the number of jobs by status. Exit code 1 unless all components are healthy."""
+    if url is not None:
+        show_status(ctx, url, api_key, ca, output)
+        return
     from raylift.launcher import LocalPlatform
     from raylift.launcher.status import read_status
 

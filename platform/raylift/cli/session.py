@@ -11,9 +11,10 @@ from typing import Annotated, Any, TypeVar
 import typer
 from pydantic import BaseModel
 
-from raylift.cli.exits import ExitCode, stop
+from raylift.cli.exits import ExitCode, stop, stop_as_json
+from raylift.cli.names import resolve_last, takes_job
 from raylift.cli.printing import Output, print_json
-from raylift.client import Client
+from raylift.client import Client, RayliftError
 
 View = TypeVar("View", bound=BaseModel)
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -35,7 +36,7 @@ CaOption = Annotated[
 ]
 OutputOption = Annotated[
     Output | None,
-    typer.Option("--output", "-o", help="table (default), or json: the answer of the API.", show_default=False),
+    typer.Option("--output", "-o", help="table (default), or json: the answer or the error of the API.", show_default=False),
 ]
 OwnerOption = Annotated[str | None, typer.Option(help="Owner of the job (env RAYLIFT_OWNER, default local).")]
 
@@ -76,7 +77,8 @@ def command(
     """Register a command that talks to the platform.
 
     The command gets an open session as its first argument and returns the API's answer, which is printed: as JSON with
-    ``--output json``, else as a ``view`` by ``show``. Without these two the command prints by itself.
+    ``--output json``, else as a ``view`` by ``show``. Without these two the command prints by itself. In an argument that is a
+    job's id, ``@last`` is the newest job.
 
     The decorator adds ``--url``, ``--api-key``, ``--ca`` and ``--output``; with ``takes_owner`` also ``--owner``. Errors of the
     platform become exit codes in ``PlatformGroup``.
@@ -84,19 +86,21 @@ def command(
 
     def register(function: Function) -> Function:
         _, *own = signature(function, eval_str=True).parameters.values()
-        context, owner, *shared = signature(_open_session, eval_str=True).parameters.values()
+        context, owner, *shared = signature(open_session, eval_str=True).parameters.values()
         added = [owner, *shared] if takes_owner else shared
+        jobs = frozenset(parameter.name for parameter in own if takes_job(parameter.annotation))
 
-        def run(ctx: typer.Context, **values: Any) -> None:
+        def run(ctx: typer.Context, **values: Any) -> Any:
             options = {option.name: values.pop(option.name) for option in added}
-            with _open_session(ctx, **options) as session:
-                answer = function(session, **values)
+            with open_session(ctx, **options) as session:
+                answer = function(session, **resolve_last(session.client, values, jobs))
                 if view is None or show is None:
-                    return
+                    return answer
                 if session.as_json:
                     print_json(answer)
                 else:
                     show(view.model_validate(answer))
+                return None
 
         run.__doc__ = function.__doc__
         run.__signature__ = Signature([context, *own, *added])  # pyright: ignore[reportFunctionMemberAccess] # For Typer.
@@ -111,7 +115,7 @@ def output_format(ctx: typer.Context, output: Output | None) -> Output:
 
 
 @contextmanager
-def _open_session(
+def open_session(
     ctx: typer.Context,
     owner: OwnerOption = None,
     url: UrlOption = None,
@@ -125,8 +129,14 @@ def _open_session(
         client = Client(url or defaults.url, api_key or defaults.api_key, owner=owner, ca=ca or defaults.ca)
     except ValueError as error:
         raise stop(f"Error: {error}", ExitCode.USAGE) from error
+    as_json = output_format(ctx, output) is Output.JSON
     with client:
-        yield Session(client, as_json=output_format(ctx, output) is Output.JSON)
+        try:
+            yield Session(client, as_json=as_json)
+        except RayliftError as error:
+            if not as_json:
+                raise
+            raise stop_as_json(error) from error
 
 
 def _defaults(ctx: typer.Context) -> Defaults:

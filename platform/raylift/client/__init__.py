@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from raylift.client.asynchronous import AsyncClient
 from raylift.client.client import Client
 from raylift.client.http.connection import Clock
 from raylift.client.http.errors import (
@@ -23,6 +24,7 @@ from raylift.client.prediction import Prediction
 
 __all__ = [
     "APIError",
+    "AsyncClient",
     "Client",
     "Clock",
     "Conflict",

@@ -9,16 +9,14 @@ from typing import Any, Final
 from raylift.api.access import AuditEntryView, AuditPageView, KeyList, KeyView, NewKeyView, WhoAmI
 from raylift.api.paths import AUDIT, AUDIT_EXPORT, KEYS, WHOAMI, key, key_rotation
 from raylift.client.http.connection import Connection
+from raylift.client.http.part import Part
 
 _PAGE: Final = 500
 _EXPORT_SECONDS: Final = 60.0
 
 
-class Keys:
+class Keys(Part):
     """``client.keys``: the keys of a platform. Needs the role ``admin``."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
 
     def create(
         self,
@@ -54,11 +52,8 @@ class Keys:
         return self._connection.view(NewKeyView, "POST", key_rotation(key_id), json={"grace_hours": grace_hours})
 
 
-class Audit:
+class Audit(Part):
     """``client.audit``: every write, and every refused request. Needs the role ``admin``."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
 
     def entries(
         self,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Iterable, Mapping
+from functools import cached_property
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
@@ -14,13 +15,16 @@ import httpx
 
 from raylift.api import paths
 from raylift.api.access import WhoAmI
+from raylift.api.cluster.nodes import ClusterView, QueueView
+from raylift.api.cluster.overview import Overview
 from raylift.api.headers import IDEMPOTENCY_KEY, REQUEST_ID
 from raylift.api.inference import InferenceResponse
+from raylift.api.training import UploadCheck
 from raylift.client.access import Audit, Keys, whoami
 from raylift.client.credentials import find_key
 from raylift.client.environments import Environments
 from raylift.client.http.connection import Clock, Connection, Content
-from raylift.client.inputs import to_inputs
+from raylift.client.inputs import index_of, to_inputs
 from raylift.client.jobs.job import Job, accepted
 from raylift.client.jobs.jobs import Jobs
 from raylift.client.jobs.script import read_requirements, read_upload
@@ -37,6 +41,9 @@ DEFAULT_URL: Final = "http://127.0.0.1:8000"
 
 class Client:
     """Client of one platform, with kept-alive connections. Thread-safe. Close it, or use it with ``with``.
+
+    ``train`` uploads a script, ``predict`` asks a model; the rest is in ``jobs``, ``sweeps``, ``models``, ``deployments``,
+    ``traffic``, ``environments``, ``secrets``, and for admins ``keys`` and ``audit``.
 
     >>> with Client() as client:  # doctest: +SKIP
     ...     job = client.train("train.py", model="churn", requirements=["scikit-learn"]).wait()
@@ -75,28 +82,83 @@ class Client:
         env = os.environ  # noqa: TID251
         url = base_url or env.get("RAYLIFT_URL") or DEFAULT_URL
         self._ca = ca or env.get("RAYLIFT_CA") or None
+        self._owner = _owner(owner or env.get("RAYLIFT_OWNER"))
         self._connection = Connection(
             base_url=url,
             api_key=api_key or find_key(url, env),
-            owner=_owner(owner or env.get("RAYLIFT_OWNER")),
+            owner=self._owner,
             ca=self._ca,
             timeout=timeout,
             transport=transport,
             clock=clock or Clock(),
         )
-        self.jobs = Jobs(self._connection)
-        self.sweeps = Sweeps(self._connection)
-        self.models = Models(self._connection)
-        self.deployments = Deployments(self._connection)
-        self.traffic = Traffic(self._connection)
-        self.environments = Environments(self._connection)
-        self.keys = Keys(self._connection)
-        self.audit = Audit(self._connection)
-        self.secrets = Secrets(self._connection)
+
+    @cached_property
+    def jobs(self) -> Jobs:
+        """Jobs: get, list, compare. ``client.jobs.get(id)`` has logs, wait, cancel, rerun."""
+        return Jobs(self._connection)
+
+    @cached_property
+    def sweeps(self) -> Sweeps:
+        """Sweeps: get, list. ``client.sweeps.get(id)`` has the table and the best job."""
+        return Sweeps(self._connection)
+
+    @cached_property
+    def models(self) -> Models:
+        """Registered models: versions, signatures, aliases, statistics, feedback."""
+        return Models(self._connection)
+
+    @cached_property
+    def deployments(self) -> Deployments:
+        """Deployments of versions: list, get, put, wait, delete."""
+        return Deployments(self._connection)
+
+    @cached_property
+    def traffic(self) -> Traffic:
+        """Traffic tables: the versions that answer requests which name only the model."""
+        return Traffic(self._connection)
+
+    @cached_property
+    def environments(self) -> Environments:
+        """Environments of jobs and replicas: list, get, prewarm, delete."""
+        return Environments(self._connection)
+
+    @cached_property
+    def keys(self) -> Keys:
+        """Keys of the platform, for admins: create, list, revoke, rotate."""
+        return Keys(self._connection)
+
+    @cached_property
+    def audit(self) -> Audit:
+        """Audit of the platform, for admins: entries, export."""
+        return Audit(self._connection)
+
+    @cached_property
+    def secrets(self) -> Secrets:
+        """Secrets for jobs: list, get, set, delete."""
+        return Secrets(self._connection)
 
     @property
     def base_url(self) -> str:
+        """Address of the platform."""
         return self._connection.base_url
+
+    @property
+    def owner(self) -> str | None:
+        """Owner of jobs that the client names; None: the platform names it."""
+        return self._owner
+
+    def overview(self) -> Overview:
+        """State of the platform's parts, and counts of jobs and deployments by status."""
+        return self._connection.view(Overview, "GET", paths.OVERVIEW)
+
+    def cluster(self) -> ClusterView:
+        """Nodes, what is used, and by which jobs and replicas."""
+        return self._connection.view(ClusterView, "GET", paths.CLUSTER)
+
+    def queue(self, *, limit: int = 100) -> QueueView:
+        """Waiting jobs with their places, what each waits for, who holds it, and owners with their quotas."""
+        return self._connection.view(QueueView, "GET", paths.QUEUE, params={"limit": limit})
 
     def with_key(self, api_key: str) -> Client:
         """A client of the same platform that sends another key."""
@@ -113,16 +175,36 @@ class Client:
         self.close()
 
     def close(self) -> None:
+        """Close the connections."""
         self._connection.close()
 
     @overload
     def train(
-        self, script: str | PathLike[str] | None = None, *, sweep: None = None, **options: Unpack[TrainOptions]
+        self,
+        script: str | PathLike[str] | None = None,
+        *,
+        sweep: None = None,
+        dry_run: Literal[False] = False,
+        **options: Unpack[TrainOptions],
     ) -> Job: ...
     @overload
     def train(
-        self, script: str | PathLike[str] | None = None, *, sweep: SweepValues, **options: Unpack[SweepOptions]
+        self,
+        script: str | PathLike[str] | None = None,
+        *,
+        sweep: SweepValues,
+        dry_run: Literal[False] = False,
+        **options: Unpack[SweepOptions],
     ) -> Sweep: ...
+    @overload
+    def train(
+        self,
+        script: str | PathLike[str] | None = None,
+        *,
+        dry_run: Literal[True],
+        sweep: SweepValues | None = None,
+        **options: Unpack[SweepOptions],
+    ) -> UploadCheck: ...
     def train(
         self,
         script: str | PathLike[str] | None = None,
@@ -158,7 +240,8 @@ class Client:
         mode: Literal["max", "min"] = "max",
         register_best: bool = False,
         max_parallel: int | None = None,
-    ) -> Job | Sweep:
+        dry_run: bool = False,
+    ) -> Job | Sweep | UploadCheck:
         """Upload a training script or a project. Returns when the platform has committed the job to its store.
 
         A broken connection makes no second job: the upload is repeated with the same idempotency key.
@@ -201,9 +284,10 @@ class Client:
             mode: The best value of the metric is the largest ("max") or the smallest ("min").
             register_best: Register only the best job's model, after all jobs of the sweep have ended.
             max_parallel: Jobs of the sweep at a time. None: as many as the cluster holds.
+            dry_run: Store nothing: check the upload and tell what would happen.
 
         Returns:
-            The job; with ``sweep``, the sweep.
+            The job; with ``sweep``, the sweep; with ``dry_run``, the names, requirements, nodes and warnings.
 
         Raises:
             InvalidRequest: E.g. the script does not compile, a requirement does not parse, or no node can hold the job.
@@ -236,6 +320,9 @@ class Client:
             ),
         }
         body |= {name: value for name, value in optional.items() if value is not None}
+        if dry_run:
+            check = {**upload_body(source, body), "params": {"dry_run": "true"}, "resend": True}
+            return self._connection.view(UploadCheck, "POST", paths.UPLOAD, **check)
         key = {IDEMPOTENCY_KEY: idempotency_key or uuid.uuid4().hex}
         answer = self._connection.json("POST", paths.UPLOAD, **upload_body(source, body), headers=key, resend=True)
         return accepted(self._connection, answer) if sweep is None else accepted_sweep(self._connection, answer)
@@ -265,6 +352,9 @@ class Client:
             timeout: Seconds for the whole call, with retries and the start of a replica.
             request_id: Sent as X-Request-ID, for ``client.models.send_feedback``. None: a new id.
 
+        Returns:
+            The predictions; ``.to_pandas()`` gives a frame with the index of ``inputs``.
+
         Raises:
             InvalidRequest: The inputs do not fit the model; the detail describes inputs that would.
             NotFound: The model, version or alias does not exist.
@@ -275,7 +365,7 @@ class Client:
         body |= {"alias": alias} if alias is not None else {}
         body |= {"return_probabilities": True} if proba else {}
         body |= {"params": dict(params)} if params else {}
-        return self._predict(timeout, request_id, json=body)
+        return self._predict(timeout, request_id, index=index_of(inputs), json=body)
 
     def predict_csv(
         self,
@@ -314,7 +404,7 @@ class Client:
         }
         return self._predict(timeout, request_id, content=Content(body, "text/csv"), params=query)
 
-    def _predict(self, timeout: float, request_id: str | None, **request: Any) -> Prediction:
+    def _predict(self, timeout: float, request_id: str | None, *, index: Any = None, **request: Any) -> Prediction:
         request_id = request_id or uuid.uuid4().hex
         headers = {REQUEST_ID: request_id}
         raw = self._connection.json("POST", paths.INFERENCE, headers=headers, resend=True, patience=timeout, **request)
@@ -327,6 +417,7 @@ class Client:
             probabilities=answer.probabilities,
             classes=None if answer.classes is None else list(answer.classes),
             request_id=request_id,
+            index=index,
             raw=raw,
         )
 

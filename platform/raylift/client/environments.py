@@ -9,18 +9,15 @@ from typing import Any, Final
 
 from raylift.api import paths
 from raylift.api.environments import EnvironmentList, EnvironmentView
-from raylift.client.http.connection import Connection
+from raylift.client.http.part import Part
 from raylift.client.jobs.script import read_requirements
 
 RESOLVE_SECONDS: Final = 150.0
 """Time-out of ``prewarm``: the platform resolves first, which may need a slow package index."""
 
 
-class Environments:
+class Environments(Part):
     """``client.environments``: the environments on the machine of the platform's gateway."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
 
     def list(self) -> builtins.list[EnvironmentView]:
         """All environments: unbuilt ones first, then the longest unused."""

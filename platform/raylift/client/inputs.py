@@ -48,6 +48,11 @@ def to_inputs(data: Any) -> dict[str, Any] | list[Any]:
     )
 
 
+def index_of(data: Any) -> Any:
+    """Return the index of a pandas frame; None of other inputs, whose rows have no names."""
+    return data.index if _is(data, "pandas", "DataFrame") else None
+
+
 def _columns_of_frame(frame: Any) -> dict[str, list[Any]]:
     names = [str(name) for name in frame.columns]
     repeated = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []

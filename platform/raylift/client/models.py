@@ -21,22 +21,24 @@ from raylift.api.models import (
 )
 from raylift.api.observations import FeedbackAccepted, FeedbackPage, FeedbackView, StatsView
 from raylift.api.traffic import AliasView
-from raylift.client.http.connection import Connection
 from raylift.client.http.errors import RayliftError
+from raylift.client.http.part import Part
 from raylift.client.jobs.waiting import wait_until_final
+from raylift.client.notebook.html import models_html
 from raylift.domain.models.deployment import DeploymentStatus
 
 _UNDECIDED: Final = (DeploymentStatus.PENDING, DeploymentStatus.STARTING)
 Report = Callable[[DeploymentView | None, RayliftError | None], None]
 
 
-class Models:
+class Models(Part):
     """``client.models``."""
 
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
+    def _repr_html_(self) -> str:
+        return models_html(self.list(), self._connection.base_url)
 
     def list(self) -> builtins.list[ModelSummary]:
+        """All registered models, by name."""
         return self._connection.view(ModelList, "GET", paths.MODELS).models
 
     def get(self, name: str) -> ModelView:
@@ -104,17 +106,16 @@ def deployment_body(fields: Mapping[str, Any]) -> dict[str, Any]:
     return {field: None if field in _OPTIONAL_PARTS and value is False else value for field, value in changes.items()}
 
 
-class Deployments:
+class Deployments(Part):
     """``client.deployments``: at most one for each model version."""
 
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-
     def list(self, model: str | None = None) -> builtins.list[DeploymentView]:
+        """All deployments, or those of one model."""
         params = {"model_name": model}
         return self._connection.view(DeploymentList, "GET", paths.DEPLOYMENTS, params=params).deployments
 
     def get(self, name: str, version: str | int) -> DeploymentView:
+        """The deployment of a version. Raises NotFound."""
         return self._connection.view(DeploymentView, "GET", paths.deployment(name, version))
 
     def put(

@@ -7,14 +7,11 @@ from collections.abc import Mapping
 
 from raylift.api import paths
 from raylift.api.secrets import SecretList, SecretView
-from raylift.client.http.connection import Connection
+from raylift.client.http.part import Part
 
 
-class Secrets:
+class Secrets(Part):
     """``client.secrets``. Values can be stored and replaced, but not read."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
 
     def list(self) -> builtins.list[SecretView]:
         """All secrets without their values, by name."""

@@ -8,14 +8,11 @@ from typing import Any
 from raylift.api import paths
 from raylift.api.headers import IF_MATCH
 from raylift.api.traffic import TrafficHistory, TrafficView
-from raylift.client.http.connection import Connection
+from raylift.client.http.part import Part
 
 
-class Traffic:
+class Traffic(Part):
     """``client.traffic``."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
 
     def get(self, model: str) -> TrafficView:
         """The model's table and the share of each version."""

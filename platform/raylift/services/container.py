@@ -14,6 +14,7 @@ from raylift.services.access.keys import KeyService
 from raylift.services.cluster.capacity import Capacity
 from raylift.services.cluster.counts import StatusCounter, StatusCounts
 from raylift.services.cluster.health import HealthService, check_supervisor
+from raylift.services.cluster.holdings import ClusterHoldings
 from raylift.services.jobs.diff import ComparisonService
 from raylift.services.jobs.log_follower import LogFollower
 from raylift.services.jobs.logs import JobLogs
@@ -32,6 +33,7 @@ from raylift.services.traffic.routing import InferenceRouting
 from raylift.services.traffic.scale_up_requests import ScaleUpRequests
 from raylift.services.traffic.tables import TrafficService
 from raylift.services.uploads.checks import UploadChecks
+from raylift.services.uploads.dry_run import DryRunService
 from raylift.settings import PlatformSettings
 from raylift.store import Store, WorkspaceRepository
 
@@ -40,6 +42,8 @@ from raylift.store import Store, WorkspaceRepository
 class Services:
     settings: PlatformSettings
     uploads: UploadChecks
+    dry_runs: DryRunService
+    holdings: ClusterHoldings
     secrets: SecretService
     training: TrainingService
     sweeps: SweepService
@@ -79,7 +83,8 @@ class Services:
         logs = JobLogs(store, settings.attempts_dir)
         secrets = SecretService(store, clock=clock)
         uploads = UploadChecks(settings.jobs, capacity, secrets.check, settings.environments.http_hosts)
-        reasons = WaitReasons(store, capacity, settings.jobs.quotas, settings.environments_dir, clock)
+        holdings = ClusterHoldings(store, capacity, settings.attempts_dir)
+        reasons = WaitReasons(store, capacity, holdings, settings.jobs.quotas, settings.environments_dir, clock)
         training = TrainingService(
             store,
             logs,
@@ -88,12 +93,15 @@ class Services:
             capacity=capacity,
             secrets=secrets,
             reasons=reasons,
+            attempts_dir=settings.attempts_dir,
             clock=clock,
         )
         packages = RayPackages(store, settings, clock=clock)
         return cls(
             settings=settings,
             uploads=uploads,
+            dry_runs=DryRunService(store, capacity, holdings, settings.jobs.quotas),
+            holdings=holdings,
             secrets=secrets,
             training=training,
             sweeps=SweepService(store, training, quotas=settings.jobs.quotas, reasons=reasons, clock=clock),

@@ -59,6 +59,22 @@ class Node(Protocol):
     """Total resources for jobs of one live node."""
 
     @property
+    def node_id(self) -> str: ...
+
+    @property
+    def name(self) -> str:
+        """Name of its machine. Nodes on one machine also have their id in it."""
+        ...
+
+    @property
+    def is_head(self) -> bool: ...
+
+    @property
+    def reserved_cpus(self) -> float:
+        """CPUs that jobs never get."""
+        ...
+
+    @property
     def cpus(self) -> float: ...
 
     @property

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
 import raylift
-from raylift.api.overview import Overview, PartView, UploadLimits
+from raylift.api.cluster.overview import Overview, PartView, UploadLimits
 from raylift.api.paths import OVERVIEW
 from raylift.services.container import Services
 from serve_apps.gateway.access.permissions import Action, needs

@@ -53,7 +53,9 @@ def environments_router(services: Services) -> APIRouter:
     )
     def environment(name: str) -> Response:
         """Show one environment, by its hash or by the id of a job that needs it."""
-        return json_response(_view(services.environments.get(name)))
+        overlay = services.environments.get(name)
+        users = [] if overlay is None else services.environments.users(overlay.hash)
+        return json_response(_view(overlay).model_copy(update={"used_by": users}))
 
     @router.delete(
         "/environments/{name}",

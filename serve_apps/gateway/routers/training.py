@@ -12,7 +12,7 @@ from fastapi.concurrency import run_in_threadpool
 from raylift.api import paths
 from raylift.api.headers import IDEMPOTENCY_KEY, OWNER_HEADER
 from raylift.api.sweeps import SweepAccepted
-from raylift.api.training import EventList, JobAccepted, JobPage, JobView, RerunRequest, TrainingUpload
+from raylift.api.training import EventList, JobAccepted, JobPage, JobView, RerunRequest, TrainingUpload, UploadCheck
 from raylift.domain.identifiers import OWNER
 from raylift.domain.job import Isolation, JobStatus, Network
 from raylift.domain.quantities import parse_bytes
@@ -20,6 +20,8 @@ from raylift.services.access.cluster import require_right_to
 from raylift.services.container import Services
 from raylift.services.jobs.reruns import RerunChanges
 from raylift.services.jobs.training import MAX_KEY_LENGTH, MAX_PAGE, Submission
+from raylift.services.uploads.checks import CheckedUpload
+from raylift.services.uploads.dry_run import DryRun
 from raylift.store import AddedSweep, JobFilter
 from serve_apps.gateway.access.permissions import Action, Kind, needs
 from serve_apps.gateway.http.bodies import read_model
@@ -29,7 +31,7 @@ from serve_apps.gateway.uploads.bodies import ReadUpload, read_upload
 from serve_apps.gateway.uploads.forms import FORM_SCHEMA, MULTIPART
 from serve_apps.gateway.uploads.threads import run_in_project_thread, run_in_upload_thread
 from serve_apps.gateway.uploads.wire_upload import texts_of, upload_request
-from serve_apps.gateway.views.jobs import accepted, event_view, job_summary, job_view
+from serve_apps.gateway.views.jobs import accepted, event_view, job_summary, job_view, upload_check
 from serve_apps.gateway.views.sweeps import sweep_accepted
 
 _MAX_RERUN_BYTES: Final = 4 * 1024 * 1024
@@ -57,17 +59,30 @@ def training_router(services: Services) -> APIRouter:
     @router.post(
         "/upload",
         status_code=202,
-        responses={202: {"model": JobAccepted | SweepAccepted}, **problems(400, 413, 415, 422, 429, 503)},
+        responses={
+            202: {"model": JobAccepted | SweepAccepted},
+            200: {"model": UploadCheck, "description": "With dry_run: what would happen."},
+            **problems(400, 409, 413, 415, 422, 429, 503),
+        },
         openapi_extra={"requestBody": _UPLOAD_BODY, "parameters": [_IDEMPOTENCY_KEY, _OWNER]},
         dependencies=[needs(services, Action.SUBMIT, "job.submit")],
     )
-    async def upload(request: Request) -> Response:
+    async def upload(
+        request: Request,
+        dry_run: Annotated[bool, Query(description="Only check the upload and tell what would happen.")] = False,
+    ) -> Response:
         """Upload a script, or a project. After the answer the job is stored and will end in exactly one final state.
 
         The field ``sweep`` makes a job for each combination of parameters. The answer then names the sweep and its jobs.
+
+        With ``dry_run`` nothing is stored. The upload is checked as any other, and the answer tells its names, requirements,
+        number of jobs, the nodes that could hold it, and warnings about the script.
         """
         read = await read_upload(request, services.settings.jobs, services.settings.environments.http_hosts)
         submit = run_in_upload_thread if read.project is None else run_in_project_thread
+        if dry_run:
+            visit_of(request.scope).act = None  # It changes nothing, so the audit has no entry.
+            return json_response(upload_check(await submit(_dry_run, services, read, request)))
         taken, notes = await submit(_submit, services, read, request)
         replayed = {"Idempotency-Replayed": "true"} if taken.repeated else {}
         if isinstance(taken, AddedSweep):
@@ -106,7 +121,8 @@ def training_router(services: Services) -> APIRouter:
         )
         page = training.page(wanted, limit=limit, cursor=cursor or None)
         now = datetime.now(UTC)
-        jobs = [job_summary(job, now) for job in page.jobs]
+        places = training.places(page.jobs)
+        jobs = [job_summary(job, now, places.get(job.job_id)) for job in page.jobs]
         return json_response(JobPage(jobs=jobs, next_cursor=page.next_cursor))
 
     @router.get(
@@ -177,19 +193,26 @@ def training_router(services: Services) -> APIRouter:
 
 
 def _submit(services: Services, read: ReadUpload, asked: Request) -> tuple[Submission | AddedSweep, Sequence[str]]:
-    caller, is_local = principal_of(asked), visit_of(asked.scope).is_local
-    workspace = caller.workspace
+    checked = _checked(services, read, asked)
     key = asked.headers.get(IDEMPOTENCY_KEY)
-    if key and not is_local:
-        key = f"{workspace}/{key}"  # Workspaces do not share keys.
-    owner = asked.headers.get(OWNER_HEADER) if is_local else caller.name
-    request = upload_request(read.upload, project=read.project, owner=owner, workspace=workspace)
-    require_right_to(request.isolation, caller)
-    checked = services.uploads.check(request)
+    if key and not visit_of(asked.scope).is_local:
+        key = f"{principal_of(asked).workspace}/{key}"  # Workspaces do not share keys.
     body_sha256 = read.fingerprint(checked.spec.project_sha256) if key is not None else ""
     if checked.sweep is not None:
         return services.sweeps.submit(checked.sweep, checked, key=key, body_sha256=body_sha256), checked.notes
     return services.training.submit(checked, key=key, body_sha256=body_sha256), checked.notes
+
+
+def _dry_run(services: Services, read: ReadUpload, asked: Request) -> DryRun:
+    return services.dry_runs.of(_checked(services, read, asked))
+
+
+def _checked(services: Services, read: ReadUpload, asked: Request) -> CheckedUpload:
+    caller = principal_of(asked)
+    owner = asked.headers.get(OWNER_HEADER) if visit_of(asked.scope).is_local else caller.name
+    request = upload_request(read.upload, project=read.project, owner=owner, workspace=caller.workspace)
+    require_right_to(request.isolation, caller)
+    return services.uploads.check(request)
 
 
 def _changes(asked: RerunRequest) -> RerunChanges:

@@ -15,13 +15,16 @@ from raylift.api.training import (
     JobAccepted,
     JobSummary,
     JobView,
+    LiveUsageView,
     ResourceView,
+    UploadCheck,
     UsageView,
 )
-from raylift.domain.job import STATUS_OF, Attempt, Event, Job, JobState, JobStatus, Reason, Usage
+from raylift.domain.job import STATUS_OF, Attempt, Event, Job, JobState, JobStatus, Reason, Resources, Usage
 from raylift.domain.models.deployment import Deployment, DeploymentStatus
 from raylift.engines.environments.uv.process import Downloads
 from raylift.services.jobs.training import JobDetails
+from raylift.services.uploads.dry_run import DryRun
 from serve_apps.gateway.http.paths import job_links, route_path
 
 MASK: Final = "***"
@@ -42,7 +45,35 @@ def accepted(job: Job, message: str, notes: Sequence[str] = ()) -> JobAccepted:
     )
 
 
-def job_summary(job: Job, now: datetime) -> JobSummary:
+def upload_check(found: DryRun) -> UploadCheck:
+    """Answer an upload that was only checked."""
+    spec = found.upload.spec
+    return UploadCheck(
+        script_name=spec.script_name,
+        entrypoint=spec.entrypoint,
+        experiment_name=spec.experiment_name,
+        model_name=spec.model_name,
+        owner=spec.owner,
+        workspace=spec.workspace,
+        requirements=list(spec.requirements),
+        requirements_source=spec.requirements_source,
+        resources=resource_view(spec.resources),
+        timeout_seconds=spec.timeout_seconds,
+        isolation=spec.isolation.value,
+        network=spec.network.value,
+        jobs=found.jobs,
+        nodes=list(found.nodes),
+        queue_position=found.queue_position,
+        waits_for=found.waits_for,
+        notes=list(found.upload.notes),
+    )
+
+
+def resource_view(wanted: Resources) -> ResourceView:
+    return ResourceView(cpus=wanted.cpus, memory=wanted.memory_bytes, gpus=wanted.gpus)
+
+
+def job_summary(job: Job, now: datetime, place: int | None = None) -> JobSummary:
     spec = job.spec
     return JobSummary(
         job_id=job.job_id,
@@ -67,7 +98,8 @@ def job_summary(job: Job, now: datetime) -> JobSummary:
         finished_at=job.finished_at,
         duration_seconds=duration(job, now),
         phase=job.state.value,
-        resources=ResourceView(cpus=spec.resources.cpus, memory=spec.resources.memory_bytes, gpus=spec.resources.gpus),
+        resources=resource_view(spec.resources),
+        queue_position=place,
         links=_links(job),
     )
 
@@ -75,8 +107,7 @@ def job_summary(job: Job, now: datetime) -> JobSummary:
 def job_view(details: JobDetails, now: datetime) -> JobView:
     job, spec = details.job, details.job.spec
     return JobView(
-        **dict(job_summary(job, now)),
-        queue_position=details.queue_position,
+        **dict(job_summary(job, now, details.queue_position)),
         metrics=dict(job.metrics),
         script_sha256=spec.script_sha256,
         project_sha256=spec.project_sha256,
@@ -102,6 +133,7 @@ def job_view(details: JobDetails, now: datetime) -> JobView:
         network=spec.network.value,
         phases=_phases(job, details.deployment, now),
         usage=_usage(job.usage),
+        live_usage=None if details.live_usage is None else LiveUsageView.model_validate(asdict(details.live_usage)),
         logs=details.log_tail,
         exit_code=job.exit_code,
         ray_submission_id=job.submission_id,

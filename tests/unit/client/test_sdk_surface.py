@@ -10,6 +10,7 @@ import raylift.client
 
 SNAPSHOT = [
     "APIError",
+    "AsyncClient",
     "Client",
     "Clock",
     "Conflict",

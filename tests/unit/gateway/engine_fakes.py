@@ -16,6 +16,10 @@ class FakeNode:
     cpus: float = 4.0
     memory_bytes: int = 8 * 2**30
     gpus: float = 0.0
+    node_id: str = "a" * 56
+    name: str = "box"
+    is_head: bool = True
+    reserved_cpus: float = 1.0
 
 
 @dataclass

@@ -22,7 +22,7 @@ def explained(state: JobState, environments: Path, *, after: float = 60, **field
     spec = JobSpec("0" * 64, "train.py", "exp", requirements=("torch>=2", "humanize"))
     job = Job("job_A", spec, state, NOW, NOW, **fields)
     engine: Any = None
-    reasons = WaitReasons(engine, engine, QuotaSettings(), environments, lambda: NOW + timedelta(seconds=after))
+    reasons = WaitReasons(engine, engine, engine, QuotaSettings(), environments, lambda: NOW + timedelta(seconds=after))
     return reasons.explained([job])[0]
 
 

@@ -9,10 +9,10 @@ import typer
 from raylift.api import paths
 from raylift.api.job_diff import JobDiff
 from raylift.api.training import EventList, JobPage, JobSummary, JobView
-from raylift.cli.exits import wrong_usage
 from raylift.cli.jobs.diff import print_diff
 from raylift.cli.jobs.following import detaching, print_lines, say_outcome
 from raylift.cli.jobs.train import announce
+from raylift.cli.names import JobArgument, complete_job
 from raylift.cli.options import CursorOption, IsolationOption, LimitOption, NetworkOption, ParamOption, assignments
 from raylift.cli.printing import age, cell, echo, pairs, print_facts, print_json, print_table, say, say_next_page
 from raylift.cli.session import Session, command
@@ -22,11 +22,9 @@ from raylift.domain.quantities import format_bytes
 
 app = typer.Typer(help="Training jobs: list, show, follow, cancel, run again.", no_args_is_help=True)
 
-JobId = Annotated[str, typer.Argument(metavar="JOB", help="Id of the job, job_…", show_default=False)]
-
 
 def _print_page(page: JobPage) -> None:
-    print_table(("job", "status", "model", "age"), [_row(job) for job in page.jobs])
+    print_table(("job", "status", "model", "owner", "cpus", "memory", "age"), [_row(job) for job in page.jobs])
     say_next_page(page.next_cursor)
 
 
@@ -61,7 +59,7 @@ def list_jobs(
 
 
 @command(app, "show", JobView, lambda job: print_facts(_facts(job)))
-def show(session: Session, job_id: JobId) -> Any:
+def show(session: Session, job_id: JobArgument) -> Any:
     """Show one job: its progress or its outcome, and the reason."""
     return session.client.request("GET", paths.job(job_id))
 
@@ -69,27 +67,23 @@ def show(session: Session, job_id: JobId) -> Any:
 @command(app, "logs")
 def logs(
     session: Session,
-    job_id: JobId,
+    job_id: JobArgument,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Continue until the job has ended.")] = False,
     tail: Annotated[int | None, typer.Option("--tail", "-n", min=0, help="Only the last lines.")] = None,
 ) -> None:
     """Print the output of the script."""
-    if follow and tail is not None:
-        raise wrong_usage("--tail", "cannot be used together with --follow")
     job = session.client.jobs.get(job_id)
     if follow:
-        print_lines(job, as_json=session.as_json)
+        print_lines(job, as_json=session.as_json, tail=tail)
         return
-    text = job.logs()
-    if tail is not None:
-        text = "".join(text.splitlines(keepends=True)[-tail:] if tail else [])
+    text = job.logs(tail=tail)
     session.print({"job_id": job_id, "logs": text}, lambda: echo(text, nl=bool(text) and not text.endswith("\n")))
 
 
 @command(app, "wait")
 def wait(
     session: Session,
-    job_id: JobId,
+    job_id: JobArgument,
     timeout: Annotated[float | None, typer.Option(help="Seconds to wait at most; exit code 5 after that.")] = None,
 ) -> None:
     """Wait until a job has ended. Exit code 1 if it failed."""
@@ -102,7 +96,7 @@ def wait(
 
 
 @command(app, "cancel")
-def cancel(session: Session, job_id: JobId) -> None:
+def cancel(session: Session, job_id: JobArgument) -> None:
     """Ask a job to stop. A job that has ended does not change."""
 
     def show_state() -> None:
@@ -115,7 +109,7 @@ def cancel(session: Session, job_id: JobId) -> None:
 @command(app, "rerun")
 def rerun(
     session: Session,
-    job_id: JobId,
+    job_id: JobArgument,
     arg: Annotated[
         list[str] | None, typer.Option("--arg", help="Argument; replaces all earlier ones; may be repeated.", metavar="TEXT")
     ] = None,
@@ -159,15 +153,20 @@ def rerun(
 @command(app, "diff", JobDiff, print_diff)
 def diff(
     session: Session,
-    first: Annotated[str, typer.Argument(metavar="A", help="Id of a job.", show_default=False)],
-    second: Annotated[str, typer.Argument(metavar="B", help="Id of another job.", show_default=False)],
+    first: Annotated[str, typer.Argument(metavar="A", help="Id of a job.", show_default=False, autocompletion=complete_job)],
+    second: Annotated[
+        str,
+        typer.Argument(
+            metavar="B", help="Id of another job, or @last for the newest.", show_default=False, autocompletion=complete_job
+        ),
+    ],
 ) -> Any:
     """Show the differences of job B from job A. Values of environment variables are compared, but never shown."""
     return session.client.request("GET", paths.job_diff(first, second))
 
 
 @command(app, "delete")
-def delete(session: Session, job_id: JobId) -> None:
+def delete(session: Session, job_id: JobArgument) -> None:
     """Delete a job that has ended, and its logs. Its run and its model version stay."""
     session.print(session.client.request("DELETE", paths.job(job_id)), lambda: say(f"{job_id} is deleted"))
 
@@ -181,15 +180,22 @@ def _print_events(found: EventList) -> None:
 
 
 @command(app, "events", EventList, _print_events)
-def events(session: Session, job_id: JobId) -> Any:
+def events(session: Session, job_id: JobArgument) -> Any:
     """List a job's transitions, oldest first."""
     return session.client.request("GET", paths.job(job_id, "events"))
 
 
-def _row(job: JobSummary) -> tuple[str, str, str, str]:
-    status = f"{job.status} ({job.reason})" if job.reason else job.status
+def _row(job: JobSummary) -> tuple[str, ...]:
     version = f" v{job.model_version}" if job.model_version else ""
-    return job.job_id, status, f"{job.model_name}{version}" if job.model_name else "-", age(job.created_at)
+    model = f"{job.model_name}{version}" if job.model_name else "-"
+    wanted = job.resources
+    return job.job_id, status_of(job), model, job.owner, f"{wanted.cpus:g}", format_bytes(wanted.memory), age(job.created_at)
+
+
+def status_of(job: JobSummary) -> str:
+    """Return the status with its reason, and of a waiting job its place in the queue."""
+    place = f" #{job.queue_position}" if job.queue_position is not None else ""
+    return f"{job.status}{place} ({job.reason})" if job.reason else f"{job.status}{place}"
 
 
 def _facts(job: JobView) -> list[tuple[str, object]]:

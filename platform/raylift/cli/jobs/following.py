@@ -43,10 +43,10 @@ def detaching(job: Job) -> Generator[None]:
         ) from None
 
 
-def print_lines(job: Job, *, as_json: bool) -> None:
-    """Print output as it comes, without phases. With ``as_json`` each line is a JSON object."""
+def print_lines(job: Job, *, as_json: bool, tail: int | None = None) -> None:
+    """Print output as it comes, from the last ``tail`` lines on. With ``as_json`` each line is a JSON object."""
     with detaching(job):
-        for line in job.logs(follow=True):
+        for line in job.logs(follow=True, tail=tail):
             echo(json.dumps({"line": line}, ensure_ascii=False) if as_json else line)
 
 

@@ -9,8 +9,10 @@ from typing import Annotated, Final, cast
 import typer
 
 from raylift.api import paths
-from raylift.cli.exits import code_of, sentences, stop, wrong_usage
+from raylift.api.training import UploadCheck
+from raylift.cli.exits import wrong_usage
 from raylift.cli.jobs import following
+from raylift.cli.jobs.dry_run import print_check, print_dry_run, refused
 from raylift.cli.jobs.sweep_options import (
     MaxParallelOption,
     MetricOption,
@@ -102,7 +104,13 @@ def train(
         bool, typer.Option("--follow", "-f", help="Wait for the end: output on stdout, phases on stderr.")
     ] = False,
     idempotency_key: Annotated[str | None, typer.Option(help="Two uploads with the same key make one job.")] = None,
-) -> None:
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Store nothing: check the upload and print what would happen.")
+    ] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Store nothing: print warnings about the script; exit code 1 on a syntax error.")
+    ] = False,
+) -> Job | Sweep | None:
     """Upload a training script or a project, and print the id of its job.
 
     With --sweep, start one job for each combination of values and print the id of the sweep. With --follow, show the job
@@ -118,7 +126,7 @@ def train(
         raise wrong_usage("--entrypoint", f"{script} is an archive: name the script in it, e.g. --entrypoint train.py")
     try:
         # Client.train returns a Job or a Sweep by its options, which type checkers cannot follow here.
-        upload = cast("Callable[..., Job | Sweep]", session.client.train)
+        upload = cast("Callable[..., Job | Sweep | UploadCheck]", session.client.train)
         made = upload(
             script,
             entrypoint=entrypoint,
@@ -144,19 +152,26 @@ def train(
             params=assignments(param, "--param"),
             tags=assignments(tag, "--tag"),
             idempotency_key=idempotency_key,
+            dry_run=dry_run or check,
             **options,
         )
     except InvalidRequest as error:
+        if session.as_json and not check:
+            raise
         path = script / entrypoint if entrypoint else script
-        raise stop(sentences(error, script=str(path)), code_of(error)) from error
+        raise refused(error, str(path), is_check=check) from error
     except (ValueError, OSError) as error:
         raise wrong_usage(str(script), str(error)) from error
+    if isinstance(made, UploadCheck):
+        session.print(made.model_dump(mode="json"), lambda: (print_check if check else print_dry_run)(made))
+        return None
     if isinstance(made, Sweep):
         follow_sweep(session, made) if follow else announce_sweep(session, made)
     elif follow:
         _follow(session, made)
     else:
         announce(session, made)
+    return made
 
 
 def announce(session: Session, job: Job) -> None:

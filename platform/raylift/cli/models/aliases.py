@@ -8,7 +8,7 @@ import typer
 
 from raylift.api import paths
 from raylift.api.traffic import AliasView
-from raylift.cli.options import ModelArgument
+from raylift.cli.names import ModelArgument
 from raylift.cli.printing import print_table, say
 from raylift.cli.session import Session, command
 

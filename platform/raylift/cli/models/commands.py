@@ -8,14 +8,15 @@ import typer
 
 from raylift.api import paths
 from raylift.api.models import ModelList, ModelView, VersionView
-from raylift.cli.models import aliases, metrics
-from raylift.cli.options import ModelArgument
+from raylift.cli.models import aliases, metrics, signature
+from raylift.cli.names import ModelArgument
 from raylift.cli.printing import age, pairs, print_facts, print_table
 from raylift.cli.session import Session, command
 
 app = typer.Typer(help="Registered models and their versions.", no_args_is_help=True)
 app.add_typer(aliases.app, name="alias")
 metrics.register(app)
+signature.register(app)
 
 
 def _print_list(found: ModelList) -> None:

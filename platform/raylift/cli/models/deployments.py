@@ -9,7 +9,8 @@ import typer
 from raylift.api import paths
 from raylift.api.models import DeploymentList, DeploymentView
 from raylift.cli.exits import wrong_usage
-from raylift.cli.options import ModelArgument, VersionArgument, assignments
+from raylift.cli.names import ModelArgument
+from raylift.cli.options import VersionArgument, assignments
 from raylift.cli.printing import print_facts, print_table, say
 from raylift.cli.session import Session, command
 from raylift.client.models import deployment_body

@@ -12,7 +12,8 @@ import typer
 from raylift.api import paths
 from raylift.api.observations import FeedbackPage, StatsView
 from raylift.cli.exits import wrong_usage
-from raylift.cli.options import ModelArgument, VersionArgument
+from raylift.cli.names import ModelArgument
+from raylift.cli.options import VersionArgument
 from raylift.cli.printing import age, pairs, print_facts, print_table, say
 from raylift.cli.session import Session, command
 from raylift.domain.quantities import format_bytes

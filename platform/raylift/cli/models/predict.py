@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from raylift.cli.exits import wrong_usage
-from raylift.cli.options import ModelArgument
+from raylift.cli.names import ModelArgument
 from raylift.cli.printing import print_table, say
 from raylift.cli.session import Session, command
 from raylift.client import Prediction

@@ -9,7 +9,7 @@ import typer
 from raylift.api import paths
 from raylift.api.traffic import TrafficChangeView, TrafficHistory, TrafficTableView, TrafficView
 from raylift.cli.exits import wrong_usage
-from raylift.cli.options import ModelArgument
+from raylift.cli.names import ModelArgument
 from raylift.cli.printing import age, print_table, say
 from raylift.cli.session import Session, command
 

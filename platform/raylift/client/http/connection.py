@@ -7,6 +7,7 @@ import ssl
 import time
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from os import PathLike
 from typing import Any, Final, TypeVar
@@ -37,6 +38,19 @@ _NEVER_SENT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeou
 _CONNECTION_LOST: Final = (httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError, httpx.CloseError)
 _TRANSIENT: Final = frozenset({502, 503, 504})
 """Statuses of a platform, or of a proxy in front of it, that a retry may cure."""
+
+
+_MAY_SEND: Final = ContextVar("may_send", default=True)
+
+
+@contextmanager
+def without_requests() -> Generator[None]:
+    """Refuse requests of this thread: an event loop reads what was fetched and must not wait for the network."""
+    token = _MAY_SEND.set(False)
+    try:
+        yield
+    finally:
+        _MAY_SEND.reset(token)
 
 
 class Clock:
@@ -177,6 +191,8 @@ class Connection:
             ConnectionFailed: No answer.
             APIError: An answer of 300 or above, as the class of its status.
         """
+        if not _MAY_SEND.get():
+            raise RuntimeError("this needs a request: await refresh() first")
         resend = method == "GET" if resend is None else resend
         deadline = None if patience is None else self.clock.now() + patience
         failures = 0

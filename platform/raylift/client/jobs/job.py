@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
-from typing import Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from raylift.api import paths
 from raylift.api.training import AttemptList, AttemptView, EventList, EventView, JobAccepted, JobSummary, JobView
@@ -12,7 +12,14 @@ from raylift.client.http.connection import Connection
 from raylift.client.http.errors import RayliftError
 from raylift.client.jobs.log_stream import follow_log
 from raylift.client.jobs.waiting import is_final, wait_until_final
+from raylift.client.notebook.html import job_html
+from raylift.client.notebook.widgets import WidgetDisplay, has_widgets
 from raylift.domain.job import JobStatus
+
+if TYPE_CHECKING:
+    from raylift.client.jobs.progress import ProgressDisplay
+
+    Display = WidgetDisplay | ProgressDisplay
 
 Report = Callable[[JobView | None, RayliftError | None], None]
 """Called with each fetched view, or with the error of a failed fetch."""
@@ -42,6 +49,9 @@ class Job:
 
     def __repr__(self) -> str:
         return f"<Job {self._job_id} {self._summary.status}>" if self._summary else f"<Job {self._job_id}>"
+
+    def _repr_html_(self) -> str:
+        return job_html(self.summary, self._connection.base_url)
 
     @property
     def job_id(self) -> str:
@@ -134,7 +144,8 @@ class Job:
 
         Args:
             timeout: Seconds to wait. None: no limit.
-            progress: True shows phases and elapsed time on stderr. A function is called with each fetched view or error.
+            progress: True shows phases and elapsed time on stderr; in a notebook with ipywidgets, in one place. A function is
+                called with each fetched view or error.
             poll: Seconds between two fetches.
             raise_on_failure: False returns the job also when it failed or was cancelled.
 
@@ -144,10 +155,7 @@ class Job:
             JobWaitTimeout: The job has not ended in time. It continues.
         """
         if progress is True:
-            # Imports rich, which only the display needs.
-            from raylift.client.jobs.progress import ProgressDisplay
-
-            with ProgressDisplay(self._job_id) as display:
+            with self._display() as display:
                 final = self._wait(timeout, poll, display)
         else:
             final = self._wait(timeout, poll, None if progress is False else progress)
@@ -160,17 +168,22 @@ class Job:
         return self
 
     @overload
-    def logs(self, *, follow: Literal[False] = False) -> str: ...
+    def logs(self, *, follow: Literal[False] = False, tail: int | None = None) -> str: ...
     @overload
-    def logs(self, *, follow: Literal[True]) -> Iterator[str]: ...
-    def logs(self, *, follow: bool = False) -> str | Iterator[str]:
+    def logs(self, *, follow: Literal[True], tail: int | None = None) -> Iterator[str]: ...
+    def logs(self, *, follow: bool = False, tail: int | None = None) -> str | Iterator[str]:
         """The output of the script. With ``follow``, its lines as they come, until the job has ended.
 
         After a broken connection following resumes without lost or repeated lines.
+
+        Args:
+            follow: Yield lines as they come.
+            tail: Only the last lines; with ``follow``, begin with them.
         """
         if follow:
-            return follow_log(self._connection, self._job_id)
-        response = self._connection.send("GET", paths.job(self._job_id, "logs"), headers={"Accept": "text/plain"})
+            return follow_log(self._connection, self._job_id, tail)
+        path, plain = paths.job(self._job_id, "logs"), {"Accept": "text/plain"}
+        response = self._connection.send("GET", path, headers=plain, params={"tail": tail})
         return response.content.decode("utf-8", "replace")
 
     def project(self) -> bytes:
@@ -254,6 +267,14 @@ class Job:
             Conflict: The job has not ended yet.
         """
         self._connection.send("DELETE", paths.job(self._job_id))
+
+    def _display(self) -> Display:
+        if has_widgets():
+            return WidgetDisplay(self._job_id, self._connection.base_url)
+        # Imports rich, which only the display needs.
+        from raylift.client.jobs.progress import ProgressDisplay
+
+        return ProgressDisplay(self._job_id)
 
     def _wait(self, timeout: float | None, poll: float, report: Report | None) -> bool:
         clock = self._connection.clock

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import islice
-from typing import Any
+from typing import Any, Final
 
 from raylift.api import paths
 from raylift.api.job_diff import JobDiff
 from raylift.api.training import JobPage
-from raylift.client.http.connection import Connection
+from raylift.client.http.part import Part
 from raylift.client.jobs.job import Job
+from raylift.client.notebook.html import jobs_html
 from raylift.domain.job import JobStatus
 
+_SHOWN: Final = 20
+"""Jobs that a notebook shows."""
 
-class Jobs:
+
+class Jobs(Part):
     """``client.jobs``."""
 
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
+    def _repr_html_(self) -> str:
+        return jobs_html((job.summary for job in self.list(limit=_SHOWN)), self._connection.base_url)
 
     def get(self, job_id: str) -> Job:
         """One job.

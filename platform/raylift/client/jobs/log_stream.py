@@ -21,8 +21,8 @@ _OUTPUT_EVENTS: Final = frozenset({"message", "log"})
 _LAST_EVENT: Final = "end"
 
 
-def follow_log(connection: Connection, job_id: str) -> Iterator[str]:
-    """The lines of a job's output as they come, without line ends, until the job has ended.
+def follow_log(connection: Connection, job_id: str, tail: int | None = None) -> Iterator[str]:
+    """The lines of a job's output as they come, without line ends, until the job has ended. Begins with the last ``tail``.
 
     Raises:
         ConnectionFailed: The platform was unavailable for longer than a minute.
@@ -33,7 +33,7 @@ def follow_log(connection: Connection, job_id: str) -> Iterator[str]:
         try:
             # Asked before the stream is read: the stream then has the last lines of a job that has ended.
             final = is_final(connection.view(JobView, "GET", paths.job(job_id)))
-            with _open(connection, job_id, position) as response:
+            with _open(connection, job_id, position, tail) as response:
                 unavailable_since = None
                 for event in decode_events(response.iter_bytes()):
                     position = event.id if event.id is not None else position
@@ -48,6 +48,9 @@ def follow_log(connection: Connection, job_id: str) -> Iterator[str]:
         connection.clock.sleep(0.5)
 
 
-def _open(connection: Connection, job_id: str, position: str | None) -> AbstractContextManager[httpx.Response]:
+def _open(
+    connection: Connection, job_id: str, position: str | None, tail: int | None
+) -> AbstractContextManager[httpx.Response]:
     headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": position} if position is not None else {})
-    return connection.stream(paths.job(job_id, "logs"), params={"follow": "true"}, headers=headers, silence=SILENCE_SECONDS)
+    query = {"follow": "true", "tail": tail if position is None else None}
+    return connection.stream(paths.job(job_id, "logs"), params=query, headers=headers, silence=SILENCE_SECONDS)

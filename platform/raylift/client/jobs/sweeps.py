@@ -10,8 +10,11 @@ from raylift.api import paths
 from raylift.api.sweeps import SweepAccepted, SweepPage, SweepRow, SweepSummary, SweepView
 from raylift.client.http.connection import Connection
 from raylift.client.http.errors import RayliftError
+from raylift.client.http.part import Part
 from raylift.client.jobs.job import Job
 from raylift.client.jobs.waiting import wait_until_final
+from raylift.client.notebook.html import sweep_html
+from raylift.client.notebook.widgets import WidgetDisplay, has_widgets
 from raylift.domain.job import JobStatus
 from raylift.domain.sweep import SweepRegistration
 
@@ -41,6 +44,9 @@ class Sweep:
 
     def __repr__(self) -> str:
         return f"<Sweep {self._sweep_id} {self._summary.status}>" if self._summary else f"<Sweep {self._sweep_id}>"
+
+    def _repr_html_(self) -> str:
+        return sweep_html(self.view, by_metric(self.view), self._connection.base_url)
 
     @property
     def sweep_id(self) -> str:
@@ -102,7 +108,7 @@ class Sweep:
 
         Args:
             timeout: Seconds to wait. None: no limit.
-            report: Called with each fetched view or error.
+            report: Called with each fetched view or error. None: shows the table in a notebook with ipywidgets.
             poll: Seconds between two fetches.
             raise_on_failure: False returns the sweep also when it failed or was cancelled.
 
@@ -111,6 +117,9 @@ class Sweep:
             SweepWaitTimeout: The sweep has not ended in time. It continues.
         """
         clock = self._connection.clock
+        if report is None and has_widgets():
+            with WidgetDisplay(self._sweep_id, self._connection.base_url) as display:
+                return self.wait(timeout, report=display, poll=poll, raise_on_failure=raise_on_failure)
         view, final = wait_until_final(clock, self._fetch, timeout=timeout, poll=poll, report=report)
         if not final:
             raise SweepWaitTimeout(self, view, timeout or 0.0)
@@ -136,11 +145,8 @@ class Sweep:
         return self._view
 
 
-class Sweeps:
+class Sweeps(Part):
     """``client.sweeps``."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
 
     def get(self, sweep_id: str) -> Sweep:
         """One sweep.

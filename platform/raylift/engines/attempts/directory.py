@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from job_entrypoints.contract import (
     ATTEMPT_FILE,
+    LIVE_USAGE_FILE,
     ORIGIN_RAY,
     OUTPUT_FILE,
     PROGRESS_FILE,
@@ -28,7 +29,7 @@ from job_entrypoints.contract import (
 )
 from raylift.domain.job import Isolation, Job, JobSpec
 from raylift.domain.project import unpack
-from raylift.engines.attempts.progress import Progress, read_progress
+from raylift.engines.attempts.progress import LiveUsage, Progress, read_live_usage, read_progress
 from raylift.engines.attempts.untrusted_file import read_plain
 from raylift.settings import JobSettings, PlatformSettings
 
@@ -139,6 +140,14 @@ class AttemptDirectory:
         """The wrapper's last report; None before the script started. Raises ValueError if it is malformed."""
         content = read_plain(self.path / PROGRESS_FILE, _RECORD_LIMIT)
         return None if content is None else read_progress(content)
+
+    def live_usage(self) -> LiveUsage | None:
+        """What the script uses now; None where it does not run, or the record is malformed."""
+        content = read_plain(self.path / LIVE_USAGE_FILE, _RECORD_LIMIT)
+        try:
+            return None if content is None else read_live_usage(content)
+        except ValueError:  # The script may have written it: nobody acts on it, so nothing is shown.
+            return None
 
     def record_from_ray(self) -> AttemptRecord | None:
         """The record that the wrapper of a job handed straight to Ray wrote; None for the platform's own."""

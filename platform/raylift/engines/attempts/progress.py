@@ -78,6 +78,23 @@ def read_progress(content: bytes) -> Progress:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class LiveUsage:
+    """What a running script uses now."""
+
+    at: datetime
+    cpu_seconds: float
+    cpus: float
+    memory_bytes: int
+    processes: int
+
+
+def read_live_usage(content: bytes) -> LiveUsage:
+    """Parse usage.json. Raises ValueError as ``read_progress`` does."""
+    record = _Live.model_validate_json(content)
+    return LiveUsage(_moment(record.at), record.cpu_seconds, record.cpus, record.memory_bytes, record.processes)
+
+
 _Epoch = Annotated[float, Field(ge=0, le=2**33)]
 """Seconds, up to the year 2242."""
 _Amount = Annotated[float, Field(ge=0, le=2**50)]
@@ -94,6 +111,14 @@ class _Used(_Record):
     memory_enforced_by: Literal["cgroup", "watchdog"] | None = None
     cpu_enforced_by: Literal["cgroup", "affinity"] | None = None
     isolated_by: tuple[Annotated[str, Field(max_length=40)], ...] = Field(default=(), max_length=16)
+
+
+class _Live(_Record):
+    at: _Epoch
+    cpu_seconds: _Amount
+    cpus: _Amount
+    memory_bytes: Annotated[int, Field(ge=0, le=2**60)]
+    processes: Annotated[int, Field(ge=0, le=2**31)]
 
 
 class _Started(_Record):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
@@ -21,6 +22,11 @@ class NodeResources:
     cpus: float
     memory_bytes: int
     gpus: float
+    name: str = ""
+    """Name of its machine. Nodes on one machine also have their id in it."""
+    is_head: bool = False
+    reserved_cpus: float = 0.0
+    """CPUs that jobs never get."""
 
 
 class Cluster:
@@ -44,7 +50,9 @@ class Cluster:
             listed = cast("list[dict[str, Any]]", ray.nodes())
         except Exception as error:  # Ray raises bare RuntimeError, ConnectionError and its own kinds here.
             raise EngineUnavailable(f"Ray does not list its nodes: {error}") from error
-        found = [_node(item, self._reserve) for item in listed if item.get("Alive")]
+        alive = [item for item in listed if item.get("Alive")]
+        machines = Counter(item.get("NodeManagerHostname") for item in alive)
+        found = [_node(item, self._reserve, shared=machines[item.get("NodeManagerHostname")] > 1) for item in alive]
         return sorted(found, key=lambda node: (node.cpus, node.memory_bytes, node.gpus), reverse=True)
 
     def ping(self) -> None:
@@ -53,12 +61,17 @@ class Cluster:
             raise EngineUnavailable("Ray has no live node")
 
 
-def _node(item: dict[str, Any], reserve: float) -> NodeResources:
+def _node(item: dict[str, Any], reserve: float, *, shared: bool) -> NodeResources:
     resources: dict[str, float] = item.get("Resources") or {}
-    reserved = reserve if _HEAD in resources else 0.0
+    is_head = _HEAD in resources
+    cpus, reserved = float(resources.get("CPU", 0.0)), reserve if is_head else 0.0
+    node_id, machine = str(item["NodeID"]), str(item.get("NodeManagerHostname") or item["NodeID"])
     return NodeResources(
-        node_id=str(item["NodeID"]),
-        cpus=max(0.0, float(resources.get("CPU", 0.0)) - reserved),
+        node_id=node_id,
+        name=f"{machine} ({node_id[:8]})" if shared else machine,
+        is_head=is_head,
+        reserved_cpus=min(reserved, cpus),
+        cpus=max(0.0, cpus - reserved),
         memory_bytes=int(resources.get("memory", 0)),
         gpus=float(resources.get("GPU", 0.0)),
     )

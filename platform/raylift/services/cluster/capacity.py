@@ -40,7 +40,7 @@ class Capacity:
 
         An upload is not lost because Ray restarts.
         """
-        nodes = self._known_nodes()
+        nodes = self.nodes()
         missing = {index: shortages(wanted, node) for index, node in enumerate(nodes)}
         if not nodes or not all(missing.values()):
             return None
@@ -50,10 +50,11 @@ class Capacity:
 
     def has_gpus(self) -> bool:
         """Return True where a node has a GPU, and while no node is known."""
-        nodes = self._known_nodes()
+        nodes = self.nodes()
         return not nodes or any(node.gpus for node in nodes)
 
-    def _known_nodes(self) -> Sequence[Node]:
+    def nodes(self) -> Sequence[Node]:
+        """Return the live nodes, the largest first; those of the last answer while Ray gives none."""
         now = self._monotonic()
         if now - self._read_at > _CACHE_SECONDS:
             try:

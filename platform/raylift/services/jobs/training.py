@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Final
 
 from raylift.api.headers import IDEMPOTENCY_KEY
@@ -11,6 +13,8 @@ from raylift.domain.errors import DeploymentNotFound, FieldError, InvalidRequest
 from raylift.domain.identifiers import new_job_id
 from raylift.domain.job import Attempt, Event, Job, JobState
 from raylift.domain.models.deployment import Deployment
+from raylift.engines.attempts.directory import AttemptDirectory
+from raylift.engines.attempts.progress import LiveUsage
 from raylift.engines.environments.overlays.build_record import BuildRecord
 from raylift.services.cluster.capacity import Capacity
 from raylift.services.jobs.logs import JobLogs, LogFile, removal_note
@@ -25,6 +29,7 @@ from raylift.store import IdempotencyKey, JobFilter, JobPage, Store
 
 MAX_KEY_LENGTH: Final = 255
 MAX_PAGE: Final = 500
+MAX_PLACES: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +43,8 @@ class JobDetails:
     """Deployment of the version that it registered."""
     build: BuildRecord | None = None
     """Record of the build of the environment that it waits for."""
+    live_usage: LiveUsage | None = None
+    """Of a script that runs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +68,11 @@ class TrainingService:
         capacity: Capacity,
         secrets: SecretService,
         reasons: WaitReasons,
+        attempts_dir: Path,
         clock: Clock = utc_now,
     ) -> None:
         self._store = store
+        self._attempts_dir = attempts_dir
         self._logs = logs
         self._settings = settings
         self._quotas = jobs.quotas
@@ -109,6 +118,7 @@ class TrainingService:
             queue_position=self._store.jobs.queue_position(job) if job.state is JobState.QUEUED else None,
             deployment=self._deployment_of(job),
             build=self._reasons.build_of(job),
+            live_usage=self._live_usage(job),
         )
 
     def get(self, job_id: str) -> Job:
@@ -117,6 +127,19 @@ class TrainingService:
     def page(self, wanted: JobFilter, *, limit: int, cursor: str | None) -> JobPage:
         page = self._store.jobs.list(wanted, limit=limit, cursor=cursor)
         return replace(page, jobs=self._reasons.explained(page.jobs))
+
+    def queue(self, limit: int) -> list[Job]:
+        """Return the first waiting jobs by priority and age, with what they wait for."""
+        return self._reasons.explained(self._store.jobs.queued(limit))
+
+    def queued_by_owner(self) -> dict[str, int]:
+        return self._store.jobs.queued_by_owner()
+
+    def places(self, jobs: Sequence[Job]) -> dict[str, int]:
+        """Return the places in the queue of those that wait there, by job id, from 1. Places beyond 1000 are left out."""
+        if not any(job.state is JobState.QUEUED for job in jobs):
+            return {}
+        return {job_id: place for place, job_id in enumerate(self._store.jobs.first_in_queue(MAX_PLACES), 1)}
 
     def script(self, job_id: str) -> tuple[Job, bytes]:
         job = self._store.jobs.get(job_id)
@@ -175,6 +198,11 @@ class TrainingService:
         submission_ids = [attempt.submission_id for attempt in self._store.jobs.attempts(job_id)]
         self._store.jobs.delete(job_id)
         self._logs.remove(submission_ids)
+
+    def _live_usage(self, job: Job) -> LiveUsage | None:
+        if job.state is not JobState.SCRIPT or job.submission_id is None:
+            return None
+        return AttemptDirectory(self._attempts_dir, job.submission_id).live_usage()
 
     def _deployment_of(self, job: Job) -> Deployment | None:
         if job.spec.model_name is None or job.model_version is None:

@@ -17,6 +17,7 @@ from raylift.domain.sweep import SweepState
 from raylift.engines.environments.overlays.build_record import BuildRecord, read_record
 from raylift.engines.environments.overlays.overlay import is_built, overlay_directory
 from raylift.services.cluster.capacity import Capacity
+from raylift.services.cluster.holdings import ClusterHoldings
 from raylift.services.ports import Clock, utc_now
 from raylift.settings import QuotaSettings
 from raylift.store import Store
@@ -39,9 +40,16 @@ class WaitReasons:
     """Adds the present reason and message to waiting jobs. Other jobs have theirs in the store."""
 
     def __init__(
-        self, store: Store, capacity: Capacity, quotas: QuotaSettings, environments_dir: Path, clock: Clock = utc_now
+        self,
+        store: Store,
+        capacity: Capacity,
+        holdings: ClusterHoldings,
+        quotas: QuotaSettings,
+        environments_dir: Path,
+        clock: Clock = utc_now,
     ) -> None:
         self._store = store
+        self._holdings = holdings
         self._capacity = capacity
         self._quotas = quotas
         self._environments_dir = environments_dir
@@ -61,6 +69,8 @@ class WaitReasons:
         if waits_for is None:
             return job
         reason, message = waits_for
+        if reason is Reason.WAITING_FOR_CAPACITY and job.reason is not None:
+            return job
         # A retried job first says why it is back in the queue.
         return replace(job, reason=reason, message=f"{job.message} {message}" if job.message else message)
 
@@ -86,7 +96,7 @@ class WaitReasons:
         return replace(job, message="It waits for Ray, which has it and has not started its process on a node yet.")
 
     def _waits_for(self, job: Job, lookups: _Lookups) -> tuple[Reason, str] | None:
-        """Return reason and message; None when the job waits for capacity or its turn."""
+        """Return reason and message; None when the job waits for capacity and no node is known."""
         wanted, owner = job.spec.resources, job.spec.owner
         shortfall = self._capacity.shortfall(wanted)
         if shortfall is not None:
@@ -97,15 +107,17 @@ class WaitReasons:
             if job.job_id in held_back:
                 return Reason.WAITING_FOR_SWEEP, held_back[job.job_id]
         quota = self._quotas.of(owner)
-        if not quota.bounds_admission():
-            return None
-        if owner not in lookups.held:
-            lookups.held[owner] = self._store.jobs.held_by(owner)
-        bound = quota.exceeded_by(wanted, lookups.held[owner])
-        if bound is None:
-            return None
-        message = f"With it, {owner!r} would have more than its quota of {bound}. It goes on when others of its jobs end."
-        return Reason.WAITING_FOR_QUOTA, message
+        if quota.bounds_admission():
+            if owner not in lookups.held:
+                lookups.held[owner] = self._store.jobs.held_by(owner)
+            bound = quota.exceeded_by(wanted, lookups.held[owner])
+            if bound is not None:
+                message = (
+                    f"With it, {owner!r} would have more than its quota of {bound}. It goes on when others of its jobs end."
+                )
+                return Reason.WAITING_FOR_QUOTA, message
+        held = self._holdings.now().sentence(wanted)
+        return None if held is None else (Reason.WAITING_FOR_CAPACITY, held)
 
     def _held_back(self, sweep_id: str, lookups: _Lookups) -> Mapping[str, str]:
         """Return a message for each job that waits for its sweep."""

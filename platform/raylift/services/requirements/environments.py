@@ -75,6 +75,11 @@ class EnvironmentService:
             raise _not_found(name)
         return found
 
+    def users(self, name: str) -> Sequence[str]:
+        """Return the jobs and deployments that use an environment, else other processes."""
+        holders = holders_of(name, self._root, self._store)
+        return [*holders.jobs, *holders.deployments, *(f"process {each}" for each in holders.processes)]
+
     def prewarm(self, requirements: Sequence[str], torch_backend: str | None = None) -> Prewarmed:
         """Resolve requirements now, and build their environment in the background.
 

@@ -84,6 +84,13 @@ class JobRepository:
 
         return self._database.write_together(commit)
 
+    def check(self, spec: JobSpec, *, jobs: int = 1, max_queued: int | None = None) -> None:
+        """Raise what ``add`` would for this many jobs, without storing anything: QuotaExceeded or ModelTaken."""
+        with self._database.read() as session:
+            if max_queued is not None:
+                queue.check_room(session, spec.owner, max_queued, more=jobs)
+            workspaces.check_model(session, spec.model_name, spec.workspace)
+
     def adopt(self, spec: JobSpec, script: bytes, *, job_id: str, submission_id: str, now: datetime) -> Job | None:
         """Insert a job that was submitted directly to Ray. Returns None if it exists already."""
         scripts.check(spec.script_sha256, script)
@@ -171,6 +178,30 @@ class JobRepository:
             before = session.scalar(select(func.count()).where(queue.IS_QUEUED, JobRow.queue_rank < rank)) or 0
             peers = session.scalar(select(func.count()).where(queue.IS_QUEUED, JobRow.queue_rank == rank, ahead)) or 0
         return before + peers + 1
+
+    def queued_before(self, priority: int) -> int:
+        """Count the queued jobs that a new one of this priority would stand behind."""
+        with self._database.read() as session:
+            return session.scalar(select(func.count()).where(queue.IS_QUEUED, JobRow.queue_rank <= -priority)) or 0
+
+    def first_in_queue(self, limit: int) -> list[str]:
+        """Return the ids of the first queued jobs by priority and age."""
+        order = (JobRow.queue_rank, JobRow.created_at, JobRow.job_id)
+        with self._database.read() as session:
+            return list(session.scalars(select(JobRow.job_id).where(queue.IS_QUEUED).order_by(*order).limit(limit)))
+
+    def queued(self, limit: int) -> list[Job]:
+        """Return the first queued jobs by priority and age."""
+        order = (JobRow.queue_rank, JobRow.created_at, JobRow.job_id)
+        with self._database.read() as session:
+            rows = session.scalars(select(JobRow).where(queue.IS_QUEUED).order_by(*order).limit(limit))
+            return [from_row(Job, row) for row in rows]
+
+    def queued_by_owner(self) -> dict[str, int]:
+        """Count the queued jobs of each owner that has some."""
+        query = select(JobRow.owner, func.count()).where(queue.IS_QUEUED).group_by(JobRow.owner)
+        with self._database.read() as session:
+            return dict(session.execute(query).all())
 
     def request_cancel(self, job_id: str, *, now: datetime) -> Job:
         """Request a cancellation, which the supervisor carries out. Idempotent; no effect on a finished job.

@@ -14,19 +14,23 @@ from raylift.store.engine.transactions import insert_into
 
 def claim_model(session: Session, model_name: str | None, workspace: str) -> None:
     """Give a new model to the workspace. Raises ModelTaken if it belongs to another."""
+    check_model(session, model_name, workspace)
+    if model_name is None or workspace == DEFAULT_WORKSPACE:
+        return
+    row = {"model_name": model_name, "workspace": workspace}
+    session.execute(insert_into(session, ModelWorkspaceRow).on_conflict_do_nothing(), row)
+    # Another request may have been faster.
+    check_model(session, model_name, workspace)
+
+
+def check_model(session: Session, model_name: str | None, workspace: str) -> None:
+    """Raise ModelTaken if the model belongs to another workspace."""
     if model_name is None:
         return
-    owning = select(ModelWorkspaceRow.workspace).where(ModelWorkspaceRow.model_name == model_name)
-    owner = session.scalar(owning)
-    if owner is None and workspace == DEFAULT_WORKSPACE:
-        return
-    if owner is None and _exists(session, model_name):
+    owner = session.scalar(select(ModelWorkspaceRow.workspace).where(ModelWorkspaceRow.model_name == model_name))
+    if owner is None and workspace != DEFAULT_WORKSPACE and _exists(session, model_name):
         owner = DEFAULT_WORKSPACE
-    if owner is None:
-        row = {"model_name": model_name, "workspace": workspace}
-        session.execute(insert_into(session, ModelWorkspaceRow).on_conflict_do_nothing(), row)
-        owner = session.scalar(owning)
-    if owner != workspace:
+    if owner not in (None, workspace):
         raise ModelTaken(f"The name {model_name!r} is taken. Choose another model_name.", model_name=model_name)
 
 

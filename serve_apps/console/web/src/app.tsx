@@ -3,6 +3,7 @@ import { signal } from "@preact/signals";
 import type { ComponentChildren, JSX } from "preact";
 import { useEffect } from "preact/hooks";
 import { keyIs } from "./access/key";
+import { useRight } from "./access/may";
 import { SignIn } from "./access/sign_in";
 import { Who } from "./access/who";
 import { api } from "./api/client";
@@ -11,14 +12,21 @@ import { usePoll } from "./api/poll";
 import { startKeys } from "./keys/keys";
 import { Help, isHelpOpen } from "./keys/help";
 import { isPaletteOpen, Palette } from "./keys/palette";
+import { AccessPage } from "./pages/admin/access";
+import { AuditPage } from "./pages/admin/audit";
+import { SettingsPage } from "./pages/admin/settings";
+import { ClusterPage } from "./pages/cluster/cluster";
 import { DeploymentsPage } from "./pages/deployments";
 import { DiffPage } from "./pages/diff";
+import { EnvironmentsPage } from "./pages/environments";
 import { JobPage } from "./pages/job/job";
 import { JobsPage } from "./pages/jobs";
 import { ModelPage, ModelsPage } from "./pages/models";
 import { NewJobPage } from "./pages/new_job/new_job";
 import { OverviewPage } from "./pages/overview";
 import { PlaygroundPage } from "./pages/playground/playground";
+import { SweepPage } from "./pages/sweep/sweep";
+import { SweepsPage } from "./pages/sweep/sweeps";
 import { VersionPage } from "./pages/version";
 import { link, match, type Params, path } from "./router";
 import { now } from "./ui/clock";
@@ -37,14 +45,31 @@ const PAGES: [string, (params: Params) => JSX.Element][] = [
   ["models/:/:", ([name = "", version = ""]) => <VersionPage key={`${name}/${version}`} name={name} version={version} />],
   ["deployments", () => <DeploymentsPage />],
   ["playground", () => <PlaygroundPage />],
+  ["sweeps", () => <SweepsPage />],
+  ["sweeps/:", ([id = ""]) => <SweepPage key={id} id={id} />],
+  ["cluster", () => <ClusterPage />],
+  ["environments", () => <EnvironmentsPage />],
+  ["settings", () => <SettingsPage />],
+  ["access", () => <AccessPage />],
+  ["audit", () => <AuditPage />],
 ];
 
 const SECTIONS: [string, string, string][] = [
   ["", "Overview", "g o"],
   ["jobs", "Jobs", "g j"],
+  ["sweeps", "Sweeps", "g s"],
   ["models", "Models", "g m"],
   ["deployments", "Deployments", "g d"],
   ["playground", "Playground", "g p"],
+  ["cluster", "Cluster", "g c"],
+  ["environments", "Environments", "g e"],
+];
+
+/** For admins: without keys, everybody is one. */
+const ADMIN: typeof SECTIONS = [
+  ["access", "Access", "g a"],
+  ["audit", "Audit", "g u"],
+  ["settings", "Settings", "g t"],
 ];
 
 /** Number of running and waiting jobs, beside "Jobs" in the navigation. */
@@ -88,6 +113,8 @@ function Navigation() {
   const { data } = usePoll("overview", (call) => api.GET("/mlops/overview", call), 5);
   const down = Object.entries(data?.parts ?? {}).filter(([, part]) => !part.ok);
   unfinished.value = data && (data.jobs.queued ?? 0) + (data.jobs.running ?? 0);
+  const mayAdminister = useRight("administer").isGiven;
+  const submitting = useRight("submit");
   const section = path.value.split("/")[1] ?? "";
   return (
     <nav class="side" aria-label="Main">
@@ -95,19 +122,23 @@ function Navigation() {
         <img src={new URL("./styles/raylift.svg", import.meta.url).href} alt="" width="20" height="20" />
         Raylift
       </a>
-      <a class="button primary new-job" href={link("new")} aria-keyshortcuts="n">
-        New job
-      </a>
+      {submitting.isGiven && (
+        <a class="button primary new-job" href={link("new")} aria-keyshortcuts="n">
+          New job
+        </a>
+      )}
       <ul>
         {SECTIONS.map(([name, label, keys]) => (
-          <li key={name}>
-            <a href={link(name)} aria-current={section === name ? "page" : undefined} title={keys}>
-              {label}
-              {name === "jobs" && !!unfinished.value && <span class="count">{unfinished.value}</span>}
-            </a>
-          </li>
+          <Section key={name} name={name} label={label} keys={keys} isHere={section === name} />
         ))}
       </ul>
+      {mayAdminister && (
+        <ul aria-label="Administration">
+          {ADMIN.map(([name, label, keys]) => (
+            <Section key={name} name={name} label={label} keys={keys} isHere={section === name} />
+          ))}
+        </ul>
+      )}
       <div class="side-end">
         {down.length > 0 && (
           <p class="part-down" role="status">
@@ -128,6 +159,24 @@ function Navigation() {
         {data && <span class="muted">Raylift {data.version}</span>}
       </div>
     </nav>
+  );
+}
+
+interface SectionProps {
+  name: string;
+  label: string;
+  keys: string;
+  isHere: boolean;
+}
+
+function Section({ name, label, keys, isHere }: SectionProps) {
+  return (
+    <li>
+      <a href={link(name)} aria-current={isHere ? "page" : undefined} title={keys}>
+        {label}
+        {name === "jobs" && !!unfinished.value && <span class="count">{unfinished.value}</span>}
+      </a>
+    </li>
   );
 }
 

@@ -16,6 +16,19 @@ export type VersionView = Schemas["VersionView"];
 export type DeploymentView = Schemas["DeploymentView"];
 export type TrafficView = Schemas["TrafficView"];
 export type SignatureView = Schemas["SignatureView"];
+export type ClusterView = Schemas["ClusterView"];
+export type NodeView = Schemas["NodeView"];
+export type HolderView = Schemas["HolderView"];
+export type OwnerView = Schemas["OwnerView"];
+export type QueueView = Schemas["QueueView"];
+export type EnvironmentView = Schemas["EnvironmentView"];
+export type KeyView = Schemas["KeyView"];
+export type NewKeyView = Schemas["NewKeyView"];
+export type AuditEntry = Schemas["AuditEntryView"];
+export type SweepView = Schemas["SweepView"];
+export type SweepRow = Schemas["SweepRow"];
+export type UploadCheck = Schemas["UploadCheck"];
+export type LiveUsage = Schemas["LiveUsageView"];
 /** Error of the API. The optional members are absent or null. */
 export interface Problem {
   title: string;

@@ -9,6 +9,12 @@ export const GO: Record<string, [string, string]> = {
   m: ["models", "Models"],
   d: ["deployments", "Deployments"],
   p: ["playground", "Playground"],
+  s: ["sweeps", "Sweeps"],
+  c: ["cluster", "Cluster"],
+  e: ["environments", "Environments"],
+  a: ["access", "Access"],
+  u: ["audit", "Audit"],
+  t: ["settings", "Settings"],
 };
 
 const WAIT_MS = 1200;

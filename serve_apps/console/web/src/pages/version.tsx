@@ -1,5 +1,6 @@
 /** One version: where it comes from, how good it is, and whether it answers. */
 import { useState } from "preact/hooks";
+import { useRight } from "../access/may";
 import { api, dataOf } from "../api/client";
 import { usePoll } from "../api/poll";
 import type { DeploymentView, VersionView } from "../api/types";
@@ -53,6 +54,7 @@ export function VersionPage({ name, version }: { name: string; version: string }
 function Actions({ version, onDone }: { version: VersionView; onDone: () => void }) {
   const [asked, ask] = useState<"deploy" | "stop">();
   const { model_name: name, model_version: number, deployment } = version;
+  const right = useRight("deploy");
   const isStopped = !deployment || deployment.status === "stopped";
   const path = { name, version: number };
   const address = "/mlops/models/{name}/versions/{version}/deployment";
@@ -62,7 +64,7 @@ function Actions({ version, onDone }: { version: VersionView; onDone: () => void
       <a class="button" href={`${link("playground")}?model=${encodeURIComponent(name)}&version=${number}`}>
         Playground
       </a>
-      <button type="button" onClick={() => ask(isStopped ? "deploy" : "stop")}>
+      <button type="button" disabled={!right.isGiven} title={right.why} onClick={() => ask(isStopped ? "deploy" : "stop")}>
         {isStopped ? "Deploy" : "Stop"}
       </button>
       {asked === "deploy" && (

@@ -6,30 +6,28 @@ export interface AsCodeProps {
   cli: string;
   python: string;
   curl: string;
+  /** Further forms: label and code. */
+  more?: [string, string][];
 }
 
-const FORMS: [keyof AsCodeProps, string][] = [
-  ["cli", "Command"],
-  ["python", "Python"],
-  ["curl", "curl"],
-];
-
-export function AsCode(code: AsCodeProps) {
-  const [form, setForm] = useState<keyof AsCodeProps>("cli");
+export function AsCode({ cli, python, curl, more = [] }: AsCodeProps) {
+  const [chosen, choose] = useState("Command");
+  const forms: [string, string][] = [["Command", cli], ["Python", python], ["curl", curl], ...more];
+  const code = forms.find(([label]) => label === chosen)?.[1] ?? cli;
   return (
     <details class="as-code">
       <summary>As code</summary>
       <div class="as-code-bar" role="group" aria-label="Language">
-        {FORMS.map(([id, label]) => (
-          <button key={id} type="button" class="quiet" aria-pressed={form === id} onClick={() => setForm(id)}>
+        {forms.map(([label]) => (
+          <button key={label} type="button" class="quiet" aria-pressed={chosen === label} onClick={() => choose(label)}>
             {label}
           </button>
         ))}
         <span class="spread" />
-        <Copy text={code[form]} label="the code" />
+        <Copy text={code} label="the code" />
       </div>
       <pre tabIndex={0} aria-label="Code">
-        <code>{code[form]}</code>
+        <code>{code}</code>
       </pre>
     </details>
   );

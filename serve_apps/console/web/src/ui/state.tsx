@@ -65,12 +65,19 @@ export function StateIcon({ state }: { state: string }) {
   );
 }
 
-export function State({ state, detail }: { state: string; detail?: string | undefined }) {
+export interface StateProps {
+  state: string;
+  /** In the place of the state's own word. */
+  word?: string | undefined;
+  detail?: string | undefined;
+}
+
+export function State({ state, word, detail }: StateProps) {
   const [tone] = LOOKS[state] ?? ["off"];
   return (
     <span class={`state tone-${tone}`}>
       <StateIcon state={state} />
-      <span>{words(state)}</span>
+      <span>{word ?? words(state)}</span>
       {detail && <span class="state-detail">{detail}</span>}
     </span>
   );

@@ -1,5 +1,6 @@
 /** Cancel, run again, delete: each asks first and shows itself as code. */
 import { useState } from "preact/hooks";
+import { useRight } from "../../access/may";
 import { api, dataOf } from "../../api/client";
 import type { JobView } from "../../api/types";
 import { link, navigate } from "../../router";
@@ -14,18 +15,19 @@ export function JobActions({ job, onDone }: { job: JobView; onDone: () => void }
   const [asked, ask] = useState<Asked>();
   const isFinal = job.finished_at !== null;
   const close = () => ask(undefined);
+  const right = useRight("submit");
   return (
     <>
       {!isFinal && (
-        <button type="button" onClick={() => ask("cancel")}>
+        <button type="button" disabled={!right.isGiven} title={right.why} onClick={() => ask("cancel")}>
           Cancel
         </button>
       )}
-      <button type="button" onClick={() => ask("rerun")}>
+      <button type="button" disabled={!right.isGiven} title={right.why} onClick={() => ask("rerun")}>
         Run again
       </button>
       {isFinal && (
-        <button type="button" class="quiet" onClick={() => ask("delete")}>
+        <button type="button" class="quiet" disabled={!right.isGiven} title={right.why} onClick={() => ask("delete")}>
           Delete
         </button>
       )}

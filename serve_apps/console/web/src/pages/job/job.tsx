@@ -14,6 +14,7 @@ import { JobActions } from "./actions";
 import { adviceFor } from "./advice";
 import { EnvironmentTab } from "./environment";
 import { HistoryTab } from "./history";
+import { LiveUsageBar } from "./live_usage";
 import { MetricsTab } from "./metrics";
 import { ScriptTab } from "./script";
 import { Timeline } from "./timeline";
@@ -44,6 +45,7 @@ export function JobPage({ id }: { id: string }) {
       <Reason job={data} />
       <JobFacts job={data} />
       <Timeline job={data} readAt={read.current.at} />
+      <LiveUsageBar job={data} />
       <Tabs
         label="Parts of the job"
         selected={tab}

@@ -1,5 +1,9 @@
 /** What a new job asks for, as the form has it, and the same as a request and as code. Pure. */
 import { command, curlWords, literal, origin, python, shell } from "../../ui/snippets";
+import { linesOf } from "./lines";
+import { NO_SWEEP, optionsOf, type SweepDraft, sweepOf, wordsOf } from "./sweep_fields";
+
+export { linesOf };
 
 export interface Draft {
   file: File | undefined;
@@ -15,6 +19,7 @@ export interface Draft {
   args: string;
   environment: string;
   deploy: boolean;
+  sweep: SweepDraft;
 }
 
 export const EMPTY: Draft = {
@@ -30,6 +35,7 @@ export const EMPTY: Draft = {
   args: "",
   environment: "",
   deploy: true,
+  sweep: NO_SWEEP,
 };
 
 export const ARCHIVE = /\.(zip|tar\.gz|tgz)$/i;
@@ -38,14 +44,6 @@ export const ARCHIVE = /\.(zip|tar\.gz|tgz)$/i;
 export function nameOf(file: string): string {
   const bare = file.replace(/\.(py|ipynb|zip|tgz|tar\.gz)$/i, "").toLowerCase();
   return bare.replace(/[^a-z0-9._-]+/g, "-").replace(/^[^a-z0-9]+|[^a-z0-9]+$/g, "").slice(0, 128);
-}
-
-/** The lines of a text field that say something. */
-export function linesOf(text: string): string[] {
-  return text
-    .split("\n")
-    .map((line) => line.trim())
-    .filter(Boolean);
 }
 
 /** "A=1" lines as an object; a line without "=" sets an empty value. */
@@ -64,6 +62,7 @@ export function fieldsOf(draft: Draft): Record<string, unknown> {
   const environment = variablesOf(draft.environment);
   const args = linesOf(draft.args);
   const requirements = linesOf(draft.requirements);
+  const sweep = sweepOf(draft.sweep);
   return {
     experiment_name: draft.experiment,
     ...(draft.model && { model_name: draft.model }),
@@ -73,6 +72,7 @@ export function fieldsOf(draft: Draft): Record<string, unknown> {
     ...(args.length && { args }),
     ...(Object.keys(environment).length && { environment }),
     ...(!draft.deploy && { deploy: false }),
+    ...(sweep && { sweep }),
   };
 }
 
@@ -113,6 +113,7 @@ export function codeOf(draft: Draft): { cli: string; python: string; curl: strin
     ...args.flatMap((arg) => [`--arg=${arg}`]),
     ...Object.entries(environment).flatMap(([name, value]) => ["--env", `${name}=${value}`]),
     ...(draft.deploy ? [] : ["--no-deploy"]),
+    ...wordsOf(draft.sweep),
   ];
   const options: [string, unknown][] = [
     ["experiment", draft.experiment],
@@ -125,11 +126,12 @@ export function codeOf(draft: Draft): { cli: string; python: string; curl: strin
     ...(args.length ? ([["args", args]] as [string, unknown][]) : []),
     ...(Object.keys(environment).length ? ([["env", environment]] as [string, unknown][]) : []),
     ...(draft.deploy ? [] : ([["deploy", false]] as [string, unknown][])),
+    ...optionsOf(draft.sweep),
   ];
   const named = options.map(([name, value]) => `${name}=${literal(value)}`).join(", ");
   return {
     cli: command(...words),
-    python: python(`job = client.train(${literal(file)}, ${named})`, "job.wait()"),
+    python: python(`made = client.train(${literal(file)}, ${named})`, "made.wait()"),
     curl: curlOf(draft, file, isArchive),
   };
 }

@@ -2,15 +2,19 @@
 import type { ComponentChildren } from "preact";
 import { useRef, useState } from "preact/hooks";
 import { send } from "../../access/key";
+import { useRight } from "../../access/may";
 import { ApiError, api, messageOf, problemOf, randomToken } from "../../api/client";
 import { usePoll } from "../../api/poll";
 import { link, navigate } from "../../router";
 import { AsCode } from "../../ui/as_code";
 import { Code } from "../../ui/code";
-import { bytes } from "../../ui/format";
+import { bytes, plural } from "../../ui/format";
 import { PageHead } from "../../ui/parts";
 import { ARCHIVE, codeOf, type Draft, EMPTY, nameOf, requestOf } from "./draft";
+import { DryRun, useDryRun } from "./dry_run";
 import { EXAMPLE, EXAMPLE_NAME } from "./example";
+import { entrypointOf, filesBelow, packed } from "./folder";
+import { countOf, shapeOf } from "./sweep_fields";
 
 export function NewJobPage() {
   const [draft, setDraft] = useState<Draft>(EMPTY);
@@ -27,6 +31,14 @@ export function NewJobPage() {
     const script = ARCHIVE.test(file.name) ? undefined : await file.text();
     change({ file, script, experiment: draft.experiment || name, model: draft.model || name });
   };
+  const takeFolder = async (folder: FileSystemDirectoryEntry) => {
+    const files = await filesBelow(folder);
+    const file = await packed(folder.name, files);
+    setError(undefined);
+    const name = nameOf(file.name);
+    change({ file, script: undefined, entrypoint: entrypointOf(files.map((item) => item.path)), experiment: draft.experiment || name, model: draft.model || name });
+  };
+  const changeSweep = (values: Partial<Draft["sweep"]>) => change({ sweep: { ...draft.sweep, ...values } });
   const send = async (event: Event) => {
     event.preventDefault();
     if (isSending) return;
@@ -34,19 +46,23 @@ export function NewJobPage() {
     setError(undefined);
     if (sent.current?.draft !== draft) sent.current = { draft, key: randomToken() };
     try {
-      navigate(link("jobs", await upload(draft, sent.current.key)));
+      navigate(await upload(draft, sent.current.key));
     } catch (failure) {
       setError(failure);
       setSending(false);
     }
   };
-  const wrong = error instanceof ApiError ? error : undefined;
+  const checked = useDryRun(draft);
+  const right = useRight("submit");
+  const count = countOf(draft.sweep);
+  const wrong = error instanceof ApiError ? error : checked.error;
   const complaint = (field: string) => wrong?.of(field);
+  const complaintBelow = (field: string) => wrong?.problem.errors?.find((item) => item.field.startsWith(field))?.detail;
   return (
     <>
       <PageHead above={<a href={link("jobs")}>Jobs</a>} title="New job" />
       <form class="new-job-form" onSubmit={(event) => void send(event)} noValidate>
-        <DropZone file={draft.file} onFile={(file) => void take(file)} />
+        <DropZone file={draft.file} onFile={(file) => void take(file)} onFolder={(folder) => void takeFolder(folder)} />
         <ScriptErrors error={wrong} />
         {draft.script !== undefined && (
           <details class="preview">
@@ -104,14 +120,49 @@ export function NewJobPage() {
                 </Field>
               </div>
             </fieldset>
+            <details class="preview" open={count > 1 || undefined}>
+              <summary>Sweep: one job for each combination of values</summary>
+              <fieldset>
+                <Field label="Values" name="sweep" note="NAME = value, value: one parameter a line. The script finds them in its environment variables." error={complaintBelow("sweep")}>
+                  <textarea
+                    id="sweep"
+                    rows={3}
+                    placeholder={"LR = 0.01, 0.1\nDEPTH = 3, 5, 7"}
+                    value={draft.sweep.values}
+                    onInput={(event) => changeSweep({ values: event.currentTarget.value })}
+                  />
+                </Field>
+                <div class="field-row">
+                  <Field label="Deciding metric" name="metric" error={undefined}>
+                    <input id="metric" placeholder="accuracy" value={draft.sweep.metric} onInput={(event) => changeSweep({ metric: event.currentTarget.value })} />
+                  </Field>
+                  <Field label="The best is" name="mode" error={undefined}>
+                    <select id="mode" value={draft.sweep.mode} onChange={(event) => changeSweep({ mode: event.currentTarget.value as "max" | "min" })}>
+                      <option value="max">the largest</option>
+                      <option value="min">the smallest</option>
+                    </select>
+                  </Field>
+                </div>
+                <label class="check">
+                  <input type="checkbox" checked={draft.sweep.best} onChange={(event) => changeSweep({ best: event.currentTarget.checked })} />
+                  Register only the best
+                </label>
+              </fieldset>
+            </details>
+            {draft.sweep.values.trim() && (
+              <p class="number">
+                A {shapeOf(draft.sweep)} sweep: <b>{plural(count, "job")}</b>
+              </p>
+            )}
+            <DryRun found={checked.found} />
             {error !== undefined && (
               <p class="field-error" role="alert">
                 {summaryOf(error)}
               </p>
             )}
             <div class="form-end">
-              <button type="submit" class="primary" aria-disabled={isSending}>
-                {isSending ? "Sending…" : "Start the job"}
+              <button type="submit" class="primary" aria-disabled={isSending} disabled={!right.isGiven} title={right.why}>
+                {isSending ? "Sending…" : count > 1 ? `Start ${count} jobs` : "Start the job"}
               </button>
             </div>
             <AsCode {...codeOf(draft)} />
@@ -138,21 +189,31 @@ function summaryOf(error: unknown): string {
   return `Nothing was sent: ${wrong === 1 ? "one thing above is" : `${wrong} things above are`} wrong.`;
 }
 
+/** Send the form. Returns the page of what it made. */
 async function upload(draft: Draft, key: string): Promise<string> {
   const { body, headers } = requestOf(draft);
   const response = await send("/mlops/training/upload", { method: "POST", headers: { ...headers, "Idempotency-Key": key }, body });
   const answer: unknown = await response.json().catch(() => undefined);
   if (!response.ok) throw new ApiError(response.status, problemOf(answer, response));
-  return (answer as { job_id: string }).job_id;
+  const made = answer as { job_id: string } | { sweep_id: string };
+  return "sweep_id" in made ? link("sweeps", made.sweep_id) : link("jobs", made.job_id);
 }
 
-function DropZone({ file, onFile }: { file: File | undefined; onFile: (file: File) => void }) {
+interface DropZoneProps {
+  file: File | undefined;
+  onFile: (file: File) => void;
+  onFolder: (folder: FileSystemDirectoryEntry) => void;
+}
+
+function DropZone({ file, onFile, onFolder }: DropZoneProps) {
   const [isOver, setOver] = useState(false);
   const onDrop = (event: DragEvent) => {
     event.preventDefault();
     setOver(false);
+    const entry = event.dataTransfer?.items[0]?.webkitGetAsEntry();
     const dropped = event.dataTransfer?.files[0];
-    if (dropped) onFile(dropped);
+    if (entry?.isDirectory) onFolder(entry as FileSystemDirectoryEntry);
+    else if (dropped) onFile(dropped);
   };
   return (
     <label
@@ -182,7 +243,7 @@ function DropZone({ file, onFile }: { file: File | undefined; onFile: (file: Fil
         <>
           <b>Drop a training script here</b>
           <span class="muted">
-            .py or .ipynb, or a project as .zip or .tar.gz. Or <span class="as-link">choose a file</span>.
+            .py or .ipynb, or a project as a folder, .zip or .tar.gz. Or <span class="as-link">choose a file</span>.
           </span>
         </>
       )}
@@ -199,7 +260,7 @@ const SOURCES = new Set(["script_content", "script", "project", "script_name"]);
 
 /** What is wrong beyond the form's fields; of a script that does not compile the line and the column. */
 function ScriptErrors({ error }: { error: ApiError | undefined }) {
-  const found = error?.problem.errors?.filter((item) => !FIELDS.has(item.field));
+  const found = error?.problem.errors?.filter((item) => !FIELDS.has(item.field) && !item.field.startsWith("sweep"));
   if (!found?.length) return null;
   return (
     <ul class="field-error" role="alert">

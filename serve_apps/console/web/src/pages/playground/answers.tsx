@@ -1,10 +1,12 @@
 /** Answers of one version, or of two side by side. */
 import type { components } from "../../api/schema";
 import { duration, metric, percent } from "../../ui/format";
+import { Feedback } from "./feedback";
 
 export interface Reply {
   answer: components["schemas"]["InferenceResponse"];
   seconds: number;
+  requestId: string;
 }
 
 const MOST_ROWS = 100;
@@ -46,6 +48,7 @@ function Answer({ reply, other }: { reply: Reply; other: Reply | undefined }) {
           </li>
         ))}
       </ol>
+      <Feedback key={reply.requestId} model={answer.model_name} version={answer.model_version} requestId={reply.requestId} rows={answer.predictions.length} />
       {answer.predictions.length > MOST_ROWS && <p class="muted">The first {MOST_ROWS} of {answer.predictions.length} rows.</p>}
     </section>
   );

@@ -1,14 +1,14 @@
 /** Ask a model: a form from its signature, JSON or CSV; two versions side by side; the same as code. */
 import { useEffect, useState } from "preact/hooks";
-import { ApiError, api, dataOf, messageOf } from "../../api/client";
+import { ApiError, api, dataOf, messageOf, randomToken } from "../../api/client";
 import { usePoll } from "../../api/poll";
 import type { SignatureView } from "../../api/types";
 import { link, query, setQuery } from "../../router";
 import { AsCode } from "../../ui/as_code";
 import { plural } from "../../ui/format";
 import { Empty, Failure, Loading, PageHead } from "../../ui/parts";
-import { command, curl, literal, python } from "../../ui/snippets";
 import { Answers, type Reply } from "./answers";
+import { bodyOf, codesOf } from "./code";
 import { isNumber, recordsOf, rowOf, textsOf } from "./values";
 
 export function PlaygroundPage() {
@@ -221,25 +221,17 @@ function Asking({ name, signature, version, other }: AskingProps) {
         </div>
       </form>
       <Answers replies={replies} isAsking={isAsking} />
-      <Shown name={name} version={version} inputs={inputs} wantsShares={wantsShares} />
+      <Shown name={name} version={version} inputs={inputs} wantsShares={wantsShares} signature={signature} />
     </div>
   );
 }
 
 async function askOne(name: string, version: string, inputs: unknown, wantsShares: boolean): Promise<Reply> {
   const started = performance.now();
-  const body = bodyOf(name, version, inputs, wantsShares) as never;
-  const answer = await dataOf(api.POST("/mlops/inference", { body }));
-  return { answer, seconds: (performance.now() - started) / 1000 };
-}
-
-function bodyOf(name: string, version: string, inputs: unknown, wantsShares: boolean): Record<string, unknown> {
-  return {
-    model_name: name,
-    ...(version && { model_version: version }),
-    inputs,
-    ...(wantsShares && { return_probabilities: true }),
-  };
+  const body = bodyOf({ name, version, inputs, wantsShares }) as never;
+  const requestId = randomToken();
+  const answer = await dataOf(api.POST("/mlops/inference", { body, headers: { "X-Request-ID": requestId } }));
+  return { answer, requestId, seconds: (performance.now() - started) / 1000 };
 }
 
 interface ShownProps {
@@ -247,23 +239,15 @@ interface ShownProps {
   version: string;
   inputs: () => unknown;
   wantsShares: boolean;
+  signature: SignatureView;
 }
 
-function Shown({ name, version, inputs, wantsShares }: ShownProps) {
+function Shown({ name, version, inputs, wantsShares, signature }: ShownProps) {
   let given: unknown;
   try {
     given = inputs();
   } catch {
     return null;
   }
-  const words = ["predict", name, "--inputs", JSON.stringify(given), ...(version ? ["--version", version] : []), ...(wantsShares ? ["--proba"] : [])];
-  const options = [...(version ? [`version=${literal(version)}`] : []), ...(wantsShares ? ["proba=True"] : [])];
-  const call = [literal(name), literal(given), ...options].join(", ");
-  return (
-    <AsCode
-      cli={command(...words)}
-      python={python(`print(client.predict(${call}).predictions)`)}
-      curl={curl("POST", "/mlops/inference", bodyOf(name, version, given, wantsShares))}
-    />
-  );
+  return <AsCode {...codesOf({ name, version, inputs: given, wantsShares, signature })} />;
 }

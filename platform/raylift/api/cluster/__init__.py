@@ -1,0 +1,1 @@
+"""Schemas of the platform as a whole: overview, nodes, queue, settings."""
