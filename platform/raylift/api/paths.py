@@ -64,6 +64,10 @@ def stats(name: str, number: str | int) -> str:
     return version(name, number) + "/stats"
 
 
+def series(name: str, number: str | int) -> str:
+    return version(name, number) + "/series"
+
+
 def feedback(name: str, number: str | int) -> str:
     return version(name, number) + "/feedback"
 

@@ -106,6 +106,7 @@ def _assemble(settings: PlatformSettings) -> Any:
     from raylift.supervisor.deployments.execute import DeploymentExecutor
     from raylift.supervisor.deployments.publish_routes import RoutePublisher
     from raylift.supervisor.deployments.reconcile import DeploymentReconciler
+    from raylift.supervisor.deployments.record_series import SeriesRecorder
     from raylift.supervisor.deployments.registry_sync import RegistrySync
     from raylift.supervisor.deployments.schema_tag import SchemaTag
     from raylift.supervisor.housekeeping.retention import Retention
@@ -161,6 +162,7 @@ def _assemble(settings: PlatformSettings) -> Any:
             aliases=AliasSync(store, registry, _now),
             registry=RegistrySync(settings, store, registry, tracking, _now),
             retention=Retention(settings, store, _now),
+            series=SeriesRecorder(settings.counters_dir, store, _now),
             keys=_key_publisher(settings, store),
             certificate=CertificateReload(settings.ingress.directory, tls.cert, tls.key)
             if settings.ingress and tls.cert

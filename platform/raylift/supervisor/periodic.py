@@ -11,6 +11,7 @@ from raylift.settings import PlatformSettings
 from raylift.store import Store
 from raylift.supervisor.deployments.alias_sync import AliasSync
 from raylift.supervisor.deployments.reconcile import DeploymentReconciler
+from raylift.supervisor.deployments.record_series import SeriesRecorder
 from raylift.supervisor.deployments.registry_sync import RegistrySync
 from raylift.supervisor.housekeeping.publish_keys import PAUSE_SECONDS, KeyPublisher
 from raylift.supervisor.housekeeping.retention import Retention
@@ -37,6 +38,7 @@ def periodic_tasks(
     aliases: AliasSync,
     registry: RegistrySync,
     retention: Retention,
+    series: SeriesRecorder,
     keys: KeyPublisher | None,
     certificate: CertificateReload | None,
 ) -> Sequence[PeriodicTask]:
@@ -52,6 +54,7 @@ def periodic_tasks(
         PeriodicTask("sweeps without jobs", 60.0, lambda _: store.sweeps.forget_empty()),
         *((PeriodicTask("keys", PAUSE_SECONDS, lambda _: keys.publish()),) if keys else ()),
         *([PeriodicTask("certificate", 10.0, _refreshing(certificate))] if certificate else []),
+        PeriodicTask("series of versions", 5.0, lambda _: series.sample()),
         PeriodicTask("retention", 300.0, lambda _: retention.remove_expired()),
     )
 

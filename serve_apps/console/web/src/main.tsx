@@ -6,6 +6,7 @@ import "./styles/layout.css";
 import "./styles/parts.css";
 import "./styles/job.css";
 import "./styles/code.css";
+import "./styles/charts.css";
 
 document.addEventListener("click", onLinkClick);
 const root = document.getElementById("app");

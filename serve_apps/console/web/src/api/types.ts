@@ -16,6 +16,9 @@ export type VersionView = Schemas["VersionView"];
 export type DeploymentView = Schemas["DeploymentView"];
 export type TrafficView = Schemas["TrafficView"];
 export type SignatureView = Schemas["SignatureView"];
+export type SeriesView = Schemas["SeriesView"];
+export type SeriesPoint = Schemas["SeriesPoint"];
+export type TrafficChangeView = Schemas["TrafficChangeView"];
 /** Error of the API. The optional members are absent or null. */
 export interface Problem {
   title: string;

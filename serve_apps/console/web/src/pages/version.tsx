@@ -3,6 +3,7 @@ import { useState } from "preact/hooks";
 import { api, dataOf } from "../api/client";
 import { usePoll } from "../api/poll";
 import type { DeploymentView, VersionView } from "../api/types";
+import { VersionCharts } from "../charts/version_charts";
 import { link } from "../router";
 import { AsCode } from "../ui/as_code";
 import { Confirm } from "../ui/dialog";
@@ -42,6 +43,7 @@ export function VersionPage({ name, version }: { name: string; version: string }
         actions={<Actions version={data} onDone={refresh} />}
       />
       {data.deployment ? <Deployment deployment={data.deployment} /> : <NotDeployed />}
+      {data.deployment && <VersionCharts name={name} version={version} />}
       <div class="columns">
         <Metrics version={data} />
         <Lineage version={data} />
