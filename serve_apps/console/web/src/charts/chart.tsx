@@ -4,6 +4,7 @@ import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
 import { theme } from "../ui/theme";
 import { axisTime } from "./axis";
+import { DASHES, TONES } from "./tones";
 
 export interface Line {
   label: string;
@@ -14,6 +15,8 @@ export interface Line {
   isStepped?: boolean;
   /** Filled down to zero. */
   isFilled?: boolean;
+  /** A point at each figure. */
+  hasPoints?: boolean;
 }
 
 export interface ChartProps {
@@ -28,18 +31,15 @@ export interface ChartProps {
   /** Charts of the same group move one cursor. */
   group: string;
   isTime?: boolean;
+  /** Name of a step before its number, where the axis is not time. */
+  xName?: string;
+  /** The axis of figures need not begin at zero. */
+  isFree?: boolean;
+  /** The axis of figures has at least this length: a line at zero is no line at the top. */
+  atLeast?: number;
   /** Shown in place of the lines when there is no figure. */
   empty: string;
   height?: number;
-}
-
-const DASHES = [[], [7, 3], [2, 2.5], [9, 3, 2, 3], [12, 4], [4, 4]];
-export const TONES = DASHES.length;
-
-/** How "1" or "2026-3" is coloured everywhere: neighbours differ. */
-export function toneOf(version: string): number {
-  const number = Number(version);
-  return Number.isInteger(number) && number > 0 ? (number - 1) % TONES : [...version].reduce((sum, letter) => sum + letter.charCodeAt(0), 0) % TONES;
 }
 
 export function Swatch({ tone }: { tone: number }) {
@@ -47,13 +47,13 @@ export function Swatch({ tone }: { tone: number }) {
 }
 
 export function Chart(props: ChartProps) {
-  const { title, unit, x, lines, format, span, group, isTime = true, empty, height = 132 } = props;
+  const { title, unit, x, lines, format, span, group, isTime = true, xName = "step ", empty, height = 132 } = props;
   const figure = useRef<HTMLElement>(null);
   const box = useRef<HTMLDivElement>(null);
   const plot = useRef<uPlot>();
   const [at, setAt] = useState<number | null>(null);
   const [looks, setLooks] = useState(0);
-  const hasData = lines.some((line) => line.values.some((value) => value !== null));
+  const hasData = hasFigures(lines);
   const shape = lines.map((line) => `${line.label} ${line.tone}`).join();
 
   useEffect(() => {
@@ -108,7 +108,7 @@ export function Chart(props: ChartProps) {
       <figcaption>
         <b>{title}</b> <span class="muted">{unit}</span>
         {hasData && index !== null && (
-          <span class="chart-at muted number">{at === null ? "last" : isTime ? axisTime(x[at] ?? 0) : `step ${x[at] ?? 0}`}</span>
+          <span class="chart-at muted number">{isTime ? axisTime(x[index] ?? 0) : `${xName}${x[index] ?? 0}`}</span>
         )}
       </figcaption>
       <ul class="chart-legend">
@@ -148,6 +148,10 @@ function lastIndex(lines: Line[]): number | null {
   return null;
 }
 
+function hasFigures(lines: Line[]): boolean {
+  return lines.some((line) => line.values.some((value) => value !== null));
+}
+
 function dataOf(x: number[], lines: Line[]): uPlot.AlignedData {
   return [x, ...lines.map((line) => line.values)];
 }
@@ -185,15 +189,15 @@ function optionsOf(props: ChartProps, colour: Colours, width: number, height: nu
     legend: { show: false },
     padding: [6, 10, 0, 0],
     cursor: { sync: { key: props.group, scales: ["x", null] }, drag: { x: false, y: false }, y: false, points: { size: 6 } },
-    scales: { x: { time: isTime }, y: { range: (_, __, high) => [0, high > 0 ? high * 1.08 : 1] } },
+    scales: { x: { time: isTime }, y: { range: props.isFree ? free : (_, __, high) => [0, Math.max((high ?? 0) * 1.08, props.atLeast ?? 1)] } },
     axes: [
       {
         ...axis,
         size: 22,
         grid: { stroke: colour.grid, width: 1 },
-        values: isTime ? (_, splits, __, ___, step) => splits.map((split) => axisTime(split, step)) : (_, splits) => splits.map((split) => (Number.isInteger(split) ? String(split) : "")),
+        values: isTime ? (_, splits, __, ___, step) => splits.map((split) => axisTime(split, step)) : (_, splits) => splits.map((split) => (Number.isInteger(split) ? `${props.xName === "v" ? "v" : ""}${split}` : "")),
       },
-      { ...axis, size: 62, grid: { stroke: colour.grid, width: 1 }, space: 34, values: (_, splits) => splits.map(format) },
+      { ...axis, size: 62, grid: { stroke: colour.grid, width: 1 }, space: 34, values: (_, splits) => (hasFigures(lines) ? splits.map(format) : splits.map(() => "")) },
     ],
     series: [
       {},
@@ -206,7 +210,7 @@ function optionsOf(props: ChartProps, colour: Colours, width: number, height: nu
           width: 1.6,
           dash: lines.length > 1 ? (DASHES[tone] ?? []) : [],
           spanGaps: false,
-          points: { show: true, size: 4.5, fill: stroke, filter: lonely },
+          points: { show: true, size: 4.5, fill: stroke, ...(line.hasPoints ? {} : { filter: lonely }) },
           ...(line.isFilled ? { fill: faded(stroke) } : {}),
           ...(line.isStepped && uPlot.paths.stepped ? { paths: uPlot.paths.stepped({ align: 1 }) } : {}),
         };
@@ -214,6 +218,13 @@ function optionsOf(props: ChartProps, colour: Colours, width: number, height: nu
     ],
     hooks: { setCursor: [(plot) => moved(plot.cursor.left !== undefined && plot.cursor.left >= 0 ? (plot.cursor.idx ?? null) : null)] },
   };
+}
+
+/** Both ends of an axis of figures that need not begin at zero. */
+function free(_: uPlot, low: number | null, high: number | null): [number, number] {
+  const [bottom, top] = [low ?? 0, high ?? 1];
+  const room = (top - bottom || Math.abs(top) || 1) * 0.1;
+  return [bottom >= 0 ? Math.max(0, bottom - room) : bottom - room, top + room];
 }
 
 /** A figure between two gaps is no line: it is drawn as a point. */

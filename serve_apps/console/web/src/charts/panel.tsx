@@ -26,7 +26,7 @@ export interface TableColumn {
 }
 
 /** The figures of a group of charts. Drawn only when it is open: it has a row for each interval. */
-export function FigureTable({ x, columns, isTime = true }: { x: number[]; columns: TableColumn[]; isTime?: boolean }) {
+export function FigureTable({ x, columns, isTime = true, xTitle = "Step" }: { x: number[]; columns: TableColumn[]; isTime?: boolean; xTitle?: string }) {
   const [isOpen, setOpen] = useState(false);
   return (
     <details class="chart-table" onToggle={(event) => setOpen(event.currentTarget.open)}>
@@ -36,7 +36,7 @@ export function FigureTable({ x, columns, isTime = true }: { x: number[]; column
           <table>
             <thead>
               <tr>
-                <th>{isTime ? "From" : "Step"}</th>
+                <th>{isTime ? "From" : xTitle}</th>
                 {columns.map((column) => (
                   <th key={column.title} class="right">
                     {column.title}

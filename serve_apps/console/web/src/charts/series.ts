@@ -4,7 +4,7 @@ import { type Polled, usePoll } from "../api/poll";
 import type { SeriesPoint, SeriesView } from "../api/types";
 import { query } from "../router";
 import type { Line } from "./chart";
-import { toneOf } from "./chart";
+import { toneOf } from "./tones";
 
 export const RANGES: Record<string, number> = { "1h": 3600, "6h": 21_600, "24h": 86_400, "7d": 604_800, "30d": 2_592_000 };
 const POLL_SECONDS = 15;

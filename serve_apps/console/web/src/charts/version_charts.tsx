@@ -1,26 +1,10 @@
 /** Requests, errors, latency, queue and replicas of one version, on one time axis. */
-import { grouped, percent, quantity } from "../ui/format";
+import { percent } from "../ui/format";
 import { Loading } from "../ui/parts";
 import { Chart } from "./chart";
 import { FigureTable, Ranges } from "./panel";
 import { column, range, spanOf, times, useSeries } from "./series";
-
-/** 0.8 ms → "0.8 ms", 1250 ms → "1.25 s". */
-export function milliseconds(value: number): string {
-  return value >= 1000 ? `${quantity(Number((value / 1000).toPrecision(3)))} s` : `${quantity(Number(value.toPrecision(3)))} ms`;
-}
-
-export function perSecond(value: number): string {
-  return `${value >= 10_000 ? grouped(Math.round(value)) : quantity(Number(value.toPrecision(3)))}/s`;
-}
-
-export function count(value: number): string {
-  return Number.isInteger(value) ? grouped(value) : quantity(Number(value.toPrecision(3)));
-}
-
-export function whole(value: number): string {
-  return Number.isInteger(value) ? grouped(value) : "";
-}
+import { count, milliseconds, perSecond, stepText, whole } from "./units";
 
 export function VersionCharts({ name, version }: { name: string; version: string }) {
   const chosen = range();
@@ -37,11 +21,6 @@ export function VersionCharts({ name, version }: { name: string; version: string
       {series && <Charts name={name} version={version} series={series} />}
     </section>
   );
-}
-
-export function stepText(seconds: number): string {
-  if (seconds < 3600) return `${seconds / 60} min`;
-  return seconds < 86_400 ? `${seconds / 3600} h` : "a day";
 }
 
 function Charts({ name, version, series }: { name: string; version: string; series: Parameters<typeof times>[0] }) {
@@ -67,7 +46,7 @@ function Charts({ name, version, series }: { name: string; version: string; seri
             { label: "p99", tone: 3, values: of("latency_p99_ms") },
           ]}
         />
-        <Chart {...shared} title="Errors" unit="share of requests" format={percent} empty={none} lines={[{ label: "errors", tone: 5, values: of("error_rate"), isFilled: true }]} />
+        <Chart {...shared} title="Errors" atLeast={0.05} unit="share of requests" format={percent} empty={none} lines={[{ label: "errors", tone: 5, values: of("error_rate"), isFilled: true }]} />
         <Chart
           {...shared}
           title="Processes and queue"
