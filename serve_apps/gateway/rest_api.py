@@ -17,6 +17,7 @@ from serve_apps.gateway.access.permissions import require_permissions
 from serve_apps.gateway.console.job_attempts import job_attempts_router
 from serve_apps.gateway.console.overview import overview_router
 from serve_apps.gateway.console.pages import console_router
+from serve_apps.gateway.console.run_history import run_history_router
 from serve_apps.gateway.console.signatures import signatures_router
 from serve_apps.gateway.http import openapi
 from serve_apps.gateway.http.conditional import ConditionalGet
@@ -106,6 +107,7 @@ def create_app(services: Services, *, echo_request_id: bool = True, warm_process
         job_logs_router(services),
         job_sources_router(services),
         job_attempts_router(services),
+        run_history_router(services),
         overview_router(services),
         ray_jobs_router(services),
         ray_job_logs_router(services),

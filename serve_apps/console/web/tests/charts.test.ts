@@ -52,3 +52,24 @@ describe("charts", () => {
     expect(toneOf("2026-a")).toBe(toneOf("2026-a"));
   });
 });
+
+const { grouped, stepsOf, valuesAt } = await import("../src/pages/job/metrics");
+
+describe("curves of a job", () => {
+  const curve = (name: string, ...points: [number, number][]) => ({ name, points: points.map(([step, value]) => ({ step, value, at: "" })) });
+
+  it("are drawn together where they are of one thing", () => {
+    const groups = grouped([curve("loss"), curve("val_loss"), curve("accuracy"), curve("train/accuracy")]);
+    expect(groups.map(([title, members]) => [title, members.map((item) => item.name)])).toEqual([
+      ["loss", ["loss", "val_loss"]],
+      ["accuracy", ["accuracy", "train/accuracy"]],
+    ]);
+  });
+
+  it("share their steps", () => {
+    const [first, second] = [curve("a", [0, 1], [2, 3]), curve("b", [1, 5], [2, 6])];
+    const steps = stepsOf([first, second]);
+    expect(steps).toEqual([0, 1, 2]);
+    expect(valuesAt(second, steps)).toEqual([null, 5, 6]);
+  });
+});

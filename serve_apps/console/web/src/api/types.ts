@@ -17,6 +17,7 @@ export type DeploymentView = Schemas["DeploymentView"];
 export type TrafficView = Schemas["TrafficView"];
 export type SignatureView = Schemas["SignatureView"];
 export type SeriesView = Schemas["SeriesView"];
+export type MetricCurve = Schemas["MetricCurve"];
 export type SeriesPoint = Schemas["SeriesPoint"];
 export type TrafficChangeView = Schemas["TrafficChangeView"];
 /** Error of the API. The optional members are absent or null. */

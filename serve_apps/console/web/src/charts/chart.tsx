@@ -209,7 +209,7 @@ function optionsOf(props: ChartProps, colour: Colours, width: number, height: nu
           stroke,
           width: 1.6,
           dash: lines.length > 1 ? (DASHES[tone] ?? []) : [],
-          spanGaps: false,
+          spanGaps: !isTime,
           points: { show: true, size: 4.5, fill: stroke, ...(line.hasPoints ? {} : { filter: lonely }) },
           ...(line.isFilled ? { fill: faded(stroke) } : {}),
           ...(line.isStepped && uPlot.paths.stepped ? { paths: uPlot.paths.stepped({ align: 1 }) } : {}),
