@@ -81,6 +81,32 @@ class SeriesView(BaseModel):
     points: list[SeriesPoint]
 
 
+class QualityPoint(BaseModel):
+    """Quality of the predictions whose true values came in one interval."""
+
+    start: datetime
+    rows: Annotated[int, Field(description="Rows with a true value and an answer in the payload log.")]
+    accuracy: Annotated[float | None, Field(description="Share of equal classes, 0 to 1; null for numbers.")]
+    rmse: Annotated[float | None, Field(description="Root of the mean squared error, in the target's unit; null for classes.")]
+    mae: Annotated[float | None, Field(description="Mean absolute error, in the target's unit; null for classes.")]
+
+
+class QualityView(BaseModel):
+    """Quality of a version over time, from feedback and the payload log. Only intervals with feedback are in it."""
+
+    model_config = ConfigDict(protected_namespaces=())
+
+    model_name: str
+    model_version: str
+    since: datetime
+    until: datetime
+    step_seconds: int
+    feedback: Annotated[int, Field(description="Requests with a true value in this time, the newest 10,000 at most.")]
+    joined: Annotated[int, Field(description="Of these, requests whose answers the payload log has.")]
+    overall: QualityPoint
+    points: list[QualityPoint]
+
+
 class FeedbackEntry(BaseModel):
     """The true value of one request. It replaces a former one."""
 

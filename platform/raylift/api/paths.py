@@ -68,6 +68,10 @@ def series(name: str, number: str | int) -> str:
     return version(name, number) + "/series"
 
 
+def quality(name: str, number: str | int) -> str:
+    return version(name, number) + "/quality"
+
+
 def feedback(name: str, number: str | int) -> str:
     return version(name, number) + "/feedback"
 

@@ -20,7 +20,7 @@ from raylift.api.models import (
     SignatureView,
     VersionView,
 )
-from raylift.api.observations import FeedbackAccepted, FeedbackPage, FeedbackView, SeriesView, StatsView
+from raylift.api.observations import FeedbackAccepted, FeedbackPage, FeedbackView, QualityView, SeriesView, StatsView
 from raylift.api.traffic import AliasView
 from raylift.client.http.connection import Connection
 from raylift.client.http.errors import RayliftError
@@ -81,6 +81,21 @@ class Models:
         begin = (until or datetime.now(UTC)) - since if isinstance(since, timedelta) else since
         params = {"since": begin and begin.isoformat(), "until": until and until.isoformat(), "step": step}
         return self._connection.view(SeriesView, "GET", paths.series(name, version), params=params)
+
+    def quality(
+        self, name: str, version: str | int, *, since: datetime | timedelta | None = None, step: int | None = None
+    ) -> QualityView:
+        """Accuracy or error of one version over time, from true values that were sent and the answers in its payload log.
+
+        Args:
+            name: The model.
+            version: Its version.
+            since: A time, or how long ago. None: a day.
+            step: Seconds of an interval. None: the server chooses.
+        """
+        begin = datetime.now(UTC) - since if isinstance(since, timedelta) else since
+        params = {"since": begin and begin.isoformat(), "step": step}
+        return self._connection.view(QualityView, "GET", paths.quality(name, version), params=params)
 
     def send_feedback(self, name: str, version: str | int, true_values: Mapping[str, Any]) -> int:
         """Send the true values of predictions. A later value of a request replaces an earlier one.

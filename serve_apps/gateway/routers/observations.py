@@ -14,6 +14,7 @@ from raylift.api.observations import (
     FeedbackEntry,
     FeedbackPage,
     FeedbackView,
+    QualityView,
     SeriesView,
     StatsView,
 )
@@ -23,7 +24,7 @@ from raylift.services.container import Services
 from serve_apps.gateway.access.permissions import Action, Kind, needs
 from serve_apps.gateway.http.bodies import parse_model, parse_object, read_body, require_json
 from serve_apps.gateway.http.responses import json_response, problems
-from serve_apps.gateway.views.metrics import series_view, stats_view
+from serve_apps.gateway.views.metrics import quality_view, series_view, stats_view
 
 _MAX_BODY_BYTES: Final = 16 * 1024 * 1024
 _VERSION: Final = "/models/{name}/versions/{version}"
@@ -58,6 +59,20 @@ def observations_router(services: Services) -> APIRouter:
         """Show requests, errors, latency, queue and replicas of one version over time."""
         found = service.series(name, version, since=_utc(since), until=_utc(until), step_seconds=step)
         return json_response(series_view(found))
+
+    @router.get(
+        _VERSION + "/quality",
+        responses={200: {"model": QualityView}, **problems(404, 422, 503)},
+        dependencies=[needs(services, Action.READ, of=Kind.MODEL)],
+    )
+    def quality(
+        name: str,
+        version: str,
+        since: Annotated[datetime | None, Query(description="Default: a day ago.")] = None,
+        step: Annotated[int | None, Query(description="Seconds of an interval, a multiple of 60.", ge=60, le=86_400)] = None,
+    ) -> Response:
+        """Show the accuracy, or the error, of one version over time, from feedback and its payload log."""
+        return json_response(quality_view(services.quality.over_time(name, version, since=_utc(since), step_seconds=step)))
 
     @router.post(
         _VERSION + "/feedback",

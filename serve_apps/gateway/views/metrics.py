@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import UTC, datetime
 from itertools import accumulate
 from typing import Final
 
-from raylift.api.observations import SeriesPoint, SeriesView, StatsView
+from raylift.api.observations import QualityPoint, QualityView, SeriesPoint, SeriesView, StatsView
 from raylift.domain.models import counters
 from raylift.domain.models.counters import ErrorKind, ProcessKind, ProtocolName, VersionCounts, quantile
 from raylift.domain.models.series import ERRORS, REQUESTS, Interval
 from raylift.services.models.metrics import Series, Statistics
+from raylift.services.models.quality import QualityOverTime
 
 _MS: Final = 1000.0
 _NEVER: Final = datetime.min.replace(tzinfo=UTC)
@@ -83,6 +85,20 @@ def _point(interval: Interval, until: datetime) -> SeriesPoint:
         queued=interval.queued,
         replicas=interval.replicas,
         warm_processes=interval.warm,
+    )
+
+
+def quality_view(found: QualityOverTime) -> QualityView:
+    return QualityView(
+        model_name=found.model_name,
+        model_version=found.version,
+        since=found.since,
+        until=found.until,
+        step_seconds=found.step_seconds,
+        feedback=found.feedback,
+        joined=found.joined,
+        overall=QualityPoint(start=found.since, **asdict(found.overall)),
+        points=[QualityPoint(start=start, **asdict(quality)) for start, quality in found.points],
     )
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from raylift import Client
 from tests.e2e.console.conftest import Watched
@@ -89,9 +89,7 @@ def test_change_by_somebody_else_keeps_my_edit(watched: Watched, model: str, url
     page = watched.open(f"/console/models/{model}")
     edit(page, second="30")
     # The page learns of it from the refusal, before its next poll.
-    page.route(
-        f"**/models/{model}/traffic", lambda route: route.fulfill(status=304) if is_poll(route.request) else route.continue_()
-    )
+    page.route(f"**/models/{model}/traffic", unchanged_for_polls)
     theirs = {"routes": [{"version": "1", "weight": 1}]}
     httpx.put(f"{url}/mlops/models/{model}/traffic", json=theirs, headers={"X-Raylift-Owner": "ann"}).raise_for_status()
     page.get_by_role("button", name="Review").click()
@@ -109,8 +107,11 @@ def test_change_by_somebody_else_keeps_my_edit(watched: Watched, model: str, url
     httpx.delete(f"{url}/mlops/models/{model}/traffic").raise_for_status()
 
 
-def is_poll(request: Any) -> bool:
-    return request.method == "GET" and "if-none-match" in request.headers
+def unchanged_for_polls(route: Route) -> None:
+    if route.request.method == "GET" and "if-none-match" in route.request.headers:
+        route.fulfill(status=304)
+    else:
+        route.continue_()
 
 
 def test_alias_is_set_moved_and_removed(watched: Watched, model: str, client: Client) -> None:

@@ -58,7 +58,6 @@ class Platform:
         self.services = Services.assemble(settings, store=self.store, registry=FakeRegistry(), cluster=FakeCluster())
         self.metrics = Metrics(self.services.status_counts, self.services.observations)
         self.observer = Observer("churn", "1", ProcessKind.REPLICA, str(settings.counters_dir))
-        self.observer.loading(lambda: None)
         self.store.deployments.ensure("churn", "1", model_uri="m", config=DeploymentConfig(), now=datetime.now(UTC))
         add(self.store)
         lease = self.store.leases.acquire("supervisor", "test", now=datetime.now(UTC), seconds=600)
@@ -66,7 +65,8 @@ class Platform:
         self.store.jobs.move(lease, add(self.store), JobState.FAILED, now=datetime.now(UTC), reason=Reason.SCRIPT_ERROR)
 
     def exposition(self) -> bytes:
-        """Answer some requests, so that every counter grows from scrape to scrape."""
+        """Load and answer, so that every counter grows from scrape to scrape."""
+        self.observer.loading(lambda: None)
         for error in (None, None, "prediction_failed"):
             self.observer.began("/predict")
             response = Response(500 if error else 200, b"{}", error=error)
@@ -97,7 +97,7 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Clien
             self.end_headers()
             self.wfile.write(body)
 
-        def log_message(self, format: str, *args: object) -> None: ...
+        def log_message(self, *_: object) -> None: ...
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Scraped)
     threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -116,6 +116,7 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Clien
     process.terminate()
     process.wait(30)
     server.shutdown()
+    server.server_close()
     platform.close()
 
 

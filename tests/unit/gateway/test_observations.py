@@ -14,6 +14,7 @@ from prometheus_client.samples import Sample
 from raylift.domain.job import JobState, Reason
 from raylift.domain.models.counters import SECONDS, ProcessKind
 from raylift.domain.models.series import MINUTE, Interval, aligned
+from raylift.engines.metrics.payload_files import Payload, write_payloads
 from serve_apps.model_server.codecs.base import Response
 from serve_apps.model_server.observability.exchange import Exchange
 from serve_apps.model_server.observability.observer import Observer
@@ -212,3 +213,37 @@ async def test_step_of_a_series_grows_with_its_length(client: httpx.AsyncClient)
 
 async def test_series_of_an_unknown_version_is_not_found(client: httpx.AsyncClient) -> None:
     assert (await client.get("/mlops/models/m/versions/9/series")).status_code == 404
+
+
+def log_answers(platform: Platform, answers: dict[str, str], at: datetime) -> None:
+    rows = [
+        Payload(request_id, at, "m", "1", "raylift", 200, None, 1.0, 1, "{}", body, 2, len(body), None)
+        for request_id, body in answers.items()
+    ]
+    write_payloads(platform.settings.payloads_dir, rows)
+
+
+async def test_quality_joins_true_values_with_logged_answers(client: httpx.AsyncClient, platform: Platform) -> None:
+    now = datetime.now(UTC)
+    log_answers(
+        platform, {"r1": '{"predictions": [1, 0]}', "r2": '{"predictions": [1]}', "r3": "no JSON"}, now - timedelta(hours=20)
+    )
+    told = [{"request_id": f"r{number}", "true_value": value} for number, value in ((1, [1, 1]), (2, 1), (3, 1), (4, 1))]
+    await client.post(f"{VERSION}/feedback", json={"feedback": told})
+    seen = (await client.get(f"{VERSION}/quality", params={"since": (now - timedelta(hours=1)).isoformat()})).json()
+    assert (seen["feedback"], seen["joined"], seen["overall"]["rows"]) == (4, 3, 3)
+    assert seen["overall"]["accuracy"] == pytest.approx(2 / 3)
+    assert [(point["rows"], point["rmse"]) for point in seen["points"]] == [(3, None)]
+
+
+async def test_quality_of_numbers_is_an_error(client: httpx.AsyncClient, platform: Platform) -> None:
+    log_answers(platform, {"r1": '{"predictions": [1.5]}'}, datetime.now(UTC))
+    await client.post(f"{VERSION}/feedback", json={"request_id": "r1", "true_value": 2})
+    seen = (await client.get(f"{VERSION}/quality")).json()
+    assert (seen["overall"]["rmse"], seen["overall"]["mae"], seen["overall"]["accuracy"]) == (0.5, 0.5, None)
+
+
+async def test_quality_without_a_payload_log_says_what_came(client: httpx.AsyncClient) -> None:
+    await client.post(f"{VERSION}/feedback", json={"request_id": "r1", "true_value": 2})
+    seen = (await client.get(f"{VERSION}/quality")).json()
+    assert (seen["feedback"], seen["joined"], seen["points"], seen["overall"]["accuracy"]) == (1, 0, [], None)

@@ -3,6 +3,7 @@ import { percent } from "../ui/format";
 import { Loading } from "../ui/parts";
 import { Chart } from "./chart";
 import { FigureTable, Ranges } from "./panel";
+import { Quality } from "./quality";
 import { column, range, spanOf, times, useSeries } from "./series";
 import { count, milliseconds, perSecond, stepText, whole } from "./units";
 
@@ -60,6 +61,7 @@ function Charts({ name, version, series }: { name: string; version: string; seri
           ]}
         />
       </div>
+      <Quality name={name} versions={[version]} span={shared.span} />
       <FigureTable
         x={x}
         columns={[

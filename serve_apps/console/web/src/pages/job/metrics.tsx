@@ -4,7 +4,7 @@ import { usePoll } from "../../api/poll";
 import type { JobView, MetricCurve } from "../../api/types";
 import { Chart } from "../../charts/chart";
 import { FigureTable } from "../../charts/panel";
-import { metric, plural } from "../../ui/format";
+import { metric, plural, quantity } from "../../ui/format";
 import { Empty, Loading } from "../../ui/parts";
 
 export function MetricsTab({ job }: { job: JobView }) {
@@ -40,7 +40,7 @@ function Curves({ jobId, curves, leftOut }: { jobId: string; curves: MetricCurve
   const x = stepsOf(curves);
   return (
     <section aria-label="Curves">
-      <div class="charts small">
+      <div class={groups.length > 2 ? "charts small" : "charts"}>
         {groups.map(([title, group]) => {
           const steps = stepsOf(group);
           return (
@@ -55,7 +55,7 @@ function Curves({ jobId, curves, leftOut }: { jobId: string; curves: MetricCurve
 }
 
 function figure(value: number): string {
-  return metric(Number(value.toPrecision(4)));
+  return quantity(Number(value.toPrecision(4)));
 }
 
 /** "loss" with "val_loss" and "train_loss": what is compared is in one chart. */
