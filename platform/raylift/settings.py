@@ -266,6 +266,8 @@ class RetentionSettings(_Section):
     """Days until an entry of the audit is deleted."""
     feedback_days: Annotated[float | None, Field(ge=0)] = 365.0
     """Days until feedback on a prediction is deleted."""
+    series_days: Annotated[float | None, Field(ge=1)] = 30.0
+    """Days until an interval of ten minutes of a version's time series is deleted. Minutes are kept for a day."""
 
 
 class ObservabilitySettings(_Section):

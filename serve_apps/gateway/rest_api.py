@@ -18,6 +18,7 @@ from serve_apps.gateway.console.cluster import cluster_router
 from serve_apps.gateway.console.job_attempts import job_attempts_router
 from serve_apps.gateway.console.overview import overview_router
 from serve_apps.gateway.console.pages import console_router
+from serve_apps.gateway.console.run_history import run_history_router
 from serve_apps.gateway.console.settings import settings_router
 from serve_apps.gateway.console.signatures import signatures_router
 from serve_apps.gateway.http import openapi
@@ -108,6 +109,7 @@ def create_app(services: Services, *, echo_request_id: bool = True, warm_process
         job_logs_router(services),
         job_sources_router(services),
         job_attempts_router(services),
+        run_history_router(services),
         overview_router(services),
         cluster_router(services),
         settings_router(services),

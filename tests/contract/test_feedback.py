@@ -76,3 +76,10 @@ def test_concurrent_feedback_to_the_same_predictions_is_stored(open_store: Calla
         list(threads.map(tell, range(4)))
     page = stores[0].feedback.page("churn", "1", limit=500)
     assert len(page.feedback) == 200
+
+
+def test_feedback_of_a_time_is_read_newest_first(store: Store) -> None:
+    store.feedback.put([told(f"r{number}", number, after(number)) for number in range(5)])
+    found = store.feedback.between("churn", "1", after(1), after(4), limit=2)
+    assert [one.request_id for one in found] == ["r3", "r2"]
+    assert len(store.feedback.between("churn", "1", after(1), after(4), limit=9)) == 3

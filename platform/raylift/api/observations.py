@@ -1,4 +1,4 @@
-"""Schemas of a version's statistics and of feedback on its predictions."""
+"""Schemas of a version's statistics, of its time series and of feedback on its predictions."""
 
 from __future__ import annotations
 
@@ -48,6 +48,63 @@ class StatsView(BaseModel):
     payloads_written: int
     payloads_dropped: int
     feedback: Annotated[int, Field(description="Requests with feedback.")]
+
+
+class SeriesPoint(BaseModel):
+    """One interval of a version's time series."""
+
+    start: datetime
+    requests: Annotated[float, Field(description="Requests that began in the interval. A fraction: the supervisor was away.")]
+    requests_per_second: float
+    errors: float
+    error_rate: Annotated[float | None, Field(description="errors / requests; null without requests.")]
+    rows: float
+    latency_mean_ms: Annotated[float | None, Field(description="null without answers in the interval.")]
+    latency_p50_ms: Annotated[float | None, Field(description="From the interval's own histogram, as are p95 and p99.")]
+    latency_p95_ms: float | None
+    latency_p99_ms: float | None
+    queued: Annotated[float, Field(description="The most requests that waited at once, sampled every 5 s.")]
+    replicas: Annotated[int, Field(description="At the end of the interval.")]
+    warm_processes: int
+
+
+class SeriesView(BaseModel):
+    """Time series of a version: one point for each interval, also for those in which nothing happened."""
+
+    model_config = ConfigDict(protected_namespaces=())
+
+    model_name: str
+    model_version: str
+    since: Annotated[datetime, Field(description="Start of the first interval.")]
+    until: Annotated[datetime, Field(description="End of the last one. The minute that is running is not recorded yet.")]
+    step_seconds: int
+    points: list[SeriesPoint]
+
+
+class QualityPoint(BaseModel):
+    """Quality of the predictions whose true values came in one interval."""
+
+    start: datetime
+    rows: Annotated[int, Field(description="Rows with a true value and an answer in the payload log.")]
+    accuracy: Annotated[float | None, Field(description="Share of equal classes, 0 to 1; null for numbers.")]
+    rmse: Annotated[float | None, Field(description="Root of the mean squared error, in the target's unit; null for classes.")]
+    mae: Annotated[float | None, Field(description="Mean absolute error, in the target's unit; null for classes.")]
+
+
+class QualityView(BaseModel):
+    """Quality of a version over time, from feedback and the payload log. Only intervals with feedback are in it."""
+
+    model_config = ConfigDict(protected_namespaces=())
+
+    model_name: str
+    model_version: str
+    since: datetime
+    until: datetime
+    step_seconds: int
+    feedback: Annotated[int, Field(description="Requests with a true value in this time, the newest 10,000 at most.")]
+    joined: Annotated[int, Field(description="Of these, requests whose answers the payload log has.")]
+    overall: QualityPoint
+    points: list[QualityPoint]
 
 
 class FeedbackEntry(BaseModel):

@@ -67,6 +67,14 @@ def stats(name: str, number: str | int) -> str:
     return version(name, number) + "/stats"
 
 
+def series(name: str, number: str | int) -> str:
+    return version(name, number) + "/series"
+
+
+def quality(name: str, number: str | int) -> str:
+    return version(name, number) + "/quality"
+
+
 def feedback(name: str, number: str | int) -> str:
     return version(name, number) + "/feedback"
 

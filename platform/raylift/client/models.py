@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import warnings
 from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Literal
 
 from raylift.api import paths
@@ -19,7 +20,7 @@ from raylift.api.models import (
     SignatureView,
     VersionView,
 )
-from raylift.api.observations import FeedbackAccepted, FeedbackPage, FeedbackView, StatsView
+from raylift.api.observations import FeedbackAccepted, FeedbackPage, FeedbackView, QualityView, SeriesView, StatsView
 from raylift.api.traffic import AliasView
 from raylift.client.http.errors import RayliftError
 from raylift.client.http.part import Part
@@ -56,6 +57,47 @@ class Models(Part):
     def stats(self, name: str, version: str | int) -> StatsView:
         """Requests, errors, latency, batches, replicas and memory of one version since its first process started."""
         return self._connection.view(StatsView, "GET", paths.stats(name, version))
+
+    def series(
+        self,
+        name: str,
+        version: str | int,
+        *,
+        since: datetime | timedelta | None = None,
+        until: datetime | None = None,
+        step: int | None = None,
+    ) -> SeriesView:
+        """Requests, errors, latency, queue and replicas of one version over time.
+
+        Args:
+            name: The model.
+            version: Its version.
+            since: A time, or how long before ``until``. None: an hour.
+            until: None: the end of the last recorded minute.
+            step: Seconds of an interval, a multiple of 60; of 600 where ``since`` is more than a day ago. None: the server
+                chooses.
+
+        Returns:
+            ``points`` with one entry for each interval: ``pandas.DataFrame(point.model_dump() for point in series.points)``.
+        """
+        begin = (until or datetime.now(UTC)) - since if isinstance(since, timedelta) else since
+        params = {"since": begin and begin.isoformat(), "until": until and until.isoformat(), "step": step}
+        return self._connection.view(SeriesView, "GET", paths.series(name, version), params=params)
+
+    def quality(
+        self, name: str, version: str | int, *, since: datetime | timedelta | None = None, step: int | None = None
+    ) -> QualityView:
+        """Accuracy or error of one version over time, from true values that were sent and the answers in its payload log.
+
+        Args:
+            name: The model.
+            version: Its version.
+            since: A time, or how long ago. None: a day.
+            step: Seconds of an interval. None: the server chooses.
+        """
+        begin = datetime.now(UTC) - since if isinstance(since, timedelta) else since
+        params = {"since": begin and begin.isoformat(), "step": step}
+        return self._connection.view(QualityView, "GET", paths.quality(name, version), params=params)
 
     def send_feedback(self, name: str, version: str | int, true_values: Mapping[str, Any]) -> int:
         """Send the true values of predictions. A later value of a request replaces an earlier one.

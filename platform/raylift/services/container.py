@@ -23,6 +23,7 @@ from raylift.services.jobs.training import TrainingService
 from raylift.services.jobs.wait_reasons import WaitReasons
 from raylift.services.models.deployments import DeploymentService
 from raylift.services.models.metrics import ObservationService
+from raylift.services.models.quality import QualityService
 from raylift.services.models.registry import ModelService
 from raylift.services.ports import Clock, Cluster, Registry, utc_now
 from raylift.services.ray_api.jobs import RayJobsService
@@ -60,6 +61,7 @@ class Services:
     environments: EnvironmentService
     status_counts: StatusCounter
     observations: ObservationService
+    quality: QualityService
     health: HealthService
     callers: Callers
     keys: KeyService
@@ -118,6 +120,7 @@ class Services:
             environments=EnvironmentService(store, capacity, settings.environments_dir, settings.environments),
             status_counts=StatusCounter(store),
             observations=ObservationService(store, registry, settings.counters_dir, clock=clock),
+            quality=QualityService(store, registry, settings.payloads_dir, clock=clock),
             health=HealthService(
                 {
                     "store": store.ping,

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Protocol
 
+from raylift.domain.models.run_history import RunHistory
 from raylift.domain.models.version import ModelSignature, ModelVersion, RegisteredModel
 
 Clock = Callable[[], datetime]
@@ -40,6 +41,12 @@ class Registry(Pingable, Protocol):
 
     def signature(self, version: ModelVersion) -> ModelSignature:
         """Return the inputs of a version, as its files describe them. Starts no process."""
+        ...
+
+    def run_history(
+        self, job_id: str, *, run_id: str | None, experiment: str, names: Sequence[str], points: int
+    ) -> RunHistory | None:
+        """Return parameters and metric curves of a job's run; None where it has no run yet."""
         ...
 
     def version_of_alias(self, name: str, alias: str) -> str:

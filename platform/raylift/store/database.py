@@ -16,6 +16,7 @@ from raylift.store.repositories.keys import KeyRepository, WorkspaceRepository
 from raylift.store.repositories.leases import LeaseRepository
 from raylift.store.repositories.ray_packages import RayPackageRepository
 from raylift.store.repositories.secrets import SecretRepository
+from raylift.store.repositories.series import SeriesRepository
 from raylift.store.repositories.sweeps import SweepRepository
 from raylift.store.repositories.traffic import TrafficRepository
 
@@ -43,6 +44,7 @@ class Store:
         self.leases = LeaseRepository(self._database)
         self.ray_packages = RayPackageRepository(self._database)
         self.secrets = SecretRepository(self._database)
+        self.series = SeriesRepository(self._database)
         self.traffic = TrafficRepository(self._database)
 
     @classmethod

@@ -108,6 +108,7 @@ def _assemble(settings: PlatformSettings) -> Any:
     from raylift.supervisor.deployments.execute import DeploymentExecutor
     from raylift.supervisor.deployments.publish_routes import RoutePublisher
     from raylift.supervisor.deployments.reconcile import DeploymentReconciler
+    from raylift.supervisor.deployments.record_series import SeriesRecorder
     from raylift.supervisor.deployments.registry_sync import RegistrySync
     from raylift.supervisor.deployments.schema_tag import SchemaTag
     from raylift.supervisor.housekeeping.publish_live_jobs import LiveJobsPublisher
@@ -164,6 +165,7 @@ def _assemble(settings: PlatformSettings) -> Any:
             aliases=AliasSync(store, registry, _now),
             registry=RegistrySync(settings, store, registry, tracking, _now),
             retention=Retention(settings, store, _now),
+            series=SeriesRecorder(settings.counters_dir, store, _now),
             keys=_key_publisher(settings, store),
             live_jobs=LiveJobsPublisher(store, LiveJobs(settings.state_dir / "mlflow" / LIVE_JOBS_FILE), _now)
             if settings.mlflow_secret

@@ -11,6 +11,7 @@ from raylift.settings import PlatformSettings
 from raylift.store import Store
 from raylift.supervisor.deployments.alias_sync import AliasSync
 from raylift.supervisor.deployments.reconcile import DeploymentReconciler
+from raylift.supervisor.deployments.record_series import SeriesRecorder
 from raylift.supervisor.deployments.registry_sync import RegistrySync
 from raylift.supervisor.housekeeping.publish_keys import PAUSE_SECONDS, KeyPublisher
 from raylift.supervisor.housekeeping.publish_live_jobs import PAUSE_SECONDS as LIVE_JOBS_PAUSE_SECONDS
@@ -39,6 +40,7 @@ def periodic_tasks(
     aliases: AliasSync,
     registry: RegistrySync,
     retention: Retention,
+    series: SeriesRecorder,
     keys: KeyPublisher | None,
     live_jobs: LiveJobsPublisher | None,
     certificate: CertificateReload | None,
@@ -56,6 +58,7 @@ def periodic_tasks(
         *((PeriodicTask("keys", PAUSE_SECONDS, lambda _: keys.publish()),) if keys else ()),
         *((PeriodicTask("live jobs", LIVE_JOBS_PAUSE_SECONDS, lambda _: live_jobs.publish()),) if live_jobs else ()),
         *([PeriodicTask("certificate", 10.0, _refreshing(certificate))] if certificate else []),
+        PeriodicTask("series of versions", 5.0, lambda _: series.sample()),
         PeriodicTask("retention", 300.0, lambda _: retention.remove_expired()),
     )
 

@@ -1,20 +1,30 @@
-"""``/mlops/models/{name}/versions/{version}/stats`` and ``…/feedback``."""
+"""``/mlops/models/{name}/versions/{version}/stats``, ``…/series`` and ``…/feedback``."""
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
-from raylift.api.observations import FeedbackAccepted, FeedbackBody, FeedbackEntry, FeedbackPage, FeedbackView, StatsView
+from raylift.api.observations import (
+    FeedbackAccepted,
+    FeedbackBody,
+    FeedbackEntry,
+    FeedbackPage,
+    FeedbackView,
+    QualityView,
+    SeriesView,
+    StatsView,
+)
 from raylift.api.paths import MLOPS
 from raylift.domain.errors import FieldError, InvalidRequest
 from raylift.services.container import Services
 from serve_apps.gateway.access.permissions import Action, Kind, needs
 from serve_apps.gateway.http.bodies import parse_model, parse_object, read_body, require_json
 from serve_apps.gateway.http.responses import json_response, problems
-from serve_apps.gateway.views.metrics import stats_view
+from serve_apps.gateway.views.metrics import quality_view, series_view, stats_view
 
 _MAX_BODY_BYTES: Final = 16 * 1024 * 1024
 _VERSION: Final = "/models/{name}/versions/{version}"
@@ -33,6 +43,36 @@ def observations_router(services: Services) -> APIRouter:
     def stats(name: str, version: str) -> Response:
         """Show requests, errors, latency, batches, replicas and memory of one version. ``/metrics`` has the same."""
         return json_response(stats_view(service.statistics(name, version)))
+
+    @router.get(
+        _VERSION + "/series",
+        responses={200: {"model": SeriesView}, **problems(404, 422, 503)},
+        dependencies=[needs(services, Action.READ, of=Kind.MODEL)],
+    )
+    def series(
+        name: str,
+        version: str,
+        since: Annotated[datetime | None, Query(description="Default: an hour before until.")] = None,
+        until: Annotated[datetime | None, Query(description="Default: the end of the last recorded minute.")] = None,
+        step: Annotated[int | None, Query(description="Seconds of an interval, a multiple of 60.", ge=60, le=86_400)] = None,
+    ) -> Response:
+        """Show requests, errors, latency, queue and replicas of one version over time."""
+        found = service.series(name, version, since=_utc(since), until=_utc(until), step_seconds=step)
+        return json_response(series_view(found))
+
+    @router.get(
+        _VERSION + "/quality",
+        responses={200: {"model": QualityView}, **problems(404, 422, 503)},
+        dependencies=[needs(services, Action.READ, of=Kind.MODEL)],
+    )
+    def quality(
+        name: str,
+        version: str,
+        since: Annotated[datetime | None, Query(description="Default: a day ago.")] = None,
+        step: Annotated[int | None, Query(description="Seconds of an interval, a multiple of 60.", ge=60, le=86_400)] = None,
+    ) -> Response:
+        """Show the accuracy, or the error, of one version over time, from feedback and its payload log."""
+        return json_response(quality_view(services.quality.over_time(name, version, since=_utc(since), step_seconds=step)))
 
     @router.post(
         _VERSION + "/feedback",
@@ -67,6 +107,11 @@ def observations_router(services: Services) -> APIRouter:
         return json_response(FeedbackPage(feedback=shown, next_cursor=page.next_cursor))
 
     return router
+
+
+def _utc(moment: datetime | None) -> datetime | None:
+    """A time without a zone is UTC."""
+    return moment and (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
 
 
 def _values(raw: bytes) -> list[tuple[str, Any]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -12,7 +12,11 @@ import mlflow
 import psutil
 import pytest
 from mlflow import MlflowClient
+from mlflow.entities import Metric, Param
 
+from job_entrypoints.contract import TAG_JOB_ID
+from raylift.domain.models.run_history import RunHistory
+from raylift.engines.mlflow_engine.registry import Registry
 from tests.integration.mlflow_server import MlflowServer, mlflow_server
 
 SECRET = "a decoy"
@@ -117,3 +121,27 @@ def test_other_artifact_stores_are_left_to_mlflow(server: MlflowServer, client: 
     assert str(run.info.artifact_uri).startswith("s3://bucket/prefix")
     listed = server.get("/api/2.0/mlflow/artifacts/list", run_id=run.info.run_id)
     assert "local artifacts" not in listed.text
+
+
+def test_curves_of_a_job_are_read_by_its_tag_and_sampled(server: MlflowServer, client: MlflowClient) -> None:
+    experiment = f"curves{time.time_ns()}"
+    registry = Registry(server.url)
+
+    def read(run_id: str | None = None, names: Sequence[str] = (), points: int = 500) -> RunHistory | None:
+        return registry.run_history("job_1", run_id=run_id, experiment=experiment, names=names, points=points)
+
+    assert read() is None
+    run = client.create_run(client.create_experiment(experiment), tags={TAG_JOB_ID: "job_1"}).info.run_id
+    client.log_batch(run, [Metric("loss", 1 / (step + 1), 1000 + step, step) for step in range(200)], [Param("lr", "0.1")])
+    client.log_metric(run, "worst", float("inf"), step=3)
+    found = read()
+    assert found is not None
+    assert (found.run_id, found.params, sorted(found.metrics)) == (run, {"lr": "0.1"}, ["loss", "worst"])
+    assert [(point.step, point.value) for point in found.metrics["loss"]] == [(step, 1 / (step + 1)) for step in range(200)]
+    assert [(point.step, point.value) for point in found.metrics["worst"]] == [(3, float("inf"))]
+    sampled = read(run, ["loss"], points=20)
+    assert sampled is not None
+    assert list(sampled.metrics) == ["loss"]
+    assert (sampled.metrics["loss"][0].step, sampled.metrics["loss"][-1].step) == (0, 199)
+    assert len(sampled.metrics["loss"]) < 30
+    assert read("0" * 32) is None

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -238,3 +239,14 @@ def test_attempts_are_listed(client: Client, platform: Any, make_job: Make):
     views(platform, make_job("failed", reason="script_error"))
     platform.on("GET", f"{JOB}/attempts", httpx.Response(200, json={"job_id": "job_1", "attempts": [attempt]}))
     assert [(item.number, item.reason) for item in client.jobs.get("job_1").attempts()] == [(1, "script_error")]
+
+
+def test_metric_curves_are_asked_for_by_name(client: Client, platform: Any, make_job: Make):
+    views(platform, make_job("running", "script"))
+    point = {"step": 3, "at": "2026-03-01T12:00:00Z", "value": None}
+    body = {"job_id": "job_1", "mlflow_run_id": "r1", "params": {"lr": "0.1"}, "left_out": []}
+    body |= {"metrics": [{"name": "loss", "points": [point]}]}
+    platform.on("GET", f"{JOB}/metrics", httpx.Response(200, json=body))
+    (loss,) = client.jobs.get("job_1").metric_history("loss", "auc", points=20).metrics
+    assert (loss.name, loss.points[0].step, math.isnan(loss.points[0].value)) == ("loss", 3, True)
+    assert platform.requests[-1].url.params.multi_items() == [("metric", "loss"), ("metric", "auc"), ("points", "20")]

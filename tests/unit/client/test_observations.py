@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -22,6 +23,27 @@ def test_stats_are_read(client: Client, platform: Any):
         2.0,
         {"wrong_inputs": 5},
     )
+
+
+def test_series_are_asked_for_by_age(client: Client, platform: Any):
+    point = {
+        "start": "2026-01-02T03:00:00Z", "requests": 6.0, "requests_per_second": 0.1, "errors": 0.0, "error_rate": 0.0,
+        "rows": 6.0, "latency_mean_ms": 1.0, "latency_p50_ms": 1.0, "latency_p95_ms": 2.0, "latency_p99_ms": 3.0,
+        "queued": 0.0, "replicas": 1, "warm_processes": 0,
+    }  # fmt: skip
+    span = {"since": "2026-01-02T03:00:00Z", "until": "2026-01-02T03:01:00Z", "step_seconds": 60}
+    body = {"model_name": "churn", "model_version": "3", **span, "points": [point]}
+    platform.on("GET", f"{VERSION}/series", httpx.Response(200, json=body), httpx.Response(200, json=body))
+    end = datetime(2026, 1, 2, 4, tzinfo=UTC)
+    series = client.models.series("churn", 3, since=timedelta(hours=1), until=end, step=60)
+    assert (series.points[0].latency_p99_ms, series.step_seconds) == (3.0, 60)
+    assert dict(platform.requests[0].url.params) == {
+        "since": "2026-01-02T03:00:00+00:00",
+        "until": "2026-01-02T04:00:00+00:00",
+        "step": "60",
+    }
+    client.models.series("churn", 3)
+    assert dict(platform.requests[1].url.params) == {}
 
 
 def test_prediction_has_its_request_id(client: Client, platform: Any):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from raylift.domain.errors import EngineUnavailable, ModelNotFound, VersionNotFound
+from raylift.domain.models.run_history import RunHistory
 from raylift.domain.models.version import ModelSignature, ModelVersion, RegisteredModel
 
 LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
@@ -43,6 +45,7 @@ class FakeRegistry:
     registered: dict[str, dict[str, ModelVersion]] = field(default_factory=dict)
     aliases: dict[tuple[str, str], str] = field(default_factory=dict)
     signatures: dict[tuple[str, str], ModelSignature] = field(default_factory=dict)
+    histories: dict[str, RunHistory] = field(default_factory=dict)
     down: bool = False
     asked: int = 0
 
@@ -79,6 +82,16 @@ class FakeRegistry:
         self.asked += 1
         self.ping()
         return self.signatures.get((version.name, version.version), ModelSignature())
+
+    def run_history(
+        self, job_id: str, *, run_id: str | None, experiment: str, names: Sequence[str], points: int
+    ) -> RunHistory | None:
+        self.ping()
+        found = self.histories.get(job_id)
+        if found is None:
+            return None
+        metrics = {name: curve[:points] for name, curve in found.metrics.items() if not names or name in names}
+        return replace(found, metrics=metrics)
 
     def version_of_alias(self, name: str, alias: str) -> str:
         self.model(name)

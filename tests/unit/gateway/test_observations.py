@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from datetime import UTC, datetime
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -12,7 +12,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
 from raylift.domain.job import JobState, Reason
-from raylift.domain.models.counters import ProcessKind
+from raylift.domain.models.counters import SECONDS, ProcessKind
+from raylift.domain.models.series import MINUTE, Interval, aligned
+from raylift.engines.metrics.payload_files import Payload, write_payloads
 from serve_apps.model_server.codecs.base import Response
 from serve_apps.model_server.observability.exchange import Exchange
 from serve_apps.model_server.observability.observer import Observer
@@ -149,3 +151,99 @@ async def test_failed_jobs_are_counted_by_reason(client: httpx.AsyncClient, plat
     platform.start(job_id)
     platform.finish(job_id, JobState.FAILED, reason=Reason.SCRIPT_ERROR, message="ValueError: no", exit_code=1)
     assert (await samples(client))["raylift_failed_jobs", frozenset({("reason", "script_error")})] == 1
+
+
+def record_minutes(platform: Platform, start: datetime, requests: Sequence[float]) -> datetime:
+    """Let the supervisor have recorded minutes with so many requests each. Returns their end."""
+    minutes = [
+        Interval("m", "1", MINUTE, start + timedelta(minutes=number), {"requests": count, SECONDS[5]: count}, 0.0, 2, 0)
+        for number, count in enumerate(requests)
+        if count
+    ]
+    end = start + timedelta(minutes=len(requests))
+    platform.store.series.record([], baselines=[], gone=(), since=None, until=start)
+    platform.store.series.record(minutes, baselines=[], gone=(), since=start, until=end)
+    return end
+
+
+async def test_series_has_a_point_for_each_minute(client: httpx.AsyncClient, platform: Platform) -> None:
+    start = aligned(datetime.now(UTC) - timedelta(minutes=5), MINUTE)
+    end = record_minutes(platform, start, [60, 0, 0, 30, 0])
+    seen = (await client.get(f"{VERSION}/series", params={"since": start.isoformat()})).json()
+    assert (datetime.fromisoformat(seen["until"]), seen["step_seconds"]) == (end, 60)
+    points = seen["points"]
+    assert [point["requests"] for point in points] == [60, 0, 0, 30, 0]
+    assert [point["requests_per_second"] for point in points] == [1.0, 0, 0, 0.5, 0]
+    assert [point["replicas"] for point in points] == [2] * 5
+    assert points[0]["latency_p99_ms"] == pytest.approx(4.975)
+    assert (points[1]["latency_p99_ms"], points[1]["error_rate"]) == (None, None)
+
+
+async def test_series_of_ten_minutes_ends_with_an_incomplete_one(client: httpx.AsyncClient, platform: Platform) -> None:
+    start = aligned(datetime.now(UTC) - timedelta(minutes=15), 600)
+    record_minutes(platform, start, [6] * 15)
+    seen = (await client.get(f"{VERSION}/series", params={"since": start.isoformat(), "step": 600})).json()
+    assert [(point["requests"], point["requests_per_second"]) for point in seen["points"]] == [(60, 0.1), (30, 0.1)]
+
+
+async def test_series_of_a_version_without_processes_is_empty(client: httpx.AsyncClient) -> None:
+    seen = (await client.get(f"{VERSION}/series")).json()
+    assert {point["requests"] for point in seen["points"]} == {0}
+    assert len(seen["points"]) == 60
+
+
+@pytest.mark.parametrize(
+    ("days", "step", "said"),
+    [(2, 60, "multiple of 600"), (1, 90, "multiple of 60"), (30, 600, "at most 1500")],
+)
+async def test_series_with_a_wrong_step_is_refused(client: httpx.AsyncClient, days: int, step: int, said: str) -> None:
+    since = datetime.now(UTC) - timedelta(days=days)
+    answer = await client.get(f"{VERSION}/series", params={"since": since.isoformat(), "step": step})
+    assert answer.status_code == 422
+    assert said in answer.json()["detail"]
+
+
+async def test_step_of_a_series_grows_with_its_length(client: httpx.AsyncClient) -> None:
+    steps: list[int] = []
+    for hours in (1, 12, 24, 24 * 7, 24 * 30):
+        since = datetime.now(UTC) - timedelta(hours=hours)
+        steps.append((await client.get(f"{VERSION}/series", params={"since": since.isoformat()})).json()["step_seconds"])
+    assert steps == [60, 600, 600, 3600, 10_800]
+
+
+async def test_series_of_an_unknown_version_is_not_found(client: httpx.AsyncClient) -> None:
+    assert (await client.get("/mlops/models/m/versions/9/series")).status_code == 404
+
+
+def log_answers(platform: Platform, answers: dict[str, str], at: datetime) -> None:
+    rows = [
+        Payload(request_id, at, "m", "1", "raylift", 200, None, 1.0, 1, "{}", body, 2, len(body), None)
+        for request_id, body in answers.items()
+    ]
+    write_payloads(platform.settings.payloads_dir, rows)
+
+
+async def test_quality_joins_true_values_with_logged_answers(client: httpx.AsyncClient, platform: Platform) -> None:
+    now = datetime.now(UTC)
+    log_answers(
+        platform, {"r1": '{"predictions": [1, 0]}', "r2": '{"predictions": [1]}', "r3": "no JSON"}, now - timedelta(hours=20)
+    )
+    told = [{"request_id": f"r{number}", "true_value": value} for number, value in ((1, [1, 1]), (2, 1), (3, 1), (4, 1))]
+    await client.post(f"{VERSION}/feedback", json={"feedback": told})
+    seen = (await client.get(f"{VERSION}/quality", params={"since": (now - timedelta(hours=1)).isoformat()})).json()
+    assert (seen["feedback"], seen["joined"], seen["overall"]["rows"]) == (4, 3, 3)
+    assert seen["overall"]["accuracy"] == pytest.approx(2 / 3)
+    assert [(point["rows"], point["rmse"]) for point in seen["points"]] == [(3, None)]
+
+
+async def test_quality_of_numbers_is_an_error(client: httpx.AsyncClient, platform: Platform) -> None:
+    log_answers(platform, {"r1": '{"predictions": [1.5]}'}, datetime.now(UTC))
+    await client.post(f"{VERSION}/feedback", json={"request_id": "r1", "true_value": 2})
+    seen = (await client.get(f"{VERSION}/quality")).json()
+    assert (seen["overall"]["rmse"], seen["overall"]["mae"], seen["overall"]["accuracy"]) == (0.5, 0.5, None)
+
+
+async def test_quality_without_a_payload_log_says_what_came(client: httpx.AsyncClient) -> None:
+    await client.post(f"{VERSION}/feedback", json={"request_id": "r1", "true_value": 2})
+    seen = (await client.get(f"{VERSION}/quality")).json()
+    assert (seen["feedback"], seen["joined"], seen["points"], seen["overall"]["accuracy"]) == (1, 0, [], None)

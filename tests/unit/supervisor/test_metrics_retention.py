@@ -10,18 +10,19 @@ from typing import Any
 from raylift.domain.models.counters import ProcessKind
 from raylift.domain.models.deployment import DeploymentConfig
 from raylift.domain.models.feedback import Feedback
+from raylift.domain.models.series import MINUTE, TEN_MINUTES, Interval, aligned
 from raylift.engines.metrics.counter_files import CounterFile, read_counts
 from raylift.engines.metrics.payload_files import Payload, write_payloads
 from raylift.settings import PlatformSettings, RetentionSettings
 from raylift.store import Store
-from raylift.supervisor.housekeeping.retention import remove_old_metrics
+from raylift.supervisor.housekeeping.retention import remove_old_metrics, remove_old_series
 from tests.migrated_store import open_migrated
 
 NOW = datetime.now(UTC)
 
 
-def look(root: Path, store: Store, after: timedelta = timedelta(0), **retention: Any) -> None:
-    settings = PlatformSettings(
+def settings_of(root: Path, **retention: Any) -> PlatformSettings:
+    return PlatformSettings(
         state_dir=root,
         database_url="",
         mlflow_url="",
@@ -29,7 +30,10 @@ def look(root: Path, store: Store, after: timedelta = timedelta(0), **retention:
         gateway_url="",
         retention=RetentionSettings(**retention),
     )
-    remove_old_metrics(settings, store, NOW + after)
+
+
+def look(root: Path, store: Store, after: timedelta = timedelta(0), **retention: Any) -> None:
+    remove_old_metrics(settings_of(root, **retention), store, NOW + after)
 
 
 def opened(root: Path) -> Store:
@@ -73,4 +77,23 @@ def test_feedback_is_removed_by_age(tmp_path: Path) -> None:
     assert store.feedback.count("m", "1") == 1
     look(tmp_path, store, timedelta(days=366))
     assert store.feedback.count("m", "1") == 0
+    store.close()
+
+
+def test_minutes_of_series_are_kept_for_a_day_and_tens_as_set(tmp_path: Path) -> None:
+    store = opened(tmp_path)
+    start = aligned(NOW, TEN_MINUTES)
+    one = Interval("m", "1", MINUTE, start, {"requests": 1.0}, 0.0, 1, 0)
+    store.series.record([], baselines=[], gone=(), since=None, until=start)
+    store.series.record([one], baselines=[], gone=(), since=start, until=start + timedelta(minutes=10))
+
+    def kept(after: timedelta, days: float | None) -> list[int]:
+        remove_old_series(settings_of(tmp_path, series_days=days), store, start + after)
+        end = start + timedelta(minutes=10)
+        return [len(store.series.intervals("m", "1", start, end, step_seconds=step)) for step in (MINUTE, TEN_MINUTES)]
+
+    assert kept(timedelta(hours=23), 30) == [1, 1]
+    assert kept(timedelta(hours=25), 30) == [0, 1]
+    assert kept(timedelta(days=400), None) == [0, 1]
+    assert kept(timedelta(days=31), 30) == [0, 0]
     store.close()

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from raylift.api import paths
+from raylift.api.run_history import JobMetrics
 from raylift.api.training import AttemptList, AttemptView, EventList, EventView, JobAccepted, JobSummary, JobView
 from raylift.client.http.connection import Connection
 from raylift.client.http.errors import RayliftError
@@ -206,6 +207,16 @@ class Job:
     def attempts(self) -> list[AttemptView]:
         """Return every submission to Ray, oldest first."""
         return self._connection.view(AttemptList, "GET", paths.job(self._job_id, "attempts")).attempts
+
+    def metric_history(self, *names: str, points: int = 500) -> JobMetrics:
+        """Return parameters and metric curves of the run in MLflow, also while the job runs.
+
+        Args:
+            names: Metrics to return. None: all.
+            points: Most points of a curve; a longer one is sampled.
+        """
+        params = {"metric": list(names), "points": points}
+        return self._connection.view(JobMetrics, "GET", paths.job(self._job_id, "metrics"), params=params)
 
     def cancel(self) -> Job:
         """Ask the job to stop and return at once; ``wait`` for the end. A job that has ended does not change."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields
 from datetime import datetime
@@ -20,6 +20,7 @@ log = logging.getLogger(__name__)
 _SUFFIX: Final = ".parquet"
 _NEW: Final = ".new"
 _LONGEST_NAME: Final = 150
+_OK: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,3 +128,41 @@ def _safe(name: str) -> str:
     if MODEL_NAME.fullmatch(name):
         return name
     return f"{quote(name, safe='')[:_LONGEST_NAME]}~{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+
+
+def read_outputs(
+    root: Path, model_name: str, version: str, request_ids: Collection[str], *, since: datetime, max_bytes: int
+) -> dict[str, str]:
+    """Return the bodies of the answers to these requests that the payload log has, by request id.
+
+    Args:
+        root: the directory of all payload logs.
+        model_name: the model.
+        version: its version.
+        request_ids: requests to look for.
+        since: files of earlier days are not read.
+        max_bytes: the newest files are read until they have so many bytes.
+    """
+    if not request_ids:
+        return {}
+    # Imported here: only who looks at the quality of a version pays for it.
+    from pyarrow import parquet
+
+    first_day = f"date={since:%Y-%m-%d}"
+    files = sorted(path for path in version_directory(root, model_name, version).glob(f"date=*/*{_SUFFIX}"))
+    found: dict[str, str] = {}
+    left = max_bytes
+    wanted = set(request_ids)
+    read: Any = parquet.read_table  # pyright: ignore[reportUnknownMemberType]
+    for path in reversed([path for path in files if path.parent.name >= first_day]):
+        try:
+            left -= path.stat().st_size
+            if left < 0:
+                break
+            rows = read(path, columns=["request_id", "status", "outputs"], partitioning=None).to_pylist()
+        except FileNotFoundError:
+            continue  # Retention was first.
+        for row in rows:
+            if row["request_id"] in wanted and row["status"] == _OK and row["outputs"] is not None:
+                found.setdefault(row["request_id"], row["outputs"])
+    return found

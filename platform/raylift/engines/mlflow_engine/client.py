@@ -95,11 +95,13 @@ def moment(milliseconds: int) -> datetime:
 
 
 def metrics_of(run: Any) -> dict[str, float]:
-    """The newest value of each metric of a run, as it was logged.
+    """The newest value of each metric of a run, as it was logged."""
+    return {name: as_logged(value) for name, value in run.data.metrics.items()}
 
-    MLflow's SQL store replaces an infinity by the largest double. A diverged loss would then be the best of a sweep that
-    maximizes it.
+
+def as_logged(value: float) -> float:
+    """A metric's value. MLflow's SQL store replaces an infinity by the largest double.
+
+    A diverged loss would then be the best of a sweep that maximizes it.
     """
-    return {
-        name: math.copysign(math.inf, value) if abs(value) == _LARGEST else value for name, value in run.data.metrics.items()
-    }
+    return math.copysign(math.inf, value) if abs(value) == _LARGEST else value

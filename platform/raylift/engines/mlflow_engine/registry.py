@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,6 +10,7 @@ from mlflow import MlflowClient
 
 from job_entrypoints.contract import TAG_JOB_ID
 from raylift.domain.errors import EngineUnavailable, ModelNotFound, PlatformError, VersionNotFound
+from raylift.domain.models.run_history import RunHistory
 from raylift.domain.models.version import LoggedModel, ModelSignature, ModelVersion, RegisteredModel
 from raylift.engines.mlflow_engine.client import (
     ABSENT,
@@ -22,6 +23,7 @@ from raylift.engines.mlflow_engine.client import (
     moment,
     quoted,
 )
+from raylift.engines.mlflow_engine.run_history import read_history
 from raylift.engines.mlflow_engine.signatures import read_signature
 from raylift.engines.model_files.digests import file_digests
 
@@ -85,6 +87,14 @@ class Registry:
     def signature(self, version: ModelVersion) -> ModelSignature:
         """Inputs of a version, read from its files."""
         return read_signature(self._client, self._mlflow_url, version)
+
+    def run_history(
+        self, job_id: str, *, run_id: str | None, experiment: str, names: Sequence[str], points: int
+    ) -> RunHistory | None:
+        """Parameters and metric curves of a job's run, each sampled to ``points``. None where it has no run yet."""
+        return read_history(
+            self._client, self._mlflow_url, job_id=job_id, run_id=run_id, experiment=experiment, names=names, points=points
+        )
 
     def version_of_alias(self, name: str, alias: str) -> str:
         """The version of an alias. Raises VersionNotFound if the model has no such alias."""

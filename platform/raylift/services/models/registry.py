@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
@@ -10,6 +11,7 @@ from typing import Final
 from raylift.domain.errors import DeploymentNotFound
 from raylift.domain.identifiers import version_number
 from raylift.domain.models.deployment import Deployment
+from raylift.domain.models.run_history import RunHistory
 from raylift.domain.models.version import ModelSignature, ModelVersion, RegisteredModel
 from raylift.services.models.lineage import Origins, origins_of
 from raylift.services.ports import Registry
@@ -82,6 +84,12 @@ class ModelService:
         except DeploymentNotFound:
             deployment = None
         return VersionRecord(registered, origins_of(self._store, registered), deployment)
+
+    def run_history(self, job_id: str, *, names: Sequence[str] = (), points: int) -> RunHistory | None:
+        """Return parameters and metric curves of a job's run, also while it runs. Raises JobNotFound."""
+        job = self._store.jobs.get(job_id)
+        experiment = job.spec.experiment_name
+        return self._registry.run_history(job_id, run_id=job.mlflow_run_id, experiment=experiment, names=names, points=points)
 
     def signature(self, name: str, version: str) -> tuple[ModelVersion, ModelSignature]:
         """Return a version with its inputs. Starts no process. Raises ModelNotFound or VersionNotFound."""

@@ -56,6 +56,16 @@ class FeedbackRepository:
             found = [from_row(Feedback, one) for one in session.scalars(query)]
         return FeedbackPage(*cut(found, limit, lambda one: (one.received_at, one.request_id)))
 
+    def between(self, model_name: str, version: str, since: datetime, until: datetime, *, limit: int) -> list[Feedback]:
+        """Return the newest feedback that was received from ``since`` until before ``until``."""
+        row = FeedbackRow
+        query = select(row).where(
+            row.model_name == model_name, row.version == version, row.received_at >= since, row.received_at < until
+        )
+        query = query.order_by(row.received_at.desc(), row.request_id.desc()).limit(limit)
+        with self._database.read() as session:
+            return [from_row(Feedback, one) for one in session.scalars(query)]
+
     def count(self, model_name: str, version: str) -> int:
         query = select(func.count()).where(FeedbackRow.model_name == model_name, FeedbackRow.version == version)
         with self._database.read() as session:

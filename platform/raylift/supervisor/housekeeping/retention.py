@@ -16,6 +16,7 @@ from typing import Final
 
 from job_entrypoints.contract import adopted_job_id
 from raylift.domain.errors import JobNotFinished, JobNotFound
+from raylift.domain.models.series import MINUTE, MINUTES_KEPT, TEN_MINUTES
 from raylift.engines.attempts.directory import AttemptDirectory, attempts_on_disk
 from raylift.engines.metrics.counter_files import merge_dead, remove_totals
 from raylift.engines.metrics.payload_files import remove_payloads
@@ -59,6 +60,7 @@ class Retention:
             while self._store.audit.forget_before(now - timedelta(days=days)):
                 pass
         remove_old_metrics(self._platform_settings, self._store, now)
+        remove_old_series(self._platform_settings, self._store, now)
         if jobs or directories:
             log.info("removed %d finished jobs, and files of %d attempts", jobs, directories)
 
@@ -119,6 +121,15 @@ def remove_old_metrics(settings: PlatformSettings, store: Store, now: datetime) 
         log.info("removed %d files of payloads", removed)
     if retention.feedback_days is not None:
         while store.feedback.forget_before(now - timedelta(days=retention.feedback_days)):
+            pass
+
+
+def remove_old_series(settings: PlatformSettings, store: Store, now: datetime) -> None:
+    """Remove old intervals of versions' time series. May be repeated."""
+    days = settings.retention.series_days
+    ages = {MINUTE: MINUTES_KEPT, TEN_MINUTES: None if days is None else timedelta(days=days)}
+    for step_seconds, age in ages.items():
+        while age is not None and store.series.forget_before(now - age, step_seconds=step_seconds):
             pass
 
 

@@ -7,6 +7,7 @@ import "./styles/parts.css";
 import "./styles/job.css";
 import "./styles/code.css";
 import "./styles/people.css";
+import "./styles/charts.css";
 
 document.addEventListener("click", onLinkClick);
 const root = document.getElementById("app");

@@ -29,6 +29,10 @@ export type SweepView = Schemas["SweepView"];
 export type SweepRow = Schemas["SweepRow"];
 export type UploadCheck = Schemas["UploadCheck"];
 export type LiveUsage = Schemas["LiveUsageView"];
+export type SeriesView = Schemas["SeriesView"];
+export type MetricCurve = Schemas["MetricCurve"];
+export type SeriesPoint = Schemas["SeriesPoint"];
+export type TrafficChangeView = Schemas["TrafficChangeView"];
 /** Error of the API. The optional members are absent or null. */
 export interface Problem {
   title: string;
@@ -40,3 +44,4 @@ export interface Problem {
 
 export type JobStatus = JobSummary["status"];
 export type DeploymentStatus = DeploymentView["status"];
+export type QualityView = Schemas["QualityView"];

@@ -1,16 +1,13 @@
 /** One version: where it comes from, how good it is, and whether it answers. */
-import { useState } from "preact/hooks";
-import { useRight } from "../access/may";
-import { api, dataOf } from "../api/client";
-import { usePoll } from "../api/poll";
-import type { DeploymentView, VersionView } from "../api/types";
-import { link } from "../router";
-import { AsCode } from "../ui/as_code";
-import { Confirm } from "../ui/dialog";
-import { bytes, metric, quantity, shortId } from "../ui/format";
-import { Ago, Copy, Facts, Failure, Loading, PageHead } from "../ui/parts";
-import { command, curl, python } from "../ui/snippets";
-import { State } from "../ui/state";
+import { api } from "../../api/client";
+import { usePoll } from "../../api/poll";
+import type { DeploymentView, VersionView } from "../../api/types";
+import { VersionCharts } from "../../charts/version_charts";
+import { link } from "../../router";
+import { bytes, metric, quantity, shortId } from "../../ui/format";
+import { Ago, Copy, Facts, Failure, Loading, PageHead } from "../../ui/parts";
+import { State } from "../../ui/state";
+import { DeploymentActions } from "./deployment_actions";
 
 export function VersionPage({ name, version }: { name: string; version: string }) {
   const params = { path: { name, version } };
@@ -40,73 +37,14 @@ export function VersionPage({ name, version }: { name: string; version: string }
             ))}
           </>
         }
-        actions={<Actions version={data} onDone={refresh} />}
+        actions={<DeploymentActions version={data} onDone={refresh} />}
       />
       {data.deployment ? <Deployment deployment={data.deployment} /> : <NotDeployed />}
+      {data.deployment && <VersionCharts name={name} version={version} />}
       <div class="columns">
         <Metrics version={data} />
         <Lineage version={data} />
       </div>
-    </>
-  );
-}
-
-function Actions({ version, onDone }: { version: VersionView; onDone: () => void }) {
-  const [asked, ask] = useState<"deploy" | "stop">();
-  const { model_name: name, model_version: number, deployment } = version;
-  const right = useRight("deploy");
-  const isStopped = !deployment || deployment.status === "stopped";
-  const path = { name, version: number };
-  const address = "/mlops/models/{name}/versions/{version}/deployment";
-  const shown = address.replace("{name}", encodeURIComponent(name)).replace("{version}", number);
-  return (
-    <>
-      <a class="button" href={`${link("playground")}?model=${encodeURIComponent(name)}&version=${number}`}>
-        Playground
-      </a>
-      <button type="button" disabled={!right.isGiven} title={right.why} onClick={() => ask(isStopped ? "deploy" : "stop")}>
-        {isStopped ? "Deploy" : "Stop"}
-      </button>
-      {asked === "deploy" && (
-        <Confirm
-          title={`Deploy ${name} v${number}?`}
-          action="Deploy"
-          onClose={() => ask(undefined)}
-          onConfirm={async () => {
-            await dataOf(api.PUT(address, { params: { path }, body: {} as never }));
-            onDone();
-          }}
-        >
-          <p>It gets replicas of its own, and scales to zero when nobody asks it.</p>
-          <AsCode
-            cli={command("deployments", "set", name, number)}
-            python={python(`client.deployments.put("${name}", "${number}")`)}
-            curl={curl("PUT", shown, {})}
-          />
-        </Confirm>
-      )}
-      {asked === "stop" && (
-        <Confirm
-          title={`Stop ${name} v${number}?`}
-          action="Stop"
-          isDangerous
-          onClose={() => ask(undefined)}
-          onConfirm={async () => {
-            await dataOf(api.DELETE(address, { params: { path } }));
-            onDone();
-          }}
-        >
-          <p>
-            {deployment?.replicas ?? 0} replicas → 0. Requests for this version are answered with an error, until somebody deploys
-            it again.
-          </p>
-          <AsCode
-            cli={command("deployments", "delete", name, number)}
-            python={python(`client.deployments.delete("${name}", "${number}")`)}
-            curl={curl("DELETE", shown)}
-          />
-        </Confirm>
-      )}
     </>
   );
 }

@@ -1,0 +1,47 @@
+"""Answers of every protocol joined with true values, and their quality."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from raylift.domain.models.quality import is_numeric, pairs_of, quality_of
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"model_name": "m", "predictions": [1, 0]},
+        {"outputs": [{"name": "label", "datatype": "INT64", "shape": [2], "data": [1, 0]}]},
+    ],
+)
+def test_answers_of_every_protocol_are_joined(answer: Any) -> None:
+    assert pairs_of(answer, [1, 1]) == [(1, 1), (0, 1)]
+
+
+@pytest.mark.parametrize(
+    ("answer", "truth"), [({"predictions": [1, 0]}, 1), ({"error": "x"}, 1), ([1], 1), ({"outputs": []}, 1)]
+)
+def test_answers_that_do_not_fit_the_true_values_are_left_out(answer: Any, truth: Any) -> None:
+    assert pairs_of(answer, truth) == []
+
+
+def test_classes_have_an_accuracy() -> None:
+    pairs = [(1, 1), (0, 1), ("yes", "yes"), (1, "1")]
+    assert not is_numeric(pairs)
+    quality = quality_of(pairs, numeric=False)
+    assert (quality.rows, quality.accuracy, quality.rmse) == (4, 0.75, None)
+
+
+def test_numbers_have_an_error_in_their_unit() -> None:
+    pairs = [(1.5, 1), (3.0, 7), (2.0, None), ("x", 1)]
+    assert is_numeric(pairs)
+    quality = quality_of(pairs, numeric=True)
+    assert (quality.rows, quality.accuracy, quality.mae) == (2, None, 2.25)
+    assert quality.rmse == pytest.approx(((0.5**2 + 4**2) / 2) ** 0.5)
+
+
+def test_nothing_known_has_no_quality() -> None:
+    assert quality_of([], numeric=False).accuracy is None
+    assert quality_of([], numeric=True).rmse is None
