@@ -13,6 +13,8 @@ import raylift
 from raylift.api.paths import INFERENCE
 from raylift.services.container import Services
 from serve_apps.gateway.access.door import Door
+from serve_apps.gateway.access.login_pages import login_pages
+from serve_apps.gateway.access.login_routes import logins_router, sessions_router
 from serve_apps.gateway.access.permissions import require_permissions
 from serve_apps.gateway.console.job_attempts import job_attempts_router
 from serve_apps.gateway.console.overview import overview_router
@@ -119,6 +121,9 @@ def create_app(services: Services, *, echo_request_id: bool = True, warm_process
         aliases_router(services),
         environments_router(services),
         keys_router(services),
+        logins_router(services),
+        sessions_router(services),
+        login_pages(services),
         audit_router(services),
         secrets_router(services),
         health_router(services, metrics),

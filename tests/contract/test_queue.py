@@ -86,6 +86,17 @@ class TestQuota:
         assert store.jobs.held_by("ann") == Held(2, 1.0, 2 * GIB, 2.0)
         assert store.jobs.held_by("nobody") == Held()
 
+    def test_owner_of_another_workspace_has_a_quota_of_its_own(self, store: Store, lease: Lease) -> None:
+        add_within(store, 1)
+        with pytest.raises(QuotaExceeded, match="'ann' wait already"):
+            add_within(store, 1)
+        add_within(store, 1, workspace="red")
+        with pytest.raises(QuotaExceeded, match="'red/ann' wait already"):
+            add_within(store, 1, workspace="red")
+        start(store, lease, add(store, owner="ann", workspace="blue"))
+        assert (store.jobs.held_by("blue/ann").jobs, store.jobs.held_by("ann").jobs) == (1, 0)
+        assert {job.account for job in store.jobs.queue_heads(1)} == {"ann", "red/ann"}
+
 
 def test_jobs_are_listed_by_owner(store: Store, lease: Lease) -> None:
     mine, _ = add(store, owner="ann"), add(store, owner="bob")

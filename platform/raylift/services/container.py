@@ -11,6 +11,7 @@ from raylift.domain.models.deployment import Deployment
 from raylift.services.access.audit import AuditService
 from raylift.services.access.callers import Callers, ModelWorkspaces
 from raylift.services.access.keys import KeyService
+from raylift.services.access.logins import IdentityProvider, LoginService
 from raylift.services.cluster.capacity import Capacity
 from raylift.services.cluster.counts import StatusCounter, StatusCounts
 from raylift.services.cluster.health import HealthService, check_supervisor
@@ -59,6 +60,7 @@ class Services:
     health: HealthService
     callers: Callers
     keys: KeyService
+    logins: LoginService
     audit: AuditService
     workspaces: WorkspaceRepository
     model_workspaces: ModelWorkspaces
@@ -73,7 +75,14 @@ class Services:
 
     @classmethod
     def assemble(
-        cls, settings: PlatformSettings, *, store: Store, registry: Registry, cluster: Cluster, clock: Clock = utc_now
+        cls,
+        settings: PlatformSettings,
+        *,
+        store: Store,
+        registry: Registry,
+        cluster: Cluster,
+        provider: IdentityProvider | None = None,
+        clock: Clock = utc_now,
     ) -> Self:
         capacity = Capacity(cluster)
         logs = JobLogs(store, settings.attempts_dir)
@@ -120,6 +129,7 @@ class Services:
             ),
             callers=Callers(store, clock=clock),
             keys=KeyService(store, clock=clock),
+            logins=LoginService(store, settings.oidc, provider, clock=clock),
             audit=AuditService(store, clock=clock),
             workspaces=store.workspaces,
             model_workspaces=ModelWorkspaces(store),

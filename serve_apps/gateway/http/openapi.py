@@ -12,6 +12,7 @@ from pydantic.json_schema import models_json_schema
 from raylift.api.access import KeyCreation, KeyRotation
 from raylift.api.environments import EnvironmentRequest
 from raylift.api.inference import InferenceRequest
+from raylift.api.logins import DeviceLoginRequest, LoginPageRequest, LoginRequest
 from raylift.api.models import DeploymentUpdate
 from raylift.api.observations import FeedbackBody, FeedbackEntry
 from raylift.api.paths import RAY_API
@@ -38,6 +39,9 @@ _OWN_BODIES: Final[tuple[type[BaseModel], ...]] = (
     FeedbackBody,
     KeyCreation,
     KeyRotation,
+    LoginPageRequest,
+    LoginRequest,
+    DeviceLoginRequest,
     Problem,
 )
 

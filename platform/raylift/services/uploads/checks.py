@@ -77,7 +77,7 @@ class UploadChecks:
         found = find_requirements(request.requirements, source.script, name, source.files, self._http_hosts)
         sourced = with_packages(found, source.packages, self._http_hosts)
         errors = [
-            *check_owner(request.owner, request.resources, self._settings.quotas),
+            *check_owner(request.owner, request.workspace, request.resources, self._settings.quotas),
             *source.errors,
             *sourced.errors,
             *self._plain_fields(request),
