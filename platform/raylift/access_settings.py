@@ -1,9 +1,9 @@
-"""Settings of the sign-in with an OpenID Connect provider."""
+"""Settings of access: the sign-in with an OpenID Connect provider, and reports on what users bring."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -65,3 +65,12 @@ class OidcSettings(_Section):
         if "openid" not in self.scopes:
             raise ValueError("scopes must contain openid")
         return self
+
+
+class ReportSettings(_Section):
+    """Reports of bandit, pip-audit and picklescan (the extra ``scan``). They inform, and are no boundary."""
+
+    refuse_scripts: Literal["low", "medium", "high"] | None = None
+    """Least severity of a finding of bandit for which an upload is refused. null: none."""
+    osv_url: str = "https://api.osv.dev/v1/query"
+    """Advisory source for packages, with OSV's API. Only names and versions are sent."""

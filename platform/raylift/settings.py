@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict, Field, IPvAnyNetwork
 
-from raylift.access_settings import OidcSettings
+from raylift.access_settings import OidcSettings, ReportSettings
 from raylift.domain.identifiers import TORCH_BACKEND
 from raylift.domain.job import AUTO_TORCH_BACKEND
 from raylift.domain.models.deployment import Batching, DeploymentConfig
@@ -328,6 +328,8 @@ class PlatformSettings(_Section):
     """``local``: no keys. ``keys``: every request needs one."""
     oidc: OidcSettings = OidcSettings()
     """Sign-in with an OpenID Connect provider."""
+    reports: ReportSettings = ReportSettings()
+    """Reports on scripts, packages and models."""
     jobs: JobSettings = JobSettings()
     serving: ServingSettings = ServingSettings()
     supervisor: SupervisorSettings = SupervisorSettings()

@@ -19,6 +19,7 @@ from serve_apps.gateway.access.permissions import require_permissions
 from serve_apps.gateway.console.job_attempts import job_attempts_router
 from serve_apps.gateway.console.overview import overview_router
 from serve_apps.gateway.console.pages import console_router
+from serve_apps.gateway.console.reports import reports_router
 from serve_apps.gateway.console.signatures import signatures_router
 from serve_apps.gateway.http import openapi
 from serve_apps.gateway.http.conditional import ConditionalGet
@@ -115,6 +116,7 @@ def create_app(services: Services, *, echo_request_id: bool = True, warm_process
         inference_router(services, infer),
         models_router(services),
         signatures_router(services),
+        reports_router(services),
         deployments_router(services),
         observations_router(services),
         traffic_router(services),

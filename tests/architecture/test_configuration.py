@@ -10,7 +10,7 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from raylift.access_settings import OidcSettings
+from raylift.access_settings import OidcSettings, ReportSettings
 from raylift.launcher.run.config import LocalConfig, load_config
 from raylift.settings import (
     EnvironmentSettings,
@@ -26,6 +26,7 @@ ROOT = Path(__file__).resolve().parents[2]
 TEXT = (ROOT / "cluster_configs" / "local.yaml").read_text(encoding="utf-8")
 SECTIONS = {
     "oidc": OidcSettings,
+    "reports": ReportSettings,
     "jobs": JobSettings,
     "serving": ServingSettings,
     "supervisor": SupervisorSettings,

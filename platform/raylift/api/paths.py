@@ -66,6 +66,10 @@ def signature(name: str, number: str | int) -> str:
     return version(name, number) + "/signature"
 
 
+def reports_of_version(name: str, number: str | int) -> str:
+    return version(name, number) + "/reports"
+
+
 def stats(name: str, number: str | int) -> str:
     return version(name, number) + "/stats"
 

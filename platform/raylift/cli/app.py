@@ -10,7 +10,7 @@ from typing import Annotated, Final
 import typer
 
 from raylift import __version__
-from raylift.cli import audit, env, keys, login, secrets
+from raylift.cli import audit, env, keys, login, reports, secrets
 from raylift.cli.exits import ExitCode, PlatformGroup, stop
 from raylift.cli.jobs import commands as jobs
 from raylift.cli.jobs import sweeps, train
@@ -106,6 +106,7 @@ app.add_typer(traffic.app, name="traffic")
 app.add_typer(env.app, name="env")
 app.add_typer(keys.app, name="keys")
 login.register(app)
+reports.register()
 audit.register(app)
 app.add_typer(secrets.app, name="secrets")
 _add_platform_commands()

@@ -58,6 +58,7 @@ def new_record(state_dir: Path, config: LocalConfig, ports: PlatformPorts, *, co
         config_file=config_file,
         auth=config.auth,
         oidc=config.oidc,
+        reports=config.reports,
     )
 
 

@@ -27,6 +27,7 @@ from raylift.services.models.registry import ModelService
 from raylift.services.ports import Clock, Cluster, Registry, utc_now
 from raylift.services.ray_api.jobs import RayJobsService
 from raylift.services.ray_api.packages import RayPackages
+from raylift.services.reports import ReportService
 from raylift.services.requirements.environments import EnvironmentService
 from raylift.services.secrets import SecretService
 from raylift.services.traffic.routing import InferenceRouting
@@ -61,6 +62,7 @@ class Services:
     callers: Callers
     keys: KeyService
     logins: LoginService
+    reports: ReportService
     audit: AuditService
     workspaces: WorkspaceRepository
     model_workspaces: ModelWorkspaces
@@ -87,7 +89,10 @@ class Services:
         capacity = Capacity(cluster)
         logs = JobLogs(store, settings.attempts_dir)
         secrets = SecretService(store, clock=clock)
-        uploads = UploadChecks(settings.jobs, capacity, secrets.check, settings.environments.http_hosts)
+        reports = ReportService(store, registry, settings.reports, settings.mlflow_url, clock=clock)
+        uploads = UploadChecks(
+            settings.jobs, capacity, secrets.check, settings.environments.http_hosts, check_script=reports.check_script
+        )
         reasons = WaitReasons(store, capacity, settings.jobs.quotas, settings.environments_dir, clock)
         training = TrainingService(
             store,
@@ -129,6 +134,7 @@ class Services:
             ),
             callers=Callers(store, clock=clock),
             keys=KeyService(store, clock=clock),
+            reports=reports,
             logins=LoginService(store, settings.oidc, provider, clock=clock),
             audit=AuditService(store, clock=clock),
             workspaces=store.workspaces,

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Final, cast
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from raylift.access_settings import OidcSettings
+from raylift.access_settings import OidcSettings, ReportSettings
 from raylift.domain.quantities import parse_bytes
 from raylift.launcher.errors import LauncherError
 from raylift.settings import (
@@ -71,6 +71,7 @@ class LocalConfig(_Section):
 
     auth: AuthMode
     oidc: OidcSettings
+    reports: ReportSettings
     host: Annotated[str, Field(min_length=1)]
     insecure_no_auth: bool
     ports: Ports
