@@ -11,7 +11,7 @@ import typer
 
 from raylift.api import paths
 from raylift.api.access import WhoAmI
-from raylift.api.logins import DeviceLoginView
+from raylift.api.security.logins import DeviceLoginView
 from raylift.cli.exits import wrong_usage
 from raylift.cli.printing import print_facts, say
 from raylift.cli.session import Session, command

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from raylift.api import paths
-from raylift.api.reports import ReportList
+from raylift.api.security.reports import ReportList
 from raylift.cli.jobs import commands as jobs
 from raylift.cli.models import commands as models
 from raylift.cli.printing import print_table, say

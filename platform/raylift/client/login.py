@@ -13,8 +13,8 @@ from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
 
 from raylift.api.access import NewKeyView
-from raylift.api.logins import AuthView, DeviceLoginView, LoginPage
 from raylift.api.paths import AUTH, LOGIN, LOGIN_DEVICE, LOGIN_OF_DEVICE, LOGIN_PAGE
+from raylift.api.security.logins import AuthView, DeviceLoginView, LoginPage
 from raylift.client.client import Client
 from raylift.client.http.errors import RayliftError
 

@@ -19,7 +19,7 @@ import jwt
 
 from raylift.access_settings import OidcSettings
 from raylift.domain.errors import EngineUnavailable, Forbidden, NotFound, Unauthenticated
-from raylift.domain.login import DeviceLogin, Person, name_of
+from raylift.domain.security.login import DeviceLogin, Person, name_of
 
 _SECONDS: Final = 10.0
 _OK: Final = 200

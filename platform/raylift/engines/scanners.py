@@ -14,7 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
-from raylift.domain.report import Report, ReportFinding, ReportState, Severity
+from raylift.domain.security.report import Report, ReportFinding, ReportState, Severity
 from raylift.engines.model_files.digests import download
 
 _SECONDS: Final = 120

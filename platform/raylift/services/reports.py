@@ -11,7 +11,7 @@ from typing import Final
 
 from raylift.access_settings import ReportSettings
 from raylift.domain.errors import FieldError
-from raylift.domain.report import Report, ReportState, Severity
+from raylift.domain.security.report import Report, ReportState, Severity
 from raylift.engines.scanners import scan_model, scan_packages, scan_script
 from raylift.services.ports import Clock, Registry, utc_now
 from raylift.store import Store

@@ -8,7 +8,8 @@ from fastapi import APIRouter, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
 from raylift.api.access import NewKeyView
-from raylift.api.logins import (
+from raylift.api.paths import AUTH
+from raylift.api.security.logins import (
     AuthView,
     DeviceLoginRequest,
     DeviceLoginView,
@@ -18,9 +19,8 @@ from raylift.api.logins import (
     LoginRequest,
     ProviderView,
 )
-from raylift.api.paths import AUTH
 from raylift.domain.access import Principal
-from raylift.domain.login import Person
+from raylift.domain.security.login import Person
 from raylift.services.access.logins import Proven
 from raylift.services.container import Services
 from serve_apps.gateway.access.door import token_of

@@ -8,8 +8,8 @@ from dataclasses import asdict
 from fastapi import APIRouter, Response
 
 from raylift.api.paths import MLOPS
-from raylift.api.reports import FindingView, ReportList, ReportView
-from raylift.domain.report import Report
+from raylift.api.security.reports import FindingView, ReportList, ReportView
+from raylift.domain.security.report import Report
 from raylift.services.container import Services
 from serve_apps.gateway.access.permissions import Action, Kind, needs
 from serve_apps.gateway.http.responses import json_response, problems

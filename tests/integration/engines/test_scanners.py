@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from raylift.domain.report import ReportState, Severity
+from raylift.domain.security.report import ReportState, Severity
 from raylift.engines import scanners
 from raylift.engines.scanners import scan_model, scan_packages, scan_script
 

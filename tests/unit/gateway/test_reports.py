@@ -12,7 +12,7 @@ import pytest
 
 import raylift.services.reports as service
 from raylift.access_settings import ReportSettings
-from raylift.domain.report import Report, ReportFinding, ReportState, Severity
+from raylift.domain.security.report import Report, ReportFinding, ReportState, Severity
 from raylift.settings import PlatformSettings
 from tests.unit.gateway.conftest import Platform
 from tests.unit.gateway.keyed import keyed_platform
@@ -74,7 +74,7 @@ async def test_setting_refuses_scripts_with_findings(
             assert answer.json()["errors"][0]["detail"] == "has a finding of bandit, medium, line 1: B301: pickle"
 
 
-async def test_script_that_cannot_be_scanned_is_refused_where_scans_are_asked_for(
+async def test_script_that_cannot_be_scanned_is_refused_by_the_setting(
     settings: PlatformSettings, migrated: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     failed = Report("script", "bandit", ReportState.NOT_RUN, detail="bandit did not work: it is not installed.")

@@ -13,7 +13,7 @@ from typing import Protocol
 from raylift.access_settings import OidcSettings
 from raylift.domain.access import AccessKey, Principal, new_token
 from raylift.domain.errors import NotFound
-from raylift.domain.login import DeviceLogin, GroupRights, Person, rights_of
+from raylift.domain.security.login import DeviceLogin, GroupRights, Person, rights_of
 from raylift.services.access.keys import CreatedKey
 from raylift.services.ports import Clock, utc_now
 from raylift.store import Store

@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class Severity(StrEnum):
-    """Each is worse than those before it."""
+    """Severities, the mildest first."""
 
     LOW = "low"
     MEDIUM = "medium"
@@ -36,7 +36,7 @@ class ReportFinding:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What one scanner says."""
+    """Result of one scanner."""
 
     subject: str
     """``script``, ``packages`` or ``model``."""
