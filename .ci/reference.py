@@ -28,6 +28,7 @@ from serve_apps.model_server import errors as replica_errors
 ROOT = Path(__file__).resolve().parents[1]
 REFERENCE = ROOT / "docs" / "reference"
 LOCAL_YAML = ROOT / "cluster_configs" / "local.yaml"
+SETTINGS = ("raylift.settings", "raylift.access_settings")
 BEGIN, END = "<!-- generated: begin -->", "<!-- generated: end -->"
 
 
@@ -83,7 +84,7 @@ def leaves(model: type[BaseModel], above: tuple[str, ...]) -> Iterator[tuple[tup
         if isinstance(kind, type) and issubclass(kind, BaseModel):
             yield from leaves(kind, (*above, name))
         else:
-            yield (*above, name), described.get(name, "") if model.__module__ == "raylift.settings" else ""
+            yield (*above, name), described.get(name, "") if model.__module__ in SETTINGS else ""
 
 
 def attribute_docstrings(model: type[BaseModel]) -> dict[str, str]:

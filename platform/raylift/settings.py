@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict, Field, IPvAnyNetwork
 
+from raylift.access_settings import OidcSettings, ReportSettings
 from raylift.domain.identifiers import TORCH_BACKEND
 from raylift.domain.job import AUTO_TORCH_BACKEND
 from raylift.domain.models.deployment import Batching, DeploymentConfig
@@ -48,12 +49,14 @@ class OwnerQuota(_Section):
 
 class QuotaSettings(_Section):
     default: OwnerQuota = OwnerQuota()
-    """Quota of every owner that is not listed in ``owners``."""
+    """Quota of every owner that is not listed in ``owners``, in each workspace."""
     owners: dict[str, OwnerQuota] = {}
-    """Per-owner quotas. A listed owner inherits nothing from ``default``."""
+    """Per-owner quotas: ``ann`` in each workspace, ``credit/ann`` in one. A listed owner inherits nothing from ``default``."""
 
-    def of(self, owner: str) -> Quota:
-        return self.owners.get(owner, self.default).bounds()
+    def of(self, account: str) -> Quota:
+        """Return the quota of an owner in its workspace (``account_of``)."""
+        name = account.rpartition("/")[2]
+        return self.owners.get(account, self.owners.get(name, self.default)).bounds()
 
 
 class JobSettings(_Section):
@@ -209,6 +212,8 @@ class LimitSettings(_Section):
     """Requests in the last minute; further ones get 429."""
     concurrent_requests: Annotated[int | None, Field(ge=1)] = None
     """Requests in progress."""
+    rows_per_minute: Annotated[int | None, Field(ge=1)] = None
+    """Rows for predictions in the last minute; counted when they are answered, so the request after them gets 429."""
     uploads_per_hour: Annotated[int | None, Field(ge=1)] = None
     """Uploads of jobs and sweeps in the last hour."""
     address_requests_per_minute: Annotated[int | None, Field(ge=1)] = None
@@ -323,6 +328,10 @@ class PlatformSettings(_Section):
     """None: an ingress without a map of names. The gateway then handles all requests that name only a model."""
     auth: AuthMode = AuthMode.LOCAL
     """``local``: no keys. ``keys``: every request needs one."""
+    oidc: OidcSettings = OidcSettings()
+    """Sign-in with an OpenID Connect provider."""
+    reports: ReportSettings = ReportSettings()
+    """Reports on scripts, packages and models."""
     jobs: JobSettings = JobSettings()
     serving: ServingSettings = ServingSettings()
     supervisor: SupervisorSettings = SupervisorSettings()

@@ -66,6 +66,7 @@ def build(settings_json: str, revive_supervisor: Revive) -> serve.Application:
 
 def _connect(settings: PlatformSettings) -> Any:
     # Imported in the replica: the process that deploys needs none of it, and MLflow alone takes seconds.
+    from raylift.engines.identity_provider import OidcProvider
     from raylift.engines.mlflow_engine.credentials import use_credential
     from raylift.engines.mlflow_engine.registry import Registry
     from raylift.engines.ray_engine.cluster import Cluster
@@ -77,7 +78,12 @@ def _connect(settings: PlatformSettings) -> Any:
         raise ValueError("auth: keys needs the platform's own ingress: it checks keys of predictions")
     use_credential(settings.mlflow_secret)
     store = open_store(settings)
+    is_offered = settings.auth is AuthMode.KEYS and settings.oidc.issuer is not None
     services = Services.assemble(
-        settings, store=store, registry=Registry(settings.mlflow_url), cluster=Cluster(settings.supervisor.serving_reserve_cpus)
+        settings,
+        store=store,
+        registry=Registry(settings.mlflow_url),
+        cluster=Cluster(settings.supervisor.serving_reserve_cpus),
+        provider=OidcProvider(settings.oidc) if is_offered else None,
     )
     return create_app(services, echo_request_id=False, warm_processes=True)

@@ -13,11 +13,14 @@ import raylift
 from raylift.api.paths import INFERENCE
 from raylift.services.container import Services
 from serve_apps.gateway.access.door import Door
+from serve_apps.gateway.access.login_pages import login_pages
+from serve_apps.gateway.access.login_routes import logins_router, sessions_router
 from serve_apps.gateway.access.permissions import require_permissions
 from serve_apps.gateway.console.cluster import cluster_router
 from serve_apps.gateway.console.job_attempts import job_attempts_router
 from serve_apps.gateway.console.overview import overview_router
 from serve_apps.gateway.console.pages import console_router
+from serve_apps.gateway.console.reports import reports_router
 from serve_apps.gateway.console.run_history import run_history_router
 from serve_apps.gateway.console.settings import settings_router
 from serve_apps.gateway.console.signatures import signatures_router
@@ -119,12 +122,16 @@ def create_app(services: Services, *, echo_request_id: bool = True, warm_process
         inference_router(services, infer),
         models_router(services),
         signatures_router(services),
+        reports_router(services),
         deployments_router(services),
         observations_router(services),
         traffic_router(services),
         aliases_router(services),
         environments_router(services),
         keys_router(services),
+        logins_router(services),
+        sessions_router(services),
+        login_pages(services),
         audit_router(services),
         secrets_router(services),
         health_router(services, metrics),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
+from raylift.access_settings import OidcSettings, ReportSettings
 from raylift.launcher.run.config import LocalConfig, load_config
 from raylift.settings import (
     EnvironmentSettings,
@@ -23,6 +25,8 @@ from raylift.settings import (
 ROOT = Path(__file__).resolve().parents[2]
 TEXT = (ROOT / "cluster_configs" / "local.yaml").read_text(encoding="utf-8")
 SECTIONS = {
+    "oidc": OidcSettings,
+    "reports": ReportSettings,
     "jobs": JobSettings,
     "serving": ServingSettings,
     "supervisor": SupervisorSettings,
@@ -48,8 +52,8 @@ def test_every_setting_is_in_the_file_with_a_comment() -> None:
 
 
 def test_every_setting_has_a_docstring_in_the_code() -> None:
-    source = (ROOT / "platform" / "raylift" / "settings.py").read_text(encoding="utf-8").splitlines()
     for section in SECTIONS.values():
+        source = Path(inspect.getfile(section)).read_text(encoding="utf-8").splitlines()
         for name in section.model_fields:
             at = next(number for number, line in enumerate(source) if line.strip().startswith(f"{name}:"))
             assert source[at + 1].strip().startswith('"""'), f"{name} has no docstring"

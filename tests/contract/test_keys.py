@@ -23,7 +23,7 @@ def test_key_is_read_as_it_was_stored(store: Store) -> None:
     stored = key(models=("churn", "fraud"), expires_at=after(60))
     store.keys.add(stored)
     assert store.keys.get(stored.key_id) == stored
-    assert store.keys.list() == store.keys.unrevoked() == [stored]
+    assert store.keys.list() == store.keys.unrevoked(NOW) == [stored]
 
 
 def test_revoked_key_stays_in_the_list_only(store: Store) -> None:
@@ -33,7 +33,7 @@ def test_revoked_key_stays_in_the_list_only(store: Store) -> None:
     store.keys.revoke(first.key_id, now=after(2))
     assert store.keys.revoke(first.key_id, now=after(3)).revoked_at == after(2)
     assert [one.name for one in store.keys.list()] == ["ann", "bob"]
-    assert store.keys.unrevoked() == [second]
+    assert store.keys.unrevoked(NOW) == [second]
 
 
 def test_unknown_key_cannot_be_revoked(store: Store) -> None:
@@ -46,7 +46,7 @@ def test_rotated_key_expires_when_its_grace_ends(store: Store) -> None:
     store.keys.add(first)
     store.keys.replace(first.key_id, second, now=after(1), expires_at=after(100))
     assert store.keys.get(first.key_id).expires_at == after(100)
-    assert {one.key_id for one in store.keys.unrevoked()} == {first.key_id, second.key_id}
+    assert {one.key_id for one in store.keys.unrevoked(NOW)} == {first.key_id, second.key_id}
 
 
 def test_rotation_never_extends_a_key(store: Store) -> None:
@@ -97,3 +97,31 @@ def test_models_of_local_mode_belong_to_the_default_workspace(store: Store) -> N
 def test_workspaces_are_those_of_keys(store: Store) -> None:
     store.keys.add(key())
     assert store.workspaces.names() == ["default", "red"]
+
+
+def test_ended_sign_ins_of_a_person_are_deleted_by_the_next(store: Store) -> None:
+    ended, young = key(expires_at=after(10), subject="id ann"), key(expires_at=after(90_000), subject="id ann")
+    for one in (
+        ended,
+        young,
+        by_hand := key(expires_at=after(10)),
+        other := key("bob", expires_at=after(10), subject="id bob"),
+    ):
+        store.keys.add(one)
+    latest = key(created_at=after(100_000), expires_at=after(200_000), subject="id ann")
+    store.keys.add_login(latest)
+    assert {one.key_id for one in store.keys.list()} == {one.key_id for one in (young, by_hand, other, latest)}
+
+
+def test_keys_that_expired_a_day_ago_are_no_longer_looked_up(store: Store) -> None:
+    one = key(expires_at=after(10))
+    store.keys.add(one)
+    assert store.keys.unrevoked(after(86_000)) == [one]
+    assert store.keys.unrevoked(after(86_500)) == []
+
+
+def test_environments_know_the_workspaces_that_need_them(store: Store) -> None:
+    for workspace in ("red", "blue", "red"):
+        store.workspaces.claim_environment("e1", workspace)
+    store.workspaces.claim_environment("e2", "red")
+    assert store.workspaces.of_environments() == {"e1": {"red", "blue"}, "e2": {"red"}}

@@ -18,8 +18,9 @@ from tests.contract.samples import NOW, SCRIPT, add, after, finish, spec_of, sta
 GIB = 2**30
 
 
-def add_within(store: Store, max_queued: int, owner: str = "ann") -> Job:
-    return store.jobs.add(spec_of(owner=owner), SCRIPT, job_id=new_job_id(), now=NOW, max_queued=max_queued)
+def add_within(store: Store, max_queued: int, owner: str = "ann", workspace: str = "default") -> Job:
+    spec = spec_of(owner=owner, workspace=workspace)
+    return store.jobs.add(spec, SCRIPT, job_id=new_job_id(), now=NOW, max_queued=max_queued)
 
 
 class TestHeads:
@@ -28,7 +29,7 @@ class TestHeads:
             add(store, now=after(n), owner="ann", priority=90)
         late = add(store, now=after(99), owner="bob", priority=0)
         heads = store.jobs.queue_heads(3)
-        assert [job.owner for job in heads] == ["ann", "ann", "ann", "bob"]
+        assert [job.account for job in heads] == ["ann", "ann", "ann", "bob"]
         assert heads[-1].job_id == late.job_id
 
     def test_jobs_of_an_owner_are_ordered_by_priority_then_age(self, store: Store) -> None:
@@ -39,7 +40,7 @@ class TestHeads:
     def test_queue_rows_have_the_fields_of_admission(self, store: Store) -> None:
         job = add(store, owner="ann", priority=7, resources=Resources(0.5, 3 * GIB, 1.0))
         (head,) = store.jobs.queue_heads(1)
-        assert (head.job_id, head.owner, head.priority, head.created_at) == (job.job_id, "ann", 7, NOW)
+        assert (head.job_id, head.account, head.priority, head.created_at) == (job.job_id, "ann", 7, NOW)
         assert head.resources == Resources(0.5, 3 * GIB, 1.0)
 
     def test_jobs_too_large_for_every_node_do_not_hide_others(self, store: Store) -> None:
@@ -85,6 +86,17 @@ class TestQuota:
         start(store, lease, add(store, owner="bob"))
         assert store.jobs.held_by("ann") == Held(2, 1.0, 2 * GIB, 2.0)
         assert store.jobs.held_by("nobody") == Held()
+
+    def test_owner_of_another_workspace_has_a_quota_of_its_own(self, store: Store, lease: Lease) -> None:
+        add_within(store, 1)
+        with pytest.raises(QuotaExceeded, match="'ann' wait already"):
+            add_within(store, 1)
+        add_within(store, 1, workspace="red")
+        with pytest.raises(QuotaExceeded, match="'red/ann' wait already"):
+            add_within(store, 1, workspace="red")
+        start(store, lease, add(store, owner="ann", workspace="blue"))
+        assert (store.jobs.held_by("blue/ann").jobs, store.jobs.held_by("ann").jobs) == (1, 0)
+        assert {job.account for job in store.jobs.queue_heads(1)} == {"ann", "red/ann"}
 
 
 def test_jobs_are_listed_by_owner(store: Store, lease: Lease) -> None:

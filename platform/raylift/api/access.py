@@ -41,6 +41,9 @@ class KeyView(BaseModel):
         datetime | None,
         Field(description="Time of the last use, to the minute. Predictions that pass the gateway by do not count."),
     ]
+    subject: Annotated[
+        str | None, Field(description="Issuer and id of the person who signed in; null: an admin made the key.")
+    ] = None
 
 
 class NewKeyView(KeyView):

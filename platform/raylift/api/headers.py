@@ -11,10 +11,17 @@ MODEL_VERSION: Final = "X-Raylift-Model-Version"
 """In a response: the version that answered."""
 SCALE_UP_TIMEOUT: Final = "X-Scale-Up-Timeout"
 """Seconds to wait for a version without a ready replica."""
+ROWS: Final = "X-Raylift-Rows"
+"""In the response to a prediction: the rows of the request."""
 REQUEST_ID: Final = "X-Request-ID"
 TRACEPARENT: Final = "traceparent"
 IDEMPOTENCY_KEY: Final = "Idempotency-Key"
 IF_MATCH: Final = "If-Match"
+
+CONSOLE: Final = "X-Raylift-Console"
+"""Sent by the console. Its 401 asks no browser for a password."""
+SESSION_COOKIE: Final = "raylift_session"
+"""Cookie of a browser that has signed in: a key."""
 
 # Inside the platform.
 REQUEST_TIMEOUT: Final = "X-Request-Timeout-Seconds"

@@ -17,6 +17,12 @@ ENVIRONMENTS: Final = f"{MLOPS}/environments"
 KEYS: Final = f"{MLOPS}/keys"
 AUDIT: Final = f"{MLOPS}/audit"
 AUDIT_EXPORT: Final = f"{AUDIT}/export"
+AUTH: Final = f"{MLOPS}/auth"
+LOGIN_PAGE: Final = f"{AUTH}/page"
+LOGIN: Final = f"{AUTH}/login"
+LOGIN_DEVICE: Final = f"{AUTH}/device"
+LOGIN_OF_DEVICE: Final = f"{AUTH}/device/login"
+AUTH_SESSION: Final = f"{AUTH}/session"
 WHOAMI: Final = f"{MLOPS}/whoami"
 SECRETS: Final = f"{MLOPS}/secrets"
 V1_MODELS: Final = "/v1/models"
@@ -61,6 +67,10 @@ def deployment(name: str, number: str | int) -> str:
 
 def signature(name: str, number: str | int) -> str:
     return version(name, number) + "/signature"
+
+
+def reports_of_version(name: str, number: str | int) -> str:
+    return version(name, number) + "/reports"
 
 
 def stats(name: str, number: str | int) -> str:

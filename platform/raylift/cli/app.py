@@ -10,7 +10,7 @@ from typing import Annotated, Final
 import typer
 
 from raylift import __version__
-from raylift.cli import audit, cluster, env, keys, secrets
+from raylift.cli import audit, cluster, env, keys, login, reports, secrets
 from raylift.cli.exits import ExitCode, PlatformGroup, stop
 from raylift.cli.jobs import commands as jobs
 from raylift.cli.jobs import sweeps, train
@@ -123,7 +123,8 @@ app.add_typer(deployments.app, name="deployments")
 app.add_typer(traffic.app, name="traffic")
 app.add_typer(env.app, name="env")
 app.add_typer(keys.app, name="keys")
-keys.register(app)
+login.register(app)
+reports.register()
 audit.register(app)
 app.add_typer(secrets.app, name="secrets")
 _add_platform_commands()

@@ -1,19 +1,15 @@
-"""``raylift keys``, ``login``, ``logout`` and ``whoami``."""
+"""``raylift keys``."""
 
 from __future__ import annotations
 
-import os
-import sys
 from typing import Annotated, Any
 
 import typer
 
 from raylift.api import paths
-from raylift.api.access import KeyList, KeyView, NewKeyView, WhoAmI
-from raylift.cli.exits import wrong_usage
+from raylift.api.access import KeyList, KeyView, NewKeyView
 from raylift.cli.printing import age, echo, print_facts, print_table, say
 from raylift.cli.session import Session, command
-from raylift.client.credentials import keep_key
 from raylift.domain.access import Role
 from raylift.domain.identifiers import DEFAULT_WORKSPACE
 
@@ -94,53 +90,3 @@ def rotate(
 ) -> Any:
     """Create a key of the same rights in place of another."""
     return session.client.request("POST", paths.key_rotation(key_id), json={"grace_hours": grace_hours})
-
-
-def register(root: typer.Typer) -> None:
-    """Add ``login``, ``logout`` and ``whoami``."""
-    command(root, "login")(login)
-    command(root, "logout")(logout)
-    command(root, "whoami", WhoAmI, _print_me)(whoami)
-
-
-def login(
-    session: Session,
-    key: Annotated[
-        str | None,
-        typer.Option("--key", help="The key. Default: it is asked for, or read from standard input.", show_default=False),
-    ] = None,
-) -> None:
-    """Keep a key for a platform: `raylift login --url URL`. Later commands and the SDK send it to that address only."""
-    given = key or (typer.prompt("Key", hide_input=True) if sys.stdin.isatty() else sys.stdin.readline())
-    token = str(given).strip()
-    if not token:
-        raise wrong_usage("--key", "is empty")
-    with session.client.with_key(token) as client:
-        me = client.whoami()
-    path = keep_key(session.client.base_url, token, os.environ)  # noqa: TID251 - the CLI is a root
-    say(f"{me.name}, {me.role} in the workspace {me.workspace}, at {session.client.base_url}. The key is in {path}.")
-
-
-def logout(session: Session) -> None:
-    """Forget the key that is kept for a platform. It stays valid: `raylift keys revoke` ends it."""
-    path = keep_key(session.client.base_url, None, os.environ)  # noqa: TID251 - the CLI is a root
-    say(f"No key for {session.client.base_url} is left in {path}.")
-
-
-def _print_me(me: WhoAmI) -> None:
-    print_facts(
-        [
-            ("name", me.name),
-            ("role", me.role),
-            ("workspace", me.workspace),
-            ("key", me.key_id),
-            ("models", ", ".join(me.models or ())),
-            ("may", ", ".join(me.actions)),
-            ("auth", me.auth),
-        ]
-    )
-
-
-def whoami(session: Session) -> Any:
-    """Show who the platform takes you for."""
-    return session.client.request("GET", paths.WHOAMI)

@@ -28,13 +28,19 @@ def find_key(url: str, environ: Mapping[str, str]) -> str | None:
     given = environ.get("RAYLIFT_API_KEY")
     if given:
         return given
-    kept = _read(credentials_file(environ)).get(origin_of(url))
-    if isinstance(kept, str):
+    kept = kept_key(url, environ)
+    if kept is not None:
         return kept
     state_dir = Path(environ.get("RAYLIFT_STATE_DIR") or "~/.raylift").expanduser()
     own = _read(state_dir / _ADMIN_KEY)
     is_own = isinstance(own.get("url"), str) and _is_same(own["url"], url)
     return own.get("key") if is_own else None
+
+
+def kept_key(url: str, environ: Mapping[str, str]) -> str | None:
+    """Return the key that `raylift login` keeps for a platform."""
+    kept = _read(credentials_file(environ)).get(origin_of(url))
+    return kept if isinstance(kept, str) else None
 
 
 def keep_key(url: str, key: str | None, environ: Mapping[str, str]) -> Path:

@@ -131,6 +131,8 @@ class AccessKey:
     expires_at: datetime | None = None
     revoked_at: datetime | None = None
     last_used_at: datetime | None = None
+    subject: str | None = None
+    """Issuer and id of the person who signed in with an identity provider. None: an admin made the key."""
 
     def is_valid(self, now: datetime) -> bool:
         """Return True unless the key is revoked or expired."""

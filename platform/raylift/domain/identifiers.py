@@ -15,10 +15,10 @@ TORCH_BACKEND: Final = re.compile(r"^(auto|cpu|xpu|cu\d{2,3}|rocm\d+(\.\d+)+)$")
 MODEL_NAME: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,126}[A-Za-z0-9])?")
 """Model names that are safe in a URL path, a Ray Serve application name and a file name."""
 
-OWNER: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?")
-"""Names of job owners. A name is not authenticated."""
+OWNER: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._@-]{0,62}[A-Za-z0-9])?")
+"""Names of job owners, such as e-mail addresses. In local mode a name is not authenticated."""
 
-OWNER_FORM: Final = "1 to 64 letters, digits, dots, dashes and underscores, beginning and ending with a letter or digit"
+OWNER_FORM: Final = "1 to 64 letters, digits, dots, dashes, underscores and @, beginning and ending with a letter or digit"
 """``OWNER`` in words."""
 
 DEFAULT_OWNER: Final = "local"

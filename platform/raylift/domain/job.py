@@ -181,7 +181,7 @@ class JobSpec:
     """Parameters without secrets: MLflow params of the job's run. They are also in ``environment``."""
     tags: Mapping[str, str] = field(default_factory=dict[str, str])
     owner: str = DEFAULT_OWNER
-    """Name that fair share and quotas are counted under."""
+    """Name of the caller that uploaded the job."""
     workspace: str = DEFAULT_WORKSPACE
     """Workspace that sees the job (raylift.domain.access)."""
     origin: Origin = Origin.PLATFORM
@@ -205,6 +205,16 @@ class JobSpec:
     """Set for jobs that came through Ray's Jobs API."""
     sweep: SweepPart | None = None
     """Set for jobs of a sweep. A rerun of one does not belong to the sweep."""
+
+    @property
+    def account(self) -> str:
+        """Return the name under which fair share and quotas count: owners of other workspaces have it before theirs."""
+        return account_of(self.workspace, self.owner)
+
+
+def account_of(workspace: str, owner: str) -> str:
+    """Return ``owner`` in the default workspace, else ``workspace/owner``."""
+    return owner if workspace == DEFAULT_WORKSPACE else f"{workspace}/{owner}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,7 +287,7 @@ class QueuedJob:
     """The fields of a queued job that admission needs."""
 
     job_id: str
-    owner: str
+    account: str
     priority: int
     created_at: datetime
     resources: Resources

@@ -75,6 +75,7 @@ def _backend(path: str, port: int, credential: str) -> str:
         # The engine answers for its own address only. The origin was compared with the host above.
         f"    http-request set-header Host 127.0.0.1:{port}",
         "    http-request del-header Origin",
+        "    http-request del-header Cookie",
         f"    http-request del-header {headers.INGRESS}",
         f'    http-request set-header Authorization "Bearer {credential}"',
         f"    server one 127.0.0.1:{port}",

@@ -82,9 +82,20 @@ def _mlflow(key: AccessKey, *, is_shared: bool) -> str:
 
 
 def token_rules() -> Iterator[str]:
-    """Yield rules that set ``raylift_digest``, the SHA-256 of a bearer token, or of a password, as browsers send it."""
+    """Yield rules that set ``raylift_digest``, the SHA-256 of a bearer token, a session's cookie or a browser's password."""
     by_basic = "req.fhdr(authorization),word(2,\\ ),b64dec,regsub(^[^:]*:,)"
     yield "http-request set-var(txn.raylift_token) http_auth_bearer if { req.fhdr(authorization) -m found }"
+    # A browser's session counts only for the platform's own pages, as in the gateway (access/session_cookie.py). cors.py has
+    # named the page, and removed the origin of allowed foreign ones.
+    cookie = f"!{{ req.fhdr(authorization) -m found }} {{ req.cook({headers.SESSION_COOKIE}) -m found }}"
+    session = f"http-request set-var(txn.raylift_token) req.cook({headers.SESSION_COOKIE}) if {cookie}"
+    unnamed = "!{ var(txn.raylift_origin) -m found } !{ var(txn.raylift_page) -m found } { method GET HEAD }"
+    yield f"{session} {{ var(txn.raylift_page) -m found }} raylift_own_page"
+    yield f"{session} {unnamed} !{{ req.fhdr(sec-fetch-site) -m found }}"
+    yield f"{session} {unnamed} {{ req.fhdr(sec-fetch-site) -m str same-origin none }}"
+    # Else the browser asks for a password itself.
+    yield f"http-request set-var(txn.raylift_console) bool(true) if {{ req.fhdr({headers.CONSOLE}) -m found }}"
+    yield "http-after-response set-header WWW-Authenticate Bearer if { var(txn.raylift_console) -m found } { status 401 }"
     yield f"http-request set-var(txn.raylift_token) {by_basic} if {{ req.fhdr(authorization) -i -m beg Basic\\  }}"
     yield (
         "http-request set-var(txn.raylift_digest) var(txn.raylift_token),sha2(256),hex,lower"
@@ -141,6 +152,7 @@ def key_rules(maps: KeyMaps) -> Iterator[str]:
     yield f"http-request set-header {headers.CHECKED} 1 if {asks}"
     # Replicas must not see keys.
     yield f"http-request del-header Authorization if {asks}"
+    yield f"http-request del-header Cookie if {asks}"
 
 
 def look_up(maps: KeyMaps, asks: str) -> Iterator[str]:

@@ -1,7 +1,8 @@
-"""HAProxy rules that limit requests, uploads and concurrency of each client, on every route.
+"""HAProxy rules that limit requests, rows, uploads and concurrency of each client, on every route.
 
 A client is a key, by the hash of its bearer token, else an address. HAProxy counts what it lets through, in tables of its own
-process: counts begin again where Ray Serve starts a new one, after a change of routes.
+process: counts begin again where Ray Serve starts a new one, after a change of routes. Rows are known when a replica has read
+the body: it names them in its answer, and a client over its rows is refused at its next request.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ class Limits:
     """Limits of each client. None: no limit."""
 
     requests_per_minute: int | None = None
+    rows_per_minute: int | None = None
+    """Rows of predictions."""
     uploads_per_hour: int | None = None
     concurrent_requests: int | None = None
     address_requests_per_minute: int | None = None
@@ -84,7 +87,8 @@ def limit_rules(limits: Limits, *, token: str) -> Iterator[str]:
         yield f"http-request set-var(txn.raylift_busy) sc0_gpc0_rate if {theirs}"
         yield f"{rate.refusal('One address')} if {theirs} {{ var(txn.raylift_busy) -m int ge {rate.quota} }}"
         yield f"http-request sc-inc-gpc0(0) if {theirs} {{ sc0_tracked }}"
-    if limits.concurrent_requests is None and limits.requests_per_minute is None and limits.uploads_per_hour is None:
+    own = (limits.concurrent_requests, limits.requests_per_minute, limits.rows_per_minute, limits.uploads_per_hour)
+    if own == (None, None, None, None):
         return
     yield "http-request set-var(txn.raylift_client) src"
     # By its digest (keys.py), so that no token is in the tables.
@@ -95,16 +99,35 @@ def limit_rules(limits: Limits, *, token: str) -> Iterator[str]:
         yield f"{_refuse(detail, 1)} if {theirs} {{ sc1_conn_cur gt {limits.concurrent_requests} }}"
     if limits.requests_per_minute is not None:
         yield from _Rate("requests", 1, limits.requests_per_minute, 60).rules("A client", theirs)
+    if limits.rows_per_minute is not None:
+        yield from _row_rules(limits.rows_per_minute, theirs)
     if limits.uploads_per_hour is not None:
         yield f"http-request track-sc2 var(txn.raylift_client) table {_UPLOADS} if {theirs} {_IS_UPLOAD}"
         yield from _Rate("uploads", 2, limits.uploads_per_hour, 3600).rules("A client", f"{theirs} {_IS_UPLOAD}")
+
+
+def _row_rules(quota: int, condition: str) -> Iterator[str]:
+    """Yield lines that add up the rows that replicas name in their answers, in the second counter of a client."""
+    seconds, policy = 60, f'"{_quoted("rows")};q={quota};w=60"'
+    detail = f"A client may send {quota} rows for predictions in {seconds} seconds, and has sent them. Try again later."
+    over = _refuse(detail, seconds, f'hdr RateLimit "{_quoted("rows")};r=0;t={seconds}" hdr RateLimit-Policy {policy}')
+    yield f"{over} if {condition} {{ sc_gpc_rate(1,1) ge {quota} }}"
+    # Answers to requests of the gateway are not tracked: it hands the header on.
+    counted = f"{{ sc1_tracked }} {{ res.hdr({headers.ROWS}) -m found }}"
+    yield f"http-response sc-add-gpc(1,1) res.hdr({headers.ROWS}) if {counted}"
+    yield f"http-response set-var(txn.raylift_rows) sc_gpc_rate(1,1) if {counted}"
+    known = "{ var(txn.raylift_rows) -m found }"
+    yield f"http-after-response add-header RateLimit-Policy {policy} if {known}"
+    for left, compared in ((f"%[int({quota}),sub(txn.raylift_rows)]", "lt"), ("0", "ge")):
+        value, now = f'"{_quoted("rows")};r={left};t={seconds}"', f"{{ var(txn.raylift_rows) -m int {compared} {quota} }}"
+        yield f"http-after-response add-header RateLimit {value} if {known} {now}"
 
 
 def limit_tables() -> str:
     """Return sections with the tables of the counters, for the end of HAProxy's configuration."""
     form = f"stick-table type string len 64 size {_ENTRIES}"
     return (
-        f"backend {_CLIENTS}\n    {form} expire 2m store gpc0,gpc0_rate(60s),conn_cur\n"
+        f"backend {_CLIENTS}\n    {form} expire 3m store gpc(2),gpc_rate(2,60s),conn_cur\n"
         f"backend {_UPLOADS}\n    {form} expire 1h store gpc0,gpc0_rate(3600s)\n"
     )
 

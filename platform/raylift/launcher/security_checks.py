@@ -2,16 +2,46 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Final
+
 from job_entrypoints.sandbox.machine import ABI_OF_SCOPES, ABI_OF_TCP, LANDLOCK, OWN_USER, abi_version, mechanisms
+from raylift.ingress.tls import CertificateUnusable, read_certificate
 from raylift.launcher.findings import Finding, Level
 from raylift.launcher.run.config import LocalConfig
 from raylift.launcher.run.exposure import has_authentication, is_loopback
 
+_SOON: Final = timedelta(days=14)
+_RENEW: Final = "A renewed file is used within ten seconds, without a restart."
 
-def security_findings(config: LocalConfig, *, host: str, euid: int) -> list[Finding]:
-    """Check the user with the effective id ``euid``, the kernel's sandboxes, and the API's address ``host``."""
+
+def security_findings(config: LocalConfig, *, host: str, euid: int, now: datetime | None = None) -> list[Finding]:
+    """Check the user with the effective id ``euid``, the kernel's sandboxes, the API's address ``host`` and its certificate."""
     held = mechanisms(config.jobs.first_user)
-    return [_user(euid, held), _sandbox(config, held), _address(config, host)]
+    findings = [_user(euid, held), _sandbox(config, held), _address(config, host)]
+    tls = config.gateway.tls
+    return findings if tls.cert is None else [*findings, _certificate(tls.cert, tls.key, now or datetime.now(UTC))]
+
+
+def _certificate(file: Path, key: Path | None, now: datetime) -> Finding:
+    try:
+        found = read_certificate(file, key)
+    except CertificateUnusable as error:
+        advice = (
+            "Name files in PEM that this user may read, with a key that is not encrypted: gateway.tls.cert and gateway.tls.key."
+        )
+        return Finding("certificate", Level.FAIL, str(error), advice)
+    detail = f"for {', '.join(found.names) or 'no name'}, until {found.expires_at:%Y-%m-%d %H:%M} UTC"
+    if found.expires_at <= now:
+        return Finding(
+            "certificate", Level.FAIL, detail, "It has expired, and clients refuse it. A new file is used within ten seconds."
+        )
+    if found.expires_at - now < _SOON:
+        return Finding(
+            "certificate", Level.WARN, detail, "It expires soon. A new file is used within ten seconds, without a restart."
+        )
+    return Finding("certificate", Level.OK, detail)
 
 
 def _user(euid: int, held: list[str]) -> Finding:

@@ -57,6 +57,8 @@ def new_record(state_dir: Path, config: LocalConfig, ports: PlatformPorts, *, co
         tls_name=_tls_name(config),
         config_file=config_file,
         auth=config.auth,
+        oidc=config.oidc,
+        reports=config.reports,
     )
 
 

@@ -11,6 +11,7 @@ from raylift.domain.models.deployment import Deployment
 from raylift.services.access.audit import AuditService
 from raylift.services.access.callers import Callers, ModelWorkspaces
 from raylift.services.access.keys import KeyService
+from raylift.services.access.logins import IdentityProvider, LoginService
 from raylift.services.cluster.capacity import Capacity
 from raylift.services.cluster.counts import StatusCounter, StatusCounts
 from raylift.services.cluster.health import HealthService, check_supervisor
@@ -28,6 +29,7 @@ from raylift.services.models.registry import ModelService
 from raylift.services.ports import Clock, Cluster, Registry, utc_now
 from raylift.services.ray_api.jobs import RayJobsService
 from raylift.services.ray_api.packages import RayPackages
+from raylift.services.reports import ReportService
 from raylift.services.requirements.environments import EnvironmentService
 from raylift.services.secrets import SecretService
 from raylift.services.traffic.routing import InferenceRouting
@@ -65,6 +67,8 @@ class Services:
     health: HealthService
     callers: Callers
     keys: KeyService
+    logins: LoginService
+    reports: ReportService
     audit: AuditService
     workspaces: WorkspaceRepository
     model_workspaces: ModelWorkspaces
@@ -79,12 +83,22 @@ class Services:
 
     @classmethod
     def assemble(
-        cls, settings: PlatformSettings, *, store: Store, registry: Registry, cluster: Cluster, clock: Clock = utc_now
+        cls,
+        settings: PlatformSettings,
+        *,
+        store: Store,
+        registry: Registry,
+        cluster: Cluster,
+        provider: IdentityProvider | None = None,
+        clock: Clock = utc_now,
     ) -> Self:
         capacity = Capacity(cluster)
         logs = JobLogs(store, settings.attempts_dir)
         secrets = SecretService(store, clock=clock)
-        uploads = UploadChecks(settings.jobs, capacity, secrets.check, settings.environments.http_hosts)
+        reports = ReportService(store, registry, settings.reports, settings.mlflow_url, clock=clock)
+        uploads = UploadChecks(
+            settings.jobs, capacity, secrets.check, settings.environments.http_hosts, check_script=reports.check_script
+        )
         holdings = ClusterHoldings(store, capacity, settings.attempts_dir)
         reasons = WaitReasons(store, capacity, holdings, settings.jobs.quotas, settings.environments_dir, clock)
         training = TrainingService(
@@ -131,6 +145,8 @@ class Services:
             ),
             callers=Callers(store, clock=clock),
             keys=KeyService(store, clock=clock),
+            reports=reports,
+            logins=LoginService(store, settings.oidc, provider, clock=clock),
             audit=AuditService(store, clock=clock),
             workspaces=store.workspaces,
             model_workspaces=ModelWorkspaces(store),

@@ -66,7 +66,7 @@ class StoreView:
         Raises:
             EngineUnavailable: the database does not answer.
         """
-        counts = Counter(job.owner for job in self.waiting)
+        counts = Counter(job.account for job in self.waiting)
         if not any(count >= _OF_EACH_OWNER for count in counts.values()):
             return []
         known = {job.job_id for job in self.active} | {job.job_id for job in self.waiting}

@@ -18,7 +18,9 @@ from raylift.services.access.audit import AuditService
 from raylift.services.access.callers import Callers
 from raylift.settings import AuthMode, PlatformSettings
 from raylift.store import Act, acting, declare
+from serve_apps.gateway.access.session_cookie import session_token
 from serve_apps.gateway.http.errors import REQUEST_ID
+from serve_apps.gateway.http.hosts import Hosts
 from serve_apps.gateway.http.visit import Visit, enter
 
 _REFUSED: Final = frozenset({401, 403})
@@ -29,6 +31,7 @@ class Door:
 
     def __init__(self, app: ASGIApp, *, settings: PlatformSettings, callers: Callers, audit: AuditService) -> None:
         self._app = app
+        self._hosts = Hosts.of(settings)
         self._is_local = settings.auth is AuthMode.LOCAL
         self._behind_ingress = settings.ingress is not None
         self._callers = callers
@@ -65,7 +68,8 @@ class Door:
             return Visit(LOCAL, address=address)
         caller: Principal | PlatformError
         try:
-            caller = await self._callers.principal_of(token_of(headers))
+            token = token_of(headers) if "authorization" in headers else session_token(scope, headers, self._hosts)
+            caller = await self._callers.principal_of(token)
         except PlatformError as error:
             caller = error
         checked = self._behind_ingress and CHECKED in headers

@@ -57,13 +57,11 @@ class Permission:
             Forbidden: the caller's role or key does not allow the action.
             NotFound: the thing belongs to another workspace.
         """
-        if self.action is Action.PUBLIC:
-            return
         visit = visit_of(connection.scope)
         names = [str(named[parameter]) for parameter in (self.of.value if self.of else ()) if parameter in named]
         if self.verb is not None:
             _declare(connection, visit, self.verb, _target(names, named))
-        if visit.is_checked and self.action is Action.PREDICT:
+        if self.action is Action.PUBLIC or (visit.is_checked and self.action is Action.PREDICT):
             return
         caller = visit.caller
         if isinstance(caller, PlatformError):
@@ -161,6 +159,8 @@ async def _model(services: Services, caller: Principal, model_name: str) -> None
 async def _environment(services: Services, caller: Principal, name: str) -> None:
     if name.startswith("job_"):
         await _job(services, caller, name)
+    elif caller.visible_workspace is not None:
+        await run_in_threadpool(services.environments.require, name, caller.visible_workspace)
 
 
 _LookUp = Callable[[Services, Principal, str], Awaitable[None]]

@@ -27,11 +27,15 @@ class Hosts:
     """Proxies whose ``X-Forwarded-Host`` is believed."""
     behind_ingress: bool
     """True behind our ingress, which removes that header from requests of others. Its own address hides theirs."""
+    has_tls: bool = False
+    """True where the ingress has a certificate."""
 
     @classmethod
     def of(cls, settings: PlatformSettings) -> Self:
         """Return the rules of a platform's settings."""
-        return cls(allowed_hosts(settings), settings.gateway.trusted_proxies, settings.ingress is not None)
+        gateway = settings.gateway
+        is_behind_ingress = settings.ingress is not None
+        return cls(allowed_hosts(settings), gateway.trusted_proxies, is_behind_ingress, gateway.tls.cert is not None)
 
     def refusal(self, scope: Scope, headers: Headers) -> HostRefused | CrossOriginRefused | None:
         """Return the error for a request to a foreign host, or for a change that a page of another site asks for."""
@@ -46,6 +50,19 @@ class Hosts:
         if may_change and self._is_cross_origin(scope, headers):
             return CrossOriginRefused("A page of another site may not do this.")
         return None
+
+    def is_own_origin(self, scope: Scope, headers: Headers) -> bool:
+        """Return True for a request of a page of the platform itself."""
+        return not self._is_cross_origin(scope, headers)
+
+    def origin(self, scope: Scope, headers: Headers) -> str:
+        """Return scheme and host by which the browser knows the platform."""
+        *_, host = self._hosts(scope, headers)
+        return f"{'https' if self.is_secure(scope, headers) else 'http'}://{host}"
+
+    def is_secure(self, scope: Scope, headers: Headers) -> bool:
+        """Return True where the browser came by https, to the ingress or to a trusted proxy."""
+        return self.has_tls or (headers.get("x-forwarded-proto") == "https" and self._is_from_proxy(scope))
 
     def _hosts(self, scope: Scope, headers: Headers) -> Iterator[str]:
         """Yield the hosts that the request names. A missing ``Host`` counts as an empty name."""

@@ -11,6 +11,7 @@ from typing import Final
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from raylift.api.headers import CONSOLE
 from raylift.api.headers import REQUEST_ID as REQUEST_ID_HEADER
 from raylift.domain.errors import InvalidRequest, PlatformError
 from serve_apps.gateway.http.bodies import body_too_large
@@ -54,6 +55,8 @@ class Edge:
                 if self._echo_request_id:
                     answer[REQUEST_ID_HEADER] = request_id
                 answer["X-Content-Type-Options"] = "nosniff"
+                if CONSOLE in headers and "WWW-Authenticate" in answer:
+                    answer["WWW-Authenticate"] = "Bearer"  # Else the browser asks for a password itself.
             await send(message)
 
         try:

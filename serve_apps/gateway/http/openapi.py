@@ -18,6 +18,7 @@ from raylift.api.paths import RAY_API
 from raylift.api.problems import Problem
 from raylift.api.ray_jobs import JobSubmitRequest
 from raylift.api.secrets import SecretRequest
+from raylift.api.security.logins import DeviceLoginRequest, LoginPageRequest, LoginRequest
 from raylift.api.traffic import AliasUpdate, RollbackRequest, TrafficUpdate
 from raylift.api.training import RerunRequest, TrainingUpload
 from raylift.ingress.problems import PROBLEM_JSON
@@ -38,6 +39,9 @@ _OWN_BODIES: Final[tuple[type[BaseModel], ...]] = (
     FeedbackBody,
     KeyCreation,
     KeyRotation,
+    LoginPageRequest,
+    LoginRequest,
+    DeviceLoginRequest,
     Problem,
 )
 

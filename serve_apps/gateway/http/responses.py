@@ -14,6 +14,8 @@ from raylift.ingress.problems import PROBLEM_JSON
 
 _DESCRIPTIONS: Final = {
     400: "The body contradicts its Content-Type.",
+    401: "The request has no valid key, or the sign-in failed.",
+    403: "The person or the key may not do this.",
     404: "The resource does not exist.",
     409: "The state of the resource does not allow this.",
     412: "The resource has changed since the revision in If-Match.",

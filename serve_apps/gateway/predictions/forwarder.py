@@ -47,6 +47,7 @@ _NOT_FORWARDED: Final = _HOP_BY_HOP | {
     "expect",
     # Replicas must not see keys. The gateway has checked this one.
     "authorization",
+    "cookie",
     CHECKED.lower(),
     REQUEST_TIMEOUT.lower(),
     FORWARDED.lower(),

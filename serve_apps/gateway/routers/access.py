@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
@@ -22,14 +22,15 @@ from raylift.api.access import (
     WhoAmI,
 )
 from raylift.api.paths import MLOPS
-from raylift.domain.access import AccessKey, may
+from raylift.domain.access import may
 from raylift.domain.audit import AuditFilter, Outcome
-from raylift.services.access.keys import CreatedKey, KeyRequest
+from raylift.services.access.keys import KeyRequest
 from raylift.services.container import Services
 from serve_apps.gateway.access.permissions import Action, Kind, needs
 from serve_apps.gateway.http.bodies import read_model
 from serve_apps.gateway.http.responses import json_body, json_response, problems
 from serve_apps.gateway.http.visit import principal_of
+from serve_apps.gateway.views.keys import key_view, new_key_view
 
 _MAX_BODY_BYTES: Final = 64 * 1024
 _MAX_PAGE: Final = 1000
@@ -62,7 +63,7 @@ def keys_router(services: Services) -> APIRouter:
     )
     def listed() -> Response:
         """List all keys, revoked ones included, without their secrets."""
-        return json_response(KeyList(keys=[_view(key) for key in keys.list()]))
+        return json_response(KeyList(keys=[key_view(key) for key in keys.list()]))
 
     @router.post(
         "/keys",
@@ -77,7 +78,7 @@ def keys_router(services: Services) -> APIRouter:
         wanted = KeyRequest(asked.name, asked.role, asked.workspace, tuple(asked.models), asked.expires_days)
         created = await run_in_threadpool(keys.create, principal_of(request), wanted)
         services.callers.forget()
-        return json_response(_new(created), 201, _NO_STORE)
+        return json_response(new_key_view(created), 201, _NO_STORE)
 
     @router.delete(
         "/keys/{key_id}",
@@ -88,12 +89,12 @@ def keys_router(services: Services) -> APIRouter:
         """Revoke a key. It stops within five seconds, everywhere. Idempotent."""
         revoked = await run_in_threadpool(keys.revoke, key_id)
         services.callers.forget()
-        return json_response(_view(revoked))
+        return json_response(key_view(revoked))
 
     @router.post(
         "/keys/{key_id}/rotate",
         status_code=201,
-        responses={201: {"model": NewKeyView}, **problems(400, 404, 413, 415, 422, 503)},
+        responses={201: {"model": NewKeyView}, **problems(400, 404, 409, 413, 415, 422, 503)},
         openapi_extra={"requestBody": {**json_body(KeyRotation), "required": False}},
         dependencies=[needs(services, Action.ADMINISTER, "key.rotate", of=Kind.KEY)],
     )
@@ -102,7 +103,7 @@ def keys_router(services: Services) -> APIRouter:
         asked = await read_model(request, KeyRotation, max_bytes=_MAX_BODY_BYTES, optional=True)
         created = await run_in_threadpool(keys.rotate, principal_of(request), key_id, grace_hours=asked.grace_hours)
         services.callers.forget()
-        return json_response(_new(created), 201, _NO_STORE)
+        return json_response(new_key_view(created), 201, _NO_STORE)
 
     return router
 
@@ -156,17 +157,3 @@ def _utc(moment: datetime | None) -> datetime | None:
 def _lines(services: Services, wanted: AuditFilter) -> Iterator[bytes]:
     for entry in services.audit.every(wanted):
         yield AuditEntryView(**asdict(entry)).model_dump_json().encode() + b"\n"
-
-
-def _view(key: AccessKey) -> KeyView:
-    return KeyView(**_fields(key))
-
-
-def _new(created: CreatedKey) -> NewKeyView:
-    return NewKeyView(**_fields(created.key), key=created.token)
-
-
-def _fields(key: AccessKey) -> dict[str, Any]:
-    shown: dict[str, Any] = asdict(key) | {"models": list(key.models)}
-    del shown["sha256"]
-    return shown

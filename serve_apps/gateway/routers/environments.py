@@ -14,6 +14,7 @@ from raylift.services.container import Services
 from serve_apps.gateway.access.permissions import Action, Kind, needs
 from serve_apps.gateway.http.bodies import read_model
 from serve_apps.gateway.http.responses import json_body, json_response, problems
+from serve_apps.gateway.http.visit import principal_of
 from serve_apps.gateway.views.jobs import download_progress
 
 _MAX_BODY_BYTES = 1024 * 1024
@@ -23,9 +24,10 @@ def environments_router(services: Services) -> APIRouter:
     router = APIRouter(prefix=MLOPS, tags=["environments"])
 
     @router.get("/environments", responses={200: {"model": EnvironmentList}}, dependencies=[needs(services, Action.READ)])
-    def environments() -> Response:
-        """List all environments on the gateway's machine, and their use."""
-        return json_response(_list(services.environments.list(), services.environments.max_bytes))
+    def environments(request: Request) -> Response:
+        """List the workspace's environments on the gateway's machine, and their use. Admins see all."""
+        shown = services.environments.list(principal_of(request).visible_workspace)
+        return json_response(_list(shown, services.environments.max_bytes))
 
     @router.post(
         "/environments",
@@ -40,7 +42,10 @@ def environments_router(services: Services) -> APIRouter:
     async def prewarm(request: Request) -> Response:
         """Resolve requirements and build their environment now, so that no job has to wait for it."""
         wanted = await read_model(request, EnvironmentRequest, max_bytes=_MAX_BODY_BYTES)
-        prewarmed = await run_in_threadpool(services.environments.prewarm, wanted.requirements, wanted.torch_backend)
+        workspace = principal_of(request).workspace
+        prewarmed = await run_in_threadpool(
+            services.environments.prewarm, wanted.requirements, wanted.torch_backend, workspace=workspace
+        )
         view = _view(prewarmed.overlay)
         return (
             json_response(view, 202, {"Location": f"{ENVIRONMENTS}/{view.hash}"}) if prewarmed.building else json_response(view)
@@ -64,9 +69,9 @@ def environments_router(services: Services) -> APIRouter:
         responses=problems(404, 409),
         dependencies=[needs(services, Action.DEPLOY, "environment.remove", of=Kind.ENVIRONMENT)],
     )
-    def remove(name: str) -> Response:
+    def remove(request: Request, name: str) -> Response:
         """Remove an environment that is not in use. The next job that needs it builds it again."""
-        services.environments.remove(name)
+        services.environments.remove(name, principal_of(request).visible_workspace)
         return Response(status_code=204)
 
     return router

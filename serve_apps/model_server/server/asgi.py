@@ -10,6 +10,7 @@ from dataclasses import replace
 from time import perf_counter
 from typing import Final
 
+from raylift.api.headers import ROWS
 from raylift.api.paths import version_route
 from raylift.domain.errors import PlatformError
 from raylift.domain.models.deployment import Batching
@@ -140,7 +141,10 @@ class ReplicaApp:
         finally:
             # Without a response if the client has disconnected.
             observer.ended(exchange)
-        return exchange.response
+        if not exchange.rows:
+            return exchange.response
+        # For the ingress, which limits rows of a client.
+        return replace(exchange.response, headers={**exchange.response.headers, ROWS: str(exchange.rows)})
 
     async def _exchanged(self, codec: Codec, exchange: Exchange, path: str, receive: Receive) -> Response:
         try:

@@ -1,4 +1,5 @@
-"""Signing in with a key in a real browser: the form, a followed log, a download, and nothing that outlives signing out.
+"""Signing in in a real browser, with a key and with an identity provider: the form, a followed log, a download, and nothing
+that outlives signing out.
 
 The gateway is real, and in keys mode; no engine has to run for that.
 """
@@ -10,14 +11,17 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import uvicorn
 from playwright.async_api import Page, async_playwright, expect
 
+from raylift.access_settings import OidcSettings
 from raylift.settings import PlatformSettings
 from raylift.store import Store
 from tests.e2e.console.conftest import BROWSER_ARGUMENTS, browser_program
+from tests.identity_provider import running_provider
 from tests.unit.gateway.keyed import KeyedPlatform, keyed_platform
 
 pytestmark = pytest.mark.timeout(300)
@@ -26,20 +30,27 @@ UPLOAD = {"script_content": "print(1)", "experiment_name": "demo", "model_name":
 LOG = b"hello\n10%\r20%\nlast\n"
 
 
-@pytest.fixture
-async def keyed(tmp_path: Path) -> AsyncIterator[KeyedPlatform]:
-    nowhere, empty = "http://127.0.0.1:9", tmp_path / "empty.db"
+@asynccontextmanager
+async def keyed_gateway(state_dir: Path, **more: Any) -> AsyncIterator[KeyedPlatform]:
+    nowhere, empty = "http://127.0.0.1:9", state_dir / "empty.db"
     store = Store.open(f"sqlite:///{empty}")
     store.migrate()
     store.close()
     settings = PlatformSettings(
-        state_dir=tmp_path,
-        database_url=f"sqlite:///{tmp_path}/store.db",
+        state_dir=state_dir,
+        database_url=f"sqlite:///{state_dir}/store.db",
         mlflow_url=nowhere,
         ray_dashboard_url=nowhere,
         gateway_url=nowhere,
+        **more,
     )
     async with keyed_platform(settings, empty) as made:
+        yield made
+
+
+@pytest.fixture
+async def keyed(tmp_path: Path) -> AsyncIterator[KeyedPlatform]:
+    async with keyed_gateway(tmp_path) as made:
         yield made
 
 
@@ -90,10 +101,33 @@ async def test_key_is_asked_for_and_forgotten(keyed: KeyedPlatform) -> None:
         await expect(page.get_by_text("live", exact=True)).to_have_count(0)
         await page.reload()
         await expect(page.get_by_text("viewer · red")).to_be_visible()
-        assert await page.context.cookies() == []
+        (session,) = await page.context.cookies()
+        assert (session.get("name"), session.get("httpOnly"), session.get("sameSite")) == ("raylift_session", True, "Strict")
+        assert await page.evaluate("document.cookie + sessionStorage.length + localStorage.length") == "00"
 
         await page.get_by_role("button", name="Sign out").click()
         await expect(key).to_be_visible()
         assert keyed.tokens["viewer"] not in str(await page.context.storage_state(indexed_db=True))
-        assert await page.evaluate("sessionStorage.length") == 0
         assert faults == []
+
+
+async def test_identity_provider_signs_in(tmp_path: Path) -> None:
+    secret = tmp_path / "client-secret"
+    secret.write_text("s3cret")
+    with running_provider() as provider:
+        provider.put("ann", email="ann@example.org", groups=["red"])
+        oidc = OidcSettings.model_validate(provider.settings(client_secret_file=str(secret), name="Example ID"))
+        async with keyed_gateway(tmp_path, oidc=oidc) as keyed, served(keyed) as url, browser_page() as page:
+            await page.goto(f"{url}/console/models")
+            await page.get_by_role("link", name="Sign in with Example ID").click()
+            await page.locator("input[name=sub]").fill("ann")
+            await page.locator("input[name=sub]").press("Enter")
+            await expect(page.get_by_text("submitter · red")).to_be_visible()
+            assert page.url == f"{url}/console/models"
+            (session,) = await page.context.cookies(url)
+            token = session.get("value", "")
+            assert (await keyed.send(token, "GET", "/mlops/whoami")).json()["name"] == "ann@example.org"
+            # Posted with the session: the browser names the page's origin.
+            await page.get_by_role("button", name="Sign out").click()
+            await expect(page.get_by_label("Key", exact=True)).to_be_visible()
+            assert (await keyed.send(token, "GET", "/mlops/whoami")).status_code == 401

@@ -110,6 +110,8 @@ class _Says(BaseHTTPRequestHandler):
         self.send_response(status)
         self.send_header("Content-Type", "application/json" if status == 200 else query.get("kind", ["text/plain"])[0])
         self.send_header("Content-Length", str(len(text)))
+        if "rows" in query:
+            self.send_header("X-Raylift-Rows", query["rows"][0])
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(text)

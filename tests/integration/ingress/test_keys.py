@@ -195,3 +195,48 @@ def test_dashboard_of_ray_is_for_admins(keyed: Ingress) -> None:
     for who, status in (("red", 403), ("viewer", 403), ("only-churn", 403), (None, 401), ("wrong", 401), ("expired", 401)):
         assert send(keyed, who, "GET", "/ray/").status_code == status, who
     assert send(keyed, "admin", "POST", "/ray/api/jobs/", Origin="https://evil.example").status_code == 403
+
+
+@pytest.mark.parametrize(("method", "path"), PREDICTIONS)
+def test_session_of_a_browser_counts_for_own_pages_alone(keyed: Ingress, method: str, path: str) -> None:
+    own, foreign = keyed.url, "http://127.0.0.1:3000"
+    reads = method == "GET"
+    for headers, is_taken in (
+        ({"Origin": own}, True),
+        ({"Origin": foreign}, False),
+        ({"Origin": "null"}, False),
+        ({}, reads),
+        ({"Sec-Fetch-Site": "same-origin"}, reads),
+        ({"Sec-Fetch-Site": "same-site"}, False),
+        ({"Sec-Fetch-Site": "cross-site"}, False),
+        ({"Authorization": "Bearer wrong", "Origin": own}, False),
+    ):
+        cookie = {"Cookie": f"other=1; raylift_session={TOKENS['red'].text}"}
+        answer = httpx.request(method, keyed.url + path, content=PLAIN, headers=cookie | headers, trust_env=False)
+        assert (answer.status_code == 200) is is_taken, headers
+        if is_taken:
+            assert not {"cookie", "authorization"} & answer.json()["headers"].keys()
+        else:
+            assert answer.status_code in {401, 403}
+
+
+def test_session_of_a_browser_opens_engine_pages_without_the_cookie(keyed: Ingress) -> None:
+    cookie = {"Cookie": f"raylift_session={TOKENS['admin'].text}"}
+    for path in ("/mlflow/", "/ray/"):
+        told = httpx.get(keyed.url + path, headers=cookie, trust_env=False).json()
+        assert "cookie" not in told["headers"]
+    assert httpx.get(keyed.url + "/mlflow/", headers={"Cookie": "raylift_session=wrong"}, trust_env=False).status_code == 401
+
+
+def test_console_is_refused_without_the_browsers_dialog(keyed: Ingress) -> None:
+    for path in (f"{ROUTE}/ready", "/mlflow/"):
+        answer = httpx.get(keyed.url + path, headers={"X-Raylift-Console": "1"}, trust_env=False)
+        assert (answer.status_code, answer.headers["www-authenticate"]) == (401, "Bearer")
+
+
+def test_allowed_page_of_another_site_has_no_session() -> None:
+    page = "https://app.example"
+    with running_ingress(Guard(frozenset(LOOPBACK_NAMES)), asks_for_keys=True, origins=[page]) as running:
+        KeyMaps(running.directory).put(all_keys(), {"churn": "red"}, NOW)
+        sent = {"Origin": page, "Cookie": f"raylift_session={TOKENS['red'].text}"}
+        assert httpx.post(f"{running.url}{ROUTE}/predict", content=PLAIN, headers=sent, trust_env=False).status_code == 401

@@ -109,6 +109,33 @@ def test_address_is_limited_before_its_keys_are_read(source: str, wanted: list[i
         assert "One address may have 2" in answers[-1].json()["detail"]
 
 
+def test_key_over_its_rows_is_refused_at_its_next_request() -> None:
+    with limited(rows_per_minute=100) as (_, client):
+        path = f"{ROUTE}/predict?rows="
+        first, second, third = (post(client, f"{path}60", "ann") for _ in range(3))
+        assert statuses([first, second, third]) == [200, 200, 429]
+        assert [answer.headers["ratelimit"] for answer in (first, second, third)] == [
+            '"rows";r=40;t=60',
+            '"rows";r=0;t=60',
+            '"rows";r=0;t=60',
+        ]
+        assert {answer.headers["ratelimit-policy"] for answer in (first, second, third)} == {'"rows";q=100;w=60'}
+        assert (third.json()["code"], third.headers["retry-after"]) == ("rate_limited", "60")
+        assert post(client, "/mlops/models", "ann").status_code == 429
+        assert post(client, f"{path}1", "bob").status_code == 200
+        # Answers of the gateway to others' predictions are counted once, for the client.
+        forwarded = {"X-Raylift-Ingress": TOKEN}
+        assert statuses([post(client, f"{path}60", "cid", **forwarded) for _ in range(3)]) == [200, 200, 200]
+
+
+def test_rows_and_requests_are_counted_beside_each_other() -> None:
+    with limited(rows_per_minute=100, requests_per_minute=3) as (_, client):
+        answer = post(client, f"{ROUTE}/predict?rows=30", "ann")
+        assert answer.headers.get_list("ratelimit") == ['"requests";r=2;t=60', '"rows";r=70;t=60']
+        assert statuses([post(client, f"{ROUTE}/predict?rows=0", "ann") for _ in range(3)]) == [200, 200, 429]
+        assert post(client, "/mlops/models", "ann").json()["detail"].startswith("A client may have 3 requests")
+
+
 def test_without_limits_answers_say_nothing(http: httpx.Client) -> None:
     answer = post(http, key="ann")
     assert answer.status_code == 200

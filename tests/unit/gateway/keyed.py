@@ -14,6 +14,7 @@ import httpx
 from fastapi import FastAPI
 
 from raylift.domain.access import LOCAL, AccessKey, Role, new_token
+from raylift.engines.identity_provider import OidcProvider
 from raylift.services.access.keys import KeyRequest
 from raylift.services.container import Services
 from raylift.settings import AuthMode, PlatformSettings
@@ -44,7 +45,8 @@ async def keyed_platform(settings: PlatformSettings, migrated: Path) -> AsyncIte
     shutil.copy(migrated, settings.state_dir / "store.db")
     store = Store.open(settings.database_url)
     registry, cluster = FakeRegistry(), FakeCluster()
-    services = Services.assemble(settings, store=store, registry=registry, cluster=cluster)
+    provider = OidcProvider(settings.oidc) if settings.oidc.issuer else None
+    services = Services.assemble(settings, store=store, registry=registry, cluster=cluster, provider=provider)
     lease = store.leases.acquire("supervisor", "test", now=datetime.now(UTC), seconds=3600)
     assert lease
     tokens = {role.value: _key(services, role.value, role, "red") for role in Role}

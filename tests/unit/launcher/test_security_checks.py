@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
 import pytest
 
 from job_entrypoints.sandbox.machine import abi_version, mechanisms
 from raylift.launcher import security_checks
-from raylift.launcher.findings import Level
+from raylift.launcher.findings import Finding, Level
 from raylift.launcher.run.config import load_config
 from raylift.launcher.security_checks import security_findings
+from tests.certificates import Authority
 
 
 def levels(*, euid: int = 1000, host: str = "127.0.0.1") -> dict[str, Level]:
@@ -51,3 +55,22 @@ def test_mechanisms_are_tried_on_the_running_kernel() -> None:
     held = mechanisms(1_900_000_000)
     assert "no_new_privs" in held
     assert ("landlock" in held) == (abi_version() > 0)
+
+
+def test_certificate_is_read_and_its_end_is_near(tmp_path: Path) -> None:
+    cert, key = Authority.make().issue(tmp_path, "ml.example.org")
+    (other, _) = Authority.make().issue(tmp_path, name="other")
+
+    def found(certificate: Path, days: float = 0) -> Finding:
+        config = load_config(overrides={"gateway": {"tls": {"cert": str(certificate), "key": str(key)}}})
+        now = datetime.now(UTC) + timedelta(days=days)
+        (last,) = [one for one in security_findings(config, host="::1", euid=1, now=now) if one.name == "certificate"]
+        return last
+
+    assert found(cert).level is Level.OK
+    assert "for ml.example.org, until" in found(cert).detail
+    assert (found(cert, 20).level, found(cert, 31).level) == (Level.WARN, Level.FAIL)
+    for unusable, words in ((tmp_path / "none", "No such file"), (key, "cannot be read as PEM"), (other, "is not the key of")):
+        finding = found(unusable)
+        assert (finding.level, words in finding.detail, bool(finding.advice)) == (Level.FAIL, True, True)
+    assert "certificate" not in levels()

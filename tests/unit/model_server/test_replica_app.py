@@ -80,6 +80,11 @@ def test_every_answer_names_its_version(method: str, path: str) -> None:
     assert answer.headers["x-raylift-model-version"] == "7"
 
 
+def test_answer_names_the_rows_of_its_request() -> None:
+    assert _predict({"inputs": [[1.0, 2.0], [3.0, 4.0]]}).headers["x-raylift-rows"] == "2"
+    assert "x-raylift-rows" not in _predict({"inputs": "none"}).headers
+
+
 def test_probabilities_are_returned_on_request() -> None:
     answer = _predict({"inputs": [[1, 2]], "return_probabilities": True}, predictor=FakePredictor(classes=["no", "yes"])).json()
     assert (answer["probabilities"], answer["classes"]) == ([[0.5, 0.5]], ["no", "yes"])

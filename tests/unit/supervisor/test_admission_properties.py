@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from raylift.domain.job import Job, JobSpec, JobState, QueuedJob, Resources
 from raylift.domain.node_fit import fits_some
 from raylift.domain.quota import Quota
-from raylift.supervisor.jobs.admission import admit, held_by_owner
+from raylift.supervisor.jobs.admission import admit, held_by_account
 
 GIB = 2**30
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
@@ -41,7 +41,7 @@ requests = st.tuples(st.sampled_from(OWNERS), wants, st.integers(1, 4))
 
 
 def job_of(queued: QueuedJob) -> Job:
-    spec = JobSpec("0" * 64, "train.py", "exp", owner=queued.owner, resources=queued.resources, priority=queued.priority)
+    spec = JobSpec("0" * 64, "train.py", "exp", owner=queued.account, resources=queued.resources, priority=queued.priority)
     return Job(queued.job_id, spec, JobState.SCRIPT, queued.created_at, NOW)
 
 
@@ -110,7 +110,7 @@ class World:
 
     def _heads(self) -> list[QueuedJob]:
         """The queue heads of each owner, as the store returns them."""
-        return [job for owner in OWNERS for job in islice((j for j in self.waiting.values() if j.owner == owner), 50)]
+        return [job for owner in OWNERS for job in islice((j for j in self.waiting.values() if j.account == owner), 50)]
 
     def _let_ray_start(self) -> None:
         for running in self.running.values():
@@ -141,7 +141,7 @@ def named(nodes: Sequence[Resources]) -> dict[str, Resources]:
     return {f"node_{number}": node for number, node in enumerate(nodes)}
 
 
-NOTHING = held_by_owner([])["nobody"]
+NOTHING = held_by_account([])["nobody"]
 
 
 @settings(deadline=None)
@@ -151,11 +151,11 @@ def test_every_job_that_fits_runs_and_no_resource_is_given_twice(
 ) -> None:
     world = World(named(cluster), limits)
     rounds = {world.upload(owner, wanted): length for owner, wanted, length in uploads}
-    possible = {job.job_id for job in world.waiting.values() if world.possible(job.owner, job.resources)}
+    possible = {job.job_id for job in world.waiting.values() if world.possible(job.account, job.resources)}
     started: set[str] = set()
     for _ in range(4 * len(uploads) + 4):
         started |= {job.job_id for job in world.round(rounds)}
-        held = held_by_owner(job_of(running.job) for running in world.running.values())
+        held = held_by_account(job_of(running.job) for running in world.running.values())
         assert sum(h.cpus for h in held.values()) <= sum(n.cpus for n in cluster) + 1e-5
         assert sum(h.memory_bytes for h in held.values()) <= sum(n.memory_bytes for n in cluster)
         assert sum(h.gpus for h in held.values()) <= sum(n.gpus for n in cluster) + 1e-5
@@ -226,7 +226,7 @@ def test_no_job_starves_while_others_arrive(
         crowd()
         world.round(rounds)
     the_one = world.upload("ann", mine)
-    ahead = sum(1 for job in world.waiting.values() if job.owner == "ann")
+    ahead = sum(1 for job in world.waiting.values() if job.account == "ann")
     if not world.possible("ann", mine):
         return
     for _ in range((ahead + 5) * 40):

@@ -47,7 +47,8 @@ def prepare_keys(store: Store, state_dir: Path, *, url: str, ingress_directory: 
     created = first_admin_key(store, known, datetime.now(UTC))
     token = known if created is None else created.token
     write_private(path, json.dumps({"url": url, "key": token}))
-    KeyMaps(ingress_directory).put(store.keys.unrevoked(), store.workspaces.of_models(), datetime.now(UTC))
+    now = datetime.now(UTC)
+    KeyMaps(ingress_directory).put(store.keys.unrevoked(now), store.workspaces.of_models(), now)
     return created is not None
 
 

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Final, cast
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from raylift.access_settings import OidcSettings, ReportSettings
 from raylift.domain.quantities import parse_bytes
 from raylift.launcher.errors import LauncherError
 from raylift.settings import (
@@ -69,6 +70,8 @@ class LocalConfig(_Section):
     """A complete local configuration. ``cluster_configs/local.yaml`` explains each value and has its default."""
 
     auth: AuthMode
+    oidc: OidcSettings
+    reports: ReportSettings
     host: Annotated[str, Field(min_length=1)]
     insecure_no_auth: bool
     ports: Ports
@@ -121,7 +124,11 @@ def _with_absolute_paths(config: LocalConfig) -> LocalConfig:
     tls = config.gateway.tls
     paths = {name: path.expanduser().absolute() for name, path in (("cert", tls.cert), ("key", tls.key)) if path is not None}
     gateway = config.gateway.model_copy(update={"tls": tls.model_copy(update=paths)})
-    return config.model_copy(update={"gateway": gateway})
+    secret = config.oidc.client_secret_file
+    oidc = (
+        config.oidc if secret is None else config.oidc.model_copy(update={"client_secret_file": secret.expanduser().absolute()})
+    )
+    return config.model_copy(update={"gateway": gateway, "oidc": oidc})
 
 
 def usable_cores() -> int:

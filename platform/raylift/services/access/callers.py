@@ -24,7 +24,7 @@ _AFTER_MISS_SECONDS: Final = 0.5
 """Age at which keys are read again for an unknown token, which may be new."""
 _MODELS_SECONDS: Final = 2.0
 _USES_PAUSE: Final = timedelta(seconds=60)
-_HOW: Final = "Send `Authorization: Bearer KEY`. `raylift keys create` makes a key."
+_HOW: Final = "Send `Authorization: Bearer KEY`. `raylift keys create` makes a key, `raylift login` signs in."
 
 
 class Callers:
@@ -63,7 +63,7 @@ class Callers:
 
     def _read(self) -> Mapping[str, AccessKey]:
         self._write_uses(self._clock())
-        return {key.sha256: key for key in self._store.keys.unrevoked()}
+        return {key.sha256: key for key in self._store.keys.unrevoked(self._clock())}
 
     def _write_uses(self, now: datetime) -> None:
         if now - self._uses_written_at < _USES_PAUSE:

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from raylift.domain.access import WORKSPACE, AccessKey, Principal, Role, digest_of, new_token
-from raylift.domain.errors import FieldError, InvalidRequest
+from raylift.domain.errors import Conflict, FieldError, InvalidRequest
 from raylift.domain.identifiers import DEFAULT_WORKSPACE, MODEL_NAME, OWNER_FORM
 from raylift.services.ports import Clock, utc_now
 from raylift.store import Store
@@ -69,8 +69,13 @@ class KeyService:
 
         Raises:
             KeyNotFound: there is no valid key of this id.
+            Conflict: a sign-in has made it.
         """
         former, now = self._store.keys.get(key_id), self._clock()
+        if former.subject is not None:
+            raise Conflict(
+                f"The key {key_id} is of a sign-in, which is not extended: {former.name} signs in again.", key_id=key_id
+            )
         # The successor lives as long as the former key was meant to.
         expires_at = None if former.expires_at is None else now + (former.expires_at - former.created_at)
         created = _made(former.name, former.role, former.workspace, former.models, now, by.name, expires_at)
@@ -88,7 +93,7 @@ def first_admin_key(store: Store, token: str | None, now: datetime) -> CreatedKe
 
 
 def _is_valid_admin(store: Store, digest: str, now: datetime) -> bool:
-    return any(key.sha256 == digest and key.role is Role.ADMIN and key.is_valid(now) for key in store.keys.unrevoked())
+    return any(key.sha256 == digest and key.role is Role.ADMIN and key.is_valid(now) for key in store.keys.unrevoked(now))
 
 
 def _made(

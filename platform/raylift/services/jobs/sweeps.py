@@ -72,7 +72,7 @@ class SweepService:
             now=now,
             idempotency=self._training.idempotency(key, body_sha256),
             project=upload.project,
-            max_queued=self._quotas.of(upload.spec.owner).max_queued_jobs,
+            max_queued=self._quotas.of(upload.spec.account).max_queued_jobs,
         )
 
     def details(self, sweep_id: str) -> SweepDetails:

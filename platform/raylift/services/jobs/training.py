@@ -99,7 +99,7 @@ class TrainingService:
             now=now,
             idempotency=idempotency,
             project=upload.project,
-            max_queued=self._quotas.of(upload.spec.owner).max_queued_jobs,
+            max_queued=self._quotas.of(upload.spec.account).max_queued_jobs,
         )
         return Submission(job, repeated=job.job_id != job_id)
 
@@ -175,11 +175,11 @@ class TrainingService:
         spec = rerun_spec(first, changes, owner)
         errors = list(check_rerun(first.spec, changes, spec, self._capacity, self._min_memory_bytes))
         errors += self._secrets.check(spec.workspace, spec.secrets)
-        errors += check_quota(spec.owner, spec.resources, self._quotas)
+        errors += check_quota(spec.account, spec.resources, self._quotas)
         if errors:
             raise InvalidRequest.of(*errors)
         script = self._store.jobs.script(first.spec.script_sha256)
-        now, max_queued = self._clock(), self._quotas.of(spec.owner).max_queued_jobs
+        now, max_queued = self._clock(), self._quotas.of(spec.account).max_queued_jobs
         return self._store.jobs.add(spec, script, job_id=new_job_id(now.timestamp()), now=now, max_queued=max_queued)
 
     def delete(self, job_id: str) -> None:

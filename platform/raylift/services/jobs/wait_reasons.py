@@ -31,7 +31,7 @@ class _Lookups:
     """Cached lookups for one list of jobs."""
 
     held: dict[str, Held] = field(default_factory=dict[str, Held])
-    """By owner."""
+    """By account."""
     held_back: dict[str, Mapping[str, str]] = field(default_factory=dict[str, Mapping[str, str]])
     """Messages by sweep and job."""
 
@@ -97,7 +97,7 @@ class WaitReasons:
 
     def _waits_for(self, job: Job, lookups: _Lookups) -> tuple[Reason, str] | None:
         """Return reason and message; None when the job waits for capacity and no node is known."""
-        wanted, owner = job.spec.resources, job.spec.owner
+        wanted, account = job.spec.resources, job.spec.account
         shortfall = self._capacity.shortfall(wanted)
         if shortfall is not None:
             message = f"It waits for another node: {shortfall.detail}. It goes on when one joins that can hold it."
@@ -106,14 +106,14 @@ class WaitReasons:
             held_back = self._held_back(job.spec.sweep.sweep_id, lookups)
             if job.job_id in held_back:
                 return Reason.WAITING_FOR_SWEEP, held_back[job.job_id]
-        quota = self._quotas.of(owner)
+        quota = self._quotas.of(account)
         if quota.bounds_admission():
-            if owner not in lookups.held:
-                lookups.held[owner] = self._store.jobs.held_by(owner)
-            bound = quota.exceeded_by(wanted, lookups.held[owner])
+            if account not in lookups.held:
+                lookups.held[account] = self._store.jobs.held_by(account)
+            bound = quota.exceeded_by(wanted, lookups.held[account])
             if bound is not None:
                 message = (
-                    f"With it, {owner!r} would have more than its quota of {bound}. It goes on when others of its jobs end."
+                    f"With it, {account!r} would have more than its quota of {bound}. It goes on when others of its jobs end."
                 )
                 return Reason.WAITING_FOR_QUOTA, message
         held = self._holdings.now().sentence(wanted)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from raylift.domain.errors import Conflict, InvalidRequest
+from raylift.domain.identifiers import DEFAULT_WORKSPACE
 from raylift.engines.environments import OVERLAY, EnvironmentBuildFailed, EnvironmentInUse, EnvironmentNotFound
 from raylift.engines.environments.inventory import Overlay, list_overlays, make_room, remove_overlay
 from raylift.engines.environments.locking.cuda_note import missing_gpu_note
@@ -30,6 +31,7 @@ from raylift.store import Store
 
 _LOG: Final = logging.getLogger(__name__)
 _BUILDS_AT_A_TIME: Final = 2
+_UNCLAIMED: Final = {DEFAULT_WORKSPACE}
 _JOB: Final = "job_"
 """Prefix of a job id. The name of an environment is a hash."""
 
@@ -58,8 +60,13 @@ class EnvironmentService:
     def max_bytes(self) -> int:
         return self._settings.max_bytes
 
-    def list(self) -> list[Overlay]:
-        return list_overlays(self._root)
+    def list(self, workspace: str | None = None) -> list[Overlay]:
+        """Return the environments of a workspace; None: all."""
+        overlays = list_overlays(self._root)
+        if workspace is None:
+            return overlays
+        owners = self._workspaces()
+        return [overlay for overlay in overlays if workspace in owners.get(overlay.hash, _UNCLAIMED)]
 
     def get(self, name: str) -> Overlay | None:
         """Return the environment of a hash or of a job id; None for a job that needs only the base environment.
@@ -75,13 +82,18 @@ class EnvironmentService:
             raise _not_found(name)
         return found
 
+    def require(self, name: str, workspace: str) -> None:
+        """Raise EnvironmentNotFound for an environment that the workspace has no part in."""
+        if workspace not in self._workspaces().get(name, _UNCLAIMED):
+            raise _not_found(name)
+
     def users(self, name: str) -> Sequence[str]:
         """Return the jobs and deployments that use an environment, else other processes."""
         holders = holders_of(name, self._root, self._store)
         return [*holders.jobs, *holders.deployments, *(f"process {each}" for each in holders.processes)]
 
-    def prewarm(self, requirements: Sequence[str], torch_backend: str | None = None) -> Prewarmed:
-        """Resolve requirements now, and build their environment in the background.
+    def prewarm(self, requirements: Sequence[str], torch_backend: str | None = None, *, workspace: str) -> Prewarmed:
+        """Resolve requirements now, and build their environment in the background, for a workspace.
 
         Raises:
             InvalidRequest: a line is no requirement.
@@ -101,6 +113,7 @@ class EnvironmentService:
         if not lock:
             return Prewarmed(None, building=False)
         directory = overlay_directory(lock, self._root)
+        self._store.workspaces.claim_environment(directory.name, workspace)
         if is_built(directory):
             ensure_overlay(lock, self._root)
             return Prewarmed(self._find(directory.name) or _unbuilt(lock), building=False)
@@ -108,13 +121,16 @@ class EnvironmentService:
         self._build_in_background(lock, directory, note)
         return Prewarmed(self._find(directory.name) or _unbuilt(lock), building=True)
 
-    def remove(self, name: str) -> None:
+    def remove(self, name: str, workspace: str | None = None) -> None:
         """Remove an environment, and downloads that no other environment needs.
 
         Raises:
             EnvironmentNotFound: there is none.
-            EnvironmentInUse: it is in use, reserved for a worker, or being built; the detail names the users.
+            EnvironmentInUse: it is in use, reserved for a worker, or being built; the detail names the users. With
+                ``workspace``: other workspaces need it too.
         """
+        if workspace is not None and self._workspaces().get(name, _UNCLAIMED) != {workspace}:
+            raise EnvironmentInUse(f"Other workspaces need the environment {name} too. An admin can remove it.")
         try:
             removed = remove_overlay(self._root, name, wait=False)
         except EnvironmentInUse:
@@ -124,6 +140,16 @@ class EnvironmentService:
             ) from None
         if not removed:
             raise _not_found(name)
+
+    def _workspaces(self) -> dict[str, set[str]]:
+        """Return the workspaces that need each environment: those of its jobs, and of models that are served in it."""
+        owners = self._store.workspaces.of_environments()
+        models = self._store.workspaces.of_models()
+        for row in self._store.deployments.list():
+            if row.environment_lock:
+                served = owners.setdefault(environment_hash(row.environment_lock), set())
+                served.add(models.get(row.model_name, DEFAULT_WORKSPACE))
+        return owners
 
     def _find(self, name: str) -> Overlay | None:
         return next((overlay for overlay in self.list() if overlay.hash == name), None)

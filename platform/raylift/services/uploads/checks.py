@@ -53,7 +53,10 @@ class UploadChecks:
         capacity: Capacity,
         check_secrets: Callable[[str, Sequence[str]], Iterable[FieldError]],
         http_hosts: Collection[str] = (),
+        *,
+        check_script: Callable[[bytes], Iterable[FieldError]] = lambda _: (),
     ) -> None:
+        self._check_script = check_script
         self._settings = settings
         self._http_hosts = http_hosts
         self._capacity = capacity
@@ -77,11 +80,13 @@ class UploadChecks:
         found = find_requirements(request.requirements, source.script, name, source.files, self._http_hosts)
         sourced = with_packages(found, source.packages, self._http_hosts)
         errors = [
-            *check_owner(request.owner, request.resources, self._settings.quotas),
+            *check_owner(request.owner, request.workspace, request.resources, self._settings.quotas),
             *source.errors,
             *sourced.errors,
             *self._plain_fields(request),
         ]
+        if not errors and request.command is None:
+            errors += self._check_script(source.script)
         if errors:
             raise InvalidRequest.of(*errors)
         packed = pack(source.files.values()) if source.files is not None else None

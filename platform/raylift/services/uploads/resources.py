@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from raylift.api.headers import OWNER_HEADER
 from raylift.domain.errors import FieldError
 from raylift.domain.identifiers import OWNER, OWNER_FORM
-from raylift.domain.job import Resources
+from raylift.domain.job import Resources, account_of
 from raylift.domain.quantities import format_bytes
 from raylift.services.cluster.capacity import Capacity
 from raylift.settings import QuotaSettings
@@ -26,18 +26,18 @@ def check_fit(wanted: Resources, capacity: Capacity) -> Iterator[FieldError]:
         yield FieldError(f"resources.{shortfall.resource}", shortfall.detail)
 
 
-def check_owner(owner: str, wanted: Resources, quotas: QuotaSettings) -> Iterator[FieldError]:
+def check_owner(owner: str, workspace: str, wanted: Resources, quotas: QuotaSettings) -> Iterator[FieldError]:
     if OWNER.fullmatch(owner):
-        yield from check_quota(owner, wanted, quotas)
+        yield from check_quota(account_of(workspace, owner), wanted, quotas)
     else:
         yield FieldError(OWNER_HEADER, f"must be {OWNER_FORM}")
 
 
-def check_quota(owner: str, wanted: Resources, quotas: QuotaSettings) -> Iterator[FieldError]:
-    """Yield what a single job asks for beyond the whole quota of its owner: it could never start."""
-    quota = quotas.of(owner)
+def check_quota(account: str, wanted: Resources, quotas: QuotaSettings) -> Iterator[FieldError]:
+    """Yield what a single job asks for beyond the whole quota of its account: it could never start."""
+    quota = quotas.of(account)
     if quota.max_cpus is not None and wanted.cpus > quota.max_cpus:
-        yield FieldError("resources.cpus", f"is {wanted.cpus:g}; the jobs of {owner!r} may have {quota.max_cpus:g} together")
+        yield FieldError("resources.cpus", f"is {wanted.cpus:g}; the jobs of {account!r} may have {quota.max_cpus:g} together")
     if quota.max_memory_bytes is not None and wanted.memory_bytes > quota.max_memory_bytes:
         asked, most = format_bytes(wanted.memory_bytes), format_bytes(quota.max_memory_bytes)
-        yield FieldError("resources.memory", f"is {asked}; the jobs of {owner!r} may have {most} together")
+        yield FieldError("resources.memory", f"is {asked}; the jobs of {account!r} may have {most} together")

@@ -29,6 +29,7 @@ class AccessKeyRow(Base):
     expires_at: Mapped[datetime | None]
     revoked_at: Mapped[datetime | None]
     last_used_at: Mapped[datetime | None]
+    subject: Mapped[str | None] = mapped_column(Key, index=True)
 
 
 class ModelWorkspaceRow(Base):
@@ -38,6 +39,15 @@ class ModelWorkspaceRow(Base):
 
     model_name: Mapped[str] = mapped_column(Key, primary_key=True)
     workspace: Mapped[str] = mapped_column(Key)
+
+
+class EnvironmentWorkspaceRow(Base):
+    """A workspace whose jobs need an environment. Environments without a row belong to the default workspace."""
+
+    __tablename__ = "environment_workspaces"
+
+    environment: Mapped[str] = mapped_column(Key, primary_key=True)
+    workspace: Mapped[str] = mapped_column(Key, primary_key=True)
 
 
 class AuditRow(Base):

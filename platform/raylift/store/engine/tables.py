@@ -17,7 +17,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from raylift.domain.access import Role
 from raylift.domain.audit import Outcome
-from raylift.domain.identifiers import DEFAULT_WORKSPACE
+from raylift.domain.identifiers import DEFAULT_OWNER, DEFAULT_WORKSPACE
 from raylift.domain.job import JobSpec, JobState, JobStatus, Reason, Usage
 from raylift.domain.models.deployment import DeploymentConfig, DeploymentStatus
 from raylift.domain.models.feedback import Truth
@@ -126,6 +126,8 @@ class JobRow(Base):
     """Negative priority, so an ascending index has the order of the queue."""
     owner: Mapped[str] = mapped_column(Key)
     workspace: Mapped[str] = mapped_column(Key, server_default=DEFAULT_WORKSPACE)
+    account: Mapped[str] = mapped_column(Key, server_default=DEFAULT_OWNER)
+    """Owner within the workspace: quotas and fair share count by it."""
     cpus: Mapped[float]
     memory_bytes: Mapped[int] = mapped_column(BigInteger)
     gpus: Mapped[float]
@@ -142,7 +144,7 @@ class JobRow(Base):
         Index(None, "workspace", "created_at", "job_id"),
         Index(None, "workspace", "status", "created_at", "job_id"),
         Index(None, "state", "queue_rank", "created_at", "job_id"),
-        Index(None, "state", "owner", "queue_rank", "created_at", "job_id"),
+        Index(None, "state", "account", "queue_rank", "created_at", "job_id"),
         # SQLite uses a partial index only where it can prove the condition, so these are literals.
         Index(
             "ix_jobs_cancelling",

@@ -68,7 +68,7 @@ class JobRepository:
                 if first != job_id:
                     return _get(session, first)
             if max_queued is not None:
-                queue.check_room(session, spec.owner, max_queued)
+                queue.check_room(session, spec.account, max_queued)
             workspaces.claim_model(session, spec.model_name, spec.workspace)
             scripts.keep(session, spec.script_sha256, script)
             if spec.project_sha256 is not None:
@@ -126,27 +126,27 @@ class JobRepository:
             query = select(JobRow).where(JobRow.state.in_(states)).order_by(JobRow.created_at, JobRow.job_id)
             return [from_row(Job, row) for row in session.scalars(query)]
 
-    def queue_heads(self, per_owner: int, *, nodes: Sequence[Resources] = ()) -> list[QueuedJob]:
-        """Return the first queued jobs of each owner, by priority, then age.
+    def queue_heads(self, per_account: int, *, nodes: Sequence[Resources] = ()) -> list[QueuedJob]:
+        """Return the first queued jobs of each account, by priority, then age.
 
         Jobs that their sweep holds back are left out: it has no parent run yet, or its limit of running jobs is reached.
 
         Args:
-            per_owner: limit per owner, so that one owner's long queue does not hide another's jobs.
+            per_account: limit per account, so that one account's long queue does not hide another's jobs.
             nodes: return only jobs that fit one of these nodes when it is empty. Empty: no such condition.
         """
         with self._database.read() as session:
-            return queue.heads(session, per_owner=per_owner, nodes=nodes)
+            return queue.heads(session, per_account=per_account, nodes=nodes)
 
     def has_queued_jobs(self) -> bool:
         """Return True where a job is queued, for any reason."""
         with self._database.read() as session:
             return queue.has_queued_jobs(session)
 
-    def held_by(self, owner: str) -> Held:
-        """Return the resources held by the owner's admitted jobs."""
+    def held_by(self, account: str) -> Held:
+        """Return the resources held by the account's admitted jobs."""
         with self._database.read() as session:
-            return queue.held(session, owner)
+            return queue.held(session, account)
 
     def cancelling(self) -> list[Job]:
         """Return unfinished jobs with a cancellation request, oldest request first."""

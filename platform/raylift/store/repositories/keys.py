@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Final
 
-from sqlalchemy import select, update
+from sqlalchemy import delete, or_, select, update
 
 from raylift.domain.access import AccessKey
 from raylift.domain.errors import KeyNotFound
 from raylift.domain.identifiers import DEFAULT_WORKSPACE
 from raylift.store.engine import trail
-from raylift.store.engine.access_tables import AccessKeyRow, ModelWorkspaceRow
+from raylift.store.engine.access_tables import AccessKeyRow, EnvironmentWorkspaceRow, ModelWorkspaceRow
 from raylift.store.engine.tables import JobRow, SweepRow
 from raylift.store.engine.transactions import Database, insert_into
 from raylift.store.statements.records import changed, columns, execute, from_row
+
+_FORGOTTEN_AFTER: Final = timedelta(days=1)
+"""Age after its end at which a key is unknown to the ingress and the gateway, and a sign-in is deleted."""
 
 
 class KeyRepository:
@@ -29,16 +34,25 @@ class KeyRepository:
             session.execute(insert_into(session, AccessKeyRow), columns(key))
             trail.name_target(session, key.key_id)
 
+    def add_login(self, key: AccessKey) -> None:
+        """Store the key of a sign-in, and delete those of the same person that ended a day ago or earlier."""
+        with self._database.write() as session:
+            ended = (AccessKeyRow.subject == key.subject, AccessKeyRow.expires_at < key.created_at - _FORGOTTEN_AFTER)
+            session.execute(delete(AccessKeyRow).where(*ended))
+            session.execute(insert_into(session, AccessKeyRow), columns(key))
+            trail.name_target(session, key.key_id)
+
     def list(self) -> list[AccessKey]:
         """Return all keys, revoked ones included, oldest first."""
         with self._database.read() as session:
             query = select(AccessKeyRow).order_by(AccessKeyRow.created_at, AccessKeyRow.key_id)
             return [from_row(AccessKey, row) for row in session.scalars(query)]
 
-    def unrevoked(self) -> list[AccessKey]:
-        """Return the keys that are not revoked. Expired ones are among them."""
+    def unrevoked(self, now: datetime) -> list[AccessKey]:
+        """Return the keys that are not revoked. Those that expired within a day are among them."""
         with self._database.read() as session:
-            query = select(AccessKeyRow).where(AccessKeyRow.revoked_at.is_(None))
+            lasting = or_(AccessKeyRow.expires_at.is_(None), AccessKeyRow.expires_at > now - _FORGOTTEN_AFTER)
+            query = select(AccessKeyRow).where(AccessKeyRow.revoked_at.is_(None), lasting)
             return [from_row(AccessKey, row) for row in session.scalars(query)]
 
     def get(self, key_id: str) -> AccessKey:
@@ -98,6 +112,21 @@ class WorkspaceRepository:
         with self._database.read() as session:
             query = select(ModelWorkspaceRow.model_name, ModelWorkspaceRow.workspace)
             return {name: workspace for name, workspace in session.execute(query) if workspace != DEFAULT_WORKSPACE}
+
+    def claim_environment(self, environment: str, workspace: str) -> None:
+        """Note that the workspace needs the environment, by its hash. Idempotent."""
+        with self._database.write() as session:
+            row = {"environment": environment, "workspace": workspace}
+            session.execute(insert_into(session, EnvironmentWorkspaceRow).on_conflict_do_nothing(), row)
+
+    def of_environments(self) -> dict[str, set[str]]:
+        """Return the workspaces of each environment that one has claimed, by hash."""
+        with self._database.read() as session:
+            found: defaultdict[str, set[str]] = defaultdict(set)
+            query = select(EnvironmentWorkspaceRow.environment, EnvironmentWorkspaceRow.workspace)
+            for environment, workspace in session.execute(query):
+                found[environment].add(workspace)
+            return dict(found)
 
     def names(self) -> Sequence[str]:
         """Return the workspaces of keys, sorted."""

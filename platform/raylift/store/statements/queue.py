@@ -1,4 +1,4 @@
-"""Queries of the queue for admission: the first jobs of every owner."""
+"""Queries of the queue for admission: the first jobs of every account."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ IS_QUEUED: Final = JobRow.state == JobState.QUEUED
 
 _SHOWN: Final = (
     JobRow.job_id,
-    JobRow.owner,
+    JobRow.account,
     JobRow.queue_rank,
     JobRow.created_at,
     JobRow.cpus,
@@ -45,39 +45,39 @@ _IS_LIMITED: Final = exists().where(
 )
 
 _RETRY_SECONDS: Final = 10
-"""Retry-After of an owner whose queue is full."""
+"""Retry-After of an account whose queue is full."""
 
 _HAS_QUEUED: Final = select(exists().where(IS_QUEUED))
 
 
-def _owners_of_the_queue() -> Select[str | None]:
-    """Select the owners of queued jobs with one index step per owner instead of one per job. The last row is None."""
-    first = select(func.min(JobRow.owner).label("owner")).where(IS_QUEUED).cte("owners", recursive=True)
+def _accounts_of_the_queue() -> Select[str | None]:
+    """Select the accounts of queued jobs with one index step per account instead of one per job. The last row is None."""
+    first = select(func.min(JobRow.account).label("account")).where(IS_QUEUED).cte("accounts", recursive=True)
     later = aliased(JobRow)
     following = (
-        select(func.min(later.owner)).where(later.state == JobState.QUEUED, later.owner > first.c.owner).scalar_subquery()
+        select(func.min(later.account)).where(later.state == JobState.QUEUED, later.account > first.c.account).scalar_subquery()
     )
-    steps = first.union_all(select(following).where(first.c.owner.is_not(None)))
-    return select(steps.c.owner)
+    steps = first.union_all(select(following).where(first.c.account.is_not(None)))
+    return select(steps.c.account)
 
 
 # Built once: SQLAlchemy takes longer to build the statement than the database to execute it.
-_OWNERS: Final = _owners_of_the_queue()
+_ACCOUNTS: Final = _accounts_of_the_queue()
 _ONE_LIMITING: Final = _LIMITING.limit(1)
 
 
-def heads(session: Session, *, per_owner: int, nodes: Sequence[Resources]) -> list[QueuedJob]:
+def heads(session: Session, *, per_account: int, nodes: Sequence[Resources]) -> list[QueuedJob]:
     """See ``JobRepository.queue_heads``."""
     fits = or_(*(_is_held_by(node) for node in dict.fromkeys(nodes))) if nodes else true()
     if session.scalar(_ONE_LIMITING) is None:
-        return [job for owner in owners(session) for job in _first_of(session, owner, per_owner, fits)]
+        return [job for account in accounts(session) for job in _first_of(session, account, per_account, fits)]
     in_turn: defaultdict[str, list[QueuedJob]] = defaultdict(list)
-    for job in _in_turn(session, per_owner, fits):
-        in_turn[job.owner].append(job)
+    for job in _in_turn(session, per_account, fits):
+        in_turn[job.account].append(job)
     found: list[QueuedJob] = []
-    for owner in owners(session):
-        theirs = _first_of(session, owner, per_owner, and_(fits, ~_IS_LIMITED)) + in_turn[owner]
-        found += sorted(theirs, key=lambda job: (-job.priority, job.created_at, job.job_id))[:per_owner]
+    for account in accounts(session):
+        theirs = _first_of(session, account, per_account, and_(fits, ~_IS_LIMITED)) + in_turn[account]
+        found += sorted(theirs, key=lambda job: (-job.priority, job.created_at, job.job_id))[:per_account]
     return found
 
 
@@ -86,43 +86,43 @@ def has_queued_jobs(session: Session) -> bool:
     return bool(session.scalar(_HAS_QUEUED))
 
 
-def owners(session: Session) -> list[str]:
-    """Return the owners of queued jobs."""
-    return [owner for owner in session.scalars(_OWNERS) if owner is not None]
+def accounts(session: Session) -> list[str]:
+    """Return the accounts of queued jobs."""
+    return [account for account in session.scalars(_ACCOUNTS) if account is not None]
 
 
-def check_room(session: Session, owner: str, max_queued: int, *, more: int = 1) -> None:
-    """Raise QuotaExceeded unless the owner may queue ``more`` jobs. Serializes the owner's uploads."""
+def check_room(session: Session, account: str, max_queued: int, *, more: int = 1) -> None:
+    """Raise QuotaExceeded unless the account may queue ``more`` jobs. Serializes the account's uploads."""
     if dialect_of(session) == "postgresql":  # SQLite has one writer at a time.
-        session.execute(select(func.pg_advisory_xact_lock(func.hashtext(f"queue of {owner}"))))
-    waiting = session.scalar(select(func.count()).where(IS_QUEUED, JobRow.owner == owner)) or 0
+        session.execute(select(func.pg_advisory_xact_lock(func.hashtext(f"queue of {account}"))))
+    waiting = session.scalar(select(func.count()).where(IS_QUEUED, JobRow.account == account)) or 0
     if waiting + more > max_queued:
         added = "" if more == 1 else f", these are {more} more"
         raise QuotaExceeded(
-            f"{waiting} jobs of {owner!r} wait already{added}, and its quota is {max_queued} (jobs.quotas, max_queued_jobs). "
+            f"{waiting} jobs of {account!r} wait already{added}, and its quota is {max_queued} (jobs.quotas, max_queued_jobs). "
             "Wait until some have started, cancel some, or have the quota raised.",
-            owner=owner,
+            owner=account,
             max_queued_jobs=max_queued,
             retry_after_seconds=_RETRY_SECONDS,
         )
 
 
-def held(session: Session, owner: str) -> Held:
-    """Return the resources held by the owner's admitted jobs."""
+def held(session: Session, account: str) -> Held:
+    """Return the resources held by the account's admitted jobs."""
     sums = (func.count(), func.sum(JobRow.cpus), func.sum(JobRow.memory_bytes), func.sum(JobRow.gpus))
-    of_owner = and_(JobRow.state.in_(ACTIVE_STATES), JobRow.owner == owner)
+    of_owner = and_(JobRow.state.in_(ACTIVE_STATES), JobRow.account == account)
     jobs, cpus, memory, gpus = session.execute(select(*sums).where(of_owner)).one()
     return Held(jobs, float(cpus or 0), int(memory or 0), float(gpus or 0))
 
 
-def _first_of(session: Session, owner: str, limit: int, condition: ColumnElement[bool]) -> list[QueuedJob]:
-    query = select(*_SHOWN).where(IS_QUEUED, JobRow.owner == owner, condition)
+def _first_of(session: Session, account: str, limit: int, condition: ColumnElement[bool]) -> list[QueuedJob]:
+    query = select(*_SHOWN).where(IS_QUEUED, JobRow.account == account, condition)
     rows = session.execute(query.order_by(JobRow.queue_rank, JobRow.created_at, JobRow.job_id).limit(limit))
     return [_queued(row) for row in rows]
 
 
-def _in_turn(session: Session, per_owner: int, fits: ColumnElement[bool]) -> list[QueuedJob]:
-    """Return the first jobs of each owner that belong to sweeps with a limit and are within it.
+def _in_turn(session: Session, per_account: int, fits: ColumnElement[bool]) -> list[QueuedJob]:
+    """Return the first jobs of each account that belong to sweeps with a limit and are within it.
 
     The database computes it over all such sweeps at once, so jobs beyond the limit are not read.
     """
@@ -143,7 +143,7 @@ def _in_turn(session: Session, per_owner: int, fits: ColumnElement[bool]) -> lis
         .where(JobRow.finished_at.is_(None))
         .subquery()
     )
-    place = func.row_number().over(partition_by=JobRow.owner, order_by=(JobRow.queue_rank, JobRow.created_at, JobRow.job_id))
+    place = func.row_number().over(partition_by=JobRow.account, order_by=(JobRow.queue_rank, JobRow.created_at, JobRow.job_id))
     numbered = (
         select(*_SHOWN, place.label("place"))
         .join(members, members.c.job_id == JobRow.job_id)
@@ -151,12 +151,12 @@ def _in_turn(session: Session, per_owner: int, fits: ColumnElement[bool]) -> lis
         .subquery()
     )
     shown = [numbered.c[column.key] for column in _SHOWN]
-    return [_queued(row) for row in session.execute(select(*shown).where(numbered.c.place <= per_owner))]
+    return [_queued(row) for row in session.execute(select(*shown).where(numbered.c.place <= per_account))]
 
 
 def _queued(row: Row[*tuple[Any, ...]]) -> QueuedJob:
-    job_id, owner, rank, created_at, cpus, memory, gpus = row
-    return QueuedJob(job_id, owner, -rank, created_at, Resources(cpus, memory, gpus))
+    job_id, account, rank, created_at, cpus, memory, gpus = row
+    return QueuedJob(job_id, account, -rank, created_at, Resources(cpus, memory, gpus))
 
 
 def _is_held_by(node: Resources) -> ColumnElement[bool]:

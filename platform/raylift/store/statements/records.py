@@ -55,6 +55,7 @@ def job_columns(job: Job) -> dict[str, Any]:
         "queue_rank": -job.spec.priority,
         "owner": job.spec.owner,
         "workspace": job.spec.workspace,
+        "account": job.spec.account,
         "cpus": job.spec.resources.cpus,
         "memory_bytes": job.spec.resources.memory_bytes,
         "gpus": job.spec.resources.gpus,

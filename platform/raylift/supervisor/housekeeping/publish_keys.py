@@ -27,6 +27,7 @@ class KeyPublisher:
     def publish(self) -> None:
         """Bring the maps up to date. One that HAProxy does not take now is tried again."""
         try:
-            self._maps.put(self._store.keys.unrevoked(), self._store.workspaces.of_models(), self._clock())
+            now = self._clock()
+            self._maps.put(self._store.keys.unrevoked(now), self._store.workspaces.of_models(), now)
         except EngineUnavailable as error:
             log.warning("%s", error)

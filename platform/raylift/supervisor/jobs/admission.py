@@ -77,19 +77,19 @@ def admit(
         waiting: queued jobs, in any order.
         active: jobs that hold resources already.
         nodes: total resources for jobs by node id, without the serving reserve.
-        quota_of: the quota of an owner.
+        quota_of: the quota of an account.
         places: known node ids by the ids of active jobs.
         reserved_for: of the last decision.
         starting: number of active jobs whose script does not run yet.
         max_starting: limit of that number.
         behind: fetches further waiting jobs that fit the free resources: small ones behind any number of large ones.
 
-    Jobs go by priority, then by the share that their owner holds (the smallest first), then by age. The first job that does
+    Jobs go by priority, then by the share that their account holds (the smallest first), then by age. The first job that does
     not fit reserves the node that could hold it and has most room. It keeps the reservation from decision to decision and goes
-    first of its priority, so that neither other owners nor smaller jobs can starve it. A job over its owner's quota holds back
-    later jobs of that owner only. A job that no empty node could hold is skipped.
+    first of its priority, so that neither other accounts nor smaller jobs can starve it. A job over its account's quota holds
+    back later jobs of that account only. A job that no empty node could hold is skipped.
 
-    Younger jobs of an owner that pass a large one do not count against it, and leave enough of the quota for it.
+    Younger jobs of an account that pass a large one do not count against it, and leave enough of the quota for it.
 
     Ray may start a job on another node than assumed, in place of an earlier one. That one waits in Ray and still counts on its
     node, which is overfull until the job runs: later jobs are kept off.
@@ -114,11 +114,11 @@ def _decide(queues: _Queues, cluster: _Cluster, quota_of: Callable[[str], Quota]
     overfull = cluster.overfull()
     with_large: set[str] = set()
     while len(admitted) < at_most and (job := queues.next()) is not None:
-        quota = quota_of(job.owner)
-        if quota.exceeded_by(job.resources, queues.held[job.owner]):
+        quota = quota_of(job.account)
+        if quota.exceeded_by(job.resources, queues.held[job.account]):
             # A job that alone exceeds the quota (lowered since the upload) must not hold the others back for ever.
             if not quota.exceeded_by(job.resources, Held()):
-                queues.hold_back(job.owner)
+                queues.hold_back(job.account)
         elif (node := cluster.take(job.resources)) is not None:
             admitted.append(job)
             placed[job.job_id] = node
@@ -129,10 +129,10 @@ def _decide(queues: _Queues, cluster: _Cluster, quota_of: Callable[[str], Quota]
             if reserved is None:
                 reserved, reserved_node = job.job_id, cluster.reserve(job.resources)
                 queues.give(job)
-            elif job.owner not in with_large:
+            elif job.account not in with_large:
                 queues.count_for_quota(job)
-            # Counted once for each owner: smaller jobs behind it must leave enough of the quota.
-            with_large.add(job.owner)
+            # Counted once for each account: smaller jobs behind it must leave enough of the quota.
+            with_large.add(job.account)
     if at_most <= 0 and (first := queues.reserved_before) is not None and cluster.could_hold(first.resources):
         # Nothing starts now, but jobs of the last decision may still start: they must be kept off the node.
         reserved, reserved_node = first.job_id, cluster.reserve(first.resources)
@@ -140,11 +140,11 @@ def _decide(queues: _Queues, cluster: _Cluster, quota_of: Callable[[str], Quota]
     return Decision(admitted, placed, reserved, reserved_node, overfull, room)
 
 
-def held_by_owner(active: Iterable[Job]) -> Mapping[str, Held]:
-    """Sum up the resources of admitted jobs by owner."""
+def held_by_account(active: Iterable[Job]) -> Mapping[str, Held]:
+    """Sum up the resources of admitted jobs by account."""
     held: defaultdict[str, Held] = defaultdict(Held)
     for job in active:
-        held[job.spec.owner] = held[job.spec.owner].plus(job.spec.resources)
+        held[job.spec.account] = held[job.spec.account].plus(job.spec.resources)
     return held
 
 
@@ -152,21 +152,21 @@ _Key = tuple[int, float, datetime, str]
 
 
 class _Queues:
-    """A queue for each owner, merged by priority, share and age."""
+    """A queue for each account, merged by priority, share and age."""
 
     def __init__(
         self, waiting: Iterable[QueuedJob], active: Iterable[Job], nodes: Sequence[Resources], first: str | None
     ) -> None:
-        self.held = defaultdict(Held, held_by_owner(active))
+        self.held = defaultdict(Held, held_by_account(active))
         self._given: dict[str, list[Resources]] = defaultdict(list)
         self._ages: dict[str, list[datetime]] = defaultdict(list)
-        """Upload times of each owner's active jobs, in order."""
+        """Upload times of each account's active jobs, in order."""
         self._held_by_age: dict[str, list[Held]] = defaultdict(lambda: [Held()])
         """Resources of the first n of them."""
         for job in sorted(active, key=lambda job: job.created_at):
-            owner = job.spec.owner
-            self._ages[owner].append(job.created_at)
-            self._held_by_age[owner].append(self._held_by_age[owner][-1].plus(job.spec.resources))
+            account = job.spec.account
+            self._ages[account].append(job.created_at)
+            self._held_by_age[account].append(self._held_by_age[account][-1].plus(job.spec.resources))
         self._nodes = nodes
         self._queues: dict[str, deque[QueuedJob]] = defaultdict(deque)
         self._heads: list[tuple[_Key, str, QueuedJob | None]] = []
@@ -179,48 +179,48 @@ class _Queues:
             if job.job_id == first:
                 key = (-job.priority, _FIRST_OF_ITS_PRIORITY, job.created_at, job.job_id)
                 self.reserved_before = job
-                heapq.heappush(self._heads, (key, job.owner, job))
+                heapq.heappush(self._heads, (key, job.account, job))
             else:
-                self._queues[job.owner].append(job)
-        for owner in self._queues:
-            self._push(owner)
+                self._queues[job.account].append(job)
+        for account in self._queues:
+            self._push(account)
 
     def next(self) -> QueuedJob | None:
         """Remove and return the first job; None where all are held back or gone."""
         while self._heads:
-            key, owner, job = heapq.heappop(self._heads)
-            if owner in self._held_back:
+            key, account, job = heapq.heappop(self._heads)
+            if account in self._held_back:
                 continue
             if job is not None:
                 return job
-            if key != self._key(owner):
-                self._push(owner)  # Its share has grown: the reserved job belongs to it.
+            if key != self._key(account):
+                self._push(account)  # Its share has grown: the reserved job belongs to it.
                 continue
-            head = self._queues[owner].popleft()
-            if self._queues[owner]:
-                self._push(owner)
+            head = self._queues[account].popleft()
+            if self._queues[account]:
+                self._push(account)
             return head
         return None
 
     def give(self, job: QueuedJob) -> None:
         self.count_for_quota(job)
-        self._given[job.owner].append(job.resources)
+        self._given[job.account].append(job.resources)
 
     def count_for_quota(self, job: QueuedJob) -> None:
-        self.held[job.owner] = self.held[job.owner].plus(job.resources)
+        self.held[job.account] = self.held[job.account].plus(job.resources)
 
-    def hold_back(self, owner: str) -> None:
-        """Return no further job of the owner."""
-        self._held_back.add(owner)
+    def hold_back(self, account: str) -> None:
+        """Return no further job of the account."""
+        self._held_back.add(account)
 
-    def _push(self, owner: str) -> None:
-        heapq.heappush(self._heads, (self._key(owner), owner, None))
+    def _push(self, account: str) -> None:
+        heapq.heappush(self._heads, (self._key(account), account, None))
 
-    def _key(self, owner: str) -> _Key:
-        head = self._queues[owner][0]
+    def _key(self, account: str) -> _Key:
+        head = self._queues[account][0]
         # Younger jobs that have passed the head do not count against it.
-        held = self._held_by_age[owner][bisect_right(self._ages[owner], head.created_at)]
-        for wanted in self._given[owner]:
+        held = self._held_by_age[account][bisect_right(self._ages[account], head.created_at)]
+        for wanted in self._given[account]:
             held = held.plus(wanted)
         return (-head.priority, held.share_of(self._nodes), head.created_at, head.job_id)
 

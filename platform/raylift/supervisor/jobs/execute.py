@@ -14,6 +14,7 @@ from raylift.domain.lease import Lease
 from raylift.domain.sources.script_notes import ScriptNotes
 from raylift.engines.attempts.orphan_processes import end_orphans
 from raylift.engines.environments import EnvironmentBuildFailed, EnvironmentUnresolvable
+from raylift.engines.environments.overlays.overlay import environment_hash
 from raylift.engines.mlflow_engine.client import MlflowRefused
 from raylift.engines.mlflow_engine.registry import Registry
 from raylift.engines.mlflow_engine.tracking import Tracking
@@ -78,6 +79,8 @@ class JobExecutor:
         """Time of the first registration that MLflow did not answer, by job."""
         self._failures: dict[str, int] = {}
         """Number of consecutive failures of a job's step while all engines answered."""
+        self._claimed: set[tuple[str, str]] = set()
+        """Environments and workspaces that the store knows to belong together."""
 
     def start(self, lease: Lease, job: Job) -> None:
         """Take a queued job towards Ray as far as it goes now. It was admitted, or its cancellation requested."""
@@ -157,12 +160,23 @@ class JobExecutor:
         if resolved is None:
             return None
         job = self._store.jobs.amend(lease, job, environment_lock=resolved.lock, message=resolved.note)
+        self._claim(job, resolved.lock)
         return job, self._environment(job)
 
     def _environment(self, job: Job) -> ObservedEnvironment:
         return self._preparation.observe(job, mechanism=self._submitter.mechanism(job))
 
+    def _claim(self, job: Job, lock: tuple[str, ...]) -> None:
+        """Note once that the job's workspace needs the environment."""
+        if not lock:
+            return
+        claim = (environment_hash(lock), job.spec.workspace)
+        if claim not in self._claimed:
+            self._store.workspaces.claim_environment(*claim)
+            self._claimed.add(claim)
+
     def _begin_attempt(self, lease: Lease, job: Job, lock: tuple[str, ...]) -> None:
+        self._claim(job, lock)
         started = self._move(
             lease,
             job,

@@ -6,7 +6,6 @@ let answers: (() => Response)[] = [];
 let asked: Request[] = [];
 const page = { hidden: false, listeners: [] as (() => void)[] };
 vi.stubGlobal("location", { origin: "http://127.0.0.1:8000" });
-vi.stubGlobal("sessionStorage", { getItem: () => "good" });
 vi.stubGlobal("document", {
   get hidden() {
     return page.hidden;
@@ -52,12 +51,12 @@ describe("events of a stream", () => {
 });
 
 describe("a followed log", () => {
-  test("is asked for with the key, and ends once", async () => {
+  test("is asked for with the session, and ends once", async () => {
     answers = [text('id: 10\ndata: "a\\n"\n\nid: 2:0\nevent: attempt\ndata: {"attempt": 2}\n\nid: 2:0\nevent: end\ndata: {}\n\n')];
     const { seen } = followed();
     await vi.advanceTimersByTimeAsync(60_000);
     expect(seen).toEqual([["cut", 8], ["text", "a\n"], ["attempt", 2], "end"]);
-    expect(asked.map((request) => request.headers.get("authorization"))).toEqual(["Bearer good"]);
+    expect(asked.map((request) => request.credentials)).toEqual(["same-origin"]);
   });
 
   test("goes on after its last event when the connection breaks off", async () => {

@@ -1,7 +1,6 @@
 /** A log of any length: only the rows in sight are in the page. */
 import type { JSX } from "preact";
 import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
-import { Download } from "../access/download";
 import { bytes, grouped, plural } from "../ui/format";
 import { piecesOf, plainText } from "./ansi";
 import { LogLines } from "./lines";
@@ -144,9 +143,9 @@ export function LogViewer({ jobId, attempt, isFinal }: LogViewerProps) {
         <button type="button" class="quiet" aria-pressed={isFollowing} onClick={() => setFollowing(true)}>
           {isFollowing ? "Following the end" : "Jump to end"}
         </button>
-        <Download path={`/mlops/training/jobs/${encodeURIComponent(jobId)}/logs`} name={`${jobId}.log`}>
+        <a class="button quiet" href={`/mlops/training/jobs/${encodeURIComponent(jobId)}/logs`} download={`${jobId}.log`}>
           Download
-        </Download>
+        </a>
       </div>
       {/* Focusable, so that the keyboard scrolls it. */}
       <div class="log-rows" ref={box} onScroll={onScroll} tabIndex={0} role="log" aria-live="off" aria-label="Output of the script">

@@ -1,6 +1,5 @@
 /** The script as it was sent, with line numbers. */
 import { useEffect, useState } from "preact/hooks";
-import { Download } from "../../access/download";
 import { send } from "../../access/key";
 import { messageOf } from "../../api/client";
 import type { JobView } from "../../api/types";
@@ -35,9 +34,9 @@ export function ScriptTab({ job }: { job: JobView }) {
         )}
         <span class="spread" />
         {job.project_sha256 && (
-          <Download path={`${address}/project`} name={`${job.project_sha256.slice(0, 12)}.tar.gz`}>
+          <a class="button quiet" href={`${address}/project`} download={`${job.project_sha256.slice(0, 12)}.tar.gz`}>
             Download the project
-          </Download>
+          </a>
         )}
         <Copy text={text} label="the script" />
       </div>

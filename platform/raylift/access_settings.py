@@ -1,0 +1,76 @@
+"""Settings of access: the sign-in with an OpenID Connect provider, and reports on what users bring."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from raylift.domain.access import Role
+from raylift.domain.identifiers import DEFAULT_WORKSPACE, OWNER
+
+_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class GroupSettings(_Section):
+    """Rights of the members of one group of the provider."""
+
+    group: Annotated[str, Field(min_length=1)]
+    """Value of the claim of groups."""
+    role: Role
+    """Role of its members."""
+    workspace: Annotated[str, Field(pattern=OWNER.pattern)] = DEFAULT_WORKSPACE
+    """Workspace of its members."""
+
+
+class OidcSettings(_Section):
+    """Sign-in with an OpenID Connect provider, besides keys (docs/guides/single-sign-on.md)."""
+
+    issuer: str | None = None
+    """Address of the provider, as its tokens name it: ``https://…``. null: people need a key from an admin."""
+    client_id: str = ""
+    """Id of this platform at the provider."""
+    client_secret_file: Path | None = None
+    """File with the secret of this platform at the provider. null: a public client, which proves itself by PKCE alone."""
+    name: str = "single sign-on"
+    """Name of the provider on the console's button."""
+    scopes: tuple[str, ...] = ("openid", "email", "profile")
+    """Scopes to ask for. Some providers put groups into tokens only with a scope such as ``groups``."""
+    name_claim: str = "email"
+    """Claim that names the person: its keys, jobs and audit entries."""
+    groups_claim: str = "groups"
+    """Claim with the groups of the person."""
+    groups: tuple[GroupSettings, ...] = ()
+    """Groups that may sign in: ``{group, role, workspace}`` each. The first one that a person is in decides."""
+    session_hours: Annotated[float, Field(gt=0, le=720)] = 12.0
+    """Hours until a sign-in ends. For so long a person who has left a group still has its rights, unless the key is revoked."""
+
+    @model_validator(mode="after")
+    def _is_complete(self) -> Self:
+        if self.issuer is None:
+            return self
+        parts = urlsplit(self.issuer)
+        if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in _LOOPBACK):
+            raise ValueError("issuer must be an https address: tokens are believed because of its certificate")
+        if not self.client_id:
+            raise ValueError("client_id is missing: the id of this platform at the provider")
+        if not self.groups:
+            raise ValueError("groups is empty, so nobody could sign in: write - {group: NAME, role: submitter}")
+        if "openid" not in self.scopes:
+            raise ValueError("scopes must contain openid")
+        return self
+
+
+class ReportSettings(_Section):
+    """Reports of bandit, pip-audit and picklescan (the extra ``scan``). They inform, and are no boundary."""
+
+    refuse_scripts: Literal["low", "medium", "high"] | None = None
+    """Least severity of a finding of bandit for which an upload is refused. null: none."""
+    osv_url: str = "https://api.osv.dev/v1/query"
+    """Advisory source for packages, with OSV's API. Only names and versions are sent."""

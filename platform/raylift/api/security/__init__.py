@@ -1,0 +1,1 @@
+"""Wire models of sign-ins and of reports of scanners."""

@@ -1,0 +1,1 @@
+"""Sign-ins, and reports of scanners."""
