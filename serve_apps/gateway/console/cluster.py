@@ -33,7 +33,7 @@ def cluster_router(services: Services) -> APIRouter:
                 nodes=[node_view(node, holdings) for node in holdings.nodes],
                 holders=[holder_view(holding, caller) for holding in holdings.jobs],
                 replicas=replica_views(services.shown_deployments(caller)),
-                queued=sum(services.training.queued_by_owner().values()),
+                queued=sum(services.training.queued_by_account().values()),
             )
         )
 
@@ -43,7 +43,7 @@ def cluster_router(services: Services) -> APIRouter:
     ) -> Response:
         """Show the waiting jobs with their places, what each waits for, who holds it, and the owners with their quotas."""
         caller, now = principal_of(request), datetime.now(UTC)
-        holdings, queued = services.holdings.now(), services.training.queued_by_owner()
+        holdings, queued = services.holdings.now(), services.training.queued_by_account()
         waiting = enumerate(services.training.queue(limit), 1)
         return json_response(
             QueueView(

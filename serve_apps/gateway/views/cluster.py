@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from raylift.api.cluster.nodes import HeldView, HolderView, NodeView, OwnerView, QuotaView, ReplicaHolderView
 from raylift.domain.access import Principal, sees
+from raylift.domain.job import account_of
 from raylift.domain.models.deployment import Deployment
 from raylift.domain.quota import Held, Quota
 from raylift.services.cluster.holdings import Holding, Holdings
@@ -60,8 +61,9 @@ def replica_views(deployments: Iterable[Deployment]) -> list[ReplicaHolderView]:
 
 
 def owner_views(holdings: Holdings, queued: Mapping[str, int], quotas: QuotaSettings, caller: Principal) -> list[OwnerView]:
-    """Show the owners with jobs or quotas. A caller that does not see all workspaces sees the owners of its own jobs."""
-    seen = {holding.job.spec.owner for holding in holdings.jobs if sees(caller, holding.job.spec.workspace)} | {caller.name}
+    """Show the accounts with jobs or quotas. A caller that does not see all workspaces sees those of the jobs of its own."""
+    seen = {holding.job.spec.account for holding in holdings.jobs if sees(caller, holding.job.spec.workspace)}
+    seen.add(account_of(caller.workspace, caller.name))
     if caller.visible_workspace is None:
         seen |= {*queued, *quotas.owners}
     names = sorted(name for name in seen if name in queued or name in quotas.owners or holdings.of(name).jobs)

@@ -39,9 +39,9 @@ class Holdings:
         """Sum up what jobs hold on the node."""
         return _sum(holding.job for holding in self.jobs if holding.node == node.name)
 
-    def of(self, owner: str) -> Held:
-        """Sum up what the owner's jobs hold."""
-        return _sum(holding.job for holding in self.jobs if holding.job.spec.owner == owner)
+    def of(self, account: str) -> Held:
+        """Sum up what the account's jobs hold."""
+        return _sum(holding.job for holding in self.jobs if holding.job.spec.account == account)
 
     def free(self) -> list[Resources]:
         """Return what is free on each node. A job without a known node counts on the first that has room for it."""

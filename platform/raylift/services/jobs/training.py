@@ -132,8 +132,8 @@ class TrainingService:
         """Return the first waiting jobs by priority and age, with what they wait for."""
         return self._reasons.explained(self._store.jobs.queued(limit))
 
-    def queued_by_owner(self) -> dict[str, int]:
-        return self._store.jobs.queued_by_owner()
+    def queued_by_account(self) -> dict[str, int]:
+        return self._store.jobs.queued_by_account()
 
     def places(self, jobs: Sequence[Job]) -> dict[str, int]:
         """Return the places in the queue of those that wait there, by job id, from 1. Places beyond 1000 are left out."""

@@ -45,14 +45,14 @@ class DryRunService:
         """
         spec = upload.spec
         jobs = 1 if upload.sweep is None else math.prod(len(values) for values in upload.sweep.parameters.values())
-        quota = self._quotas.of(spec.owner)
+        quota = self._quotas.of(spec.account)
         self._store.jobs.check(spec, jobs=jobs, max_queued=quota.max_queued_jobs)
         nodes = [node.name for node in self._capacity.nodes() if fits(spec.resources, node)]
         before = self._store.jobs.queued_before(spec.priority)
-        bound = quota.exceeded_by(spec.resources, self._store.jobs.held_by(spec.owner)) if quota.bounds_admission() else None
+        bound = quota.exceeded_by(spec.resources, self._store.jobs.held_by(spec.account)) if quota.bounds_admission() else None
         waits_for: str | None = None
         if bound is not None:
-            waits_for = f"With it, {spec.owner!r} would have more than its quota of {bound}."
+            waits_for = f"With it, {spec.account!r} would have more than its quota of {bound}."
         elif before:
             waits_for = f"{before} {'job waits' if before == 1 else 'jobs wait'} before it."
         elif not self._holdings.now().has_room_for(spec.resources):

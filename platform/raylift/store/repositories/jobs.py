@@ -88,7 +88,7 @@ class JobRepository:
         """Raise what ``add`` would for this many jobs, without storing anything: QuotaExceeded or ModelTaken."""
         with self._database.read() as session:
             if max_queued is not None:
-                queue.check_room(session, spec.owner, max_queued, more=jobs)
+                queue.check_room(session, spec.account, max_queued, more=jobs)
             workspaces.check_model(session, spec.model_name, spec.workspace)
 
     def adopt(self, spec: JobSpec, script: bytes, *, job_id: str, submission_id: str, now: datetime) -> Job | None:
@@ -197,9 +197,9 @@ class JobRepository:
             rows = session.scalars(select(JobRow).where(queue.IS_QUEUED).order_by(*order).limit(limit))
             return [from_row(Job, row) for row in rows]
 
-    def queued_by_owner(self) -> dict[str, int]:
-        """Count the queued jobs of each owner that has some."""
-        query = select(JobRow.owner, func.count()).where(queue.IS_QUEUED).group_by(JobRow.owner)
+    def queued_by_account(self) -> dict[str, int]:
+        """Count the queued jobs of each account that has some."""
+        query = select(JobRow.account, func.count()).where(queue.IS_QUEUED).group_by(JobRow.account)
         with self._database.read() as session:
             return dict(session.execute(query).all())
 
