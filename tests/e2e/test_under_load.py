@@ -20,13 +20,14 @@ from typing import Any
 import httpx
 import psutil
 import pytest
+from mlflow import MlflowClient
 
 from raylift.launcher import LocalPlatform
 from raylift.launcher.processes.platform_processes import processes_of
 
 pytestmark = pytest.mark.timeout(900)
 
-REGISTER = """
+LOG = """
 import sys, mlflow, pandas as pd
 
 mlflow.set_tracking_uri(sys.argv[1])
@@ -49,13 +50,8 @@ class Obedient(mlflow.pyfunc.PythonModel):
 
 frame = pd.DataFrame({"x": [0.0]})
 info = mlflow.pyfunc.log_model(name="m", python_model=Obedient(sys.argv[2]), input_example=frame, pip_requirements=[])
-client = mlflow.MlflowClient()
-for name in sys.argv[3:]:
-    client.create_registered_model(name)
-    client.create_model_version(name, info.model_uri, model_id=info.model_id)
-    client.set_registered_model_alias(name, "champion", "1")
+print(info.model_id)
 """
-NAMES = ("busy", "burst", "alone", "twins", "parked", "killed", "loop", "bystander")
 WAITS = 1000.0
 """Input that makes the model wait for the file ``go on``."""
 DIES = -1.0
@@ -70,15 +66,27 @@ def directory() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="module")
-def registered(platform: LocalPlatform, directory: Path) -> None:
-    """Register one model under all names."""
-    command = [sys.executable, "-c", REGISTER, platform.record.mlflow_url, str(directory), *NAMES]
+def register(platform: LocalPlatform, directory: Path) -> Callable[[str], None]:
+    """Register one model under a name, once. Not under all at first: each starts a process for its first health check."""
+    command = [sys.executable, "-c", LOG, platform.record.mlflow_url, str(directory)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
+    model_id = done.stdout.split()[-1]
+    client = MlflowClient(platform.record.mlflow_url, platform.record.mlflow_url)
+    known: set[str] = set()
+
+    def under(name: str) -> None:
+        if name not in known:
+            known.add(name)
+            client.create_registered_model(name)
+            client.create_model_version(name, f"models:/{model_id}", model_id=model_id)
+            client.set_registered_model_alias(name, "champion", "1")
+
+    return under
 
 
 @pytest.fixture
-def http(platform: LocalPlatform, registered: None) -> Iterator[httpx.Client]:
+def http(platform: LocalPlatform) -> Iterator[httpx.Client]:
     with httpx.Client(base_url=platform.url, timeout=120, trust_env=False) as client:
         yield client
 
@@ -151,8 +159,14 @@ ROUTES: dict[str, tuple[str, dict[str, Any]]] = {
 
 @pytest.mark.parametrize(("path", "asked"), ROUTES.values(), ids=ROUTES)
 def test_requests_beyond_the_queue_are_refused_while_others_wait(
-    http: httpx.Client, platform: LocalPlatform, directory: Path, path: str, asked: dict[str, Any]
+    http: httpx.Client,
+    platform: LocalPlatform,
+    directory: Path,
+    register: Callable[[str], None],
+    path: str,
+    asked: dict[str, Any],
 ) -> None:
+    register("busy")
     (directory / "go on").unlink(missing_ok=True)
     deploy(
         http, "busy", min_replicas=1, max_replicas=1, max_ongoing_requests=2, target_ongoing_requests=2, max_queued_requests=4
@@ -185,7 +199,10 @@ def test_requests_beyond_the_queue_are_refused_while_others_wait(
 
 
 @pytest.mark.nightly
-def test_burst_adds_replicas_that_are_removed_afterwards(http: httpx.Client, platform: LocalPlatform) -> None:
+def test_burst_adds_replicas_that_are_removed_afterwards(
+    http: httpx.Client, platform: LocalPlatform, register: Callable[[str], None]
+) -> None:
+    register("burst")
     config = {"max_replicas": 2, "target_ongoing_requests": 1, "upscale_delay_s": 0, "downscale_delay_s": 3}
     deploy(http, "burst", min_replicas=1, **config)
     path = "/mlops/models/burst/versions/1/deployment"
@@ -205,8 +222,17 @@ def test_burst_adds_replicas_that_are_removed_afterwards(http: httpx.Client, pla
     ],
 )
 def test_request_that_kills_processes_kills_two_and_is_refused(
-    http: httpx.Client, platform: LocalPlatform, directory: Path, name: str, replicas: int, x: float
+    http: httpx.Client,
+    platform: LocalPlatform,
+    directory: Path,
+    register: Callable[[str], None],
+    name: str,
+    replicas: int,
+    x: float,
 ) -> None:
+    for model in (name, "bystander"):
+        register(model)
+    wait(lambda: http.post("/mlops/inference", json=body("bystander", 0.0)).status_code == 200)
     if replicas:
         deploy(http, name, min_replicas=replicas, max_replicas=2)
     wait(lambda: http.post("/mlops/inference", json=body(name, 0.0)).status_code == 200)
@@ -224,7 +250,8 @@ def test_request_that_kills_processes_kills_two_and_is_refused(
     assert http.post(f"/v2/models/{name}/infer", json=tensor(0.0)).status_code == 200
 
 
-def test_killed_replicas_fail_no_request(http: httpx.Client, platform: LocalPlatform) -> None:
+def test_killed_replicas_fail_no_request(http: httpx.Client, platform: LocalPlatform, register: Callable[[str], None]) -> None:
+    register("killed")
     deploy(http, "killed", min_replicas=2, max_replicas=2)
     with asked_all_the_time(platform, "killed", clients=4, x=0.01) as answers:
         for _ in range(2):
@@ -235,7 +262,10 @@ def test_killed_replicas_fail_no_request(http: httpx.Client, platform: LocalPlat
 
 
 @pytest.mark.nightly
-def test_version_answers_while_its_only_replica_is_killed(http: httpx.Client, platform: LocalPlatform) -> None:
+def test_version_answers_while_its_only_replica_is_killed(
+    http: httpx.Client, platform: LocalPlatform, register: Callable[[str], None]
+) -> None:
+    register("alone")
     deploy(http, "alone", min_replicas=1, max_replicas=1)
     with asked_all_the_time(platform, "alone", clients=3) as answers:
         (pid,) = pids(platform, "alone")
@@ -245,7 +275,12 @@ def test_version_answers_while_its_only_replica_is_killed(http: httpx.Client, pl
 
 
 @pytest.mark.nightly
-def test_crash_looping_version_is_taken_down_and_others_answer(http: httpx.Client, platform: LocalPlatform) -> None:
+def test_crash_looping_version_is_taken_down_and_others_answer(
+    http: httpx.Client, platform: LocalPlatform, register: Callable[[str], None]
+) -> None:
+    for model in ("loop", "bystander"):
+        register(model)
+    wait(lambda: http.post("/mlops/inference", json=body("bystander", 0.0)).status_code == 200)
     deploy(http, "loop", min_replicas=1, max_replicas=1)
     path = "/mlops/models/loop/versions/1/deployment"
     answers: set[tuple[int, str]] = set()
