@@ -1,4 +1,4 @@
-"""What a person sees before and around a job: dry runs, sweeps, the cluster, and code that works as printed."""
+"""Pages around a job: dry runs, sweeps, the cluster, and code that works as printed."""
 
 from __future__ import annotations
 

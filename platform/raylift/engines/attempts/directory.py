@@ -142,7 +142,7 @@ class AttemptDirectory:
         return None if content is None else read_progress(content)
 
     def live_usage(self) -> LiveUsage | None:
-        """What the script uses now; None where it does not run, or the record is malformed."""
+        """Present usage of the script; None where it does not run, or the record is malformed."""
         content = read_plain(self.path / LIVE_USAGE_FILE, _RECORD_LIMIT)
         try:
             return None if content is None else read_live_usage(content)
