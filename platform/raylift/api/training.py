@@ -212,7 +212,7 @@ class UsageView(BaseModel):
 
 
 class LiveUsageView(BaseModel):
-    """What a running script uses now, over its whole process tree."""
+    """Present usage of a running script, over its whole process tree."""
 
     at: Annotated[datetime, Field(description="Time of the measurement, at most two seconds old.")]
     cpus: Annotated[Figure, Field(description="CPUs in use in the last two seconds.")]

@@ -12,6 +12,9 @@ job or a stream of its log holds a thread, never the event loop.
 | ``job.status``, a property | ``job.status``, as of the last fetch |
 """
 
+# pyright: reportPrivateUsage=false
+# One mechanism in one file: its parts use each other's members, which are not those of the twins.
+
 from __future__ import annotations
 
 import asyncio
@@ -58,9 +61,10 @@ class _Twin:
 
     def _wrapped(self, value: Any) -> Any:
         """Return the twin of an object of the SDK; other values as they are."""
-        if isinstance(value, list):
-            return [self._wrapped(item) for item in value]  # pyright: ignore[reportUnknownVariableType]
-        kind = _TWINS.get(type(value)) or (_twin_of(type(value)) if _is_of_sdk(type(value)) else None)
+        found: type = type(value)
+        if found is list:
+            return [self._wrapped(item) for item in value]
+        kind = _TWINS.get(found) or (_twin_of(found) if _is_of_sdk(found) else None)
         return value if kind is None else kind(value, self._threads)
 
 

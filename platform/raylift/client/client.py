@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Iterable, Mapping
-from functools import cached_property
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
@@ -15,31 +14,25 @@ import httpx
 
 from raylift.api import paths
 from raylift.api.access import WhoAmI
-from raylift.api.cluster.nodes import ClusterView, QueueView
-from raylift.api.cluster.overview import Overview
 from raylift.api.headers import IDEMPOTENCY_KEY, REQUEST_ID
 from raylift.api.inference import InferenceResponse
 from raylift.api.training import UploadCheck
-from raylift.client.access import Audit, Keys, whoami
+from raylift.client.access import whoami
 from raylift.client.credentials import find_key
-from raylift.client.environments import Environments
 from raylift.client.http.connection import Clock, Connection, Content
 from raylift.client.inputs import index_of, to_inputs
 from raylift.client.jobs.job import Job, accepted
-from raylift.client.jobs.jobs import Jobs
 from raylift.client.jobs.script import read_requirements, read_upload
-from raylift.client.jobs.sweeps import Sweep, Sweeps, SweepValues, accepted_sweep, sweep_body
+from raylift.client.jobs.sweeps import Sweep, SweepValues, accepted_sweep, sweep_body
 from raylift.client.jobs.upload import SweepOptions, TrainOptions, upload_body
-from raylift.client.models import Deployments, Models
+from raylift.client.parts import ClientParts
 from raylift.client.prediction import Prediction
-from raylift.client.secrets import Secrets
-from raylift.client.traffic import Traffic
 from raylift.domain.identifiers import OWNER, OWNER_FORM
 
 DEFAULT_URL: Final = "http://127.0.0.1:8000"
 
 
-class Client:
+class Client(ClientParts):
     """Client of one platform, with kept-alive connections. Thread-safe. Close it, or use it with ``with``.
 
     ``train`` uploads a script, ``predict`` asks a model; the rest is in ``jobs``, ``sweeps``, ``models``, ``deployments``,
@@ -93,51 +86,6 @@ class Client:
             clock=clock or Clock(),
         )
 
-    @cached_property
-    def jobs(self) -> Jobs:
-        """Jobs: get, list, compare. ``client.jobs.get(id)`` has logs, wait, cancel, rerun."""
-        return Jobs(self._connection)
-
-    @cached_property
-    def sweeps(self) -> Sweeps:
-        """Sweeps: get, list. ``client.sweeps.get(id)`` has the table and the best job."""
-        return Sweeps(self._connection)
-
-    @cached_property
-    def models(self) -> Models:
-        """Registered models: versions, signatures, aliases, statistics, feedback."""
-        return Models(self._connection)
-
-    @cached_property
-    def deployments(self) -> Deployments:
-        """Deployments of versions: list, get, put, wait, delete."""
-        return Deployments(self._connection)
-
-    @cached_property
-    def traffic(self) -> Traffic:
-        """Traffic tables: the versions that answer requests which name only the model."""
-        return Traffic(self._connection)
-
-    @cached_property
-    def environments(self) -> Environments:
-        """Environments of jobs and replicas: list, get, prewarm, delete."""
-        return Environments(self._connection)
-
-    @cached_property
-    def keys(self) -> Keys:
-        """Keys of the platform, for admins: create, list, revoke, rotate."""
-        return Keys(self._connection)
-
-    @cached_property
-    def audit(self) -> Audit:
-        """Audit of the platform, for admins: entries, export."""
-        return Audit(self._connection)
-
-    @cached_property
-    def secrets(self) -> Secrets:
-        """Secrets for jobs: list, get, set, delete."""
-        return Secrets(self._connection)
-
     @property
     def base_url(self) -> str:
         """Address of the platform."""
@@ -147,18 +95,6 @@ class Client:
     def owner(self) -> str | None:
         """Owner of jobs that the client names; None: the platform names it."""
         return self._owner
-
-    def overview(self) -> Overview:
-        """State of the platform's parts, and counts of jobs and deployments by status."""
-        return self._connection.view(Overview, "GET", paths.OVERVIEW)
-
-    def cluster(self) -> ClusterView:
-        """Nodes, what is used, and by which jobs and replicas."""
-        return self._connection.view(ClusterView, "GET", paths.CLUSTER)
-
-    def queue(self, *, limit: int = 100) -> QueueView:
-        """Waiting jobs with their places, what each waits for, who holds it, and owners with their quotas."""
-        return self._connection.view(QueueView, "GET", paths.QUEUE, params={"limit": limit})
 
     def with_key(self, api_key: str) -> Client:
         """A client of the same platform that sends another key."""

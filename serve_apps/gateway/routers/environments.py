@@ -56,10 +56,10 @@ def environments_router(services: Services) -> APIRouter:
         responses={200: {"model": EnvironmentView}, **problems(404, 503)},
         dependencies=[needs(services, Action.READ, of=Kind.ENVIRONMENT)],
     )
-    def environment(name: str) -> Response:
+    def environment(request: Request, name: str) -> Response:
         """Show one environment, by its hash or by the id of a job that needs it."""
         overlay = services.environments.get(name)
-        users = [] if overlay is None else services.environments.users(overlay.hash)
+        users = [] if overlay is None else services.environments.users(overlay.hash, principal_of(request).visible_workspace)
         return json_response(_view(overlay).model_copy(update={"used_by": users}))
 
     @router.delete(

@@ -1,4 +1,4 @@
-"""What a person sees before and around a job: dry runs, sweeps, the cluster, and code that works as printed."""
+"""Pages around a job: dry runs, sweeps, the cluster, and code that works as printed."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_sweep_is_started_followed_and_chosen_from(watched: Watched) -> None:
     page.get_by_role("button", name="0.1", exact=True).click()
     expect(page.get_by_text("1 of 2 jobs chosen")).to_be_visible()
     expect(page).to_have_url(re.compile("brush=LR"))
-    # The best stays pinned, whatever is chosen.
+    # The best stays pinned beside the chosen ones.
     expect(page.locator(".sweep-table tbody tr")).to_have_count(2)
     expect(page.locator(".coordinate.unchosen")).to_have_count(1)
 

@@ -89,7 +89,8 @@ def test_queue_shows_places_reasons_and_owners(run: Run, platform: Any, job: Any
 
 def test_status_of_a_url_needs_no_directory(run: Run, platform: Any):
     limits = {"max_script_bytes": 1, "min_timeout_seconds": 60, "max_timeout_seconds": 3600}
-    overview = {"version": "1", "parts": {"store": {"ok": True}}, "jobs": {"queued": 2}, "deployments": {}, "failures": {}}
+    overview: dict[str, Any] = {"version": "1", "parts": {"store": {"ok": True}}, "jobs": {"queued": 2}}
+    overview |= {"deployments": {}, "failures": {}}
     platform.on("GET", "/mlops/overview", overview | {"limits": limits})
     done = run("status", platform.url)
     assert (done.exit_code, "2 queued" in done.stdout, platform.url in done.stdout) == (0, True, True)

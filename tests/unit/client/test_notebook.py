@@ -1,4 +1,4 @@
-"""What the SDK's objects show in a notebook."""
+"""Looks of the SDK's objects in a notebook."""
 
 from __future__ import annotations
 

@@ -79,7 +79,7 @@ class QuotaView(BaseModel):
 class OwnerView(BaseModel):
     """An owner with admitted or waiting jobs, or with a quota of its own."""
 
-    owner: str
+    owner: Annotated[str, Field(description="Of another workspace than the default one: WORKSPACE/OWNER.")]
     held: HeldView
     queued: int
     quota: QuotaView

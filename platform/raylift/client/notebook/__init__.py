@@ -1,1 +1,1 @@
-"""What notebooks show of the SDK: tables of jobs, models, sweeps and predictions, and live progress."""
+"""Looks of the SDK in notebooks: tables of jobs, models, sweeps and predictions, and live progress."""

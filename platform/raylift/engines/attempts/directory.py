@@ -142,11 +142,11 @@ class AttemptDirectory:
         return None if content is None else read_progress(content)
 
     def live_usage(self) -> LiveUsage | None:
-        """What the script uses now; None where it does not run, or the record is malformed."""
+        """Present usage of the script; None where it does not run, or the record is malformed."""
         content = read_plain(self.path / LIVE_USAGE_FILE, _RECORD_LIMIT)
         try:
             return None if content is None else read_live_usage(content)
-        except ValueError:  # The script may have written it: nobody acts on it, so nothing is shown.
+        except ValueError:  # The script may have written it. It is only shown, so no error is needed.
             return None
 
     def record_from_ray(self) -> AttemptRecord | None:

@@ -80,7 +80,7 @@ def read_progress(content: bytes) -> Progress:
 
 @dataclass(frozen=True, slots=True)
 class LiveUsage:
-    """What a running script uses now."""
+    """Present usage of a running script."""
 
     at: datetime
     cpu_seconds: float

@@ -87,10 +87,17 @@ class EnvironmentService:
         if workspace not in self._workspaces().get(name, _UNCLAIMED):
             raise _not_found(name)
 
-    def users(self, name: str) -> Sequence[str]:
-        """Return the jobs and deployments that use an environment, else other processes."""
+    def users(self, name: str, workspace: str | None = None) -> Sequence[str]:
+        """Return the jobs and deployments of a workspace that use an environment; None: all, and else other processes."""
         holders = holders_of(name, self._root, self._store)
-        return [*holders.jobs, *holders.deployments, *(f"process {each}" for each in holders.processes)]
+        if workspace is None:
+            return [*holders.jobs, *holders.deployments, *(f"process {each}" for each in holders.processes)]
+        models = self._store.workspaces.of_models()
+        jobs = [job for job in holders.jobs if self._store.workspaces.of_job(job) == workspace]
+        deployments = [
+            row for row in holders.deployments if models.get(row.partition(" version ")[0], DEFAULT_WORKSPACE) == workspace
+        ]
+        return [*jobs, *deployments]
 
     def prewarm(self, requirements: Sequence[str], torch_backend: str | None = None, *, workspace: str) -> Prewarmed:
         """Resolve requirements now, and build their environment in the background, for a workspace.

@@ -94,7 +94,7 @@ function Holders({ holders, replicas }: { holders: HolderView[]; replicas: Clust
                         <a href={link("jobs", holder.job_id)} data-row>
                           {holder.model_name ?? "job"}
                         </a>{" "}
-                        <span class="muted">{shortId(holder.job_id)}</span>
+                        <span class="muted nowrap">{shortId(holder.job_id)}</span>
                       </>
                     ) : (
                       <span class="muted">a job of another workspace</span>
@@ -167,7 +167,7 @@ function Queue({ queue }: { queue: QueueView }) {
                     <a href={link("jobs", job.job_id)} data-row>
                       {job.model_name ?? job.experiment_name}
                     </a>{" "}
-                    <span class="muted">{shortId(job.job_id)}</span>
+                    <span class="muted nowrap">{shortId(job.job_id)}</span>
                   </td>
                   <td>{job.owner}</td>
                   <td class="col-why">

@@ -1,0 +1,80 @@
+"""The parts of a client by subject, and its views of the whole platform."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+from raylift.api import paths
+from raylift.api.cluster.nodes import ClusterView, QueueView
+from raylift.api.cluster.overview import Overview
+from raylift.client.access import Audit, Keys
+from raylift.client.environments import Environments
+from raylift.client.http.connection import Connection
+from raylift.client.jobs.jobs import Jobs
+from raylift.client.jobs.sweeps import Sweeps
+from raylift.client.models import Deployments, Models
+from raylift.client.secrets import Secrets
+from raylift.client.traffic import Traffic
+
+
+class ClientParts:
+    """Base of ``Client``. Each part is made at its first use."""
+
+    _connection: Connection
+
+    @cached_property
+    def jobs(self) -> Jobs:
+        """Jobs: get, list, compare. ``client.jobs.get(id)`` has logs, wait, cancel, rerun."""
+        return Jobs(self._connection)
+
+    @cached_property
+    def sweeps(self) -> Sweeps:
+        """Sweeps: get, list. ``client.sweeps.get(id)`` has the table and the best job."""
+        return Sweeps(self._connection)
+
+    @cached_property
+    def models(self) -> Models:
+        """Registered models: versions, signatures, aliases, statistics, feedback."""
+        return Models(self._connection)
+
+    @cached_property
+    def deployments(self) -> Deployments:
+        """Deployments of versions: list, get, put, wait, delete."""
+        return Deployments(self._connection)
+
+    @cached_property
+    def traffic(self) -> Traffic:
+        """Traffic tables: the versions that answer requests which name only the model."""
+        return Traffic(self._connection)
+
+    @cached_property
+    def environments(self) -> Environments:
+        """Environments of jobs and replicas: list, get, prewarm, delete."""
+        return Environments(self._connection)
+
+    @cached_property
+    def keys(self) -> Keys:
+        """Keys of the platform, for admins: create, list, revoke, rotate."""
+        return Keys(self._connection)
+
+    @cached_property
+    def audit(self) -> Audit:
+        """Audit of the platform, for admins: entries, export."""
+        return Audit(self._connection)
+
+    @cached_property
+    def secrets(self) -> Secrets:
+        """Secrets for jobs: list, get, set, delete."""
+        return Secrets(self._connection)
+
+    def overview(self) -> Overview:
+        """State of the platform's parts, and counts of jobs and deployments by status."""
+        return self._connection.view(Overview, "GET", paths.OVERVIEW)
+
+    def cluster(self) -> ClusterView:
+        """Nodes, what is used, and by which jobs and replicas."""
+        return self._connection.view(ClusterView, "GET", paths.CLUSTER)
+
+    def queue(self, *, limit: int = 100) -> QueueView:
+        """Waiting jobs with their places, what each waits for, who holds it, and owners with their quotas."""
+        return self._connection.view(QueueView, "GET", paths.QUEUE, params={"limit": limit})
