@@ -68,7 +68,7 @@ def test_traffic_is_changed_and_undone_with_before_and_after(watched: Watched, m
     expect(dialog.get_by_role("row", name=re.compile("^v2 100 % 90 %"))).to_be_visible()
     expect(dialog.get_by_role("row", name=re.compile("^v1 — 10 %"))).to_be_visible()
     dialog.get_by_text("As code").click()
-    printed = dialog.get_by_label("Code").inner_text()
+    printed = dialog.get_by_label("Code", exact=True).inner_text()
     dialog.get_by_role("button", name="Apply").click()
     expect(page.locator(".share-figures")).to_contain_text("10 % v1")
     assert shares(url, model) == {"2": 90, "1": 10}
