@@ -59,10 +59,12 @@ def _is_number(value: Any) -> bool:
 
 def _rows(answer: Any) -> list[Any]:
     """Return the predictions of an answer, of any protocol."""
+    found: Any = None
     match answer:
-        case {"predictions": list(rows)}:
-            return cast("list[Any]", rows)
-        case {"outputs": [{"data": list(rows)}, *_]}:
-            return cast("list[Any]", rows)
+        case {"predictions": found}:
+            pass
+        case {"outputs": [{"data": found}, *_]}:
+            pass
         case _:
             return []
+    return cast("list[Any]", found) if isinstance(found, list) else []
