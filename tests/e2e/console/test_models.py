@@ -146,7 +146,7 @@ def test_charts_are_accessible_and_have_a_table(watched: Watched, model: str, ur
     watched.page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
     job = httpx.get(f"{url}/mlops/training/jobs", params={"model_name": model}).json()["jobs"][0]["job_id"]
     found: dict[str, list[str]] = {}
-    for path in (f"models/{model}", f"models/{model}/1", f"jobs/{job}?tab=metrics"):
+    for path in (f"models/{model}", f"models/{model}/1", f"deployments?charts={model}/1", f"jobs/{job}?tab=metrics"):
         page = watched.open(f"/console/{path}")
         chart = page.locator(".chart-plot").first
         expect(chart.locator("canvas")).to_be_visible()
