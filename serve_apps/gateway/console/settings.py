@@ -15,7 +15,9 @@ from serve_apps.gateway.http.responses import json_response
 def settings_router(services: Services) -> APIRouter:
     router = APIRouter(tags=["platform"])
 
-    @router.get(SETTINGS, responses={200: {"model": SettingsView}}, dependencies=[needs(services, Action.ADMINISTER)])
+    @router.get(
+        SETTINGS, responses={200: {"model": SettingsView}}, dependencies=[needs(services, Action.ADMINISTER)]
+    )
     def settings() -> Response:
         """Show the effective settings and the versions. Secrets are masked."""
         return json_response(SettingsView(versions=versions(), settings=shown_settings(services.settings)))
