@@ -68,7 +68,7 @@ def test_traffic_is_changed_and_undone_with_before_and_after(watched: Watched, m
     expect(dialog.get_by_role("row", name=re.compile("^v2 100 % 90 %"))).to_be_visible()
     expect(dialog.get_by_role("row", name=re.compile("^v1 — 10 %"))).to_be_visible()
     dialog.get_by_text("As code").click()
-    printed = dialog.get_by_label("Code").inner_text()
+    printed = dialog.get_by_label("Code", exact=True).inner_text()
     dialog.get_by_role("button", name="Apply").click()
     expect(page.locator(".share-figures")).to_contain_text("10 % v1")
     assert shares(url, model) == {"2": 90, "1": 10}
@@ -146,7 +146,7 @@ def test_charts_are_accessible_and_have_a_table(watched: Watched, model: str, ur
     watched.page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
     job = httpx.get(f"{url}/mlops/training/jobs", params={"model_name": model}).json()["jobs"][0]["job_id"]
     found: dict[str, list[str]] = {}
-    for path in (f"models/{model}", f"models/{model}/1", f"jobs/{job}?tab=metrics"):
+    for path in (f"models/{model}", f"models/{model}/1", f"deployments?charts={model}/1", f"jobs/{job}?tab=metrics"):
         page = watched.open(f"/console/{path}")
         chart = page.locator(".chart-plot").first
         expect(chart.locator("canvas")).to_be_visible()

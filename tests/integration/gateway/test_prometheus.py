@@ -97,7 +97,7 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Clien
             self.end_headers()
             self.wfile.write(body)
 
-        def log_message(self, *_: object) -> None: ...
+        def log_message(self, format: str, *args: object) -> None: ...  # noqa: A002 - as the base class names it
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Scraped)
     threading.Thread(target=server.serve_forever, daemon=True).start()

@@ -5,12 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, cast
 
 Pair = tuple[Any, Any]
 """A row's prediction and its true value."""
-
-_PREDICTIONS: Final = "predictions"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +26,7 @@ class Quality:
 def pairs_of(answer: Any, truth: Any) -> list[Pair]:
     """Join an answer's rows with a request's true values. Returns none where their numbers differ."""
     predicted = _rows(answer)
-    true = truth if isinstance(truth, list) else [truth]
+    true = cast("list[Any]", truth) if isinstance(truth, list) else [truth]
     return list(zip(predicted, true, strict=True)) if len(predicted) == len(true) else []
 
 
@@ -61,16 +59,12 @@ def _is_number(value: Any) -> bool:
 
 def _rows(answer: Any) -> list[Any]:
     """Return the predictions of an answer, of any protocol."""
-    if not isinstance(answer, dict):
-        return []
-    if isinstance(rows := answer.get(_PREDICTIONS), list):
-        return rows
-    outputs = answer.get("outputs")
-    if (
-        isinstance(outputs, list)
-        and outputs
-        and isinstance(outputs[0], dict)
-        and isinstance(data := outputs[0].get("data"), list)
-    ):
-        return data
-    return []
+    found: Any = None
+    match answer:
+        case {"predictions": found}:
+            pass
+        case {"outputs": [{"data": found}, *_]}:
+            pass
+        case _:
+            return []
+    return cast("list[Any]", found) if isinstance(found, list) else []

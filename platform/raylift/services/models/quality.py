@@ -23,7 +23,7 @@ _MOST_FEEDBACK: Final = 10_000
 _MOST_BYTES: Final = 64 * 1024**2
 """Of files of the payload log that one question reads."""
 _BEFORE: Final = timedelta(days=7)
-"""True values come after the fact: answers of so long before are looked for."""
+"""True values come after the fact: the log is read from so long before."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,9 +73,9 @@ function Compared({ name, versions }: { name: string; versions: string[] }) {
         <Chart {...shared} title="Errors" atLeast={0.05} unit="share of requests" format={percent} lines={of("error_rate")} />
         <Chart {...shared} title="Latency" unit="p99, in the process" format={milliseconds} lines={of("latency_p99_ms")} />
       </div>
-      <Quality name={name} versions={versions} span={shared.span} />
       <p class="muted chart-note">A point is {stepText(first.step_seconds)}. Requests by the model's name and by version count alike; copies count, too.</p>
       <FigureTable x={x} columns={[...columns("requests", "requests", count), ...columns("errors", "error_rate", percent), ...columns("p95", "latency_p95_ms", milliseconds), ...columns("p99", "latency_p99_ms", milliseconds)]} />
+      <Quality name={name} versions={versions} span={shared.span} />
     </>
   );
 }

@@ -61,7 +61,6 @@ function Charts({ name, version, series }: { name: string; version: string; seri
           ]}
         />
       </div>
-      <Quality name={name} versions={[version]} span={shared.span} />
       <FigureTable
         x={x}
         columns={[
@@ -75,6 +74,7 @@ function Charts({ name, version, series }: { name: string; version: string; seri
           { title: "Warm", values: of("warm_processes"), format: count },
         ]}
       />
+      <Quality name={name} versions={[version]} span={shared.span} />
     </>
   );
 }

@@ -2,16 +2,19 @@
 import { api } from "../api/client";
 import { usePoll } from "../api/poll";
 import type { DeploymentView } from "../api/types";
+import { VersionCharts } from "../charts/version_charts";
 import { link, query, withQuery } from "../router";
 import { bytes, quantity } from "../ui/format";
 import { Ago, Empty, Failure, Loading, PageHead } from "../ui/parts";
 import { State } from "../ui/state";
+import { DeploymentActions } from "./model/deployment_actions";
 
 export function DeploymentsPage() {
-  const { data, error } = usePoll("deployments", (call) => api.GET("/mlops/deployments", call), 2);
+  const { data, error, refresh } = usePoll("deployments", (call) => api.GET("/mlops/deployments", call), 2);
   const isAll = query.value.get("stopped") === "true";
   const shown = data?.deployments.filter((item) => isAll || item.status !== "stopped") ?? [];
   const hidden = (data?.deployments.length ?? 0) - shown.length;
+  const selected = shown.find((item) => keyOf(item) === query.value.get("charts"));
   return (
     <>
       <PageHead
@@ -32,12 +35,35 @@ export function DeploymentsPage() {
           </a>
         </Empty>
       )}
-      {shown.length > 0 && <Deployments items={shown} />}
+      {shown.length > 0 && <Deployments items={shown} selected={selected} />}
+      {selected && <Selected key={keyOf(selected)} deployment={selected} onDone={refresh} />}
     </>
   );
 }
 
-function Deployments({ items }: { items: DeploymentView[] }) {
+function keyOf(item: DeploymentView): string {
+  return `${item.model_name}/${item.model_version}`;
+}
+
+/** Charts and actions of the chosen deployment, below the table. */
+function Selected({ deployment, onDone }: { deployment: DeploymentView; onDone: () => void }) {
+  const { model_name: name, model_version: version } = deployment;
+  return (
+    <section aria-labelledby="selected">
+      <div class="bar">
+        <h2 id="selected">
+          {name} v{version}
+        </h2>
+        <State state={deployment.status} />
+        <span class="spread" />
+        <DeploymentActions version={{ model_name: name, model_version: version, deployment }} onDone={onDone} />
+      </div>
+      <VersionCharts name={name} version={version} />
+    </section>
+  );
+}
+
+function Deployments({ items, selected }: { items: DeploymentView[]; selected: DeploymentView | undefined }) {
   return (
     <div class="table-box">
       <table>
@@ -49,6 +75,7 @@ function Deployments({ items }: { items: DeploymentView[] }) {
             <th class="right">Replicas</th>
             <th class="right">Each</th>
             <th class="right">Changed</th>
+            <th class="right">Over time</th>
           </tr>
         </thead>
         <tbody>
@@ -74,6 +101,15 @@ function Deployments({ items }: { items: DeploymentView[] }) {
               </td>
               <td class="right number nowrap">
                 <Ago at={item.updated_at} />
+              </td>
+              <td class="right nowrap">
+                <a
+                  href={withQuery({ charts: item === selected ? null : keyOf(item) })}
+                  aria-expanded={item === selected}
+                  aria-label={`Charts of ${item.model_name} v${item.model_version}`}
+                >
+                  {item === selected ? "Hide" : "Charts"}
+                </a>
               </td>
             </tr>
           ))}

@@ -13,7 +13,7 @@ import { Differences } from "./traffic_editor";
 const ADDRESS = "/mlops/models/{name}/versions/{version}/deployment";
 type Action = "deploy" | "scale" | "restart" | "stop";
 
-export function DeploymentActions({ version, onDone }: { version: VersionView; onDone: () => void }) {
+export function DeploymentActions({ version, onDone }: { version: Pick<VersionView, "model_name" | "model_version" | "deployment">; onDone: () => void }) {
   const [asked, ask] = useState<Action>();
   const { model_name: name, model_version: number, deployment } = version;
   const isStopped = !deployment || deployment.status === "stopped";
