@@ -57,8 +57,6 @@ def new_record(state_dir: Path, config: LocalConfig, ports: PlatformPorts, *, co
         tls_name=_tls_name(config),
         config_file=config_file,
         auth=config.auth,
-        oidc=config.oidc,
-        reports=config.reports,
     )
 
 
@@ -84,6 +82,8 @@ def platform_settings(config: LocalConfig, record: RunRecord, environ: Mapping[s
         internal_ports=_internal_ports(record),
         ingress=IngressSettings(directory=IngressFiles(record.session_dir).haproxy, token=secrets.token_hex(16)),
         auth=config.auth,
+        oidc=config.oidc,
+        reports=config.reports,
         mlflow_secret=mlflow_secret(record.state_dir) if config.auth is AuthMode.KEYS else None,
         jobs=config.jobs,
         serving=config.serving,

@@ -6,13 +6,16 @@ import socket
 import ssl
 import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
 import pytest
 
+from raylift.domain.access import AccessKey, Role, new_token
 from raylift.ingress.allowed_hosts import LOOPBACK_NAMES
 from raylift.ingress.guard import Guard
+from raylift.ingress.keys import KeyMaps
 from raylift.ingress.tls import CertificateReload, read_certificate
 from tests.certificates import Authority
 from tests.integration.ingress.conftest import INFERENCE, ROUTE, Ingress, running_ingress
@@ -132,3 +135,22 @@ def test_unusable_certificate_leaves_the_present_one(
     assert not reload.refresh()
     assert "is not the key of" in caplog.text
     assert serial(secure.port, trusting) == first
+
+
+def test_keys_are_asked_for_over_tls(files: tuple[Path, Path], trusting: ssl.SSLContext) -> None:
+    token, now = new_token(), datetime.now(UTC)
+    key = AccessKey(token.key_id, token.sha256, "ann", Role.VIEWER, "red", (), now, "admin")
+    guard = Guard(frozenset(LOOPBACK_NAMES))
+    with running_ingress(guard, pem=read_certificate(*files).pem, asks_for_keys=True, hsts_seconds=1000) as running:
+        KeyMaps(running.directory).put([key], {"churn": "red"}, now)
+        url = f"https://127.0.0.1:{running.port}"
+        with httpx.Client(verify=trusting, trust_env=False, base_url=url) as client:
+            for sent, status in (
+                ({}, 401),
+                ({"Authorization": "Bearer wrong"}, 401),
+                ({"Authorization": f"Bearer {token.text}"}, 200),
+                ({"Cookie": f"raylift_session={token.text}"}, 401),
+                ({"Cookie": f"raylift_session={token.text}", "Origin": url}, 200),
+            ):
+                assert client.post(f"{ROUTE}/predict", content=b"{}", headers=sent).status_code == status, sent
+            assert client.get("/mlflow/", headers={"Cookie": f"raylift_session={token.text}"}).status_code == 200

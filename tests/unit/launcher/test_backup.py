@@ -13,10 +13,12 @@ from pathlib import Path
 
 import pytest
 
+from raylift.domain.access import AccessKey, Role, new_token
 from raylift.domain.job import JobSpec
 from raylift.launcher.backup.create import write_backup
 from raylift.launcher.backup.restore import restore_backup
 from raylift.launcher.errors import LauncherError
+from raylift.launcher.run.access_files import prepare_keys
 from raylift.store import KeyRing, Store
 from raylift.store.engine.key_ring import make_key_file
 
@@ -89,6 +91,30 @@ def test_restored_directory_has_everything(state: Path, tmp_path: Path) -> None:
     for path in target.rglob("*"):
         assert path.stat().st_mode & 0o077 == 0 or path.name == "run.lock", path
     assert not list(target.glob(".restore-*")) and not list(state.glob(".backup-*"))
+
+
+def test_keys_workspaces_and_sign_ins_work_after_a_restore(state: Path, tmp_path: Path) -> None:
+    tokens = {name: new_token() for name in ("ann", "ended", "signed-in")}
+    with closing(open_store(state)) as store:
+        for name, token in tokens.items():
+            subject = "https://id.example 1" if name == "signed-in" else None
+            store.keys.add(AccessKey(token.key_id, token.sha256, name, Role.VIEWER, "red", (), NOW, "admin", subject=subject))
+        store.keys.revoke(tokens["ended"].key_id, now=NOW)
+        store.workspaces.claim_environment("e1", "red")
+        prepare_keys(store, state, url="http://127.0.0.1:8000", ingress_directory=tmp_path)
+        kept = store.keys.list()
+    file, target = tmp_path / "b.tar.gz", tmp_path / "new"
+    write_backup(state, file, with_keys=True)
+    assert not {"admin-key.json", "mlflow/secret"} & {name.removeprefix("./") for name in names(file)}
+    restore_backup(file, target)
+    with closing(open_store(target)) as store:
+        assert store.keys.list() == kept
+        assert store.workspaces.of_environments() == {"e1": {"red"}}
+        valid = {key.name for key in store.keys.unrevoked(NOW)}
+        assert valid == {"admin", "ann", "signed-in"}
+        # The first start makes another admin key for the platform's user.
+        assert prepare_keys(store, target, url="http://127.0.0.1:8000", ingress_directory=tmp_path)
+        assert (target / "admin-key.json").exists()
 
 
 def test_file_has_no_clear_secret_and_no_key(state: Path, tmp_path: Path) -> None:

@@ -6,6 +6,8 @@ import pytest
 
 from raylift.launcher.errors import LauncherError
 from raylift.launcher.run.config import load_config
+from raylift.launcher.run.ports import PlatformPorts
+from raylift.launcher.startup import new_record, platform_settings
 
 
 def written(folder: Path, text: str) -> Path:
@@ -57,3 +59,13 @@ def test_jobs_do_not_get_the_serving_reserve() -> None:
     config = load_config(overrides={"resources": {"cpus": 4}, "supervisor": {"serving_reserve_cpus": 1.5}})
     assert config.job_cpus() == 4
     assert config.ray_cpus() == 6
+
+
+def test_sign_in_and_reports_reach_the_platform(tmp_path: Path) -> None:
+    groups = [{"group": "red", "role": "viewer"}]
+    oidc = {"issuer": "https://id.example", "client_id": "x", "groups": groups, "client_secret_file": "~/secret"}
+    config = load_config(None, {"auth": "keys", "oidc": oidc, "reports": {"refuse_scripts": "high"}})
+    record = new_record(tmp_path, config, PlatformPorts(gateway=1, ray_dashboard=2, mlflow=3, block=20000, grpc=None))
+    settings = platform_settings(config, record, {})
+    assert (settings.oidc.issuer, settings.oidc.client_secret_file) == ("https://id.example", Path("~/secret").expanduser())
+    assert settings.reports.refuse_scripts == "high"
