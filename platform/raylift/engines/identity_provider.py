@@ -203,7 +203,7 @@ class OidcProvider:
 
     def _post(self, url: str, form: Mapping[str, str], auth: httpx.BasicAuth | None = None) -> tuple[int, Mapping[str, Any]]:
         try:
-            answer = self._http.post(url, data=form, auth=auth)
+            answer = self._http.post(url, data=form, auth=auth or httpx.USE_CLIENT_DEFAULT)
             if answer.status_code < 500:
                 return answer.status_code, _object(answer)
         except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
