@@ -166,7 +166,7 @@ def test_curves_of_a_job_are_in_one_chart_where_they_are_of_one_thing(watched: W
     page = watched.open(f"/console/jobs/{job}?tab=metrics")
     chart = page.locator(".chart").filter(has_text="over 20 steps")
     expect(chart).to_have_count(1)
-    expect(chart.locator(".chart-legend")).to_contain_text(re.compile("loss 0.0500.*val_loss 0.0600"))
+    expect(chart.locator(".chart-legend")).to_contain_text(re.compile("loss 0.05.*val_loss 0.06"))
     chart.locator(".chart-plot").focus()
     page.keyboard.press("ArrowRight")
     expect(chart).to_contain_text("step 0")

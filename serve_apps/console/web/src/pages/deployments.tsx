@@ -106,7 +106,7 @@ function Deployments({ items, selected }: { items: DeploymentView[]; selected: D
                 <a
                   href={withQuery({ charts: item === selected ? null : keyOf(item) })}
                   aria-expanded={item === selected}
-                  aria-label={`Charts of ${item.model_name} v${item.model_version}`}
+                  aria-label={`${item === selected ? "Hide charts" : "Charts"} of ${item.model_name} v${item.model_version}`}
                 >
                   {item === selected ? "Hide" : "Charts"}
                 </a>
