@@ -11,6 +11,7 @@ import typer
 
 from raylift.cli.app import app
 from raylift.cli.printing import say
+from raylift.client import Client, Job, Sweep
 
 _SCRIPT: Final = "cell.py"
 _USAGE_ERROR: Final[Any] = typer.BadParameter.__base__
@@ -46,4 +47,10 @@ def _run(words: list[str]) -> Any:
         error.show()
         return None
     # Of a command that ends with an exit code, the message is all there is to show.
-    return None if isinstance(result, int) else result
+    return _reopened(result) if isinstance(result, Job | Sweep) else None
+
+
+def _reopened(made: Job | Sweep) -> Job | Sweep:
+    """Return a handle with a client of its own: that of the command is closed."""
+    client = Client(made.base_url)
+    return client.jobs.get(made.job_id) if isinstance(made, Job) else client.sweeps.get(made.sweep_id)

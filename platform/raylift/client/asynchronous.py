@@ -61,10 +61,10 @@ class _Twin:
 
     def _wrapped(self, value: Any) -> Any:
         """Return the twin of an object of the SDK; other values as they are."""
-        found: type = type(value)
-        if found is list:
-            return [self._wrapped(item) for item in value]
-        kind = _TWINS.get(found) or (_twin_of(found) if _is_of_sdk(found) else None)
+        if isinstance(value, list):
+            items: list[Any] = value
+            return [self._wrapped(item) for item in items]
+        kind = _known_twin(type(value))
         return value if kind is None else kind(value, self._threads)
 
 
@@ -93,6 +93,11 @@ class _Items:
 
 
 _TWINS: Final[dict[type, type[_Twin]]] = {}
+
+
+def _known_twin(kind: type) -> type[_Twin] | None:
+    """Return the twin of a class of the SDK, made at its first use; None of other classes."""
+    return _TWINS.get(kind) or (_twin_of(kind) if _is_of_sdk(kind) else None)
 
 
 def _is_of_sdk(kind: type) -> bool:

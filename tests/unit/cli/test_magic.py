@@ -9,6 +9,7 @@ import pytest
 import raylift
 from raylift import Job
 from raylift.cli.magic import raylift as magic
+from tests.unit.job_resource import job_resource
 
 UPLOAD = "/mlops/training/upload"
 ACCEPTED = {
@@ -37,8 +38,10 @@ def test_extension_registers_one_magic() -> None:
 
 def test_cell_is_a_training_script(platform: Any) -> None:
     platform.on("POST", UPLOAD, ACCEPTED, status=202)
+    platform.on("GET", "/mlops/training/jobs/job_1", job_resource("running"))
     job = magic("train --model churn --requirements 'scikit-learn>=1'", "import sklearn\n")
     assert isinstance(job, Job) and job.job_id == "job_1"
+    assert job.refresh().status == "running", "its connection is open"
     (body,) = platform.sent("POST", UPLOAD)
     assert (body["script_content"], body["script_name"]) == ("import sklearn\n", "cell.py")
     assert (body["model_name"], body["requirements"]) == ("churn", ["scikit-learn>=1"])

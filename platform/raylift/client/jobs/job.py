@@ -55,6 +55,11 @@ class Job:
         return job_html(self.summary, self._connection.base_url)
 
     @property
+    def base_url(self) -> str:
+        """Address of its platform."""
+        return self._connection.base_url
+
+    @property
     def job_id(self) -> str:
         return self._job_id
 

@@ -49,6 +49,11 @@ class Sweep:
         return sweep_html(self.view, by_metric(self.view), self._connection.base_url)
 
     @property
+    def base_url(self) -> str:
+        """Address of its platform."""
+        return self._connection.base_url
+
+    @property
     def sweep_id(self) -> str:
         return self._sweep_id
 
