@@ -61,14 +61,7 @@ def _waiting_model() -> Callable[[list[str]], list[str]]:
 
 def order(registry: Registry, name: str, uri: str | None = None) -> dict[str, Any]:
     version = VersionSpec(name, "1", uri or f"models:/{name}/1", registry.url, 1_000_000)
-    observer = ObserverConfig(slow_seconds=None).as_json()
-    return {
-        "version": {**asdict(version), "observer": observer},
-        "environment": {"OF_THE_VERSION": "yes"},
-        "token": None,
-        "max_ongoing_requests": 2,
-        "max_queued_requests": 1,
-    }
+    return {"version": asdict(version), "environment": {"OF_THE_VERSION": "yes"}, "token": None}
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +84,7 @@ async def running(waits: dict[str, Any]) -> AsyncIterator[tuple[ModelHost, str]]
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         await host.listen(listener, 30, _healthy)
+    await host.configure({"limits": [2, 1], "batching": None, "observer": ObserverConfig(slow_seconds=None).as_json()})
     yield host, url
     host.close()
 
