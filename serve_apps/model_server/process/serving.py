@@ -23,6 +23,8 @@ from serve_apps.model_server.process.spec import VersionSpec
 from serve_apps.model_server.process.version import LoadedVersion
 
 _START_POLL_SECONDS: Final = 0.005
+_FIRST_SLOTS: Final = 1
+"""Until the replica sends the settings, which it does before HAProxy knows it."""
 
 
 class ModelServer:
@@ -40,7 +42,7 @@ class ModelServer:
     @classmethod
     def load(cls, channel: Channel, page: int, order: Mapping[str, Any]) -> Self:
         """Load the version of an order of the replica. Runs the model's own code, which may raise anything."""
-        slots = Slots(order["max_ongoing_requests"], order["max_queued_requests"])
+        slots = Slots(_FIRST_SLOTS)
         version = LoadedVersion.load(VersionSpec(**order["version"]), ProcessKind.REPLICA, lambda: slots.held)
         return cls(channel, CountPage(page), version, slots, order["token"])
 

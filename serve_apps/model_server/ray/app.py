@@ -37,28 +37,13 @@ _MAX_SURGE_PERCENT: Final = 100
 class ModelReplica:
     """Ray Serve's replica of a model version. A process of its own, without a connection to Ray, has the model and answers."""
 
-    async def __init__(
-        self,
-        version: Mapping[str, Any],
-        ingress_token: str | None,
-        environment: Mapping[str, str],
-        settings: Mapping[str, Any],
-    ) -> None:
-        """``version``: fields of a ``VersionSpec``. ``settings``: as ``reconfigure`` gets them."""
+    async def __init__(self, version: Mapping[str, Any], ingress_token: str | None, environment: Mapping[str, str]) -> None:
+        """``version``: fields of a ``VersionSpec``, without settings that may change."""
         self._process = process = ModelHost.of_this_worker()
         keep_internal_server_on_loopback()
         require_environment(ray.get_runtime_context().runtime_env, platform.node(), process.overlay)
         _log_where_serve_does()
-        limit, queue_limit = settings["limits"]
-        await process.load(
-            {
-                "version": {**version, "batching": settings["batching"], "observer": settings["observer"]},
-                "environment": dict(environment),
-                "token": ingress_token,
-                "max_ongoing_requests": limit,
-                "max_queued_requests": queue_limit,
-            }
-        )
+        await process.load({"version": dict(version), "environment": dict(environment), "token": ingress_token})
         hand_http_server_to(process)
 
     async def reconfigure(self, user_config: dict[str, Any]) -> None:
@@ -80,18 +65,17 @@ def build(spec: ReplicaSpec) -> serve.Application:
     The replica's arguments hold only the version's identity, and the code version is fixed. Running it again with other scaling
     values therefore reconfigures it in place; other resources or another environment restart its replicas.
     """
-    settings = {
-        "batching": asdict(spec.config.batching) if spec.config.batching else None,
-        "observer": spec.observer.as_json(),
-        "limits": [spec.config.max_ongoing_requests, spec.config.max_queued_requests],
-    }
     deployment = serve.deployment(ModelReplica).options(  # pyright: ignore[reportFunctionMemberAccess]
         name=DEPLOYMENT_NAME,
         autoscaling_config=_autoscaling(spec),
         max_ongoing_requests=spec.config.max_ongoing_requests,
         max_queued_requests=spec.config.max_queued_requests,
         backpressure_config=BackpressureConfig(status_code=429, retry_after_s=RETRY_AFTER_SECONDS),
-        user_config=settings,
+        user_config={
+            "batching": asdict(spec.config.batching) if spec.config.batching else None,
+            "observer": spec.observer.as_json(),
+            "limits": [spec.config.max_ongoing_requests, spec.config.max_queued_requests],
+        },
         ray_actor_options=_actor_options(spec),
         max_surge_percent=_MAX_SURGE_PERCENT,
         health_check_period_s=10,
@@ -111,7 +95,7 @@ def build(spec: ReplicaSpec) -> serve.Application:
         counters_dir=spec.counters_dir,
         worked_on_dir=spec.worked_on_dir,
     )
-    return deployment.bind(asdict(version), spec.ingress_token, dict(spec.config.environment), settings)
+    return deployment.bind(asdict(version), spec.ingress_token, dict(spec.config.environment))
 
 
 def _log_where_serve_does() -> None:

@@ -28,7 +28,8 @@ from serve_apps.model_server.ray.forwarding import forward_to
 from serve_apps.model_server.ray.model_process import ModelEnded, ModelHost
 from tests.integration.model_server.replicas import Registry, log_function
 
-pytestmark = pytest.mark.timeout(200)
+pytestmark = pytest.mark.timeout(300)
+own_loop = pytest.mark.asyncio(loop_scope="module")
 
 ROUTE = "/v2/models/waits/versions/1"
 END_OF_CHILD = """
@@ -61,14 +62,7 @@ def _waiting_model() -> Callable[[list[str]], list[str]]:
 
 def order(registry: Registry, name: str, uri: str | None = None) -> dict[str, Any]:
     version = VersionSpec(name, "1", uri or f"models:/{name}/1", registry.url, 1_000_000)
-    observer = ObserverConfig(slow_seconds=None).as_json()
-    return {
-        "version": {**asdict(version), "observer": observer},
-        "environment": {"OF_THE_VERSION": "yes"},
-        "token": None,
-        "max_ongoing_requests": 2,
-        "max_queued_requests": 1,
-    }
+    return {"version": asdict(version), "environment": {"OF_THE_VERSION": "yes"}, "token": None}
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +77,7 @@ async def _healthy(scope: Scope, receive: Receive, send: Send) -> None:
     await send({"type": "http.response.body", "body": f"of {scope['path']}".encode()})
 
 
-@pytest_asyncio.fixture
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def running(waits: dict[str, Any]) -> AsyncIterator[tuple[ModelHost, str]]:
     """A loaded process that answers at a port."""
     host = ModelHost.of_this_worker(dict(os.environ))
@@ -91,8 +85,10 @@ async def running(waits: dict[str, Any]) -> AsyncIterator[tuple[ModelHost, str]]
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         await host.listen(listener, 30, _healthy)
+    await host.configure({"limits": [2, 1], "batching": None, "observer": ObserverConfig(slow_seconds=None).as_json()})
     yield host, url
     host.close()
+    assert not _runs(host._started.pid)
 
 
 def body(*files: Path) -> dict[str, Any]:
@@ -105,6 +101,7 @@ async def until(condition: Callable[[], bool]) -> None:
         await asyncio.sleep(0.01)
 
 
+@own_loop
 async def test_process_answers_at_the_port(running: tuple[ModelHost, str], tmp_path: Path) -> None:
     host, url = running
     (go := tmp_path / "go").touch()
@@ -116,27 +113,7 @@ async def test_process_answers_at_the_port(running: tuple[ModelHost, str], tmp_p
     assert not [name for name in environ if name.startswith("RAY_")]
 
 
-async def test_requests_are_counted_queued_and_drained(running: tuple[ModelHost, str], tmp_path: Path) -> None:
-    host, url = running
-    go = tmp_path / "go"
-    async with httpx.AsyncClient(base_url=url, timeout=60) as client:
-        asked = [asyncio.ensure_future(client.post(f"{ROUTE}/predict", json=body(go))) for _ in range(2)]
-        await until(lambda: int(host.ongoing()) == 2)
-        waiting = asyncio.ensure_future(client.post(f"{ROUTE}/predict", json=body(go)))
-        refused = [await client.post(f"{ROUTE}/predict", json=body(go)) for _ in range(3)]
-        assert {answer.status_code for answer in refused} <= {200, 429}
-        assert refused[-1].headers["retry-after"] == "1"
-        stopping = asyncio.ensure_future(host.stop_accepting())
-        await asyncio.sleep(0.5)
-        assert not stopping.done()
-        with pytest.raises(httpx.ConnectError):
-            await client.get("/-/healthz", headers={"connection": "close"})
-        go.touch()
-        assert [(await answer).status_code for answer in (*asked, waiting)] == [200] * 3
-        await stopping
-    assert int(host.ongoing()) == 0
-
-
+@own_loop
 async def test_serve_s_requests_are_forwarded(running: tuple[ModelHost, str], tmp_path: Path) -> None:
     host, _ = running
     (go := tmp_path / "go").touch()
@@ -154,6 +131,7 @@ async def test_serve_s_requests_are_forwarded(running: tuple[ModelHost, str], tm
     assert json.loads(b"".join(each["body"] for each in sent[1:]))["predictions"] == [str(go)]
 
 
+@own_loop
 async def test_cancelled_forwarded_request_frees_its_slot(running: tuple[ModelHost, str], tmp_path: Path) -> None:
     host, _ = running
     go = tmp_path / "go"
@@ -173,29 +151,46 @@ async def test_cancelled_forwarded_request_frees_its_slot(running: tuple[ModelHo
     await forward_to(host.connect)(scope, receive, send)
 
 
-async def test_version_that_does_not_load_says_why(registry: Registry) -> None:
+@own_loop
+async def test_requests_are_counted_queued_and_drained(running: tuple[ModelHost, str], tmp_path: Path) -> None:
+    host, url = running
+    go = tmp_path / "go"
+    async with httpx.AsyncClient(base_url=url, timeout=60) as client:
+        asked = {asyncio.ensure_future(client.post(f"{ROUTE}/predict", json=body(go))) for _ in range(5)}
+        # Two have slots and one waits.
+        while len(asked) > 3:
+            done, asked = await asyncio.wait(asked, return_when=asyncio.FIRST_COMPLETED)
+            assert {(one.result().status_code, one.result().headers["retry-after"]) for one in done} == {(429, "1")}
+        assert int(host.ongoing()) == 2
+        stopping = asyncio.ensure_future(host.stop_accepting())
+        await asyncio.sleep(0.5)
+        assert not stopping.done()
+        with pytest.raises(httpx.ConnectError):
+            await client.get("/-/healthz", headers={"connection": "close"})
+        go.touch()
+        assert [(await answer).status_code for answer in asked] == [200] * 3
+        await stopping
+    assert int(host.ongoing()) == 0
+
+
+async def test_version_that_does_not_load_says_why(registry: Registry, caplog: pytest.LogCaptureFixture) -> None:
+    """Also in Serve's log of the replica."""
     registry.register("broken", log_function, loader_module="no_such_module")
+    serves = logging.getLogger("ray.serve")
+    serves.addHandler(caplog.handler)
     host = ModelHost.of_this_worker(dict(os.environ))
     with pytest.raises(RuntimeError, match=r"broken version 1 does not load.*no_such_module is missing"):
         await host.load(order(registry, "broken"))
-    await until(lambda: not _runs(host._started.pid))
+    serves.removeHandler(caplog.handler)
+    assert "ModuleNotFoundError: No module named 'no_such_module'" in caplog.text
+    await until(lambda: host._is_closing)
+    assert not _runs(host._started.pid)
 
 
 async def test_process_that_ends_while_it_loads_says_how(registry: Registry, waits: dict[str, Any]) -> None:
     host = ModelHost.of_this_worker({**os.environ, "PYTHONHOME": "/nowhere"})
     with pytest.raises(ModelEnded, match=r"ended with exit code 1: ."):
         await host.load(waits)
-
-
-async def test_log_lines_come_to_serve_s_log(waits: dict[str, Any], caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.INFO, logger="ray.serve"):
-        logging.getLogger("ray.serve").addHandler(caplog.handler)
-        host = ModelHost.of_this_worker(dict(os.environ))
-        await host.load(waits)
-        logging.getLogger("ray.serve").removeHandler(caplog.handler)
-    assert "Loaded waits version 1 with its python_function flavour in" in caplog.text
-    host.close()
-    assert not _runs(host._started.pid)
 
 
 @pytest.mark.parametrize(
