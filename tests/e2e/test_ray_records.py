@@ -1,4 +1,4 @@
-"""What Ray's own dashboard says of the platform's jobs, from their start to their end."""
+"""Ray's own dashboard about the platform's jobs, from their start to their end."""
 
 from __future__ import annotations
 
