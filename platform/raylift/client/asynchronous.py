@@ -24,7 +24,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from functools import cached_property, partial, wraps
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Self, cast
 
 from raylift.client.client import Client
 from raylift.client.http.connection import without_requests
@@ -62,9 +62,8 @@ class _Twin:
     def _wrapped(self, value: Any) -> Any:
         """Return the twin of an object of the SDK; other values as they are."""
         if isinstance(value, list):
-            items: list[Any] = value
-            return [self._wrapped(item) for item in items]
-        kind = _known_twin(type(value))
+            return [self._wrapped(item) for item in cast("list[Any]", value)]
+        kind = _known_twin(value.__class__)
         return value if kind is None else kind(value, self._threads)
 
 

@@ -196,6 +196,8 @@ async def test_console_gets_a_session_that_scripts_cannot_read(keyed: KeyedPlatf
     assert signed_out.status_code == 204
     token = session.partition("=")[2].partition(";")[0]
     assert (await keyed.send(token, "GET", "/mlops/whoami")).status_code == 401
+    found = await keyed.send("admin", "GET", "/mlops/audit", params={"action": "logout"})
+    assert [(entry["who"], entry["outcome"]) for entry in found.json()["entries"]] == [("hal@example.org", "done")]
 
 
 async def test_foreign_sign_in_cannot_be_finished_in_a_browser(keyed: KeyedPlatform, provider: Provider) -> None:
