@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
 RequestId = Annotated[
     str,
@@ -54,16 +54,18 @@ class SeriesPoint(BaseModel):
     """One interval of a version's time series."""
 
     start: datetime
-    requests: Annotated[float, Field(description="Requests that began in the interval. A fraction: the supervisor was away.")]
-    requests_per_second: float
-    errors: float
+    requests: Annotated[
+        FiniteFloat, Field(description="Requests that began in the interval. A fraction: the supervisor was away.")
+    ]
+    requests_per_second: FiniteFloat
+    errors: FiniteFloat
     error_rate: Annotated[float | None, Field(description="errors / requests; null without requests.")]
-    rows: float
+    rows: FiniteFloat
     latency_mean_ms: Annotated[float | None, Field(description="null without answers in the interval.")]
     latency_p50_ms: Annotated[float | None, Field(description="From the interval's own histogram, as are p95 and p99.")]
     latency_p95_ms: float | None
     latency_p99_ms: float | None
-    queued: Annotated[float, Field(description="The most requests that waited at once, sampled every 5 s.")]
+    queued: Annotated[FiniteFloat, Field(description="The most requests that waited at once, sampled every 5 s.")]
     replicas: Annotated[int, Field(description="At the end of the interval.")]
     warm_processes: int
 

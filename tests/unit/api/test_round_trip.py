@@ -10,7 +10,8 @@ from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import pytest
-from pydantic import BaseModel
+from pydantic import AllowInfNan, BaseModel
+from pydantic.fields import FieldInfo
 
 import raylift.api
 from raylift.api.training import JobView
@@ -21,7 +22,7 @@ _PLAIN = {type(None): None, str: "text", int: 3, bool: True, datetime: datetime(
 
 def _views() -> list[type[BaseModel]]:
     """Schemas of answers. Schemas of requests refuse unknown fields."""
-    modules = [importlib.import_module(f"raylift.api.{module.name}") for module in pkgutil.iter_modules(raylift.api.__path__)]
+    modules = [importlib.import_module(module.name) for module in pkgutil.walk_packages(raylift.api.__path__, "raylift.api.")]
     found = {
         value
         for module in modules
@@ -49,8 +50,14 @@ def _sample(kind: Any, number: float) -> Any:
     if issubclass(kind, BaseModel):
         if kind.model_config.get("extra") == "forbid":
             number = 0.5  # Also used in requests, which take finite numbers only.
-        return kind.model_construct(**{name: _sample(field.annotation, number) for name, field in kind.model_fields.items()})
+        fields = kind.model_fields.items()
+        return kind.model_construct(**{name: _sample(field.annotation, _of(field, number)) for name, field in fields})
     return _PLAIN[kind]
+
+
+def _of(field: FieldInfo, number: float) -> float:
+    """Return ``number``, or one that a field of finite numbers may have."""
+    return 0.5 if AllowInfNan(allow_inf_nan=False) in field.metadata else number
 
 
 @pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf, 0.5], ids=str)
