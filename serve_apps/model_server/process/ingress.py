@@ -131,15 +131,14 @@ async def answer_when_free(app: App, slots: Slots, scope: Scope, receive: Receiv
         await send({"type": "http.response.start", "status": 429, "headers": list(_FULL_HEADERS)})
         await send({"type": "http.response.body", "body": _FULL})
         return
-    watched = _WatchedReceive(receive)
+    # Before anything is awaited: requests that come together see each other in the queue.
+    place, watched = slots.join(), _WatchedReceive(receive)
     try:
-        if not await watched.while_connected(slots.wait()):
-            return
-        try:
+        await watched.while_connected(place)
+        if place.done():
             await _until_gone(app, scope, watched.receive, send)
-        finally:
-            slots.release()
     finally:
+        slots.leave(place)
         watched.close()
 
 
@@ -161,16 +160,9 @@ class _WatchedReceive:
         self._arrived = asyncio.Event()
         self._reader = asyncio.ensure_future(self._read(receive))
 
-    async def while_connected(self, work: Awaitable[None]) -> bool:
-        """Await ``work``; cancel it and return False if the client leaves before."""
-        waiting = asyncio.ensure_future(work)
-        try:
-            await asyncio.wait((waiting, self._reader), return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            if not waiting.done():
-                waiting.cancel()
-                await asyncio.wait((waiting,))
-        return not waiting.cancelled()
+    async def while_connected(self, work: asyncio.Future[None]) -> None:
+        """Return when ``work`` is done, or the client has left."""
+        await asyncio.wait((work, self._reader), return_when=asyncio.FIRST_COMPLETED)
 
     async def receive(self) -> Any:
         while not self._messages:

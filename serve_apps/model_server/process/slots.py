@@ -39,18 +39,18 @@ class Slots:
         self._used += 1
         return True
 
-    async def wait(self) -> None:
-        """Wait for a slot and take it."""
-        mine: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append(mine)
-        try:
-            await mine
-        except asyncio.CancelledError:
-            if not mine.cancelled():
-                self.release()
-            elif mine in self._waiting:
-                self._waiting.remove(mine)
-            raise
+    def join(self) -> asyncio.Future[None]:
+        """Take a place in the queue, at once. It is done when it has a slot. End it with ``leave``."""
+        place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(place)
+        return place
+
+    def leave(self, place: asyncio.Future[None]) -> None:
+        """Give back the place, or the slot that it has by now."""
+        if place.done():
+            self.release()
+        else:
+            self._waiting.remove(place)
 
     def release(self) -> None:
         self._used -= 1
@@ -58,7 +58,5 @@ class Slots:
 
     def _hand_out(self) -> None:
         while self._waiting and self._used < self._limit:
-            waiting = self._waiting.popleft()
-            if not waiting.done():
-                self._used += 1
-                waiting.set_result(None)
+            self._used += 1
+            self._waiting.popleft().set_result(None)

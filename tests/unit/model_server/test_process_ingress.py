@@ -133,6 +133,17 @@ async def test_request_leaves_in_the_next_turn_of_the_loop() -> None:
     assert (await rig.answered()).status == 200
 
 
+async def test_requests_that_come_together_see_each_other_in_the_queue() -> None:
+    rig = Rig(slots=2, queue=1)
+    rig.hold.clear()
+    asked = [rig.ask() for _ in range(5)]
+    await turns()
+    assert [client.status for client in asked] == [None, None, None, 429, 429]
+    rig.hold.set()
+    await turns()
+    assert [client.status for client in asked] == [200, 200, 200, 429, 429]
+
+
 async def test_full_queue_is_refused_as_serve_refuses() -> None:
     rig = Rig(slots=1, queue=1)
     rig.hold.clear()
