@@ -89,6 +89,8 @@ class Monitor:
         self._verdict: tuple[str, str] | None = None
         """Outcome and message, if the monitor ends the script."""
         self._kill_at: float | None = None
+        self._ended_at: float | None = None
+        """Time at which the script was found ended."""
         """End of the grace period after SIGTERM."""
         self._terminate_at: float | None = None
         """Time to send SIGTERM to the tree, if Ray has not done so."""
@@ -219,10 +221,17 @@ class Monitor:
     def _check_for_stop(self) -> None:
         if os.getppid() != self._anchor_pid:
             self._end(WRAPPER_ERROR, "the process that Ray started was killed from outside")
-        elif self._verdict is None and self._status is None and (self._terminated or self.attempt.stop_requested()):
+        elif self._verdict is None and self._may_be_stopped() and (self._terminated or self.attempt.stop_requested()):
             asked = self.attempt.stop_requested()
             self._end(STOPPED, f"stopped: {self.attempt.stop_cause() or 'as asked'}" if asked else "stopped by SIGTERM")
         self._terminated = False
+
+    def _may_be_stopped(self) -> bool:
+        """Return True while the script runs, and for a moment after SIGTERM has ended it: the word of a stop may come later."""
+        if self._status is None:
+            return True
+        was_terminated = os.WIFSIGNALED(self._status) and os.WTERMSIG(self._status) == signal.SIGTERM
+        return was_terminated and self._ended_at is not None and time.monotonic() < self._ended_at + _FORWARDING_SECONDS
 
     def _end(self, outcome: str, message: str) -> None:
         """Begin to end the tree: a stop leaves time to save, a breach kills at once."""
@@ -250,6 +259,11 @@ class Monitor:
         If the script was stopped they keep the whole grace period: a shell dies at once, while its child saves its work.
         """
         orphans = descendants(os.getpid())
+        if self._ended_at is None:
+            self._ended_at = now
+        if orphans and self._verdict is None and self._may_be_stopped():
+            self._check_for_stop()
+            return True
         if self._verdict is None and orphans and (self._kill_at is None or self._kill_at > now + _ORPHAN_GRACE_SECONDS):
             send(orphans, signal.SIGTERM)
             self._kill_at = now + _ORPHAN_GRACE_SECONDS
