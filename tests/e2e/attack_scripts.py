@@ -267,7 +267,7 @@ class Attacks(mlflow.pyfunc.PythonModel):
             # Its core may end the process that it is in.
             command = [sys.executable, "-c", BEGIN + ATTACKS[name] + END]
             try:
-                said = subprocess.run(command, capture_output=True, text=True, timeout=60).stdout
+                said = subprocess.run(command, capture_output=True, text=True, timeout=25).stdout
             except subprocess.TimeoutExpired:
                 return "[]"
             return said.rpartition("GOT: ")[2].strip() or "[]"
