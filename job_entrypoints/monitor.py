@@ -167,7 +167,7 @@ class Monitor:
                 check_at = time.monotonic() + pause
                 if breach is not None:
                     self._end(breach.outcome, breach.message)
-            live.write_when_due(self._limits.memory_now(), self.usage.cpu_seconds)
+            live.write_when_due(self._limits.memory_now, self.usage.cpu_seconds)
             if now >= stop_at or self._terminated:
                 stop_at = now + _STOP_POLL_SECONDS
                 self._check_for_stop()

@@ -12,6 +12,8 @@ from job_entrypoints.linux.process_tree import descendants
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from job_entrypoints.contract import LiveUsageRecord
 
 PAUSE_SECONDS = 2.0
@@ -27,7 +29,8 @@ class LiveUsage:
         self._due_at = time.monotonic() + PAUSE_SECONDS / 2
         self._before: tuple[float, float] | None = None
 
-    def write_when_due(self, memory_bytes: int, reaped_seconds: float) -> None:
+    def write_when_due(self, memory_bytes: Callable[[], int], reaped_seconds: float) -> None:
+        """Write if it is time. Only then is the memory asked for: the monitor calls this for each portion of output."""
         now = time.monotonic()
         if now < self._due_at:
             return
@@ -43,7 +46,7 @@ class LiveUsage:
             "at": time.time(),
             "cpu_seconds": round(total, 2),
             "cpus": round(cpus, 2),
-            "memory_bytes": memory_bytes,
+            "memory_bytes": memory_bytes(),
             "processes": len(tree),
         }
         write_json(self._path, record)

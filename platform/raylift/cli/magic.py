@@ -15,7 +15,7 @@ from raylift.client import Client, Job, Sweep
 
 _SCRIPT: Final = "cell.py"
 _USAGE_ERROR: Final[Any] = typer.BadParameter.__base__
-"""Of click, which some releases of Typer carry inside."""
+"""Base class of usage errors: click's, which some releases of Typer carry inside."""
 
 
 def register(shell: Any) -> None:

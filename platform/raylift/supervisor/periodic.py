@@ -14,7 +14,6 @@ from raylift.supervisor.deployments.reconcile import DeploymentReconciler
 from raylift.supervisor.deployments.record_series import SeriesRecorder
 from raylift.supervisor.deployments.registry_sync import RegistrySync
 from raylift.supervisor.housekeeping.publish_keys import PAUSE_SECONDS, KeyPublisher
-from raylift.supervisor.housekeeping.publish_live_jobs import PAUSE_SECONDS as LIVE_JOBS_PAUSE_SECONDS
 from raylift.supervisor.housekeeping.publish_live_jobs import LiveJobsPublisher
 from raylift.supervisor.housekeeping.retention import Retention
 
@@ -56,7 +55,7 @@ def periodic_tasks(
         PeriodicTask("registry", pause, registry.sync, is_due=lambda: deploys_registered, asks_mlflow=True),
         PeriodicTask("sweeps without jobs", 60.0, lambda _: store.sweeps.forget_empty()),
         *((PeriodicTask("keys", PAUSE_SECONDS, lambda _: keys.publish()),) if keys else ()),
-        *((PeriodicTask("live jobs", LIVE_JOBS_PAUSE_SECONDS, lambda _: live_jobs.publish()),) if live_jobs else ()),
+        *((PeriodicTask("live jobs", 1.0, lambda _: live_jobs.publish()),) if live_jobs else ()),
         *([PeriodicTask("certificate", 10.0, _refreshing(certificate))] if certificate else []),
         PeriodicTask("series of versions", 5.0, lambda _: series.sample()),
         PeriodicTask("retention", 300.0, lambda _: retention.remove_expired()),

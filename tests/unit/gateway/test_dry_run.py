@@ -126,4 +126,4 @@ async def test_queue_shows_places_and_what_each_waits_for(client: httpx.AsyncCli
 
 def test_free_room_counts_jobs_that_have_no_node_yet(platform: Platform) -> None:
     platform.cluster.members = [FakeNode(cpus=4, name="a"), FakeNode(cpus=2, name="b", is_head=False)]
-    assert platform.services.holdings.now().free() == [Resources(4, 8 * 2**30), Resources(2, 8 * 2**30)]
+    assert platform.services.holdings.now().free == [Resources(4, 8 * 2**30), Resources(2, 8 * 2**30)]

@@ -16,10 +16,10 @@ def test_record_has_the_processes_below_the_root(tmp_path: Path) -> None:
         assert child.stdout is not None
         child.stdout.readline()
         live = LiveUsage(str(tmp_path), os.getpid())
-        live.write_when_due(4096, 1.25)
+        live.write_when_due(lambda: 4096, 1.25)
         assert not list(tmp_path.iterdir()), "it is not due"
         live._due_at = time.monotonic()
-        live.write_when_due(4096, 1.25)
+        live.write_when_due(lambda: 4096, 1.25)
         child.communicate(b"\n")
     record = json.loads((tmp_path / "usage.json").read_text())
     assert record["memory_bytes"] == 4096

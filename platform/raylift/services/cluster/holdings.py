@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence, Set
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Final
 
@@ -28,7 +29,7 @@ class Holding:
     node: str | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Holdings:
     """Live nodes, the largest first, and the admitted jobs, oldest first."""
 
@@ -43,8 +44,9 @@ class Holdings:
         """Sum up what the account's jobs hold."""
         return _sum(holding.job for holding in self.jobs if holding.job.spec.account == account)
 
+    @cached_property
     def free(self) -> list[Resources]:
-        """Return what is free on each node. A job without a known node counts on the first that has room for it."""
+        """Free resources of each node. A job without a known node counts on the first that has room for it."""
         rooms = [_less(Resources(node.cpus, node.memory_bytes, node.gpus), self.on(node)) for node in self.nodes]
         for wanted in (holding.job.spec.resources for holding in self.jobs if holding.node is None):
             index = next((index for index, room in enumerate(rooms) if fits_some(wanted, [room])), 0)
@@ -54,11 +56,11 @@ class Holdings:
 
     def has_room_for(self, wanted: Resources) -> bool:
         """Return True where a node has the resources free now, and while no node is known."""
-        return not self.nodes or fits_some(wanted, self.free())
+        return not self.nodes or fits_some(wanted, self.free)
 
     def sentence(self, wanted: Resources) -> str | None:
         """Say what a job that asks for this waits for; None while no node is known."""
-        rooms = self.free()
+        rooms = self.free
         if not rooms:
             return None
         if fits_some(wanted, rooms):
@@ -89,12 +91,12 @@ class ClusterHoldings:
         if now - self._read_at > _CACHE_SECONDS:
             active = self._store.jobs.in_states(ACTIVE_STATES)
             nodes = self._capacity.nodes()
-            names = {node.name: node.name for node in nodes}
+            names = {node.name for node in nodes}
             self._last = Holdings(nodes, [Holding(job, self._node_of(job, names)) for job in active])
             self._read_at = now
         return self._last
 
-    def _node_of(self, job: Job, names: Mapping[str, str]) -> str | None:
+    def _node_of(self, job: Job, names: Set[str]) -> str | None:
         """Return the node that the wrapper reports. With one node there is no question."""
         if len(names) == 1:
             return next(iter(names))
@@ -104,7 +106,7 @@ class ClusterHoldings:
             progress = AttemptDirectory(self._attempts_dir, job.submission_id).progress()
         except ValueError:  # The script has overwritten the record of its own attempt.
             return None
-        return names.get(progress.host) if progress is not None and progress.host is not None else None
+        return progress.host if progress is not None and progress.host in names else None
 
 
 def _sum(jobs: Iterable[Job]) -> Held:

@@ -44,7 +44,7 @@ class JobDetails:
     build: BuildRecord | None = None
     """Record of the build of the environment that it waits for."""
     live_usage: LiveUsage | None = None
-    """Of a script that runs."""
+    """Resources that a running script uses now."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from raylift.store import Store
 
 _MOST_FEEDBACK: Final = 10_000
 _MOST_BYTES: Final = 64 * 1024**2
-"""Of files of the payload log that one question reads."""
+"""Size of the files of the payload log that one question reads at most."""
 _BEFORE: Final = timedelta(days=7)
 """True values come after the fact: the log is read from so long before."""
 

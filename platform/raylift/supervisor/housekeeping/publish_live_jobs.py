@@ -9,9 +9,6 @@ from raylift.domain.job import ACTIVE_STATES
 from raylift.engines.mlflow_engine.live_jobs import LiveJobs
 from raylift.store import Store
 
-PAUSE_SECONDS = 1.0
-"""Pause between two looks at the jobs."""
-
 
 class LiveJobsPublisher:
     """Writes the file of the MLflow server on this machine."""
