@@ -2,7 +2,7 @@
 PYTHON ?= python3
 # Options of `raylift up`, e.g. make up UP="--port 9000".
 UP ?=
-# A further lane of `make test`: CI's acceptance walk.
+# A further stage of `make test`: CI's acceptance walk.
 WALK ?=
 BIN := .venv/bin
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
@@ -56,7 +56,7 @@ check: .venv/.dev
 
 test: .venv/.dev
 	@python .ci/stages.py lint console types --beside limits \
-		--then imports architecture docs unit contract integration --beside e2e clusters release $(WALK)
+		--then imports architecture docs unit contract release --beside integration clusters --beside e2e --beside browser $(WALK)
 
 # What takes too long for every change.
 test-all: test

@@ -1,7 +1,7 @@
 """Run stages of the checks: ``stages.py lint types --beside limits --then unit integration --beside e2e``.
 
-The stages of a lane run one after the other, the lanes beside each other: end-to-end tests wait for much of their time, and
-leave the processor to the others. The tests of limits wait, too, and many processes would disturb them: they run beside the
+The stages of a lane run one after the other, the lanes beside each other: tests of real engines wait for much of their time,
+and leave the processor to the others. The tests of limits wait, too, and many processes would disturb them: they run beside the
 types. A lane ends with its first stage that fails, and the others with the stage they are at. What follows ``--then`` begins
 when all before it is green.
 """
@@ -53,7 +53,9 @@ STAGES: dict[str, list[list[str]]] = {
     ],
     "clusters": [["pytest", "-q", "--durations=15", "-m", "not nightly", *CLUSTERS]],
     "limits": [["pytest", "-q", "--durations=5", "-m", "not nightly", *LIMITS]],
-    "e2e": [["pytest", "-q", "--durations=25", "-m", "not nightly", "tests/e2e"]],
+    # Two platforms beside each other: each waits for much of its time.
+    "e2e": [["pytest", "-q", "--durations=25", "-m", "not nightly", "--ignore=tests/e2e/console", "tests/e2e"]],
+    "browser": [["pytest", "-q", "--durations=10", "-m", "not nightly", "tests/e2e/console"]],
     "nightly": [["pytest", "-q", "-m", "nightly", "tests/e2e", "tests/integration"]],
     "frameworks": [["pytest", "-q", "tests/frameworks"]],
     "walk": [["bash", ".ci/walk"]],

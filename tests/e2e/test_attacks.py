@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterator
 
 import pytest
 
-from raylift import Client
+from raylift import Client, Job
 from raylift.launcher import LocalPlatform
 from tests.e2e.attack_scripts import ATTACKS, Attack
 from tests.e2e.attacking import run, run_model, targets
@@ -17,8 +18,15 @@ LogisticRegression().fit([[0.0], [1.0], [2.0], [3.0]], [0, 0, 1, 1])
 """
 
 
-def test_attacks_get_nothing(platform: LocalPlatform, client: Client) -> None:
-    other = client.train(script_content=TRAIN, model=f"victim-{uuid.uuid4().hex[:6]}", deploy=False).wait(240, progress=False)
+@pytest.fixture(scope="module")
+def other(platform: LocalPlatform) -> Iterator[Job]:
+    """Somebody's job that has ended, with a model."""
+    with Client(platform.url) as client:
+        name = f"victim-{uuid.uuid4().hex[:6]}"
+        yield client.train(script_content=TRAIN, model=name, deploy=False).wait(240, progress=False)
+
+
+def test_attacks_get_nothing(platform: LocalPlatform, client: Client, other: Job) -> None:
     everything = Attack("all of them in one script", "\n".join(attack.body for attack in ATTACKS))
     with targets(platform, other) as places:
         assert places["store"]
@@ -27,9 +35,8 @@ def test_attacks_get_nothing(platform: LocalPlatform, client: Client) -> None:
         assert run(client, everything, places) == []
 
 
-def test_attacking_model_gets_nothing(platform: LocalPlatform, client: Client) -> None:
+def test_attacking_model_gets_nothing(platform: LocalPlatform, client: Client, other: Job) -> None:
     """Its process has neither Ray's connection nor its token, and cannot reach the replica that has."""
-    other = client.train(script_content=TRAIN, model=f"victim-{uuid.uuid4().hex[:6]}", deploy=False).wait(240, progress=False)
     name = f"attacking-{uuid.uuid4().hex[:6]}"
     with targets(platform, other) as places:
         replicas = [process.pid for process in platform.processes() if "ray::ServeReplica" in " ".join(process.cmdline())]
