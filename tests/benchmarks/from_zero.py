@@ -1,8 +1,8 @@
 """The first request to a version without a process, and the cost of hundreds of idle versions.
 
-    python tests/benchmarks/from_zero.py --url http://127.0.0.1:8000 --mlflow http://127.0.0.1:5000
+    python tests/benchmarks/from_zero.py [--state-dir DIR] [--ray-too]
 
-Needs a running idle platform. ``--ray 127.0.0.1:PORT`` (the address of its head) also measures Ray Serve alone: an
+Starts a platform of its own and stops it afterwards. With --state-dir it uses the running one. ``--ray-too`` also measures Ray Serve alone: an
 application with ``min_replicas=0`` that unpickles the same model. Goals: at most 1 s at the median, and the Serve controller
 below a tenth of a core with 300 registered versions.
 """
