@@ -116,7 +116,9 @@ class World:
 
     def new_job(self) -> QueuedJob:
         self.made += 1
-        owner = min(int(self.chance.expovariate(4.0 / self.size.owners)), self.size.owners - 1)  # Some have many more than others.
+        owner = min(
+            int(self.chance.expovariate(4.0 / self.size.owners)), self.size.owners - 1
+        )  # Some have many more than others.
         priority = self.chance.choice([50, 50, 50, 60, 20])
         moment = NOW + timedelta(seconds=self.made)
         return QueuedJob(f"job_{self.made:06}", f"owner{owner}", priority, moment, wanted(self.chance))
@@ -176,7 +178,9 @@ def measure_planner(world: World, looks: int) -> None:
         snapshot = RaySnapshot(world.ray_jobs, answers=True)
         in_store = 0.0
 
-        def behind(rooms: Sequence[Resources], known: frozenset[str] = frozenset(job.job_id for job in waiting)) -> list[QueuedJob]:
+        def behind(
+            rooms: Sequence[Resources], known: frozenset[str] = frozenset(job.job_id for job in waiting)
+        ) -> list[QueuedJob]:
             nonlocal in_store
             begin = time.thread_time()
             found = [job for job in world.heads(largest(rooms)) if job.job_id not in known]
@@ -235,10 +239,13 @@ def measure_store(url: str, world: World, rounds: int) -> None:
         report(name, took)
 
     rooms = [Resources(world.chance.random(), world.chance.randrange(GIB, 9 * GIB), 0.0) for _ in nodes]
-    timed("look without a write since the last", lambda: view.refresh(nodes))
+    began = time.perf_counter()
+    view.refresh(nodes)
+    report("first look", [(time.perf_counter() - began) * 1000])
     timed("look after a write", lambda: view.refresh(nodes, again=True))
-    timed(f"  of it: the {len(view.active)} active jobs", lambda: store.jobs.in_states({job.state for job in view.active}))
+    timed(f"  of it: the {len(view.active)} active jobs", view._active.read)
     timed(f"  of it: {len(view.waiting)} heads of the queue", lambda: store.jobs.queue_heads(OF_EACH_OWNER, nodes=nodes))
+    timed("look without a write since the last", lambda: view.refresh(nodes))
     timed("further jobs for the free resources", lambda: view.behind(rooms))
     store.close()
 
@@ -246,7 +253,7 @@ def measure_store(url: str, world: World, rounds: int) -> None:
 @contextmanager
 def database(postgres: bool) -> Iterator[str]:
     if postgres:
-        from tests.postgres_server import running_postgres  # noqa: PLC0415 - needs PostgreSQL's programs
+        from tests.postgres_server import running_postgres
 
         with running_postgres() as server, server.database() as name:
             yield server.url(name).replace("postgresql:", "postgresql+psycopg:")
