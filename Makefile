@@ -34,9 +34,10 @@ help:
 	@.ci/install.sh ".[server,postgres]"
 	@touch $@
 
-.venv/.dev: .venv/.server
+.venv/.dev: .venv/.server .ci/helm.py
 	@echo "· installing the tools of the tests"
 	@.ci/install.sh --group dev
+	@python .ci/helm.py
 	@touch $@
 
 demo: .venv/.server

@@ -86,6 +86,11 @@ def run_tool(*arguments: str, root: Path = ROOT) -> str:
     return _node(root / WEB, "node", *arguments)
 
 
+def run_npm(folder: Path, *arguments: str) -> str:
+    """Run npm in a folder, and return its output. Raises ConsoleNotBuilt."""
+    return _node(folder, "npm", *arguments)
+
+
 def _is_installed(web: Path) -> bool:
     """Return True where the folder of packages is newer than the lock file."""
     mark = web / "node_modules" / ".package-lock.json"

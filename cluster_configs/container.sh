@@ -6,8 +6,11 @@ stop() {
     exit 0
 }
 trap stop TERM INT
-# Inside of the container every address is open. Who may reach it is decided where its port is published (Dockerfile).
-raylift up --host 0.0.0.0 --insecure-no-auth "$@"
+if [ "${RAYLIFT_AUTH:-local}" != keys ]; then
+    # Inside of the container every address is open. Who may reach it is decided where its port is published (Dockerfile).
+    set -- --insecure-no-auth "$@"
+fi
+raylift up --host 0.0.0.0 "$@"
 # `wait` ends at a signal, where a plain `sleep` would delay it.
 while true; do
     sleep 3600 &

@@ -79,3 +79,9 @@ def explained_above(lines: list[str], at: int) -> bool:
         if not line.strip():
             return False
     return False
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "cluster_configs").glob("*.yaml")), ids=lambda file: file.name)
+def test_every_configuration_loads(file: Path) -> None:
+    config = load_config(file)
+    assert (config.database is not None) == (file.name == "postgresql.yaml")

@@ -1,10 +1,10 @@
 """The first request to a version without a process, and the cost of hundreds of idle versions.
 
-    python tests/benchmarks/from_zero.py --url http://127.0.0.1:8000 --mlflow http://127.0.0.1:5000
+    python tests/benchmarks/from_zero.py [--state-dir DIR] [--ray-too]
 
-Needs a running idle platform. ``--ray 127.0.0.1:PORT`` (the address of its head) also measures Ray Serve alone: an
-application with ``min_replicas=0`` that unpickles the same model. Goals: at most 1 s at the median, and the Serve controller
-below a tenth of a core with 300 registered versions.
+Starts a platform of its own and stops it afterwards. With --state-dir it uses the running one, which must be idle.
+``--ray-too`` also measures Ray Serve alone: an application with ``min_replicas=0`` that unpickles the same model. Goals: at
+most 1 s at the median, and the Serve controller below a tenth of a core with 300 registered versions.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ import random
 import statistics
 import time
 import warnings
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -24,8 +26,12 @@ import numpy as np
 import pandas as pd
 import psutil
 import xgboost
+from own_platform import platform
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
+
+from raylift.launcher import LocalPlatform
+from raylift.launcher.processes.platform_processes import processes_of
 
 COLUMNS = [f"f{number}" for number in range(20)]
 ROWS = [dict.fromkeys(COLUMNS, 0.5)]
@@ -133,35 +139,40 @@ def ray_serve_first_request(address: str, model_uri: str, http: httpx.Client) ->
         ray.shutdown()
 
 
-def cpu_seconds() -> dict[str, float]:
+def cpu_seconds(instance: str) -> dict[str, float]:
     """CPU seconds of each part's processes so far."""
     used = dict.fromkeys(PROCESSES, 0.0)
-    for process in psutil.process_iter(["cmdline", "cpu_times"]):
-        line = " ".join(process.info["cmdline"] or [])
-        for part, mark in PROCESSES.items():
-            if mark in line and process.info["cpu_times"] is not None:
-                used[part] += process.info["cpu_times"].user + process.info["cpu_times"].system
+    for process in processes_of(instance):
+        with suppress(psutil.NoSuchProcess):
+            line, times = " ".join(process.cmdline()), process.cpu_times()
+            for part, mark in PROCESSES.items():
+                used[part] += times.user + times.system if mark in line else 0.0
     return used
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--url", default="http://127.0.0.1:8000")
-    parser.add_argument("--mlflow", default="http://127.0.0.1:5000")
-    parser.add_argument("--ray", help="address of the head, to compare with Ray Serve's own scale-up")
+    parser.add_argument("--state-dir", type=Path)
+    parser.add_argument("--ray-too", action="store_true", help="compare with Ray Serve's own scale-up")
     parser.add_argument("--versions", type=int, default=300)
     parser.add_argument("--idle", type=float, default=60.0)
     parser.add_argument("--first", type=int, default=20, help="versions whose first request is timed")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
-    mlflow.set_tracking_uri(options.mlflow)
-    http = httpx.Client(base_url=options.url, timeout=120, trust_env=False)
+    with platform(options.state_dir) as running:
+        measure(running, options)
+
+
+def measure(running: LocalPlatform, options: argparse.Namespace) -> None:
+    mlflow.set_tracking_uri(running.record.mlflow_url)
+    http = httpx.Client(base_url=running.url, timeout=120, trust_env=False)
+    instance = running.record.instance
 
     versions = register(f"zero{int(time.time())}", options.versions)
     print(f"{len(versions)} versions registered; proven and parked after {wait_until_parked(http, versions):.0f} s")
-    before = cpu_seconds()
+    before = cpu_seconds(instance)
     time.sleep(options.idle)
-    after = cpu_seconds()
+    after = cpu_seconds(instance)
     print(f"CPU over {options.idle:.0f} s without a request, % of a core:")
     for part in PROCESSES:
         print(f"  {part:17} {100 * (after[part] - before[part]) / options.idle:5.1f}")
@@ -175,9 +186,9 @@ def main() -> None:
     print(f"first request, {len(every)} versions: median {statistics.median(every):.2f} s, worst {max(every):.2f} s")
     for kind, seconds in took.items():
         print(f"  {kind:9} median {statistics.median(seconds):.2f} s")
-    if options.ray:
+    if options.ray_too:
         name, version = next(v for v in versions if v[0].endswith("lr"))
-        theirs = ray_serve_first_request(options.ray, f"models:/{name}/{version}", http)
+        theirs = ray_serve_first_request(running.record.ray_address, f"models:/{name}/{version}", http)
         print(f"Ray Serve's own first request from zero: {theirs:.2f} s, {theirs / statistics.median(every):.0f} times ours")
 
 

@@ -130,3 +130,36 @@ class TestChanges:
             during = store.changes.mark()
         add(store)
         assert store.changes.mark() != during
+
+
+class TestFollowedJobs:
+    """The supervisor reads its active jobs at every look."""
+
+    def test_followed_jobs_are_those_in_their_states_with_all_changes(self, store: Store, lease: Lease) -> None:
+        followed = store.jobs.follow({JobState.STARTING, JobState.SCRIPT})
+        late, early = add(store, now=after(2)), add(store, now=after(1))
+        assert followed.read() == []
+        late, early = start(store, lease, late), start(store, lease, early)
+        assert followed.read() == [early, late]
+        early = store.jobs.amend(lease, early, metrics={"accuracy": 0.5})
+        late = store.jobs.move(lease, late, JobState.SCRIPT, now=after(3))
+        assert followed.read() == [early, late]
+        asked = store.jobs.request_cancel(early.job_id, now=after(4))
+        assert followed.read() == [asked, late]
+        store.jobs.move(lease, asked, JobState.CANCELLED, now=after(5))
+        assert followed.read() == [late] == store.jobs.in_states({JobState.SCRIPT})
+
+    def test_unchanged_jobs_are_not_converted_again(self, store: Store, lease: Lease) -> None:
+        followed = store.jobs.follow({JobState.STARTING})
+        first, second = (start(store, lease, add(store, now=after(n))) for n in range(2))
+        before = followed.read()
+        store.jobs.amend(lease, second, exit_code=1)
+        again = followed.read()
+        assert again[0] is before[0]
+        assert (before[0], again[1].exit_code) == (first, 1)
+
+
+def test_heads_are_found_for_any_number_of_different_nodes(store: Store) -> None:
+    small, _ = add(store, resources=Resources(1.0, GIB)), add(store, resources=Resources(9.0, GIB))
+    nodes = [Resources(4.0, 8 * GIB + n) for n in range(1_500)]
+    assert [job.job_id for job in store.jobs.queue_heads(5, nodes=nodes)] == [small.job_id]

@@ -35,6 +35,16 @@ def fits_some(wanted: Resources, rooms: Iterable[Room]) -> bool:
     return any(fits(wanted, room) for room in rooms)
 
 
+def largest(nodes: Iterable[Resources]) -> list[Resources]:
+    """Return the nodes that no other has at least as much as in everything. What fits a node fits one of these."""
+    found: list[Resources] = []
+    for node in sorted(set(nodes), key=lambda node: (node.cpus, node.memory_bytes, node.gpus), reverse=True):
+        # Each that is found already has as many CPUs.
+        if not any(one.memory_bytes >= node.memory_bytes and one.gpus >= node.gpus for one in found):
+            found.append(node)
+    return found
+
+
 def shortages(wanted: Resources, room: Room) -> list[str]:
     """Return the resources that the node has too little of: ``cpus``, ``memory``, ``gpus``. Empty where it fits."""
     parts = {

@@ -22,13 +22,17 @@ class Held:
     def plus(self, wanted: Resources) -> Held:
         return Held(self.jobs + 1, self.cpus + wanted.cpus, self.memory_bytes + wanted.memory_bytes, self.gpus + wanted.gpus)
 
-    def share_of(self, nodes: Iterable[Resources]) -> float:
+    def share_of(self, total: Held) -> float:
         """Return the dominant share, 0 to 1: the largest of the shares of the cluster's CPUs, memory and GPUs."""
-        total = Held()
-        for node in nodes:
-            total = total.plus(node)
         pairs = ((self.cpus, total.cpus), (self.memory_bytes, total.memory_bytes), (self.gpus, total.gpus))
         return max((part / whole for part, whole in pairs if whole > 0), default=0.0)
+
+
+def sum_of(requests: Iterable[Resources]) -> Held:
+    total = Held()
+    for wanted in requests:
+        total = total.plus(wanted)
+    return total
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +53,8 @@ class Quota:
 
     def exceeded_by(self, wanted: Resources, held: Held) -> str | None:
         """Return the bound that one more job would exceed, in words; None when it stays within all."""
+        if not self.bounds_admission():
+            return None
         after = held.plus(wanted)
         if self.max_running_jobs is not None and after.jobs > self.max_running_jobs:
             return f"{self.max_running_jobs} running jobs"

@@ -20,6 +20,7 @@ class StoreView:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._mark: str | None = None
+        self._active = store.jobs.follow(ACTIVE_STATES)
         self.active: list[Job] = []
         self.cancelled: list[Job] = []
         """Queued jobs whose cancellation was requested."""
@@ -52,7 +53,7 @@ class StoreView:
         # The queue before the active jobs: a job that is admitted meanwhile is seen twice rather than not at all.
         self.jobs_wait = self._store.jobs.has_queued_jobs()
         waiting = self._store.jobs.queue_heads(_OF_EACH_OWNER, nodes=nodes) if self.jobs_wait else []
-        self.active = self._store.jobs.in_states(ACTIVE_STATES)
+        self.active = self._active.read()
         self.cancelled = [job for job in self._store.jobs.cancelling() if job.state is JobState.QUEUED]
         admitted = {job.job_id for job in self.active}
         self.waiting = [job for job in waiting if job.job_id not in admitted]

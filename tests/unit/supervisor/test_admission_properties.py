@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from raylift.domain.job import Job, JobSpec, JobState, QueuedJob, Resources
 from raylift.domain.node_fit import fits_some
-from raylift.domain.quota import Quota
-from raylift.supervisor.jobs.admission import admit, held_by_account
+from raylift.domain.quota import Held, Quota, sum_of
+from raylift.supervisor.jobs.admission import admit
 
 GIB = 2**30
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
@@ -141,7 +141,7 @@ def named(nodes: Sequence[Resources]) -> dict[str, Resources]:
     return {f"node_{number}": node for number, node in enumerate(nodes)}
 
 
-NOTHING = held_by_account([])["nobody"]
+NOTHING = Held()
 
 
 @settings(deadline=None)
@@ -155,7 +155,10 @@ def test_every_job_that_fits_runs_and_no_resource_is_given_twice(
     started: set[str] = set()
     for _ in range(4 * len(uploads) + 4):
         started |= {job.job_id for job in world.round(rounds)}
-        held = held_by_account(job_of(running.job) for running in world.running.values())
+        held = {
+            owner: sum_of(running.job.resources for running in world.running.values() if running.job.account == owner)
+            for owner in OWNERS
+        }
         assert sum(h.cpus for h in held.values()) <= sum(n.cpus for n in cluster) + 1e-5
         assert sum(h.memory_bytes for h in held.values()) <= sum(n.memory_bytes for n in cluster)
         assert sum(h.gpus for h in held.values()) <= sum(n.gpus for n in cluster) + 1e-5

@@ -20,6 +20,7 @@ from raylift.store.engine import trail
 from raylift.store.engine.columns import Key, UtcDateTime, utc
 from raylift.store.engine.tables import AttemptRow, EventRow, JobProjectRow, JobRow, JobTagRow, SweepJobRow
 from raylift.store.engine.transactions import Database, dialect_insert, dialect_of, insert_into
+from raylift.store.repositories.followed_jobs import FollowedJobs
 from raylift.store.statements import attempts, idempotency, queue, ray_submissions, transitions, workspaces
 from raylift.store.statements.blobs import projects, scripts
 from raylift.store.statements.idempotency import IdempotencyKey
@@ -125,6 +126,10 @@ class JobRepository:
         with self._database.read() as session:
             query = select(JobRow).where(JobRow.state.in_(states)).order_by(JobRow.created_at, JobRow.job_id)
             return [from_row(Job, row) for row in session.scalars(query)]
+
+    def follow(self, states: Collection[JobState]) -> FollowedJobs:
+        """Return these jobs for a caller that reads them again and again."""
+        return FollowedJobs(self._database, states)
 
     def queue_heads(self, per_account: int, *, nodes: Sequence[Resources] = ()) -> list[QueuedJob]:
         """Return the first queued jobs of each account, by priority, then age.

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session, aliased
 
 from raylift.domain.errors import QuotaExceeded
 from raylift.domain.job import ACTIVE_STATES, JobState, QueuedJob, Resources
-from raylift.domain.node_fit import TOLERANCE
+from raylift.domain.node_fit import TOLERANCE, largest
 from raylift.domain.quota import Held
 from raylift.domain.sweep import SweepState
 from raylift.store.engine.tables import JobRow, SweepJobRow, SweepRow
@@ -68,7 +68,7 @@ _ONE_LIMITING: Final = _LIMITING.limit(1)
 
 def heads(session: Session, *, per_account: int, nodes: Sequence[Resources]) -> list[QueuedJob]:
     """See ``JobRepository.queue_heads``."""
-    fits = or_(*(_is_held_by(node) for node in dict.fromkeys(nodes))) if nodes else true()
+    fits = or_(*(_is_held_by(node) for node in largest(nodes))) if nodes else true()
     if session.scalar(_ONE_LIMITING) is None:
         return [job for account in accounts(session) for job in _first_of(session, account, per_account, fits)]
     in_turn: defaultdict[str, list[QueuedJob]] = defaultdict(list)

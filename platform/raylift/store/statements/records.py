@@ -19,8 +19,14 @@ _UNSYNCHRONIZED: Final = {"synchronize_session": False}
 """Objects in the session need no update, because a transaction does not use them after a statement that changes rows."""
 
 
+@cache
+def columns_of(kind: Any) -> tuple[str, ...]:
+    """Return the names of a record's columns."""
+    return tuple(field.name for field in fields(kind))
+
+
 def from_row(kind: type[R], row: Base) -> R:
-    return kind(**{name: getattr(row, name) for name in _names(kind)})
+    return kind(**{name: getattr(row, name) for name in columns_of(kind)})
 
 
 def changed(session: Session, statement: Update | Delete, row: type[Base], kind: type[R]) -> R | None:
@@ -42,7 +48,7 @@ def execute(session: Session, statement: Update | Delete) -> None:
 
 def columns(record: Any) -> dict[str, Any]:
     """Return the record's fields by column name."""
-    return {name: getattr(record, name) for name in _names(record.__class__)}
+    return {name: getattr(record, name) for name in columns_of(record.__class__)}
 
 
 def job_columns(job: Job) -> dict[str, Any]:
@@ -60,8 +66,3 @@ def job_columns(job: Job) -> dict[str, Any]:
         "memory_bytes": job.spec.resources.memory_bytes,
         "gpus": job.spec.resources.gpus,
     }
-
-
-@cache
-def _names(kind: Any) -> tuple[str, ...]:
-    return tuple(field.name for field in fields(kind))

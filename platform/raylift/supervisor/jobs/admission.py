@@ -8,33 +8,16 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import accumulate
+from operator import attrgetter
 from typing import Final
 
 from raylift.domain.job import Job, QueuedJob, Resources
-from raylift.domain.node_fit import TOLERANCE, fits, fits_some
-from raylift.domain.quota import Held, Quota
+from raylift.domain.quota import Held, Quota, sum_of
+from raylift.supervisor.jobs.free_resources import FreeResources
 
-_NO_RESOURCES: Final = Resources(0.0, 0, 0.0)
 _FIRST_OF_ITS_PRIORITY: Final = -1.0
 """Less than any share."""
-
-
-@dataclass(slots=True)
-class _Room:
-    """Free resources of one node. Negative while a job waits in Ray for resources that others hold."""
-
-    cpus: float
-    memory_bytes: float
-    gpus: float
-
-    @property
-    def is_overdrawn(self) -> bool:
-        return not fits(_NO_RESOURCES, self)
-
-    def take(self, wanted: Resources) -> None:
-        self.cpus -= wanted.cpus
-        self.memory_bytes -= wanted.memory_bytes
-        self.gpus -= wanted.gpus
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,17 +79,18 @@ def admit(
     """
     waiting, active = list(waiting), list(active)
 
+    free, holdings, total = FreeResources(active, nodes, places or {}), _Holdings(active), sum_of(nodes.values())
+
     def decide(candidates: Sequence[QueuedJob]) -> Decision:
-        cluster = _Cluster(active, nodes, places or {})
-        queues = _Queues(candidates, active, list(nodes.values()), reserved_for)
-        return _decide(queues, cluster, quota_of, at_most=max_starting - starting)
+        queues = _Queues(candidates, holdings, total, reserved_for)
+        return _decide(queues, free.copy(), quota_of, at_most=max_starting - starting)
 
     decision = decide(waiting)
     further = behind(decision.room) if decision.room else ()
     return decide([*waiting, *further]) if further else decision
 
 
-def _decide(queues: _Queues, cluster: _Cluster, quota_of: Callable[[str], Quota], *, at_most: int) -> Decision:
+def _decide(queues: _Queues, cluster: FreeResources, quota_of: Callable[[str], Quota], *, at_most: int) -> Decision:
     admitted: list[QueuedJob] = []
     placed: dict[str, str] = {}
     reserved: str | None = None
@@ -115,7 +99,7 @@ def _decide(queues: _Queues, cluster: _Cluster, quota_of: Callable[[str], Quota]
     with_large: set[str] = set()
     while len(admitted) < at_most and (job := queues.next()) is not None:
         quota = quota_of(job.account)
-        if quota.exceeded_by(job.resources, queues.held[job.account]):
+        if quota.exceeded_by(job.resources, queues.held(job.account)):
             # A job that alone exceeds the quota (lowered since the upload) must not hold the others back for ever.
             if not quota.exceeded_by(job.resources, Held()):
                 queues.hold_back(job.account)
@@ -123,8 +107,8 @@ def _decide(queues: _Queues, cluster: _Cluster, quota_of: Callable[[str], Quota]
             admitted.append(job)
             placed[job.job_id] = node
             queues.give(job)
-        elif reserved is not None and cluster.is_full(queues.smallest):
-            break
+        elif reserved is not None and cluster.have_none_for(queues.smallest(job.account)):
+            queues.hold_back(job.account)
         elif cluster.could_hold(job.resources):
             if reserved is None:
                 reserved, reserved_node = job.job_id, cluster.reserve(job.resources)
@@ -140,50 +124,76 @@ def _decide(queues: _Queues, cluster: _Cluster, quota_of: Callable[[str], Quota]
     return Decision(admitted, placed, reserved, reserved_node, overfull, room)
 
 
-def held_by_account(active: Iterable[Job]) -> Mapping[str, Held]:
-    """Sum up the resources of admitted jobs by account."""
-    held: defaultdict[str, Held] = defaultdict(Held)
-    for job in active:
-        held[job.spec.account] = held[job.spec.account].plus(job.spec.resources)
-    return held
-
-
 _Key = tuple[int, float, datetime, str]
+
+
+class _Holdings:
+    """Resources of each account's active jobs, by the jobs' age."""
+
+    def __init__(self, active: Iterable[Job]) -> None:
+        self._jobs: defaultdict[str, list[Job]] = defaultdict(list)
+        for job in sorted(active, key=attrgetter("created_at")):
+            self._jobs[job.spec.account].append(job)
+        self._sums: dict[str, _SumsByAge] = {}
+        """Of the accounts that were asked about."""
+
+    def of(self, account: str) -> Held:
+        sums = self._by_age(account)
+        return sums.of_first(len(sums.ages))
+
+    def of_those_before(self, account: str, created_at: datetime) -> Held:
+        """Sum up the jobs that were uploaded by then."""
+        sums = self._by_age(account)
+        return sums.of_first(bisect_right(sums.ages, created_at))
+
+    def _by_age(self, account: str) -> _SumsByAge:
+        if account not in self._sums:
+            self._sums[account] = _SumsByAge(self._jobs.get(account, []))
+        return self._sums[account]
+
+
+class _SumsByAge:
+    """Running sums over the jobs of one account, the oldest first. A ``Held`` for each would take ten times as long."""
+
+    def __init__(self, jobs: Sequence[Job]) -> None:
+        self.ages = [job.created_at for job in jobs]
+        requests = [job.spec.resources for job in jobs]
+        self._cpus = list(accumulate([wanted.cpus for wanted in requests], initial=0.0))
+        self._memory_bytes = list(accumulate([wanted.memory_bytes for wanted in requests], initial=0))
+        self._gpus = list(accumulate([wanted.gpus for wanted in requests], initial=0.0))
+
+    def of_first(self, count: int) -> Held:
+        return Held(count, self._cpus[count], self._memory_bytes[count], self._gpus[count])
 
 
 class _Queues:
     """A queue for each account, merged by priority, share and age."""
 
-    def __init__(
-        self, waiting: Iterable[QueuedJob], active: Iterable[Job], nodes: Sequence[Resources], first: str | None
-    ) -> None:
-        self.held = defaultdict(Held, held_by_account(active))
-        self._given: dict[str, list[Resources]] = defaultdict(list)
-        self._ages: dict[str, list[datetime]] = defaultdict(list)
-        """Upload times of each account's active jobs, in order."""
-        self._held_by_age: dict[str, list[Held]] = defaultdict(lambda: [Held()])
-        """Resources of the first n of them."""
-        for job in sorted(active, key=lambda job: job.created_at):
-            account = job.spec.account
-            self._ages[account].append(job.created_at)
-            self._held_by_age[account].append(self._held_by_age[account][-1].plus(job.spec.resources))
-        self._nodes = nodes
-        self._queues: dict[str, deque[QueuedJob]] = defaultdict(deque)
+    def __init__(self, waiting: Iterable[QueuedJob], holdings: _Holdings, total: Held, first: str | None) -> None:
+        self._holdings = holdings
+        self._total = total
+        self._counted: dict[str, Held] = {}
+        """Holdings of accounts that were given some, or whose large job counts for its quota."""
+        self._given: defaultdict[str, list[Resources]] = defaultdict(list)
         self._heads: list[tuple[_Key, str, QueuedJob | None]] = []
         self._held_back: set[str] = set()
         self.reserved_before: QueuedJob | None = None
         """Job with the reservation of the last decision, if it still waits."""
-        jobs = sorted(waiting, key=lambda job: (-job.priority, job.created_at, job.job_id))
-        self.smallest = _smallest(jobs)
-        for job in jobs:
-            if job.job_id == first:
-                key = (-job.priority, _FIRST_OF_ITS_PRIORITY, job.created_at, job.job_id)
-                self.reserved_before = job
-                heapq.heappush(self._heads, (key, job.account, job))
-            else:
-                self._queues[job.account].append(job)
-        for account in self._queues:
-            self._push(account)
+        by_account: defaultdict[str, list[QueuedJob]] = defaultdict(list)
+        for job in waiting:
+            by_account[job.account].append(job)
+        self._smallest = {account: _smallest(jobs) for account, jobs in by_account.items()}
+        self._queues: dict[str, deque[QueuedJob]] = {}
+        for account, jobs in by_account.items():
+            jobs.sort(key=lambda job: (-job.priority, job.created_at, job.job_id))
+            self._queues[account] = deque(job for job in jobs if job.job_id != first)
+            for job in jobs:
+                if job.job_id == first:
+                    key = (-job.priority, _FIRST_OF_ITS_PRIORITY, job.created_at, job.job_id)
+                    self.reserved_before = job
+                    heapq.heappush(self._heads, (key, account, job))
+            if self._queues[account]:
+                self._push(account)
 
     def next(self) -> QueuedJob | None:
         """Remove and return the first job; None where all are held back or gone."""
@@ -207,7 +217,15 @@ class _Queues:
         self._given[job.account].append(job.resources)
 
     def count_for_quota(self, job: QueuedJob) -> None:
-        self.held[job.account] = self.held[job.account].plus(job.resources)
+        self._counted[job.account] = self.held(job.account).plus(job.resources)
+
+    def held(self, account: str) -> Held:
+        """Return the resources that count for the account's quota."""
+        return self._counted.get(account) or self._holdings.of(account)
+
+    def smallest(self, account: str) -> Resources:
+        """Return the least of each resource over all jobs of the account."""
+        return self._smallest[account]
 
     def hold_back(self, account: str) -> None:
         """Return no further job of the account."""
@@ -219,84 +237,12 @@ class _Queues:
     def _key(self, account: str) -> _Key:
         head = self._queues[account][0]
         # Younger jobs that have passed the head do not count against it.
-        held = self._held_by_age[account][bisect_right(self._ages[account], head.created_at)]
+        held = self._holdings.of_those_before(account, head.created_at)
         for wanted in self._given[account]:
             held = held.plus(wanted)
-        return (-head.priority, held.share_of(self._nodes), head.created_at, head.job_id)
-
-
-class _Cluster:
-    """Nodes by id, with their free resources."""
-
-    def __init__(self, active: Iterable[Job], nodes: Mapping[str, Resources], places: Mapping[str, str]) -> None:
-        self._nodes = dict(nodes)
-        self._rooms = {node_id: _Room(node.cpus, node.memory_bytes, node.gpus) for node_id, node in nodes.items()}
-        adrift: list[Job] = []
-        for job in active:
-            place = places.get(job.job_id)
-            if place is None:
-                adrift.append(job)
-            elif place in self._rooms:  # Else the node has left the cluster, with the job.
-                self._rooms[place].take(job.spec.resources)
-        for job in sorted(adrift, key=_size, reverse=True):
-            self._place(job.spec.resources)
-
-    def take(self, wanted: Resources) -> str | None:
-        """Use the fitting node with the least room, and return its id; None where none fits."""
-        chosen = self._tightest(wanted)
-        if chosen is not None:
-            self._rooms[chosen].take(wanted)
-        return chosen
-
-    def could_hold(self, wanted: Resources) -> bool:
-        """Return True where an empty node could hold the request."""
-        return fits_some(wanted, self._nodes.values())
-
-    def reserve(self, wanted: Resources) -> str:
-        """Set aside the node with most room of those that could hold the job when empty, and return its id.
-
-        There must be one. A node that is set aside only empties, and another replaces it only with even more room: so the job
-        fits in the end.
-        """
-        able = [node_id for node_id in self._rooms if fits(wanted, self._nodes[node_id])]
-
-        def room_of(node_id: str) -> tuple[float, float, float]:
-            room = self._rooms[node_id]
-            # A job without GPUs avoids the nodes that have some, busy or not.
-            return (room.gpus if wanted.gpus else -self._nodes[node_id].gpus, room.cpus, room.memory_bytes)
-
-        chosen = max(able, key=room_of)
-        del self._rooms[chosen]
-        return chosen
-
-    def overfull(self) -> frozenset[str]:
-        return frozenset(node_id for node_id, room in self._rooms.items() if room.is_overdrawn)
-
-    def is_full(self, smallest: Resources) -> bool:
-        return not fits_some(smallest, self._rooms.values())
-
-    def left(self) -> list[Resources]:
-        """Return the free resources of nodes that are not set aside and have both CPUs and memory left."""
-        rooms = [Resources(max(r.cpus, 0.0), int(r.memory_bytes), max(r.gpus, 0.0)) for r in self._rooms.values()]
-        return [room for room in rooms if room.cpus > TOLERANCE and room.memory_bytes > 0]
-
-    def _tightest(self, wanted: Resources) -> str | None:
-        fitting = [(room.gpus, room.cpus, room.memory_bytes, node) for node, room in self._rooms.items() if fits(wanted, room)]
-        return min(fitting)[-1] if fitting else None
-
-    def _place(self, wanted: Resources) -> None:
-        """Take the resources of a running job from the node that it most likely runs on. Never fails: it runs somewhere."""
-        chosen = self._tightest(wanted) or max(self._rooms, key=lambda node: self._rooms[node].cpus, default=None)
-        if chosen is not None:
-            self._rooms[chosen].take(wanted)
-
-
-def _size(job: Job) -> tuple[float, float, float]:
-    wanted = job.spec.resources
-    return (wanted.gpus, wanted.cpus, wanted.memory_bytes)
+        return (-head.priority, held.share_of(self._total), head.created_at, head.job_id)
 
 
 def _smallest(jobs: Sequence[QueuedJob]) -> Resources:
-    """Return the minimum of each resource over all jobs."""
-    wanted = [job.resources for job in jobs] or [Resources(0.0, 0, 0.0)]
+    wanted = [job.resources for job in jobs]
     return Resources(min(w.cpus for w in wanted), min(w.memory_bytes for w in wanted), min(w.gpus for w in wanted))

@@ -1,0 +1,138 @@
+"""Free resources of the cluster's nodes, as one decision of admission takes them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from copy import copy
+from dataclasses import dataclass
+from typing import Final
+
+from raylift.domain.job import Job, Resources
+from raylift.domain.node_fit import TOLERANCE, fits, fits_some, largest
+
+_NO_RESOURCES: Final = Resources(0.0, 0, 0.0)
+
+
+@dataclass(slots=True)
+class _Room:
+    """Free resources of one node. Negative while a job waits in Ray for resources that others hold."""
+
+    cpus: float
+    memory_bytes: float
+    gpus: float
+
+    @property
+    def is_overdrawn(self) -> bool:
+        return not fits(_NO_RESOURCES, self)
+
+    def take(self, wanted: Resources) -> None:
+        self.cpus -= wanted.cpus
+        self.memory_bytes -= wanted.memory_bytes
+        self.gpus -= wanted.gpus
+
+
+class FreeResources:
+    """Nodes by id, with their free resources. They only shrink: what has not fitted once does not fit later."""
+
+    def __init__(self, active: Iterable[Job], nodes: Mapping[str, Resources], places: Mapping[str, str]) -> None:
+        self._nodes = dict(nodes)
+        self._largest_nodes = largest(nodes.values())
+        self._refused: list[Resources] = []
+        """Requests that no node has room for. None of them is at least as large as another."""
+        self._rooms = {node_id: _Room(node.cpus, node.memory_bytes, node.gpus) for node_id, node in nodes.items()}
+        adrift: list[Job] = []
+        for job in active:
+            place = places.get(job.job_id)
+            if place is None:
+                adrift.append(job)
+            elif (room := self._rooms.get(place)) is not None:  # Else the node has left the cluster, with the job.
+                room.take(job.spec.resources)
+        for job in sorted(adrift, key=_size, reverse=True):
+            self._place(job.spec.resources)
+
+    def copy(self) -> FreeResources:
+        """Return the same free resources for another decision."""
+        twin = copy(self)
+        twin._rooms = {node_id: _Room(room.cpus, room.memory_bytes, room.gpus) for node_id, room in self._rooms.items()}
+        twin._refused = list(self._refused)
+        return twin
+
+    def take(self, wanted: Resources) -> str | None:
+        """Use the fitting node with the least room, and return its id; None where none fits."""
+        if self._was_refused(wanted):
+            return None
+        chosen = self._tightest(wanted)
+        if chosen is None:
+            self._refuse(wanted)
+        else:
+            self._rooms[chosen].take(wanted)
+        return chosen
+
+    def have_none_for(self, wanted: Resources) -> bool:
+        """Return True where no node has room for the request."""
+        if self._was_refused(wanted):
+            return True
+        if fits_some(wanted, self._rooms.values()):
+            return False
+        self._refuse(wanted)
+        return True
+
+    def could_hold(self, wanted: Resources) -> bool:
+        """Return True where an empty node could hold the request."""
+        return fits_some(wanted, self._largest_nodes)
+
+    def reserve(self, wanted: Resources) -> str:
+        """Set aside the node with most room of those that could hold the job when empty, and return its id.
+
+        There must be one. A node that is set aside only empties, and another replaces it only with even more room: so the job
+        fits in the end.
+        """
+        able = [node_id for node_id in self._rooms if fits(wanted, self._nodes[node_id])]
+
+        def room_of(node_id: str) -> tuple[float, float, float]:
+            room = self._rooms[node_id]
+            # A job without GPUs avoids the nodes that have some, busy or not.
+            return (room.gpus if wanted.gpus else -self._nodes[node_id].gpus, room.cpus, room.memory_bytes)
+
+        chosen = max(able, key=room_of)
+        del self._rooms[chosen]
+        return chosen
+
+    def overfull(self) -> frozenset[str]:
+        return frozenset(node_id for node_id, room in self._rooms.items() if room.is_overdrawn)
+
+    def left(self) -> list[Resources]:
+        """Return the free resources of nodes that are not set aside and have both CPUs and memory left."""
+        rooms = [Resources(max(r.cpus, 0.0), int(r.memory_bytes), max(r.gpus, 0.0)) for r in self._rooms.values()]
+        return [room for room in rooms if room.cpus > TOLERANCE and room.memory_bytes > 0]
+
+    def _was_refused(self, wanted: Resources) -> bool:
+        return any(_is_within(small, wanted) for small in self._refused)
+
+    def _refuse(self, wanted: Resources) -> None:
+        self._refused = [*(large for large in self._refused if not _is_within(wanted, large)), wanted]
+
+    def _tightest(self, wanted: Resources) -> str | None:
+        # Most nodes of a busy cluster lack the CPUs, which is seen without a call.
+        cpus = wanted.cpus - 2 * TOLERANCE
+        fitting = [
+            (room.gpus, room.cpus, room.memory_bytes, node)
+            for node, room in self._rooms.items()
+            if room.cpus >= cpus and fits(wanted, room)
+        ]
+        return min(fitting)[-1] if fitting else None
+
+    def _place(self, wanted: Resources) -> None:
+        """Take the resources of a running job from the node that it most likely runs on. Never fails: it runs somewhere."""
+        chosen = self._tightest(wanted) or max(self._rooms, key=lambda node: self._rooms[node].cpus, default=None)
+        if chosen is not None:
+            self._rooms[chosen].take(wanted)
+
+
+def _is_within(small: Resources, large: Resources) -> bool:
+    return small.cpus <= large.cpus and small.memory_bytes <= large.memory_bytes and small.gpus <= large.gpus
+
+
+def _size(job: Job) -> tuple[float, float, float]:
+    wanted = job.spec.resources
+    return (wanted.gpus, wanted.cpus, wanted.memory_bytes)
