@@ -18,8 +18,8 @@ _CRON = (
 )
 _TIME_ZONE = "Name of the IANA time zone in which the expression is read."
 _OVERLAP = (
-    "While a job of the schedule has not ended: skip makes none; queue lets one moment wait for its end; cancel_previous cancels "
-    "the job and makes the new one."
+    "While a job of the schedule has not ended: skip makes none; queue lets one moment wait for its end; cancel_previous "
+    "cancels the job and makes the new one."
 )
 _CATCH_UP = "Age at which a due moment is missed, for instance because the platform did not run."
 _JITTER = "Jobs are made up to this much after their moment, by a fixed amount for each moment."
@@ -31,7 +31,7 @@ Jitter = Annotated[int, Field(ge=0, le=MAX_JITTER_SECONDS, description=_JITTER)]
 
 
 class ScheduleRequest(BaseModel):
-    """Body of ``POST /mlops/schedules``. As a form: the parts of an upload, and this as the part ``schedule``, without train."""
+    """Body of ``POST /mlops/schedules``. As a form: the parts of an upload, and the part ``schedule`` with the other fields."""
 
     model_config = ConfigDict(extra="forbid")
 

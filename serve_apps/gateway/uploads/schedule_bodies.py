@@ -1,4 +1,4 @@
-"""Reads the bodies of ``/mlops/schedules``: JSON with an upload in ``train``, or a form of an upload with a part ``schedule``."""
+"""Reads the bodies of ``/mlops/schedules``: JSON with an upload in ``train``, or a form of an upload and ``schedule``."""
 
 from __future__ import annotations
 

@@ -212,7 +212,8 @@ async def revoke(keyed: KeyedPlatform, who: str) -> None:
 
 
 async def test_owner_without_a_valid_key_is_refused(keyed: KeyedPlatform) -> None:
-    assert (await keyed.send("submitter", "POST", PATH, json=NIGHTLY)).status_code == 201
+    body = NIGHTLY | {"overlap": "cancel_previous"}
+    assert (await keyed.send("submitter", "POST", PATH, json=body)).status_code == 201
     look(keyed.platform, days=1)
     await revoke(keyed, "submitter")
     look(keyed.platform, days=2)

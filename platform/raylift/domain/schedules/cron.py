@@ -1,8 +1,8 @@
 """Moments of a cron expression in a time zone, as Vixie cron has them around changes of the clock.
 
-An expression whose minute and hour are fixed (``30 2 * * *``) runs once a day: a moment that the clock leaves out comes at the end
-of the gap, and one that the clock repeats comes the first time only. An expression that begins minute or hour with ``*`` follows
-the clock: what is left out does not come, and what is repeated comes twice.
+An expression whose minute and hour are fixed (``30 2 * * *``) runs once a day: a moment that the clock leaves out comes at the
+end of the gap, and one that the clock repeats comes the first time only. An expression that begins minute or hour with ``*``
+follows the clock: what is left out does not come, and what is repeated comes twice.
 """
 
 from __future__ import annotations

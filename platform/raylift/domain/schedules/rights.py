@@ -14,8 +14,8 @@ _RANK: Final = {role: rank for rank, role in enumerate(Role)}
 def role_of_owner(keys: Iterable[AccessKey], now: datetime, *, sign_in_lasts: timedelta) -> Role | None:
     """Return the highest role that the owner has by its keys; None where it has no valid one.
 
-    A schedule outlives a sign-in, which ends after hours. So the last sign-in of a person counts for ``sign_in_lasts``, unless its
-    key was revoked. Keys that are limited to predictions give no role.
+    A schedule outlives a sign-in, which ends after hours. So the last sign-in of a person counts for ``sign_in_lasts``, unless
+    its key was revoked. Keys that are limited to predictions give no role.
 
     Args:
         keys: all keys of the owner's name in its workspace.
