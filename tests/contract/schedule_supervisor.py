@@ -32,9 +32,9 @@ def clock(began: datetime) -> datetime:
 
 def main(url: str, keys: str, state_dir: str, began: str) -> None:
     start = datetime.fromisoformat(began)
-    settings = PlatformSettings.model_validate(
-        {"state_dir": state_dir, "database_url": url, "mlflow_url": "http://127.0.0.1:1"}
-    )
+    nowhere = "http://127.0.0.1:1"
+    engines = {"mlflow_url": nowhere, "ray_dashboard_url": nowhere, "gateway_url": nowhere}
+    settings = PlatformSettings.model_validate({"state_dir": state_dir, "database_url": url, **engines})
     store = Store.open(url, KeyRing(Path(keys)))
     executor = ScheduleExecutor(store, ScheduledJobs(store, settings, SecretService(store)), lambda: clock(start))
     while True:

@@ -50,7 +50,7 @@ def firing(schedule: Schedule, due: datetime = DUE, **fields: Any) -> ScheduleSt
     run = ScheduleRun(schedule.schedule_id, due, due, RunOutcome.SUBMITTED, job_id=job_id)
     new = NewJob(job_id, job_spec(schedule, due), fields.pop("max_queued", None))
     following = due + timedelta(minutes=1)
-    return ScheduleStep(due, following, None, **{"runs": [run], "new_job": new, **fields})
+    return ScheduleStep(due, following, None, [run], new, **fields)
 
 
 def test_schedule_is_stored_and_found(store: Store) -> None:

@@ -253,9 +253,7 @@ class Client(ClientParts):
             params=params,
             tags=tags,
         )
-        swept = sweep_body(
-            sweep, sweep_as, metric=metric, mode=mode, register_best=register_best, max_parallel=max_parallel
-        )
+        swept = sweep_body(sweep, sweep_as, metric=metric, mode=mode, register_best=register_best, max_parallel=max_parallel)
         body |= {} if swept is None else {"sweep": swept}
         if dry_run:
             check = {**upload_body(source, body), "params": {"dry_run": "true"}, "resend": True}

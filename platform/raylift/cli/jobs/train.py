@@ -190,7 +190,7 @@ def train_options(
     tag: list[str] | None,
     param: list[str] | None,
     requirements: list[str] | None,
-    requirements_file: Path | None,
+    requirements_file: list[Path] | None,
     no_autolog: bool,
     no_deploy: bool,
     no_take_traffic: bool,
