@@ -173,8 +173,9 @@ def _update(
 ) -> tuple[Schedule, Sequence[str]]:
     schedule = _found(services, request, name)
     template, notes = _template(services, request, asked, read, schedule.workspace)
-    if asked.take_over:
-        require_right_to(schedule.template.isolation, principal_of(request))
+    if asked.take_over or template is not None:
+        _require_place_in(schedule, request)
+        require_right_to(schedule.template.isolation if template is None else template.spec.isolation, principal_of(request))
     changes = ScheduleChanges(
         cron=asked.cron,
         timezone=asked.timezone,
@@ -186,6 +187,13 @@ def _update(
         take_over=asked.take_over,
     )
     return services.schedules.change(schedule, changes, by=owner_of(request)), notes
+
+
+def _require_place_in(schedule: Schedule, request: Request) -> None:
+    """Raise InvalidRequest for a new owner of another workspace: its key gives no rights in that of the schedule."""
+    if principal_of(request).workspace != schedule.workspace:
+        detail = f"needs a key of the workspace {schedule.workspace!r}: the jobs have the owner's rights there"
+        raise InvalidRequest.of(FieldError("take_over", detail))
 
 
 def _template(

@@ -211,6 +211,13 @@ async def revoke(keyed: KeyedPlatform, who: str) -> None:
     assert (await keyed.send("admin", "DELETE", f"/mlops/keys/{key_id}")).status_code in {200, 204}
 
 
+async def admin_elsewhere(keyed: KeyedPlatform) -> str:
+    request = {"name": "root", "role": Role.ADMIN.value, "workspace": "blue"}
+    answer = await keyed.send("admin", "POST", "/mlops/keys", json=request)
+    assert answer.status_code == 201, answer.text
+    return answer.json()["key"]
+
+
 async def test_owner_without_a_valid_key_is_refused(keyed: KeyedPlatform) -> None:
     body = NIGHTLY | {"overlap": "cancel_previous"}
     assert (await keyed.send("submitter", "POST", PATH, json=body)).status_code == 201
@@ -222,6 +229,12 @@ async def test_owner_without_a_valid_key_is_refused(keyed: KeyedPlatform) -> Non
     assert "no valid key in the workspace 'red'" in refused["message"]
     run = await keyed.send("deployer", "POST", f"{PATH}/nightly/run")
     assert (run.status_code, run.json()["code"]) == (403, "forbidden")
+    made = (await keyed.send("deployer", "GET", f"{PATH}/nightly")).json()
+    # An admin of another workspace sees it, and has no key in its workspace.
+    stranger = await keyed.send(
+        await admin_elsewhere(keyed), "PATCH", f"{PATH}/{made['schedule_id']}", json={"take_over": True}
+    )
+    assert (stranger.status_code, stranger.json()["errors"][0]["field"]) == (422, "take_over")
     taken = await keyed.send("deployer", "PATCH", f"{PATH}/nightly", json={"take_over": True})
     assert taken.json()["owner"] == "deployer"
     job_id = (await keyed.send("deployer", "POST", f"{PATH}/nightly/run")).json()["job_id"]
