@@ -48,6 +48,8 @@ class OidcSettings(_Section):
     """Claim with the groups of the person."""
     groups: tuple[GroupSettings, ...] = ()
     """Groups that may sign in: ``{group, role, workspace}`` each. The first one that a person is in decides."""
+    schedule_days: Annotated[float, Field(ge=0, le=365)] = 30.0
+    """Days after a person's last sign-in until its schedules make no jobs any more, unless the sign-in's key is revoked."""
     session_hours: Annotated[float, Field(gt=0, le=720)] = 12.0
     """Hours until a sign-in ends. For so long a person who has left a group still has its rights, unless the key is revoked."""
 

@@ -269,6 +269,8 @@ class RetentionSettings(_Section):
     """Size limit of all payload logs. Beyond it the oldest files are deleted."""
     audit_days: Annotated[float | None, Field(ge=0)] = 365.0
     """Days until an entry of the audit is deleted."""
+    schedule_runs_days: Annotated[float | None, Field(ge=1)] = 90.0
+    """Days until a moment in the history of a schedule is deleted."""
     feedback_days: Annotated[float | None, Field(ge=0)] = 365.0
     """Days until feedback on a prediction is deleted."""
     series_days: Annotated[float | None, Field(ge=1)] = 30.0

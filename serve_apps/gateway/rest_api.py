@@ -47,6 +47,7 @@ from serve_apps.gateway.routers.models import deployments_router, models_router
 from serve_apps.gateway.routers.observations import observations_router
 from serve_apps.gateway.routers.ray_job_logs import ray_job_logs_router
 from serve_apps.gateway.routers.ray_jobs import ray_jobs_router, ray_packages_router
+from serve_apps.gateway.routers.schedules import schedules_router
 from serve_apps.gateway.routers.secrets import secrets_router
 from serve_apps.gateway.routers.sweeps import sweeps_router
 from serve_apps.gateway.routers.traffic import aliases_router, traffic_router
@@ -109,6 +110,7 @@ def create_app(services: Services, *, echo_request_id: bool = True, warm_process
     routers = (
         training_router(services),
         sweeps_router(services),
+        schedules_router(services),
         job_logs_router(services),
         job_sources_router(services),
         job_attempts_router(services),

@@ -10,6 +10,7 @@ TRAINING: Final = f"{MLOPS}/training"
 UPLOAD: Final = f"{TRAINING}/upload"
 JOBS: Final = f"{TRAINING}/jobs"
 SWEEPS: Final = f"{TRAINING}/sweeps"
+SCHEDULES: Final = f"{MLOPS}/schedules"
 INFERENCE: Final = f"{MLOPS}/inference"
 MODELS: Final = f"{MLOPS}/models"
 DEPLOYMENTS: Final = f"{MLOPS}/deployments"
@@ -47,6 +48,11 @@ def job(job_id: str, what: str = "") -> str:
 def sweep(sweep_id: str, what: str = "") -> str:
     """Return the path of a sweep, or of ``what`` below it: cancel."""
     return _below(SWEEPS, sweep_id, what)
+
+
+def schedule(name: str, what: str = "") -> str:
+    """Return the path of a schedule, by name or id, or of ``what`` below it: run, runs."""
+    return _below(SCHEDULES, name, what)
 
 
 def job_diff(first: str, second: str) -> str:

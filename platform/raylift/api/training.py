@@ -240,6 +240,7 @@ class JobSummary(BaseModel):
     tags: dict[str, str]
     sweep_id: Annotated[str | None, Field(description="Its sweep.")] = None
     sweep_parameters: Annotated[dict[str, str] | None, Field(description="Its parameters in the sweep.")] = None
+    schedule: Annotated[str | None, Field(description="Name of the schedule that made it.")] = None
     attempt: int
     created_at: datetime
     started_at: datetime | None

@@ -13,7 +13,7 @@ from raylift import __version__
 from raylift.cli import audit, cluster, env, keys, login, reports, secrets
 from raylift.cli.exits import ExitCode, PlatformGroup, stop
 from raylift.cli.jobs import commands as jobs
-from raylift.cli.jobs import sweeps, train
+from raylift.cli.jobs import schedules, sweeps, train
 from raylift.cli.models import commands as models
 from raylift.cli.models import deployments, predict, traffic
 from raylift.cli.printing import Output, echo, print_json
@@ -118,6 +118,7 @@ predict.register(app)
 cluster.register(app)
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(sweeps.app, name="sweeps")
+app.add_typer(schedules.app, name="schedule")
 app.add_typer(models.app, name="models")
 app.add_typer(deployments.app, name="deployments")
 app.add_typer(traffic.app, name="traffic")

@@ -22,9 +22,9 @@ from raylift.client.credentials import find_key
 from raylift.client.http.connection import Clock, Connection, Content
 from raylift.client.inputs import index_of, to_inputs
 from raylift.client.jobs.job import Job, accepted
-from raylift.client.jobs.script import read_requirements, read_upload
+from raylift.client.jobs.script import read_upload
 from raylift.client.jobs.sweeps import Sweep, SweepValues, accepted_sweep, sweep_body
-from raylift.client.jobs.upload import SweepOptions, TrainOptions, upload_body
+from raylift.client.jobs.upload import SweepOptions, TrainOptions, training_fields, upload_body
 from raylift.client.parts import ClientParts
 from raylift.client.prediction import Prediction
 from raylift.domain.identifiers import OWNER, OWNER_FORM
@@ -35,8 +35,8 @@ DEFAULT_URL: Final = "http://127.0.0.1:8000"
 class Client(ClientParts):
     """Client of one platform, with kept-alive connections. Thread-safe. Close it, or use it with ``with``.
 
-    ``train`` uploads a script, ``predict`` asks a model; the rest is in ``jobs``, ``sweeps``, ``models``, ``deployments``,
-    ``traffic``, ``environments``, ``secrets``, and for admins ``keys`` and ``audit``.
+    ``train`` uploads a script, ``predict`` asks a model; the rest is in ``jobs``, ``sweeps``, ``schedules``, ``models``,
+    ``deployments``, ``traffic``, ``environments``, ``secrets``, and for admins ``keys`` and ``audit``.
 
     >>> with Client() as client:  # doctest: +SKIP
     ...     job = client.train("train.py", model="churn", requirements=["scikit-learn"]).wait()
@@ -229,33 +229,32 @@ class Client(ClientParts):
             InvalidRequest: E.g. the script does not compile, a requirement does not parse, or no node can hold the job.
         """
         source = read_upload(script, script_content, script_name, entrypoint)
-        body: dict[str, Any] = {
-            "experiment_name": experiment or model or source.script_stem,
-            "model_name": model,
-            "requirements": read_requirements(requirements),
-            "environment": {name: str(value) for name, value in (env or {}).items()},
-            "args": [str(arg) for arg in args],
-            "timeout_seconds": timeout,
-            "resources": {"cpus": cpus, "memory": memory, "gpus": gpus},
-            "max_retries": max_retries,
-            "priority": priority,
-            "autolog": autolog,
-            "deploy": deploy,
-            "tags": {name: str(value) for name, value in (tags or {}).items()},
-        }
-        optional = {
-            "take_traffic": None if take_traffic else False,
-            "isolation": isolation,
-            "network": network,
-            "params": dict(params) if params else None,
-            "secrets": list(secrets) or None,
-            "register": register,
-            "torch_backend": torch_backend,
-            "sweep": sweep_body(
-                sweep, sweep_as, metric=metric, mode=mode, register_best=register_best, max_parallel=max_parallel
-            ),
-        }
-        body |= {name: value for name, value in optional.items() if value is not None}
+        body = training_fields(
+            source,
+            model=model,
+            experiment=experiment,
+            requirements=requirements,
+            torch_backend=torch_backend,
+            env=env,
+            secrets=secrets,
+            args=args,
+            cpus=cpus,
+            memory=memory,
+            gpus=gpus,
+            timeout=timeout,
+            max_retries=max_retries,
+            priority=priority,
+            autolog=autolog,
+            deploy=deploy,
+            register=register,
+            take_traffic=take_traffic,
+            isolation=isolation,
+            network=network,
+            params=params,
+            tags=tags,
+        )
+        swept = sweep_body(sweep, sweep_as, metric=metric, mode=mode, register_best=register_best, max_parallel=max_parallel)
+        body |= {} if swept is None else {"sweep": swept}
         if dry_run:
             check = {**upload_body(source, body), "params": {"dry_run": "true"}, "resend": True}
             return self._connection.view(UploadCheck, "POST", paths.UPLOAD, **check)

@@ -13,6 +13,7 @@ from raylift.client.http.connection import Connection
 from raylift.client.jobs.jobs import Jobs
 from raylift.client.jobs.sweeps import Sweeps
 from raylift.client.models import Deployments, Models
+from raylift.client.schedules import Schedules
 from raylift.client.secrets import Secrets
 from raylift.client.traffic import Traffic
 
@@ -31,6 +32,11 @@ class ClientParts:
     def sweeps(self) -> Sweeps:
         """Sweeps: get, list. ``client.sweeps.get(id)`` has the table and the best job."""
         return Sweeps(self._connection)
+
+    @cached_property
+    def schedules(self) -> Schedules:
+        """Schedules: create, list, get, update, pause, resume, run, runs, delete."""
+        return Schedules(self._connection)
 
     @cached_property
     def models(self) -> Models:

@@ -80,6 +80,10 @@ class SweepNotFound(NotFound):
     code = "sweep_not_found"
 
 
+class ScheduleNotFound(NotFound):
+    code = "schedule_not_found"
+
+
 class SecretNotFound(NotFound):
     code = "secret_not_found"
 
@@ -122,6 +126,18 @@ class ModelTaken(Conflict):
     """A model of this name belongs to another workspace."""
 
     code = "model_taken"
+
+
+class ScheduleExists(Conflict):
+    """The workspace has a schedule of this name."""
+
+    code = "schedule_exists"
+
+
+class StaleSchedule(Conflict):
+    """The schedule has changed since the caller read it."""
+
+    code = "stale_schedule"
 
 
 class Unauthenticated(PlatformError):

@@ -36,6 +36,8 @@ TAG_DIGEST: Final = "raylift.digest"
 """Tag of a version: the digest of its files at its registration, for people. The store's copy decides."""
 TAG_SCHEMA: Final = "raylift.schema"
 """Tag of a version, JSON: the source of its schema and the sources that disagree with it."""
+TAG_SCHEDULE: Final = "raylift.schedule"
+"""Key of the schedule's name among the indexed tags of its jobs."""
 TAG_SWEEP_ID: Final = "raylift.sweep_id"
 """MLflow tag on a sweep's parent run, and on every run, logged model and model version of its jobs."""
 TAG_SWEEP_PARAMETER: Final = "raylift.sweep."
@@ -55,6 +57,11 @@ def new_entry_id(now: float | None = None) -> str:
 def new_sweep_id(now: float | None = None) -> str:
     """Make a sweep id: ``sweep_`` and a ULID."""
     return f"sweep_{_ulid(now)}"
+
+
+def new_schedule_id(now: float | None = None) -> str:
+    """Make a schedule id: ``schedule_`` and a ULID."""
+    return f"schedule_{_ulid(now)}"
 
 
 def submission_id(job_id: str, attempt: int) -> str:

@@ -142,6 +142,15 @@ class SweepPart:
 
 
 @dataclass(frozen=True, slots=True)
+class SchedulePart:
+    """The moment of a schedule that made a job (raylift.domain.schedules)."""
+
+    schedule_id: str
+    name: str
+    due_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class RayRequest:
     """Request of a Ray client, kept to be returned as it was sent."""
 
@@ -205,6 +214,8 @@ class JobSpec:
     """Set for jobs that came through Ray's Jobs API."""
     sweep: SweepPart | None = None
     """Set for jobs of a sweep. A rerun of one does not belong to the sweep."""
+    schedule: SchedulePart | None = None
+    """Set for jobs that a schedule made. A rerun of one does not belong to the schedule."""
 
     @property
     def account(self) -> str:

@@ -31,6 +31,8 @@ from raylift.services.ray_api.jobs import RayJobsService
 from raylift.services.ray_api.packages import RayPackages
 from raylift.services.reports import ReportService
 from raylift.services.requirements.environments import EnvironmentService
+from raylift.services.schedules.jobs import ScheduledJobs
+from raylift.services.schedules.schedules import ScheduleService
 from raylift.services.secrets import SecretService
 from raylift.services.traffic.routing import InferenceRouting
 from raylift.services.traffic.scale_up_requests import ScaleUpRequests
@@ -50,6 +52,7 @@ class Services:
     secrets: SecretService
     training: TrainingService
     sweeps: SweepService
+    schedules: ScheduleService
     ray_jobs: RayJobsService
     ray_packages: RayPackages
     comparison: ComparisonService
@@ -121,6 +124,7 @@ class Services:
             secrets=secrets,
             training=training,
             sweeps=SweepService(store, training, quotas=settings.jobs.quotas, reasons=reasons, clock=clock),
+            schedules=ScheduleService(store, ScheduledJobs(store, settings, secrets), clock=clock),
             ray_jobs=RayJobsService(store, uploads, training, packages, logs),
             ray_packages=packages,
             comparison=ComparisonService(store),

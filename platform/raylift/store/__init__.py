@@ -7,6 +7,7 @@ from raylift.store.engine.key_ring import KeyRing
 from raylift.store.engine.trail import Act, acting, declare
 from raylift.store.repositories.audit import AuditPage
 from raylift.store.repositories.keys import WorkspaceRepository
+from raylift.store.repositories.schedules import NewJob, ScheduleRunPage, ScheduleStep
 from raylift.store.repositories.sweeps import AddedSweep, SweepListing, SweepPage
 from raylift.store.statements.idempotency import IdempotencyKey
 from raylift.store.statements.pages import JobFilter, JobPage
@@ -19,6 +20,9 @@ __all__ = [
     "JobFilter",
     "JobPage",
     "KeyRing",
+    "NewJob",
+    "ScheduleRunPage",
+    "ScheduleStep",
     "Store",
     "SweepListing",
     "SweepPage",

@@ -103,6 +103,8 @@ def _assemble(settings: PlatformSettings) -> Any:
     from raylift.engines.ray_engine.serve import RayServe
     from raylift.ingress.route_map import IngressMap
     from raylift.ingress.tls import CertificateReload
+    from raylift.services.schedules.jobs import ScheduledJobs
+    from raylift.services.secrets import SecretService
     from raylift.store import open_store
     from raylift.supervisor.deployments.alias_sync import AliasSync
     from raylift.supervisor.deployments.execute import DeploymentExecutor
@@ -122,6 +124,7 @@ def _assemble(settings: PlatformSettings) -> Any:
     from raylift.supervisor.jobs.watch_jobs import JobTasks, JobWatcher
     from raylift.supervisor.loop import Subjects, Supervisor
     from raylift.supervisor.periodic import periodic_tasks
+    from raylift.supervisor.schedules.execute import ScheduleExecutor
     from raylift.supervisor.serial_tasks import TaskThreads
     from raylift.supervisor.store_view import StoreView
     from raylift.supervisor.sweeps.execute import SweepExecutor
@@ -165,6 +168,7 @@ def _assemble(settings: PlatformSettings) -> Any:
             aliases=AliasSync(store, registry, _now),
             registry=RegistrySync(settings, store, registry, tracking, _now),
             retention=Retention(settings, store, _now),
+            schedules=ScheduleExecutor(store, ScheduledJobs(store, settings, SecretService(store)), _now),
             series=SeriesRecorder(settings.counters_dir, store, _now),
             keys=_key_publisher(settings, store),
             live_jobs=LiveJobsPublisher(store, LiveJobs(settings.state_dir / "mlflow" / LIVE_JOBS_FILE), _now)

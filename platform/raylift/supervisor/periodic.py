@@ -16,6 +16,7 @@ from raylift.supervisor.deployments.registry_sync import RegistrySync
 from raylift.supervisor.housekeeping.publish_keys import PAUSE_SECONDS, KeyPublisher
 from raylift.supervisor.housekeeping.publish_live_jobs import LiveJobsPublisher
 from raylift.supervisor.housekeeping.retention import Retention
+from raylift.supervisor.schedules.execute import ScheduleExecutor
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,7 @@ def periodic_tasks(
     aliases: AliasSync,
     registry: RegistrySync,
     retention: Retention,
+    schedules: ScheduleExecutor,
     series: SeriesRecorder,
     keys: KeyPublisher | None,
     live_jobs: LiveJobsPublisher | None,
@@ -53,6 +55,7 @@ def periodic_tasks(
         # MLflow lists every model for it.
         PeriodicTask("all aliases", 15.0, lambda _: aliases.sync_all(), asks_mlflow=True),
         PeriodicTask("registry", pause, registry.sync, is_due=lambda: deploys_registered, asks_mlflow=True),
+        PeriodicTask("schedules", 1.0, schedules.attend),
         PeriodicTask("sweeps without jobs", 60.0, lambda _: store.sweeps.forget_empty()),
         *((PeriodicTask("keys", PAUSE_SECONDS, lambda _: keys.publish()),) if keys else ()),
         *((PeriodicTask("live jobs", 1.0, lambda _: live_jobs.publish()),) if live_jobs else ()),

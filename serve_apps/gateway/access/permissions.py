@@ -34,6 +34,7 @@ class Kind(Enum):
     ENVIRONMENT = ("name",)
     PACKAGE = ("package_name",)
     SECRET = ("secret_name",)
+    SCHEDULE = ("schedule_name",)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

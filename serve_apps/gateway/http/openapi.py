@@ -17,6 +17,7 @@ from raylift.api.observations import FeedbackBody, FeedbackEntry
 from raylift.api.paths import RAY_API
 from raylift.api.problems import Problem
 from raylift.api.ray_jobs import JobSubmitRequest
+from raylift.api.schedules import SchedulePatch, ScheduleRequest
 from raylift.api.secrets import SecretRequest
 from raylift.api.security.logins import DeviceLoginRequest, LoginPageRequest, LoginRequest
 from raylift.api.traffic import AliasUpdate, RollbackRequest, TrafficUpdate
@@ -31,6 +32,8 @@ _OWN_BODIES: Final[tuple[type[BaseModel], ...]] = (
     DeploymentUpdate,
     EnvironmentRequest,
     SecretRequest,
+    ScheduleRequest,
+    SchedulePatch,
     JobSubmitRequest,
     TrafficUpdate,
     RollbackRequest,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from urllib.parse import quote
 
 from raylift.api import paths
+from raylift.domain.schedules.schedule import Schedule
 
 
 def job_links(job_id: str) -> dict[str, str]:
@@ -19,6 +20,15 @@ def sweep_links(sweep_id: str) -> dict[str, str]:
         "self": paths.sweep(sweep_id),
         "cancel": paths.sweep(sweep_id, "cancel"),
         "jobs": f"{paths.JOBS}?sweep_id={quote(sweep_id, safe='')}",
+    }
+
+
+def schedule_links(schedule: Schedule) -> dict[str, str]:
+    of_it = schedule.schedule_id
+    return {
+        "self": paths.schedule(of_it),
+        **{name: paths.schedule(of_it, name) for name in ("run", "runs")},
+        "jobs": f"{paths.JOBS}?schedule={quote(schedule.name, safe='')}",
     }
 
 

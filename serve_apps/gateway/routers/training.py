@@ -99,6 +99,7 @@ def training_router(services: Services) -> APIRouter:
         owner: Annotated[str | None, Query(description="Only jobs that named this owner.")] = None,
         tag: Annotated[str | None, Query(description="A tag's name, or name=value (or name:value).")] = None,
         sweep_id: Annotated[str | None, Query(description="Only the jobs of this sweep.")] = None,
+        schedule: Annotated[str | None, Query(description="Only jobs that the schedule of this name made.")] = None,
         q: Annotated[
             str | None,
             Query(max_length=200, description="Text in the id, or in the name of the model, experiment or owner."),
@@ -115,6 +116,7 @@ def training_router(services: Services) -> APIRouter:
             experiment_name,
             tagged,
             sweep_id=sweep_id,
+            schedule=schedule,
             owner=owner,
             workspace=workspace,
             text=q or None,

@@ -63,19 +63,24 @@ async def read_upload(request: Request, settings: JobSettings, http_hosts: Colle
         TooLarge: it is larger than any script, project and their fields could be.
         InvalidRequest: fields are missing, unknown or of another type; ``errors`` names all of them.
     """
-    limit = settings.max_script_bytes * _ESCAPED + _OTHER_FIELDS_BYTES
+    limit = max_upload_bytes(settings)
     match media_type(request):
         case "application/json":
             fields = parse_object(await read_body(request, max_bytes=limit))
-            return ReadUpload(_upload(fields, strict=True))
+            return ReadUpload(upload_of(fields, strict=True))
         case "multipart/form-data":
             form = await read_form(request, max_bytes=limit + settings.max_project_bytes, http_hosts=http_hosts)
-            return ReadUpload(_upload(form.fields, form.errors, strict=False), form.project)
+            return ReadUpload(upload_of(form.fields, form.errors, strict=False), form.project)
         case other:
             raise UnsupportedMediaType(f"Send {JSON} or {MULTIPART}, not {other or 'a body without Content-Type'}.")
 
 
-def _upload(fields: Mapping[str, Any], unreadable: Sequence[FieldError] = (), *, strict: bool) -> TrainingUpload:
+def max_upload_bytes(settings: JobSettings) -> int:
+    """Return the limit of a body without a project."""
+    return settings.max_script_bytes * _ESCAPED + _OTHER_FIELDS_BYTES
+
+
+def upload_of(fields: Mapping[str, Any], unreadable: Sequence[FieldError] = (), *, strict: bool) -> TrainingUpload:
     """Build the wire model. ``unreadable`` are errors of parts of a form that could not be read."""
     try:
         # Through JSON: Pydantic's strictness about Python objects would refuse a dict where a model is meant.

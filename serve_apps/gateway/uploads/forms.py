@@ -21,6 +21,8 @@ from raylift.services.uploads.scripts import encoding_of
 from serve_apps.gateway.http.bodies import bounded_stream
 from serve_apps.gateway.http.errors import MalformedBody
 
+SCHEDULE: Final = "schedule"
+"""JSON part of a form that makes a schedule (schedule_bodies.py)."""
 MULTIPART: Final = "multipart/form-data"
 
 _MAX_PARTS: Final = 2000
@@ -157,7 +159,7 @@ def _take(name: str, values: Sequence[str], form: UploadForm) -> None:
     elif name == _SCRIPT:
         if form.fields.setdefault("script_content", values[0]) is not values[0]:
             form.refuse("script_content", "is given twice: as the part 'script' and as the field 'script_content'")
-    elif name in _JSON_OBJECTS:
+    elif name in _JSON_OBJECTS or name == SCHEDULE:
         form.fields[name] = _json(name, values[0], form)
     elif name == "script_content" and name in form.fields:
         form.refuse(name, "is given twice: as the part 'script' and as the field 'script_content'")

@@ -63,7 +63,7 @@ def test_pages_are_accessible(watched: Watched, job_ids: list[str], scheme: Any)
     found: dict[str, list[str]] = {}
     for path in (
         *("", "jobs", "new", "models", "deployments", "playground", f"jobs/{first}/diff/{second}"),
-        *("cluster", "environments", "sweeps", "settings", "access", "audit"),
+        *("cluster", "environments", "sweeps", "schedules", "settings", "access", "audit"),
         *(f"jobs/{first}{query}" for query in ("", "?tab=metrics", "?tab=script", "?tab=environment", "?tab=history")),
     ):
         page = watched.open(f"/console/{path}")

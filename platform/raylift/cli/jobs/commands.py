@@ -37,6 +37,7 @@ def list_jobs(
     owner: Annotated[str | None, typer.Option(help="Only jobs of this owner.")] = None,
     tag: Annotated[str | None, typer.Option(metavar="K[=V]", help="Only jobs with this tag.")] = None,
     sweep: Annotated[str | None, typer.Option(help="Only jobs of this sweep.")] = None,
+    schedule: Annotated[str | None, typer.Option(help="Only jobs that this schedule made.", metavar="NAME")] = None,
     search: Annotated[
         str | None, typer.Option("--search", "-q", help="Only jobs with this text in id, model, experiment or owner.")
     ] = None,
@@ -51,6 +52,7 @@ def list_jobs(
         "owner": owner,
         "tag": tag,
         "sweep_id": sweep,
+        "schedule": schedule,
         "q": search,
         "limit": limit,
         "cursor": cursor,
@@ -232,6 +234,7 @@ def _facts(job: JobView) -> list[tuple[str, object]]:
         ("owner", job.owner),
         ("tags", pairs(job.tags)),
         ("sweep", job.sweep_id),
+        ("schedule", job.schedule),
         ("attempt", job.attempt),
         ("created", job.created_at),
         ("started", job.started_at),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Final, cast
+from typing import Annotated, Any, Final, cast
 
 import typer
 
@@ -120,37 +120,37 @@ def train(
     options = sweep_values(
         sweep or [], sweep_as, metric=metric, mode=mode, register_best=register_best, max_parallel=max_parallel
     )
-    if entrypoint is None and script.is_dir():
-        raise wrong_usage("--entrypoint", f"{script} is a directory: name the script in it, e.g. --entrypoint train.py")
-    if entrypoint is None and script.name.lower().endswith(_ARCHIVES):
-        raise wrong_usage("--entrypoint", f"{script} is an archive: name the script in it, e.g. --entrypoint train.py")
+    require_entrypoint(script, entrypoint)
     try:
         # Client.train returns a Job or a Sweep by its options, which type checkers cannot follow here.
         upload = cast("Callable[..., Job | Sweep | UploadCheck]", session.client.train)
         made = upload(
             script,
-            entrypoint=entrypoint,
-            model=model,
-            experiment=experiment,
-            requirements=all_requirements(requirements, requirements_file),
-            torch_backend=torch_backend,
-            env=assignments(env, "--env"),
-            secrets=secret or [],
-            args=arg or [],
-            cpus=cpus,
-            memory=memory,
-            gpus=gpus,
-            timeout=timeout,
-            max_retries=max_retries,
-            priority=priority,
-            autolog=not no_autolog,
-            deploy=not no_deploy,
-            register=register,
-            take_traffic=not no_take_traffic,
-            isolation=isolation,
-            network=network,
-            params=assignments(param, "--param"),
-            tags=assignments(tag, "--tag"),
+            **train_options(
+                entrypoint=entrypoint,
+                experiment=experiment,
+                model=model,
+                requirements=requirements,
+                requirements_file=requirements_file,
+                torch_backend=torch_backend,
+                env=env,
+                secret=secret,
+                arg=arg,
+                cpus=cpus,
+                memory=memory,
+                gpus=gpus,
+                timeout=timeout,
+                tag=tag,
+                priority=priority,
+                max_retries=max_retries,
+                no_autolog=no_autolog,
+                no_deploy=no_deploy,
+                register=register,
+                no_take_traffic=no_take_traffic,
+                isolation=isolation,
+                network=network,
+                param=param,
+            ),
             idempotency_key=idempotency_key,
             dry_run=dry_run or check,
             **options,
@@ -172,6 +172,43 @@ def train(
     else:
         announce(session, made)
     return made
+
+
+def require_entrypoint(script: Path, entrypoint: str | None) -> None:
+    """Exit where a project has no entrypoint."""
+    if entrypoint is None and script.is_dir():
+        raise wrong_usage("--entrypoint", f"{script} is a directory: name the script in it, e.g. --entrypoint train.py")
+    if entrypoint is None and script.name.lower().endswith(_ARCHIVES):
+        raise wrong_usage("--entrypoint", f"{script} is an archive: name the script in it, e.g. --entrypoint train.py")
+
+
+def train_options(
+    *,
+    env: list[str] | None,
+    secret: list[str] | None,
+    arg: list[str] | None,
+    tag: list[str] | None,
+    param: list[str] | None,
+    requirements: list[str] | None,
+    requirements_file: list[Path] | None,
+    no_autolog: bool,
+    no_deploy: bool,
+    no_take_traffic: bool,
+    **same: Any,
+) -> dict[str, Any]:
+    """Return the options of ``Client.train`` for those of the command. ``same`` are the ones that need no translation."""
+    return {
+        **same,
+        "requirements": all_requirements(requirements, requirements_file),
+        "env": assignments(env, "--env"),
+        "secrets": secret or [],
+        "args": arg or [],
+        "autolog": not no_autolog,
+        "deploy": not no_deploy,
+        "take_traffic": not no_take_traffic,
+        "params": assignments(param, "--param"),
+        "tags": assignments(tag, "--tag"),
+    }
 
 
 def announce(session: Session, job: Job) -> None:

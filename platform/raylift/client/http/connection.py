@@ -17,6 +17,7 @@ from pydantic import BaseModel, ValidationError
 
 from raylift.api.headers import OWNER_HEADER, SCALE_UP_TIMEOUT
 from raylift.api.observations import FeedbackPage
+from raylift.api.schedules import ScheduleRunPage
 from raylift.api.sweeps import SweepPage
 from raylift.api.training import JobPage
 from raylift.client.http.errors import APIError, ConnectionFailed, Unavailable, error_of
@@ -24,7 +25,7 @@ from raylift.domain.backoff import backoff
 from raylift.domain.errors import DeploymentUnhealthy
 
 View = TypeVar("View", bound=BaseModel)
-Page = TypeVar("Page", JobPage, SweepPage, FeedbackPage)
+Page = TypeVar("Page", JobPage, SweepPage, ScheduleRunPage, FeedbackPage)
 
 ATTEMPTS: Final = 4
 """Attempts of one request, with pauses of 0.25, 0.5 and 1 seconds."""

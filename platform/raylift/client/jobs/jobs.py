@@ -50,6 +50,7 @@ class Jobs(Part):
         tag: str | None = None,
         owner: str | None = None,
         sweep: str | None = None,
+        schedule: str | None = None,
         text: str | None = None,
         limit: int | None = None,
         page_size: int = 50,
@@ -63,6 +64,7 @@ class Jobs(Part):
             tag: ``"key"`` or ``"key=value"``.
             owner: Only jobs of this owner.
             sweep: Only jobs of the sweep with this id.
+            schedule: Only jobs that the schedule of this name made.
             text: Only jobs with this text in their id, model, experiment or owner.
             limit: Number of jobs at most. None: all.
             page_size: Jobs per request.
@@ -74,6 +76,7 @@ class Jobs(Part):
             "tag": tag,
             "owner": owner,
             "sweep_id": sweep,
+            "schedule": schedule,
             "q": text,
         }
         size = page_size if limit is None else min(page_size, limit)

@@ -8,7 +8,7 @@ from os import PathLike
 from typing import Any, Literal, TypedDict
 
 from raylift.client.http.connection import Form
-from raylift.client.jobs.script import Project, Script
+from raylift.client.jobs.script import Project, Script, read_requirements
 
 
 class TrainOptions(TypedDict, total=False):
@@ -49,6 +49,58 @@ class SweepOptions(TrainOptions, total=False):
     mode: Literal["max", "min"]
     register_best: bool
     max_parallel: int | None
+
+
+def training_fields(
+    source: Script | Project,
+    *,
+    model: str | None = None,
+    experiment: str | None = None,
+    requirements: Iterable[str] | str | PathLike[str] = (),
+    torch_backend: str | None = None,
+    env: Mapping[str, str] | None = None,
+    secrets: Iterable[str] = (),
+    args: Iterable[str] = (),
+    cpus: float = 1.0,
+    memory: int | str = "2GiB",
+    gpus: float = 0.0,
+    timeout: int = 600,
+    max_retries: int = 0,
+    priority: int = 50,
+    autolog: bool = True,
+    deploy: bool = True,
+    register: str | None = None,
+    take_traffic: bool = True,
+    isolation: Literal["sandbox", "cluster"] | None = None,
+    network: Literal["full", "mlflow-only", "none"] | None = None,
+    params: Mapping[str, str | float] | None = None,
+    tags: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
+    """The fields of an upload besides its source, as the API names them. Those at their default may be left out."""
+    fields: dict[str, Any] = {
+        "experiment_name": experiment or model or source.script_stem,
+        "model_name": model,
+        "requirements": read_requirements(requirements),
+        "environment": {name: str(value) for name, value in (env or {}).items()},
+        "args": [str(arg) for arg in args],
+        "timeout_seconds": timeout,
+        "resources": {"cpus": cpus, "memory": memory, "gpus": gpus},
+        "max_retries": max_retries,
+        "priority": priority,
+        "autolog": autolog,
+        "deploy": deploy,
+        "tags": {name: str(value) for name, value in (tags or {}).items()},
+    }
+    optional = {
+        "take_traffic": None if take_traffic else False,
+        "isolation": isolation,
+        "network": network,
+        "params": dict(params) if params else None,
+        "secrets": list(secrets) or None,
+        "register": register,
+        "torch_backend": torch_backend,
+    }
+    return fields | {name: value for name, value in optional.items() if value is not None}
 
 
 def upload_body(source: Script | Project, fields: Mapping[str, Any]) -> dict[str, Any]:

@@ -103,10 +103,10 @@ class LoginService:
         return None if person is None else self._signed_in(person, workspace, proven)
 
     def end(self, caller: Principal) -> bool:
-        """Revoke the caller's key if a sign-in made it. Returns True then."""
+        """End the caller's key if a sign-in made it. Returns True then."""
         if caller.key_id is None or self._store.keys.get(caller.key_id).subject is None:
             return False
-        self._store.keys.revoke(caller.key_id, now=self._clock())
+        self._store.keys.expire(caller.key_id, now=self._clock())
         return True
 
     def _offered(self) -> IdentityProvider:

@@ -43,6 +43,7 @@ def rerun_spec(first: Job, changes: RerunChanges, owner: str | None = None) -> J
         origin=Origin.PLATFORM,
         owner=spec.owner if owner is None else owner,
         sweep=None,
+        schedule=None,
         # A submission id that a client chose belongs to its first job.
         ray=None if spec.ray is None else replace(spec.ray, submission_id=None),
         args=spec.args if changes.args is None else tuple(changes.args),

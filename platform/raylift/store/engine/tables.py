@@ -21,6 +21,7 @@ from raylift.domain.identifiers import DEFAULT_OWNER, DEFAULT_WORKSPACE
 from raylift.domain.job import JobSpec, JobState, JobStatus, Reason, Usage
 from raylift.domain.models.deployment import DeploymentConfig, DeploymentStatus
 from raylift.domain.models.feedback import Truth
+from raylift.domain.schedules.schedule import RunOutcome, TemplateKind, Timetable
 from raylift.domain.sweep import SweepSpec, SweepState
 from raylift.domain.traffic import TrafficAction, TrafficTable
 from raylift.store.engine.columns import CleanText, JsonOf, Key, UtcDateTime
@@ -66,6 +67,9 @@ class Base(DeclarativeBase):
         JobSpec: SealedJsonOf(JobSpec),
         SweepState: _names(SweepState),
         SweepSpec: JsonOf(SweepSpec),
+        RunOutcome: _names(RunOutcome),
+        TemplateKind: _names(TemplateKind),
+        Timetable: JsonOf(Timetable),
         Usage: JsonOf(Usage),
         DeploymentConfig: SealedJsonOf(DeploymentConfig),
         TrafficTable: JsonOf(TrafficTable),

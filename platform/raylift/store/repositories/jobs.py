@@ -12,6 +12,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 from sqlalchemy.sql.dml import ReturningInsert
 
 from raylift.domain.errors import JobNotFinished, JobNotFound
+from raylift.domain.identifiers import TAG_SCHEDULE
 from raylift.domain.job import Attempt, Event, Job, JobSpec, JobState, JobStatus, QueuedJob, Reason, Resources
 from raylift.domain.lease import Lease
 from raylift.domain.project import PackedProject
@@ -315,6 +316,8 @@ def insert(session: Session, job: Job) -> bool:
         return False
     # Shortened keys may coincide: the last one is indexed, the spec has both.
     tags = {_indexed(key): _indexed(value) for key, value in job.spec.tags.items()}
+    if job.spec.schedule is not None:
+        tags[TAG_SCHEDULE] = job.spec.schedule.name
     if tags:
         rows = [{"job_id": job.job_id, "key": k, "value": v, "created_at": job.created_at} for k, v in tags.items()]
         session.execute(insert_into(session, JobTagRow), rows)
@@ -353,6 +356,9 @@ def _matching(wanted: JobFilter, *, after: tuple[datetime, str] | None) -> Selec
             query = query.where(JobTagRow.value == _indexed(value))
         # The index on tags has the order of the page.
         created_at, job_id = JobTagRow.created_at, JobTagRow.job_id
+    if wanted.schedule is not None:
+        of_it = and_(JobTagRow.key == TAG_SCHEDULE, JobTagRow.value == wanted.schedule)
+        query = query.where(JobRow.job_id.in_(select(JobTagRow.job_id).where(of_it)))
     if wanted.sweep_id is not None:
         query = query.join(SweepJobRow, SweepJobRow.job_id == JobRow.job_id).where(SweepJobRow.sweep_id == wanted.sweep_id)
     if after is not None:

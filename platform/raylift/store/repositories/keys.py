@@ -55,6 +55,12 @@ class KeyRepository:
             query = select(AccessKeyRow).where(AccessKeyRow.revoked_at.is_(None), lasting)
             return [from_row(AccessKey, row) for row in session.scalars(query)]
 
+    def of_owner(self, name: str, workspace: str) -> list[AccessKey]:
+        """Return all keys of this name in the workspace, revoked and expired ones included, oldest first."""
+        with self._database.read() as session:
+            query = select(AccessKeyRow).where(AccessKeyRow.name == name, AccessKeyRow.workspace == workspace)
+            return [from_row(AccessKey, row) for row in session.scalars(query.order_by(AccessKeyRow.created_at))]
+
     def get(self, key_id: str) -> AccessKey:
         """Raises KeyNotFound."""
         with self._database.read() as session:
@@ -69,6 +75,12 @@ class KeyRepository:
             statement = update(AccessKeyRow).where(AccessKeyRow.key_id == key_id, AccessKeyRow.revoked_at.is_(None))
             execute(session, statement.values(revoked_at=now))
         return self.get(key_id)
+
+    def expire(self, key_id: str, *, now: datetime) -> None:
+        """End a key as its time would. Its owner keeps the rights that revoking takes."""
+        with self._database.write() as session:
+            lasting = or_(AccessKeyRow.expires_at.is_(None), AccessKeyRow.expires_at > now)
+            execute(session, update(AccessKeyRow).where(AccessKeyRow.key_id == key_id, lasting).values(expires_at=now))
 
     def replace(self, key_id: str, successor: AccessKey, *, now: datetime, expires_at: datetime) -> AccessKey:
         """Add ``successor``, and let the former key expire at ``expires_at`` or before. Raises KeyNotFound."""

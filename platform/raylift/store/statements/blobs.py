@@ -1,9 +1,9 @@
-"""Scripts and archives of projects, stored once per SHA-256 until no job refers to them."""
+"""Scripts and archives of projects, stored once per SHA-256 until no job and no schedule refers to them."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any, Final, cast
 
@@ -13,15 +13,20 @@ from sqlalchemy.sql.dml import ReturningInsert
 
 from raylift.domain.errors import NotFound, PlatformError
 from raylift.domain.project import digest_of
+from raylift.store.engine.schedule_tables import ScheduleRow
 from raylift.store.engine.tables import Base, JobProjectRow, JobRow, ProjectRow, ScriptRow
 from raylift.store.engine.transactions import dialect_insert, dialect_of
 
 
 class Blobs:
-    """One kind of stored bytes. ``reference`` is the column that refers to them."""
+    """One kind of stored bytes. ``references`` are the columns that refer to them."""
 
     def __init__(
-        self, kind: str, row: type[Base], reference: InstrumentedAttribute[str], digest: Callable[[bytes], str]
+        self,
+        kind: str,
+        row: type[Base],
+        references: Sequence[InstrumentedAttribute[Any]],
+        digest: Callable[[bytes], str],
     ) -> None:
         # Built once: building a statement takes more CPU time than executing it.
         table = cast("Table", row.__table__)
@@ -31,7 +36,7 @@ class Blobs:
         self._share = found.with_for_update(read=True, key_share=True)
         self._lock = found.with_for_update()
         self._read = select(table.c.content).where(table.c.sha256 == sha)
-        self._drop = delete(table).where(table.c.sha256 == sha, ~exists().where(reference == sha))
+        self._drop = delete(table).where(table.c.sha256 == sha, *(~exists().where(column == sha) for column in references))
 
     def check(self, sha256: str | None, content: bytes) -> None:
         """Raise ValueError unless the content has this SHA-256. Hashing is slow: call it before the transaction."""
@@ -73,7 +78,7 @@ class Blobs:
         return content
 
     def drop_unused(self, session: Session, sha256: str) -> None:
-        """Delete the content unless a job refers to it."""
+        """Delete the content unless a job or a schedule refers to it."""
         # Lock before the check, so that a concurrent upload of the same content is seen.
         session.execute(self._lock, {"sha": sha256})
         session.execute(self._drop, {"sha": sha256})
@@ -93,5 +98,9 @@ def _insert(dialect: str, row: type[Base]) -> ReturningInsert[Any]:
     return dialect_insert(dialect, row).on_conflict_do_nothing().returning(cast("Table", row.__table__).c.sha256)
 
 
-scripts: Final = Blobs("script", ScriptRow, JobRow.script_sha256, lambda content: hashlib.sha256(content).hexdigest())
-projects: Final = Blobs("project", ProjectRow, JobProjectRow.project_sha256, digest_of)
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+scripts: Final = Blobs("script", ScriptRow, [JobRow.script_sha256, ScheduleRow.script_sha256], _sha256)
+projects: Final = Blobs("project", ProjectRow, [JobProjectRow.project_sha256, ScheduleRow.project_sha256], digest_of)

@@ -28,6 +28,8 @@ class JobFilter:
     tag: tuple[str, str | None] | None = None
     """A tag's key and value; None: any value."""
     sweep_id: str | None = None
+    schedule: str | None = None
+    """Name of the schedule that made them."""
     owner: str | None = None
     workspace: str | None = None
     text: str | None = None

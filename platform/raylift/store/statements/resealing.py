@@ -34,8 +34,9 @@ class _Sealed:
 
 _TABLES: Final = Base.metadata.tables
 _DEPLOYMENTS: Final = _Sealed(_TABLES["deployments"], "config", ENVIRONMENT)
+_SCHEDULES: Final = _Sealed(_TABLES["schedules"], "template", ENVIRONMENT)
 _SECRETS: Final = _Sealed(_TABLES["secrets"], "variables")
-_SEALED: Final = (_Sealed(_TABLES["jobs"], "spec", ENVIRONMENT), _DEPLOYMENTS, _SECRETS)
+_SEALED: Final = (_Sealed(_TABLES["jobs"], "spec", ENVIRONMENT), _DEPLOYMENTS, _SCHEDULES, _SECRETS)
 
 
 def reseal(database: Database) -> int:
@@ -49,9 +50,9 @@ def reseal(database: Database) -> int:
 
 
 def keys_in_use(session: Session) -> set[str]:
-    """Return ids of the keys of secrets and deployments."""
+    """Return ids of the keys of secrets, schedules and deployments."""
     found: set[str] = set()
-    for sealed in (_DEPLOYMENTS, _SECRETS):
+    for sealed in (_DEPLOYMENTS, _SCHEDULES, _SECRETS):
         documents: Iterable[Any] = session.scalars(select(type_coerce(sealed.table.c[sealed.column], JSON)))
         for document in documents:
             found |= {key_of(value) for value in sealed.values_of(document).values()}
@@ -62,7 +63,7 @@ def _wait_for_writers(database: Database) -> None:
     """Wait until each transaction has ended that may have used an older key."""
     with database.write() as session:
         if not database.is_sqlite:  # SQLite has one writer at a time, and this transaction was its turn.
-            session.execute(text("LOCK TABLE jobs, deployments, secrets IN SHARE MODE"))
+            session.execute(text("LOCK TABLE jobs, deployments, schedules, secrets IN SHARE MODE"))
 
 
 def _reseal(database: Database, sealed: _Sealed) -> int:

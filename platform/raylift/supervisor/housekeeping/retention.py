@@ -59,6 +59,8 @@ class Retention:
         if (days := self._settings.audit_days) is not None:
             while self._store.audit.forget_before(now - timedelta(days=days)):
                 pass
+        if (days := self._settings.schedule_runs_days) is not None:
+            self._store.schedules.forget_runs_before(now - timedelta(days=days))
         remove_old_metrics(self._platform_settings, self._store, now)
         remove_old_series(self._platform_settings, self._store, now)
         if jobs or directories:

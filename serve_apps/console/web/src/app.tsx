@@ -27,6 +27,8 @@ import { ModelsPage } from "./pages/models";
 import { NewJobPage } from "./pages/new_job/new_job";
 import { OverviewPage } from "./pages/overview";
 import { PlaygroundPage } from "./pages/playground/playground";
+import { SchedulePage } from "./pages/schedules/schedule";
+import { SchedulesPage } from "./pages/schedules/schedules";
 import { SweepPage } from "./pages/sweep/sweep";
 import { SweepsPage } from "./pages/sweep/sweeps";
 import { link, match, type Params, path } from "./router";
@@ -48,6 +50,8 @@ const PAGES: [string, (params: Params) => JSX.Element][] = [
   ["playground", () => <PlaygroundPage />],
   ["sweeps", () => <SweepsPage />],
   ["sweeps/:", ([id = ""]) => <SweepPage key={id} id={id} />],
+  ["schedules", () => <SchedulesPage />],
+  ["schedules/:", ([id = ""]) => <SchedulePage key={id} id={id} />],
   ["cluster", () => <ClusterPage />],
   ["environments", () => <EnvironmentsPage />],
   ["settings", () => <SettingsPage />],
@@ -59,6 +63,7 @@ const SECTIONS: [string, string, string][] = [
   ["", "Overview", "g o"],
   ["jobs", "Jobs", "g j"],
   ["sweeps", "Sweeps", "g s"],
+  ["schedules", "Schedules", "g l"],
   ["models", "Models", "g m"],
   ["deployments", "Deployments", "g d"],
   ["playground", "Playground", "g p"],

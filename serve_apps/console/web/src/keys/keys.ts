@@ -10,6 +10,7 @@ export const GO: Record<string, [string, string]> = {
   d: ["deployments", "Deployments"],
   p: ["playground", "Playground"],
   s: ["sweeps", "Sweeps"],
+  l: ["schedules", "Schedules"],
   c: ["cluster", "Cluster"],
   e: ["environments", "Environments"],
   a: ["access", "Access"],

@@ -24,6 +24,7 @@ export function JobsPage() {
     ...(values.get("model") && { model_name: values.get("model") ?? "" }),
     ...(values.get("experiment") && { experiment_name: values.get("experiment") ?? "" }),
     ...(values.get("owner") && { owner: values.get("owner") ?? "" }),
+    ...(values.get("schedule") && { schedule: values.get("schedule") ?? "" }),
     ...(cursor && { cursor }),
   };
   const { data, error } = usePoll(`jobs ${JSON.stringify(filter)}`, (call) =>
@@ -65,7 +66,7 @@ function Filters({ status, text }: { status: JobStatus | undefined; text: string
   const { data } = usePoll("overview", (call) => api.GET("/mlops/overview", call), 5);
   const counts = data?.jobs;
   const total = counts && Object.values(counts).reduce((sum, count) => sum + count, 0);
-  const named = ["model", "experiment", "owner"].filter((name) => query.value.get(name));
+  const named = ["model", "experiment", "owner", "schedule"].filter((name) => query.value.get(name));
   return (
     <div class="filters">
       <Search text={text} />

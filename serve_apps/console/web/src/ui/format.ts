@@ -37,6 +37,21 @@ export function ago(iso: string, now: number): string {
   return `${Math.floor(seconds / 86_400)} d ago`;
 }
 
+/** Time until a moment: "now", "in 12 s", "in 3 min", "in 2 h", "in 5 d". */
+export function until(iso: string, now: number): string {
+  const seconds = (Date.parse(iso) - now) / 1000;
+  if (seconds < 1) return "now";
+  if (seconds < 60) return `in ${Math.floor(seconds)} s`;
+  if (seconds < 3600) return `in ${Math.floor(seconds / 60)} min`;
+  if (seconds < 86_400) return `in ${Math.floor(seconds / 3600)} h`;
+  return `in ${Math.floor(seconds / 86_400)} d`;
+}
+
+/** "2026-11-30 03:00": the time on the wall of the zone that the text is in. */
+export function wallClock(iso: string): string {
+  return iso.slice(0, 16).replace("T", " ");
+}
+
 /** "2026-11-30 07:04:05", local time. */
 export function moment(iso: string): string {
   const at = new Date(iso);

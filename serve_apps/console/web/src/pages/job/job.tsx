@@ -1,4 +1,5 @@
 /** One job: its state with the reason, its phases, log, metrics, script, environment and history. */
+import type { JSX } from "preact";
 import { useRef, useState } from "preact/hooks";
 import { hasKey } from "../../access/key";
 import { api } from "../../api/client";
@@ -124,6 +125,9 @@ function JobFacts({ job }: { job: JobView }) {
         ["Job", <Identifier id={job.job_id} />],
         ["Experiment", <a href={`${link("jobs")}?experiment=${encodeURIComponent(job.experiment_name)}`}>{job.experiment_name}</a>],
         ["Model version", version ? <a href={link("models", job.model_name ?? "", job.model_version ?? "")}>{`${job.model_name} v${job.model_version}`}</a> : "—"],
+        ...(job.schedule
+          ? ([["Schedule", <a href={link("schedules", job.links.schedule?.split("/").pop() ?? job.schedule)}>{job.schedule}</a>]] as [string, JSX.Element][])
+          : []),
         ["Owner", hasKey() ? `${job.owner} in ${job.workspace}` : job.owner],
         ["Created", <Ago at={job.created_at} />],
         ["Ran", job.started_at ? `${duration(elapsed(job))} of ${duration(job.timeout_seconds)}` : "—"],

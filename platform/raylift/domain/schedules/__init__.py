@@ -1,0 +1,1 @@
+"""Schedules: their records, and the moments of cron expressions."""

@@ -1,0 +1,14 @@
+"""The right to submit jobs, for requests that nobody makes at the time: schedules."""
+
+from __future__ import annotations
+
+from raylift.domain.access import Action, Principal, least_role, may
+from raylift.domain.errors import Forbidden
+
+
+def require_right_to_submit(principal: Principal) -> None:
+    """Raise Forbidden where the principal may not submit jobs."""
+    if may(principal, Action.SUBMIT):
+        return
+    role = least_role(Action.SUBMIT)
+    raise Forbidden(f"Jobs need the role {role}; {principal.name!r} has {principal.role}.", action=Action.SUBMIT, role=role)

@@ -1,0 +1,1 @@
+"""Schedules: requests of users, and the jobs that moments make."""

@@ -1,0 +1,1 @@
+"""Schedules: plan and execute."""
