@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-import re
 import sqlite3
 import time
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
-from typing import Any, Final
+from pathlib import Path
+from typing import Final
 
 import httpx
 import mlflow
 import pytest
 from mlflow import MlflowClient
-from mlflow.server import app as flask_app
-from mlflow.server.fastapi_app import app as fastapi_app
+from mlflow.exceptions import MlflowException
 
 from job_entrypoints.contract import TAG_JOB_ID
+from raylift.domain.identifiers import DEFAULT_WORKSPACE
 from raylift.domain.mlflow_workspaces import PREFIX, mlflow_workspace
+from raylift.engines.mlflow_engine.registry import Registry
 from raylift.engines.mlflow_engine.signed_credentials import Bearer, mint
+from raylift.engines.mlflow_engine.sweep_runs import SweepRuns
+from raylift.engines.mlflow_engine.tracking import Tracking
+from tests.integration.engines.mlflow_walk import MARK, walk
 from tests.integration.mlflow_server import MlflowServer, mlflow_server
 
-MARK: Final = "what-blue-keeps"
 BLUE: Final = "Blue_Team"
 """A name that MLflow does not take as it is."""
 HEADER: Final = "X-MLFLOW-WORKSPACE"
@@ -62,13 +65,46 @@ class Callers:
 
 
 @pytest.fixture(scope="module")
-def callers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callers]:
-    with mlflow_server(tmp_path_factory.mktemp("state"), keys=True) as server, pytest.MonkeyPatch.context() as patch:
-        made = Callers(server)
+def state_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("state")
+
+
+@pytest.fixture(scope="module")
+def callers(state_dir: Path) -> Iterator[Callers]:
+    """A server of local mode with a model, started again in keys mode."""
+    with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-        patch.setenv("MLFLOW_TRACKING_TOKEN", made.token(BLUE))
-        made.ids.update(_fill(MlflowClient(server.url)))
-        yield made
+        with mlflow_server(state_dir) as local:
+            _model_of("local", MlflowClient(local.url))
+        with mlflow_server(state_dir, keys=True) as server:
+            made = Callers(server)
+            patch.setenv("MLFLOW_TRACKING_URI", server.url)
+            patch.setenv("MLFLOW_TRACKING_TOKEN", made.token(BLUE))
+            made.ids.update(_fill(MlflowClient(server.url)))
+            yield made
+
+
+@pytest.fixture
+def as_workspace(callers: Callers, monkeypatch: pytest.MonkeyPatch) -> Callable[[str | None], MlflowClient]:
+    """Make MLflow's client of a job in a workspace; of the platform for None."""
+
+    def connected(workspace: str | None) -> MlflowClient:
+        bearer = Bearer.PLATFORM if workspace is None else Bearer.JOB
+        monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", callers.token(workspace, bearer))
+        return MlflowClient(callers.server.url)
+
+    return connected
+
+
+def _model_of(job_id: str, client: MlflowClient) -> str:
+    """Log a run of a job with a file, and register that as ``iris``. Returns the run."""
+    experiment = client.create_experiment(f"of-{job_id}")
+    run = client.create_run(experiment, tags={TAG_JOB_ID: job_id}).info.run_id
+    client.log_text(run, f"of {job_id}", "model/file.txt")
+    client.log_metric(run, "score", 0.75)
+    client.create_registered_model("iris")
+    client.create_model_version("iris", f"runs:/{run}/model", run_id=run)
+    return run
 
 
 def _fill(client: MlflowClient) -> dict[str, str]:
@@ -98,75 +134,6 @@ def _fill(client: MlflowClient) -> dict[str, str]:
     }
 
 
-ROUTES: Final = sorted(
-    {(rule.rule, method) for rule in flask_app.url_map.iter_rules() for method in rule.methods or () if method != "OPTIONS"}
-    | {
-        (route.path, method)
-        for route in fastapi_app.routes
-        for method in getattr(route, "methods", None) or ()
-        if "assistant" not in route.path  # pyright: ignore[reportAttributeAccessIssue]
-    }
-)
-
-
-def requests_for(path: str, method: str, ids: dict[str, str]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Fill a route with the ids: in its path, and all fields that MLflow's requests have at once."""
-    known = {
-        **ids,
-        "workspace_name": mlflow_workspace(BLUE),
-        "artifact_path": f"workspaces/{mlflow_workspace(BLUE)}/{ids['experiment_id']}/{ids['run_id']}/artifacts/secret.txt",
-    }
-    url = re.sub(r"[<{](?:[a-z]+:)?(\w+)(?::path)?[>}]", lambda found: known.get(found[1], ids["name"]), path)
-    for name in (ids["name"], ids["experiment_name"]):
-        fields: dict[str, Any] = {
-            **ids,
-            "name": name,
-            "new_name": "taken",
-            "model_name": ids["name"],
-            "experiment_ids": [ids["experiment_id"]],
-            "run_ids": [ids["run_id"]],
-            "trace_ids": [ids["trace_id"]],
-            "request_ids": [ids["trace_id"]],
-            "locations": [{"type": "MLFLOW_EXPERIMENT", "mlflow_experiment": {"experiment_id": ids["experiment_id"]}}],
-            "run_name": "taken",
-            "key": "note",
-            "value": "taken",
-            "status": "FAILED",
-            "stage": "None",
-            "path": "secret.txt",
-            "artifact_file_path": "secret.txt",
-            "metric_key": f"{MARK}-metric",
-            "metric_keys": [f"{MARK}-metric"],
-            "tag_key": "note",
-            "tag_value": "taken",
-            "tags": [{"key": "note", "value": "taken"}],
-            "max_results": 10,
-            "max_traces": 10,
-            "max_timestamp_millis": 2**50,
-            "timestamp": 1,
-            "step": 1,
-        }
-        yield (
-            url,
-            {"params": fields} if method in {"GET", "HEAD"} else {"json": fields, "params": {**ids, "path": "secret.txt"}},
-        )
-
-
-def walk(client: httpx.Client, ids: dict[str, str], *, get_only: bool = False) -> list[str]:
-    """Ask every route for Blue's objects. Returns the routes whose answer has the mark."""
-    got: set[str] = set()
-    for path, method in ROUTES:
-        if get_only and method != "GET":
-            continue
-        for url, how in requests_for(path, method, ids):
-            answer = client.request(method, url, **how)
-            assert answer.status_code != 401, path
-            # An error may repeat the name that was asked for.
-            if answer.status_code < 400 and MARK in answer.text:
-                got.add(f"{method} {path}")
-    return sorted(got)
-
-
 @pytest.mark.parametrize("forged", ["", "blue", "both"])
 @pytest.mark.parametrize("how", ["job", "key"])
 def test_no_route_gives_or_changes_what_another_workspace_has(callers: Callers, how: str, forged: str) -> None:
@@ -177,6 +144,132 @@ def test_no_route_gives_or_changes_what_another_workspace_has(callers: Callers, 
     red = callers.http("red") if how == "job" else callers.http(None, path=f"{PREFIX}/red", bearer=Bearer.PLATFORM)
     with red as client:
         client.headers.update(headers)
-        assert walk(client, callers.ids) == []
+        assert walk(client, callers.ids, mlflow_workspace(BLUE)) == []
     assert rows - callers.rows == set()
     assert callers.files == files
+
+
+@pytest.mark.parametrize(
+    "path", ["workspaces", "%2e/workspaces", "{own}", "%2e/{own}", "%2E%2F{own}", "x/%2e%2e/{own}", "%2e", "{own}/1", "/{own}"]
+)
+@pytest.mark.parametrize("workspace", [DEFAULT_WORKSPACE, "red"])
+def test_proxy_of_artifacts_leads_to_no_file_of_another_workspace(callers: Callers, workspace: str, path: str) -> None:
+    files, own = callers.files, f"workspaces/{mlflow_workspace(BLUE)}"
+    secret = next(name for name in files if name.endswith("secret.txt")).partition(f"/{own}/")[2]
+    proxy, path = "/api/2.0/mlflow-artifacts", path.format(own=own)
+    with callers.http(workspace) as client:
+        for answer in (
+            client.get(f"{proxy}/artifacts/{path}/{secret}"),
+            client.get(f"{proxy}/artifacts?path={path}/{secret.rpartition('/')[0]}"),
+            client.get(f"{proxy}/artifacts?path={path}"),
+        ):
+            assert MARK not in answer.text
+            assert "secret.txt" not in answer.text or answer.status_code >= 400
+        client.put(f"{proxy}/artifacts/{path}/{secret}", content=b"other")
+        client.delete(f"{proxy}/artifacts/{path}/{secret}")
+        client.delete(f"{proxy}/artifacts/{path}")
+    assert callers.files == files
+
+
+@pytest.mark.parametrize("scheme", ["mlflow-artifacts:/", "file://", "runs:/", "models:/"])
+def test_source_of_a_version_is_not_of_another_workspace(
+    callers: Callers, as_workspace: Callable[[str | None], MlflowClient], scheme: str
+) -> None:
+    client, secret = as_workspace("red"), next(Path(name) for name in callers.files if name.endswith("secret.txt"))
+    root = callers.server.files.artifacts
+    source = {
+        "mlflow-artifacts:/": f"mlflow-artifacts:/{secret.parent.relative_to(root)}",
+        "file://": secret.parent.as_uri(),
+        "runs:/": f"runs:/{callers.ids['run_id']}/",
+        "models:/": f"models:/{callers.ids['name']}/1",
+    }[scheme]
+    with suppress(MlflowException):
+        client.create_registered_model("theft")
+    with suppress(MlflowException):
+        client.create_model_version("theft", source)
+    with callers.http("red") as http:
+        for version in ("1", "2", "3"):
+            asked = {"name": "theft", "version": version, "path": "secret.txt"}
+            answer = http.get("/model-versions/get-artifact", params=asked)
+            assert MARK not in answer.text
+
+
+def test_workspace_is_used_as_one_mlflow(callers: Callers, as_workspace: Callable[[str | None], MlflowClient]) -> None:
+    client = as_workspace("green")
+    run = _model_of("job_green", client)
+    assert mlflow.artifacts.load_text(f"runs:/{run}/model/file.txt") == "of job_green"
+    assert [model.name for model in client.search_registered_models()] == ["iris"]
+    assert [found.name for found in client.search_experiments()] == ["of-job_green"]
+    with callers.http("green", bearer=Bearer.REPLICA) as replica:
+        answer = replica.get("/api/2.0/mlflow/model-versions/get-download-uri", params={"name": "iris", "version": "1"})
+        path = answer.json()["artifact_uri"].removeprefix("mlflow-artifacts:/")
+        assert path.startswith("workspaces/green/")
+        assert replica.get(f"/api/2.0/mlflow-artifacts/artifacts/{path}/file.txt").text == "of job_green"
+
+
+def test_what_local_mode_made_is_in_the_default_workspace(as_workspace: Callable[[str | None], MlflowClient]) -> None:
+    client = as_workspace(DEFAULT_WORKSPACE)
+    (version,) = client.search_model_versions("name='iris'")
+    assert mlflow.artifacts.load_text(f"runs:/{version.run_id}/model/file.txt") == "of local"
+    with pytest.raises(MlflowException, match="not found"):
+        as_workspace("red").get_run(version.run_id or "")
+
+
+def test_admins_see_every_workspace_and_choose_one(
+    callers: Callers, as_workspace: Callable[[str | None], MlflowClient], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = as_workspace(None)
+    with callers.http(None, bearer=Bearer.PLATFORM) as http:
+        listed = http.get("/api/3.0/mlflow/workspaces").json()["workspaces"]
+    assert {"default", mlflow_workspace(BLUE)} <= {each["name"] for each in listed}
+    assert BLUE in {each.get("description") for each in listed}
+    monkeypatch.setenv("MLFLOW_WORKSPACE", mlflow_workspace(BLUE))
+    assert client.get_run(callers.ids["run_id"]).data.params == {"param": f"{MARK}-param"}
+
+
+class Owners:
+    """The store's record: Blue has a model, Green another ``iris`` than the default workspace."""
+
+    def of_model(self, model_name: str) -> str:
+        return self.of_models().get(model_name, DEFAULT_WORKSPACE)
+
+    def of_models(self) -> dict[str, str]:
+        return {f"{MARK}-model": BLUE}
+
+
+def test_platform_finds_each_object_in_its_workspace(
+    callers: Callers, as_workspace: Callable[[str | None], MlflowClient]
+) -> None:
+    as_workspace(None)
+    url, name, run = callers.server.url, callers.ids["name"], callers.ids["run_id"]
+    registry, tracking = Registry(url, Owners()), Tracking(url)
+    assert [model.name for model in registry.models()] == ["iris", name]
+    assert registry.version(name, "1").metrics == {f"{MARK}-metric": 0.5}
+    assert "secret.txt" in registry.file_digests(registry.version(name, "1"))
+    assert registry.version_of_alias(name, "champion") == "1"
+    history = registry.run_history("job_blue", workspace=BLUE, run_id=None, experiment=f"{MARK}-experiment", names=(), points=9)
+    assert history is not None
+    assert [point.value for point in history.metrics[f"{MARK}-metric"]] == [0.5]
+    assert [found.run_id for found in tracking.of(BLUE).runs_of_job("job_blue")] == [run]
+    assert tracking.runs_of_job("job_blue") == []
+    opened = SweepRuns(url).of(BLUE).open("sweep_1", experiment_name=f"{MARK}-experiment", run_name="s", tags={})
+    assert opened.experiment_id == callers.ids["experiment_id"]
+
+
+def test_walk_finds_what_the_own_workspace_has(callers: Callers) -> None:
+    """Show that the routes and fields of the walk lead to objects. It ends Blue's objects, so it is the last one here."""
+    rows = callers.rows
+    with callers.http(BLUE) as client:
+        got = walk(client, callers.ids, mlflow_workspace(BLUE))
+    assert len(got) > 20, got
+    assert rows - callers.rows, "nothing was changed"
+
+
+def test_server_of_local_mode_starts_again_after_keys(callers: Callers, state_dir: Path) -> None:
+    # Beside the other: SQLite allows two, and one process fewer is started and ended.
+    with mlflow_server(state_dir) as local:
+        assert local.files.has_workspaces()
+        (version,) = MlflowClient(local.url).search_model_versions("name='iris'")
+        assert version.run_id
+        found = local.get(f"{PREFIX}/{BLUE}/api/2.0/mlflow/experiments/get", experiment_id=callers.ids["experiment_id"])
+        assert found.status_code == 200
