@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 import httpx
+from fastapi.routing import APIRoute
 from mlflow.server import app as flask_app
 from mlflow.server.fastapi_app import app as fastapi_app
 
@@ -18,8 +19,8 @@ ROUTES: Final = sorted(
     | {
         (route.path, method)
         for route in fastapi_app.routes
-        for method in getattr(route, "methods", None) or ()
-        if "assistant" not in route.path  # pyright: ignore[reportAttributeAccessIssue]
+        if isinstance(route, APIRoute) and "assistant" not in route.path
+        for method in route.methods or ()
     }
 )
 
