@@ -102,9 +102,10 @@ class Registry:
 
     def version(self, name: str, version: str) -> ModelVersion:
         """One version with the metrics of its run. Raises VersionNotFound, which lists the model's versions."""
+        client = self._client(name)
         try:
             with mlflow_errors():
-                found: Any = self._client(name).get_model_version(name, version)
+                found: Any = client.get_model_version(name, version)
         except MlflowRefused as error:
             if error.is_absence or error.is_invalid:
                 raise self._no_such_version(name, f"version {version}") from error
@@ -112,7 +113,7 @@ class Registry:
         if str(found.version) != version:
             # MLflow takes "01", "+1" and digits of other scripts as 1. Here a version has one name.
             raise self._no_such_version(name, f"version {version}")
-        return _model_version(found, self._metrics(name, found.run_id))
+        return _model_version(found, _metrics(client, found.run_id))
 
     def signature(self, version: ModelVersion) -> ModelSignature:
         """Inputs of a version, read from its files."""
@@ -228,13 +229,6 @@ class Registry:
             self._clients[workspace] = connect(url_in_workspace(self._mlflow_url, workspace))
         return self._clients[workspace]
 
-    def _metrics(self, name: str, run_id: str | None) -> Mapping[str, float]:
-        metrics: Mapping[str, float] = {}
-        if run_id:
-            with mlflow_errors(ignore=ABSENT):  # The run may have been deleted.
-                metrics = metrics_of(self._client(name).get_run(run_id))
-        return metrics
-
     def _no_such_version(self, name: str, asked: str) -> VersionNotFound:
         self.model(name)  # Raises ModelNotFound, the better answer if it applies.
         versions = [version.version for version in self.versions(name)]
@@ -247,6 +241,14 @@ class Registry:
 
 def _page_of_models(client: MlflowClient, token: str | None) -> Any:
     return client.search_registered_models(max_results=1000, page_token=token)
+
+
+def _metrics(client: MlflowClient, run_id: str | None) -> Mapping[str, float]:
+    metrics: Mapping[str, float] = {}
+    if run_id:
+        with mlflow_errors(ignore=ABSENT):  # The run may have been deleted.
+            metrics = metrics_of(client.get_run(run_id))
+    return metrics
 
 
 def _registered_model(item: Any) -> RegisteredModel:
