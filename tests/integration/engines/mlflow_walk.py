@@ -24,6 +24,16 @@ ROUTES: Final = sorted(
     }
 )
 
+QUERIES: Final = (
+    "query { mlflowGetExperiment(input: {experimentId: EXPERIMENT}) { experiment { name } } }",
+    "query { mlflowGetRun(input: {runId: RUN}) { run { data { params { value } } } } }",
+    f"""query {{ mlflowGetMetricHistoryBulkInterval(input: {{runIds: [RUN], metricKey: "{MARK}-metric"}}) {{ metrics {{ key }} }} }}""",
+    "query { mlflowListArtifacts(input: {runId: RUN}) { rootUri files { path } } }",
+    "query { mlflowSearchModelVersions(input: {maxResults: 9}) { modelVersions { name } } }",
+    "mutation { mlflowSearchRuns(input: {experimentIds: [EXPERIMENT]}) { runs { data { params { value } } } } }",
+)
+"""Queries of GraphQL. RUN and EXPERIMENT are in the place of ids."""
+
 
 def requests_for(path: str, method: str, ids: dict[str, str], workspace: str) -> Iterator[tuple[str, dict[str, Any]]]:
     """Fill a route with the ids: in its path, and all fields that MLflow's requests have at once."""

@@ -23,7 +23,7 @@ from raylift.engines.mlflow_engine.registry import Registry
 from raylift.engines.mlflow_engine.signed_credentials import Bearer, mint
 from raylift.engines.mlflow_engine.sweep_runs import SweepRuns
 from raylift.engines.mlflow_engine.tracking import Tracking
-from tests.integration.engines.mlflow_walk import MARK, walk
+from tests.integration.engines.mlflow_walk import MARK, QUERIES, walk
 from tests.integration.mlflow_server import MlflowServer, mlflow_server
 
 BLUE: Final = "Blue_Team"
@@ -147,6 +147,49 @@ def test_no_route_gives_or_changes_what_another_workspace_has(callers: Callers, 
         assert walk(client, callers.ids, mlflow_workspace(BLUE)) == []
     assert rows - callers.rows == set()
     assert callers.files == files
+
+
+@pytest.mark.parametrize("query", QUERIES)
+def test_graphql_answers_in_one_workspace(callers: Callers, query: str) -> None:
+    run, experiment = callers.ids["run_id"], callers.ids["experiment_id"]
+    asked = {"query": query.replace("RUN", f'"{run}"').replace("EXPERIMENT", f'"{experiment}"')}
+    wanted = "secret.txt" if "mlflowListArtifacts" in query else MARK
+    for workspace, is_theirs in ((BLUE, True), ("red", False), (DEFAULT_WORKSPACE, False)):
+        with callers.http(workspace) as client:
+            answer = client.post("/graphql", json=asked)
+        assert (wanted in answer.text) == is_theirs, answer.text
+
+
+def test_traces_are_not_written_into_another_workspace(
+    callers: Callers, as_workspace: Callable[[str | None], MlflowClient]
+) -> None:
+    own = as_workspace("red").create_experiment("traced")
+    rows, theirs = callers.rows, callers.ids["trace_id"]
+    for experiment, trace in ((callers.ids["experiment_id"], "tr-" + "1" * 32), (own, theirs)):
+        span = {
+            "traceId": trace.removeprefix("tr-"),
+            "spanId": "1" * 16,
+            "name": "stolen",
+            "startTimeUnixNano": "1",
+            "endTimeUnixNano": "2",
+            "attributes": [{"key": "mlflow.traceRequestId", "value": {"stringValue": f'"{trace}"'}}],
+        }
+        info = {
+            "trace_id": trace,
+            "trace_location": {"type": "MLFLOW_EXPERIMENT", "mlflow_experiment": {"experiment_id": experiment}},
+            "request_time": "2026-01-02T00:00:00Z",
+            "state": "OK",
+            "tags": {"note": "stolen"},
+        }
+        with callers.http("red", x_mlflow_experiment_id=experiment) as client:
+            client.post("/v1/traces", json={"resourceSpans": [{"scopeSpans": [{"spans": [span]}]}]})
+            client.post("/api/3.0/mlflow/traces", json={"trace": {"trace_info": info}})
+    assert rows - callers.rows == set()
+    with closing(sqlite3.connect(callers.server.files.database)) as connection:
+        written = "SELECT COUNT(*) FROM spans WHERE name = 'stolen' AND (experiment_id = ? OR trace_id = ?)"
+        assert connection.execute(written, (callers.ids["experiment_id"], theirs)).fetchone() == (0,)
+        tags = "SELECT COUNT(*) FROM trace_tags WHERE value = 'stolen' AND request_id = ?"
+        assert connection.execute(tags, (theirs,)).fetchone() == (0,)
 
 
 @pytest.mark.parametrize(
