@@ -27,7 +27,8 @@ ROUTES: Final = sorted(
 QUERIES: Final = (
     "query { mlflowGetExperiment(input: {experimentId: EXPERIMENT}) { experiment { name } } }",
     "query { mlflowGetRun(input: {runId: RUN}) { run { data { params { value } } } } }",
-    f"""query {{ mlflowGetMetricHistoryBulkInterval(input: {{runIds: [RUN], metricKey: "{MARK}-metric"}}) {{ metrics {{ key }} }} }}""",
+    "query { mlflowGetMetricHistoryBulkInterval("
+    f'input: {{runIds: [RUN], metricKey: "{MARK}-metric"}}) {{ metrics {{ key }} }} }}',
     "query { mlflowListArtifacts(input: {runId: RUN}) { rootUri files { path } } }",
     "query { mlflowSearchModelVersions(input: {maxResults: 9}) { modelVersions { name } } }",
     "mutation { mlflowSearchRuns(input: {experimentIds: [EXPERIMENT]}) { runs { data { params { value } } } } }",
