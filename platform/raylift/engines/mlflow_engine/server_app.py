@@ -89,7 +89,8 @@ def _check_proxied_paths() -> None:
     scoped = handlers._get_workspace_scoped_repo_path_if_enabled  # pyright: ignore[reportPrivateUsage]
 
     def checked(artifact_path: str | None) -> str | None:
-        first = posixpath.normpath(artifact_path.lstrip("/")).split("/")[0] if artifact_path else ""
+        # In lower case: the file system may take both as one.
+        first = posixpath.normpath(artifact_path.lstrip("/")).split("/")[0].lower() if artifact_path else ""
         if first == "." or (first == _WORKSPACES and get_request_workspace() in (None, DEFAULT_WORKSPACE)):
             raise MlflowException(f"No such artifact: '{artifact_path}'", error_code=RESOURCE_DOES_NOT_EXIST)
         return scoped(artifact_path)
