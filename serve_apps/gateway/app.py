@@ -82,7 +82,7 @@ def _connect(settings: PlatformSettings) -> Any:
     services = Services.assemble(
         settings,
         store=store,
-        registry=Registry(settings.mlflow_url),
+        registry=Registry(settings.mlflow_url, store.workspaces),
         cluster=Cluster(settings.supervisor.serving_reserve_cpus),
         provider=OidcProvider(settings.oidc) if is_offered else None,
     )

@@ -84,6 +84,20 @@ def test_model_belongs_to_the_first_workspace(store: Store) -> None:
     with pytest.raises(ModelTaken):
         add(store, model_name="churn")
     assert store.workspaces.of_models() == {"churn": "red"}
+    assert store.workspaces.of_model("churn") == "red"
+
+
+def test_model_without_a_job_belongs_to_the_workspace_that_claims_it(store: Store) -> None:
+    store.workspaces.claim_model("churn", "red")
+    store.workspaces.claim_model("churn", "red")
+    for other in ("blue", "default"):
+        with pytest.raises(ModelTaken):
+            store.workspaces.claim_model("churn", other)
+    add(store, model_name="iris")
+    store.workspaces.claim_model("iris", "default")
+    with pytest.raises(ModelTaken):
+        store.workspaces.claim_model("iris", "red")
+    assert (store.workspaces.of_model("churn"), store.workspaces.of_model("iris")) == ("red", "default")
 
 
 def test_models_of_local_mode_belong_to_the_default_workspace(store: Store) -> None:

@@ -248,18 +248,83 @@ def test_mlflow_deployment_commands_send_their_key(keyed: Keyed, monkeypatch: py
 
 
 def test_mlflow_client_comes_through_the_platform(keyed: Keyed, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", keyed.keys["admin"])
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     client = MlflowClient(f"{keyed.url}/mlflow")
-    (version,) = client.search_model_versions("name='iris'")
-    assert version.tags["raylift.job_id"] == keyed.job_id
-    run = client.create_run(client.create_experiment("by-hand"))
-    client.log_text(run.info.run_id, "hello", "note.txt")
-    assert [file.path for file in client.list_artifacts(run.info.run_id)] == ["note.txt"]
-    for who in ("submitter", "viewer", "wrong", "app"):
+
+    def become(who: str, workspace: str | None = None) -> None:
         monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", keyed.keys[who])
-        with pytest.raises(Exception, match=r"40[13]|not authorized|may not use MLflow|no key"):
+        monkeypatch.setenv("MLFLOW_WORKSPACE", workspace) if workspace else monkeypatch.delenv("MLFLOW_WORKSPACE", False)
+
+    for who, workspace in (("admin", "red"), ("submitter", None), ("deployer", "red")):
+        become(who, workspace)
+        (version,) = client.search_model_versions("name='iris'")
+        assert version.tags["raylift.job_id"] == keyed.job_id
+        run = client.create_run(client.create_experiment(f"by-{who}"))
+        client.log_text(run.info.run_id, "hello", "note.txt")
+        assert [file.path for file in client.list_artifacts(run.info.run_id)] == ["note.txt"]
+    become("viewer")
+    assert client.get_run(run.info.run_id).info.experiment_id
+    with pytest.raises(Exception, match="a viewer only reads"):
+        client.delete_run(run.info.run_id)
+    become("other")
+    assert client.search_model_versions("name='iris'") == []
+    with pytest.raises(Exception, match="not found"):
+        client.get_run(run.info.run_id)
+    become("other", "red")
+    with pytest.raises(Exception, match="Workspace 'red' not found"):
+        client.search_experiments()
+    for who in ("wrong", "app"):
+        become(who)
+        with pytest.raises(Exception, match=r"40[13]|not authorized|does not use it|no key"):
             client.search_experiments()
+
+
+THIEF = """
+import os, mlflow
+client = mlflow.MlflowClient()
+with mlflow.start_run():
+    mlflow.log_metric("own", 1.0)
+    mlflow.pyfunc.log_model(
+        name="m", python_model=lambda model_input: model_input, pip_requirements=[], registered_model_name="iris"
+    )
+for workspace in ("", "red", "default"):
+    os.environ["MLFLOW_WORKSPACE"] = workspace
+    for number, step in enumerate((
+        lambda: client.get_run(RUN),
+        lambda: client.log_metric(RUN, "stolen", 1.0),
+        lambda: client.set_tag(RUN, "stolen", "yes"),
+        lambda: client.delete_run(RUN),
+        lambda: client.list_artifacts(RUN),
+        lambda: client.search_runs([EXPERIMENT])[0],
+        lambda: mlflow.artifacts.load_text(f"runs:/{RUN}/model/MLmodel"),
+    )):
+        try:
+            step()
+        except Exception as error:
+            print("refused", error)
+        else:
+            print("GOT", workspace, number)
+print("END")
+"""
+
+
+def test_script_gets_nothing_of_another_workspace_in_mlflow(keyed: Keyed, monkeypatch: pytest.MonkeyPatch) -> None:
+    with keyed.client("submitter") as client:
+        theirs = client.jobs.get(keyed.job_id).view
+    script = f"RUN, EXPERIMENT = {theirs.mlflow_run_id!r}, {theirs.mlflow_experiment_id!r}\n{THIEF}"
+    with keyed.client("other") as client:
+        job = client.train(script_content=script, experiment="thief", autolog=False).wait(timeout=400)
+        assert job.view.metrics["own"] == 1.0
+        assert "END" in job.logs()
+        assert "GOT" not in job.logs()
+    # It has registered a model, whose name another workspace has: MLflow takes it, and it gets no endpoint.
+    monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", keyed.keys["other"])
+    mlflow, end = MlflowClient(f"{keyed.url}/mlflow"), time.monotonic() + 90
+    while "raylift.not_deployed" not in mlflow.get_model_version("iris", "1").tags:
+        assert time.monotonic() < end, "it does not say so"
+        time.sleep(0.5)
+    assert keyed.send("other", "GET", "/mlops/models/iris").status_code == 404
+    assert keyed.send("viewer", "GET", "/mlops/models/iris").json()["versions"][0]["job_id"] == keyed.job_id
 
 
 def test_dashboard_of_ray_comes_through_the_platform(keyed: Keyed) -> None:

@@ -16,6 +16,7 @@ import httpx
 import psutil
 
 from raylift.launcher.parts.mlflow_server import MlflowFiles, prepare_mlflow, start_mlflow
+from raylift.launcher.run.access_files import mlflow_secret, mlflow_secret_file
 
 _PATIENCE_SECONDS: Final = 110.0
 
@@ -27,14 +28,16 @@ class MlflowServer:
     """The platform's directory."""
     session_dir: Path
     files: MlflowFiles
+    secret: str = ""
+    """Signs credentials; empty: the server needs none."""
 
     def get(self, path: str, /, **query: Any) -> httpx.Response:
         return httpx.get(f"{self.url}{path}", params=query, timeout=30, trust_env=False)
 
 
 @contextmanager
-def mlflow_server(state_dir: Path) -> Iterator[MlflowServer]:
-    """Start a server for the platform of ``state_dir``, confined, and end it."""
+def mlflow_server(state_dir: Path, *, keys: bool = False) -> Iterator[MlflowServer]:
+    """Start a server for the platform of ``state_dir``, confined, and end it. With ``keys`` it is as in keys mode."""
     with tempfile.TemporaryDirectory(prefix="rl-m-") as session:
         temp = Path(session) / "t"
         temp.mkdir()
@@ -43,9 +46,12 @@ def mlflow_server(state_dir: Path) -> Iterator[MlflowServer]:
         files, port = MlflowFiles(state_dir), _free_port()
         prepare_mlflow(files, environment)
         protected = [state_dir, Path(session)]
-        process = psutil.Process(start_mlflow(files, environment, port=port, workers=1, protected=protected).pid)
+        how: dict[str, Any] = {"secret_file": mlflow_secret_file(state_dir)} if keys else {}
+        secret, workspaces = mlflow_secret(state_dir) if keys else "", keys or files.has_workspaces()
+        started = start_mlflow(files, environment, port=port, workers=1, protected=protected, workspaces=workspaces, **how)
+        process = psutil.Process(started.pid)
         try:
-            made = MlflowServer(f"http://127.0.0.1:{port}", state_dir, Path(session), files)
+            made = MlflowServer(f"http://127.0.0.1:{port}", state_dir, Path(session), files, secret)
             _wait_for(made, process)
             files.mark_created()
             yield made

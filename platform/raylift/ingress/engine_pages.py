@@ -11,15 +11,19 @@ from typing import Final
 
 from raylift.api import headers
 from raylift.domain.errors import Forbidden, Unauthenticated
+from raylift.domain.mlflow_workspaces import PREFIX
 from raylift.ingress.cors import CROSS_ORIGIN_REFUSED
-from raylift.ingress.keys import NO_KEY, KeyMaps, answers, look_up
+from raylift.ingress.keys import NO_KEY, SEES_ALL, KeyMaps, answers, look_up
 
 MLFLOW: Final = "/mlflow"
 RAY: Final = "/ray"
 _BACKENDS: Final = {MLFLOW: "raylift-mlflow", RAY: "raylift-dashboard"}
-_NOT_MLFLOW: Final = (
-    "This key may not use MLflow. MLflow shows all workspaces, so with several of them it is for admins; a viewer only reads."
+_IN_WORKSPACE: Final = (
+    # The workspace of the key. Admins see all, and name one.
+    f"    http-request set-path {PREFIX}/%[var(txn.raylift_key),field(3,:)]%[path]"
+    f" unless {{ var(txn.raylift_key),field(2,:) -m str {SEES_ALL} }}",
 )
+_NOT_MLFLOW: Final = "This key may not do this in MLflow: a viewer only reads, and a key for predictions does not use it."
 _NOT_RAY: Final = "The dashboard of Ray is for admins."
 _OTHER_SITE: Final = "A page of another site may not do this."
 
@@ -72,6 +76,7 @@ def _backend(path: str, port: int, credential: str) -> str:
         "    mode http",
         "    timeout server 3600s",
         f"    http-request set-path %[path,regsub(^{path},)]",
+        *(_IN_WORKSPACE if path == MLFLOW else ()),
         # The engine answers for its own address only. The origin was compared with the host above.
         f"    http-request set-header Host 127.0.0.1:{port}",
         "    http-request del-header Origin",

@@ -15,7 +15,7 @@ from typing import Final
 
 from raylift.api import headers
 from raylift.api.paths import V2_MODELS
-from raylift.domain.access import AccessKey, Action, may
+from raylift.domain.access import AccessKey, Action, Principal, may
 from raylift.domain.errors import ModelNotFound, Unauthenticated
 from raylift.domain.identifiers import DEFAULT_WORKSPACE
 from raylift.ingress.problems import PROBLEM_JSON, problem_document
@@ -25,7 +25,7 @@ _KEYS_FILE: Final = "keys.map"
 _WORKSPACES_FILE: Final = "workspaces.map"
 _NEVER: Final = 99_999_999_999
 """Expiry of keys without one, in seconds since 1970."""
-_ALL: Final = "all"
+SEES_ALL: Final = "all"
 _OWN: Final = "own"
 _LIMITED: Final = "limited"
 
@@ -56,27 +56,22 @@ class KeyMaps:
 
 
 def key_entries(keys: Iterable[AccessKey], now: datetime) -> dict[str, str]:
-    """Return the map of keys: ``digest`` → ``expires:sees:workspace:limit:mlflow:ray``, and an entry for each allowed model.
-
-    MLflow has no workspaces. It opens to all while the keys but for admins' are of one workspace, and else to admins only.
-    """
+    """Return the map of keys: ``digest`` → ``expires:sees:workspace:limit:mlflow:ray``, and an entry for each allowed model."""
     valid = sorted((key for key in keys if key.is_valid(now)), key=lambda key: key.key_id)
-    is_shared = len({key.workspace for key in valid if key.principal().visible_workspace is not None}) <= 1
     entries: dict[str, str] = {}
     for key in valid:
         principal = key.principal()
         expires = _NEVER if key.expires_at is None else int(key.expires_at.timestamp())
-        sees = _ALL if principal.visible_workspace is None else _OWN
+        sees = SEES_ALL if principal.visible_workspace is None else _OWN
         limit = _LIMITED if key.models else "none"
         ray = "yes" if may(principal, Action.ADMINISTER) else "no"
-        entries[key.sha256] = f"{expires}:{sees}:{key.workspace}:{limit}:{_mlflow(key, is_shared=is_shared)}:{ray}"
+        entries[key.sha256] = f"{expires}:{sees}:{key.workspace}:{limit}:{_mlflow(principal)}:{ray}"
         entries |= {f"{key.sha256}/{model}": "1" for model in key.models}
     return entries
 
 
-def _mlflow(key: AccessKey, *, is_shared: bool) -> str:
-    principal = key.principal()
-    if not may(principal, Action.READ) or not (is_shared or may(principal, Action.MONITOR)):
+def _mlflow(principal: Principal) -> str:
+    if not may(principal, Action.READ):
         return "no"
     return "write" if may(principal, Action.SUBMIT) else "read"
 
@@ -139,7 +134,7 @@ def key_rules(maps: KeyMaps) -> Iterator[str]:
     workspace = f"var(txn.raylift_model),map_str({maps.workspaces},{DEFAULT_WORKSPACE})"
     yield f"http-request set-var(txn.raylift_workspace) {workspace} if {good}"
     for sees in (
-        f"{{ var(txn.raylift_key),field(2,:) -m str {_ALL} }}",
+        f"{{ var(txn.raylift_key),field(2,:) -m str {SEES_ALL} }}",
         "{ var(txn.raylift_own),strcmp(txn.raylift_workspace) eq 0 }",
     ):
         yield f"http-request set-var(txn.raylift_allowed) bool(true) if {good} {sees}"

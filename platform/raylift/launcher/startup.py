@@ -159,6 +159,7 @@ def start_everything(config: LocalConfig, record: RunRecord, progress: Progress)
         protected=[record.state_dir, record.session_dir],
         readable=[path.expanduser() for path in config.mlflow.readable_paths],
         secret_file=mlflow_secret_file(record.state_dir) if config.auth is AuthMode.KEYS else None,
+        workspaces=config.auth is AuthMode.KEYS or files.has_workspaces(),
     )
     ray_log = logs_dir / "ray-start.log"
     head = start_head(config, record, head_env, log=ray_log)

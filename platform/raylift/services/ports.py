@@ -44,7 +44,7 @@ class Registry(Pingable, Protocol):
         ...
 
     def run_history(
-        self, job_id: str, *, run_id: str | None, experiment: str, names: Sequence[str], points: int
+        self, job_id: str, *, workspace: str, run_id: str | None, experiment: str, names: Sequence[str], points: int
     ) -> RunHistory | None:
         """Return parameters and metric curves of a job's run; None where it has no run yet."""
         ...

@@ -11,6 +11,7 @@ from typing import Final
 
 from raylift.access_settings import ReportSettings
 from raylift.domain.errors import FieldError
+from raylift.domain.mlflow_workspaces import url_in_workspace
 from raylift.domain.security.report import Report, ReportState, Severity
 from raylift.engines.scanners import scan_model, scan_packages, scan_script
 from raylift.services.ports import Clock, Registry, utc_now
@@ -47,7 +48,8 @@ class ReportService:
     def of_version(self, name: str, version: str) -> list[Report]:
         """Return the reports on a version's files, and on its job. Raises ModelNotFound or VersionNotFound."""
         found = self._registry.version(name, version)
-        return [self._once(f"model {found.uri} {name}/{version}", lambda: scan_model(found.uri, self._mlflow_url))]
+        url = url_in_workspace(self._mlflow_url, self._store.workspaces.of_model(name))
+        return [self._once(f"model {found.uri} {name}/{version}", lambda: scan_model(found.uri, url))]
 
     def check_script(self, script: bytes) -> Iterator[FieldError]:
         """Yield an error for each finding that the settings do not let pass."""

@@ -132,8 +132,9 @@ def _assemble(settings: PlatformSettings) -> Any:
 
     use_credential(settings.mlflow_secret)
     store, monotonic = open_store(settings), time.monotonic
-    ray_jobs, serve = RayJobs(settings.ray_dashboard_url, settings.ray_token_file), RayServe(settings, build)
-    tracking, registry = Tracking(settings.mlflow_url), Registry(settings.mlflow_url)
+    ray_jobs = RayJobs(settings.ray_dashboard_url, settings.ray_token_file)
+    serve = RayServe(settings, build, store.workspaces.of_model)
+    tracking, registry = Tracking(settings.mlflow_url), Registry(settings.mlflow_url, store.workspaces)
     cluster = Cluster(settings.supervisor.serving_reserve_cpus)
     token, tls = settings.ingress.token if settings.ingress else None, settings.gateway.tls
     gateway_client = GatewayClient(settings.gateway_url, ingress_token=token)

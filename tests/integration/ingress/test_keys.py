@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from raylift.domain.access import AccessKey, Role, new_token
+from raylift.domain.mlflow_workspaces import PREFIX
 from raylift.ingress.allowed_hosts import LOOPBACK_NAMES
 from raylift.ingress.guard import Guard
 from raylift.ingress.keys import KeyMaps
@@ -161,25 +162,25 @@ def test_keys_survive_a_reload(keyed: Ingress) -> None:
 
 
 class TestMlflow:
-    def test_several_workspaces_leave_mlflow_to_admins(self, keyed: Ingress) -> None:
+    def test_admins_reach_all_workspaces_and_others_their_own(self, keyed: Ingress) -> None:
         told = send(keyed, "admin", "GET", "/mlflow/api/2.0/mlflow/experiments/search").json()
         assert told["path"] == "/api/2.0/mlflow/experiments/search"
         assert told["headers"]["authorization"] == "Bearer the-credential"
         assert TOKENS["admin"].text not in str(told)
         assert "x-raylift-ingress" not in told["headers"]
-        for who, status in (("red", 403), ("viewer", 403), ("only-churn", 403), (None, 401), ("expired", 401), ("wrong", 401)):
+        for who, workspace in (("red", "red"), ("viewer", "red"), ("blue", "blue")):
+            for path in ("/api/x", f"{PREFIX}/green/api/x"):
+                assert send(keyed, who, "GET", f"/mlflow{path}").json()["path"] == f"{PREFIX}/{workspace}{path}"
+        for who, status in (("only-churn", 403), (None, 401), ("expired", 401), ("wrong", 401)):
             assert send(keyed, who, "GET", "/mlflow/").status_code == status, who
 
-    def test_one_workspace_shares_mlflow_and_viewers_read(self, keyed: Ingress) -> None:
-        maps = KeyMaps(keyed.directory)
-        maps.put([key("red"), key("viewer", Role.VIEWER), key("only-churn", models=("churn",))], {"churn": "red"}, NOW)
+    def test_viewers_read_mlflow(self, keyed: Ingress) -> None:
         create, search = "/mlflow/api/2.0/mlflow/runs/create", "/mlflow/api/2.0/mlflow/runs/search"
         for who, create_status in (("red", 200), ("viewer", 403), ("only-churn", 403)):
             assert send(keyed, who, "POST", create).status_code == create_status
             assert send(keyed, who, "DELETE", create).status_code == create_status
         for method, path in (("GET", "/mlflow/"), ("POST", search), ("POST", "/mlflow/graphql")):
             assert send(keyed, "viewer", method, path).status_code == 200
-        maps.put(all_keys(), {"churn": "red"}, NOW)
 
     def test_pages_of_other_sites_are_refused(self, keyed: Ingress) -> None:
         for origin, status in (("https://evil.example", 403), ("null", 403), (keyed.url, 200)):

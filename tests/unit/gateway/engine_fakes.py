@@ -84,7 +84,7 @@ class FakeRegistry:
         return self.signatures.get((version.name, version.version), ModelSignature())
 
     def run_history(
-        self, job_id: str, *, run_id: str | None, experiment: str, names: Sequence[str], points: int
+        self, job_id: str, *, workspace: str, run_id: str | None, experiment: str, names: Sequence[str], points: int
     ) -> RunHistory | None:
         self.ping()
         found = self.histories.get(job_id)

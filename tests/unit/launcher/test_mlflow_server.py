@@ -51,6 +51,16 @@ def test_database_with_runs_is_kept(files: MlflowFiles, said_so: bool) -> None:
     assert execute(files.database, "SELECT id FROM runs") == [(1,)]
 
 
+def test_server_keeps_workspaces_once_there_are_others(files: MlflowFiles) -> None:
+    prepare_mlflow(files, {})
+    assert not files.has_workspaces()
+    execute(files.database, "CREATE TABLE workspaces (name)")
+    execute(files.database, "INSERT INTO workspaces VALUES ('default')")
+    assert not files.has_workspaces()
+    execute(files.database, "INSERT INTO workspaces VALUES ('red')")
+    assert files.has_workspaces()
+
+
 def test_interrupted_upgrade_changes_nothing(files: MlflowFiles, monkeypatch: pytest.MonkeyPatch) -> None:
     prepare_mlflow(files, {})
     execute(files.database, "CREATE TABLE runs (id)")

@@ -42,6 +42,10 @@ class Mlflow:
         self._fail("close")
         self.closed.append(noted)
 
+    def of(self, _: str) -> Any:
+        """Return the one of a workspace: this fake has one."""
+        return self
+
     def runs_of_job(self, job_id: str) -> list[TrackedRun]:
         return [TrackedRun(f"run-{job_id}", "7", NOW, "parent")]
 
@@ -63,8 +67,8 @@ class Mlflow:
 
     def tag_version(self, *_: object) -> None: ...
 
-    def file_digests(self, model_uri: str) -> dict[str, str]:
-        return {"MLmodel": model_uri}
+    def file_digests(self, version: ModelVersion) -> dict[str, str]:
+        return {"MLmodel": version.uri}
 
     def _fail(self, at: str) -> None:
         if at in self.fail_at:

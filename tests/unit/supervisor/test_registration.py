@@ -66,6 +66,10 @@ class Tracking:
         self.versions_made: list[ModelVersion] = []
         self.unreadable: MlflowRefused | None = None
 
+    def of(self, _: str) -> Any:
+        """Return the one of a workspace: this fake has one."""
+        return self
+
     def runs_of_job(self, _: str) -> list[TrackedRun]:
         return self.runs
 
@@ -87,10 +91,10 @@ class Tracking:
 
     def tag_version(self, *_: object) -> None: ...
 
-    def file_digests(self, model_uri: str) -> dict[str, str]:
+    def file_digests(self, version: ModelVersion) -> dict[str, str]:
         if self.unreadable is not None:
             raise self.unreadable
-        return {"MLmodel": model_uri}
+        return {"MLmodel": version.uri}
 
 
 def test_metrics_logged_outside_of_runs_are_shown_with_the_model(make_job: Make) -> None:

@@ -34,8 +34,8 @@ class Registry:
             raise self.files
         return type("Version", (), {"uri": f"models:/{name}/{version}"})
 
-    def file_digests(self, model_uri: str) -> dict[str, str]:
-        assert model_uri == "models:/churn/1"
+    def file_digests(self, version: Any) -> dict[str, str]:
+        assert version.uri == "models:/churn/1"
         if isinstance(self.files, Exception):
             raise self.files
         return self.files

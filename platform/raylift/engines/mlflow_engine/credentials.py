@@ -18,14 +18,14 @@ def use_credential(secret: str | None) -> None:
         os.environ[VARIABLE] = mint(secret, Bearer.PLATFORM, "platform")  # noqa: TID251 - MLflow's own variable
 
 
-def job_variables(secret: str | None, job_id: str, *, seconds: float) -> dict[str, str]:
+def job_variables(secret: str | None, job_id: str, workspace: str, *, seconds: float) -> dict[str, str]:
     """Return the variables of a job's script, whose credential is good for ``seconds``, and no longer than the job lives."""
     if secret is None:
         return {}
     now = time.time()
-    return {VARIABLE: mint(secret, Bearer.JOB, job_id, issued=now, expires=now + seconds)}
+    return {VARIABLE: mint(secret, Bearer.JOB, job_id, workspace=workspace, issued=now, expires=now + seconds)}
 
 
-def replica_variables(secret: str | None, version: str) -> dict[str, str]:
+def replica_variables(secret: str | None, version: str, workspace: str) -> dict[str, str]:
     """Return the variables of a replica, whose credential only reads."""
-    return {} if secret is None else {VARIABLE: mint(secret, Bearer.REPLICA, version)}
+    return {} if secret is None else {VARIABLE: mint(secret, Bearer.REPLICA, version, workspace=workspace)}

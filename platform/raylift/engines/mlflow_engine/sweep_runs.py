@@ -9,21 +9,27 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric, Param
 
 from job_entrypoints.contract import TAG_JOB_ID
-from raylift.domain.identifiers import TAG_SWEEP_ID
+from raylift.domain.identifiers import DEFAULT_WORKSPACE, TAG_SWEEP_ID
+from raylift.domain.mlflow_workspaces import url_in_workspace
 from raylift.domain.models.version import TrackedRun
 from raylift.engines.mlflow_engine.client import DUPLICATE, connect, every_page, mlflow_errors, moment
 
 
 class SweepRuns:
-    """Parent runs, found by their tag with the sweep's id.
+    """Parent runs of one workspace, found by their tag with the sweep's id.
 
     Raises:
         EngineUnavailable: From every method, when MLflow does not answer.
         MlflowRefused: MLflow refuses the call, for example because the experiment was deleted.
     """
 
-    def __init__(self, mlflow_url: str) -> None:
-        self._client: MlflowClient = connect(mlflow_url)
+    def __init__(self, mlflow_url: str, workspace: str = DEFAULT_WORKSPACE) -> None:
+        self._server_url = mlflow_url
+        self._client: MlflowClient = connect(url_in_workspace(mlflow_url, workspace))
+
+    def of(self, workspace: str) -> SweepRuns:
+        """Return the parent runs of a workspace."""
+        return SweepRuns(self._server_url, workspace)
 
     def open(self, sweep_id: str, *, experiment_name: str, run_name: str, tags: Mapping[str, str]) -> TrackedRun:
         """Find or create the sweep's parent run."""

@@ -24,7 +24,8 @@ from job_entrypoints.contract import (
     TAG_MODEL_CLASS,
     TAG_MODEL_KIND,
 )
-from raylift.domain.identifiers import MLFLOW_PARENT_RUN
+from raylift.domain.identifiers import DEFAULT_WORKSPACE, MLFLOW_PARENT_RUN
+from raylift.domain.mlflow_workspaces import url_in_workspace
 from raylift.domain.models.version import LoggedModel, ModelKind, ModelVersion, TrackedRun
 from raylift.engines.mlflow_engine.client import ABSENT, connect, every_page, metrics_of, mlflow_errors, moment
 
@@ -35,17 +36,22 @@ _KINDS: Final = {KIND_OTHER: ModelKind.OTHER, KIND_BASELINE: ModelKind.BASELINE}
 
 
 class Tracking:
-    """Runs and logged models, found by their tag with the job's id.
+    """Runs and logged models of one workspace, found by their tag with the job's id.
 
     Raises:
         EngineUnavailable: from every method, when MLflow does not answer.
     """
 
-    def __init__(self, mlflow_url: str) -> None:
-        self._url = mlflow_url
-        self._client: MlflowClient = connect(mlflow_url)
+    def __init__(self, mlflow_url: str, workspace: str = DEFAULT_WORKSPACE) -> None:
+        self._server_url = mlflow_url
+        self._url = url_in_workspace(mlflow_url, workspace)
+        self._client: MlflowClient = connect(self._url)
         self._experiments: dict[str, str] = {}
         """Name → id, as of the last listing."""
+
+    def of(self, workspace: str) -> Tracking:
+        """Return the runs and logged models of a workspace."""
+        return Tracking(self._server_url, workspace)
 
     def experiment_id(self, name: str) -> str | None:
         known = self._experiments.get(name)

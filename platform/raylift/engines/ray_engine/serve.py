@@ -16,7 +16,7 @@ from ray.serve.schema import ApplicationStatusOverview, DeploymentStatusOverview
 
 from raylift.api.paths import version_route
 from raylift.domain.errors import EngineUnavailable, SecretUnreadable
-from raylift.domain.identifiers import application_name, version_of_application
+from raylift.domain.identifiers import DEFAULT_WORKSPACE, application_name, version_of_application
 from raylift.domain.models.deployment import READ_AT_START, ApplicationSnapshot, ApplicationState, Deployment
 from raylift.domain.models.files import NOT_AS_REGISTERED
 from raylift.domain.models.replica import CANNOT_ANSWER, CANNOT_CONFINE, LACKS_PLUGIN, MODEL_PROCESS, ModelProcess, ReplicaSpec
@@ -41,14 +41,21 @@ class RayServe:
 
     Args:
         build: Makes the application of a version: ``serve_apps.model_server.ray.app.build``.
+        workspace_of: Workspace of a model, by its name: its replicas read there.
 
     Raises:
         EngineUnavailable: From every method, when Ray Serve does not answer.
     """
 
-    def __init__(self, settings: PlatformSettings, build: Callable[[ReplicaSpec], serve.Application]) -> None:
+    def __init__(
+        self,
+        settings: PlatformSettings,
+        build: Callable[[ReplicaSpec], serve.Application],
+        workspace_of: Callable[[str], str] = lambda _: DEFAULT_WORKSPACE,
+    ) -> None:
         self._settings = settings
         self._build = build
+        self._workspace_of = workspace_of
         self._crash_loops = CrashLoops()
         self._left_to_ray: set[tuple[str, str]] = set()
         """Versions whose environment Ray builds by itself. A new supervisor detects them again."""
@@ -126,7 +133,11 @@ class RayServe:
                 MODEL_PROCESS: model_process.as_text(),
                 "MLFLOW_TRACKING_URI": self._settings.mlflow_url,
                 **CLIENT_ENVIRONMENT,
-                **replica_variables(self._settings.mlflow_secret, f"{deployment.model_name}:{deployment.version}"),
+                **replica_variables(
+                    self._settings.mlflow_secret,
+                    f"{deployment.model_name}:{deployment.version}",
+                    self._workspace_of(deployment.model_name),
+                ),
             },
         }
         return ReplicaSpec(

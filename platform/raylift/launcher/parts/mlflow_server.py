@@ -38,6 +38,14 @@ class MlflowFiles:
     def database_url(self) -> str:
         return f"sqlite:///{self.database}"
 
+    def has_workspaces(self) -> bool:
+        """Return True if others than the default workspace were made: MLflow then starts with workspaces only."""
+        with contextlib.closing(sqlite3.connect(self.database)) as connection:
+            try:
+                return connection.execute("SELECT 1 FROM workspaces WHERE name != 'default' LIMIT 1").fetchone() is not None
+            except sqlite3.OperationalError:
+                return False  # The tables do not exist yet.
+
     def mark_created(self) -> None:
         """Record that all tables exist. Call it after MLflow's first answer."""
         self.being_made.unlink(missing_ok=True)
@@ -76,12 +84,13 @@ def start_mlflow(
     protected: Sequence[Path],
     readable: Sequence[Path] = (),
     secret_file: Path | None = None,
+    workspaces: bool = False,
 ) -> subprocess.Popen[bytes]:
     """Start the server; it is restarted whenever it ends.
 
     It is confined to its own files, and reads none below ``protected`` for a client. ``readable``: files of the machine that it
     needs besides, such as the credentials of an artifact store. With ``secret_file``, one of its own files, it requires a
-    credential.
+    credential. With ``workspaces``, each request is in one.
 
     Raises:
         LauncherError: Raylift is not installed as its sources are.
@@ -104,6 +113,7 @@ def start_mlflow(
         # It opens local artifacts in that directory only (engines/mlflow_engine/server_app.py).
         *("--app-name", name),
         "--serve-artifacts",
+        *(("--enable-workspaces",) if workspaces else ()),
         *("--host", "127.0.0.1", "--port", str(port)),
         *("--workers", str(workers)),
         # A log line per request would fill the disk.

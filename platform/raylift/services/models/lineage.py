@@ -26,8 +26,9 @@ class Origins:
     metrics: Mapping[str, float]
 
 
-def origins_of(store: Store, version: ModelVersion) -> Origins:
-    job = job_of(store, version)
+def origins_of(store: Store, version: ModelVersion, workspace: str | None = None) -> Origins:
+    """Return the origin of a version. ``workspace`` is the model's; it is looked up where the caller does not know it."""
+    job = job_of(store, version, workspace)
     if job is None:
         return Origins(
             version.tags.get(TAG_JOB_ID),
@@ -45,9 +46,15 @@ def environment_lock_of(store: Store, version: ModelVersion) -> tuple[str, ...]:
     return origins_of(store, version).environment_lock or ()
 
 
-def job_of(store: Store, version: ModelVersion) -> Job | None:
-    """Return the job that made the version; None without one, or after its deletion."""
-    return find_job(store, version.tags.get(TAG_JOB_ID))
+def job_of(store: Store, version: ModelVersion, workspace: str | None = None) -> Job | None:
+    """Return the job that made the version; None without one, or after its deletion.
+
+    Anyone who writes to a workspace of MLflow may write the tag, so it only names jobs of the model's ``workspace``.
+    """
+    job = find_job(store, version.tags.get(TAG_JOB_ID))
+    if job is None or job.spec.workspace == (workspace or store.workspaces.of_model(version.name)):
+        return job
+    return None
 
 
 def find_job(store: Store, job_id: str | None) -> Job | None:

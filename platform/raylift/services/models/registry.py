@@ -63,13 +63,14 @@ class ModelService:
     def get(self, name: str) -> ModelRecord:
         """Raises ModelNotFound."""
         model = self._registry.model(name)
+        workspace = self._store.workspaces.of_model(name)
         deployments = {deployment.version: deployment for deployment in self._store.deployments.list(name)}
         return ModelRecord(
             model,
             [
                 VersionRecord(
                     replace(version, aliases=model.aliases_of(version.version)),
-                    origins_of(self._store, version),
+                    origins_of(self._store, version, workspace),
                     deployments.get(version.version),
                 )
                 for version in self._registry.versions(name)
@@ -88,8 +89,14 @@ class ModelService:
     def run_history(self, job_id: str, *, names: Sequence[str] = (), points: int) -> RunHistory | None:
         """Return parameters and metric curves of a job's run, also while it runs. Raises JobNotFound."""
         job = self._store.jobs.get(job_id)
-        experiment = job.spec.experiment_name
-        return self._registry.run_history(job_id, run_id=job.mlflow_run_id, experiment=experiment, names=names, points=points)
+        return self._registry.run_history(
+            job_id,
+            workspace=job.spec.workspace,
+            run_id=job.mlflow_run_id,
+            experiment=job.spec.experiment_name,
+            names=names,
+            points=points,
+        )
 
     def signature(self, name: str, version: str) -> tuple[ModelVersion, ModelSignature]:
         """Return a version with its inputs. Starts no process. Raises ModelNotFound or VersionNotFound."""

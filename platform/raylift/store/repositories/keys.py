@@ -17,6 +17,7 @@ from raylift.store.engine.access_tables import AccessKeyRow, EnvironmentWorkspac
 from raylift.store.engine.tables import JobRow, SweepRow
 from raylift.store.engine.transactions import Database, insert_into
 from raylift.store.statements.records import changed, columns, execute, from_row
+from raylift.store.statements.workspaces import claim_model
 
 _FORGOTTEN_AFTER: Final = timedelta(days=1)
 """Age after its end at which a key is unknown to the ingress and the gateway, and a sign-in is deleted."""
@@ -118,6 +119,17 @@ class WorkspaceRepository:
         """Return the sweep's workspace; None if it does not exist."""
         with self._database.read() as session:
             return session.scalar(select(SweepRow.workspace).where(SweepRow.sweep_id == sweep_id))
+
+    def of_model(self, model_name: str) -> str:
+        """Return the model's workspace."""
+        with self._database.read() as session:
+            query = select(ModelWorkspaceRow.workspace).where(ModelWorkspaceRow.model_name == model_name)
+            return session.scalar(query) or DEFAULT_WORKSPACE
+
+    def claim_model(self, model_name: str, workspace: str) -> None:
+        """Give a new model to the workspace. Raises ModelTaken if it belongs to another."""
+        with self._database.write() as session:
+            claim_model(session, model_name, workspace)
 
     def of_models(self) -> dict[str, str]:
         """Return the workspaces of models that do not belong to the default one."""

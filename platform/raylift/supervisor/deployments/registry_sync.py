@@ -10,6 +10,7 @@ from typing import Final
 from packaging.requirements import InvalidRequirement, Requirement
 
 from job_entrypoints.contract import TAG_JOB_ID
+from raylift.domain.errors import ModelTaken
 from raylift.domain.identifiers import unservable_name
 from raylift.domain.job import Job
 from raylift.domain.lease import Lease
@@ -35,6 +36,7 @@ _MOST: Final = 10_000
 _MODELS_A_SYNC: Final = 4
 """Models whose deployments one sync compares with the registry, in turn: one request to MLflow each."""
 
+_TAKEN: Final = "Another workspace has a model of this name, so this one has no endpoint. Register it by another name."
 _PLATFORMS_OWN: Final = frozenset({"mlflow", "mlflow-skinny", "ray"})
 """Packages of every replica. Pins of a model must not replace the platform's."""
 
@@ -50,7 +52,8 @@ class RegistrySync:
         self._registry = registry
         self._tracking = tracking
         self._clock = clock
-        self._known: set[tuple[str, str]] = set()
+        self._known: set[tuple[str, str, str]] = set()
+        """Workspace, name and version."""
         self._next_name = ""
 
     def sync(self, lease: Lease) -> None:
@@ -60,24 +63,41 @@ class RegistrySync:
             EngineUnavailable: MLflow does not answer.
         """
         self._withdraw_deleted()
-        for version in self._newest():
-            key = (version.name, version.version)
-            if key in self._known or version.status != "READY":
-                continue
-            job = self._job_of(version)
-            if job is not None and not job.is_final:
-                continue  # The end of the job decides about its versions.
-            self._deploy(lease, version, job)
-            self._known.add(key)
+        for workspace in self._store.workspaces.names():
+            for version in self._newest(workspace):
+                key = (workspace, version.name, version.version)
+                if key in self._known or version.status != "READY":
+                    continue
+                job = self._job_of(version, workspace)
+                if job is not None and not job.is_final:
+                    continue  # The end of the job decides about its versions.
+                if self._is_taken(version, workspace):
+                    self._registry.tag_taken(version, workspace, _TAKEN)
+                else:
+                    self._deploy(lease, version, job, workspace)
+                self._known.add(key)
 
-    def _newest(self) -> list[ModelVersion]:
+    def _newest(self, workspace: str) -> list[ModelVersion]:
         """Return the newest versions, back to one that is known: more after a start or many registrations."""
+
+        def are_new(versions: list[ModelVersion]) -> bool:
+            return not any((workspace, found.name, found.version) in self._known for found in versions)
+
         limit = _RECENT
-        versions = self._registry.newest_versions(limit)
-        while len(versions) == limit < _MOST and not any((found.name, found.version) in self._known for found in versions):
+        versions = self._registry.newest_versions(limit, workspace)
+        while len(versions) == limit < _MOST and are_new(versions):
             limit = min(limit * 5, _MOST)
-            versions = self._registry.newest_versions(limit)
+            versions = self._registry.newest_versions(limit, workspace)
         return versions
+
+    def _is_taken(self, version: ModelVersion, workspace: str) -> bool:
+        """Give the model to the workspace. Returns True where another one has a model of that name."""
+        try:
+            self._store.workspaces.claim_model(version.name, workspace)
+        except ModelTaken as error:
+            log.warning("%s version %s of workspace %s is not deployed: %s", version.name, version.version, workspace, error)
+            return True
+        return False
 
     def _withdraw_deleted(self) -> None:
         """Delete deployments whose version is no longer registered. The next plan takes their applications down."""
@@ -91,21 +111,24 @@ class RegistrySync:
             for row in rows:
                 if row.model_name == name and row.version not in there:
                     self._store.deployments.delete(name, row.version)
-                    self._known.discard((name, row.version))
+                    self._known.discard((self._store.workspaces.of_model(name), name, row.version))
                     log.info("%s version %s is no longer registered; its deployment was deleted", name, row.version)
 
-    def _job_of(self, version: ModelVersion) -> Job | None:
-        """Return the job whose script registered the version, if there is one."""
-        job_id = version.tags.get(TAG_JOB_ID) or (self._tracking.job_of_run(version.run_id) if version.run_id else None)
-        return find_job(self._store, job_id)
+    def _job_of(self, version: ModelVersion, workspace: str) -> Job | None:
+        """Return the job whose script registered the version, if there is one. Tags may name jobs of other workspaces."""
+        job_id = version.tags.get(TAG_JOB_ID)
+        if job_id is None and version.run_id:
+            job_id = self._tracking.of(workspace).job_of_run(version.run_id)
+        job = find_job(self._store, job_id)
+        return job if job is not None and job.spec.workspace == workspace else None
 
-    def _deploy(self, lease: Lease, version: ModelVersion, job: Job | None) -> None:
+    def _deploy(self, lease: Lease, version: ModelVersion, job: Job | None, workspace: str) -> None:
         if any(row.version == version.version for row in self._store.deployments.list(version.name)):
             return
         lock: tuple[str, ...] = ()
         problem = unservable_name(version.name)
         try:
-            lock = self._lock(version) if job is None else job.environment_lock or ()
+            lock = self._lock(version, workspace) if job is None else job.environment_lock or ()
         except EnvironmentUnresolvable as error:
             problem = problem or error.detail
         config = self._settings.serving.default_deployment()
@@ -130,8 +153,8 @@ class RegistrySync:
             )
         log.info("deploying %s version %s, which its job's script or another client registered", version.name, version.version)
 
-    def _lock(self, version: ModelVersion) -> tuple[str, ...]:
-        wanted = [line for line in self._tracking.requirements_of(version) if _is_the_models_own(line)]
+    def _lock(self, version: ModelVersion, workspace: str) -> tuple[str, ...]:
+        wanted = [line for line in self._tracking.of(workspace).requirements_of(version) if _is_the_models_own(line)]
         _, errors = check_requirements(wanted, self._settings.environments.http_hosts)
         if errors:
             raise EnvironmentUnresolvable(f"The model's requirements.txt: {errors[0].detail}")

@@ -17,6 +17,6 @@ def read_and_tag(version: ModelVersion, registry: Registry) -> dict[str, str]:
         EngineUnavailable: MLflow does not answer.
         MlflowRefused: the files cannot be read; the message says why.
     """
-    files = registry.file_digests(version.uri)
+    files = registry.file_digests(version)
     registry.tag_version(version, {TAG_DIGEST: digest_of(files)})
     return files

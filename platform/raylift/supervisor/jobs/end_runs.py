@@ -46,11 +46,12 @@ class RunEnder:
         if job.started_at is None:
             return {}
         try:
-            runs = self._tracking.runs_of_job(job.job_id)
-            end_runs(self._tracking, runs, status, stopped_at=stopped_at)
+            tracking = self._tracking.of(job.spec.workspace)
+            runs = tracking.runs_of_job(job.job_id)
+            end_runs(tracking, runs, status, stopped_at=stopped_at)
             run, params = choose_run(runs, None), parameters(job)
             if run is not None and params:
-                self._tracking.add_params(run.run_id, params)
+                tracking.add_params(run.run_id, params)
         except (EngineUnavailable, MlflowRefused) as error:
             since = self._waits_since.setdefault(job.job_id, self._clock())
             if isinstance(error, EngineUnavailable) and self._clock() - since < _PATIENCE:

@@ -64,7 +64,7 @@ def register(job: Job, tracking: Tracking, registry: Registry, notes: ScriptNote
 
     Raises: as ``register_model``.
     """
-    sweep = job.spec.sweep
+    sweep, tracking = job.spec.sweep, tracking.of(job.spec.workspace)
     if sweep is None or sweep.registers:
         made = register_model(job, tracking, registry, notes)
     else:
@@ -91,6 +91,7 @@ def register_model(job: Job, tracking: Tracking, registry: Registry, notes: Scri
         NoModelLogged: the job names a model, but logged none that is finished.
         EngineUnavailable: MLflow does not answer.
     """
+    tracking = tracking.of(job.spec.workspace)
     runs = tracking.runs_of_job(job.job_id)
     name = job.spec.model_name
     if name is None:

@@ -75,7 +75,7 @@ class JobSubmitter:
         # From now on: it may wait for Ray, run to its deadline, and log its model while it stops.
         jobs = self._settings.jobs
         seconds = jobs.start_timeout_seconds + job.spec.timeout_seconds + jobs.stop_grace_seconds + _CREDENTIAL_MARGIN_SECONDS
-        return job_variables(self._settings.mlflow_secret, job.job_id, seconds=seconds)
+        return job_variables(self._settings.mlflow_secret, job.job_id, job.spec.workspace, seconds=seconds)
 
     def mechanism(self, job: Job) -> str:
         """Return the mechanism of the job's environment: Ray's own once an attempt came to a node without the plugin."""

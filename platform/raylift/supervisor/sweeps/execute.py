@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Final
 
 from raylift.domain.errors import EngineUnavailable, PlatformError, StaleLease, StaleSweep, SweepNotFound
-from raylift.domain.identifiers import TAG_SWEEP_PARAMETER
+from raylift.domain.identifiers import DEFAULT_WORKSPACE, TAG_SWEEP_PARAMETER
 from raylift.domain.job import Job
 from raylift.domain.lease import Lease
 from raylift.domain.models.version import TrackedRun
@@ -90,7 +90,7 @@ class SweepExecutor:
     def _open(self, lease: Lease, sweep: Sweep) -> None:
         spec, ranges = sweep.spec, sweep.spec.parameters.items()
         try:
-            run = self._runs.open(
+            run = self._runs_of(sweep).open(
                 sweep.sweep_id,
                 experiment_name=spec.experiment_name,
                 run_name=f"sweep of {spec.script_name}",
@@ -143,7 +143,7 @@ class SweepExecutor:
         if best is not None:
             tags = {"raylift.best_job_id": best.job_id, "raylift.best_run_id": best.mlflow_run_id or ""}
         try:
-            self._runs.close(
+            self._runs_of(sweep).close(
                 TrackedRun(sweep.parent_run_id, sweep.mlflow_experiment_id, sweep.created_at),
                 sweep_id=sweep.sweep_id,
                 status=_RUN_STATUS[to],
@@ -154,6 +154,9 @@ class SweepExecutor:
         except MlflowRefused as error:
             # A user has deleted the run. The result of the sweep does not depend on it.
             log.warning("%s: its parent run was not ended: %s", sweep.sweep_id, error)
+
+    def _runs_of(self, sweep: Sweep) -> SweepRuns:
+        return self._runs.of(self._store.workspaces.of_sweep(sweep.sweep_id) or DEFAULT_WORKSPACE)
 
     def _give_up(self, lease: Lease, sweep: Sweep, action: SweepAction | None, error: Exception) -> bool:
         """End a sweep whose last step always fails. One that cannot be opened runs without a parent run."""
