@@ -28,7 +28,7 @@ _PLAIN: Final = "text/plain; charset=utf-8"
 _EVENTS: Final = "text/event-stream"
 _EVENT: Final = {
     "type": "object",
-    "description": "`attempt`, `end` and `refused`: JSON. Without a name: the log, as a JSON string, or as it is with encoding=lines.",
+    "description": "`attempt`, `end` and `refused`: JSON. No name: the log, a JSON string or, with encoding=lines, as it is.",
     "properties": {"id": {"type": "string"}, "event": {"type": "string"}, "data": {"type": "string"}},
 }
 _CHUNK_BYTES: Final = 256 * 1024
@@ -73,7 +73,8 @@ def job_logs_router(services: Services) -> APIRouter:
         With `follow`, each event has whole lines, a `data` line each. Its `id` is the byte offset after it, `2:OFFSET` in
         the second attempt and so on; `Last-Event-ID` resumes from there. The event `attempt` marks a new attempt, whose
         offsets begin at 0; the output of earlier attempts is complete by then. The last event is `end`, with the job's
-        status; or `refused`, some seconds after the caller's key was revoked or has expired. With `tail`, it begins that many lines before the end.
+        status; or `refused`, some seconds after the caller's key was revoked or has expired. With `tail`, it begins
+        that many lines before the end.
         """
         job = await run_in_threadpool(services.training.get, job_id)
         log = await run_in_threadpool(services.logs.existing, job, attempt)
