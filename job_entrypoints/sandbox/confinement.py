@@ -9,7 +9,14 @@ import os
 
 from job_entrypoints.contract import FULL_NETWORK, MLFLOW_ONLY, NO_NETWORK
 from job_entrypoints.linux.landlock import ABI_OF_SCOPES, ABI_OF_TCP, Ruleset, abi_version, restrict_self
-from job_entrypoints.linux.namespaces import hide, leave_ipc_and_mounts, make_read_only, replace, show_file
+from job_entrypoints.linux.namespaces import (
+    hide,
+    leave_ipc_and_mounts,
+    leave_network,
+    make_read_only,
+    replace,
+    show_file,
+)
 from job_entrypoints.linux.privileges import become_user, drop_bounding_set, drop_capabilities, forbid_new_privileges
 from job_entrypoints.linux.seccomp import refuse_ways_around
 from job_entrypoints.sandbox.environment import own_folders
@@ -36,6 +43,7 @@ SECCOMP = "seccomp"
 OWN_USER = "uid"
 IPC_NAMESPACE = "ipc namespace"
 MOUNT_NAMESPACE = "mount namespace"
+NETWORK_NAMESPACE = "network namespace"
 
 _REPORT_BYTES = 1024
 _ACCOUNTS = "/etc/passwd"
@@ -71,6 +79,10 @@ class Sandbox:
         held: list[str] = []
         if leave_ipc_and_mounts():
             held += [IPC_NAMESPACE, *([MOUNT_NAMESPACE] if self._hide() else [])]
+        network = self._attempt.network
+        is_alone = network == NO_NETWORK and leave_network()
+        if is_alone:
+            held.append(NETWORK_NAMESPACE)
         drop_bounding_set()
         if self._user is not None and not closed_above(self._needed(), self._user.uid):
             become_user(self._user.uid)
@@ -78,10 +90,11 @@ class Sandbox:
         drop_capabilities()
         forbid_new_privileges()
         held.append(NO_NEW_PRIVILEGES)
-        network = self._attempt.network
-        if refuse_ways_around(udp=network == FULL_NETWORK, internet=network != NO_NETWORK):
+        # In a network of its own a script reaches its own processes alone, by every protocol.
+        is_free = is_alone or network == FULL_NETWORK
+        if refuse_ways_around(udp=is_free, internet=is_alone or network != NO_NETWORK):
             held.append(SECCOMP)
-        if self._restrict_files_and_ports():
+        if self._restrict_files_and_ports(limits_ports=not is_free):
             held.append(LANDLOCK)
         elif self._attempt.isolation_required:
             raise CannotConfine(
@@ -131,12 +144,11 @@ class Sandbox:
         os.chmod(own, 0o644)
         return show_file(own, _ACCOUNTS)
 
-    def _restrict_files_and_ports(self) -> bool:
+    def _restrict_files_and_ports(self, *, limits_ports: bool) -> bool:
         abi = abi_version()
         if abi == 0:
             return False
-        limited = self._attempt.network != FULL_NETWORK and abi >= ABI_OF_TCP
-        rules = Ruleset(connect=limited, scoped=abi >= ABI_OF_SCOPES)
+        rules = Ruleset(connect=limits_ports and abi >= ABI_OF_TCP, scoped=abi >= ABI_OF_SCOPES)
         rules.allow_reading(self._read)
         rules.allow_writing((*self._written, *devices()))
         if self._attempt.network == MLFLOW_ONLY:

@@ -17,7 +17,8 @@ _BEHIND_THE_SANDBOX = (
     "jobs.writable_paths). Else bring the file with a project: raylift train . --entrypoint SCRIPT"
 )
 _REFUSED_BY_THE_SANDBOX = (
-    "The script runs in a sandbox, which refuses ports and processes of the platform, and networks that the job does not have."
+    "The script runs in a sandbox, which refuses ports and processes of the platform, and networks that the job does not have. "
+    "With network mlflow-only its own processes cannot connect to each other by TCP either; pipes and Unix sockets work."
 )
 
 

@@ -74,5 +74,7 @@ class ReportSettings(_Section):
 
     refuse_scripts: Literal["low", "medium", "high"] | None = None
     """Least severity of a finding of bandit for which an upload is refused. null: none."""
+    refuse_models: Literal["low", "medium", "high"] | None = None
+    """Least severity of a finding of picklescan for which a version is not deployed. null: none."""
     osv_url: str = "https://api.osv.dev/v1/query"
     """Advisory source for packages, with OSV's API. Only names and versions are sent."""

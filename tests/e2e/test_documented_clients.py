@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shlex
 import subprocess
@@ -15,9 +14,9 @@ import pandas as pd
 import pytest
 
 from raylift.launcher.local_platform import LocalPlatform
+from tests.e2e.kserve_environment import answers_to_kserve, python_with_kserve
 from tests.e2e.protocol_models import Served
 
-KSERVE = "kserve==0.21.0"
 DOCUMENT = Path(__file__).parents[2] / "docs" / "guides" / "predict.md"
 FLOWERS = [[5.1, 3.5, 1.4, 0.2], [6.7, 3.0, 5.2, 2.3]]
 
@@ -60,17 +59,11 @@ def test_documented_snippets_run(platform: LocalPlatform, served: Served) -> Non
 @pytest.mark.nightly
 def test_kserve_client_gets_predictions(platform: LocalPlatform, served: Served, tmp_path: Path) -> None:
     """KServe's packages conflict with ours: the client runs in an environment of its own."""
-    uv, python = str(Path(sys.executable).with_name("uv")), str(tmp_path / "kserve/bin/python")
-    subprocess.run([uv, "venv", "-q", "-p", sys.executable, str(tmp_path / "kserve")], check=True, timeout=60)
-    subprocess.run([uv, "pip", "install", "-q", "-p", python, KSERVE], check=True, timeout=300)
+    python = python_with_kserve(tmp_path)
     snippet = documented(served, platform)["KServe"]
     printed = subprocess.run([python, "-c", snippet], stdout=subprocess.PIPE, text=True, timeout=120, check=True).stdout
     assert printed.strip() == str(served.expected("iris", FLOWERS))
-    script = str(Path(__file__).with_name("kserve_client.py"))
-    command = [python, script, served.url, served.name("iris"), served.name("people")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == 0, done.stderr
-    said = json.loads(done.stdout.splitlines()[-1])
+    said = answers_to_kserve(python, served.url, served.name("iris"), served.name("people"))
     classes = served.expected("iris", FLOWERS).tolist()
     cities = served.expected("people", pd.DataFrame({"age": [45, 23], "city": ["Oslo", "Rome"]})).tolist()
     refused = said.pop("refused, v1")

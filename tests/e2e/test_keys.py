@@ -29,6 +29,7 @@ from tritonclient.utils import InferenceServerException
 from raylift import Client, Forbidden, NotFound, Unauthenticated
 from raylift.launcher import LocalPlatform
 from tests.e2e.conftest import OVERRIDES
+from tests.e2e.kserve_environment import answers_to_kserve, python_with_kserve
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = """
@@ -184,6 +185,17 @@ def test_triton_over_http_sends_its_key(keyed: Keyed) -> None:
     with pytest.raises(InferenceServerException, match="401"):
         client.infer("iris", [given])
     client.close()
+
+
+@pytest.mark.nightly
+def test_kserve_client_sends_its_key(keyed: Keyed, tmp_path: Path) -> None:
+    python = python_with_kserve(tmp_path)
+    said = answers_to_kserve(python, keyed.url, "iris", key=keyed.keys["app"])
+    assert [said[how] for how in ("infer, binary False", "infer, binary True", "infer, a version")] == [[0, 2]] * 3
+    assert said["predict, v1"] == {"predictions": [0, 2]}
+    assert (said["model ready"], said["model ready, v1"], said["no such model"]) == (True, True, False)
+    with pytest.raises(AssertionError, match="401"):
+        answers_to_kserve(python, keyed.url, "iris", key=keyed.keys["wrong"])
 
 
 def test_grpc_asks_for_the_key_in_its_metadata(keyed: Keyed) -> None:

@@ -21,6 +21,7 @@ from raylift.api.models import (
     VersionView,
 )
 from raylift.api.observations import FeedbackAccepted, FeedbackPage, FeedbackView, QualityView, SeriesView, StatsView
+from raylift.api.security.reports import ReportList, ReportView
 from raylift.api.traffic import AliasView
 from raylift.client.http.errors import RayliftError
 from raylift.client.http.part import Part
@@ -53,6 +54,10 @@ class Models(Part):
     def signature(self, name: str, version: str | int) -> SignatureView:
         """Return the inputs of a version, from its files. Starts no process."""
         return self._connection.view(SignatureView, "GET", paths.signature(name, version))
+
+    def reports(self, name: str, version: str | int) -> builtins.list[ReportView]:
+        """Scan the pickles of a version with picklescan and return its report. Takes seconds where that was not done lately."""
+        return self._connection.view(ReportList, "GET", paths.reports_of_version(name, version)).reports
 
     def stats(self, name: str, version: str | int) -> StatsView:
         """Requests, errors, latency, batches, replicas and memory of one version since its first process started."""

@@ -14,7 +14,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
+from raylift.domain.errors import EngineUnavailable
+from raylift.domain.models.files import Files, difference
 from raylift.domain.security.report import Report, ReportFinding, ReportState, Severity
+from raylift.engines.mlflow_engine.client import mlflow_errors
 from raylift.engines.model_files.digests import download
 
 _SECONDS: Final = 120
@@ -85,14 +88,29 @@ def scan_packages(lock: Sequence[str], *, osv_url: str) -> Report:
     return _report("packages", "pip-audit", scan)
 
 
-def scan_model(model_uri: str, mlflow_url: str) -> Report:
-    """Look for pickles that import what a model should not, with picklescan."""
+def scan_model(model_uri: str, mlflow_url: str, registered: Files | None = None) -> Report:
+    """Look for pickles that import what a model should not, with picklescan.
+
+    Args:
+        model_uri: MLflow URI of the version.
+        mlflow_url: address of MLflow.
+        registered: the registered files. Other files are not scanned.
+
+    Raises:
+        EngineUnavailable: MLflow does not answer.
+    """
 
     def scan(directory: Path) -> list[ReportFinding]:
         try:
-            files, _ = download(model_uri, mlflow_url, directory)
-        except Exception as error:  # MLflow's client raises errors of every kind.
+            with mlflow_errors():
+                files, found_files = download(model_uri, mlflow_url, directory)
+        except EngineUnavailable:
+            raise
+        except Exception as error:  # Artifact stores have errors of their own libraries.
             raise _ScannerFailed(f"the model's files cannot be read: {error}") from error
+        changed = difference(registered, found_files) if registered is not None else None
+        if changed is not None:
+            raise _ScannerFailed(f"the model is not as it was registered: {changed}")
         found: list[list[str]] = _run("picklescan", ["-c", _PICKLES, str(files.resolve())], directory)
         told = [(file, *_OF_PICKLES[safety], what) for file, safety, what in found if safety in _OF_PICKLES]
         return [ReportFinding(severity, text.format(what=what), file) for file, severity, text, what in told]

@@ -59,11 +59,8 @@ class ReportService:
         report = self._of_script(script)
         if report.state is ReportState.NOT_RUN:
             yield FieldError("script", f"cannot be scanned, which reports.refuse_scripts asks for: {report.detail}")
-        for finding in report.findings:
-            if finding.severity.is_at_least(Severity(least)):
-                yield FieldError(
-                    "script", f"has a finding of {report.tool}, {finding.severity}, {finding.where}: {finding.what}"
-                )
+        for finding in report.at_least(Severity(least)):
+            yield FieldError("script", f"has a finding of {report.tool}, {finding.severity}, {finding.where}: {finding.what}")
 
     def _of_script(self, script: bytes) -> Report:
         return self._once(f"script {hashlib.sha256(script).hexdigest()}", lambda: scan_script(script))

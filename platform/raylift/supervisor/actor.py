@@ -112,6 +112,7 @@ def _assemble(settings: PlatformSettings) -> Any:
     from raylift.supervisor.deployments.reconcile import DeploymentReconciler
     from raylift.supervisor.deployments.record_series import SeriesRecorder
     from raylift.supervisor.deployments.registry_sync import RegistrySync
+    from raylift.supervisor.deployments.scans import ModelScans
     from raylift.supervisor.deployments.schema_tag import SchemaTag
     from raylift.supervisor.housekeeping.publish_live_jobs import LiveJobsPublisher
     from raylift.supervisor.housekeeping.retention import Retention
@@ -154,6 +155,7 @@ def _assemble(settings: PlatformSettings) -> Any:
         DeploymentExecutor(store, serve, gateway_client, registry, SchemaTag(gateway_client, registry), _now),
         RoutePublisher(store, IngressMap(settings.ingress.directory) if settings.ingress else None),
         tasks,
+        ModelScans(settings.reports, settings.mlflow_url, store, _now),
         clock=_now,
         monotonic=monotonic,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Callable, Iterator
+from functools import partial
 from typing import Annotated, Final, Literal
 
 import orjson
@@ -16,17 +17,18 @@ from starlette.types import Message, Receive, Scope, Send
 from raylift.api.paths import TRAINING
 from raylift.domain.errors import FieldError, InvalidRequest
 from raylift.services.container import Services
-from raylift.services.jobs.log_follower import AttemptStarted, Ended, Heartbeat, Lines, LogEvent
+from raylift.services.jobs.log_follower import AttemptStarted, Ended, Heartbeat, Lines, LogEvent, Refused
 from raylift.services.jobs.logs import LogFile
 from serve_apps.gateway.access.permissions import Action, Kind, needs
 from serve_apps.gateway.http.errors import RangeNotSatisfiable, error_response
 from serve_apps.gateway.http.responses import problems
+from serve_apps.gateway.http.visit import principal_of
 
 _PLAIN: Final = "text/plain; charset=utf-8"
 _EVENTS: Final = "text/event-stream"
 _EVENT: Final = {
     "type": "object",
-    "description": "`attempt` and `end`: JSON. Without a name: the log, as a JSON string, or as it is with encoding=lines.",
+    "description": "`attempt`, `end` and `refused`: JSON. No name: the log, a JSON string or, with encoding=lines, as it is.",
     "properties": {"id": {"type": "string"}, "event": {"type": "string"}, "data": {"type": "string"}},
 }
 _CHUNK_BYTES: Final = 256 * 1024
@@ -71,7 +73,8 @@ def job_logs_router(services: Services) -> APIRouter:
         With `follow`, each event has whole lines, a `data` line each. Its `id` is the byte offset after it, `2:OFFSET` in
         the second attempt and so on; `Last-Event-ID` resumes from there. The event `attempt` marks a new attempt, whose
         offsets begin at 0; the output of earlier attempts is complete by then. The last event is `end`, with the job's
-        status. With `tail`, it begins that many lines before the end.
+        status; or `refused`, some seconds after the caller's key was revoked or has expired. With `tail`, it begins
+        that many lines before the end.
         """
         job = await run_in_threadpool(services.training.get, job_id)
         log = await run_in_threadpool(services.logs.existing, job, attempt)
@@ -80,7 +83,8 @@ def job_logs_router(services: Services) -> APIRouter:
             begin, offset = (attempt, 0) if last is None else _position(last)
             if last is None and tail is not None and log is not None:
                 begin, offset = log.attempt, await run_in_threadpool(log.start_of_last_lines, tail)
-            events = services.follower.follow(job_id, attempt=begin, offset=offset)
+            check = partial(services.callers.check, principal_of(request))
+            events = services.follower.follow(job_id, attempt=begin, offset=offset, check=check)
             write = _lines if encoding == "lines" else _text
             return StreamingResponse(_encoded(events, write), media_type=_EVENTS, headers={"Cache-Control": "no-store"})
         if log is None or not log.size():
@@ -156,6 +160,9 @@ async def _encoded(events: AsyncIterator[LogEvent], write: Callable[[Lines], byt
             case Ended():
                 data = orjson.dumps({"status": event.status})
                 yield b"id: %b\nevent: end\ndata: %b\n\n" % (_event_id(event.attempt, event.offset), data)
+            case Refused():
+                # No id: a client with another key resumes after the last output.
+                yield b"event: refused\ndata: %b\n\n" % orjson.dumps({"code": event.error.code, "detail": event.error.detail})
             case Heartbeat():
                 yield b": still running\n\n"
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from fastapi import APIRouter, Response, WebSocket, WebSocketDisconnect
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import PlainTextResponse
+from starlette.status import WS_1000_NORMAL_CLOSURE, WS_1008_POLICY_VIOLATION
 
 from raylift.api.ray_jobs import JobLogsResponse
 from raylift.domain.errors import EngineUnavailable, JobNotFound
 from raylift.services.container import Services
-from raylift.services.jobs.log_follower import AttemptStarted, Ended, Heartbeat, Lines
+from raylift.services.jobs.log_follower import AttemptStarted, Ended, Heartbeat, Lines, Refused
 from serve_apps.gateway.access.permissions import Action, Kind, needs
 from serve_apps.gateway.http.responses import json_response, plain_errors
+from serve_apps.gateway.http.visit import principal_of
 
 
 def ray_job_logs_router(services: Services) -> APIRouter:
@@ -40,18 +44,21 @@ def ray_job_logs_router(services: Services) -> APIRouter:
             return
         await websocket.accept()
         try:
-            await _send_log(websocket, services, found.job_id)
+            refused = await _send_log(websocket, services, found.job_id)
         except WebSocketDisconnect:
             return
         except JobNotFound:
             await websocket.send_text("[raylift] the job was deleted\n")
-        await websocket.close()
+            refused = False
+        await websocket.close(WS_1008_POLICY_VIOLATION if refused else WS_1000_NORMAL_CLOSURE)
 
     return router
 
 
-async def _send_log(websocket: WebSocket, services: Services, job_id: str) -> None:
-    async for event in services.follower.follow(job_id):
+async def _send_log(websocket: WebSocket, services: Services, job_id: str) -> bool:
+    """Returns True where the caller's key ended before the job."""
+    check = partial(services.callers.check, principal_of(websocket))
+    async for event in services.follower.follow(job_id, check=check):
         match event:
             case Lines():
                 await websocket.send_text(event.text)
@@ -60,5 +67,9 @@ async def _send_log(websocket: WebSocket, services: Services, job_id: str) -> No
             case Heartbeat():
                 # Keeps proxies from closing the connection of a job without output.
                 await websocket.send_text("")
+            case Refused():
+                await websocket.send_text(f"[raylift] {event.error.detail}\n")
+                return True
             case Ended():
-                return
+                return False
+    return False

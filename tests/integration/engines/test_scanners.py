@@ -101,6 +101,13 @@ def test_pickle_that_runs_code_is_found_and_not_loaded(tmp_path: Path, monkeypat
     assert scan_model("models:/m/1", "http://nowhere").state is ReportState.CLEAN
 
 
+def test_files_that_are_not_the_registered_ones_are_not_scanned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scanners, "download", lambda *_: (tmp_path, {"model.pkl": "b2"}))
+    report = scan_model("models:/m/1", "http://nowhere", {"model.pkl": "a1"})
+    assert (report.state, "model.pkl changed" in (report.detail or "")) == (ReportState.NOT_RUN, True)
+    assert scan_model("models:/m/1", "http://nowhere", {"model.pkl": "b2"}).state is ReportState.CLEAN
+
+
 def test_missing_scanner_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scanners, "find_spec", lambda _: None)
     report = scan_script(b"print(1)\n")

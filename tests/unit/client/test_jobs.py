@@ -122,7 +122,10 @@ def test_handle_reads_cancels_reruns_and_deletes(client: Client, platform: Any, 
     event = {"at": "2026-01-02T03:04:05Z", "before": None, "after": "queued", "status": "queued", "attempt": 1}
     event |= {"reason": None, "message": None}
     platform.on("GET", JOB + "/events", httpx.Response(200, json={"job_id": "job_1", "events": [event]}))
+    report = {"subject": "script", "tool": "bandit", "state": "clean", "findings": [], "detail": None}
+    platform.on("GET", JOB + "/reports", httpx.Response(200, json={"reports": [report]}))
     job = client.jobs.get("job_1")
+    assert job.reports()[0].tool == "bandit"
     assert job.cancel() is job
     assert (job.rerun().job_id, job.script(), job.logs(), job.events()[0].after) == ("job_2", "print('ä')", "ä\n", "queued")
     with pytest.raises(Conflict, match="it runs"):

@@ -53,6 +53,13 @@ def test_models_and_versions_are_read(client: Client, platform: Any):
     assert client.models.version("churn", 3).lineage.job_id == "job_1"
 
 
+def test_reports_of_a_version_are_read(client: Client, platform: Any):
+    finding = {"severity": "high", "what": "loads os.system", "where": "model.pkl"}
+    report = {"subject": "model", "tool": "picklescan", "state": "findings", "findings": [finding], "detail": None}
+    platform.on("GET", PATH + "/reports", httpx.Response(200, json={"reports": [report]}))
+    assert [found.findings[0].where for found in client.models.reports("churn", 3)] == ["model.pkl"]
+
+
 def test_deployments_are_read_changed_and_deleted(client: Client, platform: Any):
     path = PATH + "/deployment"
     platform.on("GET", "/mlops/deployments", httpx.Response(200, json={"deployments": [DEPLOYMENT]}))

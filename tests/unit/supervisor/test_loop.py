@@ -20,6 +20,7 @@ from raylift.settings import PlatformSettings
 from raylift.supervisor.deployments.execute import DeploymentExecutor
 from raylift.supervisor.deployments.publish_routes import RoutePublisher
 from raylift.supervisor.deployments.reconcile import DeploymentReconciler
+from raylift.supervisor.deployments.scans import ModelScans
 from raylift.supervisor.jobs import watch_jobs
 from raylift.supervisor.jobs.placement import Placement
 from raylift.supervisor.jobs.plan import JobAction, Register, Stop
@@ -123,6 +124,7 @@ class Bench:
             executor,
             RoutePublisher(self.store, None),
             tasks,
+            ModelScans(settings.reports, settings.mlflow_url, self.store, lambda: NOW),
             clock=lambda: NOW,
             monotonic=monotonic,
         )

@@ -17,6 +17,7 @@ from raylift.supervisor.deployments.plan import (
     LoadCheck,
     Observe,
     RecordFiles,
+    ScanModel,
     plan_deployments,
 )
 
@@ -66,6 +67,14 @@ def test_nothing_is_loaded_before_the_files_are_recorded() -> None:
     given_up = replace(PENDING, files=None, status=DeploymentStatus.UNHEALTHY, applied_generation=1)
     assert plan(given_up, None) == []
     assert plan(replace(given_up, generation=2), None) == [RecordFiles(replace(given_up, generation=2))]
+
+
+def test_changed_version_is_scanned_before_it_is_loaded() -> None:
+    for row, seen in ((PENDING, {}), (replace(READY, generation=2), {KEY: app(ApplicationState.RUNNING, 1)})):
+        actions = plan_deployments([row], seen, NOW, max_starting=2, warm=True, unscanned={KEY})
+        assert actions == [ScanModel(row)]
+    applied = {KEY: app(ApplicationState.RUNNING, 1)}
+    assert plan_deployments([READY], applied, NOW, max_starting=2, warm=True, unscanned={KEY}) == []
 
 
 def test_a_version_that_nobody_waits_for_is_proven_without_an_application() -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 from raylift.api import paths
 from raylift.api.run_history import JobMetrics
+from raylift.api.security.reports import ReportList, ReportView
 from raylift.api.training import AttemptList, AttemptView, EventList, EventView, JobAccepted, JobSummary, JobView
 from raylift.client.http.connection import Connection
 from raylift.client.http.errors import RayliftError
@@ -204,6 +205,10 @@ class Job:
         """The source of the script; of a project, that of its entrypoint."""
         response = self._connection.send("GET", paths.job(self._job_id, "script"), headers={"Accept": "*/*"})
         return response.text
+
+    def reports(self) -> list[ReportView]:
+        """Scan the script with bandit and the packages with pip-audit. Takes seconds where that was not done lately."""
+        return self._connection.view(ReportList, "GET", paths.job(self._job_id, "reports")).reports
 
     def events(self) -> list[EventView]:
         """All transitions, oldest first."""

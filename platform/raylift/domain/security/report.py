@@ -45,6 +45,10 @@ class Report:
     findings: tuple[ReportFinding, ...] = ()
     detail: str | None = None
 
+    def at_least(self, severity: Severity) -> tuple[ReportFinding, ...]:
+        """Return the findings of this severity and worse."""
+        return tuple(finding for finding in self.findings if finding.severity.is_at_least(severity))
+
     @classmethod
     def of(cls, subject: str, tool: str, findings: list[ReportFinding]) -> Report:
         """Return the report of a scanner that has run."""

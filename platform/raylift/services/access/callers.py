@@ -57,6 +57,20 @@ class Callers:
         self._used.add(digest)
         return key.principal()
 
+    async def check(self, principal: Principal) -> None:
+        """Check the key of an earlier request again, which is still being answered.
+
+        Raises:
+            Unauthenticated: the key was revoked or has expired meanwhile.
+        """
+        if principal.key_id is None:
+            return
+        key = next((key for key in (await self._keys.get(None)).values() if key.key_id == principal.key_id), None)
+        if key is None:
+            raise Unauthenticated(f"The key {principal.key_id} was revoked. {_HOW}")
+        if key.is_expired(self._clock()):
+            raise Unauthenticated(f"The key {principal.key_id} has expired. {_HOW}")
+
     def forget(self) -> None:
         """Read the keys again for the next request: one was just changed."""
         self._keys.forget(None)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import codecs
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
+from raylift.domain.errors import Unauthenticated
 from raylift.domain.job import Job, JobStatus
 from raylift.services.jobs.logs import JobLogs, LogFile
 from raylift.services.ttl_cache import TtlCache
@@ -48,7 +49,14 @@ class Heartbeat:
     """Sign of life after a while without output."""
 
 
-LogEvent = Lines | AttemptStarted | Ended | Heartbeat
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Last event of a caller whose key is no longer good."""
+
+    error: Unauthenticated
+
+
+LogEvent = Lines | AttemptStarted | Ended | Heartbeat | Refused
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,16 +82,30 @@ class LogFollower:
         self._logs = logs
         self._poll_seconds = poll_seconds
 
-    async def follow(self, job_id: str, *, attempt: int | None = None, offset: int = 0) -> AsyncIterator[LogEvent]:
-        """Yield all output from here on, over all later attempts, until the job has ended.
+    async def follow(
+        self,
+        job_id: str,
+        *,
+        attempt: int | None = None,
+        offset: int = 0,
+        check: Callable[[], Awaitable[None]] | None = None,
+    ) -> AsyncIterator[LogEvent]:
+        """Yield all output from here on, over all later attempts, until the job has ended or may not be read any more.
 
         Args:
             job_id: the job.
             attempt: the attempt to begin with; None: the newest.
             offset: the byte of its log to begin with.
+            check: raises Unauthenticated where the caller has lost its key. Called before each read of the log.
         """
         quiet = 0.0
         while True:
+            if check is not None:
+                try:
+                    await check()
+                except Unauthenticated as error:
+                    yield Refused(error)
+                    return
             # The job first: the log of a final job does not grow any more.
             job = await self._job.get(job_id)
             reading = await asyncio.to_thread(self._read, job, attempt, offset)

@@ -5,7 +5,7 @@ A version without requests is scaled to zero: Ray Serve has no application of it
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -50,6 +50,13 @@ class RecordFiles:
 
 
 @dataclass(frozen=True, slots=True)
+class ScanModel:
+    """Scan a version's files, which ``reports.refuse_models`` asks for before they are loaded."""
+
+    deployment: Deployment
+
+
+@dataclass(frozen=True, slots=True)
 class Delete:
     """Take an application down."""
 
@@ -66,11 +73,17 @@ class Observe:
     message: str | None
 
 
-DeploymentAction = Deploy | LoadCheck | RecordFiles | Delete | Observe
+DeploymentAction = Deploy | LoadCheck | RecordFiles | ScanModel | Delete | Observe
 
 
 def plan_deployments(
-    rows: Sequence[Deployment], observed: Mapping[Key, ApplicationSnapshot], now: datetime, *, max_starting: int, warm: bool
+    rows: Sequence[Deployment],
+    observed: Mapping[Key, ApplicationSnapshot],
+    now: datetime,
+    *,
+    max_starting: int,
+    warm: bool,
+    unscanned: Collection[Key] = (),
 ) -> list[DeploymentAction]:
     """Return the actions that bring Ray Serve to the wanted state.
 
@@ -80,6 +93,7 @@ def plan_deployments(
         now: the time.
         max_starting: limit of versions that start their first replica at a time.
         warm: True where warm processes can load models of the base environment.
+        unscanned: versions to scan before they are deployed or changed.
     """
     actions: list[DeploymentAction] = []
     # Only with an application: after a restart of Ray, rows can say STARTING without one.
@@ -88,7 +102,7 @@ def plan_deployments(
     for row in rows:
         key = (row.model_name, row.version)
         known.add(key)
-        action = _plan_one(row, observed.get(key), now, warm=warm)
+        action = _plan_one(row, observed.get(key), now, warm=warm, unscanned=key in unscanned)
         # One that starts again in another environment is counted already.
         if isinstance(action, LoadCheck) or (
             isinstance(action, Deploy) and action.load_check and not action.leave_environment_to_ray
@@ -102,7 +116,9 @@ def plan_deployments(
     return actions
 
 
-def _plan_one(row: Deployment, app: ApplicationSnapshot | None, now: datetime, *, warm: bool) -> DeploymentAction | None:
+def _plan_one(
+    row: Deployment, app: ApplicationSnapshot | None, now: datetime, *, warm: bool, unscanned: bool
+) -> DeploymentAction | None:
     if app is not None and app.state is ApplicationState.DELETING:
         return None
     changed = row.applied_generation != row.generation
@@ -114,6 +130,8 @@ def _plan_one(row: Deployment, app: ApplicationSnapshot | None, now: datetime, *
         return None if row.wanted else _observe(row, DeploymentStatus.STOPPED, 0, None)
     if row.files is None:
         return RecordFiles(row)
+    if changed and unscanned:
+        return ScanModel(row)
     if app is None:
         return _plan_scaled_to_zero(row, now, changed=changed, warm=warm)
     if changed:

@@ -12,8 +12,9 @@ from raylift.engines.ray_engine.serve import RayServe
 from raylift.settings import ServingSettings
 from raylift.store import Store
 from raylift.supervisor.deployments.execute import DeploymentExecutor
-from raylift.supervisor.deployments.plan import DeploymentAction, LoadCheck, RecordFiles, plan_deployments
+from raylift.supervisor.deployments.plan import DeploymentAction, LoadCheck, RecordFiles, ScanModel, plan_deployments
 from raylift.supervisor.deployments.publish_routes import RoutePublisher
+from raylift.supervisor.deployments.scans import ModelScans
 from raylift.supervisor.serial_tasks import SerialTaskRunner
 
 _IDLE_SECONDS: Final = 2.0
@@ -34,6 +35,7 @@ class DeploymentReconciler:
         executor: DeploymentExecutor,
         routes: RoutePublisher,
         tasks: SerialTaskRunner,
+        scans: ModelScans,
         *,
         clock: Callable[[], datetime],
         monotonic: Callable[[], float],
@@ -44,6 +46,7 @@ class DeploymentReconciler:
         self._executor = executor
         self._routes = routes
         self._tasks = tasks
+        self._scans = scans
         self._clock = clock
         self._monotonic = monotonic
         self._is_due = True
@@ -78,6 +81,9 @@ class DeploymentReconciler:
             elif isinstance(action, RecordFiles):
                 name = f"files {action.deployment.model_name} {action.deployment.version}"
                 self._tasks.run(name, lambda row=action.deployment: self._executor.record_files(lease, row), asks_mlflow=True)
+            elif isinstance(action, ScanModel):
+                name = f"scan {action.deployment.model_name} {action.deployment.version}"
+                self._tasks.run(name, lambda row=action.deployment: self._scans.scan(lease, row), asks_mlflow=True)
         self._executor.execute(lease, self._routes.before(actions, rows))
 
     def _planned(self, rows: Sequence[Deployment]) -> list[DeploymentAction]:
@@ -92,7 +98,8 @@ class DeploymentReconciler:
         took = self._monotonic() - self._serve_asked_at
         self._idle_seconds = min(max(_IDLE_SECONDS, took / _IDLE_SHARE), _IDLE_MAX_SECONDS)
         warm = self._settings.warm_models > 0
-        actions = plan_deployments(rows, observed, self._clock(), max_starting=self._settings.max_starting, warm=warm)
+        most, unscanned = self._settings.max_starting, self._scans.missing(rows)
+        actions = plan_deployments(rows, observed, self._clock(), max_starting=most, warm=warm, unscanned=unscanned)
         is_settled = not actions and not any(row.wanted and row.status is DeploymentStatus.STARTING for row in rows)
         self._settled = rows if is_settled else None
         if not is_settled:

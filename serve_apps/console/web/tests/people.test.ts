@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import type { SweepRow, SweepView } from "../src/api/types";
+import type { ReportView, SweepRow, SweepView } from "../src/api/types";
 import { stateOf as keyState } from "../src/pages/admin/key_state";
 import { sectionsOf, unitOf } from "../src/pages/admin/sections";
 import { EMPTY, codeOf, fieldsOf } from "../src/pages/new_job/draft";
@@ -8,6 +8,7 @@ import { countOf, NO_SWEEP, parametersOf, shapeOf, sweepOf } from "../src/pages/
 import { codesOf } from "../src/pages/playground/code";
 import { truthOf } from "../src/pages/playground/truth";
 import { axesOf, isChosen, placeOf, ranked, readBrushes, written } from "../src/pages/sweep/coordinates";
+import { summaryOf } from "../src/ui/report_summary";
 
 function row(id: string, parameters: Record<string, string>, metrics: Record<string, unknown> = {}, status = "completed"): SweepRow {
   return { job_id: id, parameters, metrics, status, reason: null, message: null, mlflow_run_id: null, model_version: null, duration_seconds: 1 } as SweepRow;
@@ -123,4 +124,16 @@ test("keys are valid, revoked or expired", () => {
   const key = { revoked_at: null, expires_at: "2026-01-01T00:00:00Z" } as never;
   const at = Date.parse("2026-06-01T00:00:00Z");
   expect([keyState(key, at), keyState({ ...(key as object), expires_at: null } as never, at), keyState({ revoked_at: "x" } as never, at)]).toEqual(["stopped", "ready", "cancelled"]);
+});
+
+describe("a scanner's report", () => {
+  const report = { subject: "script", tool: "bandit", state: "clean", findings: [], detail: null };
+
+  test("is told in a few words", () => {
+    const found = ["low", "high", "high"].map((severity) => ({ severity, what: "x", where: null }));
+    const told = (changes: object) => summaryOf({ ...report, ...changes } as ReportView);
+    expect(told({})).toBe("nothing found");
+    expect(told({ state: "findings", findings: found })).toBe("2 high, 1 low");
+    expect(told({ state: "not_run", detail: "bandit did not work." })).toBe("bandit did not work.");
+  });
 });

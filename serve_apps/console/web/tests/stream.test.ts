@@ -72,6 +72,15 @@ describe("a followed log", () => {
     expect(asked.at(-1)?.signal.aborted).toBe(true);
   });
 
+  test("goes on with the next key after its own has ended", async () => {
+    answers = [text('id: 2\ndata: "a\\n"\n\nevent: refused\ndata: {"code": "unauthenticated", "detail": "gone"}\n\n'), open];
+    const { seen, stop } = followed();
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect(seen).toEqual([["text", "a\n"]]);
+    expect(asked.map((request) => new URL(request.url).searchParams.get("position"))).toEqual([null, "2"]);
+    stop();
+  });
+
   test("is not read in a hidden tab", async () => {
     const { stop } = followed();
     page.hidden = true;

@@ -50,6 +50,9 @@ export function follow(jobId: string, attempt: number | null, events: LogEvents)
       isOver = true;
       close();
       events.onEnd();
+    } else if (event.name === "refused") {
+      // The stream ends now. The next one is refused as every request with this key is.
+      return;
     } else if (event.name === "attempt") {
       position = event.id;
       events.onAttempt((JSON.parse(event.data) as { attempt: number }).attempt);

@@ -1,10 +1,11 @@
 /** The script as it was sent, with line numbers. */
 import { useEffect, useState } from "preact/hooks";
 import { send } from "../../access/key";
-import { messageOf } from "../../api/client";
+import { api, messageOf } from "../../api/client";
 import type { JobView } from "../../api/types";
 import { Code } from "../../ui/code";
 import { Copy, Loading } from "../../ui/parts";
+import { Reports } from "../../ui/reports";
 
 export function ScriptTab({ job }: { job: JobView }) {
   const [text, setText] = useState<string>();
@@ -41,6 +42,7 @@ export function ScriptTab({ job }: { job: JobView }) {
         <Copy text={text} label="the script" />
       </div>
       <Code text={text} isPython={!job.command} />
+      <Reports read={() => api.GET("/mlops/training/jobs/{job_id}/reports", { params: { path: { job_id: job.job_id } } })} />
     </section>
   );
 }

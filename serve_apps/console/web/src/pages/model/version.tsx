@@ -6,6 +6,7 @@ import { VersionCharts } from "../../charts/version_charts";
 import { link } from "../../router";
 import { bytes, metric, quantity, shortId } from "../../ui/format";
 import { Ago, Copy, Facts, Failure, Loading, PageHead } from "../../ui/parts";
+import { Reports } from "../../ui/reports";
 import { State } from "../../ui/state";
 import { DeploymentActions } from "./deployment_actions";
 
@@ -45,6 +46,7 @@ export function VersionPage({ name, version }: { name: string; version: string }
         <Metrics version={data} />
         <Lineage version={data} />
       </div>
+      <Reports key={`${name} ${version}`} read={() => api.GET("/mlops/models/{name}/versions/{version}/reports", { params })} />
     </>
   );
 }
