@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import expect
 
 from raylift import Client
-from tests.e2e.console.conftest import Watched, abort, script
+from tests.browser import Watched, abort, script
 
 pytestmark = pytest.mark.timeout(600)
 

@@ -15,7 +15,7 @@ import pytest
 from playwright.sync_api import Page, Route, expect
 
 from raylift import Client
-from tests.e2e.console.conftest import Watched
+from tests.browser import Watched
 from tests.e2e.console.test_pages import violations
 
 pytestmark = pytest.mark.timeout(600)

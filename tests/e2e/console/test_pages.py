@@ -13,7 +13,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from raylift import Client
-from tests.e2e.console.conftest import Watched
+from tests.browser import Watched
 
 pytestmark = pytest.mark.timeout(600)
 

@@ -13,7 +13,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from raylift import Client
-from tests.e2e.console.conftest import Watched, script
+from tests.browser import Watched, script
 
 if TYPE_CHECKING:
     from tests.e2e.protocol_models import Served
