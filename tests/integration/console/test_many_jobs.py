@@ -74,7 +74,7 @@ def test_job_of_the_command_line_appears_and_says_why_it_waits(
     gateway.platform.start(first)
     expect(row).to_contain_text("place 1")
     expect(row).to_contain_text("waiting for capacity")
-    expect(row).to_contain_text(first[-6:])
+    expect(row).to_contain_text("The running job holds the rest")
 
 
 def test_log_of_64_mib_opens_at_its_end(watched: Watched, gateway: Gateway, jobs: list[Job]) -> None:

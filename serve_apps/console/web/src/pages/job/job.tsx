@@ -8,6 +8,7 @@ import { LogViewer } from "../../log/viewer";
 import { link, query, withQuery } from "../../router";
 import { bytes, duration, plural, shortId, words } from "../../ui/format";
 import { Ago, Copy, Facts, Failure, Loading, PageHead, Tabs } from "../../ui/parts";
+import { RunLink } from "../../ui/run_link";
 import { State } from "../../ui/state";
 import { elapsed } from "../jobs";
 import { JobActions } from "./actions";
@@ -124,6 +125,7 @@ function JobFacts({ job }: { job: JobView }) {
         ["Job", <Identifier id={job.job_id} />],
         ["Experiment", <a href={`${link("jobs")}?experiment=${encodeURIComponent(job.experiment_name)}`}>{job.experiment_name}</a>],
         ["Model version", version ? <a href={link("models", job.model_name ?? "", job.model_version ?? "")}>{`${job.model_name} v${job.model_version}`}</a> : "—"],
+        ["MLflow run", job.mlflow_run_id ? <RunLink id={job.mlflow_run_id} /> : "—"],
         ["Owner", hasKey() ? `${job.owner} in ${job.workspace}` : job.owner],
         ["Created", <Ago at={job.created_at} />],
         ["Ran", job.started_at ? `${duration(elapsed(job))} of ${duration(job.timeout_seconds)}` : "—"],
