@@ -84,7 +84,7 @@ def test_wrong_scripts_and_fields_are_marked_and_store_nothing(watched: Watched,
         ("CPUs", "4000", "no node of the cluster could ever hold"),
         ("Memory", "much", "not an amount of memory"),
         ("Timeout", "0", "must be from 60 to 3600 seconds"),
-        ("Experiment", "a/b:c", "xperiment"),
+        ("Model", "a b", "cannot be a model's name"),
     ):
         field = page.locator(".field").filter(has=page.get_by_label(label))
         before = page.get_by_label(label).input_value()
