@@ -11,7 +11,9 @@ from fastapi.concurrency import run_in_threadpool
 import raylift
 from raylift.api.cluster.overview import Overview, PartView, UploadLimits
 from raylift.api.paths import OVERVIEW
+from raylift.ingress.engine_pages import MLFLOW
 from raylift.services.container import Services
+from raylift.settings import AuthMode
 from serve_apps.gateway.access.permissions import Action, needs
 from serve_apps.gateway.http.responses import json_response, problems
 from serve_apps.gateway.http.visit import principal_of
@@ -27,6 +29,8 @@ def overview_router(services: Services) -> APIRouter:
         min_timeout_seconds=jobs.min_timeout_seconds,
         max_timeout_seconds=jobs.max_timeout_seconds,
     )
+    is_local = services.settings.auth is AuthMode.LOCAL
+    mlflow_pages = services.settings.mlflow_url if is_local else MLFLOW
 
     @router.get(OVERVIEW, responses={200: {"model": Overview}, **problems(503)}, dependencies=[needs(services, Action.READ)])
     async def overview(request: Request) -> Response:
@@ -41,6 +45,7 @@ def overview_router(services: Services) -> APIRouter:
                 deployments=_by_name(counts.deployments),
                 failures=_by_name(counts.failed_jobs),
                 limits=limits,
+                mlflow_pages=mlflow_pages,
             )
         )
 

@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import expect
 
 from raylift import Client
-from tests.e2e.console.conftest import Watched, abort, script
+from tests.browser import Watched, abort, script
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -50,6 +50,11 @@ def test_example_is_trained_and_asked_by_mouse_alone(watched: Watched) -> None:
     expect(page.get_by_role("row", name=re.compile(r"^accuracy \d"))).to_be_visible()
 
     page.get_by_role("link", name=f"{model} v1").click()
+    with page.expect_popup() as opened:
+        source = page.get_by_role("region", name="Where it comes from")
+        source.get_by_role("link", name=re.compile("^[0-9a-f]{12}$")).last.click()
+    expect(opened.value.get_by_text("accuracy").first).to_be_visible(timeout=60_000)
+    opened.value.close()
     page.get_by_role("main").get_by_role("link", name="Playground").click()
     page.get_by_label("months").fill("3")
     page.get_by_label("monthly_fee").fill("110")

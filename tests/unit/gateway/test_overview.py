@@ -28,6 +28,7 @@ async def test_overview_counts_and_checks(client: httpx.AsyncClient, platform: P
     assert seen["parts"]["store"] == {"ok": True, "detail": None}
     assert seen["parts"]["mlflow"] == {"ok": False, "detail": "MLflow is away"}
     assert seen["limits"]["max_timeout_seconds"] == 3600
+    assert seen["mlflow_pages"] == platform.settings.mlflow_url
 
 
 async def test_attempts_show_the_end_of_each(client: httpx.AsyncClient, platform: Platform) -> None:

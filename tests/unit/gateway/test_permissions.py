@@ -335,3 +335,7 @@ async def test_rotated_keys_both_work(keyed: KeyedPlatform) -> None:
     at_once = (await keyed.send("admin", "POST", f"/mlops/keys/{made['key_id']}/rotate", json={"grace_hours": 0})).json()
     assert (await keyed.send(made["key"], "GET", "/mlops/whoami")).status_code == 401
     assert (await keyed.send(at_once["key"], "GET", "/mlops/whoami")).status_code == 200
+
+
+async def test_pages_of_mlflow_are_at_the_platform(keyed: KeyedPlatform) -> None:
+    assert (await keyed.send("viewer", "GET", "/mlops/overview")).json()["mlflow_pages"] == "/mlflow"

@@ -31,3 +31,6 @@ class Overview(BaseModel):
     deployments: Annotated[dict[str, int], Field(description="Number of deployments by status, zeros included.")]
     failures: Annotated[dict[str, int], Field(description="Number of failed jobs by reason.")]
     limits: UploadLimits
+    mlflow_pages: Annotated[str, Field(description="Address of MLflow's pages; a path where the platform itself has them.")] = (
+        ""
+    )

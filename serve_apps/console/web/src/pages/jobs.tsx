@@ -215,12 +215,14 @@ function Row({ job, isPicked, onPick }: RowProps) {
 
 function Why({ job }: { job: JobSummary }) {
   if (!job.reason || job.status === "completed") {
+    if (job.queue_position) return <span class="why">place {job.queue_position} in the queue</span>;
     const phase = job.phase !== job.status && job.status === "running" && job.phase !== "script" ? words(job.phase) : "";
     return <span class="muted">{phase}</span>;
   }
   return (
     <span class="why" title={job.message ?? undefined}>
       <b>{words(job.reason)}</b>
+      {job.queue_position && ` · place ${job.queue_position}`}
       {job.message && <span class="muted"> {job.message}</span>}
     </span>
   );

@@ -9,6 +9,7 @@ import { LogViewer } from "../../log/viewer";
 import { link, query, withQuery } from "../../router";
 import { bytes, duration, plural, shortId, words } from "../../ui/format";
 import { Ago, Copy, Facts, Failure, Loading, PageHead, Tabs } from "../../ui/parts";
+import { RunLink } from "../../ui/run_link";
 import { State } from "../../ui/state";
 import { elapsed } from "../jobs";
 import { JobActions } from "./actions";
@@ -128,6 +129,7 @@ function JobFacts({ job }: { job: JobView }) {
         ...(job.schedule
           ? ([["Schedule", <a href={link("schedules", job.links.schedule?.split("/").pop() ?? job.schedule)}>{job.schedule}</a>]] as [string, JSX.Element][])
           : []),
+        ["MLflow run", job.mlflow_run_id ? <RunLink id={job.mlflow_run_id} /> : "—"],
         ["Owner", hasKey() ? `${job.owner} in ${job.workspace}` : job.owner],
         ["Created", <Ago at={job.created_at} />],
         ["Ran", job.started_at ? `${duration(elapsed(job))} of ${duration(job.timeout_seconds)}` : "—"],

@@ -13,8 +13,8 @@ import { Traffic } from "./traffic";
 
 export function ModelPage({ name }: { name: string }) {
   const params = { path: { name } };
-  const { data, error, refresh } = usePoll(`model ${name}`, (call) => api.GET("/mlops/models/{name}", { ...call, params }), 3);
-  const traffic = usePoll(`traffic ${name}`, (call) => api.GET("/mlops/models/{name}/traffic", { ...call, params }), 3);
+  const { data, error, refresh } = usePoll(`model ${name}`, (call) => api.GET("/mlops/models/{name}", { ...call, params }));
+  const traffic = usePoll(`traffic ${name}`, (call) => api.GET("/mlops/models/{name}/traffic", { ...call, params }));
   if (error) return <Failure error={error} what="model" />;
   if (!data) return <Loading />;
   return (

@@ -5,6 +5,7 @@ import type { DeploymentView, VersionView } from "../../api/types";
 import { VersionCharts } from "../../charts/version_charts";
 import { link } from "../../router";
 import { bytes, metric, quantity, shortId } from "../../ui/format";
+import { RunLink } from "../../ui/run_link";
 import { Ago, Copy, Facts, Failure, Loading, PageHead } from "../../ui/parts";
 import { Reports } from "../../ui/reports";
 import { State } from "../../ui/state";
@@ -12,10 +13,8 @@ import { DeploymentActions } from "./deployment_actions";
 
 export function VersionPage({ name, version }: { name: string; version: string }) {
   const params = { path: { name, version } };
-  const { data, error, refresh } = usePoll(
-    `version ${name} ${version}`,
-    (call) => api.GET("/mlops/models/{name}/versions/{version}", { ...call, params }),
-    3,
+  const { data, error, refresh } = usePoll(`version ${name} ${version}`, (call) =>
+    api.GET("/mlops/models/{name}/versions/{version}", { ...call, params }),
   );
   if (error) return <Failure error={error} what="version" />;
   if (!data) return <Loading />;
@@ -135,7 +134,7 @@ function Lineage({ version }: { version: VersionView }) {
               "—"
             ),
           ],
-          ["MLflow run", lineage.mlflow_run_id ? <code>{lineage.mlflow_run_id.slice(0, 12)}</code> : "—"],
+          ["MLflow run", lineage.mlflow_run_id ? <RunLink id={lineage.mlflow_run_id} /> : "—"],
           ["Schema from", version.schema_origin?.source ?? "—"],
         ]}
       />

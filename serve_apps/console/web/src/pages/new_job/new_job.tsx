@@ -24,7 +24,10 @@ export function NewJobPage() {
   const sent = useRef<{ draft: Draft; key: string }>();
   const { data } = usePoll("overview", (call) => api.GET("/mlops/overview", call), 0);
 
-  const change = (values: Partial<Draft>) => setDraft((before) => ({ ...before, ...values }));
+  const change = (values: Partial<Draft>) => {
+    setError(undefined);
+    setDraft((before) => ({ ...before, ...values }));
+  };
   const take = async (file: File) => {
     setError(undefined);
     const name = nameOf(file.name);
