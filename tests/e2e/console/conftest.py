@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
@@ -11,17 +10,7 @@ import pytest
 from playwright.sync_api import Browser, Page, Request, Route, sync_playwright
 
 from raylift.launcher import LocalPlatform
-
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-BROWSER_ARGUMENTS = ("--no-sandbox", "--disable-dev-shm-usage")
-
-
-def browser_program() -> str:
-    program = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if program is None:
-        pytest.fail("There is no Chromium: apt-get install chromium")
-    return program
-
+from tests.e2e.console.browser import BROWSER_ARGUMENTS, browser_program
 
 @pytest.fixture(scope="session")
 def url(platform: LocalPlatform) -> str:

@@ -20,7 +20,7 @@ from playwright.async_api import Page, async_playwright, expect
 from raylift.access_settings import OidcSettings
 from raylift.settings import PlatformSettings
 from raylift.store import Store
-from tests.e2e.console.conftest import BROWSER_ARGUMENTS, browser_program
+from tests.e2e.console.browser import BROWSER_ARGUMENTS, browser_program
 from tests.identity_provider import running_provider
 from tests.unit.gateway.keyed import KeyedPlatform, keyed_platform
 
