@@ -23,9 +23,7 @@ _CLIENTS: Final = "raylift_clients"
 _UPLOADS: Final = "raylift_uploads"
 _ENTRIES: Final = "100k"
 """Clients that are counted at a time. The least recent one is forgotten first."""
-_IS_UPLOAD: Final = (
-    f"{{ method POST }} {{ path {UPLOAD} {RAY_API}jobs/ {RAY_API}jobs }} !{{ query -m str dry_run=true }}"
-)
+_IS_UPLOAD: Final = f"{{ method POST }} {{ path {UPLOAD} {RAY_API}jobs/ {RAY_API}jobs }} !{{ query -m str dry_run=true }}"
 """A dry run stores nothing. Only this spelling is one: of two values the gateway would take the last."""
 
 

@@ -12,6 +12,7 @@ from playwright.sync_api import Browser, Page, Request, Route, sync_playwright
 from raylift.launcher import LocalPlatform
 from tests.e2e.console.browser import BROWSER_ARGUMENTS, browser_program
 
+
 @pytest.fixture(scope="session")
 def url(platform: LocalPlatform) -> str:
     return platform.url

@@ -81,7 +81,22 @@ def test_series_has_a_row_for_each_interval(run: Run, platform: Any):
     quiet = {**POINT, "requests": 0, "requests_per_second": 0, "error_rate": None, "latency_p50_ms": None}
     platform.on("GET", f"{VERSION}/series", {**SPAN, "points": [POINT, quiet]})
     header, first, second = run("models", "series", "churn", "3", "--hours", "6").stdout.splitlines()
-    assert header.split() == "FROM REQUESTS A SECOND ERRORS P50 MS P95 MS P99 MS QUEUED REPLICAS WARM".split()
+    assert header.split() == [
+        "FROM",
+        "REQUESTS",
+        "A",
+        "SECOND",
+        "ERRORS",
+        "P50",
+        "MS",
+        "P95",
+        "MS",
+        "P99",
+        "MS",
+        "QUEUED",
+        "REPLICAS",
+        "WARM",
+    ]
     assert first.split()[2:] == ["120", "2", "2.50%", "1.25", "4.5", "9.1", "2", "1", "0"]
     assert second.split()[4:6] == ["-", "-"]
 

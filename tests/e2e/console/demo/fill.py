@@ -56,7 +56,12 @@ def fill(url: str, state_dir: Path, mlflow_url: str, say: Say) -> None:
 
 def _train(client: Client, name: str, kind: str) -> Any:
     job = client.train(
-        script_content=training_script(kind), script_name="train.py", model=name, env={"PAUSE": "0.1"}, tags={"team": "growth"}, autolog=False
+        script_content=training_script(kind),
+        script_name="train.py",
+        model=name,
+        env={"PAUSE": "0.1"},
+        tags={"team": "growth"},
+        autolog=False,
     )
     return job.wait()
 
@@ -149,20 +154,40 @@ def _ask(client: Client, store: Store, chance: random.Random) -> None:
 
 
 def _row(chance: random.Random) -> dict[str, float]:
-    return {"months": float(chance.randrange(72)), "monthly_fee": chance.uniform(15, 120), "support_calls": float(chance.randrange(6))}
+    return {
+        "months": float(chance.randrange(72)),
+        "monthly_fee": chance.uniform(15, 120),
+        "support_calls": float(chance.randrange(6)),
+    }
 
 
 def _queue(url: str) -> None:
     """Start what holds the cluster's CPUs, and let others wait."""
-    waiting = (("dmitri", "fraud-score", 1, 70), ("chloe", "demand-forecast", 2, 50), ("nightly", "returns", 1, 20), ("ben", "spam", 1, 50))
+    waiting = (
+        ("dmitri", "fraud-score", 1, 70),
+        ("chloe", "demand-forecast", 2, 50),
+        ("nightly", "returns", 1, 20),
+        ("ben", "spam", 1, 50),
+    )
     with Client(url, owner="ann") as client:
         slow = {"PAUSE": "0.4", "ROUNDS": "900"}
-        client.train(script_content=training_script(CLASSIFIER), model="churn", env=slow, timeout=3600, deploy=False, autolog=False)
+        client.train(
+            script_content=training_script(CLASSIFIER), model="churn", env=slow, timeout=3600, deploy=False, autolog=False
+        )
     for owner, name, cpus, priority in waiting:
         kind = next(model.kind for model in MODELS if model.name == name)
         with Client(url, owner=owner) as client:
             script = training_script(kind)
-            client.train(script_content=script, model=name, env=slow, timeout=3600, cpus=cpus, priority=priority, deploy=False, autolog=False)
+            client.train(
+                script_content=script,
+                model=name,
+                env=slow,
+                timeout=3600,
+                cpus=cpus,
+                priority=priority,
+                deploy=False,
+                autolog=False,
+            )
 
 
 def send_traffic(url: str, seconds: float) -> None:

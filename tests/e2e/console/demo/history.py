@@ -33,7 +33,9 @@ SWEEP_GRID = {"LEARNING_RATE": ("0.02", "0.05", "0.1", "0.2", "0.4"), "ROUNDS": 
 
 def jobs_of(count: int, now: datetime, chance: random.Random) -> list[Job]:
     """Return ``count`` jobs that are over, most of them in working hours, the oldest first."""
-    moments = sorted(now - timedelta(days=DAYS * chance.random() ** 1.5, minutes=20 + 40 * chance.random()) for _ in range(count))
+    moments = sorted(
+        now - timedelta(days=DAYS * chance.random() ** 1.5, minutes=20 + 40 * chance.random()) for _ in range(count)
+    )
     return [_job(moment, chance) for moment in moments]
 
 
@@ -60,7 +62,9 @@ def _job(created: datetime, chance: random.Random) -> Job:
         return replace(job, state=JobState.FAILED, reason=Reason(reason), message=message, exit_code=code, metrics={})
     if fate < 0.17:
         message = f"Cancelled by {owner}."
-        return replace(job, state=JobState.CANCELLED, reason=Reason.CANCELLED_BY_USER, message=message, exit_code=None, metrics={})
+        return replace(
+            job, state=JobState.CANCELLED, reason=Reason.CANCELLED_BY_USER, message=message, exit_code=None, metrics={}
+        )
     return job
 
 

@@ -23,6 +23,8 @@ from tests.e2e.console.demo.fill import fill, send_traffic
 
 ROOT: Final = Path(__file__).resolve().parents[4]
 FOLDER: Final = ROOT / "docs" / "pictures"
+STAMP: Final = "sources.sha256"
+"""Of the sources that the pictures show; `make check` compares it."""
 SIZE: Final = {"width": 1280, "height": 800}
 SETTLE_MS: Final = 2500
 """Charts are drawn, and the second poll has come."""
@@ -79,6 +81,7 @@ def take(url: str, folder: Path, say: Callable[[str], None]) -> None:
                 say(f"{name}, {theme}")
             context.close()
         browser.close()
+    shutil.copyfile(ROOT / "serve_apps" / "console" / "static" / STAMP, folder / STAMP)
 
 
 def _write(path: Path, png: bytes) -> None:
