@@ -19,6 +19,7 @@ help:
 	@echo "make bench-serving  Raylift beside other model servers, with wrk (a Debian package); BENCH=\"--only lr --quick\""
 	@echo "make constraints  resolve the pins of constraints.txt anew"
 	@echo "make console      build the web console; an install does it, too"
+	@echo "make pictures     take the pictures of the console in docs/pictures; needs Debian's chromium"
 	@echo "make docs         write the reference pages that come from the code; make docs-site builds the site in build/site"
 	@echo "make clean        remove the environment and what tools leave behind"
 
@@ -70,6 +71,11 @@ console: .venv/.dev
 
 docs: .venv/.dev
 	@PYTHONPATH=platform:. python .ci/reference.py
+
+# A platform is started, filled as in real use, and each page opened in a browser: some minutes.
+.PHONY: pictures
+pictures: console
+	@PYTHONPATH=platform:. python -m tests.e2e.console.demo.pictures
 
 docs-site: .venv/.dev
 	@python .ci/stages.py docs

@@ -7,7 +7,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from console import ROOT, STATIC, WEB, ConsoleNotBuilt, build, install, is_complete, run_tool
+from console import ROOT, STAMP, STATIC, WEB, ConsoleNotBuilt, build, fingerprint, install, is_complete, run_tool
 
 sys.path[:0] = [str(ROOT), str(ROOT / "platform")]
 
@@ -27,10 +27,18 @@ def main() -> int:
         run_tool("node_modules/typescript/bin/tsc", "--noEmit")
         print(run_tool("node_modules/vitest/vitest.mjs", "run"))
         check_size()
+        check_pictures()
     except ConsoleNotBuilt as error:
         print(error, file=sys.stderr)
         return 1
     return 0
+
+
+def check_pictures() -> None:
+    """Say that the pictures show older sources. No failure: not every change is seen."""
+    stamp = ROOT / "docs" / "pictures" / STAMP
+    if not stamp.is_file() or stamp.read_text(encoding="ascii") != fingerprint(ROOT / WEB):
+        print("note: the console has changed since the pictures in docs/pictures were taken: make pictures")
 
 
 def openapi() -> object:

@@ -257,6 +257,10 @@ class JobSummary(BaseModel):
             "differ."
         ),
     ] = None
+    metrics: Annotated[
+        dict[str, Figure],
+        Field(description="In lists three of them, those of held-out data first; null is NaN. `GET …/{job_id}` has them all."),
+    ] = {}
     links: dict[str, str]
 
 
@@ -265,7 +269,6 @@ class JobView(JobSummary):
 
     model_config = ConfigDict(populate_by_name=True)
 
-    metrics: Annotated[dict[str, Figure], Field(description="null is NaN.")]
     script_sha256: str
     project_sha256: Annotated[str | None, Field(description="Of the project's archive; null for a single script.")] = None
     entrypoint: Annotated[str | None, Field(description="The script's path in the project.")] = None

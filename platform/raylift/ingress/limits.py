@@ -23,7 +23,8 @@ _CLIENTS: Final = "raylift_clients"
 _UPLOADS: Final = "raylift_uploads"
 _ENTRIES: Final = "100k"
 """Clients that are counted at a time. The least recent one is forgotten first."""
-_IS_UPLOAD: Final = f"{{ method POST }} {{ path {UPLOAD} {RAY_API}jobs/ {RAY_API}jobs }}"
+_IS_UPLOAD: Final = f"{{ method POST }} {{ path {UPLOAD} {RAY_API}jobs/ {RAY_API}jobs }} !{{ query -m str dry_run=true }}"
+"""A dry run stores nothing. Only this spelling is one: of two values the gateway would take the last."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,7 @@ from raylift.services.jobs.training import JobDetails
 from raylift.services.uploads.dry_run import DryRun
 from serve_apps.gateway.http.paths import job_links, route_path
 
+_SUMMARY_METRICS: Final = 3
 MASK: Final = "***"
 """Shown for the value of every environment variable: many are secrets."""
 
@@ -101,15 +102,20 @@ def job_summary(job: Job, now: datetime, place: int | None = None) -> JobSummary
         phase=job.state.value,
         resources=resource_view(spec.resources),
         queue_position=place,
+        metrics={name: job.metrics[name] for name in sorted(job.metrics, key=_rank)[:_SUMMARY_METRICS]},
         links=_links(job),
     )
+
+
+def _rank(metric: str) -> tuple[bool, str]:
+    """Order metrics for a list. Those of the training data have the prefix ``train`` or, of autologging, ``training``."""
+    return metric.startswith("train"), metric
 
 
 def job_view(details: JobDetails, now: datetime) -> JobView:
     job, spec = details.job, details.job.spec
     return JobView(
-        **dict(job_summary(job, now, details.queue_position)),
-        metrics=dict(job.metrics),
+        **dict(job_summary(job, now, details.queue_position)) | {"metrics": dict(job.metrics)},
         script_sha256=spec.script_sha256,
         project_sha256=spec.project_sha256,
         entrypoint=spec.entrypoint,

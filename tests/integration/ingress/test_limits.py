@@ -68,7 +68,10 @@ def test_requests_of_the_gateway_are_not_counted_again() -> None:
 
 def test_uploads_have_a_limit_of_their_own() -> None:
     with limited(uploads_per_hour=2) as (_, client):
+        assert statuses([post(client, f"{UPLOAD}?dry_run=true", "ann") for _ in range(5)]) == [200] * 5
         assert statuses([post(client, path, "ann") for path in (UPLOAD, "/api/jobs/", UPLOAD)]) == [200, 200, 429]
+        # Of two values the gateway would take the last.
+        assert post(client, f"{UPLOAD}?dry_run=true&dry_run=false", "ann").status_code == 429
         refused = post(client, UPLOAD, "ann")
         assert (refused.headers["retry-after"], refused.headers["ratelimit-policy"]) == ("1800", '"uploads";q=2;w=3600')
         assert post(client, key="ann").status_code == 200

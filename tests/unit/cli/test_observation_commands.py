@@ -67,3 +67,44 @@ def test_feedback_is_sent(run: Run, platform: Any, tmp_path: Path):
 def test_malformed_feedback_is_wrong_usage(run: Run, options: list[str], said: str):
     refused = run("models", "feedback", "churn", "3", *options)
     assert (refused.exit_code, said in " ".join(refused.stderr.split())) == (2, True), refused.stderr
+
+
+POINT = {
+    "start": "2026-11-29T10:00:00Z", "requests": 120, "requests_per_second": 2.0, "errors": 3, "error_rate": 0.025, "rows": 120,
+    "latency_mean_ms": 2.0, "latency_p50_ms": 1.25, "latency_p95_ms": 4.5, "latency_p99_ms": 9.1, "queued": 2, "replicas": 1,
+    "warm_processes": 0,
+}  # fmt: skip
+SPAN = {"model_name": "churn", "model_version": "3", "since": POINT["start"], "until": POINT["start"], "step_seconds": 60}
+
+
+def test_series_has_a_row_for_each_interval(run: Run, platform: Any):
+    quiet = {**POINT, "requests": 0, "requests_per_second": 0, "error_rate": None, "latency_p50_ms": None}
+    platform.on("GET", f"{VERSION}/series", {**SPAN, "points": [POINT, quiet]})
+    header, first, second = run("models", "series", "churn", "3", "--hours", "6").stdout.splitlines()
+    assert header.split() == [
+        "FROM",
+        "REQUESTS",
+        "A",
+        "SECOND",
+        "ERRORS",
+        "P50",
+        "MS",
+        "P95",
+        "MS",
+        "P99",
+        "MS",
+        "QUEUED",
+        "REPLICAS",
+        "WARM",
+    ]
+    assert first.split()[2:] == ["120", "2", "2.50%", "1.25", "4.5", "9.1", "2", "1", "0"]
+    assert second.split()[4:6] == ["-", "-"]
+
+
+def test_quality_shows_accuracy_by_interval_and_in_all(run: Run, platform: Any):
+    right = {"start": POINT["start"], "rows": 8, "accuracy": 0.875, "rmse": None, "mae": None}
+    answer = {**SPAN, "feedback": 9, "joined": 8, "overall": right, "points": [right]}
+    platform.on("GET", f"{VERSION}/quality", answer)
+    shown = run("models", "quality", "churn", "3")
+    assert [line.split()[-2:] for line in shown.stdout.splitlines()] == [["ROWS", "ACCURACY"], ["8", "87.50%"], ["8", "87.50%"]]
+    assert "9 true values came, 8 of them" in shown.stderr

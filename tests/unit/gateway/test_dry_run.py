@@ -119,7 +119,7 @@ async def test_queue_shows_places_and_what_each_waits_for(client: httpx.AsyncCli
     platform.cluster.members = [FakeNode(cpus=3)]
     first, second = (await client.get("/mlops/queue")).json()["waiting"]
     assert (first["job_id"], first["queue_position"], second["queue_position"]) == (urgent, 1, 2)
-    assert second["message"] == "It fits now, and starts when it is its turn."
+    assert second["message"] == "It fits now, and starts when its turn comes."
     listed = (await client.get("/mlops/training/jobs")).json()["jobs"]
     assert [job["queue_position"] for job in listed] == [1, 2]
 

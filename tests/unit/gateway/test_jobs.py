@@ -47,6 +47,16 @@ async def test_job_is_shown_from_upload_to_end(client: httpx.AsyncClient, platfo
     assert "deployment" in (await job(client, job_id))["phases"]
 
 
+async def test_list_has_three_metrics_those_of_held_out_data_first(client: httpx.AsyncClient, platform: Platform) -> None:
+    job_id = await upload(client)
+    platform.start(job_id)
+    metrics = {"training_score": 1.0, "train_loss": 0.1, "roc_auc": 0.95, "accuracy": 0.9, "f1": 0.8}
+    platform.finish(job_id, metrics=metrics)
+    listed = (await client.get(JOBS)).json()["jobs"][0]
+    assert list(listed["metrics"]) == ["accuracy", "f1", "roc_auc"]
+    assert (await job(client, job_id))["metrics"] == metrics
+
+
 async def test_failed_job_says_why(client: httpx.AsyncClient, platform: Platform) -> None:
     job_id = await upload(client)
     platform.start(job_id)

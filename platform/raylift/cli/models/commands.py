@@ -8,7 +8,7 @@ import typer
 
 from raylift.api import paths
 from raylift.api.models import ModelList, ModelView, VersionView
-from raylift.cli.models import aliases, metrics, signature
+from raylift.cli.models import aliases, metrics, over_time, signature
 from raylift.cli.names import ModelArgument
 from raylift.cli.printing import age, pairs, print_facts, print_table
 from raylift.cli.session import Session, command
@@ -16,6 +16,7 @@ from raylift.cli.session import Session, command
 app = typer.Typer(help="Registered models and their versions.", no_args_is_help=True)
 app.add_typer(aliases.app, name="alias")
 metrics.register(app)
+over_time.register(app)
 signature.register(app)
 
 

@@ -64,7 +64,7 @@ class Holdings:
         if not rooms:
             return None
         if fits_some(wanted, rooms):
-            return "It fits now, and starts when it is its turn."
+            return "It fits now, and starts when its turn comes."
         with_gpus = wanted.gpus > 0
         most = max(rooms, key=lambda room: (room.gpus if with_gpus else 0.0, room.cpus, room.memory_bytes))
         count = len(self.jobs)

@@ -24,6 +24,7 @@ import { JobsPage } from "./pages/jobs";
 import { ModelPage } from "./pages/model/model";
 import { VersionPage } from "./pages/model/version";
 import { ModelsPage } from "./pages/models";
+import { DropAnywhere } from "./pages/new_job/dropped";
 import { NewJobPage } from "./pages/new_job/new_job";
 import { OverviewPage } from "./pages/overview";
 import { PlaygroundPage } from "./pages/playground/playground";
@@ -94,6 +95,7 @@ export function App() {
         <Away />
         <Page />
       </main>
+      <DropAnywhere />
       {isPaletteOpen.value && <Palette />}
       {isHelpOpen.value && <Help />}
     </div>

@@ -1,5 +1,17 @@
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { codeOf, type Draft, EMPTY, fieldsOf, nameOf, requestOf, variablesOf } from "../src/pages/new_job/draft";
+
+vi.stubGlobal("location", { origin: "http://127.0.0.1:8000", pathname: "/console/", search: "" });
+vi.stubGlobal("addEventListener", () => undefined);
+const { droppedOf } = await import("../src/pages/new_job/dropped");
+
+test("a folder, a file or nothing is dropped", () => {
+  const data = (entry: unknown, files: File[]) => ({ items: [{ webkitGetAsEntry: () => entry }], files }) as unknown as DataTransfer;
+  const folder = { isDirectory: true };
+  expect(droppedOf(data(folder, [FILE]))).toEqual({ folder });
+  expect(droppedOf(data(null, [FILE]))).toEqual({ file: FILE });
+  expect(droppedOf(data(null, []))).toBeUndefined();
+});
 
 const FILE = new File(["print(1)"], "Churn model.py");
 const DRAFT: Draft = { ...EMPTY, file: FILE, script: "print(1)", experiment: "churn", model: "churn" };

@@ -1,8 +1,14 @@
 import { describe, expect, test } from "vitest";
-import { linesOfCsv, recordsOf, rowOf, textsOf, valueOf } from "../src/pages/playground/values";
+import { featuresWanted, linesOfCsv, recordsOf, rowOf, textsOf, valueOf } from "../src/pages/playground/values";
 
 const column = (name: string, type: string, required = true) => ({ name, type, required });
 const COLUMNS = [column("months", "long"), column("fee", "double"), column("plan", "string", false), column("pro", "boolean")];
+
+test("a refusal tells how many features a row has", () => {
+  expect(featuresWanted("The model wants 20 features, got 1.")).toBe(20);
+  expect(featuresWanted("The model wants 1 feature, got 2.")).toBe(1);
+  expect(featuresWanted("No such version.")).toBeUndefined();
+});
 
 describe("values of the form", () => {
   test("have the signature's types", () => {

@@ -41,6 +41,12 @@ export function DeploymentsPage() {
   );
 }
 
+/** Where the platform has no message of its own. */
+const IDLE: Partial<Record<DeploymentView["status"], string>> = {
+  scaled_to_zero: "Idle. The next request starts it.",
+  stopped: "Taken down. Deploy it on its page.",
+};
+
 function keyOf(item: DeploymentView): string {
   return `${item.model_name}/${item.model_version}`;
 }
@@ -91,7 +97,7 @@ function Deployments({ items, selected }: { items: DeploymentView[]; selected: D
                 </a>
               </td>
               <td class="col-why muted">
-                <span class="why">{item.message}</span>
+                <span class="why">{item.message ?? IDLE[item.status]}</span>
               </td>
               <td class="right number nowrap">
                 {item.replicas} <span class="muted">of {item.max_replicas}</span>

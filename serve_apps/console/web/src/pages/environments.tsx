@@ -67,7 +67,7 @@ function Table({ items }: { items: EnvironmentView[] }) {
             <th>Environment</th>
             <th>Packages</th>
             <th class="right">Size</th>
-            <th class="right">Its own</th>
+            <th class="right">Deleting frees</th>
             <th class="right">Last used</th>
           </tr>
         </thead>

@@ -6,7 +6,7 @@ import { usePoll } from "../api/poll";
 import type { JobStatus, JobSummary } from "../api/types";
 import { link, navigate, query, setQuery, withQuery } from "../router";
 import { now } from "../ui/clock";
-import { bytes, duration, grouped, quantity, shortId, words } from "../ui/format";
+import { bytes, duration, grouped, metric, quantity, shortId, words } from "../ui/format";
 import { Ago, Empty, Failure, Loading, PageHead } from "../ui/parts";
 import { State } from "../ui/state";
 
@@ -142,8 +142,8 @@ export function JobsTable({ jobs, picked, onPick }: JobsTableProps) {
               </th>
             )}
             <th class="col-state">State</th>
-            <th>Job</th>
-            <th class="col-why">Why</th>
+            <th class="col-name">Job</th>
+            <th class="col-why">Reason or result</th>
             <th class="col-owner">Owner</th>
             <th class="right">Asks for</th>
             <th class="right">Time</th>
@@ -217,15 +217,22 @@ function Why({ job }: { job: JobSummary }) {
   if (!job.reason || job.status === "completed") {
     if (job.queue_position) return <span class="why">place {job.queue_position} in the queue</span>;
     const phase = job.phase !== job.status && job.status === "running" && job.phase !== "script" ? words(job.phase) : "";
-    return <span class="muted">{phase}</span>;
+    return <span class="muted number">{phase || figures(job.metrics)}</span>;
   }
   return (
     <span class="why" title={job.message ?? undefined}>
       <b>{words(job.reason)}</b>
       {job.queue_position && ` · place ${job.queue_position}`}
-      {job.message && <span class="muted"> {job.message}</span>}
+      {job.message && <span class="muted">: {job.message}</span>}
     </span>
   );
+}
+
+/** { accuracy: 0.91234, f1: 0.9 } → "accuracy 0.9123 · f1 0.9000" */
+export function figures(metrics: JobSummary["metrics"]): string {
+  return Object.entries(metrics ?? {})
+    .map(([name, value]) => `${name} ${metric(value as number | null)}`)
+    .join(" · ");
 }
 
 /** Seconds from the start of the script; of a running job up to now, between two polls too. */
@@ -246,7 +253,7 @@ function NoJobs({ isFiltered }: { isFiltered: boolean }) {
   }
   return (
     <Empty title="No jobs yet">
-      <p>A job runs a training script and registers the model that it logs.</p>
+      <p>A job runs a training script and registers the model that it logs. Drop a script anywhere on this page.</p>
       <a class="button primary" href={link("new")}>
         New job
       </a>

@@ -32,7 +32,7 @@ function Models({ models }: { models: ModelSummary[] }) {
         <thead>
           <tr>
             <th>Model</th>
-            <th class="right">Newest version</th>
+            <th>Newest</th>
             <th>Answering</th>
             <th>Aliases</th>
             <th class="right">Changed</th>
@@ -46,7 +46,7 @@ function Models({ models }: { models: ModelSummary[] }) {
                   {model.model_name}
                 </a>
               </td>
-              <td class="right number">{model.latest_version ? `v${model.latest_version}` : "—"}</td>
+              <td class="number">{model.latest_version ? `v${model.latest_version}` : "—"}</td>
               <td>
                 {model.ready_versions.length ? (
                   model.ready_versions.map((version) => `v${version}`).join(", ")

@@ -82,16 +82,13 @@ function Counts({ overview }: { overview: Overview }) {
       {failures.length > 0 && (
         <section aria-labelledby="count-failures">
           <h2 id="count-failures">Why jobs failed</h2>
-          <table class="figures">
-            <tbody>
-              {failures.map(([reason, count]) => (
-                <tr key={reason}>
-                  <th scope="row">{words(reason)}</th>
-                  <td class="right number">{grouped(count)}</td>
-                </tr>
-              ))}
-            </tbody>
-          </table>
+          <ul class="reasons">
+            {failures.map(([reason, count]) => (
+              <li key={reason}>
+                <b class="number">{grouped(count)}</b> {words(reason)}
+              </li>
+            ))}
+          </ul>
         </section>
       )}
     </div>
@@ -137,7 +134,7 @@ function Steps() {
     <ol class="steps">
       <li>
         <h2>Send a training script</h2>
-        <p>Any Python file that fits a model. Or take the example: a classifier that is trained in seconds.</p>
+        <p>Drop a Python file that fits a model anywhere on this page. Or take the example: a classifier that is trained in seconds.</p>
         <a class="button primary" href={link("new")}>
           New job
         </a>

@@ -2,6 +2,7 @@
 import type { ComponentChildren } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import type { ApiError } from "../api/client";
+import { link } from "../router";
 import { now } from "./clock";
 import { ago, moment } from "./format";
 
@@ -80,6 +81,9 @@ export function Failure({ error, what }: { error: ApiError; what: string }) {
   return (
     <Empty title={title}>
       <p>{error.message}</p>
+      <a class="button" href={link("")}>
+        Overview
+      </a>
     </Empty>
   );
 }
@@ -100,7 +104,7 @@ export function Facts({ items }: { items: [string, ComponentChildren][] }) {
   return (
     <dl class="facts">
       {items.map(([name, value]) => (
-        <div key={name}>
+        <div key={name} class={name === "Route" ? "wide" : undefined}>
           <dt>{name}</dt>
           <dd>{value}</dd>
         </div>

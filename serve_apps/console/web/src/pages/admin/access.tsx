@@ -35,7 +35,7 @@ export function AccessPage() {
           </button>
         }
       />
-      {isLocal && <p class="reason">This platform asks for no keys (`auth: local`): everybody who reaches it may do everything. Keys work after `raylift up --auth keys`.</p>}
+      {isLocal && <p class="reason">This platform asks for no keys (<code>auth: local</code>): everybody who reaches it may do everything. Keys work after <code>raylift up --auth keys</code>.</p>}
       {error && <Failure error={error} what="list of keys" />}
       {!data && !error && <Loading />}
       {data && !data.keys.length && (

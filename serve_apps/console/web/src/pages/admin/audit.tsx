@@ -4,7 +4,7 @@ import { api } from "../../api/client";
 import { usePoll } from "../../api/poll";
 import type { AuditEntry } from "../../api/types";
 import { link, query, setQuery, withQuery } from "../../router";
-import { moment, words } from "../../ui/format";
+import { moment, shortId, words } from "../../ui/format";
 import { Empty, Failure, Loading, PageHead } from "../../ui/parts";
 import { State } from "../../ui/state";
 
@@ -113,7 +113,7 @@ function Entries({ entries }: { entries: AuditEntry[] }) {
               <td class="col-state">
                 <State state={LOOK[entry.outcome] ?? "stopped"} word={words(entry.outcome)} />
               </td>
-              <td>
+              <td class="nowrap">
                 {entry.who ? (
                   <a href={withQuery({ who: entry.who, cursor: null })} data-row>
                     {entry.who}
@@ -123,10 +123,18 @@ function Entries({ entries }: { entries: AuditEntry[] }) {
                 )}
               </td>
               <td class="nowrap">{entry.action}</td>
-              <td>{entry.target?.startsWith("job_") ? <a href={link("jobs", entry.target)}>{entry.target}</a> : (entry.target ?? "—")}</td>
+              <td class="target">
+                {entry.target?.startsWith("job_") ? (
+                  <a href={link("jobs", entry.target)} title={entry.target}>
+                    job {shortId(entry.target)}
+                  </a>
+                ) : (
+                  (entry.target ?? "—")
+                )}
+              </td>
               <td>{entry.detail ? words(entry.detail) : <span class="muted">—</span>}</td>
               <td>{entry.workspace ?? "—"}</td>
-              <td class="number">{entry.address ?? "—"}</td>
+              <td class="number nowrap">{entry.address ?? "—"}</td>
             </tr>
           ))}
         </tbody>

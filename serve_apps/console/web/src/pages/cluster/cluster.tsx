@@ -18,9 +18,10 @@ export function ClusterPage() {
       {error && <Failure error={error} what="cluster" />}
       {!error && (!cluster.data || !queue.data) && <Loading />}
       {cluster.data && <Nodes nodes={cluster.data.nodes} />}
-      {cluster.data && <Holders holders={cluster.data.holders} replicas={cluster.data.replicas} />}
+      {cluster.data && <Holders holders={cluster.data.holders} />}
       {queue.data && <Queue queue={queue.data} />}
       {queue.data && queue.data.owners.length > 0 && <Owners owners={queue.data.owners} />}
+      {cluster.data && cluster.data.replicas.length > 0 && <Replicas replicas={cluster.data.replicas} />}
     </>
   );
 }
@@ -65,17 +66,17 @@ function Nodes({ nodes }: { nodes: NodeView[] }) {
   );
 }
 
-function Holders({ holders, replicas }: { holders: HolderView[]; replicas: ClusterView["replicas"] }) {
+function Holders({ holders }: { holders: HolderView[] }) {
   return (
     <section aria-labelledby="holders">
-      <h2 id="holders">Held by</h2>
-      {!holders.length && !replicas.length && <p class="muted">Nothing: all is free.</p>}
-      {(holders.length > 0 || replicas.length > 0) && (
+      <h2 id="holders">Held by jobs</h2>
+      {!holders.length && <p class="muted">Nothing: all of it is free for jobs.</p>}
+      {holders.length > 0 && (
         <div class="table-box">
           <table>
             <thead>
               <tr>
-                <th>Holder</th>
+                <th>Job</th>
                 <th>Owner</th>
                 <th>Phase</th>
                 <th>Node</th>
@@ -111,27 +112,33 @@ function Holders({ holders, replicas }: { holders: HolderView[]; replicas: Clust
                   <td class="right number nowrap">{holder.ends_by ? `in ${duration(left(holder.ends_by))}` : "—"}</td>
                 </tr>
               ))}
-              {replicas.map((row) => (
-                <tr key={`${row.model_name} ${row.model_version}`}>
-                  <td>
-                    <a href={link("models", row.model_name, row.model_version)} data-row>
-                      {row.model_name}
-                      <span class="version"> v{row.model_version}</span>
-                    </a>
-                  </td>
-                  <td>—</td>
-                  <td>{plural(row.replicas, "replica")}</td>
-                  <td>—</td>
-                  <td class="right number">{quantity(row.cpus)}</td>
-                  <td class="right number nowrap">{bytes(row.memory)}</td>
-                  <td class="right">—</td>
-                  <td class="right">—</td>
-                </tr>
-              ))}
             </tbody>
           </table>
         </div>
       )}
+    </section>
+  );
+}
+
+/** Processes of deployments: jobs cannot take what they hold. */
+function Replicas({ replicas }: { replicas: ClusterView["replicas"] }) {
+  return (
+    <section aria-labelledby="replicas">
+      <h2 id="replicas">Held by replicas</h2>
+      <ul class="replicas">
+        {replicas.map((row) => (
+          <li key={`${row.model_name} ${row.model_version}`}>
+            <a href={link("models", row.model_name, row.model_version)}>
+              {row.model_name}
+              <span class="version"> v{row.model_version}</span>
+            </a>
+            <span class="muted number nowrap">
+              {row.replicas > 1 && `${plural(row.replicas, "replica")} · `}
+              {quantity(row.cpus)} CPU{row.memory !== null && ` · ${bytes(row.memory)}`}
+            </span>
+          </li>
+        ))}
+      </ul>
     </section>
   );
 }
@@ -172,7 +179,8 @@ function Queue({ queue }: { queue: QueueView }) {
                   <td>{job.owner}</td>
                   <td class="col-why">
                     <span class="why">
-                      <b>{words(job.reason ?? "")}</b> <span class="muted">{job.message}</span>
+                      <b>{words(job.reason ?? "")}</b>
+                      {job.message && <span class="muted">: {job.message}</span>}
                     </span>
                   </td>
                   <td class="right number nowrap">

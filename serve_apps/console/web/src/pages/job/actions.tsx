@@ -18,6 +18,11 @@ export function JobActions({ job, onDone }: { job: JobView; onDone: () => void }
   const right = useRight("submit");
   return (
     <>
+      {job.model_name && job.model_version && (
+        <a class="button primary" href={`${link("playground")}?model=${encodeURIComponent(job.model_name)}&version=${job.model_version}`}>
+          Ask the model
+        </a>
+      )}
       {!isFinal && (
         <button type="button" disabled={!right.isGiven} title={right.why} onClick={() => ask("cancel")}>
           Cancel

@@ -23,7 +23,7 @@ export function adviceFor(job: JobView): string | undefined {
     case "disk_limit":
       return "The script wrote too much to its disk: write less, or remove what it no longer needs.";
     case "waiting_for_capacity":
-      return "It starts by itself when other jobs end.";
+      return job.message ? undefined : "It starts by itself when other jobs end.";
     case "waiting_for_quota":
       return "It starts by itself when other jobs of this owner end.";
     case "waiting_for_node":

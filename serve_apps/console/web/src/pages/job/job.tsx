@@ -100,11 +100,13 @@ function Reason({ job }: { job: JobView }) {
   const downloads = job.environment_progress;
   return (
     <section class={`reason reason-${job.status}`} aria-label="Reason">
-      <p>
-        {job.reason && <b>{words(job.reason)}</b>}
-        {job.queue_position !== null && job.queue_position !== undefined && ` · place ${job.queue_position} in the queue`}
-        {job.message && <span class="reason-message"> {job.message}</span>}
-      </p>
+      {job.reason && (
+        <p>
+          <b>{words(job.reason)}</b>
+          {job.queue_position !== null && job.queue_position !== undefined && ` · place ${job.queue_position} in the queue`}
+        </p>
+      )}
+      {job.message && <p class="reason-message">{job.message}</p>}
       {downloads && downloads.size > 0 && (
         <p class="number">
           <progress value={downloads.downloaded} max={downloads.size} aria-label="Downloads" /> {bytes(downloads.downloaded)} of{" "}

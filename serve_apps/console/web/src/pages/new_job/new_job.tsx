@@ -1,6 +1,6 @@
 /** A new job: drop a script or a project, look at what it asks for, send it once. */
 import type { ComponentChildren } from "preact";
-import { useRef, useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import { send } from "../../access/key";
 import { useRight } from "../../access/may";
 import { ApiError, api, messageOf, problemOf, randomToken } from "../../api/client";
@@ -11,6 +11,7 @@ import { Code } from "../../ui/code";
 import { bytes, plural } from "../../ui/format";
 import { PageHead } from "../../ui/parts";
 import { ARCHIVE, codeOf, type Draft, EMPTY, nameOf, requestOf } from "./draft";
+import { dropped } from "./dropped";
 import { DryRun, useDryRun } from "./dry_run";
 import { EXAMPLE, EXAMPLE_NAME } from "./example";
 import { entrypointOf, filesBelow, packed } from "./folder";
@@ -41,6 +42,13 @@ export function NewJobPage() {
     const name = nameOf(file.name);
     change({ file, script: undefined, entrypoint: entrypointOf(files.map((item) => item.path)), experiment: draft.experiment || name, model: draft.model || name });
   };
+  const given = dropped.value;
+  useEffect(() => {
+    if (!given) return;
+    dropped.value = undefined;
+    if (given.folder) void takeFolder(given.folder);
+    else if (given.file) void take(given.file);
+  }, [given]);
   const changeSweep = (values: Partial<Draft["sweep"]>) => change({ sweep: { ...draft.sweep, ...values } });
   const send = async (event: Event) => {
     event.preventDefault();
@@ -65,7 +73,7 @@ export function NewJobPage() {
     <>
       <PageHead above={<a href={link("jobs")}>Jobs</a>} title="New job" />
       <form class="new-job-form" onSubmit={(event) => void send(event)} noValidate>
-        <DropZone file={draft.file} onFile={(file) => void take(file)} onFolder={(folder) => void takeFolder(folder)} />
+        <DropZone file={draft.file} onFile={(file) => void take(file)} />
         <ScriptErrors error={wrong} />
         {draft.script !== undefined && (
           <details class="preview">
@@ -202,32 +210,10 @@ async function upload(draft: Draft, key: string): Promise<string> {
   return "sweep_id" in made ? link("sweeps", made.sweep_id) : link("jobs", made.job_id);
 }
 
-interface DropZoneProps {
-  file: File | undefined;
-  onFile: (file: File) => void;
-  onFolder: (folder: FileSystemDirectoryEntry) => void;
-}
-
-function DropZone({ file, onFile, onFolder }: DropZoneProps) {
-  const [isOver, setOver] = useState(false);
-  const onDrop = (event: DragEvent) => {
-    event.preventDefault();
-    setOver(false);
-    const entry = event.dataTransfer?.items[0]?.webkitGetAsEntry();
-    const dropped = event.dataTransfer?.files[0];
-    if (entry?.isDirectory) onFolder(entry as FileSystemDirectoryEntry);
-    else if (dropped) onFile(dropped);
-  };
+/** The whole page takes what is dropped (dropped.tsx); here it is said, and files are chosen. */
+function DropZone({ file, onFile }: { file: File | undefined; onFile: (file: File) => void }) {
   return (
-    <label
-      class={isOver ? "drop over" : file ? "drop filled" : "drop"}
-      onDragOver={(event) => {
-        event.preventDefault();
-        setOver(true);
-      }}
-      onDragLeave={() => setOver(false)}
-      onDrop={onDrop}
-    >
+    <label class={file ? "drop filled" : "drop"}>
       <input
         type="file"
         class="unseen"

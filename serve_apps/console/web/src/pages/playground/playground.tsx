@@ -9,7 +9,7 @@ import { plural } from "../../ui/format";
 import { Empty, Failure, Loading, PageHead } from "../../ui/parts";
 import { Answers, type Reply } from "./answers";
 import { bodyOf, codesOf } from "./code";
-import { isNumber, recordsOf, rowOf, textsOf } from "./values";
+import { featuresWanted, isNumber, recordsOf, rowOf, textsOf } from "./values";
 
 export function PlaygroundPage() {
   const models = usePoll("models", (call) => api.GET("/mlops/models", call), 10);
@@ -109,6 +109,9 @@ function Described({ name, described, version, other }: DescribedProps) {
   return <Asking name={name} signature={data} version={version} other={other} />;
 }
 
+/** Inputs to begin with where a version names no columns. */
+const NO_EXAMPLE = "[[0]]";
+
 type Way = "form" | "json" | "csv";
 
 interface AskingProps {
@@ -122,7 +125,7 @@ function Asking({ name, signature, version, other }: AskingProps) {
   const columns = signature.inputs;
   const [way, setWay] = useState<Way>(columns.length ? "form" : "json");
   const [texts, setTexts] = useState(() => textsOf(signature));
-  const [json, setJson] = useState(() => JSON.stringify(columns.length ? [rowOf(textsOf(signature), columns).values] : [[0]], null, 2));
+  const [json, setJson] = useState(() => (columns.length ? JSON.stringify([rowOf(textsOf(signature), columns).values], null, 2) : NO_EXAMPLE));
   const [csv, setCsv] = useState("");
   const [wantsShares, setWantsShares] = useState(false);
   const [replies, setReplies] = useState<Reply[]>([]);
@@ -156,7 +159,11 @@ function Asking({ name, signature, version, other }: AskingProps) {
       setReplies(await Promise.all(wanted.map((one) => askOne(name, one, given, wantsShares))));
     } catch (error) {
       if (error instanceof ApiError) setRefused(error);
-      setComplaint(messageOf(error));
+      const wanted = featuresWanted(messageOf(error));
+      if (wanted && json === NO_EXAMPLE) {
+        setJson(JSON.stringify([Array<number>(wanted).fill(0)]));
+        setComplaint(`The model wants ${plural(wanted, "feature")} a row. Here is a row of zeros: put your values in, and ask again.`);
+      } else setComplaint(messageOf(error));
     }
     setAsking(false);
   };

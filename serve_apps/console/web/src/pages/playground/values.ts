@@ -118,3 +118,9 @@ export function linesOfCsv(text: string): string[][] {
   }
   return lines;
 }
+
+/** "The model wants 20 features, got 1." → 20 */
+export function featuresWanted(message: string): number | undefined {
+  const found = /wants (\d+) features?\b/.exec(message);
+  return found ? Number(found[1]) : undefined;
+}

@@ -37,9 +37,9 @@ export function SweepPage({ id }: { id: string }) {
       <Facts
         items={[
           ["Jobs", plural(data.jobs.length, "job")],
+          ["Best", data.best && data.metric ? <Best row={data.best} metric={data.metric} /> : "—"],
           ["Decides", data.metric ? `${data.metric}, the ${data.mode === "max" ? "largest" : "smallest"}` : "no metric"],
-          ["Best", data.best && data.metric ? `${metric(numeric(data.best.metrics[data.metric]))} · ${assigned(data.best)}` : "—"],
-          ["Registers", data.register === "best" ? "the best job's model" : "each job's model"],
+                    ["Registers", data.register === "best" ? "the best job's model" : "each job's model"],
           ["At a time", data.max_parallel === null ? "as many as fit" : plural(data.max_parallel, "job")],
           ["Passed as", data.as === "arguments" ? "arguments --NAME VALUE" : "environment variables"],
           ["Created", <Ago at={data.created_at} />],
@@ -57,10 +57,13 @@ export function countsOf(sweep: { counts: Record<string, number> }): string {
     .join(", ");
 }
 
-function assigned(row: SweepRow): string {
-  return Object.entries(row.parameters)
-    .map(([name, value]) => `${name}=${value}`)
-    .join(" ");
+function Best({ row, metric: name }: { row: SweepRow; metric: string }) {
+  const values = Object.entries(row.parameters).map(([parameter, value]) => `${parameter}=${value}`);
+  return (
+    <a href={link("jobs", row.job_id)} title={values.join(" ")}>
+      {metric(numeric(row.metrics[name]))}
+    </a>
+  );
 }
 
 function numeric(value: unknown): number | null {
@@ -141,7 +144,7 @@ function SweepTable({ axes, rows, best, hovered, onHover, onChoose }: TableProps
               onPointerLeave={() => onHover(undefined)}
             >
               <td class="col-state" title={row.reason ? `${words(row.reason)} ${row.message ?? ""}` : undefined}>
-                <State state={row.status} detail={row.job_id === best ? "best" : undefined} />
+                <State state={row.status} word={row.job_id === best ? "best" : undefined} />
               </td>
               {axes.map((axis) =>
                 axis.isMetric ? (
