@@ -87,8 +87,10 @@ def merged(parts: tuple[dict[str, Any], ...]) -> dict[str, Any]:
     return {name: value for part in parts for name, value in part.items()}
 
 
-MATRIX: Final = [merged(parts) for parts in itertools.product(*(choice[:2] for choice in CHOICES))]
-MATRIX += [choice[2] for choice in CHOICES if len(choice) > 2]
+MATRIX: Final = [
+    *(merged(parts) for parts in itertools.product(*(choice[:2] for choice in CHOICES))),
+    *(choice[2] for choice in CHOICES if len(choice) > 2),
+]
 
 
 def test_chart_passes_the_linter() -> None:

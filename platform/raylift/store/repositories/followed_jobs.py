@@ -19,7 +19,6 @@ _AT_ONCE: Final = 500
 
 # Raw values, which are compared and not used: to convert one job takes some thirty times as long as to read its row.
 _CHANGING: Final = [type_coerce(JobRow.__table__.c[name], NullType()).label(name) for name in columns_of(Job) if name != "spec"]
-"""``job_id`` is the first."""
 
 
 class FollowedJobs:
@@ -40,7 +39,7 @@ class FollowedJobs:
         order = (JobRow.created_at, JobRow.job_id)
         with self._database.read() as session:
             rows = session.execute(select(*_CHANGING).where(self._is_followed).order_by(*order))
-            now = {row[0]: tuple(row) for row in rows}
+            now: dict[str, tuple[Any, ...]] = {row.job_id: tuple(row) for row in rows}
             known = {job_id: self._known[job_id] for job_id, row in now.items() if self._row_of(job_id) == row}
             changed = (job_id for job_id in now if job_id not in known)
             while ids := list(islice(changed, _AT_ONCE)):
