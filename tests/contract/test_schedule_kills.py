@@ -16,7 +16,7 @@ from raylift.domain.schedules.schedule import Overlap, RunOutcome, Schedule, Tem
 from raylift.store import JobFilter, Store
 from tests.contract.samples import SCRIPT, spec_of
 
-KILLS = 5
+KILLS = 3
 NAMES = ("a", "b", "c")
 MINUTE = timedelta(minutes=1)
 
