@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from raylift import Client
-from raylift.api.schedules import ScheduleRunView
+from raylift.api.jobs.schedules import ScheduleRunView
 from raylift.launcher import LocalPlatform
 from raylift.store import Store
 
