@@ -85,6 +85,9 @@ def blocks(page: Path, language: str) -> list[str]:
 
 def is_known(call: list[str]) -> bool:
     """Return True if the words after ``raylift`` are a command with options that it has."""
+    if "--" in call:  # `raylift schedule create … -- train …` has two.
+        first, second = call[: call.index("--")], call[call.index("--") + 1 :]
+        return is_known(first) and is_known(second)
     command: Any = typer.main.get_command(app)
     words = iter(call)
     while hasattr(command, "commands"):

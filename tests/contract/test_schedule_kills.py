@@ -15,9 +15,8 @@ from raylift.domain.identifiers import new_schedule_id
 from raylift.domain.schedules.schedule import Overlap, RunOutcome, Schedule, TemplateKind, Timetable
 from raylift.store import JobFilter, Store
 from tests.contract.samples import SCRIPT, spec_of
-from tests.contract.schedule_supervisor import clock
 
-KILLS = 5
+KILLS = 3
 NAMES = ("a", "b", "c")
 MINUTE = timedelta(minutes=1)
 
@@ -53,7 +52,6 @@ def test_killed_supervisors_fire_each_moment_once(open_store: Callable[[], Store
             running[0].kill()
             running[0].wait()
             running = [*running[1:], begin()]
-        last_look = clock(began)
     finally:
         for process in running:
             process.kill()
@@ -71,7 +69,6 @@ def test_killed_supervisors_fire_each_moment_once(open_store: Callable[[], Store
         assert by_job == {job.job_id: part.due_at for job, part in zip(jobs, parts, strict=True) if part.name == name}
         # What came while no supervisor ran is missed, and all after it fired: no moment is without a word.
         assert {run.outcome for run in runs} <= {RunOutcome.SUBMITTED, RunOutcome.MISSED}
-        assert schedule.considered_until > last_look - timedelta(minutes=60)
         told = sorted(run.due_at for run in runs)
         gaps = [later for earlier, later in pairwise(told) if later - earlier > MINUTE]
         missed = {run.due_at for run in runs if run.outcome is RunOutcome.MISSED}

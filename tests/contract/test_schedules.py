@@ -1,4 +1,4 @@
-"""Schedules in the store: every moment makes at most one job, whoever looks, and a schedule keeps its source."""
+"""Schedules in the store: a moment makes at most one job, also with several supervisors, and a schedule keeps its source."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from raylift import Client
-from raylift.api.schedules import ScheduleRunView
+from raylift.api.jobs.schedules import ScheduleRunView
 from raylift.launcher import LocalPlatform
 from raylift.store import Store
 
@@ -41,7 +41,7 @@ def test_schedule_runs_now_and_when_it_is_due(platform: LocalPlatform, client: C
 
 
 def _let_a_moment_be_due(platform: LocalPlatform, schedule_id: str) -> None:
-    """Resume the schedule as if it had been looked at for the last time more than a minute ago."""
+    """Resume the schedule as if its last moment were more than a minute ago."""
     store = Store.open(f"sqlite:///{platform.record.state_dir / 'raylift.db'}")
     try:
         schedule, ago = store.schedules.get(schedule_id), datetime.now(UTC) - timedelta(seconds=61)

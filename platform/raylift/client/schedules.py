@@ -9,7 +9,7 @@ from os import PathLike
 from typing import Any, Literal, Unpack
 
 from raylift.api import paths
-from raylift.api.schedules import ScheduleList, ScheduleRunPage, ScheduleRunView, ScheduleSummary, ScheduleView
+from raylift.api.jobs.schedules import ScheduleList, ScheduleRunPage, ScheduleRunView, ScheduleSummary, ScheduleView
 from raylift.client.http.part import Part
 from raylift.client.jobs.job import Job, accepted
 from raylift.client.jobs.script import read_upload

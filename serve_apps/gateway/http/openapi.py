@@ -12,12 +12,12 @@ from pydantic.json_schema import models_json_schema
 from raylift.api.access import KeyCreation, KeyRotation
 from raylift.api.environments import EnvironmentRequest
 from raylift.api.inference import InferenceRequest
+from raylift.api.jobs.schedules import SchedulePatch, ScheduleRequest
 from raylift.api.models import DeploymentUpdate
 from raylift.api.observations import FeedbackBody, FeedbackEntry
 from raylift.api.paths import RAY_API
 from raylift.api.problems import Problem
 from raylift.api.ray_jobs import JobSubmitRequest
-from raylift.api.schedules import SchedulePatch, ScheduleRequest
 from raylift.api.secrets import SecretRequest
 from raylift.api.security.logins import DeviceLoginRequest, LoginPageRequest, LoginRequest
 from raylift.api.traffic import AliasUpdate, RollbackRequest, TrafficUpdate

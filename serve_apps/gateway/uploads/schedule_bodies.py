@@ -9,7 +9,7 @@ from fastapi import Request
 from pydantic import ValidationError
 from pydantic_core import to_json
 
-from raylift.api.schedules import SchedulePatch, ScheduleRequest
+from raylift.api.jobs.schedules import SchedulePatch, ScheduleRequest
 from raylift.domain.errors import FieldError, InvalidRequest
 from raylift.settings import JobSettings
 from serve_apps.gateway.http.bodies import field_errors, media_type, parse_model, read_body, require_json

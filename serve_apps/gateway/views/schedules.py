@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from raylift.api.schedules import ScheduleRunView, ScheduleSummary, ScheduleView
+from raylift.api.jobs.schedules import ScheduleRunView, ScheduleSummary, ScheduleView
 from raylift.domain.schedules.schedule import Schedule, ScheduleRun
 from serve_apps.gateway.http.paths import schedule_links
 from serve_apps.gateway.views.jobs import MASK

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from raylift.api import paths
-from raylift.api.schedules import ScheduleList, ScheduleRunPage, ScheduleRunView, ScheduleSummary, ScheduleView
+from raylift.api.jobs.schedules import ScheduleList, ScheduleRunPage, ScheduleRunView, ScheduleSummary, ScheduleView
 from raylift.cli.exits import wrong_usage
 from raylift.cli.jobs.schedule_template import TrainCommand, read_command
 from raylift.cli.jobs.train import announce

@@ -16,8 +16,8 @@ import httpx
 from pydantic import BaseModel, ValidationError
 
 from raylift.api.headers import OWNER_HEADER, SCALE_UP_TIMEOUT
+from raylift.api.jobs.schedules import ScheduleRunPage
 from raylift.api.observations import FeedbackPage
-from raylift.api.schedules import ScheduleRunPage
 from raylift.api.sweeps import SweepPage
 from raylift.api.training import JobPage
 from raylift.client.http.errors import APIError, ConnectionFailed, Unavailable, error_of

@@ -1,4 +1,4 @@
-"""The right to submit jobs, for requests that nobody makes at the time: schedules."""
+"""The right to submit jobs, for the owners of schedules, who send no request at the time of a run."""
 
 from __future__ import annotations
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import islice
+from typing import TypeVar
 
 from raylift.domain.errors import FieldError, InvalidRequest, ScheduleNotFound
 from raylift.domain.identifiers import new_schedule_id
@@ -27,6 +28,8 @@ from raylift.services.ports import Clock, utc_now
 from raylift.services.schedules.jobs import ScheduledJobs
 from raylift.services.uploads.checks import CheckedUpload
 from raylift.store import ScheduleRunPage, Store
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,9 +140,9 @@ class ScheduleService:
         """
         now, former, template = self._clock(), schedule.timetable, changes.template
         timetable = Timetable(
-            cron=changes.cron or former.cron,
-            timezone=changes.timezone or former.timezone,
-            overlap=changes.overlap or former.overlap,
+            cron=_new(changes.cron, former.cron),
+            timezone=_new(changes.timezone, former.timezone),
+            overlap=_new(changes.overlap, former.overlap),
             catch_up_seconds=_new(changes.catch_up_seconds, former.catch_up_seconds),
             jitter_seconds=_new(changes.jitter_seconds, former.jitter_seconds),
         )
@@ -196,7 +199,7 @@ def _from(schedule: Schedule, moment: datetime) -> Schedule:
     return replace(schedule, considered_until=moment, wakes_at=wakes_at)
 
 
-def _new(asked: int | None, present: int) -> int:
+def _new(asked: T | None, present: T) -> T:
     return present if asked is None else asked
 
 

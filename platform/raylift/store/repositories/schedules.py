@@ -182,7 +182,7 @@ class ScheduleRepository:
             return moved
 
     def run_now(self, schedule: Schedule, run: ScheduleRun, new: NewJob, *, now: datetime) -> Job:
-        """Make a job at once, whatever the timetable says.
+        """Make a job at once, outside of the timetable.
 
         Raises:
             ScheduleNotFound: it was deleted.

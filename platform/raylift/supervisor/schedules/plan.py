@@ -1,4 +1,4 @@
-"""What a schedule does now: a pure function of the schedule, the time, and whether a job of it has not ended."""
+"""Next step of one schedule: a pure function of the schedule, the time, and of a job of it that has not ended."""
 
 from __future__ import annotations
 

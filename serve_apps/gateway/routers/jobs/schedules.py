@@ -10,7 +10,7 @@ from fastapi.concurrency import run_in_threadpool
 
 from raylift.api import paths
 from raylift.api.headers import OWNER_HEADER
-from raylift.api.schedules import ScheduleList, SchedulePatch, ScheduleRequest, ScheduleRunPage, ScheduleView
+from raylift.api.jobs.schedules import ScheduleList, SchedulePatch, ScheduleRequest, ScheduleRunPage, ScheduleView
 from raylift.api.training import JobAccepted
 from raylift.domain.errors import FieldError, InvalidRequest, JobNotFound
 from raylift.domain.schedules.schedule import Overlap, Schedule, Timetable
