@@ -12,7 +12,7 @@ from mlflow.server import app as flask_app
 from mlflow.server.fastapi_app import app as fastapi_app
 
 MARK: Final = "what-blue-keeps"
-"""In the names and values of the objects, and in nothing else."""
+"""In values of the objects. Their names are in the requests, so the answer to a creation has them, too."""
 
 _ELSEWHERE: Final = ("/assistant", "/gateway/supported-")
 """In the routes that run commands, and in those that ask the internet for prices of models."""
@@ -30,12 +30,12 @@ ROUTES: Final = sorted(
     if method not in {"OPTIONS", "HEAD"} and not any(part in path for part in _ELSEWHERE)
 )
 QUERIES: Final = (
-    "query { mlflowGetExperiment(input: {experimentId: EXPERIMENT}) { experiment { name } } }",
+    "query { mlflowGetExperiment(input: {experimentId: EXPERIMENT}) { experiment { tags { value } } } }",
     "query { mlflowGetRun(input: {runId: RUN}) { run { data { params { value } } } } }",
     "query { mlflowGetMetricHistoryBulkInterval("
     f'input: {{runIds: [RUN], metricKey: "{MARK}-metric"}}) {{ metrics {{ key }} }} }}',
     "query { mlflowListArtifacts(input: {runId: RUN}) { rootUri files { path } } }",
-    "query { mlflowSearchModelVersions(input: {maxResults: 9}) { modelVersions { name } } }",
+    "query { mlflowSearchModelVersions(input: {maxResults: 9}) { modelVersions { tags { value } } } }",
     "mutation { mlflowSearchRuns(input: {experimentIds: [EXPERIMENT]}) { runs { data { params { value } } } } }",
 )
 """Queries of GraphQL. RUN and EXPERIMENT are in the place of ids."""
