@@ -336,7 +336,9 @@ def test_script_gets_nothing_of_another_workspace_in_mlflow(keyed: Keyed, monkey
         assert time.monotonic() < end, "it does not say so"
         time.sleep(0.5)
     assert keyed.send("other", "GET", "/mlops/models/iris").status_code == 404
-    assert keyed.send("viewer", "GET", "/mlops/models/iris").json()["versions"][0]["job_id"] == keyed.job_id
+    with keyed.client("viewer") as client:
+        [version] = client.models.get("iris").versions
+        assert version.lineage.job_id == keyed.job_id
 
 
 def test_dashboard_of_ray_comes_through_the_platform(keyed: Keyed) -> None:

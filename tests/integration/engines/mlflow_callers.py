@@ -68,25 +68,25 @@ def model_of(job_id: str, client: MlflowClient) -> str:
 
 
 def fill(client: MlflowClient) -> dict[str, str]:
-    experiment = client.create_experiment(f"{MARK}-experiment")
+    experiment = client.create_experiment("blue-experiment", tags={"note": MARK})
     run = client.create_run(experiment, tags={TAG_JOB_ID: "job_blue"}).info.run_id
     client.log_param(run, "param", f"{MARK}-param")
     client.log_metric(run, f"{MARK}-metric", 0.5)
     client.log_text(run, f"{MARK}-text", "secret.txt")
-    model = client.create_logged_model(experiment, f"{MARK}-logged", source_run_id=run)
-    client.create_registered_model(f"{MARK}-model", description=MARK)
-    version = client.create_model_version(f"{MARK}-model", f"runs:/{run}/", run_id=run, tags={"note": MARK})
-    client.set_registered_model_alias(f"{MARK}-model", "champion", version.version)
+    model = client.create_logged_model(experiment, "blue-logged", source_run_id=run, tags={"note": MARK})
+    client.create_registered_model("blue-model", description=MARK)
+    version = client.create_model_version("blue-model", f"runs:/{run}/", run_id=run, tags={"note": MARK})
+    client.set_registered_model_alias("blue-model", "champion", version.version)
     span = client.start_trace(f"{MARK}-trace", inputs={"text": MARK}, experiment_id=experiment)
     client.end_trace(span.trace_id, outputs={"text": MARK})
     mlflow.flush_trace_async_logging()
     return {
         "experiment_id": experiment,
-        "experiment_name": f"{MARK}-experiment",
+        "experiment_name": "blue-experiment",
         "run_id": run,
         "run_uuid": run,
         "model_id": model.model_id,
-        "name": f"{MARK}-model",
+        "name": "blue-model",
         "version": str(version.version),
         "alias": "champion",
         "trace_id": span.trace_id,

@@ -128,7 +128,9 @@ def test_curves_of_a_job_are_read_by_its_tag_and_sampled(server: MlflowServer, c
     registry = Registry(server.url)
 
     def read(run_id: str | None = None, names: Sequence[str] = (), points: int = 500) -> RunHistory | None:
-        return registry.run_history("job_1", run_id=run_id, experiment=experiment, names=names, points=points)
+        return registry.run_history(
+            "job_1", workspace="default", run_id=run_id, experiment=experiment, names=names, points=points
+        )
 
     assert read() is None
     run = client.create_run(client.create_experiment(experiment), tags={TAG_JOB_ID: "job_1"}).info.run_id
