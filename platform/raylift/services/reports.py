@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Final
 
 from raylift.access_settings import ReportSettings
-from raylift.domain.errors import FieldError
+from raylift.domain.errors import EngineUnavailable, FieldError
 from raylift.domain.mlflow_workspaces import url_in_workspace
 from raylift.domain.security.report import Report, ReportState, Severity
 from raylift.engines.scanners import scan_model, scan_packages, scan_script
@@ -18,6 +19,8 @@ from raylift.services.ports import Clock, Registry, utc_now
 from raylift.store import Store
 
 _KEPT: Final = 500
+_PLACES: Final = 4
+"""Requests that make a report or wait for their turn. Further ones are refused: each holds a thread of the gateway."""
 _LASTS: Final = timedelta(hours=12)
 """Age of a report: new advisories come every day."""
 
@@ -34,22 +37,36 @@ class ReportService:
         self._mlflow_url = mlflow_url
         self._clock = clock
         self._lock = threading.Lock()
+        self._places = threading.BoundedSemaphore(_PLACES)
         self._known: OrderedDict[str, tuple[datetime, Report]] = OrderedDict()
 
     def of_job(self, job_id: str) -> list[Report]:
-        """Return the reports on a job's script and on its packages beyond the base. Raises JobNotFound."""
+        """Return the reports on a job's script and on its packages beyond the base.
+
+        Raises:
+            JobNotFound: there is no such job.
+            EngineUnavailable: too many reports are being made.
+        """
         job = self._store.jobs.get(job_id)
         lock = job.environment_lock or ()
-        packages = self._once(f"packages {sorted(lock)}", lambda: scan_packages(lock, osv_url=self._settings.osv_url))
-        if job.spec.command is not None:
-            return [packages]
-        return [self._of_script(self._store.jobs.script(job.spec.script_sha256)), packages]
+        with self._place():
+            packages = self._once(f"packages {sorted(lock)}", lambda: scan_packages(lock, osv_url=self._settings.osv_url))
+            if job.spec.command is not None:
+                return [packages]
+            return [self._of_script(self._store.jobs.script(job.spec.script_sha256)), packages]
 
     def of_version(self, name: str, version: str) -> list[Report]:
-        """Return the reports on a version's files, and on its job. Raises ModelNotFound or VersionNotFound."""
+        """Return the report on a version's files.
+
+        Raises:
+            ModelNotFound: there is no such model.
+            VersionNotFound: there is no such version.
+            EngineUnavailable: too many reports are being made, or MLflow does not answer.
+        """
         found = self._registry.version(name, version)
         url = url_in_workspace(self._mlflow_url, self._store.workspaces.of_model(name))
-        return [self._once(f"model {found.uri} {name}/{version}", lambda: scan_model(found.uri, url))]
+        with self._place():
+            return [self._once(f"model {found.uri} {name}/{version}", lambda: scan_model(found.uri, url))]
 
     def check_script(self, script: bytes) -> Iterator[FieldError]:
         """Yield an error for each finding that the settings do not let pass."""
@@ -61,6 +78,15 @@ class ReportService:
             yield FieldError("script", f"cannot be scanned, which reports.refuse_scripts asks for: {report.detail}")
         for finding in report.at_least(Severity(least)):
             yield FieldError("script", f"has a finding of {report.tool}, {finding.severity}, {finding.where}: {finding.what}")
+
+    @contextmanager
+    def _place(self) -> Generator[None]:
+        if not self._places.acquire(blocking=False):
+            raise EngineUnavailable("The scanners are busy with other reports. Ask again in a minute.")
+        try:
+            yield
+        finally:
+            self._places.release()
 
     def _of_script(self, script: bytes) -> Report:
         return self._once(f"script {hashlib.sha256(script).hexdigest()}", lambda: scan_script(script))

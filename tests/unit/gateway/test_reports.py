@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -44,6 +47,30 @@ async def test_job_has_reports_on_its_script_and_packages(client: httpx.AsyncCli
     assert script["findings"] == [{"severity": "medium", "what": "B301: pickle", "where": "line 1"}]
     assert (packages["subject"], packages["tool"], packages["state"]) == ("packages", "pip-audit", "clean")
     assert (await client.get("/mlops/training/jobs/none/reports")).status_code == 404
+
+
+async def test_slow_scans_leave_the_threads_of_the_gateway_to_others(
+    client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finish = threading.Event()
+
+    def scan(_: bytes) -> Report:
+        finish.wait(30)
+        return FOUND
+
+    monkeypatch.setattr(service, "scan_script", scan)
+    job_id = (await client.post("/mlops/training/upload", json=UPLOAD)).json()["job_id"]
+    asked = [asyncio.create_task(client.get(f"/mlops/training/jobs/{job_id}/reports")) for _ in range(60)]
+    done, waiting = await asyncio.wait(asked, timeout=20, return_when=asyncio.FIRST_COMPLETED)
+    assert {task.result().status_code for task in done} == {503}
+    # A thread is free for something else.
+    assert (await asyncio.wait_for(client.get("/mlops/training/jobs"), 20)).status_code == 200
+    finish.set()
+    answers = [task.result() for task in done] + list(await asyncio.gather(*waiting))
+    statuses = Counter(answer.status_code for answer in answers)
+    assert statuses[200] >= 4
+    assert statuses[200] + statuses[503] == 60
+    assert "scanners are busy" in next(answer.text for answer in answers if answer.status_code == 503)
 
 
 async def test_version_has_a_report_on_its_model(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, TypeVar
 
@@ -27,6 +28,12 @@ _USES_PAUSE: Final = timedelta(seconds=60)
 _HOW: Final = "Send `Authorization: Bearer KEY`. `raylift keys create` makes a key, `raylift login` signs in."
 
 
+@dataclass(frozen=True, slots=True)
+class _Keys:
+    by_digest: Mapping[str, AccessKey]
+    by_id: Mapping[str, AccessKey]
+
+
 class Callers:
     """Callers by token."""
 
@@ -35,7 +42,7 @@ class Callers:
         self._clock = clock
         self._used: set[str] = set()
         self._uses_written_at = clock()
-        self._keys: TtlCache[None, Mapping[str, AccessKey]] = TtlCache(lambda _: self._read(), seconds=KEYS_SECONDS)
+        self._keys: TtlCache[None, _Keys] = TtlCache(lambda _: self._read(), seconds=KEYS_SECONDS)
 
     async def principal_of(self, token: str | None) -> Principal:
         """Return the caller that has the token.
@@ -47,9 +54,9 @@ class Callers:
         if token is None:
             raise Unauthenticated(f"The request has no key. {_HOW}")
         digest = digest_of(token)
-        key = (await self._keys.get(None)).get(digest)
+        key = (await self._keys.get(None)).by_digest.get(digest)
         if key is None and key_id_of(token) is not None:
-            key = (await self._keys.get(None, max_age=_AFTER_MISS_SECONDS)).get(digest)
+            key = (await self._keys.get(None, max_age=_AFTER_MISS_SECONDS)).by_digest.get(digest)
         if key is None:
             raise Unauthenticated(f"The key is unknown or revoked. {_HOW}")
         if key.is_expired(self._clock()):
@@ -65,7 +72,7 @@ class Callers:
         """
         if principal.key_id is None:
             return
-        key = next((key for key in (await self._keys.get(None)).values() if key.key_id == principal.key_id), None)
+        key = (await self._keys.get(None)).by_id.get(principal.key_id)
         if key is None:
             raise Unauthenticated(f"The key {principal.key_id} was revoked. {_HOW}")
         if key.is_expired(self._clock()):
@@ -75,9 +82,10 @@ class Callers:
         """Read the keys again for the next request: one was just changed."""
         self._keys.forget(None)
 
-    def _read(self) -> Mapping[str, AccessKey]:
+    def _read(self) -> _Keys:
         self._write_uses(self._clock())
-        return {key.sha256: key for key in self._store.keys.unrevoked(self._clock())}
+        keys = self._store.keys.unrevoked(self._clock())
+        return _Keys({key.sha256: key for key in keys}, {key.key_id: key for key in keys})
 
     def _write_uses(self, now: datetime) -> None:
         if now - self._uses_written_at < _USES_PAUSE:

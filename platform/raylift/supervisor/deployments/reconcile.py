@@ -82,8 +82,8 @@ class DeploymentReconciler:
                 name = f"files {action.deployment.model_name} {action.deployment.version}"
                 self._tasks.run(name, lambda row=action.deployment: self._executor.record_files(lease, row), asks_mlflow=True)
             elif isinstance(action, ScanModel):
-                name = f"scan {action.deployment.model_name} {action.deployment.version}"
-                self._tasks.run(name, lambda row=action.deployment: self._scans.scan(lease, row), asks_mlflow=True)
+                # One at a time: versions of one user, each slow to scan, leave the threads to the jobs of others.
+                self._tasks.run("scan", lambda row=action.deployment: self._scans.scan(lease, row), asks_mlflow=True)
         self._executor.execute(lease, self._routes.before(actions, rows))
 
     def _planned(self, rows: Sequence[Deployment]) -> list[DeploymentAction]:
