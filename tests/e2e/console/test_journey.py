@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import expect
 
 from raylift import Client
-from tests.browser import Watched, abort, script
+from tests.browser import Watched
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -123,29 +123,3 @@ def test_running_job_is_cancelled_after_a_question(watched: Watched, client: Cli
     expect(page.get_by_role("dialog")).to_contain_text(f"jobs cancel {job.job_id}")
     page.get_by_role("button", name="Cancel the job").click()
     expect(page.locator(".title-row .state")).to_have_text("cancelled", timeout=60_000)
-
-
-def test_broken_script_shows_its_line_and_stores_nothing(watched: Watched) -> None:
-    name = new_name("broken")
-    page = watched.open("/console/new")
-    page.get_by_label("Training script or project").set_input_files(script("x = 1\ny = (\n", f"{name}.py"))
-    expect(page.get_by_label("Experiment")).to_have_value(name)
-    page.get_by_role("button", name="Start the job").click()
-    expect(page.get_by_role("alert").first).to_contain_text("Line 2, column")
-    page.get_by_label("Memory").fill("9000GiB")
-    page.get_by_label("Training script or project").set_input_files(script("print(1)", f"{name}.py"))
-    page.get_by_role("button", name="Start the job").click()
-    expect(page.locator(".field.wrong")).to_contain_text("no node of the cluster could ever hold")
-    assert httpx.get(f"{watched.url}/mlops/training/jobs", params={"q": name}).json()["jobs"] == []
-
-
-def test_platform_away_and_back_needs_no_reload(watched: Watched, client: Client) -> None:
-    job = client.train(script_content="print(1)", experiment=new_name("away"), deploy=False)
-    page = watched.open(f"/console/jobs?q={job.job_id}")
-    row = page.get_by_role("link", name=re.compile("away-"))
-    expect(row).to_be_visible()
-    page.route("**/mlops/**", abort)
-    expect(page.get_by_role("alert")).to_contain_text("The platform does not answer")
-    expect(row).to_be_visible()
-    page.unroute("**/mlops/**", abort)
-    expect(page.get_by_role("alert")).to_have_count(0, timeout=60_000)
