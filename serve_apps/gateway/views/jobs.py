@@ -115,7 +115,7 @@ def _rank(metric: str) -> tuple[bool, str]:
 def job_view(details: JobDetails, now: datetime) -> JobView:
     job, spec = details.job, details.job.spec
     return JobView(
-        **dict(job_summary(job, now, details.queue_position)) | {"metrics": dict(job.metrics)},
+        **dict(job_summary(job, now, details.queue_position).model_copy(update={"metrics": dict(job.metrics)})),
         script_sha256=spec.script_sha256,
         project_sha256=spec.project_sha256,
         entrypoint=spec.entrypoint,

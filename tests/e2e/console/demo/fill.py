@@ -22,7 +22,7 @@ from tests.e2e.console.demo import history
 from tests.e2e.console.demo.catalog import CLASSIFIER, MODELS, REGRESSOR, ROW, DemoModel, training_script
 
 JOBS = 300
-SHARES = {"churn": {"5": 90, "6": 10}, "fraud-score": {"champion": 80, "challenger": 20}}
+SHARES: dict[str, dict[str | int, float]] = {"churn": {"5": 90, "6": 10}, "fraud-score": {"champion": 80, "challenger": 20}}
 ASKED = ("churn", "fraud-score", "delivery-time", "spam")
 
 Say = Callable[[str], None]

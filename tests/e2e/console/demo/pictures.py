@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from PIL import Image
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page, ViewportSize, sync_playwright
 
 from raylift import Client
 from raylift.launcher import LocalPlatform
@@ -25,7 +25,7 @@ ROOT: Final = Path(__file__).resolve().parents[4]
 FOLDER: Final = ROOT / "docs" / "pictures"
 STAMP: Final = "sources.sha256"
 """Of the sources that the pictures show; `make check` compares it."""
-SIZE: Final = {"width": 1280, "height": 800}
+SIZE: Final[ViewportSize] = {"width": 1280, "height": 800}
 SETTLE_MS: Final = 2500
 """Charts are drawn, and the second poll has come."""
 
