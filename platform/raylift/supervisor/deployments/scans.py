@@ -8,6 +8,7 @@ from datetime import datetime
 
 from raylift.access_settings import ReportSettings
 from raylift.domain.lease import Lease
+from raylift.domain.mlflow_workspaces import url_in_workspace
 from raylift.domain.models.deployment import Deployment, DeploymentStatus
 from raylift.domain.models.files import digest_of
 from raylift.domain.security.report import Report, ReportState, Severity
@@ -46,7 +47,8 @@ class ModelScans:
             StaleLease: another supervisor has taken over.
         """
         files = row.files or {}
-        problem = self._problem(scan_model(row.model_uri, self._mlflow_url, files), row)
+        url = url_in_workspace(self._mlflow_url, self._store.workspaces.of_model(row.model_name))
+        problem = self._problem(scan_model(row.model_uri, url, files), row)
         if problem is None:
             self._passed.add(digest_of(files))
             return
