@@ -142,22 +142,16 @@ def signed_in(team: Team, provider: Provider, subject: str, home: Path) -> str:
     """Run ``raylift login --device``, confirm on the provider's page, and return the key that the command keeps."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("RAYLIFT")}
     own = {"XDG_CONFIG_HOME": str(home), "RAYLIFT_URL": team.platform.url, "RAYLIFT_CA": str(team.ca)}
-    process = subprocess.Popen(
-        [sys.executable, "-c", "from raylift.cli.app import main; main()", "login", "--device"],
-        env={**kept, **own},
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stderr is not None
-    said = ""
-    for line in process.stderr:
-        said += line
-        code = re.search(r"enter the code (\w+)", said)
-        if code is not None:
-            provider.confirm(code[1], subject)
-            break
-    said += process.stderr.read()
-    assert process.wait(60) == 0, said
+    command = [sys.executable, "-c", "from raylift.cli.app import main; main()", "login", "--device"]
+    with subprocess.Popen(command, env={**kept, **own}, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        said = ""
+        for line in process.stderr:
+            said += line
+            code = re.search(r"enter the code (\w+)", line)
+            if code is not None:
+                provider.confirm(code[1], subject)
+    assert process.returncode == 0, said
     assert "submitter in the workspace red" in said
     found = kept_key(team.platform.url, {"XDG_CONFIG_HOME": str(home)})
     assert found is not None
