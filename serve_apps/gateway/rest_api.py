@@ -152,5 +152,8 @@ def create_app(services: Services, *, echo_request_id: bool = True, warm_process
 
 def _warm_pool(services: Services) -> WarmPool[Forwarder]:
     return WarmPool(
-        services.settings, lambda socket: Forwarder("http://warm", socket=socket), services.deployments.wanted_among
+        services.settings,
+        lambda socket: Forwarder("http://warm", socket=socket),
+        services.deployments.wanted_among,
+        services.workspaces.of_model,
     )

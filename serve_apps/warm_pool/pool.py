@@ -73,6 +73,7 @@ class WarmPool(Generic[C]):
         settings: Settings of the platform.
         connect: Makes a connection to the HTTP server at a socket.
         deployed: Returns those deployments of the given versions that are still wanted; called in a thread.
+        workspace_of: Returns the workspace of a model; called in a thread.
     """
 
     def __init__(
@@ -80,8 +81,10 @@ class WarmPool(Generic[C]):
         settings: PlatformSettings,
         connect: Callable[[Path], C],
         deployed: Callable[[Sequence[Version]], list[Deployment]],
+        workspace_of: Callable[[str], str],
     ) -> None:
         self._deployed = deployed
+        self._workspace_of = workspace_of
         self._settings = settings
         self._limits = settings.serving
         self._connect = connect
@@ -129,7 +132,7 @@ class WarmPool(Generic[C]):
         await self.start()
         if not self._is_warm.is_set():
             await _wait_until(until, self._is_warm.wait())
-        child = self._children.get(_key(deployment)) or self._fork(deployment)
+        child = self._children.get(_key(deployment)) or await self._fork(deployment)
         child.in_flight += 1
         try:
             if not child.loaded.done():
@@ -141,12 +144,15 @@ class WarmPool(Generic[C]):
             child.in_flight -= 1
             child.used_at = time.monotonic()
 
-    def _fork(self, deployment: Deployment) -> Child[C]:
+    async def _fork(self, deployment: Deployment) -> Child[C]:
+        workspace = await asyncio.to_thread(self._workspace_of, deployment.model_name)
+        if (child := self._children.get(_key(deployment))) is not None:
+            return child  # Another request has forked it meanwhile.
         if self._process is None or self._root is None:
             raise NoWarmProcess
         while len(self._children) >= self._limits.warm_models:
             self._end_oldest()
-        spec = warm_spec(deployment, self._settings)
+        spec = warm_spec(deployment, workspace, self._settings)
         if spec is None:
             raise NoWarmProcess
         self._count += 1

@@ -14,7 +14,7 @@ from raylift.settings import PlatformSettings
 from serve_apps.warm_pool.protocol import WarmSpec
 
 
-def warm_spec(deployment: Deployment, settings: PlatformSettings) -> WarmSpec | None:
+def warm_spec(deployment: Deployment, workspace: str, settings: PlatformSettings) -> WarmSpec | None:
     """Description of a deployment; None if its environment is not built on this machine, or its files are not recorded."""
     packages = packages_of(deployment, settings)
     if packages is None or deployment.files is None:
@@ -35,7 +35,7 @@ def warm_spec(deployment: Deployment, settings: PlatformSettings) -> WarmSpec | 
         confinement=confinement.as_json() if confinement is not None else None,
         environment={
             **deployment.config.environment,
-            **replica_variables(settings.mlflow_secret, f"{deployment.model_name}:{deployment.version}"),
+            **replica_variables(settings.mlflow_secret, f"{deployment.model_name}:{deployment.version}", workspace),
         },
     )
 

@@ -14,7 +14,7 @@ from sqlalchemy import text
 
 from raylift.domain.errors import SecretNotFound, SecretUnreadable
 from raylift.domain.models.deployment import DeploymentConfig
-from raylift.domain.secret import Secret
+from raylift.domain.security.secret import Secret
 from raylift.store import KeyRing, Store
 from raylift.store.engine.key_ring import make_key_file, new_key, read_keys, write_keys
 from raylift.store.migrations import configuration

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from raylift.domain.errors import FieldError, InvalidRequest
-from raylift.domain.secret import MAX_SECRET_BYTES, MAX_SECRETS, NAME_FORM, SECRET_NAME, Secret
+from raylift.domain.security.secret import MAX_SECRET_BYTES, MAX_SECRETS, NAME_FORM, SECRET_NAME, Secret
 from raylift.services.ports import Clock, utc_now
 from raylift.services.uploads.environment_variables import check_variables
 from raylift.store import Store

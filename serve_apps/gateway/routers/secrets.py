@@ -10,7 +10,7 @@ from fastapi.concurrency import run_in_threadpool
 from raylift.api import paths
 from raylift.api.headers import OWNER_HEADER
 from raylift.api.secrets import SecretList, SecretRequest, SecretView
-from raylift.domain.secret import Secret
+from raylift.domain.security.secret import Secret
 from raylift.services.container import Services
 from serve_apps.gateway.access.permissions import Action, Kind, needs
 from serve_apps.gateway.http.bodies import read_model

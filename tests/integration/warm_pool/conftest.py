@@ -15,6 +15,7 @@ import pytest
 import pytest_asyncio
 
 from raylift.api.paths import version_route
+from raylift.domain.identifiers import DEFAULT_WORKSPACE
 from raylift.domain.models.deployment import Deployment, DeploymentConfig, DeploymentStatus
 from raylift.engines.model_files.digests import file_digests
 from raylift.settings import PlatformSettings, ServingSettings
@@ -109,6 +110,7 @@ async def running_pool(
         settings,
         lambda socket: Forwarder("http://warm", socket=socket),
         lambda _: warm.asked if warm.deployed is None else warm.deployed,
+        lambda _: DEFAULT_WORKSPACE,
     )
     try:
         yield warm

@@ -70,10 +70,11 @@ def test_nothing_is_loaded_before_the_files_are_recorded() -> None:
 
 
 def test_changed_version_is_scanned_before_it_is_loaded() -> None:
-    for row, seen in ((PENDING, {}), (replace(READY, generation=2), {KEY: app(ApplicationState.RUNNING, 1)})):
+    applied: dict[tuple[str, str], ApplicationSnapshot] = {KEY: app(ApplicationState.RUNNING, 1)}
+    nothing: dict[tuple[str, str], ApplicationSnapshot] = {}
+    for row, seen in ((PENDING, nothing), (replace(READY, generation=2), applied)):
         actions = plan_deployments([row], seen, NOW, max_starting=2, warm=True, unscanned={KEY})
         assert actions == [ScanModel(row)]
-    applied = {KEY: app(ApplicationState.RUNNING, 1)}
     assert plan_deployments([READY], applied, NOW, max_starting=2, warm=True, unscanned={KEY}) == []
 
 

@@ -27,7 +27,7 @@ class Origins:
 
 
 def origins_of(store: Store, version: ModelVersion, workspace: str | None = None) -> Origins:
-    """Return the origin of a version. ``workspace`` is the model's; it is looked up where the caller does not know it."""
+    """Return the origin of a version. ``workspace`` is the model's, where the caller knows it."""
     job = job_of(store, version, workspace)
     if job is None:
         return Origins(

@@ -9,7 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from raylift.domain.errors import SecretNotFound
-from raylift.domain.secret import Secret, SecretValues
+from raylift.domain.security.secret import Secret, SecretValues
 from raylift.store.engine.tables import SecretRow
 from raylift.store.engine.transactions import Database, insert_into
 from raylift.store.statements.resealing import keys_in_use, reseal

@@ -1,4 +1,4 @@
-"""What the platform remembers: jobs that are over, a sweep, series of versions, and who did what."""
+"""The past of the platform: jobs that are over, a sweep, series of versions, and who did what."""
 
 from __future__ import annotations
 

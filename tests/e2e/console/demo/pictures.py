@@ -85,7 +85,7 @@ def take(url: str, folder: Path, say: Callable[[str], None]) -> None:
 
 
 def _write(path: Path, png: bytes) -> None:
-    """Write a picture of 256 colours: a third of its size, and nobody sees it."""
+    """Write a picture of 256 colours: a third of its size, with no difference to the eye."""
     Image.open(io.BytesIO(png)).convert("RGB").quantize(256).convert("RGB").save(path, lossless=True, quality=100, method=6)
 
 
