@@ -11,7 +11,7 @@ from typing import Final
 
 from raylift.api import headers
 from raylift.domain.errors import Forbidden, Unauthenticated
-from raylift.domain.mlflow_workspaces import PREFIX
+from raylift.domain.models.workspaces import PREFIX
 from raylift.ingress.cors import CROSS_ORIGIN_REFUSED
 from raylift.ingress.keys import NO_KEY, SEES_ALL, KeyMaps, answers, look_up
 

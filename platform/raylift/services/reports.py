@@ -12,7 +12,7 @@ from typing import Final
 
 from raylift.access_settings import ReportSettings
 from raylift.domain.errors import EngineUnavailable, FieldError
-from raylift.domain.mlflow_workspaces import url_in_workspace
+from raylift.domain.models.workspaces import url_in_workspace
 from raylift.domain.security.report import Report, ReportState, Severity
 from raylift.engines.scanners import scan_model, scan_packages, scan_script
 from raylift.services.ports import Clock, Registry, utc_now

@@ -13,7 +13,7 @@ import mlflow
 from mlflow import MlflowClient
 
 from job_entrypoints.contract import TAG_JOB_ID
-from raylift.domain.mlflow_workspaces import mlflow_workspace
+from raylift.domain.models.workspaces import mlflow_workspace
 from raylift.engines.mlflow_engine.signed_credentials import Bearer, mint
 from tests.integration.engines.mlflow_walk import MARK
 from tests.integration.mlflow_server import MlflowServer

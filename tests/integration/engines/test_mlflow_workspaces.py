@@ -13,7 +13,7 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from raylift.domain.identifiers import DEFAULT_WORKSPACE
-from raylift.domain.mlflow_workspaces import PREFIX, mlflow_workspace
+from raylift.domain.models.workspaces import PREFIX, mlflow_workspace
 from raylift.engines.mlflow_engine.registry import Registry
 from raylift.engines.mlflow_engine.signed_credentials import Bearer
 from raylift.engines.mlflow_engine.sweep_runs import SweepRuns

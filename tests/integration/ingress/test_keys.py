@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from raylift.domain.access import AccessKey, Role, new_token
-from raylift.domain.mlflow_workspaces import PREFIX
+from raylift.domain.models.workspaces import PREFIX
 from raylift.ingress.allowed_hosts import LOOPBACK_NAMES
 from raylift.ingress.guard import Guard
 from raylift.ingress.keys import KeyMaps

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from mlflow.store.workspace.abstract_store import WorkspaceNameValidator
 
 from raylift.domain.access import WORKSPACE
-from raylift.domain.mlflow_workspaces import mlflow_workspace, url_in_workspace
+from raylift.domain.models.workspaces import mlflow_workspace, url_in_workspace
 
 
 def test_name_stays_where_mlflow_takes_it() -> None:

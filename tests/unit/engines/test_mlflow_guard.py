@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from raylift.domain.mlflow_workspaces import PREFIX, mlflow_workspace
+from raylift.domain.models.workspaces import PREFIX, mlflow_workspace
 from raylift.engines.mlflow_engine.guarded_app import only_with_credential
 from raylift.engines.mlflow_engine.live_jobs import LiveJobs
 from raylift.engines.mlflow_engine.scoped_app import ScopedApp

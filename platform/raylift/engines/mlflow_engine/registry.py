@@ -12,9 +12,9 @@ from mlflow import MlflowClient
 from job_entrypoints.contract import TAG_JOB_ID
 from raylift.domain.errors import EngineUnavailable, ModelNotFound, PlatformError, VersionNotFound
 from raylift.domain.identifiers import DEFAULT_WORKSPACE, TAG_NOT_DEPLOYED
-from raylift.domain.mlflow_workspaces import url_in_workspace
 from raylift.domain.models.run_history import RunHistory
 from raylift.domain.models.version import LoggedModel, ModelSignature, ModelVersion, RegisteredModel
+from raylift.domain.models.workspaces import url_in_workspace
 from raylift.engines.mlflow_engine.client import (
     ABSENT,
     DUPLICATE,

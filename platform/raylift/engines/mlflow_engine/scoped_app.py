@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any, Final
 
 from raylift.domain.identifiers import OWNER
-from raylift.domain.mlflow_workspaces import PREFIX, mlflow_workspace
+from raylift.domain.models.workspaces import PREFIX, mlflow_workspace
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]

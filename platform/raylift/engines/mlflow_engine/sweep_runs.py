@@ -10,8 +10,8 @@ from mlflow.entities import Metric, Param
 
 from job_entrypoints.contract import TAG_JOB_ID
 from raylift.domain.identifiers import DEFAULT_WORKSPACE, TAG_SWEEP_ID
-from raylift.domain.mlflow_workspaces import url_in_workspace
 from raylift.domain.models.version import TrackedRun
+from raylift.domain.models.workspaces import url_in_workspace
 from raylift.engines.mlflow_engine.client import DUPLICATE, connect, every_page, mlflow_errors, moment
 
 

@@ -25,8 +25,8 @@ from job_entrypoints.contract import (
     TAG_MODEL_KIND,
 )
 from raylift.domain.identifiers import DEFAULT_WORKSPACE, MLFLOW_PARENT_RUN
-from raylift.domain.mlflow_workspaces import url_in_workspace
 from raylift.domain.models.version import LoggedModel, ModelKind, ModelVersion, TrackedRun
+from raylift.domain.models.workspaces import url_in_workspace
 from raylift.engines.mlflow_engine.client import ABSENT, connect, every_page, metrics_of, mlflow_errors, moment
 
 _TAG_MODELS: Final = "mlflow.log-model.history"

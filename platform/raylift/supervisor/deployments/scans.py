@@ -8,9 +8,9 @@ from datetime import datetime
 
 from raylift.access_settings import ReportSettings
 from raylift.domain.lease import Lease
-from raylift.domain.mlflow_workspaces import url_in_workspace
 from raylift.domain.models.deployment import Deployment, DeploymentStatus
 from raylift.domain.models.files import digest_of
+from raylift.domain.models.workspaces import url_in_workspace
 from raylift.domain.security.report import Report, ReportState, Severity
 from raylift.engines.scanners import scan_model
 from raylift.store import Store
