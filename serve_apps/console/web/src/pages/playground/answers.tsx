@@ -1,6 +1,6 @@
 /** Answers of one version, or of two side by side. */
 import type { components } from "../../api/schema";
-import { duration, metric, percent } from "../../ui/format";
+import { duration, metric, percent, quantity } from "../../ui/format";
 import { Feedback } from "./feedback";
 
 export interface Reply {
@@ -38,7 +38,7 @@ function Answer({ reply, other }: { reply: Reply; other: Reply | undefined }) {
         {answer.model_name} v{answer.model_version}
       </h2>
       <p class="muted number">
-        {duration(seconds)} from here, {metric(answer.inference_time_ms as number)} ms of it in the model
+        {duration(seconds)} from here, {quantity(Number((answer.inference_time_ms as number).toPrecision(2)))} ms of it in the model
       </p>
       <ol class="predictions">
         {rows.map((prediction, index) => (
