@@ -98,7 +98,11 @@ def test_code_of_the_playground_works_as_printed(watched: Watched, served: Serve
     page.get_by_role("textbox", name="age").fill("45")
     page.get_by_role("textbox", name="city").fill("Oslo")
     asked: list[Route] = []
-    page.route("**/mlops/inference", asked.append)
+
+    def hold(route: Route) -> None:
+        asked.append(route)
+
+    page.route("**/mlops/inference", hold)
     page.get_by_role("button", name="Ask").click()
     # Until the answer comes.
     expect(page.get_by_role("status").filter(has_text="scaled to zero needs some seconds")).to_be_visible()
