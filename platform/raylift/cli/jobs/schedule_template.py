@@ -7,7 +7,6 @@ from inspect import Parameter, Signature, signature
 from pathlib import Path
 from typing import Any, Final
 
-import click
 import typer
 
 from raylift.cli.exits import wrong_usage
@@ -36,7 +35,7 @@ def read_command(words: list[str]) -> TrainCommand | None:
         raise wrong_usage("-- COMMAND", f"a schedule runs `train`, not {name!r}: {_FORM}")
     try:
         values = _parser().main(arguments, prog_name="raylift schedule create … -- train", standalone_mode=False)
-    except click.UsageError as error:
+    except typer.TyperException as error:
         raise wrong_usage("-- train", error.format_message()) from error
     script: Path = values.pop("script")
     for option in _OF_ONE_UPLOAD:
