@@ -38,6 +38,8 @@ def callers(state_dir: Path) -> Iterator[Callers]:
         with mlflow_server(state_dir, keys=True) as server:
             made = Callers(server)
             patch.setenv("MLFLOW_TRACKING_URI", server.url)
+            # An address that a test of another file has set goes before the variable.
+            patch.setattr("mlflow.tracking._tracking_service.utils._tracking_uri", server.url)
             patch.setenv("MLFLOW_TRACKING_TOKEN", made.token(BLUE))
             made.ids.update(fill(MlflowClient(server.url)))
             yield made
