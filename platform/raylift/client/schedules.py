@@ -12,7 +12,7 @@ from raylift.api import paths
 from raylift.api.jobs.schedules import ScheduleList, ScheduleRunPage, ScheduleRunView, ScheduleSummary, ScheduleView
 from raylift.client.http.part import Part
 from raylift.client.jobs.job import Job, accepted
-from raylift.client.jobs.script import read_upload
+from raylift.client.jobs.script import Project, read_upload
 from raylift.client.jobs.upload import TrainOptions, training_fields, upload_body
 
 Overlap = Literal["skip", "queue", "cancel_previous"]
@@ -161,7 +161,7 @@ def _body(
             raise ValueError(f"{', '.join(sorted(given))}: give the script, too; a new template replaces the old one whole")
         return {"json": settings}
     source = read_upload(script, content, script_name, given.pop("entrypoint", None))
-    body = upload_body(source, training_fields(source, **given))
-    if "json" in body:
-        return {"json": {**settings, "train": body["json"]}}
-    return upload_body(source, {**training_fields(source, **given), "schedule": settings})
+    fields = training_fields(source, **given)
+    if isinstance(source, Project):
+        return upload_body(source, {**fields, "schedule": settings})
+    return {"json": {**settings, "train": upload_body(source, fields)["json"]}}

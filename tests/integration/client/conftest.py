@@ -7,7 +7,6 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +18,10 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from raylift import Client
-from raylift.services.container import Services
 from raylift.settings import PlatformSettings
 from raylift.store import Store
 from serve_apps.gateway.rest_api import create_app
-from tests.unit.gateway.conftest import Platform
-from tests.unit.gateway.engine_fakes import FakeCluster, FakeRegistry
+from tests.unit.gateway.conftest import Platform, assembled
 
 
 @contextlib.contextmanager
@@ -146,13 +143,8 @@ def platform(tmp_path: Path, upstream: str) -> Iterator[Platform]:
     )
     store = Store.open(settings.database_url)
     store.migrate()
-    registry, cluster = FakeRegistry(), FakeCluster()
-    services = Services.assemble(settings, store=store, registry=registry, cluster=cluster)
-    lease = store.leases.acquire("supervisor", "test", now=datetime.now(UTC), seconds=3600)
-    assert lease
-    yield Platform(settings, store, registry, cluster, services, lease)
-    services.health.close()
-    store.close()
+    with assembled(settings, store) as made:
+        yield made
 
 
 @pytest.fixture

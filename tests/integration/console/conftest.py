@@ -8,7 +8,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +17,11 @@ import uvicorn
 from fastapi import FastAPI
 from playwright.sync_api import Browser, Locator, Page
 
-from raylift.services.container import Services
 from raylift.settings import PlatformSettings
 from raylift.store import Store
 from serve_apps.gateway.rest_api import create_app
 from tests.browser import Watched, running_browser, watched_page
-from tests.unit.gateway.conftest import Platform
-from tests.unit.gateway.engine_fakes import FakeCluster, FakeRegistry
+from tests.unit.gateway.conftest import Platform, assembled
 
 SCRIPT = "print(1)"
 
@@ -79,20 +76,16 @@ def running_gateway(folder: Path) -> Iterator[Gateway]:
     )
     store = Store.open(settings.database_url)
     store.migrate()
-    registry, cluster = FakeRegistry(), FakeCluster()
-    services = Services.assemble(settings, store=store, registry=registry, cluster=cluster)
-    lease = store.leases.acquire("supervisor", "test", now=datetime.now(UTC), seconds=3600)
-    assert lease
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = int(free.getsockname()[1])
-    behind = Platform(settings, store, registry, cluster, services, lease)
-    with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60, trust_env=False) as http:
-        made = Gateway(behind, create_app(services), port, http)
+    with (
+        assembled(settings, store) as behind,
+        httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60, trust_env=False) as http,
+    ):
+        made = Gateway(behind, create_app(behind.services), port, http)
         made.start()
         yield made
         made.stop()
-    services.health.close()
-    store.close()
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -87,6 +88,18 @@ class Platform:
         assert observed
 
 
+@contextmanager
+def assembled(settings: PlatformSettings, store: Store) -> Iterator[Platform]:
+    """A platform on a store with its tables. Closes both."""
+    registry, cluster = FakeRegistry(), FakeCluster()
+    services = Services.assemble(settings, store=store, registry=registry, cluster=cluster)
+    lease = store.leases.acquire("supervisor", "test", now=datetime.now(UTC), seconds=3600)
+    assert lease
+    yield Platform(settings, store, registry, cluster, services, lease)
+    services.health.close()
+    store.close()
+
+
 @pytest.fixture
 def settings(tmp_path: Path) -> PlatformSettings:
     return PlatformSettings(
@@ -111,14 +124,8 @@ def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def platform(settings: PlatformSettings, migrated: Path) -> Iterator[Platform]:
     shutil.copy(migrated, settings.state_dir / "store.db")
-    store = Store.open(settings.database_url)
-    registry, cluster = FakeRegistry(), FakeCluster()
-    services = Services.assemble(settings, store=store, registry=registry, cluster=cluster)
-    lease = store.leases.acquire("supervisor", "test", now=datetime.now(UTC), seconds=3600)
-    assert lease
-    yield Platform(settings, store, registry, cluster, services, lease)
-    services.health.close()
-    store.close()
+    with assembled(settings, Store.open(settings.database_url)) as made:
+        yield made
 
 
 @pytest.fixture

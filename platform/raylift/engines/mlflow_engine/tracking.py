@@ -44,14 +44,20 @@ class Tracking:
 
     def __init__(self, mlflow_url: str, workspace: str = DEFAULT_WORKSPACE) -> None:
         self._server_url = mlflow_url
+        self._workspace = workspace
+        self._others: dict[str, Tracking] = {}
         self._url = url_in_workspace(mlflow_url, workspace)
         self._client: MlflowClient = connect(self._url)
         self._experiments: dict[str, str] = {}
         """Name → id, as of the last listing."""
 
     def of(self, workspace: str) -> Tracking:
-        """Return the runs and logged models of a workspace."""
-        return Tracking(self._server_url, workspace)
+        """Return the runs and logged models of a workspace: the same object each time, which knows its experiments."""
+        if workspace == self._workspace:
+            return self
+        if workspace not in self._others:
+            self._others[workspace] = Tracking(self._server_url, workspace)
+        return self._others[workspace]
 
     def experiment_id(self, name: str) -> str | None:
         known = self._experiments.get(name)

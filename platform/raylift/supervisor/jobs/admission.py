@@ -135,7 +135,7 @@ class _Holdings:
         for job in sorted(active, key=attrgetter("created_at")):
             self._jobs[job.spec.account].append(job)
         self._sums: dict[str, _SumsByAge] = {}
-        """Of the accounts that were asked about."""
+        """Sums of the accounts that were asked about."""
 
     def of(self, account: str) -> Held:
         sums = self._by_age(account)

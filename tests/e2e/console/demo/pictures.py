@@ -24,7 +24,7 @@ from tests.e2e.console.demo.fill import fill, send_traffic
 ROOT: Final = Path(__file__).resolve().parents[4]
 FOLDER: Final = ROOT / "docs" / "pictures"
 STAMP: Final = "sources.sha256"
-"""Of the sources that the pictures show; `make check` compares it."""
+"""Digest of the sources that the pictures show; `make check` compares it."""
 SIZE: Final[ViewportSize] = {"width": 1280, "height": 800}
 SETTLE_MS: Final = 2500
 """Charts are drawn, and the second poll has come."""
