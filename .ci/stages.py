@@ -62,6 +62,8 @@ STAGES: dict[str, list[list[str]]] = {
     "release": [["pytest", "-q", "--durations=5", "tests/release"]],
     "differential": [["pytest", "-q", "-n", "2", "tests/unit/model_server/test_library_answers.py"]],
 }
+_FAILURE = ("FAILED ", "ERROR ")
+"""How pytest's summary begins the line of a test that failed."""
 _TESTS_RUN = re.compile(r"(\d+) (passed|failed|error)")
 
 
@@ -73,6 +75,7 @@ class Lane:
         self._stop = stop
         self._cpu = 0.0
         self.report: list[str] = []
+        self.failures: list[str] = []
         self.passed = self.failed = 0
         self.is_red = False
         self._thread = threading.Thread(target=self._run)
@@ -117,6 +120,8 @@ class Lane:
             for line in process.stdout:
                 say(stage, line.rstrip())
                 last = line if line.strip() else last
+                if line.startswith(_FAILURE):
+                    self.failures.append(f"{stage}: {line.rstrip()}")
             # With all its children but those that outlive their parents, as a platform's processes do.
             _, status, usage = os.wait4(process.pid, 0)
             process.returncode = os.waitstatus_to_exitcode(status)
@@ -142,7 +147,8 @@ def main(arguments: list[str]) -> int:
         for lane in lanes:
             lane.join()
         all_lanes += lanes
-    print("─" * 80, *(line for lane in all_lanes for line in lane.report), sep="\n", flush=True)
+    # At the end, where they are read even if only the end of the output is kept.
+    print("─" * 80, *(line for lane in all_lanes for line in (*lane.failures, *lane.report)), sep="\n", flush=True)
     print(f"{sum(lane.passed for lane in all_lanes)} passed, {sum(lane.failed for lane in all_lanes)} failed", flush=True)
     return int(any(lane.is_red for lane in all_lanes))
 

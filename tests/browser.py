@@ -9,10 +9,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, Page, Request, sync_playwright
+from playwright.sync_api import Browser, Page, Request, expect, sync_playwright
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 BROWSER_ARGUMENTS = ("--no-sandbox", "--disable-dev-shm-usage")
+PATIENCE_MS = 60_000
+"""How long a page may take to show what is expected."""
 HIDE = """hidden => {
   Object.defineProperty(document, "hidden", { configurable: true, get: () => hidden });
   Object.defineProperty(document, "visibilityState", { configurable: true, get: () => (hidden ? "hidden" : "visible") });
@@ -31,6 +33,8 @@ def browser_program() -> str:
 def running_browser() -> Iterator[Browser]:
     """One browser for the tests of a file: Playwright's event loop must not outlive it."""
     with sync_playwright() as playwright:
+        # Five seconds are not enough for a machine that runs other tests, too.
+        expect.set_options(timeout=PATIENCE_MS)
         launched = playwright.chromium.launch(executable_path=browser_program(), args=BROWSER_ARGUMENTS)
         yield launched
         launched.close()
@@ -68,7 +72,7 @@ class Watched:
 def watched_page(browser: Browser, url: str, *, width: int = 1280, height: int = 800) -> Iterator[Watched]:
     """A page in a context of its own. Fails where the page did what no page may."""
     context = browser.new_context(viewport={"width": width, "height": height}, locale="en-GB")
-    context.set_default_timeout(30_000)
+    context.set_default_timeout(PATIENCE_MS)
     seen = Watched(context.new_page(), url)
     yield seen
     context.close()

@@ -146,7 +146,7 @@ def test_alias_is_set_moved_and_removed(watched: Watched, model: str, client: Cl
     assert client.models.aliases(model) == {"champion": "2"}
     # Moved by MLflow's own client, it is seen at the next poll.
     MlflowClient(platform.record.mlflow_url).set_registered_model_alias(model, "champion", "1")
-    expect(page.get_by_label("Version of champion")).to_have_value("1", timeout=3_000 * 5)
+    expect(page.get_by_label("Version of champion")).to_have_value("1")
     page.get_by_role("button", name="Remove champion").click()
     dialog.get_by_role("button", name="Remove").click()
     expect(page.get_by_label("Version of champion")).to_have_count(0)

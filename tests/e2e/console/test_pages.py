@@ -22,8 +22,6 @@ pytestmark = pytest.mark.timeout(600)
 AXE: Final = Path("serve_apps/console/web/node_modules/axe-core/axe.min.js")
 RUN_AXE: Final = "axe.run().then(found => JSON.stringify(found.violations))"
 ROOT: Final = Path(__file__).resolve().parents[3]
-FIRST_PAGE_BYTES: Final = 150_000
-FIRST_PAGE_REQUESTS: Final = 10
 
 
 @pytest.fixture(scope="module")
@@ -74,15 +72,6 @@ def test_pages_are_accessible(watched: Watched, job_ids: list[str], scheme: Any)
         found[path] = violations(page)
         assert not scrolls_sideways(page), f"{path} scrolls sideways"
     assert {path: items for path, items in found.items() if items} == {}
-
-
-def test_first_page_is_small(watched: Watched, job_ids: list[str]) -> None:
-    sizes: list[int] = []
-    watched.page.on("response", lambda answer: sizes.append(int(answer.headers.get("content-length", "0"))))
-    page = watched.open("/console/jobs")
-    expect(page.locator("tbody tr").first).to_be_visible()
-    assert sum(sizes) < FIRST_PAGE_BYTES
-    assert len(watched.requests) <= FIRST_PAGE_REQUESTS
 
 
 def test_poll_of_unchanged_jobs_is_not_modified(watched: Watched, job_ids: list[str]) -> None:
@@ -162,12 +151,12 @@ def test_hanging_mlflow_turns_its_light(watched: Watched, platform: LocalPlatfor
     for server in servers:
         server.suspend()
     try:
-        expect(light).not_to_contain_text("up", timeout=10_000 * 3)
+        expect(light).not_to_contain_text("up")
         expect(page.get_by_role("navigation", name="Main")).to_contain_text("mlflow is down")
     finally:
         for server in servers:
             server.resume()
-    expect(light).to_contain_text("up", timeout=10_000 * 3)
+    expect(light).to_contain_text("up")
 
 
 def test_theme_is_kept(watched: Watched) -> None:

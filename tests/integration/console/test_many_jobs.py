@@ -37,13 +37,16 @@ def jobs(gateway: Gateway) -> list[Job]:
 def test_list_of_10000_jobs_is_small(watched: Watched, gateway: Gateway, jobs: list[Job]) -> None:
     session = watched.page.context.new_cdp_session(watched.page)
     session.send("Network.enable")
-    sizes: list[float] = []
-    session.on("Network.loadingFinished", lambda found: sizes.append(found["encodedDataLength"]))
+    # The first answer of each address: on a busy machine the page asks again before its rows are seen.
+    urls: dict[str, str] = {}
+    sizes: dict[str, float] = {}
+    session.on("Network.responseReceived", lambda found: urls.setdefault(found["requestId"], found["response"]["url"]))
+    session.on("Network.loadingFinished", lambda found: sizes.setdefault(urls[found["requestId"]], found["encodedDataLength"]))
     page = watched.open("/console/jobs")
-    expect(page.locator("tbody tr").first).to_be_visible(timeout=2_000 * 5)
+    expect(page.locator("tbody tr").first).to_be_visible()
     expect(page.get_by_role("link", name=re.compile(r"^all 10\s000"))).to_be_visible()
-    assert len(watched.requests) <= FIRST_PAGE_REQUESTS
-    assert sum(sizes) < FIRST_PAGE_BYTES
+    assert 0 < len(sizes) <= FIRST_PAGE_REQUESTS
+    assert sum(sizes.values()) < FIRST_PAGE_BYTES
     assert page.locator("tbody tr").count() <= MOST_ROWS
     # Older ones are pages away, and reload and Back show them again.
     page.get_by_role("link", name="Older jobs").click()
@@ -68,7 +71,7 @@ def test_job_of_the_command_line_appears_and_says_why_it_waits(
     words = ["--url", gateway.url, "train", str(source), "--experiment", "from-cli", "--cpus", "3"]
     subprocess.run([raylift, *words], check=True, capture_output=True, timeout=60)
     row = page.get_by_role("row").filter(has_text="from-cli")
-    expect(row).to_be_visible(timeout=3_000 * 5)
+    expect(row).to_be_visible()
     expect(row).to_contain_text("place 2")
     # Another job takes the machine.
     gateway.platform.start(first)
@@ -90,7 +93,7 @@ def test_log_of_64_mib_opens_at_its_end(watched: Watched, gateway: Gateway, jobs
         assert file.tell() > LOG_BYTES - 2**20
     page = watched.open(f"/console/jobs/{job_id}")
     log = page.get_by_role("log")
-    expect(log).to_contain_text("the last line", timeout=2_000 * 10)
+    expect(log).to_contain_text("the last line")
     assert page.evaluate("document.querySelectorAll('*').length") < MOST_NODES
     expect(page.locator(".log-bar")).to_contain_text("before these are in the download")
     page.get_by_label("Find in log").fill("NEEDLE")

@@ -36,7 +36,7 @@ def test_log_shows_each_line_as_it_is_printed(watched: Watched, gateway: Gateway
     log = page.get_by_role("log")
     expect(log).to_contain_text("begun")
     gateway.platform.print(job_id, b"<script>document.title = 'owned'</script><img src=x onerror=alert(1)>\n")
-    expect(log).to_contain_text("<script>document.title = 'owned'</script><img src=x", timeout=1_000 * 5)
+    expect(log).to_contain_text("<script>document.title = 'owned'</script><img src=x")
     for percent in range(0, 101, 5):
         bar = "#" * (percent // 5)
         gateway.platform.print(job_id, f"\r{percent:3}%|{bar:20}| {percent}/100 [00:01<00:01, 99.0it/s]".encode())

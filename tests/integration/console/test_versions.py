@@ -25,10 +25,10 @@ def test_fresh_platform_shows_three_steps(browser: Browser, tmp_path: Path) -> N
         light = parts.get_by_role("listitem").filter(has_text="mlflow")
         expect(light).to_contain_text("up")
         fresh.platform.registry.down = True
-        expect(light).to_contain_text("MLflow is away", timeout=10_000 * 3)
+        expect(light).to_contain_text("MLflow is away")
         expect(page.get_by_role("navigation", name="Main")).to_contain_text("mlflow is down")
         fresh.platform.registry.down = False
-        expect(light).to_contain_text("up", timeout=10_000 * 3)
+        expect(light).to_contain_text("up")
         # The steps go with the first job.
         fresh.upload(experiment_name="first")
         expect(page.locator(".steps")).to_have_count(0)
@@ -43,10 +43,10 @@ def test_alias_moved_in_mlflow_is_seen(watched: Watched, gateway: Gateway) -> No
     page = watched.open("/console/models/aliased")
     expect(page.get_by_label("Version of champion")).to_have_value("1")
     registry.set_alias("aliased", "champion", "2")
-    expect(page.get_by_label("Version of champion")).to_have_value("2", timeout=3_000 * 5)
+    expect(page.get_by_label("Version of champion")).to_have_value("2")
     # Another tool's alias appears, too.
     registry.set_alias("aliased", "challenger", "1")
-    expect(page.get_by_label("Version of challenger")).to_have_value("1", timeout=3_000 * 5)
+    expect(page.get_by_label("Version of challenger")).to_have_value("1")
 
 
 def test_version_leads_to_its_job_and_script_and_shows_its_start(watched: Watched, gateway: Gateway) -> None:

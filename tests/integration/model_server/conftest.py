@@ -16,5 +16,5 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
     mlflow.set_tracking_uri(url)
     mlflow.create_experiment("models", artifact_location=(directory / "artifacts").as_uri())
     mlflow.set_experiment("models")
-    yield Registry(url)
+    yield Registry(url, directory)
     mlflow.set_tracking_uri(None)

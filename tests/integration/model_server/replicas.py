@@ -6,10 +6,12 @@ import asyncio
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import httpx
 import mlflow
+import pytest
 from mlflow import lightgbm, pyfunc, sklearn, xgboost
 
 from raylift.api.paths import version_route
@@ -55,10 +57,11 @@ class Replica:
 
 
 class Registry:
-    """Registers models, and loads them as a replica does."""
+    """Registers models in the server at ``url``, and loads them as a replica does; their copies are in ``directory``."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, directory: Path) -> None:
         self.url = url
+        self._directory = directory
 
     def register(self, name: str, log: Callable[..., Any], *arguments: Any, **options: Any) -> str:
         """Log a model with one of MLflow's ``log_model`` functions and register it. Returns the version's URI."""
@@ -71,5 +74,9 @@ class Registry:
         return f"models:/{name}/1"
 
     def replica(self, name: str, log: Callable[..., Any], *arguments: Any, **options: Any) -> Replica:
-        model = load_model(name, "1", self.register(name, log, *arguments, **options), self.url)
+        uri = self.register(name, log, *arguments, **options)
+        # A process of the tests ends without cleanup, as a replica's does: its copies of models go with the tests' folder.
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("tempfile.tempdir", str(self._directory))
+            model = load_model(name, "1", uri, self.url)
         return Replica(model, ReplicaApp(model))
