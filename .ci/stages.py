@@ -53,13 +53,12 @@ STAGES: dict[str, list[list[str]]] = {
     ],
     "clusters": [["pytest", "-q", "--durations=15", "-m", "not nightly", *CLUSTERS]],
     "limits": [["pytest", "-q", "--durations=5", "-m", "not nightly", *LIMITS]],
-    # Two platforms beside each other: each waits for much of its time.
-    "e2e": [["pytest", "-q", "--durations=25", "-m", "not nightly", "--ignore=tests/e2e/console", "tests/e2e"]],
-    "browser": [["pytest", "-q", "--durations=10", "-m", "not nightly", "tests/e2e/console"]],
+    "e2e": [["pytest", "-q", "--durations=25", "-m", "not nightly", "tests/e2e"]],
     "nightly": [["pytest", "-q", "-m", "nightly", "tests/e2e", "tests/integration"]],
     "frameworks": [["pytest", "-q", "tests/frameworks"]],
-    "walk": [["bash", ".ci/walk"]],
     "release": [["pytest", "-q", "--durations=5", "tests/release"]],
+    # On the platform of the wheel, in place of the stage before.
+    "walk": [["pytest", "-q", "--durations=5", "tests/release/test_wheel.py", "tests/release/acceptance.py"]],
     "differential": [["pytest", "-q", "-n", "2", "tests/unit/model_server/test_library_answers.py"]],
 }
 _FAILURE = ("FAILED ", "ERROR ")

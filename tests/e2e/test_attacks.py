@@ -35,6 +35,8 @@ def test_attacks_get_nothing(platform: LocalPlatform, client: Client, other: Job
         assert run(client, everything, places) == []
 
 
+# A minute of CPU. In CI, tests of confined models read files, call Ray and send signals from the same process.
+@pytest.mark.nightly
 def test_attacking_model_gets_nothing(platform: LocalPlatform, client: Client, other: Job) -> None:
     """Its process has neither Ray's connection nor its token, and cannot reach the replica that has."""
     name = f"attacking-{uuid.uuid4().hex[:6]}"

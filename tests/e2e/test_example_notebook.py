@@ -15,6 +15,8 @@ from raylift.launcher.local_platform import LocalPlatform
 NOTEBOOK = Path(__file__).parents[2] / "examples" / "notebook.ipynb"
 
 
+# In CI, the SDK's tests draw the same objects, and the documented snippets run.
+@pytest.mark.nightly
 @pytest.mark.filterwarnings("ignore")  # Of Jupyter's own packages.
 def test_notebook_runs_and_draws_what_it_made(platform: LocalPlatform, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAYLIFT_URL", platform.url)

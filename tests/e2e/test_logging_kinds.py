@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from mlflow import MlflowClient
@@ -64,6 +65,20 @@ client.set_terminated(run.info.run_id)
 FAILS = "import mlflow\nmlflow.log_metric('loss', 3.0)\nraise ValueError('it does not converge')"
 
 
+PYFUNC = """
+import mlflow
+
+class Doubler(mlflow.pyfunc.PythonModel):
+    def predict(self, context, model_input, params=None):
+        return model_input * 2
+
+with mlflow.start_run():
+    mlflow.pyfunc.log_model(name="model", python_model=Doubler())
+"""
+
+NO_MODEL = "import mlflow\nwith mlflow.start_run(): mlflow.log_metric('loss', 0.5)"
+
+
 @pytest.fixture(scope="module")
 def kinds(platform: LocalPlatform) -> Iterator[Kinds]:
     scripts = {
@@ -73,9 +88,17 @@ def kinds(platform: LocalPlatform) -> Iterator[Kinds]:
         "itself": REGISTERS_ITSELF,
         "fails": FAILS,
         "client": CLIENT_ONLY,
+        "pyfunc": PYFUNC,
+        "none": NO_MODEL,
+        "undeployed": CLASSIFIER + "model.fit(X, y)",
     }
     with Client(platform.url, timeout=120) as client:
-        yield submitted(client, scripts, {"client": {"model": None}, "fails": {"params": {"rate": 10}}})
+        options: dict[str, dict[str, Any]] = {
+            "client": {"model": None},
+            "fails": {"params": {"rate": 10}},
+            "undeployed": {"deploy": False},
+        }
+        yield submitted(client, scripts, options)
 
 
 def test_plain_lightgbm_script_answers_with_probabilities_by_name(kinds: Kinds) -> None:
@@ -119,3 +142,23 @@ def test_failed_job_shows_its_metrics(kinds: Kinds, platform: LocalPlatform) -> 
     assert (job.status, dict(job.metrics)) == ("failed", {"loss": 3.0})
     run = MlflowClient(platform.record.mlflow_url).get_run(job.mlflow_run_id or "")
     assert (run.info.status, run.data.params) == ("FAILED", {"rate": "10"})
+
+
+def test_pyfunc_model_answers(kinds: Kinds) -> None:
+    kinds.completed("pyfunc")
+    assert kinds.client.predict(kinds.model("pyfunc"), {"a": [1.0, 2.0]}).predictions
+
+
+def test_job_without_a_model_fails_and_says_how_to_log_one(kinds: Kinds) -> None:
+    job = kinds.ended("none")
+    assert (job.status, job.reason) == ("failed", "no_model_logged")
+    assert "log_model" in (job.message or "")
+    assert job.metrics == {"loss": 0.5}
+
+
+def test_version_of_a_job_without_deploy_can_be_deployed_later(kinds: Kinds) -> None:
+    kinds.completed("undeployed")
+    name = kinds.model("undeployed")
+    assert kinds.client.deployments.get(name, 1).status == "stopped"
+    assert kinds.client.deployments.put(name, 1, min_replicas=0).status in {"pending", "starting"}
+    assert kinds.client.predict(name, [[5.1, 3.5, 1.4, 0.2]]).predictions == [0]

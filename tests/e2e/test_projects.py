@@ -79,6 +79,8 @@ def test_project_trains_registers_answers_and_reruns(client: Client, project: Pa
         job.project()
 
 
+# In CI, tests of the replica load models with code paths.
+@pytest.mark.nightly
 def test_model_of_a_class_in_the_project_answers(client: Client, tmp_path: Path) -> None:
     (tmp_path / "pkg").mkdir()
     (tmp_path / "pkg/__init__.py").write_text(

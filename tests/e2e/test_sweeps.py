@@ -154,6 +154,8 @@ def test_sweep_is_cancelled_and_deleted_as_one(client: Client) -> None:
     assert sweep.sweep_id not in {other.sweep_id for other in client.sweeps.list()}
 
 
+# In CI, unit tests make the arguments of a sweep's jobs.
+@pytest.mark.nightly
 def test_sweep_parameters_are_passed_as_arguments(client: Client) -> None:
     experiment = f"sweep-{uuid.uuid4().hex[:6]}"
     sweep = client.train(

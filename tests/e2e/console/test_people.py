@@ -48,6 +48,8 @@ def test_form_tells_what_will_happen(watched: Watched) -> None:
     expect(page.get_by_role("button", name="Start 6 jobs")).to_be_enabled()
 
 
+# In CI, a sweep runs without a browser, and its form and pages are tested without Ray.
+@pytest.mark.nightly
 def test_sweep_is_started_followed_and_chosen_from(watched: Watched) -> None:
     page, model = watched.open("/console/new"), f"sweep-{uuid.uuid4().hex[:6]}"
     choose(page, SCORED)

@@ -81,7 +81,18 @@ def track(run: Callable[..., Any], mlflow_url: str) -> Callable[..., Tracked]:
     return run_and_search
 
 
-@pytest.mark.parametrize("name", PLAIN_SCRIPTS)
+VARIANTS = (
+    "sklearn, submodule first",
+    "sklearn, grid search",
+    "xgboost, sklearn API",
+    "lightgbm, train",
+    "xgboost after mlflow.xgboost",
+)
+"""Scripts that differ from another one by their import or by the estimator. ``make test-all`` runs them, and CI the others."""
+IN_CI = [name for name in PLAIN_SCRIPTS if name not in VARIANTS]
+
+
+@pytest.mark.parametrize("name", [*IN_CI, *(pytest.param(name, marks=pytest.mark.nightly) for name in VARIANTS)])
 def test_script_without_mlflow_code_is_tracked(name: str, track: Callable[..., Tracked]) -> None:
     tracked = track(PLAIN_SCRIPTS[name])
     assert tracked.result.exit_code == 0, tracked.result.output
@@ -103,7 +114,7 @@ FOREST = (
 )
 
 
-@pytest.mark.parametrize("autolog", [True, False])
+@pytest.mark.parametrize("autolog", [pytest.param(True, marks=pytest.mark.nightly), False])
 def test_forest_logged_by_a_positional_name_is_the_only_model(autolog: bool, track: Callable[..., Tracked]) -> None:
     script = (
         FOREST
