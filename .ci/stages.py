@@ -62,7 +62,7 @@ STAGES: dict[str, list[list[str]]] = {
     "differential": [["pytest", "-q", "-n", "2", "tests/unit/model_server/test_library_answers.py"]],
 }
 _FAILURE = ("FAILED ", "ERROR ")
-"""How pytest's summary begins the line of a test that failed."""
+"""The words with which pytest's summary begins the line of a test that failed."""
 _TESTS_RUN = re.compile(r"(\d+) (passed|failed|error)")
 
 
