@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import expect
@@ -40,8 +41,15 @@ def test_list_of_10000_jobs_is_small(watched: Watched, gateway: Gateway, jobs: l
     # The first answer of each address: on a busy machine the page asks again before its rows are seen.
     urls: dict[str, str] = {}
     sizes: dict[str, float] = {}
-    session.on("Network.responseReceived", lambda found: urls.setdefault(found["requestId"], found["response"]["url"]))
-    session.on("Network.loadingFinished", lambda found: sizes.setdefault(urls[found["requestId"]], found["encodedDataLength"]))
+
+    def arrives(found: Any) -> None:
+        urls[found["requestId"]] = found["response"]["url"]
+
+    def has_arrived(found: Any) -> None:
+        sizes.setdefault(urls[found["requestId"]], found["encodedDataLength"])
+
+    session.on("Network.responseReceived", arrives)
+    session.on("Network.loadingFinished", has_arrived)
     page = watched.open("/console/jobs")
     expect(page.locator("tbody tr").first).to_be_visible()
     expect(page.get_by_role("link", name=re.compile(r"^all 10\s000"))).to_be_visible()

@@ -40,8 +40,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
 
 
 @pytest.fixture(scope="module")
-def models(server: MlflowServer) -> Registry:
-    return Registry(server.url)
+def models(server: MlflowServer, tmp_path_factory: pytest.TempPathFactory) -> Registry:
+    return Registry(server.url, tmp_path_factory.mktemp("models"))
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
