@@ -75,7 +75,6 @@ TESTS: Final[dict[str, tuple[str, ...]]] = {
 """The tests that touch a package."""
 
 _BROKEN: Final = re.compile(r"^(?:FAILED|ERROR) (\S+)", re.MULTILINE)
-_NO_TESTS: Final = "pytest ended with"
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,11 +107,13 @@ class Environment:
         return {canonicalize_name(name): version for name, _, version in pairs}
 
     def broken_tests(self, tests: Sequence[str]) -> set[str]:
-        """Run tests and return the names of those that failed."""
+        """Run tests and return the names of those that failed. Each path has a process of its own, as in CI's stages."""
+        return {broken for test in tests for broken in self._broken_in(test)}
+
+    def _broken_in(self, test: str) -> set[str]:
         path = f"{self.folder / 'bin'}{os.pathsep}{os.environ.get('PATH', '')}"
-        command = [str(self.folder / "bin" / "python"), "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests]
         done = subprocess.run(
-            command,
+            [str(self.folder / "bin" / "python"), "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "not nightly", test],
             cwd=ROOT,
             env={**os.environ, "PATH": path, "CI": "true"},
             stdin=subprocess.DEVNULL,
@@ -126,7 +127,7 @@ class Environment:
             file.write(done.stdout)
         broken = set(_BROKEN.findall(done.stdout))
         if done.returncode != 0 and not broken:
-            return {f"{_NO_TESTS} {done.returncode}, see {log}"}
+            return {f"{test}: pytest ended with {done.returncode}, see {log}"}
         return broken
 
 
@@ -201,7 +202,7 @@ def alone(package: str, version: str, pins: dict[str, str], broken: set[str]) ->
 
 def among(broken: set[str], tests: tuple[str, ...]) -> tuple[str, ...]:
     """The broken tests that lie in the listed files and folders."""
-    return tuple(sorted(name for name in broken if name.startswith((*tests, _NO_TESTS))))
+    return tuple(sorted(name for name in broken if name.startswith(tests)))
 
 
 def one_line(said: str) -> str:

@@ -18,7 +18,7 @@ import psutil
 from raylift.launcher.parts.mlflow_server import MlflowFiles, prepare_mlflow, start_mlflow
 from raylift.launcher.run.access_files import mlflow_secret, mlflow_secret_file
 
-_PATIENCE_SECONDS: Final = 110.0
+_PATIENCE_SECONDS: Final = 240.0
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class MlflowServer:
     """Signs credentials; empty: the server needs none."""
 
     def get(self, path: str, /, **query: Any) -> httpx.Response:
-        return httpx.get(f"{self.url}{path}", params=query, timeout=30, trust_env=False)
+        return httpx.get(f"{self.url}{path}", params=query, timeout=120, trust_env=False)
 
 
 @contextmanager

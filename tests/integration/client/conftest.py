@@ -39,7 +39,7 @@ def served(app: Any, sock: socket.socket) -> Iterator[str]:
         thread.join(10)
 
 
-def until(condition: Callable[[], object], seconds: float = 30) -> None:
+def until(condition: Callable[[], object], seconds: float = 120) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it did not happen in time"

@@ -36,7 +36,7 @@ class Callers:
         headers = {"Authorization": f"Bearer {self.token(workspace, bearer)}"} | {
             name.replace("_", "-"): value for name, value in headers.items()
         }
-        return httpx.Client(base_url=f"{self.server.url}{path}", headers=headers, timeout=30, trust_env=False)
+        return httpx.Client(base_url=f"{self.server.url}{path}", headers=headers, timeout=120, trust_env=False)
 
     @property
     def files(self) -> dict[str, bytes]:

@@ -80,7 +80,7 @@ def _version_of(client: MlflowClient, run: str, location: Path) -> str:
 
 def _upload(server: MlflowServer, run: str, name: str) -> httpx.Response:
     url = f"{server.url}/ajax-api/2.0/mlflow/upload-artifact?run_uuid={run}&path={name}"
-    return httpx.post(url, content=b"overwritten", timeout=30, trust_env=False)
+    return httpx.post(url, content=b"overwritten", timeout=120, trust_env=False)
 
 
 def test_processes_of_the_server_are_confined(server: MlflowServer) -> None:

@@ -37,7 +37,7 @@ class Cluster:
         self._call("/api/jobs/", {"submission_id": submission, "entrypoint": entrypoint, "runtime_env": runtime_env})
         return submission
 
-    def run(self, entrypoint: str, runtime_env: dict[str, Any], *, seconds: float = 90) -> tuple[dict[str, Any], str]:
+    def run(self, entrypoint: str, runtime_env: dict[str, Any], *, seconds: float = 300) -> tuple[dict[str, Any], str]:
         """Submit a job and wait for its end. Returns Ray's status and the job's output."""
         submission = self.submit(entrypoint, runtime_env)
         deadline = time.monotonic() + seconds
@@ -69,7 +69,7 @@ class Cluster:
             data=None if body is None else json.dumps(body).encode(),
             headers={"Content-Type": "application/json"},
         )
-        with urllib.request.urlopen(request, timeout=30) as response:
+        with urllib.request.urlopen(request, timeout=120) as response:
             return json.load(response)
 
 
@@ -129,7 +129,7 @@ def _free_ports(count: int) -> list[int]:
 
 
 def _wait_until_up(cluster: Cluster, head: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 100
+    deadline = time.monotonic() + 300
     while time.monotonic() < deadline:
         assert head.poll() is None, (cluster.folder / "head.log").read_text()
         try:

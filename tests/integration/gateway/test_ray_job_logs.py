@@ -20,11 +20,11 @@ async def started(world: World, output: bytes) -> Job:
 async def test_log_is_followed_to_its_end(world: World) -> None:
     job = await started(world, b"one\n")
     async with aiohttp.ClientSession(world.url) as session, session.ws_connect("/api/jobs/mine/logs/tail") as socket:
-        assert await socket.receive_str(timeout=30) == "one\n"
+        assert await socket.receive_str(timeout=90) == "one\n"
         world.platform.print(job.job_id, b"two\n")
-        assert await socket.receive_str(timeout=30) == "two\n"
+        assert await socket.receive_str(timeout=90) == "two\n"
         world.platform.finish(job.job_id)
-        end = await socket.receive(timeout=30)
+        end = await socket.receive(timeout=90)
         assert (end.type, socket.close_code) == (aiohttp.WSMsgType.CLOSE, aiohttp.WSCloseCode.OK)
 
 
@@ -43,4 +43,4 @@ async def test_page_of_another_site_reads_no_log(world: World) -> None:
                 await session.ws_connect("/api/jobs/mine/logs/tail", headers=headers)
             assert refused.value.status == 403
         async with session.ws_connect("/api/jobs/mine/logs/tail", headers={"Origin": world.url}) as socket:
-            assert await socket.receive_str(timeout=30) == "secret\n"
+            assert await socket.receive_str(timeout=90) == "secret\n"

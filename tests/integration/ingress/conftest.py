@@ -215,7 +215,7 @@ def running_ingress(guard: Guard, *, pem: str | None = None, asks_for_keys: bool
 
 @pytest.fixture
 def http(ingress: Ingress) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=ingress.url, timeout=30, trust_env=False) as client:
+    with httpx.Client(base_url=ingress.url, timeout=90, trust_env=False) as client:
         yield client
 
 
@@ -256,7 +256,7 @@ def _start(config: Path, *arguments: str) -> subprocess.Popen[bytes]:
 
 
 def _wait_until_answering(path: Path, pid: int) -> None:
-    end = time.monotonic() + 20
+    end = time.monotonic() + 90
     while time.monotonic() < end:
         try:
             with socket.socket(socket.AF_UNIX) as client:

@@ -40,7 +40,7 @@ def open_ingress() -> Iterator[Ingress]:
 
 @pytest.fixture
 def client(open_ingress: Ingress) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=open_ingress.url, timeout=30, trust_env=False) as connected:
+    with httpx.Client(base_url=open_ingress.url, timeout=90, trust_env=False) as connected:
         yield connected
 
 
@@ -148,7 +148,7 @@ def test_without_allowed_origins_all_foreign_pages_are_refused(http: httpx.Clien
 def test_star_allows_every_page() -> None:
     with (
         running_ingress(Guard(frozenset(LOOPBACK_NAMES)), origins=("*",)) as running,
-        httpx.Client(base_url=running.url, timeout=30, trust_env=False) as client,
+        httpx.Client(base_url=running.url, timeout=90, trust_env=False) as client,
     ):
         assert post(client, INFERENCE, Origin=EVIL).headers["access-control-allow-origin"] == EVIL
         assert is_refusal(post(client, "/mlops/training/upload", Origin=EVIL))

@@ -36,7 +36,7 @@ def strict() -> Iterator[Ingress]:
 
 @pytest.fixture
 def client(strict: Ingress) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=strict.url, timeout=30, trust_env=False) as connected:
+    with httpx.Client(base_url=strict.url, timeout=90, trust_env=False) as connected:
         yield connected
 
 

@@ -32,7 +32,7 @@ def client() -> Iterator[httpx.Client]:
     with running_ingress(guard, asks_for_keys=True, origins=(APP,), limits=limits) as running:
         key = AccessKey(KEY.key_id, KEY.sha256, "ann", Role.ADMIN, "default", (), NOW, "admin")
         KeyMaps(running.directory).put([key], {}, NOW)
-        with httpx.Client(base_url=running.url, timeout=30, trust_env=False) as connected:
+        with httpx.Client(base_url=running.url, timeout=90, trust_env=False) as connected:
             yield connected
 
 

@@ -24,7 +24,7 @@ def limited(**limits: int) -> Iterator[tuple[Ingress, httpx.Client]]:
     guard = Guard(frozenset(LOOPBACK_NAMES), (PROXY,), unlimited=("127.0.0.1",))
     with (
         running_ingress(guard, limits=Limits(**limits)) as running,
-        httpx.Client(base_url=running.url, timeout=30, trust_env=False) as client,
+        httpx.Client(base_url=running.url, timeout=90, trust_env=False) as client,
     ):
         yield running, client
 

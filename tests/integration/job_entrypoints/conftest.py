@@ -48,11 +48,11 @@ class Running:
     directory: Path
     process: subprocess.Popen[bytes]
 
-    def wait(self, timeout: float = 60) -> Result:
+    def wait(self, timeout: float = 180) -> Result:
         stdout, _ = self.process.communicate(timeout=timeout)
         return Result(self.directory, self.process.returncode, stdout)
 
-    def wait_until(self, condition: Callable[[], Any], seconds: float = 20) -> Any:
+    def wait_until(self, condition: Callable[[], Any], seconds: float = 90) -> Any:
         give_up = time.monotonic() + seconds
         while time.monotonic() < give_up:
             if found := condition():
@@ -60,7 +60,7 @@ class Running:
             time.sleep(0.02)
         raise TimeoutError(f"not within {seconds} s; output so far: {(self.directory / 'output.log').read_bytes()[-500:]!r}")
 
-    def wait_for_output(self, text: str, seconds: float = 20) -> str:
+    def wait_for_output(self, text: str, seconds: float = 90) -> str:
         log = self.directory / "output.log"
         self.wait_until(lambda: log.exists() and text in log.read_text(), seconds)
         return log.read_text()

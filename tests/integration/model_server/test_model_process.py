@@ -203,7 +203,7 @@ def test_process_and_replica_end_together(waits: dict[str, Any], then: str, code
     done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
     assert done.returncode == code, done.stderr
     child = int(done.stdout)
-    end = time.monotonic() + 30
+    end = time.monotonic() + 120
     while _runs(child):
         assert time.monotonic() < end
         time.sleep(0.05)

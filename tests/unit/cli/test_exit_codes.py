@@ -81,7 +81,7 @@ def test_ctrl_c_detaches_and_prints_how_to_resume(platform: Any, job: Any, job_i
     assert process.stdout is not None
     assert process.stdout.readline() == "one\n"
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=30)
+    _, err = process.communicate(timeout=120)
     assert process.returncode == 130
     assert f"raylift jobs logs {job_id} --follow" in err
     assert f"raylift jobs cancel {job_id}" in err

@@ -61,7 +61,7 @@ async def test_slow_scans_leave_the_threads_of_the_gateway_to_others(
     monkeypatch.setattr(service, "scan_script", scan)
     job_id = (await client.post("/mlops/training/upload", json=UPLOAD)).json()["job_id"]
     asked = [asyncio.create_task(client.get(f"/mlops/training/jobs/{job_id}/reports")) for _ in range(60)]
-    done, waiting = await asyncio.wait(asked, timeout=20, return_when=asyncio.FIRST_COMPLETED)
+    done, waiting = await asyncio.wait(asked, timeout=90, return_when=asyncio.FIRST_COMPLETED)
     assert {task.result().status_code for task in done} == {503}
     # A thread is free for something else.
     assert (await asyncio.wait_for(client.get("/mlops/training/jobs"), 20)).status_code == 200

@@ -73,7 +73,7 @@ def test_start_ends_processes_of_an_incomplete_record(tmp_path: Path) -> None:
         # After that the start ends, since its port is taken.
         with pytest.raises(PortTaken):
             LocalPlatform.start(tmp_path, overrides={"ports": {"gateway": taken.getsockname()[1]}})
-        assert left.wait(timeout=10) == -signal.SIGKILL
+        assert left.wait(timeout=60) == -signal.SIGKILL
         assert bystander.poll() is None
         bystander.kill()
 
