@@ -7,10 +7,11 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from raylift.api.jobs.schedules import ScheduleRunView, ScheduleSummary, ScheduleView
-from raylift.domain.schedules.schedule import Schedule, ScheduleRun
+from raylift.api.jobs.schedules import ScheduleCheck, ScheduleRunView, ScheduleSummary, ScheduleView
+from raylift.domain.job import JobSpec
+from raylift.domain.schedules.schedule import Schedule, ScheduleRun, Timetable
 from serve_apps.gateway.http.paths import schedule_links
-from serve_apps.gateway.views.jobs import MASK
+from serve_apps.gateway.views.jobs import MASK, resource_view
 
 
 def schedule_summary(schedule: Schedule, last: ScheduleRun | None, following: Sequence[datetime]) -> ScheduleSummary:
@@ -34,6 +35,19 @@ def schedule_view(
         "notes": list(notes),
     }
     return ScheduleView.model_validate(view)
+
+
+def schedule_check(
+    timetable: Timetable, following: Sequence[datetime], spec: JobSpec | None, notes: Sequence[str]
+) -> ScheduleCheck:
+    zone = ZoneInfo(timetable.timezone)
+    return ScheduleCheck(
+        next_runs=[moment.astimezone(zone) for moment in following],
+        script_name=spec.script_name if spec else None,
+        requirements=list(spec.requirements) if spec else [],
+        resources=resource_view(spec.resources) if spec else None,
+        notes=list(notes),
+    )
 
 
 def schedule_run_view(schedule: Schedule, run: ScheduleRun) -> ScheduleRunView:

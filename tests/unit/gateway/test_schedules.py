@@ -66,6 +66,30 @@ async def test_schedule_is_created_and_shown(client: httpx.AsyncClient) -> None:
     assert "s3cret" not in json.dumps([made, listed])
 
 
+async def test_dry_run_tells_the_next_moments_and_stores_nothing(client: httpx.AsyncClient) -> None:
+    answer = await client.post(PATH, json=NIGHTLY, params={"dry_run": "true"})
+    assert answer.status_code == 200, answer.text
+    seen = answer.json()
+    assert (len(seen["next_runs"]), seen["next_runs"][0][11:16], seen["script_name"]) == (10, "03:00", "train.py")
+    assert (await client.get(PATH)).json()["schedules"] == []
+    times = {name: value for name, value in NIGHTLY.items() if name != "train"}
+    assert (await client.post(PATH, json=times, params={"dry_run": "true"})).json()["script_name"] is None
+
+
+@pytest.mark.parametrize(
+    ("wrong", "field"),
+    [
+        ({"name": "nightly"}, "name"),
+        ({"cron": "x"}, "cron"),
+        ({"train": TRAIN | {"resources": {"cpus": 64}}}, "resources.cpus"),
+    ],
+)
+async def test_dry_run_refuses_what_creation_would(client: httpx.AsyncClient, wrong: dict[str, Any], field: str) -> None:
+    await make(client)
+    answer = await client.post(PATH, json=NIGHTLY | {"name": "other"} | wrong, params={"dry_run": "true"})
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, field)
+
+
 @pytest.mark.parametrize(
     ("wrong", "field"),
     [

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from raylift.api.training import TrainingUpload
+from raylift.api.training import ResourceView, TrainingUpload
 from raylift.domain.schedules.schedule import MAX_CATCH_UP_SECONDS, MAX_JITTER_SECONDS, MIN_CATCH_UP_SECONDS
 
 Overlap = Literal["skip", "queue", "cancel_previous"]
@@ -124,6 +124,16 @@ class ScheduleView(ScheduleSummary):
     tags: dict[str, str]
     isolation: Literal["sandbox", "cluster"]
     notes: Annotated[list[str], Field(description="Deviations from the upload's own values.")] = []
+
+
+class ScheduleCheck(BaseModel):
+    """Answer to ``POST /mlops/schedules?dry_run=true``."""
+
+    next_runs: Annotated[list[datetime], Field(description="First moments in the schedule's time zone, before jitter.")]
+    script_name: Annotated[str | None, Field(description="null: no train and no rerun was given.")]
+    requirements: list[str]
+    resources: ResourceView | None
+    notes: Annotated[list[str], Field(description="Deviations from the upload's own values.")]
 
 
 class ScheduleList(BaseModel):

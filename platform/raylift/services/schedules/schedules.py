@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import islice
@@ -84,9 +85,7 @@ class ScheduleService:
             InvalidRequest: the name, the expression or the time zone is wrong.
             ScheduleExists: the workspace has one of this name.
         """
-        errors = [*_named("name", name_error(name)), *_timetable_errors(timetable)]
-        if errors:
-            raise InvalidRequest.of(*errors)
+        _require_valid(name, timetable)
         now = self._clock()
         schedule = Schedule(
             new_schedule_id(now.timestamp()),
@@ -106,6 +105,18 @@ class ScheduleService:
         schedule = _from(schedule, now)
         self._store.schedules.add(schedule, template.script, template.project)
         return schedule
+
+    def check(self, name: str, timetable: Timetable, count: int, *, workspace: str) -> list[datetime]:
+        """Return the first moments, in UTC, of a schedule that is not stored.
+
+        Raises:
+            InvalidRequest: the name, the expression or the time zone is wrong, or the name is taken.
+        """
+        _require_valid(name, timetable)
+        with suppress(ScheduleNotFound):
+            self._store.schedules.find(workspace, name)
+            raise InvalidRequest.of(FieldError("name", f"is {name!r}, which a schedule of the workspace has already"))
+        return list(islice(moments_after(timetable.cron, timetable.timezone, self._clock()), count))
 
     def find(self, name: str, *, workspace: str, visible_workspace: str | None) -> Schedule:
         """Return a schedule by its name in the caller's workspace, or by its id. Raises ScheduleNotFound."""
@@ -201,6 +212,12 @@ def _from(schedule: Schedule, moment: datetime) -> Schedule:
 
 def _new(asked: T | None, present: T) -> T:
     return present if asked is None else asked
+
+
+def _require_valid(name: str, timetable: Timetable) -> None:
+    errors = [*_named("name", name_error(name)), *_timetable_errors(timetable)]
+    if errors:
+        raise InvalidRequest.of(*errors)
 
 
 def _timetable_errors(timetable: Timetable) -> Iterator[FieldError]:

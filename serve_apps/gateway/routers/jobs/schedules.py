@@ -10,7 +10,14 @@ from fastapi.concurrency import run_in_threadpool
 
 from raylift.api import paths
 from raylift.api.headers import OWNER_HEADER
-from raylift.api.jobs.schedules import ScheduleList, SchedulePatch, ScheduleRequest, ScheduleRunPage, ScheduleView
+from raylift.api.jobs.schedules import (
+    ScheduleCheck,
+    ScheduleList,
+    SchedulePatch,
+    ScheduleRequest,
+    ScheduleRunPage,
+    ScheduleView,
+)
 from raylift.api.training import JobAccepted
 from raylift.domain.errors import FieldError, InvalidRequest, JobNotFound
 from raylift.domain.schedules.schedule import Overlap, Schedule, Timetable
@@ -20,14 +27,14 @@ from raylift.services.jobs.training import MAX_PAGE
 from raylift.services.schedules.schedules import ScheduleChanges, Template
 from serve_apps.gateway.access.permissions import Action, Kind, needs
 from serve_apps.gateway.http.responses import header, json_body, json_response, problems
-from serve_apps.gateway.http.visit import owner_of, principal_of
+from serve_apps.gateway.http.visit import owner_of, principal_of, visit_of
 from serve_apps.gateway.uploads.bodies import ReadUpload
 from serve_apps.gateway.uploads.forms import FORM_SCHEMA, MULTIPART, SCHEDULE
 from serve_apps.gateway.uploads.schedule_bodies import read_schedule
 from serve_apps.gateway.uploads.threads import run_in_project_thread, run_in_upload_thread
 from serve_apps.gateway.uploads.wire_upload import upload_request
 from serve_apps.gateway.views.jobs import accepted
-from serve_apps.gateway.views.schedules import schedule_run_view, schedule_summary, schedule_view
+from serve_apps.gateway.views.schedules import schedule_check, schedule_run_view, schedule_summary, schedule_view
 
 _LISTED: Final = 3
 """Next moments of each schedule in a list."""
@@ -51,14 +58,27 @@ def schedules_router(services: Services) -> APIRouter:
     @router.post(
         "",
         status_code=201,
-        responses={201: {"model": ScheduleView}, **problems(400, 404, 409, 413, 415, 422, 503)},
+        responses={
+            201: {"model": ScheduleView},
+            200: {"model": ScheduleCheck, "description": "With dry_run: what would be stored."},
+            **problems(400, 404, 409, 413, 415, 422, 503),
+        },
         openapi_extra={"requestBody": _body(ScheduleRequest), "parameters": [_OWNER]},
         dependencies=[needs(services, Action.SUBMIT, "schedule.create")],
     )
-    async def create(request: Request) -> Response:
-        """Create a schedule of an upload, or of reruns of a job. Its jobs have the rights that you have at each run."""
+    async def create(
+        request: Request,
+        dry_run: Annotated[bool, Query(description="Only check the schedule and tell its next moments.")] = False,
+    ) -> Response:
+        """Create a schedule of an upload, or of reruns of a job. Its jobs have the rights that you have at each run.
+
+        With ``dry_run`` nothing is stored, and ``train`` and ``rerun`` may both be absent.
+        """
         asked, read = await _read(services, request, ScheduleRequest)
         run = run_in_upload_thread if read is None or read.project is None else run_in_project_thread
+        if dry_run:
+            visit_of(request.scope).act = None  # It changes nothing, so the audit has no entry.
+            return json_response(await run(_check, services, request, asked, read))
         schedule, notes = await run(_create, services, request, asked, read)
         view = schedule_view(schedule, None, schedules.next_moments(schedule, _SHOWN), notes)
         return json_response(view, 201, {"Location": paths.schedule(schedule.name)})
@@ -159,13 +179,21 @@ def _create(
     template, notes = _template(services, request, asked, read, workspace)
     if template is None:
         raise InvalidRequest.of(FieldError("train", "is required: the upload of the jobs; or name a job in rerun"))
-    timetable = Timetable(
-        asked.cron, asked.timezone, Overlap(asked.overlap), asked.catch_up_seconds, asked.jitter_seconds
-    )  # fmt: skip
     schedule = services.schedules.create(
-        asked.name, timetable, template, owner=owner_of(request), workspace=workspace, paused=asked.paused
+        asked.name, _timetable(asked), template, owner=owner_of(request), workspace=workspace, paused=asked.paused
     )
     return schedule, notes
+
+
+def _check(services: Services, request: Request, asked: ScheduleRequest, read: ReadUpload | None) -> ScheduleCheck:
+    workspace, timetable = principal_of(request).workspace, _timetable(asked)
+    moments = services.schedules.check(asked.name, timetable, _SHOWN, workspace=workspace)
+    template, notes = _template(services, request, asked, read, workspace)
+    return schedule_check(timetable, moments, template.spec if template else None, notes)
+
+
+def _timetable(asked: ScheduleRequest) -> Timetable:
+    return Timetable(asked.cron, asked.timezone, Overlap(asked.overlap), asked.catch_up_seconds, asked.jitter_seconds)
 
 
 def _update(
