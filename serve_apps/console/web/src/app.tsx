@@ -28,6 +28,7 @@ import { DropAnywhere } from "./pages/new_job/dropped";
 import { NewJobPage } from "./pages/new_job/new_job";
 import { OverviewPage } from "./pages/overview";
 import { PlaygroundPage } from "./pages/playground/playground";
+import { NewSchedulePage } from "./pages/schedules/new_schedule";
 import { SchedulePage } from "./pages/schedules/schedule";
 import { SchedulesPage } from "./pages/schedules/schedules";
 import { SweepPage } from "./pages/sweep/sweep";
@@ -52,6 +53,7 @@ const PAGES: [string, (params: Params) => JSX.Element][] = [
   ["sweeps", () => <SweepsPage />],
   ["sweeps/:", ([id = ""]) => <SweepPage key={id} id={id} />],
   ["schedules", () => <SchedulesPage />],
+  ["schedules/new", () => <NewSchedulePage />],
   ["schedules/:", ([id = ""]) => <SchedulePage key={id} id={id} />],
   ["cluster", () => <ClusterPage />],
   ["environments", () => <EnvironmentsPage />],

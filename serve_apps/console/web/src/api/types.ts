@@ -31,6 +31,7 @@ export type FindingView = Schemas["FindingView"];
 export type SweepView = Schemas["SweepView"];
 export type SweepRow = Schemas["SweepRow"];
 export type ScheduleView = Schemas["ScheduleView"];
+export type ScheduleCheck = Schemas["ScheduleCheck"];
 export type ScheduleRun = Schemas["ScheduleRunView"];
 export type UploadCheck = Schemas["UploadCheck"];
 export type LiveUsage = Schemas["LiveUsageView"];

@@ -31,6 +31,11 @@ export function JobActions({ job, onDone }: { job: JobView; onDone: () => void }
       <button type="button" disabled={!right.isGiven} title={right.why} onClick={() => ask("rerun")}>
         Run again
       </button>
+      {isFinal && right.isGiven && (
+        <a class="button" href={`${link("schedules", "new")}?job=${job.job_id}`}>
+          Schedule
+        </a>
+      )}
       {isFinal && (
         <button type="button" class="quiet" disabled={!right.isGiven} title={right.why} onClick={() => ask("delete")}>
           Delete

@@ -1,7 +1,7 @@
 /** What a new job asks for, as the form has it, and the same as a request and as code. Pure. */
 import { command, curlWords, literal, origin, python, shell } from "../../ui/snippets";
 import { linesOf } from "./lines";
-import { NO_SWEEP, optionsOf, type SweepDraft, sweepOf, wordsOf } from "./sweep_fields";
+import { NO_SWEEP, type SweepDraft, sweepOf, sweepOptionsOf, sweepWordsOf } from "./sweep_fields";
 
 export { linesOf };
 
@@ -82,67 +82,90 @@ export interface Request {
 }
 
 export function requestOf(draft: Draft): Request {
-  const fields = fieldsOf(draft);
-  if (draft.script !== undefined) {
-    const body = { script_content: draft.script, script_name: draft.file?.name ?? "train.py", ...fields };
-    return { body: JSON.stringify(body), headers: { "Content-Type": "application/json" } };
-  }
+  return draft.script === undefined ? { body: formOf(draft), headers: {} } : jsonOf(scriptOf(draft));
+}
+
+export function jsonOf(body: unknown): Request {
+  return { body: JSON.stringify(body), headers: { "Content-Type": "application/json" } };
+}
+
+/** The upload of a script as JSON. */
+export function scriptOf(draft: Draft): Record<string, unknown> {
+  return { script_content: draft.script, script_name: fileOf(draft), ...fieldsOf(draft) };
+}
+
+/** The upload of a project. */
+export function formOf(draft: Draft): FormData {
   const form = new FormData();
   if (draft.file) form.append("project", draft.file);
   form.append("entrypoint", draft.entrypoint);
-  for (const [name, value] of Object.entries(fields)) {
+  for (const [name, value] of Object.entries(fieldsOf(draft))) {
     form.append(name, typeof value === "string" ? value : JSON.stringify(value));
   }
-  return { body: form, headers: {} };
+  return form;
 }
 
 export function codeOf(draft: Draft): { cli: string; python: string; curl: string } {
-  const file = draft.file?.name ?? "train.py";
-  const isArchive = draft.script === undefined;
-  const requirements = linesOf(draft.requirements);
-  const args = linesOf(draft.args);
-  const environment = variablesOf(draft.environment);
-  const words = [
-    ...["train", file, "--experiment", draft.experiment],
-    ...(isArchive ? ["--entrypoint", draft.entrypoint] : []),
-    ...(draft.model ? ["--model", draft.model] : []),
-    ...requirements.flatMap((line) => ["--requirements", line]),
-    ...(draft.cpus !== EMPTY.cpus ? ["--cpus", draft.cpus] : []),
-    ...(draft.memory !== EMPTY.memory ? ["--memory", draft.memory] : []),
-    ...(draft.timeout !== EMPTY.timeout ? ["--timeout", draft.timeout] : []),
-    ...args.flatMap((arg) => [`--arg=${arg}`]),
-    ...Object.entries(environment).flatMap(([name, value]) => ["--env", `${name}=${value}`]),
-    ...(draft.deploy ? [] : ["--no-deploy"]),
-    ...wordsOf(draft.sweep),
-  ];
-  const options: [string, unknown][] = [
-    ["experiment", draft.experiment],
-    ...(isArchive ? ([["entrypoint", draft.entrypoint]] as [string, unknown][]) : []),
-    ...(draft.model ? ([["model", draft.model]] as [string, unknown][]) : []),
-    ...(requirements.length ? ([["requirements", requirements]] as [string, unknown][]) : []),
-    ...(draft.cpus !== EMPTY.cpus ? ([["cpus", Number(draft.cpus)]] as [string, unknown][]) : []),
-    ...(draft.memory !== EMPTY.memory ? ([["memory", draft.memory]] as [string, unknown][]) : []),
-    ...(draft.timeout !== EMPTY.timeout ? ([["timeout", Number(draft.timeout)]] as [string, unknown][]) : []),
-    ...(args.length ? ([["args", args]] as [string, unknown][]) : []),
-    ...(Object.keys(environment).length ? ([["env", environment]] as [string, unknown][]) : []),
-    ...(draft.deploy ? [] : ([["deploy", false]] as [string, unknown][])),
-    ...optionsOf(draft.sweep),
-  ];
-  const named = options.map(([name, value]) => `${name}=${literal(value)}`).join(", ");
+  const options = [...optionsOf(draft), ...sweepOptionsOf(draft.sweep)];
   return {
-    cli: command(...words),
-    python: python(`made = client.train(${literal(file)}, ${named})`, "made.wait()"),
-    curl: curlOf(draft, file, isArchive),
+    cli: command(...trainWordsOf(draft), ...sweepWordsOf(draft.sweep)),
+    python: python(`made = client.train(${[literal(fileOf(draft)), ...options.map(argument)].join(", ")})`, "made.wait()"),
+    curl: formCurl("/mlops/training/upload", draft),
   };
 }
 
-function curlOf(draft: Draft, file: string, isArchive: boolean): string {
-  const parts = [[...curlWords("POST"), shell(`${origin()}/mlops/training/upload`)].join(" ")];
-  parts.push(`-F ${shell(`${isArchive ? "project" : "script"}=@${file}`)}`);
+export function fileOf(draft: Draft): string {
+  return draft.file?.name ?? "train.py";
+}
+
+export function argument([name, value]: [string, unknown]): string {
+  return `${name}=${literal(value)}`;
+}
+
+/** "train FILE …" without a sweep. */
+export function trainWordsOf(draft: Draft): string[] {
+  return [
+    ...["train", fileOf(draft), "--experiment", draft.experiment],
+    ...(draft.script === undefined ? ["--entrypoint", draft.entrypoint] : []),
+    ...(draft.model ? ["--model", draft.model] : []),
+    ...linesOf(draft.requirements).flatMap((line) => ["--requirements", line]),
+    ...(draft.cpus !== EMPTY.cpus ? ["--cpus", draft.cpus] : []),
+    ...(draft.memory !== EMPTY.memory ? ["--memory", draft.memory] : []),
+    ...(draft.timeout !== EMPTY.timeout ? ["--timeout", draft.timeout] : []),
+    ...linesOf(draft.args).map((arg) => `--arg=${arg}`),
+    ...Object.entries(variablesOf(draft.environment)).flatMap(([name, value]) => ["--env", `${name}=${value}`]),
+    ...(draft.deploy ? [] : ["--no-deploy"]),
+  ];
+}
+
+/** Options of `client.train` without a sweep. */
+export function optionsOf(draft: Draft): [string, unknown][] {
+  const requirements = linesOf(draft.requirements);
+  const args = linesOf(draft.args);
+  const environment = variablesOf(draft.environment);
+  const all: [boolean, string, unknown][] = [
+    [true, "experiment", draft.experiment],
+    [draft.script === undefined, "entrypoint", draft.entrypoint],
+    [draft.model !== "", "model", draft.model],
+    [requirements.length > 0, "requirements", requirements],
+    [draft.cpus !== EMPTY.cpus, "cpus", Number(draft.cpus)],
+    [draft.memory !== EMPTY.memory, "memory", draft.memory],
+    [draft.timeout !== EMPTY.timeout, "timeout", Number(draft.timeout)],
+    [args.length > 0, "args", args],
+    [Object.keys(environment).length > 0, "env", environment],
+    [!draft.deploy, "deploy", false],
+  ];
+  return all.filter(([isGiven]) => isGiven).map(([, name, value]) => [name, value]);
+}
+
+/** curl of the upload as a form, with further parts. */
+export function formCurl(path: string, draft: Draft, further: Record<string, unknown> = {}): string {
+  const isArchive = draft.script === undefined;
+  const parts = [[...curlWords("POST"), shell(origin() + path)].join(" ")];
+  parts.push(`-F ${shell(`${isArchive ? "project" : "script"}=@${fileOf(draft)}`)}`);
   if (isArchive) parts.push(`-F ${shell(`entrypoint=${draft.entrypoint}`)}`);
-  for (const [name, value] of Object.entries(fieldsOf(draft))) {
+  for (const [name, value] of Object.entries({ ...fieldsOf(draft), ...further })) {
     parts.push(`--form-string ${shell(`${name}=${typeof value === "string" ? value : JSON.stringify(value)}`)}`);
   }
   return parts.join(" \\\n  ");
 }
-

@@ -1,8 +1,8 @@
-/** A file or folder that is dropped anywhere on the console begins a new job. */
+/** A file or folder that is dropped anywhere on the console begins a new job; on a form that takes one, it is its source. */
 import { signal } from "@preact/signals";
 import { useEffect, useState } from "preact/hooks";
 import { useRight } from "../../access/may";
-import { link, navigate } from "../../router";
+import { link, navigate, path } from "../../router";
 
 export interface Dropped {
   file?: File | undefined;
@@ -11,6 +11,18 @@ export interface Dropped {
 
 /** What was dropped last, until the form takes it. */
 export const dropped = signal<Dropped | undefined>(undefined);
+
+const TAKES_FILES = new Set(["/new", "/schedules/new"]);
+
+/** Hand over what was dropped on the form, or before it was opened. */
+export function useDropped(take: (given: Dropped) => Promise<void>): void {
+  const given = dropped.value;
+  useEffect(() => {
+    if (!given) return;
+    dropped.value = undefined;
+    void take(given);
+  }, [given]);
+}
 
 /** Listens on the whole page, and covers it while something is held above it. */
 export function DropAnywhere() {
@@ -30,7 +42,7 @@ export function DropAnywhere() {
       if (!found) return;
       event.preventDefault();
       dropped.value = found;
-      navigate(link("new"));
+      if (!TAKES_FILES.has(path.value)) navigate(link("new"));
     };
     addEventListener("dragover", over);
     addEventListener("dragleave", leave);
@@ -44,7 +56,7 @@ export function DropAnywhere() {
   if (!isOver) return null;
   return (
     <div class="drop-cover">
-      <b>Drop it to begin a new job</b>
+      <b>{path.value === "/schedules/new" ? "Drop it to schedule it" : "Drop it to begin a new job"}</b>
     </div>
   );
 }

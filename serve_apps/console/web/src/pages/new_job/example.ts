@@ -30,3 +30,7 @@ mlflow.log_metric("roc_auc", roc_auc_score(test_y, model.predict_proba(test_x)[:
 mlflow.sklearn.log_model(model, name="model", input_example=train_x.head(2))
 print("trained on", len(train_x), "customers")
 `;
+
+export function example(): File {
+  return new File([EXAMPLE], EXAMPLE_NAME);
+}

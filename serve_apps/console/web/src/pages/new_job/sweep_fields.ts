@@ -43,7 +43,7 @@ export function sweepOf(sweep: SweepDraft): Record<string, unknown> | undefined 
   };
 }
 
-export function wordsOf(sweep: SweepDraft): string[] {
+export function sweepWordsOf(sweep: SweepDraft): string[] {
   const parameters = Object.entries(parametersOf(sweep.values));
   if (!parameters.length) return [];
   return [
@@ -52,7 +52,7 @@ export function wordsOf(sweep: SweepDraft): string[] {
   ];
 }
 
-export function optionsOf(sweep: SweepDraft): [string, unknown][] {
+export function sweepOptionsOf(sweep: SweepDraft): [string, unknown][] {
   const parameters = parametersOf(sweep.values);
   if (!Object.keys(parameters).length) return [];
   return [

@@ -1,12 +1,11 @@
 /** All schedules by name, with their next moment and what became of the last one. */
+import { useRight } from "../../access/may";
 import { api } from "../../api/client";
 import { usePoll } from "../../api/poll";
 import { link } from "../../router";
-import { AsCode } from "../../ui/as_code";
 import { now } from "../../ui/clock";
 import { moment, until, wallClock } from "../../ui/format";
 import { Empty, Failure, Loading, PageHead } from "../../ui/parts";
-import { command, curl, python } from "../../ui/snippets";
 import { State } from "../../ui/state";
 import { Outcome } from "./outcome";
 
@@ -14,7 +13,7 @@ export function SchedulesPage() {
   const { data, error } = usePoll("schedules", (call) => api.GET("/mlops/schedules", call), 3);
   return (
     <>
-      <PageHead title="Schedules" />
+      <PageHead title="Schedules" actions={<NewSchedule />} />
       {error && <Failure error={error} what="list of schedules" />}
       {!data && !error && <Loading />}
       {data && !data.schedules.length && <NoSchedules />}
@@ -72,17 +71,21 @@ export function Next({ at, isPaused }: { at: string | undefined; isPaused: boole
   );
 }
 
+function NewSchedule() {
+  const right = useRight("submit");
+  if (!right.isGiven) return null;
+  return (
+    <a class="button" href={link("schedules", "new")}>
+      New schedule
+    </a>
+  );
+}
+
 function NoSchedules() {
-  const words = ["schedule", "create", "nightly", "--cron", "0 3 * * *", "--timezone", "Europe/Berlin", "--", "train", "train.py", "--model", "churn"];
-  const body = { name: "nightly", cron: "0 3 * * *", timezone: "Europe/Berlin", rerun: "job_…" };
   return (
     <Empty title="No schedules yet">
       <p>A schedule makes a job at the moments of a cron expression: of a script that you upload once, or of a job that you run again.</p>
-      <AsCode
-        cli={command(...words)}
-        python={python(`client.schedules.create("nightly", "train.py", cron="0 3 * * *", timezone="Europe/Berlin", model="churn")`)}
-        curl={curl("POST", "/mlops/schedules", body)}
-      />
+      <NewSchedule />
     </Empty>
   );
 }
