@@ -6,6 +6,7 @@ import pytest
 
 from raylift.domain.errors import StaleLease
 from raylift.domain.lease import Lease
+from raylift.domain.reservation import Reservation
 from raylift.store import Store
 from tests.contract.samples import NOW, after
 
@@ -69,3 +70,14 @@ def test_leases_with_different_names_are_independent(store: Store, lease: Lease)
 def test_empty_holder_name_is_refused(store: Store) -> None:
     with pytest.raises(ValueError, match="holder"):
         store.leases.acquire("supervisor", "", now=NOW, seconds=15)
+
+
+def test_reservation_is_replaced_under_the_lease_only(store: Store, lease: Lease) -> None:
+    assert store.reservations.get() is None
+    store.reservations.put(lease, Reservation("job_A", "node"))
+    store.reservations.put(lease, Reservation("job_B", "node"))
+    assert store.reservations.get() == Reservation("job_B", "node")
+    store.leases.acquire("supervisor", "second", now=after(15), seconds=15)
+    with pytest.raises(StaleLease):
+        store.reservations.put(lease, None)
+    assert store.reservations.get() == Reservation("job_B", "node")

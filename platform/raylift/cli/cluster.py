@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from raylift.api import paths
-from raylift.api.cluster.nodes import ClusterView, HeldView, HolderView, OwnerView, QueueView
+from raylift.api.cluster.nodes import ClusterView, HeldView, HolderView, OwnerView, QueueView, ReservationView
 from raylift.api.cluster.overview import Overview
 from raylift.api.training import JobSummary
 from raylift.cli.exits import ExitCode
@@ -81,6 +81,7 @@ def _print_cluster(found: ClusterView) -> None:
         for node in found.nodes
     ]
     print_table(("node", "cpus held", "memory held", "gpus held", "reserved", "jobs"), rows)
+    _say_reservation(found.reservation)
     _print_holders(found.holders)
     if found.replicas:
         echo("")
@@ -99,10 +100,17 @@ def _print_queue(found: QueueView) -> None:
     print_table(("place", "job", "owner", "asks for", "priority", "age", "waits for"), map(_waiting, found.waiting))
     if len(found.waiting) < found.total:
         say(f"{found.total - len(found.waiting)} more wait.")
+    _say_reservation(found.reservation)
     _print_holders(found.holders)
     if found.owners:
         echo("")
         print_table(("owner", "running", "waiting", "cpus", "memory"), map(_owner, found.owners))
+
+
+def _say_reservation(kept: ReservationView | None) -> None:
+    if kept is not None:
+        job = f"job {kept.job_id} of {kept.owner}" if kept.job_id else f"a job {_OTHERS}"
+        say(f"Node {kept.node} is set aside for {job}: no other job starts there until it fits.")
 
 
 def _print_holders(holders: list[HolderView]) -> None:

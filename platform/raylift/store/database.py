@@ -15,6 +15,7 @@ from raylift.store.repositories.jobs import JobRepository
 from raylift.store.repositories.keys import KeyRepository, WorkspaceRepository
 from raylift.store.repositories.leases import LeaseRepository
 from raylift.store.repositories.ray_packages import RayPackageRepository
+from raylift.store.repositories.reservations import ReservationRepository
 from raylift.store.repositories.schedules import ScheduleRepository
 from raylift.store.repositories.secrets import SecretRepository
 from raylift.store.repositories.series import SeriesRepository
@@ -44,6 +45,7 @@ class Store:
         self.audit = AuditRepository(self._database)
         self.leases = LeaseRepository(self._database)
         self.ray_packages = RayPackageRepository(self._database)
+        self.reservations = ReservationRepository(self._database)
         self.schedules = ScheduleRepository(self._database)
         self.secrets = SecretRepository(self._database)
         self.series = SeriesRepository(self._database)

@@ -14,7 +14,7 @@ from raylift.services.container import Services
 from serve_apps.gateway.access.permissions import Action, needs
 from serve_apps.gateway.http.responses import json_response, problems
 from serve_apps.gateway.http.visit import principal_of
-from serve_apps.gateway.views.cluster import holder_view, node_view, owner_views, replica_views
+from serve_apps.gateway.views.cluster import holder_view, node_view, owner_views, replica_views, reservation_view
 from serve_apps.gateway.views.jobs import job_summary
 
 _MAX_WAITING: Final = 500
@@ -34,6 +34,7 @@ def cluster_router(services: Services) -> APIRouter:
                 holders=[holder_view(holding, caller) for holding in holdings.jobs],
                 replicas=replica_views(services.shown_deployments(caller)),
                 queued=sum(services.training.queued_by_account().values()),
+                reservation=reservation_view(holdings.set_aside, caller),
             )
         )
 
@@ -51,6 +52,7 @@ def cluster_router(services: Services) -> APIRouter:
                 waiting=[job_summary(job, now, place) for place, job in waiting if sees(caller, job.spec.workspace)],
                 holders=[holder_view(holding, caller) for holding in holdings.jobs],
                 owners=owner_views(holdings, queued, services.settings.jobs.quotas, caller),
+                reservation=reservation_view(holdings.set_aside, caller),
             )
         )
 

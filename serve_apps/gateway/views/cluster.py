@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from raylift.api.cluster.nodes import HeldView, HolderView, NodeView, OwnerView, QuotaView, ReplicaHolderView
+from raylift.api.cluster.nodes import (
+    HeldView,
+    HolderView,
+    NodeView,
+    OwnerView,
+    QuotaView,
+    ReplicaHolderView,
+    ReservationView,
+)
 from raylift.domain.access import Principal, sees
 from raylift.domain.job import account_of
 from raylift.domain.models.deployment import Deployment
 from raylift.domain.quota import Held, Quota
-from raylift.services.cluster.holdings import Holding, Holdings
+from raylift.services.cluster.holdings import Holding, Holdings, SetAside
 from raylift.services.ports import Node
 from raylift.settings import QuotaSettings
 
@@ -42,6 +50,20 @@ def holder_view(holding: Holding, caller: Principal) -> HolderView:
         gpus=wanted.gpus,
         since=job.entered_at,
         ends_by=job.deadline_at,
+    )
+
+
+def reservation_view(kept: SetAside | None, caller: Principal) -> ReservationView | None:
+    """Show the node that is set aside. A job of another workspace has no name."""
+    if kept is None:
+        return None
+    job, is_visible = kept.job, sees(caller, kept.job.spec.workspace)
+    return ReservationView(
+        node=kept.node.name,
+        node_id=kept.node.node_id,
+        job_id=job.job_id if is_visible else None,
+        owner=job.spec.owner if is_visible else None,
+        model_name=job.spec.model_name if is_visible else None,
     )
 
 

@@ -79,12 +79,15 @@ def test_queue_shows_places_reasons_and_owners(run: Run, platform: Any, job: Any
     quota = {"max_running_jobs": 2, "max_queued_jobs": None, "max_cpus": 4.0, "max_memory": None}
     waiting = job("queued", queue_position=1, owner="bob", message="It waits for 2 CPUs.", reason="waiting_for_capacity")
     owners = [{"owner": "ann", "held": HELD, "queued": 0, "quota": quota}]
-    platform.on("GET", "/mlops/queue", {"total": 3, "waiting": [waiting], "holders": [HOLDER], "owners": owners})
+    kept = {"node": "box", "node_id": "n", "job_id": "job_B", "owner": "bob", "model_name": None}
+    answer = {"total": 3, "waiting": [waiting], "holders": [HOLDER], "owners": owners, "reservation": kept}
+    platform.on("GET", "/mlops/queue", answer)
     done = run("queue", "-n", "1")
     lines = done.stdout.splitlines()
     assert lines[1].split()[0] == "1" and "bob" in lines[1] and lines[1].endswith("It waits for 2 CPUs.")
     assert lines[-1].split() == ["ann", "1", "of", "2", "0", "2", "of", "4", "2", "GiB"]
-    assert done.stderr == "2 more wait.\n"
+    said = "Node box is set aside for job job_B of bob: no other job starts there until it fits."
+    assert done.stderr == f"2 more wait.\n{said}\n"
 
 
 def test_status_of_a_url_needs_no_directory(run: Run, platform: Any):

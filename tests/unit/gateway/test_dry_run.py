@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from raylift.domain.job import Resources
+from raylift.domain.reservation import Reservation
 from raylift.settings import JobSettings, OwnerQuota, PlatformSettings, QuotaSettings
 from tests.unit.gateway.conftest import Platform
 from tests.unit.gateway.engine_fakes import FakeNode
@@ -127,3 +128,26 @@ async def test_queue_shows_places_and_what_each_waits_for(client: httpx.AsyncCli
 def test_free_room_counts_jobs_that_have_no_node_yet(platform: Platform) -> None:
     platform.cluster.members = [FakeNode(cpus=4, name="a"), FakeNode(cpus=2, name="b", is_head=False)]
     assert platform.services.holdings.now().free == [Resources(4, 8 * 2**30), Resources(2, 8 * 2**30)]
+
+
+async def test_node_that_is_set_aside_is_shown_with_its_job(client: httpx.AsyncClient, platform: Platform) -> None:
+    running = (await send(client, dry=False, resources={"cpus": 2})).json()["job_id"]
+    platform.start(running)
+    large = (await send(client, dry=False, model_name="churn", resources={"cpus": 4})).json()["job_id"]
+    small = (await send(client, dry=False)).json()["job_id"]
+    platform.store.reservations.put(platform.lease, Reservation(large, "a" * 56))
+    seen = (await client.get("/mlops/queue")).json()
+    assert seen["reservation"] == {
+        "node": "box", "node_id": "a" * 56, "job_id": large, "owner": "local", "model_name": "churn",
+    }  # fmt: skip
+    assert (await client.get("/mlops/cluster")).json()["reservation"] == seen["reservation"]
+    messages = {job["job_id"]: job["message"] for job in seen["waiting"]}
+    assert messages[large].endswith("Node box takes no other job until it fits.")
+    assert messages[small] == "It would fit, but node box is set aside for a larger job that goes first."
+
+
+async def test_reservation_of_a_job_that_left_the_queue_is_not_shown(client: httpx.AsyncClient, platform: Platform) -> None:
+    job_id = (await send(client, dry=False)).json()["job_id"]
+    platform.store.reservations.put(platform.lease, Reservation(job_id, "a" * 56))
+    platform.start(job_id)
+    assert (await client.get("/mlops/queue")).json()["reservation"] is None

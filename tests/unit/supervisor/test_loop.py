@@ -16,6 +16,7 @@ from raylift.domain.errors import EngineUnavailable
 from raylift.domain.job import Job, JobSpec, JobState, Resources
 from raylift.domain.lease import Lease
 from raylift.domain.models.deployment import ApplicationSnapshot, ApplicationState, DeploymentConfig, DeploymentStatus
+from raylift.domain.reservation import Reservation
 from raylift.settings import PlatformSettings
 from raylift.supervisor.deployments.execute import DeploymentExecutor
 from raylift.supervisor.deployments.publish_routes import RoutePublisher
@@ -301,3 +302,21 @@ def test_a_cancelled_job_leaves_the_queue(bench: Bench) -> None:
     bench.starter.start(bench.lease)
     assert bench.hands.acted.wait(30)
     assert bench.hands.told == ["job_00"]
+
+
+def test_reservation_of_a_large_job_is_shown_until_it_starts(bench: Bench) -> None:
+    bench.starter.nodes = {"a": Resources(2.0, 8 * GIB)}
+    bench.starter._nodes_read_at = float("inf")
+    bench.job("job_00", JobState.STARTING, cpus=1.0)
+    large = bench.job("job_01", cpus=2.0)
+    bench.view.refresh([])
+    bench.starter.start(bench.lease)
+    assert bench.store.reservations.get() == Reservation("job_01", "a")
+    written = bench.store.changes.mark()
+    bench.starter.start(bench.lease)
+    assert bench.store.changes.mark() == written
+    bench.store.jobs.request_cancel(large.job_id, now=NOW)
+    bench.store.jobs.move(bench.lease, bench.store.jobs.get("job_01"), JobState.CANCELLED, now=NOW)
+    bench.view.refresh([])
+    bench.starter.start(bench.lease)
+    assert bench.store.reservations.get() is None

@@ -45,6 +45,16 @@ class ReplicaHolderView(BaseModel):
     memory: Annotated[int | None, Field(description="Bytes of all its replicas; null: not limited.")]
 
 
+class ReservationView(BaseModel):
+    """A node that takes no job until a large waiting one fits there."""
+
+    node: Annotated[str, Field(description="Name of the node.")]
+    node_id: str
+    job_id: Annotated[str | None, Field(description="The waiting job; null for one of another workspace.")]
+    owner: Annotated[str | None, Field(description="null for a job of another workspace.")]
+    model_name: str | None
+
+
 class NodeView(BaseModel):
     """A live node of the cluster."""
 
@@ -65,6 +75,7 @@ class ClusterView(BaseModel):
     holders: Annotated[list[HolderView], Field(description="Admitted jobs, oldest first.")]
     replicas: list[ReplicaHolderView]
     queued: Annotated[int, Field(description="Number of waiting jobs, of all workspaces.")]
+    reservation: Annotated[ReservationView | None, Field(description="The node that is set aside, if one is.")] = None
 
 
 class QuotaView(BaseModel):
@@ -94,3 +105,4 @@ class QueueView(BaseModel):
     ]
     holders: Annotated[list[HolderView], Field(description="Admitted jobs, oldest first.")]
     owners: list[OwnerView]
+    reservation: Annotated[ReservationView | None, Field(description="The node that is set aside, if one is.")] = None

@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Final
 
+from raylift.domain.errors import JobNotFound
 from raylift.domain.job import ACTIVE_STATES, Job, JobState, Resources
 from raylift.domain.node_fit import fits_some
 from raylift.domain.quantities import format_bytes
@@ -29,12 +30,21 @@ class Holding:
     node: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class SetAside:
+    """A live node that takes no job until a waiting one fits there."""
+
+    job: Job
+    node: Node
+
+
 @dataclass(frozen=True)
 class Holdings:
     """Live nodes, the largest first, and the admitted jobs, oldest first."""
 
     nodes: Sequence[Node]
     jobs: Sequence[Holding]
+    set_aside: SetAside | None = None
 
     def on(self, node: Node) -> Held:
         """Sum up what jobs hold on the node."""
@@ -55,16 +65,30 @@ class Holdings:
         return rooms
 
     def has_room_for(self, wanted: Resources) -> bool:
-        """Return True where a node has the resources free now, and while no node is known."""
-        return not self.nodes or fits_some(wanted, self.free)
+        """Return True where a node has the resources free now for a new job, and while no node is known."""
+        return not self.nodes or fits_some(wanted, self._open)
 
-    def sentence(self, wanted: Resources) -> str | None:
+    @property
+    def _open(self) -> list[Resources]:
+        """Free resources of the nodes that are not set aside."""
+        kept = None if self.set_aside is None else self.set_aside.node
+        return [room for node, room in zip(self.nodes, self.free, strict=True) if node is not kept]
+
+    def sentence(self, wanted: Resources, job_id: str | None = None) -> str | None:
         """Say what a job that asks for this waits for; None while no node is known."""
-        rooms = self.free
+        rooms, kept = self.free, self.set_aside
         if not rooms:
             return None
-        if fits_some(wanted, rooms):
+        if kept is not None and kept.job.job_id == job_id:
+            return f"{self._shortage(wanted)} Node {kept.node.name} takes no other job until it fits."
+        if fits_some(wanted, self._open):
             return "It fits now, and starts when its turn comes."
+        if kept is not None and fits_some(wanted, rooms):
+            return f"It would fit, but node {kept.node.name} is set aside for a larger job that goes first."
+        return self._shortage(wanted)
+
+    def _shortage(self, wanted: Resources) -> str:
+        rooms = self.free
         with_gpus = wanted.gpus > 0
         most = max(rooms, key=lambda room: (room.gpus if with_gpus else 0.0, room.cpus, room.memory_bytes))
         count = len(self.jobs)
@@ -92,9 +116,22 @@ class ClusterHoldings:
             active = self._store.jobs.in_states(ACTIVE_STATES)
             nodes = self._capacity.nodes()
             names = {node.name for node in nodes}
-            self._last = Holdings(nodes, [Holding(job, self._node_of(job, names)) for job in active])
+            jobs = [Holding(job, self._node_of(job, names)) for job in active]
+            self._last = Holdings(nodes, jobs, self._set_aside(nodes))
             self._read_at = now
         return self._last
+
+    def _set_aside(self, nodes: Sequence[Node]) -> SetAside | None:
+        """Return the reservation, unless its job has left the queue or its node the cluster."""
+        reservation = self._store.reservations.get()
+        node = next((node for node in nodes if reservation and node.node_id == reservation.node_id), None)
+        if reservation is None or node is None:
+            return None
+        try:
+            job = self._store.jobs.get(reservation.job_id)
+        except JobNotFound:
+            return None
+        return SetAside(job, node) if job.state is JobState.QUEUED else None
 
     def _node_of(self, job: Job, names: Set[str]) -> str | None:
         """Return the node that the wrapper reports. With one node there is no question."""

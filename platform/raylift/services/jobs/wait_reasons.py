@@ -116,7 +116,7 @@ class WaitReasons:
                     f"With it, {account!r} would have more than its quota of {bound}. It goes on when others of its jobs end."
                 )
                 return Reason.WAITING_FOR_QUOTA, message
-        held = self._holdings.now().sentence(wanted)
+        held = self._holdings.now().sentence(wanted, job.job_id)
         return None if held is None else (Reason.WAITING_FOR_CAPACITY, held)
 
     def _held_back(self, sweep_id: str, lookups: _Lookups) -> Mapping[str, str]:

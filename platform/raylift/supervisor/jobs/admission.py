@@ -14,6 +14,7 @@ from typing import Final
 
 from raylift.domain.job import Job, QueuedJob, Resources
 from raylift.domain.quota import Held, Quota, sum_of
+from raylift.domain.reservation import Reservation
 from raylift.supervisor.jobs.free_resources import FreeResources
 
 _FIRST_OF_ITS_PRIORITY: Final = -1.0
@@ -35,6 +36,12 @@ class Decision:
     """Nodes with more jobs than they can hold: a job waits in Ray for each of them, and no other is to start there."""
     room: list[Resources] = field(default_factory=list[Resources])
     """Free resources of the other nodes, while more jobs may start."""
+
+    @property
+    def reservation(self) -> Reservation | None:
+        if self.reserved_for is None or self.reserved_node is None:
+            return None
+        return Reservation(self.reserved_for, self.reserved_node)
 
     @property
     def set_aside(self) -> frozenset[str]:

@@ -8,6 +8,7 @@ from typing import Final
 
 from raylift.domain.job import JobState, Resources
 from raylift.domain.lease import Lease
+from raylift.domain.reservation import Reservation
 from raylift.engines.ray_engine.cluster import Cluster
 from raylift.settings import PlatformSettings
 from raylift.store import Store
@@ -52,6 +53,8 @@ class JobStarter:
         """Resources for jobs by node id, as of the last decision."""
         self._nodes_read_at = float("-inf")
         self._reserved_for: str | None = None
+        self._shown: list[Reservation | None] = []
+        """Reservation in the store; empty while it is not known."""
 
     @property
     def nodes_are_old(self) -> bool:
@@ -66,8 +69,16 @@ class JobStarter:
         # First: a cancelled job ends also while Ray does not answer.
         for job in self._view.cancelled:
             self._leave_queue(lease, job.job_id)
-        for job in self._decide().admitted:
+        decision = self._decide()
+        for job in decision.admitted:
             self._leave_queue(lease, job.job_id)
+        self._show(lease, decision.reservation)
+
+    def _show(self, lease: Lease, reservation: Reservation | None) -> None:
+        """Write the reservation to the store where it differs, for those who look at the queue."""
+        if self._shown != [reservation]:
+            self._store.reservations.put(lease, reservation)
+            self._shown = [reservation]
 
     def _leave_queue(self, lease: Lease, job_id: str) -> None:
         def step() -> None:

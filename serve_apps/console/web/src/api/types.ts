@@ -19,6 +19,7 @@ export type SignatureView = Schemas["SignatureView"];
 export type ClusterView = Schemas["ClusterView"];
 export type NodeView = Schemas["NodeView"];
 export type HolderView = Schemas["HolderView"];
+export type ReservationView = Schemas["ReservationView"];
 export type OwnerView = Schemas["OwnerView"];
 export type QueueView = Schemas["QueueView"];
 export type EnvironmentView = Schemas["EnvironmentView"];

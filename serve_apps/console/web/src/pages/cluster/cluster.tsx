@@ -1,7 +1,7 @@
 /** The cluster: who holds what, who waits for what, and how much each owner may have. */
 import { api } from "../../api/client";
 import { usePoll } from "../../api/poll";
-import type { ClusterView, HolderView, NodeView, OwnerView, QueueView } from "../../api/types";
+import type { ClusterView, HolderView, NodeView, OwnerView, QueueView, ReservationView } from "../../api/types";
 import { link } from "../../router";
 import { now } from "../../ui/clock";
 import { bytes, duration, plural, quantity, shortId, words } from "../../ui/format";
@@ -17,7 +17,7 @@ export function ClusterPage() {
       <PageHead title="Cluster" beside={cluster.data && <Sum cluster={cluster.data} />} />
       {error && <Failure error={error} what="cluster" />}
       {!error && (!cluster.data || !queue.data) && <Loading />}
-      {cluster.data && <Nodes nodes={cluster.data.nodes} />}
+      {cluster.data && <Nodes nodes={cluster.data.nodes} reservation={cluster.data.reservation ?? null} />}
       {cluster.data && <Holders holders={cluster.data.holders} />}
       {queue.data && <Queue queue={queue.data} />}
       {queue.data && queue.data.owners.length > 0 && <Owners owners={queue.data.owners} />}
@@ -36,7 +36,7 @@ function Sum({ cluster }: { cluster: ClusterView }) {
   );
 }
 
-function Nodes({ nodes }: { nodes: NodeView[] }) {
+function Nodes({ nodes, reservation }: { nodes: NodeView[]; reservation: ReservationView | null }) {
   if (!nodes.length) return <p class="reason reason-failed">Ray lists no node now. Jobs wait, and start when it does.</p>;
   return (
     <ul class="nodes" aria-label="Nodes">
@@ -60,9 +60,27 @@ function Nodes({ nodes }: { nodes: NodeView[] }) {
             {plural(node.held.jobs, "job")}
             {(node.reserved_cpus ?? 0) > 0 && ` · ${plural(node.reserved_cpus, "more CPU")} reserved for serving`}
           </p>
+          {reservation?.node_id === node.node_id && <SetAside reservation={reservation} />}
         </li>
       ))}
     </ul>
+  );
+}
+
+/** Why nothing starts on a node that has room. */
+function SetAside({ reservation }: { reservation: ReservationView }) {
+  return (
+    <p class="set-aside">
+      Set aside for{" "}
+      {reservation.job_id ? (
+        <a href={link("jobs", reservation.job_id)}>
+          {reservation.model_name ?? "job"} {shortId(reservation.job_id)}
+        </a>
+      ) : (
+        "a job of another workspace"
+      )}
+      : no other job starts here until it fits.
+    </p>
   );
 }
 
@@ -189,7 +207,7 @@ function Queue({ queue }: { queue: QueueView }) {
                   </td>
                   <td class="right number">{job.priority}</td>
                   <td class="right number nowrap">
-                    <Ago at={job.created_at} />
+                    {duration(Math.max(0, Math.round((now.value - Date.parse(job.created_at)) / 1000)))}
                   </td>
                 </tr>
               ))}
