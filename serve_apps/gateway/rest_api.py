@@ -29,6 +29,7 @@ from serve_apps.gateway.http.conditional import ConditionalGet
 from serve_apps.gateway.http.errors import install_error_handlers
 from serve_apps.gateway.http.hosts import Hosts
 from serve_apps.gateway.http.middleware import Edge
+from serve_apps.gateway.http.tag_memory import TagMemory
 from serve_apps.gateway.metrics.platform import Metrics
 from serve_apps.gateway.predictions.dispatcher import Dispatcher
 from serve_apps.gateway.predictions.forwarder import Forwarder
@@ -103,7 +104,7 @@ def create_app(services: Services, *, echo_request_id: bool = True, warm_process
             ),
             Middleware(Door, settings=services.settings, callers=services.callers, audit=services.audit),
             Middleware(InferenceFastRoute, route=FastRoute(INFERENCE, "POST", infer)),
-            Middleware(ConditionalGet),
+            Middleware(ConditionalGet, memory=TagMemory(services.changes)),
         ],
     )
     install_error_handlers(app)

@@ -109,3 +109,8 @@ def test_moves_and_deletes_read_index_ranges(store: Store) -> None:
 
 def test_repeated_adoption_reads_index_ranges(store: Store) -> None:
     check(store, lambda: store.jobs.adopt(spec_of(), b"import mlflow\n", job_id="job_1", submission_id="s", now=NOW))
+
+
+def test_counts_read_an_index_alone(store: Store) -> None:
+    check(store, lambda: store.jobs.count_by_status("default"))
+    check(store, lambda: store.history.failed_by_reason("default"))

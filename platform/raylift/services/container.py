@@ -40,7 +40,7 @@ from raylift.services.traffic.tables import TrafficService
 from raylift.services.uploads.checks import UploadChecks
 from raylift.services.uploads.dry_run import DryRunService
 from raylift.settings import PlatformSettings
-from raylift.store import Store, WorkspaceRepository
+from raylift.store import Changes, Store, WorkspaceRepository
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +65,7 @@ class Services:
     traffic: TrafficService
     environments: EnvironmentService
     status_counts: StatusCounter
+    changes: Changes
     observations: ObservationService
     quality: QualityService
     health: HealthService
@@ -137,6 +138,7 @@ class Services:
             traffic=TrafficService(store, registry, clock=clock),
             environments=EnvironmentService(store, capacity, settings.environments_dir, settings.environments),
             status_counts=StatusCounter(store),
+            changes=store.changes,
             observations=ObservationService(store, registry, settings.counters_dir, clock=clock),
             quality=QualityService(store, registry, settings.payloads_dir, clock=clock),
             health=HealthService(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from raylift.store.database import Store, open_store
+from raylift.store.engine.changes import Changes
 from raylift.store.engine.key_ring import KeyRing
 from raylift.store.engine.trail import Act, acting, declare
 from raylift.store.repositories.audit import AuditPage
@@ -16,6 +17,7 @@ __all__ = [
     "Act",
     "AddedSweep",
     "AuditPage",
+    "Changes",
     "IdempotencyKey",
     "JobFilter",
     "JobPage",

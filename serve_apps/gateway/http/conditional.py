@@ -9,6 +9,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from raylift.api.paths import MLOPS
+from serve_apps.gateway.http.tag_memory import TagMemory
 
 _HASH_BYTES: Final = 12
 _JSON: Final = "application/json"
@@ -20,12 +21,18 @@ class ConditionalGet:
     An answer that has an ETag of its own, a stream, and an error pass unchanged.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, *, memory: TagMemory) -> None:
         self._app = app
+        self._memory = memory
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["method"] != "GET" or not scope["path"].startswith(MLOPS):
             await self._app(scope, receive, send)
+            return
+        wanted = _tags(Headers(scope=scope).get("if-none-match", ""))
+        mark = await self._memory.mark() if wanted else None
+        if (tag := self._memory.tag(scope, mark)) in wanted:
+            await _send_unchanged(tag, send)
             return
         start: Message | None = None
 
@@ -42,7 +49,9 @@ class ConditionalGet:
                 await send(first)
                 await send(message)
                 return
-            await _send_whole(first, message, Headers(scope=scope).get("if-none-match", ""), send)
+            tag = _tag(message["body"])
+            self._memory.remember(scope, mark, tag)
+            await (_send_unchanged(tag, send) if tag in wanted else _send_whole(first, message, tag, send))
 
         await self._app(scope, receive, send_tagged)
 
@@ -52,15 +61,23 @@ def _is_taggable(message: Message) -> bool:
     return message["status"] == 200 and headers.get("content-type") == _JSON and "etag" not in headers
 
 
-async def _send_whole(start: Message, message: Message, known: str, send: Send) -> None:
-    tag = f'W/"{hashlib.blake2b(message["body"], digest_size=_HASH_BYTES).hexdigest()}"'
+def _tags(header: str) -> frozenset[str | None]:
+    return frozenset(part.strip() for part in header.split(",")) if header else frozenset()
+
+
+def _tag(body: bytes) -> str:
+    return f'W/"{hashlib.blake2b(body, digest_size=_HASH_BYTES).hexdigest()}"'
+
+
+async def _send_unchanged(tag: str | None, send: Send) -> None:
+    headers = [(b"etag", str(tag).encode()), (b"cache-control", b"no-cache")]
+    await send({"type": "http.response.start", "status": 304, "headers": headers})
+    await send({"type": "http.response.body", "body": b""})
+
+
+async def _send_whole(start: Message, message: Message, tag: str, send: Send) -> None:
     headers = MutableHeaders(scope=start)
     headers["ETag"] = tag
     headers["Cache-Control"] = "no-cache"
-    if tag in (part.strip() for part in known.split(",")):
-        del headers["Content-Length"]
-        await send({**start, "status": 304})
-        await send({"type": "http.response.body", "body": b""})
-        return
     await send(start)
     await send(message)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 
@@ -14,7 +14,7 @@ from raylift.api.headers import IDEMPOTENCY_KEY, OWNER_HEADER
 from raylift.api.sweeps import SweepAccepted
 from raylift.api.training import EventList, JobAccepted, JobPage, JobView, RerunRequest, TrainingUpload, UploadCheck
 from raylift.domain.identifiers import OWNER
-from raylift.domain.job import Isolation, JobStatus, Network
+from raylift.domain.job import Isolation, Job, JobStatus, Network
 from raylift.domain.quantities import parse_bytes
 from raylift.services.access.cluster import require_right_to
 from raylift.services.container import Services
@@ -26,6 +26,7 @@ from raylift.store import AddedSweep, JobFilter
 from serve_apps.gateway.access.permissions import Action, Kind, needs
 from serve_apps.gateway.http.bodies import read_model
 from serve_apps.gateway.http.responses import header, json_body, json_response, problems
+from serve_apps.gateway.http.tag_memory import lasting
 from serve_apps.gateway.http.visit import principal_of, visit_of
 from serve_apps.gateway.uploads.bodies import ReadUpload, read_upload
 from serve_apps.gateway.uploads.forms import FORM_SCHEMA, MULTIPART
@@ -125,6 +126,7 @@ def training_router(services: Services) -> APIRouter:
         now = datetime.now(UTC)
         places = training.places(page.jobs)
         jobs = [job_summary(job, now, places.get(job.job_id)) for job in page.jobs]
+        lasting(request, is_lasting=_are_over(page.jobs))
         return json_response(JobPage(jobs=jobs, next_cursor=page.next_cursor))
 
     @router.get(
@@ -132,9 +134,11 @@ def training_router(services: Services) -> APIRouter:
         responses={200: {"model": JobView}, **problems(404, 503)},
         dependencies=[needs(services, Action.READ, of=Kind.JOB)],
     )
-    def job(job_id: str) -> Response:
+    def job(request: Request, job_id: str) -> Response:
         """Show one job, with the end of its output."""
-        return json_response(job_view(training.details(job_id), datetime.now(UTC)))
+        details = training.details(job_id)
+        lasting(request, is_lasting=details.is_over)
+        return json_response(job_view(details, datetime.now(UTC)))
 
     @router.delete(
         "/jobs/{job_id}",
@@ -152,8 +156,9 @@ def training_router(services: Services) -> APIRouter:
         responses={200: {"model": EventList}, **problems(404, 503)},
         dependencies=[needs(services, Action.READ, of=Kind.JOB)],
     )
-    def events(job_id: str) -> Response:
+    def events(request: Request, job_id: str) -> Response:
         """List every transition of the job, with its time and reason, and the caller of those that a user made."""
+        lasting(request)
         job, canceller = training.get(job_id), services.audit.author("job.cancel", job_id)
         found = [event_view(event, job, canceller) for event in training.events(job_id)]
         return json_response(EventList(job_id=job_id, events=found))
@@ -203,6 +208,10 @@ def _submit(services: Services, read: ReadUpload, asked: Request) -> tuple[Submi
     if checked.sweep is not None:
         return services.sweeps.submit(checked.sweep, checked, key=key, body_sha256=body_sha256), checked.notes
     return services.training.submit(checked, key=key, body_sha256=body_sha256), checked.notes
+
+
+def _are_over(jobs: Iterable[Job]) -> bool:
+    return all(job.is_final for job in jobs)
 
 
 def _dry_run(services: Services, read: ReadUpload, asked: Request) -> DryRun:

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
-import httpx
+from typing import Any
 
+import httpx
+import pytest
+
+from raylift.domain.access import Principal, Role
+from raylift.domain.errors import Unauthenticated
+from serve_apps.gateway.http.tag_memory import TagMemory
+from serve_apps.gateway.http.visit import Visit, enter, local_visit
 from tests.unit.gateway.conftest import Platform
 
 UPLOAD = {"script_content": "print(1)", "experiment_name": "churn"}
@@ -43,3 +50,51 @@ async def test_errors_and_texts_have_no_tag(client: httpx.AsyncClient) -> None:
     job_id = (await client.post("/mlops/training/upload", json=UPLOAD)).json()["job_id"]
     assert "etag" not in (await client.get("/mlops/training/jobs/job_missing")).headers
     assert "etag" not in (await client.get(f"/mlops/training/jobs/{job_id}/script")).headers
+
+
+async def test_poll_after_a_moment_is_not_computed_again(
+    client: httpx.AsyncClient, platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tag = (await client.get("/mlops/models")).headers["etag"]
+    poll = {"If-None-Match": tag}
+    assert (await client.get("/mlops/models", headers=poll)).status_code == 304
+    monkeypatch.setattr(platform.registry, "models", lambda: pytest.fail("it was computed again"))
+    assert (await client.get("/mlops/models", headers=poll)).status_code == 304
+
+
+async def test_remembered_tag_ends_with_a_write_and_with_time(platform: Platform) -> None:
+    seconds = 0.0
+    memory = TagMemory(platform.store.changes, monotonic=lambda: seconds)
+    scope: dict[str, Any] = {"path": "/mlops/training/jobs", "query_string": b""}
+    enter(scope, local_visit())
+    mark = await memory.mark()
+    memory.remember(scope, mark, "tag")
+    assert memory.tag(scope, await memory.mark()) == "tag"
+    seconds = 1.1
+    assert memory.tag(scope, mark) is None
+    scope["raylift.lasting_answer"] = True
+    memory.remember(scope, mark, "tag")
+    seconds = 11.0
+    assert memory.tag(scope, mark) == "tag"
+    platform.store.reservations.put(platform.lease, None)
+    assert memory.tag(scope, await memory.mark()) is None
+    assert memory.tag(scope, None) is None
+
+
+async def test_remembered_tag_is_of_one_caller_and_one_query(platform: Platform) -> None:
+    memory = TagMemory(platform.store.changes)
+    scope: dict[str, Any] = {"path": "/mlops/training/jobs", "query_string": b"limit=5"}
+    enter(scope, Visit(Principal("ann", Role.SUBMITTER, "team-a")))
+    mark = await memory.mark()
+    memory.remember(scope, mark, "tag")
+    for caller in (
+        Principal("ann", Role.SUBMITTER, "team-b"),
+        Principal("ben", Role.SUBMITTER, "team-a"),
+        Principal("ann", Role.VIEWER, "team-a"),
+        Unauthenticated("There is no key."),
+    ):
+        enter(scope, Visit(caller))
+        assert memory.tag(scope, mark) is None
+    enter(scope, Visit(Principal("ann", Role.SUBMITTER, "team-a")))
+    assert memory.tag({**scope, "query_string": b"limit=6"}, mark) is None
+    assert memory.tag(scope, mark) == "tag"

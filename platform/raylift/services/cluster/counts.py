@@ -20,9 +20,20 @@ class StatusCounts:
     failed_jobs: Mapping[Reason, int]
 
 
+@dataclass(frozen=True, slots=True)
+class _JobCounts:
+    mark: str
+    by_status: Mapping[JobStatus, int]
+    failed: Mapping[Reason, int]
+
+
 class StatusCounter:
+    """Counts jobs again only after a write to the store."""
+
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._last: dict[str | None, _JobCounts] = {}
+        """By workspace; None: of all."""
 
     def take(self) -> StatusCounts:
         """Count those of all workspaces."""
@@ -30,10 +41,19 @@ class StatusCounter:
 
     def of(self, deployments: Iterable[Deployment], *, workspace: str | None = None) -> StatusCounts:
         """Count these deployments, and the jobs of one workspace; None: of all."""
-        jobs = self._store.jobs.count_by_status(workspace)
+        jobs = self._jobs(workspace)
         statuses = Counter(deployment.status for deployment in deployments)
         return StatusCounts(
-            {status: jobs.get(status, 0) for status in JobStatus},
+            {status: jobs.by_status.get(status, 0) for status in JobStatus},
             {status: statuses[status] for status in DeploymentStatus},
-            self._store.history.failed_by_reason(workspace),
+            jobs.failed,
         )
+
+    def _jobs(self, workspace: str | None) -> _JobCounts:
+        # The mark first: a write during the count makes the next call count again.
+        mark = self._store.changes.mark()
+        last = self._last.get(workspace)
+        if last is None or last.mark != mark:
+            counts = self._store.jobs.count_by_status(workspace), self._store.history.failed_by_reason(workspace)
+            last = self._last[workspace] = _JobCounts(mark, *counts)
+        return last

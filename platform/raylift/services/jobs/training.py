@@ -46,6 +46,11 @@ class JobDetails:
     live_usage: LiveUsage | None = None
     """Resources that a running script uses now."""
 
+    @property
+    def is_over(self) -> bool:
+        """True where no phase goes on, that of its deployment included."""
+        return self.job.is_final and (self.deployment is None or self.deployment.ready_at is not None)
+
 
 @dataclass(frozen=True, slots=True)
 class Submission:

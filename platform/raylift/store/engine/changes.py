@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from threading import Lock
 from typing import Any, Final
 
 from raylift.domain.errors import EngineUnavailable
@@ -15,12 +16,13 @@ _POSTGRESQL: Final = "SELECT pg_current_snapshot()::text"
 
 
 class Changes:
-    """Watches for commits. Not thread-safe. Keeps its own connection outside of transactions."""
+    """Watches for commits. Thread-safe. Keeps its own connection outside of transactions."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._query = _SQLITE if database.is_sqlite else _POSTGRESQL
         self._connection: Any = None
+        self._lock = Lock()
         self.is_free = database.is_sqlite
         """True where a check takes microseconds and involves no server."""
 
@@ -30,13 +32,14 @@ class Changes:
         Raises:
             EngineUnavailable: the database does not answer.
         """
-        try:
-            if self._connection is None:
-                self._connection = self._database.bare_connection()
-            ((mark,),) = self._connection.execute(self._query).fetchall()
-        except self._database.driver_error as error:
-            self.close()
-            raise EngineUnavailable("The database does not answer; try again.") from error
+        with self._lock:
+            try:
+                if self._connection is None:
+                    self._connection = self._database.bare_connection()
+                ((mark,),) = self._connection.execute(self._query).fetchall()
+            except self._database.driver_error as error:
+                self.close()
+                raise EngineUnavailable("The database does not answer; try again.") from error
         return str(mark)
 
     def close(self) -> None:

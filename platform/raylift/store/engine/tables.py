@@ -139,6 +139,7 @@ class JobRow(Base):
     __table_args__ = (
         Index(None, "created_at", "job_id"),
         Index(None, "status", "created_at", "job_id"),
+        Index(None, "status", "workspace", "reason"),
         Index(None, "model_name", "created_at", "job_id"),
         Index(None, "model_name", "status", "created_at", "job_id"),
         Index(None, "experiment_name", "created_at", "job_id"),
