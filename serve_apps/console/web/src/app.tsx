@@ -12,13 +12,9 @@ import { usePoll } from "./api/poll";
 import { startKeys } from "./keys/keys";
 import { Help, isHelpOpen } from "./keys/help";
 import { isPaletteOpen, Palette } from "./keys/palette";
-import { AccessPage } from "./pages/admin/access";
-import { AuditPage } from "./pages/admin/audit";
-import { SettingsPage } from "./pages/admin/settings";
 import { ClusterPage } from "./pages/cluster/cluster";
 import { DeploymentsPage } from "./pages/deployments";
 import { DiffPage } from "./pages/diff";
-import { EnvironmentsPage } from "./pages/environments";
 import { JobPage } from "./pages/job/job";
 import { JobsPage } from "./pages/jobs";
 import { ModelPage } from "./pages/model/model";
@@ -28,7 +24,6 @@ import { DropAnywhere } from "./pages/new_job/dropped";
 import { NewJobPage } from "./pages/new_job/new_job";
 import { OverviewPage } from "./pages/overview";
 import { PlaygroundPage } from "./pages/playground/playground";
-import { NewSchedulePage } from "./pages/schedules/new_schedule";
 import { SchedulePage } from "./pages/schedules/schedule";
 import { SchedulesPage } from "./pages/schedules/schedules";
 import { SweepPage } from "./pages/sweep/sweep";
@@ -36,6 +31,7 @@ import { SweepsPage } from "./pages/sweep/sweeps";
 import { link, match, type Params, path } from "./router";
 import { now } from "./ui/clock";
 import { duration } from "./ui/format";
+import { Later } from "./ui/later";
 import { Empty } from "./ui/parts";
 import { nextTheme, theme } from "./ui/theme";
 
@@ -53,13 +49,13 @@ const PAGES: [string, (params: Params) => JSX.Element][] = [
   ["sweeps", () => <SweepsPage />],
   ["sweeps/:", ([id = ""]) => <SweepPage key={id} id={id} />],
   ["schedules", () => <SchedulesPage />],
-  ["schedules/new", () => <NewSchedulePage />],
+  ["schedules/new", () => <Later key="new schedule" name="new schedule" load={() => import("./pages/schedules/new_schedule").then((file) => file.NewSchedulePage)} />],
   ["schedules/:", ([id = ""]) => <SchedulePage key={id} id={id} />],
   ["cluster", () => <ClusterPage />],
-  ["environments", () => <EnvironmentsPage />],
-  ["settings", () => <SettingsPage />],
-  ["access", () => <AccessPage />],
-  ["audit", () => <AuditPage />],
+  ["environments", () => <Later key="environments" name="environments" load={() => import("./pages/environments").then((file) => file.EnvironmentsPage)} />],
+  ["settings", () => <Later key="settings" name="settings" load={() => import("./pages/admin/settings").then((file) => file.SettingsPage)} />],
+  ["access", () => <Later key="access" name="access" load={() => import("./pages/admin/access").then((file) => file.AccessPage)} />],
+  ["audit", () => <Later key="audit" name="audit" load={() => import("./pages/admin/audit").then((file) => file.AuditPage)} />],
 ];
 
 const SECTIONS: [string, string, string][] = [

@@ -19,6 +19,7 @@ describe("figures have their units", () => {
     [125, "2 min 05 s"],
     [7500, "2 h 05 min"],
     [90_000, "1 d 1 h"],
+    [86_400, "1 d"],
   ])("%s seconds", (seconds, text) => expect(duration(seconds)).toBe(text));
 
   test.each([

@@ -112,7 +112,7 @@ describe("the playground", () => {
 test("settings are shown by section, leaf by leaf", () => {
   expect(sectionsOf({ auth: "local", jobs: { nice: 10, quotas: { default: { max_cpus: null } } } })).toEqual([
     ["platform", [["auth", "local"]]],
-    ["jobs", [["jobs.nice", "10"], ["jobs.quotas.default.max_cpus", "null"]]],
+    ["jobs", [["jobs.nice", "10"], ["jobs.quotas.default.max_cpus", ""]]],
   ]);
 });
 

@@ -4,7 +4,7 @@ import { api } from "../api/client";
 import { usePoll } from "../api/poll";
 import type { JobDiff } from "../api/types";
 import { link } from "../router";
-import { bytes, metric, shortId, words } from "../ui/format";
+import { bytes, metric, shortId } from "../ui/format";
 import { Empty, Failure, Loading, PageHead } from "../ui/parts";
 
 export function DiffPage({ first, second }: { first: string; second: string }) {
@@ -101,7 +101,7 @@ function Values({ items }: { items: JobDiff["settings"] }) {
       <tbody>
         {items.map((item) => (
           <tr key={item.name}>
-            <th scope="row">{words(item.name.replace(/_bytes$/, ""))}</th>
+            <th scope="row">{item.name.replace(/_bytes$/, "")}</th>
             <td class="right number">{shown(item.name, item.first)}</td>
             <td class="right number">{shown(item.name, item.second)}</td>
             <td class="right number">{changeOf(item.name, item.first, item.second)}</td>

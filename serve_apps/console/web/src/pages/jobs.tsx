@@ -217,7 +217,12 @@ function Why({ job }: { job: JobSummary }) {
   if (!job.reason || job.status === "completed") {
     if (job.queue_position) return <span class="why">place {job.queue_position} in the queue</span>;
     const phase = job.phase !== job.status && job.status === "running" && job.phase !== "script" ? words(job.phase) : "";
-    return <span class="muted number">{phase || figures(job.metrics)}</span>;
+    const text = phase || figures(job.metrics);
+    return (
+      <span class="muted number ellipsis" title={text}>
+        {text}
+      </span>
+    );
   }
   return (
     <span class="why" title={job.message ?? undefined}>

@@ -24,7 +24,8 @@ export function duration(seconds: number | null): string {
   const whole = Math.round(seconds);
   if (whole < 3600) return whole % 60 ? `${Math.floor(whole / 60)} min ${two(whole % 60)} s` : `${whole / 60} min`;
   if (whole < 86_400) return whole % 3600 ? `${Math.floor(whole / 3600)} h ${two(Math.floor((whole % 3600) / 60))} min` : `${whole / 3600} h`;
-  return `${Math.floor(whole / 86_400)} d ${Math.floor((whole % 86_400) / 3600)} h`;
+  const hours = Math.floor((whole % 86_400) / 3600);
+  return `${Math.floor(whole / 86_400)} d${hours ? ` ${hours} h` : ""}`;
 }
 
 /** Age of a moment: "just now", "12 s ago", "3 min ago", "2 h ago", "5 d ago". */

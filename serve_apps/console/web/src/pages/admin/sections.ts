@@ -25,7 +25,9 @@ function isTable(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
+/** "" where nothing is set. */
 function shown(value: unknown): string {
+  if (value === null || (Array.isArray(value) && !value.length) || (isTable(value) && !Object.keys(value).length)) return "";
   return typeof value === "string" ? value : JSON.stringify(value);
 }
 

@@ -63,7 +63,7 @@ function Section({ name, leaves }: { name: string; leaves: Leaf[] }) {
           <div key={key}>
             <dt>{key.startsWith(`${name}.`) ? key.slice(name.length + 1) : key}</dt>
             <dd>
-              <code>{value}</code> <span class="muted">{unitOf(key, value)}</span>
+              {value ? <code>{value}</code> : <span class="muted">none</span>} <span class="muted">{unitOf(key, value)}</span>
             </dd>
           </div>
         ))}

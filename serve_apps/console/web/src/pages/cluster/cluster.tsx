@@ -207,7 +207,7 @@ function Queue({ queue }: { queue: QueueView }) {
                   </td>
                   <td class="right number">{job.priority}</td>
                   <td class="right number nowrap">
-                    {duration(Math.max(0, Math.round((now.value - Date.parse(job.created_at)) / 1000)))}
+                    {duration(Math.max(0, Math.floor((now.value - Date.parse(job.created_at)) / 1000)))}
                   </td>
                 </tr>
               ))}

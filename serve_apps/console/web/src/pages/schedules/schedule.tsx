@@ -49,7 +49,7 @@ function ScheduleFacts({ schedule }: { schedule: ScheduleView }) {
       items={[
         ["Times", <><code>{schedule.cron}</code> in {schedule.timezone}</>],
         ["Next run", <Next at={schedule.next_runs[0]} isPaused={schedule.paused} />],
-        ["Then", schedule.next_runs.slice(1, 4).map(wallClock).join(", ") || "—"],
+        ["Then", <Then moments={schedule.next_runs.slice(1, 4)} />],
         ["Overlap", OVERLAPS[schedule.overlap]],
         ["Catch-up", duration(schedule.catch_up_seconds)],
         ["Jitter", schedule.jitter_seconds ? `up to ${duration(schedule.jitter_seconds)}` : "none"],
@@ -60,6 +60,19 @@ function ScheduleFacts({ schedule }: { schedule: ScheduleView }) {
         ["Jobs", <a href={`${link("jobs")}?schedule=${encodeURIComponent(schedule.name)}`}>all that it made</a>],
       ]}
     />
+  );
+}
+
+function Then({ moments }: { moments: string[] }) {
+  if (!moments.length) return <span class="muted">—</span>;
+  return (
+    <>
+      {moments.map((at) => (
+        <div key={at} class="number nowrap">
+          {wallClock(at)}
+        </div>
+      ))}
+    </>
   );
 }
 

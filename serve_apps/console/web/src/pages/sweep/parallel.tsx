@@ -1,13 +1,15 @@
 /** Parallel coordinates: a line for each job, over an axis for each parameter and metric. Dragging along an axis chooses a part of it. */
 import type { JSX } from "preact";
-import { useRef, useState } from "preact/hooks";
+import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import type { SweepRow } from "../../api/types";
 import { quantity, shortId } from "../../ui/format";
 import { type Axis, type Brush, type Brushes, isChosen, placeOf } from "./coordinates";
 
 const HEIGHT = 260;
 const TOP = 44;
-const GAP = 116;
+/** The axes are spread over the width that there is, and are this far apart at least. */
+const LEAST_GAP = 84;
+const BOTTOM = 28;
 const SIDE = 56;
 const LEAST = 0.02;
 
@@ -24,12 +26,22 @@ export interface ParallelProps {
 export function Parallel({ axes, rows, best, hovered, brushes, onBrush, onHover }: ParallelProps) {
   const svg = useRef<SVGSVGElement>(null);
   const [drag, setDrag] = useState<{ axis: string; from: number; to: number }>();
-  const width = SIDE * 2 + GAP * Math.max(axes.length - 1, 0);
+  const [room, setRoom] = useState(0);
+  useLayoutEffect(() => {
+    const element = svg.current;
+    if (!element) return;
+    const watch = new ResizeObserver(() => setRoom(element.clientWidth));
+    watch.observe(element);
+    return () => watch.disconnect();
+  }, []);
+  const spaces = Math.max(axes.length - 1, 1);
+  const gap = Math.max(LEAST_GAP, (room - 2 * SIDE) / spaces);
+  const width = SIDE * 2 + gap * spaces;
   const shown = drag ? { ...brushes, [drag.axis]: ordered(drag.from, drag.to) } : brushes;
   const placeAt = (event: JSX.TargetedPointerEvent<SVGElement>): number => {
     const box = svg.current?.getBoundingClientRect();
     if (!box) return 0;
-    const y = ((event.clientY - box.top) / box.height) * (HEIGHT + TOP + 28);
+    const y = ((event.clientY - box.top) / box.height) * (HEIGHT + TOP + BOTTOM);
     return Math.min(1, Math.max(0, 1 - (y - TOP) / HEIGHT));
   };
   const end = () => {
@@ -47,14 +59,14 @@ export function Parallel({ axes, rows, best, hovered, brushes, onBrush, onHover 
     <svg
       ref={svg}
       class="parallel"
-      viewBox={`0 0 ${width} ${HEIGHT + TOP + 28}`}
+      viewBox={`0 0 ${width} ${HEIGHT + TOP + BOTTOM}`}
       role="img"
       aria-label={`Parallel coordinates of ${rows.length} jobs over ${axes.map((axis) => axis.name).join(", ")}`}
     >
       {order.map((row) => (
         <path
           key={row.job_id}
-          d={lineOf(row, axes)}
+          d={lineOf(row, axes, gap)}
           class={[
             "coordinate",
             row.job_id === best ? "best" : "",
@@ -68,7 +80,7 @@ export function Parallel({ axes, rows, best, hovered, brushes, onBrush, onHover 
         </path>
       ))}
       {axes.map((axis, index) => {
-        const x = SIDE + GAP * index;
+        const x = SIDE + gap * index;
         const brush = shown[axis.name];
         return (
           <g key={axis.name} transform={`translate(${x} 0)`}>
@@ -109,7 +121,7 @@ function ordered(first: number, second: number): Brush {
   return first < second ? [first, second] : [second, first];
 }
 
-function lineOf(row: SweepRow, axes: Axis[]): string {
+function lineOf(row: SweepRow, axes: Axis[], gap: number): string {
   let isDrawing = false;
   return axes
     .map((axis, index) => {
@@ -118,7 +130,7 @@ function lineOf(row: SweepRow, axes: Axis[]): string {
         isDrawing = false;
         return "";
       }
-      const point = `${SIDE + GAP * index} ${TOP + HEIGHT * (1 - place)}`;
+      const point = `${SIDE + gap * index} ${TOP + HEIGHT * (1 - place)}`;
       const step = `${isDrawing ? "L" : "M"}${point}`;
       isDrawing = true;
       return step;
