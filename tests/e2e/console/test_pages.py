@@ -38,6 +38,16 @@ def job_ids(url: str) -> list[str]:
     return [job.job_id for job in jobs]
 
 
+@pytest.fixture(scope="module")
+def sweep_id(url: str) -> str:
+    """A sweep of two jobs, cancelled at once: its page needs no more."""
+    sweep = {"parameters": {"DEPTH": ["3", "5"]}, "metric": "accuracy"}
+    upload = {"script_content": "print(1)", "experiment_name": "pages-sweep", "sweep": sweep}
+    made = httpx.post(f"{url}/mlops/training/upload", json=upload, timeout=60).raise_for_status().json()["sweep_id"]
+    httpx.post(f"{url}/mlops/training/sweeps/{made}/cancel", timeout=60).raise_for_status()
+    return str(made)
+
+
 def violations(page: Page) -> list[str]:
     """Return the violations that axe-core finds. It runs outside the page's policy, as the browser's own tools do."""
     if not (ROOT / AXE).is_file():
@@ -57,13 +67,14 @@ def violations(page: Page) -> list[str]:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_pages_are_accessible(watched: Watched, job_ids: list[str], scheme: Any) -> None:
+def test_pages_are_accessible(watched: Watched, job_ids: list[str], sweep_id: str, scheme: Any) -> None:
     first, second = job_ids
     watched.page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
     found: dict[str, list[str]] = {}
     for path in (
         *("", "jobs", "new", "models", "deployments", "playground", f"jobs/{first}/diff/{second}"),
-        *("cluster", "environments", "sweeps", "schedules", "settings", "access", "audit"),
+        *("cluster", "environments", "sweeps", f"sweeps/{sweep_id}", "schedules", "schedules/new"),
+        *("settings", "access", "audit"),
         *(f"jobs/{first}{query}" for query in ("", "?tab=metrics", "?tab=script", "?tab=environment", "?tab=history")),
     ):
         page = watched.open(f"/console/{path}")
