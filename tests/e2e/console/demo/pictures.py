@@ -49,6 +49,7 @@ def pages(client: Client) -> dict[str, tuple[str, Prepare | None]]:
         "deployments": ("deployments", None),
         "playground": ("playground?model=churn&version=5&beside=6", _ask),
         "cluster": ("cluster", None),
+        "new-schedule": ("schedules/new", _example),
     }
 
 

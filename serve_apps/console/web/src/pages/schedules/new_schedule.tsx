@@ -154,7 +154,7 @@ function Times({ draft, change, complaint }: { draft: ScheduleDraft; change: Cha
           <input id="name" value={draft.name} onInput={(event) => change({ name: event.currentTarget.value })} />
         </Field>
         <Field label="Cron expression" name="cron" note="minute, hour, day of month, month, day of week" error={complaint("cron")}>
-          <input id="cron" class="code" value={draft.cron} onInput={(event) => change({ cron: event.currentTarget.value })} />
+          <input id="cron" value={draft.cron} onInput={(event) => change({ cron: event.currentTarget.value })} />
         </Field>
         <Field label="Time zone" name="timezone" error={complaint("timezone")}>
           <input id="timezone" list="zones" value={draft.timezone} onInput={(event) => change({ timezone: event.currentTarget.value })} />
@@ -221,7 +221,7 @@ function JobField({ draft, change, error }: { draft: ScheduleDraft; change: Chan
   const { data } = usePoll("newest jobs", (call) => api.GET("/mlops/training/jobs", { ...call, params: { query: { status: "completed", limit: 20 } } }), 0);
   return (
     <Field label="Job" name="job" note="Its id. It may be deleted later." error={error}>
-      <input id="job" class="code" list="jobs" placeholder="job_…" value={draft.job} onInput={(event) => change({ job: event.currentTarget.value })} />
+      <input id="job" list="jobs" placeholder="job_…" value={draft.job} onInput={(event) => change({ job: event.currentTarget.value })} />
       <datalist id="jobs">
         {data?.jobs.map((job) => (
           <option key={job.job_id} value={job.job_id}>
