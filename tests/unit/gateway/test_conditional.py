@@ -9,6 +9,7 @@ import pytest
 
 from raylift.domain.access import Principal, Role
 from raylift.domain.errors import Unauthenticated
+from serve_apps.gateway.http import tag_memory
 from serve_apps.gateway.http.tag_memory import TagMemory
 from serve_apps.gateway.http.visit import Visit, enter, local_visit
 from tests.unit.gateway.conftest import Platform
@@ -98,3 +99,30 @@ async def test_remembered_tag_is_of_one_caller_and_one_query(platform: Platform)
     enter(scope, Visit(Principal("ann", Role.SUBMITTER, "team-a")))
     assert memory.tag({**scope, "query_string": b"limit=6"}, mark) is None
     assert memory.tag(scope, mark) == "tag"
+
+
+@pytest.mark.parametrize("path", ["/mlops/training/jobs", "/mlops/training/jobs/{job}", "/mlops/training/jobs/{job}/events"])
+async def test_answers_of_ended_jobs_are_remembered_longer(
+    client: httpx.AsyncClient, platform: Platform, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    monkeypatch.setattr(tag_memory, "_SECONDS", -1.0)
+    job_id = (await client.post("/mlops/training/upload", json=UPLOAD)).json()["job_id"]
+    platform.start(job_id)
+    computed: list[str] = []
+    for name in ("page", "details", "events"):
+        real = getattr(platform.services.training, name)
+        monkeypatch.setattr(
+            platform.services.training, name, lambda *args, real=real, **named: (computed.append(path), real(*args, **named))[1]
+        )
+
+    async def computations_of_second_poll() -> int:
+        tag = (await client.get(path.format(job=job_id))).headers["etag"]
+        tag = (await client.get(path.format(job=job_id), headers={"If-None-Match": tag})).headers["etag"]
+        before = len(computed)
+        assert (await client.get(path.format(job=job_id), headers={"If-None-Match": tag})).status_code in {200, 304}
+        return len(computed) - before
+
+    if not path.endswith("events"):  # A job's history depends on the store alone, whether it has ended or not.
+        assert await computations_of_second_poll() == 1
+    platform.finish(job_id)
+    assert await computations_of_second_poll() == 0

@@ -6,8 +6,9 @@ import json
 from datetime import UTC, datetime
 
 import httpx
+import pytest
 
-from raylift.domain.job import JobState, Reason, Usage
+from raylift.domain.job import JobState, JobStatus, Reason, Usage
 from raylift.domain.models.version import InputColumn, InputTensor, ModelParameter, ModelSignature
 from tests.unit.gateway.conftest import Platform
 
@@ -111,3 +112,21 @@ async def test_followed_log_begins_at_its_last_lines(client: httpx.AsyncClient, 
     header = await client.get(address, params={"follow": True, "position": "0"}, headers={"Last-Event-ID": "8881"})
     assert header.text.startswith("id: 8890\ndata: line 999\n")
     assert (await client.get(address, params={"follow": True, "position": "x"})).status_code == 422
+
+
+async def test_jobs_are_counted_again_only_after_a_write(
+    client: httpx.AsyncClient, platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted: list[str | None] = []
+    count = platform.store.jobs.count_by_status
+
+    def watch(workspace: str | None = None) -> dict[JobStatus, int]:
+        counted.append(workspace)
+        return count(workspace)
+
+    monkeypatch.setattr(platform.store.jobs, "count_by_status", watch)
+    for _ in range(3):
+        assert (await client.get("/mlops/overview")).json()["jobs"]["queued"] == 0
+    assert len(counted) == 1
+    await client.post("/mlops/training/upload", json={"script_content": "print(1)", "experiment_name": "e"})
+    assert (await client.get("/mlops/overview")).json()["jobs"]["queued"] == 1
