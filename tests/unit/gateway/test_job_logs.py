@@ -326,6 +326,23 @@ async def test_output_is_streamed_while_the_store_is_down(
     assert await anext(events) == Ended(JobStatus.COMPLETED, 8)
 
 
+async def test_log_that_grows_is_read_again_after_a_pause(
+    platform: Platform, job_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    platform.start(job_id, b"one\n")
+    pauses: list[float] = []
+
+    async def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        platform.print(job_id, b"two\nthree\n")
+
+    monkeypatch.setattr(asyncio, "sleep", pause)
+    events = follow(platform, job_id)
+    assert await anext(events) == Lines("one\n", 4)
+    assert await anext(events) == Lines("two\nthree\n", 14)
+    assert pauses == [0.025]
+
+
 async def test_removed_log_says_so(client: httpx.AsyncClient, platform: Platform, job_id: str) -> None:
     platform.start(job_id, b"hello\n")
     platform.finish(job_id)

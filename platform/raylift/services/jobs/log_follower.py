@@ -16,6 +16,8 @@ from raylift.store import Store
 
 _CHUNK_BYTES: Final = 64 * 1024
 _POLL_SECONDS: Final = 0.2
+_BUSY_POLLS: Final = 2.5
+"""Pause after output, in polls: a job that prints all the time sends two events a second, not five with a read after each."""
 _HEARTBEAT_SECONDS: Final = 15.0
 
 
@@ -78,7 +80,7 @@ class LogFollower:
     """
 
     def __init__(self, store: Store, logs: JobLogs, *, poll_seconds: float = _POLL_SECONDS) -> None:
-        self._job: TtlCache[str, Job] = TtlCache(store.jobs.get, seconds=poll_seconds / 2)
+        self._job: TtlCache[str, Job] = TtlCache(store.jobs.get, seconds=poll_seconds)
         self._logs = logs
         self._poll_seconds = poll_seconds
 
@@ -117,6 +119,8 @@ class LogFollower:
                 offset += len(whole)
                 quiet = 0.0
                 yield Lines(whole.decode("utf-8", "replace"), offset, attempt or 1)
+                if not reading.is_over and len(reading.data) < _CHUNK_BYTES:
+                    await asyncio.sleep(_BUSY_POLLS * self._poll_seconds)
             elif job.is_final:
                 yield Ended(job.status, offset, attempt or 1)
                 return
