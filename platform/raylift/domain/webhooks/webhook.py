@@ -110,7 +110,7 @@ def filter_errors(wanted: EventFilter) -> Iterator[FieldError]:
     for position, pattern in enumerate(wanted.events):
         if not any(fnmatchcase(each, pattern) for each in SELECTABLE):
             close = difflib.get_close_matches(pattern, SELECTABLE, n=1)
-            hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(SELECTABLE)}"
+            hint = f"did you mean '{close[0]}'?" if close else f"there are {', '.join(SELECTABLE)}"
             yield FieldError(f"events[{position}]", f"is {pattern!r}, which selects no event; {hint}")
     for name in ("events", "models", "experiments", "owners"):
         if len(getattr(wanted, name)) > MAX_PATTERNS:

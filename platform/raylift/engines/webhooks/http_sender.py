@@ -76,7 +76,8 @@ class HttpSender:
             pool.stream("POST", target, headers=list(sent.items()), content=body) as response,
         ):
             text = _begin_of(response.iter_stream()).decode("utf-8", "replace")
-            return _answer(response.status, text, dict(response.headers).get(b"retry-after", b"").decode("latin-1"))
+            headers = {name.lower(): value for name, value in response.headers}
+            return _answer(response.status, text, headers.get(b"retry-after", b"").decode("latin-1"))
 
 
 def _answer(status_code: int, text: str, retry_after: str) -> Answer:

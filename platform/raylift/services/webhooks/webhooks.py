@@ -8,6 +8,8 @@ from datetime import timedelta
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
+import httpx
+
 from raylift.access_settings import WebhookSettings
 from raylift.domain.access import Principal, Role
 from raylift.domain.errors import FieldError, Forbidden, InvalidRequest, WebhookNotFound
@@ -197,9 +199,9 @@ class WebhookService:
 
     def _http_error(self, url: str) -> str | None:
         try:
+            httpx.URL(url)
             parts = urlsplit(url)
-            _ = parts.port
-        except ValueError as error:
+        except (ValueError, httpx.InvalidURL) as error:
             return f"is no address: {error}"
         if parts.scheme not in ("https", "http") or not parts.hostname or any(each.isspace() for each in url):
             return "must be an address such as https://hooks.example.com/raylift"
