@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import builtins
-import time
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any, Literal
@@ -100,9 +99,10 @@ class Webhooks(Part):
     def test(self, name: str, *, wait_seconds: float = 20.0) -> DeliveryView:
         """Send a test event and return its delivery, after its first attempt or ``wait_seconds``."""
         made = self._connection.view(DeliveryView, "POST", paths.webhook(name, "test"))
-        deadline = time.monotonic() + wait_seconds
-        while not made.attempts and time.monotonic() < deadline:
-            time.sleep(_POLL_SECONDS)
+        clock = self._connection.clock
+        deadline = clock.now() + wait_seconds
+        while not made.attempts and clock.now() < deadline:
+            clock.sleep(_POLL_SECONDS)
             made = self.delivery(name, made.delivery_id)
         return made
 

@@ -201,6 +201,7 @@ class WebhookService:
         try:
             httpx.URL(url)
             parts = urlsplit(url)
+            _ = parts.port  # Reading it raises for a wrong one.
         except (ValueError, httpx.InvalidURL) as error:
             return f"is no address: {error}"
         if parts.scheme not in ("https", "http") or not parts.hostname or any(each.isspace() for each in url):
