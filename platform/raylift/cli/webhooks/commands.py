@@ -77,7 +77,7 @@ def show(session: Session, name: Name) -> Any:
 def create(
     session: Session,
     name: Name,
-    url: Annotated[str, typer.Argument(help="Address of the receiver, with https.", show_default=False)],
+    address: Annotated[str, typer.Argument(metavar="URL", help="Address of the receiver, with https.", show_default=False)],
     event: Events = None,
     model: Models = None,
     experiment: Experiments = None,
@@ -89,7 +89,7 @@ def create(
     """Create a webhook, which gets the events of your workspace from now on. Its secret is printed once."""
     made = session.client.webhooks.create(
         name,
-        url,
+        address,
         events=event or ("*",),
         models=model or (),
         experiments=experiment or (),
@@ -110,7 +110,7 @@ def _print_new(view: WebhookView, secret: str | None) -> None:
 def update(
     session: Session,
     name: Name,
-    url: Annotated[str | None, typer.Option(help="New address.")] = None,
+    address: Annotated[str | None, typer.Option("--to", metavar="URL", help="New address.")] = None,
     event: Events = None,
     model: Models = None,
     experiment: Experiments = None,
@@ -118,7 +118,7 @@ def update(
 ) -> None:
     """Change a webhook. An option that is given replaces the whole list."""
     view = session.client.webhooks.update(
-        name, url=url, events=event, models=model, experiments=experiment, owners=of_owner
+        name, url=address, events=event, models=model, experiments=experiment, owners=of_owner
     )  # fmt: skip
     session.print(view.model_dump(mode="json"), lambda: _print(view))
 
