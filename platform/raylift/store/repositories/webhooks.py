@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, and_, delete, exists, func, literal, literal_column, or_, select, update
+from sqlalchemy import ColumnElement, and_, bindparam, delete, exists, func, literal, literal_column, or_, select, update
 from sqlalchemy.orm import aliased
 
 from raylift.domain.errors import DeliveryNotFound, FieldError, InvalidRequest, StaleWebhook, WebhookExists, WebhookNotFound
@@ -26,6 +26,15 @@ from raylift.store.statements.records import changed, columns, execute, from_row
 _REMOVED_AT_ONCE: Final = 5000
 _PENDING: Final[ColumnElement[Any]] = literal_column("'pending'")
 """Literal: SQLite uses a partial index only where it can prove the condition."""
+# Built once: SQLAlchemy takes longer to build the statement than the database to execute it.
+_WITH_DUE: Final = select(WebhookRow.__table__.c.webhook_id).where(
+    WebhookRow.paused_at.is_(None),
+    exists().where(
+        DeliveryRow.webhook_id == WebhookRow.webhook_id,
+        DeliveryRow.status == _PENDING,
+        DeliveryRow.due_at <= bindparam("now", type_=UtcDateTime()),
+    ),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,10 +181,8 @@ class WebhookRepository:
 
     def with_due(self, now: datetime) -> list[str]:
         """Return ids of webhooks that have a due delivery and are not paused."""
-        due = _is_due(now).where(DeliveryRow.webhook_id == WebhookRow.webhook_id)
-        query = select(WebhookRow.webhook_id).where(WebhookRow.paused_at.is_(None), due)
         with self._database.read() as session:
-            return list(session.scalars(query))
+            return list(session.scalars(_WITH_DUE, {"now": now}))
 
     def next_due(self, webhook_id: str, now: datetime, *, except_for: Collection[str] = ()) -> Delivery | None:
         """Return the delivery to send next: the first of its object that is pending, and due.
@@ -252,10 +259,6 @@ def _variables(target: WebhookTarget) -> dict[str, str]:
 
 def _is(webhook_id: str, delivery_id: str) -> ColumnElement[bool]:
     return and_(DeliveryRow.webhook_id == webhook_id, DeliveryRow.delivery_id == delivery_id)
-
-
-def _is_due(now: datetime) -> Any:
-    return exists().where(DeliveryRow.status == _PENDING, DeliveryRow.due_at <= literal(now, UtcDateTime()))
 
 
 def _again(now: datetime) -> dict[str, Any]:

@@ -15,21 +15,20 @@ from sqlalchemy.orm import Session
 from raylift.domain.identifiers import DEFAULT_WORKSPACE, new_delivery_id
 from raylift.domain.webhooks.delivery import DeliveryStatus
 from raylift.domain.webhooks.event import PlatformEvent
-from raylift.domain.webhooks.webhook import EventFilter
 from raylift.store.engine.access_tables import ModelWorkspaceRow
 from raylift.store.engine.columns import Key
 from raylift.store.engine.transactions import insert_into
 from raylift.store.engine.webhook_tables import DeliveryRow, WebhookRow
 
-_ACTIVE: Final = select(WebhookRow.webhook_id, WebhookRow.workspace, WebhookRow.filter).where(WebhookRow.paused_at.is_(None))
-_OF_WORKSPACE: Final = _ACTIVE.where(WebhookRow.workspace == bindparam("of", type_=Key()))
+_WEBHOOKS: Final = WebhookRow.__table__.c
+"""Columns of the table: the mapper would take longer than the database."""
+_ACTIVE: Final = select(_WEBHOOKS.webhook_id, _WEBHOOKS.workspace, _WEBHOOKS.filter).where(_WEBHOOKS.paused_at.is_(None))
+_OF_WORKSPACE: Final = _ACTIVE.where(_WEBHOOKS.workspace == bindparam("of", type_=Key()))
+_MODELS: Final = ModelWorkspaceRow.__table__.c
 _MODELS_WORKSPACE: Final = (
-    select(ModelWorkspaceRow.workspace)
-    .where(ModelWorkspaceRow.model_name == bindparam("of", type_=Key()))
-    .correlate(None)
-    .scalar_subquery()
+    select(_MODELS.workspace).where(_MODELS.model_name == bindparam("of", type_=Key())).correlate(None).scalar_subquery()
 )
-_OF_MODEL: Final = _ACTIVE.where(WebhookRow.workspace == func.coalesce(_MODELS_WORKSPACE, literal(DEFAULT_WORKSPACE, Key())))
+_OF_MODEL: Final = _ACTIVE.where(_WEBHOOKS.workspace == func.coalesce(_MODELS_WORKSPACE, literal(DEFAULT_WORKSPACE, Key())))
 
 
 def record(session: Session, workspace: str, make: Callable[[], PlatformEvent]) -> None:
@@ -52,7 +51,7 @@ def insert(session: Session, webhook_id: str, workspace: str, event: PlatformEve
     return row["delivery_id"]
 
 
-def _record(session: Session, query: Select[str, str, EventFilter], of: str, make: Callable[[str], PlatformEvent]) -> None:
+def _record(session: Session, query: Select[Any, Any, Any], of: str, make: Callable[[str], PlatformEvent]) -> None:
     webhooks = session.execute(query, {"of": of}).all()
     if not webhooks:
         return
