@@ -87,7 +87,7 @@ def test_killed_supervisors_lose_nothing_and_keep_the_order(
             return subprocess.Popen([sys.executable, "-m", "tests.contract.webhook_supervisor", *arguments])
 
         def left() -> int:
-            return store.webhooks.counts(DeliveryStatus.PENDING).get(webhook.webhook_id, 0)
+            return store.webhooks.counts([webhook.webhook_id], DeliveryStatus.PENDING).get(webhook.webhook_id, 0)
 
         running = [begin(), begin()]
         try:

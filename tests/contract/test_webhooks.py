@@ -238,11 +238,11 @@ def test_dead_deliveries_are_delivered_again_with_their_ids(store: Store, lease:
     while (one := next_due(store, webhook)) is not None:
         ids.append(one.delivery_id)
         store.webhooks.record_attempt(lease, one, Answer(500, "No."), replace(DONE, status=DeliveryStatus.DEAD), now=NOW)
-    assert store.webhooks.counts(DeliveryStatus.DEAD) == {webhook.webhook_id: 3}
+    assert store.webhooks.counts([webhook.webhook_id], DeliveryStatus.DEAD) == {webhook.webhook_id: 3}
     again = store.webhooks.redeliver(webhook.webhook_id, ids[1], now=after(100))
     assert (again.status, again.attempts, again.retried_since) == (DeliveryStatus.PENDING, 0, after(100))
     assert store.webhooks.redeliver_dead(webhook.webhook_id, now=after(100)) == 2
-    assert store.webhooks.counts(DeliveryStatus.PENDING) == {webhook.webhook_id: 3}
+    assert store.webhooks.counts([webhook.webhook_id], DeliveryStatus.PENDING) == {webhook.webhook_id: 3}
     due = next_due(store, webhook, 100)
     assert due is not None
     assert due.delivery_id == ids[0]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from ipaddress import ip_address
@@ -102,9 +102,10 @@ class WebhookService:
         """Return the webhooks of a workspace, or of all, by name."""
         return self._store.webhooks.list(workspace)
 
-    def counts(self) -> tuple[dict[str, int], dict[str, int]]:
+    def counts(self, webhooks: Collection[Webhook]) -> tuple[dict[str, int], dict[str, int]]:
         """Return the numbers of pending and of dead deliveries, by the id of the webhook."""
-        return self._store.webhooks.counts(DeliveryStatus.PENDING), self._store.webhooks.counts(DeliveryStatus.DEAD)
+        ids, count = [webhook.webhook_id for webhook in webhooks], self._store.webhooks.counts
+        return count(ids, DeliveryStatus.PENDING), count(ids, DeliveryStatus.DEAD)
 
     def change(self, webhook: Webhook, changes: WebhookChanges, *, by: str, caller: Principal) -> Webhook:
         """Change a webhook. Events of a pause are not sent later.

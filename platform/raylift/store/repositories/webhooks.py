@@ -128,9 +128,10 @@ class WebhookRepository:
         with self._database.write() as session:
             execute(session, delete(WebhookRow).where(WebhookRow.webhook_id == webhook.webhook_id))
 
-    def counts(self, status: DeliveryStatus) -> dict[str, int]:
+    def counts(self, webhook_ids: Collection[str], status: DeliveryStatus) -> dict[str, int]:
         """Count the deliveries of this status by webhook. Webhooks without one are missing."""
-        query = select(DeliveryRow.webhook_id, func.count()).where(DeliveryRow.status == status)
+        wanted = DeliveryRow.webhook_id.in_(webhook_ids), DeliveryRow.status == status
+        query = select(DeliveryRow.webhook_id, func.count()).where(*wanted)
         with self._database.read() as session:
             return dict(session.execute(query.group_by(DeliveryRow.webhook_id)).all())
 

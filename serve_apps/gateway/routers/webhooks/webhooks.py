@@ -45,7 +45,8 @@ def webhooks_router(services: Services) -> APIRouter:
     @router.get("", responses={200: {"model": WebhookList}, **problems(503)}, dependencies=[needs(services, Action.READ)])
     def list_webhooks(request: Request) -> Response:
         """List webhooks by name, with the numbers of their deliveries. Admins see those of all workspaces."""
-        (pending, dead), found = webhooks.counts(), webhooks.list(principal_of(request).visible_workspace)
+        found = webhooks.list(principal_of(request).visible_workspace)
+        pending, dead = webhooks.counts(found)
         views = [
             webhook_view(each, pending=pending.get(each.webhook_id, 0), dead=dead.get(each.webhook_id, 0)) for each in found
         ]
@@ -189,7 +190,7 @@ def _found(services: Services, request: Request, name: str) -> Webhook:
 
 
 def _view(services: Services, webhook: Webhook) -> WebhookView:
-    pending, dead = services.webhooks.counts()
+    pending, dead = services.webhooks.counts([webhook])
     of_it = webhook.webhook_id
     return webhook_view(webhook, pending=pending.get(of_it, 0), dead=dead.get(of_it, 0))
 
@@ -206,6 +207,6 @@ def _update(services: Services, request: Request, name: str, asked: WebhookPatch
 
 def _rotate(services: Services, request: Request, name: str, grace_hours: float) -> NewWebhookView:
     made = services.webhooks.rotate(_found(services, request, name), grace_hours=grace_hours, by=owner_of(request))
-    pending, dead = services.webhooks.counts()
+    pending, dead = services.webhooks.counts([made.webhook])
     of_it = made.webhook.webhook_id
     return new_webhook_view(made, pending=pending.get(of_it, 0), dead=dead.get(of_it, 0))
