@@ -159,7 +159,7 @@ class WebhookRepository:
             return from_row(Delivery, row)
 
     def enqueue(self, webhook: Webhook, event: PlatformEvent) -> str:
-        """Write the delivery of one event, whatever the filter selects, and return its id."""
+        """Write the delivery of one event, past the filter, and return its id."""
         with self._database.write() as session:
             return outbox.insert(session, webhook.webhook_id, webhook.workspace, event)
 
