@@ -78,7 +78,7 @@ def receiver(answer: Answering = answer_200, *, certificate: tuple[Path, Path] |
             found.requests.append(got)
             found.answer(self, got)
 
-        def log_message(self, *_: Any) -> None: ...
+        def log_message(self, format: str, *args: Any) -> None: ...  # noqa: A002 (the library's name)
 
     server.RequestHandlerClass = Handler
     if certificate is not None:

@@ -9,7 +9,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from standardwebhooks.webhooks import Webhook as Verifier
 
 from raylift.domain.identifiers import new_webhook_id
 from raylift.domain.job import JobState
+from raylift.domain.lease import SUPERVISOR
 from raylift.domain.webhooks.delivery import DeliveryStatus
 from raylift.domain.webhooks.webhook import EventFilter, Webhook, WebhookFormat, WebhookTarget, new_secret
 from raylift.store import Store
@@ -111,14 +112,17 @@ def test_killed_supervisors_lose_nothing_and_keep_the_order(
         body = Verifier(SECRET).verify(each["body"], each["headers"])
         job_id, kind = body["data"]["job_id"], body["type"]
         ids[job_id, kind].add(each["headers"]["webhook-id"])
-        if each["accepted"] and accepted[job_id][-1:] != [kind]:
+        # A repeated event may come late: what a former supervisor had under way when another took over.
+        if each["accepted"] and kind not in accepted[job_id]:
             accepted[job_id].append(kind)
     # Each event of each job arrived, in order, each under one id.
     assert dict(accepted) == dict.fromkeys(jobs, KINDS)
     assert {len(found) for found in ids.values()} == {1}
-    # Repeated are the refused ones, and at most those that were under way when a supervisor was killed.
+    # Repeated are the refused ones, and at most those that were under way when another supervisor took over.
+    last = store.leases.acquire(SUPERVISOR, "test", now=datetime.now(UTC) + timedelta(hours=1), seconds=1)
+    assert last is not None
     again = Counter(each["headers"]["webhook-id"] for each in got if each["accepted"])
-    assert sum(count - 1 for count in again.values()) <= UNDER_WAY * KILLS
+    assert sum(count - 1 for count in again.values()) <= UNDER_WAY * last.token
     assert any(not each["accepted"] for each in got)
     statuses = {each.status for each in store.webhooks.deliveries(webhook.webhook_id, limit=500).deliveries}
     assert statuses == {DeliveryStatus.DELIVERED}

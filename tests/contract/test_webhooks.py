@@ -105,8 +105,8 @@ def test_webhook_gets_what_its_filter_selects_in_its_workspace(store: Store, lea
     anna, blue = hook(store, "anna", owners=("anna",), experiments=("ch*",)), hook(store, "all", workspace="blue")
     paused = hook(store, "paused")
     store.webhooks.update(replace(paused, paused_at=NOW))
-    for fields in ({"model_name": "fraud-2", "owner": "ben"}, {"model_name": "churn", "owner": "anna"}):
-        finish(store, lease, add(store, **fields))
+    for model, owner in (("fraud-2", "ben"), ("churn", "anna")):
+        finish(store, lease, add(store, model_name=model, owner=owner))
     store.jobs.move(lease, add(store, workspace="blue"), JobState.CANCELLED, now=NOW)
     assert len(sent(store, everything)) == 6
     assert [kind for kind, _ in sent(store, fraud)] == ["job.completed"]
@@ -148,7 +148,12 @@ def test_events_of_a_model_go_to_its_workspace(store: Store) -> None:
     assert sent(store, default) == []
     assert sent(store, blue) == [("traffic.changed", "churn"), ("alias.moved", "churn")]
     moved, changed = found(store, blue)
-    assert moved.data == moved.data | {"alias": "champion", "before_version": None, "after_version": "3", "workspace": "blue"}
+    assert moved.data == {**moved.data} | {
+        "alias": "champion",
+        "before_version": None,
+        "after_version": "3",
+        "workspace": "blue",
+    }
     assert changed.data["after"] == {"routes": [{"version": "3", "weight": 1.0}], "shadow": [{"alias": "next"}]}
 
 

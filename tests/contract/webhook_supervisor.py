@@ -22,7 +22,7 @@ from raylift.store import KeyRing, Store
 from raylift.supervisor.webhooks import plan
 from raylift.supervisor.webhooks.deliver import WebhookDeliverer
 
-_LEASE_SECONDS: Final = 0.5
+_LEASE_SECONDS: Final = 1.0
 
 
 def main(url: str, keys: str) -> None:

@@ -76,8 +76,8 @@ class HttpSender:
             pool.stream("POST", target, headers=list(sent.items()), content=body) as response,
         ):
             text = _begin_of(response.iter_stream()).decode("utf-8", "replace")
-            headers = {name.lower(): value for name, value in response.headers}
-            return _answer(response.status, text, headers.get(b"retry-after", b"").decode("latin-1"))
+            told = {name.lower(): value for name, value in response.headers}
+            return _answer(response.status, text, told.get(b"retry-after", b"").decode("latin-1"))
 
 
 def _answer(status_code: int, text: str, retry_after: str) -> Answer:
