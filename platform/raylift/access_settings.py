@@ -1,4 +1,4 @@
-"""Settings of access: the sign-in with an OpenID Connect provider, and reports on what users bring."""
+"""Settings of access: the sign-in with an OpenID Connect provider, reports on what users bring, and requests of webhooks."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, IPvAnyNetwork, model_validator
 
 from raylift.domain.access import Role
 from raylift.domain.identifiers import DEFAULT_WORKSPACE, OWNER
@@ -78,3 +78,18 @@ class ReportSettings(_Section):
     """Least severity of a finding of picklescan for which a version is not deployed. null: none."""
     osv_url: str = "https://api.osv.dev/v1/query"
     """Advisory source for packages, with OSV's API. Only names and versions are sent."""
+
+
+class WebhookSettings(_Section):
+    """Deliveries of events to webhooks (docs/guides/webhooks.md)."""
+
+    allowed_networks: tuple[IPvAnyNetwork, ...] = ()
+    """Networks besides the public ones that receivers may be in, such as ``10.1.2.0/24``. Only there plain http is allowed."""
+    ca_file: Path | None = None
+    """File of further authorities for the certificates of receivers, in PEM. null: the usual ones."""
+    timeout_seconds: Annotated[float, Field(gt=0, le=60)] = 15.0
+    """Longest time of one attempt."""
+    retry_days: Annotated[float, Field(gt=0, le=30)] = 3.0
+    """Days from an event until its delivery is given up."""
+    apprise_services: tuple[str, ...] = ("slack", "msteams", "workflows", "mailto", "mailtos")
+    """Services of Apprise that admins may use. Its plugins ask addresses of their own, without the check of networks."""

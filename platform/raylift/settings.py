@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict, Field, IPvAnyNetwork
 
-from raylift.access_settings import OidcSettings, ReportSettings
+from raylift.access_settings import OidcSettings, ReportSettings, WebhookSettings
 from raylift.domain.identifiers import TORCH_BACKEND
 from raylift.domain.job import AUTO_TORCH_BACKEND
 from raylift.domain.models.deployment import Batching, DeploymentConfig
@@ -267,6 +267,8 @@ class RetentionSettings(_Section):
     """Days until a file of a payload log is deleted."""
     payload_max_bytes: Annotated[int | None, Field(ge=0)] = 10 * 1024**3
     """Size limit of all payload logs. Beyond it the oldest files are deleted."""
+    webhook_deliveries_days: Annotated[float | None, Field(ge=1)] = 30.0
+    """Days after an event until its deliveries are deleted, unless they are still to be sent."""
     audit_days: Annotated[float | None, Field(ge=0)] = 365.0
     """Days until an entry of the audit is deleted."""
     schedule_runs_days: Annotated[float | None, Field(ge=1)] = 90.0
@@ -334,6 +336,8 @@ class PlatformSettings(_Section):
     """Sign-in with an OpenID Connect provider."""
     reports: ReportSettings = ReportSettings()
     """Reports on scripts, packages and models."""
+    webhooks: WebhookSettings = WebhookSettings()
+    """Deliveries of events to webhooks."""
     jobs: JobSettings = JobSettings()
     serving: ServingSettings = ServingSettings()
     supervisor: SupervisorSettings = SupervisorSettings()

@@ -53,6 +53,7 @@ from serve_apps.gateway.routers.secrets import secrets_router
 from serve_apps.gateway.routers.sweeps import sweeps_router
 from serve_apps.gateway.routers.traffic import aliases_router, traffic_router
 from serve_apps.gateway.routers.training import training_router
+from serve_apps.gateway.routers.webhooks.webhooks import deliveries_router, webhooks_router
 from serve_apps.warm_pool.pool import WarmPool
 
 _DESCRIPTION: Final = "Upload a Python training script, get an autoscaled REST endpoint."
@@ -112,6 +113,8 @@ def create_app(services: Services, *, echo_request_id: bool = True, warm_process
         training_router(services),
         sweeps_router(services),
         schedules_router(services),
+        webhooks_router(services),
+        deliveries_router(services),
         job_logs_router(services),
         job_sources_router(services),
         job_attempts_router(services),

@@ -32,6 +32,8 @@ OVERRIDES = {
     "jobs": {"stop_grace_seconds": 3.0},
     # Of the index that some tests start.
     "environments": {"http_hosts": ["127.0.0.1"]},
+    # Receivers of webhooks are processes of the tests.
+    "webhooks": {"allowed_networks": ["127.0.0.0/8"]},
     # The tree of these tests, even if another one is installed.
     "environment": {"set": {"PYTHONPATH": f"{HERE.parents[1] / 'platform'}{os.pathsep}{HERE.parents[1]}"}},
     # Else a payload is seen after half a minute.

@@ -25,6 +25,7 @@ LOGIN_DEVICE: Final = f"{AUTH}/device"
 LOGIN_OF_DEVICE: Final = f"{AUTH}/device/login"
 AUTH_SESSION: Final = f"{AUTH}/session"
 WHOAMI: Final = f"{MLOPS}/whoami"
+WEBHOOKS: Final = f"{MLOPS}/webhooks"
 SECRETS: Final = f"{MLOPS}/secrets"
 V1_MODELS: Final = "/v1/models"
 """KServe's V1 protocol."""
@@ -113,6 +114,11 @@ def key(key_id: str) -> str:
 
 def key_rotation(key_id: str) -> str:
     return _below(KEYS, key_id, "rotate")
+
+
+def webhook(name: str, *what: str) -> str:
+    """Return the path of a webhook, by name or id, or of ``what`` below it: deliveries, test, rotate, redeliver."""
+    return _below(WEBHOOKS, name, *what)
 
 
 def secret(name: str) -> str:

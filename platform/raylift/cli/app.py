@@ -18,6 +18,7 @@ from raylift.cli.models import commands as models
 from raylift.cli.models import deployments, predict, traffic
 from raylift.cli.printing import Output, echo, print_json
 from raylift.cli.session import CaOption, Defaults, KeyOption, OutputOption, UrlOption, output_format
+from raylift.cli.webhooks import commands as webhooks
 
 EPILOG: Final = (
     "Exit codes: 0 ok, 1 it failed (e.g. the job), 2 wrong usage or request, 3 not found, "
@@ -128,4 +129,5 @@ login.register(app)
 reports.register()
 audit.register(app)
 app.add_typer(secrets.app, name="secrets")
+app.add_typer(webhooks.app, name="webhooks")
 _add_platform_commands()

@@ -16,6 +16,7 @@ from raylift.client.models import Deployments, Models
 from raylift.client.schedules import Schedules
 from raylift.client.secrets import Secrets
 from raylift.client.traffic import Traffic
+from raylift.client.webhooks import Webhooks
 
 
 class ClientParts:
@@ -72,6 +73,11 @@ class ClientParts:
     def secrets(self) -> Secrets:
         """Secrets for jobs: list, get, set, delete."""
         return Secrets(self._connection)
+
+    @cached_property
+    def webhooks(self) -> Webhooks:
+        """Webhooks: create, update, list, get, rotate, test, deliveries, redeliver, delete."""
+        return Webhooks(self._connection)
 
     def overview(self) -> Overview:
         """State of the platform's parts, and counts of jobs and deployments by status."""

@@ -84,6 +84,16 @@ class ScheduleNotFound(NotFound):
     code = "schedule_not_found"
 
 
+class WebhookNotFound(NotFound):
+    code = "webhook_not_found"
+
+
+class DeliveryNotFound(NotFound):
+    """A webhook has no such delivery, or it was deleted after its retention."""
+
+    code = "delivery_not_found"
+
+
 class SecretNotFound(NotFound):
     code = "secret_not_found"
 
@@ -132,6 +142,18 @@ class ScheduleExists(Conflict):
     """The workspace has a schedule of this name."""
 
     code = "schedule_exists"
+
+
+class WebhookExists(Conflict):
+    """The workspace has a webhook of this name."""
+
+    code = "webhook_exists"
+
+
+class StaleWebhook(Conflict):
+    """The webhook has changed since the caller read it."""
+
+    code = "stale_webhook"
 
 
 class StaleSchedule(Conflict):

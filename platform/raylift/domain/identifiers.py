@@ -66,6 +66,16 @@ def new_schedule_id(now: float | None = None) -> str:
     return f"schedule_{_ulid(now)}"
 
 
+def new_webhook_id(now: float | None = None) -> str:
+    """Make a webhook id: ``webhook_`` and a ULID."""
+    return f"webhook_{_ulid(now)}"
+
+
+def new_delivery_id(now: float | None = None) -> str:
+    """Make the id of a message to a webhook: ``msg_`` and a ULID."""
+    return f"msg_{_ulid(now)}"
+
+
 def submission_id(job_id: str, attempt: int) -> str:
     """Return the Ray submission id of a job's attempt."""
     return f"{job_id}-a{attempt}"

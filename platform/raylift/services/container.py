@@ -39,6 +39,7 @@ from raylift.services.traffic.scale_up_requests import ScaleUpRequests
 from raylift.services.traffic.tables import TrafficService
 from raylift.services.uploads.checks import UploadChecks
 from raylift.services.uploads.dry_run import DryRunService
+from raylift.services.webhooks.webhooks import WebhookService
 from raylift.settings import PlatformSettings
 from raylift.store import Changes, Store, WorkspaceRepository
 
@@ -53,6 +54,7 @@ class Services:
     training: TrainingService
     sweeps: SweepService
     schedules: ScheduleService
+    webhooks: WebhookService
     ray_jobs: RayJobsService
     ray_packages: RayPackages
     comparison: ComparisonService
@@ -126,6 +128,7 @@ class Services:
             training=training,
             sweeps=SweepService(store, training, quotas=settings.jobs.quotas, reasons=reasons, clock=clock),
             schedules=ScheduleService(store, ScheduledJobs(store, settings, secrets), clock=clock),
+            webhooks=WebhookService(store, settings.webhooks, clock=clock),
             ray_jobs=RayJobsService(store, uploads, training, packages, logs),
             ray_packages=packages,
             comparison=ComparisonService(store),

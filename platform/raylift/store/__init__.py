@@ -10,6 +10,7 @@ from raylift.store.repositories.audit import AuditPage
 from raylift.store.repositories.keys import WorkspaceRepository
 from raylift.store.repositories.schedules import NewJob, ScheduleRunPage, ScheduleStep
 from raylift.store.repositories.sweeps import AddedSweep, SweepListing, SweepPage
+from raylift.store.repositories.webhooks import DeliveryPage
 from raylift.store.statements.idempotency import IdempotencyKey
 from raylift.store.statements.pages import JobFilter, JobPage
 
@@ -18,6 +19,7 @@ __all__ = [
     "AddedSweep",
     "AuditPage",
     "Changes",
+    "DeliveryPage",
     "IdempotencyKey",
     "JobFilter",
     "JobPage",

@@ -21,6 +21,7 @@ from raylift.store.repositories.secrets import SecretRepository
 from raylift.store.repositories.series import SeriesRepository
 from raylift.store.repositories.sweeps import SweepRepository
 from raylift.store.repositories.traffic import TrafficRepository
+from raylift.store.repositories.webhooks import WebhookRepository
 
 
 def open_store(settings: PlatformSettings) -> Store:
@@ -50,6 +51,7 @@ class Store:
         self.secrets = SecretRepository(self._database)
         self.series = SeriesRepository(self._database)
         self.traffic = TrafficRepository(self._database)
+        self.webhooks = WebhookRepository(self._database)
 
     @classmethod
     def open(cls, database_url: str, keys: KeyRing | None = None) -> Store:

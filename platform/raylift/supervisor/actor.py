@@ -101,6 +101,8 @@ def _assemble(settings: PlatformSettings) -> Any:
     from raylift.engines.ray_engine.cluster import Cluster
     from raylift.engines.ray_engine.jobs import RayJobs
     from raylift.engines.ray_engine.serve import RayServe
+    from raylift.engines.webhooks.http_sender import HttpSender
+    from raylift.engines.webhooks.outlet import Outlet
     from raylift.ingress.route_map import IngressMap
     from raylift.ingress.tls import CertificateReload
     from raylift.services.schedules.jobs import ScheduledJobs
@@ -129,6 +131,7 @@ def _assemble(settings: PlatformSettings) -> Any:
     from raylift.supervisor.serial_tasks import TaskThreads
     from raylift.supervisor.store_view import StoreView
     from raylift.supervisor.sweeps.execute import SweepExecutor
+    from raylift.supervisor.webhooks.deliver import WebhookDeliverer
     from serve_apps.model_server.ray.app import build
 
     use_credential(settings.mlflow_secret)
@@ -141,7 +144,8 @@ def _assemble(settings: PlatformSettings) -> Any:
     gateway_client = GatewayClient(settings.gateway_url, ingress_token=token)
 
     view, ray_view, placement = StoreView(store), RayView(ray_jobs, monotonic), Placement()
-    tasks = TaskThreads().runner(monotonic)
+    threads = TaskThreads()
+    tasks = threads.runner(monotonic)
     job_tasks = JobTasks(tasks, ray_view)
     preparation = Preparation(
         settings.environments_dir, settings.environments, lambda: any(node.gpus for node in cluster.nodes())
@@ -172,6 +176,14 @@ def _assemble(settings: PlatformSettings) -> Any:
             registry=RegistrySync(settings, store, registry, tracking, _now),
             retention=Retention(settings, store, _now),
             schedules=ScheduleExecutor(store, ScheduledJobs(store, settings, SecretService(store)), _now),
+            webhooks=WebhookDeliverer(
+                store,
+                settings.webhooks,
+                Outlet(settings.webhooks, HttpSender(settings.webhooks)).send,
+                submit=threads.submit_delivery,
+                clock=_now,
+                monotonic=monotonic,
+            ),
             series=SeriesRecorder(settings.counters_dir, store, _now),
             keys=_key_publisher(settings, store),
             live_jobs=LiveJobsPublisher(store, LiveJobs(settings.state_dir / "mlflow" / LIVE_JOBS_FILE), _now)

@@ -17,6 +17,7 @@ from raylift.supervisor.housekeeping.publish_keys import PAUSE_SECONDS, KeyPubli
 from raylift.supervisor.housekeeping.publish_live_jobs import LiveJobsPublisher
 from raylift.supervisor.housekeeping.retention import Retention
 from raylift.supervisor.schedules.execute import ScheduleExecutor
+from raylift.supervisor.webhooks.deliver import WebhookDeliverer
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,7 @@ def periodic_tasks(
     registry: RegistrySync,
     retention: Retention,
     schedules: ScheduleExecutor,
+    webhooks: WebhookDeliverer,
     series: SeriesRecorder,
     keys: KeyPublisher | None,
     live_jobs: LiveJobsPublisher | None,
@@ -56,6 +58,7 @@ def periodic_tasks(
         PeriodicTask("all aliases", 15.0, lambda _: aliases.sync_all(), asks_mlflow=True),
         PeriodicTask("registry", pause, registry.sync, is_due=lambda: deploys_registered, asks_mlflow=True),
         PeriodicTask("schedules", 1.0, schedules.attend),
+        PeriodicTask("webhooks", 1.0, webhooks.attend),
         PeriodicTask("sweeps without jobs", 60.0, lambda _: store.sweeps.forget_empty()),
         *((PeriodicTask("keys", PAUSE_SECONDS, lambda _: keys.publish()),) if keys else ()),
         *((PeriodicTask("live jobs", 1.0, lambda _: live_jobs.publish()),) if live_jobs else ()),

@@ -21,6 +21,8 @@ MAX_STEP_TRIES: Final = 10
 _THREADS: Final = 8
 _MLFLOW_THREADS: Final = 8
 """Separate threads for tasks that ask MLflow: while it hangs, jobs are still started, watched and stopped."""
+_DELIVERY_THREADS: Final = 32
+"""Separate threads for deliveries to webhooks, whose receivers may hang. They start when there are deliveries."""
 
 Submit = Callable[[Callable[[], None]], Any]
 """Starts a callable in the background."""
@@ -95,10 +97,15 @@ class TaskThreads:
     def __init__(self) -> None:
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="supervisor")
         self._mlflow_pool = ThreadPoolExecutor(_MLFLOW_THREADS, thread_name_prefix="supervisor-mlflow")
+        self._delivery_pool = ThreadPoolExecutor(_DELIVERY_THREADS, thread_name_prefix="supervisor-webhooks")
 
     def runner(self, monotonic: Callable[[], float]) -> SerialTaskRunner:
         return SerialTaskRunner(self._pool.submit, monotonic, submit_mlflow=self._mlflow_pool.submit)
 
+    def submit_delivery(self, work: Callable[[], None]) -> Any:
+        """Start a lane of deliveries."""
+        return self._delivery_pool.submit(work)
+
     def shutdown(self, *, wait: bool) -> None:
-        for pool in (self._pool, self._mlflow_pool):
+        for pool in (self._pool, self._mlflow_pool, self._delivery_pool):
             pool.shutdown(wait=wait)

@@ -35,6 +35,7 @@ class Kind(Enum):
     PACKAGE = ("package_name",)
     SECRET = ("secret_name",)
     SCHEDULE = ("schedule_name",)
+    WEBHOOK = ("webhook_name",)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

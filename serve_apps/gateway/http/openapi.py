@@ -22,6 +22,7 @@ from raylift.api.secrets import SecretRequest
 from raylift.api.security.logins import DeviceLoginRequest, LoginPageRequest, LoginRequest
 from raylift.api.traffic import AliasUpdate, RollbackRequest, TrafficUpdate
 from raylift.api.training import RerunRequest, TrainingUpload
+from raylift.api.webhooks.webhooks import WebhookPatch, WebhookRequest, WebhookRotation
 from raylift.ingress.problems import PROBLEM_JSON
 from serve_apps.gateway.http.errors import KSERVE_V1
 
@@ -34,6 +35,9 @@ _OWN_BODIES: Final[tuple[type[BaseModel], ...]] = (
     SecretRequest,
     ScheduleRequest,
     SchedulePatch,
+    WebhookRequest,
+    WebhookPatch,
+    WebhookRotation,
     JobSubmitRequest,
     TrafficUpdate,
     RollbackRequest,

@@ -20,12 +20,13 @@ from raylift.api.jobs.schedules import ScheduleRunPage
 from raylift.api.observations import FeedbackPage
 from raylift.api.sweeps import SweepPage
 from raylift.api.training import JobPage
+from raylift.api.webhooks.webhooks import DeliveryPageView
 from raylift.client.http.errors import APIError, ConnectionFailed, Unavailable, error_of
 from raylift.domain.backoff import backoff
 from raylift.domain.errors import DeploymentUnhealthy
 
 View = TypeVar("View", bound=BaseModel)
-Page = TypeVar("Page", JobPage, SweepPage, ScheduleRunPage, FeedbackPage)
+Page = TypeVar("Page", JobPage, SweepPage, ScheduleRunPage, FeedbackPage, DeliveryPageView)
 
 ATTEMPTS: Final = 4
 """Attempts of one request, with pauses of 0.25, 0.5 and 1 seconds."""

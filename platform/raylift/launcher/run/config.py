@@ -11,7 +11,7 @@ from typing import Annotated, Any, Final, cast
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from raylift.access_settings import OidcSettings, ReportSettings
+from raylift.access_settings import OidcSettings, ReportSettings, WebhookSettings
 from raylift.domain.quantities import parse_bytes
 from raylift.launcher.errors import LauncherError
 from raylift.settings import (
@@ -72,6 +72,7 @@ class LocalConfig(_Section):
     auth: AuthMode
     oidc: OidcSettings
     reports: ReportSettings
+    webhooks: WebhookSettings
     host: Annotated[str, Field(min_length=1)]
     insecure_no_auth: bool
     ports: Ports
@@ -128,7 +129,11 @@ def _with_absolute_paths(config: LocalConfig) -> LocalConfig:
     oidc = (
         config.oidc if secret is None else config.oidc.model_copy(update={"client_secret_file": secret.expanduser().absolute()})
     )
-    return config.model_copy(update={"gateway": gateway, "oidc": oidc})
+    ca_file = config.webhooks.ca_file
+    webhooks = (
+        config.webhooks if ca_file is None else config.webhooks.model_copy(update={"ca_file": ca_file.expanduser().absolute()})
+    )
+    return config.model_copy(update={"gateway": gateway, "oidc": oidc, "webhooks": webhooks})
 
 
 def usable_cores() -> int:

@@ -24,6 +24,8 @@ from raylift.domain.models.feedback import Truth
 from raylift.domain.schedules.schedule import RunOutcome, TemplateKind, Timetable
 from raylift.domain.sweep import SweepSpec, SweepState
 from raylift.domain.traffic import TrafficAction, TrafficTable
+from raylift.domain.webhooks.delivery import DeliveryStatus
+from raylift.domain.webhooks.webhook import WebhookFormat
 from raylift.store.engine.columns import CleanText, JsonOf, Key, UtcDateTime
 from raylift.store.engine.sealed import SealedJsonOf, SealedVariablesColumn
 
@@ -70,6 +72,8 @@ class Base(DeclarativeBase):
         RunOutcome: _names(RunOutcome),
         TemplateKind: _names(TemplateKind),
         Timetable: JsonOf(Timetable),
+        DeliveryStatus: _names(DeliveryStatus),
+        WebhookFormat: _names(WebhookFormat),
         Usage: JsonOf(Usage),
         DeploymentConfig: SealedJsonOf(DeploymentConfig),
         TrafficTable: JsonOf(TrafficTable),

@@ -11,9 +11,11 @@ from sqlalchemy.orm import Session
 
 from raylift.domain.errors import DeploymentNotFound
 from raylift.domain.lease import Lease
-from raylift.domain.models.deployment import Deployment, DeploymentConfig, DeploymentStatus
+from raylift.domain.models.deployment import ANSWERING, Deployment, DeploymentConfig, DeploymentStatus
+from raylift.domain.webhooks.event import EventType, PlatformEvent, version_event
 from raylift.store.engine.tables import DeploymentRow
 from raylift.store.engine.transactions import Database, insert_into
+from raylift.store.statements import outbox
 from raylift.store.statements.lease_guard import guard
 from raylift.store.statements.records import changed, check_fields, columns, execute, from_row
 
@@ -67,7 +69,9 @@ class DeploymentRepository:
             demanded_at=now if scale_up else None,
         )
         with self._database.write() as session:
-            session.execute(insert_into(session, DeploymentRow).on_conflict_do_nothing(), columns(blank))
+            insert = insert_into(session, DeploymentRow).on_conflict_do_nothing().returning(DeploymentRow.version)
+            if session.scalar(insert, columns(blank)) is not None:
+                _record(session, EventType.MODEL_VERSION_REGISTERED, blank)
             return _get(session, model_name, version)
 
     def want(
@@ -130,7 +134,10 @@ class DeploymentRepository:
                 *_is(deployment.model_name, deployment.version), unchanged, guard(session, lease)
             )
             values = {"status": status, "updated_at": now, **changes}
-            return changed(session, statement.values(values), DeploymentRow, Deployment)
+            observed = changed(session, statement.values(values), DeploymentRow, Deployment)
+            if observed is not None and (event := _event_of(deployment, observed)) is not None:
+                _record(session, event, observed)
+            return observed
 
     def record_files(self, lease: Lease, deployment: Deployment, files: Mapping[str, str], *, now: datetime) -> None:
         """Record the digests of a version's files, once: recorded ones stay.
@@ -159,6 +166,21 @@ class DeploymentRepository:
         with self._database.write() as session:
             if changed(session, delete(DeploymentRow).where(*_is(model_name, version)), DeploymentRow, Deployment) is None:
                 raise _not_found(model_name, version)
+
+
+def _event_of(before: Deployment, after: Deployment) -> EventType | None:
+    """Return the event of an observation. A version that answered before, such as one that is scaled up, is not ready anew."""
+    if after.status is DeploymentStatus.UNHEALTHY and before.status is not DeploymentStatus.UNHEALTHY:
+        return EventType.MODEL_VERSION_UNHEALTHY
+    is_new = after.ready_at is not None and (before.ready_at is None or before.status is DeploymentStatus.UNHEALTHY)
+    return EventType.MODEL_VERSION_READY if is_new and after.status in ANSWERING else None
+
+
+def _record(session: Session, event: EventType, deployment: Deployment) -> None:
+    def make(workspace: str) -> PlatformEvent:
+        return version_event(event, deployment, workspace)
+
+    outbox.record_of_model(session, deployment.model_name, make)
 
 
 def _is(model_name: str, version: str) -> tuple[ColumnElement[bool], ColumnElement[bool]]:

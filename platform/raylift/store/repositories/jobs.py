@@ -70,7 +70,7 @@ class JobRepository:
                 if first != job_id:
                     return _get(session, first)
             if max_queued is not None:
-                queue.check_room(session, spec.account, max_queued)
+                queue.take_room(session, spec, max_queued, now=now)
             workspaces.claim_model(session, spec.model_name, spec.workspace)
             scripts.keep(session, spec.script_sha256, script)
             if spec.project_sha256 is not None:

@@ -16,13 +16,14 @@ from raylift.domain.job import Job, JobSpec, JobState
 from raylift.domain.lease import Lease
 from raylift.domain.project import PackedProject
 from raylift.domain.schedules.schedule import RunOutcome, Schedule, ScheduleRun
+from raylift.domain.webhooks.event import missed_event
 from raylift.store.engine import trail
 from raylift.store.engine.columns import UtcDateTime, utc
 from raylift.store.engine.schedule_tables import ScheduleRow, ScheduleRunRow
 from raylift.store.engine.tables import JobRow
 from raylift.store.engine.transactions import Database, insert_into
 from raylift.store.repositories import jobs
-from raylift.store.statements import queue, workspaces
+from raylift.store.statements import outbox, queue, workspaces
 from raylift.store.statements.blobs import projects, scripts
 from raylift.store.statements.lease_guard import guard
 from raylift.store.statements.pages import cut, decode_cursor
@@ -175,6 +176,9 @@ class ScheduleRepository:
             if step.cancels_previous:
                 jobs.cancel(session, JobRow.job_id.in_(_unfinished(schedule.schedule_id)), now=now)
             recorded = [run for run in step.runs if _record(session, run)]
+            for run in recorded:
+                if run.outcome is RunOutcome.MISSED:
+                    outbox.record(session, schedule.workspace, lambda run=run: missed_event(schedule, run))
             new = step.new_job
             if new is not None and any(run.job_id == new.job_id for run in recorded):
                 _make_job(session, new, now)
@@ -270,7 +274,7 @@ def _record(session: Session, run: ScheduleRun) -> bool:
 def _make_job(session: Session, new: NewJob, now: datetime) -> Job:
     spec = new.spec
     if new.max_queued is not None:
-        queue.check_room(session, spec.account, new.max_queued)
+        queue.take_room(session, spec, new.max_queued, now=now)
     _keep_source(session, spec, None, None)
     job = Job(new.job_id, spec, JobState.QUEUED, created_at=utc(now), entered_at=utc(now))
     if not jobs.insert(session, job):

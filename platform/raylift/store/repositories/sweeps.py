@@ -103,7 +103,7 @@ class SweepRepository:
                 if known != first_id:
                     return _repeated(session, known)
             if max_queued is not None:
-                queue.check_room(session, first_spec.account, max_queued, more=len(specs))
+                queue.take_room(session, first_spec, max_queued, more=len(specs), now=now)
             workspaces.claim_model(session, first_spec.model_name, first_spec.workspace)
             scripts.keep(session, first_spec.script_sha256, script)
             if first_spec.project_sha256 is not None:

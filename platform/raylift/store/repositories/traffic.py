@@ -12,8 +12,10 @@ from sqlalchemy.orm import Session
 
 from raylift.domain.errors import TrafficChanged
 from raylift.domain.traffic import AliasRecord, TrafficAction, TrafficChange, TrafficRecord, TrafficTable
+from raylift.domain.webhooks.event import traffic_event
 from raylift.store.engine.tables import AliasRow, TrafficChangeRow, TrafficRow
 from raylift.store.engine.transactions import Database, insert_into
+from raylift.store.statements import outbox
 from raylift.store.statements.records import columns, from_row
 
 MLFLOW: Final = "mlflow"
@@ -170,4 +172,5 @@ def _append(session: Session, change: TrafficChange) -> TrafficChange:
     last = session.scalar(select(func.max(TrafficChangeRow.sequence)).where(TrafficChangeRow.model_name == change.model_name))
     numbered = replace(change, sequence=(last or 0) + 1)
     session.add(TrafficChangeRow(**columns(numbered)))
+    outbox.record_of_model(session, change.model_name, lambda workspace: traffic_event(numbered, workspace))
     return numbered

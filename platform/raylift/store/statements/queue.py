@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import JSON, ColumnElement, Row, Select, and_, case, exists, func, or_, select, true, type_coerce
 from sqlalchemy.orm import Session, aliased
 
 from raylift.domain.errors import QuotaExceeded
-from raylift.domain.job import ACTIVE_STATES, JobState, QueuedJob, Resources
+from raylift.domain.job import ACTIVE_STATES, JobSpec, JobState, QueuedJob, Resources
 from raylift.domain.node_fit import TOLERANCE, largest
 from raylift.domain.quota import Held
 from raylift.domain.sweep import SweepState
+from raylift.domain.webhooks.event import quota_event
 from raylift.store.engine.tables import JobRow, SweepJobRow, SweepRow
 from raylift.store.engine.transactions import dialect_of
+from raylift.store.statements import outbox
 
 IS_QUEUED: Final = JobRow.state == JobState.QUEUED
 
@@ -91,8 +94,17 @@ def accounts(session: Session) -> list[str]:
     return [account for account in session.scalars(_ACCOUNTS) if account is not None]
 
 
-def check_room(session: Session, account: str, max_queued: int, *, more: int = 1) -> None:
-    """Raise QuotaExceeded unless the account may queue ``more`` jobs. Serializes the account's uploads."""
+def take_room(session: Session, spec: JobSpec, max_queued: int, *, now: datetime, more: int = 1) -> None:
+    """Raise as ``check_room`` for jobs that this transaction will queue. Records the event where they reach the quota."""
+    if check_room(session, spec.account, max_queued, more=more) == max_queued:
+        outbox.record(session, spec.workspace, lambda: quota_event(spec.workspace, spec.owner, max_queued, now))
+
+
+def check_room(session: Session, account: str, max_queued: int, *, more: int = 1) -> int:
+    """Raise QuotaExceeded unless the account may queue ``more`` jobs. Serializes the account's uploads.
+
+    Returns the number of queued jobs with them.
+    """
     if dialect_of(session) == "postgresql":  # SQLite has one writer at a time.
         session.execute(select(func.pg_advisory_xact_lock(func.hashtext(f"queue of {account}"))))
     waiting = session.scalar(select(func.count()).where(IS_QUEUED, JobRow.account == account)) or 0
@@ -105,6 +117,7 @@ def check_room(session: Session, account: str, max_queued: int, *, more: int = 1
             max_queued_jobs=max_queued,
             retry_after_seconds=_RETRY_SECONDS,
         )
+    return waiting + more
 
 
 def held(session: Session, account: str) -> Held:

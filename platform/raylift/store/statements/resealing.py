@@ -13,6 +13,7 @@ from raylift.store.engine.key_ring import KeyRing, key_of
 from raylift.store.engine.sealed import ENVIRONMENT
 from raylift.store.engine.tables import Base
 from raylift.store.engine.transactions import Database
+from raylift.store.engine.webhook_tables import WebhookRow
 
 _ROWS_AT_ONCE: Final = 200
 
@@ -36,7 +37,8 @@ _TABLES: Final = Base.metadata.tables
 _DEPLOYMENTS: Final = _Sealed(_TABLES["deployments"], "config", ENVIRONMENT)
 _SCHEDULES: Final = _Sealed(_TABLES["schedules"], "template", ENVIRONMENT)
 _SECRETS: Final = _Sealed(_TABLES["secrets"], "variables")
-_SEALED: Final = (_Sealed(_TABLES["jobs"], "spec", ENVIRONMENT), _DEPLOYMENTS, _SCHEDULES, _SECRETS)
+_WEBHOOKS: Final = _Sealed(_TABLES[WebhookRow.__tablename__], "variables")
+_SEALED: Final = (_Sealed(_TABLES["jobs"], "spec", ENVIRONMENT), _DEPLOYMENTS, _SCHEDULES, _SECRETS, _WEBHOOKS)
 
 
 def reseal(database: Database) -> int:
@@ -50,9 +52,9 @@ def reseal(database: Database) -> int:
 
 
 def keys_in_use(session: Session) -> set[str]:
-    """Return ids of the keys of secrets, schedules and deployments."""
+    """Return ids of the keys of secrets, schedules, webhooks and deployments."""
     found: set[str] = set()
-    for sealed in (_DEPLOYMENTS, _SCHEDULES, _SECRETS):
+    for sealed in (_DEPLOYMENTS, _SCHEDULES, _SECRETS, _WEBHOOKS):
         documents: Iterable[Any] = session.scalars(select(type_coerce(sealed.table.c[sealed.column], JSON)))
         for document in documents:
             found |= {key_of(value) for value in sealed.values_of(document).values()}
@@ -63,7 +65,7 @@ def _wait_for_writers(database: Database) -> None:
     """Wait until each transaction has ended that may have used an older key."""
     with database.write() as session:
         if not database.is_sqlite:  # SQLite has one writer at a time, and this transaction was its turn.
-            session.execute(text("LOCK TABLE jobs, deployments, schedules, secrets IN SHARE MODE"))
+            session.execute(text("LOCK TABLE jobs, deployments, schedules, secrets, webhooks IN SHARE MODE"))
 
 
 def _reseal(database: Database, sealed: _Sealed) -> int:

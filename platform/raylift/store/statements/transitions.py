@@ -1,4 +1,4 @@
-"""Changes of a job: guarded by the lease and the caller's snapshot, and written with their event."""
+"""Changes of a job: guarded by the lease and the caller's snapshot, and written with their event, also for webhooks."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from sqlalchemy.orm import Session
 from raylift.domain.errors import IllegalMove, JobNotFound, StaleJob
 from raylift.domain.job import FINAL_STATES, JOB_MOVES, STATUS_OF, Event, Job, JobState, Reason, Usage
 from raylift.domain.lease import Lease
+from raylift.domain.webhooks.event import job_event
 from raylift.store.engine.tables import EventRow, JobRow
 from raylift.store.engine.transactions import insert_into
-from raylift.store.statements import attempts
+from raylift.store.statements import attempts, outbox
 from raylift.store.statements.lease_guard import guard
 from raylift.store.statements.records import changed, check_fields, columns
 
@@ -92,12 +93,15 @@ def amend(session: Session, lease: Lease, job: Job, amendment: JobAmendment) -> 
 def record_upload(session: Session, job: Job) -> None:
     """Write the first event of a job that was just inserted."""
     session.execute(insert_into(session, EventRow), _event(job, before=None, sequence=1))
+    outbox.record(session, job.spec.workspace, lambda: job_event(job))
 
 
 def _record(session: Session, job: Job, before: JobState) -> None:
     # Needs no lock, because this transaction has written the job's row.
     last = session.scalar(select(func.max(EventRow.sequence)).where(EventRow.job_id == job.job_id)) or 0
     session.execute(insert_into(session, EventRow), _event(job, before, sequence=last + 1))
+    if job.status is not STATUS_OF[before]:
+        outbox.record(session, job.spec.workspace, lambda: job_event(job))
 
 
 def _event(job: Job, before: JobState | None, sequence: int) -> dict[str, Any]:

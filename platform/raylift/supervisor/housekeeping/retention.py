@@ -61,6 +61,9 @@ class Retention:
                 pass
         if (days := self._settings.schedule_runs_days) is not None:
             self._store.schedules.forget_runs_before(now - timedelta(days=days))
+        if (days := self._settings.webhook_deliveries_days) is not None:
+            while self._store.webhooks.forget_before(now - timedelta(days=days)):
+                pass
         remove_old_metrics(self._platform_settings, self._store, now)
         remove_old_series(self._platform_settings, self._store, now)
         if jobs or directories:

@@ -1,0 +1,1 @@
+"""Webhooks: events, filters, deliveries, and the addresses that may be asked."""

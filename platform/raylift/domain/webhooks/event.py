@@ -1,0 +1,158 @@
+"""Events that webhooks report: their types, and their records."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Final
+
+from raylift.domain.job import Job, JobStatus
+from raylift.domain.models.deployment import Deployment
+from raylift.domain.schedules.schedule import Schedule, ScheduleRun
+from raylift.domain.traffic import Target, TrafficChange, TrafficTable
+
+
+class EventType(StrEnum):
+    """Types of events: ``subject.change``. A feature that has events of its own adds their types here."""
+
+    JOB_QUEUED = "job.queued"
+    JOB_RUNNING = "job.running"
+    JOB_COMPLETED = "job.completed"
+    JOB_FAILED = "job.failed"
+    JOB_CANCELLED = "job.cancelled"
+    SCHEDULE_MISSED = "schedule.missed"
+    MODEL_VERSION_REGISTERED = "model_version.registered"
+    """The platform has seen the version for the first time."""
+    MODEL_VERSION_READY = "model_version.ready"
+    """The version answers requests. A scale-up from zero is no event."""
+    MODEL_VERSION_UNHEALTHY = "model_version.unhealthy"
+    ALIAS_MOVED = "alias.moved"
+    """An alias was set, moved or deleted, through the platform or in MLflow."""
+    TRAFFIC_CHANGED = "traffic.changed"
+    QUOTA_REACHED = "quota.reached"
+    """An account has as many queued jobs as its quota allows: its next upload is refused."""
+    WEBHOOK_TEST = "webhook.test"
+    """A user asked for a test delivery. No filter selects it."""
+
+
+SELECTABLE: Final = tuple(each for each in EventType if each is not EventType.WEBHOOK_TEST)
+"""Types that a filter may select."""
+
+_OF_STATUS: Final[Mapping[JobStatus, EventType]] = {
+    JobStatus.QUEUED: EventType.JOB_QUEUED,
+    JobStatus.RUNNING: EventType.JOB_RUNNING,
+    JobStatus.COMPLETED: EventType.JOB_COMPLETED,
+    JobStatus.FAILED: EventType.JOB_FAILED,
+    JobStatus.CANCELLED: EventType.JOB_CANCELLED,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class PlatformEvent:
+    """An event as it is sent."""
+
+    type: EventType
+    subject: str
+    """Object that it is about, such as ``job_01J…`` or ``churn/3``. Deliveries about one object keep their order."""
+    at: datetime
+    data: Mapping[str, Any]
+    """JSON values. Never values of environment variables or secrets."""
+    model_name: str | None = None
+    experiment_name: str | None = None
+    owner: str | None = None
+
+
+def job_event(job: Job) -> PlatformEvent:
+    """Return the event of a job that has entered its present status."""
+    spec = job.spec
+    data = {
+        "job_id": job.job_id,
+        "status": job.status,
+        "reason": job.reason,
+        "message": job.message,
+        "workspace": spec.workspace,
+        "owner": spec.owner,
+        "experiment_name": spec.experiment_name,
+        "script_name": spec.script_name,
+        "model_name": spec.model_name,
+        "model_version": job.model_version,
+        "mlflow_run_id": job.mlflow_run_id,
+        "metrics": {name: value if math.isfinite(value) else str(value) for name, value in job.metrics.items()},
+        "attempt": job.attempt,
+        "exit_code": job.exit_code,
+        "tags": dict(spec.tags),
+        "schedule": None if spec.schedule is None else spec.schedule.name,
+        "sweep_id": None if spec.sweep is None else spec.sweep.sweep_id,
+        "created_at": _text(job.created_at),
+        "started_at": _text(job.started_at),
+        "finished_at": _text(job.finished_at),
+    }
+    type_ = _OF_STATUS[job.status]
+    return PlatformEvent(type_, job.job_id, job.entered_at, data, spec.model_name, spec.experiment_name, spec.owner)
+
+
+def missed_event(schedule: Schedule, run: ScheduleRun) -> PlatformEvent:
+    """Return the event of a moment that made no job."""
+    spec = schedule.template
+    data = {
+        "schedule_id": schedule.schedule_id,
+        "schedule": schedule.name,
+        "workspace": schedule.workspace,
+        "owner": schedule.owner,
+        "due_at": _text(run.due_at),
+        "message": run.message,
+        "experiment_name": spec.experiment_name,
+        "model_name": spec.model_name,
+    }
+    at, owner = run.recorded_at, schedule.owner
+    return PlatformEvent(
+        EventType.SCHEDULE_MISSED, schedule.schedule_id, at, data, spec.model_name, spec.experiment_name, owner
+    )
+
+
+def version_event(kind: EventType, deployment: Deployment, workspace: str) -> PlatformEvent:
+    """Return an event of a model version."""
+    data = {
+        "model_name": deployment.model_name,
+        "model_version": deployment.version,
+        "workspace": workspace,
+        "status": deployment.status,
+        "message": deployment.message,
+        "job_id": deployment.job_id,
+    }
+    subject = f"{deployment.model_name}/{deployment.version}"
+    return PlatformEvent(kind, subject, deployment.updated_at, data, deployment.model_name)
+
+
+def traffic_event(change: TrafficChange, workspace: str) -> PlatformEvent:
+    """Return the event of a changed traffic table or a moved alias."""
+    data: dict[str, Any] = {"model_name": change.model_name, "workspace": workspace, "who": change.who, "action": change.action}
+    if change.alias is not None:
+        data |= {"alias": change.alias, "before_version": change.before_version, "after_version": change.after_version}
+        return PlatformEvent(EventType.ALIAS_MOVED, change.model_name, change.at, data, change.model_name)
+    data |= {"revision": change.revision, "before": _table(change.before), "after": _table(change.after)}
+    return PlatformEvent(EventType.TRAFFIC_CHANGED, change.model_name, change.at, data, change.model_name)
+
+
+def quota_event(workspace: str, owner: str, max_queued: int, at: datetime) -> PlatformEvent:
+    """Return the event of an account with as many queued jobs as its quota allows."""
+    data = {"workspace": workspace, "owner": owner, "quota": "max_queued_jobs", "limit": max_queued}
+    return PlatformEvent(EventType.QUOTA_REACHED, f"{workspace}/{owner}", at, data, owner=owner)
+
+
+def _table(table: TrafficTable | None) -> dict[str, Any] | None:
+    if table is None:
+        return None
+    routes = [{**_target(route.target), "weight": route.weight} for route in table.routes]
+    return {"routes": routes, "shadow": [_target(target) for target in table.shadow]}
+
+
+def _target(target: Target) -> dict[str, Any]:
+    return {"version": target.version} if target.version is not None else {"alias": target.alias}
+
+
+def _text(moment: datetime | None) -> str | None:
+    return None if moment is None else moment.isoformat()

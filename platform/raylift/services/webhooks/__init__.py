@@ -1,0 +1,1 @@
+"""Webhooks: requests of users."""

@@ -1,0 +1,1 @@
+"""Webhooks: deliver, and plan what follows an attempt."""
