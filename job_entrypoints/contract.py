@@ -92,6 +92,8 @@ RAY_JOB_CONFIG_VARIABLE = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 # Tags in MLflow.
 TAG_JOB_ID = "raylift.job_id"
 """On every run, logged model and model version that a job made."""
+TAG_ATTEMPT = "raylift.attempt"
+"""On every run and logged model that a job made: the number of the attempt."""
 TAG_JOB_RUN = "raylift.job_run"
 """On the job's run: the metrics that the script logged into it outside of a fit, as a JSON list, or ``ALL_METRICS``."""
 ALL_METRICS = "*"
@@ -198,6 +200,8 @@ if TYPE_CHECKING:
     class ReportRecord(TypedDict):
         """Message of an attempt's courier."""
 
+        sent_at: float
+        """Time on the node's clock, in seconds since the epoch."""
         offset: int
         """Position in the log of the bytes that follow."""
         progress: NotRequired[dict[str, Any] | None]

@@ -45,6 +45,7 @@ class Attempt:
         except KeyError as error:
             raise AttemptUnreadable(f"{self.directory}/{ATTEMPT_FILE} lacks {error}") from error
         self.submission_id: str = record.get("submission_id") or os.path.basename(self.directory)
+        self.number = int(record.get("attempt") or 1)
         self.args: list[str] = list(record.get("args") or ())
         self.environment: dict[str, str] = dict(record.get("environment") or {})
         self.masked: list[str] = [name for name in record.get("masked") or () if name in self.environment]

@@ -62,7 +62,7 @@ class Courier:
         log, is_whole = self._portion()
         if progress is not None and progress.get("state") == "finished" and not (with_end and is_whole):
             progress = None
-        message: ReportRecord = {"offset": self._have or 0, "progress": progress, "usage": usage}
+        message: ReportRecord = {"sent_at": time.time(), "offset": self._have or 0, "progress": progress, "usage": usage}
         sent_at = now()
         try:
             answer = self._gateway.report(message, log)

@@ -131,7 +131,7 @@ class Services:
             ray_packages=packages,
             comparison=ComparisonService(store),
             logs=logs,
-            remote_attempts=RemoteAttempts(store, settings),
+            remote_attempts=RemoteAttempts(store, settings, clock=clock),
             follower=LogFollower(store, logs),
             models=ModelService(store, registry),
             deployments=DeploymentService(store, registry, capacity, settings.serving, clock=clock),

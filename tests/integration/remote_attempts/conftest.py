@@ -42,10 +42,12 @@ class Node:
     files: Path
     """Its local directory, which is there while it runs."""
     process: subprocess.Popen[bytes]
+    stdout: Path
 
     def wait(self, seconds: float = 60) -> bytes:
         """Return the wrapper's output, once it has ended."""
-        return self.process.communicate(timeout=seconds)[0]
+        self.process.wait(seconds)
+        return self.stdout.read_bytes()
 
 
 @dataclass
@@ -96,7 +98,15 @@ class World:
         logs = (self.folder / "gateway.log").read_text()[-2000:]
         raise TimeoutError(f"not within {seconds} s; the gateway said: {logs}")
 
-    def job(self, source: str, *, project: bytes | None = None, secrets: dict[str, str] | None = None, **fields: Any) -> Job:
+    def job(
+        self,
+        source: str,
+        *,
+        project: bytes | None = None,
+        secrets: dict[str, str] | None = None,
+        contact_seconds: float = 45.0,
+        **fields: Any,
+    ) -> Job:
         """Make a job whose attempt is submitted, as the supervisor does."""
         script = textwrap.dedent(source).encode()
         given: dict[str, Any] = {"isolation": Isolation.CLUSTER, "autolog": False} | fields
@@ -109,7 +119,7 @@ class World:
             job,
             script,
             mlflow_url=self.settings.mlflow_url,
-            settings=self.settings.jobs,
+            settings=self.settings.jobs.model_copy(update={"contact_seconds": contact_seconds}),
             project=project,
             platform=self.settings,
             secrets=secrets,
@@ -130,15 +140,17 @@ class World:
             "RAY_AUTH_TOKEN": token,
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         }
+        stdout = (self.folder / f"{directory.path.name}.stdout").open("wb")
         process = subprocess.Popen(
-            ["unshare", "--mount", "sh", "-c", hidden],
+            ["unshare", "--mount", *([] if os.geteuid() == 0 else ["--map-root-user"]), "sh", "-c", hidden],
             cwd=REPOSITORY,
             env=environment,
-            stdout=subprocess.PIPE,
+            stdout=stdout,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-        self.nodes.append(Node(directory, local / directory.path.name, process))
+        stdout.close()
+        self.nodes.append(Node(directory, local / directory.path.name, process, Path(stdout.name)))
         return self.nodes[-1]
 
     def progress(self, node: Node) -> dict[str, Any]:
@@ -159,8 +171,6 @@ class World:
             if node.process.poll() is None:
                 os.killpg(node.process.pid, signal.SIGKILL)
                 node.process.wait()
-            if node.process.stdout is not None:
-                node.process.stdout.close()
         if self.gateway is not None and self.gateway.poll() is None:
             self.resume_gateway()
             self.kill_gateway()
@@ -176,15 +186,9 @@ def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture
-def contact_seconds() -> float:
-    return 45.0
-
-
-@pytest.fixture
-def world(tmp_path: Path, migrated: Path, contact_seconds: float) -> Iterator[World]:
-    if os.geteuid() != 0:
-        pytest.skip("only root may hide a directory from a process")
+@pytest.fixture(scope="session")
+def world(tmp_path_factory: pytest.TempPathFactory, migrated: Path) -> Iterator[World]:
+    tmp_path = tmp_path_factory.mktemp("remote")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -200,7 +204,7 @@ def world(tmp_path: Path, migrated: Path, contact_seconds: float) -> Iterator[Wo
         ray_token_file=tmp_path / "ray-token",
         gateway_url=f"http://127.0.0.1:{port}",
     )
-    settings = settings.model_copy(update={"jobs": settings.jobs.model_copy(update={"contact_seconds": contact_seconds})})
+    settings = settings.model_copy(update={"jobs": settings.jobs.model_copy(update={"max_log_bytes": 2**28})})
     store = Store.open(settings.database_url)
     lease = store.leases.acquire("supervisor", "test", now=datetime.now(UTC), seconds=3600)
     assert lease

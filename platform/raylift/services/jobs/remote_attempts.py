@@ -15,10 +15,14 @@ from raylift.domain.identifiers import submission_id
 from raylift.domain.job import Job, JobState, Origin
 from raylift.engines.attempts.directory import AttemptDirectory
 from raylift.engines.attempts.mirror import Mirror
+from raylift.services.ports import Clock, utc_now
 from raylift.settings import PlatformSettings
 from raylift.store import Store
 
 MAX_MESSAGE_BYTES: Final = LOG_PORTION_BYTES + 2**20
+_CLOCK_ERROR_SECONDS: Final = 5.0
+"""Difference of clocks that is left as it is: a message takes some time, too."""
+_TIMES: Final = ("script_started_at", "finished_at", "at")
 _RUNNING: Final = frozenset({JobState.STARTING, JobState.SCRIPT})
 
 
@@ -41,8 +45,9 @@ class Answer:
 class RemoteAttempts:
     """Serves the wrappers of nodes that do not see the attempts' directories."""
 
-    def __init__(self, store: Store, settings: PlatformSettings) -> None:
+    def __init__(self, store: Store, settings: PlatformSettings, *, clock: Clock = utc_now) -> None:
         self._store = store
+        self._clock = clock
         self._attempts_dir = settings.attempts_dir
         self._token_file = settings.ray_token_file
         self._max_log_bytes = settings.jobs.max_log_bytes
@@ -64,11 +69,11 @@ class RemoteAttempts:
     def report(self, submission: str, token: str, body: bytes) -> Answer:
         """Take a message. Raises as ``bundle``, and InvalidRequest for a body of another form."""
         job = self._present(submission, token)
-        offset, progress, usage, log = _parsed(body)
+        message = _parsed(body)
         mirror = self._mirror(submission)
         if mirror.contact() is None:
             raise AttemptOver(f"No node has fetched {submission}.", job_id=job.job_id)
-        have = mirror.take(offset, log, progress, usage)
+        have = mirror.take(message.offset, message.log, *message.on_clock(self._clock().timestamp()))
         return Answer(have, mirror.stop())
 
     def _present(self, submission: str, token: str) -> Job:
@@ -93,17 +98,42 @@ class RemoteAttempts:
         return Mirror(AttemptDirectory(Path(self._attempts_dir), submission), self._max_log_bytes)
 
 
-def _parsed(body: bytes) -> tuple[int, dict[str, Any] | None, dict[str, Any] | None, bytes]:
-    """Return offset, progress, usage and bytes of the log."""
+@dataclass(frozen=True, slots=True)
+class _Message:
+    sent_at: float
+    offset: int
+    progress: dict[str, Any] | None
+    usage: dict[str, Any] | None
+    log: bytes
+
+    def on_clock(self, now: float) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
+        """Return progress and usage with times of the clock that shows ``now``: the node's may be wrong."""
+        error = now - self.sent_at
+        if abs(error) < _CLOCK_ERROR_SECONDS:
+            return self.progress, self.usage
+        return _moved(self.progress, error), _moved(self.usage, error)
+
+
+def _moved(record: dict[str, Any] | None, seconds: float) -> dict[str, Any] | None:
+    if record is None:
+        return None
+    times = {name: record[name] for name in _TIMES if isinstance(record.get(name), int | float)}
+    return {**record, **{name: value + seconds for name, value in times.items()}}
+
+
+def _parsed(body: bytes) -> _Message:
     head, _, log = body.partition(b"\n")
     try:
         message: Any = json.loads(head)
-        offset, progress, usage = message["offset"], message.get("progress"), message.get("usage")
+        offset, sent_at = message["offset"], message["sent_at"]
+        progress, usage = message.get("progress"), message.get("usage")
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise InvalidRequest.of(FieldError("body", "must begin with a line of JSON that has an offset")) from error
+        raise InvalidRequest.of(FieldError("body", "must begin with a line of JSON with sent_at and offset")) from error
     if type(offset) is not int or offset < 0:
         raise InvalidRequest.of(FieldError("offset", "must be a number of bytes, 0 or more"))
+    if not isinstance(sent_at, int | float):
+        raise InvalidRequest.of(FieldError("sent_at", "must be a time in seconds since the epoch"))
     for name, record in (("progress", progress), ("usage", usage)):
         if record is not None and not isinstance(record, dict):
             raise InvalidRequest.of(FieldError(name, "must be an object or null"))
-    return offset, cast("dict[str, Any] | None", progress), cast("dict[str, Any] | None", usage), log
+    return _Message(sent_at, offset, cast("dict[str, Any] | None", progress), cast("dict[str, Any] | None", usage), log)

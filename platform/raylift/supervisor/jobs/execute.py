@@ -206,7 +206,7 @@ class JobExecutor:
 
     def _register(self, lease: Lease, job: Job) -> None:
         try:
-            made = register(job, self._tracking, self._registry, self._notes(job))
+            made = register(job, self._tracking, self._registry, self._notes(job), self._lost_attempts(job))
         except NoModelLogged as error:
             shown = self._runs.end(job, FINISHED)
             self._move(lease, job, JobState.FAILED, reason=Reason.NO_MODEL_LOGGED, message=error.detail, **shown)
@@ -235,6 +235,11 @@ class JobExecutor:
             metrics=made.metrics,
             model_version=made.version.version if made.version else None,
         )
+
+    def _lost_attempts(self, job: Job) -> frozenset[int]:
+        if not job.infrastructure_losses:
+            return frozenset()
+        return frozenset(it.number for it in self._store.jobs.attempts(job.job_id) if it.reason is Reason.NODE_LOST)
 
     def _notes(self, job: Job) -> ScriptNotes:
         try:
