@@ -310,7 +310,7 @@ class IngressSettings(_Section):
 
 class PlatformSettings(_Section):
     state_dir: Path
-    """Directory of all persistent data. On a cluster: a file system that every node mounts at this path."""
+    """Directory of all persistent data, on the machine of the supervisor and the gateways."""
     database_url: str
     """SQLAlchemy URL, ``sqlite:///…`` or ``postgresql+psycopg://…``."""
     encryption_key_file: Path | None = None
