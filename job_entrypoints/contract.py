@@ -126,9 +126,14 @@ OUTCOMES = (EXITED, SIGNALED, *OVER_A_LIMIT, STOPPED, ENVIRONMENT_ERROR, WRAPPER
 
 # Exit codes of the wrapper; otherwise it exits as its script did.
 EXIT_WRAPPER_ERROR = 70
+EXIT_NODE_NOT_PREPARED = 76
+"""The node has neither the attempt's directory nor a way to fetch it. The wrapper's last line on stderr says why."""
 EXIT_ENVIRONMENT_ERROR = 78
 EXIT_OVER_A_LIMIT = 137
 EXIT_STOPPED = 143
+
+NODE_NOT_PREPARED = "[raylift] not prepared:"
+"""Begins the wrapper's last line on such a node: its name and the cause follow."""
 
 ATTEMPT_MARK_BITS = 24
 """Low bits of a process mark: the attempt. Those above are the platform."""

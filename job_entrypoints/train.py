@@ -12,7 +12,14 @@ import sys
 
 from job_entrypoints.attempt.progress import Progress
 from job_entrypoints.attempt.record import AttemptUnreadable, read_attempt
-from job_entrypoints.contract import ATTEMPT_DIR_OPTION, EXIT_WRAPPER_ERROR, GATEWAY_VARIABLE, WRAPPER_ERROR
+from job_entrypoints.contract import (
+    ATTEMPT_DIR_OPTION,
+    EXIT_NODE_NOT_PREPARED,
+    EXIT_WRAPPER_ERROR,
+    GATEWAY_VARIABLE,
+    NODE_NOT_PREPARED,
+    WRAPPER_ERROR,
+)
 from job_entrypoints.linux.process_control import become_subreaper, mark_attempt
 from job_entrypoints.linux.process_tree import end_at_once, send
 from job_entrypoints.monitor import FORWARDED, run_attempt
@@ -29,14 +36,18 @@ _COURIER_PAUSE_SECONDS = 1.0
 def main(arguments: list[str]) -> int:
     remote = None
     try:
-        if _is_out_of_sight(arguments):
+        if _is_prepared(arguments) and not _is_in_sight(arguments[1]) and GATEWAY_VARIABLE in os.environ:
             from job_entrypoints.courier.remote_attempt import fetch  # Only other nodes pay for its imports.
 
             remote = fetch(arguments[1])
         attempt = remote.attempt if remote is not None else _attempt(arguments)
     except AttemptUnreadable as error:
-        print(f"[raylift] {error}", file=sys.stderr, flush=True)  # noqa: T201 - stderr is Ray's job log
-        if len(arguments) == 2 and os.path.isdir(arguments[1]):
+        # stderr is Ray's job log.
+        if _is_prepared(arguments) and not _is_in_sight(arguments[1]):
+            print(f"{NODE_NOT_PREPARED} {os.uname().nodename}: {error}", file=sys.stderr, flush=True)  # noqa: T201
+            return EXIT_NODE_NOT_PREPARED
+        print(f"[raylift] {error}", file=sys.stderr, flush=True)  # noqa: T201
+        if _is_prepared(arguments):
             Progress(arguments[1]).finished(WRAPPER_ERROR, message=str(error))
         return EXIT_WRAPPER_ERROR
     return anchor(attempt, remote)
@@ -78,7 +89,7 @@ def _end_without_monitor(attempt: Attempt, killed_by: int) -> int:
 
 
 def _attempt(arguments: list[str]) -> Attempt:
-    if len(arguments) == 2 and arguments[0] == ATTEMPT_DIR_OPTION:
+    if _is_prepared(arguments):
         return read_attempt(arguments[1])
     # Only this form pays for argparse.
     from job_entrypoints.attempt.direct_submission import prepare_attempt
@@ -86,10 +97,12 @@ def _attempt(arguments: list[str]) -> Attempt:
     return prepare_attempt(arguments)
 
 
-def _is_out_of_sight(arguments: list[str]) -> bool:
-    """True where a prepared attempt's directory is on another machine, and a gateway is known."""
-    prepared = len(arguments) == 2 and arguments[0] == ATTEMPT_DIR_OPTION
-    return prepared and GATEWAY_VARIABLE in os.environ and not os.access(arguments[1], os.R_OK | os.X_OK)
+def _is_prepared(arguments: list[str]) -> bool:
+    return len(arguments) == 2 and arguments[0] == ATTEMPT_DIR_OPTION
+
+
+def _is_in_sight(directory: str) -> bool:
+    return os.access(directory, os.R_OK | os.X_OK)
 
 
 def _wait_for(monitor: int, remote: RemoteAttempt | None) -> int:

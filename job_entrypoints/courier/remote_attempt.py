@@ -86,7 +86,6 @@ def fetch(origin: str) -> RemoteAttempt:
     """
     submission_id = os.path.basename(origin)
     gateway = Gateway(os.environ[GATEWAY_VARIABLE], submission_id, attempt_token(_ray_token(), submission_id))
-    node = os.uname().nodename
     directory = make_directory(submission_id)
     give_up = time.monotonic() + _PATIENCE_SECONDS
     try:
@@ -95,9 +94,9 @@ def fetch(origin: str) -> RemoteAttempt:
                 return _fetch_into(directory, origin, gateway)
             except (OSError, tarfile.TarError, http.client.HTTPException, Unreachable) as error:
                 if time.monotonic() > give_up:
-                    raise AttemptUnreadable(_sentence(node, origin, str(error))) from error
+                    raise AttemptUnreadable(_sentence(origin, str(error))) from error
             except Refused as error:
-                raise AttemptUnreadable(_sentence(node, origin, f"{gateway.url} refuses it: {error}")) from error
+                raise AttemptUnreadable(_sentence(origin, f"{gateway.url} refuses it: {error}")) from error
             finally:
                 gateway.close()
             time.sleep(_PAUSE_SECONDS)
@@ -133,11 +132,11 @@ def _ray_token() -> str:
     try:
         return path.read_text(encoding="ascii").strip()
     except (OSError, ValueError) as error:
-        raise AttemptUnreadable(f"node {os.uname().nodename} cannot read Ray's token, {path}: {error}") from error
+        raise AttemptUnreadable(f"Ray's token, {path}, cannot be read: {error}") from error
 
 
-def _sentence(node: str, origin: str, reason: str) -> str:
-    return f"node {node} does not see {origin}, and could not fetch the attempt: {reason}"
+def _sentence(origin: str, reason: str) -> str:
+    return f"it does not see {origin}, and could not fetch the attempt: {reason}"
 
 
 def _say(text: str) -> None:

@@ -129,13 +129,13 @@ class World:
     def directory(self, job: Job) -> AttemptDirectory:
         return AttemptDirectory(self.settings.attempts_dir, job.submission_id or "")
 
-    def run(self, job: Job, *, token: str = TOKEN) -> Node:
+    def run(self, job: Job, *, token: str = TOKEN, gateway: str | None = None) -> Node:
         """Start the job's wrapper on a node without the state directory."""
         directory = self.directory(job)
         local = self.folder / "node"
         hidden = f"mount -t tmpfs tmpfs {self.settings.state_dir} && exec {wrapper_command(directory.path)}"
         environment = os.environ | {
-            GATEWAY_VARIABLE: self.settings.gateway_url,
+            **({GATEWAY_VARIABLE: self.settings.gateway_url} if gateway is None else {}),
             NODE_DIRECTORY_VARIABLE: str(local),
             "RAY_AUTH_TOKEN": token,
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",

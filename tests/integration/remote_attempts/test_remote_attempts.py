@@ -157,6 +157,13 @@ def test_killed_wrapper_reports_its_end(world: Any, victim: str) -> None:
 def test_wrong_token_starts_nothing_and_names_the_node(world: Any) -> None:
     node = world.run(world.job("print('up')\n"), token="another platform's")
     said = node.wait().decode()
-    assert f"node {os.uname().nodename} does not see" in said
+    assert node.process.returncode == 76
+    assert said.startswith(f"[raylift] not prepared: {os.uname().nodename}: it does not see {node.directory.path}")
     assert "The token is not the attempt's" in said
     assert not node.files.exists()
+
+
+def test_node_without_directory_or_gateway_says_so(world: Any) -> None:
+    node = world.run(world.job("print('up')\n"), gateway="")
+    assert f"not prepared: {os.uname().nodename}".encode() in node.wait()
+    assert node.process.returncode == 76

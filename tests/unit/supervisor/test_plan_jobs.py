@@ -337,3 +337,15 @@ class TestOnAnotherNode:
         action = plan(job, now + self.FENCED, ray=RUNNING, contact=contact, stop_sent_at=now)
         assert isinstance(action, Finish)
         assert action.to is JobState.CANCELLED
+
+
+def test_node_that_cannot_read_the_attempt_is_named_and_avoided(make_job: Make, now: datetime) -> None:
+    said = "Job entrypoint command failed, last available logs:\nx\n[raylift] not prepared: worker-2: it does not see /state\n"
+    seen = ray(RayJobStatus.FAILED, message=said, exit_code=76, node_id="n2")  # type: ignore[arg-type]
+    action = plan(make_job(JobState.STARTING), now + LATER, ray=seen)
+    assert isinstance(action, Retry)
+    assert (action.reason, action.avoid_node) == (Reason.NODE_NOT_PREPARED, "n2")
+    assert action.message == "Its node is not prepared: worker-2: it does not see /state."
+    last = plan(make_job(JobState.STARTING, infrastructure_losses=1), now + LATER, ray=seen)
+    assert isinstance(last, Finish)
+    assert last.reason is Reason.NODE_NOT_PREPARED

@@ -73,6 +73,7 @@ class JobExecutor:
         self._registry = registry
         self._clock = clock
         self._preparation = preparation
+        self._placement = placement
         self._submitter = JobSubmitter(settings, store, ray_jobs, placement)
         self._runs = RunEnder(tracking, clock)
         self._unregistered_since: dict[str, datetime] = {}
@@ -250,6 +251,8 @@ class JobExecutor:
         return progress.notes if progress else ScriptNotes()
 
     def _retry(self, lease: Lease, job: Job, action: Retry) -> None:
+        if action.avoid_node is not None:
+            self._placement.avoid(action.avoid_node)
         self._close(job, lost=action.lost)
         self._runs.end(job, status_of_runs(action.reason))
         self._move(

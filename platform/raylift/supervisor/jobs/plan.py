@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
+from job_entrypoints.contract import EXIT_NODE_NOT_PREPARED, NODE_NOT_PREPARED
 from raylift.domain.job import Job, JobState, Origin, Reason, Usage
 from raylift.engines.attempts.mirror import Contact
 from raylift.engines.attempts.progress import Outcome, Progress
@@ -114,6 +115,8 @@ class Retry:
     usage: Usage | None = None
     lost: bool = False
     """True where the infrastructure lost the attempt: it may have left processes behind."""
+    avoid_node: str | None = None
+    """Ray's id of a node that cannot run jobs now."""
 
 
 CANCELLED_BEFORE_ITS_SCRIPT: Final = Finish(
@@ -287,9 +290,20 @@ def _ended_without_report(job: Job, observed: ObservedAttempt, now: datetime, se
     if ray.error_type == "RUNTIME_ENV_SETUP_FAILURE":
         said = ray.message or "The environment could not be built."
         return Finish(JobState.FAILED, Reason.ENVIRONMENT_ERROR, build_failure_in(said) or said)
+    if ray.exit_code == EXIT_NODE_NOT_PREPARED:
+        return _not_prepared(job, ray, settings)
     # Ray appends the end of the log to its sentence; the job shows that elsewhere.
     said = (ray.message or ray.status).partition(", last available logs")[0].splitlines()[0]
     return _lost(job, f"The attempt ended without a report. Ray says: {said}", settings)
+
+
+def _not_prepared(job: Job, ray: RayJob, settings: JobSettings) -> JobAction:
+    """Plan for an attempt whose node could not read it. Nothing of it ran."""
+    cause = (ray.message or "").rpartition(NODE_NOT_PREPARED)[2].strip().partition("\n")[0]
+    message = f"Its node is not prepared: {cause or ray.node_id}."
+    if job.infrastructure_losses < settings.max_infrastructure_losses:
+        return Retry(Reason.NODE_NOT_PREPARED, message, lost=True, avoid_node=ray.node_id)
+    return Finish(JobState.FAILED, Reason.NODE_NOT_PREPARED, message, lost=True)
 
 
 def _without_plugin(job: Job, message: str, settings: JobSettings) -> JobAction:
