@@ -94,9 +94,10 @@ def observe_attempt(job: Job, snapshot: RaySnapshot, settings: PlatformSettings)
     directory = AttemptDirectory(settings.attempts_dir, job.submission_id)
     progress, lives = _progress(directory), None
     contact = contact_with(directory.path)
-    is_here = contact is None and progress is not None and progress.host == _HOST
-    if is_here and progress.outcome is None and progress.wrapper_pid is not None:
-        lives = is_of_attempt(progress.wrapper_pid, job.submission_id)
+    # Another node may have the same name.
+    seen = progress if contact is None and progress is not None and progress.host == _HOST else None
+    if seen is not None and seen.outcome is None and seen.wrapper_pid is not None:
+        lives = is_of_attempt(seen.wrapper_pid, job.submission_id)
         if not lives:
             # The wrapper reports before it ends: this reading is final.
             progress = _progress(directory)
