@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
 import tarfile
 import tempfile
+import time
 
 from job_entrypoints.attempt.record import Attempt, AttemptUnreadable, read_attempt, remove_tree, write_json
 from job_entrypoints.contract import ATTEMPT_FILE, NODE_DIRECTORY_VARIABLE
@@ -14,6 +16,8 @@ from job_entrypoints.contract import ATTEMPT_FILE, NODE_DIRECTORY_VARIABLE
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import IO, Any
+
+_KEPT_SECONDS = 24 * 3600.0
 
 
 def make_directory(submission_id: str) -> str:
@@ -28,12 +32,31 @@ def make_directory(submission_id: str) -> str:
         found = os.lstat(folder)
         if found.st_uid != os.geteuid() or found.st_mode & 0o077 or os.path.islink(folder):
             raise AttemptUnreadable(f"{folder} must be a folder of this user alone; set {NODE_DIRECTORY_VARIABLE} to another")
+        _remove_leftovers(folder)
         directory = os.path.join(folder, submission_id)
         remove_tree(directory)
         os.mkdir(directory, mode=0o700)
+        # Held by the wrapper's processes until the last one has ended. The script does not inherit it.
+        fcntl.flock(os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC), fcntl.LOCK_SH)
     except OSError as error:
         raise AttemptUnreadable(f"{folder} cannot have the attempt's files: {error}") from error
     return directory
+
+
+def _remove_leftovers(folder: str) -> None:
+    """Remove directories of attempts that ended a day ago and could not be delivered, or whose wrapper was killed."""
+    for entry in os.scandir(folder):
+        if not entry.is_dir(follow_symlinks=False) or entry.stat(follow_symlinks=False).st_mtime > time.time() - _KEPT_SECONDS:
+            continue
+        descriptor = os.open(entry.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            continue  # It runs.
+        else:
+            remove_tree(entry.path)
+        finally:
+            os.close(descriptor)
 
 
 def unpack(stream: IO[bytes], directory: str) -> None:
