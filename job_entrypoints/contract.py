@@ -36,6 +36,23 @@ NOTES_FILE = f"{NOTES_FOLDER}/script.json"
 SOURCE_FOLDER = "source"
 WORK_FOLDER = "work"
 TEMPORARY_FOLDER = "tmp"
+CONTACT_FILE = "contact.json"
+"""``ContactRecord``, in the platform's copy of an attempt on another node. Its time is that of the last message."""
+
+# Messages of an attempt on a node without the attempt's directory (docs/adr/0043).
+ATTEMPTS_PATH = "/mlops/attempts"
+"""HTTP path on the gateway. Below it: ``{submission_id}/bundle`` and ``{submission_id}/report``."""
+BUNDLE = "bundle"
+"""GET: a tar of the attempt's directory, attempt.json last."""
+REPORT = "report"
+"""POST: ``ReportRecord`` as one line of JSON, then bytes of the log. The answer is an ``AnswerRecord``."""
+ATTEMPT_TOKEN_HEADER = "X-Raylift-Attempt-Token"  # noqa: S105 - a name
+NODE_HEADER = "X-Raylift-Node"
+"""Host name of the node, in the request for the bundle."""
+LOG_PORTION_BYTES = 1 << 20
+"""Most bytes of the log in one message."""
+CONTACT_SECONDS = 45.0
+"""Default of ``contact_seconds``."""
 
 # Isolation and network of an attempt.
 SANDBOX = "sandbox"
@@ -65,12 +82,18 @@ OVERLAY_VARIABLE = "RAYLIFT_OVERLAY"
 """The directory of the job's overlay. A sandboxed job's wrapper runs in the base: an overlay may run code at a start."""
 REFUSED_PORTS_VARIABLE = "RAYLIFT_REFUSED_PORTS"
 """TCP ports of the platform that builds of packages cannot reach, such as ``8000,20000-20999``."""
+GATEWAY_VARIABLE = "RAYLIFT_GATEWAY_URL"
+"""The gateway, for wrappers on nodes without the attempt's directory."""
+NODE_DIRECTORY_VARIABLE = "RAYLIFT_NODE_DIR"
+"""Folder of a node for attempts whose directory it does not see. Default: one in the folder for temporary files."""
 RAY_JOB_CONFIG_VARIABLE = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 """Ray's own: a submission's runtime_env and metadata, as JSON."""
 
 # Tags in MLflow.
 TAG_JOB_ID = "raylift.job_id"
 """On every run, logged model and model version that a job made."""
+TAG_ATTEMPT = "raylift.attempt"
+"""On every run and logged model that a job made: the number of the attempt."""
 TAG_JOB_RUN = "raylift.job_run"
 """On the job's run: the metrics that the script logged into it outside of a fit, as a JSON list, or ``ALL_METRICS``."""
 ALL_METRICS = "*"
@@ -103,9 +126,14 @@ OUTCOMES = (EXITED, SIGNALED, *OVER_A_LIMIT, STOPPED, ENVIRONMENT_ERROR, WRAPPER
 
 # Exit codes of the wrapper; otherwise it exits as its script did.
 EXIT_WRAPPER_ERROR = 70
+EXIT_NODE_NOT_PREPARED = 76
+"""The node has neither the attempt's directory nor a way to fetch it. The wrapper's last line on stderr says why."""
 EXIT_ENVIRONMENT_ERROR = 78
 EXIT_OVER_A_LIMIT = 137
 EXIT_STOPPED = 143
+
+NODE_NOT_PREPARED = "[raylift] not prepared:"
+"""Begins the wrapper's last line on such a node: its name and the cause follow."""
 
 ATTEMPT_MARK_BITS = 24
 """Low bits of a process mark: the attempt. Those above are the platform."""
@@ -171,6 +199,36 @@ if TYPE_CHECKING:
         """TCP ports of the platform, such as ``8000,20000-20999``."""
         job_users: NotRequired[list[int]]
         """First number and count of the users for jobs, where the platform runs as root."""
+        contact_seconds: NotRequired[float]
+        """On a node without the attempt's directory: the script ends after this time without an answer of the platform."""
+
+    class ReportRecord(TypedDict):
+        """Message of an attempt's courier."""
+
+        sent_at: float
+        """Time on the node's clock, in seconds since the epoch."""
+        offset: int
+        """Position in the log of the bytes that follow."""
+        progress: NotRequired[dict[str, Any] | None]
+        """progress.json, if it has changed. Its end comes with the last bytes of the log."""
+        usage: NotRequired[dict[str, Any] | None]
+        """usage.json, if it has changed."""
+
+    class AnswerRecord(TypedDict):
+        """Answer of the platform to a message."""
+
+        have: int
+        """Bytes of the log that the platform has."""
+        stop: str | None
+        """Cause of a stop, perhaps empty; None while the script may run."""
+
+    class ContactRecord(TypedDict):
+        """contact.json."""
+
+        host: str
+        """Host name of the attempt's node."""
+        limit_seconds: float
+        """``contact_seconds`` of the attempt."""
 
     class UsageRecord(TypedDict):
         """Consumption of a script and of every process that it started."""
@@ -226,6 +284,14 @@ if TYPE_CHECKING:
 def wrapper_command(attempt_dir: object) -> str:
     """The entrypoint of an attempt's Ray job."""
     return f"python -m {WRAPPER_MODULE} {ATTEMPT_DIR_OPTION} {attempt_dir}"
+
+
+def attempt_token(key: str, submission_id: str) -> str:
+    """The token of an attempt's messages. ``key`` is Ray's token, which every node has to join the cluster."""
+    import hashlib
+    import hmac
+
+    return hmac.new(key.encode(), f"raylift attempt {submission_id}".encode(), hashlib.sha256).hexdigest()
 
 
 def adopted_job_id(submission_id: str) -> str:

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 
     from job_entrypoints.attempt.masking import Mask
     from job_entrypoints.attempt.record import Attempt
+    from job_entrypoints.courier.contact import Contact
     from job_entrypoints.sandbox.confinement import Sandbox
 
 _READ_BYTES = 1 << 18
@@ -59,9 +60,12 @@ FORWARDED = signal.SIGHUP
 """Sent by the anchor for a SIGTERM. Ray sends SIGTERM to the monitor and the script too; others send it to the anchor only."""
 
 
-def run_attempt(attempt: Attempt, anchor_pid: int) -> int:
-    """Run the attempt to its end. Returns the exit code of the wrapper; progress.json is written in every case."""
-    monitor = Monitor(attempt, anchor_pid)
+def run_attempt(attempt: Attempt, anchor_pid: int, contact: Contact | None = None) -> int:
+    """Run the attempt to its end. Returns the exit code of the wrapper; progress.json is written in every case.
+
+    ``contact``: with the platform, for an attempt on another node.
+    """
+    monitor = Monitor(attempt, anchor_pid, contact)
     try:
         return monitor.run()
     except BaseException as error:  # noqa: BLE001 - after any error the tree must end and the record must be written
@@ -74,8 +78,9 @@ def run_attempt(attempt: Attempt, anchor_pid: int) -> int:
 
 
 class Monitor:
-    def __init__(self, attempt: Attempt, anchor_pid: int) -> None:
+    def __init__(self, attempt: Attempt, anchor_pid: int, contact: Contact | None = None) -> None:
         self.attempt = attempt
+        self._contact = contact
         self.progress = Progress(attempt.directory)
         self.usage = Usage()
         self._anchor_pid = anchor_pid
@@ -221,6 +226,9 @@ class Monitor:
     def _check_for_stop(self) -> None:
         if os.getppid() != self._anchor_pid:
             self._end(WRAPPER_ERROR, "the process that Ray started was killed from outside")
+        elif self._contact is not None and self._contact.is_over:
+            # At once, even in the grace period of a stop: the job may run elsewhere soon.
+            self._end(WRAPPER_ERROR, self._contact.sentence())
         elif self._verdict is None and self._may_be_stopped() and (self._terminated or self.attempt.stop_requested()):
             asked = self.attempt.stop_requested()
             self._end(STOPPED, f"stopped: {self.attempt.stop_cause() or 'as asked'}" if asked else "stopped by SIGTERM")

@@ -12,7 +12,14 @@ import sys
 
 from job_entrypoints.attempt.progress import Progress
 from job_entrypoints.attempt.record import AttemptUnreadable, read_attempt
-from job_entrypoints.contract import ATTEMPT_DIR_OPTION, EXIT_WRAPPER_ERROR, WRAPPER_ERROR
+from job_entrypoints.contract import (
+    ATTEMPT_DIR_OPTION,
+    EXIT_NODE_NOT_PREPARED,
+    EXIT_WRAPPER_ERROR,
+    GATEWAY_VARIABLE,
+    NODE_NOT_PREPARED,
+    WRAPPER_ERROR,
+)
 from job_entrypoints.linux.process_control import become_subreaper, mark_attempt
 from job_entrypoints.linux.process_tree import end_at_once, send
 from job_entrypoints.monitor import FORWARDED, run_attempt
@@ -20,48 +27,69 @@ from job_entrypoints.monitor import FORWARDED, run_attempt
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from job_entrypoints.attempt.record import Attempt
+    from job_entrypoints.courier.remote_attempt import RemoteAttempt
 
 _FORWARDED_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+_COURIER_PAUSE_SECONDS = 1.0
 
 
 def main(arguments: list[str]) -> int:
+    remote = None
     try:
-        attempt = _attempt(arguments)
+        if _is_prepared(arguments) and not _is_in_sight(arguments[1]) and GATEWAY_VARIABLE in os.environ:
+            from job_entrypoints.courier.remote_attempt import fetch  # Only other nodes pay for its imports.
+
+            remote = fetch(arguments[1])
+        attempt = remote.attempt if remote is not None else _attempt(arguments)
     except AttemptUnreadable as error:
-        print(f"[raylift] {error}", file=sys.stderr, flush=True)  # noqa: T201 - stderr is Ray's job log
-        if len(arguments) == 2 and os.path.isdir(arguments[1]):
+        # stderr is Ray's job log.
+        if _is_prepared(arguments) and not _is_in_sight(arguments[1]):
+            print(f"{NODE_NOT_PREPARED} {os.uname().nodename}: {error}", file=sys.stderr, flush=True)  # noqa: T201
+            return EXIT_NODE_NOT_PREPARED
+        print(f"[raylift] {error}", file=sys.stderr, flush=True)  # noqa: T201
+        if _is_prepared(arguments):
             Progress(arguments[1]).finished(WRAPPER_ERROR, message=str(error))
         return EXIT_WRAPPER_ERROR
-    return anchor(attempt)
+    return anchor(attempt, remote)
 
 
-def anchor(attempt: Attempt) -> int:
-    """Start the monitor and wait for it. If the monitor is killed, end its processes and write the record."""
+def anchor(attempt: Attempt, remote: RemoteAttempt | None = None) -> int:
+    """Start the monitor and wait for it. If the monitor is killed, end its processes and write the record.
+
+    ``remote``: this node does not see the attempt's directory, so a courier carries its files.
+    """
     # Blocked until both processes have their handlers.
     signal.pthread_sigmask(signal.SIG_SETMASK, _FORWARDED_SIGNALS)
     become_subreaper()
     mark_attempt(attempt.submission_id)
     own_pid = os.getpid()
+    if remote is not None:
+        remote.start_courier()
     monitor = os.fork()
     if monitor == 0:
         # Its own session: Ray kills our process group when its job supervisor is lost. Then the monitor cleans up.
         os.setsid()
-        os._exit(run_attempt(attempt, own_pid))
+        os._exit(run_attempt(attempt, own_pid, remote.contact if remote is not None else None))
     for number in _FORWARDED_SIGNALS:
         signal.signal(number, lambda *_: send([monitor], FORWARDED))
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
-    status = _wait_for(monitor)
-    if os.WIFEXITED(status):
-        return os.WEXITSTATUS(status)
-    end_at_once(own_pid, _reap)
-    message = f"the monitor of the attempt was killed by signal {os.WTERMSIG(status)}; its script was ended"
+    status = _wait_for(monitor, remote)
+    code = os.WEXITSTATUS(status) if os.WIFEXITED(status) else _end_without_monitor(attempt, os.WTERMSIG(status))
+    if remote is not None:
+        remote.finish()
+    return code
+
+
+def _end_without_monitor(attempt: Attempt, killed_by: int) -> int:
+    end_at_once(os.getpid(), _reap)
+    message = f"the monitor of the attempt was killed by signal {killed_by}; its script was ended"
     print(f"[raylift] {message}", flush=True)  # noqa: T201 - stdout is Ray's job log
     Progress(attempt.directory).finished(WRAPPER_ERROR, message=message)
     return EXIT_WRAPPER_ERROR
 
 
 def _attempt(arguments: list[str]) -> Attempt:
-    if len(arguments) == 2 and arguments[0] == ATTEMPT_DIR_OPTION:
+    if _is_prepared(arguments):
         return read_attempt(arguments[1])
     # Only this form pays for argparse.
     from job_entrypoints.attempt.direct_submission import prepare_attempt
@@ -69,9 +97,20 @@ def _attempt(arguments: list[str]) -> Attempt:
     return prepare_attempt(arguments)
 
 
-def _wait_for(monitor: int) -> int:
+def _is_prepared(arguments: list[str]) -> bool:
+    return len(arguments) == 2 and arguments[0] == ATTEMPT_DIR_OPTION
+
+
+def _is_in_sight(directory: str) -> bool:
+    return os.access(directory, os.R_OK | os.X_OK)
+
+
+def _wait_for(monitor: int, remote: RemoteAttempt | None) -> int:
     while True:
         pid, status = os.waitpid(-1, os.WUNTRACED)
+        if remote is not None and remote.was_courier(pid) and not os.WIFSTOPPED(status):
+            # Killed from outside. The next one asks what the platform has, and goes on there.
+            remote.start_courier(pause_seconds=_COURIER_PAUSE_SECONDS)
         if pid == monitor and os.WIFSTOPPED(status):
             # Its script stopped it, to escape from the limits.
             os.kill(monitor, signal.SIGCONT)

@@ -8,6 +8,7 @@ import os
 from job_entrypoints.attempt.notes import read_small
 from job_entrypoints.contract import (
     ATTEMPT_FILE,
+    CONTACT_SECONDS,
     FULL_NETWORK,
     NOTES_FILE,
     NOTES_FOLDER,
@@ -44,6 +45,7 @@ class Attempt:
         except KeyError as error:
             raise AttemptUnreadable(f"{self.directory}/{ATTEMPT_FILE} lacks {error}") from error
         self.submission_id: str = record.get("submission_id") or os.path.basename(self.directory)
+        self.number = int(record.get("attempt") or 1)
         self.args: list[str] = list(record.get("args") or ())
         self.environment: dict[str, str] = dict(record.get("environment") or {})
         self.masked: list[str] = [name for name in record.get("masked") or () if name in self.environment]
@@ -69,6 +71,7 @@ class Attempt:
         self.job_users = (int(first), int(count))
         self.environment_lock: list[str] = list(record.get("environment_lock") or ())
         self.in_overlay = bool(record.get("in_overlay"))
+        self.contact_seconds = float(record.get("contact_seconds") or CONTACT_SECONDS)
         self.from_ray = record.get("origin") == ORIGIN_RAY
         self.command: str | None = record.get("command")
         self.python_path: list[str] = list(record.get("python_path") or ())

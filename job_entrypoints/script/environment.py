@@ -5,7 +5,13 @@ from __future__ import annotations
 import json
 import os
 
-from job_entrypoints.contract import JOB_ID_VARIABLE, RAY_JOB_CONFIG_VARIABLE, TAG_JOB_ID, WORKING_DIRECTORY_VARIABLE
+from job_entrypoints.contract import (
+    JOB_ID_VARIABLE,
+    RAY_JOB_CONFIG_VARIABLE,
+    TAG_ATTEMPT,
+    TAG_JOB_ID,
+    WORKING_DIRECTORY_VARIABLE,
+)
 from job_entrypoints.script.command_hooks import hook_pythons_of_command
 
 TYPE_CHECKING = False
@@ -63,7 +69,8 @@ def script_environment(attempt: Attempt, inherited: Mapping[str, str]) -> dict[s
     if attempt.command is not None:
         hook_pythons_of_command(environment, attempt.hook_instructions())
     environment[JOB_ID_VARIABLE] = attempt.job_id
-    environment["MLFLOW_RUN_CONTEXT"] = json.dumps({**_run_context(environment), **attempt.tags, TAG_JOB_ID: attempt.job_id})
+    own_tags = {TAG_JOB_ID: attempt.job_id, TAG_ATTEMPT: str(attempt.number)}
+    environment["MLFLOW_RUN_CONTEXT"] = json.dumps({**_run_context(environment), **attempt.tags, **own_tags})
     if attempt.mlflow_url:
         environment["MLFLOW_TRACKING_URI"] = attempt.mlflow_url
     if attempt.experiment_name:

@@ -105,6 +105,9 @@ class JobSettings(_Section):
     """First number of the users for jobs. A platform that runs as root gives each sandboxed job a user of its own."""
     users: Annotated[int, Field(ge=0, le=2**20)] = 100_000
     """Count of these numbers. 0: sandboxed scripts of root run as root."""
+    contact_seconds: Annotated[float, Field(ge=10, le=3600)] = 45.0
+    """A script on a node that does not see the state directory ends after this time without an answer of the platform. Only
+    15 seconds later may the job run elsewhere."""
     start_timeout_seconds: float = 600.0
     """Seconds for Ray to start an attempt before it counts as lost. Its environment is built before that."""
 
@@ -309,7 +312,7 @@ class IngressSettings(_Section):
 
 class PlatformSettings(_Section):
     state_dir: Path
-    """Directory of all persistent data. On a cluster: a file system that every node mounts at this path."""
+    """Directory of all persistent data, on the machine of the supervisor and the gateways."""
     database_url: str
     """SQLAlchemy URL, ``sqlite:///…`` or ``postgresql+psycopg://…``."""
     encryption_key_file: Path | None = None

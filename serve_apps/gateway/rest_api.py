@@ -43,6 +43,7 @@ from serve_apps.gateway.routers.health import health_router
 from serve_apps.gateway.routers.inference import inference_endpoint, inference_router
 from serve_apps.gateway.routers.job_logs import job_logs_router
 from serve_apps.gateway.routers.job_sources import job_sources_router
+from serve_apps.gateway.routers.jobs.attempts import attempts_router
 from serve_apps.gateway.routers.jobs.schedules import schedules_router
 from serve_apps.gateway.routers.kserve_v1 import kserve_v1_router
 from serve_apps.gateway.routers.models import deployments_router, models_router
@@ -118,6 +119,7 @@ def create_app(services: Services, *, echo_request_id: bool = True, warm_process
         job_logs_router(services),
         job_sources_router(services),
         job_attempts_router(services),
+        attempts_router(services),
         run_history_router(services),
         overview_router(services),
         cluster_router(services),

@@ -84,6 +84,7 @@ class Reason(StrEnum):
     DISK_LIMIT = "disk_limit"
     ENVIRONMENT_ERROR = "environment_error"
     NODE_LOST = "node_lost"
+    NODE_NOT_PREPARED = "node_not_prepared"
     SUBMISSION_ERROR = "submission_error"
     REGISTRATION_ERROR = "registration_error"
     NO_MODEL_LOGGED = "no_model_logged"

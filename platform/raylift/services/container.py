@@ -19,6 +19,7 @@ from raylift.services.cluster.holdings import ClusterHoldings
 from raylift.services.jobs.diff import ComparisonService
 from raylift.services.jobs.log_follower import LogFollower
 from raylift.services.jobs.logs import JobLogs
+from raylift.services.jobs.remote_attempts import RemoteAttempts
 from raylift.services.jobs.sweeps import SweepService
 from raylift.services.jobs.training import TrainingService
 from raylift.services.jobs.wait_reasons import WaitReasons
@@ -59,6 +60,7 @@ class Services:
     ray_packages: RayPackages
     comparison: ComparisonService
     logs: JobLogs
+    remote_attempts: RemoteAttempts
     follower: LogFollower
     models: ModelService
     deployments: DeploymentService
@@ -133,6 +135,7 @@ class Services:
             ray_packages=packages,
             comparison=ComparisonService(store),
             logs=logs,
+            remote_attempts=RemoteAttempts(store, settings, clock=clock),
             follower=LogFollower(store, logs),
             models=ModelService(store, registry),
             deployments=DeploymentService(store, registry, capacity, settings.serving, clock=clock),

@@ -46,6 +46,7 @@ HTTP_STATUS: Final[Mapping[str, int]] = {
     "body_late": 408,
     "key_not_found": 404,
     "conflict": 409,
+    "attempt_over": 409,
     "model_taken": 409,
     "job_not_finished": 409,
     "sweep_not_finished": 409,

@@ -27,6 +27,7 @@ _ERROR_TYPES: Final[Mapping[Reason, str]] = {
     Reason.OUT_OF_MEMORY: _COMMAND_ERROR,
     Reason.ENVIRONMENT_ERROR: "RUNTIME_ENV_SETUP_FAILURE",
     Reason.SUBMISSION_ERROR: "JOB_SUPERVISOR_ACTOR_START_FAILURE",
+    Reason.NODE_NOT_PREPARED: "JOB_SUPERVISOR_ACTOR_START_FAILURE",
     Reason.NODE_LOST: "JOB_SUPERVISOR_ACTOR_DIED",
 }
 """Ray's ``JobErrorType``. There is none for steps after the end of the script."""

@@ -59,14 +59,15 @@ def test_tags_that_find_the_job_s_runs_cannot_be_overridden() -> None:
     assert environment["MLFLOW_TRACKING_URI"] == "http://mlflow"
     assert environment["MLFLOW_EXPERIMENT_NAME"] == "exp"
     assert environment["RAYLIFT_JOB_ID"] == "job_1"
-    assert json.loads(environment["MLFLOW_RUN_CONTEXT"]) == {"mine": "1", "team": "blue", "raylift.job_id": "job_1"}
+    tags = {"mine": "1", "team": "blue", "raylift.job_id": "job_1", "raylift.attempt": "1"}
+    assert json.loads(environment["MLFLOW_RUN_CONTEXT"]) == tags
     assert not {"MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "PYTHONDONTWRITEBYTECODE"} & environment.keys()
 
 
 def test_run_context_that_is_no_object_is_replaced() -> None:
     for nonsense in ("{", "[1]", "3"):
         environment = script_environment(_attempt(environment={"MLFLOW_RUN_CONTEXT": nonsense}), {})
-        assert json.loads(environment["MLFLOW_RUN_CONTEXT"]) == {"raylift.job_id": "job_1"}
+        assert json.loads(environment["MLFLOW_RUN_CONTEXT"]) == {"raylift.job_id": "job_1", "raylift.attempt": "1"}
 
 
 def test_inherited_variables_are_kept_for_direct_submissions() -> None:

@@ -62,3 +62,14 @@ def test_job_avoids_nodes_with_too_few_resources() -> None:
     assert placement.to_avoid("job_A", LARGE) == ["n2"]
     placement.follow({}, Decision(), {"n2": NODES["n2"]})
     assert placement.to_avoid("job_A", LARGE) == [], "no node is left: Ray says so"
+
+
+def test_jobs_avoid_a_node_that_is_not_prepared_for_some_time() -> None:
+    now = 0.0
+    placement = Placement(lambda: now)
+    placement.follow({}, Decision(placed={"job_A": "n1"}), NODES)
+    placement.avoid("n1")
+    assert placement.to_avoid("job_A", SMALL) == ["n1"]
+    assert placement.to_avoid("job_A", LARGE) == ["n2"], "no other node is large enough: Ray may try it again"
+    now = 600.0
+    assert placement.to_avoid("job_A", SMALL) == []

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from raylift.domain.job import FINAL_STATES, Job, JobState, Origin, Reason, Usage
+from raylift.engines.attempts.mirror import Contact
 from raylift.engines.attempts.progress import Outcome, Progress
 from raylift.engines.ray_engine.jobs import RayJob, RayJobStatus
 from raylift.settings import JobSettings
@@ -301,3 +302,50 @@ class TestLosses:
 
 def test_registration_is_repeated_until_it_succeeds(make_job: Make, now: datetime) -> None:
     assert plan(make_job(JobState.REGISTRATION), now) == Register()
+
+
+class TestOnAnotherNode:
+    """An attempt on a node that does not see its directory ends by itself when the contact is lost."""
+
+    HEARD = timedelta(seconds=59)
+    FENCED = timedelta(seconds=60)
+
+    @pytest.mark.parametrize("state", [JobState.STARTING, JobState.SCRIPT])
+    @pytest.mark.parametrize("seen", [ray(RayJobStatus.FAILED, message="node died"), None])
+    def test_job_is_not_run_again_while_its_script_may_run(
+        self, make_job: Make, now: datetime, state: JobState, seen: RayJob | None
+    ) -> None:
+        job, contact = make_job(state, stop_reason=Reason.NODE_LOST), Contact("worker-2", now, timedelta(seconds=45))
+        fresh = plan(job, now + self.HEARD, ray=seen, contact=contact, stop_sent_at=now)
+        assert fresh is None or isinstance(fresh, Stop)
+
+    @pytest.mark.parametrize("state", [JobState.STARTING, JobState.SCRIPT])
+    def test_job_is_run_again_once_its_script_has_ended(self, make_job: Make, now: datetime, state: JobState) -> None:
+        contact = Contact("worker-2", now, timedelta(seconds=45))
+        action = plan(make_job(state), now + self.FENCED, ray=ray(RayJobStatus.FAILED), contact=contact)
+        assert isinstance(action, Retry)
+        assert action.message == "Its node worker-2 was out of contact for 60 s."
+
+    def test_silent_script_is_lost_even_if_ray_says_it_runs(self, make_job: Make, now: datetime) -> None:
+        contact = Contact("worker-2", now, timedelta(seconds=45))
+        assert plan(make_job(), now + self.HEARD, ray=RUNNING, contact=contact) is None
+        assert isinstance(plan(make_job(), now + self.FENCED, ray=RUNNING, contact=contact), Retry)
+
+    def test_cancelled_job_out_of_contact_ends_after_its_script(self, make_job: Make, now: datetime) -> None:
+        job = make_job(stop_reason=Reason.CANCELLED_BY_USER, cancel_requested_at=now)
+        contact = Contact("worker-2", now, timedelta(seconds=45))
+        action = plan(job, now + self.FENCED, ray=RUNNING, contact=contact, stop_sent_at=now)
+        assert isinstance(action, Finish)
+        assert action.to is JobState.CANCELLED
+
+
+def test_node_that_cannot_read_the_attempt_is_named_and_avoided(make_job: Make, now: datetime) -> None:
+    said = "Job entrypoint command failed, last available logs:\nx\n[raylift] not prepared: worker-2: it does not see /state\n"
+    seen = ray(RayJobStatus.FAILED, message=said, exit_code=76, node_id="n2")  # type: ignore[arg-type]
+    action = plan(make_job(JobState.STARTING), now + LATER, ray=seen)
+    assert isinstance(action, Retry)
+    assert (action.reason, action.avoid_node) == (Reason.NODE_NOT_PREPARED, "n2")
+    assert action.message == "Its node is not prepared: worker-2: it does not see /state."
+    last = plan(make_job(JobState.STARTING, infrastructure_losses=1), now + LATER, ray=seen)
+    assert isinstance(last, Finish)
+    assert last.reason is Reason.NODE_NOT_PREPARED

@@ -137,3 +137,23 @@ def test_registration_returns_the_digests_of_the_version(make_job: Make) -> None
     mlflow.unreadable = MlflowRefused("no bucket", error_code="INTERNAL_ERROR")
     made = register(make_job(JobState.REGISTRATION), mlflow, mlflow)
     assert (made.version is not None, made.files) == (True, None)
+
+
+def test_models_of_lost_attempts_do_not_count(make_job: Make) -> None:
+    runs = [TrackedRun("late", "1", NOW, attempt=1), TrackedRun("own", "1", NOW, attempt=2)]
+    models = [
+        LoggedModel(f"m-{run.run_id}", "model", run.run_id, NOW, f"models:/m-{run.run_id}", ("SVC",), attempt=run.attempt)
+        for run in reversed(runs)
+    ]
+    mlflow: Any = Tracking(runs, models)
+    made = register(make_job(JobState.REGISTRATION), mlflow, mlflow, lost={1})
+    assert mlflow.versions_made[-1].source == "models:/m-own"
+    assert made.run is not None
+    assert made.run.run_id == "own"
+    with pytest.raises(NoModelLogged):
+        register(make_job(JobState.REGISTRATION), mlflow_without(mlflow), mlflow_without(mlflow), lost={1, 2})
+
+
+def mlflow_without(mlflow: Tracking) -> Any:
+    """The same runs and models, none registered."""
+    return Tracking(mlflow.runs, mlflow.models)

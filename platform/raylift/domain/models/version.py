@@ -108,6 +108,8 @@ class LoggedModel:
     """Class of the object, then of its estimator (``GridSearchCV``, ``RandomForestClassifier``); empty where unknown."""
     kind: ModelKind = ModelKind.PREDICTOR
     autologged: bool = False
+    attempt: int | None = None
+    """Number of the attempt that logged it; None where unknown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,3 +127,5 @@ class TrackedRun:
     outside: Collection[str] | None = None
     """For the job's own run: names of metrics that the script logged outside any run or fit. None for other runs."""
     metrics: Mapping[str, float] = field(default_factory=dict[str, float])
+    attempt: int | None = None
+    """Number of the attempt that made it; None where unknown."""

@@ -289,6 +289,7 @@ def _attempt_record(
         "gpus": spec.resources.gpus,
         "environment_lock": list(job.environment_lock or ()),
         "stop_grace_seconds": settings.stop_grace_seconds,
+        "contact_seconds": settings.contact_seconds,
         "max_log_bytes": settings.max_log_bytes,
         "max_processes": settings.max_processes,
         "max_scratch_bytes": settings.max_scratch_bytes,

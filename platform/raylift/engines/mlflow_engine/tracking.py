@@ -18,6 +18,7 @@ from job_entrypoints.contract import (
     CLASS_SEPARATOR,
     KIND_BASELINE,
     KIND_OTHER,
+    TAG_ATTEMPT,
     TAG_AUTOLOGGED,
     TAG_JOB_ID,
     TAG_JOB_RUN,
@@ -155,7 +156,12 @@ def _tracked_run(item: Any) -> TrackedRun:
         ended_at=moment(item.info.end_time) if item.info.end_time else None,
         outside=_outside(item.data.tags.get(TAG_JOB_RUN), metrics),
         metrics=metrics,
+        attempt=_number(item.data.tags.get(TAG_ATTEMPT)),
     )
+
+
+def _number(tag: str | None) -> int | None:
+    return int(tag) if tag is not None and tag.isdecimal() else None  # The script may have overwritten it.
 
 
 def _outside(tag: str | None, metrics: Mapping[str, float]) -> frozenset[str] | None:
@@ -194,4 +200,5 @@ def _logged_model(item: Any) -> LoggedModel:
         classes=tuple(filter(None, tags.get(TAG_MODEL_CLASS, "").split(CLASS_SEPARATOR))),
         kind=_KINDS.get(tags.get(TAG_MODEL_KIND, ""), ModelKind.PREDICTOR),
         autologged=tags.get(TAG_AUTOLOGGED) == "true",
+        attempt=_number(tags.get(TAG_ATTEMPT)),
     )

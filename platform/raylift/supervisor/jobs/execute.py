@@ -73,6 +73,7 @@ class JobExecutor:
         self._registry = registry
         self._clock = clock
         self._preparation = preparation
+        self._placement = placement
         self._submitter = JobSubmitter(settings, store, ray_jobs, placement)
         self._runs = RunEnder(tracking, clock)
         self._unregistered_since: dict[str, datetime] = {}
@@ -206,7 +207,7 @@ class JobExecutor:
 
     def _register(self, lease: Lease, job: Job) -> None:
         try:
-            made = register(job, self._tracking, self._registry, self._notes(job))
+            made = register(job, self._tracking, self._registry, self._notes(job), self._lost_attempts(job))
         except NoModelLogged as error:
             shown = self._runs.end(job, FINISHED)
             self._move(lease, job, JobState.FAILED, reason=Reason.NO_MODEL_LOGGED, message=error.detail, **shown)
@@ -236,6 +237,11 @@ class JobExecutor:
             model_version=made.version.version if made.version else None,
         )
 
+    def _lost_attempts(self, job: Job) -> frozenset[int]:
+        if not job.infrastructure_losses:
+            return frozenset()
+        return frozenset(it.number for it in self._store.jobs.attempts(job.job_id) if it.reason is Reason.NODE_LOST)
+
     def _notes(self, job: Job) -> ScriptNotes:
         try:
             progress = self._submitter.directory(job).progress()
@@ -245,6 +251,8 @@ class JobExecutor:
         return progress.notes if progress else ScriptNotes()
 
     def _retry(self, lease: Lease, job: Job, action: Retry) -> None:
+        if action.avoid_node is not None:
+            self._placement.avoid(action.avoid_node)
         self._close(job, lost=action.lost)
         self._runs.end(job, status_of_runs(action.reason))
         self._move(

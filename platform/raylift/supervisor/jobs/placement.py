@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final
 
 from raylift.domain.job import Job, Resources
 from raylift.domain.node_fit import fits
 from raylift.supervisor.jobs.admission import Decision
 from raylift.supervisor.jobs.ray_snapshot import RaySnapshot
 
+_AVOIDED_SECONDS: Final = 600.0
+"""Time for which jobs avoid a node that could not run one. It may be mended without a restart."""
+
 
 class Placement:
     """Ray names the node of a running job; until then the job counts on the node that admission chose."""
 
-    def __init__(self) -> None:
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._monotonic = monotonic
+        self._avoided_until: dict[str, float] = {}
+        """By the ids of nodes that are not prepared."""
         self._assumed: dict[str, str] = {}
         self._just_decided: Mapping[str, str] = {}
         self._set_aside: frozenset[str] = frozenset()
@@ -37,8 +45,12 @@ class Placement:
         self._set_aside = decision.set_aside
         self._nodes = nodes
 
+    def avoid(self, node_id: str) -> None:
+        """Let jobs avoid a node that is not prepared for them, for ten minutes."""
+        self._avoided_until[node_id] = self._monotonic() + _AVOIDED_SECONDS
+
     def to_avoid(self, job_id: str, wanted: Resources) -> list[str]:
-        """Return the nodes that the job must not start on: those set aside for other jobs, and those too small.
+        """Return the nodes that the job must not start on: set aside for other jobs, too small, or not prepared.
 
         On the head, Ray counts the resources that are reserved for serving, too.
         """
@@ -46,4 +58,9 @@ class Placement:
         # A job that counts there already was admitted before, and may have room nowhere else. So may one without a known place.
         avoided = self._set_aside - {place} if place is not None else frozenset[str]()
         too_small = {node_id for node_id, node in self._nodes.items() if not fits(wanted, node)}
-        return sorted(avoided | too_small) if len(too_small) < len(self._nodes) else sorted(avoided)
+        unusable = too_small | {node_id for node_id, until in self._avoided_until.items() if self._monotonic() < until}
+        # Where no node is left, Ray chooses: a job that no node may take would wait for ever.
+        for nodes in (unusable, too_small):
+            if not nodes.issuperset(self._nodes):
+                return sorted(avoided | nodes)
+        return sorted(avoided)

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
+from job_entrypoints.contract import EXIT_NODE_NOT_PREPARED, NODE_NOT_PREPARED
 from raylift.domain.job import Job, JobState, Origin, Reason, Usage
+from raylift.engines.attempts.mirror import Contact
 from raylift.engines.attempts.progress import Outcome, Progress
 from raylift.engines.environments import build_failure_in
 from raylift.engines.ray_engine.jobs import RAY_JOB_ENDED, RayJob, RayJobStatus
@@ -41,6 +43,16 @@ class ObservedAttempt:
     """Time of the last stop request to the wrapper."""
     wrapper_lives: bool | None = None
     """False: the wrapper is gone and has reported no end. None: unknown on this node."""
+    contact: Contact | None = None
+    """Contact with the attempt, if it is on a node that does not see its directory."""
+
+    def may_run_elsewhere(self, now: datetime) -> bool:
+        """Return True while a script on another node may go on: its wrapper has not been silent for long enough to end it."""
+        return self.contact is not None and now < self.contact.ended_by
+
+    def was_fenced(self, now: datetime) -> bool:
+        """Return True where the wrapper on another node has ended the script for want of contact."""
+        return self.contact is not None and now >= self.contact.ended_by
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +115,8 @@ class Retry:
     usage: Usage | None = None
     lost: bool = False
     """True where the infrastructure lost the attempt: it may have left processes behind."""
+    avoid_node: str | None = None
+    """Ray's id of a node that cannot run jobs now."""
 
 
 CANCELLED_BEFORE_ITS_SCRIPT: Final = Finish(
@@ -135,11 +149,14 @@ def _plan_starting(job: Job, observed: ObservedAttempt, now: datetime, settings:
         return _ended(job, progress, settings)
     if not observed.ray_answers:
         return None
+    if ray is None and observed.may_run_elsewhere(now):
+        return _stop(job, observed, None, now, settings)
     if ray is None and job.spec.origin is Origin.PLATFORM and job.stop_reason is None:
         return CANCELLED_BEFORE_ITS_SCRIPT if job.cancel_requested_at else Submit()
     if ray is None or ray.status in RAY_JOB_ENDED:
         return _ended_without_report(job, observed, now, settings)
-    if job.stop_reason and ray.status is RayJobStatus.PENDING and _stop_was_ignored(observed, now, settings):
+    is_held_back = ray.status is RayJobStatus.PENDING and not observed.may_run_elsewhere(now)
+    if job.stop_reason and is_held_back and _stop_was_ignored(observed, now, settings):
         # Ray does not stop a pending submission (ray#58353). Should it start later, it finds the stop file.
         return _stopped(job, job.stop_reason, None, None, settings)
     # After a restart the platform submits it again: the wait for Ray begins then.
@@ -152,6 +169,8 @@ def _plan_script(job: Job, observed: ObservedAttempt, now: datetime, settings: J
     if observed.progress is not None and observed.progress.outcome is not None:
         return _ended(job, observed.progress, settings)
     if observed.ray_answers and (observed.ray is None or observed.ray.status in RAY_JOB_ENDED):
+        return _ended_without_report(job, observed, now, settings)
+    if observed.was_fenced(now):
         return _ended_without_report(job, observed, now, settings)
     if observed.wrapper_lives is False:
         # Ray has not noticed yet, or does not answer. The deadline, even if past, is not what ended it.
@@ -253,21 +272,38 @@ def _ended_without_report(job: Job, observed: ObservedAttempt, now: datetime, se
     """Plan for an attempt that Ray reports ended and the wrapper does not: not started, killed, or on a lost node."""
     if abs(now - job.entered_at) < _PATIENCE:
         return None
-    may_run = job.state is JobState.SCRIPT and observed.wrapper_lives is not False
+    if observed.may_run_elsewhere(now):
+        # Out of sight, not out of the world: it ends by itself for want of contact, and only then may it run again.
+        return _stop(job, observed, Reason.NODE_LOST, now, settings)
+    may_run = job.state is JobState.SCRIPT and observed.wrapper_lives is not False and observed.contact is None
     if may_run and not _stop_was_ignored(observed, now, settings):
         # Ray can be wrong (ray#65025), or have lost the node: request the stop, and wait for the wrapper.
         return _stop(job, observed, Reason.NODE_LOST, now, settings)
     if job.stop_reason is not None:
         return _stopped(job, job.stop_reason, None, None, settings)
     ray = observed.ray
+    if observed.contact is not None:
+        seconds = (observed.contact.ended_by - observed.contact.heard_at).total_seconds()
+        return _lost(job, f"Its node {observed.contact.host} was out of contact for {seconds:.0f} s.", settings)
     if ray is None:
         return _lost(job, "Ray no longer knows the attempt; its head was probably restarted.", settings)
     if ray.error_type == "RUNTIME_ENV_SETUP_FAILURE":
         said = ray.message or "The environment could not be built."
         return Finish(JobState.FAILED, Reason.ENVIRONMENT_ERROR, build_failure_in(said) or said)
+    if ray.exit_code == EXIT_NODE_NOT_PREPARED:
+        return _not_prepared(job, ray, settings)
     # Ray appends the end of the log to its sentence; the job shows that elsewhere.
     said = (ray.message or ray.status).partition(", last available logs")[0].splitlines()[0]
     return _lost(job, f"The attempt ended without a report. Ray says: {said}", settings)
+
+
+def _not_prepared(job: Job, ray: RayJob, settings: JobSettings) -> JobAction:
+    """Plan for an attempt whose node could not read it. Nothing of it ran."""
+    cause = (ray.message or "").rpartition(NODE_NOT_PREPARED)[2].strip().partition("\n")[0]
+    message = f"Its node is not prepared: {cause or ray.node_id}."
+    if job.infrastructure_losses < settings.max_infrastructure_losses:
+        return Retry(Reason.NODE_NOT_PREPARED, message, lost=True, avoid_node=ray.node_id)
+    return Finish(JobState.FAILED, Reason.NODE_NOT_PREPARED, message, lost=True)
 
 
 def _without_plugin(job: Job, message: str, settings: JobSettings) -> JobAction:

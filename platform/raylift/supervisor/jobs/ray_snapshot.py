@@ -12,6 +12,7 @@ from typing import Final
 from raylift.domain.errors import EngineUnavailable
 from raylift.domain.job import Job
 from raylift.engines.attempts.directory import AttemptDirectory
+from raylift.engines.attempts.mirror import contact_with
 from raylift.engines.attempts.orphan_processes import is_of_attempt
 from raylift.engines.attempts.progress import Progress
 from raylift.engines.ray_engine.jobs import RayJob, RayJobs
@@ -92,8 +93,11 @@ def observe_attempt(job: Job, snapshot: RaySnapshot, settings: PlatformSettings)
         return ObservedAttempt(ray_answers=snapshot.speaks_of(job.job_id))
     directory = AttemptDirectory(settings.attempts_dir, job.submission_id)
     progress, lives = _progress(directory), None
-    if progress is not None and progress.outcome is None and progress.wrapper_pid is not None and progress.host == _HOST:
-        lives = is_of_attempt(progress.wrapper_pid, job.submission_id)
+    contact = contact_with(directory.path)
+    # Another node may have the same name.
+    seen = progress if contact is None and progress is not None and progress.host == _HOST else None
+    if seen is not None and seen.outcome is None and seen.wrapper_pid is not None:
+        lives = is_of_attempt(seen.wrapper_pid, job.submission_id)
         if not lives:
             # The wrapper reports before it ends: this reading is final.
             progress = _progress(directory)
@@ -103,6 +107,7 @@ def observe_attempt(job: Job, snapshot: RaySnapshot, settings: PlatformSettings)
         ray_answers=snapshot.speaks_of(job.job_id),
         stop_sent_at=directory.stop_requested_at(),
         wrapper_lives=lives,
+        contact=contact,
     )
 
 

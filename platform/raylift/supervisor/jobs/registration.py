@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
@@ -57,18 +57,21 @@ class Registered:
     """Digests of the version's files; None without a version, or where they cannot be read."""
 
 
-def register(job: Job, tracking: Tracking, registry: Registry, notes: ScriptNotes = NO_NOTES) -> Registered:
+def register(
+    job: Job, tracking: Tracking, registry: Registry, notes: ScriptNotes = NO_NOTES, lost: Collection[int] = ()
+) -> Registered:
     """Find the job's runs, and register its model unless its sweep does that. May be repeated.
 
-    ``notes`` come from the script's process.
+    ``notes`` come from the script's process. ``lost`` are the numbers of attempts that were lost: their runs and models do not
+    count, even if they were made after the platform gave the attempt up.
 
     Raises: as ``register_model``.
     """
     sweep, tracking = job.spec.sweep, tracking.of(job.spec.workspace)
     if sweep is None or sweep.registers:
-        made = register_model(job, tracking, registry, notes)
+        made = register_model(job, tracking, registry, notes, lost)
     else:
-        made = _left_to_the_sweep(job, tracking, notes)
+        made = _left_to_the_sweep(job, tracking, notes, lost)
     params = parameters(job)
     if params and made.run is not None:
         tracking.add_params(made.run.run_id, params)
@@ -84,7 +87,9 @@ def parameters(job: Job) -> dict[str, str]:
     return {**job.spec.params, **(sweep.parameters if sweep is not None else {})}
 
 
-def register_model(job: Job, tracking: Tracking, registry: Registry, notes: ScriptNotes = NO_NOTES) -> Registered:
+def register_model(
+    job: Job, tracking: Tracking, registry: Registry, notes: ScriptNotes = NO_NOTES, lost: Collection[int] = ()
+) -> Registered:
     """Register the model that the job logged. Repeating it finds the version that was made before.
 
     Raises:
@@ -92,14 +97,14 @@ def register_model(job: Job, tracking: Tracking, registry: Registry, notes: Scri
         EngineUnavailable: MLflow does not answer.
     """
     tracking = tracking.of(job.spec.workspace)
-    runs = tracking.runs_of_job(job.job_id)
+    runs = _runs(job, tracking, lost)
     name = job.spec.model_name
     if name is None:
         run = choose_run(runs, None)
         message = f"Done. Nothing to register: the job names no model.{whose_metrics(run, runs)}"
         return _registered(job, tracking, run, None, message)
     made = registry.versions_of_job(name, job.job_id, frozenset(run.run_id for run in runs))
-    logged = tracking.logged_models_of_job(job.job_id, runs)
+    logged = _models(job, tracking, runs, lost)
     model = choose_model(logged, name, job.spec.register, runs)
     version = choose_version(job, made if job.spec.register is None else _made_of(model, job, made))
     if version is not None:
@@ -208,9 +213,17 @@ def lineage_tags(job: Job) -> dict[str, str]:
     return {key: value for key, value in tags.items() if len(value) <= _TAG_LIMIT}
 
 
-def _left_to_the_sweep(job: Job, tracking: Tracking, notes: ScriptNotes) -> Registered:
-    runs = tracking.runs_of_job(job.job_id)
-    logged = tracking.logged_models_of_job(job.job_id, runs)
+def _runs(job: Job, tracking: Tracking, lost: Collection[int]) -> list[TrackedRun]:
+    return [run for run in tracking.runs_of_job(job.job_id) if run.attempt not in lost]
+
+
+def _models(job: Job, tracking: Tracking, runs: Sequence[TrackedRun], lost: Collection[int]) -> list[LoggedModel]:
+    return [model for model in tracking.logged_models_of_job(job.job_id, runs) if model.attempt not in lost]
+
+
+def _left_to_the_sweep(job: Job, tracking: Tracking, notes: ScriptNotes, lost: Collection[int]) -> Registered:
+    runs = _runs(job, tracking, lost)
+    logged = _models(job, tracking, runs, lost)
     model = choose_model(logged, job.spec.model_name or "", job.spec.register, runs)
     if model is None and job.spec.model_name is not None:
         # It could not become the best. Failing now is better than after all have ended.

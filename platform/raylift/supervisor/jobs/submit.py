@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from job_entrypoints.contract import JOB_ID_VARIABLE, SUBMISSION_ID_VARIABLE, wrapper_command
+from job_entrypoints.contract import GATEWAY_VARIABLE, JOB_ID_VARIABLE, SUBMISSION_ID_VARIABLE, wrapper_command
 from raylift.domain.identifiers import MLFLOW_PARENT_RUN, TAG_SWEEP_ID, TAG_SWEEP_PARAMETER, submission_id
 from raylift.domain.job import Job, Reason
 from raylift.engines.attempts.directory import AttemptDirectory, is_sandboxed
@@ -94,6 +94,7 @@ class JobSubmitter:
                 JOB_ID_VARIABLE: job.job_id,
                 # Unique to the attempt: Ray remembers a failed environment by its exact content.
                 SUBMISSION_ID_VARIABLE: attempt,
+                GATEWAY_VARIABLE: self._settings.gateway_url,
                 "RAY_JOB_STOP_WAIT_TIME_S": f"{grace:.0f}",
             },
             **runtime_env_for(

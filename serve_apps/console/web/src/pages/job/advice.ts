@@ -14,6 +14,8 @@ export function adviceFor(job: JobView): string | undefined {
       return "A requirement cannot be installed: the message has the installer's words.";
     case "node_lost":
       return "The machine that ran it is gone. Run it again.";
+    case "node_not_prepared":
+      return "A machine lacks what jobs need: the message names it. Mend or remove it, then run the job again.";
     case "no_model_logged":
       return "Log a model in the script, e.g. mlflow.sklearn.log_model(model), or send it without a model's name.";
     case "registration_error":
