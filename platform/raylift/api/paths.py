@@ -32,6 +32,8 @@ V2_MODELS: Final = "/v2/models"
 """The Open Inference Protocol, and all routes of versions."""
 OVERVIEW: Final = f"{MLOPS}/overview"
 CLUSTER: Final = f"{MLOPS}/cluster"
+NODES: Final = f"{MLOPS}/nodes"
+NODE_DOCUMENT: Final = f"{NODES}/document"
 QUEUE: Final = f"{MLOPS}/queue"
 SETTINGS: Final = f"{MLOPS}/settings"
 CONSOLE: Final = "/console/"
@@ -113,6 +115,10 @@ def key(key_id: str) -> str:
 
 def key_rotation(key_id: str) -> str:
     return _below(KEYS, key_id, "rotate")
+
+
+def node_drain(node: str) -> str:
+    return _below(NODES, node, "drain")
 
 
 def secret(name: str) -> str:

@@ -118,8 +118,18 @@ class KeyNotFound(NotFound):
     code = "key_not_found"
 
 
+class NodeNotFound(NotFound):
+    code = "node_not_found"
+
+
 class Conflict(PlatformError):
     code = "conflict"
+
+
+class NodesNotAccepted(Conflict):
+    """The platform was started for one machine. `raylift up --host ADDRESS --accept-nodes` lets others join."""
+
+    code = "nodes_not_accepted"
 
 
 class ModelTaken(Conflict):

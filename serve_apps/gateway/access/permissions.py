@@ -35,6 +35,7 @@ class Kind(Enum):
     PACKAGE = ("package_name",)
     SECRET = ("secret_name",)
     SCHEDULE = ("schedule_name",)
+    NODE = ("node",)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

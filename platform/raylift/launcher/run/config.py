@@ -73,6 +73,7 @@ class LocalConfig(_Section):
     oidc: OidcSettings
     reports: ReportSettings
     host: Annotated[str, Field(min_length=1)]
+    accept_nodes: bool
     insecure_no_auth: bool
     ports: Ports
     resources: Resources
