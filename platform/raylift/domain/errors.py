@@ -127,7 +127,7 @@ class Conflict(PlatformError):
 
 
 class NodesNotAccepted(Conflict):
-    """The platform was started for one machine. `raylift up --host ADDRESS --accept-nodes` lets others join."""
+    """The platform was started for one machine."""
 
     code = "nodes_not_accepted"
 

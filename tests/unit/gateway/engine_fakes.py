@@ -34,11 +34,10 @@ class FakeCluster:
     looked: int = 0
 
     def nodes(self) -> list[FakeNode]:
-        self.looked += 1
-        self.ping()
-        return [node for node in self.members if node.state is NodeState.READY]
+        return [node for node in self.all_nodes() if node.state is NodeState.READY]
 
     def all_nodes(self) -> list[FakeNode]:
+        self.looked += 1
         self.ping()
         return self.members
 

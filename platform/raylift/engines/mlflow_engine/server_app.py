@@ -56,7 +56,9 @@ def _keep_to(own: Path, *, has_workspaces: bool) -> None:
         workspace = get_request_workspace()
         if workspace not in (None, DEFAULT_WORKSPACE):
             return directory.is_relative_to(own / _WORKSPACES / workspace)
-        others = directory.is_relative_to(own / _WORKSPACES) and not directory.is_relative_to(own / _WORKSPACES / DEFAULT_WORKSPACE)
+        others = directory.is_relative_to(own / _WORKSPACES) and not directory.is_relative_to(
+            own / _WORKSPACES / DEFAULT_WORKSPACE
+        )
         return directory.is_relative_to(own) and not others
 
     class OwnArtifacts(LocalArtifactRepository):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -44,7 +45,7 @@ def _drain(record: NodeRecord) -> None:
     try:
         done = subprocess.run(
             [sys.executable, "-m", "raylift.ray_internals.draining", record.ray_address, record.address],
-            env=record.environment,
+            env={**os.environ, **record.environment, "RAY_AUTH_TOKEN_PATH": str(record.ray_token_file)},
             capture_output=True,
             text=True,
             timeout=_ANSWER_SECONDS,

@@ -33,7 +33,7 @@ class NodeRecord(BaseModel):
     session_dir: Path
     state_dir: Path
     environment: dict[str, str]
-    """Variables of Ray that tools need to reach it."""
+    """Variables of the node document."""
 
     @property
     def ray_token_file(self) -> Path:

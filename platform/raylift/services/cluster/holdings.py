@@ -31,7 +31,7 @@ class Holding:
 
 @dataclass(frozen=True)
 class Holdings:
-    """Live nodes, the largest first, and the admitted jobs, oldest first."""
+    """Live nodes that take work, the largest first, and the admitted jobs, oldest first."""
 
     nodes: Sequence[Node]
     jobs: Sequence[Holding]
@@ -90,8 +90,7 @@ class ClusterHoldings:
         now = self._monotonic()
         if now - self._read_at > _CACHE_SECONDS:
             active = self._store.jobs.in_states(ACTIVE_STATES)
-            nodes = self._capacity.nodes()
-            names = {node.name for node in nodes}
+            nodes, names = self._capacity.nodes(), {node.name for node in self._capacity.all_nodes()}
             self._last = Holdings(nodes, [Holding(job, self._node_of(job, names)) for job in active])
             self._read_at = now
         return self._last

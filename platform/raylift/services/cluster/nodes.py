@@ -44,7 +44,9 @@ class NodeService:
         """
         cluster, ray_token = self._settings.cluster, self._settings.ray_token_file
         if cluster is None or ray_token is None:
-            raise NodesNotAccepted()
+            raise NodesNotAccepted(
+                "This platform was started for one machine. To let others join: raylift up --host ADDRESS --accept-nodes."
+            )
         # Read for each request, so that a replaced token counts at once.
         wanted = cluster.join_token_file.read_text(encoding="ascii").strip()
         if token is None or not hmac.compare_digest(token.encode(), wanted.encode()):
