@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import subprocess
 import sys
@@ -22,7 +23,7 @@ from raylift.launcher.nodes.checks import require_same
 from raylift.launcher.nodes.document import versions_here
 from raylift.launcher.nodes.record import NodeRecord, end_node, is_alive, read_node, write_node
 from raylift.launcher.parts.ray_head import ray_start
-from raylift.launcher.processes.starting import start, tail, tails
+from raylift.launcher.processes.starting import start, tail
 from raylift.launcher.progress import Progress
 from raylift.launcher.run.config import HeadEnvironment, usable_cores
 from raylift.launcher.run.environment import base_environment
@@ -35,7 +36,9 @@ _ANSWER_SECONDS: Final = 15.0
 _START_SECONDS: Final = 120.0
 _PAUSE_SECONDS: Final = 0.2
 _SETTLED_SECONDS: Final = 2.0
-_ERROR_LOGS: Final = ("raylet.err", "raylet.out", "dashboard_agent.log")
+_IS_ERROR: Final = re.compile(r" [ECF] \d+ \d+\] ")
+"""Error, check, fatal: lines of Ray's C++ logs."""
+_MOST_ERRORS: Final = 5
 _NODE_PORTS: Final = {
     "object_manager": "object-manager-port",
     "node_manager": "node-manager-port",
@@ -196,10 +199,13 @@ def _start_ray(document: NodeDocument, record: NodeRecord, machine: Machine) -> 
 
 
 def ray_log_tail(record: NodeRecord) -> str:
-    """Return the ends of the logs of `ray start` and of what it started."""
-    logs = sorted(record.session_dir.glob("r/session_*/logs"))
-    started = tails(logs[-1] / name for name in _ERROR_LOGS) if logs else ""
-    return "\n".join(text for text in (tail(record.log, lines=5), started) if text)
+    """Return the end of the log of `ray start`, and the errors of what it started."""
+    found = tail(record.log, lines=3).splitlines()
+    for path in sorted(record.session_dir.glob("r/session_*/logs/raylet.*")):
+        # Its last lines are addresses of functions.
+        errors = [line for line in tail(path, lines=500).splitlines() if _IS_ERROR.search(line)]
+        found += [f"{path.name}:", *errors[-_MOST_ERRORS:]] if errors else []
+    return "\n".join(found)
 
 
 def _require_way_to(ray_address: str) -> None:
