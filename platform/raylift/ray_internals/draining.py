@@ -24,7 +24,8 @@ def drain(gcs_address: str, node_id: str) -> None:
         RuntimeError: GCS refuses or does not answer.
     """
     # Of all reasons only this one is never refused: "idle termination" is, while the node has work.
-    reason: Any = autoscaler_pb2.DrainNodeReason.DRAIN_NODE_REASON_PREEMPTION
+    reasons: Any = autoscaler_pb2
+    reason = reasons.DrainNodeReason.DRAIN_NODE_REASON_PREEMPTION
     accepted, why = _client(gcs_address).drain_node(node_id, reason, "raylift drain", 0, timeout=_SECONDS)
     if not accepted:
         raise RuntimeError(why)
@@ -47,8 +48,8 @@ def _is_alive(info: Any) -> bool:
 
 
 def _client(gcs_address: str) -> Any:
-    make: Any = _raylet.GcsClient
-    return make(address=gcs_address)
+    compiled: Any = _raylet
+    return compiled.GcsClient(address=gcs_address)
 
 
 if __name__ == "__main__":

@@ -191,11 +191,13 @@ def test_socket_of_haproxy_is_in_a_folder_per_node() -> None:
 
 def test_gcs_drains_nodes() -> None:
     """Its client hands calls on to a compiled class."""
-    drain = inspect.signature(_raylet.InnerGcsClient.drain_node).parameters
+    compiled: Any = _raylet
+    reasons: Any = autoscaler_pb2
+    drain = inspect.signature(compiled.InnerGcsClient.drain_node).parameters
     assert list(drain)[-5:] == ["node_id", "reason", "reason_message", "deadline_timestamp_ms", "timeout"]
-    assert "timeout" in inspect.signature(_raylet.InnerGcsClient.get_all_node_info).parameters
+    assert "timeout" in inspect.signature(compiled.InnerGcsClient.get_all_node_info).parameters
     assert callable(state.get_draining_nodes)
-    assert autoscaler_pb2.DrainNodeReason.DRAIN_NODE_REASON_PREEMPTION
+    assert reasons.DrainNodeReason.DRAIN_NODE_REASON_PREEMPTION
 
 
 def test_process_title_names_the_application() -> None:
