@@ -307,7 +307,7 @@ class IngressSettings(_Section):
 
 
 class ClusterSettings(_Section):
-    """What the launcher prepares where other machines may join."""
+    """Files and label for other machines that join, as prepared by the launcher."""
 
     label: str
     """Value of the label ``raylift.io/node`` of prepared nodes: the hash of the node document."""

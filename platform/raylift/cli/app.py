@@ -10,12 +10,13 @@ from typing import Annotated, Final
 import typer
 
 from raylift import __version__
-from raylift.cli import audit, cluster, env, keys, login, nodes, reports, secrets
+from raylift.cli import audit, cluster, env, keys, login, reports, secrets
 from raylift.cli.exits import ExitCode, PlatformGroup, stop
 from raylift.cli.jobs import commands as jobs
 from raylift.cli.jobs import schedules, sweeps, train
 from raylift.cli.models import commands as models
 from raylift.cli.models import deployments, predict, traffic
+from raylift.cli.nodes import commands as nodes
 from raylift.cli.printing import Output, echo, print_json
 from raylift.cli.session import CaOption, Defaults, KeyOption, OutputOption, UrlOption, output_format
 
@@ -83,7 +84,7 @@ def _add_platform_commands() -> None:
     if find_spec("ray") is not None and find_spec("raylift.cli.platform") is not None:
         import_module("raylift.cli.platform").register(app)
         import_module("raylift.cli.state").register(app, secrets.app)
-        import_module("raylift.cli.joining").register(app)
+        import_module("raylift.cli.nodes.joining").register(app)
         return
     app.command("status", help=_PLATFORM_COMMANDS["status"])(_status_without_server)
     for name, text in _PLATFORM_COMMANDS.items():

@@ -37,7 +37,7 @@ class NodeList(BaseModel):
 
 
 class NodeVersions(BaseModel):
-    """What a machine that joins has to have as well."""
+    """Versions that a machine has to have to join."""
 
     python: str
     ray: str

@@ -56,7 +56,7 @@ class JoinRefused(LauncherError):
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """What of this machine the node gets. None: found out."""
+    """Address and resources of the node. None: found out."""
 
     address: str | None = None
     """Address at which the other nodes reach it."""
