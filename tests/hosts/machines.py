@@ -122,6 +122,8 @@ class Machine:
         """End it as if its plug were pulled."""
         os.kill(self._first, signal.SIGKILL)
         self._outer.wait(30)
+        assert self._outer.stdout is not None
+        self._outer.stdout.close()
         _run("ip", "netns", "del", self._namespace)
 
     def run(self, *command: str, ok: bool = True, timeout: float = 180, **options: Any) -> subprocess.CompletedProcess[str]:
