@@ -54,7 +54,7 @@ STAGES: dict[str, list[list[str]]] = {
     "clusters": [["pytest", "-q", "--durations=15", "-m", "not nightly", *CLUSTERS]],
     "limits": [["pytest", "-q", "--durations=5", "-m", "not nightly", *LIMITS]],
     "e2e": [["pytest", "-q", "--durations=25", "-m", "not nightly", "tests/e2e"]],
-    "nightly": [["pytest", "-q", "-m", "nightly", "tests/e2e", "tests/integration"]],
+    "nightly": [["pytest", "-q", "-m", "nightly", "tests/e2e", "tests/integration", "tests/hosts"]],
     "frameworks": [["pytest", "-q", "tests/frameworks"]],
     "release": [["pytest", "-q", "--durations=5", "tests/release"]],
     # On the platform of the wheel, in place of the stage before.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict, Field, IPvAnyNetwork
@@ -17,6 +17,7 @@ from raylift.access_settings import OidcSettings, ReportSettings, WebhookSetting
 from raylift.domain.identifiers import TORCH_BACKEND
 from raylift.domain.job import AUTO_TORCH_BACKEND
 from raylift.domain.models.deployment import Batching, DeploymentConfig
+from raylift.domain.nodes import CONTROL, NODE_LABEL
 from raylift.domain.ports import refused_ports
 from raylift.domain.quota import Quota
 
@@ -310,6 +311,17 @@ class IngressSettings(_Section):
         return self.directory.with_name("worked-on") / quote(f"{model_name}:{version}", safe="")
 
 
+class ClusterSettings(_Section):
+    """Files and label for other machines that join, as prepared by the launcher."""
+
+    label: str
+    """Value of the label ``raylift.io/node`` of prepared nodes: the hash of the node document."""
+    document_file: Path
+    """The node document, without Ray's token (api/cluster/join.py)."""
+    join_token_file: Path
+    """File of the token that joining machines show."""
+
+
 class PlatformSettings(_Section):
     state_dir: Path
     """Directory of all persistent data, on the machine of the supervisor and the gateways."""
@@ -335,6 +347,8 @@ class PlatformSettings(_Section):
     """None: an ingress without a map of names. The gateway then handles all requests that name only a model."""
     auth: AuthMode = AuthMode.LOCAL
     """``local``: no keys. ``keys``: every request needs one."""
+    cluster: ClusterSettings | None = None
+    """None: no other machine may join, and Ray chooses any of its nodes."""
     oidc: OidcSettings = OidcSettings()
     """Sign-in with an OpenID Connect provider."""
     reports: ReportSettings = ReportSettings()
@@ -348,6 +362,16 @@ class PlatformSettings(_Section):
     environments: EnvironmentSettings = EnvironmentSettings()
     retention: RetentionSettings = RetentionSettings()
     observability: ObservabilitySettings = ObservabilitySettings()
+
+    @property
+    def node_labels(self) -> dict[str, str]:
+        """Labels of the nodes that take jobs and replicas. Empty where other machines cannot join: Ray has no others then."""
+        return {} if self.cluster is None else {NODE_LABEL: self.cluster.label}
+
+    @property
+    def control_options(self) -> dict[str, Any]:
+        """Options of Ray's actors that keep the supervisor and the gateway on nodes with the platform's files."""
+        return {} if self.cluster is None else {"label_selector": dict(CONTROL)}
 
     @property
     def protected_paths(self) -> tuple[Path, ...]:

@@ -10,7 +10,7 @@ from ray.serve.config import BackpressureConfig
 from ray.serve.schema import LoggingConfig
 
 from raylift.ingress.access_token import only_from_ingress
-from raylift.ray_internals.serve_replica import keep_internal_server_on_loopback
+from raylift.ray_internals.serve_replica import keep_internal_server_on_node_address
 from raylift.settings import AuthMode, PlatformSettings
 from serve_apps.gateway.supervisor_watch import Revive, watch_supervisor
 
@@ -26,7 +26,7 @@ class GatewayReplica:
     """One stateless replica of the gateway."""
 
     async def __init__(self, settings_json: str, revive_supervisor: Revive) -> None:
-        keep_internal_server_on_loopback()
+        keep_internal_server_on_node_address()
         settings = PlatformSettings.model_validate_json(settings_json)
         self._ingress_token = settings.ingress.token if settings.ingress else None
         self._gateway = await asyncio.to_thread(_connect, settings)
@@ -54,7 +54,7 @@ def build(settings_json: str, revive_supervisor: Revive) -> serve.Application:
         max_ongoing_requests=_MAX_ONGOING_REQUESTS,
         max_queued_requests=_MAX_QUEUED_REQUESTS,
         backpressure_config=BackpressureConfig(status_code=429, retry_after_s=1),
-        ray_actor_options={"num_cpus": 0, "runtime_env": {"env_vars": CLIENT_ENVIRONMENT}},
+        ray_actor_options={"num_cpus": 0, "runtime_env": {"env_vars": CLIENT_ENVIRONMENT}, **settings.control_options},
         health_check_period_s=5,
         health_check_timeout_s=10,
         graceful_shutdown_timeout_s=10,
@@ -83,7 +83,7 @@ def _connect(settings: PlatformSettings) -> Any:
         settings,
         store=store,
         registry=Registry(settings.mlflow_url, store.workspaces),
-        cluster=Cluster(settings.supervisor.serving_reserve_cpus),
+        cluster=Cluster(settings.supervisor.serving_reserve_cpus, settings.cluster.label if settings.cluster else None),
         provider=OidcProvider(settings.oidc) if is_offered else None,
     )
     return create_app(services, echo_request_id=False, warm_processes=True)

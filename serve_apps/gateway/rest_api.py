@@ -18,6 +18,7 @@ from serve_apps.gateway.access.login_routes import logins_router, sessions_route
 from serve_apps.gateway.access.permissions import require_permissions
 from serve_apps.gateway.console.cluster import cluster_router
 from serve_apps.gateway.console.job_attempts import job_attempts_router
+from serve_apps.gateway.console.nodes import nodes_router
 from serve_apps.gateway.console.overview import overview_router
 from serve_apps.gateway.console.pages import console_router
 from serve_apps.gateway.console.reports import reports_router
@@ -123,6 +124,7 @@ def create_app(services: Services, *, echo_request_id: bool = True, warm_process
         run_history_router(services),
         overview_router(services),
         cluster_router(services),
+        nodes_router(services),
         settings_router(services),
         ray_jobs_router(services),
         ray_job_logs_router(services),

@@ -33,6 +33,8 @@ V2_MODELS: Final = "/v2/models"
 """The Open Inference Protocol, and all routes of versions."""
 OVERVIEW: Final = f"{MLOPS}/overview"
 CLUSTER: Final = f"{MLOPS}/cluster"
+NODES: Final = f"{MLOPS}/nodes"
+NODE_DOCUMENT: Final = f"{NODES}/document"
 QUEUE: Final = f"{MLOPS}/queue"
 SETTINGS: Final = f"{MLOPS}/settings"
 CONSOLE: Final = "/console/"
@@ -119,6 +121,8 @@ def key_rotation(key_id: str) -> str:
 def webhook(name: str, *what: str) -> str:
     """Return the path of a webhook, by name or id, or of ``what`` below it: deliveries, test, rotate, redeliver."""
     return _below(WEBHOOKS, name, *what)
+def node_drain(node: str) -> str:
+    return _below(NODES, node, "drain")
 
 
 def secret(name: str) -> str:

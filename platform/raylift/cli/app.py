@@ -16,6 +16,7 @@ from raylift.cli.jobs import commands as jobs
 from raylift.cli.jobs import schedules, sweeps, train
 from raylift.cli.models import commands as models
 from raylift.cli.models import deployments, predict, traffic
+from raylift.cli.nodes import commands as nodes
 from raylift.cli.printing import Output, echo, print_json
 from raylift.cli.session import CaOption, Defaults, KeyOption, OutputOption, UrlOption, output_format
 from raylift.cli.webhooks import commands as webhooks
@@ -31,6 +32,8 @@ _PLATFORM_COMMANDS: Final = {
     "doctor": "Check this machine and print advice.",
     "backup": "Write all that the platform keeps to a file.",
     "restore": "Restore a backup into an empty state directory.",
+    "join": "Let this machine join the platform of another one.",
+    "leave": "Let this machine leave its platform.",
 }
 
 app = typer.Typer(
@@ -82,6 +85,7 @@ def _add_platform_commands() -> None:
     if find_spec("ray") is not None and find_spec("raylift.cli.platform") is not None:
         import_module("raylift.cli.platform").register(app)
         import_module("raylift.cli.state").register(app, secrets.app)
+        import_module("raylift.cli.nodes.joining").register(app)
         return
     app.command("status", help=_PLATFORM_COMMANDS["status"])(_status_without_server)
     for name, text in _PLATFORM_COMMANDS.items():
@@ -117,6 +121,7 @@ def _without_server(name: str) -> Callable[[list[str] | None], None]:
 train.register(app)
 predict.register(app)
 cluster.register(app)
+nodes.register(app)
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(sweeps.app, name="sweeps")
 app.add_typer(schedules.app, name="schedule")

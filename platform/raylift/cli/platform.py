@@ -112,6 +112,16 @@ InsecureNoAuth = Annotated[
 ]
 
 
+AcceptNodes = Annotated[
+    bool,
+    typer.Option(
+        "--accept-nodes",
+        envvar="RAYLIFT_ACCEPT_NODES",
+        help="Let other machines join by raylift join. Ray and MLflow then listen on the address of --host.",
+    ),
+]
+
+
 def register(app: typer.Typer) -> None:
     for command in (up, down, status, doctor):
         app.command(command.__name__)(command)
@@ -125,6 +135,7 @@ def up(
         str | None,
         typer.Option(help="Address of the API; with 0.0.0.0 other machines can reach it (needs --auth keys)."),
     ] = None,
+    accept_nodes: AcceptNodes = False,
     auth: Auth = None,
     allowed_host: AllowedHost = None,
     allowed_origin: AllowedOrigin = None,
@@ -141,7 +152,7 @@ def up(
     from raylift.launcher import LocalPlatform
     from raylift.launcher.progress import ConsoleProgress
 
-    signal.signal(signal.SIGTERM, _as_interrupt)
+    signal.signal(signal.SIGTERM, as_interrupt)
     with launcher_errors():
         platform = LocalPlatform.start(
             state_dir,
@@ -156,6 +167,7 @@ def up(
                     {"cert": tls_cert, "key": tls_key},
                     insecure_no_auth=insecure_no_auth,
                 ),
+                **({"accept_nodes": True} if accept_nodes else {}),
             },
             progress=ConsoleProgress(),
         )
@@ -165,6 +177,8 @@ def up(
         print_json({"urls": platform.urls, **platform.record.model_dump(mode="json")})
         return
     _print_platform(platform)
+    if platform.record.join_token_file is not None:
+        say(f"Other machines join with: raylift join {platform.url} --token TOKEN, the text of the file named above.")
     say(f"Stop it with: raylift down{_state_option(state_dir)}")
 
 
@@ -279,6 +293,7 @@ def _print_platform(platform: LocalPlatform) -> None:
             ("Listens on", record.listens_on),
             ("Ray's token", record.ray_token_file),
             ("Admin key", record.admin_key_file),
+            ("Join token", record.join_token_file),
             ("Internal ports", f"{record.platform_ports.block} to {record.platform_ports.workers.stop - 1}"),
             ("State", record.state_dir),
             ("Logs", f"{record.state_dir / 'logs'}, Ray's in {record.session_dir / 'r' / 'session_latest' / 'logs'}"),
@@ -301,5 +316,5 @@ def launcher_errors() -> Generator[None]:
         raise stop(f"Error: {error}", ExitCode.FAILED) from error
 
 
-def _as_interrupt(number: int, frame: FrameType | None) -> None:
+def as_interrupt(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt

@@ -128,8 +128,18 @@ class KeyNotFound(NotFound):
     code = "key_not_found"
 
 
+class NodeNotFound(NotFound):
+    code = "node_not_found"
+
+
 class Conflict(PlatformError):
     code = "conflict"
+
+
+class NodesNotAccepted(Conflict):
+    """The platform was started for one machine."""
+
+    code = "nodes_not_accepted"
 
 
 class ModelTaken(Conflict):

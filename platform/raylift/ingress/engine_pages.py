@@ -1,6 +1,6 @@
 """Pages and APIs of MLflow and of Ray's dashboard behind the platform's address, in keys mode.
 
-Both listen on loopback and ask for a credential of the platform. HAProxy checks the caller's key and adds the credential.
+Both ask for a credential of the platform. HAProxy checks the caller's key and adds the credential.
 """
 
 from __future__ import annotations
@@ -30,16 +30,19 @@ _OTHER_SITE: Final = "A page of another site may not do this."
 
 @dataclass(frozen=True, slots=True)
 class EnginePages:
-    """Ports of this machine, and the credentials that they require."""
+    """Ports of the engines, and the credentials that they require."""
 
     mlflow_port: int
     mlflow_credential: str = field(repr=False)
     ray_port: int
     ray_credential: str = field(repr=False)
+    mlflow_host: str = "127.0.0.1"
 
     def backends(self) -> str:
         """Return HAProxy's sections."""
-        return _backend(MLFLOW, self.mlflow_port, self.mlflow_credential) + _backend(RAY, self.ray_port, self.ray_credential)
+        return _backend(MLFLOW, self.mlflow_host, self.mlflow_port, self.mlflow_credential) + _backend(
+            RAY, "127.0.0.1", self.ray_port, self.ray_credential
+        )
 
 
 def page_rules(maps: KeyMaps) -> Iterator[str]:
@@ -70,7 +73,7 @@ def _mlflow_rights() -> Iterator[str]:
     yield from answers(f"{asks} {only_reads}", 403, Forbidden.code, _NOT_MLFLOW)
 
 
-def _backend(path: str, port: int, credential: str) -> str:
+def _backend(path: str, host: str, port: int, credential: str) -> str:
     lines = [
         f"backend {_BACKENDS[path]}",
         "    mode http",
@@ -83,6 +86,6 @@ def _backend(path: str, port: int, credential: str) -> str:
         "    http-request del-header Cookie",
         f"    http-request del-header {headers.INGRESS}",
         f'    http-request set-header Authorization "Bearer {credential}"',
-        f"    server one 127.0.0.1:{port}",
+        f"    server one {host}:{port}",
     ]
     return "\n" + "".join(f"{line}\n" for line in lines)

@@ -19,8 +19,8 @@ from raylift.launcher.errors import LauncherError
 from raylift.launcher.processes.platform_processes import end_all, instances_with, pids_by_component, processes_of
 from raylift.launcher.progress import NoProgress, Progress
 from raylift.launcher.run.config import load_config
-from raylift.launcher.run.exposure import names_note, require_authentication
-from raylift.launcher.run.ports import choose_ports
+from raylift.launcher.run.exposure import names_note, require_authentication, require_node_address
+from raylift.launcher.run.ports import LOOPBACK, choose_ports
 from raylift.launcher.run.record import IncompleteRecord, RunRecord, delete_record, exclusive, read_record, write_record
 from raylift.launcher.run.session import keep_logs, remove_session, session_path, temp_path
 from raylift.launcher.startup import new_record, start_everything
@@ -67,6 +67,7 @@ class LocalPlatform:
         config_file = config_file.resolve() if config_file else None
         config = load_config(config_file, overrides)
         require_authentication(config)
+        require_node_address(config)
         progress = progress or NoProgress()
         if note := names_note(config):
             progress.say(note)
@@ -83,7 +84,7 @@ class LocalPlatform:
                     return cls(former, found_running=True)
                 progress.say("Ending the rest of a former platform.")
                 _end(former)
-            with choose_ports(config.ports, config.host) as ports:
+            with choose_ports(config.ports, config.host, config.host if config.accept_nodes else LOOPBACK) as ports:
                 record = new_record(state_dir, config, ports, config_file=config_file)
                 try:
                     record = start_everything(config, record, progress)

@@ -14,6 +14,7 @@ from typing import Final
 import httpx
 
 from raylift.domain.errors import PlatformError
+from raylift.domain.nodes import CONTROL, NODE_LABEL
 from raylift.engines.attempts.old_variables import remove_old_variables
 from raylift.engines.mlflow_engine.signed_credentials import Bearer, mint
 from raylift.ingress.allowed_hosts import ANY_HOST, allowed_hosts
@@ -23,6 +24,7 @@ from raylift.ingress.haproxy import IngressFiles, Tls
 from raylift.ingress.limits import Limits
 from raylift.ingress.tls import CertificateUnusable, read_certificate
 from raylift.launcher.errors import LauncherError
+from raylift.launcher.nodes.document import document_file, node_document, write_document
 from raylift.launcher.parts.driver_process import DriverProcess
 from raylift.launcher.parts.mlflow_server import MlflowFiles, prepare_mlflow, start_mlflow
 from raylift.launcher.parts.ray_head import start_head, wait_for_head
@@ -34,11 +36,11 @@ from raylift.launcher.run.config import LocalConfig
 from raylift.launcher.run.environment import base_environment, head_environment, mlflow_environment
 from raylift.launcher.run.ports import BLOCK_SIZE, PlatformPorts, is_free
 from raylift.launcher.run.private_files import make_files_private, make_private
-from raylift.launcher.run.ray_token import make_ray_token
 from raylift.launcher.run.record import RunRecord, local_host, write_record
 from raylift.launcher.run.secret_keys import key_file, prepare_encryption_keys
 from raylift.launcher.run.session import make_session, session_path, temp_path
-from raylift.settings import AuthMode, IngressSettings, PlatformSettings, TlsSettings
+from raylift.launcher.run.tokens import join_token_file, make_join_token, make_ray_token
+from raylift.settings import AuthMode, ClusterSettings, IngressSettings, PlatformSettings, TlsSettings
 from raylift.store import open_store
 
 DATABASE_VARIABLE: Final = "RAYLIFT_DATABASE_URL"
@@ -57,6 +59,7 @@ def new_record(state_dir: Path, config: LocalConfig, ports: PlatformPorts, *, co
         tls_name=_tls_name(config),
         config_file=config_file,
         auth=config.auth,
+        accepts_nodes=config.accept_nodes,
     )
 
 
@@ -141,6 +144,8 @@ def start_everything(config: LocalConfig, record: RunRecord, progress: Progress)
     make_ray_token(record.state_dir)
     base = base_environment(config.environment, record.instance, temp_path(record.session_dir))
     head_env = head_environment(base, record, attempts_dir=settings.attempts_dir, cores=config.job_cpus())
+    if record.accepts_nodes:
+        settings = settings.model_copy(update={"cluster": _cluster(config, record, base, head_env)})
     with progress.step("Store", f"migrations of {_without_password(settings.database_url)}"):
         prepare_encryption_keys(record, os.environ)
         news = _prepare_store(settings, record)
@@ -161,9 +166,10 @@ def start_everything(config: LocalConfig, record: RunRecord, progress: Progress)
         readable=[path.expanduser() for path in config.mlflow.readable_paths],
         secret_file=mlflow_secret_file(record.state_dir) if config.auth is AuthMode.KEYS else None,
         workspaces=config.auth is AuthMode.KEYS or files.has_workspaces(),
+        host=record.node_address,
     )
     ray_log = logs_dir / "ray-start.log"
-    head = start_head(config, record, head_env, log=ray_log)
+    head = start_head(config, record, head_env, log=ray_log, labels=_labels(settings))
     with progress.step("Ray", f"the head on {record.ray_address} and its dashboard"):
         wait_for_head(head, record, log=ray_log, timeout=timeout)
     driver = DriverProcess(record, settings, head_env, logs_dir)
@@ -190,6 +196,20 @@ def start_everything(config: LocalConfig, record: RunRecord, progress: Progress)
     done = record.model_copy(update={"pids": pids_by_component(record.instance), "ready": True})
     write_record(done)
     return done
+
+
+def _cluster(config: LocalConfig, record: RunRecord, base: Mapping[str, str], head_env: Mapping[str, str]) -> ClusterSettings:
+    """Write the node document and the join token for the gateway."""
+    make_join_token(record.state_dir)
+    document = node_document(config, record, base, head_env)
+    write_document(document_file(record), document)
+    return ClusterSettings(
+        label=document.hash, document_file=document_file(record), join_token_file=join_token_file(record.state_dir)
+    )
+
+
+def _labels(settings: PlatformSettings) -> dict[str, str]:
+    return {} if settings.cluster is None else {NODE_LABEL: settings.cluster.label, **CONTROL}
 
 
 def _tls(settings: TlsSettings, record: RunRecord) -> Tls | None:
@@ -230,7 +250,9 @@ def _engine_pages(settings: PlatformSettings, record: RunRecord) -> EnginePages 
         return None
     token = make_ray_token(record.state_dir).read_text(encoding="ascii")
     credential = mint(settings.mlflow_secret, Bearer.PLATFORM, "ingress")
-    return EnginePages(record.ports["mlflow"], credential, record.ports["ray_dashboard"], token)
+    return EnginePages(
+        record.ports["mlflow"], credential, record.ports["ray_dashboard"], token, mlflow_host=record.node_address
+    )
 
 
 def _prepare_store(settings: PlatformSettings, record: RunRecord) -> list[str]:

@@ -9,10 +9,12 @@ about health, draining and scaling: it stops the server as its own, and counts i
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from raylift.domain.nodes import NODE_ADDRESS_VARIABLE
 from raylift.ingress.access_token import App
 
 _START_SERVER = "start_asgi_http_server"
@@ -57,7 +59,7 @@ def hand_http_server_to(process: ServingProcess) -> None:
     async def start(
         app: Any, options: Any, *, event_loop: asyncio.AbstractEventLoop, enable_so_reuseport: bool = False
     ) -> tuple[asyncio.Task[None], HandedServer]:
-        with _bound(options.host, options.port) as listener:
+        with _bound(_host(options.host), options.port) as listener:
             await process.listen(listener, options.keep_alive_timeout_s, app)
         count_requests_of(app.__self__._metrics_manager, process.ongoing)
         server = HandedServer(process)
@@ -82,6 +84,11 @@ def count_requests_of(manager: Any, ongoing: Callable[[], float]) -> None:
 
     kind = type(manager)
     manager.__class__ = type(kind.__name__, (kind,), {_ONGOING: property(read, write)})
+
+
+def _host(of_serve: str) -> str:
+    """Return the address at which HAProxy asks this replica: loopback on HAProxy's own node, else the node's."""
+    return os.environ.get(NODE_ADDRESS_VARIABLE) or of_serve
 
 
 def _bound(host: str, port: int) -> socket.socket:

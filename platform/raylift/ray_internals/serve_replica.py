@@ -8,27 +8,25 @@ from ray import util
 
 _OPEN_PORT: Final = "add_port_to_grpc_server"
 _ANYWHERE: Final = "[::]:0"
-_LOOPBACK: Final = "127.0.0.1"
 
 
-def keep_internal_server_on_loopback() -> None:
-    """Bind the replica's internal gRPC server to the loopback interface, on nodes whose address is 127.0.0.1.
+def keep_internal_server_on_node_address() -> None:
+    """Bind the replica's internal gRPC server to the node's address, which on one machine is 127.0.0.1.
 
     Serve binds it to every interface, and it unpickles requests of any sender. Other listeners use the node's address. Call
     this in a deployment's constructor, before Serve opens the server.
     """
     node: Any = util
-    if node.get_node_ip_address() != _LOOPBACK:
-        return
+    address: str = node.get_node_ip_address()
     # Imported here, because only a replica's process needs it.
     from ray.serve._private import replica
 
     open_port: Any = getattr(replica, _OPEN_PORT)
 
-    def open_on_loopback(server: Any, address: str) -> int:
-        return open_port(server, f"{_LOOPBACK}:0" if address == _ANYWHERE else address)
+    def open_on_node_address(server: Any, wanted: str) -> int:
+        return open_port(server, f"{address}:0" if wanted == _ANYWHERE else wanted)
 
-    setattr(replica, _OPEN_PORT, open_on_loopback)
+    setattr(replica, _OPEN_PORT, open_on_node_address)
 
 
 def set_code_version(deployment: Any, version: str) -> None:

@@ -16,6 +16,7 @@ from raylift.services.cluster.capacity import Capacity
 from raylift.services.cluster.counts import StatusCounter, StatusCounts
 from raylift.services.cluster.health import HealthService, check_supervisor
 from raylift.services.cluster.holdings import ClusterHoldings
+from raylift.services.cluster.nodes import NodeService
 from raylift.services.jobs.diff import ComparisonService
 from raylift.services.jobs.log_follower import LogFollower
 from raylift.services.jobs.logs import JobLogs
@@ -51,6 +52,7 @@ class Services:
     uploads: UploadChecks
     dry_runs: DryRunService
     holdings: ClusterHoldings
+    nodes: NodeService
     secrets: SecretService
     training: TrainingService
     sweeps: SweepService
@@ -126,6 +128,7 @@ class Services:
             uploads=uploads,
             dry_runs=DryRunService(store, capacity, holdings, settings.jobs.quotas),
             holdings=holdings,
+            nodes=NodeService(settings, cluster),
             secrets=secrets,
             training=training,
             sweeps=SweepService(store, training, quotas=settings.jobs.quotas, reasons=reasons, clock=clock),

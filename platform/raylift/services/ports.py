@@ -8,6 +8,7 @@ from typing import Protocol
 
 from raylift.domain.models.run_history import RunHistory
 from raylift.domain.models.version import ModelSignature, ModelVersion, RegisteredModel
+from raylift.domain.nodes import NodeState
 
 Clock = Callable[[], datetime]
 
@@ -90,8 +91,24 @@ class Node(Protocol):
     @property
     def gpus(self) -> float: ...
 
+    @property
+    def address(self) -> str: ...
+
+    @property
+    def state(self) -> NodeState: ...
+
 
 class Cluster(Pingable, Protocol):
+    """The nodes. Every method raises EngineUnavailable when Ray does not answer."""
+
     def nodes(self) -> Sequence[Node]:
-        """Return the live nodes. Raises EngineUnavailable."""
+        """Return the live nodes that take work."""
+        ...
+
+    def all_nodes(self) -> Sequence[Node]:
+        """Return all live nodes."""
+        ...
+
+    def drain(self, node_id: str) -> None:
+        """Let a node take no new work, and leave when it has none."""
         ...

@@ -67,6 +67,7 @@ def ensure_supervisor(settings: PlatformSettings) -> int:
             max_task_retries=3,
             max_concurrency=4,
             runtime_env={"env_vars": _ENVIRONMENT},
+            **settings.control_options,
         )
         .remote(settings.model_dump_json())
     )
@@ -136,10 +137,10 @@ def _assemble(settings: PlatformSettings) -> Any:
 
     use_credential(settings.mlflow_secret)
     store, monotonic = open_store(settings), time.monotonic
-    ray_jobs = RayJobs(settings.ray_dashboard_url, settings.ray_token_file)
+    ray_jobs = RayJobs(settings.ray_dashboard_url, settings.ray_token_file, node_labels=settings.node_labels)
     serve = RayServe(settings, build, store.workspaces.of_model)
     tracking, registry = Tracking(settings.mlflow_url), Registry(settings.mlflow_url, store.workspaces)
-    cluster = Cluster(settings.supervisor.serving_reserve_cpus)
+    cluster = Cluster(settings.supervisor.serving_reserve_cpus, settings.cluster.label if settings.cluster else None)
     token, tls = settings.ingress.token if settings.ingress else None, settings.gateway.tls
     gateway_client = GatewayClient(settings.gateway_url, ingress_token=token)
 

@@ -16,7 +16,7 @@ from ray.serve.schema import LoggingConfig
 
 from raylift.domain.models.replica import ReplicaSpec
 from raylift.ray_internals.serve_ingress import hand_http_server_to
-from raylift.ray_internals.serve_replica import keep_internal_server_on_loopback, set_code_version
+from raylift.ray_internals.serve_replica import keep_internal_server_on_node_address, set_code_version
 from serve_apps.model_server.process.slots import RETRY_AFTER_SECONDS
 from serve_apps.model_server.process.spec import VersionSpec
 from serve_apps.model_server.ray.environment_check import require_environment
@@ -40,7 +40,7 @@ class ModelReplica:
     async def __init__(self, version: Mapping[str, Any], ingress_token: str | None, environment: Mapping[str, str]) -> None:
         """``version``: fields of a ``VersionSpec``, without settings that may change."""
         self._process = process = ModelHost.of_this_worker()
-        keep_internal_server_on_loopback()
+        keep_internal_server_on_node_address()
         require_environment(ray.get_runtime_context().runtime_env, platform.node(), process.overlay)
         _log_where_serve_does()
         await process.load({"version": dict(version), "environment": dict(environment), "token": ingress_token})
@@ -129,4 +129,6 @@ def _actor_options(spec: ReplicaSpec) -> dict[str, Any]:
     options: dict[str, Any] = {"num_cpus": spec.config.cpus, "runtime_env": dict(spec.runtime_env)}
     if spec.config.memory_bytes is not None:
         options["memory"] = spec.config.memory_bytes
+    if spec.node_labels:
+        options["label_selector"] = dict(spec.node_labels)
     return options

@@ -171,6 +171,16 @@ def test_workspace_is_used_as_one_mlflow(callers: Callers, as_workspace: Callabl
         assert replica.get(f"/api/2.0/mlflow-artifacts/artifacts/{path}/model/file.txt").text == "of job_green"
 
 
+def test_new_experiments_of_the_default_workspace_keep_their_artifacts(
+    as_workspace: Callable[[str | None], MlflowClient],
+) -> None:
+    client = as_workspace(DEFAULT_WORKSPACE)
+    run = client.create_run(client.create_experiment("made-with-workspaces")).info
+    assert str(run.artifact_uri).startswith(f"mlflow-artifacts:/workspaces/{DEFAULT_WORKSPACE}/")
+    client.log_text(run.run_id, "of default", "file.txt")
+    assert mlflow.artifacts.load_text(f"runs:/{run.run_id}/file.txt") == "of default"
+
+
 def test_what_local_mode_made_is_in_the_default_workspace(as_workspace: Callable[[str | None], MlflowClient]) -> None:
     client = as_workspace(DEFAULT_WORKSPACE)
     (version,) = client.search_model_versions("name='iris'")

@@ -11,10 +11,10 @@ from raylift.engines.ray_engine.jobs import RayJobs
 
 
 class Dashboard:
-    def __init__(self, *jobs: dict[str, Any]) -> None:
+    def __init__(self, *jobs: dict[str, Any], **options: Any) -> None:
         self.submitted: list[dict[str, Any]] = []
         self.jobs = list(jobs)
-        self.ray = RayJobs("http://ray.test", transport=httpx.MockTransport(self.answer))
+        self.ray = RayJobs("http://ray.test", transport=httpx.MockTransport(self.answer), **options)
 
     def answer(self, request: httpx.Request) -> httpx.Response:
         if request.method == "POST":
@@ -30,6 +30,15 @@ def test_avoided_node_is_excluded_by_its_label() -> None:
     dashboard = Dashboard()
     assert dashboard.submit(avoid_nodes=["ab12", "cd34"])["entrypoint_label_selector"] == {"ray.io/node-id": "!in(ab12,cd34)"}
     assert "entrypoint_label_selector" not in dashboard.submit()
+
+
+def test_job_runs_on_prepared_nodes_only() -> None:
+    dashboard = Dashboard(node_labels={"raylift.io/node": "h"})
+    assert dashboard.submit()["entrypoint_label_selector"] == {"raylift.io/node": "h"}
+    assert dashboard.submit(avoid_nodes=["ab12"])["entrypoint_label_selector"] == {
+        "raylift.io/node": "h",
+        "ray.io/node-id": "!in(ab12)",
+    }
 
 
 def test_job_has_its_node() -> None:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from raylift.domain.errors import EngineUnavailable, ModelNotFound, VersionNotFound
 from raylift.domain.models.run_history import RunHistory
 from raylift.domain.models.version import ModelSignature, ModelVersion, RegisteredModel
+from raylift.domain.nodes import NodeState
 
 LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -22,6 +23,8 @@ class FakeNode:
     name: str = "box"
     is_head: bool = True
     reserved_cpus: float = 1.0
+    address: str = "127.0.0.1"
+    state: NodeState = NodeState.READY
 
 
 @dataclass
@@ -31,9 +34,15 @@ class FakeCluster:
     looked: int = 0
 
     def nodes(self) -> list[FakeNode]:
+        return [node for node in self.all_nodes() if node.state is NodeState.READY]
+
+    def all_nodes(self) -> list[FakeNode]:
         self.looked += 1
         self.ping()
         return self.members
+
+    def drain(self, node_id: str) -> None:
+        self.members = [replace(node, state=NodeState.DRAINING) if node.node_id == node_id else node for node in self.members]
 
     def ping(self) -> None:
         if self.down:

@@ -95,7 +95,7 @@ def test_each_state_directory_has_its_session() -> None:
 
 
 def test_every_port_of_the_head_is_explicit(record: RunRecord) -> None:
-    command = shlex.join(head_command(load_config(), record))
+    command = shlex.join(head_command(load_config(), record, {}))
     for option in ("port", "object-manager-port", "node-manager-port", "dashboard-agent-grpc-port", "runtime-env-agent-port"):
         assert f"--{option} 20" in command
     assert "--node-ip-address 127.0.0.1" in command

@@ -11,10 +11,12 @@ from typing import Any
 
 import pytest
 import ray
-from ray import serve
+from ray import _raylet, serve
 from ray._private import ray_constants, services
 from ray._private.runtime_env.context import RuntimeEnvContext
 from ray._private.runtime_env.plugin import RuntimeEnvPlugin
+from ray._private.state import state
+from ray.core.generated import autoscaler_pb2
 from ray.scripts.scripts import main
 from ray.serve._private import common, haproxy, haproxy_templates, replica
 from ray.serve.config import HTTPOptions
@@ -185,6 +187,17 @@ def test_socket_of_haproxy_is_in_a_folder_per_node() -> None:
     assert "os.path.join(d, self._node_id, f)" in source(haproxy)
     assert "socket_path=_per_node(RAY_SERVE_HAPROXY_SOCKET_PATH)" in source(haproxy)
     assert BUFFER_BYTES > 0
+
+
+def test_gcs_drains_nodes() -> None:
+    """Its client hands calls on to a compiled class."""
+    compiled: Any = _raylet
+    reasons: Any = autoscaler_pb2
+    drain = inspect.signature(compiled.InnerGcsClient.drain_node).parameters
+    assert list(drain)[-5:] == ["node_id", "reason", "reason_message", "deadline_timestamp_ms", "timeout"]
+    assert "timeout" in inspect.signature(compiled.InnerGcsClient.get_all_node_info).parameters
+    assert callable(state.get_draining_nodes)
+    assert reasons.DrainNodeReason.DRAIN_NODE_REASON_PREEMPTION
 
 
 def test_process_title_names_the_application() -> None:

@@ -20,6 +20,22 @@ def test_serving_reserve_is_on_the_head(monkeypatch: pytest.MonkeyPatch) -> None
     ]
 
 
+def test_only_labelled_nodes_that_stay_take_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    labelled = {"Labels": {"raylift.io/node": "h"}}
+    found = [HEAD | labelled, WORKER | labelled, WORKER | labelled | {"NodeID": "v"}, WORKER | {"NodeID": "x"}]
+    monkeypatch.setattr(ray, "nodes", lambda: found)
+    monkeypatch.setattr("raylift.engines.ray_engine.cluster.draining_nodes", lambda: {"v"})
+    cluster = Cluster(label="h")
+    assert {node.node_id for node in cluster.nodes()} == {"h", "w"}
+    assert {node.node_id: node.state.value for node in cluster.all_nodes()} == {
+        "h": "ready",
+        "w": "ready",
+        "v": "draining",
+        "x": "not_prepared",
+    }
+    assert len(Cluster().nodes()) == len(found)
+
+
 def test_silent_cluster_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
     def away() -> None:
         raise ConnectionError("gone")

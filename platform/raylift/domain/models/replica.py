@@ -123,5 +123,7 @@ class ReplicaSpec:
     counters_dir: str | None = None
     """Directory of the request counters. None: not counted."""
     observer: ObserverConfig = field(default_factory=ObserverConfig)
+    node_labels: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Labels of the nodes that take replicas; empty: all do."""
     ingress_token: str | None = None
     """Token that replicas require of every request. None: they require none."""

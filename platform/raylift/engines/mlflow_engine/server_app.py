@@ -24,7 +24,7 @@ APP_NAME: Final = "raylift"
 
 
 _WORKSPACES: Final = "workspaces"
-"""MLflow keeps the artifacts of all workspaces but the default one below this directory."""
+"""MLflow keeps the artifacts of workspaces below this directory: those of the default one, too, if it was made with them."""
 
 
 def create_app() -> ScopedApp:
@@ -56,7 +56,10 @@ def _keep_to(own: Path, *, has_workspaces: bool) -> None:
         workspace = get_request_workspace()
         if workspace not in (None, DEFAULT_WORKSPACE):
             return directory.is_relative_to(own / _WORKSPACES / workspace)
-        return directory.is_relative_to(own) and not directory.is_relative_to(own / _WORKSPACES)
+        others = directory.is_relative_to(own / _WORKSPACES) and not directory.is_relative_to(
+            own / _WORKSPACES / DEFAULT_WORKSPACE
+        )
+        return directory.is_relative_to(own) and not others
 
     class OwnArtifacts(LocalArtifactRepository):
         """Artifacts below the server's directory."""
@@ -90,8 +93,10 @@ def _check_proxied_paths() -> None:
 
     def checked(artifact_path: str | None) -> str | None:
         # In lower case: the file system may take both as one.
-        first = posixpath.normpath(artifact_path.lstrip("/")).split("/")[0].lower() if artifact_path else ""
-        if first == "." or (first == _WORKSPACES and get_request_workspace() in (None, DEFAULT_WORKSPACE)):
+        first, *rest = posixpath.normpath(artifact_path.lstrip("/")).split("/") if artifact_path else [""]
+        # The default workspace has a directory there, too, for experiments that were made with workspaces.
+        is_of_others = first.lower() == _WORKSPACES and rest[:1] != [DEFAULT_WORKSPACE]
+        if first == "." or (is_of_others and get_request_workspace() in (None, DEFAULT_WORKSPACE)):
             raise MlflowException(f"No such artifact: '{artifact_path}'", error_code=RESOURCE_DOES_NOT_EXIST)
         return scoped(artifact_path)
 

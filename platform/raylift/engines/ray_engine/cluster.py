@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Set
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
 import ray
 
 from raylift.domain.errors import EngineUnavailable
+from raylift.domain.nodes import NODE_LABEL, NodeState
+from raylift.ray_internals.draining import drain, draining_nodes
 
 _HEAD: Final = "node:__internal_head__"
 """Resource that marks Ray's head node."""
@@ -27,33 +30,71 @@ class NodeResources:
     is_head: bool = False
     reserved_cpus: float = 0.0
     """CPUs that jobs never get."""
+    address: str = ""
+    state: NodeState = NodeState.READY
 
 
 class Cluster:
     """The live nodes of the cluster this process is connected to.
 
     Args:
+        label: Label of prepared nodes; None: every node is prepared.
         serving_reserve_cpus: Logical CPUs of the head that jobs never get, so that replicas can start while jobs fill the
             machine.
     """
 
-    def __init__(self, serving_reserve_cpus: float = 0.0) -> None:
+    def __init__(self, serving_reserve_cpus: float = 0.0, label: str | None = None) -> None:
         self._reserve = serving_reserve_cpus
+        self._label = label
 
     def nodes(self) -> list[NodeResources]:
-        """Live nodes, the largest first.
+        """Live nodes that take work, the largest first.
+
+        Raises:
+            EngineUnavailable: This process is not connected to a cluster, or the head does not answer.
+        """
+        return [node for node in self.all_nodes() if node.state is NodeState.READY]
+
+    def all_nodes(self) -> list[NodeResources]:
+        """Live nodes, the largest first, also those that take no work.
 
         Raises:
             EngineUnavailable: This process is not connected to a cluster, or the head does not answer.
         """
         try:
             listed = cast("list[dict[str, Any]]", ray.nodes())
+            # Nodes of a platform for one machine never drain.
+            draining = draining_nodes() if self._label is not None else frozenset[str]()
         except Exception as error:  # Ray raises bare RuntimeError, ConnectionError and its own kinds here.
             raise EngineUnavailable(f"Ray does not list its nodes: {error}") from error
         alive = [item for item in listed if item.get("Alive")]
         machines = Counter(item.get("NodeManagerHostname") for item in alive)
-        found = [_node(item, self._reserve, shared=machines[item.get("NodeManagerHostname")] > 1) for item in alive]
+        found = [
+            _node(
+                item,
+                self._reserve,
+                shared=machines[item.get("NodeManagerHostname")] > 1,
+                state=self._state(item, draining),
+            )
+            for item in alive
+        ]
         return sorted(found, key=lambda node: (node.cpus, node.memory_bytes, node.gpus), reverse=True)
+
+    def drain(self, node_id: str) -> None:
+        """Let a node take no new work, and leave when it has none. A draining one stays so.
+
+        Raises:
+            EngineUnavailable: Ray does not answer.
+        """
+        try:
+            drain(ray.get_runtime_context().gcs_address, node_id)
+        except Exception as error:  # As above.
+            raise EngineUnavailable(f"Ray does not drain node {node_id}: {error}") from error
+
+    def _state(self, item: dict[str, Any], draining: Set[str]) -> NodeState:
+        if self._label is not None and (item.get("Labels") or {}).get(NODE_LABEL) != self._label:
+            return NodeState.NOT_PREPARED
+        return NodeState.DRAINING if item["NodeID"] in draining else NodeState.READY
 
     def ping(self) -> None:
         """Raise EngineUnavailable unless at least one node is alive."""
@@ -61,7 +102,7 @@ class Cluster:
             raise EngineUnavailable("Ray has no live node")
 
 
-def _node(item: dict[str, Any], reserve: float, *, shared: bool) -> NodeResources:
+def _node(item: dict[str, Any], reserve: float, *, shared: bool, state: NodeState) -> NodeResources:
     resources: dict[str, float] = item.get("Resources") or {}
     is_head = _HEAD in resources
     cpus, reserved = float(resources.get("CPU", 0.0)), reserve if is_head else 0.0
@@ -74,4 +115,6 @@ def _node(item: dict[str, Any], reserve: float, *, shared: bool) -> NodeResource
         cpus=max(0.0, cpus - reserved),
         memory_bytes=int(resources.get("memory", 0)),
         gpus=float(resources.get("GPU", 0.0)),
+        address=str(item.get("NodeManagerAddress") or ""),
+        state=state,
     )

@@ -19,7 +19,7 @@ from raylift.domain.errors import EngineUnavailable, PlatformError
 from raylift.domain.job import Resources
 
 _TIMEOUT: Final = httpx.Timeout(30.0, connect=3.0)
-_NODE_LABEL: Final = "ray.io/node-id"
+_NODE_ID: Final = "ray.io/node-id"
 """Label of each node; its value is the node's id."""
 
 
@@ -73,9 +73,22 @@ class RayJobs:
     """
 
     def __init__(
-        self, dashboard_url: str, token_file: Path | None = None, transport: httpx.BaseTransport | None = None
+        self,
+        dashboard_url: str,
+        token_file: Path | None = None,
+        transport: httpx.BaseTransport | None = None,
+        *,
+        node_labels: Mapping[str, str] | None = None,
     ) -> None:
-        """``token_file``: the token that the dashboard requires; None: it requires none."""
+        """Make a client.
+
+        Args:
+            dashboard_url: address of the dashboard.
+            token_file: the token that the dashboard requires; None: it requires none.
+            transport: sends the requests, in tests.
+            node_labels: labels of the nodes that take jobs; None: all do.
+        """
+        self._node_labels = dict(node_labels or {})
         headers = {"Authorization": f"Bearer {token_file.read_text(encoding='ascii').strip()}"} if token_file else {}
         # trust_env=False: the dashboard is on this machine or this cluster, never behind the user's proxy.
         self._http = httpx.Client(
@@ -107,8 +120,9 @@ class RayJobs:
         }
         if resources.gpus:
             body["entrypoint_num_gpus"] = resources.gpus
-        if avoid_nodes:
-            body["entrypoint_label_selector"] = {_NODE_LABEL: f"!in({','.join(avoid_nodes)})"}
+        selector = {**self._node_labels, **({_NODE_ID: f"!in({','.join(avoid_nodes)})"} if avoid_nodes else {})}
+        if selector:
+            body["entrypoint_label_selector"] = selector
         answer = self._call("POST", "/api/jobs/", json=body)
         # Ray answers 500 for an id that exists; only the text tells.
         if answer.is_success or "already exists" in answer.text:

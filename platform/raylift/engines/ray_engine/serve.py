@@ -154,6 +154,7 @@ class RayServe:
             # A change of these needs new processes; anything else is changed in place.
             code_version=f"{config.cpus}/{config.memory_bytes}{_digest(config.environment)}",
             max_body_bytes=self._settings.gateway.max_body_bytes,
+            node_labels=self._settings.node_labels,
             ingress_token=ingress.token if ingress else None,
             counters_dir=str(self._settings.counters_dir),
             observer=observer_config(config, self._settings),

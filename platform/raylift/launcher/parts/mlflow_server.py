@@ -85,12 +85,13 @@ def start_mlflow(
     readable: Sequence[Path] = (),
     secret_file: Path | None = None,
     workspaces: bool = False,
+    host: str = "127.0.0.1",
 ) -> subprocess.Popen[bytes]:
     """Start the server; it is restarted whenever it ends.
 
     It is confined to its own files, and reads none below ``protected`` for a client. ``readable``: files of the machine that it
     needs besides, such as the credentials of an artifact store. With ``secret_file``, one of its own files, it requires a
-    credential. With ``workspaces``, each request is in one.
+    credential. With ``workspaces``, each request is in one. ``host``: the address that it listens on.
 
     Raises:
         LauncherError: Raylift is not installed as its sources are.
@@ -114,7 +115,9 @@ def start_mlflow(
         *("--app-name", name),
         "--serve-artifacts",
         *(("--enable-workspaces",) if workspaces else ()),
-        *("--host", "127.0.0.1", "--port", str(port)),
+        *("--host", host, "--port", str(port)),
+        # It answers for no other names. The ingress names loopback.
+        *(() if host == "127.0.0.1" else ("--allowed-hosts", f"{host}:{port},127.0.0.1:{port}")),
         *("--workers", str(workers)),
         # A log line per request would fill the disk.
         *("--uvicorn-opts", "--no-access-log"),

@@ -1,4 +1,4 @@
-"""Ray's head node: `ray start --head` with explicit ports and all listeners on the loopback interface."""
+"""Ray's head node: `ray start --head` with explicit ports and all listeners on one address: loopback, or the node's."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from raylift.launcher.run.record import RunRecord
 _ERROR_LOGS = ("gcs_server.err", "gcs_server.out", "raylet.err", "raylet.out", "dashboard.log", "dashboard_agent.log")
 
 
-def head_command(config: LocalConfig, record: RunRecord) -> list[str]:
+def head_command(config: LocalConfig, record: RunRecord, labels: Mapping[str, str]) -> list[str]:
     """Return the command line of `ray start`."""
     ports = record.platform_ports
     internal = ports.internal
     resources = config.resources
     options: dict[str, object | None] = {
-        "node-ip-address": "127.0.0.1",
+        "node-ip-address": record.node_address,
         "port": internal["gcs"],
         "object-manager-port": internal["object_manager"],
         "node-manager-port": internal["node_manager"],
@@ -42,19 +42,28 @@ def head_command(config: LocalConfig, record: RunRecord) -> list[str]:
         "include-dashboard": "true",
         # It copies the output of workers to drivers, which ours do not need.
         "include-log-monitor": "false",
+        "labels": ",".join(f"{name}={value}" for name, value in labels.items()) or None,
     }
-    command = [sys.executable, "-m", "raylift.ray_internals.start", "start", "--head", "--disable-usage-stats"]
+    return ray_start(options, is_head=True)
+
+
+def ray_start(options: Mapping[str, object | None], *, is_head: bool) -> list[str]:
+    """Return the command line of `ray start` with the options that are not None."""
+    head = ["--head"] if is_head else []
+    command = [sys.executable, "-m", "raylift.ray_internals.start", "start", *head, "--disable-usage-stats"]
     for name, value in options.items():
         if value is not None:
             command += [f"--{name}", str(value)]
     return command
 
 
-def start_head(config: LocalConfig, record: RunRecord, environment: Mapping[str, str], *, log: Path) -> subprocess.Popen[bytes]:
+def start_head(
+    config: LocalConfig, record: RunRecord, environment: Mapping[str, str], *, log: Path, labels: Mapping[str, str]
+) -> subprocess.Popen[bytes]:
     """Start `ray start`, which ends when the head's processes run."""
     log.parent.mkdir(parents=True, exist_ok=True)
     # Jobs without a directory of their own run in the session's.
-    return start(head_command(config, record), directory=record.session_dir, environment=environment, log=log)
+    return start(head_command(config, record, labels), directory=record.session_dir, environment=environment, log=log)
 
 
 def wait_for_head(starting: subprocess.Popen[bytes], record: RunRecord, *, log: Path, timeout: float) -> None:

@@ -74,6 +74,7 @@ class LocalConfig(_Section):
     reports: ReportSettings
     webhooks: WebhookSettings
     host: Annotated[str, Field(min_length=1)]
+    accept_nodes: bool
     insecure_no_auth: bool
     ports: Ports
     resources: Resources

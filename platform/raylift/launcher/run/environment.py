@@ -62,8 +62,10 @@ def head_environment(base: Mapping[str, str], record: RunRecord, *, attempts_dir
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN_PATH": str(record.ray_token_file),
         "RAY_USAGE_STATS_ENABLED": "0",
-        # Despite its name, 0 keeps 127.0.0.1 as the node's address, which all listeners use.
-        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+        # Despite its name, 0 keeps 127.0.0.1 as the node's address, which all listeners use. No node joins then.
+        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "1" if record.accepts_nodes else "0",
+        # The default of 30 s ends a raylet on a busy machine, where its agents import for longer.
+        "RAY_agent_register_timeout_ms": "120000",
         "AUTOSCALER_METRIC_PORT": str(ports.internal["autoscaler_metrics"]),
         "DASHBOARD_METRIC_PORT": str(ports.internal["dashboard_metrics"]),
         **_jobs(),

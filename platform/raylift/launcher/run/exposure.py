@@ -28,6 +28,21 @@ def require_authentication(config: LocalConfig) -> None:
     )
 
 
+def require_node_address(config: LocalConfig) -> None:
+    """Raise LauncherError where other machines may join, but ``host`` is no address at which they reach this one."""
+    if not config.accept_nodes:
+        return
+    try:
+        address = ip_address(config.host)
+    except ValueError:
+        address = None
+    if address is None or address.is_loopback or address.is_unspecified:
+        raise LauncherError(
+            f"host is {config.host}: machines that join need the one address at which they reach this machine.",
+            hint="Name it, e.g. raylift up --host 10.0.0.5 --accept-nodes --auth keys (docs/guides/nodes.md).",
+        )
+
+
 def has_authentication(config: LocalConfig) -> bool:
     """Return True where every request needs a key."""
     return config.auth is AuthMode.KEYS

@@ -19,8 +19,8 @@ BLOCK_SIZE: Final = 1000
 # Below Linux's range for outgoing connections (from 32768), above Ray's usual worker ports (to 19999).
 _BLOCKS: Final = range(20_000, 32_000, BLOCK_SIZE)
 _LISTEN: Final = "0A"
+LOOPBACK: Final = "127.0.0.1"
 _PUBLIC: Final = {"gateway": "the API", "ray_dashboard": "Ray's dashboard", "mlflow": "MLflow", "grpc": "gRPC"}
-_ON_API_HOST: Final = frozenset({"gateway", "grpc"})
 _OPTIONS: Final = {"gateway": "--port", "ray_dashboard": "--dashboard-port", "mlflow": "--mlflow-port", "grpc": "--grpc-port"}
 
 
@@ -77,13 +77,13 @@ class PlatformPorts:
 
 
 @contextmanager
-def choose_ports(wanted: Ports, host: str) -> Generator[PlatformPorts]:
+def choose_ports(wanted: Ports, host: str, node_address: str = LOOPBACK) -> Generator[PlatformPorts]:
     """Choose free ports. No other launcher chooses the same block while the context lasts.
 
     Raises:
         PortTaken: a requested port is in use; the message names its purpose and holder.
     """
-    require_free(wanted, host)
+    require_free(wanted, host, node_address)
     with _reserved_block(wanted.internal) as block:
         spare = iter(range(block + 16, block + 20))
         yield PlatformPorts(
@@ -95,11 +95,12 @@ def choose_ports(wanted: Ports, host: str) -> Generator[PlatformPorts]:
         )
 
 
-def require_free(wanted: Ports, host: str) -> None:
-    """Raise PortTaken if a requested public port is in use."""
+def require_free(wanted: Ports, host: str, node_address: str = LOOPBACK) -> None:
+    """Raise PortTaken if a requested public port is in use. MLflow listens on ``node_address``."""
+    addresses = {"gateway": host, "grpc": host, "mlflow": node_address}
     for name, purpose in _PUBLIC.items():
         port: int | None = getattr(wanted, name)
-        address = host if name in _ON_API_HOST else "127.0.0.1"
+        address = addresses.get(name, LOOPBACK)
         if port and not is_free(port, address):
             raise PortTaken(
                 f"Port {port} is taken: {purpose} wants it, and {holder_of(port)} holds it.",
@@ -107,7 +108,7 @@ def require_free(wanted: Ports, host: str) -> None:
             )
 
 
-def is_free(port: int, address: str = "127.0.0.1") -> bool:
+def is_free(port: int, address: str = LOOPBACK) -> bool:
     """Return True where a server can listen."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         # Like servers, ignores connections of a former server in TIME_WAIT.
@@ -149,7 +150,7 @@ def _reserved_block(asked: int) -> Generator[int]:
         with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as reservation:
             try:
                 # Exclusive, and visible to other launchers as a listener in the block.
-                reservation.bind(("127.0.0.1", block))
+                reservation.bind((LOOPBACK, block))
                 reservation.listen(1)
             except OSError:
                 continue

@@ -18,9 +18,9 @@ from raylift.ingress.engine_pages import MLFLOW, RAY
 from raylift.launcher.errors import LauncherError
 from raylift.launcher.run.access_files import admin_key_file
 from raylift.launcher.run.exposure import is_loopback
-from raylift.launcher.run.ports import PlatformPorts
+from raylift.launcher.run.ports import LOOPBACK, PlatformPorts
 from raylift.launcher.run.private_files import make_private
-from raylift.launcher.run.ray_token import ray_token_file
+from raylift.launcher.run.tokens import join_token_file, ray_token_file
 from raylift.settings import AuthMode
 
 _NAME: Final = "run.json"
@@ -47,6 +47,8 @@ class RunRecord(BaseModel):
     """The user's configuration file, if any."""
     pids: dict[str, int] = {}
     """Main processes by component."""
+    accepts_nodes: bool = False
+    """True where other machines may join. Ray and MLflow then listen on ``host``."""
     auth: AuthMode = AuthMode.LOCAL
     """``keys``: every request needs a key."""
     ready: bool = False
@@ -83,6 +85,11 @@ class RunRecord(BaseModel):
         return f"http://{self.local_host}:{self.ports['gateway']}"
 
     @property
+    def node_address(self) -> str:
+        """Address of this machine's Ray node and of MLflow."""
+        return self.host if self.accepts_nodes else LOOPBACK
+
+    @property
     def ray_dashboard_url(self) -> str:
         return f"http://127.0.0.1:{self.ports['ray_dashboard']}"
 
@@ -97,12 +104,17 @@ class RunRecord(BaseModel):
         return admin_key_file(self.state_dir) if self.auth is AuthMode.KEYS else None
 
     @property
+    def join_token_file(self) -> Path | None:
+        """File of the token that joining machines show; None where none may join."""
+        return join_token_file(self.state_dir) if self.accepts_nodes else None
+
+    @property
     def mlflow_url(self) -> str:
-        return f"http://127.0.0.1:{self.ports['mlflow']}"
+        return f"http://{self.node_address}:{self.ports['mlflow']}"
 
     @property
     def ray_address(self) -> str:
-        return f"127.0.0.1:{self.platform_ports.internal['gcs']}"
+        return f"{self.node_address}:{self.platform_ports.internal['gcs']}"
 
     def urls(self) -> dict[str, str]:
         is_local = self.auth is AuthMode.LOCAL

@@ -11,6 +11,7 @@ from typing import Final
 from raylift.domain.errors import EngineUnavailable
 from raylift.domain.job import Resources
 from raylift.domain.node_fit import shortages
+from raylift.domain.nodes import NodeState
 from raylift.domain.quantities import format_bytes
 from raylift.services.ports import Cluster, Node
 
@@ -54,11 +55,15 @@ class Capacity:
         return not nodes or any(node.gpus for node in nodes)
 
     def nodes(self) -> Sequence[Node]:
-        """Return the live nodes, the largest first; those of the last answer while Ray gives none."""
+        """Return the live nodes that take work, the largest first; those of the last answer while Ray gives none."""
+        return [node for node in self.all_nodes() if node.state is NodeState.READY]
+
+    def all_nodes(self) -> Sequence[Node]:
+        """Return all live nodes, as ``nodes`` does."""
         now = self._monotonic()
         if now - self._read_at > _CACHE_SECONDS:
             try:
-                self._nodes = self._cluster.nodes()
+                self._nodes = self._cluster.all_nodes()
             except EngineUnavailable as error:
                 _LOG.warning("The list of nodes cannot be read; the last one is used: %s", error)
             self._read_at = now

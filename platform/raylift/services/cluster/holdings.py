@@ -40,7 +40,7 @@ class SetAside:
 
 @dataclass(frozen=True)
 class Holdings:
-    """Live nodes, the largest first, and the admitted jobs, oldest first."""
+    """Live nodes that take work, the largest first, and the admitted jobs, oldest first."""
 
     nodes: Sequence[Node]
     jobs: Sequence[Holding]
@@ -118,6 +118,8 @@ class ClusterHoldings:
             names = {node.name for node in nodes}
             jobs = [Holding(job, self._node_of(job, names)) for job in active]
             self._last = Holdings(nodes, jobs, self._set_aside(nodes))
+            nodes, names = self._capacity.nodes(), {node.name for node in self._capacity.all_nodes()}
+            self._last = Holdings(nodes, [Holding(job, self._node_of(job, names)) for job in active])
             self._read_at = now
         return self._last
 

@@ -111,9 +111,10 @@ class JobStarter:
         return decision
 
     def _nodes_for_jobs(self) -> dict[str, Resources]:
-        """Return the resources of each node for jobs; none while not every node can reach the store."""
+        """Return the resources of each node for jobs; none while Ray may start a supervisor where it cannot reach the store."""
         nodes = self._cluster.nodes()
-        if len(nodes) > 1 and not self._store.supports_many_nodes:
+        is_pinned = self._settings.cluster is not None
+        if len(nodes) > 1 and not is_pinned and not self._store.supports_many_nodes:
             log.error(
                 "The cluster has %d nodes and the store is SQLite, which only one node can reach: no job is started. "
                 "Set RAYLIFT_DATABASE_URL to a PostgreSQL database, or remove the other nodes.",

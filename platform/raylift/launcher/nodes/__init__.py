@@ -1,0 +1,1 @@
+"""Further machines: the document by which they join, and their joining and leaving."""

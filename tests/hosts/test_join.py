@@ -1,0 +1,153 @@
+"""Machines join a platform, do its work and leave it. Each is a namespace of this machine (machines.py), so this needs root."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.hosts.machines import Machine, Network
+
+pytestmark = [pytest.mark.nightly, pytest.mark.timeout(1200)]
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+SETTINGS = """
+resources: {cpus: 1}
+serving: {max_replicas: 1}
+"""
+"""One CPU for jobs on the first machine, and one for replicas: a larger job and a second large replica run elsewhere."""
+HOLD = """
+import platform, time
+print("began on", platform.node(), flush=True)
+time.sleep(10)
+print("ended on", platform.node(), flush=True)
+"""
+MODEL = """
+import mlflow
+import pandas as pd
+
+class Where(mlflow.pyfunc.PythonModel):
+    def predict(self, context, model_input, params=None):
+        import platform
+        return [platform.node()] * len(model_input)
+
+mlflow.pyfunc.log_model(name="model", python_model=Where(), input_example=pd.DataFrame({"n": [1]}), pip_requirements=[])
+"""
+
+
+class Platform:
+    """The command line on several machines."""
+
+    def __init__(self, first: Machine, folder: Path) -> None:
+        self.first, self.folder, self.state = first, folder, folder / "state"
+        self.url = f"http://{first.address}:8000"
+        self.environment = {
+            "PATH": f"{Path(sys.executable).parent}:{os.defpath}",
+            "PYTHONPATH": f"{REPOSITORY / 'platform'}:{REPOSITORY}",
+            "HOME": str(folder),
+            "RAYLIFT_URL": self.url,
+        }
+
+    def on(self, machine: Machine, *arguments: str, ok: bool = True) -> Any:
+        return machine.run("raylift", *arguments, ok=ok, env=self.environment, timeout=600)
+
+    def json(self, *arguments: str) -> Any:
+        return json.loads(self.on(self.first, "--output", "json", *arguments).stdout)
+
+    def start(self) -> None:
+        (self.folder / "settings.yaml").write_text(SETTINGS, encoding="utf-8")
+        options = ("--host", self.first.address, "--accept-nodes", "--auth", "keys", "--config", f"{self.folder}/settings.yaml")
+        self.on(self.first, "up", "--state-dir", str(self.state), *options)
+        self.environment["RAYLIFT_API_KEY"] = json.loads((self.state / "admin-key.json").read_text(encoding="utf-8"))["key"]
+        self.environment["RAYLIFT_JOIN_TOKEN"] = (self.state / "join-token").read_text(encoding="ascii")
+
+    def states(self) -> dict[str, str]:
+        return {node["name"]: node["state"] for node in self.json("nodes")["nodes"]}
+
+    def train(self, script: str, *options: str) -> str:
+        path = self.folder / "script.py"
+        path.write_text(script, encoding="utf-8")
+        return self.json("train", str(path), "--experiment", "nodes", "--no-autolog", *options)["job_id"]
+
+    def job(self, job_id: str) -> Any:
+        return self.json("jobs", "show", job_id)
+
+    def log(self, job_id: str) -> str:
+        return self.on(self.first, "jobs", "logs", job_id).stdout
+
+    def where(self) -> str:
+        """Predict, and return the name of the machine that answered."""
+        answer = self.json("predict", "where", "--inputs", '[{"n": 1}]')
+        return answer["predictions"][0]
+
+
+@pytest.fixture(scope="module")
+def folder() -> Iterator[Path]:
+    """A folder outside of /tmp, which machines have for themselves."""
+    made = Path(tempfile.mkdtemp(prefix="raylift-hosts-", dir="/var/tmp"))
+    yield made
+    shutil.rmtree(made)
+
+
+def patiently(done: Callable[[], bool], seconds: float = 240) -> None:
+    end = time.monotonic() + seconds
+    while not done():
+        assert time.monotonic() < end
+        time.sleep(1)
+
+
+def test_machines_join_work_and_leave(folder: Path) -> None:
+    kept = [str(REPOSITORY)] if REPOSITORY.is_relative_to("/tmp") else []
+    with ExitStack() as stack:
+        network = stack.enter_context(Network())
+        # Jobs need the platform's directory. Replicas do not: the third machine has an empty one at its place.
+        first, second = (stack.enter_context(Machine(network, number, kept=kept)) for number in (1, 2))
+        third = stack.enter_context(Machine(network, 3, kept=kept, private=[f"{folder}/state"]))
+        platform = Platform(first, folder)
+        platform.start()
+
+        refused = platform.on(second, "join", platform.url, "--token", "rlj_wrong", ok=False)
+        assert (refused.returncode, "not the join token" in refused.stderr) == (1, True)
+        assert platform.states() == {"m1": "ready"}
+        platform.on(second, "join", platform.url)
+        assert "joined already" in platform.on(second, "join", platform.url).stderr
+        assert platform.states() == {"m1": "ready", "m2": "ready"}
+        job_runs_to_its_end_on_a_drained_machine(platform, second)
+
+        platform.on(third, "join", platform.url)
+        replicas_serve_and_move(platform, third)
+        platform.on(first, "down", "--state-dir", str(platform.state))
+
+
+def job_runs_to_its_end_on_a_drained_machine(platform: Platform, second: Machine) -> None:
+    job_id = platform.train(HOLD, "--cpus", "2", "--memory", "256MiB")
+    patiently(lambda: "began on m2" in platform.log(job_id))
+    platform.on(platform.first, "drain", "m2", "--no-wait")
+    assert platform.states()["m2"] == "draining"
+    patiently(lambda: platform.job(job_id)["status"] == "completed")
+    assert platform.job(job_id)["attempt"] == 1
+    assert "ended on m2" in platform.log(job_id)
+    patiently(lambda: platform.states() == {"m1": "ready"})
+    assert "Left" in platform.on(second, "leave").stderr
+    assert "joined no platform" in platform.on(second, "leave", ok=False).stderr
+
+
+def replicas_serve_and_move(platform: Platform, third: Machine) -> None:
+    job_id = platform.train(MODEL, "--cpus", "1", "--memory", "1GiB", "--model", "where")
+    patiently(lambda: platform.job(job_id)["status"] == "completed")
+    deployment = ("deployments", "set", "where", "1", "--cpus", "1.5", "--max-replicas", "2")
+    platform.on(platform.first, *deployment, "--min-replicas", "2")
+    patiently(lambda: {platform.where() for _ in range(4)} == {"m1", "m3"})
+    platform.on(platform.first, *deployment, "--min-replicas", "1", "--max-replicas", "1")
+    platform.on(third, "leave")
+    assert {platform.where() for _ in range(4)} == {"m1"}
+    assert platform.states() == {"m1": "ready"}
