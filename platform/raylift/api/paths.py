@@ -121,6 +121,8 @@ def key_rotation(key_id: str) -> str:
 def webhook(name: str, *what: str) -> str:
     """Return the path of a webhook, by name or id, or of ``what`` below it: deliveries, test, rotate, redeliver."""
     return _below(WEBHOOKS, name, *what)
+
+
 def node_drain(node: str) -> str:
     return _below(NODES, node, "drain")
 

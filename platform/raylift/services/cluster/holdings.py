@@ -115,11 +115,9 @@ class ClusterHoldings:
         if now - self._read_at > _CACHE_SECONDS:
             active = self._store.jobs.in_states(ACTIVE_STATES)
             nodes = self._capacity.nodes()
-            names = {node.name for node in nodes}
+            names = {node.name for node in self._capacity.all_nodes()}
             jobs = [Holding(job, self._node_of(job, names)) for job in active]
             self._last = Holdings(nodes, jobs, self._set_aside(nodes))
-            nodes, names = self._capacity.nodes(), {node.name for node in self._capacity.all_nodes()}
-            self._last = Holdings(nodes, [Holding(job, self._node_of(job, names)) for job in active])
             self._read_at = now
         return self._last
 
