@@ -339,6 +339,8 @@ class PlatformSettings(_Section):
     """File of the token that Ray's ports require. None: they require none."""
     gateway_url: str
     """The platform's ingress, for the gateway."""
+    nodes_gateway_url: str | None = None
+    """The platform's ingress, for attempts on other machines. None: ``gateway_url``."""
     session_dir: Path | None = None
     """Directory of this machine's sockets: Ray's, HAProxy's, and temporary files. None: unknown, so not hidden from models."""
     internal_ports: str = "6379,8076-8078,8265,10001-19999,30000-31000,52365"

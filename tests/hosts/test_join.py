@@ -109,9 +109,11 @@ def test_machines_join_work_and_leave(folder: Path) -> None:
     kept = [str(REPOSITORY)] if REPOSITORY.is_relative_to("/tmp") else []
     with ExitStack() as stack:
         network = stack.enter_context(Network())
-        # Jobs need the platform's directory. Replicas do not: the third machine has an empty one at its place.
-        first, second = (stack.enter_context(Machine(network, number, kept=kept)) for number in (1, 2))
-        third = stack.enter_context(Machine(network, 3, kept=kept, private=[f"{folder}/state"]))
+        first = stack.enter_context(Machine(network, 1, kept=kept))
+        # Nothing is shared: the others have an empty directory at the place of the platform's.
+        second, third = (
+            stack.enter_context(Machine(network, number, kept=kept, private=[f"{folder}/state"])) for number in (2, 3)
+        )
         platform = Platform(first, folder)
         platform.start()
 

@@ -81,6 +81,7 @@ def platform_settings(config: LocalConfig, record: RunRecord, environ: Mapping[s
         ray_dashboard_url=record.ray_dashboard_url,
         ray_token_file=record.ray_token_file,
         gateway_url=record.gateway_url,
+        nodes_gateway_url=record.url if record.accepts_nodes else None,
         session_dir=record.session_dir,
         internal_ports=_internal_ports(record),
         ingress=IngressSettings(directory=IngressFiles(record.session_dir).haproxy, token=secrets.token_hex(16)),

@@ -94,7 +94,7 @@ class JobSubmitter:
                 JOB_ID_VARIABLE: job.job_id,
                 # Unique to the attempt: Ray remembers a failed environment by its exact content.
                 SUBMISSION_ID_VARIABLE: attempt,
-                GATEWAY_VARIABLE: self._settings.gateway_url,
+                GATEWAY_VARIABLE: self._settings.nodes_gateway_url or self._settings.gateway_url,
                 "RAY_JOB_STOP_WAIT_TIME_S": f"{grace:.0f}",
             },
             **runtime_env_for(
