@@ -1,4 +1,4 @@
-"""Settings of access: the sign-in with an OpenID Connect provider, reports on what users bring, and requests of webhooks."""
+"""Settings of access: the sign-in with a provider, reports on what users bring, requests of webhooks, and TLS."""
 
 from __future__ import annotations
 
@@ -93,3 +93,14 @@ class WebhookSettings(_Section):
     """Days from an event until its delivery is given up."""
     apprise_services: tuple[str, ...] = ("slack", "msteams", "workflows", "mailto", "mailtos")
     """Services of Apprise that admins may use. Its plugins ask addresses of their own, without the check of networks."""
+
+
+class TlsSettings(_Section):
+    """TLS of the API and of gRPC. A changed certificate is used within ten seconds, without a restart."""
+
+    cert: Path | None = None
+    """File of the certificate with its chain, in PEM. null: no TLS."""
+    key: Path | None = None
+    """File of its key, in PEM, not encrypted. null: it is in the file of the certificate."""
+    hsts_seconds: Annotated[int, Field(ge=0)] = 31_536_000
+    """``max-age`` of Strict-Transport-Security, which forbids browsers to use http for this host. 0: the header is not sent."""

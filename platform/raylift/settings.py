@@ -13,11 +13,11 @@ from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict, Field, IPvAnyNetwork
 
-from raylift.access_settings import OidcSettings, ReportSettings, WebhookSettings
+from raylift.access_settings import OidcSettings, ReportSettings, TlsSettings, WebhookSettings
 from raylift.domain.identifiers import TORCH_BACKEND
 from raylift.domain.job import AUTO_TORCH_BACKEND
 from raylift.domain.models.deployment import Batching, DeploymentConfig
-from raylift.domain.nodes import CONTROL, NODE_LABEL
+from raylift.domain.nodes.labels import CONTROL, NODE_LABEL
 from raylift.domain.ports import refused_ports
 from raylift.domain.quota import Quota
 
@@ -196,17 +196,6 @@ class EnvironmentSettings(_Section):
     def backend_of(self, asked: str | None) -> str:
         """Return the PyTorch build for an upload that names ``asked``."""
         return self.torch_backend if asked is None else asked
-
-
-class TlsSettings(_Section):
-    """TLS of the API and of gRPC. A changed certificate is used within ten seconds, without a restart."""
-
-    cert: Path | None = None
-    """File of the certificate with its chain, in PEM. null: no TLS."""
-    key: Path | None = None
-    """File of its key, in PEM, not encrypted. null: it is in the file of the certificate."""
-    hsts_seconds: Annotated[int, Field(ge=0)] = 31_536_000
-    """``max-age`` of Strict-Transport-Security, which forbids browsers to use http for this host. 0: the header is not sent."""
 
 
 class LimitSettings(_Section):

@@ -28,7 +28,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "platform"), str(ROOT)]
 
 from raylift.domain.job import Job, JobSpec, JobState, QueuedJob, Resources  # noqa: E402 - the path comes first
-from raylift.domain.node_fit import fits_some, largest  # noqa: E402
+from raylift.domain.nodes.fit import fits_some, largest  # noqa: E402
 from raylift.domain.quota import Quota  # noqa: E402
 from raylift.engines.ray_engine.jobs import RayJob, RayJobStatus  # noqa: E402
 from raylift.store import Store  # noqa: E402

@@ -6,7 +6,7 @@ import pytest
 
 from raylift.domain.errors import StaleLease
 from raylift.domain.lease import Lease
-from raylift.domain.reservation import Reservation
+from raylift.domain.nodes.reservation import Reservation
 from raylift.store import Store
 from tests.contract.samples import NOW, after
 

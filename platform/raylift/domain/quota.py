@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from raylift.domain.job import Resources
-from raylift.domain.node_fit import TOLERANCE
+from raylift.domain.nodes.fit import TOLERANCE
 from raylift.domain.quantities import format_bytes
 
 

@@ -13,8 +13,9 @@ from typing import Final
 
 import httpx
 
+from raylift.access_settings import TlsSettings
 from raylift.domain.errors import PlatformError
-from raylift.domain.nodes import CONTROL, NODE_LABEL
+from raylift.domain.nodes.labels import CONTROL, NODE_LABEL
 from raylift.engines.attempts.old_variables import remove_old_variables
 from raylift.engines.mlflow_engine.signed_credentials import Bearer, mint
 from raylift.ingress.allowed_hosts import ANY_HOST, allowed_hosts
@@ -40,7 +41,7 @@ from raylift.launcher.run.record import RunRecord, local_host, write_record
 from raylift.launcher.run.secret_keys import key_file, prepare_encryption_keys
 from raylift.launcher.run.session import make_session, session_path, temp_path
 from raylift.launcher.run.tokens import join_token_file, make_join_token, make_ray_token
-from raylift.settings import AuthMode, ClusterSettings, IngressSettings, PlatformSettings, TlsSettings
+from raylift.settings import AuthMode, ClusterSettings, IngressSettings, PlatformSettings
 from raylift.store import open_store
 
 DATABASE_VARIABLE: Final = "RAYLIFT_DATABASE_URL"

@@ -14,7 +14,7 @@ import socket
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from raylift.domain.nodes import NODE_ADDRESS_VARIABLE
+from raylift.domain.nodes.labels import NODE_ADDRESS_VARIABLE
 from raylift.ingress.access_token import App
 
 _START_SERVER = "start_asgi_http_server"

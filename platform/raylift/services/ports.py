@@ -8,7 +8,7 @@ from typing import Protocol
 
 from raylift.domain.models.run_history import RunHistory
 from raylift.domain.models.version import ModelSignature, ModelVersion, RegisteredModel
-from raylift.domain.nodes import NodeState
+from raylift.domain.nodes.labels import NodeState
 
 Clock = Callable[[], datetime]
 

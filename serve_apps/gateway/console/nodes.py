@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request, Response
 
 from raylift.api.cluster.join import NodeDocument, NodeList, NodeStateView
 from raylift.api.paths import NODE_DOCUMENT, NODES
-from raylift.domain.nodes import NodeState
+from raylift.domain.nodes.labels import NodeState
 from raylift.services.container import Services
 from raylift.services.ports import Node
 from serve_apps.gateway.access.door import token_of

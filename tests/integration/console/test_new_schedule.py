@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from raylift.domain.reservation import Reservation
+from raylift.domain.nodes.reservation import Reservation
 from tests.browser import Watched
 from tests.integration.console.conftest import SCRIPT, Gateway
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from raylift.domain.job import Resources
-from raylift.domain.node_fit import fits, fits_some, largest, shortages
+from raylift.domain.nodes.fit import fits, fits_some, largest, shortages
 
 NODE = Resources(4.0, 8, 1.0)
 

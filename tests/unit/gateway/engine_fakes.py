@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from raylift.domain.errors import EngineUnavailable, ModelNotFound, VersionNotFound
 from raylift.domain.models.run_history import RunHistory
 from raylift.domain.models.version import ModelSignature, ModelVersion, RegisteredModel
-from raylift.domain.nodes import NodeState
+from raylift.domain.nodes.labels import NodeState
 
 LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
 

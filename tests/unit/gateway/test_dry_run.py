@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from raylift.domain.job import Resources
-from raylift.domain.reservation import Reservation
+from raylift.domain.nodes.reservation import Reservation
 from raylift.settings import JobSettings, OwnerQuota, PlatformSettings, QuotaSettings
 from tests.unit.gateway.conftest import Platform
 from tests.unit.gateway.engine_fakes import FakeNode

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from raylift.api.cluster.join import NodeDocument, NodeVersions
-from raylift.domain.nodes import NodeState
+from raylift.domain.nodes.labels import NodeState
 from raylift.settings import ClusterSettings, PlatformSettings
 from tests.unit.gateway.engine_fakes import FakeNode
 from tests.unit.gateway.keyed import KeyedPlatform, keyed_platform

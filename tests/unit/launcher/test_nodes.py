@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from raylift.api.cluster.join import NodeDocument, NodeVersions
-from raylift.domain.nodes import CONTROL, NODE_LABEL
+from raylift.domain.nodes.labels import CONTROL, NODE_LABEL
 from raylift.launcher.errors import LauncherError
 from raylift.launcher.nodes.checks import MachineDiffers, require_same
 from raylift.launcher.nodes.document import node_document, versions_here

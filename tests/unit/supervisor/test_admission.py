@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from raylift.domain.job import Job, JobState, QueuedJob, Resources
-from raylift.domain.node_fit import fits_some
+from raylift.domain.nodes.fit import fits_some
 from raylift.domain.quota import Quota
 from raylift.supervisor.jobs.admission import Decision, admit
 

@@ -12,7 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from raylift.domain.job import Job, JobSpec, JobState, QueuedJob, Resources
-from raylift.domain.node_fit import fits_some
+from raylift.domain.nodes.fit import fits_some
 from raylift.domain.quota import Held, Quota, sum_of
 from raylift.supervisor.jobs.admission import admit
 

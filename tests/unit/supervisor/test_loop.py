@@ -16,7 +16,7 @@ from raylift.domain.errors import EngineUnavailable
 from raylift.domain.job import Job, JobSpec, JobState, Resources
 from raylift.domain.lease import Lease
 from raylift.domain.models.deployment import ApplicationSnapshot, ApplicationState, DeploymentConfig, DeploymentStatus
-from raylift.domain.reservation import Reservation
+from raylift.domain.nodes.reservation import Reservation
 from raylift.settings import PlatformSettings
 from raylift.supervisor.deployments.execute import DeploymentExecutor
 from raylift.supervisor.deployments.publish_routes import RoutePublisher

@@ -10,7 +10,7 @@ from typing import Any, Final, cast
 import ray
 
 from raylift.domain.errors import EngineUnavailable
-from raylift.domain.nodes import NODE_LABEL, NodeState
+from raylift.domain.nodes.labels import NODE_LABEL, NodeState
 from raylift.ray_internals.draining import drain, draining_nodes
 
 _HEAD: Final = "node:__internal_head__"

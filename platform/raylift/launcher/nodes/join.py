@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from raylift.api.cluster.join import NodeDocument
 from raylift.api.paths import NODE_DOCUMENT
-from raylift.domain.nodes import NODE_ADDRESS_VARIABLE, NODE_LABEL
+from raylift.domain.nodes.labels import NODE_ADDRESS_VARIABLE, NODE_LABEL
 from raylift.launcher.errors import LauncherError, PortTaken
 from raylift.launcher.nodes.checks import require_same
 from raylift.launcher.nodes.document import versions_here

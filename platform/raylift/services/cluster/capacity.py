@@ -10,8 +10,8 @@ from typing import Final
 
 from raylift.domain.errors import EngineUnavailable
 from raylift.domain.job import Resources
-from raylift.domain.node_fit import shortages
-from raylift.domain.nodes import NodeState
+from raylift.domain.nodes.fit import shortages
+from raylift.domain.nodes.labels import NodeState
 from raylift.domain.quantities import format_bytes
 from raylift.services.ports import Cluster, Node
 

@@ -11,7 +11,7 @@ from typing import Final
 
 from raylift.domain.errors import JobNotFound
 from raylift.domain.job import ACTIVE_STATES, Job, JobState, Resources
-from raylift.domain.node_fit import fits_some
+from raylift.domain.nodes.fit import fits_some
 from raylift.domain.quantities import format_bytes
 from raylift.domain.quota import Held
 from raylift.engines.attempts.directory import AttemptDirectory

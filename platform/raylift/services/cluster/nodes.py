@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from raylift.domain.errors import Conflict, NodeNotFound, NodesNotAccepted, Unauthenticated
 from raylift.domain.listing import listed
-from raylift.domain.nodes import NodeState
+from raylift.domain.nodes.labels import NodeState
 from raylift.services.ports import Cluster, Node
 from raylift.settings import PlatformSettings
 

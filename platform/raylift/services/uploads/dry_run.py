@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from raylift.domain.node_fit import fits
+from raylift.domain.nodes.fit import fits
 from raylift.services.cluster.capacity import Capacity
 from raylift.services.cluster.holdings import ClusterHoldings
 from raylift.services.uploads.checks import CheckedUpload

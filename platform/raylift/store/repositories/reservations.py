@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import delete, select
 
 from raylift.domain.lease import Lease
-from raylift.domain.reservation import Reservation
+from raylift.domain.nodes.reservation import Reservation
 from raylift.store.engine.queue_tables import ReservationRow
 from raylift.store.engine.transactions import Database
 from raylift.store.statements.lease_guard import guard

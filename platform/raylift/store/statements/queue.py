@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session, aliased
 
 from raylift.domain.errors import QuotaExceeded
 from raylift.domain.job import ACTIVE_STATES, JobSpec, JobState, QueuedJob, Resources
-from raylift.domain.node_fit import TOLERANCE, largest
+from raylift.domain.nodes.fit import TOLERANCE, largest
 from raylift.domain.quota import Held
 from raylift.domain.sweep import SweepState
 from raylift.domain.webhooks.event import quota_event
@@ -173,6 +173,6 @@ def _queued(row: Row[*tuple[Any, ...]]) -> QueuedJob:
 
 
 def _is_held_by(node: Resources) -> ColumnElement[bool]:
-    # The rule of ``raylift.domain.node_fit.fits``.
+    # The rule of ``raylift.domain.nodes.fit.fits``.
     has_processors = and_(JobRow.cpus <= node.cpus + TOLERANCE, JobRow.gpus <= node.gpus + TOLERANCE)
     return and_(has_processors, JobRow.memory_bytes <= node.memory_bytes)

@@ -13,8 +13,8 @@ from operator import attrgetter
 from typing import Final
 
 from raylift.domain.job import Job, QueuedJob, Resources
+from raylift.domain.nodes.reservation import Reservation
 from raylift.domain.quota import Held, Quota, sum_of
-from raylift.domain.reservation import Reservation
 from raylift.supervisor.jobs.free_resources import FreeResources
 
 _FIRST_OF_ITS_PRIORITY: Final = -1.0

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from raylift.domain.job import Job, Resources
-from raylift.domain.node_fit import TOLERANCE, fits, fits_some, largest
+from raylift.domain.nodes.fit import TOLERANCE, fits, fits_some, largest
 
 _NO_RESOURCES: Final = Resources(0.0, 0, 0.0)
 

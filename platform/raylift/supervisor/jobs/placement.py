@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from raylift.domain.job import Job, Resources
-from raylift.domain.node_fit import fits
+from raylift.domain.nodes.fit import fits
 from raylift.supervisor.jobs.admission import Decision
 from raylift.supervisor.jobs.ray_snapshot import RaySnapshot
 

@@ -8,7 +8,7 @@ from typing import Final
 
 from raylift.domain.job import JobState, Resources
 from raylift.domain.lease import Lease
-from raylift.domain.reservation import Reservation
+from raylift.domain.nodes.reservation import Reservation
 from raylift.engines.ray_engine.cluster import Cluster
 from raylift.settings import PlatformSettings
 from raylift.store import Store
