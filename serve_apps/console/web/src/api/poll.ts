@@ -28,7 +28,7 @@ export function pauseAfter(failures: number, seconds: number): number {
 }
 
 /** The poll of one resource, for all parts of the page that show it. It keeps its last answer when nobody looks. */
-class Poll<T> {
+export class Poll<T> {
   data: T | undefined;
   error: ApiError | undefined;
   private tag = "";
@@ -39,10 +39,12 @@ class Poll<T> {
   private failures = 0;
   private isReading = false;
 
-  /** Call `redraw` after each change. Returns what ends that. */
-  watch(read: Read<T>, seconds: number, redraw: () => void): () => void {
+  /** Call `redraw` after each change from `drawn`, the data on the screen. Returns what ends that. */
+  watch(read: Read<T>, seconds: number, redraw: () => void, drawn: T | undefined): () => void {
     this.read = read;
     this.watchers.set(redraw, seconds);
+    // An answer may have come between the drawing and this call. Later ones may all be 304.
+    if (this.data !== drawn) redraw();
     if (this.watchers.size === 1) {
       this.stop = new AbortController();
       document.addEventListener("visibilitychange", this.onVisibility);
@@ -136,6 +138,7 @@ function pollOf<T>(key: string): Poll<T> {
 export function usePoll<T>(key: string, read: Read<T>, seconds = 2): Polled<T> {
   const [, count] = useState(0);
   const poll = pollOf<T>(key);
-  useEffect(() => poll.watch(read, seconds, () => count((number) => number + 1)), [key, seconds]);
-  return { data: poll.data, error: poll.error, refresh: () => void poll.run() };
+  const { data } = poll;
+  useEffect(() => poll.watch(read, seconds, () => count((number) => number + 1), data), [key, seconds]);
+  return { data, error: poll.error, refresh: () => void poll.run() };
 }
