@@ -126,6 +126,10 @@ class Machine:
         self._outer.stdout.close()
         _run("ip", "netns", "del", self._namespace)
 
+    def pull_cable(self) -> None:
+        """Take it off the network. Its processes go on."""
+        _run("ip", "-n", self._network.namespace, "link", "set", self.name, "down")
+
     def run(self, *command: str, ok: bool = True, timeout: float = 180, **options: Any) -> subprocess.CompletedProcess[str]:
         """Run a command there. With ``ok``, it has to succeed."""
         inside = ["nsenter", "-t", str(self._first), "-m", "-u", "-i", "-p", "-n", "--wd=/", *command]

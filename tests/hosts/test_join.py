@@ -23,6 +23,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 SETTINGS = """
 resources: {cpus: 1}
 serving: {max_replicas: 1}
+jobs: {contact_seconds: 20}
 """
 """One CPU for jobs on the first machine, and one for replicas: a larger job and a second large replica run elsewhere."""
 HOLD = """
@@ -90,7 +91,7 @@ class Platform:
         return answer["predictions"][0]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def folder() -> Iterator[Path]:
     """A folder outside of /tmp, which machines have for themselves."""
     made = Path(tempfile.mkdtemp(prefix="raylift-hosts-", dir="/var/tmp"))
@@ -153,3 +154,28 @@ def replicas_serve_and_move(platform: Platform, third: Machine) -> None:
     platform.on(third, "leave")
     assert {platform.where() for _ in range(4)} == {"m1"}
     assert platform.states() == {"m1": "ready"}
+
+
+def test_script_ends_before_it_runs_again_after_a_pulled_cable(folder: Path) -> None:
+    kept = [str(REPOSITORY)] if REPOSITORY.is_relative_to("/tmp") else []
+    with ExitStack() as stack:
+        network = stack.enter_context(Network())
+        first = stack.enter_context(Machine(network, 1, kept=kept))
+        second = stack.enter_context(Machine(network, 2, kept=kept, private=[f"{folder}/state"]))
+        platform = Platform(first, folder)
+        platform.start()
+        platform.on(second, "join", platform.url)
+        job_id = platform.train(HOLD.replace("sleep(10)", "sleep(3600)"), "--cpus", "2", "--memory", "256MiB")
+        patiently(lambda: "began on m2" in platform.log(job_id))
+        assert scripts_on(second) > 0
+        second.pull_cable()
+        patiently(lambda: platform.job(job_id)["status"] == "queued")
+        assert scripts_on(second) == 0
+        assert platform.job(job_id)["attempt"] == 2
+        assert "m2 was out of contact" in json.dumps(platform.json("jobs", "events", job_id))
+        platform.on(first, "down", "--state-dir", str(platform.state))
+
+
+def scripts_on(machine: Machine) -> int:
+    """Count the processes of users' scripts."""
+    return len(machine.run("pgrep", "-f", "job_entrypoints/script/runner.py", ok=False).stdout.split())
