@@ -35,7 +35,7 @@ def test_attacks_get_nothing(platform: LocalPlatform, client: Client, other: Job
         assert run(client, everything, places) == []
 
 
-# A minute of CPU. In CI, tests of confined models read files, call Ray and send signals from the same process.
+# A minute of CPU. In CI, tests of confined models reach for files, processes, sockets, Ray's token and its ports.
 @pytest.mark.nightly
 def test_attacking_model_gets_nothing(platform: LocalPlatform, client: Client, other: Job) -> None:
     """Its process has neither Ray's connection nor its token, and cannot reach the replica that has."""
