@@ -91,3 +91,11 @@ def scrolls_sideways(page: Page) -> bool:
 def script(text: str, name: str = "train.py") -> Any:
     """A file for a file field."""
     return {"name": name, "mimeType": "text/x-python", "buffer": text.encode()}
+
+
+def edit_traffic(page: Page, *, second: str) -> None:
+    """Give version 1 a share beside version 2, up to the question."""
+    page.get_by_role("button", name="Change traffic").click()
+    page.get_by_label("Add").select_option("1")
+    page.get_by_label("Share of v1 in percent").fill(second)
+    page.get_by_label("Share of v1 in percent").press("Tab")

@@ -1,11 +1,13 @@
-"""Hypothesis profile, signal handling and garbage collection for all tests."""
+"""Hypothesis profile, signal handling and garbage collection for all tests, and an empty store to copy."""
 
 from __future__ import annotations
 
 import gc
 import os
 import signal
+from pathlib import Path
 
+import pytest
 from hypothesis import settings
 
 
@@ -26,3 +28,16 @@ def pytest_collection_finish() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(100_000, 20, 50)
+
+
+@pytest.fixture(scope="session")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty store, to be copied."""
+    # Imported by the tests that need it.
+    from raylift.store import Store
+
+    path = tmp_path_factory.mktemp("store") / "store.db"
+    store = Store.open(f"sqlite:///{path}")
+    store.migrate()
+    store.close()
+    return path

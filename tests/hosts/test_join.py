@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +99,18 @@ def folder() -> Iterator[Path]:
     shutil.rmtree(made)
 
 
+@contextmanager
+def machines(folder: Path, count: int) -> Iterator[list[Machine]]:
+    """Machines on one network. Nothing is shared: all but the first have an empty directory at the place of the platform's."""
+    kept = [str(REPOSITORY)] if REPOSITORY.is_relative_to("/tmp") else []
+    with ExitStack() as stack:
+        network = stack.enter_context(Network())
+        private = [[], *[[f"{folder}/state"]] * (count - 1)]
+        yield [
+            stack.enter_context(Machine(network, number, kept=kept, private=own)) for number, own in enumerate(private, start=1)
+        ]
+
+
 def patiently(done: Callable[[], bool], seconds: float = 240) -> None:
     end = time.monotonic() + seconds
     while not done():
@@ -107,14 +119,7 @@ def patiently(done: Callable[[], bool], seconds: float = 240) -> None:
 
 
 def test_machines_join_work_and_leave(folder: Path) -> None:
-    kept = [str(REPOSITORY)] if REPOSITORY.is_relative_to("/tmp") else []
-    with ExitStack() as stack:
-        network = stack.enter_context(Network())
-        first = stack.enter_context(Machine(network, 1, kept=kept))
-        # Nothing is shared: the others have an empty directory at the place of the platform's.
-        second, third = (
-            stack.enter_context(Machine(network, number, kept=kept, private=[f"{folder}/state"])) for number in (2, 3)
-        )
+    with machines(folder, 3) as (first, second, third):
         platform = Platform(first, folder)
         platform.start()
 
@@ -157,11 +162,7 @@ def replicas_serve_and_move(platform: Platform, third: Machine) -> None:
 
 
 def test_script_ends_before_it_runs_again_after_a_pulled_cable(folder: Path) -> None:
-    kept = [str(REPOSITORY)] if REPOSITORY.is_relative_to("/tmp") else []
-    with ExitStack() as stack:
-        network = stack.enter_context(Network())
-        first = stack.enter_context(Machine(network, 1, kept=kept))
-        second = stack.enter_context(Machine(network, 2, kept=kept, private=[f"{folder}/state"]))
+    with machines(folder, 2) as (first, second):
         platform = Platform(first, folder)
         platform.start()
         platform.on(second, "join", platform.url)

@@ -12,10 +12,10 @@ from typing import Any
 
 import httpx
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import expect
 
 from raylift import Client
-from tests.browser import Watched
+from tests.browser import Watched, edit_traffic
 from tests.e2e.console.test_pages import violations
 
 # Two models are trained, deployed and asked a thousand times. In CI, a browser changes traffic, aliases and scale without Ray.
@@ -61,17 +61,9 @@ def answers_of_version_1(url: str, model: str, count: int) -> int:
     return sum(answer["model_version"] == "1" for answer in answers)
 
 
-def edit(page: Page, *, second: str) -> None:
-    """Give version 1 a share beside version 2, up to the question."""
-    page.get_by_role("button", name="Change traffic").click()
-    page.get_by_label("Add").select_option("1")
-    page.get_by_label("Share of v1 in percent").fill(second)
-    page.get_by_label("Share of v1 in percent").press("Tab")
-
-
 def test_traffic_is_changed_and_undone_with_before_and_after(watched: Watched, model: str, url: str) -> None:
     page = watched.open(f"/console/models/{model}")
-    edit(page, second="10")
+    edit_traffic(page, second="10")
     expect(page.get_by_label("Share of v2 in percent")).to_have_value("90")
     page.get_by_role("button", name="Review").click()
     dialog = page.get_by_role("dialog")

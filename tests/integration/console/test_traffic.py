@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from playwright.sync_api import Page, Route, expect
+from playwright.sync_api import Route, expect
 
-from tests.browser import Watched
+from tests.browser import Watched, edit_traffic
 from tests.integration.console.conftest import Gateway
 
 pytestmark = pytest.mark.timeout(300)
@@ -21,17 +21,9 @@ def two_versions(gateway: Gateway) -> None:
         gateway.platform.deploy(MODEL, version)
 
 
-def edit(page: Page, *, second: str) -> None:
-    """Give version 1 a share beside version 2, up to the question."""
-    page.get_by_role("button", name="Change traffic").click()
-    page.get_by_label("Add").select_option("1")
-    page.get_by_label("Share of v1 in percent").fill(second)
-    page.get_by_label("Share of v1 in percent").press("Tab")
-
-
 def test_change_by_somebody_else_keeps_my_edit(watched: Watched, gateway: Gateway) -> None:
     page = watched.open(f"/console/models/{MODEL}")
-    edit(page, second="30")
+    edit_traffic(page, second="30")
     # The page learns of it from the refusal, before its next poll.
     page.route(f"**/models/{MODEL}/traffic", unchanged_for_polls)
     theirs = {"routes": [{"version": "1", "weight": 1}]}

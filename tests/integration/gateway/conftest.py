@@ -112,15 +112,6 @@ class World:
     url: str
 
 
-@pytest.fixture(scope="session")
-def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("store") / "store.db"
-    store = Store.open(f"sqlite:///{path}")
-    store.migrate()
-    store.close()
-    return path
-
-
 @pytest.fixture
 def upstream_socket() -> Iterator[socket.socket]:
     with listening() as sock:

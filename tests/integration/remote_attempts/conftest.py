@@ -178,15 +178,6 @@ class World:
 
 
 @pytest.fixture(scope="session")
-def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("store") / "store.db"
-    store = Store.open(f"sqlite:///{path}")
-    store.migrate()
-    store.close()
-    return path
-
-
-@pytest.fixture(scope="session")
 def world(tmp_path_factory: pytest.TempPathFactory, migrated: Path) -> Iterator[World]:
     tmp_path = tmp_path_factory.mktemp("remote")
     with socket.socket() as probe:

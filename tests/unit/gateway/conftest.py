@@ -111,16 +111,6 @@ def settings(tmp_path: Path) -> PlatformSettings:
     )
 
 
-@pytest.fixture(scope="session")
-def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An empty store, to be copied."""
-    path = tmp_path_factory.mktemp("store") / "store.db"
-    store = Store.open(f"sqlite:///{path}")
-    store.migrate()
-    store.close()
-    return path
-
-
 @pytest.fixture
 def platform(settings: PlatformSettings, migrated: Path) -> Iterator[Platform]:
     shutil.copy(migrated, settings.state_dir / "store.db")

@@ -17,7 +17,7 @@ from raylift.api.cluster.join import NodeDocument, NodeVersions
 from raylift.domain.nodes.labels import CONTROL, NODE_LABEL
 from raylift.launcher.errors import LauncherError
 from raylift.launcher.nodes.checks import MachineDiffers, require_same
-from raylift.launcher.nodes.document import node_document, versions_here
+from raylift.launcher.nodes.document import node_document, versions_here, write_document
 from raylift.launcher.nodes.join import (
     JoinRefused,
     Machine,
@@ -27,7 +27,7 @@ from raylift.launcher.nodes.join import (
     node_command,
     node_environment,
 )
-from raylift.launcher.nodes.record import NodeRecord
+from raylift.launcher.nodes.record import NodeRecord, read_node, write_node
 from raylift.launcher.parts.ray_head import head_command
 from raylift.launcher.progress import NoProgress
 from raylift.launcher.run.config import LocalConfig, load_config
@@ -107,6 +107,16 @@ def test_hash_changes_with_the_document_and_not_with_the_token(document: NodeDoc
     assert document.model_copy(update={"ray_token": "t"}).hash == document.hash
     changed = document.model_copy(update={"environment": {**document.environment, "RAY_SERVE_ENABLE_HA_PROXY": "0"}})
     assert changed.hash != document.hash
+
+
+def test_document_and_record_of_any_language_are_written(document: NodeDocument, node: NodeRecord, tmp_path: Path) -> None:
+    variables = {"TEAM": "Köln"}
+    write_document(tmp_path / "document.json", document.model_copy(update={"environment": variables}))
+    assert NodeDocument.model_validate_json((tmp_path / "document.json").read_bytes()).environment == variables
+    node.session_dir.mkdir(exist_ok=True)
+    written = node.model_copy(update={"environment": variables})
+    write_node(written)
+    assert read_node(node.session_dir) == written
 
 
 def test_node_starts_with_the_document_s_variables_and_a_token_of_its_own(document: NodeDocument, node: NodeRecord) -> None:

@@ -67,9 +67,7 @@ class HttpSender:
 
     def _post(self, url: httpx.URL, headers: Mapping[str, str], body: bytes, deadline: float) -> Answer:
         network = _CheckedNetwork(url.scheme, self._settings.allowed_networks, self._resolve, deadline)
-        target = httpcore.URL(
-            scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path
-        )  # fmt: skip
+        target = httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path)
         sent = {"Host": url.netloc.decode("ascii"), "Content-Length": str(len(body)), "Connection": "close", **headers}
         with (
             httpcore.ConnectionPool(ssl_context=self._ssl, network_backend=network, max_connections=1) as pool,

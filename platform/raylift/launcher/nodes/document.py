@@ -13,8 +13,8 @@ import raylift
 from raylift.api.cluster.join import NodeDocument, NodeVersions
 from raylift.engines.environments.base import base_distributions
 from raylift.launcher.run.config import LocalConfig
+from raylift.launcher.run.private_files import write_private
 from raylift.launcher.run.record import RunRecord
-from raylift.launcher.run.tokens import write_token
 
 _OF_THE_HEAD: Final = frozenset({"RAY_AUTH_TOKEN_PATH"})
 """Variables that each node sets by itself."""
@@ -46,7 +46,7 @@ def node_document(
 
 def write_document(path: Path, document: NodeDocument) -> None:
     """Write it for the gateway."""
-    write_token(path, document.model_dump_json())
+    write_private(path, document.model_dump_json())
 
 
 def versions_here() -> NodeVersions:

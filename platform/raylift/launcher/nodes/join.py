@@ -28,9 +28,8 @@ from raylift.launcher.progress import Progress
 from raylift.launcher.run.config import HeadEnvironment, usable_cores
 from raylift.launcher.run.environment import base_environment
 from raylift.launcher.run.ports import PlatformPorts, holder_of, is_free
-from raylift.launcher.run.private_files import make_private
+from raylift.launcher.run.private_files import make_private, write_private
 from raylift.launcher.run.session import make_session, temp_path
-from raylift.launcher.run.tokens import write_token
 
 _ANSWER_SECONDS: Final = 15.0
 _START_SECONDS: Final = 120.0
@@ -97,7 +96,7 @@ def join(url: str, token: str, machine: Machine, progress: Progress, *, ca: str 
     _require_way_to(document.ray_address)
     _require_free_ports(document, record.address)
     _make_directories(record)
-    write_token(record.ray_token_file, document.ray_token)
+    write_private(record.ray_token_file, document.ray_token)
     write_node(record)
     try:
         with progress.step("Ray", f"a node at {record.address} of the cluster at {record.ray_address}"):

@@ -10,8 +10,8 @@ from typing import Final
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from raylift.launcher.processes.platform_processes import end_all, pids_by_component
+from raylift.launcher.run.private_files import write_private
 from raylift.launcher.run.session import remove_session
-from raylift.launcher.run.tokens import write_token
 
 _NAME: Final = "node.json"
 _SESSIONS: Final = Path("/tmp")  # noqa: S108 - run/session.py says why they are there
@@ -46,7 +46,7 @@ class NodeRecord(BaseModel):
 
 
 def write_node(record: NodeRecord) -> None:
-    write_token(record.session_dir / _NAME, record.model_dump_json())
+    write_private(record.session_dir / _NAME, record.model_dump_json())
 
 
 def read_node(session: Path) -> NodeRecord | None:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import secrets
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
 from raylift.ingress.keys import KeyMaps
-from raylift.launcher.run.private_files import make_private
+from raylift.launcher.run.private_files import make_private, write_private
 from raylift.services.access.keys import first_admin_key
 from raylift.store import Store
 
@@ -50,15 +49,6 @@ def prepare_keys(store: Store, state_dir: Path, *, url: str, ingress_directory: 
     now = datetime.now(UTC)
     KeyMaps(ingress_directory).put(store.keys.unrevoked(now), store.workspaces.of_models(), now)
     return created is not None
-
-
-def write_private(path: Path, text: str) -> None:
-    """Replace a file with one that only its owner may read."""
-    draft = path.with_name(f"{path.name}.draft")
-    draft.unlink(missing_ok=True)
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-        file.write(text)
-    draft.replace(path)
 
 
 def _token_in(path: Path) -> str | None:

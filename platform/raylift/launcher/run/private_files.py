@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Final
 
@@ -19,3 +20,12 @@ def make_files_private(directory: Path, pattern: str) -> None:
     """Close the existing files of a directory for others."""
     for path in directory.glob(pattern):
         path.chmod(0o600)
+
+
+def write_private(path: Path, text: str) -> None:
+    """Replace a file with one that only its owner may read."""
+    draft = path.with_name(f"{path.name}.draft")
+    draft.unlink(missing_ok=True)
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+        file.write(text)
+    draft.replace(path)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 from pathlib import Path
+
+from raylift.launcher.run.private_files import write_private
 
 
 def ray_token_file(state_dir: Path) -> Path:
@@ -27,17 +28,8 @@ def make_join_token(state_dir: Path) -> Path:
     return _make(join_token_file(state_dir), "rlj_")
 
 
-def write_token(path: Path, token: str) -> None:
-    """Write a token to a file that only its owner may read."""
-    draft = path.with_suffix(".draft")
-    draft.unlink(missing_ok=True)
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as file:
-        file.write(token)
-    draft.replace(path)
-
-
 def _make(path: Path, prefix: str) -> Path:
     if not path.exists():
-        write_token(path, prefix + secrets.token_hex(32))
+        write_private(path, prefix + secrets.token_hex(32))
     path.chmod(0o600)
     return path
