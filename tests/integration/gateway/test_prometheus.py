@@ -126,17 +126,16 @@ def wait_for_scrapes(client: httpx.Client) -> None:
         try:
             if asked(client, "count_over_time(up[30s]) >= 4 and up == 1"):
                 return
-        except httpx.TransportError:
+        except (httpx.TransportError, httpx.HTTPStatusError):  # not listening, or still starting: 503 without JSON
             pass
         time.sleep(0.3)
     pytest.fail("Prometheus has not scraped the metrics")
 
 
 def asked(client: httpx.Client, expression: str) -> list[Any]:
-    answer = client.get("/query", params={"query": expression}).json()
-    if "data" not in answer:
-        return []
-    return answer["data"]["result"]
+    answer = client.get("/query", params={"query": expression})
+    answer.raise_for_status()
+    return answer.json()["data"]["result"]
 
 
 @pytest.mark.parametrize("expression", EXPRESSIONS)
